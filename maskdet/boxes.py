@@ -1,0 +1,84 @@
+"""Arithmetic on boxes `x1, y1, x2, y2` in pixels, NumPy only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Boxes = NDArray[np.float32]
+"""`(n, 4)` float32, `x1, y1, x2, y2` in pixels; empty where a side is not positive."""
+
+
+def areas(boxes: Boxes) -> NDArray[np.float32]:
+    """Return the `(n,)` areas in square pixels; 0 for an empty box."""
+    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    result: NDArray[np.float32] = sides[:, 0] * sides[:, 1]
+    return result
+
+
+def sizes_px(boxes: Boxes) -> NDArray[np.float32]:
+    """Return the `(n,)` shorter sides in pixels; 0 for an empty box."""
+    result: NDArray[np.float32] = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).min(
+        axis=1
+    )
+    return result
+
+
+def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+    """Return the overlap of every box in `a` with every box in `b`.
+
+    Args:
+        a: `(n, 4)` boxes `x1, y1, x2, y2` in pixels.
+        b: `(m, 4)` boxes in the same frame.
+
+    Returns:
+        `(n, m)` intersection over union in [0, 1]; 0 where either box is empty.
+    """
+    corners_1 = np.maximum(a[:, None, :2], b[None, :, :2])
+    corners_2 = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides = np.clip(corners_2 - corners_1, 0, None)
+    shared = sides[..., 0] * sides[..., 1]
+    union = areas(a)[:, None] + areas(b)[None, :] - shared
+    result: NDArray[np.float32] = np.divide(
+        shared, union, out=np.zeros_like(shared), where=union > 0
+    )
+    return result
+
+
+def nms(boxes: Boxes, scores: NDArray[np.float32], max_iou: float) -> NDArray[np.int64]:
+    """Keep the best of boxes that overlap (greedy non-maximum suppression).
+
+    Args:
+        boxes: `(n, 4)` boxes in pixels.
+        scores: `(n,)` scores; equal scores keep the earlier box.
+        max_iou: a box overlapping a better one by more than this is dropped.
+
+    Returns:
+        Indices of the kept boxes, best score first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlaps = iou_matrix(boxes, boxes)
+    alive = np.ones(len(boxes), dtype=np.bool_)
+    kept: list[int] = []
+    for index in order:
+        if alive[index]:
+            kept.append(int(index))
+            alive &= overlaps[index] <= max_iou
+    return np.array(kept, dtype=np.int64)
+
+
+def clip(boxes: Boxes, width: int, height: int) -> Boxes:
+    """Return the boxes cut at the borders of a `width` x `height` image."""
+    limits = np.array([width, height, width, height], np.float32)
+    result: Boxes = np.clip(boxes, 0, limits)
+    return result
+
+
+def expand(boxes: Boxes, factor: float) -> Boxes:
+    """Return the boxes scaled by `factor` about their centres, unclipped."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    halves = (boxes[:, 2:] - boxes[:, :2]) * (factor / 2)
+    result: Boxes = np.concatenate([centres - halves, centres + halves], axis=1).astype(
+        np.float32
+    )
+    return result

@@ -1,0 +1,44 @@
+"""Face finders: one protocol, one adapter a file, loaded only when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from maskdet.types import Faces, Image
+
+
+class Detector(Protocol):
+    """Something that finds faces in one image."""
+
+    def detect(self, image: Image) -> Faces:
+        """Return the faces in `image`, boxes in its pixels and inside it.
+
+        Every face with a score above the finder's low floor is returned: choosing
+        among them is for `Settings`. The image is not changed.
+        """
+        ...
+
+
+DETECTORS: dict[str, str] = {
+    "haar": "maskdet.detectors.haar:Haar",
+    "mtcnn": "maskdet.detectors.mtcnn:MTCNN",
+    "ssd": "maskdet.detectors.ssd:SSD",
+    "yunet": "maskdet.detectors.yunet:YuNet",
+}
+"""Name to lazy `module:Class`; a name costs nothing until it is loaded."""
+
+
+def load_detector(name: str) -> Detector:
+    """Load a face finder and run it once, so that the first call is not slow.
+
+    Raises:
+        ValueError: the name is not in `DETECTORS`.
+        FileNotFoundError: its model file is missing; the message says how to get it.
+    """
+    if name not in DETECTORS:
+        raise ValueError(
+            f"detector must be one of {', '.join(DETECTORS)}, not {name!r}"
+        )
+    module, _, attribute = DETECTORS[name].partition(":")
+    return cast(Detector, getattr(import_module(module), attribute)())
