@@ -1,0 +1,44 @@
+"""Stand-ins with known answers, so that no test needs weights to test logic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes
+from maskdet.types import Faces, Image
+
+
+class FakeDetector:
+    """Finds the same boxes in every image and counts how often it was asked."""
+
+    def __init__(
+        self, boxes: Sequence[Sequence[float]] = (), scores: Sequence[float] = ()
+    ) -> None:
+        self.calls = 0
+        self._faces = Faces(
+            np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
+        )
+
+    def detect(self, image: Image) -> Faces:
+        self.calls += 1
+        return self._faces
+
+
+class FakeClassifier:
+    """Gives every box the same probabilities and remembers the boxes it was given."""
+
+    def __init__(self, probs: Sequence[float] = (0.9, 0.08, 0.02)) -> None:
+        self.boxes: list[Boxes] = []
+        self._probs = np.array(probs, np.float32)
+
+    def predict(self, image: Image, boxes: Boxes) -> NDArray[np.float32]:
+        self.boxes.append(boxes)
+        return np.tile(self._probs, (len(boxes), 1))
+
+
+def grey(width: int = 64, height: int = 48) -> Image:
+    """Return a plain grey picture."""
+    return np.full((height, width, 3), 128, np.uint8)

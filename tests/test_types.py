@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from maskdet.types import UNTRACKED, Faces, Label, Scene, Settings, accepted
+
+BOXES = np.array([[0, 0, 10, 10], [20, 20, 50, 60], [21, 20, 51, 60]], np.float32)
+SCORES = np.array([0.3, 0.8, 0.9], np.float32)
+PROBS = np.array([[0.1, 0.8, 0.1], [0.55, 0.4, 0.05], [0.2, 0.1, 0.7]], np.float32)
+
+
+def scene() -> Scene:
+    # Faces sorts by score, so rows are given best first.
+    order = [2, 1, 0]
+    return Scene(Faces(BOXES[order], SCORES[order]), PROBS[order], np.arange(3))
+
+
+def test_faces_come_sorted_by_falling_score() -> None:
+    faces = Faces(BOXES, SCORES)
+    assert faces.scores.tolist() == pytest.approx([0.9, 0.8, 0.3])
+    assert faces.boxes[0].tolist() == [21, 20, 51, 60]
+    assert faces.boxes.dtype == faces.scores.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "message"),
+    [
+        (
+            np.zeros((2, 5)),
+            np.zeros(2),
+            r"boxes must have shape \(n, 4\), got \(2, 5\)",
+        ),
+        (np.zeros((2, 4)), np.zeros(3), r"scores must have shape \(2\), got \(3,\)"),
+        (np.zeros((1, 4)), np.array([1.5]), r"scores must lie in \[0, 1\], got 1.5"),
+        (np.full((1, 4), np.nan), np.zeros(1), "finite"),
+    ],
+)
+def test_faces_refuse_what_does_not_fit(boxes, scores, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Faces(boxes, scores)
+
+
+def test_probs_must_match_the_faces_and_sum_to_one() -> None:
+    faces = Faces(BOXES, SCORES)
+    with pytest.raises(
+        ValueError, match=r"probs must have shape \(3, 3\), got \(2, 3\)"
+    ):
+        Scene(faces, PROBS[:2])
+    with pytest.raises(ValueError, match="sum to 1"):
+        Scene(faces, PROBS * 2)
+
+
+def test_keep_keeps_rows_aligned() -> None:
+    kept = scene().keep(np.array([True, False, True]))
+    assert kept.faces.boxes.tolist() == [[21, 20, 51, 60], [0, 0, 10, 10]]
+    assert kept.probs[:, 1].tolist() == pytest.approx([0.1, 0.8])
+    assert kept.track_ids.tolist() == [0, 2]
+
+
+def test_a_still_image_is_untracked() -> None:
+    assert Scene(Faces(BOXES, SCORES), PROBS).track_ids.tolist() == [UNTRACKED] * 3
+
+
+def test_nothing_found_is_an_empty_scene_everywhere() -> None:
+    nothing = Scene.none().select(Settings())
+    assert len(nothing) == 0
+    assert nothing.labels == ()
+    assert nothing.certainties.shape == (0,)
+    assert nothing.probs.shape == (0, 3)
+
+
+def test_labels_below_the_certainty_are_unknown() -> None:
+    sure = dataclasses.replace(scene(), min_certainty=0.6)
+    assert sure.labels == (Label.INCORRECT, Label.UNKNOWN, Label.NO_MASK)
+    assert scene().labels == (Label.INCORRECT, Label.MASK, Label.NO_MASK)
+
+
+def test_select_applies_score_size_overlap_and_certainty() -> None:
+    chosen = scene().select(
+        Settings(min_score=0.2, min_face_px=5, nms_iou=0.5, min_certainty=0.75)
+    )
+    # The 0.8 box overlaps the 0.9 box by more than half.
+    assert chosen.faces.scores.tolist() == pytest.approx([0.9, 0.3])
+    assert chosen.labels == (Label.UNKNOWN, Label.NO_MASK)
+    assert len(scene().select(Settings(min_score=0.2, min_face_px=11, nms_iou=1))) == 2
+    assert len(scene().select(Settings(min_score=0.95))) == 0
+
+
+def test_accepting_twice_changes_nothing() -> None:
+    faces = Faces(BOXES, SCORES)
+    settings = Settings(min_score=0.1, min_face_px=1)
+    once = faces.keep(accepted(faces, settings))
+    assert once.keep(accepted(once, settings)).boxes.tolist() == once.boxes.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("min_score", 1.2),
+        ("min_certainty", -0.1),
+        ("min_face_px", 0),
+        ("nms_iou", float("nan")),
+        ("min_score", "0.5"),
+        ("min_score", True),
+    ],
+)
+def test_settings_name_the_field_and_the_value_they_refuse(name, value) -> None:
+    with pytest.raises(ValueError, match=name) as refusal:
+        Settings(**{name: value})
+    assert repr(value) in str(refusal.value)
+
+
+def test_settings_survive_json() -> None:
+    settings = Settings(min_score=0.25, min_certainty=0.9, min_face_px=33, nms_iou=0.1)
+    assert Settings.from_json(settings.to_json()) == settings
+    assert Settings.from_json("{}") == Settings()
+    assert set(json.loads(settings.to_json())) == {
+        field.name for field in dataclasses.fields(Settings)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "JSON object, not list"),
+        ('{"colour": 1}', "unknown setting 'colour'"),
+        ('{"min_score": 7}', "min_score must be a number from 0 to 1, not 7"),
+        ('{"min_score": null}', "min_score"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_bad_settings_files_are_refused_in_one_line(text, message) -> None:
+    with pytest.raises(ValueError, match=message) as refusal:
+        Settings.from_json(text)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("label", list(Label))
+def test_labels_round_trip_through_their_file_name(label) -> None:
+    assert Label.from_key(label.key) is label
+
+
+def test_an_unknown_label_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="'masked'"):
+        Label.from_key("masked")
