@@ -1,0 +1,179 @@
+"""What a visitor chose in the sidebar, and its way through a file and a link."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.drawing import Style
+from maskdet.types import Settings
+
+CAMERA_LIMITS: dict[str, tuple[int, int]] = {
+    "camera_width": (160, 1920),
+    "camera_height": (120, 1080),
+    "camera_fps": (1, 60),
+}
+"""Smallest and largest value that is asked of a camera, in pixels and frames/s."""
+
+_Value = bool | int | float | str
+_Part = TypeVar("_Part", bound="Preferences | Settings | Style")
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Everything a visitor can choose; the defaults are what a first visit gets.
+
+    Attributes:
+        analyzer: a name in `ANALYZERS`.
+        settings: the thresholds.
+        style: what is drawn, in which colours.
+        mirror: turn the live picture left to right, as a mirror does.
+        camera_width: asked of the camera, in pixels; it may give another.
+        camera_height: asked of the camera, in pixels.
+        camera_fps: asked of the camera, in frames per second.
+
+    Raises:
+        ValueError: a value is out of its range; the message names field and value.
+    """
+
+    analyzer: str = DEFAULT_ANALYZER
+    settings: Settings = field(default_factory=Settings)
+    style: Style = field(default_factory=Style)
+    mirror: bool = True
+    camera_width: int = 640
+    camera_height: int = 480
+    camera_fps: int = 15
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown analyzer and a camera that cannot be."""
+        if self.analyzer not in ANALYZERS:
+            known = ", ".join(ANALYZERS)
+            raise ValueError(f"analyzer must be one of {known}, not {self.analyzer!r}")
+        for name, (low, high) in CAMERA_LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} must lie from {low} to {high}, not {value}")
+
+    def to_json(self) -> str:
+        """Return everything as a JSON object; `settings` in it is `Settings`' own."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Preferences:
+        """Return what `to_json` wrote; missing fields get defaults.
+
+        The bare object that `Settings.to_json` writes is understood too.
+
+        Raises:
+            ValueError: not a JSON object, an unknown field, or a bad value.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError("this file is not valid JSON") from None
+        if not isinstance(values, dict):
+            kind = type(values).__name__
+            raise ValueError(f"this file must hold a JSON object, not a {kind}")
+        if values and set(values) <= _names(Settings()):
+            values = {"settings": values}
+        return _replaced(cls(), values)
+
+    def to_query(self) -> dict[str, str]:
+        """Return the choices that differ from the defaults, as flat URL parameters."""
+        ours, usual = _flat(self), _flat(Preferences())
+        return {
+            name: json.dumps(value).strip('"')
+            for name, value in ours.items()
+            if value != usual[name]
+        }
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Preferences:
+        """Return what `to_query` wrote; missing parameters get defaults.
+
+        Raises:
+            ValueError: an unknown parameter or a bad value.
+        """
+        usual = _flat(cls())
+        unknown = sorted(set(query) - set(usual))
+        if unknown:
+            raise ValueError(_unknown(unknown[0], usual))
+        values = {
+            name: _parsed(name, text, usual[name]) for name, text in query.items()
+        }
+        parts: dict[str, object] = {}
+        for part in ("settings", "style"):
+            names = _names(getattr(cls(), part))
+            parts[part] = {name: values.pop(name) for name in names & set(values)}
+        return _replaced(cls(), {**values, **parts})
+
+    def link(self, page_url: str) -> str:
+        """Return a link to the page at `page_url` that opens with these choices."""
+        address = page_url.partition("?")[0]
+        query = urlencode(self.to_query())
+        return f"{address}?{query}" if query else address
+
+
+def _names(part: Preferences | Settings | Style) -> set[str]:
+    return {field.name for field in dataclasses.fields(part)}
+
+
+def _flat(preferences: Preferences) -> dict[str, _Value]:
+    """Return every single choice by its own name; the names do not repeat."""
+    flat: dict[str, _Value] = {}
+    for name, value in dataclasses.asdict(preferences).items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def _unknown(name: str, known: Mapping[str, object]) -> str:
+    return f"unknown setting {name!r}; known are {', '.join(known)}"
+
+
+def _parsed(name: str, text: str, usual: _Value) -> _Value:
+    """Return the value that a URL parameter spells, of the same type as `usual`."""
+    if isinstance(usual, str):
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    return _checked(name, value, usual)
+
+
+def _checked(name: str, value: object, usual: _Value) -> _Value:
+    """Return `value` if it is of the type of `usual`; a whole number is a number."""
+    if isinstance(usual, bool):
+        fits, kind = isinstance(value, bool), "true or false"
+    elif isinstance(usual, int):
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        kind = "a whole number"
+    elif isinstance(usual, float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        kind = "a number"
+    else:
+        fits, kind = isinstance(value, str), "a text"
+    if not fits:
+        raise ValueError(f"{name} must be {kind}, not {value!r}")
+    return value  # type: ignore[return-value]
+
+
+def _replaced(part: _Part, values: Mapping[str, object]) -> _Part:
+    """Return a copy of the dataclass `part` with checked `values` put in."""
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in _names(part):
+            raise ValueError(_unknown(name, dict.fromkeys(sorted(_names(part)))))
+        usual = getattr(part, name)
+        if not isinstance(usual, Settings | Style):
+            checked[name] = _checked(name, value, usual)
+        elif isinstance(value, Mapping):
+            checked[name] = _replaced(usual, value)
+        else:
+            raise ValueError(f"{name} must be a JSON object, not {value!r}")
+    return dataclasses.replace(part, **checked)
