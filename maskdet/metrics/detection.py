@@ -1,0 +1,239 @@
+"""Average precision: how well boxes were found, whatever the threshold.
+
+The rules are COCO's, with all-point interpolation (the exact area under the curve)
+instead of 101 samples:
+
+- the faces of all images are taken by falling score;
+- each goes to the best truth of its image that is still FREE and overlaps enough
+  (VOC's older rule takes the best truth even if taken, and calls that a mistake);
+- each truth is matched once, so a second box on the same face is a false alarm;
+- truths below a size may be ignored: a face matched to one is neither right nor
+  wrong, and so is an unmatched face below that size.
+
+Faces with equal scores enter the curve together, as no threshold can part them; so
+the order in which faces or images come never changes the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes, iou_matrix, sizes_px
+from maskdet.metrics.estimate import (
+    RESAMPLES,
+    Estimate,
+    image_weights,
+    percentile_estimate,
+)
+from maskdet.types import Faces
+
+_CHUNK = 2_000_000
+"""Numbers a bootstrap step holds at once; keeps it near 100 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The verdict on every face that counts, over all images, by falling score.
+
+    Attributes:
+        scores: `(k,)` float32, falling.
+        correct: `(k,)` bool, whether the face was matched to a truth that counts.
+        images: `(k,)` int64, the index of the image that the face is in.
+        truths: `(images,)` int64, how many truths that count each image has.
+    """
+
+    scores: NDArray[np.float32]
+    correct: NDArray[np.bool_]
+    images: NDArray[np.int64]
+    truths: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Precision and recall at every score that a threshold can take.
+
+    Attributes:
+        scores: `(k,)` distinct scores, falling: the threshold of each point.
+        precisions: `(k,)` share of the faces at or above it that are right.
+        recalls: `(k,)` share of the truths found; NaN where there is no truth.
+    """
+
+    scores: NDArray[np.float32]
+    precisions: NDArray[np.float64]
+    recalls: NDArray[np.float64]
+
+
+def match_faces(
+    found: Faces,
+    truths: Boxes,
+    *,
+    min_iou: float = 0.5,
+    ignored: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """Match the faces found in one image to its true boxes, best score first.
+
+    Args:
+        found: the faces of the image.
+        truths: `(m, 4)` true boxes.
+        min_iou: smallest overlap that counts as a match, in (0, 1].
+        ignored: `(m,)` truths that do not count; taken only when no other fits.
+
+    Returns:
+        `(n,)` row of the truth that each face got, -1 for none.
+    """
+    m = len(truths)
+    matched = np.full(len(found), -1, np.int64)
+    if not m or not len(found):
+        return matched
+    ignored = np.zeros(m, np.bool_) if ignored is None else ignored
+    overlaps = iou_matrix(found.boxes, truths)
+    free = np.ones(m, np.bool_)
+    # Among equal scores the better fitting box comes first, whatever their order.
+    for row in np.lexsort((-overlaps.max(axis=1), -found.scores)):
+        for allowed in (free & ~ignored, free & ignored):
+            fits = np.where(allowed, overlaps[row], -1.0)
+            best = int(fits.argmax())
+            if fits[best] >= min_iou:
+                matched[row] = best
+                free[best] = False
+                break
+    return matched
+
+
+def match(
+    found: Sequence[Faces],
+    truths: Sequence[Boxes],
+    *,
+    min_iou: float = 0.5,
+    min_px: float = 0.0,
+) -> Matches:
+    """Match the faces found in many images to the true boxes.
+
+    Args:
+        found: one `Faces` an image; for one class, with that class's scores.
+        truths: the `(m, 4)` true boxes of the same images, of that class.
+        min_iou: smallest overlap that counts as a match.
+        min_px: truths whose shorter side is smaller are ignored, in pixels.
+
+    Raises:
+        ValueError: not the same number of images on both sides.
+    """
+    if len(found) != len(truths):
+        raise ValueError(f"{len(found)} images of faces but {len(truths)} of truths")
+    scores, correct, images = [], [], []
+    counts = np.zeros(len(truths), np.int64)
+    for index, (faces, boxes) in enumerate(zip(found, truths, strict=True)):
+        ignored = sizes_px(boxes) < min_px
+        matched = match_faces(faces, boxes, min_iou=min_iou, ignored=ignored)
+        alone = matched < 0
+        right = ~alone
+        right[right] = ~ignored[matched[right]]
+        counts[index] = np.count_nonzero(~ignored)
+        judged = right | (alone & (sizes_px(faces.boxes) >= min_px))
+        scores.append(faces.scores[judged])
+        correct.append(right[judged])
+        images.append(np.full(np.count_nonzero(judged), index, np.int64))
+    all_scores = np.concatenate([np.zeros(0, np.float32), *scores])
+    order = np.argsort(-all_scores, kind="stable")
+    return Matches(
+        all_scores[order],
+        np.concatenate([np.zeros(0, np.bool_), *correct])[order],
+        np.concatenate([np.zeros(0, np.int64), *images])[order],
+        counts,
+    )
+
+
+def _last_of_each_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    ends: NDArray[np.int64] = np.flatnonzero(
+        np.diff(scores, append=np.float32(-np.inf)) != 0
+    )
+    return ends
+
+
+def _points(
+    matches: Matches, weights: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return precisions and recalls, each `(b, k)`, image i counted `weights[:, i]`."""
+    ends = _last_of_each_score(matches.scores)
+    seen = weights[:, matches.images]
+    right = np.cumsum(seen * matches.correct, axis=1)[:, ends]
+    shown = np.cumsum(seen, axis=1)[:, ends]
+    truths = (weights @ matches.truths)[:, None].astype(np.float64)
+    # A resample may leave out every image that has the first scores: 0 of 0 shown.
+    precisions = np.divide(right, shown, out=np.ones(right.shape), where=shown > 0)
+    recalls = np.divide(
+        right, truths, out=np.full(right.shape, np.nan), where=truths > 0
+    )
+    return precisions, recalls
+
+
+def curve(matches: Matches) -> Curve:
+    """Return the precision and recall curve of the matches."""
+    ones = np.ones((1, len(matches.truths)), np.int64)
+    precisions, recalls = _points(matches, ones)
+    scores = matches.scores[_last_of_each_score(matches.scores)]
+    return Curve(scores, precisions[0], recalls[0])
+
+
+def average_precisions(
+    matches: Matches, weights: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the average precision with each image counted several times.
+
+    Args:
+        matches: the verdicts.
+        weights: `(b, images)` how often each image counts, one row a resample.
+
+    Returns:
+        `(b,)` in [0, 1]; 0 where nothing was found, NaN where there is no truth.
+    """
+    step = max(1, _CHUNK // max(1, len(matches.scores)))
+    parts = [np.zeros(0)]
+    for start in range(0, len(weights), step):
+        some = weights[start : start + step]
+        precisions, recalls = _points(matches, some)
+        best_after = np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]
+        gains = np.diff(recalls, axis=1, prepend=0.0)
+        areas = (gains * best_after).sum(axis=1)
+        parts.append(np.where(some @ matches.truths > 0, areas, np.nan))
+    result: NDArray[np.float64] = np.concatenate(parts)
+    return result
+
+
+def average_precision(matches: Matches) -> float:
+    """Return the average precision; NaN without a truth, as nothing can be missed."""
+    ones = np.ones((1, len(matches.truths)), np.int64)
+    return float(average_precisions(matches, ones)[0])
+
+
+def mean_average_precision(
+    classes: Sequence[Matches], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """Return the mean over the classes of their average precision, with its interval.
+
+    A class that has truths but was never found counts 0; one without any truth is
+    left out. With a single class this is its average precision.
+
+    Args:
+        classes: the matches of each class, over the same images.
+        resamples: bootstrap draws of the images.
+        seed: makes the interval repeatable.
+    """
+    images = {len(matches.truths) for matches in classes}
+    if len(images) != 1:
+        raise ValueError(f"classes must share their images, got {sorted(images)}")
+    ones = np.ones((1, images.pop()), np.int64)
+    draws = image_weights(ones.shape[1], resamples=resamples, seed=seed)
+    weights = np.concatenate([ones, draws])
+    each = np.stack([average_precisions(matches, weights) for matches in classes])
+    present = ~np.isnan(each)
+    total = np.where(present, each, 0.0).sum(axis=0)
+    count = present.sum(axis=0)
+    means = np.divide(total, count, out=np.full(total.shape, math.nan), where=count > 0)
+    n = sum(int(matches.truths.sum()) for matches in classes)
+    return percentile_estimate(float(means[0]), means[1:], n)

@@ -1,0 +1,96 @@
+"""A measured number with its 95 % interval, and the two ways to get one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z_95 = 1.959963984540054
+"""The normal quantile that leaves 2.5 % in each tail."""
+
+RESAMPLES = 1000
+"""Bootstrap draws: the ends of the interval then move by well under its width."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number and how far to trust it.
+
+    Attributes:
+        value: the number; NaN where there was nothing to measure.
+        low: lower end of the 95 % interval.
+        high: upper end of the 95 % interval.
+        n: how many items it was measured on.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def rounded(self) -> dict[str, float | int | None]:
+        """Return the fields for JSON, four decimals, None instead of NaN."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        known = {
+            name: None if math.isnan(number) else round(number, 4)
+            for name, number in ends.items()
+        }
+        return {**known, "n": self.n}
+
+
+def share(hits: int, n: int) -> Estimate:
+    """Return `hits` of `n` with Wilson's interval, which is sane at 0 % and 100 %.
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical
+    inference", JASA 22 (1927). The items are taken as independent of each other.
+
+    Raises:
+        ValueError: `hits` is not between 0 and `n`.
+    """
+    if not 0 <= hits <= n:
+        raise ValueError(f"hits must be from 0 to n = {n}, not {hits}")
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    value, z2 = hits / n, Z_95**2
+    middle = (value + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_95 * math.sqrt(value * (1 - value) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    low = 0.0 if hits == 0 else max(0.0, middle - half)
+    high = 1.0 if hits == n else min(1.0, middle + half)
+    return Estimate(value, low, high, n)
+
+
+def image_weights(
+    n: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.int64]:
+    """Return how often each of `n` images is drawn in each resample, `(resamples, n)`.
+
+    Whole images are drawn, not faces: the faces of one picture share its light, its
+    camera and its crowd, so taking them as independent would promise too much.
+    """
+    if n == 0:
+        return np.zeros((resamples, 0), np.int64)
+    drawn = np.random.default_rng(seed).multinomial(
+        n, np.full(n, 1 / n), size=resamples
+    )
+    weights: NDArray[np.int64] = drawn.astype(np.int64)
+    return weights
+
+
+def percentile_estimate(
+    value: float, resampled: NDArray[np.float64], n: int
+) -> Estimate:
+    """Return `value` with the middle 95 % of its `resampled` values as interval.
+
+    Args:
+        value: measured on the data as they are.
+        resampled: `(resamples,)` the same on resampled data; NaN ones are left out.
+        n: how many items `value` was measured on.
+    """
+    known = resampled[~np.isnan(resampled)]
+    if math.isnan(value) or not len(known):
+        return Estimate(value, math.nan, math.nan, n)
+    low, high = np.percentile(known, [2.5, 97.5])
+    return Estimate(value, float(low), float(high), n)
