@@ -1,0 +1,158 @@
+"""Results as JSON and CSV: the form that `detect` writes and the Image page offers.
+
+JSON, version 1:
+
+    {"version": 1, "images": [{"path": "a.jpg", "width": 640, "height": 480,
+      "error": null, "faces": [{"box": [10.0, 20.0, 50.0, 70.0], "score": 0.98,
+        "label": "mask", "probs": {"mask": 0.97, "no_mask": 0.02, "incorrect": 0.01}
+    }]}]}
+
+Boxes are `x1, y1, x2, y2` in pixels of the picture as it is shown, that is with its
+EXIF orientation applied. A picture that could not be read has an `error`, no faces,
+and neither width nor height (null). A label is `unknown` below the certainty asked.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+from maskdet.types import CLASSES, Image, Scene
+
+VERSION = 1
+"""Goes up when a field changes its meaning or goes away, not when one is added."""
+
+CSV_COLUMNS = (
+    "path",
+    "width",
+    "height",
+    "error",
+    "face",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "score",
+    "label",
+    *(label.key for label in CLASSES),
+)
+"""One row a face, counted from 1; a picture without a face has one row without."""
+
+
+class FaceRecord(TypedDict):
+    """One face of a picture."""
+
+    box: list[float]
+    score: float
+    label: str
+    probs: dict[str, float]
+
+
+class ImageRecord(TypedDict):
+    """One picture and its faces, or the line that says why it could not be read."""
+
+    path: str
+    width: int | None
+    height: int | None
+    error: str | None
+    faces: list[FaceRecord]
+
+
+def image_record(path: str | Path, image: Image, scene: Scene) -> ImageRecord:
+    """Return the record of a picture that was read.
+
+    Args:
+        path: how the picture was called by the person who gave it.
+        image: `(h, w, 3)` the picture.
+        scene: what was found in it.
+    """
+    height, width = image.shape[:2]
+    rows = zip(
+        scene.faces.boxes, scene.faces.scores, scene.labels, scene.probs, strict=True
+    )
+    faces: list[FaceRecord] = [
+        {
+            # A tenth of a pixel and a hundredth of a percent: finer is noise.
+            "box": [round(float(corner), 1) for corner in box],
+            "score": round(float(score), 4),
+            "label": label.key,
+            "probs": {
+                column.key: round(float(prob), 4)
+                for column, prob in zip(CLASSES, probs, strict=True)
+            },
+        }
+        for box, score, label, probs in rows
+    ]
+    return {
+        "path": _text(path),
+        "width": int(width),
+        "height": int(height),
+        "error": None,
+        "faces": faces,
+    }
+
+
+def error_record(path: str | Path, line: str) -> ImageRecord:
+    """Return the record of a picture that could not be read, and why in one line."""
+    return {
+        "path": _text(path),
+        "width": None,
+        "height": None,
+        "error": _text(line),
+        "faces": [],
+    }
+
+
+def to_json(records: Iterable[ImageRecord]) -> str:
+    """Return the records as JSON text, one picture a line, ended by a line break."""
+    lines = ",\n  ".join(json.dumps(record, ensure_ascii=False) for record in records)
+    images = f"[\n  {lines}\n]" if lines else "[]"
+    return f'{{"version": {VERSION}, "images": {images}}}\n'
+
+
+def to_csv(records: Iterable[ImageRecord]) -> str:
+    """Return the records as CSV text with a header line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for record in records:
+        picture = [
+            _harmless(record["path"]),
+            record["width"],
+            record["height"],
+            _harmless(record["error"] or ""),
+        ]
+        blanks = [""] * (len(CSV_COLUMNS) - len(picture))
+        for number, face in enumerate(record["faces"], start=1):
+            numbers = [number, *face["box"], face["score"], face["label"]]
+            writer.writerow([*picture, *numbers, *face["probs"].values()])
+        if not record["faces"]:
+            writer.writerow([*picture, *blanks])
+    return text.getvalue()
+
+
+def printable(text: str) -> str:
+    """Return text that stays on one line and cannot command a terminal."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def _harmless(cell: str) -> str:
+    """Keep a spreadsheet from running a file's name as a formula.
+
+    A quote in front makes a cell text, as OWASP advises against CSV injection; the
+    other first characters on their list are not printable and so already gone.
+    """
+    line = printable(cell)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
+def _text(value: str | Path) -> str:
+    """Return text that can be written as UTF-8, whatever bytes a file name holds."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
