@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"boxes"}),
     frozenset({"types", "download"}),
-    frozenset({"assets", "media", "datasets", "synthetic"}),
+    frozenset({"assets", "media", "datasets", "synthetic", "style", "placement"}),
     frozenset({"detectors", "classifier", "drawing", "metrics", "records"}),
     frozenset({"analyzer"}),
     frozenset({"stream"}),

@@ -1,0 +1,123 @@
+"""How a label looks: colours, line styles, words, and what a person may choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+from maskdet.types import Label
+
+Palette: TypeAlias = Literal["classic", "colour-blind"]
+PALETTES: Final[tuple[Palette, ...]] = get_args(Palette)
+
+LineStyle: TypeAlias = Literal["solid", "double", "dashed", "dotted"]
+
+BGR: TypeAlias = tuple[int, int, int]
+
+BLACK: Final[BGR] = (0, 0, 0)
+WHITE: Final[BGR] = (255, 255, 255)
+
+_COLOURS: Final[dict[Palette, dict[Label, BGR]]] = {
+    "classic": {
+        Label.MASK: (0, 200, 0),
+        Label.NO_MASK: (0, 0, 230),
+        Label.INCORRECT: (0, 145, 255),
+        Label.UNKNOWN: (165, 165, 165),
+    },
+    # Okabe & Ito, "Color Universal Design" (2008), https://jfly.uni-koeln.de/color/:
+    # blue, vermillion, yellow and the grey that is commonly added to them.
+    "colour-blind": {
+        Label.MASK: (178, 114, 0),
+        Label.NO_MASK: (0, 94, 213),
+        Label.INCORRECT: (66, 228, 240),
+        Label.UNKNOWN: (165, 165, 165),
+    },
+}
+
+_LINE_STYLES: Final[dict[Label, LineStyle]] = {
+    Label.MASK: "solid",
+    Label.NO_MASK: "double",
+    Label.INCORRECT: "dashed",
+    Label.UNKNOWN: "dotted",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What is drawn, and how; every field is a plain JSON value.
+
+    Attributes:
+        palette: `classic` (green, red, orange, grey) or `colour-blind`.
+        boxes: whether each face gets its outline.
+        labels: whether the label is written, as in "No mask".
+        percentages: whether the certainty is written, as in "97 %".
+        scale: size of text and lines, 1 = chosen from the picture; 0.5 to 3.
+
+    Raises:
+        ValueError: a value is not allowed; the message names field and value.
+    """
+
+    palette: Palette = "classic"
+    boxes: bool = True
+    labels: bool = True
+    percentages: bool = True
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be drawn."""
+        if self.palette not in PALETTES:
+            raise ValueError(
+                f"palette must be one of {', '.join(PALETTES)}, not {self.palette!r}"
+            )
+        for name in ("boxes", "labels", "percentages"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} must be true or false, not {value!r}")
+        number = isinstance(self.scale, int | float) and not isinstance(
+            self.scale, bool
+        )
+        if not number or not 0.5 <= self.scale <= 3:
+            raise ValueError(
+                f"scale must be a number from 0.5 to 3, not {self.scale!r}"
+            )
+
+
+DEFAULT_STYLE: Final = Style()
+
+
+def colour_bgr(label: Label, palette: Palette = "classic") -> BGR:
+    """Return the colour of a label, as for a legend."""
+    return _COLOURS[palette][label]
+
+
+def ink_bgr(colour: BGR) -> BGR:
+    """Return black or white, whichever reads better on `colour`."""
+    on_white = contrast(colour, WHITE)
+    return WHITE if on_white > contrast(colour, BLACK) else BLACK
+
+
+def contrast(a: BGR, b: BGR) -> float:
+    """Return the contrast of two colours, 1 to 21, as WCAG 2.2 defines it."""
+    lighter, darker = sorted((_luminance(a), _luminance(b)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def line_style(label: Label) -> LineStyle:
+    """Return how the outline of a label is drawn."""
+    return _LINE_STYLES[label]
+
+
+def describe(label: Label, certainty: float, style: Style = DEFAULT_STYLE) -> str:
+    """Return what is written beside a face, as in "No mask 97 %"."""
+    words = [label.title] if style.labels else []
+    words += [f"{100 * certainty:.0f} %"] if style.percentages else []
+    return " ".join(words)
+
+
+def _luminance(colour: BGR) -> float:
+    """Return the relative luminance in [0, 1] of an sRGB colour (WCAG 2.2)."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (channel / 255 for channel in colour)
+    ]
+    return 0.0722 * linear[0] + 0.7152 * linear[1] + 0.2126 * linear[2]

@@ -1,0 +1,342 @@
+"""What `draw` puts on a picture, pixel by pixel where it matters."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from itertools import combinations
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.drawing import draw
+from maskdet.style import (
+    PALETTES,
+    Palette,
+    Style,
+    colour_bgr,
+    contrast,
+    describe,
+    ink_bgr,
+    line_style,
+)
+from maskdet.types import Faces, Image, Label, Scene
+
+GREY_BGR = (90, 110, 130)
+NO_TEXT = Style(labels=False, percentages=False)
+
+# Machado, Oliveira & Fernandes (2009), severity 1.0, for linear RGB.
+COLOUR_VISION = {
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def picture(width: int, height: int) -> Image:
+    return np.full((height, width, 3), GREY_BGR, np.uint8)
+
+
+def scene(*faces: tuple[Label, tuple[float, float, float, float]]) -> Scene:
+    """Faces of the wanted labels, all 88 % sure, or 50 % where `UNKNOWN`."""
+    probs = np.full((len(faces), 3), 0.06, np.float32)
+    for row, (label, _) in enumerate(faces):
+        probs[row] = [0.5, 0.25, 0.25] if label is Label.UNKNOWN else probs[row]
+        if label is not Label.UNKNOWN:
+            probs[row, label] = 0.88
+    boxes = np.array([box for _, box in faces], np.float32).reshape(-1, 4)
+    scores = np.linspace(0.9, 0.5, len(faces)).astype(np.float32)
+    return Scene(Faces(boxes, scores), probs, min_certainty=0.6)
+
+
+def changed(before: Image, after: Image) -> np.ndarray:
+    return (before != after).any(axis=2)
+
+
+def is_colour(image: Image, bgr: tuple[int, int, int]) -> np.ndarray:
+    return (image == np.array(bgr, np.uint8)).all(axis=2)
+
+
+def test_the_input_is_never_changed_and_the_result_is_new() -> None:
+    image = picture(200, 150)
+    before = image.copy()
+    result = draw(image, scene((Label.MASK, (50, 50, 100, 100))))
+    assert np.array_equal(image, before)
+    assert not np.shares_memory(image, result)
+    assert result.shape == image.shape
+    assert result.dtype == np.uint8
+
+
+def test_a_read_only_picture_can_be_drawn_on() -> None:
+    image = picture(200, 150)
+    image.flags.writeable = False
+    assert changed(image, draw(image, scene((Label.MASK, (50, 50, 100, 100))))).any()
+
+
+def test_nothing_is_drawn_for_no_face() -> None:
+    image = picture(64, 48)
+    assert np.array_equal(draw(image, Scene.none()), image)
+
+
+def test_pixels_change_only_near_the_box() -> None:
+    image = picture(640, 480)
+    result = draw(image, scene((Label.NO_MASK, (200, 200, 300, 320))))
+    rows, columns = np.nonzero(changed(image, result))
+    assert columns.min() >= 190
+    assert columns.max() <= 330
+    assert rows.min() >= 165
+    assert rows.max() <= 330
+    assert np.array_equal(result[230:290, 230:270], image[230:290, 230:270])
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (-500, 20, -10, 90),
+        (300, 10, 400, 60),
+        (20, 20, 20, 60),
+        (60, 60, 30, 30),
+    ],
+)
+def test_a_box_outside_or_empty_draws_nothing(
+    box: tuple[float, float, float, float],
+) -> None:
+    image = picture(200, 150)
+    assert np.array_equal(draw(image, scene((Label.MASK, box))), image)
+
+
+@pytest.mark.parametrize("box", [(-40, -30, 60, 70), (150, 100, 1e9, 1e30)])
+def test_a_box_partly_outside_is_outlined_along_the_border(
+    box: tuple[float, float, float, float],
+) -> None:
+    image = picture(200, 150)
+    result = draw(image, scene((Label.MASK, box)), NO_TEXT)
+    green = is_colour(result, colour_bgr(Label.MASK))
+    top_left = box[0] < 0
+    border = green[:4, :4] if top_left else green[-4:, -4:]
+    beside = green[40, :4] if top_left else green[130, -4:]
+    assert border.any()
+    assert beside.any()
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (3, 2), (37, 501), (501, 37)])
+@pytest.mark.parametrize("label", list(Label))
+def test_odd_sizes_are_drawn_without_a_crash(
+    size_wh: tuple[int, int], label: Label
+) -> None:
+    width, height = size_wh
+    result = draw(picture(width, height), scene((label, (0, 0, width, height))))
+    assert result.shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+@pytest.mark.parametrize("label", list(Label))
+def test_each_label_has_its_colour_on_outline_and_plate(
+    label: Label, palette: Palette
+) -> None:
+    result = draw(
+        picture(640, 480),
+        scene((label, (200, 200, 320, 320))),
+        Style(palette=palette),
+    )
+    of_label = is_colour(result, colour_bgr(label, palette))
+    assert of_label[150:196].sum() > 500, "plate above the box"
+    assert of_label[210:310, 190:210].sum() > 80, "left side of the outline"
+    for other in set(Label) - {label}:
+        assert not is_colour(result, colour_bgr(other, palette)).any()
+
+
+def left_side(label: Label) -> np.ndarray:
+    result = draw(picture(640, 480), scene((label, (200, 200, 360, 360))), NO_TEXT)
+    return is_colour(result, colour_bgr(label))[190:370, 190:220]
+
+
+def marks(line: np.ndarray) -> int:
+    """How many separate marks a line of pixels shows."""
+    return int((np.diff(np.pad(line.astype(int), 1)) == 1).sum())
+
+
+def test_line_styles_differ_without_any_colour() -> None:
+    across = {label: marks(left_side(label)[90:110].any(axis=0)) for label in Label}
+    along = {
+        label: marks(left_side(label)[:, left_side(label).sum(axis=0).argmax()])
+        for label in Label
+    }
+    assert across[Label.MASK] == 1
+    assert across[Label.NO_MASK] == 2
+    assert along[Label.MASK] == along[Label.NO_MASK] == 1
+    assert 4 <= along[Label.INCORRECT] <= 12
+    assert along[Label.UNKNOWN] >= 2 * along[Label.INCORRECT]
+    assert {line_style(label) for label in Label} == {
+        "solid",
+        "double",
+        "dashed",
+        "dotted",
+    }
+
+
+@pytest.mark.parametrize("background", [0, 128, 255])
+def test_the_outline_shows_on_any_background(background: int) -> None:
+    image = np.full((480, 640, 3), background, np.uint8)
+    result = draw(image, scene((Label.UNKNOWN, (200, 200, 360, 360))), NO_TEXT)
+    levels = np.abs(result.astype(int) - background).max(axis=2)
+    assert levels.max() >= 90
+
+
+def test_lines_grow_with_the_picture_and_stay_thin_on_small_faces() -> None:
+    def line_px(side: int, face: int) -> int:
+        box = (side // 2, side // 2, side // 2 + face, side // 2 + face)
+        result = draw(picture(side, side), scene((Label.MASK, box)), NO_TEXT)
+        row = is_colour(result, colour_bgr(Label.MASK))[side // 2 + face // 2]
+        return int(row[: side // 2 + face // 2].sum())
+
+    widths = [line_px(side, side // 4) for side in (320, 640, 1920, 4000)]
+    assert widths == sorted(set(widths))
+    assert widths[-1] >= 8
+    assert line_px(4000, 20) == 1
+
+
+@pytest.mark.parametrize("side", [320, 640, 1920, 4000])
+def test_text_is_readable_at_every_size(side: int) -> None:
+    """Capitals take at least 8 px, and 1 % of the picture's longer side."""
+    face = side // 3
+    box = (face, face, 2 * face, 2 * face)
+    result = draw(picture(side, side), scene((Label.MASK, box)), Style(boxes=False))
+    plate = changed(picture(side, side), result)
+    colour = colour_bgr(Label.MASK)
+    ink = is_colour(result, ink_bgr(colour)) & plate
+    rows = np.flatnonzero(ink.any(axis=1))
+    cap_px = rows.max() - rows.min() + 1
+    assert cap_px >= max(8, 0.01 * side)
+    assert cap_px <= 0.2 * face
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+@pytest.mark.parametrize("label", list(Label))
+def test_text_has_the_contrast_that_wcag_asks_for(
+    label: Label, palette: Palette
+) -> None:
+    colour = colour_bgr(label, palette)
+    assert contrast(colour, ink_bgr(colour)) >= 4.5
+
+
+def test_contrast_agrees_with_published_values() -> None:
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast((118, 118, 118), (255, 255, 255)) == pytest.approx(4.54, abs=0.01)
+    assert contrast((0, 0, 255), (255, 255, 255)) == pytest.approx(4.0, abs=0.01)
+
+
+def seen_lab(bgr: tuple[int, int, int], kind: str) -> np.ndarray:
+    """The CIE Lab colour that a person with this colour vision sees."""
+    rgb = np.array(bgr[::-1]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(COLOUR_VISION[kind]) @ linear, 0, 1)
+    srgb = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    pixel = srgb[None, None, ::-1].astype(np.float32)
+    return cv2.cvtColor(pixel, cv2.COLOR_BGR2LAB)[0, 0]
+
+
+def closest(palette: Palette, kind: str) -> float:
+    return min(
+        float(
+            np.linalg.norm(
+                seen_lab(colour_bgr(a, palette), kind)
+                - seen_lab(colour_bgr(b, palette), kind)
+            )
+        )
+        for a, b in combinations(Label, 2)
+    )
+
+
+@pytest.mark.parametrize("kind", COLOUR_VISION)
+def test_colour_blind_people_can_tell_the_safe_palette_apart(kind: str) -> None:
+    assert closest("colour-blind", kind) > 25
+
+
+def test_the_classic_palette_is_why_there_is_another() -> None:
+    assert closest("classic", "protan") < 15
+
+
+@pytest.mark.parametrize(
+    ("style", "text"),
+    [
+        (Style(), "Worn wrongly 88 %"),
+        (Style(percentages=False), "Worn wrongly"),
+        (Style(labels=False), "88 %"),
+        (NO_TEXT, ""),
+    ],
+)
+def test_what_is_written(style: Style, text: str) -> None:
+    assert describe(Label.INCORRECT, 0.88, style) == text
+
+
+@pytest.mark.parametrize("percent", [0, 29, 57, 97, 98, 100])
+def test_percentages_of_32_bit_numbers_round_to_themselves(percent: int) -> None:
+    text = describe(Label.MASK, float(np.float32(percent / 100)))
+    assert text == f"Mask {percent} %"
+
+
+def test_switches_leave_things_out() -> None:
+    image = picture(640, 480)
+    one = scene((Label.MASK, (200, 200, 320, 320)))
+    plain = draw(image, one, Style(boxes=False, labels=False, percentages=False))
+    assert np.array_equal(plain, image)
+    assert not changed(image, draw(image, one, NO_TEXT))[:190].any()
+    assert not changed(image, draw(image, one, Style(boxes=False)))[205:].any()
+    wide = changed(image, draw(image, one))[:196].sum()
+    assert changed(image, draw(image, one, Style(labels=False)))[:196].sum() < wide
+
+
+def test_scale_makes_text_and_lines_larger() -> None:
+    image = picture(640, 480)
+    one = scene((Label.MASK, (200, 200, 420, 420)))
+    sizes = [
+        int(changed(image, draw(image, one, Style(scale=scale))).sum())
+        for scale in (0.5, 1, 2)
+    ]
+    assert sizes == sorted(set(sizes))
+
+
+def test_a_style_survives_json() -> None:
+    style = Style(palette="colour-blind", boxes=False, scale=1.5)
+    text = json.dumps(dataclasses.asdict(style))
+    assert Style(**json.loads(text)) == style
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("palette", "sepia"),
+        ("palette", None),
+        ("boxes", 1),
+        ("labels", "yes"),
+        ("percentages", None),
+        ("scale", 0.4),
+        ("scale", 3.1),
+        ("scale", float("nan")),
+        ("scale", True),
+        ("scale", "1"),
+    ],
+)
+def test_a_bad_style_is_refused_by_name_and_value(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field) as refusal:
+        Style(**{field: value})  # type: ignore[arg-type]
+    assert repr(value) in str(refusal.value)
+
+
+def test_the_same_scene_is_drawn_the_same_twice() -> None:
+    one = scene((Label.MASK, (20, 20, 60, 60)), (Label.NO_MASK, (40, 30, 90, 90)))
+    assert np.array_equal(draw(picture(200, 150), one), draw(picture(200, 150), one))
