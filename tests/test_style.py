@@ -1,0 +1,133 @@
+"""Colours that everyone can tell apart, words, and choices that are checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from itertools import combinations
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.style import (
+    PALETTES,
+    Palette,
+    Style,
+    colour_bgr,
+    contrast,
+    describe,
+    ink_bgr,
+)
+from maskdet.types import Label
+
+# Machado, Oliveira & Fernandes (2009), severity 1.0, for linear RGB.
+COLOUR_VISION = {
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+@pytest.mark.parametrize("label", list(Label))
+def test_text_has_the_contrast_that_wcag_asks_for(
+    label: Label, palette: Palette
+) -> None:
+    colour = colour_bgr(label, palette)
+    assert contrast(colour, ink_bgr(colour)) >= 4.5
+
+
+def test_contrast_agrees_with_published_values() -> None:
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast((118, 118, 118), (255, 255, 255)) == pytest.approx(4.54, abs=0.01)
+    assert contrast((0, 0, 255), (255, 255, 255)) == pytest.approx(4.0, abs=0.01)
+
+
+def seen_lab(bgr: tuple[int, int, int], kind: str) -> np.ndarray:
+    """The CIE Lab colour that a person with this colour vision sees."""
+    rgb = np.array(bgr[::-1]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(COLOUR_VISION[kind]) @ linear, 0, 1)
+    srgb = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    pixel = srgb[None, None, ::-1].astype(np.float32)
+    return cv2.cvtColor(pixel, cv2.COLOR_BGR2LAB)[0, 0]
+
+
+def closest(palette: Palette, kind: str) -> float:
+    return min(
+        float(
+            np.linalg.norm(
+                seen_lab(colour_bgr(a, palette), kind)
+                - seen_lab(colour_bgr(b, palette), kind)
+            )
+        )
+        for a, b in combinations(Label, 2)
+    )
+
+
+@pytest.mark.parametrize("kind", COLOUR_VISION)
+def test_colour_blind_people_can_tell_the_safe_palette_apart(kind: str) -> None:
+    assert closest("colour-blind", kind) > 25
+
+
+def test_the_classic_palette_is_why_there_is_another() -> None:
+    assert closest("classic", "protan") < 15
+
+
+@pytest.mark.parametrize(
+    ("style", "text"),
+    [
+        (Style(), "Worn wrongly 88 %"),
+        (Style(percentages=False), "Worn wrongly"),
+        (Style(labels=False), "88 %"),
+        (Style(labels=False, percentages=False), ""),
+    ],
+)
+def test_what_is_written(style: Style, text: str) -> None:
+    assert describe(Label.INCORRECT, 0.88, style) == text
+
+
+@pytest.mark.parametrize("percent", [0, 29, 57, 97, 98, 100])
+def test_percentages_of_32_bit_numbers_round_to_themselves(percent: int) -> None:
+    text = describe(Label.MASK, float(np.float32(percent / 100)))
+    assert text == f"Mask {percent} %"
+
+
+def test_a_style_survives_json() -> None:
+    style = Style(palette="colour-blind", boxes=False, scale=1.5)
+    text = json.dumps(dataclasses.asdict(style))
+    assert Style(**json.loads(text)) == style
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("palette", "sepia"),
+        ("palette", None),
+        ("boxes", 1),
+        ("labels", "yes"),
+        ("percentages", None),
+        ("scale", 0.4),
+        ("scale", 3.1),
+        ("scale", float("nan")),
+        ("scale", True),
+        ("scale", "1"),
+    ],
+)
+def test_a_bad_style_is_refused_by_name_and_value(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field) as refusal:
+        Style(**{field: value})  # type: ignore[arg-type]
+    assert repr(value) in str(refusal.value)
