@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
-from maskdet.drawing import Style
+from maskdet.style import Style
 from maskdet.types import Settings
 
 CAMERA_LIMITS: dict[str, tuple[int, int]] = {

@@ -1,0 +1,235 @@
+"""The sidebar: every choice a visitor has, on every page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import streamlit as st
+
+from maskdet.analyzer import ANALYZERS
+from maskdet.style import PALETTES, Style
+from maskdet.types import Settings
+from maskdet.web import session
+from maskdet.web.preferences import Preferences
+
+_CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
+_CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)
+
+_Option = TypeVar("_Option")
+
+
+def sidebar() -> Preferences:
+    """Show the sidebar and return what it says; call it once, in `app.py`.
+
+    There its widgets are on every page, so their values survive a change of page.
+    """
+    wanted = session.take_wanted()
+    if wanted is not None:
+        _fill(wanted)
+    with st.sidebar:
+        chosen = _chosen()
+        _keep_and_share(chosen)
+    session.remember(chosen)
+    if session.complaint():
+        st.warning(plain(session.complaint()), icon=":material/warning:")
+    return chosen
+
+
+def plain(text: str) -> str:
+    """Return Markdown that shows `text` as it is.
+
+    A link or a file may hold anything, also a picture or an address of a stranger.
+    """
+    return re.sub(r"([^\w\s])", r"\\\1", text)
+
+
+def _fill(wanted: Preferences) -> None:
+    """Make the widgets show `wanted`; they have no other source of values."""
+    style = wanted.style
+    parts = {"boxes": style.boxes, "labels": style.labels}
+    parts["percentages"] = style.percentages
+    st.session_state.update(
+        {
+            "choice.analyzer": wanted.analyzer,
+            "choice.min_score": wanted.settings.min_score,
+            "choice.min_certainty": wanted.settings.min_certainty,
+            "choice.min_face_px": wanted.settings.min_face_px,
+            "choice.nms_iou": wanted.settings.nms_iou,
+            "choice.parts": [part for part, drawn in parts.items() if drawn],
+            "choice.palette": style.palette,
+            "choice.scale": style.scale,
+            "choice.mirror": wanted.mirror,
+            "choice.camera_wh": (wanted.camera_width, wanted.camera_height),
+            "choice.camera_fps": wanted.camera_fps,
+        }
+    )
+
+
+def _chosen() -> Preferences:
+    analyzer = _analyzer()
+    with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
+        settings = _settings()
+    with st.expander("Drawing", icon=":material/palette:"):
+        style = _style()
+    with st.expander("Camera", icon=":material/photo_camera:"):
+        mirror = st.toggle(
+            "Mirror the live picture",
+            key="choice.mirror",
+            help="Turns it left to right, so that you move as in a mirror.",
+        )
+        width, height = _camera_wh()
+        fps = _camera_fps()
+    return Preferences(analyzer, settings, style, mirror, width, height, fps)
+
+
+def _analyzer() -> str:
+    missing = session.unavailable()
+    names = [name for name in ANALYZERS if name not in missing]
+    wanted = session.preferences().analyzer
+    if wanted in missing:
+        session.complain(f"{wanted} cannot be used here: {missing[wanted]}.")
+        st.session_state["choice.analyzer"] = names[0]
+    name = st.selectbox(
+        "Analyzer",
+        names,
+        key="choice.analyzer",
+        help="Finds the faces and labels each of them. "
+        "Another one finds other faces, and takes another time.",
+    )
+    st.caption(f"{ANALYZERS[name]}.")
+    for other, line in missing.items():
+        st.caption(f":gray[**{other}** is not available: {line}.]")
+    return name
+
+
+def _settings() -> Settings:
+    min_score = st.slider(
+        "Face score",
+        *(0.0, 1.0),
+        key="choice.min_score",
+        step=0.01,
+        help="How sure the finder must be that something is a face. "
+        "Lower finds more faces, and more things that are none.",
+    )
+    min_certainty = st.slider(
+        "Certainty",
+        *(0.0, 1.0),
+        key="choice.min_certainty",
+        step=0.01,
+        help="Below it a face is shown as “Unsure”, in grey.",
+    )
+    min_face_px = st.number_input(
+        "Smallest face (pixels)",
+        *(1.0, 2000.0),
+        key="choice.min_face_px",
+        step=1.0,
+        format="%g",
+        help="Faces whose shorter side is smaller are left out.",
+    )
+    nms_iou = st.slider(
+        "Overlap",
+        *(0.0, 1.0),
+        key="choice.nms_iou",
+        step=0.01,
+        help="Of two boxes that overlap by more than this share, the weaker goes. "
+        "Raise it if people who stand close together lose their box.",
+    )
+    return Settings(min_score, min_certainty, min_face_px, nms_iou)
+
+
+def _style() -> Style:
+    parts = st.pills(
+        "Draw",
+        ("boxes", "labels", "percentages"),
+        selection_mode="multi",
+        format_func=str.capitalize,
+        key="choice.parts",
+        help="What is drawn on each face.",
+    )
+    palette = st.selectbox(
+        "Colours",
+        PALETTES,
+        format_func=str.capitalize,
+        key="choice.palette",
+        help="Label and line style tell the faces apart in every palette.",
+    )
+    scale = st.slider(
+        "Size of text and lines",
+        *(0.5, 3.0),
+        key="choice.scale",
+        step=0.25,
+        help="1 suits the size of the picture.",
+    )
+    drawn = {part: part in parts for part in ("boxes", "labels", "percentages")}
+    return Style(palette=palette, scale=scale, **drawn)
+
+
+def _camera_wh() -> tuple[int, int]:
+    return st.selectbox(
+        "Camera size",
+        _offered(_CAMERA_SIZES_WH, "choice.camera_wh"),
+        format_func=lambda size_wh: f"{size_wh[0]} x {size_wh[1]}",
+        key="choice.camera_wh",
+        help="Asked of the camera when you press Start; it may give another. "
+        "Larger shows smaller faces and is slower.",
+    )
+
+
+def _camera_fps() -> int:
+    return st.selectbox(
+        "Camera rate",
+        _offered(_CAMERA_RATES_FPS, "choice.camera_fps"),
+        format_func=lambda fps: f"{fps} pictures a second",
+        key="choice.camera_fps",
+        help="Asked of the camera when you press Start. "
+        "More than can be analysed are skipped, never queued.",
+    )
+
+
+def _offered(usual: Sequence[_Option], key: str) -> list[_Option]:
+    """Return the usual options, and the value in force should it be another."""
+    value = cast(_Option, st.session_state[key])
+    return [*usual] if value in usual else [*usual, value]
+
+
+def _keep_and_share(chosen: Preferences) -> None:
+    with st.expander("Save, load, share", icon=":material/save:"):
+        st.download_button(
+            "Save settings",
+            chosen.to_json(),
+            file_name="maskdet-settings.json",
+            mime="application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            width="stretch",
+            help="Writes everything chosen here into a small JSON file.",
+        )
+        st.file_uploader(
+            "Load settings",
+            type="json",
+            key="choice.file",
+            on_change=_load,
+            max_upload_size=1,
+            help="A file that “Save settings” wrote.",
+        )
+        st.button(
+            "Reset to defaults",
+            icon=":material/restart_alt:",
+            on_click=session.set_preferences,
+            args=(Preferences(),),
+            width="stretch",
+        )
+        st.caption("This link opens the page with these settings:")
+        st.code(chosen.link(st.context.url or ""), language=None, wrap_lines=True)
+
+
+def _load() -> None:
+    file = st.session_state["choice.file"]
+    if file is None:
+        return
+    try:
+        session.set_preferences(Preferences.from_json(file.getvalue()))
+    except ValueError as error:
+        session.complain(f"The file was not loaded: {error}.")
