@@ -159,7 +159,8 @@ def _coco_example(
 def read_index(path: str | Path, split: str | None = None) -> list[Example]:
     """Read an `index.csv` (path, label, split, source, group), whole pictures.
 
-    Only `path` and `label` must be there; paths are relative to the file's folder.
+    Only `path` and `label` must be there; paths are relative to the file's folder. A
+    picture listed twice counts once.
 
     Args:
         path: the CSV file.
@@ -167,15 +168,19 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
 
     Raises:
         FileNotFoundError: the file or a picture it names is missing.
-        ValueError: a column is missing, a class is unknown, or no row is left.
+        ValueError: a column is missing, a class is unknown, a picture has two labels,
+            or no row is left.
     """
     path = Path(path)
     rows = csv.DictReader(_text(path).splitlines())
     for column in ("path", "label"):
         if column not in (rows.fieldnames or ()):
             raise ValueError(f"{path}: the column {column!r} is missing")
-    examples = [
-        Example(
+    examples: dict[str, Example] = {}
+    for row in rows:
+        if split is not None and row.get("split") != split:
+            continue
+        example = Example(
             _picture(path.parent / row["path"], path),
             np.zeros((0, 4), np.float32),
             (label_from_name(row["label"] or ""),),
@@ -183,13 +188,12 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
             row.get("split") or "",
             row.get("group") or "",
         )
-        for row in rows
-        if split is None or row.get("split") == split
-    ]
+        if examples.setdefault(row["path"], example).labels != example.labels:
+            raise ValueError(f"{path}: {row['path']} is listed with two labels")
     if not examples:
         part = "" if split is None else f" of split {split!r}"
         raise ValueError(f"{path}: there is no row{part}")
-    return examples
+    return list(examples.values())
 
 
 def read_folder(path: str | Path) -> list[Example]:

@@ -1,0 +1,207 @@
+"""Reading masks: one crop rule, and our classifier over a LiteRT file."""
+
+from __future__ import annotations
+
+import math
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.assets import asset_path
+from maskdet.boxes import Boxes
+from maskdet.types import CLASSES, Image
+
+CONTEXT = 1.3
+"""Side of the square crop, in longer sides of the face box."""
+
+OUTPUT_NAME = "__".join(label.key for label in CLASSES)
+"""Name of a classifier file's output: it says which column is which class."""
+
+CLASSIFIERS: dict[str, str] = {"maskdet": "classifier"}
+"""Classifier name to the name of its file in `maskdet.assets`."""
+
+# Ever larger batches win nothing on a CPU and cost memory: 32 faces need about 60 MB.
+_MOST_AT_ONCE = 32
+
+
+class Classifier(Protocol):
+    """Something that tells for each face how its mask is worn."""
+
+    def predict(self, image: Image, boxes: Boxes) -> NDArray[np.float32]:
+        """Return the probabilities of each face, all faces in one call.
+
+        Args:
+            image: `(h, w, 3)` uint8, BGR; not changed.
+            boxes: `(n, 4)` faces in pixels of `image`; n may be 0.
+
+        Returns:
+            `(n, 3)` float32, rows sum to 1, columns as in `CLASSES`.
+        """
+        ...
+
+
+class MaskClassifier:
+    """Our network in a LiteRT file, which carries its label order in its output name.
+
+    It may be shared by threads: they take turns.
+
+    Attributes:
+        size_px: side of the crops that the network reads.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 2) -> None:
+        """Load the file, check that it is what this class can read, and warm up.
+
+        Args:
+            path: the `.tflite` file.
+            threads: CPU threads for one call.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            RuntimeError: the file is broken or is another kind of network.
+        """
+        self._interpreter = _open(Path(path), threads)
+        self.size_px = _checked_size(self._interpreter, Path(path))
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._lock = threading.Lock()
+        self._batch = 0
+        grey = np.full((self.size_px, self.size_px, 3), 128, np.uint8)
+        self.predict_crops(grey[None])
+
+    def predict(self, image: Image, boxes: Boxes) -> NDArray[np.float32]:
+        """Return `(n, 3)` probabilities; see `Classifier.predict`."""
+        crops = [crop_face(image, box, self.size_px) for box in boxes]
+        shape = (-1, self.size_px, self.size_px, 3)
+        return self.predict_crops(np.array(crops, np.uint8).reshape(shape))
+
+    def predict_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return `(n, 3)` probabilities of crops made by `crop_face`.
+
+        Args:
+            crops: `(n, size_px, size_px, 3)` BGR.
+        """
+        parts = [np.zeros((0, len(CLASSES)), np.float32)]
+        for start in range(0, len(crops), _MOST_AT_ONCE):
+            parts.append(self._run(crops[start : start + _MOST_AT_ONCE]))
+        probs = np.concatenate(parts)
+        result: NDArray[np.float32] = probs / probs.sum(axis=1, keepdims=True)
+        return result
+
+    def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values = crops[..., ::-1].astype(np.float32)
+        with self._lock:
+            if len(crops) != self._batch:
+                self._interpreter.resize_tensor_input(self._input, values.shape)
+                self._interpreter.allocate_tensors()
+                self._batch = len(crops)
+            self._interpreter.set_tensor(self._input, values)
+            self._interpreter.invoke()
+            probs: NDArray[np.float32] = self._interpreter.get_tensor(self._output)
+        return probs
+
+
+def load_classifier(name: str = "maskdet") -> MaskClassifier:
+    """Load a classifier by name and run it once, so that the first call is not slow.
+
+    Raises:
+        ValueError: the name is not in `CLASSIFIERS`.
+        FileNotFoundError: its file is missing; the message says how to get it.
+        RuntimeError: its file is broken or another version.
+    """
+    if name not in CLASSIFIERS:
+        raise ValueError(
+            f"classifier must be one of {', '.join(CLASSIFIERS)}, not {name!r}"
+        )
+    return MaskClassifier(asset_path(CLASSIFIERS[name]))
+
+
+def crop_face(
+    image: Image, box: NDArray[np.float32], size_px: int, *, context: float = CONTEXT
+) -> Image:
+    """Cut a square window around one face; training and running use this one rule.
+
+    Pixels outside the picture repeat its border. A box that is empty, not finite or
+    outside gives some window of at least one pixel, never an error.
+
+    Args:
+        image: `(h, w, 3)` BGR.
+        box: `(4,)` `x1, y1, x2, y2` in pixels of `image`.
+        size_px: side of the result.
+        context: side of the window, in longer sides of the box.
+
+    Returns:
+        `(size_px, size_px, 3)` uint8 BGR.
+    """
+    height, width = image.shape[:2]
+    limits = np.array([width, height, width, height], np.float64)
+    x1, y1, x2, y2 = np.clip(np.nan_to_num(np.asarray(box, np.float64)), 0, limits)
+    side = max(1, round(context * max(x2 - x1, y2 - y1)))
+    # The centre stays half a pixel inside, so that the window always meets the picture.
+    left = math.floor(min(max((x1 + x2) / 2, 0.5), width - 0.5) - side / 2 + 0.5)
+    top = math.floor(min(max((y1 + y2) / 2, 0.5), height - 0.5) - side / 2 + 0.5)
+    return _resized(_window(image, left, top, side), size_px)
+
+
+def _window(image: Image, left: int, top: int, side: int) -> Image:
+    height, width = image.shape[:2]
+    right, bottom = left + side, top + side
+    inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+    missing = (
+        max(-top, 0),
+        max(bottom - height, 0),
+        max(-left, 0),
+        max(right - width, 0),
+    )
+    if not any(missing):
+        return inside
+    window = cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE)
+    return np.asarray(window, np.uint8)
+
+
+def _resized(window: Image, size_px: int) -> Image:
+    shrinks = window.shape[0] > size_px
+    rule = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    crop = cv2.resize(window, (size_px, size_px), interpolation=rule)
+    return np.asarray(crop, np.uint8)
+
+
+# LiteRT has no types that mypy can read.
+def _open(path: Path, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    if not path.is_file():
+        raise FileNotFoundError(f"classifier file {path} is missing")
+    try:
+        return Interpreter(model_path=str(path), num_threads=threads)
+    except (ValueError, RuntimeError):
+        raise RuntimeError(f"classifier file {path} is no LiteRT network") from None
+
+
+def _checked_size(interpreter: Any, path: Path) -> int:
+    """Return the side of the network's input, once all the rest is as it must be."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise RuntimeError(
+            f"classifier {path}: wanted one input and one output, "
+            f"got {len(inputs)} and {len(outputs)}"
+        )
+    shape = [int(side) for side in inputs[0]["shape_signature"]]
+    dtype = inputs[0]["dtype"]
+    square = len(shape) == 4 and shape[1] == shape[2] > 0
+    if not square or shape[0] != -1 or shape[3] != 3 or dtype != np.float32:
+        raise RuntimeError(
+            f"classifier {path}: wanted float32 input (any number, side, side, 3), "
+            f"got {dtype.__name__} {shape}"
+        )
+    signatures = interpreter.get_signature_list().values()
+    names = [name for signature in signatures for name in signature["outputs"]]
+    if names != [OUTPUT_NAME] or int(outputs[0]["shape"][-1]) != len(CLASSES):
+        raise RuntimeError(
+            f"classifier {path}: wanted the output {OUTPUT_NAME}, got {names}"
+        )
+    return shape[1]
