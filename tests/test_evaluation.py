@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from maskdet.analyzer import TwoStage
+from maskdet.datasets import Example
+from maskdet.evaluation import evaluate_boxes, evaluate_faces, evaluate_scenes
+from maskdet.media import encode_png
+from maskdet.metrics.labelling import Labelling
+from maskdet.types import Faces, Label, Scene, Settings
+from tests.fakes import FakeClassifier, FakeDetector, grey
+
+LARGE, ALSO_LARGE, SMALL = (0, 0, 30, 30), (40, 0, 70, 30), (0, 35, 8, 43)
+MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(encode_png(grey(100, 60)))
+    return path
+
+
+def example(path, *rows, source=""):
+    boxes = np.array([box for box, _ in rows], np.float32).reshape(-1, 4)
+    return Example(path, boxes, tuple(label for _, label in rows), source)
+
+
+class Answering:
+    """Gives the scenes it was made with, one after the other, chosen by settings."""
+
+    def __init__(self, *scenes):
+        self.scenes = list(scenes)
+        self.asked = []
+
+    def analyze(self, image, settings=None):
+        self.asked.append(settings)
+        return self.scenes.pop(0).select(settings)
+
+
+def scene(*rows):
+    """Rows of box, score, probs."""
+    boxes = np.array([row[0] for row in rows], np.float32).reshape(-1, 4)
+    scores = np.array([row[1] for row in rows], np.float32)
+    probs = np.array([row[2] for row in rows], np.float32).reshape(-1, 3)
+    order = np.argsort(-scores)
+    return Scene(Faces(boxes, scores), probs[order])
+
+
+SURE_MASK, SURE_BARE = (0.8, 0.2, 0.0), (0.1, 0.9, 0.0)
+
+
+def test_scenes_report_of_a_hand_worked_case(picture):
+    examples = [
+        example(picture, (LARGE, MASK), (SMALL, BARE)),
+        example(picture, (LARGE, BARE), (ALSO_LARGE, WRONG)),
+        example(picture),
+    ]
+    analyzer = Answering(
+        scene((LARGE, 0.9, SURE_MASK)),
+        # The second is found below the score that a user sees.
+        scene((LARGE, 0.8, SURE_MASK), (ALSO_LARGE, 0.1, SURE_BARE)),
+        scene((LARGE, 0.6, SURE_MASK)),
+    )
+    report = evaluate_scenes(analyzer, examples, Settings())
+    assert report.images == 3
+    # faces: right, right, wrong (no face there), right; the small one is missed
+    assert report.ap["faces"].value == pytest.approx((1 + 1 + 3 / 4) / 4)
+    assert report.ap["faces"].n == 4
+    assert report.ap_large["faces"].value == pytest.approx((1 + 1 + 3 / 4) / 3)
+    # mask, by score x probability: .72 right, .64 wrong (bare), ...
+    assert report.ap["mask"].value == pytest.approx(1.0)
+    # no mask: .18 wrong (it is a mask), .16 right, .12 wrong, .09 wrong; 1 of 2 large
+    assert report.ap["no_mask"].value == pytest.approx(1 / 2 * 1 / 2)
+    assert report.ap_large["no_mask"].value == pytest.approx(1 / 2)
+    # worn wrongly: scored 0 like the others, so 1 right of 4
+    assert report.ap["incorrect"].value == pytest.approx(1 / 4)
+    mean = np.mean([report.ap[key].value for key in ("mask", "no_mask", "incorrect")])
+    assert report.ap["mean"].value == pytest.approx(mean)
+    # as shown: 2 of 3 large faces found, 2 of 3 boxes are faces
+    assert (report.recall.value, report.recall.n) == (pytest.approx(2 / 3), 3)
+    assert (report.precision.value, report.precision.n) == (pytest.approx(2 / 3), 3)
+    assert report.labels.truths.tolist() == [MASK, BARE]
+    assert report.labels.wearing.accuracy.value == 0.5
+    assert report.median_ms >= 0
+
+
+def test_the_curves_see_faces_that_a_user_does_not(picture):
+    analyzer = Answering(scene((SMALL, 0.03, SURE_MASK)))
+    settings = Settings(min_score=0.9, min_face_px=50, nms_iou=0.3)
+    report = evaluate_scenes(analyzer, [example(picture, (SMALL, MASK))], settings)
+    assert report.ap["faces"].value == 1.0
+    assert report.recall.n == 0
+    assert report.precision.n == 0
+    assert len(report.labels.truths) == 0
+    (asked,) = analyzer.asked
+    assert (asked.min_score, asked.min_face_px, asked.nms_iou) == (0.02, 1, 0.3)
+
+
+def test_no_scene_gives_a_report_without_numbers():
+    report = evaluate_scenes(Answering(), [], Settings())
+    content = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert content["images"] == 0
+    assert content["ap"]["faces"]["value"] is None
+    assert content["labels"]["balanced"]["value"] is None
+
+
+def test_true_boxes_measure_the_classifier_alone(picture):
+    classifier = FakeClassifier((0.7, 0.2, 0.1))
+    examples = [
+        example(picture, (LARGE, MASK), (SMALL, MASK), source="a"),
+        example(picture, (LARGE, BARE), (ALSO_LARGE, WRONG), source="b"),
+        example(picture, source="b"),
+    ]
+    report = evaluate_boxes(classifier, examples)
+    assert [len(boxes) for boxes in classifier.boxes] == [1, 2, 0]
+    assert report.labels.truths.tolist() == [MASK, BARE, WRONG]
+    assert report.labels.wearing.accuracy.value == pytest.approx(2 / 3)
+    assert report.labels.states.accuracy.value == pytest.approx(1 / 3)
+    assert report.labels.states.balanced_accuracy().value == pytest.approx(1 / 3)
+    assert report.by_source["a"].truths.tolist() == [MASK]
+    assert report.by_source["b"].truths.tolist() == [BARE, WRONG]
+
+
+@pytest.mark.parametrize(
+    ("truth", "probs", "right"),
+    [
+        (MASK, (0.4, 0.45, 0.15), True),  # wearing .55, though bare is likeliest
+        (WRONG, (0.9, 0.1, 0.0), True),
+        (WRONG, (0.2, 0.6, 0.2), False),
+        (BARE, (0.2, 0.6, 0.2), True),
+        (BARE, (0.2, 0.4, 0.4), False),
+    ],
+)
+def test_worn_wrongly_counts_as_a_mask(truth, probs, right):
+    labels = Labelling(np.array([truth]), np.array([probs], np.float32))
+    assert labels.wearing.accuracy.value == right
+
+
+def whole(path, label, source=""):
+    return Example(path, np.zeros((0, 4), np.float32), (label,), source)
+
+
+def test_the_largest_face_found_is_taken(picture):
+    found = scene((SMALL, 0.9, SURE_MASK), (LARGE, 0.6, SURE_BARE))
+    report = evaluate_faces(
+        Answering(found), FakeClassifier(), [whole(picture, BARE)], Settings()
+    )
+    assert report.labels.probs.tolist() == [pytest.approx(SURE_BARE)]
+    assert report.found == 1
+
+
+def test_without_a_face_the_whole_picture_is_taken(picture):
+    classifier = FakeClassifier((0.3, 0.6, 0.1))
+    analyzer = TwoStage(FakeDetector([LARGE], [0.3]), FakeClassifier())
+    report = evaluate_faces(
+        analyzer, classifier, [whole(picture, BARE, "real")], Settings()
+    )
+    assert report.found == 0
+    assert classifier.boxes[0].tolist() == [[0, 0, 100, 60]]
+    assert report.labels.wearing.accuracy.value == 1.0
+    assert report.by_source["real"].truths.tolist() == [BARE]
+
+
+def test_the_whole_picture_can_be_asked_for(picture):
+    classifier = FakeClassifier()
+    examples = [whole(picture, MASK), whole(picture, BARE)]
+    report = evaluate_faces(None, classifier, examples, Settings())
+    assert len(classifier.boxes) == 2
+    assert report.found == 0
+    assert report.labels.wearing.counts[:, :2].tolist() == [[1, 0], [1, 0]]
+
+
+def test_an_unreadable_picture_stops_with_its_name(tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"broken\.jpg: .*not a picture"):
+        evaluate_boxes(FakeClassifier(), [example(broken, (LARGE, MASK))])
