@@ -1,0 +1,105 @@
+"""What every command shares: how it speaks, shows progress and writes files."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from maskdet.records import printable
+
+_Item = TypeVar("_Item")
+
+STDOUT = "-"
+"""Stands for the standard output where a file is asked for."""
+
+
+def set_up_output() -> None:
+    """Write UTF-8 whatever the locale says; what cannot be written is spelled out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong, without Python's error numbers."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error) or type(error).__name__
+
+
+def complain(line: str) -> None:
+    """Print one line on stderr, below a progress bar if there is one."""
+    _line(f"maskdet: {printable(line)}", sys.stderr)
+
+
+def say(line: str, *, quiet_stdout: bool = False) -> None:
+    """Print one line on stdout, or on stderr where stdout is for data only."""
+    _line(printable(line), sys.stderr if quiet_stdout else sys.stdout)
+
+
+def _line(line: str, stream: TextIO) -> None:
+    # tqdm knows how to print above its own bar; without it, nobody drew one.
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        print(line, file=stream)
+    else:
+        tqdm.tqdm.write(line, file=stream)
+
+
+def progress(items: Sequence[_Item], unit: str) -> Iterator[_Item]:
+    """Go through `items` with a progress bar on stderr if that is a terminal."""
+    if len(items) < 2 or not sys.stderr.isatty():
+        return iter(items)
+    from tqdm import tqdm
+
+    return iter(tqdm(items, unit=f" {unit}", leave=False, file=sys.stderr))
+
+
+def check_target(option: str, target: str | None, inputs: Iterable[Path]) -> None:
+    """Refuse a file that cannot be written, before the work instead of after.
+
+    Args:
+        option: the option that names it, for the message.
+        target: the file; `-` and None are always fine.
+        inputs: files that must not be overwritten.
+
+    Raises:
+        ValueError: it is a folder, lies in no folder, or is one of the inputs.
+    """
+    if target is None or target == STDOUT:
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise ValueError(f"{option} {target}: is a folder, wanted a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option} {target}: there is no folder {path.parent}")
+    if path.resolve() in {source.resolve() for source in inputs}:
+        raise ValueError(f"{option} {target}: would overwrite what is read")
+
+
+def write_text(target: str, text: str) -> None:
+    """Write to stdout if `target` is `-`, else to that file, and say so on stderr."""
+    if target == STDOUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_file(Path(target), text.encode("utf-8"))
+        say(f"wrote {target}", quiet_stdout=True)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a whole file or none: an interrupted run leaves no half of one."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)  # a device or pipe, which must not be replaced
+        return
+    partial = path.with_name(f".maskdet-{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
