@@ -1,0 +1,106 @@
+"""Faces as cards: the crop, its label, and one bar for each probability."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+
+from maskdet.style import Palette, colour_bgr, line_style
+from maskdet.types import CLASSES, Label, Scene
+
+_MEANINGS = {
+    Label.MASK: "A mask covers nose, mouth and chin.",
+    Label.NO_MASK: "There is no mask on this face.",
+    Label.INCORRECT: "There is a mask, but it leaves the nose or the mouth free.",
+    Label.UNKNOWN: "No label is as certain as you ask for.",
+}
+
+# Greys come from the text colour, so that the cards suit the light and dark theme.
+_STYLE = """<style>
+.maskdet-cards {display: grid; gap: .75rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));}
+.maskdet-cards figure {display: flex; gap: .75rem; margin: 0; padding: .6rem;
+  border: 1px solid color-mix(in srgb, currentColor 20%, transparent);
+  border-radius: .5rem; min-width: 0;}
+.maskdet-cards img {width: 88px; height: 88px; border-radius: .25rem; flex: none;}
+.maskdet-cards figcaption {flex: 1; min-width: 0; font-size: .8rem; line-height: 1.3;}
+.maskdet-cards b {font-size: .9rem; display: flex; align-items: center; gap: .4rem;}
+.maskdet-cards b i {width: .7rem; height: .7rem; border-radius: 50%; flex: none;}
+.maskdet-cards p {display: flex; justify-content: space-between; margin: .15rem 0 0;
+  font-size: inherit;}
+.maskdet-cards div {height: 5px; border-radius: 3px; overflow: hidden;
+  background: color-mix(in srgb, currentColor 15%, transparent);}
+.maskdet-cards div i {display: block; height: 100%;}
+</style>"""
+
+_LEGEND_STYLE = """<style>
+.maskdet-legend {display: grid; grid-template-columns: 3.5rem max-content 1fr;
+  gap: .5rem 1rem; align-items: center;}
+.maskdet-legend i {height: 1.6rem; border-radius: .2rem; border-width: 4px;}
+@media (max-width: 640px) {
+  .maskdet-legend {grid-template-columns: 3.5rem 1fr; row-gap: .1rem;}
+  .maskdet-legend span {grid-column: 2; margin-bottom: .6rem;}}
+</style>"""
+
+
+def cards_html(scene: Scene, crops: Sequence[bytes], palette: Palette) -> str:
+    """Return one card a face as HTML that holds nothing a stranger wrote.
+
+    Args:
+        scene: the faces.
+        crops: one JPEG a face; with fewer, only so many cards are made.
+        palette: colours of the bars; each has its name and number beside it.
+    """
+    colours = {label: _css(label, palette) for label in Label}
+    rows = zip(crops, scene.labels, scene.certainties, scene.probs, strict=False)
+    cards = [
+        _card(
+            number,
+            crop,
+            heading=_heading(label, float(certainty)),
+            colour=colours[label],
+            bars="".join(
+                _bar(column.title, float(prob), colours[column])
+                for column, prob in zip(CLASSES, probs, strict=True)
+            ),
+        )
+        for number, (crop, label, certainty, probs) in enumerate(rows, start=1)
+    ]
+    return f'{_STYLE}<section class="maskdet-cards">{"".join(cards)}</section>'
+
+
+def legend_html(palette: Palette) -> str:
+    """Return what each colour and line style means, as HTML."""
+    rows = [
+        f'<i style="border-color:{_css(label, palette)};'
+        f'border-style:{line_style(label)}"></i>'
+        f"<b>{label.title}</b><span>{meaning}</span>"
+        for label, meaning in _MEANINGS.items()
+    ]
+    return f'{_LEGEND_STYLE}<section class="maskdet-legend">{"".join(rows)}</section>'
+
+
+def _card(number: int, crop: bytes, *, heading: str, colour: str, bars: str) -> str:
+    source = f"data:image/jpeg;base64,{b64encode(crop).decode()}"
+    return (
+        f'<figure><img src="{source}" alt="Face {number}"><figcaption>'
+        f'<b><i style="background:{colour}"></i>{number} · {heading}</b>{bars}'
+        "</figcaption></figure>"
+    )
+
+
+def _heading(label: Label, certainty: float) -> str:
+    return label.title if label is Label.UNKNOWN else f"{label.title} {certainty:.0%}"
+
+
+def _bar(name: str, prob: float, colour: str) -> str:
+    percent = f"{100 * prob:.0f}"
+    return (
+        f"<p><span>{name}</span><span>{percent} %</span></p>"
+        f'<div><i style="width:{percent}%;background:{colour}"></i></div>'
+    )
+
+
+def _css(label: Label, palette: Palette) -> str:
+    blue, green, red = colour_bgr(label, palette)
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,126 @@
+"""About: what maskdet can and cannot do, how to read it, models, licences."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import streamlit as st
+
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.assets import ASSETS
+from maskdet.web import session
+from maskdet.web.cards import legend_html
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+_WHAT = """
+maskdet finds the faces in a picture or in your camera's stream and says for each
+one whether it wears a mask, wears none, or wears it wrongly.
+
+**It can**
+
+- look at many faces in one picture and tell each label with its certainty,
+- say "Unsure" instead of guessing, below the certainty you ask for,
+- give you the results as pictures, JSON and CSV.
+
+**It cannot**
+
+- be always right. Small, dark, blurred, turned or half hidden faces are missed or
+  mislabelled more often, and a scarf, a hand or a beard can pass for a mask;
+- say who somebody is. It does not recognise people and has no list of faces;
+- say whether a mask is a good one, or was worn a minute ago.
+"""
+
+_SECURITY = """
+**maskdet is no security device.** Do not let it decide who may enter, who is at
+fault or who is safe. It is no medical device either.
+"""
+
+_PRIVACY = """
+- Pictures are looked at in the memory of the computer that runs this page. None is
+  written to its disk, and none is sent on to anybody.
+- If that computer is not yours, your pictures travel to it, and no further.
+- Uploaded pictures are forgotten when you remove them or leave; what was found in
+  them stays in your own session's memory until you close this page. No other
+  visitor can see either.
+- Streamlit's usage statistics are switched off.
+"""
+
+_NUMBERS = """
+- **Certainty** is the classifier's own estimate that its label is the right one: of
+  many faces marked "90 %", about nine in ten should be right. Faces unlike those it
+  learned from can be wrong at any certainty.
+- **Face score** is how sure the face finder is that there is a face at all. It says
+  nothing about the mask, and different finders count differently.
+- The thresholds for both are in the sidebar. A higher face score shows fewer faces;
+  a higher certainty shows more of them as "Unsure".
+"""
+
+_LIBRARIES = """
+Built on [Streamlit](https://streamlit.io) (Apache-2.0),
+[streamlit-webrtc](https://github.com/whitphx/streamlit-webrtc) (MIT),
+[OpenCV](https://opencv.org) (Apache-2.0; its Haar cascades: Intel licence),
+[LiteRT](https://ai.google.dev/edge/litert), [TensorFlow](https://www.tensorflow.org)
+and [Keras](https://keras.io) (Apache-2.0),
+[ONNX Runtime](https://onnxruntime.ai) (MIT),
+[mtcnn](https://github.com/ipazc/mtcnn) (MIT),
+[NumPy](https://numpy.org) (BSD-3-Clause),
+[Pillow](https://python-pillow.org) (MIT-CMU) and
+[PyAV](https://github.com/PyAV-Org/PyAV) (BSD-3-Clause). Thank you.
+"""
+
+
+def page() -> None:
+    """Show the page."""
+    st.title("About maskdet")
+    st.caption(f"Version {_version()}, licence Apache-2.0")
+    st.markdown(_WHAT)
+    st.warning(_SECURITY, icon=":material/gpp_maybe:")
+    st.header("Your pictures stay yours")
+    st.markdown(_PRIVACY)
+    st.header("How to read the results")
+    st.html(legend_html(session.preferences().style.palette))
+    st.markdown(_NUMBERS)
+    st.header("Models")
+    _models()
+    st.header("Licences and credits")
+    _licences()
+
+
+def _version() -> str:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])
+
+
+def _models() -> None:
+    lines = [
+        f"- **{name}**: {line}" + (" (the default)" if name == DEFAULT_ANALYZER else "")
+        for name, line in ANALYZERS.items()
+    ]
+    st.markdown("These analyzers can be chosen in the sidebar:\n\n" + "\n".join(lines))
+    for card in sorted((_ROOT / "models").glob("*.md")):
+        title, _, text = card.read_text(encoding="utf-8").partition("\n")
+        with st.expander(title.lstrip("# "), icon=":material/description:"):
+            st.markdown(text)
+
+
+def _licences() -> None:
+    st.markdown(
+        "maskdet itself, and the models trained for it, are free under the Apache "
+        "licence 2.0. These model files exist; those that do not come with maskdet are "
+        "fetched from their publishers with `python -m maskdet models fetch NAME`."
+    )
+    st.dataframe(
+        {
+            "Name": list(ASSETS),
+            "What": [asset.note for asset in ASSETS.values()],
+            "Licence": [asset.licence for asset in ASSETS.values()],
+            "Comes with maskdet": [asset.ships for asset in ASSETS.values()],
+        },
+        hide_index=True,
+    )
+    st.markdown(_LIBRARIES)
+
+
+page()

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskdet.analyzer import TwoStage
+from maskdet.media import encode_jpeg, encode_png
+from maskdet.style import Style
+from maskdet.types import Settings
+from maskdet.web import pictures, results
+from maskdet.web.pictures import Album
+from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.pictures_fakes import (
+    NAME,
+    calls,
+    changes,
+    decoded,
+    result,
+    scenery,
+    source,
+    two_stage,
+)
+
+SLIDERS = [
+    Settings(),
+    Settings(min_score=0.1, min_face_px=4, nms_iou=1),
+    Settings(min_score=0.3, min_certainty=0.9),
+    Settings(min_score=0.85, nms_iou=0),
+    Settings(min_face_px=45),
+    Settings(min_score=0.0),
+    Settings(min_score=0.6, min_face_px=1),
+]
+
+
+@pytest.mark.parametrize("settings", SLIDERS)
+def test_kept_results_say_the_same_as_a_fresh_run(settings: Settings) -> None:
+    album, analyzer = Album(), two_stage()
+    given = source(album)
+    album.picture(given, analyzer, name=NAME, settings=Settings())
+    kept = album.picture(given, analyzer, name=NAME, settings=settings)
+    fresh = two_stage().analyze(scenery(), settings)
+    shown = kept.raw.select(settings)
+    assert shown.faces.boxes.tolist() == fresh.faces.boxes.tolist()
+    assert shown.probs.tolist() == fresh.probs.tolist()
+    assert shown.labels == fresh.labels
+
+
+def test_moving_sliders_above_the_floor_runs_no_network() -> None:
+    album, analyzer = Album(), two_stage()
+    given = source(album)
+    for settings in (
+        *(Settings(min_score=score / 10) for score in range(1, 11)),
+        Settings(nms_iou=1, min_face_px=4, min_certainty=1),
+    ):
+        album.picture(given, analyzer, name=NAME, settings=settings)
+    assert calls(analyzer) == 1
+
+
+def test_a_threshold_below_the_floor_runs_the_networks_once_more() -> None:
+    album, analyzer = Album(), two_stage()
+    given = source(album)
+    low = Settings(min_score=0.01)
+    for settings in (Settings(), low, Settings(), low):
+        picture = album.picture(given, analyzer, name=NAME, settings=settings)
+    assert calls(analyzer) == 2
+    assert len(picture.raw) == 5
+    assert len(picture.raw.select(Settings(min_score=0.01, nms_iou=1))) == 4
+
+
+def test_the_same_picture_under_another_name_is_known() -> None:
+    album, analyzer = Album(), two_stage()
+    for name in ("a.png", "copy.png"):
+        given = source(album, name=name)
+        album.picture(given, analyzer, name=NAME, settings=Settings())
+    assert calls(analyzer) == 1
+
+
+def test_each_analyzer_has_its_own_results() -> None:
+    album, analyzer = Album(), two_stage()
+    given = source(album)
+    for name in ("one", "two", "one"):
+        album.picture(given, analyzer, name=name, settings=Settings())
+    assert calls(analyzer) == 2
+
+
+def test_an_album_forgets_the_picture_unused_for_longest() -> None:
+    album, analyzer = Album(kept=2), two_stage()
+    a, b, c = (source(album, grey(60 + side, 50), f"{side}.png") for side in range(3))
+    for given in (a, b, a, c):
+        album.picture(given, analyzer, name=NAME, settings=Settings())
+    assert len(album) == 2
+    assert album.knows(a, NAME, Settings())
+    assert not album.knows(b, NAME, Settings())
+
+
+def test_a_broken_file_is_told_and_not_tried_again() -> None:
+    album, analyzer = Album(), two_stage()
+    given = album.source("x.jpg", encode_jpeg(scenery())[:400], file_id="x")
+    for _ in range(2):
+        picture = album.picture(given, analyzer, name=NAME, settings=Settings())
+    assert "damaged" in picture.error
+    assert calls(analyzer) == 0
+    assert len(picture.raw) == 0
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown_wh"),
+    [
+        (100, 50, (640, 320)),
+        (800, 600, (800, 600)),
+        (3000, 1500, (1280, 640)),
+        (1, 3000, (1, 1280)),
+        (1, 1, (640, 640)),
+    ],
+)
+def test_the_preview_suits_the_page(width, height, shown_wh) -> None:
+    picture = pictures.analyse(
+        encode_png(grey(width, height)),
+        TwoStage(FakeDetector(), FakeClassifier()),
+        Settings(),
+    )
+    assert decoded(picture.preview).shape[1::-1] == shown_wh
+    assert (picture.width, picture.height) == (width, height)
+
+
+def test_the_result_is_drawn_at_the_right_place_of_preview_and_png() -> None:
+    shown = result()
+    preview = decoded(shown.picture.preview)
+    drawn = decoded(pictures.result_preview(shown.picture, Settings(), Style()))
+    changed = changes(preview, drawn)
+    scale = 640 / 200
+    left, middle = round(10 * scale), round(40 * scale)
+    assert changed[middle, left - 4 : left + 5].max() > 60
+    assert changed[:, round(100 * scale) :].max() < 40
+
+    changed = changes(scenery(), decoded(results.marked_png(shown, Style())))
+    assert changed[40, 8:13].max() > 60
+    assert changed[:, 100:].max() == 0
+
+
+def test_crops_belong_to_the_faces_that_are_shown() -> None:
+    shown = result(Settings(min_score=0.3, nms_iou=0.3, min_face_px=12))
+    assert len(shown.scene) == len(shown.crops) == 2
+    second = decoded(shown.crops[1])
+    # Row 1 of the raw faces, the overlapping twin, was dropped: this is the third box.
+    expected = scenery()[45, 100].astype(int)
+    middle = second[second.shape[0] // 2, second.shape[1] // 2].astype(int)
+    assert np.abs(middle - expected).max() < 25

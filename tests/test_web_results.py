@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+
+import pytest
+
+from maskdet.style import Style
+from maskdet.types import Label, Settings
+from maskdet.web import results
+from maskdet.web.cards import cards_html, legend_html
+from maskdet.web.pictures import Picture
+from tests.pictures_fakes import broken, decoded, result
+
+
+def test_totals_count_faces_by_label_and_pictures_without() -> None:
+    sure, unsure = Settings(min_score=0.3), Settings(min_score=0.3, min_certainty=0.9)
+    found = [result(sure), result(unsure), result(Settings(min_score=1)), broken()]
+    total = results.totals(found)
+    assert (total.pictures, total.without_face) == (3, 1)
+    assert total.faces[Label.MASK] == 0  # 55 % lies below the usual 60 %
+    found = [result(Settings(min_score=0.3, min_certainty=0.5)), *found]
+    total = results.totals(found)
+    assert total.faces[Label.MASK] == 2
+    assert total.faces[Label.UNKNOWN] == 4
+    assert total.share_masked == "100 %"
+    assert results.totals([]).share_masked == "-"
+
+
+def test_the_summary_and_the_tables() -> None:
+    shown = result(Settings(min_score=0.3, min_certainty=0.5))
+    assert results.summary(shown.scene) == "2 faces: 2 Mask"
+    table = results.face_table(shown.scene)
+    assert table["Face"] == [1, 2]
+    assert table["Label"] == ["Mask", "Mask"]
+    assert table["Certainty"] == pytest.approx([0.55, 0.55])
+    assert table["Face score"] == pytest.approx([0.9, 0.4])
+    assert table["Size (px)"] == ["50 x 60", "40 x 50"]
+    everything = results.picture_table([shown, broken()])
+    assert everything["Picture"] == ["a.png"]
+    assert everything["Faces"] == everything["Mask"] == [2]
+    assert results.summary(result(Settings(min_score=1)).scene) == "no face found"
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (
+            Settings(min_score=0.95),
+            r"Lower \*\*Face score\*\* to 0\.89: .*has 0\.90, and 0\.95",
+        ),
+        (
+            Settings(min_face_px=55),
+            r"Lower \*\*Smallest face\*\* to 50 pixels: .*measures 50 and has 0\.90",
+        ),
+        (
+            Settings(min_score=0.95, min_face_px=55),
+            r"Lower \*\*Smallest face\*\* to 50 pixels and \*\*Face score\*\* to 0\.89",
+        ),
+    ],
+)
+def test_advice_names_numbers_that_help(settings: Settings, line: str) -> None:
+    shown = result(settings)
+    assert len(shown.scene) == 0
+    tips = results.advice(shown.picture, settings)
+    assert re.search(line, tips[0])
+    assert "200 x 100" in tips[-1]
+    score = re.search(r"Face score\*\* to (\d\.\d+)", tips[0])
+    size = re.search(r"Smallest face\*\* to (\d+)", tips[0])
+    followed = Settings(
+        min_score=float(score[1]) if score else settings.min_score,
+        min_face_px=float(size[1]) if size else settings.min_face_px,
+    )
+    assert len(shown.picture.raw.select(followed)) >= 1
+
+
+def test_advice_when_nothing_looks_like_a_face() -> None:
+    picture = Picture(width=20, height=10)
+    assert "0.10" in results.advice(picture, Settings())[0]
+    assert "12 pixels" in results.advice(picture, Settings())[-1]
+
+
+def test_json_and_csv_say_what_the_page_shows() -> None:
+    shown = result(Settings(min_score=0.3, min_certainty=0.5))
+    document = json.loads(results.json_text([shown, broken()]))
+    assert document["version"] == 1
+    first, second = document["images"]
+    assert (first["path"], first["width"], first["height"]) == ("a.png", 200, 100)
+    assert first["error"] is None
+    assert [face["label"] for face in first["faces"]] == ["mask", "mask"]
+    assert first["faces"][0]["box"] == [10, 10, 60, 70]
+    assert first["faces"][0]["probs"] == pytest.approx(
+        {"mask": 0.55, "no_mask": 0.35, "incorrect": 0.1}
+    )
+    assert "not a picture" in second["error"]
+    assert second["faces"] == []
+    assert len(results.csv_text([shown]).splitlines()) == 3
+
+
+def test_the_zip_holds_every_picture_once_and_the_numbers() -> None:
+    same, evil = result(), result(name="../../etc/<b>evil</b>.png")
+    content = results.everything_zip([same, same, evil, broken()], Style())
+    with zipfile.ZipFile(io.BytesIO(content)) as files:
+        assert files.testzip() is None
+        assert files.namelist() == [
+            "results.json",
+            "results.csv",
+            "01-a-marked.png",
+            "02-a-marked.png",
+            "03-b-marked.png",
+        ]
+        assert len(json.loads(files.read("results.json"))["images"]) == 4
+        png = decoded(files.read("01-a-marked.png"))
+    assert png.shape == (100, 200, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("me.jpg", "`me.jpg`"),
+        ("<img src=x onerror=alert(1)>.png", "`<img src=x onerror=alert(1)>.png`"),
+        ("a`b[c](http://d).png", "`a'b[c](http://d).png`"),
+        ("two\nlines.png", "`two\\nlines.png`"),
+        ("\u202egnp.exe", "`\\u202egnp.exe`"),
+    ],
+)
+def test_names_are_shown_literally(name: str, shown: str) -> None:
+    assert results.as_code(name) == shown
+
+
+def test_long_names_are_shortened_and_keep_their_end() -> None:
+    short = results.short_name("x" * 200 + "-holiday.png")
+    assert len(short) == 60
+    assert short.endswith("-holiday.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("me.jpg", "me"),
+        ("my photo (1).png", "my-photo-1"),
+        ("../../x/y.png", "y"),
+        ("\u65e5\u672c.png", "picture"),
+        ("", "picture"),
+    ],
+)
+def test_downloads_get_harmless_names(name: str, stem: str) -> None:
+    assert results.file_stem(name) == stem
+
+
+def test_cards_hold_one_bar_a_probability_with_its_number() -> None:
+    shown = result(Settings(min_score=0.3))
+    html = cards_html(shown.scene, shown.crops, "classic")
+    assert html.count("<figure>") == 2
+    assert html.count("55 %") == 2
+    assert html.count('style="width:35%;background:#e60000"') == 2
+    assert "1 · Unsure" in html
+    assert cards_html(shown.scene, shown.crops[:1], "classic").count("<figure>") == 1
+
+
+def test_the_legend_names_every_label() -> None:
+    html = legend_html("colour-blind")
+    for label in Label:
+        assert label.title in html
