@@ -4,4 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
+from maskdet.web import camera, session
+
+preferences = session.preferences()
+
 st.title("Live")
+st.write("Press **Start** and let the browser use the camera: each face gets a label.")
+picture, numbers = st.columns([7, 3], gap="medium")
+with picture:
+    running = camera.stream(preferences)
+    camera.help_with_camera()
+    camera.snapshot(preferences)
+with numbers:
+    camera.numbers(running)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
@@ -12,6 +11,7 @@ from maskdet.analyzer import ANALYZERS
 from maskdet.style import PALETTES, Style
 from maskdet.types import Settings
 from maskdet.web import session
+from maskdet.web.markdown import plain
 from maskdet.web.preferences import Preferences
 
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
@@ -35,14 +35,6 @@ def sidebar() -> Preferences:
     if session.complaint():
         st.warning(plain(session.complaint()), icon=":material/warning:")
     return chosen
-
-
-def plain(text: str) -> str:
-    """Return Markdown that shows `text` as it is.
-
-    A link or a file may hold anything, also a picture or an address of a stranger.
-    """
-    return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
 def _fill(wanted: Preferences) -> None:

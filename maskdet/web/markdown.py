@@ -1,0 +1,14 @@
+"""Text of strangers, made harmless for Streamlit's Markdown."""
+
+from __future__ import annotations
+
+import re
+
+
+def plain(text: str) -> str:
+    """Return Markdown that shows `text` as it is.
+
+    A link, a file or an error may hold anything, also the picture or address of a
+    stranger.
+    """
+    return re.sub(r"([^\w\s])", r"\\\1", text)

@@ -1,0 +1,130 @@
+"""The numbers beside the live picture, as HTML that holds only our own words."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from maskdet.style import Palette, colour_bgr, line_style
+from maskdet.types import Label
+from maskdet.web.live import Reading
+
+_NONE = "&ndash;"
+
+_STAGES = {
+    "decode": "Read the frame",
+    "find": "Find faces",
+    "label": "Label faces",
+    "draw": "Draw",
+}
+
+# Greys come from the text colour, so that the numbers suit the light and dark theme.
+_STYLE = """<style>
+.maskdet-live {display: grid; gap: 1.1rem; font-size: .875rem; line-height: 1.35;
+  font-variant-numeric: tabular-nums;}
+.maskdet-live h3 {font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
+  letter-spacing: .04em; text-transform: uppercase; opacity: .8;}
+.maskdet-live dl {display: grid; gap: .5rem; margin: 0; padding: 0;
+  grid-template-columns: repeat(2, 1fr);}
+.maskdet-live dl.three {grid-template-columns: repeat(3, 1fr);}
+.maskdet-live dl div {display: flex; flex-direction: column-reverse;
+  justify-content: flex-end; padding: .45rem .6rem; border-radius: .5rem;
+  background: color-mix(in srgb, currentColor 7%, transparent);}
+.maskdet-live dl div.label {border-left: 6px; border-radius: .25rem .5rem .5rem .25rem;}
+.maskdet-live dt {font-size: .8rem; font-weight: 400; margin: 0; opacity: .85;}
+.maskdet-live dd {margin: 0; font-size: 1.45rem; font-weight: 600; line-height: 1.2;}
+.maskdet-live small {font-size: .75rem; font-weight: 400; opacity: .85;}
+.maskdet-live p {display: flex; justify-content: space-between; gap: .5rem;
+  margin: 0 0 .15rem; font-size: inherit;}
+.maskdet-live .bar {display: block; height: 6px;
+  margin: 0 0 .5rem; border-radius: 3px; overflow: hidden;
+  background: color-mix(in srgb, currentColor 15%, transparent);}
+.maskdet-live .bar i {display: block; height: 100%; border-radius: 3px;
+  background: color-mix(in srgb, currentColor 60%, transparent);}
+</style>"""
+
+
+def readings_html(reading: Reading, palette: Palette) -> str:
+    """Return faces by label, share masked, rates and times; dashes before Start.
+
+    Args:
+        reading: what the stream says of itself.
+        palette: colours of the labels; each has its name and line style beside it.
+    """
+    parts = (_faces(reading, palette), _rates(reading), _times(reading))
+    return f'{_STYLE}<div class="maskdet-live">{"".join(parts)}</div>'
+
+
+def _faces(reading: Reading, palette: Palette) -> str:
+    counts = Counter(reading.labels)
+    cells = "".join(
+        _cell(
+            label.title,
+            str(counts[label]) if reading.shown else _NONE,
+            attributes=f'class="label" style="border-left-style:{line_style(label)};'
+            f'border-left-color:{_css(label, palette)}"',
+        )
+        for label in Label
+    )
+    known = len(reading.labels) - counts[Label.UNKNOWN]
+    share = counts[Label.MASK] / known if known else 0.0
+    shown = f"{share:.0%}".replace("%", " %") if known else _NONE
+    bar = _bar(share, _css(Label.MASK, palette))
+    return (
+        f"<section><h3>Faces now</h3><dl>{cells}</dl></section><section>"
+        f"<p><span>Share masked, of those that are sure</span><b>{shown}</b></p>{bar}"
+        "</section>"
+    )
+
+
+def _rates(reading: Reading) -> str:
+    rates = {
+        "Arrived": reading.fps_in,
+        "Analysed": reading.fps_done,
+        "Skipped": reading.fps_skipped,
+    }
+    cells = "".join(
+        _cell(name, f"{fps:.1f}<small> /s</small>" if reading.shown else _NONE)
+        for name, fps in rates.items()
+    )
+    total = (
+        f"{reading.n_skipped} skipped since Start, to stay current"
+        if reading.shown
+        else ""
+    )
+    return (
+        f'<section><h3>Frames</h3><dl class="three">{cells}</dl>'
+        f"<small>{total}</small></section>"
+    )
+
+
+def _times(reading: Reading) -> str:
+    total_ms = sum(reading.stage_ms.values())
+    stages = reading.stage_ms or dict.fromkeys(_STAGES, 0.0)
+    rows = "".join(
+        f"<p><span>{_STAGES.get(stage, stage.capitalize())}</span>"
+        f"<span>{_ms(ms) if total_ms else _NONE}</span></p>"
+        f"{_bar(ms / total_ms if total_ms else 0.0)}"
+        for stage, ms in stages.items()
+    )
+    whole = f"{_ms(total_ms)} a frame" if total_ms else _NONE
+    return f"<section><h3>Time</h3>{rows}<p><b>Together</b><b>{whole}</b></p></section>"
+
+
+def _cell(name: str, value: str, attributes: str = "") -> str:
+    return f"<div {attributes}><dt>{name}</dt><dd>{value}</dd></div>"
+
+
+def _bar(share: float, colour: str = "") -> str:
+    background = f";background:{colour}" if colour else ""
+    return (
+        f'<div class="bar"><i style="width:{100 * share:.0f}%{background}"></i></div>'
+    )
+
+
+def _ms(ms: float) -> str:
+    return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+
+
+def _css(label: Label, palette: Palette) -> str:
+    blue, green, red = colour_bgr(label, palette)
+    return f"#{red:02x}{green:02x}{blue:02x}"
