@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = next((word for word in words if word in COMMANDS), "")
     args = _parser(command).parse_args(words)
     try:
-        return int(import_module(f"maskdet.cli.{args.command}").run(args))
+        status = int(import_module(f"maskdet.cli.{args.command}").run(args))
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
         # Otherwise Python complains when it flushes the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from maskdet.analyzer import TwoStage
+from maskdet.cli import detect, main
+from maskdet.media import encode_jpeg, encode_png, read_image
+from maskdet.style import Style
+from maskdet.types import Settings
+from maskdet.web.preferences import Preferences
+from tests.fakes import FakeClassifier, FakeDetector, grey
+
+BOXES = [[5, 5, 45, 55], [60, 10, 90, 50], [2, 60, 22, 80]]
+SCORES = [0.9, 0.7, 0.3]
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch):
+    """Replace the models; returns the names that were asked for."""
+    names = []
+
+    def load(name):
+        names.append(name)
+        if name == "missing":
+            raise FileNotFoundError("say: python -m maskdet models fetch missing")
+        if name == "changed":
+            raise RuntimeError("changed.tflite: its sha256 is not the published one")
+        return TwoStage(FakeDetector(BOXES, SCORES), FakeClassifier((0.7, 0.2, 0.1)))
+
+    monkeypatch.setattr(detect, "load_analyzer", load)
+    return names
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(encode_jpeg(grey(100, 90)))
+    (folder / "b.png").write_bytes(encode_png(grey(120, 80)))
+    return folder
+
+
+def run(*words):
+    return main(["detect", *map(str, words)])
+
+
+def test_json_on_stdout_is_nothing_but_the_documented_json(pictures, capsys):
+    assert run(pictures / "a.jpg", "--json", "-") == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    content = json.loads(shown.out)
+    assert content == {
+        "version": 1,
+        "images": [
+            {
+                "path": str(pictures / "a.jpg"),
+                "width": 100,
+                "height": 90,
+                "error": None,
+                "faces": [
+                    {
+                        "box": box,
+                        "score": score,
+                        "label": "mask",
+                        "probs": {"mask": 0.7, "no_mask": 0.2, "incorrect": 0.1},
+                    }
+                    for box, score in zip(BOXES[:2], SCORES[:2], strict=True)
+                ],
+            }
+        ],
+    }
+
+
+def test_a_line_a_picture_and_a_line_a_face(pictures, capsys):
+    assert run(pictures, "--min-score", 0.8) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{pictures / 'a.jpg'}: 1 face"
+    words = " ".join(lines[1].split())
+    assert words == "Mask 70 % 40 x 50 px at 5, 5 face score 0.90"
+    assert lines[2] == f"{pictures / 'b.png'}: 1 face"
+    assert len(lines) == 4
+
+
+def test_the_options_reach_the_result(pictures, capsys):
+    options = ["--min-score", 0.1, "--min-face-px", 25, "--min-certainty", 0.8]
+    assert run(pictures / "a.jpg", "--json", "-", *options) == 0
+    faces = json.loads(capsys.readouterr().out)["images"][0]["faces"]
+    assert [face["label"] for face in faces] == ["unknown", "unknown"]
+
+
+def test_no_face_is_said(pictures, capsys):
+    assert run(pictures / "a.jpg", "--min-score", 1) == 0
+    assert "a.jpg: no face found" in capsys.readouterr().out
+
+
+def test_settings_and_analyzer_from_a_file(pictures, tmp_path, capsys, asked):
+    saved = tmp_path / "tuned.json"
+    saved.write_text(Settings(min_score=0.8).to_json())
+    assert run(pictures / "a.jpg", "--settings", saved, "--json", "-") == 0
+    assert len(json.loads(capsys.readouterr().out)["images"][0]["faces"]) == 1
+    # what the dashboard saves holds the analyzer too; an option wins over both
+    tuned = Preferences("haar", Settings(min_score=0.2), Style())
+    saved.write_text(tuned.to_json())
+    for options, faces in ([], 3), (["--min-score", 0.6, "--analyzer", "ssd"], 2):
+        assert (
+            run(pictures / "a.jpg", "--settings", saved, "--json", "-", *options) == 0
+        )
+        found = json.loads(capsys.readouterr().out)["images"][0]["faces"]
+        assert len(found) == faces
+    assert asked == ["mtcnn", "haar", "ssd"]
+
+
+def test_json_and_csv_files_say_that_they_were_written(pictures, tmp_path, capsys):
+    targets = tmp_path / "r.json", tmp_path / "r.csv"
+    assert run(pictures, "--json", targets[0], "--csv", targets[1]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == [f"wrote {target}" for target in targets]
+    assert "Mask 70 %" in shown.out
+    paths = [image["path"] for image in json.loads(targets[0].read_text())["images"]]
+    assert paths == [str(pictures / "a.jpg"), str(pictures / "b.png")]
+    rows = list(csv.DictReader(io.StringIO(targets[1].read_text())))
+    assert [row["path"] for row in rows] == [paths[0]] * 2 + [paths[1]] * 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "pictures",
+        "r.csv",
+        "r.json",
+    ]
+
+
+def test_annotated_copies_are_drawn_and_counted(pictures, tmp_path, capsys):
+    out = tmp_path / "deep" / "out"
+    assert run(pictures, "--out", out) == 0
+    assert f"wrote 2 annotated pictures to {out}" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.png"]
+    copy = read_image(out / "b.png")
+    assert copy.shape == (80, 120, 3)
+    changed = np.abs(copy.astype(int) - 128).max(axis=2) > 0
+    assert changed[:70].any()
+    assert not changed[:, 110:].any()
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(pictures, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "A.JPG").write_bytes(encode_jpeg(grey(50, 50)))
+    (other / "a.webp").write_bytes(encode_png(grey(60, 60)))
+    (other / "a.png").write_bytes(encode_png(grey(70, 70)))
+    out = tmp_path / "out"
+    assert run(pictures / "a.jpg", other, "--out", out) == 0
+    widths = {path.name: read_image(path).shape[1] for path in out.iterdir()}
+    assert widths == {"a.jpg": 100, "A-2.jpg": 50, "a.png": 70, "a-2.png": 60}
+
+
+def test_an_input_is_never_overwritten(pictures, capsys):
+    before = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    assert run(pictures, "--out", pictures) == 0
+    for name, content in before.items():
+        assert (pictures / name).read_bytes() == content
+    assert (pictures / "a-2.jpg").is_file()
+    for option in "--json", "--csv":
+        assert run(pictures, option, pictures / "a.jpg") == 1
+        assert "would overwrite what is read" in capsys.readouterr().err
+    assert (pictures / "a.jpg").read_bytes() == before["a.jpg"]
+
+
+def test_an_input_behind_a_link_is_never_overwritten(pictures, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    before = (pictures / "a.jpg").read_bytes()
+    (out / "a.jpg").symlink_to(pictures / "a.jpg")
+    assert run(pictures / "a.jpg", "--out", out) == 0
+    assert (pictures / "a.jpg").read_bytes() == before
+    assert (out / "a-2.jpg").is_file()
+
+
+def huge_png():
+    """A picture whose header says 20000 x 20000; its pixels do not matter."""
+    header = b"IHDR" + struct.pack(">II5B", 20000, 20000, 8, 2, 0, 0, 0)
+    sealed = header + struct.pack(">I", zlib.crc32(header))
+    return encode_png(grey(8, 8))[:12] + sealed + encode_png(grey(8, 8))[33:]
+
+
+def broken_files():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = encode_jpeg(noise)
+    return {
+        "empty.jpg": (b"", "the file is empty"),
+        "truncated.jpg": (whole[: len(whole) // 2], "damaged or incomplete"),
+        "text.png": (b"I am no picture", "not a picture"),
+        "moving.gif": (b"GIF89a" + bytes(40), "a GIF"),
+        "huge.png": (huge_png(), "more than 40 megapixels"),
+    }
+
+
+def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):
+    wanted = {"nowhere.jpg": "no such file"}
+    for name, (content, line) in broken_files().items():
+        (pictures / name).write_bytes(content)
+        wanted[name] = line
+    bad = [pictures / name for name in wanted]
+    status = run(*bad, pictures / "b.png", "--json", "-")
+    shown = capsys.readouterr()
+    assert status == 1
+    *images, last = json.loads(shown.out)["images"]
+    lines = shown.err.splitlines()
+    for path, line, image in zip(bad, lines, images, strict=True):
+        assert line == f"maskdet: {path}: {image['error']}"
+        assert wanted[path.name] in image["error"]
+        assert image["faces"] == []
+        assert image["width"] is None
+    assert last["error"] is None
+    assert len(last["faces"]) == 2
+
+
+def test_odd_pictures_are_read(pictures, capsys):
+    (pictures / "tiny.png").write_bytes(encode_png(grey(1, 1)))
+    wrong_name = pictures / "photo.txt"
+    wrong_name.write_bytes(encode_jpeg(grey(100, 90)))
+    assert run(pictures / "tiny.png", wrong_name, "--json", "-") == 0
+    sizes = [
+        (image["width"], image["height"])
+        for image in json.loads(capsys.readouterr().out)["images"]
+    ]
+    assert sizes == [(1, 1), (100, 90)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(pictures, capsys):
+    (pictures / "a.jpg").chmod(0)
+    assert run(pictures) == 1
+    shown = capsys.readouterr()
+    assert "a.jpg: the file may not be opened: permission denied" in shown.err
+    assert "b.png: 2 faces" in shown.out
+
+
+def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "notes.txt").write_text("no picture")
+    line = f"maskdet: {empty}: there is no JPEG, PNG or WebP picture in this folder\n"
+    assert run(empty) == 1
+    assert capsys.readouterr() == ("", line)
+    assert asked == []
+    assert run(empty, pictures) == 1
+    shown = capsys.readouterr()
+    assert shown.err == line
+    assert "b.png: 2 faces" in shown.out
+    assert run(empty, "--json", "-") == 1
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert image["path"] == str(empty)
+    assert "no JPEG, PNG or WebP" in image["error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--min-score", "1.5"], "min_score must be a number from 0 to 1, not 1.5"),
+        (["--min-certainty", "nan"], "min_certainty must be a number from 0 to 1"),
+        (["--analyzer", "missing"], "say: python -m maskdet models fetch missing"),
+        (["--analyzer", "changed"], "sha256 is not the published one"),
+        (["--settings", "nowhere.json"], "nowhere.json: no such file or directory"),
+        (["--settings", "list.json"], "list.json: settings must be a JSON object"),
+        (["--settings", "text.json"], "text.json: settings are not valid JSON"),
+        (["--settings", "odd.json"], "odd.json: unknown setting 'min_scor'"),
+        (["--settings", "nested.json"], "nested.json: min_score must be a number"),
+        (["--json", "nowhere/r.json"], "there is no folder nowhere"),
+        (["--csv", "."], "--csv .: is a folder, wanted a file"),
+        (["--out", "text.json"], "text.json: file exists"),
+        (["--json", "-", "--csv", "-"], "cannot both write to stdout"),
+    ],
+)
+def test_bad_options_are_one_line(options, line, pictures, capsys, monkeypatch):
+    monkeypatch.chdir(pictures)
+    (pictures / "list.json").write_text("[1]")
+    (pictures / "text.json").write_bytes(b"\xff not JSON")
+    (pictures / "odd.json").write_text('{"min_scor": 0.5}')
+    (pictures / "nested.json").write_text('{"settings": {"min_score": "high"}}')
+    assert run("a.jpg", *options) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("maskdet: ")
+    assert shown.err.count("\n") == 1
+    assert line in shown.err
+
+
+def test_an_unknown_analyzer_is_one_line(pictures, monkeypatch, capsys):
+    monkeypatch.undo()
+    assert run(pictures / "a.jpg", "--analyzer", "nonesuch") == 1
+    error = capsys.readouterr().err
+    assert "must be one of mtcnn, haar" in error
+    assert "'nonesuch'" in error
+
+
+def test_names_of_broken_bytes_do_not_break_the_output(pictures, capsys):
+    odd = pictures / os.fsdecode(b"caf\xe9 \x1b[31m.png")
+    odd.write_bytes(encode_png(grey(40, 40)))
+    assert run(odd, "--json", "-") == 0
+    path = json.loads(capsys.readouterr().out)["images"][0]["path"]
+    assert path.endswith("\x1b[31m.png")
+    assert run(odd) == 0
+    assert r"\udce9 \x1b[31m.png: 2 faces" in capsys.readouterr().out
+
+
+def test_a_device_may_be_written_to_and_stays_a_device(pictures):
+    assert run(pictures / "a.jpg", "--json", os.devnull) == 0
+    assert not os.path.isfile(os.devnull)
