@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from maskdet.analyzer import TwoStage
+from maskdet.cli import evaluate, main
+from maskdet.media import encode_png
+from tests.fakes import FakeClassifier, FakeDetector, grey
+
+PROBS = (0.7, 0.2, 0.1)
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch):
+    """Replace the models; returns the names that were asked for."""
+    names = []
+
+    def load_analyzer(name):
+        names.append(name)
+        if name == "missing":
+            raise FileNotFoundError("say: python -m maskdet models fetch missing")
+        return TwoStage(FakeDetector([[0, 0, 30, 30]], [0.9]), FakeClassifier(PROBS))
+
+    def load_classifier():
+        names.append("classifier")
+        return FakeClassifier(PROBS)
+
+    monkeypatch.setattr(evaluate, "load_analyzer", load_analyzer)
+    monkeypatch.setattr(evaluate, "load_classifier", load_classifier)
+    return names
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Two scenes: a mask that is found, a small bare face that is not."""
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        path = tmp_path / "images" / f"{name}.png"
+        path.write_bytes(encode_png(grey(100, 60)))
+    content = {
+        "images": [
+            {"id": i, "file_name": f"{name}.png", "width": 100, "height": 60}
+            for i, name in enumerate("ab")
+        ],
+        "categories": [{"id": 0, "name": "mask"}, {"id": 1, "name": "no_mask"}],
+        "annotations": [
+            {"id": 0, "image_id": 0, "category_id": 0, "bbox": [0, 0, 30, 30]},
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [50, 20, 9, 9]},
+        ],
+    }
+    path = tmp_path / "lobby-val.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def index(tmp_path):
+    rows = [
+        "path,label,split,source,group",
+        "m.png,with_mask,test,real,1",
+        "b.png,without_mask,test,drawn,2",
+        "t.png,with_mask,train,real,3",
+    ]
+    for name in "mbt":
+        (tmp_path / f"{name}.png").write_bytes(encode_png(grey(40, 40)))
+    path = tmp_path / "index.csv"
+    path.write_text("\n".join(rows))
+    return path
+
+
+def run(*words):
+    return main(["evaluate", *map(str, words)])
+
+
+def report_of(capsys, *words):
+    assert run(*words, "--json", "-") == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return json.loads(shown.out)
+
+
+def test_scenes_as_json(scenes, capsys, asked):
+    report = report_of(capsys, "scenes", scenes, "--analyzer", "haar")
+    assert asked == ["haar"]
+    head = {key: report[key] for key in ("version", "kind", "file", "analyzer")}
+    assert head == {
+        "version": 1,
+        "kind": "scenes",
+        "file": str(scenes),
+        "analyzer": "haar",
+    }
+    assert report["settings"]["min_score"] == 0.5
+    assert report["images"] == 2
+    # Both pictures give the same face with the same score; it is right in one.
+    assert report["ap"]["faces"] == {"value": 0.25, "low": 0.0, "high": 1.0, "n": 2}
+    assert report["ap_large"]["faces"]["value"] == 0.5
+    assert report["ap"]["no_mask"]["value"] == 0
+    assert report["ap"]["incorrect"]["value"] is None
+    assert report["ap"]["mean"]["value"] == 0.25
+    assert report["labels"]["confusion"] == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert report["median_ms"] >= 0
+
+
+def test_scenes_as_a_table(scenes, capsys):
+    assert run("scenes", scenes, "--min-score", 0.3) == 0
+    table = capsys.readouterr().out
+    assert "2 pictures, 2 faces; analyzer mtcnn" in table
+    row = next(line for line in table.splitlines() if line.startswith("faces  "))
+    assert "0.250 [0.000, 1.000] n=2" in row
+    assert "0.500 [" in row
+    assert "from score 0.3 on" in table
+    assert "  Worn wrongly right      nothing to measure" in table
+    assert "median time" in table
+
+
+def test_true_boxes_need_no_finder(scenes, capsys, asked):
+    report = report_of(capsys, "scenes", scenes, "--boxes", "truth")
+    assert asked == ["classifier"]
+    assert report["boxes"] == "truth"
+    assert report["labels"]["n"] == 1
+    assert report["labels"]["masked_right"]["value"] == 1.0
+    assert list(report["by_source"]) == ["lobby"]
+    assert run("scenes", scenes, "--boxes", "truth") == 0
+    assert "our classifier on true boxes of at least 20 px" in capsys.readouterr().out
+
+
+def test_faces_as_json(index, capsys, asked):
+    report = report_of(capsys, "faces", index)
+    assert asked == ["mtcnn", "classifier"]
+    assert (report["split"], report["view"], report["found"]) == ("test", "found", 2)
+    assert report["labels"]["mask_against_no_mask"]["value"] == 0.5
+    assert report["labels"]["masked_right"]["value"] == 1.0
+    assert report["labels"]["bare_right"]["value"] == 0.0
+    assert report["labels"]["confusion"][:2] == [[1, 0, 0], [1, 0, 0]]
+    assert report["by_source"]["real"]["three_states"]["value"] == 1.0
+
+
+def test_faces_as_a_table(index, capsys):
+    assert run("faces", index) == 0
+    table = capsys.readouterr().out
+    assert "2 pictures, split test; analyzer mtcnn" in table
+    assert "mask against no mask      0.500 [0.095, 0.905] n=2" in table
+    assert "  of drawn                0.000" in table
+    assert "a face was found in 2 of 2" in table
+
+
+def test_faces_of_one_source_and_split_and_whole(index, capsys, asked):
+    report = report_of(
+        capsys, "faces", index, "--source", "real", "--split", "all", "--view", "whole"
+    )
+    assert asked == ["classifier"]
+    assert report["labels"]["n"] == 2
+    assert report["analyzer"] is None
+    assert list(report["by_source"]) == ["real"]
+
+
+def test_a_report_file_is_said_and_the_table_still_shown(index, tmp_path, capsys):
+    target = tmp_path / "report.json"
+    assert run("faces", index, "--json", target) == 0
+    shown = capsys.readouterr()
+    assert shown.err == f"wrote {target}\n"
+    assert "mask against no mask" in shown.out
+    assert json.loads(target.read_text())["kind"] == "faces"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["scenes", "nowhere.json"], "nowhere.json: there is no such file"),
+        (["scenes", "index.csv"], "index.csv: not valid JSON"),
+        (["faces", "lobby-val.json"], "the column 'path' is missing"),
+        (["faces", "index.csv", "--split", "val"], "there is no row of split 'val'"),
+        (
+            ["faces", "index.csv", "--source", "cartoon"],
+            "no picture of source 'cartoon'; there are drawn, real",
+        ),
+        (["faces", "index.csv", "--json", "index.csv"], "would overwrite what is read"),
+        (["scenes", "lobby-val.json", "--analyzer", "missing"], "models fetch missing"),
+        (["scenes", "lobby-val.json", "--min-score", "2"], "min_score must be"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(words, line, scenes, index, capsys, monkeypatch):
+    monkeypatch.chdir(index.parent)
+    assert run(*words) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("maskdet: ")
+    assert shown.err.count("\n") == 1
+    assert line in shown.err
+
+
+def test_a_broken_picture_is_named(scenes, capsys):
+    (scenes.parent / "images" / "b.png").write_bytes(b"")
+    assert run("scenes", scenes) == 1
+    error = capsys.readouterr().err
+    assert error == f"maskdet: {scenes.parent}/images/b.png: the file is empty\n"
