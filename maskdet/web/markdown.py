@@ -11,4 +11,4 @@ def plain(text: str) -> str:
     A link, a file or an error may hold anything, also the picture or address of a
     stranger.
     """
-    return re.sub(r"([^\w\s])", r"\\\1", text)
+    return re.sub(r"([^\w\s]|_)", r"\\\1", text)

@@ -1,0 +1,249 @@
+"""The live picture without a browser: frames in, frames and numbers out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from maskdet.analyzer import TwoStage
+from maskdet.stream import Stream
+from maskdet.style import Style
+from maskdet.types import Label, Scene, Settings
+from maskdet.web.live import LiveState, make_callback
+from maskdet.web.preferences import Preferences
+from maskdet.web.readings import readings_html
+from tests.fakes import FakeClassifier, FakeDetector
+
+WIDTH, HEIGHT = 320, 240
+BOX = (40, 60, 120, 160)
+GREEN_BGR = (0, 200, 0)
+TIME_BASE = Fraction(1, 90000)
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Failing:
+    """Fails as often as it is told, then finds nothing."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def analyze(self, image, settings=None):
+        self.times -= 1
+        if self.times >= 0:
+            raise RuntimeError("no such luck")
+        return Scene.none()
+
+
+def analyzer() -> TwoStage:
+    return TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.9, 0.08, 0.02)))
+
+
+def live(preferences: Preferences | None = None, *, of=None, clock=None):
+    """Return a state and its callback over one analyzer."""
+    state = LiveState(preferences or Preferences(mirror=False), clock=clock or Clock())
+    return state, make_callback(state, state.stream("fake", of or analyzer()))
+
+
+def frame(pts: int = 3000, grey: int = 90, shape=(HEIGHT, WIDTH, 3)) -> av.VideoFrame:
+    return frame_of(np.full(shape, grey, np.uint8), pts)
+
+
+def frame_of(image: np.ndarray, pts: int = 3000) -> av.VideoFrame:
+    made = av.VideoFrame.from_ndarray(image, format="bgr24")
+    made.pts, made.time_base = pts, TIME_BASE
+    return made
+
+
+def answer(callback, *frames: av.VideoFrame) -> av.VideoFrame:
+    (answered,) = asyncio.run(callback(list(frames)))
+    return answered
+
+
+def pixels(of: av.VideoFrame) -> np.ndarray:
+    return of.to_ndarray(format="bgr24").astype(np.int16)
+
+
+def near(image: np.ndarray, colour_bgr) -> np.ndarray:
+    """Return where the image has about this colour."""
+    return np.abs(image - np.array(colour_bgr)).max(axis=2) < 40
+
+
+def test_the_answer_has_the_size_and_time_stamp_of_the_frame() -> None:
+    _, callback = live()
+    answered = answer(callback, frame(pts=4711, shape=(241, 323, 3)))
+    assert (answered.width, answered.height) == (323, 241)
+    assert answered.pts == 4711
+    assert answered.time_base == TIME_BASE
+
+
+def test_the_face_is_outlined_in_green_and_the_rest_left_alone() -> None:
+    _, callback = live()
+    image = pixels(answer(callback, frame()))
+    assert near(image, GREEN_BGR)[BOX[1] : BOX[3], BOX[0] - 4 : BOX[0] + 6].any()
+    assert near(image[:, 200:], (90, 90, 90)).all()
+
+
+def test_mirror_turns_the_picture_but_not_the_writing() -> None:
+    bright_left = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
+    bright_left[:, :80] = 200
+    given = frame_of(bright_left)
+    _, callback = live(Preferences(mirror=True))
+    image = pixels(answer(callback, given))
+    assert image[200, 310].min() > 150
+    # The finder saw the turned picture, so its box stays where it says.
+    assert near(image, GREEN_BGR)[:, BOX[0] - 4 : BOX[0] + 6].any()
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (Preferences(mirror=False, settings=Settings(min_certainty=0.95)), "grey"),
+        (Preferences(mirror=False, settings=Settings(min_score=0.95)), "none"),
+        (Preferences(mirror=False, settings=Settings(min_face_px=150)), "none"),
+        (Preferences(mirror=False, style=Style(palette="colour-blind")), "blue"),
+    ],
+)
+def test_a_changed_setting_acts_on_the_next_frame(changed, expected) -> None:
+    state, callback = live()
+    assert near(pixels(answer(callback, frame())), GREEN_BGR).any()
+    state.use(changed)
+    image = pixels(answer(callback, frame()))
+    assert not near(image, GREEN_BGR).any()
+    colours = {"grey": (165, 165, 165), "blue": (178, 114, 0)}
+    assert (expected == "none") == (not (np.abs(image - 90) > 40).any())
+    if expected in colours:
+        assert near(image, colours[expected]).any()
+
+
+def test_a_failing_frame_is_shown_bare_with_the_error_on_top(caplog) -> None:
+    state, callback = live(of=Failing(1))
+    with caplog.at_level(logging.ERROR):
+        answered = answer(callback, frame(pts=77))
+    image = pixels(answered)
+    assert answered.pts == 77
+    assert near(image[40:], (90, 90, 90)).all()
+    assert (image[:20] > 200).all(axis=2).sum() > 50  # white letters
+    assert not near(image[2:10, :4], (90, 90, 90)).any()  # on a dark bar
+    reading = state.reading()
+    assert reading.n_failed == 1
+    assert reading.last_error == "RuntimeError: no such luck"
+    assert "no such luck" in caplog.text
+
+    image = pixels(answer(callback, frame()))
+    assert near(image, (90, 90, 90)).all(), "the stream goes on without the bar"
+    assert state.reading().n_failed == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 16, 3), (16, 2, 3), (9, 700, 3)])
+def test_no_frame_is_too_odd_to_fail_on(shape) -> None:
+    state, callback = live(of=Failing(1))
+    answered = answer(callback, frame(shape=shape))
+    assert (answered.height, answered.width) == shape[:2]
+    assert state.reading().n_failed == 1
+
+
+def test_a_frame_that_cannot_even_be_read_is_given_back(monkeypatch) -> None:
+    class Broken:
+        pts, time_base = 5, TIME_BASE
+
+        def to_ndarray(self, format):
+            raise ValueError("torn")
+
+    state, callback = live()
+    broken = Broken()
+    assert asyncio.run(callback([broken])) == [broken]
+    assert state.reading().last_error == "ValueError: torn"
+
+
+def test_many_failures_are_logged_rarely(caplog) -> None:
+    _, callback = live(of=Failing(120))
+    for _ in range(120):
+        answer(callback, frame())
+    assert len(caplog.records) == 3  # 1, 10 and 100
+
+
+def test_only_the_newest_frame_is_analysed_and_the_others_are_counted() -> None:
+    clock = Clock()
+    state, callback = live(clock=clock)
+    for _ in range(10):
+        clock.now_s += 0.2
+        last = answer(callback, frame(1), frame(2), frame(3))
+    assert last.pts == 3
+    reading = state.reading()
+    assert reading.n_skipped == 20
+    assert reading.fps_in == pytest.approx(30 / 1.8)
+    assert reading.fps_done == pytest.approx(10 / 1.8)
+    assert reading.fps_skipped == pytest.approx(20 / 1.8)
+
+
+def test_rates_are_those_of_the_last_two_seconds() -> None:
+    clock = Clock()
+    state, callback = live(clock=clock)
+    for _ in range(50):
+        clock.now_s += 0.1
+        answer(callback, frame())
+    assert state.reading().fps_done == pytest.approx(10, rel=0.06)
+    clock.now_s += 1
+    assert state.reading().fps_done == pytest.approx(5, rel=0.11)
+    clock.now_s += 5
+    assert state.reading().fps_in == 0
+
+
+def test_the_reading_tells_the_stages_in_order_and_the_faces() -> None:
+    state, callback = live()
+    assert not state.reading().shown
+    answer(callback, frame())
+    reading = state.reading()
+    assert list(reading.stage_ms) == ["decode", "find", "label", "draw"]
+    assert all(ms > 0 for ms in reading.stage_ms.values())
+    assert reading.labels == (Label.MASK,)
+    assert reading.shown
+
+
+def test_a_stream_that_ended_is_forgotten_but_not_its_successor() -> None:
+    state = LiveState(Preferences())
+    first = state.stream("fake", analyzer())
+    assert state.stream("fake", analyzer()) is first
+    answer(make_callback(state, first), frame())
+    second = state.stream("other", analyzer())
+    assert second is not first
+    answer(make_callback(state, second), frame())
+    state.ended(first)
+    assert state.stream("other", analyzer()) is second
+    assert state.reading().shown
+    state.ended(second)
+    assert not state.reading().shown
+    assert state.reading().labels == ()
+    assert isinstance(state.stream("other", analyzer()), Stream)
+
+
+def test_the_numbers_show_dashes_before_start_and_values_after() -> None:
+    state, callback = live(Preferences(settings=Settings(min_certainty=0.95)))
+    before = readings_html(state.reading(), "classic")
+    assert "<dd>&ndash;</dd>" in before
+    assert "0.0" not in before
+    answer(callback, frame())
+    after = readings_html(state.reading(), "classic")
+    assert "<dt>Unsure</dt><dd>1</dd>" in after
+    assert "<b>&ndash;</b>" in after, "no share masked while no face is sure"
+    state.use(Preferences())
+    answer(callback, frame(), frame())
+    html = readings_html(state.reading(), "classic")
+    assert "<b>100 %</b>" in html
+    assert "1 skipped since Start" in html
+    assert "#00c800" in html
+    assert "#0072b2" in readings_html(state.reading(), "colour-blind")

@@ -1,0 +1,162 @@
+"""A visitor's choices on their way through a file, a link and the environment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from maskdet.style import Style
+from maskdet.types import Settings
+from maskdet.web.connection import PATIENCE_S, Connection, camera_allowed
+from maskdet.web.ice import VARIABLE, rtc_configuration
+from maskdet.web.markdown import plain
+from maskdet.web.preferences import Preferences
+
+CHANGED = [
+    Preferences(),
+    Preferences(analyzer="haar", mirror=False),
+    Preferences(settings=Settings(min_score=0.25, min_face_px=40, nms_iou=1)),
+    Preferences(style=Style(palette="colour-blind", labels=False, scale=2)),
+    Preferences(camera_width=1280, camera_height=720, camera_fps=30),
+]
+
+
+@pytest.mark.parametrize("chosen", CHANGED)
+def test_a_file_brings_back_what_was_saved(chosen: Preferences) -> None:
+    assert Preferences.from_json(chosen.to_json()) == chosen
+
+
+@pytest.mark.parametrize("chosen", CHANGED)
+def test_a_link_brings_back_what_was_shared(chosen: Preferences) -> None:
+    link = chosen.link("https://example.org/image?old=1")
+    parts = urlsplit(link)
+    assert (parts.netloc, parts.path) == ("example.org", "/image")
+    assert Preferences.from_query(dict(parse_qsl(parts.query))) == chosen
+
+
+def test_a_link_names_only_what_differs_from_the_defaults() -> None:
+    assert Preferences().link("https://example.org/") == "https://example.org/"
+    chosen = replace(CHANGED[2], mirror=False)
+    assert chosen.to_query() == {
+        "min_score": "0.25",
+        "min_face_px": "40.0",
+        "nms_iou": "1.0",
+        "mirror": "false",
+    }
+
+
+def test_settings_saved_elsewhere_can_be_loaded() -> None:
+    settings = Settings(min_score=0.7)
+    assert Preferences.from_json(settings.to_json()).settings == settings
+    saved = json.loads(Preferences(settings=settings).to_json())
+    assert Settings.from_json(json.dumps(saved["settings"])) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "this file is not valid JSON"),
+        ("[" * 100_000, "this file is not valid JSON"),
+        ("[1]", "this file must hold a JSON object, not a list"),
+        ('{"colour": 1}', "unknown setting 'colour'; known are analyzer, camera_fps"),
+        ('{"analyzer": "magic"}', "analyzer must be one of .*, not 'magic'"),
+        ('{"analyzer": 7}', "analyzer must be a text, not 7"),
+        ('{"style": 3}', "style must be a JSON object, not 3"),
+        ('{"style": {"labels": 1}}', "labels must be true or false, not 1"),
+        ('{"style": {"palette": "pink"}}', "palette must be one of .*, not 'pink'"),
+        ('{"settings": {"min_score": true}}', "min_score must be a number, not True"),
+        ('{"settings": {"min_score": NaN}}', "min_score must be a number from 0 to 1"),
+        ('{"settings": {"min_size": 1}}', "unknown setting 'min_size'"),
+        ('{"camera_fps": 0}', "camera_fps must lie from 1 to 60, not 0"),
+        ('{"camera_width": 99999}', "camera_width must lie from 160 to 1920"),
+    ],
+)
+def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
+    with pytest.raises(ValueError, match=line) as refused:
+        Preferences.from_json(text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ({"utm_source": "x"}, "unknown setting 'utm_source'; known are analyzer"),
+        ({"min_score": "much"}, "min_score must be a number, not 'much'"),
+        ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
+        ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
+        ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),
+        ({"palette": ""}, "palette must be one of .*, not ''"),
+        ({"camera_fps": "[" * 9999}, "camera_fps must be a whole number"),
+    ],
+)
+def test_a_bad_link_is_refused_with_one_line(query, line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        Preferences.from_query(query)
+
+
+def test_no_server_is_asked_unless_someone_says_so() -> None:
+    assert rtc_configuration({}) == {"iceServers": []}
+    assert rtc_configuration({"TWILIO_ACCOUNT_SID": "x"}) == {"iceServers": []}
+    assert rtc_configuration({"HF_TOKEN": "x"}) == {}
+    servers = [{"urls": ["turn:turn.example.org"], "username": "a", "credential": "b"}]
+    told = {VARIABLE: json.dumps(servers), "HF_TOKEN": "x"}
+    assert rtc_configuration(told) == {"iceServers": servers}
+    assert rtc_configuration({VARIABLE: "[]", "HF_TOKEN": "x"}) == {"iceServers": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("stun:stun.example.org", "not valid JSON; try"),
+        ('{"urls": "stun:x"}', "must be a JSON list such as"),
+        ('["stun:x"]', "each server is an object of credential"),
+        ('[{"url": "stun:x"}]', "each server is an object of credential"),
+        ("[{}]", "urls must begin with stun:"),
+        ('[{"urls": []}]', "urls must begin with stun:"),
+        ('[{"urls": ["http://x"]}]', "urls must begin with stun:"),
+    ],
+)
+def test_bad_servers_are_refused_without_repeating_them(text: str, line: str) -> None:
+    with pytest.raises(ValueError, match=f"{VARIABLE}.*{line}"):
+        rtc_configuration({VARIABLE: text})
+
+
+def test_a_connection_is_late_after_ten_seconds_until_one_stands() -> None:
+    connection = Connection()
+    assert not connection.update(playing=False, signalling=False, now_s=0)
+    assert not connection.update(playing=False, signalling=True, now_s=50)
+    assert not connection.update(playing=False, signalling=True, now_s=59)
+    assert connection.update(playing=False, signalling=True, now_s=50 + PATIENCE_S)
+    # The browser gave up: what to do can still be read.
+    assert connection.update(playing=False, signalling=False, now_s=70)
+    assert connection.update(playing=False, signalling=True, now_s=71)
+    assert not connection.update(playing=True, signalling=False, now_s=72)
+    assert not connection.update(playing=False, signalling=True, now_s=80)
+    assert not connection.update(playing=False, signalling=False, now_s=85)
+    assert not connection.update(playing=False, signalling=True, now_s=95)
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("http://localhost:8501/", True),
+        ("http://127.0.0.1:8501/", True),
+        ("http://[::1]:8501/", True),
+        ("https://masks.example.org/", True),
+        ("", True),
+        ("http://192.168.1.7:8501/", False),
+        ("http://localhost.example.org/", False),
+    ],
+)
+def test_browsers_give_the_camera_to_safe_pages_only(url: str, allowed: bool) -> None:
+    assert camera_allowed(url) is allowed
+
+
+def test_markdown_of_a_stranger_is_shown_as_it_is() -> None:
+    assert plain("_a_") == r"\_a\_"
+    assert plain("[x](http://y) <b>`$:red[z]") == (
+        r"\[x\]\(http\:\/\/y\) \<b\>\`\$\:red\[z\]"
+    )
