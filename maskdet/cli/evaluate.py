@@ -37,6 +37,10 @@ _FACES = """Measure on pictures of one face (index.csv: path, label, split, sour
 Mask against no mask: a mask worn wrongly counts as a mask."""
 
 
+_WIDTH = 34
+"""Of the first column of the tables, in characters."""
+
+
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command, its two kinds of data and their options."""
     parser = commands.add_parser(
@@ -106,7 +110,9 @@ def _measure_scenes(
         alone = evaluate_boxes(load_classifier(), progress(examples, "picture"))
         lines = [
             f"{title}; our classifier on true boxes of at least {LARGE_PX:g} px",
+            "",
             *_label_lines(alone.labels),
+            "",
             f"median time {alone.median_ms:.1f} ms a picture",
         ]
         return lines, {"boxes": "truth", **alone.to_json()}
@@ -146,33 +152,36 @@ def _n_faces(examples: list[Example]) -> int:
 def _scene_lines(report: ScenesReport, settings: Settings) -> list[str]:
     large = f"at least {LARGE_PX:g} px"
     titles = {
-        "faces": "faces",
+        "faces": "  faces",
         **{label.key: f"  {label.title}" for label in CLASSES},
-        "mean": "mean of the three",
+        "mean": "  mean of the three",
     }
-    lines = [f"{f'AP at IoU {MIN_IOU}':26}{'all sizes':32}{large}"]
+    lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{large}"]
     for key, title in titles.items():
         both = (_number(table[key]) for table in (report.ap, report.ap_large))
-        lines.append(f"{title:26}" + "".join(f"{text:32}" for text in both).rstrip())
-    lines += [
-        f"as shown, from score {settings.min_score:g} on",
-        _line(f"faces found, {large}", report.recall),
-        _line("boxes that are faces", report.precision),
+        lines.append((f"{title:{_WIDTH}}" + "".join(f"{x:32}" for x in both)).rstrip())
+    return [
+        *lines,
+        "",
+        f"as shown, from face score {settings.min_score:g} on",
+        _line(f"  faces of {large} found", report.recall),
+        _line("  boxes that are faces", report.precision),
+        "",
         f"labels of the faces found, {large}",
         *_label_lines(report.labels),
+        "",
         f"median time {report.median_ms:.1f} ms a picture, "
         f"every face from score {FLOOR_SCORE} on labelled",
     ]
-    return lines
 
 
 def _face_lines(report: LabelsReport, view: str) -> list[str]:
-    lines = _label_lines(report.labels)
-    for source, labels in report.by_source.items():
-        if len(report.by_source) > 1:
-            lines.append(
-                _line(f"  of {source or 'no source'}", labels.wearing.accuracy)
-            )
+    lines = ["", *_label_lines(report.labels)]
+    if len(report.by_source) > 1:
+        lines += ["", "mask against no mask, by source"]
+        for source, labels in report.by_source.items():
+            lines.append(_line(f"  {source or '(none)'}", labels.wearing.accuracy))
+    lines.append("")
     if view == "found":
         n = len(report.labels.truths)
         lines.append(f"a face was found in {report.found} of {n}")
@@ -183,22 +192,24 @@ def _label_lines(labels: Labelling) -> list[str]:
     states, wearing = labels.states, labels.wearing
     lines = [
         _line("mask against no mask", wearing.accuracy),
-        _line("  masked right", wearing.recalls[0]),
-        _line("  bare right", wearing.recalls[1]),
+        _line("  wearing one, right", wearing.recalls[0]),
+        _line("  bare, right", wearing.recalls[1]),
         _line("three states", states.accuracy),
-        _line("  balanced", states.balanced_accuracy()),
+        _line("  mean of their rows", states.balanced_accuracy()),
+        *(
+            _line(f"  {label.title}, right", recall)
+            for label, recall in zip(CLASSES, states.recalls, strict=True)
+        ),
+        f"{'truth / said':{_WIDTH}}" + "".join(f"{x.title:>14}" for x in CLASSES),
     ]
-    for label, recall in zip(CLASSES, states.recalls, strict=True):
-        lines.append(_line(f"  {label.title} right", recall))
-    lines.append(f"{'truth / said':20}" + "".join(f"{x.title:>14}" for x in CLASSES))
     for label, row in zip(CLASSES, states.counts, strict=True):
         cells = "".join(f"{count:14}" for count in row[:-1])
-        lines.append(f"  {label.title:18}{cells}")
+        lines.append(f"{f'  {label.title}':{_WIDTH}}{cells}")
     return lines
 
 
 def _line(title: str, estimate: Estimate) -> str:
-    return f"{title:26}{_number(estimate)}"
+    return f"{title:{_WIDTH}}{_number(estimate)}"
 
 
 def _number(estimate: Estimate) -> str:

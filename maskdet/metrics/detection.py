@@ -156,14 +156,28 @@ def _last_of_each_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _points(
-    matches: Matches, weights: NDArray[np.int64]
+    matches: Matches, weights: NDArray[np.int32], ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return precisions and recalls, each `(b, k)`, image i counted `weights[:, i]`."""
-    ends = _last_of_each_score(matches.scores)
-    seen = weights[:, matches.images]
-    right = np.cumsum(seen * matches.correct, axis=1)[:, ends]
-    shown = np.cumsum(seen, axis=1)[:, ends]
-    truths = (weights @ matches.truths)[:, None].astype(np.float64)
+    """Return precisions and recalls after the faces up to each of `ends`.
+
+    Args:
+        matches: the verdicts.
+        weights: `(images, b)` how often each image counts, one column a resample.
+        ends: `(k,)` rising rows of the faces.
+
+    Returns:
+        Two arrays `(k, b)`.
+    """
+    if not len(ends):
+        nothing = np.zeros((0, weights.shape[1]))
+        return nothing, nothing
+    used = slice(0, int(ends[-1]) + 1)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    seen = weights[matches.images[used]]
+    shown = np.cumsum(np.add.reduceat(seen, starts, axis=0), axis=0)
+    seen *= matches.correct[used, None]
+    right = np.cumsum(np.add.reduceat(seen, starts, axis=0), axis=0)
+    truths = (matches.truths @ weights).astype(np.float64)
     # A resample may leave out every image that has the first scores: 0 of 0 shown.
     precisions = np.divide(right, shown, out=np.ones(right.shape), where=shown > 0)
     recalls = np.divide(
@@ -174,10 +188,10 @@ def _points(
 
 def curve(matches: Matches) -> Curve:
     """Return the precision and recall curve of the matches."""
-    ones = np.ones((1, len(matches.truths)), np.int64)
-    precisions, recalls = _points(matches, ones)
-    scores = matches.scores[_last_of_each_score(matches.scores)]
-    return Curve(scores, precisions[0], recalls[0])
+    ends = _last_of_each_score(matches.scores)
+    ones = np.ones((len(matches.truths), 1), np.int32)
+    precisions, recalls = _points(matches, ones, ends)
+    return Curve(matches.scores[ends], precisions[:, 0], recalls[:, 0])
 
 
 def average_precisions(
@@ -192,15 +206,19 @@ def average_precisions(
     Returns:
         `(b,)` in [0, 1]; 0 where nothing was found, NaN where there is no truth.
     """
+    ends = _last_of_each_score(matches.scores)
+    # Recall rises and precision peaks only where a right one is: the rest is skipped.
+    rights = np.diff(np.cumsum(matches.correct)[ends], prepend=0)
+    ends = ends[rights > 0]
     step = max(1, _CHUNK // max(1, len(matches.scores)))
     parts = [np.zeros(0)]
     for start in range(0, len(weights), step):
-        some = weights[start : start + step]
-        precisions, recalls = _points(matches, some)
-        best_after = np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]
-        gains = np.diff(recalls, axis=1, prepend=0.0)
-        areas = (gains * best_after).sum(axis=1)
-        parts.append(np.where(some @ matches.truths > 0, areas, np.nan))
+        some = np.ascontiguousarray(weights[start : start + step].T, dtype=np.int32)
+        precisions, recalls = _points(matches, some, ends)
+        best_after = np.maximum.accumulate(precisions[::-1], axis=0)[::-1]
+        gains = np.diff(recalls, axis=0, prepend=0.0)
+        areas = (gains * best_after).sum(axis=0)
+        parts.append(np.where(matches.truths @ some > 0, areas, np.nan))
     result: NDArray[np.float64] = np.concatenate(parts)
     return result
 
