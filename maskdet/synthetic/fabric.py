@@ -1,0 +1,223 @@
+"""What masks look like: shapes on the head, colours, pleats and patterns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.synthetic.head import MOUTH_Y, Surface
+
+Field = NDArray[np.float64]
+BGR: TypeAlias = tuple[int, int, int]
+
+Kind: TypeAlias = Literal["surgical", "cloth", "ffp2", "black"]
+Pattern: TypeAlias = Literal["plain", "stripes", "dots", "checks"]
+Position: TypeAlias = Literal["worn", "below_nose", "chin"]
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+PATTERNS: Final[tuple[Pattern, ...]] = get_args(Pattern)
+POSITIONS: Final[tuple[Position, ...]] = get_args(Position)
+
+# Usual colours of masks that are sold; cloth comes in any.
+_COLOURS: Final[dict[Kind, tuple[BGR, ...]]] = {
+    "surgical": (
+        (226, 203, 165),
+        (238, 236, 232),
+        (205, 214, 170),
+        (216, 190, 232),
+        (52, 48, 46),
+    ),
+    "ffp2": ((238, 238, 236), (238, 238, 236), (60, 58, 58)),
+    "black": ((34, 32, 32), (52, 48, 46)),
+    "cloth": (),
+}
+
+# Height of the upper edge in the middle and at the sides, in eye distances below the
+# eyes: on the bridge of the nose; on the upper lip, below the nostrils; under the lip.
+_TOP_Y: Final[dict[Position, tuple[float, float]]] = {
+    "worn": (0.30, 0.60),
+    "below_nose": (0.86, 0.92),
+    "chin": (MOUTH_Y + 0.24, MOUTH_Y + 0.10),
+}
+
+SIDE_ANGLE: Final = 1.13
+"""How far around the head a mask reaches, in radians."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """One mask and how it is worn.
+
+    Attributes:
+        kind: `surgical`, `cloth`, `ffp2` or `black`.
+        position: `worn`, or wrongly: `below_nose` or `chin`.
+        colour: BGR in even light.
+        pattern: what is printed on it; `plain` for all but cloth in real life.
+        print_colour: BGR of the pattern.
+        has_valve: whether a round valve sits on it, as on some `ffp2`.
+    """
+
+    kind: Kind = "surgical"
+    position: Position = "worn"
+    colour: BGR = (226, 203, 165)
+    pattern: Pattern = "plain"
+    print_colour: BGR = (240, 240, 240)
+    has_valve: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse names that are not known."""
+        for name, known in (
+            ("kind", KINDS),
+            ("position", POSITIONS),
+            ("pattern", PATTERNS),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}, not {value!r}"
+                )
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, position: Position = "worn") -> Mask:
+        """Return a mask as one may meet it; `rng` decides kind, colour and pattern."""
+        kind = KINDS[rng.choice(len(KINDS), p=[0.45, 0.3, 0.15, 0.1])]
+        if kind != "cloth":
+            colours = _COLOURS[kind]
+            colour = colours[rng.integers(len(colours))]
+            valve = kind == "ffp2" and bool(rng.random() < 0.3)
+            return cls(kind, position, colour, has_valve=valve)
+        pattern = PATTERNS[rng.choice(len(PATTERNS), p=[0.4, 0.2, 0.2, 0.2])]
+        return cls(kind, position, _any_colour(rng), pattern, _any_colour(rng))
+
+
+def _any_colour(rng: np.random.Generator) -> BGR:
+    hue, saturation, value = rng.integers((0, 0, 30), (180, 200, 245))
+    pixel = cv2.cvtColor(
+        np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR
+    )
+    blue, green, red = (int(channel) for channel in pixel[0, 0])
+    return blue, green, red
+
+
+def edges_y(mask: Mask, across: Field, chin_y: float) -> tuple[Field, Field]:
+    """Return the heights of the upper and the lower edge.
+
+    Args:
+        mask: its kind and position decide.
+        across: -1 at the image's left edge of the mask, 1 at its right.
+        chin_y: height of the chin, in eye distances below the eyes.
+    """
+    middle, side = _TOP_Y[mask.position]
+    # Narrow where it rides on the nose, flat on the cheeks.
+    width = 0.42 if mask.position == "worn" else 0.8
+    top = middle + (side - middle) * (1 - np.exp(-((across / width) ** 2)))
+    lowest = chin_y + (0.14 if mask.position == "chin" else 0.02)
+    rise = {"worn": 0.48, "below_nose": 0.4, "chin": 0.3}[mask.position]
+    bottom = lowest - rise * np.abs(across) ** 2.4
+    return top, bottom
+
+
+def coverage(mask: Mask, surface: Surface, chin_y: float) -> tuple[Field, Field]:
+    """Return how far inside the mask each pixel lies, and how far down on it.
+
+    Returns:
+        `(h, w)` depth in eye distances, negative outside; and `(h, w)` 0 at the
+        upper edge to 1 at the lower.
+    """
+    across = surface.angle / SIDE_ANGLE
+    top, bottom = edges_y(mask, across, chin_y)
+    sides = (1 - np.abs(across)) * SIDE_ANGLE
+    depth = np.minimum.reduce([surface.y - top, bottom - surface.y, sides])
+    down = np.clip((surface.y - top) / np.maximum(bottom - top, 1e-3), 0, 1)
+    return np.minimum(depth, surface.depth), down
+
+
+def paint(
+    mask: Mask, surface: Surface, down: Field, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the `(h, w, 3)` colour of the fabric in even light, 0 to 255."""
+    across = surface.angle / SIDE_ANGLE
+    printed = _printed(mask.pattern, surface)[..., None]
+    colour = (
+        np.array(mask.colour) * (1 - printed) + np.array(mask.print_colour) * printed
+    )
+    relief = {
+        "surgical": _pleats,
+        "cloth": _seam,
+        "ffp2": _fold,
+        "black": _seam,
+    }[mask.kind](across, down)
+    relief = relief * _creases(across, down, rng) * _nose(mask, surface)
+    hem = np.minimum(down, 1 - down) < 0.045
+    relief = np.where(hem & (mask.kind != "black"), relief * 0.93, relief)
+    if mask.has_valve:
+        from_valve = np.hypot((across - 0.3) * SIDE_ANGLE, surface.y - 1.2)
+        ring = np.exp(-(((from_valve - 0.17) / 0.03) ** 2))
+        relief = relief * np.where(from_valve < 0.17, 0.9, 1) * (1 - 0.3 * ring)
+    result: NDArray[np.float64] = colour * relief[..., None]
+    return result
+
+
+def _pleats(across: Field, down: Field) -> Field:
+    """Three folds that flatten towards the sides, each with its shadow below."""
+    relief = np.ones_like(down)
+    for fold in (0.30, 0.48, 0.66):
+        below = down - fold
+        shadow = np.exp(-np.clip(below, 0, None) / 0.05) * (below > -0.008)
+        light = np.exp(-((below + 0.03) ** 2) / (2 * 0.015**2))
+        relief += (0.05 * light - 0.17 * shadow) * (1 - 0.5 * across**2)
+    return relief
+
+
+def _seam(across: Field, down: Field) -> Field:
+    """A seam down the middle that bulges: both halves lean away from it."""
+    return (
+        1 - 0.16 * np.exp(-((across / 0.018) ** 2)) - 0.05 * np.abs(across) + 0 * down
+    )
+
+
+def _fold(across: Field, down: Field) -> Field:
+    """A sharp fold down the middle, a weld along the edges, halves lit unequally."""
+    fold = 0.14 * np.exp(-((across / 0.02) ** 2))
+    weld = 0.12 * np.exp(-(((np.abs(across) - 0.88) / 0.02) ** 2))
+    return 1 - fold - weld + 0.05 * np.tanh(across / 0.08) + 0 * down
+
+
+def _creases(across: Field, down: Field, rng: np.random.Generator) -> Field:
+    """A few weak waves: no fabric lies smooth."""
+    relief = np.ones_like(down)
+    for _ in range(5):
+        waves = rng.uniform((-7, -9, 0), (7, 9, 2 * np.pi))
+        strength = rng.uniform(0.008, 0.025)
+        relief += strength * np.sin(waves[0] * across + waves[1] * down + waves[2])
+    return relief
+
+
+def _nose(mask: Mask, surface: Surface) -> Field:
+    """The nose under the fabric: a lit ridge between two darker flanks."""
+    if mask.position != "worn":
+        return np.ones_like(surface.y)
+    beside = surface.angle / 0.26
+    height = np.exp(-(((surface.y - 0.5) / 0.3) ** 2))
+    ridge = 0.05 * np.exp(-((beside / 0.6) ** 2))
+    flanks = 0.18 * np.abs(beside) * np.exp(-(beside**2))
+    result: Field = 1 + height * (ridge - flanks)
+    return result
+
+
+def _printed(pattern: Pattern, surface: Surface) -> Field:
+    """Return how much of the print's colour each pixel shows, 0 to 1."""
+    x, y = surface.angle / 0.2, surface.y / 0.2
+    if pattern == "stripes":
+        wave = np.sin(2 * np.pi * y)
+    elif pattern == "dots":
+        wave = 0.35 - np.hypot((x + 0.5 * (np.floor(y) % 2)) % 1 - 0.5, y % 1 - 0.5)
+    elif pattern == "checks":
+        wave = np.sin(np.pi * x) * np.sin(np.pi * y)
+    else:
+        return np.zeros_like(x)
+    return np.clip(0.5 + 6 * wave, 0, 1)
