@@ -181,6 +181,11 @@ def test_a_report_file_is_said_and_the_table_still_shown(index, tmp_path, capsys
         (["faces", "index.csv", "--json", "index.csv"], "would overwrite what is read"),
         (["scenes", "lobby-val.json", "--analyzer", "missing"], "models fetch missing"),
         (["scenes", "lobby-val.json", "--min-score", "2"], "min_score must be"),
+        (
+            ["scenes", "lobby-val.json", "--boxes", "truth", "--analyzer", "haar"],
+            "measured alone: leave out --analyzer",
+        ),
+        (["faces", "index.csv", "--view", "whole", "--analyzer", "haar"], "leave out"),
     ],
 )
 def test_what_goes_wrong_is_one_line(words, line, scenes, index, capsys, monkeypatch):

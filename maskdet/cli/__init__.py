@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     set_up_output()
     command = next((word for word in words if word in COMMANDS), "")
-    args = _parser(command).parse_args(words)
     try:
+        args = _parser(command).parse_args(words)
         status = int(import_module(f"maskdet.cli.{args.command}").run(args))
         sys.stdout.flush()
         return status

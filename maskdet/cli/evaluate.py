@@ -81,6 +81,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Measure, then print a table or write the report."""
     name, settings = chosen(args)
+    alone = args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
+    if alone and args.analyzer is not None:
+        raise ValueError("here the classifier is measured alone: leave out --analyzer")
     check_target("--json", args.json, [args.file])
     measure = _measure_scenes if args.kind == "scenes" else _measure_faces
     lines, report = measure(args, name, settings)
