@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import streamlit as st
 
@@ -15,13 +14,9 @@ logging.basicConfig(level=logging.WARNING)
 st.set_page_config(page_title="maskdet", page_icon=":material/masks:", layout="wide")
 page = st.navigation(
     [
-        st.Page(path, title=title, icon=icon)
-        for path, title, icon in (
-            ("pages/live.py", "Live", ":material/videocam:"),
-            ("pages/image.py", "Image", ":material/image:"),
-            ("pages/about.py", "About", ":material/info:"),
-        )
-        if Path(path).is_file()
+        st.Page("pages/live.py", title="Live", icon=":material/videocam:"),
+        st.Page("pages/image.py", title="Image", icon=":material/image:"),
+        st.Page("pages/about.py", title="About", icon=":material/info:"),
     ]
 )
 sidebar()

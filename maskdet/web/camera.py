@@ -138,11 +138,12 @@ The snapshot below needs no live video and works in the meantime.""",
 
 def snapshot(preferences: Preferences) -> None:
     """Offer one still picture of the camera, which needs no WebRTC."""
-    if connection().late:
-        st.session_state.setdefault("snapshot.open", True)
+    late = connection().late
     offered = st.expander(
         "No live video? Take a snapshot",
-        key="snapshot.open",
+        # A key of its own opens it when it is needed, whatever it was before.
+        expanded=late,
+        key="snapshot.late" if late else "snapshot.early",
         icon=":material/photo_camera:",
         on_change="rerun",
     )

@@ -1,0 +1,101 @@
+"""A dashboard on a free port, a camera that plays a film, and a real Chromium."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.driving import Dashboard
+
+HERE = Path(__file__).resolve().parent
+# The picture comes from a file, permission is given unasked, and media may travel
+# over 127.0.0.1, so that no network is needed.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-networking",
+    "--disable-component-update",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's path; without one, these tests are skipped or fail if told to."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        reason = "no Chromium here; on Debian: apt-get install chromium"
+        if os.environ.get("MASKDET_REQUIRE_BROWSER"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def _dashboard(log: Path, *arguments: str) -> Iterator[Dashboard]:
+    running = Dashboard(log, *arguments)
+    try:
+        running.wait()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def dashboard(
+    chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dashboard]:
+    """The dashboard as visitors get it, with the default analyzer."""
+    yield from _dashboard(tmp_path_factory.mktemp("real") / "log.txt")
+
+
+@pytest.fixture(scope="session")
+def fake_dashboard(
+    chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dashboard]:
+    """The dashboard with an analyzer that knows the film `fake_film` plays."""
+    yield from _dashboard(tmp_path_factory.mktemp("fake") / "log.txt", "--fake")
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(
+    playwright: Any, chromium: str
+) -> Iterator[Callable[[str, Path | None], Any]]:
+    """A function that opens an address in a fresh browser with a film as camera."""
+    with contextlib.ExitStack() as closing:
+
+        def opened(url: str, film: Path | None = None, **options: Any) -> Any:
+            camera = [f"--use-file-for-fake-video-capture={film}"] if film else []
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=[*FLAGS, *camera]
+            )
+            closing.callback(browser.close)
+            page = browser.new_context(**options).new_page()
+            page.set_viewport_size({"width": 1400, "height": 1000})
+            page.goto(url)
+            return page
+
+        yield opened

@@ -1,0 +1,147 @@
+"""What the browser tests do with the dashboard and with the page in the browser."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
+
+# The stream's <video> as PNG; null while it has no picture.
+PICTURE = """() => {
+  const video = document.querySelector('video');
+  if (!video || !video.videoWidth) return null;
+  const canvas = document.createElement('canvas');
+  canvas.width = video.videoWidth; canvas.height = video.videoHeight;
+  canvas.getContext('2d').drawImage(video, 0, 0);
+  return canvas.toDataURL('image/png');
+}"""
+
+
+class Dashboard:
+    """A running dashboard.
+
+    Attributes:
+        url: its address.
+        log: where its output goes.
+    """
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/"
+        self.log = log
+        command = [sys.executable, str(HERE / "serve.py"), str(port), *arguments]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+
+    def wait(self) -> None:
+        health = f"{self.url}_stcore/health"
+
+        def healthy() -> bool:
+            assert self._process.poll() is None, self.log.read_text()
+            with contextlib.suppress(OSError):
+                return urllib.request.urlopen(health, timeout=1).status == 200
+            return False
+
+        wait_until(healthy, "the dashboard to answer", timeout_s=60)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class LivePage:
+    """The Live page in a browser."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    @property
+    def frame(self) -> Any:
+        """The streamer's frame; after a change of page it is a new one."""
+        return self.page.wait_for_selector(STREAMER, timeout=60_000).content_frame()
+
+    def button(self, name: str) -> Any:
+        return self.frame.get_by_role("button", name=name, exact=True)
+
+    def start(self) -> None:
+        self.button("Start").click(timeout=60_000)
+        wait_until(lambda: self.image() is not None, "the first picture")
+
+    def stop(self) -> None:
+        self.button("Stop").click()
+        self.button("Start").wait_for(timeout=15_000)
+
+    def image(self) -> np.ndarray | None:
+        """The picture that came back from the server, BGR."""
+        url = self.frame.evaluate(PICTURE)
+        if url is None:
+            return None
+        content = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+        return cv2.imdecode(content, cv2.IMREAD_COLOR)
+
+    def wait_for(
+        self, condition: Callable[[np.ndarray], bool], what: str, timeout_s: float = 20
+    ) -> np.ndarray:
+        """Return the first picture that meets the condition."""
+        seen: list[np.ndarray] = []
+
+        def met() -> bool:
+            image = self.image()
+            if image is not None:
+                seen.append(image)
+            return image is not None and condition(image)
+
+        wait_until(met, what, timeout_s=timeout_s)
+        return seen[-1]
+
+    def move(self, slider: str, key: str) -> None:
+        """Press a key on a slider of the sidebar."""
+        handle = self.page.get_by_role("slider", name=slider)
+        handle.focus()
+        self.page.keyboard.press(key)
+
+    def go_to(self, page_name: str) -> None:
+        navigation = self.page.get_by_test_id("stSidebarNav")
+        navigation.get_by_text(page_name, exact=True).click()
+
+    def numbers(self) -> str:
+        """Everything beside the picture, as text."""
+        return self.page.locator(".maskdet-live").inner_text()
+
+    def cell(self, name: str) -> str:
+        """The value that stands over a name in the numbers beside the picture."""
+        cells = self.page.locator(".maskdet-live dl div")
+        return cells.filter(has_text=name).locator("dd").first.inner_text()
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
+        time.sleep(0.1)
+
+
+def write_film(path: Path, images: Sequence[np.ndarray]) -> Path:
+    """Write what Chromium's fake camera plays in a loop, 30 pictures a second."""
+    jpegs = (cv2.imencode(".jpg", image)[1].tobytes() for image in images)
+    path.write_bytes(b"".join(jpegs))
+    return path

@@ -1,0 +1,181 @@
+"""The Live page in a real Chromium whose camera plays a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.style import colour_bgr
+from maskdet.types import Label
+from tests.browser.driving import Dashboard, LivePage, wait_until, write_film
+from tests.browser.serve import FACE_BGR, MASK_BGR
+
+FILM_FPS = 30
+NONE = "\N{EN DASH}"
+# In the middle, so that it is at the same place in the mirror.
+FACE_BOX = (220, 140, 420, 340)
+
+
+@pytest.fixture(scope="module")
+def fake_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of a bare face, three of a masked one, and a ball that rolls."""
+    images = []
+    x1, y1, x2, y2 = FACE_BOX
+    for number in range(6 * FILM_FPS):
+        image = np.full((480, 640, 3), 90, np.uint8)
+        image[y1:y2, x1:x2] = FACE_BGR
+        if number >= 3 * FILM_FPS:
+            image[(y1 + y2) // 2 : y2, x1:x2] = MASK_BGR
+        cv2.circle(image, (20 + 3 * number, 440), 14, (255, 255, 255), -1)
+        images.append(image)
+    return write_film(tmp_path_factory.mktemp("film") / "fake.mjpeg", images)
+
+
+@pytest.fixture
+def live(
+    open_page: Callable[..., Any], fake_dashboard: Dashboard, fake_film: Path
+) -> LivePage:
+    return LivePage(open_page(fake_dashboard.url, fake_film))
+
+
+def outlined(label: Label) -> Callable[[np.ndarray], bool]:
+    """Return whether a picture has an outline in the label's colour."""
+    return lambda image: _outline_px(image, label) > 300
+
+
+def _outline_px(image: np.ndarray, label: Label) -> int:
+    """Count the pixels of the label's colour close to the edge of the face."""
+    x1, y1, x2, y2 = FACE_BOX
+    ring = np.zeros(image.shape[:2], bool)
+    ring[y1 - 10 : y2 + 10, x1 - 10 : x2 + 10] = True
+    ring[y1 + 10 : y2 - 10, x1 + 10 : x2 - 10] = False
+    # Video has half the resolution in colour, so a thin line is paler than drawn.
+    off = np.abs(image.astype(np.int16) - colour_bgr(label)).max(axis=2)
+    return int((ring & (off < 50)).sum())
+
+
+def no_outline(image: np.ndarray) -> bool:
+    return all(_outline_px(image, label) < 30 for label in Label)
+
+
+def moving(live: LivePage) -> bool:
+    """Return whether the ball rolls, which no frozen picture can show."""
+    first = live.wait_for(lambda image: True, "a picture")
+    live.wait_for(
+        lambda image: bool((np.abs(image.astype(int) - first) > 80).any()),
+        "another picture",
+    )
+    return True
+
+
+def test_each_state_gets_its_colour_and_the_numbers_follow(live: LivePage) -> None:
+    assert live.cell("Analysed") == NONE
+    live.start()
+    live.wait_for(outlined(Label.NO_MASK), "a red outline")
+    wait_until(lambda: live.cell("No mask") == "1", "one face without a mask")
+    assert "Share masked, of those that are sure\n0 %" in live.numbers()
+    live.wait_for(outlined(Label.MASK), "a green outline")
+    wait_until(lambda: "\n100 %" in live.numbers(), "all faces masked")
+    arrived, analysed, skipped = (
+        float(live.cell(name).split()[0]) for name in ("Arrived", "Analysed", "Skipped")
+    )
+    assert 0 < analysed <= arrived <= 40
+    assert arrived == pytest.approx(analysed + skipped, abs=0.2)
+    assert f"Together\n{NONE}" not in live.numbers()
+
+
+def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:
+    live.start()
+    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.move("Certainty", "End")
+    live.wait_for(outlined(Label.UNKNOWN), "a grey outline", timeout_s=8)
+    live.move("Face score", "End")
+    live.wait_for(no_outline, "a picture without an outline", timeout_s=8)
+    assert moving(live)
+
+
+def test_leaving_and_coming_back_keeps_the_settings(live: LivePage) -> None:
+    live.move("Certainty", "End")
+    live.start()
+    live.wait_for(outlined(Label.UNKNOWN), "a grey outline")
+    live.go_to("About")
+    live.page.get_by_role("heading", name="About").wait_for()
+    live.go_to("Live")
+    live.page.get_by_role("heading", name="Live").wait_for()
+    live.start()
+    live.wait_for(outlined(Label.UNKNOWN), "a grey outline again")
+    assert moving(live)
+
+
+def test_a_stopped_stream_starts_again(live: LivePage) -> None:
+    for _ in range(2):
+        live.start()
+        live.wait_for(outlined(Label.MASK), "a green outline")
+        live.stop()
+        wait_until(lambda: live.cell("Analysed") == NONE, "the numbers to be cleared")
+
+
+def test_failing_frames_are_told_and_the_stream_lives(live: LivePage) -> None:
+    live.start()
+    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.move("Overlap", "Home")
+    alert = live.page.get_by_test_id("stAlert")
+    alert.filter(has_text="the test asked for a failure").wait_for(timeout=15_000)
+    live.wait_for(
+        lambda image: float(image[:8, -40:, 1].mean()) < 60,
+        "a bar with the error over the picture",
+    )
+    assert moving(live)
+    live.move("Overlap", "End")
+    live.wait_for(outlined(Label.MASK), "a green outline again")
+
+
+def test_without_a_connection_the_reason_and_a_snapshot_are_offered(
+    live: LivePage,
+) -> None:
+    # As behind a firewall: the server's answer leads nowhere.
+    live.frame.evaluate(
+        "() => { RTCPeerConnection.prototype.setRemoteDescription ="
+        " () => new Promise(() => {}); }"
+    )
+    live.button("Start").click(timeout=60_000)
+    alert = live.page.get_by_test_id("stAlert")
+    alert.filter(has_text="No connection after 10 seconds").wait_for(timeout=25_000)
+    assert "HTTPS" in alert.inner_text()
+    assert "TURN" in alert.inner_text()
+    live.page.get_by_role("button", name="Take Photo").click(timeout=15_000)
+    live.page.get_by_alt_text("Face 1").wait_for(timeout=15_000)
+
+
+def test_settings_travel_in_a_file_and_in_a_link(
+    live: LivePage, tmp_path: Path
+) -> None:
+    page = live.page
+    live.move("Face score", "End")
+    page.get_by_text("Save, load, share").click()
+    link = page.get_by_test_id("stCode")
+    link.filter(has_text="min_score=1.0").wait_for()
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save settings").click()
+    saved = tmp_path / saving.value.suggested_filename
+    saving.value.save_as(saved)
+    shared = link.inner_text().strip()
+
+    slider = page.get_by_role("slider", name="Face score")
+    page.get_by_role("button", name="Reset to defaults").click()
+    wait_until(lambda: slider.input_value() == "0.5", "the default")
+    page.locator("input[type=file]").first.set_input_files(saved)
+    wait_until(lambda: slider.input_value() == "1", "the loaded value")
+
+    page.goto(shared)
+    slider.wait_for(timeout=30_000)
+    wait_until(lambda: slider.input_value() == "1", "the value of the link")
+    page.goto(shared.replace("1.0", "many"))
+    alert = page.get_by_test_id("stAlert")
+    alert.filter(has_text="min_score must be a number, not 'many'").wait_for()
+    assert slider.input_value() == "0.5"
