@@ -1,0 +1,192 @@
+"""Random changes that make a training crop look as a bad camera would show it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.classifier import CONTEXT
+from maskdet.types import Image
+
+PACKED_CONTEXT = 2.2
+"""Side of a packed crop in face sides: room for the loosest crop, turned by 20 deg."""
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far each change may go; the numbers in brackets are chances.
+
+    Attributes:
+        scale: smallest and largest side of the crop, times the run-time one.
+        shift: largest move of the centre, in sides of the face box.
+        angle_deg: largest turn, in degrees.
+        small_px: the shortest and longest side a crop is shrunk to before it is
+            enlarged again; 16 is a face of 12 px.
+    """
+
+    scale: tuple[float, float] = (0.8, 1.3)
+    shift: float = 0.12
+    angle_deg: float = 20.0
+    small_px: tuple[int, int] = (16, 64)
+
+
+def augment(
+    packed: Image, size_px: int, rng: Rng, strength: Strength = Strength()
+) -> Image:
+    """Return one random view of a packed crop.
+
+    Args:
+        packed: square BGR crop, `PACKED_CONTEXT` face sides wide.
+        size_px: side of the result, the input size of the network.
+        rng: the only source of chance: the same state gives the same picture.
+        strength: how far each change may go.
+
+    Returns:
+        `(size_px, size_px, 3)` uint8 BGR.
+    """
+    image = _crop(packed, size_px, rng, strength)
+    if rng.random() < 0.12:
+        image = _cut_at_border(image, rng)
+    if rng.random() < 0.12:
+        image = _cover_top(image, rng)
+    if rng.random() < 0.2:  # many cameras and lamps are good
+        return image
+    image = _light(image, rng)
+    return _degrade(image, rng, strength)
+
+
+def _crop(packed: Image, size_px: int, rng: Rng, strength: Strength) -> Image:
+    """Cut a window as a face finder might have put it: loose, tight, off, turned."""
+    side = packed.shape[0]
+    face = side / PACKED_CONTEXT
+    low, high = np.log(strength.scale)
+    window = face * CONTEXT * math.exp(rng.uniform(low, high))
+    dx, dy = rng.uniform(-strength.shift, strength.shift, 2) * face
+    angle = rng.uniform(-strength.angle_deg, strength.angle_deg)
+    if rng.random() < 0.4:
+        angle = 0.0
+    zoom = size_px / window
+    centre = (side / 2 + dx, side / 2 + dy)
+    matrix = np.array(cv2.getRotationMatrix2D(centre, angle, zoom), np.float64)
+    matrix[:, 2] += size_px / 2 - np.array(centre)
+    if rng.random() < 0.5:
+        matrix[0] *= -1
+        matrix[0, 2] += size_px - 1
+    # warpAffine samples single pixels: without this blur a strong shrink would alias,
+    # which the area average used at run time does not.
+    if zoom < 0.6:
+        packed = _image(cv2.GaussianBlur(packed, (0, 0), 0.35 / zoom))
+    size = (size_px, size_px)
+    return _image(cv2.warpAffine(packed, matrix, size, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _cut_at_border(image: Image, rng: Rng) -> Image:
+    """Replicate from a line on, as `crop_face` does for a face that leaves the picture.
+
+    The lower side is cut least: without the mouth nobody knows the label.
+    """
+    side = int(rng.integers(4))
+    turned = np.rot90(image, side)
+    most = 0.10 if side == 2 else 0.38
+    rows = int(image.shape[0] * rng.uniform(0.02, most))
+    cut = turned.copy()
+    cut[:rows] = turned[rows : rows + 1]
+    return np.ascontiguousarray(np.rot90(cut, -side))
+
+
+def _cover_top(image: Image, rng: Rng) -> Image:
+    """Lay a patch over the upper face, where it cannot change the label."""
+    side = image.shape[0]
+    covered = image.copy()
+    colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+    centre = (int(side * rng.uniform(0.1, 0.9)), int(side * rng.uniform(0.0, 0.38)))
+    axes = (int(side * rng.uniform(0.05, 0.3)), int(side * rng.uniform(0.03, 0.12)))
+    if rng.random() < 0.5:
+        turn = float(rng.uniform(0, 30))
+        cv2.ellipse(covered, centre, axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
+    else:
+        corners = np.array([centre, centre]) + np.array([[-1, -1], [1, 1]]) * axes
+        low, high = (tuple(int(v) for v in corner) for corner in corners)
+        cv2.rectangle(covered, low, high, colour, -1)
+    return covered
+
+
+def _light(image: Image, rng: Rng) -> Image:
+    """Change gamma, gain, colour and the fall of light; sometimes drop the colour."""
+    values = image.astype(np.float32) / 255
+    if rng.random() < 0.5:
+        values = values ** math.exp(rng.uniform(-0.6, 0.6))
+    if rng.random() < 0.12:  # low light
+        values = values * rng.uniform(0.18, 0.55)
+    if rng.random() < 0.15:
+        values = values * _gradient(image.shape[0], rng)[..., None]
+    if rng.random() < 0.4:  # colour cast of a lamp
+        values = values * rng.uniform(0.78, 1.22, 3).astype(np.float32)
+    if rng.random() < 0.4:
+        middle = values.mean()
+        values = (values - middle) * rng.uniform(0.6, 1.35) + middle
+        values = values + rng.uniform(-0.12, 0.12)
+    if rng.random() < 0.08:
+        values = np.repeat(values.mean(axis=2, keepdims=True), 3, axis=2)
+    return _to_bytes(values * 255)
+
+
+def _gradient(side: int, rng: Rng) -> NDArray[np.float32]:
+    """Return a `(side, side)` ramp of light across the picture, as beside a window."""
+    angle = rng.uniform(0, 2 * math.pi)
+    rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    ramp = columns * math.cos(angle) + rows * math.sin(angle)
+    result: NDArray[np.float32] = (1 + rng.uniform(0.2, 0.7) * ramp).astype(np.float32)
+    return result
+
+
+def _degrade(image: Image, rng: Rng, strength: Strength) -> Image:
+    """Blur, shrink, add noise and compress, in the order that a camera does."""
+    size = (image.shape[1], image.shape[0])
+    if rng.random() < 0.2:
+        image = _blurred(image, rng)
+    small = rng.random() < 0.4
+    if small:
+        low, high = np.log(strength.small_px)
+        side = round(math.exp(rng.uniform(low, high)))
+        image = _image(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
+    if rng.random() < 0.3:
+        noise = rng.normal(0, rng.uniform(2, 14), image.shape)
+        image = _to_bytes(image + noise)
+    if rng.random() < 0.4:
+        quality = int(rng.integers(20, 91))
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = _image(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    if small:
+        image = _image(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+    return image
+
+
+def _blurred(image: Image, rng: Rng) -> Image:
+    """Blur as a lens out of focus does, or as a move in one direction does."""
+    if rng.random() < 0.5:
+        return _image(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0)))
+    length = int(rng.integers(3, 10))
+    line = np.zeros((length, length), np.float32)
+    line[length // 2] = 1
+    middle = (length - 1) / 2
+    turn = cv2.getRotationMatrix2D((middle, middle), rng.uniform(0, 180), 1)
+    kernel = np.asarray(cv2.warpAffine(line, turn, (length, length)), np.float32)
+    kernel /= max(float(kernel.sum()), 1e-6)
+    return _image(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE))
+
+
+def _to_bytes(values: NDArray[np.floating]) -> Image:
+    result: Image = np.clip(values, 0, 255).astype(np.uint8)
+    return result
+
+
+def _image(pixels: object) -> Image:
+    """Tell the type checker what OpenCV gave back; nothing is copied."""
+    return np.asarray(pixels, np.uint8)

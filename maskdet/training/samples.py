@@ -1,0 +1,174 @@
+"""Crops to train and validate on, cut once from labelled pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes, sizes_px
+from maskdet.classifier import crop_face
+from maskdet.datasets import Example
+from maskdet.detectors import Detector
+from maskdet.media import read_image
+from maskdet.training.augment import PACKED_CONTEXT
+from maskdet.types import Image
+
+logger = logging.getLogger(__name__)
+
+PACKED_PX = 192
+"""Side of a packed crop: as fine as the network's input when cut to the face."""
+
+MIN_TRAIN_PX = 8
+"""Smaller faces are left out of training: nobody can see their label."""
+
+MIN_VAL_PX = 20
+"""Smaller faces are left out of validation, as in the project's published numbers."""
+
+# A picture of the crops has one face; a box below this score may be a hand or a poster.
+_SURE_SCORE = 0.8
+
+Progress = Callable[[Iterable[Example]], Iterable[Example]]
+"""Something like `tqdm`: passes examples on and may show how far it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Square face crops in one array.
+
+    Attributes:
+        images: `(n, side, side, 3)` uint8 BGR.
+        labels: `(n,)` int64, columns as in `CLASSES`.
+        sources: `(n,)` text: which collection a crop is from.
+        whole: `(n,)` whether the crop is from a picture of one face (`faces`), not
+            from a scene.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.str_]
+    whole: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return the number of crops."""
+        return len(self.labels)
+
+
+def pack_training(
+    examples: Sequence[Example], finder: Detector | None, progress: Progress
+) -> Samples:
+    """Cut generous crops, with room for augmentation to move and turn within.
+
+    A picture of one face gives two: the whole picture, and the box of `finder` where
+    it is sure, which is what the classifier will be shown.
+    """
+    return _pack(examples, finder, progress, PACKED_PX, PACKED_CONTEXT, MIN_TRAIN_PX)
+
+
+def pack_validation(
+    examples: Sequence[Example], progress: Progress, size_px: int
+) -> Samples:
+    """Cut the crops exactly as `MaskClassifier` does, true boxes of 20 px and more."""
+    return _pack(examples, None, progress, size_px, None, MIN_VAL_PX)
+
+
+def _pack(
+    examples: Sequence[Example],
+    finder: Detector | None,
+    progress: Progress,
+    size_px: int,
+    context: float | None,
+    min_px: float,
+) -> Samples:
+    images: list[Image] = []
+    labels: list[int] = []
+    sources: list[str] = []
+    whole: list[bool] = []
+    for example in progress(examples):
+        try:
+            picture = read_image(example.path)
+        except ValueError as error:
+            logger.warning("left out: %s", error)
+            continue
+        for box, label in _faces_of(example, picture, finder, min_px):
+            wide = {} if context is None else {"context": context}
+            images.append(crop_face(picture, box, size_px, **wide))
+            labels.append(label)
+            sources.append(example.source)
+            whole.append(example.whole)
+    if not images:
+        raise ValueError(f"none of {len(examples)} pictures holds a face to use")
+    return Samples(
+        np.stack(images), np.array(labels), np.array(sources), np.array(whole)
+    )
+
+
+def _faces_of(
+    example: Example, picture: Image, finder: Detector | None, min_px: float
+) -> list[tuple[NDArray[np.float32], int]]:
+    if not example.whole:
+        big = sizes_px(example.boxes) >= min_px
+        return list(zip(example.boxes[big], example.label_values[big], strict=True))
+    boxes = [whole_box(picture)[0]]
+    if finder is not None:
+        boxes += list(_sure_box(finder, picture))
+    return [(box, int(example.labels[0])) for box in boxes]
+
+
+def whole_box(picture: Image) -> Boxes:
+    """Return the `(1, 4)` box that is the whole picture."""
+    height, width = picture.shape[:2]
+    return np.array([[0, 0, width, height]], dtype=np.float32)
+
+
+def _sure_box(finder: Detector, picture: Image) -> Boxes:
+    """Return the one face that stands out, `(1, 4)`, or `(0, 4)` if none does."""
+    faces = finder.detect(picture)
+    faces = faces.keep(faces.scores >= 0.5)
+    sizes = sizes_px(faces.boxes)
+    none = np.zeros((0, 4), np.float32)
+    if not len(faces) or faces.scores[0] < _SURE_SCORE or sizes[0] < MIN_VAL_PX:
+        return none
+    alone = (sizes[1:] < 0.5 * sizes[0]).all()
+    return faces.boxes[:1] if alone else none
+
+
+def save_samples(samples: Samples, path: Path, made_of: str = "") -> None:
+    """Write crops to `path` (.npz); `made_of` names what they were cut from."""
+    np.savez(
+        path,
+        allow_pickle=False,
+        images=samples.images,
+        labels=samples.labels,
+        sources=samples.sources,
+        whole=samples.whole,
+        made_of=np.array(made_of),
+    )
+
+
+def read_samples(path: Path) -> Samples:
+    """Return the crops that `save_samples` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: there are no crops; `maskdet train` makes it"
+        )
+    with np.load(path, allow_pickle=False) as stored:
+        return Samples(
+            stored["images"], stored["labels"], stored["sources"], stored["whole"]
+        )
+
+
+def stored_made_of(path: Path) -> str | None:
+    """Return what the crops in `path` were cut from, or None if there are none."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        return str(stored["made_of"])

@@ -1,0 +1,86 @@
+"""How right a classifier is on labelled crops, source by source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.types import CLASSES, Label
+
+
+@dataclass(frozen=True)
+class Rightness:
+    """Shares of right answers on one source, each in [0, 1].
+
+    Attributes:
+        n: number of crops.
+        mask_or_not: right among faces that are truly `mask` or `no_mask`; an answer of
+            `incorrect` counts as a mask worn, since something is worn.
+        mask: right among the truly masked, by the same rule.
+        bare: right among the truly bare.
+        balanced: mean over the classes present of the share right, all three told
+            apart.
+    """
+
+    n: int
+    mask_or_not: float
+    mask: float
+    bare: float
+    balanced: float
+
+    @property
+    def merit(self) -> float:
+        """One number to choose by: bare counts as mask does, two classes as three."""
+        return (self.mask + self.bare) / 4 + self.balanced / 2
+
+    def __str__(self) -> str:
+        """Return one short line for a log."""
+        return (
+            f"mask or not {self.mask_or_not:.4f} (mask {self.mask:.4f}, "
+            f"bare {self.bare:.4f}), three classes {self.balanced:.4f}, n {self.n}"
+        )
+
+
+def rightness(labels: NDArray[np.int64], probs: NDArray[np.float32]) -> Rightness:
+    """Compare `(n,)` true labels with `(n, 3)` probabilities.
+
+    A share over no face at all is given as 1, so that it neither helps nor harms.
+    """
+    winners = probs.argmax(axis=1)
+    masked, bare = labels == Label.MASK, labels == Label.NO_MASK
+    says_bare = winners == Label.NO_MASK
+    right = np.where(masked, ~says_bare, says_bare)
+    recalls = [
+        _share((winners == label)[labels == label])
+        for label in CLASSES
+        if (labels == label).any()
+    ]
+    return Rightness(
+        n=len(labels),
+        mask_or_not=_share(right[masked | bare]),
+        mask=_share(right[masked]),
+        bare=_share(right[bare]),
+        balanced=float(np.mean(recalls)) if recalls else 1.0,
+    )
+
+
+def by_source(
+    sources: NDArray[np.str_], labels: NDArray[np.int64], probs: NDArray[np.float32]
+) -> dict[str, Rightness]:
+    """Return the rightness on each source, in alphabetical order."""
+    return {
+        str(source): rightness(labels[sources == source], probs[sources == source])
+        for source in np.unique(sources)
+    }
+
+
+def mean_merit(results: Iterable[Rightness]) -> float:
+    """Return the mean merit over sources, each counting the same."""
+    return float(np.mean([result.merit for result in results]))
+
+
+def _share(right: NDArray[np.bool_]) -> float:
+    return float(right.mean()) if len(right) else 1.0

@@ -1,0 +1,187 @@
+"""Data sets on disk become examples, and broken ones are refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskdet.datasets import (
+    Example,
+    class_counts,
+    label_from_name,
+    read_coco,
+    read_folder,
+    read_index,
+)
+from maskdet.types import Label
+
+CATEGORIES = [
+    {"id": 7, "name": "mask"},
+    {"id": 8, "name": "without_mask"},
+    {"id": 9, "name": "mask_weared_incorrect"},
+]
+
+
+def coco(folder: Path, boxes: list[tuple[int, list[float], int]], **changes) -> Path:
+    """Write a COCO file of two 100 x 80 pictures; `boxes` are (image, bbox, class)."""
+    (folder / "images").mkdir(exist_ok=True)
+    for name in ("a.jpg", "b.jpg"):
+        (folder / "images" / name).write_bytes(b"not looked at")
+    content = {
+        "images": [
+            {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80},
+            {"id": 2, "file_name": "b.jpg", "width": 100, "height": 80},
+        ],
+        "annotations": [
+            {"image_id": image, "bbox": bbox, "category_id": category}
+            for image, bbox, category in boxes
+        ],
+        "categories": CATEGORIES,
+    }
+    path = folder / "town-val.json"
+    path.write_text(json.dumps(content | changes))
+    return path
+
+
+def index(folder: Path, text: str) -> Path:
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(b"")
+    path = folder / "index.csv"
+    path.write_text(text)
+    return path
+
+
+def test_coco_gives_corners_labels_source_and_split(tmp_path):
+    path = coco(tmp_path, [(1, [10, 20, 30, 40], 9), (1, [0, 0, 5, 5], 8)])
+    first, second = read_coco(path)
+    assert first.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 5, 5]]
+    assert first.boxes.dtype == np.float32
+    assert first.labels == (Label.INCORRECT, Label.NO_MASK)
+    assert (first.source, first.split) == ("town", "val")
+    assert first.path == tmp_path / "images" / "a.jpg"
+    assert second.boxes.shape == (0, 4)
+    assert second.labels == ()
+    assert not second.whole
+
+
+def test_coco_box_over_the_border_is_cut(tmp_path):
+    path = coco(tmp_path, [(1, [-10, 70, 30, 30], 7)])
+    assert read_coco(path)[0].boxes.tolist() == [[0, 70, 20, 80]]
+
+
+def test_coco_box_outside_is_refused_by_name(tmp_path):
+    path = coco(tmp_path, [(2, [200, 10, 30, 30], 7)])
+    with pytest.raises(ValueError, match=r"b\.jpg"):
+        read_coco(path)
+
+
+def test_coco_with_an_unknown_class_is_refused(tmp_path):
+    path = coco(tmp_path, [], categories=[{"id": 1, "name": "helmet"}])
+    with pytest.raises(ValueError, match="helmet"):
+        read_coco(path)
+
+
+def test_coco_with_a_missing_picture_is_refused(tmp_path):
+    path = coco(tmp_path, [])
+    (tmp_path / "images" / "b.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"b\.jpg"):
+        read_coco(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "JSON object"),
+        ('{"images": []}', "annotations"),
+        ('{"images": [{"x": 1}], "annotations": [], "categories": []}', "id"),
+        (
+            '{"images": [], "annotations": [{"image_id": 5, "bbox": [1, 2, 3, 4], '
+            '"category_id": 1}], "categories": [{"id": 1, "name": "mask"}]}',
+            "5",
+        ),
+    ],
+)
+def test_what_is_not_coco_is_refused(tmp_path, text, says):
+    path = tmp_path / "odd.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=says):
+        read_coco(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    for read in (read_coco, read_index, read_folder):
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            read(tmp_path / "nowhere")
+
+
+def test_index_chooses_a_split_and_knows_both_ways_to_name_a_class(tmp_path):
+    path = index(
+        tmp_path,
+        "path,label,split,source,group\n"
+        "a.jpg,with_mask,train,real,g1\nb.jpg,no_mask,test,drawn,g2\n",
+    )
+    (only,) = read_index(path, "test")
+    assert only.labels == (Label.NO_MASK,)
+    assert (only.source, only.split, only.group) == ("drawn", "test", "g2")
+    assert only.whole
+    assert class_counts(read_index(path)) == {
+        Label.MASK: 1,
+        Label.NO_MASK: 1,
+        Label.INCORRECT: 0,
+    }
+
+
+def test_index_counts_a_picture_listed_twice_once(tmp_path):
+    path = index(tmp_path, "path,label\na.jpg,mask\na.jpg,mask\nb.jpg,no_mask\n")
+    assert len(read_index(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("path\na.jpg\n", "label"),
+        ("path,label\na.jpg,scarf\n", "scarf"),
+        ("path,label\n", "no row"),
+        ("path,label\na.jpg,mask\na.jpg,no_mask\n", "two labels"),
+    ],
+)
+def test_a_bad_index_is_refused(tmp_path, text, says):
+    with pytest.raises(ValueError, match=says):
+        read_index(index(tmp_path, text))
+
+
+def test_folders_give_classes_and_splits(tmp_path):
+    for name in ("train/with_mask/a.jpg", "val/incorrect/b.PNG", "val/mask/note.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    train, val = read_folder(tmp_path)
+    assert (train.labels, train.split) == ((Label.MASK,), "train")
+    assert (val.labels, val.split) == ((Label.INCORRECT,), "val")
+
+
+def test_folders_without_splits_and_without_pictures(tmp_path):
+    (tmp_path / "no_mask").mkdir()
+    with pytest.raises(ValueError, match="no picture"):
+        read_folder(tmp_path)
+    (tmp_path / "no_mask" / "a.webp").write_bytes(b"")
+    (only,) = read_folder(tmp_path)
+    assert (only.labels, only.split) == ((Label.NO_MASK,), "")
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "a.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match="cats"):
+        read_folder(tmp_path)
+
+
+def test_an_example_needs_a_label_for_each_box():
+    box = np.array([[0, 0, 4, 4]], np.float32)
+    with pytest.raises(ValueError, match="1 boxes need as many labels, got 2"):
+        Example(Path("a.jpg"), box, (Label.MASK, Label.MASK))
+
+
+def test_class_names_are_forgiving_about_case_and_spaces():
+    assert label_from_name(" Without Mask ") is Label.NO_MASK
