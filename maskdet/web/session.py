@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import cast
 
 import streamlit as st
 
-from maskdet.analyzer import ANALYZERS, Analyzer, load_analyzer
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer, load_analyzer
 from maskdet.assets import ASSETS, asset_path
 from maskdet.types import Image, Scene, Settings
 from maskdet.web.preferences import Preferences
@@ -36,9 +37,23 @@ def set_preferences(wanted: Preferences) -> None:
 
 
 def take_wanted() -> Preferences | None:
-    """Return the choices that the widgets do not show yet, once; else `None`."""
+    """Return the choices that the widgets do not show yet, once; else `None`.
+
+    An analyzer that cannot be used here, as after opening the link of somebody who
+    has its file, is replaced by the first one that can.
+    """
     preferences()
-    return cast("Preferences | None", st.session_state.pop(_WANTED, None))
+    wanted: Preferences | None = st.session_state.pop(_WANTED, None)
+    if wanted is None:
+        return None
+    missing = unavailable()
+    if wanted.analyzer in missing:
+        complain(f"{wanted.analyzer} cannot be used here: {missing[wanted.analyzer]}.")
+        names = (DEFAULT_ANALYZER, *ANALYZERS)
+        usable = next(name for name in names if name not in missing)
+        wanted = dataclasses.replace(wanted, analyzer=usable)
+        st.session_state[_CURRENT] = wanted
+    return wanted
 
 
 def remember(chosen: Preferences) -> None:

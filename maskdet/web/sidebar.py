@@ -79,10 +79,6 @@ def _chosen() -> Preferences:
 def _analyzer() -> str:
     missing = session.unavailable()
     names = [name for name in ANALYZERS if name not in missing]
-    wanted = session.preferences().analyzer
-    if wanted in missing:
-        session.complain(f"{wanted} cannot be used here: {missing[wanted]}.")
-        st.session_state["choice.analyzer"] = names[0]
     name = st.selectbox(
         "Analyzer",
         names,

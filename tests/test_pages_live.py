@@ -1,0 +1,154 @@
+"""The Live page and the sidebar, run without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from maskdet.analyzer import DEFAULT_ANALYZER, TwoStage
+from maskdet.web import session
+from maskdet.web.ice import VARIABLE
+from tests.fakes import FakeClassifier, FakeDetector
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let no test load a network; return the names that were asked for."""
+    asked: list[str] = []
+
+    def load(name: str) -> TwoStage:
+        asked.append(name)
+        return TwoStage(FakeDetector(), FakeClassifier())
+
+    monkeypatch.setattr(session, "load_analyzer", load)
+    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    # AppTest has no session that streamlit-webrtc could ask for its number of runs.
+    monkeypatch.setattr(
+        "streamlit_webrtc.component.get_this_session_info", lambda: None
+    )
+    monkeypatch.delenv(VARIABLE, raising=False)
+    st.cache_resource.clear()  # every AppTest has the same session
+    return asked
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=20)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def streamers(app: AppTest) -> list[object]:
+    return [part for part in app.main if part.type == "component_instance"]
+
+
+def slider(app: AppTest, label: str) -> float:
+    return next(one for one in app.sidebar.slider if one.label == label).value
+
+
+def move(app: AppTest, label: str, value: float) -> AppTest:
+    next(one for one in app.sidebar.slider if one.label == label).set_value(value)
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> None:
+    app = opened()
+    assert app.title[0].value == "Live"
+    assert "Press **Start**" in app.markdown[0].value
+    assert len(streamers(app)) == 1
+    assert not app.warning
+    assert not app.error
+    app.run()
+    assert light_models == [DEFAULT_ANALYZER], "loaded once, then kept"
+
+
+def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> None:
+    def load(name: str) -> TwoStage:
+        raise FileNotFoundError("model x is missing; get it with: y")
+
+    monkeypatch.setattr(session, "load_analyzer", load)
+    app = opened()
+    assert [error.value for error in app.error] == [
+        "model x is missing; get it with: y"
+    ]
+    assert not streamers(app)
+
+
+def test_an_analyzer_without_its_file_is_told_and_not_offered(monkeypatch) -> None:
+    def path(name: str) -> Path:
+        if name == "yunet":
+            raise FileNotFoundError("get it with: python -m maskdet models fetch yunet")
+        return APP
+
+    monkeypatch.setattr(session, "asset_path", path)
+    app = opened(analyzer="yunet")
+    assert app.sidebar.selectbox(key="choice.analyzer").value == DEFAULT_ANALYZER
+    assert "yunet" not in app.sidebar.selectbox(key="choice.analyzer").options
+    assert any("models fetch yunet" in line.value for line in app.sidebar.caption)
+    assert "models fetch yunet" in app.warning[0].value.replace("\\", "")
+
+
+def test_another_analyzer_is_loaded_before_the_camera_is_offered(light_models) -> None:
+    app = opened()
+    app.sidebar.selectbox(key="choice.analyzer").select("haar").run()
+    assert not app.exception
+    assert light_models == [DEFAULT_ANALYZER, "haar"]
+    assert session_state_of(app).analyzer == "haar"
+
+
+def session_state_of(app: AppTest):
+    return app.session_state["maskdet.live"].preferences
+
+
+def test_a_moved_slider_reaches_the_running_stream() -> None:
+    app = move(opened(), "Certainty", 0.9)
+    assert session_state_of(app).settings.min_certainty == 0.9
+
+
+def test_choices_survive_a_change_of_page() -> None:
+    app = move(opened(), "Face score", 0.35)
+    app.switch_page("pages/about.py").run()
+    assert not app.exception
+    assert slider(app, "Face score") == 0.35
+    app.switch_page("pages/live.py").run()
+    assert app.title[0].value == "Live"
+    assert slider(app, "Face score") == 0.35
+
+
+def test_a_link_sets_the_sidebar_and_reset_takes_it_back() -> None:
+    app = opened(min_score="0.25", camera_width="800", mirror="false")
+    assert slider(app, "Face score") == 0.25
+    assert app.sidebar.selectbox(key="choice.camera_wh").value == (800, 480)
+    assert app.sidebar.toggle(key="choice.mirror").value is False
+    assert "min_score=0.25" in app.sidebar.code[0].value
+    reset = next(one for one in app.sidebar.button if one.label.startswith("Reset"))
+    reset.click().run()
+    assert not app.exception
+    assert slider(app, "Face score") == 0.5
+    assert app.sidebar.toggle(key="choice.mirror").value is True
+    assert "min_score" not in app.sidebar.code[0].value
+
+
+def test_a_bad_link_is_told_until_something_changes() -> None:
+    app = opened(min_score="many")
+    assert "min_score must be a number" in app.warning[0].value.replace("\\", "")
+    assert slider(app, "Face score") == 0.5
+    app.run()
+    assert app.warning
+    assert not move(app, "Face score", 0.4).warning
+
+
+def test_bad_ice_servers_are_told_and_the_camera_still_offered(monkeypatch) -> None:
+    monkeypatch.setenv(VARIABLE, "stun:example.org")
+    app = opened()
+    assert VARIABLE in app.warning[0].value.replace("\\", "")
+    assert len(streamers(app)) == 1
