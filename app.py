@@ -11,7 +11,8 @@ from maskdet.web.sidebar import sidebar
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
 logging.basicConfig(level=logging.WARNING)
 
-st.set_page_config(page_title="maskdet", page_icon=":material/masks:", layout="wide")
+# An emoji comes with the page; a Material icon would be asked of a Google server.
+st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")
 page = st.navigation(
     [
         st.Page("pages/live.py", title="Live", icon=":material/videocam:"),
