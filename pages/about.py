@@ -8,9 +8,10 @@ from pathlib import Path
 import streamlit as st
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
-from maskdet.assets import ASSETS
+from maskdet.assets import ASSETS, Asset
 from maskdet.web import session
 from maskdet.web.cards import legend_html
+from maskdet.web.entry import through_app
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,9 +49,9 @@ _PRIVACY = """
 """
 
 _NUMBERS = """
-- **Certainty** is the classifier's own estimate that its label is the right one: of
-  many faces marked "90 %", about nine in ten should be right. Faces unlike those it
-  learned from can be wrong at any certainty.
+- **Certainty** is the classifier's own estimate that its label is the right one. It
+  is an estimate, no promise: faces unlike those it learned from can be wrong at any
+  certainty.
 - **Face score** is how sure the face finder is that there is a face at all. It says
   nothing about the mask, and different finders count differently.
 - The thresholds for both are in the sidebar. A higher face score shows fewer faces;
@@ -77,14 +78,14 @@ def page() -> None:
     st.caption(f"Version {_version()}, licence Apache-2.0")
     st.markdown(_WHAT)
     st.warning(_SECURITY, icon=":material/gpp_maybe:")
-    st.header("Your pictures stay yours")
+    st.subheader("Your pictures stay yours")
     st.markdown(_PRIVACY)
-    st.header("How to read the results")
+    st.subheader("How to read the results")
     st.html(legend_html(session.preferences().style.palette))
     st.markdown(_NUMBERS)
-    st.header("Models")
+    st.subheader("Models")
     _models()
-    st.header("Licences and credits")
+    st.subheader("Licences and credits")
     _licences()
 
 
@@ -109,18 +110,16 @@ def _licences() -> None:
     st.markdown(
         "maskdet itself, and the models trained for it, are free under the Apache "
         "licence 2.0. These model files exist; those that do not come with maskdet are "
-        "fetched from their publishers with `python -m maskdet models fetch NAME`."
+        "fetched from their publishers with `python -m maskdet models fetch NAME`:"
     )
-    st.dataframe(
-        {
-            "Name": list(ASSETS),
-            "What": [asset.note for asset in ASSETS.values()],
-            "Licence": [asset.licence for asset in ASSETS.values()],
-            "Comes with maskdet": [asset.ships for asset in ASSETS.values()],
-        },
-        hide_index=True,
-    )
+    st.markdown("\n".join(_line(asset) for asset in ASSETS.values()))
     st.markdown(_LIBRARIES)
 
 
+def _line(asset: Asset) -> str:
+    origin = "comes with maskdet" if asset.ships else "fetched when asked for"
+    return f"- **{asset.name}** ({asset.licence}, {origin}): {asset.note}"
+
+
+through_app()
 page()

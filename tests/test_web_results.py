@@ -31,12 +31,12 @@ def test_totals_count_faces_by_label_and_pictures_without() -> None:
 
 def test_the_summary_and_the_tables() -> None:
     shown = result(Settings(min_score=0.3, min_certainty=0.5))
-    assert results.summary(shown.scene) == "2 faces: 2 Mask"
+    assert results.summary(shown.scene) == "2 faces (2 Mask)"
     table = results.face_table(shown.scene)
     assert table["Face"] == [1, 2]
     assert table["Label"] == ["Mask", "Mask"]
-    assert table["Certainty"] == pytest.approx([0.55, 0.55])
-    assert table["Face score"] == pytest.approx([0.9, 0.4])
+    assert table["Certainty"] == pytest.approx([55, 55])
+    assert table["Face score"] == pytest.approx([90, 40])
     assert table["Size (px)"] == ["50 x 60", "40 x 50"]
     everything = results.picture_table([shown, broken()])
     assert everything["Picture"] == ["a.png"]

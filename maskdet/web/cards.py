@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from maskdet.style import Palette, colour_bgr, line_style
 from maskdet.types import CLASSES, Label, Scene
+from maskdet.web.results import Totals
 
 _MEANINGS = {
     Label.MASK: "A mask covers nose, mouth and chin.",
@@ -31,6 +32,19 @@ _STYLE = """<style>
 .maskdet-cards div {height: 5px; border-radius: 3px; overflow: hidden;
   background: color-mix(in srgb, currentColor 15%, transparent);}
 .maskdet-cards div i {display: block; height: 100%;}
+</style>"""
+
+_TOTALS_STYLE = """<style>
+.maskdet-totals dl {display: grid; gap: .5rem; margin: 0; padding: 0;
+  grid-template-columns: repeat(auto-fit, minmax(6.2rem, 1fr));}
+.maskdet-totals div {display: flex; flex-direction: column-reverse;
+  justify-content: flex-end; padding: .45rem .7rem; border-radius: .5rem;
+  border-left: 6px solid transparent;
+  background: color-mix(in srgb, currentColor 7%, transparent);}
+.maskdet-totals dt {font-weight: 400; font-size: .875rem; line-height: 1.3;
+  opacity: .85;}
+.maskdet-totals dd {margin: 0; font-size: 1.45rem; font-weight: 600;
+  line-height: 1.3;}
 </style>"""
 
 _LEGEND_STYLE = """<style>
@@ -69,6 +83,19 @@ def cards_html(scene: Scene, crops: Sequence[bytes], palette: Palette) -> str:
     return f'{_STYLE}<section class="maskdet-cards">{"".join(cards)}</section>'
 
 
+def totals_html(total: Totals, palette: Palette) -> str:
+    """Return the counts over all pictures as tiles, as HTML."""
+    faces = sum(total.faces.values())
+    tiles = [_tile("Pictures", total.pictures), _tile("Faces", faces)]
+    for label in Label:
+        edge = f"{line_style(label)} {_css(label, palette)}"
+        tiles.append(_tile(label.title, total.faces[label], edge=edge))
+    tiles.append(_tile("Masked, of those that are sure", total.share_masked))
+    tiles.append(_tile("Pictures without a face", total.without_face))
+    list_ = f"<dl>{''.join(tiles)}</dl>"
+    return f'{_TOTALS_STYLE}<section class="maskdet-totals">{list_}</section>'
+
+
 def legend_html(palette: Palette) -> str:
     """Return what each colour and line style means, as HTML."""
     rows = [
@@ -89,8 +116,14 @@ def _card(number: int, crop: bytes, *, heading: str, colour: str, bars: str) -> 
     )
 
 
+def _tile(name: str, value: int | str, *, edge: str = "") -> str:
+    border = f' style="border-left:6px {edge}"' if edge else ""
+    return f"<div{border}><dt>{name}</dt><dd>{value}</dd></div>"
+
+
 def _heading(label: Label, certainty: float) -> str:
-    return label.title if label is Label.UNKNOWN else f"{label.title} {certainty:.0%}"
+    unsure = label is Label.UNKNOWN
+    return label.title if unsure else f"{label.title} {100 * certainty:.0f} %"
 
 
 def _bar(name: str, prob: float, colour: str) -> str:

@@ -33,9 +33,10 @@ the other three thresholds."""
 CROP_PX: Final = 112
 """Side of a face's crop, about twice what a card on the page shows."""
 
-# Small pictures are enlarged for the page, so that their captions can be read;
-# large ones shrink, as no page shows more and each redraw must stay fast.
-_PREVIEW_PX: Final = (640, 1280)
+# Small pictures are enlarged for the page, so that their captions can be read; large
+# ones shrink: each redraw must be fast, and a higher one would not fit the screen.
+_LONG_SIDE_PX: Final = 640
+_LARGEST_WH: Final = (1280, 800)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,10 +185,9 @@ def result_png(
 
 
 def _preview(image: Image) -> Image:
-    smallest, largest = _PREVIEW_PX
     height, width = image.shape[:2]
-    longest = max(height, width)
-    scale = min(max(longest, smallest), largest) / longest
+    most = min(_LARGEST_WH[0] / width, _LARGEST_WH[1] / height)
+    scale = min(most, max(1, _LONG_SIDE_PX / max(width, height)))
     if scale == 1:
         return image
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))

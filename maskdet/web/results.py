@@ -91,24 +91,24 @@ def totals(results: Sequence[Result]) -> Totals:
 
 
 def summary(scene: Scene) -> str:
-    """Return what is in a picture in a few words, as in "3 faces: 2 Mask, 1 Unsure"."""
+    """Return what is in a picture in a few words, as in "1 face (1 Unsure)"."""
     counts = Counter(scene.labels)
     parts = [f"{counts[label]} {label.title}" for label in Label if counts[label]]
     if not parts:
         return "no face found"
     faces = "1 face" if len(scene) == 1 else f"{len(scene)} faces"
-    return f"{faces}: {', '.join(parts)}"
+    return f"{faces} ({', '.join(parts)})"
 
 
 def face_table(scene: Scene) -> dict[str, list[int] | list[float] | list[str]]:
-    """Return the columns of the table of faces; numbers count from 1."""
+    """Return the columns of the table of faces, shares in percent, counted from 1."""
     boxes = scene.faces.boxes
     sides = np.rint(boxes[:, 2:] - boxes[:, :2]).astype(int)
     return {
         "Face": list(range(1, len(scene) + 1)),
         "Label": [label.title for label in scene.labels],
-        "Certainty": [float(certainty) for certainty in scene.certainties],
-        "Face score": [float(score) for score in scene.faces.scores],
+        "Certainty": [100 * float(certainty) for certainty in scene.certainties],
+        "Face score": [100 * float(score) for score in scene.faces.scores],
         "Size (px)": [f"{width} x {height}" for width, height in sides],
     }
 
@@ -130,7 +130,7 @@ def picture_table(
 def advice(picture: Picture, settings: Settings) -> list[str]:
     """Return what to try when no face was found, the likeliest help first."""
     lines = [_nearest_miss(picture, settings)]
-    lines.append("Choose another analyzer: each finds other faces.")
+    lines.append("Choose another **Analyzer** in the sidebar: each finds other faces.")
     lines.append("Bring more light on the face, and none from behind it.")
     lines.append(
         f"Come closer, or use a larger picture: this one is {picture.width} x "
@@ -147,8 +147,8 @@ def _nearest_miss(picture: Picture, settings: Settings) -> str:
     sure = scores >= settings.min_score
     if not len(scores):
         return (
-            f"Nothing here looks like a face, not even at a score of "
-            f"{picture.floor.min_score:.2f}: lowering the thresholds will not help."
+            "Nothing in this picture looks like a face, not even at a **Face score** "
+            f"of {picture.floor.min_score:.2f}, so lowering it will hardly help."
         )
     if large.any():
         best = float(scores[large].max())
