@@ -1,0 +1,170 @@
+"""One crop rule for every box, and probabilities that mean what their columns say."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskdet.classifier import (
+    CONTEXT,
+    MaskClassifier,
+    crop_face,
+    load_classifier,
+)
+from maskdet.types import Label
+
+ODD_BOXES = [
+    [5, 5, 5, 5],
+    [9, 9, 3, 3],
+    [-50, -50, -10, -10],
+    [1000, 1000, 1200, 1100],
+    [-1e9, -1e9, 1e9, 1e9],
+    [np.nan, 0, 10, 10],
+    [np.inf, 0, np.inf, 10],
+    [2.4, 2.4, 2.6, 2.6],
+]
+
+
+def noise(width: int = 90, height: int = 70) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def box(*corners: float) -> np.ndarray:
+    return np.array(corners, np.float32)
+
+
+@pytest.fixture(scope="module")
+def ours() -> MaskClassifier:
+    return load_classifier()
+
+
+def test_crop_is_the_square_around_the_box_with_its_context():
+    image = noise(200, 160)
+    # 40 wide, 20 high, centre (100, 80): the side is 1.3 * 40 = 52.
+    crop = crop_face(image, box(80, 70, 120, 90), 52)
+    np.testing.assert_array_equal(crop, image[54:106, 74:126])
+
+
+def test_crop_repeats_the_border_outside_the_picture():
+    image = noise(60, 50)
+    crop = crop_face(image, box(0, 0, 20, 20), 26)
+    np.testing.assert_array_equal(crop[3:, 3:], image[:23, :23])
+    np.testing.assert_array_equal(crop[0, 3:], image[0, :23])
+    np.testing.assert_array_equal(crop[3:, 0], image[:23, 0])
+
+
+def test_crop_keeps_its_context_when_asked_for_more():
+    image = noise(200, 160)
+    crop = crop_face(image, box(80, 60, 120, 100), 80, context=2.0)
+    np.testing.assert_array_equal(crop, image[40:120, 60:140])
+    assert CONTEXT == 1.3
+
+
+@pytest.mark.parametrize("corners", ODD_BOXES)
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (90, 70)])
+def test_no_box_breaks_the_crop(corners, size):
+    image = noise(*size)
+    before = image.copy()
+    crop = crop_face(image, box(*corners), 32)
+    assert crop.shape == (32, 32, 3)
+    assert crop.dtype == np.uint8
+    np.testing.assert_array_equal(image, before)
+
+
+def test_no_face_gives_no_row(ours):
+    probs = ours.predict(noise(), np.zeros((0, 4), np.float32))
+    assert probs.shape == (0, 3)
+    assert probs.dtype == np.float32
+
+
+def test_rows_sum_to_one_for_any_box(ours):
+    probs = ours.predict(noise(), np.array(ODD_BOXES, np.float32))
+    assert probs.shape == (len(ODD_BOXES), 3)
+    assert probs.min() >= 0
+    np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_face_gets_the_same_answer_alone_and_among_others(ours):
+    image = noise(300, 200)
+    boxes = np.array([[i * 7, i * 3, i * 7 + 60, i * 3 + 70] for i in range(37)], "f4")
+    together = ours.predict(image, boxes)
+    alone = np.concatenate([ours.predict(image, one[None]) for one in boxes])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(ours.predict(image, boxes[:5]), alone[:5], atol=1e-5)
+
+
+def test_threads_take_turns(ours):
+    image = noise(300, 200)
+    boxes = np.array([[i, i, i + 60, i + 70] for i in range(6)], np.float32)
+    right = {n: ours.predict(image, boxes[:n]) for n in (1, 6)}
+    wrong: list[int] = []
+
+    def ask(n: int) -> None:
+        for _ in range(20):
+            if not np.allclose(ours.predict(image, boxes[:n]), right[n], atol=1e-5):
+                wrong.append(n)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in (1, 6, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.tflite"):
+        MaskClassifier(tmp_path / "none.tflite")
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "text.tflite"
+    path.write_bytes(b"not a network" * 100)
+    with pytest.raises(RuntimeError, match=r"text\.tflite"):
+        MaskClassifier(path)
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="maskdet"):
+        load_classifier("best")
+
+
+def by_colour(path: Path) -> Path:
+    """Write a network that calls red `mask`, green `no_mask` and blue `incorrect`."""
+    import keras
+
+    from maskdet.training.export import convert
+
+    pictures = keras.Input((32, 32, 3))
+    means = keras.layers.GlobalAveragePooling2D()(pictures)
+    probs = keras.layers.Dense(3, activation="softmax", name="probs")(means)
+    model = keras.Model(pictures, probs)
+    model.get_layer("probs").set_weights([np.eye(3) * 0.1, np.zeros(3)])
+    path.write_bytes(convert(model, half=False))
+    return path
+
+
+@pytest.mark.slow
+def test_colours_are_not_swapped(tmp_path):
+    classifier = MaskClassifier(by_colour(tmp_path / "colour.tflite"))
+    image = np.zeros((40, 120, 3), np.uint8)
+    image[:, :40] = (0, 0, 255)  # red, since images are BGR
+    image[:, 40:80] = (0, 255, 0)
+    image[:, 80:] = (255, 0, 0)
+    boxes = np.array([[10 + x, 10, 30 + x, 30] for x in (0, 40, 80)], np.float32)
+    probs = classifier.predict(image, boxes)
+    assert classifier.size_px == 32
+    assert [Label(int(k)) for k in probs.argmax(axis=1)] == list(Label)[:3]
+    assert probs.max(axis=1).min() > 0.99
+
+
+@pytest.mark.slow
+def test_a_file_with_other_columns_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("maskdet.training.export.OUTPUT_NAME", "no_mask__mask")
+    path = by_colour(tmp_path / "swapped.tflite")
+    with pytest.raises(RuntimeError, match="no_mask__mask"):
+        MaskClassifier(path)

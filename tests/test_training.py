@@ -1,0 +1,202 @@
+"""The workshop's input: honest crops, hard views, balanced batches; and its score."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.classifier import CONTEXT, crop_face
+from maskdet.datasets import Example
+from maskdet.training.augment import PACKED_CONTEXT, Strength, augment
+from maskdet.training.samples import (
+    Samples,
+    pack_training,
+    pack_validation,
+    read_samples,
+    save_samples,
+    stored_made_of,
+)
+from maskdet.training.sampling import (
+    CLASS_SHARES,
+    SCENE_SHARE,
+    Sampler,
+    draw_chances,
+    network_input,
+)
+from maskdet.training.validation import by_source, mean_merit, rightness
+from maskdet.types import Label
+from tests.fakes import FakeDetector
+from tests.training_fakes import samples
+
+
+def packed_face(side: int = 96) -> np.ndarray:
+    """Return a packed crop with structure: a ramp, a light oval, a dark band."""
+    ramp = np.linspace(30, 200, side, dtype=np.uint8)
+    image = np.repeat(np.tile(ramp, (side, 1))[..., None], 3, axis=2).copy()
+    middle = (side // 2, side // 2)
+    cv2.ellipse(image, middle, (side // 5, side // 4), 0, 0, 360, (150, 180, 230), -1)
+    cv2.rectangle(image, (40, 52), (56, 62), (200, 90, 20), -1)
+    return image
+
+
+@pytest.mark.parametrize("size_px", [64, 96])
+def test_augmentation_is_fixed_by_its_seed(size_px):
+    packed = packed_face()
+    before = packed.copy()
+    for seed in range(60):
+        first = augment(packed, size_px, np.random.default_rng(seed))
+        again = augment(packed, size_px, np.random.default_rng(seed))
+        assert first.shape == (size_px, size_px, 3)
+        assert first.dtype == np.uint8
+        np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(packed, before)
+
+
+def test_augmentation_varies_and_keeps_some_light():
+    views = [
+        augment(packed_face(), 64, np.random.default_rng(seed)) for seed in range(60)
+    ]
+    assert len({view.tobytes() for view in views}) == 60
+    assert min(view.max() for view in views) > 12
+
+
+def test_augmentation_without_strength_is_the_crop_that_runs(monkeypatch):
+    """The middle of a packed crop is what `crop_face` gives for the same box."""
+    image = cv2.GaussianBlur(
+        np.random.default_rng(1).integers(0, 256, (400, 400, 3), dtype=np.uint8),
+        (0, 0),
+        6,
+    )
+    box = np.array([150, 150, 250, 250], np.float32)
+    packed = crop_face(image, box, 220, context=PACKED_CONTEXT)
+    still = Strength(scale=(1.0, 1.0), shift=0.0, angle_deg=0.0)
+    calm = np.random.default_rng(0)
+    monkeypatch.setattr("maskdet.training.augment._degrade", lambda image, *_: image)
+    monkeypatch.setattr("maskdet.training.augment._light", lambda image, *_: image)
+    monkeypatch.setattr("maskdet.training.augment._cover_top", lambda image, _: image)
+    monkeypatch.setattr(
+        "maskdet.training.augment._cut_at_border", lambda image, _: image
+    )
+    view = augment(packed, 130, calm, still).astype(int)
+    runs = crop_face(image, box, 130, context=CONTEXT).astype(int)
+    differences = [np.abs(one - runs).mean() for one in (view, view[:, ::-1])]
+    assert min(differences) < 1  # the other of the two is its mirror image
+    assert max(differences) > 2
+
+
+def scene(folder: Path) -> Example:
+    image = np.random.default_rng(5).integers(0, 256, (100, 160, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / "scene.png"), image)
+    boxes = np.array([[10, 10, 40, 50], [60, 20, 76, 36], [90, 5, 95, 10]], np.float32)
+    labels = (Label.NO_MASK, Label.MASK, Label.INCORRECT)
+    return Example(folder / "scene.png", boxes, labels, "town")
+
+
+def portrait(folder: Path) -> Example:
+    cv2.imwrite(str(folder / "one.png"), np.full((80, 60, 3), 90, np.uint8))
+    return Example(folder / "one.png", np.zeros((0, 4)), (Label.MASK,), "real")
+
+
+def test_packing_leaves_out_faces_too_small_to_judge(tmp_path):
+    train = pack_training([scene(tmp_path)], None, iter)
+    assert train.labels.tolist() == [Label.NO_MASK, Label.MASK]
+    held_out = pack_validation([scene(tmp_path)], iter, 64)
+    assert held_out.labels.tolist() == [Label.NO_MASK]
+    assert not held_out.whole.any()
+
+
+def test_validation_crops_are_those_that_run(tmp_path):
+    example = scene(tmp_path)
+    held_out = pack_validation([example], iter, 64)
+    image = cv2.imread(str(example.path))
+    runs = crop_face(image, example.boxes[0], 64)
+    np.testing.assert_array_equal(held_out.images[0], runs)
+
+
+def test_a_portrait_gives_the_whole_and_the_sure_face(tmp_path):
+    sure = FakeDetector([[10, 10, 50, 60], [0, 0, 9, 9]], [0.95, 0.7])
+    unsure = FakeDetector([[10, 10, 50, 60]], [0.6])
+    crowd = FakeDetector([[10, 10, 40, 60], [30, 10, 58, 60]], [0.95, 0.9])
+    counts = [
+        len(pack_training([portrait(tmp_path)], finder, iter))
+        for finder in (None, sure, unsure, crowd)
+    ]
+    assert counts == [1, 2, 1, 1]
+
+
+def test_an_unreadable_picture_is_left_out_and_said(tmp_path, caplog):
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    broken = Example(tmp_path / "broken.jpg", np.zeros((0, 4)), (Label.MASK,))
+    assert len(pack_training([broken, portrait(tmp_path)], None, iter)) == 1
+    assert "left out" in caplog.text
+    with pytest.raises(ValueError, match="none of 1 pictures"):
+        pack_training([broken], None, iter)
+
+
+def test_crops_on_disk_come_back_as_they_were(tmp_path):
+    kept = samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
+    save_samples(kept, tmp_path / "crops.npz", "abc")
+    back = read_samples(tmp_path / "crops.npz")
+    for field in dataclasses.fields(Samples):
+        np.testing.assert_array_equal(
+            getattr(back, field.name), getattr(kept, field.name)
+        )
+    assert stored_made_of(tmp_path / "crops.npz") == "abc"
+    assert stored_made_of(tmp_path / "none.npz") is None
+    with pytest.raises(FileNotFoundError, match="maskdet train"):
+        read_samples(tmp_path / "none.npz")
+
+
+def test_classes_and_kinds_are_drawn_in_their_shares():
+    mixed = samples(
+        {
+            (Label.MASK, False): 30,
+            (Label.MASK, True): 3,
+            (Label.NO_MASK, False): 2,
+            (Label.NO_MASK, True): 20,
+            (Label.INCORRECT, False): 1,
+        }
+    )
+    chances = draw_chances(mixed)
+    assert chances.sum() == pytest.approx(1)
+    for label, share in CLASS_SHARES.items():
+        assert chances[mixed.labels == label].sum() == pytest.approx(share)
+    bare = mixed.labels == Label.NO_MASK
+    of_scenes = chances[bare & ~mixed.whole].sum() / chances[bare].sum()
+    assert of_scenes == pytest.approx(SCENE_SHARE)
+
+
+def test_batches_are_rgb_one_hot_and_repeatable():
+    mixed = samples({(Label.MASK, False): 4, (Label.NO_MASK, True): 4})
+    sampler = Sampler(mixed, 32, 6, seed=1)
+    batches = list(sampler.epoch(0, 9))
+    assert len(batches) == 9
+    assert batches[0].images.shape == (6, 32, 32, 3)
+    assert batches[0].images.dtype == np.float32
+    np.testing.assert_array_equal(batches[0].targets.sum(axis=1), 1)
+    np.testing.assert_array_equal(batches[3].images, sampler.batch(0, 3).images)
+    assert not np.array_equal(batches[3].images, sampler.batch(1, 3).images)
+    blue = np.zeros((1, 2, 2, 3), np.uint8)
+    blue[..., 0] = 9
+    assert network_input(blue)[0, 0, 0].tolist() == [0, 0, 9]
+
+
+def test_rightness_counts_incorrect_as_worn():
+    labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    winners = [0, 2, 0, 1, 1, 0, 2, 0]
+    result = rightness(labels, np.eye(3, dtype=np.float32)[winners])
+    assert result.n == 8
+    assert result.mask == pytest.approx(3 / 4)
+    assert result.bare == pytest.approx(1 / 2)
+    assert result.mask_or_not == pytest.approx(4 / 6)
+    assert result.balanced == pytest.approx((2 / 4 + 1 / 2 + 1 / 2) / 3)
+    sources = np.array(list("aaaabbbb"))
+    parts = by_source(sources, labels, np.eye(3, dtype=np.float32)[winners])
+    assert [parts["a"].mask, parts["a"].bare, parts["b"].bare] == [0.75, 1.0, 0.5]
+    assert mean_merit(parts.values()) == pytest.approx(
+        ((0.75 + 1) / 4 + 0.5 / 2 + (1 + 0.5) / 4 + 0.5 / 2) / 2
+    )
