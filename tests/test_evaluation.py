@@ -30,10 +30,10 @@ def example(path, *rows, source=""):
 
 
 class Answering:
-    """Gives the scenes it was made with, one after the other, chosen by settings."""
+    """Gives each scene it was made with `times` times, chosen by settings."""
 
-    def __init__(self, *scenes):
-        self.scenes = list(scenes)
+    def __init__(self, *scenes, times=2):
+        self.scenes = [scene for scene in scenes for _ in range(times)]
         self.asked = []
 
     def analyze(self, image, settings=None):
@@ -96,8 +96,9 @@ def test_the_curves_see_faces_that_a_user_does_not(picture):
     assert report.recall.n == 0
     assert report.precision.n == 0
     assert len(report.labels.truths) == 0
-    (asked,) = analyzer.asked
-    assert (asked.min_score, asked.min_face_px, asked.nms_iou) == (0.02, 1, 0.3)
+    floor, shown = analyzer.asked
+    assert floor == Settings(0.02, 0, 1, 0.3)
+    assert shown == settings
 
 
 def test_no_scene_gives_a_report_without_numbers():
@@ -147,7 +148,7 @@ def whole(path, label, source=""):
 def test_the_largest_face_found_is_taken(picture):
     found = scene((SMALL, 0.9, SURE_MASK), (LARGE, 0.6, SURE_BARE))
     report = evaluate_faces(
-        Answering(found), FakeClassifier(), [whole(picture, BARE)], Settings()
+        Answering(found, times=1), FakeClassifier(), [whole(picture, BARE)], Settings()
     )
     assert report.labels.probs.tolist() == [pytest.approx(SURE_BARE)]
     assert report.found == 1

@@ -173,8 +173,7 @@ def _scene_lines(report: ScenesReport, settings: Settings) -> list[str]:
         f"labels of the faces found, {large}",
         *_label_lines(report.labels),
         "",
-        f"median time {report.median_ms:.1f} ms a picture, "
-        f"every face from score {FLOOR_SCORE} on labelled",
+        f"median time {report.median_ms:.1f} ms a picture",
     ]
 
 
