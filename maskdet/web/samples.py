@@ -1,0 +1,38 @@
+"""The sample pictures that a visitor can try without having one at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_FOLDER: Final = Path(__file__).resolve().parents[2] / "samples"
+"""Beside the package: the dashboard runs from the repository, whatever the working
+directory is."""
+
+_PORTRAIT: Final = "NASA, Eileen Collins, public domain"
+_DRAWN: Final = f"{_PORTRAIT}; mask drawn by this program"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture that comes with the project.
+
+    Attributes:
+        title: what a visitor reads, in plain words.
+        path: the JPEG file.
+        credit: who made it and on which terms; shown with the picture.
+    """
+
+    title: str
+    path: Path
+    credit: str
+
+
+SAMPLES: Final[tuple[Sample, ...]] = (
+    Sample("Group", _FOLDER / "group.jpg", _DRAWN),
+    Sample("Mask", _FOLDER / "portrait-mask.jpg", _DRAWN),
+    Sample("No mask", _FOLDER / "portrait-bare.jpg", _PORTRAIT),
+    Sample("Mask below the nose", _FOLDER / "portrait-below-nose.jpg", _DRAWN),
+)
+"""In the order in which they are offered."""
