@@ -130,8 +130,10 @@ def _outline(
     Edges lie on whole pixels, so there is nothing to smooth.
     """
     style = line_style(label)
-    edge_px = max(1, line_px // 3)
     lines = 2 if style == "double" else 1
+    if lines == 2:  # together not much wider than a single one
+        line_px = max(1, round(0.6 * line_px))
+    edge_px = max(1, line_px // 3)
     x1, y1, x2, y2 = (int(value) for value in frame)
     dark_px = lines * (line_px + edge_px) + edge_px
     _ring(canvas, (x1, y1, x2, y2), dark_px, BLACK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +49,11 @@ _OTHERS: Final = (
 _USE_INSTEAD: Final = "please use JPEG, PNG or WebP"
 
 _ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
+
+# Pillow warns of damaged tags and of sizes on the terminal; both are judged here,
+# and who reads a folder of photos can do nothing about their tags.
+for _kind_of_warning in (UserWarning, RuntimeWarning):
+    warnings.filterwarnings("ignore", category=_kind_of_warning, module=r"PIL\.")
 
 
 class UnreadableImage(ValueError):  # noqa: N818 - says what, not that it is an error

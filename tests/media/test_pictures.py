@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,8 @@ from PIL import Image as Pillow
 from maskdet.media import encode_jpeg, encode_png, image_paths, read_image
 from maskdet.types import Image
 from tests.media.files import difference, pillow, png_of, saved, scenery
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +90,19 @@ def test_damaged_metadata_does_not_cost_the_picture() -> None:
     exif = b"Exif\x00\x00MM\x00*\xff\xff\xff\xff\x00\x01garbage"
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     assert difference(read_image(good[:2] + segment + good[2:]), scenery()) < 1.5
+
+
+def test_damaged_metadata_prints_nothing(tmp_path: Path) -> None:
+    good = saved(pillow(scenery()), "JPEG")
+    exif = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03"
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    path = tmp_path / "a.jpg"
+    path.write_bytes(good[:2] + segment + good[2:])
+    code = f"from maskdet.media import read_image; read_image({str(path)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT
+    )
+    assert done.stdout + done.stderr == b""
 
 
 def test_grey_pictures_get_three_equal_channels() -> None:
