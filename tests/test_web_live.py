@@ -130,7 +130,8 @@ def test_a_changed_setting_acts_on_the_next_frame(changed, expected) -> None:
 
 
 def test_a_failing_frame_is_shown_bare_with_the_error_on_top(caplog) -> None:
-    state, callback = live(of=Failing(1))
+    clock = Clock()
+    state, callback = live(of=Failing(1), clock=clock)
     with caplog.at_level(logging.ERROR):
         answered = answer(callback, frame(pts=77))
     image = pixels(answered)
@@ -143,9 +144,14 @@ def test_a_failing_frame_is_shown_bare_with_the_error_on_top(caplog) -> None:
     assert reading.last_error == "RuntimeError: no such luck"
     assert "no such luck" in caplog.text
 
+    assert reading.failing
+    assert "<dt>Mask</dt><dd>&ndash;</dd>" in readings_html(reading, "classic")
+
+    clock.now_s += 3
     image = pixels(answer(callback, frame()))
     assert near(image, (90, 90, 90)).all(), "the stream goes on without the bar"
     assert state.reading().n_failed == 1
+    assert not state.reading().failing
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 16, 3), (16, 2, 3), (9, 700, 3)])
@@ -205,13 +211,13 @@ def test_rates_are_those_of_the_last_two_seconds() -> None:
 
 def test_the_reading_tells_the_stages_in_order_and_the_faces() -> None:
     state, callback = live()
-    assert not state.reading().shown
+    assert not state.reading().started
     answer(callback, frame())
     reading = state.reading()
     assert list(reading.stage_ms) == ["decode", "find", "label", "draw"]
     assert all(ms > 0 for ms in reading.stage_ms.values())
     assert reading.labels == (Label.MASK,)
-    assert reading.shown
+    assert reading.started
 
 
 def test_a_stream_that_ended_is_forgotten_but_not_its_successor() -> None:
@@ -224,9 +230,9 @@ def test_a_stream_that_ended_is_forgotten_but_not_its_successor() -> None:
     answer(make_callback(state, second), frame())
     state.ended(first)
     assert state.stream("other", analyzer()) is second
-    assert state.reading().shown
+    assert state.reading().started
     state.ended(second)
-    assert not state.reading().shown
+    assert not state.reading().started
     assert state.reading().labels == ()
     assert isinstance(state.stream("other", analyzer()), Stream)
 

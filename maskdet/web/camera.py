@@ -30,14 +30,18 @@ def stream(preferences: Preferences) -> Any:
 
     The analyzer is loaded and warmed up first, so that no frame waits for a model.
     """
-    analyzer = session.analyzer(preferences.analyzer)
+    # The places above the picture are taken in any case: a picture that moves down
+    # the page is built anew by the browser, and so stops.
+    loading, warning = st.container(), st.empty()
+    with loading:
+        analyzer = session.analyzer(preferences.analyzer)
     state = live_state()
     state.use(preferences)
     running = state.stream(preferences.analyzer, analyzer)
     try:
         configuration = rtc_configuration()
     except ValueError as error:
-        st.warning(plain(f"{error}."), icon=":material/warning:")
+        warning.warning(plain(f"{error}."), icon=":material/warning:")
         configuration = {"iceServers": []}
     context = webrtc_streamer(
         key=_STREAMER,
@@ -105,13 +109,15 @@ def _numbers() -> None:
         # What to do about it stands outside of this fragment.
         st.rerun()
     reading = state.reading()
-    if reading.n_failed:
-        st.error(
-            f"{reading.n_failed} frames could not be analysed; the picture goes on. "
-            f"Last error: {plain(reading.last_error)}",
-            icon=":material/error:",
-        )
+    failed = (
+        f"Frames that could not be analysed since Start: {reading.n_failed}. "
+        f"The last error: {plain(reading.last_error)}"
+    )
+    if reading.failing:
+        st.error(failed, icon=":material/error:")
     st.html(readings_html(reading, session.preferences().style.palette))
+    if reading.n_failed and not reading.failing:
+        st.caption(failed)
 
 
 def help_with_camera() -> None:

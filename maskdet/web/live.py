@@ -43,7 +43,8 @@ class Reading:
         stage_ms: mean milliseconds per frame of each stage, in their order:
             `decode`, those of `Scene.stage_ms`, `draw`.
         labels: the label of each face in the last analysed frame.
-        shown: whether any frame was analysed or failed since Start.
+        started: whether any frame arrived since Start.
+        failing: whether a frame failed within the last seconds.
     """
 
     fps_in: float = 0.0
@@ -54,7 +55,8 @@ class Reading:
     last_error: str = ""
     stage_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     labels: tuple[Label, ...] = ()
-    shown: bool = False
+    started: bool = False
+    failing: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ class LiveState:
                 last_error=self._last_error,
                 stage_ms=MappingProxyType(stage_ms),
                 labels=self._labels,
-                shown=self._n_turns > 0,
+                started=self._n_turns > 0,
+                failing=len(done) < len(turns),
             )
 
     def _restart(self) -> None:

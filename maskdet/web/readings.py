@@ -55,17 +55,19 @@ def readings_html(reading: Reading, palette: Palette) -> str:
 
 
 def _faces(reading: Reading, palette: Palette) -> str:
-    counts = Counter(reading.labels)
+    # Without a frame analysed just now, nobody knows who is there now.
+    labels = reading.labels if reading.fps_done else ()
+    counts = Counter(labels)
     cells = "".join(
         _cell(
             label.title,
-            str(counts[label]) if reading.shown else _NONE,
+            str(counts[label]) if reading.fps_done else _NONE,
             attributes=f'class="label" style="border-left-style:{line_style(label)};'
             f'border-left-color:{_css(label, palette)}"',
         )
         for label in Label
     )
-    known = len(reading.labels) - counts[Label.UNKNOWN]
+    known = len(labels) - counts[Label.UNKNOWN]
     share = counts[Label.MASK] / known if known else 0.0
     shown = f"{share:.0%}".replace("%", " %") if known else _NONE
     bar = _bar(share, _css(Label.MASK, palette))
@@ -83,12 +85,12 @@ def _rates(reading: Reading) -> str:
         "Skipped": reading.fps_skipped,
     }
     cells = "".join(
-        _cell(name, f"{fps:.1f}<small> /s</small>" if reading.shown else _NONE)
+        _cell(name, f"{fps:.1f}<small> /s</small>" if reading.started else _NONE)
         for name, fps in rates.items()
     )
     total = (
         f"{reading.n_skipped} skipped since Start, to stay current"
-        if reading.shown
+        if reading.started
         else ""
     )
     return (

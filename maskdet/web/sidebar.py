@@ -32,8 +32,11 @@ def sidebar() -> Preferences:
         chosen = _chosen()
         _keep_and_share(chosen)
     session.remember(chosen)
+    # The place is taken in any case: whatever moves down the page is built anew by
+    # the browser, and a live picture would stop.
+    place = st.empty()
     if session.complaint():
-        st.warning(plain(session.complaint()), icon=":material/warning:")
+        place.warning(plain(session.complaint()), icon=":material/warning:")
     return chosen
 
 

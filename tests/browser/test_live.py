@@ -99,6 +99,26 @@ def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:
     assert moving(live)
 
 
+def test_what_appears_above_the_picture_does_not_stop_it(
+    live: LivePage, tmp_path: Path
+) -> None:
+    live.start()
+    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.page.get_by_text("Save, load, share").click()
+    torn = tmp_path / "torn.json"
+    torn.write_text("{")
+    live.page.locator("input[type=file]").first.set_input_files(torn)
+    alert = live.page.get_by_test_id("stAlert")
+    alert.filter(has_text="this file is not valid JSON").wait_for()
+    assert moving(live)
+    live.page.get_by_role("combobox", name="Analyzer").click()
+    live.page.get_by_role("option", name="haar").click()
+    live.page.get_by_text("Haar cascades find").wait_for()
+    live.wait_for(outlined(Label.NO_MASK), "a red outline")
+    assert moving(live)
+    assert live.button("Stop").is_visible()
+
+
 def test_leaving_and_coming_back_keeps_the_settings(live: LivePage) -> None:
     live.move("Certainty", "End")
     live.start()
