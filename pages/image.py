@@ -1,0 +1,224 @@
+"""Image: pictures from files, from the camera or from our samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from maskdet.media import MAX_PIXELS, SUFFIXES
+from maskdet.web import results, session
+from maskdet.web.cards import cards_html, totals_html
+from maskdet.web.entry import through_app
+from maskdet.web.pictures import MAX_PICTURES, Album, Source, result_preview, samples
+from maskdet.web.preferences import Preferences
+from maskdet.web.results import Result
+
+# Cards shown at once; a crowd's other faces come when asked for.
+_FIRST_CARDS = 24
+
+
+def page() -> None:
+    """Show the page."""
+    st.title("Image")
+    st.markdown("See who wears a mask in your pictures.")
+    preferences = session.preferences()
+    album: Album = st.session_state.setdefault("maskdet.album", Album())
+    sources = _sources(album)
+    if not sources:
+        return
+    found = _results(album, sources, preferences)
+    _broken([result for result in found if result.picture.error])
+    readable = [result for result in found if not result.picture.error]
+    if not readable:
+        return
+    if len(found) > 1:
+        _overview(readable, preferences)
+    chosen = _chosen(readable)
+    _picture(chosen, preferences)
+    _downloads(chosen, found, preferences)
+    _faces(chosen, preferences)
+
+
+def _sources(album: Album) -> list[Source]:
+    """Return the pictures to look at; a sample while no file is given."""
+    where = st.segmented_control(
+        "Where the pictures come from",
+        ("Files", "Camera", "Samples"),
+        default="Files",
+        required=True,
+        label_visibility="collapsed",
+        key="image.where",
+        persist_state="session",
+    )
+    if where == "Samples":
+        name = st.pills(
+            "Sample", list(samples()), default=next(iter(samples())), required=True
+        )
+        return [_sample(album, name)]
+    if where == "Camera":
+        photo = st.camera_input("Take a picture", resolution="720p", key="image.photo")
+        files = [photo] if photo else []
+    else:
+        files = _uploads()
+        if not files:
+            st.info(
+                "This is a sample with drawn masks. Add your own pictures above.",
+                icon=":material/image:",
+            )
+            return [_sample(album, next(iter(samples())))]
+    return [
+        album.source(file.name, file.getvalue(), file_id=file.file_id) for file in files
+    ]
+
+
+def _sample(album: Album, name: str) -> Source:
+    path = samples()[name]
+    return album.source(path.name, path.read_bytes(), file_id=str(path))
+
+
+def _uploads() -> list[UploadedFile]:
+    files = st.file_uploader(
+        "Pictures from this device",
+        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        accept_multiple_files=True,
+        key="image.files",
+        help="They are looked at in memory, never saved, and forgotten when you "
+        "close this page.",
+    )
+    st.caption(
+        f"At most {MAX_PICTURES} pictures at once, each up to "
+        f"{st.get_option('server.maxUploadSize')} MB and {MAX_PIXELS / 1e6:g} "
+        "megapixels. Nothing is saved."
+    )
+    if len(files) > MAX_PICTURES:
+        st.warning(
+            f"{len(files)} files are too many at once: only the first {MAX_PICTURES} "
+            "are looked at. Remove some to see the others.",
+            icon=":material/warning:",
+        )
+    return files[:MAX_PICTURES]
+
+
+def _results(
+    album: Album, sources: Sequence[Source], preferences: Preferences
+) -> list[Result]:
+    """Return what is in the pictures; only new ones go through the networks."""
+    name, settings = preferences.analyzer, preferences.settings
+    analyzer = session.analyzer(name)
+    new = sum(not album.knows(source, name, settings) for source in sources)
+    bar = st.progress(0.0, "Looking at the pictures ...") if new > 1 else st.empty()
+    found: list[Result] = []
+    for number, source in enumerate(sources, start=1):
+        if new > 1:
+            text = f"Looking at picture {number} of {len(sources)} ..."
+            bar.progress((number - 1) / len(sources), text)
+        picture = album.picture(source, analyzer, name=name, settings=settings)
+        found.append(Result(source, picture, settings))
+    bar.empty()
+    return found
+
+
+def _broken(failed: Sequence[Result]) -> None:
+    for result in failed:
+        name = results.as_code(result.source.name)
+        st.error(f"{name}: {result.picture.error}.", icon=":material/broken_image:")
+
+
+def _overview(readable: Sequence[Result], preferences: Preferences) -> None:
+    """Show the totals over all pictures, and what is in each."""
+    total = results.totals(readable)
+    st.html(totals_html(total, preferences.style.palette))
+    with st.expander("Every picture in numbers", icon=":material/table_rows:"):
+        st.dataframe(results.picture_table(readable), hide_index=True)
+
+
+def _chosen(readable: Sequence[Result]) -> Result:
+    """Return the picture to show, which the visitor chooses if there are several."""
+    if len(readable) == 1:
+        return readable[0]
+    names = [results.short_name(result.source.name) for result in readable]
+    number = st.selectbox(
+        "Picture",
+        range(len(readable)),
+        format_func=lambda number: f"{number + 1} of {len(names)}: {names[number]}",
+    )
+    return readable[number]
+
+
+def _picture(result: Result, preferences: Preferences) -> None:
+    """Show the picture as it was beside the picture with its faces drawn."""
+    scene, picture = result.scene, result.picture
+    before, after = st.columns(2)
+    before.image(picture.preview, "Original", alt="The original picture")
+    drawn = result_preview(picture, result.settings, preferences.style)
+    summary = results.summary(scene)
+    after.image(drawn, f"Result: {summary}", alt=f"The result: {summary}")
+    if not len(scene):
+        tips = results.advice(picture, result.settings)
+        lines = "\n".join(f"- {tip}" for tip in tips)
+        st.warning(f"**No face found.** What you can try:\n{lines}")
+
+
+def _downloads(
+    chosen: Result, found: Sequence[Result], preferences: Preferences
+) -> None:
+    """Offer the results as files; the large ones are only made when asked for."""
+    stem = results.file_stem(chosen.source.name)
+    style = preferences.style
+    files = [
+        (
+            "Marked picture (PNG)",
+            partial(results.marked_png, chosen, style),
+            f"{stem}-marked.png",
+            "image/png",
+        ),
+        ("JSON", results.json_text([chosen]), f"{stem}.json", "application/json"),
+        ("CSV", results.csv_text([chosen]), f"{stem}.csv", "text/csv"),
+    ]
+    if len(found) > 1:
+        archive = partial(results.everything_zip, found, style)
+        title = f"All {len(found)} (zip)"
+        files.append((title, archive, "maskdet-results.zip", "application/zip"))
+    with st.container(horizontal=True):
+        for title, data, name, mime in files:
+            st.download_button(
+                title,
+                data,
+                file_name=name,
+                mime=mime,
+                icon=":material/download:",
+                on_click="ignore",
+            )
+
+
+def _faces(result: Result, preferences: Preferences) -> None:
+    """Show the table of faces, and each face with its three probabilities."""
+    scene = result.scene
+    if not len(scene):
+        return
+    st.subheader("Faces")
+    percent = partial(st.column_config.NumberColumn, format="%.0f %%", width="small")
+    st.dataframe(
+        results.face_table(scene),
+        hide_index=True,
+        column_config={
+            "Face": st.column_config.NumberColumn(width=50),
+            "Certainty": percent(
+                help="How sure the classifier is of its likeliest label."
+            ),
+            "Face score": percent(help="How sure the finder is that this is a face."),
+            "Size (px)": st.column_config.TextColumn(width="small"),
+        },
+        alt="Table of the faces: number, label, certainty, face score, size",
+    )
+    crops = result.crops
+    if len(crops) > _FIRST_CARDS and not st.toggle(f"Show all {len(crops)} faces"):
+        crops = crops[:_FIRST_CARDS]
+    st.html(cards_html(scene, crops, preferences.style.palette))
+
+
+through_app()
+page()

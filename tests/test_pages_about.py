@@ -1,0 +1,70 @@
+"""The About page, run without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.assets import ASSETS
+from maskdet.types import Label
+from maskdet.web import entry, session
+
+ROOT = Path(__file__).resolve().parents[1]
+APP = ROOT / "app.py"
+
+
+@pytest.fixture
+def about(monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    app = AppTest.from_file(str(APP), default_timeout=20)
+    app.switch_page("pages/about.py").run()
+    assert not app.exception
+    return app
+
+
+def texts(app: AppTest) -> str:
+    kinds = ("markdown", "caption", "html", "warning")
+    return "\n".join(str(part.value) for kind in kinds for part in app.main.get(kind))
+
+
+def test_it_says_what_maskdet_is_and_is_not(about: AppTest) -> None:
+    assert about.title[0].value == "About maskdet"
+    assert "no security device" in texts(about)
+    assert "None is\n  written to its disk" in texts(about)
+    assert "Version 0." in texts(about)
+
+
+def test_every_label_is_explained(about: AppTest) -> None:
+    for label in Label:
+        assert f"<b>{label.title}</b>" in texts(about)
+
+
+def test_every_analyzer_and_model_file_is_named_with_its_licence(about) -> None:
+    for name, line in ANALYZERS.items():
+        assert f"**{name}**: {line}" in texts(about)
+    assert f"{ANALYZERS[DEFAULT_ANALYZER]} (the default)" in texts(about)
+    for asset in ASSETS.values():
+        assert f"**{asset.name}** ({asset.licence}, " in texts(about)
+
+
+def test_every_model_card_is_shown_whole(about: AppTest) -> None:
+    cards = sorted((ROOT / "models").glob("*.md"))
+    assert len(about.main.expander) == len(cards)
+    for card, shown in zip(cards, about.main.expander, strict=True):
+        title, _, text = card.read_text(encoding="utf-8").partition("\n")
+        assert shown.label == title.lstrip("# ")
+        assert shown.markdown[0].value.strip() == text.strip()
+
+
+def test_a_page_opened_first_starts_again_through_the_app(monkeypatch) -> None:
+    rerun: list[bool] = []
+    monkeypatch.setattr(entry.st, "rerun", lambda: rerun.append(True))
+    monkeypatch.setattr(PagesManager, "uses_pages_directory", True)
+    entry.through_app()
+    entry.through_app()
+    assert rerun == [True]
+    assert PagesManager.uses_pages_directory is False

@@ -1,0 +1,242 @@
+"""The Image page, run without a browser."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image as Pillow
+from streamlit.testing.v1 import AppTest
+
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
+from maskdet.media import encode_jpeg, encode_png
+from maskdet.web import pictures, session
+from tests.fakes import FakeClassifier, FakeDetector
+from tests.pictures_fakes import BOXES, SCORES, scenery
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
+    """Let no test load a network; the analyzer that every page gets instead."""
+    fake = TwoStage(FakeDetector(BOXES, SCORES), FakeClassifier((0.7, 0.2, 0.1)))
+    monkeypatch.setattr(session, "load_analyzer", lambda name: fake)
+    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    st.cache_resource.clear()  # every AppTest has the same session
+    return fake
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What each download button of the last run would give, by its title."""
+    given: dict[str, Any] = {}
+    real = st.download_button
+
+    def recording(title: str, data: Any, **options: Any) -> bool:
+        given[title] = data
+        return real(title, data, **options)
+
+    monkeypatch.setattr(st, "download_button", recording)
+    return given
+
+
+def opened() -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=20)
+    app.switch_page("pages/image.py").run()
+    assert not app.exception
+    return app
+
+
+def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    uploader = next(one for one in app.main if one.type == "file_uploader")
+    uploader.set_value([(name, content, "") for name, content in files])
+    return run(app)
+
+
+def run(app: AppTest) -> AppTest:
+    app.run()
+    assert not app.exception
+    return app
+
+
+def move(app: AppTest, label: str, value: float) -> AppTest:
+    next(one for one in app.sidebar.slider if one.label == label).set_value(value)
+    return run(app)
+
+
+def table(app: AppTest, column: str) -> list[object]:
+    return list(app.main.dataframe[-1].value[column])
+
+
+def captions(app: AppTest) -> list[str]:
+    """What is written under the pictures."""
+    return [caption for image in app.main.get("image") for caption in image.captions]
+
+
+def texts(parts: Sequence[object]) -> str:
+    return "\n".join(str(part.value) for part in parts)
+
+
+def test_a_newcomer_sees_a_sample_with_its_result(analyzer) -> None:
+    app = opened()
+    assert app.title[0].value == "Image"
+    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+    assert table(app, "Label") == ["Mask"]
+    assert "sample" in texts(app.info)
+    assert analyzer.detector.calls == 1
+
+
+def test_a_moved_slider_labels_anew_without_another_look(analyzer) -> None:
+    app = upload(opened(), ("a.png", encode_png(scenery())))
+    seen = analyzer.detector.calls
+    assert table(app, "Label") == ["Mask"]
+    move(app, "Certainty", 0.8)
+    assert table(app, "Label") == ["Unsure"]
+    assert captions(app)[1] == "Result: 1 face (1 Unsure)"
+    move(app, "Face score", 0.3)
+    assert table(app, "Label") == ["Unsure", "Unsure"]
+    move(app, "Certainty", 0.5)
+    assert table(app, "Label") == ["Mask", "Mask"]
+    assert analyzer.detector.calls == seen
+
+
+def test_another_analyzer_looks_again(analyzer) -> None:
+    app = opened()
+    others = [name for name in ANALYZERS if name != DEFAULT_ANALYZER]
+    app.sidebar.selectbox(key="choice.analyzer").set_value(others[0])
+    run(app)
+    assert analyzer.detector.calls == 2
+
+
+def test_a_broken_file_gets_its_line_and_the_good_one_its_result() -> None:
+    good, evil = encode_png(scenery()), "<b>`x`</b>.jpg"
+    app = upload(opened(), (evil, encode_jpeg(scenery())[:300]), ("good.png", good))
+    assert len(app.error) == 1
+    assert "`<b>'x'</b>.jpg`: " in app.error[0].value
+    assert "damaged" in app.error[0].value
+    assert table(app, "Label") == ["Mask"]
+    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+
+
+def test_only_broken_files_leave_a_page_with_their_lines() -> None:
+    app = upload(opened(), ("a.png", b""), ("b.png", b"GIF89a..."))
+    assert [part.value for part in app.error] == [
+        "`a.png`: the file is empty.",
+        "`b.png`: this is a GIF; please use JPEG, PNG or WebP.",
+    ]
+    assert captions(app) == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photo_is_shown_and_analysed_upright(orientation, offered) -> None:
+    upright = Pillow.fromarray(scenery(240, 120)[..., ::-1].copy())
+    # What a camera held that way stores: the operation that orientation undoes.
+    undo = {
+        2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+        3: Pillow.Transpose.ROTATE_180,
+        4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+        5: Pillow.Transpose.TRANSPOSE,
+        6: Pillow.Transpose.ROTATE_90,
+        7: Pillow.Transpose.TRANSVERSE,
+        8: Pillow.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    stored.save(file, "JPEG", quality=95, exif=exif)
+    app = upload(opened(), ("phone.jpg", file.getvalue()))
+    record = json.loads(offered["JSON"])["images"][0]
+    assert (record["width"], record["height"]) == (240, 120)
+    album = app.session_state["maskdet.album"]
+    shown = Pillow.open(io.BytesIO(list(album._pictures.values())[-1].preview))
+    small = np.asarray(shown.resize((240, 120)), np.int16)
+    assert np.abs(small - np.asarray(upright, np.int16)).mean() < 12
+
+
+def test_several_pictures_get_totals_and_one_is_chosen(offered) -> None:
+    files = [(f"{n}.png", encode_png(scenery(200 + n, 100))) for n in range(3)]
+    app = upload(opened(), *files)
+    assert "<dd>3</dd>" in texts(app.main.get("html"))
+    assert list(app.main.dataframe[0].value["Picture"]) == ["0.png", "1.png", "2.png"]
+    with zipfile.ZipFile(io.BytesIO(offered["All 3 (zip)"]())) as archive:
+        assert len(archive.namelist()) == 5
+    app.main.selectbox[0].set_value(2)
+    run(app)
+    assert json.loads(offered["JSON"])["images"][0]["path"] == "2.png"
+
+
+def test_too_many_files_are_told() -> None:
+    blank = encode_png(np.zeros((8, 8, 3), np.uint8))
+    files = [(f"{n}.png", blank) for n in range(pictures.MAX_PICTURES + 2)]
+    app = upload(opened(), *files)
+    assert "32 files are too many" in texts(app.warning)
+
+
+def test_no_face_says_what_to_try() -> None:
+    app = move(opened(), "Face score", 0.95)
+    assert "No face found" in texts(app.warning)
+    assert "0.95 is asked" in texts(app.warning)
+    assert captions(app)[1] == "Result: no face found"
+
+
+def test_a_crowd_shows_its_first_faces_until_all_are_asked_for(monkeypatch) -> None:
+    boxes = [[x, y, x + 15, y + 15] for x in range(0, 180, 20) for y in (0, 30, 60)]
+    crowd = TwoStage(FakeDetector(boxes, [0.9] * len(boxes)), FakeClassifier())
+    monkeypatch.setattr(session, "load_analyzer", lambda name: crowd)
+    app = opened()
+    assert texts(app.main.get("html")).count("<figure>") == 24
+    app.main.toggle[0].set_value(True)
+    run(app)
+    assert texts(app.main.get("html")).count("<figure>") == len(boxes)
+
+
+def test_samples_and_camera_can_be_chosen() -> None:
+    app = opened()
+    where = app.main.button_group(key="image.where")
+    where.set_value("Samples")
+    run(app)
+    assert len(captions(app)) == 2
+    app.main.button_group(key="image.where").set_value("Camera")
+    run(app)
+    assert captions(app) == []
+    app.main.get("camera_input")[0].set_value(
+        ("photo.jpg", encode_jpeg(scenery()), "image/jpeg")
+    )
+    run(app)
+    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+
+
+def test_choices_survive_a_visit_to_another_page() -> None:
+    app = opened()
+    app.main.button_group(key="image.where").set_value("Samples")
+    run(app)
+    move(app, "Certainty", 0.8)
+    run(app.switch_page("pages/about.py"))
+    run(app.switch_page("pages/image.py"))
+    assert app.main.button_group(key="image.where").value == "Samples"
+    assert set(table(app, "Label")) == {"Unsure"}
+
+
+def test_nothing_is_written_to_disk(tmp_path, monkeypatch) -> None:
+    opened_for_writing: list[str] = []
+    real = io.open
+
+    def watched(file, mode="r", *args, **kwargs):
+        if set(mode) & set("wax+"):
+            opened_for_writing.append(str(file))
+        return real(file, mode, *args, **kwargs)
+
+    app = opened()
+    monkeypatch.setattr("builtins.open", watched)
+    monkeypatch.setattr("io.open", watched)
+    upload(app, ("a.png", encode_png(scenery())))
+    assert opened_for_writing == []
