@@ -132,7 +132,7 @@ def _outline(
     style = line_style(label)
     lines = 2 if style == "double" else 1
     if lines == 2:  # together not much wider than a single one
-        line_px = max(1, round(0.6 * line_px))
+        line_px = max(min(line_px, 2), round(0.6 * line_px))
     edge_px = max(1, line_px // 3)
     x1, y1, x2, y2 = (int(value) for value in frame)
     dark_px = lines * (line_px + edge_px) + edge_px
