@@ -77,7 +77,7 @@ class LivePage:
     @property
     def frame(self) -> Any:
         """The streamer's frame; after a change of page it is a new one."""
-        return self.page.wait_for_selector(STREAMER, timeout=60_000).content_frame()
+        return self.page.wait_for_selector(STREAMER, timeout=120_000).content_frame()
 
     def button(self, name: str) -> Any:
         return self.frame.get_by_role("button", name=name, exact=True)

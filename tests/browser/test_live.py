@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from maskdet.style import colour_bgr
+from maskdet.synthetic import wear_mask
 from maskdet.types import Label
 from tests.browser.driving import Dashboard, LivePage, wait_until, write_film
 from tests.browser.serve import FACE_BGR, MASK_BGR
@@ -71,6 +72,51 @@ def moving(live: LivePage) -> bool:
         "another picture",
     )
     return True
+
+
+@pytest.fixture(scope="module")
+def portrait_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds of a real face and four of the same with a mask drawn on.
+
+    The portrait is NASA's, in the public domain; scikit-image carries it.
+    """
+    data = pytest.importorskip("skimage.data")
+    bare = np.ascontiguousarray(data.astronaut()[:384, :, ::-1])
+    landmarks = [[205, 97], [248, 103], [223, 126], [201, 141], [239, 146]]
+    box = np.array([181, 54, 274, 178])
+    masked = wear_mask(bare, np.array(landmarks, float), box=box)
+    images = [cv2.resize(image, (640, 480)) for image in (bare, masked)]
+    frames = [images[number // (4 * FILM_FPS)] for number in range(8 * FILM_FPS)]
+    return write_film(tmp_path_factory.mktemp("film") / "portrait.mjpeg", frames)
+
+
+def around_the_head(label: Label) -> Callable[[np.ndarray], bool]:
+    """Return whether the label's colour is seen where the portrait has its face."""
+
+    def seen(image: np.ndarray) -> bool:
+        part = image[20:300, 180:390].astype(np.int16)
+        return int((np.abs(part - colour_bgr(label)).max(axis=2) < 50).sum()) > 300
+
+    return seen
+
+
+@pytest.mark.timeout(300)
+def test_the_default_analyzer_labels_a_real_face(
+    open_page: Callable[..., Any], dashboard: Dashboard, portrait_film: Path
+) -> None:
+    live = LivePage(open_page(f"{dashboard.url}?mirror=false", portrait_film))
+    live.start()
+    for label in (Label.NO_MASK, Label.MASK, Label.NO_MASK):
+        live.wait_for(around_the_head(label), f"the colour of {label.title}")
+    assert "Together\n0" not in live.numbers()
+    live.move("Certainty", "End")
+    live.wait_for(around_the_head(Label.UNKNOWN), "a grey outline")
+    live.move("Face score", "End")
+    live.wait_for(
+        lambda image: not any(around_the_head(label)(image) for label in Label),
+        "a picture without an outline",
+    )
+    live.stop()
 
 
 def test_each_state_gets_its_colour_and_the_numbers_follow(live: LivePage) -> None:
