@@ -6,6 +6,7 @@ import logging
 
 import streamlit as st
 
+from maskdet.web import session
 from maskdet.web.sidebar import sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
@@ -22,3 +23,4 @@ page = st.navigation(
 )
 sidebar()
 page.run()
+session.end()

@@ -17,6 +17,7 @@ from maskdet.web.preferences import Preferences
 _CURRENT = "maskdet.preferences"
 _WANTED = "maskdet.wanted"
 _COMPLAINT = "maskdet.complaint"
+_ENDED = "maskdet.ended"
 
 
 def preferences() -> Preferences:
@@ -54,6 +55,16 @@ def take_wanted() -> Preferences | None:
         wanted = dataclasses.replace(wanted, analyzer=usable)
         st.session_state[_CURRENT] = wanted
     return wanted
+
+
+def end() -> None:
+    """Note that a run came to its end; the last line of `app.py`."""
+    st.session_state[_ENDED] = st.context.url
+
+
+def ended_here() -> bool:
+    """Return whether the run before this one came to its end, and on this page."""
+    return bool(st.session_state.pop(_ENDED, "") == st.context.url)
 
 
 def remember(chosen: Preferences) -> None:
@@ -119,7 +130,7 @@ class _InTurn:
 
 # One set of models a session: a model shared by all would make visitors wait for
 # each other, frame by frame. It goes when the session disconnects.
-@st.cache_resource(scope="session", show_spinner="Getting the face finder ready …")
+@st.cache_resource(scope="session", show_spinner="Loading the models …")
 def _loaded(name: str) -> Analyzer:
     return _InTurn(load_analyzer(name))
 

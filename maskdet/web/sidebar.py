@@ -25,9 +25,7 @@ def sidebar() -> Preferences:
 
     There its widgets are on every page, so their values survive a change of page.
     """
-    wanted = session.take_wanted()
-    if wanted is not None:
-        _fill(wanted)
+    _fill(session.take_wanted())
     with st.sidebar:
         chosen = _chosen()
         _keep_and_share(chosen)
@@ -40,26 +38,40 @@ def sidebar() -> Preferences:
     return chosen
 
 
-def _fill(wanted: Preferences) -> None:
-    """Make the widgets show `wanted`; they have no other source of values."""
-    style = wanted.style
+def _fill(wanted: Preferences | None) -> None:
+    """Give the widgets their values; they have no other source of them.
+
+    The browser is told a value only in the run that sets it. Who changes the page
+    while the first one still loads stops that run, and the browser would show, and
+    send back, the lowest value of each slider. So they are set again after a change
+    of page and after a run that did not end.
+    """
+    ended_here = session.ended_here()
+    if wanted is None and ended_here:
+        return
+    for key, value in _values(wanted or session.preferences()).items():
+        kept = st.session_state.get(key, value) if wanted is None else value
+        st.session_state[key] = kept
+
+
+def _values(preferences: Preferences) -> dict[str, object]:
+    """Return the value of each widget by its key."""
+    style, settings = preferences.style, preferences.settings
     parts = {"boxes": style.boxes, "labels": style.labels}
     parts["percentages"] = style.percentages
-    st.session_state.update(
-        {
-            "choice.analyzer": wanted.analyzer,
-            "choice.min_score": wanted.settings.min_score,
-            "choice.min_certainty": wanted.settings.min_certainty,
-            "choice.min_face_px": wanted.settings.min_face_px,
-            "choice.nms_iou": wanted.settings.nms_iou,
-            "choice.parts": [part for part, drawn in parts.items() if drawn],
-            "choice.palette": style.palette,
-            "choice.scale": style.scale,
-            "choice.mirror": wanted.mirror,
-            "choice.camera_wh": (wanted.camera_width, wanted.camera_height),
-            "choice.camera_fps": wanted.camera_fps,
-        }
-    )
+    return {
+        "choice.analyzer": preferences.analyzer,
+        "choice.min_score": settings.min_score,
+        "choice.min_certainty": settings.min_certainty,
+        "choice.min_face_px": settings.min_face_px,
+        "choice.nms_iou": settings.nms_iou,
+        "choice.parts": [part for part, drawn in parts.items() if drawn],
+        "choice.palette": style.palette,
+        "choice.scale": style.scale,
+        "choice.mirror": preferences.mirror,
+        "choice.camera_wh": (preferences.camera_width, preferences.camera_height),
+        "choice.camera_fps": preferences.camera_fps,
+    }
 
 
 def _chosen() -> Preferences:

@@ -1,0 +1,198 @@
+"""The Image page in a real Chromium: upload, result, sliders, downloads."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.style import colour_bgr
+from maskdet.types import Image, Label
+from tests.browser.driving import Dashboard, wait_until
+from tests.browser.serve import FACE_BGR, MASK_BGR
+
+FACE_BOX = (220, 140, 420, 340)
+UPLOADER = '[data-testid="stMain"] input[type="file"]'
+
+
+def portrait(*, masked: bool) -> Image:
+    """Return a picture of a face as the fake analyzer knows it."""
+    image = np.full((480, 640, 3), 90, np.uint8)
+    x1, y1, x2, y2 = FACE_BOX
+    image[y1:y2, x1:x2] = FACE_BGR
+    if masked:
+        image[(y1 + y2) // 2 : y2, x1:x2] = MASK_BGR
+    return image
+
+
+def outlined(image: Image, label: Label) -> bool:
+    """Return whether the face has an outline in the label's colour."""
+    x1, y1, x2, y2 = FACE_BOX
+    ring = np.zeros(image.shape[:2], bool)
+    ring[y1 - 10 : y2 + 10, x1 - 10 : x2 + 10] = True
+    ring[y1 + 10 : y2 - 10, x1 + 10 : x2 - 10] = False
+    off = np.abs(image.astype(np.int16) - colour_bgr(label)).max(axis=2)
+    return int((ring & (off < 40)).sum()) > 300
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A bare and a masked face, a picture without one, and a broken file."""
+    images = {
+        "bare.png": portrait(masked=False),
+        "masked.png": portrait(masked=True),
+        "empty.png": np.full((480, 640, 3), 90, np.uint8),
+    }
+    paths = {name: tmp_path / name for name in (*images, "broken.jpg")}
+    for name, image in images.items():
+        cv2.imwrite(str(paths[name]), image)
+    paths["broken.jpg"].write_bytes(b"\xff\xd8\xff\xe0 this was a picture")
+    return paths
+
+
+class ImagePage:
+    """The Image page in a browser."""
+
+    def __init__(self, page: Any, url: str) -> None:
+        self.page, self.url = page, url
+
+    def upload(self, *paths: Path) -> None:
+        self.page.locator(UPLOADER).set_input_files([str(path) for path in paths])
+
+    def see(self, text: str) -> None:
+        self.page.get_by_text(text, exact=True).wait_for(timeout=30_000)
+
+    def result(self) -> Image:
+        """The picture that stands over "Result", BGR."""
+        address = self.page.get_by_alt_text("The result").get_attribute("src")
+        with urllib.request.urlopen(self._whole(address)) as got:
+            content = np.frombuffer(got.read(), np.uint8)
+        return cv2.imdecode(content, cv2.IMREAD_COLOR)
+
+    def _whole(self, address: str) -> str:
+        return address if "://" in address else self.url + address.lstrip("/")
+
+    def press(self, slider: str, key: str) -> None:
+        self.page.get_by_role("slider", name=slider).focus()
+        self.page.keyboard.press(key)
+
+    def download(self, button: str, folder: Path) -> Path:
+        with self.page.expect_download() as started:
+            self.page.get_by_role("button", name=button).click()
+        path = folder / started.value.suggested_filename
+        started.value.save_as(path)
+        return path
+
+
+@pytest.fixture
+def image_page(
+    open_page: Callable[..., Any], fake_dashboard: Dashboard
+) -> Iterator[ImagePage]:
+    page = open_page(fake_dashboard.url)
+    complaints: list[str] = []
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text) if message.type == "error" else None
+        ),
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.get_by_test_id("stSidebarNav").get_by_text("Image", exact=True).click()
+    page.locator(UPLOADER).wait_for(state="attached", timeout=60_000)
+    yield ImagePage(page, fake_dashboard.url)
+    assert complaints == []
+
+
+def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
+    image_page.upload(files["bare.png"])
+    image_page.see("Result: 1 face (1 No mask)")
+    assert outlined(image_page.result(), Label.NO_MASK)
+
+    image_page.press("Certainty", "End")
+    image_page.see("Result: 1 face (1 Unsure)")
+    wait_until(lambda: outlined(image_page.result(), Label.UNKNOWN), "the grey outline")
+    assert not outlined(image_page.result(), Label.NO_MASK)
+
+    path = image_page.download("Marked picture (PNG)", tmp_path)
+    assert path.name == "bare-marked.png"
+    saved = cv2.imread(str(path))
+    assert saved.shape == (480, 640, 3)
+    assert outlined(saved, Label.UNKNOWN)
+
+    document = json.loads(image_page.download("JSON", tmp_path).read_bytes())
+    assert document["version"] == 1
+    (picture,) = document["images"]
+    assert set(picture) == {"path", "width", "height", "error", "faces"}
+    assert (picture["width"], picture["height"]) == (640, 480)
+    (face,) = picture["faces"]
+    assert face["box"] == pytest.approx(FACE_BOX)
+    assert face["label"] == "unknown"
+    assert face["probs"] == {"mask": 0.02, "no_mask": 0.96, "incorrect": 0.02}
+
+    lines = image_page.download("CSV", tmp_path).read_text().splitlines()
+    assert lines[0].startswith("path,width,height")
+    assert lines[1].startswith("bare.png,640,480,,1,220")
+
+
+def test_who_changes_the_page_at_once_keeps_the_settings(image_page, files) -> None:
+    image_page.upload(files["bare.png"])
+    image_page.see("Result: 1 face (1 No mask)")
+    shown = {
+        name: image_page.page.get_by_role("slider", name=name).get_attribute(
+            "aria-valuetext"
+        )
+        for name in ("Face score", "Certainty", "Overlap")
+    }
+    assert shown == {"Face score": "0.50", "Certainty": "0.60", "Overlap": "0.40"}
+
+
+def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> None:
+    image_page.upload(*files.values())
+    image_page.page.get_by_text("the picture is damaged").wait_for(timeout=30_000)
+    image_page.page.locator(".maskdet-totals").wait_for(timeout=30_000)
+    names, values = (
+        image_page.page.locator(f".maskdet-totals {tag}").all_inner_texts()
+        for tag in ("dt", "dd")
+    )
+    shown = dict(zip(names, values, strict=True))
+    assert shown["Pictures"] == "3"
+    assert shown["Mask"] == shown["No mask"] == shown["Pictures without a face"] == "1"
+    assert shown["Masked, of those that are sure"] == "50 %"
+
+    path = image_page.download("All 4 (zip)", tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        marked = cv2.imdecode(
+            np.frombuffer(archive.read("02-masked-marked.png"), np.uint8), 1
+        )
+        records = json.loads(archive.read("results.json"))["images"]
+    assert outlined(marked, Label.MASK)
+    assert [record["error"] is None for record in records] == [True, True, True, False]
+
+
+def test_a_picture_without_a_face_says_what_to_try(image_page, files) -> None:
+    image_page.upload(files["empty.png"])
+    image_page.see("Result: no face found")
+    assert "640 x 480 pixels" in image_page.page.get_by_role("alert").inner_text()
+
+
+def test_the_first_visitor_of_all_may_come_by_a_page_s_own_address(
+    open_page: Callable[..., Any], chromium: str, tmp_path: Path
+) -> None:
+    running = Dashboard(tmp_path / "log.txt", "--fake")
+    try:
+        running.wait()
+        page = open_page(f"{running.url}image?min_certainty=0.75")
+        slider = page.get_by_role("slider", name="Certainty")
+        slider.wait_for(timeout=60_000)
+        assert slider.get_attribute("aria-valuetext") == "0.75"
+        assert page.get_by_role("heading", name="Image", exact=True).is_visible()
+    finally:
+        running.stop()
