@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from maskdet.classifier import CONTEXT, crop_face
+from maskdet.cli import main
 from maskdet.datasets import Example
 from maskdet.training.augment import PACKED_CONTEXT, Strength, augment
 from maskdet.training.samples import (
@@ -200,3 +201,30 @@ def test_rightness_counts_incorrect_as_worn():
     assert mean_merit(parts.values()) == pytest.approx(
         ((0.75 + 1) / 4 + 0.5 / 2 + (1 + 0.5) / 4 + 0.5 / 2) / 2
     )
+
+
+def command(folder: Path, *words: str) -> list[str]:
+    return ["train", "classifier", "--out", str(folder / "run"), *words]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--faces", "nowhere.csv"], "nowhere.csv"),
+        (["--scenes", "nowhere.json"], "nowhere.json"),
+        ([], "nothing to train on"),
+    ],
+)
+def test_train_says_in_one_line_what_is_missing(tmp_path, capsys, words, says):
+    assert main(command(tmp_path, *words)) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert says in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_needs_something_to_validate_on(tmp_path, capsys):
+    (tmp_path / "mask").mkdir()
+    (tmp_path / "mask" / "a.png").write_bytes(b"")
+    assert main(command(tmp_path, "--faces", str(tmp_path))) == 1
+    assert "nothing to validate on" in capsys.readouterr().err

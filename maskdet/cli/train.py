@@ -57,10 +57,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--weights", help="start: a .weights.h5 file, or `imagenet` to fetch it"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the run")
-    parser.add_argument("--epochs", type=int, default=11)
+    parser.add_argument("--epochs", type=int, default=7, help="rounds")
     parser.add_argument("--steps", type=int, default=140, help="batches an epoch")
     parser.add_argument("--size-px", type=int, default=96, help="side of the input")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="fixes every choice")
     parser.add_argument(
         "--finder", default="yunet", help="finds the faces in --faces; `none` for none"
     )
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
         BEST_FILE,
         VALIDATION_FILE,
         Recipe,
+        Start,
         fit,
-        write_recipe,
     )
     from maskdet.training.samples import pack_validation, save_samples
 
@@ -94,10 +94,8 @@ def run(args: argparse.Namespace) -> int:
     held_out = pack_validation(validation, _progress("validation"), recipe.size_px)
     save_samples(held_out, args.out / VALIDATION_FILE)
     about = {"command": _command(args), "data": _names(args), "crops": len(packed)}
-    write_recipe(args.out, recipe, about)
-    best = fit(
-        packed, held_out, args.out, recipe, weights=args.weights, resume=args.resume
-    )
+    start = Start(args.weights, args.resume, about)
+    best = fit(packed, held_out, args.out, recipe, start)
     for source, result in best.items():
         print(f"{source}: {result}")
     print(f"wrote {args.out / BEST_FILE}; next: python -m maskdet export {args.out}")

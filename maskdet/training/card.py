@@ -51,7 +51,8 @@ darkened, tinted, compressed and cut as cameras and face finders do it \
 
 Trained on: {data}. {crops:,} crops: every labelled face of at least {min_px} px; of a \
 picture of one face the whole picture, and the box of a face finder where it is sure.
-The epoch with the best validation ships. Test pictures were not used in any choice.
+The epoch with the best validation ships. Test pictures were not used in any \
+choice.{plans}
 
 ## Measured on validation, with this file
 
@@ -100,6 +101,7 @@ def write_card(exported: Exported, run: Path) -> Path:
         scene_share=SCENE_SHARE,
         min_px=MIN_TRAIN_PX,
         val_px=MIN_VAL_PX,
+        plans=_plans(exported.recipe.get("planned_before")),
         validation=_validation_table(exported.validation),
         n=sum(result.n for result in exported.validation.values()),
         versions=_versions_table(exported.versions),
@@ -107,6 +109,17 @@ def write_card(exported: Exported, run: Path) -> Path:
     path = exported.shipped.with_name(CARD_NAME)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _plans(before: object) -> str:
+    """Say that the run was resumed with another number of epochs, if it was."""
+    if not isinstance(before, list):
+        return ""
+    numbers = ", then ".join(str(epochs) for epochs in before)
+    return (
+        f"\nThe run was first planned for {numbers} epochs and stopped and resumed on "
+        "the way (`--resume`); until then the learning rate fell more slowly."
+    )
 
 
 def _validation_table(validation: Mapping[str, Rightness]) -> str:

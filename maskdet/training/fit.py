@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -64,7 +64,7 @@ class Recipe:
     """
 
     size_px: int = 96
-    epochs: int = 11
+    epochs: int = 7
     steps: int = 140
     batch_size: int = 64
     learning_rate: float = 5e-4
@@ -86,14 +86,27 @@ class Recipe:
             raise ValueError(f"size_px must be a multiple of 32, not {self.size_px}")
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a training starts, and what its files should say about it.
+
+    Attributes:
+        weights: of the body, as in `build_classifier`; None for chance.
+        resume: go on after the last whole epoch in the run's folder instead.
+        about: what else `recipe.json` tells a reader, such as the data's name.
+    """
+
+    weights: str | Path | None = None
+    resume: bool = False
+    about: Mapping[str, object] = field(default_factory=dict)
+
+
 def fit(
     train: Samples,
     validation: Samples,
     out: Path,
     recipe: Recipe,
-    *,
-    weights: str | Path | None = None,
-    resume: bool = False,
+    start: Start = Start(),
 ) -> dict[str, Rightness]:
     """Train, validate after each epoch and keep the best averaged weights in `out`.
 
@@ -104,28 +117,32 @@ def fit(
         validation: crops of `pack_validation`, in the size of the recipe.
         out: folder of the run; gets log, recipe, last state and best weights.
         recipe: every knob.
-        weights: where the body starts, as in `build_classifier`.
-        resume: go on after the last whole epoch found in `out`.
+        start: where it starts. A fresh start deletes an older run in `out`.
 
     Returns:
         The rightness of the best epoch of this call, source by source.
     """
     keras.utils.set_random_seed(recipe.seed)
     sampler = Sampler(train, recipe.size_px, recipe.batch_size, recipe.seed)
-    model = compiled(recipe, None if resume else weights)
-    if not resume and weights is not None:
+    model = compiled(recipe, None if start.resume else start.weights)
+    if not start.resume and start.weights is not None:
         first = (
             batch.images for batch in sampler.epoch(recipe.epochs, _SETTLING_BATCHES)
         )
         settle_normalisation(model, first)
     average = Average([w.copy() for w in model.get_weights()], recipe.average_decay)
     out.mkdir(parents=True, exist_ok=True)
-    progress = load_state(out / STATE_FILE, model, average) if resume else Progress()
-    write_recipe(out, recipe, {"weights": str(weights)} if not resume else {})
+    if start.resume:
+        progress = load_state(out / STATE_FILE, model, average)
+    else:
+        progress = Progress()
+        for name in (STATE_FILE, BEST_FILE, LOG_FILE, RECIPE_FILE):
+            (out / name).unlink(missing_ok=True)
+    write_recipe(out, recipe, start.about)
     best: dict[str, Rightness] = {}
     try:
         for epoch in range(progress.epochs_done, recipe.epochs):
-            start_s = time.monotonic()
+            started = time.monotonic()
             loss = _train_epoch(model, average, sampler, epoch, recipe.steps)
             results = _validate(model, average, validation)
             merit = mean_merit(results.values())
@@ -134,7 +151,7 @@ def fit(
                 save_average(out / BEST_FILE, model, average)
             progress = Progress(epoch + 1, max(merit, progress.best_merit))
             save_state(out / STATE_FILE, model, average, progress)
-            _log_epoch(out, epoch + 1, loss, merit, results, time.monotonic() - start_s)
+            _log_epoch(out, epoch + 1, loss, merit, results, time.monotonic() - started)
     except KeyboardInterrupt:
         logger.warning("stopped by hand after %d epochs", progress.epochs_done)
         if not (out / BEST_FILE).is_file():
@@ -174,9 +191,15 @@ def probabilities(
 
 
 def write_recipe(out: Path, recipe: Recipe, extra: Mapping[str, object]) -> None:
-    """Write or extend `recipe.json`: every knob, and what else a reader must know."""
+    """Write or extend `recipe.json`: every knob, and what else a reader must know.
+
+    A run resumed with another number of epochs says what was planned before, since
+    the learning rate followed that plan until then.
+    """
     path = out / RECIPE_FILE
     known = json.loads(path.read_text()) if path.is_file() else {}
+    if known.get("epochs", recipe.epochs) != recipe.epochs:
+        known["planned_before"] = [*known.get("planned_before", []), known["epochs"]]
     known |= dataclasses.asdict(recipe) | dict(extra)
     path.write_text(json.dumps(known, indent=2) + "\n")
 
@@ -199,16 +222,16 @@ def read_recipe(run: Path) -> tuple[Recipe, dict[str, object]]:
 def _train_epoch(
     model: keras.Model, average: Average, sampler: Sampler, epoch: int, steps: int
 ) -> float:
-    model.reset_metrics()  # `train_on_batch` answers with the mean since then
-    loss = float("nan")
+    losses: list[float] = []
     bar = tqdm(
         sampler.epoch(epoch, steps), f"epoch {epoch + 1}", total=steps, disable=None
     )
     for step, batch in enumerate(bar):
-        loss = float(model.train_on_batch(batch.images, batch.targets))
+        model.reset_metrics()  # else some versions of Keras answer with a mean
+        losses.append(float(model.train_on_batch(batch.images, batch.targets)))
         average.update(model.get_weights(), epoch * steps + step)
-        bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-    return loss
+        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+    return float(np.mean(losses))
 
 
 def _validate(

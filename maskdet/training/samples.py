@@ -157,9 +157,7 @@ def read_samples(path: Path) -> Samples:
         FileNotFoundError: there is no such file.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: there are no crops; `maskdet train` makes it"
-        )
+        raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
     with np.load(path, allow_pickle=False) as stored:
         return Samples(
             stored["images"], stored["labels"], stored["sources"], stored["whole"]
