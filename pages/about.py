@@ -42,9 +42,9 @@ _PRIVACY = """
 - Pictures are looked at in the memory of the computer that runs this page. None is
   written to its disk, and none is sent on to anybody.
 - If that computer is not yours, your pictures travel to it, and no further.
-- Uploaded pictures are forgotten when you remove them or leave; what was found in
-  them stays in your own session's memory until you close this page. No other
-  visitor can see either.
+- Uploaded pictures and what was found in them stay in the memory of your own session,
+  so that a moved slider need not wait, and are gone soon after you close this page.
+  No other visitor can see them.
 - Streamlit's usage statistics are switched off.
 """
 

@@ -59,7 +59,9 @@ def _sources(album: Album) -> list[Source]:
         )
         return [_sample(album, name)]
     if where == "Camera":
-        photo = st.camera_input("Take a picture", resolution="720p", key="image.photo")
+        photo = st.camera_input(
+            "Take a picture", resolution="720p", width=560, key="image.photo"
+        )
         files = [photo] if photo else []
     else:
         files = _uploads()
@@ -85,8 +87,8 @@ def _uploads() -> list[UploadedFile]:
         type=[suffix.removeprefix(".") for suffix in SUFFIXES],
         accept_multiple_files=True,
         key="image.files",
-        help="They are looked at in memory, never saved, and forgotten when you "
-        "close this page.",
+        help="They are looked at in memory, never written to a disk, and gone soon "
+        "after you close this page.",
     )
     st.caption(
         f"At most {MAX_PICTURES} pictures at once, each up to "
@@ -108,11 +110,11 @@ def _results(
     """Return what is in the pictures; only new ones go through the networks."""
     name, settings = preferences.analyzer, preferences.settings
     analyzer = session.analyzer(name)
-    new = sum(not album.knows(source, name, settings) for source in sources)
-    bar = st.progress(0.0, "Looking at the pictures ...") if new > 1 else st.empty()
+    known = all(album.knows(source, name, settings) for source in sources)
+    bar = st.empty() if known else st.progress(0.0, "Looking ...")
     found: list[Result] = []
     for number, source in enumerate(sources, start=1):
-        if new > 1:
+        if not known:
             text = f"Looking at picture {number} of {len(sources)} ..."
             bar.progress((number - 1) / len(sources), text)
         picture = album.picture(source, analyzer, name=name, settings=settings)
