@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
+from maskdet.datasets import Example
 from maskdet.training.samples import save_samples
 from maskdet.types import Label
 from tests.training_fakes import samples
@@ -44,7 +46,12 @@ def test_learns_and_exports_with_facts_and_card(tmp_path, tiny_network):
     about = {"command": "python -m maskdet train ...", "data": ["eight"], "crops": 8}
     best = fit(eight, eight, tmp_path, recipe, Start(about=about))
     assert [result.balanced for result in best.values()] == [1, 1]
-    exported = export(tmp_path, tmp_path / "models")
+    red = np.zeros((32, 32, 3), np.uint8)
+    red[..., int(Label.MASK)] = 200
+    cv2.imwrite(str(tmp_path / "red.png"), red)
+    held_back = Example(tmp_path / "red.png", np.zeros((0, 4)), (Label.MASK,), "red")
+    exported = export(tmp_path, tmp_path / "models", [held_back])
+    assert exported.test["red"].mask == 1
     assert exported.validation == best
     assert exported.versions["float32"].difference < 1e-3
     facts = json.loads((tmp_path / "models" / "classifier.json").read_text())
@@ -53,6 +60,7 @@ def test_learns_and_exports_with_facts_and_card(tmp_path, tiny_network):
     card = write_card(exported, tmp_path).read_text()
     assert facts["sha256"] in card
     assert "| even | 4 |" in card
+    assert "| red | 1 |" in card
 
 
 @pytest.mark.slow

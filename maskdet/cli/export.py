@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from maskdet.datasets import read_index
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `export` to the commands."""
@@ -18,6 +20,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--out", type=Path, default=Path("models"), help="folder for file and card"
     )
+    parser.add_argument(
+        "--test",
+        metavar="INDEX",
+        help="index.csv whose test split is measured and put into the card",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,15 +32,17 @@ def run(args: argparse.Namespace) -> int:
     from maskdet.training.card import write_card
     from maskdet.training.export import export
 
-    exported = export(args.run, args.out)
+    test = read_index(args.test, "test") if args.test else []
+    exported = export(args.run, args.out, test)
     for precision, version in exported.versions.items():
         print(
             f"{precision}: {version.n_bytes:,} bytes, at most {version.difference:.2g} "
             f"from Keras, {version.changed} other answers, "
             f"1 face {version.one_ms:.1f} ms, 4 faces {version.four_ms:.1f} ms"
         )
-    for source, result in exported.validation.items():
-        print(f"{source}: {result}")
+    for part in ("validation", "test"):
+        for source, result in getattr(exported, part).items():
+            print(f"{part} {source}: {result}")
     card = write_card(exported, args.run)
     shipped = exported.versions[exported.precision]
     print(f"wrote {exported.shipped} ({exported.precision}) and {card}")

@@ -61,7 +61,7 @@ counts an answer of `incorrect` as a mask worn, and leaves truths of `incorrect`
 "Three classes" is the mean share right over the classes.
 
 {validation}
-
+{test}
 ## Versions
 
 Compared with the Keras network on the {n} validation crops. Time: the shortest of 100 \
@@ -102,7 +102,8 @@ def write_card(exported: Exported, run: Path) -> Path:
         min_px=MIN_TRAIN_PX,
         val_px=MIN_VAL_PX,
         plans=_plans(exported.recipe.get("planned_before")),
-        validation=_validation_table(exported.validation),
+        validation=_table(exported.validation),
+        test=_test(exported.test),
         n=sum(result.n for result in exported.validation.values()),
         versions=_versions_table(exported.versions),
     )
@@ -122,12 +123,21 @@ def _plans(before: object) -> str:
     )
 
 
-def _validation_table(validation: Mapping[str, Rightness]) -> str:
+def _test(results: Mapping[str, Rightness]) -> str:
+    if not results:
+        return ""
+    return (
+        "\n## Measured on the test split, with this file\n\nWhole pictures that were "
+        f"held back to the end.\n\n{_table(results)}\n"
+    )
+
+
+def _table(results: Mapping[str, Rightness]) -> str:
     rows = [
         "| Source | n | mask or not | mask | bare | three classes |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for source, result in validation.items():
+    for source, result in results.items():
         shares = (result.mask_or_not, result.mask, result.bare, result.balanced)
         cells = " | ".join(f"{share:.3f}" for share in shares)
         rows.append(f"| {source} | {result.n} | {cells} |")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from maskdet.classifier import CONTEXT, OUTPUT_NAME, MaskClassifier
+from maskdet.datasets import Example
 from maskdet.training.fit import (
     BEST_FILE,
     VALIDATION_FILE,
@@ -23,7 +25,7 @@ from maskdet.training.fit import (
     read_recipe,
 )
 from maskdet.training.network import build_classifier
-from maskdet.training.samples import Samples, read_samples
+from maskdet.training.samples import Samples, pack_validation, read_samples
 from maskdet.training.validation import Rightness, by_source
 from maskdet.types import CLASSES
 
@@ -67,12 +69,14 @@ class Exported:
         shipped: the file, in the folder it ships in.
         versions: precision to what came of it, the shipped one among them.
         validation: rightness of the shipped file, source by source.
+        test: the same on pictures held back to the end; empty if not asked for.
         recipe: what `recipe.json` of the run says.
     """
 
     shipped: Path
     versions: dict[str, Converted]
     validation: dict[str, Rightness]
+    test: dict[str, Rightness]
     recipe: dict[str, object]
 
     @property
@@ -91,10 +95,15 @@ class Exported:
         )
 
 
-def export(run: Path, out: Path) -> Exported:
+def export(run: Path, out: Path, test: Sequence[Example] = ()) -> Exported:
     """Convert the best weights of a run, compare, choose, and write into `out`.
 
     float16 ships if no crop changes its class, else float32. Both are kept in `run`.
+
+    Args:
+        run: folder that `fit` wrote.
+        out: folder for the file that ships and for what programs need to know of it.
+        test: pictures to measure it on that no choice was made by.
 
     Raises:
         FileNotFoundError: `run` has no trained weights or no validation crops.
@@ -121,7 +130,14 @@ def export(run: Path, out: Path) -> Exported:
     out.mkdir(parents=True, exist_ok=True)
     shipped = out / FILE_NAME
     shipped.write_bytes(versions[precision].path.read_bytes())
-    exported = Exported(shipped, versions, _rightness(shipped, crops), known)
+    held_back = pack_validation(test, iter, recipe.size_px) if test else None
+    exported = Exported(
+        shipped=shipped,
+        versions=versions,
+        validation=_rightness(shipped, crops),
+        test=_rightness(shipped, held_back) if held_back else {},
+        recipe=known,
+    )
     (out / FACTS_NAME).write_text(json.dumps(facts(exported), indent=2) + "\n")
     return exported
 
@@ -168,11 +184,16 @@ def facts(exported: Exported) -> dict[str, object]:
             "context": CONTEXT,
         },
         "labels": [label.key for label in CLASSES],
-        "validation": {
-            source: {name: round(value, 4) for name, value in asdict(result).items()}
-            for source, result in exported.validation.items()
-        },
+        "validation": _rounded(exported.validation),
+        "test": _rounded(exported.test),
         "recipe": exported.recipe,
+    }
+
+
+def _rounded(results: Mapping[str, Rightness]) -> dict[str, dict[str, float]]:
+    return {
+        source: {name: round(value, 4) for name, value in asdict(result).items()}
+        for source, result in results.items()
     }
 
 
