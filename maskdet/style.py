@@ -90,6 +90,12 @@ def colour_bgr(label: Label, palette: Palette = "classic") -> BGR:
     return _COLOURS[palette][label]
 
 
+def colour_css(label: Label, palette: Palette = "classic") -> str:
+    """Return the colour of a label as a page's style sheet writes it, `#rrggbb`."""
+    blue, green, red = colour_bgr(label, palette)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 def ink_bgr(colour: BGR) -> BGR:
     """Return black or white, whichever reads better on `colour`."""
     on_white = contrast(colour, WHITE)

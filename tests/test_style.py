@@ -15,6 +15,7 @@ from maskdet.style import (
     Palette,
     Style,
     colour_bgr,
+    colour_css,
     contrast,
     describe,
     ink_bgr,
@@ -131,3 +132,12 @@ def test_a_bad_style_is_refused_by_name_and_value(field: str, value: object) -> 
     with pytest.raises(ValueError, match=field) as refusal:
         Style(**{field: value})  # type: ignore[arg-type]
     assert repr(value) in str(refusal.value)
+
+
+def test_pages_get_the_same_colour_as_pictures() -> None:
+    for palette in PALETTES:
+        for label in Label:
+            blue, green, red = colour_bgr(label, palette)
+            assert int(colour_css(label, palette)[1:], 16) == (
+                red << 16 | green << 8 | blue
+            )

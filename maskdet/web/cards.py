@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 
-from maskdet.style import Palette, colour_bgr, line_style
+from maskdet.style import Palette, colour_css, line_style
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web.results import Totals
 
@@ -65,7 +65,7 @@ def cards_html(scene: Scene, crops: Sequence[bytes], palette: Palette) -> str:
         crops: one JPEG a face; with fewer, only so many cards are made.
         palette: colours of the bars; each has its name and number beside it.
     """
-    colours = {label: _css(label, palette) for label in Label}
+    colours = {label: colour_css(label, palette) for label in Label}
     rows = zip(crops, scene.labels, scene.certainties, scene.probs, strict=False)
     cards = [
         _card(
@@ -88,7 +88,7 @@ def totals_html(total: Totals, palette: Palette) -> str:
     faces = sum(total.faces.values())
     tiles = [_tile("Pictures", total.pictures), _tile("Faces", faces)]
     for label in Label:
-        edge = f"{line_style(label)} {_css(label, palette)}"
+        edge = f"{line_style(label)} {colour_css(label, palette)}"
         tiles.append(_tile(label.title, total.faces[label], edge=edge))
     tiles.append(_tile("Masked, of those that are sure", total.share_masked))
     tiles.append(_tile("Pictures without a face", total.without_face))
@@ -99,7 +99,7 @@ def totals_html(total: Totals, palette: Palette) -> str:
 def legend_html(palette: Palette) -> str:
     """Return what each colour and line style means, as HTML."""
     rows = [
-        f'<i style="border-color:{_css(label, palette)};'
+        f'<i style="border-color:{colour_css(label, palette)};'
         f'border-style:{line_style(label)}"></i>'
         f"<b>{label.title}</b><span>{meaning}</span>"
         for label, meaning in _MEANINGS.items()
@@ -132,8 +132,3 @@ def _bar(name: str, prob: float, colour: str) -> str:
         f"<p><span>{name}</span><span>{percent} %</span></p>"
         f'<div><i style="width:{percent}%;background:{colour}"></i></div>'
     )
-
-
-def _css(label: Label, palette: Palette) -> str:
-    blue, green, red = colour_bgr(label, palette)
-    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from maskdet.style import Palette, colour_bgr, line_style
+from maskdet.style import Palette, colour_css, line_style
 from maskdet.types import Label
 from maskdet.web.live import Reading
 
@@ -63,14 +63,14 @@ def _faces(reading: Reading, palette: Palette) -> str:
             label.title,
             str(counts[label]) if reading.fps_done else _NONE,
             attributes=f'class="label" style="border-left-style:{line_style(label)};'
-            f'border-left-color:{_css(label, palette)}"',
+            f'border-left-color:{colour_css(label, palette)}"',
         )
         for label in Label
     )
     known = len(labels) - counts[Label.UNKNOWN]
     share = counts[Label.MASK] / known if known else 0.0
     shown = f"{share:.0%}".replace("%", " %") if known else _NONE
-    bar = _bar(share, _css(Label.MASK, palette))
+    bar = _bar(share, colour_css(Label.MASK, palette))
     return (
         f"<section><h3>Faces now</h3><dl>{cells}</dl></section><section>"
         f"<p><span>Share masked, of those that are sure</span><b>{shown}</b></p>{bar}"
@@ -125,8 +125,3 @@ def _bar(share: float, colour: str = "") -> str:
 
 def _ms(ms: float) -> str:
     return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
-
-
-def _css(label: Label, palette: Palette) -> str:
-    blue, green, red = colour_bgr(label, palette)
-    return f"#{red:02x}{green:02x}{blue:02x}"
