@@ -102,8 +102,10 @@ def _analyzer() -> str:
         "Another one finds other faces, and takes another time.",
     )
     st.caption(f"{ANALYZERS[name]}.")
-    for other, line in missing.items():
-        st.caption(f":gray[**{other}** is not available: {line}.]")
+    if missing:
+        with st.expander(f":gray[Not here: {', '.join(missing)}]"):
+            for other, line in missing.items():
+                st.caption(f"**{other}**: {plain(line)}.")
     return name
 
 
