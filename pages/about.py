@@ -100,10 +100,18 @@ def _models() -> None:
         for name, line in ANALYZERS.items()
     ]
     st.markdown("These analyzers can be chosen in the sidebar:\n\n" + "\n".join(lines))
-    for card in sorted((_ROOT / "models").glob("*.md")):
-        title, _, text = card.read_text(encoding="utf-8").partition("\n")
-        with st.expander(title.lstrip("# "), icon=":material/description:"):
+    for path in sorted((_ROOT / "models").glob("*.md")):
+        if path.name == "README.md":  # for those who train, not for visitors
+            continue
+        title, text = _card(path)
+        with st.expander(title, icon=":material/description:"):
             st.markdown(text)
+
+
+def _card(path: Path) -> tuple[str, str]:
+    """Return title and text of a model's card, its headings made smaller."""
+    title, _, text = path.read_text(encoding="utf-8").partition("\n")
+    return f"Model card: {title.lstrip('# ')}", text.replace("\n## ", "\n#### ")
 
 
 def _licences() -> None:
