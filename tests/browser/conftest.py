@@ -72,7 +72,8 @@ def fake_dashboard(
     yield from _dashboard(tmp_path_factory.mktemp("fake") / "log.txt", "--fake")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it runs, no other test can run an event loop.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
