@@ -1,0 +1,56 @@
+"""OpenCV's face SSD with a ResNet-10 body, the finder of most mask demos.
+
+Liu et al., "SSD: Single Shot MultiBox Detector", 2016; network and numbers from
+OpenCV's `samples/dnn/face_detector`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+
+import cv2
+import numpy as np
+
+from maskdet.assets import asset_path
+from maskdet.boxes import clip, sizes_px
+from maskdet.types import Faces, Image
+
+_INPUT_WH = (300, 300)
+_MEAN_BGR = (104.0, 177.0, 123.0)
+_FLOOR = 0.05  # the network reports 200 boxes, nearly all of them with less
+
+
+class SSD:
+    """Finds faces with OpenCV's DNN module; may be called from several threads."""
+
+    def __init__(self, weights: Path | None = None, graph: Path | None = None) -> None:
+        """Load the network and run it once.
+
+        Args:
+            weights: `.pb` of TensorFlow or `.caffemodel`; the known 8-bit file if None.
+            graph: the `.pbtxt` or `.prototxt` that belongs to `weights`.
+
+        Raises:
+            FileNotFoundError: a file is missing; the message says how to get it.
+            RuntimeError: a file is not the one that was published.
+        """
+        weights = asset_path("ssd") if weights is None else weights
+        graph = asset_path("ssd-graph") if graph is None else graph
+        self._net = cv2.dnn.readNet(str(weights), str(graph))
+        self._lock = Lock()
+        self.detect(np.zeros((48, 64, 3), np.uint8))
+
+    def detect(self, image: Image) -> Faces:
+        """Return the faces in `image`; see `Detector.detect`."""
+        height, width = image.shape[:2]
+        # The image is squeezed into a square, as the network was trained.
+        blob = cv2.dnn.blobFromImage(image, 1.0, _INPUT_WH, _MEAN_BGR)
+        with self._lock:
+            self._net.setInput(blob)
+            rows = np.asarray(self._net.forward(), np.float32).reshape(-1, 7)
+        scores = np.clip(rows[:, 2], 0, 1)
+        sides = np.array([width, height, width, height], np.float32)
+        boxes = clip(rows[:, 3:7] * sides, width, height)
+        wanted = (scores >= _FLOOR) & (sizes_px(boxes) > 0)
+        return Faces(boxes[wanted], scores[wanted])
