@@ -5,7 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Protocol, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maskdet.types import Faces, Image
+
+Points = NDArray[np.float32]
+"""`(n, 5, 2)` float32: x, y in pixels of the eye on the left of the picture, the other
+eye, the nose, the corner of the mouth on the left, the other corner."""
 
 
 class Detector(Protocol):
@@ -17,6 +24,14 @@ class Detector(Protocol):
         Every face with a score above the finder's low floor is returned: choosing
         among them is for `Settings`. The image is not changed.
         """
+        ...
+
+
+class LandmarkDetector(Detector, Protocol):
+    """A detector that also knows where eyes, nose and mouth are."""
+
+    def landmarks(self, image: Image) -> tuple[Faces, Points]:
+        """Return what `detect` returns and the points of each face, row by row."""
         ...
 
 

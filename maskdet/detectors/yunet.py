@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 
 from maskdet.assets import asset_path
 from maskdet.boxes import clip, nms, sizes_px
+from maskdet.detectors import Points
 from maskdet.types import Faces, Image
-
-Points = NDArray[np.float32]
-"""`(n, 5, 2)` float32: x, y in pixels of the eye on the left of the picture, the other
-eye, the nose, the corner of the mouth on the left, the other corner."""
 
 _STRIDES_PX = (8, 16, 32)
 _FLOOR = 0.05
