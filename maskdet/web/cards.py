@@ -80,7 +80,8 @@ def cards_html(scene: Scene, crops: Sequence[bytes], palette: Palette) -> str:
         )
         for number, (crop, label, certainty, probs) in enumerate(rows, start=1)
     ]
-    return f'{_STYLE}<section class="maskdet-cards" aria-label="Faces">{"".join(cards)}</section>'
+    attributes = 'class="maskdet-cards" aria-label="Faces"'
+    return f"{_STYLE}<section {attributes}>{''.join(cards)}</section>"
 
 
 def totals_html(total: Totals, palette: Palette) -> str:
