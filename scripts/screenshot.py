@@ -45,7 +45,11 @@ def dashboard() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ("--server.headless=true", "--server.address=127.0.0.1")
+    options = (
+        "--server.headless=true",
+        "--server.address=127.0.0.1",
+        "--server.fileWatcherType=none",
+    )
     command = ("streamlit", "run", "app.py", f"--server.port={port}", *options)
     server = subprocess.Popen(
         [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.DEVNULL
