@@ -51,8 +51,8 @@ _TABLE: tuple[Asset, ...] = (
     Asset(
         name="classifier",
         file_name="classifier.tflite",
-        sha256="0" * 64,
-        n_bytes=0,
+        sha256="df6a6ddf61aa6e297fe64156737483f9c1938f0ae5cd2862077d9ca06ede2d0c",
+        n_bytes=4517656,
         licence="Apache-2.0",
         url="",
         note="Our mask classifier: MobileNetV2, three outputs.",

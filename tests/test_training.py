@@ -12,6 +12,7 @@ import pytest
 from maskdet.classifier import CONTEXT, crop_face
 from maskdet.cli import main
 from maskdet.datasets import Example
+from maskdet.metrics.labelling import Labelling
 from maskdet.training.augment import PACKED_CONTEXT, Strength, augment
 from maskdet.training.samples import (
     Samples,
@@ -186,21 +187,32 @@ def test_batches_are_rgb_one_hot_and_repeatable():
     assert network_input(blue)[0, 0, 0].tolist() == [0, 0, 9]
 
 
-def test_rightness_counts_incorrect_as_worn():
+def test_rightness_counts_worn_wrongly_as_worn():
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
     winners = [0, 2, 0, 1, 1, 0, 2, 0]
-    result = rightness(labels, np.eye(3, dtype=np.float32)[winners])
+    probs = np.eye(3, dtype=np.float32)[winners]
+    result = rightness(labels, probs)
     assert result.n == 8
-    assert result.mask == pytest.approx(3 / 4)
+    assert result.worn == pytest.approx(5 / 6)
     assert result.bare == pytest.approx(1 / 2)
-    assert result.mask_or_not == pytest.approx(4 / 6)
+    assert result.mask_or_not == pytest.approx(6 / 8)
     assert result.balanced == pytest.approx((2 / 4 + 1 / 2 + 1 / 2) / 3)
-    sources = np.array(list("aaaabbbb"))
-    parts = by_source(sources, labels, np.eye(3, dtype=np.float32)[winners])
-    assert [parts["a"].mask, parts["a"].bare, parts["b"].bare] == [0.75, 1.0, 0.5]
+    unsure = rightness(np.array([0]), np.array([[0.3, 0.45, 0.25]], np.float32))
+    assert (unsure.worn, unsure.balanced) == (1, 0)
+    parts = by_source(np.array(list("aaaabbbb")), labels, probs)
+    assert [parts["a"].worn, parts["a"].bare, parts["b"].bare] == [0.75, 1.0, 0.5]
     assert mean_merit(parts.values()) == pytest.approx(
         ((0.75 + 1) / 4 + 0.5 / 2 + (1 + 0.5) / 4 + 0.5 / 2) / 2
     )
+
+
+def test_rightness_agrees_with_what_evaluate_prints():
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 3, 300)
+    probs = rng.dirichlet([1, 1, 1], 300).astype(np.float32)
+    ours, theirs = rightness(labels, probs), Labelling(labels, probs)
+    assert ours.mask_or_not == pytest.approx(theirs.wearing.accuracy.value)
+    assert ours.balanced == pytest.approx(theirs.states.balanced_accuracy().value)
 
 
 def command(folder: Path, *words: str) -> list[str]:

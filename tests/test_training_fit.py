@@ -51,7 +51,7 @@ def test_learns_and_exports_with_facts_and_card(tmp_path, tiny_network):
     cv2.imwrite(str(tmp_path / "red.png"), red)
     held_back = Example(tmp_path / "red.png", np.zeros((0, 4)), (Label.MASK,), "red")
     exported = export(tmp_path, tmp_path / "models", [held_back])
-    assert exported.test["red"].mask == 1
+    assert exported.test["red"].worn == 1
     assert exported.validation == best
     assert exported.versions["float32"].difference < 1e-3
     facts = json.loads((tmp_path / "models" / "classifier.json").read_text())

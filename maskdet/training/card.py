@@ -56,9 +56,9 @@ choice.{plans}
 
 ## Measured on validation, with this file
 
-True boxes of at least {val_px} px; pictures of one face as a whole. "Mask or not" \
-counts an answer of `incorrect` as a mask worn, and leaves truths of `incorrect` out. \
-"Three classes" is the mean share right over the classes.
+True boxes of at least {val_px} px; pictures of one face as a whole. A mask worn \
+wrongly counts as worn, in truth and answer; a face is called bare if p(no_mask) is \
+over one half. "Three classes" is the mean share right over the classes.
 
 {validation}
 {test}
@@ -116,10 +116,10 @@ def _plans(before: object) -> str:
     """Say that the run was resumed with another number of epochs, if it was."""
     if not isinstance(before, list):
         return ""
-    numbers = ", then ".join(str(epochs) for epochs in before)
+    plans = " and ".join(f"{epochs} epochs until {done}" for epochs, done in before)
     return (
-        f"\nThe run was first planned for {numbers} epochs and stopped and resumed on "
-        "the way (`--resume`); until then the learning rate fell more slowly."
+        f"\nIt was resumed with another number of epochs (`--resume`): planned for "
+        f"{plans} were done. The learning rate followed that plan until then."
     )
 
 
@@ -134,11 +134,11 @@ def _test(results: Mapping[str, Rightness]) -> str:
 
 def _table(results: Mapping[str, Rightness]) -> str:
     rows = [
-        "| Source | n | mask or not | mask | bare | three classes |",
+        "| Source | n | mask or not | worn | bare | three classes |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for source, result in results.items():
-        shares = (result.mask_or_not, result.mask, result.bare, result.balanced)
+        shares = (result.mask_or_not, result.worn, result.bare, result.balanced)
         cells = " | ".join(f"{share:.3f}" for share in shares)
         rows.append(f"| {source} | {result.n} | {cells} |")
     return "\n".join(rows)

@@ -138,7 +138,7 @@ def fit(
         progress = Progress()
         for name in (STATE_FILE, BEST_FILE, LOG_FILE, RECIPE_FILE):
             (out / name).unlink(missing_ok=True)
-    write_recipe(out, recipe, start.about)
+    write_recipe(out, recipe, start.about, done=progress.epochs_done)
     best: dict[str, Rightness] = {}
     try:
         for epoch in range(progress.epochs_done, recipe.epochs):
@@ -190,17 +190,26 @@ def probabilities(
     return np.concatenate(parts)
 
 
-def write_recipe(out: Path, recipe: Recipe, extra: Mapping[str, object]) -> None:
+def write_recipe(
+    out: Path, recipe: Recipe, about: Mapping[str, object], *, done: int
+) -> None:
     """Write or extend `recipe.json`: every knob, and what else a reader must know.
 
     A run resumed with another number of epochs says what was planned before, since
     the learning rate followed that plan until then.
+
+    Args:
+        out: folder of the run.
+        recipe: every knob.
+        about: what else to write.
+        done: whole epochs behind the run.
     """
     path = out / RECIPE_FILE
     known = json.loads(path.read_text()) if path.is_file() else {}
     if known.get("epochs", recipe.epochs) != recipe.epochs:
-        known["planned_before"] = [*known.get("planned_before", []), known["epochs"]]
-    known |= dataclasses.asdict(recipe) | dict(extra)
+        plan = [known["epochs"], done]
+        known["planned_before"] = [*known.get("planned_before", []), plan]
+    known |= dataclasses.asdict(recipe) | dict(about)
     path.write_text(json.dumps(known, indent=2) + "\n")
 
 

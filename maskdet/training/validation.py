@@ -15,31 +15,32 @@ from maskdet.types import CLASSES, Label
 class Rightness:
     """Shares of right answers on one source, each in [0, 1].
 
+    A mask worn wrongly counts as worn, in truth and answer, as in `metrics.labelling`.
+
     Attributes:
         n: number of crops.
-        mask_or_not: right among faces that are truly `mask` or `no_mask`; an answer of
-            `incorrect` counts as a mask worn, since something is worn.
-        mask: right among the truly masked, by the same rule.
-        bare: right among the truly bare.
+        mask_or_not: right among all, worn or bare.
+        worn: right among those that wear one.
+        bare: right among those that do not.
         balanced: mean over the classes present of the share right, all three told
             apart.
     """
 
     n: int
     mask_or_not: float
-    mask: float
+    worn: float
     bare: float
     balanced: float
 
     @property
     def merit(self) -> float:
-        """One number to choose by: bare counts as mask does, two classes as three."""
-        return (self.mask + self.bare) / 4 + self.balanced / 2
+        """One number to choose by: bare counts as worn does, two classes as three."""
+        return (self.worn + self.bare) / 4 + self.balanced / 2
 
     def __str__(self) -> str:
         """Return one short line for a log."""
         return (
-            f"mask or not {self.mask_or_not:.4f} (mask {self.mask:.4f}, "
+            f"mask or not {self.mask_or_not:.4f} (worn {self.worn:.4f}, "
             f"bare {self.bare:.4f}), three classes {self.balanced:.4f}, n {self.n}"
         )
 
@@ -49,10 +50,10 @@ def rightness(labels: NDArray[np.int64], probs: NDArray[np.float32]) -> Rightnes
 
     A share over no face at all is given as 1, so that it neither helps nor harms.
     """
+    bare = labels == Label.NO_MASK
+    says_bare = probs[:, Label.NO_MASK] > 0.5
+    right = bare == says_bare
     winners = probs.argmax(axis=1)
-    masked, bare = labels == Label.MASK, labels == Label.NO_MASK
-    says_bare = winners == Label.NO_MASK
-    right = np.where(masked, ~says_bare, says_bare)
     recalls = [
         _share((winners == label)[labels == label])
         for label in CLASSES
@@ -60,8 +61,8 @@ def rightness(labels: NDArray[np.int64], probs: NDArray[np.float32]) -> Rightnes
     ]
     return Rightness(
         n=len(labels),
-        mask_or_not=_share(right[masked | bare]),
-        mask=_share(right[masked]),
+        mask_or_not=_share(right),
+        worn=_share(right[~bare]),
         bare=_share(right[bare]),
         balanced=float(np.mean(recalls)) if recalls else 1.0,
     )
