@@ -20,7 +20,7 @@ ANALYZERS: dict[str, str] = {
 """Analyzer name to one line that says what it does."""
 
 DEFAULT_ANALYZER = "mtcnn"
-"""The embedded finder that does best on the validation scenes; README has the numbers."""
+"""The embedded finder that does best on the validation scenes; see README."""
 
 
 class Analyzer(Protocol):
@@ -80,7 +80,8 @@ def load_analyzer(name: str = DEFAULT_ANALYZER) -> Analyzer:
         RuntimeError: a model file is not the one that was published.
     """
     if name not in ANALYZERS:
-        raise ValueError(f"analyzer must be one of {', '.join(ANALYZERS)}, not {name!r}")
+        known = ", ".join(ANALYZERS)
+        raise ValueError(f"analyzer must be one of {known}, not {name!r}")
     analyzer = TwoStage(load_detector(name), load_classifier())
     analyzer.analyze(np.zeros((48, 64, 3), np.uint8))
     return analyzer

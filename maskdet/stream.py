@@ -1,4 +1,4 @@
-"""A stream of images: what the analyzer sees in each, with the settings of the moment."""
+"""A stream of images, each seen with the settings of the moment."""
 
 from __future__ import annotations
 
