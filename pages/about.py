@@ -100,12 +100,17 @@ def _models() -> None:
         for name, line in ANALYZERS.items()
     ]
     st.markdown("These analyzers can be chosen in the sidebar:\n\n" + "\n".join(lines))
-    for path in sorted((_ROOT / "models").glob("*.md")):
-        if path.name == "README.md":  # for those who train, not for visitors
-            continue
-        title, text = _card(path)
-        with st.expander(title, icon=":material/description:"):
-            st.markdown(text)
+    # Wide tables and a sum of 64 letters would make the page wider than a phone.
+    st.html(
+        "<style>.st-key-cards table {display: block; overflow-x: auto;}"
+        ".st-key-cards td code {overflow-wrap: anywhere;}</style>"
+    )
+    with st.container(key="cards"):
+        for path in sorted((_ROOT / "models").glob("*.md")):
+            if path.name != "README.md":  # which is for those who train
+                title, text = _card(path)
+                with st.expander(title, icon=":material/description:"):
+                    st.markdown(text)
 
 
 def _card(path: Path) -> tuple[str, str]:

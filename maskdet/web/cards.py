@@ -12,7 +12,7 @@ from maskdet.web.results import Totals
 _MEANINGS = {
     Label.MASK: "A mask covers nose, mouth and chin.",
     Label.NO_MASK: "There is no mask on this face.",
-    Label.INCORRECT: "There is a mask, but it leaves the nose or the mouth free.",
+    Label.INCORRECT: "There is a mask, but nose, mouth or chin is free.",
     Label.UNKNOWN: "No label is as certain as you ask for.",
 }
 
