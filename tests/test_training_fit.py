@@ -64,6 +64,7 @@ def test_learns_and_exports_with_facts_and_card(tmp_path, tiny_network):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # a busy machine needs long to build the training graph
 def test_the_network_overfits_eight_pictures_and_litert_agrees(tmp_path):
     import keras
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from maskdet.datasets import read_index
@@ -29,6 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Export as asked; the work is in `maskdet.training.export`."""
+    # TensorFlow tells of missing graphics cards unless it is told not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from maskdet.training.card import write_card
     from maskdet.training.export import export
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import os
 import shlex
 from collections.abc import Sequence
 from functools import partial
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("maskdet").setLevel(logging.INFO)
 
+    # TensorFlow tells of missing graphics cards unless it is told not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from maskdet.training.fit import (
         BEST_FILE,
         VALIDATION_FILE,
