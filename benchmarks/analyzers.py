@@ -21,9 +21,8 @@ import cv2
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from maskdet.media import image_paths  # noqa: E402
-
 from maskdet import ANALYZERS, Image, Settings, load_analyzer, read_image  # noqa: E402
+from maskdet.media import image_paths  # noqa: E402
 
 FRAME_WH = (640, 480)
 
