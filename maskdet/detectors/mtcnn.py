@@ -91,7 +91,7 @@ class MTCNN:
         scale = float(np.clip(long_side, *self._long_side_px)) / long_side
         with self._lock:
             levels = _halved(_resized(image, scale))
-            boxes = self._propose(levels[0])
+            boxes = self._propose(levels)
             boxes, scores = self._refine(levels, boxes)
             boxes, scores, points = self._finish(levels, boxes, scores)
         boxes = clip(boxes / scale, width, height)
@@ -99,12 +99,12 @@ class MTCNN:
         rows = rows[np.argsort(-scores[rows], kind="stable")]
         return Faces(boxes[rows], scores[rows]), points[rows] / np.float32(scale)
 
-    def _propose(self, image: Image) -> Boxes:
+    def _propose(self, levels: list[Image]) -> Boxes:
         """Return `(n, 4)` square boxes where P-Net suspects a face."""
         found: list[tuple[Boxes, NDArray[np.float32]]] = []
         scale = _CELL_PX / self._min_face_px
-        while min(image.shape[:2]) * scale >= _CELL_PX:
-            found.append(self._propose_at(image, scale))
+        while min(levels[0].shape[:2]) * scale >= _CELL_PX:
+            found.append(self._propose_at(levels, scale))
             scale *= _SHRINK
         if not found:
             return np.zeros((0, 4), np.float32)
@@ -114,11 +114,16 @@ class MTCNN:
         return _squared(boxes[rows[:_PATCH_LIMIT]])
 
     def _propose_at(
-        self, image: Image, scale: float
+        self, levels: list[Image], scale: float
     ) -> tuple[Boxes, NDArray[np.float32]]:
-        level = _resized(image, scale)
+        height, width = levels[0].shape[:2]
+        size_wh = (round(width * scale), round(height * scale))
+        depth = min(int(np.log2(1 / scale)), len(levels) - 1)
         blob = cv2.dnn.blobFromImage(
-            level, 1 / 128, mean=(127.5, 127.5, 127.5), swapRB=True
+            cv2.resize(levels[depth], size_wh),
+            1 / 128,
+            mean=(127.5, 127.5, 127.5),
+            swapRB=True,
         )
         shifts, answers = self._proposals.run(blob.astype(np.float32, copy=False))
         faceness = _face_probs(answers[0].reshape(2, -1).T).reshape(answers.shape[2:])
@@ -128,8 +133,7 @@ class MTCNN:
         boxes += shifts[0][:, y, x].T * _CELL_PX
         scores = faceness[y, x]
         rows = strongest(boxes, scores, _LEVEL_IOU, limit=_LEVEL_LIMIT)
-        height, width = image.shape[:2]
-        zoom = np.array([width / level.shape[1], height / level.shape[0]], np.float32)
+        zoom = np.array([width / size_wh[0], height / size_wh[1]], np.float32)
         return boxes[rows] * np.tile(zoom, 2), scores[rows]
 
     def _refine(
@@ -204,9 +208,9 @@ def _resized(image: Image, scale: float) -> Image:
 
 
 def _halved(image: Image) -> list[Image]:
-    """Return the image, its half, its quarter, ... down to where O-Net's patch fits."""
+    """Return the image, its half, its quarter, ... down to what P-Net can look at."""
     levels = [image]
-    while max(levels[-1].shape[:2]) >= 2 * 48:
+    while max(levels[-1].shape[:2]) >= 2 * _CELL_PX:
         levels.append(_resized(levels[-1], 0.5))
     return levels
 
