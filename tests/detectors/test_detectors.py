@@ -1,0 +1,96 @@
+"""Loading by name, and what a single finder offers beyond the contract."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from maskdet.assets import asset_path
+from maskdet.detectors import load_detector
+from maskdet.detectors.haar import CASCADES, PRESETS, Haar
+from maskdet.detectors.ssd import SSD
+from maskdet.detectors.yunet import YuNet
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+
+
+def needs(name):
+    try:
+        return asset_path(name)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match="haar, mtcnn, ssd, yunet, not 'frontal'"):
+        load_detector("frontal")
+
+
+def test_the_presets_are_those_of_the_older_system():
+    image, live = PRESETS["image"], PRESETS["live"]
+    assert (image.width_px, image.scale_factor, image.min_neighbours) == (600, 1.05, 4)
+    assert (live.width_px, live.scale_factor, live.min_neighbours) == (500, 1.1, 5)
+    assert image.min_face_px == live.min_face_px == 40
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("cascade", CASCADES)
+def test_each_cascade_finds_the_face_alone(preset, cascade, astronaut):
+    faces = Haar(preset, cascades=(cascade,)).detect(astronaut)
+    left, top, right, bottom = faces.boxes[0]
+    assert left < 225 < right
+    assert top < 110 < bottom
+    assert faces.scores[0] > 0.5
+
+
+def test_what_two_cascades_find_is_one_face(astronaut):
+    faces = Haar("live").detect(astronaut)
+    assert (faces.scores > 0.5).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"preset": "fast"}, "preset must be image or live, not 'fast'"),
+        ({"cascades": ("eye",)}, "cascade must be one of alt2, default, not 'eye'"),
+    ],
+)
+def test_haar_refuses_what_it_does_not_know(words, message):
+    with pytest.raises(ValueError, match=message):
+        Haar(**words)
+
+
+def test_opencv_without_cascades_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2.data, "haarcascades", f"{tmp_path}/")
+    with pytest.raises(FileNotFoundError, match="opencv-python-headless"):
+        Haar()
+
+
+@pytest.mark.shared
+def test_ssd_takes_files_of_ones_own(astronaut, tmp_path):
+    weights, graph = needs("ssd"), needs("ssd-graph")
+    moved = tmp_path / "face.pb"
+    moved.write_bytes(weights.read_bytes())
+    faces = SSD(moved, graph).detect(astronaut)
+    assert np.array_equal(faces.boxes, SSD().detect(astronaut).boxes)
+
+
+@pytest.mark.shared
+def test_yunet_finds_smaller_faces_when_it_looks_closer(astronaut):
+    needs("yunet")
+    small = cv2.resize(astronaut, (64, 64), interpolation=cv2.INTER_AREA)
+    frame = np.full((480, 640, 3), 127, np.uint8)
+    frame[100:164, 300:364] = small
+    near, far = YuNet(1280).detect(frame), YuNet(160).detect(frame)
+    assert near.scores[0] > 0.5
+    assert len(far) == 0 or far.scores[0] < 0.5
+
+
+def test_yunet_refuses_less_than_one_cell():
+    with pytest.raises(ValueError, match="long_side_px must be at least 32, not 31"):
+        YuNet(31)

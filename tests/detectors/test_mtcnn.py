@@ -1,0 +1,125 @@
+"""MTCNN beyond the contract: its networks, its sizes, its weights."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from maskdet.boxes import iou_matrix
+from maskdet.detectors import mtcnn_networks
+from maskdet.detectors.mtcnn import MTCNN
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "size_hw", "ours"),
+    [
+        ("StagePNet", (61, 87), mtcnn_networks.proposal_network),
+        ("StageRNet", (24, 24), mtcnn_networks.refinement_network),
+        ("StageONet", (48, 48), mtcnn_networks.output_network),
+    ],
+)
+def test_the_networks_say_what_the_package_says(stage, size_hw, ours):
+    stages = pytest.importorskip("mtcnn.stages")
+    rng = np.random.default_rng(0)
+    patches = rng.uniform(-1, 1, (3, *size_hw, 3)).astype(np.float32)
+    theirs = [np.asarray(each) for each in getattr(stages, stage)().model(patches)]
+    found = ours().run(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)))
+    assert len(found) == len(theirs)
+    for one, other in zip(found[:-1], theirs[:-1], strict=True):
+        moved = other.transpose(0, 3, 1, 2) if other.ndim == 4 else other
+        assert one == pytest.approx(moved, abs=1e-4)
+    answers = found[-1]
+    probs = 1 / (1 + np.exp(answers[:, 0] - answers[:, 1]))
+    assert probs == pytest.approx(theirs[-1][..., 1], abs=1e-4)
+
+
+def shrunk(picture, face_px):
+    """Put the picture into a 640x480 frame so that its face is `face_px` wide."""
+    scale = face_px / 86
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    frame = np.full((480, 640, 3), 127, np.uint8)
+    frame[100 : 100 + small.shape[0], 300 : 300 + small.shape[1]] = small
+    face = np.array([[182, 75, 268, 179]], np.float32) * scale
+    return frame, face + np.array([300, 100, 300, 100], np.float32)
+
+
+def best_overlap(detector, frame, face):
+    faces = detector.detect(frame)
+    faces = faces.keep(faces.scores > 0.5)
+    return float(iou_matrix(faces.boxes, face).max()) if len(faces) else 0.0
+
+
+def test_small_faces_are_found_down_to_the_wanted_size(astronaut):
+    frame, face = shrunk(astronaut, 22)
+    assert best_overlap(MTCNN(), frame, face) > 0.5
+    assert best_overlap(MTCNN(min_face_px=60), frame, face) == 0
+
+
+def test_a_large_picture_is_reduced_and_its_boxes_come_back(astronaut):
+    frame, face = shrunk(astronaut, 50)
+    large = cv2.resize(frame, (3200, 2400), interpolation=cv2.INTER_LINEAR)
+    assert best_overlap(MTCNN(), large, face * 5) > 0.7
+
+
+def test_a_face_at_the_border_stays_in_the_picture(astronaut):
+    cut = np.ascontiguousarray(astronaut[90:, 200:])
+    faces = MTCNN().detect(cut)
+    assert faces.scores[0] > 0.5
+    assert faces.boxes[0, :2] == pytest.approx((0, 0), abs=6)
+
+
+@pytest.mark.parametrize("size", [0, 11.9, -1, float("nan")])
+def test_a_face_smaller_than_the_first_network_sees_is_refused(size):
+    with pytest.raises(ValueError, match="min_face_px must be at least 12, not"):
+        MTCNN(min_face_px=size)
+
+
+@pytest.mark.parametrize("sides", [(0, 640), (640, 320)])
+def test_sides_that_make_no_range_are_refused(sides):
+    with pytest.raises(ValueError, match="long_side_px must be two rising sizes"):
+        MTCNN(long_side_px=sides)
+
+
+def stand_in(tmp_path, monkeypatch, content: bytes | None):
+    """Put a package called mtcnn, with this P-Net file or none, before the real one."""
+    folder = tmp_path / "mtcnn" / "assets" / "weights"
+    folder.mkdir(parents=True)
+    (tmp_path / "mtcnn" / "__init__.py").touch()
+    if content is not None:
+        (folder / "pnet.lz4").write_bytes(content)
+    monkeypatch.delitem(sys.modules, "mtcnn", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_a_package_without_weights_says_how_to_get_them(tmp_path, monkeypatch):
+    stand_in(tmp_path, monkeypatch, None)
+    with pytest.raises(FileNotFoundError, match=r"pip install .mtcnn==1\.0\.0"):
+        MTCNN()
+
+
+def test_altered_weights_are_never_unpacked(tmp_path, monkeypatch):
+    stand_in(tmp_path, monkeypatch, b"cos\nsystem\n(S'exit 1'\ntR.")
+    with pytest.raises(RuntimeError, match=r"is not the file of mtcnn 1\.0\.0: sha256"):
+        MTCNN()
+
+
+def test_neither_the_package_nor_tensorflow_is_imported():
+    code = (
+        "import sys; from maskdet.detectors import load_detector; "
+        "load_detector('mtcnn'); "
+        "print(*[name for name in ('tensorflow', 'mtcnn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
