@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -12,7 +13,7 @@ from maskdet.boxes import iou_matrix
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.types import Image
 
-# The face of NASA's astronaut (public domain), from the eyebrows to the chin: read off
+# The face of NASA's astronaut (public domain), from the forehead to the chin: read off
 # the picture by eye. The finders draw it tighter or wider, so 0.55 must be enough.
 FACE = np.array([[180, 66, 270, 178]], np.float32)
 TOLERANCE_IOU = 0.55
@@ -81,6 +82,12 @@ def test_boxes_follow_the_face_when_the_picture_moves(detector, astronaut):
     shifted[:, 200:] = astronaut
     moved = detector.detect(shifted).boxes[0] - np.array([200, 0, 200, 0], np.float32)
     assert iou_matrix(moved[None], at_home[None])[0, 0] > 0.75
+
+
+def test_boxes_of_a_large_picture_are_in_its_own_pixels(detector, astronaut):
+    large = cv2.resize(astronaut, (3000, 3000), interpolation=cv2.INTER_LINEAR)
+    faces = detector.detect(large)
+    assert iou_matrix(faces.boxes[:1], FACE * (3000 / 512))[0, 0] > TOLERANCE_IOU
 
 
 @pytest.mark.parametrize("name", IN_COLOUR, indirect=True)
