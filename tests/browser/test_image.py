@@ -71,7 +71,9 @@ class ImagePage:
 
     def result(self) -> Image:
         """The picture that stands over "Result", BGR."""
-        address = self.page.get_by_alt_text("The result").get_attribute("src")
+        # While the page is drawn anew, the old picture may stand below the new one.
+        newest = self.page.get_by_alt_text("The result").first
+        address = newest.get_attribute("src")
         with urllib.request.urlopen(self._whole(address)) as got:
             content = np.frombuffer(got.read(), np.uint8)
         return cv2.imdecode(content, cv2.IMREAD_COLOR)
