@@ -12,9 +12,10 @@ from maskdet.media import MAX_PIXELS, SUFFIXES
 from maskdet.web import results, session
 from maskdet.web.cards import cards_html, totals_html
 from maskdet.web.entry import through_app
-from maskdet.web.pictures import MAX_PICTURES, Album, Source, result_preview, samples
+from maskdet.web.pictures import MAX_PICTURES, Album, Source, result_preview
 from maskdet.web.preferences import Preferences
 from maskdet.web.results import Result
+from maskdet.web.samples import SAMPLES, Sample
 
 # Cards shown at once; a crowd's other faces come when asked for.
 _FIRST_CARDS = 24
@@ -54,10 +55,11 @@ def _sources(album: Album) -> list[Source]:
         persist_state="session",
     )
     if where == "Samples":
-        name = st.pills(
-            "Sample", list(samples()), default=next(iter(samples())), required=True
+        by_title = {sample.title: sample for sample in SAMPLES}
+        title = st.pills(
+            "Sample", list(by_title), default=SAMPLES[0].title, required=True
         )
-        return [_sample(album, name)]
+        return [_sample(album, by_title[title])]
     if where == "Camera":
         photo = st.camera_input(
             "Take a picture", resolution="720p", width=560, key="image.photo"
@@ -70,14 +72,15 @@ def _sources(album: Album) -> list[Source]:
                 "This is a sample with drawn masks. Add your own pictures above.",
                 icon=":material/image:",
             )
-            return [_sample(album, next(iter(samples())))]
+            return [_sample(album, SAMPLES[0])]
     return [
         album.source(file.name, file.getvalue(), file_id=file.file_id) for file in files
     ]
 
 
-def _sample(album: Album, name: str) -> Source:
-    path = samples()[name]
+def _sample(album: Album, sample: Sample) -> Source:
+    st.caption(f"Picture: {sample.credit}.")
+    path = sample.path
     return album.source(path.name, path.read_bytes(), file_id=str(path))
 
 

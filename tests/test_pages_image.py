@@ -205,6 +205,7 @@ def test_samples_and_camera_can_be_chosen() -> None:
     where.set_value("Samples")
     run(app)
     assert len(captions(app)) == 2
+    assert "NASA, Eileen Collins, public domain" in texts(app.main.caption)
     app.main.button_group(key="image.where").set_value("Camera")
     run(app)
     assert captions(app) == []

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -20,13 +19,10 @@ from maskdet.media import (
     UnreadableImage,
     encode_jpeg,
     encode_png,
-    image_paths,
     read_image,
 )
 from maskdet.style import Style
 from maskdet.types import Faces, Image, Scene, Settings, accepted
-
-_SAMPLES: Final = Path(__file__).resolve().parents[2] / "samples"
 
 MAX_PICTURES: Final = 30
 """So many are taken at once; it bounds the memory that one visitor can use."""
@@ -144,13 +140,6 @@ class Album:
         self._pictures.move_to_end(key)
         _forget(self._pictures, self._kept)
         return self._pictures[key]
-
-
-def samples() -> dict[str, Path]:
-    """Return the pictures that come with maskdet, by the names that people see."""
-    return {
-        path.stem.replace("-", " ").capitalize(): path for path in image_paths(_SAMPLES)
-    }
 
 
 def analyse(content: bytes, analyzer: Analyzer, settings: Settings) -> Picture:
