@@ -87,7 +87,7 @@ class ImagePage:
 
     def download(self, button: str, folder: Path) -> Path:
         with self.page.expect_download() as started:
-            self.page.get_by_role("button", name=button).click()
+            self.page.get_by_role("button", name=button, exact=True).click()
         path = folder / started.value.suggested_filename
         started.value.save_as(path)
         return path
