@@ -68,12 +68,17 @@ class ImagePage:
 
     def see(self, text: str) -> None:
         self.page.get_by_text(text, exact=True).wait_for(timeout=30_000)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the page is drawn: before, the old parts stand below the new."""
+        self.page.locator(
+            '[data-testid="stApp"][data-test-script-state="notRunning"]'
+        ).wait_for(timeout=30_000)
 
     def result(self) -> Image:
         """The picture that stands over "Result", BGR."""
-        # While the page is drawn anew, the old picture may stand below the new one.
-        newest = self.page.get_by_alt_text("The result").first
-        address = newest.get_attribute("src")
+        address = self.page.get_by_alt_text("The result").first.get_attribute("src")
         with urllib.request.urlopen(self._whole(address)) as got:
             content = np.frombuffer(got.read(), np.uint8)
         return cv2.imdecode(content, cv2.IMREAD_COLOR)
@@ -86,6 +91,7 @@ class ImagePage:
         self.page.keyboard.press(key)
 
     def download(self, button: str, folder: Path) -> Path:
+        self.settle()
         with self.page.expect_download() as started:
             self.page.get_by_role("button", name=button, exact=True).click()
         path = folder / started.value.suggested_filename
