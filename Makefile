@@ -6,11 +6,13 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+# Only this machine can open the page; ADDRESS=0.0.0.0 lets others in.
+ADDRESS ?= localhost
 
 .PHONY: run test lint types unit lock clean
 
 run: $(VENV)/.run
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
 
 test: lint types unit
 
