@@ -42,19 +42,6 @@ class Label(IntEnum):
         """The name shown to people: `Mask`, `No mask`, `Worn wrongly`, `Unsure`."""
         return _TITLES[self]
 
-    @classmethod
-    def from_key(cls, key: str) -> Label:
-        """Return the label that files call `key`.
-
-        Raises:
-            ValueError: `key` is none of the four names.
-        """
-        try:
-            return cls[key.upper()]
-        except KeyError:
-            known = ", ".join(label.key for label in cls)
-            raise ValueError(f"label must be one of {known}, not {key!r}") from None
-
 
 _TITLES = {
     Label.MASK: "Mask",

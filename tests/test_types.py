@@ -138,13 +138,3 @@ def test_bad_settings_files_are_refused_in_one_line(text, message) -> None:
     with pytest.raises(ValueError, match=message) as refusal:
         Settings.from_json(text)
     assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("label", list(Label))
-def test_labels_round_trip_through_their_file_name(label) -> None:
-    assert Label.from_key(label.key) is label
-
-
-def test_an_unknown_label_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="'masked'"):
-        Label.from_key("masked")

@@ -27,14 +27,6 @@ class Detector(Protocol):
         ...
 
 
-class LandmarkDetector(Detector, Protocol):
-    """A detector that also knows where eyes, nose and mouth are."""
-
-    def landmarks(self, image: Image) -> tuple[Faces, Points]:
-        """Return what `detect` returns and the points of each face, row by row."""
-        ...
-
-
 DETECTORS: dict[str, str] = {
     "haar": "maskdet.detectors.haar:Haar",
     "mtcnn": "maskdet.detectors.mtcnn:MTCNN",

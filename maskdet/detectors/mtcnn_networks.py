@@ -1,8 +1,8 @@
 """MTCNN's three networks, run by OpenCV from the weights in the `mtcnn` package.
 
-The package itself runs them through Keras, one TensorFlow call a layer: 200 ms for a
-640x480 frame and ten seconds to start. Here its weights are read from its folder,
-without importing it, and handed to OpenCV: the same numbers in a fifth of the time.
+The package itself runs them through Keras, one TensorFlow call a layer, which is slow
+at each frame and slower to start. Here its weights are read from its folder, without
+importing it, and handed to OpenCV, which computes the same numbers.
 """
 
 from __future__ import annotations
