@@ -19,9 +19,11 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"types", "download"}),
     frozenset({"assets", "media", "datasets", "synthetic", "style", "placement"}),
     frozenset({"detectors", "classifier", "drawing", "metrics", "records"}),
-    frozenset({"analyzer"}),
+    frozenset({"analyzer", "runs", "charts"}),
     frozenset({"stream"}),
-    frozenset({"evaluation", "training"}),
+    frozenset({"evaluation"}),
+    frozenset({"report", "suites"}),
+    frozenset({"training"}),
     frozenset({"cli", "web"}),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
