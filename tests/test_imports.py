@@ -17,8 +17,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"boxes"}),
     frozenset({"types", "download"}),
-    frozenset({"assets", "media", "datasets", "synthetic", "style", "placement"}),
-    frozenset({"detectors", "classifier", "drawing", "metrics", "records"}),
+    frozenset({"assets", "media", "synthetic", "style", "placement"}),
+    frozenset({"datasets", "detectors", "classifier", "drawing", "metrics", "records"}),
     frozenset({"analyzer", "runs", "charts"}),
     frozenset({"stream"}),
     frozenset({"evaluation"}),

@@ -1,0 +1,95 @@
+"""Sets of one face a picture: `index.csv`, and a folder for each class."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from maskdet.datasets.examples import (
+    Example,
+    label_from_name,
+    no_boxes,
+    split_from_name,
+)
+from maskdet.datasets.files import (
+    PICTURE_SUFFIXES,
+    copies_group,
+    folders_in,
+    listed_picture,
+    pictures_in,
+    text_of,
+)
+
+
+def read_index(path: str | Path, split: str | None = None) -> list[Example]:
+    """Read an `index.csv` (path, label, split, source, group), whole pictures.
+
+    Only `path` and `label` must be there; paths are relative to the file's folder. A
+    picture listed twice counts once.
+
+    Args:
+        path: the CSV file.
+        split: only the rows of this split, or all.
+
+    Raises:
+        FileNotFoundError: the file or a picture it names is missing.
+        ValueError: a column is missing, a class is unknown, a picture has two labels,
+            or no row is left.
+    """
+    path = Path(path)
+    rows = csv.DictReader(text_of(path).splitlines())
+    for column in ("path", "label"):
+        if column not in (rows.fieldnames or ()):
+            raise ValueError(f"{path}: the column {column!r} is missing")
+    examples: dict[str, Example] = {}
+    for row in rows:
+        if split is not None and row.get("split") != split:
+            continue
+        example = Example(
+            listed_picture([path.parent / row["path"]], path),
+            no_boxes(),
+            (label_from_name(row["label"] or ""),),
+            row.get("source") or "",
+            row.get("split") or "",
+            row.get("group") or "",
+        )
+        if examples.setdefault(row["path"], example).labels != example.labels:
+            raise ValueError(f"{path}: {row['path']} is listed with two labels")
+    if not examples:
+        part = "" if split is None else f" of split {split!r}"
+        raise ValueError(f"{path}: there is no row{part}")
+    return list(examples.values())
+
+
+def read_folder(path: str | Path) -> list[Example]:
+    """Read a folder with one folder for each class, such as `mask/` and `no_mask/`.
+
+    `train/`, `val/` (or `valid/`) and `test/` folders between are understood as splits.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: a folder's name is no known class, or there is no picture.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: there is no such folder")
+    parts = [folder for folder in folders_in(path) if split_from_name(folder.name)]
+    examples = [
+        Example(
+            picture,
+            no_boxes(),
+            (label_from_name(folder.name),),
+            path.resolve().name,
+            split_from_name(part.name) if part != path else "",
+            copies_group(picture),
+        )
+        for part in (parts or [path])
+        for folder in folders_in(part)
+        for picture in pictures_in(folder)
+    ]
+    if not examples:
+        raise ValueError(
+            f"{path}: no picture found; wanted folders such as mask/ and no_mask/ "
+            f"with {', '.join(PICTURE_SUFFIXES)} files"
+        )
+    return examples
