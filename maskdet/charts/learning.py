@@ -1,0 +1,99 @@
+"""How a training went, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+import altair as alt
+
+from maskdet.charts.look import GREY, Row, data, heading, layered, run_colour
+
+Quantity: TypeAlias = Literal["loss", "accuracy"]
+
+_SETS = {"": "training", "val_": "validation"}
+
+Log: TypeAlias = Sequence[Mapping[str, float]]
+"""One row an epoch; see `runs.Run.log`."""
+
+
+def learning_curves(
+    logs: Mapping[str, Log], *, quantity: Quantity = "accuracy"
+) -> alt.LayerChart:
+    """Return loss or accuracy by epoch, on training (dashed) and validation.
+
+    A thin line stands where a further stage of a training began.
+
+    Args:
+        logs: name of a run to its log; epochs count on through the stages.
+        quantity: which of the two.
+    """
+    rows = [row for run, log in logs.items() for row in _rows(run, log, quantity)]
+    starts = [{"epoch": x} for log in logs.values() for x in _stage_starts(log)]
+    form = ".4f" if quantity == "loss" else ".2%"
+    axis = alt.Axis() if quantity == "loss" else alt.Axis(format="%")
+    tips = [alt.Tooltip("run:N", title="Run")] * (len(logs) > 1)
+    tips += [
+        alt.Tooltip("set:N", title="On"),
+        alt.Tooltip("epoch:Q", title="Epoch"),
+        alt.Tooltip("value:Q", title=quantity.title(), format=form),
+        alt.Tooltip("rate:Q", title="Learning rate", format=".2g"),
+    ]
+    common = {
+        "x": alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
+        "y": alt.Y(
+            "value:Q",
+            title=quantity.title(),
+            scale=alt.Scale(zero=False),
+            axis=axis,
+        ),
+        "color": run_colour(logs),
+        "detail": ["set:N"],
+    }
+    dash = alt.StrokeDash(
+        "set:N",
+        title=None,
+        scale=alt.Scale(domain=list(_SETS.values()), range=[[4, 3], [1, 0]]),
+    )
+    base = alt.Chart(data(rows))
+    return layered(
+        heading(f"Learning: {quantity}", _epochs(logs)),
+        alt.Chart(data(starts))
+        .mark_rule(color=GREY, strokeDash=[2, 2])
+        .encode(x="epoch:Q"),
+        base.mark_line(strokeWidth=2).encode(**common, strokeDash=dash),
+        base.mark_point(size=40, filled=True, opacity=0.8).encode(
+            **common, tooltip=tips
+        ),
+    )
+
+
+def _rows(run: str, log: Log, quantity: Quantity) -> list[Row]:
+    return [
+        {
+            "run": run,
+            "set": title,
+            "epoch": row.get("epoch", place),
+            "value": row[prefix + quantity],
+            "rate": row.get("learning_rate"),
+        }
+        for place, row in enumerate(log, start=1)
+        for prefix, title in _SETS.items()
+        if prefix + quantity in row
+    ]
+
+
+def _stage_starts(log: Log) -> list[float]:
+    """Return between which epochs a further stage began."""
+    return [
+        row.get("epoch", place) - 0.5
+        for place, (before, row) in enumerate(pairwise(log), start=2)
+        if row.get("stage") != before.get("stage")
+    ]
+
+
+def _epochs(logs: Mapping[str, Log]) -> str:
+    if len(logs) == 1:
+        return f"{len(next(iter(logs.values())))} epochs"
+    return f"{len(logs)} runs"

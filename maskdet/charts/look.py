@@ -1,0 +1,85 @@
+"""How charts look: colours that read on light and dark pages, and short titles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+import altair as alt
+
+from maskdet.style import Palette, colour_css, line_style
+from maskdet.types import CLASSES
+
+Row: TypeAlias = Mapping[str, float | int | str | bool | None]
+
+GREY: Final = "#808495"
+"""Reads on white and on black: for words and lines that stand back."""
+
+# Five that differ also for colour-blind eyes, each at least 3 : 1 on white and on
+# Streamlit's dark background (WCAG 2.2, graphical objects).
+_RUN_COLOURS: Final = ("#1f83d6", "#c77700", "#0f9d75", "#c65aa0", "#7d74d6")
+
+_DASHES: Final = {
+    "solid": [1, 0],
+    "double": [8, 2],
+    "dashed": [5, 4],
+    "dotted": [2, 2],
+}
+
+PERCENT: Final = ".1%"
+
+
+def run_colours(names: Iterable[str]) -> dict[str, str]:
+    """Return a colour, `#rrggbb`, for each run; the same order, the same colours."""
+    return {
+        name: _RUN_COLOURS[place % len(_RUN_COLOURS)]
+        for place, name in enumerate(names)
+    }
+
+
+def run_colour(names: Iterable[str]) -> alt.Color:
+    """Return the encoding that colours by the field `run`."""
+    colours = run_colours(names)
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    return alt.Color("run:N", title=None, scale=scale)
+
+
+def label_colour(palette: Palette) -> alt.Color:
+    """Return the encoding that colours the field `class` as everywhere else."""
+    scale = alt.Scale(
+        domain=[label.title for label in CLASSES],
+        range=[colour_css(label, palette) for label in CLASSES],
+    )
+    return alt.Color("class:N", title=None, scale=scale)
+
+
+def label_dash() -> alt.StrokeDash:
+    """Return the encoding that tells labels apart without colour."""
+    scale = alt.Scale(
+        domain=[label.title for label in CLASSES],
+        range=[_DASHES[line_style(label)] for label in CLASSES],
+    )
+    return alt.StrokeDash("class:N", title=None, scale=scale)
+
+
+def data(rows: Iterable[Row]) -> alt.InlineData:
+    """Return rows as a chart takes them; without pandas, which is slow to load."""
+    return alt.InlineData(values=[dict(row) for row in rows])
+
+
+def heading(text: str, subtitle: str) -> alt.Title:
+    """Return a title; the line below it keeps a colour that reads on both themes."""
+    return alt.Title(text, subtitle=subtitle, subtitleColor=GREY, anchor="start")
+
+
+def layered(title: alt.Title, *layers: alt.Chart) -> alt.LayerChart:
+    """Return charts drawn over each other under one title."""
+    return alt.LayerChart(layer=list(layers), title=title)
+
+
+def faces(counts: Iterable[int]) -> str:
+    """Return how many faces there are, as in "n = 512" or "n = 512 to 520"."""
+    known = sorted(set(counts)) or [0]
+    if len(known) == 1:
+        return f"n = {known[0]:,}"
+    return f"n = {known[0]:,} to {known[-1]:,}"
