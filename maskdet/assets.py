@@ -40,6 +40,34 @@ class Asset:
     also: tuple[str, ...] = ()
 
 
+# Our own files, one a line: name, sha256, bytes. `maskdet export --pin` writes them.
+_PINNED: tuple[tuple[str, str, int], ...] = (
+    # fmt: off
+    ("classifier", "df6a6ddf61aa6e297fe64156737483f9c1938f0ae5cd2862077d9ca06ede2d0c", 4517656),  # noqa: E501
+    # fmt: on
+)
+
+_NOTES = {
+    "classifier": "Our mask classifier: MobileNetV2, three outputs.",
+    "tutorial": "For comparison: the tutorial recipe of systems 001 and 002.",
+    "finetune": "For comparison: the two-stage fine-tuning of system 003.",
+    "early-stop": "For comparison: the early stopping of system 004.",
+}
+
+_OURS = tuple(
+    Asset(
+        name=name,
+        file_name=f"{name}.tflite",
+        sha256=sha256,
+        n_bytes=n_bytes,
+        licence="Apache-2.0",
+        url="",
+        note=_NOTES.get(name, "A classifier of our own."),
+        ships=True,
+    )
+    for name, sha256, n_bytes in _PINNED
+)
+
 _GITHUB = "https://raw.githubusercontent.com"
 
 # The addresses name a commit, so that what they give cannot change. YuNet's commit
@@ -48,16 +76,6 @@ _GITHUB = "https://raw.githubusercontent.com"
 # was compared. None could be downloaded where this table was written: if an address
 # is wrong, the sha256 says so and nothing is installed.
 _TABLE: tuple[Asset, ...] = (
-    Asset(
-        name="classifier",
-        file_name="classifier.tflite",
-        sha256="df6a6ddf61aa6e297fe64156737483f9c1938f0ae5cd2862077d9ca06ede2d0c",
-        n_bytes=4517656,
-        licence="Apache-2.0",
-        url="",
-        note="Our mask classifier: MobileNetV2, three outputs.",
-        ships=True,
-    ),
     Asset(
         name="yunet",
         file_name="yunet_n_dynamic.onnx",
@@ -112,7 +130,7 @@ _TABLE: tuple[Asset, ...] = (
     ),
 )
 
-ASSETS: dict[str, Asset] = {asset.name: asset for asset in _TABLE}
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_OURS, *_TABLE)}
 """Every model file that maskdet knows, by name."""
 
 _verified: dict[tuple[Path, int, int], str] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.assets import asset_path
+from maskdet.assets import ASSETS, asset_path
 from maskdet.boxes import Boxes
 from maskdet.types import CLASSES, Image
 
@@ -21,8 +23,40 @@ CONTEXT = 1.3
 OUTPUT_NAME = "__".join(label.key for label in CLASSES)
 """Name of a classifier file's output: it says which column is which class."""
 
-CLASSIFIERS: dict[str, str] = {"maskdet": "classifier"}
-"""Classifier name to the name of its file in `maskdet.assets`."""
+FACTS_NAME = "facts.json"
+"""What the export writes beside a classifier file; it knows the file's crop."""
+
+
+@dataclass(frozen=True)
+class ClassifierFile:
+    """One classifier that can be asked for by name.
+
+    Attributes:
+        asset: name of its file in `maskdet.assets`.
+        context: side of the crop that it was trained on, in longer sides of the box.
+        title: a few words for people.
+    """
+
+    asset: str
+    context: float
+    title: str
+
+
+_FILES = {
+    "maskdet": ClassifierFile("classifier", CONTEXT, "maskdet"),
+    "tutorial": ClassifierFile("tutorial", 1.0, "Tutorial recipe"),
+    "finetune": ClassifierFile("finetune", 1.0, "Two-stage fine-tuning"),
+    "early-stop": ClassifierFile("early-stop", 1.0, "Early stopping"),
+}
+
+CLASSIFIERS: dict[str, ClassifierFile] = {
+    name: file
+    for name, file in _FILES.items()
+    if file.asset in ASSETS and ASSETS[file.asset].ships
+}
+"""The classifiers that ship, by name; our own first."""
+
+DEFAULT_CLASSIFIER = "maskdet"
 
 # Larger batches are no faster per face on a CPU and cost about 1 MB a face.
 _MOST_AT_ONCE = 32
@@ -51,19 +85,24 @@ class MaskClassifier:
 
     Attributes:
         size_px: side of the crops that the network reads.
+        context: side of a crop, in longer sides of the face box.
     """
 
-    def __init__(self, path: str | Path, *, threads: int = 2) -> None:
+    def __init__(
+        self, path: str | Path, *, context: float = CONTEXT, threads: int = 2
+    ) -> None:
         """Load the file, check that it is what this class can read, and warm up.
 
         Args:
             path: the `.tflite` file.
+            context: of the crops it was trained on.
             threads: CPU threads for one call.
 
         Raises:
             FileNotFoundError: there is no such file.
             RuntimeError: the file is broken or is another kind of network.
         """
+        self.context = context
         self._interpreter = _open(Path(path), threads)
         self.size_px = _checked_size(self._interpreter, Path(path))
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -75,7 +114,9 @@ class MaskClassifier:
 
     def predict(self, image: Image, boxes: Boxes) -> NDArray[np.float32]:
         """Return `(n, 3)` probabilities; see `Classifier.predict`."""
-        crops = [crop_face(image, box, self.size_px) for box in boxes]
+        crops = [
+            crop_face(image, box, self.size_px, context=self.context) for box in boxes
+        ]
         shape = (-1, self.size_px, self.size_px, 3)
         return self.predict_crops(np.array(crops, np.uint8).reshape(shape))
 
@@ -105,19 +146,52 @@ class MaskClassifier:
         return probs
 
 
-def load_classifier(name: str = "maskdet") -> MaskClassifier:
-    """Load a classifier by name and run it once, so that the first call is not slow.
+def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
+    """Load a classifier and run it once, so that the first call is not slow.
+
+    Args:
+        name: a name in `CLASSIFIERS`, or the path of a `.tflite` file that
+            `maskdet export` wrote, with its `facts.json`.
 
     Raises:
-        ValueError: the name is not in `CLASSIFIERS`.
-        FileNotFoundError: its file is missing; the message says how to get it.
+        ValueError: the name is not in `CLASSIFIERS`, or the facts cannot be read.
+        FileNotFoundError: its file or its facts are missing; the message says how to
+            get them.
         RuntimeError: its file is broken or another version.
     """
+    if name.endswith(".tflite"):
+        path = Path(name)
+        if not path.is_file():
+            raise FileNotFoundError(f"classifier file {path} is missing")
+        return MaskClassifier(path, context=_stated_context(path))
     if name not in CLASSIFIERS:
         raise ValueError(
-            f"classifier must be one of {', '.join(CLASSIFIERS)}, not {name!r}"
+            f"classifier must be one of {', '.join(CLASSIFIERS)} or the path of a "
+            f".tflite file, not {name!r}"
         )
-    return MaskClassifier(asset_path(CLASSIFIERS[name]))
+    file = CLASSIFIERS[name]
+    return MaskClassifier(asset_path(file.asset), context=file.context)
+
+
+def _stated_context(path: Path) -> float:
+    """Return the context that the facts of a user's own file name."""
+    places = (
+        path.with_name(FACTS_NAME),
+        path.parent / "runs" / path.stem / FACTS_NAME,
+    )
+    facts = next((place for place in places if place.is_file()), None)
+    if facts is None:
+        raise FileNotFoundError(
+            f"{path}: its facts.json is missing, so nobody knows how wide its crops "
+            f"are; keep it as {places[0]} or {places[1]}, `maskdet export` writes it"
+        )
+    try:
+        context = float(json.loads(facts.read_text(encoding="utf-8"))["input"]["context"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{facts}: wanted input.context, a number") from None
+    if not 0.5 <= context <= 4:
+        raise ValueError(f"{facts}: context must be from 0.5 to 4, not {context:g}")
+    return context
 
 
 def crop_face(
