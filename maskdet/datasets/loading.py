@@ -1,0 +1,216 @@
+"""Everything between the paths a person names and the pictures a training gets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskdet.datasets.balance import balance
+from maskdet.datasets.checks import checked
+from maskdet.datasets.corrections import corrected
+from maskdet.datasets.examples import SPLITS, Example, class_counts
+from maskdet.datasets.looks import Progress
+from maskdet.datasets.reading import read_any
+from maskdet.datasets.report import DataReport, alike
+from maskdet.datasets.splits import SHARES, split_by_group, without_straddlers
+from maskdet.types import CLASSES, Label
+
+_TRAIN, _VAL, _TEST = SPLITS
+
+_NEEDED = (Label.MASK, Label.NO_MASK)
+"""Without these nothing can be learnt; `incorrect` can be drawn on bare faces."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Pictures to train, validate and test on; no group stands in two of them.
+
+    Attributes:
+        train: to learn from.
+        validation: to choose by.
+        test: to measure once; may be empty.
+        report: what the checks found.
+    """
+
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+    report: DataReport
+
+
+def load_training_data(
+    paths: Iterable[str | Path],
+    val_paths: Iterable[str | Path] = (),
+    *,
+    seed: int,
+    shares: Sequence[float] | None = None,
+    source: str | None = None,
+    corrections: str | Path | None = None,
+    progress: Progress = iter,
+) -> TrainingData:
+    """Read data of any format, check it, and cut it into train, val and test.
+
+    Splits that the data carry are used: a column, `train/`, `val/` and `test/` folders,
+    or a `town-val.json` beside a `town-train.json`. Pictures that carry none are
+    trained on if there is any validation, else split by group. Copies of val and test
+    pictures are left out of train.
+
+    Args:
+        paths: files or folders that `read_any` understands.
+        val_paths: others, of which everything is validated on unless it says otherwise.
+        seed: fixes the split.
+        shares: of train, val and test, where the data carry no validation.
+        source: only pictures of this source, or all.
+        corrections: a list that puts labels right, as `corrected` reads it.
+        progress: shows how far reading the pictures is.
+
+    Raises:
+        FileNotFoundError: a path or a picture is missing.
+        ValueError: something is broken, or nothing is left to train or validate on, or
+            to tell mask from no mask.
+    """
+    examples = read_all(paths, val_paths)
+    notes: list[str] = []
+    if source is not None:
+        examples = _of_source(examples, source)
+    if corrections is not None:
+        examples, note = _put_right(examples, corrections)
+        notes.append(note)
+    clean = checked(examples, progress)
+    kept, straddling = without_straddlers(clean.examples)
+    kept, note = _with_validation(kept, shares, seed)
+    notes += [note] * bool(note) + _missing_classes(kept)
+    data = TrainingData(
+        [one for one in kept if one.split == _TRAIN],
+        [one for one in kept if one.split == _VAL],
+        [one for one in kept if one.split == _TEST],
+        DataReport(
+            clean.unreadable,
+            clean.repeated,
+            alike(clean.examples),
+            straddling,
+            balance(kept),
+            tuple(notes),
+        ),
+    )
+    _check(data)
+    return data
+
+
+def read_all(
+    paths: Iterable[str | Path], val_paths: Iterable[str | Path] = ()
+) -> list[Example]:
+    """Read several data sets; what `val_paths` hold has the split `val`.
+
+    Groups of sets in different folders are kept apart, whatever they are called.
+
+    Raises:
+        FileNotFoundError: a path or a picture is missing.
+        ValueError: a path is no data set, or a broken one.
+    """
+    trained, held_out = _unique(paths), _unique(val_paths)
+    trained += [path for path in _beside(trained, _TEST) if path not in trained]
+    if not held_out:
+        trained += [path for path in _beside(trained, _VAL) if path not in trained]
+    examples = [one for path in trained for one in _read(path)]
+    for path in held_out:
+        found = _read(path)
+        if any(one.split == _VAL for one in found):
+            examples += [one for one in found if one.split == _VAL]
+        else:
+            examples += [dataclasses.replace(one, split=_VAL) for one in found]
+    return examples
+
+
+def _unique(paths: Iterable[str | Path]) -> list[Path]:
+    return list(dict.fromkeys(Path(path) for path in paths))
+
+
+def _beside(paths: Iterable[Path], split: str) -> list[Path]:
+    """Return the `town-val.json` that lies beside each `town-train.json`."""
+    found = [
+        path.with_name(path.name.replace("-train.json", f"-{split}.json"))
+        for path in paths
+        if path.name.endswith("-train.json")
+    ]
+    return [path for path in found if path.is_file()]
+
+
+def _read(path: Path) -> list[Example]:
+    place = path.resolve() if path.is_dir() else path.resolve().parent
+    return [
+        dataclasses.replace(one, group=one.group and f"{place}\n{one.group}")
+        for one in read_any(path)
+    ]
+
+
+def _of_source(examples: Sequence[Example], source: str) -> list[Example]:
+    kept = [one for one in examples if one.source == source]
+    if not kept:
+        known = ", ".join(sorted({one.source for one in examples}))
+        raise ValueError(f"no picture is of source {source!r}; there are {known}")
+    return kept
+
+
+def _put_right(
+    examples: Sequence[Example], list_path: str | Path
+) -> tuple[list[Example], str]:
+    result = corrected(examples, list_path)
+    untouched = {id(one) for one in examples} & {id(one) for one in result}
+    dropped = len(examples) - len(result)
+    changed = len(result) - len(untouched)
+    return result, (
+        f"corrections: {changed} pictures changed, {dropped} dropped, as {list_path} "
+        "says"
+    )
+
+
+def _with_validation(
+    examples: Sequence[Example], shares: Sequence[float] | None, seed: int
+) -> tuple[list[Example], str]:
+    """Return examples that all have a split, and what was done for it."""
+    if any(one.split == _VAL for one in examples):
+        return [
+            dataclasses.replace(one, split=one.split or _TRAIN) for one in examples
+        ], ""
+    shares = SHARES if shares is None else shares
+    fixed = [one for one in examples if one.split == _TEST]
+    free = [one for one in examples if one.split != _TEST]
+    if fixed:
+        both = sum(shares[:2])
+        shares = (shares[0] / both, shares[1] / both, 0.0)
+    words = ", ".join(
+        f"{split} {share:.0%}" for split, share in zip(SPLITS, shares, strict=True)
+    )
+    return [*split_by_group(free, shares, seed=seed), *fixed], (
+        f"the data carry no validation: split by group with seed {seed} ({words})"
+    )
+
+
+def _missing_classes(examples: Sequence[Example]) -> list[str]:
+    notes: list[str] = []
+    for split in (_TRAIN, _VAL):
+        counts = class_counts(one for one in examples if one.split == split)
+        missing = [label.key for label in CLASSES if not counts[label]]
+        notes += [f"{split} holds no face of: {', '.join(missing)}"] * bool(missing)
+    return notes
+
+
+def _check(data: TrainingData) -> None:
+    found = f"{len(data.report.unreadable)} pictures cannot be read"
+    if not data.train:
+        raise ValueError(f"nothing to train on is left; {found}")
+    if not data.validation:
+        raise ValueError(
+            "nothing to validate on; give more pictures, or some of their own for "
+            f"validation; {found}"
+        )
+    counts = class_counts(data.train)
+    for label in _NEEDED:
+        if not counts[label]:
+            held = ", ".join(f"{one.key} {n}" for one, n in counts.items())
+            raise ValueError(
+                f"no face of {label.key} to train on; the pictures hold {held}"
+            )
