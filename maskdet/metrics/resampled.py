@@ -52,8 +52,8 @@ def areas(weights: Weights, asked: Asked) -> tuple[Floats, Floats]:
         # Counts stay exact in float32, which is twice as fast; sums of many do not.
         above = np.cumsum(drawn * true, axis=1)[:, ends]
         called = np.cumsum(drawn, axis=1)[:, ends]
-        right = np.diff(above, axis=1, prepend=0)
-        wrong = np.diff(called, axis=1, prepend=0) - right
+        right = np.diff(above, axis=1, prepend=np.float32(0))
+        wrong = np.diff(called, axis=1, prepend=np.float32(0)) - right
         n_right = above[:, -1].astype(np.float64)
         n_wrong = called[:, -1] - n_right
         pairs = _row_sums(wrong * (above - right / 2))
@@ -64,6 +64,6 @@ def areas(weights: Weights, asked: Asked) -> tuple[Floats, Floats]:
     return roc, precision
 
 
-def _row_sums(values: NDArray[np.float32]) -> Floats:
+def _row_sums(values: NDArray[np.floating]) -> Floats:
     sums: Floats = values.sum(axis=1, dtype=np.float64)
     return sums
