@@ -17,4 +17,5 @@ def samples(counts: dict[tuple[Label, bool], int], side: int = 32) -> Samples:
     for image, label in zip(images, labels, strict=True):
         image[..., int(label)] += 180
     sources = np.array(["odd" if row % 2 else "even" for row in range(len(labels))])
-    return Samples(images, np.array(labels, np.int64), sources, np.array(whole))
+    drawn = np.zeros(len(labels), np.bool_)
+    return Samples(images, np.array(labels, np.int64), sources, np.array(whole), drawn)

@@ -27,6 +27,14 @@ class Detector(Protocol):
         ...
 
 
+class LandmarkFinder(Detector, Protocol):
+    """A face finder that also knows where eyes, nose and mouth are."""
+
+    def landmarks(self, image: Image) -> tuple[Faces, Points]:
+        """Return the faces in `image` and five points in each, row by row."""
+        ...
+
+
 DETECTORS: dict[str, str] = {
     "haar": "maskdet.detectors.haar:Haar",
     "mtcnn": "maskdet.detectors.mtcnn:MTCNN",

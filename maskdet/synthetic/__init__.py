@@ -1,4 +1,4 @@
-"""Masks drawn on bare faces, for tests, samples and training."""
+"""Masks and other things drawn on bare faces, for tests, samples and training."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from maskdet.synthetic.fabric import (
     Pattern,
     Position,
 )
+from maskdet.synthetic.things import THINGS, Thing, cover_mouth
 from maskdet.synthetic.wear import wear_mask
 
 __all__ = [
     "KINDS",
     "PATTERNS",
     "POSITIONS",
+    "THINGS",
     "Kind",
     "Mask",
     "Pattern",
     "Position",
+    "Thing",
+    "cover_mouth",
     "wear_mask",
 ]

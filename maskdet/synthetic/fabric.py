@@ -91,10 +91,11 @@ class Mask:
             valve = kind == "ffp2" and bool(rng.random() < 0.3)
             return cls(kind, position, colour, has_valve=valve)
         pattern = PATTERNS[rng.choice(len(PATTERNS), p=[0.4, 0.2, 0.2, 0.2])]
-        return cls(kind, position, _any_colour(rng), pattern, _any_colour(rng))
+        return cls(kind, position, any_colour(rng), pattern, any_colour(rng))
 
 
-def _any_colour(rng: np.random.Generator) -> BGR:
+def any_colour(rng: np.random.Generator) -> BGR:
+    """Return a colour that cloth may have, from pale to strong."""
     hue, saturation, value = rng.integers((0, 0, 30), (180, 200, 245))
     pixel = cv2.cvtColor(
         np.array([[[hue, saturation, value]]], np.uint8), cv2.COLOR_HSV2BGR

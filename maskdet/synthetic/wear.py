@@ -17,20 +17,20 @@ from maskdet.synthetic.fabric import (
     paint,
 )
 from maskdet.synthetic.head import EAR_X, EAR_Z, Head
+from maskdet.synthetic.layers import (
+    Window,
+    detail,
+    light_on,
+    shadow_of,
+    to_pixels,
+    window_around,
+)
 from maskdet.types import Image
-
-_SKIN: Final = 150.0
-_PAPER: Final = 215.0
-"""Grey level of lit skin and of the brightest tenth of a well exposed picture: what
-a face and its picture fall short of these, a mask in them must fall short of too."""
 
 _STRAP: Final = (235, 235, 235)
 
-_DETAIL_PX: Final = 96.0
-"""Eye distance, in pixels, beyond which a mask gets no finer detail."""
-
 _WINDOW: Final = 1.8
-"""How far around the face is painted, in eye distances."""
+"""How far around the mouth is painted, in eye distances."""
 
 _HIDDEN_EAR: Final = -0.2
 """An ear turned further away than this (sine of the head's turn) is not seen."""
@@ -66,15 +66,15 @@ def wear_mask(
     """
     rng = np.random.default_rng(0) if rng is None else rng
     head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
-    window = _window(head, image)
+    window = window_around(head, image, _WINDOW)
     x1, y1, x2, y2 = window
     result = image.copy()
     if x2 <= x1 or y2 <= y1:
         return result
     skin = image[y1:y2, x1:x2].astype(np.float64)
     cover, fabric = _fabric(mask, head, window, rng)
-    light = _light(skin, cover, image, head)
-    skin *= 1 - 0.3 * _shadow(cover, head)[..., None]
+    light = light_on(skin, cover, image, head)
+    skin *= 1 - 0.3 * shadow_of(cover, head)[..., None]
     strap = mask.colour if mask.kind in ("cloth", "black") else _STRAP
     loops = _loops(mask, head, window)[..., None]
     skin += loops * (np.array(strap) * light - skin)
@@ -83,72 +83,23 @@ def wear_mask(
     return result
 
 
-def _window(head: Head, image: Image) -> tuple[int, int, int, int]:
-    """Return the part of the picture that may change, `x1, y1, x2, y2`."""
-    centre = head.project(np.array([[0.0, 1.0, 0.0]]))[0]
-    reach = _WINDOW * head.eyes_px
-    height, width = image.shape[:2]
-    x1, y1 = (int(max(value, 0)) for value in centre - reach)
-    x2, y2 = (int(value) for value in np.minimum(centre + reach, (width, height)))
-    return x1, y1, x2, y2
-
-
 def _fabric(
     mask: Mask,
     head: Head,
-    window: tuple[int, int, int, int],
+    window: Window,
     rng: np.random.Generator,
 ) -> tuple[Field, Field]:
-    """Return how much of each pixel is mask, and that much of its colour.
-
-    Small faces are painted larger and averaged down, so that thin lines stay even;
-    large ones smaller and enlarged, so that no face takes long.
-    """
-    zoom = min(2.0, _DETAIL_PX / head.eyes_px)
-    wh = (window[2] - window[0], window[3] - window[1])
-    shape = (max(1, round(wh[1] * zoom)), max(1, round(wh[0] * zoom)))
+    """Return how much of each pixel is mask, and that much of its colour."""
+    zoom, shape = detail(head, window)
     surface = head.surface(window, shape)
     depth, down = coverage(mask, surface, head.chin_y)
     cover = np.clip(0.5 + depth * head.eyes_px * zoom, 0, 1)
     colour = paint(mask, surface, down, rng)
     colour *= (cover * (0.72 + 0.28 * surface.facing))[..., None]
-    how = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
-    pixels_cover: Field = np.asarray(cv2.resize(cover, wh, interpolation=how), float)
-    pixels_colour: Field = np.asarray(cv2.resize(colour, wh, interpolation=how), float)
-    return pixels_cover, pixels_colour
+    return to_pixels(cover, window, zoom), to_pixels(colour, window, zoom)
 
 
-def _light(skin: Field, cover: Field, image: Image, head: Head) -> Field:
-    """Return the `(h, w, 3)` light on the mask, 1 = bright, even and white."""
-    grey = cv2.cvtColor(skin.astype(np.float32), cv2.COLOR_BGR2GRAY)
-    # Wide enough to lose lips and nostrils, narrow enough to keep light and shade.
-    smooth = cv2.GaussianBlur(grey, (0, 0), 0.3 * head.eyes_px).astype(np.float64)
-    level = float((smooth * cover).sum() / max(cover.sum(), 1e-6))
-    step = max(1, max(image.shape) // 200)
-    sample = image[::step, ::step].reshape(-1, 3).astype(np.float64)
-    brightest = float(np.percentile(sample.mean(axis=1), 90))
-    exposure = np.clip(0.5 * level / _SKIN + 0.5 * brightest / _PAPER, 0.3, 1.1)
-    # The colour of the light, weakly: most of a picture's colour is not its light.
-    means = sample.mean(axis=0) + 1
-    tint = np.clip((means / means.mean()) ** 0.25, 0.85, 1.15)
-    shade = np.clip(smooth / max(level, 1.0), 0.35, 1.5)
-    light: Field = exposure * shade[..., None] * tint
-    return light
-
-
-def _shadow(cover: Field, head: Head) -> Field:
-    """Return the `(h, w)` shadow that the mask throws below itself, 0 to 1."""
-    fall_px = 0.06 * head.eyes_px
-    moved = cv2.warpAffine(
-        cover.astype(np.float32),
-        np.array([[1, 0, 0], [0, 1, fall_px]], np.float32),
-        cover.shape[::-1],
-    )
-    blurred = cv2.GaussianBlur(moved, (0, 0), max(0.5, 0.07 * head.eyes_px))
-    return blurred.astype(np.float64) * (1 - cover)
-
-
-def _loops(mask: Mask, head: Head, window: tuple[int, int, int, int]) -> Field:
+def _loops(mask: Mask, head: Head, window: Window) -> Field:
     """Return how much of the ear loops each pixel of the window shows, 0 to 1."""
     canvas = np.zeros((window[3] - window[1], window[2] - window[0]), np.uint8)
     width_px = 0.032 * head.eyes_px

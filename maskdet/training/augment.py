@@ -122,8 +122,8 @@ def _light(image: Image, rng: Rng) -> Image:
     values = image.astype(np.float32) / 255
     if rng.random() < 0.5:
         values = values ** math.exp(rng.uniform(-0.6, 0.6))
-    if rng.random() < 0.12:  # low light
-        values = values * rng.uniform(0.18, 0.55)
+    if rng.random() < 0.15:  # low light, down to what a camera barely sees
+        values = values * math.exp(rng.uniform(math.log(0.07), math.log(0.6)))
     if rng.random() < 0.15:
         values = values * _gradient(image.shape[0], rng)[..., None]
     if rng.random() < 0.4:  # colour cast of a lamp

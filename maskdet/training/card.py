@@ -9,7 +9,7 @@ from pathlib import Path
 from maskdet.classifier import CONTEXT, OUTPUT_NAME
 from maskdet.training.export import Converted, Exported
 from maskdet.training.samples import MIN_TRAIN_PX, MIN_VAL_PX
-from maskdet.training.sampling import CLASS_SHARES, SCENE_SHARE
+from maskdet.training.sampling import CLASS_SHARES
 from maskdet.training.validation import Rightness
 
 CARD_NAME = "classifier.md"
@@ -44,9 +44,8 @@ python -m maskdet export {run}
 
 Seed {seed}, {epochs} epochs of {steps} batches of {batch_size} crops, AdamW at \
 {learning_rate} with warm-up and cosine, label smoothing {smoothing}, averaged \
-weights. Each batch is {shares}; within a class {scene_share:.0%} are faces of scenes, \
-the rest pictures of one face. The crops are moved, turned, mirrored, shrunk, blurred, \
-darkened, tinted, compressed and cut as cameras and face finders do it \
+weights. Each batch is {shares}. The crops are moved, turned, mirrored, shrunk, \
+blurred, darkened, tinted, compressed and cut as cameras and face finders do it \
 (`maskdet/training/augment.py`).
 
 Trained on: {data}. {crops:,} crops: every labelled face of at least {min_px} px; of a \
@@ -98,7 +97,6 @@ def write_card(exported: Exported, run: Path) -> Path:
         made=date.today().isoformat(),
         run=run,
         shares=", ".join(shares),
-        scene_share=SCENE_SHARE,
         min_px=MIN_TRAIN_PX,
         val_px=MIN_VAL_PX,
         plans=_plans(exported.recipe.get("planned_before")),

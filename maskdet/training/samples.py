@@ -32,6 +32,8 @@ MIN_VAL_PX = 20
 # A picture of the crops has one face; a box below this score may be a hand or a poster.
 _SURE_SCORE = 0.8
 
+_FIELDS = ("images", "labels", "sources", "whole", "drawn")
+
 Progress = Callable[[Iterable[Example]], Iterable[Example]]
 """Something like `tqdm`: passes examples on and may show how far it is."""
 
@@ -46,16 +48,23 @@ class Samples:
         sources: `(n,)` text: which collection a crop is from.
         whole: `(n,)` whether the crop is from a picture of one face (`faces`), not
             from a scene.
+        drawn: `(n,)` whether our own code drew on it; never in validation.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     sources: NDArray[np.str_]
     whole: NDArray[np.bool_]
+    drawn: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Return the number of crops."""
         return len(self.labels)
+
+    def joined(self, other: Samples) -> Samples:
+        """Return these crops and those of `other`, in this order."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _FIELDS)
+        return Samples(*(np.concatenate(pair) for pair in pairs))
 
 
 def pack_training(
@@ -103,7 +112,11 @@ def _pack(
     if not images:
         raise ValueError(f"none of {len(examples)} pictures holds a face to use")
     return Samples(
-        np.stack(images), np.array(labels), np.array(sources), np.array(whole)
+        images=np.stack(images),
+        labels=np.array(labels),
+        sources=np.array(sources),
+        whole=np.array(whole),
+        drawn=np.zeros(len(images), np.bool_),
     )
 
 
@@ -139,15 +152,8 @@ def _sure_box(finder: Detector, picture: Image) -> Boxes:
 
 def save_samples(samples: Samples, path: Path, made_of: str = "") -> None:
     """Write crops to `path` (.npz); `made_of` names what they were cut from."""
-    np.savez(
-        path,
-        allow_pickle=False,
-        images=samples.images,
-        labels=samples.labels,
-        sources=samples.sources,
-        whole=samples.whole,
-        made_of=np.array(made_of),
-    )
+    arrays = {name: getattr(samples, name) for name in _FIELDS}
+    np.savez(path, allow_pickle=False, made_of=np.array(made_of), **arrays)
 
 
 def read_samples(path: Path) -> Samples:
@@ -159,9 +165,7 @@ def read_samples(path: Path) -> Samples:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
     with np.load(path, allow_pickle=False) as stored:
-        return Samples(
-            stored["images"], stored["labels"], stored["sources"], stored["whole"]
-        )
+        return Samples(*(stored[name] for name in _FIELDS))
 
 
 def stored_made_of(path: Path) -> str | None:

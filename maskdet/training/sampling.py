@@ -16,14 +16,19 @@ from maskdet.types import CLASSES, Label
 
 CLASS_SHARES: Mapping[Label, float] = {
     Label.MASK: 0.42,
-    Label.NO_MASK: 0.40,
-    Label.INCORRECT: 0.18,
+    Label.NO_MASK: 0.42,
+    Label.INCORRECT: 0.16,
 }
-"""How often each class is drawn. `incorrect` is rare in the world and in the data:
+"""How often each class is taken. `incorrect` is rare in the world and in the data:
 more of it would repeat the few faces there are too often."""
 
-SCENE_SHARE = 0.6
-"""How much of a class is drawn from scenes; the rest from pictures of one face."""
+KIND_SHARES: Mapping[Label, tuple[float, float, float]] = {
+    Label.MASK: (0.55, 0.35, 0.10),
+    Label.NO_MASK: (0.50, 0.25, 0.25),
+    Label.INCORRECT: (0.65, 0.0, 0.35),
+}
+"""How much of a class comes from scenes, from pictures of one face, and from what our
+own code drew. Drawn bare faces are the hard negatives."""
 
 _AHEAD = 6
 
@@ -42,18 +47,26 @@ class Batch:
 
 
 def draw_chances(samples: Samples) -> NDArray[np.float64]:
-    """Return the `(n,)` chance of each crop, so that classes and kinds are balanced."""
+    """Return the `(n,)` chance of each crop, so that classes and kinds are balanced.
+
+    A kind that a class lacks leaves its share to the others.
+    """
     chances = np.zeros(len(samples))
+    kinds = (
+        ~samples.whole & ~samples.drawn,
+        samples.whole & ~samples.drawn,
+        samples.drawn,
+    )
     for label in CLASSES:
-        of_class = samples.labels == label
-        kinds = (of_class & ~samples.whole, of_class & samples.whole)
-        shares = (SCENE_SHARE, 1 - SCENE_SHARE)
-        present = sum(
-            share for kind, share in zip(kinds, shares, strict=True) if kind.any()
-        )
-        for kind, share in zip(kinds, shares, strict=True):
-            if kind.any():
-                chances[kind] = CLASS_SHARES[label] * share / present / kind.sum()
+        rows = [kind & (samples.labels == label) for kind in kinds]
+        shares = [
+            max(share, 1e-6) * of_kind.any()
+            for share, of_kind in zip(KIND_SHARES[label], rows, strict=True)
+        ]
+        for share, of_kind in zip(shares, rows, strict=True):
+            if share:
+                part = share / sum(shares) / of_kind.sum()
+                chances[of_kind] = CLASS_SHARES[label] * part
     result: NDArray[np.float64] = chances / chances.sum()
     return result
 
