@@ -40,12 +40,10 @@ class Asset:
     also: tuple[str, ...] = ()
 
 
-# Our own files, one a line: name, sha256, bytes. `maskdet export --pin` writes them.
-_PINNED: tuple[tuple[str, str, int], ...] = (
-    # fmt: off
-    ("classifier", "df6a6ddf61aa6e297fe64156737483f9c1938f0ae5cd2862077d9ca06ede2d0c", 4517656),  # noqa: E501
-    # fmt: on
-)
+# Our own files: name, sha256, bytes. `maskdet export --pin` writes these lines.
+_PINNED = """
+classifier df6a6ddf61aa6e297fe64156737483f9c1938f0ae5cd2862077d9ca06ede2d0c 4517656
+"""
 
 _NOTES = {
     "classifier": "Our mask classifier: MobileNetV2, three outputs.",
@@ -59,13 +57,13 @@ _OURS = tuple(
         name=name,
         file_name=f"{name}.tflite",
         sha256=sha256,
-        n_bytes=n_bytes,
+        n_bytes=int(n_bytes),
         licence="Apache-2.0",
         url="",
         note=_NOTES.get(name, "A classifier of our own."),
         ships=True,
     )
-    for name, sha256, n_bytes in _PINNED
+    for name, sha256, n_bytes in map(str.split, _PINNED.strip().splitlines())
 )
 
 _GITHUB = "https://raw.githubusercontent.com"

@@ -186,7 +186,8 @@ def _stated_context(path: Path) -> float:
             f"are; keep it as {places[0]} or {places[1]}, `maskdet export` writes it"
         )
     try:
-        context = float(json.loads(facts.read_text(encoding="utf-8"))["input"]["context"])
+        known = json.loads(facts.read_text(encoding="utf-8"))
+        context = float(known["input"]["context"])
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{facts}: wanted input.context, a number") from None
     if not 0.5 <= context <= 4:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
+import dataclasses
 import logging
 import os
 import shlex
-from collections.abc import Sequence
+import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from maskdet.datasets import Example, class_counts, read_coco, read_folder, read_index
+from maskdet.cli.console import say
+from maskdet.datasets import load_training_data
+from maskdet.training.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
+    from maskdet.datasets import TrainingData
     from maskdet.detectors import Detector
-    from maskdet.training.samples import Progress, Samples
+    from maskdet.training.material import Material
 
-# Parts of a data set whose file does not say in its name which split it is.
-_TRAIN_SPLIT = "train"
-_VAL_SPLIT = "val"
+_RECIPES = "\n".join(
+    f"  {recipe.name:12}{recipe.title}: {recipe.about}" for recipe in RECIPES.values()
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,42 +31,52 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train",
         help="train a mask classifier on your pictures",
-        description="Fine-tune MobileNetV2 to tell mask, no mask and worn wrongly.",
+        description="Train a classifier that tells mask, no mask and worn wrongly.",
+        epilog=f"recipes:\n{_RECIPES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("network", choices=("classifier",), help="what to train")
     parser.add_argument(
-        "--faces",
-        action="append",
-        default=[],
-        metavar="INDEX",
-        help="index.csv, or a folder for each class inside train/ and val/",
+        "--recipe", choices=RECIPES, default="maskdet", help="how (default: maskdet)"
     )
     parser.add_argument(
-        "--scenes",
-        action="append",
+        "--data",
         nargs="+",
-        default=[],
-        metavar="FILE",
-        help="COCO files to train on",
+        action="extend",
+        required=True,
+        metavar="PATH",
+        help="a folder for each class, index.csv, COCO, VOC or YOLO; several may be "
+        "given",
     )
     parser.add_argument(
-        "--val-scenes",
-        action="append",
+        "--val",
         nargs="+",
+        action="extend",
         default=[],
-        metavar="FILE",
-        help="COCO files to validate on (default: the -val.json beside a -train.json)",
+        metavar="PATH",
+        help="pictures to validate on, in the same forms (default: what --data marks "
+        "as such, else a part cut from it)",
     )
     parser.add_argument(
-        "--weights", help="start: a .weights.h5 file, or `imagenet` to fetch it"
+        "--corrections", metavar="FILE", help="list of wrong labels to put right"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the run")
-    parser.add_argument("--epochs", type=int, default=7, help="rounds")
-    parser.add_argument("--steps", type=int, default=140, help="batches an epoch")
-    parser.add_argument("--size-px", type=int, default=96, help="side of the input")
+    parser.add_argument("--source", help="only pictures of this source, such as drawn")
+    parser.add_argument(
+        "--weights",
+        help="start of MobileNetV2: a .weights.h5 file, `imagenet` to fetch it "
+        "(default), `none` for chance",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for the run (default: runs/RECIPE)"
+    )
+    parser.add_argument("--epochs", type=int, help="rounds, of all stages together")
+    parser.add_argument("--steps", type=int, help="batches an epoch")
+    parser.add_argument("--size-px", type=int, help="side of the input")
     parser.add_argument("--seed", type=int, default=1, help="fixes every choice")
     parser.add_argument(
-        "--finder", default="yunet", help="finds the faces in --faces; `none` for none"
+        "--finder",
+        default="yunet",
+        help="recipe maskdet: finds the faces in pictures of one face; `none` for none",
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out"
@@ -72,115 +85,110 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training`."""
-    train, validation = _examples(args)
-    _print_counts("train", train)
-    _print_counts("val", validation)
+    recipe = _recipe(args)
+    weights = _weights(args, recipe)
+    data = _data(args, recipe)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("maskdet").setLevel(logging.INFO)
-
+    out = args.out or Path("runs") / recipe.name
+    command = _command(args, recipe, out)
     # TensorFlow tells of missing graphics cards unless it is told not to.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from maskdet.training.fit import (
-        BEST_FILE,
-        VALIDATION_FILE,
-        Recipe,
-        Start,
-        fit,
-    )
-    from maskdet.training.samples import pack_validation, save_samples
+    from maskdet.training.fit import BEST_FILE, Start, fit
+    from maskdet.training.pictures import write_pictures
+    from maskdet.training.validation import by_source, class_report
 
-    recipe = Recipe(
-        size_px=args.size_px, epochs=args.epochs, steps=args.steps, seed=args.seed
-    )
-    args.out.mkdir(parents=True, exist_ok=True)
-    packed = _packed(args, train)
-    held_out = pack_validation(validation, _progress("validation"), recipe.size_px)
-    save_samples(held_out, args.out / VALIDATION_FILE)
-    about = {"command": _command(args), "data": _names(args), "crops": len(packed)}
-    start = Start(args.weights, args.resume, about)
-    best = fit(packed, held_out, args.out, recipe, start)
-    for source, result in best.items():
-        print(f"{source}: {result}")
-    print(f"wrote {args.out / BEST_FILE}; next: python -m maskdet export {args.out}")
+    material = _material(args, data, recipe, out)
+    about = {
+        "command": command,
+        "data": [_name(Path(path)) for path in args.data],
+        "crops": material.n,
+        "class_weights": material.class_weights.tolist(),
+        "data_report": data.report.to_json(),
+    }
+    probs = fit(material, out, recipe, Start(weights, args.resume, about))
+    held_out = material.validation
+    results = by_source(held_out.sources, held_out.labels, probs)
+    report = ["validation", *class_report(held_out.labels, probs)]
+    report += [f"{source}: {result}" for source, result in results.items()]
+    for line in report:
+        say(line)
+    (out / "report.txt").write_text("\n".join(report) + "\n", encoding="utf-8")
+    pictures = write_pictures(material, out)
+    say(f"wrote {', '.join(str(path) for path in (out / BEST_FILE, *pictures))}")
+    say(f"next: python -m maskdet export {out} --name {recipe.name}")
     return 0
 
 
-def _command(args: argparse.Namespace) -> str:
+def _recipe(args: argparse.Namespace) -> Recipe:
+    recipe = dataclasses.replace(RECIPES[args.recipe], seed=args.seed)
+    if args.size_px is not None:
+        recipe = dataclasses.replace(recipe, size_px=args.size_px)
+    if args.steps is not None:
+        recipe = dataclasses.replace(recipe, steps=args.steps)
+    return recipe if args.epochs is None else recipe.with_epochs(args.epochs)
+
+
+def _weights(args: argparse.Namespace, recipe: Recipe) -> str | None:
+    """Return where the body starts, once it is sure that there is such a start."""
+    chosen: str | None = recipe.weights if args.weights is None else args.weights
+    if chosen == "none":
+        return None
+    if chosen not in (None, "imagenet") and not Path(str(chosen)).is_file():
+        raise FileNotFoundError(
+            f"--weights {chosen}: there is no such file; `--weights imagenet` fetches "
+            "the usual ones"
+        )
+    return chosen
+
+
+def _data(args: argparse.Namespace, recipe: Recipe) -> TrainingData:
+    """Read the pictures, check them, and tell what was found."""
+    data = load_training_data(
+        args.data,
+        args.val,
+        seed=recipe.seed,
+        shares=recipe.shares,
+        source=args.source,
+        corrections=args.corrections,
+        progress=_progress("checking"),
+    )
+    for line in data.report.lines():
+        say(line)
+    return data
+
+
+def _material(
+    args: argparse.Namespace, data: TrainingData, recipe: Recipe, out: Path
+) -> Material:
+    from maskdet.training.material import Parts, prepare, recut
+
+    parts = Parts(data.train, data.validation, data.test)
+    if not args.val:
+        parts = recut(parts, recipe)
+    counts = ", ".join(f"{len(part)} {title}" for title, part in vars(parts).items())
+    say(f"pictures for the recipe {recipe.name}: {counts}")
+    return prepare(parts, recipe, out, partial(_finder, args.finder), _progress)
+
+
+def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
     """Return the command that makes this run from nothing."""
     words = ["python", "-m", "maskdet", "train", args.network]
-    for name in args.faces:
-        words += ["--faces", name]
-    for option, names in (
-        ("--scenes", _flat(args.scenes)),
-        ("--val-scenes", _flat(args.val_scenes)),
-    ):
-        words += [option, *names] if names else []
-    if args.weights is not None:
-        words += ["--weights", args.weights]
-    for option in ("size_px", "epochs", "steps", "seed", "finder", "out"):
-        words += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
-    return shlex.join(words)
+    words += ["--recipe", recipe.name, "--data", *args.data]
+    words += ["--val", *args.val] if args.val else []
+    for option in ("corrections", "source", "weights", "epochs", "steps", "size_px"):
+        value = getattr(args, option)
+        if value is not None:
+            words += [f"--{option.replace('_', '-')}", str(value)]
+    if recipe.views == "camera":
+        words += ["--finder", args.finder]
+    return shlex.join([*words, "--seed", str(recipe.seed), "--out", str(out)])
 
 
-def _names(args: argparse.Namespace) -> list[str]:
-    """Return what the data is called, such as `faces` and `kaggle-train`."""
-    faces = [Path(name).resolve() for name in args.faces]
-    folders = [path if path.is_dir() else path.parent for path in faces]
-    return [folder.name for folder in folders] + [
-        Path(name).stem for name in _flat(args.scenes)
-    ]
-
-
-def _examples(args: argparse.Namespace) -> tuple[list[Example], list[Example]]:
-    train: list[Example] = []
-    validation: list[Example] = []
-    for name in args.faces:
-        found = read_folder(name) if Path(name).is_dir() else read_index(name)
-        train += [one for one in found if one.split in (_TRAIN_SPLIT, "")]
-        validation += [one for one in found if one.split == _VAL_SPLIT]
-    scenes = _flat(args.scenes)
-    for name in scenes:
-        train += read_coco(name)
-    for name in _flat(args.val_scenes) or _val_files(scenes):
-        validation += read_coco(name)
-    if not train:
-        raise ValueError("nothing to train on; give --faces or --scenes")
-    if not validation:
-        raise ValueError(
-            "nothing to validate on; give --val-scenes, or --faces with a val split"
-        )
-    return train, validation
-
-
-def _flat(groups: Sequence[Sequence[str]]) -> list[str]:
-    return [name for group in groups for name in group]
-
-
-def _val_files(scenes: Sequence[str]) -> list[str]:
-    names = [name.replace("-train.json", "-val.json") for name in scenes]
-    return [
-        name
-        for name, train in zip(names, scenes, strict=True)
-        if name != train and Path(name).is_file()
-    ]
-
-
-def _packed(args: argparse.Namespace, train: list[Example]) -> Samples:
-    """Cut the training crops, or take them from the run's folder if nothing changed."""
-    from maskdet.training.samples import (
-        pack_training,
-        read_samples,
-        save_samples,
-        stored_made_of,
-    )
-
-    parts = [f"{one.path} {one.boxes.tolist()} {one.label_values}" for one in train]
-    made_of = hashlib.sha256("\n".join([args.finder, *parts]).encode()).hexdigest()
-    path = args.out / "crops.npz"
-    if stored_made_of(path) != made_of:
-        packed = pack_training(train, _finder(args.finder), _progress("crops"))
-        save_samples(packed, path, made_of)
-    return read_samples(path)
+def _name(path: Path) -> str:
+    """Return what data is called, such as `faces` or `kaggle-train`."""
+    path = path.resolve()
+    return path.parent.name if path.name == "index.csv" else path.stem
 
 
 def _finder(name: str) -> Detector | None:
@@ -191,14 +199,8 @@ def _finder(name: str) -> Detector | None:
     return load_detector(name)
 
 
-def _progress(title: str) -> Progress:
-    """Return a bar that shows on a terminal how far cutting crops is."""
+def _progress(title: str) -> partial[Any]:
+    """Return a bar that shows on a terminal how far something is."""
     from tqdm import tqdm
 
-    return partial(tqdm, desc=title, disable=None)
-
-
-def _print_counts(title: str, examples: Sequence[Example]) -> None:
-    counts = class_counts(examples)
-    listed = ", ".join(f"{label.key} {n}" for label, n in counts.items())
-    print(f"{title}: {len(examples)} pictures, faces: {listed}")
+    return partial(tqdm, desc=title, disable=None, file=sys.stderr)

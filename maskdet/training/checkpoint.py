@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,10 @@ class Average:
     """A slow copy of a network's weights, which judges better than the last step.
 
     The statistics of normalisation are averaged with the rest, so they fit.
+
+    Attributes:
+        weights: in the order of `model.get_weights()`.
+        decay: how much of the old stays at each step.
     """
 
     weights: Weights
@@ -35,24 +40,37 @@ class Progress:
 
     Attributes:
         epochs_done: whole epochs behind it.
-        best_merit: the best validation so far; below 0 before the first.
+        best: the best score so far, higher is better; what the score is, the recipe
+            says (`Recipe.keep`).
+        lowest_loss: the lowest validation loss so far.
+        waited: epochs since then.
+        stage: whose optimizer was stored.
     """
 
     epochs_done: int = 0
-    best_merit: float = -1.0
+    best: float = -math.inf
+    lowest_loss: float = math.inf
+    waited: int = 0
+    stage: int = 0
+
+
+_FIELDS = {
+    "epochs_done": int,
+    "best": float,
+    "lowest_loss": float,
+    "waited": int,
+    "stage": int,
+}
 
 
 def save_state(
-    path: Path, model: keras.Model, average: Average, progress: Progress
+    path: Path, model: keras.Model, average: Average | None, progress: Progress
 ) -> None:
     """Write weights, averaged weights, optimizer and progress; replaces as a whole."""
-    arrays = {
-        "epochs_done": np.array(progress.epochs_done),
-        "best_merit": np.array(progress.best_merit),
-    }
+    arrays = {name: np.array(getattr(progress, name)) for name in _FIELDS}
     for name, values in (
         ("model", model.get_weights()),
-        ("average", average.weights),
+        ("average", average.weights if average else []),
         ("optimizer", _values(model.optimizer)),
     ):
         arrays |= {f"{name}_{index}": value for index, value in enumerate(values)}
@@ -61,36 +79,67 @@ def save_state(
     part.replace(path)
 
 
-def load_state(path: Path, model: keras.Model, average: Average) -> Progress:
-    """Put what `save_state` wrote into `model` and `average`.
+def read_progress(path: Path) -> Progress:
+    """Return how far the training is that `save_state` wrote.
 
     Raises:
         FileNotFoundError: there is nothing to resume.
-        ValueError: the file is of another network or another optimizer.
+        ValueError: the file is of another version.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: nothing to resume; train without --resume")
     with np.load(path, allow_pickle=False) as stored:
+        try:
+            return Progress(
+                **{name: kind(stored[name]) for name, kind in _FIELDS.items()}
+            )
+        except KeyError:
+            raise ValueError(f"{path}: was written by another version") from None
+
+
+def load_state(
+    path: Path, model: keras.Model, average: Average | None, *, optimizer: bool
+) -> None:
+    """Put what `save_state` wrote into `model` and `average`.
+
+    Args:
+        path: the file.
+        model: compiled.
+        average: gets the averaged weights.
+        optimizer: whether to restore the optimizer too; a new stage has a new one.
+
+    Raises:
+        ValueError: the file is of another network or another optimizer.
+    """
+    with np.load(path, allow_pickle=False) as stored:
         model.optimizer.build(model.trainable_variables)
-        variables = model.optimizer.variables
         try:
             model.set_weights(_numbered(stored, "model"))
-            average.weights = _numbered(stored, "average")
-            for variable, value in zip(
-                variables, _numbered(stored, "optimizer"), strict=True
-            ):
-                variable.assign(value)
+            if average is not None:
+                average.weights = _numbered(stored, "average")
+            if optimizer:
+                values = _numbered(stored, "optimizer")
+                for one, value in zip(model.optimizer.variables, values, strict=True):
+                    one.assign(value)
         except ValueError:
             raise ValueError(f"{path}: is of another network or optimizer") from None
-        return Progress(int(stored["epochs_done"]), float(stored["best_merit"]))
 
 
-def save_average(path: Path, model: keras.Model, average: Average) -> None:
-    """Write the averaged weights in Keras' format; `model` itself is left as it is."""
-    own = model.get_weights()
-    model.set_weights(average.weights)
+def save_best(path: Path, model: keras.Model, average: Average | None) -> None:
+    """Write the weights that judge best, in Keras' format; `model` stays as it is."""
+    own = use_average(model, average)
     model.save_weights(path)
-    model.set_weights(own)
+    if own is not None:
+        model.set_weights(own)
+
+
+def use_average(model: keras.Model, average: Average | None) -> Weights | None:
+    """Put the averaged weights into the model and return its own, if they differ."""
+    if average is None:
+        return None
+    own: Weights = model.get_weights()
+    model.set_weights(average.weights)
+    return own
 
 
 def _values(optimizer: keras.Optimizer) -> Weights:

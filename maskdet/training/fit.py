@@ -1,14 +1,10 @@
 """The training itself: one visible loop.
 
-python -m maskdet train classifier --faces ../shared/data/faces/index.csv \
-    --scenes ../shared/data/scenes/kaggle-train.json --weights imagenet --out runs/mine
+python -m maskdet train classifier --recipe tutorial --data FACES/index.csv
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -24,66 +20,42 @@ from maskdet.training.checkpoint import (
     Average,
     Progress,
     load_state,
-    save_average,
+    read_progress,
+    save_best,
     save_state,
+    use_average,
 )
-from maskdet.training.network import build_classifier, settle_normalisation
-from maskdet.training.samples import Samples
-from maskdet.training.sampling import Sampler, network_input
-from maskdet.training.validation import Rightness, by_source, mean_merit
+from maskdet.training.logs import (
+    LOG_CSV,
+    LOG_JSON,
+    RECIPE_FILE,
+    Epoch,
+    forget_epochs,
+    log_epoch,
+    write_recipe,
+)
+from maskdet.training.material import Material
+from maskdet.training.network import (
+    build_network,
+    parameter_counts,
+    set_trainable,
+    settle_normalisation,
+    summary_lines,
+)
+from maskdet.training.recipes import Recipe, Stage
+from maskdet.training.sampling import network_input
+from maskdet.training.validation import (
+    by_source,
+    mean_loss,
+    mean_merit,
+)
 
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "last.npz"
 BEST_FILE = "best.weights.h5"
-RECIPE_FILE = "recipe.json"
-LOG_FILE = "log.csv"
-VALIDATION_FILE = "validation.npz"
 
 _SETTLING_BATCHES = 12
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Every knob of a training.
-
-    Attributes:
-        size_px: input side. 96 trains 1.4 times as fast as 112, and half of the faces
-            to read are narrower than 30 px anyway.
-        epochs: passes; the learning rate falls to nothing over all of them.
-        steps: batches an epoch.
-        batch_size: crops a batch; the largest that is still fast on two cores.
-        learning_rate: the peak, small enough to keep what ImageNet taught.
-        warm_up: share of all steps in which the rate rises, so that the new head does
-            not shake the body.
-        weight_decay: of AdamW, on kernels only.
-        smoothing: of labels; the folders hold a few wrong ones.
-        average_decay: of the averaged weights, about 100 steps.
-        dropout: before the last layer.
-        seed: fixes weights, order and augmentation.
-    """
-
-    size_px: int = 96
-    epochs: int = 7
-    steps: int = 140
-    batch_size: int = 64
-    learning_rate: float = 5e-4
-    warm_up: float = 0.05
-    weight_decay: float = 0.02
-    smoothing: float = 0.05
-    average_decay: float = 0.99
-    dropout: float = 0.3
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot train."""
-        for name in ("size_px", "epochs", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
-                )
-        if self.size_px % 32:
-            raise ValueError(f"size_px must be a multiple of 32, not {self.size_px}")
 
 
 @dataclass(frozen=True)
@@ -91,7 +63,7 @@ class Start:
     """Where a training starts, and what its files should say about it.
 
     Attributes:
-        weights: of the body, as in `build_classifier`; None for chance.
+        weights: of the body, as in `build_network`; None for chance.
         resume: go on after the last whole epoch in the run's folder instead.
         about: what else `recipe.json` tells a reader, such as the data's name.
     """
@@ -102,81 +74,168 @@ class Start:
 
 
 def fit(
-    train: Samples,
-    validation: Samples,
-    out: Path,
-    recipe: Recipe,
-    start: Start = Start(),
-) -> dict[str, Rightness]:
-    """Train, validate after each epoch and keep the best averaged weights in `out`.
+    material: Material, out: Path, recipe: Recipe, start: Start = Start()
+) -> NDArray[np.float32]:
+    """Train, validate after each epoch and keep the weights that the recipe wants.
 
     Ctrl-C ends it early and leaves a usable model.
 
     Args:
-        train: crops of `pack_training`.
-        validation: crops of `pack_validation`, in the size of the recipe.
-        out: folder of the run; gets log, recipe, last state and best weights.
+        material: what it learns from.
+        out: folder of the run; gets logs, recipe, last state and best weights.
         recipe: every knob.
         start: where it starts. A fresh start deletes an older run in `out`.
 
     Returns:
-        The rightness of the best epoch of this call, source by source.
+        `(n, 3)` what the kept weights answer on the validation crops.
     """
     keras.utils.set_random_seed(recipe.seed)
-    sampler = Sampler(train, recipe.size_px, recipe.batch_size, recipe.seed)
-    model = compiled(recipe, None if start.resume else start.weights)
-    if not start.resume and start.weights is not None:
-        first = (
-            batch.images for batch in sampler.epoch(recipe.epochs, _SETTLING_BATCHES)
-        )
-        settle_normalisation(model, first)
-    average = Average([w.copy() for w in model.get_weights()], recipe.average_decay)
-    out.mkdir(parents=True, exist_ok=True)
+    model = _network(material, recipe, start)
+    progress = _begin(out, start)
+    average = _average(model, recipe)
+    run = _Run(model, average, material, recipe, out)
+    stage = recipe.stage_of(min(progress.epochs_done, recipe.epochs - 1))
+    run.enter(stage)
     if start.resume:
-        progress = load_state(out / STATE_FILE, model, average)
-    else:
-        progress = Progress()
-        for name in (STATE_FILE, BEST_FILE, LOG_FILE, RECIPE_FILE):
-            (out / name).unlink(missing_ok=True)
+        same = stage == progress.stage
+        load_state(out / STATE_FILE, model, average, optimizer=same)
     write_recipe(out, recipe, start.about, done=progress.epochs_done)
-    best: dict[str, Rightness] = {}
     try:
         for epoch in range(progress.epochs_done, recipe.epochs):
-            started = time.monotonic()
-            loss = _train_epoch(model, average, sampler, epoch, recipe.steps)
-            results = _validate(model, average, validation)
-            merit = mean_merit(results.values())
-            if merit > progress.best_merit:
-                best = results
-                save_average(out / BEST_FILE, model, average)
-            progress = Progress(epoch + 1, max(merit, progress.best_merit))
-            save_state(out / STATE_FILE, model, average, progress)
-            _log_epoch(out, epoch + 1, loss, merit, results, time.monotonic() - started)
+            if recipe.patience is not None and progress.waited >= recipe.patience:
+                logger.info("no lower validation loss in %d epochs", progress.waited)
+                break
+            if recipe.stage_of(epoch) != stage:
+                stage = recipe.stage_of(epoch)
+                run.enter(stage)
+            progress = run.epoch(epoch, progress)
     except KeyboardInterrupt:
         logger.warning("stopped by hand after %d epochs", progress.epochs_done)
         if not (out / BEST_FILE).is_file():
-            save_average(out / BEST_FILE, model, average)
-    return best
+            save_best(out / BEST_FILE, model, average)
+    model.load_weights(out / BEST_FILE)
+    return probabilities(model, material.validation.images)
 
 
-def compiled(recipe: Recipe, weights: str | Path | None) -> keras.Model:
-    """Return the network of a recipe with its optimizer and loss."""
-    model = build_classifier(recipe.size_px, weights=weights, dropout=recipe.dropout)
-    total = recipe.epochs * recipe.steps
-    rising = max(1, round(total * recipe.warm_up))
-    rate = keras.optimizers.schedules.CosineDecay(
-        recipe.learning_rate / 20,
-        max(total - rising, 1),
-        warmup_target=recipe.learning_rate,
-        warmup_steps=rising,
-    )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+@dataclass(eq=False)
+class _Run:
+    """A training in progress.
+
+    Attributes:
+        model: the network, compiled by `enter`.
+        average: its averaged weights, if the recipe wants them.
+        material: what it learns from.
+        recipe: every knob.
+        out: folder of the run.
+    """
+
+    model: keras.Model
+    average: Average | None
+    material: Material
+    recipe: Recipe
+    out: Path
+
+    def enter(self, stage: int) -> None:
+        """Begin a stage: other layers may learn, with a new optimizer."""
+        compile_stage(self.model, self.recipe, stage, self.material.steps)
+        learn, rest = parameter_counts(self.model)
+        logger.info(
+            "stage %d: %s parameters, %s of them learn",
+            stage + 1,
+            f"{learn + rest:,}",
+            f"{learn:,}",
+        )
+
+    def epoch(self, epoch: int, before: Progress) -> Progress:
+        """Train and validate once, keep what is better, and write the logs."""
+        started = time.monotonic()
+        loss, right = self._train(epoch)
+        held_out = self.material.validation
+        own = use_average(self.model, self.average)
+        probs = probabilities(self.model, held_out.images)
+        if own is not None:
+            self.model.set_weights(own)
+        results = by_source(held_out.sources, held_out.labels, probs)
+        done = Epoch(
+            epoch=epoch + 1,
+            stage=self.recipe.stage_of(epoch) + 1,
+            loss=loss,
+            accuracy=right,
+            val_loss=mean_loss(held_out.labels, probs, self.material.class_weights),
+            val_accuracy=float((probs.argmax(axis=1) == held_out.labels).mean()),
+            learning_rate=float(self.model.optimizer.learning_rate),
+            merit=mean_merit(results.values()),
+            took_s=round(time.monotonic() - started, 1),
+        )
+        score = {"merit": done.merit, "loss": -done.val_loss, "last": float(epoch)}
+        after = _after(before, done, score[self.recipe.keep])
+        if after.best > before.best:
+            save_best(self.out / BEST_FILE, self.model, self.average)
+        save_state(self.out / STATE_FILE, self.model, self.average, after)
+        log_epoch(self.out, done, results, self.recipe.epochs - epoch - 1)
+        return after
+
+    def _train(self, epoch: int) -> tuple[float, float]:
+        """Return the mean loss and the share of right answers of one epoch."""
+        steps = self.material.steps
+        losses: list[float] = []
+        shares: list[float] = []
+        bar = tqdm(
+            self.material.batches.epoch(epoch, steps),
+            f"epoch {epoch + 1} of {self.recipe.epochs}",
+            total=steps,
+            disable=None,
+        )
+        for step, batch in enumerate(bar):
+            self.model.reset_metrics()  # else the answers are running means
+            weights = self.material.class_weights[batch.targets.argmax(axis=1)]
+            said = self.model.train_on_batch(
+                batch.images, batch.targets, sample_weight=weights, return_dict=True
+            )
+            losses.append(float(said["loss"]))
+            shares.append(float(said["accuracy"]))
+            if self.average is not None:
+                self.average.update(self.model.get_weights(), epoch * steps + step)
+            bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+        return float(np.mean(losses)), float(np.mean(shares))
+
+
+def compile_stage(model: keras.Model, recipe: Recipe, stage: int, steps: int) -> None:
+    """Give the network the layers that learn, the optimizer and the loss of a stage.
+
+    Args:
+        model: what `build_network` gave.
+        recipe: every knob.
+        stage: index into its stages.
+        steps: batches an epoch.
+    """
+    part = recipe.stages[stage]
+    set_trainable(model, part)
     model.compile(
-        optimizer,
+        _optimizer(part, part.epochs * steps),
         keras.losses.CategoricalCrossentropy(label_smoothing=recipe.smoothing),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
-    return model
+
+
+def _optimizer(stage: Stage, total: int) -> keras.Optimizer:
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = stage.learning_rate
+    if stage.warm_up is not None:
+        rising = max(1, round(total * stage.warm_up))
+        rate = keras.optimizers.schedules.CosineDecay(
+            stage.learning_rate / 20,
+            max(total - rising, 1),
+            warmup_target=stage.learning_rate,
+            warmup_steps=rising,
+        )
+    elif stage.decay:
+        rate = keras.optimizers.schedules.InverseTimeDecay(rate, 1, stage.decay)
+    if stage.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=stage.weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        return optimizer
+    kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
+    return kinds[stage.optimizer](rate)
 
 
 def probabilities(
@@ -190,87 +249,40 @@ def probabilities(
     return np.concatenate(parts)
 
 
-def write_recipe(
-    out: Path, recipe: Recipe, about: Mapping[str, object], *, done: int
-) -> None:
-    """Write or extend `recipe.json`: every knob, and what else a reader must know.
-
-    A run resumed with another number of epochs says what was planned before, since
-    the learning rate followed that plan until then.
-
-    Args:
-        out: folder of the run.
-        recipe: every knob.
-        about: what else to write.
-        done: whole epochs behind the run.
-    """
-    path = out / RECIPE_FILE
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    if known.get("epochs", recipe.epochs) != recipe.epochs:
-        plan = [known["epochs"], done]
-        known["planned_before"] = [*known.get("planned_before", []), plan]
-    known |= dataclasses.asdict(recipe) | dict(about)
-    path.write_text(json.dumps(known, indent=2) + "\n")
+def _network(material: Material, recipe: Recipe, start: Start) -> keras.Model:
+    model = build_network(recipe, None if start.resume else start.weights)
+    if recipe.norm_learns and start.weights is not None and not start.resume:
+        first = material.batches.epoch(recipe.epochs, _SETTLING_BATCHES)
+        settle_normalisation(model, (batch.images for batch in first))
+    for line in summary_lines(model):
+        logger.info("%s", line)
+    return model
 
 
-def read_recipe(run: Path) -> tuple[Recipe, dict[str, object]]:
-    """Return the recipe of a run and everything that `recipe.json` says.
-
-    Raises:
-        FileNotFoundError: the folder is no run.
-    """
-    path = run / RECIPE_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file; {run} is no run")
-    known: dict[str, object] = json.loads(path.read_text())
-    names = [field.name for field in dataclasses.fields(Recipe)]
-    knobs: dict[str, object] = {name: known[name] for name in names if name in known}
-    return Recipe(**knobs), known  # type: ignore[arg-type]
+def _begin(out: Path, start: Start) -> Progress:
+    """Return how far the run is; a fresh start first deletes an older one."""
+    out.mkdir(parents=True, exist_ok=True)
+    if start.resume:
+        progress = read_progress(out / STATE_FILE)
+        forget_epochs(out, progress.epochs_done)
+        return progress
+    for name in (STATE_FILE, BEST_FILE, LOG_CSV, LOG_JSON, RECIPE_FILE):
+        (out / name).unlink(missing_ok=True)
+    return Progress()
 
 
-def _train_epoch(
-    model: keras.Model, average: Average, sampler: Sampler, epoch: int, steps: int
-) -> float:
-    losses: list[float] = []
-    bar = tqdm(
-        sampler.epoch(epoch, steps), f"epoch {epoch + 1}", total=steps, disable=None
+def _average(model: keras.Model, recipe: Recipe) -> Average | None:
+    if recipe.average_decay is None:
+        return None
+    return Average([w.copy() for w in model.get_weights()], recipe.average_decay)
+
+
+def _after(before: Progress, done: Epoch, score: float) -> Progress:
+    lower = done.val_loss < before.lowest_loss
+    return Progress(
+        epochs_done=done.epoch,
+        best=max(score, before.best),
+        lowest_loss=min(done.val_loss, before.lowest_loss),
+        waited=0 if lower else before.waited + 1,
+        stage=done.stage - 1,
     )
-    for step, batch in enumerate(bar):
-        model.reset_metrics()  # else some versions of Keras answer with a mean
-        losses.append(float(model.train_on_batch(batch.images, batch.targets)))
-        average.update(model.get_weights(), epoch * steps + step)
-        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-    return float(np.mean(losses))
-
-
-def _validate(
-    model: keras.Model, average: Average, validation: Samples
-) -> dict[str, Rightness]:
-    own = model.get_weights()
-    model.set_weights(average.weights)
-    probs = probabilities(model, validation.images)
-    model.set_weights(own)
-    return by_source(validation.sources, validation.labels, probs)
-
-
-def _log_epoch(
-    out: Path,
-    epoch: int,
-    loss: float,
-    merit: float,
-    results: Mapping[str, Rightness],
-    took_s: float,
-) -> None:
-    row: dict[str, object] = {"epoch": epoch, "loss": loss, "merit": merit}
-    row["took_s"] = round(took_s, 1)
-    for source, result in results.items():
-        row |= {f"{source}_{k}": v for k, v in dataclasses.asdict(result).items()}
-        logger.info("epoch %d %s: %s", epoch, source, result)
-    logger.info("epoch %d loss %.4f merit %.4f, %.0f s", epoch, loss, merit, took_s)
-    path = out / LOG_FILE
-    new = not path.is_file()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)

@@ -1,7 +1,8 @@
-"""The mask classifier as a Keras network: MobileNetV2 with a head of three outputs."""
+"""The mask classifiers as Keras networks, each with a head of three outputs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.training.recipes import Recipe, Stage
 from maskdet.types import CLASSES
 
 ALPHA = 1.0
@@ -19,23 +21,74 @@ ALPHA = 1.0
 _NORM_MOMENTUM = 0.98
 
 
-def build_classifier(
-    size_px: int, *, weights: str | Path | None = None, dropout: float = 0.3
-) -> keras.Model:
+def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Model:
     """Build the network `(n, size_px, size_px, 3)` RGB 0..255 -> `(n, 3)` softmax.
 
-    The scaling to -1..1 that MobileNetV2 was trained with is inside, so no caller can
-    get it wrong. Every layer is trainable.
+    The scaling to -1..1 is inside, so no caller can get it wrong. The last layer is
+    the dense one that gives the probabilities, called `probs`.
 
     Args:
-        size_px: side of the square input.
+        recipe: which network, and its size.
         weights: a `.weights.h5` file for the part before the head, `"imagenet"` to
             let Keras fetch it, or None to start from chance.
-        dropout: share of features dropped before the last layer while training.
 
     Raises:
         FileNotFoundError: there is no such weights file.
+        ValueError: weights for a network that has none.
     """
+    pictures = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pictures)
+    if recipe.network == "custom-cnn":
+        if weights is not None:
+            raise ValueError("custom-cnn starts from chance; leave out --weights")
+        x = _custom_cnn(x, recipe.dropout)
+    else:
+        body = _mobilenet(recipe.size_px, weights)
+        # A recipe that leaves the statistics alone calls the body as at run time,
+        # also while some of its layers learn.
+        x = body(x) if recipe.norm_learns else body(x, training=False)
+        x = _head(x, recipe)
+    probs = keras.layers.Dense(len(CLASSES), activation="softmax", name="probs")(x)
+    return keras.Model(pictures, probs, name="maskdet_classifier")
+
+
+def set_trainable(model: keras.Model, stage: Stage) -> None:
+    """Let those layers learn that a stage trains; compile the model afterwards."""
+    body = body_of(model)
+    if body is None:
+        return
+    body.trainable = stage.train_from is not None
+    if stage.train_from is not None:
+        for number, layer in enumerate(body.layers):
+            layer.trainable = number >= stage.train_from
+
+
+def body_of(model: keras.Model) -> keras.Model | None:
+    """Return the part before the head, or None for a network without such parts."""
+    return next(
+        (layer for layer in model.layers if isinstance(layer, keras.Model)), None
+    )
+
+
+def parameter_counts(model: keras.Model) -> tuple[int, int]:
+    """Return how many parameters learn and how many do not."""
+    learn, rest = (
+        sum(math.prod(weight.shape) for weight in weights)
+        for weights in (model.trainable_weights, model.non_trainable_weights)
+    )
+    return learn, rest
+
+
+def summary_lines(model: keras.Model) -> list[str]:
+    """Return a table of the layers with their outputs and parameters."""
+    rows = [
+        (layer.name, str(layer.output.shape[1:]), f"{layer.count_params():,}")
+        for layer in model.layers
+    ]
+    return [f"{name:28}{shape:>20}{count:>14}" for name, shape, count in rows]
+
+
+def _mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
     fetched = weights == "imagenet"
     body = keras.applications.MobileNetV2(
         input_shape=(size_px, size_px, 3),
@@ -48,12 +101,28 @@ def build_classifier(
     for layer in body.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _NORM_MOMENTUM
-    pictures = keras.Input((size_px, size_px, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pictures)
-    x = keras.layers.GlobalAveragePooling2D()(body(x))
-    x = keras.layers.Dropout(dropout)(x)
-    probs = keras.layers.Dense(len(CLASSES), activation="softmax", name="probs")(x)
-    return keras.Model(pictures, probs, name="maskdet_classifier")
+    return body
+
+
+def _head(x: keras.KerasTensor, recipe: Recipe) -> keras.KerasTensor:
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    if recipe.network == "dense":
+        # Systems 001, 002 and 004 write the average of the whole 7 x 7 map as
+        # AveragePooling2D(7) and Flatten: the same numbers.
+        x = keras.layers.Dense(128, activation="relu")(x)
+    return keras.layers.Dropout(recipe.dropout)(x)
+
+
+def _custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+    """Add the layers of system 001's own network, all but the last."""
+    for filters, side in ((64, 3), (128, 5)):
+        x = keras.layers.Conv2D(filters, side)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.MaxPooling2D(2)(keras.layers.ReLU()(x))
+        x = keras.layers.Dropout(dropout)(x)
+    x = keras.layers.Dense(256)(keras.layers.Flatten()(x))
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    return keras.layers.Dropout(dropout)(x)
 
 
 def _existing(path: Path) -> Path:
@@ -76,10 +145,12 @@ def settle_normalisation(
     new statistics, so the network's function is the same before and after.
 
     Args:
-        model: what `build_classifier` returned.
+        model: what `build_network` returned; without a body, nothing is done.
         batches: pictures as the network is trained on, `(n, s, s, 3)` RGB 0..255.
     """
-    body = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    body = body_of(model)
+    if body is None:
+        return
     layers = [
         layer
         for layer in body.layers

@@ -83,5 +83,40 @@ def mean_merit(results: Iterable[Rightness]) -> float:
     return float(np.mean([result.merit for result in results]))
 
 
+def mean_loss(
+    labels: NDArray[np.int64],
+    probs: NDArray[np.float32],
+    class_weights: NDArray[np.float32],
+) -> float:
+    """Return the weighted mean of -log p of the true class: the loss of the training.
+
+    Args:
+        labels: `(n,)` true classes.
+        probs: `(n, 3)` answers.
+        class_weights: `(3,)` how much a class counts.
+    """
+    right = probs[np.arange(len(labels)), labels].astype(np.float64)
+    losses = -np.log(np.clip(right, 1e-7, 1))
+    return float(np.mean(losses * class_weights[labels]))
+
+
+def class_report(labels: NDArray[np.int64], probs: NDArray[np.float32]) -> list[str]:
+    """Return a table: precision, recall, F1 and number of each class that occurs."""
+    said = probs.argmax(axis=1)
+    lines = [f"{'':12}{'precision':>10}{'recall':>10}{'F1':>10}{'n':>8}"]
+    for label in CLASSES:
+        of_class, called = labels == label, said == label
+        if not (of_class.any() or called.any()):
+            continue
+        both = int((of_class & called).sum())
+        precision = both / max(int(called.sum()), 1)
+        recall = both / max(int(of_class.sum()), 1)
+        f1 = 2 * both / (int(called.sum()) + int(of_class.sum()))
+        cells = "".join(f"{value:10.3f}" for value in (precision, recall, f1))
+        lines.append(f"{label.key:12}{cells}{int(of_class.sum()):8}")
+    right = float((said == labels).mean())
+    return [*lines, f"{'accuracy':12}{right:30.3f}{len(labels):8}"]
+
+
 def _share(right: NDArray[np.bool_]) -> float:
     return float(right.mean()) if len(right) else 1.0
