@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,13 @@ class Answers:
             if getattr(self, name).shape != wanted:
                 got = getattr(self, name).shape
                 raise ValueError(f"{name} must have the shape {wanted}, not {got}")
+
+    @classmethod
+    def joined(cls, parts: Iterable[Answers]) -> Answers:
+        """Join the answers on several pictures or sets, at least one."""
+        known = list(parts)
+        columns = ([getattr(one, name) for one in known] for name in _FIELDS)
+        return cls(*map(np.concatenate, columns))
 
     def __len__(self) -> int:
         """Return the number of faces."""

@@ -1,0 +1,169 @@
+"""Are the faces of a scene found, and labelled right?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.analyzer import Analyzer
+from maskdet.boxes import sizes_px
+from maskdet.datasets import Example
+from maskdet.evaluation.judged import LARGE_PX, MIN_IOU, Judged, median, read_example
+from maskdet.metrics.detection import match, match_faces, mean_average_precision
+from maskdet.metrics.estimate import Estimate, share
+from maskdet.metrics.labelling import Json, Labelling
+from maskdet.metrics.numbers import numbers
+from maskdet.types import CLASSES, Faces, Image, Scene, Settings
+
+FLOOR_SCORE = 0.02
+"""Faces from this score on enter the curve; below, they would change its tail only."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScenesReport:
+    """What was found in scenes, over all images.
+
+    Attributes:
+        images: how many images were looked at.
+        ap: average precision of `faces`, of each class and their `mean`.
+        ap_large: the same with truths below `LARGE_PX` ignored.
+        recall: share of the large faces found, with the settings of a user.
+        precision: share of the faces shown then that are faces, of any size.
+        judged: the answers for the large faces found then, and where they are.
+        median_ms: time for one image, with the settings of a user.
+    """
+
+    images: int
+    ap: dict[str, Estimate]
+    ap_large: dict[str, Estimate]
+    recall: Estimate
+    precision: Estimate
+    judged: Judged
+    median_ms: float
+
+    @property
+    def labels(self) -> Labelling:
+        """The answers for the large faces found, as a user sees them."""
+        return self.judged.answers.labelling
+
+    def to_json(self) -> Json:
+        """Return every number with its interval."""
+        return {
+            "images": self.images,
+            "ap": {name: value.rounded() for name, value in self.ap.items()},
+            "ap_large": {
+                name: value.rounded() for name, value in self.ap_large.items()
+            },
+            "large_px": LARGE_PX,
+            "recall": self.recall.rounded(),
+            "precision": self.precision.rounded(),
+            "labels": self.labels.to_json(),
+            "numbers": numbers(self.labels).to_json(),
+            "median_ms": round(self.median_ms, 2),
+        }
+
+
+def evaluate_scenes(
+    analyzer: Analyzer, examples: Iterable[Example], settings: Settings
+) -> ScenesReport:
+    """Measure an analyzer on scenes with true boxes and labels.
+
+    Each picture is analysed twice: for the curves with every face from `FLOOR_SCORE`
+    on, of any size, and, timed, as a user would see it. For a class, a face's score
+    is the finder's times the probability of that class, for each class.
+
+    Args:
+        analyzer: finds and labels.
+        examples: the scenes.
+        settings: what a user would see: for recall, precision and labels. The
+            curves take only `nms_iou` from it.
+    """
+    floor = dataclasses.replace(
+        settings, min_score=FLOOR_SCORE, min_face_px=1, min_certainty=0
+    )
+    known, scenes, shown, judged, times_ms = [], [], [], [], []
+    for example in examples:
+        image = read_example(example)
+        # The timed call comes second, when everything of this size is warm.
+        scenes.append(analyzer.analyze(image, floor))
+        started = perf_counter()
+        shown.append(analyzer.analyze(image, settings))
+        times_ms.append((perf_counter() - started) * 1e3)
+        judged.append(judge_found(example, image, shown[-1], min_px=LARGE_PX))
+        known.append(example)
+    recall, precision = _as_shown(known, shown)
+    return ScenesReport(
+        images=len(known),
+        ap=_average_precisions(known, scenes, 0.0),
+        ap_large=_average_precisions(known, scenes, LARGE_PX),
+        recall=recall,
+        precision=precision,
+        judged=Judged.joined(judged),
+        median_ms=median(times_ms),
+    )
+
+
+def judge_found(
+    example: Example, image: Image, seen: Scene, *, min_px: float
+) -> Judged:
+    """Return the answers for the faces found that match a true box.
+
+    Args:
+        example: the true boxes and labels of the picture.
+        image: the picture.
+        seen: what was found in it.
+        min_px: true boxes with a smaller side do not count.
+    """
+    rows, matched = _found(example, seen, min_px)
+    truths = example.label_values[matched]
+    boxes = seen.faces.boxes[rows]
+    return Judged.of(example, image, boxes, truths, seen.probs[rows])
+
+
+def _found(
+    example: Example, seen: Scene, min_px: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows of the faces found, and of the true boxes that they match."""
+    matched = match_faces(seen.faces, example.boxes, min_iou=MIN_IOU)
+    rows = np.flatnonzero(matched >= 0)
+    rows = rows[sizes_px(example.boxes)[matched[rows]] >= min_px]
+    return rows, matched[rows]
+
+
+def _average_precisions(
+    examples: list[Example], scenes: list[Scene], min_px: float
+) -> dict[str, Estimate]:
+    rules = {"min_iou": MIN_IOU, "min_px": min_px}
+    found = [scene.faces for scene in scenes]
+    everyone = match(found, [example.boxes for example in examples], **rules)
+    classes = []
+    for label in CLASSES:
+        scored = [
+            Faces(scene.faces.boxes, scene.faces.scores * scene.probs[:, label])
+            for scene in scenes
+        ]
+        truths = [example.boxes[example.label_values == label] for example in examples]
+        classes.append(match(scored, truths, **rules))
+    result = {"faces": mean_average_precision([everyone])}
+    for label, matches in zip(CLASSES, classes, strict=True):
+        result[label.key] = mean_average_precision([matches])
+    result["mean"] = mean_average_precision(classes)
+    return result
+
+
+def _as_shown(
+    examples: list[Example], scenes: list[Scene]
+) -> tuple[Estimate, Estimate]:
+    """Return recall and precision of the faces that a user sees."""
+    large = found_large = shown = right = 0
+    for example, seen in zip(examples, scenes, strict=True):
+        large += int((sizes_px(example.boxes) >= LARGE_PX).sum())
+        found_large += len(_found(example, seen, LARGE_PX)[0])
+        shown += len(seen)
+        right += len(_found(example, seen, 0.0)[0])
+    return share(found_large, large), share(right, shown)
