@@ -72,11 +72,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--epochs", type=int, help="rounds, of all stages together")
     parser.add_argument("--steps", type=int, help="batches an epoch")
     parser.add_argument("--size-px", type=int, help="side of the input")
+    parser.add_argument(
+        "--drawn", type=int, help="crops that our own code draws to train on"
+    )
     parser.add_argument("--seed", type=int, default=1, help="fixes every choice")
     parser.add_argument(
         "--finder",
         default="yunet",
-        help="recipe maskdet: finds the faces in pictures of one face; `none` for none",
+        help="recipe maskdet: finds the faces in pictures of one face, and the "
+        "landmarks to draw at; `none` for none",
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out"
@@ -122,10 +126,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     recipe = dataclasses.replace(RECIPES[args.recipe], seed=args.seed)
-    if args.size_px is not None:
-        recipe = dataclasses.replace(recipe, size_px=args.size_px)
-    if args.steps is not None:
-        recipe = dataclasses.replace(recipe, steps=args.steps)
+    for knob in ("size_px", "steps", "drawn"):
+        if getattr(args, knob) is not None:
+            recipe = dataclasses.replace(recipe, **{knob: getattr(args, knob)})
     return recipe if args.epochs is None else recipe.with_epochs(args.epochs)
 
 
@@ -161,8 +164,10 @@ def _data(args: argparse.Namespace, recipe: Recipe) -> TrainingData:
 def _material(
     args: argparse.Namespace, data: TrainingData, recipe: Recipe, out: Path
 ) -> Material:
-    from maskdet.training.material import Parts, prepare, recut
+    from maskdet.training.material import PACKED_FILE, Parts, prepare, recut
 
+    if not args.resume:  # how crops are cut and drawn may have changed since
+        (out / PACKED_FILE).unlink(missing_ok=True)
     parts = Parts(data.train, data.validation, data.test)
     if not args.val:
         parts = recut(parts, recipe)
@@ -176,7 +181,15 @@ def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
     words = ["python", "-m", "maskdet", "train", args.network]
     words += ["--recipe", recipe.name, "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
-    for option in ("corrections", "source", "weights", "epochs", "steps", "size_px"):
+    for option in (
+        "corrections",
+        "source",
+        "weights",
+        "epochs",
+        "steps",
+        "size_px",
+        "drawn",
+    ):
         value = getattr(args, option)
         if value is not None:
             words += [f"--{option.replace('_', '-')}", str(value)]

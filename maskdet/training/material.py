@@ -7,16 +7,18 @@ a few hundred of the training crops to calibrate 8-bit weights with.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.datasets import SPLITS, Example, split_by_group
-from maskdet.detectors import Detector
+from maskdet.detectors import Detector, LandmarkFinder
 from maskdet.training.crops import Crops, Progress, cut_crops, save_crops
+from maskdet.training.drawn import draw_samples
 from maskdet.training.recipes import Recipe
 from maskdet.training.samples import (
     MIN_TRAIN_PX,
@@ -38,8 +40,8 @@ TEST_FILE = "test.npz"
 
 _CALIBRATION = 300
 
-Titled = Callable[[str], Progress]
-"""Gives a progress for a piece of work by its title."""
+Titled = Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]
+"""Gives something like `tqdm` for a piece of work by its title."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,7 @@ def prepare(
     chosen = _spread(parts.train, recipe.seed)
     save_crops(_cut(chosen, recipe, progress("calibration")), out / CALIBRATION_FILE)
     if recipe.views == "camera":
-        packed = _packed(parts.train, out / PACKED_FILE, finder, progress("crops"))
+        packed = _packed(parts.train, recipe, out / PACKED_FILE, finder, progress)
         sampler = Sampler(packed, recipe.size_px, recipe.batch_size, recipe.seed)
         steps = recipe.steps or max(1, len(packed) // recipe.batch_size)
         even = np.ones(len(CLASSES), np.float32)  # the sampler balances by drawing
@@ -166,15 +168,31 @@ def _spread(train: Sequence[Example], seed: int) -> list[Example]:
 
 def _packed(
     train: Sequence[Example],
+    recipe: Recipe,
     path: Path,
     finder: Callable[[], Detector | None],
-    progress: Progress,
+    progress: Titled,
 ) -> Samples:
     """Cut the training crops, or take them from the run's folder if nothing changed."""
     used = finder()
     parts = [f"{one.path} {one.boxes.tolist()} {one.label_values}" for one in train]
-    lines = [type(used).__name__, *parts]
+    lines = [type(used).__name__, f"{recipe.drawn} {recipe.seed}", *parts]
     made_of = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     if stored_made_of(path) != made_of:
-        save_samples(pack_training(train, used, progress), path, made_of)
+        packed = pack_training(train, used, progress("crops"))
+        if recipe.drawn:
+            finds = _landmark_finder(used)
+            watched = progress("drawing")
+            drawn = draw_samples(packed, finds, recipe.drawn, recipe.seed, watched)
+            packed = packed.joined(drawn)
+        save_samples(packed, path, made_of)
     return read_samples(path)
+
+
+def _landmark_finder(finder: Detector | None) -> LandmarkFinder:
+    if finder is None or not hasattr(finder, "landmarks"):
+        raise ValueError(
+            "this recipe draws on faces, which needs a finder that knows where mouth "
+            "and nose are: --finder yunet or mtcnn, or --drawn 0"
+        )
+    return cast("LandmarkFinder", finder)

@@ -68,6 +68,8 @@ class Recipe:
             anew; else they stay those of its weights.
         views: how a crop is changed each time it is shown: `camera`, `tutorial` or
             `flip-turn`.
+        drawn: crops to train on that our own code draws: masks worn well and wrongly,
+            and things before the mouth that are none; see `drawn.py`.
         smoothing: of labels.
         average_decay: of the averaged weights that are kept; None keeps the last.
         keep: which epoch's weights stay: with the best `merit` on validation, with
@@ -91,6 +93,7 @@ class Recipe:
     dropout: float
     norm_learns: bool
     views: Literal["camera", "tutorial", "flip-turn"]
+    drawn: int = 0
     smoothing: float = 0.0
     average_decay: float | None = None
     keep: Literal["merit", "loss", "last"] = "last"
@@ -268,6 +271,7 @@ _MASKDET = Recipe(
     dropout=0.3,
     norm_learns=True,
     views="camera",
+    drawn=6000,
     smoothing=0.05,  # the folders hold a few wrong labels
     average_decay=0.99,  # about 100 steps
     keep="merit",
