@@ -16,6 +16,8 @@ from maskdet.datasets.loading import TrainingData, load_training_data
 from maskdet.datasets.reading import read_any
 from maskdet.datasets.report import DataReport
 from maskdet.datasets.splits import split_by_group
+from maskdet.datasets.voc import read_voc
+from maskdet.datasets.yolo import read_yolo
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -31,5 +33,7 @@ __all__ = [
     "read_coco",
     "read_folder",
     "read_index",
+    "read_voc",
+    "read_yolo",
     "split_by_group",
 ]

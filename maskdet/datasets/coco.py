@@ -10,8 +10,14 @@ from typing import Any, cast
 import numpy as np
 
 from maskdet.boxes import Boxes
-from maskdet.datasets.examples import Example, label_from_name, split_from_name
-from maskdet.datasets.files import boxes_inside, copies_group, listed_picture, text_of
+from maskdet.datasets.examples import Example, split_from_name
+from maskdet.datasets.files import (
+    boxes_inside,
+    copies_group,
+    label_in,
+    listed_picture,
+    text_of,
+)
 from maskdet.types import Label
 
 _IN_FOLDER = "_annotations.coco"
@@ -35,7 +41,7 @@ def read_coco(path: str | Path) -> list[Example]:
     tables = _coco_tables(path)
     source, split = source_and_split(path)
     try:
-        names = _classes(tables[2])
+        names = _classes(tables[2], path)
         found: dict[Any, list[tuple[Boxes, Label]]] = {
             row["id"]: [] for row in tables[0]
         }
@@ -86,11 +92,11 @@ def _coco_tables(path: Path) -> _Tables:
     return cast(_Tables, tuple(tables))
 
 
-def _classes(rows: list[Any]) -> dict[Any, Label]:
+def _classes(rows: list[Any], path: Path) -> dict[Any, Label]:
     # Services add the name of the whole set as a class above the real ones.
     above = {row.get("supercategory") for row in rows}
     return {
-        row["id"]: label_from_name(row["name"])
+        row["id"]: label_in(path, row["name"])
         for row in rows
         if row["name"] not in above or row["name"] == row.get("supercategory")
     }

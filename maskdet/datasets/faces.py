@@ -7,7 +7,6 @@ from pathlib import Path
 
 from maskdet.datasets.examples import (
     Example,
-    label_from_name,
     no_boxes,
     split_from_name,
 )
@@ -15,6 +14,7 @@ from maskdet.datasets.files import (
     PICTURE_SUFFIXES,
     copies_group,
     folders_in,
+    label_in,
     listed_picture,
     pictures_in,
     text_of,
@@ -33,8 +33,8 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
 
     Raises:
         FileNotFoundError: the file or a picture it names is missing.
-        ValueError: a column is missing, a class is unknown, a picture has two labels,
-            or no row is left.
+        ValueError: a column is missing, a class is unknown, a picture has two labels
+            or splits, or no row is left.
     """
     path = Path(path)
     rows = csv.DictReader(text_of(path).splitlines())
@@ -43,18 +43,21 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
             raise ValueError(f"{path}: the column {column!r} is missing")
     examples: dict[str, Example] = {}
     for row in rows:
-        if split is not None and row.get("split") != split:
+        if split is not None and _split_in(path, row.get("split") or "") != split:
             continue
         example = Example(
             listed_picture([path.parent / row["path"]], path),
             no_boxes(),
-            (label_from_name(row["label"] or ""),),
+            (label_in(path, row["label"] or ""),),
             row.get("source") or "",
-            row.get("split") or "",
+            _split_in(path, row.get("split") or ""),
             row.get("group") or "",
         )
-        if examples.setdefault(row["path"], example).labels != example.labels:
+        first = examples.setdefault(row["path"], example)
+        if first.labels != example.labels:
             raise ValueError(f"{path}: {row['path']} is listed with two labels")
+        if first.split != example.split:
+            raise ValueError(f"{path}: {row['path']} is listed in two splits")
     if not examples:
         part = "" if split is None else f" of split {split!r}"
         raise ValueError(f"{path}: there is no row{part}")
@@ -78,7 +81,7 @@ def read_folder(path: str | Path) -> list[Example]:
         Example(
             picture,
             no_boxes(),
-            (label_from_name(folder.name),),
+            (label_in(path, folder.name),),
             path.resolve().name,
             split_from_name(part.name) if part != path else "",
             copies_group(picture),
@@ -93,3 +96,10 @@ def read_folder(path: str | Path) -> list[Example]:
             f"with {', '.join(PICTURE_SUFFIXES)} files"
         )
     return examples
+
+
+def _split_in(path: Path, name: str) -> str:
+    split = split_from_name(name)
+    if name and not split:
+        raise ValueError(f"{path}: unknown split {name!r}; known are train, val, test")
+    return split

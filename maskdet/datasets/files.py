@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from maskdet.boxes import Boxes, clip, sizes_px
-from maskdet.datasets.examples import split_from_name
+from maskdet.datasets.examples import label_from_name, split_from_name
 from maskdet.media import SUFFIXES, UnreadableImage
+from maskdet.types import Label
 
 PICTURE_SUFFIXES = SUFFIXES
 """File endings that a folder is searched for, in any case."""
@@ -36,6 +37,18 @@ def text_of(path: Path) -> str:
         raise ValueError(f"{path}: not a text file in UTF-8") from None
 
 
+def label_in(listed_in: Path, name: str) -> Label:
+    """Return the class that a file calls `name`.
+
+    Raises:
+        ValueError: the name is not one that this project knows; names the file.
+    """
+    try:
+        return label_from_name(name)
+    except ValueError as error:
+        raise ValueError(f"{listed_in}: {error}") from None
+
+
 def listed_picture(candidates: Iterable[Path], listed_in: Path) -> Path:
     """Return the first of the places where a listed picture may lie.
 
@@ -51,16 +64,24 @@ def listed_picture(candidates: Iterable[Path], listed_in: Path) -> Path:
     )
 
 
-def pictures_in(folder: Path) -> Iterator[Path]:
-    """Return every picture in a folder and the folders in it, sorted.
+def files_in(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+    """Return the files of some endings in a folder and the folders in it, sorted.
 
-    Hidden files are left out: some systems put unreadable twins beside pictures.
+    Hidden files and folders are left out: systems and editors put unreadable twins and
+    old copies there.
     """
+    wanted = set(suffixes)
     return (
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in wanted
+        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
     )
+
+
+def pictures_in(folder: Path) -> Iterator[Path]:
+    """Return every picture in a folder and the folders in it, sorted."""
+    return files_in(folder, PICTURE_SUFFIXES)
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -56,9 +56,12 @@ class DataReport:
             *balance_lines(self.balance),
             "",
             *self._unreadable_lines(),
-            f"listed again: {_n(self.repeated, 'picture')}, counted once"
-            if self.repeated
-            else "listed again: none",
+            "in several sets: "
+            + (
+                f"{_n(self.repeated, 'picture')}, counted once"
+                if self.repeated
+                else "none"
+            ),
             self._alike_line(),
             *self._straddling_lines(),
             *self.notes,
