@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from maskdet.classifier import Classifier, load_classifier
+from maskdet.classifier import DEFAULT_CLASSIFIER, Classifier, load_classifier
 from maskdet.detectors import Detector, load_detector
 from maskdet.types import Image, Scene, Settings, accepted
 
@@ -71,17 +71,23 @@ class TwoStage:
         )
 
 
-def load_analyzer(name: str = DEFAULT_ANALYZER) -> Analyzer:
+def load_analyzer(
+    name: str = DEFAULT_ANALYZER, classifier: str = DEFAULT_CLASSIFIER
+) -> Analyzer:
     """Load an analyzer and run it once, so that the first picture is not slow.
 
+    Args:
+        name: who finds the faces, a name in `ANALYZERS`.
+        classifier: who labels them; see `load_classifier`.
+
     Raises:
-        ValueError: the name is not in `ANALYZERS`.
+        ValueError: there is no such analyzer or classifier.
         FileNotFoundError: a model file is missing; the message says how to get it.
         RuntimeError: a model file is not the one that was published.
     """
     if name not in ANALYZERS:
         known = ", ".join(ANALYZERS)
         raise ValueError(f"analyzer must be one of {known}, not {name!r}")
-    analyzer = TwoStage(load_detector(name), load_classifier())
+    analyzer = TwoStage(load_detector(name), load_classifier(classifier))
     analyzer.analyze(np.zeros((48, 64, 3), np.uint8))
     return analyzer

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from maskdet.analyzer import ANALYZERS, TwoStage, load_analyzer
+from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.detectors import DETECTORS, load_detector
 from maskdet.types import Label, Settings
 from tests.fakes import FakeClassifier, FakeDetector, grey
@@ -66,6 +67,25 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         load_analyzer("best")
     with pytest.raises(ValueError, match=r"haar.*not 'best'"):
         load_detector("best")
+
+
+def test_the_classifier_that_is_asked_for_labels_the_faces(monkeypatch) -> None:
+    asked: list[str] = []
+
+    def load(name: str) -> FakeClassifier:
+        asked.append(name)
+        return FakeClassifier()
+
+    monkeypatch.setattr("maskdet.analyzer.load_classifier", load)
+    monkeypatch.setattr("maskdet.analyzer.load_detector", lambda name: FakeDetector())
+    load_analyzer()
+    load_analyzer("haar", "tutorial")
+    assert asked == [DEFAULT_CLASSIFIER, "tutorial"]
+
+
+def test_an_unknown_classifier_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"classifier must be one of maskdet.*'best'"):
+        load_analyzer("haar", "best")
 
 
 def test_every_analyzer_has_a_finder() -> None:

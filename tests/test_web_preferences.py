@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.style import Style
 from maskdet.types import Settings
 from maskdet.web.connection import PATIENCE_S, Connection, camera_allowed
@@ -46,6 +47,21 @@ def test_a_link_names_only_what_differs_from_the_defaults() -> None:
         "nms_iou": "1.0",
         "mirror": "false",
     }
+
+
+def test_the_mask_model_travels_in_file_and_link(monkeypatch) -> None:
+    monkeypatch.setitem(CLASSIFIERS, "twin", CLASSIFIERS[DEFAULT_CLASSIFIER])
+    chosen = Preferences(classifier="twin")
+    assert chosen.to_query() == {"classifier": "twin"}
+    assert Preferences.from_query(chosen.to_query()) == chosen
+    assert Preferences.from_json(chosen.to_json()) == chosen
+    assert Preferences().classifier == DEFAULT_CLASSIFIER
+
+
+def test_a_file_saved_before_there_was_a_choice_gets_the_default() -> None:
+    saved = json.loads(Preferences(mirror=False).to_json())
+    del saved["classifier"]
+    assert Preferences.from_json(json.dumps(saved)) == Preferences(mirror=False)
 
 
 def test_settings_saved_elsewhere_can_be_loaded() -> None:
@@ -88,6 +104,8 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
         ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
         ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),
+        ({"classifier": "magic"}, "classifier must be one of maskdet.*, not 'magic'"),
+        ({"classifier": "a.tflite"}, "classifier must be one of .*, not 'a.tflite'"),
         ({"palette": ""}, "palette must be one of .*, not ''"),
         ({"camera_fps": "[" * 9999}, "camera_fps must be a whole number"),
     ],

@@ -57,28 +57,40 @@ _LEGEND_STYLE = """<style>
 </style>"""
 
 
-def cards_html(scene: Scene, crops: Sequence[bytes], palette: Palette) -> str:
+def cards_html(
+    scene: Scene,
+    crops: Sequence[bytes],
+    palette: Palette,
+    *,
+    truths: Sequence[Label] = (),
+) -> str:
     """Return one card a face as HTML that holds nothing a stranger wrote.
 
     Args:
         scene: the faces.
         crops: one JPEG a face; with fewer, only so many cards are made.
         palette: colours of the bars; each has its name and number beside it.
+        truths: the true label of each face, where it is known and to be shown.
     """
     colours = {label: colour_css(label, palette) for label in Label}
-    rows = zip(crops, scene.labels, scene.certainties, scene.probs, strict=False)
+    verdicts = [_verdict(*pair) for pair in zip(scene.labels, truths, strict=False)]
+    verdicts += [""] * (len(scene) - len(verdicts))
+    rows = zip(
+        crops, scene.labels, scene.certainties, scene.probs, verdicts, strict=False
+    )
     cards = [
         _card(
             number,
             crop,
             heading=_heading(label, float(certainty)),
             colour=colours[label],
-            bars="".join(
+            bars=verdict
+            + "".join(
                 _bar(column.title, float(prob), colours[column])
                 for column, prob in zip(CLASSES, probs, strict=True)
             ),
         )
-        for number, (crop, label, certainty, probs) in enumerate(rows, start=1)
+        for number, (crop, label, certainty, probs, verdict) in enumerate(rows, start=1)
     ]
     attributes = 'class="maskdet-cards" aria-label="Faces"'
     return f"{_STYLE}<section {attributes}>{''.join(cards)}</section>"
@@ -125,6 +137,11 @@ def _tile(name: str, value: int | str, *, edge: str = "") -> str:
 def _heading(label: Label, certainty: float) -> str:
     unsure = label is Label.UNKNOWN
     return label.title if unsure else f"{label.title} {100 * certainty:.0f} %"
+
+
+def _verdict(label: Label, truth: Label) -> str:
+    said = "right" if label is truth else "wrong"
+    return f"<p><span>Truth: {truth.title}</span><span>{said}</span></p>"
 
 
 def _bar(name: str, prob: float, colour: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.style import Style
 from maskdet.types import Settings
 
@@ -20,6 +21,11 @@ CAMERA_LIMITS: dict[str, tuple[int, int]] = {
 }
 """Smallest and largest value that is asked of a camera, in pixels and frames/s."""
 
+_TABLES: dict[str, Mapping[str, object]] = {
+    "analyzer": ANALYZERS,
+    "classifier": CLASSIFIERS,
+}
+
 _Value = bool | int | float | str
 _Part = TypeVar("_Part", bound="Preferences | Settings | Style")
 
@@ -29,13 +35,14 @@ class Preferences:
     """Everything a visitor can choose; the defaults are what a first visit gets.
 
     Attributes:
-        analyzer: a name in `ANALYZERS`.
+        analyzer: a name in `ANALYZERS`: who finds the faces.
         settings: the thresholds.
         style: what is drawn, in which colours.
         mirror: turn the live picture left to right, as a mirror does.
         camera_width: asked of the camera, in pixels; it may give another.
         camera_height: asked of the camera, in pixels.
         camera_fps: asked of the camera, in frames per second.
+        classifier: a name in `CLASSIFIERS`: the mask model that labels the faces.
 
     Raises:
         ValueError: a value is out of its range; the message names field and value.
@@ -48,12 +55,15 @@ class Preferences:
     camera_width: int = 640
     camera_height: int = 480
     camera_fps: int = 15
+    classifier: str = DEFAULT_CLASSIFIER
 
     def __post_init__(self) -> None:
-        """Refuse an unknown analyzer and a camera that cannot be."""
-        if self.analyzer not in ANALYZERS:
-            known = ", ".join(ANALYZERS)
-            raise ValueError(f"analyzer must be one of {known}, not {self.analyzer!r}")
+        """Refuse unknown models and a camera that cannot be."""
+        for field_name, table in _TABLES.items():
+            chosen = getattr(self, field_name)
+            if chosen not in table:
+                known = ", ".join(table)
+                raise ValueError(f"{field_name} must be one of {known}, not {chosen!r}")
         for name, (low, high) in CAMERA_LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import streamlit as st
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer, load_analyzer
 from maskdet.assets import ASSETS, asset_path
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.types import Image, Scene, Settings
 from maskdet.web.preferences import Preferences
 
@@ -18,6 +20,8 @@ _CURRENT = "maskdet.preferences"
 _WANTED = "maskdet.wanted"
 _COMPLAINT = "maskdet.complaint"
 _ENDED = "maskdet.ended"
+_IN_TURN = "maskdet.analyzers"
+_ALBUM = "maskdet.album"
 
 
 def preferences() -> Preferences:
@@ -32,7 +36,7 @@ def set_preferences(wanted: Preferences) -> None:
 
     Outside a widget's callback, call `st.rerun()` afterwards.
     """
-    st.session_state[_CURRENT] = wanted
+    _put(wanted)
     st.session_state[_WANTED] = wanted
     complain("")
 
@@ -40,20 +44,19 @@ def set_preferences(wanted: Preferences) -> None:
 def take_wanted() -> Preferences | None:
     """Return the choices that the widgets do not show yet, once; else `None`.
 
-    An analyzer that cannot be used here, as after opening the link of somebody who
-    has its file, is replaced by the first one that can.
+    An analyzer or mask model that cannot be used here, as after opening the link of
+    somebody who has its file, is replaced by the first one that can.
     """
     preferences()
     wanted: Preferences | None = st.session_state.pop(_WANTED, None)
     if wanted is None:
         return None
-    missing = unavailable()
-    if wanted.analyzer in missing:
-        complain(f"{wanted.analyzer} cannot be used here: {missing[wanted.analyzer]}.")
-        names = (DEFAULT_ANALYZER, *ANALYZERS)
-        usable = next(name for name in names if name not in missing)
-        wanted = dataclasses.replace(wanted, analyzer=usable)
-        st.session_state[_CURRENT] = wanted
+    analyzers = (DEFAULT_ANALYZER, *ANALYZERS)
+    analyzer = _usable(wanted.analyzer, analyzers, unavailable())
+    classifiers = (DEFAULT_CLASSIFIER, *CLASSIFIERS)
+    classifier = _usable(wanted.classifier, classifiers, unavailable_classifiers())
+    wanted = dataclasses.replace(wanted, analyzer=analyzer, classifier=classifier)
+    _put(wanted)
     return wanted
 
 
@@ -71,7 +74,7 @@ def remember(chosen: Preferences) -> None:
     """Keep what the sidebar's widgets say; a change settles an old complaint."""
     if chosen != st.session_state.get(_CURRENT):
         complain("")
-    st.session_state[_CURRENT] = chosen
+    _put(chosen)
 
 
 def complain(line: str) -> None:
@@ -87,15 +90,22 @@ def complaint() -> str:
 def analyzer(name: str) -> Analyzer:
     """Return this session's analyzer, loaded and run once; safe to use from threads.
 
+    It labels with the mask model in force, also after that was changed: a stream that
+    has it obeys from the next frame on, and does not stop for it.
+
     Call it in the script, before a stream starts: a frame callback has no session
     and must not wait for a model. A model that is missing or broken is told in one
     line on the page, and the page stops there.
     """
+    in_turn: dict[str, _InTurn] = st.session_state.setdefault(_IN_TURN, {})
     try:
-        return _loaded(name)
+        loaded = _loaded(name, preferences().classifier)
     except (FileNotFoundError, RuntimeError) as error:
         st.error(str(error), icon=":material/error:")
         st.stop()
+    known = in_turn.setdefault(name, _InTurn(loaded))
+    known.use(loaded)
+    return known
 
 
 def unavailable() -> dict[str, str]:
@@ -111,6 +121,25 @@ def unavailable() -> dict[str, str]:
     return lines
 
 
+def unavailable_classifiers() -> dict[str, str]:
+    """Return one line on how to get it for each mask model whose file is missing."""
+    lines: dict[str, str] = {}
+    for name, file in CLASSIFIERS.items():
+        try:
+            asset_path(file.asset)
+        except (FileNotFoundError, RuntimeError) as error:
+            lines[name] = str(error)
+    return lines
+
+
+def _usable(wanted: str, names: Sequence[str], missing: Mapping[str, str]) -> str:
+    """Return `wanted`, or with a complaint the first of `names` that is not missing."""
+    if wanted not in missing:
+        return wanted
+    complain(f"{wanted} cannot be used here: {missing[wanted]}.")
+    return next((name for name in names if name not in missing), names[0])
+
+
 class _InTurn:
     """An analyzer that takes one caller at a time.
 
@@ -122,6 +151,11 @@ class _InTurn:
         self._analyzer = analyzer
         self._lock = threading.Lock()
 
+    def use(self, analyzer: Analyzer) -> None:
+        """Let the next call go to `analyzer`: the same finder, another mask model."""
+        with self._lock:
+            self._analyzer = analyzer
+
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Wait for the other callers, then analyze; see `Analyzer.analyze`."""
         with self._lock:
@@ -131,8 +165,18 @@ class _InTurn:
 # One set of models a session: a model shared by all would make visitors wait for
 # each other, frame by frame. It goes when the session disconnects.
 @st.cache_resource(scope="session", show_spinner="Loading the models …")
-def _loaded(name: str) -> Analyzer:
-    return _InTurn(load_analyzer(name))
+def _loaded(name: str, classifier: str) -> Analyzer:
+    if classifier == DEFAULT_CLASSIFIER:
+        return load_analyzer(name)
+    return load_analyzer(name, classifier)
+
+
+def _put(chosen: Preferences) -> None:
+    """Put choices in force, and forget what another mask model said of pictures."""
+    before: Preferences | None = st.session_state.get(_CURRENT)
+    if before is not None and before.classifier != chosen.classifier:
+        st.session_state.pop(_ALBUM, None)
+    st.session_state[_CURRENT] = chosen
 
 
 def _start() -> None:

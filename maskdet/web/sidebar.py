@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 import streamlit as st
 
 from maskdet.analyzer import ANALYZERS
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.style import PALETTES, Style
 from maskdet.types import Settings
 from maskdet.web import session
@@ -61,6 +62,7 @@ def _values(preferences: Preferences) -> dict[str, object]:
     parts["percentages"] = style.percentages
     return {
         "choice.analyzer": preferences.analyzer,
+        "choice.classifier": preferences.classifier,
         "choice.min_score": settings.min_score,
         "choice.min_certainty": settings.min_certainty,
         "choice.min_face_px": settings.min_face_px,
@@ -76,6 +78,7 @@ def _values(preferences: Preferences) -> dict[str, object]:
 
 def _chosen() -> Preferences:
     analyzer = _analyzer()
+    classifier = _classifier()
     with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
         settings = _settings()
     with st.expander("Drawing", icon=":material/palette:"):
@@ -88,7 +91,9 @@ def _chosen() -> Preferences:
         )
         width, height = _camera_wh()
         fps = _camera_fps()
-    return Preferences(analyzer, settings, style, mirror, width, height, fps)
+    return Preferences(
+        analyzer, settings, style, mirror, width, height, fps, classifier
+    )
 
 
 def _analyzer() -> str:
@@ -107,6 +112,29 @@ def _analyzer() -> str:
             for other, line in missing.items():
                 st.caption(f"**{other}**: {plain(line)}.")
     return name
+
+
+def _classifier() -> str:
+    """Offer the mask models that are here; with only one there is nothing to choose."""
+    missing = session.unavailable_classifiers()
+    names = [name for name in CLASSIFIERS if name not in missing]
+    if len(names) < 2:
+        return cast(str, st.session_state["choice.classifier"])
+    name = st.selectbox(
+        "Mask model",
+        names,
+        format_func=_with_default,
+        key="choice.classifier",
+        help="Labels the faces that were found. The Models page shows how well each "
+        "of them does.",
+    )
+    if missing:
+        st.caption(f":gray[Not here: {', '.join(missing)}]")
+    return name
+
+
+def _with_default(name: str) -> str:
+    return f"{name} (default)" if name == DEFAULT_CLASSIFIER else name
 
 
 def _settings() -> Settings:

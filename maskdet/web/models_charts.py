@@ -1,0 +1,219 @@
+"""The charts of the Models page, kept as specifications so that a rerun is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import altair as alt
+import streamlit as st
+
+from maskdet import charts
+from maskdet.metrics.answers import Answers
+from maskdet.style import Palette
+from maskdet.web.models import Shelf, Stamp
+from maskdet.web.models_numbers import SET_TITLES, numbers
+
+Spec: TypeAlias = dict[str, Any]
+"""A Vega-Lite chart with its data."""
+
+Cost: TypeAlias = Literal["bytes", "one_face_ms"]
+
+COSTS: Final[Mapping[Cost, str]] = {"bytes": "File size", "one_face_ms": "Time a face"}
+"""What accuracy can be drawn against: the fact's name, and its name on the page."""
+
+_COST_TITLES: Final[Mapping[Cost, str]] = {
+    "bytes": "File (MB)",
+    "one_face_ms": "One face (ms)",
+}
+_COST_UNITS: Final[Mapping[Cost, float]] = {"bytes": 1e6, "one_face_ms": 1.0}
+
+COMPARED_SETS: Final = ("kaggle-val/true", "ilc-val/true")
+"""The sets of scenes that accuracy is drawn for, against what it costs."""
+
+_HEIGHT: Final = 300
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart and what it says.
+
+    Attributes:
+        name: in one or two words, for screen readers.
+        line: what a person can see in it.
+        spec: the chart.
+    """
+
+    name: str
+    line: str
+    spec: Spec
+
+
+def comparison(shelf: Shelf, set_name: str, cost: Cost) -> Spec:
+    """Return the accuracy of every run on a set against what it costs to use it."""
+    return _comparison(shelf.stamp, set_name, cost, shelf)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _comparison(stamp: Stamp, set_name: str, cost: Cost, _shelf: Shelf) -> Spec:
+    rows = [
+        {
+            "run": number.run,
+            "cost": round(_shelf.runs[number.run].facts[cost] / _COST_UNITS[cost], 3),
+            "share": round(number.estimate.value, 4),
+            "low": round(number.estimate.low, 4),
+            "high": round(number.estimate.high, 4),
+            "n": number.estimate.n,
+        }
+        for number in numbers(_shelf)
+        if (number.set_name, number.measure) == (set_name, "wearing")
+        and number.estimate.n
+        and _shelf.runs[number.run].facts[cost]
+    ]
+    costs = [float(row["cost"]) for row in rows] or [1.0]
+    # A network of hundreds of megabytes would push all others onto one spot.
+    kind: Literal["log", "linear"] = "log" if max(costs) > 10 * min(costs) else "linear"
+    colours = charts.run_colours(_shelf.runs)
+    domain, shades = list(colours), list(colours.values())
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X(
+            "cost:Q",
+            title=_COST_TITLES[cost],
+            scale=alt.Scale(type=kind, zero=False, padding=20),
+            axis=alt.Axis(format="~g", tickCount=5, grid=False),
+        ),
+        color=alt.Color(
+            "run:N", title=None, scale=alt.Scale(domain=domain, range=shades)
+        ),
+        tooltip=_comparison_tips(cost),
+    )
+    right = alt.Y(
+        "share:Q", title="Right", scale=alt.Scale(zero=False), axis=alt.Axis(format="%")
+    )
+    chart = alt.layer(
+        base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_point(filled=True, size=110, opacity=1).encode(y=right),
+    )
+    return _spec(chart, title=SET_TITLES[set_name])
+
+
+def _comparison_tips(cost: Cost) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("run:N", title="Model"),
+        alt.Tooltip("cost:Q", title=_COST_TITLES[cost], format=",.3~f"),
+        alt.Tooltip("share:Q", title="Right", format=".1%"),
+        alt.Tooltip("low:Q", title="From", format=".1%"),
+        alt.Tooltip("high:Q", title="To", format=".1%"),
+        alt.Tooltip("n:Q", title="Faces", format=","),
+    ]
+
+
+def drawn(
+    shelf: Shelf, names: tuple[str, ...], set_name: str, palette: Palette
+) -> list[Drawn]:
+    """Return the charts of runs on one set, as far as they have what is needed.
+
+    Args:
+        shelf: the runs.
+        names: the chosen run, then those to compare it with.
+        set_name: a name in `SETS`.
+        palette: for the colours of the classes.
+    """
+    return _drawn(shelf.stamp, names, set_name, palette, shelf)
+
+
+@st.cache_data(max_entries=64, show_spinner="Drawing …")
+def _drawn(
+    stamp: Stamp, names: tuple[str, ...], set_name: str, palette: Palette, _shelf: Shelf
+) -> list[Drawn]:
+    runs = {name: _shelf.runs[name] for name in names}
+    logs = {name: run.log for name, run in runs.items() if run.log}
+    answers = {
+        name: run.answers[set_name]
+        for name, run in runs.items()
+        if len(run.answers.get(set_name, ()))
+    }
+    found: list[Drawn] = []
+    if logs:
+        found += [
+            Drawn(name, line, _spec(charts.learning_curves(logs, quantity=quantity)))
+            for name, line, quantity in _LEARNING
+        ]
+    if answers:
+        found += _of_answers(answers, names[0], palette)
+    return found
+
+
+_LEARNING: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
+    (
+        "Learning curve: accuracy",
+        "The gap between the lines is what was learnt by heart only.",
+        "accuracy",
+    ),
+    (
+        "Learning curve: loss",
+        "Where validation rises while training falls, more epochs no longer help.",
+        "loss",
+    ),
+)
+
+
+def _of_answers(
+    answers: Mapping[str, Answers], chosen: str, palette: Palette
+) -> list[Drawn]:
+    found: list[Drawn] = []
+    if chosen in answers:
+        found.append(
+            Drawn(
+                "Confusion matrix",
+                f"Each row is a truth, each column what {chosen} said: all that is "
+                "off the diagonal is wrong.",
+                _spec(charts.confusion_matrix(answers[chosen])),
+            )
+        )
+    alone = len(answers) == 1
+    shown: Literal["classes", "wearing"] = "classes" if alone else "wearing"
+    return [
+        *found,
+        Drawn(
+            "ROC",
+            "What is found at each rate of false alarms: the nearer the upper left "
+            "corner, the better.",
+            _spec(charts.roc(answers, question=shown, palette=palette)),
+        ),
+        Drawn(
+            "Precision and recall",
+            "How often it is right when it says so, for each share it finds: the "
+            "nearer the upper right corner, the better.",
+            _spec(charts.precision_recall(answers, question=shown, palette=palette)),
+        ),
+        Drawn(
+            "Reliability",
+            "Whether a certainty of 80 % is right 8 times in 10: then the points lie "
+            "on the dashed line; below it, it is too sure of itself.",
+            _spec(charts.reliability_chart(answers)),
+        ),
+        Drawn(
+            "Slices",
+            "Which faces are harder, with 95 % intervals: a triangle is worse than "
+            "the rest by more than chance.",
+            _spec(charts.slices_chart(answers), height=None),
+        ),
+    ]
+
+
+def _spec(
+    chart: alt.LayerChart | alt.FacetChart,
+    *,
+    title: str = "",
+    height: int | None = _HEIGHT,
+) -> Spec:
+    spec: Spec = chart.to_dict()
+    if title:
+        spec["title"] = title
+    if height is not None:
+        spec["height"] = height
+    # The page gives size and fonts; these would be Altair's own.
+    spec.pop("config", None)
+    return spec
