@@ -17,14 +17,14 @@ def asked(monkeypatch):
     """Replace the models; returns the names that were asked for."""
     names = []
 
-    def load_analyzer(name):
-        names.append(name)
+    def load_analyzer(name, classifier):
+        names.append(name if classifier == "maskdet" else f"{name}+{classifier}")
         if name == "missing":
             raise FileNotFoundError("say: python -m maskdet models fetch missing")
         return TwoStage(FakeDetector([[0, 0, 30, 30]], [0.9]), FakeClassifier(PROBS))
 
-    def load_classifier():
-        names.append("classifier")
+    def load_classifier(name):
+        names.append("classifier" if name == "maskdet" else name)
         return FakeClassifier(PROBS)
 
     monkeypatch.setattr(evaluate, "load_analyzer", load_analyzer)

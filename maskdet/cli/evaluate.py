@@ -5,40 +5,44 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from maskdet.analyzer import load_analyzer
-from maskdet.classifier import load_classifier
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
 from maskdet.cli.detect import add_analyzer_options, chosen
+from maskdet.cli.evaluate_tables import face_lines, label_lines, scene_lines
 from maskdet.datasets import SPLITS, Example, read_coco, read_index
 from maskdet.evaluation import (
     FLOOR_SCORE,
     LARGE_PX,
     MIN_IOU,
-    LabelsReport,
-    ScenesReport,
+    Judged,
     evaluate_boxes,
     evaluate_faces,
     evaluate_scenes,
 )
-from maskdet.metrics.estimate import Estimate
-from maskdet.metrics.labelling import Json, Labelling
-from maskdet.types import CLASSES, Settings
+from maskdet.media import encode_png
+from maskdet.metrics.labelling import Json
+from maskdet.types import Settings
+
+MISTAKES_NAME = "mistakes.png"
+"""In a report folder: the faces that were labelled wrongly, the surest first."""
 
 _SCENES = f"""Measure on scenes with true boxes (COCO; the pictures lie in images/
 beside the file). Average precision at IoU {MIN_IOU}: faces by falling score, each
 matched to the best free truth, all-point interpolation, faces from score {FLOOR_SCORE}
 and size 1 px on; a class's score is the face's times the probability of that class,
 for every class. With "at least {LARGE_PX:g} px", smaller truths are ignored. Intervals
-are 95 %: by drawing pictures anew for average precision, Wilson's for shares."""
+are 95 %: by drawing pictures anew for average precision, Wilson's for shares, and
+by drawing faces anew for the other numbers about labels; those under "numbers" in
+the JSON are all by drawing faces anew."""
 
 _FACES = """Measure on pictures of one face (index.csv: path, label, split, source).
-Mask against no mask: a mask worn wrongly counts as a mask."""
-
-
-_WIDTH = 34
-"""Of the first column of the tables, in characters."""
+Mask against no mask: a mask worn wrongly counts as a mask. Intervals are 95 %:
+Wilson's for shares, by drawing faces anew for the other numbers; those under
+"numbers" in the JSON are all by drawing faces anew."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -75,6 +79,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     for kind in (scenes, faces):
         kind.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
+        kind.add_argument(
+            "--report",
+            type=Path,
+            metavar="DIR",
+            help="write report.json, charts (SVG, PNG) and the worst mistakes there",
+        )
+        kind.add_argument(
+            "--classifier",
+            metavar="NAME",
+            default=DEFAULT_CLASSIFIER,
+            help=f"{', '.join(CLASSIFIERS)} or the path of an exported .tflite file "
+            f"(default: {DEFAULT_CLASSIFIER})",
+        )
         add_analyzer_options(kind)
 
 
@@ -85,10 +102,12 @@ def run(args: argparse.Namespace) -> int:
     if alone and args.analyzer is not None:
         raise ValueError("here the classifier is measured alone: leave out --analyzer")
     check_target("--json", args.json, [args.file])
+    if args.report is not None and args.report.exists() and not args.report.is_dir():
+        raise ValueError(f"--report {args.report}: is a file, wanted a folder")
     measure = _measure_scenes if args.kind == "scenes" else _measure_faces
-    lines, report = measure(args, name, settings)
+    done = measure(args, name, settings)
     if args.json != STDOUT:
-        for line in lines:
+        for line in done.lines:
             say(line)
     if args.json is not None:
         head: Json = {
@@ -96,126 +115,110 @@ def run(args: argparse.Namespace) -> int:
             "kind": args.kind,
             "file": str(args.file),
             "settings": dataclasses.asdict(settings),
+            "classifier": args.classifier,
         }
-        write_text(args.json, json.dumps({**head, **report}, indent=2) + "\n")
+        write_text(args.json, json.dumps({**head, **done.content}, indent=2) + "\n")
+    if args.report is not None:
+        _write_report(args.report, done)
     return 0
 
 
-_Measured = tuple[list[str], Json]
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What was measured.
+
+    Attributes:
+        set_name: the name of the set in the report folder.
+        lines: the table; the first line says what was measured.
+        content: the same for JSON.
+        judged: every answer.
+    """
+
+    set_name: str
+    lines: list[str]
+    content: Json
+    judged: Judged
+
+
+def _write_report(folder: Path, done: _Measured) -> None:
+    # Charts need libraries that take long to load, and nobody else here wants them.
+    from maskdet.report import mistakes_grid, worst_mistakes, write_report
+
+    mistakes = worst_mistakes(done.judged)
+    answers = {done.set_name: done.judged.answers}
+    written = write_report(folder, answers, title=done.lines[0], mistakes=mistakes)
+    if mistakes:
+        written.append(folder / MISTAKES_NAME)
+        written[-1].write_bytes(encode_png(mistakes_grid(mistakes)))
+    say(f"wrote {len(written)} files to {folder}", quiet_stdout=True)
 
 
 def _measure_scenes(
     args: argparse.Namespace, name: str, settings: Settings
 ) -> _Measured:
     examples = read_coco(args.file)
-    title = f"{args.file}: {len(examples)} pictures, {_n_faces(examples)} faces"
+    faces = sum(len(example.labels) for example in examples)
+    title = f"{args.file}: {len(examples)} pictures, {faces} faces"
+    watched = progress(examples, "picture")
     if args.boxes == "truth":
-        alone = evaluate_boxes(load_classifier(), progress(examples, "picture"))
+        alone = evaluate_boxes(load_classifier(args.classifier), watched)
         lines = [
-            f"{title}; our classifier on true boxes of at least {LARGE_PX:g} px",
+            f"{title}; {_named(args)} on true boxes of at least {LARGE_PX:g} px",
             "",
-            *_label_lines(alone.labels),
+            *label_lines(alone.labels, alone.numbers),
             "",
             f"median time {alone.median_ms:.1f} ms a picture",
         ]
-        return lines, {"boxes": "truth", **alone.to_json()}
-    analyzer = load_analyzer(name)
-    report = evaluate_scenes(analyzer, progress(examples, "picture"), settings)
-    lines = [f"{title}; analyzer {name}", *_scene_lines(report, settings)]
-    return lines, {"boxes": "found", "analyzer": name, **report.to_json()}
+        content: Json = {"boxes": "truth", **alone.to_json()}
+        return _Measured(f"{args.file.stem}/true", lines, content, alone.judged)
+    analyzer = load_analyzer(name, classifier=args.classifier)
+    report = evaluate_scenes(analyzer, watched, settings)
+    lines = [f"{title}; {_named(args, name)}", *scene_lines(report, settings)]
+    content = {"boxes": "found", "analyzer": name, **report.to_json()}
+    return _Measured(f"{args.file.stem}/found", lines, content, report.judged)
 
 
 def _measure_faces(
     args: argparse.Namespace, name: str, settings: Settings
 ) -> _Measured:
-    examples = read_index(args.file, None if args.split == "all" else args.split)
-    if args.source is not None:
-        known = sorted({example.source for example in examples})
-        examples = [one for one in examples if one.source == args.source]
-        if not examples:
-            raise ValueError(
-                f"{args.file}: no picture of source {args.source!r}; "
-                f"there are {', '.join(known)}"
-            )
-    analyzer = load_analyzer(name) if args.view == "found" else None
-    report = evaluate_faces(
-        analyzer, load_classifier(), progress(examples, "picture"), settings
-    )
-    view = "the whole picture" if analyzer is None else f"analyzer {name}"
+    examples = _chosen_faces(args)
+    whole = args.view == "whole"
+    analyzer = None if whole else load_analyzer(name, classifier=args.classifier)
+    classifier = load_classifier(args.classifier)
+    watched = progress(examples, "picture")
+    report = evaluate_faces(analyzer, classifier, watched, settings)
+    view = f"the whole picture, {_named(args)}" if whole else _named(args, name)
     title = f"{args.file}: {len(examples)} pictures, split {args.split}; {view}"
-    used: Json = {"split": args.split, "view": args.view, "source": args.source}
-    used["analyzer"] = None if analyzer is None else name
-    return [title, *_face_lines(report, args.view)], {**used, **report.to_json()}
-
-
-def _n_faces(examples: list[Example]) -> int:
-    return sum(len(example.labels) for example in examples)
-
-
-def _scene_lines(report: ScenesReport, settings: Settings) -> list[str]:
-    large = f"at least {LARGE_PX:g} px"
-    titles = {
-        "faces": "  faces",
-        **{label.key: f"  {label.title}" for label in CLASSES},
-        "mean": "  mean of the three",
+    content: Json = {
+        "split": args.split,
+        "view": args.view,
+        "source": args.source,
+        "analyzer": None if whole else name,
+        **report.to_json(),
     }
-    lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{large}"]
-    for key, title in titles.items():
-        both = (_number(table[key]) for table in (report.ap, report.ap_large))
-        lines.append((f"{title:{_WIDTH}}" + "".join(f"{x:32}" for x in both)).rstrip())
-    return [
-        *lines,
-        "",
-        f"as shown, from face score {settings.min_score:g} on",
-        _line(f"  faces of {large} found", report.recall),
-        _line("  boxes that are faces", report.precision),
-        "",
-        f"labels of the faces found, {large}",
-        *_label_lines(report.labels),
-        "",
-        f"median time {report.median_ms:.1f} ms a picture",
-    ]
+    lines = [title, *face_lines(report, args.view)]
+    return _Measured(f"faces-{args.split}", lines, content, report.judged)
 
 
-def _face_lines(report: LabelsReport, view: str) -> list[str]:
-    lines = ["", *_label_lines(report.labels)]
-    if len(report.by_source) > 1:
-        lines += ["", "mask against no mask, by source"]
-        for source, labels in report.by_source.items():
-            lines.append(_line(f"  {source or '(none)'}", labels.wearing.accuracy))
-    lines.append("")
-    if view == "found":
-        n = len(report.labels.truths)
-        lines.append(f"a face was found in {report.found} of {n}")
-    return [*lines, f"median time {report.median_ms:.1f} ms a picture"]
+def _chosen_faces(args: argparse.Namespace) -> list[Example]:
+    """Return the pictures of one split, and of one source if one is asked for."""
+    examples = read_index(args.file, None if args.split == "all" else args.split)
+    if args.source is None:
+        return examples
+    known = sorted({example.source for example in examples})
+    examples = [one for one in examples if one.source == args.source]
+    if not examples:
+        raise ValueError(
+            f"{args.file}: no picture of source {args.source!r}; "
+            f"there are {', '.join(known)}"
+        )
+    return examples
 
 
-def _label_lines(labels: Labelling) -> list[str]:
-    states, wearing = labels.states, labels.wearing
-    lines = [
-        _line("mask against no mask", wearing.accuracy),
-        _line("  wearing one, right", wearing.recalls[0]),
-        _line("  bare, right", wearing.recalls[1]),
-        _line("three states", states.accuracy),
-        _line("  mean of their rows", states.balanced_accuracy()),
-        *(
-            _line(f"  {label.title}, right", recall)
-            for label, recall in zip(CLASSES, states.recalls, strict=True)
-        ),
-        f"{'truth / said':{_WIDTH}}" + "".join(f"{x.title:>14}" for x in CLASSES),
-    ]
-    for label, row in zip(CLASSES, states.counts, strict=True):
-        cells = "".join(f"{count:14}" for count in row[:-1])
-        lines.append(f"{f'  {label.title}':{_WIDTH}}{cells}")
-    return lines
-
-
-def _line(title: str, estimate: Estimate) -> str:
-    return f"{title:{_WIDTH}}{_number(estimate)}"
-
-
-def _number(estimate: Estimate) -> str:
-    if estimate.n == 0:
-        return "nothing to measure"
-    low, high = estimate.low, estimate.high
-    return f"{estimate.value:.3f} [{low:.3f}, {high:.3f}] n={estimate.n}"
+def _named(args: argparse.Namespace, analyzer: str | None = None) -> str:
+    """Return who was measured, in words."""
+    ours = args.classifier == DEFAULT_CLASSIFIER
+    classifier = "our classifier" if ours else f"classifier {args.classifier}"
+    if analyzer is None:
+        return classifier
+    return f"analyzer {analyzer}" + ("" if ours else f", {classifier}")

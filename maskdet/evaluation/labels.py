@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
 
 import numpy as np
@@ -14,7 +15,7 @@ from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.evaluation.judged import LARGE_PX, Judged, median, read_example
 from maskdet.metrics.labelling import Json, Labelling
-from maskdet.metrics.numbers import numbers
+from maskdet.metrics.numbers import Numbers, numbers
 from maskdet.types import Image, Scene, Settings
 
 
@@ -46,11 +47,16 @@ class LabelsReport:
             for source in np.unique(answers.sources)
         }
 
+    @cached_property
+    def numbers(self) -> Numbers:
+        """Every number about these answers."""
+        return numbers(self.labels)
+
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
             "labels": self.labels.to_json(),
-            "numbers": numbers(self.labels).to_json(),
+            "numbers": self.numbers.to_json(),
             "by_source": {
                 source: labels.to_json() for source, labels in self.by_source.items()
             },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
 
 import numpy as np
@@ -17,7 +18,7 @@ from maskdet.evaluation.judged import LARGE_PX, MIN_IOU, Judged, median, read_ex
 from maskdet.metrics.detection import match, match_faces, mean_average_precision
 from maskdet.metrics.estimate import Estimate, share
 from maskdet.metrics.labelling import Json, Labelling
-from maskdet.metrics.numbers import numbers
+from maskdet.metrics.numbers import Numbers, numbers
 from maskdet.types import CLASSES, Faces, Image, Scene, Settings
 
 FLOOR_SCORE = 0.02
@@ -51,6 +52,11 @@ class ScenesReport:
         """The answers for the large faces found, as a user sees them."""
         return self.judged.answers.labelling
 
+    @cached_property
+    def numbers(self) -> Numbers:
+        """Every number about these answers."""
+        return numbers(self.labels)
+
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
@@ -63,7 +69,7 @@ class ScenesReport:
             "recall": self.recall.rounded(),
             "precision": self.precision.rounded(),
             "labels": self.labels.to_json(),
-            "numbers": numbers(self.labels).to_json(),
+            "numbers": self.numbers.to_json(),
             "median_ms": round(self.median_ms, 2),
         }
 

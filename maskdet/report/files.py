@@ -1,0 +1,103 @@
+"""A report folder: every number as JSON, every chart as SVG and PNG."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import altair as alt
+
+from maskdet import charts
+from maskdet.charts.learning import Log
+from maskdet.metrics.answers import Answers
+from maskdet.metrics.labelling import Json
+from maskdet.metrics.numbers import numbers
+from maskdet.metrics.slices import slices
+from maskdet.report.figures import save_chart
+from maskdet.report.mistakes import Mistake
+from maskdet.types import CLASSES
+
+REPORT_NAME = "report.json"
+
+_INTERVALS = (
+    "low and high are 95 %: by drawing faces anew (Wilson's where all or none is "
+    "right); slices: Wilson's, and Newcombe's for differences"
+)
+
+
+def measured(answers: Answers) -> Json:
+    """Return every number on one set, with interval and n, and its parts."""
+    counts = answers.labelling.states.counts[:, : len(CLASSES)]
+    return {
+        **numbers(answers.labelling).to_json(),
+        "confusion": counts.tolist(),
+        "slices": [part.to_json() for part in slices(answers)],
+    }
+
+
+def write_report(
+    folder: Path,
+    answers: Mapping[str, Answers],
+    *,
+    log: Log | None = None,
+    title: str = "",
+    mistakes: Sequence[Mistake] = (),
+) -> list[Path]:
+    """Write `report.json` and the charts of one run, and return what was written.
+
+    Args:
+        folder: made if there is none; files of the same names are replaced.
+        answers: name of a set to the answers on it. With several sets, the names of
+            the chart files begin with the name of the set.
+        log: how the run learnt, for its learning curves.
+        title: what was measured, in one line.
+        mistakes: named in the JSON by file and box.
+
+    Raises:
+        OSError: the folder cannot be written.
+        RuntimeError: the library that draws the charts is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content: Json = {
+        "version": 1,
+        "title": title,
+        "intervals": _INTERVALS,
+        "labels": [label.key for label in CLASSES],
+        "sets": {name: measured(one) for name, one in answers.items()},
+        "mistakes": [one.to_json() for one in mistakes],
+        "log": None if log is None else [dict(row) for row in log],
+    }
+    path = folder / REPORT_NAME
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    written = [path]
+    for name, chart in _charts(answers, {title or "training": log or ()}).items():
+        written += save_chart(chart, folder, name)
+    return written
+
+
+def _charts(
+    answers: Mapping[str, Answers], logs: Mapping[str, Log]
+) -> dict[str, alt.LayerChart]:
+    """Return the charts by the name of their file."""
+    drawn = {}
+    for name, one in answers.items():
+        if not len(one):
+            continue
+        start = f"{name.replace('/', '-')}-" if len(answers) > 1 else ""
+        alone = {name: one}
+        drawn[f"{start}confusion"] = charts.confusion_matrix(one)
+        drawn[f"{start}roc"] = charts.roc(alone)
+        drawn[f"{start}roc-classes"] = charts.roc(alone, question="classes")
+        drawn[f"{start}precision-recall"] = charts.precision_recall(
+            alone, question="classes"
+        )
+        drawn[f"{start}reliability"] = charts.reliability_chart(alone)
+        drawn[f"{start}reliability-mask"] = charts.reliability_chart(
+            alone, believed="wearing"
+        )
+        drawn[f"{start}slices"] = charts.slices_chart(alone)
+    if any(logs.values()):
+        drawn["learning-accuracy"] = charts.learning_curves(logs)
+        drawn["learning-loss"] = charts.learning_curves(logs, quantity="loss")
+    return drawn

@@ -1,0 +1,121 @@
+"""Many small pictures in one: samples, augmentations, mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from maskdet.boxes import sizes_px
+from maskdet.classifier import crop_face
+from maskdet.datasets import Example
+from maskdet.evaluation import LARGE_PX
+from maskdet.evaluation.judged import read_example
+from maskdet.types import CLASSES, Image, Label
+
+CELL_PX = 128
+"""Side of the square that each picture is fitted into."""
+
+_CAPTION_PX = 18
+_GAP_PX = 6
+_PAPER = 255
+_INK = (30, 30, 30)
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.38
+
+
+def picture_grid(
+    images: Sequence[Image],
+    captions: Sequence[str],
+    *,
+    columns: int = 6,
+    cell_px: int = CELL_PX,
+) -> Image:
+    """Return pictures row by row on white, each with one line of text below it.
+
+    Args:
+        images: of any size, BGR; not changed. Each keeps its shape.
+        captions: one a picture; what does not fit is cut, what is no ASCII becomes "?".
+        columns: pictures in a row.
+        cell_px: side of the square that a picture is fitted into.
+
+    Returns:
+        The grid, BGR; one empty cell for no pictures.
+
+    Raises:
+        ValueError: captions and pictures differ in number, or a number is not above 0.
+    """
+    if len(images) != len(captions):
+        raise ValueError(
+            f"{len(images)} pictures need as many captions, not {captions}"
+        )
+    if columns < 1 or cell_px < 1:
+        raise ValueError(f"columns and cell_px must be above 0: {columns}, {cell_px}")
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    step_x, step_y = cell_px + _GAP_PX, cell_px + _CAPTION_PX + _GAP_PX
+    shape = (rows * step_y + _GAP_PX, columns * step_x + _GAP_PX, 3)
+    grid = np.full(shape, _PAPER, np.uint8)
+    for place, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        top = _GAP_PX + place // columns * step_y
+        left = _GAP_PX + place % columns * step_x
+        fitted = _fitted(image, cell_px)
+        height, width = fitted.shape[:2]
+        x, y = left + (cell_px - width) // 2, top + (cell_px - height) // 2
+        grid[y : y + height, x : x + width] = fitted
+        text = _cut(caption, cell_px)
+        at = (left, top + cell_px + _CAPTION_PX - 5)
+        cv2.putText(grid, text, at, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+    return grid
+
+
+def samples_grid(
+    examples: Sequence[Example], *, each: int = 12, columns: int = 6, seed: int = 0
+) -> Image:
+    """Return up to `each` faces of every class, drawn by chance, with their labels.
+
+    Args:
+        examples: labelled pictures; of scenes, true boxes of at least `LARGE_PX`.
+        each: how many of a class; a multiple of `columns` gives it rows of its own.
+        columns: pictures in a row.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    images, captions = [], []
+    for label in CLASSES:
+        known = [
+            (example, row) for example in examples for row in _rows_of(example, label)
+        ]
+        for place in rng.permutation(len(known))[:each]:
+            example, row = known[place]
+            image = read_example(example)
+            if not example.whole:
+                image = crop_face(image, example.boxes[row], CELL_PX)
+            images.append(image)
+            captions.append(" ".join(filter(None, (label.title, example.source))))
+    return picture_grid(images, captions, columns=columns)
+
+
+def _rows_of(example: Example, label: Label) -> list[int]:
+    """Return which faces of a picture have this label and can be judged."""
+    rows = [row for row, known in enumerate(example.labels) if known == label]
+    if example.whole:
+        return rows
+    large = sizes_px(example.boxes) >= LARGE_PX
+    return [row for row in rows if large[row]]
+
+
+def _fitted(image: Image, cell_px: int) -> Image:
+    height, width = image.shape[:2]
+    scale = cell_px / max(height, width)
+    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    rule = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size_wh, interpolation=rule), np.uint8)
+
+
+def _cut(caption: str, width_px: int) -> str:
+    """Return as much of a caption as fits, as OpenCV's font can write it."""
+    text = caption.encode("ascii", "replace").decode("ascii")
+    while text and cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0] > width_px:
+        text = text[:-1]
+    return text
