@@ -1,0 +1,45 @@
+"""Start the dashboard with made-up runs: `python serve_models.py PORT RUNS_FOLDER`.
+
+Two of them have weights: `maskdet`, and `twin`, which says "Mask" of every face where
+`maskdet` looks at its colours.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.browser import serve
+
+
+class MaskedAnalyzer(serve.ColourAnalyzer):
+    """Finds the same faces, and calls each of them masked."""
+
+    def analyze(self, image, settings=None):
+        from dataclasses import replace
+
+        scene = super().analyze(image, settings)
+        probs = np.tile(np.float32([0.96, 0.02, 0.02]), (len(scene), 1))
+        return replace(scene, probs=probs)
+
+
+def main() -> None:
+    from maskdet import runs
+    from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+    from maskdet.web import session
+
+    def load(name, classifier=DEFAULT_CLASSIFIER):
+        return MaskedAnalyzer() if classifier == "twin" else serve.ColourAnalyzer()
+
+    runs.RUNS_FOLDER = Path(sys.argv[2])
+    CLASSIFIERS["twin"] = CLASSIFIERS[DEFAULT_CLASSIFIER]
+    session.load_analyzer = load
+    serve.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The Models page in a real Chromium, and a model changed under a live picture."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.style import colour_bgr
+from maskdet.types import Label
+from tests.browser.driving import HERE, Dashboard, LivePage, wait_until, write_film
+from tests.browser.serve import FACE_BGR
+from tests.models_fakes import FACTS, LARGE, write_run
+
+FACE_BOX = (220, 140, 420, 340)
+CHARTS = 9
+
+
+class ModelsDashboard(Dashboard):
+    """A dashboard with the runs of a folder, and a second mask model, `twin`."""
+
+    def __init__(self, log: Path, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/"
+        self.log = log
+        script = str(HERE / "serve_models.py")
+        command = [sys.executable, script, str(port), str(folder)]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+
+
+@pytest.fixture(scope="module")
+def models_dashboard(
+    chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dashboard]:
+    place = tmp_path_factory.mktemp("models")
+    write_run(place / "runs", n=300)
+    write_run(place / "runs", "twin", {**FACTS, "title": "Twin"}, wrong=30, n=300)
+    write_run(place / "runs", "custom-cnn", LARGE, wrong=20, n=300)
+    running = ModelsDashboard(place / "log.txt", place / "runs")
+    try:
+        running.wait()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bare face, and a ball that rolls."""
+    images = []
+    x1, y1, x2, y2 = FACE_BOX
+    for number in range(90):
+        image = np.full((480, 640, 3), 90, np.uint8)
+        image[y1:y2, x1:x2] = FACE_BGR
+        cv2.circle(image, (20 + 6 * number, 440), 14, (255, 255, 255), -1)
+        images.append(image)
+    return write_film(tmp_path_factory.mktemp("film") / "bare.mjpeg", images)
+
+
+@pytest.fixture
+def live(
+    open_page: Callable[..., Any], models_dashboard: Dashboard, film: Path
+) -> LivePage:
+    return LivePage(open_page(models_dashboard.url, film))
+
+
+def outlined(label: Label) -> Callable[[np.ndarray], bool]:
+    """Return whether the face has an outline in the label's colour."""
+
+    def seen(image: np.ndarray) -> bool:
+        x1, y1, x2, y2 = FACE_BOX
+        part = image[y1 - 10 : y2 + 10, x1 - 10 : x2 + 10].astype(np.int16)
+        off = np.abs(part - colour_bgr(label)).max(axis=2)
+        return int((off < 50).sum()) > 300
+
+    return seen
+
+
+def choose_model(page: Any, name: str) -> None:
+    page.get_by_role("combobox", name="Mask model").click()
+    page.get_by_role("option", name=name).click()
+
+
+def charts(page: Any) -> Any:
+    """Every chart that is drawn, not only its place."""
+    return page.get_by_test_id("stVegaLiteChart").locator("canvas, svg.marks")
+
+
+def open_models(page: Any) -> None:
+    page.get_by_test_id("stSidebarNav").get_by_text("Models", exact=True).click()
+    page.get_by_role("heading", name="Models", exact=True).wait_for()
+
+
+@pytest.mark.timeout(300)
+def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
+    page = live.page
+    open_models(page)
+    page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
+    wait_until(lambda: charts(page).count() >= CHARTS, "every chart", timeout_s=60)
+    for chart in charts(page).all():
+        box = chart.bounding_box()
+        assert box["width"] > 250, "a chart is as wide as its column"
+        assert box["height"] > 150
+
+    page.get_by_test_id("stButtonGroup").get_by_text("custom-cnn").click()
+    page.get_by_text("do not ship, only its numbers").wait_for()
+    use = page.get_by_role("button", name="Use this model")
+    assert use.is_disabled()
+
+    page.get_by_test_id("stButtonGroup").get_by_text("twin").click()
+    wait_until(use.is_enabled, "the button to be of use")
+    use.click()
+    page.get_by_test_id("stToast").get_by_text("twin labels the faces").wait_for()
+    page.get_by_text("It is in use").wait_for()
+    chosen = page.get_by_role("combobox", name="Mask model")
+    wait_until(lambda: chosen.input_value() == "twin", "the sidebar to follow")
+
+    live.go_to("Live")
+    live.start()
+    live.wait_for(outlined(Label.MASK), "the answer of the other model")
+
+
+@pytest.mark.timeout(300)
+def test_another_model_takes_over_while_the_picture_runs(live: LivePage) -> None:
+    live.start()
+    live.wait_for(outlined(Label.NO_MASK), "a red outline")
+    live.frame.evaluate("() => { window.sameFrame = true; }")
+    choose_model(live.page, "twin")
+    live.wait_for(outlined(Label.MASK), "a green outline")
+    choose_model(live.page, "maskdet (default)")
+    live.wait_for(outlined(Label.NO_MASK), "a red outline again")
+    assert live.frame.evaluate("() => window.sameFrame"), "the stream was built anew"
+    assert live.button("Stop").is_visible()
+
+
+def test_a_phone_shows_the_page_without_scrolling_sideways(
+    open_page: Callable[..., Any], models_dashboard: Dashboard
+) -> None:
+    page = open_page(f"{models_dashboard.url}models")
+    page.set_viewport_size({"width": 390, "height": 844})
+    wait_until(lambda: charts(page).count() >= CHARTS, "every chart", timeout_s=60)
+    page.get_by_text("Model card of maskdet").click()
+    page.get_by_role("heading", name="Limits").wait_for()
+    wide = page.evaluate(
+        "() => document.querySelector('section.stMain, [data-testid=stMain]')"
+        ".scrollWidth - window.innerWidth"
+    )
+    assert wide <= 0
