@@ -13,7 +13,9 @@ from maskdet.cli.console import complain, reason, set_up_output
 COMMANDS: dict[str, str] = {
     "detect": "find the faces in pictures and say who wears a mask",
     "evaluate": "measure an analyzer on labelled pictures",
+    "suites": "test a classifier on hard negatives, low light and groups of people",
     "models": "list, verify and fetch the model files",
+    "data": "check labelled pictures and split them for training",
     "train": "train our networks from labelled pictures",
     "export": "write a trained network in the form that maskdet runs",
 }

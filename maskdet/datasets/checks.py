@@ -22,11 +22,13 @@ class Checked:
         examples: each picture once; all carry a group.
         unreadable: pictures that cannot be opened, each with the reason.
         repeated: how often a picture was listed again.
+        notes: what else a person should know, a sentence each.
     """
 
     examples: list[Example]
     unreadable: tuple[Look, ...]
     repeated: int
+    notes: tuple[str, ...] = ()
 
 
 def checked(examples: Sequence[Example], progress: Progress = iter) -> Checked:

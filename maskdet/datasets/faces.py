@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from maskdet.datasets.examples import (
@@ -37,7 +38,7 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
             or splits, or no row is left.
     """
     path = Path(path)
-    rows = csv.DictReader(text_of(path).splitlines())
+    rows = csv.DictReader(io.StringIO(text_of(path)))
     for column in ("path", "label"):
         if column not in (rows.fieldnames or ()):
             raise ValueError(f"{path}: the column {column!r} is missing")

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskdet.datasets.balance import balance
-from maskdet.datasets.checks import checked
+from maskdet.datasets.checks import Checked, checked
 from maskdet.datasets.corrections import corrected
 from maskdet.datasets.examples import SPLITS, Example, class_counts
 from maskdet.datasets.looks import Progress
 from maskdet.datasets.reading import read_any
-from maskdet.datasets.report import DataReport, alike
+from maskdet.datasets.report import DataReport, report_on
 from maskdet.datasets.splits import SHARES, split_by_group, without_straddlers
 from maskdet.types import CLASSES, Label
 
@@ -71,32 +70,42 @@ def load_training_data(
         ValueError: something is broken, or nothing is left to train or validate on, or
             to tell mask from no mask.
     """
-    examples = read_all(paths, val_paths)
-    notes: list[str] = []
-    if source is not None:
-        examples = _of_source(examples, source)
-    if corrections is not None:
-        examples, note = _put_right(examples, corrections)
-        notes.append(note)
-    clean = checked(examples, progress)
+    clean = load_checked(
+        paths, val_paths, source=source, corrections=corrections, progress=progress
+    )
     kept, straddling = without_straddlers(clean.examples)
-    kept, note = _with_validation(kept, shares, seed)
-    notes += [note] * bool(note) + _missing_classes(kept)
+    kept, notes = with_validation(kept, shares, seed=seed)
     data = TrainingData(
         [one for one in kept if one.split == _TRAIN],
         [one for one in kept if one.split == _VAL],
         [one for one in kept if one.split == _TEST],
-        DataReport(
-            clean.unreadable,
-            clean.repeated,
-            alike(clean.examples),
-            straddling,
-            balance(kept),
-            tuple(notes),
-        ),
+        report_on(clean, kept, straddling, [*notes, *_missing_classes(kept)]),
     )
     _check(data)
     return data
+
+
+def load_checked(
+    paths: Iterable[str | Path],
+    val_paths: Iterable[str | Path] = (),
+    *,
+    source: str | None = None,
+    corrections: str | Path | None = None,
+    progress: Progress = iter,
+) -> Checked:
+    """Read data as `load_training_data` does and check it, with the splits it carries.
+
+    Raises:
+        FileNotFoundError: a path or a picture is missing.
+        ValueError: something is broken, or no picture is of `source`.
+    """
+    examples = read_all(paths, val_paths)
+    notes: tuple[str, ...] = ()
+    if source is not None:
+        examples = _of_source(examples, source)
+    if corrections is not None:
+        examples, notes = _put_right(examples, corrections)
+    return dataclasses.replace(checked(examples, progress), notes=notes)
 
 
 def read_all(
@@ -156,37 +165,45 @@ def _of_source(examples: Sequence[Example], source: str) -> list[Example]:
 
 def _put_right(
     examples: Sequence[Example], list_path: str | Path
-) -> tuple[list[Example], str]:
+) -> tuple[list[Example], tuple[str, ...]]:
     result = corrected(examples, list_path)
-    untouched = {id(one) for one in examples} & {id(one) for one in result}
+    changed = len(result) - len({id(one) for one in examples} & set(map(id, result)))
     dropped = len(examples) - len(result)
-    changed = len(result) - len(untouched)
-    return result, (
-        f"corrections: {changed} pictures changed, {dropped} dropped, as {list_path} "
-        "says"
-    )
+    note = f"corrected as {list_path} says: {changed} pictures, {dropped} dropped"
+    return result, (note,)
 
 
-def _with_validation(
-    examples: Sequence[Example], shares: Sequence[float] | None, seed: int
-) -> tuple[list[Example], str]:
-    """Return examples that all have a split, and what was done for it."""
+def with_validation(
+    examples: Sequence[Example], shares: Sequence[float] | None = None, *, seed: int
+) -> tuple[list[Example], tuple[str, ...]]:
+    """Return the examples, all with a split, and a note where one was made.
+
+    Where no picture is in val, those that are not in test are split by group, else
+    those without a split are trained on.
+
+    Args:
+        examples: with the splits that they carry, and groups.
+        shares: of train, val and test; `SHARES` unless given.
+        seed: fixes the split.
+    """
     if any(one.split == _VAL for one in examples):
-        return [
-            dataclasses.replace(one, split=one.split or _TRAIN) for one in examples
-        ], ""
+        return [_in_some_split(one) for one in examples], ()
     shares = SHARES if shares is None else shares
     fixed = [one for one in examples if one.split == _TEST]
     free = [one for one in examples if one.split != _TEST]
     if fixed:
         both = sum(shares[:2])
         shares = (shares[0] / both, shares[1] / both, 0.0)
+    split = split_by_group(free, shares, seed=seed)
     words = ", ".join(
-        f"{split} {share:.0%}" for split, share in zip(SPLITS, shares, strict=True)
+        f"{name} {share:.0%}" for name, share in zip(SPLITS, shares, strict=True)
     )
-    return [*split_by_group(free, shares, seed=seed), *fixed], (
-        f"the data carry no validation: split by group with seed {seed} ({words})"
-    )
+    note = f"the data carry no validation: split by group with seed {seed} ({words})"
+    return [*split, *fixed], (note,)
+
+
+def _in_some_split(example: Example) -> Example:
+    return dataclasses.replace(example, split=example.split or _TRAIN)
 
 
 def _missing_classes(examples: Sequence[Example]) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from maskdet.datasets.balance import Balance, balance_lines
+from maskdet.datasets.balance import Balance, balance, balance_lines
+from maskdet.datasets.checks import Checked
 from maskdet.datasets.examples import Example
 from maskdet.datasets.looks import ALIKE_BITS, Look
 from maskdet.datasets.splits import Straddling
@@ -123,8 +124,24 @@ class DataReport:
         return lines
 
 
-def alike(examples: Iterable[Example]) -> Alike:
-    """Count the groups of more than one picture."""
+def report_on(
+    clean: Checked,
+    kept: Sequence[Example],
+    straddling: Straddling,
+    notes: Iterable[str] = (),
+) -> DataReport:
+    """Return the report of checked data, of which `kept` is what is used."""
+    return DataReport(
+        clean.unreadable,
+        clean.repeated,
+        _alike(clean.examples),
+        straddling,
+        balance(kept),
+        (*clean.notes, *notes),
+    )
+
+
+def _alike(examples: Iterable[Example]) -> Alike:
     sizes = [n for n in Counter(one.group for one in examples).values() if n > 1]
     return Alike(len(sizes), sum(sizes), max(sizes, default=0))
 

@@ -29,9 +29,9 @@ class Straddling:
         held_out: how many stand in val and test; they are left as they are.
     """
 
-    groups: int
-    dropped: tuple[Path, ...]
-    held_out: int
+    groups: int = 0
+    dropped: tuple[Path, ...] = ()
+    held_out: int = 0
 
 
 def split_by_group(
@@ -41,7 +41,7 @@ def split_by_group(
 
     Groups are given away one by one, the largest first and equals in an order drawn by
     `seed`; each goes where it brings the number of faces of every class and source,
-    and that of pictures, closest to the shares (least squares).
+    and that of pictures, closest to the shares (least chi squared).
 
     Args:
         examples: pictures; those with an empty `group` stand alone. What split they
@@ -136,15 +136,14 @@ def _chosen(counts: _Floats, shares: _Floats, seed: int) -> NDArray[np.int64]:
     counts = counts / np.maximum(counts.sum(axis=0), 1)
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    open_splits = np.flatnonzero(shares)
     missing = np.repeat(shares[:, None], counts.shape[1], axis=1)
-    closed = shares == 0
     chosen = np.zeros(len(counts), dtype=np.int64)
     for group in order:
-        # (missing - group)^2 - missing^2, less what is the same for all splits. Ties
-        # go to the later split: val gets its first picture before train its last.
-        cost = -(missing @ counts[group]).round(9)
-        cost[closed] = np.inf
-        best = len(SPLITS) - 1 - int(cost[::-1].argmin())
+        # (missing - group)^2 - missing^2. Over the share, as in chi squared: else all
+        # large groups would go to train, and val and test would hold no crowds.
+        change = counts[group] @ counts[group] - 2 * (missing @ counts[group])
+        best = open_splits[(change[open_splits] / shares[open_splits]).argmin()]
         chosen[group] = best
         missing[best] -= counts[group]
     return chosen
