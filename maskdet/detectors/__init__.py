@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
 class LandmarkFinder(Detector, Protocol):
     """A face finder that also knows where eyes, nose and mouth are."""
 

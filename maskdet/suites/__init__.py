@@ -1,0 +1,23 @@
+"""Tests that our own code makes from labelled faces: does the answer stay right?
+
+Nobody has labelled enough pictures of hands before mouths, or of faces at night. So
+`hard` and `dark` change faces whose label is known, in a way that must not change it.
+`groups` asks whether some people are told wrong more often than others.
+"""
+
+from __future__ import annotations
+
+from maskdet.suites.dark import DarkReport, darken, low_light
+from maskdet.suites.groups import GroupReport, compare_groups, read_groups
+from maskdet.suites.hard import HardReport, hard_negatives
+
+__all__ = [
+    "DarkReport",
+    "GroupReport",
+    "HardReport",
+    "compare_groups",
+    "darken",
+    "hard_negatives",
+    "low_light",
+    "read_groups",
+]

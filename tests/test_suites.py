@@ -1,0 +1,199 @@
+"""Suites that our own code makes: what they change, what they count."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.cli import main
+from maskdet.datasets import Example
+from maskdet.suites import (
+    compare_groups,
+    darken,
+    hard_negatives,
+    low_light,
+    read_groups,
+)
+from maskdet.suites.dark import DARK_LUMINANCE
+from maskdet.synthetic import THINGS
+from maskdet.types import Faces, Label
+
+BOX = np.array([60, 50, 140, 150], np.float32)
+POINTS = np.array([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]], np.float32)
+FACE = (150, 170, 210)
+
+
+class OneFace:
+    """A finder that sees the face where it was drawn, or nothing at all."""
+
+    def __init__(self, seen: bool = True):
+        self.seen = seen
+
+    def landmarks(self, image):
+        if not self.seen:
+            return Faces.none(), np.zeros((0, 5, 2), np.float32)
+        return Faces(BOX[None], np.ones(1, np.float32)), POINTS[None]
+
+    def detect(self, image):
+        return self.landmarks(image)[0]
+
+
+class BareIfUnchanged:
+    """Says bare as long as the mouth has the colour of the face."""
+
+    def predict(self, image, boxes):
+        probs = np.zeros((len(boxes), 3), np.float32)
+        for row, (x1, y1, x2, y2) in enumerate(boxes.astype(int)):
+            mouth = image[(y1 + 3 * y2) // 4, (x1 + x2) // 2].astype(int)
+            bare = np.abs(mouth - FACE).max() < 12
+            probs[row, Label.NO_MASK if bare else Label.MASK] = 1
+        return probs
+
+
+class AlwaysBare:
+    def predict(self, image, boxes):
+        return np.tile(np.array([[0, 1, 0]], np.float32), (len(boxes), 1))
+
+
+class BareByDay:
+    """Cannot see a bare face in the dark."""
+
+    def predict(self, image, boxes):
+        bright = image[50:150, 60:140].mean() >= DARK_LUMINANCE
+        row = [0, 1, 0] if bright else [1, 0, 0]
+        return np.tile(np.array([row], np.float32), (len(boxes), 1))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Example:
+    image = np.full((200, 200, 3), 90, np.uint8)
+    cv2.ellipse(image, (100, 100), (40, 50), 0, 0, 360, FACE, -1)
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), image)
+    return Example(path, BOX[None], (Label.NO_MASK,), "made")
+
+
+def test_who_reads_the_mouth_alone_is_caught_by_everything_drawn_there(scene):
+    report = hard_negatives(BareIfUnchanged(), OneFace(), [scene] * 6)
+    assert report.untouched.value == 0
+    assert set(report.things) == set(THINGS)
+    assert report.together.n == 6 * len(THINGS)
+    assert report.together.value > 0.7
+
+
+def test_who_is_not_fooled_gets_nothing_called_masked(scene):
+    report = hard_negatives(AlwaysBare(), OneFace(), [scene])
+    assert report.together.value == 0
+    assert report.to_json()["together"]["n"] == len(THINGS)
+
+
+def test_faces_that_are_masked_small_or_not_seen_are_left_out(scene):
+    masked = Example(scene.path, scene.boxes, (Label.MASK,))
+    small = Example(scene.path, scene.boxes * 0.1, (Label.NO_MASK,))
+    assert hard_negatives(AlwaysBare(), OneFace(), [masked, small]).untouched.n == 0
+    assert hard_negatives(AlwaysBare(), OneFace(False), [scene]).untouched.n == 0
+
+
+def test_the_same_seed_draws_the_same(scene):
+    both = [
+        hard_negatives(BareIfUnchanged(), OneFace(), [scene] * 4, seed=3)
+        for _ in range(2)
+    ]
+    assert both[0] == both[1]
+
+
+def test_a_darkened_face_is_below_40_and_not_black():
+    image = np.full((200, 200, 3), FACE, np.uint8)
+    for seed in range(8):
+        night = darken(image, BOX, np.random.default_rng(seed))
+        mean = cv2.cvtColor(night, cv2.COLOR_BGR2GRAY)[50:150, 60:140].mean()
+        assert 8 < mean < DARK_LUMINANCE
+        assert night.std() > 1  # the sensor's noise
+    assert (image == FACE).all()
+
+
+def test_what_low_light_costs_is_counted_on_the_same_faces(scene):
+    report = low_light(BareByDay(), OneFace(), [scene] * 5)
+    assert (report.lit.value, report.dark.value, report.lost.value) == (1, 0, 1)
+    assert low_light(AlwaysBare(), OneFace(), [scene] * 5).lost.value == 0
+
+
+def test_whole_pictures_count_too(scene):
+    whole = Example(scene.path, np.zeros((0, 4), np.float32), (Label.NO_MASK,))
+    assert hard_negatives(AlwaysBare(), OneFace(), [whole]).untouched.n == 1
+    assert low_light(AlwaysBare(), OneFace(False), [whole]).lit.n == 1
+
+
+def test_a_group_that_is_told_wrong_is_named(scene):
+    boxes = np.repeat(BOX[None], 60, axis=0)
+    labels = tuple([Label.NO_MASK] * 30 + [Label.MASK] * 30)
+    crowd = Example(scene.path, boxes, labels)
+    groups = {
+        ("face.png", row): frozenset({"masked"} if row >= 30 else {"bare", "all"})
+        for row in range(60)
+    }
+    reports = {one.name: one for one in compare_groups(AlwaysBare(), [crowd], groups)}
+    assert reports["everybody"].right.value == 0.5
+    assert reports["masked"].worse
+    assert not reports["bare"].worse
+    assert reports["masked"].gap.value == -1
+    assert reports["bare"].bare.n == 30
+    assert reports["masked"].bare.n == 0
+
+
+def test_groups_that_fit_no_face_are_refused(scene):
+    with pytest.raises(ValueError, match="none of the faces"):
+        compare_groups(AlwaysBare(), [scene], {("other.png", 0): frozenset()})
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("file,face\na.png,0\n", "the column 'groups' is missing"),
+        ("file,face,groups\na.png,first,child\n", "must be a whole number"),
+    ],
+)
+def test_a_broken_table_of_groups_is_told_in_one_line(tmp_path, text, complaint):
+    path = tmp_path / "groups.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        read_groups(path)
+    with pytest.raises(FileNotFoundError):
+        read_groups(tmp_path / "none.csv")
+
+
+def test_groups_are_read_word_by_word(tmp_path):
+    path = tmp_path / "groups.csv"
+    path.write_text("file,face,groups\na.png,0,child glasses\na.png,1,\n")
+    assert read_groups(path) == {
+        ("a.png", 0): {"child", "glasses"},
+        ("a.png", 1): frozenset(),
+    }
+
+
+def test_the_command_prints_every_suite(scene, tmp_path, capsys):
+    coco = {
+        "images": [{"id": 1, "file_name": "face.png", "width": 200, "height": 200}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [60, 50, 80, 100]}
+        ],
+        "categories": [{"id": 1, "name": "no_mask"}],
+    }
+    (tmp_path / "images").mkdir()
+    scene.path.rename(tmp_path / "images" / "face.png")
+    file = tmp_path / "own-val.json"
+    file.write_text(json.dumps(coco))
+    groups = tmp_path / "groups.csv"
+    groups.write_text("file,face,groups\nface.png,0,child\n")
+    assert main(["suites", str(file), "--groups", str(groups)]) == 0
+    out = capsys.readouterr().out
+    assert "in low light" in out
+    assert "everybody" in out
+    assert main(["suites", str(file), "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["low_light"]["lit"]["n"] == 1
+    assert main(["suites", str(tmp_path / "none.json")]) == 1
