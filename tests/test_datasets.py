@@ -112,6 +112,20 @@ def test_what_is_not_coco_is_refused(tmp_path, text, says):
         read_coco(path)
 
 
+def test_coco_of_a_service_lies_in_split_folders_with_its_pictures(tmp_path):
+    folder = tmp_path / "town" / "valid"
+    folder.mkdir(parents=True)
+    above = {"id": 0, "name": "town-x1", "supercategory": "none"}
+    rows = [above, *({**row, "supercategory": "town-x1"} for row in CATEGORIES)]
+    path = coco(folder, [(1, [0, 0, 5, 5], 7)], categories=rows)
+    path = path.rename(folder / "_annotations.coco.json")
+    (folder / "images" / "a.jpg").rename(folder / "a.jpg")
+    first, _ = read_coco(path)
+    assert first.path == folder / "a.jpg"
+    assert (first.source, first.split) == ("town", "val")
+    assert first.labels == (Label.MASK,)
+
+
 def test_a_missing_file_is_named(tmp_path):
     for read in (read_coco, read_index, read_folder):
         with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -147,6 +161,8 @@ def test_index_counts_a_picture_listed_twice_once(tmp_path):
         ("path,label\na.jpg,scarf\n", "scarf"),
         ("path,label\n", "no row"),
         ("path,label\na.jpg,mask\na.jpg,no_mask\n", "two labels"),
+        ("path,label,split\na.jpg,mask,val\na.jpg,mask,test\n", "two splits"),
+        ("path,label,split\na.jpg,mask,tset\n", "unknown split 'tset'"),
     ],
 )
 def test_a_bad_index_is_refused(tmp_path, text, says):
@@ -183,5 +199,20 @@ def test_an_example_needs_a_label_for_each_box():
         Example(Path("a.jpg"), box, (Label.MASK, Label.MASK))
 
 
-def test_class_names_are_forgiving_about_case_and_spaces():
-    assert label_from_name(" Without Mask ") is Label.NO_MASK
+def test_hidden_twins_of_pictures_are_no_pictures(tmp_path):
+    for name in ("mask/a.jpg", "mask/._a.jpg", "mask/.old/a.jpg", ".trash/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [one.path.name for one in read_folder(tmp_path)] == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        (["with_mask", "face_mask", "Mask", "masked"], Label.MASK),
+        (["face", "nomask", "no-mask", " Without Mask "], Label.NO_MASK),
+        (["mask_weared_incorrect", "improper", "Incorrect Mask"], Label.INCORRECT),
+    ],
+)
+def test_class_names_of_public_sets_are_known(names, label):
+    assert [label_from_name(name) for name in names] == [label] * len(names)

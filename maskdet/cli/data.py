@@ -86,8 +86,8 @@ def _index(examples: Sequence[Example], folder: Path) -> str:
     boxed = sum(not one.whole for one in examples)
     if boxed:
         raise ValueError(
-            f"--out: an index holds one label a picture, but {boxed} pictures have "
-            "boxes; split those without --out"
+            "--out: an index holds one label a picture, but these have boxes "
+            f"(boxes in {boxed} of them); leave out --out"
         )
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -169,7 +169,7 @@ def _put_right(
     result = corrected(examples, list_path)
     changed = len(result) - len({id(one) for one in examples} & set(map(id, result)))
     dropped = len(examples) - len(result)
-    note = f"corrected as {list_path} says: {changed} pictures, {dropped} dropped"
+    note = f"corrected as {list_path} says: changed {changed}, dropped {dropped}"
     return result, (note,)
 
 
@@ -216,7 +216,7 @@ def _missing_classes(examples: Sequence[Example]) -> list[str]:
 
 
 def _check(data: TrainingData) -> None:
-    found = f"{len(data.report.unreadable)} pictures cannot be read"
+    found = f"pictures that cannot be read: {len(data.report.unreadable)}"
     if not data.train:
         raise ValueError(f"nothing to train on is left; {found}")
     if not data.validation:

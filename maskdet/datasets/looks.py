@@ -24,8 +24,8 @@ Hashes = NDArray[np.uint64]
 Progress = Callable[[Sequence[Path]], Iterable[Path]]
 """Something like `tqdm`: passes paths on and may show how far it is."""
 
-_BLOCK = 1024
-"""Hashes compared with all others at a time: 8 MB for every thousand others."""
+_BLOCK = 256
+"""Hashes compared with all others at a time: 2 MB for every thousand others."""
 
 
 @dataclass(frozen=True)
