@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         }
         write_text(args.json, json.dumps({**head, **done.content}, indent=2) + "\n")
     if args.report is not None:
-        _write_report(args.report, done)
+        _write_report(args, done)
     return 0
 
 
@@ -140,13 +140,16 @@ class _Measured:
     judged: Judged
 
 
-def _write_report(folder: Path, done: _Measured) -> None:
+def _write_report(args: argparse.Namespace, done: _Measured) -> None:
     # Charts need libraries that take long to load, and nobody else here wants them.
     from maskdet.report import mistakes_grid, worst_mistakes, write_report
 
+    folder: Path = args.report
+    # Who gets the report need not know where the pictures lie.
+    title = done.lines[0].replace(str(args.file), args.file.name)
     mistakes = worst_mistakes(done.judged)
     answers = {done.set_name: done.judged.answers}
-    written = write_report(folder, answers, title=done.lines[0], mistakes=mistakes)
+    written = write_report(folder, answers, title=title, mistakes=mistakes)
     if mistakes:
         written.append(folder / MISTAKES_NAME)
         written[-1].write_bytes(encode_png(mistakes_grid(mistakes)))

@@ -19,6 +19,10 @@ from maskdet.types import Image
 MEASURED_PX = 64
 """Side that a face is scaled to before its light and sharpness are measured."""
 
+LEAST_COMPARED = 10
+"""Faces in a part and in its rest from which one is called worse than the other: with
+fewer, Newcombe's interval would accuse a single mistake."""
+
 _SIZE_EDGES = (0.0, 32.0, 64.0, 128.0, math.inf)
 _LIGHT_EDGES = (0.0, 40.0, 80.0, 160.0, math.inf)
 
@@ -33,12 +37,14 @@ class Slice:
         labels: the answers for the faces in this part.
         difference: accuracy of mask against no mask here minus that of all other
             faces, with its interval; NaN where there is nothing to compare with.
+        others: how many faces the rest of the set has.
     """
 
     name: str
     part: str
     labels: Labelling
     difference: Estimate
+    others: int
 
     @property
     def accuracy(self) -> Estimate:
@@ -51,7 +57,8 @@ class Slice:
 
         One in forty parts that are no worse is called so by chance.
         """
-        return self.difference.high < 0
+        enough = min(self.difference.n, self.others) >= LEAST_COMPARED
+        return enough and self.difference.high < 0
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
@@ -84,7 +91,7 @@ def slices(answers: Answers) -> list[Slice]:
             continue
         hits, other_hits = int(right[chosen].sum()), int(right[~chosen].sum())
         gap = difference(share(hits, n), share(other_hits, others))
-        result.append(Slice(name, part, answers.keep(chosen).labelling, gap))
+        result.append(Slice(name, part, answers.keep(chosen).labelling, gap, others))
     return result
 
 

@@ -17,7 +17,7 @@ from maskdet.types import CLASSES, Image, Label
 CELL_PX = 128
 """Side of the square that each picture is fitted into."""
 
-_CAPTION_PX = 18
+_LINE_PX = 15
 _GAP_PX = 6
 _PAPER = 255
 _INK = (30, 30, 30)
@@ -31,11 +31,12 @@ def picture_grid(
     columns: int = 6,
     cell_px: int = CELL_PX,
 ) -> Image:
-    """Return pictures row by row on white, each with one line of text below it.
+    """Return pictures row by row on white, each with its text below it.
 
     Args:
         images: of any size, BGR; not changed. Each keeps its shape.
-        captions: one a picture; what does not fit is cut, what is no ASCII becomes "?".
+        captions: one a picture, of one or more lines; what does not fit is cut, what
+            is no ASCII becomes "?".
         columns: pictures in a row.
         cell_px: side of the square that a picture is fitted into.
 
@@ -47,25 +48,28 @@ def picture_grid(
     """
     if len(images) != len(captions):
         raise ValueError(
-            f"{len(images)} pictures need as many captions, not {captions}"
+            f"{len(images)} pictures need as many captions, got {len(captions)}"
         )
     if columns < 1 or cell_px < 1:
         raise ValueError(f"columns and cell_px must be above 0: {columns}, {cell_px}")
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
-    step_x, step_y = cell_px + _GAP_PX, cell_px + _CAPTION_PX + _GAP_PX
+    lines = [caption.split("\n") for caption in captions]
+    text_px = _LINE_PX * max(map(len, lines), default=1)
+    step_x, step_y = cell_px + _GAP_PX, cell_px + text_px + _GAP_PX
     shape = (rows * step_y + _GAP_PX, columns * step_x + _GAP_PX, 3)
     grid = np.full(shape, _PAPER, np.uint8)
-    for place, (image, caption) in enumerate(zip(images, captions, strict=True)):
+    for place, (image, words) in enumerate(zip(images, lines, strict=True)):
         top = _GAP_PX + place // columns * step_y
         left = _GAP_PX + place % columns * step_x
         fitted = _fitted(image, cell_px)
         height, width = fitted.shape[:2]
         x, y = left + (cell_px - width) // 2, top + (cell_px - height) // 2
         grid[y : y + height, x : x + width] = fitted
-        text = _cut(caption, cell_px)
-        at = (left, top + cell_px + _CAPTION_PX - 5)
-        cv2.putText(grid, text, at, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+        for line, text in enumerate(words, start=1):
+            at = (left, top + cell_px + line * _LINE_PX - 4)
+            text = _cut(text, cell_px)
+            cv2.putText(grid, text, at, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
     return grid
 
 
@@ -92,7 +96,7 @@ def samples_grid(
             if not example.whole:
                 image = crop_face(image, example.boxes[row], CELL_PX)
             images.append(image)
-            captions.append(" ".join(filter(None, (label.title, example.source))))
+            captions.append("\n".join(filter(None, (label.title, example.source))))
     return picture_grid(images, captions, columns=columns)
 
 

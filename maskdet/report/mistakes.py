@@ -80,5 +80,5 @@ def mistakes_grid(mistakes: Sequence[Mistake], *, columns: int = 6) -> Image:
         box = np.array(one.box, np.float32)
         crops.append(crop_face(read_image(one.path), box, CELL_PX))
         said = f"{one.said.title} {100 * one.probability:.0f} %"
-        captions.append(f"{one.truth.title} > {said}")
+        captions.append(f"is: {one.truth.title}\nsaid: {said}")
     return picture_grid(crops, captions, columns=columns)

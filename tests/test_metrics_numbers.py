@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import math
+from time import perf_counter
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from maskdet.metrics.labelling import Labelling
+from maskdet.metrics.numbers import numbers
+from maskdet.metrics.questions import QUESTIONS, ask
+from maskdet.metrics.resampled import areas, face_weights
+from maskdet.types import CLASSES
+from tests.answers_fakes import random_answers
+
+
+def test_a_mask_worn_wrongly_is_a_yes_to_wearing_one():
+    probs = np.array([[0.3, 0.45, 0.25], [0.2, 0.6, 0.2], [0, 0.5, 0.5]], np.float32)
+    labels = Labelling(np.array([2, 1, 0]), probs)
+    wearing = ask(labels, "wearing")
+    assert wearing.truths.tolist() == [True, False, True]
+    assert wearing.scores == pytest.approx([0.55, 0.4, 0.5])
+    assert wearing.said.tolist() == [True, False, True]
+    bare = ask(labels, "no_mask")
+    assert bare.truths.tolist() == [False, True, False]
+    assert bare.said.tolist() == [True, True, True]
+
+
+def test_decisions_are_those_of_the_table():
+    labels = random_answers().labelling
+    wearing = ask(labels, "wearing")
+    assert (wearing.truths & wearing.said).sum() == labels.wearing.counts[0, 0]
+    assert (~wearing.truths & wearing.said).sum() == labels.wearing.counts[1, 0]
+
+
+def test_an_unknown_question_is_refused():
+    with pytest.raises(ValueError, match="must be one of wearing, mask"):
+        ask(random_answers(3).labelling, "hat")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_same_numbers_as_scikit_learn(seed):
+    answers = random_answers(seed=seed)
+    truths, probs = answers.truths, answers.probs.astype(np.float64)
+    probs /= probs.sum(axis=1, keepdims=True)  # else scikit-learn warns
+    ours, said = numbers(answers.labelling, resamples=20), probs.argmax(axis=1)
+    assert ours.n == 200
+    assert ours.accuracy.value == pytest.approx(metrics.accuracy_score(truths, said))
+    balanced = metrics.balanced_accuracy_score(truths, said)
+    assert ours.balanced.value == pytest.approx(balanced)
+    table = metrics.precision_recall_fscore_support(truths, said, labels=[0, 1, 2])
+    for label, precision, recall, f1, n in zip(CLASSES, *table, strict=True):
+        one = ours.classes[label.key]
+        assert one.precision.value == pytest.approx(precision)
+        assert (one.recall.value, one.recall.n) == (pytest.approx(recall), n)
+        assert one.f1.value == pytest.approx(f1)
+        area = metrics.roc_auc_score(truths == label, probs[:, label])
+        assert one.roc_area.value == pytest.approx(area)
+        area = metrics.average_precision_score(truths == label, probs[:, label])
+        assert one.average_precision.value == pytest.approx(area, rel=1e-5)
+    mask, score = truths != 1, 1 - probs[:, 1]
+    assert ours.wearing.roc_area.value == pytest.approx(
+        metrics.roc_auc_score(mask, score)
+    )
+    assert ours.bare.f1.value == pytest.approx(metrics.f1_score(~mask, score < 0.5))
+    assert ours.wearing_brier.value == pytest.approx(
+        metrics.brier_score_loss(mask, score)
+    )
+    several = metrics.brier_score_loss(truths, probs, labels=[0, 1, 2])
+    assert ours.brier.value == pytest.approx(several, rel=1e-5)
+
+
+@pytest.mark.parametrize("decimals", [1, 6])
+def test_resampled_areas_are_those_of_the_faces_drawn(decimals):
+    labels = random_answers(80).labelling
+    rounded = np.round(labels.probs, decimals)
+    asked = ask(Labelling(labels.truths, rounded), "mask")
+    weights = face_weights(80, resamples=120, seed=3)
+    assert (weights.sum(axis=1) == 80).all()
+    roc, precision = areas(weights, asked)
+    for row in (0, 60, 119):
+        times = weights[row].astype(int)
+        truths, scores = np.repeat(asked.truths, times), np.repeat(asked.scores, times)
+        assert roc[row] == pytest.approx(metrics.roc_auc_score(truths, scores))
+        expected = metrics.average_precision_score(truths, scores)
+        assert precision[row] == pytest.approx(expected, rel=1e-5)
+
+
+def all_estimates(content):
+    """Every value with an interval in a nest of dictionaries."""
+    if "value" in content:
+        yield content
+        return
+    for inner in content.values():
+        if isinstance(inner, dict):
+            yield from all_estimates(inner)
+
+
+def test_every_number_lies_in_its_interval_and_says_n():
+    content = numbers(random_answers(300).labelling).to_json()
+    found = list(all_estimates(content))
+    # 7 numbers about all, 5 about each of three classes and both sides of a mask
+    assert len(found) == 7 + 5 * 5
+    for one in found:
+        assert one["low"] <= one["value"] <= one["high"]
+        assert one["low"] < one["high"]
+        assert one["n"] > 0
+
+
+def test_intervals_have_the_known_width_and_stay_the_same():
+    labels = random_answers(1000).labelling
+    first, again = numbers(labels), numbers(labels)
+    assert first == again
+    share = first.accuracy.value
+    error = math.sqrt(share * (1 - share) / 1000)
+    width = first.accuracy.high - first.accuracy.low
+    assert width == pytest.approx(2 * 1.96 * error, rel=0.1)
+    other = numbers(labels, seed=1)
+    assert other.accuracy != first.accuracy
+    assert other.accuracy.low == pytest.approx(first.accuracy.low, abs=0.005)
+
+
+def test_all_right_still_has_an_interval():
+    truths = np.array([0, 0, 1, 1])
+    ours = numbers(Labelling(truths, np.eye(3, dtype=np.float32)[truths]))
+    assert ours.accuracy.value == 1
+    assert 0.3 < ours.accuracy.low < 0.6
+    assert ours.wearing.recall.low < 0.5
+
+
+def test_a_class_that_is_not_there_has_no_numbers():
+    truths = np.array([0, 1, 0])
+    ours = numbers(Labelling(truths, np.eye(3, dtype=np.float32)[truths]))
+    absent = ours.classes["incorrect"]
+    assert absent.precision.n == absent.recall.n == 0
+    assert math.isnan(absent.f1.value)
+    assert math.isnan(absent.roc_area.value)
+    assert ours.balanced.value == 1
+    assert json.loads(json.dumps(ours.to_json(), allow_nan=False))["n"] == 3
+
+
+def test_nothing_measured_is_said_so():
+    empty = numbers(Labelling(np.zeros(0, np.int64), np.zeros((0, 3), np.float32)))
+    assert empty.n == 0
+    assert all(one["value"] is None for one in all_estimates(empty.to_json()))
+
+
+def test_overconfidence_shows_and_chance_does_not():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet([1, 1, 1], 4000).astype(np.float32)
+    truths = (probs.cumsum(axis=1) < rng.random(4000)[:, None]).sum(axis=1)
+    honest = numbers(Labelling(truths.clip(0, 2), probs), resamples=200)
+    assert honest.ece.value < 0.03
+    harder = probs**3 / (probs**3).sum(axis=1, keepdims=True)
+    boasting = numbers(Labelling(truths.clip(0, 2), harder), resamples=200)
+    assert boasting.ece.low > honest.ece.high
+    assert boasting.brier.low > honest.brier.high
+
+
+def test_five_thousand_faces_take_seconds_not_minutes():
+    labels = random_answers(5000).labelling
+    started = perf_counter()
+    numbers(labels)
+    # Under one second on an idle machine; a busy one needs room.
+    assert perf_counter() - started < 8
+
+
+def test_every_question_is_asked():
+    assert set(QUESTIONS) == {"wearing", *(label.key for label in CLASSES)}
