@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from maskdet.datasets.examples import (
@@ -46,14 +47,7 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
     for row in rows:
         if split is not None and _split_in(path, row.get("split") or "") != split:
             continue
-        example = Example(
-            listed_picture([path.parent / row["path"]], path),
-            no_boxes(),
-            (label_in(path, row["label"] or ""),),
-            row.get("source") or "",
-            _split_in(path, row.get("split") or ""),
-            row.get("group") or "",
-        )
+        example = _index_example(path, row)
         first = examples.setdefault(row["path"], example)
         if first.labels != example.labels:
             raise ValueError(f"{path}: {row['path']} is listed with two labels")
@@ -63,6 +57,17 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
         part = "" if split is None else f" of split {split!r}"
         raise ValueError(f"{path}: there is no row{part}")
     return list(examples.values())
+
+
+def _index_example(path: Path, row: Mapping[str, str | None]) -> Example:
+    return Example(
+        listed_picture([path.parent / (row["path"] or "")], path),
+        no_boxes(),
+        (label_in(path, row["label"] or ""),),
+        row.get("source") or "",
+        _split_in(path, row.get("split") or ""),
+        row.get("group") or "",
+    )
 
 
 def read_folder(path: str | Path) -> list[Example]:

@@ -51,14 +51,13 @@ def load_training_data(
 ) -> TrainingData:
     """Read data of any format, check it, and cut it into train, val and test.
 
-    Splits that the data carry are used: a column, `train/`, `val/` and `test/` folders,
-    or a `town-val.json` beside a `town-train.json`. Pictures that carry none are
-    trained on if there is any validation, else split by group. Copies of val and test
-    pictures are left out of train.
+    Splits that the data carry are used: a column, `train/`, `val/`, `test/` folders, a
+    `town-val.json` beside a `town-train.json`. Pictures without are trained on if there
+    is any validation, else split by group. Copies of val and test leave train.
 
     Args:
         paths: files or folders that `read_any` understands.
-        val_paths: others, of which everything is validated on unless it says otherwise.
+        val_paths: others, validated on as a whole unless a part of them says `val`.
         seed: fixes the split.
         shares: of train, val and test, where the data carry no validation.
         source: only pictures of this source, or all.
@@ -67,20 +66,18 @@ def load_training_data(
 
     Raises:
         FileNotFoundError: a path or a picture is missing.
-        ValueError: something is broken, or nothing is left to train or validate on, or
-            to tell mask from no mask.
+        ValueError: something is broken, or too little is left to learn or validate.
     """
     clean = load_checked(
         paths, val_paths, source=source, corrections=corrections, progress=progress
     )
     kept, straddling = without_straddlers(clean.examples)
     kept, notes = with_validation(kept, shares, seed=seed)
-    data = TrainingData(
-        [one for one in kept if one.split == _TRAIN],
-        [one for one in kept if one.split == _VAL],
-        [one for one in kept if one.split == _TEST],
-        report_on(clean, kept, straddling, [*notes, *_missing_classes(kept)]),
+    report = report_on(clean, kept, straddling, [*notes, *_missing_classes(kept)])
+    train, validation, test = (
+        [one for one in kept if one.split == split] for split in SPLITS
     )
+    data = TrainingData(train, validation, test, report)
     _check(data)
     return data
 
