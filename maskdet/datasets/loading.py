@@ -77,9 +77,7 @@ def load_training_data(
     train, validation, test = (
         [one for one in kept if one.split == split] for split in SPLITS
     )
-    data = TrainingData(train, validation, test, report)
-    _check(data)
-    return data
+    return _sufficient(TrainingData(train, validation, test, report))
 
 
 def load_checked(
@@ -212,7 +210,8 @@ def _missing_classes(examples: Sequence[Example]) -> list[str]:
     return notes
 
 
-def _check(data: TrainingData) -> None:
+def _sufficient(data: TrainingData) -> TrainingData:
+    """Return the data, or complain that too little of them is left."""
     found = f"pictures that cannot be read: {len(data.report.unreadable)}"
     if not data.train:
         raise ValueError(f"nothing to train on is left; {found}")
@@ -228,3 +227,4 @@ def _check(data: TrainingData) -> None:
             raise ValueError(
                 f"no face of {label.key} to train on; the pictures hold {held}"
             )
+    return data
