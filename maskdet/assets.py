@@ -145,6 +145,33 @@ def asset(name: str) -> Asset:
     return ASSETS[name]
 
 
+def pin_line(name: str, sha256: str, n_bytes: int) -> str:
+    """Return the line of the table of our own files for one of them."""
+    return f"{name} {sha256} {n_bytes}"
+
+
+def pin(name: str, sha256: str, n_bytes: int, table: Path = Path(__file__)) -> None:
+    """Write the sum of one of our own files into this very file, for the next start.
+
+    Args:
+        name: of the file in `models/`, without its ending.
+        sha256: of the whole file.
+        n_bytes: its size.
+        table: the file to change.
+
+    Raises:
+        RuntimeError: the table is not where it should be.
+    """
+    head, start, rest = table.read_text(encoding="utf-8").partition('_PINNED = """\n')
+    lines, end, tail = rest.partition('"""\n')
+    if not start or not end:
+        raise RuntimeError(f"{table}: the table of our own files is not there")
+    kept = {line.split()[0]: line for line in lines.splitlines()}
+    kept[name] = pin_line(name, sha256, n_bytes)
+    text = head + start + "".join(f"{line}\n" for line in kept.values()) + end + tail
+    table.write_text(text, encoding="utf-8")
+
+
 def cache_folder() -> Path:
     """Return the folder that `fetch` writes to; it need not exist yet."""
     return platformdirs.user_cache_path("maskdet", appauthor=False) / "models"

@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
 import numpy as np
 
+from maskdet.training.crops import Crops
+from maskdet.training.material import Material
+from maskdet.training.recipes import RECIPES, Recipe, Stage
 from maskdet.training.samples import Samples
+from maskdet.training.views import Passes
 from maskdet.types import Label
+
+if TYPE_CHECKING:
+    import keras
+
+EIGHT = {
+    (Label.MASK, False): 3,
+    (Label.NO_MASK, False): 3,
+    (Label.INCORRECT, False): 2,
+}
+
+TINY = Recipe(
+    name="tutorial",
+    title="Tiny",
+    about="For tests.",
+    network="pooled",
+    size_px=32,
+    context=1.0,
+    stages=(Stage(3, "adam", 0.1, 0),),
+    batch_size=8,
+    steps=None,
+    dropout=0.0,
+    norm_learns=False,
+    views="tutorial",
+    weights=None,
+)
 
 
 def samples(counts: dict[tuple[Label, bool], int], side: int = 32) -> Samples:
@@ -19,3 +54,53 @@ def samples(counts: dict[tuple[Label, bool], int], side: int = 32) -> Samples:
     sources = np.array(["odd" if row % 2 else "even" for row in range(len(labels))])
     drawn = np.zeros(len(labels), np.bool_)
     return Samples(images, np.array(labels, np.int64), sources, np.array(whole), drawn)
+
+
+def crops(counts: dict[tuple[Label, bool], int] = EIGHT, side: int = 32) -> Crops:
+    """Return the same pictures as crops to validate on."""
+    made = samples(counts, side)
+    return Crops(made.images, made.labels, made.sources)
+
+
+def still(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    """Leave a crop as it is."""
+    return image
+
+
+def material(steps: int = 1, seed: int = 1) -> Material:
+    """Return eight crops to learn from and the same eight to validate on."""
+    eight = crops()
+    batches = Passes(eight, still, 8, seed)
+    return Material(batches, steps, 8, eight, np.ones(3, np.float32))
+
+
+def tiny_network(recipe: Recipe, weights: object = None) -> keras.Model:
+    """Build a network of one layer, to stand in the place of the real ones."""
+    import keras
+
+    pictures = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(pictures))
+    probs = keras.layers.Dense(3, activation="softmax", name="probs")(x)
+    return keras.Model(pictures, probs)
+
+
+def small(name: str, **knobs: object) -> Recipe:
+    """Return a recipe that ships, made small enough for a test."""
+    return dataclasses.replace(
+        RECIPES[name], size_px=32, dropout=0.0, batch_size=8, **knobs
+    )
+
+
+def write_folder(folder: Path, splits: Iterable[str] = ("train", "val")) -> Path:
+    """Write a data set of two classes whose pictures all look different."""
+    for split in splits:
+        for label in (Label.MASK, Label.NO_MASK):
+            place = folder / split / label.key
+            place.mkdir(parents=True)
+            for number in range(4):
+                rng = np.random.default_rng([len(split), int(label), number])
+                coarse = rng.integers(0, 60, (6, 6, 3), dtype=np.uint8)
+                coarse[..., int(label)] += 180
+                image = cv2.resize(coarse, (48, 48), interpolation=cv2.INTER_CUBIC)
+                cv2.imwrite(str(place / f"{number}.png"), image)
+    return folder

@@ -1,12 +1,20 @@
-"""`python -m maskdet export`: write a trained classifier as a LiteRT file."""
+"""`python -m maskdet export`: write a trained classifier in the forms that run."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from maskdet.datasets import read_index
+from maskdet.cli.console import say
+
+if TYPE_CHECKING:
+    from maskdet.metrics.answers import Answers
+    from maskdet.training.export import Exported
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,40 +22,136 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "export",
         help="write a trained network in the form that maskdet runs",
-        description="Convert the best weights of a run to LiteRT, compare them with "
-        "Keras, time them, and write the file with its card.",
+        description="Convert a run to LiteRT in three precisions, compare them with "
+        "Keras, time them, measure the one that loses nothing, and write it with its "
+        "facts and its card.",
     )
     parser.add_argument("run", type=Path, help="folder that `maskdet train` wrote")
+    parser.add_argument("--name", help="of the model (default: that of its recipe)")
     parser.add_argument(
-        "--out", type=Path, default=Path("models"), help="folder for file and card"
+        "--out", type=Path, default=Path("models"), help="folder (default: models)"
     )
     parser.add_argument(
-        "--test",
-        metavar="INDEX",
-        help="index.csv whose test split is measured and put into the card",
+        "--faces", type=Path, metavar="INDEX", help="index.csv to measure on its test"
+    )
+    parser.add_argument(
+        "--scenes",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="COCO files to measure on, such as kaggle-val.json",
+    )
+    parser.add_argument("--finder", help="finds faces to measure on (default: mtcnn)")
+    parser.add_argument(
+        "--onnx", action="store_true", help="write an ONNX file into RUN, too"
+    )
+    parser.add_argument(
+        "--pin", action="store_true", help="write the sum into maskdet/assets.py"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Export as asked; the work is in `maskdet.training.export`."""
+    _check(args)
     # TensorFlow tells of missing graphics cards unless it is told not to.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from maskdet.training.card import write_card
-    from maskdet.training.export import export
+    from maskdet.training.export import export, write_run
+    from maskdet.training.logs import read_recipe
 
-    test = read_index(args.test, "test") if args.test else []
-    exported = export(args.run, args.out, test)
-    for precision, version in exported.versions.items():
-        print(
-            f"{precision}: {version.n_bytes:,} bytes, at most {version.difference:.2g} "
-            f"from Keras, {version.changed} other answers, "
-            f"1 face {version.one_ms:.1f} ms, 4 faces {version.four_ms:.1f} ms"
-        )
-    for part in ("validation", "test"):
-        for source, result in getattr(exported, part).items():
-            print(f"{part} {source}: {result}")
-    card = write_card(exported, args.run)
-    shipped = exported.versions[exported.precision]
-    print(f"wrote {exported.shipped} ({exported.precision}) and {card}")
-    print(f"for maskdet/assets.py: sha256 {shipped.sha256}, {shipped.n_bytes} bytes")
+    name = args.name or read_recipe(args.run)[0].name
+    exported = export(args.run, name)
+    _tell(exported)
+    if args.onnx:
+        _write_onnx(exported)
+    for path in write_run(exported, args.out, _answers(args, exported), _command(args)):
+        say(f"wrote {path}")
+    if exported.ships:
+        _pin(args, exported)
+    else:
+        say(f"{exported.chosen.n_bytes:,} bytes are too many to ship; facts only")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    for path in [args.faces, *args.scenes]:
+        if path is not None and not path.is_file():
+            raise FileNotFoundError(f"{path}: there is no such file")
+    if bool(args.scenes) and args.faces is None:
+        raise ValueError("--scenes needs --faces: a run keeps its answers on both")
+
+
+def _tell(exported: Exported) -> None:
+    say(f"{exported.parameters:,} parameters, temperature {exported.temperature:.3f}")
+    full = exported.versions["float32"]
+    for precision, version in exported.versions.items():
+        lost = ", ".join(version.loses_to(full)) or "nowhere"
+        say(
+            f"{precision}: {version.n_bytes:,} bytes, at most {version.difference:.2g} "
+            f"from Keras, {version.changed} other answers, less often right: {lost}, "
+            f"1 face {version.one_ms:.2f} ms, 4 faces {version.four_ms:.2f} ms"
+        )
+    say(f"{exported.precision} is used: the fastest that loses nothing")
+    for title, part in (
+        ("validation", exported.chosen.rightness),
+        ("test", exported.test),
+    ):
+        for source, result in part.items():
+            say(f"{title} {source}: {result}")
+
+
+def _write_onnx(exported: Exported) -> None:
+    from maskdet.training.crops import read_crops
+    from maskdet.training.fit import probabilities
+    from maskdet.training.material import VALIDATION_FILE
+    from maskdet.training.onnx_file import onnx_difference, write_onnx
+
+    path = exported.run / f"{exported.name}.onnx"
+    write_onnx(exported.model, path)
+    images = read_crops(exported.run / VALIDATION_FILE).images
+    truth = probabilities(exported.model, images)
+    difference = onnx_difference(path, images, truth)
+    say(f"wrote {path}, at most {difference:.2g} from Keras")
+
+
+def _answers(args: argparse.Namespace, exported: Exported) -> Mapping[str, Answers]:
+    """Return what the chosen version answers on the sets that were given."""
+    if args.faces is None:
+        return {}
+    from maskdet.analyzer import DEFAULT_ANALYZER
+    from maskdet.classifier import MaskClassifier
+    from maskdet.detectors import load_detector
+    from maskdet.evaluation import collect_answers
+
+    classifier = MaskClassifier(exported.chosen.path, context=exported.recipe.context)
+    finder = load_detector(args.finder or DEFAULT_ANALYZER)
+    scenes = {path.stem: path for path in args.scenes}
+    return collect_answers(classifier, finder, args.faces, scenes, watched=_watched())
+
+
+def _watched() -> partial[Any]:
+    from tqdm import tqdm
+
+    return partial(tqdm, desc="measuring", disable=None)
+
+
+def _pin(args: argparse.Namespace, exported: Exported) -> None:
+    from maskdet.assets import pin, pin_line
+
+    stem, chosen = Path(exported.file_name).stem, exported.chosen
+    if args.pin:
+        pin(stem, chosen.sha256, chosen.n_bytes)
+        say(f"pinned {stem} in maskdet/assets.py")
+    else:
+        line = pin_line(stem, chosen.sha256, chosen.n_bytes)
+        say(f"for maskdet/assets.py (or use --pin): {line}")
+
+
+def _command(args: argparse.Namespace) -> str:
+    words = ["python", "-m", "maskdet", "export", str(args.run)]
+    words += ["--name", args.name] if args.name else []
+    words += ["--faces", str(args.faces)] if args.faces else []
+    words += ["--scenes", *map(str, args.scenes)] if args.scenes else []
+    words += ["--finder", args.finder] if args.finder else []
+    return shlex.join([*words, "--out", str(args.out)])

@@ -1,193 +1,232 @@
-"""From a trained run to the LiteRT file that ships, compared, timed and described."""
+"""From a trained run to what ships: the file, its facts, its answers and its card."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from time import perf_counter
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from maskdet.classifier import CONTEXT, OUTPUT_NAME, MaskClassifier
-from maskdet.datasets import Example
-from maskdet.training.fit import (
-    BEST_FILE,
-    VALIDATION_FILE,
-    probabilities,
-    read_recipe,
-)
-from maskdet.training.network import build_classifier
-from maskdet.training.samples import Samples, pack_validation, read_samples
+from maskdet.classifier import MaskClassifier
+from maskdet.metrics.answers import Answers, save_answers
+from maskdet.metrics.calibration import fit_temperature
+from maskdet.runs import ANSWERS_NAME, CARD_NAME, FACTS_NAME, LOG_NAME
+from maskdet.training.card import card_text
+from maskdet.training.crops import Crops, read_crops
+from maskdet.training.fit import BEST_FILE, probabilities
+from maskdet.training.litert import PRECISIONS, Converted, compared, convert
+from maskdet.training.logs import read_recipe
+from maskdet.training.material import CALIBRATION_FILE, TEST_FILE, VALIDATION_FILE
+from maskdet.training.network import build_network
+from maskdet.training.recipes import Recipe
 from maskdet.training.validation import Rightness, by_source
 from maskdet.types import CLASSES
 
-FILE_NAME = "classifier.tflite"
-FACTS_NAME = "classifier.json"
+MOST_BYTES = 10_000_000
+"""Larger files do not ship; their run keeps its numbers."""
 
 # A float32 file computes the same sums in another order; more than this is a defect.
 _MOST_DIFFERENCE = 1e-3
 
-_PRECISIONS = ("float32", "float16")
-
-
-@dataclass(frozen=True)
-class Converted:
-    """One LiteRT file and how it compares with the Keras network it was made from.
-
-    Attributes:
-        path: the file.
-        n_bytes: its size.
-        sha256: of the whole file.
-        difference: largest difference of a probability to Keras, on real crops.
-        changed: crops whose most likely class differs from Keras.
-        one_ms: shortest time for one face.
-        four_ms: shortest time for four faces in one call.
-    """
-
-    path: Path
-    n_bytes: int
-    sha256: str
-    difference: float
-    changed: int
-    one_ms: float
-    four_ms: float
-
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """Everything a card tells about the file that ships.
+    """Everything that is known about a run once it is converted and measured.
 
     Attributes:
-        shipped: the file, in the folder it ships in.
-        versions: precision to what came of it, the shipped one among them.
-        validation: rightness of the shipped file, source by source.
-        test: the same on pictures held back to the end; empty if not asked for.
-        recipe: what `recipe.json` of the run says.
+        name: what it is called from now on.
+        run: folder that the training wrote.
+        recipe: how it was made.
+        known: all that its `recipe.json` says.
+        model: the network in Keras, with the temperature in it.
+        parameters: how many it has.
+        temperature: by which the logits are divided.
+        versions: precision to what came of it.
+        precision: the version that is used.
+        validation: number of validation crops.
+        test: rightness on pictures held back, source by source; may be empty.
     """
 
-    shipped: Path
-    versions: dict[str, Converted]
-    validation: dict[str, Rightness]
-    test: dict[str, Rightness]
-    recipe: dict[str, object]
+    name: str
+    run: Path
+    recipe: Recipe
+    known: Mapping[str, object]
+    model: keras.Model
+    parameters: int
+    temperature: float
+    versions: Mapping[str, Converted]
+    precision: str
+    validation: int
+    test: Mapping[str, Rightness]
 
     @property
-    def data(self) -> list[object]:
-        """What the run was trained on, by name."""
-        names = self.recipe.get("data")
-        return names if isinstance(names, list) else []
+    def chosen(self) -> Converted:
+        """The version that is used."""
+        return self.versions[self.precision]
 
     @property
-    def precision(self) -> str:
-        """Which of the versions ships."""
-        return next(
-            name
-            for name, version in self.versions.items()
-            if version.sha256 == _sha256(self.shipped)
-        )
+    def ships(self) -> bool:
+        """Whether it is small enough to lie in `models/`."""
+        return self.chosen.n_bytes <= MOST_BYTES
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file that ships; our own model is called what it is."""
+        return file_name(self.name)
 
 
-def export(run: Path, out: Path, test: Sequence[Example] = ()) -> Exported:
-    """Convert the best weights of a run, compare, choose, and write into `out`.
+def file_name(name: str) -> str:
+    """Return what the file of a run is called in `models/`."""
+    return "classifier.tflite" if name == "maskdet" else f"{name}.tflite"
 
-    float16 ships if no crop changes its class, else float32. Both are kept in `run`.
+
+def export(run: Path, name: str) -> Exported:
+    """Convert the kept weights of a run in every precision, compare and choose.
+
+    The fastest for four faces is used that is right as often as float32 on every
+    source of validation. All versions stay in `run`.
 
     Args:
         run: folder that `fit` wrote.
-        out: folder for the file that ships and for what programs need to know of it.
-        test: pictures to measure it on that no choice was made by.
+        name: what the model is called from now on.
 
     Raises:
-        FileNotFoundError: `run` has no trained weights or no validation crops.
+        FileNotFoundError: `run` has no trained weights or no crops.
         RuntimeError: the float32 file differs from Keras by more than 1e-3.
     """
     recipe, known = read_recipe(run)
     if not (run / BEST_FILE).is_file():
         raise FileNotFoundError(f"{run / BEST_FILE} is missing; train first")
-    crops = read_samples(run / VALIDATION_FILE)
-    model = build_classifier(recipe.size_px)
+    crops = read_crops(run / VALIDATION_FILE)
+    calibration = read_crops(run / CALIBRATION_FILE).images
+    model = build_network(recipe)
     model.load_weights(run / BEST_FILE)
+    temperature = fit_temperature(crops.labels, probabilities(model, crops.images))
+    fold_temperature(model, temperature)
     truth = probabilities(model, crops.images)
-    versions = {}
-    for precision in _PRECISIONS:
+    versions: dict[str, Converted] = {}
+    for precision in PRECISIONS:
         path = run / f"{precision}.tflite"
-        path.write_bytes(convert(model, half=precision == "float16"))
-        versions[precision] = _compared(path, crops.images, truth)
-    if versions["float32"].difference > _MOST_DIFFERENCE:
-        raise RuntimeError(
-            f"{versions['float32'].path} differs from Keras by "
-            f"{versions['float32'].difference:.2g}, wanted {_MOST_DIFFERENCE:g}"
-        )
-    precision = "float32" if versions["float16"].changed else "float16"
-    out.mkdir(parents=True, exist_ok=True)
-    shipped = out / FILE_NAME
-    shipped.write_bytes(versions[precision].path.read_bytes())
-    held_back = pack_validation(test, iter, recipe.size_px) if test else None
-    exported = Exported(
-        shipped=shipped,
+        path.write_bytes(convert(model, precision, calibration))
+        versions[precision] = compared(path, crops, truth)
+    _check(versions["float32"])
+    best = fastest(versions)
+    return Exported(
+        name=name,
+        run=run,
+        recipe=recipe,
+        known=known,
+        model=model,
+        parameters=model.count_params(),
+        temperature=temperature,
         versions=versions,
-        validation=_rightness(shipped, crops),
-        test=_rightness(shipped, held_back) if held_back else {},
-        recipe=known,
+        precision=best,
+        validation=len(crops),
+        test=_held_back(versions[best].path, run / TEST_FILE),
     )
-    (out / FACTS_NAME).write_text(json.dumps(facts(exported), indent=2) + "\n")
-    return exported
 
 
-def convert(model: keras.Model, *, half: bool) -> bytes:
-    """Return the network as a LiteRT file whose output is named after its columns.
+def fold_temperature(model: keras.Model, temperature: float) -> None:
+    """Divide the logits by a temperature, inside the last layer's weights."""
+    last = model.get_layer("probs")
+    last.set_weights([values / temperature for values in last.get_weights()])
+
+
+def fastest(versions: Mapping[str, Converted]) -> str:
+    """Return the fastest version for four faces that loses nothing to float32."""
+    full = versions["float32"]
+    good = [name for name, one in versions.items() if not one.loses_to(full)]
+    return min(good, key=lambda name: versions[name].four_ms)
+
+
+def write_run(
+    exported: Exported, out: Path, answers: Mapping[str, Answers], command: str
+) -> list[Path]:
+    """Write what ships into `out`, and return the files.
 
     Args:
-        model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`.
-        half: store the weights as float16; sums stay float32.
+        exported: what `export` gave.
+        out: folder such as `models/`; gets the file, and `runs/NAME/`.
+        answers: name of a set to the answers on it.
+        command: the export's own, for the card.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    shape = (None, *model.input_shape[1:])
-    archive.add_endpoint(
-        "classify",
-        lambda image: {OUTPUT_NAME: model(image, training=False)},
-        input_signature=[keras.InputSpec(dtype="float32", shape=shape, name="image")],
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=["classify"]
-        )
-        if half:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
-        return bytes(converter.convert())
+    folder = out / "runs" / exported.name
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(facts(exported), indent=2) + "\n"
+    written = [folder / FACTS_NAME, exported.run / FACTS_NAME]
+    for path in written:
+        path.write_text(text, encoding="utf-8")
+    shutil.copyfile(exported.run / LOG_NAME, folder / LOG_NAME)
+    save_answers(folder / ANSWERS_NAME, answers)
+    card = card_text(exported, answers, command)
+    (folder / CARD_NAME).write_text(card, encoding="utf-8")
+    written += [folder / name for name in (LOG_NAME, ANSWERS_NAME, CARD_NAME)]
+    file = out / exported.file_name
+    if exported.ships:
+        file.write_bytes(exported.chosen.path.read_bytes())
+        return [file, *written]
+    file.unlink(missing_ok=True)
+    return written
 
 
 def facts(exported: Exported) -> dict[str, object]:
-    """Return what a program needs to know about the shipped file."""
-    shipped = exported.versions[exported.precision]
+    """Return what a program needs to know about a run; see `runs.Run.facts`."""
+    chosen = exported.chosen
     return {
-        "file": exported.shipped.name,
-        "sha256": shipped.sha256,
-        "bytes": shipped.n_bytes,
-        "made": date.today().isoformat(),
+        "title": exported.recipe.title,
+        "about": exported.recipe.about,
+        "parameters": exported.parameters,
+        "file": exported.file_name if exported.ships else None,
+        "bytes": chosen.n_bytes,
+        "sha256": chosen.sha256,
         "weights": exported.precision,
         "input": {
-            "size_px": exported.recipe["size_px"],
+            "size_px": exported.recipe.size_px,
+            "context": exported.recipe.context,
             "colours": "RGB",
             "range": [0, 255],
-            "context": CONTEXT,
         },
         "labels": [label.key for label in CLASSES],
-        "validation": _rounded(exported.validation),
+        "one_face_ms": round(chosen.one_ms, 3),
+        "four_faces_ms": round(chosen.four_ms, 3),
+        "versions": {
+            name: {
+                "bytes": one.n_bytes,
+                "difference": one.difference,
+                "changed": one.changed,
+                "one_face_ms": round(one.one_ms, 3),
+                "four_faces_ms": round(one.four_ms, 3),
+            }
+            for name, one in exported.versions.items()
+        },
+        "validation": _rounded(chosen.rightness),
         "test": _rounded(exported.test),
-        "recipe": exported.recipe,
+        "recipe": dict(exported.known),
+        "temperature": round(exported.temperature, 4),
+        "made": date.today().isoformat(),
     }
+
+
+def _check(full: Converted) -> None:
+    if full.difference > _MOST_DIFFERENCE:
+        raise RuntimeError(
+            f"{full.path} differs from Keras by {full.difference:.2g}, "
+            f"wanted {_MOST_DIFFERENCE:g}"
+        )
+
+
+def _held_back(path: Path, stored: Path) -> dict[str, Rightness]:
+    if not stored.is_file():
+        return {}
+    crops: Crops = read_crops(stored)
+    probs: NDArray[np.float32] = MaskClassifier(path).predict_crops(crops.images)
+    return by_source(crops.sources, crops.labels, probs)
 
 
 def _rounded(results: Mapping[str, Rightness]) -> dict[str, dict[str, float]]:
@@ -195,38 +234,3 @@ def _rounded(results: Mapping[str, Rightness]) -> dict[str, dict[str, float]]:
         source: {name: round(value, 4) for name, value in asdict(result).items()}
         for source, result in results.items()
     }
-
-
-def _compared(
-    path: Path, images: NDArray[np.uint8], truth: NDArray[np.float32]
-) -> Converted:
-    classifier = MaskClassifier(path)
-    probs = classifier.predict_crops(images)
-    return Converted(
-        path=path,
-        n_bytes=path.stat().st_size,
-        sha256=_sha256(path),
-        difference=float(np.abs(probs - truth).max()),
-        changed=int((probs.argmax(axis=1) != truth.argmax(axis=1)).sum()),
-        one_ms=_shortest_ms(classifier, images[:1]),
-        four_ms=_shortest_ms(classifier, np.resize(images, (4, *images.shape[1:]))),
-    )
-
-
-def _rightness(path: Path, crops: Samples) -> dict[str, Rightness]:
-    probs = MaskClassifier(path).predict_crops(crops.images)
-    return by_source(crops.sources, crops.labels, probs)
-
-
-def _shortest_ms(classifier: MaskClassifier, images: NDArray[np.uint8]) -> float:
-    """Return the shortest of 100 calls: what else the machine does only adds."""
-    times_ms = []
-    for _ in range(100):
-        started = perf_counter()
-        classifier.predict_crops(images)
-        times_ms.append((perf_counter() - started) * 1e3)
-    return min(times_ms)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +75,8 @@ def convert(
 
     Args:
         model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`.
-        precision: `float16` stores weights in half the room; sums stay float32.
-            `int8` computes with 8 bits; input and output stay float32.
+        precision: `float16` stores weights in half the room, and sums are of that
+            kind too where the processor can. `int8` computes with 8 bits; input and output stay float32.
         calibration: `(n, s, s, 3)` BGR crops that show `int8` the usual values.
     """
     archive = keras.export.ExportArchive()
@@ -101,7 +102,9 @@ def convert(
             kinds = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.target_spec.supported_ops = kinds
             converter.representative_dataset = lambda: _one_by_one(calibration)
-        return bytes(converter.convert())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow's own, about its parts
+            return bytes(converter.convert())
 
 
 def _one_by_one(

@@ -162,9 +162,9 @@ class Recipe:
         """
         names = [field.name for field in dataclasses.fields(cls)]
         try:
-            knobs = {name: known[name] for name in names}
+            knobs = {name: known[name] for name in names if name in known}
             knobs["stages"] = tuple(Stage(**stage) for stage in knobs["stages"])
-            if knobs["shares"] is not None:
+            if knobs.get("shares") is not None:
                 knobs["shares"] = tuple(knobs["shares"])
             return cls(**knobs)
         except (KeyError, TypeError) as error:
