@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.cli import evaluate, main
 from maskdet.media import encode_png
+from maskdet.report import files
 from tests.fakes import FakeClassifier, FakeDetector, grey
 
 PROBS = (0.7, 0.2, 0.1)
@@ -167,6 +169,57 @@ def test_a_report_file_is_said_and_the_table_still_shown(index, tmp_path, capsys
     assert json.loads(target.read_text())["kind"] == "faces"
 
 
+def test_a_report_folder_with_charts_and_the_worst_mistakes(
+    index, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(files, "save_chart", lambda chart, folder, name: [])
+    folder = tmp_path / "runs" / "one"
+    assert run("faces", index, "--report", folder) == 0
+    shown = capsys.readouterr()
+    assert "mask against no mask" in shown.out
+    assert shown.err == f"wrote 3 files to {folder}\n"
+    report = json.loads((folder / "report.json").read_text())
+    title = "index.csv: 2 pictures, split test; analyzer mtcnn"
+    assert report["title"] == title
+    assert list(report["sets"]) == ["faces-test"]
+    assert [one["file"] for one in report["mistakes"]] == ["b.png"]
+    grid = cv2.imread(str(folder / "mistakes.png"))
+    assert grid.shape[1] == 128 + 2 * 6
+    assert cv2.imread(str(folder / "samples.png")).shape[1] == 2 * 128 + 3 * 6
+
+
+def test_without_mistakes_there_is_no_grid(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "save_chart", lambda chart, folder, name: [])
+    assert run("scenes", scenes, "--boxes", "truth", "--report", tmp_path / "r") == 0
+    names = {path.name for path in (tmp_path / "r").iterdir()}
+    assert names == {"report.json", "samples.png"}
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert list(report["sets"]) == ["lobby-val/true"]
+
+
+def test_another_classifier_can_be_measured(scenes, index, capsys, asked):
+    report = report_of(capsys, "faces", index, "--classifier", "tutorial")
+    assert asked == ["mtcnn+tutorial", "tutorial"]
+    assert report["classifier"] == "tutorial"
+    assert run("scenes", scenes, "--classifier", "tutorial") == 0
+    assert "; analyzer mtcnn, classifier tutorial" in capsys.readouterr().out
+    assert run("scenes", scenes, "--boxes", "truth", "--classifier", "tutorial") == 0
+    assert "; classifier tutorial on true boxes" in capsys.readouterr().out
+
+
+def test_every_number_is_printed_and_in_the_json(index, capsys):
+    assert run("faces", index) == 0
+    table = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
+    at = table.index("each against the rest precision recall F1")
+    assert table[at + 1].startswith("a mask, worn well or not 0.500 [0.095, 0.905] 1.0")
+    assert table[at + 4] == "Worn wrongly - - -"
+    assert "from scores ROC area average precision" in table
+    assert any(row.startswith("calibration error of the label 0.2") for row in table)
+    numbers = report_of(capsys, "faces", index)["numbers"]
+    assert numbers["three_states"]["classes"]["mask"]["roc_area"]["value"] == 0.5
+    assert numbers["mask_against_no_mask"]["masked"]["recall"]["n"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -186,6 +239,7 @@ def test_a_report_file_is_said_and_the_table_still_shown(index, tmp_path, capsys
             "measured alone: leave out --analyzer",
         ),
         (["faces", "index.csv", "--view", "whole", "--analyzer", "haar"], "leave out"),
+        (["faces", "index.csv", "--report", "m.png"], "m.png: is a file"),
     ],
 )
 def test_what_goes_wrong_is_one_line(words, line, scenes, index, capsys, monkeypatch):

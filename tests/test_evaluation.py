@@ -7,7 +7,13 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.datasets import Example
-from maskdet.evaluation import evaluate_boxes, evaluate_faces, evaluate_scenes
+from maskdet.evaluation import (
+    Judged,
+    collect_answers,
+    evaluate_boxes,
+    evaluate_faces,
+    evaluate_scenes,
+)
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Labelling
 from maskdet.types import Faces, Label, Scene, Settings
@@ -180,3 +186,97 @@ def test_an_unreadable_picture_stops_with_its_name(tmp_path):
     broken.write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"broken\.jpg: .*not a picture"):
         evaluate_boxes(FakeClassifier(), [example(broken, (LARGE, MASK))])
+
+
+def test_answers_know_size_light_and_source_of_each_face(tmp_path):
+    image = grey(100, 60)
+    image[:, 50:] = 0
+    path = tmp_path / "half.png"
+    path.write_bytes(encode_png(image))
+    rows = [((5, 10, 35, 50), MASK), ((60, 10, 95, 40), BARE)]
+    judged = evaluate_boxes(
+        FakeClassifier(), [example(path, *rows, source="town")]
+    ).judged
+    assert judged.answers.sizes_px.tolist() == [30, 30]
+    assert judged.answers.lights.tolist() == [128, 0]
+    assert judged.answers.sharpness.tolist() == [0, 0]
+    assert judged.answers.sources.tolist() == ["town", "town"]
+    assert judged.paths == (path, path)
+    assert judged.boxes.tolist() == [list(box) for box, _ in rows]
+
+
+def test_joining_keeps_rows_together_and_long_names_whole(picture):
+    parts = [
+        evaluate_boxes(FakeClassifier(), [example(picture, row, source=source)]).judged
+        for row, source in [((LARGE, MASK), "a"), ((ALSO_LARGE, BARE), "a longer one")]
+    ]
+    joined = Judged.joined(parts)
+    assert joined.answers.truths.tolist() == [MASK, BARE]
+    assert joined.answers.sources.tolist() == ["a", "a longer one"]
+    assert joined.boxes.tolist() == [list(LARGE), list(ALSO_LARGE)]
+    assert len(Judged.joined([]).answers) == 0
+
+
+def test_reports_hold_every_number_and_what_was_said_of_whom(picture):
+    seen = scene((SMALL, 0.95, SURE_BARE), (LARGE, 0.9, SURE_MASK))
+    rows = [(SMALL, BARE), (LARGE, MASK), (ALSO_LARGE, BARE)]
+    report = evaluate_scenes(Answering(seen), [example(picture, *rows)], Settings())
+    # the small one is found but not judged, the other large one is not found
+    assert report.judged.boxes.tolist() == [list(LARGE)]
+    assert report.judged.answers.probs.tolist() == [pytest.approx(SURE_MASK)]
+    content = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert content["numbers"]["n"] == content["labels"]["n"] == 1
+    assert content["numbers"]["three_states"]["accuracy"]["value"] == 1
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """An index with one test picture, and a scene with a large and a small face."""
+    for name in ("face", "train", "images/scene"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encode_png(grey(100, 60)))
+    index = tmp_path / "index.csv"
+    index.write_text(
+        "path,label,split,source,group\n"
+        "face.png,without_mask,test,real,1\n"
+        "train.png,with_mask,train,real,2\n"
+    )
+    boxes = [(0, 0, 30, 30), (40, 0, 30, 30), (0, 35, 8, 8)]
+    content = {
+        "images": [{"id": 0, "file_name": "scene.png", "width": 100, "height": 60}],
+        "categories": [{"id": 0, "name": "mask"}],
+        "annotations": [
+            {"id": i, "image_id": 0, "category_id": 0, "bbox": box}
+            for i, box in enumerate(boxes)
+        ],
+    }
+    scenes = tmp_path / "town-val.json"
+    scenes.write_text(json.dumps(content))
+    return index, {"town-val": scenes}
+
+
+def test_a_run_keeps_the_answers_on_each_set(sets):
+    index, scenes = sets
+    detector = FakeDetector([LARGE, SMALL, ALSO_LARGE], [0.9, 0.9, 0.3])
+    watched = []
+
+    def watch(examples):
+        watched.append(len(examples))
+        return examples
+
+    collected = collect_answers(
+        FakeClassifier((0.2, 0.7, 0.1)), detector, index, scenes, watched=watch
+    )
+    assert list(collected) == ["faces-test", "town-val/true", "town-val/found"]
+    faces, true, found = collected.values()
+    assert (faces.truths.tolist(), faces.sources.tolist()) == ([BARE], ["real"])
+    assert faces.sizes_px.tolist() == [30]
+    assert true.truths.tolist() == [MASK, MASK]
+    assert true.sources.tolist() == ["town", "town"]
+    # default settings refuse the third face, whose score is low
+    assert found.truths.tolist() == [MASK]
+    assert found.probs.tolist() == [pytest.approx([0.2, 0.7, 0.1])]
+    assert watched == [1, 1, 1]
+    # the train picture is never looked at
+    assert detector.calls == 2

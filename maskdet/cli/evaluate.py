@@ -27,6 +27,9 @@ from maskdet.media import encode_png
 from maskdet.metrics.labelling import Json
 from maskdet.types import Settings
 
+SAMPLES_NAME = "samples.png"
+"""In a report folder: some faces of each class, with what they are labelled as."""
+
 MISTAKES_NAME = "mistakes.png"
 """In a report folder: the faces that were labelled wrongly, the surest first."""
 
@@ -83,7 +86,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "--report",
             type=Path,
             metavar="DIR",
-            help="write report.json, charts (SVG, PNG) and the worst mistakes there",
+            help="write report.json, charts (SVG, PNG), samples and the worst "
+            "mistakes there",
         )
         kind.add_argument(
             "--classifier",
@@ -132,17 +136,24 @@ class _Measured:
         lines: the table; the first line says what was measured.
         content: the same for JSON.
         judged: every answer.
+        examples: the pictures that were measured on.
     """
 
     set_name: str
     lines: list[str]
     content: Json
     judged: Judged
+    examples: list[Example]
 
 
 def _write_report(args: argparse.Namespace, done: _Measured) -> None:
     # Charts need libraries that take long to load, and nobody else here wants them.
-    from maskdet.report import mistakes_grid, worst_mistakes, write_report
+    from maskdet.report import (
+        mistakes_grid,
+        samples_grid,
+        worst_mistakes,
+        write_report,
+    )
 
     folder: Path = args.report
     # Who gets the report need not know where the pictures lie.
@@ -150,9 +161,12 @@ def _write_report(args: argparse.Namespace, done: _Measured) -> None:
     mistakes = worst_mistakes(done.judged)
     answers = {done.set_name: done.judged.answers}
     written = write_report(folder, answers, title=title, mistakes=mistakes)
+    grids = {SAMPLES_NAME: samples_grid(done.examples)}
     if mistakes:
-        written.append(folder / MISTAKES_NAME)
-        written[-1].write_bytes(encode_png(mistakes_grid(mistakes)))
+        grids[MISTAKES_NAME] = mistakes_grid(mistakes)
+    for name, grid in grids.items():
+        written.append(folder / name)
+        written[-1].write_bytes(encode_png(grid))
     say(f"wrote {len(written)} files to {folder}", quiet_stdout=True)
 
 
@@ -173,12 +187,14 @@ def _measure_scenes(
             f"median time {alone.median_ms:.1f} ms a picture",
         ]
         content: Json = {"boxes": "truth", **alone.to_json()}
-        return _Measured(f"{args.file.stem}/true", lines, content, alone.judged)
+        set_name = f"{args.file.stem}/true"
+        return _Measured(set_name, lines, content, alone.judged, examples)
     analyzer = load_analyzer(name, classifier=args.classifier)
     report = evaluate_scenes(analyzer, watched, settings)
     lines = [f"{title}; {_named(args, name)}", *scene_lines(report, settings)]
     content = {"boxes": "found", "analyzer": name, **report.to_json()}
-    return _Measured(f"{args.file.stem}/found", lines, content, report.judged)
+    set_name = f"{args.file.stem}/found"
+    return _Measured(set_name, lines, content, report.judged, examples)
 
 
 def _measure_faces(
@@ -200,7 +216,8 @@ def _measure_faces(
         **report.to_json(),
     }
     lines = [title, *face_lines(report, args.view)]
-    return _Measured(f"faces-{args.split}", lines, content, report.judged)
+    set_name = f"faces-{args.split}"
+    return _Measured(set_name, lines, content, report.judged, examples)
 
 
 def _chosen_faces(args: argparse.Namespace) -> list[Example]:
