@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import pandas as pd
 import streamlit as st
 
 from maskdet.classifier import CLASSIFIERS
@@ -14,11 +15,15 @@ from maskdet.web.cards import cards_html
 from maskdet.web.entry import through_app
 from maskdet.web.markdown import plain
 from maskdet.web.models import Shelf
-from maskdet.web.models_charts import COMPARED_SETS, COSTS, comparison, drawn
+from maskdet.web.models_charts import AGAINST, COMPARED_SETS, comparison, drawn
 from maskdet.web.models_numbers import (
+    COSTS,
+    COUNT,
+    INTERVAL,
     MEASURE_HELP,
     MEASURES,
     SET_TITLES,
+    VALUE,
     Measure,
     mistakes_line,
     numbers_csv,
@@ -75,9 +80,10 @@ def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
         "difference may be chance."
     )
     st.dataframe(
-        table(shelf, measure, in_use=in_use, usable=usable),
+        pd.DataFrame(table(shelf, measure, in_use=in_use, usable=usable)),
         hide_index=True,
         column_config=_columns(),
+        placeholder="\N{EN DASH}",
         alt=f"Table of the models: size, time, and {MEASURES[measure].lower()}",
     )
     st.caption(
@@ -90,33 +96,26 @@ def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
 
 
 def _columns() -> dict[str, object]:
+    """Return how columns look, by their own heading: alike below each set."""
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    columns: dict[str, object] = {
-        "Model": text(pinned=True, width=100),
+    costs = {heading: number(format="%.1f", width=95) for heading in COSTS}
+    return {
+        "Model": text(pinned=True, width=95),
         "Use": text(width=95),
-        "Parameters": number("Parameters (millions)", format="%.2f"),
-        "File": number("File (MB)", format="%.1f"),
-        "One": number("1 face (ms)", format="%.1f", help="One face in one call."),
-        "Four": number(
-            "Of 4, each (ms)", format="%.1f", help="Four faces in one call, a face."
-        ),
+        VALUE: number(format="%.1f", width=55),
+        INTERVAL: text(alignment="right", width=100),
+        COUNT: number(format="localized", width=50),
+        **costs,
     }
-    for name, title in SET_TITLES.items():
-        help_ = f"{SETS[name].capitalize()}."
-        columns[name] = number(f"{title} (%)", format="%.1f", help=help_)
-        columns[f"{name} interval"] = text(
-            "95 % interval", alignment="right", help=f"{title}: interval and n."
-        )
-    return columns
 
 
 def _comparison(shelf: Shelf) -> None:
     cost = st.segmented_control(
         "Accuracy against",
-        list(COSTS),
+        list(AGAINST),
         default="bytes",
         required=True,
-        format_func=COSTS.__getitem__,
+        format_func=AGAINST.__getitem__,
         key="models.cost",
         persist_state="session",
     )
@@ -131,7 +130,7 @@ def _comparison(shelf: Shelf) -> None:
 
 
 def _chosen(shelf: Shelf, in_use: str) -> Run:
-    st.subheader("One model", divider="gray")
+    st.subheader("A closer look", divider="gray")
     names = list(shelf.runs)
     name = st.segmented_control(
         "Model",
@@ -192,8 +191,8 @@ def _charts(shelf: Shelf, run: Run) -> None:
     set_place, others_place = st.columns(2)
     set_name = set_place.selectbox(
         "Drawn for",
-        list(SETS),
-        format_func=lambda name: SETS[name].capitalize(),
+        list(SET_TITLES),
+        format_func=SETS.__getitem__,
         key="models.set",
         persist_state="session",
     )
@@ -209,7 +208,8 @@ def _charts(shelf: Shelf, run: Run) -> None:
     palette = session.preferences().style.palette
     found = drawn(shelf, (run.name, *others), set_name, palette)
     for start in range(0, len(found), 2):
-        for place, one in zip(st.columns(2), found[start : start + 2], strict=False):
+        row = found[start : start + 2]
+        for place, one in zip(st.columns(len(row)), row, strict=True):
             place.vega_lite_chart(one.spec, alt=f"{one.name} of {run.name}")
             place.caption(one.line)
 
@@ -221,9 +221,9 @@ def _mistakes(run: Run, missing: dict[str, str]) -> None:
         "are not ours to show."
     )
     lines = [
-        f"- **{SET_TITLES[name]}**: {mistakes_line(answers)}"
-        for name, answers in run.answers.items()
-        if name in SETS
+        f"- **{title}**: {mistakes_line(run.answers[name])}"
+        for name, title in SET_TITLES.items()
+        if name in run.answers
     ]
     st.markdown("\n".join(lines))
     if run.name not in CLASSIFIERS or run.name in missing:

@@ -20,7 +20,7 @@ from maskdet.types import CLASSES, Label, Scene
 from maskdet.web import models, models_samples
 from maskdet.web.cards import cards_html
 from maskdet.web.models import Shelf, shelf, ships_weights
-from maskdet.web.models_charts import COSTS, comparison, drawn
+from maskdet.web.models_charts import AGAINST, comparison, drawn
 from maskdet.web.models_numbers import (
     MEASURE_HELP,
     MEASURES,
@@ -120,37 +120,39 @@ def test_the_three_numbers_of_a_set() -> None:
     assert measured(some, "balanced").value == pytest.approx((0.9 + 0.9 + 1) / 3)
 
 
-def test_a_number_is_shown_in_percent_with_interval_and_n() -> None:
+def test_a_number_is_shown_in_percent_with_its_interval() -> None:
     assert percent(Estimate(0.975, 0.956, 0.986, 1474)) == pytest.approx(97.5)
-    assert interval(Estimate(0.975, 0.956, 0.986, 1474)) == "95.6 to 98.6, n 1,474"
+    assert interval(Estimate(0.975, 0.956, 0.986, 1474)) == "95.6 to 98.6"
     nothing = Estimate(math.nan, math.nan, math.nan, 0)
-    assert (percent(nothing), interval(nothing)) == (None, "not measured")
-    assert (percent(None), interval(None)) == (None, "not measured")
+    assert (percent(nothing), interval(nothing)) == (None, None)
+    assert (percent(None), interval(None)) == (None, None)
 
 
 def test_the_table_says_what_each_run_costs_and_reaches(folder: Path) -> None:
     columns = table(shelf(), "wearing", in_use="maskdet", usable=["maskdet"])
-    assert columns["Model"] == ["maskdet", "custom-cnn"]
-    assert columns["Use"] == ["in use", "numbers only"]
-    assert columns["Parameters"] == [2.262979, 92.0]
-    assert columns["File"] == [4.517656, 368.0]
-    assert columns["One"] == [1.1, None]
-    assert columns["Four"] == [0.9, None]
-    assert columns["faces-test"][0] == pytest.approx(100 * 28 / 30)
+    assert columns["", "Model"] == ["maskdet", "custom-cnn"]
+    assert columns["", "Use"] == ["in use", "numbers only"]
+    assert columns["Cost", "Parameters (M)"] == [2.262979, 92.0]
+    assert columns["Cost", "File (MB)"] == [4.517656, 368.0]
+    assert columns["Cost", "1 face (ms)"] == [1.1, None]
+    assert columns["Cost", "Of 4, each (ms)"] == [0.9, None]
+    assert columns["Faces test", "%"][0] == pytest.approx(100 * 28 / 30)
+    assert columns["Faces test", "n"] == [30, 30]
     other = table(shelf(), "bare", in_use="x", usable=["maskdet"])
-    assert other["Use"][0] == "can be used"
-    assert other["faces-test"][0] == pytest.approx(90)
-    assert table(shelf(), "bare", in_use="x", usable=[])["Use"][0] == "not here"
+    assert other["", "Use"][0] == "can be used"
+    assert other["Faces test", "%"][0] == pytest.approx(90)
+    assert other["Faces test", "n"] == [10, 10]
+    assert table(shelf(), "bare", in_use="x", usable=[])["", "Use"][0] == "not here"
 
 
-def test_a_set_that_was_not_measured_stays_empty(folder: Path, monkeypatch) -> None:
+def test_a_set_that_was_not_measured_stays_empty(folder: Path) -> None:
     found = shelf()
     few = {"faces-test": found.runs["maskdet"].answers["faces-test"]}
-    monkeypatch.setattr(models.runs, "SETS", {})
     poor = Shelf({"a": runs.Run("a", FACTS, (), few, "")}, (), (("a", 1, 1),))
     columns = table(poor, "wearing", in_use="a", usable=["a"])
-    assert columns["ilc-val/true"] == [None]
-    assert columns["ilc-val/true interval"] == ["not measured"]
+    assert columns["Faces test", "n"] == [30]
+    for heading in ("%", "95 % interval", "n"):
+        assert columns["ilc-val, true boxes", heading] == [None]
 
 
 def test_numbers_as_a_file(folder: Path) -> None:
@@ -181,7 +183,7 @@ def test_accuracy_is_drawn_against_what_it_costs(folder: Path) -> None:
     assert '"log"' in json.dumps(spec), "very different sizes"
     timed = _rows_of(comparison(shelf(), "faces-test", "one_face_ms"))
     assert [row["run"] for row in timed] == ["maskdet"], "the other was not timed"
-    assert set(COSTS) == {"bytes", "one_face_ms"}
+    assert set(AGAINST) == {"bytes", "one_face_ms"}
 
 
 def _rows_of(spec: Mapping[str, Any]) -> list[dict[str, Any]]:

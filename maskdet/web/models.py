@@ -55,7 +55,8 @@ def _read(folder_name: str, stamp: Stamp) -> Shelf:
         try:
             found[name] = _checked(runs.read_run(name, folder))
         except (OSError, ValueError) as error:
-            problems.append(f"The run {name} is not shown: {_reason(error, folder)}")
+            reason = _reason(error, folder / name)
+            problems.append(f"The run {name} is not shown: {reason}")
     return Shelf(found, tuple(problems), stamp)
 
 
@@ -63,7 +64,8 @@ def _reason(error: Exception, folder: Path) -> str:
     """Return what is wrong in one line that names no folder of this machine."""
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"its {Path(error.filename).name} is missing."
-    line = " ".join(str(error).split()).replace(f"{folder}/", "")
+    line = " ".join(str(error).split())
+    line = line.replace(f"{folder}/", "").replace(f"{folder}: ", "")
     return f"{line}."
 
 

@@ -20,7 +20,10 @@ Spec: TypeAlias = dict[str, Any]
 
 Cost: TypeAlias = Literal["bytes", "one_face_ms"]
 
-COSTS: Final[Mapping[Cost, str]] = {"bytes": "File size", "one_face_ms": "Time a face"}
+AGAINST: Final[Mapping[Cost, str]] = {
+    "bytes": "File size",
+    "one_face_ms": "Time a face",
+}
 """What accuracy can be drawn against: the fact's name, and its name on the page."""
 
 _COST_TITLES: Final[Mapping[Cost, str]] = {
@@ -32,7 +35,7 @@ _COST_UNITS: Final[Mapping[Cost, float]] = {"bytes": 1e6, "one_face_ms": 1.0}
 COMPARED_SETS: Final = ("kaggle-val/true", "ilc-val/true")
 """The sets of scenes that accuracy is drawn for, against what it costs."""
 
-_HEIGHT: Final = 300
+_HEIGHT: Final = 380
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,10 @@ def _comparison(stamp: Stamp, set_name: str, cost: Cost, _shelf: Shelf) -> Spec:
         tooltip=_comparison_tips(cost),
     )
     right = alt.Y(
-        "share:Q", title="Right", scale=alt.Scale(zero=False), axis=alt.Axis(format="%")
+        "share:Q",
+        title="Accuracy",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(format="%"),
     )
     chart = alt.layer(
         base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q"),
@@ -102,7 +108,7 @@ def _comparison_tips(cost: Cost) -> list[alt.Tooltip]:
     return [
         alt.Tooltip("run:N", title="Model"),
         alt.Tooltip("cost:Q", title=_COST_TITLES[cost], format=",.3~f"),
-        alt.Tooltip("share:Q", title="Right", format=".1%"),
+        alt.Tooltip("share:Q", title="Accuracy", format=".1%"),
         alt.Tooltip("low:Q", title="From", format=".1%"),
         alt.Tooltip("high:Q", title="To", format=".1%"),
         alt.Tooltip("n:Q", title="Faces", format=","),
@@ -214,6 +220,6 @@ def _spec(
         spec["title"] = title
     if height is not None:
         spec["height"] = height
-    # The page gives size and fonts; these would be Altair's own.
-    spec.pop("config", None)
+    # The page gives size and fonts; a legend at the side would leave a phone no chart.
+    spec["config"] = {"legend": {"orient": "bottom", "columns": 3}}
     return spec

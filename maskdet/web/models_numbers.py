@@ -36,13 +36,13 @@ MEASURE_HELP: Final[Mapping[Measure, str]] = {
 """One line for each."""
 
 SET_TITLES: Final[Mapping[str, str]] = {
-    "faces-test": "Faces test",
     "kaggle-val/true": "kaggle-val, true boxes",
-    "kaggle-val/found": "kaggle-val, found boxes",
     "ilc-val/true": "ilc-val, true boxes",
+    "kaggle-val/found": "kaggle-val, found boxes",
     "ilc-val/found": "ilc-val, found boxes",
+    "faces-test": "Faces test",
 }
-"""Short names of the sets in `maskdet.runs.SETS`."""
+"""Short names of the sets in `maskdet.runs.SETS`, those that tell most first."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,15 @@ class Number:
     set_name: str
     measure: Measure
     estimate: Estimate
+
+
+COSTS: Final[Mapping[str, tuple[str, float]]] = {
+    "Parameters (M)": ("parameters", 1e6),
+    "File (MB)": ("bytes", 1e6),
+    "1 face (ms)": ("one_face_ms", 1.0),
+    "Of 4, each (ms)": ("four_faces_ms", 4.0),
+}
+"""Heading of a column to the fact it shows and its unit; the last is a whole call."""
 
 
 def measured(answers: Answers, measure: Measure) -> Estimate:
@@ -88,12 +97,18 @@ def _numbers(stamp: Stamp, _shelf: Shelf) -> list[Number]:
     ]
 
 
-Column: TypeAlias = list[str] | list[float | None]
+Column: TypeAlias = list[str] | list[str | None] | list[float | None] | list[int | None]
+
+Heading: TypeAlias = tuple[str, str]
+"""Of a column: what stands above it and its neighbours, and its own."""
+
+VALUE, INTERVAL, COUNT = "%", "95 % interval", "n"
+"""Headings of the three columns of each set."""
 
 
 def table(
     shelf: Shelf, measure: Measure, *, in_use: str, usable: Iterable[str]
-) -> dict[str, Column]:
+) -> dict[Heading, Column]:
     """Return the columns of the table of runs, shares in percent.
 
     Args:
@@ -104,23 +119,22 @@ def table(
     """
     rows = list(shelf.runs.items())
     able = set(usable)
-    columns: dict[str, Column] = {
-        "Model": [name for name, _ in rows],
-        "Use": [_use(name, run, in_use=in_use, able=able) for name, run in rows],
-        "Parameters": [_scaled(run, "parameters", 1e6) for _, run in rows],
-        "File": [_scaled(run, "bytes", 1e6) for _, run in rows],
-        "One": [_scaled(run, "one_face_ms", 1) for _, run in rows],
-        "Four": [_scaled(run, "four_faces_ms", 4) for _, run in rows],
+    columns: dict[Heading, Column] = {
+        ("", "Model"): [name for name, _ in rows],
+        ("", "Use"): [_use(name, run, in_use=in_use, able=able) for name, run in rows],
     }
     known = {
         (number.run, number.set_name): number.estimate
         for number in numbers(shelf)
         if number.measure == measure
     }
-    for set_name in SETS:
+    for set_name, title in SET_TITLES.items():
         estimates = [known.get((name, set_name)) for name, _ in rows]
-        columns[set_name] = [percent(one) for one in estimates]
-        columns[f"{set_name} interval"] = [interval(one) for one in estimates]
+        columns[title, VALUE] = [percent(one) for one in estimates]
+        columns[title, INTERVAL] = [interval(one) for one in estimates]
+        columns[title, COUNT] = [one.n if one else None for one in estimates]
+    for heading, (fact, unit) in COSTS.items():
+        columns["Cost", heading] = [_scaled(run, fact, unit) for _, run in rows]
     return columns
 
 
@@ -129,12 +143,11 @@ def percent(estimate: Estimate | None) -> float | None:
     return 100 * estimate.value if estimate is not None and estimate.n else None
 
 
-def interval(estimate: Estimate | None) -> str:
-    """Return the 95 % interval and n in a few words, as in "95.1 to 98.2, n 474"."""
+def interval(estimate: Estimate | None) -> str | None:
+    """Return the 95 % interval in percent, as in "95.1 to 98.2", or None as above."""
     if estimate is None or not estimate.n:
-        return "not measured"
-    low, high = 100 * estimate.low, 100 * estimate.high
-    return f"{low:.1f} to {high:.1f}, n {estimate.n:,}"
+        return None
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
 
 
 def _use(name: str, run: Run, *, in_use: str, able: set[str]) -> str:
