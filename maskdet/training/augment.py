@@ -57,7 +57,7 @@ def augment(
         image = _cover_top(image, rng)
     if rng.random() < 0.2:  # many cameras and lamps are good
         return image
-    image = _light(image, rng)
+    image = _night(image, rng) if rng.random() < 0.18 else _light(image, rng)
     return _degrade(image, rng, strength)
 
 
@@ -122,8 +122,8 @@ def _light(image: Image, rng: Rng) -> Image:
     values = image.astype(np.float32) / 255
     if rng.random() < 0.5:
         values = values ** math.exp(rng.uniform(-0.6, 0.6))
-    if rng.random() < 0.15:  # low light, down to what a camera barely sees
-        values = values * math.exp(rng.uniform(math.log(0.07), math.log(0.6)))
+    if rng.random() < 0.12:  # little light
+        values = values * rng.uniform(0.18, 0.55)
     if rng.random() < 0.15:
         values = values * _gradient(image.shape[0], rng)[..., None]
     if rng.random() < 0.4:  # colour cast of a lamp
@@ -135,6 +135,21 @@ def _light(image: Image, rng: Rng) -> Image:
     if rng.random() < 0.08:
         values = np.repeat(values.mean(axis=2, keepdims=True), 3, axis=2)
     return _to_bytes(values * 255)
+
+
+def _night(image: Image, rng: Rng) -> Image:
+    """Leave a mean of 6 to 45 of 255, with the noise that a sensor then shows.
+
+    Shot noise grows with the root of the light, read noise does not (Healey and
+    Kondepudy, "Radiometric CCD camera calibration and noise estimation", 1994).
+    """
+    wanted = math.exp(rng.uniform(math.log(6), math.log(45)))
+    light = image.astype(np.float32) * min(1.0, wanted / max(float(image.mean()), 1.0))
+    if rng.random() < 0.5:  # the colour of street lamps and screens
+        light = light * rng.uniform(0.7, 1.2, 3).astype(np.float32)
+    shot, read = rng.uniform(0.0, 0.4), rng.uniform(0.0, 5.0)
+    noise = rng.standard_normal(light.shape, np.float32) * np.sqrt(shot * light + read)
+    return _to_bytes(light + noise)
 
 
 def _gradient(side: int, rng: Rng) -> NDArray[np.float32]:

@@ -26,9 +26,9 @@ MASKS: Final[Mapping[Position, tuple[Label, float]]] = {
 """How a mask is drawn: what it is then, and its share of all that is drawn."""
 
 HARD_NEGATIVES: Final[Mapping[Thing, float]] = {
-    "hand": 0.15,
-    "scarf": 0.09,
-    "beard": 0.06,
+    "hand": 0.14,
+    "scarf": 0.08,
+    "beard": 0.09,
     "cup": 0.09,
     "phone": 0.06,
 }
