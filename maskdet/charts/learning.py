@@ -31,15 +31,7 @@ def learning_curves(
     """
     rows = [row for run, log in logs.items() for row in _rows(run, log, quantity)]
     starts = [{"epoch": x} for log in logs.values() for x in _stage_starts(log)]
-    form = ".4f" if quantity == "loss" else ".2%"
     axis = alt.Axis() if quantity == "loss" else alt.Axis(format="%")
-    tips = [alt.Tooltip("run:N", title="Run")] * (len(logs) > 1)
-    tips += [
-        alt.Tooltip("set:N", title="On"),
-        alt.Tooltip("epoch:Q", title="Epoch"),
-        alt.Tooltip("value:Q", title=quantity.title(), format=form),
-        alt.Tooltip("rate:Q", title="Learning rate", format=".2g"),
-    ]
     common = {
         "x": alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
         "y": alt.Y(
@@ -64,9 +56,20 @@ def learning_curves(
         .encode(x="epoch:Q"),
         base.mark_line(strokeWidth=2).encode(**common, strokeDash=dash),
         base.mark_point(size=40, filled=True, opacity=0.8).encode(
-            **common, tooltip=tips
+            **common, tooltip=_tips(quantity, several=len(logs) > 1)
         ),
     )
+
+
+def _tips(quantity: Quantity, *, several: bool) -> list[alt.Tooltip]:
+    form = ".4f" if quantity == "loss" else ".2%"
+    return [
+        *[alt.Tooltip("run:N", title="Run")] * several,
+        alt.Tooltip("set:N", title="On"),
+        alt.Tooltip("epoch:Q", title="Epoch"),
+        alt.Tooltip("value:Q", title=quantity.title(), format=form),
+        alt.Tooltip("rate:Q", title="Learning rate", format=".2g"),
+    ]
 
 
 def _rows(run: str, log: Log, quantity: Quantity) -> list[Row]:

@@ -130,20 +130,11 @@ def slices_chart(answers: Mapping[str, Answers]) -> alt.LayerChart:
         _slice_row(run, part) for run, one in answers.items() for part in slices(one)
     ]
     order = list(dict.fromkeys(str(row["place"]) for row in rows))
-    tips = [alt.Tooltip("run:N", title="Run")] * (len(answers) > 1)
-    tips += [
-        alt.Tooltip("place:N", title="Part"),
-        alt.Tooltip("share:Q", title="Right", format=PERCENT),
-        alt.Tooltip("low:Q", title="From", format=PERCENT),
-        alt.Tooltip("high:Q", title="To", format=PERCENT),
-        alt.Tooltip("n:Q", title="Faces", format=","),
-        alt.Tooltip("verdict:N", title="Against the rest"),
-    ]
     base = alt.Chart(data(rows)).encode(
         y=alt.Y("place:N", title=None, sort=order, axis=alt.Axis(labelLimit=240)),
         yOffset=alt.YOffset("run:N", sort=list(answers)),
         color=run_colour(answers),
-        tooltip=tips,
+        tooltip=_slice_tips(several=len(answers) > 1),
     )
     shape = alt.condition(
         "datum.worse", alt.ShapeValue("triangle-down"), alt.ShapeValue("circle")
@@ -184,6 +175,18 @@ def _bins(run: str, curve: Reliability) -> list[Row]:
             }
         )
     return rows
+
+
+def _slice_tips(*, several: bool) -> list[alt.Tooltip]:
+    return [
+        *[alt.Tooltip("run:N", title="Run")] * several,
+        alt.Tooltip("place:N", title="Part"),
+        alt.Tooltip("share:Q", title="Right", format=PERCENT),
+        alt.Tooltip("low:Q", title="From", format=PERCENT),
+        alt.Tooltip("high:Q", title="To", format=PERCENT),
+        alt.Tooltip("n:Q", title="Faces", format=","),
+        alt.Tooltip("verdict:N", title="Against the rest"),
+    ]
 
 
 def _slice_row(run: str, part: Slice) -> Row:

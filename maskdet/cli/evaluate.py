@@ -81,22 +81,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "whole: always the whole picture",
     )
     for kind in (scenes, faces):
-        kind.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
-        kind.add_argument(
-            "--report",
-            type=Path,
-            metavar="DIR",
-            help="write report.json, charts (SVG, PNG), samples and the worst "
-            "mistakes there",
-        )
-        kind.add_argument(
-            "--classifier",
-            metavar="NAME",
-            default=DEFAULT_CLASSIFIER,
-            help=f"{', '.join(CLASSIFIERS)} or the path of an exported .tflite file "
-            f"(default: {DEFAULT_CLASSIFIER})",
-        )
-        add_analyzer_options(kind)
+        _add_common_options(kind)
+
+
+def _add_common_options(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
+    kind.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write report.json, charts (SVG, PNG), samples and the worst "
+        "mistakes there",
+    )
+    kind.add_argument(
+        "--classifier",
+        metavar="NAME",
+        default=DEFAULT_CLASSIFIER,
+        help=f"{', '.join(CLASSIFIERS)} or the path of an exported .tflite file "
+        f"(default: {DEFAULT_CLASSIFIER})",
+    )
+    add_analyzer_options(kind)
 
 
 def run(args: argparse.Namespace) -> int:

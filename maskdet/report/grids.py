@@ -62,15 +62,23 @@ def picture_grid(
     for place, (image, words) in enumerate(zip(images, lines, strict=True)):
         top = _GAP_PX + place // columns * step_y
         left = _GAP_PX + place % columns * step_x
-        fitted = _fitted(image, cell_px)
-        height, width = fitted.shape[:2]
-        x, y = left + (cell_px - width) // 2, top + (cell_px - height) // 2
-        grid[y : y + height, x : x + width] = fitted
-        for line, text in enumerate(words, start=1):
-            at = (left, top + cell_px + line * _LINE_PX - 4)
-            text = _cut(text, cell_px)
-            cv2.putText(grid, text, at, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+        _fill(grid[top:, left : left + cell_px], _fitted(image, cell_px), words)
     return grid
+
+
+def _fill(cell: Image, image: Image, lines: Sequence[str]) -> None:
+    """Put a picture and its text into a cell, which is a view into the grid."""
+    side_px = cell.shape[1]
+    height, width = image.shape[:2]
+    x, y = (side_px - width) // 2, (side_px - height) // 2
+    cell[y : y + height, x : x + width] = image
+    for place, line in enumerate(lines, start=1):
+        # OpenCV writes into a copy where the memory has gaps, as in a view.
+        strip = np.full((_LINE_PX, side_px, 3), _PAPER, np.uint8)
+        at, text = (0, _LINE_PX - 4), _cut(line, side_px)
+        cv2.putText(strip, text, at, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+        bottom = side_px + place * _LINE_PX
+        cell[bottom - _LINE_PX : bottom] = strip
 
 
 def samples_grid(
