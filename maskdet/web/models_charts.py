@@ -60,20 +60,7 @@ def comparison(shelf: Shelf, set_name: str, cost: Cost) -> Spec:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _comparison(stamp: Stamp, set_name: str, cost: Cost, _shelf: Shelf) -> Spec:
-    rows = [
-        {
-            "run": number.run,
-            "cost": round(_shelf.runs[number.run].facts[cost] / _COST_UNITS[cost], 3),
-            "share": round(number.estimate.value, 4),
-            "low": round(number.estimate.low, 4),
-            "high": round(number.estimate.high, 4),
-            "n": number.estimate.n,
-        }
-        for number in numbers(_shelf)
-        if (number.set_name, number.measure) == (set_name, "wearing")
-        and number.estimate.n
-        and _shelf.runs[number.run].facts[cost]
-    ]
+    rows = _comparison_rows(_shelf, set_name, cost)
     costs = [float(row["cost"]) for row in rows] or [1.0]
     # A network of hundreds of megabytes would push all others onto one spot.
     kind: Literal["log", "linear"] = "log" if max(costs) > 10 * min(costs) else "linear"
@@ -102,6 +89,23 @@ def _comparison(stamp: Stamp, set_name: str, cost: Cost, _shelf: Shelf) -> Spec:
         base.mark_point(filled=True, size=110, opacity=1).encode(y=right),
     )
     return _spec(chart, title=SET_TITLES[set_name])
+
+
+def _comparison_rows(shelf: Shelf, set_name: str, cost: Cost) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": number.run,
+            "cost": round(shelf.runs[number.run].facts[cost] / _COST_UNITS[cost], 3),
+            "share": round(number.estimate.value, 4),
+            "low": round(number.estimate.low, 4),
+            "high": round(number.estimate.high, 4),
+            "n": number.estimate.n,
+        }
+        for number in numbers(shelf)
+        if (number.set_name, number.measure) == (set_name, "wearing")
+        and number.estimate.n
+        and shelf.runs[number.run].facts[cost]
+    ]
 
 
 def _comparison_tips(cost: Cost) -> list[alt.Tooltip]:
@@ -168,16 +172,7 @@ _LEARNING: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
 def _of_answers(
     answers: Mapping[str, Answers], chosen: str, palette: Palette
 ) -> list[Drawn]:
-    found: list[Drawn] = []
-    if chosen in answers:
-        found.append(
-            Drawn(
-                "Confusion matrix",
-                f"Each row is a truth, each column what {chosen} said: all that is "
-                "off the diagonal is wrong.",
-                _spec(charts.confusion_matrix(answers[chosen])),
-            )
-        )
+    found = [_matrix(answers[chosen], chosen)] if chosen in answers else []
     alone = len(answers) == 1
     shown: Literal["classes", "wearing"] = "classes" if alone else "wearing"
     return [
@@ -207,6 +202,14 @@ def _of_answers(
             _spec(charts.slices_chart(answers), height=None),
         ),
     ]
+
+
+def _matrix(answers: Answers, run_name: str) -> Drawn:
+    line = (
+        f"Each row is a truth, each column what {run_name} said: all that is off the "
+        "diagonal is wrong."
+    )
+    return Drawn("Confusion matrix", line, _spec(charts.confusion_matrix(answers)))
 
 
 def _spec(
