@@ -79,6 +79,6 @@ def mistakes_grid(mistakes: Sequence[Mistake], *, columns: int = 6) -> Image:
     for one in mistakes:
         box = np.array(one.box, np.float32)
         crops.append(crop_face(read_image(one.path), box, CELL_PX))
-        said = f"{one.said.title} {100 * one.probability:.0f} %"
-        captions.append(f"is: {one.truth.title}\nsaid: {said}")
+        said = f"{100 * one.probability:.0f} % {one.said.title}"
+        captions.append(f"{one.truth.title}, said\n{said}")
     return picture_grid(crops, captions, columns=columns)
