@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from maskdet.assets import ASSETS, asset_path
 from maskdet.classifier import (
+    CLASSIFIERS,
     CONTEXT,
+    DEFAULT_CLASSIFIER,
     MaskClassifier,
     crop_face,
     load_classifier,
 )
+from maskdet.runs import RUNS_FOLDER, run_names
 from maskdet.types import Label
 
 ODD_BOXES = [
@@ -133,18 +138,68 @@ def test_an_unknown_name_is_refused():
         load_classifier("best")
 
 
+def test_every_name_that_is_offered_ships():
+    assert next(iter(CLASSIFIERS)) == DEFAULT_CLASSIFIER
+    for file in CLASSIFIERS.values():
+        assert ASSETS[file.asset].ships
+        assert file.title
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_what_is_known_of_a_shipped_run_is_what_runs(name):
+    if name not in run_names():
+        pytest.skip(f"{name} was not exported yet with its facts")
+    facts = json.loads((RUNS_FOLDER / name / "facts.json").read_text())
+    row = ASSETS[CLASSIFIERS[name].asset]
+    assert facts["input"]["context"] == CLASSIFIERS[name].context
+    assert facts["input"]["size_px"] == load_classifier(name).size_px
+    assert (facts["file"], facts["sha256"]) == (row.file_name, row.sha256)
+
+
+def test_the_width_of_the_crop_is_that_of_the_classifier(ours, tmp_path):
+    path = asset_path("classifier")
+    tight = MaskClassifier(path, context=1.0)
+    image = noise(200, 160)
+    around = box(60, 40, 120, 100)
+    inner = crop_face(image, around, tight.size_px, context=1.0)
+    tight_probs = tight.predict(image, around[None])
+    np.testing.assert_allclose(tight_probs, tight.predict_crops(inner[None]), atol=1e-6)
+    assert not np.allclose(tight_probs, ours.predict(image, around[None]))
+
+
+@pytest.mark.parametrize("place", ["facts.json", "runs/mine/facts.json"])
+def test_a_file_of_ones_own_brings_its_context(tmp_path, place):
+    mine = tmp_path / "mine.tflite"
+    mine.write_bytes(asset_path("classifier").read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"facts\.json is missing"):
+        load_classifier(str(mine))
+    facts = tmp_path / place
+    facts.parent.mkdir(parents=True, exist_ok=True)
+    facts.write_text(json.dumps({"input": {"context": 1.15}}))
+    assert load_classifier(str(mine)).context == 1.15
+    for broken in ("no JSON", "{}", '{"input": {"context": "wide"}}'):
+        facts.write_text(broken)
+        with pytest.raises(ValueError, match=r"wanted input\.context"):
+            load_classifier(str(mine))
+    facts.write_text('{"input": {"context": 9}}')
+    with pytest.raises(ValueError, match=r"from 0\.5 to 4, not 9"):
+        load_classifier(str(mine))
+    with pytest.raises(FileNotFoundError, match=r"other\.tflite is missing"):
+        load_classifier(str(tmp_path / "other.tflite"))
+
+
 def by_colour(path: Path) -> Path:
     """Write a network that calls red `mask`, green `no_mask` and blue `incorrect`."""
     import keras
 
-    from maskdet.training.export import convert
+    from maskdet.training.litert import convert
 
     pictures = keras.Input((32, 32, 3))
     means = keras.layers.GlobalAveragePooling2D()(pictures)
     probs = keras.layers.Dense(3, activation="softmax", name="probs")(means)
     model = keras.Model(pictures, probs)
     model.get_layer("probs").set_weights([np.eye(3) * 0.1, np.zeros(3)])
-    path.write_bytes(convert(model, half=False))
+    path.write_bytes(convert(model, "float32"))
     return path
 
 
@@ -164,7 +219,7 @@ def test_colours_are_not_swapped(tmp_path):
 
 @pytest.mark.slow
 def test_a_file_with_other_columns_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("maskdet.training.export.OUTPUT_NAME", "no_mask__mask")
+    monkeypatch.setattr("maskdet.training.litert.OUTPUT_NAME", "no_mask__mask")
     path = by_colour(tmp_path / "swapped.tflite")
     with pytest.raises(RuntimeError, match="no_mask__mask"):
         MaskClassifier(path)

@@ -181,5 +181,5 @@ def test_the_pictures_of_a_run_show_crops_and_views(tmp_path):
     paths = write_pictures(material(), tmp_path)
     shapes = [cv2.imread(str(path)).shape for path in paths]
     assert shapes == [(112, 768, 3), (112, 768, 3)]
-    nine = grid(list(crops().images) + [crops().images[0]], list("abcdefghi"))
+    nine = grid([*crops().images, crops().images[0]], list("abcdefghi"))
     assert nine.shape == (224, 768, 3)

@@ -84,6 +84,22 @@ def tiny_network(recipe: Recipe, weights: object = None) -> keras.Model:
     return keras.Model(pictures, probs)
 
 
+def conv_network(recipe: Recipe, weights: object = None) -> keras.Model:
+    """Build a small network of the kinds of layers that the real ones have."""
+    import keras
+
+    pictures = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pictures)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
+    x = keras.layers.BatchNormalization(momentum=0.5)(x)
+    x = keras.layers.ReLU(max_value=6.0)(x)
+    y = keras.layers.DepthwiseConv2D(3, padding="same")(x)
+    x = keras.layers.MaxPooling2D(2)(keras.layers.Add()([x, y]))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    probs = keras.layers.Dense(3, activation="softmax", name="probs")(x)
+    return keras.Model(pictures, probs)
+
+
 def small(name: str, **knobs: object) -> Recipe:
     """Return a recipe that ships, made small enough for a test."""
     return dataclasses.replace(

@@ -76,7 +76,8 @@ def convert(
     Args:
         model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`.
         precision: `float16` stores weights in half the room, and sums are of that
-            kind too where the processor can. `int8` computes with 8 bits; input and output stay float32.
+            kind too where the processor can. `int8` computes with 8 bits; input and
+            output stay float32.
         calibration: `(n, s, s, 3)` BGR crops that show `int8` the usual values.
     """
     archive = keras.export.ExportArchive()

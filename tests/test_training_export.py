@@ -1,0 +1,234 @@
+"""What an export gives is what was trained: in every precision, with honest facts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from maskdet.training.recipes import Stage
+from tests.training_fakes import (
+    TINY,
+    conv_network,
+    crops,
+    material,
+    tiny_network,
+    write_folder,
+)
+
+pytestmark = pytest.mark.slow
+
+FULL = {"a": (0.9, 0.8), "b": (0.7, 0.7)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Train a small network on eight crops and leave what an export needs."""
+    from maskdet.training import fit as module
+    from maskdet.training.crops import save_crops
+    from maskdet.training.fit import Start, fit
+
+    folder = tmp_path_factory.mktemp("run")
+    recipe = replace(TINY, stages=(Stage(2, "adam", 0.05, 0),))
+    about = {"command": "python -m maskdet train ...", "data": ["eight"], "crops": 8}
+    about["class_weights"] = [1.0, 1.0, 1.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "build_network", conv_network)
+        fit(material(30), folder, recipe, Start(about=about))
+    for name in ("validation", "calibration", "test"):
+        save_crops(crops(), folder / f"{name}.npz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    from maskdet.training import export as module
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "build_network", conv_network)
+        return module.export(run, "mine")
+
+
+def test_every_precision_answers_as_keras_does(exported):
+    from maskdet.classifier import MaskClassifier
+    from maskdet.training.fit import probabilities
+
+    eight = crops()
+    truth = probabilities(exported.model, eight.images)
+    assert truth.argmax(axis=1).tolist() == eight.labels.tolist()
+    allowed = {"float32": 1e-4, "float16": 0.02, "int8": 0.1}
+    for name, version in exported.versions.items():
+        probs = MaskClassifier(version.path).predict_crops(eight.images)
+        np.testing.assert_allclose(probs, truth, atol=allowed[name])
+        assert version.difference == pytest.approx(np.abs(probs - truth).max())
+        assert version.changed == 0
+        assert version.one_ms > 0
+    assert list(exported.versions) == ["float32", "float16", "int8"]
+
+
+def test_int8_computes_with_8_bits(exported):
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = str(exported.versions["int8"].path)
+    kinds = {one["dtype"] for one in Interpreter(path).get_tensor_details()}
+    assert np.int8 in kinds
+    path = str(exported.versions["float32"].path)
+    kinds = {one["dtype"] for one in Interpreter(path).get_tensor_details()}
+    assert np.int8 not in kinds
+
+
+def test_onnx_answers_as_keras_does(exported, tmp_path):
+    from maskdet.training.fit import probabilities
+    from maskdet.training.onnx_file import onnx_difference, write_onnx
+
+    write_onnx(exported.model, tmp_path / "mine.onnx")
+    images = crops().images
+    truth = probabilities(exported.model, images)
+    assert onnx_difference(tmp_path / "mine.onnx", images, truth) < 1e-3
+    wrong = onnx_difference(tmp_path / "mine.onnx", images, truth[:, ::-1])
+    assert wrong > 0.5  # the comparison can fail
+
+
+def test_the_temperature_is_folded_into_the_logits():
+    from maskdet.metrics.calibration import with_temperature
+    from maskdet.training.export import fold_temperature
+    from maskdet.training.fit import probabilities
+
+    model = tiny_network(TINY)
+    model.get_layer("probs").set_weights([np.eye(3) * 4, np.array([0.1, 0, -0.2])])
+    before = probabilities(model, crops().images)
+    fold_temperature(model, 2.5)
+    after = probabilities(model, crops().images)
+    np.testing.assert_allclose(after, with_temperature(before, 2.5), atol=1e-5)
+    assert np.abs(after - before).max() > 0.05
+
+
+def version(name, shares, four_ms):
+    from maskdet.training.litert import Converted
+    from maskdet.training.validation import Rightness
+
+    results = {
+        source: Rightness(10, two, two, two, three)
+        for source, (two, three) in shares.items()
+    }
+    return Converted(name, 1, "", 0.0, 0, 1.0, four_ms, results)
+
+
+@pytest.mark.parametrize(
+    ("half", "eight", "wanted"),
+    [
+        (FULL, FULL, "int8"),
+        (FULL, {"a": (0.9, 0.8), "b": (0.69, 0.7)}, "float16"),
+        (FULL, {"a": (0.9, 0.79), "b": (0.9, 0.9)}, "float16"),
+        ({"a": (0.89, 0.8), "b": (0.7, 0.7)}, {"a": (0, 0), "b": (1, 1)}, "float32"),
+    ],
+)
+def test_the_fastest_that_loses_nothing_is_used(half, eight, wanted):
+    from maskdet.training.export import fastest
+
+    versions = {
+        "float32": version("a", FULL, 3.0),
+        "float16": version("b", half, 2.0),
+        "int8": version("c", eight, 1.0),
+    }
+    assert fastest(versions) == wanted
+
+
+def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):
+    from maskdet.classifier import load_classifier
+    from maskdet.metrics.answers import Answers
+    from maskdet.runs import read_run
+    from maskdet.training.export import write_run
+
+    eight = crops()
+    ones = np.ones(8, np.float32)
+    probs = np.eye(3, dtype=np.float32)[eight.labels]
+    answers = Answers(eight.labels, probs, ones * 40, ones * 90, ones, eight.sources)
+    paths = write_run(exported, tmp_path, {"faces-test": answers}, "maskdet export it")
+    assert all(path.is_file() for path in paths)
+    back = read_run("mine", tmp_path / "runs")
+    assert back.facts["file"] == "mine.tflite"
+    assert back.facts["bytes"] == (tmp_path / "mine.tflite").stat().st_size
+    assert back.facts["sha256"] == exported.chosen.sha256
+    assert back.facts["labels"] == ["mask", "no_mask", "incorrect"]
+    assert back.facts["recipe"]["command"] == "python -m maskdet train ..."
+    assert set(back.facts["versions"]) == {"float32", "float16", "int8"}
+    assert [row["epoch"] for row in back.log] == [1, 2]
+    assert len(back.answers["faces-test"]) == 8
+    for words in (
+        "maskdet export it",
+        exported.chosen.sha256,
+        "| pictures of one face, test split | 8 | 1.000",
+        "| even | 4 | 1.000",
+        "held back",
+        "At most 2 epochs of all layers, adam at 0.05.",
+    ):
+        assert words in back.card
+    mine = load_classifier(str(tmp_path / "mine.tflite"))
+    beside = load_classifier(str(run / "float32.tflite"))
+    assert (mine.context, beside.context) == (1.0, 1.0)
+
+
+def test_a_file_too_large_does_not_ship(exported, tmp_path, monkeypatch):
+    from maskdet.training import export as module
+
+    monkeypatch.setattr(module, "MOST_BYTES", 10)
+    (tmp_path / "mine.tflite").write_bytes(b"of an older export")
+    module.write_run(exported, tmp_path, {}, "x")
+    assert not (tmp_path / "mine.tflite").exists()
+    facts = json.loads((tmp_path / "runs" / "mine" / "facts.json").read_text())
+    assert facts["file"] is None
+    assert facts["bytes"] > 10
+    card = (tmp_path / "runs" / "mine" / "card.md").read_text()
+    assert "does not ship" in card
+
+
+def test_the_command_exports_and_measures(run, tmp_path, monkeypatch, capsys):
+    from maskdet.cli import main
+    from maskdet.runs import read_run
+
+    monkeypatch.setattr("maskdet.training.export.build_network", conv_network)
+    data = write_folder(tmp_path / "faces", ["test"])
+    names = sorted(data.rglob("*.png"))
+    rows = [f"{name.relative_to(data)},{name.parent.name},test" for name in names]
+    index = data / "index.csv"
+    index.write_text("\n".join(["path,label,split", *rows]))
+    words = ["export", str(run), "--out", str(tmp_path / "models"), "--onnx"]
+    assert main([*words, "--faces", str(index), "--finder", "haar"]) == 0
+    said = capsys.readouterr().out
+    assert "tutorial.onnx, at most" in said
+    assert "for maskdet/assets.py" in said
+    back = read_run("tutorial", tmp_path / "models" / "runs")
+    assert len(back.answers["faces-test"]) == 8
+    assert f"python -m maskdet export {run}" in back.card
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nowhere"], "is no run"),
+        (["nowhere", "--faces", "no.csv"], "no.csv: there is no such file"),
+    ],
+)
+def test_export_says_in_one_line_what_is_missing(words, says, capsys):
+    from maskdet.cli import main
+
+    assert main(["export", *words]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert says in lines[0]
+
+
+def test_scenes_without_faces_and_an_unfinished_run_are_refused(tmp_path, capsys):
+    from maskdet.cli import main
+    from maskdet.training.logs import write_recipe
+
+    (tmp_path / "a.json").write_text("{}")
+    scenes = ["--scenes", str(tmp_path / "a.json")]
+    assert main(["export", str(tmp_path), *scenes]) == 1
+    assert "--scenes needs --faces" in capsys.readouterr().err
+    write_recipe(tmp_path, TINY, {}, done=0)
+    assert main(["export", str(tmp_path)]) == 1
+    assert "train first" in capsys.readouterr().err
