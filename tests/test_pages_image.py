@@ -28,7 +28,7 @@ APP = Path(__file__).resolve().parents[1] / "app.py"
 def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
     """Let no test load a network; the analyzer that every page gets instead."""
     fake = TwoStage(FakeDetector(BOXES, SCORES), FakeClassifier((0.7, 0.2, 0.1)))
-    monkeypatch.setattr(session, "load_analyzer", lambda name: fake)
+    monkeypatch.setattr(session, "load_analyzer", lambda name, classifier: fake)
     monkeypatch.setattr(session, "asset_path", lambda name: APP)
     st.cache_resource.clear()  # every AppTest has the same session
     return fake
@@ -191,7 +191,7 @@ def test_no_face_says_what_to_try() -> None:
 def test_a_crowd_shows_its_first_faces_until_all_are_asked_for(monkeypatch) -> None:
     boxes = [[x, y, x + 15, y + 15] for x in range(0, 180, 20) for y in (0, 30, 60)]
     crowd = TwoStage(FakeDetector(boxes, [0.9] * len(boxes)), FakeClassifier())
-    monkeypatch.setattr(session, "load_analyzer", lambda name: crowd)
+    monkeypatch.setattr(session, "load_analyzer", lambda name, classifier: crowd)
     app = opened()
     assert texts(app.main.get("html")).count("<figure>") == 24
     app.main.toggle[0].set_value(True)

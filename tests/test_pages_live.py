@@ -21,7 +21,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let no test load a network; return the names that were asked for."""
     asked: list[str] = []
 
-    def load(name: str) -> TwoStage:
+    def load(name: str, classifier: str) -> TwoStage:
         asked.append(name)
         return TwoStage(FakeDetector(), FakeClassifier())
 
@@ -72,7 +72,7 @@ def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> No
 
 
 def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> None:
-    def load(name: str) -> TwoStage:
+    def load(name: str, classifier: str) -> TwoStage:
         raise FileNotFoundError("model x is missing; get it with: y")
 
     monkeypatch.setattr(session, "load_analyzer", load)

@@ -272,7 +272,7 @@ def command(folder: Path, *words: str) -> list[str]:
         (["--data", "nowhere.csv"], "nowhere.csv"),
         (["--data", "nowhere.json"], "nowhere.json"),
         (["--data", ".", "--weights", "nowhere.h5"], "nowhere.h5"),
-        (["--data", ".", "--size-px", "100"], "multiple of 32, not 100"),
+        (["--data", ".", "--size-px", "100"], "multiple of 16, not 100"),
         (["--data", ".", "--epochs", "0"], "at least 1, not 0"),
     ],
 )

@@ -74,7 +74,7 @@ def test_epochs_are_shared_out_over_the_stages():
 @pytest.mark.parametrize(
     ("knobs", "says"),
     [
-        ({"size_px": 100}, "multiple of 32, not 100"),
+        ({"size_px": 100}, "multiple of 16, not 100"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"stages": ()}, "at least one stage"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer, load_analyzer
+from maskdet.analyzer import Analyzer, load_analyzer
+from maskdet.cli.choosing import add_analyzer_options, chosen
 from maskdet.cli.console import (
     STDOUT,
     check_target,
@@ -28,12 +27,6 @@ from maskdet.types import Image, Scene, Settings
 
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
 _JPEG_QUALITY = 95
-
-_SETTINGS_OPTIONS = {
-    "min_score": "drop faces that the finder is less sure of, 0 to 1",
-    "min_certainty": "call a label unsure below this probability, 0 to 1",
-    "min_face_px": "drop faces whose shorter side is smaller, in pixels",
-}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,60 +48,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_analyzer_options(parser)
 
 
-def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose the analyzer and its settings."""
-    parser.add_argument(
-        "--analyzer",
-        metavar="NAME",
-        help=f"{', '.join(ANALYZERS)} (default: "
-        f"the one in --settings, else {DEFAULT_ANALYZER})",
-    )
-    parser.add_argument(
-        "--settings", type=Path, metavar="FILE", help="JSON saved by the dashboard"
-    )
-    for name, line in _SETTINGS_OPTIONS.items():
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=float, metavar="F", help=line)
-
-
-def chosen(args: argparse.Namespace) -> tuple[str, Settings]:
-    """Return analyzer and settings: options win over the file, that over defaults.
-
-    Raises:
-        ValueError: the file is no settings file, or a value is out of its range.
-        OSError: the file cannot be read.
-    """
-    name, settings = DEFAULT_ANALYZER, Settings()
-    if args.settings is not None:
-        try:
-            name, settings = _from_file(args.settings.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{args.settings}: {error}") from None
-    given = {
-        option: getattr(args, option)
-        for option in _SETTINGS_OPTIONS
-        if getattr(args, option) is not None
-    }
-    return args.analyzer or name, dataclasses.replace(settings, **given)
-
-
-def _from_file(content: bytes) -> tuple[str, Settings]:
-    """Read bare settings, or everything that the dashboard saves around them."""
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict) or not isinstance(values.get("settings"), dict):
-        return DEFAULT_ANALYZER, Settings.from_json(content)
-    settings = Settings.from_json(json.dumps(values["settings"]))
-    return str(values.get("analyzer", DEFAULT_ANALYZER)), settings
-
-
 def run(args: argparse.Namespace) -> int:
     """Look at every picture; 1 if one of them could not be read."""
     if args.json == args.csv == STDOUT:
         raise ValueError("--json - and --csv - cannot both write to stdout")
-    name, settings = chosen(args)
+    choice = chosen(args)
     sources, problems = _sources(args.paths)
     for option, target in (("--json", args.json), ("--csv", args.csv)):
         check_target(option, target, sources)
@@ -118,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
         complain(f"{path}: {line}")
     records = [error_record(path, line) for path, line in problems.items()]
     if sources:
-        analyzer = load_analyzer(name)
+        analyzer = load_analyzer(choice.analyzer, choice.classifier)
         records += [
-            _look(source, analyzer, settings, copies=copies, data_only=data_only)
+            _look(source, analyzer, choice.settings, copies=copies, data_only=data_only)
             for source in progress(sources, "picture")
         ]
     if args.json is not None:

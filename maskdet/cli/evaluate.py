@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskdet.analyzer import load_analyzer
-from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, load_classifier
+from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
+from maskdet.cli.choosing import Choice, add_analyzer_options, chosen
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
-from maskdet.cli.detect import add_analyzer_options, chosen
 from maskdet.cli.evaluate_tables import face_lines, label_lines, scene_lines
 from maskdet.datasets import SPLITS, Example, read_coco, read_index
 from maskdet.evaluation import (
@@ -25,7 +25,6 @@ from maskdet.evaluation import (
 )
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Json
-from maskdet.types import Settings
 
 SAMPLES_NAME = "samples.png"
 """In a report folder: some faces of each class, with what they are labelled as."""
@@ -93,19 +92,12 @@ def _add_common_options(kind: argparse.ArgumentParser) -> None:
         help="write report.json, charts (SVG, PNG), samples and the worst "
         "mistakes there",
     )
-    kind.add_argument(
-        "--classifier",
-        metavar="NAME",
-        default=DEFAULT_CLASSIFIER,
-        help=f"{', '.join(CLASSIFIERS)} or the path of an exported .tflite file "
-        f"(default: {DEFAULT_CLASSIFIER})",
-    )
     add_analyzer_options(kind)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, then print a table or write the report."""
-    name, settings = chosen(args)
+    choice = chosen(args)
     alone = args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
     if alone and args.analyzer is not None:
         raise ValueError("here the classifier is measured alone: leave out --analyzer")
@@ -113,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     if args.report is not None and args.report.exists() and not args.report.is_dir():
         raise ValueError(f"--report {args.report}: is a file, wanted a folder")
     measure = _measure_scenes if args.kind == "scenes" else _measure_faces
-    done = measure(args, name, settings)
+    done = measure(args, choice)
     if args.json != STDOUT:
         for line in done.lines:
             say(line)
@@ -122,8 +114,8 @@ def run(args: argparse.Namespace) -> int:
             "version": 1,
             "kind": args.kind,
             "file": str(args.file),
-            "settings": dataclasses.asdict(settings),
-            "classifier": args.classifier,
+            "settings": dataclasses.asdict(choice.settings),
+            "classifier": choice.classifier,
         }
         write_text(args.json, json.dumps({**head, **done.content}, indent=2) + "\n")
     if args.report is not None:
@@ -174,17 +166,16 @@ def _write_report(args: argparse.Namespace, done: _Measured) -> None:
     say(f"wrote {len(written)} files to {folder}", quiet_stdout=True)
 
 
-def _measure_scenes(
-    args: argparse.Namespace, name: str, settings: Settings
-) -> _Measured:
+def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
     examples = read_coco(args.file)
     faces = sum(len(example.labels) for example in examples)
     title = f"{args.file}: {len(examples)} pictures, {faces} faces"
     watched = progress(examples, "picture")
     if args.boxes == "truth":
-        alone = evaluate_boxes(load_classifier(args.classifier), watched)
+        alone = evaluate_boxes(load_classifier(choice.classifier), watched)
         lines = [
-            f"{title}; {_named(args)} on true boxes of at least {LARGE_PX:g} px",
+            f"{title}; {_named(choice, alone=True)} on true boxes of at least "
+            f"{LARGE_PX:g} px",
             "",
             *label_lines(alone.labels, alone.numbers),
             "",
@@ -193,30 +184,30 @@ def _measure_scenes(
         content: Json = {"boxes": "truth", **alone.to_json()}
         set_name = f"{args.file.stem}/true"
         return _Measured(set_name, lines, content, alone.judged, examples)
-    analyzer = load_analyzer(name, classifier=args.classifier)
-    report = evaluate_scenes(analyzer, watched, settings)
-    lines = [f"{title}; {_named(args, name)}", *scene_lines(report, settings)]
-    content = {"boxes": "found", "analyzer": name, **report.to_json()}
+    analyzer = load_analyzer(choice.analyzer, choice.classifier)
+    report = evaluate_scenes(analyzer, watched, choice.settings)
+    lines = [f"{title}; {_named(choice)}", *scene_lines(report, choice.settings)]
+    content = {"boxes": "found", "analyzer": choice.analyzer, **report.to_json()}
     set_name = f"{args.file.stem}/found"
     return _Measured(set_name, lines, content, report.judged, examples)
 
 
-def _measure_faces(
-    args: argparse.Namespace, name: str, settings: Settings
-) -> _Measured:
+def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
     examples = _chosen_faces(args)
     whole = args.view == "whole"
-    analyzer = None if whole else load_analyzer(name, classifier=args.classifier)
-    classifier = load_classifier(args.classifier)
+    analyzer = None if whole else load_analyzer(choice.analyzer, choice.classifier)
+    classifier = load_classifier(choice.classifier)
     watched = progress(examples, "picture")
-    report = evaluate_faces(analyzer, classifier, watched, settings)
-    view = f"the whole picture, {_named(args)}" if whole else _named(args, name)
+    report = evaluate_faces(analyzer, classifier, watched, choice.settings)
+    view = (
+        f"the whole picture, {_named(choice, alone=True)}" if whole else _named(choice)
+    )
     title = f"{args.file}: {len(examples)} pictures, split {args.split}; {view}"
     content: Json = {
         "split": args.split,
         "view": args.view,
         "source": args.source,
-        "analyzer": None if whole else name,
+        "analyzer": None if whole else choice.analyzer,
         **report.to_json(),
     }
     lines = [title, *face_lines(report, args.view)]
@@ -239,10 +230,10 @@ def _chosen_faces(args: argparse.Namespace) -> list[Example]:
     return examples
 
 
-def _named(args: argparse.Namespace, analyzer: str | None = None) -> str:
-    """Return who was measured, in words."""
-    ours = args.classifier == DEFAULT_CLASSIFIER
-    classifier = "our classifier" if ours else f"classifier {args.classifier}"
-    if analyzer is None:
+def _named(choice: Choice, *, alone: bool = False) -> str:
+    """Return who was measured, in words; `alone` for the classifier without finder."""
+    ours = choice.classifier == DEFAULT_CLASSIFIER
+    classifier = "our classifier" if ours else f"classifier {choice.classifier}"
+    if alone:
         return classifier
-    return f"analyzer {analyzer}" + ("" if ours else f", {classifier}")
+    return f"analyzer {choice.analyzer}" + ("" if ours else f", {classifier}")

@@ -6,9 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from maskdet.classifier import CLASSIFIERS, load_classifier
+from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
+from maskdet.cli.choosing import add_classifier_option
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
-from maskdet.datasets import Example, read_coco, read_index
+from maskdet.datasets import Example, corrected, read_coco, read_index
 from maskdet.detectors import LandmarkFinder, load_detector
 from maskdet.metrics.estimate import Estimate
 from maskdet.suites import (
@@ -48,7 +49,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--groups", type=Path, metavar="CSV", help="file, face, groups: who is who"
     )
-    parser.add_argument("--classifier", choices=tuple(CLASSIFIERS), default=None)
+    parser.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="CSV",
+        help="labels that are plainly wrong; see models/corrections.csv",
+    )
+    add_classifier_option(parser)
     parser.add_argument(
         "--seed", type=int, default=0, help="fixes what is drawn (default: 0)"
     )
@@ -59,11 +66,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the suites on each file, then on all of them together."""
     check_target("--json", args.json, args.files)
     groups = None if args.groups is None else read_groups(args.groups)
-    classifier = load_classifier(*([args.classifier] if args.classifier else []))
+    classifier = load_classifier(args.classifier or DEFAULT_CLASSIFIER)
     # The finder whose weights come with the package, so that this runs anywhere.
     finder = load_detector("mtcnn")
     assert isinstance(finder, LandmarkFinder)
     examples = [one for file in args.files for one in _examples(file, args.split)]
+    if args.corrections is not None:
+        examples = corrected(examples, args.corrections)
     hard = hard_negatives(
         classifier, finder, progress(examples, "picture"), seed=args.seed
     )
@@ -76,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         report = {
             "version": 1,
             "files": [str(file) for file in args.files],
+            "classifier": args.classifier or DEFAULT_CLASSIFIER,
             "seed": args.seed,
             "hard_negatives": hard.to_json(),
             "low_light": dark.to_json(),

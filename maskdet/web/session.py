@@ -166,8 +166,6 @@ class _InTurn:
 # each other, frame by frame. It goes when the session disconnects.
 @st.cache_resource(scope="session", show_spinner="Loading the models …")
 def _loaded(name: str, classifier: str) -> Analyzer:
-    if classifier == DEFAULT_CLASSIFIER:
-        return load_analyzer(name)
     return load_analyzer(name, classifier)
 
 

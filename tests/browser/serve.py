@@ -56,7 +56,7 @@ def main() -> None:
     if "--fake" in sys.argv:
         from maskdet.web import session
 
-        session.load_analyzer = lambda name: ColourAnalyzer()
+        session.load_analyzer = lambda name, classifier: ColourAnalyzer()
     options = {
         "server.headless": "true",
         "server.address": "127.0.0.1",

@@ -1,0 +1,101 @@
+"""The options that choose analyzer, classifier and settings, the same everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.types import Settings
+
+_SETTINGS_OPTIONS = {
+    "min_score": "drop faces that the finder is less sure of, 0 to 1",
+    "min_certainty": "call a label unsure below this probability, 0 to 1",
+    "min_face_px": "drop faces whose shorter side is smaller, in pixels",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Attributes:
+        analyzer: a name in `ANALYZERS`.
+        classifier: a name in `CLASSIFIERS`, or the path of a `.tflite` file.
+        settings: the thresholds.
+    """
+
+    analyzer: str = DEFAULT_ANALYZER
+    classifier: str = DEFAULT_CLASSIFIER
+    settings: Settings = field(default_factory=Settings)
+
+
+def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the analyzer and its settings."""
+    parser.add_argument(
+        "--analyzer",
+        metavar="NAME",
+        help=f"{', '.join(ANALYZERS)} (default: "
+        f"the one in --settings, else {DEFAULT_ANALYZER})",
+    )
+    add_classifier_option(parser)
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="JSON saved by the dashboard"
+    )
+    for name, line in _SETTINGS_OPTIONS.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=float, metavar="F", help=line)
+
+
+def add_classifier_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses who labels the faces."""
+    parser.add_argument(
+        "--classifier",
+        metavar="NAME",
+        help=f"{', '.join(CLASSIFIERS)} or the path of a .tflite file that `maskdet "
+        f"export` wrote (default: {DEFAULT_CLASSIFIER})",
+    )
+
+
+def chosen(args: argparse.Namespace) -> Choice:
+    """Return what was chosen: options win over the file, that over defaults.
+
+    Raises:
+        ValueError: the file is no settings file, or a value is out of its range.
+        OSError: the file cannot be read.
+    """
+    choice = Choice()
+    if args.settings is not None:
+        try:
+            choice = _from_file(args.settings.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{args.settings}: {error}") from None
+    given = {
+        option: getattr(args, option)
+        for option in _SETTINGS_OPTIONS
+        if getattr(args, option) is not None
+    }
+    return Choice(
+        args.analyzer or choice.analyzer,
+        args.classifier or choice.classifier,
+        dataclasses.replace(choice.settings, **given),
+    )
+
+
+def _from_file(content: bytes) -> Choice:
+    """Read bare settings, or everything that the dashboard saves around them."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not isinstance(values.get("settings"), dict):
+        return Choice(settings=Settings.from_json(content))
+    return Choice(
+        str(values.get("analyzer", DEFAULT_ANALYZER)),
+        str(values.get("classifier", DEFAULT_CLASSIFIER)),
+        Settings.from_json(json.dumps(values["settings"])),
+    )
