@@ -9,6 +9,7 @@ import streamlit as st
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
 from maskdet.assets import ASSETS, Asset
+from maskdet.runs import CARD_NAME, run_names
 from maskdet.web import session
 from maskdet.web.cards import legend_html
 from maskdet.web.entry import through_app
@@ -106,11 +107,18 @@ def _models() -> None:
         ".st-key-cards td code {overflow-wrap: anywhere;}</style>"
     )
     with st.container(key="cards"):
-        for path in sorted((_ROOT / "models").glob("*.md")):
-            if path.name != "README.md":  # which is for those who train
-                title, text = _card(path)
-                with st.expander(title, icon=":material/description:"):
-                    st.markdown(text)
+        for path in _cards():
+            title, text = _card(path)
+            with st.expander(title, icon=":material/description:"):
+                st.markdown(text)
+
+
+def _cards() -> list[Path]:
+    """Return the cards of all models, our own first."""
+    models = _ROOT / "models"
+    beside = [path for path in models.glob("*.md") if path.name != "README.md"]
+    runs = [models / "runs" / name / CARD_NAME for name in run_names()]
+    return sorted(beside) + runs
 
 
 def _card(path: Path) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
 from maskdet.assets import ASSETS
+from maskdet.runs import RUNS_FOLDER, run_names
 from maskdet.types import Label
 from maskdet.web import entry, session
 
@@ -54,6 +55,7 @@ def test_every_analyzer_and_model_file_is_named_with_its_licence(about) -> None:
 def test_every_model_card_is_shown_whole(about: AppTest) -> None:
     cards = sorted((ROOT / "models").glob("*.md"))
     cards = [path for path in cards if path.name != "README.md"]
+    cards += [RUNS_FOLDER / name / "card.md" for name in run_names()]
     assert len(about.main.expander) == len(cards)
     for path, shown in zip(cards, about.main.expander, strict=True):
         title, *lines = path.read_text(encoding="utf-8").splitlines()
