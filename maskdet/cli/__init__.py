@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "suites": "test a classifier on hard negatives, low light and groups of people",
     "models": "list, verify and fetch the model files",
     "data": "check labelled pictures and split them for training",
+    "label": "box the faces of pictures whose class is known, and write COCO",
     "train": "train our networks from labelled pictures",
     "export": "write a trained network in the form that maskdet runs",
 }

@@ -23,6 +23,10 @@ from maskdet.types import Label
 _IN_FOLDER = "_annotations.coco"
 """Stem of the file that labelling services put into each split's folder."""
 
+ORIGIN = "maskdet"
+"""Key of a picture's row under which our own files keep source, split and group."""
+
+_Found = tuple[Boxes, Label]
 _Tables = tuple[list[Any], list[Any], list[Any]]
 
 
@@ -31,7 +35,8 @@ def read_coco(path: str | Path) -> list[Example]:
 
     Boxes are cut at the picture's borders. A file called `kaggle-val.json` gives the
     source `kaggle` and the split `val`; `town/valid/_annotations.coco.json` gives
-    `town` and `val`.
+    `town` and `val`. Where `maskdet label` wrote the file, it says all that itself.
+    Boxes marked `iscrowd` or `ignore` become `Example.ignored`.
 
     Raises:
         FileNotFoundError: the file or a picture it names is missing.
@@ -42,13 +47,11 @@ def read_coco(path: str | Path) -> list[Example]:
     source, split = source_and_split(path)
     try:
         names = _classes(tables[2], path)
-        found: dict[Any, list[tuple[Boxes, Label]]] = {
-            row["id"]: [] for row in tables[0]
-        }
+        found: dict[Any, list[_Found]] = {row["id"]: [] for row in tables[0]}
         for row in tables[1]:
-            found[row["image_id"]].append(
-                (_corners(row["bbox"]), names[row["category_id"]])
-            )
+            known = not (row.get("iscrowd") or row.get("ignore"))
+            label = names[row["category_id"]] if known else Label.UNKNOWN
+            found[row["image_id"]].append((_corners(row["bbox"]), label))
         return [
             _coco_example(path, row, found[row["id"]], source, split)
             for row in tables[0]
@@ -108,11 +111,7 @@ def _corners(bbox: Iterable[float]) -> Boxes:
 
 
 def _coco_example(
-    path: Path,
-    row: Mapping[str, Any],
-    found: list[tuple[Boxes, Label]],
-    source: str,
-    split: str,
+    path: Path, row: Mapping[str, Any], found: list[_Found], source: str, split: str
 ) -> Example:
     name = str(row["file_name"])
     picture = listed_picture((path.parent / "images" / name, path.parent / name), path)
@@ -121,6 +120,14 @@ def _coco_example(
         (int(row["width"]), int(row["height"])),
         f"{path}: {name}",
     )
-    labels = tuple(label for _, label in found)
-    group = copies_group(picture) or picture.stem
-    return Example(picture, boxes, labels, source, split, group)
+    known = np.array([label != Label.UNKNOWN for _, label in found], dtype=np.bool_)
+    origin = row.get(ORIGIN, {})
+    return Example(
+        picture,
+        boxes[known],
+        tuple(label for _, label in found if label != Label.UNKNOWN),
+        origin.get("source", source),
+        origin.get("split", split),
+        origin.get("group") or copies_group(picture) or picture.stem,
+        boxes[~known],
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,11 @@ _WORDS: dict[Label, str] = {
 _NAMES = {word: label for label, words in _WORDS.items() for word in words.split()}
 
 
+def no_boxes() -> Boxes:
+    """Return the boxes of a picture that has none."""
+    return np.zeros((0, 4), np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Example:
     """One picture and what is known about it.
@@ -54,6 +59,8 @@ class Example:
         source: which collection the picture is from, such as `real` or `kaggle`.
         split: `train`, `val`, `test` or empty.
         group: pictures that look alike share it and must stay on one side of a split.
+        ignored: `(m, 4)` boxes where there is a face of unknown class: neither a face
+            to learn nor background.
     """
 
     path: Path
@@ -62,6 +69,7 @@ class Example:
     source: str = ""
     split: str = ""
     group: str = ""
+    ignored: Boxes = field(default_factory=no_boxes)
 
     def __post_init__(self) -> None:
         """Check that labels and boxes fit each other."""
@@ -72,7 +80,9 @@ class Example:
                 f"{self.path}: {len(boxes)} boxes need as many labels, "
                 f"got {len(self.labels)}"
             )
+        ignored = np.asarray(self.ignored, dtype=np.float32).reshape(-1, 4)
         object.__setattr__(self, "boxes", boxes)
+        object.__setattr__(self, "ignored", ignored)
 
     @property
     def whole(self) -> bool:
@@ -83,11 +93,6 @@ class Example:
     def label_values(self) -> NDArray[np.int64]:
         """The labels as `(n,)` numbers, as in the columns of `Scene.probs`."""
         return np.array([int(label) for label in self.labels], dtype=np.int64)
-
-
-def no_boxes() -> Boxes:
-    """Return the boxes of a picture that has none."""
-    return np.zeros((0, 4), np.float32)
 
 
 def label_from_name(name: str) -> Label:

@@ -1,0 +1,87 @@
+"""Boxes that somebody should look at: sheets of pictures, and a list to fill in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from maskdet.datasets.files import text_of
+from maskdet.evaluation.judged import read_example
+from maskdet.labeller import Boxed
+from maskdet.report.grids import picture_grid
+from maskdet.types import Image
+
+COLUMNS = ("number", "path", "label", "doubt", "score", "agreement", "box", "keep")
+"""The columns of the list; `keep` is for the person who looks."""
+
+_A_SHEET = 96
+_COLUMNS = 12
+_GREEN, _GREY = (0, 200, 0), (128, 128, 128)
+_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
+
+
+def review_sheets(doubtful: Sequence[Boxed]) -> list[Image]:
+    """Return sheets of the pictures with their boxes, numbered as in the list.
+
+    The labelled face is green, faces of unknown class are grey.
+    """
+    sheets: list[Image] = []
+    for start in range(0, len(doubtful), _A_SHEET):
+        page = doubtful[start : start + _A_SHEET]
+        captions = [
+            f"{number} {one.example.labels[0].key} {one.score:.2f}\n{one.doubt}"
+            for number, one in enumerate(page, start=start + 1)
+        ]
+        images = [_outlined(one) for one in page]
+        sheets.append(picture_grid(images, captions, columns=_COLUMNS))
+    return sheets
+
+
+def _outlined(boxed: Boxed) -> Image:
+    image = read_example(boxed.example).copy()
+    line_px = max(1, max(boxed.image_wh) // 100)
+    for boxes, colour in ((boxed.others, _GREY), (boxed.boxes, _GREEN)):
+        for x1, y1, x2, y2 in boxes.astype(int).tolist():
+            cv2.rectangle(image, (x1, y1), (x2, y2), colour, line_px)
+    return np.asarray(image, np.uint8)
+
+
+def review_list(doubtful: Sequence[Boxed]) -> str:
+    """Return the list as CSV, the column `keep` empty."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for number, one in enumerate(doubtful, start=1):
+        box = " ".join(f"{corner:.1f}" for corner in one.boxes.reshape(-1))
+        score, agreement = f"{one.score:.3f}", f"{one.agreement:.3f}"
+        place, label = one.example.path.resolve(), one.example.labels[0].key
+        rows.writerow([number, place, label, one.doubt, score, agreement, box, ""])
+    return text.getvalue()
+
+
+def read_review(path: str | Path) -> Mapping[Path, bool]:
+    """Return for each picture of a list whether the person who looked keeps its box.
+
+    Pictures where `keep` is empty are not among them.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a column is missing, or `keep` is neither yes nor no.
+    """
+    rows = csv.DictReader(io.StringIO(text_of(Path(path))))
+    for column in ("path", "keep"):
+        if column not in (rows.fieldnames or ()):
+            raise ValueError(f"{path}: the column {column!r} is missing")
+    answers: dict[Path, bool] = {}
+    for line, row in enumerate(rows, start=2):
+        word = (row["keep"] or "").strip().lower()
+        if word and word not in _WORDS:
+            raise ValueError(f"{path}:{line}: keep must be yes, no or empty: {word!r}")
+        if word:
+            answers[Path(row["path"])] = _WORDS[word]
+    return answers
