@@ -48,7 +48,7 @@ _AREAS: Mapping[_Kind, str] = {"roc": "Area", "pr": "Average precision"}
 
 _TITLES: dict[Shown, str] = {
     **{question: QUESTION_TITLES[question] for question in QUESTIONS},
-    "classes": "each class against the rest",
+    "classes": "class by class",
 }
 
 

@@ -88,12 +88,14 @@ def reliability_chart(
         run: _reliability(one.labelling, believed) for run, one in answers.items()
     }
     rows = [row for run, curve in curves.items() for row in _bins(run, curve)]
-    both = alt.Scale(domain=[0, 1])
+    # A little more than 0 to 1: a dot at 100 % would be cut in half.
+    both = alt.Scale(domain=[-0.04, 1.04], nice=False)
+    percent = alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
     base = alt.Chart(data(rows)).encode(
-        x=alt.X("score:Q", title="Said", scale=both, axis=alt.Axis(format="%")),
+        x=alt.X("score:Q", title="Said", scale=both, axis=percent),
         color=run_colour(answers),
     )
-    right = alt.Y("share:Q", title="True", scale=both, axis=alt.Axis(format="%"))
+    right = alt.Y("share:Q", title="True", scale=both, axis=percent)
     tips = [alt.Tooltip("run:N", title="Run")] * (len(answers) > 1)
     tips += [
         alt.Tooltip("score:Q", title="Said", format=PERCENT),
