@@ -105,10 +105,9 @@ def test_settings_and_analyzer_from_a_file(pictures, tmp_path, capsys, asked):
     saved = tmp_path / "tuned.json"
     saved.write_text(Preferences("haar", Settings(min_score=0.2), Style()).to_json())
     for options, faces in ([], 3), (["--min-score", 0.6, "--analyzer", "ssd"], 2):
-        words = ("--settings", saved, "--json", "-", *options)
-        assert run(pictures / "a.jpg", *words) == 0
-        found = json.loads(capsys.readouterr().out)["images"][0]["faces"]
-        assert len(found) == faces
+        assert run(pictures / "a.jpg", "--settings", saved, "--json=-", *options) == 0
+        (image,) = json.loads(capsys.readouterr().out)["images"]
+        assert len(image["faces"]) == faces
     assert asked == ["haar", "ssd"]
 
 

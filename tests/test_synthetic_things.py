@@ -1,0 +1,53 @@
+"""Hands, scarves, beards, cups and phones drawn before a mouth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskdet.synthetic import THINGS, cover_mouth
+
+
+@pytest.mark.parametrize("thing", THINGS)
+def test_a_thing_covers_the_mouth_and_leaves_the_eyes_free(thing):
+    image = np.full((200, 200, 3), (150, 170, 210), np.uint8)
+    points = np.array([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]])
+    box = np.array([60, 50, 140, 150])
+    changed = np.zeros((200, 200))
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        drawn = cover_mouth(image, points, thing, box=box, rng=rng)
+        assert drawn.shape == image.shape
+        changed += np.abs(drawn.astype(int) - image).max(axis=2) > 20
+    assert changed[118:150, 80:120].mean() > 2  # of twelve: before or round the mouth
+    assert changed[75:92].mean() < 1.2
+    assert (image == (150, 170, 210)).all()
+
+
+def test_things_follow_from_the_seed():
+    image = np.full((200, 200, 3), 128, np.uint8)
+    points = np.array([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]])
+    for thing in THINGS:
+        one, same, other = (
+            cover_mouth(image, points, thing, rng=np.random.default_rng(seed))
+            for seed in (1, 1, 2)
+        )
+        assert (one == same).all()
+        assert (one != other).any()
+
+
+def test_an_unknown_thing_is_refused():
+    with pytest.raises(ValueError, match="thing must be one of hand"):
+        cover_mouth(
+            np.zeros((9, 9, 3), np.uint8),
+            np.zeros((5, 2)),
+            "banana",  # type: ignore[arg-type]
+            rng=np.random.default_rng(0),
+        )
+
+
+def test_a_face_outside_the_picture_changes_nothing():
+    image = np.full((50, 50, 3), 128, np.uint8)
+    points = np.array([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]]) + 900
+    drawn = cover_mouth(image, points, "cup", rng=np.random.default_rng(0))
+    assert (drawn == image).all()
