@@ -1,0 +1,221 @@
+"""What each cell of the maps should say: which face is whose task, and which is nobody's.
+
+Assignment is SimOTA (Ge et al., "YOLOX: Exceeding YOLO Series in 2021", section 2.1),
+as YuNet was trained with: a face goes to the few cells that already see it best.
+Everything is `keras.ops` on whole batches, so that it runs inside the training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes
+from maskdet.training.onepass.network import CHANNELS, STRIDES_PX
+
+TRUTH_COLUMNS = 9
+"""Of a row of truth: x1, y1, x2, y2 in pixels, state, three shares, weight.
+
+The state is `FACE`, `IGNORED` or 0 for a row that only fills the batch. The shares are
+of `CLASSES`, and the weight is how much the label counts."""
+
+FACE = 1.0
+IGNORED = -1.0
+
+_MOST_CELLS = 10
+_CENTRE_RADIUS = 2.5
+"""In strides, as in YOLOX."""
+
+_IOU_COST = 3.0
+_OUTSIDE_COST = 1e5
+_NEVER = 1e9
+
+_LOG_LIMIT = 8.0
+"""Largest log of a side in strides: e^8 is past any picture, and stays finite."""
+
+Tensor = Any
+"""A tensor of whatever Keras runs on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """All cells of the three maps in one row, and what the network says in them.
+
+    Attributes:
+        logits: `(n, cells, 9)` as in the maps.
+        boxes: `(n, cells, 4)` x1, y1, x2, y2 in pixels.
+        centres: `(n, cells, 2)` x, y of the cells in pixels.
+        strides: `(n, cells)` pixels.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    centres: Tensor
+    strides: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Assigned:
+    """The task of each cell.
+
+    Attributes:
+        positive: `(n, cells)` 1 where a cell should find a face.
+        ignored: `(n, cells)` 1 where it does not matter what it says.
+        truth: `(n, cells, 9)` the row of truth of positive cells, else any.
+        overlap: `(n, cells)` IoU of positive cells with their truth, else 0.
+    """
+
+    positive: Tensor
+    ignored: Tensor
+    truth: Tensor
+    overlap: Tensor
+
+
+def cells_of(maps: Sequence[Tensor]) -> Cells:
+    """Put the maps, fine to coarse, `(n, h, w, 9)`, into one row of cells."""
+    logits, corners, strides = [], [], []
+    for stride, one in zip(STRIDES_PX, maps, strict=True):
+        ones = ops.ones_like(one[..., 0])
+        columns, rows = ops.cumsum(ones, axis=2) - 1, ops.cumsum(ones, axis=1) - 1
+        n = ops.shape(one)[0]
+        logits.append(ops.reshape(one, (n, -1, CHANNELS)))
+        places = ops.stack([columns, rows], axis=-1) * stride
+        corners.append(ops.reshape(places, (n, -1, 2)))
+        strides.append(ops.reshape(ones, (n, -1)) * stride)
+    said, corner = ops.concatenate(logits, axis=1), ops.concatenate(corners, axis=1)
+    stride = ops.concatenate(strides, axis=1)
+    wide = stride[..., None]
+    middles = corner + said[..., 2:4] * wide
+    halves = ops.exp(ops.clip(said[..., 4:6], -_LOG_LIMIT, _LOG_LIMIT)) * wide / 2
+    boxes = ops.concatenate([middles - halves, middles + halves], axis=-1)
+    return Cells(said, boxes, corner + wide / 2, stride)
+
+
+def assign(cells: Cells, truth: Tensor) -> Assigned:
+    """Give each face to cells, and each cell its task; no gradient passes.
+
+    Args:
+        cells: what the network says.
+        truth: `(n, faces, 9)`, see `TRUTH_COLUMNS`.
+    """
+    truth = ops.convert_to_tensor(truth)
+    boxes, state = truth[..., :4], truth[..., 4]
+    inside = _inside(cells.centres, boxes)  # (n, faces, cells)
+    near = _near(cells, boxes)
+    faces = ops.cast(state > 0, "float32")[..., None]
+    open_to = faces * ops.maximum(inside, near)
+    overlaps = ops.stop_gradient(pair_iou(boxes, cells.boxes)) * open_to
+    cost = ops.stop_gradient(_cost(cells, overlaps, inside * near))
+    cost = ops.where(open_to > 0, cost, _NEVER)
+    wanted = _cheapest(cost, overlaps) * open_to
+    # A cell that several faces want goes to the one it fits at the least cost.
+    owner = ops.argmin(ops.where(wanted > 0, cost, 2 * _NEVER), axis=1)
+    positive = ops.max(wanted, axis=1)
+    rows = ops.cast(owner, "int32")[..., None]
+    overlap = ops.take_along_axis(ops.swapaxes(overlaps, 1, 2), rows, axis=2)[..., 0]
+    nobodys = ops.cast(state < 0, "float32")[..., None] * ops.maximum(inside, near)
+    return Assigned(
+        positive=positive,
+        ignored=ops.max(nobodys, axis=1) * (1 - positive),
+        truth=ops.take_along_axis(truth, rows, axis=1),
+        overlap=overlap * positive,
+    )
+
+
+def _inside(centres: Tensor, boxes: Tensor) -> Tensor:
+    """Return `(n, faces, cells)` 1 where the centre of a cell lies in a box."""
+    x, y = centres[:, None, :, 0], centres[:, None, :, 1]
+    box = boxes[:, :, None, :]
+    across = (x > box[..., 0]) & (x < box[..., 2])
+    return ops.cast(across & (y > box[..., 1]) & (y < box[..., 3]), "float32")
+
+
+def _near(cells: Cells, boxes: Tensor) -> Tensor:
+    """Return `(n, faces, cells)` 1 where a cell is close to the middle of a box."""
+    middles = (boxes[..., :2] + boxes[..., 2:]) / 2
+    off = ops.abs(cells.centres[:, None] - middles[:, :, None])
+    reach = _CENTRE_RADIUS * cells.strides[:, None]
+    return ops.cast(ops.max(off, axis=-1) < reach, "float32")
+
+
+def pair_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return `(n, k, m)` overlaps of boxes `(n, k, 4)` with boxes `(n, m, 4)`."""
+    a, b = a[:, :, None], b[:, None]
+    low = ops.maximum(a[..., :2], b[..., :2])
+    sides = ops.relu(ops.minimum(a[..., 2:], b[..., 2:]) - low)
+    shared = sides[..., 0] * sides[..., 1]
+    return shared / ops.maximum(_area(a) + _area(b) - shared, 1e-6)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    sides = ops.relu(boxes[..., 2:] - boxes[..., :2])
+    return sides[..., 0] * sides[..., 1]
+
+
+def _cost(cells: Cells, overlaps: Tensor, fits: Tensor) -> Tensor:
+    # -log of the face score sqrt(cls * obj)
+    said = ops.softplus(-cells.logits[..., 0]) + ops.softplus(-cells.logits[..., 1])
+    cost = said[:, None] / 2 - _IOU_COST * ops.log(overlaps + 1e-7)
+    return cost + _OUTSIDE_COST * (1 - fits)
+
+
+def _cheapest(cost: Tensor, overlaps: Tensor) -> Tensor:
+    """Return 1 at the cheapest cells of each face: as many as its overlaps add up to."""
+    best = ops.sum(ops.top_k(overlaps, _MOST_CELLS)[0], axis=-1)
+    count = ops.cast(ops.clip(ops.floor(best), 1, _MOST_CELLS), "int32")
+    lowest = -ops.top_k(-cost, _MOST_CELLS)[0]
+    limit = ops.take_along_axis(lowest, count[..., None] - 1, axis=-1)
+    return ops.cast(cost <= limit, "float32")
+
+
+def encode(
+    boxes: Boxes, labels: NDArray[np.int64], size_hw: tuple[int, int]
+) -> list[NDArray[np.float32]]:
+    """Return the maps that a perfect network would give: the opposite of decoding.
+
+    Each face stands in the cell that holds its middle, at the stride nearest to a
+    quarter of its size; of two in one cell the later stays.
+
+    Args:
+        boxes: `(n, 4)` in pixels of the input, their middles inside.
+        labels: `(n,)` columns as in `CLASSES`.
+        size_hw: height and width of the input, multiples of 32.
+
+    Returns:
+        Three maps `(h / s, w / s, 9)`.
+    """
+    maps = []
+    for stride in STRIDES_PX:
+        one = np.zeros((size_hw[0] // stride, size_hw[1] // stride, CHANNELS))
+        one[..., :2] = -20.0
+        maps.append(one.astype(np.float32))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    wanted = np.log2(np.sqrt(sides.prod(axis=1)) / (4 * STRIDES_PX[0]))
+    levels = np.clip(np.rint(wanted), 0, len(STRIDES_PX) - 1).astype(np.int64)
+    for level, middle, side, label in zip(levels, middles, sides, labels, strict=True):
+        stride = STRIDES_PX[level]
+        column, row = (middle // stride).astype(np.int64)
+        cell = maps[level][row, column]
+        cell[:2] = 20.0
+        cell[2:4] = middle / stride - (column, row)
+        cell[4:6] = np.log(side / stride)
+        cell[6 + int(label)] = 20.0
+    return maps
+
+
+def stack_truths(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return `(n, most faces, 9)` from one `(faces, 9)` a picture, filled with zeros.
+
+    The count is rounded up, so that a training meets few shapes.
+    """
+    most = max(8, -(-max(len(one) for one in rows) // 8) * 8)
+    truth = np.zeros((len(rows), most, TRUTH_COLUMNS), np.float32)
+    for index, one in enumerate(rows):
+        truth[index, : len(one)] = one
+    return truth
