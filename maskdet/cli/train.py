@@ -61,6 +61,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--corrections", metavar="FILE", help="list of wrong labels to put right"
     )
     parser.add_argument("--source", help="only pictures of this source, such as drawn")
+    _add_knobs(parser)
+
+
+def _add_knobs(parser: argparse.ArgumentParser) -> None:
+    """Add what changes a recipe, and where the run is kept."""
     parser.add_argument(
         "--weights",
         help="start of MobileNetV2: a .weights.h5 file, `imagenet` to fetch it "

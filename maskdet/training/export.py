@@ -104,17 +104,11 @@ def export(run: Path, name: str) -> Exported:
     if not (run / BEST_FILE).is_file():
         raise FileNotFoundError(f"{run / BEST_FILE} is missing; train first")
     crops = read_crops(run / VALIDATION_FILE)
-    calibration = read_crops(run / CALIBRATION_FILE).images
     model = build_network(recipe)
     model.load_weights(run / BEST_FILE)
     temperature = fit_temperature(crops.labels, probabilities(model, crops.images))
     fold_temperature(model, temperature)
-    truth = probabilities(model, crops.images)
-    versions: dict[str, Converted] = {}
-    for precision in PRECISIONS:
-        path = run / f"{precision}.tflite"
-        path.write_bytes(convert(model, precision, calibration))
-        versions[precision] = compared(path, crops, truth)
+    versions = _versions(model, run, crops)
     _check(versions["float32"])
     best = fastest(versions)
     return Exported(
@@ -130,6 +124,18 @@ def export(run: Path, name: str) -> Exported:
         validation=len(crops),
         test=_held_back(versions[best].path, run / TEST_FILE),
     )
+
+
+def _versions(model: keras.Model, run: Path, crops: Crops) -> dict[str, Converted]:
+    """Write the network into `run` in every precision and compare each with Keras."""
+    calibration = read_crops(run / CALIBRATION_FILE).images
+    truth = probabilities(model, crops.images)
+    versions: dict[str, Converted] = {}
+    for precision in PRECISIONS:
+        path = run / f"{precision}.tflite"
+        path.write_bytes(convert(model, precision, calibration))
+        versions[precision] = compared(path, crops, truth)
+    return versions
 
 
 def fold_temperature(model: keras.Model, temperature: float) -> None:

@@ -102,8 +102,7 @@ def fit(
     write_recipe(out, recipe, start.about, done=progress.epochs_done)
     try:
         for epoch in range(progress.epochs_done, recipe.epochs):
-            if recipe.patience is not None and progress.waited >= recipe.patience:
-                logger.info("no lower validation loss in %d epochs", progress.waited)
+            if _has_waited(recipe, progress):
                 break
             if recipe.stage_of(epoch) != stage:
                 stage = recipe.stage_of(epoch)
@@ -269,6 +268,14 @@ def _begin(out: Path, start: Start) -> Progress:
     for name in (STATE_FILE, BEST_FILE, LOG_CSV, LOG_JSON, RECIPE_FILE):
         (out / name).unlink(missing_ok=True)
     return Progress()
+
+
+def _has_waited(recipe: Recipe, progress: Progress) -> bool:
+    """Tell whether the recipe gives up after so many epochs without a gain."""
+    if recipe.patience is None or progress.waited < recipe.patience:
+        return False
+    logger.info("no lower validation loss in %d epochs", progress.waited)
+    return True
 
 
 def _average(model: keras.Model, recipe: Recipe) -> Average | None:
