@@ -90,8 +90,8 @@ def test_a_line_a_picture_and_a_line_a_face(pictures, capsys):
 
 
 def test_the_options_reach_the_result(pictures, capsys):
-    options = ["--min-score", 0.1, "--min-face-px", 25, "--min-certainty", 0.8]
-    assert run(pictures / "a.jpg", "--json", "-", *options) == 0
+    options = ["--min-score=0.1", "--min-face-px=25", "--min-certainty=0.8", "--json=-"]
+    assert run(pictures / "a.jpg", *options) == 0
     faces = json.loads(capsys.readouterr().out)["images"][0]["faces"]
     assert [face["label"] for face in faces] == ["unknown", "unknown"]
 
