@@ -19,7 +19,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"types", "download"}),
     frozenset({"assets", "media", "synthetic", "style", "placement"}),
     frozenset({"datasets", "detectors", "classifier", "drawing", "metrics", "records"}),
-    frozenset({"analyzer", "labeller", "runs", "charts"}),
+    frozenset({"analyzer", "labeller", "onepass", "runs", "charts"}),
     frozenset({"stream"}),
     frozenset({"evaluation"}),
     frozenset({"report", "suites"}),

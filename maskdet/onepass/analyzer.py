@@ -1,0 +1,159 @@
+"""The analyzer around the one-pass network: scale, run, decode, look again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import clip, nms, sizes_px
+from maskdet.classifier import Classifier
+from maskdet.onepass.decode import FLOOR, Map, decode
+from maskdet.onepass.network import CELL_PX, Network
+from maskdet.types import Faces, Image, Scene, Settings, accepted
+
+_SAME_IOU = 0.5
+"""Candidates that overlap more are one face; `Settings.nms_iou` may join more."""
+
+_MOST = 500
+"""Candidates looked at, the best first; no picture shows so many faces."""
+
+Probs = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How large the network sees a picture.
+
+    Attributes:
+        long_side_px: the longer side of what it sees, at most.
+        enlarge: a small picture grows by this factor at most; 1 for never.
+
+    Raises:
+        ValueError: a number is too small.
+    """
+
+    long_side_px: int = 640
+    enlarge: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no picture could be scaled to."""
+        if self.long_side_px < CELL_PX:
+            raise ValueError(
+                f"long_side_px must be at least {CELL_PX}, not {self.long_side_px!r}"
+            )
+        if not (math.isfinite(self.enlarge) and self.enlarge >= 1):
+            raise ValueError(f"enlarge must be at least 1, not {self.enlarge!r}")
+
+    def scaled(self, image: Image) -> Image:
+        """Return the picture as the network shall see it; never a changed one."""
+        height, width = image.shape[:2]
+        factor = min(self.long_side_px / max(height, width), self.enlarge)
+        size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
+        if size_wh == (width, height):
+            return image
+        rule = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(image, size_wh, interpolation=rule), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class SecondLook:
+    """A classifier that reads large faces again, from the picture at its full size.
+
+    Attributes:
+        classifier: gives its own probabilities.
+        min_px: it reads faces whose shorter side has at least so many pixels.
+        share: how much its word counts, in [0, 1]; with 1 it replaces the first.
+
+    Raises:
+        ValueError: `share` is out of its range.
+    """
+
+    classifier: Classifier
+    min_px: float = 48.0
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse a share that is none."""
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share must be from 0 to 1, not {self.share!r}")
+
+    def mixed(self, image: Image, faces: Faces, probs: Probs) -> Probs:
+        """Return the probabilities with those of the large faces read again."""
+        large = np.flatnonzero(sizes_px(faces.boxes) >= self.min_px)
+        if not len(large):
+            return probs
+        again = self.classifier.predict(image, faces.boxes[large])
+        result = probs.copy()
+        result[large] = (1 - self.share) * probs[large] + self.share * again
+        return result
+
+
+class OnePass:
+    """Finds and labels in one pass of one network; threads may share it."""
+
+    def __init__(
+        self,
+        network: Network,
+        scaling: Scaling | None = None,
+        *,
+        second_look: SecondLook | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            network: gives the raw maps.
+            scaling: how large it sees a picture; `Scaling()` unless given.
+            second_look: reads large faces again; nobody does unless given.
+        """
+        self.scaling = Scaling() if scaling is None else scaling
+        self.second_look = second_look
+        self._network = network
+
+    def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
+        """Find and label, then read again what was chosen; see `Analyzer.analyze`."""
+        times = [perf_counter()]
+        seen = self.scaling.scaled(image)
+        times.append(perf_counter())
+        maps = self._network.run(seen)
+        times.append(perf_counter())
+        faces, probs = _faces(maps, seen, image, settings)
+        if settings is not None:
+            rows = accepted(faces, settings)
+            faces, probs = faces.keep(rows), probs[rows]
+        times.append(perf_counter())
+        if self.second_look is not None:
+            probs = self.second_look.mixed(image, faces, probs)
+        times.append(perf_counter())
+        names = ("resize", "find", "decode", "label")
+        return Scene(
+            faces,
+            probs,
+            min_certainty=0.0 if settings is None else settings.min_certainty,
+            stage_ms=dict(zip(names, np.diff(times) * 1e3, strict=True)),
+        )
+
+
+def _faces(
+    maps: Sequence[Map], seen: Image, image: Image, settings: Settings | None
+) -> tuple[Faces, Probs]:
+    """Return the faces in pixels of `image`, each once, and their probabilities.
+
+    Refusing by score before joining overlaps saves time and changes nothing: only
+    better candidates decide whether one is kept.
+    """
+    floor = FLOOR if settings is None else max(FLOOR, settings.min_score)
+    boxes, scores, probs = decode(maps, floor)
+    height, width = image.shape[:2]
+    across, down = width / seen.shape[1], height / seen.shape[0]
+    factors = np.array([across, down, across, down], np.float32)
+    boxes = clip(boxes * factors, width, height)
+    order = np.argsort(-scores, kind="stable")
+    order = order[sizes_px(boxes[order]) > 0][:_MOST]
+    order = order[nms(boxes[order], scores[order], _SAME_IOU)]
+    return Faces(boxes[order], scores[order]), probs[order]
