@@ -31,15 +31,18 @@ class Rules:
     Attributes:
         min_score: of the finder, in [0, 1].
         min_px: shorter side of the face, in pixels.
-        rival_share: another face of at least this share of the area makes it unclear
-            which one the label means.
+        near_best: boxes whose score is lower than the best by more than this are not
+            considered as the labelled face, however large they are.
+        rival_share: another sure face of at least this share of the area makes it
+            unclear which one the label means.
         min_agreement: probability that the classifier must give the label, in [0, 1].
         floor_score: other faces from this score on are kept as unknown; what is
             ignored needlessly costs little, a face taught as background costs much.
     """
 
     min_score: float = 0.6
-    min_px: float = 20.0
+    min_px: float = 12.0
+    near_best: float = 0.15
     rival_share: float = 0.4
     min_agreement: float = 0.1
     floor_score: float = 0.2
@@ -145,14 +148,14 @@ def labelled_face(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the row of the face that the label means, and the rows of other faces.
 
-    It is the largest of the sure ones, else the one with the best score.
+    It is the largest of those nearly as sure as the best.
     """
     if not len(faces):
         nothing = np.zeros(0, np.int64)
         return nothing, nothing
     sizes = areas(faces.boxes)
-    sure = faces.scores >= rules.min_score
-    chosen = int(np.where(sure, sizes, -1).argmax()) if sure.any() else 0
+    near = faces.scores >= max(rules.min_score, faces.scores[0] - rules.near_best)
+    chosen = int(np.where(near, sizes, -1).argmax()) if near.any() else 0
     others = (faces.scores >= rules.floor_score) & (
         _shares_inside(faces.boxes, faces.boxes[chosen]) < _PART
     )
@@ -184,7 +187,7 @@ def _doubt(
         return "low score"
     if sizes_px(faces.boxes[rows])[0] < rules.min_px:
         return "too small"
-    rivals = areas(faces.boxes[others])[faces.scores[others] >= rules.min_score / 2]
+    rivals = areas(faces.boxes[others])[faces.scores[others] >= rules.min_score]
     if (rivals >= rules.rival_share * areas(faces.boxes[rows])[0]).any():
         return "several faces"
     return "classifier disagrees" if agreement < rules.min_agreement else ""

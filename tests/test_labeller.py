@@ -45,8 +45,8 @@ class OneLook(FakeDetector):
         return Faces.none()
 
 
-def test_the_largest_of_the_sure_faces_is_meant():
-    seen = faces((SMALL, 0.95), (FACE, 0.7), ([0, 0, 89, 79], 0.5))
+def test_the_largest_of_those_nearly_as_sure_as_the_best_is_meant():
+    seen = faces((SMALL, 0.9), (FACE, 0.8), ([0, 0, 89, 79], 0.7))
     rows, others = labelled_face(seen, Rules())
     assert seen.boxes[rows].tolist() == [FACE]
     assert SMALL in seen.boxes[others].tolist()
@@ -78,8 +78,8 @@ def test_a_sure_face_is_not_doubted(tmp_path):
     [
         ([], "no face"),
         ([(FACE, 0.5)], "low score"),
-        ([([20, 10, 35, 60], 0.9)], "too small"),
-        ([([20, 10, 50, 60], 0.9), ([55, 10, 80, 60], 0.4)], "several faces"),
+        ([([20, 10, 31, 60], 0.9)], "too small"),
+        ([([20, 10, 50, 60], 0.9), ([55, 10, 80, 60], 0.7)], "several faces"),
     ],
 )
 def test_what_is_unclear_is_doubted(tmp_path, rows, says):
