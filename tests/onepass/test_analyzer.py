@@ -1,0 +1,157 @@
+"""The analyzer around a network with known answers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from maskdet.onepass import OnePass, Scaling, SecondLook
+from maskdet.onepass.decode import CHANNELS, STRIDES_PX, Map
+from maskdet.types import Image, Label, Settings
+from tests.fakes import FakeClassifier, grey
+
+
+class FakeNetwork:
+    """Sees the same faces, at places that are shares of the picture it is given."""
+
+    def __init__(self, *seen: tuple[float, float, float, float, float]) -> None:
+        self.sizes_wh: list[tuple[int, int]] = []
+        self._seen = seen
+
+    def run(self, image: Image) -> list[Map]:
+        height, width = image.shape[:2]
+        self.sizes_wh.append((width, height))
+        maps = [
+            np.full(
+                (-(-height // 32) * 32 // s, -(-width // 32) * 32 // s, CHANNELS), -20
+            )
+            for s in STRIDES_PX
+        ]
+        maps = [one.astype(np.float32) for one in maps]
+        for x, y, w, h, logit in self._seen:
+            column, row = int(x * width / 8), int(y * height / 8)
+            maps[0][row, column] = [
+                logit,
+                logit,
+                x * width / 8 - column,
+                y * height / 8 - row,
+                math.log(w * width / 8),
+                math.log(h * height / 8),
+                2.0,
+                0.0,
+                0.0,
+            ]
+        return maps
+
+
+SURE, TWIN, WEAK, SMALL = (
+    (0.5, 0.5, 0.4, 0.5, 3.0),
+    (0.53, 0.5, 0.3, 0.45, 2.0),
+    (0.15, 0.2, 0.2, 0.3, -1.0),
+    (0.9, 0.9, 0.03, 0.04, 2.5),
+)
+
+
+def analyzer(*seen, scaling=None, second_look=None) -> tuple[OnePass, FakeNetwork]:
+    network = FakeNetwork(*seen)
+    return OnePass(network, scaling, second_look=second_look), network
+
+
+@pytest.mark.parametrize("size_wh", [(640, 480), (1280, 960), (200, 150), (333, 77)])
+def test_boxes_come_back_in_pixels_of_the_picture(size_wh):
+    width, height = size_wh
+    scene = analyzer(SURE)[0].analyze(grey(width, height))
+    wanted = [0.3 * width, 0.25 * height, 0.7 * width, 0.75 * height]
+    assert scene.faces.boxes[0] == pytest.approx(wanted, abs=1e-3 * width)
+    assert scene.labels == (Label.MASK,)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "size_wh", "seen_wh"),
+    [
+        (Scaling(320, 1), (640, 480), (320, 240)),
+        (Scaling(320, 1), (100, 50), (100, 50)),
+        (Scaling(640, 2), (480, 640), (480, 640)),
+        (Scaling(640, 2), (400, 300), (640, 480)),
+        (Scaling(640, 2), (100, 50), (200, 100)),
+        (Scaling(640, 2), (4000, 3), (640, 1)),
+    ],
+)
+def test_the_network_sees_the_size_that_was_asked_for(scaling, size_wh, seen_wh):
+    looks, network = analyzer(scaling=scaling)
+    looks.analyze(grey(*size_wh))
+    assert network.sizes_wh == [seen_wh]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [((16, 1), "long_side_px"), ((640, 0.5), "enlarge"), ((640, math.nan), "enlarge")],
+)
+def test_scalings_that_make_no_sense_are_refused(values, says):
+    with pytest.raises(ValueError, match=says):
+        Scaling(*values)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(min_score=0.1, min_face_px=1, nms_iou=1),
+        Settings(min_score=0, min_face_px=1, nms_iou=0),
+        Settings(min_score=1),
+        Settings(min_score=0.2, min_face_px=30, min_certainty=0.95),
+    ],
+)
+def test_choosing_early_equals_choosing_late(settings):
+    look = SecondLook(FakeClassifier((0.1, 0.2, 0.7)), min_px=60, share=0.5)
+    looks, _ = analyzer(SURE, TWIN, WEAK, SMALL, second_look=look)
+    image = grey(320, 240)
+    early, late = looks.analyze(image, settings), looks.analyze(image).select(settings)
+    assert early.faces.boxes.tolist() == late.faces.boxes.tolist()
+    assert early.faces.scores.tolist() == late.faces.scores.tolist()
+    np.testing.assert_allclose(early.probs, late.probs)
+    assert early.labels == late.labels
+
+
+def test_candidates_of_one_face_are_joined_and_parts_outside_cut():
+    scene = analyzer(SURE, TWIN, (0.98, 0.5, 0.2, 0.2, 2.0))[0].analyze(grey(320, 240))
+    assert len(scene) == 2
+    assert scene.faces.boxes[:, 2].max() == 320
+
+
+def test_large_faces_are_read_again_and_small_ones_are_not():
+    classifier = FakeClassifier((0.0, 0.0, 1.0))
+    look = SecondLook(classifier, min_px=60, share=0.25)
+    looks, _ = analyzer(SURE, SMALL, second_look=look)
+    plain, _ = analyzer(SURE, SMALL)
+    before, after = plain.analyze(grey(320, 240)), looks.analyze(grey(320, 240))
+    assert classifier.boxes[-1].tolist() == before.faces.boxes[:1].tolist()
+    mixed = 0.75 * before.probs[0] + 0.25 * np.array([0, 0, 1])
+    np.testing.assert_allclose(after.probs[0], mixed, rtol=1e-6)
+    np.testing.assert_array_equal(after.probs[1], before.probs[1])
+
+
+def test_nobody_is_asked_again_where_no_face_is_large():
+    classifier = FakeClassifier()
+    looks, _ = analyzer(SMALL, second_look=SecondLook(classifier, min_px=60))
+    assert len(looks.analyze(grey(320, 240))) == 1
+    assert classifier.boxes == []
+
+
+def test_a_share_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="share"):
+        SecondLook(FakeClassifier(), share=1.5)
+
+
+def test_every_stage_is_timed_and_the_picture_is_not_changed():
+    image = grey(1000, 700)
+    scene = analyzer(SURE)[0].analyze(image, Settings())
+    assert list(scene.stage_ms) == ["resize", "find", "decode", "label"]
+    assert min(scene.stage_ms.values()) >= 0
+    np.testing.assert_array_equal(image, grey(1000, 700))
+
+
+def test_an_image_without_faces_is_an_empty_scene():
+    assert len(analyzer()[0].analyze(grey(1, 1), Settings())) == 0
