@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 
@@ -121,11 +122,12 @@ def version(name, shares, four_ms):
     [
         (FULL, FULL, "int8"),
         (FULL, {"a": (0.9, 0.8), "b": (0.69, 0.7)}, "float16"),
-        (FULL, {"a": (0.9, 0.79), "b": (0.9, 0.9)}, "float16"),
+        (FULL, {"a": (0.9, 0.78), "b": (0.7, 0.7)}, "float16"),
+        (FULL, {"a": (0.9, 0.795), "b": (0.7, 0.7)}, "int8"),  # less than one face
         ({"a": (0.89, 0.8), "b": (0.7, 0.7)}, {"a": (0, 0), "b": (1, 1)}, "float32"),
     ],
 )
-def test_the_fastest_that_loses_nothing_is_used(half, eight, wanted):
+def test_the_fastest_that_is_as_often_right_is_used(half, eight, wanted):
     from maskdet.training.export import fastest
 
     versions = {
@@ -134,6 +136,14 @@ def test_the_fastest_that_loses_nothing_is_used(half, eight, wanted):
         "int8": version("c", eight, 1.0),
     }
     assert fastest(versions) == wanted
+
+
+def test_a_light_version_goes_before_a_faster_heavy_one():
+    from maskdet.training.export import LIGHT_BYTES, fastest
+
+    heavy = dataclasses.replace(version("a", FULL, 1.0), n_bytes=LIGHT_BYTES + 1)
+    light = dataclasses.replace(version("b", FULL, 2.0), n_bytes=LIGHT_BYTES)
+    assert fastest({"float32": heavy, "float16": light}) == "float16"
 
 
 def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):

@@ -92,7 +92,7 @@ def _tell(exported: Exported) -> None:
             f"from Keras, {version.changed} other answers, less often right: {lost}, "
             f"1 face {version.one_ms:.2f} ms, 4 faces {version.four_ms:.2f} ms"
         )
-    say(f"{exported.precision} is used: the fastest that loses nothing")
+    say(f"{exported.precision} is used: the fastest light one that is as often right")
     for title, part in (
         ("validation", exported.chosen.rightness),
         ("test", exported.test),

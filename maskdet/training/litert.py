@@ -27,6 +27,8 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
 
 # Where two shares of some hundred crops are the same, they are equal up to rounding.
 _ROUNDING = 1e-9
+_LOST_SHARE = 0.001
+_LOST_BALANCED = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,23 @@ class Converted:
     one_ms: float
     four_ms: float
     rightness: dict[str, Rightness]
+
+    def is_worse_than(self, other: Converted) -> bool:
+        """Return whether it is wrong more often than chance could make it.
+
+        Allowed is one face in a thousand, mask against no mask, over all sources
+        together, and half of that in a hundred for the mean of the three classes: a
+        class of 18 faces moves by five points with a single one.
+        """
+        two = [one.mask_or_not * one.n for one in self.rightness.values()]
+        had = [one.mask_or_not * one.n for one in other.rightness.values()]
+        n = sum(one.n for one in self.rightness.values())
+        three = [one.balanced for one in self.rightness.values()]
+        had_three = [one.balanced for one in other.rightness.values()]
+        return bool(
+            sum(two) < sum(had) - _LOST_SHARE * n - _ROUNDING
+            or np.mean(three) < np.mean(had_three) - _LOST_BALANCED - _ROUNDING
+        )
 
     def loses_to(self, other: Converted) -> list[str]:
         """Return the sources on which this file is right less often than `other`.
