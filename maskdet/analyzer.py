@@ -1,4 +1,4 @@
-"""Analyzers: an image in, a scene out. Two stages for now: find faces, then label."""
+"""Analyzers: an image in, a scene out; in one pass, or find faces, then label them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,30 @@ from typing import Protocol
 
 import numpy as np
 
+from maskdet.aizoo import Aizoo
+from maskdet.assets import ASSETS, asset_path
 from maskdet.classifier import DEFAULT_CLASSIFIER, Classifier, load_classifier
-from maskdet.detectors import Detector, load_detector
+from maskdet.detectors import DETECTORS, Detector, load_detector
+from maskdet.onepass import Network, OnePass, Scaling, SecondLook
 from maskdet.types import Image, Scene, Settings, accepted
 
+_ONEPASS = "onepass"
+
+_ONE_PASS = {
+    _ONEPASS: "our one-pass network, and our classifier looks again at large faces",
+    "onepass-fast": "our one-pass network on a small picture, for live video",
+}
+
+# Pictures grow for `onepass`, where small faces count, and never for live video.
+_SCALINGS = {_ONEPASS: Scaling(640, 2.0), "onepass-fast": Scaling(320, 1.0)}
+
 ANALYZERS: dict[str, str] = {
+    **(_ONE_PASS if _ONEPASS in ASSETS else {}),
     "mtcnn": "MTCNN finds, our classifier labels",
     "haar": "Haar cascades find, our classifier labels",
     "yunet": "YuNet finds, our classifier labels",
     "ssd": "ResNet-10 SSD finds, our classifier labels",
+    "aizoo": "AIZOO's one-pass network, to compare with",
 }
 """Analyzer name to one line that says what it does."""
 
@@ -77,8 +92,8 @@ def load_analyzer(
     """Load an analyzer and run it once, so that the first picture is not slow.
 
     Args:
-        name: who finds the faces, a name in `ANALYZERS`.
-        classifier: who labels them; see `load_classifier`.
+        name: a name in `ANALYZERS`.
+        classifier: who labels them where a second stage does; see `load_classifier`.
 
     Raises:
         ValueError: there is no such analyzer or classifier.
@@ -88,6 +103,16 @@ def load_analyzer(
     if name not in ANALYZERS:
         known = ", ".join(ANALYZERS)
         raise ValueError(f"analyzer must be one of {known}, not {name!r}")
-    analyzer = TwoStage(load_detector(name), load_classifier(classifier))
+    analyzer = _loaded(name, classifier)
     analyzer.analyze(np.zeros((48, 64, 3), np.uint8))
     return analyzer
+
+
+def _loaded(name: str, classifier: str) -> Analyzer:
+    if name in DETECTORS:
+        return TwoStage(load_detector(name), load_classifier(classifier))
+    if name not in _SCALINGS:
+        return Aizoo()
+    again = SecondLook(load_classifier(classifier)) if name == _ONEPASS else None
+    network = Network(asset_path(_ONEPASS))
+    return OnePass(network, _SCALINGS[name], second_look=again)

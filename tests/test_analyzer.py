@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
+from maskdet.aizoo import Aizoo
 from maskdet.analyzer import ANALYZERS, TwoStage, load_analyzer
+from maskdet.assets import ASSETS
 from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.detectors import DETECTORS, load_detector
-from maskdet.types import Label, Settings
+from maskdet.onepass.decode import CHANNELS, Map
+from maskdet.types import Image, Label, Settings
 from tests.fakes import FakeClassifier, FakeDetector, grey
 
 BOXES = [[5, 5, 25, 30], [6, 5, 26, 30], [40, 10, 50, 20], [0, 0, 3, 3]]
@@ -88,5 +93,52 @@ def test_an_unknown_classifier_is_refused_with_the_known_ones() -> None:
         load_analyzer("haar", "best")
 
 
-def test_every_analyzer_has_a_finder() -> None:
-    assert set(ANALYZERS) == set(DETECTORS)
+def test_every_finder_makes_an_analyzer() -> None:
+    one_pass = {"aizoo"} | (
+        {"onepass", "onepass-fast"} if "onepass" in ASSETS else set()
+    )
+    assert set(ANALYZERS) == set(DETECTORS) | one_pass
+
+
+@pytest.mark.shared
+def test_an_analyzer_without_stages_is_loaded_by_its_name() -> None:
+    try:
+        analyzer = load_analyzer("aizoo")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    assert isinstance(analyzer, Aizoo)
+
+
+@pytest.mark.parametrize(("name", "reads_again"), [("onepass", 1), ("onepass-fast", 0)])
+def test_one_network_serves_two_sizes(monkeypatch, name, reads_again) -> None:
+    classifier = FakeClassifier()
+    monkeypatch.setitem(ANALYZERS, name, "being tested")
+    monkeypatch.setattr("maskdet.analyzer.asset_path", lambda asset: asset)
+    monkeypatch.setattr("maskdet.analyzer.Network", OneLargeFace)
+    monkeypatch.setattr("maskdet.analyzer.load_classifier", lambda name: classifier)
+    analyzer = load_analyzer(name)
+    scene = analyzer.analyze(grey(1280, 960), Settings())
+    assert scene.faces.boxes.shape == (1, 4)
+    assert OneLargeFace.sizes_wh[-1] == {"onepass": (640, 480)}.get(name, (320, 240))
+    assert len(classifier.boxes) == reads_again
+
+
+class OneLargeFace:
+    """A network that sees one face of 100 pixels in all but tiny pictures."""
+
+    sizes_wh: ClassVar[list[tuple[int, int]]] = []
+
+    def __init__(self, asset: str) -> None:
+        assert asset == "onepass"
+
+    def run(self, image: Image) -> list[Map]:
+        height, width = image.shape[:2]
+        self.sizes_wh.append((width, height))
+        rows, columns = -(-height // 32), -(-width // 32)
+        maps = [
+            np.full((rows * n, columns * n, CHANNELS), -20, np.float32)
+            for n in (4, 2, 1)
+        ]
+        if width > 200:
+            maps[2][2, 3] = [9, 9, 0, 0, np.log(100 / 32), np.log(100 / 32), 0, 0, 0]
+        return maps
