@@ -42,7 +42,8 @@ class Asset:
 
 # Our own files: name, sha256, bytes. `maskdet export --pin` writes these lines.
 _PINNED = """
-classifier df6a6ddf61aa6e297fe64156737483f9c1938f0ae5cd2862077d9ca06ede2d0c 4517656
+classifier 35a494f1c2cfed84d63f9a3222d32f7bb461b382774887dc839c950308bd51b4 4518760
+tutorial 3d17d9a810e33cd54b19d328f90e7f56b315917180ec8fb0698045ab19c346e7 2904384
 """
 
 _NOTES = {
