@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from maskdet.aizoo import Aizoo, anchors, decoded
+from maskdet.datasets import read_coco
 from maskdet.media import read_image
+from maskdet.metrics.detection import match, mean_average_precision
 from maskdet.types import Label, Settings
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
@@ -85,3 +87,32 @@ def test_a_grey_picture_of_any_size_has_no_face(aizoo):
         image = np.full((*size_hw, 3), 128, np.uint8)
         assert len(aizoo.analyze(image, Settings())) == 0
         assert (image == 128).all()
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("kaggle", {"faces": (0.562, 0.818), "mask": (0.336, 0.653)}),
+        ("ilc", {"faces": (0.646, 0.713), "mask": (0.362, 0.448)}),
+    ],
+)
+def test_it_is_as_good_as_others_measured_it(aizoo, name, published):
+    """Measured elsewhere from score 0.1 on, with the better class as the label."""
+    path = SAMPLES.parents[1] / "shared" / "data" / "scenes" / f"{name}-val.json"
+    if not path.is_file():
+        pytest.skip("the labelled scenes are not here")
+    rules = Settings(min_score=0.1, min_face_px=1, min_certainty=0)
+    examples = read_coco(path)
+    found = [aizoo.analyze(read_image(one.path), rules) for one in examples]
+    masked = [one.keep(np.flatnonzero(one.probs.argmax(axis=1) == 0)) for one in found]
+    masks = [one.boxes[one.label_values == Label.MASK] for one in examples]
+    for row, min_px in enumerate((0.0, 20.0)):
+        for kind, scenes, truths in (
+            ("faces", found, [one.boxes for one in examples]),
+            ("mask", masked, masks),
+        ):
+            faces = [one.faces for one in scenes]
+            matches = match(faces, truths, min_iou=0.5, min_px=min_px)
+            value = mean_average_precision([matches]).value
+            assert value == pytest.approx(published[kind][row], abs=0.005)
