@@ -1,4 +1,4 @@
-"""`python -m maskdet train classifier`: make a classifier from labelled pictures."""
+"""`python -m maskdet train`: make our networks from labelled pictures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskdet.cli import train_onepass
 from maskdet.cli.console import say
 from maskdet.datasets import load_training_data
 from maskdet.training.recipes import RECIPES, Recipe
@@ -27,15 +28,18 @@ _RECIPES = "\n".join(
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `train` to the commands."""
-    parser = subparsers.add_parser(
-        "train",
-        help="train a mask classifier on your pictures",
+    """Add `train` and the networks that it trains."""
+    networks = subparsers.add_parser(
+        "train", help="train our networks on your pictures"
+    ).add_subparsers(dest="network", metavar="NETWORK", required=True)
+    train_onepass.add_parser(networks)
+    parser = networks.add_parser(
+        "classifier",
+        help="tells of a face whether it wears a mask",
         description="Train a classifier that tells mask, no mask and worn wrongly.",
         epilog=f"recipes:\n{_RECIPES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("network", choices=("classifier",), help="what to train")
     parser.add_argument(
         "--recipe", choices=RECIPES, default="maskdet", help="how (default: maskdet)"
     )
@@ -94,6 +98,8 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training`."""
+    if args.network == "onepass":
+        return train_onepass.run(args)
     recipe = _recipe(args)
     weights = _weights(args, recipe)
     data = _data(args, recipe)

@@ -40,13 +40,6 @@ def test_an_untrained_network_hardly_sees_a_face_and_says_the_usual_classes(netw
         np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=0.2)
 
 
-def test_the_outputs_name_the_order_of_the_classes():
-    from maskdet.training.onepass.network import OUTPUT_NAMES
-
-    assert OUTPUT_NAMES[0] == "stride8__mask__no_mask__incorrect"
-    assert len(OUTPUT_NAMES) == 3
-
-
 @pytest.mark.shared
 @pytest.mark.skipif(not YUNET.is_file(), reason="needs ../shared/models")
 def test_finding_starts_as_yunet_to_a_thousandth():

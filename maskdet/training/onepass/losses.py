@@ -94,7 +94,7 @@ def _product(sides: Tensor) -> Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
-class Learner(keras.Model):
+class Learner(keras.Model):  # type: ignore[misc] # Keras has no types
     """The network with its loss: `Learner(network.inputs, network.outputs)`."""
 
     weights_of_losses: LossWeights = LossWeights()

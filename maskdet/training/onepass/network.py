@@ -17,18 +17,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from maskdet.onepass.decode import STRIDES_PX
 from maskdet.types import CLASSES
-
-STRIDES_PX = (8, 16, 32)
-
-CHANNELS = 6 + len(CLASSES)
-"""Of each output map: class and objectness logit, four of the box, mask logits."""
-
-OUTPUT_NAMES = tuple(
-    f"stride{stride}__" + "__".join(label.key for label in CLASSES)
-    for stride in STRIDES_PX
-)
-"""Names of the outputs in a file: they say which mask column is which class."""
 
 MASK_WIDTHS = (96, 128, 128)
 """Channels of the mask branch at each stride. At 320x256 px it adds about 1.4 ms to

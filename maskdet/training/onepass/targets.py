@@ -1,4 +1,4 @@
-"""What each cell of the maps should say: which face is whose task, and which is nobody's.
+"""What each cell of the maps should say: whose task each face is.
 
 Assignment is SimOTA (Ge et al., "YOLOX: Exceeding YOLO Series in 2021", section 2.1),
 as YuNet was trained with: a face goes to the few cells that already see it best.
@@ -16,7 +16,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.training.onepass.network import CHANNELS, STRIDES_PX
+from maskdet.onepass.decode import CHANNELS, STRIDES_PX
 
 TRUTH_COLUMNS = 9
 """Of a row of truth: x1, y1, x2, y2 in pixels, state, three shares, weight.
@@ -165,7 +165,7 @@ def _cost(cells: Cells, overlaps: Tensor, fits: Tensor) -> Tensor:
 
 
 def _cheapest(cost: Tensor, overlaps: Tensor) -> Tensor:
-    """Return 1 at the cheapest cells of each face: as many as its overlaps add up to."""
+    """Return 1 at the cheapest cells of a face, as many as its overlaps add up to."""
     best = ops.sum(ops.top_k(overlaps, _MOST_CELLS)[0], axis=-1)
     count = ops.cast(ops.clip(ops.floor(best), 1, _MOST_CELLS), "int32")
     lowest = -ops.top_k(-cost, _MOST_CELLS)[0]

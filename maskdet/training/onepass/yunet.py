@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-_STRIDES_PX = (8, 16, 32)
+from maskdet.onepass.decode import STRIDES_PX
 
 
 def load_yunet(model: keras.Model, path: str | Path) -> None:
@@ -54,9 +54,9 @@ def _layer_names() -> list[str]:
     """Return our layers in the order of the file's convolutions."""
     units = ["stage0", "stage1a", "stage1b"]
     units += [f"stage{stage}{part}" for stage in range(2, 6) for part in "ab"]
-    units += [f"neck{stride}" for stride in _STRIDES_PX[::-1]]
+    units += [f"neck{stride}" for stride in STRIDES_PX[::-1]]
     heads = ("head", "cls", "box", "obj", "kps")
-    units += [f"{head}{stride}" for head in heads for stride in _STRIDES_PX]
+    units += [f"{head}{stride}" for head in heads for stride in STRIDES_PX]
     return [
         "stem",
         *(f"{unit}_{part}" for unit in units for part in ("point", "depth")),

@@ -1,0 +1,182 @@
+"""`python -m maskdet train onepass`: one network that finds faces and reads masks."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskdet.cli.console import say
+from maskdet.datasets import load_training_data
+
+if TYPE_CHECKING:
+    from maskdet.datasets import TrainingData
+    from maskdet.training.onepass.fit import Material
+    from maskdet.training.onepass.recipe import OnepassRecipe
+
+PACKED_FILE = "scenes.npz"
+RECIPE_FILE = "recipe.json"
+
+_KNOBS = ("epochs", "steps", "batch_size", "learning_rate", "drawn", "seed")
+
+
+def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `onepass` to the networks that `train` knows."""
+    parser = networks.add_parser(
+        "onepass",
+        help="finds faces and reads the mask in one pass",
+        description="Train one network that finds faces and tells mask, no mask and "
+        "worn wrongly, from scenes with boxes.",
+    )
+    add = parser.add_argument
+    add(
+        "--data",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="PATH",
+        help="scenes with boxes: COCO, VOC or YOLO; several may be given. `maskdet "
+        "label` boxes pictures of single faces",
+    )
+    add(
+        "--val",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="scenes to validate on (default: what --data marks as such)",
+    )
+    add("--corrections", metavar="FILE", help="list of wrong labels to put right")
+    add("--weights", metavar="FILE", help="YuNet's ONNX file to start from")
+    add("--teacher", metavar="NAME", help="classifier whose answers are learnt too")
+    add(
+        "--finder",
+        default="yunet",
+        help="finds the points of bare faces to draw masks at; `none` draws nothing",
+    )
+    add("--out", type=Path, default=Path("runs/onepass"), help="folder for the run")
+    add("--epochs", type=int, help="rounds")
+    add("--steps", type=int, help="batches an epoch")
+    add("--batch-size", type=int, help="views a batch")
+    add("--learning-rate", type=float, help="highest rate of the mask branch")
+    add("--drawn", type=int, help="pictures that our own code draws masks on")
+    add("--seed", type=int, help="fixes every choice")
+    add("--resume", action="store_true", help="go on with the run in --out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as asked; the work is in `maskdet.training.onepass`."""
+    if args.weights is not None and not Path(args.weights).is_file():
+        raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("maskdet").setLevel(logging.INFO)
+    data = load_training_data(
+        args.data,
+        args.val,
+        seed=args.seed or 1,
+        corrections=args.corrections,
+        progress=_progress("checking"),
+    )
+    for line in data.report.lines():
+        say(line)
+    # TensorFlow tells of missing graphics cards unless it is told not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from maskdet.training.onepass.fit import BEST_FILE, fit
+    from maskdet.training.onepass.recipe import OnepassRecipe
+
+    knobs = {name: getattr(args, name) for name in _KNOBS}
+    given = {name: value for name, value in knobs.items() if value is not None}
+    recipe = dataclasses.replace(OnepassRecipe(), **given)
+    args.out.mkdir(parents=True, exist_ok=True)
+    material = _material(args, data, recipe)
+    _write_recipe(args, data, recipe)
+    results = fit(material, args.out, recipe, args.weights, resume=args.resume)
+    lines = [f"{name}: {result}" for name, result in results.items()]
+    for line in lines:
+        say(line)
+    (args.out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    say(f"wrote {args.out / BEST_FILE}")
+    return 0
+
+
+def _material(
+    args: argparse.Namespace, data: TrainingData, recipe: OnepassRecipe
+) -> Material:
+    """Pack what to train on, once: the next run with the same data takes the file."""
+    from maskdet.classifier import load_classifier
+    from maskdet.detectors import LandmarkFinder, load_detector
+    from maskdet.training.onepass.drawing import draw_places
+    from maskdet.training.onepass.fit import Material
+    from maskdet.training.onepass.scenes import (
+        Scenes,
+        read_places,
+        read_scenes,
+        save_scenes,
+    )
+
+    held_out = read_places(data.validation, _progress("reading validation"))
+    made_of = _made_of(args, data, recipe)
+    packed = read_scenes(args.out / PACKED_FILE, made_of)
+    if packed is None:
+        teacher = load_classifier(args.teacher) if args.teacher else None
+        places = read_places(data.train, _progress("packing"), teacher)
+        finder = None if args.finder == "none" else load_detector(args.finder)
+        if isinstance(finder, LandmarkFinder):
+            places += draw_places(
+                places, finder, recipe.drawn, recipe.seed, _progress("drawing")
+            )
+        packed = Scenes.of(places)
+        save_scenes(packed, args.out / PACKED_FILE, made_of)
+    say(f"scenes to train on: {len(packed)}, with {len(packed.labels)} faces")
+    return Material(packed, held_out)
+
+
+def _made_of(
+    args: argparse.Namespace, data: TrainingData, recipe: OnepassRecipe
+) -> str:
+    """Return what is the same exactly when the packed scenes would be."""
+    parts: list[object] = [args.finder, args.teacher, recipe.drawn, recipe.seed]
+    for one in data.train:
+        parts += [one.path, one.boxes.tolist(), [int(label) for label in one.labels]]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _write_recipe(
+    args: argparse.Namespace, data: TrainingData, recipe: OnepassRecipe
+) -> None:
+    about = {
+        "command": _command(args, recipe),
+        "data": [Path(path).stem for path in args.data],
+        "weights": Path(args.weights).name if args.weights else None,
+        "teacher": args.teacher,
+        "data_report": data.report.to_json(),
+    }
+    text = json.dumps(recipe.to_json() | about, indent=2) + "\n"
+    (args.out / RECIPE_FILE).write_text(text, encoding="utf-8")
+
+
+def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
+    """Return the command that makes this run from nothing."""
+    words = ["python", "-m", "maskdet", "train", "onepass", "--data", *args.data]
+    words += ["--val", *args.val] if args.val else []
+    for option in ("corrections", "weights", "teacher", "finder"):
+        value = getattr(args, option)
+        words += [f"--{option}", str(value)] if value is not None else []
+    for knob in _KNOBS:
+        words += [f"--{knob.replace('_', '-')}", str(getattr(recipe, knob))]
+    return shlex.join([*words, "--out", str(args.out)])
+
+
+def _progress(title: str) -> partial[Any]:
+    """Return a bar that shows on a terminal how far something is."""
+    from tqdm import tqdm
+
+    return partial(tqdm, desc=title, disable=None, file=sys.stderr)

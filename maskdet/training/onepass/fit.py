@@ -1,0 +1,256 @@
+"""The training of the one-pass network: one visible loop.
+
+python -m maskdet train onepass --data town-train.json --weights yunet_n_640_640.onnx
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from maskdet.training.checkpoint import (
+    Average,
+    Progress,
+    load_state,
+    read_progress,
+    save_best,
+    save_state,
+    use_average,
+)
+from maskdet.training.onepass.logs import (
+    LOG_FILES,
+    Epoch,
+    forget_epochs,
+    log_epoch,
+)
+from maskdet.training.onepass.losses import LOSSES, Learner
+from maskdet.training.onepass.network import build_onepass
+from maskdet.training.onepass.recipe import OnepassRecipe
+from maskdet.training.onepass.sampling import Sampler
+from maskdet.training.onepass.scenes import Place, Scenes
+from maskdet.training.onepass.validation import Precision, measured
+from maskdet.training.onepass.yunet import load_yunet, yunet_layers
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "last.npz"
+BEST_FILE = "best.weights.h5"
+
+VALIDATION_PX = (640, 320)
+"""Long sides that the kept weights are measured at; epochs only at the first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a training learns from and is judged by.
+
+    Attributes:
+        scenes: to learn from.
+        validation: to judge by.
+        judged: how many of them judge an epoch, spread over all; the end takes all.
+    """
+
+    scenes: Scenes
+    validation: Sequence[Place]
+    judged: int = 120
+
+    def some(self) -> list[Place]:
+        """Return the validation scenes that judge an epoch."""
+        count = min(self.judged, len(self.validation))
+        rows = np.linspace(0, len(self.validation) - 1, count).astype(int)
+        return [self.validation[row] for row in rows]
+
+
+def fit(
+    material: Material,
+    out: Path,
+    recipe: OnepassRecipe,
+    weights: str | Path | None = None,
+    *,
+    resume: bool = False,
+) -> dict[str, Precision]:
+    """Train, validate after each epoch and keep the weights that did best.
+
+    Ctrl-C ends it early and leaves a usable model.
+
+    Args:
+        material: what it learns from.
+        out: folder of the run; gets logs, last state and best weights.
+        recipe: every knob.
+        weights: YuNet's ONNX file to start from; None for chance.
+        resume: go on after the last whole epoch in `out` instead.
+
+    Returns:
+        How the kept weights do on all of validation, by source and long side.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    model = build_onepass()
+    if weights is not None and not resume:
+        load_yunet(model, weights)
+    learner = compiled(model, recipe)
+    average = Average([w.copy() for w in model.get_weights()], recipe.average_decay)
+    progress = _begin(out, resume=resume)
+    if resume:
+        model.optimizer = learner.optimizer
+        load_state(out / STATE_FILE, model, average, optimizer=True)
+    run = _Run(model, learner, average, material, recipe, out)
+    try:
+        for epoch in range(progress.epochs_done, recipe.epochs):
+            progress = run.epoch(epoch, progress)
+    except KeyboardInterrupt:
+        logger.warning("stopped by hand after %d epochs", progress.epochs_done)
+        if not (out / BEST_FILE).is_file():
+            save_best(out / BEST_FILE, model, average)
+    model.load_weights(out / BEST_FILE)
+    return measured_by_source(model, material.validation)
+
+
+def measured_by_source(
+    model: keras.Model, places: Sequence[Place]
+) -> dict[str, Precision]:
+    """Return how a network does on scenes: `kaggle 640`, `kaggle 320`, ..."""
+    results = {}
+    for source in dict.fromkeys(place.source for place in places):
+        own = [place for place in places if place.source == source]
+        for side in VALIDATION_PX:
+            results[f"{source} {side}"] = measured(model, own, side)
+    return results
+
+
+def compiled(model: keras.Model, recipe: OnepassRecipe) -> Learner:
+    """Return the network with its loss and optimizer; weights are shared.
+
+    Args:
+        model: what `build_onepass` gave.
+        recipe: every knob.
+    """
+    learner = Learner(model.inputs, model.outputs)
+    learner.watch(recipe.losses)
+    total = recipe.epochs * recipe.steps
+    rising = max(1, round(total * recipe.warm_up))
+    rate = keras.optimizers.schedules.CosineDecay(
+        recipe.learning_rate / 50,
+        max(total - rising, 1),
+        alpha=0.01,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=rising,
+    )
+    slow = {v.path for layer in yunet_layers(model) for v in layer.trainable_variables}
+    optimizer = TwoRates(
+        rate,
+        weight_decay=recipe.weight_decay,
+        global_clipnorm=recipe.clip_norm,
+        slow=[v.path in slow for v in learner.trainable_variables],
+        slow_rate=recipe.body_rate,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # On a processor XLA compiles for minutes and then runs slower.
+    learner.compile(optimizer, jit_compile=False)
+    return learner
+
+
+class TwoRates(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
+    """AdamW with a lower rate for some weights (one rate for all under PyTorch)."""
+
+    def __init__(
+        self, rate: object, *, slow: Sequence[bool], slow_rate: float, **rest: Any
+    ) -> None:
+        """Take AdamW's arguments, and which trainable weights are slow, in order."""
+        super().__init__(rate, **rest)
+        self._factors = [slow_rate if one else 1.0 for one in slow]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Move one weight; called by Keras."""
+        factor = self._factors[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * factor)
+
+
+@dataclass(eq=False)
+class _Run:
+    """A training in progress."""
+
+    model: keras.Model
+    learner: Learner
+    average: Average
+    material: Material
+    recipe: OnepassRecipe
+    out: Path
+
+    def __post_init__(self) -> None:
+        self.sampler = Sampler(
+            self.material.scenes,
+            self.recipe.batch_size,
+            self.recipe.seed,
+            self.recipe.views,
+        )
+        self.judges = self.material.some()
+
+    def epoch(self, epoch: int, before: Progress) -> Progress:
+        """Train and validate once, keep what is better, and write the logs."""
+        started = time.monotonic()
+        losses, views = self._train(epoch)
+        trained_s = time.monotonic() - started
+        own = use_average(self.model, self.average)
+        result = measured(self.model, self.judges, VALIDATION_PX[0])
+        if own is not None:
+            self.model.set_weights(own)
+        done = Epoch(
+            epoch=epoch + 1,
+            learning_rate=float(self.learner.optimizer.learning_rate),
+            views_per_s=round(views / trained_s, 1),
+            took_s=round(time.monotonic() - started, 1),
+            losses=losses,
+            validation=result,
+        )
+        score = (result.faces + result.mean) / 2
+        after = dataclasses.replace(
+            before, epochs_done=epoch + 1, best=max(score, before.best)
+        )
+        if score > before.best:
+            save_best(self.out / BEST_FILE, self.model, self.average)
+        self.model.optimizer = self.learner.optimizer
+        save_state(self.out / STATE_FILE, self.model, self.average, after)
+        log_epoch(self.out, done, self.recipe.epochs - epoch - 1)
+        return after
+
+    def _train(self, epoch: int) -> tuple[dict[str, float], int]:
+        """Return the mean of each loss, and how many views there were."""
+        steps = self.recipe.steps
+        bar = tqdm(
+            self.sampler.epoch(epoch, steps),
+            f"epoch {epoch + 1} of {self.recipe.epochs}",
+            total=steps,
+            disable=None,
+        )
+        views = 0
+        said: dict[str, float] = {}
+        self.learner.reset_metrics()
+        for step, batch in enumerate(bar):
+            said = self.learner.train_on_batch(
+                batch.images, batch.truth, return_dict=True
+            )
+            self.average.update(self.model.get_weights(), epoch * steps + step)
+            views += len(batch.images)
+            bar.set_postfix(mask=f"{float(said['mask']):.3f}", refresh=False)
+        return {name: float(said[name]) for name in LOSSES}, views
+
+
+def _begin(out: Path, *, resume: bool) -> Progress:
+    """Return how far the run is; a fresh start first deletes an older one."""
+    out.mkdir(parents=True, exist_ok=True)
+    if resume:
+        progress = read_progress(out / STATE_FILE)
+        forget_epochs(out, progress.epochs_done)
+        return progress
+    for name in (STATE_FILE, BEST_FILE, *LOG_FILES):
+        (out / name).unlink(missing_ok=True)
+    return Progress()

@@ -1,0 +1,95 @@
+"""What a training of the one-pass network writes down: one row an epoch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskdet.training.onepass.validation import Precision
+
+logger = logging.getLogger(__name__)
+
+LOG_FILES = ("log.csv", "log.json")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to.
+
+    Attributes:
+        epoch: counted from 1.
+        learning_rate: after its last step.
+        views_per_s: how many views a second it learnt from.
+        took_s: seconds, validation included.
+        losses: mean of each, unweighted.
+        validation: of the averaged weights, on some of the validation scenes.
+    """
+
+    epoch: int
+    learning_rate: float
+    views_per_s: float
+    took_s: float
+    losses: Mapping[str, float]
+    validation: Precision
+
+    def row(self) -> dict[str, float]:
+        """Return everything under one name each."""
+        return {
+            "epoch": self.epoch,
+            "stage": 1,
+            "loss": round(sum(self.losses.values()), 5),
+            **{f"loss_{name}": round(one, 5) for name, one in self.losses.items()},
+            **{f"val_{name}": one for name, one in vars(self.validation).items()},
+            "learning_rate": self.learning_rate,
+            "views_per_s": self.views_per_s,
+            "took_s": self.took_s,
+        }
+
+
+def log_epoch(out: Path, done: Epoch, left: int) -> None:
+    """Add a row to both logs and tell it on the console.
+
+    Args:
+        out: folder of the run.
+        done: the epoch.
+        left: epochs still to come.
+    """
+    losses = ", ".join(f"{name} {value:.3f}" for name, value in done.losses.items())
+    logger.info("epoch %d: losses %s", done.epoch, losses)
+    logger.info("epoch %d: validation %s", done.epoch, done.validation)
+    logger.info(
+        "epoch %d: %.1f views a second, %.0f s; about %.0f min left",
+        done.epoch,
+        done.views_per_s,
+        done.took_s,
+        left * done.took_s / 60,
+    )
+    _write(out, [*_rows(out), done.row()])
+
+
+def forget_epochs(out: Path, done: int) -> None:
+    """Drop rows of epochs after `done`, which a resumed training does again."""
+    rows = [row for row in _rows(out) if row["epoch"] <= done]
+    if rows:
+        _write(out, rows)
+
+
+def _rows(out: Path) -> list[dict[str, float]]:
+    path = out / LOG_FILES[1]
+    if not path.is_file():
+        return []
+    rows: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+    return rows
+
+
+def _write(out: Path, rows: list[dict[str, float]]) -> None:
+    text = json.dumps(rows, indent=1) + "\n"
+    (out / LOG_FILES[1]).write_text(text, encoding="utf-8")
+    with (out / LOG_FILES[0]).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

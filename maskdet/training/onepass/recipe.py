@@ -1,0 +1,60 @@
+"""Every knob of a training of the one-pass network."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from maskdet.training.onepass.losses import LossWeights
+from maskdet.training.onepass.sampling import (
+    CLASS_SHARES,
+    EMPTY_SHARE,
+    GRIDS,
+    SIDES_PX,
+)
+from maskdet.training.onepass.views import ViewRules
+
+
+@dataclass(frozen=True)
+class OnepassRecipe:
+    """Every knob; the rest of the numbers is beside what it turns.
+
+    Attributes:
+        epochs: rounds.
+        steps: batches a round.
+        batch_size: views of 320 px a step; larger views are fewer.
+        learning_rate: highest rate, of the mask branch.
+        body_rate: the rate of the layers that start as YuNet, as a share of it. They
+            know faces already: at the full rate they forget.
+        warm_up: share of the steps in which the rate rises; then it falls on a cosine.
+        weight_decay: of kernels, as in AdamW.
+        clip_norm: longest gradient, of all weights together.
+        average_decay: how slowly the averaged weights follow, a step.
+        drawn: pictures that our own code draws on, made once.
+        losses: what counts how much.
+        views: how scenes become views.
+        seed: fixes every choice.
+    """
+
+    epochs: int = 30
+    steps: int = 300
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    body_rate: float = 0.3
+    warm_up: float = 0.03
+    weight_decay: float = 1e-3
+    clip_norm: float = 20.0
+    average_decay: float = 0.998
+    drawn: int = 800
+    losses: LossWeights = LossWeights()  # noqa: RUF009 - frozen
+    views: ViewRules = ViewRules()  # noqa: RUF009 - frozen
+    seed: int = 1
+
+    def to_json(self) -> dict[str, object]:
+        """Return every knob by name, those of the views' choice among them."""
+        return dataclasses.asdict(self) | {
+            "class_shares": {label.key: part for label, part in CLASS_SHARES.items()},
+            "empty_share": EMPTY_SHARE,
+            "sides_px": {str(side): part for side, part in SIDES_PX.items()},
+            "grids": {str(side): part for side, part in GRIDS.items()},
+        }

@@ -1,0 +1,151 @@
+"""Which views a training step sees: balanced by class, source and size of the face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import sizes_px
+from maskdet.training.onepass.scenes import Scenes
+from maskdet.training.onepass.targets import stack_truths
+from maskdet.training.onepass.views import (
+    Rng,
+    View,
+    ViewRules,
+    empty_view,
+    face_view,
+)
+from maskdet.types import CLASSES, Label
+
+CLASS_SHARES: Mapping[Label, float] = {
+    Label.MASK: 0.38,
+    Label.NO_MASK: 0.42,
+    Label.INCORRECT: 0.20,
+}
+"""How often a view is drawn for a face of each class. Bare and wrongly worn ones come
+more often than they are: the other faces of a scene are mostly masked."""
+
+EMPTY_SHARE = 0.08
+"""Views without any face."""
+
+SIDES_PX: Mapping[int, float] = {256: 0.2, 320: 0.55, 416: 0.25}
+"""Side of the views, a whole batch at a time, and how often."""
+
+GRIDS: Mapping[int, float] = {1: 0.74, 2: 0.19, 3: 0.07}
+"""Pictures side by side in one view (mosaics; Bochkovskiy et al., "YOLOv4", 2020), and
+how often: crowds of small faces, also from pictures that show a single large one."""
+
+_AHEAD = 4
+_LARGE_PX = 24.0
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One training step's input.
+
+    Attributes:
+        images: `(n, side, side, 3)` float32 BGR 0..255.
+        truth: `(n, faces, 9)` float32, see `targets.TRUTH_COLUMNS`.
+    """
+
+    images: NDArray[np.float32]
+    truth: NDArray[np.float32]
+
+
+def face_chances(scenes: Scenes) -> NDArray[np.float64]:
+    """Return the `(m,)` chance of each face to have a view drawn for it.
+
+    Classes get their share. Within one, a source counts by the root of its faces, so
+    that small careful sets are not drowned, and a face by its size, as large ones can
+    be shown at any size.
+    """
+    counts = np.diff(scenes.first_face)
+    sources = np.repeat(scenes.sources, counts)
+    worth = np.clip(sizes_px(scenes.boxes) / _LARGE_PX, 0.2, 2.0).astype(np.float64)
+    chances = np.zeros(len(scenes.labels))
+    for label in CLASSES:
+        of_class = scenes.labels == label
+        for source in np.unique(sources[of_class]):
+            rows = of_class & (sources == source)
+            chances[rows] = worth[rows] / worth[rows].sum() * np.sqrt(rows.sum())
+        if of_class.any():
+            chances[of_class] *= CLASS_SHARES[label] / chances[of_class].sum()
+    if not chances.sum():
+        raise ValueError("no picture to train on holds a face of a known class")
+    result: NDArray[np.float64] = chances / chances.sum()
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """Endless choice, the same for the same seed, epoch and step.
+
+    Attributes:
+        scenes: what views are cut from.
+        batch_size: views a step, of 320 px; larger ones are fewer.
+        seed: fixes every random choice.
+        rules: how scenes become views.
+    """
+
+    scenes: Scenes
+    batch_size: int
+    seed: int
+    rules: ViewRules = ViewRules()  # noqa: RUF009 - frozen
+    _chances: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Work out the chances once: they are the same for every step."""
+        object.__setattr__(self, "_chances", face_chances(self.scenes))
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Return the views of one step."""
+        rng = np.random.default_rng([self.seed, epoch, step])
+        side = int(rng.choice(list(SIDES_PX), p=list(SIDES_PX.values())))
+        count = max(1, round(self.batch_size * min(1.0, (320 / side) ** 2)))
+        faces = rng.choice(len(self._chances), 9 * count, p=self._chances)
+        views = [self._view(iter(faces[n::count]), side, rng) for n in range(count)]
+        images = np.stack([view.image for view in views]).astype(np.float32)
+        return Batch(images, stack_truths([view.truth for view in views]))
+
+    def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
+        """Yield the batches of one epoch, made ahead in a thread of their own."""
+        # OpenCV's own threads would fight with those of the training for the cores.
+        cv2.setNumThreads(1)
+        with ThreadPoolExecutor(1) as pool:
+            ahead: list[Future[Batch]] = []
+            for step in range(steps + _AHEAD):
+                if step < steps:
+                    ahead.append(pool.submit(self.batch, epoch, step))
+                if step >= _AHEAD and ahead:
+                    yield ahead.pop(0).result()
+
+    def _view(self, faces: Iterator[int], side: int, rng: Rng) -> View:
+        grid = int(rng.choice(list(GRIDS), p=list(GRIDS.values())))
+        if grid == 1:
+            return self._tile(next(faces), side, rng)
+        tile = side // grid
+        image = np.zeros((side, side, 3), np.uint8)
+        truths = []
+        for place in range(grid * grid):
+            x, y = place % grid * tile, place // grid * tile
+            view = self._tile(next(faces), tile, rng)
+            image[y : y + tile, x : x + tile] = view.image
+            view.truth[:, :4] += (x, y, x, y)
+            truths.append(view.truth)
+        return View(image, np.concatenate(truths))
+
+    def _tile(self, face: int, side: int, rng: Rng) -> View:
+        if rng.random() < EMPTY_SHARE:
+            place = self.scenes.place(int(rng.integers(len(self.scenes))))
+            empty = empty_view(place, side, rng, self.rules)
+            if empty is not None:
+                return empty
+        first = self.scenes.first_face
+        index = int(np.searchsorted(first, face, side="right")) - 1
+        place = self.scenes.place(index)
+        return face_view(place, int(face - first[index]), side, rng, self.rules)

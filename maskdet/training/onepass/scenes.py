@@ -1,0 +1,179 @@
+"""Training scenes in one file: pixels, boxes, labels, and points to draw at."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes
+from maskdet.classifier import Classifier
+from maskdet.datasets import Example
+from maskdet.media import read_image
+from maskdet.types import CLASSES, Image
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PX = 640
+"""Larger pictures are shrunk to this: no view shows more of a face."""
+
+_TEACH_PX = 16
+"""Shortest side of a face that a classifier can be asked about."""
+
+NO_LABEL = -1
+"""Of a face that is there but of unknown class; finding it is neither good nor bad."""
+
+Progress = Callable[[Iterable[Example]], Iterable[Example]]
+"""Something like `tqdm`: passes examples on and may show how far it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """One picture of a training set.
+
+    Attributes:
+        image: `(h, w, 3)` BGR.
+        boxes: `(n, 4)` its faces in pixels.
+        labels: `(n,)` columns as in `CLASSES`, or `NO_LABEL`.
+        taught: `(n, 3)` what a classifier said; NaN where none was asked.
+        source: which collection it is from; `drawn` where our own code drew on it.
+    """
+
+    image: Image
+    boxes: Boxes
+    labels: NDArray[np.int64]
+    taught: NDArray[np.float32]
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """Many pictures; those of any size share one long row of pixels.
+
+    Attributes:
+        pixels: `(bytes,)` uint8.
+        sizes_hw: `(n, 2)` height and width of each picture.
+        first_face: `(n + 1,)` where its faces begin.
+        boxes: `(m, 4)` of all faces.
+        labels: `(m,)` columns as in `CLASSES`, or `NO_LABEL`.
+        taught: `(m, 3)` what a classifier said of each face; NaN where none did.
+        sources: `(n,)` text.
+    """
+
+    pixels: NDArray[np.uint8]
+    sizes_hw: NDArray[np.int64]
+    first_face: NDArray[np.int64]
+    boxes: Boxes
+    labels: NDArray[np.int64]
+    taught: NDArray[np.float32]
+    sources: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.sizes_hw)
+
+    def __post_init__(self) -> None:
+        """Work out where each picture begins."""
+        ends = np.cumsum(np.concatenate([[0], self.sizes_hw.prod(axis=1) * 3]))
+        object.__setattr__(self, "_starts", ends)
+
+    def place(self, index: int) -> Place:
+        """Return one picture; nothing is copied."""
+        starts: NDArray[np.int64] = getattr(self, "_starts")  # noqa: B009 - frozen
+        height, width = self.sizes_hw[index]
+        flat = self.pixels[starts[index] : starts[index + 1]]
+        faces = slice(self.first_face[index], self.first_face[index + 1])
+        return Place(
+            image=flat.reshape(height, width, 3),
+            boxes=self.boxes[faces],
+            labels=self.labels[faces],
+            taught=self.taught[faces],
+            source=str(self.sources[index]),
+        )
+
+    @classmethod
+    def of(cls, places: Sequence[Place]) -> Scenes:
+        """Join pictures."""
+        counts = [len(place.boxes) for place in places]
+        return cls(
+            pixels=np.concatenate([place.image.ravel() for place in places]),
+            sizes_hw=np.array([place.image.shape[:2] for place in places], np.int64),
+            first_face=np.cumsum([0, *counts]).astype(np.int64),
+            boxes=np.concatenate([place.boxes for place in places]),
+            labels=np.concatenate([place.labels for place in places]),
+            taught=np.concatenate([place.taught for place in places]),
+            sources=np.array([place.source for place in places], np.str_),
+        )
+
+
+def read_places(
+    examples: Sequence[Example],
+    progress: Progress = iter,
+    teacher: Classifier | None = None,
+) -> list[Place]:
+    """Read pictures with boxes, and ask a classifier about their faces.
+
+    Args:
+        examples: scenes; pictures with one label and no box are left out with a word.
+        progress: something like `tqdm`.
+        teacher: knows the mask state better than a small network will.
+
+    Raises:
+        ValueError: no example has boxes.
+    """
+    unboxed = sum(example.whole for example in examples)
+    if unboxed:
+        logger.warning(
+            "left out %d pictures without boxes; `maskdet label` can box them", unboxed
+        )
+    places = [
+        _read_place(example, teacher)
+        for example in progress([one for one in examples if not one.whole])
+    ]
+    if not places:
+        raise ValueError("no picture has boxes; `maskdet label` makes them")
+    return places
+
+
+def _read_place(example: Example, teacher: Classifier | None) -> Place:
+    image = read_image(example.path)
+    scale = min(1.0, LONGEST_PX / max(image.shape[:2]))
+    boxes = np.concatenate([example.boxes, example.ignored]).astype(np.float32)
+    unknown = np.full(len(example.ignored), NO_LABEL)
+    labels = np.concatenate([example.label_values, unknown]).astype(np.int64)
+    taught = np.full((len(boxes), len(CLASSES)), np.nan, np.float32)
+    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= _TEACH_PX
+    if teacher is not None and len(boxes):
+        asked = large & (labels != NO_LABEL)
+        taught[asked] = teacher.predict(image, boxes[asked])
+    if scale < 1:
+        size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+        image = np.asarray(small, np.uint8)
+    return Place(image, boxes * scale, labels, taught, example.source)
+
+
+def save_scenes(scenes: Scenes, path: Path, made_of: str) -> None:
+    """Write scenes to `path` (.npz); `made_of` names what they were made from."""
+    arrays = {field.name: getattr(scenes, field.name) for field in _fields()}
+    np.savez(path, allow_pickle=False, made_of=np.array(made_of), **arrays)
+
+
+def read_scenes(path: Path, made_of: str) -> Scenes | None:
+    """Return the scenes in `path` if they were made of the same, else None."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        if str(stored["made_of"]) != made_of:
+            return None
+        return Scenes(*(stored[field.name] for field in _fields()))
+
+
+def _fields() -> tuple[dataclasses.Field[object], ...]:
+    return dataclasses.fields(Scenes)

@@ -1,0 +1,201 @@
+"""One training view: a part of a scene around a face, at a size drawn by chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes, areas, clip
+from maskdet.training.onepass.scenes import NO_LABEL, Place
+from maskdet.training.onepass.targets import FACE, IGNORED, TRUTH_COLUMNS
+from maskdet.training.onepass.weather import weathered
+from maskdet.types import CLASSES, Image
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class ViewRules:
+    """How scenes become views.
+
+    Attributes:
+        face_px: the chosen face comes out so wide, log-uniformly between the two.
+        most_zoom: pictures are enlarged by at most this: beyond it they show no more.
+        stretch: sides are changed by at most this share, each by itself.
+        least_px: smaller faces are ignored: a cell of 8 px does not see them.
+        kept_share: of a face cut by the border at least this must be in the view for
+            it to count; with less it is ignored.
+        smoothing: share of the label given to all classes.
+        taught_share: share of the label that a classifier's answer replaces.
+        sure_px: from this width on the label of a face counts fully; small ones count
+            less, as nobody can see their label.
+        class_weights: how much a label counts, by class: views hold more masks than
+            the faces they are drawn for.
+    """
+
+    face_px: tuple[float, float] = (8.0, 250.0)
+    most_zoom: float = 2.0
+    stretch: float = 0.1
+    least_px: float = 7.0
+    kept_share: float = 0.5
+    smoothing: float = 0.02
+    taught_share: float = 0.3
+    sure_px: float = 20.0
+    class_weights: tuple[float, float, float] = (0.8, 1.2, 1.5)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the network learns from in one picture.
+
+    Attributes:
+        image: `(h, w, 3)` BGR.
+        truth: `(n, 9)` rows, see `targets.TRUTH_COLUMNS`.
+    """
+
+    image: Image
+    truth: NDArray[np.float32]
+
+
+def face_view(
+    place: Place, face: int, size_px: int, rng: Rng, rules: ViewRules
+) -> View:
+    """Return a square view in which one face comes out at a size drawn by chance.
+
+    Args:
+        place: the scene.
+        face: row of the face.
+        size_px: side of the view.
+        rng: the only source of chance.
+        rules: how.
+    """
+    x1, y1, x2, y2 = place.boxes[face]
+    scale = _scale(place, x2 - x1, size_px, rng, rules)
+    seen = size_px / scale
+    # The middle of the face stays inside, so at least about half of the face does.
+    corner = np.array([_start(x1, x2, seen, rng), _start(y1, y2, seen, rng)])
+    height, width = place.image.shape[:2]
+    if rng.random() < 0.88:  # show as much of the picture as fits
+        most = np.array([width, height]) - seen
+        corner = np.clip(corner, np.minimum(most, 0), np.maximum(most, 0))
+    return _cut(place, corner, scale, size_px, rng, rules)
+
+
+def empty_view(
+    place: Place, size_px: int, rng: Rng, rules: ViewRules, tries: int = 12
+) -> View | None:
+    """Return a view of a part of the scene without any face; None if none was found."""
+    height, width = place.image.shape[:2]
+    for _ in range(tries):
+        seen = math.exp(
+            rng.uniform(math.log(48), math.log(max(64, min(height, width))))
+        )
+        corner = rng.uniform(0, np.maximum([width - seen, height - seen], 1))
+        window = np.array([[*corner, *(corner + seen)]], np.float32)
+        low = np.maximum(place.boxes[:, :2], window[:, :2])
+        sides = np.minimum(place.boxes[:, 2:], window[:, 2:]) - low
+        if not (sides > 0).all(axis=1).any():
+            return _cut(place, corner, size_px / seen, size_px, rng, rules)
+    return None
+
+
+def _scale(
+    place: Place, face_px: float, size_px: int, rng: Rng, rules: ViewRules
+) -> float:
+    """Return the zoom: for the wanted face, but never so that little is left to see."""
+    low, high = np.log(rules.face_px)
+    high = min(high, math.log(max(rules.most_zoom * face_px, rules.face_px[0] + 1)))
+    high = min(high, math.log(0.9 * size_px))
+    scale = math.exp(rng.uniform(min(low, high), high)) / max(face_px, 1.0)
+    least = rng.uniform(0.75, 1.1) * size_px / max(place.image.shape[:2])
+    return float(min(max(scale, least), rules.most_zoom * 1.5))
+
+
+def _start(low: float, high: float, seen: float, rng: Rng) -> float:
+    """Return where a window of the length `seen` may begin around a face."""
+    middle, reach = (low + high) / 2, (high - low) / 2
+    first, last = middle + reach - seen, middle - reach
+    if first > last:  # the face is larger than the window
+        first, last = last, first
+    return float(rng.uniform(first, last))
+
+
+def _cut(
+    place: Place,
+    corner: NDArray[np.float64],
+    scale: float,
+    size_px: int,
+    rng: Rng,
+    rules: ViewRules,
+) -> View:
+    zoom = scale * (1 + rng.uniform(-rules.stretch, rules.stretch, 2))
+    image = _window(place.image, corner, zoom, size_px, rng)
+    moved = (place.boxes.reshape(-1, 2, 2) - corner) * zoom
+    truth = truths(place, moved.reshape(-1, 4).astype(np.float32), size_px, rules)
+    if rng.random() < 0.5:
+        image = np.ascontiguousarray(image[:, ::-1])
+        truth[:, [0, 2]] = size_px - truth[:, [2, 0]]
+    return View(weathered(image, rng), truth)
+
+
+def _window(
+    image: Image,
+    corner: NDArray[np.float64],
+    zoom: NDArray[np.float64],
+    size_px: int,
+    rng: Rng,
+) -> Image:
+    """Return a part of the picture, black where the picture ends."""
+    limits = np.array([image.shape[1], image.shape[0]])
+    first = np.clip(np.floor(corner), 0, limits - 1).astype(int)
+    last = np.clip(np.ceil(corner + size_px / zoom), first + 1, limits).astype(int)
+    part = image[first[1] : last[1], first[0] : last[0]]
+    left = zoom
+    if float(zoom.min()) < 1 and rng.random() < 0.8:  # as run time does; the rest skip
+        size_wh = np.maximum(np.rint((last - first) * zoom), 1).astype(int)
+        part = np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA))
+        left = np.ones(2)
+    # Pixel i covers i to i + 1, and its middle is what moves.
+    shift = (first - corner) * zoom + (left - 1) / 2
+    matrix = np.array([[left[0], 0, shift[0]], [0, left[1], shift[1]]])
+    how = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
+    view = cv2.warpAffine(part, matrix, (size_px, size_px), flags=how)
+    return np.asarray(view, np.uint8)
+
+
+def truths(
+    place: Place, boxes: Boxes, size_px: int, rules: ViewRules
+) -> NDArray[np.float32]:
+    """Return `(k, 9)` what is to be found in a view, see `targets.TRUTH_COLUMNS`.
+
+    Args:
+        place: the scene.
+        boxes: `(n, 4)` its faces in pixels of the view, uncut.
+        size_px: side of the view.
+        rules: what counts.
+    """
+    inside = clip(boxes, size_px, size_px)
+    shown = areas(inside) / np.maximum(areas(boxes), 1e-6)
+    sides = inside[:, 2:] - inside[:, :2]
+    counts = (
+        (shown >= rules.kept_share)
+        & (np.sqrt(areas(inside)) >= rules.least_px)
+        & (place.labels != NO_LABEL)
+    )
+    truth = np.zeros((len(boxes), TRUTH_COLUMNS), np.float32)
+    truth[:, :4] = inside
+    truth[:, 4] = np.where(counts, FACE, IGNORED)
+    known = np.maximum(place.labels, 0)
+    shares = np.eye(len(CLASSES), dtype=np.float32)[known]
+    shares += rules.smoothing * (1 / len(CLASSES) - shares)
+    mixed = shares + rules.taught_share * (place.taught - shares)
+    truth[:, 5:8] = np.where(np.isnan(mixed), shares, mixed)
+    seen = np.clip(
+        (sides.min(axis=1, initial=np.inf) - 5) / (rules.sure_px - 5), 0.1, 1
+    )
+    truth[:, 8] = np.array(rules.class_weights)[known] * seen
+    return truth[areas(inside) > 0]

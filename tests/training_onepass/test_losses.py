@@ -1,0 +1,72 @@
+"""What wrong answers cost, on answers made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.training_onepass.fakes import BOXES, LABELS, blank, rows
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def losses(maps, truth):
+    from maskdet.training.onepass.losses import onepass_losses
+
+    return {name: float(one) for name, one in onepass_losses(maps, truth).items()}
+
+
+def test_a_picture_without_faces_costs_a_finite_loss():
+    for truth in (np.zeros((1, 8, 9), np.float32), rows([[3, 3, 8, 8]], -1.0)):
+        found = losses(blank(64), truth)
+        assert np.isfinite(list(found.values())).all()
+        assert found["box"] == found["cls"] == found["mask"] == 0
+        assert found["obj"] > 0
+
+
+def test_perfect_answers_cost_nearly_nothing_and_wrong_labels_only_the_label():
+    from maskdet.training.onepass.targets import encode
+
+    boxes, labels = BOXES[1:3], LABELS[1:3]
+    maps = [one[None] for one in encode(boxes, labels, (256, 256))]
+    truth = np.concatenate([rows(boxes[:1], label=1), rows(boxes[1:], label=2)], axis=1)
+    # Other cells of a face have no box yet; only the one that finds it counts here.
+    good = losses(maps, truth)
+    swapped = truth.copy()
+    swapped[..., 5:8] = truth[..., [6, 7, 5]]
+    bad = losses(maps, swapped)
+    assert bad["mask"] > good["mask"] + 5
+    assert bad["obj"] == pytest.approx(good["obj"])
+    assert bad["box"] == pytest.approx(good["box"])
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ([0, 0, 10, 10], 0.0),
+        # IoU 1/3; the middle is 5 off in a frame of 15 x 10; same sides
+        ([5, 0, 15, 10], 1 - 1 / 3 + 25 / 325),
+        # IoU 1/4; half the sides in a frame of 10 x 10, middles 2.5 off each way
+        ([0, 0, 5, 5], 1 - 1 / 4 + 12.5 / 200 + 25 / 100 + 25 / 100),
+    ],
+)
+def test_eiou_is_what_the_paper_says(found, wanted):
+    from maskdet.training.onepass.losses import eiou_loss
+
+    truth = np.array([[0, 0, 10, 10]], np.float32)
+    loss = eiou_loss(np.array([found], np.float32), truth)
+    assert float(loss[0]) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_an_ignored_face_is_not_punished():
+    maps = blank(64)
+    maps[0][0, 4, 4, :2] = 6.0  # sure of a face at 32..40
+    free = losses(maps, np.zeros((1, 8, 9), np.float32))
+    spared = losses(maps, rows([[28, 28, 44, 44]], -1.0))
+    assert free["obj"] > spared["obj"] + 5
+
+
+def test_a_label_of_no_weight_is_not_learnt():
+    maps, truth = blank(64), rows([[16, 16, 48, 48]])
+    truth[..., 8] = 0
+    assert losses(maps, truth)["mask"] == 0
