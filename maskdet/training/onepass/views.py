@@ -37,8 +37,8 @@ class ViewRules:
             the faces they are drawn for.
     """
 
-    face_px: tuple[float, float] = (8.0, 250.0)
-    most_zoom: float = 2.0
+    face_px: tuple[float, float] = (10.0, 280.0)
+    most_zoom: float = 2.5
     stretch: float = 0.1
     least_px: float = 7.0
     kept_share: float = 0.5
