@@ -8,8 +8,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
 from maskdet.types import Settings
 
 _SETTINGS_OPTIONS = {
@@ -59,6 +60,33 @@ def add_classifier_option(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(CLASSIFIERS)} or the path of a .tflite file that `maskdet "
         f"export` wrote (default: {DEFAULT_CLASSIFIER})",
     )
+
+
+def add_tiles_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that looks at pictures in windows, for far cameras."""
+    parser.add_argument(
+        "--tiles",
+        type=_tiling,
+        nargs="?",
+        const=Tiling(),
+        metavar="PX",
+        help="also look at overlapping windows of so many pixels, which finds faces "
+        f"that are far away and takes longer ({Tiling.side_px} if no number follows)",
+    )
+
+
+def tiled(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
+    """Return the analyzer, looking in windows if that was asked for."""
+    return analyzer if tiling is None else Tiled(analyzer, tiling)
+
+
+def _tiling(text: str) -> Tiling:
+    try:
+        return Tiling(int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"wanted a whole number of pixels, at least {MIN_SIDE_PX}, not {text!r}"
+        ) from None
 
 
 def chosen(args: argparse.Namespace) -> Choice:

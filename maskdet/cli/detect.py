@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskdet.analyzer import Analyzer, load_analyzer
-from maskdet.cli.choosing import add_analyzer_options, chosen
+from maskdet.cli.choosing import (
+    add_analyzer_options,
+    add_tiles_option,
+    chosen,
+    tiled,
+)
 from maskdet.cli.console import (
     STDOUT,
     check_target,
@@ -45,6 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write annotated copies there"
     )
+    add_tiles_option(parser)
     add_analyzer_options(parser)
 
 
@@ -62,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
         complain(f"{path}: {line}")
     records = [error_record(path, line) for path, line in problems.items()]
     if sources:
-        analyzer = load_analyzer(choice.analyzer, choice.classifier)
+        loaded = load_analyzer(choice.analyzer, choice.classifier)
+        analyzer = tiled(loaded, args.tiles)
         records += [
             _look(source, analyzer, choice.settings, copies=copies, data_only=data_only)
             for source in progress(sources, "picture")

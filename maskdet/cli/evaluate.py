@@ -10,7 +10,13 @@ from pathlib import Path
 
 from maskdet.analyzer import load_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
-from maskdet.cli.choosing import Choice, add_analyzer_options, chosen
+from maskdet.cli.choosing import (
+    Choice,
+    add_analyzer_options,
+    add_tiles_option,
+    chosen,
+    tiled,
+)
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
 from maskdet.cli.evaluate_tables import face_lines, label_lines, scene_lines
 from maskdet.datasets import SPLITS, Example, read_coco, read_index
@@ -66,6 +72,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"truth: give the true boxes of at least {LARGE_PX:g} px to the "
         "classifier, which measures it alone (default: found)",
     )
+    add_tiles_option(scenes)
     faces = kinds.add_parser(
         "faces", help="pictures of one face (index.csv)", description=_FACES
     )
@@ -184,7 +191,8 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
         content: Json = {"boxes": "truth", **alone.to_json()}
         set_name = f"{args.file.stem}/true"
         return _Measured(set_name, lines, content, alone.judged, examples)
-    analyzer = load_analyzer(choice.analyzer, choice.classifier)
+    loaded = load_analyzer(choice.analyzer, choice.classifier)
+    analyzer = tiled(loaded, args.tiles)
     report = evaluate_scenes(analyzer, watched, choice.settings)
     lines = [f"{title}; {_named(choice)}", *scene_lines(report, choice.settings)]
     content = {"boxes": "found", "analyzer": choice.analyzer, **report.to_json()}

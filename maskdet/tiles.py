@@ -1,0 +1,160 @@
+"""Far cameras: a picture looked at in overlapping windows, the faces put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.analyzer import Analyzer
+from maskdet.boxes import Boxes, nms
+from maskdet.types import Faces, Image, Scene, Settings
+
+MIN_SIDE_PX = 64
+"""Smaller windows would be thousands, and hold no face with its surroundings."""
+
+_SAME_IOU = 0.5
+"""Boxes from two windows that overlap more are one face."""
+
+_CUT_PX = 2.0
+"""A box so near to where its window ends, inside the picture, may be half a face."""
+
+Window = tuple[int, int, int, int]
+"""`x1, y1, x2, y2` in whole pixels of the picture."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a picture is cut into windows.
+
+    Attributes:
+        side_px: of the windows, which are square where the picture allows it.
+        overlap: of neighbours, as a share of the side. A face that fits into it is
+            whole in one of them.
+
+    Raises:
+        ValueError: a number makes no sense.
+    """
+
+    side_px: int = 640
+    overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse what would give no windows, or too many."""
+        if self.side_px < MIN_SIDE_PX:
+            raise ValueError(
+                f"side_px must be at least {MIN_SIDE_PX}, not {self.side_px!r}"
+            )
+        if not 0 <= self.overlap <= 0.75:
+            raise ValueError(f"overlap must be from 0 to 0.75, not {self.overlap!r}")
+
+    def windows(self, width: int, height: int) -> list[Window]:
+        """Return windows that cover the picture, row by row, all of one size."""
+        across = min(self.side_px, width)
+        down = min(self.side_px, height)
+        return [
+            (x, y, x + across, y + down)
+            for y in self._starts(height)
+            for x in self._starts(width)
+        ]
+
+    def _starts(self, length: int) -> list[int]:
+        """Return where windows start along one side, evenly, the last at the border."""
+        free = length - self.side_px
+        if free <= 0:
+            return [0]
+        step = max(1, int(self.side_px * (1 - self.overlap)))
+        steps = -(-free // step)
+        return [round(free * number / steps) for number in range(steps + 1)]
+
+
+class Tiled:
+    """An analyzer that also looks at every part of a large picture on its own."""
+
+    def __init__(self, analyzer: Analyzer, tiling: Tiling | None = None) -> None:
+        """Wrap an analyzer.
+
+        Args:
+            analyzer: looks at the whole picture, then at each window.
+            tiling: how pictures are cut; `Tiling()` unless given.
+        """
+        self.analyzer = analyzer
+        self.tiling = Tiling() if tiling is None else tiling
+
+    def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
+        """Look at the whole, then at the windows, and join; see `Analyzer.analyze`.
+
+        A picture that fits into one window is looked at once.
+        """
+        height, width = image.shape[:2]
+        windows = self.tiling.windows(width, height)
+        if len(windows) == 1:
+            return self.analyzer.analyze(image, settings)
+        early = _early(settings)
+        scenes = [self.analyzer.analyze(image, early)]
+        for x1, y1, x2, y2 in windows:
+            part = np.ascontiguousarray(image[y1:y2, x1:x2])
+            seen = self.analyzer.analyze(part, early)
+            scenes.append(_moved(seen, (x1, y1, x2, y2), (width, height)))
+        joined = _joined(scenes)
+        return joined if settings is None else joined.select(settings)
+
+
+def _early(settings: Settings | None) -> Settings | None:
+    """Return what may be refused before joining without changing the result.
+
+    Score only: a box that is refused for its size may have won over a larger one.
+    """
+    if settings is None:
+        return None
+    return Settings(
+        min_score=settings.min_score, min_certainty=0, min_face_px=1, nms_iou=1
+    )
+
+
+def _moved(scene: Scene, window: Window, size_wh: tuple[int, int]) -> Scene:
+    """Return what a window shows in pixels of the picture, without cut faces.
+
+    Whoever does not fit into the overlap is large enough to be seen in the whole
+    picture; whoever does is whole in a neighbour.
+    """
+    x, y = window[:2]
+    moved = scene.faces.boxes + np.array([x, y, x, y], np.float32)
+    whole = ~_cut(moved, window, size_wh)
+    return dataclasses.replace(
+        scene.keep(whole), faces=Faces(moved[whole], scene.faces.scores[whole])
+    )
+
+
+def _cut(boxes: Boxes, window: Window, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which boxes touch a side of the window that lies inside the picture."""
+    x1, y1, x2, y2 = window
+    near = [boxes[:, 0] - x1, boxes[:, 1] - y1, x2 - boxes[:, 2], y2 - boxes[:, 3]]
+    inner = [x1 > 0, y1 > 0, x2 < size_wh[0], y2 < size_wh[1]]
+    touches = np.stack(near, axis=1) < _CUT_PX
+    result: NDArray[np.bool_] = (touches & np.array(inner)).any(axis=1)
+    return result
+
+
+def _joined(scenes: list[Scene]) -> Scene:
+    """Return all faces, each once, and the time that all scenes took together."""
+    boxes = np.concatenate([one.faces.boxes for one in scenes])
+    scores = np.concatenate([one.faces.scores for one in scenes])
+    probs = np.concatenate([one.probs for one in scenes])
+    kept = nms(boxes, scores, _SAME_IOU)
+    return Scene(
+        Faces(boxes[kept], scores[kept]),
+        probs[kept],
+        stage_ms=_summed(scenes),
+    )
+
+
+def _summed(scenes: Iterable[Scene]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for one in scenes:
+        for stage, time_ms in one.stage_ms.items():
+            total[stage] = total.get(stage, 0.0) + time_ms
+    return total

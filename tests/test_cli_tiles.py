@@ -1,0 +1,39 @@
+"""`--tiles`: large pictures in windows, on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maskdet.analyzer import TwoStage
+from maskdet.cli import detect, main
+from maskdet.media import encode_png
+from tests.fakes import FakeClassifier, FakeDetector, grey
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "far.png"
+    path.write_bytes(encode_png(grey(100, 90)))
+    return path
+
+
+# 100 x 90 pixels: one window of 640, or the whole and two rows of two windows of 64.
+@pytest.mark.parametrize(
+    ("words", "looks"), [([], 1), (["--tiles"], 1), (["--tiles", "64"], 5)]
+)
+def test_a_large_picture_is_looked_at_in_windows(picture, monkeypatch, words, looks):
+    finder = FakeDetector([[5, 5, 45, 55]], [0.9])
+    analyzer = TwoStage(finder, FakeClassifier())
+    monkeypatch.setattr(detect, "load_analyzer", lambda name, classifier: analyzer)
+    assert main(["detect", str(picture), *words]) == 0
+    assert finder.calls == looks
+
+
+@pytest.mark.parametrize("side", ["63", "many"])
+def test_windows_too_small_are_a_usage_error(picture, side, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["detect", str(picture), "--tiles", side])
+    assert stopped.value.code == 2
+    assert "at least 64" in capsys.readouterr().err
