@@ -81,7 +81,7 @@ calls with 2 threads.
 - Faces under {val_px} px are often too small to judge.
 - There are few real faces with a mask worn wrongly; trust `incorrect` least.
 - Hands, scarves, cups and beards before the mouth can pass for a mask; `python -m \
-maskdet evaluate` measures how often.
+maskdet suites` measures how often.
 - The pictures are of the sets named above, with their choice of people, places and \
 light, and some wrong labels. It is no security or health device.
 """
