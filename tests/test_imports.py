@@ -21,7 +21,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"datasets", "detectors", "classifier", "drawing", "metrics", "records"}),
     frozenset({"aizoo", "labeller", "onepass", "runs", "charts"}),
     frozenset({"analyzer"}),
-    frozenset({"stream", "tiles"}),
+    frozenset({"stream", "tiles", "timing"}),
     frozenset({"evaluation"}),
     frozenset({"report", "suites"}),
     frozenset({"training"}),

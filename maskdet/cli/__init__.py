@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "measure an analyzer on labelled pictures",
     "suites": "test a classifier on hard negatives, low light and groups of people",
     "models": "list, verify and fetch the model files",
+    "benchmark": "time the analyzers side by side",
     "data": "check labelled pictures and split them for training",
     "label": "box the faces of pictures whose class is known, and write COCO",
     "train": "train our networks from labelled pictures",
@@ -58,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
+class _Help(argparse.HelpFormatter):
+    """Keeps each command and its line on one line: argparse forgets their indent."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 2 * self._indent_increment + max(map(len, COMMANDS))
+
+
 def _parser(command: str) -> argparse.ArgumentParser:
     """Return the parser in which only `command` knows its options.
 
@@ -65,6 +74,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(
         prog="maskdet",
+        formatter_class=_Help,
         description="See who wears a mask, who does not and who wears it wrongly.",
         epilog="maskdet COMMAND --help tells more.",
     )
