@@ -50,7 +50,7 @@ def label_colour(palette: Palette) -> alt.Color:
         domain=[label.title for label in CLASSES],
         range=[colour_css(label, palette) for label in CLASSES],
     )
-    return alt.Color("class:N", title=None, scale=scale)
+    return alt.Color("class:N", title=None, scale=scale, legend=_line_legend())
 
 
 def label_dash() -> alt.StrokeDash:
@@ -59,7 +59,12 @@ def label_dash() -> alt.StrokeDash:
         domain=[label.title for label in CLASSES],
         range=[_DASHES[line_style(label)] for label in CLASSES],
     )
-    return alt.StrokeDash("class:N", title=None, scale=scale)
+    return alt.StrokeDash("class:N", title=None, scale=scale, legend=_line_legend())
+
+
+def _line_legend() -> alt.Legend:
+    """Return a legend of short lines: a filled dot with a dashed rim looks broken."""
+    return alt.Legend(symbolType="stroke", symbolStrokeWidth=2, symbolSize=400)
 
 
 def data(rows: Iterable[Row]) -> alt.InlineData:
