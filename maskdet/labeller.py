@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, areas, clip, nms, sizes_px
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
+from maskdet.datasets.examples import no_boxes
 from maskdet.detectors import Detector
 from maskdet.media import read_image
 from maskdet.types import Faces, Image
+
+UNREADABLE = "cannot be read"
+"""The doubt about a picture of which nothing can be seen."""
 
 _SAME_IOU = 0.4
 """Boxes of two looks at one picture that overlap more are the same face."""
@@ -54,7 +58,7 @@ class Boxed:
 
     Attributes:
         example: the picture with its label, and no box.
-        image_wh: width and height of the picture.
+        image_wh: width and height of the picture; 0, 0 where it cannot be read.
         boxes: `(1, 4)` the labelled face; `(0, 4)` where none was found.
         others: `(m, 4)` faces of unknown class.
         score: of the finder, 0 where nothing was found.
@@ -86,15 +90,16 @@ def box_faces(
         rules: say what is sure.
 
     Raises:
-        ValueError: a picture has boxes already, or cannot be read.
+        ValueError: a picture has boxes already.
     """
     for example in examples:
         if not example.whole:
             raise ValueError(f"{example.path}: has boxes already, wanted one label")
         try:
             image = read_image(example.path)
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{example.path}: {error}") from None
+        except (ValueError, OSError):
+            yield Boxed(example, (0, 0), no_boxes(), no_boxes(), 0.0, 1.0, UNREADABLE)
+            continue
         yield _boxed(example, image, finder, classifier, rules)
 
 

@@ -95,6 +95,19 @@ def test_a_review_is_written_and_heard(faces, tmp_path, capsys):
     assert [one["reason"] for one in left] == ["refused in review", "low score"]
 
 
+def test_a_picture_that_cannot_be_read_stops_nobody(faces, tmp_path, capsys):
+    (faces / "mask" / "bad.jpg").write_bytes(b"no picture")
+    out, folder = tmp_path / "set.json", tmp_path / "review"
+    assert main(["label", str(faces), "--out", str(out), "--review", str(folder)]) == 0
+    left = {
+        one["file_name"]: one["reason"]
+        for one in json.loads(out.read_text())["left_out"]
+    }
+    assert left["set/mask/bad.jpg"] == "cannot be read"
+    assert len(left) == 3
+    assert "cannot be read" in (folder / "review.csv").read_text()
+
+
 def test_the_finder_may_be_believed_sooner(faces, tmp_path):
     out = tmp_path / "all.json"
     words = ["label", str(faces), "--out", str(out), "--min-score", "0.2"]

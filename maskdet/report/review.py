@@ -12,7 +12,7 @@ import numpy as np
 
 from maskdet.datasets.files import text_of
 from maskdet.evaluation.judged import read_example
-from maskdet.labeller import Boxed
+from maskdet.labeller import UNREADABLE, Boxed
 from maskdet.report.grids import picture_grid
 from maskdet.types import Image
 
@@ -43,6 +43,8 @@ def review_sheets(doubtful: Sequence[Boxed]) -> list[Image]:
 
 
 def _outlined(boxed: Boxed) -> Image:
+    if boxed.doubt == UNREADABLE:
+        return np.full((1, 1, 3), 255, np.uint8)
     image = read_example(boxed.example).copy()
     line_px = max(1, max(boxed.image_wh) // 100)
     for boxes, colour in ((boxed.others, _GREY), (boxed.boxes, _GREEN)):
