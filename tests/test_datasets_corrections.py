@@ -49,6 +49,21 @@ def test_labels_are_put_right_and_faces_and_pictures_dropped(tmp_path):
     assert last is examples[3]
 
 
+def test_a_row_about_a_picture_also_means_its_only_box(tmp_path):
+    box = np.float32([[3, 4, 9, 12]])
+    boxed = Example(Path("mask/a.jpg"), box, (Label.MASK,), "label", "train")
+    unknown = Example(
+        Path("mask/b.jpg"), box, (Label.MASK,), ignored=np.float32([[0, 0, 2, 2]])
+    )
+    path = listed(tmp_path, "a.jpg,-,no_mask,bare", "mask/b.jpg,-,incorrect,nose")
+    first, second = corrected([boxed, unknown], path)
+    assert first.labels == (Label.NO_MASK,)
+    assert first.boxes.tolist() == box.tolist()
+    assert second.labels == (Label.INCORRECT,)
+    assert second.ignored.tolist() == [[0, 0, 2, 2]]
+    assert corrected([boxed], listed(tmp_path, "a.jpg,-,drop,a doll")) == []
+
+
 def test_every_face_of_a_scene_may_go(tmp_path):
     path = listed(tmp_path, *(f"c.jpg,{i},drop,doll" for i in range(3)))
     (empty,) = corrected([scene("c.jpg")], path)
@@ -66,11 +81,13 @@ def test_every_face_of_a_scene_may_go(tmp_path):
         ("a.jpg,0,mask,x", "has one label"),
         ("c.jpg,-,mask,x", "has 3 boxes"),
         ("c.jpg,3,mask,x", "has 3 boxes"),
+        ("empty.jpg,-,mask,x", "has 0 boxes"),
         ("b.jpg,-,mask,x", "means 2 pictures"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_by_line(tmp_path, row, says):
     examples = [example("a.jpg"), scene("c.jpg"), example("x/b.jpg"), example("b.jpg")]
+    examples.append(Example(Path("empty.jpg"), np.zeros((0, 4), np.float32), ()))
     with pytest.raises(ValueError, match=says) as refused:
         corrected(examples, listed(tmp_path, row))
     assert "list.csv, line 3" in str(refused.value)

@@ -37,7 +37,7 @@ def corrected(examples: Sequence[Example], list_path: str | Path) -> list[Exampl
     The list is a CSV file with the columns file, face, label and reason; lines that
     start with # are remarks. `file` is the end of the picture's path, such as
     `faces/with_mask/real-12.jpg`; `face` is the place of a box, from 0, or `-` for the
-    whole picture; `label` is the right class, or `drop`; `reason` is for people, and
+    whole picture or its only box; `label` is the right class, or `drop`; `reason` is for people, and
     must be there. Rows about pictures that are not among the examples do nothing.
 
     Raises:
@@ -113,6 +113,16 @@ def _by_picture(
     return found
 
 
+def _fits(row: _Correction, example: Example) -> bool:
+    """Return whether a row means one of the labels of an example.
+
+    `maskdet label` gives pictures of one face a box: `-` still means that one.
+    """
+    if row.face is None:
+        return len(example.labels) == 1
+    return not example.whole and row.face < len(example.labels)
+
+
 def _put_right(
     example: Example, file: str, rows: Sequence[_Correction]
 ) -> Example | None:
@@ -121,7 +131,7 @@ def _put_right(
     for row in rows:
         if row.face is None and row.label is None:
             return None
-        if (row.face is None) != example.whole or (row.face or 0) >= len(labels):
+        if not _fits(row, example):
             faces = "one label" if example.whole else f"{len(labels)} boxes"
             raise ValueError(f"{row.place}: {file} has {faces}; this row does not fit")
         labels[row.face or 0] = row.label
