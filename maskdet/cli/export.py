@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskdet.cli import export_onepass
 from maskdet.cli.console import say
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Export as asked; the work is in `maskdet.training.export`."""
+    if export_onepass.is_onepass(args.run):
+        return export_onepass.run(args)
     _check(args)
     # TensorFlow tells of missing graphics cards unless it is told not to.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -65,8 +68,10 @@ def run(args: argparse.Namespace) -> int:
     _tell(exported)
     if args.onnx:
         _write_onnx(exported)
-    for path in write_run(exported, args.out, _answers(args, exported), _command(args)):
+    answers = _answers(args, exported)
+    for path in write_run(exported, args.out, answers, _command(args)):
         say(f"wrote {path}")
+    _write_report(exported, answers)
     if exported.ships:
         _pin(args, exported)
     else:
@@ -128,6 +133,17 @@ def _answers(args: argparse.Namespace, exported: Exported) -> Mapping[str, Answe
     finder = load_detector(args.finder or DEFAULT_ANALYZER)
     scenes = {path.stem: path for path in args.scenes}
     return collect_answers(classifier, finder, args.faces, scenes, watched=_watched())
+
+
+def _write_report(exported: Exported, answers: Mapping[str, Answers]) -> None:
+    """Put every number, the learning curves and the charts into the run's folder."""
+    from maskdet.report import write_report
+    from maskdet.training.logs import epochs_of
+
+    folder = exported.run / "report"
+    log = epochs_of(exported.run)
+    written = write_report(folder, answers, log=log, title=exported.name)
+    say(f"wrote {len(written)} files to {folder}")
 
 
 def _watched() -> partial[Any]:

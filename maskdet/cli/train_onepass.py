@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from maskdet.cli.console import say
 from maskdet.datasets import load_training_data
+from maskdet.training.logs import RECIPE_FILE
 
 if TYPE_CHECKING:
     from maskdet.datasets import TrainingData
     from maskdet.training.onepass.fit import Material
     from maskdet.training.onepass.recipe import OnepassRecipe
 
+NETWORK = "onepass"
+"""What a recipe calls the network; `export` knows a run by it."""
+
 PACKED_FILE = "scenes.npz"
-RECIPE_FILE = "recipe.json"
 
 _KNOBS = ("epochs", "steps", "batch_size", "learning_rate", "drawn", "seed")
 
@@ -97,13 +100,14 @@ def run(args: argparse.Namespace) -> int:
     recipe = dataclasses.replace(OnepassRecipe(), **given)
     args.out.mkdir(parents=True, exist_ok=True)
     material = _material(args, data, recipe)
-    _write_recipe(args, data, recipe)
+    _write_recipe(args, data, recipe, material)
     results = fit(material, args.out, recipe, args.weights, resume=args.resume)
     lines = [f"{name}: {result}" for name, result in results.items()]
     for line in lines:
         say(line)
     (args.out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     say(f"wrote {args.out / BEST_FILE}")
+    say(f"next: python -m maskdet export {args.out}")
     return 0
 
 
@@ -116,6 +120,7 @@ def _material(
     from maskdet.training.onepass.drawing import draw_places
     from maskdet.training.onepass.fit import Material
     from maskdet.training.onepass.scenes import (
+        VALIDATION_FILE,
         Scenes,
         read_places,
         read_scenes,
@@ -123,6 +128,8 @@ def _material(
     )
 
     held_out = read_places(data.validation, _progress("reading validation"))
+    # The export measures what it converts on the same pictures.
+    save_scenes(Scenes.of(held_out), args.out / VALIDATION_FILE, "validation")
     made_of = _made_of(args, data, recipe)
     packed = read_scenes(args.out / PACKED_FILE, made_of)
     if packed is None:
@@ -150,13 +157,19 @@ def _made_of(
 
 
 def _write_recipe(
-    args: argparse.Namespace, data: TrainingData, recipe: OnepassRecipe
+    args: argparse.Namespace,
+    data: TrainingData,
+    recipe: OnepassRecipe,
+    material: Material,
 ) -> None:
     about = {
+        "network": NETWORK,
         "command": _command(args, recipe),
         "data": [Path(path).stem for path in args.data],
         "weights": Path(args.weights).name if args.weights else None,
         "teacher": args.teacher,
+        "scenes": len(material.scenes),
+        "drawn_scenes": int((material.scenes.sources == "drawn").sum()),
         "data_report": data.report.to_json(),
     }
     text = json.dumps(recipe.to_json() | about, indent=2) + "\n"

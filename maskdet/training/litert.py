@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -107,21 +107,40 @@ def convert(
         lambda image: {OUTPUT_NAME: model(image, training=False)},
         input_signature=[keras.InputSpec(dtype="float32", shape=shape, name="image")],
     )
-    with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=["classify"]
-        )
+    if precision == "int8" and (calibration is None or not len(calibration)):
+        raise ValueError("int8 needs crops to calibrate with")
+
+    def prepare(converter: tf.lite.TFLiteConverter) -> None:
         if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8":
-            if calibration is None or not len(calibration):
-                raise ValueError("int8 needs crops to calibrate with")
+        if precision == "int8" and calibration is not None:
             kinds = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.target_spec.supported_ops = kinds
             converter.representative_dataset = lambda: _one_by_one(calibration)
+
+    return flatbuffer(archive, "classify", prepare)
+
+
+def flatbuffer(
+    archive: keras.export.ExportArchive,
+    endpoint: str,
+    prepare: Callable[[tf.lite.TFLiteConverter], None],
+) -> bytes:
+    """Return an archive's endpoint as a LiteRT file.
+
+    Args:
+        archive: with the network and its endpoint.
+        endpoint: its name.
+        prepare: sets the converter's options.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=[endpoint]
+        )
+        prepare(converter)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow's own, about its parts
             return bytes(converter.convert())

@@ -108,8 +108,8 @@ def fit(
             progress = run.epoch(epoch, progress)
     except KeyboardInterrupt:
         logger.warning("stopped by hand after %d epochs", progress.epochs_done)
-        if not (out / BEST_FILE).is_file():
-            save_best(out / BEST_FILE, model, average)
+    if not (out / BEST_FILE).is_file():  # no epoch was done, or none had a score
+        save_best(out / BEST_FILE, model, average)
     model.load_weights(out / BEST_FILE)
     return measured_by_source(model, material.validation)
 

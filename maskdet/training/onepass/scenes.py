@@ -20,6 +20,9 @@ from maskdet.types import CLASSES, Image
 
 logger = logging.getLogger(__name__)
 
+VALIDATION_FILE = "validation.npz"
+"""Of a run: the scenes that it is judged by."""
+
 LONGEST_PX = 640
 """Larger pictures are shrunk to this: no view shows more of a face."""
 
@@ -172,7 +175,18 @@ def read_scenes(path: Path, made_of: str) -> Scenes | None:
     with np.load(path, allow_pickle=False) as stored:
         if str(stored["made_of"]) != made_of:
             return None
-        return Scenes(*(stored[field.name] for field in _fields()))
+        return _scenes(stored)
+
+
+def load_places(path: Path) -> list[Place]:
+    """Return the pictures that `save_scenes` wrote, whatever they were made of."""
+    with np.load(path, allow_pickle=False) as stored:
+        scenes = _scenes(stored)
+    return [scenes.place(index) for index in range(len(scenes))]
+
+
+def _scenes(stored: np.lib.npyio.NpzFile) -> Scenes:
+    return Scenes(*(stored[field.name] for field in _fields()))
 
 
 def _fields() -> tuple[dataclasses.Field[object], ...]:
