@@ -213,6 +213,9 @@ def test_the_command_exports_and_measures(run, tmp_path, monkeypatch, capsys):
     back = read_run("tutorial", tmp_path / "models" / "runs")
     assert len(back.answers["faces-test"]) == 8
     assert f"python -m maskdet export {run}" in back.card
+    report = json.loads((run / "report" / "report.json").read_text())
+    assert report["sets"]["faces-test"]["n"] == 8
+    assert (run / "report" / "learning-loss.svg").is_file()
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def corrected(examples: Sequence[Example], list_path: str | Path) -> list[Exampl
     The list is a CSV file with the columns file, face, label and reason; lines that
     start with # are remarks. `file` is the end of the picture's path, such as
     `faces/with_mask/real-12.jpg`; `face` is the place of a box, from 0, or `-` for the
-    whole picture or its only box; `label` is the right class, or `drop`; `reason` is for people, and
-    must be there. Rows about pictures that are not among the examples do nothing.
+    whole picture or its only box; `label` is the right class, or `drop`; `reason` is
+    for people, and must be there. Rows about pictures that are not among the examples do nothing.
 
     Raises:
         FileNotFoundError: there is no such list.

@@ -88,6 +88,11 @@ def forget_epochs(out: Path, done: int) -> None:
         (out / LOG_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
+def epochs_of(run: Path) -> list[dict[str, float]]:
+    """Return what `log_epoch` noted, one row an epoch."""
+    return _rows(run / LOG_JSON)
+
+
 def _rows(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
