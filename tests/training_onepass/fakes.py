@@ -33,3 +33,34 @@ def rows(boxes, state=1.0, label=0):
     truth[0, :, 5 + label] = 1.0
     truth[0, :, 8] = 1.0
     return truth
+
+
+def place(boxes, labels=None):
+    """A dim grey picture of 160 x 120 with a bright patch for each face."""
+    from maskdet.training.onepass.scenes import Place
+
+    faces = np.array(boxes, np.float32).reshape(-1, 4)
+    known = np.zeros(len(faces), np.int64) if labels is None else np.array(labels)
+    rng = np.random.default_rng(len(faces))
+    image = rng.integers(60, 80, (120, 160, 3), dtype=np.uint8)
+    for x1, y1, x2, y2 in faces.astype(int):
+        image[y1:y2, x1:x2] += 130
+    taught = np.full((len(faces), 3), np.nan, np.float32)
+    return Place(image, faces, known.astype(np.int64), taught, "town")
+
+
+def stand_in():
+    """A network of one layer a stride, in the place of the real one."""
+    import keras
+
+    image = keras.Input((None, None, 3), name="image")
+    seen = keras.layers.Rescaling(1 / 255)(image)
+    maps = []
+    for stride in (8, 16, 32):
+        mean = keras.layers.AveragePooling2D(stride)(seen)
+        parts = [
+            keras.layers.Conv2D(6, 1, name=f"find{stride}")(mean),
+            keras.layers.Conv2D(3, 1, name=f"mask{stride}_logits")(mean),
+        ]
+        maps.append(keras.layers.Concatenate()(parts))
+    return keras.Model(image, maps)

@@ -1,0 +1,69 @@
+"""`python -m maskdet train onepass` from pictures on disk to weights."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from maskdet.cli import main
+from maskdet.types import CLASSES
+from tests.datasets_fakes import picture
+from tests.training_onepass.fakes import stand_in
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def write_scenes(folder, name, labels, seed):
+    """Write pictures with one face each, and the COCO file that lists them."""
+    pictures, faces = [], []
+    for number, label in enumerate(labels):
+        x = 20 + 30 * number
+        file = f"{name}-{number}.png"
+        picture(folder / file, seed + number, 160, 120)
+        pictures.append({"id": number, "file_name": file, "width": 160, "height": 120})
+        box = {"bbox": [x, 30, 40, 50], "category_id": label}
+        faces.append({"id": number, "image_id": number, **box})
+    classes = [{"id": int(label), "name": label.key} for label in CLASSES]
+    path = folder / f"{name}.json"
+    whole = {"images": pictures, "annotations": faces, "categories": classes}
+    path.write_text(json.dumps(whole))
+    return str(path)
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    room = "maskdet.training.onepass"
+    monkeypatch.setattr(f"{room}.fit.build_onepass", stand_in)
+    monkeypatch.setattr(f"{room}.fit.VALIDATION_PX", (64, 32))
+    monkeypatch.setattr(f"{room}.sampling.SIDES_PX", {64: 1.0})
+    train = write_scenes(tmp_path, "train", [0, 1, 2], 1)
+    val = write_scenes(tmp_path, "val", [0, 1], 11)
+    data = ["--data", train, "--val", val, "--out", str(tmp_path / "run")]
+    knobs = ["--epochs", "1", "--steps", "1", "--batch-size", "1", "--drawn", "0"]
+    return ["train", "onepass", *data, *knobs, "--finder", "none"]
+
+
+def test_trains_and_leaves_what_the_export_needs(words, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(words) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "scenes to train on: 3, with 3 faces" in said
+    assert f"next: python -m maskdet export {out}" in said
+    names = {path.name for path in out.iterdir()}
+    assert {"best.weights.h5", "log.csv", "validation.npz", "report.txt"} <= names
+    known = json.loads((out / "recipe.json").read_text())
+    assert (known["network"], known["steps"], known["scenes"]) == ("onepass", 1, 3)
+    assert known["data"] == ["train"]
+    assert "--steps 1" in known["command"]
+    assert "val 64:" in (out / "report.txt").read_text()
+    packed = (out / "scenes.npz").stat().st_mtime_ns
+    assert main([*words, "--epochs", "2", "--resume"]) == 0
+    assert (out / "scenes.npz").stat().st_mtime_ns == packed  # not packed again
+    assert len((out / "log.csv").read_text().splitlines()) == 3
+
+
+def test_missing_weights_are_said_before_anything_is_read(capsys):
+    words = ["train", "onepass", "--data", "none.json", "--weights", "none.onnx"]
+    assert main(words) == 1
+    assert "--weights none.onnx: there is no such file" in capsys.readouterr().err

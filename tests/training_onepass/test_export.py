@@ -1,0 +1,151 @@
+"""What an export gives is what was trained: at any size, with honest facts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tests.training_onepass.fakes import place, stand_in
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOM = "maskdet.training.onepass"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Leave what a training leaves, of a network that was never trained."""
+    from maskdet.training.onepass.scenes import Scenes, save_scenes
+
+    folder = tmp_path_factory.mktemp("run")
+    stand_in().save_weights(folder / "best.weights.h5")
+    known = {"network": "onepass", "seed": 7, "data": ["town"], "weights": "yunet.onnx"}
+    known |= {"command": "python -m maskdet train onepass", "drawn_scenes": 12}
+    (folder / "recipe.json").write_text(json.dumps(known))
+    (folder / "log.csv").write_text("epoch,loss\n1,0.5\n")
+    scenes = [place([[60, 40, 100, 90]], [0]), place([[5, 5, 60, 70]], [1])]
+    save_scenes(Scenes.of(scenes), folder / "validation.npz", "validation")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Build the real network, whose last layers say more than the usual prior."""
+    import keras
+
+    from maskdet.training.onepass.network import build_onepass
+
+    keras.utils.set_random_seed(3)
+    return build_onepass()
+
+
+def noise(height, width):
+    return np.random.default_rng(5).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_the_real_network_answers_as_keras_does_at_any_size(network, tmp_path):
+    from maskdet.onepass import Network
+    from maskdet.training.onepass.litert import convert
+
+    path = tmp_path / "onepass.tflite"
+    path.write_bytes(convert(network, "float32"))
+    assert path.stat().st_size < 5_000_000
+    file = Network(path)
+    for height, width in ((64, 96), (160, 32)):
+        image = noise(height, width)
+        truth = network(image[None].astype(np.float32), training=False)
+        for mine, wanted in zip(file.run(image), truth, strict=True):
+            np.testing.assert_allclose(mine, np.asarray(wanted)[0], atol=1e-3)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(f"{ROOM}.export.build_onepass", stand_in)
+    monkeypatch.setattr(f"{ROOM}.litert._CALLS", 2)
+
+
+def test_the_command_writes_the_file_its_facts_and_its_card(
+    run, tmp_path, small, capsys, monkeypatch
+):
+    from maskdet.cli import main
+    from maskdet.onepass import Network
+    from maskdet.runs import run_names
+
+    pinned = []
+    monkeypatch.setattr("maskdet.assets.pin", lambda *line: pinned.append(line))
+    assert main(["export", str(run), "--out", str(tmp_path), "--pin"]) == 0
+    file, folder = tmp_path / "onepass.tflite", tmp_path / "runs-onepass" / "onepass"
+    Network(file)
+    facts = json.loads((folder / "facts.json").read_text())
+    assert facts["bytes"] == file.stat().st_size
+    assert facts["labels"] == ["mask", "no_mask", "incorrect"]
+    assert facts["recipe"]["seed"] == 7
+    assert facts["versions"]["float32"]["difference"] < 1e-3
+    assert list(facts["validation"]) == ["town 640", "town 320"]
+    assert (folder / "log.csv").read_text() == "epoch,loss\n1,0.5\n"
+    card = (folder / "card.md").read_text()
+    for said in ("YuNet", "Apache-2.0", "yunet.onnx", facts["sha256"], "12 more"):
+        assert said in card
+    assert run_names(tmp_path / "runs") == []
+    assert pinned == [("onepass", facts["sha256"], facts["bytes"])]
+    assert "pinned onepass" in capsys.readouterr().out
+    assert facts["versions"]["float16"]["difference"] < 0.05
+    assert facts["versions"]["int8"]["difference"] < 0.2
+
+
+def test_what_is_missing_or_meant_for_classifiers_is_said(run, tmp_path, capsys):
+    from maskdet.cli import main
+
+    assert main(["export", str(run), "--onnx"]) == 1
+    assert "are for classifiers" in capsys.readouterr().err
+    (tmp_path / "recipe.json").write_text('{"network": "onepass"}')
+    assert main(["export", str(tmp_path)]) == 1
+    assert "best.weights.h5 is missing; train first" in capsys.readouterr().err
+
+
+def test_the_temperature_divides_the_mask_logits_alone():
+    from maskdet.training.onepass.export import fold_temperature
+
+    model, image = stand_in(), noise(64, 64)[None].astype(np.float32)
+    before = [np.asarray(one) for one in model(image)]
+    fold_temperature(model, 2.5)
+    for old, new in zip(before, model(image), strict=True):
+        np.testing.assert_array_equal(np.asarray(new)[..., :6], old[..., :6])
+        np.testing.assert_allclose(np.asarray(new)[..., 6:], old[..., 6:] / 2.5, 1e-4)
+
+
+def version(faces, time_ms, n_bytes):
+    from maskdet.training.onepass.litert import Converted
+    from maskdet.training.onepass.validation import Precision
+
+    result = Precision(faces, 1.0, 1.0, 1.0, math.nan, 0.8, 1.0)
+    return Converted("x", n_bytes, "", 0.0, (time_ms, 9.0), {"town 640": result})
+
+
+def test_the_smallest_fast_version_that_loses_nothing_is_chosen():
+    from maskdet.training.onepass.export import best_version
+
+    full = version(0.9, 2.0, 800)
+    half, byte = version(0.899, 2.1, 400), version(0.8, 1.0, 200)
+    assert byte.loses_to(full) == ["town 640"]
+    assert best_version({"float32": full, "float16": half, "int8": byte}) == "float16"
+    slow = dataclasses.replace(half, times_ms=(3.0, 9.0))
+    assert best_version({"float32": full, "float16": slow}) == "float32"
+    with pytest.raises(RuntimeError, match="at most 5,000,000 bytes"):
+        best_version({"float32": version(0.9, 2.0, 6_000_000)})
+
+
+def test_a_file_that_differs_from_keras_is_refused(run, small, monkeypatch):
+    from maskdet.training.onepass import export as module
+
+    def off(path, *_):
+        return dataclasses.replace(version(0.9, 2.0, 800), path=path, difference=0.01)
+
+    monkeypatch.setattr(module, "convert", lambda *_: b"")
+    monkeypatch.setattr(module, "compared", off)
+    with pytest.raises(RuntimeError, match=r"float32\.tflite differs from Keras"):
+        module.export(run, "onepass")

@@ -1,0 +1,153 @@
+"""The training itself, with a network of a few numbers: logs, resuming, Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.training_onepass.fakes import place, stand_in
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SCENES = [
+    place([[60, 40, 100, 90]], [0]),
+    place([[10, 10, 40, 50], [90, 50, 130, 100]], [1, 2]),
+]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Put a small network and small views in the place of the real ones."""
+    room = "maskdet.training.onepass"
+    monkeypatch.setattr(f"{room}.fit.build_onepass", stand_in)
+    monkeypatch.setattr(f"{room}.fit.VALIDATION_PX", (64, 32))
+    monkeypatch.setattr(f"{room}.sampling.SIDES_PX", {64: 1.0})
+
+
+@pytest.fixture
+def material():
+    from maskdet.training.onepass.fit import Material
+    from maskdet.training.onepass.scenes import Scenes
+
+    other = dataclasses.replace(SCENES[1], source="other")
+    return Material(Scenes.of(SCENES), [SCENES[0], other])
+
+
+@pytest.fixture
+def recipe():
+    from maskdet.training.onepass.recipe import OnepassRecipe
+
+    return OnepassRecipe(epochs=2, steps=2, batch_size=2, average_decay=0.5)
+
+
+def stop_in(monkeypatch, epoch_to_stop):
+    """Press Ctrl-C at the beginning of an epoch."""
+    from maskdet.training.onepass.sampling import Sampler
+
+    original = Sampler.epoch
+
+    def epoch(self, epoch, steps):
+        if epoch == epoch_to_stop:
+            raise KeyboardInterrupt
+        return original(self, epoch, steps)
+
+    monkeypatch.setattr(Sampler, "epoch", epoch)
+
+
+def rows_of(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_stopped_and_resumed_it_ends_where_it_would_have_ended(
+    tmp_path, material, recipe, monkeypatch
+):
+    from maskdet.training.onepass.fit import fit
+
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    results = fit(material, whole, recipe)
+    assert list(results) == ["town 64", "town 32", "other 64", "other 32"]
+    with monkeypatch.context() as patch:
+        stop_in(patch, 1)
+        fit(material, parted, recipe)
+    assert [row["epoch"] for row in rows_of(parted)] == ["1"]
+    assert (parted / "best.weights.h5").is_file()
+    resumed = fit(material, parted, recipe, resume=True)
+    assert [row["epoch"] for row in rows_of(parted)] == ["1", "2"]
+    assert str(resumed) == str(results)
+    with np.load(whole / "last.npz") as a, np.load(parted / "last.npz") as b:
+        assert a.files == b.files
+        for name in a.files:
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6)
+
+
+def test_it_moves_the_weights_and_writes_what_the_house_reads(
+    tmp_path, material, recipe
+):
+    from maskdet.training.onepass.fit import fit
+
+    fit(material, tmp_path, recipe)
+    first, second = rows_of(tmp_path)
+    assert {"stage", "loss", "loss_mask", "val_faces", "took_s"} <= set(first)
+    parts = [float(first[f"loss_{name}"]) for name in ("cls", "obj", "box", "mask")]
+    assert float(first["loss"]) == pytest.approx(sum(parts), abs=1e-4)
+    assert float(second["learning_rate"]) < float(first["learning_rate"])
+    assert len(json.loads((tmp_path / "log.json").read_text())) == 2
+    with np.load(tmp_path / "last.npz") as state:
+        moved = [
+            np.abs(state[f"model_{index}"] - state[f"average_{index}"]).max()
+            for index in range(sum(name.startswith("model_") for name in state.files))
+        ]
+    assert max(moved) > 0
+
+
+def test_stopped_at_once_it_leaves_a_usable_network(
+    tmp_path, material, recipe, monkeypatch
+):
+    from maskdet.training.onepass.fit import fit
+
+    stop_in(monkeypatch, 0)
+    fit(material, tmp_path, recipe)
+    stand_in().load_weights(tmp_path / "best.weights.h5")
+    assert not (tmp_path / "log.csv").exists()
+
+
+def test_validation_without_faces_still_leaves_a_network(tmp_path, material, recipe):
+    from maskdet.training.onepass.fit import fit
+
+    bare = dataclasses.replace(material, validation=[place([])])
+    fit(bare, tmp_path, dataclasses.replace(recipe, epochs=1, steps=1))
+    assert (tmp_path / "best.weights.h5").is_file()
+
+
+def test_nothing_to_resume_is_said(tmp_path, material, recipe):
+    from maskdet.training.onepass.fit import fit
+
+    with pytest.raises(FileNotFoundError, match="train without --resume"):
+        fit(material, tmp_path, recipe, resume=True)
+
+
+def test_yunets_layers_learn_more_slowly():
+    import keras
+
+    from maskdet.training.onepass.fit import TwoRates
+
+    slow, quick = keras.Variable([1.0]), keras.Variable([1.0])
+    rates = TwoRates(0.1, slow=[True, False], slow_rate=0.25, weight_decay=0.0)
+    one = keras.ops.ones((1,))
+    rates.apply([one, one], [slow, quick])
+    moved = [1 - float(variable.value[0]) for variable in (slow, quick)]
+    assert moved == pytest.approx([0.025, 0.1], rel=1e-3)
+
+
+def test_an_epoch_is_judged_by_scenes_spread_over_all():
+    from maskdet.training.onepass.fit import Material
+    from maskdet.training.onepass.scenes import Scenes
+
+    places = [place([[10, 10, 40, 40]]) for _ in range(9)]
+    some = Material(Scenes.of(places), places, judged=3).some()
+    assert [places.index(one) for one in some] == [0, 4, 8]

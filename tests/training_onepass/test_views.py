@@ -1,0 +1,108 @@
+"""Training views: where faces come out, what counts, and what weather may do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from maskdet.training.onepass.targets import FACE, IGNORED
+from maskdet.training.onepass.views import ViewRules, empty_view, face_view, truths
+from maskdet.training.onepass.weather import weathered
+from maskdet.types import Label
+from tests.training_onepass.fakes import place
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # targets are TensorFlow's
+
+RULES = ViewRules(smoothing=0.0, taught_share=0.0)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_the_chosen_face_is_where_the_truth_says():
+    scene = place([[60, 40, 100, 90]])
+    for seed in range(60):
+        view = face_view(scene, 0, 128, rng(seed), RULES)
+        assert view.image.shape == (128, 128, 3)
+        row = view.truth[0]
+        if row[4] != FACE or min(row[2:4] - row[:2]) < 14:
+            continue
+        # The face is white before grey: weather may dim it, but not move it.
+        x1, y1, x2, y2 = np.rint(row[:4]).astype(int)
+        inside = view.image[y1 + 3 : y2 - 3, x1 + 3 : x2 - 3].mean()
+        ring = view.image[:, max(0, x1 - 6) : max(1, x1 - 3)]
+        assert inside > view.image.mean() or ring.size == 0 or inside > ring.mean()
+        left = view.image[y1 + 3 : y2 - 3, max(0, x1 - 8) : max(0, x1 - 3)]
+        if left.size:
+            assert inside > left.mean() + 2
+
+
+def test_faces_come_out_from_small_to_large():
+    scene = place([[60, 40, 100, 90]])
+    views = [face_view(scene, 0, 128, rng(seed), RULES) for seed in range(80)]
+    widths = [view.truth[0, 2] - view.truth[0, 0] for view in views]
+    assert min(widths) < 30
+    assert max(widths) > 70
+
+
+def test_the_same_chance_gives_the_same_view():
+    scene = place([[60, 40, 100, 90]])
+    for seed in range(20):
+        first, second = (face_view(scene, 0, 64, rng(seed), RULES) for _ in range(2))
+        np.testing.assert_array_equal(first.image, second.image)
+        np.testing.assert_array_equal(first.truth, second.truth)
+
+
+def test_an_empty_view_holds_no_face_and_none_is_found_where_faces_are_everywhere():
+    view = empty_view(place([[0, 0, 40, 40]]), 64, rng(1), RULES)
+    assert view is not None
+    assert view.image.shape == (64, 64, 3)
+    assert len(view.truth) == 0
+    assert empty_view(place([[0, 0, 160, 120]]), 64, rng(1), RULES) is None
+
+
+def test_what_counts_in_a_view():
+    scene = place([[0, 0, 1, 1]] * 5, [0, 1, 2, -1, 0])
+    boxes = np.float32(
+        [
+            [-5, 10, 25, 40],  # five sixths are inside
+            [-25, 10, 5, 40],  # one sixth
+            [10, 10, 15, 15],  # too small
+            [10, 10, 40, 40],  # of unknown class
+            [70, 70, 90, 90],  # outside
+        ]
+    )
+    truth = truths(scene, boxes, 64, RULES)
+    assert truth[:, 4].tolist() == [FACE, IGNORED, IGNORED, IGNORED]
+    assert truth[0, :4].tolist() == [0, 10, 25, 40]
+    assert truth[0, 5:8].tolist() == [1, 0, 0]
+    assert truth[1, 5:8].tolist() == [0, 1, 0]
+
+
+def test_labels_are_smoothed_taught_and_weighed():
+    scene = place([[0, 0, 1, 1]] * 2, [Label.NO_MASK, Label.MASK])
+    taught = np.float32([[0.4, 0.6, 0.0], [np.nan] * 3])
+    scene = dataclasses.replace(scene, taught=taught)
+    rules = ViewRules(smoothing=0.3, taught_share=0.5, class_weights=(1.0, 2.0, 3.0))
+    truth = truths(scene, np.float32([[0, 0, 40, 40], [0, 0, 12.5, 30]]), 64, rules)
+    # 0.3 shared by three: (0.1, 0.8, 0.1); half of it and half of what was taught
+    np.testing.assert_allclose(truth[0, 5:8], [0.25, 0.7, 0.05], atol=1e-6)
+    np.testing.assert_allclose(truth[1, 5:8], [0.8, 0.1, 0.1], atol=1e-6)
+    # the second is halfway between 5 and 20 px wide
+    np.testing.assert_allclose(truth[:, 8], [2.0, 0.5], atol=1e-6)
+
+
+def test_weather_keeps_the_size_and_the_original_and_is_chance():
+    image = np.full((48, 40, 3), 120, np.uint8)
+    seen = [weathered(image, rng(seed)) for seed in range(60)]
+    assert {(one.shape, one.dtype.name) for one in seen} == {((48, 40, 3), "uint8")}
+    assert (image == 120).all()
+    same = [np.array_equal(one, image) for one in seen]
+    assert 5 <= sum(same) <= 30
+    means = [one.mean() for one in seen]
+    assert min(means) < 60  # a night
+    again = weathered(image, rng(7))
+    np.testing.assert_array_equal(again, seen[7])
