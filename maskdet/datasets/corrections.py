@@ -38,7 +38,8 @@ def corrected(examples: Sequence[Example], list_path: str | Path) -> list[Exampl
     start with # are remarks. `file` is the end of the picture's path, such as
     `faces/with_mask/real-12.jpg`; `face` is the place of a box, from 0, or `-` for the
     whole picture or its only box; `label` is the right class, or `drop`; `reason` is
-    for people, and must be there. Rows about pictures that are not among the examples do nothing.
+    for people, and must be there. Rows about pictures that are not among the
+    examples do nothing.
 
     Raises:
         FileNotFoundError: there is no such list.
