@@ -53,6 +53,7 @@ _NOTES = {
     "tutorial": "For comparison: the tutorial recipe of systems 001 and 002.",
     "finetune": "For comparison: the two-stage fine-tuning of system 003.",
     "early-stop": "For comparison: the early stopping of system 004.",
+    "onepass": "Our one-pass network: finds faces and reads the mask at once.",
 }
 
 _OURS = tuple(

@@ -88,7 +88,9 @@ def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
     )
     st.caption(
         "True boxes are those people drew, found boxes those of the default analyzer, "
-        "both from 20 px on. Again from the beginning: `python -m maskdet train "
+        "both from 20 px on. The published recipes learnt from pictures of one face, "
+        "as their authors did; maskdet saw scenes too. Again from the beginning: "
+        "`python -m maskdet train "
         "classifier --recipe NAME`, then `python -m maskdet export`; a model's card "
         "has its whole command."
     )
