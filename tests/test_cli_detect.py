@@ -82,10 +82,10 @@ def test_json_on_stdout_is_nothing_but_the_documented_json(pictures, capsys):
 def test_a_line_a_picture_and_a_line_a_face(pictures, capsys):
     assert run(pictures, "--min-score", 0.8) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{pictures / 'a.jpg'}: 1 face"
-    assert lines[1].split() == "Mask 70 % 40 x 50 px at 5, 5 face score 0.90".split()
-    assert lines[2] == f"{pictures / 'b.png'}: 1 face"
-    assert len(lines) == 4
+    words = " ".join(lines[1].split())
+    assert words == "Mask 70 % 40 x 50 px at 5, 5 face score 0.90"
+    titles = [f"{pictures / name}: 1 face" for name in ("a.jpg", "b.png")]
+    assert [lines[0], lines[2], len(lines)] == [*titles, 4]
 
 
 def test_the_options_reach_the_result(pictures, capsys):
