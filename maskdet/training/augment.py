@@ -165,7 +165,7 @@ def _degrade(image: Image, rng: Rng, strength: Strength) -> Image:
     """Blur, shrink, add noise and compress, in the order that a camera does."""
     size = (image.shape[1], image.shape[0])
     if rng.random() < 0.2:
-        image = _blurred(image, rng)
+        image = blurred(image, rng)
     small = rng.random() < 0.4
     if small:
         low, high = np.log(strength.small_px)
@@ -183,11 +183,23 @@ def _degrade(image: Image, rng: Rng, strength: Strength) -> Image:
     return image
 
 
-def _blurred(image: Image, rng: Rng) -> Image:
-    """Blur as a lens out of focus does, or as a move in one direction does."""
+def blurred(
+    image: Image,
+    rng: Rng,
+    sigma_px: tuple[float, float] = (0.5, 2.0),
+    length_px: tuple[int, int] = (3, 10),
+) -> Image:
+    """Blur as a lens out of focus does, or as a move in one direction does.
+
+    Args:
+        image: `(h, w, 3)` uint8.
+        rng: which of the two, and how much.
+        sigma_px: least and most of the lens.
+        length_px: shortest move, and one more than the longest.
+    """
     if rng.random() < 0.5:
-        return _image(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2.0)))
-    length = int(rng.integers(3, 10))
+        return _image(cv2.GaussianBlur(image, (0, 0), rng.uniform(*sigma_px)))
+    length = int(rng.integers(*length_px))
     line = np.zeros((length, length), np.float32)
     line[length // 2] = 1
     middle = (length - 1) / 2

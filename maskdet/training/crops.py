@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +12,8 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import crop_face
 from maskdet.datasets import Example
-from maskdet.media import read_image
-from maskdet.training.samples import whole_box
+from maskdet.training.samples import Progress, opened, whole_box
 from maskdet.types import Image
-
-logger = logging.getLogger(__name__)
-
-Progress = Callable[[Iterable[Example]], Iterable[Example]]
-"""Something like `tqdm`: passes examples on and may show how far it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +61,7 @@ def cut_crops(
     images: list[Image] = []
     labels: list[int] = []
     sources: list[str] = []
-    for example in progress(examples):
-        try:
-            picture = read_image(example.path)
-        except ValueError as error:
-            logger.warning("left out: %s", error)
-            continue
+    for example, picture in opened(examples, progress):
         boxes, values = _faces_of(example, picture, min_px)
         images += [crop_face(picture, box, size_px, context=context) for box in boxes]
         labels += values.tolist()

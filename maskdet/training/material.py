@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from maskdet.datasets import SPLITS, Example, split_by_group
 from maskdet.detectors import Detector, LandmarkFinder
-from maskdet.training.crops import Crops, Progress, cut_crops, save_crops
+from maskdet.training.crops import Crops, cut_crops, save_crops
 from maskdet.training.drawn import draw_samples
 from maskdet.training.recipes import Recipe
 from maskdet.training.samples import (
     MIN_TRAIN_PX,
     MIN_VAL_PX,
+    Progress,
     Samples,
     pack_training,
     read_samples,

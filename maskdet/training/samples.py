@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,37 +75,13 @@ def pack_training(
     A picture of one face gives two: the whole picture, and the box of `finder` where
     it is sure, which is what the classifier will be shown.
     """
-    return _pack(examples, finder, progress, PACKED_PX, PACKED_CONTEXT, MIN_TRAIN_PX)
-
-
-def pack_validation(
-    examples: Sequence[Example], progress: Progress, size_px: int
-) -> Samples:
-    """Cut the crops exactly as `MaskClassifier` does, true boxes of 20 px and more."""
-    return _pack(examples, None, progress, size_px, None, MIN_VAL_PX)
-
-
-def _pack(
-    examples: Sequence[Example],
-    finder: Detector | None,
-    progress: Progress,
-    size_px: int,
-    context: float | None,
-    min_px: float,
-) -> Samples:
     images: list[Image] = []
     labels: list[int] = []
     sources: list[str] = []
     whole: list[bool] = []
-    for example in progress(examples):
-        try:
-            picture = read_image(example.path)
-        except ValueError as error:
-            logger.warning("left out: %s", error)
-            continue
-        for box, label in _faces_of(example, picture, finder, min_px):
-            wide = {} if context is None else {"context": context}
-            images.append(crop_face(picture, box, size_px, **wide))
+    for example, picture in opened(examples, progress):
+        for box, label in _faces_of(example, picture, finder):
+            images.append(crop_face(picture, box, PACKED_PX, context=PACKED_CONTEXT))
             labels.append(label)
             sources.append(example.source)
             whole.append(example.whole)
@@ -120,11 +96,24 @@ def _pack(
     )
 
 
+def opened(
+    examples: Sequence[Example], progress: Progress
+) -> Iterator[tuple[Example, Image]]:
+    """Yield each example with its picture; the log names those left out as broken."""
+    for example in progress(examples):
+        try:
+            picture = read_image(example.path)
+        except ValueError as error:
+            logger.warning("left out: %s", error)
+            continue
+        yield example, picture
+
+
 def _faces_of(
-    example: Example, picture: Image, finder: Detector | None, min_px: float
+    example: Example, picture: Image, finder: Detector | None
 ) -> list[tuple[NDArray[np.float32], int]]:
     if not example.whole:
-        big = sizes_px(example.boxes) >= min_px
+        big = sizes_px(example.boxes) >= MIN_TRAIN_PX
         return list(zip(example.boxes[big], example.label_values[big], strict=True))
     boxes = [whole_box(picture)[0]]
     if finder is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from maskdet.boxes import Boxes
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.media import read_image
+from maskdet.training.samples import Progress
 from maskdet.types import CLASSES, Image
 
 logger = logging.getLogger(__name__)
@@ -31,9 +32,6 @@ _TEACH_PX = 16
 
 NO_LABEL = -1
 """Of a face that is there but of unknown class; finding it is neither good nor bad."""
-
-Progress = Callable[[Iterable[Example]], Iterable[Example]]
-"""Something like `tqdm`: passes examples on and may show how far it is."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.training.augment import blurred
 from maskdet.types import Image
 
 Rng = np.random.Generator
@@ -32,7 +33,7 @@ def weathered(image: Image, rng: Rng) -> Image:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         image = _image(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
     if rng.random() < 0.15:
-        image = _blurred(image, rng)
+        image = blurred(image, rng, (0.4, 1.6), (3, 8))
     small = rng.random() < 0.2
     size = (image.shape[1], image.shape[0])
     if small:
@@ -82,20 +83,6 @@ def _noisy(image: Image, deviation: float, rng: Rng) -> Image:
     noise = np.empty(image.shape, np.int16)
     cv2.randn(noise, np.zeros(1), np.full(1, deviation))
     return _image(cv2.add(image, noise, dtype=cv2.CV_8U))
-
-
-def _blurred(image: Image, rng: Rng) -> Image:
-    """Blur as a lens out of focus does, or as a move in one direction does."""
-    if rng.random() < 0.5:
-        return _image(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)))
-    length = int(rng.integers(3, 8))
-    line = np.zeros((length, length), np.float32)
-    line[length // 2] = 1
-    middle = (length - 1) / 2
-    turn = cv2.getRotationMatrix2D((middle, middle), rng.uniform(0, 180), 1)
-    kernel = np.asarray(cv2.warpAffine(line, turn, (length, length)), np.float32)
-    kernel /= max(float(kernel.sum()), 1e-6)
-    return _image(cv2.filter2D(image, -1, kernel))
 
 
 def _image(pixels: object) -> Image:
