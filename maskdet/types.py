@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, nms, sizes_px
+from maskdet.settings import Settings as Settings
 
 Image = NDArray[np.uint8]
 """`(h, w, 3)` uint8, **BGR**, never modified in place."""
@@ -110,87 +109,53 @@ class Faces:
         return Faces(self.boxes[wanted], self.scores[wanted])
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Every threshold a person can tune; passed explicitly, never global.
-
-    Attributes:
-        min_score: faces with a lower finder score are dropped, in [0, 1].
-        min_certainty: below this probability a face is `UNKNOWN`, in [0, 1].
-        min_face_px: faces whose shorter side is smaller are dropped, in pixels.
-        nms_iou: of two boxes overlapping more than this the weaker goes, in [0, 1].
-
-    Raises:
-        ValueError: a value is out of its range; the message names field and value.
-    """
-
-    min_score: float = 0.5
-    min_certainty: float = 0.6
-    min_face_px: float = 12.0
-    nms_iou: float = 0.4
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not low <= value <= high:
-                raise ValueError(
-                    f"{name} must be a number from {low:g} to {high:g}, not {value!r}"
-                )
-            object.__setattr__(self, name, float(value))
-
-    def to_json(self) -> str:
-        """Return the settings as a JSON object, one key a field."""
-        return json.dumps(dataclasses.asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Settings:
-        """Return the settings that `to_json` wrote; missing fields get defaults.
-
-        Raises:
-            ValueError: not a JSON object, an unknown field, or a bad value.
-        """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError("settings are not valid JSON") from None
-        if not isinstance(values, dict):
-            raise ValueError(
-                f"settings must be a JSON object, not {type(values).__name__}"
-            )
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(
-                f"unknown setting {unknown[0]!r}; known are {', '.join(known)}"
-            )
-        return cls(**values)
-
-
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("min_score", 0, 1),
-    ("min_certainty", 0, 1),
-    ("min_face_px", 1, 2000),
-    ("nms_iou", 0, 1),
-)
-
-
 def _no_times() -> Mapping[str, float]:
     return {}
+
+
+@dataclass(frozen=True)
+class Near:
+    """Two people of a scene and how far they stand apart.
+
+    Attributes:
+        first: row of one of them in the scene.
+        second: row of the other; larger than `first`.
+        distance: between them, in `unit`.
+        unit: `m`, or `heads` where only heights of heads are known.
+        near: closer than the limit, after hysteresis.
+        for_s: how long they have been near without a break, in seconds.
+        too_long: near for longer than is allowed.
+    """
+
+    first: int
+    second: int
+    distance: float
+    unit: str
+    near: bool
+    for_s: float
+    too_long: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
     """One image, understood: row i is the same face in every array.
 
+    In a stream, people who turned away keep a row: their head is where it was last
+    followed to, with the face score 0 and `seen_s` above 0, and their label is what
+    was known of them.
+
     Attributes:
         faces: the faces, sorted by falling score.
-        probs: `(n, 3)` float32, rows sum to 1, columns as in `CLASSES`.
+        probs: `(n, 3)` float32, rows sum to 1, columns as in `CLASSES`; in a stream,
+            what all that was seen of a person says together.
         track_ids: `(n,)` int64; `UNTRACKED` in a still image.
         time_s: when the image was taken, in seconds; 0 for a still image.
         min_certainty: below this probability a face's label is `UNKNOWN`.
         stage_ms: how long each stage took, in milliseconds (`find`, `label`).
+        seen_s: `(n,)` float32, seconds since the face was last seen; 0 if it is.
+        evidence: `(n,)` float32, how many whole readable views the label rests on; 1
+            in a still image.
+        near: pairs whose distance is known, nearest first.
     """
 
     faces: Faces
@@ -199,6 +164,9 @@ class Scene:
     time_s: float = 0.0
     min_certainty: float = 0.0
     stage_ms: Mapping[str, float] = field(default_factory=_no_times)
+    seen_s: NDArray[np.float32] | None = None
+    evidence: NDArray[np.float32] | None = None
+    near: tuple[Near, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that every array has one row a face."""
@@ -212,6 +180,14 @@ class Scene:
         _checked("track_ids", ids, (n,))
         object.__setattr__(self, "probs", probs)
         object.__setattr__(self, "track_ids", ids.astype(np.int64))
+        for name, usual in (("seen_s", 0.0), ("evidence", 1.0)):
+            given = getattr(self, name)
+            values = np.full(n, usual) if given is None else np.asarray(given)
+            _checked(name, values, (n,))
+            object.__setattr__(self, name, values.astype(np.float32))
+        for pair in self.near:
+            if not 0 <= pair.first < pair.second < n:
+                raise ValueError(f"near must name two of {n} rows in order: {pair}")
 
     def __len__(self) -> int:
         """Return the number of faces."""
@@ -240,13 +216,28 @@ class Scene:
         )
 
     def keep(self, wanted: NDArray[np.bool_] | NDArray[np.int64]) -> Scene:
-        """Return the scene with only the rows that `wanted` selects."""
-        ids = self.track_ids
+        """Return the scene with only the rows that `wanted` selects, best first."""
+        rows = np.arange(len(self))[wanted]
+        # Faces sort themselves, so the other arrays must follow.
+        rows = rows[np.argsort(-self.faces.scores[rows], kind="stable")]
+        place = {int(row): number for number, row in enumerate(rows)}
+        pairs = [
+            (sorted((place[pair.first], place[pair.second])), pair)
+            for pair in self.near
+            if pair.first in place and pair.second in place
+        ]
+        parts = {
+            name: getattr(self, name)[rows]
+            for name in ("probs", "track_ids", "seen_s", "evidence")
+        }
         return dataclasses.replace(
             self,
-            faces=self.faces.keep(wanted),
-            probs=self.probs[wanted],
-            track_ids=None if ids is None else ids[wanted],
+            faces=self.faces.keep(rows),
+            near=tuple(
+                dataclasses.replace(pair, first=first, second=second)
+                for (first, second), pair in pairs
+            ),
+            **parts,
         )
 
     def select(self, settings: Settings) -> Scene:

@@ -26,7 +26,7 @@ _TABLES: dict[str, Mapping[str, object]] = {
     "classifier": CLASSIFIERS,
 }
 
-_Value = bool | int | float | str
+_Value = bool | int | float | str | tuple[float, ...]
 _Part = TypeVar("_Part", bound="Preferences | Settings | Style")
 
 
@@ -166,6 +166,8 @@ def _checked(name: str, value: object, usual: _Value) -> _Value:
     elif isinstance(usual, float):
         fits = isinstance(value, int | float) and not isinstance(value, bool)
         kind = "a number"
+    elif isinstance(usual, tuple):
+        fits, kind = isinstance(value, list | tuple), "a list of numbers"
     else:
         fits, kind = isinstance(value, str), "a text"
     if not fits:

@@ -36,7 +36,7 @@ class OnepassRecipe:
         seed: fixes every choice.
     """
 
-    epochs: int = 30
+    epochs: int = 50
     steps: int = 300
     batch_size: int = 16
     learning_rate: float = 2e-3

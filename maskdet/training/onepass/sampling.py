@@ -33,8 +33,9 @@ more often than they are: the other faces of a scene are mostly masked."""
 EMPTY_SHARE = 0.08
 """Views without any face."""
 
-SIDES_PX: Mapping[int, float] = {256: 0.2, 320: 0.55, 416: 0.25}
-"""Side of the views, a whole batch at a time, and how often."""
+SIDES_PX: Mapping[int, float] = {256: 0.15, 320: 0.47, 416: 0.22, 640: 0.16}
+"""Side of the views, a whole batch at a time, and how often. The largest are for faces
+that fill a picture: scaled up for the analyzer they are wider than the others show."""
 
 GRIDS: Mapping[int, float] = {1: 0.80, 2: 0.15, 3: 0.05}
 """Pictures side by side in one view (mosaics; Bochkovskiy et al., "YOLOv4", 2020), and

@@ -23,7 +23,8 @@ class ViewRules:
     """How scenes become views.
 
     Attributes:
-        face_px: the chosen face comes out so wide, log-uniformly between the two.
+        face_px: the chosen face comes out so wide, log-uniformly between the two,
+            as far as the view has room for it.
         most_zoom: pictures are enlarged by at most this: beyond it they show no more.
         stretch: sides are changed by at most this share, each by itself.
         least_px: smaller faces are ignored: a cell of 8 px does not see them.
@@ -37,7 +38,7 @@ class ViewRules:
             the faces they are drawn for.
     """
 
-    face_px: tuple[float, float] = (10.0, 280.0)
+    face_px: tuple[float, float] = (8.0, 560.0)
     most_zoom: float = 2.5
     stretch: float = 0.1
     least_px: float = 7.0
