@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,15 +14,29 @@ from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.onepass import Network, OnePass, Scaling, SecondLook
 from maskdet.types import Image, Scene, Settings, accepted
 
-_ONEPASS = "onepass"
+AUTO = "auto"
+"""What a visitor who leaves the choice to us has chosen; see `resolved`."""
+
+_ONEPASS, _FAST = "onepass", "onepass-fast"
 
 _ONE_PASS = {
     _ONEPASS: "our one-pass network, and our classifier looks again at large faces",
-    "onepass-fast": "our one-pass network on a small picture, for live video",
+    _FAST: "our one-pass network on a small picture, for live video",
 }
 
 # Pictures grow for `onepass`, where small faces count, and never for live video.
-_SCALINGS = {_ONEPASS: Scaling(640, 2.0), "onepass-fast": Scaling(320, 1.0)}
+_SCALINGS = {_ONEPASS: Scaling(640, 2.0), _FAST: Scaling(320, 1.0)}
+
+
+class _Again(NamedTuple):
+    """Which faces the classifier reads again, and how much its word counts then."""
+
+    min_px: float
+    share: float
+
+
+_SECOND_LOOKS: dict[str, _Again] = {_ONEPASS: _Again(min_px=48, share=0.5)}
+"""By measurement on the validation scenes; who is not here looks once."""
 
 ANALYZERS: dict[str, str] = {
     **(_ONE_PASS if _ONEPASS in ASSETS else {}),
@@ -34,8 +48,8 @@ ANALYZERS: dict[str, str] = {
 }
 """Analyzer name to one line that says what it does."""
 
-DEFAULT_ANALYZER = "mtcnn"
-"""The embedded finder that does best on the validation scenes; see README."""
+DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
+"""The embedded analyzer that does best on the validation scenes; see README."""
 
 
 class Analyzer(Protocol):
@@ -86,14 +100,45 @@ class TwoStage:
         )
 
 
+def resolved(analyzer: str, *, live: bool) -> str:
+    """Return the name in `ANALYZERS` that a choice stands for.
+
+    Args:
+        analyzer: a name in `ANALYZERS`, which stands for itself, or `AUTO`: the fast
+            one on video, the thorough one on pictures.
+        live: whether it is for video, where each picture is late after a moment.
+    """
+    if analyzer != AUTO:
+        return analyzer
+    return _FAST if live and _FAST in ANALYZERS else DEFAULT_ANALYZER
+
+
+def reads_twice(name: str) -> bool:
+    """Return whether a classifier reads large faces again after this analyzer."""
+    return name in _SECOND_LOOKS
+
+
+def asset_of(name: str) -> str:
+    """Return the name of the model file that an analyzer has for itself.
+
+    Not every analyzer has one: then it is no name in `ASSETS`.
+    """
+    return _ONEPASS if name in _SCALINGS else name
+
+
 def load_analyzer(
-    name: str = DEFAULT_ANALYZER, classifier: str = DEFAULT_CLASSIFIER
+    name: str = DEFAULT_ANALYZER,
+    classifier: str = DEFAULT_CLASSIFIER,
+    *,
+    second_look: bool = True,
 ) -> Analyzer:
     """Load an analyzer and run it once, so that the first picture is not slow.
 
     Args:
         name: a name in `ANALYZERS`.
         classifier: who labels them where a second stage does; see `load_classifier`.
+        second_look: whether that classifier may read large faces again where the
+            first stage has labelled them already; without, it is not even loaded.
 
     Raises:
         ValueError: there is no such analyzer or classifier.
@@ -103,16 +148,19 @@ def load_analyzer(
     if name not in ANALYZERS:
         known = ", ".join(ANALYZERS)
         raise ValueError(f"analyzer must be one of {known}, not {name!r}")
-    analyzer = _loaded(name, classifier)
+    analyzer = _loaded(name, classifier, second_look=second_look)
     analyzer.analyze(np.zeros((48, 64, 3), np.uint8))
     return analyzer
 
 
-def _loaded(name: str, classifier: str) -> Analyzer:
+def _loaded(name: str, classifier: str, *, second_look: bool) -> Analyzer:
     if name in DETECTORS:
         return TwoStage(load_detector(name), load_classifier(classifier))
     if name not in _SCALINGS:
         return Aizoo()
-    again = SecondLook(load_classifier(classifier)) if name == _ONEPASS else None
+    again = None
+    if second_look and name in _SECOND_LOOKS:
+        rule = _SECOND_LOOKS[name]
+        again = SecondLook(load_classifier(classifier), rule.min_px, rule.share)
     network = Network(asset_path(_ONEPASS))
     return OnePass(network, _SCALINGS[name], second_look=again)

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from maskdet.aizoo import Aizoo
-from maskdet.analyzer import ANALYZERS, TwoStage, load_analyzer
+from maskdet.analyzer import (
+    ANALYZERS,
+    AUTO,
+    DEFAULT_ANALYZER,
+    TwoStage,
+    _Again,
+    asset_of,
+    load_analyzer,
+    reads_twice,
+    resolved,
+)
 from maskdet.assets import ASSETS
 from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.detectors import DETECTORS, load_detector
@@ -83,7 +93,7 @@ def test_the_classifier_that_is_asked_for_labels_the_faces(monkeypatch) -> None:
 
     monkeypatch.setattr("maskdet.analyzer.load_classifier", load)
     monkeypatch.setattr("maskdet.analyzer.load_detector", lambda name: FakeDetector())
-    load_analyzer()
+    load_analyzer("mtcnn")
     load_analyzer("haar", "tutorial")
     assert asked == [DEFAULT_CLASSIFIER, "tutorial"]
 
@@ -109,18 +119,81 @@ def test_an_analyzer_without_stages_is_loaded_by_its_name() -> None:
     assert isinstance(analyzer, Aizoo)
 
 
-@pytest.mark.parametrize(("name", "reads_again"), [("onepass", 1), ("onepass-fast", 0)])
-def test_one_network_serves_two_sizes(monkeypatch, name, reads_again) -> None:
-    classifier = FakeClassifier()
-    monkeypatch.setitem(ANALYZERS, name, "being tested")
+@pytest.fixture
+def one_pass(monkeypatch) -> FakeClassifier:
+    """Offer the one-pass analyzers over a fake network; who would read again."""
+    classifier = FakeClassifier((0, 0, 1))
+    for name in ("onepass", "onepass-fast"):
+        monkeypatch.setitem(ANALYZERS, name, "being tested")
     monkeypatch.setattr("maskdet.analyzer.asset_path", lambda asset: asset)
     monkeypatch.setattr("maskdet.analyzer.Network", OneLargeFace)
     monkeypatch.setattr("maskdet.analyzer.load_classifier", lambda name: classifier)
+    return classifier
+
+
+@pytest.mark.parametrize(
+    ("name", "seen_wh"), [("onepass", (640, 480)), ("onepass-fast", (320, 240))]
+)
+def test_one_network_serves_two_sizes(one_pass, name, seen_wh) -> None:
     analyzer = load_analyzer(name)
     scene = analyzer.analyze(grey(1280, 960), Settings())
     assert scene.faces.boxes.shape == (1, 4)
-    assert OneLargeFace.sizes_wh[-1] == {"onepass": (640, 480)}.get(name, (320, 240))
-    assert len(classifier.boxes) == reads_again
+    assert OneLargeFace.sizes_wh[-1] == seen_wh
+    assert len(one_pass.boxes) == reads_twice(name)
+
+
+def test_the_table_says_whose_large_faces_are_read_again(one_pass, monkeypatch) -> None:
+    rules = {"onepass-fast": _Again(min_px=50, share=0.25)}
+    monkeypatch.setattr("maskdet.analyzer._SECOND_LOOKS", rules)
+    assert (reads_twice("onepass-fast"), reads_twice("onepass")) == (True, False)
+    once = load_analyzer("onepass-fast", second_look=False).analyze(grey(640, 480))
+    again = load_analyzer("onepass-fast").analyze(grey(640, 480))
+    mixed = 0.75 * once.probs[0] + 0.25 * np.array([0, 0, 1])
+    np.testing.assert_allclose(again.probs[0], mixed, rtol=1e-6)
+
+
+def test_without_a_second_look_no_classifier_is_loaded(one_pass, monkeypatch) -> None:
+    def load(name: str) -> FakeClassifier:
+        raise FileNotFoundError(f"{name} is missing")
+
+    monkeypatch.setattr("maskdet.analyzer.load_classifier", load)
+    assert len(load_analyzer("onepass", second_look=False).analyze(grey(1280, 960)))
+    with pytest.raises(FileNotFoundError, match="maskdet is missing"):
+        load_analyzer("onepass")
+
+
+def test_a_finder_needs_its_classifier_whatever_is_said_of_a_second_look(
+    one_pass, monkeypatch
+) -> None:
+    finder = FakeDetector(BOXES, SCORES)
+    monkeypatch.setattr("maskdet.analyzer.load_detector", lambda name: finder)
+    scene = load_analyzer("haar", second_look=False).analyze(grey(), Settings())
+    assert scene.labels == (Label.INCORRECT,)
+
+
+def test_auto_is_fast_on_video_and_thorough_on_pictures(one_pass, monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.analyzer.DEFAULT_ANALYZER", "onepass")
+    assert resolved(AUTO, live=True) == "onepass-fast"
+    assert resolved(AUTO, live=False) == "onepass"
+    assert resolved("haar", live=True) == resolved("haar", live=False) == "haar"
+
+
+def test_without_our_network_auto_is_the_best_that_is_embedded(monkeypatch) -> None:
+    monkeypatch.delitem(ANALYZERS, "onepass", raising=False)
+    monkeypatch.delitem(ANALYZERS, "onepass-fast", raising=False)
+    monkeypatch.setattr("maskdet.analyzer.DEFAULT_ANALYZER", "mtcnn")
+    assert resolved(AUTO, live=True) == resolved(AUTO, live=False) == "mtcnn"
+
+
+def test_the_default_is_our_network_once_it_is_here() -> None:
+    expected = "onepass" if "onepass" in ASSETS else "mtcnn"
+    assert expected == DEFAULT_ANALYZER
+    assert expected in ANALYZERS
+
+
+def test_two_analyzers_share_one_file() -> None:
+    assert asset_of("onepass") == asset_of("onepass-fast") == "onepass"
+    assert asset_of("yunet") == "yunet"
 
 
 class OneLargeFace:

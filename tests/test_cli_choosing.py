@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from maskdet.analyzer import DEFAULT_ANALYZER
 from maskdet.cli.choosing import Choice, add_analyzer_options, chosen
 from maskdet.types import Settings
 
@@ -29,11 +30,12 @@ def test_what_the_dashboard_saved_is_taken_as_a_whole(tmp_path):
                 "analyzer": "haar",
                 "classifier": "tutorial",
                 "settings": {"min_score": 0.7},
+                "second_look": False,
                 "mirror": False,
             }
         )
     )
-    wanted = Choice("haar", "tutorial", Settings(min_score=0.7))
+    wanted = Choice("haar", "tutorial", Settings(min_score=0.7), second_look=False)
     assert choose("--settings", str(saved)) == wanted
 
 
@@ -45,6 +47,20 @@ def test_options_win_over_the_file(tmp_path):
         *("--classifier", "maskdet", "--analyzer", "ssd", "--min-score", "0.2"),
     )
     assert found == Choice("ssd", "maskdet", Settings(min_score=0.2))
+
+
+@pytest.mark.parametrize(
+    ("words", "second_look"), [([], True), (["--no-second-look"], False)]
+)
+def test_the_second_look_is_taken_unless_somebody_says_no(words, second_look):
+    assert choose(*words) == Choice(second_look=second_look)
+
+
+def test_auto_is_the_default_here(tmp_path):
+    saved = tmp_path / "auto.json"
+    saved.write_text('{"analyzer": "auto", "settings": {}}')
+    assert choose("--settings", str(saved)) == Choice()
+    assert choose("--analyzer", "auto").analyzer == DEFAULT_ANALYZER
 
 
 def test_bare_settings_leave_the_models_alone(tmp_path):
@@ -61,6 +77,7 @@ def test_bare_settings_leave_the_models_alone(tmp_path):
         ("[]", "settings must be a JSON object"),
         ("{", "not valid JSON"),
         ('{"min_scor": 1}', "unknown setting 'min_scor'"),
+        ('{"settings": {}, "second_look": 1}', "second_look must be true or false"),
     ],
 )
 def test_a_file_that_is_none_is_named(content, line, tmp_path):

@@ -5,7 +5,7 @@ import json
 import cv2
 import pytest
 
-from maskdet.analyzer import TwoStage
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
 from maskdet.cli import evaluate, main
 from maskdet.media import encode_png
 from maskdet.report import files
@@ -19,8 +19,9 @@ def asked(monkeypatch):
     """Replace the models; returns the names that were asked for."""
     names = []
 
-    def load_analyzer(name, classifier):
-        names.append(name if classifier == "maskdet" else f"{name}+{classifier}")
+    def load_analyzer(name, classifier, *, second_look):
+        asked_for = name if classifier == "maskdet" else f"{name}+{classifier}"
+        names.append(asked_for if second_look else f"{asked_for}, once")
         if name == "missing":
             raise FileNotFoundError("say: python -m maskdet models fetch missing")
         return TwoStage(FakeDetector([[0, 0, 30, 30]], [0.9]), FakeClassifier(PROBS))
@@ -108,7 +109,7 @@ def test_scenes_as_json(scenes, capsys, asked):
 def test_scenes_as_a_table(scenes, capsys):
     assert run("scenes", scenes, "--min-score", 0.3) == 0
     table = capsys.readouterr().out
-    assert "2 pictures, 2 faces; analyzer mtcnn" in table
+    assert f"2 pictures, 2 faces; analyzer {DEFAULT_ANALYZER}\n" in table
     row = next(line for line in table.splitlines() if line.startswith("  faces  "))
     assert "0.250 [0.000, 1.000] n=2" in row
     assert "0.500 [" in row
@@ -116,6 +117,21 @@ def test_scenes_as_a_table(scenes, capsys):
     squeezed = " ".join(table.split())
     assert "Worn wrongly, right nothing to measure" in squeezed
     assert "median time" in table
+
+
+@pytest.mark.parametrize(
+    ("analyzer", "told"), [("onepass", ", without a second look"), ("haar", "")]
+)
+def test_a_second_look_can_be_left_out(
+    scenes, capsys, asked, monkeypatch, analyzer, told
+):
+    monkeypatch.setitem(ANALYZERS, analyzer, "being tested")
+    words = ("scenes", scenes, "--analyzer", analyzer)
+    assert run(*words, "--no-second-look") == 0
+    assert f"analyzer {analyzer}{told}\n" in capsys.readouterr().out
+    assert report_of(capsys, *words, "--no-second-look")["second_look"] is False
+    assert report_of(capsys, *words)["second_look"] is True
+    assert asked == [f"{analyzer}, once"] * 2 + [analyzer]
 
 
 def test_true_boxes_need_no_finder(scenes, capsys, asked):
@@ -131,7 +147,7 @@ def test_true_boxes_need_no_finder(scenes, capsys, asked):
 
 def test_faces_as_json(index, capsys, asked):
     report = report_of(capsys, "faces", index)
-    assert asked == ["mtcnn", "classifier"]
+    assert asked == [DEFAULT_ANALYZER, "classifier"]
     assert (report["split"], report["view"], report["found"]) == ("test", "found", 2)
     assert report["labels"]["mask_against_no_mask"]["value"] == 0.5
     assert report["labels"]["masked_right"]["value"] == 1.0
@@ -143,7 +159,7 @@ def test_faces_as_json(index, capsys, asked):
 def test_faces_as_a_table(index, capsys):
     assert run("faces", index) == 0
     table = capsys.readouterr().out
-    assert "2 pictures, split test; analyzer mtcnn" in table
+    assert f"2 pictures, split test; analyzer {DEFAULT_ANALYZER}\n" in table
     squeezed = " ".join(table.split())
     assert "mask against no mask 0.500 [0.095, 0.905] n=2" in squeezed
     assert "drawn 0.000 [" in squeezed
@@ -179,7 +195,7 @@ def test_a_report_folder_with_charts_and_the_worst_mistakes(
     assert "mask against no mask" in shown.out
     assert shown.err == f"wrote 3 files to {folder}\n"
     report = json.loads((folder / "report.json").read_text())
-    title = "index.csv: 2 pictures, split test; analyzer mtcnn"
+    title = f"index.csv: 2 pictures, split test; analyzer {DEFAULT_ANALYZER}"
     assert report["title"] == title
     assert list(report["sets"]) == ["faces-test"]
     assert [one["file"] for one in report["mistakes"]] == ["b.png"]
@@ -199,10 +215,11 @@ def test_without_mistakes_there_is_no_grid(scenes, tmp_path, monkeypatch):
 
 def test_another_classifier_can_be_measured(scenes, index, capsys, asked):
     report = report_of(capsys, "faces", index, "--classifier", "tutorial")
-    assert asked == ["mtcnn+tutorial", "tutorial"]
+    assert asked == [f"{DEFAULT_ANALYZER}+tutorial", "tutorial"]
     assert report["classifier"] == "tutorial"
     assert run("scenes", scenes, "--classifier", "tutorial") == 0
-    assert "; analyzer mtcnn, classifier tutorial" in capsys.readouterr().out
+    named = f"; analyzer {DEFAULT_ANALYZER}, classifier tutorial"
+    assert named in capsys.readouterr().out
     assert run("scenes", scenes, "--boxes", "truth", "--classifier", "tutorial") == 0
     assert "; classifier tutorial on true boxes" in capsys.readouterr().out
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer, resolved
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
 from maskdet.types import Settings
@@ -28,11 +28,14 @@ class Choice:
         analyzer: a name in `ANALYZERS`.
         classifier: a name in `CLASSIFIERS`, or the path of a `.tflite` file.
         settings: the thresholds.
+        second_look: whether the classifier may read large faces again after a
+            one-pass analyzer.
     """
 
     analyzer: str = DEFAULT_ANALYZER
     classifier: str = DEFAULT_CLASSIFIER
     settings: Settings = field(default_factory=Settings)
+    second_look: bool = True
 
 
 def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +47,12 @@ def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
         f"the one in --settings, else {DEFAULT_ANALYZER})",
     )
     add_classifier_option(parser)
+    parser.add_argument(
+        "--no-second-look",
+        action="store_true",
+        help="let a one-pass analyzer label large faces alone: otherwise the "
+        "classifier may read them again",
+    )
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="JSON saved by the dashboard"
     )
@@ -108,9 +117,10 @@ def chosen(args: argparse.Namespace) -> Choice:
         if getattr(args, option) is not None
     }
     return Choice(
-        args.analyzer or choice.analyzer,
+        resolved(args.analyzer or choice.analyzer, live=False),
         args.classifier or choice.classifier,
         dataclasses.replace(choice.settings, **given),
+        choice.second_look and not args.no_second_look,
     )
 
 
@@ -122,8 +132,12 @@ def _from_file(content: bytes) -> Choice:
         values = None
     if not isinstance(values, dict) or not isinstance(values.get("settings"), dict):
         return Choice(settings=Settings.from_json(content))
+    second_look = values.get("second_look", True)
+    if not isinstance(second_look, bool):
+        raise ValueError(f"second_look must be true or false, not {second_look!r}")
     return Choice(
         str(values.get("analyzer", DEFAULT_ANALYZER)),
         str(values.get("classifier", DEFAULT_CLASSIFIER)),
         Settings.from_json(json.dumps(values["settings"])),
+        second_look,
     )

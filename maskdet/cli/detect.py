@@ -68,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
         complain(f"{path}: {line}")
     records = [error_record(path, line) for path, line in problems.items()]
     if sources:
-        loaded = load_analyzer(choice.analyzer, choice.classifier)
+        loaded = load_analyzer(
+            choice.analyzer, choice.classifier, second_look=choice.second_look
+        )
         analyzer = tiled(loaded, args.tiles)
         records += [
             _look(source, analyzer, choice.settings, copies=copies, data_only=data_only)

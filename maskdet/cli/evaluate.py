@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskdet.analyzer import load_analyzer
+from maskdet.analyzer import Analyzer, load_analyzer, reads_twice
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.choosing import (
     Choice,
@@ -123,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
             "file": str(args.file),
             "settings": dataclasses.asdict(choice.settings),
             "classifier": choice.classifier,
+            "second_look": choice.second_look,
         }
         write_text(args.json, json.dumps({**head, **done.content}, indent=2) + "\n")
     if args.report is not None:
@@ -191,8 +192,7 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
         content: Json = {"boxes": "truth", **alone.to_json()}
         set_name = f"{args.file.stem}/true"
         return _Measured(set_name, lines, content, alone.judged, examples)
-    loaded = load_analyzer(choice.analyzer, choice.classifier)
-    analyzer = tiled(loaded, args.tiles)
+    analyzer = tiled(_analyzer(choice), args.tiles)
     report = evaluate_scenes(analyzer, watched, choice.settings)
     lines = [f"{title}; {_named(choice)}", *scene_lines(report, choice.settings)]
     content = {"boxes": "found", "analyzer": choice.analyzer, **report.to_json()}
@@ -200,10 +200,16 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
     return _Measured(set_name, lines, content, report.judged, examples)
 
 
+def _analyzer(choice: Choice) -> Analyzer:
+    return load_analyzer(
+        choice.analyzer, choice.classifier, second_look=choice.second_look
+    )
+
+
 def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
     examples = _chosen_faces(args)
     whole = args.view == "whole"
-    analyzer = None if whole else load_analyzer(choice.analyzer, choice.classifier)
+    analyzer = None if whole else _analyzer(choice)
     classifier = load_classifier(choice.classifier)
     watched = progress(examples, "picture")
     report = evaluate_faces(analyzer, classifier, watched, choice.settings)
@@ -244,4 +250,6 @@ def _named(choice: Choice, *, alone: bool = False) -> str:
     classifier = "our classifier" if ours else f"classifier {choice.classifier}"
     if alone:
         return classifier
-    return f"analyzer {choice.analyzer}" + ("" if ours else f", {classifier}")
+    name = f"analyzer {choice.analyzer}" + ("" if ours else f", {classifier}")
+    once = reads_twice(choice.analyzer) and not choice.second_look
+    return f"{name}, without a second look" if once else name

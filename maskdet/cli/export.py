@@ -124,13 +124,12 @@ def _answers(args: argparse.Namespace, exported: Exported) -> Mapping[str, Answe
     """Return what the chosen version answers on the sets that were given."""
     if args.faces is None:
         return {}
-    from maskdet.analyzer import DEFAULT_ANALYZER
     from maskdet.classifier import MaskClassifier
     from maskdet.detectors import load_detector
     from maskdet.evaluation import collect_answers
 
     classifier = MaskClassifier(exported.chosen.path, context=exported.recipe.context)
-    finder = load_detector(args.finder or DEFAULT_ANALYZER)
+    finder = load_detector(args.finder or "mtcnn")
     scenes = {path.stem: path for path in args.scenes}
     return collect_answers(classifier, finder, args.faces, scenes, watched=_watched())
 
