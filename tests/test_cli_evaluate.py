@@ -102,6 +102,8 @@ def test_scenes_as_json(scenes, capsys, asked):
     assert report["ap"]["no_mask"]["value"] == 0
     assert report["ap"]["incorrect"]["value"] is None
     assert report["ap"]["mean"]["value"] == 0.25
+    assert report["ap_every_class"]["mask"]["value"] == 0.5
+    assert set(report["ap_every_class_large"]) == {*report["ap"]} - {"faces"}
     assert report["labels"]["confusion"] == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert report["median_ms"] >= 0
 

@@ -77,15 +77,22 @@ def test_scenes_report_of_a_hand_worked_case(picture):
     assert report.ap["faces"].value == pytest.approx((1 + 1 + 3 / 4) / 4)
     assert report.ap["faces"].n == 4
     assert report.ap_large["faces"].value == pytest.approx((1 + 1 + 3 / 4) / 3)
-    # mask, by score x probability: .72 right, .64 wrong (bare), ...
+    # mask, by score: .9 right, .8 wrong (bare), .6 wrong
     assert report.ap["mask"].value == pytest.approx(1.0)
+    # no mask: .1 wrong (worn wrongly); neither of the two is called bare
+    assert report.ap["no_mask"].value == report.ap_large["no_mask"].value == 0
+    assert report.ap["incorrect"].value == 0
+    assert report.ap["mean"].value == pytest.approx(1 / 3)
+    # for every class, by score x probability; mask: .72 right, .64 wrong (bare), ...
+    every = report.ap_every
+    assert every["mask"].value == pytest.approx(1.0)
     # no mask: .18 wrong (it is a mask), .16 right, .12 wrong, .09 wrong; 1 of 2 large
-    assert report.ap["no_mask"].value == pytest.approx(1 / 2 * 1 / 2)
-    assert report.ap_large["no_mask"].value == pytest.approx(1 / 2)
+    assert every["no_mask"].value == pytest.approx(1 / 2 * 1 / 2)
+    assert report.ap_every_large["no_mask"].value == pytest.approx(1 / 2)
     # worn wrongly: scored 0 like the others, so 1 right of 4
-    assert report.ap["incorrect"].value == pytest.approx(1 / 4)
-    mean = np.mean([report.ap[key].value for key in ("mask", "no_mask", "incorrect")])
-    assert report.ap["mean"].value == pytest.approx(mean)
+    assert every["incorrect"].value == pytest.approx(1 / 4)
+    mean = np.mean([every[key].value for key in ("mask", "no_mask", "incorrect")])
+    assert every["mean"].value == pytest.approx(mean)
     # as shown: 2 of 3 large faces found, 2 of 3 boxes are faces
     assert (report.recall.value, report.recall.n) == (pytest.approx(2 / 3), 3)
     assert (report.precision.value, report.precision.n) == (pytest.approx(2 / 3), 3)

@@ -41,11 +41,13 @@ MISTAKES_NAME = "mistakes.png"
 _SCENES = f"""Measure on scenes with true boxes (COCO; the pictures lie in images/
 beside the file). Average precision at IoU {MIN_IOU}: faces by falling score, each
 matched to the best free truth, all-point interpolation, faces from score {FLOOR_SCORE}
-and size 1 px on; a class's score is the face's times the probability of that class,
-for every class. With "at least {LARGE_PX:g} px", smaller truths are ignored. Intervals
-are 95 %: by drawing pictures anew for average precision, Wilson's for shares, and
-by drawing faces anew for the other numbers about labels; those under "numbers" in
-the JSON are all by drawing faces anew."""
+and size 1 px on. A face counts for its most likely class only, with the score of the
+face; under "ap_every_class" the JSON also has the laxer rule of YOLO's validation:
+every face for every class, its score times the probability of that class. With
+"at least {LARGE_PX:g} px", smaller truths are ignored. Intervals are 95 %: by drawing
+pictures anew for average precision, Wilson's for shares, and by drawing faces anew
+for the other numbers about labels; those under "numbers" in the JSON are all by
+drawing faces anew."""
 
 _FACES = """Measure on pictures of one face (index.csv: path, label, split, source).
 Mask against no mask: a mask worn wrongly counts as a mask. Intervals are 95 %:

@@ -15,11 +15,12 @@ from maskdet.analyzer import Analyzer
 from maskdet.boxes import sizes_px
 from maskdet.datasets import Example
 from maskdet.evaluation.judged import LARGE_PX, MIN_IOU, Judged, median, read_example
-from maskdet.metrics.detection import match, match_faces, mean_average_precision
+from maskdet.evaluation.precision import class_precisions, face_precision
+from maskdet.metrics.detection import match_faces
 from maskdet.metrics.estimate import Estimate, share
 from maskdet.metrics.labelling import Json, Labelling
 from maskdet.metrics.numbers import Numbers, numbers
-from maskdet.types import CLASSES, Faces, Image, Scene, Settings
+from maskdet.types import Image, Scene, Settings
 
 FLOOR_SCORE = 0.02
 """Faces from this score on enter the curve; below, they would change its tail only."""
@@ -31,8 +32,12 @@ class ScenesReport:
 
     Attributes:
         images: how many images were looked at.
-        ap: average precision of `faces`, of each class and their `mean`.
+        ap: average precision of `faces`, of each class and their `mean`; a face counts
+            for its most likely class only, with the score of the face.
         ap_large: the same with truths below `LARGE_PX` ignored.
+        ap_every: of each class and their `mean`, where a face counts for every class,
+            with its score times the probability of that class.
+        ap_every_large: the same with truths below `LARGE_PX` ignored.
         recall: share of the large faces found, with the settings of a user.
         precision: share of the faces shown then that are faces, of any size.
         judged: the answers for the large faces found then, and where they are.
@@ -42,6 +47,8 @@ class ScenesReport:
     images: int
     ap: dict[str, Estimate]
     ap_large: dict[str, Estimate]
+    ap_every: dict[str, Estimate]
+    ap_every_large: dict[str, Estimate]
     recall: Estimate
     precision: Estimate
     judged: Judged
@@ -61,10 +68,10 @@ class ScenesReport:
         """Return every number with its interval."""
         return {
             "images": self.images,
-            "ap": {name: value.rounded() for name, value in self.ap.items()},
-            "ap_large": {
-                name: value.rounded() for name, value in self.ap_large.items()
-            },
+            "ap": _rounded(self.ap),
+            "ap_large": _rounded(self.ap_large),
+            "ap_every_class": _rounded(self.ap_every),
+            "ap_every_class_large": _rounded(self.ap_every_large),
             "large_px": LARGE_PX,
             "recall": self.recall.rounded(),
             "precision": self.precision.rounded(),
@@ -80,8 +87,9 @@ def evaluate_scenes(
     """Measure an analyzer on scenes with true boxes and labels.
 
     Each picture is analysed twice: for the curves with every face from `FLOOR_SCORE`
-    on, of any size, and, timed, as a user would see it. For a class, a face's score
-    is the finder's times the probability of that class, for each class.
+    on, of any size, and, timed, as a user would see it. A face counts for its most
+    likely class only, with the score of the face: see `precision` for this rule and
+    the other one, which the report has too.
 
     Args:
         analyzer: finds and labels.
@@ -103,10 +111,15 @@ def evaluate_scenes(
         judged.append(judge_found(example, image, shown[-1], min_px=LARGE_PX))
         known.append(example)
     recall, precision = _as_shown(known, shown)
+    every, every_large = (
+        class_precisions(known, scenes, min_px, "every") for min_px in (0.0, LARGE_PX)
+    )
     return ScenesReport(
         images=len(known),
-        ap=_average_precisions(known, scenes, 0.0),
-        ap_large=_average_precisions(known, scenes, LARGE_PX),
+        ap=_precisions(known, scenes, 0.0),
+        ap_large=_precisions(known, scenes, LARGE_PX),
+        ap_every=every,
+        ap_every_large=every_large,
         recall=recall,
         precision=precision,
         judged=Judged.joined(judged),
@@ -141,25 +154,15 @@ def _found(
     return rows, matched[rows]
 
 
-def _average_precisions(
+def _precisions(
     examples: list[Example], scenes: list[Scene], min_px: float
 ) -> dict[str, Estimate]:
-    rules = {"min_iou": MIN_IOU, "min_px": min_px}
-    found = [scene.faces for scene in scenes]
-    everyone = match(found, [example.boxes for example in examples], **rules)
-    classes = []
-    for label in CLASSES:
-        scored = [
-            Faces(scene.faces.boxes, scene.faces.scores * scene.probs[:, label])
-            for scene in scenes
-        ]
-        truths = [example.boxes[example.label_values == label] for example in examples]
-        classes.append(match(scored, truths, **rules))
-    result = {"faces": mean_average_precision([everyone])}
-    for label, matches in zip(CLASSES, classes, strict=True):
-        result[label.key] = mean_average_precision([matches])
-    result["mean"] = mean_average_precision(classes)
-    return result
+    everyone = face_precision(examples, scenes, min_px)
+    return {"faces": everyone, **class_precisions(examples, scenes, min_px)}
+
+
+def _rounded(table: dict[str, Estimate]) -> Json:
+    return {name: value.rounded() for name, value in table.items()}
 
 
 def _as_shown(
