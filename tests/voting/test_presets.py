@@ -1,0 +1,45 @@
+"""The numbers of system 000's three examples."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from maskdet.types import Settings
+from maskdet.voting import PRESETS, Vote, window_of_beta, window_of_frames
+
+
+@pytest.mark.parametrize(
+    ("name", "min_score", "vote", "min_certainty"),
+    [
+        ("track-head", 0.4, "window", 0.1),
+        ("track-face", 0.12, "none", 0.1),
+        ("track-onepass", 0.4, "exponential", 0.5),
+    ],
+)
+def test_presets_hold_the_published_values(name, min_score, vote, min_certainty):
+    preset = PRESETS[name]
+    assert preset.min_score == min_score
+    assert preset.vote == vote
+    assert preset.min_certainty == min_certainty
+    assert preset.nms_iou == 0.3
+    assert preset.memory_s * 30 == pytest.approx(10)
+    Vote(preset.vote, preset.vote_window_s, preset.memory_s)
+
+
+def test_ten_frames_and_beta_are_seconds_at_thirty_frames_a_second():
+    assert PRESETS["track-head"].vote_window_s == pytest.approx(1 / 3)
+    window_s = PRESETS["track-onepass"].vote_window_s
+    assert math.exp(-(1 / 30) / (window_s / 2)) == pytest.approx(0.9)
+
+
+def test_other_frame_rates_give_other_seconds():
+    assert window_of_frames(10, 25) == pytest.approx(0.4)
+    assert window_of_beta(0.9, 10) == pytest.approx(3 * window_of_beta(0.9, 30))
+
+
+def test_there_are_three_and_each_can_be_saved():
+    assert len(PRESETS) == 3
+    for preset in PRESETS.values():
+        assert Settings.from_json(preset.to_json()) == preset
