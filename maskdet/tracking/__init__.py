@@ -1,0 +1,8 @@
+"""Who is who from image to image: people keep their number, seen or turned away."""
+
+from __future__ import annotations
+
+from maskdet.tracking.rules import TrackRules
+from maskdet.tracking.tracker import Tracker, Tracks
+
+__all__ = ["TrackRules", "Tracker", "Tracks"]

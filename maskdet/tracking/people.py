@@ -1,0 +1,133 @@
+"""The people that a tracker knows: number, when they were seen, where their head is."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.assignment import NOBODY
+from maskdet.boxes import Boxes
+from maskdet.tracking.motion import Motion
+from maskdet.tracking.rules import TrackRules
+from maskdet.types import UNTRACKED
+
+_SAME_S = 1e-6
+"""Times that differ by less are equal: seconds made of frame numbers are rounded."""
+
+_DOUBTFUL_JITTER = 2.0
+"""Boxes of doubtful faces lie so much farther off: by a guess, not by measurement."""
+
+
+class People:
+    """The people of one scene, in the order in which they came.
+
+    Attributes:
+        motion: their heads.
+        ids: `(n,)` int64; `UNTRACKED` for who was not seen long enough yet.
+        born_s: `(n,)` when each was first seen.
+        seen_s: `(n,)` when each was last seen.
+        followed_s: `(n,)` when it was last known where each head is.
+        covered: `(n,)` whether a face of somebody else hid it in the last image.
+    """
+
+    def __init__(self, rules: TrackRules) -> None:
+        """Start with nobody."""
+        self.motion = Motion(rules)
+        self.ids = np.zeros(0, np.int64)
+        self.born_s = np.zeros(0)
+        self.seen_s = np.zeros(0)
+        self.followed_s = np.zeros(0)
+        self.covered = np.zeros(0, np.bool_)
+        self._rules = rules
+        self._time_s = 0.0
+
+    def __len__(self) -> int:
+        """Return the number of people."""
+        return len(self.ids)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """`(n,)` who has a number."""
+        result: NDArray[np.bool_] = self.ids != UNTRACKED
+        return result
+
+    @property
+    def followed(self) -> NDArray[np.bool_]:
+        """`(n,)` who has a number and a head that is where its box is."""
+        lost_s = self._time_s - self.followed_s
+        result: NDArray[np.bool_] = self.known & (lost_s <= self._rules.doubt_s)
+        return result
+
+    @property
+    def unseen_s(self) -> NDArray[np.float64]:
+        """`(n,)` seconds since each was last seen."""
+        result: NDArray[np.float64] = self._time_s - self.seen_s
+        return result
+
+    def advance(self, time_s: float) -> None:
+        """Move every head on to the time of the next image."""
+        if len(self):
+            self.motion.advance(time_s - self._time_s)
+        self._time_s = time_s
+
+    def see(self, face_of: NDArray[np.int64], boxes: Boxes, sure: int) -> None:
+        """Note whose face was seen in this image.
+
+        Args:
+            face_of: `(n,)` the face of each, `NOBODY` for none.
+            boxes: `(m, 4)` the faces, best first.
+            sure: how many of them are sure.
+        """
+        rows = np.flatnonzero(face_of != NOBODY)
+        is_sure = face_of[rows] < sure
+        for some, factor in ((rows[is_sure], 1.0), (rows[~is_sure], _DOUBTFUL_JITTER)):
+            jitter = factor * self._rules.jitter
+            self.motion.correct(some, boxes[face_of[some]], jitter)
+        self.seen_s[rows] = self._time_s
+        self.followed_s[rows] = self._time_s
+        self.covered[rows] = False
+
+    def follow(self, rows: NDArray[np.int64], boxes: Boxes) -> None:
+        """Note where some heads went that showed no face: `(k,)` and `(k, 4)`."""
+        self.motion.correct(rows, boxes, self._rules.flow_jitter)
+        self.followed_s[rows] = self._time_s
+
+    def lose(self, rows: NDArray[np.bool_] | slice = slice(None)) -> None:
+        """Note that nobody knows where some heads are, until they are seen again."""
+        self.followed_s[rows] = -np.inf
+
+    def name(self, face_of: NDArray[np.int64], first_id: int) -> int:
+        """Give a number to whoever was seen long enough; return the next free one."""
+        age_s = self._time_s - self.born_s
+        ripe = ~self.known & (face_of != NOBODY)
+        ripe &= age_s >= self._rules.confirm_s - _SAME_S
+        count = int(np.count_nonzero(ripe))
+        self.ids[ripe] = np.arange(first_id, first_id + count)
+        return first_id + count
+
+    def add(self, boxes: Boxes) -> None:
+        """Add people seen for the first time."""
+        n = len(boxes)
+        now = np.full(n, self._time_s)
+        self.motion.add(boxes)
+        self.ids = np.concatenate([self.ids, np.full(n, UNTRACKED, np.int64)])
+        self.born_s = np.concatenate([self.born_s, now])
+        self.seen_s = np.concatenate([self.seen_s, now])
+        self.followed_s = np.concatenate([self.followed_s, now])
+        self.covered = np.concatenate([self.covered, np.zeros(n, np.bool_)])
+
+    def forget(self, time_s: float, memory_s: float) -> tuple[int, ...]:
+        """Forget whoever was not seen for too long; return their numbers."""
+        doubt_s = min(memory_s, self._rules.doubt_s)
+        limits_s = np.where(self.known, memory_s, doubt_s) + _SAME_S
+        # Somebody new is always looked for once more, however slow the camera is.
+        limits_s[~self.known & (self.seen_s >= self._time_s - _SAME_S)] = memory_s
+        keep = time_s - self.seen_s <= limits_s
+        if keep.all():
+            return ()
+        left = self.ids[~keep & self.known]
+        self.motion.keep(keep)
+        self.ids, self.born_s = self.ids[keep], self.born_s[keep]
+        self.seen_s, self.followed_s = self.seen_s[keep], self.followed_s[keep]
+        self.covered = self.covered[keep]
+        return tuple(int(number) for number in left)
