@@ -1,25 +1,21 @@
-"""Reading films, one upright picture at a time."""
+"""Reading films, one upright picture at a time, decoded by a process of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Protocol
 
-import numpy as np
-
+from maskdet.media.child import Decoder, DecoderStopped
 from maskdet.media.pictures import MAX_PIXELS
 from maskdet.types import Image
 
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
+FILM_SUFFIXES: Final = (".mp4", ".mov", ".webm", ".avi", ".mkv", ".m4v")
+"""What film files in a folder end in; case does not matter."""
 
-_FORMATS: Final = "mov,mp4,matroska,webm,avi,mpeg,mpegts,flv,ogg,asf"
-"""What may be opened. Playlists are left out: they make the reader fetch other
-files and addresses."""
-
-_NO_FILM: Final = (
+NO_FILM: Final = (
     "this is no film, or it is damaged; please use a whole MP4, MOV, MKV or WebM"
 )
 
@@ -28,8 +24,224 @@ class UnreadableFilm(ValueError):  # noqa: N818 - says what, not that it is an e
     """A film that cannot be used; the message is one line, without its path."""
 
 
+@dataclass(frozen=True)
+class FilmLimits:
+    """What a film may cost.
+
+    Attributes:
+        max_pixels: width times height of its pictures.
+        max_s: how long it may last.
+        max_bytes: how large its file may be.
+        memory_bytes: what decoding it may take beyond what Python takes anyway; not
+            watched on Windows and macOS.
+        wait_s: how long one picture may take to decode, in seconds.
+        cpu_s: how long a processor may work for the whole film; not on Windows.
+    """
+
+    max_pixels: int = MAX_PIXELS
+    max_s: float = 6 * 3600.0
+    max_bytes: int = 16_000_000_000
+    memory_bytes: int = 2_000_000_000
+    wait_s: float = 20.0
+    cpu_s: int = 3600
+
+
+DEFAULT_LIMITS: Final = FilmLimits()
+
+
+@dataclass(frozen=True)
+class FilmInfo:
+    """What a film says about itself; a camera says less.
+
+    Attributes:
+        width: of its pictures once upright, in square pixels.
+        height: the same.
+        duration_s: how long it lasts; 0 if it does not say, as a camera.
+        frame_rate: usual pictures a second; 0 if it does not say.
+        n_frames: about how many pictures there are; 0 if it does not say.
+        has_sound: whether there is sound.
+        rotation_deg: how far pictures were turned counterclockwise to be upright.
+        start_s: what the film itself calls the time of its first picture.
+    """
+
+    width: int
+    height: int
+    duration_s: float = 0.0
+    frame_rate: Fraction = Fraction(0)
+    n_frames: int = 0
+    has_sound: bool = False
+    rotation_deg: int = 0
+    start_s: float = 0.0
+
+
+class Frames(Protocol):
+    """Pictures one after the other, of a film or a camera; all of one size.
+
+    Attributes:
+        info: what is known beforehand.
+        end_s: until when the last picture is shown, in seconds from the first.
+    """
+
+    @property
+    def info(self) -> FilmInfo:
+        """What is known beforehand."""
+        ...
+
+    @property
+    def end_s(self) -> float:
+        """Until when the last picture so far is shown, in seconds from the first."""
+        ...
+
+    def __iter__(self) -> Iterator[tuple[Image, float]]:
+        """Yield `(h, w, 3)` BGR pictures and when they are shown, in seconds."""
+        ...
+
+    def stop(self) -> None:
+        """End the pictures soon; safe in a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; may be called twice."""
+        ...
+
+
+class Film:
+    """A film that is being read; `read_film` opens it. Iterate it once.
+
+    Attributes:
+        info: what it says about itself.
+    """
+
+    def __init__(self, order: dict[str, Any], wait_s: float) -> None:
+        """Open the film and decode its first picture.
+
+        Raises:
+            UnreadableFilm: there is none.
+        """
+        self._stopped = False
+        self._last_s = 0.0
+        self._decoder = Decoder(order, wait_s=wait_s)
+        self._waiting = self._next()
+        about = self._decoder.about
+        if not about:
+            raise UnreadableFilm(NO_FILM)
+        known = {name: about[name] for name in FilmInfo.__dataclass_fields__}
+        self.info = FilmInfo(
+            **{**known, "frame_rate": Fraction(*about["frame_rate"])}
+        )
+
+    @property
+    def end_s(self) -> float:
+        """Until when the last picture is shown; before, when the newest one is."""
+        return max(self._decoder.end_s, self._last_s)
+
+    def __iter__(self) -> Iterator[tuple[Image, float]]:
+        """Yield `(h, w, 3)` BGR pictures, upright, and their times in seconds.
+
+        Raises:
+            UnreadableFilm: the film breaks off, or goes beyond a limit.
+        """
+        try:
+            while self._waiting is not None:
+                taken, self._waiting = self._waiting, None
+                self._last_s = taken[1]
+                yield taken
+                self._waiting = self._next()
+        finally:
+            self.close()
+
+    def __enter__(self) -> Film:
+        """Return the film, to be closed at the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
+
+    def stop(self) -> None:
+        """End the pictures soon; safe in a signal handler."""
+        self._stopped = True
+        self._decoder.stop()
+
+    def close(self) -> None:
+        """End the process that decodes; may be called twice."""
+        self._stopped = True
+        self._decoder.close()
+
+    def _next(self) -> tuple[Image, float] | None:
+        if self._stopped:
+            return None
+        try:
+            return self._decoder.next()
+        except DecoderStopped as stopped:
+            self._decoder.close()
+            if self._stopped:
+                return None
+            raise UnreadableFilm(_LINES.get(str(stopped), NO_FILM)) from None
+
+
+_LINES: Final = {
+    "no film": NO_FILM,
+    "too large": "the film has too many pixels; please make its pictures smaller",
+    "too long": "the film is longer than is allowed; please cut it",
+    "memory": "the film takes more memory than is allowed; please make it smaller",
+    "away": "the address gives no film or camera that can be read",
+    "hangs": "the film takes too long to read; it is damaged, or built to be slow",
+    "crash": "the film cannot be read: it made its decoder crash",
+}
+"""Why a decoder stopped, for people."""
+
+
+def read_film(
+    path: str | Path,
+    limits: FilmLimits = DEFAULT_LIMITS,
+    *,
+    every: int = 1,
+    from_s: float = 0.0,
+) -> Film:
+    """Open a film; a process of its own decodes it, so that it can do no harm.
+
+    Args:
+        path: a file; MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG or WMV.
+        limits: what it may cost.
+        every: hand out only every so many pictures.
+        from_s: begin with the first picture at this time, in seconds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableFilm: it is no film, holds no pictures, or goes beyond a limit.
+        ValueError: `every` is no whole number above 0.
+    """
+    if every < 1 or every != int(every):
+        raise ValueError(f"every must be a whole number from 1, not {every!r}")
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError("there is no such file")
+    if path.stat().st_size > limits.max_bytes:
+        size = f"{limits.max_bytes / 1e6:g} MB"
+        raise UnreadableFilm(f"the film is larger than {size}; please make it smaller")
+    order = film_order(str(path.resolve()), limits)
+    return Film({**order, "every": int(every), "from_s": from_s}, limits.wait_s)
+
+
+def film_order(
+    source: str, limits: FilmLimits = DEFAULT_LIMITS, *, live: bool = False
+) -> dict[str, Any]:
+    """Return what `maskdet.media.decoder` is to do with a file or an address."""
+    return {
+        "source": source,
+        "live": live,
+        "every": 1,
+        "from_s": 0.0,
+        "max_pixels": limits.max_pixels,
+        "max_s": limits.max_s,
+        "memory_bytes": limits.memory_bytes,
+        "cpu_s": limits.cpu_s,
+    }
+
+
 def read_video(path: str | Path) -> Iterator[tuple[Image, float]]:
-    """Read a film picture by picture.
+    """Read a film picture by picture; `read_film` tells more about it.
 
     Args:
         path: a file; MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG or WMV.
@@ -43,63 +255,22 @@ def read_video(path: str | Path) -> Iterator[tuple[Image, float]]:
         UnreadableFilm: it is no film, holds no pictures, or breaks off; what could
             be read before a break has been yielded by then.
     """
-    # Imported here: `import maskdet` would take longer, pictures need no films.
-    import av
-
-    if not Path(path).is_file():
-        raise FileNotFoundError("there is no such file")
-    try:
-        # Titles in old encodings are no reason to refuse a film.
-        with av.open(
-            str(Path(path).resolve()),
-            options={"format_whitelist": _FORMATS},
-            metadata_errors="replace",
-        ) as film:
-            stream = _pictures(list(film.streams.video))
-            yield from _timed(film.decode(stream), stream)
-    except av.error.FFmpegError:
-        raise UnreadableFilm(_NO_FILM) from None
+    with read_film(path) as film:
+        yield from film
 
 
-def _pictures(streams: list[VideoStream]) -> VideoStream:
-    """Return the stream to decode, if it is safe to."""
-    if not streams:
-        raise UnreadableFilm(_NO_FILM)
-    stream = streams[0]
-    # Decoding a stream without a codec ends the process with a memory fault
-    # (PyAV issue 2344, seen with version 18.0.0).
-    if stream.codec_context is None:
-        raise UnreadableFilm(_NO_FILM)
-    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
-        raise UnreadableFilm(
-            f"the film has more than {MAX_PIXELS / 1e6:g} megapixels; "
-            "please make it smaller"
-        )
-    stream.thread_type = "AUTO"
-    return stream
+def film_paths(folder: str | Path) -> list[Path]:
+    """Return the film files directly in a folder, sorted by name, no hidden ones.
 
-
-def _timed(
-    frames: Iterator[VideoFrame], stream: VideoStream
-) -> Iterator[tuple[Image, float]]:
-    """Yield pixels and time of each frame, counting from the first."""
-    step_s = 1 / float(stream.average_rate or 25)
-    start_s: float | None = None
-    time_s = -step_s
-    for frame in frames:
-        # A frame without a time stamp comes one usual step after the last one.
-        stamp_s = frame.time
-        if stamp_s is not None:
-            start_s = stamp_s if start_s is None else start_s
-            time_s = max(time_s, 0.0, stamp_s - start_s)
-        else:
-            time_s += step_s
-        yield _upright(frame), time_s
-    if time_s < 0:
-        raise UnreadableFilm(_NO_FILM)
-
-
-def _upright(frame: VideoFrame) -> Image:
-    """Return the pixels, turned as the camera held upright would show them."""
-    image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-    return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError("there is no such folder")
+    return sorted(
+        path
+        for path in Path(folder).iterdir()
+        if path.suffix.lower() in FILM_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
