@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
+from maskdet.boxes import Boxes
 from maskdet.datasets import Example
 from maskdet.evaluation.judged import MIN_IOU
 from maskdet.metrics.detection import Matches, match, mean_average_precision
@@ -38,8 +39,7 @@ def face_precision(
     """
     found = [scene.faces for scene in scenes]
     truths = [example.boxes for example in examples]
-    everyone = match(found, truths, min_iou=MIN_IOU, min_px=min_px)
-    return mean_average_precision([everyone])
+    return mean_average_precision([_matches(examples, found, truths, min_px)])
 
 
 def class_precisions(
@@ -60,12 +60,23 @@ def class_precisions(
     for label in CLASSES:
         found = [_of_class(scene, label, rule) for scene in scenes]
         truths = [example.boxes[example.label_values == label] for example in examples]
-        classes.append(match(found, truths, min_iou=MIN_IOU, min_px=min_px))
+        classes.append(_matches(examples, found, truths, min_px))
     each = {
         label.key: mean_average_precision([matches])
         for label, matches in zip(CLASSES, classes, strict=True)
     }
     return {**each, "mean": mean_average_precision(classes)}
+
+
+def _matches(
+    examples: Sequence[Example],
+    found: Sequence[Faces],
+    truths: Sequence[Boxes],
+    min_px: float,
+) -> Matches:
+    """Match faces to truths; those on a box of unknown class count neither way."""
+    ignored = [example.ignored for example in examples]
+    return match(found, truths, min_iou=MIN_IOU, min_px=min_px, ignored=ignored)
 
 
 def _of_class(scene: Scene, label: Label, rule: ClassRule) -> Faces:

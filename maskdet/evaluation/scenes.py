@@ -89,7 +89,8 @@ def evaluate_scenes(
     Each picture is analysed twice: for the curves with every face from `FLOOR_SCORE`
     on, of any size, and, timed, as a user would see it. A face counts for its most
     likely class only, with the score of the face: see `precision` for this rule and
-    the other one, which the report has too.
+    the other one, which the report has too. A face that matches a box of unknown class
+    (`Example.ignored`) is neither right nor wrong.
 
     Args:
         analyzer: finds and labels.
@@ -148,10 +149,17 @@ def _found(
     example: Example, seen: Scene, min_px: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows of the faces found, and of the true boxes that they match."""
-    matched = match_faces(seen.faces, example.boxes, min_iou=MIN_IOU)
-    rows = np.flatnonzero(matched >= 0)
+    matched = _matched(example, seen)
+    rows = np.flatnonzero((matched >= 0) & (matched < len(example.boxes)))
     rows = rows[sizes_px(example.boxes)[matched[rows]] >= min_px]
     return rows, matched[rows]
+
+
+def _matched(example: Example, seen: Scene) -> NDArray[np.int64]:
+    """Return the box of each face found: the true ones, then the ignored ones."""
+    boxes = np.concatenate([example.boxes, example.ignored])
+    ignored = np.arange(len(boxes)) >= len(example.boxes)
+    return match_faces(seen.faces, boxes, min_iou=MIN_IOU, ignored=ignored)
 
 
 def _precisions(
@@ -173,6 +181,6 @@ def _as_shown(
     for example, seen in zip(examples, scenes, strict=True):
         large += int((sizes_px(example.boxes) >= LARGE_PX).sum())
         found_large += len(_found(example, seen, LARGE_PX)[0])
-        shown += len(seen)
+        shown += int((_matched(example, seen) < len(example.boxes)).sum())
         right += len(_found(example, seen, 0.0)[0])
     return share(found_large, large), share(right, shown)

@@ -7,8 +7,8 @@ instead of 101 samples:
 - each goes to the best truth of its image that is still FREE and overlaps enough
   (VOC's older rule takes the best truth even if taken, and calls that a mistake);
 - each truth is matched once, so a second box on the same face is a false alarm;
-- truths below a size may be ignored: a face matched to one is neither right nor
-  wrong, and so is an unmatched face below that size.
+- truths may be ignored, all below a size or each by name: a face matched to one is
+  neither right nor wrong, and so is an unmatched face below that size.
 
 Faces with equal scores enter the curve together, as no threshold can part them; so
 the order in which faces or images come never changes the result.
@@ -34,6 +34,8 @@ from maskdet.types import Faces
 
 _CHUNK = 2_000_000
 """Numbers a bootstrap step holds at once; keeps it near 100 MB."""
+
+_NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +113,7 @@ def match(
     *,
     min_iou: float = 0.5,
     min_px: float = 0.0,
+    ignored: Sequence[Boxes] | None = None,
 ) -> Matches:
     """Match the faces found in many images to the true boxes.
 
@@ -119,21 +122,28 @@ def match(
         truths: the `(m, 4)` true boxes of the same images, of that class.
         min_iou: smallest overlap that counts as a match.
         min_px: truths whose shorter side is smaller are ignored, in pixels.
+        ignored: further `(k,)` true boxes of each image that count neither as found
+            nor as missed, such as faces of unknown class.
 
     Raises:
-        ValueError: not the same number of images on both sides.
+        ValueError: not the same number of images on all sides.
     """
     if len(found) != len(truths):
         raise ValueError(f"{len(found)} images of faces but {len(truths)} of truths")
+    passed = [_NO_BOXES] * len(truths) if ignored is None else ignored
+    if len(passed) != len(truths):
+        raise ValueError(f"{len(passed)} images of ignored but {len(truths)} of truths")
     scores, correct, images = [], [], []
     counts = np.zeros(len(truths), np.int64)
-    for index, (faces, boxes) in enumerate(zip(found, truths, strict=True)):
-        ignored = sizes_px(boxes) < min_px
-        matched = match_faces(faces, boxes, min_iou=min_iou, ignored=ignored)
+    for index, faces in enumerate(found):
+        boxes = np.concatenate([truths[index], passed[index]])
+        counted = sizes_px(boxes) >= min_px
+        counted[len(truths[index]) :] = False
+        matched = match_faces(faces, boxes, min_iou=min_iou, ignored=~counted)
         alone = matched < 0
         right = ~alone
-        right[right] = ~ignored[matched[right]]
-        counts[index] = np.count_nonzero(~ignored)
+        right[right] = counted[matched[right]]
+        counts[index] = np.count_nonzero(counted)
         judged = right | (alone & (sizes_px(faces.boxes) >= min_px))
         scores.append(faces.scores[judged])
         correct.append(right[judged])

@@ -45,6 +45,18 @@ def test_a_wrong_label_costs_its_classes_and_a_missed_small_face_only_all_faces(
     assert result.right == 0.5
 
 
+def test_a_face_of_unknown_class_is_neither_right_nor_wrong():
+    from maskdet.training.onepass.scenes import NO_LABEL
+    from maskdet.training.onepass.validation import precision_of
+
+    scene = place(CROWD[:2], [1, NO_LABEL])
+    perfect = precision_of([scene], [answer(CROWD[:1], [0.5], [1])])
+    # The stranger is found with the better score, and called what the other one is.
+    also = precision_of([scene], [answer(CROWD[:2], [0.5, 0.9], [1, 1])])
+    assert str(also) == str(perfect)
+    assert (also.faces, also.large, also.no_mask, also.right) == (1, 1, 1, 1)
+
+
 def test_nothing_to_be_right_about_is_no_number():
     from maskdet.training.onepass.validation import precision_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import keras
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, clip, nms, sizes_px
 from maskdet.metrics.detection import average_precision, match, match_faces
 from maskdet.onepass.decode import STRIDES_PX, decode
-from maskdet.training.onepass.scenes import Place
+from maskdet.training.onepass.scenes import NO_LABEL, Place
 from maskdet.types import CLASSES, Faces, Image
 
 LARGE_PX = 20.0
@@ -98,9 +99,18 @@ def look(model: keras.Model, image: Image, long_side_px: int) -> Found:
 
 
 def precision_of(places: Sequence[Place], found: Sequence[Found]) -> Precision:
-    """Return the numbers for what was found in some scenes."""
+    """Return the numbers for what was found in some scenes.
+
+    Finding a face of unknown class is neither right nor wrong, as in `maskdet evaluate
+    scenes`.
+    """
     faces = [one.faces for one in found]
-    truths: list[Boxes] = [place.boxes for place in places]
+    known = [place.labels != NO_LABEL for place in places]
+    truths: list[Boxes] = [
+        place.boxes[rows] for place, rows in zip(places, known, strict=True)
+    ]
+    others = [place.boxes[~rows] for place, rows in zip(places, known, strict=True)]
+    judge = partial(match, ignored=others)
     classes = {}
     for label in CLASSES:
         scored = [
@@ -108,11 +118,11 @@ def precision_of(places: Sequence[Place], found: Sequence[Found]) -> Precision:
             for one in found
         ]
         of_class = [place.boxes[place.labels == label] for place in places]
-        classes[label.key] = average_precision(match(scored, of_class))
+        classes[label.key] = average_precision(judge(scored, of_class))
     occurring = [value for value in classes.values() if not np.isnan(value)]
     return Precision(
-        faces=average_precision(match(faces, truths)),
-        large=average_precision(match(faces, truths, min_px=LARGE_PX)),
+        faces=average_precision(judge(faces, truths)),
+        large=average_precision(judge(faces, truths, min_px=LARGE_PX)),
         mean=float(np.mean(occurring)) if occurring else float("nan"),
         right=_right(places, found),
         **classes,
@@ -126,6 +136,7 @@ def _right(places: Sequence[Place], found: Sequence[Found]) -> float:
         matched = match_faces(one.faces.keep(sure), place.boxes)
         rows = np.flatnonzero(matched >= 0)
         rows = rows[sizes_px(place.boxes)[matched[rows]] >= LARGE_PX]
+        rows = rows[place.labels[matched[rows]] != NO_LABEL]
         said = one.probs[sure][rows].argmax(axis=1)
         verdicts.append(said == place.labels[matched[rows]])
     every = np.concatenate(verdicts)
