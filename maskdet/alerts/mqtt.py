@@ -1,0 +1,157 @@
+"""Alerts to an MQTT broker, as JSON; needs the optional package paho-mqtt."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from maskdet.alerts.outbox import DeliveryError
+from maskdet.events.event import Event
+
+DEFAULT_TOPIC: Final = "maskdet/alerts"
+TIMEOUT_S: Final = 5.0
+_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+_AT_LEAST_ONCE: Final = 1
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where a broker is, as an address says: `mqtts://user:password@host:8883/topic`.
+
+    Attributes:
+        host: its name or number.
+        port: 1883, or 8883 with TLS, unless the address says another.
+        topic: what alerts are published under.
+        tls: whether the connection is encrypted and the broker's name checked.
+        user: empty for none.
+        password: empty for none.
+    """
+
+    host: str
+    port: int
+    topic: str = DEFAULT_TOPIC
+    tls: bool = False
+    user: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        """Return where it is, without user and password."""
+        return f"Broker({self.host}:{self.port}/{self.topic})"
+
+    @classmethod
+    def from_url(cls, url: str) -> Broker:
+        """Return what an address says.
+
+        Raises:
+            ValueError: it is none; the message does not repeat it, it may hold a
+                password.
+        """
+        try:
+            parts = urlsplit(url.strip())
+            host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        except (ValueError, KeyError):
+            host, port = "", 0
+        if not host:
+            raise ValueError(
+                "an MQTT address looks like mqtt://host/topic, or mqtts:// with TLS"
+            )
+        topic = unquote(parts.path.strip("/")) or DEFAULT_TOPIC
+        if any(sign in topic for sign in "+#\0"):
+            raise ValueError("an MQTT topic to publish under holds neither + nor #")
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return cls(host, port, topic, parts.scheme == "mqtts", user, password)
+
+
+class Mqtt:
+    """Publishes each alert; a connection for each, as there are few."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        new_client: Callable[[], Any] | None = None,
+    ) -> None:
+        """Name the broker; nothing is sent yet.
+
+        Args:
+            url: as in `Broker`.
+            timeout_s: so long the broker may take for each step.
+            new_client: makes a client like paho's; tests bring their own.
+
+        Raises:
+            ValueError: the address is none, or paho-mqtt is not installed.
+        """
+        self._broker = Broker.from_url(url)
+        self._timeout_s = timeout_s
+        self._new_client = new_client or _paho_client
+
+        if new_client is None:
+            _paho()
+
+    def __call__(self, alert: Event) -> None:
+        """Publish one alert and wait until the broker has it.
+
+        Raises:
+            DeliveryError: it has not; the line says why, without the password.
+        """
+        client, broker = self._new_client(), self._broker
+        refusals: list[str] = []
+        client.on_connect = _keep_refusal(refusals)
+        client.connect_timeout = self._timeout_s
+        if broker.user:
+            client.username_pw_set(broker.user, broker.password or None)
+        if broker.tls:
+            client.tls_set()
+        try:
+            client.connect(broker.host, broker.port, keepalive=30)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise DeliveryError(f"the MQTT broker is out of reach: {why}") from None
+        client.loop_start()
+        try:
+            self._publish(client, alert, refusals)
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    def _publish(self, client: Any, alert: Event, refusals: list[str]) -> None:
+        try:
+            sent = client.publish(
+                self._broker.topic, alert.to_json(), qos=_AT_LEAST_ONCE
+            )
+            sent.wait_for_publish(self._timeout_s)
+            arrived = sent.is_published()
+        except (RuntimeError, ValueError):
+            arrived = False
+        if refusals:
+            raise DeliveryError(f"the MQTT broker refuses: {refusals[0]}", again=False)
+        if not arrived:
+            raise DeliveryError("the MQTT broker did not take the alert in time")
+
+
+def _keep_refusal(refusals: list[str]) -> Callable[..., None]:
+    """Return what a client calls when the broker has answered."""
+
+    def connected(_client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
+        if getattr(reason, "is_failure", False):
+            refusals.append(str(reason))
+
+    return connected
+
+
+def _paho() -> Any:
+    try:
+        return importlib.import_module("paho.mqtt.client")
+    except ImportError:
+        raise ValueError(
+            "MQTT needs the package paho-mqtt: pip install 'maskdet[mqtt]'"
+        ) from None
+
+
+def _paho_client() -> Any:
+    paho = _paho()
+    return paho.Client(paho.CallbackAPIVersion.VERSION2)

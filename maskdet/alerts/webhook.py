@@ -1,0 +1,167 @@
+"""Alerts to a web address, as signed JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from maskdet.alerts.outbox import DeliveryError
+from maskdet.events.event import Event
+
+TIME_HEADER: Final = "X-Maskdet-Timestamp"
+"""When it was sent: whole seconds since 1970 in UTC."""
+
+SIGNATURE_HEADER: Final = "X-Maskdet-Signature"
+"""`sha256=` and the HMAC-SHA256 of the time, a point and the body, in hex."""
+
+TIMEOUT_S: Final = 5.0
+_MOST_HOPS: Final = 3
+_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """Return what `SIGNATURE_HEADER` holds.
+
+    A receiver computes the same from the two headers and the body as it came, compares
+    with `hmac.compare_digest`, and refuses what is older than a few minutes.
+    """
+    signed = timestamp.encode() + b"." + body
+    return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+def checked_url(url: str) -> str:
+    """Return an address that alerts can be sent to.
+
+    Raises:
+        ValueError: it is none; the message does not repeat it, it may hold a secret.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        fits = False
+    if not fits or not url.strip().isascii() or any(map(str.isspace, url.strip())):
+        raise ValueError("a webhook is an address such as https://example.org/alerts")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "a webhook's address holds no user and password: what came from here is "
+            "told by its signature"
+        )
+    return url.strip()
+
+
+class Webhook:
+    """Sends each alert as a POST of JSON; see `Event.to_json`."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: str = "",
+        *,
+        timeout_s: float = TIMEOUT_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Name the receiver; nothing is sent yet.
+
+        Args:
+            url: where to.
+            secret: known to both sides; without one, nothing is signed.
+            timeout_s: so long the other side may take to answer.
+            clock: seconds since 1970; tests bring their own.
+
+        Raises:
+            ValueError: the address is none.
+        """
+        self._url = checked_url(url)
+        self._secret = secret
+        self._timeout_s = timeout_s
+        self._clock = clock
+        # The environment's proxies stay in use; redirects are followed by our rules.
+        self._opener = urllib.request.build_opener(_NoRedirects)
+
+    def __call__(self, alert: Event) -> None:
+        """Send one alert.
+
+        Raises:
+            DeliveryError: it was not taken; the line says why, without the address.
+        """
+        body, url = alert.to_json().encode(), self._url
+        for _ in range(_MOST_HOPS + 1):
+            moved = self._post(url, body)
+            if not moved:
+                return
+            if _place(urlsplit(moved)) != _place(urlsplit(self._url)):
+                raise DeliveryError(
+                    "the webhook sends on to another host, which is not followed",
+                    again=False,
+                )
+            url = moved
+        raise DeliveryError("the webhook sends on in a circle", again=False)
+
+    def _post(self, url: str, body: bytes) -> str:
+        """Send the body; return the address it should be sent to instead, or none."""
+        request = urllib.request.Request(url, body, self._headers(body), method="POST")
+        try:
+            with self._opener.open(request, timeout=self._timeout_s):
+                return ""
+        except urllib.error.HTTPError as error:
+            with error:
+                location = error.headers.get("Location", "")
+                asked = error.headers.get("Retry-After", "")
+            if error.code in {307, 308} and location:
+                return urljoin(url, location)
+            raise _refused(error.code, asked) from None
+        except TimeoutError:
+            raise DeliveryError("the webhook did not answer in time") from None
+        except urllib.error.URLError as error:
+            raise DeliveryError(f"the webhook is out of reach: {_why(error)}") from None
+        except (OSError, http.client.HTTPException) as error:
+            line = f"the webhook broke off: {type(error).__name__}"
+            raise DeliveryError(line) from None
+
+    def _headers(self, body: bytes) -> dict[str, str]:
+        timestamp = str(int(self._clock()))
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "User-Agent": "maskdet",
+            TIME_HEADER: timestamp,
+        }
+        if self._secret:
+            headers[SIGNATURE_HEADER] = signature(self._secret, timestamp, body)
+        return headers
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Leaves every redirect to us: urllib would follow some to any host, as a GET."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or usual
+
+
+def _refused(code: int, asked: str) -> DeliveryError:
+    wait_s = float(asked) if asked.isascii() and asked.isdigit() else 0.0
+    known = http.client.responses.get(code, "")
+    line = f"the webhook answered {code} {known}".strip()
+    return DeliveryError(line, again=code in _LATER, wait_s=wait_s)
+
+
+def _why(error: urllib.error.URLError) -> str:
+    reason = error.reason
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    if isinstance(reason, OSError):
+        return reason.strerror or type(reason).__name__
+    return str(reason)

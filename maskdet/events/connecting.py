@@ -1,0 +1,140 @@
+"""The way to a database, and one clear line for all that can go wrong on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+_WAIT_S: Final = 5.0  # for another program that is just writing
+
+_NO_FILES: Final = (None, "", ":memory:")
+
+_TROUBLES: Final = (
+    ("locked", "is locked by another program"),
+    ("full", "cannot take more: the disk is full"),
+    ("readonly", "may only be read: check the rights of the file and its folder"),
+    ("unable to open", "cannot be opened: check the folder and its rights"),
+    ("not a database", "is not a database: move it away, and a new one is made"),
+    ("malformed", "is damaged: move it away, and a new one is made"),
+)
+"""What SQLite says, and what we say."""
+
+
+class StoreError(RuntimeError):
+    """The database of events cannot be used; the message is one line on why."""
+
+
+def parsed(url: str) -> sa.URL:
+    """Return the parts of an SQLAlchemy URL.
+
+    Raises:
+        StoreError: it is none; the line does not repeat it, it may hold a password.
+    """
+    try:
+        found = sa.make_url(url)
+        found.get_backend_name()
+    except (SQLAlchemyError, ValueError):
+        raise StoreError(
+            "the address of the events database is no SQLAlchemy URL; try "
+            "sqlite:////folder/events.sqlite3 or postgresql://user:password@host/name"
+        ) from None
+    if found.get_backend_name() == "sqlite" and found.database in _NO_FILES:
+        raise StoreError("an events database in memory keeps nothing: name a file")
+    return found
+
+
+def engine(url: sa.URL) -> sa.Engine:
+    """Return the engine that opens connections when they are needed.
+
+    Raises:
+        StoreError: no such kind of database is known, or its driver is missing.
+    """
+    kind = url.get_backend_name()
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if kind == "sqlite":
+        options["connect_args"] = {"timeout": _WAIT_S}
+    elif kind == "postgresql":
+        options["connect_args"] = {"connect_timeout": round(_WAIT_S)}
+    try:
+        made = sa.create_engine(url, **options)
+    except ImportError as error:
+        hint = "; pip install 'maskdet[postgresql]'" if kind == "postgresql" else ""
+        raise StoreError(
+            f"the driver of {kind} databases is missing: {error.name}{hint}"
+        ) from None
+    except (SQLAlchemyError, ValueError, TypeError):
+        raise StoreError(f"databases of the kind {kind!r} are not known") from None
+    if kind == "sqlite":
+        sa.event.listen(made, "connect", _prepare_sqlite)
+    return made
+
+
+def shown(url: sa.URL) -> str:
+    """Return where a database is, for people: without password and options."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def file_exists(url: sa.URL) -> bool:
+    """Return whether an SQLite file is there; of a server that cannot be told."""
+    file = _file(url)
+    return file is None or file.exists()
+
+
+def make_folder(url: sa.URL) -> None:
+    """Make the folder of an SQLite file, for this user only.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    file = _file(url)
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Who was where and when is not for other users of this machine.
+        file.touch(mode=0o600)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StoreError(f"{file} cannot be made: {reason}") from None
+
+
+@contextmanager
+def told(url: sa.URL) -> Iterator[None]:
+    """Turn every error of a database into one line without a password."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(_line(url, error)) from None
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Let others read while one writes, and wipe what is deleted."""
+    cursor = connection.cursor()
+    try:
+        for line in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+            cursor.execute(f"PRAGMA {line}")
+    finally:
+        cursor.close()
+
+
+def _line(url: sa.URL, error: SQLAlchemyError) -> str:
+    text = str(getattr(error, "orig", None) or type(error).__name__)
+    for sign, trouble in _TROUBLES:
+        if url.get_backend_name() == "sqlite" and sign in text:
+            return f"{shown(url)} {trouble}"
+    first = next(iter(text.strip().splitlines()), type(error).__name__)
+    if url.password:
+        first = first.replace(str(url.password), "***")
+    return f"the events database {shown(url)} cannot be used: {first}"
+
+
+def _file(url: sa.URL) -> Path | None:
+    is_file = url.get_backend_name() == "sqlite"
+    return Path(str(url.database)) if is_file else None

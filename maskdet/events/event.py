@@ -1,0 +1,138 @@
+"""One thing that happened to a person, as it is stored, sent and shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from maskdet.types import UNTRACKED, Label
+
+KINDS: Final[Mapping[str, str]] = {
+    "entered": "Came in",
+    "verdict": "Label reached",
+    "changed": "Label changed",
+    "close": "Too close",
+    "alert": "Alert",
+    "left": "Left",
+}
+"""What can happen: the name in files, and the name shown to people."""
+
+VERSION: Final = 1
+"""Of the JSON form; goes up when a field changes its meaning or goes away."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to a person.
+
+    Attributes:
+        kind: a name in `KINDS`.
+        at: when, in UTC.
+        camera: what the user calls the camera or film.
+        session: one run of a stream; the same person number in another session is
+            another person.
+        person: the person's track id, or `UNTRACKED` where it is about all of them.
+        label: what was known of how the mask is worn.
+        certainty: how sure that was, in [0, 1].
+        before: the label before, for `changed`.
+        other: the other person's track id, or `UNTRACKED`.
+        distance: to the other person, in `unit`; 0 without one.
+        unit: `m` or `heads`, or an empty text.
+        for_s: how long it had gone on: the stay for `left`, else the state it tells.
+        rule: for `alert`, the rule that raised it.
+        count: for an alert about several people, how many they were; else 0.
+    """
+
+    kind: str
+    at: datetime
+    camera: str
+    session: str
+    person: int = UNTRACKED
+    label: Label = Label.UNKNOWN
+    certainty: float = 0.0
+    before: Label | None = None
+    other: int = UNTRACKED
+    distance: float = 0.0
+    unit: str = ""
+    for_s: float = 0.0
+    rule: str = ""
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind and a time without its zone."""
+        if self.kind not in KINDS:
+            known = ", ".join(KINDS)
+            raise ValueError(f"kind must be one of {known}, not {self.kind!r}")
+        if self.at.tzinfo is None:
+            raise ValueError("at must say its time zone, as in datetime.now(UTC)")
+        object.__setattr__(self, "at", self.at.astimezone(UTC))
+
+    @property
+    def at_ms(self) -> int:
+        """The time in whole milliseconds since 1970 in UTC."""
+        return round(self.at.timestamp() * 1e3)
+
+    def record(self) -> dict[str, str | int | float | None]:
+        """Return the event as a flat row; what does not apply is None."""
+        return {
+            "kind": self.kind,
+            "at": self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "camera": self.camera,
+            "session": self.session,
+            "person": None if self.person == UNTRACKED else self.person,
+            "label": self.label.key,
+            "certainty": round(self.certainty, 4),
+            "before": None if self.before is None else self.before.key,
+            "other": None if self.other == UNTRACKED else self.other,
+            "distance": round(self.distance, 2) if self.unit else None,
+            "unit": self.unit or None,
+            "for_s": round(self.for_s, 2),
+            "rule": self.rule or None,
+            "count": self.count or None,
+        }
+
+    def to_json(self) -> str:
+        """Return the event as one line of JSON, as it is sent to others."""
+        return json.dumps({"version": VERSION, **self.record()}, ensure_ascii=False)
+
+
+COLUMNS: Final = tuple(Event("entered", datetime.now(UTC), "", "").record())
+"""The names in `Event.record`, in their order: the columns of a CSV file."""
+
+
+_LABELS: Final = {label.key: label for label in Label}
+
+
+def label_of(key: str | None) -> Label:
+    """Return the label that `Label.key` names; anything else is `UNKNOWN`."""
+    return _LABELS.get(key or "", Label.UNKNOWN)
+
+
+def sentence(event: Event) -> str:
+    """Return what happened in a few words, without a time: "Person 3: No mask"."""
+    who = "Somebody" if event.person == UNTRACKED else f"Person {event.person}"
+    label = event.label.title
+    apart = f", {event.distance:.1f} {event.unit} apart" if event.unit else ""
+    pair = f"{who} and person {event.other}{apart}"
+    if event.kind == "alert":
+        return _alert_sentence(event, who, pair)
+    was = f"{event.before.title}, now " if event.before is not None else ""
+    return {
+        "entered": f"{who} came in",
+        "verdict": f"{who}: {label}",
+        "changed": f"{who}: {was}{label}",
+        "close": f"{pair}: too close",
+        "left": f"{who} left after {event.for_s:.0f} s, {label}",
+    }[event.kind]
+
+
+def _alert_sentence(event: Event, who: str, pair: str) -> str:
+    where = f" ({event.camera})" if event.camera else ""
+    if event.count:
+        return f"{event.count} people without a mask{where}"
+    if event.other != UNTRACKED:
+        return f"{pair}: too close without a mask{where}"
+    return f"{who}: {event.label.title}{where}"

@@ -1,0 +1,118 @@
+"""How long something has been known of each person, so that a flicker is no news."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from maskdet.types import UNTRACKED, Label, Scene
+
+GONE_S = 65.0
+"""Who was in no scene for so long is gone, whether or not the tracker said so: no
+tracker remembers for longer (`Settings.memory_s`)."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is known of a person now.
+
+    Attributes:
+        label: by the last view; `UNKNOWN` where that was not sure enough.
+        certainty: how sure it was, in [0, 1].
+        for_s: how long the label has stood without a break, counting only time in
+            which the person was seen.
+        came_s: when the person came.
+        seen_s: when the person was last seen.
+        here_s: when the person was last in a scene, seen or not.
+        viewed: seen in that scene, and not only followed.
+    """
+
+    label: Label
+    certainty: float
+    for_s: float
+    came_s: float
+    seen_s: float
+    here_s: float
+    viewed: bool
+
+
+class Holding:
+    """What is known of every person in a stream, and for how long."""
+
+    def __init__(self) -> None:
+        """Start with nobody."""
+        self._people: dict[int, Held] = {}
+
+    def update(self, scene: Scene, min_certainty: float) -> dict[int, Held]:
+        """Look at the next scene; return what is known of the people in it.
+
+        Somebody who turned away is in the scene without being seen: what was known
+        of them stays as it was, and no time is counted.
+
+        Args:
+            scene: rows that nobody tracks are passed over.
+            min_certainty: a label less certain is `UNKNOWN`, in [0, 1].
+        """
+        found: dict[int, Held] = {}
+        winners = scene.probs.argmax(axis=1).tolist() if len(scene) else []
+        certainties: list[float] = scene.certainties.tolist()
+        unseen: list[float] = np.asarray(scene.seen_s).tolist()
+        rows = zip(person_ids(scene), winners, certainties, unseen, strict=True)
+        for person, winner, certainty, unseen_s in rows:
+            if person == UNTRACKED:
+                continue
+            label = Label(winner) if certainty >= min_certainty else Label.UNKNOWN
+            if unseen_s > 0:
+                found[person] = self._followed(person, scene.time_s)
+            else:
+                found[person] = self._seen(person, label, certainty, scene.time_s)
+        self._people.update(found)
+        return found
+
+    def gone(self, time_s: float) -> tuple[int, ...]:
+        """Return who was in no scene for so long that they will not come back."""
+        return tuple(
+            person
+            for person, held in self._people.items()
+            if time_s - held.here_s > GONE_S
+        )
+
+    def forget(self, people: Iterable[int]) -> dict[int, Held]:
+        """Forget people who left; return what was known of those that were known."""
+        known = {person: self._people.pop(person, None) for person in people}
+        return {person: held for person, held in known.items() if held is not None}
+
+    def everybody(self) -> tuple[int, ...]:
+        """Return all who are known."""
+        return tuple(self._people)
+
+    def _seen(self, person: int, label: Label, certainty: float, now_s: float) -> Held:
+        before = self._people.get(person)
+        if before is None:
+            return Held(label, certainty, 0.0, now_s, now_s, now_s, True)
+        for_s = before.for_s if label is before.label else 0.0
+        if label is before.label and before.viewed:
+            for_s += now_s - before.here_s
+        return Held(label, certainty, for_s, before.came_s, now_s, now_s, True)
+
+    def _followed(self, person: int, now_s: float) -> Held:
+        before = self._people.get(person)
+        if before is None:
+            return Held(Label.UNKNOWN, 0.0, 0.0, now_s, now_s, now_s, False)
+        return Held(
+            before.label,
+            before.certainty,
+            before.for_s,
+            before.came_s,
+            before.seen_s,
+            now_s,
+            False,
+        )
+
+
+def person_ids(scene: Scene) -> list[int]:
+    """Return the track id of every row, as plain numbers."""
+    ids: list[int] = np.asarray(scene.track_ids).tolist()
+    return ids

@@ -1,0 +1,161 @@
+"""Writing events down on a thread of its own, so that no frame waits for a disk."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from maskdet.events.event import Event
+from maskdet.events.store import EventStore, StoreError
+
+logger = logging.getLogger(__name__)
+
+CAPACITY = 2000
+"""Events that wait at most; more are dropped and counted."""
+
+RETRY_S = 5.0
+"""After a failure the database is tried again so much later."""
+
+_BATCH = 200
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class WriterStatus:
+    """What a writer says of itself.
+
+    Attributes:
+        n_written: events that are in the database.
+        n_waiting: events that are not yet.
+        n_dropped: events that were lost because too many waited.
+        problem: one line on why the database cannot be used now; empty if it can.
+    """
+
+    n_written: int = 0
+    n_waiting: int = 0
+    n_dropped: int = 0
+    problem: str = ""
+
+
+class EventWriter:
+    """The one thread that writes events, and deletes those that are too old.
+
+    While the database cannot be used, events wait; what comes when too many wait is
+    dropped and counted. Nothing else stops.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        keep_days: int,
+        capacity: int = CAPACITY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            store: where events go.
+            keep_days: older ones are deleted at the start and then once a day.
+            capacity: events that wait at most.
+            clock: seconds that never go back; tests bring their own.
+        """
+        self.keep_days = keep_days
+        self._store = store
+        self._clock = clock
+        self._queue: queue.Queue[Event] = queue.Queue(capacity)
+        self._lock = threading.Lock()
+        self._n_written = self._n_dropped = self._n_pending = 0
+        self._problem = ""
+        self._ending = threading.Event()
+        self._cleaned_s: float | None = None
+        self._thread = threading.Thread(
+            target=self._run, name="maskdet-events", daemon=True
+        )
+        self._thread.start()
+
+    def put(self, events: Iterable[Event]) -> None:
+        """Take events to be written; returns at once, whatever the disk does."""
+        for event in events:
+            with self._lock:
+                try:
+                    self._queue.put_nowait(event)
+                    self._n_pending += 1
+                except queue.Full:
+                    self._n_dropped += 1
+
+    def status(self) -> WriterStatus:
+        """Return what the writer says of itself now."""
+        with self._lock:
+            return WriterStatus(
+                self._n_written, self._n_pending, self._n_dropped, self._problem
+            )
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all is written; return whether it is."""
+        until_s = time.monotonic() + timeout_s
+        while self.status().n_waiting and time.monotonic() < until_s:
+            time.sleep(0.01)
+        return not self.status().n_waiting
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what waits, as far as it can be, and end the thread."""
+        self._ending.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        batch: list[Event] = []
+        while not (self._ending.is_set() and not batch and self._queue.empty()):
+            batch = batch or self._next_batch()
+            done = self._try(batch)
+            if done:
+                batch = []
+            elif self._ending.wait(RETRY_S):
+                return
+
+    def _next_batch(self) -> list[Event]:
+        try:
+            batch = [self._queue.get(timeout=0.2)]
+        except queue.Empty:
+            return []
+        while len(batch) < _BATCH and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        return batch
+
+    def _try(self, batch: list[Event]) -> bool:
+        """Write a batch and clean up; return whether the database took it."""
+        try:
+            self._clean()
+            self._store.add(batch)
+        except StoreError as error:
+            self._tell(str(error))
+            return False
+        except Exception as error:  # a fault of ours must not end the thread
+            logger.exception("events were not written")
+            self._tell(f"events were not written: {type(error).__name__}")
+            return False
+        with self._lock:
+            self._problem = ""
+            self._n_written += len(batch)
+            self._n_pending -= len(batch)
+        return True
+
+    def _clean(self) -> None:
+        """Delete what is too old, at the start and once a day."""
+        now_s = self._clock()
+        if self._cleaned_s is not None and now_s - self._cleaned_s < _DAY_S:
+            return
+        self._store.delete(datetime.now(UTC) - timedelta(days=self.keep_days))
+        self._cleaned_s = now_s
+
+    def _tell(self, problem: str) -> None:
+        with self._lock:
+            news = problem != self._problem
+            self._problem = problem
+        if news:
+            logger.error("%s", problem)

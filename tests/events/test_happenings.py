@@ -1,0 +1,195 @@
+"""Stories: what people do, and the events that come of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+from maskdet.events import Event, Happenings, Origin, sentence
+from maskdet.types import UNTRACKED, Faces, Label, Scene
+from tests.events.scenes import near, scene
+
+MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
+START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def story(hold_s: float = 1.0) -> Happenings:
+    return Happenings(Origin("Door", START, "run"), hold_s=hold_s)
+
+
+def told(events: tuple[Event, ...]) -> list[tuple[str, int]]:
+    return [(event.kind, event.person) for event in events]
+
+
+def second(event: Event) -> float:
+    return (event.at - START).total_seconds()
+
+
+def play(
+    happenings: Happenings, fps: float, until_s: float, label_at, from_s: float = 0.0
+) -> list[Event]:
+    """Show person 7 with a label that depends on the time; return all events."""
+    found: list[Event] = []
+    for number in range(round((until_s - from_s) * fps) + 1):
+        time_s = from_s + number / fps
+        found += happenings.update(scene(time_s, [(7, label_at(time_s), 0.9)]))
+    return found
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_somebody_comes_is_judged_changes_and_leaves_at_any_frame_rate(fps) -> None:
+    happenings = story()
+    events = play(happenings, fps, 6, lambda s: MASK if s < 3 else NO_MASK)
+    events += happenings.update(scene(9.0), left_ids=(7,))
+    kinds = ["entered", "verdict", "changed", "left"]
+    assert [event.kind for event in events] == kinds
+    assert {event.person for event in events} == {7}
+    assert [event.label for event in events] == [UNKNOWN, MASK, NO_MASK, NO_MASK]
+    assert events[2].before is MASK
+    assert second(events[0]) == 0
+    assert second(events[1]) == pytest.approx(1, abs=1 / fps)
+    assert second(events[2]) == pytest.approx(4, abs=2 / fps)
+    assert second(events[3]) == pytest.approx(6), "left when last seen"
+    assert events[3].for_s == pytest.approx(6)
+    assert {(event.camera, event.session) for event in events} == {("Door", "run")}
+
+
+def test_a_flicker_is_neither_a_verdict_nor_a_change() -> None:
+    flickers = play(story(), 10, 6, lambda s: NO_MASK if int(s * 10) % 5 == 0 else MASK)
+    assert told(tuple(flickers)) == [("entered", 7)]
+    happenings = story()
+    events = play(happenings, 10, 6, lambda s: NO_MASK if 3 < s < 3.6 else MASK)
+    assert told(tuple(events)) == [("entered", 7), ("verdict", 7)]
+
+
+def test_an_unsure_label_is_no_verdict_and_takes_none_back() -> None:
+    happenings = story()
+    unsure = [happenings.update(scene(s, [(1, NO_MASK, 0.5)])) for s in range(5)]
+    assert sum(unsure, ()) == unsure[0]
+    sure = [happenings.update(scene(s, [(1, NO_MASK, 0.9)])) for s in range(5, 8)]
+    assert told(sum(sure, ())) == [("verdict", 1)]
+    again = [happenings.update(scene(s, [(1, NO_MASK, 0.5)])) for s in range(8, 11)]
+    again += [happenings.update(scene(s, [(1, NO_MASK, 0.9)])) for s in range(11, 14)]
+    assert sum(again, ()) == ()
+
+
+def test_the_time_of_a_turned_back_counts_for_nothing() -> None:
+    happenings = story(hold_s=2.0)
+    happenings.update(scene(0.0, [(1, MASK, 0.9)]))
+    happenings.update(scene(0.5, [(1, MASK, 0.9)]))
+    for time_s in (1.0, 2.0, 3.0):
+        turned = scene(time_s, [(1, MASK, 0.9)], unseen_s=[time_s - 0.5])
+        assert happenings.update(turned) == ()
+    assert happenings.update(scene(3.5, [(1, MASK, 0.9)])) == ()
+    assert happenings.update(scene(4.5, [(1, MASK, 0.9)])) == ()
+    assert told(happenings.update(scene(5.1, [(1, MASK, 0.9)]))) == [("verdict", 1)]
+
+
+def test_faces_that_nobody_tracks_make_no_events() -> None:
+    still = Scene(
+        Faces(np.float32([[0, 0, 9, 9]]), np.float32([0.9])), np.float32([[1, 0, 0]])
+    )
+    happenings = story(hold_s=0.0)
+    assert happenings.update(still) == ()
+    both = scene(1.0, [(UNTRACKED, MASK, 0.9), (2, MASK, 0.9)], near=[near(too=True)])
+    assert told(happenings.update(both)) == [("entered", 2), ("verdict", 2)]
+
+
+def test_a_contact_is_told_once_with_the_bare_face_first() -> None:
+    happenings = story(hold_s=0.5)
+    pair = [(1, MASK, 0.9), (2, NO_MASK, 0.95)]
+    found: list[Event] = []
+    for number in range(80):
+        time_s = number / 10
+        too = time_s >= 3
+        apart = 5.0 < time_s < 6.0  # a short step apart is the same contact
+        close = near(1.25, time_s, is_near=not apart, too=too and not apart)
+        found += happenings.update(scene(time_s, pair, near=[close]))
+    events = [event for event in found if event.kind == "close"]
+    assert told(tuple(events)) == [("close", 2)]
+    event = events[0]
+    assert (event.other, event.distance, event.unit) == (1, 1.25, "m")
+    assert (event.label, event.for_s, second(event)) == (NO_MASK, 3.0, 3.0)
+    for time_s in (10.0, 16.0):
+        assert happenings.update(scene(time_s, pair)) == ()
+    again = happenings.update(scene(17.0, pair, near=[near(too=True)]))
+    assert told(again) == [("close", 2)]
+
+
+def test_the_end_of_a_stream_is_the_end_of_every_stay() -> None:
+    happenings = story()
+    happenings.update(scene(0.0, [(1, MASK, 0.9), (2, MASK, 0.9)]))
+    happenings.update(scene(4.0, [(1, MASK, 0.9)]))
+    ended = happenings.end()
+    assert sorted(told(ended)) == [("left", 1), ("left", 2)]
+    assert {event.person: event.for_s for event in ended} == {1: 4.0, 2: 0.0}
+    assert happenings.end() == ()
+
+
+def test_whom_no_tracker_forgets_is_forgotten_in_the_end() -> None:
+    happenings = story()
+    happenings.update(scene(0.0, [(1, MASK, 0.9)]))
+    assert happenings.update(scene(60.0)) == ()
+    assert told(happenings.update(scene(70.0))) == [("left", 1)]
+
+
+def test_somebody_unknown_cannot_leave() -> None:
+    assert story().update(scene(0.0), left_ids=(5, 6)) == ()
+
+
+def test_times_are_wall_clock_times_in_utc() -> None:
+    local = datetime(2025, 3, 1, 14, 0, tzinfo=timezone(timedelta(hours=2)))
+    event = Happenings(Origin("Door", local)).update(scene(2.5, [(1, MASK, 0.9)]))[0]
+    assert event.at == START + timedelta(seconds=2.5)
+    assert event.record()["at"] == "2025-03-01T12:00:02.500Z"
+    with pytest.raises(ValueError, match="zone"):
+        Origin("Door", datetime(2025, 3, 1))
+    with pytest.raises(ValueError, match="zone"):
+        Event("left", datetime(2025, 3, 1), "", "")
+
+
+def test_a_stream_that_starts_now_has_now_for_its_clock() -> None:
+    origin = Origin.now("Door", clock_s=500.0)
+    assert abs((origin.at(500.0) - datetime.now(UTC)).total_seconds()) < 60
+    assert Origin.now("Door").session != origin.session
+
+
+def test_a_camera_has_a_short_name_in_one_line() -> None:
+    assert Origin.now(" Front\n\x1b[31m door ").camera == "Front [31m door"
+    assert len(Origin.now("x" * 500).camera) == 60
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind must be one of entered"):
+        Event("danced", START, "", "")
+
+
+@pytest.mark.parametrize(
+    ("event", "wanted"),
+    [
+        (Event("entered", START, "", "", 3), "Person 3 came in"),
+        (Event("verdict", START, "", "", 3, MASK), "Person 3: Mask"),
+        (
+            Event("changed", START, "", "", 3, NO_MASK, before=MASK),
+            "Person 3: Mask, now No mask",
+        ),
+        (
+            Event("close", START, "", "", 3, other=4, distance=1.24, unit="m"),
+            "Person 3 and person 4, 1.2 m apart: too close",
+        ),
+        (Event("left", START, "", "", 3, for_s=12.3), "Person 3 left after 12 s, Unsure"),
+        (Event("alert", START, "Door", "", 3, NO_MASK), "Person 3: No mask (Door)"),
+        (
+            Event("alert", START, "Door", "", count=5, label=NO_MASK),
+            "5 people without a mask (Door)",
+        ),
+        (
+            Event("alert", START, "", "", 3, other=4),
+            "Person 3 and person 4: too close without a mask",
+        ),
+    ],
+)
+def test_each_event_is_said_in_plain_words(event, wanted) -> None:
+    assert sentence(event) == wanted
