@@ -1,12 +1,17 @@
-"""A stream of images, each seen with the settings of the moment."""
+"""A stream of images: who is in each, and what is known of them by now."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from time import perf_counter
+
+import numpy as np
 
 from maskdet.analyzer import Analyzer
-from maskdet.types import Image, Scene, Settings
+from maskdet.tracking import Tracker, Tracks
+from maskdet.types import Faces, Image, Near, Scene, Settings
+from maskdet.voting import Vote, view_weights
 
 
 class Stream:
@@ -14,21 +19,38 @@ class Stream:
 
     Attributes:
         settings: may be replaced at any time; the next `step` obeys.
+        left: numbers of the people who were forgotten in the last step.
     """
 
-    def __init__(self, analyzer: Analyzer, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        settings: Settings | None = None,
+        *,
+        track: bool = True,
+    ) -> None:
         """Start a stream.
 
         Args:
             analyzer: looks at each image.
-            settings: what counts as a face and as a sure label.
+            settings: what counts as a face and as a sure label, and for how long
+                people are remembered.
+            track: whether people are followed from image to image; without, each
+                image is judged alone.
         """
         self.settings = Settings() if settings is None else settings
+        self.left: tuple[int, ...] = ()
         self._analyzer = analyzer
+        self._track = track
+        self._tracker = Tracker(self.settings.memory_s)
+        self._vote = Vote()
         self._time_s = -math.inf
 
     def step(self, image: Image, time_s: float) -> Scene:
         """Return the scene in the next image.
+
+        Faces come first, by falling score; people who turned away follow them, see
+        `Scene`. Faces that are doubtful and nobody's are left out.
 
         Args:
             image: `(h, w, 3)` uint8, BGR; not changed.
@@ -37,10 +59,67 @@ class Stream:
         Raises:
             ValueError: time went back or is not a number.
         """
-        if not time_s >= self._time_s:
+        if not self._time_s <= time_s < math.inf:
             raise ValueError(
                 f"time must not go back: {time_s} s after {self._time_s} s"
             )
         self._time_s = time_s
-        scene = self._analyzer.analyze(image, self.settings)
-        return dataclasses.replace(scene, time_s=time_s)
+        settings = self.settings
+        if not self._track:
+            scene = self._analyzer.analyze(image, settings)
+            return dataclasses.replace(scene, time_s=time_s)
+        lowest = Tracker.low_score(settings.min_score)
+        asked = dataclasses.replace(settings, min_score=lowest)
+        seen = self._analyzer.analyze(image, asked)
+        started = perf_counter()
+        scene = self._remembered(seen, image, settings)
+        near = self._near(scene, image, settings)
+        track_ms = (perf_counter() - started) * 1e3
+        stage_ms = {**seen.stage_ms, "track": track_ms}
+        return dataclasses.replace(scene, near=near, stage_ms=stage_ms)
+
+    def _remembered(self, seen: Scene, image: Image, settings: Settings) -> Scene:
+        """Return the scene with everybody in it, and what is known of them."""
+        self._tracker.memory_s = settings.memory_s
+        tracks = self._tracker.update(
+            seen.faces, self._time_s, image, min_score=settings.min_score
+        )
+        self.left = tracks.left
+        self._vote.forget(tracks.left)
+        self._vote.method = settings.vote
+        self._vote.window_s = settings.vote_window_s
+        self._vote.memory_s = settings.memory_s
+        ids, faces = tracks.ids[tracks.shown], seen.faces.keep(tracks.shown)
+        probs = seen.probs[tracks.shown]
+        weights = view_weights(faces, probs)
+        now = self._vote.update(ids, probs, weights, self._time_s)
+        kept = self._vote.recall(tracks.carried_ids.tolist(), self._time_s)
+        return Scene(
+            faces=_with_heads(faces, tracks),
+            probs=np.concatenate([now.probs, kept.probs]),
+            track_ids=np.concatenate([ids, tracks.carried_ids]),
+            time_s=self._time_s,
+            min_certainty=settings.min_certainty,
+            seen_s=np.concatenate([np.zeros(len(faces), np.float32), tracks.carried_s]),
+            evidence=np.concatenate([now.evidence, kept.evidence]),
+        )
+
+    def _near(self, scene: Scene, image: Image, settings: Settings) -> tuple[Near, ...]:
+        if settings.distance == "off":
+            return ()
+        from maskdet.proximity import Proximity
+
+        if not hasattr(self, "proximity"):
+            self.proximity = Proximity()
+        height, width = image.shape[:2]
+        return self.proximity.update(
+            scene.faces.boxes, scene.track_ids, self._time_s, (width, height), settings
+        )
+
+
+def _with_heads(faces: Faces, tracks: Tracks) -> Faces:
+    """Return the faces, and after them the heads without one, with the score 0."""
+    return Faces(
+        np.concatenate([faces.boxes, tracks.carried_boxes]),
+        np.concatenate([faces.scores, np.zeros(len(tracks.carried_ids), np.float32)]),
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.types import Faces, Image
+from maskdet.types import Faces, Image, Scene, Settings
 
 
 class FakeDetector:
@@ -42,3 +43,34 @@ class FakeClassifier:
 def grey(width: int = 64, height: int = 48) -> Image:
     """Return a plain grey picture."""
     return np.full((height, width, 3), 128, np.uint8)
+
+
+class ScriptedFace(NamedTuple):
+    """A face that a scripted film shows."""
+
+    box: tuple[float, float, float, float]
+    probs: tuple[float, float, float]
+    score: float = 0.9
+
+
+class ScriptedAnalyzer:
+    """Plays a film: sees what the script says for each moment, in falling score."""
+
+    def __init__(self, script: Callable[[float], Sequence[ScriptedFace]]) -> None:
+        self.time_s = 0.0
+        self.asked: list[Settings] = []
+        self._script = script
+
+    def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
+        settings = Settings() if settings is None else settings
+        self.asked.append(settings)
+        faces = sorted(self._script(self.time_s), key=lambda face: -face.score)
+        scene = Scene(
+            Faces(
+                np.array([face.box for face in faces], np.float32).reshape(-1, 4),
+                np.array([face.score for face in faces], np.float32),
+            ),
+            np.array([face.probs for face in faces], np.float32).reshape(-1, 3),
+            stage_ms={"find": 1.0, "label": 0.5},
+        )
+        return scene.select(settings)

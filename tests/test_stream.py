@@ -1,45 +1,268 @@
+"""Stories told through a stream: what is seen when, and what is known then."""
+
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.stream import Stream
-from maskdet.types import UNTRACKED, Label, Settings
-from tests.fakes import FakeClassifier, FakeDetector, grey
+from maskdet.types import UNTRACKED, Image, Label, Scene, Settings
+from tests.fakes import (
+    FakeClassifier,
+    FakeDetector,
+    ScriptedAnalyzer,
+    ScriptedFace,
+    grey,
+)
+
+MASK = (0.95, 0.04, 0.01)
+BARE = (0.04, 0.95, 0.01)
+LEFT = (40.0, 60.0, 100.0, 130.0)
+RIGHT = (200.0, 60.0, 260.0, 130.0)
+
+NOISE = np.random.default_rng(7).integers(0, 255, (240, 320, 3)).astype(np.uint8)
+"""A picture with something in it that optical flow can hold on to."""
+
+Script = Callable[[float], Sequence[ScriptedFace]]
 
 
-def stream(settings: Settings | None = None) -> Stream:
+def play(
+    script: Script, seconds: float, per_s: float = 10, settings: Settings | None = None
+) -> dict[float, Scene]:
+    """Return the scene at each time of a film in which nothing moves."""
+    analyzer = ScriptedAnalyzer(script)
+    stream = Stream(analyzer, settings)
+    scenes = {}
+    for number in range(round(seconds * per_s)):
+        analyzer.time_s = number / per_s
+        scenes[round(analyzer.time_s, 3)] = stream.step(NOISE, analyzer.time_s)
+    return scenes
+
+
+def once(*faces: ScriptedFace) -> Stream:
+    return Stream(ScriptedAnalyzer(lambda _: faces))
+
+
+def two_stage(settings: Settings | None = None, *, track: bool = False) -> Stream:
     detector = FakeDetector([[5, 5, 30, 40]], [0.9])
-    return Stream(TwoStage(detector, FakeClassifier((0.2, 0.7, 0.1))), settings)
+    analyzer = TwoStage(detector, FakeClassifier((0.2, 0.7, 0.1)))
+    return Stream(analyzer, settings, track=track)
 
 
-def test_a_step_returns_the_scene_with_its_time() -> None:
-    scene = stream().step(grey(), 1.5)
+@pytest.mark.parametrize("track", [False, True])
+def test_a_step_returns_the_scene_with_its_time(track) -> None:
+    scene = two_stage(track=track).step(grey(), 1.5)
     assert scene.time_s == 1.5
     assert scene.labels == (Label.NO_MASK,)
+    assert scene.probs[0] == pytest.approx([0.2, 0.7, 0.1])
     assert scene.track_ids.tolist() == [UNTRACKED]
 
 
-def test_new_settings_act_on_the_next_step() -> None:
-    running = stream(Settings())
+@pytest.mark.parametrize("track", [False, True])
+def test_new_settings_act_on_the_next_step(track) -> None:
+    running = two_stage(Settings(), track=track)
     assert len(running.step(grey(), 0)) == 1
     running.settings = Settings(min_certainty=0.9)
     assert running.step(grey(), 0.1).labels == (Label.UNKNOWN,)
-    running.settings = Settings(min_score=0.95)
+    running.settings = Settings(min_face_px=30)
     assert len(running.step(grey(), 0.2)) == 0
 
 
-@pytest.mark.parametrize("time_s", [0.9, -1.0, math.nan])
-def test_time_going_back_is_refused(time_s) -> None:
-    running = stream()
+def test_without_tracking_each_image_is_judged_alone() -> None:
+    stream = Stream(
+        ScriptedAnalyzer(lambda _: [ScriptedFace(LEFT, MASK, 0.3)]), track=False
+    )
+    for time_s in (0.0, 0.5, 1.0):
+        assert len(stream.step(NOISE, time_s)) == 0
+    stream.settings = Settings(min_score=0.2)
+    scene = stream.step(NOISE, 1.5)
+    assert scene.track_ids.tolist() == [UNTRACKED]
+    assert set(scene.stage_ms) == {"find", "label"}
+
+
+@pytest.mark.parametrize("time_s", [0.9, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("track", [False, True])
+def test_time_going_back_is_refused(track, time_s) -> None:
+    running = two_stage(track=track)
     running.step(grey(), 1.0)
     with pytest.raises(ValueError, match="time must not go back"):
         running.step(grey(), time_s)
 
 
 def test_two_images_may_share_a_time() -> None:
-    running = stream()
-    running.step(grey(), 1.0)
-    assert len(running.step(grey(), 1.0)) == 1
+    running = two_stage(track=True)
+    for _ in range(3):
+        assert len(running.step(grey(), 1.0)) == 1
+
+
+def test_the_analyzer_is_asked_for_doubtful_faces_too_and_its_times_are_kept() -> None:
+    analyzer = ScriptedAnalyzer(lambda _: [ScriptedFace(LEFT, MASK)])
+    settings = Settings(min_score=0.5, nms_iou=0.3)
+    scene = Stream(analyzer, settings).step(NOISE, 0.0)
+    assert analyzer.asked[0].min_score < 0.5
+    assert dataclasses.replace(analyzer.asked[0], min_score=0.5) == settings
+    assert list(scene.stage_ms) == ["find", "label", "track"]
+    assert scene.stage_ms["find"] == 1.0
+    assert scene.stage_ms["track"] > 0
+
+
+def test_a_doubtful_face_of_nobody_is_left_out() -> None:
+    stream = once(ScriptedFace(LEFT, MASK, 0.3), ScriptedFace(RIGHT, BARE, 0.8))
+    for time_s in (0.0, 0.2, 0.4):
+        scene = stream.step(NOISE, time_s)
+        assert scene.labels == (Label.NO_MASK,)
+
+
+def test_an_unconfirmed_face_keeps_its_own_probabilities() -> None:
+    rows = {0.0: BARE, 0.1: MASK}
+    scenes = play(
+        lambda time_s: [ScriptedFace(LEFT, rows.get(round(time_s, 1), MASK))], 0.2
+    )
+    for time_s, row in rows.items():
+        assert scenes[time_s].track_ids.tolist() == [UNTRACKED]
+        assert scenes[time_s].probs[0] == pytest.approx(row)
+
+
+def turned(time_s: float) -> list[ScriptedFace]:
+    """Somebody with a mask for a second, then their back."""
+    return [ScriptedFace(LEFT, MASK)] if time_s < 1.0 else []
+
+
+@pytest.mark.parametrize("per_s", [10, 30])
+def test_a_turned_back_stays_masked_then_gets_unsure_then_is_gone(per_s) -> None:
+    scenes = play(turned, 5, per_s, Settings(memory_s=3.0))
+    last_s = max(time_s for time_s in scenes if time_s < 1.0)
+    number = scenes[last_s].track_ids[0]
+    assert number != UNTRACKED
+    states = []
+    for time_s, scene in scenes.items():
+        if time_s < 1.0:
+            assert scene.labels == (Label.MASK,)
+            assert scene.seen_s[0] == 0
+            continue
+        states.append(scene.labels)
+        if not len(scene):
+            continue
+        assert scene.track_ids.tolist() == [number]
+        assert scene.faces.scores.tolist() == [0]
+        assert scene.seen_s[0] == pytest.approx(time_s - last_s, abs=2e-3)
+        assert scene.faces.boxes[0] == pytest.approx(LEFT, abs=3)
+    story = [
+        state for n, state in enumerate(states) if n == 0 or state != states[n - 1]
+    ]
+    assert story == [(Label.MASK,), (Label.UNKNOWN,), ()]
+    assert scenes[3.0].labels == (Label.MASK,)
+    assert scenes[3.7].labels == (Label.UNKNOWN,)
+
+
+def test_the_evidence_and_the_certainty_of_a_turned_back_only_fade() -> None:
+    scenes = play(turned, 3)
+    backs = [scene for time_s, scene in scenes.items() if time_s >= 1.0]
+    certainties = [float(scene.certainties[0]) for scene in backs]
+    assert certainties == sorted(certainties, reverse=True)
+    assert {float(scene.evidence[0]) for scene in backs} == {
+        float(scenes[0.9].evidence[0])
+    }
+
+
+def test_whoever_turns_back_without_a_mask_is_told_at_once() -> None:
+    scenes = play(
+        lambda time_s: turned(time_s) if time_s < 3 else [ScriptedFace(LEFT, BARE)], 4
+    )
+    assert scenes[2.9].labels == (Label.MASK,)
+    assert scenes[3.0].labels == (Label.NO_MASK,)
+    assert scenes[3.0].track_ids.tolist() == scenes[0.9].track_ids.tolist()
+
+
+@pytest.mark.parametrize("per_s", [10, 30])
+def test_one_wrong_picture_does_not_flip_the_verdict(per_s) -> None:
+    def wrong_once(time_s: float) -> list[ScriptedFace]:
+        wrong = abs(time_s - 1.5) < 0.5 / per_s
+        return [ScriptedFace(LEFT, BARE if wrong else MASK)]
+
+    for scene in play(wrong_once, 3, per_s).values():
+        assert scene.labels == (Label.MASK,)
+    alone = play(wrong_once, 3, per_s, Settings(vote="none"))
+    assert Label.NO_MASK in {scene.labels[0] for scene in alone.values()}
+
+
+def test_ten_and_thirty_pictures_a_second_tell_the_same_story() -> None:
+    def story(time_s: float) -> list[ScriptedFace]:
+        first = [ScriptedFace(LEFT, MASK if time_s < 2 else BARE)]
+        second = [ScriptedFace(RIGHT, BARE)] if 0.5 <= time_s < 2.5 else []
+        return first + second
+
+    slow, fast = play(story, 6, 10), play(story, 6, 30)
+    for time_s in (0.0, 0.4, 1.0, 1.9, 3.0, 4.0, 4.6, 5.2, 5.9):
+        assert slow[time_s].labels == fast[time_s].labels
+        assert slow[time_s].track_ids.tolist() == fast[time_s].track_ids.tolist()
+        assert slow[time_s].certainties == pytest.approx(
+            fast[time_s].certainties, abs=0.05
+        )
+
+
+def test_a_dip_of_the_score_does_not_lose_the_person() -> None:
+    scenes = play(
+        lambda time_s: [ScriptedFace(LEFT, MASK, 0.3 if 1 <= time_s < 2 else 0.9)], 3
+    )
+    number = scenes[0.9].track_ids[0]
+    for time_s, scene in scenes.items():
+        if time_s < 0.5:
+            continue
+        assert scene.track_ids.tolist() == [number]
+        assert scene.labels == (Label.MASK,)
+        assert scene.seen_s[0] == 0
+        assert scene.faces.scores[0] == pytest.approx(0.3 if 1 <= time_s < 2 else 0.9)
+
+
+def test_whoever_is_forgotten_has_left_once_and_comes_back_as_another() -> None:
+    analyzer = ScriptedAnalyzer(
+        lambda time_s: [ScriptedFace(LEFT, MASK)] if time_s < 1 or time_s > 6 else []
+    )
+    stream = Stream(analyzer)
+    left: list[int] = []
+    ids: list[int] = []
+    for number in range(80):
+        analyzer.time_s = number / 10
+        scene = stream.step(NOISE, analyzer.time_s)
+        left += stream.left
+        ids += [one for one in scene.track_ids.tolist() if one not in ids]
+    first, second = (one for one in ids if one != UNTRACKED)
+    assert left == [first]
+    assert second != first
+
+
+def test_heads_come_after_faces_and_rows_stay_together() -> None:
+    scenes = play(
+        lambda time_s: [
+            *turned(time_s),
+            ScriptedFace(RIGHT, BARE, 0.6),
+        ],
+        2,
+    )
+    scene = scenes[1.8]
+    assert scene.labels == (Label.NO_MASK, Label.MASK)
+    assert scene.faces.scores == pytest.approx([0.6, 0.0])
+    assert scene.seen_s == pytest.approx([0.0, 0.9], abs=1e-4)
+    assert scene.faces.boxes[0] == pytest.approx(RIGHT)
+
+
+def test_the_image_is_not_changed() -> None:
+    image: Image = NOISE.copy()
+    image.flags.writeable = False
+    stream = once(ScriptedFace(LEFT, MASK))
+    for time_s in (0.0, 0.1, 0.2):
+        stream.step(image, time_s)
+    assert np.array_equal(image, NOISE)
+
+
+def test_no_face_gives_an_empty_scene() -> None:
+    scene = once().step(NOISE, 0.0)
+    assert len(scene) == 0
+    assert scene.probs.shape == (0, 3)
+    assert scene.near == ()
