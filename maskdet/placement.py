@@ -78,8 +78,8 @@ def place(
         plates = np.array([one.box for one in placed], np.float32).reshape(-1, 4)
         choices = list(_choices(boxes[face], captions[face], len(boxes), image_wh))
         spots = np.array([spot for _, spot, _ in choices], np.float32).reshape(-1, 4)
-        on_plates = _overlaps(spots, plates).sum(axis=1)
-        on_faces = _overlaps(spots, others).sum(axis=1)
+        on_plates = overlaps(spots, plates).sum(axis=1)
+        on_faces = overlaps(spots, others).sum(axis=1)
         holds = any(inside for _, _, inside in choices)
         chosen = _best(on_plates, on_faces, may_cover=holds)
         if chosen is not None:
@@ -122,7 +122,7 @@ def _choices(
                 yield caption, (x, y, x + w, y + h), place_no >= n_around
 
 
-def _overlaps(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+def overlaps(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Return the `(n, m)` shared areas in square pixels."""
     corners_1 = np.maximum(a[:, None, :2], b[None, :, :2])
     corners_2 = np.minimum(a[:, None, 2:], b[None, :, 2:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-from maskdet.types import Label
+from maskdet.types import UNTRACKED, Label, Near
 
 Palette: TypeAlias = Literal["classic", "colour-blind"]
 PALETTES: Final[tuple[Palette, ...]] = get_args(Palette)
@@ -51,6 +51,8 @@ class Style:
         boxes: whether each face gets its outline.
         labels: whether the label is written, as in "No mask".
         percentages: whether the certainty is written, as in "97 %".
+        ids: whether the number of a person who is followed is written, as in "#3".
+        blur: whether faces are made unrecognisable, whoever they are.
         scale: size of text and lines, 1 = chosen from the picture; 0.5 to 3.
 
     Raises:
@@ -61,6 +63,8 @@ class Style:
     boxes: bool = True
     labels: bool = True
     percentages: bool = True
+    ids: bool = True
+    blur: bool = False
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -69,7 +73,7 @@ class Style:
             raise ValueError(
                 f"palette must be one of {', '.join(PALETTES)}, not {self.palette!r}"
             )
-        for name in ("boxes", "labels", "percentages"):
+        for name in ("boxes", "labels", "percentages", "ids", "blur"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ValueError(f"{name} must be true or false, not {value!r}")
@@ -113,11 +117,49 @@ def line_style(label: Label) -> LineStyle:
     return _LINE_STYLES[label]
 
 
-def describe(label: Label, certainty: float, style: Style = DEFAULT_STYLE) -> str:
-    """Return what is written beside a face, as in "No mask 97 %"."""
+def describe(
+    label: Label,
+    certainty: float,
+    style: Style = DEFAULT_STYLE,
+    *,
+    track_id: int = UNTRACKED,
+    seen_s: float = 0.0,
+) -> str:
+    """Return what is written beside a face.
+
+    That is "No mask 97 %" in a picture, "#3 No mask 97 %" for somebody who is
+    followed, and "#3 No mask, seen 2.1 s ago" while their face is not seen: what it
+    said gets less certain then, which is no news about the mask.
+
+    Args:
+        label: what is known.
+        certainty: how sure it is, in [0, 1].
+        style: what to write.
+        track_id: the person's number; `UNTRACKED` for none.
+        seen_s: seconds since their face was seen; 0 if it is.
+    """
     words = [label.title] if style.labels else []
-    words += [f"{100 * certainty:.0f} %"] if style.percentages else []
-    return " ".join(words)
+    if seen_s <= 0:
+        words += [f"{100 * certainty:.0f} %"] if style.percentages else []
+    elif style.labels:
+        words = [f"{label.title}, seen {seen_s:.1f} s ago"]
+    elif style.percentages:
+        words = [f"{seen_s:.1f} s ago"]
+    number = [f"#{track_id}"] if style.ids and track_id != UNTRACKED else []
+    return " ".join(number + words)
+
+
+def describe_pair(pair: Near) -> str:
+    """Return what is written between two people: "1.2 m", "5 heads", "1.2 m, 40 s"."""
+    if pair.unit == "m":
+        apart = f"{pair.distance:.1f} m"
+    else:
+        heads = round(pair.distance)
+        apart = "1 head" if heads == 1 else f"{heads} heads"
+    if not pair.too_long:
+        return apart
+    lasted = f"{pair.for_s:.0f} s" if pair.for_s < 120 else f"{pair.for_s / 60:.0f} min"
+    return f"{apart}, {lasted}"
 
 
 def _luminance(colour: BGR) -> float:

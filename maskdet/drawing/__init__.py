@@ -1,0 +1,7 @@
+"""Boxes, captions and distances on a picture, told apart by more than colour."""
+
+from maskdet.drawing.blurring import blurred
+from maskdet.drawing.picture import draw
+from maskdet.style import Style, colour_bgr, describe, line_style
+
+__all__ = ["Style", "blurred", "colour_bgr", "describe", "draw", "line_style"]

@@ -1,0 +1,66 @@
+"""Faces that nobody can recognise any more, in whatever leaves the program."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes, clip, expand
+from maskdet.types import Image
+
+_ROOM: Final = 1.4
+"""Hair, ears and chin belong to a face: what is blurred is so much larger."""
+
+_ROOM_PER_S: Final = 0.3
+_MAX_ROOM: Final = 2.0
+"""Where a head is gets less certain while its face is not seen."""
+
+_CELLS: Final = 6
+"""Cells across the shorter side of the larger box, four across the face: known faces
+are told from about 18 across (T. Bachmann, "Identification of spatially quantised
+tachistoscopic images of faces", European Journal of Cognitive Psychology, 1991)."""
+
+_STEP: Final = 16
+"""Brightness is rounded to multiples of this, so that the pictures of a film, whose
+cells lie a little differently each time, do not add up to a finer one."""
+
+
+def blurred(
+    image: Image, boxes: Boxes, seen_s: NDArray[np.float32] | None = None
+) -> Image:
+    """Return a copy of the picture in which no face can be recognised.
+
+    Each face becomes a few coarse squares: the rest of it is gone, not hidden.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR; not changed.
+        boxes: `(n, 4)` the faces, in pixels; may reach out of the picture.
+        seen_s: `(n,)` seconds since each was seen: the longer, the more is blurred.
+    """
+    canvas = image.copy()
+    height, width = image.shape[:2]
+    ages_s = np.zeros(len(boxes)) if seen_s is None else np.asarray(seen_s)
+    rooms = np.minimum(_MAX_ROOM, _ROOM + _ROOM_PER_S * ages_s)
+    for box, room in zip(boxes, rooms, strict=True):
+        larger = clip(expand(box[None], float(room)), width, height)[0]
+        x1, y1 = (int(value) for value in np.floor(larger[:2]))
+        x2, y2 = (int(value) for value in np.ceil(larger[2:]))
+        if x2 > x1 and y2 > y1:
+            canvas[y1:y2, x1:x2] = _coarse(canvas[y1:y2, x1:x2])
+    return canvas
+
+
+def _coarse(part: Image) -> Image:
+    """Return the part as coarse squares of few colours."""
+    height, width = part.shape[:2]
+    cell = max(1.0, min(height, width) / _CELLS)
+    small_wh = max(1, round(width / cell)), max(1, round(height / cell))
+    small = cv2.resize(part, small_wh, interpolation=cv2.INTER_AREA)
+    rounded = np.minimum(255, np.rint(small / _STEP) * _STEP).astype(np.uint8)
+    squares: Image = cv2.resize(
+        rounded, (width, height), interpolation=cv2.INTER_NEAREST
+    )
+    return squares

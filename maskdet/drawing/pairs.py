@@ -1,0 +1,155 @@
+"""Lines between people, and how far apart they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes
+from maskdet.drawing.captions import plate_wh, text_sizes_px
+from maskdet.drawing.outlines import DASHES, pieces, usual_line_px
+from maskdet.placement import Caption, overlaps
+from maskdet.style import BGR, BLACK, LineStyle, Style, colour_bgr, describe_pair
+from maskdet.types import Image, Label, Near
+
+Point = NDArray[np.float64]
+"""`(2,)` x and y in pixels."""
+
+_CROWD: Final = 5
+"""Among more people only those who are near get a line: the rest is a cobweb."""
+
+_ALONG: Final = (0.5, 0.35, 0.65, 0.2, 0.8)
+"""Where on its line a distance may be written, best first."""
+
+
+def draw_lines(
+    canvas: Image, near: Sequence[Near], frames: Boxes, style: Style
+) -> None:
+    """Draw a line from face to face for each pair, on dark so that it shows.
+
+    Args:
+        canvas: drawn on.
+        near: the pairs, by rows of `frames`.
+        frames: `(n, 4)` the outlines of the faces.
+        style: colours and widths.
+    """
+    size_wh = canvas.shape[1], canvas.shape[0]
+    usual_px = usual_line_px(style, size_wh)
+    for pair in reversed(_worth(near, len(frames))):  # the nearest come on top
+        ends = _ends(frames[pair.first], frames[pair.second])
+        if ends is None:
+            continue
+        line, colour = _look(pair, style)
+        line_px = max(1, round(usual_px * (0.75 if pair.near else 0.4)))
+        dark_px = line_px + 2 * max(1, line_px // 2)
+        for width_px, ink in ((dark_px, BLACK), (line_px, colour)):
+            for a, b in _dashes(*ends, line_px, line):
+                cv2.line(canvas, a, b, ink, width_px, cv2.LINE_AA)
+
+
+def place_distances(
+    near: Sequence[Near],
+    frames: Boxes,
+    plates: Sequence[tuple[int, int, int, int]],
+    style: Style,
+    image_wh: tuple[int, int],
+) -> list[tuple[Caption, tuple[int, int, int, int], BGR]]:
+    """Return what is written at each line, where, and on which colour.
+
+    A distance takes the first spot on its line that covers no face and no plate,
+    else the one that covers least.
+
+    Args:
+        near: the pairs, by rows of `frames`.
+        frames: `(n, 4)` the outlines of the faces.
+        plates: what is written already.
+        style: colours and sizes.
+        image_wh: width and height of the picture.
+    """
+    _, usual, small = text_sizes_px(style, image_wh)
+    taken = [*plates]
+    written = []
+    for pair in _worth(near, len(frames)):
+        text, text_px = describe_pair(pair), usual if pair.near else small
+        caption = Caption(text, text_px, plate_wh(text, text_px))
+        spots = list(_spots(frames[pair.first], frames[pair.second], caption, image_wh))
+        if not spots:
+            continue
+        boxes = np.array(spots, np.float32)
+        busy = np.concatenate([frames, np.array(taken, np.float32).reshape(-1, 4)])
+        box = spots[int(overlaps(boxes, busy).sum(axis=1).argmin())]
+        taken.append(box)
+        written.append((caption, box, _look(pair, style)[1]))
+    return written
+
+
+def _worth(near: Sequence[Near], n: int) -> list[Near]:
+    """Return the pairs that are drawn."""
+    return [pair for pair in near if pair.near or n <= _CROWD]
+
+
+def _look(pair: Near, style: Style) -> tuple[LineStyle, BGR]:
+    """Return line and colour: grey dots, orange dashes, or a red line."""
+    if pair.too_long:
+        return "solid", colour_bgr(Label.NO_MASK, style.palette)
+    if pair.near:
+        return "dashed", colour_bgr(Label.INCORRECT, style.palette)
+    return "dotted", colour_bgr(Label.UNKNOWN, style.palette)
+
+
+def _ends(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[Point, Point] | None:
+    """Return where the line between two centres leaves the boxes, if they are apart."""
+    start, stop = _centre(a), _centre(b)
+    way = stop - start
+    first, last = _leaves(a, way), 1 - _leaves(b, way)
+    return (start + first * way, start + last * way) if first < last else None
+
+
+def _centre(box: NDArray[np.float32]) -> Point:
+    centre: Point = (box[:2].astype(np.float64) + box[2:]) / 2
+    return centre
+
+
+def _leaves(box: NDArray[np.float32], way: Point) -> float:
+    """Return the share of `way` from the centre at which the box ends."""
+    halves = (box[2:].astype(np.float64) - box[:2]) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(way != 0, halves / np.abs(way), np.inf)
+    return float(shares.min())
+
+
+def _dashes(
+    start: Point, stop: Point, line_px: int, line: LineStyle
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Yield the two ends of each dash of a line, in whole pixels."""
+    length_px = max(1, round(float(np.linalg.norm(stop - start))))
+
+    def at(share: float) -> tuple[int, int]:
+        x, y = start + share * (stop - start)
+        return round(float(x)), round(float(y))
+
+    for first, last in pieces(0, length_px, 1.5 * line_px, DASHES.get(line)):
+        yield at(first / length_px), at(last / length_px)
+
+
+def _spots(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    caption: Caption,
+    image_wh: tuple[int, int],
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield plates inside the picture: on the line, then under and over it."""
+    (w, h), (width, height) = caption.size_wh, image_wh
+    if w > width or h > height:
+        return
+    start, stop = _ends(a, b) or (_centre(a), _centre(b))
+    for shift in (0.0, 1.2, -1.2, 2.4, -2.4):
+        for share in _ALONG:
+            x, y = start + share * (stop - start)
+            left = round(min(max(x - w / 2, 0), width - w))
+            top = round(min(max(y - h / 2 + shift * h, 0), height - h))
+            yield left, top, left + w, top + h

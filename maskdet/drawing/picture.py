@@ -1,0 +1,63 @@
+"""A picture with all that is known of its scene drawn into it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maskdet.boxes import areas, clip
+from maskdet.drawing.blurring import blurred
+from maskdet.drawing.captions import captions, write
+from maskdet.drawing.outlines import frames_of, line_px_of, outline
+from maskdet.drawing.pairs import draw_lines, place_distances
+from maskdet.placement import place
+from maskdet.style import DEFAULT_STYLE, Style, colour_bgr
+from maskdet.types import Image, Scene
+
+_BLINK_S = 0.25
+"""A face missed for less is drawn as if it were seen, lest its outline flicker."""
+
+
+def draw(image: Image, scene: Scene, style: Style = DEFAULT_STYLE) -> Image:
+    """Return a copy of the picture with every face outlined and captioned.
+
+    Captions stay inside the picture and off other faces; where a crowd leaves no
+    room they get shorter, then go: the line style still tells the label. Of people
+    who turned away only thin corners are drawn, and how long ago their face was seen.
+    Lines between people are dotted, dashed where they are near, and whole where they
+    have been near for too long.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR; not changed.
+        scene: its faces; boxes may reach out of the picture.
+        style: what to draw; by default everything, in the classic colours.
+    """
+    wh = image.shape[1], image.shape[0]
+    faces = scene.faces.boxes
+    canvas = blurred(image, faces, scene.seen_s) if style.blur else image.copy()
+    shown = scene.keep(np.flatnonzero(areas(clip(faces, *wh))))
+    if not len(shown):
+        return canvas
+    labels, seen_s = shown.labels, np.asarray(shown.seen_s)
+    colours = [colour_bgr(label, style.palette) for label in labels]
+    turned = seen_s >= _BLINK_S
+    line_px = line_px_of(shown.faces.boxes, style, wh)
+    frames = frames_of(shown.faces.boxes, line_px, wh)
+    draw_lines(canvas, shown.near, frames, style)
+    if style.boxes:
+        # The surest face comes last, so that its outline lies on top.
+        for row in reversed(range(len(shown))):
+            outline(
+                canvas,
+                frames[row],
+                labels[row],
+                colours[row],
+                int(line_px[row]),
+                corners_only=bool(turned[row]),
+            )
+    placed = place(frames, captions(shown, turned, frames, style, wh), image_wh=wh)
+    for one in placed:
+        write(canvas, one.caption, one.box, colours[one.face])
+    plates = [one.box for one in placed]
+    for caption, box, colour in place_distances(shown.near, frames, plates, style, wh):
+        write(canvas, caption, box, colour)
+    return canvas
