@@ -121,10 +121,10 @@ def to_csv(records: Iterable[ImageRecord]) -> str:
     writer.writerow(CSV_COLUMNS)
     for record in records:
         picture = [
-            _harmless(record["path"]),
+            harmless(record["path"]),
             record["width"],
             record["height"],
-            _harmless(record["error"] or ""),
+            harmless(record["error"] or ""),
         ]
         blanks = [""] * (len(CSV_COLUMNS) - len(picture))
         for number, face in enumerate(record["faces"], start=1):
@@ -143,7 +143,7 @@ def printable(text: str) -> str:
     )
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     """Keep a spreadsheet from running a file's name as a formula.
 
     A quote in front makes a cell text, as OWASP advises against CSV injection; the

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from maskdet.media.films import UnreadableFilm, read_video
+from maskdet.media.films import (
+    Film,
+    FilmInfo,
+    FilmLimits,
+    Frames,
+    UnreadableFilm,
+    film_paths,
+    read_film,
+    read_video,
+)
+from maskdet.media.live import Live, Patience, open_source, public_name
+from maskdet.media.mixing import Sound
 from maskdet.media.pictures import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -13,16 +24,30 @@ from maskdet.media.pictures import (
     image_paths,
     read_image,
 )
+from maskdet.media.writing import FilmWriter, checked_target
 
 __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "SUFFIXES",
+    "Film",
+    "FilmInfo",
+    "FilmLimits",
+    "FilmWriter",
+    "Frames",
+    "Live",
+    "Patience",
+    "Sound",
     "UnreadableFilm",
     "UnreadableImage",
+    "checked_target",
     "encode_jpeg",
     "encode_png",
+    "film_paths",
     "image_paths",
+    "open_source",
+    "public_name",
+    "read_film",
     "read_image",
     "read_video",
 ]

@@ -61,9 +61,11 @@ def limit(memory_bytes: int, cpu_s: int) -> None:
         import resource
     except ImportError:  # Windows has none; pixel and time limits hold there too
         return
-    with contextlib.suppress(OSError, ValueError):
-        with open("/proc/self/statm", encoding="ascii") as file:
-            memory_bytes += int(file.read().split()[0]) * mmap.PAGESIZE
+    with (
+        contextlib.suppress(OSError, ValueError),
+        open("/proc/self/statm", encoding="ascii") as file,
+    ):
+        memory_bytes += int(file.read().split()[0]) * mmap.PAGESIZE
     for name, value in (
         ("RLIMIT_AS", memory_bytes),
         ("RLIMIT_CPU", cpu_s),

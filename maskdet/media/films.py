@@ -62,6 +62,7 @@ class FilmInfo:
         has_sound: whether there is sound.
         rotation_deg: how far pictures were turned counterclockwise to be upright.
         start_s: what the film itself calls the time of its first picture.
+        source: its file, where it is one.
     """
 
     width: int
@@ -72,6 +73,7 @@ class FilmInfo:
     has_sound: bool = False
     rotation_deg: int = 0
     start_s: float = 0.0
+    source: str = ""
 
 
 class Frames(Protocol):
@@ -122,18 +124,18 @@ class Film:
         self._last_s = 0.0
         self._decoder = Decoder(order, wait_s=wait_s)
         self._waiting = self._next()
-        about = self._decoder.about
+        about = dict(self._decoder.about)
         if not about:
             raise UnreadableFilm(NO_FILM)
-        known = {name: about[name] for name in FilmInfo.__dataclass_fields__}
-        self.info = FilmInfo(
-            **{**known, "frame_rate": Fraction(*about["frame_rate"])}
-        )
+        del about["tag"]
+        about["frame_rate"] = Fraction(*about["frame_rate"])
+        self.info = FilmInfo(**about, source="" if order["live"] else order["source"])
+        self._step_s = order["every"] / float(self.info.frame_rate or 25)
 
     @property
     def end_s(self) -> float:
-        """Until when the last picture is shown; before, when the newest one is."""
-        return max(self._decoder.end_s, self._last_s)
+        """Until when the last picture so far is shown, in seconds from the first."""
+        return self._decoder.end_s or self._last_s + self._step_s
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
         """Yield `(h, w, 3)` BGR pictures, upright, and their times in seconds.

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import maskdet
 from maskdet.media import decoder
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def add_sound(sound: Sound, pictures: Path, target: Path, *, kind: str) -> None:
     Raises:
         MixingFailed: the sound cannot be read, or takes too long.
     """
-    root = str(Path(maskdet.__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     order = {
         **asdict(sound),
@@ -166,9 +165,7 @@ def _encoded(
     stream = out.add_stream(name, rate=_RATE_HZ)
     stream.bit_rate = _BIT_RATE
     stream.layout = "mono" if sound.codec_context.channels == 1 else "stereo"
-    even = av.AudioResampler(
-        format=stream.format, layout=stream.layout, rate=_RATE_HZ
-    )
+    even = av.AudioResampler(format=stream.format, layout=stream.layout, rate=_RATE_HZ)
 
     def packets() -> Iterator[tuple[float, Packet]]:
         for frame in heard.decode(sound):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -137,11 +138,12 @@ class FilmWriter:
         self._flush_held(frame.pts)
         self._held, self._last_pts = frame, frame.pts
 
-    def finish(self, end_s: float = 0.0) -> Path:
+    def finish(self, end_s: float = 0.0, *, cut_sound: bool = False) -> Path:
         """End the film, put it in its place and return that.
 
         Args:
             end_s: until when the last picture is shown; by default, one usual step.
+            cut_sound: whether sound that goes on after that is dropped.
 
         Raises:
             ValueError: there was no picture.
@@ -151,12 +153,16 @@ class FilmWriter:
             self.cancel()
             raise ValueError("a film needs at least one picture")
         step = max(1, round(1 / self._rate / self._tick_s))
-        end = round(end_s / self._tick_s)
-        self._flush_held(end if end > self._last_pts else self._last_pts + step)
+        end = max(round(end_s / self._tick_s), self._last_pts + 1)
+        if end_s <= 0:
+            end = self._last_pts + step
+        self._flush_held(end)
         self._open.mux(self._stream.encode())
         self._open.close()
         self._open = None
         try:
+            if cut_sound and self._sound is not None:
+                self._sound = replace(self._sound, end_s=float(end * self._tick_s))
             os.replace(self._with_sound(), self._target)
         finally:
             self.cancel()

@@ -1,0 +1,24 @@
+"""Whole films: looked at from the first picture to the last, drawn on and counted."""
+
+from __future__ import annotations
+
+from maskdet.films.contacts import Contact
+from maskdet.films.people import Person
+from maskdet.films.report import FilmReport, to_json
+from maskdet.films.rows import COLUMNS, RowFile, Rows
+from maskdet.films.running import Progress, Wanted, analyze_film
+from maskdet.films.timeline import Moment
+
+__all__ = [
+    "COLUMNS",
+    "Contact",
+    "FilmReport",
+    "Moment",
+    "Person",
+    "Progress",
+    "RowFile",
+    "Rows",
+    "Wanted",
+    "analyze_film",
+    "to_json",
+]

@@ -1,0 +1,143 @@
+"""Who was in a film, for how long, and what they wore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from maskdet.boxes import clip
+from maskdet.films.timeline import LABELS
+from maskdet.media import encode_jpeg
+from maskdet.types import CLASSES, UNTRACKED, Image, Label, Scene
+
+_MAX_CROPS: Final = 500
+"""At about 5 kB each, so that a camera that runs for days does not fill memory."""
+
+_CROP_MARGIN: Final = 0.25
+_CROP_SIDE_PX: Final = 160
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person of a film.
+
+    Attributes:
+        track_id: their number.
+        first_s: when their face was first seen, in seconds.
+        last_s: when it was last seen.
+        seen_s: for how long it was seen in all.
+        label: what they wore for most of the time in which that was known.
+        certainty: of that label, on average while it held; 0 to 1.
+        label_s: for how long each label held, also while they were turned away.
+        crop: their best view as a JPEG file, where that was asked for; else empty.
+    """
+
+    track_id: int
+    first_s: float
+    last_s: float
+    seen_s: float
+    label: Label
+    certainty: float
+    label_s: dict[Label, float]
+    crop: bytes = field(default=b"", repr=False)
+
+
+@dataclass
+class _Known:
+    first_s: float
+    last_s: float
+    seen_s: float = 0.0
+    label_s: dict[Label, float] = field(
+        default_factory=lambda: dict.fromkeys(LABELS, 0.0)
+    )
+    certainty_s: dict[Label, float] = field(
+        default_factory=lambda: dict.fromkeys(LABELS, 0.0)
+    )
+    quality: float = 0.0
+    crop: bytes = b""
+
+
+class People:
+    """Collects the people of a film."""
+
+    def __init__(self, *, keep_crops: bool = False) -> None:
+        """Start with nobody.
+
+        Args:
+            keep_crops: whether each person's best view is kept.
+        """
+        self._keep_crops = keep_crops
+        self._known: dict[int, _Known] = {}
+        self._n_crops = 0
+
+    def add(self, scene: Scene, image: Image | None, lasts_s: float) -> None:
+        """Count a scene that is shown for so long.
+
+        Args:
+            scene: who is there; the untracked are nobody yet.
+            image: `(h, w, 3)` the picture, from which views are kept.
+            lasts_s: until the next one, in seconds.
+        """
+        lasts_s = max(lasts_s, 1e-6)
+        rows = zip(scene.track_ids, scene.labels, scene.certainties, strict=True)
+        for row, (track_id, label, certainty) in enumerate(rows):
+            if track_id == UNTRACKED:
+                continue
+            one = self._known.setdefault(
+                int(track_id), _Known(scene.time_s, scene.time_s)
+            )
+            one.label_s[label] += lasts_s
+            one.certainty_s[label] += float(certainty) * lasts_s
+            if scene.seen_s is not None and scene.seen_s[row] > 0:
+                continue
+            one.last_s = scene.time_s
+            one.seen_s += lasts_s
+            if self._keep_crops and image is not None:
+                self._view(one, scene, row, image)
+
+    def people(self) -> tuple[Person, ...]:
+        """Return everybody so far, in the order in which they came."""
+        return tuple(
+            _person(track_id, one)
+            for track_id, one in sorted(
+                self._known.items(), key=lambda pair: (pair[1].first_s, pair[0])
+            )
+        )
+
+    def _view(self, one: _Known, scene: Scene, row: int, image: Image) -> None:
+        """Keep this view of a person if it is clearly better than the last one."""
+        box = scene.faces.boxes[row]
+        width, height = float(box[2] - box[0]), float(box[3] - box[1])
+        certainty = float(scene.certainties[row])
+        quality = float(scene.faces.scores[row]) * certainty * (width * height) ** 0.5
+        full = not one.crop and self._n_crops >= _MAX_CROPS
+        if full or quality < 1.1 * one.quality or min(width, height) < 1:
+            return
+        out = np.array([-width, -height, width, height], np.float32) * _CROP_MARGIN
+        inside = clip((box + out)[None], image.shape[1], image.shape[0])[0]
+        x1, y1, x2, y2 = (int(corner) for corner in inside)
+        if x2 - x1 < 2 or y2 - y1 < 2:
+            return
+        self._n_crops += not one.crop
+        step = max(1, max(x2 - x1, y2 - y1) // _CROP_SIDE_PX)
+        one.crop = encode_jpeg(np.ascontiguousarray(image[y1:y2:step, x1:x2:step]))
+        one.quality = quality
+
+
+def _person(track_id: int, one: _Known) -> Person:
+    known = {label: one.label_s[label] for label in CLASSES}
+    label = max(known, key=lambda label: known[label])
+    if known[label] <= 0:
+        label = Label.UNKNOWN
+    return Person(
+        track_id,
+        one.first_s,
+        one.last_s,
+        one.seen_s,
+        label,
+        min(1.0, one.certainty_s[label] / one.label_s[label]),
+        dict(one.label_s),
+        one.crop,
+    )

@@ -1,0 +1,159 @@
+"""What was found in a film, and its JSON form.
+
+JSON, version 1; times and lengths in seconds, distances in `unit`:
+
+    {"version": 1, "films": [{"film": "lobby.mp4", "error": null, "whole": true,
+      "width": 1280, "height": 720, "frame_rate": 29.97, "duration_s": 60.0,
+      "has_sound": true, "pictures": 1798, "analysed_s": 60.0,
+      "seconds": {"mask": 80.1, "no_mask": 12.0, "incorrect": 0.0, "unknown": 4.4},
+      "share_masked": 0.87,
+      "people": [{"person": 1, "first_s": 0.2, "last_s": 41.0, "seen_s": 38.2,
+        "label": "mask", "certainty": 0.97, "seconds": {"mask": 39.0, ...}}],
+      "contacts": [{"people": [1, 2], "first_s": 3.1, "near_s": 9.0, "bare_s": 0.0,
+        "closest": 0.8, "unit": "m", "too_long": true}],
+      "timeline": [{"start_s": 0.0, "length_s": 1.0, "mask": 1.2, "no_mask": 0.0,
+        "incorrect": 0.0, "unknown": 0.1, "share_masked": 1.0, "near": 0,
+        "too_long": 0}]}]}
+
+`seconds` is how long people were there with each label, added up over people: two
+people with a mask for 10 s make 20. `share_masked` is that with a mask among what is
+known, or null where nothing is. A film that breaks off has an `error` and what was
+found until then; one that was stopped is not `whole`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from maskdet.films.contacts import Contact
+from maskdet.films.people import Person
+from maskdet.films.timeline import LABELS, Moment
+from maskdet.media import FilmInfo
+from maskdet.types import CLASSES, Label
+
+VERSION: Final = 1
+"""Goes up when a field changes its meaning or goes away, not when one is added."""
+
+
+@dataclass(frozen=True)
+class FilmReport:
+    """What was found in one film.
+
+    Attributes:
+        film: its name or address, without a password.
+        info: what it says about itself; None if it could not be opened.
+        n_pictures: how many were looked at.
+        analysed_s: up to when, in seconds.
+        timeline: people, masks and nearness over time.
+        people: everybody, in the order in which they came.
+        contacts: who was near whom.
+        out: the annotated film, if one was written.
+        whole: whether it was looked at to its end.
+        problem: one line if it breaks off or cannot be read, else empty.
+        note: one line about what the annotated film lacks, else empty.
+    """
+
+    film: str
+    info: FilmInfo | None = None
+    n_pictures: int = 0
+    analysed_s: float = 0.0
+    timeline: tuple[Moment, ...] = ()
+    people: tuple[Person, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    out: Path | None = None
+    whole: bool = False
+    problem: str = ""
+    note: str = ""
+
+    @property
+    def label_s(self) -> dict[Label, float]:
+        """How long people were there with each label, added up over people."""
+        return {
+            label: sum(person.label_s[label] for person in self.people)
+            for label in LABELS
+        }
+
+    @property
+    def share_masked(self) -> float | None:
+        """Share of the time with a mask in the time of which it is known; 0 to 1."""
+        label_s = self.label_s
+        known = sum(label_s[label] for label in CLASSES)
+        return label_s[Label.MASK] / known if known > 0 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as in the module's description of the JSON."""
+        info = self.info
+        return {
+            "film": self.film,
+            "error": self.problem or None,
+            "whole": self.whole,
+            "width": None if info is None else info.width,
+            "height": None if info is None else info.height,
+            "frame_rate": None if info is None else _short(float(info.frame_rate)),
+            "duration_s": None if info is None else _short(info.duration_s),
+            "has_sound": None if info is None else info.has_sound,
+            "pictures": self.n_pictures,
+            "analysed_s": _short(self.analysed_s),
+            "seconds": _by_key(self.label_s),
+            "share_masked": _short(self.share_masked),
+            "people": [_person(person) for person in self.people],
+            "contacts": [_contact(contact) for contact in self.contacts],
+            "timeline": [_moment(moment) for moment in self.timeline],
+        }
+
+
+def to_json(reports: Iterable[FilmReport]) -> str:
+    """Return reports as JSON text, one film a line, ended by a line break."""
+    lines = ",\n  ".join(
+        json.dumps(report.to_dict(), ensure_ascii=False) for report in reports
+    )
+    films = f"[\n  {lines}\n]" if lines else "[]"
+    return f'{{"version": {VERSION}, "films": {films}}}\n'
+
+
+def _person(person: Person) -> dict[str, Any]:
+    return {
+        "person": person.track_id,
+        "first_s": _short(person.first_s),
+        "last_s": _short(person.last_s),
+        "seen_s": _short(person.seen_s),
+        "label": person.label.key,
+        "certainty": _short(person.certainty),
+        "seconds": _by_key(person.label_s),
+    }
+
+
+def _contact(contact: Contact) -> dict[str, Any]:
+    return {
+        "people": [contact.first_id, contact.second_id],
+        "first_s": _short(contact.first_s),
+        "near_s": _short(contact.near_s),
+        "bare_s": _short(contact.bare_s),
+        "closest": _short(contact.closest),
+        "unit": contact.unit,
+        "too_long": contact.too_long,
+    }
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    return {
+        "start_s": _short(moment.start_s),
+        "length_s": _short(moment.length_s),
+        **_by_key(moment.people),
+        "share_masked": _short(moment.share_masked),
+        "near": moment.near,
+        "too_long": moment.too_long,
+    }
+
+
+def _by_key(values: dict[Label, float]) -> dict[str, float | None]:
+    return {label.key: _short(values[label]) for label in LABELS}
+
+
+def _short(value: float | None) -> float | None:
+    """Return a number without digits that are noise."""
+    return None if value is None else round(value, 3)

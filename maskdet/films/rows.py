@@ -1,0 +1,114 @@
+"""Films as CSV: one row for each person of each picture, written as they come.
+
+Version 1 of the columns; distances and times are in metres (or heads) and seconds:
+
+    film       name or address of the film
+    time_s     when the picture is shown, from the first one
+    person     the person's number; -1 while a face is too new to have one
+    x1 y1 x2 y2   the face, in pixels of the picture, upright
+    score      how sure the finder is that it is a face; 0 while it is turned away
+    label      mask, no_mask, incorrect or unknown
+    mask no_mask incorrect   how likely each is
+    seen_s     for how long the face was not seen; 0 if it is
+    evidence   how many whole readable views the label rests on
+    nearest    number of the person who stands nearest, if that is known
+    distance   how far away
+    unit       m or heads
+    near       1 if that is closer than allowed, 2 if it was for too long, else 0
+
+A picture without people has one row that holds only its film and time.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Final, TextIO
+
+from maskdet.records import harmless
+from maskdet.types import CLASSES, Near, Scene
+
+VERSION: Final = 1
+"""Goes up when a column changes its meaning or goes away, not when one is added."""
+
+COLUMNS: Final = (
+    *("film", "time_s", "person", "x1", "y1", "x2", "y2", "score", "label"),
+    *(label.key for label in CLASSES),
+    *("seen_s", "evidence", "nearest", "distance", "unit", "near"),
+)
+
+
+class Rows:
+    """Writes rows to a text stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write the header."""
+        self._writer = csv.writer(stream, lineterminator="\n")
+        self._writer.writerow(COLUMNS)
+
+    def add(self, film: str, scene: Scene) -> None:
+        """Write the people of one picture."""
+        head = [harmless(film), f"{scene.time_s:.3f}"]
+        if not len(scene):
+            self._writer.writerow([*head, *[""] * (len(COLUMNS) - 2)])
+        for row, label in enumerate(scene.labels):
+            numbers = [
+                int(scene.track_ids[row]),
+                *(round(float(corner), 1) for corner in scene.faces.boxes[row]),
+                round(float(scene.faces.scores[row]), 4),
+                label.key,
+                *(round(float(prob), 4) for prob in scene.probs[row]),
+                0.0 if scene.seen_s is None else round(float(scene.seen_s[row]), 2),
+                0.0 if scene.evidence is None else round(float(scene.evidence[row]), 2),
+            ]
+            self._writer.writerow([*head, *numbers, *_nearest(scene, row)])
+
+
+class RowFile(Rows):
+    """Writes rows to a file that is seen under its name only once it is whole.
+
+    Use it as a context manager: leaving by an error, or without `keep`, leaves none.
+    """
+
+    def __init__(self, target: str | Path) -> None:
+        """Begin the file.
+
+        Raises:
+            OSError: it cannot be written there.
+        """
+        self._target = Path(target)
+        self._part = self._target.with_name(f".maskdet-{os.getpid()}-rows.part")
+        try:
+            self._file = self._part.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None
+        super().__init__(self._file)
+
+    def __enter__(self) -> RowFile:
+        """Return the file."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave no file unless it was kept."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def keep(self) -> None:
+        """End the file and put it in its place."""
+        self._file.close()
+        os.replace(self._part, self._target)
+
+
+def _nearest(scene: Scene, row: int) -> list[object]:
+    """Return who stands nearest to a row; pairs come nearest first."""
+    pair = next((one for one in scene.near if row in (one.first, one.second)), None)
+    if pair is None:
+        return ["", "", "", ""]
+    other = pair.second if pair.first == row else pair.first
+    there = int(scene.track_ids[other])
+    return [there, round(pair.distance, 2), pair.unit, _nearness(pair)]
+
+
+def _nearness(pair: Near) -> int:
+    return (1 + pair.too_long) if pair.near else 0

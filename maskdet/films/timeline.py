@@ -1,0 +1,102 @@
+"""How many people there were at each moment of a film, by what they wore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from maskdet.types import CLASSES, UNTRACKED, Label, Scene
+
+LABELS: Final = (*CLASSES, Label.UNKNOWN)
+"""The order in which people are counted."""
+
+_MAX_BINS: Final = 1200
+"""A line chart shows no more; where a film is longer, its bins grow."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A short part of a film.
+
+    Attributes:
+        start_s: when it begins, in seconds.
+        length_s: how long it is.
+        people: how many there were on average, by label.
+        near: most pairs that were near each other at once.
+        too_long: most pairs at once that had been near for longer than is allowed.
+    """
+
+    start_s: float
+    length_s: float
+    people: dict[Label, float]
+    near: int
+    too_long: int
+
+    @property
+    def share_masked(self) -> float | None:
+        """Share of people with a mask among those of whom it is known; 0 to 1.
+
+        None where nothing is known of anybody: no share is not a share of 0.
+        """
+        known = sum(self.people[label] for label in CLASSES)
+        return self.people[Label.MASK] / known if known > 0 else None
+
+
+@dataclass
+class _Bin:
+    seen_s: float
+    people_s: dict[Label, float]
+    near: int = 0
+    too_long: int = 0
+
+
+class Timeline:
+    """Counts people over time, in memory that does not grow with the film."""
+
+    def __init__(self, max_bins: int = _MAX_BINS) -> None:
+        """Start with bins of one second; they double where there get too many."""
+        self._max_bins = max_bins
+        self._length_s = 1.0
+        self._bins: dict[int, _Bin] = {}
+
+    def add(self, scene: Scene, lasts_s: float) -> None:
+        """Count a scene that is shown for so long, in seconds."""
+        number = int(scene.time_s // self._length_s)
+        one = self._bins.get(number)
+        if one is None:
+            one = self._bins[number] = _Bin(0.0, dict.fromkeys(LABELS, 0.0))
+        # Two pictures at one time: both count, the second hardly.
+        lasts_s = max(lasts_s, 1e-6)
+        one.seen_s += lasts_s
+        for label, track_id in zip(scene.labels, scene.track_ids, strict=True):
+            if track_id != UNTRACKED:
+                one.people_s[label] += lasts_s
+        one.near = max(one.near, sum(pair.near for pair in scene.near))
+        one.too_long = max(one.too_long, sum(pair.too_long for pair in scene.near))
+        if len(self._bins) > self._max_bins:
+            self._double()
+
+    def moments(self) -> tuple[Moment, ...]:
+        """Return what was counted so far; times without a picture are left out."""
+        return tuple(
+            Moment(
+                number * self._length_s,
+                self._length_s,
+                {label: s / one.seen_s for label, s in one.people_s.items()},
+                one.near,
+                one.too_long,
+            )
+            for number, one in sorted(self._bins.items())
+        )
+
+    def _double(self) -> None:
+        old, self._bins = self._bins, {}
+        self._length_s *= 2
+        for number, one in old.items():
+            same = self._bins.setdefault(number // 2, one)
+            if same is not one:
+                same.seen_s += one.seen_s
+                for label in LABELS:
+                    same.people_s[label] += one.people_s[label]
+                same.near = max(same.near, one.near)
+                same.too_long = max(same.too_long, one.too_long)
