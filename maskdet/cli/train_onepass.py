@@ -58,6 +58,13 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="scenes to validate on (default: what --data marks as such)",
     )
     add("--corrections", metavar="FILE", help="list of wrong labels to put right")
+    add(
+        "--loose",
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="collections whose boxes a finder drew: they do not teach where a box ends",
+    )
     add("--weights", metavar="FILE", help="YuNet's ONNX file to start from")
     add("--teacher", metavar="NAME", help="classifier whose answers are learnt too")
     add(
@@ -98,6 +105,10 @@ def run(args: argparse.Namespace) -> int:
     knobs = {name: getattr(args, name) for name in _KNOBS}
     given = {name: value for name, value in knobs.items() if value is not None}
     recipe = dataclasses.replace(OnepassRecipe(), **given)
+    loose = (*recipe.views.loose, *args.loose)
+    recipe = dataclasses.replace(
+        recipe, views=dataclasses.replace(recipe.views, loose=loose)
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     material = _material(args, data, recipe)
     _write_recipe(args, data, recipe, material)
@@ -180,6 +191,7 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     """Return the command that makes this run from nothing."""
     words = ["python", "-m", "maskdet", "train", "onepass", "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
+    words += ["--loose", *args.loose] if args.loose else []
     for option in ("corrections", "weights", "teacher", "finder"):
         value = getattr(args, option)
         words += [f"--{option}", str(value)] if value is not None else []

@@ -27,11 +27,11 @@ def blank(side, n=1):
 
 
 def rows(boxes, state=1.0, label=0):
-    truth = np.zeros((1, len(boxes), 9), np.float32)
+    truth = np.zeros((1, len(boxes), 10), np.float32)
     truth[0, :, :4] = boxes
     truth[0, :, 4] = state
     truth[0, :, 5 + label] = 1.0
-    truth[0, :, 8] = 1.0
+    truth[0, :, 8:] = 1.0
     return truth
 
 

@@ -17,7 +17,7 @@ def losses(maps, truth):
 
 
 def test_a_picture_without_faces_costs_a_finite_loss():
-    for truth in (np.zeros((1, 8, 9), np.float32), rows([[3, 3, 8, 8]], -1.0)):
+    for truth in (np.zeros((1, 8, 10), np.float32), rows([[3, 3, 8, 8]], -1.0)):
         found = losses(blank(64), truth)
         assert np.isfinite(list(found.values())).all()
         assert found["box"] == found["cls"] == found["mask"] == 0
@@ -61,7 +61,7 @@ def test_eiou_is_what_the_paper_says(found, wanted):
 def test_an_ignored_face_is_not_punished():
     maps = blank(64)
     maps[0][0, 4, 4, :2] = 6.0  # sure of a face at 32..40
-    free = losses(maps, np.zeros((1, 8, 9), np.float32))
+    free = losses(maps, np.zeros((1, 8, 10), np.float32))
     spared = losses(maps, rows([[28, 28, 44, 44]], -1.0))
     assert free["obj"] > spared["obj"] + 5
 

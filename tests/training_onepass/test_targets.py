@@ -60,7 +60,7 @@ def test_two_faces_never_share_a_cell_and_each_has_one():
 
 def test_padding_has_no_cell_and_an_ignored_face_is_left_alone():
     truth = np.concatenate(
-        [rows([[30, 30, 36, 36]], -1.0), np.zeros((1, 3, 9))], axis=1
+        [rows([[30, 30, 36, 36]], -1.0), np.zeros((1, 3, 10))], axis=1
     )
     task = assigned(blank(64), truth.astype(np.float32))
     assert np.asarray(task.positive).sum() == 0
@@ -72,8 +72,8 @@ def test_padding_has_no_cell_and_an_ignored_face_is_left_alone():
 def test_truths_are_filled_up_to_a_round_number():
     from maskdet.training.onepass.targets import stack_truths
 
-    one, none = np.ones((9, 9), np.float32), np.zeros((0, 9), np.float32)
+    one, none = np.ones((9, 10), np.float32), np.zeros((0, 10), np.float32)
     truth = stack_truths([one, none])
-    assert truth.shape == (2, 16, 9)
-    assert truth[0].sum() == 81
+    assert truth.shape == (2, 16, 10)
+    assert truth[0].sum() == 90
     assert truth[1].sum() == 0

@@ -44,7 +44,7 @@ def onepass_losses(maps: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
 
     Args:
         maps: `(n, h, w, 9)` at each stride.
-        truth: `(n, faces, 9)`, see `targets.TRUTH_COLUMNS`.
+        truth: `(n, faces, 10)`, see `targets.TRUTH_COLUMNS`.
     """
     cells = cells_of(maps)
     task = assign(cells, truth)
@@ -52,11 +52,12 @@ def onepass_losses(maps: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
     found = cells.logits
     there = _cross_entropy(found[..., 1], task.positive) * (1 - task.ignored)
     fits = _cross_entropy(found[..., 0], task.overlap) * task.positive
-    apart = eiou_loss(cells.boxes, task.truth[..., :4]) * task.positive
+    bordered = task.positive * task.truth[..., 9]
+    apart = eiou_loss(cells.boxes, task.truth[..., :4]) * bordered
     return {
         "obj": ops.sum(there) / count,
         "cls": ops.sum(fits) / count,
-        "box": ops.sum(apart) / count,
+        "box": ops.sum(apart) / ops.maximum(ops.sum(bordered), 1.0),
         "mask": _mask_loss(cells, task),
     }
 

@@ -1,10 +1,11 @@
 """The one-pass network: YuNet's layers, and a branch of our own that reads the mask.
 
-Finding is YuNet's published topology (Wu et al., "YuNet: A Tiny Millisecond-level Face
+Finding starts as YuNet's published topology (Wu et al., "YuNet: A Tiny Millisecond-level Face
 Detector", Machine Intelligence Research, 2023; Apache-2.0). Reading the mask is a
 second, wider path that starts at stride 4, where small faces still have a mouth, and
 goes down beside the pyramid (as the bottom-up path of Liu et al., "Path Aggregation
 Network for Instance Segmentation", 2018): each level sees what the finer one read.
+What it sees also corrects score and box; at the start by nothing.
 
 Fully convolutional: sides that are multiples of 32 pixels, of any number.
 """
@@ -52,17 +53,22 @@ def build_onepass(
     image = keras.Input((None, None, 3), name="image")
     fine, backbone = _backbone(image)
     pyramid = _neck(backbone)
-    reading = _mask_branch(fine, pyramid, mask_widths)
+    branch = _mask_branch(fine, pyramid, mask_widths)
     maps, points = [], []
-    for stride, features, mask in zip(STRIDES_PX, pyramid, reading, strict=True):
+    for stride, features, read in zip(STRIDES_PX, pyramid, branch, strict=True):
         shared = _unit(features, _WIDTH, f"head{stride}")
         parts = [
             _unit(shared, 1, f"cls{stride}", relu=False),
             _unit(shared, 1, f"obj{stride}", relu=False),
             _unit(shared, 4, f"box{stride}", relu=False),
-            mask,
         ]
-        maps.append(layers.Concatenate(name=f"stride{stride}")(parts))
+        face = layers.Concatenate(name=f"face{stride}")(parts)
+        more = layers.Conv2D(
+            6, 1, use_bias=False, kernel_initializer="zeros", name=f"correct{stride}"
+        )
+        face = layers.Add(name=f"corrected{stride}")([face, more(read)])
+        mask = layers.Conv2D(len(CLASSES), 1, name=f"mask{stride}_logits")(read)
+        maps.append(layers.Concatenate(name=f"stride{stride}")([face, mask]))
         if landmarks:
             points.append(_unit(shared, _LANDMARKS, f"kps{stride}", relu=False))
     model = keras.Model(image, [*maps, *points], name="onepass")
@@ -108,8 +114,8 @@ def _unit(x: object, width: int, name: str, *, relu: bool = True) -> keras.Keras
 def _mask_branch(
     fine: object, pyramid: Sequence[object], widths: Sequence[int]
 ) -> list[object]:
-    """Return the mask logits of each level, `(n, h / s, w / s, 3)`."""
-    logits = []
+    """Return what the wide path sees at each level, `(n, h / s, w / s, width)`."""
+    levels = []
     for stride, seen, width in zip(STRIDES_PX, pyramid, widths, strict=True):
         name = f"mask{stride}"
         closer = layers.DepthwiseConv2D(
@@ -120,8 +126,8 @@ def _mask_branch(
         for block in "ab":
             x = _wide_block(x, width, f"{name}{block}")
         fine = x
-        logits.append(layers.Conv2D(len(CLASSES), 1, name=f"{name}_logits")(x))
-    return logits
+        levels.append(x)
+    return levels
 
 
 def _wide_block(x: object, width: int, name: str) -> keras.KerasTensor:

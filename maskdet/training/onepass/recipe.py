@@ -36,15 +36,15 @@ class OnepassRecipe:
         seed: fixes every choice.
     """
 
-    epochs: int = 50
+    epochs: int = 36
     steps: int = 300
     batch_size: int = 16
     learning_rate: float = 2e-3
-    body_rate: float = 0.3
+    body_rate: float = 0.2
     warm_up: float = 0.03
     weight_decay: float = 1e-3
     clip_norm: float = 20.0
-    average_decay: float = 0.998
+    average_decay: float = 0.999
     drawn: int = 800
     losses: LossWeights = LossWeights()  # noqa: RUF009 - frozen
     views: ViewRules = ViewRules()  # noqa: RUF009 - frozen

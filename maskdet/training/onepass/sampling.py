@@ -51,7 +51,7 @@ class Batch:
 
     Attributes:
         images: `(n, side, side, 3)` float32 BGR 0..255.
-        truth: `(n, faces, 9)` float32, see `targets.TRUTH_COLUMNS`.
+        truth: `(n, faces, 10)` float32, see `targets.TRUTH_COLUMNS`.
     """
 
     images: NDArray[np.float32]

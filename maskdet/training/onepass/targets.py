@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes
 from maskdet.onepass.decode import CHANNELS, STRIDES_PX
 
-TRUTH_COLUMNS = 9
-"""Of a row of truth: x1, y1, x2, y2 in pixels, state, three shares, weight.
+TRUTH_COLUMNS = 10
+"""Of a row of truth: x1, y1, x2, y2 in pixels, state, three shares, two weights.
 
 The state is `FACE`, `IGNORED` or 0 for a row that only fills the batch. The shares are
-of `CLASSES`, and the weight is how much the label counts."""
+of `CLASSES`; the first weight is how much the label counts, the second how much the
+border of the box does."""
 
 FACE = 1.0
 IGNORED = -1.0
@@ -66,7 +67,7 @@ class Assigned:
     Attributes:
         positive: `(n, cells)` 1 where a cell should find a face.
         ignored: `(n, cells)` 1 where it does not matter what it says.
-        truth: `(n, cells, 9)` the row of truth of positive cells, else any.
+        truth: `(n, cells, 10)` the row of truth of positive cells, else any.
         overlap: `(n, cells)` IoU of positive cells with their truth, else 0.
     """
 
@@ -101,7 +102,7 @@ def assign(cells: Cells, truth: Tensor) -> Assigned:
 
     Args:
         cells: what the network says.
-        truth: `(n, faces, 9)`, see `TRUTH_COLUMNS`.
+        truth: `(n, faces, 10)`, see `TRUTH_COLUMNS`.
     """
     truth = ops.convert_to_tensor(truth)
     boxes, state = truth[..., :4], truth[..., 4]
@@ -210,7 +211,7 @@ def encode(
 
 
 def stack_truths(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return `(n, most faces, 9)` from one `(faces, 9)` a picture, filled with zeros.
+    """Return `(n, most faces, 10)` from one `(faces, 10)` a picture, filled with zeros.
 
     The count is rounded up, so that a training meets few shapes.
     """

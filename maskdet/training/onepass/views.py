@@ -36,6 +36,8 @@ class ViewRules:
             less, as nobody can see their label.
         class_weights: how much a label counts, by class: views hold more masks than
             the faces they are drawn for.
+        loose: sources whose boxes were drawn by a finder: they teach what a face is
+            and how its mask is worn, but not where people would draw its border.
     """
 
     face_px: tuple[float, float] = (8.0, 560.0)
@@ -47,6 +49,7 @@ class ViewRules:
     taught_share: float = 0.3
     sure_px: float = 20.0
     class_weights: tuple[float, float, float] = (0.8, 1.2, 1.5)
+    loose: tuple[str, ...] = ("drawn",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ class View:
 
     Attributes:
         image: `(h, w, 3)` BGR.
-        truth: `(n, 9)` rows, see `targets.TRUTH_COLUMNS`.
+        truth: `(n, 10)` rows, see `targets.TRUTH_COLUMNS`.
     """
 
     image: Image
@@ -171,7 +174,7 @@ def _window(
 def truths(
     place: Place, boxes: Boxes, size_px: int, rules: ViewRules
 ) -> NDArray[np.float32]:
-    """Return `(k, 9)` what is to be found in a view, see `targets.TRUTH_COLUMNS`.
+    """Return `(k, 10)` what is to be found in a view, see `targets.TRUTH_COLUMNS`.
 
     Args:
         place: the scene.
@@ -199,4 +202,5 @@ def truths(
         (sides.min(axis=1, initial=np.inf) - 5) / (rules.sure_px - 5), 0.1, 1
     )
     truth[:, 8] = np.array(rules.class_weights)[known] * seen
+    truth[:, 9] = place.source not in rules.loose
     return truth[areas(inside) > 0]
