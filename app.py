@@ -22,6 +22,6 @@ page = st.navigation(
         st.Page("pages/about.py", title="About", icon=":material/info:"),
     ]
 )
-sidebar()
+sidebar(live=page.title == "Live")
 page.run()
 session.end()

@@ -8,7 +8,9 @@ from functools import partial
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from maskdet.analyzer import resolved
 from maskdet.media import MAX_PIXELS, SUFFIXES
+from maskdet.tiles import Tiled, Tiling
 from maskdet.web import results, session
 from maskdet.web.cards import cards_html, totals_html
 from maskdet.web.entry import through_app
@@ -30,7 +32,7 @@ def page() -> None:
     sources = _sources(album)
     if not sources:
         return
-    found = _results(album, sources, preferences)
+    found = _results(album, sources, preferences, tiles=_tiles())
     _broken([result for result in found if result.picture.error])
     readable = [result for result in found if not result.picture.error]
     if not readable:
@@ -107,12 +109,28 @@ def _uploads() -> list[UploadedFile]:
     return files[:MAX_PICTURES]
 
 
+def _tiles() -> bool:
+    """Return whether to look at parts of the pictures too."""
+    return st.toggle(
+        "Far camera: look closer, in tiles",
+        key="image.tiles",
+        persist_state="session",
+        help="For large pictures of people far away, as from a camera high on a wall: "
+        f"each part of {Tiling.side_px} pixels is also looked at on its own, which "
+        "finds smaller faces. A picture of many parts takes as many times as long.",
+    )
+
+
 def _results(
-    album: Album, sources: Sequence[Source], preferences: Preferences
+    album: Album, sources: Sequence[Source], preferences: Preferences, *, tiles: bool
 ) -> list[Result]:
     """Return what is in the pictures; only new ones go through the networks."""
-    name, settings = preferences.analyzer, preferences.settings
+    settings = preferences.settings
+    name = resolved(preferences.analyzer, live=False)
     analyzer = session.analyzer(name)
+    if tiles:
+        # What is known without tiles stays known beside it.
+        name, analyzer = f"{name} in tiles", Tiled(analyzer)
     known = all(album.knows(source, name, settings) for source in sources)
     bar = st.empty() if known else st.progress(0.0, "Looking ...")
     found: list[Result] = []

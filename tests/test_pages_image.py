@@ -17,8 +17,9 @@ from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
 from maskdet.media import encode_jpeg, encode_png
+from maskdet.tiles import Tiling
 from maskdet.web import pictures, session
-from tests.fakes import FakeClassifier, FakeDetector
+from tests.fakes import FakeClassifier, FakeDetector, grey
 from tests.pictures_fakes import BOXES, SCORES, scenery
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
@@ -28,7 +29,7 @@ APP = Path(__file__).resolve().parents[1] / "app.py"
 def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
     """Let no test load a network; the analyzer that every page gets instead."""
     fake = TwoStage(FakeDetector(BOXES, SCORES), FakeClassifier((0.7, 0.2, 0.1)))
-    monkeypatch.setattr(session, "load_analyzer", lambda name, classifier: fake)
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
     monkeypatch.setattr(session, "asset_path", lambda name: APP)
     st.cache_resource.clear()  # every AppTest has the same session
     return fake
@@ -49,7 +50,7 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def opened() -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=20)
+    app = AppTest.from_file(str(APP), default_timeout=60)
     app.switch_page("pages/image.py").run()
     assert not app.exception
     return app
@@ -114,6 +115,42 @@ def test_another_analyzer_looks_again(analyzer) -> None:
     app.sidebar.selectbox(key="choice.analyzer").set_value(others[0])
     run(app)
     assert analyzer.detector.calls == 2
+
+
+def test_tiles_look_at_the_parts_too_and_nothing_is_looked_at_twice(analyzer) -> None:
+    app = upload(opened(), ("far.png", encode_png(grey(1000, 700))))
+    seen = analyzer.detector.calls
+    tiles = app.main.toggle(key="image.tiles")
+    assert tiles.value is False, "it takes longer, so it is off until asked for"
+    tiles.set_value(True)
+    run(app)
+    # The whole, and two rows of two windows of 640 pixels.
+    assert analyzer.detector.calls == seen + 5
+    for asked_for in (False, True):
+        app.main.toggle(key="image.tiles").set_value(asked_for)
+        run(app)
+    move(app, "Certainty", 0.8)
+    assert analyzer.detector.calls == seen + 5
+
+
+def test_tiles_show_faces_that_the_whole_picture_hides(monkeypatch) -> None:
+    class Near:
+        """Sees a face in the corner of a window, and none in a picture too large."""
+
+        def detect(self, image):
+            found = BOXES[:1] if image.shape[1] <= Tiling.side_px else []
+            return FakeDetector(found, [0.9] * len(found)).detect(image)
+
+    near = TwoStage(Near(), FakeClassifier())
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: near)
+    app = upload(opened(), ("far.png", encode_png(grey(1000, 600))))
+    assert "No face found" in texts(app.warning)
+    app.main.toggle(key="image.tiles").set_value(True)
+    run(app)
+    assert table(app, "Label") == ["Mask", "Mask"]
+    run(app.switch_page("pages/about.py"))
+    run(app.switch_page("pages/image.py"))
+    assert app.main.toggle(key="image.tiles").value is True
 
 
 def test_a_broken_file_gets_its_line_and_the_good_one_its_result() -> None:
@@ -191,10 +228,11 @@ def test_no_face_says_what_to_try() -> None:
 def test_a_crowd_shows_its_first_faces_until_all_are_asked_for(monkeypatch) -> None:
     boxes = [[x, y, x + 15, y + 15] for x in range(0, 180, 20) for y in (0, 30, 60)]
     crowd = TwoStage(FakeDetector(boxes, [0.9] * len(boxes)), FakeClassifier())
-    monkeypatch.setattr(session, "load_analyzer", lambda name, classifier: crowd)
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: crowd)
     app = opened()
     assert texts(app.main.get("html")).count("<figure>") == 24
-    app.main.toggle[0].set_value(True)
+    everyone = next(one for one in app.main.toggle if one.label.startswith("Show all"))
+    everyone.set_value(True)
     run(app)
     assert texts(app.main.get("html")).count("<figure>") == len(boxes)
 

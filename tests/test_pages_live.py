@@ -8,12 +8,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from maskdet.analyzer import DEFAULT_ANALYZER, TwoStage
+from maskdet.analyzer import AUTO, TwoStage, resolved
 from maskdet.web import session
 from maskdet.web.ice import VARIABLE
 from tests.fakes import FakeClassifier, FakeDetector
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
+FIRST = resolved(AUTO, live=True)
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let no test load a network; return the names that were asked for."""
     asked: list[str] = []
 
-    def load(name: str, classifier: str) -> TwoStage:
+    def load(name: str, classifier: str, *, second_look: bool) -> TwoStage:
         asked.append(name)
         return TwoStage(FakeDetector(), FakeClassifier())
 
@@ -37,7 +38,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=20)
+    app = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in query.items():
         app.query_params[name] = value
     app.run()
@@ -68,11 +69,11 @@ def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> No
     assert not app.warning
     assert not app.error
     app.run()
-    assert light_models == [DEFAULT_ANALYZER], "loaded once, then kept"
+    assert light_models == [FIRST], "loaded once, then kept"
 
 
 def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> None:
-    def load(name: str, classifier: str) -> TwoStage:
+    def load(name: str, classifier: str, *, second_look: bool) -> TwoStage:
         raise FileNotFoundError("model x is missing; get it with: y")
 
     monkeypatch.setattr(session, "load_analyzer", load)
@@ -91,7 +92,7 @@ def test_an_analyzer_without_its_file_is_told_and_not_offered(monkeypatch) -> No
 
     monkeypatch.setattr(session, "asset_path", path)
     app = opened(analyzer="yunet")
-    assert app.sidebar.selectbox(key="choice.analyzer").value == DEFAULT_ANALYZER
+    assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
     assert "yunet" not in app.sidebar.selectbox(key="choice.analyzer").options
     told = [line.value.replace("\\", "") for line in app.sidebar.caption]
     assert any("models fetch yunet" in line for line in told)
@@ -102,7 +103,7 @@ def test_another_analyzer_is_loaded_before_the_camera_is_offered(light_models) -
     app = opened()
     app.sidebar.selectbox(key="choice.analyzer").select("haar").run()
     assert not app.exception
-    assert light_models == [DEFAULT_ANALYZER, "haar"]
+    assert light_models == [FIRST, "haar"]
     assert session_state_of(app).analyzer == "haar"
 
 

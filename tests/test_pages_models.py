@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet import runs
-from maskdet.analyzer import DEFAULT_ANALYZER, TwoStage
+from maskdet.analyzer import AUTO, TwoStage, resolved
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, ClassifierFile
 from maskdet.web import models_samples, session
 from maskdet.web.models_numbers import SET_TITLES
@@ -20,6 +20,7 @@ from tests.models_fakes import FACTS, LARGE, write_run
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 OTHER = "twin"
+FIRST = resolved(AUTO, live=True)
 TWIN = ClassifierFile("classifier", 1.3, "Twin")
 
 
@@ -28,7 +29,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
     """Three runs, two of which can be used; return the models that were loaded."""
     loaded: list[tuple[str, str]] = []
 
-    def load(name: str, classifier: str = DEFAULT_CLASSIFIER) -> TwoStage:
+    def load(
+        name: str, classifier: str = DEFAULT_CLASSIFIER, *, second_look: bool = True
+    ) -> TwoStage:
         loaded.append((name, classifier))
         probs = (0.9, 0.08, 0.02) if classifier == OTHER else (0.1, 0.85, 0.05)
         boxes = [[100.0, 100.0, 180.0, 200.0]]
@@ -144,7 +147,7 @@ def test_pressing_use_puts_the_model_in_force(asked) -> None:
     assert column(app, "", "Use")[2] == "in use"
     assert f"classifier={OTHER}" in app.sidebar.code[0].value
     go_to(app, "live")
-    assert asked[-1] == (DEFAULT_ANALYZER, OTHER)
+    assert asked[-1] == (FIRST, OTHER)
     go_to(app, "about")
     assert in_sidebar(app) == OTHER
 
@@ -222,8 +225,8 @@ def test_each_pair_of_finder_and_model_is_loaded_once(asked) -> None:
         app.sidebar.selectbox(key="choice.classifier").set_value(name)
         run(app)
     assert asked == [
-        (DEFAULT_ANALYZER, DEFAULT_CLASSIFIER),
-        (DEFAULT_ANALYZER, OTHER),
+        (FIRST, DEFAULT_CLASSIFIER),
+        (FIRST, OTHER),
     ]
 
 

@@ -214,7 +214,7 @@ def test_the_reading_tells_the_stages_in_order_and_the_faces() -> None:
     assert not state.reading().started
     answer(callback, frame())
     reading = state.reading()
-    assert list(reading.stage_ms) == ["decode", "find", "label", "draw"]
+    assert list(reading.stage_ms) == ["read", "find", "label", "track", "draw"]
     assert all(ms > 0 for ms in reading.stage_ms.values())
     assert reading.labels == (Label.MASK,)
     assert reading.started

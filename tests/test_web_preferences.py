@@ -22,6 +22,7 @@ CHANGED = [
     Preferences(settings=Settings(min_score=0.25, min_face_px=40, nms_iou=1)),
     Preferences(style=Style(palette="colour-blind", labels=False, scale=2)),
     Preferences(camera_width=1280, camera_height=720, camera_fps=30),
+    Preferences(second_look=False),
 ]
 
 
@@ -58,9 +59,15 @@ def test_the_mask_model_travels_in_file_and_link(monkeypatch) -> None:
     assert Preferences().classifier == DEFAULT_CLASSIFIER
 
 
+def test_a_first_visit_leaves_the_analyzer_to_us() -> None:
+    assert Preferences().analyzer == "auto"
+    assert Preferences(analyzer="haar").to_query() == {"analyzer": "haar"}
+    assert Preferences(second_look=False).to_query() == {"second_look": "false"}
+
+
 def test_a_file_saved_before_there_was_a_choice_gets_the_default() -> None:
     saved = json.loads(Preferences(mirror=False).to_json())
-    del saved["classifier"]
+    del saved["classifier"], saved["second_look"]
     assert Preferences.from_json(json.dumps(saved)) == Preferences(mirror=False)
 
 
@@ -103,6 +110,8 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"min_score": "much"}, "min_score must be a number, not 'much'"),
         ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
         ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
+        ({"second_look": "1"}, "second_look must be true or false, not 1"),
+        ({"analyzer": "magic"}, "analyzer must be one of auto, .*, not 'magic'"),
         ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),
         ({"classifier": "magic"}, "classifier must be one of maskdet.*, not 'magic'"),
         ({"classifier": "a.tflite"}, "classifier must be one of .*, not 'a.tflite'"),

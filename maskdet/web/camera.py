@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
+from maskdet.analyzer import resolved
 from maskdet.web import session
 from maskdet.web.cards import cards_html
 from maskdet.web.connection import Connection, camera_allowed
@@ -34,10 +35,11 @@ def stream(preferences: Preferences) -> Any:
     # the page is built anew by the browser, and so stops.
     loading, warning = st.container(), st.empty()
     with loading:
-        analyzer = session.analyzer(preferences.analyzer)
+        name = resolved(preferences.analyzer, live=True)
+        analyzer = session.analyzer(name)
     state = live_state()
     state.use(preferences)
-    running = state.stream(preferences.analyzer, analyzer)
+    running = state.stream(name, analyzer)
     try:
         configuration = rtc_configuration()
     except ValueError as error:
@@ -170,17 +172,15 @@ def _snapshot(preferences: Preferences) -> None:
         return
     album: Album = st.session_state.setdefault("maskdet.album", Album())
     source = album.source(photo.name, photo.getvalue(), file_id=photo.file_id)
-    picture = album.picture(
-        source,
-        session.analyzer(preferences.analyzer),
-        name=preferences.analyzer,
-        settings=preferences.settings,
-    )
+    # A still picture has the time for the thorough one, and shares the Image page's.
+    name = resolved(preferences.analyzer, live=False)
+    analyzer, settings = session.analyzer(name), preferences.settings
+    picture = album.picture(source, analyzer, name=name, settings=settings)
     if picture.error:
         st.error(plain(f"{picture.error}."), icon=":material/error:")
         return
-    found = Result(source, picture, preferences.settings)
-    st.image(result_preview(picture, preferences.settings, preferences.style))
+    found = Result(source, picture, settings)
+    st.image(result_preview(picture, settings, preferences.style))
     if found.crops:
         st.html(cards_html(found.scene, found.crops, preferences.style.palette))
     else:

@@ -41,7 +41,7 @@ class Reading:
         n_failed: frames whose analysis failed, since Start.
         last_error: what the last failure said; empty without one.
         stage_ms: mean milliseconds per frame of each stage, in their order:
-            `decode`, those of `Scene.stage_ms`, `draw`.
+            `read`, those of `Scene.stage_ms`, `draw`.
         labels: the label of each face in the last analysed frame.
         started: whether any frame arrived since Start.
         failing: whether a frame failed within the last seconds.
@@ -219,7 +219,7 @@ def _answer(
     preferences = state.preferences
     started = time.perf_counter()
     image = _image(frame, mirror=preferences.mirror)
-    decoded = time.perf_counter()
+    read = time.perf_counter()
     try:
         stream.settings = preferences.settings
         scene = stream.step(image, state.clock())
@@ -230,7 +230,7 @@ def _answer(
         _log(n_failed, error)
         return _frame_like(frame, _with_banner(image, n_failed))
     stage_ms = {
-        "decode": (decoded - started) * 1e3,
+        "read": (read - started) * 1e3,
         **scene.stage_ms,
         "draw": (time.perf_counter() - analysed) * 1e3,
     }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.analyzer import ANALYZERS, AUTO
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.style import Style
 from maskdet.types import Settings
@@ -21,11 +21,6 @@ CAMERA_LIMITS: dict[str, tuple[int, int]] = {
 }
 """Smallest and largest value that is asked of a camera, in pixels and frames/s."""
 
-_TABLES: dict[str, Mapping[str, object]] = {
-    "analyzer": ANALYZERS,
-    "classifier": CLASSIFIERS,
-}
-
 _Value = bool | int | float | str | tuple[float, ...]
 _Part = TypeVar("_Part", bound="Preferences | Settings | Style")
 
@@ -35,7 +30,7 @@ class Preferences:
     """Everything a visitor can choose; the defaults are what a first visit gets.
 
     Attributes:
-        analyzer: a name in `ANALYZERS`: who finds the faces.
+        analyzer: a name in `ANALYZERS`: who finds the faces; or `AUTO`.
         settings: the thresholds.
         style: what is drawn, in which colours.
         mirror: turn the live picture left to right, as a mirror does.
@@ -43,12 +38,14 @@ class Preferences:
         camera_height: asked of the camera, in pixels.
         camera_fps: asked of the camera, in frames per second.
         classifier: a name in `CLASSIFIERS`: the mask model that labels the faces.
+        second_look: whether the mask model may read large faces again after a
+            one-pass analyzer.
 
     Raises:
         ValueError: a value is out of its range; the message names field and value.
     """
 
-    analyzer: str = DEFAULT_ANALYZER
+    analyzer: str = AUTO
     settings: Settings = field(default_factory=Settings)
     style: Style = field(default_factory=Style)
     mirror: bool = True
@@ -56,14 +53,12 @@ class Preferences:
     camera_height: int = 480
     camera_fps: int = 15
     classifier: str = DEFAULT_CLASSIFIER
+    second_look: bool = True
 
     def __post_init__(self) -> None:
         """Refuse unknown models and a camera that cannot be."""
-        for field_name, table in _TABLES.items():
-            chosen = getattr(self, field_name)
-            if chosen not in table:
-                known = ", ".join(table)
-                raise ValueError(f"{field_name} must be one of {known}, not {chosen!r}")
+        _check_name("analyzer", self.analyzer, (AUTO, *ANALYZERS))
+        _check_name("classifier", self.classifier, CLASSIFIERS)
         for name, (low, high) in CAMERA_LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -127,6 +122,13 @@ class Preferences:
         address = page_url.partition("?")[0]
         query = urlencode(self.to_query())
         return f"{address}?{query}" if query else address
+
+
+def _check_name(field_name: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise ValueError(
+            f"{field_name} must be one of {', '.join(known)}, not {name!r}"
+        )
 
 
 def _names(part: Preferences | Settings | Style) -> set[str]:

@@ -11,11 +11,15 @@ from maskdet.web.live import Reading
 _NONE = "&ndash;"
 
 _STAGES = {
-    "decode": "Read the frame",
+    "read": "Read the frame",
+    "resize": "Scale it",
     "find": "Find faces",
+    "decode": "Collect faces",
     "label": "Label faces",
     "draw": "Draw",
 }
+
+_ALWAYS = ("read", "find", "label", "draw")
 
 # Greys come from the text colour, so that the numbers suit the light and dark theme.
 _STYLE = """<style>
@@ -101,7 +105,7 @@ def _rates(reading: Reading) -> str:
 
 def _times(reading: Reading) -> str:
     total_ms = sum(reading.stage_ms.values())
-    stages = reading.stage_ms or dict.fromkeys(_STAGES, 0.0)
+    stages = reading.stage_ms or dict.fromkeys(_ALWAYS, 0.0)
     rows = "".join(
         f"<p><span>{_STAGES.get(stage, stage.capitalize())}</span>"
         f"<span>{_ms(ms) if total_ms else _NONE}</span></p>"

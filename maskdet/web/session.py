@@ -9,7 +9,16 @@ from typing import cast
 
 import streamlit as st
 
-from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer, load_analyzer
+from maskdet.analyzer import (
+    ANALYZERS,
+    AUTO,
+    DEFAULT_ANALYZER,
+    Analyzer,
+    asset_of,
+    load_analyzer,
+    reads_twice,
+    resolved,
+)
 from maskdet.assets import ASSETS, asset_path
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.types import Image, Scene, Settings
@@ -51,7 +60,7 @@ def take_wanted() -> Preferences | None:
     wanted: Preferences | None = st.session_state.pop(_WANTED, None)
     if wanted is None:
         return None
-    analyzers = (DEFAULT_ANALYZER, *ANALYZERS)
+    analyzers = (AUTO, DEFAULT_ANALYZER, *ANALYZERS)
     analyzer = _usable(wanted.analyzer, analyzers, unavailable())
     classifiers = (DEFAULT_CLASSIFIER, *CLASSIFIERS)
     classifier = _usable(wanted.classifier, classifiers, unavailable_classifiers())
@@ -90,16 +99,23 @@ def complaint() -> str:
 def analyzer(name: str) -> Analyzer:
     """Return this session's analyzer, loaded and run once; safe to use from threads.
 
-    It labels with the mask model in force, also after that was changed: a stream that
-    has it obeys from the next frame on, and does not stop for it.
+    It labels with the mask model in force, once or twice as is wanted, also after
+    that was changed: a stream that has it obeys from the next frame on, and does not
+    stop for it.
 
     Call it in the script, before a stream starts: a frame callback has no session
     and must not wait for a model. A model that is missing or broken is told in one
     line on the page, and the page stops there.
+
+    Args:
+        name: a name in `ANALYZERS`; what `AUTO` stands for is said by `resolved`.
     """
+    chosen = preferences()
+    # Who never reads twice need not be loaded anew for it.
+    second_look = chosen.second_look or not reads_twice(name)
     in_turn: dict[str, _InTurn] = st.session_state.setdefault(_IN_TURN, {})
     try:
-        loaded = _loaded(name, preferences().classifier)
+        loaded = _loaded(name, chosen.classifier, second_look)
     except (FileNotFoundError, RuntimeError) as error:
         st.error(str(error), icon=":material/error:")
         st.stop()
@@ -109,15 +125,21 @@ def analyzer(name: str) -> Analyzer:
 
 
 def unavailable() -> dict[str, str]:
-    """Return one line on how to get it for each analyzer whose file is missing."""
+    """Return one line on how to get it for each analyzer whose file is missing.
+
+    `AUTO` is among them if one of those that it stands for is.
+    """
     lines: dict[str, str] = {}
     for name in ANALYZERS:
-        asset = ASSETS.get(name)
+        asset = ASSETS.get(asset_of(name))
         for file in (asset.name, *asset.also) if asset else ():
             try:
                 asset_path(file)
             except (FileNotFoundError, RuntimeError) as error:
                 lines.setdefault(name, str(error))
+    for name in (resolved(AUTO, live=live) for live in (True, False)):
+        if name in lines:
+            lines[AUTO] = lines[name]
     return lines
 
 
@@ -152,7 +174,7 @@ class _InTurn:
         self._lock = threading.Lock()
 
     def use(self, analyzer: Analyzer) -> None:
-        """Let the next call go to `analyzer`: the same finder, another mask model."""
+        """Let the next call go to `analyzer`: the same finder, labelling otherwise."""
         with self._lock:
             self._analyzer = analyzer
 
@@ -165,16 +187,20 @@ class _InTurn:
 # One set of models a session: a model shared by all would make visitors wait for
 # each other, frame by frame. It goes when the session disconnects.
 @st.cache_resource(scope="session", show_spinner="Loading the models …")
-def _loaded(name: str, classifier: str) -> Analyzer:
-    return load_analyzer(name, classifier)
+def _loaded(name: str, classifier: str, second_look: bool) -> Analyzer:
+    return load_analyzer(name, classifier, second_look=second_look)
 
 
 def _put(chosen: Preferences) -> None:
-    """Put choices in force, and forget what another mask model said of pictures."""
+    """Put choices in force, and forget pictures that were labelled otherwise."""
     before: Preferences | None = st.session_state.get(_CURRENT)
-    if before is not None and before.classifier != chosen.classifier:
+    if before is not None and _labelling(before) != _labelling(chosen):
         st.session_state.pop(_ALBUM, None)
     st.session_state[_CURRENT] = chosen
+
+
+def _labelling(chosen: Preferences) -> tuple[str, bool]:
+    return chosen.classifier, chosen.second_look
 
 
 def _start() -> None:

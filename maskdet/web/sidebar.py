@@ -7,12 +7,11 @@ from typing import TypeVar, cast
 
 import streamlit as st
 
-from maskdet.analyzer import ANALYZERS
-from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.style import PALETTES, Style
 from maskdet.types import Settings
 from maskdet.web import session
 from maskdet.web.markdown import plain
+from maskdet.web.networks import choose_networks
 from maskdet.web.preferences import Preferences
 
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
@@ -21,14 +20,17 @@ _CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)
 _Option = TypeVar("_Option")
 
 
-def sidebar() -> Preferences:
+def sidebar(*, live: bool = False) -> Preferences:
     """Show the sidebar and return what it says; call it once, in `app.py`.
 
     There its widgets are on every page, so their values survive a change of page.
+
+    Args:
+        live: whether the page shows video: who is at work there may be another.
     """
     _fill(session.take_wanted())
     with st.sidebar:
-        chosen = _chosen()
+        chosen = _chosen(live=live)
         _keep_and_share(chosen)
     session.remember(chosen)
     # The place is taken in any case: whatever moves down the page is built anew by
@@ -63,6 +65,7 @@ def _values(preferences: Preferences) -> dict[str, object]:
     return {
         "choice.analyzer": preferences.analyzer,
         "choice.classifier": preferences.classifier,
+        "choice.second_look": preferences.second_look,
         "choice.min_score": settings.min_score,
         "choice.min_certainty": settings.min_certainty,
         "choice.min_face_px": settings.min_face_px,
@@ -76,9 +79,8 @@ def _values(preferences: Preferences) -> dict[str, object]:
     }
 
 
-def _chosen() -> Preferences:
-    analyzer = _analyzer()
-    classifier = _classifier()
+def _chosen(*, live: bool) -> Preferences:
+    analyzer, classifier, second_look = choose_networks(live=live)
     with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
         settings = _settings()
     with st.expander("Drawing", icon=":material/palette:"):
@@ -92,49 +94,16 @@ def _chosen() -> Preferences:
         width, height = _camera_wh()
         fps = _camera_fps()
     return Preferences(
-        analyzer, settings, style, mirror, width, height, fps, classifier
+        analyzer=analyzer,
+        settings=settings,
+        style=style,
+        mirror=mirror,
+        camera_width=width,
+        camera_height=height,
+        camera_fps=fps,
+        classifier=classifier,
+        second_look=second_look,
     )
-
-
-def _analyzer() -> str:
-    missing = session.unavailable()
-    names = [name for name in ANALYZERS if name not in missing]
-    name = st.selectbox(
-        "Analyzer",
-        names,
-        key="choice.analyzer",
-        help="Finds the faces and labels each of them. "
-        "Another one finds other faces, and takes another time.",
-    )
-    st.caption(f"{ANALYZERS[name]}.")
-    if missing:
-        with st.expander(f":gray[Not here: {', '.join(missing)}]"):
-            for other, line in missing.items():
-                st.caption(f"**{other}**: {plain(line)}.")
-    return name
-
-
-def _classifier() -> str:
-    """Offer the mask models that are here; with only one there is nothing to choose."""
-    missing = session.unavailable_classifiers()
-    names = [name for name in CLASSIFIERS if name not in missing]
-    if len(names) < 2:
-        return cast(str, st.session_state["choice.classifier"])
-    name = st.selectbox(
-        "Mask model",
-        names,
-        format_func=_with_default,
-        key="choice.classifier",
-        help="Labels the faces that were found. The Models page shows how well each "
-        "of them does.",
-    )
-    if missing:
-        st.caption(f":gray[Not here: {', '.join(missing)}]")
-    return name
-
-
-def _with_default(name: str) -> str:
-    return f"{name} (default)" if name == DEFAULT_CLASSIFIER else name
 
 
 def _settings() -> Settings:

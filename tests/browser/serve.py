@@ -56,7 +56,7 @@ def main() -> None:
     if "--fake" in sys.argv:
         from maskdet.web import session
 
-        session.load_analyzer = lambda name, classifier: ColourAnalyzer()
+        session.load_analyzer = lambda *names, **how: ColourAnalyzer()
     options = {
         "server.headless": "true",
         "server.address": "127.0.0.1",

@@ -32,7 +32,7 @@ def main() -> None:
     from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
     from maskdet.web import session
 
-    def load(name, classifier=DEFAULT_CLASSIFIER):
+    def load(name, classifier=DEFAULT_CLASSIFIER, *, second_look=True):
         return MaskedAnalyzer() if classifier == "twin" else serve.ColourAnalyzer()
 
     runs.RUNS_FOLDER = Path(sys.argv[2])

@@ -1,0 +1,96 @@
+"""The sidebar's choice of networks: who finds the faces, and who labels them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import streamlit as st
+
+from maskdet.analyzer import ANALYZERS, AUTO, reads_twice, resolved
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.detectors import DETECTORS
+from maskdet.web import session
+from maskdet.web.markdown import plain
+
+
+def choose_networks(*, live: bool) -> tuple[str, str, bool]:
+    """Show the choice; return analyzer, mask model and whether large faces are re-read.
+
+    Args:
+        live: whether the page shows video: who is at work there may be another.
+    """
+    analyzer = _analyzer(live=live)
+    at_work = resolved(analyzer, live=live)
+    second_look = _second_look(at_work)
+    asked = at_work in DETECTORS or (second_look and reads_twice(at_work))
+    return analyzer, _classifier(asked=asked), second_look
+
+
+def _analyzer(*, live: bool) -> str:
+    missing = session.unavailable()
+    names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
+    name = st.selectbox(
+        "Analyzer",
+        names,
+        format_func=_with_meaning,
+        key="choice.analyzer",
+        help="Finds the faces and labels each of them. Another one finds other faces, "
+        "and takes another time. “auto” takes the best that is here: a fast one on the "
+        "Live page, a thorough one for pictures.",
+    )
+    at_work = resolved(name, live=live)
+    st.caption(
+        f"Here **{at_work}**: {ANALYZERS[at_work]}."
+        if name == AUTO
+        else f"{ANALYZERS[name]}."
+    )
+    if missing:
+        with st.expander(f":gray[Not here: {', '.join(missing)}]"):
+            for other, line in missing.items():
+                st.caption(f"**{other}**: {plain(line)}.")
+    return name
+
+
+def _with_meaning(name: str) -> str:
+    return "auto: fast on Live, else thorough" if name == AUTO else name
+
+
+def _second_look(analyzer: str) -> bool:
+    """Offer the second look; its place is taken also where there is none."""
+    return st.toggle(
+        "Read large faces twice",
+        key="choice.second_look",
+        disabled=not reads_twice(analyzer),
+        help="After the one-pass network the mask model reads large faces again: a "
+        "surer label for a little more time. Two-stage analyzers ask the mask model "
+        "in any case, and only it.",
+    )
+
+
+def _classifier(*, asked: bool) -> str:
+    """Offer the mask models that are here; with only one there is nothing to choose.
+
+    Args:
+        asked: whether one is asked at all.
+    """
+    missing = session.unavailable_classifiers()
+    names = [name for name in CLASSIFIERS if name not in missing]
+    if len(names) < 2:
+        return cast(str, st.session_state["choice.classifier"])
+    name = st.selectbox(
+        "Mask model",
+        names,
+        format_func=_with_default,
+        key="choice.classifier",
+        help="Labels the faces that were found. The Models page shows how well each "
+        "of them does.",
+    )
+    if not asked:
+        st.caption(":gray[Not asked here: the analyzer labels the faces itself.]")
+    if missing:
+        st.caption(f":gray[Not here: {', '.join(missing)}]")
+    return name
+
+
+def _with_default(name: str) -> str:
+    return f"{name} (default)" if name == DEFAULT_CLASSIFIER else name
