@@ -50,7 +50,7 @@ class Broker:
                 password.
         """
         try:
-            parts = urlsplit(url.strip())
+            parts = urlsplit(url.strip(), allow_fragments=False)
             host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         except (ValueError, KeyError):
             host, port = "", 0
@@ -88,7 +88,6 @@ class Mqtt:
         self._broker = Broker.from_url(url)
         self._timeout_s = timeout_s
         self._new_client = new_client or _paho_client
-
         if new_client is None:
             _paho()
 

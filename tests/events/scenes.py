@@ -36,7 +36,11 @@ def scene(
 
 
 def near(
-    distance: float = 1.2, for_s: float = 0.0, *, is_near: bool = True, too: bool = False
+    distance: float = 1.2,
+    for_s: float = 0.0,
+    *,
+    is_near: bool = True,
+    too: bool = False,
 ) -> Near:
     """Return that the first two people of a scene are so far apart."""
     return Near(0, 1, distance, "m", is_near, for_s, too)

@@ -179,7 +179,10 @@ def test_an_unknown_kind_is_refused() -> None:
             Event("close", START, "", "", 3, other=4, distance=1.24, unit="m"),
             "Person 3 and person 4, 1.2 m apart: too close",
         ),
-        (Event("left", START, "", "", 3, for_s=12.3), "Person 3 left after 12 s, Unsure"),
+        (
+            Event("left", START, "", "", 3, for_s=12.3),
+            "Person 3 left after 12 s, Unsure",
+        ),
         (Event("alert", START, "Door", "", 3, NO_MASK), "Person 3: No mask (Door)"),
         (
             Event("alert", START, "Door", "", count=5, label=NO_MASK),

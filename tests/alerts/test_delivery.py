@@ -1,0 +1,292 @@
+"""Alerts on their way: an outbox, a web server and a broker on this machine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from maskdet.alerts.mqtt import Broker, Mqtt
+from maskdet.alerts.outbox import DeliveryError, Outbox, Patience
+from maskdet.alerts.webhook import (
+    SIGNATURE_HEADER,
+    TIME_HEADER,
+    Webhook,
+    checked_url,
+    signature,
+)
+from maskdet.events import Event
+from maskdet.types import Label
+from tests.alerts.receivers import mqtt_receiver, silent_receiver, web_receiver
+
+NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")
+HASTE = Patience(tries=3, first_s=0.01, longest_s=0.05)
+
+
+def test_a_webhook_gets_signed_json() -> None:
+    with web_receiver() as receiver:
+        Webhook(f"{receiver.url}/hook?a=1", "geheim", clock=lambda: 1234.9)(ALERT)
+    (path, headers, body) = receiver.got[0]
+    assert path == "/hook?a=1"
+    assert headers[TIME_HEADER] == "1234"
+    assert headers[SIGNATURE_HEADER] == signature("geheim", "1234", body)
+    assert headers["Content-Type"].startswith("application/json")
+    wanted = {"version": 1, "kind": "alert", "camera": "Tür", "label": "no_mask"}
+    assert wanted.items() <= json.loads(body).items()
+    assert json.loads(body)["at"] == "2025-03-01T12:00:00.000Z"
+
+
+def test_a_signature_is_hmac_sha256_of_time_point_body() -> None:
+    # Computed with: printf '1234.{}' | openssl dgst -sha256 -hmac key
+    assert signature("key", "1234", b"{}") == "sha256=" + OPENSSL
+
+
+OPENSSL = "1aec968b9f0e9a246b35506d8aaeb8347e8d3a3dd6bf37271adab4d862fbb4fb"
+
+
+def test_without_a_secret_nothing_is_signed() -> None:
+    with web_receiver() as receiver:
+        Webhook(receiver.url)(ALERT)
+    assert SIGNATURE_HEADER not in receiver.got[0][1]
+
+
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [(500, True), (503, True), (429, True), (404, False), (401, False)],
+)
+def test_a_refusal_says_whether_trying_again_helps(code, again) -> None:
+    headers = {"Retry-After": "7"}
+    with (
+        web_receiver((code, headers)) as receiver,
+        pytest.raises(DeliveryError) as told,
+    ):
+        Webhook(receiver.url)(ALERT)
+    assert str(told.value).startswith(f"the webhook answered {code}")
+    assert (told.value.again, told.value.wait_s) == (again, 7.0)
+
+
+def test_a_redirect_is_followed_on_the_same_host_only() -> None:
+    with web_receiver((308, {"Location": "/there"})) as receiver:
+        Webhook(receiver.url + "/here")(ALERT)
+        assert [path for path, _, _ in receiver.got] == ["/here", "/there"]
+        assert receiver.got[0][2] == receiver.got[1][2]
+    with web_receiver() as other:
+        moved = (307, {"Location": other.url})
+        with (
+            web_receiver(moved) as receiver,
+            pytest.raises(DeliveryError, match="host"),
+        ):
+            Webhook(receiver.url)(ALERT)
+        assert other.got == []
+
+
+@pytest.mark.parametrize("code", [301, 302, 303])
+def test_a_redirect_that_would_drop_the_alert_is_a_refusal(code) -> None:
+    with web_receiver((code, {"Location": "/x"})) as receiver:
+        with pytest.raises(DeliveryError, match=str(code)) as told:
+            Webhook(receiver.url)(ALERT)
+        assert len(receiver.got) == 1
+    assert not told.value.again
+
+
+def test_a_circle_of_redirects_ends() -> None:
+    circle = [(307, {"Location": "/again"})] * 9
+    with (
+        web_receiver(*circle) as receiver,
+        pytest.raises(DeliveryError, match="circle"),
+    ):
+        Webhook(receiver.url)(ALERT)
+    assert len(receiver.got) == 4
+
+
+def test_who_does_not_answer_is_left_soon() -> None:
+    with silent_receiver() as url, pytest.raises(DeliveryError, match="in time"):
+        Webhook(url, timeout_s=0.1)(ALERT)
+    with pytest.raises(DeliveryError, match="out of reach: Connection refused") as told:
+        Webhook("http://127.0.0.1:1/geheim")(ALERT)
+    assert "geheim" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.org",
+        "ftp://example.org",
+        "file:///etc/passwd",
+        "http://",
+        "http://a b",
+        "https://who:geheim@example.org",
+        "http://x:99999999",
+        "http://[",
+        "http://a\nb",
+    ],
+)
+def test_what_is_no_web_address_is_refused_without_repeating_it(url) -> None:
+    with pytest.raises(ValueError, match="webhook") as told:
+        checked_url(url)
+    assert "geheim" not in str(told.value)
+
+
+def test_an_outbox_tries_again_until_it_works() -> None:
+    with web_receiver((500, {}), (503, {})) as receiver:
+        outbox = Outbox(Webhook(receiver.url), patience=HASTE)
+        outbox.put([ALERT])
+        assert outbox.flush(20)
+    assert len(receiver.got) == 3
+    status = outbox.status()
+    assert (status.n_sent, status.n_failed, status.problem) == (1, 0, "")
+
+
+def test_an_outbox_gives_up_in_the_end_and_says_why() -> None:
+    with web_receiver(*[(500, {})] * 9) as receiver:
+        outbox = Outbox(Webhook(receiver.url), patience=HASTE)
+        outbox.put([ALERT, ALERT])
+        assert outbox.flush(20)
+    assert len(receiver.got) == 6
+    status = outbox.status()
+    assert (status.n_sent, status.n_failed) == (0, 2)
+    assert status.problem.startswith("the webhook answered 500")
+
+
+def test_an_outbox_does_not_insist_where_it_is_no_use() -> None:
+    with web_receiver((404, {})) as receiver:
+        outbox = Outbox(Webhook(receiver.url), patience=HASTE)
+        outbox.put([ALERT])
+        assert outbox.flush(20)
+    assert len(receiver.got) == 1
+    assert outbox.status().n_failed == 1
+
+
+def test_nobody_waits_for_a_slow_receiver_and_drops_are_counted() -> None:
+    go_on, sent = threading.Event(), []
+
+    def slow(alert: Event) -> None:
+        go_on.wait(10)
+        sent.append(alert)
+
+    outbox = Outbox(slow, capacity=5)
+    outbox.put([ALERT] * 20)
+    status = outbox.status()
+    assert status.n_dropped >= 14
+    assert status.n_dropped + status.n_waiting == 20
+    go_on.set()
+    assert outbox.flush(10)
+    assert len(sent) == status.n_waiting
+
+
+def test_an_outbox_that_has_nothing_to_do_has_no_thread() -> None:
+    def n_threads() -> int:
+        return sum(one.name == "maskdet-outbox" for one in threading.enumerate())
+
+    before = n_threads()
+    outbox = Outbox(lambda alert: None)
+    assert n_threads() == before
+    for _ in range(3):
+        outbox.put([ALERT])
+        assert outbox.flush(10)
+    for _ in range(200):
+        if n_threads() <= before:
+            break
+        threading.Event().wait(0.02)
+    assert n_threads() <= before
+    assert outbox.status().n_sent == 3
+
+
+def test_a_fault_of_ours_costs_one_alert_and_no_more() -> None:
+    faults = [KeyError("geheim")]
+
+    def sometimes(alert: Event) -> None:
+        if faults:
+            raise faults.pop()
+
+    outbox = Outbox(sometimes)
+    outbox.put([ALERT])
+    assert outbox.flush(10)
+    assert outbox.status().problem == "not delivered: KeyError"
+    outbox.put([ALERT])
+    assert outbox.flush(10)
+    assert (outbox.status().n_sent, outbox.status().n_failed) == (1, 1)
+
+
+def test_pauses_grow_are_never_alike_and_never_too_long() -> None:
+    patience = Patience(first_s=1.0, longest_s=60.0)
+    for n_tried, whole_s in ((1, 1), (2, 2), (3, 4), (7, 60), (50, 60)):
+        pauses = [patience.pause_s(n_tried) for _ in range(50)]
+        assert whole_s / 2 <= min(pauses) < max(pauses) <= whole_s
+    assert patience.pause_s(1, asked_s=20) == 20
+    assert patience.pause_s(1, asked_s=9999) == 60
+
+
+class FakeClient:
+    """What of paho's client is used; remembers what was asked of it."""
+
+    def __init__(self, *, arrives: bool = True) -> None:
+        self.asked: list[tuple] = []
+        self._arrives = arrives
+
+    def __getattr__(self, name: str):
+        def called(*args, **more):
+            self.asked.append((name, *args, *more.values()))
+            return self
+
+        return called
+
+    def is_published(self) -> bool:
+        return self._arrives
+
+
+def test_mqtt_with_tls_and_password() -> None:
+    client = FakeClient()
+    Mqtt("mqtts://who:ge%40heim@broker/a/b", new_client=lambda: client)(ALERT)
+    assert ("username_pw_set", "who", "ge@heim") in client.asked
+    assert ("tls_set",) in client.asked
+    assert ("connect", "broker", 8883, 30) in client.asked
+    assert ("publish", "a/b", ALERT.to_json(), 1) in client.asked
+    assert client.asked[-2:] == [("disconnect",), ("loop_stop",)]
+
+
+def test_mqtt_that_is_not_taken_is_told_and_hung_up() -> None:
+    client = FakeClient(arrives=False)
+    with pytest.raises(DeliveryError, match="did not take"):
+        Mqtt("mqtt://broker", new_client=lambda: client)(ALERT)
+    assert ("loop_stop",) in client.asked
+
+
+def test_a_broker_gets_the_alert_through_paho() -> None:
+    pytest.importorskip("paho.mqtt.client", reason="the optional extra mqtt")
+    with mqtt_receiver() as (port, packets):
+        Mqtt(f"mqtt://127.0.0.1:{port}/door/alerts")(ALERT)
+    assert len(packets) == 1
+    assert packets[0][2:13] == b"door/alerts"
+    assert packets[0][15:] == ALERT.to_json().encode()
+
+
+def test_a_broker_that_refuses_or_is_not_there_is_one_line() -> None:
+    pytest.importorskip("paho.mqtt.client", reason="the optional extra mqtt")
+    with mqtt_receiver(accept=False) as (port, _), pytest.raises(DeliveryError) as told:
+        Mqtt(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=0.5)(ALERT)
+    assert str(told.value).startswith("the MQTT broker refuses: Not auth")
+    assert not told.value.again
+    with pytest.raises(DeliveryError, match="out of reach: Connection refused"):
+        Mqtt("mqtt://127.0.0.1:1")(ALERT)
+
+
+def test_without_paho_one_line_says_how_to_get_it(monkeypatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.client", None)
+    with pytest.raises(ValueError, match=r"pip install 'maskdet\[mqtt\]'"):
+        Mqtt("mqtt://broker")
+
+
+def test_what_an_mqtt_address_says() -> None:
+    assert Broker.from_url("mqtt://h") == Broker("h", 1883, "maskdet/alerts")
+    assert Broker.from_url("mqtts://u:p@h:99/a/b/") == Broker(
+        "h", 99, "a/b", True, "u", "p"
+    )
+    assert "p4ss" not in repr(Broker.from_url("mqtt://u:p4ss@h"))
+    for url in ("", "http://h", "mqtt://", "mqtt://h:x", "mqtt://h/a/#", "mqtt://h/+"):
+        with pytest.raises(ValueError, match="MQTT"):
+            Broker.from_url(url)

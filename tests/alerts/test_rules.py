@@ -1,0 +1,164 @@
+"""Stories of people with and without masks, and the alerts that they raise."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from maskdet.alerts import AlertRule, Alerts
+from maskdet.events import Event, Origin
+from maskdet.types import UNTRACKED, Label
+from tests.events.scenes import near, scene
+
+MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
+START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+FPS = 10
+
+
+def alerts(*rules: AlertRule) -> Alerts:
+    return Alerts(Origin("Door", START, "run"), rules)
+
+
+def second(event: Event) -> float:
+    return (event.at - START).total_seconds()
+
+
+def play(
+    running: Alerts, until_s: float, people_at, *, from_s: float = 0.0, near_at=None
+):
+    """Show people who depend on the time, ten times a second; return the alerts."""
+    found: list[Event] = []
+    for number in range(round((until_s - from_s) * FPS)):
+        time_s = from_s + number / FPS
+        pairs = near_at(time_s) if near_at else []
+        found += running.update(scene(time_s, people_at(time_s), near=pairs))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"), [("no_mask", NO_MASK), ("incorrect", INCORRECT)]
+)
+def test_each_person_alerts_once_and_only_after_a_while(kind, label) -> None:
+    rule = AlertRule(kind, for_s=2.0)
+    people = [(1, label, 0.9), (2, MASK, 0.95), (3, label, 0.85)]
+    found = play(alerts(rule), 20, lambda s: people[: 2 if s < 5 else 3])
+    assert [(event.person, event.label) for event in found] == [(1, label), (3, label)]
+    assert [round(second(event), 1) for event in found] == [2.0, 7.0]
+    assert {(event.kind, event.rule) for event in found} == {("alert", kind)}
+    assert found[0].certainty == pytest.approx(0.9)
+    assert found[0].for_s == pytest.approx(2.0)
+
+
+def test_doubt_and_flickers_raise_nothing() -> None:
+    rule = AlertRule("no_mask", for_s=2.0, min_certainty=0.8)
+    assert play(alerts(rule), 20, lambda s: [(1, NO_MASK, 0.79)]) == []
+    flicker = play(
+        alerts(rule), 20, lambda s: [(1, MASK if s % 2 > 1.8 else NO_MASK, 0.95)]
+    )
+    assert flicker == []
+
+
+def test_the_same_person_alerts_again_after_a_mask_and_the_cool_down() -> None:
+    rule = AlertRule("no_mask", for_s=1.0, cooldown_s=30.0)
+
+    def bare_but_for_moments(time_s: float):
+        masked = 5 <= time_s < 10 or 20 <= time_s < 25
+        return [(1, MASK if masked else NO_MASK, 0.95)]
+
+    found = play(alerts(rule), 60, bare_but_for_moments)
+    # Bare again at 11 s is within the cool-down; it is over at 31 s, still bare.
+    assert [round(second(event)) for event in found] == [1, 31]
+    never_masked = play(alerts(rule), 100, lambda s: [(1, NO_MASK, 0.95)])
+    assert [round(second(event)) for event in never_masked] == [1]
+
+
+def test_who_left_is_forgotten() -> None:
+    running = alerts(AlertRule("no_mask", for_s=1.0))
+    assert len(play(running, 3, lambda s: [(1, NO_MASK, 0.95)])) == 1
+    assert running.update(scene(6.0), left_ids=(1,)) == ()
+    watch = next(iter(running._watches.values()))
+    assert (watch._told_s, watch._ended, watch._holding.everybody()) == ({}, set(), ())
+
+
+def test_a_turned_back_raises_nothing_and_takes_nothing_back() -> None:
+    running = alerts(AlertRule("no_mask", for_s=2.0))
+    assert play(running, 1.6, lambda s: [(1, NO_MASK, 0.95)]) == []
+    for number in range(20):
+        time_s = 1.6 + number / FPS
+        turned = scene(time_s, [(1, NO_MASK, 0.95)], unseen_s=[time_s - 1.5])
+        assert running.update(turned) == ()
+    found = play(running, 6, lambda s: [(1, NO_MASK, 0.95)], from_s=3.6)
+    assert [second(event) for event in found] == pytest.approx([4.1], abs=0.11)
+
+
+def test_a_pair_too_close_alerts_once_for_whoever_is_bare() -> None:
+    rule = AlertRule("close", for_s=2.0)
+    people = [(1, MASK, 0.95), (2, NO_MASK, 0.95)]
+
+    def nearness(time_s: float):
+        return [near(1.1, time_s - 3, is_near=True)] if time_s >= 3 else []
+
+    found = play(alerts(rule), 20, lambda s: people, near_at=nearness)
+    assert [(event.person, event.other) for event in found] == [(2, 1)]
+    assert second(found[0]) == pytest.approx(5.0)
+    assert (found[0].distance, found[0].unit, found[0].rule) == (1.1, "m", "close")
+    both = [(1, NO_MASK, 0.95), (2, NO_MASK, 0.95)]
+    assert len(play(alerts(rule), 20, lambda s: both, near_at=nearness)) == 1
+    masked = [(1, MASK, 0.95), (2, INCORRECT, 0.95)]
+    assert play(alerts(rule), 20, lambda s: masked, near_at=nearness) == []
+    apart = play(
+        alerts(rule),
+        20,
+        lambda s: people,
+        near_at=lambda s: [near(3, s, is_near=False)],
+    )
+    assert apart == []
+
+
+def test_too_many_without_a_mask_is_one_alert_about_all() -> None:
+    rule = AlertRule("crowd", for_s=2.0, more_than=2, cooldown_s=10.0)
+
+    def crowd(time_s: float):
+        n_bare = 3 if 5 <= time_s < 15 or time_s >= 20 else 2
+        labels = [NO_MASK] * n_bare + [MASK] * 2
+        return [(number, label, 0.9) for number, label in enumerate(labels)]
+
+    found = play(alerts(rule), 40, crowd)
+    assert [round(second(event)) for event in found] == [7, 22]
+    assert {(event.count, event.person) for event in found} == {(3, UNTRACKED)}
+
+
+def test_faces_that_nobody_tracks_raise_nothing() -> None:
+    rules = [
+        AlertRule(kind, for_s=0.0, more_than=0)
+        for kind in ("no_mask", "crowd", "close")
+    ]
+    people = [(UNTRACKED, NO_MASK, 0.99), (UNTRACKED, NO_MASK, 0.99)]
+    assert (
+        play(alerts(*rules), 5, lambda s: people, near_at=lambda s: [near(1, s)]) == []
+    )
+
+
+def test_a_changed_rule_lets_the_others_remember() -> None:
+    bare, wrong = AlertRule("no_mask", for_s=1.0), AlertRule("incorrect", for_s=1.0)
+    running = alerts(bare)
+    assert len(play(running, 3, lambda s: [(1, NO_MASK, 0.95)])) == 1
+    running.use([bare, wrong])
+    assert play(running, 6, lambda s: [(1, NO_MASK, 0.95)], from_s=3) == []
+    running.use([])
+    assert play(running, 9, lambda s: [(2, NO_MASK, 0.95)], from_s=6) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"kind": "party"}, "kind must be one of no_mask, incorrect, close, crowd"),
+        ({"kind": "no_mask", "for_s": -1.0}, "for_s must lie from 0.0 to 3600.0"),
+        ({"kind": "no_mask", "min_certainty": float("nan")}, "min_certainty must lie"),
+        ({"kind": "crowd", "more_than": -1}, "more_than must lie from 0 to 1000"),
+    ],
+)
+def test_bad_rules_are_refused_by_name(values, line) -> None:
+    with pytest.raises(ValueError, match=line):
+        AlertRule(**values)

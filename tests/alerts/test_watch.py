@@ -1,0 +1,133 @@
+"""A watch over streams: what is recorded, rung for and sent, and what never happens."""
+
+from __future__ import annotations
+
+import io
+import wave
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from maskdet.alerts import AlertRule
+from maskdet.alerts.bell import Bell, beep_wav
+from maskdet.alerts.outbox import Patience
+from maskdet.alerts.watch import Plan, Watch
+from maskdet.events import Event, Origin
+from maskdet.types import Label
+from tests.alerts.receivers import web_receiver
+from tests.events.scenes import scene
+
+NO_MASK = Label.NO_MASK
+NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+RULE = AlertRule("no_mask", for_s=1.0)
+
+
+class Kept:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def put(self, events) -> None:
+        self.events += events
+
+
+def play(witness, until_s: float, from_s: float = 0.0) -> None:
+    for number in range(round((until_s - from_s) * 10)):
+        time_s = from_s + number / 10
+        witness.on_scene(scene(time_s, [(1, NO_MASK, 0.95)]))
+
+
+def test_nothing_is_recorded_or_told_unless_wanted() -> None:
+    watch = Watch()
+    witness = watch.witness(Origin("Door", NOON))
+    play(witness, 3)
+    witness.end()
+    assert (watch.bell.drain(), watch.deliveries(), watch.sink) == ((), {}, None)
+
+
+def test_events_and_alerts_are_recorded_in_order() -> None:
+    kept = Kept()
+    witness = Watch(Plan((RULE,)), kept).witness(Origin("Door", NOON, "run"))
+    play(witness, 3)
+    witness.end()
+    witness.end()
+    kinds = [event.kind for event in kept.events]
+    assert kinds == ["entered", "verdict", "alert", "left"]
+    assert {event.session for event in kept.events} == {"run"}
+
+
+def test_a_plan_can_change_under_a_running_stream() -> None:
+    watch, kept = Watch(), Kept()
+    witness = watch.witness(Origin("Door", NOON))
+    play(witness, 3)
+    watch.use(Plan((RULE,)), kept)
+    play(witness, 6, from_s=3)
+    assert [event.kind for event in kept.events] == ["alert"]
+    assert len(watch.bell.drain()) == 1
+    assert watch.bell.drain() == (), "taken once"
+    watch.use(Plan(), None)
+    witness.on_scene(scene(7.0, [(2, NO_MASK, 0.95)]))
+    assert len(kept.events) == 1
+
+
+def test_an_alert_reaches_the_webhook_and_a_changed_secret_counts() -> None:
+    with web_receiver() as receiver:
+        plan = Plan((RULE,), webhook_url=receiver.url, webhook_secret="one")
+        watch = Watch(plan, patience=Patience(2, 0.01))
+        play(watch.witness(Origin("Door", NOON)), 3)
+        before = watch._outboxes["webhook"]
+        assert before.flush(10)
+        assert watch.deliveries()["webhook"].n_sent == 1
+        watch.use(plan, None)
+        assert watch._outboxes["webhook"] is before
+        watch.use(Plan((RULE,), webhook_url=receiver.url, webhook_secret="two"), None)
+        assert watch._outboxes["webhook"] is not before
+        watch.use(Plan((RULE,)), None)
+        assert watch.deliveries() == {}
+    assert len(receiver.got) == 1
+
+
+def test_a_bad_address_leaves_the_old_plan() -> None:
+    watch = Watch(Plan((RULE,)))
+    for bad in (Plan(webhook_url="nowhere"), Plan(mqtt_url="nowhere")):
+        with pytest.raises(ValueError, match=r"such as|looks like"):
+            watch.use(bad, None)
+    assert watch.plan == Plan((RULE,))
+
+
+def test_no_scene_and_no_sink_can_make_a_witness_raise(caplog) -> None:
+    class Broken:
+        def put(self, events) -> None:
+            raise OSError("no more")
+
+    watch = Watch(Plan((RULE,)), Broken())
+    witness = watch.witness(Origin("Door", NOON))
+    play(witness, 3)
+    witness.on_scene(SimpleNamespace())  # type: ignore[arg-type]
+    witness.end()
+    assert "events of a scene were lost (1 so far)" in caplog.text
+    assert len(caplog.records) <= 2, "a stream can fail 30 times a second"
+
+
+def test_a_bell_keeps_the_newest_of_very_many() -> None:
+    bell = Bell()
+    bell.ring([Event("alert", NOON, "", "", number) for number in range(80)])
+    assert [alert.person for alert in bell.drain()] == list(range(30, 80))
+
+
+def test_the_beep_is_a_short_sound_that_starts_and_ends_in_silence() -> None:
+    with wave.open(io.BytesIO(beep_wav(12345))) as sound:
+        assert (sound.getnchannels(), sound.getframerate()) == (1, 16_000)
+        samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
+    assert 0.2 < len(samples) / 16_000 < 0.5
+    assert 8_000 < np.abs(samples).max() < 20_000
+    assert abs(int(samples[0])) < 10
+    assert np.abs(samples[-10:]).max() < 10
+    assert np.abs(np.diff(samples.astype(int))).max() < 6_000, "no click"
+
+
+def test_each_beep_is_another_file() -> None:
+    assert len({beep_wav(number) for number in (0, 1, 2, 70, 5_000_000)}) == 5

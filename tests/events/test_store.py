@@ -1,0 +1,274 @@
+"""The database of events: SQLite for real, PostgreSQL by the SQL that it would get."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateTable
+
+from maskdet.events import statements
+from maskdet.events.event import COLUMNS, Event
+from maskdet.events.place import events_url, keep_days, sqlite_url
+from maskdet.events.store import EventFilter, EventStore, StoreError
+from maskdet.types import Label
+
+NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+ALL = EventFilter()
+MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
+
+
+def event(minute: float, person: int, label: Label = MASK, **more) -> Event:
+    at = NOON + timedelta(minutes=minute)
+    values = {"kind": "verdict", "camera": "Door", "session": "run", **more}
+    return Event(at=at, person=person, label=label, certainty=0.9, **values)
+
+
+DAY = (
+    event(0, 1, UNKNOWN, kind="entered"),
+    event(1, 1, NO_MASK),
+    event(2, 1, MASK, kind="changed", before=NO_MASK),
+    event(3, 2, NO_MASK, camera="Hall"),
+    event(4, 2, NO_MASK, kind="alert", rule="no_mask", camera="Hall", for_s=3.5),
+    event(61, 1, MASK, kind="left", for_s=3660.0),
+    event(62, 1, MASK, session="later"),
+    event(63, 3, UNKNOWN, kind="close", other=1, distance=1.25, unit="m"),
+    event(64, -1, NO_MASK, kind="alert", rule="crowd", count=5),
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "events.sqlite3"
+
+
+@pytest.fixture
+def store(file: Path) -> EventStore:
+    return EventStore(sqlite_url(file))
+
+
+@pytest.fixture
+def full(store: EventStore) -> EventStore:
+    store.add(DAY)
+    return store
+
+
+def test_looking_makes_no_file(store, file) -> None:
+    assert not store.exists()
+    assert store.read(ALL) == []
+    assert store.counts(ALL) == store.people(ALL) == Counter()
+    assert store.hourly(ALL) == {}
+    assert (store.unique_people(ALL), store.cameras(), store.delete()) == (0, [], 0)
+    assert store.write_csv(ALL, io.StringIO()) == 0
+    assert not file.parent.exists()
+
+
+def test_events_come_back_as_they_were_newest_first(full) -> None:
+    assert full.read(ALL) == list(reversed(DAY))
+    assert full.read(ALL, 2) == [DAY[8], DAY[7]]
+
+
+def test_the_file_is_its_owners_alone_and_others_may_read_meanwhile(full, file) -> None:
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    with sqlite3.connect(file) as direct:
+        assert direct.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        direct.execute("BEGIN IMMEDIATE")
+        assert len(full.read(ALL)) == len(DAY)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        (EventFilter(kinds=("alert", "left")), [8, 5, 4]),
+        (EventFilter(labels=("mask",)), [6, 5, 2]),
+        (EventFilter(cameras=("Hall",)), [4, 3]),
+        (EventFilter(cameras=("Hall",), kinds=("alert",)), [4]),
+        (EventFilter(since_ms=DAY[7].at_ms), [8, 7]),
+        (EventFilter(before_ms=DAY[1].at_ms), [0]),
+        (EventFilter(kinds=("nothing",)), []),
+    ],
+)
+def test_only_what_is_wanted_is_read(full, wanted, rows) -> None:
+    assert full.read(wanted) == [DAY[row] for row in rows]
+
+
+def test_people_count_once_with_their_last_label(full) -> None:
+    assert full.people(ALL) == {MASK: 2, NO_MASK: 1}
+    assert full.unique_people(ALL) == 4, "person 3 has no label yet"
+    assert full.people(EventFilter(before_ms=DAY[2].at_ms)) == {NO_MASK: 1}
+    assert full.counts(ALL)["alert"] == 2
+    assert full.cameras() == ["Door", "Hall"]
+
+
+def test_an_hour_has_each_person_once(full) -> None:
+    noon_ms = DAY[0].at_ms
+    hour_ms = 3_600_000
+    assert full.hourly(ALL) == {
+        noon_ms: {MASK: 1, NO_MASK: 1},
+        noon_ms + hour_ms: {MASK: 2},
+    }
+    # Where clocks are half an hour off, so are the hours.
+    half = full.hourly(ALL, hour_ms // 2)
+    assert half == {
+        noon_ms - hour_ms // 2: {MASK: 1, NO_MASK: 1},
+        noon_ms + hour_ms // 2: {MASK: 2},
+    }
+
+
+def test_csv_has_all_columns_oldest_first(full) -> None:
+    file = io.StringIO()
+    assert full.write_csv(EventFilter(kinds=("changed", "close")), file) == 2
+    head, changed, close = file.getvalue().splitlines()
+    assert head == ",".join(COLUMNS)
+    assert changed == (
+        "changed,2025-03-01T12:02:00.000Z,Door,run,1,mask,0.9,no_mask,,,,0.0,,"
+    )
+    assert close.endswith(",3,unknown,0.9,,1,1.25,m,0.0,,")
+
+
+def test_csv_of_many_events_runs_no_formula(store) -> None:
+    store.add([event(n, n, camera='=HYPERLINK("x")') for n in range(2500)])
+    file = io.StringIO()
+    assert store.write_csv(ALL, file) == 2500
+    assert len(file.getvalue().splitlines()) == 2501
+    assert ",=HYP" not in file.getvalue()
+    assert "'=HYP" in file.getvalue()
+
+
+def test_old_events_go_and_nothing_of_them_stays(full, file) -> None:
+    assert full.delete(DAY[5].at) == 5
+    assert full.read(ALL) == list(reversed(DAY[5:]))
+    assert full.delete() == 4
+    assert full.read(ALL) == []
+    full.close()
+    left = b"".join(path.read_bytes() for path in file.parent.iterdir())
+    assert b"crowd" not in left
+
+
+def test_events_outlive_the_program(full, file) -> None:
+    full.close()
+    assert len(EventStore(sqlite_url(file)).read(ALL)) == len(DAY)
+
+
+def test_a_newer_file_is_left_alone(full, file) -> None:
+    with sqlite3.connect(file) as direct:
+        direct.execute("UPDATE maskdet_about SET value = '99'")
+    other = EventStore(sqlite_url(file))
+    with pytest.raises(StoreError, match=r"another version .* is 99, known is 1"):
+        other.add(DAY)
+
+
+def test_a_file_that_is_no_database_is_one_line(file) -> None:
+    file.parent.mkdir()
+    file.write_text("no database at all, but long enough to be looked at " * 20)
+    with pytest.raises(StoreError, match=r"events\.sqlite3 is not a database") as told:
+        EventStore(sqlite_url(file)).read(ALL)
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    store = EventStore(sqlite_url(tmp_path / "file" / "events.sqlite3"))
+    with pytest.raises(StoreError, match="cannot be made"):
+        store.add(DAY)
+
+
+def test_a_locked_database_is_one_line(full, file, monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.events.connecting._WAIT_S", 0.05)
+    impatient = EventStore(sqlite_url(file))
+    with sqlite3.connect(file) as direct:
+        direct.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="is locked by another program"):
+            impatient.add(DAY)
+
+
+def test_a_full_disk_is_one_line(full, file) -> None:
+    with full._engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="the disk is full"):
+        full.add([event(n, n, camera="x" * 60) for n in range(3000)])
+    assert len(full.read(ALL)) == len(DAY), "all or none"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://who:geheim@127.0.0.1:1/name?password=geheim",
+        "mysql+nothing://who:geheim@host/name",
+        "what:ever:geheim",
+        "nonsense://who:geheim@host",
+        "sqlite://",
+    ],
+)
+def test_no_line_and_no_place_holds_a_password(url) -> None:
+    def read() -> None:
+        store = EventStore(url)
+        assert "geheim" not in store.place
+        store.read(ALL)
+
+    with pytest.raises(StoreError) as told:
+        read()
+    assert "geheim" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_every_statement_is_sql_that_postgresql_takes() -> None:
+    wanted = EventFilter(1, 2, ("left",), ("mask",), ("Door",))
+    queries = [
+        statements.newest(wanted, 5),
+        statements.oldest(wanted),
+        statements.counted(wanted),
+        statements.cameras(),
+        statements.hourly(wanted, 1800),
+        statements.people(wanted),
+        statements.unique_people(wanted),
+        statements.insert(),
+        statements.delete(7),
+        statements.delete(),
+        *(CreateTable(table) for table in statements.tables().sorted_tables),
+    ]
+    texts = [str(query.compile(dialect=postgresql.dialect())) for query in queries]
+    assert "BIGSERIAL" in texts[-1]
+    assert "row_number() OVER (PARTITION BY" in texts[4]
+    assert "ON CONFLICT" not in "".join(texts)
+    ours = str(queries[-1].compile(dialect=sqlite.dialect()))
+    assert "id INTEGER NOT NULL" in ours
+
+
+def test_where_events_go_is_told_by_the_environment() -> None:
+    assert events_url({}).startswith("sqlite:///")
+    assert events_url({"MASKDET_EVENTS_URL": " off "}) == ""
+    assert events_url({"MASKDET_EVENTS_URL": "postgresql://h/n"}) == "postgresql://h/n"
+
+
+def test_a_folder_with_odd_signs_in_its_name_works(tmp_path) -> None:
+    file = tmp_path / "a b?c#d%20" / "events.sqlite3"
+    EventStore(sqlite_url(file)).add(DAY)
+    assert file.exists()
+
+
+def test_days_are_told_by_the_environment() -> None:
+    assert keep_days({}) == 30
+    assert keep_days({"MASKDET_EVENTS_DAYS": "7"}) == 7
+    for text in ("0", "-1", "many", "1e3", "99999", "٣"):
+        with pytest.raises(ValueError, match="whole number from 1 to 3650"):
+            keep_days({"MASKDET_EVENTS_DAYS": text})
+
+
+def test_rules_and_happenings_load_no_database_and_no_client() -> None:
+    code = (
+        "import sys, maskdet.events, maskdet.alerts.watch, maskdet.events.place; "
+        "print(*[n for n in ('sqlalchemy', 'paho', 'streamlit') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr

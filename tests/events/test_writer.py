@@ -1,0 +1,154 @@
+"""The thread that writes events down, and what it does when it cannot."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from maskdet.events import Event, writer
+from maskdet.events.place import sqlite_url
+from maskdet.events.store import EventFilter, EventStore, StoreError
+from maskdet.events.writer import EventWriter
+
+ALL = EventFilter()
+
+
+def events(n: int, *, days_ago: float = 0) -> list[Event]:
+    at = datetime.now(UTC) - timedelta(days=days_ago)
+    return [Event("entered", at, "Door", "run", person) for person in range(n)]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Trouble:
+    """A store that fails while it is told to, and can be made to wait."""
+
+    place = "nowhere"
+
+    def __init__(self, line: str = "nowhere is locked by another program") -> None:
+        self.line = line
+        self.error: Exception | None = StoreError(line)
+        self.open = threading.Event()
+        self.open.set()
+        self.taken: list[Event] = []
+
+    def add(self, batch: list[Event]) -> None:
+        self.open.wait(10)
+        if self.error is not None and batch:
+            raise self.error
+        self.taken += batch
+
+    def delete(self, before: datetime | None = None) -> int:
+        return 0
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "RETRY_S", 0.02)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EventStore:
+    return EventStore(sqlite_url(tmp_path / "events.sqlite3"))
+
+
+def wait_for(condition) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        threading.Event().wait(0.02)
+    raise AssertionError("it did not come to that")
+
+
+def test_events_are_in_the_database_soon(store) -> None:
+    writing = EventWriter(store, keep_days=30)
+    writing.put(events(500))
+    assert writing.flush(20)
+    assert len(store.read(ALL)) == 500
+    assert (writing.status().n_written, writing.status().problem) == (500, "")
+    writing.close()
+
+
+def test_closing_writes_what_waits(store) -> None:
+    writing = EventWriter(store, keep_days=30)
+    writing.put(events(300))
+    writing.close(20)
+    assert len(store.read(ALL)) == 300
+
+
+def test_old_events_go_at_the_start_and_once_a_day(store) -> None:
+    store.add(events(3, days_ago=40) + events(2, days_ago=1))
+    clock = Clock()
+    writing = EventWriter(store, keep_days=30, clock=clock)
+    wait_for(lambda: len(store.read(ALL)) == 2)
+    writing.put(events(1, days_ago=35))
+    assert writing.flush(10)
+    assert len(store.read(ALL)) == 3, "the day is not over"
+    clock.now_s += 86_400
+    wait_for(lambda: len(store.read(ALL)) == 2)
+    writing.close()
+
+
+def test_without_events_no_file_is_made(store, tmp_path) -> None:
+    EventWriter(store, keep_days=30).close(10)
+    assert not list(tmp_path.iterdir())
+
+
+def test_trouble_is_told_and_nothing_is_lost_when_it_ends(quick) -> None:
+    trouble = Trouble()
+    writing = EventWriter(trouble, keep_days=30)
+    writing.put(events(3))
+    wait_for(lambda: writing.status().problem == trouble.line)
+    writing.put(events(2))
+    trouble.error = None
+    assert writing.flush(10)
+    assert len(trouble.taken) == 5
+    assert (writing.status().problem, writing.status().n_dropped) == ("", 0)
+    writing.close()
+
+
+def test_one_trouble_is_logged_once(quick, caplog) -> None:
+    trouble = Trouble()
+    writing = EventWriter(trouble, keep_days=30)
+    writing.put(events(1))
+    wait_for(lambda: writing.status().problem)
+    threading.Event().wait(0.2)
+    writing.close()
+    assert caplog.text.count("is locked by another program") == 1
+
+
+def test_nobody_waits_for_a_slow_disk_and_drops_are_counted() -> None:
+    slow = Trouble()
+    slow.error = None
+    slow.open.clear()
+    writing = EventWriter(slow, keep_days=30, capacity=10)
+    writing.put(events(1))
+    wait_for(lambda: writing._queue.empty())
+    writing.put(events(25))
+    status = writing.status()
+    assert (status.n_waiting, status.n_dropped) == (11, 15)
+    slow.open.set()
+    assert writing.flush(10)
+    assert writing.status().n_written == 11
+    writing.close()
+
+
+def test_a_fault_of_ours_does_not_end_the_thread(quick) -> None:
+    trouble = Trouble()
+    trouble.error = KeyError("secret detail")
+    writing = EventWriter(trouble, keep_days=30)
+    writing.put(events(1))
+    wait_for(lambda: writing.status().problem)
+    assert writing.status().problem == "events were not written: KeyError"
+    trouble.error = None
+    assert writing.flush(10)
+    writing.close()
