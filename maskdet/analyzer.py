@@ -20,7 +20,7 @@ AUTO = "auto"
 _ONEPASS, _FAST = "onepass", "onepass-fast"
 
 _ONE_PASS = {
-    _ONEPASS: "our one-pass network, and our classifier looks again at large faces",
+    _ONEPASS: "our one-pass network on a large picture; a mask model may read again",
     _FAST: "our one-pass network on a small picture, for live video",
 }
 
