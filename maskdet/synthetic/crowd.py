@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -234,12 +235,13 @@ def draw_moment(
         seed: the same gives everybody the same looks.
         size_wh: the size for which the film was made.
     """
-    picture = _texture([seed, 0], (40, 30), (60, 160), size_wh)
+    picture = _texture((seed, 0), (40, 30), (60, 160), size_wh).copy()
     for row in range(len(moment.people) - 1, -1, -1):
         number = int(moment.people[row])
         # A face and its back share the hair and the outline, a half of what is seen.
         parts = [
-            _texture([seed, number, k], (7, 8), (20, 235), (56, 64)) for k in (0, 1)
+            _texture((seed, number, side), (7, 8), (20, 235), (56, 64))
+            for side in (0, 1)
         ]
         turn = float(moment.turned[row]) / 2
         patch = cv2.addWeighted(parts[0], 1 - turn, parts[1], turn, 0)
@@ -247,8 +249,9 @@ def draw_moment(
     return picture
 
 
+@lru_cache(maxsize=128)
 def _texture(
-    seed: list[int],
+    seed: tuple[int, ...],
     cells: tuple[int, int],
     levels: tuple[int, int],
     size_wh: tuple[int, int],
@@ -262,13 +265,17 @@ def _texture(
 def _paste(picture: Image, patch: Image, box: NDArray[np.float32]) -> None:
     """Lay an oval patch over the box, with parts of pixels, in place."""
     height, width = patch.shape[:2]
-    x, y = (box[2] - box[0]) / width, (box[3] - box[1]) / height
-    move = np.array([[x, 0, box[0]], [0, y, box[1]]], np.float32)
-    size_wh = picture.shape[1], picture.shape[0]
-    oval = np.zeros((height, width), np.uint8)
-    cv2.ellipse(
-        oval, (width // 2, height // 2), (width // 2, height // 2), 0, 0, 360, 255, -1
+    low = np.maximum(np.floor(box[:2]), 0).astype(int)
+    high = np.minimum(np.ceil(box[2:]), picture.shape[1::-1]).astype(int)
+    if (high <= low).any():
+        return
+    x, y = (box[2:] - box[:2]) / (width, height)
+    move = np.array([[x, 0, box[0] - low[0]], [0, y, box[1] - low[1]]], np.float32)
+    size_wh = int(high[0] - low[0]), int(high[1] - low[1])
+    half = width // 2, height // 2
+    oval = cv2.ellipse(
+        np.zeros((height, width), np.uint8), half, half, 0, 0, 360, 255, -1
     )
     laid = cv2.warpAffine(patch, move, size_wh, borderMode=cv2.BORDER_REPLICATE)
     where = cv2.warpAffine(oval, move, size_wh) > 127
-    picture[where] = laid[where]
+    picture[low[1] : high[1], low[0] : high[0]][where] = laid[where]

@@ -8,7 +8,9 @@ Matas, "Forward-Backward Error", ICPR 2010).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -36,6 +38,10 @@ _MAX_ERROR_PX = 1.0
 
 _LEAST_SHARE = 0.25
 """With fewer good points the head is lost."""
+
+_PATCH_PX = 16
+_LEAST_LIKENESS = 0.6
+"""Correlation of a head with itself an image later; without the head, 0 on average."""
 
 _MOST_GROWTH = 1.15
 """From one image to the next; more is a mistake."""
@@ -92,7 +98,7 @@ def follow(before: Grey, now: Grey, boxes: Boxes, scale: float) -> Followed:
             continue
         shift, growth = _motion(starts[row][good], ends[row][good])
         moved[row] = _moved(boxes[row], shift / scale, growth)
-        found[row] = True
+        found[row] = _alike(before, boxes[row] * scale, now, moved[row] * scale)
     return Followed(moved, found)
 
 
@@ -129,14 +135,43 @@ def _motion(
 ) -> tuple[NDArray[np.float32], float]:
     """Return the median shift and the median growth of the distances of points."""
     shift: NDArray[np.float32] = np.median(ends - starts, axis=0)
-    first, second = np.triu_indices(len(starts), 1)
-    old = np.linalg.norm(starts[first] - starts[second], axis=1)
-    new = np.linalg.norm(ends[first] - ends[second], axis=1)
+    first, second = _couples(len(starts))
+    old, new = (
+        np.hypot(*(points[first] - points[second]).T) for points in (starts, ends)
+    )
     far = old > min(_NEAR_PX, float(old.max(initial=0.0)) / 2)
     if not far.any():
         return shift, 1.0
     growth = float(np.median(new[far] / old[far]))
     return shift, min(max(growth, 1 / _MOST_GROWTH), _MOST_GROWTH)
+
+
+def _alike(
+    before: Grey, old: NDArray[np.float32], now: Grey, new: NDArray[np.float32]
+) -> bool:
+    """Return whether a head looks like itself; the wall behind it does not."""
+    a, b = (_patch(grey, box) for grey, box in ((before, old), (now, new)))
+    spread = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
+    return float((a * b).sum()) >= _LEAST_LIKENESS * spread
+
+
+def _patch(grey: Grey, box: NDArray[np.float32]) -> NDArray[np.float32]:
+    x, y = (box[2:] - box[:2]) / _PATCH_PX
+    move = np.array([[x, 0, box[0]], [0, y, box[1]]], np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    patch = cv2.warpAffine(
+        grey, move, (_PATCH_PX, _PATCH_PX), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    result: NDArray[np.float32] = patch.astype(np.float32)
+    result -= result.mean()
+    return result
+
+
+@lru_cache(maxsize=_GRID**2)
+def _couples(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return every two of `n` points."""
+    first, second = np.triu_indices(n, 1)
+    return first, second
 
 
 def _moved(

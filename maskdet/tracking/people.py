@@ -92,7 +92,7 @@ class People:
         self.motion.correct(rows, boxes, self._rules.flow_jitter)
         self.followed_s[rows] = self._time_s
 
-    def lose(self, rows: NDArray[np.bool_] | slice = slice(None)) -> None:
+    def lose(self, rows: NDArray[np.int64] | slice = slice(None)) -> None:
         """Note that nobody knows where some heads are, until they are seen again."""
         self.followed_s[rows] = -np.inf
 

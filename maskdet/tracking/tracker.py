@@ -191,6 +191,8 @@ class Tracker:
         elif before is not None:
             moved = follow(before.grey, view.grey, starts[clear], view.scale)
             people.follow(clear[moved.found], moved.boxes[moved.found])
+            # Flow that tried again next time would follow the wall behind.
+            people.lose(clear[~moved.found])
             self._lose_outside(rows, view.size_wh)
 
     def _lose_outside(self, rows: NDArray[np.int64], size_wh: tuple[int, int]) -> None:
