@@ -23,7 +23,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"aizoo", "labeller", "onepass", "runs", "comparison", "charts"}),
     frozenset({"analyzer"}),
     frozenset({"stream", "tiles", "timing"}),
-    frozenset({"evaluation", "events"}),
+    frozenset({"evaluation", "events", "films"}),
     frozenset({"report", "suites", "alerts"}),
     frozenset({"training"}),
     frozenset({"cli", "web"}),

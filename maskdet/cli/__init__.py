@@ -12,6 +12,7 @@ from maskdet.cli.console import complain, reason, set_up_output
 
 COMMANDS: dict[str, str] = {
     "detect": "find the faces in pictures and say who wears a mask",
+    "video": "follow the people in films and cameras, and say who wears a mask",
     "evaluate": "measure an analyzer on labelled pictures",
     "suites": "test a classifier on hard negatives, low light and groups of people",
     "models": "list, verify and fetch the model files",

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer, resolved
+from maskdet.analyzer import ANALYZERS, AUTO, DEFAULT_ANALYZER, Analyzer, resolved
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
 from maskdet.types import Settings
@@ -38,13 +38,15 @@ class Choice:
     second_look: bool = True
 
 
-def add_analyzer_options(parser: argparse.ArgumentParser) -> None:
+def add_analyzer_options(
+    parser: argparse.ArgumentParser, *, live: bool = False
+) -> None:
     """Add the options that choose the analyzer and its settings."""
+    usual = resolved(AUTO, live=True) if live else DEFAULT_ANALYZER
     parser.add_argument(
         "--analyzer",
         metavar="NAME",
-        help=f"{', '.join(ANALYZERS)} (default: "
-        f"the one in --settings, else {DEFAULT_ANALYZER})",
+        help=f"{', '.join(ANALYZERS)} (default: the one in --settings, else {usual})",
     )
     add_classifier_option(parser)
     parser.add_argument(
@@ -98,14 +100,18 @@ def _tiling(text: str) -> Tiling:
         ) from None
 
 
-def chosen(args: argparse.Namespace) -> Choice:
+def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
     """Return what was chosen: options win over the file, that over defaults.
+
+    Args:
+        args: the words of the command, with the options that were added here.
+        live: whether it is for video, where the fast analyzer is the usual one.
 
     Raises:
         ValueError: the file is no settings file, or a value is out of its range.
         OSError: the file cannot be read.
     """
-    choice = Choice()
+    choice = Choice(AUTO if live else DEFAULT_ANALYZER)
     if args.settings is not None:
         try:
             choice = _from_file(args.settings.read_bytes())
@@ -117,7 +123,7 @@ def chosen(args: argparse.Namespace) -> Choice:
         if getattr(args, option) is not None
     }
     return Choice(
-        resolved(args.analyzer or choice.analyzer, live=False),
+        resolved(args.analyzer or choice.analyzer, live=live),
         args.classifier or choice.classifier,
         dataclasses.replace(choice.settings, **given),
         choice.second_look and not args.no_second_look,

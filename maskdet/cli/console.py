@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
 from maskdet.records import printable
 
+if TYPE_CHECKING:
+    from maskdet.films import Progress as FilmProgress
+
 _Item = TypeVar("_Item")
+
+FilmListener: TypeAlias = "Callable[[FilmProgress], None]"
 
 STDOUT = "-"
 """Stands for the standard output where a file is asked for."""
@@ -106,3 +112,36 @@ def write_file(path: Path, content: bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def film_progress(name: str, duration_s: float) -> Iterator[FilmListener | None]:
+    """Show how far a film is, on stderr if that is a terminal.
+
+    Args:
+        name: of the film.
+        duration_s: how long it is; 0 if that is not known, as of a camera.
+
+    Yields:
+        What to tell about each picture, or None where nobody would see it.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    timed = "{desc} {percentage:3.0f} %|{bar}| {remaining} left"
+    with tqdm(
+        total=duration_s or None,
+        desc=printable(Path(name).name)[:30],
+        unit=" s",
+        bar_format=timed if duration_s else "{desc} {postfix}, {elapsed}",
+        leave=False,
+        file=sys.stderr,
+    ) as bar:
+
+        def show(now: FilmProgress) -> None:
+            bar.set_postfix_str(f"{now.n_pictures} pictures", refresh=False)
+            bar.update(max(0.0, now.time_s - bar.n))
+
+        yield show

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from maskdet.types import UNTRACKED, Label, Scene
 
 
@@ -52,10 +54,10 @@ class Contacts:
 
     def add(self, scene: Scene, lasts_s: float) -> None:
         """Count a scene that is shown for so long, in seconds."""
-        labels = scene.labels
+        labels, numbers = scene.labels, np.asarray(scene.track_ids)
         for pair in scene.near:
             rows = (pair.first, pair.second)
-            ids = sorted(int(scene.track_ids[row]) for row in rows)
+            ids = sorted(int(numbers[row]) for row in rows)
             if not pair.near or UNTRACKED in ids:
                 continue
             key = (ids[0], ids[1])

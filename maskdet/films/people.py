@@ -81,7 +81,9 @@ class People:
             lasts_s: until the next one, in seconds.
         """
         lasts_s = max(lasts_s, 1e-6)
-        rows = zip(scene.track_ids, scene.labels, scene.certainties, strict=True)
+        rows = zip(
+            np.asarray(scene.track_ids), scene.labels, scene.certainties, strict=True
+        )
         for row, (track_id, label, certainty) in enumerate(rows):
             if track_id == UNTRACKED:
                 continue

@@ -26,6 +26,8 @@ import os
 from pathlib import Path
 from typing import Final, TextIO
 
+import numpy as np
+
 from maskdet.records import harmless
 from maskdet.types import CLASSES, Near, Scene
 
@@ -52,9 +54,10 @@ class Rows:
         head = [harmless(film), f"{scene.time_s:.3f}"]
         if not len(scene):
             self._writer.writerow([*head, *[""] * (len(COLUMNS) - 2)])
+        ids = np.asarray(scene.track_ids)
         for row, label in enumerate(scene.labels):
             numbers = [
-                int(scene.track_ids[row]),
+                int(ids[row]),
                 *(round(float(corner), 1) for corner in scene.faces.boxes[row]),
                 round(float(scene.faces.scores[row]), 4),
                 label.key,
@@ -106,7 +109,7 @@ def _nearest(scene: Scene, row: int) -> list[object]:
     if pair is None:
         return ["", "", "", ""]
     other = pair.second if pair.first == row else pair.first
-    there = int(scene.track_ids[other])
+    there = int(np.asarray(scene.track_ids)[other])
     return [there, round(pair.distance, 2), pair.unit, _nearness(pair)]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from maskdet.types import CLASSES, UNTRACKED, Label, Scene
 
 LABELS: Final = (*CLASSES, Label.UNKNOWN)
@@ -68,7 +70,9 @@ class Timeline:
         # Two pictures at one time: both count, the second hardly.
         lasts_s = max(lasts_s, 1e-6)
         one.seen_s += lasts_s
-        for label, track_id in zip(scene.labels, scene.track_ids, strict=True):
+        for label, track_id in zip(
+            scene.labels, np.asarray(scene.track_ids), strict=True
+        ):
             if track_id != UNTRACKED:
                 one.people_s[label] += lasts_s
         one.near = max(one.near, sum(pair.near for pair in scene.near))

@@ -123,9 +123,8 @@ class Decoder:
         """Open the shared memory, now that the size of its pictures is known."""
         shape = (decoder.SLOTS, int(self.about["height"]), int(self.about["width"]), 3)
         size = int(np.prod(shape))
-        tag = str(self.about["tag"])
-        if self._fd < 0:
-            memory = mmap.mmap(-1, size, tag)  # type: ignore[call-arg]  # Windows
+        if sys.platform == "win32":
+            memory = mmap.mmap(-1, size, str(self.about["tag"]))
         else:
             memory = mmap.mmap(self._fd, size)
             os.close(self._fd)
@@ -163,9 +162,9 @@ def _shared() -> tuple[int, str]:
     Windows has that only by name: there the file number is -1.
     """
     tag = f"maskdet-{uuid.uuid4()}"
-    if os.name == "nt":
+    if sys.platform == "win32":
         return -1, tag
-    if hasattr(os, "memfd_create"):
+    if sys.platform == "linux":
         return os.memfd_create(tag), tag
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno()), tag

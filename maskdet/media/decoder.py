@@ -25,11 +25,12 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:
-    from fractions import Fraction
+import numpy as np
 
+if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -61,40 +62,30 @@ def limit(memory_bytes: int, cpu_s: int) -> None:
         import resource
     except ImportError:  # Windows has none; pixel and time limits hold there too
         return
-    with (
-        contextlib.suppress(OSError, ValueError),
-        open("/proc/self/statm", encoding="ascii") as file,
-    ):
-        memory_bytes += int(file.read().split()[0]) * mmap.PAGESIZE
-    for name, value in (
-        ("RLIMIT_AS", memory_bytes),
-        ("RLIMIT_CPU", cpu_s),
-        ("RLIMIT_CORE", 0),
-    ):
+    with contextlib.suppress(OSError, ValueError):
+        pages = Path("/proc/self/statm").read_text("ascii").split()[0]
+        memory_bytes += int(pages) * mmap.PAGESIZE
+    wanted = {"RLIMIT_AS": memory_bytes, "RLIMIT_CPU": cpu_s, "RLIMIT_CORE": 0}
+    for name, value in wanted.items():
         with contextlib.suppress(AttributeError, OSError, ValueError):
             number = getattr(resource, name)
             hard = resource.getrlimit(number)[1]
-            if hard != resource.RLIM_INFINITY:
-                value = min(value, hard)
-            resource.setrlimit(number, (value, hard))
+            soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(number, (soft, hard))
 
 
 def opened(order: dict[str, Any]) -> InputContainer:
     """Open what is to be read: a file, or an address where `order["live"]`."""
     import av
 
+    options = {"format_whitelist": FILM_FORMATS, "protocol_whitelist": "file"}
     if order["live"]:
         options = {"protocol_whitelist": NET_PROTOCOLS, "fflags": "nobuffer"}
         if order["source"].lower().startswith("rtsp"):
             options["rtsp_transport"] = "tcp"  # UDP loses parts of pictures
-    else:
-        options = {
-            "format_whitelist": FILM_FORMATS,
-            "protocol_whitelist": "file",
-        }
     # Titles in old encodings are no reason to refuse a film.
     return av.open(
-        order["source"],
+        str(order["source"]),
         options=options,
         metadata_errors="replace",
         timeout=(order["wait_s"], order["wait_s"]),
@@ -103,12 +94,11 @@ def opened(order: dict[str, Any]) -> InputContainer:
 
 def picture_stream(film: InputContainer, max_pixels: int) -> VideoStream:
     """Return the stream to decode, if it is safe to."""
-    if not film.streams.video:
-        raise Stop("no film")
-    stream = film.streams.video[0]
+    streams = film.streams.video
     # Decoding a stream without a codec is that memory fault (PyAV 18.0.0).
-    if stream.codec_context is None:
+    if not streams or streams[0].codec_context is None:
         raise Stop("no film")
+    stream = streams[0]
     if stream.codec_context.width * stream.codec_context.height > max_pixels:
         raise Stop("too large")
     stream.codec_context.options = {"max_pixels": str(max_pixels)}
@@ -131,9 +121,8 @@ def frames(film: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
             if bad > _BAD_IN_A_ROW:
                 raise Stop("no film") from None
             continue
-        for frame in decoded:
-            bad = 0
-            yield frame
+        bad = 0 if decoded else bad
+        yield from decoded
 
 
 class Times:
@@ -176,19 +165,11 @@ class Ring:
         self.turns = 0
         self.shape = (0, 0, 3)
 
-    def start(
-        self, frame: VideoFrame, stretch: Fraction | None, max_pixels: int
-    ) -> None:
+    def start(self, frame: VideoFrame, wide: float, max_pixels: int) -> None:
         """Take size and turn from the first picture; later ones are made to fit.
 
-        Args:
-            frame: the first picture.
-            stretch: how much wider than high its pixels are shown, if it says so.
-            max_pixels: larger films are refused.
+        Its pixels are shown `wide` times as wide as high.
         """
-        import numpy as np
-
-        wide = float(stretch or 1)
         width = round(frame.width * wide) if 0.25 < wide < 4 else frame.width
         if width * frame.height > max_pixels:
             raise Stop("too large")
@@ -197,24 +178,22 @@ class Ring:
         height, width = self._wh[:: 1 if self.turns % 2 else -1]
         self.shape = (height, width, 3)
         size = SLOTS * height * width * 3
-        if self._fd >= 0:
+        if sys.platform == "win32":
+            memory = mmap.mmap(-1, size, self.tag)
+        else:
             os.ftruncate(self._fd, size)
             memory = mmap.mmap(self._fd, size)
-        else:
-            memory = mmap.mmap(-1, size, self.tag)  # type: ignore[call-arg]
         self._slots = np.frombuffer(memory, np.uint8).reshape(SLOTS, *self.shape)
 
     def put(self, frame: VideoFrame) -> int:
         """Write a picture, upright and in BGR, once there is room; return where."""
-        import numpy as np
-
         width, height = self._wh
         plane = frame.reformat(width, height, format="bgr24").planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
-        pixels = rows[:, : 3 * width].reshape(height, width, 3)
+        flat = np.frombuffer(memoryview(plane), np.uint8)
+        rows = flat.reshape(height, plane.line_size)[:, : 3 * width]
         self._free.acquire()
         slot, self._next = self._next, (self._next + 1) % SLOTS
-        self._slots[slot] = np.rot90(pixels, self.turns)
+        self._slots[slot] = np.rot90(rows.reshape(height, width, 3), self.turns)
         return slot
 
     def listen(self) -> None:
@@ -224,15 +203,23 @@ class Ring:
         os._exit(0)
 
 
+def sought(film: InputContainer, stream: VideoStream, from_s: float) -> Times:
+    """Go to a time in the film; without an index it is read from its beginning."""
+    if stream.time_base is None:
+        return Times(stream)
+    first = stream.start_time or 0
+    with contextlib.suppress(OSError):
+        film.seek(first + int(from_s / stream.time_base), stream=stream)
+    return Times(stream, float(first * stream.time_base))
+
+
 def about(
     film: InputContainer, stream: VideoStream, ring: Ring, times: Times
 ) -> dict[str, Any]:
     """Return what is known of the film once its first picture is decoded."""
-    duration_s = 0.0
+    duration_s = (film.duration or 0) / 1e6
     if stream.duration is not None and stream.time_base is not None:
         duration_s = float(stream.duration * stream.time_base)
-    elif film.duration is not None:
-        duration_s = film.duration / 1e6
     rate = stream.average_rate or stream.guessed_rate or 0
     return {
         "height": ring.shape[0],
@@ -253,15 +240,8 @@ def decode(
     """Send the film picture by picture."""
     with opened(order) as film:
         stream = picture_stream(film, order["max_pixels"])
-        times = Times(stream)
         from_s = float(order["from_s"])
-        if from_s > 0 and stream.time_base is not None:
-            first = stream.start_time or 0
-            times = Times(stream, float(first * stream.time_base))
-            target = first + int(from_s / stream.time_base)
-            # Without an index it is read from its beginning.
-            with contextlib.suppress(OSError):
-                film.seek(target, stream=stream)
+        times = sought(film, stream, from_s) if from_s > 0 else Times(stream)
         for number, frame in enumerate(frames(film, stream)):
             time_s = times.of(frame)
             if time_s > order["max_s"]:
@@ -269,8 +249,8 @@ def decode(
             if frame.width * frame.height > order["max_pixels"]:
                 raise Stop("too large")
             if ring.shape[0] == 0:
-                stretch = stream.codec_context.sample_aspect_ratio
-                ring.start(frame, stretch, order["max_pixels"])
+                wide = float(stream.codec_context.sample_aspect_ratio or 1)
+                ring.start(frame, wide, order["max_pixels"])
                 text = json.dumps(about(film, stream, ring, times)).encode()
                 send(b"I", len(text), 0.0, text)
             if number % order["every"] == 0 and time_s >= from_s:
@@ -297,11 +277,11 @@ def main() -> None:
             record = record[os.write(out, record) :]
 
     import av
-    import numpy  # noqa: F401 - before the limits: it takes room for threads
 
     ring = Ring(order["fd"], order["tag"])
     threading.Thread(target=ring.listen, daemon=True).start()
     limit(order["memory_bytes"], order["cpu_s"])
+    word = ""
     try:
         decode(order, ring, send)
     except Stop as why:
@@ -310,13 +290,9 @@ def main() -> None:
         word = "memory"
     except (av.error.FFmpegError, OSError):
         word = "away" if order["live"] else "no film"
-    else:
-        word = ""
     if word:
         send(b"E", len(word), 0.0, word.encode())
-    # Threads of a damaged decoder are not waited for.
-    sys.stdout.flush()
-    os._exit(0)
+    os._exit(0)  # threads of a damaged decoder are not waited for
 
 
 if __name__ == "__main__":

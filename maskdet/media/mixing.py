@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from maskdet.media import decoder
 
@@ -129,7 +129,7 @@ def mix(order: dict[str, Any]) -> None:
             out.mux(packet)
 
 
-def _moved(seen: InputContainer, pictures: Any) -> Iterator[Packet]:
+def _moved(seen: InputContainer, pictures: Any) -> Iterator[Packet[Any]]:
     for packet in seen.demux(video=0):
         if packet.dts is not None:
             packet.stream = pictures
@@ -138,11 +138,11 @@ def _moved(seen: InputContainer, pictures: Any) -> Iterator[Packet]:
 
 def _copied(
     heard: InputContainer, sound: AudioStream, out: OutputContainer, order: Any
-) -> Iterator[tuple[float, Packet]]:
+) -> Iterator[tuple[float, Packet[Any]]]:
     """Yield the sound as it is, moved to where the first picture is at 0."""
     stream = out.add_stream_from_template(sound)
 
-    def packets() -> Iterator[tuple[float, Packet]]:
+    def packets() -> Iterator[tuple[float, Packet[Any]]]:
         for packet in heard.demux(sound):
             if packet.dts is None or packet.pts is None or packet.time_base is None:
                 continue
@@ -157,23 +157,23 @@ def _copied(
 
 def _encoded(
     heard: InputContainer, sound: AudioStream, out: OutputContainer, order: Any
-) -> Iterator[tuple[float, Packet]]:
+) -> Iterator[tuple[float, Packet[Any]]]:
     """Yield the sound in a form that the file may hold."""
     import av
 
     name = _ENCODED.get(order["kind"], "aac")
-    stream = out.add_stream(name, rate=_RATE_HZ)
+    stream = cast("AudioStream", out.add_stream(name, rate=_RATE_HZ))
     stream.bit_rate = _BIT_RATE
     stream.layout = "mono" if sound.codec_context.channels == 1 else "stereo"
     even = av.AudioResampler(format=stream.format, layout=stream.layout, rate=_RATE_HZ)
 
-    def packets() -> Iterator[tuple[float, Packet]]:
+    def packets() -> Iterator[tuple[float, Packet[Any]]]:
         for frame in heard.decode(sound):
             for piece in even.resample(frame):
-                begin_s = float(piece.pts * piece.time_base) - order["start_s"]
+                begin_s = (piece.time or 0.0) - order["start_s"]
                 if begin_s < 0 or begin_s >= order["end_s"]:
                     continue
-                piece.pts = round(begin_s / piece.time_base)
+                piece.pts = round(begin_s * _RATE_HZ)
                 for packet in stream.encode(piece):
                     yield _time_s(packet), packet
         for packet in stream.encode():
@@ -182,8 +182,8 @@ def _encoded(
     return packets()
 
 
-def _time_s(packet: Packet) -> float:
-    return float(packet.dts * packet.time_base)
+def _time_s(packet: Packet[Any]) -> float:
+    return float((packet.dts or 0) * (packet.time_base or 0))
 
 
 def main() -> int:

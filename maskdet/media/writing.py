@@ -8,7 +8,7 @@ import uuid
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import cv2
 import numpy as np
@@ -124,19 +124,19 @@ class FilmWriter:
         if self._open is None:
             raise ValueError("this film is finished")
         if image.shape[1::-1] != self._size_wh:
-            image = cv2.resize(image, self._size_wh)
+            image = np.asarray(cv2.resize(image, self._size_wh), np.uint8)
         height, width = image.shape[:2]
         if height % 2 or width % 2:
             odd = ((0, height % 2), (0, width % 2), (0, 0))
-            image = np.pad(image, odd, mode="edge")
+            image = np.asarray(np.pad(image, odd, mode="edge"), np.uint8)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
         # Players take films without a word on it for BT.601 when small and BT.709
         # when large; so the one that is meant is used and named.
         frame = frame.reformat(format="yuv420p", dst_colorspace="itu709")
-        frame.pts = max(self._last_pts + 1, round(time_s / self._tick_s))
-        frame.time_base = self._tick_s
-        self._flush_held(frame.pts)
-        self._held, self._last_pts = frame, frame.pts
+        pts = max(self._last_pts + 1, round(time_s / self._tick_s))
+        frame.pts, frame.time_base = pts, self._tick_s
+        self._flush_held(pts)
+        self._held, self._last_pts = frame, pts
 
     def finish(self, end_s: float = 0.0, *, cut_sound: bool = False) -> Path:
         """End the film, put it in its place and return that.
@@ -192,8 +192,11 @@ class FilmWriter:
     def _pictures(self, container: OutputContainer) -> VideoStream:
         """Add the stream of pictures."""
         codec = encoder(self._kind)
-        stream = container.add_stream(
-            codec, rate=self._rate, options=dict(_ENCODERS[codec])
+        stream = cast(
+            "VideoStream",
+            container.add_stream(
+                codec, rate=self._rate, options=dict(_ENCODERS[codec])
+            ),
         )
         stream.width, stream.height = (side + side % 2 for side in self._size_wh)
         stream.pix_fmt = "yuv420p"
@@ -207,7 +210,7 @@ class FilmWriter:
     def _flush_held(self, until: int) -> None:
         """Encode the picture that waited until it was known how long it is shown."""
         if self._held is not None and self._open is not None:
-            self._held.duration = until - self._held.pts
+            self._held.duration = until - (self._held.pts or 0)
             self._open.mux(self._stream.encode(self._held))
         self._held = None
 
