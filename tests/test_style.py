@@ -18,9 +18,10 @@ from maskdet.style import (
     colour_css,
     contrast,
     describe,
+    describe_pair,
     ink_bgr,
 )
-from maskdet.types import Label
+from maskdet.types import UNTRACKED, Label, Near
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0, for linear RGB.
 COLOUR_VISION = {
@@ -101,6 +102,44 @@ def test_what_is_written(style: Style, text: str) -> None:
     assert describe(Label.INCORRECT, 0.88, style) == text
 
 
+@pytest.mark.parametrize(
+    ("style", "track_id", "seen_s", "text"),
+    [
+        (Style(), 3, 0.0, "#3 Mask 97 %"),
+        (Style(ids=False), 3, 0.0, "Mask 97 %"),
+        (Style(), UNTRACKED, 0.0, "Mask 97 %"),
+        (Style(), 3, 2.1, "#3 Mask, seen 2.1 s ago"),
+        (Style(ids=False), 3, 2.14, "Mask, seen 2.1 s ago"),
+        (Style(percentages=False), 0, 2.1, "#0 Mask, seen 2.1 s ago"),
+        (Style(labels=False), 3, 2.1, "#3 2.1 s ago"),
+        (Style(labels=False, percentages=False), 12, 2.1, "#12"),
+        (Style(labels=False, percentages=False, ids=False), 12, 2.1, ""),
+    ],
+)
+def test_what_is_written_about_people_who_are_followed(
+    style: Style, track_id: int, seen_s: float, text: str
+) -> None:
+    written = describe(Label.MASK, 0.97, style, track_id=track_id, seen_s=seen_s)
+    assert written == text
+
+
+@pytest.mark.parametrize(
+    ("distance", "unit", "for_s", "too_long", "text"),
+    [
+        (1.24, "m", 2.0, False, "1.2 m"),
+        (5.4, "heads", 0.0, False, "5 heads"),
+        (0.9, "heads", 0.0, False, "1 head"),
+        (1.24, "m", 41.0, True, "1.2 m, 41 s"),
+        (1.24, "m", 181.0, True, "1.2 m, 3 min"),
+    ],
+)
+def test_what_is_written_between_two_people(
+    distance: float, unit: str, for_s: float, too_long: bool, text: str
+) -> None:
+    pair = Near(0, 1, distance, unit, near=True, for_s=for_s, too_long=too_long)
+    assert describe_pair(pair) == text
+
+
 @pytest.mark.parametrize("percent", [0, 29, 57, 97, 98, 100])
 def test_percentages_of_32_bit_numbers_round_to_themselves(percent: int) -> None:
     text = describe(Label.MASK, float(np.float32(percent / 100)))
@@ -108,7 +147,7 @@ def test_percentages_of_32_bit_numbers_round_to_themselves(percent: int) -> None
 
 
 def test_a_style_survives_json() -> None:
-    style = Style(palette="colour-blind", boxes=False, scale=1.5)
+    style = Style(palette="colour-blind", boxes=False, blur=True, scale=1.5)
     text = json.dumps(dataclasses.asdict(style))
     assert Style(**json.loads(text)) == style
 
@@ -121,6 +160,8 @@ def test_a_style_survives_json() -> None:
         ("boxes", 1),
         ("labels", "yes"),
         ("percentages", None),
+        ("ids", 1),
+        ("blur", "strong"),
         ("scale", 0.4),
         ("scale", 3.1),
         ("scale", float("nan")),

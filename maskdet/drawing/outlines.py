@@ -12,7 +12,7 @@ from maskdet.style import BGR, BLACK, LineStyle, Style, line_style
 from maskdet.types import Image, Label
 
 # Dash and gap, in line widths.
-DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
+_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
     "dashed": (6, 3),
     "dotted": (1.5, 2),
 }
@@ -44,7 +44,8 @@ class _Pen(NamedTuple):
 
 def usual_line_px(style: Style, image_wh: tuple[int, int]) -> float:
     """Return how wide a line is on a picture of that size."""
-    return style.scale * _LINE_PX_AT_640 * float(max(image_wh) / 640) ** _LINE_POWER
+    grown: float = (max(image_wh) / 640) ** _LINE_POWER
+    return style.scale * _LINE_PX_AT_640 * grown
 
 
 def line_px_of(
@@ -108,7 +109,7 @@ def outline(
         ring = (x1 + inset, y1 + inset, x2 - inset, y2 - inset)
         # The dark edge shows at the ends of the arms too.
         arm = max(1, arm_px - inset - edge_px) if corners_only else 0
-        _ring(canvas, ring, _Pen(line_px, colour, DASHES.get(style), arm))
+        _ring(canvas, ring, _Pen(line_px, colour, _DASHES.get(style), arm))
 
 
 def _ring(canvas: Image, box: tuple[int, int, int, int], pen: _Pen) -> None:

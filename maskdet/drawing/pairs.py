@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
 from maskdet.drawing.captions import plate_wh, text_sizes_px
-from maskdet.drawing.outlines import DASHES, pieces, usual_line_px
+from maskdet.drawing.outlines import pieces, usual_line_px
 from maskdet.placement import Caption, overlaps
 from maskdet.style import BGR, BLACK, LineStyle, Style, colour_bgr, describe_pair
 from maskdet.types import Image, Label, Near
@@ -24,6 +24,13 @@ _CROWD: Final = 5
 
 _ALONG: Final = (0.5, 0.35, 0.65, 0.2, 0.8)
 """Where on its line a distance may be written, best first."""
+
+
+_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
+    "dashed": (6, 5),
+    "dotted": (1.5, 6),
+}
+"""Mark and gap in line widths; round ends make marks longer than on outlines."""
 
 
 def draw_lines(
@@ -44,7 +51,7 @@ def draw_lines(
         if ends is None:
             continue
         line, colour = _look(pair, style)
-        line_px = max(1, round(usual_px * (0.75 if pair.near else 0.4)))
+        line_px = max(2, round(usual_px * (0.75 if pair.near else 0.5)))
         dark_px = line_px + 2 * max(1, line_px // 2)
         for width_px, ink in ((dark_px, BLACK), (line_px, colour)):
             for a, b in _dashes(*ends, line_px, line):
@@ -132,7 +139,7 @@ def _dashes(
         x, y = start + share * (stop - start)
         return round(float(x)), round(float(y))
 
-    for first, last in pieces(0, length_px, 1.5 * line_px, DASHES.get(line)):
+    for first, last in pieces(0, length_px, line_px, _DASHES.get(line)):
         yield at(first / length_px), at(last / length_px)
 
 
