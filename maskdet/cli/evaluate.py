@@ -10,6 +10,7 @@ from pathlib import Path
 
 from maskdet.analyzer import Analyzer, load_analyzer, reads_twice
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
+from maskdet.cli import evaluate_analyzers
 from maskdet.cli.choosing import (
     Choice,
     add_analyzer_options,
@@ -90,6 +91,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     for kind in (scenes, faces):
         _add_common_options(kind)
+    evaluate_analyzers.add_kind(kinds)
 
 
 def _add_common_options(kind: argparse.ArgumentParser) -> None:
@@ -106,6 +108,8 @@ def _add_common_options(kind: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, then print a table or write the report."""
+    if args.kind == "analyzers":
+        return evaluate_analyzers.run(args)
     choice = chosen(args)
     alone = args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
     if alone and args.analyzer is not None:

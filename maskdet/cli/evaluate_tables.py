@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from maskdet.comparison import PRECISIONS, SHARES, Measured
 from maskdet.evaluation import LARGE_PX, MIN_IOU, LabelsReport, ScenesReport
 from maskdet.metrics.estimate import Estimate
 from maskdet.metrics.labelling import Labelling
@@ -18,15 +19,19 @@ _CELL = 22
 """Of a column that holds a number with its interval."""
 
 
+_LARGE = f"at least {LARGE_PX:g} px"
+_AP_TITLES = ("faces", *(label.title for label in CLASSES), "mean of the three")
+_SHARE_TITLES = (f"{_LARGE} found", "boxes that are faces", "three classes", "ms")
+
+
 def scene_lines(report: ScenesReport, settings: Settings) -> list[str]:
     """Return how well the faces of scenes were found and labelled."""
-    large = f"at least {LARGE_PX:g} px"
     titles = {
         "faces": "  faces",
         **{label.key: f"  {label.title}" for label in CLASSES},
         "mean": "  mean of the three",
     }
-    lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{large}"]
+    lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{_LARGE}"]
     for key, title in titles.items():
         both = (_number(table[key]) for table in (report.ap, report.ap_large))
         lines.append((f"{title:{_WIDTH}}" + "".join(f"{x:32}" for x in both)).rstrip())
@@ -34,14 +39,35 @@ def scene_lines(report: ScenesReport, settings: Settings) -> list[str]:
         *lines,
         "",
         f"as shown, from face score {settings.min_score:g} on",
-        _line(f"  faces of {large} found", report.recall),
+        _line(f"  faces of {_LARGE} found", report.recall),
         _line("  boxes that are faces", report.precision),
         "",
-        f"labels of the faces found, {large}",
+        f"labels of the faces found, {_LARGE}",
         *label_lines(report.labels, report.numbers),
         "",
         f"median time {report.median_ms:.1f} ms a picture",
     ]
+
+
+def comparison_lines(rows: Sequence[Measured]) -> list[str]:
+    """Return a table a set, with a line an analyzer, for three kinds of numbers."""
+    lines: list[str] = []
+    for set_name in dict.fromkeys(row.set_name for row in rows):
+        of_set = [row for row in rows if row.set_name == set_name]
+        n = of_set[0].ap["faces"].n
+        lines += ["", f"{set_name}: {of_set[0].images} pictures, {n} faces"]
+        for title, sizes in (("all sizes", False), (_LARGE, True)):
+            lines.append(_row(f"  AP at IoU {MIN_IOU}, {title}", _AP_TITLES))
+            for row in of_set:
+                table = row.ap_large if sizes else row.ap
+                cells = (_cell(table[name]) for name in PRECISIONS)
+                lines.append(_row(f"    {row.analyzer}", cells))
+        lines.append(_row("  as shown", _SHARE_TITLES))
+        for row in of_set:
+            shares = (_cell(row.shares[name]) for name in SHARES)
+            cells = (*shares, f"{row.median_ms:.1f}")
+            lines.append(_row(f"    {row.analyzer}", cells))
+    return lines[1:]
 
 
 def face_lines(report: LabelsReport, view: str) -> list[str]:

@@ -1,0 +1,109 @@
+"""`maskdet evaluate analyzers`: every analyzer that is here, on the same scenes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from maskdet.analyzer import ANALYZERS, load_analyzer
+from maskdet.cli.console import (
+    STDOUT,
+    check_target,
+    complain,
+    progress,
+    reason,
+    say,
+    write_text,
+)
+from maskdet.cli.evaluate_tables import comparison_lines
+from maskdet.comparison import SHARES, Measured, comparison_json
+from maskdet.datasets import Example, read_coco
+from maskdet.evaluation import LARGE_PX, MIN_IOU, ScenesReport, evaluate_scenes
+from maskdet.types import Settings
+
+_ABOUT = f"""Measure every analyzer whose files are here on the same scenes, with the
+settings that a user starts with, and lay them side by side. Average precision at IoU
+{MIN_IOU} by the rules of `evaluate scenes`: a face counts for its most likely class
+only, with the score of the face. Found and right boxes are what a user sees, the three
+classes are told of the faces found then, of at least {LARGE_PX:g} px. Intervals are
+95 %. Times are those of this machine."""
+
+_COMMITTED = "models/analyzers.json"
+
+
+def add_kind(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this kind of `evaluate` and its options."""
+    kind = kinds.add_parser(
+        "analyzers", help="all analyzers side by side on scenes", description=_ABOUT
+    )
+    kind.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
+    kind.add_argument(
+        "--names",
+        nargs="+",
+        metavar="NAME",
+        help=f"only these, of {', '.join(ANALYZERS)}",
+    )
+    kind.add_argument(
+        "--out",
+        metavar="FILE",
+        help=f"write the numbers as JSON, - for stdout; {_COMMITTED} is the file that "
+        "the dashboard shows",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the tables and write the numbers."""
+    check_target("--out", args.out, args.files)
+    names = list(dict.fromkeys(args.names or ANALYZERS))
+    for name in names:
+        if name not in ANALYZERS:
+            raise ValueError(f"--names: {name} is none of {', '.join(ANALYZERS)}")
+    sets = _read(args.files)
+    rows = [row for name in names for row in _measured(name, sets)]
+    if not rows:
+        raise ValueError("none of these analyzers is here")
+    if args.out != STDOUT:
+        for line in comparison_lines(rows):
+            say(line)
+    if args.out is not None:
+        write_text(args.out, comparison_json(rows))
+    return 0
+
+
+def _read(files: Sequence[Path]) -> dict[str, list[Example]]:
+    """Return the examples of each set, by its name."""
+    sets: dict[str, list[Example]] = {}
+    for file in files:
+        if file.stem in sets:
+            raise ValueError(f"{file}: there already is a set called {file.stem}")
+        sets[file.stem] = read_coco(file)
+    return sets
+
+
+def _measured(name: str, sets: Mapping[str, list[Example]]) -> list[Measured]:
+    """Return one row a set; none, and a line, where the analyzer is not here."""
+    try:
+        analyzer = load_analyzer(name)
+    except (FileNotFoundError, RuntimeError) as error:
+        complain(f"{name} is left out: {reason(error)}")
+        return []
+    rows = []
+    for set_name, examples in sets.items():
+        watched = progress(examples, f"picture, {name} on {set_name}")
+        report = evaluate_scenes(analyzer, watched, Settings())
+        rows.append(_row(name, set_name, report))
+    return rows
+
+
+def _row(name: str, set_name: str, report: ScenesReport) -> Measured:
+    shown = (report.recall, report.precision, report.labels.states.accuracy)
+    return Measured(
+        analyzer=name,
+        set_name=set_name,
+        images=report.images,
+        ap=report.ap,
+        ap_large=report.ap_large,
+        shares=dict(zip(SHARES, shown, strict=True)),
+        median_ms=report.median_ms,
+    )
