@@ -19,7 +19,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"types", "download"}),
     frozenset({"assets", "media", "synthetic", "style", "placement"}),
     frozenset({"datasets", "detectors", "classifier", "drawing", "metrics", "records"}),
-    frozenset({"tracking", "voting"}),
+    frozenset({"tracking", "voting", "proximity"}),
     frozenset({"aizoo", "labeller", "onepass", "runs", "comparison", "charts"}),
     frozenset({"analyzer"}),
     frozenset({"stream", "tiles", "timing"}),
