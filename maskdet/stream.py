@@ -9,8 +9,9 @@ from time import perf_counter
 import numpy as np
 
 from maskdet.analyzer import Analyzer
+from maskdet.proximity import Proximity
 from maskdet.tracking import Tracker, Tracks
-from maskdet.types import Faces, Image, Near, Scene, Settings
+from maskdet.types import Faces, Image, Scene, Settings
 from maskdet.voting import Vote, view_weights
 
 
@@ -20,6 +21,7 @@ class Stream:
     Attributes:
         settings: may be replaced at any time; the next `step` obeys.
         left: numbers of the people who were forgotten in the last step.
+        proximity: who was near whom, and for how long in all.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Stream:
         """
         self.settings = Settings() if settings is None else settings
         self.left: tuple[int, ...] = ()
+        self.proximity = Proximity()
         self._analyzer = analyzer
         self._track = track
         self._tracker = Tracker(self.settings.memory_s)
@@ -73,7 +76,13 @@ class Stream:
         seen = self._analyzer.analyze(image, asked)
         started = perf_counter()
         scene = self._remembered(seen, image, settings)
-        near = self._near(scene, image, settings)
+        near = self.proximity.update(
+            scene.faces.boxes,
+            np.asarray(scene.track_ids),
+            time_s,
+            (image.shape[1], image.shape[0]),
+            settings,
+        )
         track_ms = (perf_counter() - started) * 1e3
         stage_ms = {**seen.stage_ms, "track": track_ms}
         return dataclasses.replace(scene, near=near, stage_ms=stage_ms)
@@ -102,18 +111,6 @@ class Stream:
             min_certainty=settings.min_certainty,
             seen_s=np.concatenate([np.zeros(len(faces), np.float32), tracks.carried_s]),
             evidence=np.concatenate([now.evidence, kept.evidence]),
-        )
-
-    def _near(self, scene: Scene, image: Image, settings: Settings) -> tuple[Near, ...]:
-        if settings.distance == "off":
-            return ()
-        from maskdet.proximity import Proximity
-
-        if not hasattr(self, "proximity"):
-            self.proximity = Proximity()
-        height, width = image.shape[:2]
-        return self.proximity.update(
-            scene.faces.boxes, scene.track_ids, self._time_s, (width, height), settings
         )
 
 
