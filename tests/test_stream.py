@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.stream import Stream
-from maskdet.types import UNTRACKED, Image, Label, Scene, Settings
+from maskdet.types import UNTRACKED, Image, Label, Settings
 from tests.fakes import (
     FakeClassifier,
     FakeDetector,
@@ -19,29 +18,7 @@ from tests.fakes import (
     ScriptedFace,
     grey,
 )
-
-MASK = (0.95, 0.04, 0.01)
-BARE = (0.04, 0.95, 0.01)
-LEFT = (40.0, 60.0, 100.0, 130.0)
-RIGHT = (200.0, 60.0, 260.0, 130.0)
-
-NOISE = np.random.default_rng(7).integers(0, 255, (240, 320, 3)).astype(np.uint8)
-"""A picture with something in it that optical flow can hold on to."""
-
-Script = Callable[[float], Sequence[ScriptedFace]]
-
-
-def play(
-    script: Script, seconds: float, per_s: float = 10, settings: Settings | None = None
-) -> dict[float, Scene]:
-    """Return the scene at each time of a film in which nothing moves."""
-    analyzer = ScriptedAnalyzer(script)
-    stream = Stream(analyzer, settings)
-    scenes = {}
-    for number in range(round(seconds * per_s)):
-        analyzer.time_s = number / per_s
-        scenes[round(analyzer.time_s, 3)] = stream.step(NOISE, analyzer.time_s)
-    return scenes
+from tests.stream_fakes import BARE, LEFT, MASK, NOISE, RIGHT, play, turned
 
 
 def once(*faces: ScriptedFace) -> Stream:
@@ -126,11 +103,6 @@ def test_an_unconfirmed_face_keeps_its_own_probabilities() -> None:
     for time_s, row in rows.items():
         assert scenes[time_s].track_ids.tolist() == [UNTRACKED]
         assert scenes[time_s].probs[0] == pytest.approx(row)
-
-
-def turned(time_s: float) -> list[ScriptedFace]:
-    """Somebody with a mask for a second, then their back."""
-    return [ScriptedFace(LEFT, MASK)] if time_s < 1.0 else []
 
 
 @pytest.mark.parametrize("per_s", [10, 30])
@@ -266,48 +238,3 @@ def test_no_face_gives_an_empty_scene() -> None:
     assert len(scene) == 0
     assert scene.probs.shape == (0, 3)
     assert scene.near == ()
-
-
-PAIR = Settings(distance="relative", near_m=1.0, near_for_s=1.0)
-BESIDE = (110.0, 60.0, 170.0, 130.0)
-
-
-def test_two_who_stand_together_are_near_and_after_a_while_for_too_long() -> None:
-    scenes = play(
-        lambda _: [ScriptedFace(LEFT, MASK), ScriptedFace(BESIDE, BARE)],
-        3,
-        settings=PAIR,
-    )
-    early, late = scenes[0.5].near[0], scenes[2.9].near[0]
-    assert (early.first, early.second) == (late.first, late.second) == (0, 1)
-    assert early.near
-    assert not early.too_long
-    assert late.too_long
-    assert late.for_s > 2
-    assert late.distance == pytest.approx(early.distance, rel=0.05)
-
-
-def test_a_turned_head_is_still_near() -> None:
-    scenes = play(
-        lambda time_s: [*turned(time_s), ScriptedFace(BESIDE, BARE)], 2.5, settings=PAIR
-    )
-    scene = scenes[2.0]
-    assert scene.seen_s.max() > 0.9
-    assert scene.near[0].near
-
-
-def test_distance_is_off_unless_it_is_wanted_and_starts_anew_when_it_is() -> None:
-    analyzer = ScriptedAnalyzer(
-        lambda _: [ScriptedFace(LEFT, MASK), ScriptedFace(BESIDE, BARE)]
-    )
-    stream = Stream(analyzer)
-    assert stream.step(NOISE, 0.0).near == ()
-    stream.settings = PAIR
-    for time_s in (0.3, 0.6, 0.9, 1.2, 1.5, 1.8):
-        near = stream.step(NOISE, time_s).near
-    assert near[0].too_long
-    assert stream.proximity.contacts
-    stream.settings = Settings()
-    assert stream.step(NOISE, 2.0).near == ()
-    stream.settings = PAIR
-    assert not stream.step(NOISE, 2.1).near[0].too_long
