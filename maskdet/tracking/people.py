@@ -55,7 +55,11 @@ class People:
     def followed(self) -> NDArray[np.bool_]:
         """`(n,)` who has a number and a head that is where its box is."""
         lost_s = self._time_s - self.followed_s
-        result: NDArray[np.bool_] = self.known & (lost_s <= self._rules.doubt_s)
+        # What looked like a face for a moment only may not have been one.
+        trust_s = self._rules.trust * (self.seen_s - self.born_s)
+        result: NDArray[np.bool_] = (
+            self.known & (lost_s <= self._rules.doubt_s) & (self.unseen_s <= trust_s)
+        )
         return result
 
     @property
