@@ -14,7 +14,7 @@ COMMANDS: dict[str, str] = {
     "detect": "find the faces in pictures and say who wears a mask",
     "video": "follow the people in films and cameras, and say who wears a mask",
     "evaluate": "measure an analyzer on labelled pictures",
-    "suites": "test a classifier on hard negatives, low light and groups of people",
+    "suites": "test on hard negatives, low light, groups of people, empty pictures",
     "models": "list, verify and fetch the model files",
     "benchmark": "time the analyzers side by side",
     "data": "check labelled pictures and split them for training",

@@ -1,4 +1,4 @@
-"""`python -m maskdet suites`: hard negatives, low light and groups of people."""
+"""`python -m maskdet suites`: hard negatives, low light, groups, false alarms."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from maskdet.analyzer import ANALYZERS, load_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.choosing import add_classifier_option
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
@@ -14,17 +15,24 @@ from maskdet.detectors import LandmarkFinder, load_detector
 from maskdet.metrics.estimate import Estimate
 from maskdet.suites import (
     DarkReport,
+    EmptyReport,
     GroupReport,
     HardReport,
     compare_groups,
+    false_alarms,
     hard_negatives,
     low_light,
     read_groups,
 )
+from maskdet.types import Settings
 
 _ABOUT = """Change labelled faces in ways that must not change their label, and count
 the wrong answers: things drawn before bare mouths, and low light. With --groups, also
-compare groups of people. Incorrectly worn counts as masked; intervals are 95 %."""
+compare groups of people. Incorrectly worn counts as masked; intervals are 95 %. With
+--analyzer, also count the faces that an analyzer sees, with the settings that a user
+starts with, where there are none: in parts of the scenes that touch no true box, on
+drawn walls, round things and hands; drawn faces are told apart, as whether they are
+faces is a matter of taste."""
 
 _WIDTH = 34
 
@@ -33,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = commands.add_parser(
         "suites",
-        help="test a classifier on hard negatives, low light and groups of people",
+        help="test on hard negatives, low light, groups of people, empty pictures",
         description=_ABOUT,
     )
     parser.add_argument(
@@ -57,6 +65,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_classifier_option(parser)
     parser.add_argument(
+        "--analyzer",
+        metavar="NAME",
+        help=f"also count the false alarms of one of {', '.join(ANALYZERS)}",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, help="fixes what is drawn (default: 0)"
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
@@ -66,39 +79,51 @@ def run(args: argparse.Namespace) -> int:
     """Run the suites on each file, then on all of them together."""
     check_target("--json", args.json, args.files)
     groups = None if args.groups is None else read_groups(args.groups)
-    classifier = load_classifier(args.classifier or DEFAULT_CLASSIFIER)
+    labeller = args.classifier or DEFAULT_CLASSIFIER
+    classifier = load_classifier(labeller)
+    analyzer = None if args.analyzer is None else load_analyzer(args.analyzer, labeller)
     # The finder whose weights come with the package, so that this runs anywhere.
     finder = load_detector("mtcnn")
     assert isinstance(finder, LandmarkFinder)
-    examples = [one for file in args.files for one in _examples(file, args.split)]
-    if args.corrections is not None:
-        examples = corrected(examples, args.corrections)
+    examples = _examples(args)
     hard = hard_negatives(
         classifier, finder, progress(examples, "picture"), seed=args.seed
     )
     dark = low_light(classifier, finder, progress(examples, "picture"), seed=args.seed)
     people = [] if groups is None else compare_groups(classifier, examples, groups)
+    empty = None
+    if analyzer is not None:
+        watched = progress(examples, "picture")
+        empty = false_alarms(analyzer, watched, Settings(), seed=args.seed)
     if args.json != STDOUT:
-        for line in _lines(hard, dark, people):
+        for line in [*_lines(hard, dark, people), *_empty_lines(empty, args.analyzer)]:
             say(line)
     if args.json is not None:
         report = {
             "version": 1,
             "files": [str(file) for file in args.files],
-            "classifier": args.classifier or DEFAULT_CLASSIFIER,
+            "classifier": labeller,
+            "analyzer": args.analyzer,
             "seed": args.seed,
             "hard_negatives": hard.to_json(),
             "low_light": dark.to_json(),
             "groups": [group.to_json() for group in people],
+            "false_alarms": None if empty is None else empty.to_json(),
         }
         write_text(args.json, json.dumps(report, indent=2) + "\n")
     return 0
 
 
-def _examples(file: Path, split: str) -> list[Example]:
-    if file.suffix.lower() == ".csv":
-        return read_index(file, split)
-    return read_coco(file)
+def _examples(args: argparse.Namespace) -> list[Example]:
+    examples: list[Example] = []
+    for file in args.files:
+        if file.suffix.lower() == ".csv":
+            examples += read_index(file, args.split)
+        else:
+            examples += read_coco(file)
+    if args.corrections is not None:
+        examples = corrected(examples, args.corrections)
+    return examples
 
 
 def _lines(hard: HardReport, dark: DarkReport, people: list[GroupReport]) -> list[str]:
@@ -120,6 +145,20 @@ def _lines(hard: HardReport, dark: DarkReport, people: list[GroupReport]) -> lis
         own = _line(f"  {group.name}", group.right)
         lines.append(own if not group.gap.n or gap == "" else f"{own:66}{gap}{flag}")
     return lines
+
+
+def _empty_lines(report: EmptyReport | None, analyzer: str) -> list[str]:
+    if report is None:
+        return []
+    return [
+        "",
+        f"false alarms a picture, {analyzer}",
+        *(_line(f"  {name}", one) for name, one in report.kinds.items()),
+        _line("  together", report.together),
+        "",
+        "drawn faces taken for faces, a picture (a matter of taste)",
+        *(_line(f"  {name}", one) for name, one in report.cartoons.items()),
+    ]
 
 
 def _line(title: str, estimate: Estimate) -> str:

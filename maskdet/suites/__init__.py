@@ -2,21 +2,25 @@
 
 Nobody has labelled enough pictures of hands before mouths, or of faces at night. So
 `hard` and `dark` change faces whose label is known, in a way that must not change it.
-`groups` asks whether some people are told wrong more often than others.
+`groups` asks whether some people are told wrong more often than others. `empty` shows
+an analyzer pictures without a face and counts the faces that it sees.
 """
 
 from __future__ import annotations
 
 from maskdet.suites.dark import DarkReport, darken, low_light
+from maskdet.suites.empty import EmptyReport, false_alarms
 from maskdet.suites.groups import GroupReport, compare_groups, read_groups
 from maskdet.suites.hard import HardReport, hard_negatives
 
 __all__ = [
     "DarkReport",
+    "EmptyReport",
     "GroupReport",
     "HardReport",
     "compare_groups",
     "darken",
+    "false_alarms",
     "hard_negatives",
     "low_light",
     "read_groups",

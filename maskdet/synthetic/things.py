@@ -44,6 +44,7 @@ def cover_mouth(
     thing: Thing,
     *,
     box: NDArray[np.floating] | None = None,
+    skin: BGR | None = None,
     rng: Rng,
 ) -> Image:
     """Draw something that is no mask before the mouth of a bare face.
@@ -53,6 +54,8 @@ def cover_mouth(
         landmarks: `(5, 2)` as in `wear_mask`.
         thing: one of `THINGS`.
         box: `(4,)` `x1, y1, x2, y2` of the face; tells where the chin is.
+        skin: the colour of hands in even light, BGR; that of the face unless given,
+            as where there is none.
         rng: decides size, place, colour and texture.
 
     Raises:
@@ -71,7 +74,7 @@ def cover_mouth(
         "cup": _cup,
         "phone": _phone,
     }
-    painters[thing](canvas, _skin(image, head), rng)
+    painters[thing](canvas, _skin(image, head) if skin is None else skin, rng)
     return lay_on(image, head, canvas)
 
 

@@ -1,0 +1,201 @@
+"""Pictures without a face: how they are made, and how alarms on them are counted."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.boxes import iou_matrix
+from maskdet.cli import main, suites
+from maskdet.datasets import Example
+from maskdet.media import encode_png
+from maskdet.metrics.estimate import rate
+from maskdet.suites import false_alarms
+from maskdet.suites.cartoons import CARTOONS, cartoon
+from maskdet.suites.empty import PART_PX, PARTS, free_windows
+from maskdet.suites.pen import SIZE_WH
+from maskdet.suites.round_things import ROUND_THINGS, round_things
+from maskdet.suites.walls import WALLS, wall
+from maskdet.synthetic import cover_mouth
+from maskdet.types import Faces, Label, Scene, Settings
+
+DRAWN = [
+    *((wall, kind) for kind in WALLS),
+    *((round_things, kind) for kind in ROUND_THINGS),
+    *((cartoon, kind) for kind in CARTOONS),
+]
+UNKNOWN = np.array([[230, 60, 330, 140], [20, 60, 80, 140]], np.float32)
+FACE = np.array([[120, 0, 160, 60]], np.float32)
+
+
+class SeesInLarge:
+    """Sees two faces in every picture that is at least so wide, else none."""
+
+    def __init__(self, wide: int = 0):
+        self.wide = wide
+        self.seen = []
+
+    def analyze(self, image, settings=None):
+        self.seen.append(image)
+        n = 2 if image.shape[1] >= self.wide else 0
+        boxes = np.array([[0, 0, 40, 40], [50, 0, 90, 40]], np.float32)[:n]
+        scene = Scene(Faces(boxes, np.full(n, 0.9)), np.tile([0.8, 0.1, 0.1], (n, 1)))
+        return scene.select(settings)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A picture of 400 x 200 px with one face; right of it there is more room."""
+    (tmp_path / "images").mkdir()
+    path = tmp_path / "images" / "a.png"
+    path.write_bytes(encode_png(np.full((200, 400, 3), 90, np.uint8)))
+    return Example(path, FACE, (Label.MASK,))
+
+
+@pytest.mark.parametrize(("draw", "kind"), DRAWN, ids=[kind for _, kind in DRAWN])
+def test_the_same_seed_draws_the_same_and_another_something_else(draw, kind):
+    first, again, other = (draw(kind, np.random.default_rng(n)) for n in (1, 1, 2))
+    assert first.shape == (SIZE_WH[1], SIZE_WH[0], 3)
+    assert first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_stripes_repeat_along_one_line_only():
+    # Of upright stripes every row is alike; some seed leaves them upright.
+    spreads = []
+    for seed in range(6):
+        image = wall("stripes", np.random.default_rng(seed))
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(float)
+        rough = cv2.GaussianBlur(grey, (0, 0), 2)
+        down, across = (np.abs(np.diff(rough, axis=axis)).mean() for axis in (0, 1))
+        spreads.append(across / down)
+    assert max(spreads) > 4
+
+
+def test_hands_may_have_a_colour_of_their_own():
+    green, skin = (40, 160, 40), (120, 150, 205)
+    sheet = np.full((200, 200, 3), green, np.uint8)
+    points = np.array([[82, 80], [118, 80], [100, 100], [85, 121], [115, 121]])
+    with_hand, without = (
+        cover_mouth(sheet, points, "hand", skin=tone, rng=np.random.default_rng(3))
+        for tone in (skin, None)
+    )
+    redder = [int((one[..., 2] > one[..., 1]).sum()) for one in (with_hand, without)]
+    assert redder[0] > 500
+    assert redder[1] == 0, "the colour of the wall, unless told otherwise"
+
+
+def test_windows_touch_no_face_and_not_each_other():
+    found = free_windows((400, 200), FACE, np.random.default_rng(0))
+    assert len(found) == 2
+    sides = [x2 - x1 for x1, _, x2, _ in found]
+    # right of the face and its margin (174 to 400) the whole height is free
+    assert sides[0] == 200
+    assert min(sides) >= PART_PX
+    boxes = np.array([*found, *FACE], np.float32)
+    assert (iou_matrix(boxes, boxes) > 0).sum() == 3
+    assert all(
+        x1 >= 0 and x2 <= 400 and y1 >= 0 and y2 <= 200 for x1, y1, x2, y2 in found
+    )
+
+
+def test_a_picture_full_of_faces_has_no_window_and_an_empty_one_is_one():
+    rng = np.random.default_rng(0)
+    middle = np.array([[60, 60, 140, 140]], np.float32)
+    assert free_windows((200, 200), middle, rng) == []
+    none = np.zeros((0, 4), np.float32)
+    assert free_windows((200, 200), none, rng) == [(0, 0, 200, 200)]
+    assert free_windows((90, 90), none, rng) == []
+
+
+def test_alarms_are_counted_by_kind_and_drawn_faces_apart(scene):
+    analyzer = SeesInLarge(SIZE_WH[0])
+    report = false_alarms(analyzer, [scene, scene], Settings(), each=3)
+    assert (report.kinds[PARTS].value, report.kinds[PARTS].n) == (0, 4)
+    drawn = len(report.kinds) - 1
+    assert drawn == len(WALLS) + len(ROUND_THINGS) + 4
+    assert {one.value for name, one in report.kinds.items() if name != PARTS} == {2}
+    assert report.together.n == 4 + 3 * drawn
+    assert report.together.value == pytest.approx(6 * drawn / (4 + 3 * drawn))
+    assert list(report.cartoons) == list(CARTOONS)
+    assert {one.n for one in report.cartoons.values()} == {3}
+    again = SeesInLarge()
+    false_alarms(again, [scene, scene], Settings(), each=3)
+    pairs = zip(analyzer.seen, again.seen, strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_faces_that_a_user_would_not_see_are_no_alarms(scene):
+    report = false_alarms(SeesInLarge(), [scene], Settings(min_score=0.95), each=1)
+    assert report.together.value == 0
+
+
+def test_unknown_faces_are_kept_away_from_and_pictures_of_one_face_passed_over(scene):
+    unknown = Example(scene.path, FACE, (Label.MASK,), ignored=UNKNOWN)
+    whole = Example(scene.path, np.zeros((0, 4), np.float32), (Label.MASK,))
+    analyzer = SeesInLarge()
+    report = false_alarms(analyzer, [unknown, whole], Settings(), each=1)
+    assert report.kinds[PARTS].n == 0
+
+
+@pytest.mark.parametrize(
+    ("counts", "value", "low", "high"),
+    [
+        # exact: 3.689, 4.795 and 18.39 of a Poisson count of 0 and of 10
+        ([0] * 100, 0, 0, 0.0368),
+        ([1] * 10, 1, 0.4795, 1.839),
+    ],
+)
+def test_a_rate_has_the_interval_of_a_poisson_count(counts, value, low, high):
+    found = rate(counts)
+    assert found.n == len(counts)
+    assert found.value == value
+    assert found.low == pytest.approx(low, rel=0.01)
+    assert found.high == pytest.approx(high, rel=0.01)
+
+
+def test_alarms_that_come_together_say_less():
+    spread, heaped = rate([1] * 10 + [0] * 90), rate([10] + [0] * 99)
+    assert spread.value == heaped.value == pytest.approx(0.1)
+    assert heaped.low < spread.low
+    assert heaped.high > spread.high
+    assert heaped.low >= 0
+    assert rate([]).n == 0
+
+
+def test_the_command_tells_false_alarms_only_if_asked(
+    scene, tmp_path, capsys, monkeypatch
+):
+    loaded = []
+
+    def load(name, classifier):
+        loaded.append((name, classifier))
+        return SeesInLarge()
+
+    monkeypatch.setattr(suites, "load_analyzer", load)
+    monkeypatch.setattr(suites, "false_alarms", partial(false_alarms, each=1))
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 400, "height": 200}],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "mask"}],
+    }
+    file = tmp_path / "hall-val.json"
+    file.write_text(json.dumps(coco))
+    assert main(["suites", str(file), "--analyzer", "haar"]) == 0
+    out = capsys.readouterr().out
+    assert "false alarms a picture, haar" in out
+    assert "  bricks                          2.000" in out
+    assert "a matter of taste" in out
+    assert loaded == [("haar", "maskdet")]
+    assert main(["suites", str(file), "--analyzer", "haar", "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["analyzer"] == "haar"
+    assert report["false_alarms"]["kinds"][PARTS]["n"] == 2
+    assert report["false_alarms"]["together"]["value"] == 2
+    assert main(["suites", str(file), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["false_alarms"] is None
