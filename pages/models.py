@@ -87,7 +87,7 @@ def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
         alt=f"Table of the models: size, time, and {MEASURES[measure].lower()}",
     )
     st.caption(
-        "True boxes are those people drew, found boxes those of the default analyzer, "
+        "True boxes are those people drew, found boxes those that MTCNN found, "
         "both from 20 px on. The published recipes learnt from pictures of one face, "
         "as their authors did; maskdet saw scenes too. Again from the beginning: "
         "`python -m maskdet train "
