@@ -67,6 +67,8 @@ Built on [Streamlit](https://streamlit.io) (Apache-2.0),
 and [Keras](https://keras.io) (Apache-2.0),
 [ONNX Runtime](https://onnxruntime.ai) (MIT),
 [mtcnn](https://github.com/ipazc/mtcnn) (MIT),
+[YuNet](https://github.com/ShiqiYu/libfacedetection.train) (Apache-2.0; our one-pass
+network was trained on from its weights),
 [NumPy](https://numpy.org) (BSD-3-Clause),
 [Pillow](https://python-pillow.org) (MIT-CMU) and
 [PyAV](https://github.com/PyAV-Org/PyAV) (BSD-3-Clause). Thank you.
@@ -118,7 +120,8 @@ def _cards() -> list[Path]:
     models = _ROOT / "models"
     beside = [path for path in models.glob("*.md") if path.name != "README.md"]
     runs = [models / "runs" / name / CARD_NAME for name in run_names()]
-    return sorted(beside) + runs
+    one_pass = sorted((models / "runs-onepass").glob(f"*/{CARD_NAME}"))
+    return sorted(beside) + one_pass + runs
 
 
 def _card(path: Path) -> tuple[str, str]:

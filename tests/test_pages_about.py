@@ -55,6 +55,7 @@ def test_every_analyzer_and_model_file_is_named_with_its_licence(about) -> None:
 def test_every_model_card_is_shown_whole(about: AppTest) -> None:
     cards = sorted((ROOT / "models").glob("*.md"))
     cards = [path for path in cards if path.name != "README.md"]
+    cards.append(ROOT / "models" / "runs-onepass" / "onepass" / "card.md")
     cards += [RUNS_FOLDER / name / "card.md" for name in run_names()]
     assert len(about.main.expander) == len(cards)
     for path, shown in zip(cards, about.main.expander, strict=True):

@@ -180,7 +180,7 @@ def _write_recipe(
         "weights": Path(args.weights).name if args.weights else None,
         "teacher": args.teacher,
         "scenes": len(material.scenes),
-        "drawn_scenes": int((material.scenes.sources == "drawn").sum()),
+        "drawn_scenes": len(material.scenes) - len(data.train),
         "data_report": data.report.to_json(),
     }
     text = json.dumps(recipe.to_json() | about, indent=2) + "\n"
