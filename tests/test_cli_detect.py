@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 import pytest
 
-from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
+from maskdet.analyzer import ANALYZERS, TwoStage
 from maskdet.cli import detect, main
 from maskdet.media import encode_jpeg, encode_png, read_image
 from maskdet.style import Style
@@ -108,17 +108,6 @@ def test_settings_and_analyzer_from_a_file(pictures, tmp_path, capsys, asked):
         (image,) = json.loads(capsys.readouterr().out)["images"]
         assert len(image["faces"]) == faces
     assert asked == ["haar", "ssd"]
-
-
-def test_a_file_of_a_newcomer_means_the_default_analyzer(pictures, tmp_path, asked):
-    saved = tmp_path / "untouched.json"
-    saved.write_text(Preferences().to_json())
-    assert run(pictures / "a.jpg", "--settings", saved) == 0
-    saved.write_text(Preferences(second_look=False).to_json())
-    assert run(pictures / "a.jpg", "--settings", saved) == 0
-    assert run(pictures / "a.jpg", "--no-second-look", "--analyzer", "auto") == 0
-    once = f"{DEFAULT_ANALYZER}, once"
-    assert asked == [DEFAULT_ANALYZER, once, once]
 
 
 def test_json_and_csv_files_say_that_they_were_written(pictures, tmp_path, capsys):

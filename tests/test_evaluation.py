@@ -101,23 +101,6 @@ def test_scenes_report_of_a_hand_worked_case(picture):
     assert report.median_ms >= 0
 
 
-def test_faces_of_unknown_class_count_neither_way(picture):
-    known = example(picture, (LARGE, MASK))
-    stranger = np.array([ALSO_LARGE], np.float32)
-    beside = Example(picture, known.boxes, known.labels, ignored=stranger)
-    seen = scene((ALSO_LARGE, 0.9, SURE_MASK), (LARGE, 0.8, SURE_MASK))
-    report = evaluate_scenes(Answering(seen), [beside], Settings())
-    assert {report.ap[key].value for key in ("faces", "mask", "mean")} == {1}
-    assert {report.ap_large[key].value for key in ("faces", "mask", "mean")} == {1}
-    assert {report.ap_every[key].value for key in ("mask", "mean")} == {1}
-    assert (report.precision.value, report.precision.n) == (1, 1)
-    assert (report.recall.value, report.recall.n) == (1, 1)
-    assert report.labels.truths.tolist() == [MASK]
-    # Where nobody says that there is a face, it is a false alarm.
-    alarmed = evaluate_scenes(Answering(seen), [known], Settings())
-    assert (alarmed.ap["faces"].value, alarmed.precision.value) == (0.5, 0.5)
-
-
 def test_the_curves_see_faces_that_a_user_does_not(picture):
     analyzer = Answering(scene((SMALL, 0.03, SURE_MASK)))
     settings = Settings(min_score=0.9, min_face_px=50, nms_iou=0.3)

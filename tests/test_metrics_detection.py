@@ -134,26 +134,6 @@ def test_small_truths_are_neither_right_nor_wrong():
     assert average_precision(judged) == 1.0
 
 
-def test_what_matches_an_ignored_box_is_no_false_alarm():
-    found = faces((*A, 0.9), (*B, 0.8), (0, 0, 10, 9, 0.7), (*C, 0.6))
-    judged = match([found], [boxes(B)], ignored=[boxes(A)])
-    # A second box on the ignored face is one too many, as on any other face.
-    assert judged.scores.tolist() == pytest.approx([0.8, 0.7, 0.6])
-    assert judged.correct.tolist() == [True, False, False]
-    assert judged.truths.tolist() == [1]
-    assert average_precision(judged) == 1.0
-    assert ap([found], [boxes(B)]) == 0.5
-
-
-def test_ignored_boxes_leave_the_true_ones_their_faces():
-    # It fits the ignored box better, and is the only one that fits the true one.
-    found = faces((0, 0, 10, 10, 0.9))
-    judged = match([found], [boxes((0, 0, 10, 8))], ignored=[boxes(A)])
-    assert judged.correct.tolist() == [True]
-    missed = match([Faces.none()], [boxes(A)], ignored=[boxes(B)])
-    assert average_precision(missed) == 0
-
-
 def test_an_ignored_truth_is_taken_only_when_no_other_fits():
     found = faces((*A, 0.9))
     truths = boxes(A, (0, 0, 10, 8))
