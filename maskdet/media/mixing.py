@@ -62,6 +62,11 @@ class Sound:
     max_wait_s: float = 600.0
 
 
+def faststart(kind: str) -> dict[str, str]:
+    """Return the option that puts a film's index first, where there is one."""
+    return {"movflags": "faststart"} if kind in ("mp4", "mov") else {}
+
+
 def add_sound(sound: Sound, pictures: Path, target: Path, *, kind: str) -> None:
     """Write a film with the pictures of one and the sound of another.
 
@@ -112,7 +117,7 @@ def mix(order: dict[str, Any]) -> None:
             order["target"],
             "w",
             format=order["kind"],
-            options={"movflags": "faststart"},
+            options=faststart(order["kind"]),
         ) as out,
     ):
         pictures = out.add_stream_from_template(seen.streams.video[0])

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final, cast
 import cv2
 import numpy as np
 
-from maskdet.media.mixing import NO_SOUND, MixingFailed, Sound, add_sound
+from maskdet.media.mixing import NO_SOUND, MixingFailed, Sound, add_sound, faststart
 from maskdet.types import Image
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
-    from av.video.frame import VideoFrame
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 CONTAINERS: Final = {
@@ -88,7 +88,7 @@ class FilmWriter:
         self._kind = CONTAINERS[self._target.suffix.lower()]
         self._size_wh, self._sound = size_wh, sound
         self._last_pts = -1
-        self._held: VideoFrame | None = None
+        self._held: Packet[VideoStream] | None = None
         name = f".maskdet-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._parts = [self._target.with_name(f"{name}-{n}.part") for n in (1, 2)]
         rate = frame_rate if 0 < frame_rate <= _MAX_RATE else _USUAL_RATE
@@ -135,8 +135,8 @@ class FilmWriter:
         frame = frame.reformat(format="yuv420p", dst_colorspace="itu709")
         pts = max(self._last_pts + 1, round(time_s / self._tick_s))
         frame.pts, frame.time_base = pts, self._tick_s
-        self._flush_held(pts)
-        self._held, self._last_pts = frame, pts
+        self._last_pts = pts
+        self._mux(self._stream.encode(frame))
 
     def finish(self, end_s: float = 0.0, *, cut_sound: bool = False) -> Path:
         """End the film, put it in its place and return that.
@@ -149,15 +149,17 @@ class FilmWriter:
             ValueError: there was no picture.
             OSError: it cannot be written.
         """
-        if self._open is None or self._held is None:
+        if self._open is None or self._last_pts < 0:
             self.cancel()
             raise ValueError("a film needs at least one picture")
         step = max(1, round(1 / self._rate / self._tick_s))
         end = max(round(end_s / self._tick_s), self._last_pts + 1)
         if end_s <= 0:
             end = self._last_pts + step
-        self._flush_held(end)
-        self._open.mux(self._stream.encode())
+        self._mux(self._stream.encode())
+        if self._held is not None:
+            self._held.duration = end - self._last_pts
+            self._open.mux(self._held)
         self._open.close()
         self._open = None
         try:
@@ -183,11 +185,13 @@ class FilmWriter:
 
         # The index goes to the front, so that a browser may start before the end;
         # where sound is added, that is done then.
-        fast = {"movflags": "faststart"} if self._sound is None else {}
+        fast = faststart(self._kind) if self._sound is None else {}
         try:
-            return av.open(str(self._parts[0]), "w", format=self._kind, options=fast)
-        except av.error.FFmpegError as error:
+            self._parts[0].touch()
+        except OSError as error:
+            # The name that was asked for says more than that of the unfinished file.
             raise OSError(error.errno, error.strerror, str(self._target)) from None
+        return av.open(str(self._parts[0]), "w", format=self._kind, options=fast)
 
     def _pictures(self, container: OutputContainer) -> VideoStream:
         """Add the stream of pictures."""
@@ -207,12 +211,12 @@ class FilmWriter:
         context.max_b_frames = 0  # so that the first picture is at 0 in every player
         return stream
 
-    def _flush_held(self, until: int) -> None:
-        """Encode the picture that waited until it was known how long it is shown."""
-        if self._held is not None and self._open is not None:
-            self._held.duration = until - (self._held.pts or 0)
-            self._open.mux(self._stream.encode(self._held))
-        self._held = None
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        """Add packets, but the last one waits: only `finish` knows how long it is."""
+        for packet in packets:
+            if self._held is not None and self._open is not None:
+                self._open.mux(self._held)
+            self._held = packet
 
     def _with_sound(self) -> Path:
         if self._sound is None:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from maskdet.media import UnreadableFilm, read_video
+from maskdet.media import (
+    FilmLimits,
+    UnreadableFilm,
+    film_paths,
+    read_film,
+    read_video,
+)
 from tests.media.files import pillow, saved, scenery
-
-N_FRAMES = 12
-
-
-def film(path: Path, codec: str = "mpeg4", *, faststart: bool = False) -> Path:
-    """Write 1.2 s of a picture with four coloured corners, growing brighter."""
-    options = {"movflags": "faststart"} if faststart else {}
-    with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=10)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for number in range(N_FRAMES):
-            image = np.maximum(scenery(96, 64), np.uint8(5 * number))
-            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
+from tests.media.moving import N_FRAMES, film, turned
 
 
 @pytest.mark.parametrize(
@@ -50,17 +41,73 @@ def test_a_film_gives_its_pictures_and_their_times(
 
 
 def test_a_film_held_sideways_is_turned_upright(tmp_path: Path) -> None:
-    """Phones store a turn in the track header (ISO 14496-12, 8.3.2)."""
-    path = film(tmp_path / "a.mp4")
-    data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40
-    quarter = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
-    data[matrix : matrix + 36] = struct.pack(">9i", *quarter)
-    path.write_bytes(data)
-    image, _ = next(read_video(path))
+    with read_film(turned(film(tmp_path / "a.mp4"))) as opened:
+        assert (opened.info.width, opened.info.height) == (64, 96)
+        assert opened.info.rotation_deg == 270
+        image, _ = next(iter(opened))
     assert image.shape == (96, 64, 3)
-    turned = np.rot90(scenery(96, 64), -1).astype(int)
-    assert np.abs(image - turned).mean() < 8
+    upright = np.rot90(scenery(96, 64), -1).astype(int)
+    assert np.abs(image - upright).mean() < 8
+
+
+def test_what_a_film_says_about_itself(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", sound="aac")
+    with read_film(path) as opened:
+        info = opened.info
+        assert (info.width, info.height, info.rotation_deg) == (96, 64, 0)
+        assert info.duration_s == pytest.approx(1.2, abs=0.01)
+        assert info.frame_rate == Fraction(10)
+        assert info.n_frames == N_FRAMES
+        assert info.has_sound
+        assert info.source == str(path)
+        assert len(list(opened)) == N_FRAMES
+        assert opened.end_s == pytest.approx(1.2, abs=0.01)
+    with read_film(film(tmp_path / "b.avi")) as opened:
+        assert not opened.info.has_sound
+
+
+def test_uneven_times_are_kept(tmp_path: Path) -> None:
+    times_ms = (0, 40, 240, 250, 900, 1000)
+    path = film(tmp_path / "a.mp4", "libx264", times_ms=times_ms)
+    times = [time_s for _, time_s in read_video(path)]
+    assert times == pytest.approx([ms / 1000 for ms in times_ms], abs=2e-3)
+
+
+def test_a_film_can_be_thinned_and_begun_later(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4")
+    third = [round(time_s, 3) for _, time_s in read_film(path, every=3)]
+    assert third == [0.0, 0.3, 0.6, 0.9]
+    late = list(read_film(path, from_s=0.85))
+    assert [round(time_s, 3) for _, time_s in late] == [0.9, 1.0, 1.1]
+    first, _ = next(iter(read_film(path)))
+    assert int(late[0][0][5, 5, 1]) > int(first[5, 5, 1]) + 15
+    assert list(read_film(path, from_s=5.0)) == []
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="every must be a whole number"):
+            read_film(path, every=wrong)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"max_pixels": 96 * 64 - 1}, "too many pixels"),
+        ({"max_s": 0.45}, "longer than is allowed"),
+        ({"max_bytes": 1000}, "larger than 0.001 MB"),
+    ],
+)
+def test_limits_hold(tmp_path: Path, limits: dict[str, int], words: str) -> None:
+    path = film(tmp_path / "a.mp4")
+    with pytest.raises(UnreadableFilm, match=words):
+        list(read_film(path, FilmLimits(**limits)))
+
+
+def test_the_films_of_a_folder(tmp_path: Path) -> None:
+    for name in ("b.MP4", "a.webm", "c.txt", ".d.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "e.mp4").mkdir()
+    assert [path.name for path in film_paths(tmp_path)] == ["a.webm", "b.MP4"]
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        film_paths(tmp_path / "no")
 
 
 def test_a_title_in_an_old_encoding_does_not_matter(tmp_path: Path) -> None:
@@ -72,9 +119,9 @@ def test_a_title_in_an_old_encoding_does_not_matter(tmp_path: Path) -> None:
 def test_a_film_that_breaks_off_gives_what_it_has_or_is_refused(
     tmp_path: Path,
 ) -> None:
-    whole = film(tmp_path / "a.mp4", faststart=True).read_bytes()
+    whole = film(tmp_path / "a.mp4", options={"movflags": "faststart"}).read_bytes()
     counts = []
-    for share in np.linspace(0.02, 0.98, 25):
+    for share in np.linspace(0.02, 0.98, 7):
         path = tmp_path / "cut.mp4"
         path.write_bytes(whole[: int(share * len(whole))])
         try:

@@ -1,0 +1,84 @@
+"""Small films for the tests of reading and writing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from tests.media.files import scenery
+
+N_FRAMES = 12
+SIZE_WH = (96, 64)
+
+
+def film(
+    path: Path,
+    codec: str = "mpeg4",
+    *,
+    size_wh: tuple[int, int] = SIZE_WH,
+    times_ms: Sequence[int] = tuple(range(0, 1200, 100)),
+    sound: str = "",
+    sound_from_s: float = 0.0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write 1.2 s of a picture with four coloured corners, growing brighter.
+
+    With `sound`, the name of an encoder, there is a tone as long as the pictures.
+    """
+    width, height = size_wh
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        heard = container.add_stream(sound, rate=48_000) if sound else None
+        for number, at_ms in enumerate(times_ms):
+            image = np.maximum(scenery(width, height), np.uint8(5 * number))
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = at_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if heard is not None:
+            first = round(sound_from_s * 48_000)
+            length_s = (times_ms[-1] + 100) / 1000
+            for at in range(0, round(length_s * 48_000), 960):
+                container.mux(heard.encode(tone(first + at)))
+            container.mux(heard.encode())
+    return path
+
+
+def tone(at: int) -> av.AudioFrame:
+    """Return 20 ms of sound that begins at a sample."""
+    wave = 0.3 * np.sin(np.arange(at, at + 960) * 2 * np.pi * 440 / 48_000)
+    samples = np.repeat(wave[None].astype(np.float32), 2, axis=0)
+    frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
+    frame.sample_rate, frame.pts = 48_000, at
+    frame.time_base = Fraction(1, 48_000)
+    return frame
+
+
+def turned(path: Path) -> Path:
+    """Note in a film's header that it was held sideways (ISO 14496-12, 8.3.2)."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    quarter = np.array([0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000], ">i4")
+    data[matrix : matrix + 36] = quarter.tobytes()
+    path.write_bytes(data)
+    return path
+
+
+def packets(path: Path, kind: str) -> list[tuple[float, float]]:
+    """Return time and length of every packet of a film's sound or pictures."""
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        return [
+            (
+                float(packet.pts * packet.time_base),
+                float((packet.duration or 0) * packet.time_base),
+            )
+            for packet in container.demux(stream)
+            if packet.pts is not None
+        ]
