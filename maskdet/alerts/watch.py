@@ -119,6 +119,14 @@ class Watch:
         """Return what looks at the scenes of one run of a stream."""
         return Witness(self, origin)
 
+    def rehearse(self, alert: Event) -> None:
+        """Pass an alert on as if it were one, without recording it."""
+        with self._lock:
+            outboxes = tuple(self._outboxes.values())
+        self.bell.ring((alert,))
+        for outbox in outboxes:
+            outbox.put((alert,))
+
     def deliveries(self) -> dict[str, OutboxStatus]:
         """Return what became of the alerts that were sent: `webhook`, `mqtt`."""
         with self._lock:

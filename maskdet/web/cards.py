@@ -99,14 +99,31 @@ def cards_html(
 def totals_html(total: Totals, palette: Palette) -> str:
     """Return the counts over all pictures as tiles, as HTML."""
     faces = sum(total.faces.values())
-    tiles = [_tile("Pictures", total.pictures), _tile("Faces", faces)]
+    tiles = [tile_html("Pictures", total.pictures), tile_html("Faces", faces)]
     for label in Label:
         edge = f"{line_style(label)} {colour_css(label, palette)}"
-        tiles.append(_tile(label.title, total.faces[label], edge=edge))
-    tiles.append(_tile("Masked, of those that are sure", total.share_masked))
-    tiles.append(_tile("Pictures without a face", total.without_face))
+        tiles.append(tile_html(label.title, total.faces[label], edge=edge))
+    tiles.append(tile_html("Masked, of those that are sure", total.share_masked))
+    tiles.append(tile_html("Pictures without a face", total.without_face))
+    return tiles_html(tiles)
+
+
+def tiles_html(tiles: Sequence[str]) -> str:
+    """Return tiles as `tile_html` makes them, side by side as far as there is room."""
     list_ = f"<dl>{''.join(tiles)}</dl>"
     return f'{_TOTALS_STYLE}<section class="maskdet-totals">{list_}</section>'
+
+
+def tile_html(name: str, value: int | str, *, edge: str = "") -> str:
+    """Return one number with its name below, as HTML.
+
+    Args:
+        name: our own words; nothing a stranger wrote.
+        value: the number.
+        edge: line style and colour of its left edge, as CSS has them.
+    """
+    border = f' style="border-left:6px {edge}"' if edge else ""
+    return f"<div{border}><dt>{name}</dt><dd>{value}</dd></div>"
 
 
 def legend_html(palette: Palette) -> str:
@@ -127,11 +144,6 @@ def _card(number: int, crop: bytes, *, heading: str, colour: str, bars: str) -> 
         f'<b><i style="background:{colour}"></i>{number} · {heading}</b>{bars}'
         "</figcaption></figure>"
     )
-
-
-def _tile(name: str, value: int | str, *, edge: str = "") -> str:
-    border = f' style="border-left:6px {edge}"' if edge else ""
-    return f"<div{border}><dt>{name}</dt><dd>{value}</dd></div>"
 
 
 def _heading(label: Label, certainty: float) -> str:

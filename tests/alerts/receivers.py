@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -63,21 +64,11 @@ def mqtt_receiver(*, accept: bool = True) -> Iterator[tuple[int, list[bytes]]]:
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
-        try:
+        # Who hangs up ends the conversation, in whatever way it is done.
+        with contextlib.suppress(OSError):
             client, _ = server.accept()
-        except OSError:
-            return
-        with client:
-            while True:
-                kind, body = _packet(client)
-                if kind == 1:
-                    client.sendall(bytes([0x20, 2, 0, 0 if accept else 5]))
-                elif kind == 3:
-                    packets.append(body)
-                    size = int.from_bytes(body[:2], "big")
-                    client.sendall(bytes([0x40, 2]) + body[2 + size : 4 + size])
-                elif kind in (0, 14):
-                    return
+            with client:
+                _talk(client, packets, accept=accept)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -86,6 +77,20 @@ def mqtt_receiver(*, accept: bool = True) -> Iterator[tuple[int, list[bytes]]]:
     finally:
         server.close()
         thread.join(5)
+
+
+def _talk(client: socket.socket, packets: list[bytes], *, accept: bool) -> None:
+    """Answer one client until it hangs up."""
+    while True:
+        kind, body = _packet(client)
+        if kind == 1:
+            client.sendall(bytes([0x20, 2, 0, 0 if accept else 5]))
+        elif kind == 3:
+            packets.append(body)
+            size = int.from_bytes(body[:2], "big")
+            client.sendall(bytes([0x40, 2]) + body[2 + size : 4 + size])
+        elif kind in (0, 14):
+            return
 
 
 def _packet(client: socket.socket) -> tuple[int, bytes]:

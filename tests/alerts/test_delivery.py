@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from maskdet.alerts.hosts import refusal
 from maskdet.alerts.mqtt import Broker, Mqtt
 from maskdet.alerts.outbox import DeliveryError, Outbox, Patience
 from maskdet.alerts.webhook import (
@@ -290,3 +291,13 @@ def test_what_an_mqtt_address_says() -> None:
     for url in ("", "http://h", "mqtt://", "mqtt://h:x", "mqtt://h/a/#", "mqtt://h/+"):
         with pytest.raises(ValueError, match="MQTT"):
             Broker.from_url(url)
+
+
+def test_only_visitors_of_this_machine_may_name_any_host() -> None:
+    listed = {"MASKDET_ALERT_HOSTS": "a.example, B.example"}
+    assert refusal("x.example", local=True, environment={}) == ""
+    assert "MASKDET_ALERT_HOSTS" in refusal("x.example", local=False, environment={})
+    assert refusal("A.example", local=False, environment=listed) == ""
+    assert refusal("b.example", local=False, environment=listed) == ""
+    assert refusal("", local=False, environment=listed) != ""
+    assert refusal("x", local=False, environment={"MASKDET_ALERT_HOSTS": "*"}) == ""

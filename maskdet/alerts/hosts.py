@@ -1,0 +1,35 @@
+"""Which machines a dashboard may send alerts to.
+
+A visitor gives the address, but the server sends to it: a visitor from elsewhere could
+make it knock at doors of its own network. So only visitors on the server's own machine
+may name any host; for all others, whoever runs the server lists what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+VARIABLE: Final = "MASKDET_ALERT_HOSTS"
+"""Host names, separated by commas, that every visitor may have alerts sent to; `*`
+allows all."""
+
+
+def refusal(
+    host: str, *, local: bool, environment: Mapping[str, str] = os.environ
+) -> str:
+    """Return why alerts may not be sent to a host, in one line; empty if they may.
+
+    Args:
+        host: a name or number, as an address has it.
+        local: whether the visitor sits at the server's own machine.
+        environment: may list hosts under `VARIABLE`.
+    """
+    listed = {name.strip().lower() for name in environment.get(VARIABLE, "").split(",")}
+    if local or "*" in listed or host.lower() in listed:
+        return ""
+    return (
+        "this server sends to no such host for visitors from elsewhere; whoever runs "
+        f"it can allow hosts in {VARIABLE}"
+    )

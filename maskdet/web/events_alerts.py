@@ -1,0 +1,235 @@
+"""Alerts in the page: the settings of the rules, and how a new one is shown."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from maskdet.alerts import hosts
+from maskdet.alerts.bell import beep_wav
+from maskdet.alerts.mqtt import Broker, Mqtt
+from maskdet.alerts.outbox import OutboxStatus
+from maskdet.alerts.rules import RULES, AlertRule
+from maskdet.alerts.watch import Plan
+from maskdet.alerts.webhook import checked_url
+from maskdet.events.event import Event, sentence
+from maskdet.types import Label
+from maskdet.web import events
+from maskdet.web.markdown import plain
+
+_SESSION: Final = "session"
+_BEEP: Final = "maskdet.beep"
+_MOST_TOASTS: Final = 3
+_BEEP_S: Final = 3.0  # older ones are not played again when the page is built anew
+
+_RULE_HELP: Final = {
+    "no_mask": "Somebody is seen without a mask.",
+    "incorrect": "Somebody has a mask, but nose, mouth or chin is free.",
+    "close": "Two people stand closer than the limit, and one of them wears no mask. "
+    "It needs distance to be measured.",
+    "crowd": "At one time, more people than you say wear no mask.",
+}
+
+
+def settings() -> tuple[Plan, bool, bool]:
+    """Show the settings of alerts; return the plan, and whether to toast and beep."""
+    rules = _rules()
+    st.markdown("**Tell me**")
+    with st.container(horizontal=True):
+        toast = st.toggle(
+            "In the page",
+            value=True,
+            key="events.toast",
+            persist_state=_SESSION,
+            help="A note appears on the Live page.",
+        )
+        sound = st.toggle("With a sound", key="events.sound", persist_state=_SESSION)
+    webhook, secret = _webhook()
+    plan = Plan(rules, webhook, secret, _mqtt())
+    return plan, toast, sound
+
+
+def _rules() -> tuple[AlertRule, ...]:
+    with st.container(horizontal=True):
+        wanted = [
+            kind
+            for kind, title in RULES.items()
+            if st.toggle(
+                title,
+                key=f"events.rule.{kind}",
+                persist_state=_SESSION,
+                help=_RULE_HELP[kind],
+            )
+        ]
+    for_place, sure_place, cool_place, crowd_place = st.columns(4)
+    for_s = for_place.number_input(
+        "For at least (s)",
+        0.0,
+        60.0,
+        3.0,
+        0.5,
+        key="events.for_s",
+        persist_state=_SESSION,
+        format="%.1f",
+        help="A face is seen for so long without a doubt before anybody is told.",
+    )
+    sure = sure_place.number_input(
+        "Certainty at least (%)",
+        50,
+        100,
+        80,
+        5,
+        key="events.sure",
+        persist_state=_SESSION,
+        help="Views less certain do not count.",
+    )
+    cool_min = cool_place.number_input(
+        "Cool-down (minutes)",
+        0,
+        240,
+        5,
+        1,
+        key="events.cooldown",
+        persist_state=_SESSION,
+        help="Each person raises an alert once, and the next one only after a mask "
+        "was seen in between and so much time has passed.",
+    )
+    more_than = crowd_place.number_input(
+        "Several are more than",
+        0,
+        100,
+        3,
+        1,
+        key="events.crowd",
+        persist_state=_SESSION,
+        help="So many people without a mask are no alert yet.",
+    )
+    return tuple(
+        AlertRule(kind, for_s, sure / 100, 60.0 * cool_min, more_than)
+        for kind in wanted
+    )
+
+
+def _webhook() -> tuple[str, str]:
+    """Ask for a web address and its secret; return only what can be used."""
+    left, right = st.columns(2)
+    url = left.text_input(
+        "Send to a webhook",
+        key="events.webhook",
+        persist_state=_SESSION,
+        placeholder="https://example.org/alerts",
+        help="Gets each alert as JSON, by POST. It is tried again for some minutes "
+        "if it does not answer.",
+    )
+    secret = right.text_input(
+        "Secret to sign with",
+        key="events.secret",
+        persist_state=_SESSION,
+        type="password",
+        help="Known to you and the receiver. `X-Maskdet-Signature` holds `sha256=` and "
+        "the HMAC-SHA256 of `X-Maskdet-Timestamp`, a point and the body.",
+    )
+    if not url:
+        return "", ""
+    try:
+        _check_host(urlsplit(checked_url(url)).hostname or "")
+    except ValueError as error:
+        st.warning(plain(f"Not used: {error}."), icon=":material/link_off:")
+        return "", ""
+    return url.strip(), secret
+
+
+def _mqtt() -> str:
+    """Ask for a broker; return its address only if it can be used."""
+    url = st.text_input(
+        "Send to an MQTT broker",
+        key="events.mqtt",
+        persist_state=_SESSION,
+        type="password",
+        placeholder="mqtts://user:password@host/topic",
+        help="The same JSON, at least once. `mqtts` is encrypted.",
+    )
+    if not url:
+        return ""
+    try:
+        _check_host(Broker.from_url(url).host)
+        Mqtt(url)
+    except ValueError as error:
+        st.warning(plain(f"Not used: {error}."), icon=":material/link_off:")
+        return ""
+    return url.strip()
+
+
+def _check_host(host: str) -> None:
+    line = hosts.refusal(host, local=events.is_local())
+    if line:
+        raise ValueError(line)
+
+
+def rehearsal() -> None:
+    """Offer an alert to try the ways with, and say what became of all alerts."""
+    st.button(
+        "Send a test alert",
+        icon=":material/notifications_active:",
+        on_click=_rehearse,
+        key="events.rehearse",
+    )
+    _deliveries()
+
+
+def _rehearse() -> None:
+    alert = Event(
+        "alert",
+        datetime.now(UTC),
+        "This is a test",
+        "test",
+        1,
+        Label.NO_MASK,
+        1.0,
+        rule="no_mask",
+    )
+    events.watch().rehearse(alert)
+
+
+@st.fragment(run_every=2.0)
+def _deliveries() -> None:
+    for name, status in events.watch().deliveries().items():
+        title = {"webhook": "Webhook", "mqtt": "MQTT"}[name]
+        st.caption(f"{title}: {_told(status)}")
+
+
+def _told(status: OutboxStatus) -> str:
+    parts = [f"{status.n_sent} sent", f"{status.n_waiting} waiting"]
+    if status.n_failed:
+        parts.append(f"{status.n_failed} given up")
+    if status.n_dropped:
+        parts.append(f"{status.n_dropped} lost, as too many waited")
+    line = ", ".join(parts)
+    return f"{line}. Last trouble: {plain(status.problem)}" if status.problem else line
+
+
+def announce() -> None:
+    """Show alerts that came since the last call, as notes and with a sound.
+
+    Call it about once a second, in a fragment. It takes one place on the page in any
+    case, so that nothing below is built anew.
+    """
+    chosen, alerts = events.choices(), events.watch().bell.drain()
+    place = st.container(key="alert-sound")
+    if chosen.toast:
+        for alert in alerts[-_MOST_TOASTS:]:
+            st.toast(plain(sentence(alert)), icon=":material/notifications:")
+    if alerts and chosen.sound:
+        st.session_state[_BEEP] = time.time()
+    # It stays for the next runs, or its end would be cut off.
+    rung_s = st.session_state.get(_BEEP, 0.0)
+    with place:
+        sound = st.empty()
+        if chosen.sound and time.time() - rung_s < _BEEP_S:
+            sound.audio(beep_wav(int(rung_s * 10)), autoplay=True)
+        # The sound needs no controls, and an empty place no room.
+        st.html("<style>.st-key-alert-sound {height: 0; overflow: hidden;}</style>")

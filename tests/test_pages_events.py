@@ -1,0 +1,278 @@
+"""The Events page, run without a browser, with a database of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from maskdet.alerts import AlertRule
+from maskdet.analyzer import TwoStage
+from maskdet.events import Event
+from maskdet.events.place import sqlite_url
+from maskdet.events.store import EventFilter, EventStore
+from maskdet.types import Label
+from maskdet.web import session
+from tests.alerts.receivers import web_receiver
+from tests.events.scenes import scene
+from tests.fakes import FakeClassifier, FakeDetector
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+MASK, NO_MASK = Label.MASK, Label.NO_MASK
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's events go."""
+    file = tmp_path / "data" / "events.sqlite3"
+    monkeypatch.setenv("MASKDET_EVENTS_URL", sqlite_url(file))
+    monkeypatch.delenv("MASKDET_EVENTS_DAYS", raising=False)
+    monkeypatch.delenv("MASKDET_ALERT_HOSTS", raising=False)
+    monkeypatch.setattr(
+        session,
+        "load_analyzer",
+        lambda *_, **__: TwoStage(FakeDetector(), FakeClassifier()),
+    )
+    monkeypatch.setattr(
+        "streamlit_webrtc.component.get_this_session_info", lambda: None
+    )
+    st.cache_resource.clear()  # every AppTest has the same session
+    return file
+
+
+@pytest.fixture
+def store(file: Path) -> EventStore:
+    """A database with three people, one of them two days ago."""
+    store = EventStore(sqlite_url(file))
+    now = datetime.now(UTC)
+
+    def at(hours: float, person: int, kind: str, label: Label, **more) -> Event:
+        values = {"camera": "Door", "session": "run", **more}
+        when = now - timedelta(hours=hours)
+        return Event(kind, when, person=person, label=label, certainty=0.9, **values)
+
+    store.add(
+        [
+            at(48, 1, "verdict", NO_MASK, camera="Hall"),
+            at(2.2, 2, "verdict", MASK),
+            at(2.1, 2, "left", MASK, for_s=360.0),
+            at(0.2, 3, "verdict", NO_MASK),
+            at(0.1, 3, "alert", NO_MASK, rule="no_mask"),
+        ]
+    )
+    return store
+
+
+def opened() -> AppTest:
+    return run(
+        AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/events.py")
+    )
+
+
+def run(app: AppTest) -> AppTest:
+    app.run()
+    assert not app.exception
+    return app
+
+
+def texts(app: AppTest, *kinds: str) -> str:
+    kinds = kinds or ("markdown", "caption", "warning", "info", "error", "html")
+    parts = [str(part.value) for kind in kinds for part in app.main.get(kind)]
+    return "\n".join(parts).replace("\\", "")
+
+
+def switch(app: AppTest, key: str, value: bool = True) -> AppTest:
+    app.main.toggle(key=key).set_value(value)
+    return run(app)
+
+
+def write(app: AppTest, key: str, text: str) -> AppTest:
+    app.main.text_input(key=key).set_value(text)
+    return run(app)
+
+
+def choices(app: AppTest) -> Any:
+    return app.session_state["maskdet.events"]
+
+
+def rows(app: AppTest) -> list[str]:
+    return app.main.dataframe[0].value["What happened"].tolist()
+
+
+def test_nothing_is_stored_before_it_is_wanted(file) -> None:
+    app = opened()
+    assert app.title[0].value == "Events"
+    assert not app.main.toggle(key="events.record").value
+    assert "Nothing is recorded yet" in texts(app, "info")
+    said = texts(app, "caption")
+    assert "No picture is ever stored" in said
+    assert str(file) in said
+    assert "after **30 days**" in said
+    assert not file.parent.exists()
+    assert app.session_state["maskdet.watch"].sink is None
+
+
+def test_the_switch_records_what_a_stream_sees(file) -> None:
+    app = switch(opened(), "events.record")
+    write(app, "events.camera", "Front door")
+    from maskdet.events import Origin
+
+    watch = app.session_state["maskdet.watch"]
+    witness = watch.witness(Origin.now(choices(app).camera))
+    for number in range(20):
+        witness.on_scene(scene(number / 10, [(4, NO_MASK, 0.95)]))
+    witness.end()
+    assert watch.sink.flush(20)
+    run(app)
+    assert rows(app)[-1] == "Person 4 came in"
+    assert "Person 4: No mask" in rows(app)
+    stored = EventStore(sqlite_url(file)).read(EventFilter())
+    assert {event.camera for event in stored} == {"Front door"}
+    switch(app, "events.record", False)
+    witness.on_scene(scene(3.0, [(5, MASK, 0.95)]))
+    assert watch.sink is None
+
+
+def test_what_was_recorded_is_shown_of_the_last_day(store) -> None:
+    app = opened()
+    assert rows(app) == [
+        "Person 3: No mask (Door)",
+        "Person 3: No mask",
+        "Person 2 left after 360 s, Mask",
+        "Person 2: Mask",
+    ]
+    tiles = texts(app, "html")
+    assert "<dt>People</dt><dd>2</dd>" in tiles
+    assert "<dt>Masked, of those</dt><dd>50 %</dd>" in tiles
+    assert "<dt>Alerts</dt><dd>1</dd>" in tiles
+    assert len(app.main.get("vega_lite_chart")) == 1
+
+
+def test_filters_choose_time_kind_label_and_camera(store) -> None:
+    app = opened()
+    app.main.button_group(key="events.period").set_value("all")
+    run(app)
+    assert len(rows(app)) == 5
+    app.main.multiselect(key="events.cameras").set_value(["Hall"])
+    run(app)
+    assert rows(app) == ["Person 1: No mask"]
+    app.main.multiselect(key="events.cameras").set_value([])
+    app.main.multiselect(key="events.kinds").set_value(["left", "alert"])
+    assert len(rows(run(app))) == 2
+    app.main.multiselect(key="events.labels").set_value(["incorrect"])
+    run(app)
+    assert "No event is like that" in texts(app, "info")
+    assert not app.main.dataframe
+
+
+def test_all_events_are_deleted_only_when_it_is_confirmed(store) -> None:
+    app = opened()
+    assert "all **5** events of every camera" in texts(app, "markdown")
+    app.main.button(key="events.delete").click()
+    run(app)
+    assert app.toast[0].value == "5 events were deleted."
+    assert store.read(EventFilter()) == []
+    assert "Nothing is recorded yet" in texts(app, "info")
+    assert not run(app).toast
+
+
+def test_rules_become_a_plan_that_streams_obey() -> None:
+    app = opened()
+    assert choices(app).plan.rules == ()
+    switch(app, "events.rule.no_mask")
+    switch(app, "events.rule.crowd")
+    app.main.number_input(key="events.for_s").set_value(2.0)
+    app.main.number_input(key="events.cooldown").set_value(10)
+    app.main.number_input(key="events.crowd").set_value(7)
+    run(app)
+    wanted = {"for_s": 2.0, "min_certainty": 0.8, "cooldown_s": 600.0, "more_than": 7}
+    rules = tuple(AlertRule(kind, **wanted) for kind in ("no_mask", "crowd"))
+    assert app.session_state["maskdet.watch"].plan.rules == rules
+    app.switch_page("pages/about.py")
+    run(app)
+    assert choices(app).plan.rules == rules, "other pages forget nothing"
+    app.switch_page("pages/events.py")
+    assert run(app).main.toggle(key="events.rule.crowd").value
+    assert choices(app).plan.rules == rules
+
+
+def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
+    monkeypatch.setenv("MASKDET_ALERT_HOSTS", "127.0.0.1")
+    with web_receiver() as receiver:
+        app = switch(opened(), "events.sound")
+        write(app, "events.webhook", receiver.url)
+        write(app, "events.secret", "geheim")
+        app.main.button(key="events.rehearse").click()
+        run(app)
+        assert "Person 1: No mask" in app.toast[0].value.replace("\\", "")
+        assert app.main.get("audio")
+        for _ in range(200):
+            if receiver.got:
+                break
+            threading.Event().wait(0.02)
+        _path, headers, body = receiver.got[0]
+        assert headers["X-Maskdet-Signature"].startswith("sha256=")
+        assert json.loads(body)["camera"] == "This is a test"
+    assert not run(app).toast
+
+
+@pytest.mark.parametrize(
+    ("key", "address", "line"),
+    [
+        ("events.webhook", "ftp://who:geheim@x", "a webhook is an address such as"),
+        ("events.mqtt", "http://who:geheim@x", "an MQTT address looks like"),
+    ],
+)
+def test_a_bad_address_is_one_line_and_not_used(key, address, line) -> None:
+    app = write(opened(), key, address)
+    assert line in texts(app, "warning")
+    assert "geheim" not in texts(app)
+    plan = choices(app).plan
+    assert (plan.webhook_url, plan.mqtt_url) == ("", "")
+
+
+def test_visitors_from_elsewhere_may_send_only_to_hosts_that_are_listed(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr("maskdet.web.events.is_local", lambda: False)
+    app = write(opened(), "events.webhook", "https://inside.example/x")
+    assert "MASKDET_ALERT_HOSTS" in texts(app, "warning")
+    assert choices(app).plan.webhook_url == ""
+    monkeypatch.setenv("MASKDET_ALERT_HOSTS", "other.example, Inside.example")
+    run(app)
+    assert choices(app).plan.webhook_url == "https://inside.example/x"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("MASKDET_EVENTS_URL", "what:geheim", "is no SQLAlchemy URL"),
+        ("MASKDET_EVENTS_URL", "off", "switched recording off"),
+        ("MASKDET_EVENTS_DAYS", "never", "must be a whole number from 1 to 3650"),
+    ],
+)
+def test_without_a_database_the_page_says_why_and_alerts_still_work(
+    monkeypatch, variable, value, line
+) -> None:
+    monkeypatch.setenv(variable, value)
+    app = opened()
+    assert line in texts(app, "error", "info")
+    assert "geheim" not in texts(app)
+    assert app.main.toggle(key="events.record").disabled
+    switch(app, "events.rule.no_mask")
+    assert choices(app).plan.rules
+
+
+def test_a_broken_database_is_one_line(file) -> None:
+    file.parent.mkdir()
+    file.write_text("this is no database, whatever its name says " * 30)
+    app = opened()
+    assert "is not a database" in texts(app, "error")
+    assert len(app.main.error) == 1
+    assert app.main.toggle(key="events.rule.no_mask")
