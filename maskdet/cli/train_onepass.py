@@ -63,7 +63,7 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         nargs="+",
         default=[],
         metavar="SOURCE",
-        help="collections whose boxes a finder drew: they do not teach where a box ends",
+        help="collections boxed by a finder: they do not teach where a box ends",
     )
     add("--weights", metavar="FILE", help="YuNet's ONNX file to start from")
     add("--teacher", metavar="NAME", help="classifier whose answers are learnt too")

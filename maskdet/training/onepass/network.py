@@ -1,6 +1,7 @@
 """The one-pass network: YuNet's layers, and a branch of our own that reads the mask.
 
-Finding starts as YuNet's published topology (Wu et al., "YuNet: A Tiny Millisecond-level Face
+Finding starts as YuNet's published topology (Wu et al., "YuNet: A Tiny
+Millisecond-level Face
 Detector", Machine Intelligence Research, 2023; Apache-2.0). Reading the mask is a
 second, wider path that starts at stride 4, where small faces still have a mouth, and
 goes down beside the pyramid (as the bottom-up path of Liu et al., "Path Aggregation
