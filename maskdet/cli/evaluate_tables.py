@@ -65,8 +65,8 @@ def comparison_lines(rows: Sequence[Measured]) -> list[str]:
         lines.append(_row("  as shown", _SHARE_TITLES))
         for row in of_set:
             shares = (_cell(row.shares[name]) for name in SHARES)
-            cells = (*shares, f"{row.median_ms:.1f}")
-            lines.append(_row(f"    {row.analyzer}", cells))
+            time_ms = f"{row.median_ms:.1f}"
+            lines.append(_row(f"    {row.analyzer}", (*shares, time_ms)))
     return lines[1:]
 
 

@@ -150,7 +150,11 @@ def _pose(
         drawn = before[:, :2] / before[:, 2:] * focal + lens[:2, 2]
         misfit = float(np.linalg.norm(drawn - seen))
         if misfit < best.misfit_px:
-            best = _Pose(rotation, place.ravel(), misfit)
+            best = _Pose(
+                np.asarray(rotation, np.float64),
+                np.asarray(place, np.float64).ravel(),
+                misfit,
+            )
     return best
 
 

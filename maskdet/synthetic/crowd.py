@@ -245,7 +245,7 @@ def draw_moment(
         ]
         turn = float(moment.turned[row]) / 2
         patch = cv2.addWeighted(parts[0], 1 - turn, parts[1], turn, 0)
-        _paste(picture, patch, moment.heads[row])
+        _paste(picture, np.asarray(patch, np.uint8), moment.heads[row])
     return picture
 
 
@@ -258,8 +258,8 @@ def _texture(
 ) -> Image:
     rng = np.random.default_rng([*seed, 7])
     coarse = rng.integers(*levels, (cells[1], cells[0], 3)).astype(np.uint8)
-    smooth: Image = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC)
-    return smooth
+    smooth = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(smooth, np.uint8)
 
 
 def _paste(picture: Image, patch: Image, box: NDArray[np.float32]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,9 +70,9 @@ def small_grey(image: Image) -> Grey:
     factor = LONGEST_PX / max(height, width)
     if factor < 1:
         size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
-        image = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
-    grey: Grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    return grey
+        small = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+        image = np.asarray(small, np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def follow(before: Grey, now: Grey, boxes: Boxes, scale: float) -> Followed:
@@ -117,17 +118,19 @@ def _there_and_back(
     before: Grey, now: Grey, starts: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return where points went, and how far off each came back; infinite if lost."""
-    options = {
+    options: dict[str, Any] = {
         "winSize": (_WINDOW_PX, _WINDOW_PX),
         "maxLevel": _LEVELS,
         "criteria": _STEPS,
     }
-    ends, there, _ = cv2.calcOpticalFlowPyrLK(before, now, starts, None, **options)
-    again, back, _ = cv2.calcOpticalFlowPyrLK(now, before, ends, None, **options)
+    # OpenCV makes the array of the ends itself when given none; its types forbid that.
+    nowhere: Any = None
+    ends, there, _ = cv2.calcOpticalFlowPyrLK(before, now, starts, nowhere, **options)
+    again, back, _ = cv2.calcOpticalFlowPyrLK(now, before, ends, nowhere, **options)
     errors = np.linalg.norm((again - starts).reshape(-1, 2), axis=1)
     lost = (there.ravel() == 0) | (back.ravel() == 0) | ~np.isfinite(errors)
     errors[lost] = np.inf
-    return ends.reshape(-1, 2), errors.astype(np.float32)
+    return np.asarray(ends, np.float32).reshape(-1, 2), errors.astype(np.float32)
 
 
 def _motion(

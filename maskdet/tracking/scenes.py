@@ -34,7 +34,7 @@ class View:
     @property
     def scale(self) -> float:
         """Pixels of the small picture per pixel of the image."""
-        return self.grey.shape[1] / self.size_wh[0]
+        return float(self.grey.shape[1] / self.size_wh[0])
 
 
 class Scenes:
