@@ -30,8 +30,8 @@ def assign(gains: NDArray[np.float64]) -> NDArray[np.int64]:
     for some_rows, some_columns in _groups(rows.tolist(), columns.tolist()):
         if len(some_rows) == 1 or len(some_columns) == 1:
             part = gains[np.ix_(some_rows, some_columns)]
-            row, column = np.unravel_index(int(part.argmax()), part.shape)
-            pairs[some_rows[int(row)]] = some_columns[int(column)]
+            best = np.unravel_index(int(part.argmax()), part.shape)
+            pairs[some_rows[int(best[0])]] = some_columns[int(best[1])]
             continue
         part = np.maximum(gains[np.ix_(some_rows, some_columns)], 0.0)
         swap = len(some_rows) > len(some_columns)
