@@ -6,6 +6,7 @@ import io
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import pandas as pd
 import streamlit as st
 
 from maskdet.events.event import KINDS
@@ -198,7 +199,7 @@ def _table(result: Found) -> None:
     if not result.n_events:
         return
     st.dataframe(
-        table(result.events, events.zone()),
+        pd.DataFrame(table(result.events, events.zone())),
         hide_index=True,
         column_config={
             "Time": st.column_config.DatetimeColumn(

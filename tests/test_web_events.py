@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 
 from maskdet.events import Event
@@ -71,13 +72,14 @@ def test_tiles_say_how_many_and_what_share() -> None:
 
 
 def test_the_table_is_in_the_visitors_time() -> None:
-    rows = table(
+    seen = table(
         [
             Event("verdict", NOON, "Door", "abcdef", 3, NO_MASK, 0.9),
             Event("alert", NOON, "Door", "abcdef", UNTRACKED, count=4),
         ],
         ZoneInfo("Asia/Kolkata"),
     )
+    rows = pd.DataFrame(seen)
     assert rows["Time"].tolist() == [datetime(2025, 3, 1, 17, 30)] * 2
     assert rows["What happened"].tolist()[0] == "Person 3: No mask"
     assert rows["Certainty"].tolist()[0] == pytest.approx(90)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from maskdet.alerts import hosts
 from maskdet.alerts.bell import beep_wav
@@ -33,6 +35,32 @@ _RULE_HELP: Final = {
     "It needs distance to be measured.",
     "crowd": "At one time, more people than you say wear no mask.",
 }
+
+
+_NUMBERS: Final[Mapping[str, tuple[str, tuple[float, float, float, float], str]]] = {
+    "for_s": (
+        "For at least (s)",
+        (0.0, 60.0, 3.0, 0.5),
+        "A face is seen for so long without a doubt before anybody is told.",
+    ),
+    "sure": (
+        "Certainty at least (%)",
+        (50, 100, 80, 5),
+        "Less sure views do not count.",
+    ),
+    "cooldown": (
+        "Cool-down (minutes)",
+        (0, 240, 5, 1),
+        "Each person raises an alert once, and the next one only after a mask was seen "
+        "in between and so much time has passed.",
+    ),
+    "crowd": (
+        "Several are more than",
+        (0, 100, 3, 1),
+        "So many people without a mask are no alert yet.",
+    ),
+}
+"""Title, then lowest, highest, usual value and step, then help."""
 
 
 def settings() -> tuple[Plan, bool, bool]:
@@ -65,52 +93,28 @@ def _rules() -> tuple[AlertRule, ...]:
                 help=_RULE_HELP[kind],
             )
         ]
-    for_place, sure_place, cool_place, crowd_place = st.columns(4)
-    for_s = for_place.number_input(
-        "For at least (s)",
-        0.0,
-        60.0,
-        3.0,
-        0.5,
-        key="events.for_s",
-        persist_state=_SESSION,
-        format="%.1f",
-        help="A face is seen for so long without a doubt before anybody is told.",
+    for_s, sure_percent, cool_min, more_than = (
+        _number(place, name)
+        for place, name in zip(st.columns(len(_NUMBERS)), _NUMBERS, strict=True)
     )
-    sure = sure_place.number_input(
-        "Certainty at least (%)",
-        50,
-        100,
-        80,
-        5,
-        key="events.sure",
-        persist_state=_SESSION,
-        help="Views less certain do not count.",
-    )
-    cool_min = cool_place.number_input(
-        "Cool-down (minutes)",
-        0,
-        240,
-        5,
-        1,
-        key="events.cooldown",
-        persist_state=_SESSION,
-        help="Each person raises an alert once, and the next one only after a mask "
-        "was seen in between and so much time has passed.",
-    )
-    more_than = crowd_place.number_input(
-        "Several are more than",
-        0,
-        100,
-        3,
-        1,
-        key="events.crowd",
-        persist_state=_SESSION,
-        help="So many people without a mask are no alert yet.",
-    )
+    sure, cool_s = sure_percent / 100, 60 * cool_min
     return tuple(
-        AlertRule(kind, for_s, sure / 100, 60.0 * cool_min, more_than)
-        for kind in wanted
+        AlertRule(kind, for_s, sure, cool_s, int(more_than)) for kind in wanted
+    )
+
+
+def _number(place: DeltaGenerator, name: str) -> float:
+    """Ask for a number of `_NUMBERS`."""
+    title, (low, high, usual, step), help_ = _NUMBERS[name]
+    return place.number_input(
+        title,
+        low,
+        high,
+        usual,
+        step,
+        key=f"events.{name}",
+        persist_state=_SESSION,
+        help=help_,
     )
 
 

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
 import altair as alt
-import pandas as pd
 
 from maskdet.events.event import KINDS, Event, sentence
 from maskdet.events.statements import HOUR_MS, EventFilter
@@ -150,9 +149,9 @@ def _bars(hours: Mapping[int, Counter[Label]]) -> list[dict[str, int | float | s
     return rows
 
 
-def table(events: Sequence[Event], zone: tzinfo) -> pd.DataFrame:
+def table(events: Sequence[Event], zone: tzinfo) -> list[dict[str, Any]]:
     """Return events as people read them, in the visitor's own time."""
-    rows = [
+    return [
         {
             "Time": event.at.astimezone(zone).replace(tzinfo=None),
             "What happened": sentence(event),
@@ -165,4 +164,3 @@ def table(events: Sequence[Event], zone: tzinfo) -> pd.DataFrame:
         }
         for event in events
     ]
-    return pd.DataFrame(rows)

@@ -1,0 +1,88 @@
+"""Alerts to a broker: a client that only remembers, and paho against a socket."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from maskdet.alerts.mqtt import Broker, Mqtt
+from maskdet.alerts.outbox import DeliveryError
+from maskdet.events import Event
+from maskdet.types import Label
+from tests.alerts.receivers import mqtt_receiver
+
+NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")
+
+
+class FakeClient:
+    """What of paho's client is used; remembers what was asked of it."""
+
+    def __init__(self, *, arrives: bool = True) -> None:
+        self.asked: list[tuple] = []
+        self._arrives = arrives
+
+    def __getattr__(self, name: str):
+        def called(*args, **more):
+            self.asked.append((name, *args, *more.values()))
+            return self
+
+        return called
+
+    def is_published(self) -> bool:
+        return self._arrives
+
+
+def test_mqtt_with_tls_and_password() -> None:
+    client = FakeClient()
+    Mqtt("mqtts://who:ge%40heim@broker/a/b", new_client=lambda: client)(ALERT)
+    assert ("username_pw_set", "who", "ge@heim") in client.asked
+    assert ("tls_set",) in client.asked
+    assert ("connect", "broker", 8883, 30) in client.asked
+    assert ("publish", "a/b", ALERT.to_json(), 1) in client.asked
+    assert client.asked[-2:] == [("disconnect",), ("loop_stop",)]
+
+
+def test_mqtt_that_is_not_taken_is_told_and_hung_up() -> None:
+    client = FakeClient(arrives=False)
+    with pytest.raises(DeliveryError, match="did not take"):
+        Mqtt("mqtt://broker", new_client=lambda: client)(ALERT)
+    assert ("loop_stop",) in client.asked
+
+
+def test_a_broker_gets_the_alert_through_paho() -> None:
+    pytest.importorskip("paho.mqtt.client", reason="the optional extra mqtt")
+    with mqtt_receiver() as (port, packets):
+        Mqtt(f"mqtt://127.0.0.1:{port}/door/alerts")(ALERT)
+    assert len(packets) == 1
+    assert packets[0][2:13] == b"door/alerts"
+    assert packets[0][15:] == ALERT.to_json().encode()
+
+
+def test_a_broker_that_refuses_or_is_not_there_is_one_line() -> None:
+    pytest.importorskip("paho.mqtt.client", reason="the optional extra mqtt")
+    with mqtt_receiver(accept=False) as (port, _), pytest.raises(DeliveryError) as told:
+        Mqtt(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=0.5)(ALERT)
+    assert str(told.value).startswith("the MQTT broker refuses: Not auth")
+    assert not told.value.again
+    with pytest.raises(DeliveryError, match="out of reach: Connection refused"):
+        Mqtt("mqtt://127.0.0.1:1")(ALERT)
+
+
+def test_without_paho_one_line_says_how_to_get_it(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    with pytest.raises(ValueError, match=r"pip install 'maskdet\[mqtt\]'"):
+        Mqtt("mqtt://broker")
+
+
+def test_what_an_mqtt_address_says() -> None:
+    assert Broker.from_url("mqtt://h") == Broker("h", 1883, "maskdet/alerts")
+    assert Broker.from_url("mqtts://u:p@h:99/a/b/") == Broker(
+        "h", 99, "a/b", True, "u", "p"
+    )
+    assert "p4ss" not in repr(Broker.from_url("mqtt://u:p4ss@h"))
+    for url in ("", "http://h", "mqtt://", "mqtt://h:x", "mqtt://h/a/#", "mqtt://h/+"):
+        with pytest.raises(ValueError, match="MQTT"):
+            Broker.from_url(url)
