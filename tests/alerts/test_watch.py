@@ -14,10 +14,13 @@ from maskdet.alerts import AlertRule
 from maskdet.alerts.bell import Bell, beep_wav
 from maskdet.alerts.outbox import Patience
 from maskdet.alerts.watch import Plan, Watch
+from maskdet.analyzer import TwoStage
 from maskdet.events import Event, Origin
+from maskdet.stream import Stream
 from maskdet.types import Label
 from tests.alerts.receivers import web_receiver
 from tests.events.scenes import scene
+from tests.fakes import FakeClassifier, FakeDetector, grey
 
 NO_MASK = Label.NO_MASK
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
@@ -131,3 +134,21 @@ def test_the_beep_is_a_short_sound_that_starts_and_ends_in_silence() -> None:
 
 def test_each_beep_is_another_file() -> None:
     assert len({beep_wav(number) for number in (0, 1, 2, 70, 5_000_000)}) == 5
+
+
+def test_a_whole_stream_tells_its_story() -> None:
+    boxes, probs = [[20.0, 20.0, 60.0, 64.0]], (0.02, 0.96, 0.02)
+    analyzer = TwoStage(FakeDetector(boxes, [0.95]), FakeClassifier(probs))
+    stream, empty = Stream(analyzer), TwoStage(FakeDetector(), FakeClassifier())
+    kept = Kept()
+    witness = Watch(Plan((RULE,)), kept).witness(Origin("Door", NOON))
+    for number in range(40):
+        witness.on_scene(stream.step(grey(160, 120), number / 10), stream.left)
+    stream._analyzer = empty
+    for number in range(40, 120):
+        witness.on_scene(stream.step(grey(160, 120), number / 10), stream.left)
+    kinds = [event.kind for event in kept.events]
+    assert kinds == ["entered", "verdict", "alert", "left"]
+    assert len({event.person for event in kept.events}) == 1
+    assert [event.label for event in kept.events[1:]] == [NO_MASK] * 3
+    assert kept.events[3].for_s == pytest.approx(3.9, abs=0.5)
