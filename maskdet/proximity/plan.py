@@ -192,7 +192,9 @@ def _join(canvas: Image, places: list[tuple[float, float]], pair: Near) -> None:
 def _measure(canvas: Image, places: list[tuple[float, float]], pair: Near) -> None:
     """Write the metres beside the middle of the line."""
     (x1, y1), (x2, y2) = places[pair.first], places[pair.second]
-    at = ((x1 + x2) / 2 + 6, (y1 + y2) / 2 - 6)
+    # Right of the line, on the side from which it leads away.
+    rises = (x2 - x1) * (y2 - y1) < 0
+    at = ((x1 + x2) / 2 + 8, (y1 + y2) / 2 + (14 if rises else -6))
     colour = _ALARM if pair.too_long else _INK
     _write(canvas, f"{pair.distance:.1f} {pair.unit}", at, colour)
 

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from maskdet.proximity import contacts
+from maskdet.proximity.contacts import ContactLog
+
+
+def test_times_of_a_pair_add_up_and_the_longest_is_kept() -> None:
+    log = ContactLog()
+    log.add((1, 2), 0.0, 30.0, since_s=0.0)
+    log.add((1, 2), 30.0, 90.0, since_s=0.0)
+    log.add((1, 2), 200.0, 230.0, since_s=200.0)
+    (contact,) = log.contacts
+    assert (contact.first, contact.second) == (1, 2)
+    assert contact.seconds == 120
+    assert contact.minutes == 2
+    assert contact.longest_s == 90
+
+
+def test_the_longest_contact_comes_first() -> None:
+    log = ContactLog()
+    log.add((1, 2), 0.0, 1.0, since_s=0.0)
+    log.add((2, 3), 0.0, 5.0, since_s=0.0)
+    assert [(one.first, one.second) for one in log.contacts] == [(2, 3), (1, 2)]
+
+
+def test_a_person_near_two_others_is_near_once() -> None:
+    log = ContactLog()
+    for time_s in range(10):
+        log.add((1, 2), time_s, time_s + 1, since_s=0.0)
+        log.add((1, 3), time_s, time_s + 1, since_s=0.0)
+    assert log.seconds == {1: 10.0, 2: 10.0, 3: 10.0}
+
+
+def test_one_after_the_other_counts_twice() -> None:
+    log = ContactLog()
+    log.add((1, 2), 0.0, 4.0, since_s=0.0)
+    log.add((1, 3), 6.0, 9.0, since_s=6.0)
+    assert log.seconds == {1: 7.0, 2: 4.0, 3: 3.0}
+
+
+def test_a_camera_that_never_stops_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contacts, "_MAX_KEPT", 3)
+    log = ContactLog()
+    for person in range(0, 20, 2):
+        log.add((person, person + 1), person, person + 1, since_s=person)
+    assert sorted(one.first for one in log.contacts) == [14, 16, 18]
+    assert len(log.seconds) == 3
