@@ -42,8 +42,7 @@ SLOTS: Final = 3
 WHY: Final = ("no film", "too large", "too long", "memory", "away")
 
 FILM_FORMATS: Final = "mov,mp4,matroska,webm,avi,mpeg,mpegts,flv,ogg,asf"
-"""What may be opened. Playlists are left out: they make the reader fetch other
-files and addresses."""
+"""What may be opened; no playlists, which make the reader fetch other files."""
 
 NET_PROTOCOLS: Final = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,crypto"
 """What an address may lead to; no files, so that a playlist cannot name ours."""
@@ -80,9 +79,10 @@ def opened(order: dict[str, Any]) -> InputContainer:
 
     options = {"format_whitelist": FILM_FORMATS, "protocol_whitelist": "file"}
     if order["live"]:
-        options = {"protocol_whitelist": NET_PROTOCOLS, "fflags": "nobuffer"}
+        options = {"protocol_whitelist": NET_PROTOCOLS}
         if order["source"].lower().startswith("rtsp"):
-            options["rtsp_transport"] = "tcp"  # UDP loses parts of pictures
+            # UDP loses parts of pictures; what was sent while opening is late.
+            options |= {"rtsp_transport": "tcp", "fflags": "nobuffer"}
     # Titles in old encodings are no reason to refuse a film.
     return av.open(
         str(order["source"]),

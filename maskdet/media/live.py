@@ -1,0 +1,289 @@
+"""Cameras: the newest picture only, and patience with those that go away."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import cv2
+import numpy as np
+
+from maskdet.media.films import (
+    DEFAULT_LIMITS,
+    Film,
+    FilmInfo,
+    FilmLimits,
+    Frames,
+    UnreadableFilm,
+    film_order,
+    read_film,
+)
+from maskdet.types import Image
+
+SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
+"""Addresses that can be read."""
+
+_ENDLESS_S: Final = 2**31 - 1
+_POLL_S: Final = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """How a camera that goes away is waited for.
+
+    Attributes:
+        first_s: it is tried again after so long, in seconds; after each failure, twice
+            as long.
+        longest_s: but never longer.
+        give_up_s: without a picture for so long it is given up.
+    """
+
+    first_s: float = 0.5
+    longest_s: float = 30.0
+    give_up_s: float = 600.0
+
+
+DEFAULT_PATIENCE: Final = Patience()
+
+
+class Live:
+    """A camera; iterating it gives the newest picture each time, older ones are lost.
+
+    A thread reads all the time. Where the camera goes away it is tried again, after
+    longer and longer waits; only one that was never there is refused at once.
+
+    Attributes:
+        info: what is known of it.
+    """
+
+    def __init__(
+        self,
+        opener: Callable[[], Frames],
+        *,
+        first: Frames | None = None,
+        patience: Patience = DEFAULT_PATIENCE,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        """Open the camera.
+
+        Args:
+            opener: opens it, now and again after it went away.
+            first: the camera, where it is open already.
+            patience: how it is waited for.
+            tell: gets one line when it goes away and when it is back.
+
+        Raises:
+            UnreadableFilm: it cannot be opened.
+        """
+        self._opener, self._patience = opener, patience
+        self._tell = tell if tell is not None else _nobody
+        self._source = opener() if first is None else first
+        self.info = dataclasses.replace(
+            self._source.info, duration_s=0.0, n_frames=0, has_sound=False
+        )
+        self._began_s = time.monotonic()
+        self._last_s = 0.0
+        self._problem = ""
+        self._newest: tuple[Image, float] | None = None
+        self._news = threading.Condition()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    @property
+    def end_s(self) -> float:
+        """Until when the last picture so far is shown, in seconds from the first."""
+        return self._last_s + 1 / float(self.info.frame_rate or 25)
+
+    def __iter__(self) -> Iterator[tuple[Image, float]]:
+        """Yield the newest `(h, w, 3)` BGR picture and when it came, in seconds.
+
+        Raises:
+            UnreadableFilm: the camera was away for too long.
+        """
+        try:
+            while (taken := self._take()) is not None:
+                self._last_s = taken[1]
+                yield taken
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """End the pictures soon; safe in a signal handler."""
+        self._stopped.set()
+        self._source.stop()
+
+    def close(self) -> None:
+        """Let go of the camera; may be called twice."""
+        self.stop()
+        self._thread.join(5)
+
+    def _take(self) -> tuple[Image, float] | None:
+        with self._news:
+            while self._newest is None:
+                if self._stopped.is_set():
+                    return None
+                if self._problem:
+                    raise UnreadableFilm(self._problem)
+                self._news.wait(_POLL_S)
+            taken, self._newest = self._newest, None
+            return taken
+
+    def _read(self) -> None:
+        """Read until told to stop, or until patience ends."""
+        seen_s, wait_s = time.monotonic(), self._patience.first_s
+        opened = True
+        while not self._stopped.is_set():
+            if opened and self._read_on(again=wait_s > self._patience.first_s):
+                seen_s, wait_s = time.monotonic(), self._patience.first_s
+            if self._stopped.is_set():
+                return
+            if time.monotonic() - seen_s + wait_s > self._patience.give_up_s:
+                self._problem = "the camera was away for too long"
+                return
+            self._tell(f"the camera is away; it is tried again in {wait_s:g} s")
+            self._stopped.wait(wait_s)
+            wait_s = min(2 * wait_s, self._patience.longest_s)
+            opened = self._open_again()
+
+    def _read_on(self, *, again: bool) -> bool:
+        """Read until the camera goes away; whether there was a picture."""
+        seen = False
+        with contextlib.suppress(UnreadableFilm, OSError):
+            for image, _ in self._source:
+                if again and not seen:
+                    self._tell("the camera is back")
+                seen = True
+                self._offer(image)
+                if self._stopped.is_set():
+                    break
+        self._source.close()
+        return seen
+
+    def _open_again(self) -> bool:
+        if self._stopped.is_set():
+            return False
+        try:
+            self._source = self._opener()
+        except (UnreadableFilm, OSError):
+            return False
+        if self._stopped.is_set():  # while it was opened: nobody else closes it
+            self._source.close()
+        return True
+
+    def _offer(self, image: Image) -> None:
+        """Put a picture where the next one is taken from, in place of an older one."""
+        size_wh = (self.info.width, self.info.height)
+        if image.shape[1::-1] != size_wh:  # it came back with another size
+            image = np.asarray(cv2.resize(image, size_wh), np.uint8)
+        with self._news:
+            self._newest = image, time.monotonic() - self._began_s
+            self._news.notify()
+
+
+class Camera:
+    """A camera of this computer, every picture; `Live` makes it the newest only.
+
+    Attributes:
+        info: its size and rate.
+    """
+
+    end_s = 0.0
+
+    def __init__(self, number: int, every: int = 1) -> None:
+        """Open it.
+
+        Raises:
+            UnreadableFilm: there is no such camera, or another program has it.
+        """
+        # OpenCV tells the terminal about every camera that it cannot open.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self._every = every
+        self._capture = cv2.VideoCapture(number)
+        fine, image = self._capture.read()
+        if not fine:
+            self._capture.release()
+            raise UnreadableFilm(
+                f"there is no camera {number}, or another program uses it"
+            )
+        self._stopped = False
+        self.info = FilmInfo(width=image.shape[1], height=image.shape[0])
+
+    def __iter__(self) -> Iterator[tuple[Image, float]]:
+        """Yield pictures until it goes away; `Live` knows their times."""
+        number = 0
+        while not self._stopped and self._capture.grab():
+            number += 1
+            if number % self._every == 0:
+                fine, image = self._capture.retrieve()
+                if fine:
+                    yield np.asarray(image, np.uint8), 0.0
+        self._capture.release()
+
+    def stop(self) -> None:
+        """End the pictures soon."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Let go of it, once nobody reads any more."""
+        self._stopped = True
+
+
+def open_source(
+    name: str,
+    limits: FilmLimits = DEFAULT_LIMITS,
+    *,
+    every: int = 1,
+    patience: Patience = DEFAULT_PATIENCE,
+    tell: Callable[[str], None] | None = None,
+) -> Frames:
+    """Open a film, a camera by its number, or an RTSP or HTTP address.
+
+    An address that says how long it lasts is a film, of which every picture counts;
+    else it is a camera. For a folder, open each of its `film_paths`.
+
+    Args:
+        name: a path, a number or an address.
+        limits: what it may cost.
+        every: hand out only every so many pictures.
+        patience: how a camera that goes away is waited for.
+        tell: gets one line when it goes away and when it is back.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableFilm: it gives no pictures.
+        ValueError: the address is of no known kind, or `every` is not above 0.
+    """
+    if name.isascii() and name.isdigit():
+        return Live(lambda: Camera(int(name), every), patience=patience, tell=tell)
+    if "://" not in name:
+        return read_film(name, limits, every=every)
+    if urlsplit(name).scheme.lower() not in SCHEMES:
+        raise ValueError(f"an address must begin with {', '.join(SCHEMES)}")
+    endless = dataclasses.replace(limits, max_s=_ENDLESS_S, cpu_s=_ENDLESS_S)
+    order = {**film_order(name, endless, live=True), "every": every}
+
+    def opener() -> Film:
+        return Film(order, limits.wait_s)
+
+    first = opener()
+    if first.info.duration_s > 0 and name.lower().startswith("http"):
+        return first
+    return Live(opener, first=first, patience=patience, tell=tell)
+
+
+def public_name(name: str) -> str:
+    """Return a source's name without the user and password of an address."""
+    if "://" not in name:
+        return name
+    parts = urlsplit(name)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _nobody(line: str) -> None:
+    """Hear a line that nobody wants."""

@@ -1,0 +1,244 @@
+"""Cameras: the newest picture, patience with those that go away, addresses."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.media import (
+    Film,
+    FilmInfo,
+    Live,
+    Patience,
+    UnreadableFilm,
+    live,
+    open_source,
+    public_name,
+)
+from tests.media.files import difference, scenery
+from tests.media.moving import N_FRAMES, film
+
+QUICK = Patience(first_s=0.01, longest_s=0.05, give_up_s=30)
+
+
+class FakeCamera:
+    """A camera whose pictures a test hands out, each one plain and brighter."""
+
+    end_s = 0.0
+
+    def __init__(self, n: int, *, forever: bool = False, size_wh=(8, 6)) -> None:
+        self.info = FilmInfo(*size_wh)
+        self.closed = False
+        self._n, self._forever, self._wh = n, forever, size_wh
+        self._ended = threading.Event()
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
+        width, height = self._wh
+        for number in range(self._n):
+            yield np.full((height, width, 3), number, np.uint8), 0.0
+        if self._forever:
+            self._ended.wait(30)
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def close(self) -> None:
+        self.stop()
+        self.closed = True
+
+
+def opening(cameras: list[FakeCamera | None]):
+    """Return an opener of one camera after the other; None cannot be opened."""
+    waiting = iter(cameras)
+
+    def opener() -> FakeCamera:
+        camera = next(waiting, None)
+        if camera is None:
+            raise UnreadableFilm("gone")
+        return camera
+
+    return opener
+
+
+def test_only_the_newest_picture_is_handed_out() -> None:
+    camera = FakeCamera(50, forever=True)
+    source = Live(opening([camera]))
+    settle(lambda: source._newest is not None and source._newest[0][0, 0, 0] == 49)
+    frames = iter(source)
+    image, time_s = next(frames)
+    assert image[0, 0, 0] == 49
+    assert 0 <= time_s < 60
+    assert source.end_s > time_s
+    source.stop()
+    assert list(frames) == []
+    assert camera.closed
+    assert not source._thread.is_alive()
+
+
+def test_a_camera_that_goes_away_is_tried_again_ever_more_slowly(monkeypatch) -> None:
+    said: list[str] = []
+    cameras = [FakeCamera(1), None, None, None, FakeCamera(3, forever=True)]
+    source = Live(opening(cameras), patience=QUICK, tell=said.append)
+    frames = iter(source)
+    times = [next(frames)[1]]
+    settle(lambda: "the camera is back" in said)
+    times.append(next(frames)[1])
+    source.close()
+    assert times == sorted(times)
+    waits = [line.split()[-2] for line in said if "tried again in" in line]
+    assert waits == ["0.01", "0.02", "0.04", "0.05"]
+    assert said[-1] == "the camera is back"
+
+
+def test_a_camera_that_stays_away_is_given_up() -> None:
+    short = Patience(first_s=0.01, longest_s=0.05, give_up_s=0.2)
+    source = Live(opening([FakeCamera(0)]), patience=short)
+    with pytest.raises(UnreadableFilm, match="away for too long"):
+        list(source)
+    assert not source._thread.is_alive()
+
+
+def test_a_camera_that_was_never_there_is_refused_at_once() -> None:
+    with pytest.raises(UnreadableFilm, match="gone"):
+        Live(opening([None]))
+
+
+def test_a_camera_that_comes_back_larger_gives_pictures_of_one_size() -> None:
+    cameras = [FakeCamera(0), FakeCamera(1, forever=True, size_wh=(16, 12))]
+    source = Live(opening(cameras), patience=QUICK)
+    image, _ = next(iter(source))
+    assert image.shape == (6, 8, 3)
+    source.close()
+
+
+def test_whoever_waits_for_a_camera_can_be_stopped() -> None:
+    source = Live(opening([FakeCamera(0, forever=True)]))
+    threading.Timer(0.2, source.stop).start()
+    assert list(source) == []
+
+
+def settle(done) -> None:
+    """Wait until something is so, which other threads see to."""
+    ends = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+
+
+class FakeCapture:
+    """What OpenCV gives for a camera."""
+
+    def __init__(self, number: int) -> None:
+        self._left = 7 if number == 3 else 0
+        self.released = False
+
+    def grab(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.full((6, 8, 3), self._left, np.uint8)
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return self.retrieve() if self.grab() else (False, None)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_a_camera_of_this_computer(monkeypatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    camera = live.Camera(3, every=2)
+    assert (camera.info.width, camera.info.height) == (8, 6)
+    assert [int(image[0, 0, 0]) for image, _ in camera] == [4, 2, 0]
+    assert camera._capture.released
+    source = open_source("3", patience=QUICK)
+    assert isinstance(source, Live)
+    source.close()
+    with pytest.raises(UnreadableFilm, match="there is no camera 5"):
+        open_source("5")
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Serve a folder on this computer; returns it, its address and what was asked."""
+    asked: list[str] = []
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args, **how) -> None:
+            super().__init__(*args, directory=str(tmp_path), **how)
+
+        def log_message(self, *words) -> None:
+            asked.append(str(words[1]))
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield tmp_path, f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_film_at_an_address_gives_every_picture(served) -> None:
+    folder, address, _ = served
+    film(folder / "a.mp4")
+    source = open_source(f"{address}/a.mp4")
+    assert isinstance(source, Film)
+    pictures = list(source)
+    assert [time_s for _, time_s in pictures] == pytest.approx(
+        [number / 10 for number in range(N_FRAMES)], abs=1e-3
+    )
+    assert difference(pictures[0][0], scenery(96, 64)) < 8
+
+
+def test_a_camera_at_an_address_is_opened_again_when_it_ends(served) -> None:
+    folder, address, asked = served
+    content = b"".join(
+        cv2.imencode(".jpg", scenery(96, 64))[1].tobytes() for _ in range(30)
+    )
+    (folder / "a.mjpeg").write_bytes(content)
+    said: list[str] = []
+    name = f"{address}/a.mjpeg"
+    source = open_source(name, patience=QUICK, tell=said.append)
+    assert isinstance(source, Live)
+    frames = iter(source)
+    image, _ = next(frames)
+    assert difference(image, scenery(96, 64)) < 8
+    settle(lambda: said.count("the camera is back") >= 1)
+    assert next(frames)[0].shape == (64, 96, 3)
+    source.close()
+    assert len(asked) >= 2
+
+
+@pytest.mark.parametrize("name", ["/missing.mp4", "/a.txt", "/list.m3u8"])
+def test_an_address_without_pictures_is_refused(served, name) -> None:
+    folder, address, _ = served
+    secret = film(folder / "secret.mp4")
+    (folder / "a.txt").write_text("hello")
+    # A playlist must not lead to files of this computer.
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:1,", f"file://{secret}"]
+    (folder / "list.m3u8").write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+    with pytest.raises(UnreadableFilm) as caught:
+        open_source(address + name)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_can_be_opened(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4")
+    assert len(list(open_source(str(path), every=4))) == 3
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        open_source(str(tmp_path / "no.mp4"))
+    with pytest.raises(ValueError, match="must begin with rtsp"):
+        open_source("ftp://example.org/a.mp4")
+
+
+def test_passwords_are_not_shown() -> None:
+    assert public_name("rtsp://me:secret@cam:554/a?b=1") == "rtsp://cam:554/a?b=1"
+    assert public_name("films/a@b.mp4") == "films/a@b.mp4"
+    assert public_name("0") == "0"
