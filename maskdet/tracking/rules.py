@@ -31,7 +31,8 @@ class TrackRules:
         start_speed: how fast a new face may be, in face sizes per second.
         glide_s: unseen speed falls to 37 % in this time: people who turn, stop.
         jitter: how far boxes lie beside the face, in face sizes.
-        flow_jitter: the same for boxes that optical flow moved on.
+        flow_jitter: the same for boxes that optical flow moved on; larger ones let
+            the head lag behind, as each step starts where the last one ended.
         trust: a head is followed for this many times as long as it had been known.
         cover: a followed head that a seen face overlaps by this much is hidden.
         inside: a followed head of which less lies in the picture has left it.
@@ -41,14 +42,14 @@ class TrackRules:
     doubt_s: float = 0.25
     min_reach: float = 0.5
     max_reach: float = 2.5
-    doubtful_reach: float = 1.0
+    doubtful_reach: float = 0.7
     max_growth: float = 2.0
     worst_cost: float = 1.2
     push: float = 3.0
     start_speed: float = 3.0
     glide_s: float = 0.7
     jitter: float = 0.06
-    flow_jitter: float = 0.12
+    flow_jitter: float = 0.01
     trust: float = 3.0
     cover: float = 0.3
     inside: float = 0.5

@@ -1,0 +1,195 @@
+"""What happens to people's numbers, told by boxes alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskdet.tracking import Tracker
+from maskdet.types import UNTRACKED
+from tests.tracking.stories import Cast, play, show, times
+
+RATES_HZ = [10, 30]
+
+
+def still(*names: str, score: float = 0.9) -> Cast:
+    return {
+        name: (80 + 120 * place, 100, 50, score) for place, name in enumerate(names)
+    }
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_a_face_gets_its_number_after_a_moment_and_keeps_it(rate_hz) -> None:
+    seen = play(Tracker(), lambda t: still("ann"), times(0, 2, rate_hz))
+    for (ids, tracks), time_s in zip(seen, times(0, 2, rate_hz), strict=True):
+        assert tracks.shown.all()
+        if time_s < 0.1499:
+            assert ids["ann"] == UNTRACKED
+        if time_s > 0.21:
+            assert ids["ann"] == 1
+
+
+def test_a_false_alarm_never_gets_a_number() -> None:
+    tracker = Tracker()
+    show(tracker, still("ghost"), 0)
+    show(tracker, {}, 0.1)
+    show(tracker, {}, 0.5)
+    ids, tracks = show(tracker, still("ann"), 0.6)
+    assert ids["ann"] == UNTRACKED
+    assert not len(tracks.carried_ids)
+    ids, _ = play(tracker, lambda t: still("ann"), times(0.7, 1, 10))[-1]
+    assert ids["ann"] == 1
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_two_faces_cross(rate_hz) -> None:
+    def story(t: float) -> Cast:
+        ann, ben = 40 + 80 * t, 280 - 80 * t
+        cast = {"ann": (ann, 100.0, 50.0, 0.9)}
+        if abs(ann - ben) > 25:  # ann walks in front
+            cast["ben"] = (ben, 104.0, 44.0, 0.8)
+        return cast
+
+    seen = play(Tracker(), story, times(0, 3, rate_hz))
+    assert seen[-1][0] == {"ann": 1, "ben": 2}
+    assert max(max(ids.values()) for ids, _ in seen) == 2
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_a_fast_face_keeps_its_number_though_its_boxes_do_not_overlap(rate_hz) -> None:
+    speed = 6 * 40.0
+    seen = play(
+        Tracker(),
+        lambda t: {"ann": (50 + speed * t, 100, 40, 0.9)},
+        times(0, 2, rate_hz / 2),
+    )
+    assert {ids["ann"] for ids, _ in seen} == {UNTRACKED, 1}
+
+
+def test_both_rates_give_everybody_the_same_number() -> None:
+    def story(t: float) -> Cast:
+        cast: Cast = {"ann": (60 + 40 * t, 100, 50, 0.9)}
+        if t > 0.45:
+            cast["ben"] = (300 - 30 * t, 220, 60, 0.8)
+        if t > 1.05 and not 2 < t < 3:
+            cast["cem"] = (500, 100 + 20 * np.sin(t), 40, 0.7)
+        return cast
+
+    ends = [play(Tracker(), story, times(0, 5, rate))[-1][0] for rate in RATES_HZ]
+    assert ends[0] == ends[1] == {"ann": 1, "ben": 2, "cem": 3}
+
+
+def test_doubtful_faces_continue_people_but_make_none() -> None:
+    tracker = Tracker()
+    play(tracker, lambda t: still("ann"), times(0, 1, 10))
+    both = {"ann": (80.0, 100.0, 50.0, 0.3), "ghost": (300.0, 100.0, 50.0, 0.31)}
+    for time_s in times(1, 2, 10):
+        ids, tracks = show(tracker, both, time_s)
+        assert ids == {"ann": 1, "ghost": UNTRACKED}
+        assert tracks.shown.tolist() == [False, True]
+        assert not len(tracks.carried_ids)
+
+
+def test_a_sure_face_wins_over_a_doubtful_one_nearer_by() -> None:
+    tracker = Tracker()
+    play(tracker, lambda t: still("ann"), times(0, 1, 10))
+    cast = {"ann": (90.0, 100.0, 50.0, 0.9), "ghost": (80.0, 100.0, 50.0, 0.3)}
+    ids, tracks = show(tracker, cast, 1.0)
+    assert ids == {"ann": 1, "ghost": UNTRACKED}
+    assert tracks.shown.tolist() == [True, False]
+
+
+def test_faces_below_the_low_score_count_for_nothing() -> None:
+    tracker = Tracker()
+    play(tracker, lambda t: still("ann"), times(0, 1, 10))
+    low = Tracker.low_score(0.5)
+    assert 0 < low < 0.5
+    ids, tracks = show(tracker, still("ann", score=low - 0.01), 1.0)
+    assert ids["ann"] == UNTRACKED
+    assert not tracks.shown.any()
+    assert tracks.carried_ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_who_is_not_seen_is_carried_then_forgotten(rate_hz) -> None:
+    tracker = Tracker(memory_s=2.0)
+    play(tracker, lambda t: still("ann"), times(0, 1, rate_hz))
+    last_s = times(0, 1, rate_hz)[-1]
+    carried, left = [], []
+    for time_s in times(1, 4, rate_hz):
+        _, tracks = show(tracker, {}, time_s)
+        if len(tracks.carried_ids):
+            assert tracks.carried_ids.tolist() == [1]
+            assert tracks.carried_s[0] == pytest.approx(time_s - last_s, abs=1e-4)
+            np.testing.assert_allclose(
+                tracks.carried_boxes, [[55, 75, 105, 125]], atol=1
+            )
+            carried.append(time_s)
+        left += tracks.left
+    assert carried[-1] == pytest.approx(last_s + 2, abs=1.01 / rate_hz)
+    assert left == [1]
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize(("away_s", "number"), [(0.3, 1), (2.5, 1), (5.0, 2)])
+def test_one_leaves_and_returns(rate_hz, away_s, number) -> None:
+    tracker = Tracker()
+    play(tracker, lambda t: still("ann"), times(0, 2, rate_hz))
+    play(tracker, lambda t: {}, times(2, 2 + away_s, rate_hz))
+    back = times(2 + away_s, 3 + away_s, rate_hz)
+    ids, _ = play(tracker, lambda t: still("ann"), back)[-1]
+    assert ids["ann"] == number
+
+
+@pytest.mark.parametrize("spot", [(280, 100, 50, 0.9), (80, 100, 140, 0.9)])
+def test_somebody_elsewhere_or_much_larger_is_somebody_else(spot) -> None:
+    tracker = Tracker()
+    play(tracker, lambda t: still("ann"), times(0, 1, 10))
+    show(tracker, {}, 1.0)
+    ids, _ = play(tracker, lambda t: {"ben": spot}, times(1.1, 2, 10))[-1]
+    assert ids["ben"] == 2
+
+
+def test_dropped_images_cost_nobody_their_number() -> None:
+    rng = np.random.default_rng(0)
+    kept = [t for t in times(0, 4, 30) if t < 1 or rng.random() < 0.25]
+    seen = play(
+        Tracker(),
+        lambda t: {
+            "ann": (60 + 70 * t, 90, 50, 0.9),
+            "ben": (400 - 60 * t, 200, 60, 0.8),
+        },
+        kept,
+    )
+    assert seen[-1][0] == {"ann": 1, "ben": 2}
+
+
+def test_time_may_stand_still_but_not_go_back() -> None:
+    tracker = Tracker()
+    for time_s in (0, 0, 0, 0.2, 0.2, 0.2):
+        ids, _ = show(tracker, still("ann"), time_s)
+    assert ids["ann"] == 1
+    with pytest.raises(ValueError, match="must not go back"):
+        show(tracker, still("ann"), 0.1)
+    with pytest.raises(ValueError, match="nan"):
+        show(tracker, still("ann"), float("nan"))
+
+
+def test_memory_may_change_at_any_time() -> None:
+    tracker = Tracker(memory_s=10)
+    play(tracker, lambda t: still("ann"), times(0, 1, 10))
+    show(tracker, {}, 3.0)
+    tracker.memory_s = 1.0
+    assert show(tracker, {}, 3.1)[1].left == (1,)
+
+
+def test_a_slow_camera_gives_numbers_too() -> None:
+    seen = play(Tracker(), lambda t: still("ann", "ben"), times(0, 4, 1))
+    assert [ids["ann"] for ids, _ in seen] == [UNTRACKED, 1, 1, 1]
+    assert [ids["ben"] for ids, _ in seen] == [UNTRACKED, 2, 2, 2]
+
+
+def test_two_trackers_count_for_themselves() -> None:
+    for tracker in (Tracker(), Tracker()):
+        ids, _ = play(tracker, lambda t: still("ann"), times(0, 1, 10))[-1]
+        assert ids["ann"] == 1
