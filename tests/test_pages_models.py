@@ -1,4 +1,4 @@
-"""The Models page and the choice of the mask model, run without a browser."""
+"""The Models page's mask models and their choice, run without a browser."""
 
 from __future__ import annotations
 
@@ -61,7 +61,11 @@ def opened(page: str = "models", **query: str) -> AppTest:
     for name, value in query.items():
         app.query_params[name] = value
     app.switch_page(f"pages/{page}.py")
-    return run(app)
+    run(app)
+    if page == "models":
+        app.main.button_group(key="models.part").set_value("Mask models")
+        run(app)
+    return app
 
 
 def run(app: AppTest) -> AppTest:

@@ -122,6 +122,7 @@ def test_alarms_are_counted_by_kind_and_drawn_faces_apart(scene):
     assert {one.value for name, one in report.kinds.items() if name != PARTS} == {2}
     assert report.together.n == 4 + 3 * drawn
     assert report.together.value == pytest.approx(6 * drawn / (4 + 3 * drawn))
+    assert report.alarmed.value == pytest.approx(3 * drawn / (4 + 3 * drawn))
     assert list(report.cartoons) == list(CARTOONS)
     assert {one.n for one in report.cartoons.values()} == {3}
     again = SeesInLarge()

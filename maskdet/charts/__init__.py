@@ -6,6 +6,7 @@ leaves background and fonts to where it is shown. Several runs go into one chart
 
 from __future__ import annotations
 
+from maskdet.charts.cost import cost_chart
 from maskdet.charts.curves import precision_recall, roc
 from maskdet.charts.learning import learning_curves
 from maskdet.charts.look import run_colours
@@ -15,6 +16,7 @@ from maskdet.charts.thinning import MOST_POINTS, thinned
 __all__ = [
     "MOST_POINTS",
     "confusion_matrix",
+    "cost_chart",
     "learning_curves",
     "precision_recall",
     "reliability_chart",

@@ -155,6 +155,7 @@ def _empty_lines(report: EmptyReport | None, analyzer: str) -> list[str]:
         f"false alarms a picture, {analyzer}",
         *(_line(f"  {name}", one) for name, one in report.kinds.items()),
         _line("  together", report.together),
+        _line("  share of pictures with one", report.alarmed),
         "",
         "drawn faces taken for faces, a picture (a matter of taste)",
         *(_line(f"  {name}", one) for name, one in report.cartoons.items()),

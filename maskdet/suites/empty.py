@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from maskdet.analyzer import Analyzer
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.metrics.estimate import Estimate, rate
+from maskdet.metrics.estimate import Estimate, rate, share
 from maskdet.metrics.labelling import Json
 from maskdet.suites.cartoons import CARTOONS, cartoon
 from maskdet.suites.pen import SIZE_WH, as_photographed
@@ -64,11 +64,14 @@ class EmptyReport:
     Attributes:
         kinds: by kind of picture: `PARTS`, walls, round things and things on walls.
         together: over all of these.
+        alarmed: share of all these pictures that have a false alarm at all: a single
+            patterned wall may give a hundred.
         cartoons: boxes a picture on drawn faces, by kind; no part of `together`.
     """
 
     kinds: dict[str, Estimate]
     together: Estimate
+    alarmed: Estimate
     cartoons: dict[str, Estimate]
 
     def to_json(self) -> Json:
@@ -76,6 +79,7 @@ class EmptyReport:
         return {
             "kinds": {name: one.rounded() for name, one in self.kinds.items()},
             "together": self.together.rounded(),
+            "pictures_with_one": self.alarmed.rounded(),
             "cartoons": {name: one.rounded() for name, one in self.cartoons.items()},
         }
 
@@ -107,9 +111,11 @@ def false_alarms(
         name: counted(_drawn(draw, each, (seed, place)))
         for place, (name, draw) in enumerate(drawn.items(), 1)
     }
+    every = [one for some in counts.values() for one in some]
     return EmptyReport(
         kinds={name: rate(some) for name, some in counts.items()},
-        together=rate([one for some in counts.values() for one in some]),
+        together=rate(every),
+        alarmed=share(sum(one > 0 for one in every), len(every)),
         cartoons={
             name: rate(counted(_drawn(draw, each, (seed, 0, place))))
             for place, (name, draw) in enumerate(cartoons.items())

@@ -60,35 +60,14 @@ def comparison(shelf: Shelf, set_name: str, cost: Cost) -> Spec:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _comparison(stamp: Stamp, set_name: str, cost: Cost, _shelf: Shelf) -> Spec:
-    rows = _comparison_rows(_shelf, set_name, cost)
-    costs = [float(row["cost"]) for row in rows] or [1.0]
-    # A network of hundreds of megabytes would push all others onto one spot.
-    kind: Literal["log", "linear"] = "log" if max(costs) > 10 * min(costs) else "linear"
-    colours = charts.run_colours(_shelf.runs)
-    domain, shades = list(colours), list(colours.values())
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X(
-            "cost:Q",
-            title=_COST_TITLES[cost],
-            scale=alt.Scale(type=kind, zero=False, padding=20),
-            axis=alt.Axis(format="~g", tickCount=5, grid=False),
-        ),
-        color=alt.Color(
-            "run:N", title=None, scale=alt.Scale(domain=domain, range=shades)
-        ),
-        tooltip=_comparison_tips(cost),
+    chart = charts.cost_chart(
+        _comparison_rows(_shelf, set_name, cost),
+        _shelf.runs,
+        kind="Model",
+        cost=_COST_TITLES[cost],
+        value="Accuracy",
     )
-    right = alt.Y(
-        "share:Q",
-        title="Accuracy",
-        scale=alt.Scale(zero=False),
-        axis=alt.Axis(format="%"),
-    )
-    chart = alt.layer(
-        base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q"),
-        base.mark_point(filled=True, size=110, opacity=1).encode(y=right),
-    )
-    return _spec(chart, title=SET_TITLES[set_name])
+    return as_spec(chart, title=SET_TITLES[set_name])
 
 
 def _comparison_rows(shelf: Shelf, set_name: str, cost: Cost) -> list[dict[str, Any]]:
@@ -105,17 +84,6 @@ def _comparison_rows(shelf: Shelf, set_name: str, cost: Cost) -> list[dict[str, 
         if (number.set_name, number.measure) == (set_name, "wearing")
         and number.estimate.n
         and shelf.runs[number.run].facts[cost]
-    ]
-
-
-def _comparison_tips(cost: Cost) -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("run:N", title="Model"),
-        alt.Tooltip("cost:Q", title=_COST_TITLES[cost], format=",.3~f"),
-        alt.Tooltip("share:Q", title="Accuracy", format=".1%"),
-        alt.Tooltip("low:Q", title="From", format=".1%"),
-        alt.Tooltip("high:Q", title="To", format=".1%"),
-        alt.Tooltip("n:Q", title="Faces", format=","),
     ]
 
 
@@ -147,7 +115,7 @@ def _drawn(
     found: list[Drawn] = []
     if logs:
         found += [
-            Drawn(name, line, _spec(charts.learning_curves(logs, quantity=quantity)))
+            Drawn(name, line, as_spec(charts.learning_curves(logs, quantity=quantity)))
             for name, line, quantity in _LEARNING
         ]
     if answers:
@@ -181,25 +149,25 @@ def _of_answers(
             "ROC",
             "What is found at each rate of false alarms: the nearer the upper left "
             "corner, the better.",
-            _spec(charts.roc(answers, question=shown, palette=palette)),
+            as_spec(charts.roc(answers, question=shown, palette=palette)),
         ),
         Drawn(
             "Precision and recall",
             "How often it is right when it says so, for each share it finds: the "
             "nearer the upper right corner, the better.",
-            _spec(charts.precision_recall(answers, question=shown, palette=palette)),
+            as_spec(charts.precision_recall(answers, question=shown, palette=palette)),
         ),
         Drawn(
             "Reliability",
             "Whether a certainty of 80 % is right 8 times in 10: then the points lie "
             "on the dashed line; below it, it is too sure of itself.",
-            _spec(charts.reliability_chart(answers)),
+            as_spec(charts.reliability_chart(answers)),
         ),
         Drawn(
             "Slices",
             "Which faces are harder, with 95 % intervals: a triangle is worse than "
             "the rest by more than chance.",
-            _spec(charts.slices_chart(answers), height=None),
+            as_spec(charts.slices_chart(answers), height=None),
         ),
     ]
 
@@ -209,15 +177,22 @@ def _matrix(answers: Answers, run_name: str) -> Drawn:
         f"Each row is a truth, each column what {run_name} said: all that is off the "
         "diagonal is wrong."
     )
-    return Drawn("Confusion matrix", line, _spec(charts.confusion_matrix(answers)))
+    return Drawn("Confusion matrix", line, as_spec(charts.confusion_matrix(answers)))
 
 
-def _spec(
+def as_spec(
     chart: alt.LayerChart | alt.FacetChart,
     *,
     title: str = "",
     height: int | None = _HEIGHT,
 ) -> Spec:
+    """Return a chart as the pages take it.
+
+    Args:
+        chart: the chart.
+        title: replaces its own one, if given.
+        height: in pixels; None to leave it to the chart.
+    """
     spec: Spec = chart.to_dict()
     if title:
         spec["title"] = title

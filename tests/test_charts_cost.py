@@ -1,0 +1,59 @@
+"""Points against what they cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from maskdet.charts import cost_chart
+
+NAMES = tuple("abcdefg")
+
+
+def row(name, cost):
+    return {"run": name, "cost": cost, "share": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+
+
+def spec(*rows, **options):
+    words = {"kind": "Model", "cost": "One face (ms)", "value": "Accuracy"}
+    return cost_chart(rows, NAMES, **{**words, **options}).to_dict()
+
+
+def encoding(drawn, layer=1):
+    return drawn["layer"][layer]["encoding"]
+
+
+@pytest.mark.parametrize(
+    ("costs", "kind"), [((1, 10), "linear"), ((1, 11), "log"), ((), "linear")]
+)
+def test_costs_that_lie_far_apart_are_laid_out_by_factors(costs, kind):
+    drawn = spec(*(row("a", cost) for cost in costs))
+    assert encoding(drawn)["x"]["scale"]["type"] == kind
+
+
+def test_each_name_has_a_look_of_its_own_whichever_are_shown():
+    drawn = encoding(spec(row("c", 1)))
+    looks = list(
+        zip(
+            drawn["color"]["scale"]["range"],
+            drawn["shape"]["scale"]["range"],
+            strict=True,
+        )
+    )
+    assert len(set(looks)) == len(NAMES)
+    assert len(set(drawn["shape"]["scale"]["range"])) == len(NAMES)
+    assert tuple(drawn["shape"]["scale"]["domain"]) == NAMES
+
+
+def test_shares_are_percent_and_precisions_decimals():
+    percent, decimals = spec(row("a", 1)), spec(row("a", 1), shares=False)
+    assert encoding(percent)["y"]["axis"]["format"] == "%"
+    assert encoding(decimals)["y"]["axis"]["format"] == ".2f"
+    tips = {tip["title"]: tip.get("format") for tip in encoding(decimals)["tooltip"]}
+    assert tips["Accuracy"] == tips["From"] == tips["To"] == ".3f"
+    assert tips["Faces"] == ","
+
+
+def test_intervals_are_drawn_below_the_points():
+    drawn = spec(row("a", 1))
+    assert [layer["mark"]["type"] for layer in drawn["layer"]] == ["rule", "point"]
+    assert encoding(drawn, 0)["y2"]["field"] == "high"

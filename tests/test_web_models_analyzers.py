@@ -1,0 +1,83 @@
+"""What the Models page lists and draws of analyzers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from maskdet.analyzer import ANALYZERS, AUTO
+from maskdet.metrics.estimate import Estimate
+from maskdet.web import models_analyzers
+from maskdet.web.models_analyzers import (
+    INTERVAL,
+    VALUE,
+    VIEW_HELP,
+    VIEWS,
+    Known,
+    chart,
+    choices,
+    measured,
+    measures,
+    table,
+    uses,
+)
+from tests.comparison_fakes import measured as a_row
+from tests.comparison_fakes import rows
+
+
+def known(*found, stamp=(0, 0)):
+    return Known(tuple(found or rows("mtcnn", "haar")), "", stamp)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_number_of_a_view_is_in_the_rows_and_explained(view):
+    row = a_row()
+    for measure in measures(view):
+        assert 0 < measured(row, view, measure).value < 1
+    assert VIEW_HELP[view].endswith(".")
+
+
+def test_the_views_are_those_numbers():
+    row = a_row(best=0.9)
+    assert measured(row, "ap", "mask").value == pytest.approx(0.85)
+    assert measured(row, "ap_large", "mask").value == pytest.approx(0.86)
+    assert measured(row, "shown", "precision").value == pytest.approx(0.55)
+
+
+def test_who_is_at_work_is_in_use(monkeypatch):
+    assert uses("haar") == {"haar": "in use"}
+    monkeypatch.setattr(
+        models_analyzers, "resolved", lambda name, *, live: "quick" if live else "sure"
+    )
+    assert uses(AUTO) == {"quick": "in use on Live", "sure": "in use on pictures"}
+
+
+def test_what_was_not_measured_stays_empty_in_the_table():
+    nothing = Estimate(math.nan, math.nan, math.nan, 0)
+    row = a_row("haar", "ilc-val")
+    row = replace(row, ap={**row.ap, "incorrect": nothing})
+    shown = known(a_row("mtcnn", "kaggle-val"), row)
+    columns = table(shown, "ap", in_use="mtcnn", usable=["haar"])
+    assert columns["", "Use"] == ["in use", "can be used"]
+    assert columns["kaggle-val: faces", VALUE] == [0.9, None]
+    assert columns["ilc-val: faces", INTERVAL] == [None, "0.850 to 0.940"]
+    assert columns["ilc-val: worn wrongly", VALUE] == [None, None]
+    assert columns["ilc-val: worn wrongly", INTERVAL] == [None, None]
+    assert columns[models_analyzers.TIME, "ilc-val"] == [None, 40]
+    assert {len(column) for column in columns.values()} == {2}
+
+
+def test_a_chart_has_a_point_for_each_analyzer_of_the_set():
+    spec = chart(known(stamp=(1, 1)), "ilc-val", "ap", "mean")
+    (points,) = spec["datasets"].values()
+    assert [(one["run"], one["cost"], one["share"], one["n"]) for one in points] == [
+        ("mtcnn", 10, 0.4, 100),
+        ("haar", 20, 0.5, 100),
+    ]
+    assert spec["title"] == "ilc-val"
+
+
+def test_every_analyzer_can_be_chosen_and_auto_first():
+    assert choices() == (AUTO, *ANALYZERS)
