@@ -18,6 +18,10 @@ _DOUBTFUL_JITTER = 2.0
 """Boxes of doubtful faces lie so much farther off: by a guess, not by measurement."""
 
 
+_DIP_S = 1.0
+"""Doubtful faces continue nobody for longer: who raises the lowest score means it."""
+
+
 class People:
     """The people of one scene, in the order in which they came.
 
@@ -26,6 +30,7 @@ class People:
         ids: `(n,)` int64; `UNTRACKED` for who was not seen long enough yet.
         born_s: `(n,)` when each was first seen.
         seen_s: `(n,)` when each was last seen.
+        sure_s: `(n,)` when each last had a sure face.
         followed_s: `(n,)` when it was last known where each head is.
         covered: `(n,)` whether a face of somebody else hid it in the last image.
     """
@@ -36,6 +41,7 @@ class People:
         self.ids = np.zeros(0, np.int64)
         self.born_s = np.zeros(0)
         self.seen_s = np.zeros(0)
+        self.sure_s = np.zeros(0)
         self.followed_s = np.zeros(0)
         self.covered = np.zeros(0, np.bool_)
         self._rules = rules
@@ -50,6 +56,11 @@ class People:
         """`(n,)` who has a number."""
         result: NDArray[np.bool_] = self.ids != UNTRACKED
         return result
+
+    @property
+    def lately_sure(self) -> NDArray[np.bool_]:
+        """`(n,)` who has a number and had a sure face a moment ago."""
+        return self.known & (self._time_s - self.sure_s <= _DIP_S)
 
     @property
     def followed(self) -> NDArray[np.bool_]:
@@ -88,6 +99,7 @@ class People:
             jitter = factor * self._rules.jitter
             self.motion.correct(some, boxes[face_of[some]], jitter)
         self.seen_s[rows] = self._time_s
+        self.sure_s[rows[is_sure]] = self._time_s
         self.followed_s[rows] = self._time_s
         self.covered[rows] = False
 
@@ -117,6 +129,7 @@ class People:
         self.ids = np.concatenate([self.ids, np.full(n, UNTRACKED, np.int64)])
         self.born_s = np.concatenate([self.born_s, now])
         self.seen_s = np.concatenate([self.seen_s, now])
+        self.sure_s = np.concatenate([self.sure_s, now])
         self.followed_s = np.concatenate([self.followed_s, now])
         self.covered = np.concatenate([self.covered, np.zeros(n, np.bool_)])
 
@@ -133,5 +146,5 @@ class People:
         self.motion.keep(keep)
         self.ids, self.born_s = self.ids[keep], self.born_s[keep]
         self.seen_s, self.followed_s = self.seen_s[keep], self.followed_s[keep]
-        self.covered = self.covered[keep]
+        self.covered, self.sure_s = self.covered[keep], self.sure_s[keep]
         return tuple(int(number) for number in left)

@@ -132,7 +132,7 @@ class Tracker:
         everybody = np.ones(len(people), np.bool_)
         self._pair(face_of, everybody, boxes[:sure], 0, rules.max_reach)
         doubtful = boxes[sure:usable]
-        self._pair(face_of, people.known, doubtful, sure, rules.doubtful_reach)
+        self._pair(face_of, people.lately_sure, doubtful, sure, rules.doubtful_reach)
         self._carry(face_of, starts, boxes[face_of[face_of != NOBODY]], before)
         # Flow may have found where somebody went whose face was too far away before.
         self._pair(face_of, people.followed, boxes[:sure], 0, rules.max_reach)
