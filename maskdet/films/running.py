@@ -117,6 +117,7 @@ def analyze_film(
     try:
         for image, time_s in run.pictures():
             if asked():
+                run.end_s = time_s
                 break
             run.look(image, time_s)
             if progress is not None:
@@ -128,7 +129,12 @@ def analyze_film(
 
 
 class _Run:
-    """What is known while a film is looked at."""
+    """What is known while a film is looked at.
+
+    Attributes:
+        end_s: when the first picture that was not looked at is shown; 0 if there is
+            none.
+    """
 
     def __init__(
         self, name: str, frames: Frames, stream: Stream, wanted: Wanted
@@ -143,6 +149,7 @@ class _Run:
         self._drawn: Image | None = None
         self._n_pictures = 0
         self._problem = ""
+        self.end_s = 0.0
         self._began_s = self._previewed_s = monotonic()
         self._told_s = -math.inf
         self._writer = None if wanted.out is None else _writer(wanted.out, frames)
@@ -182,7 +189,7 @@ class _Run:
 
     def report(self, *, stopped: bool) -> FilmReport:
         """End the film and return what was found."""
-        end_s = self._frames.end_s
+        end_s = self.end_s or self._frames.end_s
         self._settle(end_s)
         out, note = None, ""
         kept = self._wanted.keep_part or not stopped

@@ -1,0 +1,55 @@
+"""Scenes with known people, for the tests of whole films."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from maskdet.types import Faces, Image, Label, Near, Scene, Settings
+
+PROBS = {
+    Label.MASK: (0.9, 0.06, 0.04),
+    Label.NO_MASK: (0.1, 0.8, 0.1),
+    Label.INCORRECT: (0.1, 0.2, 0.7),
+    Label.UNKNOWN: (0.4, 0.3, 0.3),
+}
+
+
+def scene(
+    time_s: float,
+    people: Sequence[tuple[int, Label]] = (),
+    *,
+    away_s: Sequence[float] = (),
+    near: Sequence[Near] = (),
+) -> Scene:
+    """Return a scene in which each person stands in a place of their own."""
+    n = len(people)
+    boxes = [[20 * row, 10, 20 * row + 16, 30] for row in range(n)]
+    return Scene(
+        Faces(np.array(boxes, np.float32).reshape(-1, 4), np.full(n, 0.9)),
+        np.array([PROBS[label] for _, label in people], np.float32).reshape(-1, 3),
+        np.array([number for number, _ in people], np.int64),
+        time_s,
+        min_certainty=0.6,
+        seen_s=np.array(away_s if len(away_s) else np.zeros(n), np.float32),
+        near=tuple(near),
+    )
+
+
+def pair(
+    first: int, second: int, distance: float, *, near: bool = True, too_long=False
+) -> Near:
+    return Near(first, second, distance, "m", near, 1.0, too_long)
+
+
+class Story:
+    """Stands in for `Stream`: says of each time what a script says."""
+
+    script = staticmethod(lambda time_s: scene(time_s))
+
+    def __init__(self, analyzer: object, settings: Settings) -> None:
+        self.settings = settings
+
+    def step(self, image: Image, time_s: float) -> Scene:
+        return self.script(time_s)

@@ -1,0 +1,178 @@
+"""Whole films: what is written and counted, and what a stop or a break leaves."""
+
+from __future__ import annotations
+
+import csv
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskdet.analyzer import TwoStage
+from maskdet.films import Progress, Rows, Wanted, analyze_film, running
+from maskdet.media import UnreadableFilm, read_film
+from maskdet.style import Style
+from maskdet.types import Label, Settings
+from tests.fakes import FakeClassifier, FakeDetector
+from tests.films.scenes import Story, pair, scene
+from tests.media.files import scenery
+from tests.media.moving import N_FRAMES, film
+
+MASK, BARE = Label.MASK, Label.NO_MASK
+
+
+@pytest.fixture
+def story(monkeypatch):
+    """Person 1 is there all the time; 2 comes after 0.6 s, without a mask, near."""
+
+    def script(time_s: float):
+        if time_s < 0.55:
+            return scene(time_s, [(1, MASK)])
+        return scene(time_s, [(1, MASK), (2, BARE)], near=[pair(0, 1, 0.5)])
+
+    monkeypatch.setattr(Story, "script", staticmethod(script))
+    monkeypatch.setattr(running, "Stream", Story)
+
+
+def run(path: Path, wanted: Wanted = running.ONLY_A_REPORT, **how):
+    return analyze_film(path, None, Settings(), wanted, **how)
+
+
+def test_a_film_is_counted_from_end_to_end(story, tmp_path: Path) -> None:
+    report = run(film(tmp_path / "a.mp4"))
+    assert (report.n_pictures, report.whole, report.problem) == (N_FRAMES, True, "")
+    assert report.analysed_s == pytest.approx(1.2, abs=0.01)
+    first, second = report.people
+    assert first.seen_s == pytest.approx(1.2, abs=0.01)
+    assert (second.first_s, second.label) == (pytest.approx(0.6), BARE)
+    assert second.seen_s == pytest.approx(0.6, abs=0.01)
+    assert report.share_masked == pytest.approx(1.2 / 1.8, abs=0.01)
+    (contact,) = report.contacts
+    assert contact.bare_s == pytest.approx(0.6, abs=0.01)
+    assert [moment.start_s for moment in report.timeline] == [0.0, 1.0]
+    assert report.timeline[0].people[BARE] == pytest.approx(0.4, abs=0.01)
+    assert report.film == str(tmp_path / "a.mp4")
+    assert report.out is None
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_the_annotated_film_is_like_its_source(story, tmp_path, every) -> None:
+    source = film(tmp_path / "a.mp4", sound="aac")
+    out = tmp_path / "out.mp4"
+    report = run(source, Wanted(out=out, every=every))
+    assert (report.out, report.note) == (out, "")
+    with read_film(source) as before, read_film(out) as after:
+        assert after.info.duration_s == pytest.approx(before.info.duration_s, abs=0.01)
+        assert (after.info.width, after.info.height) == (96, 64)
+        assert after.info.has_sound
+        if every == 1:
+            assert after.info.frame_rate == Fraction(10)
+        pictures = list(after)
+        assert after.end_s == pytest.approx(1.2, abs=0.01)
+    assert len(pictures) == report.n_pictures == -(-N_FRAMES // every)
+    changed = np.abs(pictures[0][0].astype(int) - scenery(96, 64)).mean(axis=2)
+    assert changed[50:].mean() < 8, "below the caption it is the source's picture"
+    assert changed[32:44].mean() > 40, "the caption is there"
+
+
+def test_rows_come_for_every_picture(story, tmp_path: Path) -> None:
+    text = io.StringIO()
+    run(film(tmp_path / "a.mp4"), Wanted(rows=Rows(text)), name="lobby")
+    rows = list(csv.DictReader(io.StringIO(text.getvalue())))
+    assert len(rows) == 6 + 2 * 6
+    assert {row["film"] for row in rows} == {"lobby"}
+    assert [row["person"] for row in rows[5:8]] == ["1", "1", "2"]
+
+
+def test_progress_rises_and_shows_a_picture(story, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(running, "_TELL_EVERY_S", 0.0)
+    heard: list[Progress] = []
+    run(film(tmp_path / "a.mp4"), progress=heard.append)
+    assert len(heard) == N_FRAMES
+    assert [now.n_pictures for now in heard] == list(range(1, N_FRAMES + 1))
+    shares = [now.done for now in heard]
+    assert shares == sorted(shares)
+    assert shares[6] == pytest.approx(0.5, abs=0.01)
+    assert heard[0].left_s is None
+    assert heard[-1].left_s is not None
+    assert heard[0].preview.shape == (64, 96, 3)
+
+
+def test_a_cancelled_film_is_not_left_but_what_was_found_is(story, tmp_path) -> None:
+    source, out = film(tmp_path / "a.mp4"), tmp_path / "out.mp4"
+    answers = iter([False] * 4 + [True] * 9)
+    report = run(source, Wanted(out=out), cancelled=lambda: next(answers))
+    assert (report.n_pictures, report.whole, report.out) == (4, False, None)
+    assert report.people[0].seen_s == pytest.approx(0.4, abs=0.01)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_stopped_film_may_be_kept_up_to_there(story, tmp_path: Path) -> None:
+    source, out = film(tmp_path / "a.mp4", sound="aac"), tmp_path / "out.mp4"
+    answers = iter([False] * 4 + [True] * 9)
+    wanted = Wanted(out=out, keep_part=True)
+    report = run(source, wanted, cancelled=lambda: next(answers))
+    assert (report.out, report.whole) == (out, False)
+    with read_film(out) as opened:
+        assert opened.info.duration_s == pytest.approx(0.4, abs=0.05)
+        assert len(list(opened)) == 4
+
+
+def test_a_film_that_breaks_off_gives_what_it_had(story, tmp_path: Path) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.opened = read_film(film(tmp_path / "a.mp4"))
+            self.info, self.end_s = self.opened.info, 0.5
+            self.closed = False
+
+        def __iter__(self):
+            for number, picture in enumerate(self.opened):
+                if number == 5:
+                    raise UnreadableFilm("it breaks off")
+                yield picture
+
+        def close(self) -> None:
+            self.opened.close()
+            self.closed = True
+
+    broken, out = Broken(), tmp_path / "out.mp4"
+    report = run(broken, Wanted(out=out), name="a")
+    assert (report.problem, report.n_pictures) == ("it breaks off", 5)
+    assert (report.whole, report.out) == (False, out)
+    assert len(list(read_film(out))) == 5
+    assert broken.closed
+
+
+def test_what_cannot_be_opened_is_refused(story, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no film")
+    with pytest.raises(UnreadableFilm, match="no film"):
+        run(tmp_path / "a.mp4", Wanted(out=tmp_path / "out.mp4"))
+    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_an_error_leaves_no_film(story, tmp_path, monkeypatch) -> None:
+    def fails(time_s: float):
+        raise RuntimeError("the analyzer fails")
+
+    monkeypatch.setattr(Story, "script", staticmethod(fails))
+    with pytest.raises(RuntimeError, match="analyzer fails"):
+        run(film(tmp_path / "a.mp4"), Wanted(out=tmp_path / "out.mp4"))
+    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_views_are_not_kept_where_faces_are_hidden(story, tmp_path: Path) -> None:
+    source = film(tmp_path / "a.mp4")
+    seen = run(source, Wanted(keep_crops=True))
+    hidden = run(source, Wanted(keep_crops=True, style=Style(blur=True)))
+    assert all(person.crop for person in seen.people)
+    assert not any(person.crop for person in hidden.people)
+
+
+def test_people_are_followed_by_the_real_stream(tmp_path: Path) -> None:
+    analyzer = TwoStage(FakeDetector([[5, 5, 45, 55]], [0.9]), FakeClassifier())
+    report = analyze_film(film(tmp_path / "a.mp4"), analyzer, Settings())
+    (person,) = report.people
+    assert person.label is MASK
+    assert person.seen_s > 0.8
