@@ -69,10 +69,9 @@ def cost_chart(
         axis=alt.Axis(format="%" if shares else ".2f"),
     )
     shape = alt.Shape("run:N", title=None, scale=alt.Scale(domain=names, range=shapes))
-    return alt.layer(
-        base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q"),
-        base.mark_point(filled=True, size=110, opacity=1).encode(y=height, shape=shape),
-    )
+    rules = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q")
+    points = base.mark_point(filled=True, size=110, opacity=1)
+    return alt.LayerChart(layer=[rules, points.encode(y=height, shape=shape)])
 
 
 def _scale(rows: list[Row]) -> Literal["log", "linear"]:

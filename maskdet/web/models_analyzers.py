@@ -148,7 +148,7 @@ def table(
     for set_name in shown.sets:
         rows = [by_key.get((name, set_name)) for name in shown.names]
         for measure, title in measures(view).items():
-            numbers = [row and measured(row, view, measure) for row in rows]
+            numbers = [measured(row, view, measure) if row else None for row in rows]
             heading = f"{set_name}: {title[:1].lower()}{title[1:]}"
             columns[heading, VALUE] = [
                 one.value if one and one.n else None for one in numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -95,7 +96,7 @@ def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
     _comparison(shelf)
 
 
-def _columns() -> dict[str, object]:
+def _columns() -> dict[str, Any]:
     """Return how columns look, by their own heading: alike below each set."""
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     costs = {heading: number(format="%.1f", width=95) for heading in COSTS}

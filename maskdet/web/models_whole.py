@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -88,7 +89,7 @@ def _side_by_side(shown: Known, in_use: str, usable: list[str]) -> None:
     _charts(shown, view)
 
 
-def _columns(shown: Known) -> dict[str, object]:
+def _columns(shown: Known) -> dict[str, Any]:
     """Return how columns look, by their own heading."""
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     return {

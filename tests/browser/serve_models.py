@@ -28,7 +28,7 @@ class MaskedAnalyzer(serve.ColourAnalyzer):
 
 
 def main() -> None:
-    from maskdet import runs
+    from maskdet import comparison, runs
     from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
     from maskdet.web import session
 
@@ -36,6 +36,7 @@ def main() -> None:
         return MaskedAnalyzer() if classifier == "twin" else serve.ColourAnalyzer()
 
     runs.RUNS_FOLDER = Path(sys.argv[2])
+    comparison.COMPARISON_FILE = runs.RUNS_FOLDER.parent / "analyzers.json"
     CLASSIFIERS["twin"] = CLASSIFIERS[DEFAULT_CLASSIFIER]
     session.load_analyzer = load
     serve.main()

@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
+from maskdet.comparison import comparison_json
 from maskdet.style import colour_bgr
 from maskdet.types import Label
 from tests.browser.driving import HERE, Dashboard, LivePage, wait_until, write_film
 from tests.browser.serve import FACE_BGR
+from tests.comparison_fakes import rows
 from tests.models_fakes import FACTS, LARGE, write_run
 
 FACE_BOX = (220, 140, 420, 340)
@@ -43,6 +45,8 @@ def models_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
     place = tmp_path_factory.mktemp("models")
+    path = place / "analyzers.json"
+    path.write_text(comparison_json(rows("mtcnn", "haar", "yunet")))
     write_run(place / "runs", n=300)
     write_run(place / "runs", "twin", {**FACTS, "title": "Twin"}, wrong=30, n=300)
     write_run(place / "runs", "custom-cnn", LARGE, wrong=20, n=300)
@@ -101,10 +105,23 @@ def open_models(page: Any) -> None:
     page.get_by_role("heading", name="Models", exact=True).wait_for()
 
 
+def open_part(page: Any, name: str) -> None:
+    page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True).click()
+
+
+def sideways_px(page: Any) -> int:
+    """Return how far the page can be pushed sideways."""
+    return page.evaluate(
+        "() => document.querySelector('section.stMain, [data-testid=stMain]')"
+        ".scrollWidth - window.innerWidth"
+    )
+
+
 @pytest.mark.timeout(300)
 def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
     page = live.page
     open_models(page)
+    open_part(page, "Mask models")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
     wait_until(lambda: charts(page).count() >= CHARTS, "every chart", timeout_s=60)
     for chart in charts(page).all():
@@ -143,16 +160,31 @@ def test_another_model_takes_over_while_the_picture_runs(live: LivePage) -> None
     assert live.button("Stop").is_visible()
 
 
+@pytest.mark.timeout(300)
+def test_an_analyzer_is_put_in_use(live: LivePage) -> None:
+    page = live.page
+    open_models(page)
+    page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
+    wait_until(lambda: charts(page).count() == 2, "a chart a set", timeout_s=60)
+    page.get_by_test_id("stButtonGroup").get_by_text("haar").click()
+    use = page.get_by_role("button", name="Use this analyzer")
+    wait_until(use.is_enabled, "the button to be of use")
+    use.click()
+    page.get_by_test_id("stToast").get_by_text("haar finds and labels").wait_for()
+    page.get_by_text("It is in use").wait_for()
+    chosen = page.get_by_role("combobox", name="Analyzer")
+    wait_until(lambda: chosen.input_value() == "haar", "the sidebar to follow")
+
+
 def test_a_phone_shows_the_page_without_scrolling_sideways(
     open_page: Callable[..., Any], models_dashboard: Dashboard
 ) -> None:
     page = open_page(f"{models_dashboard.url}models")
     page.set_viewport_size({"width": 390, "height": 844})
+    wait_until(lambda: charts(page).count() == 2, "a chart a set", timeout_s=60)
+    assert sideways_px(page) <= 0
+    open_part(page, "Mask models")
     wait_until(lambda: charts(page).count() >= CHARTS, "every chart", timeout_s=60)
     page.get_by_text("Model card of maskdet").click()
     page.get_by_role("heading", name="Limits").wait_for()
-    wide = page.evaluate(
-        "() => document.querySelector('section.stMain, [data-testid=stMain]')"
-        ".scrollWidth - window.innerWidth"
-    )
-    assert wide <= 0
+    assert sideways_px(page) <= 0
