@@ -15,8 +15,8 @@ from dataclasses import dataclass
 class TrackRules:
     """How people move and how sure a match must be.
 
-    The defaults were chosen on drawn films (seeds that `benchmarks/tracking.py` does
-    not show).
+    The defaults were chosen on drawn films; `benchmarks/tracking.py` judges them on
+    others.
 
     Attributes:
         confirm_s: a face gets its number once it was seen twice, this far apart.
