@@ -24,7 +24,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"analyzer"}),
     frozenset({"stream", "tiles", "timing"}),
     frozenset({"evaluation", "events", "films"}),
-    frozenset({"report", "suites", "alerts"}),
+    frozenset({"report", "suites", "alerts", "tune"}),
     frozenset({"training"}),
     frozenset({"cli", "web"}),
 )

@@ -66,7 +66,7 @@ def test_batches_are_the_same_for_the_same_seed_epoch_and_step(scenes):
     side = first.images.shape[1]
     assert first.images.shape[1:] == (side, side, 3)
     assert first.images.dtype == np.float32
-    assert first.truth.shape[2] == 9
+    assert first.truth.shape[2] == 10
     assert first.truth[..., :4].max() <= side
 
 

@@ -1,0 +1,124 @@
+"""A labelled set, and what an analyzer said about it, as numbers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes
+from maskdet.types import CLASSES
+
+FLOOR_SCORE = 0.02
+"""Faces from this score on are kept, so that every slider above it is right."""
+
+Rows = NDArray[np.int64]
+Numbers = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FaceRows:
+    """Faces of many pictures: row i is the same face in every array.
+
+    Attributes:
+        pictures: `(n,)` int64, which picture of the set the face is in, rising.
+        boxes: `(n, 4)` float32 `x1, y1, x2, y2` in pixels of the picture.
+        lights: `(n,)` float32 mean brightness of the box, 0 to 255; see
+            `metrics.slices.crop_light`.
+        sharpness: `(n,)` float32, see `metrics.slices.crop_sharpness`.
+    """
+
+    pictures: Rows
+    boxes: Boxes
+    lights: Numbers
+    sharpness: Numbers
+
+    def __post_init__(self) -> None:
+        """Convert and check shapes and order."""
+        _convert(self, pictures=np.int64, lights=np.float32, sharpness=np.float32)
+        boxes = np.asarray(self.boxes, np.float32).reshape(-1, 4)
+        object.__setattr__(self, "boxes", boxes)
+        n = len(self.pictures)
+        if not n == len(boxes) == len(self.lights) == len(self.sharpness):
+            raise ValueError("faces must have one row in every array")
+        if n and (np.diff(self.pictures) < 0).any():
+            raise ValueError("faces must be sorted by picture")
+
+    def __len__(self) -> int:
+        """Return the number of faces."""
+        return len(self.pictures)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """What people said is true: pictures, faces and their labels.
+
+    Attributes:
+        name: of the set, as people know it.
+        names: of each picture, for the gallery; no path of a machine.
+        sizes_wh: `(p, 2)` int64 width and height of each picture in pixels.
+        faces: the true faces.
+        labels: `(n,)` int64 values of `Label`; `UNKNOWN` is a face of unknown class,
+            which is neither missed nor a false alarm.
+        boxed: whether the boxes are true. Without (folders of a class each), each
+            picture has one face row whose box is the whole picture, and the face found
+            there with the highest score answers for it; other faces do not count.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    sizes_wh: Rows
+    faces: FaceRows
+    labels: Rows
+    boxed: bool = True
+
+    def __post_init__(self) -> None:
+        """Convert and check shapes."""
+        _convert(self, labels=np.int64)
+        sizes = np.asarray(self.sizes_wh, np.int64).reshape(-1, 2)
+        object.__setattr__(self, "sizes_wh", sizes)
+        if len(sizes) != len(self.names):
+            raise ValueError("each picture of a set needs a name and a size")
+        if len(self.labels) != len(self.faces):
+            raise ValueError("each face of a set needs a label")
+        if len(self.faces) and self.faces.pictures[-1] >= len(self.names):
+            raise ValueError("a face lies in a picture that the set does not have")
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What one analyzer said about a set: every face from `FLOOR_SCORE` on.
+
+    Attributes:
+        truth: the set.
+        analyzer: its name, such as `onepass` or `onepass-fast`.
+        faces: all it found, before any threshold and before overlaps are settled (an
+            analyzer that settles them itself keeps its own way: its
+            `nms_iou` was 1).
+        scores: `(n,)` float32 face scores in [0, 1].
+        probs: `(n, 3)` float32, rows sum to 1, columns as in `CLASSES`.
+    """
+
+    truth: LabelledSet
+    analyzer: str
+    faces: FaceRows
+    scores: Numbers
+    probs: Numbers
+
+    def __post_init__(self) -> None:
+        """Convert and check shapes."""
+        _convert(self, scores=np.float32)
+        probs = np.asarray(self.probs, np.float32).reshape(-1, len(CLASSES))
+        object.__setattr__(self, "probs", probs)
+        if not len(self.faces) == len(self.scores) == len(probs):
+            raise ValueError("each face found needs a score and its probabilities")
+        if len(self.faces) and self.faces.pictures[-1] >= len(self.truth.names):
+            raise ValueError("a face was found in a picture that the set does not have")
+
+
+def _convert(owner: object, **types: type[np.generic[Any]]) -> None:
+    for name, dtype in types.items():
+        values = np.asarray(getattr(owner, name), dtype).reshape(-1)
+        object.__setattr__(owner, name, values)
