@@ -1,0 +1,236 @@
+"""Curves with a working point on them, and numbers with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from maskdet.charts.look import GREY, PERCENT, Row
+from maskdet.charts.thinning import thinned
+from maskdet.charts.tune import CUT_INK, Spec
+from maskdet.style import Palette, colour_css
+from maskdet.types import CLASSES
+
+FACES_TITLE: Final = "Faces"
+"""The curve of faces, whatever their label."""
+
+_CONFIG: Final = {
+    "legend": {"orient": "bottom", "columns": 4, "title": None},
+    "axis": {"gridOpacity": 0.5},
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve to draw.
+
+    Attributes:
+        title: of a class, or `FACES_TITLE`.
+        x: of each point.
+        y: of each point.
+        thresholds: from which score on each point is.
+        point: where the thresholds in use lie, or nowhere.
+    """
+
+    title: str
+    x: Sequence[float]
+    y: Sequence[float]
+    thresholds: Sequence[float]
+    point: tuple[float, float] | None
+
+
+def swept(
+    lines: Iterable[Line],
+    *,
+    x_title: str,
+    y_title: str,
+    steps: bool,
+    x_most: float | None = 1.0,
+    palette: Palette = "classic",
+) -> Spec:
+    """Return curves over all thresholds; each dot is what is in use.
+
+    Args:
+        lines: the curves.
+        x_title: of the axis to the right.
+        y_title: of the axis upwards.
+        steps: draw steps, as between two scores that occur nothing changes.
+        x_most: where the axis to the right ends; None where the curves do.
+        palette: for the colours of the classes.
+    """
+    lines = list(lines)
+    points: list[Row] = []
+    dots: list[Row] = []
+    for line in lines:
+        for place in thinned(line.x, line.y):
+            at = _at(line.title, line.x[place], line.y[place])
+            threshold = round(float(line.thresholds[place]), 3)
+            points.append({**at, "place": len(points), "threshold": threshold})
+        if line.point is not None:
+            dots.append(_at(line.title, *line.point))
+    x_scale: dict[str, Any] = {"nice": x_most is None, "zero": True}
+    if x_most is not None:
+        x_scale["domain"] = [0, x_most]
+    x_axis = {"format": "%"} if x_most == 1.0 else {"format": "~g"}
+    x = {"field": "x", "type": "quantitative", "title": x_title, "axis": x_axis}
+    y = {"field": "y", "type": "quantitative", "title": y_title}
+    y |= {"axis": {"format": "%"}, "scale": {"domain": [0, 1]}}
+    common = {"x": {**x, "scale": x_scale}, "y": y, "color": _colour(lines, palette)}
+    return {
+        "datasets": {"points": points, "dots": dots},
+        "layer": _swept_layers(common, steps=steps, shares=x_most == 1.0),
+        "height": 320,
+        "config": _CONFIG,
+    }
+
+
+def _swept_layers(
+    common: Mapping[str, Any], *, steps: bool, shares: bool
+) -> list[Spec]:
+    tips = [
+        {"field": "class", "type": "nominal", "title": "Class"},
+        {**_tip("x", common["x"]["title"]), "format": PERCENT if shares else ".3~f"},
+        {**_tip("y", common["y"]["title"]), "format": PERCENT},
+    ]
+    threshold = {**_tip("threshold", "From score"), "format": ".2f"}
+    how = "step-before" if steps else "linear"
+    line = {"type": "line", "interpolate": how, "strokeWidth": 2, "clip": True}
+    near = {"type": "point", "size": 120, "opacity": 0, "filled": True, "clip": True}
+    order = {"order": {"field": "place", "type": "quantitative"}}
+    dot = {"type": "point", "size": 130, "filled": True, "opacity": 1, "clip": False}
+    return [
+        {
+            "data": {"name": "points"},
+            "mark": line,
+            "encoding": {**common, **order},
+        },
+        {
+            "data": {"name": "points"},
+            "mark": near,
+            "encoding": {**common, "tooltip": [*tips, threshold]},
+        },
+        {
+            "data": {"name": "dots"},
+            "mark": {**dot, "stroke": CUT_INK, "strokeWidth": 3},
+            "encoding": {**common, "tooltip": tips},
+        },
+    ]
+
+
+def _colour(lines: Iterable[Line], palette: Palette) -> Spec:
+    known = {label.title: colour_css(label, palette) for label in CLASSES}
+    titles = [line.title for line in lines]
+    inks = [known.get(title, GREY) for title in titles]
+    return {
+        "field": "class",
+        "type": "nominal",
+        "scale": {"domain": titles, "range": inks},
+        "legend": {"symbolType": "stroke", "symbolStrokeWidth": 3},
+    }
+
+
+def _at(title: str, x: float, y: float) -> Row:
+    return {"class": title, "x": round(float(x), 5), "y": round(float(y), 5)}
+
+
+def _tip(field: str, title: str) -> Spec:
+    return {"field": field, "type": "quantitative", "title": title}
+
+
+def calibration_chart(rows: Iterable[Row], names: Sequence[str]) -> Spec:
+    """Return how often was right what was said so surely; on the diagonal at best.
+
+    Args:
+        rows: `run` (one of `names`), `score`, `share`, `low`, `high` and `n`.
+        names: before and after.
+    """
+    both = {"domain": [-0.03, 1.03], "nice": False}
+    axis = {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]}
+    x = {"field": "score", "type": "quantitative", "title": "Certainty said"}
+    y = {"field": "share", "type": "quantitative", "title": "Right"}
+    inks = [GREY, CUT_INK][-len(names) :]
+    common = {
+        "x": {**x, "scale": both, "axis": axis},
+        "y": {**y, "scale": both, "axis": axis},
+        "color": {
+            "field": "run",
+            "type": "nominal",
+            "scale": {"domain": list(names), "range": inks},
+        },
+    }
+    tips = [{"field": "run", "type": "nominal", "title": "Certainty"}]
+    numbers = {"score": "Said", "share": "Right", "low": "From", "high": "To"}
+    tips += [
+        {**_tip(name, title), "format": PERCENT} for name, title in numbers.items()
+    ]
+    tips += [_tip("n", "Faces")]
+    low = {**common["y"], "field": "low"}
+    diagonal = [{"score": 0, "share": 0}, {"score": 1, "share": 1}]
+    return {
+        "datasets": {"bins": list(rows)},
+        "layer": [
+            {
+                "data": {"values": diagonal},
+                "mark": {"type": "line", "color": GREY, "strokeDash": [3, 3]},
+                "encoding": {"x": common["x"], "y": common["y"]},
+            },
+            {
+                "data": {"name": "bins"},
+                "mark": {"type": "rule", "opacity": 0.5},
+                "encoding": {**common, "y": low, "y2": {"field": "high"}},
+            },
+            {
+                "data": {"name": "bins"},
+                "mark": {"type": "line", "point": {"size": 60}},
+                "encoding": {**common, "tooltip": tips},
+            },
+        ],
+        "height": 320,
+        "config": _CONFIG,
+    }
+
+
+def parts_chart(rows: Sequence[Row], *, x_title: str) -> Spec:
+    """Return a share with its interval for each part of a set.
+
+    Args:
+        rows: `part`, `share`, `low`, `high` and `n`, in the order they are shown.
+        x_title: what the share is of.
+    """
+    y = {
+        "field": "part",
+        "type": "nominal",
+        "title": None,
+        "sort": [row["part"] for row in rows],
+        "axis": {"labelLimit": 150},
+    }
+    scale = {"scale": {"domain": [0, 1]}, "axis": {"format": "%"}, "title": x_title}
+    x = {"field": "share", "type": "quantitative", **scale}
+    tips = [{"field": "part", "type": "nominal", "title": "Part"}]
+    numbers = {"share": x_title, "low": "From", "high": "To"}
+    tips += [
+        {**_tip(name, title), "format": PERCENT} for name, title in numbers.items()
+    ]
+    tips += [_tip("n", "Faces")]
+    return {
+        "datasets": {"parts": list(rows)},
+        "data": {"name": "parts"},
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2, "color": GREY},
+                "encoding": {
+                    "y": y,
+                    "x": {**x, "field": "low"},
+                    "x2": {"field": "high"},
+                },
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1}
+                | {"color": CUT_INK},
+                "encoding": {"y": y, "x": x, "tooltip": tips},
+            },
+        ],
+        "height": {"step": 24},
+        "config": _CONFIG,
+    }
