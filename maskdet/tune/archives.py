@@ -1,0 +1,295 @@
+"""Files of a labelled set: in a folder, in memory, or in a zip that nobody unpacks."""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import threading
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+from maskdet.tune.wording import listing
+
+_DIRECTORY_MARK: Final = b"PK\x01\x02"
+_BLOCK_BYTES: Final = 1 << 20
+
+_NESTED: Final = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+_OPENED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Other methods unpack in steps that no limit can interrupt."""
+
+_LOCKED: Final = 0x1  # APPNOTE 6.3.10, 4.4.4: bit 0 of the general purpose flags
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+class BadFiles(ValueError):  # noqa: N818 - says what, not that it is an error
+    """A set, or a file of it, that cannot be read; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a zip may be before it is refused unread.
+
+    Attributes:
+        files: how many it may hold.
+        total_bytes: how much all of them may be once unpacked.
+        ratio: how many times the size of the zip that may be. Pictures do not shrink,
+            text does by ten.
+        free_bytes: unpacked sizes up to this are harmless whatever the ratio.
+    """
+
+    files: int = 20_000
+    total_bytes: int = 2_000_000_000
+    ratio: float = 100.0
+    free_bytes: int = 50_000_000
+
+
+class Files(Protocol):
+    """Where a set's files are; names are relative, with `/` between folders."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every file, sorted, without hidden ones."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out and why, a line each."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a file."""
+        ...
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            BadFiles: it is missing, damaged or larger than `max_bytes`; the message
+                does not name it.
+        """
+        ...
+
+
+class MemoryFiles:
+    """Files that somebody sent one by one."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        """Keep the contents, by name."""
+        self._contents = dict(contents)
+        self.names = tuple(sorted(self._contents))
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a file."""
+        return name in self._contents
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Return the content of a file; see `Files.read`."""
+        if name not in self._contents:
+            raise BadFiles("there is no such file")
+        if len(self._contents[name]) > max_bytes:
+            raise BadFiles(_too_large(max_bytes))
+        return self._contents[name]
+
+
+class FolderFiles:
+    """Files of a folder on this machine, and those that its labels name elsewhere."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, root: Path) -> None:
+        """Name the folder; it is searched when somebody asks for names."""
+        self._root = root
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every file below the folder, sorted, without hidden ones."""
+        found = (path.relative_to(self._root) for path in self._root.rglob("*"))
+        return tuple(
+            sorted(
+                name.as_posix()
+                for name in found
+                if not _hidden(name.as_posix()) and (self._root / name).is_file()
+            )
+        )
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a file."""
+        try:
+            return (self._root / name).is_file()
+        except (OSError, ValueError):
+            return False
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Return the content of a file; see `Files.read`."""
+        if not self.has(name):
+            raise BadFiles("there is no such file")
+        try:
+            with (self._root / name).open("rb") as file:
+                content = file.read(max_bytes + 1)
+        except OSError as error:
+            raise BadFiles(f"it cannot be read: {error.strerror}") from None
+        if len(content) > max_bytes:
+            raise BadFiles(_too_large(max_bytes))
+        return content
+
+
+class ZipFiles:
+    """Files of a zip, read one by one into memory; nothing is written to disk.
+
+    What would lead out of a folder, links, locked files and zips within the zip are
+    left out and noted; the rest is read. Threads may share it, taking turns.
+    """
+
+    def __init__(self, source: Path | bytes, limits: Limits | None = None) -> None:
+        """Open a zip and judge its table of files before anything is unpacked.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            BadFiles: it is no zip, is damaged, is built to burst, or holds nothing
+                that may be read.
+        """
+        limits = Limits() if limits is None else limits
+        opened: IO[bytes] = (
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        )
+        self._zip = _opened(opened, limits)
+        self._lock = threading.Lock()
+        self._entries, self.notes = _sorted_out(self._zip.infolist())
+        self.names = tuple(sorted(self._entries))
+        packed_bytes = opened.seek(0, io.SEEK_END)
+        _refuse_bombs(self._zip.infolist(), packed_bytes, limits)
+        if not self.names:
+            raise BadFiles("; ".join(self.notes) or "the zip is empty")
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a file."""
+        return name in self._entries
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Return the content of a file; see `Files.read`."""
+        if name not in self._entries:
+            raise BadFiles("there is no such file")
+        entry = self._entries[name]
+        if entry.file_size > max_bytes:
+            raise BadFiles(_too_large(max_bytes))
+        try:
+            with self._lock, self._zip.open(entry) as file:
+                content = file.read(max_bytes + 1)
+        # Hostile bytes make zipfile raise nearly anything (BadZipFile, zlib.error,
+        # EOFError, struct.error, NotImplementedError...): all mean the same here.
+        except Exception:
+            raise BadFiles("it is damaged in the zip") from None
+        # The table of files may have lied about the size.
+        if len(content) > max_bytes:
+            raise BadFiles(_too_large(max_bytes))
+        return content
+
+
+def _opened(file: IO[bytes], limits: Limits) -> zipfile.ZipFile:
+    if _entries_at_most(file) > limits.files:
+        raise BadFiles(
+            f"the zip holds more than {limits.files:,} files; please send fewer"
+        )
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        if file.read(4) == b"PK\x03\x04":
+            raise BadFiles("the zip is damaged or incomplete; please pack it again")
+        raise BadFiles("this is not a zip; please pack the set as one")
+    try:
+        return zipfile.ZipFile(file)
+    except Exception:
+        raise BadFiles(
+            "the zip is damaged or incomplete; please pack it again"
+        ) from None
+
+
+def _entries_at_most(file: IO[bytes]) -> int:
+    """Return how often an entry of the table of files may begin.
+
+    Counted before zipfile builds an object for each: the number that a zip tells of
+    itself may be wrong.
+    """
+    found, tail = 0, b""
+    file.seek(0)
+    while block := file.read(_BLOCK_BYTES):
+        found += (tail + block).count(_DIRECTORY_MARK)
+        # Too short to hold a whole mark, so none counts twice.
+        tail = block[-(len(_DIRECTORY_MARK) - 1) :]
+    return found
+
+
+def _refuse_bombs(
+    entries: list[zipfile.ZipInfo], packed_bytes: int, limits: Limits
+) -> None:
+    """Refuse by the sizes told; no more than these is ever unpacked."""
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.total_bytes:
+        raise BadFiles(
+            f"the zip unpacks to more than {limits.total_bytes / 1e9:g} GB; it is not "
+            "opened, please send less"
+        )
+    if total > max(limits.free_bytes, limits.ratio * packed_bytes):
+        raise BadFiles(
+            f"the zip unpacks to {total / packed_bytes:,.0f} times its size, as no "
+            "pictures do; it is not opened"
+        )
+
+
+def _sorted_out(
+    entries: list[zipfile.ZipInfo],
+) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...]]:
+    """Return the files that may be read, by name, and notes about the others."""
+    kept: dict[str, zipfile.ZipInfo] = {}
+    left_out: dict[str, list[str]] = {}
+    for entry in entries:
+        # zipfile cuts names at a null byte; the whole name decides.
+        name = entry.orig_filename.replace("\\", "/")
+        if name.endswith("/") or _hidden(name):
+            continue
+        name = "/".join(part for part in name.split("/") if part != ".")
+        reason = "have the same name as another" if name in kept else _reason(entry)
+        if reason:
+            left_out.setdefault(reason, []).append(name)
+        else:
+            kept[name] = entry
+    notes = [f"left out {listing(names)}: {why}" for why, names in left_out.items()]
+    return kept, tuple(notes)
+
+
+def _reason(entry: zipfile.ZipInfo) -> str:
+    """Return why an entry is left out, or nothing."""
+    name = entry.orig_filename.replace("\\", "/")
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if name.startswith("/") or _DRIVE.match(name) or ".." in name.split("/"):
+        return "paths that lead out of the zip"
+    if not name.isprintable():
+        return "names that no file should have"
+    if kind not in (0, stat.S_IFREG):
+        return "links and devices, not files"
+    if entry.flag_bits & _LOCKED:
+        return "locked with a password, please pack them without"
+    if name.lower().endswith(_NESTED):
+        return "archives within the zip, please unpack them first"
+    if entry.compress_type not in _OPENED:
+        return "packed in an unusual way, please pack them as a plain zip"
+    return ""
+
+
+def _hidden(name: str) -> bool:
+    """Return whether systems put such a file there and nobody looks at it."""
+    parts = name.split("/")
+    return any(
+        (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX"
+        for part in parts
+    )
+
+
+def _too_large(max_bytes: int) -> str:
+    return f"it is larger than {max_bytes / 1e6:g} MB"
