@@ -32,8 +32,8 @@ from maskdet.metrics.estimate import (
 )
 from maskdet.types import Faces
 
-_CHUNK = 2_000_000
-"""Numbers a bootstrap step holds at once; keeps it near 100 MB."""
+_AT_ONCE = 200_000
+"""Numbers a bootstrap step holds at once: they then stay in the processor's cache."""
 
 _NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
@@ -166,28 +166,28 @@ def _last_of_each_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _points(
-    matches: Matches, weights: NDArray[np.int32], ends: NDArray[np.int64]
+    matches: Matches, weights: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return precisions and recalls after the faces up to each of `ends`.
 
     Args:
         matches: the verdicts.
-        weights: `(images, b)` how often each image counts, one column a resample.
+        weights: `(b, images)` how often each image counts, one row a resample.
         ends: `(k,)` rising rows of the faces.
 
     Returns:
-        Two arrays `(k, b)`.
+        Two arrays `(b, k)`.
     """
     if not len(ends):
-        nothing = np.zeros((0, weights.shape[1]))
+        nothing = np.zeros((len(weights), 0))
         return nothing, nothing
     used = slice(0, int(ends[-1]) + 1)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    seen = weights[matches.images[used]]
-    shown = np.cumsum(np.add.reduceat(seen, starts, axis=0), axis=0)
-    seen *= matches.correct[used, None]
-    right = np.cumsum(np.add.reduceat(seen, starts, axis=0), axis=0)
-    truths = (matches.truths @ weights).astype(np.float64)
+    # Counts stay exact in float32, which is twice as fast.
+    seen = weights.astype(np.float32)[:, matches.images[used]]
+    shown = np.cumsum(seen, axis=1)[:, ends].astype(np.float64)
+    seen *= matches.correct[used]
+    right = np.cumsum(seen, axis=1)[:, ends].astype(np.float64)
+    truths = (weights @ matches.truths).astype(np.float64)[:, None]
     # A resample may leave out every image that has the first scores: 0 of 0 shown.
     precisions = np.divide(right, shown, out=np.ones(right.shape), where=shown > 0)
     recalls = np.divide(
@@ -199,9 +199,9 @@ def _points(
 def curve(matches: Matches) -> Curve:
     """Return the precision and recall curve of the matches."""
     ends = _last_of_each_score(matches.scores)
-    ones = np.ones((len(matches.truths), 1), np.int32)
+    ones = np.ones((1, len(matches.truths)), np.int64)
     precisions, recalls = _points(matches, ones, ends)
-    return Curve(matches.scores[ends], precisions[:, 0], recalls[:, 0])
+    return Curve(matches.scores[ends], precisions[0], recalls[0])
 
 
 def average_precisions(
@@ -220,15 +220,15 @@ def average_precisions(
     # Recall rises and precision peaks only where a right one is: the rest is skipped.
     rights = np.diff(np.cumsum(matches.correct)[ends], prepend=0)
     ends = ends[rights > 0]
-    step = max(1, _CHUNK // max(1, len(matches.scores)))
+    step = max(1, _AT_ONCE // max(1, len(matches.scores)))
     parts = [np.zeros(0)]
     for start in range(0, len(weights), step):
-        some = np.ascontiguousarray(weights[start : start + step].T, dtype=np.int32)
+        some = weights[start : start + step]
         precisions, recalls = _points(matches, some, ends)
-        best_after = np.maximum.accumulate(precisions[::-1], axis=0)[::-1]
-        gains = np.diff(recalls, axis=0, prepend=0.0)
-        areas = (gains * best_after).sum(axis=0)
-        parts.append(np.where(matches.truths @ some > 0, areas, np.nan))
+        best_after = np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]
+        gains = np.diff(recalls, axis=1, prepend=0.0)
+        areas = (gains * best_after).sum(axis=1)
+        parts.append(np.where(some @ matches.truths > 0, areas, np.nan))
     result: NDArray[np.float64] = np.concatenate(parts)
     return result
 
