@@ -55,12 +55,49 @@ def share(hits: int, n: int) -> Estimate:
         raise ValueError(f"hits must be from 0 to n = {n}, not {hits}")
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    value, z2 = hits / n, Z_95**2
+    return wilson(hits / n, n)
+
+
+def wilson(value: float, n: float) -> Estimate:
+    """Return a share with Wilson's interval for `n` items, which may be no whole one.
+
+    Args:
+        value: the share, in [0, 1].
+        n: how many independent items it was measured on, above 0.
+    """
+    z2 = Z_95**2
     middle = (value + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 * math.sqrt(value * (1 - value) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    low = 0.0 if hits == 0 else max(0.0, middle - half)
-    high = 1.0 if hits == n else min(1.0, middle + half)
-    return Estimate(value, low, high, n)
+    low = 0.0 if value == 0 else max(0.0, middle - half)
+    high = 1.0 if value == 1 else min(1.0, middle + half)
+    return Estimate(value, low, high, round(n))
+
+
+def grouped_share(hits: Sequence[int], totals: Sequence[int]) -> Estimate:
+    """Return `sum(hits)` of `sum(totals)`, where items of one picture go together.
+
+    Wilson's interval for as many independent items as would vary as much as these do
+    from picture to picture, never more than there are. Source: E. L. Korn and B. I.
+    Graubard, "Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data", Survey Methodology 24 (1998), with
+    Wilson's interval instead of Clopper's.
+
+    Args:
+        hits: of each picture.
+        totals: of each picture, at least as many.
+    """
+    right, counts = np.asarray(hits, np.float64), np.asarray(totals, np.float64)
+    n = int(counts.sum())
+    if not n:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    value, used = float(right.sum()) / n, int((counts > 0).sum())
+    excess = 1.0
+    if 0 < value < 1 and used > 1:
+        gaps = right - value * counts
+        spread = used / (used - 1) * float(gaps @ gaps) / n
+        excess = max(1.0, spread / (value * (1 - value)))
+    found = wilson(value, n / excess)
+    return Estimate(value, found.low, found.high, n)
 
 
 def rate(counts: Sequence[int]) -> Estimate:

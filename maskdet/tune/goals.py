@@ -2,79 +2,33 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskdet.tune.performance import Change, Performance
-from maskdet.tune.promise import Promise
-from maskdet.types import CLASSES, Label, Settings
+from maskdet.metrics.estimate import Estimate, image_weights, percentile_estimate
+from maskdet.metrics.resampled import Floats
+from maskdet.tune.halves import class_counts, halves
+from maskdet.tune.judging import MIN_IOU, Judge, Outcome
+from maskdet.tune.performance import Change, Chosen, Counts, Performance
+from maskdet.tune.promise import Promise, gain_promise, recall_promise
+from maskdet.tune.scored import Rows
+from maskdet.tune.sweeping import Sweep, losses, reaches
+from maskdet.tune.wanted import GOALS as GOALS
+from maskdet.tune.wanted import Goal as Goal
+from maskdet.tune.wanted import GoalKind as GoalKind
+from maskdet.types import Settings
 
-if TYPE_CHECKING:
-    from maskdet.tune.judging import Judge
+_FACE_PX: Final = (8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0)
+"""Smallest faces that are tried besides that of now."""
 
-GoalKind: TypeAlias = Literal["f1", "recall", "cost", "equal"]
+FEW: Final = 30
+"""Faces of a class below which its numbers are said to move with every face."""
 
-GOALS: Final[dict[GoalKind, str]] = {
-    "f1": "best balance: the highest F1",
-    "recall": "find at least a share, then as few false alarms as possible",
-    "cost": "lowest cost, where a miss costs some times as much as a false alarm",
-    "equal": "equal errors: as many misses as false alarms",
-}
-"""Kinds of goals, each with one line that says what it does."""
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What somebody wants of the settings, for one class.
-
-    A miss is a true face of the class that is not said to be of it: not found, called
-    something else, or called unsure. A false alarm is a face said to be of the class
-    that is none: of another class, or no face at all.
-
-    Attributes:
-        kind: one of `GOALS`.
-        recall: for `recall`: the share to find at least, above 0 and below 1.
-        cost: for `cost`: of a miss, where a false alarm costs 1.
-        label: the class; by default the one that alarms are about.
-
-    Raises:
-        ValueError: a value is out of its range; the message says which.
-    """
-
-    kind: GoalKind = "f1"
-    recall: float = 0.95
-    cost: float = 5.0
-    label: Label = Label.NO_MASK
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be wanted."""
-        if self.kind not in get_args(GoalKind):
-            known = ", ".join(GOALS)
-            raise ValueError(f"a goal must be one of {known}, not {self.kind!r}")
-        if not 0 < self.recall < 1:
-            raise ValueError(
-                f"the share to find must be above 0 and below 1, not {self.recall!r}"
-            )
-        if not (self.cost > 0 and math.isfinite(self.cost)):
-            raise ValueError(f"the cost of a miss must be above 0, not {self.cost!r}")
-        if self.label not in CLASSES:
-            raise ValueError("a goal needs a class: mask, no_mask or incorrect")
-
-    @property
-    def title(self) -> str:
-        """The goal in words, as in "at least 95 % of “No mask” found"."""
-        name = f"“{self.label.title}”"
-        return {
-            "f1": f"best F1 of {name}",
-            "recall": f"at least {self.recall:.4g} of {name} found, "
-            "then the fewest false alarms",
-            "cost": f"a missed {name} costs {self.cost:g} times a false one",
-            "equal": f"as many missed as false {name}",
-        }[self.kind]
+_NOTABLE: Final = 0.03
+"""Shares that change by less are not worth a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +55,7 @@ class Proposal:
     goal: Goal
     before: Settings
     after: Settings
-    chosen_on: NDArray[np.bool_]
+    chosen_on: Chosen
     reached: bool
     choosing: Performance
     now: Performance
@@ -122,7 +76,7 @@ def propose(
     goal: Goal,
     *,
     seed: int = 0,
-    min_iou: float = 0.5,
+    min_iou: float = MIN_IOU,
     temperature: float = 1.0,
 ) -> Proposal:
     """Return settings for a goal: chosen on one half, reported on the other.
@@ -139,4 +93,155 @@ def propose(
         ValueError: fewer than two pictures have a face of the class, so that none
             would be left to check on.
     """
-    raise NotImplementedError
+    here = halves(judge.scored.truth, seed=seed)
+    _check_enough(judge, goal, here)
+    look = _Look(judge, goal, here, min_iou, temperature)
+    after = look.best(settings)
+    was, now = look(settings), look(after)
+    counts = [Counts.of(one, goal.label) for one in (was, now)]
+    choosing, before, then = (
+        Performance.of(one, goal.label, half)
+        for one, half in ((now, here), (was, ~here), (now, ~here))
+    )
+    reached = reaches(goal, choosing.hits, choosing.hits + choosing.misses)
+    return Proposal(
+        goal,
+        settings,
+        after,
+        here,
+        reached,
+        choosing,
+        before,
+        then,
+        Change.of(was, now, goal.label, ~here),
+        _promise(goal, then, *(one.only(~here) for one in counts)),
+        tuple(_cautions(goal, reached, choosing, before, then)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """Judges settings, and looks for better ones on the chosen pictures."""
+
+    judge: Judge
+    goal: Goal
+    chosen: Chosen
+    min_iou: float
+    temperature: float
+
+    def __call__(self, settings: Settings) -> Outcome:
+        return self.judge(settings, min_iou=self.min_iou, temperature=self.temperature)
+
+    def best(self, now: Settings) -> Settings:
+        """Return the best settings; another smallest face only if it surely helps."""
+        best = self._with_face_px(now, now.min_face_px)
+        for px in _FACE_PX:
+            if px == now.min_face_px:
+                continue
+            other = self._with_face_px(now, px)
+            if self._surely_better(other, best):
+                best = other
+        return best
+
+    def _with_face_px(self, now: Settings, px: float) -> Settings:
+        lax = dataclasses.replace(now, min_score=0.0, min_certainty=0.0, min_face_px=px)
+        sweep = Sweep.of(self(lax), self.goal.label, self.chosen)
+        score, certainty = sweep.best(self.goal, now)
+        return dataclasses.replace(lax, min_score=score, min_certainty=certainty)
+
+    def _surely_better(self, one: Settings, other: Settings) -> bool:
+        ours, theirs = (
+            Counts.of(self(settings), self.goal.label).only(self.chosen)
+            for settings in (one, other)
+        )
+        n = int((ours.hits + ours.misses).sum())
+        ready = [reaches(self.goal, int(c.hits.sum()), n) for c in (ours, theirs)]
+        if ready[0] != ready[1]:
+            return ready[0]
+        return _gain(self.goal, theirs, ours, reached=ready[0]).low > 0
+
+
+def _gain(
+    goal: Goal, before: Counts, after: Counts, *, reached: bool = True
+) -> Estimate:
+    """Return by how much less the goal has to suffer, on pictures drawn anew.
+
+    In units of F1, of cost a picture, or of errors a face of the class; for `recall`
+    the alarms a picture where it is reached, otherwise the misses.
+    """
+    n = len(after.hits)
+    faces = int((after.hits + after.misses).sum())
+
+    def suffered(counts: Counts, weights: Rows) -> Floats:
+        sums = [weights @ part for part in (counts.hits, counts.misses, counts.alarms)]
+        if goal.kind == "recall":
+            return (sums[2] if reached else sums[1]) / n
+        unit = {"f1": 1, "cost": n, "equal": max(faces, 1)}[goal.kind]
+        result: Floats = losses(goal, *sums) / unit
+        return result
+
+    weights = image_weights(n)
+    as_it_is = np.ones((1, n), np.int64)
+    value = suffered(before, as_it_is) - suffered(after, as_it_is)
+    resampled = suffered(before, weights) - suffered(after, weights)
+    return percentile_estimate(float(value[0]), resampled, faces)
+
+
+def _promise(goal: Goal, then: Performance, before: Counts, after: Counts) -> Promise:
+    if goal.kind == "recall":
+        return recall_promise(then.recall, goal.recall, goal.label)
+    what, unit = {
+        "f1": ("F1", ""),
+        "cost": ("cost saved", " a picture"),
+        "equal": ("errors saved", " a face"),
+    }[goal.kind]
+    return gain_promise(_gain(goal, before, after), what, unit)
+
+
+def _check_enough(judge: Judge, goal: Goal, here: Chosen) -> None:
+    counts = class_counts(judge.scored.truth)[:, goal.label]
+    if not counts[here].sum() or not counts[~here].sum():
+        raise ValueError(
+            f"a goal for “{goal.label.title}” needs such faces in at least two "
+            f"pictures, one to choose on and one to check on; this set has them in "
+            f"{int((counts > 0).sum())}"
+        )
+
+
+def _cautions(
+    goal: Goal,
+    reached: bool,
+    choosing: Performance,
+    now: Performance,
+    then: Performance,
+) -> list[str]:
+    """Return what else should be known, a sentence each."""
+    lines, name = [], f"“{goal.label.title}”"
+    if not reached:
+        lines.append(
+            f"No settings reach {goal.recall:.4g} of {name}: this is the most that can "
+            f"be found, {choosing.recall.value:.1%} of the half it was chosen on."
+        )
+    few = min(one.hits + one.misses for one in (choosing, then))
+    if few < FEW:
+        lines.append(
+            f"There are only {few} true {name} faces on one half: one face more or "
+            f"less moves the numbers by {1 / few:.0%}."
+        )
+    if then.found.value < now.found.value - _NOTABLE:
+        lines.append(
+            f"Fewer faces are shown at all: {then.found.value:.0%} of the true ones of "
+            f"every class instead of {now.found.value:.0%}."
+        )
+    if then.unsure.value > now.unsure.value + _NOTABLE:
+        lines.append(
+            f"More faces are called unsure: {then.unsure.value:.0%} of those shown "
+            f"instead of {now.unsure.value:.0%}."
+        )
+    more = then.no_faces.value - now.no_faces.value
+    if more > _NOTABLE:
+        lines.append(
+            f"More boxes show no face: {then.no_faces.value:.2f} a picture instead of "
+            f"{now.no_faces.value:.2f}."
+        )
+    return lines

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from maskdet.metrics.estimate import Estimate
+from maskdet.metrics.estimate import Z_95, Estimate, wilson
+from maskdet.types import Label
 
 PromiseState: TypeAlias = Literal["kept", "open", "broken"]
 
@@ -16,14 +18,15 @@ class Promise:
 
     Attributes:
         state: `kept`: the whole 95 % interval is on the good side; `open`: the
-            measured number is, or may be, but too few faces say so; `broken`: it is
-            not.
-        measured: the number that the goal is about.
+            interval holds both sides, so too few faces say which; `broken`: the whole
+            interval is on the bad side.
+        measured: the number that the goal is about: the recall, or how much better
+            than now the settings do.
         target: what it should be at least.
         needed: about how many faces of the class, on the reporting half, it would take
             to promise it if the number stays as measured; 0 where it is kept, None
             where no number would do.
-        text: all this in a sentence.
+        text: all this in a sentence or two.
     """
 
     state: PromiseState
@@ -31,3 +34,105 @@ class Promise:
     target: float
     needed: int | None
     text: str
+
+
+def recall_promise(recall: Estimate, target: float, label: Label) -> Promise:
+    """Return whether `target` of the faces of a class will be found.
+
+    Args:
+        recall: as measured on the reporting half, at least one face.
+        target: the share wanted.
+        label: the class.
+    """
+    state = _state(recall, target)
+    needed = 0 if state == "kept" else _needed_share(recall, target)
+    measured = (
+        f"{recall.value:.1%} of {recall.n} “{label.title}” faces were found on the "
+        f"half that nothing was chosen on (95 % sure: {recall.low:.1%} to "
+        f"{recall.high:.1%})"
+    )
+    verdict = {
+        "kept": f"Kept: {measured}.",
+        "open": f"Too few faces to promise {target:.4g}: {measured}.",
+        "broken": f"Not kept, {target:.4g} was wanted: {measured}.",
+    }[state]
+    text = f"{verdict}{_needs(recall, target, needed)}"
+    return Promise(state, recall, target, needed, text)
+
+
+def gain_promise(gain: Estimate, what: str, unit: str) -> Promise:
+    """Return whether the settings do better than those of now.
+
+    Args:
+        gain: how much better, above 0 is better, with its interval.
+        what: that is better, as in "F1".
+        unit: that follows the numbers, with its space; may be empty.
+    """
+    if math.isnan(gain.value) or math.isnan(gain.low):
+        text = f"Too few faces to promise anything about {what}."
+        return Promise("open", gain, 0.0, None, text)
+    same = gain.low == gain.high == 0
+    state: PromiseState = "open" if same else _state(gain, 0.0)
+    needed = 0
+    if state != "kept":
+        needed = _needed_gain(gain)
+    numbers = (
+        f"{gain.value:+.3g}{unit} (95 % sure: {gain.low:+.3g} to {gain.high:+.3g})"
+    )
+    verdict = {
+        "kept": f"Better than now: {what} {numbers}",
+        "open": f"Too few faces to promise more than now: {what} {numbers}",
+        "broken": f"No better than now: {what} {numbers}",
+    }[state]
+    if same:
+        verdict = f"As good as now: {what} stays as it is"
+    more = f" It would take about {needed:,} faces of the class." if needed else ""
+    text = f"{verdict}, on the half that nothing was chosen on.{more}"
+    return Promise(state, gain, 0.0, needed, text)
+
+
+def _state(measured: Estimate, target: float) -> PromiseState:
+    if measured.low >= target and measured.value > 0:
+        return "kept"
+    return "broken" if measured.high < target else "open"
+
+
+def fewest_for(target: float) -> int:
+    """Return how many faces, none of them missed, can promise a share of `target`."""
+    return math.ceil(Z_95**2 * target / (1 - target))
+
+
+def _needed_share(measured: Estimate, target: float) -> int | None:
+    """Return from which n the lower end of Wilson's interval is at the target.
+
+    That is where the score test no longer rejects it: the distance is then Z_95
+    standard errors of the target. Faces that go together count for fewer.
+    """
+    gap = measured.value - target
+    if gap <= 0:
+        return None
+    independent = Z_95**2 * target * (1 - target) / gap**2
+    alone = wilson(measured.value, measured.n)
+    wider = (measured.high - measured.low) / (alone.high - alone.low)
+    return math.ceil(independent * max(1.0, wider**2))
+
+
+def _needed_gain(gain: Estimate) -> int | None:
+    """Return how many faces it takes: an interval narrows as the root of n."""
+    if gain.value <= 0:
+        return None
+    return math.ceil(gain.n * ((gain.value - gain.low) / gain.value) ** 2)
+
+
+def _needs(recall: Estimate, target: float, needed: int | None) -> str:
+    if needed == 0:
+        return ""
+    if needed is not None:
+        return f" It would take about {needed:,} such faces on that half."
+    fewest = fewest_for(target)
+    if recall.n < fewest:
+        return (
+            f" Even without a miss, {recall.n} faces could not promise it: that takes "
+            f"at least {fewest}."
+        )
+    return ""
