@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 import numpy as np
@@ -27,7 +27,8 @@ ORIGIN = "maskdet"
 """Key of a picture's row under which our own files keep source, split and group."""
 
 _Found = tuple[Boxes, Label]
-_Tables = tuple[list[Any], list[Any], list[Any]]
+Tables = tuple[list[Any], list[Any], list[Any]]
+"""Rows of images, of annotations and of categories, as JSON has them."""
 
 
 def read_coco(path: str | Path) -> list[Example]:
@@ -43,15 +44,16 @@ def read_coco(path: str | Path) -> list[Example]:
         ValueError: not COCO, an unknown class, or a box outside its picture.
     """
     path = Path(path)
-    tables = _coco_tables(path)
+    tables = coco_tables(text_of(path), path)
     source, split = source_and_split(path)
     try:
-        names = _classes(tables[2], path)
+        words = class_words(tables[2])
+        names = {key: label_in(path, word) for key, word in words.items()}
         found: dict[Any, list[_Found]] = {row["id"]: [] for row in tables[0]}
         for row in tables[1]:
             known = not (row.get("iscrowd") or row.get("ignore"))
             label = names[row["category_id"]] if known else Label.UNKNOWN
-            found[row["image_id"]].append((_corners(row["bbox"]), label))
+            found[row["image_id"]].append((coco_corners(row["bbox"]), label))
         return [
             _coco_example(path, row, found[row["id"]], source, split)
             for row in tables[0]
@@ -63,7 +65,7 @@ def read_coco(path: str | Path) -> list[Example]:
 def is_coco(path: Path) -> bool:
     """Return whether a JSON file has the three tables of COCO."""
     try:
-        _coco_tables(path)
+        coco_tables(text_of(path), path)
     except ValueError:
         return False
     return True
@@ -80,9 +82,18 @@ def source_and_split(path: Path) -> tuple[str, str]:
     return (source, split) if source and split else (path.stem, "")
 
 
-def _coco_tables(path: Path) -> _Tables:
+def coco_tables(text: str, path: PurePath) -> Tables:
+    """Return the three tables of a COCO file.
+
+    Args:
+        text: its content.
+        path: names it in a complaint.
+
+    Raises:
+        ValueError: it is not COCO.
+    """
     try:
-        content = json.loads(text_of(path))
+        content = json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(f"{path}: not valid JSON") from None
     if not isinstance(content, dict):
@@ -92,20 +103,26 @@ def _coco_tables(path: Path) -> _Tables:
         raise ValueError(
             f"{path}: not a COCO file, wanted images, annotations and categories"
         )
-    return cast(_Tables, tuple(tables))
+    return cast(Tables, tuple(tables))
 
 
-def _classes(rows: list[Any], path: Path) -> dict[Any, Label]:
+def class_words(rows: list[Any]) -> dict[Any, str]:
+    """Return what a COCO file calls its classes, by their number.
+
+    Raises:
+        KeyError: a row has no number or no name.
+    """
     # Services add the name of the whole set as a class above the real ones.
     above = {row.get("supercategory") for row in rows}
     return {
-        row["id"]: label_in(path, row["name"])
+        row["id"]: row["name"]
         for row in rows
         if row["name"] not in above or row["name"] == row.get("supercategory")
     }
 
 
-def _corners(bbox: Iterable[float]) -> Boxes:
+def coco_corners(bbox: Iterable[float]) -> Boxes:
+    """Return `(4,)` `x1, y1, x2, y2` of a box told as `x, y, width, height`."""
     x, y, width, height = (float(value) for value in bbox)
     return np.array([x, y, x + width, y + height], dtype=np.float32)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
 
 from maskdet.datasets.examples import (
     Example,
@@ -39,12 +39,8 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
             or splits, or no row is left.
     """
     path = Path(path)
-    rows = csv.DictReader(io.StringIO(text_of(path)))
-    for column in ("path", "label"):
-        if column not in (rows.fieldnames or ()):
-            raise ValueError(f"{path}: the column {column!r} is missing")
     examples: dict[str, Example] = {}
-    for row in rows:
+    for row in index_rows(text_of(path), path):
         if split is not None and _split_in(path, row.get("split") or "") != split:
             continue
         example = _index_example(path, row)
@@ -57,6 +53,23 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
         part = "" if split is None else f" of split {split!r}"
         raise ValueError(f"{path}: there is no row{part}")
     return list(examples.values())
+
+
+def index_rows(text: str, path: PurePath) -> Iterator[Mapping[str, str | None]]:
+    """Return the rows of an `index.csv`.
+
+    Args:
+        text: its content.
+        path: names it in a complaint.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    rows = csv.DictReader(io.StringIO(text))
+    for column in ("path", "label"):
+        if column not in (rows.fieldnames or ()):
+            raise ValueError(f"{path}: the column {column!r} is missing")
+    return iter(rows)
 
 
 def _index_example(path: Path, row: Mapping[str, str | None]) -> Example:

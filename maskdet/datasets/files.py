@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -31,10 +31,25 @@ def text_of(path: Path) -> str:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
+    return text_in(path.read_bytes(), path)
+
+
+def text_in(content: bytes, path: PurePath) -> str:
+    """Return the text of a file that was read already.
+
+    Args:
+        content: of the file.
+        path: names it in a complaint.
+
+    Raises:
+        ValueError: it is not text in UTF-8.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not a text file in UTF-8") from None
+    # As Python does where it opens files as text.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def label_in(listed_in: Path, name: str) -> Label:

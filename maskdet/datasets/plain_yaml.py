@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import PurePath
 
 Value = str | list[str] | dict[str, str]
 """A scalar, a list or a mapping; every scalar is text."""
@@ -19,7 +19,7 @@ _BELOW = (" ", "\t", "- ", "]", "}")
 _LONG_TEXT = ("|", ">")
 
 
-def parse(text: str, path: Path) -> dict[str, Value]:
+def parse(text: str, path: PurePath) -> dict[str, Value]:
     """Return the top-level keys of a plain YAML file.
 
     Understood are scalars, `[a, b]` and `{0: a}`, lists with `- ` and mappings one

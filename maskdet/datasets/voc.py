@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath, PureWindowsPath
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -90,12 +90,12 @@ def _example(file: Path, source: str, split: str) -> Example:
     root = _tree(file)
     picture = _picture(file, root)
     group = copies_group(picture)
-    faces = [(_corners(found, file), found) for found in root.iter("object")]
+    faces = [(voc_corners(found, file), found) for found in root.iter("object")]
     labels = tuple(
         label_in(file, (found.findtext("name") or "").strip()) for _, found in faces
     )
     try:
-        size_wh = _size_wh(root) or picture_size_wh(picture)
+        size_wh = told_size_wh(root) or picture_size_wh(picture)
     except UnreadableImage:
         # Whoever opens the picture is told; it has no pixels to place a box in.
         return Example(picture, no_boxes(), (), source, split, group)
@@ -108,9 +108,22 @@ def _tree(file: Path) -> Element:
         raise FileNotFoundError(f"{file}: there is no such file")
     if file.stat().st_size > _MAX_BYTES:
         raise ValueError(f"{file}: larger than {_MAX_BYTES / 1e6:g} MB, not opened")
+    return voc_tree(file.read_bytes(), file)
+
+
+def voc_tree(content: bytes, file: PurePath) -> Element:
+    """Return the `<annotation>` of a VOC file.
+
+    Args:
+        content: of the file.
+        file: names it in a complaint.
+
+    Raises:
+        ValueError: it is not VOC.
+    """
     parser = ElementTree.XMLParser(target=_NoDoctype())
     try:
-        parser.feed(file.read_bytes())
+        parser.feed(content)
         root = parser.close()
     except ElementTree.ParseError as error:
         raise ValueError(f"{file}: not valid XML: {error}") from None
@@ -122,8 +135,12 @@ def _tree(file: Path) -> Element:
 
 
 def _picture(file: Path, root: Element) -> Path:
-    # Only its name: the folder is that of the machine where the file was made.
-    named = PureWindowsPath((root.findtext("filename") or "").strip()).name
+    return listed_picture(map(Path, voc_places(file, root)), file)
+
+
+def voc_places(file: PurePath, root: Element) -> Iterator[PurePath]:
+    """Return where the picture of an XML file may lie, the best guess first."""
+    named = _told_picture(root)
     folders = [file.parent]
     folders += [file.parent.parent / name for name in _PICTURE_FOLDERS]
     # VOC with splits keeps `Annotations/train/` and `images/train/` side by side.
@@ -132,10 +149,18 @@ def _picture(file: Path, root: Element) -> Path:
     ]
     names = [named] if named else []
     names += [file.stem + suffix for suffix in PICTURE_SUFFIXES]
-    return listed_picture((folder / name for name in names for folder in folders), file)
+    return (folder / name for name in names for folder in folders)
 
 
-def _size_wh(root: Element) -> tuple[int, int] | None:
+def _told_picture(root: Element) -> str:
+    """Return the picture's name that the file tells, or nothing.
+
+    Only its name: the folder is that of the machine where the file was made.
+    """
+    return PureWindowsPath((root.findtext("filename") or "").strip()).name
+
+
+def told_size_wh(root: Element) -> tuple[int, int] | None:
     """Return the size that the file tells; some tools write none, or 0."""
     try:
         width = int(float(root.findtext("size/width") or 0))
@@ -145,7 +170,12 @@ def _size_wh(root: Element) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _corners(found: Element, file: Path) -> Boxes:
+def voc_corners(found: Element, file: PurePath) -> Boxes:
+    """Return `(4,)` `x1, y1, x2, y2` of an `<object>`.
+
+    Raises:
+        ValueError: a corner is no number.
+    """
     try:
         values = [float(found.findtext(f"bndbox/{name}") or "") for name in _CORNERS]
     except ValueError:

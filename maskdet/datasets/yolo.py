@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -29,7 +29,8 @@ _PICTURES, _LABELS, _CLASSES = "images", "labels", "classes.txt"
 _YAML_SPLITS = {**{split: split for split in SPLITS}, "valid": "val"}
 
 _Names = Mapping[int, Label]
-_Row = tuple[int, float, float, float, float]
+Row = tuple[int, float, float, float, float]
+"""`class cx cy w h`, as a line of a label file has them."""
 
 
 def read_yolo(path: str | Path) -> list[Example]:
@@ -136,19 +137,23 @@ def _refuse_orphans(folder: Path, known: set[Path]) -> None:
 
 def _label_file(picture: Path) -> Path:
     """Return the labels of a picture: in `labels/` for its `images/`, or beside it."""
+    places = [Path(place) for place in label_places(picture)]
+    return next((place for place in places if place.is_file()), places[-1])
+
+
+def label_places(picture: PurePath) -> tuple[PurePath, ...]:
+    """Return where the labels of a picture may be: in `labels/`, then beside it."""
     beside = picture.with_suffix(".txt")
     parts = list(beside.parts)
-    if _PICTURES in parts:
-        last = len(parts) - 1 - parts[::-1].index(_PICTURES)
-        apart = Path(*parts[:last], _LABELS, *parts[last + 1 :])
-        if apart.is_file():
-            return apart
-    return beside
+    if _PICTURES not in parts:
+        return (beside,)
+    last = len(parts) - 1 - parts[::-1].index(_PICTURES)
+    return PurePath(*parts[:last], _LABELS, *parts[last + 1 :]), beside
 
 
 def _example(picture: Path, names: _Names, source: str, split: str) -> Example:
     file = _label_file(picture)
-    rows = list(_rows(file)) if file.is_file() else []
+    rows = list(label_rows(text_of(file), file)) if file.is_file() else []
     group = copies_group(picture)
     for row in rows:
         if row[0] not in names:
@@ -158,13 +163,22 @@ def _example(picture: Path, names: _Names, source: str, split: str) -> Example:
     except UnreadableImage:
         # Whoever opens the picture is told; it has no pixels to place a box in.
         return Example(picture, no_boxes(), (), source, split, group)
-    boxes = boxes_inside(_corners(rows, size_wh), size_wh, str(file))
+    boxes = boxes_inside(yolo_corners(rows, size_wh), size_wh, str(file))
     labels = tuple(names[row[0]] for row in rows)
     return Example(picture, boxes, labels, source, split, group)
 
 
-def _rows(file: Path) -> Iterator[_Row]:
-    for number, line in enumerate(text_of(file).splitlines(), start=1):
+def label_rows(text: str, file: PurePath) -> Iterator[Row]:
+    """Return the rows of a label file.
+
+    Args:
+        text: its content.
+        file: names it in a complaint.
+
+    Raises:
+        ValueError: a line is not five numbers.
+    """
+    for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if not words:
             continue
@@ -177,7 +191,8 @@ def _rows(file: Path) -> Iterator[_Row]:
             ) from None
 
 
-def _corners(rows: list[_Row], size_wh: tuple[int, int]) -> Boxes:
+def yolo_corners(rows: Sequence[Row], size_wh: tuple[int, int]) -> Boxes:
+    """Return `(n, 4)` `x1, y1, x2, y2` in pixels of a picture of that size."""
     shares = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 4)
     centres, halves = shares[:, :2] * size_wh, shares[:, 2:] * size_wh / 2
     corners = np.concatenate([centres - halves, centres + halves], axis=1)
@@ -185,14 +200,28 @@ def _corners(rows: list[_Row], size_wh: tuple[int, int]) -> Boxes:
 
 
 def _names(values: Mapping[str, Value], path: Path) -> _Names:
+    words = class_words(values, path)
+    return {number: label_in(path, word) for number, word in words.items()}
+
+
+def class_words(values: Mapping[str, Value], path: PurePath) -> dict[int, str]:
+    """Return what a YOLO data file calls its classes, by their number.
+
+    Args:
+        values: of the file, as `plain_yaml.parse` gives them.
+        path: names it in a complaint.
+
+    Raises:
+        ValueError: it names none.
+    """
     names = values.get("names", "")
     if isinstance(names, str) or not names:
         raise ValueError(f"{path}: not a YOLO data file, wanted names of the classes")
     if isinstance(names, list):
-        return {i: label_in(path, name) for i, name in enumerate(names)}
+        return dict(enumerate(names))
     if not all(key.isdecimal() for key in names):
         raise ValueError(f"{path}: names must be a list, or numbered from 0")
-    return {int(key): label_in(path, name) for key, name in names.items()}
+    return {int(key): name for key, name in names.items()}
 
 
 def _listed_names(folder: Path) -> _Names:

@@ -54,13 +54,13 @@ class Judged:
         Light and sharpness are those of the box itself, made a square by its
         surroundings, not of the wider crop that the classifier reads.
         """
-        crops = [crop_face(image, box, MEASURED_PX, context=1.0) for box in boxes]
+        lights, sharpness = looks(image, boxes)
         answers = Answers(
             truths=np.asarray(truths, np.int64),
             probs=np.asarray(probs, np.float32).reshape(-1, len(CLASSES)),
             sizes_px=sizes_px(boxes).astype(np.float32),
-            lights=np.array([crop_light(crop) for crop in crops], np.float32),
-            sharpness=np.array([crop_sharpness(crop) for crop in crops], np.float32),
+            lights=lights,
+            sharpness=sharpness,
             sources=np.array([example.source] * len(boxes), np.str_),
         )
         return cls(answers, (example.path,) * len(boxes), boxes)
@@ -74,6 +74,15 @@ class Judged:
             tuple(path for part in known for path in part.paths),
             np.concatenate([part.boxes for part in known]),
         )
+
+
+def looks(
+    image: Image, boxes: Boxes
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return light and sharpness of each box, made a square by its surroundings."""
+    crops = [crop_face(image, box, MEASURED_PX, context=1.0) for box in boxes]
+    lights = np.array([crop_light(crop) for crop in crops], np.float32)
+    return lights, np.array([crop_sharpness(crop) for crop in crops], np.float32)
 
 
 def read_example(example: Example) -> Image:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Final, Protocol
 
-from maskdet.tune.wording import listing
+from maskdet.tune.notes import Notes
 
 _DIRECTORY_MARK: Final = b"PK\x01\x02"
 _BLOCK_BYTES: Final = 1 << 20
@@ -247,20 +247,25 @@ def _sorted_out(
 ) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...]]:
     """Return the files that may be read, by name, and notes about the others."""
     kept: dict[str, zipfile.ZipInfo] = {}
-    left_out: dict[str, list[str]] = {}
+    notes = Notes()
     for entry in entries:
         # zipfile cuts names at a null byte; the whole name decides.
         name = entry.orig_filename.replace("\\", "/")
         if name.endswith("/") or _hidden(name):
             continue
-        name = "/".join(part for part in name.split("/") if part != ".")
-        reason = "have the same name as another" if name in kept else _reason(entry)
+        reason = _reason(entry)
+        name = name if reason else "/".join(_parts(name))
+        if not reason and name in kept:
+            reason = "there already is one of that name"
         if reason:
-            left_out.setdefault(reason, []).append(name)
+            notes.add(name, f"left out, {reason}", "file")
         else:
             kept[name] = entry
-    notes = [f"left out {listing(names)}: {why}" for why, names in left_out.items()]
-    return kept, tuple(notes)
+    return kept, notes.lines()
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".")]
 
 
 def _reason(entry: zipfile.ZipInfo) -> str:
@@ -268,17 +273,17 @@ def _reason(entry: zipfile.ZipInfo) -> str:
     name = entry.orig_filename.replace("\\", "/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if name.startswith("/") or _DRIVE.match(name) or ".." in name.split("/"):
-        return "paths that lead out of the zip"
+        return "the path leads out of the zip"
     if not name.isprintable():
-        return "names that no file should have"
+        return "no file should have such a name"
     if kind not in (0, stat.S_IFREG):
-        return "links and devices, not files"
+        return "a link or device, not a file"
     if entry.flag_bits & _LOCKED:
-        return "locked with a password, please pack them without"
+        return "locked with a password, please pack it without"
     if name.lower().endswith(_NESTED):
-        return "archives within the zip, please unpack them first"
+        return "an archive within the zip, please unpack it first"
     if entry.compress_type not in _OPENED:
-        return "packed in an unusual way, please pack them as a plain zip"
+        return "packed in an unusual way, please pack it as a plain zip"
     return ""
 
 
