@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "detect": "find the faces in pictures and say who wears a mask",
     "video": "follow the people in films and cameras, and say who wears a mask",
     "evaluate": "measure an analyzer on labelled pictures",
+    "tune": "say what thresholds cost on labelled pictures, and which reach a goal",
     "suites": "test on hard negatives, low light, groups of people, empty pictures",
     "models": "list, verify and fetch the model files",
     "benchmark": "time the analyzers side by side",

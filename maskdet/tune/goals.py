@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from maskdet.metrics.estimate import Estimate, image_weights, percentile_estimate
+from maskdet.metrics.labelling import Json
 from maskdet.metrics.resampled import Floats
 from maskdet.tune.halves import class_counts, halves
 from maskdet.tune.judging import MIN_IOU, Judge, Outcome
@@ -68,6 +69,22 @@ class Proposal:
     def lines(self) -> tuple[str, ...]:
         """What to tell a person: the promise, the cost both ways, the cautions."""
         return (self.promise.text, *self.change.lines(self.goal.label), *self.cautions)
+
+    def to_json(self) -> Json:
+        """Return everything but the pictures."""
+        promise = dataclasses.asdict(self.promise)
+        measured = self.promise.measured.rounded()
+        return {
+            "goal": {**dataclasses.asdict(self.goal), "label": self.goal.label.key},
+            "settings": dataclasses.asdict(self.after),
+            "reached": self.reached,
+            "chosen_on": self.choosing.to_json(),
+            "now": self.now.to_json(),
+            "then": self.then.to_json(),
+            "change": dataclasses.asdict(self.change),
+            "promise": {**promise, "measured": measured},
+            "cautions": list(self.cautions),
+        }
 
 
 def propose(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from maskdet.metrics.estimate import (
     percentile_estimate,
     rate,
 )
+from maskdet.metrics.labelling import Json
 from maskdet.metrics.resampled import ratios
 from maskdet.tune.judging import NO_FACE, UNSURE, Outcome
 from maskdet.tune.scored import Rows
@@ -148,6 +149,14 @@ class Performance:
             unsure=grouped_share(unsure, found),
             no_faces=rate(per_picture(shown_in[outcome.actual == NO_FACE]).tolist()),
         )
+
+    def to_json(self) -> Json:
+        """Return every number with its interval."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {
+            name: value.rounded() if isinstance(value, Estimate) else value
+            for name, value in {**values, "label": self.label.key}.items()
+        }
 
 
 @dataclass(frozen=True)

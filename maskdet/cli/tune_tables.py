@@ -1,0 +1,73 @@
+"""What `maskdet tune` prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from maskdet.metrics.estimate import Estimate
+from maskdet.tune.goals import Performance, Proposal
+from maskdet.tune.judging import Outcome
+from maskdet.tune.table import class_rows
+from maskdet.types import Settings
+
+_WIDTH = 24
+"""Of the first column, in characters."""
+
+_CELL = 22
+"""Of a column that holds a number with its interval."""
+
+_TITLES = ("precision", "recall", "F1", "false alarms a picture")
+
+
+def outcome_lines(outcome: Outcome) -> list[str]:
+    """Return what settings do on a whole set, a line a class."""
+    lines = [_settings_line("with", outcome.settings), _row("", _TITLES)]
+    for row in class_rows(outcome):
+        title = "faces" if row.label is None else row.label.title
+        numbers = (row.precision, row.recall, row.f1, row.false_alarms)
+        lines.append(_row(f"  {title}", map(_cell, numbers)))
+    return lines
+
+
+def proposal_lines(proposal: Proposal) -> list[str]:
+    """Return settings for a goal, what they do, and whether it can be promised."""
+    chosen, other = proposal.choosing.pictures, proposal.then.pictures
+    rows = (
+        ("now", proposal.now),
+        ("proposed", proposal.then),
+        ("where it was chosen", proposal.choosing),
+    )
+    return [
+        f"goal: {proposal.goal.title}",
+        _settings_line("proposed:", proposal.after),
+        f"chosen on {chosen} pictures, reported on the other {other}",
+        _row(f"{proposal.goal.label.title}", _TITLES),
+        *(_row(f"  {title}", map(_cell, _numbers(one))) for title, one in rows),
+        "",
+        *proposal.lines,
+    ]
+
+
+def _numbers(one: Performance) -> tuple[Estimate, ...]:
+    return one.precision, one.recall, one.f1, one.alarms_per_picture
+
+
+def _settings_line(word: str, settings: Settings) -> str:
+    return (
+        f"{word} face score {settings.min_score:g}, certainty "
+        f"{settings.min_certainty:g}, smallest face {settings.min_face_px:g} px, "
+        f"overlap {settings.nms_iou:g}"
+    )
+
+
+def _row(title: str, cells: Iterable[str]) -> str:
+    return (f"{title:{_WIDTH}}" + "".join(f"{x:{_CELL}}" for x in cells)).rstrip()
+
+
+def _cell(number: Estimate) -> str:
+    if math.isnan(number.value):
+        return "-"
+    if math.isnan(number.low):
+        return f"{number.value:.3f}"
+    return f"{number.value:.3f} [{number.low:.3f}, {number.high:.3f}]"
