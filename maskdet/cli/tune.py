@@ -146,12 +146,12 @@ def _tune(
 
 
 def _report(judge: Judge, outcome: Outcome, proposal: Proposal | None) -> str:
-    from maskdet.tune.report import report_html, usual_curves
+    from maskdet.tune.report import report_html
 
     shown = outcome
     if proposal is not None:
         shown = judge(proposal.after, min_iou=outcome.min_iou)
-    return report_html(shown, proposal=proposal, curves=usual_curves(shown))
+    return report_html(shown, proposal=proposal)
 
 
 def _goal(text: str, label: str) -> Goal:

@@ -8,13 +8,14 @@ from typing import Final
 
 import numpy as np
 
-from maskdet.metrics.estimate import Estimate, image_weights, percentile_estimate
+from maskdet.metrics.estimate import Estimate, percentile_estimate
 from maskdet.metrics.labelling import Json
 from maskdet.metrics.resampled import Floats
+from maskdet.tune.drawn import picture_weights
 from maskdet.tune.halves import class_counts, halves
 from maskdet.tune.judging import MIN_IOU, Judge, Outcome
 from maskdet.tune.performance import Change, Chosen, Counts, Performance
-from maskdet.tune.promise import Promise, gain_promise, recall_promise
+from maskdet.tune.promise import Promise, gain_promise, percent, recall_promise
 from maskdet.tune.scored import Rows
 from maskdet.tune.sweeping import Sweep, losses, reaches
 from maskdet.tune.wanted import GOALS as GOALS
@@ -197,7 +198,7 @@ def _gain(
         result: Floats = losses(goal, *sums) / unit
         return result
 
-    weights = image_weights(n)
+    weights = picture_weights(n)
     as_it_is = np.ones((1, n), np.int64)
     value = suffered(before, as_it_is) - suffered(after, as_it_is)
     resampled = suffered(before, weights) - suffered(after, weights)
@@ -236,24 +237,24 @@ def _cautions(
     lines, name = [], f"“{goal.label.title}”"
     if not reached:
         lines.append(
-            f"No settings reach {goal.recall:.4g} of {name}: this is the most that can "
-            f"be found, {choosing.recall.value:.1%} of the half it was chosen on."
+            f"No settings reach {percent(goal.recall)} of {name}: this is the most that "
+            f"can be found, {percent(choosing.recall.value)} where it was chosen."
         )
     few = min(one.hits + one.misses for one in (choosing, then))
     if few < FEW:
         lines.append(
             f"There are only {few} true {name} faces on one half: one face more or "
-            f"less moves the numbers by {1 / few:.0%}."
+            f"less moves the numbers by {percent(1 / few)}."
         )
     if then.found.value < now.found.value - _NOTABLE:
         lines.append(
-            f"Fewer faces are shown at all: {then.found.value:.0%} of the true ones of "
-            f"every class instead of {now.found.value:.0%}."
+            f"Fewer faces are shown at all: {percent(then.found.value)} of the true ones "
+            f"of every class instead of {percent(now.found.value)}."
         )
     if then.unsure.value > now.unsure.value + _NOTABLE:
         lines.append(
-            f"More faces are called unsure: {then.unsure.value:.0%} of those shown "
-            f"instead of {now.unsure.value:.0%}."
+            f"More faces are called unsure: {percent(then.unsure.value)} of those "
+            f"shown instead of {percent(now.unsure.value)}."
         )
     more = then.no_faces.value - now.no_faces.value
     if more > _NOTABLE:

@@ -7,15 +7,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.estimate import (
-    Estimate,
-    grouped_share,
-    image_weights,
-    percentile_estimate,
-    rate,
-)
+from maskdet.metrics.estimate import Estimate, grouped_share, rate
 from maskdet.metrics.labelling import Json
-from maskdet.metrics.resampled import ratios
+from maskdet.tune.drawn import drawn_f1
 from maskdet.tune.judging import NO_FACE, UNSURE, Outcome
 from maskdet.tune.scored import Rows
 from maskdet.types import CLASSES, Label
@@ -53,21 +47,6 @@ class Counts:
     def only(self, chosen: Chosen) -> Counts:
         """Return the counts of the chosen pictures."""
         return Counts(self.hits[chosen], self.misses[chosen], self.alarms[chosen])
-
-    @property
-    def f1(self) -> Estimate:
-        """The harmonic mean of precision and recall; pictures drawn anew."""
-        resampled = self.f1s(image_weights(len(self.hits)))
-        value = float(self.f1s(np.ones((1, len(self.hits)), np.int64))[0])
-        return percentile_estimate(
-            value, resampled, int((self.hits + self.misses).sum())
-        )
-
-    def f1s(self, weights: Rows) -> NDArray[np.float64]:
-        """Return F1 for each row of `(b, p)` weights of pictures; NaN for nothing."""
-        hits = weights @ (2 * self.hits)
-        others = weights @ (self.misses + self.alarms)
-        return ratios(hits.astype(np.float64), (hits + others).astype(np.float64))
 
 
 def hit_truths(outcome: Outcome, label: Label) -> Chosen:
@@ -143,7 +122,7 @@ class Performance:
             int(alarms.sum()),
             recall=grouped_share(hits, hits + misses),
             precision=grouped_share(hits, hits + alarms),
-            f1=counts.f1,
+            f1=drawn_f1(hits, hits + alarms, hits + misses),
             alarms_per_picture=rate(alarms.tolist()),
             found=grouped_share(found, faces),
             unsure=grouped_share(unsure, found),

@@ -36,6 +36,11 @@ class Promise:
     text: str
 
 
+def percent(value: float) -> str:
+    """Return a share as people write it: 95 %, 97.5 %."""
+    return f"{100 * value:.3g} %"
+
+
 def recall_promise(recall: Estimate, target: float, label: Label) -> Promise:
     """Return whether `target` of the faces of a class will be found.
 
@@ -47,14 +52,14 @@ def recall_promise(recall: Estimate, target: float, label: Label) -> Promise:
     state = _state(recall, target)
     needed = 0 if state == "kept" else _needed_share(recall, target)
     measured = (
-        f"{recall.value:.1%} of {recall.n} “{label.title}” faces were found on the "
-        f"half that nothing was chosen on (95 % sure: {recall.low:.1%} to "
-        f"{recall.high:.1%})"
+        f"{percent(recall.value)} of {recall.n} “{label.title}” faces were found on "
+        f"the half that nothing was chosen on (95 % sure: {percent(recall.low)} to "
+        f"{percent(recall.high)})"
     )
     verdict = {
         "kept": f"Kept: {measured}.",
-        "open": f"Too few faces to promise {target:.4g}: {measured}.",
-        "broken": f"Not kept, {target:.4g} was wanted: {measured}.",
+        "open": f"Too few faces to promise {percent(target)}: {measured}.",
+        "broken": f"Not kept, {percent(target)} was wanted: {measured}.",
     }[state]
     text = f"{verdict}{_needs(recall, target, needed)}"
     return Promise(state, recall, target, needed, text)
@@ -86,7 +91,9 @@ def gain_promise(gain: Estimate, what: str, unit: str) -> Promise:
     }[state]
     if same:
         verdict = f"As good as now: {what} stays as it is"
-    more = f" It would take about {needed:,} faces of the class." if needed else ""
+    more = ""
+    if needed:
+        more = f" If it stays so, it takes about {_about(needed)} faces of the class."
     text = f"{verdict}, on the half that nothing was chosen on.{more}"
     return Promise(state, gain, 0.0, needed, text)
 
@@ -124,11 +131,20 @@ def _needed_gain(gain: Estimate) -> int | None:
     return math.ceil(gain.n * ((gain.value - gain.low) / gain.value) ** 2)
 
 
+def _about(n: int) -> str:
+    """Return a number that is an estimate, to two digits."""
+    digits = max(0, len(str(n)) - 2)
+    return f"{math.ceil(n / 10**digits) * 10**digits:,}"
+
+
 def _needs(recall: Estimate, target: float, needed: int | None) -> str:
     if needed == 0:
         return ""
     if needed is not None:
-        return f" It would take about {needed:,} such faces on that half."
+        return (
+            f" If it stays so, it takes about {_about(needed)} such faces on that half; "
+            f"with these, {percent(recall.low)} can be promised."
+        )
     fewest = fewest_for(target)
     if recall.n < fewest:
         return (

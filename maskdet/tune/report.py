@@ -2,15 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Final
 
+from maskdet.tune.comparing import Comparison
+from maskdet.tune.curves import histogram, precision_recall, roc
 from maskdet.tune.goals import Proposal
+from maskdet.tune.judging import ACTUAL, Outcome
+from maskdet.tune.report_charts import Panel, curves_svg, histogram_svg, key_of, legend
+from maskdet.tune.report_parts import (
+    classes_table,
+    comparison_part,
+    confusion_table,
+    number,
+    parts_table,
+    proposal_part,
+    settings_table,
+)
+from maskdet.types import CLASSES
 
-if TYPE_CHECKING:
-    from maskdet.tune.comparing import Comparison
-    from maskdet.tune.curves import Curve
-    from maskdet.tune.judging import Outcome
+_STYLE: Final = """
+:root { color-scheme: light dark; --ink: #1b1e28; --soft: #5c6070; --line: #d5d8e0;
+  --paper: #fff; --mask: #0f8a3c; --no_mask: #c62828; --incorrect: #b26a00;
+  --faces: #1b1e28; --no_face: #808495; --cut: #6a5fd0; --right: 11, 85, 159;
+  --wrong: 168, 74, 18; --unsure: 92, 96, 112 }
+@media (prefers-color-scheme: dark) { :root { --ink: #f0f2f6; --soft: #a9adbb;
+  --line: #3a3f4d; --paper: #12151d; --mask: #3ecf6e; --no_mask: #ff7a7a;
+  --incorrect: #ffb74d; --faces: #f0f2f6; --cut: #a49cf0; --right: 90, 160, 235;
+  --wrong: 235, 140, 80; --unsure: 150, 155, 170 } }
+* { box-sizing: border-box }
+body { margin: 2rem auto; max-width: 46rem; padding: 0 1rem; color: var(--ink);
+  background: var(--paper); font: 15px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+h3 { font-size: 1rem; margin: 0 } p { margin: .4rem 0 } 
+p, .legend { color: var(--soft) }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: 13px;
+  font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: left }
+td { white-space: nowrap } .wide th { font-weight: 600 }
+.matrix td { text-align: right } .matrix small { display: block; color: inherit }
+.matrix .right { background: rgba(var(--right), calc(.06 + .5 * var(--share))) }
+.matrix .wrong { background: rgba(var(--wrong), calc(.06 + .5 * var(--share))) }
+.matrix .soft { background: rgba(var(--unsure), calc(.06 + .5 * var(--share))) }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr));
+  gap: 1rem }
+figure { margin: 0; break-inside: avoid } svg { width: 100%; height: auto }
+svg text { font: 11px system-ui, sans-serif; fill: var(--soft) }
+path.axis { stroke: var(--soft); fill: none } path.cut { stroke: var(--cut);
+  stroke-width: 2; fill: none }
+.line { fill: none; stroke-width: 2; stroke: currentColor }
+.dot { stroke: var(--paper); stroke-width: 1.5 }
+.mask { color: var(--mask); fill: var(--mask) }
+.no_mask { color: var(--no_mask); fill: var(--no_mask) }
+.incorrect { color: var(--incorrect); fill: var(--incorrect) }
+.faces { color: var(--faces); fill: var(--faces) }
+.no_face { color: var(--no_face); fill: var(--no_face) } polyline.line { fill: none }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; list-style: none; padding: 0;
+  margin: .2rem 0; font-size: 13px }
+.legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px;
+  margin-right: .4em; background: currentColor }
+ul.kept, ul.open, ul.broken { border-left: 4px solid var(--mask);
+  padding: .2rem 1.6rem }
+ul.open { border-color: var(--incorrect) } ul.broken { border-color: var(--no_mask) }
+@media print { body { margin: 0; max-width: none; font-size: 11px }
+  h2 { break-after: avoid } tr { break-inside: avoid }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
+"""
+
+# Nothing may be loaded or run, whatever names a set may have.
+_ALONE: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def usual_panels(outcome: Outcome) -> tuple[Panel, ...]:
+    """Return the curves of every class and of faces at the settings of an outcome."""
+    judge, settings = outcome.judge, outcome.settings
+    shared = {"min_iou": outcome.min_iou, "temperature": outcome.temperature}
+    labels = (*CLASSES, None)
+    lines = tuple(precision_recall(judge, settings, one, **shared) for one in labels)
+    shares = tuple(roc(judge, settings, label, **shared) for label in CLASSES)
+    found = roc(judge, settings, None, **shared)
+    return (
+        Panel(
+            "Precision and recall",
+            "How many of those called so are, against how many of the true ones are "
+            "called so, for every face score. The dot is these settings.",
+            "recall",
+            "precision",
+            lines,
+        ),
+        Panel(
+            "ROC of the faces found",
+            "True ones against others called so, for every probability. The nearer to "
+            "the upper left, the better told apart.",
+            "share of the others",
+            "share of the true ones",
+            shares,
+        ),
+        Panel(
+            "Faces found",
+            "Faces found against boxes that show no face, for every face score.",
+            "false alarms a picture",
+            "recall",
+            (found,),
+            x_max=2.0,
+        ),
+    )
 
 
 def report_html(
@@ -18,14 +116,61 @@ def report_html(
     *,
     proposal: Proposal | None = None,
     compared: Comparison | None = None,
-    curves: Mapping[str, Curve] | None = None,
+    panels: Sequence[Panel] | None = None,
 ) -> str:
     """Return one page with numbers, charts, settings and goal; no script, no address.
 
     Args:
         outcome: what the settings do on the set.
         proposal: settings for a goal, to tell beside it.
-        compared: another outcome on the same set, beside it.
-        curves: by title, as in "Precision and recall, No mask"; drawn in this order.
+        compared: this outcome (A) beside another one on the same set (B).
+        panels: the curves; those of `usual_panels` unless given.
     """
-    raise NotImplementedError
+    truth, name = outcome.scored.truth, outcome.scored.analyzer
+    title = f"{name} on {truth.name}"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{len(truth.names):,} pictures, {len(truth.faces):,} true faces. Brackets "
+        "are 95 % intervals: pictures drawn anew.</p>",
+        "" if proposal is None else proposal_part(proposal),
+        "<h2>Settings of the numbers below</h2>",
+        settings_table([("Value", outcome.settings)]),
+        f"<p>A face counts as found from an overlap of {outcome.min_iou:g} on.</p>",
+        "<h2>Each class</h2>",
+        classes_table(outcome),
+        "<h2>What is true, and what was said</h2>",
+        confusion_table(outcome),
+        "<p>“No face” said to be something is a false alarm.</p>",
+        *_charts(outcome, usual_panels(outcome) if panels is None else panels),
+        "<h2>Parts of the set</h2>",
+        parts_table(outcome),
+        "" if compared is None else comparison_part(compared),
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _charts(outcome: Outcome, panels: Sequence[Panel]) -> Iterable[str]:
+    figures = []
+    for panel in panels:
+        areas = "; ".join(
+            f"{'faces' if one.label is None else one.label.title} {number(one.area)}"
+            for one in panel.curves
+        )
+        figures.append(
+            f"<figure><h3>{escape(panel.title)}</h3><p>{escape(panel.tells)}</p>"
+            f"{curves_svg(panel)}{legend(key_of(one.label) for one in panel.curves)}"
+            f"<p>Area: {escape(areas)}</p></figure>"
+        )
+    yield f'<h2>Every threshold</h2><div class="charts">{"".join(figures)}</div>'
+    scores = histogram(outcome, "score")
+    yield (
+        "<figure><h3>Face scores</h3><p>What is left of the line is not shown. Boxes "
+        "that show no face hang below.</p>"
+        f"{histogram_svg(scores, 'Face scores', 'face score')}{legend(ACTUAL)}</figure>"
+    )

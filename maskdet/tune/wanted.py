@@ -62,7 +62,7 @@ class Goal:
         name = f"“{self.label.title}”"
         return {
             "f1": f"best F1 of {name}",
-            "recall": f"at least {self.recall:.4g} of {name} found, "
+            "recall": f"at least {100 * self.recall:.4g} % of {name} found, "
             "then the fewest false alarms",
             "cost": f"a missed {name} costs {self.cost:g} times a false one",
             "equal": f"as many missed as false {name}",
