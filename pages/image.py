@@ -22,6 +22,9 @@ from maskdet.web.samples import SAMPLES, Sample
 # Cards shown at once; a crowd's other faces come when asked for.
 _FIRST_CARDS = 24
 
+# A phone's largest photo fits; the server itself takes films too.
+_MAX_MB = 20
+
 
 def page() -> None:
     """Show the page."""
@@ -91,14 +94,14 @@ def _uploads() -> list[UploadedFile]:
         "Pictures from this device",
         type=[suffix.removeprefix(".") for suffix in SUFFIXES],
         accept_multiple_files=True,
+        max_upload_size=_MAX_MB,
         key="image.files",
         help="They are looked at in memory, never written to a disk, and gone soon "
         "after you close this page.",
     )
     st.caption(
         f"At most {MAX_PICTURES} pictures at once, each up to "
-        f"{st.get_option('server.maxUploadSize')} MB and {MAX_PIXELS / 1e6:g} "
-        "megapixels. Nothing is saved."
+        f"{_MAX_MB} MB and {MAX_PIXELS / 1e6:g} megapixels. Nothing is saved."
     )
     if len(files) > MAX_PICTURES:
         st.warning(

@@ -1,4 +1,4 @@
-"""The sample pictures that a visitor can try without having one at hand."""
+"""The samples that a visitor can try without having a picture or film at hand."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DRAWN: Final = f"{_PORTRAIT}; mask drawn by this program"
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture that comes with the project.
+    """A picture or film that comes with the project.
 
     Attributes:
         title: what a visitor reads, in plain words.
-        path: the JPEG file.
-        credit: who made it and on which terms; shown with the picture.
+        path: the JPEG or MP4 file.
+        credit: who made it and on which terms; shown with it.
     """
 
     title: str
@@ -36,3 +36,10 @@ SAMPLES: Final[tuple[Sample, ...]] = (
     Sample("Mask below the nose", _FOLDER / "portrait-below-nose.jpg", _DRAWN),
 )
 """In the order in which they are offered."""
+
+FILM: Final = Sample(
+    "Film",
+    _FOLDER / "film.mp4",
+    f"{_PORTRAIT}; masks, hall and movement drawn by this program",
+)
+"""Twelve seconds with three people; one of them turns away for a while."""

@@ -124,6 +124,23 @@ def analyzer(name: str) -> Analyzer:
     return known
 
 
+def own_analyzer(name: str, chosen: Preferences) -> Analyzer:
+    """Return an analyzer that is nobody else's, for work beside the pages.
+
+    It neither waits for the live picture nor changes when the visitor chooses
+    something else. Safe to call from any thread.
+
+    Args:
+        name: a name in `ANALYZERS`.
+        chosen: says which mask model labels, and whether twice.
+
+    Raises:
+        FileNotFoundError: a model is missing; the message says how to get it.
+        RuntimeError: a model is broken.
+    """
+    return load_analyzer(name, chosen.classifier, second_look=chosen.second_look)
+
+
 def unavailable() -> dict[str, str]:
     """Return one line on how to get it for each analyzer whose file is missing.
 

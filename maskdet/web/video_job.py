@@ -1,0 +1,301 @@
+"""A visitor's film while it is looked at: a thread of its own, never a rerun."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import cv2
+import numpy as np
+
+from maskdet.analyzer import Analyzer
+from maskdet.films import FilmReport, Progress, RowFile, Wanted, analyze_film
+from maskdet.media import Film, FilmLimits, encode_jpeg, read_film
+from maskdet.types import Image
+from maskdet.web.preferences import Preferences
+from maskdet.web.video_scratch import Scratch
+
+_log = logging.getLogger(__name__)
+
+State: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
+
+MAX_MINUTES: Final = 30
+"""How long a visitor's film may be."""
+
+LIMITS: Final = FilmLimits(max_s=60.0 * MAX_MINUTES)
+
+GONE_S: Final = 120.0
+"""A visitor who is away for so long has left: Streamlit forgets them then, too."""
+
+_LOOK_FOR_VISITOR_S: Final = 5.0
+_PREVIEW_SIDE_PX: Final = 640
+
+_turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+"""So many films at once on this server; who comes later waits, the page does not."""
+
+_numbers = itertools.count(1)
+
+_BROKE: Final = "something went wrong while looking at this film; the log says what"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a film is looked at; the same film and plan give the same result.
+
+    Attributes:
+        preferences: thresholds, networks and what is drawn, as they were at the start.
+        every: only every so many pictures are looked at.
+        keep_crops: whether each person's best view is kept.
+    """
+
+    preferences: Preferences
+    every: int = 1
+    keep_crops: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of a film that is being looked at.
+
+    Attributes:
+        done: share of it, 0 to 1.
+        left_s: how long the rest takes, in seconds; None where that is not known yet.
+        time_s: where in the film it is, in seconds.
+        n_pictures: how many pictures were looked at.
+        preview: the last annotated picture as JPEG; empty before the first.
+    """
+
+    done: float = 0.0
+    left_s: float | None = None
+    time_s: float = 0.0
+    n_pictures: int = 0
+    preview: bytes = field(default=b"", repr=False)
+
+
+class FilmJob:
+    """One film of one visitor, from its bytes to its result.
+
+    Attributes:
+        number: tells results apart; looking again gives a new one.
+        name: the film's file name; written by a stranger, so only shown as plain text.
+        plan: how it is looked at.
+        state: `waiting` for its turn, `working`, `done`, `failed`, or `closed`.
+        shown: how far it is.
+        report: what was found; None until `done`.
+        problem: one line on why it `failed`, else empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        film: bytes | Path,
+        plan: Plan,
+        load: Callable[[Plan], Analyzer],
+        *,
+        present: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Take a film; `start` begins.
+
+        Args:
+            name: its file name.
+            film: what is in the file, or where it lies.
+            plan: how to look at it.
+            load: gives a plan's analyzer, which nobody else uses; called in the thread.
+            present: whether the visitor is still there; asked now and then.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        self.number = next(_numbers)
+        self.name, self.plan = name, plan
+        self.state: State = "waiting"
+        self.shown = Shown()
+        self.report: FilmReport | None = None
+        self.problem = ""
+        self._load, self._present = load, present
+        self._closed, self._stopped = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._active = False
+        self._film: Film | None = None
+        size = len(film) if isinstance(film, bytes) else film.stat().st_size
+        self._scratch = Scratch(size)
+        try:
+            if isinstance(film, bytes):
+                self._source.write_bytes(film)
+            else:
+                shutil.copyfile(film, self._source)
+        except OSError:
+            self._scratch.close()
+            raise
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is no result yet."""
+        return self.state in ("waiting", "working")
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether its files lie in memory, not on a disk."""
+        return self._scratch.in_memory
+
+    @property
+    def annotated(self) -> Path | None:
+        """The annotated film, once there is one."""
+        return None if self.report is None else self.report.out
+
+    @property
+    def rows(self) -> Path:
+        """The CSV file with everybody in every picture."""
+        return self._scratch.path / "rows.csv"
+
+    @property
+    def _source(self) -> Path:
+        return self._scratch.path / "film"
+
+    def start(self, plan: Plan | None = None) -> None:
+        """Begin, or begin anew; returns at once, and does nothing while it is busy.
+
+        Args:
+            plan: how to look at the film from now on; as before if it is not given.
+        """
+        with self._lock:
+            if self._closed.is_set() or self._active:
+                return
+            first = self._thread is None
+            self._active = True
+            self.plan = plan or self.plan
+            self.number = next(_numbers)
+            self.state, self.shown = "waiting", Shown()
+            self.report, self.problem = None, ""
+            self._stopped.clear()
+            self._thread = threading.Thread(
+                target=self._run, name=f"film {self.number}", daemon=True
+            )
+            self._thread.start()
+        if first:
+            threading.Thread(target=self._watch, daemon=True).start()
+
+    def stop(self) -> None:
+        """End early and keep what was found until then."""
+        self._stopped.set()
+        film = self._film
+        if film is not None:
+            film.stop()
+
+    def close(self) -> None:
+        """Give everything up and delete all files; may be called twice."""
+        with self._lock:
+            self._closed.set()
+            active = self._active
+        self.stop()
+        # A thread that still works deletes its files itself, when it has let go.
+        if not active:
+            self._drop()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the thread; return whether it has ended."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return not self._active
+
+    def _run(self) -> None:
+        try:
+            while not _turns.acquire(timeout=0.2):
+                if self._stopped.is_set():
+                    self._fail("the film was stopped before its turn came")
+                    return
+            try:
+                self.state = "working"
+                self.report = self._look()
+                self.state = "done"
+            finally:
+                _turns.release()
+        except (ValueError, OSError) as error:
+            self._fail(_reason(error))
+        except Exception:
+            _log.exception("a film could not be looked at")
+            self._fail(_BROKE)
+        finally:
+            self._film = None
+            with self._lock:
+                self._active = False
+                closed = self._closed.is_set()
+            if closed:
+                self._drop()
+
+    def _look(self) -> FilmReport:
+        """Do the work."""
+        analyzer = self._load(self.plan)
+        chosen, folder = self.plan.preferences, self._scratch.path
+        with (
+            read_film(self._source, LIMITS, every=self.plan.every) as self._film,
+            RowFile(self.rows) as rows,
+        ):
+            wanted = Wanted(
+                style=chosen.style,
+                out=folder / "annotated.mp4",
+                rows=rows,
+                every=self.plan.every,
+                keep_crops=self.plan.keep_crops,
+                keep_part=True,
+            )
+            report = analyze_film(
+                self._film,
+                analyzer,
+                chosen.settings,
+                wanted,
+                name=self.name,
+                progress=self._hear,
+                cancelled=self._stopped.is_set,
+            )
+            if not report.n_pictures:
+                raise ValueError("the film was stopped before its first picture")
+            rows.keep()
+        return report
+
+    def _hear(self, now: Progress) -> None:
+        seen = self.shown.preview
+        if now.preview is not None:
+            seen = encode_jpeg(_small(now.preview))
+        self.shown = Shown(now.done, now.left_s, now.time_s, now.n_pictures, seen)
+
+    def _fail(self, line: str) -> None:
+        self.problem, self.state = line, "failed"
+
+    def _drop(self) -> None:
+        self.report, self.shown, self.state = None, Shown(), "closed"
+        self._scratch.close()
+
+    def _watch(self) -> None:
+        """Close when the visitor has left."""
+        gone_s = 0.0
+        while not self._closed.wait(_LOOK_FOR_VISITOR_S):
+            gone_s = 0.0 if self._present() else gone_s + _LOOK_FOR_VISITOR_S
+            if gone_s >= GONE_S:
+                self.close()
+
+
+def _small(image: Image) -> Image:
+    scale = _PREVIEW_SIDE_PX / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    """Return one line without a path of this server."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "this server has no room for this film; please use a smaller one"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"this server cannot work on the film: {error.strerror}"
+    return str(error)

@@ -1,0 +1,295 @@
+"""What is shown of a film that was looked at: the film, its time line, its people."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import streamlit as st
+
+from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
+from maskdet.films import Contact, FilmReport, Person, to_json
+from maskdet.media import UnreadableFilm, encode_jpeg, read_film
+from maskdet.style import Palette, colour_css, line_style
+from maskdet.types import Label
+from maskdet.web import results
+from maskdet.web.cards import tile_html, tiles_html
+from maskdet.web.markdown import plain
+from maskdet.web.video import clock, forget, whereabouts
+from maskdet.web.video_job import FilmJob
+
+_STILL: Final = "maskdet.film_still"
+_FEW_S: Final = 120.0
+"""In a shorter film the slider moves by tenths of a second."""
+
+_UNITS: Final = {"m": "m", "heads": "heads"}
+
+
+def show(job: FilmJob, report: FilmReport) -> None:
+    """Show everything; a click on a chart or the slider reruns only this part."""
+    _heading(job, report)
+    chosen = job.plan.preferences
+    measured = chosen.settings.distance != "off"
+    st.html(tiles_html(_tiles(report, chosen.style.palette, measured=measured)))
+    _scrub(job, report)
+    _people(report, crops=job.plan.keep_crops)
+    _contacts(report, measured=measured)
+    _downloads(job, report)
+    whereabouts(job)
+
+
+def _heading(job: FilmJob, report: FilmReport) -> None:
+    info = report.info
+    parts = [clock(report.analysed_s), f"{report.n_pictures} pictures"]
+    if info is not None:
+        parts.insert(0, f"{info.width} x {info.height}")
+        parts.append("with sound" if info.has_sound else "without sound")
+    with st.container(
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+    ):
+        st.markdown(f"{results.as_code(job.name)}: {', '.join(parts)}", width="content")
+        st.button(
+            "Another film",
+            icon=":material/movie:",
+            on_click=forget,
+            help="Deletes this film and its result.",
+        )
+    if report.problem:
+        st.warning(
+            f"The film breaks off at {clock(report.analysed_s)}: "
+            f"{plain(report.problem)}. This is what was found until there.",
+            icon=":material/warning:",
+        )
+    elif not report.whole:
+        st.info(
+            f"You stopped at {clock(report.analysed_s)}: this is what was found until "
+            "there.",
+            icon=":material/stop_circle:",
+        )
+    if report.note:
+        st.caption(f"The annotated film lacks something: {plain(report.note)}.")
+
+
+def _tiles(report: FilmReport, palette: Palette, *, measured: bool) -> list[str]:
+    counts = Counter(person.label for person in report.people)
+    share = report.share_masked
+    tiles = [tile_html("People", len(report.people))]
+    tiles += [
+        tile_html(
+            label.title,
+            counts[label],
+            edge=f"{line_style(label)} {colour_css(label, palette)}",
+        )
+        for label in Label
+    ]
+    masked = "-" if share is None else f"{100 * share:.0f} %"
+    tiles.append(tile_html("Of the time with a mask", masked))
+    if measured:
+        too_long = sum(contact.too_long for contact in report.contacts)
+        tiles.append(tile_html("Pairs too close for too long", too_long))
+    return tiles
+
+
+@st.fragment
+def _scrub(job: FilmJob, report: FilmReport) -> None:
+    """Show the film and one moment of it, and let that be chosen."""
+    if job.state != "done":
+        st.rerun()
+    key = f"video.at.{job.number}"
+    at_s = float(st.session_state.get(key, 0.0))
+    film, still = st.columns(2, gap="medium")
+    if job.annotated is not None:
+        film.video(str(job.annotated), start_time=int(at_s), alt="The annotated film")
+        with still:
+            _moment(job, report, job.annotated, at_s)
+    step = 0.1 if report.analysed_s <= _FEW_S else 1.0
+    last_s = max(step, step * int(report.analysed_s / step))
+    st.slider(
+        "Moment of the film, in seconds",
+        *(0.0, last_s),
+        key=key,
+        step=step,
+        format="%.1f" if step < 1 else "%.0f",
+        persist_state="session",
+        on_change=_moved,
+        args=(job,),
+        help="The film starts there, and the picture beside it shows that moment. "
+        "A click on a chart goes there too.",
+    )
+    _charts(job, report, at_s)
+
+
+def _moment(job: FilmJob, report: FilmReport, film: Path, at_s: float) -> None:
+    """Show one picture of the annotated film, and who was there then."""
+    kept: tuple[tuple[int, float], bytes] | None = st.session_state.get(_STILL)
+    wanted = (job.number, at_s)
+    if kept is None or kept[0] != wanted:
+        kept = wanted, still_jpeg(film, at_s)
+        st.session_state[_STILL] = kept
+    here = [one for one in report.timeline if one.start_s <= at_s]
+    words = ""
+    if here:
+        rounded = {
+            label: round(number)
+            for label, number in here[-1].people.items()
+            if round(number)
+        }
+        said = ", ".join(f"{n} {label.title}" for label, n in rounded.items())
+        words = f": {said or 'nobody'}"
+    if kept[1]:
+        text = f"At {clock(at_s)}{words}"
+        st.image(kept[1], text, alt=f"The film {text[0].lower()}{text[1:]}")
+
+
+def still_jpeg(film: Path, at_s: float) -> bytes:
+    """Return the picture that is shown at a time, as JPEG; the last one after the end.
+
+    Returns:
+        The picture, or nothing if the film is not there any more.
+    """
+    for earlier_s in (0.0, 0.5, 2.0):
+        try:
+            with read_film(film, from_s=max(0.0, at_s - earlier_s)) as opened:
+                for image, _ in opened:
+                    return encode_jpeg(image)
+        except (UnreadableFilm, FileNotFoundError):
+            continue
+    return b""
+
+
+def _charts(job: FilmJob, report: FilmReport, at_s: float) -> None:
+    palette = job.plan.preferences.style.palette
+    charts: dict[str, Any] = {
+        "people": people_chart(report.timeline, at_s=at_s, palette=palette),
+        "share": share_chart(report.timeline, at_s=at_s),
+    }
+    if any(one.near for one in report.timeline):
+        charts["near"] = near_chart(report.timeline, at_s=at_s)
+    for name, chart in charts.items():
+        # A chart that was clicked says nothing when the same place is clicked again;
+        # after the slider was moved it is a new chart.
+        key = f"video.{name}.{job.number}.{_moves(job)}"
+        st.altair_chart(
+            chart, key=key, on_select=partial(_clicked, key, job), width="stretch"
+        )
+
+
+def _moves(job: FilmJob) -> int:
+    return int(st.session_state.get(f"video.moves.{job.number}", 0))
+
+
+def _moved(job: FilmJob) -> None:
+    st.session_state[f"video.moves.{job.number}"] = _moves(job) + 1
+
+
+def _clicked(key: str, job: FilmJob) -> None:
+    """Go to the moment that was clicked."""
+    points = st.session_state[key]["selection"].get(MOMENT, [])
+    if points and "start" in points[0]:
+        st.session_state[f"video.at.{job.number}"] = float(points[0]["start"])
+
+
+def _people(report: FilmReport, *, crops: bool) -> None:
+    st.subheader("People")
+    if not report.people:
+        st.info(
+            "Nobody was found. Lower **Face score** or **Smallest face** in the "
+            "sidebar and look again.",
+            icon=":material/person_off:",
+        )
+        return
+    percent = st.column_config.NumberColumn(
+        format="%.0f %%",
+        help="How sure the verdict was, on average while it held.",
+    )
+    st.dataframe(
+        people_table(report.people, crops=crops),
+        hide_index=True,
+        row_height=72 if crops else None,
+        column_config={
+            "Certainty": percent,
+            "Best view": st.column_config.ImageColumn(width="small"),
+            "Seen for (s)": st.column_config.NumberColumn(format="%.1f"),
+        },
+        alt="Table of the people: number, verdict, certainty, when they were seen",
+    )
+
+
+def people_table(people: tuple[Person, ...], *, crops: bool) -> dict[str, list[Any]]:
+    """Return the columns of the table of people."""
+    columns: dict[str, list[Any]] = {"Person": [one.track_id for one in people]}
+    if crops:
+        columns["Best view"] = [_address(one.crop) for one in people]
+    columns |= {
+        "Verdict": [one.label.title for one in people],
+        "Certainty": [
+            None if one.label is Label.UNKNOWN else 100 * one.certainty
+            for one in people
+        ],
+        "First seen": [clock(one.first_s) for one in people],
+        "Last seen": [clock(one.last_s) for one in people],
+        "Seen for (s)": [round(one.seen_s, 1) for one in people],
+    }
+    return columns
+
+
+def _address(jpeg: bytes) -> str | None:
+    return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}" if jpeg else None
+
+
+def _contacts(report: FilmReport, *, measured: bool) -> None:
+    if not measured:
+        st.caption(
+            "Distances were not measured: they were switched off in the sidebar."
+        )
+        return
+    st.subheader("Who was near whom")
+    if not report.contacts:
+        st.markdown("Nobody was near anybody else.")
+        return
+    st.dataframe(
+        contact_table(report.contacts),
+        hide_index=True,
+        alt="Table of the pairs who were near each other",
+    )
+
+
+def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
+    """Return the columns of the table of contacts."""
+    return {
+        "People": [f"{one.first_id} and {one.second_id}" for one in contacts],
+        "First near": [clock(one.first_s) for one in contacts],
+        "Near for (s)": [round(one.near_s, 1) for one in contacts],
+        "Of it without mask (s)": [round(one.bare_s, 1) for one in contacts],
+        "Closest": [f"{one.closest:.1f} {_UNITS[one.unit]}" for one in contacts],
+        "Too long": ["yes" if one.too_long else "no" for one in contacts],
+    }
+
+
+def _downloads(job: FilmJob, report: FilmReport) -> None:
+    """Offer film, CSV and JSON; the large ones are read only when asked for."""
+    stem = results.file_stem(job.name)
+    files: list[tuple[str, Any, str, str]] = [
+        ("Every picture (CSV)", job.rows.read_bytes, f"{stem}.csv", "text/csv"),
+        ("Summary (JSON)", to_json([report]), f"{stem}.json", "application/json"),
+    ]
+    if job.annotated is not None:
+        read = job.annotated.read_bytes
+        files.insert(
+            0, ("Annotated film (MP4)", read, f"{stem}-marked.mp4", "video/mp4")
+        )
+    with st.container(horizontal=True):
+        for title, content, name, mime in files:
+            st.download_button(
+                title,
+                content,
+                file_name=name,
+                mime=mime,
+                icon=":material/download:",
+                on_click="ignore",
+            )
