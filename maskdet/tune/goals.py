@@ -10,13 +10,12 @@ import numpy as np
 
 from maskdet.metrics.estimate import Estimate, percentile_estimate
 from maskdet.metrics.labelling import Json
-from maskdet.metrics.resampled import Floats
+from maskdet.metrics.resampled import Floats, Weights
 from maskdet.tune.drawn import picture_weights
 from maskdet.tune.halves import class_counts, halves
 from maskdet.tune.judging import MIN_IOU, Judge, Outcome
 from maskdet.tune.performance import Change, Chosen, Counts, Performance
 from maskdet.tune.promise import Promise, gain_promise, percent, recall_promise
-from maskdet.tune.scored import Rows
 from maskdet.tune.sweeping import Sweep, losses, reaches
 from maskdet.tune.wanted import GOALS as GOALS
 from maskdet.tune.wanted import Goal as Goal
@@ -190,16 +189,19 @@ def _gain(
     n = len(after.hits)
     faces = int((after.hits + after.misses).sum())
 
-    def suffered(counts: Counts, weights: Rows) -> Floats:
-        sums = [weights @ part for part in (counts.hits, counts.misses, counts.alarms)]
+    def suffered(counts: Counts, weights: Weights) -> Floats:
+        sums = [
+            weights @ part.astype(np.float32)
+            for part in (counts.hits, counts.misses, counts.alarms)
+        ]
         if goal.kind == "recall":
-            return (sums[2] if reached else sums[1]) / n
+            return np.asarray(sums[2] if reached else sums[1], np.float64) / n
         unit = {"f1": 1, "cost": n, "equal": max(faces, 1)}[goal.kind]
         result: Floats = losses(goal, *sums) / unit
         return result
 
     weights = picture_weights(n)
-    as_it_is = np.ones((1, n), np.int64)
+    as_it_is = np.ones((1, n), np.float32)
     value = suffered(before, as_it_is) - suffered(after, as_it_is)
     resampled = suffered(before, weights) - suffered(after, weights)
     return percentile_estimate(float(value[0]), resampled, faces)
@@ -237,8 +239,8 @@ def _cautions(
     lines, name = [], f"“{goal.label.title}”"
     if not reached:
         lines.append(
-            f"No settings reach {percent(goal.recall)} of {name}: this is the most that "
-            f"can be found, {percent(choosing.recall.value)} where it was chosen."
+            f"No settings reach {percent(goal.recall)} of {name}: this is the most "
+            f"that can be found, {percent(choosing.recall.value)} where it was chosen."
         )
     few = min(one.hits + one.misses for one in (choosing, then))
     if few < FEW:
@@ -248,8 +250,8 @@ def _cautions(
         )
     if then.found.value < now.found.value - _NOTABLE:
         lines.append(
-            f"Fewer faces are shown at all: {percent(then.found.value)} of the true ones "
-            f"of every class instead of {percent(now.found.value)}."
+            f"Fewer faces are shown at all: {percent(then.found.value)} of the true "
+            f"ones of every class instead of {percent(now.found.value)}."
         )
     if then.unsure.value > now.unsure.value + _NOTABLE:
         lines.append(

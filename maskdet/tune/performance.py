@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from maskdet.metrics.estimate import Estimate, grouped_share, rate
 from maskdet.metrics.labelling import Json
-from maskdet.tune.drawn import drawn_f1
+from maskdet.tune.drawn import Tally, drawn_shares
 from maskdet.tune.judging import NO_FACE, UNSURE, Outcome
 from maskdet.tune.scored import Rows
 from maskdet.types import CLASSES, Label
@@ -122,7 +122,7 @@ class Performance:
             int(alarms.sum()),
             recall=grouped_share(hits, hits + misses),
             precision=grouped_share(hits, hits + alarms),
-            f1=drawn_f1(hits, hits + alarms, hits + misses),
+            f1=drawn_shares(Tally(hits, hits + alarms, hits + misses))[0].f1,
             alarms_per_picture=rate(alarms.tolist()),
             found=grouped_share(found, faces),
             unsure=grouped_share(unsure, found),

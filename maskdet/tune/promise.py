@@ -142,8 +142,8 @@ def _needs(recall: Estimate, target: float, needed: int | None) -> str:
         return ""
     if needed is not None:
         return (
-            f" If it stays so, it takes about {_about(needed)} such faces on that half; "
-            f"with these, {percent(recall.low)} can be promised."
+            f" If it stays so, it takes about {_about(needed)} such faces on that "
+            f"half; with these, {percent(recall.low)} can be promised."
         )
     fewest = fewest_for(target)
     if recall.n < fewest:

@@ -42,7 +42,7 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: 13px
   font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid var(--line); text-align: left }
 td { white-space: nowrap } .wide th { font-weight: 600 }
-.matrix td { text-align: right } .matrix small { display: block; color: inherit }
+.matrix td { text-align: right } small { display: block }
 .matrix .right { background: rgba(var(--right), calc(.06 + .5 * var(--share))) }
 .matrix .wrong { background: rgba(var(--wrong), calc(.06 + .5 * var(--share))) }
 .matrix .soft { background: rgba(var(--unsure), calc(.06 + .5 * var(--share))) }
@@ -130,8 +130,8 @@ def report_html(
     title = f"{name} on {truth.name}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{len(truth.names):,} pictures, {len(truth.faces):,} true faces. Brackets "
-        "are 95 % intervals: pictures drawn anew.</p>",
+        f"<p>{len(truth.names):,} pictures, {len(truth.faces):,} true faces. Small "
+        "numbers are 95 % intervals.</p>",
         "" if proposal is None else proposal_part(proposal),
         "<h2>Settings of the numbers below</h2>",
         settings_table([("Value", outcome.settings)]),
@@ -159,7 +159,7 @@ def _charts(outcome: Outcome, panels: Sequence[Panel]) -> Iterable[str]:
     figures = []
     for panel in panels:
         areas = "; ".join(
-            f"{'faces' if one.label is None else one.label.title} {number(one.area)}"
+            f"{'faces' if one.label is None else one.label.title} {number(one.area, ', ')}"
             for one in panel.curves
         )
         figures.append(

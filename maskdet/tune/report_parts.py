@@ -130,18 +130,23 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a table; the first cell of each row is its name."""
     lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
     for first, *others in rows:
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in others)
+        cells = "".join(f"<td>{_cell(cell)}</td>" for cell in others)
         lines.append(f"<tr><th>{escape(first)}</th>{cells}</tr>")
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
-def number(one: Estimate) -> str:
-    """Return a number with its interval."""
+def _cell(text: str) -> str:
+    above, _, below = map(escape, text.partition("\n"))
+    return f"{above}<small>{below}</small>" if below else above
+
+
+def number(one: Estimate, between: str = "\n") -> str:
+    """Return a number with its interval, which a table writes below it."""
     if math.isnan(one.value):
         return "none"
     if math.isnan(one.low):
         return f"{one.value:.3f}"
-    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+    return f"{one.value:.3f}{between}{one.low:.3f} to {one.high:.3f}"
 
 
 def _cells(one: Performance) -> tuple[str, ...]:

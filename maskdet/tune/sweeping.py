@@ -15,6 +15,9 @@ from maskdet.tune.scored import Rows
 from maskdet.tune.wanted import Goal
 from maskdet.types import Label, Settings
 
+Sums = NDArray[np.int64] | NDArray[np.float32]
+"""Whole numbers of faces, as integers or as sums of drawn pictures."""
+
 # In hundredths, as on the sliders. The likeliest of three classes is never below 1/3.
 _SCORES: Final = np.arange(2, 100) / 100
 _CERTAINTIES: Final = np.arange(33, 100) / 100
@@ -51,7 +54,6 @@ class Sweep:
             label: the class.
             chosen: `(p,)` which pictures count.
         """
-        # Whoever has a certainty, or a lowest one, of its own keeps it in the grid.
         scores, certainties = _SCORES, _CERTAINTIES
         pictures = outcome.scored.faces.pictures[outcome.shown]
         said = (outcome.probs.argmax(axis=1) == label) & chosen[pictures]
@@ -97,18 +99,20 @@ def reaches(goal: Goal, hits: int, n: int) -> bool:
     return goal.kind != "recall" or hits >= goal.recall * n - 1e-9
 
 
-def losses(goal: Goal, hits: Rows, misses: Rows, alarms: Rows) -> Floats:
+def losses(goal: Goal, hits: Sums, misses: Sums, alarms: Sums) -> Floats:
     """Return what a goal other than `recall` wants little of, for each of `(b,)` sums.
 
     For `f1` that is what F1 lacks of 1; for `cost` the cost; for `equal` the larger
     of misses and alarms, which is smallest where both are equal.
     """
     if goal.kind == "cost":
-        return goal.cost * misses + alarms.astype(np.float64)
+        cost: Floats = goal.cost * misses + alarms.astype(np.float64)
+        return cost
     if goal.kind == "equal":
         return np.maximum(misses, alarms).astype(np.float64)
-    whole = (2 * hits + misses + alarms).astype(np.float64)
-    return 1 - ratios(2.0 * hits, whole)
+    halves = hits.astype(np.float64)
+    lacking: Floats = 1 - ratios(2 * halves, 2 * halves + misses + alarms)
+    return lacking
 
 
 def _ranks(goal: Goal, hits: Rows, alarms: Rows, n: int) -> list[Floats]:
