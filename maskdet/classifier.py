@@ -159,18 +159,25 @@ def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
             get them.
         RuntimeError: its file is broken or another version.
     """
+    path = classifier_path(name)
+    if name not in CLASSIFIERS:
+        return MaskClassifier(path, context=_stated_context(path))
+    return MaskClassifier(path, context=CLASSIFIERS[name].context)
+
+
+def classifier_path(name: str) -> Path:
+    """Return the file of a classifier; names and errors as of `load_classifier`."""
     if name.endswith(".tflite"):
         path = Path(name)
         if not path.is_file():
             raise FileNotFoundError(f"classifier file {path} is missing")
-        return MaskClassifier(path, context=_stated_context(path))
+        return path
     if name not in CLASSIFIERS:
         raise ValueError(
             f"classifier must be one of {', '.join(CLASSIFIERS)} or the path of a "
             f".tflite file, not {name!r}"
         )
-    file = CLASSIFIERS[name]
-    return MaskClassifier(asset_path(file.asset), context=file.context)
+    return asset_path(CLASSIFIERS[name].asset)
 
 
 def _stated_context(path: Path) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -101,7 +102,11 @@ def _some(rows: Iterator[Listed], notes: Notes) -> tuple[Listed, ...]:
 
 def _index_rows(places: Places, name: str, notes: Notes) -> Iterator[Listed]:
     folder = PurePosixPath(name).parent
-    for row in index_rows(places.text(name), PurePosixPath(name)):
+    try:
+        rows = list(index_rows(places.text(name), PurePosixPath(name)))
+    except csv.Error as error:
+        raise ValueError(f"{name}: not a CSV file: {error}") from None
+    for row in rows:
         named = row["path"] or ""
         picture = places.picture([str(folder / named)]) if named else ""
         if picture:

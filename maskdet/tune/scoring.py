@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+import hashlib
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Final
 
-from maskdet.analyzer import Analyzer
+import numpy as np
+
+from maskdet.analyzer import ANALYZERS, Analyzer, asset_of, reads_twice
+from maskdet.assets import ASSETS, asset, asset_path, sha256_of
 from maskdet.boxes import Boxes
-from maskdet.classifier import DEFAULT_CLASSIFIER
-from maskdet.tune.scored import FLOOR_SCORE, Numbers, Scored
-from maskdet.tune.sets import Cancelled, Loaded, Progress
-from maskdet.types import Settings
+from maskdet.classifier import DEFAULT_CLASSIFIER, classifier_path
+from maskdet.datasets.examples import no_boxes
+from maskdet.detectors import DETECTORS
+from maskdet.evaluation.judged import looks
+from maskdet.media import read_image
+from maskdet.tune.measuring import Cancelled, Progress, Stopped
+from maskdet.tune.scored import FLOOR_SCORE, FaceRows, Numbers, Scored
+from maskdet.tune.sets import Loaded
+from maskdet.types import CLASSES, Settings
+
+_PACKAGES = ("opencv-python-headless", "mtcnn")
 
 LAX: Final = Settings(min_score=FLOOR_SCORE, min_certainty=0, min_face_px=1, nms_iou=1)
 """Nothing that any slider could show is refused."""
@@ -45,9 +57,28 @@ def analyzer_key(
 ) -> str:
     """Return a text that differs where the answers of an analyzer may differ.
 
-    Args: as of `load_analyzer`.
+    Args:
+        name: as `load_analyzer` has it; another one stands for itself.
+        classifier: who labels the faces, a name or the path of a file.
+        second_look: whether it may read large faces again.
+
+    Raises:
+        ValueError: there is no such classifier.
+        FileNotFoundError: a model file is missing; the message says how to get it.
+        RuntimeError: a model file is not the one that was published.
     """
-    raise NotImplementedError
+    if name not in ANALYZERS:
+        return name
+    parts = [name]
+    model = asset_of(name)
+    if model in ASSETS:
+        parts += [sha256_of(asset_path(one)) for one in (model, *asset(model).also)]
+    else:
+        # Its files come with these packages, so their versions say which ones.
+        parts += [f"{one} {version(one)}" for one in _PACKAGES]
+    if name in DETECTORS or (second_look and reads_twice(name)):
+        parts.append(sha256_of(classifier_path(classifier)))
+    return " ".join(parts)
 
 
 def score_set(
@@ -77,4 +108,50 @@ def score_set(
         ValueError: a picture cannot be read any more; one line.
         Stopped: `cancelled` said so.
     """
-    raise NotImplementedError
+    key = key or analyzer_key(name)
+    cache = {} if cache is None else cache
+    everything: list[Found] = []
+    for picture in range(len(loaded.pictures)):
+        if cancelled is not None and cancelled():
+            raise Stopped
+        everything.append(_found(loaded, picture, analyzer, cache, key))
+        if progress is not None:
+            progress(picture + 1, len(loaded.pictures))
+    return _joined(loaded, name, everything)
+
+
+def _found(
+    loaded: Loaded, picture: int, analyzer: Analyzer, cache: Cache, key: str
+) -> Found:
+    shown = loaded.truth.names[picture]
+    try:
+        content = loaded.pictures.content(picture)
+        place = (hashlib.sha256(content).hexdigest(), key)
+        if place in cache:
+            return cache[place]
+        image = read_image(content)
+    except ValueError as error:
+        raise ValueError(f"{shown}: {error}") from None
+    scene = analyzer.analyze(image, LAX)
+    boxes = scene.faces.boxes
+    found = Found(boxes, scene.faces.scores, scene.probs, *looks(image, boxes))
+    cache[place] = found
+    return found
+
+
+def _joined(loaded: Loaded, name: str, everything: Sequence[Found]) -> Scored:
+    counts = [len(one.scores) for one in everything]
+    faces = FaceRows(
+        np.repeat(np.arange(len(everything)), counts),
+        np.concatenate([no_boxes(), *(one.boxes for one in everything)]),
+        _numbers(one.lights for one in everything),
+        _numbers(one.sharpness for one in everything),
+    )
+    scores = _numbers(one.scores for one in everything)
+    probs = [np.zeros((0, len(CLASSES)), np.float32)]
+    probs += [one.probs for one in everything]
+    return Scored(loaded.truth, name, faces, scores, np.concatenate(probs))
+
+
+def _numbers(parts: Iterable[Numbers]) -> Numbers:
+    return np.concatenate([np.zeros(0, np.float32), *parts])

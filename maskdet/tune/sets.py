@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from maskdet.media import MAX_BYTES, read_image
-from maskdet.tune.archives import Files
+from maskdet.tune.archives import Files, FolderFiles, ZipFiles
+from maskdet.tune.layouts import read_data_file, read_label_file, read_listing
+from maskdet.tune.listing import Listing
+from maskdet.tune.measuring import Cancelled as Cancelled
+from maskdet.tune.measuring import Progress as Progress
+from maskdet.tune.measuring import Stopped as Stopped
+from maskdet.tune.measuring import measured
+from maskdet.tune.notes import Notes
 from maskdet.tune.scored import LabelledSet
 from maskdet.types import Image
-
-Progress = Callable[[int, int], None]
-"""Told how many pictures are done, and of how many."""
-
-Cancelled = Callable[[], bool]
-"""Asked before each picture whether to stop."""
-
-
-class Stopped(Exception):  # noqa: N818 - says what, not that it is an error
-    """Somebody stopped what was running."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,4 +88,43 @@ def read_set(
         ValueError: there is no label or no picture that can be read; one line.
         Stopped: `cancelled` said so.
     """
-    raise NotImplementedError
+    try:
+        found, files, notes = _labels_of(source)
+        truth, places = measured(
+            found,
+            files,
+            name or _name_of(source),
+            notes,
+            progress=progress,
+            cancelled=cancelled,
+        )
+    except FileNotFoundError:
+        raise
+    except ValueError as error:
+        if isinstance(source, bytes):
+            raise
+        raise ValueError(f"{source}: {error}") from None
+    return Loaded(truth, Pictures(files, places), (*files.notes, *notes.lines()))
+
+
+def _labels_of(source: Path | bytes) -> tuple[Listing, Files, Notes]:
+    notes = Notes()
+    if isinstance(source, bytes):
+        files: Files = ZipFiles(source)
+        return read_listing(files, notes), files, notes
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: there is no such file or folder")
+    if source.is_dir():
+        files = FolderFiles(source)
+        return read_listing(files, notes), files, notes
+    if source.suffix.lower() == ".zip":
+        files = ZipFiles(source)
+        return read_listing(files, notes), files, notes
+    files = FolderFiles(source.parent)
+    if source.suffix.lower() in (".yaml", ".yml"):
+        return read_data_file(source), files, notes
+    return read_label_file(files, source.name, notes), files, notes
+
+
+def _name_of(source: Path | bytes) -> str:
+    return "your set" if isinstance(source, bytes) else source.resolve().stem
