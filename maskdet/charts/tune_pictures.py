@@ -1,0 +1,93 @@
+"""A picture with boxes on it, and room to draw another one."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+
+from maskdet.charts.tune import Spec
+from maskdet.style import Palette, colour_css
+from maskdet.types import Image, Label
+
+AREA: Final = "area"
+"""Name of the selection that drawing makes; it has the ranges `x` and `y` in pixels."""
+
+_LONG_SIDE_PX: Final = 1000
+_HEIGHT_PX: Final = 420
+
+
+def boxes_chart(
+    image: Image,
+    faces: Iterable[tuple[Sequence[float], Label]],
+    palette: Palette = "classic",
+) -> Spec:
+    """Return a picture with its boxes, upon which another one can be drawn.
+
+    Args:
+        image: the picture; a large one is shown smaller, its pixels stay the unit.
+        faces: box `x1, y1, x2, y2` in pixels, and label of each face.
+        palette: for the colours of the labels.
+    """
+    height, width = image.shape[:2]
+    rows = [
+        {
+            **dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)),
+            "ink": colour_css(label, palette),
+            "label": label.title,
+        }
+        for box, label in faces
+    ]
+    x = {"type": "quantitative", "axis": None, "scale": _ends(width)}
+    y = {"type": "quantitative", "axis": None, "scale": _ends(height, down=True)}
+    picture = {
+        "data": {"values": [{"url": _url(image), "x": 0, "y": 0}]},
+        "mark": {
+            "type": "image",
+            "align": "left",
+            "baseline": "top",
+            "width": {"expr": "width"},
+            "height": {"expr": "height"},
+            "aspect": False,
+        },
+        "encoding": {
+            "x": {"field": "x", **x},
+            "y": {"field": "y", **y},
+            "url": {"field": "url", "type": "nominal"},
+        },
+        "params": [{"name": AREA, "select": {"type": "interval"}}],
+    }
+    boxes = {
+        "data": {"values": rows},
+        "mark": {"type": "rect", "fillOpacity": 0, "strokeWidth": 2},
+        "encoding": {
+            "x": {"field": "x1", **x},
+            "x2": {"field": "x2"},
+            "y": {"field": "y1", **y},
+            "y2": {"field": "y2"},
+            "stroke": {"field": "ink", "type": "nominal", "scale": None},
+        },
+    }
+    return {
+        "layer": [picture, boxes],
+        "width": round(width * _HEIGHT_PX / height),
+        "height": _HEIGHT_PX,
+        "config": {"view": {"stroke": None}},
+    }
+
+
+def _ends(length: int, *, down: bool = False) -> Spec:
+    ends = [length, 0] if down else [0, length]
+    return {"domain": ends, "nice": False, "zero": False}
+
+
+def _url(image: Image) -> str:
+    height, width = image.shape[:2]
+    scale = min(1.0, _LONG_SIDE_PX / max(width, height))
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA))
+    jpeg = cv2.imencode(".jpg", small)[1].tobytes()
+    return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"

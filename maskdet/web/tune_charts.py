@@ -1,0 +1,160 @@
+"""What an outcome says, as charts of the Tune page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from maskdet.charts.tune import NO_FACE, Spec, cut_histogram
+from maskdet.charts.tune_curves import (
+    FACES_TITLE,
+    Line,
+    calibration_chart,
+    parts_chart,
+    swept,
+)
+from maskdet.charts.tune_matrix import outcome_matrix
+from maskdet.metrics.calibration import Reliability
+from maskdet.metrics.estimate import Estimate, share
+from maskdet.style import Palette
+from maskdet.tune import curves
+from maskdet.tune.calibrating import Fitted
+from maskdet.tune.curves import Curve, What
+from maskdet.tune.judging import Outcome
+from maskdet.tune.table import Part
+from maskdet.types import CLASSES, Label
+
+ACTUAL_TITLES = (*(label.title for label in CLASSES), NO_FACE)
+"""Rows of the matrix: what is true."""
+
+SAID_TITLES = (*(label.title for label in CLASSES), "Unsure", "Missed")
+"""Columns of the matrix: what was said."""
+
+SCORE_TITLES: Mapping[What, str] = {"score": "Face score", "certainty": "Certainty"}
+
+
+def histogram(outcome: Outcome, what: What, palette: Palette) -> Spec:
+    """Return how many faces have which score, by truth, with the threshold."""
+    counted = curves.histogram(outcome, what)
+    parts = {
+        title: counted.counts[row].tolist() for row, title in enumerate(ACTUAL_TITLES)
+    }
+    return cut_histogram(
+        counted.edges.tolist(),
+        parts,
+        [counted.threshold],
+        x_title=SCORE_TITLES[what],
+        palette=palette,
+    )
+
+
+def bare_histogram(outcome: Outcome, low: float, high: float, palette: Palette) -> Spec:
+    """Return how likely "no mask" is for the faces shown, with the band's ends."""
+    edges = np.linspace(0, 1, 51)
+    likely = outcome.probs[:, Label.NO_MASK]
+    parts = {
+        title: np.histogram(likely[outcome.actual == row], edges)[0].tolist()
+        for row, title in enumerate(ACTUAL_TITLES)
+    }
+    return cut_histogram(
+        edges.tolist(),
+        parts,
+        [low, high],
+        below=(Label.NO_MASK.title,),
+        x_title="Probability of “No mask”",
+        palette=palette,
+    )
+
+
+def matrix(outcome: Outcome, chosen: tuple[int, int] | None) -> Spec:
+    """Return truth by answer, with what was missed and what is no face."""
+    counts = outcome.confusion.tolist()
+    return outcome_matrix(counts, ACTUAL_TITLES, SAID_TITLES, chosen=chosen)
+
+
+def precision_recall(found: list[Curve], palette: Palette) -> Spec:
+    """Return how often it is right for each share that it finds."""
+    return swept(
+        [_line(curve) for curve in found],
+        x_title="Found (recall)",
+        y_title="Right when said (precision)",
+        steps=True,
+        palette=palette,
+    )
+
+
+def roc(found: list[Curve], palette: Palette) -> Spec:
+    """Return how much is found at each rate of false alarms among faces."""
+    return swept(
+        [_line(curve) for curve in found],
+        x_title="Other faces called so",
+        y_title="Found (recall)",
+        steps=False,
+        palette=palette,
+    )
+
+
+def alarms(curve: Curve) -> Spec:
+    """Return how many faces are found at each number of false alarms a picture."""
+    return swept(
+        [_line(curve)],
+        x_title="False alarms a picture",
+        y_title="Faces found (recall)",
+        steps=False,
+        x_most=_end(curve),
+    )
+
+
+def _end(curve: Curve) -> float | None:
+    """Return where the axis of alarms ends: far beyond the point nobody looks."""
+    if not len(curve.x):
+        return None
+    used = curve.point[0] if not math.isnan(curve.point[0]) else 0.0
+    far = float(curve.x[-1])
+    end = min(far, max(2.0, 3 * used))
+    # 1 would be taken as a share.
+    return end if end != 1.0 else 1.01
+
+
+def _line(curve: Curve) -> Line:
+    title = FACES_TITLE if curve.label is None else curve.label.title
+    known = not any(math.isnan(number) for number in curve.point)
+    return Line(
+        title, curve.x, curve.y, curve.thresholds, curve.point if known else None
+    )
+
+
+def calibration(fitted: Fitted) -> Spec:
+    """Return how often is right what is said so surely, before and after."""
+    both = {"As it is": fitted.before, "Calibrated": fitted.after}
+    rows = [row for name, curve in both.items() for row in _bins(name, curve)]
+    return calibration_chart(rows, tuple(both))
+
+
+def _bins(name: str, curve: Reliability) -> list[dict[str, float | int | str]]:
+    rows: list[dict[str, float | int | str]] = []
+    for score, hits, n in zip(curve.scores, curve.hits, curve.counts, strict=True):
+        part = share(int(hits), int(n))
+        rows.append({"run": name, "score": round(float(score), 4), **_ends(part)})
+    return rows
+
+
+def slices(found: tuple[Part, ...]) -> Spec:
+    """Return which faces are harder, with their intervals."""
+    rows = [
+        {"part": f"{part.name}: {part.part}", **_ends(part.right)}
+        for part in found
+        if part.right.n
+    ]
+    return parts_chart(rows, x_title="Found and called right")
+
+
+def _ends(part: Estimate) -> dict[str, float | int]:
+    return {
+        "share": round(part.value, 4),
+        "low": round(part.low, 4),
+        "high": round(part.high, 4),
+        "n": part.n,
+    }

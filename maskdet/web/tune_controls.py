@@ -1,0 +1,193 @@
+"""The Tune page's sliders, and what is done with what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import streamlit as st
+
+from maskdet.analyzer import ANALYZERS, AUTO, resolved
+from maskdet.tune.report import report_html
+from maskdet.tune.scored import FLOOR_SCORE
+from maskdet.web import session
+from maskdet.web.markdown import plain
+from maskdet.web.preferences import Preferences
+from maskdet.web.tune import MOST_FACE_PX, Choice, Desk, Material, moved
+
+_JUST_USED = "maskdet.tune.just_used"
+
+
+def sliders(desk: Desk) -> None:
+    """Show the sliders; they only try out, nothing of it is in use yet."""
+    st.slider(
+        "Face score from",
+        *(FLOOR_SCORE, 1.0),
+        key="tune.min_score",
+        step=0.01,
+        on_change=moved,
+        help="How sure the finder must be that something is a face. Lower finds more "
+        "faces, and more things that are none.",
+    )
+    st.slider(
+        "Certainty from",
+        *(0.0, 1.0),
+        key="tune.min_certainty",
+        step=0.01,
+        on_change=moved,
+        help="A face whose label is less certain is called “Unsure”.",
+    )
+    st.slider(
+        "Smallest face (pixels)",
+        *(1, max(MOST_FACE_PX, int(desk.choice.settings.min_face_px))),
+        key="tune.min_face_px",
+        step=1,
+        on_change=moved,
+        help="Faces whose shorter side is smaller are left out. True faces that are "
+        "smaller count as missed.",
+    )
+    with st.expander("Overlaps and calibration"):
+        _rarer()
+
+
+def _rarer() -> None:
+    st.slider(
+        "Overlap of two boxes up to",
+        *(0.0, 1.0),
+        key="tune.nms_iou",
+        step=0.01,
+        on_change=moved,
+        help="Of two boxes that overlap by more than this share, the weaker goes "
+        "(non-maximum suppression).",
+    )
+    st.slider(
+        "Counts as found from overlap",
+        *(0.05, 0.95),
+        key="tune.min_iou",
+        step=0.05,
+        on_change=moved,
+        help="How well a box must fit the true face to count as found (IoU); 0.5 is "
+        "usual. It changes the counting only, not what is shown on Live.",
+    )
+    st.toggle(
+        "Calibrate certainties",
+        key="tune.calibrated",
+        on_change=moved,
+        help="Divides by one temperature, fitted on this set, so that 80 % is right 8 "
+        "times in 10. Live has none: this is to see what a certainty is worth.",
+    )
+
+
+def back_and_keep(desk: Desk) -> None:
+    """Offer the way back, and to put the sliders aside for a comparison."""
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            disabled=desk.before is None,
+            on_click=_undo,
+            args=(desk,),
+            help="Back to before the last move.",
+        )
+        st.button(
+            "Keep as B",
+            icon=":material/bookmark:",
+            on_click=_keep,
+            args=(desk,),
+            disabled=desk.kept == desk.choice,
+            help="Put these sliders aside, and compare with them below, under "
+            "“Compare”.",
+        )
+
+
+def _undo(desk: Desk) -> None:
+    if desk.before is not None:
+        desk.move(desk.before)
+
+
+def _keep(desk: Desk) -> None:
+    desk.kept = desk.choice
+
+
+def use(desk: Desk, material: Material) -> None:
+    """Offer to use the sliders on Live, and to keep them in a file or a link."""
+    wanted = _preferences(desk.choice, material)
+    in_use = wanted == session.preferences()
+    if st.button(
+        "Use on Live",
+        type="primary",
+        icon=":material/videocam:",
+        disabled=in_use,
+        width="stretch",
+        key="tune.use",
+    ):
+        session.set_preferences(wanted)
+        st.session_state[_JUST_USED] = True
+        st.rerun()
+    st.caption(_what_is_used(material, wanted, in_use=in_use))
+    if st.session_state.pop(_JUST_USED, False):
+        st.toast("Live and Image now use these settings.", icon=":material/check:")
+    with st.popover("Save or share", icon=":material/save:", width="stretch"):
+        _save(desk, material, wanted)
+
+
+def _preferences(choice: Choice, material: Material) -> Preferences:
+    """Return the visitor's choices with what was tuned, and who it was tuned for."""
+    before, name = session.preferences(), material.scored.analyzer
+    settings = dataclasses.replace(
+        before.settings,
+        min_score=choice.settings.min_score,
+        min_certainty=choice.settings.min_certainty,
+        min_face_px=choice.settings.min_face_px,
+        nms_iou=choice.settings.nms_iou,
+    )
+    analyzer = before.analyzer
+    known = name in ANALYZERS and name not in session.unavailable()
+    if known and not (analyzer == AUTO and resolved(AUTO, live=True) == name):
+        analyzer = name
+    return dataclasses.replace(before, settings=settings, analyzer=analyzer)
+
+
+def _what_is_used(material: Material, wanted: Preferences, *, in_use: bool) -> str:
+    name = plain(material.scored.analyzer)
+    if in_use:
+        return f"In use: these thresholds, with **{name}**."
+    if resolved(wanted.analyzer, live=True) == material.scored.analyzer:
+        return (
+            f"Sets the thresholds and the analyzer **{name}**: scores of another one "
+            "mean something else."
+        )
+    return (
+        f"Sets the thresholds only: **{name}** is not here, and scores of another "
+        "analyzer mean something else."
+    )
+
+
+def _save(desk: Desk, material: Material, wanted: Preferences) -> None:
+    st.download_button(
+        "Settings (JSON)",
+        wanted.to_json(),
+        file_name="maskdet-settings.json",
+        mime="application/json",
+        icon=":material/download:",
+        on_click="ignore",
+        width="stretch",
+        help="“Load settings” in the sidebar reads it.",
+    )
+    st.download_button(
+        "Report (HTML)",
+        partial(_report, desk, material),
+        file_name="maskdet-tuning.html",
+        mime="text/html",
+        icon=":material/description:",
+        on_click="ignore",
+        width="stretch",
+        help="One page with charts, numbers, settings and the goal; it needs no "
+        "network and prints well.",
+    )
+    st.caption("This link opens the page with these settings:")
+    st.code(wanted.link(st.context.url or ""), language=None, wrap_lines=True)
+
+
+def _report(desk: Desk, material: Material) -> str:
+    return report_html(material.outcome(desk.choice), proposal=desk.proposal)

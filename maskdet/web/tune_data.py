@@ -1,0 +1,223 @@
+"""What the Tune page tunes on: stored scores, a set of the visitor's own, or labels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Sequence
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from maskdet.tune import bundled as stored
+from maskdet.tune.files import from_bytes
+from maskdet.tune.judging import Judge
+from maskdet.tune.scored import LabelledSet, Scored
+from maskdet.tune.sets import read_set
+from maskdet.types import CLASSES, Label
+from maskdet.web.markdown import plain
+from maskdet.web.results import short_name
+from maskdet.web.tune import Desk, Material
+from maskdet.web.tune_label import label_here
+from maskdet.web.tune_scoring import looked_at
+
+MAX_ZIP_MB = 200
+"""Of a set that is sent; it is read in memory."""
+
+_STORED, _OWN, _LABEL = "Stored scores", "My labelled set", "Label pictures here"
+
+
+def choose(desk: Desk) -> Material | None:
+    """Let the visitor say what to tune on, and return it once it is there."""
+    where = st.segmented_control(
+        "Data to tune on",
+        (_STORED, _OWN, _LABEL),
+        default=_STORED,
+        required=True,
+        label_visibility="collapsed",
+        key="tune.where",
+        persist_state="session",
+    )
+    if where == _STORED:
+        return _stored(desk)
+    return _own(desk) if where == _OWN else label_here(desk)
+
+
+def _stored(desk: Desk) -> Material | None:
+    names = stored.bundled()
+    if not names:
+        st.info(
+            "No stored scores come with this copy: choose a labelled set of your own.",
+            icon=":material/folder_open:",
+        )
+        return None
+    name = st.selectbox(
+        "Scores of",
+        names,
+        key="tune.stored",
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    try:
+        judge = _judge(name)
+    except ValueError as error:
+        st.error(plain(f"{error}"), icon=":material/error:")
+        return None
+    st.caption(
+        f"{about(judge.scored.truth)}. Numbers only: its pictures are not stored. The "
+        "analyzer never learnt from them."
+    )
+    if name not in desk.materials:
+        desk.materials[name] = Material(judge)
+    return desk.materials[name]
+
+
+# Shared by all visitors: it comes with the project, and nobody changes it.
+@st.cache_resource(max_entries=16, show_spinner="Reading stored scores …")
+def _judge(name: str) -> Judge:
+    return Judge(stored.load_bundled(name))
+
+
+def same_set(desk: Desk, material: Material) -> dict[str, Material]:
+    """Return what other analyzers said about the same set, by name."""
+    truth = material.scored.truth
+    for name in stored.bundled() if material.pictures is None else ():
+        if name.endswith(f" on {truth.name}") and name not in desk.materials:
+            try:
+                desk.materials[name] = Material(_judge(name))
+            except ValueError:
+                continue  # it is told about where it is chosen
+    return {
+        name: other
+        for name, other in desk.materials.items()
+        if other is not material and _same(other.scored.truth, truth)
+    }
+
+
+def _same(one: LabelledSet, other: LabelledSet) -> bool:
+    return (one.name, one.names) == (other.name, other.names) and len(one.faces) == len(
+        other.faces
+    )
+
+
+def about(truth: LabelledSet) -> str:
+    """Return what a set holds in a line, as in "206 pictures, 512 faces: 400 Mask"."""
+    counts = {label: int((truth.labels == label).sum()) for label in Label}
+    parts = [f"{counts[label]:,} {label.title}" for label in CLASSES]
+    if counts[Label.UNKNOWN]:
+        parts.append(f"{counts[Label.UNKNOWN]:,} of unknown class")
+    faces = f"{len(truth.faces):,} faces" if truth.boxed else "one face each"
+    return f"{len(truth.names):,} pictures, {faces}: {', '.join(parts)}"
+
+
+def _own(desk: Desk) -> Material | None:
+    """Take a set of the visitor's own and return it once it was looked at."""
+    st.caption(
+        "Boxes as **COCO** (JSON), **VOC** (XML) or **YOLO** (txt), or a folder for "
+        "each class: mask, no_mask, incorrect. It is looked at in memory, never "
+        "written to a disk, and gone soon after you close this page."
+    )
+    given, folder = st.columns(2)
+    file = given.file_uploader(
+        "A zip with pictures and labels",
+        type=["zip", "npz"],
+        key="tune.zip",
+        max_upload_size=MAX_ZIP_MB,
+        on_change=_forget,
+        args=(desk,),
+        help="Or scores that “python -m maskdet tune scores” stored, as .npz.",
+    )
+    files = folder.file_uploader(
+        "Or their folder",
+        accept_multiple_files="directory",
+        key="tune.folder",
+        max_upload_size=MAX_ZIP_MB,
+        on_change=_forget,
+        args=(desk,),
+    )
+    if file is not None and file.name.lower().endswith(".npz"):
+        return _numbers(desk, file)
+    if file is not None:
+        content, name = file.getvalue(), file.name.rsplit(".", 1)[0]
+    elif files:
+        content, name = _zipped(files), files[0].name.partition("/")[0]
+    else:
+        # Whoever comes back from another page finds the uploads empty, but not the set.
+        return _told(desk)
+    _read(desk, content, short_name(name))
+    return _told(desk)
+
+
+def _told(desk: Desk) -> Material | None:
+    """Say what the set holds, or what is wrong with it, and let it be looked at."""
+    if desk.trouble:
+        st.error(plain(f"{desk.trouble}."), icon=":material/broken_image:")
+    if desk.loaded is None:
+        return None
+    truth = desk.loaded.truth
+    st.caption(f"**{plain(truth.name)}**: {about(truth)}.")
+    notes(desk.loaded.notes)
+    return looked_at(desk, desk.loaded, set_key=desk.set_key)
+
+
+def _forget(desk: Desk) -> None:
+    desk.set_key, desk.loaded, desk.trouble = "", None, ""
+
+
+def _numbers(desk: Desk, file: UploadedFile) -> Material | None:
+    content = file.getvalue()
+    name = hashlib.sha256(content).hexdigest()
+    if name not in desk.materials:
+        try:
+            scored: Scored = from_bytes(content, short_name(file.name))
+        except ValueError as error:
+            st.error(plain(f"{error}"), icon=":material/broken_image:")
+            return None
+        desk.materials[name] = Material(Judge(scored))
+    material = desk.materials[name]
+    st.caption(
+        f"{plain(material.scored.analyzer)} on {plain(material.scored.truth.name)}: "
+        f"{about(material.scored.truth)}."
+    )
+    return material
+
+
+def _zipped(files: Sequence[UploadedFile]) -> bytes:
+    """Return a folder that was sent file by file as one zip, to be read like any."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            archive.writestr(file.name, file.getvalue())
+    return content.getvalue()
+
+
+def _read(desk: Desk, content: bytes, name: str) -> None:
+    """Read the set once; what is wrong with it is one line."""
+    key = hashlib.sha256(content).hexdigest()
+    if desk.set_key == key:
+        return
+    bar = st.progress(0.0, "Reading the set …")
+    _forget(desk)
+
+    def progress(done: int, of: int) -> None:
+        bar.progress(done / max(1, of), f"Reading picture {done} of {of} …")
+
+    try:
+        desk.loaded = read_set(content, name, progress=progress)
+    except (ValueError, FileNotFoundError) as error:
+        desk.trouble = str(error)
+    desk.set_key = key
+    bar.empty()
+
+
+def notes(lines: Sequence[str]) -> None:
+    """Say what was left out of a set; many lines are folded."""
+    if not lines:
+        return
+    text = "\n".join(f"- {plain(line)}" for line in lines)
+    if len(lines) <= 3:
+        st.warning(text, icon=":material/warning:")
+        return
+    with st.expander(f"{len(lines)} things to know", icon=":material/warning:"):
+        st.markdown(text)

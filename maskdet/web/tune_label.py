@@ -1,0 +1,243 @@
+"""Label pictures on the Tune page: an analyzer boxes, the visitor has the last word."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from functools import partial
+
+import streamlit as st
+
+from maskdet.analyzer import resolved
+from maskdet.charts.tune_pictures import AREA, boxes_chart
+from maskdet.classifier import crop_face
+from maskdet.media import SUFFIXES, encode_jpeg
+from maskdet.style import Palette
+from maskdet.tune.labelling import Draft, draft_of
+from maskdet.types import CLASSES, Label
+from maskdet.web import session
+from maskdet.web.markdown import plain
+from maskdet.web.pictures import CROP_PX, MAX_PICTURES
+from maskdet.web.results import short_name
+from maskdet.web.tune import Desk, Material
+from maskdet.web.tune_scoring import looked_at
+
+_AT_ONCE = 6
+"""Faces that are asked about at once."""
+
+
+def label_here(desk: Desk) -> Material | None:
+    """Let the visitor label pictures, and return them once an analyzer was judged."""
+    st.caption(
+        f"Send up to {MAX_PICTURES} pictures. The analyzer boxes the faces; you "
+        "confirm or correct each with one click, doubtful ones first. Nothing is saved "
+        "here: download what you did."
+    )
+    files = st.file_uploader(
+        "Pictures to label",
+        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        accept_multiple_files=True,
+        key="tune.pictures",
+    )
+    if files and st.button(
+        f"Find the faces in {min(len(files), MAX_PICTURES)} pictures",
+        type="primary" if desk.draft is None else "secondary",
+        icon=":material/frame_person:",
+        key="tune.box",
+    ):
+        uploads = [(file.name, file.getvalue()) for file in files[:MAX_PICTURES]]
+        _box(desk, uploads)
+    if desk.draft is None:
+        return None
+    for note in desk.draft.notes:
+        st.warning(plain(note), icon=":material/warning:")
+    _ask(desk)
+    return _done(desk)
+
+
+def _box(desk: Desk, uploads: list[tuple[str, bytes]]) -> None:
+    preferences = session.preferences()
+    analyzer = session.analyzer(resolved(preferences.analyzer, live=False))
+    bar = st.progress(0.0, "Finding the faces …")
+
+    def progress(done: int, of: int) -> None:
+        bar.progress(done / max(1, of), f"Finding the faces: {done} of {of} …")
+
+    try:
+        desk.draft = draft_of(
+            uploads, analyzer, preferences.settings, progress=progress
+        )
+    except ValueError as error:
+        st.error(plain(f"{error}."), icon=":material/broken_image:")
+    _renew(desk, desk.draft)
+    bar.empty()
+
+
+def _renew(desk: Desk, draft: Draft | None) -> None:
+    """Take a new state of the labels; what was judged by the old one is out of date."""
+    desk.draft = draft
+    desk.labelled = None
+
+
+# Only its own part of the page is drawn anew by a click.
+@st.fragment
+def _ask(desk: Desk) -> None:
+    """Ask about the most doubtful faces, and for faces that were missed."""
+    draft = desk.draft
+    if draft is None:
+        return
+    open_faces = draft.doubtful()
+    faces = sum(len(picture.faces) for picture in draft.pictures)
+    st.progress(
+        1 - len(open_faces) / faces if faces else 1.0,
+        f"{faces - len(open_faces)} of {faces} faces confirmed",
+    )
+    columns = st.columns(3)
+    for number, (picture, face) in enumerate(open_faces[:_AT_ONCE]):
+        with columns[number % 3].container(border=True):
+            _one(desk, draft, picture, face)
+    if open_faces:
+        st.button(
+            f"All {len(open_faces)} others are right as they are",
+            icon=":material/done_all:",
+            key="tune.label_all",
+            on_click=_confirm_all,
+            args=(desk,),
+        )
+    with st.expander("A face was missed: add its box", icon=":material/add_box:"):
+        _add(desk, draft)
+
+
+def _one(desk: Desk, draft: Draft, picture: int, face: int) -> None:
+    one = draft.pictures[picture].faces[face]
+    st.html(_crop(draft, picture, face))
+    for label in CLASSES:
+        guess = label is one.label
+        st.button(
+            label.title + (f" ({100 * one.certainty:.0f} %)" if guess else ""),
+            type="primary" if guess else "secondary",
+            key=f"tune.label.{picture}.{face}.{label.key}.{len(draft.doubtful())}",
+            width="stretch",
+            on_click=_say,
+            args=(desk, picture, face, label),
+        )
+    st.button(
+        "No face",
+        icon=":material/close:",
+        type="tertiary",
+        key=f"tune.label.{picture}.{face}.none.{len(draft.doubtful())}",
+        on_click=_say,
+        args=(desk, picture, face, None),
+    )
+
+
+def _say(desk: Desk, picture: int, face: int, label: Label | None) -> None:
+    draft = desk.draft
+    if draft is None:
+        return
+    if label is None:
+        _renew(desk, draft.removed(picture, face))
+    else:
+        _renew(desk, draft.relabelled(picture, face, label))
+
+
+def _confirm_all(desk: Desk) -> None:
+    draft = desk.draft
+    if draft is not None:
+        for picture in range(len(draft.pictures)):
+            draft = draft.completed(picture)
+        _renew(desk, draft)
+
+
+def _crop(draft: Draft, picture: int, face: int) -> str:
+    jpeg = encode_jpeg(
+        crop_face(
+            draft.image(picture), draft.pictures[picture].faces[face].box, CROP_PX
+        )
+    )
+    source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
+    return (
+        f'<img src="{source}" alt="A face to label" style="width:100%;'
+        'max-width:130px;border-radius:.4rem;display:block;margin:auto">'
+    )
+
+
+def _add(desk: Desk, draft: Draft) -> None:
+    """Let the visitor draw a box on a picture, and say what it shows."""
+    names = [short_name(picture.name) for picture in draft.pictures]
+    picture = st.selectbox(
+        "In which picture",
+        range(len(names)),
+        format_func=lambda number: names[number],
+        key="tune.add_to",
+    )
+    st.caption("Draw a box around the face, then say what it shows.")
+    palette: Palette = session.preferences().style.palette
+    state = st.vega_lite_chart(
+        boxes_chart(
+            draft.image(picture),
+            [(face.box, face.label) for face in draft.pictures[picture].faces],
+            palette,
+        ),
+        key=f"tune.draw.{picture}.{len(draft.pictures[picture].faces)}",
+        on_select="rerun",
+        selection_mode=AREA,
+        alt="The picture with its boxes; draw another one",
+    )
+    area = dict(state["selection"].get(AREA) or {})
+    with st.container(horizontal=True):
+        for label in CLASSES:
+            st.button(
+                f"It is “{label.title}”",
+                disabled=len(area) < 2,
+                key=f"tune.add.{label.key}",
+                on_click=_added,
+                args=(desk, picture, area, label),
+            )
+
+
+def _added(
+    desk: Desk, picture: int, area: dict[str, list[float]], label: Label
+) -> None:
+    if desk.draft is None:
+        return
+    (x1, x2), (y1, y2) = sorted(area["x"]), sorted(area["y"])
+    _renew(desk, desk.draft.added(picture, (x1, y1, x2, y2), label))
+
+
+def _done(desk: Desk) -> Material | None:
+    """Offer the labels as files, and to tune on them."""
+    draft = desk.draft
+    if draft is None:
+        return None
+    with st.container(horizontal=True):
+        for title, data, name, mime in (
+            ("Labels (COCO)", draft.coco, "maskdet-labels.json", "application/json"),
+            (
+                "Labels and pictures (zip)",
+                draft.packed,
+                "maskdet-set.zip",
+                "application/zip",
+            ),
+        ):
+            st.download_button(
+                title,
+                partial(data),
+                file_name=name,
+                mime=mime,
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        if st.button(
+            "Tune on these labels",
+            type="primary",
+            icon=":material/tune:",
+            key="tune.on_labels",
+        ):
+            # Every change of a label makes another set.
+            key = hashlib.sha256(draft.coco()).hexdigest()
+            desk.labelled = f"labels {key}", draft.loaded()
+    if desk.labelled is None:
+        return None
+    key, loaded = desk.labelled
+    return looked_at(desk, loaded, set_key=key)

@@ -1,0 +1,92 @@
+"""An analyzer looks at a visitor's set: once, with progress, and it can be stopped."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from maskdet.analyzer import ANALYZERS, resolved
+from maskdet.tune.judging import Judge
+from maskdet.tune.scoring import analyzer_key, score_set
+from maskdet.tune.sets import Loaded
+from maskdet.web import session
+from maskdet.web.markdown import plain
+from maskdet.web.tune import Desk, Material
+
+
+def looked_at(desk: Desk, loaded: Loaded, *, set_key: str) -> Material | None:
+    """Return what an analyzer says about the set, once it has looked at it.
+
+    Stopping is one more run of the page: whatever shows progress in this one ends
+    there. What was looked at by then is kept.
+
+    Args:
+        desk: of the visitor.
+        loaded: the set.
+        set_key: names its content: another set, another key.
+    """
+    preferences = session.preferences()
+    missing = session.unavailable()
+    names = [name for name in ANALYZERS if name not in missing]
+    usual = resolved(preferences.analyzer, live=False)
+    start, stop = st.columns([3, 2], vertical_alignment="bottom")
+    name = start.selectbox(
+        "Analyzer to tune",
+        names,
+        index=names.index(usual) if usual in names else 0,
+        key="tune.analyzer",
+        help="It looks at every picture once; every slider afterwards is instant. "
+        "Another one can be compared with it later.",
+    )
+    key = analyzer_key(
+        name, preferences.classifier, second_look=preferences.second_look
+    )
+    title = f"{set_key} {name} {key}"
+    if title in desk.materials:
+        return desk.materials[title]
+    n = len(loaded.pictures)
+    running = desk.running == title
+    stop.button(
+        "Stop" if running else f"Look at {n} pictures",
+        type="secondary" if running else "primary",
+        icon=":material/stop:" if running else ":material/play_arrow:",
+        key="tune.look",
+        on_click=_switch,
+        args=(desk, "" if running else title),
+        width="stretch",
+    )
+    if not running:
+        if desk.looked:
+            st.info(
+                f"Stopped after {desk.looked} of {n} pictures. They are kept: it goes "
+                "on from there.",
+                icon=":material/pause:",
+            )
+        return None
+    return _look(desk, loaded, name, key, title)
+
+
+def _switch(desk: Desk, title: str) -> None:
+    desk.running = title
+
+
+def _look(
+    desk: Desk, loaded: Loaded, name: str, key: str, title: str
+) -> Material | None:
+    analyzer = session.analyzer(name)
+    bar = st.progress(0.0, f"{name} looks at the pictures …")
+
+    def progress(done: int, of: int) -> None:
+        desk.looked = done
+        bar.progress(done / max(1, of), f"{name}: picture {done} of {of} …")
+
+    try:
+        scored = score_set(
+            loaded, analyzer, name, progress=progress, cache=desk.found, key=key
+        )
+    except ValueError as error:
+        bar.empty()
+        st.error(plain(f"{error}."), icon=":material/error:")
+        return None
+    desk.running, desk.looked = "", 0
+    desk.materials[title] = Material(Judge(scored), loaded.pictures)
+    st.rerun()

@@ -1,0 +1,216 @@
+"""The Tune page's further views: curves, numbers, certainty, two side by side."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import streamlit as st
+
+from maskdet.metrics.estimate import Estimate
+from maskdet.style import Palette
+from maskdet.tune import curves
+from maskdet.tune.band import band
+from maskdet.tune.curves import Curve
+from maskdet.tune.table import class_rows, parts
+from maskdet.types import CLASSES, Label
+from maskdet.web import tune_charts as charts
+from maskdet.web.cards import tile_html, tiles_html
+from maskdet.web.tune import Desk, Material
+
+_DASH = "\N{EN DASH}"
+
+
+def curve_view(desk: Desk, material: Material, palette: Palette) -> None:
+    """Show precision and recall, ROC, and alarms, with the point in use on them."""
+    labels: tuple[Label | None, ...] = (None, *CLASSES)
+    found = {
+        label: _curve(desk, material, "precision_recall", label) for label in labels
+    }
+    st.markdown("**Precision and recall**")
+    st.caption(
+        "How often it is right when it says so, for each share that it finds. The dots "
+        "are your sliders: further up fewer false alarms, further right fewer misses."
+    )
+    st.vega_lite_chart(
+        charts.precision_recall(list(found.values()), palette),
+        alt="Precision against recall, for faces and each class",
+    )
+    rocs = {label: _curve(desk, material, "roc", label) for label in labels}
+    st.markdown("**ROC**")
+    st.caption(
+        "Among the faces found: how many of a class are called so, against how many "
+        "others are too. The nearer the upper left corner, the better."
+    )
+    st.vega_lite_chart(
+        charts.roc([rocs[label] for label in CLASSES], palette),
+        alt="ROC of each class",
+    )
+    st.markdown("**Faces found against false alarms**")
+    st.caption(
+        "What one more face costs: how many false alarms a picture has at each share "
+        "of faces found."
+    )
+    st.vega_lite_chart(
+        charts.alarms(rocs[None]), alt="Faces found against false alarms a picture"
+    )
+    _areas(found, rocs)
+
+
+def _curve(desk: Desk, material: Material, kind: str, label: Label | None) -> Curve:
+    choice = desk.choice
+    temperature = material.fitted.temperature if choice.calibrated else 1.0
+    make = getattr(curves, kind)
+    curve: Curve = material.once(
+        (kind, label, choice),
+        lambda: make(
+            material.judge,
+            choice.settings,
+            label,
+            min_iou=choice.min_iou,
+            temperature=temperature,
+        ),
+    )
+    return curve
+
+
+def _areas(found: dict[Label | None, Curve], rocs: dict[Label | None, Curve]) -> None:
+    st.caption("Areas under the curves with 95 % intervals: 1 is perfect.")
+    rows = [
+        {
+            "": "Faces" if label is None else label.title,
+            "Average precision": _decimals(found[label].area),
+            "ROC area": _DASH if label is None else _decimals(rocs[label].area),
+            "n": found[label].area.n,
+        }
+        for label in found
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Areas under the curves")
+
+
+def number_view(desk: Desk, material: Material, palette: Palette) -> None:
+    """Show the numbers of each class, and of parts of the set."""
+    outcome = material.outcome(desk.choice)
+    st.caption(
+        "What the sliders mean in numbers, with 95 % intervals: where two overlap "
+        "much, the difference may be chance."
+    )
+    rows = [
+        {
+            "": "Faces" if row.label is None else row.label.title,
+            "Right when said (precision)": _percent(row.precision),
+            "Found (recall)": _percent(row.recall),
+            "F1": _percent(row.f1),
+            "False alarms a picture": _rate(row.false_alarms),
+            "n": row.recall.n,
+        }
+        for row in material.once(("rows", desk.choice), lambda: class_rows(outcome))
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Numbers of each class")
+    found = material.once(("parts", desk.choice), lambda: parts(outcome))
+    st.markdown("**Which faces are harder**")
+    st.caption(
+        "The share of the true faces that is found and called right, by size, light "
+        "and sharpness."
+    )
+    st.vega_lite_chart(charts.slices(found), alt="Faces right, by part of the set")
+    worse = [f"{part.name}: {part.part}" for part in found if part.worse]
+    if worse:
+        st.caption(f"Worse than the rest by more than chance: {'; '.join(worse)}.")
+
+
+def certainty_view(desk: Desk, material: Material, palette: Palette) -> None:
+    """Show the unsure band, and whether certainties can be believed."""
+    _band(desk, material, palette)
+    st.subheader("Can a certainty be believed?", divider="gray")
+    fitted = material.fitted
+    st.caption(
+        "Where the points lie on the dashed line, 80 % is right 8 times in 10; below "
+        "it, the analyzer is too sure of itself."
+    )
+    st.vega_lite_chart(charts.calibration(fitted), alt="Certainty against being right")
+    if fitted.bounded:
+        st.caption("No temperature can be fitted: too few of these faces are wrong.")
+        return
+    st.caption(
+        f"Expected calibration error {_decimals(fitted.ece_before)} as it is, "
+        f"{_decimals(fitted.ece_after)} with a temperature of "
+        f"**{fitted.temperature:.2f}**, fitted on {fitted.n:,} faces (each half of the "
+        "pictures with the other half's). “Calibrate certainties” under “Overlaps and "
+        "calibration” puts it into everything here."
+    )
+
+
+def _band(desk: Desk, material: Material, palette: Palette) -> None:
+    st.subheader("The unsure band", divider="gray")
+    st.caption(
+        "Two thresholds on the probability of “No mask”: below the first a mask is "
+        "said, above the second none, and nothing between. Wider is right more often, "
+        "and silent more often."
+    )
+    low, high = st.slider(
+        "Say nothing between",
+        *(0.0, 1.0),
+        value=(0.3, 0.7),
+        step=0.01,
+        key="tune.band",
+        persist_state="session",
+    )
+    outcome = material.outcome(desk.choice)
+    got = material.once(
+        ("band", desk.choice, low, high),
+        lambda: band(
+            material.judge,
+            desk.choice.settings,
+            low,
+            high,
+            min_iou=desk.choice.min_iou,
+            temperature=outcome.temperature,
+        ),
+    )
+    st.html(
+        tiles_html(
+            [
+                tile_html(
+                    f"of {got.between.n:,} faces say nothing", _short(got.between)
+                ),
+                tile_html("wrong, of those that say something", _short(got.errors)),
+                tile_html(
+                    "wrong, had all to say something", _short(got.errors_without)
+                ),
+                tile_html("of bare faces called masked", _short(got.missed_bare)),
+                tile_html("of “No mask” said wrongly", _short(got.false_bare)),
+            ]
+        )
+    )
+    st.vega_lite_chart(
+        charts.bare_histogram(outcome, low, high, palette),
+        alt="Probability of “No mask” by what is true, with the two thresholds",
+    )
+
+
+def _short(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} %" if estimate.n else _DASH
+
+
+def _percent(estimate: Estimate) -> str:
+    return _between(estimate, 100, ".1f", " %")
+
+
+def _decimals(estimate: Estimate) -> str:
+    return _between(estimate, 1, ".3f", "")
+
+
+def _rate(estimate: Estimate) -> str:
+    return _between(estimate, 1, ".2f", "")
+
+
+def _between(estimate: Estimate, by: float, number: str, unit: str) -> str:
+    """Return a number with the ends of its interval."""
+    if not estimate.n or math.isnan(estimate.value):
+        return _DASH
+    value, low, high = (
+        format(by * one, number)
+        for one in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value}{unit} ({low} to {high})"

@@ -1,0 +1,84 @@
+"""Tune: choose data, move a slider, see what it costs; or ask for a goal."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from maskdet.style import Palette
+from maskdet.web import session, tune
+from maskdet.web.entry import through_app
+from maskdet.web.tune import Desk, Material
+from maskdet.web.tune_compare import compare_view
+from maskdet.web.tune_controls import back_and_keep, sliders, use
+from maskdet.web.tune_data import choose
+from maskdet.web.tune_faces import faces
+from maskdet.web.tune_goal import answer, ask
+from maskdet.web.tune_overview import overview
+from maskdet.web.tune_views import certainty_view, curve_view, number_view
+
+_VIEWS = {
+    "Right and wrong": faces,
+    "Curves": curve_view,
+    "Numbers": number_view,
+    "Certainty": certainty_view,
+    "Compare": compare_view,
+}
+
+# The sliders stay in sight while the charts beside them are scrolled.
+_STYLE = """<style>
+@media (min-width: 900px) {
+  .st-key-tune_sliders {position: sticky; top: 4rem;}
+  [data-testid="stColumn"]:has(> div > .st-key-tune_sliders),
+  [data-testid="stColumn"]:has(.st-key-tune_sliders) > div {height: 100%;}
+}
+</style>"""
+
+
+def page() -> None:
+    """Show the page: data first, then the desk that goes by it."""
+    st.title("Tune")
+    st.markdown(
+        "See what a threshold costs before you choose it: **1.** choose data, "
+        "**2.** move a slider or ask for a goal, **3.** use it on Live."
+    )
+    desk = tune.desk()
+    material = choose(desk)
+    if material is None:
+        return
+    if st.session_state.get("tune.material") is not material:
+        # What was asked of one set says nothing about another.
+        desk.proposal, desk.first = None, 12
+        st.session_state["tune.material"] = material
+    tune.fill(desk, all_of_them=True)
+    _desk(desk, material)
+
+
+# A slider draws only this part anew.
+@st.fragment
+def _desk(desk: Desk, material: Material) -> None:
+    tune.fill(desk)
+    st.html(_STYLE)
+    palette: Palette = session.preferences().style.palette
+    left, right = st.columns([3, 7], gap="medium")
+    with left.container(key="tune_sliders"):
+        sliders(desk)
+        back_and_keep(desk)
+        ask(desk, material)
+        use(desk, material)
+    with right:
+        answer(desk)
+        overview(desk, material, palette)
+        view = st.segmented_control(
+            "What to look at",
+            list(_VIEWS),
+            default="Right and wrong",
+            required=True,
+            label_visibility="collapsed",
+            key="tune.view",
+            persist_state="session",
+        )
+        _VIEWS[view](desk, material, palette)
+
+
+through_app()
+page()

@@ -1,0 +1,29 @@
+"""Start the dashboard with made-up stored scores: `python serve_tune.py PORT`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.browser import serve
+from tests.tune_page_fakes import scored
+
+
+def main() -> None:
+    from maskdet.tune import bundled
+
+    names = {"onepass on village": "onepass", "mtcnn on village": "mtcnn"}
+
+    def load(name):
+        return scored(analyzer=names[name], seed=len(name))
+
+    bundled.bundled = lambda: tuple(names)
+    bundled.load_bundled = load
+    sys.argv.append("--fake")
+    serve.main()
+
+
+if __name__ == "__main__":
+    main()
