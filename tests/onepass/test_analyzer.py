@@ -121,6 +121,25 @@ def test_candidates_of_one_face_are_joined_and_parts_outside_cut():
     assert scene.faces.boxes[:, 2].max() == 320
 
 
+def score_of(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
+
+
+def test_neighbours_move_a_box_by_their_score_squared():
+    sure, other = (0.5, 0.5, 0.4, 0.5, 3.0), (0.54, 0.5, 0.4, 0.5, 2.0)
+    box = analyzer(sure, other)[0].analyze(grey(640, 480)).faces.boxes[0]
+    share = score_of(2.0) ** 2 / (score_of(3.0) ** 2 + score_of(2.0) ** 2)
+    moved = 0.04 * 640 * share
+    assert box == pytest.approx([192 + moved, 120, 448 + moved, 360], abs=0.1)
+
+
+def test_whoever_is_much_less_sure_has_no_vote():
+    sure, doubtful = (0.5, 0.5, 0.4, 0.5, 3.0), (0.54, 0.5, 0.4, 0.5, -1.0)
+    box = analyzer(sure, doubtful)[0].analyze(grey(640, 480)).faces.boxes[0]
+    assert score_of(-1.0) < 0.3 * score_of(3.0)
+    assert box == pytest.approx([192, 120, 448, 360], abs=0.1)
+
+
 def test_large_faces_are_read_again_and_small_ones_are_not():
     classifier = FakeClassifier((0.0, 0.0, 1.0))
     look = SecondLook(classifier, min_px=60, share=0.25)
