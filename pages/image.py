@@ -14,7 +14,13 @@ from maskdet.tiles import Tiled, Tiling
 from maskdet.web import results, session
 from maskdet.web.cards import cards_html, totals_html
 from maskdet.web.entry import through_app
-from maskdet.web.pictures import MAX_PICTURES, Album, Source, result_preview
+from maskdet.web.pictures import (
+    MAX_PICTURES,
+    Album,
+    Source,
+    original_preview,
+    result_preview,
+)
 from maskdet.web.preferences import Preferences
 from maskdet.web.results import Result
 from maskdet.web.samples import SAMPLES, Sample
@@ -178,12 +184,14 @@ def _picture(result: Result, preferences: Preferences) -> None:
     """Show the picture as it was beside the picture with its faces drawn."""
     scene, picture = result.scene, result.picture
     before, after = st.columns(2)
-    before.image(picture.preview, "Original", alt="The original picture")
-    drawn = result_preview(picture, result.settings, preferences.style)
+    settings, style = result.settings, preferences.style
+    original = original_preview(picture, settings, style)
+    before.image(original, "Original", alt="The original picture")
+    drawn = result_preview(picture, settings, style)
     summary = results.summary(scene)
     after.image(drawn, f"Result: {summary}", alt=f"The result: {summary}")
     if not len(scene):
-        tips = results.advice(picture, result.settings)
+        tips = results.advice(picture, settings)
         lines = "\n".join(f"- {tip}" for tip in tips)
         st.warning(f"**No face found.** What you can try:\n{lines}")
 
@@ -240,7 +248,7 @@ def _faces(result: Result, preferences: Preferences) -> None:
         },
         alt="Table of the faces: number, label, certainty, face score, size",
     )
-    crops = result.crops
+    crops = result.crops(preferences.style)
     if len(crops) > _FIRST_CARDS and not st.toggle(f"Show all {len(crops)} faces"):
         crops = crops[:_FIRST_CARDS]
     st.html(cards_html(scene, crops, preferences.style.palette))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from maskdet.web import camera, session
+from maskdet.web import camera, distance_live, session
 from maskdet.web.entry import through_app
 
 
@@ -12,7 +12,8 @@ def page() -> None:
     """Show the page."""
     st.title("Live")
     st.write(
-        "Press **Start** and let the browser use the camera: each face gets a label."
+        "Press **Start** and let the browser use the camera: everybody gets a number "
+        "and a label, which they keep while they turn away."
     )
     preferences = session.preferences()
     picture, numbers = st.columns([7, 3], gap="medium")
@@ -22,6 +23,7 @@ def page() -> None:
         camera.snapshot(preferences)
     with numbers:
         camera.numbers(running)
+    distance_live.section(running)
 
 
 through_app()

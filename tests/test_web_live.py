@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from maskdet.analyzer import TwoStage
-from maskdet.stream import Stream
 from maskdet.style import Style
 from maskdet.types import Label, Scene, Settings
-from maskdet.web.live import LiveState, make_callback
+from maskdet.web.live import LiveState
+from maskdet.web.live_frames import make_callback
 from maskdet.web.preferences import Preferences
 from maskdet.web.readings import readings_html
 from tests.fakes import FakeClassifier, FakeDetector
@@ -55,7 +55,7 @@ def analyzer() -> TwoStage:
 def live(preferences: Preferences | None = None, *, of=None, clock=None):
     """Return a state and its callback over one analyzer."""
     state = LiveState(preferences or Preferences(mirror=False), clock=clock or Clock())
-    return state, make_callback(state, state.stream("fake", of or analyzer()))
+    return state, make_callback(state, state.run("fake", of or analyzer()))
 
 
 def frame(pts: int = 3000, grey: int = 90, shape=(HEIGHT, WIDTH, 3)) -> av.VideoFrame:
@@ -209,47 +209,71 @@ def test_rates_are_those_of_the_last_two_seconds() -> None:
     assert state.reading().fps_in == 0
 
 
-def test_the_reading_tells_the_stages_in_order_and_the_faces() -> None:
+def test_the_reading_tells_the_stages_in_order() -> None:
     state, callback = live()
     assert not state.reading().started
     answer(callback, frame())
     reading = state.reading()
     assert list(reading.stage_ms) == ["read", "find", "label", "track", "draw"]
     assert all(ms > 0 for ms in reading.stage_ms.values())
-    assert reading.labels == (Label.MASK,)
     assert reading.started
 
 
 def test_a_stream_that_ended_is_forgotten_but_not_its_successor() -> None:
     state = LiveState(Preferences())
-    first = state.stream("fake", analyzer())
-    assert state.stream("fake", analyzer()) is first
+    first = state.run("fake", analyzer())
+    assert state.run("fake", analyzer()) is first
     answer(make_callback(state, first), frame())
-    second = state.stream("other", analyzer())
+    second = state.run("other", analyzer())
     assert second is not first
     answer(make_callback(state, second), frame())
     state.ended(first)
-    assert state.stream("other", analyzer()) is second
+    assert state.run("other", analyzer()) is second
     assert state.reading().started
     state.ended(second)
     assert not state.reading().started
-    assert state.reading().labels == ()
-    assert isinstance(state.stream("other", analyzer()), Stream)
+    assert state.view() is None
+    assert state.run("other", analyzer()) is not second
+
+
+def played(callback, clock: Clock, seconds: float) -> None:
+    """Show the callback the same frame for a while."""
+    for _ in range(round(10 * seconds)):
+        clock.now_s += 0.1
+        answer(callback, frame())
 
 
 def test_the_numbers_show_dashes_before_start_and_values_after() -> None:
-    state, callback = live(Preferences(settings=Settings(min_certainty=0.95)))
+    clock = Clock()
+    state, callback = live(
+        Preferences(settings=Settings(min_certainty=1)), clock=clock
+    )
     before = readings_html(state.reading(), "classic")
     assert "<dd>&ndash;</dd>" in before
     assert "0.0" not in before
-    answer(callback, frame())
+    assert "since Start" not in before
+    played(callback, clock, 1)
     after = readings_html(state.reading(), "classic")
+    assert "People in view: 1<" in after
     assert "<dt>Unsure</dt><dd>1</dd>" in after
-    assert "<b>&ndash;</b>" in after, "no share masked while no face is sure"
+    assert "<b>&ndash;</b>" in after, "no share masked while nobody is sure"
     state.use(Preferences())
     answer(callback, frame(), frame())
     html = readings_html(state.reading(), "classic")
+    assert "<dt>Mask</dt><dd>1</dd>" in html
+    assert "1 person since Start" in html
     assert "<b>100 %</b>" in html
     assert "1 skipped since Start" in html
     assert "#00c800" in html
     assert "#0072b2" in readings_html(state.reading(), "colour-blind")
+
+
+def test_people_are_counted_and_not_frames_or_faces() -> None:
+    clock = Clock()
+    state, callback = live(clock=clock)
+    answer(callback, frame())
+    assert sum(state.reading().people.now.values()) == 0, "one view may be an error"
+    played(callback, clock, 2)
+    people = state.reading().people
+    assert (people.now[Label.MASK], people.so_far[Label.MASK]) == (1, 1)
+    assert people.turned == 0

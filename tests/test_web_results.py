@@ -152,12 +152,12 @@ def test_downloads_get_harmless_names(name: str, stem: str) -> None:
 
 def test_cards_hold_one_bar_a_probability_with_its_number() -> None:
     shown = result(Settings(min_score=0.3))
-    html = cards_html(shown.scene, shown.crops, "classic")
+    html = cards_html(shown.scene, shown.crops(Style()), "classic")
     assert html.count("<figure>") == 2
     assert html.count("55 %") == 2
     assert html.count('style="width:35%;background:#e60000"') == 2
     assert "1 · Unsure" in html
-    assert cards_html(shown.scene, shown.crops[:1], "classic").count("<figure>") == 1
+    assert cards_html(shown.scene, shown.crops(Style())[:1], "classic").count("<figure>") == 1
 
 
 def test_the_legend_names_every_label() -> None:

@@ -9,11 +9,12 @@ import streamlit as st
 from streamlit_webrtc import WebRtcMode, webrtc_streamer
 
 from maskdet.analyzer import resolved
-from maskdet.web import session
+from maskdet.web import events, events_alerts, session
 from maskdet.web.cards import cards_html
 from maskdet.web.connection import Connection, camera_allowed
 from maskdet.web.ice import VARIABLE, rtc_configuration
-from maskdet.web.live import LiveState, make_callback
+from maskdet.web.live import LiveState
+from maskdet.web.live_frames import make_callback
 from maskdet.web.markdown import plain
 from maskdet.web.pictures import Album, result_preview
 from maskdet.web.preferences import Preferences
@@ -39,7 +40,7 @@ def stream(preferences: Preferences) -> Any:
         analyzer = session.analyzer(name)
     state = live_state()
     state.use(preferences)
-    running = state.stream(name, analyzer)
+    run = state.run(name, analyzer, events.witness(state.clock()))
     try:
         configuration = rtc_configuration()
     except ValueError as error:
@@ -50,8 +51,8 @@ def stream(preferences: Preferences) -> Any:
         mode=WebRtcMode.SENDRECV,
         rtc_configuration=configuration,
         media_stream_constraints=_constraints(preferences),
-        queued_video_frames_callback=make_callback(state, running),
-        on_video_ended=functools.partial(state.ended, running),
+        queued_video_frames_callback=make_callback(state, run),
+        on_video_ended=functools.partial(state.ended, run),
         async_processing=True,
         sendback_audio=False,
         media_toggle_controls=False,
@@ -67,7 +68,7 @@ def stream(preferences: Preferences) -> Any:
 
 
 def numbers(stream_state: Any) -> None:
-    """Show once a second what the stream says of itself, and the last error."""
+    """Show once a second what the stream says of itself, its last error, and alerts."""
     interval_s = 1.0 if stream_state.playing or stream_state.signalling else None
     st.fragment(_numbers, run_every=interval_s)()
 
@@ -120,6 +121,7 @@ def _numbers() -> None:
     st.html(readings_html(reading, session.preferences().style.palette))
     if reading.n_failed and not reading.failing:
         st.caption(failed)
+    events_alerts.announce()
 
 
 def help_with_camera() -> None:
@@ -179,9 +181,10 @@ def _snapshot(preferences: Preferences) -> None:
     if picture.error:
         st.error(plain(f"{picture.error}."), icon=":material/error:")
         return
-    found = Result(source, picture, settings)
-    st.image(result_preview(picture, settings, preferences.style))
-    if found.crops:
-        st.html(cards_html(found.scene, found.crops, preferences.style.palette))
+    found, style = Result(source, picture, settings), preferences.style
+    st.image(result_preview(picture, settings, style))
+    crops = found.crops(style)
+    if crops:
+        st.html(cards_html(found.scene, crops, style.palette))
     else:
         st.info("No face found. Come closer, with light on your face.")

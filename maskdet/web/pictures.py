@@ -14,7 +14,7 @@ import numpy as np
 from maskdet.analyzer import Analyzer
 from maskdet.boxes import Boxes
 from maskdet.classifier import crop_face
-from maskdet.drawing import draw
+from maskdet.drawing import blurred, draw
 from maskdet.media import (
     UnreadableImage,
     encode_jpeg,
@@ -171,14 +171,23 @@ def analyse(content: bytes, analyzer: Analyzer, settings: Settings) -> Picture:
 
 def result_preview(picture: Picture, settings: Settings, style: Style) -> bytes:
     """Return the preview with the accepted faces drawn on it, as JPEG."""
-    content = np.frombuffer(picture.preview, np.uint8)
-    image: Image = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
-    scene = picture.raw.select(settings)
+    image, scene = _in_preview(picture, settings)
+    return encode_jpeg(draw(image, scene, style))
+
+
+def original_preview(picture: Picture, settings: Settings, style: Style) -> bytes:
+    """Return the preview as it is, or with the accepted faces blurred, as JPEG."""
+    if not style.blur:
+        return picture.preview
+    image, scene = _in_preview(picture, settings)
+    return encode_jpeg(blurred(image, scene.faces.boxes))
+
+
+def blurred_crop(crop: bytes) -> bytes:
+    """Return a face's crop, a JPEG, in which nobody can be recognised."""
+    image = _decoded(crop)
     height, width = image.shape[:2]
-    scales = [width / picture.width, height / picture.height] * 2
-    boxes: Boxes = scene.faces.boxes * np.array(scales, np.float32)
-    shown = dataclasses.replace(scene, faces=Faces(boxes, scene.faces.scores))
-    return encode_jpeg(draw(image, shown, style))
+    return encode_jpeg(blurred(image, np.array([[0, 0, width, height]], np.float32)))
 
 
 def result_png(
@@ -187,6 +196,23 @@ def result_png(
     """Return the picture in full size with the accepted faces drawn on it, as PNG."""
     image = read_image(source.content)
     return encode_png(draw(image, picture.raw.select(settings), style))
+
+
+def _in_preview(picture: Picture, settings: Settings) -> tuple[Image, Scene]:
+    """Return the preview, and the accepted faces in its pixels."""
+    image = _decoded(picture.preview)
+    scene = picture.raw.select(settings)
+    height, width = image.shape[:2]
+    scales = [width / picture.width, height / picture.height] * 2
+    boxes: Boxes = scene.faces.boxes * np.array(scales, np.float32)
+    faces = Faces(boxes, scene.faces.scores)
+    return image, dataclasses.replace(scene, faces=faces)
+
+
+def _decoded(jpeg: bytes) -> Image:
+    content = np.frombuffer(jpeg, np.uint8)
+    image: Image = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
+    return image
 
 
 def _preview(image: Image) -> Image:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from maskdet.style import Palette, colour_css, line_style
-from maskdet.types import Label
+from maskdet.types import CLASSES, Label
 from maskdet.web.live import Reading
 
 _NONE = "&ndash;"
@@ -16,13 +14,14 @@ _STAGES = {
     "find": "Find faces",
     "decode": "Collect faces",
     "label": "Label faces",
+    "track": "Follow people",
     "draw": "Draw",
 }
 
-_ALWAYS = ("read", "find", "label", "draw")
+_ALWAYS = ("read", "find", "label", "track", "draw")
 
 # Greys come from the text colour, so that the numbers suit the light and dark theme.
-_STYLE = """<style>
+LOOK = """<style>
 .maskdet-live {display: grid; gap: 1.1rem; font-size: .875rem; line-height: 1.35;
   font-variant-numeric: tabular-nums;}
 .maskdet-live h3 {font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
@@ -36,6 +35,7 @@ _STYLE = """<style>
 .maskdet-live dl div.label {border-left: 6px; border-radius: .25rem .5rem .5rem .25rem;}
 .maskdet-live dt {font-size: .8rem; font-weight: 400; margin: 0; opacity: .85;}
 .maskdet-live dd {margin: 0; font-size: 1.45rem; font-weight: 600; line-height: 1.2;}
+.maskdet-live dd.note {order: -1; font-size: .75rem; font-weight: 400; opacity: .85;}
 .maskdet-live small {font-size: .75rem; font-weight: 400; opacity: .85;}
 .maskdet-live p {display: flex; justify-content: space-between; gap: .5rem;
   margin: 0 0 .15rem; font-size: inherit;}
@@ -48,37 +48,56 @@ _STYLE = """<style>
 
 
 def readings_html(reading: Reading, palette: Palette) -> str:
-    """Return faces by label, share masked, rates and times; dashes before Start.
+    """Return people by label, share masked, rates and times; dashes before Start.
 
     Args:
         reading: what the stream says of itself.
         palette: colours of the labels; each has its name and line style beside it.
     """
-    parts = (_faces(reading, palette), _rates(reading), _times(reading))
-    return f'{_STYLE}<div class="maskdet-live">{"".join(parts)}</div>'
+    parts = (_people(reading, palette), _rates(reading), _times(reading))
+    return f'{LOOK}<div class="maskdet-live">{"".join(parts)}</div>'
 
 
-def _faces(reading: Reading, palette: Palette) -> str:
+def _people(reading: Reading, palette: Palette) -> str:
     # Without a frame analysed just now, nobody knows who is there now.
-    labels = reading.labels if reading.fps_done else ()
-    counts = Counter(labels)
+    known, people = reading.fps_done > 0, reading.people
     cells = "".join(
-        _cell(
+        cell_html(
             label.title,
-            str(counts[label]) if reading.fps_done else _NONE,
+            str(people.now[label]) if known else _NONE,
             attributes=f'class="label" style="border-left-style:{line_style(label)};'
             f'border-left-color:{colour_css(label, palette)}"',
+            note=f"{people.so_far[label]} since Start" if reading.started else "",
         )
         for label in Label
     )
-    known = len(labels) - counts[Label.UNKNOWN]
-    share = counts[Label.MASK] / known if known else 0.0
-    shown = f"{share:.0%}".replace("%", " %") if known else _NONE
+    here = f"{sum(people.now.values())}" if known else _NONE
+    return (
+        f"<section><h3>People in view: {here}</h3><dl>{cells}</dl>"
+        f"<small>{_so_far(reading)}</small></section>{_share(reading, palette)}"
+    )
+
+
+def _so_far(reading: Reading) -> str:
+    """Return how many there were, and how many turned away, in a line."""
+    if not reading.started:
+        return ""
+    n_people, turned = sum(reading.people.so_far.values()), reading.people.turned
+    line = f"{n_people} {'person' if n_people == 1 else 'people'} since Start"
+    if turned and reading.fps_done:
+        line += f"; {turned} turned away now, with what was last seen"
+    return line
+
+
+def _share(reading: Reading, palette: Palette) -> str:
+    now = reading.people.now
+    sure = sum(now[label] for label in CLASSES) if reading.fps_done else 0
+    share = now[Label.MASK] / sure if sure else 0.0
+    shown = f"{share:.0%}".replace("%", " %") if sure else _NONE
     bar = _bar(share, colour_css(Label.MASK, palette))
     return (
-        f"<section><h3>Faces now</h3><dl>{cells}</dl></section><section>"
-        f"<p><span>Share masked, of those that are sure</span><b>{shown}</b></p>{bar}"
-        "</section>"
+        "<section><p><span>Share masked, of those that are sure</span>"
+        f"<b>{shown}</b></p>{bar}</section>"
     )
 
 
@@ -89,7 +108,7 @@ def _rates(reading: Reading) -> str:
         "Skipped": reading.fps_skipped,
     }
     cells = "".join(
-        _cell(name, f"{fps:.1f}<small> /s</small>" if reading.started else _NONE)
+        cell_html(name, f"{fps:.1f}<small> /s</small>" if reading.started else _NONE)
         for name, fps in rates.items()
     )
     total = (
@@ -116,8 +135,10 @@ def _times(reading: Reading) -> str:
     return f"<section><h3>Time</h3>{rows}<p><b>Together</b><b>{whole}</b></p></section>"
 
 
-def _cell(name: str, value: str, attributes: str = "") -> str:
-    return f"<div {attributes}><dt>{name}</dt><dd>{value}</dd></div>"
+def cell_html(name: str, value: str, attributes: str = "", note: str = "") -> str:
+    """Return a value with its name below, for a `dl` inside `.maskdet-live`."""
+    more = f'<dd class="note">{note}</dd>' if note else ""
+    return f"<div {attributes}><dt>{name}</dt><dd>{value}</dd>{more}</div>"
 
 
 def _bar(share: float, colour: str = "") -> str:

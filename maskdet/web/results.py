@@ -17,7 +17,7 @@ from maskdet import records
 from maskdet.boxes import sizes_px
 from maskdet.style import Style
 from maskdet.types import CLASSES, Label, Scene, Settings
-from maskdet.web.pictures import Picture, Source, result_png
+from maskdet.web.pictures import Picture, Source, blurred_crop, result_png
 
 _LONGEST_NAME = 60
 """Characters of a file name that are shown; more would break the layout."""
@@ -42,10 +42,10 @@ class Result:
         """The faces that the settings accept, in pixels of the original."""
         return self.picture.raw.select(self.settings)
 
-    @property
-    def crops(self) -> list[bytes]:
-        """One JPEG a face of `scene`."""
-        return [self.picture.crops[row] for row in self.picture.rows(self.settings)]
+    def crops(self, style: Style) -> list[bytes]:
+        """Return one JPEG a face of `scene`, blurred if `style` says so."""
+        crops = [self.picture.crops[row] for row in self.picture.rows(self.settings)]
+        return [blurred_crop(crop) for crop in crops] if style.blur else crops
 
     @property
     def record(self) -> records.ImageRecord:

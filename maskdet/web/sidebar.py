@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
@@ -9,10 +10,12 @@ import streamlit as st
 
 from maskdet.style import PALETTES, Style
 from maskdet.types import Settings
-from maskdet.web import session
+from maskdet.web import distance, session
+from maskdet.web.live_distance import mirrored
 from maskdet.web.markdown import plain
 from maskdet.web.networks import choose_networks
 from maskdet.web.preferences import Preferences
+from maskdet.web.sidebar_people import choose_following
 
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
 _CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)
@@ -70,19 +73,30 @@ def _values(preferences: Preferences) -> dict[str, object]:
         "choice.min_certainty": settings.min_certainty,
         "choice.min_face_px": settings.min_face_px,
         "choice.nms_iou": settings.nms_iou,
+        "choice.vote": settings.vote,
+        "choice.vote_window_s": settings.vote_window_s,
+        "choice.memory_s": settings.memory_s,
         "choice.parts": [part for part, drawn in parts.items() if drawn],
         "choice.palette": style.palette,
         "choice.scale": style.scale,
+        "choice.ids": style.ids,
+        "choice.blur": style.blur,
         "choice.mirror": preferences.mirror,
         "choice.camera_wh": (preferences.camera_width, preferences.camera_height),
         "choice.camera_fps": preferences.camera_fps,
+        **distance.values(settings),
     }
 
 
 def _chosen(*, live: bool) -> Preferences:
     analyzer, classifier, second_look = choose_networks(live=live)
     with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
-        settings = _settings()
+        settings = _settings(session.preferences().settings)
+    with st.expander("People over time", icon=":material/history:"):
+        vote, window_s, memory_s = choose_following()
+        settings = dataclasses.replace(
+            settings, vote=vote, vote_window_s=window_s, memory_s=memory_s
+        )
     with st.expander("Drawing", icon=":material/palette:"):
         style = _style()
     with st.expander("Camera", icon=":material/photo_camera:"):
@@ -93,6 +107,8 @@ def _chosen(*, live: bool) -> Preferences:
         )
         width, height = _camera_wh()
         fps = _camera_fps()
+    if mirror != session.preferences().mirror:
+        settings = dataclasses.replace(settings, floor=mirrored(settings.floor))
     return Preferences(
         analyzer=analyzer,
         settings=settings,
@@ -106,7 +122,8 @@ def _chosen(*, live: bool) -> Preferences:
     )
 
 
-def _settings() -> Settings:
+def _settings(before: Settings) -> Settings:
+    """Ask for the thresholds; all else stays as it was before."""
     min_score = st.slider(
         "Face score",
         *(0.0, 1.0),
@@ -138,10 +155,27 @@ def _settings() -> Settings:
         help="Of two boxes that overlap by more than this share, the weaker goes. "
         "Raise it if people who stand close together lose their box.",
     )
-    return Settings(min_score, min_certainty, min_face_px, nms_iou)
+    return dataclasses.replace(
+        before,
+        min_score=min_score,
+        min_certainty=min_certainty,
+        min_face_px=min_face_px,
+        nms_iou=nms_iou,
+    )
 
 
 def _style() -> Style:
+    blur = st.toggle(
+        "Blur faces in every output",
+        key="choice.blur",
+        help="In the live picture, results, cards and downloads: every face that is "
+        "found becomes a few coarse squares.",
+    )
+    ids = st.toggle(
+        "Show numbers of people",
+        key="choice.ids",
+        help="As in “#3”, for people who are followed from picture to picture.",
+    )
     parts = st.pills(
         "Draw",
         ("boxes", "labels", "percentages"),
@@ -165,7 +199,7 @@ def _style() -> Style:
         help="1 suits the size of the picture.",
     )
     drawn = {part: part in parts for part in ("boxes", "labels", "percentages")}
-    return Style(palette=palette, scale=scale, **drawn)
+    return Style(palette=palette, scale=scale, ids=ids, blur=blur, **drawn)
 
 
 def _camera_wh() -> tuple[int, int]:

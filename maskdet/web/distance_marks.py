@@ -1,0 +1,115 @@
+"""What the browser runs to move four points over a picture: HTML, CSS, JavaScript.
+
+It is given the address of a picture, eight shares of width and height, and the names
+of the points; after each move it tells `moved` with eight numbers again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+HTML: Final = """
+<div class="stage" role="group" aria-label="Four points on the floor">
+  <img alt="" draggable="false">
+  <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
+    <polygon class="edge"/><polygon class="line"/>
+  </svg>
+</div>
+"""
+
+# White on black lines and black on yellow points show on any picture.
+CSS: Final = """
+.stage {position: relative; overflow: hidden; border-radius: .5rem; line-height: 0;
+  min-height: 8rem; touch-action: none; cursor: crosshair; user-select: none;
+  background: var(--st-secondary-background-color);}
+.stage img {width: 100%; display: block;}
+.stage.empty {aspect-ratio: 4 / 3;}
+.stage.empty img {display: none;}
+svg {position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none;}
+polygon {fill: none; vector-effect: non-scaling-stroke; stroke-linejoin: round;}
+.edge {stroke: #000; stroke-width: 4px;}
+.line {stroke: #fff; stroke-width: 2px; fill: rgb(255 255 255 / 20%);}
+button {position: absolute; width: 1.5rem; height: 1.5rem; padding: 0;
+  transform: translate(-50%, -50%); border: 2px solid #000; border-radius: 50%;
+  background: rgb(255 214 0 / 85%); color: #000; font: 700 .8rem/1 sans-serif;
+  cursor: grab;}
+button:focus-visible {outline: 3px solid var(--st-primary-color);
+  outline-offset: 2px;}
+"""
+
+JS: Final = """
+export default function ({ parentElement, data, setTriggerValue }) {
+  const stage = parentElement.querySelector('.stage');
+  const img = stage.querySelector('img');
+  stage.classList.toggle('empty', !data.image);
+  if (data.image && img.src !== data.image) img.src = data.image;
+  const points = [0, 1, 2, 3].map((i) => data.points.slice(2 * i, 2 * i + 2));
+  const tell = () => setTriggerValue('moved', points.flat());
+
+  let buttons = [...stage.querySelectorAll('button')];
+  if (!buttons.length) {
+    buttons = points.map((_, i) => {
+      const button = document.createElement('button');
+      button.type = 'button';
+      button.textContent = String(i + 1);
+      button.setAttribute('aria-label', `Point ${i + 1}, ${data.names[i]}`);
+      stage.append(button);
+      return button;
+    });
+  }
+  const paint = () => {
+    points.forEach(([x, y], i) => {
+      buttons[i].style.left = `${100 * x}%`;
+      buttons[i].style.top = `${100 * y}%`;
+    });
+    const text = points.map((point) => point.join(',')).join(' ');
+    stage.querySelectorAll('polygon').forEach((p) => p.setAttribute('points', text));
+  };
+  const place = (event) => {
+    const box = stage.getBoundingClientRect();
+    const x = (event.clientX - box.left) / box.width;
+    const y = (event.clientY - box.top) / box.height;
+    return [Math.min(1, Math.max(0, x)), Math.min(1, Math.max(0, y))];
+  };
+  const nearest = ([x, y]) => {
+    const apart = points.map((point) => Math.hypot(point[0] - x, point[1] - y));
+    return apart.indexOf(Math.min(...apart));
+  };
+
+  let held = -1;
+  stage.onpointerdown = (event) => {
+    const at = place(event);
+    const own = buttons.indexOf(event.target);
+    held = own >= 0 ? own : nearest(at);
+    if (own < 0) points[held] = at;
+    stage.setPointerCapture(event.pointerId);
+    buttons[held].focus();
+    event.preventDefault();
+    paint();
+  };
+  stage.onpointermove = (event) => {
+    if (held < 0) return;
+    points[held] = place(event);
+    paint();
+  };
+  stage.onpointerup = stage.onpointercancel = () => {
+    if (held >= 0) tell();
+    held = -1;
+  };
+  const steps = {
+    ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
+  };
+  buttons.forEach((button, i) => {
+    button.onkeydown = (event) => {
+      const step = steps[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const size = event.shiftKey ? 0.02 : 0.002;
+      points[i] = points[i].map((number, axis) => number + size * step[axis]);
+      paint();
+    };
+    button.onkeyup = (event) => { if (steps[event.key]) tell(); };
+  });
+  paint();
+}
+"""

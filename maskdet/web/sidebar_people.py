@@ -1,0 +1,83 @@
+"""The sidebar's choice of how people are followed and judged over time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+import streamlit as st
+
+from maskdet.settings import VOTES
+from maskdet.types import Settings
+from maskdet.voting.presets import PRESETS
+from maskdet.web import session
+
+_VOTES: Final = {
+    "sure": "Surest views count most",
+    "none": "Each view alone",
+    "cumulative": "Mean of all views",
+    "window": "Mean of the last views",
+    "exponential": "Fading mean",
+}
+
+_PRESETS: Final = {
+    "track-head": ("Heads", "Heads, and the mean of 10 pictures."),
+    "track-face": ("Faces", "Faces, and no memory of what was seen before."),
+    "track-onepass": ("One pass", "A one-pass network, and a fading mean."),
+}
+
+_OURS: Final = frozenset(
+    {"min_score", "min_certainty", "min_face_px", "nms_iou"}
+    | {"memory_s", "vote", "vote_window_s"}
+)
+"""The settings that a preset is about; the others stay as they are."""
+
+
+def choose_following() -> tuple[str, float, float]:
+    """Show the choice; return vote, its window and the memory, in seconds."""
+    vote = st.selectbox(
+        "Vote",
+        VOTES,
+        format_func=_VOTES.__getitem__,
+        key="choice.vote",
+        help="How many views of a person become one label.",
+    )
+    window_s = st.slider(
+        "Views count for (s)",
+        *_range_s("choice.vote_window_s", 10.0),
+        key="choice.vote_window_s",
+        step=0.1,
+        help="How far back views count. Longer is steadier, and slower to notice "
+        "that somebody takes the mask off.",
+        disabled=vote in ("none", "cumulative"),
+    )
+    memory_s = st.slider(
+        "Remember people for (s)",
+        *_range_s("choice.memory_s", 15.0),
+        key="choice.memory_s",
+        step=0.1,
+        help="Who turns away keeps number and label for so long; the label fades.",
+    )
+    st.caption("Or take the numbers of an older system's three examples:")
+    with st.container(horizontal=True, gap="small"):
+        for name, (title, help_) in _PRESETS.items():
+            st.button(
+                title,
+                key=f"preset.{name}",
+                help=help_ + " Sets the thresholds too.",
+                on_click=_take,
+                args=(PRESETS[name],),
+            )
+    return vote, window_s, memory_s
+
+
+def _range_s(key: str, most_s: float) -> tuple[float, float]:
+    """Return the ends of a slider; a link or file may ask for more than usual."""
+    return 0.1, max(most_s, float(st.session_state[key]))
+
+
+def _take(preset: Settings) -> None:
+    chosen = session.preferences()
+    values = {name: getattr(preset, name) for name in _OURS}
+    settings = dataclasses.replace(chosen.settings, **values)
+    session.set_preferences(dataclasses.replace(chosen, settings=settings))
