@@ -168,7 +168,9 @@ def _goal(text: str, label: str) -> Goal:
         value = float(number)
     except ValueError:
         raise ValueError(f"--goal {kind}: {number!r} is no number") from None
-    return dataclasses.replace(wanted, **{kind: value})
+    if kind == "cost":
+        return dataclasses.replace(wanted, cost=value)
+    return dataclasses.replace(wanted, recall=value)
 
 
 def _scored(args: argparse.Namespace, choice: Choice, source: Path) -> Scored:

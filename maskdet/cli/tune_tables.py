@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 
 from maskdet.metrics.estimate import Estimate
-from maskdet.tune.goals import Performance, Proposal
+from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import Outcome
+from maskdet.tune.performance import Performance
 from maskdet.tune.table import class_rows
 from maskdet.types import Settings
 

@@ -73,7 +73,7 @@ def wilson(value: float, n: float) -> Estimate:
     return Estimate(value, low, high, round(n))
 
 
-def grouped_share(hits: Sequence[int], totals: Sequence[int]) -> Estimate:
+def grouped_share(hits: NDArray[np.int64], totals: NDArray[np.int64]) -> Estimate:
     """Return `sum(hits)` of `sum(totals)`, where items of one picture go together.
 
     Wilson's interval for as many independent items as would vary as much as these do
@@ -83,8 +83,8 @@ def grouped_share(hits: Sequence[int], totals: Sequence[int]) -> Estimate:
     Wilson's interval instead of Clopper's.
 
     Args:
-        hits: of each picture.
-        totals: of each picture, at least as many.
+        hits: `(p,)` of each picture.
+        totals: `(p,)` of each picture, at least as many.
     """
     right, counts = np.asarray(hits, np.float64), np.asarray(totals, np.float64)
     n = int(counts.sum())

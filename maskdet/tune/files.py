@@ -98,7 +98,7 @@ def lean(scored: Scored) -> Scored:
     def faces(rows: FaceRows) -> FaceRows:
         return FaceRows(
             rows.pictures,
-            np.round(rows.boxes * 16) / 16,
+            (np.round(rows.boxes * 16) / 16).astype(np.float32),
             _short(rows.lights, 8),
             _short(rows.sharpness, 8),
         )

@@ -103,6 +103,8 @@ class Performance:
         """Measure on the chosen pictures of a set."""
         counts = Counts.of(outcome, label).only(chosen)
         hits, misses, alarms = counts.hits, counts.misses, counts.alarms
+        true: Rows = hits + misses
+        said: Rows = hits + alarms
         truth, pictures = outcome.scored.truth, outcome.scored.faces.pictures
         shown_in = pictures[outcome.shown]
 
@@ -120,9 +122,9 @@ class Performance:
             int(hits.sum()),
             int(misses.sum()),
             int(alarms.sum()),
-            recall=grouped_share(hits, hits + misses),
-            precision=grouped_share(hits, hits + alarms),
-            f1=drawn_shares(Tally(hits, hits + alarms, hits + misses))[0].f1,
+            recall=grouped_share(hits, true),
+            precision=grouped_share(hits, said),
+            f1=drawn_shares(Tally(hits, said, true))[0].f1,
             alarms_per_picture=rate(alarms.tolist()),
             found=grouped_share(found, faces),
             unsure=grouped_share(unsure, found),

@@ -78,9 +78,7 @@ def gain_promise(gain: Estimate, what: str, unit: str) -> Promise:
         return Promise("open", gain, 0.0, None, text)
     same = gain.low == gain.high == 0
     state: PromiseState = "open" if same else _state(gain, 0.0)
-    needed = 0
-    if state != "kept":
-        needed = _needed_gain(gain)
+    needed = 0 if state == "kept" else _needed_gain(gain)
     numbers = (
         f"{gain.value:+.3g}{unit} (95 % sure: {gain.low:+.3g} to {gain.high:+.3g})"
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Final
 
 from maskdet.tune.comparing import Comparison
-from maskdet.tune.curves import histogram, precision_recall, roc
+from maskdet.tune.curves import Curve, histogram, precision_recall, roc
 from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import ACTUAL, Outcome
 from maskdet.tune.report_charts import Panel, curves_svg, histogram_svg, key_of, legend
@@ -20,7 +20,7 @@ from maskdet.tune.report_parts import (
     proposal_part,
     settings_table,
 )
-from maskdet.types import CLASSES
+from maskdet.types import CLASSES, Label
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b1e28; --soft: #5c6070; --line: #d5d8e0;
@@ -77,12 +77,10 @@ _ALONE: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 def usual_panels(outcome: Outcome) -> tuple[Panel, ...]:
     """Return the curves of every class and of faces at the settings of an outcome."""
-    judge, settings = outcome.judge, outcome.settings
-    shared = {"min_iou": outcome.min_iou, "temperature": outcome.temperature}
     labels = (*CLASSES, None)
-    lines = tuple(precision_recall(judge, settings, one, **shared) for one in labels)
-    shares = tuple(roc(judge, settings, label, **shared) for label in CLASSES)
-    found = roc(judge, settings, None, **shared)
+    lines = tuple(_curve(precision_recall, outcome, label) for label in labels)
+    shares = tuple(_curve(roc, outcome, label) for label in CLASSES)
+    found = _curve(roc, outcome, None)
     return (
         Panel(
             "Precision and recall",
@@ -155,13 +153,20 @@ def report_html(
     )
 
 
+def _curve(kind: Callable[..., Curve], outcome: Outcome, label: Label | None) -> Curve:
+    return kind(
+        outcome.judge,
+        outcome.settings,
+        label,
+        min_iou=outcome.min_iou,
+        temperature=outcome.temperature,
+    )
+
+
 def _charts(outcome: Outcome, panels: Sequence[Panel]) -> Iterable[str]:
     figures = []
     for panel in panels:
-        areas = "; ".join(
-            f"{'faces' if one.label is None else one.label.title} {number(one.area, ', ')}"
-            for one in panel.curves
-        )
+        areas = "; ".join(map(_area, panel.curves))
         figures.append(
             f"<figure><h3>{escape(panel.title)}</h3><p>{escape(panel.tells)}</p>"
             f"{curves_svg(panel)}{legend(key_of(one.label) for one in panel.curves)}"
@@ -174,3 +179,8 @@ def _charts(outcome: Outcome, panels: Sequence[Panel]) -> Iterable[str]:
         "that show no face hang below.</p>"
         f"{histogram_svg(scores, 'Face scores', 'face score')}{legend(ACTUAL)}</figure>"
     )
+
+
+def _area(curve: Curve) -> str:
+    name = "faces" if curve.label is None else curve.label.title
+    return f"{name} {number(curve.area, ', ')}"

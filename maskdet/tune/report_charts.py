@@ -130,10 +130,8 @@ class _Frame:
             if not (math.isfinite(x) and math.isfinite(y)):
                 continue
             place = self.at(float(x), float(y))
-            near = drawn and max(
-                abs(place[0] - drawn[-1][0]), abs(place[1] - drawn[-1][1])
-            )
-            if not drawn or near >= 0.7:
+            last = drawn[-1] if drawn else (-math.inf, -math.inf)
+            if max(abs(place[0] - last[0]), abs(place[1] - last[1])) >= 0.7:
                 drawn.append(place)
             if x > self.x_max:
                 break

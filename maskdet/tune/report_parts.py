@@ -8,8 +8,9 @@ from html import escape
 
 from maskdet.metrics.estimate import Estimate
 from maskdet.tune.comparing import Comparison
-from maskdet.tune.goals import Performance, Proposal
+from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import ACTUAL, SAID, Outcome
+from maskdet.tune.performance import Performance
 from maskdet.tune.report_charts import FACES, TITLES
 from maskdet.tune.table import class_rows, parts
 from maskdet.types import Settings

@@ -109,7 +109,8 @@ def losses(goal: Goal, hits: Sums, misses: Sums, alarms: Sums) -> Floats:
         cost: Floats = goal.cost * misses + alarms.astype(np.float64)
         return cost
     if goal.kind == "equal":
-        return np.maximum(misses, alarms).astype(np.float64)
+        larger: Floats = np.maximum(misses, alarms).astype(np.float64)
+        return larger
     halves = hits.astype(np.float64)
     lacking: Floats = 1 - ratios(2 * halves, 2 * halves + misses + alarms)
     return lacking
