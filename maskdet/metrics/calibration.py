@@ -16,6 +16,9 @@ BINS = 15
 _SMALLEST = 1e-7
 """Probabilities below are taken for this: an 8-bit network says exactly 0."""
 
+TEMPERATURES = (0.05, 20.0)
+"""The range that `fit_temperature` searches."""
+
 _STEPS = 60
 """Golden sections: the range of log T then shrinks below 1e-11."""
 
@@ -132,7 +135,7 @@ def fit_temperature(truths: NDArray[np.int64], probs: NDArray[np.float32]) -> fl
 
     It has the smallest negative log-likelihood (Guo et al. 2017); fit it on
     validation, never on test. As that is convex in 1 / T, it falls to one valley and
-    rises: a golden-section search over log T from 0.05 to 20 finds it.
+    rises: a golden-section search over log T finds it, within `TEMPERATURES`.
 
     Args:
         truths: `(n,)` true classes, columns of `probs`.
@@ -156,7 +159,7 @@ def fit_temperature(truths: NDArray[np.int64], probs: NDArray[np.float32]) -> fl
         return float((norms - right / math.exp(log_t)).mean())
 
     ratio = (math.sqrt(5) - 1) / 2
-    low, high = math.log(0.05), math.log(20)
+    low, high = map(math.log, TEMPERATURES)
     for _ in range(_STEPS):
         left, right_end = high - ratio * (high - low), low + ratio * (high - low)
         if loss(left) < loss(right_end):

@@ -35,6 +35,9 @@ from maskdet.types import Faces
 _AT_ONCE = 200_000
 """Numbers a bootstrap step holds at once: they then stay in the processor's cache."""
 
+Weights = NDArray[np.int64] | NDArray[np.float32]
+"""`(b, images)` how often each image counts, whole numbers of either kind."""
+
 _NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
 
@@ -166,7 +169,7 @@ def _last_of_each_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _points(
-    matches: Matches, weights: NDArray[np.int64], ends: NDArray[np.int64]
+    matches: Matches, weights: Weights, ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return precisions and recalls after the faces up to each of `ends`.
 
@@ -183,7 +186,7 @@ def _points(
         return nothing, nothing
     used = slice(0, int(ends[-1]) + 1)
     # Counts stay exact in float32, which is twice as fast.
-    seen = weights.astype(np.float32)[:, matches.images[used]]
+    seen = weights.astype(np.float32, copy=False)[:, matches.images[used]]
     shown = np.cumsum(seen, axis=1)[:, ends].astype(np.float64)
     seen *= matches.correct[used]
     right = np.cumsum(seen, axis=1)[:, ends].astype(np.float64)
@@ -204,9 +207,7 @@ def curve(matches: Matches) -> Curve:
     return Curve(matches.scores[ends], precisions[0], recalls[0])
 
 
-def average_precisions(
-    matches: Matches, weights: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def average_precisions(matches: Matches, weights: Weights) -> NDArray[np.float64]:
     """Return the average precision with each image counted several times.
 
     Args:

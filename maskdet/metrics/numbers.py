@@ -131,8 +131,8 @@ def numbers(labels: Labelling, *, resamples: int = RESAMPLES, seed: int = 0) -> 
         wearing=_against_rest(weights, wearing, of_scores["wearing"]),
         # Its scores are those of the class without a mask.
         bare=_against_rest(weights, bare, of_scores["no_mask"]),
-        ece=_calibration_error(weights, right, certainty),
-        wearing_ece=_calibration_error(weights, wearing.truths, wearing.scores),
+        ece=calibration_error(weights, right, certainty),
+        wearing_ece=calibration_error(weights, wearing.truths, wearing.scores),
         brier=_mean(weights, ((labels.probs - truths) ** 2).sum(axis=1)),
         wearing_brier=_mean(weights, (wearing.scores - wearing.truths) ** 2),
     )
@@ -208,10 +208,10 @@ def _against_rest(
     )
 
 
-def _calibration_error(
+def calibration_error(
     weights: Weights, truths: NDArray[np.bool_], scores: Floats
 ) -> Estimate:
-    """Return the expected calibration error, see `Reliability.ece`.
+    """Return the expected calibration error, see `Reliability.ece`, of drawn faces.
 
     A sum of absolute gaps is larger on resamples than on the set they are drawn from,
     because chance adds to each gap; so the draws are moved down by that much.
@@ -222,6 +222,7 @@ def _calibration_error(
     gaps = np.zeros((n, BINS), np.float32)
     gaps[np.arange(n), bin_numbers(scores)] = scores - truths
     value = float(np.abs(gaps.sum(axis=0, dtype=np.float64)).sum()) / n
-    drawn = np.abs(weights @ gaps).sum(axis=1).astype(np.float64) / n
+    drawn = np.abs(weights @ gaps).sum(axis=1).astype(np.float64)
+    drawn /= np.maximum(weights.sum(axis=1), 1)
     centred = np.maximum(drawn - (drawn.mean() - value), 0)
     return percentile_estimate(value, centred, n)

@@ -136,24 +136,49 @@ def crop_sharpness(crop: Image) -> float:
     return float(cv2.Laplacian(luma, cv2.CV_64F).var())
 
 
-_Part = tuple[str, str, NDArray[np.bool_]]
+FacePart = tuple[str, str, NDArray[np.bool_]]
+"""What a set was cut by, which part, and the `(n,)` faces that are in it."""
 
 
-def _parts(answers: Answers) -> Iterator[_Part]:
-    yield from _cut("face size", answers.sizes_px, _SIZE_EDGES, " px")
-    yield from _cut("light", answers.lights, _LIGHT_EDGES, "")
-    if len(answers):
-        low, high = np.percentile(answers.sharpness, [100 / 3, 200 / 3])
-        ranks = (answers.sharpness > low).astype(int) + (answers.sharpness > high)
-        for rank, part in enumerate(("blurred third", "middle third", "sharp third")):
-            yield "sharpness", part, ranks == rank
+def thirds(sharpness: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the two values that cut faces in three equal parts; NaN for no face."""
+    if not len(sharpness):
+        return math.nan, math.nan
+    low, high = np.percentile(sharpness, [100 / 3, 200 / 3])
+    return float(low), float(high)
+
+
+def face_parts(
+    sizes_px: NDArray[np.float32],
+    lights: NDArray[np.float32],
+    sharpness: NDArray[np.float32],
+    cuts: tuple[float, float],
+) -> Iterator[FacePart]:
+    """Cut faces by size, light and sharpness; a part may be empty.
+
+    Args:
+        sizes_px: `(n,)` shorter sides in pixels.
+        lights: `(n,)` mean luminances, 0 to 255.
+        sharpness: `(n,)`, see `crop_sharpness`.
+        cuts: where sharpness is cut, as `thirds` gives it.
+    """
+    yield from _cut("face size", sizes_px, _SIZE_EDGES, " px")
+    yield from _cut("light", lights, _LIGHT_EDGES, "")
+    ranks = (sharpness > cuts[0]).astype(int) + (sharpness > cuts[1])
+    for rank, part in enumerate(("blurred third", "middle third", "sharp third")):
+        yield "sharpness", part, ranks == rank
+
+
+def _parts(answers: Answers) -> Iterator[FacePart]:
+    looks = (answers.sizes_px, answers.lights, answers.sharpness)
+    yield from face_parts(*looks, thirds(answers.sharpness))
     for source in sorted({str(source) for source in answers.sources}):
         yield "source", source or "(none)", answers.sources == source
 
 
 def _cut(
     name: str, values: NDArray[np.float32], edges: tuple[float, ...], unit: str
-) -> Iterator[_Part]:
+) -> Iterator[FacePart]:
     for low, high in pairwise(edges):
         if low == 0:
             part = f"under {high:g}{unit}"

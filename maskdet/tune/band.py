@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
+import numpy as np
+
 from maskdet.metrics.estimate import Estimate
-from maskdet.tune.judging import MIN_IOU, Judge
-from maskdet.types import Settings
+from maskdet.tune.drawn import drawn_share
+from maskdet.tune.judging import MIN_IOU, NO_FACE, Judge
+from maskdet.tune.overlaps import Chosen
+from maskdet.types import Label, Settings
 
 
 @dataclass(frozen=True)
@@ -44,5 +49,43 @@ def band(
     min_iou: float = MIN_IOU,
     temperature: float = 1.0,
 ) -> Band:
-    """Return what the two thresholds would do."""
-    raise NotImplementedError
+    """Return what the two thresholds would do with the faces that are shown.
+
+    The certainty of the settings does not count: the band takes its place.
+
+    Args:
+        judge: of the set.
+        settings: which faces are shown.
+        low: a face with a lower probability of "no mask" is said to wear one.
+        high: a face from this probability on is said to wear none.
+        min_iou: smallest overlap that counts as found.
+        temperature: of the probabilities.
+
+    Raises:
+        ValueError: not 0 <= low <= high <= 1.
+    """
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"the band must rise within 0 to 1, not from {low} to {high}")
+    open_ = dataclasses.replace(settings, min_certainty=0)
+    outcome = judge(open_, min_iou=min_iou, temperature=temperature)
+    judged = outcome.actual >= 0
+    pictures = outcome.scored.faces.pictures[outcome.shown[judged]]
+    actual, p_bare = outcome.actual[judged], outcome.probs[judged, Label.NO_MASK]
+
+    def told(hits: Chosen, of: Chosen) -> Estimate:
+        each = (pictures[rows] for rows in (hits & of, of))
+        counts = [np.bincount(rows, minlength=outcome.pictures) for rows in each]
+        return drawn_share(counts[0], counts[1])
+
+    known, bare = actual != NO_FACE, actual == Label.NO_MASK
+    said_bare, said_mask = p_bare >= high, p_bare < low
+    wrong = np.where(bare, said_mask, said_bare)
+    return Band(
+        low,
+        high,
+        between=told(~said_bare & ~said_mask, known),
+        errors=told(wrong, known & (said_bare | said_mask)),
+        errors_without=told(bare != (p_bare > 0.5), known),
+        missed_bare=told(said_mask, bare),
+        false_bare=told(~bare, said_bare),
+    )

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
-from maskdet.metrics.calibration import Reliability
+import numpy as np
+
+from maskdet.metrics.calibration import (
+    TEMPERATURES,
+    Reliability,
+    fit_temperature,
+    reliability,
+    top_label,
+    with_temperature,
+)
 from maskdet.metrics.estimate import Estimate
-from maskdet.tune.judging import Outcome
+from maskdet.metrics.labelling import Labelling
+from maskdet.metrics.numbers import calibration_error
+from maskdet.tune.drawn import picture_weights
+from maskdet.tune.judging import NO_FACE, Outcome
+from maskdet.tune.scored import Numbers, Rows
+
+_SEED: Final = 0
+"""Of the two halves of the pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,5 +54,40 @@ class Fitted:
 
 
 def temperature(outcome: Outcome) -> Fitted:
-    """Fit a temperature on the faces that an outcome shows."""
-    raise NotImplementedError
+    """Fit a temperature on the faces that an outcome shows, whatever it has itself.
+
+    Raises:
+        ValueError: it shows no face whose class is known.
+    """
+    judged = (outcome.actual >= 0) & (outcome.actual != NO_FACE)
+    rows = outcome.shown[judged]
+    labels = Labelling(outcome.actual[judged], outcome.scored.probs[rows])
+    if not len(rows):
+        raise ValueError("no face is found whose class is known: nothing to calibrate")
+    pictures = outcome.scored.faces.pictures[rows]
+    fitted = fit_temperature(labels.truths, labels.probs)
+    tempered = Labelling(labels.truths, _crossed(labels, pictures, outcome.pictures))
+    (before, ece_before), (after, ece_after) = (
+        _judged(one, pictures, outcome.pictures) for one in (labels, tempered)
+    )
+    ends = [math.isclose(fitted, end, rel_tol=0.01) for end in TEMPERATURES]
+    return Fitted(fitted, len(rows), before, after, ece_before, ece_after, any(ends))
+
+
+def _crossed(labels: Labelling, pictures: Rows, n: int) -> Numbers:
+    """Return the probabilities, each half tempered by what fits the other half."""
+    order = np.random.default_rng(_SEED).permutation(n)
+    first = np.isin(pictures, order[: n // 2])
+    probs = labels.probs.copy()
+    for side in (first, ~first):
+        # A half without faces teaches nothing: the other one stays as it is.
+        if side.any() and not side.all():
+            degree = fit_temperature(labels.truths[~side], labels.probs[~side])
+            probs[side] = with_temperature(labels.probs[side], degree)
+    return probs
+
+
+def _judged(labels: Labelling, pictures: Rows, n: int) -> tuple[Reliability, Estimate]:
+    right, certainty = top_label(labels)
+    weights = picture_weights(n)[:, pictures]
+    return reliability(right, certainty), calibration_error(weights, right, certainty)

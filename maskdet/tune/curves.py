@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.estimate import RESAMPLES, Estimate
-from maskdet.tune.judging import MIN_IOU, Judge, Outcome
+from maskdet.metrics.classification import score_curves
+from maskdet.metrics.detection import (
+    Matches,
+    average_precision,
+    average_precisions,
+    curve,
+)
+from maskdet.metrics.estimate import Estimate, percentile_estimate
+from maskdet.metrics.questions import Asked
+from maskdet.metrics.resampled import Floats, Weights, areas, ratios
+from maskdet.tune.drawn import picture_weights
+from maskdet.tune.judging import ACTUAL, MIN_IOU, NO_FACE, Judge, Outcome
+from maskdet.tune.scored import Rows
 from maskdet.types import Label, Settings
 
-Floats = NDArray[np.float64]
+DRAWS: Final = 300
+"""Bootstrap draws for an area: few enough to follow a slider; the ends of the interval
+move by a tenth of its width with the seed."""
+
+_AT_ONCE = 50
+"""Draws whose curves are held at once: they then stay in the processor's cache."""
 
 What: TypeAlias = Literal["score", "certainty"]
 """What a histogram counts by."""
@@ -64,11 +82,44 @@ def precision_recall(
     *,
     min_iou: float = MIN_IOU,
     temperature: float = 1.0,
-    resamples: int = RESAMPLES,
+    resamples: int = DRAWS,
     seed: int = 0,
 ) -> Curve:
-    """Return precision against recall."""
-    raise NotImplementedError
+    """Return precision (y) against recall (x), sweeping the score of the face.
+
+    All else is held where the settings have it, so each point is what the table would
+    say with `min_score` there, and the present point lies on the curve. A class counts
+    the faces that are called so, surely enough; a true face of the class that is not
+    found, called otherwise or unsure lowers its recall.
+
+    Args:
+        judge: of the set.
+        settings: the present ones.
+        label: the class, None for faces whatever their class.
+        min_iou: smallest overlap that counts as found.
+        temperature: of the probabilities.
+        resamples: draws of pictures for the interval of the area.
+        seed: of these draws.
+
+    Returns:
+        The area is average precision with all-point interpolation, as COCO defines it
+        but for its 101 samples; see `metrics.detection`.
+    """
+    floor = dataclasses.replace(settings, min_score=0)
+    outcome = judge(floor, min_iou=min_iou, temperature=temperature)
+    matches = _matches(outcome, label)
+    found = curve(matches)
+    weights = picture_weights(outcome.pictures, resamples, seed)
+    drawn = average_precisions(matches, weights)
+    value = average_precision(matches)
+    area = percentile_estimate(value, drawn, int(matches.truths.sum()))
+    above = np.count_nonzero(found.scores >= settings.min_score)
+    point = (math.nan, math.nan)
+    if above:
+        at = above - 1
+        point = float(found.recalls[at]), float(found.precisions[at])
+    scores = found.scores.astype(np.float64)
+    return Curve(label, found.recalls, found.precisions, scores, area, point)
 
 
 def roc(
@@ -78,13 +129,158 @@ def roc(
     *,
     min_iou: float = MIN_IOU,
     temperature: float = 1.0,
-    resamples: int = RESAMPLES,
+    resamples: int = DRAWS,
     seed: int = 0,
 ) -> Curve:
-    """Return recall against false alarms."""
-    raise NotImplementedError
+    """Return recall (y) against false alarms (x).
+
+    For a class it sweeps the probability of that class over the faces that the settings
+    show and that are a true face of known class: y is the share of those of the class
+    at or above, x that of the others. The present point is what is called so now,
+    surely enough: it lies on the curve where `min_certainty` is above 0.5, and may lie
+    below it elsewhere, as then the likeliest class decides too.
+
+    For faces whatever their class nobody can count the places without a face, so there
+    is no such share: it sweeps the score of the face, and x is false alarms a picture
+    (FROC). The present point lies on the curve.
+
+    Args:
+        judge: of the set.
+        settings: the present ones.
+        label: the class, None for faces whatever their class.
+        min_iou: smallest overlap that counts as found.
+        temperature: of the probabilities.
+        resamples: draws of pictures for the interval of the area.
+        seed: of these draws.
+
+    Returns:
+        The area is, for a class, the chance that one of it has a higher probability
+        than another; for faces, the mean recall from 0 to 1 false alarm a picture.
+    """
+    weights = picture_weights(len(judge.scored.truth.names), resamples, seed)
+    if label is None:
+        floor = dataclasses.replace(settings, min_score=0)
+        outcome = judge(floor, min_iou=min_iou, temperature=temperature)
+        return _froc(outcome, settings.min_score, weights)
+    outcome = judge(settings, min_iou=min_iou, temperature=temperature)
+    return _class_roc(outcome, label, weights)
 
 
 def histogram(outcome: Outcome, what: What = "score", bins: int = 50) -> Histogram:
-    """Count the faces by score or certainty."""
-    raise NotImplementedError
+    """Count the faces by score or certainty, split by what is true.
+
+    By score all faces count that were found and pass the other settings, also those
+    below the present threshold, which the line then parts; by certainty those shown.
+
+    Args:
+        outcome: the present one.
+        what: `score` or `certainty`.
+        bins: of equal width from 0 to 1.
+
+    Raises:
+        ValueError: `what` is neither, or there is no bin.
+    """
+    if what not in get_args(What):
+        raise ValueError(f"what must be score or certainty, not {what!r}")
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, not {bins}")
+    settings = outcome.settings
+    if what == "score":
+        floor = dataclasses.replace(settings, min_score=0)
+        outcome = outcome.judge(
+            floor, min_iou=outcome.min_iou, temperature=outcome.temperature
+        )
+        values, threshold = outcome.scores, settings.min_score
+    else:
+        values, threshold = outcome.certainties, settings.min_certainty
+    # The threshold itself counts as above it, so a bin holds its lower end.
+    edges = np.linspace(0, 1, bins + 1)
+    places = np.searchsorted(edges.astype(np.float32), values, side="right") - 1
+    counts = np.zeros((len(ACTUAL), bins), np.int64)
+    judged = outcome.actual >= 0
+    columns = np.clip(places[judged], 0, bins - 1)
+    np.add.at(counts, (outcome.actual[judged], columns), 1)
+    return Histogram(what, edges, counts, threshold)
+
+
+def _matches(outcome: Outcome, label: Label | None) -> Matches:
+    """Return which of the faces shown are right, by falling score."""
+    truth = outcome.scored.truth
+    if label is None:
+        asked, right = outcome.actual >= 0, outcome.truths >= 0
+        wanted = truth.labels != Label.UNKNOWN
+    else:
+        asked = (outcome.actual >= 0) & (outcome.said == label)
+        right, wanted = outcome.actual == label, truth.labels == label
+    places = np.flatnonzero(asked)
+    places = places[np.argsort(-outcome.scores[places], kind="stable")]
+    return Matches(
+        outcome.scores[places],
+        right[places],
+        outcome.scored.faces.pictures[outcome.shown[places]],
+        np.bincount(truth.faces.pictures[wanted], minlength=outcome.pictures),
+    )
+
+
+def _froc(outcome: Outcome, min_score: float, weights: Weights) -> Curve:
+    matches = _matches(outcome, None)
+    n, pictures = int(matches.truths.sum()), outcome.pictures
+    ends = np.flatnonzero(np.diff(matches.scores, append=np.float32(-np.inf)) != 0)
+    x, y = _rates(matches, np.ones((1, pictures), np.float32), ends)
+    drawn = [
+        _mean_recall(*_rates(matches, weights[first : first + _AT_ONCE], ends))
+        for first in range(0, len(weights), _AT_ONCE)
+    ]
+    area = percentile_estimate(float(_mean_recall(x, y)[0]), np.concatenate(drawn), n)
+    scores = matches.scores[ends].astype(np.float64)
+    above = np.count_nonzero(matches.scores[ends] >= min_score)
+    nothing = (0.0, 0.0) if n else (math.nan, math.nan)
+    point = (float(x[0, above - 1]), float(y[0, above - 1])) if above else nothing
+    return Curve(None, x[0], y[0], scores, area, point)
+
+
+def _rates(matches: Matches, weights: Weights, ends: Rows) -> tuple[Floats, Floats]:
+    """Return false alarms a picture and recalls, `(draws, k)` each."""
+    seen = weights[:, matches.images]
+    right = np.cumsum(seen * matches.correct, axis=1)[:, ends].astype(np.float64)
+    wrong = np.cumsum(seen, axis=1)[:, ends] - right
+    truths = (weights @ matches.truths).astype(np.float64)[:, None]
+    pictures = weights.sum(axis=1).astype(np.float64)[:, None]
+    recalls = ratios(right, np.broadcast_to(truths, right.shape))
+    return ratios(wrong, np.broadcast_to(pictures, wrong.shape)), recalls
+
+
+def _mean_recall(x: Floats, y: Floats) -> Floats:
+    """Return the `(draws,)` mean recall from 0 to 1 false alarm a picture.
+
+    Recall stays until the next threshold that gives more, as no threshold lies
+    between; after the last one it stays for good.
+    """
+    rows = len(x)
+    if not x.shape[1]:
+        return np.zeros(rows)
+    marks = np.concatenate(
+        [np.zeros((rows, 1)), np.minimum(x, 1), np.ones((rows, 1))], 1
+    )
+    heights = np.concatenate([np.zeros((rows, 1)), y], 1)
+    areas: Floats = (np.diff(marks, axis=1) * heights).sum(axis=1)
+    return areas
+
+
+def _class_roc(outcome: Outcome, label: Label, weights: Weights) -> Curve:
+    judged = (outcome.actual >= 0) & (outcome.actual != NO_FACE)
+    true = outcome.actual[judged] == label
+    said = outcome.said[judged] == label
+    scores = outcome.probs[judged, label].astype(np.float64)
+    pictures = outcome.scored.faces.pictures[outcome.shown[judged]]
+    asked = Asked(true, scores, said)
+    found = score_curves(true, scores)
+    drawn, _ = areas(weights[:, pictures], asked)
+    area = percentile_estimate(found.roc_area, drawn, len(true))
+    shares = [
+        float(said[side].mean()) if side.any() else math.nan for side in (~true, true)
+    ]
+    point = (shares[0], shares[1])
+    return Curve(
+        label, found.false_alarms, found.recalls, found.thresholds, area, point
+    )

@@ -112,6 +112,11 @@ class Outcome:
         return answers
 
     @property
+    def scores(self) -> Numbers:
+        """`(k,)` score of each face shown."""
+        return self.scored.scores[self.shown]
+
+    @property
     def certainties(self) -> Numbers:
         """`(k,)` probability of the likeliest class of each face shown."""
         best: Numbers = self.probs.max(axis=1, initial=0)
@@ -160,6 +165,7 @@ class Judge:
     """
 
     def __init__(self, scored: Scored, *, overlaps: Overlaps | None = None) -> None:
+        """Work out which boxes overlap, unless that is known."""
         self.scored = scored
         self._overlaps = Overlaps.of(scored) if overlaps is None else overlaps
         self._sizes_px = sizes_px(scored.faces.boxes)
