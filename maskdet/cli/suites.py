@@ -18,10 +18,12 @@ from maskdet.suites import (
     EmptyReport,
     GroupReport,
     HardReport,
+    PastedReport,
     compare_groups,
     false_alarms,
     hard_negatives,
     low_light,
+    pasted_faces,
     read_groups,
 )
 from maskdet.types import Settings
@@ -32,7 +34,8 @@ compare groups of people. Incorrectly worn counts as masked; intervals are 95 %.
 --analyzer, also count the faces that an analyzer sees, with the settings that a user
 starts with, where there are none: in parts of the scenes that touch no true box, on
 drawn walls, round things and hands; drawn faces are told apart, as whether they are
-faces is a matter of taste."""
+faces is a matter of taste. Pictures of one face are then also pasted, small, on drawn
+walls: are they found, and labelled right?"""
 
 _WIDTH = 34
 
@@ -91,12 +94,15 @@ def run(args: argparse.Namespace) -> int:
     )
     dark = low_light(classifier, finder, progress(examples, "picture"), seed=args.seed)
     people = [] if groups is None else compare_groups(classifier, examples, groups)
-    empty = None
+    empty = pasted = None
     if analyzer is not None:
         watched = progress(examples, "picture")
         empty = false_alarms(analyzer, watched, Settings(), seed=args.seed)
+        if any(example.whole for example in examples):
+            pasted = pasted_faces(analyzer, examples, Settings(), seed=args.seed)
     if args.json != STDOUT:
-        for line in [*_lines(hard, dark, people), *_empty_lines(empty, args.analyzer)]:
+        lines = _lines(hard, dark, people) + _empty_lines(empty, args.analyzer)
+        for line in lines + _pasted_lines(pasted, args.analyzer):
             say(line)
     if args.json is not None:
         report = {
@@ -109,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
             "low_light": dark.to_json(),
             "groups": [group.to_json() for group in people],
             "false_alarms": None if empty is None else empty.to_json(),
+            "pasted": None if pasted is None else pasted.to_json(),
         }
         write_text(args.json, json.dumps(report, indent=2) + "\n")
     return 0
@@ -160,6 +167,16 @@ def _empty_lines(report: EmptyReport | None, analyzer: str) -> list[str]:
         "drawn faces taken for faces, a picture (a matter of taste)",
         *(_line(f"  {name}", one) for name, one in report.cartoons.items()),
     ]
+
+
+def _pasted_lines(report: PastedReport | None, analyzer: str) -> list[str]:
+    if report is None:
+        return []
+    lines = ["", f"pictures of one face pasted on walls, {analyzer}"]
+    for side_px, found in report.found.items():
+        lines.append(_line(f"  {side_px} px, found", found))
+        lines.append(_line("    found ones right", report.right[side_px]))
+    return [*lines, _line("  false alarms a scene", report.beside)]
 
 
 def _line(title: str, estimate: Estimate) -> str:
