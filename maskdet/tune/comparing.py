@@ -100,7 +100,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
         total += term
         term = term * (n - k) // (k + 1)
     # Python divides whole numbers of any length; floats end near 2**1024.
-    return min(1.0, 2 * total / 2**n)
+    return min(1.0, 2 * total / (1 << n))
 
 
 def same_truth(a: LabelledSet, b: LabelledSet) -> bool:

@@ -23,7 +23,7 @@ from maskdet.metrics.resampled import Floats, Weights, areas, ratios
 from maskdet.tune.drawn import picture_weights
 from maskdet.tune.judging import ACTUAL, MIN_IOU, NO_FACE, Judge, Outcome
 from maskdet.tune.scored import Rows
-from maskdet.types import Label, Settings
+from maskdet.types import CLASSES, Label, Settings
 
 DRAWS: Final = 300
 """Bootstrap draws for an area: few enough to follow a slider; the ends of the interval
@@ -101,10 +101,14 @@ def precision_recall(
         resamples: draws of pictures for the interval of the area.
         seed: of these draws.
 
+    Raises:
+        ValueError: the label is `UNKNOWN`.
+
     Returns:
         The area is average precision with all-point interpolation, as COCO defines it
         but for its 101 samples; see `metrics.detection`.
     """
+    _check(label)
     floor = dataclasses.replace(settings, min_score=0)
     outcome = judge(floor, min_iou=min_iou, temperature=temperature)
     matches = _matches(outcome, label)
@@ -153,10 +157,14 @@ def roc(
         resamples: draws of pictures for the interval of the area.
         seed: of these draws.
 
+    Raises:
+        ValueError: the label is `UNKNOWN`.
+
     Returns:
         The area is, for a class, the chance that one of it has a higher probability
         than another; for faces, the mean recall from 0 to 1 false alarm a picture.
     """
+    _check(label)
     weights = picture_weights(len(judge.scored.truth.names), resamples, seed)
     if label is None:
         floor = dataclasses.replace(settings, min_score=0)
@@ -201,6 +209,11 @@ def histogram(outcome: Outcome, what: What = "score", bins: int = 50) -> Histogr
     columns = np.clip(places[judged], 0, bins - 1)
     np.add.at(counts, (outcome.actual[judged], columns), 1)
     return Histogram(what, edges, counts, threshold)
+
+
+def _check(label: Label | None) -> None:
+    if label is not None and label not in CLASSES:
+        raise ValueError(f"there is no curve of {label.title!r}: it is no class")
 
 
 def _matches(outcome: Outcome, label: Label | None) -> Matches:

@@ -128,13 +128,15 @@ def nearest(outcome: Outcome, most: int = 200) -> tuple[Near, ...]:
 
 def _would_appear(outcome: Outcome, slider: Slider) -> Iterator[Near]:
     """Yield the missed faces that this slider alone would show."""
-    lowest = 0.0 if slider == "min_score" else 1.0
-    lax = dataclasses.replace(outcome.settings, **{slider: lowest})
+    if slider == "min_score":
+        lax = dataclasses.replace(outcome.settings, min_score=0)
+    else:
+        lax = dataclasses.replace(outcome.settings, min_face_px=1)
     floor = outcome.judge(lax, min_iou=outcome.min_iou, temperature=outcome.temperature)
     labels = outcome.scored.truth.labels
     gained = (outcome.found < 0) & (floor.found >= 0) & (labels != Label.UNKNOWN)
     values = _values(floor, slider)
-    for place in floor.found[gained]:
+    for place in floor.found[gained].tolist():
         # One that gave way to a stronger box that this slider now shows stays out.
         if values[place] < getattr(outcome.settings, slider):
             yield _near(floor.hit(place), slider, values[place], outcome.settings)
@@ -143,7 +145,7 @@ def _would_appear(outcome: Outcome, slider: Slider) -> Iterator[Near]:
 def _would_go(outcome: Outcome) -> Iterator[Near]:
     """Yield the false alarms, by the slider that would drop them first."""
     scores, sizes = _values(outcome, "min_score"), _values(outcome, "min_face_px")
-    for place in np.flatnonzero(outcome.truths == FALSE_ALARM):
+    for place in np.flatnonzero(outcome.truths == FALSE_ALARM).tolist():
         hit, stand = outcome.hit(place), outcome.settings
         by_score = _near(hit, "min_score", scores[place], stand)
         by_size = _near(hit, "min_face_px", sizes[place], stand)
@@ -155,7 +157,7 @@ def _would_be_told(outcome: Outcome) -> Iterator[Near]:
     right = outcome.probs.argmax(axis=1) == outcome.actual
     unsure = outcome.called == UNSURE
     values = _values(outcome, "min_certainty")
-    for place in np.flatnonzero((outcome.truths >= 0) & (right == unsure)):
+    for place in np.flatnonzero((outcome.truths >= 0) & (right == unsure)).tolist():
         hit, value = outcome.hit(place), values[place]
         yield _near(hit, "min_certainty", value, outcome.settings)
 

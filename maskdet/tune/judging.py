@@ -205,8 +205,7 @@ class Judge:
         sure = probs.max(axis=1, initial=0) >= settings.min_certainty
         said = np.where(sure, probs.argmax(axis=1), Label.UNKNOWN)
         truths = self._verdicts(shown, matched)
-        found = np.full(len(labels), -1, np.int64)
-        found[matched[matched >= 0]] = np.flatnonzero(matched >= 0)
+        found = _inverse(matched, len(labels))
         counts = _count(_actual(truths, labels), said, labels[found < 0])
         return Outcome(
             scored,
@@ -272,6 +271,13 @@ def _rows(faces: FaceRows, chosen: Chosen, pictures: Chosen) -> FaceRows:
         faces.lights[chosen],
         faces.sharpness[chosen],
     )
+
+
+def _inverse(matched: Rows, truths: int) -> Rows:
+    found = np.full(truths, -1, np.int64)
+    taken = np.flatnonzero(matched >= 0)
+    found[matched[taken]] = taken
+    return found
 
 
 def _actual(truths: Rows, labels: Rows) -> Rows:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import iou_matrix
+from maskdet.boxes import Boxes, iou_matrix
 from maskdet.tune.scored import LabelledSet, Numbers, Rows, Scored
 from maskdet.types import Label
 
 Chosen = NDArray[np.bool_]
 """One yes or no a row."""
+
+_Pairs = tuple[Rows, Rows, Numbers]
+"""Row, row and overlap of each pair."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,41 +46,14 @@ class Overlaps:
     @classmethod
     def of(cls, scored: Scored) -> Overlaps:
         """Find the pairs of a set, picture by picture."""
-        n, stronger, weaker, shared = len(scored.faces), [], [], []
-        faces, truths, fits = [], [], []
-        for found, true in _by_picture(scored):
-            boxes = scored.faces.boxes[found]
-            first, second, overlap = _pairs(boxes, boxes)
-            order = np.argsort(-scored.scores[found], kind="stable")
-            place = np.empty(len(found), np.int64)
-            place[order] = np.arange(len(found))
-            once = place[first] < place[second]
-            stronger.append(found[first[once]])
-            weaker.append(found[second[once]])
-            shared.append(overlap[once])
-            if scored.truth.boxed:
-                face, truth, fit = _pairs(boxes, scored.truth.faces.boxes[true])
-            else:
-                # The whole picture is the box, so any face answers for it.
-                face, truth = np.divmod(np.arange(len(found) * len(true)), len(true))
-                fit = np.ones(len(face), np.float32)
-            faces.append(found[face])
-            truths.append(true[truth])
-            fits.append(fit)
-        rows = [_joined(part, np.int64) for part in (stronger, weaker, faces, truths)]
-        overlap, fit = _joined(shared, np.float32), _joined(fits, np.float32)
-        best = np.zeros(n, np.float32)
-        np.maximum.at(best, rows[2], fit)
-        order = _preferred(scored.truth, rows[2], rows[3], fit)
-        return cls(
-            rows[0],
-            rows[1],
-            overlap,
-            rows[2][order],
-            rows[3][order],
-            fit[order],
-            _ranks(scored.scores, best),
-        )
+        pictures = _by_picture(scored)
+        rivals = _joined([_rivals(scored, found) for found, _ in pictures])
+        faces, truths, fits = _joined([_fitting(scored, *rows) for rows in pictures])
+        best = np.zeros(len(scored.faces), np.float32)
+        np.maximum.at(best, faces, fits)
+        order = _preferred(scored.truth, faces, truths, fits)
+        ranks = _ranks(scored.scores, best)
+        return cls(*rivals, faces[order], truths[order], fits[order], ranks)
 
     def only(self, found: Chosen, true: Chosen) -> Overlaps:
         """Return the pairs of the chosen rows, counted anew: whole pictures only."""
@@ -156,16 +132,40 @@ def _by_picture(scored: Scored) -> list[tuple[Rows, Rows]]:
     ]
 
 
-def _pairs(
-    boxes: NDArray[np.float32], others: NDArray[np.float32]
-) -> tuple[Rows, Rows, Numbers]:
+def _rivals(scored: Scored, found: Rows) -> _Pairs:
+    """Return the pairs of found faces of one picture, the stronger one first."""
+    boxes = scored.faces.boxes[found]
+    first, second, shared = _pairs(boxes, boxes)
+    order = np.argsort(-scored.scores[found], kind="stable")
+    place = np.empty(len(found), np.int64)
+    place[order] = np.arange(len(found))
+    once = place[first] < place[second]
+    return found[first[once]], found[second[once]], shared[once]
+
+
+def _fitting(scored: Scored, found: Rows, true: Rows) -> _Pairs:
+    """Return the pairs of a found and a true face of one picture."""
+    if scored.truth.boxed:
+        boxes, true_boxes = scored.faces.boxes[found], scored.truth.faces.boxes[true]
+        face, truth, fits = _pairs(boxes, true_boxes)
+        return found[face], true[truth], fits
+    # The whole picture is the box, so any face answers for it.
+    face, truth = (side.ravel() for side in np.meshgrid(found, true, indexing="ij"))
+    return face, truth, np.ones(len(face), np.float32)
+
+
+def _pairs(boxes: Boxes, others: Boxes) -> _Pairs:
     overlaps = iou_matrix(boxes, others)
     first, second = np.nonzero(overlaps)
     return first, second, overlaps[first, second]
 
 
-def _joined(parts: list[NDArray[np.generic]], dtype: type) -> NDArray[np.generic]:
-    return np.concatenate([np.zeros(0, dtype), *parts])
+def _joined(parts: list[_Pairs]) -> _Pairs:
+    nothing = np.zeros(0, np.int64)
+    first, second, shares = zip(
+        (nothing, nothing, np.zeros(0, np.float32)), *parts, strict=True
+    )
+    return np.concatenate(first), np.concatenate(second), np.concatenate(shares)
 
 
 def _preferred(truth: LabelledSet, faces: Rows, truths: Rows, fits: Numbers) -> Rows:
