@@ -44,7 +44,7 @@ def read_index(path: str | Path, split: str | None = None) -> list[Example]:
         if split is not None and _split_in(path, row.get("split") or "") != split:
             continue
         example = _index_example(path, row)
-        first = examples.setdefault(row["path"], example)
+        first = examples.setdefault(row["path"] or "", example)
         if first.labels != example.labels:
             raise ValueError(f"{path}: {row['path']} is listed with two labels")
         if first.split != example.split:
