@@ -20,7 +20,7 @@ _VIEWS = {
     "Right and wrong": faces,
     "Curves": curve_view,
     "Numbers": number_view,
-    "Certainty": certainty_view,
+    "How sure": certainty_view,
     "Compare": compare_view,
 }
 

@@ -28,6 +28,9 @@ CUT_INK: Final = "#7d74d6"
 # Dragging counts as clicking along the way.
 _DRAG: Final = "click, [pointerdown, window:pointerup] > pointermove"
 
+_TALLER: Final = 3
+"""So many times may what hangs from the axis be taller than what stands on it."""
+
 CONFIG: Final = {
     "legend": {"orient": "bottom", "columns": 4, "title": None},
     "axis": {"grid": False},
@@ -49,14 +52,15 @@ def cut_histogram(
     """Return how many faces have which score, by truth, and where thresholds cut.
 
     A click or a drag selects a bin: the selection `PICK` has its lower edge as `at`.
-    Heights grow as square roots, so that a few faces show beside hundreds.
+    Heights grow as square roots, so that a few faces show beside hundreds; what hangs
+    from the axis is cut where it is far taller than what stands on it.
 
     Args:
         edges: `(n + 1,)` of the bins, rising.
         parts: title of each truth to its `(n,)` counts.
         lines: the thresholds.
         below: titles of the parts that hang from the axis instead of standing on it.
-        x_title: what the score is.
+        x_title: what the score is, for who points at it.
         y_title: what is counted.
         palette: for the colours of the classes.
         colours: of other titles.
@@ -66,13 +70,14 @@ def cut_histogram(
     x = {
         "field": "low",
         "type": "quantitative",
-        "title": x_title,
+        "title": None,
         "scale": {"domain": [edges[0], edges[-1]], "nice": False},
         "axis": {"format": ".1f", "tickCount": 10},
     }
+    tops, bins = _stacked(edges, parts, set(below))
     y = {"field": "y", "type": "quantitative", "title": y_title}
-    y |= {"scale": {"type": "sqrt"}, "axis": {"labelExpr": "abs(datum.value)"}}
-    y["axis"] |= {"tickCount": 5, "labelFlush": True}
+    y |= {"scale": {"type": "sqrt", "domain": _height(tops), "nice": False}}
+    y["axis"] = {"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6}
     colour = {
         "field": "truth",
         "type": "nominal",
@@ -80,7 +85,7 @@ def cut_histogram(
     }
     bars = {
         "data": {"name": "bars"},
-        "mark": {"type": "bar", "binSpacing": 0.5, "opacity": 0.9},
+        "mark": {"type": "bar", "binSpacing": 0.5, "opacity": 0.9, "clip": True},
         "encoding": {
             "x": {**x, "bin": "binned"},
             "x2": {"field": "high"},
@@ -94,22 +99,30 @@ def cut_histogram(
         "mark": {"type": "rule", "strokeWidth": 3, "color": CUT_INK},
         "encoding": {"x": {**x, "field": "at"}},
     }
-    tops, bins = _stacked(edges, parts, set(below))
     return {
         "datasets": {
             "bars": tops,
             "bins": bins,
             "lines": [{"at": float(line)} for line in lines],
         },
-        "layer": [bars, rule, _targets(x, parts)],
-        "height": 220,
+        "layer": [bars, rule, _targets(x, parts, x_title)],
+        "height": 280,
         "config": CONFIG,
     }
 
 
-def _targets(x: Mapping[str, Any], parts: Mapping[str, Sequence[int]]) -> Spec:
+def _height(bars: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return where the axis ends below and above."""
+    up = max([bar["y"] for bar in bars] + [1])
+    down = max([-bar["y"] for bar in bars] + [0])
+    return [-float(min(down, max(10, _TALLER * up))), float(up)]
+
+
+def _targets(
+    x: Mapping[str, Any], parts: Mapping[str, Sequence[int]], title: str
+) -> Spec:
     """Return what is hit by a click anywhere over a bin, and tells what is in it."""
-    tips = [{"field": "span", "type": "nominal", "title": str(x["title"])}]
+    tips = [{"field": "span", "type": "nominal", "title": title}]
     tips += [{"field": one, "type": "quantitative", "title": one} for one in parts]
     over = {"fillOpacity": {"value": 0}}
     return {

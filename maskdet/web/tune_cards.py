@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskdet.boxes import sizes_px
+from maskdet.charts.look import GREY
 from maskdet.classifier import crop_face
 from maskdet.media import UnreadableImage, encode_jpeg
 from maskdet.metrics.calibration import with_temperature
@@ -31,8 +32,7 @@ _STYLE = """<style>
   border-radius: .5rem; min-width: 0;}
 .maskdet-hits .seen {flex: none; width: 84px; display: flex; flex-direction: column;
   gap: .35rem;}
-.maskdet-hits img {width: 84px; height: 84px; border-radius: .25rem;}
-.maskdet-hits svg {width: 84px; max-height: 84px; border-radius: .2rem;
+.maskdet-hits img {width: 84px; max-height: 84px; border-radius: .25rem;
   background: color-mix(in srgb, currentColor 9%, transparent);}
 .maskdet-hits figcaption {flex: 1; min-width: 0; font-size: .78rem; line-height: 1.3;}
 .maskdet-hits b {font-size: .86rem; display: block;}
@@ -149,28 +149,33 @@ def _crop(material: Material, hit: Hit) -> str:
 
 
 def _place(outcome: Outcome, hit: Hit, palette: Palette) -> str:
-    """Return a drawing of where in its picture the face lies."""
+    """Return a drawing of where in its picture the face lies.
+
+    As an image: Streamlit removes drawings from HTML.
+    """
     scored = outcome.scored
     truth = scored.truth
     width, height = (int(side) for side in truth.sizes_wh[hit.picture])
     rows = np.flatnonzero(truth.faces.pictures == hit.picture)
     ink = colour_css(_label(outcome, hit), palette)
     others = "".join(
-        _rect(truth.faces.boxes[row], 'stroke="currentColor" stroke-opacity=".35"')
+        _rect(truth.faces.boxes[row], f'stroke="{GREY}" stroke-opacity=".55"')
         for row in rows
         if row != hit.truth_row
     )
     mine = ""
     if hit.truth_row >= 0:
-        dashed = 'stroke="currentColor" stroke-dasharray="3 2" stroke-width="1.5"'
+        dashed = f'stroke="{GREY}" stroke-dasharray="4 3" stroke-width="2"'
         mine += _rect(truth.faces.boxes[hit.truth_row], dashed)
     if hit.found_row >= 0:
         solid = f'stroke="{ink}" stroke-width="2.5"'
         mine += _rect(scored.faces.boxes[hit.found_row], solid)
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="Where it lies in the picture">{others}{mine}</svg>'
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}">{others}{mine}</svg>'
     )
+    source = f"data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()}"
+    return f'<img src="{source}" alt="Where it lies in the picture">'
 
 
 def _label(outcome: Outcome, hit: Hit) -> Label:

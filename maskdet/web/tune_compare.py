@@ -29,6 +29,12 @@ def compare_view(desk: Desk, material: Material, palette: Palette) -> None:
         "**A** is what the sliders say now. What does each get right that the other "
         "does not? Right is: found, and called what it is."
     )
+    if not others:
+        st.info(
+            "Press “Keep as B”, then move a slider: the two are compared here.",
+            icon=":material/compare_arrows:",
+        )
+        return
     name = st.selectbox("Compare with", list(others), key="tune.against")
     other, choice = others[name]
     a, b = material.outcome(desk.choice), other.outcome(choice)
@@ -51,15 +57,17 @@ def compare_view(desk: Desk, material: Material, palette: Palette) -> None:
 
 
 def _others(desk: Desk, material: Material) -> dict[str, tuple[Material, Choice]]:
-    """Return what can be compared with, by its title."""
+    """Return what differs from the sliders and can be compared, by its title."""
     live = dataclasses.replace(desk.choice, settings=offered(desk.based_on))
-    found = {_KEPT: (material, desk.kept)} if desk.kept else {}
-    found[_LIVE] = material, live
-    if desk.before:
-        found[_BEFORE] = material, desk.before
+    mine = {_KEPT: desk.kept, _LIVE: live, _BEFORE: desk.before}
+    found = {
+        title: (material, choice)
+        for title, choice in mine.items()
+        if choice is not None and choice != desk.choice
+    }
     for other in same_set(desk, material).values():
         found[f"B: {other.scored.analyzer}, same sliders"] = other, desk.choice
-    return {title: (one, choice) for title, (one, choice) in found.items() if choice}
+    return found
 
 
 def _verdict(got: Comparison) -> str:
@@ -69,12 +77,8 @@ def _verdict(got: Comparison) -> str:
         f"95 % interval {_points(got.difference.low)} to {_points(got.difference.high)}"
     )
     size = f"A minus B is {_points(got.difference.value)} points ({ends})."
-    chance = "less than 0.001" if got.p < 0.001 else f"{got.p:.3f}"
-    said = (
-        f"McNemar's test: p = {chance}"
-        if got.p >= 0.001
-        else ("McNemar's test: p is less than 0.001")
-    )
+    p = f"p = {got.p:.3f}" if got.p >= 0.001 else "p is less than 0.001"
+    said = f"McNemar's test: {p}"
     if got.p >= _CHANCE:
         return f"The difference **may be chance**. {size} {said}."
     better = "A" if len(got.only_a) > len(got.only_b) else "B"
@@ -86,19 +90,19 @@ def _points(share: float) -> str:
 
 
 def _table(got: Comparison, a: Outcome, b: Outcome) -> None:
-    table = {
-        "": ["A", "B"],
-        "Right": [_percent(got.right_a), _percent(got.right_b)],
-        "False alarms a picture": [
-            f"{got.false_alarms_a.value:.2f}",
-            f"{got.false_alarms_b.value:.2f}",
-        ],
-        "Face score": [a.settings.min_score, b.settings.min_score],
-        "Certainty": [a.settings.min_certainty, b.settings.min_certainty],
-        "Smallest (px)": [a.settings.min_face_px, b.settings.min_face_px],
-        "Overlap": [a.settings.nms_iou, b.settings.nms_iou],
-        "Analyzer": [plain(a.scored.analyzer), plain(b.scored.analyzer)],
+    rights = got.right_a, got.right_b
+    alarms = got.false_alarms_a, got.false_alarms_b
+    rows: dict[str, list[str]] = {
+        "Analyzer": [plain(one.scored.analyzer) for one in (a, b)],
+        "Found and right": [_percent(one) for one in rights],
+        "False alarms a picture": [f"{one.value:.2f}" for one in alarms],
+        "Face score": [f"{one.settings.min_score:.2f}" for one in (a, b)],
+        "Certainty": [f"{one.settings.min_certainty:.2f}" for one in (a, b)],
+        "Smallest face (px)": [f"{one.settings.min_face_px:g}" for one in (a, b)],
+        "Overlap of boxes": [f"{one.settings.nms_iou:.2f}" for one in (a, b)],
     }
+    table = {"": list(rows)}
+    table |= {name: [row[at] for row in rows.values()] for at, name in enumerate("AB")}
     st.dataframe(pd.DataFrame(table), hide_index=True, alt="A and B in numbers")
 
 

@@ -20,6 +20,10 @@ _JUST_USED = "maskdet.tune.just_used"
 
 def sliders(desk: Desk) -> None:
     """Show the sliders; they only try out, nothing of it is in use yet."""
+    st.caption(
+        "**Try out here.** Live keeps what the sidebar says until you press “Use on "
+        "Live”."
+    )
     st.slider(
         "Face score from",
         *(FLOOR_SCORE, 1.0),

@@ -30,7 +30,16 @@ _STORED, _OWN, _LABEL = "Stored scores", "My labelled set", "Label pictures here
 
 def choose(desk: Desk) -> Material | None:
     """Let the visitor say what to tune on, and return it once it is there."""
-    where = st.segmented_control(
+    with st.container(horizontal=True, vertical_alignment="center"):
+        where = _where()
+        name = _stored_name() if where == _STORED else ""
+    if where == _STORED:
+        return _stored(desk, name)
+    return _own(desk) if where == _OWN else label_here(desk)
+
+
+def _where() -> str:
+    return st.segmented_control(
         "Data to tune on",
         (_STORED, _OWN, _LABEL),
         default=_STORED,
@@ -39,34 +48,38 @@ def choose(desk: Desk) -> Material | None:
         key="tune.where",
         persist_state="session",
     )
-    if where == _STORED:
-        return _stored(desk)
-    return _own(desk) if where == _OWN else label_here(desk)
 
 
-def _stored(desk: Desk) -> Material | None:
+def _stored_name() -> str:
+    """Offer the stored scores beside it; without any, return an empty text."""
     names = stored.bundled()
     if not names:
-        st.info(
-            "No stored scores come with this copy: choose a labelled set of your own.",
-            icon=":material/folder_open:",
-        )
-        return None
-    name = st.selectbox(
+        return ""
+    return st.selectbox(
         "Scores of",
         names,
         key="tune.stored",
         persist_state="session",
         label_visibility="collapsed",
+        width=330,
     )
+
+
+def _stored(desk: Desk, name: str) -> Material | None:
+    if not name:
+        st.info(
+            "No stored scores come with this copy: choose a labelled set of your own.",
+            icon=":material/folder_open:",
+        )
+        return None
     try:
         judge = _judge(name)
     except ValueError as error:
         st.error(plain(f"{error}"), icon=":material/error:")
         return None
     st.caption(
-        f"{about(judge.scored.truth)}. Numbers only: its pictures are not stored. The "
-        "analyzer never learnt from them."
+        f"{about(judge.scored.truth)}. Numbers only: the pictures themselves do not "
+        "come along. No analyzer was trained on them."
     )
     if name not in desk.materials:
         desk.materials[name] = Material(judge)

@@ -72,7 +72,7 @@ def _gallery(
     if shown == _LAST:
         cards = _last_move(desk, material, outcome)
     elif shown == _NEAREST:
-        cards = _nearest(outcome)
+        cards = _nearest(material, outcome)
     else:
         cards = _of_cell(desk, outcome)
     if not cards:
@@ -103,7 +103,7 @@ def _last_move(desk: Desk, material: Material, outcome: Outcome) -> list[Card]:
             "Move a slider: the faces that it flips appear here, the nearest first.",
             icon=":material/swipe:",
         )
-        return []
+        return _nearest(material, outcome)
     before = desk.before
     changed: tuple[Flip, ...] = material.once(
         ("flips", before, desk.choice),
@@ -133,9 +133,12 @@ def _words(column: int) -> str:
     return f"“{SAID_TITLES[column]}”"
 
 
-def _nearest(outcome: Outcome) -> list[Card]:
+def _nearest(material: Material, outcome: Outcome) -> list[Card]:
     st.caption("Mistakes that the smallest move of one slider would mend.")
-    near: Sequence[Near] = nearest(outcome)
+    near: Sequence[Near] = material.once(
+        ("nearest", outcome.settings, outcome.min_iou, outcome.temperature),
+        lambda: nearest(outcome),
+    )
     if not near:
         st.caption("There is none.")
     return [Card(one.hit, _near_note(one)) for one in near]

@@ -13,10 +13,10 @@ from maskdet.web.markdown import plain
 from maskdet.web.tune import Desk, Material, offered
 
 _KINDS: dict[GoalKind, str] = {
-    "recall": "Find enough, then few false alarms",
+    "recall": "Find at least …",
     "f1": "Best balance (F1)",
-    "cost": "A miss costs more than a false alarm",
-    "equal": "As many misses as false alarms",
+    "cost": "A miss costs more",
+    "equal": "Misses equal false alarms",
 }
 """In the order in which they are offered, as the page words them."""
 

@@ -22,7 +22,8 @@ from maskdet.web.tune_charts import SCORE_TITLES, histogram
 _LINES: dict[What, str] = {
     "score": "Faces stand on the axis, what is no face hangs from it. All left of the "
     "line is not shown: faces there are missed, grey right of it is a false alarm. "
-    "**Click or drag to move the line.**",
+    "Low counts are drawn taller, so that they show. **Click or drag to move the "
+    "line.**",
     "certainty": "How sure the label of each face is that is shown. All left of the "
     "line is called “Unsure”. **Click or drag to move the line.**",
 }

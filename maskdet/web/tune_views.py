@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -17,6 +20,8 @@ from maskdet.types import CLASSES, Label
 from maskdet.web import tune_charts as charts
 from maskdet.web.cards import tile_html, tiles_html
 from maskdet.web.tune import Desk, Material
+
+Kind: TypeAlias = Literal["precision_recall", "roc"]
 
 _DASH = "\N{EN DASH}"
 
@@ -57,21 +62,39 @@ def curve_view(desk: Desk, material: Material, palette: Palette) -> None:
     _areas(found, rocs)
 
 
-def _curve(desk: Desk, material: Material, kind: str, label: Label | None) -> Curve:
+def _curve(desk: Desk, material: Material, kind: Kind, label: Label | None) -> Curve:
+    """Return a curve, made once for each choice that changes more than its point."""
     choice = desk.choice
+    settings = choice.settings
+    swept = kind == "precision_recall" or label is None
+    if swept:
+        settings = dataclasses.replace(settings, min_score=0)
+    if label is None:
+        settings = dataclasses.replace(settings, min_certainty=0)
     temperature = material.fitted.temperature if choice.calibrated else 1.0
-    make = getattr(curves, kind)
-    curve: Curve = material.once(
-        (kind, label, choice),
+    make = curves.precision_recall if kind == "precision_recall" else curves.roc
+    curve = material.once(
+        (kind, label, settings, choice.min_iou, choice.calibrated),
         lambda: make(
             material.judge,
-            choice.settings,
+            settings,
             label,
             min_iou=choice.min_iou,
             temperature=temperature,
         ),
     )
-    return curve
+    return _with_point(curve, choice.settings.min_score) if swept else curve
+
+
+def _with_point(curve: Curve, min_score: float) -> Curve:
+    """Return a curve over the face score with the point of another threshold."""
+    # Scores are float32: the threshold must be compared as they are.
+    asked = np.float32(min_score)
+    above = int(np.count_nonzero(curve.thresholds.astype(np.float32) >= asked))
+    at = above - 1
+    none = (math.nan, math.nan)
+    point = (float(curve.x[at]), float(curve.y[at])) if above else none
+    return dataclasses.replace(curve, point=point)
 
 
 def _areas(found: dict[Label | None, Curve], rocs: dict[Label | None, Curve]) -> None:
@@ -92,16 +115,16 @@ def number_view(desk: Desk, material: Material, palette: Palette) -> None:
     """Show the numbers of each class, and of parts of the set."""
     outcome = material.outcome(desk.choice)
     st.caption(
-        "What the sliders mean in numbers, with 95 % intervals: where two overlap "
-        "much, the difference may be chance."
+        "Precision (right when said), recall (found), their mean F1, and false alarms, "
+        "with 95 % intervals: where two overlap much, the difference may be chance."
     )
     rows = [
         {
             "": "Faces" if row.label is None else row.label.title,
-            "Right when said (precision)": _percent(row.precision),
-            "Found (recall)": _percent(row.recall),
+            "Right when said": _percent(row.precision),
+            "Found": _percent(row.recall),
             "F1": _percent(row.f1),
-            "False alarms a picture": _rate(row.false_alarms),
+            "Alarms a picture": _rate(row.false_alarms),
             "n": row.recall.n,
         }
         for row in material.once(("rows", desk.choice), lambda: class_rows(outcome))
@@ -194,7 +217,7 @@ def _short(estimate: Estimate) -> str:
 
 
 def _percent(estimate: Estimate) -> str:
-    return _between(estimate, 100, ".1f", " %")
+    return _between(estimate, 100, ".0f", " %")
 
 
 def _decimals(estimate: Estimate) -> str:
