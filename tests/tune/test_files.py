@@ -1,0 +1,190 @@
+"""Stored scores: what goes in comes out, and a broken file is one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from maskdet.tune import bundled as bundle
+from maskdet.tune import files
+from maskdet.tune.files import from_bytes, lean, nameless, read_scored, to_bytes
+from maskdet.tune.judging import Judge
+from maskdet.types import Label, Settings
+from tests.tune.goals_fakes import crowd, scored
+
+FIELDS = ("pictures", "boxes", "lights", "sharpness")
+
+
+def assert_same(one, other):
+    assert (one.analyzer, one.truth.name) == (other.analyzer, other.truth.name)
+    assert one.truth.names == other.truth.names
+    assert one.truth.boxed is other.truth.boxed
+    pairs = [
+        (one.scores, other.scores),
+        (one.probs, other.probs),
+        (one.truth.labels, other.truth.labels),
+        (one.truth.sizes_wh, other.truth.sizes_wh),
+        *((getattr(one.faces, at), getattr(other.faces, at)) for at in FIELDS),
+        *(
+            (getattr(one.truth.faces, at), getattr(other.truth.faces, at))
+            for at in FIELDS
+        ),
+    ]
+    for left, right in pairs:
+        assert left.dtype == right.dtype
+        assert np.array_equal(left, right)
+
+
+def changed(content, **arrays):
+    """Return the file with some arrays replaced, or left out where None."""
+    with np.load(io.BytesIO(content)) as stored:
+        kept = {name: stored[name] for name in stored.files} | arrays
+    out = io.BytesIO()
+    np.savez(out, **{name: one for name, one in kept.items() if one is not None})
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        crowd(8),
+        scored([], 0),
+        scored([], 3),
+        scored([(0, Label.UNKNOWN, None, (1, 0, 0))], boxed=False, name="Плац “7”"),
+    ],
+)
+def test_what_goes_in_comes_out(given, tmp_path):
+    content = to_bytes(given)
+    assert_same(from_bytes(content), given)
+    (tmp_path / "a.npz").write_bytes(content)
+    assert_same(read_scored(tmp_path / "a.npz"), given)
+    assert to_bytes(given) == content, "the same numbers make the same file"
+
+
+def test_names_of_pictures_become_numbers():
+    given = crowd(3)
+    assert nameless(given).truth.names == ("1", "2", "3")
+    assert given.truth.names[0] == "0.png"
+    assert b"0.png" not in to_bytes(nameless(given))
+
+
+def test_rounding_changes_next_to_nothing():
+    given = crowd(60)
+    rounded = lean(given)
+    assert np.abs(rounded.probs - given.probs).max() < 2e-4
+    assert np.abs(rounded.scores - given.scores).max() < 2e-4
+    assert np.abs(rounded.faces.boxes - given.faces.boxes).max() <= 1 / 32
+    one, other = (Judge(each)(Settings()).confusion for each in (given, rounded))
+    assert np.abs(one - other).sum() <= 2
+    assert len(to_bytes(rounded)) < 0.8 * len(to_bytes(given))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({"version": None}, "of version 1"),
+        ({"version": np.array("2")}, "of version 1"),
+        ({"scores": None}, "scores is missing"),
+        ({"true/boxes": None}, "true/boxes is missing"),
+        ({"scores": np.zeros(2, np.float32)}, "needs a score"),
+        ({"scores": np.full(4, 1.5, np.float32)}, "from 0 to 1"),
+        ({"scores": np.full(4, np.nan, np.float32)}, "finite numbers"),
+        ({"scores": np.array(list("abcd"))}, "finite numbers"),
+        ({"probs": np.full((4, 3), 0.5, np.float32)}, "do not sum to 1"),
+        ({"probs": np.full((4, 2), 0.5, np.float32)}, "this file: "),
+        ({"labels": np.array([0, 1, 5, 0])}, "a label that is none"),
+        ({"labels": np.array([0, 1])}, "needs a label"),
+        ({"names": np.array(["a"])}, "a name and a size"),
+        ({"found/pictures": np.array([0, 1, 2, 9])}, "does not have"),
+        ({"found/pictures": np.array([-1, 1, 2, 3])}, "in no picture"),
+        ({"found/pictures": np.array([3, 2, 1, 0])}, "sorted by picture"),
+        ({"sizes_wh": np.zeros((4, 2), np.int32)}, "without a size"),
+        ({"scores": np.zeros((2, 2, 1), np.float32)}, "numbers and text"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_line(arrays, complaint):
+    given = scored([(at, Label(at % 3), 0.9, (0.5, 0.3, 0.2)) for at in range(4)])
+    with pytest.raises(ValueError, match=complaint) as caught:
+        from_bytes(changed(to_bytes(given), **arrays))
+    assert str(caught.value).startswith("this file: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip at all", b"\0" * 99])
+def test_what_is_no_file_of_scores_is_one_line(content):
+    with pytest.raises(ValueError, match=r"this file: is no file of stored scores"):
+        from_bytes(content)
+
+
+def test_every_cut_of_a_file_is_refused():
+    content = to_bytes(crowd(2))
+    for n in range(0, len(content), 97):
+        with pytest.raises(ValueError, match=r"^cut: "):
+            from_bytes(content[:n], "cut")
+
+
+def test_nothing_in_a_file_is_run():
+    harm = io.BytesIO()
+    np.savez(harm, version=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match="something else than numbers and text"):
+        from_bytes(harm.getvalue())
+
+
+def test_a_file_too_large_is_refused_before_it_is_unpacked(monkeypatch):
+    content = to_bytes(crowd(2))
+    monkeypatch.setattr(files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(files, "_array", None)
+    with pytest.raises(ValueError, match="is too large"):
+        from_bytes(content)
+
+
+def test_an_array_that_claims_more_than_there_is_takes_no_memory():
+    header = {"descr": "<f4", "fortran_order": False, "shape": (10**14,)}
+    member, out = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(member, header)
+    with zipfile.ZipFile(out, "w") as stored:
+        stored.writestr("scores.npy", member.getvalue())
+    with pytest.raises(ValueError, match="cut off"):
+        from_bytes(out.getvalue())
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        read_scored(tmp_path / "none.npz")
+
+
+def test_what_is_bundled_goes_by_name(tmp_path):
+    for analyzer, name in (("haar", "b"), ("onepass", "b"), ("own", "a.c")):
+        given = dataclasses.replace(scored([], 2, name=name), analyzer=analyzer)
+        file, content = bundle.bundle_file(given)
+        (tmp_path / file).write_bytes(content)
+    (tmp_path / "README.md").write_text("no scores")
+    names = bundle.bundled(tmp_path)
+    assert names == ("onepass on b", "haar on b", "own on a.c")
+    loaded = bundle.load_bundled("own on a.c", tmp_path)
+    assert (loaded.analyzer, loaded.truth.name) == ("own", "a.c")
+    assert loaded.truth.names == ("1", "2")
+    with pytest.raises(ValueError, match="there are onepass on b, haar on b"):
+        bundle.load_bundled("ssd on b", tmp_path)
+    assert bundle.bundled(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize("name", bundle.bundled())
+def test_what_ships_can_be_judged_and_names_nothing(name):
+    stored = bundle.load_bundled(name)
+    assert name == f"{stored.analyzer} on {stored.truth.name}"
+    assert all(one.isdigit() for one in stored.truth.names)
+    assert len(stored.truth.faces) > 100
+    assert Judge(stored)(Settings()).confusion[:3, :3].trace() > 50
+
+
+def test_ours_ship_on_both_sets():
+    wanted = {f"{name} on {place}-val" for name in ("onepass", "onepass-fast")
+              for place in ("ilc", "kaggle")}  # fmt: skip
+    assert wanted <= set(bundle.bundled())
+    sizes = [path.stat().st_size for path in bundle.BUNDLED_DIR.glob("*.npz")]
+    assert max(sizes) < 600_000

@@ -1,0 +1,177 @@
+"""Settings for a goal: chosen on one half, told on the other, with all they cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from maskdet.tune.goals import GOALS, Goal, propose
+from maskdet.tune.halves import halves
+from maskdet.tune.judging import Judge
+from maskdet.tune.performance import Change, Performance
+from maskdet.types import Label, Settings
+from tests.tune.goals_fakes import crowd, scored
+
+BARE, MASKED = (0.05, 0.9, 0.05), (0.9, 0.05, 0.05)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return Judge(crowd(120))
+
+
+@pytest.mark.parametrize("kind", list(GOALS))
+def test_what_is_told_is_what_judging_says_of_the_other_half(judge, kind):
+    now = Settings(min_score=0.6, memory_s=2, nms_iou=0.3)
+    proposal = propose(judge, now, Goal(kind, recall=0.7))
+    here = halves(judge.scored.truth)
+    assert np.array_equal(proposal.chosen_on, here)
+    untouched = dataclasses.replace(
+        proposal.after,
+        **{
+            name: getattr(now, name)
+            for name in ("min_score", "min_certainty", "min_face_px")
+        },
+    )
+    assert untouched == now
+    for half, told in ((~here, proposal.then), (here, proposal.choosing)):
+        outcome = judge.only(half)(proposal.after)
+        row, column = outcome.confusion[1], outcome.confusion[:, 1]
+        assert told.hits == row[1]
+        assert told.misses == row.sum() - row[1]
+        assert told.alarms == column.sum() - row[1]
+        assert told.recall.value == pytest.approx(row[1] / row.sum())
+        assert told.precision.value == pytest.approx(row[1] / column.sum())
+        assert told.pictures == half.sum()
+        assert told.alarms_per_picture.value == pytest.approx(told.alarms / half.sum())
+    change = proposal.change
+    assert change.gained - change.lost == proposal.then.hits - proposal.now.hits
+    more = change.alarms_new - change.alarms_gone
+    assert more == proposal.then.alarms - proposal.now.alarms
+
+
+def test_a_goal_is_reached_where_it_is_chosen(judge):
+    proposal = propose(judge, Settings(), Goal("recall", recall=0.7))
+    assert proposal.reached
+    assert proposal.choosing.recall.value >= 0.7
+    assert proposal.promise.target == 0.7
+    assert proposal.promise.measured == proposal.then.recall
+
+
+def test_what_no_settings_reach_is_said(judge):
+    proposal = propose(judge, Settings(), Goal("recall", recall=0.999))
+    assert not proposal.reached
+    assert any("No settings reach 99.9 %" in line for line in proposal.cautions)
+    assert proposal.promise.state != "kept"
+
+
+def test_a_promise_that_holds_is_kept():
+    faces = [(at, Label.NO_MASK, 0.9, BARE) for at in range(400)]
+    faces += [(at, None, 0.3, BARE) for at in range(400)]
+    now = Settings(min_score=0.1)
+    proposal = propose(Judge(scored(faces)), now, Goal("recall", recall=0.95))
+    assert proposal.promise.state == "kept"
+    assert proposal.after.min_score == pytest.approx(0.31)
+    assert proposal.change == Change(0, 0, 200, 0)
+    assert proposal.lines[2] == "False alarms of “No mask”: 200 fewer, 0 more."
+    assert proposal.cautions == ()
+
+
+def test_few_faces_are_never_hidden():
+    faces = [(at, Label.NO_MASK, 0.9, BARE) for at in range(10)]
+    proposal = propose(Judge(scored(faces)), Settings(), Goal("recall"))
+    assert proposal.then.recall.value == 1
+    assert proposal.promise.state == "open"
+    assert "Too few faces to promise 95 %" in proposal.lines[0]
+    assert any("only 5 true “No mask” faces" in line for line in proposal.lines)
+
+
+@pytest.mark.parametrize("pictures", [[], [0, 0, 0]])
+def test_one_picture_is_too_few_to_choose_and_to_check(pictures):
+    faces = [(at, Label.NO_MASK, 0.9, BARE) for at in pictures]
+    faces += [(at, Label.MASK, 0.9, MASKED) for at in range(5)]
+    with pytest.raises(ValueError, match="at least two pictures"):
+        propose(Judge(scored(faces)), Settings(), Goal())
+
+
+def test_the_smallest_face_changes_only_where_it_surely_helps():
+    rows = []
+    for at in range(120):
+        rows += [(at, Label.NO_MASK, 0.9, BARE), (at, None, 0.9, BARE)]
+    given = scored(rows)
+    boxes = given.faces.boxes.copy()
+    alarms = np.arange(len(boxes)) % 2 == 1
+    boxes[alarms, 2] = boxes[alarms, 0] + 14
+    small = dataclasses.replace(given.faces, boxes=boxes)
+    judge = Judge(dataclasses.replace(given, faces=small))
+    assert propose(judge, Settings(), Goal()).after.min_face_px == 16
+    # Without small false alarms, nothing is to be won.
+    assert propose(Judge(given), Settings(), Goal()).after.min_face_px == 12
+
+
+def test_what_else_it_costs_is_said():
+    rows = []
+    for at in range(120):
+        rows += [
+            (at, Label.NO_MASK, 0.9, BARE),
+            (at, Label.MASK, 0.4, MASKED),
+            (at, None, 0.45, BARE),
+        ]
+    now = Settings(min_score=0.3)
+    proposal = propose(Judge(scored(rows)), now, Goal())
+    assert proposal.after.min_score == pytest.approx(0.46)
+    assert proposal.cautions == (
+        "Fewer faces are shown at all: 50 % of the true ones of every class instead of "
+        "100 %.",
+    )
+    back = propose(Judge(scored(rows)), Settings(), Goal(label=Label.MASK))
+    assert any("boxes show no face: 1.00 a picture" in line for line in back.cautions)
+
+
+def test_faces_of_unknown_class_count_neither_way():
+    faces = [(at, Label.NO_MASK, 0.9, BARE) for at in range(4)]
+    unknown = [(at, Label.UNKNOWN, 0.9, BARE) for at in range(4)]
+    both = np.ones(4, np.bool_)
+    alone, beside = (
+        Performance.of(Judge(scored(rows))(Settings()), Label.NO_MASK, both)
+        for rows in (faces, faces + unknown)
+    )
+    assert alone == beside
+
+
+def test_the_same_seed_the_same_proposal(judge):
+    one, other, third = (
+        propose(judge, Settings(), Goal(), seed=seed) for seed in (4, 4, 5)
+    )
+    assert one.lines == other.lines
+    assert not np.array_equal(one.chosen_on, third.chosen_on)
+
+
+def test_all_of_it_goes_into_json(judge):
+    proposal = propose(judge, Settings(), Goal("cost", cost=2))
+    content = json.loads(json.dumps(proposal.to_json()))
+    assert content["goal"]["label"] == "no_mask"
+    assert content["goal"]["cost"] == 2
+    assert content["settings"]["min_score"] == proposal.after.min_score
+    assert content["then"]["recall"]["n"] == proposal.then.recall.n
+    assert content["promise"]["state"] == proposal.promise.state
+    assert content["change"]["gained"] == proposal.change.gained
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({"kind": "luck"}, "a goal must be one of f1, recall, cost, equal"),
+        ({"recall": 1.0}, "above 0 and below 1"),
+        ({"recall": float("nan")}, "above 0 and below 1"),
+        ({"cost": 0}, "above 0"),
+        ({"cost": float("inf")}, "above 0"),
+        ({"label": Label.UNKNOWN}, "a goal needs a class"),
+    ],
+)
+def test_what_cannot_be_wanted_is_refused(words, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Goal(**words)

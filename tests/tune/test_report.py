@@ -1,0 +1,139 @@
+"""The report: one page that needs nothing else, with the numbers of the tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from maskdet.metrics.estimate import Estimate
+from maskdet.tune.comparing import compare
+from maskdet.tune.curves import Curve, histogram
+from maskdet.tune.goals import Goal, propose
+from maskdet.tune.judging import Judge
+from maskdet.tune.report import report_html, usual_panels
+from maskdet.tune.report_charts import Panel, curves_svg, histogram_svg
+from maskdet.tune.report_parts import number
+from maskdet.tune.table import class_rows
+from maskdet.types import Label, Settings
+from tests.tune.goals_fakes import crowd, scored
+
+VOID = {"meta", "circle", "polyline", "path"}
+
+
+class Reader(HTMLParser):
+    """Notes tags and attributes, and that each tag is closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.values, self.open, self.text = [], [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.values += [value for _, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.values += [value for _, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += f" {data}"
+
+
+def read(page):
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return Judge(crowd(40))
+
+
+def test_the_page_has_all_numbers_and_needs_nothing_else(judge):
+    outcome = judge(Settings())
+    proposal = propose(judge, Settings(), Goal("recall", recall=0.7))
+    other = judge(Settings(min_score=0.2))
+    page = report_html(outcome, proposal=proposal, compared=compare(outcome, other))
+    reader = read(page)
+    assert not {"script", "link", "img", "iframe"} & set(reader.tags)
+    assert "://" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+    assert "prefers-color-scheme: dark" in page
+    assert "@media print" in page
+    assert reader.tags.count("svg") == 4
+    for row in class_rows(outcome):
+        assert f"{row.f1.value:.3f}" in reader.text
+    for line in (*proposal.lines, "McNemar", "fake on made-up"):
+        assert line in reader.text
+    for count in outcome.confusion[:3, :3].ravel():
+        assert re.search(rf"\b{count}\b", reader.text)
+
+
+def test_names_cannot_bring_anything_in(judge):
+    harm = "<script>alert(1)</script>&\"'"
+    truth = dataclasses.replace(judge.scored.truth, name=harm)
+    given = dataclasses.replace(judge.scored, truth=truth, analyzer=harm)
+    page = report_html(Judge(given)(Settings()))
+    assert "<script" not in page
+    assert harm in read(page).text
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_a_set_without_faces_has_a_page(n):
+    page = report_html(Judge(scored([], n))(Settings()))
+    assert f"{n} pictures, 0 true faces" in read(page).text
+    assert "nan" not in page.replace("finance", "")
+
+
+def test_curves_lie_where_their_numbers_are():
+    xs, ys = np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.5, 0.0])
+    curve = Curve(
+        Label.NO_MASK, xs, ys, xs[::-1], Estimate(0.5, 0.4, 0.6, 9), (0.5, 1.0)
+    )
+    svg = curves_svg(Panel("t", "", "x", "y", (curve,)))
+    points = re.search(r'points="([^"]+)"', svg)
+    assert points is not None
+    (x0, y0), (x1, y1), (x2, y2) = (
+        map(float, one.split(",")) for one in points.group(1).split()
+    )
+    assert x0 < x1 < x2
+    assert y0 < y1 < y2, "paper grows downwards"
+    assert x1 == pytest.approx((x0 + x2) / 2, abs=0.11)
+    assert f'cx="{x1}" cy="{y0}"' in svg
+
+
+def test_thousands_of_points_make_a_short_line(judge):
+    xs = np.linspace(0, 1, 20_000)
+    curve = Curve(None, xs, xs, xs, Estimate(0.5, 0.4, 0.6, 9), (np.nan, np.nan))
+    svg = curves_svg(Panel("t", "", "x", "y", (curve,)))
+    assert len(svg) < 12_000
+    assert "<circle" not in svg
+    assert len(usual_panels(judge(Settings()))) == 3
+
+
+def test_bars_count_every_face(judge):
+    shown = histogram(judge(Settings()), "score")
+    svg = histogram_svg(shown, "t", "x")
+    assert svg.count("<rect") == np.count_nonzero(shown.counts)
+    told = [int(n) for n in re.findall(r"<title>(\d+) ", svg)]
+    assert sum(told) == shown.counts.sum()
+
+
+def test_numbers_are_written_with_their_interval():
+    assert number(Estimate(0.5, 0.25, 0.75, 4)) == "0.500\n0.250 to 0.750"
+    assert number(Estimate(0.5, np.nan, np.nan, 4)) == "0.500"
+    assert number(Estimate(np.nan, np.nan, np.nan, 0)) == "none"
