@@ -131,10 +131,11 @@ def _answers(scene: Scene, places: Boxes) -> tuple[list[Label | None], int]:
     A face is in the place that holds its middle.
     """
     middles = (scene.faces.boxes[:, :2] + scene.faces.boxes[:, 2:]) / 2
-    inside = (middles[:, None] > places[None, :, :2]).all(axis=2)
-    inside &= (middles[:, None] < places[None, :, 2:]).all(axis=2)
+    x, y = middles[:, 0, None], middles[:, 1, None]
+    inside = (x > places[:, 0]) & (x < places[:, 2])
+    inside &= (y > places[:, 1]) & (y < places[:, 3])
     said = [
-        scene.labels[int(column.argmax())] if column.any() else None
-        for column in inside.T
+        scene.labels[int(inside[:, place].argmax())] if inside[:, place].any() else None
+        for place in range(len(places))
     ]
-    return said, int((~inside.any(axis=1)).sum())
+    return said, len(scene) - int(inside.any(axis=1).sum())
