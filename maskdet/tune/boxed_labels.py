@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from xml.etree.ElementTree import Element
 
+import numpy as np
+
 from maskdet.boxes import Boxes
 from maskdet.datasets.coco import Tables, class_words, coco_corners, coco_tables
 from maskdet.datasets.plain_yaml import parse
@@ -22,7 +24,7 @@ from maskdet.tune.listing import BROKEN, IGNORED, Listed, Places, stacked
 from maskdet.tune.notes import Notes
 
 _MISSING = "listed, but there is no such picture; left out"
-_ODD_ROWS = "rows that are not understood; left out"
+_ODD_ROWS = "not understood; left out"
 
 _YAMLS = (".yaml", ".yml")
 _CLASS_LISTS = ("classes.txt", "obj.names")
@@ -72,7 +74,8 @@ def _coco_faces(
     found: dict[Any, _Faces] = {}
     for row in tables[1]:
         try:
-            box = coco_corners(row["bbox"])
+            with np.errstate(over="ignore"):  # endless boxes are cut later
+                box = coco_corners(row["bbox"])
             unknown = row.get("iscrowd") or row.get("ignore")
             kind = row["category_id"]
             word = IGNORED if unknown else str(words.get(kind, f"class {kind}"))
@@ -113,7 +116,7 @@ def _voc_faces(
         try:
             yield voc_corners(one, file), (one.findtext("name") or "").strip() or "?"
         except ValueError:
-            notes.add(file.name, "boxes that are not four numbers; left out", "box")
+            notes.add(file.name, "not four numbers; left out", "box")
 
 
 def yolo_words(places: Places) -> dict[int, str]:

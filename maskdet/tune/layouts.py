@@ -19,7 +19,7 @@ from maskdet.tune.boxed_labels import (
     yolo_words,
 )
 from maskdet.tune.listing import Listed, Listing, Places, each_once
-from maskdet.tune.notes import Notes, listing
+from maskdet.tune.notes import Notes, shortened
 
 _INDEX = "index.csv"
 
@@ -119,7 +119,8 @@ def _folders(places: Places, notes: Notes) -> Listing:
     words = {picture: _folder_word(picture) for picture in places.pictures}
     if not any(_known(word) for word in words.values()):
         folders = sorted({word for word in words.values() if word})
-        seen = f" (its folders are {listing(folders, 'name')})" if folders else ""
+        words_seen = ", ".join(shortened(word) for word in folders[:3])
+        seen = f" (found folders called {words_seen})" if folders else ""
         broken = "; ".join(["", *notes.lines()])
         raise ValueError(f"no labels found{seen}; understood are {UNDERSTOOD}{broken}")
     for picture, word in words.items():

@@ -74,7 +74,7 @@ class Places:
     @cached_property
     def pictures(self) -> tuple[str, ...]:
         """Every picture among the files, sorted."""
-        return self.ending(PICTURE_SUFFIXES)
+        return tuple(sorted(self.ending(PICTURE_SUFFIXES)))
 
     def ending(self, suffixes: Iterable[str]) -> tuple[str, ...]:
         """Return the files of some endings, those in fewer folders first."""

@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskdet.datasets.coco_writing import coco_content
+from maskdet.datasets.reading import read_any
+from maskdet.media import read_image
+from maskdet.metrics.slices import crop_light
+from maskdet.tune import measuring
+from maskdet.tune.sets import Stopped, read_set
+from maskdet.types import Label
+from tests.tune_fakes import coco, jpeg, packed, png
+
+MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
+
+VOC = """<annotation><filename>{name}</filename>
+<size><width>90</width><height>80</height></size>
+<object><name>{word}</name><bndbox><xmin>11</xmin><ymin>21</ymin>
+<xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"""
+
+
+def test_a_coco_zip_becomes_truth() -> None:
+    faces = {"b.jpg": [([10.0, 20, 30, 40], 2)], "a.jpg": [([0.0, 0, 9, 9], 3)]}
+    content = packed(
+        {"labels.json": coco(faces), "images/a.jpg": jpeg(1), "images/b.jpg": jpeg(2)}
+    )
+    loaded = read_set(content, "lobby")
+    truth = loaded.truth
+    assert truth.name == "lobby"
+    assert truth.boxed
+    assert truth.names == ("images/b.jpg", "images/a.jpg")
+    assert truth.sizes_wh.tolist() == [[90, 80], [90, 80]]
+    assert truth.faces.pictures.tolist() == [0, 1]
+    assert truth.faces.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 9, 9]]
+    assert truth.labels.tolist() == [BARE, WRONG]
+    assert loaded.notes == ()
+    assert np.array_equal(loaded.pictures.image(1), read_image(jpeg(1)))
+
+
+def test_light_and_sharpness_of_true_faces_are_measured() -> None:
+    white = np.full((80, 90, 3), 255, np.uint8)
+    faces = {"a.png": [([10.0, 10, 20, 20], 1)]}
+    content = packed({"a.json": coco(faces), "a.png": png(3)})
+    truth = read_set(content).truth
+    crop = read_image(png(3))[10:30, 10:30]
+    assert truth.faces.lights[0] == pytest.approx(crop_light(crop), abs=2)
+    assert 0 < truth.faces.sharpness[0] < np.inf
+    assert crop_light(white) == 255
+
+
+def test_kaggles_voc_zip_is_read() -> None:
+    content = packed(
+        {
+            "annotations/a.xml": VOC.format(name="a.png", word="with_mask"),
+            "annotations/b.xml": VOC.format(name="", word="mask_weared_incorrect"),
+            "images/a.png": png(1),
+            "images/b.png": png(2),
+        }
+    )
+    truth = read_set(content).truth
+    assert truth.names == ("images/a.png", "images/b.png")
+    assert truth.faces.boxes.tolist() == [[10, 20, 30, 40]] * 2
+    assert truth.labels.tolist() == [MASK, WRONG]
+
+
+@pytest.mark.parametrize("list_name", ["data.yaml", "classes.txt", "obj.names"])
+def test_a_yolo_zip_is_read(list_name: str) -> None:
+    words = "no_mask\nmask\n"
+    text = "names: [no_mask, mask]\ntrain: x\n" if "yaml" in list_name else words
+    content = packed(
+        {
+            f"top/{list_name}": text,
+            "top/train/images/a.jpg": jpeg(1),
+            "top/train/labels/a.txt": "1 0.5 0.5 0.2 0.5\n0 0.1 0.1 0.2 0.2\n",
+            "top/train/images/b.jpg": jpeg(2),
+        }
+    )
+    loaded = read_set(content)
+    assert loaded.truth.labels.tolist() == [MASK, BARE]
+    assert np.allclose(loaded.truth.faces.boxes, [[36, 20, 54, 60], [0, 0, 18, 16]])
+    assert loaded.truth.names == ("top/train/images/a.jpg", "top/train/images/b.jpg")
+    assert loaded.notes == (
+        "1 picture (top/train/images/b.jpg): no label file, so counted as without a "
+        "face",
+    )
+
+
+def test_a_folder_for_each_class_is_whole_pictures() -> None:
+    content = packed(
+        {
+            "set/with_mask/a.jpg": jpeg(1),
+            "set/val/without_mask/b.jpg": jpeg(2, 40, 30),
+            "set/cats/c.jpg": jpeg(3),
+            "set/readme.txt": "hello",
+        }
+    )
+    loaded = read_set(content)
+    assert not loaded.truth.boxed
+    assert loaded.truth.names[0] == "set/cats/c.jpg"
+    assert loaded.truth.labels.tolist() == [UNKNOWN, BARE, MASK]
+    assert loaded.truth.faces.boxes.tolist()[1] == [0, 0, 40, 30]
+    assert len(loaded.notes) == 1
+    assert loaded.notes[0].startswith("1 face (cats): a class that is not known")
+
+
+def test_an_index_is_read() -> None:
+    rows = "path,label\nx/a.jpg,mask\nx/b.jpg,bare\nx/gone.jpg,mask\n"
+    content = packed({"index.csv": rows, "x/a.jpg": jpeg(1), "x/b.jpg": jpeg(2)})
+    loaded = read_set(content)
+    assert loaded.truth.labels.tolist() == [MASK, BARE]
+    assert not loaded.truth.boxed
+    assert loaded.notes == (
+        "1 picture (x/gone.jpg): listed, but there is no such picture; left out",
+    )
+
+
+def test_unknown_classes_are_named_and_neither_right_nor_wrong() -> None:
+    faces = {"a.jpg": [([1.0, 1, 9, 9], kind) for kind in (1, 2, 2, 3, 9)]}
+    text = coco(faces, classes=("mask", "helmet", "hat\n\x1b[31m"))
+    loaded = read_set(packed({"a.json": text, "a.jpg": jpeg()}))
+    assert loaded.truth.labels.tolist() == [MASK, *[UNKNOWN] * 4]
+    assert len(loaded.notes) == 1
+    start = "4 faces (helmet, hat\\n\\x1b[31m, class 9): a class that is not known here"
+    assert loaded.notes[0].startswith(start)
+
+
+def test_faces_marked_as_crowd_are_unknown_without_a_note() -> None:
+    content = json.loads(coco({"a.jpg": [([1.0, 1, 9, 9], 1), ([2.0, 2, 9, 9], 2)]}))
+    content["annotations"][0]["iscrowd"] = 1
+    loaded = read_set(packed({"a.json": json.dumps(content), "a.jpg": jpeg()}))
+    assert loaded.truth.labels.tolist() == [UNKNOWN, BARE]
+    assert loaded.notes == ()
+
+
+def test_boxes_outside_are_cut_or_left_out_and_said() -> None:
+    boxes = [[-20.0, 10, 40, 20], [100.0, 10, 5, 5], [1.0, 1, 0, 9], [0.0, 0, 90.5, 9]]
+    boxes += [[float("nan"), 0, 5, 5], [1e300, 0, 5, 5], [-1e9, -1e9, 2e9, 2e9]]
+    text = coco({"a.jpg": [(box, 1) for box in boxes]})
+    loaded = read_set(packed({"a.json": text, "a.jpg": jpeg()}))
+    assert loaded.truth.faces.boxes.tolist() == [
+        [0, 10, 20, 30],
+        [0, 0, 90, 9],
+        [0, 0, 90, 80],
+    ]
+    assert set(loaded.notes) == {
+        "2 boxes (a.jpg): partly outside the picture; cut at its border",
+        "4 boxes (a.jpg): empty or outside the picture; left out",
+    }
+
+
+def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
+    faces = {f"{name}.jpg": [([1.0, 1, 9, 9], 1)] for name in "abcd"}
+    content = packed(
+        {
+            "x.json": coco(faces),
+            "a.jpg": jpeg()[:300],
+            "b.jpg": b"hello",
+            "c.jpg": jpeg(),
+        }
+    )
+    loaded = read_set(content)
+    assert loaded.truth.names == ("c.jpg",)
+    assert len(loaded.pictures) == 1
+    lines = "\n".join(loaded.notes)
+    assert "1 picture (d.jpg): listed, but there is no such picture; left out" in lines
+    assert "(a.jpg): left out, the picture is damaged" in lines
+    assert "(b.jpg): left out, this is not a picture" in lines
+
+
+def test_rows_that_are_not_understood_cost_only_themselves() -> None:
+    content = json.loads(coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}))
+    content["annotations"] += [
+        7,
+        {},
+        {"image_id": [], "bbox": [1, 2, 3, 4], "category_id": 1},
+        {"image_id": 0, "bbox": "text", "category_id": 1},
+        {"image_id": 0, "bbox": [1, 2, 3], "category_id": 1},
+        {"image_id": 0, "bbox": [10**400, 2, 3, 4], "category_id": 1},
+        {"image_id": 0, "bbox": [1, 2, 3, 4], "category_id": {}},
+    ]
+    content["images"] += [None, {"id": 5}, {"id": {}, "file_name": "a.jpg"}]
+    loaded = read_set(packed({"x.json": json.dumps(content), "a.jpg": jpeg()}))
+    assert loaded.truth.labels.tolist() == [MASK]
+    assert "10 rows (x.json): not understood; left out" in loaded.notes
+
+
+def test_broken_label_files_cost_only_themselves() -> None:
+    entities = '<!DOCTYPE a [<!ENTITY b "c">]>' + VOC.format(name="b.jpg", word="mask")
+    content = packed(
+        {
+            "a.xml": VOC.format(name="a.jpg", word="mask"),
+            "b.xml": entities,
+            "c.xml": "<html/>",
+            "d.xml": VOC.format(name="d.jpg", word="mask").replace(">11<", ">x<"),
+            **{f"{name}.jpg": jpeg() for name in "abcd"},
+        }
+    )
+    loaded = read_set(content)
+    assert loaded.truth.names == ("a.jpg", "d.jpg")
+    assert loaded.truth.labels.tolist() == [MASK]
+    assert loaded.notes == (
+        "2 XML files (b.xml, c.xml): not Pascal VOC; left out",
+        "1 box (d.xml): not four numbers; left out",
+        "2 pictures (b.jpg, c.jpg): no label names it, or only a broken one; left out",
+    )
+
+
+def test_a_broken_yolo_file_leaves_its_picture_out() -> None:
+    content = packed(
+        {
+            "classes.txt": "mask",
+            "a.jpg": jpeg(),
+            "a.txt": "0 .5 .5 .5 .5",
+            "b.jpg": jpeg(),
+            "b.txt": "0 .5 .5 .5 .5 0.99",
+            "c.jpg": jpeg(),
+            "c.txt": "0 nan .5 .5 inf\n4 .5 .5 .1 .1",
+        }
+    )
+    loaded = read_set(content)
+    assert loaded.truth.names == ("a.jpg", "c.jpg")
+    assert loaded.truth.labels.tolist() == [MASK, UNKNOWN]
+    lines = "\n".join(loaded.notes)
+    assert "1 label file (b.txt): not lines of class cx cy w h; left out" in lines
+    assert "1 face (class 4)" in lines
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({"a.txt": "hello"}, "no picture found; wanted JPEG"),
+        ({"a.jpg": jpeg()}, "no labels found; understood are index.csv"),
+        ({"photos/a.jpg": jpeg()}, r"no labels found \(found folders called photos\);"),
+        ({"mask/a.jpg": b"x"}, "no picture can be read; 1 picture .mask/a.jpg"),
+        ({"a.json": coco({"a.jpg": []}), "a.jpg": jpeg()}, "the labels hold no face"),
+        ({"a.json": "{" * 9000, "a.jpg": jpeg()}, "no labels found"),
+        ({"a.json": "[" * 90000, "a.jpg": jpeg()}, "no labels found"),
+        ({"index.csv": "a,b\n1,2", "a.jpg": jpeg()}, "the column 'path' is missing"),
+        ({"index.csv": "path,label\n" + "x" * 200_000, "a.jpg": jpeg()}, "not a CSV"),
+        ({"index.csv": b"\xff\xfe\xfd", "a.jpg": jpeg()}, "not a text file in UTF-8"),
+        (
+            {
+                "a.json": coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",)),
+                "a.jpg": png(),
+            },
+            r"no face of mask, no_mask, incorrect is labelled: 1 face \(cap\)",
+        ),
+    ],
+)
+def test_what_cannot_be_tuned_on_is_refused_in_one_line(
+    contents: dict[str, bytes | str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        read_set(packed(contents))
+    assert str(caught.value).isprintable()
+
+
+def test_a_label_cannot_reach_out_of_the_zip(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(jpeg())
+    faces = {
+        str(secret): [([1.0, 1, 9, 9], 1)],
+        f"../../{secret}": [([1.0, 1, 9, 9], 1)],
+        "a.jpg": [([1.0, 1, 9, 9], 2)],
+    }
+    loaded = read_set(packed({"x.json": coco(faces), "a.jpg": jpeg()}))
+    assert loaded.truth.names == ("a.jpg",)
+
+
+def test_nothing_of_an_upload_is_written_to_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = packed({"mask/a.jpg": jpeg(1), "no_mask/b.jpg": jpeg(2)})
+    import builtins
+    import io
+    import os
+    import tempfile
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a file was opened")
+
+    read_set(content)  # imports what is imported late
+    for owner, name in (
+        (builtins, "open"),
+        (io, "open"),
+        (os, "open"),
+        (tempfile, "mkdtemp"),
+    ):
+        monkeypatch.setattr(owner, name, refuse)
+    loaded = read_set(content)
+    assert loaded.pictures.image(0).shape == (80, 90, 3)
+
+
+def test_a_picture_listed_twice_counts_once() -> None:
+    text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)]})
+    loaded = read_set(packed({"x.json": text, "y.json": text, "a.jpg": jpeg()}))
+    assert loaded.truth.labels.tolist() == [MASK]
+    assert loaded.notes == (
+        "1 picture (a.jpg): listed twice, only the first time counts",
+    )
+
+
+def test_another_size_than_told_is_said() -> None:
+    text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, size_wh=(180, 160))
+    loaded = read_set(packed({"x.json": text, "a.jpg": jpeg()}))
+    assert "another size than its labels say" in loaded.notes[0]
+
+
+def test_a_folder_a_file_and_a_zip_on_disk_give_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "town"
+    (folder / "images").mkdir(parents=True)
+    contents = {
+        "town-val.json": coco({"a.jpg": [([1.0, 1, 9, 9], 2)]}),
+        "images/a.jpg": jpeg(),
+    }
+    (folder / "town-val.json").write_text(contents["town-val.json"])
+    (folder / "images" / "a.jpg").write_bytes(jpeg())
+    (tmp_path / "town.zip").write_bytes(packed(contents))
+    for source, name in (
+        (folder, "town"),
+        (folder / "town-val.json", "town-val"),
+        (tmp_path / "town.zip", "town"),
+    ):
+        truth = read_set(source).truth
+        assert truth.name == name
+        assert truth.names == ("images/a.jpg",)
+        assert truth.labels.tolist() == [BARE]
+
+
+def test_a_coco_file_may_name_pictures_elsewhere_on_this_machine(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near").mkdir()
+    (tmp_path / "far" / "a.jpg").write_bytes(jpeg())
+    labels = tmp_path / "near" / "x.json"
+    labels.write_text(coco({"../far/a.jpg": [([1.0, 1, 9, 9], 1)]}))
+    truth = read_set(labels).truth
+    assert truth.names == ("a.jpg",)
+
+
+def test_a_yolo_data_file_is_read(tmp_path: Path) -> None:
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(jpeg())
+    (tmp_path / "labels" / "a.txt").write_text("0 .5 .5 .2 .5")
+    (tmp_path / "data.yaml").write_text("names: [incorrect]\nval: images\n")
+    truth = read_set(tmp_path / "data.yaml").truth
+    assert truth.names == ("a.jpg",)
+    assert truth.labels.tolist() == [WRONG]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("gone", "there is no such file or folder"), ("a.pdf", "not a labelled set")],
+)
+def test_a_path_that_is_no_set_is_named(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pdf").write_text("x")
+    with pytest.raises((FileNotFoundError, ValueError), match=message) as caught:
+        read_set(tmp_path / name)
+    assert str(caught.value).count(str(tmp_path / name)) == 1
+
+
+def test_progress_is_told_and_stopping_stops() -> None:
+    content = packed({f"mask/{i}.jpg": jpeg(i) for i in range(4)})
+    seen: list[tuple[int, int]] = []
+    read_set(content, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    seen.clear()
+    with pytest.raises(Stopped):
+        read_set(
+            content,
+            progress=lambda done, total: seen.append((done, total)),
+            cancelled=lambda: len(seen) == 2,
+        )
+    assert seen == [(1, 4), (2, 4)]
+
+
+def test_too_many_faces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "MAX_FACES", 2)
+    text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
+    with pytest.raises(ValueError, match="more than 2 faces; please send fewer"):
+        read_set(packed({"x.json": text, "a.jpg": jpeg()}))
+
+
+def test_it_reads_what_the_strict_readers_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    faces = {"a.jpg": [([1.25, 2.5, 9, 9], 2), ([30.0, 40, 11, 12], 3)]}
+    (tmp_path / "x.json").write_text(coco(faces))
+    strict = read_any(tmp_path)
+    again = json.dumps(coco_content([(one, (90, 80)) for one in strict], tmp_path))
+    (tmp_path / "x.json").write_text(again)
+    truth = read_set(tmp_path).truth
+    assert np.array_equal(truth.faces.boxes, strict[0].boxes)
+    assert truth.labels.tolist() == [int(label) for label in strict[0].labels]
