@@ -40,8 +40,8 @@ class Fitted:
             fitted on the other half, so that nothing is promised that was fitted.
         ece_before: expected calibration error as it was.
         ece_after: the same for `after`.
-        bounded: whether the temperature stands at an end of the range searched, as
-            when no face is called wrong: then it says nothing.
+        bounded: whether the temperature says nothing: no face is called wrong, or it
+            stands at an end of the range searched.
     """
 
     temperature: float
@@ -71,7 +71,8 @@ def temperature(outcome: Outcome) -> Fitted:
         _judged(one, pictures, outcome.pictures) for one in (labels, tempered)
     )
     ends = [math.isclose(fitted, end, rel_tol=0.01) for end in TEMPERATURES]
-    return Fitted(fitted, len(rows), before, after, ece_before, ece_after, any(ends))
+    bounded = any(ends) or bool(top_label(labels)[0].all())
+    return Fitted(fitted, len(rows), before, after, ece_before, ece_after, bounded)
 
 
 def _crossed(labels: Labelling, pictures: Rows, n: int) -> Numbers:

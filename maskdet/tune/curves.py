@@ -30,7 +30,7 @@ DRAWS: Final = 300
 move by a tenth of its width with the seed."""
 
 _AT_ONCE = 50
-"""Draws whose curves are held at once: they then stay in the processor's cache."""
+"""Draws held at once: they then stay in the processor's cache."""
 
 What: TypeAlias = Literal["score", "certainty"]
 """What a histogram counts by."""
@@ -120,8 +120,7 @@ def precision_recall(
     above = np.count_nonzero(found.scores >= settings.min_score)
     point = (math.nan, math.nan)
     if above:
-        at = above - 1
-        point = float(found.recalls[at]), float(found.precisions[at])
+        point = float(found.recalls[above - 1]), float(found.precisions[above - 1])
     scores = found.scores.astype(np.float64)
     return Curve(label, found.recalls, found.precisions, scores, area, point)
 
@@ -289,11 +288,13 @@ def _class_roc(outcome: Outcome, label: Label, weights: Weights) -> Curve:
     asked = Asked(true, scores, said)
     found = score_curves(true, scores)
     drawn, _ = areas(weights[:, pictures], asked)
-    area = percentile_estimate(found.roc_area, drawn, len(true))
-    shares = [
+    # Without a face there is no point, and the area under none would be 0.
+    value = found.roc_area if len(true) else math.nan
+    area = percentile_estimate(value, drawn, len(true))
+    x, y = (
         float(said[side].mean()) if side.any() else math.nan for side in (~true, true)
-    ]
-    point = (shares[0], shares[1])
+    )
+    point = (x, y)
     return Curve(
         label, found.false_alarms, found.recalls, found.thresholds, area, point
     )
