@@ -176,7 +176,8 @@ def _charts(outcome: Outcome, panels: Sequence[Panel]) -> Iterable[str]:
     scores = histogram(outcome, "score")
     yield (
         "<figure><h3>Face scores</h3><p>What is left of the line is not shown. Boxes "
-        "that show no face hang below.</p>"
+        "that show no face hang below. Heights are roots of the numbers, so that a few "
+        "faces show beside hundreds.</p>"
         f"{histogram_svg(scores, 'Face scores', 'face score')}{legend(ACTUAL)}</figure>"
     )
 

@@ -80,7 +80,7 @@ def histogram_svg(histogram: Histogram, title: str, x_title: str) -> str:
     frame = _Frame(
         _WIDE, 1.0, float(max(up.max(initial=1), 1)), -float(down.max(initial=0))
     )
-    parts = [frame.axes(x_title, "faces (heights are roots)", numbers=False)]
+    parts = [frame.axes(x_title, "faces", numbers=False)]
     for column, (low, high) in enumerate(
         zip(histogram.edges[:-1], histogram.edges[1:], strict=True)
     ):

@@ -106,7 +106,7 @@ def losses(goal: Goal, hits: Sums, misses: Sums, alarms: Sums) -> Floats:
     of misses and alarms, which is smallest where both are equal.
     """
     if goal.kind == "cost":
-        cost: Floats = goal.cost * misses + alarms.astype(np.float64)
+        cost: Floats = goal.cost * misses.astype(np.float64) + alarms
         return cost
     if goal.kind == "equal":
         larger: Floats = np.maximum(misses, alarms).astype(np.float64)
