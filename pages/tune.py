@@ -13,7 +13,7 @@ from maskdet.web.tune_controls import back_and_keep, sliders, use
 from maskdet.web.tune_data import choose
 from maskdet.web.tune_faces import faces
 from maskdet.web.tune_goal import answer, ask
-from maskdet.web.tune_overview import overview
+from maskdet.web.tune_overview import cut, price
 from maskdet.web.tune_views import certainty_view, curve_view, number_view
 
 _VIEWS = {
@@ -27,9 +27,10 @@ _VIEWS = {
 # The sliders stay in sight while the charts beside them are scrolled.
 _STYLE = """<style>
 @media (min-width: 900px) {
-  .st-key-tune_sliders {position: sticky; top: 4rem;}
-  [data-testid="stColumn"]:has(> div > .st-key-tune_sliders),
-  [data-testid="stColumn"]:has(.st-key-tune_sliders) > div {height: 100%;}
+  [data-testid="stLayoutWrapper"]:has(> .st-key-tune_sliders) {
+    position: sticky; top: 3.75rem;}
+  .st-key-tune_sliders {max-height: calc(100vh - 4.5rem); overflow-y: auto;
+    overflow-x: hidden; padding-right: .6rem; scrollbar-width: thin;}
 }
 </style>"""
 
@@ -59,6 +60,7 @@ def _desk(desk: Desk, material: Material) -> None:
     tune.fill(desk)
     st.html(_STYLE)
     palette: Palette = session.preferences().style.palette
+    price(desk, material, palette)
     left, right = st.columns([3, 7], gap="medium")
     with left.container(key="tune_sliders"):
         sliders(desk)
@@ -67,7 +69,7 @@ def _desk(desk: Desk, material: Material) -> None:
         use(desk, material)
     with right:
         answer(desk)
-        overview(desk, material, palette)
+        cut(desk, material, palette)
         view = st.segmented_control(
             "What to look at",
             list(_VIEWS),

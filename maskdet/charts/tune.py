@@ -32,7 +32,7 @@ _TALLER: Final = 3
 """So many times may what hangs from the axis be taller than what stands on it."""
 
 CONFIG: Final = {
-    "legend": {"orient": "bottom", "columns": 4, "title": None},
+    "legend": {"orient": "bottom", "columns": 3, "title": None},
     "axis": {"grid": False},
     "view": {"stroke": None},
 }

@@ -16,7 +16,7 @@ FACES_TITLE: Final = "Faces"
 """The curve of faces, whatever their label."""
 
 _CONFIG: Final = {
-    "legend": {"orient": "bottom", "columns": 4, "title": None},
+    "legend": {"orient": "bottom", "columns": 3, "title": None},
     "axis": {"gridOpacity": 0.5},
 }
 

@@ -9,6 +9,6 @@ def plain(text: str) -> str:
     """Return Markdown that shows `text` as it is.
 
     A link, a file or an error may hold anything, also the picture or address of a
-    stranger.
+    stranger. Only signs of ASCII can be escaped: before others a backslash stays.
     """
-    return re.sub(r"([^\w\s]|_)", r"\\\1", text)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)

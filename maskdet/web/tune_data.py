@@ -25,7 +25,7 @@ from maskdet.web.tune_scoring import looked_at
 MAX_ZIP_MB = 200
 """Of a set that is sent; it is read in memory."""
 
-_STORED, _OWN, _LABEL = "Stored scores", "My labelled set", "Label pictures here"
+_STORED, _OWN, _LABEL = "Stored scores", "My own set", "Label here"
 
 
 def choose(desk: Desk) -> Material | None:

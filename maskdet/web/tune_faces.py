@@ -58,10 +58,11 @@ def _gallery(
     desk: Desk, material: Material, outcome: Outcome, palette: Palette
 ) -> None:
     st.subheader("Faces", divider="gray")
+    # A click on the matrix sets it too, so it has no other source of its value.
+    st.session_state.setdefault(_SHOWN, _LAST)
     shown = st.segmented_control(
         "Which faces",
         (_LAST, _NEAREST, _CELL),
-        default=_LAST,
         required=True,
         label_visibility="collapsed",
         key=_SHOWN,

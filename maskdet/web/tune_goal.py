@@ -35,6 +35,8 @@ def ask(desk: Desk, material: Material) -> None:
             key="tune.propose",
         ):
             _propose(desk, material, goal)
+        if desk.proposal is not None:
+            st.caption("The answer stands above the numbers.")
 
 
 def _goal() -> Goal:
@@ -106,8 +108,7 @@ def answer(desk: Desk) -> None:
         title = plain(proposal.goal.title)
         st.markdown(f"**Goal: {title}**")
         st.markdown(_settings(proposal))
-        for line in proposal.lines:
-            st.markdown(f"- {plain(line)}")
+        st.markdown("\n".join(f"- {plain(line)}" for line in proposal.lines))
         _numbers(proposal)
         with st.container(horizontal=True):
             st.button(

@@ -29,9 +29,13 @@ _LINES: dict[What, str] = {
 }
 
 
-def overview(desk: Desk, material: Material, palette: Palette) -> None:
-    """Show the numbers that matter first, and the histogram with its line."""
+def price(desk: Desk, material: Material, palette: Palette) -> None:
+    """Show the numbers that matter first, and how the last move changed them."""
     st.html(_tiles(desk, material, palette))
+
+
+def cut(desk: Desk, material: Material, palette: Palette) -> None:
+    """Show the histogram with its line."""
     what: What = st.segmented_control(
         "What the line cuts",
         list(SCORE_TITLES),

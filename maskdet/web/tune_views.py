@@ -206,6 +206,9 @@ def _band(desk: Desk, material: Material, palette: Palette) -> None:
             ]
         )
     )
+    st.caption(
+        "Bare faces hang from the axis: they belong right of the band, all others left."
+    )
     st.vega_lite_chart(
         charts.bare_histogram(outcome, low, high, palette),
         alt="Probability of “No mask” by what is true, with the two thresholds",
