@@ -6,11 +6,12 @@ import logging
 
 import streamlit as st
 
-from maskdet.web import session
+from maskdet.web import session, uploads
 from maskdet.web.sidebar import sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
 logging.basicConfig(level=logging.WARNING)
+uploads.keep_in_memory()
 
 # An emoji comes with the page; a Material icon would be asked of a Google server.
 st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")

@@ -84,7 +84,7 @@ def people_chart(
         .encode(
             x=_time_axis(moments),
             x2="end:Q",
-            y=alt.Y("low:Q", title=None, axis=_axis(tickMinStep=1)),
+            y=alt.Y("low:Q", title=None, axis=_axis()),
             y2="high:Q",
             color=_label_colour(palette),
         )
@@ -113,7 +113,7 @@ def share_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
                 "share:Q",
                 title=None,
                 scale=alt.Scale(domain=[0, 1]),
-                axis=_axis(format="%", tickCount=3),
+                axis=_axis(percent=True),
             ),
         )
     )
@@ -134,7 +134,7 @@ def near_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
         .encode(
             x=_time_axis(moments),
             x2="end:Q",
-            y=alt.Y("low:Q", title=None, axis=_axis(tickMinStep=1)),
+            y=alt.Y("low:Q", title=None, axis=_axis()),
             y2="high:Q",
             color=alt.Color(
                 "kind:N",
@@ -155,8 +155,10 @@ def near_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
     ).properties(height=190)
 
 
-def _axis(**options: object) -> alt.Axis:
-    return alt.Axis(minExtent=_AXIS_PX, maxExtent=_AXIS_PX, **options)
+def _axis(*, percent: bool = False) -> alt.Axis:
+    if percent:
+        return alt.Axis(minExtent=_AXIS_PX, maxExtent=_AXIS_PX, format="%", tickCount=3)
+    return alt.Axis(minExtent=_AXIS_PX, maxExtent=_AXIS_PX, tickMinStep=1)
 
 
 def _time_axis(moments: Sequence[Moment]) -> alt.X:
@@ -211,11 +213,9 @@ def _from(low: float, height: float) -> dict[str, float]:
 
 def _frame(moments: Sequence[Moment]) -> alt.Chart:
     """Return nothing to see: the time axis of a chart whose marks have no ends."""
-    return (
-        alt.Chart(data(_span(one) for one in moments))
-        .mark_rect(opacity=0)
-        .encode(x=_time_axis(moments), x2="end:Q")
-    )
+    unseen = alt.Chart(data(_span(one) for one in moments)).mark_rect(opacity=0)
+    framed: alt.Chart = unseen.encode(x=_time_axis(moments), x2="end:Q")
+    return framed
 
 
 def _mark(at_s: float) -> tuple[alt.Chart, ...]:
@@ -256,12 +256,11 @@ def _touch(moments: Sequence[Moment], top: float) -> alt.Chart:
         alt.Tooltip("near:Q", title="Pairs near"),
     ]
     chosen = alt.selection_point(name=MOMENT, fields=["start"], toggle=False)
-    return (
-        alt.Chart(data(rows))
-        .mark_rect(opacity=0, cursor="pointer")
-        .encode(x="start:Q", x2="end:Q", y="bottom:Q", y2="top:Q", tooltip=tips)
-        .add_params(chosen)
-    )
+    place = alt.Chart(data(rows)).mark_rect(opacity=0, cursor="pointer")
+    touched: alt.Chart = place.encode(
+        x="start:Q", x2="end:Q", y="bottom:Q", y2="top:Q", tooltip=tips
+    ).add_params(chosen)
+    return touched
 
 
 def _clock(time_s: float) -> str:

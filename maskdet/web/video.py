@@ -17,7 +17,8 @@ from maskdet.web import results, session
 from maskdet.web.markdown import plain
 from maskdet.web.preferences import Preferences
 from maskdet.web.samples import FILM
-from maskdet.web.video_job import MAX_MINUTES, FilmJob, Plan
+from maskdet.web.video_job import MAX_MINUTES, FilmJob
+from maskdet.web.video_plan import Plan
 
 SUFFIXES: Final = ("mp4", "mov", "webm", "avi", "mkv", "m4v")
 

@@ -9,7 +9,6 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -20,7 +19,7 @@ from maskdet.analyzer import Analyzer
 from maskdet.films import FilmReport, Progress, RowFile, Wanted, analyze_film
 from maskdet.media import Film, FilmLimits, encode_jpeg, read_film
 from maskdet.types import Image
-from maskdet.web.preferences import Preferences
+from maskdet.web.video_plan import Plan, Shown
 from maskdet.web.video_scratch import Scratch
 
 _log = logging.getLogger(__name__)
@@ -44,40 +43,6 @@ _turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 _numbers = itertools.count(1)
 
 _BROKE: Final = "something went wrong while looking at this film; the log says what"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a film is looked at; the same film and plan give the same result.
-
-    Attributes:
-        preferences: thresholds, networks and what is drawn, as they were at the start.
-        every: only every so many pictures are looked at.
-        keep_crops: whether each person's best view is kept.
-    """
-
-    preferences: Preferences
-    every: int = 1
-    keep_crops: bool = False
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the page shows of a film that is being looked at.
-
-    Attributes:
-        done: share of it, 0 to 1.
-        left_s: how long the rest takes, in seconds; None where that is not known yet.
-        time_s: where in the film it is, in seconds.
-        n_pictures: how many pictures were looked at.
-        preview: the last annotated picture as JPEG; empty before the first.
-    """
-
-    done: float = 0.0
-    left_s: float | None = None
-    time_s: float = 0.0
-    n_pictures: int = 0
-    preview: bytes = field(default=b"", repr=False)
 
 
 class FilmJob:

@@ -1,0 +1,41 @@
+"""How a visitor wants a film to be looked at, and how far that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from maskdet.web.preferences import Preferences
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a film is looked at; the same film and plan give the same result.
+
+    Attributes:
+        preferences: thresholds, networks and what is drawn, as they were at the start.
+        every: only every so many pictures are looked at.
+        keep_crops: whether each person's best view is kept.
+    """
+
+    preferences: Preferences
+    every: int = 1
+    keep_crops: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of a film that is being looked at.
+
+    Attributes:
+        done: share of it, 0 to 1.
+        left_s: how long the rest takes, in seconds; None where that is not known yet.
+        time_s: where in the film it is, in seconds.
+        n_pictures: how many pictures were looked at.
+        preview: the last annotated picture as JPEG; empty before the first.
+    """
+
+    done: float = 0.0
+    left_s: float | None = None
+    time_s: float = 0.0
+    n_pictures: int = 0
+    preview: bytes = field(default=b"", repr=False)

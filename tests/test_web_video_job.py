@@ -1,0 +1,217 @@
+"""A film in its own thread: results, stops, failures, turns, and nothing left behind."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from maskdet.analyzer import Analyzer, TwoStage
+from maskdet.media import FilmLimits
+from maskdet.style import Style
+from maskdet.types import Image, Scene, Settings
+from maskdet.web import video_job
+from maskdet.web.preferences import Preferences
+from maskdet.web.video_job import FilmJob
+from maskdet.web.video_plan import Plan
+from tests.fakes import FakeClassifier, FakeDetector
+from tests.media.moving import N_FRAMES, film
+from tests.test_web_video_scratch import becomes
+
+PLAN = Plan(Preferences())
+BOX = [10, 10, 50, 50]
+
+Make = Callable[..., FilmJob]
+
+
+class Gate:
+    """An analyzer that sees one face, and waits before each picture after the first."""
+
+    def __init__(self) -> None:
+        self.open, self.asked = threading.Event(), threading.Event()
+        self._sees = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier())
+        self._n = 0
+
+    def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
+        self._n += 1
+        if self._n > 1:
+            self.asked.set()
+            assert self.open.wait(60)
+        return self._sees.analyze(image, settings)
+
+
+def sees_one(plan: Plan) -> Analyzer:
+    return TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier())
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """A function that takes a film of 1.2 s, and is cleaned up after."""
+    made: list[FilmJob] = []
+    path = film(tmp_path / "a.mp4")
+
+    def job(content: bytes | Path = path, plan: Plan = PLAN, load=sees_one, **how):
+        made.append(FilmJob("a.mp4", content, plan, load, **how))
+        return made[-1]
+
+    yield job
+    for one in made:
+        one.close()
+        one.join(60)
+
+
+def folder(job: FilmJob) -> Path:
+    return job.rows.parent
+
+
+def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
+    job = make()
+    assert job.busy
+    job.start()
+    assert job.join(120)
+    assert (job.state, job.problem, job.busy) == ("done", "", False)
+    assert job.report is not None
+    assert job.report.whole
+    assert [person.label.key for person in job.report.people] == ["mask"]
+    assert job.report.people[0].crop == b""
+    with job.rows.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == N_FRAMES
+    assert {row["film"] for row in rows} == {"a.mp4"}
+    assert job.annotated is not None
+    assert job.annotated.read_bytes()[4:8] == b"ftyp"
+    assert job.shown.preview[:2] == b"\xff\xd8"
+    there = folder(job)
+    job.close()
+    assert job.state == "closed"
+    assert (job.report, job.annotated, there.exists()) == (None, None, False)
+
+
+def test_bytes_are_as_good_as_a_file(make: Make, tmp_path: Path) -> None:
+    job = make((tmp_path / "a.mp4").read_bytes())
+    job.start()
+    assert job.join(120)
+    assert job.report is not None
+    assert job.report.n_pictures == N_FRAMES
+
+
+def test_a_visitor_may_look_again_otherwise(make: Make) -> None:
+    job = make()
+    job.start()
+    assert job.join(120)
+    first = job.number
+    job.start(Plan(Preferences(), every=3, keep_crops=True))
+    assert job.join(120)
+    assert job.report is not None
+    assert job.report.n_pictures == N_FRAMES // 3
+    assert job.report.people[0].crop[:2] == b"\xff\xd8"
+    assert job.number != first
+
+
+def test_no_view_is_kept_of_who_must_not_be_recognised(make: Make) -> None:
+    plan = Plan(Preferences(style=Style(blur=True)), keep_crops=True)
+    job = make(plan=plan)
+    job.start()
+    assert job.join(120)
+    assert job.report is not None
+    assert [person.crop for person in job.report.people] == [b""]
+
+
+def test_a_stop_keeps_what_was_found(make: Make) -> None:
+    gate = Gate()
+    job = make(load=lambda plan: gate)
+    job.start()
+    assert gate.asked.wait(60)
+    assert (job.state, job.shown.n_pictures) == ("working", 1)
+    job.stop()
+    gate.open.set()
+    assert job.join(120)
+    assert job.state == "done"
+    assert job.report is not None
+    assert (job.report.n_pictures, job.report.whole) == (2, False)
+    assert job.annotated is not None
+    assert job.annotated.is_file()
+
+
+def test_a_cancel_in_the_middle_leaves_nothing(make: Make) -> None:
+    gate = Gate()
+    job = make(load=lambda plan: gate)
+    there = folder(job)
+    job.start()
+    assert gate.asked.wait(60)
+    job.close()
+    gate.open.set()
+    assert job.join(120)
+    assert becomes(lambda: not there.exists())
+    assert (job.state, job.report) == ("closed", None)
+    job.start()
+    assert job.state == "closed"
+
+
+def test_one_line_says_why_a_film_cannot_be_read(make: Make, tmp_path: Path) -> None:
+    whole = (tmp_path / "a.mp4").read_bytes()
+    for content in (b"no film", whole[: len(whole) // 3]):
+        job = make(content)
+        job.start()
+        assert job.join(120)
+        assert job.state == "failed"
+        assert "no film, or it is damaged" in job.problem
+        assert "\n" not in job.problem
+        assert str(folder(job)) not in job.problem
+
+
+def test_a_film_that_is_too_long_is_refused(make: Make, monkeypatch) -> None:
+    monkeypatch.setattr(video_job, "LIMITS", FilmLimits(max_s=0.5))
+    job = make()
+    job.start()
+    assert job.join(120)
+    assert "longer than is allowed" in job.problem or (
+        job.report is not None and "longer than is allowed" in job.report.problem
+    )
+
+
+def test_an_unforeseen_fault_is_told_and_logged(make: Make, caplog) -> None:
+    def broken(plan: Plan) -> Analyzer:
+        raise LookupError("secret")
+
+    job = make(load=broken)
+    job.start()
+    assert job.join(120)
+    assert job.state == "failed"
+    assert "something went wrong" in job.problem
+    assert "secret" not in job.problem
+    assert "secret" in caplog.text
+
+
+def test_who_comes_when_all_turns_are_taken_waits(make: Make, monkeypatch) -> None:
+    monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
+    gate = Gate()
+    first, second, third = make(load=lambda plan: gate), make(), make()
+    first.start()
+    assert gate.asked.wait(60)
+    second.start()
+    third.start()
+    third.stop()
+    assert third.join(60)
+    assert (second.state, third.state) == ("waiting", "failed")
+    gate.open.set()
+    assert second.join(120)
+    assert second.state == "done"
+
+
+def test_the_film_goes_when_its_visitor_has_left(make: Make, monkeypatch) -> None:
+    monkeypatch.setattr(video_job, "GONE_S", 0.1)
+    monkeypatch.setattr(video_job, "_LOOK_FOR_VISITOR_S", 0.05)
+    present = threading.Event()
+    present.set()
+    job = make(present=present.is_set)
+    there = folder(job)
+    job.start()
+    assert job.join(120)
+    assert there.exists()
+    present.clear()
+    assert becomes(lambda: not there.exists())
+    assert job.state == "closed"

@@ -1,0 +1,77 @@
+"""The folder of a visitor's film: private, in memory if it can be, and surely gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maskdet.web import video_scratch
+from maskdet.web.video_scratch import Scratch
+
+
+def becomes(condition: Callable[[], bool]) -> bool:
+    """Return whether something becomes true soon; other processes take their time."""
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_only_its_user_may_look_inside_and_it_goes_with_close() -> None:
+    scratch = Scratch(1000)
+    assert stat.S_IMODE(scratch.path.stat().st_mode) == 0o700
+    (scratch.path / "film").write_bytes(b"film")
+    (scratch.path / "more").mkdir()
+    scratch.close()
+    assert not scratch.path.exists()
+    scratch.close()
+
+
+def test_it_goes_when_nobody_has_it_any_more() -> None:
+    scratch = Scratch(1000)
+    path = scratch.path
+    del scratch
+    assert becomes(lambda: not path.exists())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_it_goes_even_if_the_program_is_killed() -> None:
+    code = (
+        "import sys, time; from maskdet.web.video_scratch import Scratch; "
+        "scratch = Scratch(1); (scratch.path / 'film').write_bytes(b'film'); "
+        "print(scratch.path, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as one:
+        assert one.stdout is not None
+        path = Path(one.stdout.readline().decode().strip())
+        assert (path / "film").read_bytes() == b"film"
+        os.kill(one.pid, signal.SIGKILL)
+    assert becomes(lambda: not path.exists())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a folder")
+def test_it_lies_in_memory_only_where_there_is_room(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(video_scratch, "SHARED_MEMORY", tmp_path)
+    small, large = Scratch(1), Scratch(10**15)
+    try:
+        assert (small.in_memory, small.path.parent) == (True, tmp_path)
+        assert (large.in_memory, large.path.parent == tmp_path) == (False, False)
+    finally:
+        small.close()
+        large.close()
+
+
+def test_without_shared_memory_a_temporary_folder_does(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(video_scratch, "SHARED_MEMORY", tmp_path / "none")
+    scratch = Scratch(1)
+    assert not scratch.in_memory
+    assert scratch.path.is_dir()
+    scratch.close()
