@@ -243,7 +243,8 @@ def _froc(outcome: Outcome, min_score: float, weights: Weights) -> Curve:
         _mean_recall(*_rates(matches, weights[first : first + _AT_ONCE], ends))
         for first in range(0, len(weights), _AT_ONCE)
     ]
-    area = percentile_estimate(float(_mean_recall(x, y)[0]), np.concatenate(drawn), n)
+    value = float(_mean_recall(x, y)[0]) if n else math.nan
+    area = percentile_estimate(value, np.concatenate(drawn), n)
     scores = matches.scores[ends].astype(np.float64)
     above = np.count_nonzero(matches.scores[ends] >= min_score)
     nothing = (0.0, 0.0) if n else (math.nan, math.nan)
@@ -269,8 +270,6 @@ def _mean_recall(x: Floats, y: Floats) -> Floats:
     between; after the last one it stays for good.
     """
     rows = len(x)
-    if not x.shape[1]:
-        return np.zeros(rows)
     marks = np.concatenate(
         [np.zeros((rows, 1)), np.minimum(x, 1), np.ones((rows, 1))], 1
     )
@@ -294,7 +293,5 @@ def _class_roc(outcome: Outcome, label: Label, weights: Weights) -> Curve:
     x, y = (
         float(said[side].mean()) if side.any() else math.nan for side in (~true, true)
     )
-    point = (x, y)
-    return Curve(
-        label, found.false_alarms, found.recalls, found.thresholds, area, point
-    )
+    sides = (found.false_alarms, found.recalls, found.thresholds)
+    return Curve(label, *sides, area, (x, y))

@@ -171,10 +171,11 @@ def test_recall_stays_after_the_last_alarm():
 
 
 def test_where_nothing_is_true_nothing_is_promised():
-    judge = Judge(scored([], [Found(0, A, 0.9, probs(MASK))]))
-    for curve in (precision_recall(judge, SETTINGS), roc(judge, SETTINGS)):
-        assert math.isnan(curve.area.value)
-        assert curve.area.n == 0
+    judge, empty = Judge(scored([], [Found(0, A, 0.9, probs(MASK))])), scored([], [])
+    for one in (judge, Judge(empty)):
+        for curve in (precision_recall(one, SETTINGS), roc(one, SETTINGS)):
+            assert math.isnan(curve.area.value)
+            assert curve.area.n == 0
     assert math.isnan(roc(judge, SETTINGS, BARE).area.value)
     with pytest.raises(ValueError, match="no curve of 'Unsure'"):
         roc(judge, SETTINGS, Label.UNKNOWN)
