@@ -197,17 +197,14 @@ def _opened(file: IO[bytes], limits: Limits) -> zipfile.ZipFile:
         raise BadFiles(
             f"the zip holds more than {limits.files:,} files; please send fewer"
         )
-    if not zipfile.is_zipfile(file):
-        file.seek(0)
-        if file.read(4) == b"PK\x03\x04":
-            raise BadFiles("the zip is damaged or incomplete; please pack it again")
-        raise BadFiles("this is not a zip; please pack the set as one")
     try:
         return zipfile.ZipFile(file)
     except Exception:
-        raise BadFiles(
-            "the zip is damaged or incomplete; please pack it again"
-        ) from None
+        file.seek(0)
+        why = "this is not a zip; please pack the set as one"
+        if file.read(2) == b"PK":
+            why = "the zip is damaged or incomplete; please pack it again"
+        raise BadFiles(why) from None
 
 
 def _entries_at_most(file: IO[bytes]) -> int:
