@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final
@@ -24,6 +25,24 @@ _FACES: Final = ("pictures", "boxes", "lights", "sharpness")
 
 # Smaller whole numbers than in memory, where they fit whatever the set.
 _STORED: Final[dict[str, type[np.generic]]] = {"pictures": np.int32, "labels": np.int8}
+
+
+# What the libraries raise where bytes are not as they should be.
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    SyntaxError,
+)
+
+
+class _Unfit(ValueError):  # noqa: N818 - says what, not that it is an error
+    """A sound file of something else; the message is one line."""
 
 
 def to_bytes(scored: Scored) -> bytes:
@@ -52,10 +71,10 @@ def from_bytes(content: bytes, name: str = "this file") -> Scored:
     """
     try:
         arrays = _read(content)
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError):
+    except _Unfit as error:
+        raise ValueError(f"{name}: {error}") from None
+    except _BROKEN:
         raise ValueError(f"{name}: is no file of stored scores, or is broken") from None
-    except (ValueError, OverflowError, MemoryError, SyntaxError) as error:
-        raise ValueError(f"{name}: {error or 'is too large'}") from None
     if _text(arrays, "version") != str(_VERSION):
         raise ValueError(
             f"{name}: is no file of stored scores of version {_VERSION}; make one with "
@@ -151,7 +170,7 @@ def _read(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as stored:
         entries = stored.infolist()
         if sum(entry.file_size for entry in entries) > MAX_BYTES or len(entries) > 100:
-            raise ValueError("is too large for stored scores")
+            raise _Unfit("is too large for stored scores")
         for entry in entries:
             with stored.open(entry) as member:
                 name = entry.filename.removesuffix(".npy")
@@ -160,20 +179,20 @@ def _read(content: bytes) -> dict[str, NDArray[Any]]:
 
 
 def _array(member: IO[bytes], n_bytes: int) -> NDArray[Any]:
-    """Read one array of plain numbers or text; raises `ValueError` for all else."""
-    version = npy.read_magic(member)
-    header = npy.read_array_header_1_0 if version == (1, 0) else None
-    if header is None:
-        raise ValueError("holds arrays of another version of NumPy's format")
-    shape, by_columns, dtype = header(member)
+    """Read one array of plain numbers or text; raises `_Unfit` for all else."""
+    if npy.read_magic(member) != (1, 0):
+        raise _Unfit("holds arrays of another version of NumPy's format")
+    shape, by_columns, dtype = npy.read_array_header_1_0(member)
     if dtype.kind not in "biufU" or by_columns or len(shape) > 2:
-        raise ValueError("holds something else than numbers and text")
+        raise _Unfit("holds something else than numbers and text")
     count = 1
     for side in shape:
         count *= side
     if count < 0 or count * dtype.itemsize > n_bytes:
-        raise ValueError("holds an array that is cut off")
+        raise _Unfit("holds an array that is cut off")
     data = member.read(count * dtype.itemsize)
+    if member.read(1):  # at the end, which also checks the sum
+        raise _Unfit("holds an array with something after it")
     array: NDArray[Any] = np.frombuffer(data, dtype, count).reshape(shape)
     return array
 

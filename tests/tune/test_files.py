@@ -127,6 +127,21 @@ def test_every_cut_of_a_file_is_refused():
             from_bytes(content[:n], "cut")
 
 
+def test_flipped_bytes_never_get_further_than_one_line():
+    content, rng = to_bytes(crowd(2)), np.random.default_rng(0)
+    told = []
+    for _ in range(300):
+        broken = bytearray(content)
+        for place in rng.integers(0, len(content), rng.integers(1, 6)):
+            broken[place] = rng.integers(0, 256)
+        try:
+            from_bytes(bytes(broken), "broken")
+        except ValueError as error:
+            told.append(str(error))
+    assert len(told) > 200
+    assert all(line.startswith("broken: ") and "\n" not in line for line in told)
+
+
 def test_nothing_in_a_file_is_run():
     harm = io.BytesIO()
     np.savez(harm, version=np.array([print], dtype=object))
