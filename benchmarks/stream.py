@@ -1,0 +1,171 @@
+"""What tracking, votes and distances cost a picture, and how fast and lean films are.
+
+Run `python benchmarks/stream.py` from the root of the project, on a machine that does
+nothing else. It prints three things:
+
+- the whole loop with and without people over time, 4 and 20 faces on 640 x 480 pixels
+  that move from picture to picture, in turns;
+- how many times faster than it plays a 720p film is looked at, drawn on and written;
+- the memory of the process after each part of a long film (`--minutes`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from maskdet.analyzer import AUTO, load_analyzer, resolved
+from maskdet.cli.benchmark import frame
+from maskdet.drawing import draw
+from maskdet.films import Progress, Wanted, analyze_film
+from maskdet.media import FilmWriter, read_image, read_video
+from maskdet.stream import Stream
+from maskdet.types import Image, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = Settings(distance="pinhole")
+HZ = 25.0
+HD_WH = (1280, 720)
+
+
+def crowd() -> Image:
+    """Return 20 sample faces in one 640 x 480 picture."""
+    small = cv2.resize(frame(), (256, 192), interpolation=cv2.INTER_AREA)
+    rows = [np.hstack([small[:96]] * 3)[:, :640] for _ in range(5)]
+    image = np.vstack(rows)
+    padded = cv2.copyMakeBorder(
+        image, 0, 0, 0, 640 - image.shape[1], cv2.BORDER_REPLICATE
+    )
+    return np.ascontiguousarray(padded, np.uint8)
+
+
+def moved(image: Image, number: int) -> Image:
+    """Return the picture a little aside, as a hand-held camera would show it."""
+    angle = number / 9
+    shift = np.array([[1, 0, 6 * np.sin(angle)], [0, 1, 4 * np.cos(angle)]])
+    size_wh = (image.shape[1], image.shape[0])
+    result = cv2.warpAffine(image, shift, size_wh, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(result, np.uint8)
+
+
+def loops(image: Image, rounds: int) -> tuple[int, list[float], list[float]]:
+    """Return the faces seen, and each round's time alone and with people over time."""
+    analyzer = load_analyzer(resolved(AUTO, live=True))
+    settings = dataclasses.replace(SETTINGS, min_face_px=8.0)
+    stream, alone, whole, faces = Stream(analyzer, settings), [], [], 0
+    warm_up = 10
+    for number in range(rounds + warm_up):
+        picture = moved(image, number)
+
+        def look(picture: Image = picture) -> None:
+            draw(picture, analyzer.analyze(picture, settings))
+
+        def step(picture: Image = picture, time_s: float = number / HZ) -> None:
+            nonlocal faces
+            scene = stream.step(picture, time_s)
+            faces = len(scene)
+            draw(picture, scene)
+
+        # Who comes second finds the picture in the cache: they take turns at that.
+        order = (look, step) if number % 2 else (step, look)
+        times = {one: timed(one) for one in order}
+        if number >= warm_up:
+            alone.append(times[look])
+            whole.append(times[step])
+    return faces, alone, whole
+
+
+def timed(call: Callable[[], None]) -> float:
+    """Return milliseconds."""
+    started = perf_counter()
+    call()
+    return (perf_counter() - started) * 1e3
+
+
+def hd_film(path: Path, length_s: float) -> Path:
+    """Write the sample film, large and again and again, and return its path."""
+    pictures = [
+        cv2.resize(image, HD_WH, interpolation=cv2.INTER_LINEAR)
+        for image, _ in read_video(ROOT / "samples" / "film.mp4")
+    ]
+    with FilmWriter(path, HD_WH) as writer:
+        for number in range(round(length_s * HZ)):
+            image = np.asarray(pictures[number % len(pictures)], np.uint8)
+            writer.write(image, number / HZ)
+        writer.finish(length_s)
+    return path
+
+
+def memory_mb() -> float:
+    """Return what the process holds now, in megabytes."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return float(line.split()[1]) / 1024
+
+
+def film_lines(minutes: float) -> Iterator[str]:
+    """Yield how fast a film of one minute is, and the memory of a long one."""
+    analyzer = load_analyzer(resolved(AUTO, live=True))
+    with tempfile.TemporaryDirectory() as folder:
+        source = hd_film(Path(folder) / "in.mp4", 60)
+        started = perf_counter()
+        analyze_film(
+            source, analyzer, SETTINGS, Wanted(out=Path(folder) / "marked.mp4")
+        )
+        took_s = perf_counter() - started
+        yield f"720p film of 60 s: {took_s:.1f} s, {60 / took_s:.2f} times real time"
+        if not minutes:
+            return
+        long = hd_film(Path(folder) / "long.mp4", minutes * 60)
+        seen: list[tuple[float, float]] = []
+
+        def note(progress: Progress) -> None:
+            if not seen or progress.time_s - seen[-1][0] >= minutes * 6:
+                seen.append((progress.time_s, memory_mb()))
+
+        analyze_film(
+            long,
+            analyzer,
+            SETTINGS,
+            Wanted(out=Path(folder) / "long-marked.mp4"),
+            progress=note,
+        )
+        yield "memory of the process, MB, at each tenth of the film:"
+        yield "  " + "  ".join(f"{time_s:.0f} s {mb:.0f}" for time_s, mb in seen)
+
+
+def main() -> None:
+    """Print everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=150)
+    parser.add_argument("--minutes", type=float, default=10.0, help="0 leaves it out")
+    parser.add_argument("--no-films", action="store_true")
+    args = parser.parse_args()
+    read_image(ROOT / "samples" / "group.jpg")  # says at once if samples are missing
+    for name, image in (("4 faces", frame()), ("20 faces", crowd())):
+        faces, alone, whole = loops(image, args.rounds)
+        more = statistics.median(w - a for w, a in zip(whole, alone, strict=True))
+        print(
+            f"{name} (people at the end: {faces}): found, labelled, drawn "
+            f"{statistics.median(alone):.2f} ms; with tracks, votes, distances "
+            f"{statistics.median(whole):.2f} ms; {more:+.2f} ms",
+            flush=True,
+        )
+    if not args.no_films:
+        for line in film_lines(args.minutes):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
