@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar, cast
 import streamlit as st
 
 from maskdet.tune import calibrating
+from maskdet.tune.draft import Draft
 from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import MIN_IOU, Judge, Outcome
-from maskdet.tune.labelling import Draft
 from maskdet.tune.scored import FLOOR_SCORE, Scored
 from maskdet.tune.scoring import Cache
 from maskdet.tune.sets import Loaded, Pictures

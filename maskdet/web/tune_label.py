@@ -13,7 +13,8 @@ from maskdet.charts.tune_pictures import AREA, boxes_chart
 from maskdet.classifier import crop_face
 from maskdet.media import SUFFIXES, encode_jpeg
 from maskdet.style import Palette
-from maskdet.tune.labelling import Draft, draft_of
+from maskdet.tune.draft import Draft
+from maskdet.tune.labelling import draft_of
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
 from maskdet.web.markdown import plain
@@ -211,23 +212,22 @@ def _done(desk: Desk) -> Material | None:
     if draft is None:
         return None
     with st.container(horizontal=True):
-        for title, data, name, mime in (
-            ("Labels (COCO)", draft.coco, "maskdet-labels.json", "application/json"),
-            (
-                "Labels and pictures (zip)",
-                draft.packed,
-                "maskdet-set.zip",
-                "application/zip",
-            ),
-        ):
-            st.download_button(
-                title,
-                partial(data),
-                file_name=name,
-                mime=mime,
-                icon=":material/download:",
-                on_click="ignore",
-            )
+        st.download_button(
+            "Labels (COCO)",
+            partial(_coco, desk),
+            file_name="maskdet-labels.json",
+            mime="application/json",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Labels and pictures (zip)",
+            partial(_packed, desk),
+            file_name="maskdet-set.zip",
+            mime="application/zip",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+        )
         if st.button(
             "Tune on these labels",
             type="primary",
@@ -241,3 +241,12 @@ def _done(desk: Desk) -> Material | None:
         return None
     key, loaded = desk.labelled
     return looked_at(desk, loaded, set_key=key)
+
+
+# A click on a face draws only the faces anew: files are of the labels of that moment.
+def _coco(desk: Desk) -> bytes:
+    return desk.draft.coco() if desk.draft else b""
+
+
+def _packed(desk: Desk) -> bytes:
+    return desk.draft.packed() if desk.draft else b""
