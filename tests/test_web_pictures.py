@@ -141,9 +141,23 @@ def test_the_result_is_drawn_at_the_right_place_of_preview_and_png() -> None:
 
 def test_crops_belong_to_the_faces_that_are_shown() -> None:
     shown = result(Settings(min_score=0.3, nms_iou=0.3, min_face_px=12))
-    assert len(shown.scene) == len(shown.crops) == 2
+    assert len(shown.scene) == len(shown.crops(Style())) == 2
     second = decoded(shown.crops[1])
     # Row 1 of the raw faces, the overlapping twin, was dropped: this is the third box.
     expected = scenery()[45, 100].astype(int)
     middle = second[second.shape[0] // 2, second.shape[1] // 2].astype(int)
     assert np.abs(middle - expected).max() < 25
+
+
+def test_blur_takes_faces_out_of_the_original_too() -> None:
+    shown = result()
+    style, settings = Style(blur=True), Settings()
+    given = pictures.original_preview(shown.picture, settings, Style())
+    assert given == shown.picture.preview
+    clear = decoded(given)
+    original = decoded(pictures.original_preview(shown.picture, settings, style))
+    drawn = decoded(pictures.result_preview(shown.picture, settings, style))
+    # The preview is 3.2 times as large; the surest face is at 10 to 60, 10 to 70.
+    for image in (original, drawn):
+        assert changes(clear, image)[60:200, 60:170].mean() > 6
+    assert changes(clear, original)[:, 500:].mean() < 3

@@ -5,14 +5,16 @@ import json
 import re
 import zipfile
 
+import numpy as np
 import pytest
 
+from maskdet.drawing import blurred
 from maskdet.style import Style
 from maskdet.types import Label, Settings
 from maskdet.web import results
 from maskdet.web.cards import cards_html, legend_html
 from maskdet.web.pictures import Picture
-from tests.pictures_fakes import broken, decoded, result
+from tests.pictures_fakes import broken, changes, decoded, result
 
 
 def test_totals_count_faces_by_label_and_pictures_without() -> None:
@@ -157,7 +159,19 @@ def test_cards_hold_one_bar_a_probability_with_its_number() -> None:
     assert html.count("55 %") == 2
     assert html.count('style="width:35%;background:#e60000"') == 2
     assert "1 · Unsure" in html
-    assert cards_html(shown.scene, shown.crops(Style())[:1], "classic").count("<figure>") == 1
+    fewer = cards_html(shown.scene, shown.crops(Style())[:1], "classic")
+    assert fewer.count("<figure>") == 1
+
+
+def test_crops_of_faces_are_blurred_from_edge_to_edge_if_wanted() -> None:
+    shown = result(Settings(min_score=0.3))
+    sharp, coarse = shown.crops(Style()), shown.crops(Style(blur=True))
+    assert len(sharp) == len(coarse) == 2
+    for clear, blurry in zip(sharp, coarse, strict=True):
+        whole = np.array([[0, 0, *decoded(clear).shape[1::-1]]], np.float32)
+        squares = blurred(decoded(clear), whole)
+        assert np.median(changes(squares, decoded(blurry))) < 3
+        assert np.median(changes(squares, decoded(clear))) > 5
 
 
 def test_the_legend_names_every_label() -> None:

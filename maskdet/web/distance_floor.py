@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ import streamlit as st
 from maskdet.boxes import Boxes
 from maskdet.drawing import blurred
 from maskdet.media import encode_jpeg
+from maskdet.style import Style
 from maskdet.types import Image
 from maskdet.web import distance, session
 from maskdet.web.distance_marks import CSS, HTML, JS
@@ -51,10 +52,11 @@ def mark(still: Still | None) -> None:
         "Mark the corners of a **rectangle on the floor**, such as tiles or a carpet: "
         "click or drag each point, or move it with the arrow keys."
     )
-    points = session.preferences().settings.floor or START
+    chosen = session.preferences()
+    points, style = chosen.settings.floor or START, chosen.style
     _component()(
         data={
-            "image": "" if still is None else _address(still),
+            "image": "" if still is None else address(still, style),
             "points": [round(number, _DIGITS) for number in points],
             "names": list(CORNERS),
         },
@@ -109,15 +111,13 @@ def _component() -> Any:
     )
 
 
-def _address(still: Still) -> str:
+def address(still: Still, style: Style) -> str:
     """Return the picture as a `data:` address, not larger than it is shown."""
-    image = still.image
-    if session.preferences().style.blur:
-        image = blurred(image, still.faces)
+    image = blurred(still.image, still.faces) if style.blur else still.image
     scale = min(1.0, _LONG_SIDE_PX / max(image.shape[:2]))
     if scale < 1:
-        small = cv2.resize(
-            image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
-        )
-        image = cast(Image, np.asarray(small))
+        height, width = image.shape[:2]
+        size_wh = max(1, round(scale * width)), max(1, round(scale * height))
+        small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+        image = np.asarray(small, np.uint8)
     return f"data:image/jpeg;base64,{b64encode(encode_jpeg(image)).decode()}"

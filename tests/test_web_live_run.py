@@ -1,0 +1,145 @@
+"""One run of the live camera: distances that cannot be told, and who watches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskdet.alerts.watch import Plan, Watch
+from maskdet.events import Origin
+from maskdet.stream import Stream
+from maskdet.types import Settings
+from maskdet.web import live_distance
+from maskdet.web.live_distance import Measurable, mirrored, obstacle
+from maskdet.web.live_run import Run
+from tests.fakes import ScriptedAnalyzer, ScriptedFace
+from tests.stream_fakes import BARE, LEFT, MASK, NOISE
+
+SIZE_WH = (320, 240)
+FLOOR = (0.35, 0.55, 0.65, 0.55, 0.9, 0.95, 0.1, 0.95)
+BESIDE = (110.0, 60.0, 170.0, 130.0)
+ROUND_THE_OTHER_WAY = (0.65, 0.55, 0.35, 0.55, 0.1, 0.95, 0.9, 0.95)
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.events = []
+
+    def put(self, events) -> None:
+        self.events += events
+
+
+def run_of(script=None, **options) -> tuple[Run, ScriptedAnalyzer]:
+    faces = [ScriptedFace(LEFT, BARE), ScriptedFace(BESIDE, MASK)]
+    analyzer = ScriptedAnalyzer(script or (lambda time_s: faces))
+    return Run(Stream(analyzer), **options), analyzer
+
+
+def play(run: Run, analyzer, settings: Settings, times_s=(0, 3)):
+    for time_s in np.arange(*times_s, 0.1):
+        analyzer.time_s = float(time_s)
+        view = run.step(NOISE, float(time_s), settings)
+    return view
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (Settings(), ""),
+        (Settings(distance="relative"), ""),
+        (Settings(distance="pinhole"), ""),
+        (Settings(distance="floor", floor=FLOOR), ""),
+        (Settings(distance="floor"), "Mark the four corners of a rectangle"),
+        (
+            Settings(distance="floor", floor=ROUND_THE_OTHER_WAY),
+            "The four points must go round a rectangle on the floor, clockwise",
+        ),
+        (
+            Settings(distance="floor", floor=FLOOR, floor_width_m=900),
+            "No camera sees a rectangle of 900 x 3 m at these four points",
+        ),
+    ],
+)
+def test_what_keeps_distances_from_being_told_is_one_line(settings, line) -> None:
+    told = obstacle(settings, SIZE_WH)
+    assert told.startswith(line)
+    assert bool(told) == bool(line)
+    assert "\n" not in told
+
+
+def test_an_impossible_floor_does_not_stop_the_stream_and_is_refused_once(
+    monkeypatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        live_distance, "obstacle", lambda *of: asked.append(of) or "no floor."
+    )
+    run, analyzer = run_of()
+    view = play(run, analyzer, Settings(distance="floor", floor=ROUND_THE_OTHER_WAY))
+    assert len(view.scene) == 2
+    assert view.scene.near == ()
+    assert view.settings.distance == "off"
+    assert len(asked) == 1
+
+
+def test_a_change_of_settings_is_obeyed_by_the_next_frame() -> None:
+    measurable = Measurable()
+    bad, good = Settings(distance="floor"), Settings(distance="floor", floor=FLOOR)
+    assert measurable.settings(bad, SIZE_WH).distance == "off"
+    assert measurable.settings(good, SIZE_WH) == good
+
+
+def test_the_view_holds_pairs_places_and_contacts() -> None:
+    run, analyzer = run_of()
+    view = play(run, analyzer, Settings(distance="pinhole"))
+    (pair,) = view.scene.near
+    assert pair.near
+    assert view.positions.shape == (2, 2)
+    assert view.size_wh == SIZE_WH
+    (contact,) = view.contacts
+    assert contact.seconds == pytest.approx(2.4, abs=0.6)
+    assert sum(view.people.now.values()) == 2
+
+
+def test_a_witness_sees_everybody_come_and_go() -> None:
+    sink = Sink()
+    watch = Watch(Plan(), sink)
+    run, analyzer = run_of(witness=watch.witness(Origin.now("Door", 0.0)))
+    play(run, analyzer, Settings(distance="pinhole", near_for_s=1))
+    kinds = [event.kind for event in sink.events]
+    assert sorted(kinds) == ["close", "entered", "entered", "verdict", "verdict"]
+    run.end()
+    run.end()
+    assert [event.kind for event in sink.events[5:]] == ["left", "left"]
+    assert {event.camera for event in sink.events} == {"Door"}
+
+
+def test_a_frame_that_comes_after_the_end_brings_nobody_in() -> None:
+    sink = Sink()
+    run, analyzer = run_of(witness=Watch(Plan(), sink).witness(Origin.now("", 0.0)))
+    run.end()
+    play(run, analyzer, Settings())
+    assert sink.events == []
+
+
+def test_only_before_the_first_frame_another_witness_takes_over() -> None:
+    first, second, third = Sink(), Sink(), Sink()
+    run, analyzer = run_of(witness=Watch(Plan(), first).witness(Origin.now("", 0.0)))
+    run.watch(Watch(Plan(), second).witness(Origin.now("", 0.0)))
+    play(run, analyzer, Settings())
+    run.watch(Watch(Plan(), third).witness(Origin.now("", 0.0)))
+    play(run, analyzer, Settings(), (3, 4))
+    run.end()
+    assert not first.events
+    assert len(second.events) == 6
+    assert not third.events
+
+
+def test_points_on_the_floor_follow_the_mirror_in_their_order() -> None:
+    floor = (0.2, 0.5, 0.7, 0.55, 0.9, 0.9, 0.1, 0.95)
+    turned = mirrored(floor)
+    assert turned == pytest.approx((0.3, 0.55, 0.8, 0.5, 0.9, 0.95, 0.1, 0.9))
+    assert mirrored(turned) == pytest.approx(floor)
+    settings = Settings(distance="floor", floor=mirrored(FLOOR))
+    assert obstacle(settings, SIZE_WH) == ""
+    assert mirrored(()) == ()
