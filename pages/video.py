@@ -35,9 +35,7 @@ def _again(job: FilmJob) -> None:
             icon=":material/tune:",
         )
     asked = video.plan()
-    if st.button("Look again", icon=":material/replay:"):
-        job.start(asked)
-        st.rerun()
+    st.button("Look again", icon=":material/replay:", on_click=job.start, args=(asked,))
 
 
 through_app()

@@ -11,6 +11,7 @@ from typing import Final
 import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzer import Analyzer, resolved
 from maskdet.web import results, session
@@ -23,6 +24,7 @@ from maskdet.web.video_plan import Plan
 SUFFIXES: Final = ("mp4", "mov", "webm", "avi", "mkv", "m4v")
 
 _JOB: Final = "maskdet.film"
+_REFUSED: Final = "maskdet.film_refused"
 _REFRESH_S: Final = 1.0
 _EARLY: Final = 0.03
 """Until so much is done, the loading of networks is most of the time taken."""
@@ -83,6 +85,9 @@ def plan() -> Plan:
 
 def choose() -> None:
     """Ask for a film, or offer the sample."""
+    refused: str = st.session_state.pop(_REFUSED, "")
+    if refused:
+        st.error(refused, icon=":material/broken_image:")
     file = st.file_uploader(
         "A film from this device",
         type=list(SUFFIXES),
@@ -97,11 +102,13 @@ def choose() -> None:
         _sample()
         return
     st.markdown(f"Your film: {results.as_code(file.name)}, {file.size / 1e6:.1f} MB")
-    asked = plan()
-    if st.button(
-        "Look at this film", type="primary", icon=":material/play_circle:"
-    ) and begin(file.name, file.getvalue(), asked):
-        st.rerun()
+    st.button(
+        "Look at this film",
+        type="primary",
+        icon=":material/play_circle:",
+        on_click=_begin_upload,
+        args=(file, plan()),
+    )
 
 
 def _sample() -> None:
@@ -114,30 +121,33 @@ def _sample() -> None:
         st.video(str(FILM.path), alt="The sample film")
         st.caption(f"Film: {FILM.credit}.")
     with options:
-        asked = plan()
-        if st.button(
-            "Look at the sample", type="primary", icon=":material/play_circle:"
-        ) and begin(FILM.path.name, FILM.path, asked):
-            st.rerun()
+        st.button(
+            "Look at the sample",
+            type="primary",
+            icon=":material/play_circle:",
+            on_click=begin,
+            args=(FILM.path.name, FILM.path, plan()),
+        )
 
 
-def begin(name: str, film: bytes | Path, asked: Plan) -> bool:
-    """Start to look at a film, or say in one line why not; returns at once."""
+def _begin_upload(file: UploadedFile, asked: Plan) -> None:
+    begin(file.name, file.getvalue(), asked)
+
+
+def begin(name: str, film: bytes | Path, asked: Plan) -> None:
+    """Start to look at a film; returns at once. The next run says what was wrong."""
     forget()
-    if not len(film if isinstance(film, bytes) else film.read_bytes()):
-        st.error("The file is empty.", icon=":material/broken_image:")
-        return False
+    if not film:
+        st.session_state[_REFUSED] = "The file is empty."
+        return
     try:
         made = FilmJob(name, film, asked, _load, present=_presence())
     except OSError:
-        st.error(
-            "This server has no room for the film. Please use a smaller one.",
-            icon=":material/error:",
-        )
-        return False
+        line = "This server has no room for the film. Please use a smaller one."
+        st.session_state[_REFUSED] = line
+        return
     st.session_state[_JOB] = made
     made.start()
-    return True
 
 
 def _load(asked: Plan) -> Analyzer:
@@ -182,13 +192,13 @@ def _progress(found: FilmJob) -> None:
     shown = found.shown
     st.progress(shown.done, _how_far(found))
     with st.container(horizontal=True):
-        if st.button(
+        st.button(
             "Stop here",
             icon=":material/stop_circle:",
+            on_click=found.stop,
             disabled=not shown.n_pictures,
             help="Shows what was found until now.",
-        ):
-            found.stop()
+        )
         st.button(
             "Cancel",
             icon=":material/cancel:",

@@ -42,6 +42,7 @@ _turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 _numbers = itertools.count(1)
 
+_TOO_LONG: Final = f"the film is longer than {MAX_MINUTES} minutes; please cut it"
 _BROKE: Final = "something went wrong while looking at this film; the log says what"
 
 
@@ -205,6 +206,9 @@ class FilmJob:
             read_film(self._source, LIMITS, every=self.plan.every) as self._film,
             RowFile(self.rows) as rows,
         ):
+            # Else a visitor would wait half an hour for this news.
+            if self._film.info.duration_s > LIMITS.max_s:
+                raise ValueError(_TOO_LONG)
             wanted = Wanted(
                 style=chosen.style,
                 out=folder / "annotated.mp4",

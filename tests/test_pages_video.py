@@ -1,0 +1,218 @@
+"""The Video page, run without a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from maskdet.analyzer import TwoStage
+from maskdet.web import session, video
+from maskdet.web.samples import Sample
+from maskdet.web.video_job import FilmJob
+from tests.fakes import FakeClassifier, FakeDetector
+from tests.media.moving import N_FRAMES, film
+from tests.test_web_video_job import BOX, Gate
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
+    """Let no test load a network; the analyzer that every film gets instead."""
+    fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.7, 0.2, 0.1)))
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
+    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    st.cache_resource.clear()  # every AppTest has the same session
+    return fake
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What each download button of the last run would give, by its title."""
+    given: dict[str, Any] = {}
+    real = st.download_button
+
+    def recording(title: str, data: Any, **options: Any) -> bool:
+        given[title] = data
+        return real(title, data, **options)
+
+    monkeypatch.setattr(st, "download_button", recording)
+    return given
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    """The page with a short sample; what it began is ended after."""
+    sample = Sample("Film", film(tmp_path / "a.mp4"), "nobody")
+    monkeypatch.setattr(video, "FILM", sample)
+    opened = AppTest.from_file(str(APP), default_timeout=60)
+    run(opened.switch_page("pages/video.py"))
+    yield opened
+    if "maskdet.film" in opened.session_state:
+        opened.session_state["maskdet.film"].close()
+
+
+def run(app: AppTest) -> AppTest:
+    app.run()
+    assert not app.exception
+    return app
+
+
+def job(app: AppTest) -> FilmJob:
+    found = app.session_state["maskdet.film"]
+    assert isinstance(found, FilmJob)
+    return found
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(one for one in app.main.button if one.label == label).click()
+    return run(app)
+
+
+def finished(app: AppTest) -> AppTest:
+    assert job(app).join(120)
+    return run(app)
+
+
+def upload(app: AppTest, name: str, content: bytes) -> AppTest:
+    uploader = next(one for one in app.main if one.type == "file_uploader")
+    uploader.set_value((name, content, ""))
+    return press(run(app), "Look at this film")
+
+
+def texts(parts: Sequence[object]) -> str:
+    return "\n".join(str(part.value) for part in parts)
+
+
+def buttons(app: AppTest) -> list[str]:
+    return [one.label for one in app.main.button]
+
+
+def test_a_newcomer_may_try_the_sample(app: AppTest, offered) -> None:
+    assert app.title[0].value == "Video"
+    assert "Look at this film" not in buttons(app)
+    finished(press(app, "Look at the sample"))
+    (people,) = [one.value for one in app.main.dataframe]
+    assert list(people["Verdict"]) == ["Mask"]
+    assert "Best view" not in people
+    assert "<dd>1</dd>" in texts(app.main.get("html"))
+    assert "not measured" in texts(app.caption)
+    document = json.loads(offered["Summary (JSON)"])["films"][0]
+    assert (document["film"], document["pictures"]) == ("a.mp4", N_FRAMES)
+    rows = offered["Every picture (CSV)"]().decode().splitlines()
+    assert len(rows) == 1 + N_FRAMES
+    assert offered["Annotated film (MP4)"]()[4:8] == b"ftyp"
+
+
+def test_the_slider_shows_another_moment(app: AppTest) -> None:
+    finished(press(app, "Look at the sample"))
+    first = app.session_state["maskdet.film_still"]
+    app.main.slider[0].set_value(1.0)
+    run(app)
+    second = app.session_state["maskdet.film_still"]
+    assert (first[0][1], second[0][1]) == (0.0, 1.0)
+    assert first[1] != second[1]
+    shown = [text for image in app.main.get("image") for text in image.captions]
+    assert shown == ["At 0:01: 1 Mask"]
+    assert app.main.get("video")[0].proto.start_time == 1
+
+
+def test_best_views_are_shown_only_if_asked_for(app: AppTest) -> None:
+    app.main.checkbox(key="video.crops").check()
+    finished(press(run(app), "Look at the sample"))
+    (view,) = app.main.dataframe[0].value["Best view"]
+    assert view.startswith("data:image/jpeg;base64,")
+
+
+def test_a_film_goes_on_while_its_visitor_is_on_another_page(
+    app: AppTest, monkeypatch
+) -> None:
+    gate = Gate()
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
+    press(app, "Look at the sample")
+    assert gate.asked.wait(60)
+    assert {"Stop here", "Cancel"} <= set(buttons(run(app)))
+    assert "data:image/jpeg" in texts(app.main.get("html"))
+    run(app.switch_page("pages/about.py"))
+    gate.open.set()
+    assert job(app).join(120)
+    run(app.switch_page("pages/video.py"))
+    assert len(app.main.dataframe) == 1
+    assert {"Look again", "Another film"} <= set(buttons(app))
+
+
+def test_cancel_leaves_nothing_and_the_page_as_it_was(
+    app: AppTest, monkeypatch
+) -> None:
+    gate = Gate()
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
+    press(app, "Look at the sample")
+    assert gate.asked.wait(60)
+    begun = job(app)
+    press(app, "Cancel")
+    gate.open.set()
+    assert begun.join(120)
+    assert "maskdet.film" not in app.session_state
+    assert not begun.rows.parent.exists()
+    assert "Look at the sample" in buttons(app)
+
+
+def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
+    gate = Gate()
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
+    press(app, "Look at the sample")
+    assert gate.asked.wait(60)
+    press(run(app), "Stop here")
+    gate.open.set()
+    finished(app)
+    assert "You stopped at" in texts(app.info)
+    assert len(app.main.get("video")) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", "The file is empty."),
+        (b"no film at all", "`<b>'x'</b>.mp4`: This is no film"),
+    ],
+)
+def test_a_film_that_cannot_be_read_costs_one_line(
+    app: AppTest, content: bytes, line: str
+) -> None:
+    upload(app, "<b>`x`</b>.mp4", content)
+    if "maskdet.film" in app.session_state:
+        finished(app)
+    (error,) = app.error
+    assert error.value.replace("\\", "").startswith(line)
+    assert any(one.type == "file_uploader" for one in app.main)
+
+
+def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
+    finished(upload(app, "mine.mkv", film(tmp_path / "b.mkv").read_bytes()))
+    assert "`mine.mkv`" in texts(app.main.markdown)
+    assert "changed settings" not in texts(app.info)
+    next(one for one in app.sidebar.slider if one.label == "Certainty").set_value(0.8)
+    run(app)
+    assert "changed settings" in texts(app.info)
+    finished(press(app, "Look again"))
+    assert list(app.main.dataframe[0].value["Verdict"]) == ["Unsure"]
+    there = job(app).rows.parent
+    press(app, "Another film")
+    assert not there.exists()
+    assert "Look at the sample" in buttons(app)
+
+
+def test_times_are_written_as_people_write_them() -> None:
+    assert [video.clock(s) for s in (0, 7.24, 59.96, 65, 3600)] == [
+        "0:00",
+        "0:07.2",
+        "1:00",
+        "1:05",
+        "60:00",
+    ]
