@@ -143,7 +143,7 @@ def test_one_network_serves_two_sizes(one_pass, name, seen_wh) -> None:
 
 
 def test_the_table_says_whose_large_faces_are_read_again(one_pass, monkeypatch) -> None:
-    rules = {"onepass-fast": _Again(min_px=50, share=0.25)}
+    rules = {"onepass-fast": _Again(min_px=50, share=0.25, sure=1.0)}
     monkeypatch.setattr("maskdet.analyzer._SECOND_LOOKS", rules)
     assert (reads_twice("onepass-fast"), reads_twice("onepass")) == (True, False)
     once = load_analyzer("onepass-fast", second_look=False).analyze(grey(640, 480))

@@ -38,7 +38,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     for name in (FAST, THOROUGH):
         monkeypatch.setitem(ANALYZERS, name, f"{name} is being tested")
     monkeypatch.setattr(analyzer, "DEFAULT_ANALYZER", THOROUGH)
-    looks = {THOROUGH: analyzer._Again(48, 0.5)}
+    looks = {THOROUGH: analyzer._Again(48, 0.5, 1.0)}
     monkeypatch.setattr(analyzer, "_SECOND_LOOKS", looks)
     monkeypatch.setattr(session, "load_analyzer", load)
     monkeypatch.setattr(session, "asset_path", lambda name: APP)
@@ -52,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 @pytest.fixture
 def fast_looks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the fast analyzer have a second look too."""
-    looks = dict.fromkeys((FAST, THOROUGH), analyzer._Again(48, 0.5))
+    looks = dict.fromkeys((FAST, THOROUGH), analyzer._Again(48, 0.5, 1.0))
     monkeypatch.setattr(analyzer, "_SECOND_LOOKS", looks)
 
 

@@ -67,34 +67,40 @@ class Scaling:
 
 @dataclass(frozen=True, eq=False)
 class SecondLook:
-    """A classifier that reads large faces again, from the picture at its full size.
+    """A classifier that reads again what is large and in doubt, at its full size.
 
     Attributes:
         classifier: gives its own probabilities.
         min_px: it reads faces whose shorter side has at least so many pixels.
         share: how much its word counts, in [0, 1]; with 1 it replaces the first.
+        sure: whom the first reading gives a label at least so likely is not read
+            again, in [0, 1]; with 1 nearly everybody is.
 
     Raises:
-        ValueError: `share` is out of its range.
+        ValueError: `share` or `sure` is out of its range.
     """
 
     classifier: Classifier
     min_px: float = 48.0
     share: float = 0.5
+    sure: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a share that is none."""
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"share must be from 0 to 1, not {self.share!r}")
+        """Refuse shares that are none."""
+        for name in ("share", "sure"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {value!r}")
 
     def mixed(self, image: Image, faces: Faces, probs: Probs) -> Probs:
-        """Return the probabilities with those of the large faces read again."""
-        large = np.flatnonzero(sizes_px(faces.boxes) >= self.min_px)
-        if not len(large):
+        """Return the probabilities with those of large, doubtful faces read again."""
+        large = sizes_px(faces.boxes) >= self.min_px
+        rows = np.flatnonzero(large & (probs.max(axis=1, initial=0) < self.sure))
+        if not len(rows):
             return probs
-        again = self.classifier.predict(image, faces.boxes[large])
+        again = self.classifier.predict(image, faces.boxes[rows])
         result = probs.copy()
-        result[large] = (1 - self.share) * probs[large] + self.share * again
+        result[rows] = (1 - self.share) * probs[rows] + self.share * again
         return result
 
 

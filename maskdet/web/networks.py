@@ -61,9 +61,9 @@ def _second_look(analyzer: str) -> bool:
         "Read large faces twice",
         key="choice.second_look",
         disabled=not reads_twice(analyzer),
-        help="After the one-pass network the mask model reads large faces again: a "
-        "surer label for a little more time. Two-stage analyzers ask the mask model "
-        "in any case, and only it.",
+        help="Where the one-pass network is in doubt, the mask model reads large faces "
+        "again: a surer label for a little more time. Two-stage analyzers ask the mask "
+        "model in any case, and only it.",
     )
 
 

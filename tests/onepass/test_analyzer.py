@@ -159,9 +159,21 @@ def test_nobody_is_asked_again_where_no_face_is_large():
     assert classifier.boxes == []
 
 
-def test_a_share_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="share"):
-        SecondLook(FakeClassifier(), share=1.5)
+def test_whoever_is_told_surely_is_not_read_again():
+    classifier = FakeClassifier((0.0, 0.0, 1.0))
+    other = (0.8, 0.3, 0.3, 0.4, 2.0)
+    first = analyzer(SURE, other)[0].analyze(grey(320, 240)).probs.max(axis=1)
+    assert first == pytest.approx([0.787, 0.787], abs=1e-3)
+    for sure, count in ((0.78, 0), (0.79, 2)):
+        look = SecondLook(classifier, min_px=10, share=1.0, sure=sure)
+        scene = analyzer(SURE, other, second_look=look)[0].analyze(grey(320, 240))
+        assert scene.labels.count(Label.INCORRECT) == count
+
+
+@pytest.mark.parametrize("name", ["share", "sure"])
+def test_a_share_that_is_none_is_refused(name):
+    with pytest.raises(ValueError, match=name):
+        SecondLook(FakeClassifier(), **{name: 1.5})
 
 
 def test_every_stage_is_timed_and_the_picture_is_not_changed():
