@@ -34,11 +34,12 @@ class _Again(NamedTuple):
     min_px: float
     share: float
     sure: float
+    most: int | None = None
 
 
 _SECOND_LOOKS: dict[str, _Again] = {
     _ONEPASS: _Again(min_px=24, share=0.8, sure=0.95),
-    _FAST: _Again(min_px=24, share=0.8, sure=0.95),
+    _FAST: _Again(min_px=24, share=0.8, sure=0.95, most=8),
 }
 """By measurement on the validation scenes; who is not here looks once. Reading only in
 doubt is as often right as reading everybody, and reads a fourth as many faces."""
@@ -167,6 +168,6 @@ def _loaded(name: str, classifier: str, *, second_look: bool) -> Analyzer:
     if second_look and name in _SECOND_LOOKS:
         rule = _SECOND_LOOKS[name]
         reader = load_classifier(classifier)
-        again = SecondLook(reader, rule.min_px, rule.share, rule.sure)
+        again = SecondLook(reader, *rule)
     network = Network(asset_path(_ONEPASS))
     return OnePass(network, _SCALINGS[name], second_look=again)

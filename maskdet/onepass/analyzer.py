@@ -75,6 +75,8 @@ class SecondLook:
         share: how much its word counts, in [0, 1]; with 1 it replaces the first.
         sure: whom the first reading gives a label at least so likely is not read
             again, in [0, 1]; with 1 nearly everybody is.
+        most: so many faces are read again at most, those with the best face scores,
+            so that a crowd does not take longer and longer; without it, all are.
 
     Raises:
         ValueError: `share` or `sure` is out of its range.
@@ -84,6 +86,7 @@ class SecondLook:
     min_px: float = 48.0
     share: float = 0.5
     sure: float = 1.0
+    most: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse shares that are none."""
@@ -96,6 +99,7 @@ class SecondLook:
         """Return the probabilities with those of large, doubtful faces read again."""
         large = sizes_px(faces.boxes) >= self.min_px
         rows = np.flatnonzero(large & (probs.max(axis=1, initial=0) < self.sure))
+        rows = rows[: self.most]
         if not len(rows):
             return probs
         again = self.classifier.predict(image, faces.boxes[rows])

@@ -170,6 +170,14 @@ def test_whoever_is_told_surely_is_not_read_again():
         assert scene.labels.count(Label.INCORRECT) == count
 
 
+def test_in_a_crowd_only_the_surest_faces_are_read_again():
+    other, third = (0.8, 0.3, 0.3, 0.4, 2.0), (0.2, 0.7, 0.3, 0.4, 1.0)
+    look = SecondLook(FakeClassifier((0.0, 0.0, 1.0)), min_px=10, share=1.0, most=2)
+    scene = analyzer(third, other, SURE, second_look=look)[0].analyze(grey(320, 240))
+    wanted = (Label.INCORRECT, Label.INCORRECT, Label.MASK)
+    assert scene.labels == wanted
+
+
 @pytest.mark.parametrize("name", ["share", "sure"])
 def test_a_share_that_is_none_is_refused(name):
     with pytest.raises(ValueError, match=name):
