@@ -16,6 +16,7 @@ from maskdet.web.preferences import Preferences
 from maskdet.web.tune import MOST_FACE_PX, Choice, Desk, Material, moved
 
 _JUST_USED = "maskdet.tune.just_used"
+_TOLD, _SHOW = "told", "show"
 
 
 def sliders(desk: Desk) -> None:
@@ -117,22 +118,30 @@ def use(desk: Desk, material: Material) -> None:
     """Offer to use the sliders on Live, and to keep them in a file or a link."""
     wanted = _preferences(desk.choice, material)
     in_use = wanted == session.preferences()
-    if st.button(
+    # The sidebar is drawn before this: it shows what is in force from the next run on.
+    if st.session_state.get(_JUST_USED) == _TOLD:
+        st.session_state[_JUST_USED] = _SHOW
+        st.rerun()
+    st.button(
         "Use on Live",
         type="primary",
         icon=":material/videocam:",
         disabled=in_use,
         width="stretch",
         key="tune.use",
-    ):
-        session.set_preferences(wanted)
-        st.session_state[_JUST_USED] = True
-        st.rerun()
+        on_click=_use,
+        args=(wanted,),
+    )
     st.caption(_what_is_used(material, wanted, in_use=in_use))
-    if st.session_state.pop(_JUST_USED, False):
+    if st.session_state.pop(_JUST_USED, "") == _SHOW:
         st.toast("Live and Image now use these settings.", icon=":material/check:")
     with st.popover("Save or share", icon=":material/save:", width="stretch"):
         _save(desk, material, wanted)
+
+
+def _use(wanted: Preferences) -> None:
+    session.set_preferences(wanted)
+    st.session_state[_JUST_USED] = _TOLD
 
 
 def _preferences(choice: Choice, material: Material) -> Preferences:

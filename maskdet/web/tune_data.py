@@ -20,7 +20,7 @@ from maskdet.web.markdown import plain
 from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_label import label_here
-from maskdet.web.tune_scoring import looked_at
+from maskdet.web.tune_scoring import looked_at, notes
 
 MAX_ZIP_MB = 200
 """Of a set that is sent; it is read in memory."""
@@ -222,15 +222,3 @@ def _read(desk: Desk, content: bytes, name: str) -> None:
         desk.trouble = str(error)
     desk.set_key = key
     bar.empty()
-
-
-def notes(lines: Sequence[str]) -> None:
-    """Say what was left out of a set; many lines are folded."""
-    if not lines:
-        return
-    text = "\n".join(f"- {plain(line)}" for line in lines)
-    if len(lines) <= 3:
-        st.warning(text, icon=":material/warning:")
-        return
-    with st.expander(f"{len(lines)} things to know", icon=":material/warning:"):
-        st.markdown(text)

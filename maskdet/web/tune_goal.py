@@ -21,6 +21,7 @@ _KINDS: dict[GoalKind, str] = {
 """In the order in which they are offered, as the page words them."""
 
 _TROUBLE = "maskdet.tune.trouble"
+_WANTED = "maskdet.tune.wanted"
 
 
 def ask(desk: Desk, material: Material) -> None:
@@ -28,15 +29,21 @@ def ask(desk: Desk, material: Material) -> None:
     with st.container(border=True):
         st.markdown("**Or ask for a goal**")
         goal = _goal()
-        if st.button(
+        st.button(
             "Propose settings",
             icon=":material/target:",
             width="stretch",
             key="tune.propose",
-        ):
+            on_click=_wanted,
+        )
+        if st.session_state.pop(_WANTED, False):
             _propose(desk, material, goal)
         if desk.proposal is not None:
             st.caption("The answer stands above the numbers.")
+
+
+def _wanted() -> None:
+    st.session_state[_WANTED] = True
 
 
 def _goal() -> Goal:

@@ -21,8 +21,9 @@ from maskdet.web.markdown import plain
 from maskdet.web.pictures import CROP_PX, MAX_PICTURES
 from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
-from maskdet.web.tune_scoring import looked_at
+from maskdet.web.tune_scoring import looked_at, notes
 
+_WANTED, _TROUBLE = "maskdet.tune.box", "maskdet.tune.unlabelled"
 _AT_ONCE = 6
 """Faces that are asked about at once."""
 
@@ -40,20 +41,26 @@ def label_here(desk: Desk) -> Material | None:
         accept_multiple_files=True,
         key="tune.pictures",
     )
-    if files and st.button(
-        f"Find the faces in {min(len(files), MAX_PICTURES)} pictures",
-        type="primary" if desk.draft is None else "secondary",
-        icon=":material/frame_person:",
-        key="tune.box",
-    ):
+    if files:
+        st.button(
+            f"Find the faces in {min(len(files), MAX_PICTURES)} pictures",
+            type="primary" if desk.draft is None else "secondary",
+            icon=":material/frame_person:",
+            key="tune.box",
+            on_click=_wanted,
+        )
+    if st.session_state.pop(_WANTED, False):
         uploads = [(file.name, file.getvalue()) for file in files[:MAX_PICTURES]]
         _box(desk, uploads)
     if desk.draft is None:
         return None
-    for note in desk.draft.notes:
-        st.warning(plain(note), icon=":material/warning:")
+    notes(desk.labelled[1].notes if desk.labelled else desk.draft.notes)
     _ask(desk)
     return _done(desk)
+
+
+def _wanted() -> None:
+    st.session_state[_WANTED] = True
 
 
 def _box(desk: Desk, uploads: list[tuple[str, bytes]]) -> None:
@@ -228,19 +235,30 @@ def _done(desk: Desk) -> Material | None:
             icon=":material/folder_zip:",
             on_click="ignore",
         )
-        if st.button(
+        st.button(
             "Tune on these labels",
             type="primary",
             icon=":material/tune:",
             key="tune.on_labels",
-        ):
-            # Every change of a label makes another set.
-            key = hashlib.sha256(draft.coco()).hexdigest()
-            desk.labelled = f"labels {key}", draft.loaded()
+            on_click=_tune_on,
+            args=(desk,),
+        )
+    if _TROUBLE in st.session_state:
+        st.warning(f"{plain(st.session_state.pop(_TROUBLE))}.", icon=":material/info:")
     if desk.labelled is None:
         return None
     key, loaded = desk.labelled
     return looked_at(desk, loaded, set_key=key)
+
+
+def _tune_on(desk: Desk) -> None:
+    if desk.draft is not None:
+        # Every change of a label makes another set.
+        key = hashlib.sha256(desk.draft.coco()).hexdigest()
+        try:
+            desk.labelled = f"labels {key}", desk.draft.loaded()
+        except ValueError as error:
+            st.session_state[_TROUBLE] = str(error)
 
 
 # A click on a face draws only the faces anew: files are of the labels of that moment.

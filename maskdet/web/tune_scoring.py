@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from maskdet.analyzer import ANALYZERS, resolved
@@ -90,3 +92,15 @@ def _look(
     desk.running, desk.looked = "", 0
     desk.materials[title] = Material(Judge(scored), loaded.pictures)
     st.rerun()
+
+
+def notes(lines: Sequence[str]) -> None:
+    """Say what was left out of a set; many lines are folded."""
+    if not lines:
+        return
+    text = "\n".join(f"- {plain(line)}" for line in lines)
+    if len(lines) <= 3:
+        st.warning(text, icon=":material/warning:")
+        return
+    with st.expander(f"{len(lines)} things to know", icon=":material/warning:"):
+        st.markdown(text)

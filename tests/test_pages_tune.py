@@ -1,0 +1,254 @@
+"""The Tune page, run without a browser, on made-up scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from maskdet.tune import bundled
+from maskdet.tune.judging import Judge
+from maskdet.types import Settings
+from maskdet.web import session
+from tests.tune_page_fakes import scored
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two analyzers on one set, and files of every model."""
+    names = {f"{name} on village": name for name in ("onepass", "mtcnn")}
+    monkeypatch.setattr(bundled, "bundled", lambda: tuple(names))
+    monkeypatch.setattr(
+        bundled, "load_bundled", lambda name: scored(analyzer=names[name])
+    )
+    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    st.cache_resource.clear()
+
+
+def run(app: AppTest) -> AppTest:
+    app.run()
+    assert not app.exception
+    return app
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.switch_page("pages/tune.py")
+    return run(app)
+
+
+def choose(app: AppTest, key: str, value: Any) -> AppTest:
+    app.main.button_group(key=f"tune.{key}").set_value(value)
+    return run(app)
+
+
+def move(app: AppTest, key: str, value: float) -> AppTest:
+    app.main.slider(key=f"tune.{key}").set_value(value)
+    return run(app)
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(one for one in app.main.button if one.label == label).click()
+    return run(app)
+
+
+def texts(app: AppTest) -> str:
+    kinds = ("markdown", "caption", "info", "warning", "error", "html")
+    return "\n".join(str(part.value) for kind in kinds for part in app.main.get(kind))
+
+
+def datasets(app: AppTest, chart: int) -> dict[str, Any]:
+    """Return the tables of a chart by name."""
+    proto = app.main.get("vega_lite_chart")[chart].proto
+    tables = {}
+    for dataset in proto.datasets:
+        import pyarrow as pa
+
+        with pa.ipc.open_stream(dataset.data.data) as reader:
+            tables[dataset.name] = reader.read_all().to_pylist()
+    return tables
+
+
+def test_the_first_screen_says_what_to_do_and_has_numbers() -> None:
+    shown = texts(opened())
+    for words in ("choose data", "move a slider or ask for a goal", "use it on Live"):
+        assert words in shown
+    assert "60 pictures, 180 faces" in shown
+    outcome = Judge(scored())(Settings())
+    found = int((outcome.found >= 0).sum())
+    assert f"{100 * found / 180:.1f} %" in shown
+
+
+def test_the_matrix_counts_what_the_sliders_show() -> None:
+    app = move(opened(), "min_score", 0.3)
+    counts = Judge(scored())(Settings(min_score=0.3)).confusion
+    cells = datasets(app, 1)["cells"]
+    assert len(cells) == 19
+    for cell in cells:
+        assert cell["count"] == counts[cell["row"], cell["column"]]
+
+
+def test_the_line_stands_where_the_slider_does() -> None:
+    app = opened()
+    assert datasets(app, 0)["lines"] == [{"at": 0.5}]
+    assert datasets(move(app, "min_score", 0.7), 0)["lines"] == [{"at": 0.7}]
+    choose(app, "what", "certainty")
+    assert datasets(app, 0)["lines"] == [{"at": 0.6}]
+
+
+def test_a_move_shows_the_faces_it_flips_and_can_be_undone() -> None:
+    app = opened()
+    assert "Move a slider" in texts(app)
+    move(app, "min_score", 0.8)
+    before, after = (Judge(scored())(Settings(min_score=at)) for at in (0.5, 0.8))
+    gone = len(set(before.shown) - set(after.shown))
+    assert f"flipped **{gone:,}** faces" in texts(app)
+    assert "now not shown" in texts(app)
+    press(app, "Undo")
+    assert app.main.slider(key="tune.min_score").value == 0.5
+
+
+def test_a_cell_is_chosen_without_a_mouse() -> None:
+    app = choose(opened(), "shown", "A cell")
+    app.main.selectbox(key="tune.cell").set_value((0, 4))
+    run(app)
+    missed = Judge(scored())(Settings()).cell(0, 4)
+    cards = next(one.value for one in app.main.get("html") if "<figure>" in one.value)
+    assert cards.count("<figure>") == min(12, len(missed))
+    assert cards.count("truth: Mask") == cards.count("<figure>")
+
+
+def test_more_faces_are_shown_when_asked_for() -> None:
+    app = choose(opened(), "shown", "A cell")
+    app.main.selectbox(key="tune.cell").set_value((0, 0))
+    run(app)
+    first = texts(app).count("<figure>")
+    app.main.button(key="tune.more").click()
+    assert texts(run(app)).count("<figure>") == 2 * first == 24
+
+
+@pytest.mark.parametrize("view", ["Curves", "Numbers", "How sure", "Compare"])
+def test_every_view_is_drawn_and_says_what_it_tells(view: str) -> None:
+    app = choose(opened(), "view", view)
+    words = {
+        "Curves": "The dots are your sliders",
+        "Numbers": "Which faces are harder",
+        "How sure": "80 % is right 8 times in 10",
+        "Compare": "What does each get right that the other",
+    }
+    assert words[view] in texts(app)
+
+
+def test_two_analyzers_are_compared_on_the_same_set() -> None:
+    app = choose(opened(), "view", "Compare")
+    against = app.main.selectbox(key="tune.against")
+    assert list(against.options) == ["B: mtcnn, same sliders"]
+    # The same scores under another name.
+    assert "Both get the same faces right." in texts(app)
+
+
+def test_what_was_kept_is_compared_with() -> None:
+    app = press(opened(), "Keep as B")
+    move(app, "min_score", 0.9)
+    choose(app, "view", "Compare")
+    assert app.main.selectbox(key="tune.against").value == "B: what I kept"
+    assert "**B gets more right**, by more than chance" in texts(app)
+
+
+def test_a_goal_is_answered_with_its_price_and_set_by_a_button() -> None:
+    app = opened()
+    app.main.button(key="tune.propose").click()
+    shown = texts(run(app))
+    assert "Goal: at least 95 % of “No mask” found" in shown.replace("\\", "")
+    assert "these numbers are of the other half" in shown
+    before = app.main.slider(key="tune.min_certainty").value
+    app.main.button(key="tune.set").click()
+    run(app)
+    assert app.main.slider(key="tune.min_certainty").value != before
+    assert app.main.button(key="tune.set").disabled
+
+
+@pytest.mark.parametrize("kind", ["f1", "cost", "equal"])
+def test_other_goals_are_answered_too(kind: str) -> None:
+    app = opened()
+    app.main.selectbox(key="tune.goal").set_value(kind)
+    run(app)
+    app.main.button(key="tune.propose").click()
+    assert "Proposed: face score" in texts(run(app))
+
+
+def test_live_uses_the_sliders_only_when_told_to() -> None:
+    app = move(opened(vote="none"), "min_score", 0.35)
+    assert app.sidebar.slider(key="choice.min_score").value == 0.5
+    app.main.button(key="tune.use").click()
+    run(app)
+    assert app.sidebar.slider(key="choice.min_score").value == 0.35
+    in_force = app.session_state["maskdet.preferences"]
+    assert in_force.analyzer == "onepass"
+    assert in_force.settings.vote == "none"
+    assert app.main.button(key="tune.use").disabled
+
+
+def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
+    app = opened(min_score="0.4", min_face_px="300")
+    assert app.main.slider(key="tune.min_score").value == 0.4
+    assert app.main.slider(key="tune.min_face_px").value == 300
+    app.sidebar.slider(key="choice.min_certainty").set_value(0.8)
+    run(app)
+    assert app.main.slider(key="tune.min_certainty").value == 0.8
+
+
+def test_the_link_to_share_has_what_the_sliders_say() -> None:
+    app = move(opened(), "min_score", 0.35)
+    assert "min_score=0.35" in app.main.code[0].value
+
+
+def test_calibration_changes_how_sure_faces_are_and_not_what_they_are_called() -> None:
+    app = move(opened(), "min_certainty", 0.0)
+    before = datasets(app, 1)["cells"]
+    app.main.toggle(key="tune.calibrated").set_value(True)
+    run(app)
+    assert datasets(app, 1)["cells"] == before
+    choose(app, "what", "certainty")
+    counts = sum(row["Mask"] for row in datasets(app, 0)["bins"][35:])
+    assert counts >= 0
+
+
+def test_without_stored_scores_a_line_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundled, "bundled", lambda: ())
+    assert "choose a labelled set of your own" in texts(opened())
+
+
+def test_a_broken_stored_file_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(name: str) -> None:
+        raise ValueError("village.onepass.npz is broken")
+
+    monkeypatch.setattr(bundled, "load_bundled", broken)
+    assert "is broken" in texts(opened()).replace("\\", "")
+
+
+def test_two_visitors_do_not_share_a_desk() -> None:
+    one, other = opened(), opened()
+    move(one, "min_score", 0.8)
+    run(other)
+    assert other.main.slider(key="tune.min_score").value == 0.5
+
+
+def test_no_chart_holds_what_json_cannot_say() -> None:
+    app = opened()
+    for view in ("Right and wrong", "Curves", "Numbers", "How sure"):
+        choose(app, "view", view)
+        for chart in app.main.get("vega_lite_chart"):
+            assert "NaN" not in json.dumps(json.loads(chart.proto.spec))
