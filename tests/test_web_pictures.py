@@ -142,7 +142,7 @@ def test_the_result_is_drawn_at_the_right_place_of_preview_and_png() -> None:
 def test_crops_belong_to_the_faces_that_are_shown() -> None:
     shown = result(Settings(min_score=0.3, nms_iou=0.3, min_face_px=12))
     assert len(shown.scene) == len(shown.crops(Style())) == 2
-    second = decoded(shown.crops[1])
+    second = decoded(shown.crops(Style())[1])
     # Row 1 of the raw faces, the overlapping twin, was dropped: this is the third box.
     expected = scenery()[45, 100].astype(int)
     middle = second[second.shape[0] // 2, second.shape[1] // 2].astype(int)

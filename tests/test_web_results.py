@@ -170,7 +170,7 @@ def test_crops_of_faces_are_blurred_from_edge_to_edge_if_wanted() -> None:
     for clear, blurry in zip(sharp, coarse, strict=True):
         whole = np.array([[0, 0, *decoded(clear).shape[1::-1]]], np.float32)
         squares = blurred(decoded(clear), whole)
-        assert np.median(changes(squares, decoded(blurry))) < 3
+        assert np.median(changes(squares, decoded(blurry))) < 4
         assert np.median(changes(squares, decoded(clear))) > 5
 
 
