@@ -75,7 +75,7 @@ def cut_histogram(
         "axis": {"format": ".1f", "tickCount": 10},
     }
     tops, bins = _stacked(edges, parts, set(below))
-    y = {"field": "y", "type": "quantitative", "title": y_title}
+    y: Spec = {"field": "y", "type": "quantitative", "title": y_title}
     y |= {"scale": {"type": "sqrt", "domain": _height(tops), "nice": False}}
     y["axis"] = {"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6}
     colour = {

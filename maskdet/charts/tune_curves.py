@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maskdet.charts.look import GREY, PERCENT, Row
 from maskdet.charts.thinning import thinned
 from maskdet.charts.tune import CUT_INK, Spec
@@ -21,22 +24,22 @@ _CONFIG: Final = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """A curve to draw.
 
     Attributes:
         title: of a class, or `FACES_TITLE`.
-        x: of each point.
-        y: of each point.
-        thresholds: from which score on each point is.
+        x: `(k,)` of each point.
+        y: `(k,)` of each point.
+        thresholds: `(k,)` from which score on each point is.
         point: where the thresholds in use lie, or nowhere.
     """
 
     title: str
-    x: Sequence[float]
-    y: Sequence[float]
-    thresholds: Sequence[float]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
     point: tuple[float, float] | None
 
 
@@ -74,7 +77,7 @@ def swept(
         x_scale["domain"] = [0, x_most]
     x_axis = {"format": "%"} if x_most == 1.0 else {"format": "~g"}
     x = {"field": "x", "type": "quantitative", "title": x_title, "axis": x_axis}
-    y = {"field": "y", "type": "quantitative", "title": y_title}
+    y: Spec = {"field": "y", "type": "quantitative", "title": y_title}
     y |= {"axis": {"format": "%"}, "scale": {"domain": [0, 1]}}
     common = {"x": {**x, "scale": x_scale}, "y": y, "color": _colour(lines, palette)}
     return {

@@ -17,7 +17,8 @@ AREA: Final = "area"
 """Name of the selection that drawing makes; it has the ranges `x` and `y` in pixels."""
 
 _LONG_SIDE_PX: Final = 1000
-_HEIGHT_PX: Final = 420
+_SHOWN_PX: Final = 620
+"""Long side on the page."""
 
 
 def boxes_chart(
@@ -73,8 +74,8 @@ def boxes_chart(
     }
     return {
         "layer": [picture, boxes],
-        "width": round(width * _HEIGHT_PX / height),
-        "height": _HEIGHT_PX,
+        "width": round(width * _SHOWN_PX / max(width, height)),
+        "height": round(height * _SHOWN_PX / max(width, height)),
         "config": {"view": {"stroke": None}},
     }
 

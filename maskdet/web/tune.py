@@ -138,6 +138,11 @@ class Desk:
         if choice != self.choice:
             self.before, self.choice = self.choice, choice
 
+    def drop(self, set_key: str) -> None:
+        """Let go of what was worked out of a set, and of its pictures."""
+        for title in [one for one in self.materials if one.startswith(set_key)]:
+            del self.materials[title]
+
     def set_settings(self, settings: Settings) -> None:
         """Move only the thresholds."""
         self.move(dataclasses.replace(self.choice, settings=settings))

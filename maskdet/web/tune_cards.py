@@ -102,7 +102,8 @@ def _probs(outcome: Outcome, row: int) -> Numbers:
     probs: Numbers = outcome.scored.probs[row]
     if outcome.temperature == 1:
         return probs
-    return with_temperature(probs[None], outcome.temperature)[0]
+    softer: Numbers = with_temperature(probs[None], outcome.temperature)[0]
+    return softer
 
 
 def said(outcome: Outcome, hit: Hit) -> str:

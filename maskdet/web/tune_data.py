@@ -175,7 +175,11 @@ def _told(desk: Desk) -> Material | None:
 
 
 def _forget(desk: Desk) -> None:
+    """Let go of the set and its pictures; memory is for one set a visitor."""
+    if desk.set_key:
+        desk.drop(desk.set_key)
     desk.set_key, desk.loaded, desk.trouble = "", None, ""
+    desk.running, desk.looked = "", 0
 
 
 def _numbers(desk: Desk, file: UploadedFile) -> Material | None:

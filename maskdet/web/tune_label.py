@@ -6,6 +6,7 @@ import hashlib
 from base64 import b64encode
 from functools import partial
 
+import numpy as np
 import streamlit as st
 
 from maskdet.analyzer import resolved
@@ -85,6 +86,7 @@ def _renew(desk: Desk, draft: Draft | None) -> None:
     """Take a new state of the labels; what was judged by the old one is out of date."""
     desk.draft = draft
     desk.labelled = None
+    desk.drop("labels ")
 
 
 # Only its own part of the page is drawn anew by a click.
@@ -106,7 +108,7 @@ def _ask(desk: Desk) -> None:
             _one(desk, draft, picture, face)
     if open_faces:
         st.button(
-            f"All {len(open_faces)} others are right as they are",
+            f"All {len(open_faces)} are right as they are",
             icon=":material/done_all:",
             key="tune.label_all",
             on_click=_confirm_all,
@@ -158,11 +160,8 @@ def _confirm_all(desk: Desk) -> None:
 
 
 def _crop(draft: Draft, picture: int, face: int) -> str:
-    jpeg = encode_jpeg(
-        crop_face(
-            draft.image(picture), draft.pictures[picture].faces[face].box, CROP_PX
-        )
-    )
+    box = np.array(draft.pictures[picture].faces[face].box, np.float32)
+    jpeg = encode_jpeg(crop_face(draft.image(picture), box, CROP_PX))
     source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
     return (
         f'<img src="{source}" alt="A face to label" style="width:100%;'
@@ -181,7 +180,9 @@ def _add(desk: Desk, draft: Draft) -> None:
     )
     st.caption("Draw a box around the face, then say what it shows.")
     palette: Palette = session.preferences().style.palette
-    state = st.vega_lite_chart(
+    # A wide picture scrolls on a phone: squeezed, it would be hard to draw upon.
+    st.html("<style>.st-key-tune_draw {overflow-x: auto;}</style>")
+    state = st.container(key="tune_draw").vega_lite_chart(
         boxes_chart(
             draft.image(picture),
             [(face.box, face.label) for face in draft.pictures[picture].faces],
@@ -190,6 +191,7 @@ def _add(desk: Desk, draft: Draft) -> None:
         key=f"tune.draw.{picture}.{len(draft.pictures[picture].faces)}",
         on_select="rerun",
         selection_mode=AREA,
+        width="content",
         alt="The picture with its boxes; draw another one",
     )
     area = dict(state["selection"].get(AREA) or {})
