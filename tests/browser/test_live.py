@@ -123,16 +123,51 @@ def test_each_state_gets_its_colour_and_the_numbers_follow(live: LivePage) -> No
     assert live.cell("Analysed") == NONE
     live.start()
     live.wait_for(outlined(Label.NO_MASK), "a red outline")
-    wait_until(lambda: live.cell("No mask") == "1", "one face without a mask")
+    wait_until(lambda: live.cell("No mask") == "1", "one person without a mask")
+    assert "people in view: 1" in live.numbers().lower()
     assert "Share masked, of those that are sure\n0 %" in live.numbers()
     live.wait_for(outlined(Label.MASK), "a green outline")
-    wait_until(lambda: "\n100 %" in live.numbers(), "all faces masked")
+    wait_until(lambda: "\n100 %" in live.numbers(), "everybody masked")
+    assert "1 person since Start" in live.numbers()
     arrived, analysed, skipped = (
         float(live.cell(name).split()[0]) for name in ("Arrived", "Analysed", "Skipped")
     )
     assert 0 < analysed <= arrived <= 40
     assert arrived == pytest.approx(analysed + skipped, abs=0.2)
     assert f"Together\n{NONE}" not in live.numbers()
+
+
+def test_distances_appear_below_the_running_picture(live: LivePage) -> None:
+    live.start()
+    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.page.get_by_role("radio", name="By field of view").click()
+    live.page.get_by_alt_text("Plan of where people stand").wait_for()
+    live.page.locator(".maskdet-near").get_by_text("Pairs near now").wait_for()
+    live.page.get_by_role("radio", name="By the floor").click()
+    alert = live.page.get_by_test_id("stAlert")
+    alert.filter(has_text="Mark the four corners").wait_for()
+    assert moving(live)
+    live.page.get_by_role("button", name="Point 1, far left").press("ArrowLeft")
+    alert.filter(has_text="Mark the four corners").wait_for(state="detached")
+    live.page.get_by_text("Save, load, share").click()
+    link = live.page.get_by_test_id("stCode")
+    link.filter(has_text="floor=%5B0.298%2C").wait_for()
+    assert moving(live)
+
+
+def test_blurred_faces_leave_no_face_in_the_picture(live: LivePage) -> None:
+    live.start()
+    live.wait_for(outlined(Label.MASK), "a green outline")
+
+    def smeared(image: np.ndarray) -> bool:
+        # The squares reach out of the face: grey beside it takes on its red.
+        return float(image[165:225, 186:204, 2].mean()) > 100
+
+    assert not smeared(live.wait_for(lambda image: True, "a picture"))
+    live.page.get_by_text("Drawing", exact=True).click()
+    live.page.get_by_text("Blur faces in every output").click()
+    live.wait_for(smeared, "a blurred face")
+    assert moving(live)
 
 
 def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:

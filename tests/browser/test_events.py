@@ -1,0 +1,122 @@
+"""From the camera to the Events page, in a real Chromium whose camera plays a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskdet.events.place import URL_VARIABLE, sqlite_url
+from maskdet.events.statements import EventFilter
+from maskdet.events.store import EventStore
+from tests.browser.driving import Dashboard, LivePage, wait_until, write_film
+from tests.browser.serve import FACE_BGR, MASK_BGR
+
+LEFT, RIGHT = (150, 140, 250, 267), (330, 140, 430, 267)
+
+
+@pytest.fixture(scope="module")
+def pair_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people a step apart: a bare face, and one with a mask."""
+    image = np.full((480, 640, 3), 90, np.uint8)
+    for (x1, y1, x2, y2), masked in ((LEFT, False), (RIGHT, True)):
+        image[y1:y2, x1:x2] = FACE_BGR
+        if masked:
+            image[(y1 + y2) // 2 : y2, x1:x2] = MASK_BGR
+    return write_film(tmp_path_factory.mktemp("film") / "pair.mjpeg", [image] * 30)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    """The address of an empty database."""
+    return sqlite_url(tmp_path / "events.sqlite3")
+
+
+@pytest.fixture
+def live(
+    open_page: Callable[..., Any],
+    pair_film: Path,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[LivePage]:
+    """The Live page of a dashboard that records there, measuring distances."""
+    monkeypatch.setenv(URL_VARIABLE, place)
+    running = Dashboard(tmp_path / "log.txt", "--fake")
+    try:
+        running.wait()
+        url = f"{running.url}?distance=pinhole&near_for_s=1&mirror=false"
+        yield LivePage(open_page(url, pair_film))
+    finally:
+        running.stop()
+
+
+def recorded(place: str) -> list[str]:
+    """Return the kinds of all events so far, sorted."""
+    counts = EventStore(place).counts(EventFilter())
+    return sorted(counts.elements())
+
+
+def go_to(live: LivePage, page_name: str) -> None:
+    live.go_to(page_name)
+    live.page.get_by_role("heading", name=page_name, exact=True).wait_for()
+
+
+def watched(live: LivePage) -> None:
+    """Let the camera see both people until they are too close for too long."""
+    live.start()
+    wait_until(lambda: live.cell("No mask") == "1", "a person without a mask")
+    near = live.page.locator(".maskdet-near")
+    near.get_by_text("No mask and").or_(near.get_by_text("and #")).first.wait_for()
+    too_long = near.locator("dl div").filter(has_text="For too long").locator("dd")
+    wait_until(lambda: too_long.inner_text() == "1", "a pair near for too long")
+
+
+@pytest.mark.timeout(300)
+def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> None:
+    go_to(live, "Events")
+    live.page.get_by_text("Nothing is recorded yet.").wait_for()
+    live.page.get_by_text("Record events", exact=True).click()
+    live.page.get_by_text("No picture is ever stored").wait_for()
+    go_to(live, "Live")
+    watched(live)
+    live.stop()
+    wait_until(lambda: recorded(place).count("left") == 2, "both people to leave")
+    kinds = recorded(place)
+    assert kinds.count("entered") == kinds.count("verdict") == 2
+    assert kinds.count("close") == 1
+
+    go_to(live, "Events")
+    tiles = live.page.locator(".maskdet-totals")
+    tiles.wait_for()
+    shown = dict(
+        zip(
+            tiles.locator("dt").all_inner_texts(),
+            tiles.locator("dd").all_inner_texts(),
+            strict=True,
+        )
+    )
+    assert shown["People"] == "2"
+    assert shown["Mask"] == shown["No mask"] == shown["Too close"] == "1"
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_written_unless_somebody_records(live, place, tmp_path) -> None:
+    watched(live)
+    live.stop()
+    go_to(live, "Events")
+    live.page.get_by_text("Nothing is recorded yet.").wait_for()
+    assert recorded(place) == []
+
+
+@pytest.mark.timeout(300)
+def test_an_alert_is_told_beside_the_live_picture(live) -> None:
+    go_to(live, "Events")
+    live.page.get_by_text("Alerts", exact=True).click()
+    live.page.get_by_text("No mask", exact=True).first.click()
+    go_to(live, "Live")
+    live.start()
+    live.page.get_by_test_id("stToast").first.wait_for(timeout=30_000)
