@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -14,7 +17,10 @@ from maskdet.tune import bundled
 from maskdet.tune.judging import Judge
 from maskdet.types import Settings
 from maskdet.web import session
-from tests.tune_page_fakes import scored
+from maskdet.web.tune import Choice, Desk, Material
+from maskdet.web.tune_cards import Card, cards_html
+from maskdet.web.tune_controls import _report
+from tests.tune_page_fakes import scored, truth
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
@@ -70,8 +76,6 @@ def datasets(app: AppTest, chart: int) -> dict[str, Any]:
     proto = app.main.get("vega_lite_chart")[chart].proto
     tables = {}
     for dataset in proto.datasets:
-        import pyarrow as pa
-
         with pa.ipc.open_stream(dataset.data.data) as reader:
             tables[dataset.name] = reader.read_all().to_pylist()
     return tables
@@ -217,9 +221,10 @@ def test_calibration_changes_how_sure_faces_are_and_not_what_they_are_called() -
     app.main.toggle(key="tune.calibrated").set_value(True)
     run(app)
     assert datasets(app, 1)["cells"] == before
-    choose(app, "what", "certainty")
-    counts = sum(row["Mask"] for row in datasets(app, 0)["bins"][35:])
-    assert counts >= 0
+    material, choice = Material(Judge(scored())), Choice(Settings())
+    likeliest = material.outcome(choice).certainties
+    softer = material.outcome(dataclasses.replace(choice, calibrated=True)).certainties
+    assert not np.allclose(likeliest, softer)
 
 
 def test_without_stored_scores_a_line_says_what_to_do(
@@ -252,3 +257,36 @@ def test_no_chart_holds_what_json_cannot_say() -> None:
         choose(app, "view", view)
         for chart in app.main.get("vega_lite_chart"):
             assert "NaN" not in json.dumps(json.loads(chart.proto.spec))
+
+
+def test_the_report_is_of_what_the_sliders_say() -> None:
+    desk = Desk(Choice(Settings(min_score=0.37)), Settings())
+    page = _report(desk, Material(Judge(scored())))
+    assert page.lstrip().lower().startswith("<!doctype html")
+    assert "0.37" in page
+    assert "onepass on village" in page
+
+
+def test_a_desk_lets_go_of_a_set_and_keeps_the_others() -> None:
+    material = Material(Judge(scored()))
+    desk = Desk(Choice(Settings()), Settings())
+    desk.materials = {"abc onepass": material, "onepass on village": material}
+    desk.drop("abc")
+    assert list(desk.materials) == ["onepass on village"]
+
+
+def test_what_was_worked_out_is_not_worked_out_again() -> None:
+    material = Material(Judge(scored()))
+    choice = Choice(Settings())
+    assert material.outcome(choice) is material.outcome(Choice(Settings()))
+
+
+def test_names_of_pictures_cannot_bring_html_in() -> None:
+    true = truth(2)
+    names = ("<b>x</b>.jpg", "1.jpg")
+    material = Material(Judge(scored(dataclasses.replace(true, names=names))))
+    outcome = material.outcome(Choice(Settings()))
+    hits = [outcome.hit(place) for place in range(len(outcome.shown))]
+    html = cards_html(material, outcome, [Card(hit) for hit in hits], "classic")
+    assert "<b>x</b>" not in html
+    assert "&lt;b&gt;x&lt;/b&gt;.jpg" in html

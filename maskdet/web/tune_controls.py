@@ -8,6 +8,7 @@ from functools import partial
 import streamlit as st
 
 from maskdet.analyzer import ANALYZERS, AUTO, resolved
+from maskdet.tune.comparing import compare
 from maskdet.tune.report import report_html
 from maskdet.tune.scored import FLOOR_SCORE
 from maskdet.web import session
@@ -203,4 +204,7 @@ def _save(desk: Desk, material: Material, wanted: Preferences) -> None:
 
 
 def _report(desk: Desk, material: Material) -> str:
-    return report_html(material.outcome(desk.choice), proposal=desk.proposal)
+    outcome = material.outcome(desk.choice)
+    kept = material.outcome(desk.kept) if desk.kept else None
+    compared = compare(outcome, kept) if kept else None
+    return report_html(outcome, proposal=desk.proposal, compared=compared)

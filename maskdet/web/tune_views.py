@@ -63,7 +63,14 @@ def curve_view(desk: Desk, material: Material, palette: Palette) -> None:
 
 
 def _curve(desk: Desk, material: Material, kind: Kind, label: Label | None) -> Curve:
-    """Return a curve, made once for each choice that changes more than its point."""
+    """Return a curve, made once for each choice that changes more than its point.
+
+    Args:
+        desk: what the sliders say.
+        material: what they are tried on.
+        kind: which curve.
+        label: of which class, None for faces whatever their class.
+    """
     choice = desk.choice
     settings = choice.settings
     swept = kind == "precision_recall" or label is None
@@ -73,7 +80,7 @@ def _curve(desk: Desk, material: Material, kind: Kind, label: Label | None) -> C
         settings = dataclasses.replace(settings, min_certainty=0)
     temperature = material.fitted.temperature if choice.calibrated else 1.0
     make = curves.precision_recall if kind == "precision_recall" else curves.roc
-    curve = material.once(
+    made = material.once(
         (kind, label, settings, choice.min_iou, choice.calibrated),
         lambda: make(
             material.judge,
@@ -83,7 +90,7 @@ def _curve(desk: Desk, material: Material, kind: Kind, label: Label | None) -> C
             temperature=temperature,
         ),
     )
-    return _with_point(curve, choice.settings.min_score) if swept else curve
+    return _with_point(made, choice.settings.min_score) if swept else made
 
 
 def _with_point(curve: Curve, min_score: float) -> Curve:
