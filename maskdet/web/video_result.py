@@ -143,7 +143,8 @@ def _moment(job: FilmJob, report: FilmReport, film: Path, at_s: float) -> None:
         words = f": {said or 'nobody'}"
     if kept[1]:
         text = f"At {clock(at_s)}{words}"
-        st.image(kept[1], text, alt=f"The film {text[0].lower()}{text[1:]}")
+        words = f"The film {text[0].lower()}{text[1:]}"
+        st.image(kept[1], text, alt=words, width="stretch")
 
 
 def still_jpeg(film: Path, at_s: float) -> bytes:

@@ -1,0 +1,171 @@
+"""The Video page in a real Chromium: upload, play, scrub, download, leave, cancel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskdet.media import FilmWriter
+from tests.browser.driving import Dashboard, wait_until
+from tests.browser.serve import FACE_BGR, MASK_BGR
+
+UPLOADER = '[data-testid="stMain"] input[type="file"]'
+RATE = 5
+LENGTH_S = 4
+
+# What the browser knows of the film that it shows.
+STATE = """() => {
+  const video = document.querySelector('[data-testid="stMain"] video');
+  return video && video.readyState > 0 && !video.error
+    ? [video.videoWidth, video.videoHeight, video.duration, video.currentTime] : null;
+}"""
+
+# The film played for a moment; how far it came.
+PLAY = """async () => {
+  const video = document.querySelector('[data-testid="stMain"] video');
+  video.muted = true; const from = video.currentTime;
+  await video.play(); await new Promise(done => setTimeout(done, 1500));
+  video.pause(); return video.currentTime - from;
+}"""
+
+
+def write_film(path: Path, seconds: float = LENGTH_S) -> Path:
+    """Write a film of a face as the fake analyzer knows it; it puts a mask on."""
+    n = round(seconds * RATE)
+    with FilmWriter(path, (320, 240), frame_rate=Fraction(RATE)) as film:
+        for number in range(n):
+            image = np.full((240, 320, 3), 90, np.uint8)
+            image[60:160, 110:210] = FACE_BGR
+            if number >= n // 2:
+                image[110:160, 110:210] = MASK_BGR
+            film.write(image, number / RATE)
+        film.finish()
+    return path
+
+
+class VideoPage:
+    """The Video page in a browser."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    def go_to(self, name: str) -> None:
+        navigation = self.page.get_by_test_id("stSidebarNav")
+        navigation.get_by_text(name, exact=True).click()
+        self.page.get_by_role("heading", name=name, exact=True).wait_for(timeout=60_000)
+
+    def upload(self, path: Path) -> None:
+        self.page.locator(UPLOADER).wait_for(state="attached", timeout=120_000)
+        self.page.locator(UPLOADER).set_input_files(str(path))
+        self.press("Look at this film")
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click(timeout=60_000)
+
+    def see_result(self) -> None:
+        people = self.page.get_by_role("heading", name="People", exact=True)
+        people.wait_for(timeout=120_000)
+        wait_until(lambda: self.state() is not None, "the film in the browser")
+
+    def state(self) -> list[float] | None:
+        """Width, height, length and place of the film that is shown."""
+        found: list[float] | None = self.page.evaluate(STATE)
+        return found
+
+    def starts_at(self, time_s: float) -> bool:
+        state = self.state()
+        return state is not None and abs(state[3] - time_s) < 0.3
+
+    def moment(self) -> float:
+        slider = self.page.get_by_role("slider", name="Moment of the film, in seconds")
+        return float(slider.get_attribute("aria-valuetext"))
+
+    def download(self, button: str, folder: Path) -> Path:
+        with self.page.expect_download() as started:
+            self.press(button)
+        path = folder / started.value.suggested_filename
+        started.value.save_as(path)
+        return path
+
+
+@pytest.fixture
+def video_page(
+    open_page: Callable[..., Any], fake_dashboard: Dashboard
+) -> Iterator[VideoPage]:
+    page = open_page(fake_dashboard.url)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    shown = VideoPage(page)
+    page.get_by_test_id("stSidebarNav").wait_for(timeout=60_000)
+    shown.go_to("Video")
+    yield shown
+    assert complaints == []
+
+
+def test_upload_play_scrub_and_download(video_page, tmp_path) -> None:
+    video_page.upload(write_film(tmp_path / "mine.mp4"))
+    video_page.see_result()
+    width, height, length_s, _ = video_page.state()
+    assert (width, height) == (320, 240)
+    assert length_s == pytest.approx(LENGTH_S, abs=0.05)
+    assert video_page.page.evaluate(PLAY) > 0.5
+
+    chart = video_page.page.get_by_test_id("stVegaLiteChart").first
+    canvas = chart.locator("canvas, svg").first
+    canvas.wait_for(timeout=30_000)
+    size = canvas.bounding_box()
+    # The last quarter of the film; above the legend, below the title.
+    canvas.click(position={"x": 0.9 * size["width"], "y": 0.5 * size["height"]})
+    wait_until(lambda: video_page.moment() == LENGTH_S - 1, "the chart's moment")
+    wait_until(lambda: video_page.starts_at(LENGTH_S - 1), "the film to start there")
+    video_page.page.get_by_text("At 0:03: 1 Mask").wait_for(timeout=30_000)
+
+    document = json.loads(video_page.download("Summary (JSON)", tmp_path).read_bytes())
+    (film,) = document["films"]
+    assert (film["film"], film["pictures"]) == ("mine.mp4", LENGTH_S * RATE)
+    assert [person["first_s"] < 1 for person in film["people"]] == [True]
+    lines = video_page.download("Every picture (CSV)", tmp_path).read_text()
+    assert len(lines.splitlines()) == 1 + LENGTH_S * RATE
+    marked = video_page.download("Annotated film (MP4)", tmp_path)
+    assert marked.name == "mine-marked.mp4"
+    assert marked.read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_film_goes_on_during_a_visit_elsewhere_and_can_be_left(
+    video_page, tmp_path
+) -> None:
+    video_page.upload(write_film(tmp_path / "mine.mp4"))
+    video_page.go_to("Events")
+    video_page.go_to("Video")
+    video_page.see_result()
+    video_page.press("Another film")
+    video_page.page.locator(UPLOADER).wait_for(state="attached", timeout=60_000)
+    assert video_page.page.get_by_text("mine.mp4").count() == 0
+
+
+def test_cancel_and_a_second_visitor_meanwhile(
+    video_page, open_page, fake_dashboard, tmp_path
+) -> None:
+    video_page.upload(write_film(tmp_path / "long.mp4", 600))
+    video_page.page.locator(".maskdet-film img").wait_for(timeout=60_000)
+    other = VideoPage(open_page(f"{fake_dashboard.url}video"))
+    other.upload(write_film(tmp_path / "short.mp4", 1))
+    other.see_result()
+    video_page.press("Cancel")
+    video_page.page.locator(UPLOADER).wait_for(state="attached", timeout=60_000)
+    assert video_page.page.locator(".maskdet-film").count() == 0
+
+
+def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"this was a film")
+    video_page.upload(path)
+    alert = video_page.page.get_by_role("alert").filter(has_text="broken.mp4")
+    alert.wait_for(timeout=60_000)
+    assert "no film, or it is damaged" in alert.inner_text()
