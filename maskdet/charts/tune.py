@@ -65,35 +65,12 @@ def cut_histogram(
         palette: for the colours of the classes.
         colours: of other titles.
     """
+    tops, bins = _stacked(edges, parts, set(below))
     known = {label.title: colour_css(label, palette) for label in CLASSES}
     known |= {NO_FACE: GREY, **(colours or {})}
-    x = {
-        "field": "low",
-        "type": "quantitative",
-        "title": None,
-        "scale": {"domain": [edges[0], edges[-1]], "nice": False},
-        "axis": {"format": ".1f", "tickCount": 10},
-    }
-    tops, bins = _stacked(edges, parts, set(below))
-    y: Spec = {"field": "y", "type": "quantitative", "title": y_title}
-    y |= {"scale": {"type": "sqrt", "domain": _height(tops), "nice": False}}
-    y["axis"] = {"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6}
-    colour = {
-        "field": "truth",
-        "type": "nominal",
-        "scale": {"domain": list(parts), "range": [known[one] for one in parts]},
-    }
-    bars = {
-        "data": {"name": "bars"},
-        "mark": {"type": "bar", "binSpacing": 0.5, "opacity": 0.9, "clip": True},
-        "encoding": {
-            "x": {**x, "bin": "binned"},
-            "x2": {"field": "high"},
-            "y": y,
-            "y2": {"field": "y2"},
-            "color": colour,
-        },
-    }
+    scale = {"domain": list(parts), "range": [known[one] for one in parts]}
+    colour = {"field": "truth", "type": "nominal", "scale": scale}
+    x = _across(edges)
     rule = {
         "data": {"name": "lines"},
         "mark": {"type": "rule", "strokeWidth": 3, "color": CUT_INK},
@@ -105,9 +82,47 @@ def cut_histogram(
             "bins": bins,
             "lines": [{"at": float(line)} for line in lines],
         },
-        "layer": [bars, rule, _targets(x, parts, x_title)],
+        "layer": [
+            _bars(x, _up(tops, y_title), colour),
+            rule,
+            _targets(x, parts, x_title),
+        ],
         "height": 280,
         "config": CONFIG,
+    }
+
+
+def _across(edges: Sequence[float]) -> Spec:
+    return {
+        "field": "low",
+        "type": "quantitative",
+        "title": None,
+        "scale": {"domain": [edges[0], edges[-1]], "nice": False},
+        "axis": {"format": ".1f", "tickCount": 10},
+    }
+
+
+def _up(bars: Sequence[Mapping[str, Any]], title: str) -> Spec:
+    return {
+        "field": "y",
+        "type": "quantitative",
+        "title": title,
+        "scale": {"type": "sqrt", "domain": _height(bars), "nice": False},
+        "axis": {"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6},
+    }
+
+
+def _bars(x: Spec, y: Spec, colour: Spec) -> Spec:
+    return {
+        "data": {"name": "bars"},
+        "mark": {"type": "bar", "binSpacing": 0.5, "opacity": 0.9, "clip": True},
+        "encoding": {
+            "x": {**x, "bin": "binned"},
+            "x2": {"field": "high"},
+            "y": y,
+            "y2": {"field": "y2"},
+            "color": colour,
+        },
     }
 
 

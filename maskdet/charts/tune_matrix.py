@@ -35,6 +35,38 @@ def outcome_matrix(
         said: titles of the columns.
         chosen: row and column of the cell that is outlined.
     """
+    split = {"labelAngle": 0, "labelExpr": "split(datum.label, ' ')"}
+    base = {
+        "x": {
+            "field": "said",
+            "type": "nominal",
+            "title": "What was said",
+            "sort": list(said),
+            "axis": {**split, "orient": "top", "domain": False, "ticks": False},
+        },
+        "y": {
+            "field": "truth",
+            "type": "nominal",
+            "title": None,
+            "sort": list(actual),
+            "axis": {**split, "domain": False, "ticks": False},
+        },
+    }
+    return {
+        "datasets": {"cells": _cells(counts, actual, said, chosen)},
+        "data": {"name": "cells"},
+        "layer": _matrix_layers(base),
+        "height": 250,
+        "config": CONFIG,
+    }
+
+
+def _cells(
+    counts: Sequence[Sequence[int]],
+    actual: Sequence[str],
+    said: Sequence[str],
+    chosen: tuple[int, int] | None,
+) -> list[Row]:
     rows: list[Row] = []
     for i, truth in enumerate(actual):
         total = sum(int(count) for count in counts[i])
@@ -54,30 +86,7 @@ def outcome_matrix(
                     "chosen": chosen == (i, j),
                 }
             )
-    split = {"labelAngle": 0, "labelExpr": "split(datum.label, ' ')"}
-    base = {
-        "x": {
-            "field": "said",
-            "type": "nominal",
-            "title": "What was said",
-            "sort": list(said),
-            "axis": {**split, "orient": "top", "domain": False, "ticks": False},
-        },
-        "y": {
-            "field": "truth",
-            "type": "nominal",
-            "title": None,
-            "sort": list(actual),
-            "axis": {**split, "domain": False, "ticks": False},
-        },
-    }
-    return {
-        "datasets": {"cells": rows},
-        "data": {"name": "cells"},
-        "layer": _matrix_layers(base),
-        "height": 250,
-        "config": CONFIG,
-    }
+    return rows
 
 
 def _kind(row: int, column: int, columns: int) -> str:
