@@ -20,9 +20,9 @@ page = st.navigation(
         st.Page("pages/live.py", title="Live", icon=":material/videocam:"),
         st.Page("pages/image.py", title="Image", icon=":material/image:"),
         st.Page("pages/video.py", title="Video", icon=":material/movie:"),
-        st.Page("pages/events.py", title="Events", icon=":material/event_note:"),
-        st.Page("pages/models.py", title="Models", icon=":material/leaderboard:"),
         st.Page("pages/tune.py", title="Tune", icon=":material/tune:"),
+        st.Page("pages/models.py", title="Models", icon=":material/leaderboard:"),
+        st.Page("pages/events.py", title="Events", icon=":material/event_note:"),
         st.Page("pages/about.py", title="About", icon=":material/info:"),
     ]
 )
