@@ -18,6 +18,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
+_NUMBERS = ".maskdet-live:not(.maskdet-near)"
 
 # The stream's <video> as PNG; null while it has no picture.
 PICTURE = """() => {
@@ -125,11 +126,11 @@ class LivePage:
 
     def numbers(self) -> str:
         """Everything beside the picture, as text."""
-        return self.page.locator(".maskdet-live").inner_text()
+        return self.page.locator(_NUMBERS).inner_text()
 
     def cell(self, name: str) -> str:
         """The value that stands over a name in the numbers beside the picture."""
-        cells = self.page.locator(".maskdet-live dl div")
+        cells = self.page.locator(f"{_NUMBERS} dl div")
         return cells.filter(has_text=name).locator("dd").first.inner_text()
 
 
