@@ -43,24 +43,11 @@ def cost_chart(
             precision.
     """
     rows, names = list(rows), list(names)
-    number = PERCENT if shares else ".3f"
     shapes = [_SHAPES[place % len(_SHAPES)] for place in range(len(names))]
     base = alt.Chart(data(rows)).encode(
-        x=alt.X(
-            "cost:Q",
-            title=cost,
-            scale=alt.Scale(type=_scale(rows), zero=False, padding=20),
-            axis=alt.Axis(format="~g", tickCount=5, grid=False),
-        ),
+        x=_across(rows, cost),
         color=run_colour(names),
-        tooltip=[
-            alt.Tooltip("run:N", title=kind),
-            alt.Tooltip("cost:Q", title=cost, format=",.3~f"),
-            alt.Tooltip("share:Q", title=value, format=number),
-            alt.Tooltip("low:Q", title="From", format=number),
-            alt.Tooltip("high:Q", title="To", format=number),
-            alt.Tooltip("n:Q", title="Faces", format=","),
-        ],
+        tooltip=_tips(kind, cost, value, PERCENT if shares else ".3f"),
     )
     height = alt.Y(
         "share:Q",
@@ -72,6 +59,26 @@ def cost_chart(
     rules = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q")
     points = base.mark_point(filled=True, size=110, opacity=1)
     return alt.LayerChart(layer=[rules, points.encode(y=height, shape=shape)])
+
+
+def _across(rows: list[Row], title: str) -> alt.X:
+    return alt.X(
+        "cost:Q",
+        title=title,
+        scale=alt.Scale(type=_scale(rows), zero=False, padding=20),
+        axis=alt.Axis(format="~g", tickCount=5, grid=False),
+    )
+
+
+def _tips(kind: str, cost: str, value: str, number: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("run:N", title=kind),
+        alt.Tooltip("cost:Q", title=cost, format=",.3~f"),
+        alt.Tooltip("share:Q", title=value, format=number),
+        alt.Tooltip("low:Q", title="From", format=number),
+        alt.Tooltip("high:Q", title="To", format=number),
+        alt.Tooltip("n:Q", title="Faces", format=","),
+    ]
 
 
 def _scale(rows: list[Row]) -> Literal["log", "linear"]:
