@@ -145,6 +145,17 @@ def _in_use(asked: Asked, kind: _Kind) -> tuple[float, float]:
     return recall, hits / int(asked.said.sum())
 
 
+def _tips(kind: _Kind, *, several: bool, classes: bool) -> list[alt.Tooltip]:
+    x_title, y_title = _AXES[kind]
+    return [
+        *[alt.Tooltip("run:N", title="Run")] * several,
+        *[alt.Tooltip("class:N", title="Class")] * classes,
+        alt.Tooltip("x:Q", title=x_title, format=PERCENT),
+        alt.Tooltip("y:Q", title=y_title, format=PERCENT),
+        alt.Tooltip("area:Q", title=_AREAS[kind], format=".4f"),
+    ]
+
+
 def _layers(
     rows: tuple[list[Row], list[Row]],
     kind: _Kind,
@@ -155,12 +166,7 @@ def _layers(
     """Return the lines, what a pointer near them reads, and the dots in use."""
     lines, dots = rows
     x_title, y_title = _AXES[kind]
-    names = [("run:N", "Run")] * (len(runs) > 1)
-    names += [("class:N", "Class")] * (question == "classes")
-    numbers = [("x:Q", x_title), ("y:Q", y_title)]
-    tips = [alt.Tooltip(field, title=title) for field, title in names]
-    tips += [alt.Tooltip(field, title=t, format=PERCENT) for field, t in numbers]
-    tips += [alt.Tooltip("area:Q", title=_AREAS[kind], format=".4f")]
+    tips = _tips(kind, several=len(runs) > 1, classes=question == "classes")
     share = alt.Scale(domain=[0, 1])
     common = {
         "x": alt.X("x:Q", title=x_title, scale=share, axis=alt.Axis(format="%")),
