@@ -43,22 +43,23 @@ def learning_curves(
         "color": run_colour(logs),
         "detail": ["set:N"],
     }
-    dash = alt.StrokeDash(
-        "set:N",
-        title=None,
-        scale=alt.Scale(domain=list(_SETS.values()), range=[[4, 3], [1, 0]]),
-    )
     base = alt.Chart(data(rows))
     return layered(
         heading(f"Learning: {quantity}", _epochs(logs)),
         alt.Chart(data(starts))
         .mark_rule(color=GREY, strokeDash=[2, 2])
         .encode(x="epoch:Q"),
-        base.mark_line(strokeWidth=2).encode(**common, strokeDash=dash),
+        base.mark_line(strokeWidth=2).encode(**common, strokeDash=_dash()),
         base.mark_point(size=40, filled=True, opacity=0.8).encode(
             **common, tooltip=_tips(quantity, several=len(logs) > 1)
         ),
     )
+
+
+def _dash() -> alt.StrokeDash:
+    """Return dashes for training, whole lines for validation."""
+    scale = alt.Scale(domain=list(_SETS.values()), range=[[4, 3], [1, 0]])
+    return alt.StrokeDash("set:N", title=None, scale=scale)
 
 
 def _tips(quantity: Quantity, *, several: bool) -> list[alt.Tooltip]:
