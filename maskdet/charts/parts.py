@@ -96,15 +96,7 @@ def reliability_chart(
         color=run_colour(answers),
     )
     right = alt.Y("share:Q", title="True", scale=both, axis=percent)
-    tips = [alt.Tooltip("run:N", title="Run")] * (len(answers) > 1)
-    tips += [
-        alt.Tooltip("score:Q", title="Said", format=PERCENT),
-        alt.Tooltip("share:Q", title="True", format=PERCENT),
-        alt.Tooltip("low:Q", title="From", format=PERCENT),
-        alt.Tooltip("high:Q", title="To", format=PERCENT),
-        alt.Tooltip("n:Q", title="Faces", format=","),
-        alt.Tooltip("ece:Q", title="ECE", format=".4f"),
-    ]
+    tips = _reliability_tips(several=len(answers) > 1)
     n = alt.Size("n:Q", legend=None, scale=alt.Scale(type="sqrt", range=[25, 250]))
     return layered(
         heading(
@@ -117,6 +109,18 @@ def reliability_chart(
         base.mark_line(strokeWidth=1.5).encode(y=right),
         base.mark_point(filled=True, opacity=0.9).encode(y=right, size=n, tooltip=tips),
     )
+
+
+def _reliability_tips(*, several: bool) -> list[alt.Tooltip]:
+    return [
+        *[alt.Tooltip("run:N", title="Run")] * several,
+        alt.Tooltip("score:Q", title="Said", format=PERCENT),
+        alt.Tooltip("share:Q", title="True", format=PERCENT),
+        alt.Tooltip("low:Q", title="From", format=PERCENT),
+        alt.Tooltip("high:Q", title="To", format=PERCENT),
+        alt.Tooltip("n:Q", title="Faces", format=","),
+        alt.Tooltip("ece:Q", title="ECE", format=".4f"),
+    ]
 
 
 def slices_chart(answers: Mapping[str, Answers]) -> alt.LayerChart:
