@@ -6,7 +6,7 @@ may. Their numbers are named datasets, so that a move of a slider changes only t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from maskdet.charts.look import GREY, Row
@@ -66,27 +66,12 @@ def cut_histogram(
         colours: of other titles.
     """
     tops, bins = _stacked(edges, parts, set(below))
-    known = {label.title: colour_css(label, palette) for label in CLASSES}
-    known |= {NO_FACE: GREY, **(colours or {})}
-    scale = {"domain": list(parts), "range": [known[one] for one in parts]}
-    colour = {"field": "truth", "type": "nominal", "scale": scale}
-    x = _across(edges)
-    rule = {
-        "data": {"name": "lines"},
-        "mark": {"type": "rule", "strokeWidth": 3, "color": CUT_INK},
-        "encoding": {"x": {**x, "field": "at"}},
-    }
+    cuts = [{"at": float(line)} for line in lines]
+    x, y = _across(edges), _up(tops, y_title)
+    colour = _colour(parts, palette, colours or {})
     return {
-        "datasets": {
-            "bars": tops,
-            "bins": bins,
-            "lines": [{"at": float(line)} for line in lines],
-        },
-        "layer": [
-            _bars(x, _up(tops, y_title), colour),
-            rule,
-            _targets(x, parts, x_title),
-        ],
+        "datasets": {"bars": tops, "bins": bins, "lines": cuts},
+        "layer": [_bars(x, y, colour), _cuts(x), _targets(x, parts, x_title)],
         "height": 280,
         "config": CONFIG,
     }
@@ -109,6 +94,23 @@ def _up(bars: Sequence[Mapping[str, Any]], title: str) -> Spec:
         "title": title,
         "scale": {"type": "sqrt", "domain": _height(bars), "nice": False},
         "axis": {"labelExpr": "format(abs(datum.value), ',')", "tickCount": 6},
+    }
+
+
+def _colour(titles: Iterable[str], palette: Palette, others: Mapping[str, str]) -> Spec:
+    known = {label.title: colour_css(label, palette) for label in CLASSES}
+    known |= {NO_FACE: GREY, **others}
+    titles = list(titles)
+    scale = {"domain": titles, "range": [known[one] for one in titles]}
+    return {"field": "truth", "type": "nominal", "scale": scale}
+
+
+def _cuts(x: Spec) -> Spec:
+    """Return the lines at the thresholds."""
+    return {
+        "data": {"name": "lines"},
+        "mark": {"type": "rule", "strokeWidth": 3, "color": CUT_INK},
+        "encoding": {"x": {**x, "field": "at"}},
     }
 
 
