@@ -24,6 +24,12 @@ _CONFIG: Final = {
 }
 
 
+_WHOLE: Final = {"domain": [0, 1]}
+"""A scale for shares."""
+
+_DIAGONAL: Final = [{"score": 0, "share": 0}, {"score": 1, "share": 1}]
+
+
 @dataclass(frozen=True, eq=False)
 class Line:
     """A curve to draw.
@@ -63,29 +69,37 @@ def swept(
         palette: for the colours of the classes.
     """
     lines = list(lines)
+    dots = [_at(one.title, *one.point) for one in lines if one.point is not None]
+    common = {
+        "x": _swept_across(x_title, x_most),
+        "y": {**_tip("y", y_title), "axis": {"format": "%"}, "scale": _WHOLE},
+        "color": _colour(lines, palette),
+    }
+    return {
+        "datasets": {"points": _points(lines), "dots": dots},
+        "layer": _swept_layers(common, steps=steps, shares=x_most == 1.0),
+        "height": 320,
+        "config": _CONFIG,
+    }
+
+
+def _points(lines: Iterable[Line]) -> list[Row]:
+    """Return the points that the curves are drawn through, and their thresholds."""
     points: list[Row] = []
-    dots: list[Row] = []
     for line in lines:
         for place in thinned(line.x, line.y):
             at = _at(line.title, line.x[place], line.y[place])
             threshold = round(float(line.thresholds[place]), 3)
             points.append({**at, "place": len(points), "threshold": threshold})
-        if line.point is not None:
-            dots.append(_at(line.title, *line.point))
-    x_scale: dict[str, Any] = {"nice": x_most is None, "zero": True}
-    if x_most is not None:
-        x_scale["domain"] = [0, x_most]
-    x_axis = {"format": "%"} if x_most == 1.0 else {"format": "~g"}
-    x = {"field": "x", "type": "quantitative", "title": x_title, "axis": x_axis}
-    y: Spec = {"field": "y", "type": "quantitative", "title": y_title}
-    y |= {"axis": {"format": "%"}, "scale": {"domain": [0, 1]}}
-    common = {"x": {**x, "scale": x_scale}, "y": y, "color": _colour(lines, palette)}
-    return {
-        "datasets": {"points": points, "dots": dots},
-        "layer": _swept_layers(common, steps=steps, shares=x_most == 1.0),
-        "height": 320,
-        "config": _CONFIG,
-    }
+    return points
+
+
+def _swept_across(title: str, most: float | None) -> Spec:
+    scale: Spec = {"nice": most is None, "zero": True}
+    if most is not None:
+        scale["domain"] = [0, most]
+    axis = {"format": "%" if most == 1.0 else "~g"}
+    return {**_tip("x", title), "axis": axis, "scale": scale}
 
 
 def _swept_layers(
@@ -141,6 +155,15 @@ def _tip(field: str, title: str) -> Spec:
     return {"field": field, "type": "quantitative", "title": title}
 
 
+def _share_tips(field: str, title: str, shares: Mapping[str, str]) -> list[Spec]:
+    """Return what is told of a dot: its name, shares by field, how many faces."""
+    return [
+        {"field": field, "type": "nominal", "title": title},
+        *({**_tip(one, said), "format": PERCENT} for one, said in shares.items()),
+        _tip("n", "Faces"),
+    ]
+
+
 def calibration_chart(rows: Iterable[Row], names: Sequence[str]) -> Spec:
     """Return how often was right what was said so surely; on the diagonal at best.
 
@@ -148,33 +171,15 @@ def calibration_chart(rows: Iterable[Row], names: Sequence[str]) -> Spec:
         rows: `run` (one of `names`), `score`, `share`, `low`, `high` and `n`.
         names: before and after.
     """
-    both = {"domain": [-0.03, 1.03], "nice": False}
-    axis = {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]}
-    x = {"field": "score", "type": "quantitative", "title": "Certainty said"}
-    y = {"field": "share", "type": "quantitative", "title": "Right"}
-    inks = [GREY, CUT_INK][-len(names) :]
-    common = {
-        "x": {**x, "scale": both, "axis": axis},
-        "y": {**y, "scale": both, "axis": axis},
-        "color": {
-            "field": "run",
-            "type": "nominal",
-            "scale": {"domain": list(names), "range": inks},
-        },
-    }
-    tips = [{"field": "run", "type": "nominal", "title": "Certainty"}]
+    common = _said_and_right(names)
     numbers = {"score": "Said", "share": "Right", "low": "From", "high": "To"}
-    tips += [
-        {**_tip(name, title), "format": PERCENT} for name, title in numbers.items()
-    ]
-    tips += [_tip("n", "Faces")]
+    tips = _share_tips("run", "Certainty", numbers)
     low = {**common["y"], "field": "low"}
-    diagonal = [{"score": 0, "share": 0}, {"score": 1, "share": 1}]
     return {
         "datasets": {"bins": list(rows)},
         "layer": [
             {
-                "data": {"values": diagonal},
+                "data": {"values": _DIAGONAL},
                 "mark": {"type": "line", "color": GREY, "strokeDash": [3, 3]},
                 "encoding": {"x": common["x"], "y": common["y"]},
             },
@@ -194,6 +199,24 @@ def calibration_chart(rows: Iterable[Row], names: Sequence[str]) -> Spec:
     }
 
 
+def _said_and_right(names: Sequence[str]) -> Spec:
+    """Return the two axes, a little wider than shares are, and the colours."""
+    both = {
+        "scale": {"domain": [-0.03, 1.03], "nice": False},
+        "axis": {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]},
+    }
+    inks = [GREY, CUT_INK][-len(names) :]
+    return {
+        "x": {**_tip("score", "Certainty said"), **both},
+        "y": {**_tip("share", "Right"), **both},
+        "color": {
+            "field": "run",
+            "type": "nominal",
+            "scale": {"domain": list(names), "range": inks},
+        },
+    }
+
+
 def parts_chart(rows: Sequence[Row], *, x_title: str) -> Spec:
     """Return a share with its interval for each part of a set.
 
@@ -208,14 +231,9 @@ def parts_chart(rows: Sequence[Row], *, x_title: str) -> Spec:
         "sort": [row["part"] for row in rows],
         "axis": {"labelLimit": 150},
     }
-    scale = {"scale": {"domain": [0, 1]}, "axis": {"format": "%"}, "title": x_title}
-    x = {"field": "share", "type": "quantitative", **scale}
-    tips = [{"field": "part", "type": "nominal", "title": "Part"}]
+    x = {**_tip("share", x_title), "scale": _WHOLE, "axis": {"format": "%"}}
     numbers = {"share": x_title, "low": "From", "high": "To"}
-    tips += [
-        {**_tip(name, title), "format": PERCENT} for name, title in numbers.items()
-    ]
-    tips += [_tip("n", "Faces")]
+    tips = _share_tips("part", "Part", numbers)
     return {
         "datasets": {"parts": list(rows)},
         "data": {"name": "parts"},
