@@ -16,6 +16,18 @@ _FILLS: Final = {
     "unsure": ("#eeeff3", "#5c6070"),
 }
 
+_TIPS: Final = [
+    {"field": "truth", "type": "nominal", "title": "Truth"},
+    {"field": "said", "type": "nominal", "title": "Said"},
+    {"field": "count", "type": "quantitative", "title": "Faces", "format": ","},
+    {
+        "field": "share",
+        "type": "quantitative",
+        "title": "Of this truth",
+        "format": PERCENT,
+    },
+]
+
 
 def outcome_matrix(
     counts: Sequence[Sequence[int]],
@@ -35,8 +47,18 @@ def outcome_matrix(
         said: titles of the columns.
         chosen: row and column of the cell that is outlined.
     """
+    return {
+        "datasets": {"cells": _cells(counts, actual, said, chosen)},
+        "data": {"name": "cells"},
+        "layer": _matrix_layers(_axes(actual, said)),
+        "height": 250,
+        "config": CONFIG,
+    }
+
+
+def _axes(actual: Sequence[str], said: Sequence[str]) -> Spec:
     split = {"labelAngle": 0, "labelExpr": "split(datum.label, ' ')"}
-    base = {
+    return {
         "x": {
             "field": "said",
             "type": "nominal",
@@ -51,13 +73,6 @@ def outcome_matrix(
             "sort": list(actual),
             "axis": {**split, "domain": False, "ticks": False},
         },
-    }
-    return {
-        "datasets": {"cells": _cells(counts, actual, said, chosen)},
-        "data": {"name": "cells"},
-        "layer": _matrix_layers(base),
-        "height": 250,
-        "config": CONFIG,
     }
 
 
@@ -106,17 +121,6 @@ def _inks(kind: str, share: float) -> Row:
 
 
 def _matrix_layers(base: Mapping[str, Any]) -> list[Spec]:
-    tips = [
-        {"field": "truth", "type": "nominal", "title": "Truth"},
-        {"field": "said", "type": "nominal", "title": "Said"},
-        {"field": "count", "type": "quantitative", "title": "Faces", "format": ","},
-        {
-            "field": "share",
-            "type": "quantitative",
-            "title": "Of this truth",
-            "format": PERCENT,
-        },
-    ]
     rim = {
         "condition": {"test": "datum.chosen", "value": 4},
         "value": 0,
@@ -139,7 +143,7 @@ def _matrix_layers(base: Mapping[str, Any]) -> list[Spec]:
             "fill": {"field": "fill", "type": "nominal", "scale": None},
             "stroke": {"value": CUT_INK},
             "strokeWidth": rim,
-            "tooltip": tips,
+            "tooltip": _TIPS,
         },
     }
     return [
