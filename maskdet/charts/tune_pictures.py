@@ -34,17 +34,19 @@ def boxes_chart(
         palette: for the colours of the labels.
     """
     height, width = image.shape[:2]
-    rows = [
-        {
-            **dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)),
-            "ink": colour_css(label, palette),
-            "label": label.title,
-        }
-        for box, label in faces
-    ]
     x = {"type": "quantitative", "axis": None, "scale": _ends(width)}
     y = {"type": "quantitative", "axis": None, "scale": _ends(height, down=True)}
-    picture = {
+    return {
+        "layer": [_picture(image, x, y), _boxes(faces, palette, x, y)],
+        "width": round(width * _SHOWN_PX / max(width, height)),
+        "height": round(height * _SHOWN_PX / max(width, height)),
+        "config": {"view": {"stroke": None}},
+    }
+
+
+def _picture(image: Image, x: Spec, y: Spec) -> Spec:
+    """Return the layer of the picture, upon which a box can be drawn."""
+    return {
         "data": {"values": [{"url": _url(image), "x": 0, "y": 0}]},
         "mark": {
             "type": "image",
@@ -61,7 +63,21 @@ def boxes_chart(
         },
         "params": [{"name": AREA, "select": {"type": "interval"}}],
     }
-    boxes = {
+
+
+def _boxes(
+    faces: Iterable[tuple[Sequence[float], Label]], palette: Palette, x: Spec, y: Spec
+) -> Spec:
+    """Return the layer of the boxes there are."""
+    rows = [
+        {
+            **dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)),
+            "ink": colour_css(label, palette),
+            "label": label.title,
+        }
+        for box, label in faces
+    ]
+    return {
         "data": {"values": rows},
         "mark": {"type": "rect", "fillOpacity": 0, "strokeWidth": 2},
         "encoding": {
@@ -71,12 +87,6 @@ def boxes_chart(
             "y2": {"field": "y2"},
             "stroke": {"field": "ink", "type": "nominal", "scale": None},
         },
-    }
-    return {
-        "layer": [picture, boxes],
-        "width": round(width * _SHOWN_PX / max(width, height)),
-        "height": round(height * _SHOWN_PX / max(width, height)),
-        "config": {"view": {"stroke": None}},
     }
 
 
