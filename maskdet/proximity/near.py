@@ -112,12 +112,7 @@ class Proximity:
         if settings.distance == "off":
             self._restart(None, None)
             return ()
-        # Kept here, not only in the cache, which many streams share.
-        asked = what_counts(settings, size_wh)
-        shape = self._geometry
-        if shape is None or asked != self._asked:
-            shape = geometry(settings, size_wh)
-            self._restart(shape, asked)
+        shape = self._shape(settings, size_wh)
         names = [int(one) for one in ids]
         places = self._smoothed(shape.places(boxes), names, settings.memory_s)
         self._positions = places[:, [0, 2]]
@@ -125,6 +120,16 @@ class Proximity:
         limit = settings.near_m * shape.metre
         self._meet(apart, names, limit, before_s)
         return self._shown(apart, names, (limit, shape.unit), settings.near_for_s)
+
+    def _shape(self, settings: Settings, size_wh: tuple[int, int]) -> Geometry:
+        """Return how to measure; another way than before starts anew."""
+        # Kept here, not only in the cache, which many streams share.
+        asked = what_counts(settings, size_wh)
+        shape = self._geometry
+        if shape is None or asked != self._asked:
+            shape = geometry(settings, size_wh)
+            self._restart(shape, asked)
+        return shape
 
     def _restart(self, shape: Geometry | None, asked: object) -> None:
         """Forget places and meetings: they were measured in another way."""
