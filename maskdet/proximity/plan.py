@@ -84,16 +84,36 @@ def birds_eye(
             f"positions must have shape ({len(scene)}, 2), got {positions.shape}"
         )
     plan = _planned(positions, corners_m, size_wh)
-    canvas = np.full((size_wh[1], size_wh[0], 3), _PAPER, np.uint8)
+    canvas = _empty(plan, corners_m)
+    places = [plan.at(float(x), float(z)) for x, z in positions]
+    pairs = [pair for pair in reversed(scene.near) if pair.near]
+    for pair in pairs:
+        _join(canvas, places, pair)
+    _people(canvas, scene, places, palette)
+    for pair in pairs:
+        _measure(canvas, places, pair)
+    return canvas
+
+
+def _empty(plan: _Plan, corners_m: _Floats | None) -> Image:
+    """Return the floor with nobody on it."""
+    width, height = plan.size_wh
+    canvas = np.full((height, width, 3), _PAPER, np.uint8)
     if corners_m is not None:
         _polygon(canvas, [plan.at(*map(float, one)) for one in corners_m], _FLOOR)
     _grid(canvas, plan)
     _camera(canvas, plan)
-    places = [plan.at(float(x), float(z)) for x, z in positions]
-    for pair in reversed(scene.near):
-        if pair.near:
-            _join(canvas, places, pair)
-    radius = max(5.0, min(size_wh) / 55)
+    return canvas
+
+
+def _people(
+    canvas: Image,
+    scene: Scene,
+    places: list[tuple[float, float]],
+    palette: Palette,
+) -> None:
+    """Draw a dot for each of them, then their names upon all dots."""
+    radius = max(5.0, min(canvas.shape[:2]) / 55)
     for row in reversed(range(len(scene))):
         label = scene.labels[row]
         colour = colour_bgr(label, palette)
@@ -101,10 +121,6 @@ def birds_eye(
     for row, name in enumerate(_names(scene)):
         x, y = places[row]
         _write(canvas, name, (x + 1.5 * radius, y + 1.2 * radius), _INK)
-    for pair in reversed(scene.near):
-        if pair.near:
-            _measure(canvas, places, pair)
-    return canvas
 
 
 def _unseen(scene: Scene, row: int) -> bool:
