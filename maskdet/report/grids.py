@@ -46,12 +46,7 @@ def picture_grid(
     Raises:
         ValueError: captions and pictures differ in number, or a number is not above 0.
     """
-    if len(images) != len(captions):
-        raise ValueError(
-            f"{len(images)} pictures need as many captions, got {len(captions)}"
-        )
-    if columns < 1 or cell_px < 1:
-        raise ValueError(f"columns and cell_px must be above 0: {columns}, {cell_px}")
+    _check(len(images), len(captions), columns, cell_px)
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
     lines = [caption.split("\n") for caption in captions]
@@ -64,6 +59,13 @@ def picture_grid(
         left = _GAP_PX + place % columns * step_x
         _fill(grid[top:, left : left + cell_px], _fitted(image, cell_px), words)
     return grid
+
+
+def _check(n_images: int, n_captions: int, columns: int, cell_px: int) -> None:
+    if n_images != n_captions:
+        raise ValueError(f"{n_images} pictures need as many captions, got {n_captions}")
+    if columns < 1 or cell_px < 1:
+        raise ValueError(f"columns and cell_px must be above 0: {columns}, {cell_px}")
 
 
 def _fill(cell: Image, image: Image, lines: Sequence[str]) -> None:
