@@ -71,6 +71,15 @@ def wear_mask(
     result = image.copy()
     if x2 <= x1 or y2 <= y1:
         return result
+    result[y1:y2, x1:x2] = _painted(image, mask, head, window, rng)
+    return result
+
+
+def _painted(
+    image: Image, mask: Mask, head: Head, window: Window, rng: np.random.Generator
+) -> Image:
+    """Return the part of the picture in the window, with the mask on it."""
+    x1, y1, x2, y2 = window
     skin = image[y1:y2, x1:x2].astype(np.float64)
     cover, fabric = _fabric(mask, head, window, rng)
     light = light_on(skin, cover, image, head)
@@ -79,8 +88,7 @@ def wear_mask(
     loops = _loops(mask, head, window)[..., None]
     skin += loops * (np.array(strap) * light - skin)
     painted = skin * (1 - cover[..., None]) + fabric * light
-    result[y1:y2, x1:x2] = np.rint(np.clip(painted, 0, 255)).astype(np.uint8)
-    return result
+    return np.rint(np.clip(painted, 0, 255)).astype(np.uint8)
 
 
 def _fabric(
