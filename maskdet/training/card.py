@@ -117,7 +117,6 @@ def card_text(exported: Exported, answers: Mapping[str, Answers], command: str) 
         command: the export's own.
     """
     recipe, known = exported.recipe, exported.known
-    data = known.get("data")
     return _TEMPLATE.format(
         title=recipe.title,
         about=recipe.about,
@@ -136,7 +135,7 @@ def card_text(exported: Exported, answers: Mapping[str, Answers], command: str) 
         balance=_balance(recipe, known.get("class_weights")),
         kept=_KEPT[recipe.keep],
         crops=known.get("crops", 0),
-        data=", ".join(str(name) for name in data) if isinstance(data, list) else "",
+        data=_data(known.get("data")),
         min_px=MIN_TRAIN_PX,
         plans=_plans(known.get("planned_before")),
         temperature=exported.temperature,
@@ -172,6 +171,10 @@ def _stage(stage: Stage) -> str:
     if stage.decay:
         rate += f" / (1 + {stage.decay:g} step)"
     return f"At most {stage.epochs} epochs of {who}, {rate}."
+
+
+def _data(names: object) -> str:
+    return ", ".join(map(str, names)) if isinstance(names, list) else ""
 
 
 def _balance(recipe: Recipe, weights: object) -> str:
