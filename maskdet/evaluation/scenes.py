@@ -98,20 +98,9 @@ def evaluate_scenes(
         settings: what a user would see: for recall, precision and labels. The
             curves take only `nms_iou` from it.
     """
-    floor = dataclasses.replace(
-        settings, min_score=FLOOR_SCORE, min_face_px=1, min_certainty=0
-    )
-    known, scenes, shown, judged, times_ms = [], [], [], [], []
-    for example in examples:
-        image = read_example(example)
-        # The timed call comes second, when everything of this size is warm.
-        scenes.append(analyzer.analyze(image, floor))
-        started = perf_counter()
-        shown.append(analyzer.analyze(image, settings))
-        times_ms.append((perf_counter() - started) * 1e3)
-        judged.append(judge_found(example, image, shown[-1], min_px=LARGE_PX))
-        known.append(example)
-    recall, precision = _as_shown(known, shown)
+    looks = [_look(analyzer, example, settings) for example in examples]
+    known, scenes = [one.example for one in looks], [one.every for one in looks]
+    recall, precision = _as_shown(known, [one.shown for one in looks])
     every, every_large = (
         class_precisions(known, scenes, min_px, "every") for min_px in (0.0, LARGE_PX)
     )
@@ -123,9 +112,34 @@ def evaluate_scenes(
         ap_every_large=every_large,
         recall=recall,
         precision=precision,
-        judged=Judged.joined(judged),
-        median_ms=median(times_ms),
+        judged=Judged.joined([one.judged for one in looks]),
+        median_ms=median([one.took_ms for one in looks]),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """A scene, every face found in it, what a user sees, and how long that took."""
+
+    example: Example
+    every: Scene
+    shown: Scene
+    judged: Judged
+    took_ms: float
+
+
+def _look(analyzer: Analyzer, example: Example, settings: Settings) -> _Looked:
+    floor = dataclasses.replace(
+        settings, min_score=FLOOR_SCORE, min_face_px=1, min_certainty=0
+    )
+    image = read_example(example)
+    # The timed call comes second, when everything of this size is warm.
+    every = analyzer.analyze(image, floor)
+    started = perf_counter()
+    shown = analyzer.analyze(image, settings)
+    took_ms = (perf_counter() - started) * 1e3
+    judged = judge_found(example, image, shown, min_px=LARGE_PX)
+    return _Looked(example, every, shown, judged, took_ms)
 
 
 def judge_found(
