@@ -263,18 +263,20 @@ def open_source(
         return Live(lambda: Camera(int(name), every), patience=patience, tell=tell)
     if "://" not in name:
         return read_film(name, limits, every=every)
-    if urlsplit(name).scheme.lower() not in SCHEMES:
-        raise ValueError(f"an address must begin with {', '.join(SCHEMES)}")
-    endless = dataclasses.replace(limits, max_s=_ENDLESS_S, cpu_s=_ENDLESS_S)
-    order = {**film_order(name, endless, live=True), "every": every}
-
-    def opener() -> Film:
-        return Film(order, limits.wait_s)
-
+    opener = _opener(name, limits, every)
     first = opener()
     if first.info.duration_s > 0 and name.lower().startswith("http"):
         return first
     return Live(opener, first=first, patience=patience, tell=tell)
+
+
+def _opener(address: str, limits: FilmLimits, every: int) -> Callable[[], Film]:
+    """Return what opens an address, as often as it has gone away."""
+    if urlsplit(address).scheme.lower() not in SCHEMES:
+        raise ValueError(f"an address must begin with {', '.join(SCHEMES)}")
+    endless = dataclasses.replace(limits, max_s=_ENDLESS_S, cpu_s=_ENDLESS_S)
+    order = {**film_order(address, endless, live=True), "every": every}
+    return lambda: Film(order, limits.wait_s)
 
 
 def public_name(name: str) -> str:
