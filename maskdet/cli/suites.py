@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from maskdet.analyzer import ANALYZERS, load_analyzer
+from maskdet.analyzer import ANALYZERS, Analyzer, load_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.choosing import add_classifier_option
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
@@ -94,12 +94,7 @@ def run(args: argparse.Namespace) -> int:
     )
     dark = low_light(classifier, finder, progress(examples, "picture"), seed=args.seed)
     people = [] if groups is None else compare_groups(classifier, examples, groups)
-    empty = pasted = None
-    if analyzer is not None:
-        watched = progress(examples, "picture")
-        empty = false_alarms(analyzer, watched, Settings(), seed=args.seed)
-        if any(example.whole for example in examples):
-            pasted = pasted_faces(analyzer, examples, Settings(), seed=args.seed)
+    empty, pasted = _found(analyzer, examples, args.seed)
     if args.json != STDOUT:
         lines = _lines(hard, dark, people) + _empty_lines(empty, args.analyzer)
         for line in lines + _pasted_lines(pasted, args.analyzer):
@@ -119,6 +114,19 @@ def run(args: argparse.Namespace) -> int:
         }
         write_text(args.json, json.dumps(report, indent=2) + "\n")
     return 0
+
+
+def _found(
+    analyzer: Analyzer | None, examples: list[Example], seed: int
+) -> tuple[EmptyReport | None, PastedReport | None]:
+    """Return what an analyzer, if one is asked for, finds where no face and one is."""
+    if analyzer is None:
+        return None, None
+    watched = progress(examples, "picture")
+    empty = false_alarms(analyzer, watched, Settings(), seed=seed)
+    if not any(example.whole for example in examples):
+        return empty, None
+    return empty, pasted_faces(analyzer, examples, Settings(), seed=seed)
 
 
 def _examples(args: argparse.Namespace) -> list[Example]:
