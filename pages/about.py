@@ -17,20 +17,25 @@ from maskdet.web.entry import through_app
 _ROOT = Path(__file__).resolve().parents[1]
 
 _WHAT = """
-maskdet finds the faces in a picture or in your camera's stream and says for each
-one whether it wears a mask, wears none, or wears it wrongly.
+maskdet finds the faces in your camera's stream, in a picture or in a film and says
+for each one whether it wears a mask, wears none, or wears it wrongly.
 
 **It can**
 
 - look at many faces in one picture and tell each label with its certainty,
 - say "Unsure" instead of guessing, below the certainty you ask for,
-- give you the results as pictures, JSON and CSV.
+- follow people in a stream or film, also for a while when they turn away, and let
+  several views of somebody make one verdict,
+- guess how far apart people stand,
+- show what every threshold costs before you choose it,
+- give you the results as pictures, films, JSON and CSV.
 
 **It cannot**
 
 - be always right. Small, dark, blurred, turned or half hidden faces are missed or
   mislabelled more often, and a scarf, a hand or a beard can pass for a mask;
 - say who somebody is. It does not recognise people and has no list of faces;
+- know somebody again: whoever leaves and comes back is somebody new;
 - say whether a mask is a good one, or was worn a minute ago.
 """
 
@@ -42,6 +47,10 @@ fault or who is safe. It is no medical device either.
 _PRIVACY = """
 - Pictures are looked at in the memory of the computer that runs this page. None is
   written to its disk, and none is sent on to anybody.
+- Films need a file while they are worked on: in memory where there is room, else in a
+  private temporary folder; it is deleted soon after. The Video page says which.
+- Events are written down only if you switch that on, and never with a picture. Alerts
+  go only where you send them.
 - If that computer is not yours, your pictures travel to it, and no further.
 - Uploaded pictures and what was found in them stay in the memory of your own session,
   so that a moved slider need not wait, and are gone soon after you close this page.
@@ -70,7 +79,9 @@ and [Keras](https://keras.io) (Apache-2.0),
 [YuNet](https://github.com/ShiqiYu/libfacedetection.train) (Apache-2.0; our one-pass
 network was trained on from its weights),
 [NumPy](https://numpy.org) (BSD-3-Clause),
-[Pillow](https://python-pillow.org) (MIT-CMU) and
+[SQLAlchemy](https://www.sqlalchemy.org) (MIT),
+[paho-mqtt](https://github.com/eclipse-paho/paho.mqtt.python) (EPL-2.0 or
+EDL-1.0), [Pillow](https://python-pillow.org) (MIT-CMU) and
 [PyAV](https://github.com/PyAV-Org/PyAV) (BSD-3-Clause). Thank you.
 """
 
