@@ -80,8 +80,7 @@ and [Keras](https://keras.io) (Apache-2.0),
 network was trained on from its weights),
 [NumPy](https://numpy.org) (BSD-3-Clause),
 [SQLAlchemy](https://www.sqlalchemy.org) (MIT),
-[paho-mqtt](https://github.com/eclipse-paho/paho.mqtt.python) (EPL-2.0 or
-EDL-1.0), [Pillow](https://python-pillow.org) (MIT-CMU) and
+[Pillow](https://python-pillow.org) (MIT-CMU) and
 [PyAV](https://github.com/PyAV-Org/PyAV) (BSD-3-Clause). Thank you.
 """
 
