@@ -39,6 +39,26 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Train one network that finds faces and tells mask, no mask and "
         "worn wrongly, from scenes with boxes.",
     )
+    _add_data_options(parser)
+    add = parser.add_argument
+    add("--weights", metavar="FILE", help="YuNet's ONNX file to start from")
+    add("--teacher", metavar="NAME", help="classifier whose answers are learnt too")
+    add(
+        "--finder",
+        default="yunet",
+        help="finds the points of bare faces to draw masks at; `none` draws nothing",
+    )
+    add("--out", type=Path, default=Path("runs/onepass"), help="folder for the run")
+    add("--epochs", type=int, help="rounds")
+    add("--steps", type=int, help="batches an epoch")
+    add("--batch-size", type=int, help="views a batch")
+    add("--learning-rate", type=float, help="highest rate of the mask branch")
+    add("--drawn", type=int, help="pictures that our own code draws masks on")
+    add("--seed", type=int, help="fixes every choice")
+    add("--resume", action="store_true", help="go on with the run in --out")
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--data",
@@ -65,21 +85,6 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="SOURCE",
         help="collections boxed by a finder: they do not teach where a box ends",
     )
-    add("--weights", metavar="FILE", help="YuNet's ONNX file to start from")
-    add("--teacher", metavar="NAME", help="classifier whose answers are learnt too")
-    add(
-        "--finder",
-        default="yunet",
-        help="finds the points of bare faces to draw masks at; `none` draws nothing",
-    )
-    add("--out", type=Path, default=Path("runs/onepass"), help="folder for the run")
-    add("--epochs", type=int, help="rounds")
-    add("--steps", type=int, help="batches an epoch")
-    add("--batch-size", type=int, help="views a batch")
-    add("--learning-rate", type=float, help="highest rate of the mask branch")
-    add("--drawn", type=int, help="pictures that our own code draws masks on")
-    add("--seed", type=int, help="fixes every choice")
-    add("--resume", action="store_true", help="go on with the run in --out")
 
 
 def run(args: argparse.Namespace) -> int:
