@@ -65,6 +65,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--seed", type=int, default=0, help="of the halves (default: 0)"
     )
+    _add_targets(parser)
+    add_analyzer_options(parser)
+
+
+def _add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     parser.add_argument("--report", metavar="FILE", help="write a page of HTML")
     parser.add_argument(
@@ -80,7 +85,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"with {_SCORES}: the folder to store them in; models/tune is what ships. "
         f"Without --analyzer those of {', '.join(BUNDLED_ANALYZERS)} are stored",
     )
-    add_analyzer_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
