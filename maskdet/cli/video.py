@@ -61,6 +61,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="a film, a folder of films, the number of a camera, or an RTSP or HTTP "
         "address",
     )
+    _add_targets(parser)
+    parser.add_argument(
+        "--every",
+        type=_above_zero,
+        default=1,
+        metavar="N",
+        help="look at, and write, only every Nth picture (default: every one)",
+    )
+    parser.add_argument(
+        "--blur", action="store_true", help="make faces in the film unrecognisable"
+    )
+    add_tiles_option(parser)
+    add_analyzer_options(parser, live=True)
+
+
+def _add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
@@ -74,18 +90,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--csv", metavar="FILE", help="write everybody in every picture; - for stdout"
     )
-    parser.add_argument(
-        "--every",
-        type=_above_zero,
-        default=1,
-        metavar="N",
-        help="look at, and write, only every Nth picture (default: every one)",
-    )
-    parser.add_argument(
-        "--blur", action="store_true", help="make faces in the film unrecognisable"
-    )
-    add_tiles_option(parser)
-    add_analyzer_options(parser, live=True)
 
 
 def run(args: argparse.Namespace) -> int:
