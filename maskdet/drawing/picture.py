@@ -46,14 +46,8 @@ def draw(image: Image, scene: Scene, style: Style = DEFAULT_STYLE) -> Image:
     if style.boxes:
         # The surest face comes last, so that its outline lies on top.
         for row in reversed(range(len(shown))):
-            outline(
-                canvas,
-                frames[row],
-                labels[row],
-                colours[row],
-                int(line_px[row]),
-                corners_only=bool(turned[row]),
-            )
+            how = labels[row], colours[row], int(line_px[row])
+            outline(canvas, frames[row], *how, corners_only=bool(turned[row]))
     placed = place(frames, captions(shown, turned, frames, style, wh), image_wh=wh)
     for one in placed:
         write(canvas, one.caption, one.box, colours[one.face])
