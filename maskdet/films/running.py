@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -113,19 +114,24 @@ def analyze_film(
         name = name or public_name(str(source))
         source = open_source(str(source), every=wanted.every)
     run = _Run(name, source, Stream(analyzer, settings), wanted)
-    asked = cancelled if cancelled is not None else _never
-    try:
-        for image, time_s in run.pictures():
-            if asked():
-                run.end_s = time_s
-                break
-            run.look(image, time_s)
-            if progress is not None:
-                run.tell(progress)
-        return run.report(stopped=asked())
-    finally:
-        source.close()
-        run.close()
+    with closing(run), closing(source):
+        return _watched(run, cancelled or _never, progress)
+
+
+def _watched(
+    run: _Run,
+    cancelled: Callable[[], bool],
+    progress: Callable[[Progress], None] | None,
+) -> FilmReport:
+    """Look at all of a film, or at what comes before it is cancelled."""
+    for image, time_s in run.pictures():
+        if cancelled():
+            run.end_s = time_s
+            break
+        run.look(image, time_s)
+        if progress is not None:
+            run.tell(progress)
+    return run.report(stopped=cancelled())
 
 
 class _Run:
