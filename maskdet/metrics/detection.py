@@ -40,6 +40,11 @@ Weights = NDArray[np.int64] | NDArray[np.float32]
 
 _NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
+# A list that begins with nothing can be joined whatever follows.
+_NO_SCORES: NDArray[np.float32] = np.zeros(0, np.float32)
+_NO_VERDICTS: NDArray[np.bool_] = np.zeros(0, np.bool_)
+_NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True, eq=False)
 class Matches:
@@ -133,32 +138,44 @@ def match(
     """
     if len(found) != len(truths):
         raise ValueError(f"{len(found)} images of faces but {len(truths)} of truths")
-    passed = [_NO_BOXES] * len(truths) if ignored is None else ignored
-    if len(passed) != len(truths):
-        raise ValueError(f"{len(passed)} images of ignored but {len(truths)} of truths")
-    scores, correct, images = [], [], []
+    passed = _passed(ignored, len(truths))
+    scores, correct, images = [_NO_SCORES], [_NO_VERDICTS], [_NO_ROWS]
     counts = np.zeros(len(truths), np.int64)
     for index, faces in enumerate(found):
         boxes = np.concatenate([truths[index], passed[index]])
         counted = sizes_px(boxes) >= min_px
         counted[len(truths[index]) :] = False
-        matched = match_faces(faces, boxes, min_iou=min_iou, ignored=~counted)
-        alone = matched < 0
-        right = ~alone
-        right[right] = counted[matched[right]]
         counts[index] = np.count_nonzero(counted)
-        judged = right | (alone & (sizes_px(faces.boxes) >= min_px))
+        right, judged = _verdicts(faces, boxes, counted, min_iou, min_px)
         scores.append(faces.scores[judged])
         correct.append(right[judged])
         images.append(np.full(np.count_nonzero(judged), index, np.int64))
-    all_scores = np.concatenate([np.zeros(0, np.float32), *scores])
+    all_scores = np.concatenate(scores)
     order = np.argsort(-all_scores, kind="stable")
-    return Matches(
-        all_scores[order],
-        np.concatenate([np.zeros(0, np.bool_), *correct])[order],
-        np.concatenate([np.zeros(0, np.int64), *images])[order],
-        counts,
-    )
+    verdicts = np.concatenate(correct)[order]
+    return Matches(all_scores[order], verdicts, np.concatenate(images)[order], counts)
+
+
+def _passed(ignored: Sequence[Boxes] | None, n_images: int) -> Sequence[Boxes]:
+    passed = [_NO_BOXES] * n_images if ignored is None else ignored
+    if len(passed) != n_images:
+        raise ValueError(f"{len(passed)} images of ignored but {n_images} of truths")
+    return passed
+
+
+def _verdicts(
+    faces: Faces,
+    boxes: Boxes,
+    counted: NDArray[np.bool_],
+    min_iou: float,
+    min_px: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which faces of an image are right, and which are right or wrong at all."""
+    matched = match_faces(faces, boxes, min_iou=min_iou, ignored=~counted)
+    alone = matched < 0
+    right = ~alone
+    right[right] = counted[matched[right]]
+    return right, right | (alone & (sizes_px(faces.boxes) >= min_px))
 
 
 def _last_of_each_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
