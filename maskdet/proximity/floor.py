@@ -77,24 +77,13 @@ def floor_camera(
     Raises:
         ValueError: no camera above a floor sees such a rectangle at these points.
     """
-    width = size_wh[0]
-    seen = np.array(points, np.float64).reshape(-1, 2) * size_wh
-    if seen.shape != (4, 2):
-        raise ValueError("distance by the floor needs four points on it; give floor")
-    _refuse_lines(seen)
+    seen = _seen(points, size_wh)
     wide, deep = rectangle_m
     corners = np.array([[0, deep, 0], [wide, deep, 0], [wide, 0, 0], [0, 0, 0]], float)
-
-    def cost(focal: float) -> tuple[float, _Pose]:
-        pose = _pose(corners, seen, focal, size_wh)
-        clicks = pose.misfit_px / (_CLICK_SHARE * width)
-        surprise = math.log(focal / likely_focal_px) / _PRIOR_SPREAD
-        return clicks**2 + surprise**2, pose
-
-    focal = _smallest(lambda one: cost(one)[0], _FOCALS * width)
-    _, pose = cost(focal)
+    focal = _best_focal(corners, seen, size_wh, likely_focal_px)
+    pose = _pose(corners, seen, focal, size_wh)
     # Eight differences: the root of their mean square is comparable to one of them.
-    if not pose.misfit_px / math.sqrt(8) <= _MAX_MISFIT * width:
+    if not pose.misfit_px / math.sqrt(8) <= _MAX_MISFIT * size_wh[0]:
         raise ValueError(
             f"floor: no camera sees a rectangle of {wide:g} x {deep:g} m at these four "
             "points; click them clockwise from the far left one, and check both lengths"
@@ -111,7 +100,30 @@ class _Pose:
     misfit_px: float
 
 
+def _best_focal(
+    corners: _Floats, seen: _Floats, size_wh: tuple[int, int], likely_px: float
+) -> float:
+    """Return the focal length in pixels that fits the points, and is likely."""
+
+    def cost(focal_px: float) -> float:
+        pose = _pose(corners, seen, focal_px, size_wh)
+        clicks = pose.misfit_px / (_CLICK_SHARE * size_wh[0])
+        surprise = math.log(focal_px / likely_px) / _PRIOR_SPREAD
+        return clicks**2 + surprise**2
+
+    return _smallest(cost, _FOCALS * size_wh[0])
+
+
 _NO_POSE = _Pose(np.eye(3), np.zeros(3), math.inf)
+
+
+def _seen(points: tuple[float, ...], size_wh: tuple[int, int]) -> _Floats:
+    """Return the four points in pixels."""
+    seen: _Floats = np.array(points, np.float64).reshape(-1, 2) * size_wh
+    if seen.shape != (4, 2):
+        raise ValueError("distance by the floor needs four points on it; give floor")
+    _refuse_lines(seen)
+    return seen
 
 
 def _refuse_lines(seen: _Floats) -> None:
