@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,7 @@ import numpy as np
 from maskdet.boxes import sizes_px
 from maskdet.metrics.calibration import with_temperature
 from maskdet.tune.overlaps import Chosen, Overlaps
-from maskdet.tune.scored import FaceRows, Numbers, Rows, Scored
+from maskdet.tune.scored import Numbers, Rows, Scored
 from maskdet.types import CLASSES, Label, Settings
 
 MIN_IOU: Final = 0.5
@@ -189,37 +188,20 @@ class Judge:
         Raises:
             ValueError: the overlap or the temperature is out of its range.
         """
-        if not 0 < min_iou <= 1:
-            raise ValueError(f"min_iou must be above 0 and at most 1, not {min_iou}")
-        if not (temperature > 0 and math.isfinite(temperature)):
-            raise ValueError(f"the temperature must be above 0, not {temperature}")
+        _check(min_iou, temperature)
         scored, labels = self.scored, self.scored.truth.labels
         passes = scored.scores >= settings.min_score
         passes &= self._sizes_px >= settings.min_face_px
         alive = self._overlaps.settle(passes, settings.nms_iou)
         shown = np.flatnonzero(alive)
         matched = self._overlaps.match(alive, min_iou, len(labels))[shown]
-        probs = scored.probs[shown]
-        if temperature != 1:
-            probs = with_temperature(probs, temperature)
-        sure = probs.max(axis=1, initial=0) >= settings.min_certainty
-        said = np.where(sure, probs.argmax(axis=1), Label.UNKNOWN)
+        probs = self._probs(shown, temperature)
+        said = _said(probs, settings.min_certainty)
         truths = self._verdicts(shown, matched)
         found = _inverse(matched, len(labels))
         counts = _count(_actual(truths, labels), said, labels[found < 0])
-        return Outcome(
-            scored,
-            settings,
-            min_iou,
-            temperature,
-            shown,
-            probs,
-            said,
-            truths,
-            found,
-            counts,
-            self,
-        )
+        how = settings, min_iou, temperature
+        return Outcome(scored, *how, shown, probs, said, truths, found, counts, self)
 
     def only(self, pictures: Chosen) -> Judge:
         """Return the judge of some pictures of the set, which are counted anew.
@@ -233,21 +215,12 @@ class Judge:
             names = len(truth.names)
             raise ValueError(f"{wanted.shape} choices do not fit {names} pictures")
         found, true = wanted[scored.faces.pictures], wanted[truth.faces.pictures]
-        kept = dataclasses.replace(
-            truth,
-            names=tuple(truth.names[at] for at in np.flatnonzero(wanted)),
-            sizes_wh=truth.sizes_wh[wanted],
-            faces=_rows(truth.faces, true, wanted),
-            labels=truth.labels[true],
-        )
-        part = dataclasses.replace(
-            scored,
-            truth=kept,
-            faces=_rows(scored.faces, found, wanted),
-            scores=scored.scores[found],
-            probs=scored.probs[found],
-        )
-        return Judge(part, overlaps=self._overlaps.only(found, true))
+        overlaps = self._overlaps.only(found, true)
+        return Judge(scored.only(wanted), overlaps=overlaps)
+
+    def _probs(self, shown: Rows, temperature: float) -> Numbers:
+        probs = self.scored.probs[shown]
+        return probs if temperature == 1 else with_temperature(probs, temperature)
 
     def _verdicts(self, shown: Rows, matched: Rows) -> Rows:
         truth = self.scored.truth
@@ -263,14 +236,16 @@ class Judge:
         return verdicts
 
 
-def _rows(faces: FaceRows, chosen: Chosen, pictures: Chosen) -> FaceRows:
-    numbers = np.cumsum(pictures) - 1
-    return FaceRows(
-        numbers[faces.pictures[chosen]],
-        faces.boxes[chosen],
-        faces.lights[chosen],
-        faces.sharpness[chosen],
-    )
+def _check(min_iou: float, temperature: float) -> None:
+    if not 0 < min_iou <= 1:
+        raise ValueError(f"min_iou must be above 0 and at most 1, not {min_iou}")
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"the temperature must be above 0, not {temperature}")
+
+
+def _said(probs: Numbers, min_certainty: float) -> Rows:
+    sure = probs.max(axis=1, initial=0) >= min_certainty
+    return np.where(sure, probs.argmax(axis=1), Label.UNKNOWN)
 
 
 def _inverse(matched: Rows, truths: int) -> Rows:

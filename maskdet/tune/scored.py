@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,16 @@ class FaceRows:
         """Return the number of faces."""
         return len(self.pictures)
 
+    def only(self, pictures: NDArray[np.bool_]) -> FaceRows:
+        """Return the faces of some pictures, which are counted anew."""
+        chosen, numbers = pictures[self.pictures], np.cumsum(pictures) - 1
+        return FaceRows(
+            numbers[self.pictures[chosen]],
+            self.boxes[chosen],
+            self.lights[chosen],
+            self.sharpness[chosen],
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
@@ -86,6 +97,16 @@ class LabelledSet:
         if len(self.faces) and self.faces.pictures[-1] >= len(self.names):
             raise ValueError("a face lies in a picture that the set does not have")
 
+    def only(self, pictures: NDArray[np.bool_]) -> LabelledSet:
+        """Return the part of the set with the `(p,)` chosen pictures."""
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[at] for at in np.flatnonzero(pictures)),
+            sizes_wh=self.sizes_wh[pictures],
+            faces=self.faces.only(pictures),
+            labels=self.labels[pictures[self.faces.pictures]],
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Scored:
@@ -116,6 +137,17 @@ class Scored:
             raise ValueError("each face found needs a score and its probabilities")
         if len(self.faces) and self.faces.pictures[-1] >= len(self.truth.names):
             raise ValueError("a face was found in a picture that the set does not have")
+
+    def only(self, pictures: NDArray[np.bool_]) -> Scored:
+        """Return what was said about the `(p,)` chosen pictures."""
+        found = pictures[self.faces.pictures]
+        return dataclasses.replace(
+            self,
+            truth=self.truth.only(pictures),
+            faces=self.faces.only(pictures),
+            scores=self.scores[found],
+            probs=self.probs[found],
+        )
 
 
 def _convert(owner: object, **types: type[np.generic[Any]]) -> None:
