@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskdet.metrics.classification import score_curves
 from maskdet.metrics.detection import (
@@ -21,7 +20,7 @@ from maskdet.metrics.estimate import Estimate, percentile_estimate
 from maskdet.metrics.questions import Asked
 from maskdet.metrics.resampled import Floats, Weights, areas, ratios
 from maskdet.tune.drawn import picture_weights
-from maskdet.tune.judging import ACTUAL, MIN_IOU, NO_FACE, Judge, Outcome
+from maskdet.tune.judging import MIN_IOU, NO_FACE, Judge, Outcome
 from maskdet.tune.scored import Rows
 from maskdet.types import CLASSES, Label, Settings
 
@@ -31,9 +30,6 @@ move by a tenth of its width with the seed."""
 
 _AT_ONCE = 50
 """Draws held at once: they then stay in the processor's cache."""
-
-What: TypeAlias = Literal["score", "certainty"]
-"""What a histogram counts by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,23 +52,6 @@ class Curve:
     thresholds: Floats
     area: Estimate
     point: tuple[float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Histogram:
-    """How many faces there are by score or certainty, split by what is true.
-
-    Attributes:
-        what: the score of the face, or the certainty of its label.
-        edges: `(bins + 1,)` from 0 to 1; a bin holds its lower end, the last both.
-        counts: `(4, bins)` int64, rows as in `judging.ACTUAL`.
-        threshold: the present one.
-    """
-
-    what: What
-    edges: Floats
-    counts: NDArray[np.int64]
-    threshold: float
 
 
 def precision_recall(
@@ -111,18 +90,8 @@ def precision_recall(
     _check(label)
     floor = dataclasses.replace(settings, min_score=0)
     outcome = judge(floor, min_iou=min_iou, temperature=temperature)
-    matches = _matches(outcome, label)
-    found = curve(matches)
     weights = picture_weights(outcome.pictures, resamples, seed)
-    drawn = average_precisions(matches, weights)
-    value = average_precision(matches)
-    area = percentile_estimate(value, drawn, int(matches.truths.sum()))
-    above = np.count_nonzero(found.scores >= settings.min_score)
-    point = (math.nan, math.nan)
-    if above:
-        point = float(found.recalls[above - 1]), float(found.precisions[above - 1])
-    scores = found.scores.astype(np.float64)
-    return Curve(label, found.recalls, found.precisions, scores, area, point)
+    return _swept(outcome, label, settings.min_score, weights)
 
 
 def roc(
@@ -137,15 +106,8 @@ def roc(
 ) -> Curve:
     """Return recall (y) against false alarms (x).
 
-    For a class it sweeps the probability of that class over the faces that the settings
-    show and that are a true face of known class: y is the share of those of the class
-    at or above, x that of the others. The present point is what is called so now,
-    surely enough: it lies on the curve where `min_certainty` is above 0.5, and may lie
-    below it elsewhere, as then the likeliest class decides too.
-
-    For faces whatever their class nobody can count the places without a face, so there
-    is no such share: it sweeps the score of the face, and x is false alarms a picture
-    (FROC). The present point lies on the curve.
+    For a class it sweeps its probability, and x is a share of the others; for faces
+    whatever their class it sweeps their score, and x is false alarms a picture.
 
     Args:
         judge: of the set.
@@ -173,46 +135,26 @@ def roc(
     return _class_roc(outcome, label, weights)
 
 
-def histogram(outcome: Outcome, what: What = "score", bins: int = 50) -> Histogram:
-    """Count the faces by score or certainty, split by what is true.
-
-    By score all faces count that were found and pass the other settings, also those
-    below the present threshold, which the line then parts; by certainty those shown.
-
-    Args:
-        outcome: the present one.
-        what: `score` or `certainty`.
-        bins: of equal width from 0 to 1.
-
-    Raises:
-        ValueError: `what` is neither, or there is no bin.
-    """
-    if what not in get_args(What):
-        raise ValueError(f"what must be score or certainty, not {what!r}")
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, not {bins}")
-    settings = outcome.settings
-    if what == "score":
-        floor = dataclasses.replace(settings, min_score=0)
-        outcome = outcome.judge(
-            floor, min_iou=outcome.min_iou, temperature=outcome.temperature
-        )
-        values, threshold = outcome.scores, settings.min_score
-    else:
-        values, threshold = outcome.certainties, settings.min_certainty
-    # The threshold itself counts as above it, so a bin holds its lower end.
-    edges = np.linspace(0, 1, bins + 1)
-    places = np.searchsorted(edges.astype(np.float32), values, side="right") - 1
-    counts = np.zeros((len(ACTUAL), bins), np.int64)
-    judged = outcome.actual >= 0
-    columns = np.clip(places[judged], 0, bins - 1)
-    np.add.at(counts, (outcome.actual[judged], columns), 1)
-    return Histogram(what, edges, counts, threshold)
-
-
 def _check(label: Label | None) -> None:
     if label is not None and label not in CLASSES:
         raise ValueError(f"there is no curve of {label.title!r}: it is no class")
+
+
+def _swept(
+    outcome: Outcome, label: Label | None, min_score: float, weights: Weights
+) -> Curve:
+    """Return precision against recall from the outcome without a smallest score."""
+    matches = _matches(outcome, label)
+    found = curve(matches)
+    drawn = average_precisions(matches, weights)
+    value = average_precision(matches)
+    area = percentile_estimate(value, drawn, int(matches.truths.sum()))
+    above = np.count_nonzero(found.scores >= min_score)
+    point = (math.nan, math.nan)
+    if above:
+        point = float(found.recalls[above - 1]), float(found.precisions[above - 1])
+    scores = found.scores.astype(np.float64)
+    return Curve(label, found.recalls, found.precisions, scores, area, point)
 
 
 def _matches(outcome: Outcome, label: Label | None) -> Matches:
@@ -235,6 +177,11 @@ def _matches(outcome: Outcome, label: Label | None) -> Matches:
 
 
 def _froc(outcome: Outcome, min_score: float, weights: Weights) -> Curve:
+    """Sweep the score of faces whatever their class (FROC).
+
+    Nobody can count the places without a face, so x is no share of them but false
+    alarms a picture. The present point lies on the curve.
+    """
     matches = _matches(outcome, None)
     n, pictures = int(matches.truths.sum()), outcome.pictures
     ends = np.flatnonzero(np.diff(matches.scores, append=np.float32(-np.inf)) != 0)
@@ -279,6 +226,13 @@ def _mean_recall(x: Floats, y: Floats) -> Floats:
 
 
 def _class_roc(outcome: Outcome, label: Label, weights: Weights) -> Curve:
+    """Sweep the probability of a class over the true faces of known class shown.
+
+    y is the share of those of the class at or above, x that of the others. The present
+    point is what is called so now, surely enough: it lies on the curve where
+    `min_certainty` is above 0.5, and may lie below it elsewhere, as then the likeliest
+    class decides too.
+    """
     judged = (outcome.actual >= 0) & (outcome.actual != NO_FACE)
     true = outcome.actual[judged] == label
     said = outcome.said[judged] == label

@@ -7,8 +7,9 @@ from html import escape
 from typing import Final
 
 from maskdet.tune.comparing import Comparison
-from maskdet.tune.curves import Curve, histogram, precision_recall, roc
+from maskdet.tune.curves import Curve, precision_recall, roc
 from maskdet.tune.goals import Proposal
+from maskdet.tune.histograms import histogram
 from maskdet.tune.judging import ACTUAL, Outcome
 from maskdet.tune.report_charts import Panel, curves_svg, histogram_svg, key_of, legend
 from maskdet.tune.report_parts import (
@@ -144,12 +145,16 @@ def report_html(
         parts_table(outcome),
         "" if compared is None else comparison_part(compared),
     ]
+    return _page(title, "".join(body))
+
+
+def _page(title: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
+        f"<body>{body}</body></html>\n"
     )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from maskdet.metrics.resampled import Floats
 from maskdet.style import line_style
-from maskdet.tune.curves import Curve, Histogram
+from maskdet.tune.curves import Curve
+from maskdet.tune.histograms import Histogram
 from maskdet.tune.judging import ACTUAL
 from maskdet.types import CLASSES, Label
 

@@ -19,9 +19,10 @@ from maskdet.charts.tune_matrix import outcome_matrix
 from maskdet.metrics.calibration import Reliability
 from maskdet.metrics.estimate import Estimate, share
 from maskdet.style import Palette
-from maskdet.tune import curves
+from maskdet.tune import histograms
 from maskdet.tune.calibrating import Fitted
-from maskdet.tune.curves import Curve, What
+from maskdet.tune.curves import Curve
+from maskdet.tune.histograms import What
 from maskdet.tune.judging import Outcome
 from maskdet.tune.table import Part
 from maskdet.types import CLASSES, Label
@@ -37,7 +38,7 @@ SCORE_TITLES: Mapping[What, str] = {"score": "Face score", "certainty": "Certain
 
 def histogram(outcome: Outcome, what: What, palette: Palette) -> Spec:
     """Return how many faces have which score, by truth, with the threshold."""
-    counted = curves.histogram(outcome, what)
+    counted = histograms.histogram(outcome, what)
     parts = {
         title: counted.counts[row].tolist() for row, title in enumerate(ACTUAL_TITLES)
     }

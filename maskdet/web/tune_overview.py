@@ -10,7 +10,7 @@ import streamlit as st
 from maskdet.charts.tune import PICK
 from maskdet.metrics.estimate import Estimate
 from maskdet.style import Palette, colour_css, line_style
-from maskdet.tune.curves import What
+from maskdet.tune.histograms import What
 from maskdet.tune.judging import MISSED, UNSURE
 from maskdet.tune.scored import FLOOR_SCORE
 from maskdet.tune.table import ClassRow, class_rows

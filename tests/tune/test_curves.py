@@ -11,13 +11,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
 
-from maskdet.tune.curves import histogram, precision_recall, roc
-from maskdet.tune.judging import ACTUAL, FALSE_ALARM, MISSED, NO_FACE, Judge
+from maskdet.tune.curves import precision_recall, roc
+from maskdet.tune.judging import ACTUAL, MISSED, NO_FACE, Judge
 from maskdet.types import CLASSES, Label, Settings
 from tests.tune.counting_fakes import (
     ELSEWHERE,
     A,
-    B,
     Found,
     Real,
     by_chance,
@@ -189,29 +188,3 @@ def test_the_same_seed_gives_the_same_interval():
     assert one == same
     assert one != other
     assert one.value == other.value
-
-
-def test_histograms_count_what_the_threshold_parts():
-    judge = Judge(by_chance(8))
-    outcome = judge(Settings(min_score=0.5, min_certainty=0.6, min_face_px=1))
-    scores = histogram(outcome, "score", bins=20)
-    assert scores.threshold == 0.5
-    assert len(scores.edges) == 21
-    above = scores.counts[:, 10:].sum(axis=1)
-    assert above.tolist() == outcome.confusion[:, :MISSED].sum(axis=1).tolist()
-    assert scores.counts[:, :10].sum() > 0
-    sure = histogram(outcome, "certainty", bins=20)
-    told = outcome.confusion[:, :NO_FACE].sum(axis=1)
-    assert sure.counts[:, 12:].sum(axis=1).tolist() == told.tolist()
-    assert sure.counts[NO_FACE].sum() == (outcome.truths == FALSE_ALARM).sum()
-
-
-def test_a_bin_holds_its_lower_end_and_the_last_both():
-    found = [Found(0, A, 0.5, probs(MASK, 0.5)), Found(0, B, 1.0, probs(MASK, 1.0))]
-    outcome = Judge(scored([Real(0, A, MASK)], found))(SETTINGS)
-    counts = histogram(outcome, "score", bins=2).counts
-    assert counts.tolist() == [[0, 1], [0, 0], [0, 0], [0, 1]]
-    with pytest.raises(ValueError, match="score or certainty, not 'size'"):
-        histogram(outcome, "size")
-    with pytest.raises(ValueError, match="bins must be at least 1"):
-        histogram(outcome, bins=0)

@@ -11,8 +11,9 @@ import pytest
 
 from maskdet.metrics.estimate import Estimate
 from maskdet.tune.comparing import compare
-from maskdet.tune.curves import Curve, histogram
+from maskdet.tune.curves import Curve
 from maskdet.tune.goals import Goal, propose
+from maskdet.tune.histograms import histogram
 from maskdet.tune.judging import Judge
 from maskdet.tune.report import report_html, usual_panels
 from maskdet.tune.report_charts import Panel, curves_svg, histogram_svg
