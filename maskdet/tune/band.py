@@ -9,7 +9,7 @@ import numpy as np
 
 from maskdet.metrics.estimate import Estimate
 from maskdet.tune.drawn import drawn_share
-from maskdet.tune.judging import MIN_IOU, NO_FACE, Judge
+from maskdet.tune.judging import MIN_IOU, NO_FACE, Judge, Outcome
 from maskdet.tune.overlaps import Chosen
 from maskdet.types import Label, Settings
 
@@ -68,6 +68,11 @@ def band(
         raise ValueError(f"the band must rise within 0 to 1, not from {low} to {high}")
     open_ = dataclasses.replace(settings, min_certainty=0)
     outcome = judge(open_, min_iou=min_iou, temperature=temperature)
+    return _counted(outcome, low, high)
+
+
+def _counted(outcome: Outcome, low: float, high: float) -> Band:
+    """Return what two thresholds would do with the faces of an outcome."""
     judged = outcome.actual >= 0
     pictures = outcome.scored.faces.pictures[outcome.shown[judged]]
     actual, p_bare = outcome.actual[judged], outcome.probs[judged, Label.NO_MASK]
