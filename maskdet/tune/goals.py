@@ -114,7 +114,11 @@ def propose(
     _check_enough(judge, goal, here)
     look = _Look(judge, goal, here, min_iou, temperature)
     after = look.best(settings)
-    was, now = look(settings), look(after)
+    return _proposal(goal, here, look(settings), look(after))
+
+
+def _proposal(goal: Goal, here: Chosen, was: Outcome, now: Outcome) -> Proposal:
+    """Return what changes, and what that is worth on the pictures not chosen on."""
     counts = [Counts.of(one, goal.label) for one in (was, now)]
     choosing, before, then = (
         Performance.of(one, goal.label, half)
@@ -123,8 +127,8 @@ def propose(
     reached = reaches(goal, choosing.hits, choosing.hits + choosing.misses)
     return Proposal(
         goal,
-        settings,
-        after,
+        was.settings,
+        now.settings,
         here,
         reached,
         choosing,
