@@ -12,7 +12,7 @@ from maskdet.tune.draft import Draft as Draft
 from maskdet.tune.draft import DraftFace as DraftFace
 from maskdet.tune.draft import DraftPicture as DraftPicture
 from maskdet.tune.draft import corners_of
-from maskdet.tune.measuring import Cancelled, Progress, Stopped
+from maskdet.tune.measuring import Cancelled, Progress, watched
 from maskdet.tune.notes import Notes
 from maskdet.types import CLASSES, Scene, Settings
 
@@ -42,9 +42,7 @@ def draft_of(
     sent = list(uploads)
     pictures: dict[str, DraftPicture] = {}
     notes = Notes()
-    for number, (given, content) in enumerate(sent):
-        if cancelled is not None and cancelled():
-            raise Stopped
+    for given, content in watched(sent, progress, cancelled):
         try:
             image = read_image(content)
         except ValueError as error:
@@ -54,8 +52,6 @@ def draft_of(
             name = _free_name(given, pictures)
             size_wh = (image.shape[1], image.shape[0])
             pictures[name] = DraftPicture(name, content, size_wh, _faces(scene))
-        if progress is not None:
-            progress(number + 1, len(sent))
     if not pictures:
         raise ValueError("; ".join(["no picture can be read", *notes.lines()]))
     return Draft(tuple(pictures.values()), notes.lines())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ Progress = Callable[[int, int], None]
 
 Cancelled = Callable[[], bool]
 """Asked before each picture whether to stop."""
+
+_Item = TypeVar("_Item")
 
 MAX_FACES: Final = 100_000
 """More would take minutes to count at each move of a slider."""
@@ -52,6 +54,22 @@ class _Seen:
     labels: NDArray[np.int64]
     lights: Numbers
     sharpness: Numbers
+
+
+def watched(
+    items: Sequence[_Item], progress: Progress | None, cancelled: Cancelled | None
+) -> Iterator[_Item]:
+    """Yield one picture after the other, and tell when its turn is over.
+
+    Raises:
+        Stopped: `cancelled` said so.
+    """
+    for number, item in enumerate(items, start=1):
+        if cancelled is not None and cancelled():
+            raise Stopped
+        yield item
+        if progress is not None:
+            progress(number, len(items))
 
 
 def measured(
@@ -82,13 +100,9 @@ def measured(
         raise ValueError(f"more than {MAX_FACES:,} faces; please send fewer")
     labels = _labels(found.rows, notes)
     seen: list[_Seen] = []
-    for number, row in enumerate(found.rows):
-        if cancelled is not None and cancelled():
-            raise Stopped
+    for row in watched(found.rows, progress, cancelled):
         one = _look(row, found, files, labels, notes)
         seen += [] if one is None else [one]
-        if progress is not None:
-            progress(number + 1, len(found.rows))
     if not seen:
         raise ValueError("; ".join(["no picture can be read", *notes.lines()]))
     truth = _joined(seen, name, boxed=found.boxed)

@@ -18,7 +18,7 @@ from maskdet.datasets.examples import no_boxes
 from maskdet.detectors import DETECTORS
 from maskdet.evaluation.judged import looks
 from maskdet.media import read_image
-from maskdet.tune.measuring import Cancelled, Progress, Stopped
+from maskdet.tune.measuring import Cancelled, Progress, watched
 from maskdet.tune.scored import FLOOR_SCORE, FaceRows, Numbers, Scored
 from maskdet.tune.sets import Loaded
 from maskdet.types import CLASSES, Settings
@@ -111,12 +111,8 @@ def score_set(
     key = key or analyzer_key(name)
     cache = {} if cache is None else cache
     everything: list[Found] = []
-    for picture in range(len(loaded.pictures)):
-        if cancelled is not None and cancelled():
-            raise Stopped
+    for picture in watched(range(len(loaded.pictures)), progress, cancelled):
         everything.append(_found(loaded, picture, analyzer, cache, key))
-        if progress is not None:
-            progress(picture + 1, len(loaded.pictures))
     return _joined(loaded, name, everything)
 
 
