@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from maskdet.datasets.coco_writing import coco_content
-from maskdet.datasets.reading import read_any
 from maskdet.media import read_image
 from maskdet.metrics.slices import crop_light
-from maskdet.tune import measuring
 from maskdet.tune.sets import Stopped, read_set
 from maskdet.types import Label
 from tests.tune_fakes import coco, jpeg, packed, png
@@ -229,72 +225,6 @@ def test_a_broken_yolo_file_leaves_its_picture_out() -> None:
     assert "1 face (class 4)" in lines
 
 
-@pytest.mark.parametrize(
-    ("contents", "message"),
-    [
-        ({"a.txt": "hello"}, "no picture found; wanted JPEG"),
-        ({"a.jpg": jpeg()}, "no labels found; understood are index.csv"),
-        ({"photos/a.jpg": jpeg()}, r"no labels found \(found folders called photos\);"),
-        ({"mask/a.jpg": b"x"}, "no picture can be read; 1 picture .mask/a.jpg"),
-        ({"a.json": coco({"a.jpg": []}), "a.jpg": jpeg()}, "the labels hold no face"),
-        ({"a.json": "{" * 9000, "a.jpg": jpeg()}, "no labels found"),
-        ({"a.json": "[" * 90000, "a.jpg": jpeg()}, "no labels found"),
-        ({"index.csv": "a,b\n1,2", "a.jpg": jpeg()}, "the column 'path' is missing"),
-        ({"index.csv": "path,label\n" + "x" * 200_000, "a.jpg": jpeg()}, "not a CSV"),
-        ({"index.csv": b"\xff\xfe\xfd", "a.jpg": jpeg()}, "not a text file in UTF-8"),
-        (
-            {
-                "a.json": coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",)),
-                "a.jpg": png(),
-            },
-            r"no face of mask, no_mask, incorrect is labelled: 1 face \(cap\)",
-        ),
-    ],
-)
-def test_what_cannot_be_tuned_on_is_refused_in_one_line(
-    contents: dict[str, bytes | str], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message) as caught:
-        read_set(packed(contents))
-    assert str(caught.value).isprintable()
-
-
-def test_a_label_cannot_reach_out_of_the_zip(tmp_path: Path) -> None:
-    secret = tmp_path / "secret.jpg"
-    secret.write_bytes(jpeg())
-    faces = {
-        str(secret): [([1.0, 1, 9, 9], 1)],
-        f"../../{secret}": [([1.0, 1, 9, 9], 1)],
-        "a.jpg": [([1.0, 1, 9, 9], 2)],
-    }
-    loaded = read_set(packed({"x.json": coco(faces), "a.jpg": jpeg()}))
-    assert loaded.truth.names == ("a.jpg",)
-
-
-def test_nothing_of_an_upload_is_written_to_disk(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    content = packed({"mask/a.jpg": jpeg(1), "no_mask/b.jpg": jpeg(2)})
-    import builtins
-    import io
-    import os
-    import tempfile
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a file was opened")
-
-    read_set(content)  # imports what is imported late
-    for owner, name in (
-        (builtins, "open"),
-        (io, "open"),
-        (os, "open"),
-        (tempfile, "mkdtemp"),
-    ):
-        monkeypatch.setattr(owner, name, refuse)
-    loaded = read_set(content)
-    assert loaded.pictures.image(0).shape == (80, 90, 3)
-
-
 def test_a_picture_listed_twice_counts_once() -> None:
     text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)]})
     loaded = read_set(packed({"x.json": text, "y.json": text, "a.jpg": jpeg()}))
@@ -310,63 +240,6 @@ def test_another_size_than_told_is_said() -> None:
     assert "another size than its labels say" in loaded.notes[0]
 
 
-def test_a_folder_a_file_and_a_zip_on_disk_give_the_same(tmp_path: Path) -> None:
-    folder = tmp_path / "town"
-    (folder / "images").mkdir(parents=True)
-    contents = {
-        "town-val.json": coco({"a.jpg": [([1.0, 1, 9, 9], 2)]}),
-        "images/a.jpg": jpeg(),
-    }
-    (folder / "town-val.json").write_text(contents["town-val.json"])
-    (folder / "images" / "a.jpg").write_bytes(jpeg())
-    (tmp_path / "town.zip").write_bytes(packed(contents))
-    for source, name in (
-        (folder, "town"),
-        (folder / "town-val.json", "town-val"),
-        (tmp_path / "town.zip", "town"),
-    ):
-        truth = read_set(source).truth
-        assert truth.name == name
-        assert truth.names == ("images/a.jpg",)
-        assert truth.labels.tolist() == [BARE]
-
-
-def test_a_coco_file_may_name_pictures_elsewhere_on_this_machine(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "far").mkdir()
-    (tmp_path / "near").mkdir()
-    (tmp_path / "far" / "a.jpg").write_bytes(jpeg())
-    labels = tmp_path / "near" / "x.json"
-    labels.write_text(coco({"../far/a.jpg": [([1.0, 1, 9, 9], 1)]}))
-    truth = read_set(labels).truth
-    assert truth.names == ("a.jpg",)
-
-
-def test_a_yolo_data_file_is_read(tmp_path: Path) -> None:
-    for part in ("images", "labels"):
-        (tmp_path / part).mkdir()
-    (tmp_path / "images" / "a.jpg").write_bytes(jpeg())
-    (tmp_path / "labels" / "a.txt").write_text("0 .5 .5 .2 .5")
-    (tmp_path / "data.yaml").write_text("names: [incorrect]\nval: images\n")
-    truth = read_set(tmp_path / "data.yaml").truth
-    assert truth.names == ("a.jpg",)
-    assert truth.labels.tolist() == [WRONG]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("gone", "there is no such file or folder"), ("a.pdf", "not a labelled set")],
-)
-def test_a_path_that_is_no_set_is_named(
-    name: str, message: str, tmp_path: Path
-) -> None:
-    (tmp_path / "a.pdf").write_text("x")
-    with pytest.raises((FileNotFoundError, ValueError), match=message) as caught:
-        read_set(tmp_path / name)
-    assert str(caught.value).count(str(tmp_path / name)) == 1
-
-
 def test_progress_is_told_and_stopping_stops() -> None:
     content = packed({f"mask/{i}.jpg": jpeg(i) for i in range(4)})
     seen: list[tuple[int, int]] = []
@@ -380,22 +253,3 @@ def test_progress_is_told_and_stopping_stops() -> None:
             cancelled=lambda: len(seen) == 2,
         )
     assert seen == [(1, 4), (2, 4)]
-
-
-def test_too_many_faces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "MAX_FACES", 2)
-    text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
-    with pytest.raises(ValueError, match="more than 2 faces; please send fewer"):
-        read_set(packed({"x.json": text, "a.jpg": jpeg()}))
-
-
-def test_it_reads_what_the_strict_readers_read(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(jpeg())
-    faces = {"a.jpg": [([1.25, 2.5, 9, 9], 2), ([30.0, 40, 11, 12], 3)]}
-    (tmp_path / "x.json").write_text(coco(faces))
-    strict = read_any(tmp_path)
-    again = json.dumps(coco_content([(one, (90, 80)) for one in strict], tmp_path))
-    (tmp_path / "x.json").write_text(again)
-    truth = read_set(tmp_path).truth
-    assert np.array_equal(truth.faces.boxes, strict[0].boxes)
-    assert truth.labels.tolist() == [int(label) for label in strict[0].labels]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maskdet.tune import measuring
+from maskdet.tune.sets import read_set
+from maskdet.types import Label
+from tests.tune_fakes import coco, jpeg, packed, png
+
+MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({"a.txt": "hello"}, "no picture found; wanted JPEG"),
+        ({"a.jpg": jpeg()}, "no labels found; understood are index.csv"),
+        ({"photos/a.jpg": jpeg()}, r"no labels found \(found folders called photos\);"),
+        ({"mask/a.jpg": b"x"}, "no picture can be read; 1 picture .mask/a.jpg"),
+        ({"a.json": coco({"a.jpg": []}), "a.jpg": jpeg()}, "the labels hold no face"),
+        ({"a.json": "{" * 9000, "a.jpg": jpeg()}, "no labels found"),
+        ({"a.json": "[" * 90000, "a.jpg": jpeg()}, "no labels found"),
+        ({"index.csv": "a,b\n1,2", "a.jpg": jpeg()}, "the column 'path' is missing"),
+        ({"index.csv": "path,label\n" + "x" * 200_000, "a.jpg": jpeg()}, "not a CSV"),
+        ({"index.csv": b"\xff\xfe\xfd", "a.jpg": jpeg()}, "not a text file in UTF-8"),
+        (
+            {
+                "a.json": coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",)),
+                "a.jpg": png(),
+            },
+            r"no face of mask, no_mask, incorrect is labelled: 1 face \(cap\)",
+        ),
+    ],
+)
+def test_what_cannot_be_tuned_on_is_refused_in_one_line(
+    contents: dict[str, bytes | str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        read_set(packed(contents))
+    assert str(caught.value).isprintable()
+
+
+def test_a_label_cannot_reach_out_of_the_zip(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(jpeg())
+    faces = {
+        str(secret): [([1.0, 1, 9, 9], 1)],
+        f"../../{secret}": [([1.0, 1, 9, 9], 1)],
+        "a.jpg": [([1.0, 1, 9, 9], 2)],
+    }
+    loaded = read_set(packed({"x.json": coco(faces), "a.jpg": jpeg()}))
+    assert loaded.truth.names == ("a.jpg",)
+
+
+def test_too_many_faces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "MAX_FACES", 2)
+    text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
+    with pytest.raises(ValueError, match="more than 2 faces; please send fewer"):
+        read_set(packed({"x.json": text, "a.jpg": jpeg()}))
