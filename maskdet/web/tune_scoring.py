@@ -27,18 +27,9 @@ def looked_at(desk: Desk, loaded: Loaded, *, set_key: str) -> Material | None:
         set_key: names its content: another set, another key.
     """
     preferences = session.preferences()
-    missing = session.unavailable()
-    names = [name for name in ANALYZERS if name not in missing]
-    usual = resolved(preferences.analyzer, live=False)
     start, stop = st.columns([3, 2], vertical_alignment="bottom")
-    name = start.selectbox(
-        "Analyzer to tune",
-        names,
-        index=names.index(usual) if usual in names else 0,
-        key="tune.analyzer",
-        help="It looks at every picture once; every slider afterwards is instant. "
-        "Another one can be compared with it later.",
-    )
+    with start:
+        name = _asked(preferences.analyzer)
     key = analyzer_key(
         name, preferences.classifier, second_look=preferences.second_look
     )
@@ -57,14 +48,33 @@ def looked_at(desk: Desk, loaded: Loaded, *, set_key: str) -> Material | None:
         width="stretch",
     )
     if not running:
-        if desk.looked:
-            st.info(
-                f"Stopped after {desk.looked} of {n} pictures. They are kept: it goes "
-                "on from there.",
-                icon=":material/pause:",
-            )
+        _say_stopped(desk.looked, n)
         return None
     return _look(desk, loaded, name, key, title)
+
+
+def _asked(chosen: str) -> str:
+    """Return the analyzer that the visitor wants to tune."""
+    missing = session.unavailable()
+    names = [name for name in ANALYZERS if name not in missing]
+    usual = resolved(chosen, live=False)
+    return st.selectbox(
+        "Analyzer to tune",
+        names,
+        index=names.index(usual) if usual in names else 0,
+        key="tune.analyzer",
+        help="It looks at every picture once; every slider afterwards is instant. "
+        "Another one can be compared with it later.",
+    )
+
+
+def _say_stopped(looked: int, n: int) -> None:
+    if looked:
+        st.info(
+            f"Stopped after {looked} of {n} pictures. They are kept: it goes on from "
+            "there.",
+            icon=":material/pause:",
+        )
 
 
 def _switch(desk: Desk, title: str) -> None:
