@@ -13,7 +13,7 @@ import streamlit as st
 from maskdet.metrics.estimate import Estimate
 from maskdet.style import Palette
 from maskdet.tune import curves
-from maskdet.tune.band import band
+from maskdet.tune.band import Band, band
 from maskdet.tune.curves import Curve
 from maskdet.tune.table import class_rows, parts
 from maskdet.types import CLASSES, Label
@@ -198,21 +198,7 @@ def _band(desk: Desk, material: Material, palette: Palette) -> None:
             temperature=outcome.temperature,
         ),
     )
-    st.html(
-        tiles_html(
-            [
-                tile_html(
-                    f"of {got.between.n:,} faces say nothing", _short(got.between)
-                ),
-                tile_html("wrong, of those that say something", _short(got.errors)),
-                tile_html(
-                    "wrong, had all to say something", _short(got.errors_without)
-                ),
-                tile_html("of bare faces called masked", _short(got.missed_bare)),
-                tile_html("of “No mask” said wrongly", _short(got.false_bare)),
-            ]
-        )
-    )
+    st.html(_band_html(got))
     st.caption(
         "Bare faces hang from the axis: they belong right of the band, all others left."
     )
@@ -220,6 +206,17 @@ def _band(desk: Desk, material: Material, palette: Palette) -> None:
         charts.bare_histogram(outcome, low, high, palette),
         alt="Probability of “No mask” by what is true, with the two thresholds",
     )
+
+
+def _band_html(got: Band) -> str:
+    shares = {
+        f"of {got.between.n:,} faces say nothing": got.between,
+        "wrong, of those that say something": got.errors,
+        "wrong, had all to say something": got.errors_without,
+        "of bare faces called masked": got.missed_bare,
+        "of “No mask” said wrongly": got.false_bare,
+    }
+    return tiles_html([tile_html(text, _short(one)) for text, one in shares.items()])
 
 
 def _short(estimate: Estimate) -> str:
