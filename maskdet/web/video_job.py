@@ -94,14 +94,7 @@ class FilmJob:
         self._film: Film | None = None
         size = len(film) if isinstance(film, bytes) else film.stat().st_size
         self._scratch = Scratch(size)
-        try:
-            if isinstance(film, bytes):
-                self._source.write_bytes(film)
-            else:
-                shutil.copyfile(film, self._source)
-        except OSError:
-            self._scratch.close()
-            raise
+        self._put_down(film)
 
     @property
     def busy(self) -> bool:
@@ -126,6 +119,17 @@ class FilmJob:
     @property
     def _source(self) -> Path:
         return self._scratch.path / "film"
+
+    def _put_down(self, film: bytes | Path) -> None:
+        """Write the film where it is read from."""
+        try:
+            if isinstance(film, bytes):
+                self._source.write_bytes(film)
+            else:
+                shutil.copyfile(film, self._source)
+        except OSError:
+            self._scratch.close()
+            raise
 
     def start(self, plan: Plan | None = None) -> None:
         """Begin, or begin anew; returns at once, and does nothing while it is busy.
