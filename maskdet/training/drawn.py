@@ -7,7 +7,7 @@ or something before the mouth that is no mask. Validation and test never see the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,10 @@ _MOST_FACE: Final = 1.6
 _OFF_CENTRE: Final = 0.35
 
 
+_Face: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Box and landmarks."""
+
+
 def draw_samples(
     samples: Samples,
     finder: LandmarkFinder,
@@ -63,39 +67,38 @@ def draw_samples(
     """
     rng = np.random.default_rng(seed)
     bare = np.flatnonzero(samples.labels == Label.NO_MASK)
-    points: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]] | None] = {}
-    images: list[Image] = []
-    labels: list[int] = []
-    sources: list[str] = []
-    # One pass over the faces after the other, each in another order.
-    passes = -(-count // max(len(bare), 1))
-    rows = np.concatenate([rng.permutation(bare) for _ in range(passes)] or [bare])
-    for row in progress(rows.tolist()):
-        if len(images) == count:
+    faces: dict[int, _Face | None] = {}
+    drawn: list[tuple[Image, Label, str]] = []
+    for row in progress(_order(bare, count, rng)):
+        if len(drawn) == count:
             break
         image = samples.images[row]
-        if row not in points:
-            points[row] = _middle_face(finder, image)
-        found = points[row]
-        if found is None:
-            continue
-        drawn, label, name = _draw(image, *found, rng)
-        images.append(drawn)
-        labels.append(label)
-        sources.append(f"drawn-{name}")
-    side = samples.images.shape[1:]
+        if row not in faces:
+            faces[row] = _middle_face(finder, image)
+        found = faces[row]
+        if found is not None:
+            drawn.append(_draw(image, *found, rng))
+    return _packed(drawn, samples.images.shape[1:])
+
+
+def _packed(drawn: list[tuple[Image, Label, str]], side: tuple[int, ...]) -> Samples:
     return Samples(
-        images=np.array(images, np.uint8).reshape(-1, *side),
-        labels=np.array(labels, np.int64),
-        sources=np.array(sources, np.str_),
-        whole=np.zeros(len(images), np.bool_),
-        drawn=np.ones(len(images), np.bool_),
+        images=np.array([one for one, _, _ in drawn], np.uint8).reshape(-1, *side),
+        labels=np.array([label for _, label, _ in drawn], np.int64),
+        sources=np.array([f"drawn-{name}" for _, _, name in drawn], np.str_),
+        whole=np.zeros(len(drawn), np.bool_),
+        drawn=np.ones(len(drawn), np.bool_),
     )
 
 
-def _middle_face(
-    finder: LandmarkFinder, image: Image
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+def _order(bare: NDArray[np.int64], count: int, rng: np.random.Generator) -> list[int]:
+    """Return one pass over the faces after the other, each in another order."""
+    passes = -(-count // max(len(bare), 1))
+    rows = np.concatenate([rng.permutation(bare) for _ in range(passes)] or [bare])
+    return [int(row) for row in rows]
+
+
+def _middle_face(finder: LandmarkFinder, image: Image) -> _Face | None:
     """Return box and landmarks of the face that a packed crop was cut around."""
     faces, points = finder.landmarks(image)
     side = image.shape[0]
