@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import os
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from maskdet.style import Style
 from maskdet.types import Settings
 from maskdet.web.preferences import Preferences
 from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.media.files import broken_files
 
 BOXES = [[5, 5, 45, 55], [60, 10, 90, 50], [2, 60, 22, 80]]
 SCORES = [0.9, 0.7, 0.3]
@@ -171,25 +170,6 @@ def test_an_input_behind_a_link_is_never_overwritten(pictures, tmp_path):
     assert run(pictures / "a.jpg", "--out", out) == 0
     assert (pictures / "a.jpg").read_bytes() == before
     assert (out / "a-2.jpg").is_file()
-
-
-def huge_png():
-    """A picture whose header says 20000 x 20000; its pixels do not matter."""
-    header = b"IHDR" + struct.pack(">II5B", 20000, 20000, 8, 2, 0, 0, 0)
-    sealed = header + struct.pack(">I", zlib.crc32(header))
-    return encode_png(grey(8, 8))[:12] + sealed + encode_png(grey(8, 8))[33:]
-
-
-def broken_files():
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    whole = encode_jpeg(noise)
-    return {
-        "empty.jpg": (b"", "the file is empty"),
-        "truncated.jpg": (whole[: len(whole) // 2], "damaged or incomplete"),
-        "text.png": (b"I am no picture", "not a picture"),
-        "moving.gif": (b"GIF89a" + bytes(40), "a GIF"),
-        "huge.png": (huge_png(), "more than 40 megapixels"),
-    }
 
 
 def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):

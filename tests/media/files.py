@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
+from maskdet.media import encode_jpeg, encode_png
 from maskdet.types import Image
 
 
@@ -45,3 +46,24 @@ def png_of(header: bytes, rows: bytes) -> bytes:
 def difference(a: Image, b: Image) -> float:
     assert a.shape == b.shape
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
+
+
+def huge_png() -> bytes:
+    """A picture whose header says 20000 x 20000; its pixels do not matter."""
+    header = b"IHDR" + struct.pack(">II5B", 20000, 20000, 8, 2, 0, 0, 0)
+    sealed = header + struct.pack(">I", zlib.crc32(header))
+    plain = encode_png(scenery(8, 8))
+    return plain[:12] + sealed + plain[33:]
+
+
+def broken_files() -> dict[str, tuple[bytes, str]]:
+    """Return files that are no good pictures by name, and what is said of each."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = encode_jpeg(noise)
+    return {
+        "empty.jpg": (b"", "the file is empty"),
+        "truncated.jpg": (whole[: len(whole) // 2], "damaged or incomplete"),
+        "text.png": (b"I am no picture", "not a picture"),
+        "moving.gif": (b"GIF89a" + bytes(40), "a GIF"),
+        "huge.png": (huge_png(), "more than 40 megapixels"),
+    }
