@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -44,12 +45,14 @@ class Holding:
     def __init__(self) -> None:
         """Start with nobody."""
         self._people: dict[int, Held] = {}
+        self._last_s = -math.inf
 
     def update(self, scene: Scene, min_certainty: float) -> dict[int, Held]:
         """Look at the next scene; return what is known of the people in it.
 
         Somebody who turned away is in the scene without being seen: what was known
-        of them stays as it was, and no time is counted.
+        of them stays as it was, and no time is counted; no more is it counted for
+        somebody who was not in the scene before this one.
 
         Args:
             scene: rows that nobody tracks are passed over.
@@ -69,6 +72,7 @@ class Holding:
             else:
                 found[person] = self._seen(person, label, certainty, scene.time_s)
         self._people.update(found)
+        self._last_s = scene.time_s
         return found
 
     def gone(self, time_s: float) -> tuple[int, ...]:
@@ -93,7 +97,8 @@ class Holding:
         if before is None:
             return Held(label, certainty, 0.0, now_s, now_s, now_s, True)
         for_s = before.for_s if label is before.label else 0.0
-        if label is before.label and before.viewed:
+        # Who was in no scene in between was not seen for that time.
+        if label is before.label and before.viewed and before.here_s == self._last_s:
             for_s += now_s - before.here_s
         return Held(label, certainty, for_s, before.came_s, now_s, now_s, True)
 

@@ -92,6 +92,19 @@ def test_a_turned_back_raises_nothing_and_takes_nothing_back() -> None:
     assert [second(event) for event in found] == pytest.approx([4.1], abs=0.11)
 
 
+def test_the_time_of_an_absence_raises_nothing() -> None:
+    running = alerts(AlertRule("no_mask", for_s=2.0))
+    bare = [(1, NO_MASK, 0.95)]
+    found = play(running, 6, lambda s: bare if s < 0.05 or s > 2.95 else [])
+    # One view at 0 s; then it stands from 3 s on.
+    assert [second(event) for event in found] == pytest.approx([5.0], abs=0.11)
+    assert found[0].for_s == pytest.approx(2.0, abs=0.11)
+    others = [(2, MASK, 0.95)]
+    running = alerts(AlertRule("no_mask", for_s=2.0))
+    found = play(running, 4, lambda s: bare if s < 0.05 or s > 2.95 else others)
+    assert found == []
+
+
 def test_a_pair_too_close_alerts_once_for_whoever_is_bare() -> None:
     rule = AlertRule("close", for_s=2.0)
     people = [(1, MASK, 0.95), (2, NO_MASK, 0.95)]

@@ -75,6 +75,16 @@ def test_an_unsure_label_is_no_verdict_and_takes_none_back() -> None:
     assert sum(again, ()) == ()
 
 
+def test_the_time_of_an_absence_counts_for_nothing() -> None:
+    happenings = story(hold_s=2.0)
+    happenings.update(scene(0.0, [(1, MASK, 0.9)]))
+    for time_s in (1.0, 2.0):
+        assert happenings.update(scene(time_s, [])) == ()
+    back = [happenings.update(scene(s, [(1, MASK, 0.9)])) for s in (3.0, 4.0, 5.0)]
+    assert [told(events) for events in back] == [[], [], [("verdict", 1)]]
+    assert back[2][0].for_s == pytest.approx(2.0)
+
+
 def test_the_time_of_a_turned_back_counts_for_nothing() -> None:
     happenings = story(hold_s=2.0)
     happenings.update(scene(0.0, [(1, MASK, 0.9)]))
