@@ -132,6 +132,21 @@ def test_a_turned_back_stays_masked_then_gets_unsure_then_is_gone(per_s) -> None
     assert scenes[3.5].labels == (Label.UNKNOWN,)
 
 
+@pytest.mark.parametrize("per_s", [2, 3, 5])
+def test_a_slow_camera_tells_of_a_turned_back_what_a_fast_one_tells(per_s) -> None:
+    def back(time_s: float) -> list[ScriptedFace]:
+        # In fast and slow pictures alike, the last face is that of second 2.
+        return [ScriptedFace(LEFT, MASK)] if time_s < 2.01 else []
+
+    slow, fast = (play(back, 7, rate, Settings(memory_s=4)) for rate in (per_s, 30))
+    for time_s, scene in slow.items():
+        if time_s > 1:
+            assert scene.track_ids.tolist() == fast[time_s].track_ids.tolist()
+            assert scene.labels == fast[time_s].labels
+            assert scene.seen_s == pytest.approx(fast[time_s].seen_s, abs=1e-3)
+    assert [len(slow[t]) for t in (4.0, 5.0, 6.0)] == [1, 1, 1]
+
+
 def test_the_evidence_and_the_certainty_of_a_turned_back_only_fade() -> None:
     scenes = play(turned, 3)
     backs = [scene for time_s, scene in scenes.items() if time_s >= 1.0]

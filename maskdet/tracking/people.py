@@ -11,7 +11,7 @@ from maskdet.tracking.motion import Motion
 from maskdet.tracking.rules import TrackRules
 from maskdet.types import UNTRACKED
 
-_SAME_S = 1e-6
+SAME_S = 1e-6
 """Times that differ by less are equal: seconds made of frame numbers are rounded."""
 
 _DOUBTFUL_JITTER = 2.0
@@ -20,6 +20,10 @@ _DOUBTFUL_JITTER = 2.0
 
 _DIP_S = 1.0
 """Doubtful faces continue nobody for longer: who raises the lowest score means it."""
+
+_SLOWEST_S = 1.0
+"""Slow cameras, too, ask once more after whoever was there in the image before; after
+a longer pause nobody knows what became of them."""
 
 
 class People:
@@ -46,6 +50,7 @@ class People:
         self.covered = np.zeros(0, np.bool_)
         self._rules = rules
         self._time_s = 0.0
+        self._step_s = 0.0
 
     def __len__(self) -> int:
         """Return the number of people."""
@@ -66,10 +71,12 @@ class People:
     def followed(self) -> NDArray[np.bool_]:
         """`(n,)` who has a number and a head that is where its box is."""
         lost_s = self._time_s - self.followed_s
+        # However slow the camera is, who was followed in the image before still is.
+        patience_s = max(self._rules.doubt_s, min(self._step_s, _SLOWEST_S)) + SAME_S
         # What looked like a face for a moment only may not have been one.
         trust_s = self._rules.trust * (self.seen_s - self.born_s)
         result: NDArray[np.bool_] = (
-            self.known & (lost_s <= self._rules.doubt_s) & (self.unseen_s <= trust_s)
+            self.known & (lost_s <= patience_s) & (self.unseen_s <= trust_s)
         )
         return result
 
@@ -83,7 +90,7 @@ class People:
         """Move every head on to the time of the next image."""
         if len(self):
             self.motion.advance(time_s - self._time_s)
-        self._time_s = time_s
+        self._step_s, self._time_s = time_s - self._time_s, time_s
 
     def see(self, face_of: NDArray[np.int64], boxes: Boxes, sure: int) -> None:
         """Note whose face was seen in this image.
@@ -116,7 +123,7 @@ class People:
         """Give a number to whoever was seen long enough; return the next free one."""
         age_s = self._time_s - self.born_s
         ripe = ~self.known & (face_of != NOBODY)
-        ripe &= age_s >= self._rules.confirm_s - _SAME_S
+        ripe &= age_s >= self._rules.confirm_s - SAME_S
         count = int(np.count_nonzero(ripe))
         self.ids[ripe] = np.arange(first_id, first_id + count)
         return first_id + count
@@ -136,9 +143,12 @@ class People:
     def forget(self, time_s: float, memory_s: float) -> tuple[int, ...]:
         """Forget whoever was not seen for too long; return their numbers."""
         doubt_s = min(memory_s, self._rules.doubt_s)
-        limits_s = np.where(self.known, memory_s, doubt_s) + _SAME_S
-        # Somebody new is always looked for once more, however slow the camera is.
-        limits_s[~self.known & (self.seen_s >= self._time_s - _SAME_S)] = memory_s
+        limits_s = np.where(self.known, memory_s, doubt_s) + SAME_S
+        # Whoever was there a moment ago is looked for once more, however slow the
+        # camera is and however short the memory.
+        lately = self.seen_s >= self._time_s - SAME_S
+        step_s = min(time_s - self._time_s, _SLOWEST_S)
+        limits_s[lately] = max(memory_s, step_s) + SAME_S
         keep = time_s - self.seen_s <= limits_s
         if keep.all():
             return ()

@@ -17,6 +17,7 @@ from maskdet.assignment import NOBODY
 from maskdet.boxes import Boxes, areas, clip
 from maskdet.tracking.association import costs, covered, pair
 from maskdet.tracking.flow import follow
+from maskdet.tracking.people import SAME_S
 from maskdet.tracking.rules import TrackRules
 from maskdet.tracking.scenes import Scenes, View
 from maskdet.types import UNTRACKED, Faces, Image
@@ -156,7 +157,8 @@ class Tracker:
         reaches = np.minimum(rules.min_reach + _SPREADS * spreads, max_reach)
         heads = people.motion.boxes[rows]
         prices = costs(heads, boxes[free - first], reaches, rules.max_growth)
-        prices += _AGE_COST * (people.unseen_s[rows] / self.memory_s)[:, None]
+        ages = np.minimum(people.unseen_s[rows] / self.memory_s, 1)
+        prices += _AGE_COST * ages[:, None]
         pairs = pair(prices, rules.worst_cost)
         got = pairs != NOBODY
         face_of[rows[got]] = free[pairs[got]]
@@ -209,6 +211,7 @@ class Tracker:
         ids = np.full(n, UNTRACKED, np.int64)
         ids[face_of[seen]] = people.ids[seen]
         carried = people.followed & ~seen & ~people.covered
+        carried &= people.unseen_s <= self.memory_s + SAME_S
         return Tracks(
             ids=ids,
             shown=(np.arange(n) < sure) | (ids != UNTRACKED),

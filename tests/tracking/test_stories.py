@@ -189,6 +189,16 @@ def test_a_slow_camera_gives_numbers_too() -> None:
     assert [ids["ben"] for ids, _ in seen] == [UNTRACKED, 2, 2, 2]
 
 
+@pytest.mark.parametrize("memory_s", [0.1, 0.3])
+def test_a_memory_shorter_than_a_step_does_not_lose_who_is_there(memory_s) -> None:
+    tracker = Tracker(memory_s=memory_s)
+    seen = play(tracker, lambda t: still("ann"), times(0, 4, 2))
+    assert [ids["ann"] for ids, _ in seen] == [UNTRACKED] + [1] * 7
+    gone = [show(tracker, {}, time_s)[1] for time_s in (4.0, 4.5)]
+    assert not any(len(tracks.carried_ids) for tracks in gone)
+    assert [tracks.left for tracks in gone] == [(), (1,)]
+
+
 def test_two_trackers_count_for_themselves() -> None:
     for tracker in (Tracker(), Tracker()):
         ids, _ = play(tracker, lambda t: still("ann"), times(0, 1, 10))[-1]
