@@ -103,11 +103,7 @@ def fit(
         model.optimizer = learner.optimizer
         load_state(out / STATE_FILE, model, average, optimizer=True)
     run = _Run(model, learner, average, material, recipe, out)
-    try:
-        for epoch in range(progress.epochs_done, recipe.epochs):
-            progress = run.epoch(epoch, progress)
-    except KeyboardInterrupt:
-        logger.warning("stopped by hand after %d epochs", progress.epochs_done)
+    run.go_on(progress)
     if not (out / BEST_FILE).is_file():  # no epoch was done, or none had a score
         save_best(out / BEST_FILE, model, average)
     model.load_weights(out / BEST_FILE)
@@ -193,6 +189,14 @@ class _Run:
             self.recipe.views,
         )
         self.judges = self.material.some()
+
+    def go_on(self, progress: Progress) -> None:
+        """Train to the end from where it is; Ctrl-C ends it early."""
+        try:
+            for epoch in range(progress.epochs_done, self.recipe.epochs):
+                progress = self.epoch(epoch, progress)
+        except KeyboardInterrupt:
+            logger.warning("stopped by hand after %d epochs", progress.epochs_done)
 
     def epoch(self, epoch: int, before: Progress) -> Progress:
         """Train and validate once, keep what is better, and write the logs."""
