@@ -79,10 +79,22 @@ class Alerts:
         self.use(rules)
 
     def use(self, rules: Iterable[AlertRule]) -> None:
-        """Go by these rules from now on; those that stay remember who was told of."""
-        self._watches = {
-            rule: self._watches.get(rule) or _RuleWatch(rule) for rule in rules
+        """Go by these rules from now on.
+
+        Those that stay remember who was told of, also with other numbers: who moves a
+        slider is not told of everybody once more.
+        """
+        wanted = dict.fromkeys(rules)
+        kept = {rule: self._watches[rule] for rule in wanted if rule in self._watches}
+        changed = {
+            rule.kind: watch
+            for rule, watch in self._watches.items()
+            if rule not in wanted
         }
+        for rule in wanted:
+            if rule not in kept:
+                kept[rule] = changed.pop(rule.kind, None) or _RuleWatch()
+        self._watches = {rule: kept[rule] for rule in wanted}
 
     def update(self, scene: Scene, left_ids: Iterable[int] = ()) -> tuple[Event, ...]:
         """Return the alerts that the next scene raises, each an event.
@@ -100,53 +112,57 @@ class Alerts:
         )
         return tuple(
             alert
-            for watch in self._watches.values()
-            for alert in watch.update(scene, left, blank)
+            for rule, watch in self._watches.items()
+            for alert in watch.update(rule, scene, left, blank)
         )
 
 
 class _RuleWatch:
-    """One rule, and whom it told of."""
+    """What one rule has seen, and whom it told of; the rule's numbers may change."""
 
-    def __init__(self, rule: AlertRule) -> None:
-        self._rule = rule
+    def __init__(self) -> None:
         self._holding = Holding()
         self._told_s: dict[int, float] = {}
         self._ended: set[int] = set()
         self._crowd_since_s: float | None = None
+        self._crowd_seen_s = 0.0
 
     def update(
-        self, scene: Scene, left_ids: tuple[int, ...], blank: Event
+        self, rule: AlertRule, scene: Scene, left_ids: tuple[int, ...], blank: Event
     ) -> list[Event]:
-        """Return this rule's alerts; `blank` has what all of them share."""
-        found = self._holding.update(scene, self._rule.min_certainty)
-        blank = replace(blank, rule=self._rule.kind)
-        if self._rule.kind == "crowd":
-            alerts = self._crowd(scene, found, blank)
-        elif self._rule.kind == "close":
-            alerts = self._close(scene, found, blank)
+        """Return the alerts by `rule`; `blank` has what all of them share."""
+        found = self._holding.update(scene, rule.min_certainty)
+        blank = replace(blank, rule=rule.kind)
+        if rule.kind == "crowd":
+            alerts = self._crowd(rule, scene, found, blank)
+        elif rule.kind == "close":
+            alerts = self._close(rule, scene, found, blank)
         else:
-            alerts = self._worn(scene, found, blank)
+            alerts = self._worn(rule, scene, found, blank)
         gone = (*left_ids, *self._holding.gone(scene.time_s))
         for person in self._holding.forget(gone):
             self._told_s.pop(person, None)
             self._ended.discard(person)
         return alerts
 
-    def _worn(self, scene: Scene, found: dict[int, Held], blank: Event) -> list[Event]:
+    def _worn(
+        self, rule: AlertRule, scene: Scene, found: dict[int, Held], blank: Event
+    ) -> list[Event]:
         """Return who wears none, or wears it wrongly, for long enough."""
-        wanted = Label.NO_MASK if self._rule.kind == "no_mask" else Label.INCORRECT
+        wanted = Label.NO_MASK if rule.kind == "no_mask" else Label.INCORRECT
         alerts: list[Event] = []
         for person, held in found.items():
-            if held.label is Label.UNKNOWN or held.for_s < self._rule.for_s:
+            if held.label is Label.UNKNOWN or held.for_s < rule.for_s:
                 continue
             if held.label is not wanted:
                 self._ended.add(person)
-            elif self._may_tell(person, scene.time_s):
+            elif self._may_tell(rule, person, scene.time_s):
                 alerts.append(_about(blank, person, held))
         return alerts
 
-    def _close(self, scene: Scene, found: dict[int, Held], blank: Event) -> list[Event]:
+    def _close(
+        self, rule: AlertRule, scene: Scene, found: dict[int, Held], blank: Event
+    ) -> list[Event]:
         """Return pairs that are near for long enough, one of them without a mask."""
         ids, alerts, near_people = person_ids(scene), [], set()
         for near in scene.near:
@@ -154,11 +170,11 @@ class _RuleWatch:
             if not near.near or UNTRACKED in pair:
                 continue
             near_people.update(pair)
-            bare = [person for person in pair if self._bare(found[person])]
-            if near.for_s < self._rule.for_s or not bare:
+            bare = [person for person in pair if _bare(rule, found[person])]
+            if near.for_s < rule.for_s or not bare:
                 continue
             # Both are told of at once: the second of a pair is no other alert.
-            if any([self._may_tell(person, scene.time_s) for person in bare]):
+            if any([self._may_tell(rule, person, scene.time_s) for person in bare]):
                 person = bare[0]
                 other = pair[1] if person == pair[0] else pair[0]
                 alerts.append(
@@ -173,17 +189,19 @@ class _RuleWatch:
         self._ended |= found.keys() - near_people
         return alerts
 
-    def _crowd(self, scene: Scene, found: dict[int, Held], blank: Event) -> list[Event]:
+    def _crowd(
+        self, rule: AlertRule, scene: Scene, found: dict[int, Held], blank: Event
+    ) -> list[Event]:
         """Return that too many wear none, for long enough."""
         bare = [held for held in found.values() if held.label is Label.NO_MASK]
-        if len(bare) <= self._rule.more_than:
+        if len(bare) <= rule.more_than:
             self._crowd_since_s = None
             self._ended.add(UNTRACKED)
             return []
         if self._crowd_since_s is None:
             self._crowd_since_s = scene.time_s
         for_s = scene.time_s - self._crowd_since_s
-        if for_s < self._rule.for_s or not self._may_tell(UNTRACKED, scene.time_s):
+        if for_s < rule.for_s or not self._may_tell(rule, UNTRACKED, scene.time_s):
             return []
         least = min(held.certainty for held in bare)
         return [
@@ -196,19 +214,20 @@ class _RuleWatch:
             )
         ]
 
-    def _bare(self, held: Held) -> bool:
-        return held.label is Label.NO_MASK and held.for_s >= self._rule.for_s
-
-    def _may_tell(self, person: int, now_s: float) -> bool:
+    def _may_tell(self, rule: AlertRule, person: int, now_s: float) -> bool:
         """Return whether a person may raise an alert now, and note that they did."""
         told_s = self._told_s.get(person)
         if told_s is not None:
-            over = now_s - told_s >= self._rule.cooldown_s
+            over = now_s - told_s >= rule.cooldown_s
             if person not in self._ended or not over:
                 return False
         self._told_s[person] = now_s
         self._ended.discard(person)
         return True
+
+
+def _bare(rule: AlertRule, held: Held) -> bool:
+    return held.label is Label.NO_MASK and held.for_s >= rule.for_s
 
 
 def _about(blank: Event, person: int, held: Held) -> Event:

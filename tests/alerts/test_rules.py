@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -151,6 +152,38 @@ def test_faces_that_nobody_tracks_raise_nothing() -> None:
     assert (
         play(alerts(*rules), 5, lambda s: people, near_at=lambda s: [near(1, s)]) == []
     )
+
+
+@pytest.mark.parametrize(
+    "changed", [{"for_s": 2.0}, {"min_certainty": 0.7}, {"cooldown_s": 90.0}]
+)
+def test_a_moved_slider_tells_nobody_of_the_same_people_again(changed) -> None:
+    rule = AlertRule("no_mask", for_s=1.0)
+    running = alerts(rule)
+    bare = [(1, NO_MASK, 0.95)]
+    assert len(play(running, 3, lambda s: bare)) == 1
+    running.use([replace(rule, **changed)])
+    found = play(running, 9, lambda s: [*bare, (2, NO_MASK, 0.95)], from_s=3)
+    assert [event.person for event in found] == [2]
+
+
+def test_a_moved_slider_lets_what_stood_so_far_stand() -> None:
+    rule = AlertRule("no_mask", for_s=20.0)
+    running = alerts(rule)
+    assert play(running, 5, lambda s: [(1, NO_MASK, 0.95)]) == []
+    running.use([replace(rule, for_s=4.0)])
+    found = play(running, 6, lambda s: [(1, NO_MASK, 0.95)], from_s=5)
+    assert [second(event) for event in found] == pytest.approx([5.0])
+
+
+def test_two_rules_of_a_kind_keep_apart() -> None:
+    soon, late = AlertRule("no_mask", for_s=1.0), AlertRule("no_mask", for_s=4.0)
+    running = alerts(soon, late)
+    bare = [(1, NO_MASK, 0.95)]
+    assert [round(second(event)) for event in play(running, 3, lambda s: bare)] == [1]
+    running.use([replace(soon, cooldown_s=90.0), late])
+    found = play(running, 9, lambda s: bare, from_s=3)
+    assert [round(second(event)) for event in found] == [4]
 
 
 def test_a_changed_rule_lets_the_others_remember() -> None:
