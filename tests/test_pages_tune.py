@@ -4,81 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from maskdet.tune import bundled
 from maskdet.tune.judging import Judge
 from maskdet.types import Settings
-from maskdet.web import session
 from maskdet.web.tune import Choice, Desk, Material
 from maskdet.web.tune_cards import Card, cards_html
 from maskdet.web.tune_controls import _report
+from tests.tune_page_driving import (
+    choose,
+    datasets,
+    move,
+    opened,
+    press,
+    run,
+    texts,
+    use_made_up,
+)
 from tests.tune_page_fakes import scored, truth
-
-APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
 @pytest.fixture(autouse=True)
 def stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two analyzers on one set, and files of every model."""
-    names = {f"{name} on village": name for name in ("onepass", "mtcnn")}
-    monkeypatch.setattr(bundled, "bundled", lambda: tuple(names))
-    monkeypatch.setattr(
-        bundled, "load_bundled", lambda name: scored(analyzer=names[name])
-    )
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
-    st.cache_resource.clear()
-
-
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception
-    return app
-
-
-def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page("pages/tune.py")
-    return run(app)
-
-
-def choose(app: AppTest, key: str, value: Any) -> AppTest:
-    app.main.button_group(key=f"tune.{key}").set_value(value)
-    return run(app)
-
-
-def move(app: AppTest, key: str, value: float) -> AppTest:
-    app.main.slider(key=f"tune.{key}").set_value(value)
-    return run(app)
-
-
-def press(app: AppTest, label: str) -> AppTest:
-    next(one for one in app.main.button if one.label == label).click()
-    return run(app)
-
-
-def texts(app: AppTest) -> str:
-    kinds = ("markdown", "caption", "info", "warning", "error", "html")
-    return "\n".join(str(part.value) for kind in kinds for part in app.main.get(kind))
-
-
-def datasets(app: AppTest, chart: int) -> dict[str, Any]:
-    """Return the tables of a chart by name."""
-    proto = app.main.get("vega_lite_chart")[chart].proto
-    tables = {}
-    for dataset in proto.datasets:
-        with pa.ipc.open_stream(dataset.data.data) as reader:
-            tables[dataset.name] = reader.read_all().to_pylist()
-    return tables
+    use_made_up(monkeypatch)
 
 
 def test_the_first_screen_says_what_to_do_and_has_numbers() -> None:

@@ -20,6 +20,15 @@ from maskdet.types import CLASSES, Label
 MAX_BYTES: Final = 200_000_000
 """What a file may be once unpacked: a million faces are half of it."""
 
+MAX_FACES: Final = 100_000
+"""Found or true faces that a file may hold."""
+
+MAX_FACES_A_PICTURE: Final = 2_000
+"""Found or true faces that one picture of a file may hold."""
+
+MAX_PAIRS: Final = 10_000_000
+"""Pairs of faces of one picture that a file may make: what overlaps of them is kept."""
+
 _VERSION: Final = 1
 _FACES: Final = ("pictures", "boxes", "lights", "sharpness")
 
@@ -81,7 +90,9 @@ def from_bytes(content: bytes, name: str = "this file") -> Scored:
             "`maskdet tune scores`"
         )
     try:
-        return _scored(arrays)
+        scored = _scored(arrays)
+        _refuse_crowds(scored)
+        return scored
     except KeyError as error:
         raise ValueError(f"{name}: {error.args[0]} is missing") from None
     except (ValueError, TypeError) as error:
@@ -219,6 +230,24 @@ def _scored(arrays: Mapping[str, NDArray[Any]]) -> Scored:
     if len(probs) and not np.allclose(probs.sum(axis=-1), 1, atol=1e-3):
         raise ValueError("holds probabilities that do not sum to 1")
     return Scored(truth, _text(arrays, "analyzer"), found, scores, probs)
+
+
+def _refuse_crowds(scored: Scored) -> None:
+    """Refuse what a small file may claim and a judge would need gigabytes for."""
+    n = len(scored.truth.names)
+    found, true = (
+        np.bincount(faces.pictures, minlength=n)
+        for faces in (scored.faces, scored.truth.faces)
+    )
+    for counts, kind in ((found, "found"), (true, "true")):
+        if counts.sum() > MAX_FACES:
+            raise ValueError(f"holds more than {MAX_FACES:,} {kind} faces")
+        if counts.max(initial=0) > MAX_FACES_A_PICTURE:
+            raise ValueError(
+                f"holds more than {MAX_FACES_A_PICTURE:,} {kind} faces in one picture"
+            )
+    if (found * (found + true)).sum() > MAX_PAIRS:
+        raise ValueError("holds too many pictures that are as crowded as no real ones")
 
 
 def _faces(arrays: Mapping[str, NDArray[Any]], part: str) -> FaceRows:

@@ -13,7 +13,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from maskdet.tune import bundled as stored
 from maskdet.tune.files import from_bytes
 from maskdet.tune.judging import Judge
-from maskdet.tune.scored import LabelledSet, Scored
+from maskdet.tune.scored import LabelledSet
 from maskdet.tune.sets import read_set
 from maskdet.types import CLASSES, Label
 from maskdet.web.markdown import plain
@@ -187,11 +187,11 @@ def _numbers(desk: Desk, file: UploadedFile) -> Material | None:
     name = hashlib.sha256(content).hexdigest()
     if name not in desk.materials:
         try:
-            scored: Scored = from_bytes(content, short_name(file.name))
+            judge = Judge(from_bytes(content, short_name(file.name)))
         except ValueError as error:
-            st.error(plain(f"{error}"), icon=":material/broken_image:")
+            st.error(plain(f"{error}."), icon=":material/broken_image:")
             return None
-        desk.materials[name] = Material(Judge(scored))
+        desk.materials[name] = Material(judge)
     material = desk.materials[name]
     st.caption(
         f"{plain(material.scored.analyzer)} on {plain(material.scored.truth.name)}: "

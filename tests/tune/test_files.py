@@ -13,6 +13,7 @@ from maskdet.tune import bundled as bundle
 from maskdet.tune import files
 from maskdet.tune.files import from_bytes, lean, nameless, read_scored, to_bytes
 from maskdet.tune.judging import Judge
+from maskdet.tune.scored import FaceRows, LabelledSet, Scored
 from maskdet.types import Label, Settings
 from tests.tune.goals_fakes import crowd, scored
 
@@ -165,6 +166,48 @@ def test_an_array_that_claims_more_than_there_is_takes_no_memory():
         stored.writestr("scores.npy", member.getvalue())
     with pytest.raises(ValueError, match="cut off"):
         from_bytes(out.getvalue())
+
+
+def crowded(found, true):
+    """Scores with so many found and true faces in each picture."""
+
+    def rows(counts):
+        pictures = np.repeat(np.arange(len(counts)), counts)
+        n = len(pictures)
+        return FaceRows(pictures, np.tile([0, 0, 9, 9], (n, 1)), np.ones(n), np.ones(n))
+
+    truth = LabelledSet(
+        "crowd",
+        tuple(str(at) for at in range(len(found))),
+        np.full((len(found), 2), 9),
+        rows(true),
+        np.zeros(sum(true)),
+    )
+    n = sum(found)
+    return Scored(truth, "fake", rows(found), np.ones(n), np.tile([1, 0, 0], (n, 1)))
+
+
+@pytest.mark.parametrize(
+    ("found", "true", "complaint"),
+    [
+        ([2001], [1], "more than 2,000 found faces in one picture"),
+        ([0, 1], [1, 2001], "more than 2,000 true faces in one picture"),
+        ([400] * 251, [0] * 251, "more than 100,000 found faces"),
+        ([0] * 251, [400] * 251, "more than 100,000 true faces"),
+        ([2000] * 2, [2000] * 2, "crowded as no real ones"),
+    ],
+)
+def test_a_small_file_that_would_take_all_memory_is_one_line(found, true, complaint):
+    content = to_bytes(crowded(found, true))
+    assert len(content) < 400_000
+    with pytest.raises(ValueError, match=rf"^small\.npz: .*{complaint}") as caught:
+        from_bytes(content, "small.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_true_crowd_is_read():
+    stored = from_bytes(to_bytes(crowded([2000, 1], [400, 1])))
+    assert len(stored.faces) == 2001
 
 
 def test_a_missing_file_is_said(tmp_path):
