@@ -7,8 +7,10 @@ import json
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from maskdet.tune import bundled
+from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import Judge
 from maskdet.types import Settings
 from maskdet.web.tune import Choice, Desk, Material
@@ -176,6 +178,38 @@ def test_calibration_changes_how_sure_faces_are_and_not_what_they_are_called() -
     likeliest = material.outcome(choice).certainties
     softer = material.outcome(dataclasses.replace(choice, calibrated=True)).certainties
     assert not np.allclose(likeliest, softer)
+
+
+def test_what_is_calibrated_can_neither_be_used_nor_shared() -> None:
+    app = move(opened(), "min_score", 0.35)
+    settings = next(one for one in app.main.download_button if "JSON" in one.label)
+    assert not settings.disabled
+    app.main.toggle(key="tune.calibrated").set_value(True)
+    run(app)
+    assert app.main.button(key="tune.use").disabled
+    settings = next(one for one in app.main.download_button if "JSON" in one.label)
+    assert settings.disabled
+    assert not app.main.code
+    assert "Live has no calibration" in texts(app)
+
+
+def test_a_goal_goes_by_certainties_as_they_are() -> None:
+    app = opened()
+    app.main.button(key="tune.propose").click()
+    plain = proposal_of(run(app))
+    assert "Certainties are as they are, not calibrated" in texts(app)
+    app.main.toggle(key="tune.calibrated").set_value(True)
+    run(app)
+    app.main.button(key="tune.propose").click()
+    again = proposal_of(run(app))
+    assert again is not plain
+    assert again.to_json() == plain.to_json()
+
+
+def proposal_of(app: AppTest) -> Proposal:
+    proposal = app.session_state["maskdet.tune"].proposal
+    assert isinstance(proposal, Proposal)
+    return proposal
 
 
 def test_without_stored_scores_a_line_says_what_to_do(

@@ -94,9 +94,11 @@ def propose(
     *,
     seed: int = 0,
     min_iou: float = MIN_IOU,
-    temperature: float = 1.0,
 ) -> Proposal:
     """Return settings for a goal: chosen on one half, reported on the other.
+
+    Certainties are as the analyzer gives them: Live and the films know no temperature,
+    and one that was fitted on this set has seen the half that is reported.
 
     Args:
         judge: of the set and what an analyzer said about it.
@@ -104,7 +106,6 @@ def propose(
         goal: what is wanted.
         seed: of the halves; see `halves`.
         min_iou: from which overlap on a face counts as found.
-        temperature: of the probabilities; see `metrics.calibration`.
 
     Raises:
         ValueError: fewer than two pictures have a face of the class, so that none
@@ -112,7 +113,7 @@ def propose(
     """
     here = halves(judge.scored.truth, seed=seed)
     _check_enough(judge, goal, here)
-    look = _Look(judge, goal, here, min_iou, temperature)
+    look = _Look(judge, goal, here, min_iou)
     after = look.best(settings)
     return _proposal(goal, here, look(settings), look(after))
 
@@ -148,10 +149,9 @@ class _Look:
     goal: Goal
     chosen: Chosen
     min_iou: float
-    temperature: float
 
     def __call__(self, settings: Settings) -> Outcome:
-        return self.judge(settings, min_iou=self.min_iou, temperature=self.temperature)
+        return self.judge(settings, min_iou=self.min_iou)
 
     def best(self, now: Settings) -> Settings:
         """Return the best settings; another smallest face only if it surely helps."""

@@ -18,6 +18,10 @@ from maskdet.web.tune import MOST_FACE_PX, Choice, Desk, Material, moved
 
 _JUST_USED = "maskdet.tune.just_used"
 _TOLD, _SHOW = "told", "show"
+_CALIBRATED = (
+    "Live has no calibration, so the same threshold would mean something else there. "
+    "Turn off “Calibrate certainties” to use or share these settings."
+)
 
 
 def sliders(desk: Desk) -> None:
@@ -80,7 +84,8 @@ def _rarer() -> None:
         key="tune.calibrated",
         on_change=moved,
         help="Divides by one temperature, fitted on this set, so that 80 % is right 8 "
-        "times in 10. Live has none: this is to see what a certainty is worth.",
+        "times in 10. Live has none: this is to see what a certainty is worth; goals "
+        "go by certainties as they are.",
     )
 
 
@@ -127,13 +132,16 @@ def use(desk: Desk, material: Material) -> None:
         "Use on Live",
         type="primary",
         icon=":material/videocam:",
-        disabled=in_use,
+        disabled=in_use or desk.choice.calibrated,
         width="stretch",
         key="tune.use",
         on_click=_use,
         args=(wanted,),
     )
-    st.caption(_what_is_used(material, wanted, in_use=in_use))
+    if desk.choice.calibrated:
+        st.caption(_CALIBRATED)
+    else:
+        st.caption(_what_is_used(material, wanted, in_use=in_use))
     if st.session_state.pop(_JUST_USED, "") == _SHOW:
         st.toast("Live and Image now use these settings.", icon=":material/check:")
     with st.popover("Save or share", icon=":material/save:", width="stretch"):
@@ -185,6 +193,7 @@ def _save(desk: Desk, material: Material, wanted: Preferences) -> None:
         mime="application/json",
         icon=":material/download:",
         on_click="ignore",
+        disabled=desk.choice.calibrated,
         width="stretch",
         help="“Load settings” in the sidebar reads it.",
     )
@@ -199,6 +208,9 @@ def _save(desk: Desk, material: Material, wanted: Preferences) -> None:
         help="One page with charts, numbers, settings and the goal; it needs no "
         "network and prints well.",
     )
+    if desk.choice.calibrated:
+        st.caption(_CALIBRATED)
+        return
     st.caption("This link opens the page with these settings:")
     st.code(wanted.link(st.context.url or ""), language=None, wrap_lines=True)
 

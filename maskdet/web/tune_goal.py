@@ -88,7 +88,6 @@ def _goal() -> Goal:
 
 def _propose(desk: Desk, material: Material, goal: Goal) -> None:
     choice = desk.choice
-    temperature = material.fitted.temperature if choice.calibrated else 1.0
     try:
         with st.spinner("Trying settings …"):
             desk.proposal = propose(
@@ -96,7 +95,6 @@ def _propose(desk: Desk, material: Material, goal: Goal) -> None:
                 choice.settings,
                 goal,
                 min_iou=choice.min_iou,
-                temperature=temperature,
             )
         st.session_state.pop(_TROUBLE, None)
     except ValueError as error:
@@ -160,7 +158,8 @@ def _numbers(proposal: Proposal) -> None:
     st.caption(
         f"Chosen on one half of the pictures, these numbers are of the other half "
         f"({proposal.then.pictures} pictures, {proposal.then.recall.n} faces with "
-        f"“{name}”), with 95 % intervals."
+        f"“{name}”), with 95 % intervals. Certainties are as they are, not calibrated: "
+        "Live uses them so."
     )
 
 
