@@ -44,11 +44,7 @@ from maskdet.training.network import (
 )
 from maskdet.training.recipes import Recipe, Stage
 from maskdet.training.sampling import network_input
-from maskdet.training.validation import (
-    by_source,
-    mean_loss,
-    mean_merit,
-)
+from maskdet.training.validation import by_source, mean_loss, mean_merit
 
 logger = logging.getLogger(__name__)
 
@@ -100,18 +96,7 @@ def fit(
         same = stage == progress.stage
         load_state(out / STATE_FILE, model, average, optimizer=same)
     write_recipe(out, recipe, start.about, done=progress.epochs_done)
-    try:
-        for epoch in range(progress.epochs_done, recipe.epochs):
-            if _has_waited(recipe, progress):
-                break
-            if recipe.stage_of(epoch) != stage:
-                stage = recipe.stage_of(epoch)
-                run.enter(stage)
-            progress = run.epoch(epoch, progress)
-    except KeyboardInterrupt:
-        logger.warning("stopped by hand after %d epochs", progress.epochs_done)
-        if not (out / BEST_FILE).is_file():
-            save_best(out / BEST_FILE, model, average)
+    run.go_on(progress, stage)
     model.load_weights(out / BEST_FILE)
     return probabilities(model, material.validation.images)
 
@@ -144,6 +129,22 @@ class _Run:
             f"{learn + rest:,}",
             f"{learn:,}",
         )
+
+    def go_on(self, progress: Progress, stage: int) -> None:
+        """Train to the end from where it is; Ctrl-C ends it early."""
+        recipe, best = self.recipe, self.out / BEST_FILE
+        try:
+            for epoch in range(progress.epochs_done, recipe.epochs):
+                if _has_waited(recipe, progress):
+                    break
+                if recipe.stage_of(epoch) != stage:
+                    stage = recipe.stage_of(epoch)
+                    self.enter(stage)
+                progress = self.epoch(epoch, progress)
+        except KeyboardInterrupt:
+            logger.warning("stopped by hand after %d epochs", progress.epochs_done)
+            if not best.is_file():
+                save_best(best, self.model, self.average)
 
     def epoch(self, epoch: int, before: Progress) -> Progress:
         """Train and validate once, keep what is better, and write the logs."""
