@@ -115,6 +115,7 @@ def _recorded(store: EventStore) -> None:
     deleted: str = st.session_state.pop(_DELETED, "")
     if deleted:
         st.toast(deleted, icon=":material/delete:")
+    trouble = events.delete_old()
     try:
         everything = store.counts(EventFilter())
         if everything.total():
@@ -123,6 +124,9 @@ def _recorded(store: EventStore) -> None:
             _nothing_yet()
     except StoreError as error:
         st.error(plain(f"{error}."), icon=":material/database_off:")
+        return
+    if trouble:
+        st.warning(plain(f"{trouble}."), icon=":material/auto_delete:")
 
 
 def _nothing_yet() -> None:
@@ -222,7 +226,7 @@ def _table(result: Found) -> None:
 
 
 def _files(store: EventStore, wanted: EventFilter, result: Found, n_all: int) -> None:
-    """Offer the events as a file, and to delete them."""
+    """Offer the events as a file, and to delete them to whoever runs the server."""
     with st.container(horizontal=True):
         st.download_button(
             "Events (CSV)",
@@ -233,18 +237,25 @@ def _files(store: EventStore, wanted: EventFilter, result: Found, n_all: int) ->
             on_click="ignore",
             disabled=not result.n_events,
         )
-        with st.popover("Delete all", icon=":material/delete:"):
-            st.markdown(
-                f"This deletes all **{n_all:,}** events of every camera, whatever the "
-                "filters show. It cannot be undone."
-            )
-            st.button(
-                f"Yes, delete {n_all:,} events",
-                type="primary",
-                on_click=_delete,
-                args=(store,),
-                key="events.delete",
-            )
+        if events.is_local():
+            _deleting(store, n_all)
+    if not events.is_local():
+        st.caption("Events can be deleted from the server's own machine only.")
+
+
+def _deleting(store: EventStore, n_all: int) -> None:
+    with st.popover("Delete all", icon=":material/delete:"):
+        st.markdown(
+            f"This deletes all **{n_all:,}** events of every camera, whatever the "
+            "filters show. It cannot be undone."
+        )
+        st.button(
+            f"Yes, delete {n_all:,} events",
+            type="primary",
+            on_click=_delete,
+            args=(store,),
+            key="events.delete",
+        )
 
 
 def _csv(store: EventStore, wanted: EventFilter) -> io.StringIO:
@@ -255,6 +266,8 @@ def _csv(store: EventStore, wanted: EventFilter) -> io.StringIO:
 
 
 def _delete(store: EventStore) -> None:
+    if not events.is_local():
+        return
     try:
         n_deleted = store.delete()
     except StoreError as error:

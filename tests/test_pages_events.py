@@ -16,7 +16,7 @@ from maskdet.alerts import AlertRule
 from maskdet.analyzer import TwoStage
 from maskdet.events import Event
 from maskdet.events.place import sqlite_url
-from maskdet.events.store import EventFilter, EventStore
+from maskdet.events.store import EventFilter, EventStore, StoreError
 from maskdet.types import Label
 from maskdet.web import session
 from tests.alerts.receivers import web_receiver
@@ -171,7 +171,10 @@ def test_filters_choose_time_kind_label_and_camera(store) -> None:
     assert not app.main.dataframe
 
 
-def test_all_events_are_deleted_only_when_it_is_confirmed(store) -> None:
+def test_all_events_are_deleted_only_when_it_is_confirmed(
+    store, monkeypatch
+) -> None:
+    monkeypatch.setattr("maskdet.web.events.is_local", lambda: True)
     app = opened()
     assert "all **5** events of every camera" in texts(app, "markdown")
     app.main.button(key="events.delete").click()
@@ -180,6 +183,46 @@ def test_all_events_are_deleted_only_when_it_is_confirmed(store) -> None:
     assert store.read(EventFilter()) == []
     assert "Nothing is recorded yet" in texts(app, "info")
     assert not run(app).toast
+
+
+def test_visitors_from_elsewhere_delete_nothing(store, monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.web.events.is_local", lambda: True)
+    app = opened()
+    monkeypatch.setattr("maskdet.web.events.is_local", lambda: False)
+    # The button is still in a page that was built before.
+    app.main.button(key="events.delete").click()
+    run(app)
+    assert len(store.read(EventFilter())) == 5
+    assert "from the server's own machine only" in texts(app, "caption")
+    assert "events.delete" not in [button.key for button in app.main.button]
+    assert not app.toast
+
+
+def test_what_is_too_old_goes_also_where_nobody_records(
+    store, file, monkeypatch
+) -> None:
+    monkeypatch.setenv("MASKDET_EVENTS_DAYS", "1")
+    app = opened()
+    assert len(store.read(EventFilter())) == 4
+    old = Event("entered", datetime.now(UTC) - timedelta(days=3), "Door", "run", 9)
+    store.add([old])
+    run(app)
+    assert len(store.read(EventFilter())) == 5, "once a day is enough"
+    assert not app.main.warning
+
+
+def test_a_database_that_may_only_be_read_is_shown_with_a_warning(
+    store, monkeypatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise StoreError("the file may only be read")
+
+    monkeypatch.setattr(EventStore, "delete", refuse)
+    app = opened()
+    assert "old events were not deleted: the file may only be read" in texts(
+        app, "warning"
+    )
+    assert len(rows(app)) == 4
 
 
 def test_rules_become_a_plan_that_streams_obey() -> None:

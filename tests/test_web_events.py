@@ -110,6 +110,8 @@ def test_the_table_has_the_newest_and_the_numbers_have_all(tmp_path) -> None:
         ("nonsense", {}, False),
         (None, {"X-Forwarded-For": "8.8.8.8"}, False),
         ("127.0.0.1", {"Forwarded": "for=8.8.8.8"}, False),
+        ("", {"X-Forwarded-Proto": "https"}, False),
+        (None, {"Via": "1.1 proxy"}, False),
     ],
 )
 def test_who_comes_through_a_proxy_is_not_local(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from ipaddress import ip_address
 from typing import Final, cast
 from zoneinfo import ZoneInfo
@@ -31,7 +31,18 @@ _WATCH: Final = "maskdet.watch"
 
 DEFAULT_CAMERA: Final = "Camera"
 
-_FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip")
+_FORWARDED: Final = (
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-Ip",
+    "Cf-Connecting-Ip",
+    "Via",
+)
+"""Headers that a proxy adds: behind one, everybody's address is the proxy's."""
+
+_DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,23 @@ def recorder() -> EventWriter | None:
     return _writer(found.url, found.days) if found.url else None
 
 
+def delete_old() -> str:
+    """Delete what is older than this server keeps it, at most once a day.
+
+    The recorder does so too, but only while somebody records.
+
+    Returns:
+        One line on why it could not be done; else empty.
+    """
+    found = database()
+    try:
+        if found.url:
+            _delete_old(found.url, found.days)
+    except StoreError as error:
+        return f"old events were not deleted: {error}"
+    return ""
+
+
 def is_local() -> bool:
     """Return whether the visitor sits at the server's own machine."""
     if any(st.context.headers.get(name) for name in _FORWARDED):
@@ -154,6 +182,12 @@ def zone() -> tzinfo:
 @st.cache_resource(show_spinner=False)
 def _store(url: str) -> EventStore:
     return EventStore(url)
+
+
+# Once a day for all visitors: what fails is not kept here, so it is tried again.
+@st.cache_resource(ttl=_DAY_S, show_spinner=False)
+def _delete_old(url: str, days: int) -> int:
+    return _store(url).delete(datetime.now(UTC) - timedelta(days=days))
 
 
 @st.cache_resource(show_spinner=False)
