@@ -152,8 +152,7 @@ def _settings(before: Settings) -> Settings:
         *(0.0, 1.0),
         key="choice.nms_iou",
         step=0.01,
-        help="Of two boxes that overlap by more than this share, the weaker goes. "
-        "Raise it if people who stand close together lose their box.",
+        help="Of two boxes that overlap more, the weaker goes. Raise it in crowds.",
     )
     return dataclasses.replace(
         before,
