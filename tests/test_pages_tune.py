@@ -39,6 +39,7 @@ def test_the_first_screen_says_what_to_do_and_has_numbers() -> None:
     for words in ("choose data", "move a slider or ask for a goal", "use it on Live"):
         assert words in shown
     assert "60 pictures, 180 faces" in shown
+    assert "were chosen on them: expect a little less elsewhere" in shown
     outcome = Judge(scored())(Settings())
     found = int((outcome.found >= 0).sum())
     assert f"{100 * found / 180:.1f} %" in shown
@@ -154,6 +155,10 @@ def test_live_uses_the_sliders_only_when_told_to() -> None:
     assert app.main.button(key="tune.use").disabled
 
 
+def test_it_is_said_that_live_judges_over_time() -> None:
+    assert "Live judges people over time" in texts(opened())
+
+
 def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
     app = opened(min_score="0.4", min_face_px="300")
     assert app.main.slider(key="tune.min_score").value == 0.4
@@ -250,6 +255,7 @@ def test_the_report_is_of_what_the_sliders_say() -> None:
     assert page.lstrip().lower().startswith("<!doctype html")
     assert "0.37" in page
     assert "onepass on village" in page
+    assert "Live judges people over time" in page
 
 
 def test_a_desk_lets_go_of_a_set_and_keeps_the_others() -> None:

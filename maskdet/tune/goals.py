@@ -28,6 +28,11 @@ _FACE_PX: Final = (8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0)
 FEW: Final = 30
 """Faces of a class below which its numbers are said to move with every face."""
 
+SINGLE_PICTURES: Final = (
+    "Counted picture by picture; Live judges people over time, so shares there differ."
+)
+"""What holds for every number of a set of pictures."""
+
 _NOTABLE: Final = 0.03
 """Shares that change by less are not worth a sentence."""
 
@@ -50,7 +55,7 @@ class Proposal:
         then: what `after` does on the other half.
         change: the faces that change sides there, in both directions.
         promise: whether the goal can be promised.
-        cautions: what else should be known, a sentence each; often none.
+        cautions: what else should be known, a sentence each.
     """
 
     goal: Goal
@@ -268,4 +273,4 @@ def _cautions(
             f"More boxes show no face: {then.no_faces.value:.2f} a picture instead of "
             f"{now.no_faces.value:.2f}."
         )
-    return lines
+    return [*lines, SINGLE_PICTURES]

@@ -8,7 +8,7 @@ from typing import Final
 
 from maskdet.tune.comparing import Comparison
 from maskdet.tune.curves import Curve, precision_recall, roc
-from maskdet.tune.goals import Proposal
+from maskdet.tune.goals import SINGLE_PICTURES, Proposal
 from maskdet.tune.histograms import histogram
 from maskdet.tune.judging import ACTUAL, Outcome
 from maskdet.tune.report_charts import Panel, curves_svg, histogram_svg, key_of, legend
@@ -134,7 +134,8 @@ def report_html(
         "" if proposal is None else proposal_part(proposal),
         "<h2>Settings of the numbers below</h2>",
         settings_table([("Value", outcome.settings)]),
-        f"<p>A face counts as found from an overlap of {outcome.min_iou:g} on.</p>",
+        f"<p>{escape(' '.join(_how_counted(outcome)))}</p>",
+        f"<p>{escape(SINGLE_PICTURES)}</p>" if proposal is None else "",
         "<h2>Each class</h2>",
         classes_table(outcome),
         "<h2>What is true, and what was said</h2>",
@@ -146,6 +147,15 @@ def report_html(
         "" if compared is None else comparison_part(compared),
     ]
     return _page(title, "".join(body))
+
+
+def _how_counted(outcome: Outcome) -> Iterable[str]:
+    yield f"A face counts as found from an overlap of {outcome.min_iou:g} on."
+    if outcome.temperature != 1:
+        yield (
+            f"Certainties are calibrated with a temperature of "
+            f"{outcome.temperature:.2f}, which Live does not have."
+        )
 
 
 def _page(title: str, body: str) -> str:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from maskdet.analyzer import ANALYZERS, AUTO, resolved
 from maskdet.tune.comparing import compare
+from maskdet.tune.goals import SINGLE_PICTURES
 from maskdet.tune.report import report_html
 from maskdet.tune.scored import FLOOR_SCORE
 from maskdet.web import session
@@ -142,6 +143,7 @@ def use(desk: Desk, material: Material) -> None:
         st.caption(_CALIBRATED)
     else:
         st.caption(_what_is_used(material, wanted, in_use=in_use))
+        st.caption(SINGLE_PICTURES)
     if st.session_state.pop(_JUST_USED, "") == _SHOW:
         st.toast("Live and Image now use these settings.", icon=":material/check:")
     with st.popover("Save or share", icon=":material/save:", width="stretch"):

@@ -79,7 +79,8 @@ def _stored(desk: Desk, name: str) -> Material | None:
         return None
     st.caption(
         f"{about(judge.scored.truth)}. Numbers only: the pictures themselves do not "
-        "come along. No analyzer was trained on them."
+        "come along. No analyzer was trained on them, but our networks and their "
+        "second look were chosen on them: expect a little less elsewhere."
     )
     if name not in desk.materials:
         desk.materials[name] = Material(judge)

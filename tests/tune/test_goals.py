@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from maskdet.tune.goals import GOALS, Goal, propose
+from maskdet.tune.goals import GOALS, SINGLE_PICTURES, Goal, propose
 from maskdet.tune.halves import halves
 from maskdet.tune.judging import Judge
 from maskdet.tune.performance import Change, Performance
@@ -77,7 +77,7 @@ def test_a_promise_that_holds_is_kept():
     assert proposal.after.min_score == pytest.approx(0.31)
     assert proposal.change == Change(0, 0, 200, 0)
     assert proposal.lines[2] == "False alarms of “No mask”: 200 fewer, 0 more."
-    assert proposal.cautions == ()
+    assert proposal.cautions == (SINGLE_PICTURES,)
 
 
 def test_few_faces_are_never_hidden():
@@ -126,6 +126,8 @@ def test_what_else_it_costs_is_said():
     assert proposal.cautions == (
         "Fewer faces are shown at all: 50 % of the true ones of every class instead of "
         "100 %.",
+        "Counted picture by picture; Live judges people over time, so shares there "
+        "differ.",
     )
     back = propose(Judge(scored(rows)), Settings(), Goal(label=Label.MASK))
     assert any("boxes show no face: 1.00 a picture" in line for line in back.cautions)

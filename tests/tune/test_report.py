@@ -84,6 +84,17 @@ def test_the_page_has_all_numbers_and_needs_nothing_else(judge):
         assert re.search(rf"\b{count}\b", reader.text)
 
 
+def test_what_numbers_do_not_say_is_said_once(judge):
+    line = "Counted picture by picture; Live judges people over time"
+    outcome = judge(Settings())
+    proposal = propose(judge, Settings(), Goal("recall", recall=0.7))
+    for one in (None, proposal):
+        assert read(report_html(outcome, proposal=one)).text.count(line) == 1
+    calibrated = report_html(judge(Settings(), temperature=1.25))
+    assert "a temperature of 1.25, which Live does not have" in calibrated
+    assert "temperature" not in report_html(outcome)
+
+
 def test_names_cannot_bring_anything_in(judge):
     harm = "<script>alert(1)</script>&\"'"
     truth = dataclasses.replace(judge.scored.truth, name=harm)
