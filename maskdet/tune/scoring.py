@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from maskdet.datasets.examples import no_boxes
 from maskdet.detectors import DETECTORS
 from maskdet.evaluation.judged import looks
 from maskdet.media import read_image
+from maskdet.onepass import OnePass
 from maskdet.tune.measuring import Cancelled, Progress, watched
 from maskdet.tune.scored import FLOOR_SCORE, FaceRows, Numbers, Scored
 from maskdet.tune.sets import Loaded
@@ -93,9 +96,15 @@ def score_set(
 ) -> Scored:
     """Return all that an analyzer finds in a set, for `Judge` to choose from.
 
+    Whose second look reads only some faces of a picture reads all of them here: which
+    ones those are depends on the sliders, that come later. So probabilities differ from
+    those on Live, and only there, in crowds of more large and doubtful faces than that
+    (eight with `onepass-fast`): Live leaves the rest of them as first read.
+
     Args:
         loaded: the set.
-        analyzer: looks at each picture once, with `LAX` settings.
+        analyzer: looks at each picture once, with `LAX` settings; its own limit on
+            second looks does not count.
         name: of the analyzer.
         progress: told how far it is.
         cancelled: asked before each picture.
@@ -110,10 +119,23 @@ def score_set(
     """
     key = key or analyzer_key(name)
     cache = {} if cache is None else cache
+    analyzer = _unlimited(analyzer)
     everything: list[Found] = []
     for picture in watched(range(len(loaded.pictures)), progress, cancelled):
         everything.append(_found(loaded, picture, analyzer, cache, key))
     return _joined(loaded, name, everything)
+
+
+def _unlimited(analyzer: Analyzer) -> Analyzer:
+    """Return the analyzer without a limit on how many faces are read again.
+
+    With `LAX` settings that limit would go to faces that no slider shows later.
+    """
+    if not isinstance(analyzer, OnePass) or analyzer.second_look is None:
+        return analyzer
+    result = copy.copy(analyzer)  # the networks stay shared
+    result.second_look = dataclasses.replace(analyzer.second_look, most=None)
+    return result
 
 
 def _found(
