@@ -20,6 +20,9 @@ RULES: Final[Mapping[str, str]] = {
 }
 """The kinds of rules: the name in files, and the name shown to people."""
 
+_GAP_S: Final = 0.5
+"""A crowd may be too small for so long and goes on: one unsure face is no news."""
+
 _RANGES: Final = (
     ("for_s", 0.0, 3600.0),
     ("min_certainty", 0.0, 1.0),
@@ -125,7 +128,7 @@ class _RuleWatch:
         self._told_s: dict[int, float] = {}
         self._ended: set[int] = set()
         self._crowd_since_s: float | None = None
-        self._crowd_seen_s = 0.0
+        self._crowd_seen_s = -math.inf
 
     def update(
         self, rule: AlertRule, scene: Scene, left_ids: tuple[int, ...], blank: Event
@@ -195,11 +198,13 @@ class _RuleWatch:
         """Return that too many wear none, for long enough."""
         bare = [held for held in found.values() if held.label is Label.NO_MASK]
         if len(bare) <= rule.more_than:
-            self._crowd_since_s = None
-            self._ended.add(UNTRACKED)
+            if scene.time_s - self._crowd_seen_s > _GAP_S:
+                self._crowd_since_s = None
+                self._ended.add(UNTRACKED)
             return []
         if self._crowd_since_s is None:
             self._crowd_since_s = scene.time_s
+        self._crowd_seen_s = scene.time_s
         for_s = scene.time_s - self._crowd_since_s
         if for_s < rule.for_s or not self._may_tell(rule, UNTRACKED, scene.time_s):
             return []

@@ -143,6 +143,19 @@ def test_too_many_without_a_mask_is_one_alert_about_all() -> None:
     assert {(event.count, event.person) for event in found} == {(3, UNTRACKED)}
 
 
+@pytest.mark.parametrize(("gap_s", "raised_s"), [(0.1, [2]), (0.4, [2]), (0.8, [4])])
+def test_a_crowd_outlasts_one_who_is_unsure_for_a_moment(gap_s, raised_s) -> None:
+    rule = AlertRule("crowd", for_s=2.0, more_than=2)
+
+    def crowd(time_s: float):
+        unsure = 1.2 - 1e-6 < time_s < 1.2 + gap_s - 1e-6
+        certainties = [0.9, 0.9, 0.5 if unsure else 0.9]
+        return [(number, NO_MASK, sure) for number, sure in enumerate(certainties)]
+
+    found = play(alerts(rule), 10, crowd)
+    assert [round(second(event)) for event in found] == raised_s
+
+
 def test_faces_that_nobody_tracks_raise_nothing() -> None:
     rules = [
         AlertRule(kind, for_s=0.0, more_than=0)
