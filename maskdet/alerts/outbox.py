@@ -35,7 +35,7 @@ class DeliveryError(RuntimeError):
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how late an alert is tried again.
+    """How often and how late an alert is tried again; as it is, for 3 to 6 minutes.
 
     Attributes:
         tries: in all.
@@ -43,7 +43,7 @@ class Patience:
         longest_s: no pause is longer.
     """
 
-    tries: int = 6
+    tries: int = 12
     first_s: float = 1.0
     longest_s: float = 60.0
 

@@ -229,3 +229,12 @@ def test_only_visitors_of_this_machine_may_name_any_host() -> None:
     assert refusal("b.example", local=False, environment=listed) == ""
     assert refusal("", local=False, environment=listed) != ""
     assert refusal("x", local=False, environment={"MASKDET_ALERT_HOSTS": "*"}) == ""
+
+
+def test_an_alert_is_tried_for_some_minutes_before_it_is_given_up(monkeypatch) -> None:
+    for chance, longest_s in ((0.5, 180), (1.0, 360)):
+        monkeypatch.setattr("random.uniform", lambda *_, chance=chance: chance)
+        patience = Patience()
+        pauses_s = [patience.pause_s(n) for n in range(1, patience.tries)]
+        assert sum(pauses_s) == pytest.approx(longest_s, rel=0.05)
+        assert max(pauses_s) <= 60
