@@ -171,9 +171,7 @@ def test_filters_choose_time_kind_label_and_camera(store) -> None:
     assert not app.main.dataframe
 
 
-def test_all_events_are_deleted_only_when_it_is_confirmed(
-    store, monkeypatch
-) -> None:
+def test_all_events_are_deleted_only_when_it_is_confirmed(store, monkeypatch) -> None:
     monkeypatch.setattr("maskdet.web.events.is_local", lambda: True)
     app = opened()
     assert "all **5** events of every camera" in texts(app, "markdown")
@@ -263,6 +261,18 @@ def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
         assert headers["X-Maskdet-Signature"].startswith("sha256=")
         assert json.loads(body)["camera"] == "This is a test"
     assert not run(app).toast
+
+
+def test_an_alert_from_long_before_the_page_was_opened_is_not_shown() -> None:
+    app = opened()
+    bell = app.session_state["maskdet.watch"].bell
+    alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
+    began_s = bell._clock()
+    bell.ring([alert])
+    bell._clock = lambda: began_s + 20
+    assert not run(app).toast
+    bell.ring([alert])
+    assert run(app).toast
 
 
 @pytest.mark.parametrize(

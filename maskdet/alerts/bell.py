@@ -6,9 +6,10 @@ import io
 import math
 import struct
 import threading
+import time
 import wave
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from maskdet.events.event import Event
@@ -25,20 +26,31 @@ _MOST = 50
 class Bell:
     """Alerts that the page has not shown yet; safe to use from threads."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with none.
+
+        Args:
+            clock: seconds that never go back; tests bring their own.
+        """
+        self._clock = clock
         self._lock = threading.Lock()
-        self._alerts: deque[Event] = deque(maxlen=_MOST)
+        self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MOST)
 
     def ring(self, alerts: Iterable[Event]) -> None:
         """Keep alerts for the page; of very many, the newest."""
         with self._lock:
-            self._alerts.extend(alerts)
+            now_s = self._clock()
+            self._alerts.extend((now_s, alert) for alert in alerts)
 
-    def drain(self) -> tuple[Event, ...]:
-        """Return the alerts that came since the last call, oldest first."""
+    def drain(self, fresh_s: float = math.inf) -> tuple[Event, ...]:
+        """Return the alerts that came since the last call, oldest first.
+
+        Args:
+            fresh_s: those that rang longer ago are forgotten, in seconds.
+        """
         with self._lock:
-            found = tuple(self._alerts)
+            since_s = self._clock() - fresh_s
+            found = tuple(alert for rang_s, alert in self._alerts if rang_s >= since_s)
             self._alerts.clear()
         return found
 

@@ -26,6 +26,7 @@ from maskdet.web.markdown import plain
 _SESSION: Final = "session"
 _BEEP: Final = "maskdet.beep"
 _MOST_TOASTS: Final = 3
+_FRESH_S: Final = 10.0  # older ones would be told as if they were now
 _BEEP_S: Final = 3.0  # older ones are not played again when the page is built anew
 
 _RULE_HELP: Final = {
@@ -126,8 +127,8 @@ def _webhook() -> tuple[str, str]:
         key="events.webhook",
         persist_state=_SESSION,
         placeholder="https://example.org/alerts",
-        help="Gets each alert as JSON, by POST. It is tried again for some minutes "
-        "if it does not answer.",
+        help="Gets each alert as JSON, by POST. If it does not answer, it is tried "
+        "again for some minutes, then it is given up.",
     )
     secret = right.text_input(
         "Secret to sign with",
@@ -219,10 +220,12 @@ def _told(status: OutboxStatus) -> str:
 def announce() -> None:
     """Show alerts that came since the last call, as notes and with a sound.
 
+    Those that nobody fetched for `_FRESH_S` seconds are passed over: no page was open.
+
     Call it about once a second, in a fragment. It takes one place on the page in any
     case, so that nothing below is built anew.
     """
-    chosen, alerts = events.choices(), events.watch().bell.drain()
+    chosen, alerts = events.choices(), events.watch().bell.drain(_FRESH_S)
     place = st.container(key="alert-sound")
     if chosen.toast:
         for alert in alerts[-_MOST_TOASTS:]:

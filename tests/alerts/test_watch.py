@@ -62,6 +62,18 @@ def test_events_and_alerts_are_recorded_in_order() -> None:
     assert {event.session for event in kept.events} == {"run"}
 
 
+def test_an_alert_that_no_page_fetched_in_time_is_not_told_late() -> None:
+    now_s = [100.0]
+    bell = Bell(clock=lambda: now_s[0])
+    late, soon = (Event("alert", NOON, name, "run") for name in ("Late", "Soon"))
+    bell.ring([late])
+    now_s[0] += 20
+    bell.ring([soon])
+    now_s[0] += 5
+    assert bell.drain(10.0) == (soon,)
+    assert bell.drain() == (), "what was passed over does not come back"
+
+
 def test_a_plan_can_change_under_a_running_stream() -> None:
     watch, kept = Watch(), Kept()
     witness = watch.witness(Origin("Door", NOON))
