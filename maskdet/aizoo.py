@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from maskdet.assets import asset_path
 from maskdet.boxes import Boxes, clip, nms, sizes_px
-from maskdet.types import CLASSES, Faces, Image, Label, Scene, Settings, accepted
+from maskdet.types import (
+    CLASSES,
+    HIDE_SCORE,
+    Faces,
+    Image,
+    Label,
+    Scene,
+    Settings,
+    accepted,
+    refused,
+)
 
 _INPUT_WH = (260, 260)
 _OUTPUTS = ("loc_branch_concat", "cls_branch_concat")
@@ -68,7 +78,7 @@ class Aizoo:
         height, width = image.shape[:2]
         shares = decoded(self._anchors, shifts)
         boxes = clip(shares * np.array([width, height] * 2, np.float32), width, height)
-        faces, probs = _faces(boxes, answers, settings)
+        faces, probs, hide = _faces(boxes, answers, settings)
         times.append(perf_counter())
         names = ("resize", "find", "decode")
         return Scene(
@@ -76,6 +86,7 @@ class Aizoo:
             probs,
             min_certainty=0.0 if settings is None else settings.min_certainty,
             stage_ms=dict(zip(names, np.diff(times) * 1e3, strict=True)),
+            hide=hide,
         )
 
 
@@ -119,13 +130,14 @@ def decoded(anchors: Boxes, shifts: NDArray[np.float32]) -> Boxes:
 
 def _faces(
     boxes: Boxes, answers: NDArray[np.float32], settings: Settings | None
-) -> tuple[Faces, NDArray[np.float32]]:
-    """Return the faces, each once, and their probabilities.
+) -> tuple[Faces, NDArray[np.float32], Boxes]:
+    """Return the faces, each once, their probabilities, and what to hide as well.
 
     A face's score is that of its better class.
     """
     scores = np.clip(answers.max(axis=1), 0, 1)
-    floor = _FLOOR if settings is None else max(_FLOOR, settings.min_score)
+    lowest = 0.0 if settings is None else min(HIDE_SCORE, settings.min_score)
+    floor = max(_FLOOR, lowest)
     rows = np.flatnonzero((scores >= floor) & (sizes_px(boxes) > 0))
     order = rows[np.argsort(-scores[rows], kind="stable")][:_MOST]
     order = order[nms(boxes[order], scores[order], _SAME_IOU)]
@@ -134,6 +146,6 @@ def _faces(
     probs[:, _COLUMNS] = known / known.sum(axis=1, keepdims=True)
     faces = Faces(boxes[order], scores[order])
     if settings is None:
-        return faces, probs
+        return faces, probs, Faces.none().boxes
     kept = accepted(faces, settings)
-    return faces.keep(kept), probs[kept]
+    return faces.keep(kept), probs[kept], refused(faces, settings)

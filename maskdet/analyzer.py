@@ -12,7 +12,7 @@ from maskdet.assets import ASSETS, asset_path
 from maskdet.classifier import DEFAULT_CLASSIFIER, Classifier, load_classifier
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.onepass import Network, OnePass, Scaling, SecondLook
-from maskdet.types import Image, Scene, Settings, accepted
+from maskdet.types import Faces, Image, Scene, Settings, accepted, refused
 
 AUTO = "auto"
 """What a visitor who leaves the choice to us has chosen; see `resolved`."""
@@ -90,7 +90,9 @@ class TwoStage:
         """Find, choose, then label; see `Analyzer.analyze`."""
         started = perf_counter()
         faces = self.detector.detect(image)
+        hide = Faces.none().boxes
         if settings is not None:
+            hide = refused(faces, settings)
             faces = faces.keep(accepted(faces, settings))
         found = perf_counter()
         probs = self.classifier.predict(image, faces.boxes)
@@ -103,6 +105,7 @@ class TwoStage:
                 "find": (found - started) * 1e3,
                 "label": (labelled - found) * 1e3,
             },
+            hide=hide,
         )
 
 

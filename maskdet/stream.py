@@ -53,7 +53,8 @@ class Stream:
         """Return the scene in the next image.
 
         Faces come first, by falling score; people who turned away follow them, see
-        `Scene`. Faces that are doubtful and nobody's are left out.
+        `Scene`. Faces that are doubtful and nobody's are left out,
+        as are people out of sight: `Scene.hide` has their boxes.
 
         Args:
             image: `(h, w, 3)` uint8, BGR; not changed.
@@ -111,6 +112,9 @@ class Stream:
             min_certainty=settings.min_certainty,
             seen_s=np.concatenate([np.zeros(len(faces), np.float32), tracks.carried_s]),
             evidence=np.concatenate([now.evidence, kept.evidence]),
+            hide=np.concatenate(
+                [seen.hide, seen.faces.boxes[~tracks.shown], tracks.lost_boxes]
+            ),
         )
 
 

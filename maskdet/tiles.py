@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskdet.analyzer import Analyzer
 from maskdet.boxes import Boxes, nms
-from maskdet.types import Faces, Image, Scene, Settings
+from maskdet.types import HIDE_SCORE, Faces, Image, Scene, Settings
 
 MIN_SIDE_PX = 64
 """Smaller windows would be thousands, and hold no face with its surroundings."""
@@ -125,7 +125,14 @@ def _moved(scene: Scene, window: Window, size_wh: tuple[int, int]) -> Scene:
     moved = scene.faces.boxes + np.array([x, y, x, y], np.float32)
     whole = ~_cut(moved, window, size_wh)
     return dataclasses.replace(
-        scene.keep(whole), faces=Faces(moved[whole], scene.faces.scores[whole])
+        scene.keep(whole),
+        faces=Faces(moved[whole], scene.faces.scores[whole]),
+        hide=np.concatenate(
+            [
+                scene.hide + np.array([x, y, x, y], np.float32),
+                moved[~whole & (scene.faces.scores >= HIDE_SCORE)],
+            ]
+        ),
     )
 
 
@@ -149,6 +156,7 @@ def _joined(scenes: list[Scene]) -> Scene:
         Faces(boxes[kept], scores[kept]),
         probs[kept],
         stage_ms=_summed(scenes),
+        hide=np.concatenate([one.hide for one in scenes]),
     )
 
 

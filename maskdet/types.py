@@ -109,8 +109,16 @@ class Faces:
         return Faces(self.boxes[wanted], self.scores[wanted])
 
 
+HIDE_SCORE = 0.2
+"""What may be a face by so much is hidden wherever faces are blurred."""
+
+
 def _no_times() -> Mapping[str, float]:
     return {}
+
+
+def _no_boxes() -> Boxes:
+    return np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,8 @@ class Scene:
         evidence: `(n,)` float32, how many whole readable views the label rests on; 1
             in a still image.
         near: pairs whose distance is known, nearest first.
+        hide: `(k, 4)` float32 boxes of what is no row but may be a face: refused
+            ones, doubtful ones, and people out of sight. Only blurring looks at them.
     """
 
     faces: Faces
@@ -167,6 +177,7 @@ class Scene:
     seen_s: NDArray[np.float32] | None = None
     evidence: NDArray[np.float32] | None = None
     near: tuple[Near, ...] = ()
+    hide: Boxes = field(default_factory=_no_boxes)
 
     def __post_init__(self) -> None:
         """Check that every array has one row a face."""
@@ -180,6 +191,9 @@ class Scene:
         _checked("track_ids", ids, (n,))
         object.__setattr__(self, "probs", probs)
         object.__setattr__(self, "track_ids", ids.astype(np.int64))
+        hide = np.asarray(self.hide, dtype=np.float32)
+        _checked("hide", hide, (None, 4))
+        object.__setattr__(self, "hide", hide)
         for name, usual in (("seen_s", 0.0), ("evidence", 1.0)):
             given = getattr(self, name)
             values = np.full(n, usual) if given is None else np.asarray(given)
@@ -243,10 +257,14 @@ class Scene:
     def select(self, settings: Settings) -> Scene:
         """Return only the faces that `settings` accept, judged by its certainty.
 
-        Nothing is computed anew, so a moved slider costs microseconds.
+        What else may be a face stays in `hide`. Nothing is computed anew, so a moved
+        slider costs microseconds.
         """
         kept = self.keep(accepted(self.faces, settings))
-        return dataclasses.replace(kept, min_certainty=settings.min_certainty)
+        hide = np.concatenate([self.hide, refused(self.faces, settings)])
+        return dataclasses.replace(
+            kept, min_certainty=settings.min_certainty, hide=hide
+        )
 
 
 def accepted(faces: Faces, settings: Settings) -> NDArray[np.int64]:
@@ -258,3 +276,9 @@ def accepted(faces: Faces, settings: Settings) -> NDArray[np.int64]:
     kept = nms(faces.boxes[rows], faces.scores[rows], settings.nms_iou)
     wanted: NDArray[np.int64] = rows[kept]
     return wanted
+
+
+def refused(faces: Faces, settings: Settings) -> Boxes:
+    """Return the boxes, `(k, 4)`, that may be faces but are not `accepted`."""
+    rows = np.flatnonzero(faces.scores >= min(HIDE_SCORE, settings.min_score))
+    return faces.boxes[np.setdiff1d(rows, accepted(faces, settings))]

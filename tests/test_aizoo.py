@@ -78,6 +78,7 @@ def test_choosing_early_equals_choosing_late(aizoo, settings):
     early, late = aizoo.analyze(image, settings), aizoo.analyze(image).select(settings)
     assert early.faces.boxes.tolist() == late.faces.boxes.tolist()
     assert early.probs.tolist() == late.probs.tolist()
+    assert early.hide.tolist() == late.hide.tolist()
     assert len(early) > 1
 
 

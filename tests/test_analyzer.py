@@ -49,6 +49,7 @@ def test_choosing_before_labelling_equals_choosing_after(settings) -> None:
     assert before.faces.boxes.tolist() == after.faces.boxes.tolist()
     assert before.probs.tolist() == after.probs.tolist()
     assert before.labels == after.labels
+    assert before.hide.tolist() == after.hide.tolist()
 
 
 def test_refused_faces_never_reach_the_classifier() -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.drawing import blurred, draw
+from maskdet.drawing import blurred, coarse, draw
 from maskdet.style import PALETTES, Palette, Style, colour_bgr
 from maskdet.types import Faces, Image, Label, Near, Scene
 
@@ -220,6 +220,21 @@ def test_blur_covers_doubtful_faces_and_those_at_the_border() -> None:
     )
     result = draw(noise(), doubtful, NOTHING)
     assert (result != noise()).any(axis=2)[400:, 600:].mean() > 0.95
+
+
+def test_blur_covers_what_is_no_row_but_may_be_a_face() -> None:
+    one = dataclasses.replace(scene(LEFT), hide=np.array([RIGHT], np.float32))
+    result = draw(noise(), one, NOTHING)
+    x1, y1, x2, y2 = (int(value) for value in RIGHT)
+    assert (result != noise()).any(axis=2)[y1:y2, x1:x2].mean() > 0.95
+    assert np.array_equal(result[:, 180:420], noise()[:, 180:420])
+    sharp = dataclasses.replace(NOTHING, blur=False)
+    assert np.array_equal(draw(noise(), one, sharp), noise())
+
+
+def test_a_coarse_picture_shows_nobody_wherever_they_are() -> None:
+    small = coarse(noise()).reshape(-1, 3)
+    assert len(np.unique(small, axis=0)) <= 48
 
 
 def test_what_is_blurred_is_gone_and_not_only_hidden() -> None:

@@ -93,6 +93,47 @@ def test_a_doubtful_face_of_nobody_is_left_out() -> None:
     for time_s in (0.0, 0.2, 0.4):
         scene = stream.step(NOISE, time_s)
         assert scene.labels == (Label.NO_MASK,)
+        assert scene.hide.tolist() == [list(LEFT)]
+
+
+@pytest.mark.parametrize("track", [False, True])
+def test_small_faces_are_hidden_though_nobody_counts_them(track) -> None:
+    stream = Stream(
+        ScriptedAnalyzer(lambda _: [ScriptedFace(LEFT, MASK, 0.9)]),
+        Settings(min_face_px=200),
+        track=track,
+    )
+    scene = stream.step(NOISE, 0.0)
+    assert len(scene) == 0
+    assert scene.hide.tolist() == [list(LEFT)]
+
+
+def test_whoever_is_out_of_sight_is_hidden_until_forgotten() -> None:
+    other = np.random.default_rng(8).integers(0, 255, NOISE.shape).astype(np.uint8)
+    analyzer = ScriptedAnalyzer(turned)
+    stream = Stream(analyzer, Settings(memory_s=2.0))
+    for number in range(40):
+        analyzer.time_s = time_s = number / 10
+        image = NOISE.copy()
+        if time_s >= 1:
+            # Something else is where the head was, so flow cannot follow it.
+            image[50:140, 30:110] = other[50:140, 30:110]
+        scene = stream.step(image, time_s)
+        if time_s < 1:
+            assert not len(scene.hide)
+        elif time_s < 2.85:
+            assert not len(scene)
+            assert np.abs(scene.hide - LEFT).max() < 3
+            assert len(scene.hide)
+    assert not len(scene.hide)
+
+
+def test_a_head_behind_another_is_hidden() -> None:
+    front = ScriptedFace((60.0, 85.0, 120.0, 155.0), BARE)
+    scene = play(lambda time_s: [front, *turned(time_s)], 1.2)[1.1]
+    assert scene.labels == (Label.NO_MASK,)
+    assert np.abs(scene.hide - LEFT).max() < 3
+    assert len(scene.hide)
 
 
 def test_an_unconfirmed_face_keeps_its_own_probabilities() -> None:

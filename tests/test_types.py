@@ -90,6 +90,27 @@ def test_select_applies_score_size_overlap_and_certainty() -> None:
     assert len(scene().select(Settings(min_score=0.95))) == 0
 
 
+def test_refused_faces_stay_hidden_down_to_a_low_score() -> None:
+    faces = Faces(
+        np.array([[0, 0, 40, 40], [50, 0, 90, 40], [0, 50, 5, 55], [50, 50, 90, 90]]),
+        np.array([0.9, 0.3, 0.8, 0.1]),
+    )
+    probs = np.tile(np.float32([1, 0, 0]), (4, 1))
+    chosen = Scene(faces, probs).select(Settings(min_score=0.5, min_face_px=10))
+    assert len(chosen) == 1
+    assert chosen.hide.tolist() == [[0, 50, 5, 55], [50, 0, 90, 40]]
+    again = chosen.keep(np.array([False])).select(Settings())
+    assert again.hide.tolist() == chosen.hide.tolist()
+    lower = Scene(faces, probs).select(Settings(min_score=0.05, min_face_px=60))
+    assert len(lower.hide) == 4
+
+
+def test_what_is_hidden_must_be_boxes() -> None:
+    assert scene().hide.shape == (0, 4)
+    with pytest.raises(ValueError, match="hide must have shape"):
+        dataclasses.replace(scene(), hide=np.zeros(4))
+
+
 def test_accepting_twice_changes_nothing() -> None:
     faces = Faces(BOXES, SCORES)
     settings = Settings(min_score=0.1, min_face_px=1)

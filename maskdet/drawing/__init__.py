@@ -1,7 +1,16 @@
 """Boxes, captions and distances on a picture, told apart by more than colour."""
 
-from maskdet.drawing.blurring import blurred
+from maskdet.drawing.blurring import blurred, coarse, hidden
 from maskdet.drawing.picture import draw
 from maskdet.style import Style, colour_bgr, describe, line_style
 
-__all__ = ["Style", "blurred", "colour_bgr", "describe", "draw", "line_style"]
+__all__ = [
+    "Style",
+    "blurred",
+    "coarse",
+    "colour_bgr",
+    "describe",
+    "draw",
+    "hidden",
+    "line_style",
+]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip, expand
-from maskdet.types import Image
+from maskdet.types import Image, Scene
 
 _ROOM: Final = 1.4
 """Hair, ears and chin belong to a face: what is blurred is so much larger."""
@@ -26,6 +26,25 @@ tachistoscopic images of faces", European Journal of Cognitive Psychology, 1991)
 _STEP: Final = 16
 """Brightness is rounded to multiples of this, so that the pictures of a film, whose
 cells lie a little differently each time, do not add up to a finer one."""
+
+
+def hidden(image: Image, scene: Scene) -> Image:
+    """Return a copy of the picture in which nobody of its scene can be recognised.
+
+    Args:
+        image: `(h, w, 3)` uint8 BGR; not changed.
+        scene: its faces, and whatever else may be one: see `Scene.hide`.
+    """
+    boxes = np.concatenate([scene.faces.boxes, scene.hide])
+    seen_s = np.zeros(len(boxes), np.float32)
+    seen_s[: len(scene)] = scene.seen_s
+    return blurred(image, boxes, seen_s)
+
+
+def coarse(image: Image) -> Image:
+    """Return a copy in which nothing can be recognised, wherever faces are in it."""
+    height, width = image.shape[:2]
+    return blurred(image, np.array([[0, 0, width, height]], np.float32))
 
 
 def blurred(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maskdet.boxes import areas, clip
-from maskdet.drawing.blurring import blurred
+from maskdet.drawing.blurring import hidden
 from maskdet.drawing.captions import captions, write
 from maskdet.drawing.outlines import frames_of, line_px_of, outline
 from maskdet.drawing.pairs import draw_lines, place_distances
@@ -32,9 +32,8 @@ def draw(image: Image, scene: Scene, style: Style = DEFAULT_STYLE) -> Image:
         style: what to draw; by default everything, in the classic colours.
     """
     wh = image.shape[1], image.shape[0]
-    faces = scene.faces.boxes
-    canvas = blurred(image, faces, scene.seen_s) if style.blur else image.copy()
-    shown = scene.keep(np.flatnonzero(areas(clip(faces, *wh))))
+    canvas = hidden(image, scene) if style.blur else image.copy()
+    shown = scene.keep(np.flatnonzero(areas(clip(scene.faces.boxes, *wh))))
     if not len(shown):
         return canvas
     labels, seen_s = shown.labels, np.asarray(shown.seen_s)

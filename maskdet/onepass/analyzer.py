@@ -15,7 +15,7 @@ from maskdet.boxes import Boxes, clip, iou_matrix, nms, sizes_px
 from maskdet.classifier import Classifier
 from maskdet.onepass.decode import FLOOR, Map, decode
 from maskdet.onepass.network import CELL_PX, Network
-from maskdet.types import Faces, Image, Scene, Settings, accepted
+from maskdet.types import HIDE_SCORE, Faces, Image, Scene, Settings, accepted, refused
 
 _SAME_IOU = 0.5
 """Candidates that overlap more are one face; `Settings.nms_iou` may join more."""
@@ -136,9 +136,11 @@ class OnePass:
         times.append(perf_counter())
         maps = self._network.run(seen)
         times.append(perf_counter())
-        floor = 0.0 if settings is None else _VOTER_SHARE * settings.min_score
-        faces, probs = _faces(maps, seen, image, max(FLOOR, floor))
+        lowest = 0.0 if settings is None else min(HIDE_SCORE, settings.min_score)
+        faces, probs = _faces(maps, seen, image, max(FLOOR, _VOTER_SHARE * lowest))
+        hide = Faces.none().boxes
         if settings is not None:
+            hide = refused(faces, settings)
             rows = accepted(faces, settings)
             faces, probs = faces.keep(rows), probs[rows]
         times.append(perf_counter())
@@ -151,6 +153,7 @@ class OnePass:
             probs,
             min_certainty=0.0 if settings is None else settings.min_certainty,
             stage_ms=dict(zip(names, np.diff(times) * 1e3, strict=True)),
+            hide=hide,
         )
 
 

@@ -36,6 +36,7 @@ class People:
         seen_s: `(n,)` when each was last seen.
         sure_s: `(n,)` when each last had a sure face.
         followed_s: `(n,)` when it was last known where each head is.
+        places: `(n, 4)` where each was at that time.
         covered: `(n,)` whether a face of somebody else hid it in the last image.
     """
 
@@ -47,6 +48,7 @@ class People:
         self.seen_s = np.zeros(0)
         self.sure_s = np.zeros(0)
         self.followed_s = np.zeros(0)
+        self.places: Boxes = np.zeros((0, 4), np.float32)
         self.covered = np.zeros(0, np.bool_)
         self._rules = rules
         self._time_s = 0.0
@@ -108,12 +110,19 @@ class People:
         self.seen_s[rows] = self._time_s
         self.sure_s[rows[is_sure]] = self._time_s
         self.followed_s[rows] = self._time_s
+        self.places[rows] = boxes[face_of[rows]]
         self.covered[rows] = False
 
     def follow(self, rows: NDArray[np.int64], boxes: Boxes) -> None:
         """Note where some heads went that showed no face: `(k,)` and `(k, 4)`."""
         self.motion.correct(rows, boxes, self._rules.flow_jitter)
         self.followed_s[rows] = self._time_s
+        self.places[rows] = boxes
+
+    def rescale(self, x: float, y: float) -> None:
+        """Follow pictures that from now on come `x` times as wide, `y` as high."""
+        self.motion.rescale(x, y)
+        self.places *= np.array([x, y, x, y], np.float32)
 
     def lose(self, rows: NDArray[np.int64] | slice = slice(None)) -> None:
         """Note that nobody knows where some heads are, until they are seen again."""
@@ -138,6 +147,7 @@ class People:
         self.seen_s = np.concatenate([self.seen_s, now])
         self.sure_s = np.concatenate([self.sure_s, now])
         self.followed_s = np.concatenate([self.followed_s, now])
+        self.places = np.concatenate([self.places, boxes])
         self.covered = np.concatenate([self.covered, np.zeros(n, np.bool_)])
 
     def forget(self, time_s: float, memory_s: float) -> tuple[int, ...]:
@@ -157,4 +167,5 @@ class People:
         self.ids, self.born_s = self.ids[keep], self.born_s[keep]
         self.seen_s, self.followed_s = self.seen_s[keep], self.followed_s[keep]
         self.covered, self.sure_s = self.covered[keep], self.sure_s[keep]
+        self.places = self.places[keep]
         return tuple(int(number) for number in left)

@@ -70,8 +70,8 @@ class Scenes:
                 view.size_wh[0] / before.size_wh[0],
                 (view.size_wh[1] / before.size_wh[1]),
             )
-            self.people.motion.rescale(*factors)
-            self._other.motion.rescale(*factors)
+            self.people.rescale(*factors)
+            self._other.rescale(*factors)
         if same_scene(before.thumb, view.thumb):
             return ()
         other, other_view = self._other, self._other_view

@@ -43,6 +43,8 @@ class Tracks:
         carried_ids: `(k,)` int64 people whose head was followed without a face.
         carried_boxes: `(k, 4)` float32 their heads, in pixels of the image.
         carried_s: `(k,)` float32 seconds since each was last seen.
+        lost_boxes: `(m, 4)` float32 where everybody else who is remembered was last
+            and where they may be by now: covered, lost, or seen too short a time.
         left: numbers that were forgotten in this step; they never come again.
     """
 
@@ -51,6 +53,7 @@ class Tracks:
     carried_ids: NDArray[np.int64]
     carried_boxes: Boxes
     carried_s: NDArray[np.float32]
+    lost_boxes: Boxes
     left: tuple[int, ...]
 
 
@@ -212,12 +215,14 @@ class Tracker:
         ids[face_of[seen]] = people.ids[seen]
         carried = people.followed & ~seen & ~people.covered
         carried &= people.unseen_s <= self.memory_s + SAME_S
+        boxes, lost = people.motion.boxes, ~seen & ~carried
         return Tracks(
             ids=ids,
             shown=(np.arange(n) < sure) | (ids != UNTRACKED),
             carried_ids=people.ids[carried],
-            carried_boxes=people.motion.boxes[carried],
+            carried_boxes=boxes[carried],
             carried_s=people.unseen_s[carried].astype(np.float32),
+            lost_boxes=np.concatenate([people.places[lost], boxes[lost]]),
             left=left,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
 import streamlit as st
 
 from maskdet.proximity import birds_eye, geometry
@@ -56,7 +57,7 @@ def _marking() -> None:
 def _take() -> None:
     view = camera.live_state().view()
     if view is not None:
-        faces = view.scene.faces.boxes
+        faces = np.concatenate([view.scene.faces.boxes, view.scene.hide])
         st.session_state[_STILL] = distance_floor.Still(view.image, faces)
 
 

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from maskdet.analyzer import Analyzer
-from maskdet.boxes import Boxes
 from maskdet.classifier import crop_face
-from maskdet.drawing import blurred, draw
+from maskdet.drawing import coarse, draw, hidden
 from maskdet.media import (
     UnreadableImage,
     encode_jpeg,
@@ -180,14 +179,12 @@ def original_preview(picture: Picture, settings: Settings, style: Style) -> byte
     if not style.blur:
         return picture.preview
     image, scene = _in_preview(picture, settings)
-    return encode_jpeg(blurred(image, scene.faces.boxes))
+    return encode_jpeg(hidden(image, scene))
 
 
 def blurred_crop(crop: bytes) -> bytes:
     """Return a face's crop, a JPEG, in which nobody can be recognised."""
-    image = _decoded(crop)
-    height, width = image.shape[:2]
-    return encode_jpeg(blurred(image, np.array([[0, 0, width, height]], np.float32)))
+    return encode_jpeg(coarse(_decoded(crop)))
 
 
 def result_png(
@@ -204,9 +201,9 @@ def _in_preview(picture: Picture, settings: Settings) -> tuple[Image, Scene]:
     scene = picture.raw.select(settings)
     height, width = image.shape[:2]
     scales = [width / picture.width, height / picture.height] * 2
-    boxes: Boxes = scene.faces.boxes * np.array(scales, np.float32)
-    faces = Faces(boxes, scene.faces.scores)
-    return image, dataclasses.replace(scene, faces=faces)
+    factors = np.array(scales, np.float32)
+    faces = Faces(scene.faces.boxes * factors, scene.faces.scores)
+    return image, dataclasses.replace(scene, faces=faces, hide=scene.hide * factors)
 
 
 def _decoded(jpeg: bytes) -> Image:

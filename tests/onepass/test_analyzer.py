@@ -113,6 +113,7 @@ def test_choosing_early_equals_choosing_late(settings):
     assert early.faces.scores.tolist() == late.faces.scores.tolist()
     np.testing.assert_allclose(early.probs, late.probs)
     assert early.labels == late.labels
+    np.testing.assert_allclose(early.hide, late.hide)
 
 
 def test_candidates_of_one_face_are_joined_and_parts_outside_cut():
