@@ -9,8 +9,9 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 
-from maskdet.drawing import draw
+from maskdet.drawing import coarse, draw
 from maskdet.types import Image
 from maskdet.web.live import LiveState
 from maskdet.web.live_run import Run
@@ -34,9 +35,10 @@ def make_callback(state: LiveState, run: Run) -> Callback:
         try:
             return [_answer(frame, len(frames), state, run)]
         except Exception as error:
-            # Not even the error could be drawn: better the bare picture than none.
             _log(state.note_failure(len(frames), error), error)
-            return [frame]
+            # Not even the error could be drawn: better the bare picture than none,
+            # but not where nobody may be recognised.
+            return [_empty(frame) if state.preferences.style.blur else frame]
 
     return callback
 
@@ -56,7 +58,9 @@ def _answer(
     except Exception as error:
         n_failed = state.note_failure(n_arrived, error)
         _log(n_failed, error)
-        return _frame_like(frame, _with_banner(image, n_failed))
+        # Where the faces are is not known now.
+        shown = coarse(image) if preferences.style.blur else image
+        return _frame_like(frame, _with_banner(shown, n_failed))
     stage_ms = {
         "read": (read - started) * 1e3,
         **view.scene.stage_ms,
@@ -80,6 +84,11 @@ def _frame_like(frame: av.VideoFrame, image: Image) -> av.VideoFrame:
     answer.pts = frame.pts
     answer.time_base = frame.time_base
     return answer
+
+
+def _empty(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return a black frame, as large as `frame`."""
+    return _frame_like(frame, np.zeros((frame.height, frame.width, 3), np.uint8))
 
 
 def _log(n_failed: int, error: Exception) -> None:
