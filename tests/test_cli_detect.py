@@ -172,6 +172,23 @@ def test_an_input_behind_a_link_is_never_overwritten(pictures, tmp_path):
     assert (out / "a-2.jpg").is_file()
 
 
+@pytest.mark.parametrize("told", ["--blur", "--settings"])
+def test_faces_can_be_hidden_in_copies_doubtful_ones_too(tmp_path, told):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 100, 3)).astype(np.uint8)
+    picture, saved = tmp_path / "a.png", tmp_path / "saved.json"
+    picture.write_bytes(encode_png(noise))
+    saved.write_text(Preferences(style=Style(blur=True)).to_json())
+    words = ["--blur"] if told == "--blur" else ["--settings", saved, "--analyzer=haar"]
+    assert run(picture, "--out", tmp_path / "out", *words) == 0
+    hidden = read_image(tmp_path / "out" / "a.png")
+    # Box 2 has the score 0.3, so no outline; a caption of box 0 is on its top.
+    part = slice(73, 80), slice(2, 22)
+    assert len(np.unique(hidden[part].reshape(-1, 3), axis=0)) <= 36
+    assert run(picture, "--out", tmp_path / "plain") == 0
+    plain = read_image(tmp_path / "plain" / "a.png")
+    assert np.array_equal(plain[part], noise[part])
+
+
 def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):
     wanted = {"nowhere.jpg": "no such file"}
     for name, (content, line) in broken_files().items():

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from maskdet.analyzer import ANALYZERS, AUTO, DEFAULT_ANALYZER, Analyzer, resolved
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
@@ -30,12 +31,14 @@ class Choice:
         settings: the thresholds.
         second_look: whether the classifier may read large faces again after a
             one-pass analyzer.
+        blur: whether faces in pictures and films are made unrecognisable.
     """
 
     analyzer: str = DEFAULT_ANALYZER
     classifier: str = DEFAULT_CLASSIFIER
     settings: Settings = field(default_factory=Settings)
     second_look: bool = True
+    blur: bool = False
 
 
 def add_analyzer_options(
@@ -86,6 +89,13 @@ def add_tiles_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_blur_option(parser: argparse.ArgumentParser, where: str) -> None:
+    """Add the option that hides faces in what is written, say `the film`."""
+    parser.add_argument(
+        "--blur", action="store_true", help=f"make faces in {where} unrecognisable"
+    )
+
+
 def tiled(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
     """Return the analyzer, looking in windows if that was asked for."""
     return analyzer if tiling is None else Tiled(analyzer, tiling)
@@ -127,6 +137,7 @@ def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
         args.classifier or choice.classifier,
         dataclasses.replace(choice.settings, **given),
         choice.second_look and not args.no_second_look,
+        choice.blur or getattr(args, "blur", False),
     )
 
 
@@ -146,4 +157,12 @@ def _from_file(content: bytes) -> Choice:
         str(values.get("classifier", DEFAULT_CLASSIFIER)),
         Settings.from_json(json.dumps(values["settings"])),
         second_look,
+        blur=_blurs(values.get("style", {})),
     )
+
+
+def _blurs(style: Any) -> bool:
+    blur = style.get("blur", False) if isinstance(style, dict) else None
+    if not isinstance(blur, bool):
+        raise ValueError(f"style: blur must be true or false, not {blur!r}")
+    return blur

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from maskdet.analyzer import Analyzer, load_analyzer
 from maskdet.cli.choosing import (
     add_analyzer_options,
+    add_blur_option,
     add_tiles_option,
     chosen,
     tiled,
@@ -27,7 +29,7 @@ from maskdet.cli.console import (
 from maskdet.drawing import draw
 from maskdet.media import encode_jpeg, encode_png, image_paths, read_image
 from maskdet.records import ImageRecord, error_record, image_record, to_csv, to_json
-from maskdet.style import describe
+from maskdet.style import DEFAULT_STYLE, describe
 from maskdet.types import Image, Scene, Settings
 
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
@@ -50,6 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write annotated copies there"
     )
+    add_blur_option(parser, "the annotated copies")
     add_tiles_option(parser)
     add_analyzer_options(parser)
 
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     sources, problems = _sources(args.paths)
     for option, target in (("--json", args.json), ("--csv", args.csv)):
         check_target(option, target, sources)
-    copies = None if args.out is None else _Copies(args.out, sources)
+    copies = None if args.out is None else _Copies(args.out, sources, blur=choice.blur)
     data_only = STDOUT in (args.json, args.csv)
     for path, line in problems.items():
         complain(f"{path}: {line}")
@@ -124,7 +127,7 @@ def _look(
         for line in _lines(source, scene):
             say(line)
     if copies is not None:
-        copies.write(source, draw(image, scene))
+        copies.write(source, image, scene)
     return image_record(source, image, scene)
 
 
@@ -153,15 +156,17 @@ class _Copies:
         written: how many there are by now.
     """
 
-    def __init__(self, folder: Path, inputs: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, inputs: Sequence[Path], *, blur: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.written = 0
         self._folder = folder
+        self._style = dataclasses.replace(DEFAULT_STYLE, blur=blur)
         self._inputs = {source.resolve() for source in inputs}
         self._taken: set[str] = set()
 
-    def write(self, source: Path, image: Image) -> None:
+    def write(self, source: Path, image: Image, scene: Scene) -> None:
         """Write the annotated copy of the picture `source`."""
+        image = draw(image, scene, self._style)
         jpeg = source.suffix.lower() in _JPEG_SUFFIXES
         target = self._target(source.stem, ".jpg" if jpeg else ".png")
         content = encode_jpeg(image, _JPEG_QUALITY) if jpeg else encode_png(image)

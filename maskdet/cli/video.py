@@ -17,6 +17,7 @@ from maskdet.analyzer import Analyzer, load_analyzer
 from maskdet.cli.choosing import (
     Choice,
     add_analyzer_options,
+    add_blur_option,
     add_tiles_option,
     chosen,
     tiled,
@@ -69,9 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="N",
         help="look at, and write, only every Nth picture (default: every one)",
     )
-    parser.add_argument(
-        "--blur", action="store_true", help="make faces in the film unrecognisable"
-    )
+    add_blur_option(parser, "the film")
     add_tiles_option(parser)
     add_analyzer_options(parser, live=True)
 
@@ -104,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     targets = _targets(args, sources, films)
     analyzer = _loaded(choice, args)
     with _rows(args.csv) as rows:
-        style = dataclasses.replace(DEFAULT_STYLE, blur=args.blur)
+        style = dataclasses.replace(DEFAULT_STYLE, blur=choice.blur)
         wanted = Wanted(style=style, rows=rows, every=args.every, keep_part=True)
         job = _Job(analyzer, choice, wanted, data_only=STDOUT in (args.json, args.csv))
         for source, out in zip(sources, targets, strict=True):
