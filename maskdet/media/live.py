@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from maskdet.media.films import (
     read_film,
 )
 from maskdet.types import Image
+
+logger = logging.getLogger(__name__)
 
 SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 """Addresses that can be read."""
@@ -86,12 +89,10 @@ class Live:
         self.info = dataclasses.replace(
             self._source.info, duration_s=0.0, n_frames=0, has_sound=False
         )
-        self._began_s = time.monotonic()
-        self._last_s = 0.0
+        self._began_s, self._last_s = time.monotonic(), 0.0
         self._problem = ""
         self._newest: tuple[Image, float] | None = None
-        self._news = threading.Condition()
-        self._stopped = threading.Event()
+        self._news, self._stopped = threading.Condition(), threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -135,9 +136,16 @@ class Live:
             return taken
 
     def _read(self) -> None:
+        """Read on a thread; whoever waits for pictures is told how it ended."""
+        try:
+            self._read_patiently()
+        except Exception as error:  # nobody else sees what ends a thread
+            logger.exception("a camera was not read on")
+            self._problem = f"the camera cannot be read: {type(error).__name__}"
+
+    def _read_patiently(self) -> None:
         """Read until told to stop, or until patience ends."""
-        seen_s, wait_s = time.monotonic(), self._patience.first_s
-        opened = True
+        seen_s, wait_s, opened = time.monotonic(), self._patience.first_s, True
         while not self._stopped.is_set():
             if opened and self._read_on(again=wait_s > self._patience.first_s):
                 seen_s, wait_s = time.monotonic(), self._patience.first_s
@@ -154,7 +162,8 @@ class Live:
     def _read_on(self, *, again: bool) -> bool:
         """Read until the camera goes away; whether there was a picture."""
         seen = False
-        with contextlib.suppress(UnreadableFilm, OSError):
+        gone = contextlib.suppress(UnreadableFilm, OSError)
+        with contextlib.closing(self._source), gone:
             for image, _ in self._source:
                 if again and not seen:
                     self._tell("the camera is back")
@@ -162,7 +171,6 @@ class Live:
                 self._offer(image)
                 if self._stopped.is_set():
                     break
-        self._source.close()
         return seen
 
     def _open_again(self) -> bool:

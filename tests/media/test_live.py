@@ -105,6 +105,29 @@ def test_a_camera_that_stays_away_is_given_up() -> None:
     assert not source._thread.is_alive()
 
 
+@pytest.mark.parametrize("of", ["pictures", "opening"])
+def test_a_fault_while_reading_is_told_to_who_waits(of, monkeypatch) -> None:
+    broken = FakeCamera(1)
+    opener = opening([broken])
+
+    def fail(*_: object) -> None:
+        raise ValueError("a picture of no size")
+
+    def open_or_fail():
+        return opener() if not broken.closed else fail()
+
+    if of == "pictures":
+        monkeypatch.setattr(Live, "_offer", fail)
+    source = Live(open_or_fail, patience=QUICK)
+    # A source that says nothing for ever would hang here.
+    stopping = threading.Timer(20, source.stop)
+    stopping.start()
+    with pytest.raises(UnreadableFilm, match="cannot be read: ValueError"):
+        list(source)
+    stopping.cancel()
+    assert broken.closed
+
+
 def test_a_camera_that_was_never_there_is_refused_at_once() -> None:
     with pytest.raises(UnreadableFilm, match="gone"):
         Live(opening([None]))
