@@ -60,10 +60,14 @@ class EventStore:
 
     def exists(self) -> bool:
         """Return whether anything was ever recorded there; makes nothing."""
+        if not connecting.file_exists(self._url):
+            # What still writes to a deleted file writes to nowhere.
+            if self._ready:
+                self.close()
+            self._ready = False
+            return False
         if self._ready:
             return True
-        if not connecting.file_exists(self._url):
-            return False
         with self._connected() as connection:
             found = sa.inspect(connection).has_table(statements.EVENTS.name)
             if found:
@@ -172,8 +176,12 @@ class EventStore:
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         """Give a connection in a transaction; tell in one line what goes wrong."""
-        with connecting.told(self._url), self._engine.begin() as connection:
-            yield connection
+        try:
+            with connecting.told(self._url), self._engine.begin() as connection:
+                yield connection
+        except StoreError:
+            self._ready = False  # somebody may have put another database there
+            raise
 
     def _check_version(self, connection: sa.Connection) -> None:
         version = self._version(connection)
