@@ -12,9 +12,10 @@ import numpy as np
 from maskdet.boxes import sizes_px
 from maskdet.charts.look import GREY
 from maskdet.classifier import crop_face
+from maskdet.drawing import coarse
 from maskdet.media import UnreadableImage, encode_jpeg
 from maskdet.metrics.calibration import with_temperature
-from maskdet.style import Palette, colour_css
+from maskdet.style import Palette, Style, colour_css
 from maskdet.tune.archives import BadFiles
 from maskdet.tune.judging import Hit, Outcome
 from maskdet.tune.scored import Numbers
@@ -60,14 +61,20 @@ class Card:
 
 
 def cards_html(
-    material: Material, outcome: Outcome, cards: Iterable[Card], palette: Palette
+    material: Material,
+    outcome: Outcome,
+    cards: Iterable[Card],
+    palette: Palette,
+    *,
+    blur: bool = False,
 ) -> str:
     """Return the cards as HTML; names of pictures are the only foreign words."""
-    parts = "".join(_card(material, outcome, card, palette) for card in cards)
+    style = Style(palette=palette, blur=blur)
+    parts = "".join(_card(material, outcome, card, style) for card in cards)
     return f'{_STYLE}<section class="maskdet-hits" aria-label="Faces">{parts}</section>'
 
 
-def _card(material: Material, outcome: Outcome, card: Card, palette: Palette) -> str:
+def _card(material: Material, outcome: Outcome, card: Card, style: Style) -> str:
     scored, hit = outcome.scored, card.hit
     lines = [f"<b>{_heading(outcome, hit)}</b>"]
     if card.note:
@@ -75,14 +82,15 @@ def _card(material: Material, outcome: Outcome, card: Card, palette: Palette) ->
     if hit.found_row >= 0:
         probs = _probs(outcome, hit.found_row)
         lines += [
-            _bar(label.title, float(prob), colour_css(label, palette))
+            _bar(label.title, float(prob), colour_css(label, style.palette))
             for label, prob in zip(CLASSES, probs, strict=True)
         ]
         score = float(scored.scores[hit.found_row])
         lines.append(_line("Face score", f"{score:.2f}"))
     name = html.escape(short_name(scored.truth.names[hit.picture]))
     lines.append(_line(f"Picture {name}", f"{_size_px(outcome, hit):.0f} px"))
-    seen = _crop(material, hit) + _place(outcome, hit, palette)
+    face = _crop(material, hit, blur=style.blur)
+    seen = face + _place(outcome, hit, style.palette)
     return (
         f'<figure><div class="seen">{seen}</div>'
         f"<figcaption>{''.join(lines)}</figcaption></figure>"
@@ -128,8 +136,8 @@ def _size_px(outcome: Outcome, hit: Hit) -> float:
     return float(sizes_px(_box(outcome, hit)[None])[0])
 
 
-def _crop(material: Material, hit: Hit) -> str:
-    """Return the face itself, where its picture is at hand."""
+def _crop(material: Material, hit: Hit, *, blur: bool) -> str:
+    """Return the face itself, where its picture is at hand, coarse if it must be."""
     pictures = material.pictures
     if pictures is None:
         return ""
@@ -142,11 +150,12 @@ def _crop(material: Material, hit: Hit) -> str:
         scored = material.scored
         faces = scored.faces if hit.found_row >= 0 else scored.truth.faces
         row = hit.found_row if hit.found_row >= 0 else hit.truth_row
-        jpeg = encode_jpeg(crop_face(image, faces.boxes[row], CROP_PX))
+        crop = crop_face(image, faces.boxes[row], CROP_PX)
+        jpeg = encode_jpeg(coarse(crop) if blur else crop)
         source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
         return f'<img src="{source}" alt="The face">'
 
-    return material.once(("crop", hit), made)
+    return material.once(("crop", hit, blur), made)
 
 
 def _place(outcome: Outcome, hit: Hit, palette: Palette) -> str:

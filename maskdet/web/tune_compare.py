@@ -11,6 +11,7 @@ from maskdet.metrics.estimate import Estimate
 from maskdet.style import Palette
 from maskdet.tune.comparing import Comparison, compare
 from maskdet.tune.judging import Hit, Outcome
+from maskdet.web import session
 from maskdet.web.cards import tile_html, tiles_html
 from maskdet.web.markdown import plain
 from maskdet.web.tune import Choice, Desk, Material, offered
@@ -135,7 +136,8 @@ def _faces(
         return
     st.caption(f"What {letter} says of them; the first {min(_FIRST, len(rows))}.")
     cards = [Card(_hit(outcome, int(row))) for row in rows[:_FIRST]]
-    st.html(cards_html(material, outcome, cards, palette))
+    blur = session.preferences().style.blur
+    st.html(cards_html(material, outcome, cards, palette, blur=blur))
 
 
 def _hit(outcome: Outcome, truth_row: int) -> Hit:

@@ -10,6 +10,7 @@ from maskdet.charts.tune import PICK
 from maskdet.style import Palette
 from maskdet.tune.flips import Flip, Near, flips, nearest
 from maskdet.tune.judging import ACTUAL, MISSED, NO_FACE, SAID, Outcome
+from maskdet.web import session
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_cards import Card, cards_html
 from maskdet.web.tune_charts import ACTUAL_TITLES, SAID_TITLES, matrix
@@ -78,7 +79,8 @@ def _gallery(
         cards = _of_cell(desk, outcome)
     if not cards:
         return
-    st.html(cards_html(material, outcome, cards[: desk.first], palette))
+    blur = session.preferences().style.blur
+    st.html(cards_html(material, outcome, cards[: desk.first], palette, blur=blur))
     if len(cards) > desk.first:
         st.button(
             f"Show more (of {len(cards):,})",

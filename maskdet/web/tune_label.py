@@ -36,6 +36,8 @@ def label_here(desk: Desk) -> Material | None:
         "confirm or correct each with one click, doubtful ones first. Nothing is saved "
         "here: download what you did."
     )
+    if session.preferences().style.blur:
+        st.caption("Labelling needs to see the faces: here they are not blurred.")
     files = st.file_uploader(
         "Pictures to label",
         type=[suffix.removeprefix(".") for suffix in SUFFIXES],

@@ -1,0 +1,63 @@
+"""The Tune page where faces are to be blurred, without a browser."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.tune.judging import Judge
+from maskdet.types import Image, Settings
+from maskdet.web.tune import Choice, Material
+from maskdet.web.tune_cards import Card, cards_html
+from tests.tune_page_driving import choose, opened, texts, use_made_up
+from tests.tune_page_fakes import SIDE_PX, scored
+
+
+@dataclass
+class Noisy:
+    """Pictures of nothing but noise."""
+
+    def image(self, picture: int) -> Image:
+        rng = np.random.default_rng(picture)
+        fine = rng.integers(0, 255, (SIDE_PX, SIDE_PX, 3))
+        return fine.astype(np.uint8)
+
+
+def crop_of(html: str) -> Image:
+    """Return the first face among the cards."""
+    found = re.search(r"data:image/jpeg;base64,([^\"]+)", html)
+    assert found is not None
+    content = np.frombuffer(b64decode(found[1]), np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    assert image is not None
+    return np.asarray(image, np.uint8)
+
+
+def roughness(image: Image) -> float:
+    return float(np.median(np.abs(np.diff(image.astype(float), axis=1))))
+
+
+def test_faces_of_the_gallery_are_coarse_if_wanted() -> None:
+    material = Material(Judge(scored()), Noisy())  # type: ignore[arg-type]
+    outcome = material.outcome(Choice(Settings()))
+    cards = [Card(outcome.hit(0))]
+    sharp = crop_of(cards_html(material, outcome, cards, "classic"))
+    coarse = crop_of(cards_html(material, outcome, cards, "classic", blur=True))
+    again = crop_of(cards_html(material, outcome, cards, "classic"))
+    assert roughness(sharp) > 8
+    assert roughness(coarse) < 3
+    assert np.array_equal(sharp, again)
+
+
+@pytest.mark.parametrize("blur", [False, True])
+def test_labelling_says_that_it_shows_faces(
+    monkeypatch: pytest.MonkeyPatch, blur: bool
+) -> None:
+    use_made_up(monkeypatch)
+    app = choose(opened(blur=str(blur).lower()), "where", "Label here")
+    assert ("here they are not blurred" in texts(app)) == blur
