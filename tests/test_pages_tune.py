@@ -143,22 +143,6 @@ def test_other_goals_are_answered_too(kind: str) -> None:
     assert "Proposed: face score" in texts(run(app))
 
 
-def test_live_uses_the_sliders_only_when_told_to() -> None:
-    app = move(opened(vote="none"), "min_score", 0.35)
-    assert app.sidebar.slider(key="choice.min_score").value == 0.5
-    app.main.button(key="tune.use").click()
-    run(app)
-    assert app.sidebar.slider(key="choice.min_score").value == 0.35
-    in_force = app.session_state["maskdet.preferences"]
-    assert in_force.analyzer == "onepass"
-    assert in_force.settings.vote == "none"
-    assert app.main.button(key="tune.use").disabled
-
-
-def test_it_is_said_that_live_judges_over_time() -> None:
-    assert "Live judges people over time" in texts(opened())
-
-
 def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
     app = opened(min_score="0.4", min_face_px="300")
     assert app.main.slider(key="tune.min_score").value == 0.4
@@ -166,11 +150,6 @@ def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
     app.sidebar.slider(key="choice.min_certainty").set_value(0.8)
     run(app)
     assert app.main.slider(key="tune.min_certainty").value == 0.8
-
-
-def test_the_link_to_share_has_what_the_sliders_say() -> None:
-    app = move(opened(), "min_score", 0.35)
-    assert "min_score=0.35" in app.main.code[0].value
 
 
 def test_calibration_changes_how_sure_faces_are_and_not_what_they_are_called() -> None:
@@ -183,19 +162,6 @@ def test_calibration_changes_how_sure_faces_are_and_not_what_they_are_called() -
     likeliest = material.outcome(choice).certainties
     softer = material.outcome(dataclasses.replace(choice, calibrated=True)).certainties
     assert not np.allclose(likeliest, softer)
-
-
-def test_what_is_calibrated_can_neither_be_used_nor_shared() -> None:
-    app = move(opened(), "min_score", 0.35)
-    settings = next(one for one in app.main.download_button if "JSON" in one.label)
-    assert not settings.disabled
-    app.main.toggle(key="tune.calibrated").set_value(True)
-    run(app)
-    assert app.main.button(key="tune.use").disabled
-    settings = next(one for one in app.main.download_button if "JSON" in one.label)
-    assert settings.disabled
-    assert not app.main.code
-    assert "Live has no calibration" in texts(app)
 
 
 def test_a_goal_goes_by_certainties_as_they_are() -> None:

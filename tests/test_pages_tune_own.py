@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
-from streamlit.testing.v1 import AppTest
+from collections.abc import Callable, Sequence
 
+import pytest
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import FileUploader
+
+from maskdet.analyzer import Analyzer
 from maskdet.tune import files
 from maskdet.tune.files import to_bytes
-from tests.tune_page_driving import choose, opened, run, texts, use_made_up
+from maskdet.web import session, tune_data
+from maskdet.web.preferences import Preferences
+from tests.fakes import ScriptedAnalyzer, ScriptedFace
+from tests.tune_fakes import jpeg, packed
+from tests.tune_page_driving import choose, opened, press, run, texts, use_made_up
 from tests.tune_page_fakes import scored
 
 
@@ -19,8 +28,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> None:
 def sent(app: AppTest, name: str, content: bytes) -> AppTest:
     """Send a file as a set of one's own."""
     choose(app, "where", "My own set")
-    uploader = next(one for one in app.main if one.type == "file_uploader")
-    uploader.set_value((name, content, "application/octet-stream"))
+    uploader_of(app, 0).set_value((name, content, "application/octet-stream"))
     return run(app)
 
 
@@ -28,6 +36,13 @@ def test_scores_that_were_stored_are_tuned_on_again() -> None:
     app = sent(opened(), "mine.npz", to_bytes(scored()))
     assert "onepass on village: 60 pictures, 180 faces" in texts(app)
     assert app.main.button(key="tune.propose")
+    assert "does not say which mask model labelled" in texts(app)
+    chosen = app.session_state["maskdet.preferences"]
+    app.main.button(key="tune.use").click()
+    run(app)
+    in_force = app.session_state["maskdet.preferences"]
+    assert in_force.analyzer == "onepass"
+    assert in_force.classifier == chosen.classifier
 
 
 def test_a_small_file_that_would_take_all_memory_is_a_line(
@@ -44,3 +59,105 @@ def test_a_broken_file_of_scores_is_a_line(content: bytes) -> None:
     app = sent(opened(), "mine.npz", content)
     (line,) = (one.value for one in app.main.error)
     assert "is no file of stored scores" in line
+
+
+def uploader_of(app: AppTest, number: int) -> FileUploader:
+    """Return the place for a zip, 0, or that for a folder, 1."""
+    places = [one for one in app.main if one.type == "file_uploader"]
+    place = places[number]
+    assert isinstance(place, FileUploader)
+    return place
+
+
+def set_of(n: int) -> dict[str, bytes]:
+    return {f"set/mask/{at}.jpg": jpeg(at) for at in range(n)}
+
+
+def look_with(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], Analyzer]
+) -> list[Preferences]:
+    """Let an analyzer of ours look at sets; return what it was loaded for."""
+    asked: list[Preferences] = []
+
+    def own(name: str, chosen: Preferences) -> Analyzer:
+        asked.append(chosen)
+        return make()
+
+    monkeypatch.setattr(session, "own_analyzer", own)
+    return asked
+
+
+FACE = ScriptedFace((1, 1, 60, 60), (0.9, 0.05, 0.05))
+
+
+def test_a_set_is_looked_at_and_live_labels_as_was_looked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = look_with(monkeypatch, lambda: ScriptedAnalyzer(lambda _: [FACE]))
+    app = sent(opened(), "set.zip", packed(set_of(2)))
+    assert "2 pictures, one face each: 2 Mask" in texts(app)
+    press(app, "Look at 2 pictures")
+    assert len(asked) == 1
+    material = app.session_state["tune.material"]
+    assert material.labelled_by == (asked[0].classifier, asked[0].second_look)
+    assert app.main.button(key="tune.propose")
+
+
+def test_what_cannot_be_looked_at_is_told_once_and_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken() -> Analyzer:
+        raise ValueError("a picture is gone")
+
+    asked = look_with(monkeypatch, broken)
+    app = sent(opened(), "set.zip", packed(set_of(2)))
+    press(app, "Look at 2 pictures")
+    assert [one.value for one in app.main.error] == ["a picture is gone\\."]
+    run(run(app))
+    assert len(asked) == 1
+    assert app.session_state["maskdet.tune"].running == ""
+    press(app, "Look at 2 pictures")
+    assert len(asked) == 2
+
+
+def test_another_set_takes_what_was_found_in_the_first_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look_with(monkeypatch, lambda: ScriptedAnalyzer(lambda _: [FACE]))
+    app = sent(opened(), "set.zip", packed(set_of(2)))
+    press(app, "Look at 2 pictures")
+    desk = app.session_state["maskdet.tune"]
+    assert len(desk.found) == 2
+    sent(app, "other.zip", packed(set_of(3)))
+    assert not desk.found
+    assert not desk.materials.keys() - {"onepass on village", "mtcnn on village"}
+
+
+def test_a_folder_is_packed_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    pack = tune_data._packed
+
+    def counted(files: Sequence[UploadedFile]) -> bytes:
+        made.append(len(files))
+        return pack(files)
+
+    monkeypatch.setattr(tune_data, "_packed", counted)
+    app = choose(opened(), "where", "My own set")
+    files_ = [(name, content, "image/jpeg") for name, content in set_of(3).items()]
+    uploader_of(app, 1).set_value(files_)
+    assert "3 pictures, one face each: 3 Mask" in texts(run(app))
+    run(run(app))
+    assert made == [3]
+
+
+def test_a_folder_that_is_too_large_as_a_whole_is_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tune_data, "MAX_ZIP_MB", 1)
+    app = choose(opened(), "where", "My own set")
+    half = b"x" * 600_000
+    names = ("set/mask/a.jpg", "set/mask/b.jpg")
+    uploader_of(app, 1).set_value([(name, half, "image/jpeg") for name in names])
+    run(app)
+    (line,) = (one.value for one in app.main.error)
+    assert "the folder is larger than 1 MB" in line

@@ -55,10 +55,13 @@ class Material:
     Attributes:
         judge: of the set; it may be shared with other visitors, the rest is not.
         pictures: of the set, where they are known; stored scores have none.
+        labelled_by: the mask model that was at hand and whether it might read again,
+            where that is known; files of scores do not tell.
     """
 
     judge: Judge
     pictures: Pictures | None = None
+    labelled_by: tuple[str, bool] | None = None
     _known: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
 
     @property
@@ -105,10 +108,12 @@ class Desk:
         proposal: the settings proposed for a goal, or nothing.
         materials: by name, the sets of the visitor, one for each analyzer.
         set_key: sha256 of the visitor's set.
+        sent: the sha256 of what was sent, by the ids of its files.
         loaded: that set, if it could be read.
         trouble: one line on why it could not.
         found: what analyzers found in its pictures.
         running: what an analyzer is at work on, or empty.
+        failed: one line on why it could not go on; empty if nothing was wrong.
         looked: how many pictures it looked at before it was stopped.
         draft: pictures that the visitor labels.
         labelled: the labels as a set and a key of it, once the visitor said so.
@@ -123,10 +128,12 @@ class Desk:
     proposal: Proposal | None = None
     materials: dict[str, Material] = field(default_factory=dict)
     set_key: str = ""
+    sent: dict[tuple[str, ...], str] = field(default_factory=dict)
     loaded: Loaded | None = None
     trouble: str = ""
     found: Cache = field(default_factory=dict)
     running: str = ""
+    failed: str = ""
     looked: int = 0
     draft: Draft | None = None
     labelled: tuple[str, Loaded] | None = None

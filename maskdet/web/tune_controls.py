@@ -7,7 +7,8 @@ from functools import partial
 
 import streamlit as st
 
-from maskdet.analyzer import ANALYZERS, AUTO, resolved
+from maskdet.analyzer import ANALYZERS, AUTO, reads_twice, resolved
+from maskdet.detectors import DETECTORS
 from maskdet.tune.comparing import compare
 from maskdet.tune.goals import SINGLE_PICTURES
 from maskdet.tune.report import report_html
@@ -145,7 +146,8 @@ def use(desk: Desk, material: Material) -> None:
         st.caption(_what_is_used(material, wanted, in_use=in_use))
         st.caption(SINGLE_PICTURES)
     if st.session_state.pop(_JUST_USED, "") == _SHOW:
-        st.toast("Live and Image now use these settings.", icon=":material/check:")
+        who = "Live now uses" if _on_image(wanted) else "Live and Image now use"
+        st.toast(f"{who} these settings.", icon=":material/check:")
     with st.popover("Save or share", icon=":material/save:", width="stretch"):
         _save(desk, material, wanted)
 
@@ -169,22 +171,53 @@ def _preferences(choice: Choice, material: Material) -> Preferences:
     known = name in ANALYZERS and name not in session.unavailable()
     if known and not (analyzer == AUTO and resolved(AUTO, live=True) == name):
         analyzer = name
-    return dataclasses.replace(before, settings=settings, analyzer=analyzer)
+    wanted = dataclasses.replace(before, settings=settings, analyzer=analyzer)
+    return _as_labelled(wanted, material) if known else wanted
+
+
+def _as_labelled(wanted: Preferences, material: Material) -> Preferences:
+    """Return the same with the mask model of the scores, where one had a say."""
+    name = material.scored.analyzer
+    if material.labelled_by is None or not _has_mask_model(name):
+        return wanted
+    classifier, second_look = material.labelled_by
+    if reads_twice(name):
+        wanted = dataclasses.replace(wanted, second_look=second_look)
+    if name in DETECTORS or second_look:
+        wanted = dataclasses.replace(wanted, classifier=classifier)
+    return wanted
+
+
+def _has_mask_model(name: str) -> bool:
+    return name in DETECTORS or reads_twice(name)
 
 
 def _what_is_used(material: Material, wanted: Preferences, *, in_use: bool) -> str:
     name = plain(material.scored.analyzer)
-    if in_use:
-        return f"In use: these thresholds, with **{name}**."
-    if resolved(wanted.analyzer, live=True) == material.scored.analyzer:
+    if resolved(wanted.analyzer, live=True) != material.scored.analyzer:
         return (
-            f"Sets the thresholds and the analyzer **{name}**: scores of another one "
-            "mean something else."
+            f"Sets the thresholds only: **{name}** is not here, and scores of another "
+            "analyzer mean something else."
         )
-    return (
-        f"Sets the thresholds only: **{name}** is not here, and scores of another "
-        "analyzer mean something else."
-    )
+    if in_use:
+        line = f"In use: these thresholds, with **{name}**."
+    else:
+        line = (
+            f"Sets the thresholds, the analyzer **{name}** and its mask model: scores "
+            "of others mean something else."
+        )
+    if material.labelled_by is None and _has_mask_model(material.scored.analyzer):
+        line += " This file does not say which mask model labelled: yours may differ."
+    other = _on_image(wanted)
+    if other:
+        line += f" Image goes on with **{other}**, whose scores mean something else."
+    return line
+
+
+def _on_image(wanted: Preferences) -> str:
+    """Return who is at work on Image, if that is somebody else than on Live."""
+    live, still = (resolved(wanted.analyzer, live=live) for live in (True, False))
+    return "" if live == still else still
 
 
 def _save(desk: Desk, material: Material, wanted: Preferences) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.tune import bundled as stored
 from maskdet.tune.files import from_bytes
 from maskdet.tune.judging import Judge
@@ -24,6 +25,9 @@ from maskdet.web.tune_scoring import looked_at, notes
 
 MAX_ZIP_MB = 200
 """Of a set that is sent; it is read in memory."""
+
+_BUNDLED_BY = (DEFAULT_CLASSIFIER, True)
+"""The mask model of the stored scores, which may read again."""
 
 _STORED, _OWN, _LABEL = "Stored scores", "My own set", "Label here"
 
@@ -83,7 +87,7 @@ def _stored(desk: Desk, name: str) -> Material | None:
         "second look were chosen on them: expect a little less elsewhere."
     )
     if name not in desk.materials:
-        desk.materials[name] = Material(judge)
+        desk.materials[name] = Material(judge, labelled_by=_BUNDLED_BY)
     return desk.materials[name]
 
 
@@ -99,7 +103,7 @@ def same_set(desk: Desk, material: Material) -> dict[str, Material]:
     for name in stored.bundled() if material.pictures is None else ():
         if name.endswith(f" on {truth.name}") and name not in desk.materials:
             try:
-                desk.materials[name] = Material(_judge(name))
+                desk.materials[name] = Material(_judge(name), labelled_by=_BUNDLED_BY)
             except ValueError:
                 continue  # it is told about where it is chosen
     return {
@@ -152,15 +156,15 @@ def _own(desk: Desk) -> Material | None:
     )
     if file is not None and file.name.lower().endswith(".npz"):
         return _numbers(desk, file)
-    if file is not None:
-        content, name = file.getvalue(), file.name.rsplit(".", 1)[0]
-    elif files:
-        content, name = _zipped(files), files[0].name.partition("/")[0]
-    else:
-        # Whoever comes back from another page finds the uploads empty, but not the set.
-        return _told(desk)
-    _read(desk, content, short_name(name))
+    sent = [file] if file is not None else files
+    # Whoever comes back from another page finds the uploads empty, but not the set.
+    if sent and _ids(sent) not in desk.sent:
+        _read(desk, sent, zipped=file is not None)
     return _told(desk)
+
+
+def _ids(files: Sequence[UploadedFile]) -> tuple[str, ...]:
+    return tuple(file.file_id for file in files)
 
 
 def _told(desk: Desk) -> Material | None:
@@ -180,15 +184,19 @@ def _forget(desk: Desk) -> None:
     if desk.set_key:
         desk.drop(desk.set_key)
     desk.set_key, desk.loaded, desk.trouble = "", None, ""
-    desk.running, desk.looked = "", 0
+    desk.running, desk.failed, desk.looked = "", "", 0
+    desk.found.clear()
+    desk.sent.clear()
 
 
 def _numbers(desk: Desk, file: UploadedFile) -> Material | None:
-    content = file.getvalue()
-    name = hashlib.sha256(content).hexdigest()
+    ids = _ids([file])
+    if ids not in desk.sent:
+        desk.sent[ids] = hashlib.sha256(file.getvalue()).hexdigest()
+    name = desk.sent[ids]
     if name not in desk.materials:
         try:
-            judge = Judge(from_bytes(content, short_name(file.name)))
+            judge = Judge(from_bytes(file.getvalue(), short_name(file.name)))
         except ValueError as error:
             st.error(plain(f"{error}."), icon=":material/broken_image:")
             return None
@@ -201,29 +209,38 @@ def _numbers(desk: Desk, file: UploadedFile) -> Material | None:
     return material
 
 
-def _zipped(files: Sequence[UploadedFile]) -> bytes:
-    """Return a folder that was sent file by file as one zip, to be read like any."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for file in files:
-            archive.writestr(file.name, file.getvalue())
-    return content.getvalue()
-
-
-def _read(desk: Desk, content: bytes, name: str) -> None:
-    """Read the set once; what is wrong with it is one line."""
-    key = hashlib.sha256(content).hexdigest()
-    if desk.set_key == key:
-        return
+def _read(desk: Desk, files: Sequence[UploadedFile], *, zipped: bool) -> None:
+    """Read a set once, sent as a zip or as a folder; what is wrong is one line."""
     bar = st.progress(0.0, "Reading the set …")
     _forget(desk)
 
     def progress(done: int, of: int) -> None:
         bar.progress(done / max(1, of), f"Reading picture {done} of {of} …")
 
+    name = files[0].name
+    name = name.rsplit(".", 1)[0] if zipped else name.partition("/")[0]
     try:
-        desk.loaded = read_set(content, name, progress=progress)
+        content = files[0].getvalue() if zipped else _packed(files)
+        desk.set_key = hashlib.sha256(content).hexdigest()
+        desk.loaded = read_set(content, short_name(name), progress=progress)
     except (ValueError, FileNotFoundError) as error:
         desk.trouble = str(error)
-    desk.set_key = key
+    desk.sent[_ids(files)] = desk.set_key
     bar.empty()
+
+
+def _packed(files: Sequence[UploadedFile]) -> bytes:
+    """Return a folder that was sent file by file as one zip, to be read like any.
+
+    Raises:
+        ValueError: it is larger than a zip may be; each file for itself may be small.
+    """
+    if sum(file.size for file in files) > MAX_ZIP_MB * 2**20:
+        raise ValueError(
+            f"the folder is larger than {MAX_ZIP_MB} MB; please send fewer pictures"
+        )
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            archive.writestr(file.name, file.getvalue())
+    return content.getvalue()

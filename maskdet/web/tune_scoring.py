@@ -48,7 +48,7 @@ def looked_at(desk: Desk, loaded: Loaded, *, set_key: str) -> Material | None:
         width="stretch",
     )
     if not running:
-        _say_stopped(desk.looked, n)
+        _say_stopped(desk, n)
         return None
     return _look(desk, loaded, name, key, title)
 
@@ -68,23 +68,25 @@ def _asked(chosen: str) -> str:
     )
 
 
-def _say_stopped(looked: int, n: int) -> None:
-    if looked:
+def _say_stopped(desk: Desk, n: int) -> None:
+    if desk.failed:
+        st.error(plain(f"{desk.failed}."), icon=":material/error:")
+    if desk.looked:
         st.info(
-            f"Stopped after {looked} of {n} pictures. They are kept: it goes on from "
-            "there.",
+            f"Stopped after {desk.looked} of {n} pictures. They are kept: it goes on "
+            "from there.",
             icon=":material/pause:",
         )
 
 
 def _switch(desk: Desk, title: str) -> None:
-    desk.running = title
+    desk.running, desk.failed = title, ""
 
 
 def _look(
     desk: Desk, loaded: Loaded, name: str, key: str, title: str
 ) -> Material | None:
-    analyzer = session.analyzer(name)
+    chosen = session.preferences()
     bar = st.progress(0.0, f"{name} looks at the pictures …")
 
     def progress(done: int, of: int) -> None:
@@ -92,15 +94,19 @@ def _look(
         bar.progress(done / max(1, of), f"{name}: picture {done} of {of} …")
 
     try:
+        # Its own one, so that a live picture need not wait for it.
+        analyzer = session.own_analyzer(name, chosen)
         scored = score_set(
             loaded, analyzer, name, progress=progress, cache=desk.found, key=key
         )
-    except ValueError as error:
-        bar.empty()
-        st.error(plain(f"{error}."), icon=":material/error:")
-        return None
+        judge = Judge(scored)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        # Else every further run of the page would try, and fail, again.
+        desk.running, desk.failed = "", str(error)
+        st.rerun()
     desk.running, desk.looked = "", 0
-    desk.materials[title] = Material(Judge(scored), loaded.pictures)
+    by = (chosen.classifier, chosen.second_look)
+    desk.materials[title] = Material(judge, loaded.pictures, by)
     st.rerun()
 
 
