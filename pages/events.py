@@ -104,7 +104,8 @@ def _state_of_recording(record: bool) -> None:
         )
     if status.n_dropped:
         st.warning(
-            f"{status.n_dropped} events were lost, as too many waited.",
+            f"{status.n_dropped} events were lost: too many waited, or the database "
+            "refused them.",
             icon=":material/warning:",
         )
 

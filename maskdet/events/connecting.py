@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 _WAIT_S: Final = 5.0  # for another program that is just writing
 
@@ -26,7 +31,16 @@ _TROUBLES: Final = (
 
 
 class StoreError(RuntimeError):
-    """The database of events cannot be used; the message is one line on why."""
+    """The database of events cannot be used; the message is one line on why.
+
+    Attributes:
+        refused: it could be used, but will never take these values.
+    """
+
+    def __init__(self, line: str, *, refused: bool = False) -> None:
+        """Say why, and whether it lies in what was to be written."""
+        super().__init__(line)
+        self.refused = refused
 
 
 def parsed(url: str) -> sa.URL:
@@ -111,7 +125,12 @@ def told(url: sa.URL) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise StoreError(_line(url, error)) from None
+        # A plain StatementError comes from a value, before the database is asked.
+        refused = (
+            isinstance(error, DataError | IntegrityError)
+            or type(error) is StatementError
+        )
+        raise StoreError(_line(url, error), refused=refused) from None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

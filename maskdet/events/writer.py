@@ -21,6 +21,9 @@ CAPACITY = 2000
 RETRY_S = 5.0
 """After a failure the database is tried again so much later."""
 
+_REFUSALS = 3
+"""A batch that was refused so often is written event by event."""
+
 _BATCH = 200
 _DAY_S = 86_400.0
 
@@ -32,7 +35,7 @@ class WriterStatus:
     Attributes:
         n_written: events that are in the database.
         n_waiting: events that are not yet.
-        n_dropped: events that were lost because too many waited.
+        n_dropped: events that were lost: too many waited, or they were refused.
         problem: one line on why the database cannot be used now; empty if it can.
     """
 
@@ -46,7 +49,8 @@ class EventWriter:
     """The one thread that writes events, and deletes those that are too old.
 
     While the database cannot be used, events wait; what comes when too many wait is
-    dropped and counted. Nothing else stops.
+    dropped and counted, and so is an event that the database never takes. Nothing else
+    stops.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class EventWriter:
         self._queue: queue.Queue[Event] = queue.Queue(capacity)
         self._lock = threading.Lock()
         self._n_written = self._n_dropped = self._n_pending = 0
+        self._n_refused = 0  # times in a row, of the batch at hand
         self._problem = ""
         self._ending = threading.Event()
         self._cleaned_s: float | None = None
@@ -112,9 +117,10 @@ class EventWriter:
         batch: list[Event] = []
         while not (self._ending.is_set() and not batch and self._queue.empty()):
             batch = batch or self._next_batch()
-            done = self._try(batch)
-            if done:
+            if self._try(batch):
                 batch = []
+            elif self._n_refused >= _REFUSALS:
+                batch = self._one_by_one(batch)
             elif self._ending.wait(RETRY_S):
                 return
 
@@ -133,17 +139,38 @@ class EventWriter:
             self._clean()
             self._store.add(batch)
         except StoreError as error:
+            self._n_refused = self._n_refused + 1 if error.refused else 0
             self._tell(str(error))
             return False
         except Exception as error:  # a fault of ours must not end the thread
+            self._n_refused += 1
             logger.exception("events were not written")
             self._tell(f"events were not written: {type(error).__name__}")
             return False
+        self._n_refused = 0
         with self._lock:
             self._problem = ""
             self._n_written += len(batch)
             self._n_pending -= len(batch)
         return True
+
+    def _one_by_one(self, batch: list[Event]) -> list[Event]:
+        """Write what the database takes and drop what it refuses; return the rest.
+
+        There is a rest only where the database could not be used any more.
+        """
+        self._n_refused = 0
+        for place, event in enumerate(batch):
+            if self._try([event]):
+                continue
+            if not self._n_refused:
+                return batch[place:]
+            self._n_refused = 0
+            logger.error("an event (%s) was dropped", event.kind)
+            with self._lock:
+                self._n_dropped += 1
+                self._n_pending -= 1
+        return []
 
     def _clean(self) -> None:
         """Delete what is too old, at the start and once a day."""

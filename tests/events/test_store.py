@@ -159,28 +159,6 @@ def test_events_outlive_the_program(full, file) -> None:
     assert len(EventStore(sqlite_url(file)).read(ALL)) == len(DAY)
 
 
-def test_a_database_that_was_deleted_is_made_anew(full, file) -> None:
-    for part in file.parent.iterdir():
-        part.unlink()
-    assert full.read(ALL) == []
-    assert not full.exists()
-    full.add([event(1, 7)])
-    assert full.read(ALL) == [event(1, 7)]
-    file.unlink()
-    full.add([event(2, 8)])
-    assert EventStore(sqlite_url(file)).read(ALL) == [event(2, 8)]
-
-
-def test_tables_that_were_dropped_are_made_anew(full, file) -> None:
-    with sqlite3.connect(file) as connection:
-        for name in (statements.EVENTS.name, statements.ABOUT.name):
-            connection.execute(f"DROP TABLE {name}")
-    with pytest.raises(StoreError):
-        full.add([event(1, 7)])
-    full.add([event(1, 7)])
-    assert full.read(ALL) == [event(1, 7)]
-
-
 def test_a_newer_file_is_left_alone(full, file) -> None:
     with sqlite3.connect(file) as direct:
         direct.execute("UPDATE maskdet_about SET value = '99'")

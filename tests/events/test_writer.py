@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -139,6 +140,55 @@ def test_nobody_waits_for_a_slow_disk_and_drops_are_counted() -> None:
     slow.open.set()
     assert writing.flush(10)
     assert writing.status().n_written == 11
+    writing.close()
+
+
+class Picky(Trouble):
+    """A store that never takes certain people, as long as it can be reached."""
+
+    def __init__(self, refused: Exception, people: set[int]) -> None:
+        super().__init__()
+        self.error, self._refused, self._people = None, refused, people
+
+    def add(self, batch: list[Event]) -> None:
+        if any(event.person in self._people for event in batch):
+            raise self._refused
+        super().add(batch)
+
+
+@pytest.mark.parametrize(
+    "refused", [StoreError("too long", refused=True), OverflowError("too large")]
+)
+def test_what_is_refused_is_dropped_and_blocks_nothing_else(quick, refused) -> None:
+    picky = Picky(refused, {2, 4})
+    writing = EventWriter(picky, keep_days=30)
+    writing.put(events(6))
+    assert writing.flush(10)
+    writing.put(events(2))
+    assert writing.flush(10)
+    assert [event.person for event in picky.taken] == [0, 1, 3, 5, 0, 1]
+    status = writing.status()
+    assert (status.n_written, status.n_dropped, status.n_waiting) == (6, 2, 0)
+    writing.close()
+
+
+def test_a_number_that_sqlite_cannot_hold_blocks_nothing_else(quick, store) -> None:
+    writing = EventWriter(store, keep_days=30)
+    good = events(3)
+    writing.put([good[0], replace(good[1], person=2**70), good[2]])
+    assert writing.flush(10)
+    assert [event.person for event in store.read(ALL)] == [2, 0]
+    assert writing.status().n_dropped == 1
+    writing.close()
+
+
+def test_out_of_reach_is_no_refusal(quick) -> None:
+    trouble = Trouble()
+    writing = EventWriter(trouble, keep_days=30)
+    writing.put(events(2))
+    wait_for(lambda: writing.status().problem)
+    threading.Event().wait(0.3)
+    assert (writing.status().n_waiting, writing.status().n_dropped) == (2, 0)
     writing.close()
 
 
