@@ -4,105 +4,43 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from maskdet.alerts import AlertRule
-from maskdet.analyzer import TwoStage
 from maskdet.events import Event
 from maskdet.events.place import sqlite_url
-from maskdet.events.store import EventFilter, EventStore, StoreError
+from maskdet.events.store import EventFilter, EventStore
 from maskdet.types import Label
-from maskdet.web import session
 from tests.alerts.receivers import web_receiver
 from tests.events.scenes import scene
-from tests.fakes import FakeClassifier, FakeDetector
+from tests.events_page_fakes import (
+    choices,
+    opened,
+    prepare,
+    rows,
+    run,
+    switch,
+    texts,
+    three_people,
+    write,
+)
 
-APP = Path(__file__).resolve().parents[1] / "app.py"
 MASK, NO_MASK = Label.MASK, Label.NO_MASK
 
 
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this test's events go."""
-    file = tmp_path / "data" / "events.sqlite3"
-    monkeypatch.setenv("MASKDET_EVENTS_URL", sqlite_url(file))
-    monkeypatch.delenv("MASKDET_EVENTS_DAYS", raising=False)
-    monkeypatch.delenv("MASKDET_ALERT_HOSTS", raising=False)
-    monkeypatch.setattr(
-        session,
-        "load_analyzer",
-        lambda *_, **__: TwoStage(FakeDetector(), FakeClassifier()),
-    )
-    monkeypatch.setattr(
-        "streamlit_webrtc.component.get_this_session_info", lambda: None
-    )
-    st.cache_resource.clear()  # every AppTest has the same session
-    return file
+    return prepare(tmp_path / "data" / "events.sqlite3", monkeypatch)
 
 
 @pytest.fixture
 def store(file: Path) -> EventStore:
     """A database with three people, one of them two days ago."""
-    store = EventStore(sqlite_url(file))
-    now = datetime.now(UTC)
-
-    def at(hours: float, person: int, kind: str, label: Label, **more) -> Event:
-        values = {"camera": "Door", "session": "run", **more}
-        when = now - timedelta(hours=hours)
-        return Event(kind, when, person=person, label=label, certainty=0.9, **values)
-
-    store.add(
-        [
-            at(48, 1, "verdict", NO_MASK, camera="Hall"),
-            at(2.2, 2, "verdict", MASK),
-            at(2.1, 2, "left", MASK, for_s=360.0),
-            at(0.2, 3, "verdict", NO_MASK),
-            at(0.1, 3, "alert", NO_MASK, rule="no_mask"),
-        ]
-    )
-    return store
-
-
-def opened() -> AppTest:
-    return run(
-        AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/events.py")
-    )
-
-
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception
-    return app
-
-
-def texts(app: AppTest, *kinds: str) -> str:
-    kinds = kinds or ("markdown", "caption", "warning", "info", "error", "html")
-    parts = [str(part.value) for kind in kinds for part in app.main.get(kind)]
-    return "\n".join(parts).replace("\\", "")
-
-
-def switch(app: AppTest, key: str, value: bool = True) -> AppTest:
-    app.main.toggle(key=key).set_value(value)
-    return run(app)
-
-
-def write(app: AppTest, key: str, text: str) -> AppTest:
-    app.main.text_input(key=key).set_value(text)
-    return run(app)
-
-
-def choices(app: AppTest) -> Any:
-    return app.session_state["maskdet.events"]
-
-
-def rows(app: AppTest) -> list[str]:
-    return app.main.dataframe[0].value["What happened"].tolist()
+    return three_people(file)
 
 
 def test_nothing_is_stored_before_it_is_wanted(file) -> None:
@@ -169,58 +107,6 @@ def test_filters_choose_time_kind_label_and_camera(store) -> None:
     run(app)
     assert "No event is like that" in texts(app, "info")
     assert not app.main.dataframe
-
-
-def test_all_events_are_deleted_only_when_it_is_confirmed(store, monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.web.events.is_local", lambda: True)
-    app = opened()
-    assert "all **5** events of every camera" in texts(app, "markdown")
-    app.main.button(key="events.delete").click()
-    run(app)
-    assert app.toast[0].value == "5 events were deleted."
-    assert store.read(EventFilter()) == []
-    assert "Nothing is recorded yet" in texts(app, "info")
-    assert not run(app).toast
-
-
-def test_visitors_from_elsewhere_delete_nothing(store, monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.web.events.is_local", lambda: True)
-    app = opened()
-    monkeypatch.setattr("maskdet.web.events.is_local", lambda: False)
-    # The button is still in a page that was built before.
-    app.main.button(key="events.delete").click()
-    run(app)
-    assert len(store.read(EventFilter())) == 5
-    assert "from the server's own machine only" in texts(app, "caption")
-    assert "events.delete" not in [button.key for button in app.main.button]
-    assert not app.toast
-
-
-def test_what_is_too_old_goes_also_where_nobody_records(
-    store, file, monkeypatch
-) -> None:
-    monkeypatch.setenv("MASKDET_EVENTS_DAYS", "1")
-    app = opened()
-    assert len(store.read(EventFilter())) == 4
-    old = Event("entered", datetime.now(UTC) - timedelta(days=3), "Door", "run", 9)
-    store.add([old])
-    run(app)
-    assert len(store.read(EventFilter())) == 5, "once a day is enough"
-    assert not app.main.warning
-
-
-def test_a_database_that_may_only_be_read_is_shown_with_a_warning(
-    store, monkeypatch
-) -> None:
-    def refuse(*_: object) -> int:
-        raise StoreError("the file may only be read")
-
-    monkeypatch.setattr(EventStore, "delete", refuse)
-    app = opened()
-    assert "old events were not deleted: the file may only be read" in texts(
-        app, "warning"
-    )
-    assert len(rows(app)) == 4
 
 
 def test_rules_become_a_plan_that_streams_obey() -> None:
