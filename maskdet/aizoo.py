@@ -148,4 +148,4 @@ def _faces(
     if settings is None:
         return faces, probs, Faces.none().boxes
     kept = accepted(faces, settings)
-    return faces.keep(kept), probs[kept], refused(faces, settings)
+    return faces.keep(kept), probs[kept], refused(faces, kept, settings)

@@ -92,8 +92,8 @@ class TwoStage:
         faces = self.detector.detect(image)
         hide = Faces.none().boxes
         if settings is not None:
-            hide = refused(faces, settings)
-            faces = faces.keep(accepted(faces, settings))
+            rows = accepted(faces, settings)
+            hide, faces = refused(faces, rows, settings), faces.keep(rows)
         found = perf_counter()
         probs = self.classifier.predict(image, faces.boxes)
         labelled = perf_counter()

@@ -260,10 +260,10 @@ class Scene:
         What else may be a face stays in `hide`. Nothing is computed anew, so a moved
         slider costs microseconds.
         """
-        kept = self.keep(accepted(self.faces, settings))
-        hide = np.concatenate([self.hide, refused(self.faces, settings)])
+        rows = accepted(self.faces, settings)
+        hide = np.concatenate([self.hide, refused(self.faces, rows, settings)])
         return dataclasses.replace(
-            kept, min_certainty=settings.min_certainty, hide=hide
+            self.keep(rows), min_certainty=settings.min_certainty, hide=hide
         )
 
 
@@ -278,7 +278,8 @@ def accepted(faces: Faces, settings: Settings) -> NDArray[np.int64]:
     return wanted
 
 
-def refused(faces: Faces, settings: Settings) -> Boxes:
-    """Return the boxes, `(k, 4)`, that may be faces but are not `accepted`."""
-    rows = np.flatnonzero(faces.scores >= min(HIDE_SCORE, settings.min_score))
-    return faces.boxes[np.setdiff1d(rows, accepted(faces, settings))]
+def refused(faces: Faces, rows: NDArray[np.int64], settings: Settings) -> Boxes:
+    """Return the boxes, `(k, 4)`, that may be faces but are not the `accepted` rows."""
+    may_be = faces.scores >= min(HIDE_SCORE, settings.min_score)
+    may_be[rows] = False
+    return faces.boxes[may_be]

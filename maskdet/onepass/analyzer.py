@@ -140,8 +140,8 @@ class OnePass:
         faces, probs = _faces(maps, seen, image, max(FLOOR, _VOTER_SHARE * lowest))
         hide = Faces.none().boxes
         if settings is not None:
-            hide = refused(faces, settings)
             rows = accepted(faces, settings)
+            hide = refused(faces, rows, settings)
             faces, probs = faces.keep(rows), probs[rows]
         times.append(perf_counter())
         if self.second_look is not None:
