@@ -112,7 +112,7 @@ def test_what_cannot_be_looked_at_is_told_once_and_not_tried_again(
     asked = look_with(monkeypatch, broken)
     app = sent(opened(), "set.zip", packed(set_of(2)))
     press(app, "Look at 2 pictures")
-    assert [one.value for one in app.main.error] == ["a picture is gone\\."]
+    assert [one.value for one in app.main.error] == ["set\\: a picture is gone\\."]
     run(run(app))
     assert len(asked) == 1
     assert app.session_state["maskdet.tune"].running == ""
@@ -131,6 +131,16 @@ def test_another_set_takes_what_was_found_in_the_first_away(
     sent(app, "other.zip", packed(set_of(3)))
     assert not desk.found
     assert not desk.materials.keys() - {"onepass on village", "mtcnn on village"}
+
+
+def test_a_set_with_more_faces_than_any_real_one_is_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files, "MAX_FACES", 1)
+    app = sent(opened(), "set.zip", packed(set_of(2)))
+    (line,) = (one.value for one in app.main.error)
+    assert line.replace("\\", "") == "set: holds more than 1 true faces."
+    assert app.session_state["maskdet.tune"].loaded is None
 
 
 def test_a_folder_is_packed_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

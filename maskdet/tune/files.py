@@ -91,7 +91,7 @@ def from_bytes(content: bytes, name: str = "this file") -> Scored:
         )
     try:
         scored = _scored(arrays)
-        _refuse_crowds(scored)
+        refuse_crowds(scored.truth, scored.faces)
         return scored
     except KeyError as error:
         raise ValueError(f"{name}: {error.args[0]} is missing") from None
@@ -110,6 +110,29 @@ def read_scored(path: str | Path) -> Scored:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     return from_bytes(path.read_bytes(), str(path))
+
+
+def refuse_crowds(truth: LabelledSet, found: FaceRows | None = None) -> None:
+    """Refuse what a small file may claim and a judge would need gigabytes for.
+
+    Raises:
+        ValueError: there are more faces than in any real set; the message, one line,
+            goes on from the name of the file.
+    """
+    n = len(truth.names)
+    true = np.bincount(truth.faces.pictures, minlength=n)
+    seen = (
+        np.zeros_like(true) if found is None else np.bincount(found.pictures, None, n)
+    )
+    for counts, kind in ((seen, "found"), (true, "true")):
+        if counts.sum() > MAX_FACES:
+            raise ValueError(f"holds more than {MAX_FACES:,} {kind} faces")
+        if counts.max(initial=0) > MAX_FACES_A_PICTURE:
+            raise ValueError(
+                f"holds more than {MAX_FACES_A_PICTURE:,} {kind} faces in one picture"
+            )
+    if (seen * (seen + true)).sum() > MAX_PAIRS:
+        raise ValueError("holds too many pictures that are as crowded as no real ones")
 
 
 def nameless(scored: Scored) -> Scored:
@@ -230,24 +253,6 @@ def _scored(arrays: Mapping[str, NDArray[Any]]) -> Scored:
     if len(probs) and not np.allclose(probs.sum(axis=-1), 1, atol=1e-3):
         raise ValueError("holds probabilities that do not sum to 1")
     return Scored(truth, _text(arrays, "analyzer"), found, scores, probs)
-
-
-def _refuse_crowds(scored: Scored) -> None:
-    """Refuse what a small file may claim and a judge would need gigabytes for."""
-    n = len(scored.truth.names)
-    found, true = (
-        np.bincount(faces.pictures, minlength=n)
-        for faces in (scored.faces, scored.truth.faces)
-    )
-    for counts, kind in ((found, "found"), (true, "true")):
-        if counts.sum() > MAX_FACES:
-            raise ValueError(f"holds more than {MAX_FACES:,} {kind} faces")
-        if counts.max(initial=0) > MAX_FACES_A_PICTURE:
-            raise ValueError(
-                f"holds more than {MAX_FACES_A_PICTURE:,} {kind} faces in one picture"
-            )
-    if (found * (found + true)).sum() > MAX_PAIRS:
-        raise ValueError("holds too many pictures that are as crowded as no real ones")
 
 
 def _faces(arrays: Mapping[str, NDArray[Any]], part: str) -> FaceRows:

@@ -12,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.tune import bundled as stored
-from maskdet.tune.files import from_bytes
+from maskdet.tune.files import from_bytes, refuse_crowds
 from maskdet.tune.judging import Judge
 from maskdet.tune.scored import LabelledSet
 from maskdet.tune.sets import read_set
@@ -222,9 +222,11 @@ def _read(desk: Desk, files: Sequence[UploadedFile], *, zipped: bool) -> None:
     try:
         content = files[0].getvalue() if zipped else _packed(files)
         desk.set_key = hashlib.sha256(content).hexdigest()
-        desk.loaded = read_set(content, short_name(name), progress=progress)
+        loaded = read_set(content, short_name(name), progress=progress)
+        refuse_crowds(loaded.truth)
+        desk.loaded = loaded
     except (ValueError, FileNotFoundError) as error:
-        desk.trouble = str(error)
+        desk.trouble = f"{short_name(name)}: {error}"
     desk.sent[_ids(files)] = desk.set_key
     bar.empty()
 

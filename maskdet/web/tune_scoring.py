@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from maskdet.analyzer import ANALYZERS, resolved
+from maskdet.tune.files import refuse_crowds
 from maskdet.tune.judging import Judge
 from maskdet.tune.scoring import analyzer_key, score_set
 from maskdet.tune.sets import Loaded
@@ -99,10 +100,11 @@ def _look(
         scored = score_set(
             loaded, analyzer, name, progress=progress, cache=desk.found, key=key
         )
+        refuse_crowds(scored.truth, scored.faces)
         judge = Judge(scored)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         # Else every further run of the page would try, and fail, again.
-        desk.running, desk.failed = "", str(error)
+        desk.running, desk.failed = "", f"{loaded.truth.name}: {error}"
         st.rerun()
     desk.running, desk.looked = "", 0
     by = (chosen.classifier, chosen.second_look)
