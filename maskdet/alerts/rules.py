@@ -87,7 +87,7 @@ class Alerts:
         Those that stay remember who was told of, also with other numbers: who moves a
         slider is not told of everybody once more.
         """
-        wanted = dict.fromkeys(rules)
+        wanted = tuple(dict.fromkeys(rules))
         kept = {rule: self._watches[rule] for rule in wanted if rule in self._watches}
         changed = {
             rule.kind: watch
@@ -96,7 +96,7 @@ class Alerts:
         }
         for rule in wanted:
             if rule not in kept:
-                kept[rule] = changed.pop(rule.kind, None) or _RuleWatch()
+                kept[rule] = changed.pop(rule.kind, _RuleWatch())
         self._watches = {rule: kept[rule] for rule in wanted}
 
     def update(self, scene: Scene, left_ids: Iterable[int] = ()) -> tuple[Event, ...]:
