@@ -245,9 +245,7 @@ def played(callback, clock: Clock, seconds: float) -> None:
 
 def test_the_numbers_show_dashes_before_start_and_values_after() -> None:
     clock = Clock()
-    state, callback = live(
-        Preferences(settings=Settings(min_certainty=1)), clock=clock
-    )
+    state, callback = live(Preferences(settings=Settings(min_certainty=1)), clock=clock)
     before = readings_html(state.reading(), "classic")
     assert "<dd>&ndash;</dd>" in before
     assert "0.0" not in before
