@@ -103,8 +103,7 @@ def score_set(
 
     Args:
         loaded: the set.
-        analyzer: looks at each picture once, with `LAX` settings; its own limit on
-            second looks does not count.
+        analyzer: looks at each picture once, with `LAX` settings.
         name: of the analyzer.
         progress: told how far it is.
         cancelled: asked before each picture.
