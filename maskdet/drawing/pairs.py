@@ -22,6 +22,9 @@ Point = NDArray[np.float64]
 _CROWD: Final = 5
 """Among more people only those who are near get a line: the rest is a cobweb."""
 
+_MOST: Final = 6
+"""Lines at most, those of near pairs first; a plan from above can show them all."""
+
 _ALONG: Final = (0.5, 0.35, 0.65, 0.2, 0.8)
 """Where on its line a distance may be written, best first."""
 
@@ -53,9 +56,9 @@ def draw_lines(
         line, colour = _look(pair, style)
         line_px = max(2, round(usual_px * (0.75 if pair.near else 0.5)))
         dark_px = line_px + 2 * max(1, line_px // 2)
+        dashes = list(_dashes(*ends, line_px, line))
         for width_px, ink in ((dark_px, BLACK), (line_px, colour)):
-            for a, b in _dashes(*ends, line_px, line):
-                cv2.line(canvas, a, b, ink, width_px, cv2.LINE_AA)
+            cv2.polylines(canvas, dashes, False, ink, width_px, cv2.LINE_AA)
 
 
 def place_distances(
@@ -95,8 +98,9 @@ def place_distances(
 
 
 def _worth(near: Sequence[Near], n: int) -> list[Near]:
-    """Return the pairs that are drawn."""
-    return [pair for pair in near if pair.near or n <= _CROWD]
+    """Return the pairs that are drawn, the nearest of those who are near first."""
+    worth = [pair for pair in near if pair.near or n <= _CROWD]
+    return sorted(worth, key=lambda pair: not pair.near)[:_MOST]
 
 
 def _look(pair: Near, style: Style) -> tuple[LineStyle, BGR]:
@@ -131,16 +135,12 @@ def _leaves(box: NDArray[np.float32], way: Point) -> float:
 
 def _dashes(
     start: Point, stop: Point, line_px: int, line: LineStyle
-) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Yield the two ends of each dash of a line, in whole pixels."""
+) -> NDArray[np.int32]:
+    """Return the `(n, 2, 2)` two ends of each dash of a line, in whole pixels."""
     length_px = max(1, round(float(np.linalg.norm(stop - start))))
-
-    def at(share: float) -> tuple[int, int]:
-        x, y = start + share * (stop - start)
-        return round(float(x)), round(float(y))
-
-    for first, last in pieces(0, length_px, line_px, _DASHES.get(line)):
-        yield at(first / length_px), at(last / length_px)
+    marks = list(pieces(0, length_px, line_px, _DASHES.get(line)))
+    shares = np.array(marks, np.float64).reshape(-1, 2, 1) / length_px
+    return np.rint(start + shares * (stop - start)).astype(np.int32)
 
 
 def _spots(
