@@ -184,7 +184,8 @@ class Scene:
         n = len(self.faces)
         probs = np.asarray(self.probs, dtype=np.float32)
         _checked("probs", probs, (n, len(CLASSES)))
-        if n and not np.allclose(probs.sum(axis=1), 1, atol=1e-3):
+        # `allclose` says the same ten times as slowly, three times a picture.
+        if n and not np.abs(probs.sum(axis=1) - 1).max() <= 1e-3:
             raise ValueError("each row of probs must sum to 1")
         ids = self.track_ids
         ids = np.full(n, UNTRACKED, np.int64) if ids is None else np.asarray(ids)

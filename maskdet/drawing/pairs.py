@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -22,11 +22,14 @@ Point = NDArray[np.float64]
 _CROWD: Final = 5
 """Among more people only those who are near get a line: the rest is a cobweb."""
 
-_MOST: Final = 6
+_MOST: Final = 4
 """Lines at most, those of near pairs first; a plan from above can show them all."""
 
 _ALONG: Final = (0.5, 0.35, 0.65, 0.2, 0.8)
 """Where on its line a distance may be written, best first."""
+
+_SHIFTS: Final = np.array([[[0.0, down]] for down in (0.0, 1.2, -1.2, 2.4, -2.4)])
+"""How far beside it, in sizes of what is written."""
 
 
 _DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
@@ -86,12 +89,13 @@ def place_distances(
     for pair in _worth(near, len(frames)):
         text, text_px = describe_pair(pair), usual if pair.near else small
         caption = Caption(text, text_px, plate_wh(text, text_px))
-        spots = list(_spots(frames[pair.first], frames[pair.second], caption, image_wh))
-        if not spots:
+        spots = _spots(frames[pair.first], frames[pair.second], caption, image_wh)
+        if not len(spots):
             continue
-        boxes = np.array(spots, np.float32)
         busy = np.concatenate([frames, np.array(taken, np.float32).reshape(-1, 4)])
-        box = spots[int(overlaps(boxes, busy).sum(axis=1).argmin())]
+        covered = overlaps(spots.astype(np.float32), busy).sum(axis=1)
+        x1, y1, x2, y2 = spots[int(covered.argmin())].tolist()
+        box = (x1, y1, x2, y2)
         taken.append(box)
         written.append((caption, box, _look(pair, style)[1]))
     return written
@@ -148,15 +152,13 @@ def _spots(
     b: NDArray[np.float32],
     caption: Caption,
     image_wh: tuple[int, int],
-) -> Iterator[tuple[int, int, int, int]]:
-    """Yield plates inside the picture: on the line, then under and over it."""
-    (w, h), (width, height) = caption.size_wh, image_wh
-    if w > width or h > height:
-        return
+) -> NDArray[np.int64]:
+    """Return `(n, 4)` plates inside the picture: on the line, then beside it."""
+    size, image = np.array(caption.size_wh), np.array(image_wh)
+    if (size > image).any():
+        return np.zeros((0, 4), np.int64)
     start, stop = _ends(a, b) or (_centre(a), _centre(b))
-    for shift in (0.0, 1.2, -1.2, 2.4, -2.4):
-        for share in _ALONG:
-            x, y = start + share * (stop - start)
-            left = round(min(max(x - w / 2, 0), width - w))
-            top = round(min(max(y - h / 2 + shift * h, 0), height - h))
-            yield left, top, left + w, top + h
+    middles = start + np.array(_ALONG)[:, None] * (stop - start)
+    corners = np.clip(middles - size / 2 + _SHIFTS * size, 0, image - size)
+    low = np.rint(corners.reshape(-1, 2)).astype(np.int64)
+    return np.concatenate([low, low + size], axis=1)

@@ -153,7 +153,7 @@ class Tracker:
         """Fill in faces of people who have none; `boxes` are those from `first` on."""
         people, rules = self._scenes.people, self._rules
         rows = np.flatnonzero(allowed & (face_of == NOBODY))
-        free = np.setdiff1d(np.arange(first, first + len(boxes)), face_of)
+        free = _free(first, first + len(boxes), face_of)
         if not len(rows) or not len(free):
             return
         spreads = people.motion.spreads[rows, 0]
@@ -228,6 +228,14 @@ class Tracker:
 
     def _welcome(self, face_of: NDArray[np.int64], boxes: Boxes) -> None:
         """Begin to watch sure faces that are nobody's, from left to right."""
-        new = boxes[np.setdiff1d(np.arange(len(boxes)), face_of)]
+        new = boxes[_free(0, len(boxes), face_of)]
         if len(new):
             self._scenes.people.add(new[np.argsort(new[:, 0], kind="stable")])
+
+
+def _free(first: int, stop: int, face_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the faces from `first` to before `stop` that are nobody's."""
+    taken = np.zeros(stop, np.bool_)
+    taken[face_of[(face_of >= 0) & (face_of < stop)]] = True
+    free: NDArray[np.int64] = np.flatnonzero(~taken[first:]) + first
+    return free
