@@ -33,7 +33,8 @@ def draw(image: Image, scene: Scene, style: Style = DEFAULT_STYLE) -> Image:
     """
     wh = image.shape[1], image.shape[0]
     canvas = hidden(image, scene) if style.blur else image.copy()
-    shown = scene.keep(np.flatnonzero(areas(clip(scene.faces.boxes, *wh))))
+    inside = areas(clip(scene.faces.boxes, *wh)) > 0
+    shown = scene if inside.all() else scene.keep(inside)
     if not len(shown):
         return canvas
     labels, seen_s = shown.labels, np.asarray(shown.seen_s)
