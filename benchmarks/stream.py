@@ -59,10 +59,11 @@ def moved(image: Image, number: int) -> Image:
     return np.asarray(result, np.uint8)
 
 
-def loops(image: Image, rounds: int) -> tuple[int, list[float], list[float]]:
+def loops(
+    image: Image, rounds: int, settings: Settings
+) -> tuple[int, list[float], list[float]]:
     """Return the faces seen, and each round's time alone and with people over time."""
     analyzer = load_analyzer(resolved(AUTO, live=True))
-    settings = dataclasses.replace(SETTINGS, min_face_px=8.0)
     stream, alone, whole, faces = Stream(analyzer, settings), [], [], 0
     warm_up = 10
     for number in range(rounds + warm_up):
@@ -153,8 +154,12 @@ def main() -> None:
     parser.add_argument("--no-films", action="store_true")
     args = parser.parse_args()
     read_image(ROOT / "samples" / "group.jpg")  # says at once if samples are missing
-    for name, image in (("4 faces", frame()), ("20 faces", crowd())):
-        faces, alone, whole = loops(image, args.rounds)
+    small = dataclasses.replace(SETTINGS, min_face_px=8.0)
+    for name, image, settings in (
+        ("4 faces", frame(), SETTINGS),
+        ("20 faces", crowd(), small),
+    ):
+        faces, alone, whole = loops(image, args.rounds, settings)
         more = statistics.median(w - a for w, a in zip(whole, alone, strict=True))
         print(
             f"{name} (people at the end: {faces}): found, labelled, drawn "
