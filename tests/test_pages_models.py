@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from maskdet import runs
 from maskdet.analyzer import AUTO, TwoStage, resolved
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, ClassifierFile
+from maskdet.types import Settings
 from maskdet.web import models_samples, session
 from maskdet.web.models_numbers import SET_TITLES
 from tests.fakes import FakeClassifier, FakeDetector, grey
@@ -216,11 +217,15 @@ def test_a_running_stream_gets_the_other_model_and_goes_on() -> None:
     run(app)
     assert state._source[1] is stream, "the stream was not started anew"
     image = grey(320, 240)
-    assert [label.key for label in stream.step(image, 0.0).labels] == ["mask"]
+    assert [
+        label.key for label in stream.step(image, 0.0, Settings()).scene.labels
+    ] == ["mask"]
     assert [part.type for part in app.main] == places, "nothing moved the picture"
     app.sidebar.selectbox(key="choice.classifier").set_value(DEFAULT_CLASSIFIER)
     run(app)
-    assert [label.key for label in stream.step(image, 1.0).labels] == ["no_mask"]
+    assert [
+        label.key for label in stream.step(image, 1.0, Settings()).scene.labels
+    ] == ["no_mask"]
 
 
 def test_each_pair_of_finder_and_model_is_loaded_once(asked) -> None:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from maskdet import analyzer
 from maskdet.analyzer import ANALYZERS, AUTO, TwoStage
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.types import Settings
 from maskdet.web import session
 from tests.fakes import FakeClassifier, FakeDetector, grey
 
@@ -164,11 +165,15 @@ def test_a_running_stream_stops_reading_twice_and_goes_on(fast_looks_twice):
     _, stream = state._source
     places = [part.type for part in app.main]
     image = grey(320, 240)
-    assert [label.key for label in stream.step(image, 0.0).labels] == ["mask"]
+    assert [
+        label.key for label in stream.step(image, 0.0, Settings()).scene.labels
+    ] == ["mask"]
     read_twice(app, False)
     assert state._source[1] is stream, "the stream was not started anew"
     assert [part.type for part in app.main] == places, "nothing moved the picture"
-    assert [label.key for label in stream.step(image, 9.0).labels] == ["no_mask"]
+    assert [
+        label.key for label in stream.step(image, 9.0, Settings()).scene.labels
+    ] == ["no_mask"]
 
 
 def test_who_never_looks_twice_is_not_loaded_anew(asked):
