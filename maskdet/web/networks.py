@@ -52,7 +52,7 @@ def _analyzer(*, live: bool) -> str:
 
 
 def _with_meaning(name: str) -> str:
-    return "auto: fast on video, else thorough" if name == AUTO else name
+    return "auto: fast on video" if name == AUTO else name
 
 
 def _second_look(analyzer: str) -> bool:
