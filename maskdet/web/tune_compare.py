@@ -13,7 +13,6 @@ from maskdet.tune.comparing import Comparison, compare
 from maskdet.tune.judging import Hit, Outcome
 from maskdet.web import session
 from maskdet.web.cards import tile_html, tiles_html
-from maskdet.web.markdown import plain
 from maskdet.web.tune import Choice, Desk, Material, offered
 from maskdet.web.tune_cards import Card, cards_html
 from maskdet.web.tune_data import same_set
@@ -94,7 +93,7 @@ def _table(got: Comparison, a: Outcome, b: Outcome) -> None:
     rights = got.right_a, got.right_b
     alarms = got.false_alarms_a, got.false_alarms_b
     rows: dict[str, list[str]] = {
-        "Analyzer": [plain(one.scored.analyzer) for one in (a, b)],
+        "Analyzer": [one.scored.analyzer for one in (a, b)],
         "Found and right": [_percent(one) for one in rights],
         "False alarms a picture": [f"{one.value:.2f}" for one in alarms],
         "Face score": [f"{one.settings.min_score:.2f}" for one in (a, b)],

@@ -45,8 +45,9 @@ def label_here(desk: Desk) -> Material | None:
         key="tune.pictures",
     )
     if files:
+        count = min(len(files), MAX_PICTURES)
         st.button(
-            f"Find the faces in {min(len(files), MAX_PICTURES)} pictures",
+            f"Find the faces in {count} picture{'s' if count > 1 else ''}",
             type="primary" if desk.draft is None else "secondary",
             icon=":material/frame_person:",
             key="tune.box",
