@@ -13,6 +13,7 @@ from maskdet.media import MAX_PIXELS, SUFFIXES
 from maskdet.tiles import Tiled, Tiling
 from maskdet.web import results, session
 from maskdet.web.cards import cards_html, totals_html
+from maskdet.web.downloads import downloads
 from maskdet.web.entry import through_app
 from maskdet.web.pictures import (
     MAX_PICTURES,
@@ -216,16 +217,7 @@ def _downloads(
         archive = partial(results.everything_zip, found, style)
         title = f"All {len(found)} (zip)"
         files.append((title, archive, "maskdet-results.zip", "application/zip"))
-    with st.container(horizontal=True):
-        for title, data, name, mime in files:
-            st.download_button(
-                title,
-                data,
-                file_name=name,
-                mime=mime,
-                icon=":material/download:",
-                on_click="ignore",
-            )
+    downloads(files)
 
 
 def _faces(result: Result, preferences: Preferences) -> None:

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 # TensorFlow and this library of aiortc each carry OpenSSL's names; loaded after
 # TensorFlow, this one crashes the process (seen with TensorFlow 2.21, pylibsrtp 1.0).
 # The dashboard never loads TensorFlow; a test run does both.
 import pylibsrtp  # noqa: F401
+import pytest
+import streamlit as st
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What each download button of the last run would give, by its title."""
+    given: dict[str, Any] = {}
+    real = st.download_button
+
+    def recording(title: str, data: Any, **options: Any) -> bool:
+        given[title] = data
+        return real(title, data, **options)
+
+    monkeypatch.setattr(st, "download_button", recording)
+    return given

@@ -16,6 +16,7 @@ from maskdet.events.place import sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.types import Label
 from maskdet.web import session
+from tests.app_driving import opened_at, run
 from tests.fakes import FakeClassifier, FakeDetector
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
@@ -62,15 +63,7 @@ def three_people(file: Path) -> EventStore:
 
 
 def opened() -> AppTest:
-    return run(
-        AppTest.from_file(str(APP), default_timeout=60).switch_page("pages/events.py")
-    )
-
-
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception
-    return app
+    return opened_at("events")
 
 
 def texts(app: AppTest, *kinds: str) -> str:

@@ -7,7 +7,6 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -33,20 +32,6 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
     monkeypatch.setattr(session, "asset_path", lambda name: APP)
     st.cache_resource.clear()  # every AppTest has the same session
     return fake
-
-
-@pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What each download button of the last run would give, by its title."""
-    given: dict[str, Any] = {}
-    real = st.download_button
-
-    def recording(title: str, data: Any, **options: Any) -> bool:
-        given[title] = data
-        return real(title, data, **options)
-
-    monkeypatch.setattr(st, "download_button", recording)
-    return given
 
 
 def opened() -> AppTest:

@@ -14,6 +14,7 @@ from maskdet.types import Settings
 from maskdet.voting.presets import PRESETS
 from maskdet.web import session
 from maskdet.web.distance_floor import START
+from tests.app_driving import opened_at, run
 from tests.fakes import FakeClassifier, FakeDetector
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
@@ -39,16 +40,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    return run(app)
-
-
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception
-    return app
+    return opened_at("live", **query)
 
 
 def settings(app: AppTest) -> Settings:

@@ -16,6 +16,7 @@ from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, ClassifierFile
 from maskdet.types import Settings
 from maskdet.web import models_samples, session
 from maskdet.web.models_numbers import SET_TITLES
+from tests.app_driving import opened_at, run
 from tests.fakes import FakeClassifier, FakeDetector, grey
 from tests.models_fakes import FACTS, LARGE, write_run
 
@@ -58,20 +59,10 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
 
 
 def opened(page: str = "models", **query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page(f"pages/{page}.py")
-    run(app)
+    app = opened_at(page, **query)
     if page == "models":
         app.main.button_group(key="models.part").set_value("Mask models")
         run(app)
-    return app
-
-
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception
     return app
 
 

@@ -14,6 +14,7 @@ from maskdet import comparison
 from maskdet.analyzer import ANALYZERS, AUTO, resolved
 from maskdet.comparison import comparison_json
 from maskdet.web import session
+from tests.app_driving import opened_at, run
 from tests.comparison_fakes import rows
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
@@ -30,18 +31,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception
-    return app
-
-
 def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page("pages/models.py")
-    return run(app)
+    return opened_at("models", **query)
 
 
 def choose(app: AppTest, key: str, value: str) -> AppTest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import streamlit as st
@@ -30,20 +29,6 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
     monkeypatch.setattr(session, "asset_path", lambda name: APP)
     st.cache_resource.clear()  # every AppTest has the same session
     return fake
-
-
-@pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What each download button of the last run would give, by its title."""
-    given: dict[str, Any] = {}
-    real = st.download_button
-
-    def recording(title: str, data: Any, **options: Any) -> bool:
-        given[title] = data
-        return real(title, data, **options)
-
-    monkeypatch.setattr(st, "download_button", recording)
-    return given
 
 
 @pytest.fixture

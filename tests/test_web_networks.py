@@ -14,6 +14,7 @@ from maskdet.analyzer import ANALYZERS, AUTO, TwoStage
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.types import Settings
 from maskdet.web import session
+from tests.app_driving import opened_at, run
 from tests.fakes import FakeClassifier, FakeDetector, grey
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
@@ -58,20 +59,11 @@ def fast_looks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(page: str, **query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    return go_to(app, page)
+    return opened_at(page, **query)
 
 
 def go_to(app: AppTest, page: str) -> AppTest:
     return run(app.switch_page(f"pages/{page}.py"))
-
-
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception
-    return app
 
 
 def read_twice(app: AppTest, value: bool) -> AppTest:

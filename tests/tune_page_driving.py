@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from maskdet.tune import bundled
 from maskdet.web import session
+from tests.app_driving import opened_at, run
 from tests.tune_page_fakes import scored
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
@@ -28,18 +29,8 @@ def use_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     st.cache_resource.clear()
 
 
-def run(app: AppTest) -> AppTest:
-    app.run()
-    assert not app.exception
-    return app
-
-
 def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.switch_page("pages/tune.py")
-    return run(app)
+    return opened_at("tune", **query)
 
 
 def choose(app: AppTest, key: str, value: Any) -> AppTest:

@@ -78,17 +78,8 @@ def people_chart(
         at_s: which moment is marked, in seconds.
         palette: the colours of the labels.
     """
-    bars = (
-        alt.Chart(data(row for one in moments for row in _stack(one)))
-        .mark_rect()
-        .encode(
-            x=_time_axis(moments),
-            x2="end:Q",
-            y=alt.Y("low:Q", title=None, axis=_axis()),
-            y2="high:Q",
-            color=_label_colour(palette),
-        )
-    )
+    rows = data(row for one in moments for row in _stack(one))
+    bars = _bars(rows, moments, _label_colour(palette))
     top = max((sum(one.people.values()) for one in moments), default=0.0)
     return layered(
         heading("People by verdict", "On average in each part; click to go there"),
@@ -128,24 +119,14 @@ def share_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
 
 def near_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
     """Return how many pairs were near each other, and how many for too long."""
-    bars = (
-        alt.Chart(data(row for one in moments for row in _pairs(one)))
-        .mark_rect()
-        .encode(
-            x=_time_axis(moments),
-            x2="end:Q",
-            y=alt.Y("low:Q", title=None, axis=_axis()),
-            y2="high:Q",
-            color=alt.Color(
-                "kind:N",
-                title=None,
-                scale=alt.Scale(
-                    domain=list(_PAIRS.values()), range=list(_PAIR_COLOURS)
-                ),
-                legend=alt.Legend(orient="bottom"),
-            ),
-        )
+    colour = alt.Color(
+        "kind:N",
+        title=None,
+        scale=alt.Scale(domain=list(_PAIRS.values()), range=list(_PAIR_COLOURS)),
+        legend=alt.Legend(orient="bottom"),
     )
+    rows = data(row for one in moments for row in _pairs(one))
+    bars = _bars(rows, moments, colour)
     top = max((one.near for one in moments), default=0)
     return layered(
         heading("Pairs who were near each other", "Most at once in each part"),
@@ -153,6 +134,22 @@ def near_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
         *_mark(at_s),
         _touch(moments, float(top or 1)),
     ).properties(height=190)
+
+
+def _bars(rows: alt.Data, moments: Sequence[Moment], colour: alt.Color) -> alt.Chart:
+    """Return bars from `low` to `high`, each as wide as its part of the film."""
+    bars: alt.Chart = (
+        alt.Chart(rows)
+        .mark_rect()
+        .encode(
+            x=_time_axis(moments),
+            x2="end:Q",
+            y=alt.Y("low:Q", title=None, axis=_axis()),
+            y2="high:Q",
+            color=colour,
+        )
+    )
+    return bars
 
 
 def _axis(*, percent: bool = False) -> alt.Axis:

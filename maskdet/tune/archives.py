@@ -182,8 +182,8 @@ class ZipFiles:
         try:
             with self._lock, self._zip.open(entry) as file:
                 content = file.read(max_bytes + 1)
-        # Hostile bytes make zipfile raise nearly anything (BadZipFile, zlib.error,
-        # EOFError, struct.error, NotImplementedError...): all mean the same here.
+        # Hostile bytes make zipfile raise nearly anything, from BadZipFile to
+        # struct.error, and all of it means the same here.
         except Exception:
             raise BadFiles("it is damaged in the zip") from None
         # The table of files may have lied about the size.

@@ -13,6 +13,7 @@ from maskdet.classifier import CLASSIFIERS
 from maskdet.runs import SETS, Run
 from maskdet.web import models, session
 from maskdet.web.cards import cards_html
+from maskdet.web.downloads import Download, downloads
 from maskdet.web.markdown import plain
 from maskdet.web.models import Shelf
 from maskdet.web.models_charts import AGAINST, COMPARED_SETS, comparison, drawn
@@ -263,7 +264,7 @@ def _files(shelf: Shelf, run: Run) -> None:
         st.caption("The command that trained it:")
         st.code(command, language=None, wrap_lines=True)
     facts = json.dumps(dict(run.facts), indent=2)
-    files = [
+    files: list[Download] = [
         ("Card", run.card, f"{run.name}-card.md", "text/markdown"),
         ("Facts (JSON)", facts, f"{run.name}-facts.json", "application/json"),
         (
@@ -274,16 +275,7 @@ def _files(shelf: Shelf, run: Run) -> None:
         ),
         ("All numbers (CSV)", numbers_csv(shelf), "maskdet-models.csv", "text/csv"),
     ]
-    with st.container(horizontal=True):
-        for title, content, name, mime in files:
-            st.download_button(
-                title,
-                content,
-                file_name=name,
-                mime=mime,
-                icon=":material/download:",
-                on_click="ignore",
-            )
+    downloads(files)
 
 
 def _smaller(card: str) -> str:

@@ -17,6 +17,7 @@ from maskdet.style import Palette, colour_css, line_style
 from maskdet.types import Label
 from maskdet.web import results
 from maskdet.web.cards import tile_html, tiles_html
+from maskdet.web.downloads import Download, downloads
 from maskdet.web.markdown import plain
 from maskdet.web.video import clock, forget, whereabouts
 from maskdet.web.video_job import FilmJob
@@ -275,7 +276,7 @@ def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
 def _downloads(job: FilmJob, report: FilmReport) -> None:
     """Offer film, CSV and JSON; the large ones are read only when asked for."""
     stem = results.file_stem(job.name)
-    files: list[tuple[str, Any, str, str]] = [
+    files: list[Download] = [
         ("Every picture (CSV)", job.rows.read_bytes, f"{stem}.csv", "text/csv"),
         ("Summary (JSON)", to_json([report]), f"{stem}.json", "application/json"),
     ]
@@ -284,13 +285,4 @@ def _downloads(job: FilmJob, report: FilmReport) -> None:
         files.insert(
             0, ("Annotated film (MP4)", read, f"{stem}-marked.mp4", "video/mp4")
         )
-    with st.container(horizontal=True):
-        for title, content, name, mime in files:
-            st.download_button(
-                title,
-                content,
-                file_name=name,
-                mime=mime,
-                icon=":material/download:",
-                on_click="ignore",
-            )
+    downloads(files)

@@ -1,0 +1,24 @@
+"""The dashboard without a browser: opened at a page, run without an exception."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+
+
+def run(app: AppTest) -> AppTest:
+    """Run the page once more and let no exception pass."""
+    app.run()
+    assert not app.exception
+    return app
+
+
+def opened_at(page: str, **query: str) -> AppTest:
+    """Open a page, by the name of its file, with what its link says."""
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return run(app.switch_page(f"pages/{page}.py"))
