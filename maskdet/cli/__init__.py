@@ -13,6 +13,7 @@ from maskdet.cli.console import complain, reason, set_up_output
 COMMANDS: dict[str, str] = {
     "detect": "find the faces in pictures and say who wears a mask",
     "video": "follow the people in films and cameras, and say who wears a mask",
+    "events": "list, sum up, export and delete the events that were recorded",
     "evaluate": "measure an analyzer on labelled pictures",
     "tune": "say what thresholds cost on labelled pictures, and which reach a goal",
     "suites": "test on hard negatives, low light, groups of people, empty pictures",

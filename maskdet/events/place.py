@@ -54,6 +54,15 @@ def default_file() -> Path:
     return folder / "events.sqlite3"
 
 
+def store_url(place: str) -> str:
+    """Return the address of a database that a person named: as a file, or an address.
+
+    Args:
+        place: the path of an SQLite file, or an SQLAlchemy URL.
+    """
+    return place if "://" in place else sqlite_url(Path(place).expanduser())
+
+
 def sqlite_url(file: Path) -> str:
     """Return the SQLAlchemy URL of an SQLite file."""
     # A question mark in a folder's name would begin the options.

@@ -1,0 +1,260 @@
+"""`maskdet events`: list, sum up, export and delete what was recorded."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from maskdet.cli.console import STDOUT, check_target, say
+from maskdet.cli.events_summary import event_line, summary_lines
+from maskdet.cli.moments import moment
+from maskdet.events.event import KINDS
+from maskdet.events.origin import camera_name
+from maskdet.events.place import URL_VARIABLE, events_url, store_url
+from maskdet.events.statements import EventFilter
+from maskdet.events.store import EventStore
+from maskdet.types import Label
+
+_DELETE: Final = "delete"
+_USUAL_ROWS: Final = 50
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "events",
+        usage="maskdet events [STORE] [OPTIONS]\n"
+        "       maskdet events delete [STORE] (--before WHEN | --all) [--yes]",
+        help="list, sum up, export and delete the events that were recorded",
+        description="What happened to whom, where recording was switched on: the "
+        "newest events, oldest first. WHEN is 2026-11-21, 2026-11-21T10:30 (local "
+        "time unless it says a zone), or so long ago: 36h, 7d.",
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="[delete] [STORE]",
+        help="an SQLite file or an SQLAlchemy URL (default: where the dashboard "
+        f"records; a URL with a password is better kept in {URL_VARIABLE}); `delete` "
+        "before it deletes events",
+    )
+    _add_filters(parser)
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--csv", metavar="FILE", help="write all of them as CSV; - for stdout"
+    )
+    shown.add_argument(
+        "--summary",
+        action="store_true",
+        help="count people, each once, and say by the hour how many wore a mask",
+    )
+    shown.add_argument(
+        "--limit",
+        type=_rows,
+        default=_USUAL_ROWS,
+        metavar="N",
+        help=f"list so many (default: {_USUAL_ROWS})",
+    )
+    deleting = parser.add_argument_group("with `delete`")
+    deleting.add_argument(
+        "--before", type=_moment, metavar="WHEN", help="delete what is older than that"
+    )
+    deleting.add_argument("--all", action="store_true", help="delete every event")
+    deleting.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    wanted = parser.add_argument_group("which events")
+    wanted.add_argument(
+        "--from", dest="since", type=_moment, metavar="WHEN", help="none that is older"
+    )
+    wanted.add_argument(
+        "--to",
+        dest="until",
+        type=_end,
+        metavar="WHEN",
+        help="only what is older; a date alone takes in that day",
+    )
+    wanted.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        choices=list(KINDS),
+        help="only this kind; may be given several times, as the next two",
+    )
+    wanted.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        choices=[label.key for label in Label],
+        help="only with this label",
+    )
+    wanted.add_argument(
+        "--camera", action="append", default=[], metavar="NAME", help="only from there"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do as asked and return the exit status.
+
+    Raises:
+        ValueError: the options do not go together, or there is no such store.
+        RuntimeError: the database cannot be used (`StoreError`), or nobody is there
+            to be asked.
+    """
+    words = list(args.words)
+    deleting = words[:1] == [_DELETE]
+    del words[: int(deleting)]
+    if len(words) > 1:
+        raise ValueError("name one store at a time")
+    _check(args, deleting=deleting)
+    if args.csv is not None:
+        check_target("--csv", args.csv, [])
+    with contextlib.closing(_store(words[0] if words else "")) as store:
+        if not store.exists():
+            say(f"nothing is recorded in {store.place}", quiet_stdout=True)
+            if args.csv is None:
+                return 0
+        return _delete(store, args) if deleting else _show(store, args)
+
+
+def _check(args: argparse.Namespace, *, deleting: bool) -> None:
+    """Refuse options that do not go together, above all where events would go."""
+    filtered = args.since or args.until or args.kind or args.label or args.camera
+    if not deleting:
+        if args.before or args.all or args.yes:
+            raise ValueError("--before, --all and --yes go with `events delete` only")
+        return
+    if filtered or args.csv is not None or args.summary:
+        raise ValueError("`events delete` takes --before WHEN or --all, and --yes only")
+    if bool(args.before) == args.all:
+        raise ValueError("say which events to delete: --before WHEN, or --all")
+
+
+def _store(name: str) -> EventStore:
+    """Return the store that was named, or the one where the dashboard records."""
+    if not name:
+        url = events_url(os.environ)
+        if not url:
+            raise ValueError(
+                f"recording is switched off here ({URL_VARIABLE}=off); name a store"
+            )
+        return EventStore(url)
+    if "://" not in name and not Path(name).expanduser().exists():
+        raise FileNotFoundError(2, "there is no such file", name)
+    return EventStore(store_url(name))
+
+
+def _show(store: EventStore, args: argparse.Namespace) -> int:
+    wanted = EventFilter(
+        _ms(args.since),
+        _ms(args.until),
+        tuple(args.kind),
+        tuple(args.label),
+        # As it was recorded: one line, and not too long.
+        tuple(camera_name(name) for name in args.camera),
+    )
+    if args.csv is not None:
+        _write_csv(store, wanted, args.csv)
+        return 0
+    n_events = store.counts(wanted).total()
+    if not n_events:
+        say("no event is like that")
+        return 0
+    if args.summary:
+        lines = summary_lines(store, wanted)
+    else:
+        newest = store.read(wanted, args.limit)
+        lines = [event_line(event) for event in reversed(newest)]
+    for line in lines:
+        say(line)
+    if not args.summary and n_events > args.limit:
+        rest = f"the newest {args.limit:,} of {n_events:,} events"
+        say(f"{rest}; --limit N or --csv FILE for more", quiet_stdout=True)
+    return 0
+
+
+def _write_csv(store: EventStore, wanted: EventFilter, target: str) -> None:
+    if target == STDOUT:
+        store.write_csv(wanted, sys.stdout)
+        return
+    with _whole(Path(target)) as part, part.open("w", encoding="utf-8") as file:
+        n_events = store.write_csv(wanted, file)
+    say(f"wrote {target}: {n_events:,} events", quiet_stdout=True)
+
+
+@contextlib.contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Give a file that takes the place of `target` only once all of it is written."""
+    if target.exists() and not target.is_file():
+        yield target  # a device or pipe, which must not be replaced
+        return
+    part = target.with_name(f".maskdet-{os.getpid()}-events.part")
+    try:
+        yield part
+        os.replace(part, target)
+    except OSError as error:
+        # The name that was asked for says more than that of the unfinished file.
+        raise OSError(error.errno, error.strerror, str(target)) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _delete(store: EventStore, args: argparse.Namespace) -> int:
+    before: datetime | None = args.before
+    n_events = store.counts(EventFilter(before_ms=_ms(before))).total()
+    older = "" if before is None else f" from before {before:%Y-%m-%d %H:%M}"
+    if not n_events:
+        say(f"there are no events{older} in {store.place}")
+        return 0
+    what = f"{n_events:,} events{older}"
+    if not args.yes and not _agreed(f"Delete {what} in {store.place} for good?"):
+        say("nothing was deleted")
+        return 0
+    say(f"{store.delete(before):,} events were deleted")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    """Ask whoever sits there.
+
+    Raises:
+        RuntimeError: nobody does.
+    """
+    if not sys.stdin.isatty():
+        raise RuntimeError(
+            "nothing was deleted: nobody is there to be asked; say --yes"
+        )
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _ms(when: datetime | None) -> int | None:
+    return None if when is None else round(when.timestamp() * 1e3)
+
+
+def _moment(text: str) -> datetime:
+    return _typed(text, whole_day=False)
+
+
+def _end(text: str) -> datetime:
+    return _typed(text, whole_day=True)
+
+
+def _typed(text: str, *, whole_day: bool) -> datetime:
+    try:
+        return moment(text, whole_day=whole_day)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _rows(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, not {text!r}")
+    return int(text)

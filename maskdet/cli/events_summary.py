@@ -1,0 +1,89 @@
+"""What `maskdet events` says of many events: a line each, and sums by the hour."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Final
+
+from maskdet.events.event import KINDS, Event, sentence
+from maskdet.events.statements import EventFilter
+from maskdet.events.store import EventStore
+from maskdet.types import CLASSES, Label
+
+_HEAD: Final = f"{'hour':16}  people  masked  " + "  ".join(
+    label.title.lower() for label in CLASSES
+)
+
+_KIND_WIDTH: Final = max(map(len, KINDS.values()))
+
+
+def event_line(event: Event, zone: tzinfo | None = None) -> str:
+    """Return an event in one line.
+
+    Args:
+        event: what happened.
+        zone: in which its time is told; by default that of this computer.
+    """
+    when = event.at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+    # Person numbers start anew in each run of a stream.
+    head = f"{when}  {event.session[:4]:4}  {KINDS[event.kind]:{_KIND_WIDTH}}"
+    sure = ""
+    if event.label is not Label.UNKNOWN:
+        sure = f" ({100 * event.certainty:.0f} %)"
+    return f"{head}  {event.camera}: {sentence(replace(event, camera=''))}{sure}"
+
+
+def summary_lines(
+    store: EventStore, wanted: EventFilter, zone: tzinfo | None = None
+) -> list[str]:
+    """Return how many people there were, what they wore, and that by the hour.
+
+    Args:
+        store: where events are.
+        wanted: those that count.
+        zone: whose hours are counted; by default that of this computer.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    counts = store.counts(wanted)
+    n_people = store.unique_people(wanted)
+    events = _number(counts.total(), "event", "events")
+    alerts = _number(counts["alert"], "alert", "alerts")
+    lines = [
+        f"{_number(n_people, 'person', 'people')}: {_worn(store.people(wanted))}",
+        f"{events}, of these {counts['close']:,} too close and {alerts}",
+    ]
+    ahead = datetime.now().astimezone(zone).utcoffset() or timedelta()
+    hours = store.hourly(wanted, round(ahead.total_seconds() * 1e3))
+    if hours:
+        lines += ["", _HEAD]
+        lines += [_hour_line(start_ms, hours[start_ms], zone) for start_ms in hours]
+    return lines
+
+
+def _number(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"
+
+
+def _worn(people: Counter[Label]) -> str:
+    """Return who wore what, of those of whom it is known."""
+    known = people.total()
+    if not known:
+        return "of nobody it is known what they wore"
+    parts = [f"{people[label]:,} {label.title}" for label in CLASSES if people[label]]
+    return f"{', '.join(parts)}; {_share(people)} masked"
+
+
+def _share(people: Counter[Label]) -> str:
+    return f"{100 * people[Label.MASK] / people.total():.0f} %"
+
+
+def _hour_line(start_ms: int, people: Counter[Label], zone: tzinfo | None) -> str:
+    start = datetime.fromtimestamp(start_ms / 1e3).astimezone(zone)
+    numbers = "  ".join(f"{people[label]:{len(label.title)},}" for label in CLASSES)
+    return (
+        f"{start:%Y-%m-%d %H:%M}  {people.total():6,}  {_share(people):>6}  {numbers}"
+    )
