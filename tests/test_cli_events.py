@@ -15,7 +15,7 @@ from maskdet.cli.moments import moment
 from maskdet.events.event import COLUMNS
 from maskdet.events.place import sqlite_url, store_url
 from maskdet.events.store import EventFilter, EventStore
-from tests.events.test_store import DAY
+from tests.events.any_store import DAY
 
 ALL = EventFilter()
 

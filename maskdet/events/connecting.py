@@ -29,6 +29,17 @@ _TROUBLES: Final = (
 )
 """What SQLite says, and what we say."""
 
+_LIBPQ: Final = ("psycopg", "psycopg2")
+"""Drivers of PostgreSQL that know the options below; others do without."""
+
+_LIBPQ_OPTIONS: Final = {
+    "connect_timeout": round(_WAIT_S),
+    # In a database without an encoding, text would come back as bytes.
+    "client_encoding": "utf8",
+    # A network that swallows everything would hold us for a quarter of an hour.
+    "tcp_user_timeout": 30_000,
+}
+
 
 class StoreError(RuntimeError):
     """The database of events cannot be used; the message is one line on why.
@@ -57,6 +68,8 @@ def parsed(url: str) -> sa.URL:
             "the address of the events database is no SQLAlchemy URL; try "
             "sqlite:////folder/events.sqlite3 or postgresql://user:password@host/name"
         ) from None
+    if found.get_backend_name() == "postgres":  # as libpq and many hosts write it
+        found = found.set(drivername="postgresql")
     if found.get_backend_name() == "sqlite" and found.database in _NO_FILES:
         raise StoreError("an events database in memory keeps nothing: name a file")
     return found
@@ -72,9 +85,13 @@ def engine(url: sa.URL) -> sa.Engine:
     options: dict[str, Any] = {"pool_pre_ping": True}
     if kind == "sqlite":
         options["connect_args"] = {"timeout": _WAIT_S}
-    elif kind == "postgresql":
-        options["connect_args"] = {"connect_timeout": round(_WAIT_S)}
     try:
+        if kind == "postgresql" and url.get_dialect().driver in _LIBPQ:
+            options["connect_args"] = {
+                name: value
+                for name, value in _LIBPQ_OPTIONS.items()
+                if name not in url.query
+            }
         made = sa.create_engine(url, **options)
     except ImportError as error:
         hint = "; pip install 'maskdet[postgresql]'" if kind == "postgresql" else ""
@@ -86,6 +103,13 @@ def engine(url: sa.URL) -> sa.Engine:
     if kind == "sqlite":
         sa.event.listen(made, "connect", _prepare_sqlite)
     return made
+
+
+def be_impatient(connection: sa.Connection) -> None:
+    """Wait for a locked table as long as SQLite does for a file, not for ever."""
+    if connection.dialect.name == "postgresql":
+        # Only in this transaction: others may get the connection from a pooler.
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_WAIT_S}s'")
 
 
 def shown(url: sa.URL) -> str:
@@ -148,6 +172,8 @@ def _line(url: sa.URL, error: SQLAlchemyError) -> str:
     for sign, trouble in _TROUBLES:
         if url.get_backend_name() == "sqlite" and sign in text:
             return f"{shown(url)} {trouble}"
+    if "lock timeout" in text:
+        return f"the events database {shown(url)} is locked by another program"
     first = next(iter(text.strip().splitlines()), type(error).__name__)
     if url.password:
         first = first.replace(str(url.password), "***")

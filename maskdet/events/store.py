@@ -80,13 +80,21 @@ class EventStore:
         if self.exists():
             return
         connecting.make_folder(self._url)
+        try:
+            self._make_tables()
+        except StoreError:
+            # Another program may have made them between our look and our attempt.
+            if not self.exists():
+                raise
+        self._ready = True
+
+    def _make_tables(self) -> None:
         with self._connected() as connection:
             statements.tables().create_all(connection)
             if self._version(connection) is None:
                 value = str(statements.SCHEMA_VERSION)
                 row = {"name": "schema_version", "value": value}
                 connection.execute(sa.insert(statements.ABOUT), row)
-        self._ready = True
 
     def add(self, events: Sequence[Event]) -> None:
         """Write events down, all or none."""
@@ -178,6 +186,7 @@ class EventStore:
         """Give a connection in a transaction; tell in one line what goes wrong."""
         try:
             with connecting.told(self._url), self._engine.begin() as connection:
+                connecting.be_impatient(connection)
                 yield connection
         except StoreError:
             self._ready = False  # somebody may have put another database there

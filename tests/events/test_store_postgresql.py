@@ -1,0 +1,175 @@
+"""The database of events in PostgreSQL, on a server that the tests start."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from maskdet.cli import main
+from maskdet.events import writer
+from maskdet.events.store import EventFilter, EventStore, StoreError
+from maskdet.events.writer import EventWriter
+from tests.events.any_store import ALL, DAY, AnyStore, event
+from tests.events.postgres import Server, server
+
+psycopg = pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    with server() as one:
+        yield one
+
+
+@pytest.fixture
+def name(running) -> str:
+    """Return the name of a database that nobody has used."""
+    name = f"events_{uuid.uuid4().hex}"
+    command(running, f"CREATE DATABASE {name}")
+    return name
+
+
+@pytest.fixture
+def store(running, name) -> Iterator[EventStore]:
+    one = EventStore(running.url(name))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def full(store) -> EventStore:
+    store.add(DAY)
+    return store
+
+
+def command(where: Server, line: str, name: str = "postgres") -> None:
+    address = where.url(name).replace("+psycopg", "")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(line)
+
+
+class TestPostgresql(AnyStore):
+    """What is true of every store, of a server."""
+
+
+def test_several_programs_make_the_tables_at_once(running, name) -> None:
+    stores = [EventStore(running.url(name)) for _ in range(8)]
+    line, failures = threading.Barrier(len(stores)), []
+
+    def record(number: int) -> None:
+        line.wait()
+        try:
+            stores[number].add([event(number, number)])
+        except StoreError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=record, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert stores[0].unique_people(ALL) == 8
+    for store in stores:
+        store.close()
+
+
+def test_a_database_without_an_encoding_keeps_text_as_text(running, name) -> None:
+    plain = f"{name}_plain"
+    like = "ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0"
+    command(running, f"CREATE DATABASE {plain} {like}")
+    store = EventStore(running.url(plain))
+    store.add([event(0, 1, camera="Tür")])
+    assert store.read(EventFilter(cameras=("Tür",))) == [event(0, 1, camera="Tür")]
+    assert store.cameras() == ["Tür"]
+    store.close()
+
+
+@pytest.mark.parametrize("start", ["postgresql://", "postgres://"])
+def test_an_address_needs_no_driver(running, name, full, start) -> None:
+    store = EventStore(running.url(name).replace("postgresql+psycopg://", start))
+    assert len(store.read(ALL)) == len(DAY)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "values", [{"camera": "a\0b"}, {"session": "x" * 41}, {"person": 2**63}]
+)
+def test_what_can_never_be_written_is_refused(store, values) -> None:
+    with pytest.raises(StoreError) as told:
+        store.add([event(0, 1), event(1, **{"person": 1, **values})])
+    assert told.value.refused
+    assert store.read(ALL) == [], "all or none"
+
+
+def test_a_wrong_password_is_one_line_without_it(running) -> None:
+    store = EventStore(running.url(password="geheim"))
+    with pytest.raises(StoreError, match="password authentication failed") as told:
+        store.read(ALL)
+    assert "geheim" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_database_that_is_not_there_is_one_line(running) -> None:
+    with pytest.raises(StoreError, match='database "nowhere" does not exist') as told:
+        EventStore(running.url("nowhere")).add(DAY)
+    assert "\n" not in str(told.value)
+
+
+def test_who_may_only_look_can_look(running, name, full) -> None:
+    command(running, f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
+    command(running, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}", name)
+    address = running.url(name, password="x").replace("maskdet:", f"{name}:")
+    guest = EventStore(address)
+    assert len(guest.read(ALL)) == len(DAY)
+    with pytest.raises(StoreError, match="permission denied") as told:
+        guest.add(DAY)
+    assert not told.value.refused, "somebody may grant it"
+    guest.close()
+
+
+def test_a_locked_table_is_one_line(running, name, full, monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.events.connecting._WAIT_S", 0.05)
+    address = running.url(name).replace("+psycopg", "")
+    with psycopg.connect(address) as other:
+        other.execute("LOCK TABLE maskdet_events")
+        with pytest.raises(StoreError, match="is locked by another program"):
+            full.read(ALL)
+    assert len(full.read(ALL)) == len(DAY)
+
+
+def test_events_wait_for_a_server_that_went_away(running, name, monkeypatch) -> None:
+    monkeypatch.setattr(writer, "RETRY_S", 0.05)
+    store = EventStore(running.url(name))
+    recorder = EventWriter(store, keep_days=3650)
+    recorder.put(DAY[:1])
+    assert recorder.flush(20)
+    running.stop()
+    recorder.put(DAY[1:])
+    until_told = threading.Event()
+    for _ in range(400):
+        if recorder.status().problem:
+            break
+        until_told.wait(0.05)
+    assert "Connection refused" in recorder.status().problem
+    assert "\n" not in recorder.status().problem
+    running.start()
+    assert recorder.flush(20)
+    recorder.close()
+    status = recorder.status()
+    assert (status.n_written, status.n_dropped, status.problem) == (len(DAY), 0, "")
+    assert sorted(store.read(ALL), key=DAY.index) == list(DAY)
+    store.close()
+
+
+def test_the_command_reads_and_deletes_there(running, name, full, capsys) -> None:
+    address = running.url(name)
+    assert main(["events", address, "--summary", "--kind", "alert"]) == 0
+    assert capsys.readouterr().out.startswith("1 person: 1 No mask; 0 % masked\n")
+    assert main(["events", "delete", address, "--all", "--yes"]) == 0
+    assert full.read(ALL) == []
+    assert main(["events", "delete", address, "--all", "--yes"]) == 0
+    assert "p%40ss" not in capsys.readouterr().out
