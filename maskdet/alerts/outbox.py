@@ -76,7 +76,10 @@ class OutboxStatus:
 
 
 class Outbox:
-    """Delivers alerts one after the other, from a thread of its own."""
+    """Delivers alerts to one receiver, one after the other, from a thread of its own.
+
+    Each receiver has one: who is slow, or away, holds up nobody else.
+    """
 
     def __init__(
         self, send: Send, *, patience: Patience | None = None, capacity: int = 100
