@@ -157,34 +157,46 @@ class Witness:
         self._rules: tuple[AlertRule, ...] = ()
         self._n_failed = 0
 
-    def on_scene(self, scene: Scene, left_ids: Iterable[int] = ()) -> None:
+    def on_scene(self, scene: Scene, left_ids: Iterable[int] = ()) -> tuple[Event, ...]:
         """Look at the next scene; made for a frame callback: never raises or waits.
 
         Args:
             scene: the next one, with track ids.
             left_ids: people the tracker forgot in this step (`Stream.left`).
+
+        Returns:
+            What happened, then the alerts; all of it is told already.
         """
         try:
             with self._lock:
-                self._look(scene, tuple(left_ids))
+                return self._look(scene, tuple(left_ids))
         except Exception:
             self._fail()
+            return ()
 
-    def end(self) -> None:
-        """Note that everybody left, because the stream ended; may be called twice."""
+    def end(self) -> tuple[Event, ...]:
+        """Note and return that everybody left, because the stream ended.
+
+        May be called twice.
+        """
         try:
             with self._lock:
-                self._watch.tell(self._happenings.end(), ())
+                left = self._happenings.end()
+                self._watch.tell(left, ())
+                return left
         except Exception:
             self._fail()
+            return ()
 
-    def _look(self, scene: Scene, left_ids: tuple[int, ...]) -> None:
+    def _look(self, scene: Scene, left_ids: tuple[int, ...]) -> tuple[Event, ...]:
         rules = self._watch.plan.rules
         if rules != self._rules:
             self._alerts.use(rules)
             self._rules = rules
         happened = self._happenings.update(scene, left_ids)
-        self._watch.tell(happened, self._alerts.update(scene, left_ids))
+        alerts = self._alerts.update(scene, left_ids)
+        self._watch.tell(happened, alerts)
+        return (*happened, *alerts)
 
     def _fail(self) -> None:
         """Write down the failures 1, 10, 100 …: a stream can fail 30 times a second."""

@@ -31,6 +31,9 @@ from maskdet.cli.console import (
     say,
     write_text,
 )
+from maskdet.cli.video_events import add_event_options, wishes
+from maskdet.cli.video_summary import summary_lines
+from maskdet.cli.video_telling import Telling
 from maskdet.films import FilmReport, RowFile, Rows, Wanted, analyze_film, to_json
 from maskdet.media import (
     Frames,
@@ -41,7 +44,6 @@ from maskdet.media import (
     public_name,
 )
 from maskdet.style import DEFAULT_STYLE
-from maskdet.types import Label
 
 _STOPPED: Final = 130
 """Exit status after Ctrl-C, as shells have it; that of a camera is 0: it has no end."""
@@ -72,6 +74,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_blur_option(parser, "the film")
     add_tiles_option(parser)
+    add_event_options(parser)
     add_analyzer_options(parser, live=True)
 
 
@@ -93,29 +96,39 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at every film; 1 if one of them could not be read to its end."""
-    if args.json == args.csv == STDOUT:
-        raise ValueError("--json - and --csv - cannot both write to stdout")
+    _check_stdout(args)
     choice = chosen(args, live=True)
     sources = _sources(args.source)
     films = [Path(source) for source in sources if Path(source).is_file()]
     for option, target in (("--json", args.json), ("--csv", args.csv)):
         check_target(option, target, films)
     targets = _targets(args, sources, films)
-    analyzer = _loaded(choice, args)
-    with _rows(args.csv) as rows:
+    to_stdout = STDOUT in (args.json, args.csv, args.events)
+    telling = Telling(wishes(args, choice.settings, films), data_only=to_stdout)
+    with telling, _rows(args.csv) as rows:
+        analyzer = _loaded(choice, args)
         style = dataclasses.replace(DEFAULT_STYLE, blur=choice.blur)
         wanted = Wanted(style=style, rows=rows, every=args.every, keep_part=True)
-        job = _Job(analyzer, choice, wanted, data_only=STDOUT in (args.json, args.csv))
+        job = _Job(analyzer, choice, wanted, telling, data_only=to_stdout)
         for source, out in zip(sources, targets, strict=True):
             job.look(source, out)
-            if job.stopped:
+            if job.stopped or telling.problem is not None:
                 break
         if isinstance(rows, RowFile):
             rows.keep()
             say(f"wrote {args.csv}", quiet_stdout=True)
-    if args.json is not None:
-        write_text(args.json, to_json(job.reports))
-    return job.status
+        if args.json is not None:
+            write_text(args.json, to_json(job.reports))
+        lost = telling.finish()
+    return job.status or lost
+
+
+def _check_stdout(args: argparse.Namespace) -> None:
+    """Refuse two kinds of data in one stream."""
+    wanted = {"--json": args.json, "--csv": args.csv, "--events": args.events}
+    there = [f"{option} -" for option, target in wanted.items() if target == STDOUT]
+    if len(there) > 1:
+        raise ValueError(f"{' and '.join(there)} cannot both write to stdout")
 
 
 class _Job:
@@ -128,13 +141,20 @@ class _Job:
     """
 
     def __init__(
-        self, analyzer: Analyzer, choice: Choice, wanted: Wanted, *, data_only: bool
+        self,
+        analyzer: Analyzer,
+        choice: Choice,
+        wanted: Wanted,
+        telling: Telling,
+        *,
+        data_only: bool,
     ) -> None:
         self.reports: list[FilmReport] = []
         self.stopped = False
         self.status = 0
         self._analyzer, self._settings = analyzer, choice.settings
         self._wanted, self._data_only = wanted, data_only
+        self._telling = telling
 
     def look(self, source: str, out: Path | None) -> None:
         """Do all there is to do with one film or camera."""
@@ -147,7 +167,7 @@ class _Job:
             complain(f"{name}: {report.problem}")
             self.status = self.status or 1
         if report.n_pictures:
-            for line in _lines(report):
+            for line in summary_lines(report):
                 say(line, quiet_stdout=self._data_only)
         if report.out is not None:
             left_out = f" ({report.note})" if report.note else ""
@@ -162,19 +182,24 @@ class _Job:
         """Return what was found, and whether it was a camera."""
         frames = open_source(source, every=self._wanted.every, tell=complain)
         with (
+            contextlib.closing(frames),
             self._until_ctrl_c(frames),
             film_progress(name, frames.info.duration_s) as heard,
         ):
+            witness = self._telling.witness(frames, source)
             report = analyze_film(
                 frames,
                 self._analyzer,
                 self._settings,
-                dataclasses.replace(self._wanted, out=out),
+                dataclasses.replace(self._wanted, out=out, witness=witness),
                 name=name,
                 progress=heard,
-                cancelled=lambda: self.stopped,
+                cancelled=self._given_up,
             )
         return report, isinstance(frames, Live)
+
+    def _given_up(self) -> bool:
+        return self.stopped or self._telling.problem is not None
 
     @contextlib.contextmanager
     def _until_ctrl_c(self, frames: Frames) -> Iterator[None]:
@@ -246,27 +271,6 @@ def _rows(target: str | None) -> Iterator[Rows | None]:
     else:
         with RowFile(target) as rows:
             yield rows
-
-
-def _lines(report: FilmReport) -> list[str]:
-    """Return the summary of one film."""
-    n = len(report.people)
-    who = {0: "nobody", 1: "1 person"}.get(n, f"{n} people")
-    share = report.share_masked
-    worn = "" if share is None else f", {100 * share:.0f} % of the time with a mask"
-    lines = [f"{report.film}: {who} in {report.analysed_s:.1f} s{worn}"]
-    for person in report.people:
-        sure = person.label is not Label.UNKNOWN
-        what = person.label.title + (f" {100 * person.certainty:.0f} %" if sure else "")
-        when = f"{person.first_s:.1f} to {person.last_s:.1f} s"
-        lines.append(f"  #{person.track_id:<4} {what:18} {when}")
-    for contact in report.contacts:
-        if contact.too_long:
-            pair = f"#{contact.first_id} and #{contact.second_id}"
-            bare = f", {contact.bare_s:.0f} s of it without a mask"
-            bare = bare if contact.bare_s >= 1 else ""
-            lines.append(f"  {pair} were close for {contact.near_s:.0f} s{bare}")
-    return lines
 
 
 def _above_zero(text: str) -> int:

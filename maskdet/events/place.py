@@ -17,7 +17,7 @@ DAYS_VARIABLE: Final = "MASKDET_EVENTS_DAYS"
 """How many days events are kept."""
 
 DEFAULT_DAYS: Final = 30
-_MOST_DAYS = 3650
+MOST_DAYS: Final = 3650
 
 
 def events_url(environment: Mapping[str, str] = os.environ) -> str:
@@ -40,9 +40,9 @@ def keep_days(environment: Mapping[str, str] = os.environ) -> int:
         ValueError: the variable is not a whole number of days from 1 to 3650.
     """
     text = environment.get(DAYS_VARIABLE, "").strip() or str(DEFAULT_DAYS)
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_DAYS:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_DAYS:
         raise ValueError(
-            f"{DAYS_VARIABLE} must be a whole number from 1 to {_MOST_DAYS}, "
+            f"{DAYS_VARIABLE} must be a whole number from 1 to {MOST_DAYS}, "
             f"not {text!r}"
         )
     return int(text)

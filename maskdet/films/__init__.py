@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from maskdet.films.contacts import Contact
+from maskdet.films.happened import MOST_EVENTS, Witness
 from maskdet.films.people import Person
 from maskdet.films.report import FilmReport, to_json
-from maskdet.films.rows import COLUMNS, RowFile, Rows
+from maskdet.films.rows import COLUMNS, EventFile, EventRows, RowFile, Rows
 from maskdet.films.running import Progress, Wanted, analyze_film
 from maskdet.films.timeline import Moment
 
 __all__ = [
     "COLUMNS",
+    "MOST_EVENTS",
     "Contact",
+    "EventFile",
+    "EventRows",
     "FilmReport",
     "Moment",
     "Person",
@@ -19,6 +23,7 @@ __all__ = [
     "RowFile",
     "Rows",
     "Wanted",
+    "Witness",
     "analyze_film",
     "to_json",
 ]

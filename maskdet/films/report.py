@@ -13,12 +13,17 @@ JSON, version 1; times and lengths in seconds, distances in `unit`:
         "closest": 0.8, "unit": "m", "too_long": true}],
       "timeline": [{"start_s": 0.0, "length_s": 1.0, "mask": 1.2, "no_mask": 0.0,
         "incorrect": 0.0, "unknown": 0.1, "share_masked": 1.0, "near": 0,
-        "too_long": 0}]}]}
+        "too_long": 0}],
+      "began": "2026-11-21T10:00:00.000Z", "n_events": 2,
+      "events": [{"time_s": 1.2, "kind": "entered", "person": 1, "label": "unknown",
+        ...}]}]}
 
 `seconds` is how long people were there with each label, added up over people: two
 people with a mask for 10 s make 20. `share_masked` is that with a mask among what is
 known, or null where nothing is. A film that breaks off has an `error` and what was
-found until then; one that was stopped is not `whole`.
+found until then; one that was stopped is not `whole`. `events` are the newest of
+`n_events`, with the fields of `maskdet.events.Event`; `began` is when the film was
+taken if that is known, else when it was looked at.
 """
 
 from __future__ import annotations
@@ -26,9 +31,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from maskdet.events import Event
 from maskdet.films.contacts import Contact
 from maskdet.films.people import Person
 from maskdet.films.timeline import LABELS, Moment
@@ -55,6 +62,9 @@ class FilmReport:
         whole: whether it was looked at to its end.
         problem: one line if it breaks off or cannot be read, else empty.
         note: one line about what the annotated film lacks, else empty.
+        began: when time 0 was, by the clock that the events have.
+        events: what happened, oldest first; of very much, the newest.
+        n_events: how many events there were in all.
     """
 
     film: str
@@ -68,6 +78,9 @@ class FilmReport:
     whole: bool = False
     problem: str = ""
     note: str = ""
+    began: datetime | None = None
+    events: tuple[Event, ...] = ()
+    n_events: int = 0
 
     @property
     def label_s(self) -> dict[Label, float]:
@@ -83,6 +96,10 @@ class FilmReport:
         label_s = self.label_s
         known = sum(label_s[label] for label in CLASSES)
         return label_s[Label.MASK] / known if known > 0 else None
+
+    def time_s(self, event: Event) -> float:
+        """Return when in the film an event happened, in seconds."""
+        return 0.0 if self.began is None else (event.at - self.began).total_seconds()
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as in the module's description of the JSON."""
@@ -103,6 +120,9 @@ class FilmReport:
             "people": [_person(person) for person in self.people],
             "contacts": [_contact(contact) for contact in self.contacts],
             "timeline": [_moment(moment) for moment in self.timeline],
+            "began": None if self.began is None else _utc(self.began),
+            "n_events": self.n_events,
+            "events": [_event(event, self.time_s(event)) for event in self.events],
         }
 
 
@@ -150,8 +170,20 @@ def _moment(moment: Moment) -> dict[str, Any]:
     }
 
 
+def _event(event: Event, time_s: float) -> dict[str, Any]:
+    """Return an event without what all events of a film share."""
+    known = event.record()
+    shared = ("at", "camera", "session")
+    rest = {name: value for name, value in known.items() if name not in shared}
+    return {"time_s": _short(time_s), **rest}
+
+
 def _by_key(values: dict[Label, float]) -> dict[str, float | None]:
     return {label.key: _short(values[label]) for label in LABELS}
+
+
+def _utc(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def _short(value: float | None) -> float | None:

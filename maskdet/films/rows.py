@@ -23,11 +23,14 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, Self, TextIO
 
 import numpy as np
 
+from maskdet.events import COLUMNS as EVENT_COLUMNS
+from maskdet.events import Event
 from maskdet.records import harmless
 from maskdet.types import CLASSES, Near, Scene
 
@@ -68,11 +71,62 @@ class Rows:
             self._writer.writerow([*head, *numbers, *_nearest(scene, row)])
 
 
-class RowFile(Rows):
-    """Writes rows to a file that is seen under its name only once it is whole.
+class EventRows:
+    """Writes events to a text stream, with the columns of the Events page's file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write the header."""
+        self._writer = csv.writer(stream, lineterminator="\n")
+        self._writer.writerow(EVENT_COLUMNS)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Write events."""
+        for one in events:
+            values = one.record().values()
+            self._writer.writerow(
+                harmless(value) if isinstance(value, str) else value for value in values
+            )
+
+
+class PartFile:
+    """A text file that is seen under its name only once it is whole.
 
     Use it as a context manager: leaving by an error, or without `keep`, leaves none.
+
+    Attributes:
+        stream: takes the text.
     """
+
+    def __init__(self, target: str | Path, kind: str) -> None:
+        """Begin the file; `kind` tells its unfinished parts from others.
+
+        Raises:
+            OSError: it cannot be written there.
+        """
+        self._target = Path(target)
+        self._part = self._target.with_name(f".maskdet-{os.getpid()}-{kind}.part")
+        try:
+            self.stream: TextIO = self._part.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None
+
+    def __enter__(self) -> Self:
+        """Return the file."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave no file unless it was kept."""
+        self.stream.close()
+        self._part.unlink(missing_ok=True)
+
+    def keep(self) -> None:
+        """End the file and put it in its place."""
+        self.stream.close()
+        os.replace(self._part, self._target)
+
+
+class RowFile(PartFile, Rows):
+    """Everybody in every picture, as a whole file or none."""
 
     def __init__(self, target: str | Path) -> None:
         """Begin the file.
@@ -80,27 +134,21 @@ class RowFile(Rows):
         Raises:
             OSError: it cannot be written there.
         """
-        self._target = Path(target)
-        self._part = self._target.with_name(f".maskdet-{os.getpid()}-rows.part")
-        try:
-            self._file = self._part.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(target)) from None
-        super().__init__(self._file)
+        PartFile.__init__(self, target, "rows")
+        Rows.__init__(self, self.stream)
 
-    def __enter__(self) -> RowFile:
-        """Return the file."""
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        """Leave no file unless it was kept."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+class EventFile(PartFile, EventRows):
+    """Events, as a whole file or none."""
 
-    def keep(self) -> None:
-        """End the file and put it in its place."""
-        self._file.close()
-        os.replace(self._part, self._target)
+    def __init__(self, target: str | Path) -> None:
+        """Begin the file.
+
+        Raises:
+            OSError: it cannot be written there.
+        """
+        PartFile.__init__(self, target, "events")
+        EventRows.__init__(self, self.stream)
 
 
 def _nearest(scene: Scene, row: int) -> list[object]:

@@ -6,13 +6,16 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 from maskdet.analyzer import Analyzer
 from maskdet.drawing import draw
+from maskdet.events import Origin
 from maskdet.films.contacts import Contacts
+from maskdet.films.happened import Happened, Onlooker, Witness
 from maskdet.films.people import People
 from maskdet.films.report import FilmReport
 from maskdet.films.rows import Rows
@@ -66,6 +69,8 @@ class Wanted:
         keep_crops: whether each person's best view is kept; not where faces are to
             be hidden.
         keep_part: whether the annotated film is kept when it is stopped early.
+        witness: is shown every scene, for events and alerts; without one, the report
+            has the events all the same.
     """
 
     style: Style = DEFAULT_STYLE
@@ -74,6 +79,7 @@ class Wanted:
     every: int = 1
     keep_crops: bool = False
     keep_part: bool = False
+    witness: Witness | None = None
 
 
 ONLY_A_REPORT: Final = Wanted()
@@ -151,6 +157,8 @@ class _Run:
         # A person who must not be recognised in the film must not be beside it.
         crops = wanted.keep_crops and not wanted.style.blur
         self._people = People(keep_crops=crops)
+        witness = wanted.witness or Onlooker(_origin(name, frames))
+        self._happened = Happened(witness)
         self._held: tuple[Scene, Image] | None = None
         self._drawn: Image | None = None
         self._n_pictures = 0
@@ -172,6 +180,7 @@ class _Run:
     def look(self, image: Image, time_s: float) -> None:
         """Do all there is to do with one picture."""
         scene = self._stream.step(image, time_s)
+        self._happened.add(scene, self._stream.left)
         self._settle(time_s)
         self._held = scene, image
         self._n_pictures += 1
@@ -197,6 +206,7 @@ class _Run:
         """End the film and return what was found."""
         end_s = self.end_s or self._frames.end_s
         self._settle(end_s)
+        self._happened.end()
         out, note = None, ""
         kept = self._wanted.keep_part or not stopped
         if self._writer is not None and kept and self._n_pictures:
@@ -215,10 +225,14 @@ class _Run:
             whole=not stopped and not self._problem,
             problem=self._problem,
             note=note,
+            began=self._happened.origin.start_utc,
+            events=self._happened.events,
+            n_events=self._happened.n_events,
         )
 
     def close(self) -> None:
-        """Leave no half film."""
+        """Leave no half film, and nobody who never left."""
+        self._happened.end()
         if self._writer is not None:
             self._writer.cancel()
 
@@ -256,6 +270,11 @@ def _writer(out: Path, frames: Frames) -> FilmWriter:
     sound = Sound(info.source, info.start_s) if info.has_sound and info.source else None
     size_wh = (info.width, info.height)
     return FilmWriter(out, size_wh, frame_rate=info.frame_rate, sound=sound)
+
+
+def _origin(name: str, frames: Frames) -> Origin:
+    """Return what events say of a film; where it does not say when it was, now."""
+    return Origin(Path(name).name, frames.info.taken_at or datetime.now(UTC))
 
 
 def _never() -> bool:

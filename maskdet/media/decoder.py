@@ -142,8 +142,7 @@ class Times:
 
     def of(self, frame: VideoFrame) -> float:
         """Return when the next picture is shown."""
-        stamp_s = frame.time
-        if stamp_s is not None:
+        if (stamp_s := frame.time) is not None:
             self.start_s = stamp_s if self.start_s is None else self.start_s
             self._time_s = max(self._time_s, 0.0, stamp_s - self.start_s)
         else:
@@ -230,6 +229,7 @@ def about(
         "has_sound": bool(film.streams.audio),
         "rotation_deg": ring.turns * 90,
         "start_s": times.start_s or 0.0,
+        "taken_at": film.metadata.get("creation_time", "")[:40],
         "tag": ring.tag,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -63,6 +64,7 @@ class FilmInfo:
         rotation_deg: how far pictures were turned counterclockwise to be upright.
         start_s: what the film itself calls the time of its first picture.
         source: its file, where it is one.
+        taken_at: when it says that it was taken, in UTC; None if it does not say.
     """
 
     width: int
@@ -74,6 +76,7 @@ class FilmInfo:
     rotation_deg: int = 0
     start_s: float = 0.0
     source: str = ""
+    taken_at: datetime | None = None
 
 
 class Frames(Protocol):
@@ -129,6 +132,7 @@ class Film:
             raise UnreadableFilm(NO_FILM)
         del about["tag"]
         about["frame_rate"] = Fraction(*about["frame_rate"])
+        about["taken_at"] = _moment(about["taken_at"])
         self.info = FilmInfo(**about, source="" if order["live"] else order["source"])
         self._step_s = order["every"] / float(self.info.frame_rate or 25)
 
@@ -240,6 +244,17 @@ def film_order(
         "memory_bytes": limits.memory_bytes,
         "cpu_s": limits.cpu_s,
     }
+
+
+def _moment(text: str) -> datetime | None:
+    """Return a time of a film's header; without a zone it means that of here."""
+    try:
+        found = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    # A camera whose clock was never set says 1904, 1970 or some year to come.
+    latest = datetime.now(UTC) + timedelta(days=1)
+    return found if datetime(1990, 1, 1, tzinfo=UTC) <= found <= latest else None
 
 
 def read_video(path: str | Path) -> Iterator[tuple[Image, float]]:

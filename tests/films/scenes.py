@@ -47,6 +47,7 @@ class Story:
     """Stands in for `Stream`: says of each time what a script says."""
 
     script = staticmethod(lambda time_s: scene(time_s))
+    left = ()
 
     def __init__(self, analyzer: object, settings: Settings) -> None:
         self.settings = settings

@@ -1,0 +1,27 @@
+"""The lines in which `maskdet video` sums up a film."""
+
+from __future__ import annotations
+
+from maskdet.films import FilmReport
+from maskdet.types import Label
+
+
+def summary_lines(report: FilmReport) -> list[str]:
+    """Return the summary of one film."""
+    n = len(report.people)
+    who = {0: "nobody", 1: "1 person"}.get(n, f"{n} people")
+    share = report.share_masked
+    worn = "" if share is None else f", {100 * share:.0f} % of the time with a mask"
+    lines = [f"{report.film}: {who} in {report.analysed_s:.1f} s{worn}"]
+    for person in report.people:
+        sure = person.label is not Label.UNKNOWN
+        what = person.label.title + (f" {100 * person.certainty:.0f} %" if sure else "")
+        when = f"{person.first_s:.1f} to {person.last_s:.1f} s"
+        lines.append(f"  #{person.track_id:<4} {what:18} {when}")
+    for contact in report.contacts:
+        if contact.too_long:
+            pair = f"#{contact.first_id} and #{contact.second_id}"
+            bare = f", {contact.bare_s:.0f} s of it without a mask"
+            bare = bare if contact.bare_s >= 1 else ""
+            lines.append(f"  {pair} were close for {contact.near_s:.0f} s{bare}")
+    return lines
