@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_newcomer_may_try_the_sample(app: AppTest, offered) -> None:
     assert app.title[0].value == "Video"
     assert "Look at this film" not in buttons(app)
     finished(press(app, "Look at the sample"))
-    (people,) = [one.value for one in app.main.dataframe]
+    people, happened = [one.value for one in app.main.dataframe]
     assert list(people["Verdict"]) == ["Mask"]
     assert "Best view" not in people
     assert "<dd>1</dd>" in texts(app.main.get("html"))
@@ -93,6 +94,14 @@ def test_a_newcomer_may_try_the_sample(app: AppTest, offered) -> None:
     rows = offered["Every picture (CSV)"]().decode().splitlines()
     assert len(rows) == 1 + N_FRAMES
     assert offered["Annotated film (MP4)"]()[4:8] == b"ftyp"
+    assert list(happened["What happened"]) == [
+        "Person 1 came in",
+        "Person 1 left after 1 s, Unsure",
+    ]
+    lines = list(csv.DictReader(offered["Events (CSV)"]().splitlines()))
+    assert [line["kind"] for line in lines] == ["entered", "left"]
+    assert {line["camera"] for line in lines} == {"a.mp4"}
+    assert "Write these events to the store" not in [one.label for one in app.toggle]
 
 
 def test_the_slider_shows_another_moment(app: AppTest) -> None:
@@ -128,7 +137,7 @@ def test_a_film_goes_on_while_its_visitor_is_on_another_page(
     gate.open.set()
     assert job(app).join(120)
     run(app.switch_page("pages/video.py"))
-    assert len(app.main.dataframe) == 1
+    assert len(app.main.dataframe) == 2
     assert {"Look again", "Another film"} <= set(buttons(app))
 
 

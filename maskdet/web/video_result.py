@@ -5,26 +5,21 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import streamlit as st
 
 from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
 from maskdet.films import Contact, FilmReport, Person, to_json
-from maskdet.media import UnreadableFilm, encode_jpeg, read_film
 from maskdet.style import Palette, colour_css, line_style
 from maskdet.types import Label
-from maskdet.web import results
+from maskdet.web import results, video_events
+from maskdet.web import video_moment as moment
 from maskdet.web.cards import tile_html, tiles_html
 from maskdet.web.downloads import Download, downloads
 from maskdet.web.markdown import plain
 from maskdet.web.video import clock, forget, whereabouts
 from maskdet.web.video_job import FilmJob
-
-_STILL: Final = "maskdet.film_still"
-_FEW_S: Final = 120.0
-"""In a shorter film the slider moves by tenths of a second."""
 
 _UNITS: Final = {"m": "m", "heads": "heads"}
 
@@ -38,6 +33,7 @@ def show(job: FilmJob, report: FilmReport) -> None:
     _scrub(job, report)
     _people(report, crops=job.plan.keep_crops)
     _contacts(report, measured=measured)
+    video_events.show(job, report)
     _downloads(job, report)
     whereabouts(job)
 
@@ -101,67 +97,26 @@ def _scrub(job: FilmJob, report: FilmReport) -> None:
     """Show the film and one moment of it, and let that be chosen."""
     if job.state != "done":
         st.rerun()
-    key = f"video.at.{job.number}"
-    at_s = float(st.session_state.get(key, 0.0))
+    at_s = moment.at_s(job)
     film, still = st.columns(2, gap="medium")
     if job.annotated is not None:
         film.video(str(job.annotated), start_time=int(at_s), alt="The annotated film")
         with still:
-            _moment(job, report, job.annotated, at_s)
-    step = 0.1 if report.analysed_s <= _FEW_S else 1.0
-    last_s = max(step, step * int(report.analysed_s / step))
+            moment.show(job, report, job.annotated, at_s)
+    step, last_s = moment.steps(report)
     st.slider(
         "Moment of the film, in seconds",
         *(0.0, last_s),
-        key=key,
+        key=moment.key(job),
         step=step,
         format="%.1f" if step < 1 else "%.0f",
         persist_state="session",
-        on_change=_moved,
+        on_change=moment.moved,
         args=(job,),
         help="The film starts there, and the picture beside it shows that moment. "
         "A click on a chart goes there too.",
     )
     _charts(job, report, at_s)
-
-
-def _moment(job: FilmJob, report: FilmReport, film: Path, at_s: float) -> None:
-    """Show one picture of the annotated film, and who was there then."""
-    kept: tuple[tuple[int, float], bytes] | None = st.session_state.get(_STILL)
-    wanted = (job.number, at_s)
-    if kept is None or kept[0] != wanted:
-        kept = wanted, still_jpeg(film, at_s)
-        st.session_state[_STILL] = kept
-    here = [one for one in report.timeline if one.start_s <= at_s]
-    words = ""
-    if here:
-        rounded = {
-            label: round(number)
-            for label, number in here[-1].people.items()
-            if round(number)
-        }
-        said = ", ".join(f"{n} {label.title}" for label, n in rounded.items())
-        words = f": {said or 'nobody'}"
-    if kept[1]:
-        text = f"At {clock(at_s)}{words}"
-        words = f"The film {text[0].lower()}{text[1:]}"
-        st.image(kept[1], text, alt=words, width="stretch")
-
-
-def still_jpeg(film: Path, at_s: float) -> bytes:
-    """Return the picture that is shown at a time, as JPEG; the last one after the end.
-
-    Returns:
-        The picture, or nothing if the film is not there any more.
-    """
-    for earlier_s in (0.0, 0.5, 2.0):
-        try:
-            with read_film(film, from_s=max(0.0, at_s - earlier_s)) as opened:
-                for image, _ in opened:
-                    return encode_jpeg(image)
-        except (UnreadableFilm, FileNotFoundError):
-            continue
-    return b""
 
 
 def _charts(job: FilmJob, report: FilmReport, at_s: float) -> None:
@@ -175,25 +130,16 @@ def _charts(job: FilmJob, report: FilmReport, at_s: float) -> None:
     for name, chart in charts.items():
         # A chart that was clicked says nothing when the same place is clicked again;
         # after the slider was moved it is a new chart.
-        key = f"video.{name}.{job.number}.{_moves(job)}"
-        st.altair_chart(
-            chart, key=key, on_select=partial(_clicked, key, job), width="stretch"
-        )
+        key = f"video.{name}.{job.number}.{moment.moves(job)}"
+        clicked = partial(_clicked, key, job, report)
+        st.altair_chart(chart, key=key, on_select=clicked, width="stretch")
 
 
-def _moves(job: FilmJob) -> int:
-    return int(st.session_state.get(f"video.moves.{job.number}", 0))
-
-
-def _moved(job: FilmJob) -> None:
-    st.session_state[f"video.moves.{job.number}"] = _moves(job) + 1
-
-
-def _clicked(key: str, job: FilmJob) -> None:
+def _clicked(key: str, job: FilmJob, report: FilmReport) -> None:
     """Go to the moment that was clicked."""
     points = st.session_state[key]["selection"].get(MOMENT, [])
     if points and "start" in points[0]:
-        st.session_state[f"video.at.{job.number}"] = float(points[0]["start"])
+        moment.go_to(job, report, float(points[0]["start"]))
 
 
 def _people(report: FilmReport, *, crops: bool) -> None:
@@ -276,8 +222,10 @@ def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
 def _downloads(job: FilmJob, report: FilmReport) -> None:
     """Offer film, CSV and JSON; the large ones are read only when asked for."""
     stem = results.file_stem(job.name)
+    events_file = f"{stem}-events.csv", "text/csv"
     files: list[Download] = [
         ("Every picture (CSV)", job.rows.read_bytes, f"{stem}.csv", "text/csv"),
+        ("Events (CSV)", partial(video_events.csv_text, report), *events_file),
         ("Summary (JSON)", to_json([report]), f"{stem}.json", "application/json"),
     ]
     if job.annotated is not None:
