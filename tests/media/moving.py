@@ -24,13 +24,17 @@ def film(
     sound: str = "",
     sound_from_s: float = 0.0,
     options: dict[str, str] | None = None,
+    taken_at: str = "",
 ) -> Path:
     """Write 1.2 s of a picture with four coloured corners, growing brighter.
 
-    With `sound`, the name of an encoder, there is a tone as long as the pictures.
+    With `sound`, the name of an encoder, there is a tone as long as the pictures; with
+    `taken_at`, the header says so.
     """
     width, height = size_wh
     with av.open(str(path), "w", options=options or {}) as container:
+        if taken_at:
+            container.metadata["creation_time"] = taken_at
         stream = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)

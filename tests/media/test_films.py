@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
@@ -167,3 +168,21 @@ def test_a_missing_film_is_said_to_be_missing(tmp_path: Path) -> None:
     for path in (tmp_path / "no.mp4", tmp_path):
         with pytest.raises(FileNotFoundError, match="no such file"):
             next(read_video(path))
+
+
+@pytest.mark.parametrize(
+    ("says", "means"),
+    [
+        ("2026-03-01T12:00:00.000000Z", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("2026-03-01T12:00:00+02:00", datetime(2026, 3, 1, 10, tzinfo=UTC)),
+        ("", None),
+        ("1904-01-01T00:00:00Z", None),
+        ("1970-01-01T00:00:00Z", None),
+        ("2099-01-01T00:00:00Z", None),
+        ("yesterday", None),
+    ],
+)
+def test_when_a_film_was_taken(tmp_path: Path, says: str, means) -> None:
+    path = film(tmp_path / "a.mkv", taken_at=says)
+    with read_film(path) as opened:
+        assert opened.info.taken_at == means
