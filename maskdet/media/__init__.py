@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maskdet.media.addresses import public_name
 from maskdet.media.films import (
     Film,
     FilmInfo,
@@ -12,7 +13,7 @@ from maskdet.media.films import (
     read_film,
     read_video,
 )
-from maskdet.media.live import Live, Patience, open_source, public_name
+from maskdet.media.live import Live, Patience, open_source
 from maskdet.media.mixing import Sound
 from maskdet.media.pictures import (
     MAX_BYTES,

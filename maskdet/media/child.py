@@ -29,8 +29,21 @@ _MAX_TEXT: Final = 4096
 _OUT_OF_TIME: Final = (-getattr(signal, "SIGXCPU", 0),)
 
 
+_AWAY: Final = {
+    "HTTPUnauthorizedError": "login",
+    "HTTPForbiddenError": "login",
+    "HTTPNotFoundError": "no path",
+    "ConnectionRefusedError": "nobody",
+}
+"""What a server's answer, or none, means; by the name of PyAV's error."""
+
+
 class DecoderStopped(Exception):  # noqa: N818 - says what, not that it is an error
-    """The decoder ended early; the message is one of `WHY`, `hangs` or `crash`."""
+    """The decoder ended early.
+
+    The message is one of `decoder.WHY`, `hangs` or `crash`; of an address also `login`,
+    `no path`, `nobody` or `away`.
+    """
 
 
 class Decoder:
@@ -117,7 +130,7 @@ class Decoder:
             else:
                 word = self._read(value).decode("ascii", "replace")
                 self.close()
-                raise DecoderStopped(word if word in decoder.WHY else "crash")
+                raise DecoderStopped(_why(word))
 
     def _map(self) -> None:
         """Open the shared memory, now that the size of its pictures is known."""
@@ -154,6 +167,13 @@ class Decoder:
         with contextlib.suppress(OSError, ValueError):
             if self._process.stdin is not None:
                 self._process.stdin.write(content)
+
+
+def _why(word: str) -> str:
+    """Return what a decoder's last word means; it may have been overwritten."""
+    if word.startswith("away:"):
+        return _AWAY.get(word.removeprefix("away:"), "away")
+    return word if word in decoder.WHY else "crash"
 
 
 def _shared() -> tuple[int, str]:

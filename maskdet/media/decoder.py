@@ -5,12 +5,12 @@ with a memory fault that nothing can catch), so only this process is put at risk
 started by the path of this file, without the package, to be ready in a fifth of a
 second; `maskdet.media.child` is the other end.
 
-It gets its order as one line of JSON on stdin, then one byte for each picture that was
-taken; where stdin ends, its parent is gone and it goes too. It answers with records:
+It gets its order as a line of JSON on stdin, then a byte for each picture that was
+taken; where stdin ends, its parent is gone and it goes too. It answers in records:
 
     I  length  0        then JSON of that length: what film it is
     F  slot    time_s   a picture lies in that slot of the shared memory
-    E  length  0        then a word of that length: why it stopped, one of `WHY`
+    E  length  0        then so long a text: one of `WHY`, or `away:` and PyAV's error
     .  0       end_s    the film is over; its last picture is shown until then
 """
 
@@ -39,7 +39,7 @@ RECORD: Final = struct.Struct("<cId")
 SLOTS: Final = 3
 """Pictures in the shared memory: one is looked at, one waits, one is being made."""
 
-WHY: Final = ("no film", "too large", "too long", "memory", "away")
+WHY: Final = ("no film", "too large", "too long", "memory")
 
 FILM_FORMATS: Final = "mov,mp4,matroska,webm,avi,mpeg,mpegts,flv,ogg,asf"
 """What may be opened; no playlists, which make the reader fetch other files."""
@@ -92,19 +92,19 @@ def opened(order: dict[str, Any]) -> InputContainer:
     )
 
 
-def picture_stream(film: InputContainer, max_pixels: int) -> VideoStream:
+def picture_stream(film: InputContainer, order: dict[str, Any]) -> VideoStream:
     """Return the stream to decode, if it is safe to."""
     streams = film.streams.video
     # Decoding a stream without a codec is that memory fault (PyAV 18.0.0).
     if not streams or streams[0].codec_context is None:
         raise Stop("no film")
     stream = streams[0]
-    if stream.codec_context.width * stream.codec_context.height > max_pixels:
+    if stream.codec_context.width * stream.codec_context.height > order["max_pixels"]:
         raise Stop("too large")
-    stream.codec_context.options = {"max_pixels": str(max_pixels)}
-    # Each thread keeps pictures of its own.
+    stream.codec_context.options = {"max_pixels": str(order["max_pixels"])}
+    # Each thread keeps pictures of its own; in slices, none comes late for that.
     stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
-    stream.thread_type = "AUTO"
+    stream.thread_type = "SLICE" if order["live"] else "AUTO"
     return stream
 
 
@@ -239,7 +239,7 @@ def decode(
 ) -> None:
     """Send the film picture by picture."""
     with opened(order) as film:
-        stream = picture_stream(film, order["max_pixels"])
+        stream = picture_stream(film, order)
         from_s = float(order["from_s"])
         times = sought(film, stream, from_s) if from_s > 0 else Times(stream)
         for number, frame in enumerate(frames(film, stream)):
@@ -288,8 +288,8 @@ def main() -> None:
         word = str(why)
     except MemoryError:
         word = "memory"
-    except (av.error.FFmpegError, OSError):
-        word = "away" if order["live"] else "no film"
+    except (av.error.FFmpegError, OSError) as error:
+        word = f"away:{type(error).__name__}" if order["live"] else "no film"
     if word:
         send(b"E", len(word), 0.0, word.encode())
     os._exit(0)  # threads of a damaged decoder are not waited for

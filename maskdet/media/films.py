@@ -123,7 +123,7 @@ class Film:
         Raises:
             UnreadableFilm: there is none.
         """
-        self._stopped = False
+        self._stopped, self._live = False, bool(order["live"])
         self._last_s = 0.0
         self._decoder = Decoder(order, wait_s=wait_s)
         self._waiting = self._next()
@@ -183,7 +183,9 @@ class Film:
             self._decoder.close()
             if self._stopped:
                 return None
-            raise UnreadableFilm(_LINES.get(str(stopped), NO_FILM)) from None
+            silent = self._live and str(stopped) == "hangs"
+            line = _LINES.get("silent" if silent else str(stopped), NO_FILM)
+            raise UnreadableFilm(line) from None
 
 
 _LINES: Final = {
@@ -192,6 +194,10 @@ _LINES: Final = {
     "too long": "the film is longer than is allowed; please cut it",
     "memory": "the film takes more memory than is allowed; please make it smaller",
     "away": "the address gives no film or camera that can be read",
+    "login": "the address wants a user and a password, or refuses those it was given",
+    "no path": "there is nothing at this address; check what comes after the host",
+    "nobody": "nobody answers at this address; check its host and port",
+    "silent": "the address sends no pictures",
     "hangs": "the film takes too long to read; it is damaged, or built to be slow",
     "crash": "the film cannot be read: it made its decoder crash",
 }

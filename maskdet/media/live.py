@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 import numpy as np
 
+from maskdet.media.addresses import checked_address
 from maskdet.media.films import (
     DEFAULT_LIMITS,
     Film,
@@ -27,9 +27,6 @@ from maskdet.media.films import (
 from maskdet.types import Image
 
 logger = logging.getLogger(__name__)
-
-SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
-"""Addresses that can be read."""
 
 _ENDLESS_S: Final = 2**31 - 1
 _POLL_S: Final = 0.25
@@ -280,19 +277,9 @@ def open_source(
 
 def _opener(address: str, limits: FilmLimits, every: int) -> Callable[[], Film]:
     """Return what opens an address, as often as it has gone away."""
-    if urlsplit(address).scheme.lower() not in SCHEMES:
-        raise ValueError(f"an address must begin with {', '.join(SCHEMES)}")
     endless = dataclasses.replace(limits, max_s=_ENDLESS_S, cpu_s=_ENDLESS_S)
-    order = {**film_order(address, endless, live=True), "every": every}
+    order = {**film_order(checked_address(address), endless, live=True), "every": every}
     return lambda: Film(order, limits.wait_s)
-
-
-def public_name(name: str) -> str:
-    """Return a source's name without the user and password of an address."""
-    if "://" not in name:
-        return name
-    parts = urlsplit(name)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _nobody(line: str) -> None:

@@ -1,0 +1,171 @@
+"""Cameras that speak RTSP: a real one of ours on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+
+import pytest
+
+from maskdet.analyzer import TwoStage
+from maskdet.cli import main, video
+from maskdet.media import FilmLimits, Live, Patience, UnreadableFilm, open_source
+from tests.fakes import FakeClassifier, FakeDetector
+from tests.media.rtsp import N_PICTURES, Camera, brightness, camera
+from tests.media.test_live import settle
+
+QUICK = Patience(first_s=0.01, longest_s=0.05, give_up_s=60)
+SHORT = FilmLimits(wait_s=1.5)
+
+
+def number_of(image) -> int:
+    """Return which of the pictures it is, by its brightness."""
+    shown = float(image.mean())
+    return min(range(N_PICTURES), key=lambda n: abs(brightness(n) - shown))
+
+
+def test_its_pictures_come_and_their_times_rise() -> None:
+    with camera() as one, contextlib.closing(open_source(one.address())) as source:
+        assert isinstance(source, Live)
+        assert (source.info.width, source.info.height) == (160, 120)
+        assert float(source.info.frame_rate) == 25
+        frames = iter(source)
+        taken = [next(frames) for _ in range(5)]
+    times = [time_s for _, time_s in taken]
+    assert times == sorted(times)
+    for image, _ in taken:
+        assert image.shape == (120, 160, 3)
+        assert image.std() < 2
+        assert abs(brightness(number_of(image)) - float(image.mean())) < 2
+    assert one.asked[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+
+
+def test_who_looks_away_sees_the_newest_picture_next() -> None:
+    with camera() as one, contextlib.closing(open_source(one.address())) as source:
+        frames = iter(source)
+        next(frames)
+        began, half = one.number, N_PICTURES // 2
+        settle(lambda: one.number >= began + half)
+        behind = (one.number - number_of(next(frames)[0])) % N_PICTURES
+    assert behind < half - 5, "pictures in between were left out"
+
+
+def test_a_large_picture_comes_in_many_packets() -> None:
+    with (
+        camera(size_wh=(1280, 720)) as one,
+        contextlib.closing(open_source(one.address())) as source,
+    ):
+        image, _ = next(iter(source))
+    assert image.shape == (720, 1280, 3)
+    assert image.std() < 2
+
+
+def test_it_is_looked_at_again_after_it_hung_up_and_came_back_larger() -> None:
+    said: list[str] = []
+    with camera() as one:
+        source = open_source(one.address(), patience=QUICK, tell=said.append)
+        frames = iter(source)
+        next(frames)
+        one.away, one.size_wh = True, (320, 240)
+        one.drop()
+        settle(lambda: len(said) >= 2)
+        assert all("the camera is away; it is tried again in" in line for line in said)
+        one.away = False
+        settle(lambda: "the camera is back" in said)
+        next(frames)
+        image, _ = next(frames)
+        source.close()
+    assert one.n_plays == 2
+    assert image.shape == (120, 160, 3), "pictures of one stream are of one size"
+
+
+def test_one_that_falls_silent_is_asked_again() -> None:
+    said: list[str] = []
+    with camera() as one:
+        address = one.address()
+        source = open_source(address, SHORT, patience=QUICK, tell=said.append)
+        frames = iter(source)
+        next(frames)
+        one.silent = True
+        settle(lambda: said)
+        one.silent = False
+        settle(lambda: "the camera is back" in said)
+        assert next(frames)[0].shape == (120, 160, 3)
+        source.close()
+
+
+@pytest.mark.parametrize("digest", [False, True])
+def test_a_password_opens_what_nobody_else_can(digest) -> None:
+    with camera(login=("me", "ge/heim"), digest=digest) as one:
+        source = open_source(one.address(login="me:ge%2Fheim@"))
+        assert source.info.width == 160
+        source.close()
+        for login in ("", "me:falsch@"):
+            with pytest.raises(UnreadableFilm, match="wants a user and a password"):
+                open_source(one.address(login=login))
+
+
+def nobody(one: Camera) -> str:
+    return one.address().replace(str(one.port), "1")
+
+
+@pytest.mark.parametrize(
+    ("how", "address", "line"),
+    [
+        ({}, lambda one: one.address("/attic"), "there is nothing at this address"),
+        ({}, nobody, "nobody answers at this address; check its host and port"),
+        ({"away": True}, Camera.address, "gives no film or camera that can be read"),
+        ({"silent": True}, Camera.address, "the address sends no pictures"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_one_line(how, address, line) -> None:
+    with camera(**how) as one, pytest.raises(UnreadableFilm, match=line) as told:
+        open_source(address(one), SHORT)
+    assert "\n" not in str(told.value)
+
+
+@pytest.fixture
+def _quick_models(monkeypatch) -> None:
+    def load(*_: object, **__: object) -> TwoStage:
+        return TwoStage(FakeDetector([[5, 5, 45, 55]], [0.9]), FakeClassifier())
+
+    monkeypatch.setattr(video, "load_analyzer", load)
+
+
+@pytest.mark.usefixtures("_quick_models")
+def test_the_command_follows_people_before_it_until_ctrl_c(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    with camera(login=("me", "geheim")) as one:
+        analyze, n_seen = TwoStage.analyze, []
+
+        def counted(self, *args, **how):
+            n_seen.append(1)
+            if len(n_seen) == 30:
+                os.kill(os.getpid(), signal.SIGINT)
+            return analyze(self, *args, **how)
+
+        monkeypatch.setattr(TwoStage, "analyze", counted)
+        summary = tmp_path / "a.json"
+        address = one.address(login="me:geheim@")
+        assert main(["video", address, "--json", str(summary)]) == 0
+    (report,) = json.loads(summary.read_text("utf-8"))["films"]
+    assert report["film"] == one.address()
+    assert report["pictures"] >= 29
+    assert [person["label"] for person in report["people"]] == ["mask"]
+    shown = capsys.readouterr()
+    assert "1 person in" in shown.out
+    assert "geheim" not in shown.out + shown.err + summary.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("_quick_models")
+def test_the_command_says_no_password_where_it_is_wrong(capsys) -> None:
+    with camera(login=("me", "geheim")) as one:
+        assert main(["video", one.address(login="me:falsch@")]) == 1
+    shown = capsys.readouterr()
+    assert "wants a user and a password, or refuses" in shown.err
+    assert shown.err.startswith(f"maskdet: {one.address()}: ")
+    assert "falsch" not in shown.out + shown.err
+    assert shown.err.count("\n") == 1
