@@ -173,10 +173,8 @@ class Telling:
             while (n := self._n_waiting()) and time.monotonic() - began_s < WAIT_S:
                 if not told and time.monotonic() - began_s > _SILENT_S:
                     told = True
-                    say(
-                        f"{n} alerts and events wait to be taken; Ctrl-C gives them up",
-                        quiet_stdout=True,
-                    )
+                    line = f"alerts and events that still wait: {n}; Ctrl-C gives up"
+                    say(line, quiet_stdout=True)
                 time.sleep(0.02)
 
     def _n_waiting(self) -> int:

@@ -1,0 +1,168 @@
+"""The Video page's section on what happened: its moments, and the way to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from maskdet.analyzer import TwoStage
+from maskdet.events import Event
+from maskdet.events.place import sqlite_url
+from maskdet.events.store import EventFilter, EventStore, StoreError
+from maskdet.films import FilmReport
+from maskdet.types import Label
+from maskdet.web import session, video, video_events
+from maskdet.web.samples import Sample
+from tests.app_driving import opened_at, run
+from tests.events_page_fakes import prepare, switch, texts, write
+from tests.fakes import FakeClassifier, FakeDetector
+from tests.media.moving import film
+from tests.test_web_video_job import BOX
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+TOGGLE = "Write these events to the store"
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's events go; a film shows one person with a mask."""
+    place = prepare(tmp_path / "data" / "events.sqlite3", monkeypatch)
+    fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.9, 0.05, 0.05)))
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
+    monkeypatch.setattr(session, "asset_path", lambda name: place)
+    st.cache_resource.clear()
+    return place
+
+
+@pytest.fixture
+def looked(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
+    """The page with a film that was looked at, while recording is on."""
+    yesterday = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    times_ms = tuple(range(0, 2500, 100))
+    path = film(tmp_path / "a.mp4", times_ms=times_ms, taken_at=yesterday.isoformat())
+    monkeypatch.setattr(video, "FILM", Sample("Film", path, "nobody"))
+    app = switch(opened_at("events"), "events.record")
+    yield looked_at(app)
+    app.session_state["maskdet.film"].close()
+
+
+def looked_at(app: AppTest) -> AppTest:
+    run(app.switch_page("pages/video.py"))
+    next(one for one in app.main.button if one.label == "Look at the sample").click()
+    run(app)
+    assert app.session_state["maskdet.film"].join(120)
+    return run(app)
+
+
+def stored(file: Path) -> list[Event]:
+    return EventStore(sqlite_url(file)).read(EventFilter())[::-1]
+
+
+def offer(app: AppTest) -> AppTest:
+    """Say that the events shall be written; nothing is, yet."""
+    next(one for one in app.main.toggle if one.label == TOGGLE).set_value(True)
+    return run(app)
+
+
+def press(app: AppTest) -> AppTest:
+    next(one for one in app.main.button if one.label == "Write 3 events").click()
+    return run(app)
+
+
+def key(app: AppTest, name: str) -> str:
+    return f"video.{name}.{app.session_state['maskdet.film'].number}"
+
+
+def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
+    offer(looked)
+    assert stored(file) == []
+    press(looked)
+    events = stored(file)
+    assert [one.kind for one in events] == ["entered", "verdict", "left"]
+    assert {one.camera for one in events} == {"a.mp4"}
+    report = looked.session_state["maskdet.film"].report
+    assert [one.at for one in events] == [one.at for one in report.events]
+    age = datetime.now(UTC) - events[0].at
+    assert timedelta(hours=23) < age < timedelta(hours=25)
+    assert "3 events were written" in texts(looked, "success")
+    assert "Write 3 events" not in [one.label for one in looked.main.button]
+    assert len(stored(file)) == 3
+
+
+def test_camera_and_time_can_be_put_right(looked, file) -> None:
+    offer(looked)
+    write(looked, key(looked, "camera"), "Back door")
+    began = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=5)
+    looked.main.datetime_input(key=key(looked, "began")).set_value(
+        began.replace(tzinfo=None)
+    )
+    press(run(looked))
+    events = stored(file)
+    assert {one.camera for one in events} == {"Back door"}
+    after_s = [(one.at - began).total_seconds() for one in events]
+    assert after_s == pytest.approx([0.2, 1.2, 2.4], abs=0.15)
+
+
+def test_what_would_be_deleted_at_once_is_not_written(looked, file) -> None:
+    offer(looked)
+    old = datetime.now(UTC).replace(tzinfo=None, second=0) - timedelta(days=31)
+    looked.main.datetime_input(key=key(looked, "began")).set_value(old)
+    run(looked)
+    assert "deletes events after 30 days" in texts(looked, "warning")
+    button = next(one for one in looked.main.button if one.label == "Write 3 events")
+    assert button.disabled
+
+
+def test_a_database_in_trouble_costs_one_line_and_can_be_tried_again(
+    looked, file, monkeypatch
+) -> None:
+    def broken(store, events):
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EventStore, "add", broken)
+        press(offer(looked))
+    assert "Not written: the disk is full." in texts(looked, "error")
+    press(looked)
+    assert len(stored(file)) == 3
+
+
+def test_without_recording_nothing_is_offered(tmp_path, monkeypatch, file) -> None:
+    path = film(tmp_path / "a.mp4")
+    monkeypatch.setattr(video, "FILM", Sample("Film", path, "nobody"))
+    app = looked_at(opened_at("events"))
+    assert TOGGLE not in [one.label for one in app.main.toggle]
+    assert not file.exists()
+    app.session_state["maskdet.film"].close()
+
+
+def test_the_table_is_in_film_time() -> None:
+    event = Event("close", NOON + timedelta(seconds=65.2), "", "s", 3, Label.NO_MASK)
+    pair = Event("left", NOON, "", "s", 4, Label.MASK, 0.97, other=3)
+    columns = video_events.table(FilmReport("a.mp4", began=NOON), (pair, event))
+    assert columns["At"] == ["0:00", "1:05.2"]
+    assert columns["Event"] == ["Left", "Too close"]
+    assert columns["Certainty"] == [97.0, None]
+    assert columns["Other person"] == [3, None]
+
+
+def test_a_row_leads_to_the_next_place_of_the_slider(monkeypatch) -> None:
+    job = SimpleNamespace(number=7)
+    report = FilmReport("a.mp4", analysed_s=12.0, began=NOON)
+    events = [Event("left", NOON + timedelta(seconds=s), "", "s") for s in (0.68, 30)]
+    state: dict[str, object] = {"k": {"selection": {"rows": [0]}}}
+    monkeypatch.setattr(video_events.st, "session_state", state)
+    video_events._chosen("k", job, report, events)
+    assert state["video.at.7"] == 0.7
+    state["k"] = {"selection": {"rows": [1]}}
+    video_events._chosen("k", job, report, events)
+    assert state["video.at.7"] == 12.0
+    state["k"] = {"selection": {"rows": []}}
+    video_events._chosen("k", job, report, events)
+    assert state["video.at.7"] == 12.0
