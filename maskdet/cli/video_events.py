@@ -59,6 +59,11 @@ class Wishes:
 
 def add_event_options(parser: argparse.ArgumentParser) -> None:
     """Add the options on events and alerts."""
+    _add_events(parser)
+    _add_alerts(parser)
+
+
+def _add_events(parser: argparse.ArgumentParser) -> None:
     events = parser.add_argument_group(
         "events",
         "Who came, what is known of each mask, who stood too close, who left. They are "
@@ -96,7 +101,6 @@ def add_event_options(parser: argparse.ArgumentParser) -> None:
         help="when the film was taken, as 2026-11-21T10:00, local time unless it says "
         "a zone (default: what the film says itself, else now)",
     )
-    _add_alerts(parser)
 
 
 def _add_alerts(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +134,10 @@ def _add_alerts(parser: argparse.ArgumentParser) -> None:
             metavar=sign,
             help=f"{line} (default: {usual:g})",
         )
+    _add_receivers(alerts)
+
+
+def _add_receivers(alerts: argparse._ArgumentGroup) -> None:
     alerts.add_argument(
         "--webhook", default="", metavar="URL", help="send alerts there as JSON"
     )

@@ -93,12 +93,11 @@ def _chosen(key: str, job: FilmJob, report: FilmReport, shown: Sequence[Event]) 
 
 def _offer(job: FilmJob, report: FilmReport) -> None:
     """Let the events be written to the store, once, as of when the film was taken."""
-    told_key = f"video.recorded.{job.number}"
-    told: str = st.session_state.get(told_key, "")
+    told: str = st.session_state.get(f"video.recorded.{job.number}", "")
     if told:
         st.success(told, icon=":material/database:")
         return
-    trouble: str = st.session_state.pop(f"{told_key}.not", "")
+    trouble: str = st.session_state.pop(f"video.not_recorded.{job.number}", "")
     if trouble:
         st.error(trouble, icon=":material/database_off:")
     if not st.toggle(
@@ -109,43 +108,35 @@ def _offer(job: FilmJob, report: FilmReport) -> None:
     ):
         return
     left, right = st.columns(2)
-    camera = left.text_input(
+    left.text_input(
         "Name of the camera",
         camera_name(job.name),
         max_chars=LONGEST_NAME,
         key=f"video.camera.{job.number}",
     )
     with right:
-        began = _began(job, report)
-    days = events.database().days
-    late = began < datetime.now(UTC) - timedelta(days=days)
+        _ask_when(job, report)
+    late = _late(_began(job, report))
     if late:
-        st.warning(
-            f"This server deletes events after {days} days: these would go at once.",
-            icon=":material/auto_delete:",
-        )
+        st.warning(late, icon=":material/auto_delete:")
     st.button(
         f"Write {len(report.events):,} events",
         type="primary",
         icon=":material/database:",
-        disabled=late,
+        disabled=bool(late),
         key=f"video.write.{job.number}",
         on_click=_write,
-        args=(report, camera_name(camera) or camera_name(job.name), began, told_key),
+        args=(job, report),
     )
 
 
-def _began(job: FilmJob, report: FilmReport) -> datetime:
-    """Ask when the film was taken; as long as nobody changes it, it is exact."""
-    zone = events.zone()
-    known = (report.began or datetime.now(UTC)).astimezone(zone)
-    to_the_minute = known.replace(second=0, microsecond=0, tzinfo=None)
+def _ask_when(job: FilmJob, report: FilmReport) -> None:
     says = report.info is not None and report.info.taken_at is not None
-    chosen = st.datetime_input(
+    st.datetime_input(
         "When the film began",
-        to_the_minute,
+        _to_the_minute(report),
         # Another end with every run would make it another question.
-        max_value=datetime.now(zone).date() + timedelta(days=2),
+        max_value=datetime.now(events.zone()).date() + timedelta(days=2),
         step=60,
         format="YYYY-MM-DD",
         required=True,
@@ -154,25 +145,50 @@ def _began(job: FilmJob, report: FilmReport) -> datetime:
         if says
         else "The film does not say when it was taken; this is when it was looked at.",
     )
-    if chosen is None or chosen == to_the_minute:
-        return known
-    return chosen.replace(tzinfo=zone)
 
 
-def _write(report: FilmReport, camera: str, began: datetime, told_key: str) -> None:
-    """Write the events down, and note what there is to say of it."""
-    store = events.store()
-    if store is None or report.began is None:
+def _began(job: FilmJob, report: FilmReport) -> datetime:
+    """Return when the film was taken; as long as nobody changes it, it is exact."""
+    usual = _to_the_minute(report)
+    chosen: datetime | None = st.session_state.get(f"video.began.{job.number}")
+    if chosen is None or chosen == usual:
+        return report.began or datetime.now(UTC)
+    return chosen.replace(tzinfo=events.zone())
+
+
+def _to_the_minute(report: FilmReport) -> datetime:
+    """Return when the film began by the visitor's clock, as they would type it."""
+    known = (report.began or datetime.now(UTC)).astimezone(events.zone())
+    return known.replace(second=0, microsecond=0, tzinfo=None)
+
+
+def _late(began: datetime) -> str:
+    """Return why events of a film are too old to be kept; empty if they are not."""
+    days = events.database().days
+    if began >= datetime.now(UTC) - timedelta(days=days):
+        return ""
+    return f"This server deletes events after {days} days: these would go at once."
+
+
+def _write(job: FilmJob, report: FilmReport) -> None:
+    """Write the events down, and note what there is to say of it.
+
+    Name and time are read here: who types and clicks at once means what was typed.
+    """
+    store, began = events.store(), _began(job, report)
+    if store is None or report.began is None or _late(began):
         return
-    shift = began - report.began
+    named = camera_name(st.session_state.get(f"video.camera.{job.number}", ""))
+    shift, camera = began - report.began, named or camera_name(job.name)
     moved = [
         replace(event, at=event.at + shift, camera=camera) for event in report.events
     ]
     try:
         store.add(moved)
     except StoreError as error:
-        st.session_state[f"{told_key}.not"] = plain(f"Not written: {error}.")
+        line = plain(f"Not written: {error}.")
+        st.session_state[f"video.not_recorded.{job.number}"] = line
         return
-    st.session_state[told_key] = (
+    st.session_state[f"video.recorded.{job.number}"] = (
         f"{len(moved):,} events were written; the Events page has them."
     )

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskdet.events.place import URL_VARIABLE, sqlite_url
+from maskdet.events.statements import EventFilter
+from maskdet.events.store import EventStore
 from maskdet.media import FilmWriter
 from tests.browser.driving import Dashboard, wait_until
 from tests.browser.serve import FACE_BGR, MASK_BGR
@@ -128,6 +131,7 @@ def test_upload_play_scrub_and_download(video_page, tmp_path) -> None:
 
     document = json.loads(video_page.download("Summary (JSON)", tmp_path).read_bytes())
     (film,) = document["films"]
+    assert {event["kind"] for event in film["events"]} >= {"entered", "left"}
     assert (film["film"], film["pictures"]) == ("mine.mp4", LENGTH_S * RATE)
     assert [person["first_s"] < 1 for person in film["people"]] == [True]
     lines = video_page.download("Every picture (CSV)", tmp_path).read_text()
@@ -169,3 +173,42 @@ def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
     alert = video_page.page.get_by_role("alert").filter(has_text="broken.mp4")
     alert.wait_for(timeout=60_000)
     assert "no film, or it is damaged" in alert.inner_text()
+
+
+@pytest.mark.timeout(300)
+def test_what_happened_can_be_visited_and_written_to_the_store(
+    open_page, chromium, tmp_path, monkeypatch
+) -> None:
+    place = sqlite_url(tmp_path / "events.sqlite3")
+    monkeypatch.setenv(URL_VARIABLE, place)
+    running = Dashboard(tmp_path / "log.txt", "--fake")
+    try:
+        running.wait()
+        shown = VideoPage(open_page(f"{running.url}events"))
+        shown.page.get_by_text("Record events", exact=True).click(timeout=60_000)
+        shown.page.get_by_text("No picture is ever stored").wait_for()
+        shown.go_to("Video")
+        shown.upload(write_film(tmp_path / "mine.mp4"))
+        shown.see_result()
+        visit_last_row(shown)
+        shown.page.get_by_text("Write these events to the store").click()
+        shown.page.get_by_label("Name of the camera").fill("Door")
+        # Who types and clicks at once means what was typed.
+        shown.page.get_by_test_id("stMain").get_by_text("Write 4 events").click()
+        shown.page.get_by_text("4 events were written").wait_for(timeout=30_000)
+    finally:
+        running.stop()
+    stored = EventStore(place).read(EventFilter())[::-1]
+    kinds = [event.kind for event in stored]
+    assert kinds == ["entered", "verdict", "changed", "left"]
+    assert {event.camera for event in stored} == {"Door"}
+
+
+def visit_last_row(shown: VideoPage) -> None:
+    """Tick the table's last row, of somebody who left, and see that moment."""
+    table = shown.page.get_by_test_id("stDataFrame").last
+    table.scroll_into_view_if_needed()
+    size = table.bounding_box()
+    shown.page.mouse.click(size["x"] + 16, size["y"] + size["height"] - 18)
+    wait_until(lambda: shown.moment() > LENGTH_S - 0.5, "the row's moment")
+    wait_until(lambda: shown.starts_at(int(shown.moment())), "the film to start there")
