@@ -26,6 +26,9 @@ def assign(gains: NDArray[np.float64]) -> NDArray[np.int64]:
     gains = np.asarray(gains, dtype=np.float64)
     pairs = np.full(len(gains), NOBODY, np.int64)
     rows, columns = np.nonzero(gains > 0)
+    if len(set(rows.tolist())) == len(rows) == len(set(columns.tolist())):
+        pairs[rows] = columns
+        return pairs
     # Groups that share no possible pair are solved alone: most are one of each.
     for some_rows, some_columns in _groups(rows.tolist(), columns.tolist()):
         if len(some_rows) == 1 or len(some_columns) == 1:

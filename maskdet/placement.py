@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, areas
+from maskdet.boxes import Boxes, areas, shared_areas
 
 _CROWD = 5
 """From this many faces on, a wide caption no longer tells whose it is (by eye)."""
@@ -74,12 +74,13 @@ def place(
     """
     placed: list[Placed] = []
     for face in np.argsort(-areas(boxes), kind="stable"):
-        others = np.delete(boxes, face, axis=0)
         plates = np.array([one.box for one in placed], np.float32).reshape(-1, 4)
         choices = list(_choices(boxes[face], captions[face], len(boxes), image_wh))
         spots = np.array([spot for _, spot, _ in choices], np.float32).reshape(-1, 4)
-        on_plates = overlaps(spots, plates).sum(axis=1)
-        on_faces = overlaps(spots, others).sum(axis=1)
+        covered = shared_areas(spots, np.concatenate([boxes, plates]))
+        covered[:, face] = 0
+        on_faces = covered[:, : len(boxes)].sum(axis=1)
+        on_plates = covered[:, len(boxes) :].sum(axis=1)
         holds = any(inside for _, _, inside in choices)
         chosen = _best(on_plates, on_faces, may_cover=holds)
         if chosen is not None:
@@ -120,12 +121,3 @@ def _choices(
             if 0 <= y <= height - h:
                 x = min(max(x, 0), width - w)
                 yield caption, (x, y, x + w, y + h), place_no >= n_around
-
-
-def overlaps(a: Boxes, b: Boxes) -> NDArray[np.float32]:
-    """Return the `(n, m)` shared areas in square pixels."""
-    corners_1 = np.maximum(a[:, None, :2], b[None, :, :2])
-    corners_2 = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.clip(corners_2 - corners_1, 0, None)
-    shared: NDArray[np.float32] = sides[..., 0] * sides[..., 1]
-    return shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
@@ -72,24 +73,12 @@ class Stream:
         if not self._track:
             scene = self._analyzer.analyze(image, settings)
             return dataclasses.replace(scene, time_s=time_s)
-        lowest = Tracker.low_score(settings.min_score)
-        asked = dataclasses.replace(settings, min_score=lowest)
-        seen = self._analyzer.analyze(image, asked)
-        started = perf_counter()
-        scene = self._remembered(seen, image, settings)
-        near = self.proximity.update(
-            scene.faces.boxes,
-            np.asarray(scene.track_ids),
-            time_s,
-            (image.shape[1], image.shape[0]),
-            settings,
-        )
-        track_ms = (perf_counter() - started) * 1e3
-        stage_ms = {**seen.stage_ms, "track": track_ms}
-        return dataclasses.replace(scene, near=near, stage_ms=stage_ms)
+        seen = self._analyzer.analyze(image, _with_doubtful(settings))
+        return self._remembered(seen, image, settings)
 
     def _remembered(self, seen: Scene, image: Image, settings: Settings) -> Scene:
         """Return the scene with everybody in it, and what is known of them."""
+        started = perf_counter()
         self._tracker.memory_s = settings.memory_s
         tracks = self._tracker.update(
             seen.faces, self._time_s, image, min_score=settings.min_score
@@ -99,23 +88,37 @@ class Stream:
         self._vote.method = settings.vote
         self._vote.window_s = settings.vote_window_s
         self._vote.memory_s = settings.memory_s
-        ids, faces = tracks.ids[tracks.shown], seen.faces.keep(tracks.shown)
-        probs = seen.probs[tracks.shown]
-        weights = view_weights(faces, probs)
+        faces, probs = seen.faces.keep(tracks.shown), seen.probs[tracks.shown]
+        ids, weights = tracks.ids[tracks.shown], view_weights(faces, probs)
         now = self._vote.update(ids, probs, weights, self._time_s)
         kept = self._vote.recall(tracks.carried_ids.tolist(), self._time_s)
+        everybody = _with_heads(faces, tracks)
+        track_ids = np.concatenate([ids, tracks.carried_ids])
+        size_wh = image.shape[1], image.shape[0]
+        near = self.proximity.update(
+            everybody.boxes, track_ids, self._time_s, size_wh, settings
+        )
         return Scene(
-            faces=_with_heads(faces, tracks),
+            faces=everybody,
             probs=np.concatenate([now.probs, kept.probs]),
-            track_ids=np.concatenate([ids, tracks.carried_ids]),
+            track_ids=track_ids,
             time_s=self._time_s,
             min_certainty=settings.min_certainty,
+            stage_ms={**seen.stage_ms, "track": (perf_counter() - started) * 1e3},
             seen_s=np.concatenate([np.zeros(len(faces), np.float32), tracks.carried_s]),
             evidence=np.concatenate([now.evidence, kept.evidence]),
+            near=near,
             hide=np.concatenate(
                 [seen.hide, seen.faces.boxes[~tracks.shown], tracks.lost_boxes]
             ),
         )
+
+
+@lru_cache(maxsize=16)
+def _with_doubtful(settings: Settings) -> Settings:
+    """Return settings that let through all faces by which tracks may go on."""
+    lowest = Tracker.low_score(settings.min_score)
+    return dataclasses.replace(settings, min_score=lowest)
 
 
 def _with_heads(faces: Faces, tracks: Tracks) -> Faces:

@@ -87,10 +87,7 @@ def write(
 ) -> None:
     """Draw a caption on its plate; `box` is as large as the plate, in the picture."""
     x1, y1, x2, y2 = box
-    ink = _letters(caption.text, caption.text_px)[..., None]
-    paper = np.array(colour, np.float32)
-    plate = paper + ink * (np.array(ink_bgr(colour), np.float32) - paper)
-    canvas[y1:y2, x1:x2] = np.rint(plate).astype(np.uint8)
+    canvas[y1:y2, x1:x2] = _plate(caption.text, caption.text_px, colour)
 
 
 def _ways(
@@ -121,6 +118,16 @@ def _pen(text_px: int) -> tuple[float, int]:
 
 
 @lru_cache(maxsize=512)
+def _plate(text: str, text_px: int, colour: BGR) -> Image:
+    """Return a caption on its plate; people say the same from picture to picture."""
+    ink = _letters(text, text_px)[..., None]
+    paper = np.array(colour, np.float32)
+    mixed = paper + ink * (np.array(ink_bgr(colour), np.float32) - paper)
+    plate: Image = np.rint(mixed).astype(np.uint8)
+    plate.flags.writeable = False  # one array serves every later picture
+    return plate
+
+
 def _letters(text: str, text_px: int) -> NDArray[np.float32]:
     """Return how much ink, 0 to 1, each pixel of a caption's plate gets."""
     width, height = plate_wh(text, text_px)
@@ -131,5 +138,4 @@ def _letters(text: str, text_px: int) -> NDArray[np.float32]:
     cv2.putText(plate, text, (left, base), _FONT, scale, 255, stroke_px, cv2.LINE_AA)
     averaged = cv2.resize(plate, (width, height), interpolation=cv2.INTER_AREA)
     ink: NDArray[np.float32] = np.divide(averaged, 255, dtype=np.float32)
-    ink.flags.writeable = False  # one array serves every later picture
     return ink

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,15 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes
+from maskdet.boxes import Boxes, shared_areas
 from maskdet.drawing.captions import plate_wh, text_sizes_px
 from maskdet.drawing.outlines import pieces, usual_line_px
-from maskdet.placement import Caption, overlaps
+from maskdet.placement import Caption
 from maskdet.style import BGR, BLACK, LineStyle, Style, colour_bgr, describe_pair
 from maskdet.types import Image, Label, Near
 
-Point = NDArray[np.float64]
-"""`(2,)` x and y in pixels."""
+Point = tuple[float, float]
+"""x and y in pixels. Two numbers are added a hundred times before NumPy has begun."""
 
 _CROWD: Final = 5
 """Among more people only those who are near get a line: the rest is a cobweb."""
@@ -93,7 +94,7 @@ def place_distances(
         if not len(spots):
             continue
         busy = np.concatenate([frames, np.array(taken, np.float32).reshape(-1, 4)])
-        covered = overlaps(spots.astype(np.float32), busy).sum(axis=1)
+        covered = shared_areas(spots.astype(np.float32), busy).sum(axis=1)
         x1, y1, x2, y2 = spots[int(covered.argmin())].tolist()
         box = (x1, y1, x2, y2)
         taken.append(box)
@@ -118,33 +119,40 @@ def _look(pair: Near, style: Style) -> tuple[LineStyle, BGR]:
 
 def _ends(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[Point, Point] | None:
     """Return where the line between two centres leaves the boxes, if they are apart."""
-    start, stop = _centre(a), _centre(b)
-    way = stop - start
+    (x, y), (x_end, y_end) = _centre(a), _centre(b)
+    way = (x_end - x, y_end - y)
     first, last = _leaves(a, way), 1 - _leaves(b, way)
-    return (start + first * way, start + last * way) if first < last else None
+    if first >= last:
+        return None
+    return _along((x, y), way, first), _along((x, y), way, last)
 
 
 def _centre(box: NDArray[np.float32]) -> Point:
-    centre: Point = (box[:2].astype(np.float64) + box[2:]) / 2
-    return centre
+    x1, y1, x2, y2 = box.tolist()
+    return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+def _along(start: Point, way: Point, share: float) -> Point:
+    return start[0] + share * way[0], start[1] + share * way[1]
 
 
 def _leaves(box: NDArray[np.float32], way: Point) -> float:
     """Return the share of `way` from the centre at which the box ends."""
-    halves = (box[2:].astype(np.float64) - box[:2]) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(way != 0, halves / np.abs(way), np.inf)
-    return float(shares.min())
+    x1, y1, x2, y2 = box.tolist()
+    across = (x2 - x1) / 2 / abs(way[0]) if way[0] else math.inf
+    down = (y2 - y1) / 2 / abs(way[1]) if way[1] else math.inf
+    return min(across, down)
 
 
 def _dashes(
     start: Point, stop: Point, line_px: int, line: LineStyle
 ) -> NDArray[np.int32]:
     """Return the `(n, 2, 2)` two ends of each dash of a line, in whole pixels."""
-    length_px = max(1, round(float(np.linalg.norm(stop - start))))
-    marks = list(pieces(0, length_px, line_px, _DASHES.get(line)))
-    shares = np.array(marks, np.float64).reshape(-1, 2, 1) / length_px
-    return np.rint(start + shares * (stop - start)).astype(np.int32)
+    way = (stop[0] - start[0], stop[1] - start[1])
+    length_px = max(1, round(math.hypot(*way)))
+    marks = pieces(0, length_px, line_px, _DASHES.get(line))
+    ends = [[_along(start, way, at / length_px) for at in mark] for mark in marks]
+    return np.rint(ends).astype(np.int32)
 
 
 def _spots(
@@ -157,7 +165,8 @@ def _spots(
     size, image = np.array(caption.size_wh), np.array(image_wh)
     if (size > image).any():
         return np.zeros((0, 4), np.int64)
-    start, stop = _ends(a, b) or (_centre(a), _centre(b))
+    ends = _ends(a, b) or (_centre(a), _centre(b))
+    start, stop = np.array(ends)
     middles = start + np.array(_ALONG)[:, None] * (stop - start)
     corners = np.clip(middles - size / 2 + _SHIFTS * size, 0, image - size)
     low = np.rint(corners.reshape(-1, 2)).astype(np.int64)

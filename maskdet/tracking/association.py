@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.assignment import assign
-from maskdet.boxes import Boxes, iou_matrix
+from maskdet.boxes import Boxes, areas, iou_matrix, shared_areas
 
 Array = NDArray[np.float64]
+
+_RIM = 0.5
+"""Somebody who comes out from behind a head is at most so far beside it at first, in
+face sizes: then half of the face is still hidden, or just no longer."""
 
 
 def costs(
@@ -49,27 +53,60 @@ def pair(costs: NDArray[np.float64], worst: float) -> NDArray[np.int64]:
     return assign(np.maximum(worst - costs, 0.0))
 
 
+def reappearing(
+    heads: Boxes, faces: Boxes, fronts: Boxes, max_growth: float
+) -> NDArray[np.float64]:
+    """Return what it costs to take each face for each hidden head; infinite if never.
+
+    Somebody comes out on any side of whoever they are behind, at first in part: not
+    where they went in, but how near a face is to whom it came from behind tells, and
+    its size.
+
+    Args:
+        heads: `(n, 4)` as they were last seen.
+        faces: `(m, 4)` what was seen.
+        fronts: `(n, 4)` the head that each is behind.
+        max_growth: as for `costs`.
+
+    Returns:
+        `(n, m)` from 0 to 1.
+    """
+    _, growths = _apart(heads, faces)
+    grown = growths / math.log(max_growth)
+    far = _outside(fronts, faces) / _RIM
+    result: Array = np.where((far <= 1) & (grown <= 1), (far + grown) / 2, np.inf)
+    return result
+
+
 def covered(heads: Boxes, faces: Boxes) -> NDArray[np.float32]:
-    """Return the largest share of each head, `(n,)`, that one of the faces covers."""
-    if not len(faces) or not len(heads):
-        return np.zeros(len(heads), np.float32)
-    low = np.maximum(heads[:, None, :2], faces[None, :, :2])
-    high = np.minimum(heads[:, None, 2:], faces[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = (heads[:, 2:] - heads[:, :2]).prod(axis=1)
-    result: NDArray[np.float32] = (shared / areas[:, None]).max(axis=1)
+    """Return the `(n, m)` share of each head that each face covers."""
+    whole = np.maximum(areas(heads), np.float32(1))
+    return shared_areas(heads, faces) / whole[:, None]
+
+
+def _outside(fronts: Boxes, faces: Boxes) -> Array:
+    """Return how far outside each box the centres of faces are, in face sizes."""
+    boxes, others = fronts.astype(np.float64)[:, None], faces.astype(np.float64)
+    centres = (others[:, :2] + others[:, 2:]) / 2
+    ways = np.maximum(boxes[..., :2] - centres, centres - boxes[..., 2:]).clip(0)
+    result: Array = np.hypot(ways[..., 0], ways[..., 1]) / _sizes(faces)[None]
+    return result
+
+
+def _sizes(boxes: Boxes) -> Array:
+    sides = np.clip(boxes[:, 2:].astype(np.float64) - boxes[:, :2], 1e-3, None)
+    result: Array = np.sqrt(sides[:, 0] * sides[:, 1])
     return result
 
 
 def _apart(heads: Boxes, faces: Boxes) -> tuple[Array, Array]:
     """Return distances of centres in face sizes, and log ratios of sizes, `(n, m)`."""
     a, b = heads.astype(np.float64), faces.astype(np.float64)
-    sizes = [
-        np.sqrt(np.clip(boxes[:, 2:] - boxes[:, :2], 1e-3, None).prod(axis=1))
-        for boxes in (a, b)
-    ]
-    ways = ((a[:, None, :2] + a[:, None, 2:]) - (b[None, :, :2] + b[None, :, 2:])) / 2
-    mean = np.sqrt(sizes[0][:, None] * sizes[1][None])
-    distances: Array = np.hypot(ways[..., 0], ways[..., 1]) / mean
-    growths: Array = np.abs(np.log(sizes[0][:, None] / sizes[1][None]))
+    head_sizes, face_sizes = _sizes(heads)[:, None], _sizes(faces)[None]
+    across, down = (
+        (a[:, None, axis] + a[:, None, axis + 2] - b[:, axis] - b[:, axis + 2]) / 2
+        for axis in (0, 1)
+    )
+    distances: Array = np.hypot(across, down) / np.sqrt(head_sizes * face_sizes)
+    growths: Array = np.abs(np.log(head_sizes / face_sizes))
     return distances, growths

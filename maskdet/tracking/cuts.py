@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from maskdet.tracking.flow import Grey
 
 Thumbnail = NDArray[np.float32]
-"""`(48, 64)` float32, grey."""
+"""`(48, 64)` float32, grey, 0 on average."""
 
 _SIZE_WH = (64, 48)
 
@@ -31,16 +33,17 @@ def thumbnail(grey: Grey) -> Thumbnail:
     small: Thumbnail = cv2.resize(grey, _SIZE_WH, interpolation=cv2.INTER_AREA).astype(
         np.float32
     )
+    small -= small.mean()
     return small
 
 
 def same_scene(a: Thumbnail, b: Thumbnail) -> bool:
     """Return whether two pictures show one scene, moved and lit as may be."""
-    a, b = a - a.mean(), b - b.mean()
-    spreads = float(np.sqrt(np.mean(a * a))), float(np.sqrt(np.mean(b * b)))
+    spreads = [math.sqrt(float(np.vdot(one, one)) / one.size) for one in (a, b)]
     if min(spreads) < _FLAT:
         return max(spreads) < _FLAT
-    if float(np.mean(a * b)) / (spreads[0] * spreads[1]) >= _ALIKE:
+    likeness = float(np.vdot(a, b)) / a.size / (spreads[0] * spreads[1])
+    if likeness >= _ALIKE:
         return True
     return float(cv2.phaseCorrelate(a, b, _WINDOW)[1]) >= _SAME_SHIFTED
 

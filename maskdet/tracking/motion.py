@@ -105,6 +105,10 @@ class Motion:
         self._speed_var[rows] -= speed_gain * shared
         self._shared[rows] = (1 - gain) * shared
 
+    def rest(self, rows: NDArray[np.int64]) -> None:
+        """Let some heads keep the size that they have."""
+        self.speeds[rows, 2:] = 0
+
     def rescale(self, x: float, y: float) -> None:
         """Follow pictures that from now on come `x` times as wide, `y` as high."""
         self.places[:, :2] *= (x, y)

@@ -37,7 +37,9 @@ class People:
         sure_s: `(n,)` when each last had a sure face.
         followed_s: `(n,)` when it was last known where each head is.
         places: `(n, 4)` where each was at that time.
-        covered: `(n,)` whether a face of somebody else hid it in the last image.
+        keys: `(n,)` int64 tell people apart, also those without a number.
+        behind: `(n,)` key of whose face hid it when it was last to be seen, `NOBODY`
+            if none did.
     """
 
     def __init__(self, rules: TrackRules) -> None:
@@ -49,7 +51,9 @@ class People:
         self.sure_s = np.zeros(0)
         self.followed_s = np.zeros(0)
         self.places: Boxes = np.zeros((0, 4), np.float32)
-        self.covered = np.zeros(0, np.bool_)
+        self.keys = np.zeros(0, np.int64)
+        self.behind = np.zeros(0, np.int64)
+        self._next_key = 0
         self._rules = rules
         self._time_s = 0.0
         self._step_s = 0.0
@@ -83,6 +87,12 @@ class People:
         return result
 
     @property
+    def covered(self) -> NDArray[np.bool_]:
+        """`(n,)` who is known to be behind somebody."""
+        result: NDArray[np.bool_] = self.behind != NOBODY
+        return result
+
+    @property
     def unseen_s(self) -> NDArray[np.float64]:
         """`(n,)` seconds since each was last seen."""
         result: NDArray[np.float64] = self._time_s - self.seen_s
@@ -111,7 +121,19 @@ class People:
         self.sure_s[rows[is_sure]] = self._time_s
         self.followed_s[rows] = self._time_s
         self.places[rows] = boxes[face_of[rows]]
-        self.covered[rows] = False
+        self.behind[rows] = NOBODY
+
+    def cover(self, rows: NDArray[np.int64], fronts: NDArray[np.int64]) -> None:
+        """Note that some heads are behind others; both `(k,)` rows."""
+        self.behind[rows] = self.keys[fronts]
+        # What was seen of them last got smaller with each image; they did not.
+        self.motion.rest(rows)
+
+    def fronts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the row of whoever each is behind, `NOBODY` if they left."""
+        same = self.behind[rows][:, None] == self.keys
+        result: NDArray[np.int64] = np.where(same.any(1), same.argmax(1), NOBODY)
+        return result
 
     def follow(self, rows: NDArray[np.int64], boxes: Boxes) -> None:
         """Note where some heads went that showed no face: `(k,)` and `(k, 4)`."""
@@ -148,7 +170,10 @@ class People:
         self.sure_s = np.concatenate([self.sure_s, now])
         self.followed_s = np.concatenate([self.followed_s, now])
         self.places = np.concatenate([self.places, boxes])
-        self.covered = np.concatenate([self.covered, np.zeros(n, np.bool_)])
+        keys = np.arange(self._next_key, self._next_key + n)
+        self.keys = np.concatenate([self.keys, keys])
+        self.behind = np.concatenate([self.behind, np.full(n, NOBODY, np.int64)])
+        self._next_key += n
 
     def forget(self, time_s: float, memory_s: float) -> tuple[int, ...]:
         """Forget whoever was not seen for too long; return their numbers."""
@@ -166,6 +191,6 @@ class People:
         self.motion.keep(keep)
         self.ids, self.born_s = self.ids[keep], self.born_s[keep]
         self.seen_s, self.followed_s = self.seen_s[keep], self.followed_s[keep]
-        self.covered, self.sure_s = self.covered[keep], self.sure_s[keep]
-        self.places = self.places[keep]
+        self.sure_s, self.places = self.sure_s[keep], self.places[keep]
+        self.keys, self.behind = self.keys[keep], self.behind[keep]
         return tuple(int(number) for number in left)

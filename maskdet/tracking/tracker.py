@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskdet.assignment import NOBODY
 from maskdet.boxes import Boxes, areas, clip
-from maskdet.tracking.association import costs, covered, pair
+from maskdet.tracking.association import costs, covered, pair, reappearing
 from maskdet.tracking.flow import follow
 from maskdet.tracking.people import SAME_S
 from maskdet.tracking.rules import TrackRules
@@ -27,6 +27,9 @@ _DOUBTFUL = 0.4
 
 _AGE_COST = 0.3
 """What somebody nearly forgotten costs more than somebody seen a moment ago."""
+
+_HIDDEN_COST = 0.15
+"""What somebody who was behind another costs more than that other."""
 
 _SPREADS = 3.0
 """Deviations that a face may be from where it was expected."""
@@ -137,9 +140,10 @@ class Tracker:
         self._pair(face_of, everybody, boxes[:sure], 0, rules.max_reach)
         doubtful = boxes[sure:usable]
         self._pair(face_of, people.lately_sure, doubtful, sure, rules.doubtful_reach)
-        self._carry(face_of, starts, boxes[face_of[face_of != NOBODY]], before)
+        self._carry(face_of, starts, boxes, before)
         # Flow may have found where somebody went whose face was too far away before.
         self._pair(face_of, people.followed, boxes[:sure], 0, rules.max_reach)
+        self._uncover(face_of, boxes[:sure])
         return face_of
 
     def _pair(
@@ -160,9 +164,39 @@ class Tracker:
         reaches = np.minimum(rules.min_reach + _SPREADS * spreads, max_reach)
         heads = people.motion.boxes[rows]
         prices = costs(heads, boxes[free - first], reaches, rules.max_growth)
-        ages = np.minimum(people.unseen_s[rows] / self.memory_s, 1)
-        prices += _AGE_COST * ages[:, None]
-        pairs = pair(prices, rules.worst_cost)
+        self._give(face_of, rows, free, prices)
+
+    def _uncover(self, face_of: NDArray[np.int64], boxes: Boxes) -> None:
+        """Fill in faces of people who come out from behind somebody, anywhere."""
+        people = self._scenes.people
+        rows = np.flatnonzero(people.covered & people.known & (face_of == NOBODY))
+        if not len(rows):
+            return
+        free = _free(0, len(boxes), face_of)
+        fronts = people.fronts(rows)
+        rows, fronts = rows[fronts != NOBODY], fronts[fronts != NOBODY]
+        if not len(rows) or not len(free):
+            return
+        heads = people.motion.boxes
+        prices = reappearing(
+            heads[rows], boxes[free], heads[fronts], self._rules.max_growth
+        )
+        self._give(face_of, rows, free, prices)
+
+    def _give(
+        self,
+        face_of: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        free: NDArray[np.int64],
+        prices: NDArray[np.float64],
+    ) -> None:
+        """Give free faces to people at the least cost; `prices` has a row for each."""
+        people = self._scenes.people
+        more = _AGE_COST * np.minimum(people.unseen_s[rows] / self.memory_s, 1)
+        # Who was behind somebody must not take the face of whoever that is.
+        more += _HIDDEN_COST * people.covered[rows]
+        prices = prices + more[:, None]
+        pairs = pair(prices, self._rules.worst_cost)
         got = pairs != NOBODY
         face_of[rows[got]] = free[pairs[got]]
 
@@ -170,7 +204,7 @@ class Tracker:
         self,
         face_of: NDArray[np.int64],
         starts: Boxes,
-        seen: Boxes,
+        boxes: Boxes,
         before: View | None,
     ) -> None:
         """Move heads without a face along with the picture.
@@ -178,19 +212,14 @@ class Tracker:
         Args:
             face_of: `(people,)` the face of each.
             starts: `(people, 4)` where the heads were in the image before.
-            seen: `(k, 4)` faces of others, who may stand in front.
+            boxes: `(n, 4)` the faces; those of others may stand in front.
             before: that image.
         """
         people, view = self._scenes.people, self._scenes.view
         rows = np.flatnonzero(people.followed & (face_of == NOBODY))
         if not len(rows):
             return
-        was_covered = people.covered[rows]
-        people.covered[rows] = covered(people.motion.boxes[rows], seen) > (
-            self._rules.cover
-        )
-        # What stands in front would take the points along.
-        clear = rows[~people.covered[rows] & ~was_covered]
+        clear = rows[~self._cover(rows, face_of, boxes)]
         if view is None:
             people.follow(clear, people.motion.boxes[clear])
         elif before is not None:
@@ -199,6 +228,27 @@ class Tracker:
             # Flow that tried again next time would follow the wall behind.
             people.lose(clear[~moved.found])
             self._lose_outside(rows, view.size_wh)
+
+    def _cover(
+        self, rows: NDArray[np.int64], face_of: NDArray[np.int64], boxes: Boxes
+    ) -> NDArray[np.bool_]:
+        """Note which heads somebody stands in front of.
+
+        Returns:
+            `(rows,)` who is or was a moment ago: what stands in front would take the
+            points of the flow along.
+        """
+        people = self._scenes.people
+        was_covered = people.covered[rows]
+        fronts = np.flatnonzero(face_of != NOBODY)
+        if not len(fronts):
+            people.behind[rows] = NOBODY
+            return was_covered
+        shares = covered(people.motion.boxes[rows], boxes[face_of[fronts]])
+        now: NDArray[np.bool_] = shares.max(axis=1) > self._rules.cover
+        people.behind[rows[~now]] = NOBODY
+        people.cover(rows[now], fronts[shares[now].argmax(axis=1)])
+        return now | was_covered
 
     def _lose_outside(self, rows: NDArray[np.int64], size_wh: tuple[int, int]) -> None:
         people = self._scenes.people

@@ -91,8 +91,8 @@ def test_pairs_that_cost_too_much_are_not_made() -> None:
 
 def test_shares_that_a_face_covers() -> None:
     heads = boxes((0, 0, 10, 10), (100, 0, 110, 10))
-    np.testing.assert_allclose(covered(heads, boxes((5, 0, 50, 50))), [0.5, 0])
-    np.testing.assert_allclose(covered(heads, boxes()), [0, 0])
+    np.testing.assert_allclose(covered(heads, boxes((5, 0, 50, 50))), [[0.5], [0]])
+    assert covered(heads, boxes()).shape == (2, 0)
 
 
 def test_flow_follows_a_head_that_moves_and_grows() -> None:

@@ -203,3 +203,60 @@ def test_two_trackers_count_for_themselves() -> None:
     for tracker in (Tracker(), Tracker()):
         ids, _ = play(tracker, lambda t: still("ann"), times(0, 1, 10))[-1]
         assert ids["ann"] == 1
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("way", [-1, 1])
+def test_who_is_hidden_by_somebody_comes_out_as_the_same_person(rate_hz, way) -> None:
+    """Of a face that goes behind another, less is seen with each image, then nothing.
+
+    Its box then moves and shrinks as the face itself does not.
+    """
+
+    def story(t: float) -> Cast:
+        front, ann = 20 * t, 66 - 28 * t
+        cast: Cast = {"front": (300 + way * front, 100.0, 60.0, 0.9)}
+        if t < 1.9:  # the half that looks out on one side
+            left, right = max(ann - 28, front + 30), ann + 28
+        else:
+            left, right = ann - 28, min(ann + 28, front - 30)
+        if right - left > 28:
+            middle = (left + right) / 2
+            cast["ann"] = (300 + way * middle, 100.0, right - left, 0.8)
+        return cast
+
+    at = times(0, 4.5, rate_hz)
+    seen = play(Tracker(), story, at)
+    gone = [t for (ids, _), t in zip(seen, at, strict=True) if "ann" not in ids]
+    assert gone[-1] - gone[0] > 0.5
+    first = seen[round(0.6 * rate_hz)][0]
+    assert sorted(first.values()) == [1, 2]
+    assert seen[-1][0] == first
+
+
+def test_who_is_hidden_does_not_take_the_face_of_whoever_hides_them() -> None:
+    """They may be nearer to where the one who is hidden is thought to be."""
+
+    def story(t: float) -> Cast:
+        cast: Cast = {"front": (200.0 if t < 0.75 else 194.0, 100.0, 60.0, 0.9)}
+        if t < 0.6:
+            cast["ann"] = (150.0 + 60 * t, 100.0, 57.0, 0.8)
+        return cast
+
+    seen = play(Tracker(), story, times(0, 2.5, 30))
+    assert len({ids["front"] for ids, _ in seen[6:]}) == 1
+
+
+def test_a_stranger_beside_whoever_hides_somebody_is_not_them() -> None:
+    """Somebody twice as large is not who was hidden, however near they come out."""
+
+    def story(t: float) -> Cast:
+        cast: Cast = {"front": (200.0, 100.0, 60.0, 0.9)}
+        if t < 0.6:
+            cast["ann"] = (140.0 + 60 * t, 100.0, 30.0, 0.8)
+        if t > 1.2:
+            cast["ben"] = (260.0, 100.0, 70.0, 0.8)
+        return cast
+
+    seen = play(Tracker(), story, times(0, 2, 30))
+    assert {ids["ben"] for ids, _ in seen if "ben" in ids} == {UNTRACKED, 3}
