@@ -80,8 +80,9 @@ def reappearing(
 
 def covered(heads: Boxes, faces: Boxes) -> NDArray[np.float32]:
     """Return the `(n, m)` share of each head that each face covers."""
-    whole = np.maximum(areas(heads), np.float32(1))
-    return shared_areas(heads, faces) / whole[:, None]
+    whole = np.maximum(areas(heads), 1)[:, None]
+    result: NDArray[np.float32] = np.divide(shared_areas(heads, faces), whole)
+    return result
 
 
 def _outside(fronts: Boxes, faces: Boxes) -> Array:
