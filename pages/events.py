@@ -134,7 +134,7 @@ def _nothing_yet() -> None:
     st.info(
         "**Nothing is recorded yet.** Switch on “Record events” above, then open "
         "the Live page and press Start: events appear here as people come, are "
-        "labelled and leave.",
+        "labelled and leave. The Video page can add those of a film.",
         icon=":material/event_note:",
     )
 
