@@ -26,11 +26,11 @@ def assign(gains: NDArray[np.float64]) -> NDArray[np.int64]:
     gains = np.asarray(gains, dtype=np.float64)
     pairs = np.full(len(gains), NOBODY, np.int64)
     rows, columns = np.nonzero(gains > 0)
-    if len(set(rows.tolist())) == len(rows) == len(set(columns.tolist())):
-        pairs[rows] = columns
-        return pairs
     # Groups that share no possible pair are solved alone: most are one of each.
     for some_rows, some_columns in _groups(rows.tolist(), columns.tolist()):
+        if len(some_rows) == len(some_columns) == 1:
+            pairs[some_rows[0]] = some_columns[0]
+            continue
         if len(some_rows) == 1 or len(some_columns) == 1:
             part = gains[np.ix_(some_rows, some_columns)]
             best = np.unravel_index(int(part.argmax()), part.shape)

@@ -59,12 +59,13 @@ class ContactLog:
         """
         total_s, longest_s = self._pairs.get(pair, (0.0, 0.0))
         self._pairs[pair] = (total_s + to_s - from_s, max(longest_s, to_s - since_s))
-        _bound(self._pairs)
         for person in pair:
             so_far_s, until_s = self._people.get(person, (0.0, from_s))
             new_s = max(0.0, to_s - max(from_s, until_s))
             self._people[person] = (so_far_s + new_s, to_s)
-        _bound(self._people)
+        if max(len(self._pairs), len(self._people)) > _MAX_KEPT:
+            _bound(self._pairs)
+            _bound(self._people)
 
     @property
     def contacts(self) -> tuple[Contact, ...]:

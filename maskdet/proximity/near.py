@@ -168,7 +168,7 @@ class Proximity:
         before_s: float,
     ) -> None:
         """Let people meet, stay near and part, and note the time of those near."""
-        now_s = self._time_s
+        now_s, rows = self._time_s, apart.tolist()
         where = {name: row for row, name in enumerate(names) if name != UNTRACKED}
         for pair, meeting in list(self._meetings.items()):
             first, second = where.get(pair[0]), where.get(pair[1])
@@ -178,13 +178,12 @@ class Proximity:
             if first is None or second is None:
                 if unseen_s > BRIDGE_S:
                     del self._meetings[pair]
-            elif not bridged or apart[first, second] > APART * limit:
+            elif not bridged or rows[first][second] > APART * limit:
                 del self._meetings[pair]
             else:
                 self._log.add(pair, meeting.seen_s, now_s, since_s=meeting.since_s)
                 meeting.seen_s = now_s
-        rows, others = np.nonzero(np.triu(apart < limit, 1))
-        for row, other in zip(rows.tolist(), others.tolist(), strict=True):
+        for row, other in np.argwhere(np.triu(apart < limit, 1)).tolist():
             pair = _pair(names[row], names[other])
             if UNTRACKED not in pair and pair not in self._meetings:
                 self._meetings[pair] = _Meeting(now_s, now_s)
@@ -199,10 +198,11 @@ class Proximity:
         """Return the pairs worth showing, nearest first."""
         limit, unit = limit_in
         rows, others = np.nonzero(np.triu(apart <= SHOWN * limit, 1))
+        ways = apart[rows, others]
+        order = np.argsort(ways, kind="stable")
+        columns = (one[order].tolist() for one in (rows, others, ways))
         shown = []
-        for index in np.argsort(apart[rows, others], kind="stable").tolist():
-            row, other = int(rows[index]), int(others[index])
-            distance = float(apart[row, other])
+        for row, other, distance in zip(*columns, strict=True):
             meeting = self._meetings.get(_pair(names[row], names[other]))
             near = distance < limit or meeting is not None
             near_s = self._time_s - meeting.since_s if meeting else 0.0

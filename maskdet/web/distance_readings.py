@@ -58,7 +58,7 @@ def _pressing(scene: Scene, style: Style) -> str:
         )
         for row in (pair.first, pair.second)
     )
-    apart = describe_pair(replace(pair, too_long=False))
+    apart = describe_pair(pair._replace(too_long=False))
     return f"<p><b>{people}</b><b>{apart}</b></p><p>Near for {span(pair.for_s)}</p>"
 
 
