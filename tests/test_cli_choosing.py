@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 
 import pytest
 
 from maskdet.analyzer import DEFAULT_ANALYZER
-from maskdet.cli.choosing import Choice, add_analyzer_options, chosen
+from maskdet.cli.choosing import (
+    Choice,
+    add_analyzer_options,
+    add_people_options,
+    chosen,
+)
 from maskdet.types import Settings
+from maskdet.voting import PRESETS
 
 
 def choose(*words: str) -> Choice:
@@ -86,3 +93,60 @@ def test_a_file_that_is_none_is_named(content, line, tmp_path):
     with pytest.raises(ValueError, match=line) as raised:
         choose("--settings", str(odd))
     assert str(odd) in str(raised.value)
+
+
+def choose_people(*words: str) -> Settings:
+    parser = argparse.ArgumentParser()
+    add_analyzer_options(parser, live=True)
+    add_people_options(parser)
+    return chosen(parser.parse_args(words), live=True).settings
+
+
+def test_every_setting_of_people_over_time_has_an_option() -> None:
+    got = choose_people(
+        *("--memory-s", "5", "--vote", "window", "--vote-window-s", "1.5"),
+        *("--distance", "floor", "--near-m", "1", "--near-for-s", "2"),
+        *("--floor", "0.3", "0.5", "0.7", "0.5", "0.9", "0.9", "0.1", "0.9"),
+        *("--floor-width-m", "4", "--floor-depth-m", "6"),
+        *("--field-of-view-deg", "80"),
+    )
+    assert got == Settings(
+        memory_s=5,
+        vote="window",
+        vote_window_s=1.5,
+        distance="floor",
+        near_m=1,
+        near_for_s=2,
+        floor=(0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.9),
+        floor_width_m=4,
+        floor_depth_m=6,
+        field_of_view_deg=80,
+    )
+
+
+def test_a_preset_is_a_beginning_and_options_win() -> None:
+    wanted = dataclasses.replace(PRESETS["track-onepass"], memory_s=2.0)
+    assert choose_people("--preset", "track-onepass", "--memory-s", "2") == wanted
+
+
+def test_two_beginnings_are_one_too_many(tmp_path) -> None:
+    saved = tmp_path / "mine.json"
+    saved.write_text(Settings().to_json())
+    with pytest.raises(ValueError, match="choose one"):
+        choose_people("--preset", "track-head", "--settings", str(saved))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--distance", "near"),
+        ("--vote", "loud"),
+        ("--floor", "0.1", "0.2"),
+        ("--preset", "mine"),
+    ],
+)
+def test_what_no_setting_can_be_is_refused_at_once(words, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        choose_people(*words)
+    assert ended.value.code == 2
+    assert words[0] in capsys.readouterr().err

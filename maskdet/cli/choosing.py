@@ -5,19 +5,36 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from maskdet.analyzer import ANALYZERS, AUTO, DEFAULT_ANALYZER, Analyzer, resolved
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.settings import DISTANCES, VOTES
 from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
 from maskdet.types import Settings
+from maskdet.voting import PRESETS
 
 _SETTINGS_OPTIONS = {
     "min_score": "drop faces that the finder is less sure of, 0 to 1",
     "min_certainty": "call a label unsure below this probability, 0 to 1",
     "min_face_px": "drop faces whose shorter side is smaller, in pixels",
+}
+
+_PEOPLE_OPTIONS: dict[str, str] = {
+    "memory_s": "forget whoever was not seen for so long, in seconds",
+    "vote": f"how views of a person become one label: {', '.join(VOTES)}",
+    "vote_window_s": "how far back they count, in seconds",
+    "distance": f"tell how far apart people stand: {', '.join(DISTANCES)}",
+    "near_m": "who stands closer is near, in metres",
+    "near_for_s": "who is near for longer is too close, in seconds",
+    "field_of_view_deg": "the camera's, from left to right, for --distance pinhole",
+    "floor": "four points on the floor for --distance floor, clockwise from the far "
+    "left one: x and y of each in shares of width and height of the picture",
+    "floor_width_m": "from the first point to the second, in metres",
+    "floor_depth_m": "from the second to the third, in metres",
 }
 
 
@@ -62,8 +79,31 @@ def add_analyzer_options(
         "--settings", type=Path, metavar="FILE", help="JSON saved by the dashboard"
     )
     for name, line in _SETTINGS_OPTIONS.items():
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=float, metavar="F", help=line)
+        parser.add_argument(_option(name), type=float, metavar="F", help=line)
+
+
+def add_people_options(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of what is known of people over time."""
+    people = parser.add_argument_group("people over time")
+    people.add_argument(
+        "--preset",
+        choices=list(PRESETS),
+        help="begin with the settings of an example of an older system",
+    )
+    words: dict[str, Sequence[str]] = {"vote": VOTES, "distance": DISTANCES}
+    for name, line in _PEOPLE_OPTIONS.items():
+        usual = getattr(Settings(), name)
+        shown = f" (default: {usual})" if usual != () else ""
+        form: dict[str, Any] = {"type": float, "metavar": "F"}
+        if name in words:
+            form = {"choices": words[name], "metavar": "WORD"}
+        elif name == "floor":
+            form["nargs"] = 8
+        people.add_argument(_option(name), help=line + shown, **form)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def add_classifier_option(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +162,11 @@ def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
         OSError: the file cannot be read.
     """
     choice = Choice(AUTO if live else DEFAULT_ANALYZER)
+    preset = getattr(args, "preset", None)
+    if preset is not None and args.settings is not None:
+        raise ValueError("--preset and --settings are both a beginning: choose one")
+    if preset is not None:
+        choice = dataclasses.replace(choice, settings=PRESETS[preset])
     if args.settings is not None:
         try:
             choice = _from_file(args.settings.read_bytes())
@@ -129,8 +174,8 @@ def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
             raise ValueError(f"{args.settings}: {error}") from None
     given = {
         option: getattr(args, option)
-        for option in _SETTINGS_OPTIONS
-        if getattr(args, option) is not None
+        for option in (*_SETTINGS_OPTIONS, *_PEOPLE_OPTIONS)
+        if getattr(args, option, None) is not None
     }
     return Choice(
         resolved(args.analyzer or choice.analyzer, live=live),

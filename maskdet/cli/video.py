@@ -18,6 +18,7 @@ from maskdet.cli.choosing import (
     Choice,
     add_analyzer_options,
     add_blur_option,
+    add_people_options,
     add_tiles_option,
     chosen,
     tiled,
@@ -76,6 +77,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_tiles_option(parser)
     add_event_options(parser)
     add_analyzer_options(parser, live=True)
+    add_people_options(parser)
 
 
 def _add_targets(parser: argparse.ArgumentParser) -> None:

@@ -216,7 +216,7 @@ def _plan(
         raise ValueError(f"{option} sends alerts: say of what, as --alert no_mask")
     if "close" in args.alert and settings.distance == "off":
         raise ValueError(
-            "--alert close needs distances, which are off: measure them with --settings"
+            "--alert close needs distances, which are off: say --distance pinhole"
         )
     if args.webhook_secret is not None and not args.webhook:
         raise ValueError("--webhook-secret goes with --webhook only")
