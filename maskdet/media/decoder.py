@@ -81,8 +81,8 @@ def opened(order: dict[str, Any]) -> InputContainer:
     if order["live"]:
         options = {"protocol_whitelist": NET_PROTOCOLS}
         if order["source"].lower().startswith("rtsp"):
-            # UDP loses parts of pictures; what was sent while opening is late.
-            options |= {"rtsp_transport": "tcp", "fflags": "nobuffer"}
+            # UDP loses parts of pictures, but some know nothing else; sound delays.
+            options |= {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video"}
     # Titles in old encodings are no reason to refuse a film.
     return av.open(
         str(order["source"]),

@@ -1,8 +1,8 @@
 """A camera on this machine that speaks RTSP 1.0 (RFC 2326) and sends H.264.
 
-It knows what a reader needs that wants its pictures over TCP: OPTIONS, DESCRIBE, SETUP,
-PLAY, GET_PARAMETER and TEARDOWN, with Basic or Digest passwords. Each picture is plain
-and as bright as its number says, see `brightness`.
+It knows what a reader needs: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, with Basic or
+Digest passwords, and sends over TCP or UDP. It says that it has sound too, and sends
+none. Each picture is plain and as bright as its number says, see `brightness`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import io
 import re
 import select
 import socket
@@ -38,9 +37,9 @@ _REALM = "camera"
 _METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 
 
-def brightness(number: int) -> int:
-    """Return how bright a picture is, in [0, 255]."""
-    return 20 + 4 * (number % N_PICTURES)
+def brightness(number: int) -> float:
+    """Return how bright a picture is when it is decoded, in [0, 255] (BT.601)."""
+    return (4 + 4 * (number % N_PICTURES)) * 255 / 219
 
 
 @cache
@@ -50,11 +49,12 @@ def pictures(size_wh: tuple[int, int]) -> tuple[tuple[bytes, ...], ...]:
     coder = av.CodecContext.create("libx264", "w")
     coder.width, coder.height, coder.pix_fmt = width, height, "yuv420p"
     coder.time_base = Fraction(1, RATE_HZ)
-    coder.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "1", "crf": "9"}
+    coder.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "1", "crf": "5"}
     packets = []
     for number in range(N_PICTURES):
-        plain = np.full((height, width, 3), brightness(number), np.uint8)
-        frame = av.VideoFrame.from_ndarray(plain, format="bgr24")
+        plain = np.full((height * 3 // 2, width), 128, np.uint8)
+        plain[:height] = 20 + 4 * number
+        frame = av.VideoFrame.from_ndarray(plain, format="yuv420p")
         frame.pts = number
         packets += coder.encode(frame)
     packets += coder.encode(None)
@@ -92,6 +92,7 @@ class Camera:
         size_wh: of its pictures, for those who come from now on.
         login: user and password that it asks for.
         digest: it asks for them by Digest (RFC 2069), not Basic.
+        udp: it sends over UDP only, as some do.
         silent: it keeps connections and sends nothing on them.
         away: it hangs up on whoever comes.
         n_plays: how often somebody began to look.
@@ -103,6 +104,7 @@ class Camera:
     size_wh: tuple[int, int] = (160, 120)
     login: tuple[str, str] | None = None
     digest: bool = False
+    udp: bool = False
     silent: bool = False
     away: bool = False
     n_plays: int = 0
@@ -160,6 +162,7 @@ class _Talk(socketserver.StreamRequestHandler):
     """One connection."""
 
     camera: Camera
+    there: tuple[str, int] | None = None  # where pictures go, if by UDP
 
     def handle(self) -> None:
         if self.camera.away:
@@ -206,11 +209,7 @@ class _Talk(socketserver.StreamRequestHandler):
             what = {"Content-Type": "application/sdp"}
             self._say(request, what, body=_description(self.camera.size_wh))
         elif method == "SETUP":
-            way = "RTP/AVP/TCP;unicast;interleaved=0-1"
-            if "TCP" not in request["transport"]:
-                self._say(request, {}, "461 Unsupported Transport")
-            else:
-                self._say(request, {"Transport": way, "Session": "1;timeout=60"})
+            self._set_up(request)
         elif method == "PLAY":
             self._say(request, {"Session": "1", "Range": "npt=now-"})
             self._play()
@@ -218,6 +217,26 @@ class _Talk(socketserver.StreamRequestHandler):
         else:
             self._say(request, {"Session": "1"})
         return method != "TEARDOWN"
+
+    def _set_up(self, request: dict[str, str]) -> None:
+        """Agree on the way that pictures take."""
+        asked = request["transport"]
+        way = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        if self.camera.udp and (ports := re.search(r"client_port=(\d+)", asked)):
+            self.there = self.client_address[0], int(ports[1])
+            way = f"{asked};server_port=9-10"
+        elif self.camera.udp or "TCP" not in asked:
+            self._say(request, {}, "461 Unsupported Transport")
+            return
+        self._say(request, {"Transport": way, "Session": "1;timeout=60"})
+
+    def _send(self, packet: bytes) -> None:
+        if self.there is None:
+            head = struct.pack(">cBH", b"$", 0, len(packet))
+            self.wfile.write(head + packet)
+            return
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.sendto(packet, self.there)
 
     def _say(
         self,
@@ -247,7 +266,7 @@ class _Talk(socketserver.StreamRequestHandler):
             if self.camera.silent:
                 continue
             for packet in packets(made[number % N_PICTURES], number, sequence):
-                self.wfile.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+                self._send(packet)
                 sequence += 1
             self.camera.number = number
 
@@ -259,21 +278,21 @@ def _description(size_wh: tuple[int, int]) -> bytes:
     sets = ",".join(base64.b64encode(unit).decode() for unit in heads)
     level = heads[0][1:4].hex()
     how = f"packetization-mode=1;profile-level-id={level};sprop-parameter-sets={sets}"
-    file = io.StringIO()
-    for line in (
+    lines = (
         "v=0",
         "o=- 1 1 IN IP4 127.0.0.1",
         "s=Door",
         "c=IN IP4 0.0.0.0",
         "t=0 0",
+        "m=audio 0 RTP/AVP 8",
+        "a=control:track0",
         "m=video 0 RTP/AVP 96",
         f"a=rtpmap:96 H264/{_CLOCK_HZ}",
         f"a=fmtp:96 {how}",
         f"a=framerate:{RATE_HZ}",
         "a=control:track1",
-    ):
-        file.write(f"{line}\r\n")
-    return file.getvalue().encode()
+    )
+    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 def _md5(text: str) -> str:

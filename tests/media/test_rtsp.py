@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+from itertools import pairwise
 
 import pytest
 
@@ -38,8 +39,28 @@ def test_its_pictures_come_and_their_times_rise() -> None:
     for image, _ in taken:
         assert image.shape == (120, 160, 3)
         assert image.std() < 2
-        assert abs(brightness(number_of(image)) - float(image.mean())) < 2
+    assert all(
+        abs(image.mean() - brightness(number_of(image))) < 2 for image, _ in taken
+    )
+    numbers = [number_of(image) for image, _ in taken]
+    assert all(first != then for first, then in pairwise(numbers)), "each is a new one"
     assert one.asked[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+
+
+def test_sound_is_not_asked_for_as_it_may_never_come() -> None:
+    with camera() as one, contextlib.closing(open_source(one.address())) as source:
+        assert not source.info.has_sound
+    assert one.asked.count("SETUP") == 1
+
+
+def test_one_that_sends_over_udp_only_is_seen_too() -> None:
+    with (
+        camera(udp=True) as one,
+        contextlib.closing(open_source(one.address())) as source,
+    ):
+        image, _ = next(iter(source))
+    assert image.shape == (120, 160, 3)
+    assert one.asked.count("SETUP") == 2, "TCP was asked for before"
 
 
 def test_who_looks_away_sees_the_newest_picture_next() -> None:
