@@ -8,11 +8,13 @@ from maskdet.types import Label
 
 def summary_lines(report: FilmReport) -> list[str]:
     """Return the summary of one film."""
-    n = len(report.people)
+    n = report.n_people
     who = {0: "nobody", 1: "1 person"}.get(n, f"{n} people")
     share = report.share_masked
     worn = "" if share is None else f", {100 * share:.0f} % of the time with a mask"
     lines = [f"{report.film}: {who} in {report.analysed_s:.1f} s{worn}"]
+    if report.earlier.n_people:
+        lines.append(f"  the newest {len(report.people)} of them:")
     for person in report.people:
         sure = person.label is not Label.UNKNOWN
         what = person.label.title + (f" {100 * person.certainty:.0f} %" if sure else "")
@@ -24,4 +26,6 @@ def summary_lines(report: FilmReport) -> list[str]:
             bare = f", {contact.bare_s:.0f} s of it without a mask"
             bare = bare if contact.bare_s >= 1 else ""
             lines.append(f"  {pair} were close for {contact.near_s:.0f} s{bare}")
+    if report.other_contacts.n_too_long:
+        lines.append(f"  and {report.other_contacts.n_too_long} pairs more were close")
     return lines

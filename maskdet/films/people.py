@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +13,13 @@ from maskdet.boxes import clip
 from maskdet.films.timeline import LABELS
 from maskdet.media import encode_jpeg
 from maskdet.types import CLASSES, UNTRACKED, Image, Label, Scene
+
+MOST_PEOPLE: Final = 10_000
+"""Of those who came before the newest so many, only sums are kept: a camera that never
+stops must not fill memory, at about 1 kB a person."""
+
+_SLACK: Final = 1.1
+"""Sums are made of many people at once, as finding the oldest takes time."""
 
 _MAX_CROPS: Final = 500
 """At about 5 kB each, so that a camera that runs for days does not fill memory."""
@@ -44,10 +53,30 @@ class Person:
     crop: bytes = field(default=b"", repr=False)
 
 
-@dataclass
+@dataclass(frozen=True)
+class Earlier:
+    """People of whom only sums are kept, because so many came after them.
+
+    Attributes:
+        n_people: how many they were.
+        labels: how many of them wore what, as `Person.label` says.
+        label_s: for how long they were there with each label, added up.
+    """
+
+    n_people: int = 0
+    labels: Mapping[Label, int] = field(
+        default_factory=lambda: dict.fromkeys(LABELS, 0)
+    )
+    label_s: Mapping[Label, float] = field(
+        default_factory=lambda: dict.fromkeys(LABELS, 0.0)
+    )
+
+
+@dataclass(slots=True)
 class _Known:
     first_s: float
     last_s: float
+    there_s: float
     seen_s: float = 0.0
     label_s: dict[Label, float] = field(
         default_factory=lambda: dict.fromkeys(LABELS, 0.0)
@@ -62,13 +91,16 @@ class _Known:
 class People:
     """Collects the people of a film."""
 
-    def __init__(self, *, keep_crops: bool = False) -> None:
+    def __init__(self, *, keep_crops: bool = False, most: int = MOST_PEOPLE) -> None:
         """Start with nobody.
 
         Args:
             keep_crops: whether each person's best view is kept.
+            most: so many people are kept, those who were there last.
         """
-        self._keep_crops = keep_crops
+        self._keep_crops, self._most = keep_crops, most
+        self._n_earlier: Counter[Label] = Counter()
+        self._earlier_s = dict.fromkeys(LABELS, 0.0)
         self._known: dict[int, _Known] = {}
         self._n_crops = 0
 
@@ -88,8 +120,9 @@ class People:
             if track_id == UNTRACKED:
                 continue
             one = self._known.setdefault(
-                int(track_id), _Known(scene.time_s, scene.time_s)
+                int(track_id), _Known(scene.time_s, scene.time_s, scene.time_s)
             )
+            one.there_s = scene.time_s
             one.label_s[label] += lasts_s
             one.certainty_s[label] += float(certainty) * lasts_s
             if scene.seen_s is not None and scene.seen_s[row] > 0:
@@ -98,15 +131,40 @@ class People:
             one.seen_s += lasts_s
             if self._keep_crops and image is not None:
                 self._view(one, scene, row, image)
+        if len(self._known) > _SLACK * self._most:
+            self._sum_up()
+
+    @property
+    def earlier(self) -> Earlier:
+        """Those of whom only sums are kept by now."""
+        worn = {label: self._n_earlier[label] for label in LABELS}
+        return Earlier(self._n_earlier.total(), worn, dict(self._earlier_s))
 
     def people(self) -> tuple[Person, ...]:
-        """Return everybody so far, in the order in which they came."""
+        """Return everybody who is kept, in the order in which they came.
+
+        From now on those are `most` at most; the others are `earlier`.
+        """
+        self._sum_up()
         return tuple(
             _person(track_id, one)
             for track_id, one in sorted(
                 self._known.items(), key=lambda pair: (pair[1].first_s, pair[0])
             )
         )
+
+    def _sum_up(self) -> None:
+        """Keep only sums of those who left first, where there are too many."""
+        n_over = len(self._known) - self._most
+        if n_over <= 0:
+            return
+        oldest = sorted(self._known, key=lambda number: self._known[number].there_s)
+        for track_id in oldest[:n_over]:
+            one = self._known.pop(track_id)
+            self._n_crops -= bool(one.crop)
+            self._n_earlier[_person(track_id, one).label] += 1
+            for label in LABELS:
+                self._earlier_s[label] += one.label_s[label]
 
     def _view(self, one: _Known, scene: Scene, row: int, image: Image) -> None:
         """Keep this view of a person if it is clearly better than the last one."""

@@ -14,6 +14,8 @@ JSON, version 1; times and lengths in seconds, distances in `unit`:
       "timeline": [{"start_s": 0.0, "length_s": 1.0, "mask": 1.2, "no_mask": 0.0,
         "incorrect": 0.0, "unknown": 0.1, "share_masked": 1.0, "near": 0,
         "too_long": 0}],
+      "earlier": {"people": 0, "worn": {"mask": 0, ...}, "contacts": 0, "too_long": 0,
+        "near_s": 0.0, "bare_s": 0.0},
       "began": "2026-11-21T10:00:00.000Z", "n_events": 2,
       "events": [{"time_s": 1.2, "kind": "entered", "person": 1, "label": "unknown",
         ...}]}]}
@@ -21,23 +23,26 @@ JSON, version 1; times and lengths in seconds, distances in `unit`:
 `seconds` is how long people were there with each label, added up over people: two
 people with a mask for 10 s make 20. `share_masked` is that with a mask among what is
 known, or null where nothing is. A film that breaks off has an `error` and what was
-found until then; one that was stopped is not `whole`. `events` are the newest of
-`n_events`, with the fields of `maskdet.events.Event`; `began` is when the film was
-taken if that is known, else when it was looked at.
+found until then; one that was stopped is not `whole`. Of very many people the newest
+are listed, of pairs those who matter most; `earlier` counts the others, who are part of
+`seconds` too. `events` are the newest of `n_events`, with the fields of
+`maskdet.events.Event`; `began` is when the film was taken if that is known, else when
+it was looked at.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from maskdet.events import Event
-from maskdet.films.contacts import Contact
-from maskdet.films.people import Person
+from maskdet.films.contacts import Contact, OtherContacts
+from maskdet.films.people import Earlier, Person
 from maskdet.films.timeline import LABELS, Moment
 from maskdet.media import FilmInfo
 from maskdet.types import CLASSES, Label
@@ -56,8 +61,8 @@ class FilmReport:
         n_pictures: how many were looked at.
         analysed_s: up to when, in seconds.
         timeline: people, masks and nearness over time.
-        people: everybody, in the order in which they came.
-        contacts: who was near whom.
+        people: everybody, in the order in which they came; of very many, the newest.
+        contacts: who was near whom; of very many pairs, those who matter most.
         out: the annotated film, if one was written.
         whole: whether it was looked at to its end.
         problem: one line if it breaks off or cannot be read, else empty.
@@ -65,6 +70,8 @@ class FilmReport:
         began: when time 0 was, by the clock that the events have.
         events: what happened, oldest first; of very much, the newest.
         n_events: how many events there were in all.
+        earlier: the people who are not among `people`.
+        other_contacts: the pairs that are not among `contacts`.
     """
 
     film: str
@@ -81,14 +88,35 @@ class FilmReport:
     began: datetime | None = None
     events: tuple[Event, ...] = ()
     n_events: int = 0
+    earlier: Earlier = field(default_factory=Earlier)
+    other_contacts: OtherContacts = field(default_factory=OtherContacts)
 
     @property
     def label_s(self) -> dict[Label, float]:
         """How long people were there with each label, added up over people."""
         return {
-            label: sum(person.label_s[label] for person in self.people)
+            label: self.earlier.label_s[label]
+            + sum(person.label_s[label] for person in self.people)
             for label in LABELS
         }
+
+    @property
+    def n_people(self) -> int:
+        """How many people there were in all."""
+        return len(self.people) + self.earlier.n_people
+
+    @property
+    def worn(self) -> Counter[Label]:
+        """How many people wore what for most of the time."""
+        return Counter(person.label for person in self.people) + Counter(
+            self.earlier.labels
+        )
+
+    @property
+    def n_too_long(self) -> int:
+        """How many pairs were near for longer than is allowed."""
+        listed = sum(contact.too_long for contact in self.contacts)
+        return listed + self.other_contacts.n_too_long
 
     @property
     def share_masked(self) -> float | None:
@@ -120,6 +148,7 @@ class FilmReport:
             "people": [_person(person) for person in self.people],
             "contacts": [_contact(contact) for contact in self.contacts],
             "timeline": [_moment(moment) for moment in self.timeline],
+            "earlier": _earlier(self.earlier, self.other_contacts),
             "began": None if self.began is None else _utc(self.began),
             "n_events": self.n_events,
             "events": [_event(event, self.time_s(event)) for event in self.events],
@@ -156,6 +185,17 @@ def _contact(contact: Contact) -> dict[str, Any]:
         "closest": _short(contact.closest),
         "unit": contact.unit,
         "too_long": contact.too_long,
+    }
+
+
+def _earlier(people: Earlier, contacts: OtherContacts) -> dict[str, Any]:
+    return {
+        "people": people.n_people,
+        "worn": {label.key: people.labels[label] for label in LABELS},
+        "contacts": contacts.n_contacts,
+        "too_long": contacts.n_too_long,
+        "near_s": _short(contacts.near_s),
+        "bare_s": _short(contacts.bare_s),
     }
 
 

@@ -221,6 +221,8 @@ class _Run:
             timeline=self._timeline.moments(),
             people=self._people.people(),
             contacts=self._contacts.contacts(),
+            earlier=self._people.earlier,
+            other_contacts=self._contacts.others,
             out=out,
             whole=not stopped and not self._problem,
             problem=self._problem,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections import Counter
 from functools import partial
 from typing import Any, Final
 
@@ -73,9 +72,9 @@ def _heading(job: FilmJob, report: FilmReport) -> None:
 
 
 def _tiles(report: FilmReport, palette: Palette, *, measured: bool) -> list[str]:
-    counts = Counter(person.label for person in report.people)
+    counts = report.worn
     share = report.share_masked
-    tiles = [tile_html("People", len(report.people))]
+    tiles = [tile_html("People", report.n_people)]
     tiles += [
         tile_html(
             label.title,
@@ -87,8 +86,7 @@ def _tiles(report: FilmReport, palette: Palette, *, measured: bool) -> list[str]
     masked = "-" if share is None else f"{100 * share:.0f} %"
     tiles.append(tile_html("Of the time with a mask", masked))
     if measured:
-        too_long = sum(contact.too_long for contact in report.contacts)
-        tiles.append(tile_html("Pairs too close for too long", too_long))
+        tiles.append(tile_html("Pairs too close for too long", report.n_too_long))
     return tiles
 
 
