@@ -12,8 +12,8 @@ Pair = tuple[int, int]
 _Key = TypeVar("_Key")
 
 _MAX_KEPT: Final = 10_000
-"""Pairs and people that are remembered; the oldest go first, so that a camera that
-never stops does not fill the memory."""
+"""Pairs and people that are remembered; who was near longest ago goes first, so that a
+camera that never stops does not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,11 @@ class ContactLog:
             to_s: now, still near.
             since_s: when they came near.
         """
-        total_s, longest_s = self._pairs.get(pair, (0.0, 0.0))
+        # Taken out and put back at the end: who is near now is never the oldest.
+        total_s, longest_s = self._pairs.pop(pair, (0.0, 0.0))
         self._pairs[pair] = (total_s + to_s - from_s, max(longest_s, to_s - since_s))
         for person in pair:
-            so_far_s, until_s = self._people.get(person, (0.0, from_s))
+            so_far_s, until_s = self._people.pop(person, (0.0, from_s))
             new_s = max(0.0, to_s - max(from_s, until_s))
             self._people[person] = (so_far_s + new_s, to_s)
         if max(len(self._pairs), len(self._people)) > _MAX_KEPT:
@@ -80,6 +81,6 @@ class ContactLog:
 
 
 def _bound(kept: dict[_Key, tuple[float, float]]) -> None:
-    """Drop the oldest entries of a memory that is full."""
+    """Drop those who were near longest ago from a memory that is full."""
     while len(kept) > _MAX_KEPT:
         del kept[next(iter(kept))]

@@ -49,3 +49,16 @@ def test_a_camera_that_never_stops_does_not_fill_the_memory(
         log.add((person, person + 1), person, person + 1, since_s=person)
     assert sorted(one.first for one in log.contacts) == [14, 16, 18]
     assert len(log.seconds) == 3
+
+
+def test_who_is_still_near_is_remembered_however_early_they_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contacts, "_MAX_KEPT", 6)
+    log = ContactLog()
+    for second in range(50):
+        log.add((0, 1), second, second + 1, since_s=0.0)
+        person = 10 + 2 * second
+        log.add((person, person + 1), second, second + 1, since_s=second)
+    assert log.contacts[0].seconds == 50.0
+    assert {0, 1} <= log.seconds.keys()
