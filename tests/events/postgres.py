@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -71,6 +70,8 @@ def run(words: Sequence[Any], *, log: Path) -> None:
     """Run a program, as somebody else where we are root: PostgreSQL refuses root."""
     other: dict[str, Any] = {}
     if os.getuid() == 0:
+        import pwd  # not on every system
+
         account = pwd.getpwnam("nobody")
         other = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     # Not a pipe: the server keeps what it got open, and a pipe would never end.
