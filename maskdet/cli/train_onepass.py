@@ -41,7 +41,11 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_data_options(parser)
     add = parser.add_argument
-    add("--weights", metavar="FILE", help="YuNet's ONNX file to start from")
+    add(
+        "--weights",
+        metavar="FILE",
+        help="YuNet's ONNX file to start from, or the best.weights.h5 of another run",
+    )
     add("--teacher", metavar="NAME", help="classifier whose answers are learnt too")
     add(
         "--finder",

@@ -124,6 +124,30 @@ def test_validation_without_faces_still_leaves_a_network(tmp_path, material, rec
     assert (tmp_path / "best.weights.h5").is_file()
 
 
+def test_it_can_start_from_the_best_weights_of_another_run(
+    tmp_path, material, recipe, monkeypatch
+):
+    from maskdet.training.onepass.fit import BEST_FILE, fit
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    fit(material, first, recipe)
+    stop_in(monkeypatch, 0)
+    fit(material, second, recipe, first / BEST_FILE)
+    wanted, got = stand_in(), stand_in()
+    wanted.load_weights(first / BEST_FILE)
+    got.load_weights(second / BEST_FILE)
+    for one, other in zip(wanted.get_weights(), got.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_weights_of_something_else_are_refused(tmp_path, material, recipe):
+    from maskdet.training.onepass.fit import fit
+
+    (tmp_path / "other.weights.h5").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="no weights of this network"):
+        fit(material, tmp_path / "run", recipe, tmp_path / "other.weights.h5")
+
+
 def test_nothing_to_resume_is_said(tmp_path, material, recipe):
     from maskdet.training.onepass.fit import fit
 

@@ -86,7 +86,8 @@ def fit(
         material: what it learns from.
         out: folder of the run; gets logs, last state and best weights.
         recipe: every knob.
-        weights: YuNet's ONNX file to start from; None for chance.
+        weights: YuNet's ONNX file to start from, or the best weights of another run;
+            None for chance.
         resume: go on after the last whole epoch in `out` instead.
 
     Returns:
@@ -95,7 +96,7 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
     model = build_onepass()
     if weights is not None and not resume:
-        load_yunet(model, weights)
+        _begin_with(model, Path(weights))
     learner = compiled(model, recipe)
     average = Average([w.copy() for w in model.get_weights()], recipe.average_decay)
     progress = _begin(out, resume=resume)
@@ -108,6 +109,21 @@ def fit(
         save_best(out / BEST_FILE, model, average)
     model.load_weights(out / BEST_FILE)
     return measured_by_source(model, material.validation)
+
+
+def _begin_with(model: keras.Model, weights: Path) -> None:
+    """Load the weights that a training starts from.
+
+    Raises:
+        ValueError: they are of another network.
+    """
+    if weights.suffix != ".h5":
+        load_yunet(model, weights)
+        return
+    try:
+        model.load_weights(weights)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{weights}: are no weights of this network") from error
 
 
 def measured_by_source(

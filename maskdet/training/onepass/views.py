@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, areas, clip
+from maskdet.boxes import Boxes, areas, clip, shared_areas
+from maskdet.training.onepass.distractors import with_distractors
 from maskdet.training.onepass.scenes import NO_LABEL, Place
 from maskdet.training.onepass.targets import FACE, IGNORED, TRUTH_COLUMNS
 from maskdet.training.onepass.weather import weathered
@@ -38,6 +39,7 @@ class ViewRules:
             the faces they are drawn for.
         loose: sources whose boxes were drawn by a finder: they teach what a face is
             and how its mask is worn, but not where people would draw its border.
+        distracted: how many views get things that are no face, see `distractors`.
     """
 
     face_px: tuple[float, float] = (8.0, 560.0)
@@ -50,6 +52,7 @@ class ViewRules:
     sure_px: float = 20.0
     class_weights: tuple[float, float, float] = (0.8, 1.2, 1.5)
     loose: tuple[str, ...] = ("drawn",)
+    distracted: float = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +102,26 @@ def empty_view(
             rng.uniform(math.log(48), math.log(max(64, min(height, width))))
         )
         corner = rng.uniform(0, np.maximum([width - seen, height - seen], 1))
-        window = np.array([[*corner, *(corner + seen)]], np.float32)
-        low = np.maximum(place.boxes[:, :2], window[:, :2])
-        sides = np.minimum(place.boxes[:, 2:], window[:, 2:]) - low
-        if not (sides > 0).all(axis=1).any():
+        if _is_empty(place, corner, seen):
             return _cut(place, corner, size_px / seen, size_px, rng, rules)
+    return None
+
+
+def _is_empty(place: Place, corner: NDArray[np.float64], seen: float) -> bool:
+    """Return whether a square window of the picture touches no face."""
+    window = np.array([[*corner, *(corner + seen)]], np.float32)
+    return not shared_areas(window, place.boxes).any()
+
+
+def _scrap(place: Place, rng: Rng, tries: int = 4) -> Image | None:
+    """Return a piece of the picture without any face, as it is; None without one."""
+    height, width = place.image.shape[:2]
+    for _ in range(tries):
+        seen = int(rng.integers(12, max(13, min(160, height, width))))
+        corner = rng.uniform(0, np.maximum([width - seen, height - seen], 1))
+        if _is_empty(place, corner, seen):
+            x, y = corner.astype(int)
+            return place.image[y : y + seen, x : x + seen]
     return None
 
 
@@ -139,7 +157,10 @@ def _cut(
     zoom = scale * (1 + rng.uniform(-rules.stretch, rules.stretch, 2))
     image = _window(place.image, corner, zoom, size_px, rng)
     moved = (place.boxes.reshape(-1, 2, 2) - corner) * zoom
-    truth = truths(place, moved.reshape(-1, 4).astype(np.float32), size_px, rules)
+    boxes = moved.reshape(-1, 4).astype(np.float32)
+    truth = truths(place, boxes, size_px, rules)
+    if rng.random() < rules.distracted:
+        image = with_distractors(image, boxes, _scrap(place, rng), rng)
     if rng.random() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
         truth[:, [0, 2]] = size_px - truth[:, [2, 0]]
