@@ -200,3 +200,46 @@ def test_the_command_tells_false_alarms_only_if_asked(
     assert report["false_alarms"]["together"]["value"] == 2
     assert main(["suites", str(file), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["false_alarms"] is None
+
+
+def test_own_pictures_without_a_face_are_counted_and_bad_files_told(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(suites, "load_analyzer", lambda *names: SeesInLarge(wide=300))
+    below = tmp_path / "hall" / "wall"
+    below.mkdir(parents=True)
+    for folder, wide in ((tmp_path, 400), (below, 400), (below.parent, 100)):
+        picture = np.full((200, wide, 3), 90, np.uint8)
+        (folder / f"{wide}.png").write_bytes(encode_png(picture))
+    (below / "torn.png").write_bytes(b"no picture")
+    words = ["suites", "--analyzer", "haar", "--without-faces", str(tmp_path)]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "  false alarms a picture          1.333" in out
+    assert "  share of pictures with one      0.667" in out
+    assert "torn.png" in out
+    assert "bare faces" not in out
+    assert main([*words, "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["without_faces"]["boxes_a_picture"]["n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "name files"),
+        (("--without-faces", "."), "goes with --analyzer"),
+        (("--analyzer", "haar", "--without-faces", "no-such"), "no such folder"),
+    ],
+)
+def test_what_cannot_be_counted_is_said(words, said, capsys, monkeypatch):
+    monkeypatch.setattr(suites, "load_analyzer", lambda *names: SeesInLarge())
+    assert main(["suites", *words]) != 0
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_without_a_picture_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(suites, "load_analyzer", lambda *names: SeesInLarge())
+    words = ["--analyzer", "haar", "--without-faces", str(tmp_path)]
+    assert main(["suites", *words]) != 0
+    assert "there is no picture" in capsys.readouterr().err

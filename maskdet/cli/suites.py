@@ -12,13 +12,17 @@ from maskdet.cli.choosing import add_classifier_option
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
 from maskdet.datasets import Example, corrected, read_coco, read_index
 from maskdet.detectors import LandmarkFinder, load_detector
+from maskdet.media import image_paths
 from maskdet.metrics.estimate import Estimate
+from maskdet.metrics.labelling import Json
 from maskdet.suites import (
+    AlarmReport,
     DarkReport,
     EmptyReport,
     GroupReport,
     HardReport,
     PastedReport,
+    alarms_in,
     compare_groups,
     false_alarms,
     hard_negatives,
@@ -49,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "files",
-        nargs="+",
+        nargs="*",
         type=Path,
         metavar="FILE",
         help="COCO files (.json) or an index.csv of pictures of one face",
@@ -73,6 +77,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"also count the false alarms of one of {', '.join(ANALYZERS)}",
     )
     parser.add_argument(
+        "--without-faces",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="also count the false alarms of --analyzer on all pictures in these "
+        "folders and below, which show no face",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, help="fixes what is drawn (default: 0)"
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
@@ -81,10 +94,40 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Run the suites on each file, then on all of them together."""
     check_target("--json", args.json, args.files)
-    groups = None if args.groups is None else read_groups(args.groups)
+    if args.without_faces and args.analyzer is None:
+        raise ValueError("--without-faces goes with --analyzer only")
+    if not args.files and not args.without_faces:
+        raise ValueError("name files with labelled faces, or --without-faces FOLDER")
     labeller = args.classifier or DEFAULT_CLASSIFIER
-    classifier = load_classifier(labeller)
     analyzer = None if args.analyzer is None else load_analyzer(args.analyzer, labeller)
+    lines, numbers = _on_labelled(args, labeller, analyzer) if args.files else ([], {})
+    if args.without_faces and analyzer is not None:
+        files = progress(_pictures(args.without_faces), "picture")
+        alarms = alarms_in(analyzer, files, Settings())
+        lines += _alarm_lines(alarms, args.analyzer)
+        numbers["without_faces"] = alarms.to_json()
+    if args.json != STDOUT:
+        for line in lines:
+            say(line)
+    if args.json is not None:
+        report = {
+            "version": 1,
+            "files": [str(file) for file in args.files],
+            "classifier": labeller,
+            "analyzer": args.analyzer,
+            "seed": args.seed,
+            **numbers,
+        }
+        write_text(args.json, json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def _on_labelled(
+    args: argparse.Namespace, labeller: str, analyzer: Analyzer | None
+) -> tuple[list[str], Json]:
+    """Return lines and numbers of every suite that needs labelled faces."""
+    groups = None if args.groups is None else read_groups(args.groups)
+    classifier = load_classifier(labeller)
     # The finder whose weights come with the package, so that this runs anywhere.
     finder = load_detector("mtcnn")
     assert isinstance(finder, LandmarkFinder)
@@ -95,25 +138,26 @@ def run(args: argparse.Namespace) -> int:
     dark = low_light(classifier, finder, progress(examples, "picture"), seed=args.seed)
     people = [] if groups is None else compare_groups(classifier, examples, groups)
     empty, pasted = _found(analyzer, examples, args.seed)
-    if args.json != STDOUT:
-        lines = _lines(hard, dark, people) + _empty_lines(empty, args.analyzer)
-        for line in lines + _pasted_lines(pasted, args.analyzer):
-            say(line)
-    if args.json is not None:
-        report = {
-            "version": 1,
-            "files": [str(file) for file in args.files],
-            "classifier": labeller,
-            "analyzer": args.analyzer,
-            "seed": args.seed,
-            "hard_negatives": hard.to_json(),
-            "low_light": dark.to_json(),
-            "groups": [group.to_json() for group in people],
-            "false_alarms": None if empty is None else empty.to_json(),
-            "pasted": None if pasted is None else pasted.to_json(),
-        }
-        write_text(args.json, json.dumps(report, indent=2) + "\n")
-    return 0
+    lines = _lines(hard, dark, people) + _empty_lines(empty, args.analyzer)
+    return lines + _pasted_lines(pasted, args.analyzer), {
+        "hard_negatives": hard.to_json(),
+        "low_light": dark.to_json(),
+        "groups": [group.to_json() for group in people],
+        "false_alarms": None if empty is None else empty.to_json(),
+        "pasted": None if pasted is None else pasted.to_json(),
+    }
+
+
+def _pictures(folders: list[Path]) -> list[Path]:
+    """Return the pictures in some folders and below."""
+    below = [
+        inside for folder in folders for inside in (folder, *sorted(folder.rglob("*/")))
+    ]
+    files = [path for folder in below for path in image_paths(folder)]
+    if not files:
+        names = ", ".join(str(folder) for folder in folders)
+        raise ValueError(f"--without-faces {names}: there is no picture in it")
+    return files
 
 
 def _found(
@@ -174,6 +218,16 @@ def _empty_lines(report: EmptyReport | None, analyzer: str) -> list[str]:
         "",
         "drawn faces taken for faces, a picture (a matter of taste)",
         *(_line(f"  {name}", one) for name, one in report.cartoons.items()),
+    ]
+
+
+def _alarm_lines(report: AlarmReport, analyzer: str) -> list[str]:
+    return [
+        "",
+        f"pictures without a face, {analyzer}",
+        _line("  false alarms a picture", report.boxes),
+        _line("  share of pictures with one", report.alarmed),
+        *(f"  left out: {file}: {why}" for file, why in report.unreadable.items()),
     ]
 
 

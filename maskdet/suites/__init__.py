@@ -10,17 +10,24 @@ scenes of portraits: small faces of people whom no scene of the training showed.
 from __future__ import annotations
 
 from maskdet.suites.dark import DarkReport, darken, low_light
-from maskdet.suites.empty import EmptyReport, false_alarms
+from maskdet.suites.empty import (
+    AlarmReport,
+    EmptyReport,
+    alarms_in,
+    false_alarms,
+)
 from maskdet.suites.groups import GroupReport, compare_groups, read_groups
 from maskdet.suites.hard import HardReport, hard_negatives
 from maskdet.suites.pasted import PastedReport, pasted_faces
 
 __all__ = [
+    "AlarmReport",
     "DarkReport",
     "EmptyReport",
     "GroupReport",
     "HardReport",
     "PastedReport",
+    "alarms_in",
     "compare_groups",
     "darken",
     "false_alarms",

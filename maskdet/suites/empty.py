@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -121,6 +122,50 @@ def false_alarms(
             for place, (name, draw) in enumerate(cartoons.items())
         },
     )
+
+
+@dataclass(frozen=True)
+class AlarmReport:
+    """False alarms on pictures that are known to show no face.
+
+    Attributes:
+        boxes: a picture.
+        alarmed: share of the pictures with one.
+        unreadable: files that are no picture after all, and why.
+    """
+
+    boxes: Estimate
+    alarmed: Estimate
+    unreadable: dict[str, str]
+
+    def to_json(self) -> Json:
+        """Return every number with its interval."""
+        return {
+            "boxes_a_picture": self.boxes.rounded(),
+            "pictures_with_one": self.alarmed.rounded(),
+            "unreadable": dict(self.unreadable),
+        }
+
+
+def alarms_in(
+    analyzer: Analyzer, files: Iterable[Path], settings: Settings
+) -> AlarmReport:
+    """Count what an analyzer sees in pictures that show no face.
+
+    Args:
+        analyzer: finds the faces.
+        files: the pictures.
+        settings: which faces are shown.
+    """
+    counts: list[int] = []
+    unreadable: dict[str, str] = {}
+    for file in files:
+        try:
+            counts.append(len(analyzer.analyze(read_image(file), settings)))
+        except (ValueError, OSError) as error:
+            unreadable[str(file)] = str(error)
+    alarmed = share(sum(one > 0 for one in counts), len(counts))
+    return AlarmReport(rate(counts), alarmed, unreadable)
 
 
 def free_windows(
