@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
+from maskdet.part_file import PartFile
 from maskdet.records import printable
 
 if TYPE_CHECKING:
@@ -100,18 +100,9 @@ def write_text(target: str, text: str) -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a whole file or none: an interrupted run leaves no half of one."""
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)  # a device or pipe, which must not be replaced
-        return
-    partial = path.with_name(f".maskdet-{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        # The name that was asked for says more than that of the unfinished file.
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with PartFile(path) as file:
+        file.stream.buffer.write(content)
+        file.keep()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from maskdet.events.origin import camera_name
 from maskdet.events.place import URL_VARIABLE, events_url, store_url
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
+from maskdet.part_file import PartFile
 from maskdet.types import Label
 
 _DELETE: Final = "delete"
@@ -184,26 +184,10 @@ def _write_csv(store: EventStore, wanted: EventFilter, target: str) -> None:
     if target == STDOUT:
         store.write_csv(wanted, sys.stdout)
         return
-    with _whole(Path(target)) as part, part.open("w", encoding="utf-8") as file:
-        n_events = store.write_csv(wanted, file)
+    with PartFile(target, "events") as file:
+        n_events = store.write_csv(wanted, file.stream)
+        file.keep()
     say(f"wrote {target}: {n_events:,} events", quiet_stdout=True)
-
-
-@contextlib.contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Give a file that takes the place of `target` only once all of it is written."""
-    if target.exists() and not target.is_file():
-        yield target  # a device or pipe, which must not be replaced
-        return
-    part = target.with_name(f".maskdet-{os.getpid()}-events.part")
-    try:
-        yield part
-        os.replace(part, target)
-    except OSError as error:
-        # The name that was asked for says more than that of the unfinished file.
-        raise OSError(error.errno, error.strerror, str(target)) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _delete(store: EventStore, args: argparse.Namespace) -> int:

@@ -22,15 +22,15 @@ A picture without people has one row that holds only its film and time.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Self, TextIO
+from typing import Final, TextIO
 
 import numpy as np
 
 from maskdet.events import COLUMNS as EVENT_COLUMNS
 from maskdet.events import Event
+from maskdet.part_file import PartFile
 from maskdet.records import harmless
 from maskdet.types import CLASSES, Near, Scene
 
@@ -86,43 +86,6 @@ class EventRows:
             self._writer.writerow(
                 harmless(value) if isinstance(value, str) else value for value in values
             )
-
-
-class PartFile:
-    """A text file that is seen under its name only once it is whole.
-
-    Use it as a context manager: leaving by an error, or without `keep`, leaves none.
-
-    Attributes:
-        stream: takes the text.
-    """
-
-    def __init__(self, target: str | Path, kind: str) -> None:
-        """Begin the file; `kind` tells its unfinished parts from others.
-
-        Raises:
-            OSError: it cannot be written there.
-        """
-        self._target = Path(target)
-        self._part = self._target.with_name(f".maskdet-{os.getpid()}-{kind}.part")
-        try:
-            self.stream: TextIO = self._part.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(target)) from None
-
-    def __enter__(self) -> Self:
-        """Return the file."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Leave no file unless it was kept."""
-        self.stream.close()
-        self._part.unlink(missing_ok=True)
-
-    def keep(self) -> None:
-        """End the file and put it in its place."""
-        self.stream.close()
-        os.replace(self._part, self._target)
 
 
 class RowFile(PartFile, Rows):
