@@ -88,7 +88,7 @@ def image_record(path: str | Path, image: Image, scene: Scene) -> ImageRecord:
         for box, score, label, probs in rows
     ]
     return {
-        "path": _text(path),
+        "path": as_utf8(path),
         "width": int(width),
         "height": int(height),
         "error": None,
@@ -99,10 +99,10 @@ def image_record(path: str | Path, image: Image, scene: Scene) -> ImageRecord:
 def error_record(path: str | Path, line: str) -> ImageRecord:
     """Return the record of a picture that could not be read, and why in one line."""
     return {
-        "path": _text(path),
+        "path": as_utf8(path),
         "width": None,
         "height": None,
-        "error": _text(line),
+        "error": as_utf8(line),
         "faces": [],
     }
 
@@ -153,6 +153,6 @@ def harmless(cell: str) -> str:
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
 
-def _text(value: str | Path) -> str:
+def as_utf8(value: str | Path) -> str:
     """Return text that can be written as UTF-8, whatever bytes a file name holds."""
     return str(value).encode("utf-8", "backslashreplace").decode("utf-8")

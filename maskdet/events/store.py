@@ -15,6 +15,7 @@ from maskdet.events import connecting, statements
 from maskdet.events.connecting import StoreError
 from maskdet.events.event import COLUMNS, Event, label_of
 from maskdet.events.statements import EventFilter
+from maskdet.records import harmless
 from maskdet.types import UNTRACKED, Label
 
 __all__ = ["EventFilter", "EventStore", "StoreError"]
@@ -156,7 +157,9 @@ class EventStore:
         n_rows = 0
         for row in self._streamed(statements.oldest(wanted)):
             values = _event(row).record().values()
-            writer.writerow([_harmless(value) for value in values])
+            writer.writerow(
+                harmless(value) if isinstance(value, str) else value for value in values
+            )
             n_rows += 1
         return n_rows
 
@@ -206,13 +209,6 @@ class EventStore:
         wanted = sa.select(about.c.value).where(about.c.name == "schema_version")
         found = connection.execute(wanted).scalar()
         return None if found is None else str(found)
-
-
-def _harmless(value: str | int | float | None) -> str | int | float | None:
-    """Keep a spreadsheet from running a camera's name as a formula (OWASP)."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):
-        return f"'{value}"
-    return value
 
 
 def _event(row: sa.Row[Any]) -> Event:

@@ -45,6 +45,7 @@ from maskdet.films.contacts import Contact, OtherContacts
 from maskdet.films.people import Earlier, Person
 from maskdet.films.timeline import LABELS, Moment
 from maskdet.media import FilmInfo
+from maskdet.records import as_utf8
 from maskdet.types import CLASSES, Label
 
 VERSION: Final = 1
@@ -133,8 +134,8 @@ class FilmReport:
         """Return it as in the module's description of the JSON."""
         info = self.info
         return {
-            "film": self.film,
-            "error": self.problem or None,
+            "film": as_utf8(self.film),
+            "error": as_utf8(self.problem) or None,
             "whole": self.whole,
             "width": None if info is None else info.width,
             "height": None if info is None else info.height,

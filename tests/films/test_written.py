@@ -106,3 +106,10 @@ def test_the_json_is_as_described() -> None:
         assert f'"{key}"' in report.__doc__, key
     for key in whole["timeline"][0]:
         assert f'"{key}"' in report.__doc__, key
+
+
+def test_a_name_that_is_no_utf_8_can_be_written() -> None:
+    text = to_json([FilmReport("bad\udcff.mp4", problem="bad\udcff: is no film")])
+    (film,) = json.loads(text.encode("utf-8"))["films"]
+    assert film["film"] == r"bad\udcff.mp4"
+    assert film["error"] == r"bad\udcff: is no film"
