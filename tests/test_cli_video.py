@@ -131,6 +131,7 @@ def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
         (("{a}", "--out", "no/x.mp4"), "there is no folder no"),
         (("{a}", "--csv", "no/x.csv"), "there is no folder no"),
         (("{empty}",), "there is no film in this folder"),
+        (("{a}", "--distance", "floor"), "say --floor"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, words, line) -> None:

@@ -313,6 +313,7 @@ def test_bad_options_are_one_line_before_the_work(
     "words",
     [
         ("--began", "noon"),
+        ("--began", "9999-12-31T23:59:59-12:00"),
         ("--keep-days", "0"),
         ("--keep-days", "x"),
         ("--alert", "everything"),

@@ -100,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
     """Look at every film; 1 if one of them could not be read to its end."""
     _check_stdout(args)
     choice = chosen(args, live=True)
+    if choice.settings.distance == "floor" and not choice.settings.floor:
+        raise ValueError("--distance floor needs four points on it: say --floor")
     sources = _sources(args.source)
     films = [Path(source) for source in sources if Path(source).is_file()]
     for option, target in (("--json", args.json), ("--csv", args.csv)):

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -280,6 +280,10 @@ def _days(text: str) -> int:
 
 def _began(text: str) -> datetime:
     try:
-        return moment(text)
+        began = moment(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    # Clocks differ by minutes; events of next year would be kept a year too long.
+    if began > datetime.now(UTC) + timedelta(days=1):
+        raise argparse.ArgumentTypeError(f"no film was taken in the future: {text!r}")
+    return began

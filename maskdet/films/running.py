@@ -119,9 +119,10 @@ def analyze_film(
     if isinstance(source, str | Path):
         name = name or public_name(str(source))
         source = open_source(str(source), every=wanted.every)
-    run = _Run(name, source, Stream(analyzer, settings), wanted)
-    with closing(run), closing(source):
-        return _watched(run, cancelled or _never, progress)
+    with closing(source):
+        run = _Run(name, source, Stream(analyzer, settings), wanted)
+        with closing(run):
+            return _watched(run, cancelled or _never, progress)
 
 
 def _watched(

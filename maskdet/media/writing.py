@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -136,7 +137,8 @@ class FilmWriter:
         pts = max(self._last_pts + 1, round(time_s / self._tick_s))
         frame.pts, frame.time_base = pts, self._tick_s
         self._last_pts = pts
-        self._mux(self._stream.encode(frame))
+        with self._named():
+            self._mux(self._stream.encode(frame))
 
     def finish(self, end_s: float = 0.0, *, cut_sound: bool = False) -> Path:
         """End the film, put it in its place and return that.
@@ -156,11 +158,12 @@ class FilmWriter:
         end = max(round(end_s / self._tick_s), self._last_pts + 1)
         if end_s <= 0:
             end = self._last_pts + step
-        self._mux(self._stream.encode())
-        if self._held is not None:
-            self._held.duration = end - self._last_pts
-            self._open.mux(self._held)
-        self._open.close()
+        with self._named():
+            self._mux(self._stream.encode())
+            if self._held is not None:
+                self._held.duration = end - self._last_pts
+                self._open.mux(self._held)
+            self._open.close()
         self._open = None
         try:
             if cut_sound and self._sound is not None:
@@ -180,17 +183,22 @@ class FilmWriter:
         for part in self._parts:
             part.unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Tell errors of the name that was asked for, not of the unfinished file."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._target)) from None
+
     def _container(self) -> OutputContainer:
         import av
 
         # The index goes to the front, so that a browser may start before the end;
         # where sound is added, that is done then.
         fast = faststart(self._kind) if self._sound is None else {}
-        try:
+        with self._named():
             self._parts[0].touch()
-        except OSError as error:
-            # The name that was asked for says more than that of the unfinished file.
-            raise OSError(error.errno, error.strerror, str(self._target)) from None
         return av.open(str(self._parts[0]), "w", format=self._kind, options=fast)
 
     def _pictures(self, container: OutputContainer) -> VideoStream:

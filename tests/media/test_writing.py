@@ -192,6 +192,25 @@ def test_where_a_film_cannot_go_is_said(tmp_path: Path) -> None:
         FilmWriter(tmp_path / "no" / "a.mp4", (96, 64))
 
 
+def test_a_full_disk_is_told_of_the_film_that_was_asked_for(
+    tmp_path, monkeypatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    part = str(tmp_path / ".maskdet-1.part")
+
+    def full(writer, packets):
+        raise OSError(28, "No space left on device", part)
+
+    monkeypatch.setattr(FilmWriter, "_mux", full)
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        FilmWriter(path, (96, 64)) as writer,
+    ):
+        writer.write(scenery(96, 64), 0.0)
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_h264_it_is_vp9(monkeypatch) -> None:
     assert writing.encoder("mp4") == "libx264"
     assert writing.encoder("webm") == "libvpx-vp9"
