@@ -95,6 +95,16 @@ def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
     assert len(stored(file)) == 3
 
 
+def test_two_clicks_in_a_row_write_once(monkeypatch, file) -> None:
+    began = datetime.now(UTC)
+    event = Event("left", began, "", "s", 3, Label.MASK)
+    report = FilmReport("a.mp4", began=began, events=(event,))
+    monkeypatch.setattr(video_events.st, "session_state", {})
+    for _ in range(2):
+        video_events._write(SimpleNamespace(number=7, name="a.mp4"), report)
+    assert len(stored(file)) == 1
+
+
 def test_camera_and_time_can_be_put_right(looked, file) -> None:
     offer(looked)
     write(looked, key(looked, "camera"), "Back door")

@@ -178,6 +178,8 @@ def _write(job: FilmJob, report: FilmReport) -> None:
     store, began = events.store(), _began(job, report)
     if store is None or report.began is None or _late(began):
         return
+    if f"video.recorded.{job.number}" in st.session_state:
+        return  # the second click of two
     named = camera_name(st.session_state.get(f"video.camera.{job.number}", ""))
     shift, camera = began - report.began, named or camera_name(job.name)
     moved = [
