@@ -21,6 +21,7 @@ from maskdet.films.report import FilmReport
 from maskdet.films.rows import Rows
 from maskdet.films.timeline import Timeline
 from maskdet.media import (
+    NO_SOUND,
     FilmWriter,
     Frames,
     Sound,
@@ -213,7 +214,7 @@ class _Run:
         if self._writer is not None and kept and self._n_pictures:
             whole = not stopped and not self._problem
             out = self._writer.finish(end_s, cut_sound=not whole)
-            note = self._writer.note
+            note = self._writer.note or _lost_sound(self._frames)
         return FilmReport(
             film=self._name,
             info=self._frames.info,
@@ -273,6 +274,11 @@ def _writer(out: Path, frames: Frames) -> FilmWriter:
     sound = Sound(info.source, info.start_s) if info.has_sound and info.source else None
     size_wh = (info.width, info.height)
     return FilmWriter(out, size_wh, frame_rate=info.frame_rate, sound=sound)
+
+
+def _lost_sound(frames: Frames) -> str:
+    """Return that sound was left out; that of an address is read no second time."""
+    return NO_SOUND if frames.info.has_sound and not frames.info.source else ""
 
 
 def _origin(name: str, frames: Frames) -> Origin:

@@ -14,7 +14,7 @@ from maskdet.media.films import (
     read_video,
 )
 from maskdet.media.live import Live, Patience, open_source
-from maskdet.media.mixing import Sound
+from maskdet.media.mixing import NO_SOUND, Sound
 from maskdet.media.pictures import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -30,6 +30,7 @@ from maskdet.media.writing import FilmWriter, checked_target
 __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
+    "NO_SOUND",
     "SUFFIXES",
     "Film",
     "FilmInfo",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -75,6 +76,21 @@ def test_the_annotated_film_is_like_its_source(story, tmp_path, every) -> None:
     changed = np.abs(pictures[0][0].astype(int) - scenery(96, 64)).mean(axis=2)
     assert changed[50:].mean() < 8, "below the caption it is the source's picture"
     assert changed[32:44].mean() > 40, "the caption is there"
+
+
+def test_sound_of_an_address_is_said_to_be_left_out(story, tmp_path: Path) -> None:
+    frames = read_film(film(tmp_path / "a.mp4", sound="aac"))
+    frames.info = dataclasses.replace(frames.info, source="")
+    out = tmp_path / "out.mp4"
+    report = analyze_film(
+        frames,
+        TwoStage(FakeDetector([]), FakeClassifier()),
+        Settings(),
+        Wanted(out=out),
+    )
+    assert report.note == "the sound could not be kept"
+    with read_film(out) as after:
+        assert not after.info.has_sound
 
 
 def test_rows_come_for_every_picture(story, tmp_path: Path) -> None:
