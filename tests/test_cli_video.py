@@ -132,6 +132,7 @@ def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
         (("{a}", "--csv", "no/x.csv"), "there is no folder no"),
         (("{empty}",), "there is no film in this folder"),
         (("{a}", "--distance", "floor"), "say --floor"),
+        (("{a}", "--csv", "x", "--events", "./x"), "need a file each"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, words, line) -> None:

@@ -98,7 +98,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at every film; 1 if one of them could not be read to its end."""
-    _check_stdout(args)
+    _check_apart(args)
     choice = chosen(args, live=True)
     if choice.settings.distance == "floor" and not choice.settings.floor:
         raise ValueError("--distance floor needs four points on it: say --floor")
@@ -127,9 +127,15 @@ def run(args: argparse.Namespace) -> int:
     return job.status or lost
 
 
-def _check_stdout(args: argparse.Namespace) -> None:
-    """Refuse two kinds of data in one stream."""
+def _check_apart(args: argparse.Namespace) -> None:
+    """Refuse two kinds of data in one stream or file."""
     wanted = {"--json": args.json, "--csv": args.csv, "--events": args.events}
+    named = [
+        Path(one) for one in (*wanted.values(), args.out) if one not in (None, STDOUT)
+    ]
+    files = [one.resolve() for one in named if one.is_file() or not one.exists()]
+    if len(set(files)) < len(files):
+        raise ValueError("--out, --json, --csv and --events need a file each")
     there = [f"{option} -" for option, target in wanted.items() if target == STDOUT]
     if len(there) > 1:
         raise ValueError(f"{' and '.join(there)} cannot both write to stdout")
