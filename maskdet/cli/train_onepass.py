@@ -58,6 +58,11 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--batch-size", type=int, help="views a batch")
     add("--learning-rate", type=float, help="highest rate of the mask branch")
     add("--drawn", type=int, help="pictures that our own code draws masks on")
+    add(
+        "--distracted",
+        type=float,
+        help="share of views with things laid in that are no face",
+    )
     add("--seed", type=int, help="fixes every choice")
     add("--resume", action="store_true", help="go on with the run in --out")
 
@@ -114,10 +119,10 @@ def run(args: argparse.Namespace) -> int:
     knobs = {name: getattr(args, name) for name in _KNOBS}
     given = {name: value for name, value in knobs.items() if value is not None}
     recipe = dataclasses.replace(OnepassRecipe(), **given)
-    loose = (*recipe.views.loose, *args.loose)
-    recipe = dataclasses.replace(
-        recipe, views=dataclasses.replace(recipe.views, loose=loose)
-    )
+    views = dataclasses.replace(recipe.views, loose=(*recipe.views.loose, *args.loose))
+    if args.distracted is not None:
+        views = dataclasses.replace(views, distracted=args.distracted)
+    recipe = dataclasses.replace(recipe, views=views)
     args.out.mkdir(parents=True, exist_ok=True)
     material = _material(args, data, recipe)
     _write_recipe(args, data, recipe, material)
@@ -182,11 +187,13 @@ def _write_recipe(
     recipe: OnepassRecipe,
     material: Material,
 ) -> None:
+    first, commands = _start(args.weights)
     about = {
         "network": NETWORK,
         "command": _command(args, recipe),
+        "before": commands,
         "data": [Path(path).stem for path in args.data],
-        "weights": Path(args.weights).name if args.weights else None,
+        "weights": first,
         "teacher": args.teacher,
         "scenes": len(material.scenes),
         "drawn_scenes": len(material.scenes) - len(data.train),
@@ -194,6 +201,17 @@ def _write_recipe(
     }
     text = json.dumps(recipe.to_json() | about, indent=2) + "\n"
     (args.out / RECIPE_FILE).write_text(text, encoding="utf-8")
+
+
+def _start(weights: str | None) -> tuple[str | None, list[str]]:
+    """Return the file that the first of several runs began with, and their commands."""
+    if weights is None:
+        return None, []
+    earlier = Path(weights).parent / RECIPE_FILE
+    if Path(weights).suffix != ".h5" or not earlier.is_file():
+        return Path(weights).name, []
+    known = json.loads(earlier.read_text(encoding="utf-8"))
+    return known.get("weights"), [*known.get("before", []), known["command"]]
 
 
 def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
@@ -206,6 +224,7 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
         words += [f"--{option}", str(value)] if value is not None else []
     for knob in _KNOBS:
         words += [f"--{knob.replace('_', '-')}", str(getattr(recipe, knob))]
+    words += ["--distracted", str(recipe.views.distracted)]
     return shlex.join([*words, "--out", str(args.out)])
 
 

@@ -63,6 +63,22 @@ def test_trains_and_leaves_what_the_export_needs(words, tmp_path, capsys):
     assert len((out / "log.csv").read_text().splitlines()) == 3
 
 
+def test_a_run_that_goes_on_from_another_says_both_commands(words, tmp_path, capsys):
+    assert main([*words, "--distracted", "0"]) == 0, capsys.readouterr().err
+    first, second = tmp_path / "run", tmp_path / "second"
+    weights = str(first / "best.weights.h5")
+    assert main([*words, "--weights", weights, "--out", str(second)]) == 0
+    one, two = (
+        json.loads((folder / "recipe.json").read_text()) for folder in (first, second)
+    )
+    assert one["before"] == []
+    assert two["before"] == [one["command"]]
+    assert "--distracted 0.0" in one["command"]
+    assert one["views"]["distracted"] == 0
+    assert f"--weights {weights}" in two["command"]
+    assert two["weights"] is None  # the first run began by chance
+
+
 def test_missing_weights_are_said_before_anything_is_read(capsys):
     words = ["train", "onepass", "--data", "none.json", "--weights", "none.onnx"]
     assert main(words) == 1

@@ -92,6 +92,8 @@ def card_text(exported: Exported, command: str) -> str:
     """
     known, chosen = exported.known, exported.chosen
     data, start, teacher = (known.get(key) for key in ("data", "weights", "teacher"))
+    commands = known.get("before")
+    before = [str(one) for one in commands] if isinstance(commands, list) else []
     return _TEMPLATE.format(
         name=exported.name,
         about=exported.about,
@@ -103,7 +105,7 @@ def card_text(exported: Exported, command: str) -> str:
         sha256=chosen.sha256,
         made=date.today().isoformat(),
         start=f" and starts from its weights, `{start}`" if start else "",
-        train=known.get("command", ""),
+        train="\n".join([*before, str(known.get("command", ""))]),
         export=command,
         seed=known.get("seed"),
         data=", ".join(map(str, data)) if isinstance(data, list) else "",

@@ -54,6 +54,11 @@ class ViewRules:
     loose: tuple[str, ...] = ("drawn",)
     distracted: float = 0.4
 
+    def __post_init__(self) -> None:
+        """Refuse a share that is none."""
+        if not 0 <= self.distracted <= 1:
+            raise ValueError(f"distracted must be from 0 to 1, not {self.distracted!r}")
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -159,7 +164,7 @@ def _cut(
     moved = (place.boxes.reshape(-1, 2, 2) - corner) * zoom
     boxes = moved.reshape(-1, 4).astype(np.float32)
     truth = truths(place, boxes, size_px, rules)
-    if rng.random() < rules.distracted:
+    if rules.distracted and rng.random() < rules.distracted:
         image = with_distractors(image, boxes, _scrap(place, rng), rng)
     if rng.random() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
