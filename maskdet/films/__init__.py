@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maskdet.films.contacts import Contact
 from maskdet.films.happened import MOST_EVENTS, Witness
+from maskdet.films.looking_back import Snapshot, snapshot_at
 from maskdet.films.people import Person
 from maskdet.films.report import FilmReport, to_json
 from maskdet.films.rows import COLUMNS, EventFile, EventRows, RowFile, Rows
@@ -22,8 +23,10 @@ __all__ = [
     "Progress",
     "RowFile",
     "Rows",
+    "Snapshot",
     "Wanted",
     "Witness",
     "analyze_film",
+    "snapshot_at",
     "to_json",
 ]

@@ -15,6 +15,7 @@ Version 1 of the columns; distances and times are in metres (or heads) and secon
     distance   how far away
     unit       m or heads
     near       1 if that is closer than allowed, 2 if it was for too long, else 0
+    x z        where the person is: to the right of the camera and away from it, in unit
 
 A picture without people has one row that holds only its film and time.
 """
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskdet.events import COLUMNS as EVENT_COLUMNS
 from maskdet.events import Event
@@ -40,7 +42,7 @@ VERSION: Final = 1
 COLUMNS: Final = (
     *("film", "time_s", "person", "x1", "y1", "x2", "y2", "score", "label"),
     *(label.key for label in CLASSES),
-    *("seen_s", "evidence", "nearest", "distance", "unit", "near"),
+    *("seen_s", "evidence", "nearest", "distance", "unit", "near", "x", "z"),
 )
 
 
@@ -52,8 +54,16 @@ class Rows:
         self._writer = csv.writer(stream, lineterminator="\n")
         self._writer.writerow(COLUMNS)
 
-    def add(self, film: str, scene: Scene) -> None:
-        """Write the people of one picture."""
+    def add(
+        self, film: str, scene: Scene, positions: NDArray[np.float64] | None = None
+    ) -> None:
+        """Write the people of one picture.
+
+        Args:
+            film: its name.
+            scene: who they are.
+            positions: `(n, 2)` where they are, or none where that is not known.
+        """
         head = [harmless(film), f"{scene.time_s:.3f}"]
         if not len(scene):
             self._writer.writerow([*head, *[""] * (len(COLUMNS) - 2)])
@@ -68,7 +78,10 @@ class Rows:
                 0.0 if scene.seen_s is None else round(float(scene.seen_s[row]), 2),
                 0.0 if scene.evidence is None else round(float(scene.evidence[row]), 2),
             ]
-            self._writer.writerow([*head, *numbers, *_nearest(scene, row)])
+            place: list[object] = ["", ""]
+            if positions is not None and len(positions) == len(scene):
+                place = [round(float(one), 2) for one in positions[row]]
+            self._writer.writerow([*head, *numbers, *_nearest(scene, row), *place])
 
 
 class EventRows:

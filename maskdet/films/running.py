@@ -188,7 +188,7 @@ class _Run:
         self._n_pictures += 1
         self._drawn = None
         if self._wanted.rows is not None:
-            self._wanted.rows.add(self._name, scene)
+            self._wanted.rows.add(self._name, scene, self._stream.proximity.positions)
         if self._writer is not None:
             self._writer.write(self._annotated(), time_s)
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import streamlit as st
 
-from maskdet.proximity import birds_eye, geometry
-from maskdet.style import Style
-from maskdet.types import Image
 from maskdet.web import camera, distance, distance_floor, session
+from maskdet.web.distance_plan import plan_of
 from maskdet.web.distance_readings import distances_html
 from maskdet.web.live_distance import obstacle
-from maskdet.web.live_run import View
 from maskdet.web.markdown import plain
 
 _STILL: Final = "maskdet.still"
@@ -72,7 +68,9 @@ def _results() -> None:
     if view is None or not camera.live_state().reading().fps_done:
         st.info("Press **Start** above to see how far apart people stand.")
         return
-    plan = _plan(view, preferences.style)
+    plan = plan_of(
+        view.scene, view.positions, view.settings, preferences.style, view.size_wh
+    )
     if plan is None:
         st.html(distances_html(view, preferences.style))
         return
@@ -80,17 +78,3 @@ def _results() -> None:
     title = "From above; one square is a metre"
     picture.image(plan, title, channels="BGR", alt="Plan of where people stand")
     numbers.html(distances_html(view, preferences.style))
-
-
-def _plan(view: View, style: Style) -> Image | None:
-    """Return where people stand as seen from above, if it is known in metres."""
-    settings, scene = view.settings, view.scene
-    if settings.distance not in ("pinhole", "floor"):
-        return None
-    floor = geometry(settings, view.size_wh).floor
-    return birds_eye(
-        scene if style.ids else replace(scene, track_ids=None),
-        view.positions,
-        palette=style.palette,
-        corners_m=None if floor is None else floor.corners_m,
-    )

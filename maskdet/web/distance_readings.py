@@ -39,6 +39,19 @@ def distances_html(view: View, style: Style) -> str:
     )
 
 
+def pressing_html(scene: Scene, style: Style) -> str:
+    """Return the pair that matters most at one moment, in words.
+
+    Args:
+        scene: that moment; pairs without times are as good.
+        style: whether people are named by their numbers.
+    """
+    return (
+        f'{LOOK}<div class="maskdet-live maskdet-near">'
+        f"<section><h3>Most pressing</h3>{_pressing(scene, style)}</section></div>"
+    )
+
+
 def span(seconds: float) -> str:
     """Return a time in few words, as in "12 s" and "1.5 min"."""
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
@@ -59,7 +72,8 @@ def _pressing(scene: Scene, style: Style) -> str:
         for row in (pair.first, pair.second)
     )
     apart = describe_pair(pair._replace(too_long=False))
-    return f"<p><b>{people}</b><b>{apart}</b></p><p>Near for {span(pair.for_s)}</p>"
+    lasted = f"<p>Near for {span(pair.for_s)}</p>" if pair.for_s else ""
+    return f"<p><b>{people}</b><b>{apart}</b></p>{lasted}"
 
 
 def _contacts(view: View, style: Style) -> str:

@@ -12,7 +12,7 @@ from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
 from maskdet.films import Contact, FilmReport, Person, to_json
 from maskdet.style import Palette, colour_css, line_style
 from maskdet.types import Label
-from maskdet.web import results, video_events
+from maskdet.web import results, video_distance, video_events
 from maskdet.web import video_moment as moment
 from maskdet.web.cards import tile_html, tiles_html
 from maskdet.web.downloads import Download, downloads
@@ -114,6 +114,7 @@ def _scrub(job: FilmJob, report: FilmReport) -> None:
         help="The film starts there, and the picture beside it shows that moment. "
         "A click on a chart goes there too.",
     )
+    video_distance.show(job, report, at_s)
     _charts(job, report, at_s)
 
 

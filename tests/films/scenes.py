@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maskdet.proximity import Proximity
 from maskdet.types import Faces, Image, Label, Near, Scene, Settings
 
 PROBS = {
@@ -51,6 +52,7 @@ class Story:
 
     def __init__(self, analyzer: object, settings: Settings) -> None:
         self.settings = settings
+        self.proximity = Proximity()
 
     def step(self, image: Image, time_s: float) -> Scene:
         return self.script(time_s)

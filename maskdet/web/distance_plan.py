@@ -1,0 +1,40 @@
+"""Where people stand as seen from above, as the pages show it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.proximity import birds_eye, geometry
+from maskdet.style import Style
+from maskdet.types import Image, Scene, Settings
+
+
+def plan_of(
+    scene: Scene,
+    positions: NDArray[np.float64],
+    settings: Settings,
+    style: Style,
+    size_wh: tuple[int, int],
+) -> Image | None:
+    """Return the plan; None where places are not known in metres.
+
+    Args:
+        scene: who is there.
+        positions: `(n, 2)` where, x to the right and z away from the camera.
+        settings: with which they were measured; they must be possible.
+        style: colours, and whether people are named by their numbers.
+        size_wh: width and height of the picture.
+    """
+    known = len(positions) == len(scene)
+    if settings.distance not in ("pinhole", "floor") or not known:
+        return None
+    floor = geometry(settings, size_wh).floor
+    return birds_eye(
+        scene if style.ids else replace(scene, track_ids=None),
+        positions,
+        palette=style.palette,
+        corners_m=None if floor is None else floor.corners_m,
+    )
