@@ -34,7 +34,7 @@ def _again(job: FilmJob) -> None:
             "You have changed settings since this film was looked at.",
             icon=":material/tune:",
         )
-    asked = video.plan()
+    asked = video.plan(job)
     st.button("Look again", icon=":material/replay:", on_click=job.start, args=(asked,))
 
 

@@ -12,7 +12,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzer import TwoStage
-from maskdet.web import session, video
+from maskdet.films import snapshot_at
+from maskdet.web import session, video, video_plan
 from maskdet.web.samples import Sample
 from maskdet.web.video_job import FilmJob
 from tests.fakes import FakeClassifier, FakeDetector
@@ -117,6 +118,42 @@ def test_the_slider_shows_another_moment(app: AppTest) -> None:
     assert app.main.get("video")[0].proto.start_time == 1
 
 
+def choose(app: AppTest, key: str, value: object) -> AppTest:
+    parts = [one for one in app.main if getattr(one, "key", None) == key]
+    parts[0].set_value(value)
+    return run(app)
+
+
+def test_distances_are_chosen_here_and_each_moment_is_shown_from_above(
+    app: AppTest,
+) -> None:
+    choose(app, "distance.distance", "pinhole")
+    finished(press(app, "Look at the sample"))
+    captions = [text for one in app.main.get("image") for text in one.captions]
+    assert "That moment from above; one square is a metre" in captions
+    html = texts(app.main.get("html"))
+    assert "Most pressing" in html
+    assert "Pairs too close for too long" in html
+    assert "not measured" not in texts(app.caption)
+    moment = snapshot_at(job(app).rows, 1.0, 0.6)
+    assert moment is not None
+    assert moment.positions.shape == (1, 2)
+    assert moment.positions[0, 1] > 0.2
+
+
+def test_a_floor_without_points_is_said_and_the_film_is_looked_at_all_the_same(
+    app: AppTest,
+) -> None:
+    choose(app, "distance.distance", "floor")
+    assert "no distances are measured" in texts(app.warning)
+    assert "marked on its picture" in texts(app.caption)
+    finished(press(app, "Look at the sample"))
+    assert job(app).plan.preferences.settings.distance == "off"
+    assert "Distances were not measured" in texts(app.caption)
+    # Now there is a picture to mark the points on.
+    assert "marked on its picture" not in texts(app.caption)
+
+
 def test_best_views_are_shown_only_if_asked_for(app: AppTest) -> None:
     app.main.checkbox(key="video.crops").check()
     finished(press(run(app), "Look at the sample"))
@@ -203,7 +240,7 @@ def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
 
 
 def test_times_are_written_as_people_write_them() -> None:
-    assert [video.clock(s) for s in (0, 7.24, 59.96, 65, 3600)] == [
+    assert [video_plan.clock(s) for s in (0, 7.24, 59.96, 65, 3600)] == [
         "0:00",
         "0:07.2",
         "1:00",

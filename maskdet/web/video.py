@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,12 +15,12 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzer import Analyzer, resolved
-from maskdet.web import results, session
+from maskdet.web import results, session, video_distance
 from maskdet.web.markdown import plain
 from maskdet.web.preferences import Preferences
 from maskdet.web.samples import FILM
 from maskdet.web.video_job import MAX_MINUTES, FilmJob
-from maskdet.web.video_plan import Plan
+from maskdet.web.video_plan import Plan, clock
 
 SUFFIXES: Final = ("mp4", "mov", "webm", "avi", "mkv", "m4v")
 
@@ -32,7 +33,7 @@ _EARLY: Final = 0.03
 _EVERY: Final = {
     1: "Every picture",
     2: "Every 2nd: twice as fast",
-    5: "Every 5th: a quick look",
+    5: "Every 5th: a quick look, loses people more easily",
 }
 
 _PREVIEW: Final = """<style>
@@ -57,9 +58,14 @@ def forget() -> None:
         found.close()
 
 
-def plan() -> Plan:
-    """Ask how to look at a film; the sidebar says the rest."""
-    chosen = session.preferences()
+def plan(job: FilmJob | None = None) -> Plan:
+    """Ask how to look at a film; the sidebar says the rest.
+
+    Args:
+        job: the film, if it was looked at and may be looked at again.
+    """
+    settings = video_distance.ask(job)
+    chosen = replace(session.preferences(), settings=settings)
     every = st.selectbox(
         "Look at",
         list(_EVERY),
@@ -239,14 +245,6 @@ def failed(found: FilmJob) -> None:
         f"{results.as_code(found.name)}: {plain(line)}.",
         icon=":material/broken_image:",
     )
-
-
-def clock(time_s: float) -> str:
-    """Return a time in a film as people write it, "1:05.2"."""
-    tenths = round(10 * time_s)
-    minutes, rest = divmod(tenths, 600)
-    seconds, tenth = divmod(rest, 10)
-    return f"{minutes}:{seconds:02d}" + (f".{tenth}" if tenth else "")
 
 
 def changed(found: FilmJob, chosen: Preferences) -> bool:

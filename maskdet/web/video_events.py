@@ -18,8 +18,8 @@ from maskdet.films import EventRows, FilmReport
 from maskdet.types import UNTRACKED
 from maskdet.web import events, video_moment
 from maskdet.web.markdown import plain
-from maskdet.web.video import clock
 from maskdet.web.video_job import FilmJob
+from maskdet.web.video_plan import clock
 
 MOST_ROWS: Final = 500
 """Events in the table; the file has more."""

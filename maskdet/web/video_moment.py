@@ -10,8 +10,8 @@ import streamlit as st
 
 from maskdet.films import FilmReport
 from maskdet.media import UnreadableFilm, encode_jpeg, read_film
-from maskdet.web.video import clock
 from maskdet.web.video_job import FilmJob
+from maskdet.web.video_plan import clock
 
 _STILL: Final = "maskdet.film_still"
 _FEW_S: Final = 120.0
@@ -54,11 +54,7 @@ def moved(job: FilmJob) -> None:
 
 def show(job: FilmJob, report: FilmReport, film: Path, time_s: float) -> None:
     """Show one picture of the annotated film, and who was there then."""
-    kept: tuple[tuple[int, float], bytes] | None = st.session_state.get(_STILL)
-    wanted = (job.number, time_s)
-    if kept is None or kept[0] != wanted:
-        kept = wanted, still_jpeg(film, time_s)
-        st.session_state[_STILL] = kept
+    jpeg = kept_jpeg(job, film, time_s)
     here = [one for one in report.timeline if one.start_s <= time_s]
     words = ""
     if here:
@@ -69,10 +65,20 @@ def show(job: FilmJob, report: FilmReport, film: Path, time_s: float) -> None:
         }
         said = ", ".join(f"{n} {label.title}" for label, n in rounded.items())
         words = f": {said or 'nobody'}"
-    if kept[1]:
+    if jpeg:
         text = f"At {clock(time_s)}{words}"
         words = f"The film {text[0].lower()}{text[1:]}"
-        st.image(kept[1], text, alt=words, width="stretch")
+        st.image(jpeg, text, alt=words, width="stretch")
+
+
+def kept_jpeg(job: FilmJob, film: Path, time_s: float) -> bytes:
+    """Return one picture of a film as JPEG; the last one asked for costs nothing."""
+    kept: tuple[tuple[int, float], bytes] | None = st.session_state.get(_STILL)
+    wanted = (job.number, time_s)
+    if kept is None or kept[0] != wanted:
+        kept = wanted, still_jpeg(film, time_s)
+        st.session_state[_STILL] = kept
+    return kept[1]
 
 
 def still_jpeg(film: Path, at_s: float) -> bytes:

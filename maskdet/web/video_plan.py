@@ -39,3 +39,11 @@ class Shown:
     time_s: float = 0.0
     n_pictures: int = 0
     preview: bytes = field(default=b"", repr=False)
+
+
+def clock(time_s: float) -> str:
+    """Return a time in a film as people write it, "1:05.2"."""
+    tenths = round(10 * time_s)
+    minutes, rest = divmod(tenths, 600)
+    seconds, tenth = divmod(rest, 10)
+    return f"{minutes}:{seconds:02d}" + (f".{tenth}" if tenth else "")

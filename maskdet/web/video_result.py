@@ -17,8 +17,9 @@ from maskdet.web import video_moment as moment
 from maskdet.web.cards import tile_html, tiles_html
 from maskdet.web.downloads import Download, downloads
 from maskdet.web.markdown import plain
-from maskdet.web.video import clock, forget, whereabouts
+from maskdet.web.video import forget, whereabouts
 from maskdet.web.video_job import FilmJob
+from maskdet.web.video_plan import clock
 
 _UNITS: Final = {"m": "m", "heads": "heads"}
 
@@ -191,9 +192,7 @@ def _address(jpeg: bytes) -> str | None:
 
 def _contacts(report: FilmReport, *, measured: bool) -> None:
     if not measured:
-        st.caption(
-            "Distances were not measured: they were switched off in the sidebar."
-        )
+        st.caption("Distances were not measured. Choose how, below, and look again.")
         return
     st.subheader("Who was near whom")
     if not report.contacts:
