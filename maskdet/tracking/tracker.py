@@ -241,14 +241,17 @@ class Tracker:
         people = self._scenes.people
         was_covered = people.covered[rows]
         fronts = np.flatnonzero(face_of != NOBODY)
-        if not len(fronts):
-            people.behind[rows] = NOBODY
-            return was_covered
-        shares = covered(people.motion.boxes[rows], boxes[face_of[fronts]])
-        now: NDArray[np.bool_] = shares.max(axis=1) > self._rules.cover
-        people.behind[rows[~now]] = NOBODY
-        people.cover(rows[now], fronts[shares[now].argmax(axis=1)])
-        return now | was_covered
+        now = np.zeros(len(rows), np.bool_)
+        if len(fronts):
+            shares = covered(people.motion.boxes[rows], boxes[face_of[fronts]])
+            now = shares.max(axis=1) > self._rules.cover
+            people.cover(rows[now], fronts[shares[now].argmax(axis=1)])
+        # Whoever is missed for a moment still stands where they stood.
+        before = people.fronts(rows)
+        gone = (before == NOBODY) | (face_of[before] != NOBODY)
+        people.behind[rows[~now & gone]] = NOBODY
+        result: NDArray[np.bool_] = now | was_covered
+        return result
 
     def _lose_outside(self, rows: NDArray[np.int64], size_wh: tuple[int, int]) -> None:
         people = self._scenes.people

@@ -7,7 +7,7 @@ import pytest
 
 from maskdet.tracking import Tracker
 from maskdet.types import UNTRACKED
-from tests.tracking.stories import Cast, play, show, times
+from tests.tracking.stories import Cast, paint, play, show, times
 
 RATES_HZ = [10, 30]
 
@@ -232,6 +232,28 @@ def test_who_is_hidden_by_somebody_comes_out_as_the_same_person(rate_hz, way) ->
     first = seen[round(0.6 * rate_hz)][0]
     assert sorted(first.values()) == [1, 2]
     assert seen[-1][0] == first
+
+
+def test_whoever_hides_somebody_may_be_missed_for_a_moment() -> None:
+    """The one behind is not looked for in the picture of the one in front."""
+    tracker = Tracker()
+
+    def story(t: float) -> Cast:
+        cast: Cast = {"front": (200.0, 100.0, 60.0, 0.9), "far": (400, 100, 60, 0.9)}
+        if 0.63 < t < 0.69:
+            del cast["front"]
+        if t < 0.6:
+            cast["ann"] = (150.0 + 60 * t, 100.0, 57.0, 0.8)
+        return cast
+
+    at = times(0, 1, 30)
+    wall = paint(3)
+    for t in at:
+        ids, _ = show(tracker, story(t), t, wall)
+        if t > 0.7:
+            people = tracker._scenes.people
+            assert people.covered.tolist() == [True, False, False], t
+            assert ids == {"front": 2, "far": 3}
 
 
 def test_who_is_hidden_does_not_take_the_face_of_whoever_hides_them() -> None:
