@@ -94,17 +94,17 @@ def opened(order: dict[str, Any]) -> InputContainer:
 
 def picture_stream(film: InputContainer, order: dict[str, Any]) -> VideoStream:
     """Return the stream to decode, if it is safe to."""
-    streams = film.streams.video
+    stream = next(iter(film.streams.video), None)
     # Decoding a stream without a codec is that memory fault (PyAV 18.0.0).
-    if not streams or streams[0].codec_context is None:
+    if stream is None or stream.codec_context is None:
         raise Stop("no film")
-    stream = streams[0]
     if stream.codec_context.width * stream.codec_context.height > order["max_pixels"]:
         raise Stop("too large")
     stream.codec_context.options = {"max_pixels": str(order["max_pixels"])}
-    # Each thread keeps pictures of its own; in slices, none comes late for that.
     stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
-    stream.thread_type = "SLICE" if order["live"] else "AUTO"
+    # Whole pictures a thread come late; what has an end at a web address is a film.
+    ends = order["source"].lower().startswith("http") and (film.duration or 0) > 0
+    stream.thread_type = "SLICE" if order["live"] and not ends else "AUTO"
     return stream
 
 

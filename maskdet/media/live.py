@@ -222,21 +222,24 @@ class Camera:
     def __iter__(self) -> Iterator[tuple[Image, float]]:
         """Yield pictures until it goes away; `Live` knows their times."""
         number = 0
-        while not self._stopped and self._capture.grab():
-            number += 1
-            if number % self._every == 0:
-                fine, image = self._capture.retrieve()
-                if fine:
-                    yield np.asarray(image, np.uint8), 0.0
-        self._capture.release()
+        try:
+            while not self._stopped and self._capture.grab():
+                number += 1
+                if number % self._every == 0:
+                    fine, image = self._capture.retrieve()
+                    if fine:
+                        yield np.asarray(image, np.uint8), 0.0
+        finally:
+            self.close()
 
     def stop(self) -> None:
         """End the pictures soon."""
         self._stopped = True
 
     def close(self) -> None:
-        """Let go of it, once nobody reads any more."""
+        """Let go of it; only on the thread that reads it, and may be called twice."""
         self._stopped = True
+        self._capture.release()
 
 
 def open_source(

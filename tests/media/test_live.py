@@ -18,7 +18,6 @@ from maskdet.media import (
     Live,
     Patience,
     UnreadableFilm,
-    live,
     open_source,
     public_name,
 )
@@ -153,40 +152,6 @@ def settle(done) -> None:
     while not done():
         assert time.monotonic() < ends
         time.sleep(0.005)
-
-
-class FakeCapture:
-    """What OpenCV gives for a camera."""
-
-    def __init__(self, number: int) -> None:
-        self._left = 7 if number == 3 else 0
-        self.released = False
-
-    def grab(self) -> bool:
-        self._left -= 1
-        return self._left >= 0
-
-    def retrieve(self) -> tuple[bool, np.ndarray]:
-        return True, np.full((6, 8, 3), self._left, np.uint8)
-
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        return self.retrieve() if self.grab() else (False, None)
-
-    def release(self) -> None:
-        self.released = True
-
-
-def test_a_camera_of_this_computer(monkeypatch) -> None:
-    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    camera = live.Camera(3, every=2)
-    assert (camera.info.width, camera.info.height) == (8, 6)
-    assert [int(image[0, 0, 0]) for image, _ in camera] == [4, 2, 0]
-    assert camera._capture.released
-    source = open_source("3", patience=QUICK)
-    assert isinstance(source, Live)
-    source.close()
-    with pytest.raises(UnreadableFilm, match="there is no camera 5"):
-        open_source("5")
 
 
 @pytest.fixture
