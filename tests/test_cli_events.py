@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -172,6 +173,21 @@ def test_what_cannot_be_done_is_one_line(store, capsys, words, line) -> None:
     assert err.count("\n") == 1
     assert "geheim" not in err
     assert len(store.read(ALL)) == len(DAY)
+
+
+def test_a_database_of_something_else_is_one_line_and_stays_as_it_is(
+    tmp_path, capsys
+) -> None:
+    file = tmp_path / "songs.db"
+    with sqlite3.connect(file) as direct:
+        direct.execute("CREATE TABLE songs (name TEXT)")
+    before = file.read_bytes()
+    for words in ([], ["--csv", "-"], ["--summary"]):
+        assert main(["events", str(file), *words]) == 1
+        line = f"maskdet: {file} is a database of something else\n"
+        assert capsys.readouterr() == ("", line)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_where_recording_is_off_a_store_must_be_named(monkeypatch, capsys) -> None:

@@ -117,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
     if args.csv is not None:
         check_target("--csv", args.csv, [])
     with contextlib.closing(_store(words[0] if words else "")) as store:
+        if store.is_foreign():
+            raise ValueError(f"{store.place} is a database of something else")
         if not store.exists():
             say(f"nothing is recorded in {store.place}", quiet_stdout=True)
             if args.csv is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,36 @@ def engine(url: sa.URL) -> sa.Engine:
     return made
 
 
+def looking_engine(url: sa.URL, usual: sa.Engine) -> sa.Engine:
+    """Return an engine that changes nothing, not even beside an SQLite file.
+
+    Args:
+        url: a database.
+        usual: its `engine`; for a server, that is returned.
+    """
+    if url.get_backend_name() != "sqlite":
+        return usual
+    options = {"timeout": _WAIT_S, "uri": True}
+    # No connection waits for later: what it takes for granted may not be so then.
+    made = sa.create_engine(url, connect_args=options, poolclass=sa.NullPool)
+    sa.event.listen(made, "do_connect", _only_look)
+    return made
+
+
+def may_write(url: sa.URL) -> bool:
+    """Return whether an SQLite file may be written to; a server tells when asked."""
+    file = _file(url)
+    return file is None or all(
+        os.access(place, os.W_OK) for place in (file, file.parent)
+    )
+
+
+def let_others_read(connection: sa.Connection) -> None:
+    """Let others read an SQLite file while one writes; the file keeps that."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
 def be_impatient(connection: sa.Connection) -> None:
     """Wait for a locked table as long as SQLite does for a file, not for ever."""
     if connection.dialect.name == "postgresql":
@@ -158,13 +189,25 @@ def told(url: sa.URL) -> Iterator[None]:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Let others read while one writes, and wipe what is deleted."""
+    """Write fast, and wipe what is deleted; the file does not change by that."""
     cursor = connection.cursor()
     try:
-        for line in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+        for line in ("synchronous=NORMAL", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {line}")
     finally:
         cursor.close()
+
+
+def _only_look(_dialect: object, _record: object, names: Any, _options: object) -> None:
+    """Open an SQLite file as one that nobody may change.
+
+    While somebody writes, there is a log beside it, and SQLite must be told of changes;
+    without one it must be told that there are none, else it wants to make files.
+    """
+    file = Path(names[0]).absolute()
+    log = file.with_name(f"{file.name}-wal")
+    still = not log.exists() or not log.stat().st_size
+    names[0] = f"{file.as_uri()}?mode=ro{'&immutable=1' if still else ''}"
 
 
 def _line(url: sa.URL, error: SQLAlchemyError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from maskdet.types import UNTRACKED, Label
@@ -19,6 +19,8 @@ KINDS: Final[Mapping[str, str]] = {
     "left": "Left",
 }
 """What can happen: the name in files, and the name shown to people."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 VERSION: Final = 1
 """Of the JSON form; goes up when a field changes its meaning or goes away."""
@@ -77,9 +79,11 @@ class Event:
 
     def record(self) -> dict[str, str | int | float | None]:
         """Return the event as a flat row; what does not apply is None."""
+        # isoformat would cut what the database rounds.
+        at = _EPOCH + timedelta(milliseconds=self.at_ms)
         return {
             "kind": self.kind,
-            "at": self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "camera": self.camera,
             "session": self.session,
             "person": None if self.person == UNTRACKED else self.person,

@@ -48,7 +48,8 @@ class EventStore:
         """
         self._url = connecting.parsed(url)
         self._engine = connecting.engine(self._url)
-        self._ready = False
+        self._looking = connecting.looking_engine(self._url, self._engine)
+        self._ready = self._made = False
 
     @property
     def place(self) -> str:
@@ -65,20 +66,27 @@ class EventStore:
             # What still writes to a deleted file writes to nowhere.
             if self._ready:
                 self.close()
-            self._ready = False
+            self._ready = self._made = False
             return False
         if self._ready:
             return True
-        with self._connected() as connection:
+        with self._connected(self._looking) as connection:
             found = sa.inspect(connection).has_table(statements.EVENTS.name)
             if found:
                 self._check_version(connection)
         self._ready = found
         return found
 
+    def is_foreign(self) -> bool:
+        """Return whether there are tables, but none of ours; makes nothing."""
+        if self.exists() or not connecting.file_exists(self._url):
+            return False
+        with self._connected(self._looking) as connection:
+            return bool(sa.inspect(connection).get_table_names())
+
     def create(self) -> None:
         """Make folder, file and tables as far as they are missing."""
-        if self.exists():
+        if self.exists() and self._made:
             return
         connecting.make_folder(self._url)
         try:
@@ -87,10 +95,11 @@ class EventStore:
             # Another program may have made them between our look and our attempt.
             if not self.exists():
                 raise
-        self._ready = True
+        self._ready = self._made = True
 
     def _make_tables(self) -> None:
         with self._connected() as connection:
+            connecting.let_others_read(connection)
             statements.tables().create_all(connection)
             if self._version(connection) is None:
                 value = str(statements.SCHEMA_VERSION)
@@ -174,25 +183,30 @@ class EventStore:
     def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         if not self.exists():
             return ()
-        with self._connected() as connection:
+        with self._connected(self._reading()) as connection:
             return connection.execute(query).all()
 
     def _streamed(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
         if not self.exists():
             return
-        with self._connected() as connection:
+        with self._connected(self._reading()) as connection:
             options = {"yield_per": _CSV_ROWS}
             yield from connection.execute(query, execution_options=options)
 
+    def _reading(self) -> sa.Engine:
+        return self._engine if connecting.may_write(self._url) else self._looking
+
     @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
+    def _connected(self, engine: sa.Engine | None = None) -> Iterator[sa.Connection]:
         """Give a connection in a transaction; tell in one line what goes wrong."""
+        engine = self._engine if engine is None else engine
         try:
-            with connecting.told(self._url), self._engine.begin() as connection:
+            with connecting.told(self._url), engine.begin() as connection:
                 connecting.be_impatient(connection)
                 yield connection
         except StoreError:
-            self._ready = False  # somebody may have put another database there
+            # Somebody may have put another database there.
+            self._ready = self._made = False
             raise
 
     def _check_version(self, connection: sa.Connection) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def test_old_events_go_and_nothing_of_them_stays(full, file) -> None:
     full.close()
     left = b"".join(path.read_bytes() for path in file.parent.iterdir())
     assert b"crowd" not in left
+
+
+def test_a_time_is_the_same_in_the_store_and_in_a_file(store) -> None:
+    """Half a millisecond more is another one in both, and in the export of both."""
+    late = replace(DAY[0], at=DAY[0].at.replace(microsecond=999_700))
+    store.add([late])
+    (read,) = store.read(ALL)
+    assert read.record()["at"] == late.record()["at"] == "2025-03-01T12:00:01.000Z"
+    assert late.to_json() == read.to_json()
 
 
 def test_events_outlive_the_program(full, file) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from maskdet.events import Event, statements
 from maskdet.events.place import sqlite_url
@@ -69,3 +70,70 @@ def test_only_what_can_never_be_written_counts_as_refused(full, file) -> None:
     with pytest.raises(StoreError) as trouble:
         EventStore(sqlite_url(broken)).add([event(1, 92)])
     assert not trouble.value.refused
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+def test_looking_into_a_file_of_others_changes_nothing(tmp_path, journal) -> None:
+    file = tmp_path / "other.sqlite3"
+    with sqlite3.connect(file) as direct:
+        direct.execute(f"PRAGMA journal_mode={journal}")
+        direct.execute("CREATE TABLE songs (name TEXT)")
+    direct.close()
+    before = files(tmp_path)
+    store = EventStore(sqlite_url(file))
+    assert store.read(ALL) == []
+    assert not store.exists()
+    assert store.is_foreign()
+    store.close()
+    assert files(tmp_path) == before
+
+
+def test_reading_leaves_a_copy_as_it_is_and_writing_lets_others_read(
+    full, file, tmp_path
+) -> None:
+    copy = tmp_path / "copy.sqlite3"
+    with sqlite3.connect(file) as direct:
+        direct.execute("VACUUM INTO ?", (str(copy),))
+    before = copy.read_bytes()
+    store = EventStore(sqlite_url(copy))
+    assert store.read(ALL) == [event(0, 1)]
+    assert not store.is_foreign()
+    store.close()
+    assert copy.read_bytes() == before
+    store.add([event(1, 2)])
+    with sqlite3.connect(copy) as direct:
+        assert direct.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_store_that_may_only_be_read_is_read_without_files_beside_it(
+    full, file, monkeypatch
+) -> None:
+    full.close()
+    # Rights do not hold for root, so SQLite itself is asked what it did.
+    monkeypatch.setattr("maskdet.events.connecting.os.access", lambda *_: False)
+    before = files(file.parent)
+    made: list[str] = []
+    store = EventStore(sqlite_url(file))
+    found = store.read(ALL)
+    with store._connected(store._reading()) as connection:
+        connection.exec_driver_sql("SELECT * FROM maskdet_events").all()
+        made = [path.name for path in file.parent.iterdir()]
+        with pytest.raises(OperationalError, match="readonly"):
+            connection.exec_driver_sql("DELETE FROM maskdet_events")
+    assert found == [event(0, 1)]
+    assert made == [file.name]
+    assert files(file.parent) == before
+
+
+def test_who_may_only_read_sees_what_somebody_is_writing(
+    full, file, monkeypatch
+) -> None:
+    monkeypatch.setattr("maskdet.events.connecting.os.access", lambda *_: False)
+    reading = EventStore(sqlite_url(file))
+    assert reading.read(ALL) == [event(0, 1)]
+    full.add([event(1, 2)])
+    assert reading.read(ALL) == [event(1, 2), event(0, 1)]
