@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from maskdet.events.place import sqlite_url
 from maskdet.events.store import EventFilter, EventStore, StoreError
 from maskdet.films import FilmReport
 from maskdet.types import Label
-from maskdet.web import session, video, video_events
+from maskdet.web import session, video, video_events, video_recording
 from maskdet.web.samples import Sample
 from tests.app_driving import opened_at, run
 from tests.events_page_fakes import prepare, switch, texts, write
@@ -71,7 +72,14 @@ def offer(app: AppTest) -> AppTest:
 
 
 def press(app: AppTest) -> AppTest:
-    next(one for one in app.main.button if one.label == "Write 3 events").click()
+    return click(app, "Write 3 events")
+
+
+def click(app: AppTest, label: str) -> AppTest:
+    """Press a button that writes, and wait for what it began."""
+    next(one for one in app.main.button if one.label == label).click()
+    run(app)
+    assert app.session_state[key(app, "recording")].join(60)
     return run(app)
 
 
@@ -102,7 +110,69 @@ def test_two_clicks_in_a_row_write_once(monkeypatch, file) -> None:
     monkeypatch.setattr(video_events.st, "session_state", {})
     for _ in range(2):
         video_events._write(SimpleNamespace(number=7, name="a.mp4"), report)
+    assert video_events.st.session_state["video.recording.7"].join(60)
     assert len(stored(file)) == 1
+
+
+def test_a_store_that_waits_holds_up_no_page(looked, file, monkeypatch) -> None:
+    goes_on, whole = threading.Event(), EventStore.add
+
+    def late(store, events):
+        assert goes_on.wait(60)
+        whole(store, events)
+
+    monkeypatch.setattr(EventStore, "add", late)
+    offer(looked)
+    button = next(one for one in looked.main.button if one.label == "Write 3 events")
+    button.click()
+    run(looked)
+    recording = looked.session_state[key(looked, "recording")]
+    assert recording.busy
+    (bar,) = looked.main.get("progress")
+    assert bar.proto.text == "Writing: 0 of 3 events are in the store"
+    assert TOGGLE not in [one.label for one in looked.main.toggle]
+    goes_on.set()
+    assert recording.join(60)
+    run(looked)
+    assert "3 events were written" in texts(looked, "success")
+    assert len(stored(file)) == 3
+
+
+def test_what_breaks_off_half_way_goes_on_with_the_rest(
+    looked, file, monkeypatch
+) -> None:
+    monkeypatch.setattr(video_recording, "BATCH", 2)
+    calls, whole = [], EventStore.add
+
+    def full_once(store, events):
+        if not events:  # the server's own writer looks in now and then
+            return
+        calls.append(len(events))
+        if len(calls) == 2:
+            raise StoreError("the disk is full")
+        whole(store, events)
+
+    monkeypatch.setattr(EventStore, "add", full_once)
+    press(offer(looked))
+    line = "Only 2 of 3 events were written: the disk is full."
+    assert line in texts(looked, "error")
+    assert len(stored(file)) == 2
+    click(looked, "Write the rest")
+    assert calls == [2, 1, 1]
+    kinds = [one.kind for one in stored(file)]
+    assert kinds == ["entered", "verdict", "left"]
+    assert "3 events were written" in texts(looked, "success")
+
+
+def test_a_fault_of_ours_ends_with_a_line_too(file, caplog) -> None:
+    event = Event("left", NOON, "", "s", 3, Label.MASK)
+    store = SimpleNamespace(add=lambda events: 1 / 0)
+    recording = video_recording.Recording(store, [event])
+    recording.start()
+    assert recording.join(60)
+    assert (recording.n_written, recording.n_left) == (0, 1)
+    assert recording.problem == "something went wrong; the log says what"
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_camera_and_time_can_be_put_right(looked, file) -> None:

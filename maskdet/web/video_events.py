@@ -13,16 +13,20 @@ import streamlit as st
 
 from maskdet.events import KINDS, Event, sentence
 from maskdet.events.origin import LONGEST_NAME, camera_name
-from maskdet.events.store import StoreError
 from maskdet.films import EventRows, FilmReport
 from maskdet.types import UNTRACKED
 from maskdet.web import events, video_moment
 from maskdet.web.markdown import plain
 from maskdet.web.video_job import FilmJob
 from maskdet.web.video_plan import clock
+from maskdet.web.video_recording import Recording
 
 MOST_ROWS: Final = 500
 """Events in the table; the file has more."""
+
+_REFRESH_S: Final = 1.0
+_SHORT_S: Final = 0.3
+"""A click waits so long: few events are written by then, and nobody sees it."""
 
 
 def show(job: FilmJob, report: FilmReport) -> None:
@@ -93,13 +97,9 @@ def _chosen(key: str, job: FilmJob, report: FilmReport, shown: Sequence[Event]) 
 
 def _offer(job: FilmJob, report: FilmReport) -> None:
     """Let the events be written to the store, once, as of when the film was taken."""
-    told: str = st.session_state.get(f"video.recorded.{job.number}", "")
-    if told:
-        st.success(told, icon=":material/database:")
+    begun = _recording(job)
+    if begun is not None and _told(begun):
         return
-    trouble: str = st.session_state.pop(f"video.not_recorded.{job.number}", "")
-    if trouble:
-        st.error(trouble, icon=":material/database_off:")
     if not st.toggle(
         "Write these events to the store",
         key=f"video.record.{job.number}",
@@ -128,6 +128,56 @@ def _offer(job: FilmJob, report: FilmReport) -> None:
         on_click=_write,
         args=(job, report),
     )
+
+
+def _recording(job: FilmJob) -> Recording | None:
+    """Return what writes this film's events, if somebody wanted that."""
+    found: Recording | None = st.session_state.get(f"video.recording.{job.number}")
+    return found
+
+
+def _told(begun: Recording) -> bool:
+    """Say what became of the events; whether that is all, and nothing need be asked."""
+    if begun.busy:
+        _progress(begun)
+        return True
+    if not begun.n_left:
+        st.success(
+            f"{begun.n_all:,} events were written; the Events page has them.",
+            icon=":material/database:",
+        )
+        return True
+    icon = ":material/database_off:"
+    if not begun.n_written:
+        st.error(plain(f"Not written: {begun.problem}."), icon=icon)
+        return False
+    done = f"Only {begun.n_written:,} of {begun.n_all:,} events were written"
+    st.error(plain(f"{done}: {begun.problem}."), icon=icon)
+    st.button(
+        "Write the rest",
+        type="primary",
+        icon=":material/database:",
+        on_click=_go_on,
+        args=(begun,),
+    )
+    return True
+
+
+@st.fragment(run_every=_REFRESH_S)
+def _progress(begun: Recording) -> None:
+    """Show how far it is; alone, so that the film above plays on."""
+    if not begun.busy:
+        st.rerun()
+    st.progress(
+        begun.n_written / begun.n_all,
+        f"Writing: {begun.n_written:,} of {begun.n_all:,} events are in the store",
+    )
+
+
+def _go_on(begun: Recording) -> None:
+    """Write what is left, and wait a moment for it."""
+    begun.start()
+    begun.join(_SHORT_S)
 
 
 def _ask_when(job: FilmJob, report: FilmReport) -> None:
@@ -171,26 +221,21 @@ def _late(began: datetime) -> str:
 
 
 def _write(job: FilmJob, report: FilmReport) -> None:
-    """Write the events down, and note what there is to say of it.
+    """Begin to write the events down; how that goes is told by the next runs.
 
     Name and time are read here: who types and clicks at once means what was typed.
     """
     store, began = events.store(), _began(job, report)
     if store is None or report.began is None or _late(began):
         return
-    if f"video.recorded.{job.number}" in st.session_state:
+    begun = _recording(job)
+    if begun is not None and (begun.busy or begun.n_written):
         return  # the second click of two
     named = camera_name(st.session_state.get(f"video.camera.{job.number}", ""))
     shift, camera = began - report.began, named or camera_name(job.name)
     moved = [
         replace(event, at=event.at + shift, camera=camera) for event in report.events
     ]
-    try:
-        store.add(moved)
-    except StoreError as error:
-        line = plain(f"Not written: {error}.")
-        st.session_state[f"video.not_recorded.{job.number}"] = line
-        return
-    st.session_state[f"video.recorded.{job.number}"] = (
-        f"{len(moved):,} events were written; the Events page has them."
-    )
+    begun = Recording(store, moved)
+    st.session_state[f"video.recording.{job.number}"] = begun
+    _go_on(begun)

@@ -1,0 +1,73 @@
+"""Events of a film on their way to the store: on a thread, so that no page waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from maskdet.events import Event
+from maskdet.events.store import EventStore, StoreError
+
+_log = logging.getLogger(__name__)
+
+BATCH: Final = 200
+"""So many events are written at a time, all or none of them."""
+
+_BROKE: Final = "something went wrong; the log says what"
+
+
+class Recording:
+    """Writes events down, each once, and goes on where it was broken off.
+
+    Attributes:
+        n_all: how many events there are.
+        n_written: how many of them are in the store.
+        busy: whether it is writing.
+        problem: one line on why it stopped early; empty while all is well.
+    """
+
+    def __init__(self, store: EventStore, events: Sequence[Event]) -> None:
+        """Take events; `start` begins."""
+        self.n_all, self.n_written = len(events), 0
+        self.busy, self.problem = False, ""
+        self._store, self._waiting = store, list(events)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def n_left(self) -> int:
+        """How many events are not in the store yet."""
+        return self.n_all - self.n_written
+
+    def start(self) -> None:
+        """Write what is left; returns at once, and does nothing while it is busy."""
+        with self._lock:
+            if self.busy or not self.n_left:
+                return
+            self.busy, self.problem = True, ""
+        name = "maskdet-film-events"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for a while; return whether it has ended."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return not self.busy
+
+    def _run(self) -> None:
+        try:
+            while self._waiting:
+                part = self._waiting[:BATCH]
+                self._store.add(part)
+                del self._waiting[:BATCH]
+                self.n_written += len(part)
+        except StoreError as error:
+            self.problem = str(error)
+        except Exception:  # nobody else sees what ends a thread
+            _log.exception("events of a film were not written")
+            self.problem = _BROKE
+        finally:
+            self.busy = False
