@@ -33,7 +33,7 @@ class PartFile:
             self._target = Path(os.path.realpath(target))
             name = f".maskdet-{os.getpid()}-{kind}.part"
             self._part = self._target.with_name(name)
-        with self._named():
+        with self.named():
             self.stream: TextIO = (self._part or self._target).open(
                 "w", encoding="utf-8", newline=""
             )
@@ -45,7 +45,7 @@ class PartFile:
     def __exit__(self, *error: object) -> None:
         """Leave no file unless it was kept."""
         try:
-            with self._named():
+            with self.named():
                 self.stream.close()
         finally:
             if self._part is not None:
@@ -57,13 +57,18 @@ class PartFile:
         Raises:
             OSError: it could not be written.
         """
-        with self._named():
+        with self.named():
             self.stream.close()
             if self._part is not None:
                 os.replace(self._part, self._target)
 
+    def drop(self) -> None:
+        """Give the file up; that it cannot be ended is no news any more."""
+        with contextlib.suppress(OSError):
+            self.stream.close()
+
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def named(self) -> Iterator[None]:
         """Tell errors of the file that was asked for, not of its unfinished part."""
         try:
             yield

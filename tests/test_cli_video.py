@@ -124,6 +124,7 @@ def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
+        (("",), "IN is empty: name a film, a folder, a camera or an address"),
         (("missing.mp4",), "missing.mp4: there is no such file"),
         (("ftp://a/b.mp4",), "must begin with rtsp"),
         (("{a}", "--out", "{a}"), "would overwrite what is read"),

@@ -251,9 +251,10 @@ def test_what_cannot_be_written_ends_the_film_with_one_line(
         film(folder / name, times_ms=LONG_MS)
     assert run(folder, "--events", tmp_path / "e.csv") == 1
     shown = capsys.readouterr()
-    assert complaints(shown.err) == ["maskdet: no space left on device"]
+    target = tmp_path / "e.csv"
+    assert complaints(shown.err) == [f"maskdet: {target}: no space left on device"]
     assert "b.mp4" not in shown.out
-    assert not (tmp_path / "e.csv").exists()
+    assert not target.exists()
 
 
 def test_a_database_that_breaks_meanwhile_makes_the_status_1(

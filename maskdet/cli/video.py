@@ -6,12 +6,9 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
-import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Final
 
 from maskdet.analyzer import Analyzer, load_analyzer
 from maskdet.cli.choosing import (
@@ -27,27 +24,16 @@ from maskdet.cli.console import (
     STDOUT,
     check_target,
     complain,
-    film_progress,
     reason,
     say,
     write_text,
 )
 from maskdet.cli.video_events import add_event_options, wishes
-from maskdet.cli.video_summary import summary_lines
+from maskdet.cli.video_job import Job
 from maskdet.cli.video_telling import Telling
-from maskdet.films import FilmReport, RowFile, Rows, Wanted, analyze_film, to_json
-from maskdet.media import (
-    Frames,
-    Live,
-    checked_target,
-    film_paths,
-    open_source,
-    public_name,
-)
+from maskdet.films import FilmReport, RowFile, Rows, Wanted, to_json
+from maskdet.media import checked_target, film_paths
 from maskdet.style import DEFAULT_STYLE
-
-_STOPPED: Final = 130
-"""Exit status after Ctrl-C, as shells have it; that of a camera is 0: it has no end."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -113,18 +99,60 @@ def run(args: argparse.Namespace) -> int:
         analyzer = _loaded(choice, args)
         style = dataclasses.replace(DEFAULT_STYLE, blur=choice.blur)
         wanted = Wanted(style=style, rows=rows, every=args.every, keep_part=True)
-        job = _Job(analyzer, choice, wanted, telling, data_only=to_stdout)
+        job = Job(analyzer, choice, wanted, telling, data_only=to_stdout)
         for source, out in zip(sources, targets, strict=True):
             job.look(source, out)
-            if job.stopped or telling.problem is not None:
+            if job.over:
                 break
-        if isinstance(rows, RowFile):
-            rows.keep()
-            say(f"wrote {args.csv}", quiet_stdout=True)
-        if args.json is not None:
-            write_text(args.json, to_json(job.reports))
-        lost = telling.finish()
+        lost = _each_done(
+            lambda: _keep_rows(args.csv, rows, job.full),
+            lambda: _write_json(args.json, job.reports),
+            telling.finish,
+        )
     return job.status or lost
+
+
+def _each_done(*steps: Callable[[], int]) -> int:
+    """Do everything that is left to do: what fails is one line, and harms no other.
+
+    Returns:
+        1 if something failed.
+
+    Raises:
+        BrokenPipeError: nobody reads what we say any more.
+    """
+    status, unread = 0, None
+    for step in steps:
+        try:
+            status |= step()
+        except BrokenPipeError as error:
+            unread = error
+        except (OSError, ValueError, RuntimeError) as error:
+            complain(reason(error))
+            status = 1
+    if unread is not None:
+        raise unread
+    return status
+
+
+def _keep_rows(target: str | None, rows: Rows | None, full: OSError | None) -> int:
+    """Keep the rows, or say why there are none."""
+    if full is not None:
+        if isinstance(rows, RowFile):
+            rows.drop()
+        if full.filename is None:
+            full.filename = "stdout"
+        raise full
+    if isinstance(rows, RowFile):
+        rows.keep()
+        say(f"wrote {target}", quiet_stdout=True)
+    return 0
+
+
+def _write_json(target: str | None, reports: list[FilmReport]) -> int:
+    if target is not None:
+        write_text(target, to_json(reports))
+    return 0
 
 
 def _check_apart(args: argparse.Namespace) -> None:
@@ -141,95 +169,6 @@ def _check_apart(args: argparse.Namespace) -> None:
         raise ValueError(f"{' and '.join(there)} cannot both write to stdout")
 
 
-class _Job:
-    """Looks at one film after the other.
-
-    Attributes:
-        reports: what was found.
-        stopped: whether Ctrl-C was pressed.
-        status: the exit status so far.
-    """
-
-    def __init__(
-        self,
-        analyzer: Analyzer,
-        choice: Choice,
-        wanted: Wanted,
-        telling: Telling,
-        *,
-        data_only: bool,
-    ) -> None:
-        self.reports: list[FilmReport] = []
-        self.stopped = False
-        self.status = 0
-        self._analyzer, self._settings = analyzer, choice.settings
-        self._wanted, self._data_only = wanted, data_only
-        self._telling = telling
-
-    def look(self, source: str, out: Path | None) -> None:
-        """Do all there is to do with one film or camera."""
-        name = public_name(source)
-        try:
-            report, endless = self._report(source, name, out)
-        except (ValueError, OSError) as error:
-            report, endless = FilmReport(name, problem=reason(error)), False
-        if report.problem:
-            complain(f"{name}: {report.problem}")
-            self.status = self.status or 1
-        if report.n_pictures:
-            for line in summary_lines(report):
-                say(line, quiet_stdout=self._data_only)
-        if report.out is not None:
-            left_out = f" ({report.note})" if report.note else ""
-            say(f"wrote {report.out}{left_out}", quiet_stdout=True)
-        self.reports.append(report)
-        if self.stopped and not endless:
-            self.status = _STOPPED
-
-    def _report(
-        self, source: str, name: str, out: Path | None
-    ) -> tuple[FilmReport, bool]:
-        """Return what was found, and whether it was a camera."""
-        frames = open_source(source, every=self._wanted.every, tell=complain)
-        with (
-            contextlib.closing(frames),
-            self._until_ctrl_c(frames),
-            film_progress(name, frames.info.duration_s) as heard,
-        ):
-            witness = self._telling.witness(frames, source)
-            report = analyze_film(
-                frames,
-                self._analyzer,
-                self._settings,
-                dataclasses.replace(self._wanted, out=out, witness=witness),
-                name=name,
-                progress=heard,
-                cancelled=self._given_up,
-            )
-        return report, isinstance(frames, Live)
-
-    def _given_up(self) -> bool:
-        return self.stopped or self._telling.problem is not None
-
-    @contextlib.contextmanager
-    def _until_ctrl_c(self, frames: Frames) -> Iterator[None]:
-        """End the pictures at the first Ctrl-C; the second one ends the program."""
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            self.stopped = True
-            frames.stop()
-            signal.signal(signal.SIGINT, before[signal.SIGINT])
-
-        before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-        for one in before:
-            signal.signal(one, stop)
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
-
-
 def _loaded(choice: Choice, args: argparse.Namespace) -> Analyzer:
     loaded = load_analyzer(
         choice.analyzer, choice.classifier, second_look=choice.second_look
@@ -239,6 +178,8 @@ def _loaded(choice: Choice, args: argparse.Namespace) -> Analyzer:
 
 def _sources(source: str) -> list[str]:
     """Return the films in a folder, or the one source that it is."""
+    if not source.strip():
+        raise ValueError("IN is empty: name a film, a folder, a camera or an address")
     if not Path(source).is_dir():
         return [source]
     inside = film_paths(source)

@@ -10,6 +10,7 @@ from maskdet.films.report import FilmReport, to_json
 from maskdet.films.rows import COLUMNS, EventFile, EventRows, RowFile, Rows
 from maskdet.films.running import Progress, Wanted, analyze_film
 from maskdet.films.timeline import Moment
+from maskdet.films.unwritten import Unwritten
 
 __all__ = [
     "COLUMNS",
@@ -24,6 +25,7 @@ __all__ = [
     "RowFile",
     "Rows",
     "Snapshot",
+    "Unwritten",
     "Wanted",
     "Witness",
     "analyze_film",

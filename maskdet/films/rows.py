@@ -113,6 +113,17 @@ class RowFile(PartFile, Rows):
         PartFile.__init__(self, target, "rows")
         Rows.__init__(self, self.stream)
 
+    def add(
+        self, film: str, scene: Scene, positions: NDArray[np.float64] | None = None
+    ) -> None:
+        """Write the people of one picture, as `Rows` does.
+
+        Raises:
+            OSError: there is no room; it names the file.
+        """
+        with self.named():
+            Rows.add(self, film, scene, positions)
+
 
 class EventFile(PartFile, EventRows):
     """Events, as a whole file or none."""
@@ -125,6 +136,15 @@ class EventFile(PartFile, EventRows):
         """
         PartFile.__init__(self, target, "events")
         EventRows.__init__(self, self.stream)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Write events.
+
+        Raises:
+            OSError: there is no room; it names the file.
+        """
+        with self.named():
+            EventRows.add(self, events)
 
 
 def _nearest(scene: Scene, row: int) -> list[object]:

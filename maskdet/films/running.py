@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +20,9 @@ from maskdet.films.people import People
 from maskdet.films.report import FilmReport
 from maskdet.films.rows import Rows
 from maskdet.films.timeline import Timeline
+from maskdet.films.unwritten import Unwritten, film_writer, lost_sound, writing
 from maskdet.media import (
-    NO_SOUND,
-    FilmWriter,
     Frames,
-    Sound,
     UnreadableFilm,
     open_source,
     public_name,
@@ -115,7 +113,9 @@ def analyze_film(
     Raises:
         FileNotFoundError: there is no such file.
         UnreadableFilm: it cannot be opened.
-        OSError: the annotated film cannot be written.
+        Unwritten: the annotated film or the rows could not be written any further; it
+            has what was found until then.
+        OSError: the annotated film cannot be begun.
     """
     if isinstance(source, str | Path):
         name = name or public_name(str(source))
@@ -132,14 +132,23 @@ def _watched(
     progress: Callable[[Progress], None] | None,
 ) -> FilmReport:
     """Look at all of a film, or at what comes before it is cancelled."""
-    for image, time_s in run.pictures():
-        if cancelled():
-            run.end_s = time_s
-            break
-        run.look(image, time_s)
-        if progress is not None:
-            run.tell(progress)
-    return run.report(stopped=cancelled())
+    try:
+        for image, time_s in run.pictures():
+            if cancelled():
+                run.end_s = time_s
+                break
+            run.look(image, time_s)
+            if progress is not None:
+                run.tell(progress)
+        run.seen_all = not cancelled()
+        run.finish()
+    except Unwritten as error:
+        if error.part == "rows":
+            with suppress(Unwritten):
+                run.finish()
+        error.report = run.report()
+        raise
+    return run.report()
 
 
 class _Run:
@@ -148,6 +157,7 @@ class _Run:
     Attributes:
         end_s: when the first picture that was not looked at is shown; 0 if there is
             none.
+        seen_all: whether all pictures were looked at.
     """
 
     def __init__(
@@ -165,10 +175,12 @@ class _Run:
         self._drawn: Image | None = None
         self._n_pictures = 0
         self._problem = ""
-        self.end_s = 0.0
+        self.end_s, self.seen_all = 0.0, False
+        self._out: Path | None = None
+        self._note = ""
         self._began_s = self._previewed_s = monotonic()
         self._told_s = -math.inf
-        self._writer = None if wanted.out is None else _writer(wanted.out, frames)
+        self._writer = None if wanted.out is None else film_writer(wanted.out, frames)
 
     def pictures(self) -> Iterator[tuple[Image, float]]:
         """Yield the pictures; a film that breaks off later is a film up to there."""
@@ -188,9 +200,12 @@ class _Run:
         self._n_pictures += 1
         self._drawn = None
         if self._wanted.rows is not None:
-            self._wanted.rows.add(self._name, scene, self._stream.proximity.positions)
+            places = self._stream.proximity.positions
+            with writing("rows"):
+                self._wanted.rows.add(self._name, scene, places)
         if self._writer is not None:
-            self._writer.write(self._annotated(), time_s)
+            with writing("film"):
+                self._writer.write(self._annotated(), time_s)
 
     def tell(self, progress: Callable[[Progress], None]) -> None:
         """Say how far it is, not too often."""
@@ -204,17 +219,20 @@ class _Run:
             preview = self._annotated()
         progress(self._progress(now_s - self._began_s, preview))
 
-    def report(self, *, stopped: bool) -> FilmReport:
-        """End the film and return what was found."""
+    def finish(self) -> None:
+        """End the annotated film, if there is one that is to be kept."""
+        kept = self._wanted.keep_part or self.seen_all
+        if self._writer is not None and kept and self._n_pictures:
+            with writing("film"):
+                end_s = self.end_s or self._frames.end_s
+                self._out = self._writer.finish(end_s, cut_sound=not self._whole)
+            self._note = self._writer.note or lost_sound(self._frames)
+
+    def report(self) -> FilmReport:
+        """Return what was found; everybody has left by now."""
         end_s = self.end_s or self._frames.end_s
         self._settle(end_s)
         self._happened.end()
-        out, note = None, ""
-        kept = self._wanted.keep_part or not stopped
-        if self._writer is not None and kept and self._n_pictures:
-            whole = not stopped and not self._problem
-            out = self._writer.finish(end_s, cut_sound=not whole)
-            note = self._writer.note or _lost_sound(self._frames)
         return FilmReport(
             film=self._name,
             info=self._frames.info,
@@ -225,10 +243,10 @@ class _Run:
             contacts=self._contacts.contacts(),
             earlier=self._people.earlier,
             other_contacts=self._contacts.others,
-            out=out,
-            whole=not stopped and not self._problem,
+            out=self._out,
+            whole=self._whole,
             problem=self._problem,
-            note=note,
+            note=self._note,
             began=self._happened.origin.start_utc,
             events=self._happened.events,
             n_events=self._happened.n_events,
@@ -239,6 +257,10 @@ class _Run:
         self._happened.end()
         if self._writer is not None:
             self._writer.cancel()
+
+    @property
+    def _whole(self) -> bool:
+        return self.seen_all and not self._problem
 
     def _annotated(self) -> Image:
         """Return the last picture, drawn on once."""
@@ -266,19 +288,6 @@ class _Run:
         done = min(1.0, time_s / whole_s) if whole_s > 0 else 0.0
         left_s = spent_s * (1 - done) / done if done > 0 else None
         return Progress(done, left_s, time_s, self._n_pictures, preview)
-
-
-def _writer(out: Path, frames: Frames) -> FilmWriter:
-    """Begin the annotated film, like its source in size, rate and sound."""
-    info = frames.info
-    sound = Sound(info.source, info.start_s) if info.has_sound and info.source else None
-    size_wh = (info.width, info.height)
-    return FilmWriter(out, size_wh, frame_rate=info.frame_rate, sound=sound)
-
-
-def _lost_sound(frames: Frames) -> str:
-    """Return that sound was left out; that of an address is read no second time."""
-    return NO_SOUND if frames.info.has_sound and not frames.info.source else ""
 
 
 def _origin(name: str, frames: Frames) -> Origin:

@@ -168,7 +168,8 @@ class FilmWriter:
         try:
             if cut_sound and self._sound is not None:
                 self._sound = replace(self._sound, end_s=float(end * self._tick_s))
-            os.replace(self._with_sound(), self._target)
+            with self._named():
+                os.replace(self._with_sound(), self._target)
         finally:
             self.cancel()
         return self._target

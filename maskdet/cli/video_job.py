@@ -1,0 +1,135 @@
+"""One film or camera of `maskdet video` after the other, and what is said of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from maskdet.analyzer import Analyzer
+from maskdet.cli.choosing import Choice
+from maskdet.cli.console import complain, film_progress, reason, say
+from maskdet.cli.video_summary import summary_lines
+from maskdet.cli.video_telling import Telling
+from maskdet.films import FilmReport, Unwritten, Wanted, analyze_film
+from maskdet.media import Frames, Live, open_source, public_name
+
+_STOPPED: Final = 130
+"""Exit status after Ctrl-C, as shells have it; that of a camera is 0: it has no end."""
+
+
+class Job:
+    """Looks at one film after the other.
+
+    Attributes:
+        reports: what was found.
+        stopped: whether Ctrl-C was pressed.
+        full: why no more rows can be written; None while they can.
+        status: the exit status so far.
+    """
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        choice: Choice,
+        wanted: Wanted,
+        telling: Telling,
+        *,
+        data_only: bool,
+    ) -> None:
+        """Look at nothing yet.
+
+        Args:
+            analyzer: looks at each picture.
+            choice: what was chosen of it.
+            wanted: what is written of each film; `out` is given with the film.
+            telling: what becomes of events.
+            data_only: whether stdout is for data only.
+        """
+        self.reports: list[FilmReport] = []
+        self.stopped = False
+        self.full: OSError | None = None
+        self.status = 0
+        self._analyzer, self._settings = analyzer, choice.settings
+        self._wanted, self._data_only = wanted, data_only
+        self._telling = telling
+
+    @property
+    def over(self) -> bool:
+        """Whether it is no use to look at another film."""
+        told = self._telling.problem is not None
+        return self.stopped or told or self.full is not None
+
+    def look(self, source: str, out: Path | None) -> None:
+        """Do all there is to do with one film or camera."""
+        name, endless = public_name(source), False
+        try:
+            report, endless = self._report(source, name, out)
+        except Unwritten as error:
+            found = error.report or FilmReport(name)
+            report = dataclasses.replace(found, problem=reason(error))
+            if error.part == "rows":  # no film's fault, and the next would fare alike
+                cause = error.__cause__
+                self.full = cause if isinstance(cause, OSError) else error
+        except (ValueError, OSError) as error:
+            report = FilmReport(name, problem=reason(error))
+        if report.problem:
+            if self.full is None:
+                complain(f"{name}: {report.problem}")
+            self.status = self.status or 1
+        if report.n_pictures:
+            for line in summary_lines(report):
+                say(line, quiet_stdout=self._data_only)
+        if report.out is not None:
+            left_out = f" ({report.note})" if report.note else ""
+            say(f"wrote {report.out}{left_out}", quiet_stdout=True)
+        self.reports.append(report)
+        if self.stopped and not endless:
+            self.status = _STOPPED
+
+    def _report(
+        self, source: str, name: str, out: Path | None
+    ) -> tuple[FilmReport, bool]:
+        """Return what was found, and whether it was a camera."""
+        frames = open_source(source, every=self._wanted.every, tell=complain)
+        with (
+            contextlib.closing(frames),
+            self._until_ctrl_c(frames),
+            film_progress(name, frames.info.duration_s) as heard,
+        ):
+            witness = self._telling.witness(frames, source)
+            report = analyze_film(
+                frames,
+                self._analyzer,
+                self._settings,
+                dataclasses.replace(self._wanted, out=out, witness=witness),
+                name=name,
+                progress=heard,
+                cancelled=self._given_up,
+            )
+        return report, isinstance(frames, Live)
+
+    def _given_up(self) -> bool:
+        return self.stopped or self._telling.problem is not None
+
+    @contextlib.contextmanager
+    def _until_ctrl_c(self, frames: Frames) -> Iterator[None]:
+        """End the pictures at the first Ctrl-C; the second one ends the program."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.stopped = True
+            frames.stop()
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+        before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+        for one in before:
+            signal.signal(one, stop)
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
