@@ -28,6 +28,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "facts and its card.",
     )
     parser.add_argument("run", type=Path, help="folder that `maskdet train` wrote")
+    parser.add_argument(
+        "--last",
+        action="store_true",
+        help="of the one-pass network: take the last epoch, not the best one",
+    )
     parser.add_argument("--name", help="of the model (default: that of its recipe)")
     parser.add_argument(
         "--out", type=Path, default=Path("models"), help="folder (default: models)"

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from maskdet.training.onepass.export import export, write_run
 
-    exported = export(args.run, args.name or NETWORK)
+    exported = export(args.run, args.name or NETWORK, last=args.last)
     _tell(exported)
     for path in write_run(exported, args.out, _command(args)):
         say(f"wrote {path}")
@@ -75,4 +75,5 @@ def _pin(args: argparse.Namespace, exported: Exported) -> None:
 def _command(args: argparse.Namespace) -> str:
     words = ["python", "-m", "maskdet", "export", str(args.run)]
     words += ["--name", args.name] if args.name else []
+    words += ["--last"] if args.last else []
     return shlex.join([*words, "--out", str(args.out)])

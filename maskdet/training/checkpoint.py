@@ -125,6 +125,19 @@ def load_state(
             raise ValueError(f"{path}: is of another network or optimizer") from None
 
 
+def load_average(path: Path, model: keras.Model) -> None:
+    """Put the averaged weights of a run's last epoch into `model`.
+
+    Raises:
+        ValueError: they are of another network.
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        try:
+            model.set_weights(_numbered(stored, "average"))
+        except ValueError:
+            raise ValueError(f"{path}: is of another network") from None
+
+
 def save_best(path: Path, model: keras.Model, average: Average | None) -> None:
     """Write the weights that judge best, in Keras' format; `model` stays as it is."""
     own = use_average(model, average)

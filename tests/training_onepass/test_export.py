@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -95,6 +96,29 @@ def test_the_command_writes_the_file_its_facts_and_its_card(
     assert "pinned onepass" in capsys.readouterr().out
     assert facts["versions"]["float16"]["difference"] < 0.05
     assert facts["versions"]["int8"]["difference"] < 0.2
+
+
+def test_the_last_epoch_is_taken_if_asked_for(run, tmp_path, small, capsys):
+    from maskdet.cli import main
+    from maskdet.onepass import Network
+
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    last = [weights * 0 for weights in stand_in().get_weights()]
+    arrays = {f"average_{index}": one for index, one in enumerate(last)}
+    words = ["export", str(folder), "--last", "--out", str(tmp_path)]
+    assert main(words) == 1
+    assert "last.npz is missing" in capsys.readouterr().err
+    np.savez(folder / "last.npz", **arrays)
+    assert main(words) == 0, capsys.readouterr().err
+    card = (tmp_path / "runs-onepass" / "onepass" / "card.md").read_text()
+    assert "The last epoch was kept" in card
+    assert f"export {folder} --last" in card
+    maps = Network(tmp_path / "onepass.tflite").run(noise(64, 64))
+    assert not any(one.any() for one in maps)
+    np.savez(folder / "last.npz", average_0=np.zeros(3))
+    assert main(words) == 1
+    assert "another network" in capsys.readouterr().err
 
 
 def test_what_is_missing_or_meant_for_classifiers_is_said(run, tmp_path, capsys):

@@ -48,8 +48,8 @@ layers were trained on, the landmarks left out, and a branch that reads the mask
 {export}
 ```
 
-Seed {seed}. Trained on scenes of: {data}.{drawn}{teacher} The epoch with the best \
-validation was kept, with averaged weights. Test pictures were not used in any choice.
+Seed {seed}. Trained on scenes of: {data}.{drawn}{teacher} {epoch} was kept, with \
+averaged weights. Test pictures were not used in any choice.
 
 The mask logits are divided by {temperature:.3f} inside the network, so that its \
 probabilities fit the validation best; that changes no answer.
@@ -113,6 +113,9 @@ def card_text(exported: Exported, command: str) -> str:
         teacher=f" It also learnt the answers of the classifier `{teacher}`."
         if teacher
         else "",
+        epoch="The last epoch"
+        if exported.last
+        else "The epoch with the best validation",
         temperature=exported.temperature,
         scenes=exported.validation,
         large_px=LARGE_PX,

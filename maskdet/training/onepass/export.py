@@ -18,9 +18,10 @@ from maskdet.metrics.detection import match_faces
 from maskdet.onepass.decode import OUTPUT_NAMES, STRIDES_PX
 from maskdet.onepass.network import CELL_PX
 from maskdet.runs import CARD_NAME, FACTS_NAME, LOG_NAME
+from maskdet.training.checkpoint import load_average
 from maskdet.training.logs import RECIPE_FILE
 from maskdet.training.onepass.card import card_text
-from maskdet.training.onepass.fit import BEST_FILE
+from maskdet.training.onepass.fit import BEST_FILE, STATE_FILE
 from maskdet.training.onepass.litert import (
     TIMED_WH,
     WEIGHTS,
@@ -67,6 +68,7 @@ class Exported:
         versions: kind of weights to what came of it.
         weights: the version that is used.
         validation: number of validation scenes.
+        last: whether it is the last epoch, not the one with the best validation.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Exported:
     versions: Mapping[str, Converted]
     weights: str
     validation: int
+    last: bool = False
 
     @property
     def chosen(self) -> Converted:
@@ -89,7 +92,7 @@ class Exported:
         return _ABOUT
 
 
-def export(run: Path, name: str) -> Exported:
+def export(run: Path, name: str, *, last: bool = False) -> Exported:
     """Convert the kept weights of a run, compare the versions, and choose one.
 
     Every version stays in `run`.
@@ -97,19 +100,24 @@ def export(run: Path, name: str) -> Exported:
     Args:
         run: folder that the training wrote.
         name: what the network is called from now on.
+        last: take the last epoch instead of the one with the best validation.
 
     Raises:
         FileNotFoundError: `run` lacks its weights, its recipe or its validation.
         RuntimeError: the float32 file differs from Keras, or no version is small
             enough to ship.
     """
-    for needed in (RECIPE_FILE, BEST_FILE, LOG_NAME, VALIDATION_FILE):
+    weights_file = STATE_FILE if last else BEST_FILE
+    for needed in (RECIPE_FILE, weights_file, LOG_NAME, VALIDATION_FILE):
         if not (run / needed).is_file():
             raise FileNotFoundError(f"{run / needed} is missing; train first")
     known = json.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))
     places = load_places(run / VALIDATION_FILE)
     model = build_onepass()
-    model.load_weights(run / BEST_FILE)
+    if last:
+        load_average(run / STATE_FILE, model)
+    else:
+        model.load_weights(run / BEST_FILE)
     temperature = fitted_temperature(model, places)
     fold_temperature(model, temperature)
     versions: dict[str, Converted] = {}
@@ -127,6 +135,7 @@ def export(run: Path, name: str) -> Exported:
         versions=versions,
         weights=best_version(versions),
         validation=len(places),
+        last=last,
     )
 
 
