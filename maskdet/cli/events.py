@@ -45,6 +45,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "before it deletes events",
     )
     _add_filters(parser)
+    _add_forms(parser)
+    deleting = parser.add_argument_group("with `delete`")
+    deleting.add_argument(
+        "--before", type=_moment, metavar="WHEN", help="delete what is older than that"
+    )
+    deleting.add_argument("--all", action="store_true", help="delete every event")
+    deleting.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_forms(parser: argparse.ArgumentParser) -> None:
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--csv", metavar="FILE", help="write all of them as CSV; - for stdout"
@@ -61,12 +71,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="N",
         help=f"list so many (default: {_USUAL_ROWS})",
     )
-    deleting = parser.add_argument_group("with `delete`")
-    deleting.add_argument(
-        "--before", type=_moment, metavar="WHEN", help="delete what is older than that"
-    )
-    deleting.add_argument("--all", action="store_true", help="delete every event")
-    deleting.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

@@ -71,6 +71,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="labels that are plainly wrong; see models/corrections.csv",
     )
     add_classifier_option(parser)
+    _add_analyzer(parser)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="fixes what is drawn (default: 0)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
+
+
+def _add_analyzer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--analyzer",
         metavar="NAME",
@@ -85,10 +93,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="also count the false alarms of --analyzer on all pictures in these "
         "folders and below, which show no face",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="fixes what is drawn (default: 0)"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -113,8 +113,7 @@ def analyze_film(
     Raises:
         FileNotFoundError: there is no such file.
         UnreadableFilm: it cannot be opened.
-        Unwritten: the annotated film or the rows could not be written any further; it
-            has what was found until then.
+        Unwritten: film or rows could not be written on; it has what was found so far.
         OSError: the annotated film cannot be begun.
     """
     if isinstance(source, str | Path):

@@ -104,8 +104,7 @@ def export(run: Path, name: str, *, last: bool = False) -> Exported:
 
     Raises:
         FileNotFoundError: `run` lacks its weights, its recipe or its validation.
-        RuntimeError: the float32 file differs from Keras, or no version is small
-            enough to ship.
+        RuntimeError: float32 differs from Keras, or no version is small enough.
     """
     weights_file = STATE_FILE if last else BEST_FILE
     for needed in (RECIPE_FILE, weights_file, LOG_NAME, VALIDATION_FILE):
@@ -120,12 +119,7 @@ def export(run: Path, name: str, *, last: bool = False) -> Exported:
         model.load_weights(run / BEST_FILE)
     temperature = fitted_temperature(model, places)
     fold_temperature(model, temperature)
-    versions: dict[str, Converted] = {}
-    for weights in WEIGHTS:
-        path = run / f"{weights}.tflite"
-        path.write_bytes(convert(model, weights))
-        versions[weights] = compared(path, model, places)
-    _check(versions["float32"])
+    versions = _versions(model, run, places)
     return Exported(
         name=name,
         run=run,
@@ -137,6 +131,19 @@ def export(run: Path, name: str, *, last: bool = False) -> Exported:
         validation=len(places),
         last=last,
     )
+
+
+def _versions(
+    model: keras.Model, run: Path, places: Sequence[Place]
+) -> dict[str, Converted]:
+    """Write every version into the run's folder and compare it with Keras."""
+    versions: dict[str, Converted] = {}
+    for weights in WEIGHTS:
+        path = run / f"{weights}.tflite"
+        path.write_bytes(convert(model, weights))
+        versions[weights] = compared(path, model, places)
+    _check(versions["float32"])
+    return versions
 
 
 def fitted_temperature(
