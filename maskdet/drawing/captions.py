@@ -117,7 +117,8 @@ def _pen(text_px: int) -> tuple[float, int]:
     return cap_px / _FONT_CAP_PX, max(1, round(cap_px * _STROKE))
 
 
-@lru_cache(maxsize=512)
+# Few: long-lived plates among the pictures of a film keep memory from being given back.
+@lru_cache(maxsize=64)
 def _plate(text: str, text_px: int, colour: BGR) -> Image:
     """Return a caption on its plate; people say the same from picture to picture."""
     ink = _letters(text, text_px)[..., None]
