@@ -6,12 +6,13 @@ import logging
 
 import streamlit as st
 
-from maskdet.web import session, uploads
+from maskdet.web import route, session, uploads
 from maskdet.web.sidebar import sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
 logging.basicConfig(level=logging.WARNING)
 uploads.keep_in_memory()
+route.keep_to_the_page()
 
 # An emoji comes with the page; a Material icon would be asked of a Google server.
 st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")
@@ -26,6 +27,8 @@ page = st.navigation(
         st.Page("pages/about.py", title="About", icon=":material/info:"),
     ]
 )
+route.arrive()
+session.begin()
 sidebar(live=page.title in ("Live", "Video"))
 page.run()
 session.end()

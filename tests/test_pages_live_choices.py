@@ -98,6 +98,16 @@ def test_a_mode_and_its_numbers_reach_the_stream_and_the_link() -> None:
     assert "near_m=1.0" in link
 
 
+def test_a_choice_that_comes_back_as_none_changes_nothing() -> None:
+    # As from a browser that was stopped before it was told the value.
+    app = choose(opened(), "distance.distance", "pinhole")
+    app.session_state["maskdet.ended"] = "another page"
+    choose(app, "distance.distance", None)
+    assert settings(app).distance == "pinhole"
+    shown = next(one for one in app.main.button_group if one.key == "distance.distance")
+    assert shown.value == "pinhole"
+
+
 def test_distances_survive_other_pages_and_a_moved_slider() -> None:
     app = choose(opened(), "distance.distance", "relative")
     app.switch_page("pages/about.py").run()

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 from streamlit_webrtc import WebRtcMode, webrtc_streamer
+from streamlit_webrtc.component import generate_frontend_component_key
 
 from maskdet.analyzer import resolved
 from maskdet.web import events, events_alerts, session
@@ -71,6 +72,11 @@ def numbers(stream_state: Any) -> None:
     """Show once a second what the stream says of itself, its last error, and alerts."""
     interval_s = 1.0 if stream_state.playing or stream_state.signalling else None
     st.fragment(_numbers, run_every=interval_s)()
+
+
+def frontend_key() -> str:
+    """Return the key under which the browser tells the streamer's state."""
+    return generate_frontend_component_key(_STREAMER)
 
 
 def live_state() -> LiveState:

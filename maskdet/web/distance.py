@@ -53,9 +53,10 @@ def values(settings: Settings) -> dict[str, object]:
 
 
 def fill(wanted: Mapping[str, object]) -> None:
-    """Give widgets that are about to be shown other values, where theirs differ."""
+    """Give widgets that are about to be shown their values where they lack them."""
+    known = session.ended_here()
     for key, value in wanted.items():
-        if st.session_state.get(key) != value:
+        if not known or st.session_state.get(key) != value:
             st.session_state[key] = value
 
 
@@ -144,7 +145,10 @@ def _number(
 
 
 def _told(name: str) -> None:
-    change(**{name: st.session_state[_key(name)]})
+    value = st.session_state.get(_key(name))
+    # A choice that the browser has not been told yet comes back as none.
+    if value is not None:
+        change(**{name: value})
 
 
 def _key(name: str) -> str:

@@ -29,6 +29,7 @@ _CURRENT = "maskdet.preferences"
 _WANTED = "maskdet.wanted"
 _COMPLAINT = "maskdet.complaint"
 _ENDED = "maskdet.ended"
+_WHOLE = "maskdet.whole"
 _IN_TURN = "maskdet.analyzers"
 _ALBUM = "maskdet.album"
 
@@ -69,14 +70,25 @@ def take_wanted() -> Preferences | None:
     return wanted
 
 
+def begin() -> None:
+    """Note that a run begins; before anything that `app.py` shows."""
+    st.session_state[_WHOLE] = st.session_state.pop(_ENDED, "") == st.context.url
+
+
 def end() -> None:
     """Note that a run came to its end; the last line of `app.py`."""
     st.session_state[_ENDED] = st.context.url
 
 
 def ended_here() -> bool:
-    """Return whether the run before this one came to its end, and on this page."""
-    return bool(st.session_state.pop(_ENDED, "") == st.context.url)
+    """Return whether the run before this one came to its end, and on this page.
+
+    The browser is told the value of a widget only in the run that sets it. Who changes
+    the page while the first one still loads stops that run, and the browser would
+    show, and send back, the lowest value of each slider and nothing for each choice.
+    So where this is false, values are set again.
+    """
+    return cast(bool, st.session_state.get(_WHOLE, False))
 
 
 def remember(chosen: Preferences) -> None:

@@ -45,15 +45,8 @@ def sidebar(*, live: bool = False) -> Preferences:
 
 
 def _fill(wanted: Preferences | None) -> None:
-    """Give the widgets their values; they have no other source of them.
-
-    The browser is told a value only in the run that sets it. Who changes the page
-    while the first one still loads stops that run, and the browser would show, and
-    send back, the lowest value of each slider. So they are set again after a change
-    of page and after a run that did not end.
-    """
-    ended_here = session.ended_here()
-    if wanted is None and ended_here:
+    """Give the widgets their values; they have no other source of them."""
+    if wanted is None and session.ended_here():
         return
     for key, value in _values(wanted or session.preferences()).items():
         kept = st.session_state.get(key, value) if wanted is None else value

@@ -121,8 +121,7 @@ class LivePage:
         self.page.keyboard.press(key)
 
     def go_to(self, page_name: str) -> None:
-        navigation = self.page.get_by_test_id("stSidebarNav")
-        navigation.get_by_text(page_name, exact=True).click()
+        go_to(self.page, page_name)
 
     def numbers(self) -> str:
         """Everything beside the picture, as text."""
@@ -132,6 +131,29 @@ class LivePage:
         """The value that stands over a name in the numbers beside the picture."""
         cells = self.page.locator(f"{_NUMBERS} dl div")
         return cells.filter(has_text=name).locator("dd").first.inner_text()
+
+
+def go_to(page: Any, page_name: str) -> None:
+    """Open another page by its name in the sidebar.
+
+    As a person does, who looks at a page before going on to another.
+    """
+    link = page.get_by_test_id("stSidebarNav").get_by_text(page_name, exact=True)
+    link.wait_for(timeout=60_000)
+    settle(page)
+    link.click()
+
+
+def settle(page: Any, quiet_s: float = 0.3, patience_s: float = 10) -> None:
+    """Wait until no script has run for a moment, but not for ever."""
+    app = page.get_by_test_id("stApp")
+    busy_at_s = began_at_s = time.monotonic()
+    while time.monotonic() - busy_at_s < quiet_s:
+        if app.get_attribute("data-test-script-state") != "notRunning":
+            busy_at_s = time.monotonic()
+        if busy_at_s - began_at_s > patience_s:
+            return
+        time.sleep(0.05)
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from maskdet.style import colour_bgr
 from maskdet.types import Image, Label
-from tests.browser.driving import Dashboard, wait_until
+from tests.browser.driving import Dashboard, go_to, wait_until
 from tests.browser.serve import FACE_BGR, MASK_BGR
 
 FACE_BOX = (220, 140, 420, 340)
@@ -112,7 +112,7 @@ def image_page(
 
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append((str(error), "")))
-    page.get_by_test_id("stSidebarNav").get_by_text("Image", exact=True).click()
+    go_to(page, "Image")
     page.locator(UPLOADER).wait_for(state="attached", timeout=60_000)
     yield ImagePage(page, fake_dashboard.url)
     assert [one for one in complaints if not replaced(page, *one)] == []

@@ -16,7 +16,14 @@ import pytest
 from maskdet.comparison import comparison_json
 from maskdet.style import colour_bgr
 from maskdet.types import Label
-from tests.browser.driving import HERE, Dashboard, LivePage, wait_until, write_film
+from tests.browser.driving import (
+    HERE,
+    Dashboard,
+    LivePage,
+    go_to,
+    wait_until,
+    write_film,
+)
 from tests.browser.serve import FACE_BGR
 from tests.comparison_fakes import rows
 from tests.models_fakes import FACTS, LARGE, write_run
@@ -101,7 +108,7 @@ def charts(page: Any) -> Any:
 
 
 def open_models(page: Any) -> None:
-    page.get_by_test_id("stSidebarNav").get_by_text("Models", exact=True).click()
+    go_to(page, "Models")
     page.get_by_role("heading", name="Models", exact=True).wait_for()
 
 

@@ -15,7 +15,7 @@ from maskdet.events.place import URL_VARIABLE, sqlite_url
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
 from maskdet.media import FilmWriter
-from tests.browser.driving import Dashboard, wait_until
+from tests.browser.driving import Dashboard, go_to, wait_until
 from tests.browser.serve import FACE_BGR, MASK_BGR
 
 UPLOADER = '[data-testid="stMain"] input[type="file"]'
@@ -59,8 +59,7 @@ class VideoPage:
         self.page = page
 
     def go_to(self, name: str) -> None:
-        navigation = self.page.get_by_test_id("stSidebarNav")
-        navigation.get_by_text(name, exact=True).click()
+        go_to(self.page, name)
         self.page.get_by_role("heading", name=name, exact=True).wait_for(timeout=60_000)
 
     def upload(self, path: Path) -> None:
@@ -105,7 +104,6 @@ def video_page(
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     shown = VideoPage(page)
-    page.get_by_test_id("stSidebarNav").wait_for(timeout=60_000)
     shown.go_to("Video")
     yield shown
     assert complaints == []
