@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import types
 from collections.abc import Iterator
 
@@ -70,6 +71,20 @@ def test_what_streamlit_asks_for_itself_and_first_visits_pass(reached) -> None:
     assert reached == everything
 
 
+def test_a_browser_that_stays_on_the_page_before_is_obeyed(
+    reached, monkeypatch
+) -> None:
+    asked, again = request(VIDEO), request(LIVE, STREAMER)
+    send(asked)
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 4)
+    send(again)
+    assert reached == [asked]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 6)
+    send(again)
+    assert reached == [asked, again]
+
+
 def test_visitors_do_not_share_their_page(reached) -> None:
     send(request(VIDEO), visitor="one")
     send(request(LIVE, STREAMER), visitor="two")
@@ -87,6 +102,6 @@ def test_visitors_of_long_ago_are_forgotten(reached) -> None:
 def test_a_page_that_is_run_is_noted() -> None:
     route._PAGES.clear()
     opened_at("about")
-    (noted,) = route._PAGES.values()
+    ((noted, _),) = route._PAGES.values()
     assert route.is_stray(request(LIVE, STREAMER), noted)
     assert not route.is_stray(request(noted, STREAMER), noted)

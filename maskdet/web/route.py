@@ -10,6 +10,7 @@ kind are left out here as long as they are for another page than the visitor's.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from typing import Final
 
@@ -22,8 +23,12 @@ from maskdet.web import camera
 _MOST: Final = 1000
 """Visitors whose page is remembered; who did nothing for longest is forgotten first."""
 
-_PAGES: Final[OrderedDict[str, str]] = OrderedDict()
-"""By session the page that its visitor asked for or was led to."""
+_PAGES: Final[OrderedDict[str, tuple[str, float]]] = OrderedDict()
+"""By session the page that its visitor asked for or was led to, and when."""
+
+_PATIENCE_S: Final = 5.0
+"""What comes later after a page was asked for is no remainder of the page before: the
+browser shows that one, as after a connection that broke, and is obeyed."""
 
 _LOCK: Final = threading.Lock()
 
@@ -51,7 +56,8 @@ def is_stray(request: ClientState, page: str) -> bool:
     Args:
         request: what the browser sent. When a visitor asks for a page, it does not
             send the widgets of the page before, and names no fragment.
-        page: hash of the page that the visitor is on or asked for; empty if unknown.
+        page: hash of the page that the visitor is on or asked for; empty if none was
+            asked for lately.
     """
     if not page or request.page_script_hash in ("", page):
         return False
@@ -62,16 +68,22 @@ def is_stray(request: ClientState, page: str) -> bool:
 
 def _request_unless_stray(session: AppSession, request: ClientState | None) -> None:
     if request is not None:
-        if is_stray(request, _PAGES.get(session.id, "")):
+        if is_stray(request, _page_of(session.id)):
             return
         if not request.fragment_id:
             _note(session.id, request.page_script_hash)
     _request_rerun(session, request)
 
 
+def _page_of(session: str) -> str:
+    """Return the page that was asked for a moment ago, else an empty text."""
+    page, asked_s = _PAGES.get(session, ("", 0.0))
+    return page if time.monotonic() - asked_s < _PATIENCE_S else ""
+
+
 def _note(session: str, page: str) -> None:
     with _LOCK:
-        _PAGES[session] = page
+        _PAGES[session] = page, time.monotonic()
         _PAGES.move_to_end(session)
         while len(_PAGES) > _MOST:
             _PAGES.popitem(last=False)
