@@ -27,7 +27,6 @@ page = st.navigation(
         st.Page("pages/about.py", title="About", icon=":material/info:"),
     ]
 )
-route.arrive()
 session.begin()
 sidebar(live=page.title in ("Live", "Video"))
 page.run()

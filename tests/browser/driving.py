@@ -134,7 +134,7 @@ class LivePage:
 
 
 def go_to(page: Any, page_name: str) -> None:
-    """Open another page by its name in the sidebar.
+    """Open another page by its name in the sidebar, and wait for it.
 
     As a person does, who looks at a page before going on to another.
     """
@@ -142,6 +142,8 @@ def go_to(page: Any, page_name: str) -> None:
     link.wait_for(timeout=60_000)
     settle(page)
     link.click()
+    title = page.get_by_role("heading", name=page_name, level=1)
+    title.wait_for(timeout=60_000)
 
 
 def settle(page: Any, quiet_s: float = 0.3, patience_s: float = 10) -> None:

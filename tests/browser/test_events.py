@@ -60,11 +60,6 @@ def recorded(place: str) -> list[str]:
     return sorted(counts.elements())
 
 
-def go_to(live: LivePage, page_name: str) -> None:
-    live.go_to(page_name)
-    live.page.get_by_role("heading", name=page_name, exact=True).wait_for()
-
-
 def watched(live: LivePage) -> None:
     """Let the camera see both people until they are too close for too long."""
     live.start()
@@ -77,11 +72,11 @@ def watched(live: LivePage) -> None:
 
 @pytest.mark.timeout(300)
 def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> None:
-    go_to(live, "Events")
+    live.go_to("Events")
     live.page.get_by_text("Nothing is recorded yet.").wait_for()
     live.page.get_by_text("Record events", exact=True).click()
     live.page.get_by_text("No picture is ever stored").wait_for()
-    go_to(live, "Live")
+    live.go_to("Live")
     watched(live)
     live.stop()
     wait_until(lambda: recorded(place).count("left") == 2, "both people to leave")
@@ -89,7 +84,7 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     assert kinds.count("entered") == kinds.count("verdict") == 2
     assert kinds.count("close") == 1
 
-    go_to(live, "Events")
+    live.go_to("Events")
     tiles = live.page.locator(".maskdet-totals")
     tiles.wait_for()
     shown = dict(
@@ -107,16 +102,16 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
 def test_nothing_is_written_unless_somebody_records(live, place, tmp_path) -> None:
     watched(live)
     live.stop()
-    go_to(live, "Events")
+    live.go_to("Events")
     live.page.get_by_text("Nothing is recorded yet.").wait_for()
     assert recorded(place) == []
 
 
 @pytest.mark.timeout(300)
 def test_an_alert_is_told_beside_the_live_picture(live) -> None:
-    go_to(live, "Events")
+    live.go_to("Events")
     live.page.get_by_text("Alerts", exact=True).click()
     live.page.get_by_text("No mask", exact=True).first.click()
-    go_to(live, "Live")
+    live.go_to("Live")
     live.start()
     live.page.get_by_test_id("stToast").first.wait_for(timeout=30_000)

@@ -107,11 +107,6 @@ def charts(page: Any) -> Any:
     return page.get_by_test_id("stVegaLiteChart").locator("canvas, svg.marks")
 
 
-def open_models(page: Any) -> None:
-    go_to(page, "Models")
-    page.get_by_role("heading", name="Models", exact=True).wait_for()
-
-
 def open_part(page: Any, name: str) -> None:
     page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True).click()
 
@@ -127,7 +122,7 @@ def sideways_px(page: Any) -> int:
 @pytest.mark.timeout(300)
 def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
     page = live.page
-    open_models(page)
+    go_to(page, "Models")
     open_part(page, "Mask models")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
     wait_until(lambda: charts(page).count() >= CHARTS, "every chart", timeout_s=60)
@@ -170,7 +165,7 @@ def test_another_model_takes_over_while_the_picture_runs(live: LivePage) -> None
 @pytest.mark.timeout(300)
 def test_an_analyzer_is_put_in_use(live: LivePage) -> None:
     page = live.page
-    open_models(page)
+    go_to(page, "Models")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
     wait_until(lambda: charts(page).count() == 2, "a chart a set", timeout_s=60)
     page.get_by_test_id("stButtonGroup").get_by_text("haar").click()
