@@ -195,11 +195,11 @@ def _one(mode: str, trial: Trial, rng: np.random.Generator) -> Floats:
     settings = Settings(
         distance=mode,
         field_of_view_deg=camera.field_deg,
-        floor=tuple(clicks.ravel().tolist()),
-        floor_width_m=size_m[0],
-        floor_depth_m=size_m[1],
+        ground_points=tuple(clicks.ravel().tolist()),
+        ground_width_m=size_m[0],
+        ground_depth_m=size_m[1],
     )
-    if mode == "floor":  # what nobody needs to know here must not help
+    if mode == "ground_plane":  # what nobody needs to know here must not help
         settings = replace(settings, field_of_view_deg=65.0)
     shaken = boxes + rng.normal(0, trial.noise_px, boxes.shape)
     got = distances(geometry(settings, camera.size_wh).places(shaken))
@@ -274,7 +274,7 @@ def _lines(scenes: int) -> Iterator[str]:
     heads = ("mean", "half", "95 %", "worst", "bias")
     yield f"{'':28}{'mode':>8} " + " ".join(f"{head:>6}" for head in heads)
     for name, trial in ROWS.items():
-        for mode in ("pinhole", "floor"):
+        for mode in ("pinhole", "ground_plane"):
             share = errors(mode, trial, scenes=scenes)
             size = np.abs(share)
             values = [size.mean(), np.median(size), np.percentile(size, 95)]

@@ -57,7 +57,7 @@ def _model() -> Any:
 def _look(image: Image, detector: Detector, model: Any, *, together: bool) -> Scene:
     times = [perf_counter()]
     faces = detector.detect(image)
-    faces = faces.keep(accepted(faces, Settings()))
+    faces = faces[accepted(faces, Settings())]
     times.append(perf_counter())
     crops = [_crop(image, box) for box in faces.boxes]
     batches = [np.stack(crops)] if together and crops else [one[None] for one in crops]

@@ -31,7 +31,7 @@ from maskdet.cli.benchmark import frame
 from maskdet.drawing import draw
 from maskdet.films import Progress, Wanted, analyze_film
 from maskdet.media import FilmWriter, read_image, read_video
-from maskdet.stream import Stream
+from maskdet.streaming import Stream
 from maskdet.types import Image, Settings
 
 ROOT = Path(__file__).resolve().parents[1]

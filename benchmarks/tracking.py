@@ -89,7 +89,7 @@ def plain(film: Film, min_iou: float = 0.05) -> Iterator[Sighting]:
     """Track a film by plain matching; doubtful faces are left out."""
     tracker = PlainMatching(min_iou=min_iou)
     for moment in film:
-        faces = moment.faces.keep(moment.faces.scores >= _MIN_SCORE)
+        faces = moment.faces[moment.faces.scores >= _MIN_SCORE]
         ids = tracker.update(faces, moment.time_s)
         yield _sighting(moment, ids, faces.boxes, turned=False)
 
@@ -146,7 +146,7 @@ def _film_of(people: int, *, turn: bool) -> Film:
     heads = np.concatenate([place - 20, place + 20], axis=1).astype(np.float32)
     for frame in range(100):
         away = turn and frame >= 20
-        faces = Faces(heads, np.full(people, 0.9)) if not away else Faces.none()
+        faces = Faces(heads, np.full(people, 0.9)) if not away else Faces.empty()
         turned = np.full(people, float(away))
         film.append(
             Moment(frame / 30, rows + 1, heads, turned, np.zeros(people), faces)

@@ -1,40 +1,99 @@
-"""See who wears a mask, who does not and who wears it wrongly.
+"""Detect faces and say who wears a mask, who does not and who wears it incorrectly.
 
-from maskdet import Settings, Stream, draw, load_analyzer, read_video
+One image:
 
-stream = Stream(load_analyzer(), Settings())
-for image, time_s in read_video("lobby.mp4"):
-scene = stream.step(image, time_s)
-show(draw(image, scene))
+    import maskdet
+
+    scene = maskdet.analyze("group.jpg")
+    for face in scene:
+        print(face.label.title, face.confidence, face.box)
+    maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
+
+A camera or a video, with people tracked over time:
+
+    for image, scene in maskdet.stream("lobby.mp4"):
+        print(scene.time_s, scene.track_ids, scene.labels)
+
+Images are arrays `(h, w, 3)` of uint8 in BGR order, boxes are `x1, y1, x2, y2` in
+pixels, times are in seconds.
 """
 
-from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, Analyzer, load_analyzer
-from maskdet.classifier import Classifier, load_classifier
+from maskdet.analyzer import (
+    ANALYZERS,
+    DEFAULT_ANALYZER,
+    Analyzer,
+    TwoStage,
+    load_analyzer,
+    register_analyzer,
+)
+from maskdet.api import analyze, analyze_video, evaluate, stream
+from maskdet.classifier import CLASSIFIERS, Classifier, load_classifier
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.drawing import Style, draw
-from maskdet.media import read_image, read_video
-from maskdet.stream import Stream
-from maskdet.types import CLASSES, Faces, Image, Label, Scene, Settings
+from maskdet.evaluation import DetectionReport
+from maskdet.events import Event
+from maskdet.films import Person, TimelineBin, VideoReport
+from maskdet.media import (
+    ImageReadError,
+    VideoReadError,
+    VideoSource,
+    open_video,
+    read_image,
+    write_image,
+)
+from maskdet.streaming import Stream
+from maskdet.types import (
+    CLASSES,
+    UNTRACKED,
+    Contact,
+    Face,
+    Faces,
+    Image,
+    Label,
+    PersonPair,
+    Scene,
+    Settings,
+)
 
 __all__ = [
     "ANALYZERS",
     "CLASSES",
+    "CLASSIFIERS",
     "DEFAULT_ANALYZER",
     "DETECTORS",
+    "UNTRACKED",
     "Analyzer",
     "Classifier",
+    "Contact",
+    "DetectionReport",
     "Detector",
+    "Event",
+    "Face",
     "Faces",
     "Image",
+    "ImageReadError",
     "Label",
+    "Person",
+    "PersonPair",
     "Scene",
     "Settings",
     "Stream",
     "Style",
+    "TimelineBin",
+    "TwoStage",
+    "VideoReadError",
+    "VideoReport",
+    "VideoSource",
+    "analyze",
+    "analyze_video",
     "draw",
+    "evaluate",
     "load_analyzer",
     "load_classifier",
     "load_detector",
+    "open_video",
     "read_image",
-    "read_video",
+    "register_analyzer",
+    "stream",
+    "write_image",
 ]

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from maskdet.assets import asset_path
 from maskdet.boxes import Boxes, clip, nms, sizes_px
 from maskdet.types import (
+    BLUR_MIN_SCORE,
     CLASSES,
-    HIDE_SCORE,
     Faces,
     Image,
     Label,
     Scene,
     Settings,
     accepted,
+    check_image,
     refused,
 )
 
@@ -67,6 +68,8 @@ class Aizoo:
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Find and label; see `Analyzer.analyze`."""
+        image = check_image(image)
+        settings = Settings() if settings is None else settings
         times = [perf_counter()]
         # The picture is squeezed into a square, as the network was trained.
         blob = cv2.dnn.blobFromImage(image, 1 / 255, _INPUT_WH, swapRB=True)
@@ -78,15 +81,15 @@ class Aizoo:
         height, width = image.shape[:2]
         shares = decoded(self._anchors, shifts)
         boxes = clip(shares * np.array([width, height] * 2, np.float32), width, height)
-        faces, probs, hide = _faces(boxes, answers, settings)
+        faces, probs, blur_boxes = _faces(boxes, answers, settings)
         times.append(perf_counter())
         names = ("resize", "find", "decode")
         return Scene(
             faces,
             probs,
-            min_certainty=0.0 if settings is None else settings.min_certainty,
+            min_confidence=settings.min_confidence,
             stage_ms=dict(zip(names, np.diff(times) * 1e3, strict=True)),
-            hide=hide,
+            blur_boxes=blur_boxes,
         )
 
 
@@ -129,15 +132,14 @@ def decoded(anchors: Boxes, shifts: NDArray[np.float32]) -> Boxes:
 
 
 def _faces(
-    boxes: Boxes, answers: NDArray[np.float32], settings: Settings | None
+    boxes: Boxes, answers: NDArray[np.float32], settings: Settings
 ) -> tuple[Faces, NDArray[np.float32], Boxes]:
-    """Return the faces, each once, their probabilities, and what to hide as well.
+    """Return the faces, each once, their probabilities, and boxes to blur besides.
 
     A face's score is that of its better class.
     """
     scores = np.clip(answers.max(axis=1), 0, 1)
-    lowest = 0.0 if settings is None else min(HIDE_SCORE, settings.min_score)
-    floor = max(_FLOOR, lowest)
+    floor = max(_FLOOR, min(BLUR_MIN_SCORE, settings.min_score))
     rows = np.flatnonzero((scores >= floor) & (sizes_px(boxes) > 0))
     order = rows[np.argsort(-scores[rows], kind="stable")][:_MOST]
     order = order[nms(boxes[order], scores[order], _SAME_IOU)]
@@ -145,7 +147,5 @@ def _faces(
     known = np.clip(answers[order], 0, 1)
     probs[:, _COLUMNS] = known / known.sum(axis=1, keepdims=True)
     faces = Faces(boxes[order], scores[order])
-    if settings is None:
-        return faces, probs, Faces.none().boxes
     kept = accepted(faces, settings)
-    return faces.keep(kept), probs[kept], refused(faces, kept, settings)
+    return faces[kept], probs[kept], refused(faces, kept, settings)

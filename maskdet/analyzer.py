@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from importlib.metadata import EntryPoint, entry_points
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,7 +15,7 @@ from maskdet.assets import ASSETS, asset_path
 from maskdet.classifier import DEFAULT_CLASSIFIER, Classifier, load_classifier
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.onepass import Network, OnePass, Scaling, SecondLook
-from maskdet.types import Faces, Image, Scene, Settings, accepted, refused
+from maskdet.types import Image, Scene, Settings, accepted, check_image, refused
 
 AUTO = "auto"
 """What a visitor who leaves the choice to us has chosen; see `resolved`."""
@@ -44,15 +47,125 @@ _SECOND_LOOKS: dict[str, _Again] = {
 """By measurement on the validation scenes; who is not here looks once. Reading only in
 doubt is as often right as reading everybody, and reads a fourth as many faces."""
 
-ANALYZERS: dict[str, str] = {
-    **(_ONE_PASS if _ONEPASS in ASSETS else {}),
-    "mtcnn": "MTCNN finds, our classifier labels",
-    "haar": "Haar cascades find, our classifier labels",
-    "yunet": "YuNet finds, our classifier labels",
-    "ssd": "ResNet-10 SSD finds, our classifier labels",
-    "aizoo": "AIZOO's one-pass network, to compare with",
-}
-"""Analyzer name to one line that says what it does."""
+ENTRY_POINTS: Final = "maskdet.analyzers"
+"""The entry point group by which a package adds analyzers of its own."""
+
+
+class _Registry(MutableMapping[str, str]):
+    """Analyzer names with one line each: built-in, registered, and of entry points.
+
+    Entry points are looked up once, when somebody first asks for a name that is not
+    built in, or for all names; their code is imported only when they are loaded.
+    """
+
+    def __init__(self, built_in: Mapping[str, str]) -> None:
+        self._lines = dict(built_in)
+        self._built_in = frozenset(built_in)
+        self._factories: dict[str, Callable[[], Analyzer]] = {}
+        self._discovered = False
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._lines:
+            self._discover()
+        return self._lines[name]
+
+    def __setitem__(self, name: str, line: str) -> None:
+        self._lines[name] = line
+
+    def __delitem__(self, name: str) -> None:
+        del self._lines[name]
+        self._factories.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        self._discover()
+        return iter(tuple(self._lines))
+
+    def __len__(self) -> int:
+        self._discover()
+        return len(self._lines)
+
+    def add(self, name: str, factory: Callable[[], Analyzer], line: str) -> None:
+        """Add or replace an analyzer that is not built in."""
+        if name in self._built_in or name == AUTO:
+            raise ValueError(
+                f"{name!r} is the name of an analyzer that ships with maskdet; choose "
+                "another name"
+            )
+        self._factories[name], self._lines[name] = factory, line
+
+    def factory(self, name: str) -> Callable[[], Analyzer] | None:
+        """Return what makes the analyzer, or None for one that is built in."""
+        return self._factories.get(name)
+
+    def _discover(self) -> None:
+        with self._lock:
+            if self._discovered:
+                return
+            self._discovered = True
+            for point in entry_points(group=ENTRY_POINTS):
+                if point.name in self._lines or point.name == AUTO:
+                    continue
+                package = "another package" if point.dist is None else point.dist.name
+                self.add(point.name, _loader(point), f"added by {package}")
+
+
+def _loader(point: EntryPoint) -> Callable[[], Analyzer]:
+    """Return a factory that imports an entry point when it is called."""
+
+    def load() -> Analyzer:
+        try:
+            factory = point.load()
+        except Exception as error:
+            raise RuntimeError(
+                f"analyzer {point.name!r} cannot be loaded from {point.value}: {error}"
+            ) from error
+        analyzer: Analyzer = factory()
+        return analyzer
+
+    return load
+
+
+ANALYZERS: Final = _Registry(
+    {
+        **(_ONE_PASS if _ONEPASS in ASSETS else {}),
+        "mtcnn": "MTCNN detects, our classifier classifies",
+        "haar": "Haar cascades detect, our classifier classifies",
+        "yunet": "YuNet detects, our classifier classifies",
+        "ssd": "ResNet-10 SSD detects, our classifier classifies",
+        "aizoo": "AIZOO's single-stage network, for comparison",
+    }
+)
+"""Analyzer name to one line that says what it does; `register_analyzer` adds to it."""
+
+
+def register_analyzer(
+    name: str, factory: Callable[[], Analyzer], description: str = ""
+) -> None:
+    """Make an analyzer of your own known by a name, here, to the CLI and the dashboard.
+
+    A package does the same without being imported, by an entry point of the group
+    `maskdet.analyzers` that names the factory:
+
+        [project.entry-points."maskdet.analyzers"]
+        mine = "my_package:make_analyzer"
+
+    Args:
+        name: what `load_analyzer`, `--analyzer` and the dashboard call it.
+        factory: makes the analyzer; called without arguments when it is first used,
+            for example `lambda: maskdet.TwoStage(MyDetector())`.
+        description: one line that says what it does.
+
+    Raises:
+        ValueError: the name is empty or is that of an analyzer of maskdet.
+        TypeError: the factory cannot be called.
+    """
+    if not name.strip():
+        raise ValueError("name must be a word, not empty")
+    if not callable(factory):
+        raise TypeError(f"factory must be callable without arguments, not {factory!r}")
+    ANALYZERS.add(name, factory, description or "registered by a program")
+
 
 DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
 """The embedded analyzer that does best on the validation scenes; see README."""
@@ -65,47 +178,69 @@ class Analyzer(Protocol):
         """Return the scene in `image`, which is not changed.
 
         Args:
-            image: `(h, w, 3)` uint8, BGR.
-            settings: faces that they refuse are dropped before they cost a label.
-                Without, every face the finder reports is labelled. Either way,
-                `analyze(image, settings)` equals `analyze(image).select(settings)`.
+            image: `(h, w, 3)` uint8, BGR; grey `(h, w)` is accepted too.
+            settings: thresholds; by default `Settings()`. Faces that they drop are
+                dropped before they are classified. `analyze(image, settings)` equals
+                `analyze(image, Settings.permissive()).filter(settings)`.
+
+        Raises:
+            TypeError: `image` is not an array of uint8 numbers.
+            ValueError: `image` is empty or has another shape.
         """
         ...
 
 
 class TwoStage:
-    """A face finder followed by a classifier over all faces in one call."""
+    """A face detector followed by a classifier over all faces in one call.
 
-    def __init__(self, detector: Detector, classifier: Classifier) -> None:
+    class MyDetector:
+        def detect(self, image):
+            return maskdet.Faces(boxes, scores)
+
+    analyzer = maskdet.TwoStage(MyDetector())
+    """
+
+    def __init__(
+        self, detector: Detector, classifier: Classifier | None = None
+    ) -> None:
         """Join the two stages.
 
         Args:
-            detector: finds the faces.
-            classifier: gives each face its probabilities.
+            detector: an object with `detect(image) -> Faces`.
+            classifier: gives each face its probabilities; by default the one that
+                ships with maskdet.
+
+        Raises:
+            TypeError: the detector has no `detect` method.
         """
+        if not callable(getattr(detector, "detect", None)):
+            raise TypeError(
+                "detector must have a method detect(image) -> Faces, which "
+                f"{type(detector).__name__} does not have"
+            )
         self.detector = detector
-        self.classifier = classifier
+        self.classifier = load_classifier() if classifier is None else classifier
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Find, choose, then label; see `Analyzer.analyze`."""
+        image = check_image(image)
+        settings = Settings() if settings is None else settings
         started = perf_counter()
         faces = self.detector.detect(image)
-        hide = Faces.none().boxes
-        if settings is not None:
-            rows = accepted(faces, settings)
-            hide, faces = refused(faces, rows, settings), faces.keep(rows)
+        rows = accepted(faces, settings)
+        blur_boxes, faces = refused(faces, rows, settings), faces[rows]
         found = perf_counter()
         probs = self.classifier.predict(image, faces.boxes)
         labelled = perf_counter()
         return Scene(
             faces,
             probs,
-            min_certainty=0.0 if settings is None else settings.min_certainty,
+            min_confidence=settings.min_confidence,
             stage_ms={
                 "find": (found - started) * 1e3,
                 "label": (labelled - found) * 1e3,
             },
-            hide=hide,
+            blur_boxes=blur_boxes,
         )
 
 
@@ -163,6 +298,9 @@ def load_analyzer(
 
 
 def _loaded(name: str, classifier: str, *, second_look: bool) -> Analyzer:
+    factory = ANALYZERS.factory(name)
+    if factory is not None:
+        return _made(name, factory)
     if name in DETECTORS:
         return TwoStage(load_detector(name), load_classifier(classifier))
     if name not in _SCALINGS:
@@ -174,3 +312,14 @@ def _loaded(name: str, classifier: str, *, second_look: bool) -> Analyzer:
         again = SecondLook(reader, *rule)
     network = Network(asset_path(_ONEPASS))
     return OnePass(network, _SCALINGS[name], second_look=again)
+
+
+def _made(name: str, factory: Callable[[], Analyzer]) -> Analyzer:
+    """Return what the factory of a registered analyzer makes, checked."""
+    analyzer = factory()
+    if not callable(getattr(analyzer, "analyze", None)):
+        raise TypeError(
+            f"analyzer {name!r}: its factory must return an object with "
+            f"analyze(image, settings) -> Scene, not {type(analyzer).__name__}"
+        )
+    return analyzer

@@ -9,7 +9,7 @@ JSON, version 1:
 
 Boxes are `x1, y1, x2, y2` in pixels of the picture as it is shown, that is with its
 EXIF orientation applied. A picture that could not be read has an `error`, no faces,
-and neither width nor height (null). A label is `unknown` below the certainty asked.
+and neither width nor height (null). A label is `unknown` below the confidence asked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from maskdet.types import CLASSES, Image, Scene
 
@@ -43,15 +43,6 @@ CSV_COLUMNS = (
 """One row a face, counted from 1; a picture without a face has one row without."""
 
 
-class FaceRecord(TypedDict):
-    """One face of a picture."""
-
-    box: list[float]
-    score: float
-    label: str
-    probs: dict[str, float]
-
-
 class ImageRecord(TypedDict):
     """One picture and its faces, or the line that says why it could not be read."""
 
@@ -59,7 +50,7 @@ class ImageRecord(TypedDict):
     width: int | None
     height: int | None
     error: str | None
-    faces: list[FaceRecord]
+    faces: list[dict[str, Any]]
 
 
 def image_record(path: str | Path, image: Image, scene: Scene) -> ImageRecord:
@@ -71,28 +62,12 @@ def image_record(path: str | Path, image: Image, scene: Scene) -> ImageRecord:
         scene: what was found in it.
     """
     height, width = image.shape[:2]
-    rows = zip(
-        scene.faces.boxes, scene.faces.scores, scene.labels, scene.probs, strict=True
-    )
-    faces: list[FaceRecord] = [
-        {
-            # A tenth of a pixel and a hundredth of a percent: finer is noise.
-            "box": [round(float(corner), 1) for corner in box],
-            "score": round(float(score), 4),
-            "label": label.key,
-            "probs": {
-                column.key: round(float(prob), 4)
-                for column, prob in zip(CLASSES, probs, strict=True)
-            },
-        }
-        for box, score, label, probs in rows
-    ]
     return {
         "path": as_utf8(path),
         "width": int(width),
         "height": int(height),
         "error": None,
-        "faces": faces,
+        "faces": [face.to_dict() for face in scene],
     }
 
 

@@ -5,14 +5,56 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
 
-VOTES = ("sure", "none", "cumulative", "window", "exponential")
-"""How what was seen of a person becomes one label; `maskdet.voting` has them."""
+Smoothing: TypeAlias = Literal["log_pool", "latest", "mean", "window", "ema"]
+"""How several observations of a person become one class; see `maskdet.voting`."""
 
-DISTANCES = ("off", "relative", "pinhole", "floor")
-"""How far apart people stand is told by: nothing, heights of heads, the camera's
-field of view, or four points on the floor; `maskdet.proximity` has them."""
+Distance: TypeAlias = Literal["off", "relative", "pinhole", "ground_plane"]
+"""How distances are measured: not at all, by face heights, by the camera's field of
+view, or by four points on the ground; see `maskdet.proximity`."""
+
+SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
+DISTANCES: tuple[Distance, ...] = get_args(Distance)
+
+OLD_NAMES: dict[str, str] = {
+    "min_certainty": "min_confidence",
+    "vote": "smoothing",
+    "vote_window_s": "smoothing_window_s",
+    "near_m": "contact_distance_m",
+    "near_for_s": "contact_duration_s",
+    "floor": "ground_points",
+    "floor_width_m": "ground_width_m",
+    "floor_depth_m": "ground_depth_m",
+}
+"""Fields of files and links written by version 0.1, and their names today."""
+
+OLD_VALUES: dict[str, dict[object, str]] = {
+    "smoothing": {
+        "sure": "log_pool",
+        "none": "latest",
+        "cumulative": "mean",
+        "exponential": "ema",
+    },
+    "distance": {"floor": "ground_plane"},
+}
+"""Words of files and links written by version 0.1, by the field's name today."""
+
+
+def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings read from a file or link with the names of today.
+
+    Args:
+        values: field names to values, as version 0.1 or this one wrote them.
+    """
+    renamed = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+    for name, words in OLD_VALUES.items():
+        value = renamed.get(name)
+        if isinstance(value, str):
+            renamed[name] = words.get(value, value)
+    return renamed
 
 
 @dataclass(frozen=True)
@@ -20,48 +62,51 @@ class Settings:
     """Every threshold a person can tune; passed explicitly, never global.
 
     Attributes:
-        min_score: faces with a lower finder score are dropped, in [0, 1].
-        min_certainty: below this probability a face is `UNKNOWN`, in [0, 1].
+        min_score: faces with a lower detection score are dropped, in [0, 1].
+        min_confidence: a face whose likeliest class is less probable is `UNKNOWN`,
+            in [0, 1].
         min_face_px: faces whose shorter side is smaller are dropped, in pixels.
-        nms_iou: of two boxes overlapping more than this the weaker goes, in [0, 1].
-        memory_s: whoever was not seen for so long is forgotten, in seconds.
-        vote: one of `VOTES`: how views of a person become one label.
-        vote_window_s: how far back they count, in seconds.
-        distance: one of `DISTANCES`: how far apart people stand.
-        near_m: who stands closer is near, in metres.
-        near_for_s: who is near for longer is too close, in seconds.
-        field_of_view_deg: the camera's, from left to right, for `pinhole`.
-        floor: x and y of four points on the floor in shares of width and height of
-            the picture, clockwise from the far left one, for `floor`; or nothing.
-        floor_width_m: from the first point to the second, in metres.
-        floor_depth_m: from the second to the third.
+        nms_iou: of two boxes that overlap more, the one with the lower score is
+            dropped (non-maximum suppression), in [0, 1].
+        memory_s: how long a person without a detection is remembered, in seconds.
+        smoothing: how several observations of a person become one class.
+        smoothing_window_s: how far back observations count, in seconds.
+        distance: how distances between people are measured.
+        contact_distance_m: people who are closer are in contact, in metres.
+        contact_duration_s: a contact that lasts longer exceeds the limit, in seconds.
+        field_of_view_deg: of the camera, from left to right, for `pinhole`.
+        ground_points: x and y of four points on the ground, as fractions of the
+            image's width and height, clockwise from the far left one, for
+            `ground_plane`; or empty.
+        ground_width_m: from the first point to the second, in metres.
+        ground_depth_m: from the second point to the third, in metres.
 
     Raises:
         ValueError: a value is out of its range; the message names field and value.
     """
 
     min_score: float = 0.5
-    min_certainty: float = 0.6
+    min_confidence: float = 0.6
     min_face_px: float = 12.0
     nms_iou: float = 0.4
     memory_s: float = 3.0
-    vote: str = "sure"
-    vote_window_s: float = 2.0
-    distance: str = "off"
-    near_m: float = 1.8
-    near_for_s: float = 3.0
+    smoothing: Smoothing = "log_pool"
+    smoothing_window_s: float = 2.0
+    distance: Distance = "off"
+    contact_distance_m: float = 1.8
+    contact_duration_s: float = 3.0
     field_of_view_deg: float = 65.0
-    floor: tuple[float, ...] = ()
-    floor_width_m: float = 3.0
-    floor_depth_m: float = 3.0
+    ground_points: tuple[float, ...] = ()
+    ground_width_m: float = 3.0
+    ground_depth_m: float = 3.0
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for name, known in (("vote", VOTES), ("distance", DISTANCES)):
+        for name, known in (("smoothing", SMOOTHINGS), ("distance", DISTANCES)):
             if getattr(self, name) not in known:
                 words, given = ", ".join(known), getattr(self, name)
                 raise ValueError(f"{name} must be one of {words}, not {given!r}")
-        object.__setattr__(self, "floor", _floor(self.floor))
+        object.__setattr__(self, "ground_points", _points(self.ground_points))
         for name, low, high in _RANGES:
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -90,6 +135,7 @@ class Settings:
             raise ValueError(
                 f"settings must be a JSON object, not {type(values).__name__}"
             )
+        values = upgrade(values)
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -98,29 +144,43 @@ class Settings:
             )
         return cls(**values)
 
+    @classmethod
+    def permissive(cls) -> Settings:
+        """Return settings that keep every candidate of the analyzer.
+
+        No face is dropped for its score or size, none is `UNKNOWN`, and overlapping
+        boxes stay. `scene.filter(settings)` chooses among them later:
+
+            candidates = maskdet.analyze("group.jpg", maskdet.Settings.permissive())
+            scene = candidates.filter(maskdet.Settings(min_score=0.3))
+        """
+        return cls(min_score=0, min_confidence=0, min_face_px=1, nms_iou=1)
+
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("min_score", 0, 1),
-    ("min_certainty", 0, 1),
+    ("min_confidence", 0, 1),
     ("min_face_px", 1, 2000),
     ("nms_iou", 0, 1),
     ("memory_s", 0.1, 60),
-    ("vote_window_s", 0.1, 60),
-    ("near_m", 0.3, 20),
-    ("near_for_s", 0, 3600),
+    ("smoothing_window_s", 0.1, 60),
+    ("contact_distance_m", 0.3, 20),
+    ("contact_duration_s", 0, 3600),
     ("field_of_view_deg", 10, 170),
-    ("floor_width_m", 0.1, 1000),
-    ("floor_depth_m", 0.1, 1000),
+    ("ground_width_m", 0.1, 1000),
+    ("ground_depth_m", 0.1, 1000),
 )
 
 
-def _floor(value: object) -> tuple[float, ...]:
+def _points(value: object) -> tuple[float, ...]:
     """Return eight numbers or none; a link and JSON bring them as a list."""
     numbers = tuple(value) if isinstance(value, tuple | list) else None
     if numbers is None or len(numbers) not in (0, 8):
-        raise ValueError(f"floor must be eight numbers or none, not {value!r}")
+        raise ValueError(f"ground_points must be eight numbers or none, not {value!r}")
     for number in numbers:
         fits = isinstance(number, int | float) and not isinstance(number, bool)
         if not fits or not math.isfinite(number) or not -2 <= number <= 3:
-            raise ValueError(f"floor must hold numbers from -2 to 3, not {number!r}")
+            raise ValueError(
+                f"ground_points must hold numbers from -2 to 3, not {number!r}"
+            )
     return tuple(float(number) for number in numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-from maskdet.types import UNTRACKED, Label, Near
+from maskdet.types import UNTRACKED, Label, PersonPair
 
 Palette: TypeAlias = Literal["classic", "colour-blind"]
 PALETTES: Final[tuple[Palette, ...]] = get_args(Palette)
@@ -50,7 +50,7 @@ class Style:
         palette: `classic` (green, red, orange, grey) or `colour-blind`.
         boxes: whether each face gets its outline.
         labels: whether the label is written, as in "No mask".
-        percentages: whether the certainty is written, as in "97 %".
+        percentages: whether the confidence is written, as in "97 %".
         ids: whether the number of a person who is followed is written, as in "#3".
         blur: whether faces are made unrecognisable, whoever they are.
         scale: size of text and lines, 1 = chosen from the picture; 0.5 to 3.
@@ -119,11 +119,11 @@ def line_style(label: Label) -> LineStyle:
 
 def describe(
     label: Label,
-    certainty: float,
+    confidence: float,
     style: Style = DEFAULT_STYLE,
     *,
     track_id: int = UNTRACKED,
-    seen_s: float = 0.0,
+    unseen_s: float = 0.0,
 ) -> str:
     """Return what is written beside a face.
 
@@ -133,32 +133,36 @@ def describe(
 
     Args:
         label: what is known.
-        certainty: how sure it is, in [0, 1].
+        confidence: how sure it is, in [0, 1].
         style: what to write.
         track_id: the person's number; `UNTRACKED` for none.
-        seen_s: seconds since their face was seen; 0 if it is.
+        unseen_s: seconds since their face was seen; 0 if it is.
     """
     words = [label.title] if style.labels else []
-    if seen_s <= 0:
-        words += [f"{100 * certainty:.0f} %"] if style.percentages else []
+    if unseen_s <= 0:
+        words += [f"{100 * confidence:.0f} %"] if style.percentages else []
     elif style.labels:
-        words = [f"{label.title}, seen {seen_s:.1f} s ago"]
+        words = [f"{label.title}, seen {unseen_s:.1f} s ago"]
     elif style.percentages:
-        words = [f"{seen_s:.1f} s ago"]
+        words = [f"{unseen_s:.1f} s ago"]
     number = [f"#{track_id}"] if style.ids and track_id != UNTRACKED else []
     return " ".join(number + words)
 
 
-def describe_pair(pair: Near) -> str:
+def describe_pair(pair: PersonPair) -> str:
     """Return what is written between two people: "1.2 m", "5 heads", "1.2 m, 40 s"."""
     if pair.unit == "m":
         apart = f"{pair.distance:.1f} m"
     else:
         heads = round(pair.distance)
         apart = "1 head" if heads == 1 else f"{heads} heads"
-    if not pair.too_long:
+    if not pair.exceeds_limit:
         return apart
-    lasted = f"{pair.for_s:.0f} s" if pair.for_s < 120 else f"{pair.for_s / 60:.0f} min"
+    lasted = (
+        f"{pair.contact_s:.0f} s"
+        if pair.contact_s < 120
+        else f"{pair.contact_s / 60:.0f} min"
+    )
     return f"{apart}, {lasted}"
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskdet.analyzer import Analyzer
 from maskdet.boxes import Boxes, nms
-from maskdet.types import HIDE_SCORE, Faces, Image, Scene, Settings
+from maskdet.types import BLUR_MIN_SCORE, Faces, Image, Scene, Settings, check_image
 
 MIN_SIDE_PX = 64
 """Smaller windows would be thousands, and hold no face with its surroundings."""
@@ -89,6 +89,8 @@ class Tiled:
 
         A picture that fits into one window is looked at once.
         """
+        image = check_image(image)
+        settings = Settings() if settings is None else settings
         height, width = image.shape[:2]
         windows = self.tiling.windows(width, height)
         if len(windows) == 1:
@@ -100,19 +102,15 @@ class Tiled:
             seen = self.analyzer.analyze(part, early)
             scenes.append(_moved(seen, (x1, y1, x2, y2), (width, height)))
         joined = _joined(scenes)
-        return joined if settings is None else joined.select(settings)
+        return joined.filter(settings)
 
 
-def _early(settings: Settings | None) -> Settings | None:
+def _early(settings: Settings) -> Settings:
     """Return what may be refused before joining without changing the result.
 
     Score only: a box that is refused for its size may have won over a larger one.
     """
-    if settings is None:
-        return None
-    return Settings(
-        min_score=settings.min_score, min_certainty=0, min_face_px=1, nms_iou=1
-    )
+    return dataclasses.replace(Settings.permissive(), min_score=settings.min_score)
 
 
 def _moved(scene: Scene, window: Window, size_wh: tuple[int, int]) -> Scene:
@@ -125,12 +123,12 @@ def _moved(scene: Scene, window: Window, size_wh: tuple[int, int]) -> Scene:
     moved = scene.faces.boxes + np.array([x, y, x, y], np.float32)
     whole = ~_cut(moved, window, size_wh)
     return dataclasses.replace(
-        scene.keep(whole),
+        scene[whole],
         faces=Faces(moved[whole], scene.faces.scores[whole]),
-        hide=np.concatenate(
+        blur_boxes=np.concatenate(
             [
-                scene.hide + np.array([x, y, x, y], np.float32),
-                moved[~whole & (scene.faces.scores >= HIDE_SCORE)],
+                scene.blur_boxes + np.array([x, y, x, y], np.float32),
+                moved[~whole & (scene.faces.scores >= BLUR_MIN_SCORE)],
             ]
         ),
     )
@@ -156,7 +154,7 @@ def _joined(scenes: list[Scene]) -> Scene:
         Faces(boxes[kept], scores[kept]),
         probs[kept],
         stage_ms=_summed(scenes),
-        hide=np.concatenate([one.hide for one in scenes]),
+        blur_boxes=np.concatenate([one.blur_boxes for one in scenes]),
     )
 
 

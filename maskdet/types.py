@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,45 @@ from maskdet.settings import Settings as Settings
 Image = NDArray[np.uint8]
 """`(h, w, 3)` uint8, **BGR**, never modified in place."""
 
+
+def check_image(image: object) -> Image:
+    """Return `image` as a BGR image, or raise one clear error.
+
+    Args:
+        image: `(h, w, 3)` uint8 in BGR order; or `(h, w)` or `(h, w, 1)` uint8, which
+            is grey and gets three equal channels.
+
+    Returns:
+        `(h, w, 3)` uint8 BGR; the input itself where it is that already.
+
+    Raises:
+        TypeError: it is not a NumPy array, or its numbers are not uint8.
+        ValueError: it is empty, or has another shape.
+    """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(
+            "image must be a NumPy array of shape (h, w, 3), uint8, BGR, not "
+            f"{type(image).__name__}; read a file with maskdet.read_image(path)"
+        )
+    if image.dtype != np.uint8:
+        raise TypeError(
+            f"image must hold uint8 numbers from 0 to 255, not {image.dtype}; numbers "
+            "from 0 to 1 become so with (image * 255).astype(numpy.uint8)"
+        )
+    if image.ndim == 3 and image.shape[2] == 3 and image.size:
+        return image
+    if not image.size:
+        raise ValueError(f"image is empty: its shape is {image.shape}")
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    hint = ""
+    if image.ndim == 3 and image.shape[2] == 4:
+        hint = "; drop alpha with cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), or RGBA2BGR"
+    raise ValueError(
+        f"image must have shape (h, w, 3) or (h, w), not {image.shape}{hint}"
+    )
+
+
 UNTRACKED = -1
 """Track id of a face that nobody follows, as in every still image."""
 
@@ -24,7 +66,7 @@ UNTRACKED = -1
 class Label(IntEnum):
     """What is known about a face; the value is its column in `Scene.probs`.
 
-    `UNKNOWN` has no column: it is what a face below the certainty threshold gets.
+    `UNKNOWN` has no column: it is what a face below the confidence threshold gets.
     """
 
     MASK = 0
@@ -49,6 +91,9 @@ _TITLES = {
     Label.INCORRECT: "Worn wrongly",
     Label.UNKNOWN: "Unsure",
 }
+
+Rows: TypeAlias = NDArray[np.bool_] | NDArray[np.int64] | list[int] | list[bool] | slice
+"""Which rows of a scene or of faces are meant: a mask, indices, or a slice."""
 
 CLASSES: tuple[Label, ...] = (Label.MASK, Label.NO_MASK, Label.INCORRECT)
 """The labels that have a column in `Scene.probs`, in column order."""
@@ -101,17 +146,17 @@ class Faces:
         return len(self.scores)
 
     @classmethod
-    def none(cls) -> Faces:
+    def empty(cls) -> Faces:
         """Return the faces of an image without a face."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
-    def keep(self, wanted: NDArray[np.bool_] | NDArray[np.int64]) -> Faces:
-        """Return the faces that a mask or an index array of rows selects."""
-        return Faces(self.boxes[wanted], self.scores[wanted])
+    def __getitem__(self, rows: Rows) -> Faces:
+        """Return the faces that a mask, an index array or a slice selects."""
+        return Faces(self.boxes[rows], self.scores[rows])
 
 
-HIDE_SCORE = 0.2
-"""What may be a face by so much is hidden wherever faces are blurred."""
+BLUR_MIN_SCORE = 0.2
+"""Candidates with at least this detection score are blurred where faces are blurred."""
 
 
 def _no_times() -> Mapping[str, float]:
@@ -122,64 +167,158 @@ def _no_boxes() -> Boxes:
     return np.zeros((0, 4), np.float32)
 
 
-class Near(NamedTuple):
-    """Two people of a scene and how far they stand apart.
+def _no_positions() -> NDArray[np.float64]:
+    return np.zeros((0, 2))
 
-    A tuple, since a crowd of 30 has 400 pairs in every picture.
+
+class PersonPair(NamedTuple):
+    """Two people in a scene and the distance between them.
+
+    A tuple, because a crowd of 30 people has 400 pairs in every image.
 
     Attributes:
-        first: row of one of them in the scene.
-        second: row of the other; larger than `first`.
-        distance: between them, in `unit`.
-        unit: `m`, or `heads` where only heights of heads are known.
-        near: closer than the limit, after hysteresis.
-        for_s: how long they have been near without a break, in seconds.
-        too_long: near for longer than is allowed.
+        first: row of one person in the scene.
+        second: row of the other person; larger than `first`.
+        distance: between the two, in `unit`.
+        unit: `m` (metres), or `heads` where only face heights are known.
+        in_contact: whether they are closer than the contact distance, with
+            hysteresis.
+        contact_s: how long they have been in contact without a break, in seconds.
+        exceeds_limit: whether the contact lasts longer than
+            `Settings.contact_duration_s`.
     """
 
     first: int
     second: int
     distance: float
     unit: str
-    near: bool
-    for_s: float
-    too_long: bool
+    in_contact: bool
+    contact_s: float
+    exceeds_limit: bool
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Two people of a stream or video who were in contact.
+
+    Attributes:
+        first_id: track ID of one person.
+        second_id: track ID of the other person; larger than `first_id`.
+        start_s: when they first were in contact, in seconds.
+        total_s: how long they were in contact in all, in seconds.
+        longest_s: the longest contact without a break, in seconds.
+        unmasked_s: how much of `total_s` at least one of them was known to wear no
+            mask, or to wear it incorrectly.
+        min_distance: the smallest distance while in contact, in `unit`.
+        unit: `m` (metres) or `heads`.
+        exceeds_limit: whether one contact lasted longer than
+            `Settings.contact_duration_s`.
+    """
+
+    first_id: int
+    second_id: int
+    start_s: float
+    total_s: float
+    longest_s: float
+    unmasked_s: float
+    min_distance: float
+    unit: str
+    exceeds_limit: bool
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a scene, for programs that look at faces one by one.
+
+    Attributes:
+        label: its class; `UNKNOWN` if `confidence` is below the threshold.
+        confidence: probability of the likeliest class, in [0, 1].
+        box: `x1, y1, x2, y2` in pixels of the image.
+        score: detection score in [0, 1]; 0 for a person who turned away.
+        probs: probability of each class, in the order of `CLASSES`.
+        track_id: number of the person in a stream; `UNTRACKED` in a still image.
+        unseen_s: seconds since the face was last detected; 0 if it is now.
+    """
+
+    label: Label
+    confidence: float
+    box: tuple[float, float, float, float]
+    score: float
+    probs: tuple[float, float, float]
+    track_id: int = UNTRACKED
+    unseen_s: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the face as JSON has it: a tenth of a pixel, four decimals."""
+        tracked = {} if self.track_id == UNTRACKED else {"track_id": self.track_id}
+        return {
+            # A tenth of a pixel and a hundredth of a percent: finer is noise.
+            "box": [round(corner, 1) for corner in self.box],
+            "score": round(self.score, 4),
+            "label": self.label.key,
+            "probs": {
+                label.key: round(prob, 4)
+                for label, prob in zip(CLASSES, self.probs, strict=True)
+            },
+            **tracked,
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One image, understood: row i is the same face in every array.
+    """The faces of one image with their classes; row i is one face in every array.
+
+    Iterate it for `Face` objects, index it with a number for one `Face`, or with a
+    mask, indices or a slice for a `Scene` with those rows:
+
+        >>> scene = Scene(
+        ...     Faces([[0, 0, 40, 40], [50, 0, 90, 40]], [0.9, 0.8]),
+        ...     [[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]],
+        ... )
+        >>> [face.label.key for face in scene]
+        ['mask', 'no_mask']
+        >>> scene[scene.confidences > 0.85]
+        <Scene: 1 face (1 mask)>
 
     In a stream, people who turned away keep a row: their head is where it was last
-    followed to, with the face score 0 and `seen_s` above 0, and their label is what
-    was known of them.
+    tracked to, their score is 0, `unseen_s` is above 0, and their class is what was
+    known of them.
 
     Attributes:
-        faces: the faces, sorted by falling score.
+        faces: boxes and scores, sorted by falling score.
         probs: `(n, 3)` float32, rows sum to 1, columns as in `CLASSES`; in a stream,
-            what all that was seen of a person says together.
+            smoothed over the observations of each person.
         track_ids: `(n,)` int64; `UNTRACKED` in a still image.
         time_s: when the image was taken, in seconds; 0 for a still image.
-        min_certainty: below this probability a face's label is `UNKNOWN`.
-        stage_ms: how long each stage took, in milliseconds (`find`, `label`).
-        seen_s: `(n,)` float32, seconds since the face was last seen; 0 if it is.
-        evidence: `(n,)` float32, how many whole readable views the label rests on; 1
-            in a still image.
-        near: pairs whose distance is known, nearest first.
-        hide: `(k, 4)` float32 boxes of what is no row but may be a face: refused
-            ones, doubtful ones, and people out of sight. Only blurring looks at them.
+        min_confidence: below this probability a face's label is `UNKNOWN`.
+        stage_ms: how long each stage took, in milliseconds (`find`, `label`, `track`).
+        unseen_s: `(n,)` float32, seconds since the face was last detected; 0 if it is.
+        n_effective_views: `(n,)` float32, the number of whole readable views that the
+            class rests on; 1 in a still image.
+        pairs: pairs of people whose distance is known, nearest first.
+        blur_boxes: `(k, 4)` float32 boxes of what has no row but may be a face:
+            dropped candidates and people out of sight. Only blurring uses them.
+        removed_ids: track IDs that the tracker removed in this step.
+        positions: `(n, 2)` float64 x (to the right) and z (away from the camera) of
+            each person, smoothed, in metres, or in heads; `(0, 2)` where distances
+            are not measured.
+        contacts: the contacts of the stream so far, longest first; brought up to date
+            once a second.
     """
 
     faces: Faces
     probs: NDArray[np.float32]
     track_ids: NDArray[np.int64] | None = None
     time_s: float = 0.0
-    min_certainty: float = 0.0
+    min_confidence: float = 0.0
     stage_ms: Mapping[str, float] = field(default_factory=_no_times)
-    seen_s: NDArray[np.float32] | None = None
-    evidence: NDArray[np.float32] | None = None
-    near: tuple[Near, ...] = ()
-    hide: Boxes = field(default_factory=_no_boxes)
+    unseen_s: NDArray[np.float32] | None = None
+    n_effective_views: NDArray[np.float32] | None = None
+    pairs: tuple[PersonPair, ...] = ()
+    blur_boxes: Boxes = field(default_factory=_no_boxes)
+    removed_ids: tuple[int, ...] = ()
+    positions: NDArray[np.float64] = field(default_factory=_no_positions)
+    contacts: tuple[Contact, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that every array has one row a face."""
@@ -194,29 +333,87 @@ class Scene:
         _checked("track_ids", ids, (n,))
         object.__setattr__(self, "probs", probs)
         object.__setattr__(self, "track_ids", ids.astype(np.int64))
-        hide = np.asarray(self.hide, dtype=np.float32)
-        _checked("hide", hide, (None, 4))
-        object.__setattr__(self, "hide", hide)
-        for name, usual in (("seen_s", 0.0), ("evidence", 1.0)):
+        blur_boxes = np.asarray(self.blur_boxes, dtype=np.float32)
+        _checked("blur_boxes", blur_boxes, (None, 4))
+        object.__setattr__(self, "blur_boxes", blur_boxes)
+        if len(self.positions):
+            _checked("positions", self.positions, (n, 2))
+        for name, usual in (("unseen_s", 0.0), ("n_effective_views", 1.0)):
             given = getattr(self, name)
             values = np.full(n, usual) if given is None else np.asarray(given)
             _checked(name, values, (n,))
             object.__setattr__(self, name, values.astype(np.float32))
-        for pair in self.near:
+        for pair in self.pairs:
             if not 0 <= pair.first < pair.second < n:
-                raise ValueError(f"near must name two of {n} rows in order: {pair}")
+                raise ValueError(f"pairs must name two of {n} rows in order: {pair}")
 
     def __len__(self) -> int:
         """Return the number of faces."""
         return len(self.faces)
 
+    def __iter__(self) -> Iterator[Face]:
+        """Yield the faces one by one, in the order of the rows."""
+        columns = (
+            self.labels,
+            self.confidences.tolist(),
+            self.boxes.tolist(),
+            self.scores.tolist(),
+            self.probs.tolist(),
+            np.asarray(self.track_ids).tolist(),
+            np.asarray(self.unseen_s).tolist(),
+        )
+        for label, confidence, box, score, probs, track_id, unseen_s in zip(
+            *columns, strict=True
+        ):
+            yield Face(
+                label, confidence, tuple(box), score, tuple(probs), track_id, unseen_s
+            )
+
+    @overload
+    def __getitem__(self, rows: int) -> Face: ...
+
+    @overload
+    def __getitem__(self, rows: Rows) -> Scene: ...
+
+    def __getitem__(self, rows: int | Rows) -> Face | Scene:
+        """Return one face, or the scene with only some rows, best score first.
+
+        Args:
+            rows: a row number for one `Face`; a mask `(n,)`, indices or a slice for a
+                `Scene` in which every array, `pairs` and `positions` follow.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if isinstance(rows, int | np.integer):
+            return next(iter(self._with_rows(np.array([range(len(self))[rows]]))))
+        return self._with_rows(np.arange(len(self))[rows])
+
     @classmethod
-    def none(cls) -> Scene:
+    def empty(cls) -> Scene:
         """Return the scene of an image without a face."""
-        return cls(Faces.none(), np.zeros((0, len(CLASSES)), np.float32))
+        return cls(Faces.empty(), np.zeros((0, len(CLASSES)), np.float32))
+
+    def __repr__(self) -> str:
+        """Return one line: how many faces of which class."""
+        counts = Counter(label.key for label in self.labels)
+        words = ", ".join(f"{n} {key}" for key, n in counts.items())
+        faces = "1 face" if len(self) == 1 else f"{len(self)} faces"
+        at = f" at {self.time_s:.3f} s" if self.time_s else ""
+        return f"<Scene{at}: {faces}{f' ({words})' if words else ''}>"
 
     @property
-    def certainties(self) -> NDArray[np.float32]:
+    def boxes(self) -> Boxes:
+        """`(n, 4)` float32 `x1, y1, x2, y2` in pixels of the image."""
+        return self.faces.boxes
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """`(n,)` float32 detection scores in [0, 1]; 0 for people who turned away."""
+        return self.faces.scores
+
+    @property
+    def confidences(self) -> NDArray[np.float32]:
         """`(n,)` probability of each face's most likely label."""
         if not len(self):
             return np.zeros(0, np.float32)
@@ -225,49 +422,152 @@ class Scene:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """One label a face, `UNKNOWN` where its certainty is below `min_certainty`."""
+        """One label for each face; `UNKNOWN` below `min_confidence`."""
         winners = self.probs.argmax(axis=1) if len(self) else ()
         return tuple(
-            Label(int(winner)) if certainty >= self.min_certainty else Label.UNKNOWN
-            for winner, certainty in zip(winners, self.certainties, strict=True)
+            Label(int(winner)) if confidence >= self.min_confidence else Label.UNKNOWN
+            for winner, confidence in zip(winners, self.confidences, strict=True)
         )
 
-    def keep(self, wanted: NDArray[np.bool_] | NDArray[np.int64]) -> Scene:
-        """Return the scene with only the rows that `wanted` selects, best first."""
-        rows = np.arange(len(self))[wanted]
+    def _with_rows(self, rows: NDArray[np.int64]) -> Scene:
         # Faces sort themselves, so the other arrays must follow.
         rows = rows[np.argsort(-self.faces.scores[rows], kind="stable")]
         place = {int(row): number for number, row in enumerate(rows)}
         pairs = [
             (sorted((place[pair.first], place[pair.second])), pair)
-            for pair in self.near
+            for pair in self.pairs
             if pair.first in place and pair.second in place
         ]
         parts = {
             name: getattr(self, name)[rows]
-            for name in ("probs", "track_ids", "seen_s", "evidence")
+            for name in ("probs", "track_ids", "unseen_s", "n_effective_views")
         }
         return dataclasses.replace(
             self,
-            faces=self.faces.keep(rows),
-            near=tuple(
+            faces=self.faces[rows],
+            pairs=tuple(
                 pair._replace(first=first, second=second)
                 for (first, second), pair in pairs
             ),
+            positions=self.positions[rows] if len(self.positions) else self.positions,
             **parts,
         )
 
-    def select(self, settings: Settings) -> Scene:
-        """Return only the faces that `settings` accept, judged by its certainty.
+    def to_dict(self) -> dict[str, Any]:
+        """Return time and faces as JSON has them; see `Face.to_dict`."""
+        return {
+            "time_s": round(self.time_s, 3),
+            "faces": [face.to_dict() for face in self],
+        }
 
-        What else may be a face stays in `hide`. Nothing is computed anew, so a moved
-        slider costs microseconds.
+    def to_json(self) -> str:
+        """Return the scene as JSON text.
+
+        The text is `{"time_s": 0.0, "faces": [{"box": [x1, y1, x2, y2], "score": 0.98,
+        "label": "mask", "probs": {"mask": 0.97, "no_mask": 0.02, "incorrect": 0.01}},
+        ...]}`, boxes in pixels; in a stream each face has its `track_id` too.
+        """
+        return json.dumps(self.to_dict())
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame with one row for each face.
+
+        Its columns are `label`, `confidence`, `x1`, `y1`, `x2`, `y2` in pixels,
+        `score`, a probability for each class, `track_id` and `unseen_s`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        pandas = _optional("pandas")
+        columns: dict[str, Any] = {
+            "label": [label.key for label in self.labels],
+            "confidence": self.confidences,
+            **dict(zip(("x1", "y1", "x2", "y2"), self.boxes.T, strict=True)),
+            "score": self.scores,
+            **{label.key: self.probs[:, label] for label in CLASSES},
+            "track_id": self.track_ids,
+            "unseen_s": self.unseen_s,
+        }
+        return pandas.DataFrame(columns)
+
+    def to_supervision(self) -> Any:
+        """Return `supervision.Detections` for the library of that name.
+
+        `class_id` is the column of the label in `CLASSES`, or -1 for `UNKNOWN`;
+        `confidence` is that of the class; `data` holds `class_name` and `score`.
+
+        Raises:
+            ImportError: supervision is not installed.
+        """
+        supervision = _optional("supervision")
+        ids = np.asarray(self.track_ids)
+        labels = self.labels
+        return supervision.Detections(
+            xyxy=self.boxes.copy(),
+            confidence=self.confidences,
+            class_id=np.array([int(label) for label in labels], int),
+            tracker_id=ids if len(ids) and (ids != UNTRACKED).all() else None,
+            data={
+                "class_name": np.array([label.key for label in labels], dtype=str),
+                "score": self.scores,
+            },
+        )
+
+    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
+        """Return the faces as a list of COCO results.
+
+        Each is `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`
+        with pixels, the detection score, and category 1 for mask, 2 for no mask, 3 for
+        incorrect. An `UNKNOWN` face has the category of its likeliest class.
+
+        Args:
+            image_id: number of the image in the COCO data set.
+        """
+        corners = self.boxes.astype(float)
+        sizes = corners[:, 2:] - corners[:, :2]
+        best = self.probs.argmax(axis=1) if len(self) else np.zeros(0, int)
+        return [
+            {
+                "image_id": image_id,
+                "category_id": int(column) + 1,
+                "bbox": [round(number, 2) for number in (*corner[:2], *size)],
+                "score": round(score, 4),
+            }
+            for column, corner, size, score in zip(
+                best,
+                corners.tolist(),
+                sizes.tolist(),
+                self.scores.tolist(),
+                strict=True,
+            )
+        ]
+
+    def filter(self, settings: Settings) -> Scene:
+        """Return the scene with only the faces that `settings` accept.
+
+        Nothing is computed anew, so a moved slider costs microseconds. Dropped
+        candidates that may be faces stay in `blur_boxes`.
+
+        Args:
+            settings: thresholds of score, size, overlap and confidence.
         """
         rows = accepted(self.faces, settings)
-        hide = np.concatenate([self.hide, refused(self.faces, rows, settings)])
-        return dataclasses.replace(
-            self.keep(rows), min_certainty=settings.min_certainty, hide=hide
+        blur_boxes = np.concatenate(
+            [self.blur_boxes, refused(self.faces, rows, settings)]
         )
+        return dataclasses.replace(
+            self._with_rows(rows),
+            min_confidence=settings.min_confidence,
+            blur_boxes=blur_boxes,
+        )
+
+
+def _optional(name: str) -> Any:
+    """Import a library that maskdet does not need itself."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(f"this needs {name}: pip install {name}") from None
 
 
 def accepted(faces: Faces, settings: Settings) -> NDArray[np.int64]:
@@ -283,6 +583,6 @@ def accepted(faces: Faces, settings: Settings) -> NDArray[np.int64]:
 
 def refused(faces: Faces, rows: NDArray[np.int64], settings: Settings) -> Boxes:
     """Return the boxes, `(k, 4)`, that may be faces but are not the `accepted` rows."""
-    may_be = faces.scores >= min(HIDE_SCORE, settings.min_score)
+    may_be = faces.scores >= min(BLUR_MIN_SCORE, settings.min_score)
     may_be[rows] = False
     return faces.boxes[may_be]

@@ -22,8 +22,8 @@ for each one whether it wears a mask, wears none, or wears it wrongly.
 
 **It can**
 
-- look at many faces in one picture and tell each label with its certainty,
-- say "Unsure" instead of guessing, below the certainty you ask for,
+- look at many faces in one picture and tell each label with its confidence,
+- say "Unsure" instead of guessing, below the confidence you ask for,
 - follow people in a stream or film, also for a while when they turn away, and let
   several views of somebody make one verdict,
 - guess how far apart people stand,
@@ -59,13 +59,13 @@ _PRIVACY = """
 """
 
 _NUMBERS = """
-- **Certainty** is the classifier's own estimate that its label is the right one. It
+- **Confidence** is the classifier's own estimate that its label is the right one. It
   is an estimate, no promise: faces unlike those it learned from can be wrong at any
-  certainty.
+  confidence.
 - **Face score** is how sure the face finder is that there is a face at all. It says
   nothing about the mask, and different finders count differently.
 - The thresholds for both are in the sidebar. A higher face score shows fewer faces;
-  a higher certainty shows more of them as "Unsure".
+  a higher confidence shows more of them as "Unsure".
 """
 
 _LIBRARIES = """

@@ -79,7 +79,7 @@ def _recording(database: events.Database) -> tuple[bool, str]:
     if store is not None:
         st.caption(
             "No picture is ever stored, only lines: the time, a number for the person "
-            "that says nothing outside of this stream, the label and its certainty, "
+            "that says nothing outside of this stream, the label and its confidence, "
             f"the distance to others, and the camera's name. They go to "
             f"{_code(store.place)} and are deleted after **{database.days} days**."
         )
@@ -211,7 +211,7 @@ def _table(result: Found) -> None:
                 format="YYYY-MM-DD HH:mm:ss", width=150, pinned=True
             ),
             "What happened": st.column_config.TextColumn(width="large"),
-            "Certainty": st.column_config.NumberColumn(format="%.0f %%", width=80),
+            "Confidence": st.column_config.NumberColumn(format="%.0f %%", width=80),
             "Person": st.column_config.NumberColumn(format="%d", width=70),
             "Stream": st.column_config.TextColumn(
                 width=70, help="Person numbers start anew in each run of a stream."

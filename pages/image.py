@@ -232,13 +232,13 @@ def _faces(result: Result, preferences: Preferences) -> None:
         hide_index=True,
         column_config={
             "Face": st.column_config.NumberColumn(width=50),
-            "Certainty": percent(
+            "Confidence": percent(
                 help="How sure the classifier is of its likeliest label."
             ),
             "Face score": percent(help="How sure the finder is that this is a face."),
             "Size (px)": st.column_config.TextColumn(width="small"),
         },
-        alt="Table of the faces: number, label, certainty, face score, size",
+        alt="Table of the faces: number, label, confidence, face score, size",
     )
     crops = result.crops(preferences.style)
     if len(crops) > _FIRST_CARDS and not st.toggle(f"Show all {len(crops)} faces"):

@@ -14,13 +14,13 @@ from maskdet.web.tune_data import choose
 from maskdet.web.tune_faces import faces
 from maskdet.web.tune_goal import answer, ask
 from maskdet.web.tune_overview import cut, price
-from maskdet.web.tune_views import certainty_view, curve_view, number_view
+from maskdet.web.tune_views import confidence_view, curve_view, number_view
 
 _VIEWS = {
     "Right and wrong": faces,
     "Curves": curve_view,
     "Numbers": number_view,
-    "How sure": certainty_view,
+    "How sure": confidence_view,
     "Compare": compare_view,
 }
 

@@ -48,7 +48,7 @@ def three_people(file: Path) -> EventStore:
     def at(hours: float, person: int, kind: str, label: Label, **more) -> Event:
         values = {"camera": "Door", "session": "run", **more}
         when = now - timedelta(hours=hours)
-        return Event(kind, when, person=person, label=label, certainty=0.9, **values)
+        return Event(kind, when, person=person, label=label, confidence=0.9, **values)
 
     store.add(
         [

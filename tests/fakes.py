@@ -73,4 +73,4 @@ class ScriptedAnalyzer:
             np.array([face.probs for face in faces], np.float32).reshape(-1, 3),
             stage_ms={"find": 1.0, "label": 0.5},
         )
-        return scene.select(settings)
+        return scene.filter(settings)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from maskdet.stream import Stream
+from maskdet.streaming import Stream
 from maskdet.types import Scene, Settings
 from tests.fakes import ScriptedAnalyzer, ScriptedFace
 

@@ -24,6 +24,8 @@ from maskdet.onepass.decode import CHANNELS, Map
 from maskdet.types import Image, Label, Settings
 from tests.fakes import FakeClassifier, FakeDetector, grey
 
+ALL = Settings.permissive()
+
 BOXES = [[5, 5, 25, 30], [6, 5, 26, 30], [40, 10, 50, 20], [0, 0, 3, 3]]
 SCORES = [0.9, 0.8, 0.4, 0.7]
 
@@ -39,17 +41,17 @@ def two_stage() -> tuple[TwoStage, FakeClassifier]:
         Settings(),
         Settings(min_score=0.1, min_face_px=1, nms_iou=1),
         Settings(min_score=1),
-        Settings(min_score=0.3, min_face_px=5, min_certainty=0.95),
+        Settings(min_score=0.3, min_face_px=5, min_confidence=0.95),
     ],
 )
 def test_choosing_before_labelling_equals_choosing_after(settings) -> None:
     analyzer, _ = two_stage()
     before = analyzer.analyze(grey(), settings)
-    after = analyzer.analyze(grey()).select(settings)
+    after = analyzer.analyze(grey(), ALL).filter(settings)
     assert before.faces.boxes.tolist() == after.faces.boxes.tolist()
     assert before.probs.tolist() == after.probs.tolist()
     assert before.labels == after.labels
-    assert before.hide.tolist() == after.hide.tolist()
+    assert before.blur_boxes.tolist() == after.blur_boxes.tolist()
 
 
 def test_refused_faces_never_reach_the_classifier() -> None:
@@ -59,14 +61,16 @@ def test_refused_faces_never_reach_the_classifier() -> None:
     assert scene.labels == (Label.MASK,)
 
 
-def test_without_settings_every_face_is_labelled() -> None:
+def test_without_settings_the_defaults_hold_and_permissive_keeps_all() -> None:
     analyzer, _ = two_stage()
-    assert len(analyzer.analyze(grey())) == 4
+    usual = analyzer.analyze(grey())
+    assert usual.boxes.tolist() == analyzer.analyze(grey(), Settings()).boxes.tolist()
+    assert len(usual) < len(analyzer.analyze(grey(), ALL)) == 4
 
 
 def test_every_stage_is_timed() -> None:
     analyzer, _ = two_stage()
-    stage_ms = analyzer.analyze(grey()).stage_ms
+    stage_ms = analyzer.analyze(grey(), ALL).stage_ms
     assert set(stage_ms) == {"find", "label"}
     assert min(stage_ms.values()) >= 0
 
@@ -147,8 +151,8 @@ def test_the_table_says_whose_large_faces_are_read_again(one_pass, monkeypatch) 
     rules = {"onepass-fast": _Again(min_px=50, share=0.25, sure=1.0)}
     monkeypatch.setattr("maskdet.analyzer._SECOND_LOOKS", rules)
     assert (reads_twice("onepass-fast"), reads_twice("onepass")) == (True, False)
-    once = load_analyzer("onepass-fast", second_look=False).analyze(grey(640, 480))
-    again = load_analyzer("onepass-fast").analyze(grey(640, 480))
+    once = load_analyzer("onepass-fast", second_look=False).analyze(grey(640, 480), ALL)
+    again = load_analyzer("onepass-fast").analyze(grey(640, 480), ALL)
     mixed = 0.75 * once.probs[0] + 0.25 * np.array([0, 0, 1])
     np.testing.assert_allclose(again.probs[0], mixed, rtol=1e-6)
 
@@ -158,7 +162,9 @@ def test_without_a_second_look_no_classifier_is_loaded(one_pass, monkeypatch) ->
         raise FileNotFoundError(f"{name} is missing")
 
     monkeypatch.setattr("maskdet.analyzer.load_classifier", load)
-    assert len(load_analyzer("onepass", second_look=False).analyze(grey(1280, 960)))
+    assert len(
+        load_analyzer("onepass", second_look=False).analyze(grey(1280, 960), ALL)
+    )
     with pytest.raises(FileNotFoundError, match="maskdet is missing"):
         load_analyzer("onepass")
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
-from maskdet.films import Moment
+from maskdet.films import TimelineBin
 from maskdet.style import colour_css
 from maskdet.types import Label
 
 NOBODY = dict.fromkeys(Label, 0.0)
 MOMENTS = (
-    Moment(0.0, 1.0, NOBODY | {Label.MASK: 1.5, Label.NO_MASK: 0.5}, 0, 0),
-    Moment(1.0, 1.0, dict(NOBODY), 0, 0),
-    Moment(2.0, 1.0, NOBODY | {Label.UNKNOWN: 1.0, Label.INCORRECT: 2.0}, 3, 1),
+    TimelineBin(0.0, 1.0, NOBODY | {Label.MASK: 1.5, Label.NO_MASK: 0.5}, 0, 0),
+    TimelineBin(1.0, 1.0, dict(NOBODY), 0, 0),
+    TimelineBin(2.0, 1.0, NOBODY | {Label.UNKNOWN: 1.0, Label.INCORRECT: 2.0}, 3, 1),
 )
 
 

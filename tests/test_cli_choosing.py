@@ -72,9 +72,9 @@ def test_auto_is_the_default_here(tmp_path):
 
 def test_bare_settings_leave_the_models_alone(tmp_path):
     saved = tmp_path / "bare.json"
-    saved.write_text('{"min_certainty": 0.8}')
+    saved.write_text('{"min_confidence": 0.8}')
     assert choose("--settings", str(saved)) == Choice(
-        settings=Settings(min_certainty=0.8)
+        settings=Settings(min_confidence=0.8)
     )
 
 
@@ -104,22 +104,29 @@ def choose_people(*words: str) -> Settings:
 
 def test_every_setting_of_people_over_time_has_an_option() -> None:
     got = choose_people(
-        *("--memory-s", "5", "--vote", "window", "--vote-window-s", "1.5"),
-        *("--distance", "floor", "--near-m", "1", "--near-for-s", "2"),
-        *("--floor", "0.3", "0.5", "0.7", "0.5", "0.9", "0.9", "0.1", "0.9"),
-        *("--floor-width-m", "4", "--floor-depth-m", "6"),
+        *("--memory-s", "5", "--smoothing", "window", "--smoothing-window-s", "1.5"),
+        *(
+            "--distance",
+            "ground_plane",
+            "--contact-distance-m",
+            "1",
+            "--contact-duration-s",
+            "2",
+        ),
+        *("--ground-points", "0.3", "0.5", "0.7", "0.5", "0.9", "0.9", "0.1", "0.9"),
+        *("--ground-width-m", "4", "--ground-depth-m", "6"),
         *("--field-of-view-deg", "80"),
     )
     assert got == Settings(
         memory_s=5,
-        vote="window",
-        vote_window_s=1.5,
-        distance="floor",
-        near_m=1,
-        near_for_s=2,
-        floor=(0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.9),
-        floor_width_m=4,
-        floor_depth_m=6,
+        smoothing="window",
+        smoothing_window_s=1.5,
+        distance="ground_plane",
+        contact_distance_m=1,
+        contact_duration_s=2,
+        ground_points=(0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.9),
+        ground_width_m=4,
+        ground_depth_m=6,
         field_of_view_deg=80,
     )
 
@@ -140,8 +147,8 @@ def test_two_beginnings_are_one_too_many(tmp_path) -> None:
     "words",
     [
         ("--distance", "near"),
-        ("--vote", "loud"),
-        ("--floor", "0.1", "0.2"),
+        ("--smoothing", "loud"),
+        ("--ground-points", "0.1", "0.2"),
         ("--preset", "mine"),
     ],
 )

@@ -88,7 +88,12 @@ def test_a_line_a_picture_and_a_line_a_face(pictures, capsys):
 
 
 def test_the_options_reach_the_result(pictures, capsys):
-    options = ["--min-score=0.1", "--min-face-px=25", "--min-certainty=0.8", "--json=-"]
+    options = [
+        "--min-score=0.1",
+        "--min-face-px=25",
+        "--min-confidence=0.8",
+        "--json=-",
+    ]
     assert run(pictures / "a.jpg", *options) == 0
     faces = json.loads(capsys.readouterr().out)["images"][0]["faces"]
     assert [face["label"] for face in faces] == ["unknown", "unknown"]
@@ -252,7 +257,7 @@ def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked
     ("options", "line"),
     [
         (["--min-score", "1.5"], "min_score must be a number from 0 to 1, not 1.5"),
-        (["--min-certainty", "nan"], "min_certainty must be a number from 0 to 1"),
+        (["--min-confidence", "nan"], "min_confidence must be a number from 0 to 1"),
         (["--analyzer", "missing"], "say: python -m maskdet models fetch missing"),
         (["--analyzer", "changed"], "sha256 is not the published one"),
         (["--settings", "nowhere.json"], "nowhere.json: no such file or directory"),

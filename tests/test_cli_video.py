@@ -16,7 +16,7 @@ import pytest
 from maskdet.analyzer import TwoStage
 from maskdet.cli import main, video
 from maskdet.films import running
-from maskdet.media import UnreadableFilm, film_paths, read_film
+from maskdet.media import VideoReadError, film_paths, open_video_file
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.media.moving import N_FRAMES, film
 from tests.media.test_live import FakeCamera
@@ -60,7 +60,7 @@ def test_everything_can_be_written(tmp_path, capsys) -> None:
         f"wrote {rows}",
         f"wrote {summary}",
     ]
-    with read_film(out) as opened:
+    with open_video_file(out) as opened:
         assert opened.info.has_sound
         assert opened.info.duration_s == pytest.approx(1.2, abs=0.01)
     times = {row["time_s"] for row in csv.DictReader(rows.open())}
@@ -87,7 +87,7 @@ def test_faces_can_be_hidden(tmp_path) -> None:
     assert run(path, "--out", tmp_path / "b.mp4") == 0
     assert run(path, "--out", tmp_path / "c.mp4", "--blur") == 0
     seen, hidden = (
-        next(iter(read_film(tmp_path / name)))[0] for name in ("b.mp4", "c.mp4")
+        next(iter(open_video_file(tmp_path / name)))[0] for name in ("b.mp4", "c.mp4")
     )
     inside = slice(22, 50), slice(12, 40)
     steps = [np.abs(np.diff(one[inside].astype(int), axis=0)) for one in (seen, hidden)]
@@ -132,7 +132,7 @@ def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
         (("{a}", "--out", "no/x.mp4"), "there is no folder no"),
         (("{a}", "--csv", "no/x.csv"), "there is no folder no"),
         (("{empty}",), "there is no film in this folder"),
-        (("{a}", "--distance", "floor"), "say --floor"),
+        (("{a}", "--distance", "ground_plane"), "say --ground-points"),
         (("{a}", "--csv", "x", "--events", "./x"), "need a file each"),
     ],
 )
@@ -184,7 +184,7 @@ def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
     assert signal.getsignal(signal.SIGINT) is before
     assert len(calls) == 4
     assert "Traceback" not in capsys.readouterr().err
-    assert len(list(read_film(tmp_path / "o" / "a.mp4"))) == 4
+    assert len(list(open_video_file(tmp_path / "o" / "a.mp4"))) == 4
     assert [one.name for one in (tmp_path / "o").iterdir()] == ["a.mp4"]
     assert len(rows.read_text().splitlines()) == 5
     (report,) = json.loads(summary.read_text())["films"]
@@ -206,13 +206,13 @@ def test_a_camera_runs_until_ctrl_c_and_that_is_no_failure(
     out = tmp_path / "o.mp4"
     assert run(0, "--out", out) == 0
     assert camera.closed
-    assert len(list(read_film(out))) == 1
+    assert len(list(open_video_file(out))) == 1
     assert f"wrote {out}" in capsys.readouterr().err
 
 
 def test_a_camera_that_is_not_there_is_one_line(capsys, monkeypatch) -> None:
     def missing(number, every):
-        raise UnreadableFilm(f"there is no camera {number}")
+        raise VideoReadError(f"there is no camera {number}")
 
     monkeypatch.setattr("maskdet.media.live.Camera", missing)
     assert run(7) == 1

@@ -26,7 +26,7 @@ def bare(monkeypatch, tmp_path):
         ((*TOLD, "--webhook", "ftp://u:pw@a"), "a webhook is an address such as"),
         ((*TOLD, "--mqtt", "http://u:pw@a"), "an MQTT address looks like"),
         ((*TOLD, "--alert-for", -1), "for_s must lie from 0.0 to 3600.0, not -1"),
-        ((*TOLD, "--alert-sure", "nan"), "min_certainty must lie from"),
+        ((*TOLD, "--alert-sure", "nan"), "min_confidence must lie from"),
         (("--alert", "close"), "needs distances"),
         ((*TOLD, "--webhook-secret", "x"), "goes with --webhook only"),
         (

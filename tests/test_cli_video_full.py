@@ -11,7 +11,7 @@ import pytest
 from maskdet.analyzer import TwoStage
 from maskdet.cli import main, video
 from maskdet.films import RowFile, Rows, Unwritten, Wanted, analyze_film
-from maskdet.media import FilmWriter, film_paths, read_film
+from maskdet.media import FilmWriter, film_paths, open_video_file
 from maskdet.settings import Settings
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.media.moving import N_FRAMES, film
@@ -82,7 +82,7 @@ def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
     assert kinds[0] == "entered"
     assert kinds[-1] == "left"
     assert [path.name for path in film_paths(out)] == ["a.mp4"]
-    assert len(list(read_film(out / "a.mp4"))) == 4
+    assert len(list(open_video_file(out / "a.mp4"))) == 4
     assert not list(tmp_path.glob(".maskdet*"))
 
 
@@ -155,4 +155,4 @@ def test_the_error_has_the_report_and_says_what_it_was(tmp_path, monkeypatch) ->
     assert (error.part, error.errno) == ("rows", 28)
     assert error.filename == str(tmp_path / "o.csv")
     assert error.report is not None
-    assert (error.report.n_pictures, error.report.whole) == (3, False)
+    assert (error.report.n_frames, error.report.is_complete) == (3, False)

@@ -33,7 +33,7 @@ def scene(*faces: tuple[Label, tuple[float, float, float, float]]) -> Scene:
             probs[row, label] = 0.88
     boxes = np.array([box for _, box in faces], np.float32).reshape(-1, 4)
     scores = np.linspace(0.9, 0.5, len(faces)).astype(np.float32)
-    return Scene(Faces(boxes, scores), probs, min_certainty=0.6)
+    return Scene(Faces(boxes, scores), probs, min_confidence=0.6)
 
 
 def changed(before: Image, after: Image) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_a_read_only_picture_can_be_drawn_on() -> None:
 
 def test_nothing_is_drawn_for_no_face() -> None:
     image = picture(64, 48)
-    assert np.array_equal(draw(image, Scene.none()), image)
+    assert np.array_equal(draw(image, Scene.empty()), image)
 
 
 def test_pixels_change_only_near_the_box() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from maskdet.drawing import blurred, coarse, draw
 from maskdet.style import PALETTES, Palette, Style, colour_bgr
-from maskdet.types import Faces, Image, Label, Near, Scene
+from maskdet.types import Faces, Image, Label, PersonPair, Scene
 
 GREY_BGR = (90, 110, 130)
 BARE = Style(labels=False, percentages=False, ids=False)
@@ -31,27 +31,29 @@ def scene(*boxes: tuple[float, ...], label: Label = Label.MASK) -> Scene:
     probs = np.full((len(boxes), 3), 0.06, np.float32)
     probs[:, label] = 0.88
     scores = np.linspace(0.9, 0.5, len(boxes)).astype(np.float32)
-    return Scene(Faces(np.array(boxes, np.float32), scores), probs, min_certainty=0.6)
+    return Scene(Faces(np.array(boxes, np.float32), scores), probs, min_confidence=0.6)
 
 
 def unsure(*boxes: tuple[float, ...]) -> Scene:
-    return dataclasses.replace(scene(*boxes), min_certainty=0.95)
+    return dataclasses.replace(scene(*boxes), min_confidence=0.95)
 
 
-def seen_ago(one: Scene, *seen_s: float) -> Scene:
-    return dataclasses.replace(one, seen_s=np.array(seen_s, np.float32))
+def seen_ago(one: Scene, *unseen_s: float) -> Scene:
+    return dataclasses.replace(one, unseen_s=np.array(unseen_s, np.float32))
 
 
 def tracked(one: Scene, *ids: int) -> Scene:
     return dataclasses.replace(one, track_ids=np.array(ids))
 
 
-def near(one: Scene, *pairs: Near) -> Scene:
-    return dataclasses.replace(one, near=pairs)
+def near(one: Scene, *pairs: PersonPair) -> Scene:
+    return dataclasses.replace(one, pairs=pairs)
 
 
-def pair(*, close: bool = True, too_long: bool = False) -> Near:
-    return Near(0, 1, 1.2, "m", near=close, for_s=5.0, too_long=too_long)
+def pair(*, close: bool = True, too_long: bool = False) -> PersonPair:
+    return PersonPair(
+        0, 1, 1.2, "m", in_contact=close, contact_s=5.0, exceeds_limit=too_long
+    )
 
 
 def is_colour(image: Image, bgr: tuple[int, int, int]) -> np.ndarray:
@@ -122,7 +124,7 @@ def test_a_face_missed_for_a_blink_is_drawn_as_seen() -> None:
 )
 @pytest.mark.parametrize("palette", PALETTES)
 def test_lines_between_people_differ_in_colour_and_in_dashes(
-    one: Near, label: Label, n_marks: int, palette: Palette
+    one: PersonPair, label: Label, n_marks: int, palette: Palette
 ) -> None:
     style = dataclasses.replace(BARE, palette=palette)
     result = draw(picture(), near(scene(LEFT, RIGHT), one), style)
@@ -204,8 +206,8 @@ def test_blur_leaves_few_colours_of_every_face_and_the_rest_alone() -> None:
 
 
 def test_blur_covers_more_than_the_box_and_more_yet_of_a_turned_head() -> None:
-    def wide(seen_s: float) -> int:
-        result = draw(noise(), seen_ago(scene(BOX), seen_s), NOTHING)
+    def wide(unseen_s: float) -> int:
+        result = draw(noise(), seen_ago(scene(BOX), unseen_s), NOTHING)
         return int((result != noise()).any(axis=2).any(axis=0).sum())
 
     assert wide(0.0) == pytest.approx(1.4 * 160, abs=2)
@@ -223,7 +225,7 @@ def test_blur_covers_doubtful_faces_and_those_at_the_border() -> None:
 
 
 def test_blur_covers_what_is_no_row_but_may_be_a_face() -> None:
-    one = dataclasses.replace(scene(LEFT), hide=np.array([RIGHT], np.float32))
+    one = dataclasses.replace(scene(LEFT), blur_boxes=np.array([RIGHT], np.float32))
     result = draw(noise(), one, NOTHING)
     x1, y1, x2, y2 = (int(value) for value in RIGHT)
     assert (result != noise()).any(axis=2)[y1:y2, x1:x2].mean() > 0.95

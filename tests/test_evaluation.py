@@ -11,8 +11,8 @@ from maskdet.evaluation import (
     Judged,
     collect_answers,
     evaluate_boxes,
+    evaluate_detection,
     evaluate_faces,
-    evaluate_scenes,
 )
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Labelling
@@ -44,7 +44,7 @@ class Answering:
 
     def analyze(self, image, settings=None):
         self.asked.append(settings)
-        return self.scenes.pop(0).select(settings)
+        return self.scenes.pop(0).filter(settings)
 
 
 def scene(*rows):
@@ -71,7 +71,7 @@ def test_scenes_report_of_a_hand_worked_case(picture):
         scene((LARGE, 0.8, SURE_MASK), (ALSO_LARGE, 0.1, SURE_BARE)),
         scene((LARGE, 0.6, SURE_MASK)),
     )
-    report = evaluate_scenes(analyzer, examples, Settings())
+    report = evaluate_detection(analyzer, examples, Settings())
     assert report.images == 3
     # faces: right, right, wrong (no face there), right; the small one is missed
     assert report.ap["faces"].value == pytest.approx((1 + 1 + 3 / 4) / 4)
@@ -104,7 +104,7 @@ def test_scenes_report_of_a_hand_worked_case(picture):
 def test_the_curves_see_faces_that_a_user_does_not(picture):
     analyzer = Answering(scene((SMALL, 0.03, SURE_MASK)))
     settings = Settings(min_score=0.9, min_face_px=50, nms_iou=0.3)
-    report = evaluate_scenes(analyzer, [example(picture, (SMALL, MASK))], settings)
+    report = evaluate_detection(analyzer, [example(picture, (SMALL, MASK))], settings)
     assert report.ap["faces"].value == 1.0
     assert report.recall.n == 0
     assert report.precision.n == 0
@@ -115,7 +115,7 @@ def test_the_curves_see_faces_that_a_user_does_not(picture):
 
 
 def test_no_scene_gives_a_report_without_numbers():
-    report = evaluate_scenes(Answering(), [], Settings())
+    report = evaluate_detection(Answering(), [], Settings())
     content = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert content["images"] == 0
     assert content["ap"]["faces"]["value"] is None
@@ -227,7 +227,7 @@ def test_joining_keeps_rows_together_and_long_names_whole(picture):
 def test_reports_hold_every_number_and_what_was_said_of_whom(picture):
     seen = scene((SMALL, 0.95, SURE_BARE), (LARGE, 0.9, SURE_MASK))
     rows = [(SMALL, BARE), (LARGE, MASK), (ALSO_LARGE, BARE)]
-    report = evaluate_scenes(Answering(seen), [example(picture, *rows)], Settings())
+    report = evaluate_detection(Answering(seen), [example(picture, *rows)], Settings())
     # the small one is found but not judged, the other large one is not found
     assert report.judged.boxes.tolist() == [list(LARGE)]
     assert report.judged.answers.probs.tolist() == [pytest.approx(SURE_MASK)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskdet.datasets import Example
-from maskdet.evaluation import evaluate_scenes
+from maskdet.evaluation import evaluate_detection
 from maskdet.media import encode_png
 from maskdet.metrics.detection import average_precision, match
 from maskdet.types import Faces, Label, Scene, Settings
@@ -41,7 +41,7 @@ def test_ignored_boxes_leave_the_true_ones_their_faces():
     found = faces((0, 0, 10, 10, 0.9))
     judged = match([found], [boxes((0, 0, 10, 8))], ignored=[boxes(A)])
     assert judged.correct.tolist() == [True]
-    missed = match([Faces.none()], [boxes(A)], ignored=[boxes(B)])
+    missed = match([Faces.empty()], [boxes(A)], ignored=[boxes(B)])
     assert average_precision(missed) == 0
 
 
@@ -50,7 +50,7 @@ class Sees:
 
     def analyze(self, image, settings=None):
         found = faces((40, 0, 70, 30, 0.9), (0, 0, 30, 30, 0.8))
-        return Scene(found, np.tile(np.float32([0.8, 0.2, 0]), (2, 1))).select(settings)
+        return Scene(found, np.tile(np.float32([0.8, 0.2, 0]), (2, 1))).filter(settings)
 
 
 def test_faces_of_unknown_class_count_neither_way(tmp_path):
@@ -59,7 +59,7 @@ def test_faces_of_unknown_class_count_neither_way(tmp_path):
     known = Example(path, boxes((0, 0, 30, 30)), (Label.MASK,))
     stranger = boxes((40, 0, 70, 30))
     beside = Example(path, known.boxes, known.labels, ignored=stranger)
-    report = evaluate_scenes(Sees(), [beside], Settings())
+    report = evaluate_detection(Sees(), [beside], Settings())
     assert {report.ap[key].value for key in ("faces", "mask", "mean")} == {1}
     assert {report.ap_large[key].value for key in ("faces", "mask", "mean")} == {1}
     assert {report.ap_every[key].value for key in ("mask", "mean")} == {1}
@@ -67,5 +67,5 @@ def test_faces_of_unknown_class_count_neither_way(tmp_path):
     assert (report.recall.value, report.recall.n) == (1, 1)
     assert report.labels.truths.tolist() == [Label.MASK]
     # Where nobody says that there is a face, it is a false alarm.
-    alarmed = evaluate_scenes(Sees(), [known], Settings())
+    alarmed = evaluate_detection(Sees(), [known], Settings())
     assert (alarmed.ap["faces"].value, alarmed.precision.value) == (0.5, 0.5)

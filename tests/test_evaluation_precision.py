@@ -60,5 +60,5 @@ def test_small_truths_do_not_count_and_faces_have_no_class():
 
 
 def test_pictures_where_nothing_was_found_count():
-    found = class_precisions([*TRUTH, *TRUTH], [*FOUND, Scene.none()], 0.0)
+    found = class_precisions([*TRUTH, *TRUTH], [*FOUND, Scene.empty()], 0.0)
     assert found["mask"].value == pytest.approx(1 / 2 * 1 / 2)

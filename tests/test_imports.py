@@ -22,9 +22,9 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"tracking", "voting", "proximity"}),
     frozenset({"aizoo", "labeller", "onepass", "runs", "comparison", "charts"}),
     frozenset({"analyzer"}),
-    frozenset({"events", "stream", "tiles", "timing"}),
+    frozenset({"events", "streaming", "tiles", "timing"}),
     frozenset({"evaluation", "films"}),
-    frozenset({"report", "suites", "alerts", "tune"}),
+    frozenset({"api", "report", "suites", "alerts", "tune"}),
     frozenset({"training"}),
     frozenset({"cli", "web"}),
 )

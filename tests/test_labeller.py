@@ -42,7 +42,7 @@ class OneLook(FakeDetector):
 
     def _nothing(self) -> Faces:
         self.calls += 1
-        return Faces.none()
+        return Faces.empty()
 
 
 def test_the_largest_of_those_nearly_as_sure_as_the_best_is_meant():
@@ -65,7 +65,7 @@ def test_parts_of_the_face_and_hardly_anything_are_no_other_faces():
 
 
 def test_nothing_found_gives_no_rows():
-    rows, others = labelled_face(Faces.none(), Rules())
+    rows, others = labelled_face(Faces.empty(), Rules())
     assert (len(rows), len(others)) == (0, 0)
 
 

@@ -61,20 +61,20 @@ def test_hand_worked_average_precision(found, truths, expected):
 
 def test_nothing_to_find_has_no_average_precision():
     assert math.isnan(ap([], []))
-    assert math.isnan(ap([Faces.none()], [NO_BOXES]))
+    assert math.isnan(ap([Faces.empty()], [NO_BOXES]))
     assert math.isnan(ap([faces((*A, 0.9))], [NO_BOXES]))
 
 
 def test_an_image_with_truths_only_lowers_recall():
-    matches = match([faces((*A, 0.9)), Faces.none()], [boxes(A), boxes(B)])
+    matches = match([faces((*A, 0.9)), Faces.empty()], [boxes(A), boxes(B)])
     assert curve(matches).recalls.tolist() == [0.5]
     assert average_precision(matches) == pytest.approx(0.5)
 
 
 def test_a_class_never_found_counts_zero_in_the_mean():
-    found_class = match([faces((*A, 0.9)), Faces.none()], [boxes(A), NO_BOXES])
-    lost_class = match([Faces.none(), Faces.none()], [NO_BOXES, boxes(B)])
-    absent_class = match([faces((*A, 0.3)), Faces.none()], [NO_BOXES, NO_BOXES])
+    found_class = match([faces((*A, 0.9)), Faces.empty()], [boxes(A), NO_BOXES])
+    lost_class = match([Faces.empty(), Faces.empty()], [NO_BOXES, boxes(B)])
+    absent_class = match([faces((*A, 0.3)), Faces.empty()], [NO_BOXES, NO_BOXES])
     mean = mean_average_precision([found_class, lost_class, absent_class])
     assert mean.value == pytest.approx(0.5)
     assert mean.n == 2
@@ -149,10 +149,10 @@ def test_a_large_box_on_a_small_truth_does_not_count():
 
 def test_images_of_both_sides_must_be_the_same():
     with pytest.raises(ValueError, match="2 images of faces but 1 of truths"):
-        match([Faces.none(), Faces.none()], [NO_BOXES])
+        match([Faces.empty(), Faces.empty()], [NO_BOXES])
     with pytest.raises(ValueError, match="2 images of ignored but 1 of truths"):
-        match([Faces.none()], [NO_BOXES], ignored=[NO_BOXES, NO_BOXES])
-    one, two = match([Faces.none()], [NO_BOXES]), match([], [])
+        match([Faces.empty()], [NO_BOXES], ignored=[NO_BOXES, NO_BOXES])
+    one, two = match([Faces.empty()], [NO_BOXES]), match([], [])
     with pytest.raises(ValueError, match="share their images"):
         mean_average_precision([one, two])
 

@@ -118,7 +118,7 @@ def test_rules_become_a_plan_that_streams_obey() -> None:
     app.main.number_input(key="events.cooldown").set_value(10)
     app.main.number_input(key="events.crowd").set_value(7)
     run(app)
-    wanted = {"for_s": 2.0, "min_certainty": 0.8, "cooldown_s": 600.0, "more_than": 7}
+    wanted = {"for_s": 2.0, "min_confidence": 0.8, "cooldown_s": 600.0, "more_than": 7}
     rules = tuple(AlertRule(kind, **wanted) for kind in ("no_mask", "crowd"))
     assert app.session_state["maskdet.watch"].plan.rules == rules
     app.switch_page("pages/about.py")

@@ -84,12 +84,12 @@ def test_a_moved_slider_labels_anew_without_another_look(analyzer) -> None:
     app = upload(opened(), ("a.png", encode_png(scenery())))
     seen = analyzer.detector.calls
     assert table(app, "Label") == ["Mask"]
-    move(app, "Certainty", 0.8)
+    move(app, "Confidence", 0.8)
     assert table(app, "Label") == ["Unsure"]
     assert captions(app)[1] == "Result: 1 face (1 Unsure)"
     move(app, "Face score", 0.3)
     assert table(app, "Label") == ["Unsure", "Unsure"]
-    move(app, "Certainty", 0.5)
+    move(app, "Confidence", 0.5)
     assert table(app, "Label") == ["Mask", "Mask"]
     assert analyzer.detector.calls == seen
 
@@ -114,7 +114,7 @@ def test_tiles_look_at_the_parts_too_and_nothing_is_looked_at_twice(analyzer) ->
     for asked_for in (False, True):
         app.main.toggle(key="image.tiles").set_value(asked_for)
         run(app)
-    move(app, "Certainty", 0.8)
+    move(app, "Confidence", 0.8)
     assert analyzer.detector.calls == seen + 5
 
 
@@ -243,7 +243,7 @@ def test_choices_survive_a_visit_to_another_page() -> None:
     app = opened()
     app.main.button_group(key="image.where").set_value("Samples")
     run(app)
-    move(app, "Certainty", 0.8)
+    move(app, "Confidence", 0.8)
     run(app.switch_page("pages/about.py"))
     run(app.switch_page("pages/image.py"))
     assert app.main.button_group(key="image.where").value == "Samples"

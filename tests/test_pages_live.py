@@ -112,8 +112,8 @@ def session_state_of(app: AppTest):
 
 
 def test_a_moved_slider_reaches_the_running_stream() -> None:
-    app = move(opened(), "Certainty", 0.9)
-    assert session_state_of(app).settings.min_certainty == 0.9
+    app = move(opened(), "Confidence", 0.9)
+    assert session_state_of(app).settings.min_confidence == 0.9
 
 
 def test_choices_survive_a_change_of_page() -> None:

@@ -85,17 +85,17 @@ def test_a_mode_and_its_numbers_reach_the_stream_and_the_link() -> None:
     app = choose(opened(), "distance.distance", "pinhole")
     assert settings(app).distance == "pinhole"
     assert "Press **Start** above" in texts(app)
-    choose(app, "distance.near_m", 1.0)
-    app.main.number_input(key="distance.near_for_s").set_value(7.0)
+    choose(app, "distance.contact_distance_m", 1.0)
+    app.main.number_input(key="distance.contact_duration_s").set_value(7.0)
     run(app)
     app.main.number_input(key="distance.field_of_view_deg").set_value(90.0)
     run(app)
     wanted = settings(app)
-    assert (wanted.near_m, wanted.near_for_s) == (1.0, 7.0)
+    assert (wanted.contact_distance_m, wanted.contact_duration_s) == (1.0, 7.0)
     assert wanted.field_of_view_deg == 90
     link = app.sidebar.code[0].value
     assert "distance=pinhole" in link
-    assert "near_m=1.0" in link
+    assert "contact_distance_m=1.0" in link
 
 
 def test_a_choice_that_comes_back_as_none_changes_nothing() -> None:
@@ -111,17 +111,17 @@ def test_a_choice_that_comes_back_as_none_changes_nothing() -> None:
 def test_distances_survive_other_pages_and_a_moved_slider() -> None:
     app = choose(opened(), "distance.distance", "relative")
     app.switch_page("pages/about.py").run()
-    slider = next(one for one in app.sidebar.slider if one.label == "Certainty")
+    slider = next(one for one in app.sidebar.slider if one.label == "Confidence")
     slider.set_value(0.8)
     run(app)
     app.switch_page("pages/live.py").run()
-    assert (settings(app).distance, settings(app).min_certainty) == ("relative", 0.8)
+    assert (settings(app).distance, settings(app).min_confidence) == ("relative", 0.8)
     assert "heights of faces" in texts(app)
 
 
 def test_reset_takes_distances_back() -> None:
-    app = opened(distance="pinhole", near_m="3.5", blur="true")
-    assert settings(app).near_m == 3.5
+    app = opened(distance="pinhole", contact_distance_m="3.5", blur="true")
+    assert settings(app).contact_distance_m == 3.5
     assert app.sidebar.toggle(key="choice.blur").value is True
     reset = next(one for one in app.sidebar.button if one.label.startswith("Reset"))
     reset.click()
@@ -132,7 +132,7 @@ def test_reset_takes_distances_back() -> None:
 
 
 def test_a_floor_without_points_asks_for_them_and_typed_ones_are_used() -> None:
-    app = choose(opened(), "distance.distance", "floor")
+    app = choose(opened(), "distance.distance", "ground_plane")
     assert warnings(app) == ["Mark the four corners of a rectangle on the floor first."]
     shown = [
         app.main.number_input(key=f"distance.floor.{number}").value
@@ -141,22 +141,24 @@ def test_a_floor_without_points_asks_for_them_and_typed_ones_are_used() -> None:
     assert shown == pytest.approx([100 * number for number in START])
     app.main.number_input(key="distance.floor.0").set_value(35.0)
     run(app)
-    assert settings(app).floor == (0.35, *START[1:])
+    assert settings(app).ground_points == (0.35, *START[1:])
     assert warnings(app) == []
 
 
 def test_impossible_points_are_told_in_one_line() -> None:
     crossed = "[0.7, 0.5, 0.3, 0.5, 0.1, 0.9, 0.9, 0.9]"
-    app = opened(distance="floor", floor=crossed)
+    app = opened(distance="ground_plane", ground_points=crossed)
     (line,) = warnings(app)
     assert line.startswith("The four points must go round a rectangle on the floor")
 
 
 def test_the_mirror_turns_the_points_on_the_floor() -> None:
-    app = opened(distance="floor", floor="[0.2,0.5,0.7,0.5,0.9,0.9,0.1,0.9]")
+    app = opened(
+        distance="ground_plane", ground_points="[0.2,0.5,0.7,0.5,0.9,0.9,0.1,0.9]"
+    )
     app.sidebar.toggle(key="choice.mirror").set_value(False)
     run(app)
-    assert settings(app).floor == pytest.approx(
+    assert settings(app).ground_points == pytest.approx(
         (0.3, 0.5, 0.8, 0.5, 0.9, 0.9, 0.1, 0.9)
     )
     shown = app.main.number_input(key="distance.floor.0").value
@@ -176,28 +178,28 @@ def test_distances_of_a_running_stream_are_shown() -> None:
 
 
 def test_a_preset_sets_votes_and_thresholds_and_nothing_else() -> None:
-    app = opened(distance="relative", near_m="1.0")
+    app = opened(distance="relative", contact_distance_m="1.0")
     app.sidebar.button(key="preset.track-onepass").click()
     run(app)
     preset, now = PRESETS["track-onepass"], settings(app)
-    assert (now.vote, now.memory_s) == ("exponential", preset.memory_s)
-    assert now.vote_window_s == pytest.approx(preset.vote_window_s, abs=0.05)
+    assert (now.smoothing, now.memory_s) == ("ema", preset.memory_s)
+    assert now.smoothing_window_s == pytest.approx(preset.smoothing_window_s, abs=0.05)
     assert (now.min_score, now.nms_iou, now.min_face_px) == (0.4, 0.3, 2)
-    assert (now.distance, now.near_m) == ("relative", 1.0)
-    assert app.sidebar.selectbox(key="choice.vote").value == "exponential"
+    assert (now.distance, now.contact_distance_m) == ("relative", 1.0)
+    assert app.sidebar.selectbox(key="choice.smoothing").value == "ema"
 
 
 def test_vote_memory_and_drawing_reach_the_stream() -> None:
     app = opened()
-    app.sidebar.selectbox(key="choice.vote").select("cumulative")
+    app.sidebar.selectbox(key="choice.smoothing").select("mean")
     app.sidebar.slider(key="choice.memory_s").set_value(6.0)
     app.sidebar.toggle(key="choice.ids").set_value(False)
     app.sidebar.toggle(key="choice.blur").set_value(True)
     run(app)
-    assert (settings(app).vote, settings(app).memory_s) == ("cumulative", 6.0)
+    assert (settings(app).smoothing, settings(app).memory_s) == ("mean", 6.0)
     style = app.session_state["maskdet.live"].preferences.style
     assert (style.ids, style.blur) == (False, True)
-    assert app.sidebar.slider(key="choice.vote_window_s").disabled
+    assert app.sidebar.slider(key="choice.smoothing_window_s").disabled
 
 
 def test_a_long_memory_from_a_link_fits_the_slider() -> None:

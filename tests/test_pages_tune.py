@@ -58,7 +58,7 @@ def test_the_line_stands_where_the_slider_does() -> None:
     app = opened()
     assert datasets(app, 0)["lines"] == [{"at": 0.5}]
     assert datasets(move(app, "min_score", 0.7), 0)["lines"] == [{"at": 0.7}]
-    choose(app, "what", "certainty")
+    choose(app, "what", "confidence")
     assert datasets(app, 0)["lines"] == [{"at": 0.6}]
 
 
@@ -127,10 +127,10 @@ def test_a_goal_is_answered_with_its_price_and_set_by_a_button() -> None:
     shown = texts(run(app))
     assert "Goal: at least 95 % of “No mask” found" in shown.replace("\\", "")
     assert "these numbers are of the other half" in shown
-    before = app.main.slider(key="tune.min_certainty").value
+    before = app.main.slider(key="tune.min_confidence").value
     app.main.button(key="tune.set").click()
     run(app)
-    assert app.main.slider(key="tune.min_certainty").value != before
+    assert app.main.slider(key="tune.min_confidence").value != before
     assert app.main.button(key="tune.set").disabled
 
 
@@ -147,28 +147,28 @@ def test_the_sliders_follow_the_sidebar_and_a_link() -> None:
     app = opened(min_score="0.4", min_face_px="300")
     assert app.main.slider(key="tune.min_score").value == 0.4
     assert app.main.slider(key="tune.min_face_px").value == 300
-    app.sidebar.slider(key="choice.min_certainty").set_value(0.8)
+    app.sidebar.slider(key="choice.min_confidence").set_value(0.8)
     run(app)
-    assert app.main.slider(key="tune.min_certainty").value == 0.8
+    assert app.main.slider(key="tune.min_confidence").value == 0.8
 
 
 def test_calibration_changes_how_sure_faces_are_and_not_what_they_are_called() -> None:
-    app = move(opened(), "min_certainty", 0.0)
+    app = move(opened(), "min_confidence", 0.0)
     before = datasets(app, 1)["cells"]
     app.main.toggle(key="tune.calibrated").set_value(True)
     run(app)
     assert datasets(app, 1)["cells"] == before
     material, choice = Material(Judge(scored())), Choice(Settings())
-    likeliest = material.outcome(choice).certainties
-    softer = material.outcome(dataclasses.replace(choice, calibrated=True)).certainties
+    likeliest = material.outcome(choice).confidences
+    softer = material.outcome(dataclasses.replace(choice, calibrated=True)).confidences
     assert not np.allclose(likeliest, softer)
 
 
-def test_a_goal_goes_by_certainties_as_they_are() -> None:
+def test_a_goal_goes_by_confidences_as_they_are() -> None:
     app = opened()
     app.main.button(key="tune.propose").click()
     plain = proposal_of(run(app))
-    assert "Certainties are as they are, not calibrated" in texts(app)
+    assert "Confidences are as they are, not calibrated" in texts(app)
     app.main.toggle(key="tune.calibrated").set_value(True)
     run(app)
     app.main.button(key="tune.propose").click()

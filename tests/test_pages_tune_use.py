@@ -17,14 +17,14 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_live_uses_the_sliders_only_when_told_to() -> None:
-    app = move(opened(vote="none"), "min_score", 0.35)
+    app = move(opened(smoothing="latest"), "min_score", 0.35)
     assert app.sidebar.slider(key="choice.min_score").value == 0.5
     app.main.button(key="tune.use").click()
     run(app)
     assert app.sidebar.slider(key="choice.min_score").value == 0.35
     in_force = app.session_state["maskdet.preferences"]
     assert in_force.analyzer == "onepass"
-    assert in_force.settings.vote == "none"
+    assert in_force.settings.smoothing == "none"
     assert app.main.button(key="tune.use").disabled
 
 

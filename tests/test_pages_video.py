@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzer import TwoStage
-from maskdet.films import snapshot_at
+from maskdet.films import scene_at
 from maskdet.web import session, video, video_plan
 from maskdet.web.samples import Sample
 from maskdet.web.video_job import FilmJob
@@ -135,7 +135,7 @@ def test_distances_are_chosen_here_and_each_moment_is_shown_from_above(
     assert "Most pressing" in html
     assert "Pairs too close for too long" in html
     assert "not measured" not in texts(app.caption)
-    moment = snapshot_at(job(app).rows, 1.0, 0.6)
+    moment = scene_at(job(app).rows, 1.0, 0.6)
     assert moment is not None
     assert moment.positions.shape == (1, 2)
     assert moment.positions[0, 1] > 0.2
@@ -144,7 +144,7 @@ def test_distances_are_chosen_here_and_each_moment_is_shown_from_above(
 def test_a_floor_without_points_is_said_and_the_film_is_looked_at_all_the_same(
     app: AppTest,
 ) -> None:
-    choose(app, "distance.distance", "floor")
+    choose(app, "distance.distance", "ground_plane")
     assert "no distances are measured" in texts(app.warning)
     assert "marked on its picture" in texts(app.caption)
     finished(press(app, "Look at the sample"))
@@ -228,7 +228,7 @@ def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
     finished(upload(app, "mine.mkv", film(tmp_path / "b.mkv").read_bytes()))
     assert "`mine.mkv`" in texts(app.main.markdown)
     assert "changed settings" not in texts(app.info)
-    next(one for one in app.sidebar.slider if one.label == "Certainty").set_value(0.8)
+    next(one for one in app.sidebar.slider if one.label == "Confidence").set_value(0.8)
     run(app)
     assert "changed settings" in texts(app.info)
     finished(press(app, "Look again"))

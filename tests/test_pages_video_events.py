@@ -16,7 +16,7 @@ from maskdet.analyzer import TwoStage
 from maskdet.events import Event
 from maskdet.events.place import sqlite_url
 from maskdet.events.store import EventFilter, EventStore, StoreError
-from maskdet.films import FilmReport
+from maskdet.films import VideoReport
 from maskdet.types import Label
 from maskdet.web import session, video, video_events, video_recording
 from maskdet.web.samples import Sample
@@ -106,7 +106,7 @@ def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
 def test_two_clicks_in_a_row_write_once(monkeypatch, file) -> None:
     began = datetime.now(UTC)
     event = Event("left", began, "", "s", 3, Label.MASK)
-    report = FilmReport("a.mp4", began=began, events=(event,))
+    report = VideoReport("a.mp4", started_at=began, events=(event,))
     monkeypatch.setattr(video_events.st, "session_state", {})
     for _ in range(2):
         video_events._write(SimpleNamespace(number=7, name="a.mp4"), report)
@@ -225,16 +225,16 @@ def test_without_recording_nothing_is_offered(tmp_path, monkeypatch, file) -> No
 def test_the_table_is_in_film_time() -> None:
     event = Event("close", NOON + timedelta(seconds=65.2), "", "s", 3, Label.NO_MASK)
     pair = Event("left", NOON, "", "s", 4, Label.MASK, 0.97, other=3)
-    columns = video_events.table(FilmReport("a.mp4", began=NOON), (pair, event))
+    columns = video_events.table(VideoReport("a.mp4", started_at=NOON), (pair, event))
     assert columns["At"] == ["0:00", "1:05.2"]
     assert columns["Event"] == ["Left", "Too close"]
-    assert columns["Certainty"] == [97.0, None]
+    assert columns["Confidence"] == [97.0, None]
     assert columns["Other person"] == [3, None]
 
 
 def test_a_row_leads_to_the_next_place_of_the_slider(monkeypatch) -> None:
     job = SimpleNamespace(number=7)
-    report = FilmReport("a.mp4", analysed_s=12.0, began=NOON)
+    report = VideoReport("a.mp4", analyzed_s=12.0, started_at=NOON)
     events = [Event("left", NOON + timedelta(seconds=s), "", "s") for s in (0.68, 30)]
     state: dict[str, object] = {"k": {"selection": {"rows": [0]}}}
     monkeypatch.setattr(video_events.st, "session_state", state)

@@ -20,12 +20,12 @@ from maskdet.types import Faces, Scene, Settings
 from tests.fakes import grey
 
 
-def scene(*, min_certainty=0.0):
+def scene(*, min_confidence=0.0):
     boxes = np.array([[10.04, 20.06, 50, 70], [0, 0, 12.345, 9]], np.float32)
     faces = Faces(boxes, np.array([0.98768, 0.5], np.float32))
     probs = np.array([[0.97, 0.02, 0.01], [0.3, 0.45, 0.25]], np.float32)
-    return Scene(faces, probs).select(
-        Settings(min_score=0, min_face_px=1, min_certainty=min_certainty)
+    return Scene(faces, probs).filter(
+        Settings(min_score=0, min_face_px=1, min_confidence=min_confidence)
     )
 
 
@@ -54,14 +54,14 @@ def test_a_picture_has_the_documented_fields():
 
 
 def test_an_unsure_face_is_called_unknown():
-    record = image_record("a.jpg", grey(), scene(min_certainty=0.6))
+    record = image_record("a.jpg", grey(), scene(min_confidence=0.6))
     assert [face["label"] for face in record["faces"]] == ["mask", "unknown"]
 
 
 def test_json_is_version_1_and_reads_back():
     records = [
         image_record("a.jpg", grey(), scene()),
-        image_record("empty.jpg", grey(), Scene.none()),
+        image_record("empty.jpg", grey(), Scene.empty()),
         error_record("broken.jpg", "not a picture"),
     ]
     content = json.loads(to_json(records))
@@ -83,7 +83,7 @@ def rows_of(records):
 def test_csv_has_a_row_a_face_and_one_for_a_picture_without():
     records = [
         image_record("a.jpg", grey(640, 480), scene()),
-        image_record("empty.jpg", grey(), Scene.none()),
+        image_record("empty.jpg", grey(), Scene.empty()),
         error_record("broken.jpg", "not a picture, sorry"),
     ]
     rows = rows_of(records)

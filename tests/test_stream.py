@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskdet.analyzer import TwoStage
-from maskdet.stream import Stream
+from maskdet.streaming import Stream
 from maskdet.types import UNTRACKED, Image, Label, Settings
 from tests.fakes import (
     FakeClassifier,
@@ -41,13 +41,13 @@ def test_a_step_returns_the_scene_with_its_time(track) -> None:
 
 
 @pytest.mark.parametrize("track", [False, True])
-def test_new_settings_act_on_the_next_step(track) -> None:
+def test_settings_of_a_step_act_on_that_step_only(track) -> None:
     running = two_stage(Settings(), track=track)
     assert len(running.step(grey(), 0)) == 1
-    running.settings = Settings(min_certainty=0.9)
-    assert running.step(grey(), 0.1).labels == (Label.UNKNOWN,)
-    running.settings = Settings(min_face_px=30)
-    assert len(running.step(grey(), 0.2)) == 0
+    doubtful = running.step(grey(), 0.1, Settings(min_confidence=0.9))
+    assert doubtful.labels == (Label.UNKNOWN,)
+    assert len(running.step(grey(), 0.2, Settings(min_face_px=30))) == 0
+    assert len(running.step(grey(), 0.3)) == 1
 
 
 def test_without_tracking_each_image_is_judged_alone() -> None:
@@ -56,8 +56,7 @@ def test_without_tracking_each_image_is_judged_alone() -> None:
     )
     for time_s in (0.0, 0.5, 1.0):
         assert len(stream.step(NOISE, time_s)) == 0
-    stream.settings = Settings(min_score=0.2)
-    scene = stream.step(NOISE, 1.5)
+    scene = stream.step(NOISE, 1.5, Settings(min_score=0.2))
     assert scene.track_ids.tolist() == [UNTRACKED]
     assert set(scene.stage_ms) == {"find", "label"}
 
@@ -93,7 +92,7 @@ def test_a_doubtful_face_of_nobody_is_left_out() -> None:
     for time_s in (0.0, 0.2, 0.4):
         scene = stream.step(NOISE, time_s)
         assert scene.labels == (Label.NO_MASK,)
-        assert scene.hide.tolist() == [list(LEFT)]
+        assert scene.blur_boxes.tolist() == [list(LEFT)]
 
 
 @pytest.mark.parametrize("track", [False, True])
@@ -105,7 +104,7 @@ def test_small_faces_are_hidden_though_nobody_counts_them(track) -> None:
     )
     scene = stream.step(NOISE, 0.0)
     assert len(scene) == 0
-    assert scene.hide.tolist() == [list(LEFT)]
+    assert scene.blur_boxes.tolist() == [list(LEFT)]
 
 
 def test_whoever_is_out_of_sight_is_hidden_until_forgotten() -> None:
@@ -120,20 +119,20 @@ def test_whoever_is_out_of_sight_is_hidden_until_forgotten() -> None:
             image[50:140, 30:110] = other[50:140, 30:110]
         scene = stream.step(image, time_s)
         if time_s < 1:
-            assert not len(scene.hide)
+            assert not len(scene.blur_boxes)
         elif time_s < 2.85:
             assert not len(scene)
-            assert np.abs(scene.hide - LEFT).max() < 3
-            assert len(scene.hide)
-    assert not len(scene.hide)
+            assert np.abs(scene.blur_boxes - LEFT).max() < 3
+            assert len(scene.blur_boxes)
+    assert not len(scene.blur_boxes)
 
 
 def test_a_head_behind_another_is_hidden() -> None:
     front = ScriptedFace((60.0, 85.0, 120.0, 155.0), BARE)
     scene = play(lambda time_s: [front, *turned(time_s)], 1.2)[1.1]
     assert scene.labels == (Label.NO_MASK,)
-    assert np.abs(scene.hide - LEFT).max() < 3
-    assert len(scene.hide)
+    assert np.abs(scene.blur_boxes - LEFT).max() < 3
+    assert len(scene.blur_boxes)
 
 
 def test_an_unconfirmed_face_keeps_its_own_probabilities() -> None:
@@ -156,14 +155,14 @@ def test_a_turned_back_stays_masked_then_gets_unsure_then_is_gone(per_s) -> None
     for time_s, scene in scenes.items():
         if time_s < 1.0:
             assert scene.labels == (Label.MASK,)
-            assert scene.seen_s[0] == 0
+            assert scene.unseen_s[0] == 0
             continue
         states.append(scene.labels)
         if not len(scene):
             continue
         assert scene.track_ids.tolist() == [number]
         assert scene.faces.scores.tolist() == [0]
-        assert scene.seen_s[0] == pytest.approx(time_s - last_s, abs=2e-3)
+        assert scene.unseen_s[0] == pytest.approx(time_s - last_s, abs=2e-3)
         assert scene.faces.boxes[0] == pytest.approx(LEFT, abs=3)
     story = [
         state for n, state in enumerate(states) if n == 0 or state != states[n - 1]
@@ -184,17 +183,17 @@ def test_a_slow_camera_tells_of_a_turned_back_what_a_fast_one_tells(per_s) -> No
         if time_s > 1:
             assert scene.track_ids.tolist() == fast[time_s].track_ids.tolist()
             assert scene.labels == fast[time_s].labels
-            assert scene.seen_s == pytest.approx(fast[time_s].seen_s, abs=1e-3)
+            assert scene.unseen_s == pytest.approx(fast[time_s].unseen_s, abs=1e-3)
     assert [len(slow[t]) for t in (4.0, 5.0, 6.0)] == [1, 1, 1]
 
 
-def test_the_evidence_and_the_certainty_of_a_turned_back_only_fade() -> None:
+def test_the_evidence_and_the_confidence_of_a_turned_back_only_fade() -> None:
     scenes = play(turned, 3)
     backs = [scene for time_s, scene in scenes.items() if time_s >= 1.0]
-    certainties = [float(scene.certainties[0]) for scene in backs]
-    assert certainties == sorted(certainties, reverse=True)
-    assert {float(scene.evidence[0]) for scene in backs} == {
-        float(scenes[0.9].evidence[0])
+    confidences = [float(scene.confidences[0]) for scene in backs]
+    assert confidences == sorted(confidences, reverse=True)
+    assert {float(scene.n_effective_views[0]) for scene in backs} == {
+        float(scenes[0.9].n_effective_views[0])
     }
 
 
@@ -215,7 +214,7 @@ def test_one_wrong_picture_does_not_flip_the_verdict(per_s) -> None:
 
     for scene in play(wrong_once, 3, per_s).values():
         assert scene.labels == (Label.MASK,)
-    alone = play(wrong_once, 3, per_s, Settings(vote="none"))
+    alone = play(wrong_once, 3, per_s, Settings(smoothing="latest"))
     assert Label.NO_MASK in {scene.labels[0] for scene in alone.values()}
 
 
@@ -229,8 +228,8 @@ def test_ten_and_thirty_pictures_a_second_tell_the_same_story() -> None:
     for time_s in (0.0, 0.4, 1.0, 1.9, 3.0, 4.0, 4.6, 5.2, 5.9):
         assert slow[time_s].labels == fast[time_s].labels
         assert slow[time_s].track_ids.tolist() == fast[time_s].track_ids.tolist()
-        assert slow[time_s].certainties == pytest.approx(
-            fast[time_s].certainties, abs=0.05
+        assert slow[time_s].confidences == pytest.approx(
+            fast[time_s].confidences, abs=0.05
         )
 
 
@@ -244,7 +243,7 @@ def test_a_dip_of_the_score_does_not_lose_the_person() -> None:
             continue
         assert scene.track_ids.tolist() == [number]
         assert scene.labels == (Label.MASK,)
-        assert scene.seen_s[0] == 0
+        assert scene.unseen_s[0] == 0
         assert scene.faces.scores[0] == pytest.approx(0.3 if 1 <= time_s < 2 else 0.9)
 
 
@@ -258,7 +257,7 @@ def test_whoever_is_forgotten_has_left_once_and_comes_back_as_another() -> None:
     for number in range(80):
         analyzer.time_s = number / 10
         scene = stream.step(NOISE, analyzer.time_s)
-        left += stream.left
+        left += scene.removed_ids
         ids += [one for one in scene.track_ids.tolist() if one not in ids]
     first, second = (one for one in ids if one != UNTRACKED)
     assert left == [first]
@@ -276,7 +275,7 @@ def test_heads_come_after_faces_and_rows_stay_together() -> None:
     scene = scenes[1.8]
     assert scene.labels == (Label.NO_MASK, Label.MASK)
     assert scene.faces.scores == pytest.approx([0.6, 0.0])
-    assert scene.seen_s == pytest.approx([0.0, 0.9], abs=1e-4)
+    assert scene.unseen_s == pytest.approx([0.0, 0.9], abs=1e-4)
     assert scene.faces.boxes[0] == pytest.approx(RIGHT)
 
 
@@ -293,4 +292,4 @@ def test_no_face_gives_an_empty_scene() -> None:
     scene = once().step(NOISE, 0.0)
     assert len(scene) == 0
     assert scene.probs.shape == (0, 3)
-    assert scene.near == ()
+    assert scene.pairs == ()

@@ -21,7 +21,7 @@ from maskdet.style import (
     describe_pair,
     ink_bgr,
 )
-from maskdet.types import UNTRACKED, Label, Near
+from maskdet.types import UNTRACKED, Label, PersonPair
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0, for linear RGB.
 COLOUR_VISION = {
@@ -103,7 +103,7 @@ def test_what_is_written(style: Style, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("style", "track_id", "seen_s", "text"),
+    ("style", "track_id", "unseen_s", "text"),
     [
         (Style(), 3, 0.0, "#3 Mask 97 %"),
         (Style(ids=False), 3, 0.0, "Mask 97 %"),
@@ -117,9 +117,9 @@ def test_what_is_written(style: Style, text: str) -> None:
     ],
 )
 def test_what_is_written_about_people_who_are_followed(
-    style: Style, track_id: int, seen_s: float, text: str
+    style: Style, track_id: int, unseen_s: float, text: str
 ) -> None:
-    written = describe(Label.MASK, 0.97, style, track_id=track_id, seen_s=seen_s)
+    written = describe(Label.MASK, 0.97, style, track_id=track_id, unseen_s=unseen_s)
     assert written == text
 
 
@@ -136,7 +136,9 @@ def test_what_is_written_about_people_who_are_followed(
 def test_what_is_written_between_two_people(
     distance: float, unit: str, for_s: float, too_long: bool, text: str
 ) -> None:
-    pair = Near(0, 1, distance, unit, near=True, for_s=for_s, too_long=too_long)
+    pair = PersonPair(
+        0, 1, distance, unit, in_contact=True, contact_s=for_s, exceeds_limit=too_long
+    )
     assert describe_pair(pair) == text
 
 

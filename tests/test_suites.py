@@ -35,7 +35,7 @@ class OneFace:
 
     def landmarks(self, image):
         if not self.seen:
-            return Faces.none(), np.zeros((0, 5, 2), np.float32)
+            return Faces.empty(), np.zeros((0, 5, 2), np.float32)
         return Faces(BOX[None], np.ones(1, np.float32)), POINTS[None]
 
     def detect(self, image):

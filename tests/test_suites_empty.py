@@ -44,7 +44,7 @@ class SeesInLarge:
         n = 2 if image.shape[1] >= self.wide else 0
         boxes = np.array([[0, 0, 40, 40], [50, 0, 90, 40]], np.float32)[:n]
         scene = Scene(Faces(boxes, np.full(n, 0.9)), np.tile([0.8, 0.1, 0.1], (n, 1)))
-        return scene.select(settings)
+        return scene.filter(settings)
 
 
 @pytest.fixture

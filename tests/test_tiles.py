@@ -107,13 +107,13 @@ def test_choosing_early_equals_choosing_late(settings):
     boxes = [[x, y, x + 30 + y % 90, y + 30 + x % 80] for x, y in corners.tolist()]
     image = scene_of(*boxes)
     early = tiled()[0].analyze(image, settings)
-    late = tiled()[0].analyze(image).select(settings)
+    late = tiled()[0].analyze(image, ALL).filter(settings)
     assert early.faces.boxes.tolist() == late.faces.boxes.tolist()
     assert early.labels == late.labels
     # Boxes of one face may be joined before or after they are refused.
     for one, other in ((early, late), (late, early)):
-        covered = np.concatenate([other.hide, other.faces.boxes])
-        assert (iou_matrix(one.hide, covered).max(axis=1, initial=0) > 0.5).all()
+        covered = np.concatenate([other.blur_boxes, other.faces.boxes])
+        assert (iou_matrix(one.blur_boxes, covered).max(axis=1, initial=0) > 0.5).all()
 
 
 def test_no_face_is_told_twice():
@@ -131,7 +131,7 @@ def test_times_are_those_of_all_windows_and_the_picture_is_not_changed():
     looks, finder = tiled()
     image = scene_of([20, 20, 60, 60])
     before = image.copy()
-    seen = looks.analyze(image)
+    seen = looks.analyze(image, ALL)
     assert set(seen.stage_ms) == {"find", "label"}
     assert len(finder.sizes_wh) == 1 + len(Tiling(400, 0.25).windows(1000, 600))
     np.testing.assert_array_equal(image, before)

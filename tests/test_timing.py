@@ -34,7 +34,7 @@ def test_all_take_turns_and_everybody_begins_once():
     def look(name: str):
         def one(image) -> Scene:
             asked.append(name)
-            return Scene.none()
+            return Scene.empty()
 
         return one
 

@@ -55,7 +55,7 @@ def test_probs_must_match_the_faces_and_sum_to_one() -> None:
 
 
 def test_keep_keeps_rows_aligned() -> None:
-    kept = scene().keep(np.array([True, False, True]))
+    kept = scene()[np.array([True, False, True])]
     assert kept.faces.boxes.tolist() == [[21, 20, 51, 60], [0, 0, 10, 10]]
     assert kept.probs[:, 1].tolist() == pytest.approx([0.1, 0.8])
     assert kept.track_ids.tolist() == [0, 2]
@@ -66,28 +66,28 @@ def test_a_still_image_is_untracked() -> None:
 
 
 def test_nothing_found_is_an_empty_scene_everywhere() -> None:
-    nothing = Scene.none().select(Settings())
+    nothing = Scene.empty().filter(Settings())
     assert len(nothing) == 0
     assert nothing.labels == ()
-    assert nothing.certainties.shape == (0,)
+    assert nothing.confidences.shape == (0,)
     assert nothing.probs.shape == (0, 3)
 
 
-def test_labels_below_the_certainty_are_unknown() -> None:
-    sure = dataclasses.replace(scene(), min_certainty=0.6)
+def test_labels_below_the_confidence_are_unknown() -> None:
+    sure = dataclasses.replace(scene(), min_confidence=0.6)
     assert sure.labels == (Label.INCORRECT, Label.UNKNOWN, Label.NO_MASK)
     assert scene().labels == (Label.INCORRECT, Label.MASK, Label.NO_MASK)
 
 
-def test_select_applies_score_size_overlap_and_certainty() -> None:
-    chosen = scene().select(
-        Settings(min_score=0.2, min_face_px=5, nms_iou=0.5, min_certainty=0.75)
+def test_select_applies_score_size_overlap_and_confidence() -> None:
+    chosen = scene().filter(
+        Settings(min_score=0.2, min_face_px=5, nms_iou=0.5, min_confidence=0.75)
     )
     # The 0.8 box overlaps the 0.9 box by more than half.
     assert chosen.faces.scores.tolist() == pytest.approx([0.9, 0.3])
     assert chosen.labels == (Label.UNKNOWN, Label.NO_MASK)
-    assert len(scene().select(Settings(min_score=0.2, min_face_px=11, nms_iou=1))) == 2
-    assert len(scene().select(Settings(min_score=0.95))) == 0
+    assert len(scene().filter(Settings(min_score=0.2, min_face_px=11, nms_iou=1))) == 2
+    assert len(scene().filter(Settings(min_score=0.95))) == 0
 
 
 def test_refused_faces_stay_hidden_down_to_a_low_score() -> None:
@@ -96,33 +96,33 @@ def test_refused_faces_stay_hidden_down_to_a_low_score() -> None:
         np.array([0.9, 0.3, 0.8, 0.1]),
     )
     probs = np.tile(np.float32([1, 0, 0]), (4, 1))
-    chosen = Scene(faces, probs).select(Settings(min_score=0.5, min_face_px=10))
+    chosen = Scene(faces, probs).filter(Settings(min_score=0.5, min_face_px=10))
     assert len(chosen) == 1
-    assert chosen.hide.tolist() == [[0, 50, 5, 55], [50, 0, 90, 40]]
-    again = chosen.keep(np.array([False])).select(Settings())
-    assert again.hide.tolist() == chosen.hide.tolist()
-    lower = Scene(faces, probs).select(Settings(min_score=0.05, min_face_px=60))
-    assert len(lower.hide) == 4
+    assert chosen.blur_boxes.tolist() == [[0, 50, 5, 55], [50, 0, 90, 40]]
+    again = chosen[np.array([False])].filter(Settings())
+    assert again.blur_boxes.tolist() == chosen.blur_boxes.tolist()
+    lower = Scene(faces, probs).filter(Settings(min_score=0.05, min_face_px=60))
+    assert len(lower.blur_boxes) == 4
 
 
 def test_what_is_hidden_must_be_boxes() -> None:
-    assert scene().hide.shape == (0, 4)
-    with pytest.raises(ValueError, match="hide must have shape"):
-        dataclasses.replace(scene(), hide=np.zeros(4))
+    assert scene().blur_boxes.shape == (0, 4)
+    with pytest.raises(ValueError, match="blur_boxes must have shape"):
+        dataclasses.replace(scene(), blur_boxes=np.zeros(4))
 
 
 def test_accepting_twice_changes_nothing() -> None:
     faces = Faces(BOXES, SCORES)
     settings = Settings(min_score=0.1, min_face_px=1)
-    once = faces.keep(accepted(faces, settings))
-    assert once.keep(accepted(once, settings)).boxes.tolist() == once.boxes.tolist()
+    once = faces[accepted(faces, settings)]
+    assert once[accepted(once, settings)].boxes.tolist() == once.boxes.tolist()
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("min_score", 1.2),
-        ("min_certainty", -0.1),
+        ("min_confidence", -0.1),
         ("min_face_px", 0),
         ("nms_iou", float("nan")),
         ("min_score", "0.5"),
@@ -136,7 +136,7 @@ def test_settings_name_the_field_and_the_value_they_refuse(name, value) -> None:
 
 
 def test_settings_survive_json() -> None:
-    settings = Settings(min_score=0.25, min_certainty=0.9, min_face_px=33, nms_iou=0.1)
+    settings = Settings(min_score=0.25, min_confidence=0.9, min_face_px=33, nms_iou=0.1)
     assert Settings.from_json(settings.to_json()) == settings
     assert Settings.from_json("{}") == Settings()
     assert set(json.loads(settings.to_json())) == {

@@ -7,29 +7,37 @@ import base64
 import cv2
 import numpy as np
 
-from maskdet.proximity import Contact
 from maskdet.style import Style
-from maskdet.types import Faces, Near, Scene
+from maskdet.types import Contact, Faces, PersonPair, Scene
 from maskdet.web.distance_floor import Still, address
 from maskdet.web.distance_readings import distances_html, span
 from maskdet.web.live_run import View
 from tests.pictures_fakes import scenery
 
 
-def view(*near: Near, contacts=()) -> View:
+def view(*near: PersonPair, contacts=()) -> View:
     scene = Scene(
         Faces(np.tile([10.0, 10, 40, 50], (3, 1)), np.full(3, 0.9)),
         np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.9, 0.05]], np.float32),
         track_ids=np.array([4, 7, 9]),
-        min_certainty=0.6,
-        near=near,
+        min_confidence=0.6,
+        pairs=near,
+        contacts=contacts,
     )
-    return View(scenery(), scene, np.zeros((3, 2)), contacts)
+    return View(scenery(), scene)
 
 
-MASKED_AND_BARE = Near(0, 1, 0.8, "m", near=True, for_s=12.4, too_long=True)
-BOTH_BARE = Near(1, 2, 1.2, "m", near=True, for_s=1.0, too_long=False)
-APART = Near(0, 2, 2.9, "m", near=False, for_s=0.0, too_long=False)
+def contact(first_id: int, second_id: int, total_s: float) -> Contact:
+    return Contact(first_id, second_id, 0.0, total_s, 30.0, 0.0, 0.8, "m", False)
+
+
+MASKED_AND_BARE = PersonPair(
+    0, 1, 0.8, "m", in_contact=True, contact_s=12.4, exceeds_limit=True
+)
+BOTH_BARE = PersonPair(
+    1, 2, 1.2, "m", in_contact=True, contact_s=1.0, exceeds_limit=False
+)
+APART = PersonPair(0, 2, 2.9, "m", in_contact=False, contact_s=0.0, exceeds_limit=False)
 
 
 def test_the_pair_that_is_near_for_too_long_comes_first() -> None:
@@ -48,7 +56,7 @@ def test_nobody_near_without_a_mask_presses() -> None:
 
 
 def test_contact_minutes_are_those_of_pairs_longest_first() -> None:
-    contacts = tuple(Contact(1, n, 100.0 - n, 30.0) for n in range(2, 11))
+    contacts = tuple(contact(1, n, 100.0 - n) for n in range(2, 11))
     html = distances_html(view(contacts=contacts), Style())
     assert "<dt>Contact since Start</dt><dd>14.1 min</dd>" in html
     assert "<span>#1 and #2</span><span>1.6 min, at once 30 s</span>" in html
@@ -58,7 +66,7 @@ def test_contact_minutes_are_those_of_pairs_longest_first() -> None:
 
 
 def test_without_numbers_nobody_is_named() -> None:
-    contacts = (Contact(4, 7, 60.0, 30.0),)
+    contacts = (contact(4, 7, 60.0),)
     html = distances_html(view(MASKED_AND_BARE, contacts=contacts), Style(ids=False))
     assert "<b>Mask and No mask</b>" in html
     assert "#4" not in html

@@ -45,7 +45,7 @@ class Failing:
         self.times -= 1
         if self.times >= 0:
             raise RuntimeError("no such luck")
-        return Scene.none()
+        return Scene.empty()
 
 
 def analyzer() -> TwoStage:
@@ -111,7 +111,7 @@ def test_mirror_turns_the_picture_but_not_the_writing() -> None:
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        (Preferences(mirror=False, settings=Settings(min_certainty=0.95)), "grey"),
+        (Preferences(mirror=False, settings=Settings(min_confidence=0.95)), "grey"),
         (Preferences(mirror=False, settings=Settings(min_score=0.95)), "none"),
         (Preferences(mirror=False, settings=Settings(min_face_px=150)), "none"),
         (Preferences(mirror=False, style=Style(palette="colour-blind")), "blue"),
@@ -245,7 +245,9 @@ def played(callback, clock: Clock, seconds: float) -> None:
 
 def test_the_numbers_show_dashes_before_start_and_values_after() -> None:
     clock = Clock()
-    state, callback = live(Preferences(settings=Settings(min_certainty=1)), clock=clock)
+    state, callback = live(
+        Preferences(settings=Settings(min_confidence=1)), clock=clock
+    )
     before = readings_html(state.reading(), "classic")
     assert "<dd>&ndash;</dd>" in before
     assert "0.0" not in before

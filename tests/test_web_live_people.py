@@ -10,15 +10,20 @@ from maskdet.web.live_people import People, Roll
 MASK, BARE, DOUBT = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.4, 0.3, 0.3)
 
 
-def scene(*people: tuple[int, tuple[float, float, float]], turned: int = 0) -> Scene:
+def scene(
+    *people: tuple[int, tuple[float, float, float]],
+    turned: int = 0,
+    removed: tuple[int, ...] = (),
+) -> Scene:
     """Return a scene of (number, probabilities); the last `turned` show no face."""
     n = len(people)
     return Scene(
         Faces(np.tile([10.0, 10, 40, 50], (n, 1)), np.full(n, 0.9)),
         np.array([probs for _, probs in people], np.float32).reshape(-1, 3),
         track_ids=np.array([number for number, _ in people], np.int64),
-        min_certainty=0.6,
-        seen_s=np.array([0.0] * (n - turned) + [1.5] * turned),
+        min_confidence=0.6,
+        removed_ids=removed,
+        unseen_s=np.array([0.0] * (n - turned) + [1.5] * turned),
     )
 
 
@@ -41,9 +46,9 @@ def test_who_stays_is_one_person_and_who_comes_is_one_more() -> None:
 def test_who_left_still_counts_since_start() -> None:
     roll = Roll()
     roll.update(scene((1, MASK), (2, BARE)))
-    people = roll.update(scene((2, BARE)), left_ids=(1,))
+    people = roll.update(scene((2, BARE), removed=(1,)))
     assert counted(people) == ({"no_mask": 1}, {"mask": 1, "no_mask": 1})
-    people = roll.update(scene(), left_ids=(2, 77))
+    people = roll.update(scene(removed=(2, 77)))
     assert counted(people) == ({}, {"mask": 1, "no_mask": 1})
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from maskdet.alerts.watch import Plan, Watch
 from maskdet.events import Origin
-from maskdet.stream import Stream
+from maskdet.streaming import Stream
 from maskdet.types import Settings
 from maskdet.web import live_distance
 from maskdet.web.live_distance import Measurable, mirrored, obstacle
@@ -48,14 +48,14 @@ def play(run: Run, analyzer, settings: Settings, times_s=(0, 3)):
         (Settings(), ""),
         (Settings(distance="relative"), ""),
         (Settings(distance="pinhole"), ""),
-        (Settings(distance="floor", floor=FLOOR), ""),
-        (Settings(distance="floor"), "Mark the four corners of a rectangle"),
+        (Settings(distance="ground_plane", ground_points=FLOOR), ""),
+        (Settings(distance="ground_plane"), "Mark the four corners of a rectangle"),
         (
-            Settings(distance="floor", floor=ROUND_THE_OTHER_WAY),
+            Settings(distance="ground_plane", ground_points=ROUND_THE_OTHER_WAY),
             "The four points must go round a rectangle on the floor, clockwise",
         ),
         (
-            Settings(distance="floor", floor=FLOOR, floor_width_m=900),
+            Settings(distance="ground_plane", ground_points=FLOOR, ground_width_m=900),
             "No camera sees a rectangle of 900 x 3 m at these four points",
         ),
     ],
@@ -75,16 +75,23 @@ def test_an_impossible_floor_does_not_stop_the_stream_and_is_refused_once(
         live_distance, "obstacle", lambda *of: asked.append(of) or "no floor."
     )
     run, analyzer = run_of()
-    view = play(run, analyzer, Settings(distance="floor", floor=ROUND_THE_OTHER_WAY))
+    view = play(
+        run,
+        analyzer,
+        Settings(distance="ground_plane", ground_points=ROUND_THE_OTHER_WAY),
+    )
     assert len(view.scene) == 2
-    assert view.scene.near == ()
+    assert view.scene.pairs == ()
     assert view.settings.distance == "off"
     assert len(asked) == 1
 
 
 def test_a_change_of_settings_is_obeyed_by_the_next_frame() -> None:
     measurable = Measurable()
-    bad, good = Settings(distance="floor"), Settings(distance="floor", floor=FLOOR)
+    bad, good = (
+        Settings(distance="ground_plane"),
+        Settings(distance="ground_plane", ground_points=FLOOR),
+    )
     assert measurable.settings(bad, SIZE_WH).distance == "off"
     assert measurable.settings(good, SIZE_WH) == good
 
@@ -92,12 +99,12 @@ def test_a_change_of_settings_is_obeyed_by_the_next_frame() -> None:
 def test_the_view_holds_pairs_places_and_contacts() -> None:
     run, analyzer = run_of()
     view = play(run, analyzer, Settings(distance="pinhole"))
-    (pair,) = view.scene.near
-    assert pair.near
-    assert view.positions.shape == (2, 2)
+    (pair,) = view.scene.pairs
+    assert pair.in_contact
+    assert view.scene.positions.shape == (2, 2)
     assert view.size_wh == SIZE_WH
-    (contact,) = view.contacts
-    assert contact.seconds == pytest.approx(2.4, abs=0.6)
+    (contact,) = view.scene.contacts
+    assert contact.total_s == pytest.approx(2.4, abs=0.6)
     assert sum(view.people.now.values()) == 2
 
 
@@ -105,7 +112,7 @@ def test_a_witness_sees_everybody_come_and_go() -> None:
     sink = Sink()
     watch = Watch(Plan(), sink)
     run, analyzer = run_of(witness=watch.witness(Origin.now("Door", 0.0)))
-    play(run, analyzer, Settings(distance="pinhole", near_for_s=1))
+    play(run, analyzer, Settings(distance="pinhole", contact_duration_s=1))
     kinds = [event.kind for event in sink.events]
     assert sorted(kinds) == ["close", "entered", "entered", "verdict", "verdict"]
     run.end()
@@ -140,6 +147,6 @@ def test_points_on_the_floor_follow_the_mirror_in_their_order() -> None:
     turned = mirrored(floor)
     assert turned == pytest.approx((0.3, 0.55, 0.8, 0.5, 0.9, 0.95, 0.1, 0.9))
     assert mirrored(turned) == pytest.approx(floor)
-    settings = Settings(distance="floor", floor=mirrored(FLOOR))
+    settings = Settings(distance="ground_plane", ground_points=mirrored(FLOOR))
     assert obstacle(settings, SIZE_WH) == ""
     assert mirrored(()) == ()

@@ -24,7 +24,7 @@ from tests.pictures_fakes import (
 SLIDERS = [
     Settings(),
     Settings(min_score=0.1, min_face_px=4, nms_iou=1),
-    Settings(min_score=0.3, min_certainty=0.9),
+    Settings(min_score=0.3, min_confidence=0.9),
     Settings(min_score=0.85, nms_iou=0),
     Settings(min_face_px=45),
     Settings(min_score=0.0),
@@ -39,7 +39,7 @@ def test_kept_results_say_the_same_as_a_fresh_run(settings: Settings) -> None:
     album.picture(given, analyzer, name=NAME, settings=Settings())
     kept = album.picture(given, analyzer, name=NAME, settings=settings)
     fresh = two_stage().analyze(scenery(), settings)
-    shown = kept.raw.select(settings)
+    shown = kept.raw.filter(settings)
     assert shown.faces.boxes.tolist() == fresh.faces.boxes.tolist()
     assert shown.probs.tolist() == fresh.probs.tolist()
     assert shown.labels == fresh.labels
@@ -50,7 +50,7 @@ def test_moving_sliders_above_the_floor_runs_no_network() -> None:
     given = source(album)
     for settings in (
         *(Settings(min_score=score / 10) for score in range(1, 11)),
-        Settings(nms_iou=1, min_face_px=4, min_certainty=1),
+        Settings(nms_iou=1, min_face_px=4, min_confidence=1),
     ):
         album.picture(given, analyzer, name=NAME, settings=settings)
     assert calls(analyzer) == 1
@@ -64,7 +64,7 @@ def test_a_threshold_below_the_floor_runs_the_networks_once_more() -> None:
         picture = album.picture(given, analyzer, name=NAME, settings=settings)
     assert calls(analyzer) == 2
     assert len(picture.raw) == 5
-    assert len(picture.raw.select(Settings(min_score=0.01, nms_iou=1))) == 4
+    assert len(picture.raw.filter(Settings(min_score=0.01, nms_iou=1))) == 4
 
 
 def test_the_same_picture_under_another_name_is_known() -> None:

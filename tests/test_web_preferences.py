@@ -24,10 +24,14 @@ CHANGED = [
     Preferences(camera_width=1280, camera_height=720, camera_fps=30),
     Preferences(second_look=False),
     Preferences(style=Style(ids=False, blur=True)),
-    Preferences(settings=Settings(vote="window", vote_window_s=0.5, memory_s=8)),
+    Preferences(
+        settings=Settings(smoothing="window", smoothing_window_s=0.5, memory_s=8)
+    ),
     Preferences(
         settings=Settings(
-            distance="floor", floor=(0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.95), near_m=1
+            distance="ground_plane",
+            ground_points=(0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.95),
+            contact_distance_m=1,
         )
     ),
 ]
@@ -122,8 +126,8 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),
         ({"classifier": "magic"}, "classifier must be one of maskdet.*, not 'magic'"),
         ({"classifier": "a.tflite"}, "classifier must be one of .*, not 'a.tflite'"),
-        ({"floor": "0.5"}, "floor must be a list of numbers, not 0.5"),
-        ({"floor": "[1, 2]"}, "floor must be eight numbers or none"),
+        ({"ground_points": "0.5"}, "ground_points must be a list of numbers, not 0.5"),
+        ({"ground_points": "[1, 2]"}, "ground_points must be eight numbers or none"),
         ({"blur": "1"}, "blur must be true or false, not 1"),
         ({"palette": ""}, "palette must be one of .*, not ''"),
         ({"camera_fps": "[" * 9999}, "camera_fps must be a whole number"),

@@ -18,12 +18,12 @@ from tests.pictures_fakes import broken, changes, decoded, result
 
 
 def test_totals_count_faces_by_label_and_pictures_without() -> None:
-    sure, unsure = Settings(min_score=0.3), Settings(min_score=0.3, min_certainty=0.9)
+    sure, unsure = Settings(min_score=0.3), Settings(min_score=0.3, min_confidence=0.9)
     found = [result(sure), result(unsure), result(Settings(min_score=1)), broken()]
     total = results.totals(found)
     assert (total.pictures, total.without_face) == (3, 1)
     assert total.faces[Label.MASK] == 0  # 55 % lies below the usual 60 %
-    found = [result(Settings(min_score=0.3, min_certainty=0.5)), *found]
+    found = [result(Settings(min_score=0.3, min_confidence=0.5)), *found]
     total = results.totals(found)
     assert total.faces[Label.MASK] == 2
     assert total.faces[Label.UNKNOWN] == 4
@@ -32,12 +32,12 @@ def test_totals_count_faces_by_label_and_pictures_without() -> None:
 
 
 def test_the_summary_and_the_tables() -> None:
-    shown = result(Settings(min_score=0.3, min_certainty=0.5))
+    shown = result(Settings(min_score=0.3, min_confidence=0.5))
     assert results.summary(shown.scene) == "2 faces (2 Mask)"
     table = results.face_table(shown.scene)
     assert table["Face"] == [1, 2]
     assert table["Label"] == ["Mask", "Mask"]
-    assert table["Certainty"] == pytest.approx([55, 55])
+    assert table["Confidence"] == pytest.approx([55, 55])
     assert table["Face score"] == pytest.approx([90, 40])
     assert table["Size (px)"] == ["50 x 60", "40 x 50"]
     everything = results.picture_table([shown, broken()])
@@ -75,7 +75,7 @@ def test_advice_names_numbers_that_help(settings: Settings, line: str) -> None:
         min_score=float(score[1]) if score else settings.min_score,
         min_face_px=float(size[1]) if size else settings.min_face_px,
     )
-    assert len(shown.picture.raw.select(followed)) >= 1
+    assert len(shown.picture.raw.filter(followed)) >= 1
 
 
 def test_advice_when_nothing_looks_like_a_face() -> None:
@@ -85,7 +85,7 @@ def test_advice_when_nothing_looks_like_a_face() -> None:
 
 
 def test_json_and_csv_say_what_the_page_shows() -> None:
-    shown = result(Settings(min_score=0.3, min_certainty=0.5))
+    shown = result(Settings(min_score=0.3, min_confidence=0.5))
     document = json.loads(results.json_text([shown, broken()]))
     assert document["version"] == 1
     first, second = document["images"]

@@ -74,7 +74,7 @@ def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
     assert job.join(120)
     assert (job.state, job.problem, job.busy) == ("done", "", False)
     assert job.report is not None
-    assert job.report.whole
+    assert job.report.is_complete
     assert [person.label.key for person in job.report.people] == ["mask"]
     assert job.report.people[0].crop == b""
     with job.rows.open(newline="") as file:
@@ -95,7 +95,7 @@ def test_bytes_are_as_good_as_a_file(make: Make, tmp_path: Path) -> None:
     job.start()
     assert job.join(120)
     assert job.report is not None
-    assert job.report.n_pictures == N_FRAMES
+    assert job.report.n_frames == N_FRAMES
 
 
 def test_a_visitor_may_look_again_otherwise(make: Make) -> None:
@@ -106,7 +106,7 @@ def test_a_visitor_may_look_again_otherwise(make: Make) -> None:
     job.start(Plan(Preferences(), every=3, keep_crops=True))
     assert job.join(120)
     assert job.report is not None
-    assert job.report.n_pictures == N_FRAMES // 3
+    assert job.report.n_frames == N_FRAMES // 3
     assert job.report.people[0].crop[:2] == b"\xff\xd8"
     assert job.number != first
 
@@ -131,7 +131,7 @@ def test_a_stop_keeps_what_was_found(make: Make) -> None:
     assert job.join(120)
     assert job.state == "done"
     assert job.report is not None
-    assert (job.report.n_pictures, job.report.whole) == (2, False)
+    assert (job.report.n_frames, job.report.is_complete) == (2, False)
     assert job.annotated is not None
     assert job.annotated.is_file()
 

@@ -25,7 +25,7 @@ _GAP_S: Final = 0.5
 
 _RANGES: Final = (
     ("for_s", 0.0, 3600.0),
-    ("min_certainty", 0.0, 1.0),
+    ("min_confidence", 0.0, 1.0),
     ("cooldown_s", 0.0, 86_400.0),
     ("more_than", 0, 1000),
 )
@@ -38,7 +38,7 @@ class AlertRule:
     Attributes:
         kind: a name in `RULES`.
         for_s: it must have stood for so long, in seconds.
-        min_certainty: views less certain do not count, in [0, 1].
+        min_confidence: views less certain do not count, in [0, 1].
         cooldown_s: the same person raises no other alert of this rule for so long.
         more_than: for `crowd`: so many without a mask are still no alert.
 
@@ -48,7 +48,7 @@ class AlertRule:
 
     kind: str
     for_s: float = 3.0
-    min_certainty: float = 0.8
+    min_confidence: float = 0.8
     cooldown_s: float = 300.0
     more_than: int = 3
 
@@ -99,14 +99,12 @@ class Alerts:
                 kept[rule] = changed.pop(rule.kind, _RuleWatch())
         self._watches = {rule: kept[rule] for rule in wanted}
 
-    def update(self, scene: Scene, left_ids: Iterable[int] = ()) -> tuple[Event, ...]:
+    def update(self, scene: Scene) -> tuple[Event, ...]:
         """Return the alerts that the next scene raises, each an event.
 
         Args:
             scene: the next one, with track ids; rows nobody tracks raise none.
-            left_ids: people the tracker forgot in this step (`Stream.left`).
         """
-        left = tuple(left_ids)
         blank = Event(
             "alert",
             self._origin.at(scene.time_s),
@@ -116,7 +114,7 @@ class Alerts:
         return tuple(
             alert
             for rule, watch in self._watches.items()
-            for alert in watch.update(rule, scene, left, blank)
+            for alert in watch.update(rule, scene, blank)
         )
 
 
@@ -130,11 +128,9 @@ class _RuleWatch:
         self._crowd_since_s: float | None = None
         self._crowd_seen_s = -math.inf
 
-    def update(
-        self, rule: AlertRule, scene: Scene, left_ids: tuple[int, ...], blank: Event
-    ) -> list[Event]:
+    def update(self, rule: AlertRule, scene: Scene, blank: Event) -> list[Event]:
         """Return the alerts by `rule`; `blank` has what all of them share."""
-        found = self._holding.update(scene, rule.min_certainty)
+        found = self._holding.update(scene, rule.min_confidence)
         blank = replace(blank, rule=rule.kind)
         if rule.kind == "crowd":
             alerts = self._crowd(rule, scene, found, blank)
@@ -142,7 +138,7 @@ class _RuleWatch:
             alerts = self._close(rule, scene, found, blank)
         else:
             alerts = self._worn(rule, scene, found, blank)
-        gone = (*left_ids, *self._holding.gone(scene.time_s))
+        gone = (*scene.removed_ids, *self._holding.gone(scene.time_s))
         for person in self._holding.forget(gone):
             self._told_s.pop(person, None)
             self._ended.discard(person)
@@ -168,13 +164,13 @@ class _RuleWatch:
     ) -> list[Event]:
         """Return pairs that are near for long enough, one of them without a mask."""
         ids, alerts, near_people = person_ids(scene), [], set()
-        for near in scene.near:
+        for near in scene.pairs:
             pair = [ids[near.first], ids[near.second]]
-            if not near.near or UNTRACKED in pair:
+            if not near.in_contact or UNTRACKED in pair:
                 continue
             near_people.update(pair)
             bare = [person for person in pair if _bare(rule, found[person])]
-            if near.for_s < rule.for_s or not bare:
+            if near.contact_s < rule.for_s or not bare:
                 continue
             # Both are told of at once: the second of a pair is no other alert.
             if any([self._may_tell(rule, person, scene.time_s) for person in bare]):
@@ -186,7 +182,7 @@ class _RuleWatch:
                         other=other,
                         distance=near.distance,
                         unit=near.unit,
-                        for_s=near.for_s,
+                        for_s=near.contact_s,
                     )
                 )
         self._ended |= found.keys() - near_people
@@ -208,12 +204,12 @@ class _RuleWatch:
         for_s = scene.time_s - self._crowd_since_s
         if for_s < rule.for_s or not self._may_tell(rule, UNTRACKED, scene.time_s):
             return []
-        least = min(held.certainty for held in bare)
+        least = min(held.confidence for held in bare)
         return [
             replace(
                 blank,
                 label=Label.NO_MASK,
-                certainty=least,
+                confidence=least,
                 for_s=for_s,
                 count=len(bare),
             )
@@ -240,6 +236,6 @@ def _about(blank: Event, person: int, held: Held) -> Event:
         blank,
         person=person,
         label=held.label,
-        certainty=held.certainty,
+        confidence=held.confidence,
         for_s=held.for_s,
     )

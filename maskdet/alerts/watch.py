@@ -2,7 +2,7 @@
 
 watch = Watch(Plan(rules=(AlertRule("no_mask"),)))
 witness = watch.witness(Origin.now("Door"))
-witness.on_scene(stream.step(image, time_s), stream.left)
+witness.on_scene(stream.step(image, time_s))
 """
 
 from __future__ import annotations
@@ -157,19 +157,18 @@ class Witness:
         self._rules: tuple[AlertRule, ...] = ()
         self._n_failed = 0
 
-    def on_scene(self, scene: Scene, left_ids: Iterable[int] = ()) -> tuple[Event, ...]:
+    def on_scene(self, scene: Scene) -> tuple[Event, ...]:
         """Look at the next scene; made for a frame callback: never raises or waits.
 
         Args:
             scene: the next one, with track ids.
-            left_ids: people the tracker forgot in this step (`Stream.left`).
 
         Returns:
             What happened, then the alerts; all of it is told already.
         """
         try:
             with self._lock:
-                return self._look(scene, tuple(left_ids))
+                return self._look(scene)
         except Exception:
             self._fail()
             return ()
@@ -188,13 +187,13 @@ class Witness:
             self._fail()
             return ()
 
-    def _look(self, scene: Scene, left_ids: tuple[int, ...]) -> tuple[Event, ...]:
+    def _look(self, scene: Scene) -> tuple[Event, ...]:
         rules = self._watch.plan.rules
         if rules != self._rules:
             self._alerts.use(rules)
             self._rules = rules
-        happened = self._happenings.update(scene, left_ids)
-        alerts = self._alerts.update(scene, left_ids)
+        happened = self._happenings.update(scene)
+        alerts = self._alerts.update(scene)
         self._watch.tell(happened, alerts)
         return (*happened, *alerts)
 

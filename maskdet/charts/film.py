@@ -35,7 +35,7 @@ _AXIS_PX: Final = 44
 
 
 class Moment(Protocol):
-    """A part of a film, as `maskdet.films.Moment` is one."""
+    """A part of a film, as `maskdet.films.TimelineBin` is one."""
 
     @property
     def start_s(self) -> float:
@@ -48,22 +48,22 @@ class Moment(Protocol):
         ...
 
     @property
-    def people(self) -> Mapping[Label, float]:
+    def counts(self) -> Mapping[Label, float]:
         """How many people there were on average, by label."""
         ...
 
     @property
-    def near(self) -> int:
+    def n_contacts(self) -> int:
         """Most pairs that were near each other at once."""
         ...
 
     @property
-    def too_long(self) -> int:
+    def n_over_limit(self) -> int:
         """Most pairs at once that were near for too long."""
         ...
 
     @property
-    def share_masked(self) -> float | None:
+    def mask_rate(self) -> float | None:
         """Share of people with a mask; None where nothing is known."""
         ...
 
@@ -80,7 +80,7 @@ def people_chart(
     """
     rows = data(row for one in moments for row in _stack(one))
     bars = _bars(rows, moments, _label_colour(palette))
-    top = max((sum(one.people.values()) for one in moments), default=0.0)
+    top = max((sum(one.counts.values()) for one in moments), default=0.0)
     return layered(
         heading("People by verdict", "On average in each part; click to go there"),
         bars,
@@ -92,7 +92,7 @@ def people_chart(
 def share_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
     """Return the share with a mask over time, with gaps where nothing is known."""
     rows: list[Row] = [
-        {"middle": one.start_s + one.length_s / 2, "share": one.share_masked}
+        {"middle": one.start_s + one.length_s / 2, "share": one.mask_rate}
         for one in moments
     ]
     line = (
@@ -127,7 +127,7 @@ def near_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
     )
     rows = data(row for one in moments for row in _pairs(one))
     bars = _bars(rows, moments, colour)
-    top = max((one.near for one in moments), default=0)
+    top = max((one.n_contacts for one in moments), default=0)
     return layered(
         heading("Pairs who were near each other", "Most at once in each part"),
         bars,
@@ -181,7 +181,7 @@ def _stack(one: Moment) -> list[Row]:
     rows: list[Row] = []
     below = 0.0
     for label in _LABELS:
-        n = one.people[label]
+        n = one.counts[label]
         if n > 0:
             rows.append({**_span(one), "class": label.title, **_from(below, n)})
         below += n
@@ -190,12 +190,12 @@ def _stack(one: Moment) -> list[Row]:
 
 def _pairs(one: Moment) -> list[Row]:
     rows: list[Row] = []
-    if one.too_long:
+    if one.n_over_limit:
         rows.append(
-            {**_span(one), "kind": _PAIRS["too long"], **_from(0, one.too_long)}
+            {**_span(one), "kind": _PAIRS["too long"], **_from(0, one.n_over_limit)}
         )
-    if one.near > one.too_long:
-        rest = _from(one.too_long, one.near - one.too_long)
+    if one.n_contacts > one.n_over_limit:
+        rest = _from(one.n_over_limit, one.n_contacts - one.n_over_limit)
         rows.append({**_span(one), "kind": _PAIRS["near"], **rest})
     return rows
 
@@ -240,9 +240,9 @@ def _touch(moments: Sequence[Moment], top: float) -> alt.Chart:
             "top": top,
             "bottom": 0,
             "time": _clock(one.start_s),
-            "share": one.share_masked,
-            "near": one.near,
-            **{label.key: round(one.people[label], 2) for label in _LABELS},
+            "share": one.mask_rate,
+            "near": one.n_contacts,
+            **{label.key: round(one.counts[label], 2) for label in _LABELS},
         }
         for one in moments
     ]

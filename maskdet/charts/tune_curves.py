@@ -173,7 +173,7 @@ def calibration_chart(rows: Iterable[Row], names: Sequence[str]) -> Spec:
     """
     common = _said_and_right(names)
     numbers = {"score": "Said", "share": "Right", "low": "From", "high": "To"}
-    tips = _share_tips("run", "Certainty", numbers)
+    tips = _share_tips("run", "Confidence", numbers)
     low = {**common["y"], "field": "low"}
     return {
         "datasets": {"bins": list(rows)},
@@ -207,7 +207,7 @@ def _said_and_right(names: Sequence[str]) -> Spec:
     }
     inks = [GREY, CUT_INK][-len(names) :]
     return {
-        "x": {**_tip("score", "Certainty said"), **both},
+        "x": {**_tip("score", "Confidence said"), **both},
         "y": {**_tip("share", "Right"), **both},
         "color": {
             "field": "run",

@@ -130,7 +130,7 @@ def _finder_alone(name: str) -> Look:
         started = perf_counter()
         faces = finder.detect(image)
         find_ms = (perf_counter() - started) * 1e3
-        faces = faces.keep(accepted(faces, Settings()))
+        faces = faces[accepted(faces, Settings())]
         unknown = np.full((len(faces), len(CLASSES)), 1 / len(CLASSES), np.float32)
         return Scene(faces, unknown, stage_ms={"find": find_ms})
 

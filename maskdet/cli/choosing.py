@@ -12,29 +12,29 @@ from typing import Any
 
 from maskdet.analyzer import ANALYZERS, AUTO, DEFAULT_ANALYZER, Analyzer, resolved
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
-from maskdet.settings import DISTANCES, VOTES
+from maskdet.settings import DISTANCES, SMOOTHINGS
 from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
 from maskdet.types import Settings
 from maskdet.voting import PRESETS
 
 _SETTINGS_OPTIONS = {
     "min_score": "drop faces that the finder is less sure of, 0 to 1",
-    "min_certainty": "call a label unsure below this probability, 0 to 1",
+    "min_confidence": "call a label unsure below this probability, 0 to 1",
     "min_face_px": "drop faces whose shorter side is smaller, in pixels",
 }
 
 _PEOPLE_OPTIONS: dict[str, str] = {
     "memory_s": "forget whoever was not seen for so long, in seconds",
-    "vote": f"how views of a person become one label: {', '.join(VOTES)}",
-    "vote_window_s": "how far back they count, in seconds",
+    "smoothing": f"how views of a person become one label: {', '.join(SMOOTHINGS)}",
+    "smoothing_window_s": "how far back they count, in seconds",
     "distance": f"tell how far apart people stand: {', '.join(DISTANCES)}",
-    "near_m": "who stands closer is near, in metres",
-    "near_for_s": "who is near for longer is too close, in seconds",
+    "contact_distance_m": "who stands closer is near, in metres",
+    "contact_duration_s": "who is near for longer is too close, in seconds",
     "field_of_view_deg": "the camera's, from left to right, for --distance pinhole",
-    "floor": "four points on the floor for --distance floor, clockwise from the far "
-    "left one: x and y of each in shares of width and height of the picture",
-    "floor_width_m": "from the first point to the second, in metres",
-    "floor_depth_m": "from the second to the third, in metres",
+    "ground_points": "four points on the ground for --distance ground_plane, clockwise "
+    "from the far left: x and y of each as fractions of image width and height",
+    "ground_width_m": "from the first point to the second, in metres",
+    "ground_depth_m": "from the second to the third, in metres",
 }
 
 
@@ -90,14 +90,14 @@ def add_people_options(parser: argparse.ArgumentParser) -> None:
         choices=list(PRESETS),
         help="begin with the settings of an example of an older system",
     )
-    words: dict[str, Sequence[str]] = {"vote": VOTES, "distance": DISTANCES}
+    words: dict[str, Sequence[str]] = {"smoothing": SMOOTHINGS, "distance": DISTANCES}
     for name, line in _PEOPLE_OPTIONS.items():
         usual = getattr(Settings(), name)
         shown = f" (default: {usual})" if usual != () else ""
         form: dict[str, Any] = {"type": float, "metavar": "F"}
         if name in words:
             form = {"choices": words[name], "metavar": "WORD"}
-        elif name == "floor":
+        elif name == "ground_points":
             form["nargs"] = 8
         people.add_argument(_option(name), help=line + shown, **form)
 

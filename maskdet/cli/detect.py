@@ -135,16 +135,16 @@ def _lines(source: Path, scene: Scene) -> list[str]:
     n = len(scene)
     found = {0: "no face found", 1: "1 face"}.get(n, f"{n} faces")
     lines = [f"{source}: {found}"]
-    for label, certainty, box, score in zip(
+    for label, confidence, box, score in zip(
         scene.labels,
-        scene.certainties,
+        scene.confidences,
         scene.faces.boxes,
         scene.faces.scores,
         strict=True,
     ):
         x1, y1, x2, y2 = (round(float(corner)) for corner in box)
         place = f"{x2 - x1} x {y2 - y1} px at {x1}, {y1}"
-        what = describe(label, float(certainty))
+        what = describe(label, float(confidence))
         lines.append(f"  {what:18} {place:28} face score {score:.2f}")
     return lines
 

@@ -27,8 +27,8 @@ from maskdet.evaluation import (
     MIN_IOU,
     Judged,
     evaluate_boxes,
+    evaluate_detection,
     evaluate_faces,
-    evaluate_scenes,
 )
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Json
@@ -199,7 +199,7 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
         set_name = f"{args.file.stem}/true"
         return _Measured(set_name, lines, content, alone.judged, examples)
     analyzer = tiled(_analyzer(choice), args.tiles)
-    report = evaluate_scenes(analyzer, watched, choice.settings)
+    report = evaluate_detection(analyzer, watched, choice.settings)
     lines = [f"{title}; {_named(choice)}", *scene_lines(report, choice.settings)]
     content = {"boxes": "found", "analyzer": choice.analyzer, **report.to_json()}
     set_name = f"{args.file.stem}/found"

@@ -19,7 +19,7 @@ from maskdet.cli.console import (
 from maskdet.cli.evaluate_tables import comparison_lines
 from maskdet.comparison import SHARES, Measured, comparison_json
 from maskdet.datasets import Example, read_coco
-from maskdet.evaluation import LARGE_PX, MIN_IOU, ScenesReport, evaluate_scenes
+from maskdet.evaluation import LARGE_PX, MIN_IOU, DetectionReport, evaluate_detection
 from maskdet.types import Settings
 
 _ABOUT = f"""Measure every analyzer whose files are here on the same scenes, with the
@@ -91,12 +91,12 @@ def _measured(name: str, sets: Mapping[str, list[Example]]) -> list[Measured]:
     rows = []
     for set_name, examples in sets.items():
         watched = progress(examples, f"picture, {name} on {set_name}")
-        report = evaluate_scenes(analyzer, watched, Settings())
+        report = evaluate_detection(analyzer, watched, Settings())
         rows.append(_row(name, set_name, report))
     return rows
 
 
-def _row(name: str, set_name: str, report: ScenesReport) -> Measured:
+def _row(name: str, set_name: str, report: DetectionReport) -> Measured:
     shown = (report.recall, report.precision, report.labels.states.accuracy)
     return Measured(
         analyzer=name,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from maskdet.comparison import PRECISIONS, SHARES, Measured
-from maskdet.evaluation import LARGE_PX, MIN_IOU, LabelsReport, ScenesReport
+from maskdet.evaluation import LARGE_PX, MIN_IOU, DetectionReport, LabelsReport
 from maskdet.metrics.estimate import Estimate
 from maskdet.metrics.labelling import Labelling
 from maskdet.metrics.numbers import Numbers
@@ -24,7 +24,7 @@ _AP_TITLES = ("faces", *(label.title for label in CLASSES), "mean of the three")
 _SHARE_TITLES = (f"{_LARGE} found", "boxes that are faces", "three classes", "ms")
 
 
-def scene_lines(report: ScenesReport, settings: Settings) -> list[str]:
+def scene_lines(report: DetectionReport, settings: Settings) -> list[str]:
     """Return how well the faces of scenes were found and labelled."""
     titles = {
         "faces": "  faces",

@@ -31,7 +31,7 @@ def event_line(event: Event, zone: tzinfo | None = None) -> str:
     head = f"{when}  {event.session[:4]:4}  {KINDS[event.kind]:{_KIND_WIDTH}}"
     sure = ""
     if event.label is not Label.UNKNOWN:
-        sure = f" ({100 * event.certainty:.0f} %)"
+        sure = f" ({100 * event.confidence:.0f} %)"
     return f"{head}  {event.camera}: {sentence(replace(event, camera=''))}{sure}"
 
 

@@ -56,8 +56,8 @@ def _numbers(one: Performance) -> tuple[Estimate, ...]:
 
 def _settings_line(word: str, settings: Settings) -> str:
     return (
-        f"{word} face score {settings.min_score:g}, certainty "
-        f"{settings.min_certainty:g}, smallest face {settings.min_face_px:g} px, "
+        f"{word} face score {settings.min_score:g}, confidence "
+        f"{settings.min_confidence:g}, smallest face {settings.min_face_px:g} px, "
         f"overlap {settings.nms_iou:g}"
     )
 

@@ -31,7 +31,7 @@ from maskdet.cli.console import (
 from maskdet.cli.video_events import add_event_options, wishes
 from maskdet.cli.video_job import Job
 from maskdet.cli.video_telling import Telling
-from maskdet.films import FilmReport, RowFile, Rows, Wanted, to_json
+from maskdet.films import RowFile, Rows, VideoReport, Wanted, to_json
 from maskdet.media import checked_target, film_paths
 from maskdet.style import DEFAULT_STYLE
 
@@ -86,8 +86,10 @@ def run(args: argparse.Namespace) -> int:
     """Look at every film; 1 if one of them could not be read to its end."""
     _check_apart(args)
     choice = chosen(args, live=True)
-    if choice.settings.distance == "floor" and not choice.settings.floor:
-        raise ValueError("--distance floor needs four points on it: say --floor")
+    if choice.settings.distance == "ground_plane" and not choice.settings.ground_points:
+        raise ValueError(
+            "--distance ground_plane needs four points on it: say --ground-points"
+        )
     sources = _sources(args.source)
     films = [Path(source) for source in sources if Path(source).is_file()]
     for option, target in (("--json", args.json), ("--csv", args.csv)):
@@ -149,7 +151,7 @@ def _keep_rows(target: str | None, rows: Rows | None, full: OSError | None) -> i
     return 0
 
 
-def _write_json(target: str | None, reports: list[FilmReport]) -> int:
+def _write_json(target: str | None, reports: list[VideoReport]) -> int:
     if target is not None:
         write_text(target, to_json(reports))
     return 0

@@ -121,7 +121,7 @@ def _add_alerts(parser: argparse.ArgumentParser) -> None:
     )
     numbers = (
         ("for", "for_s", "S", "seen for so long without a doubt, in seconds"),
-        ("sure", "min_certainty", "P", "less certain views do not count, 0 to 1"),
+        ("sure", "min_confidence", "P", "less certain views do not count, 0 to 1"),
         ("cooldown", "cooldown_s", "S", "no second one so soon, in seconds"),
         ("crowd", "more_than", "N", "so many without a mask are no crowd yet"),
     )

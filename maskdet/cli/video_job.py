@@ -15,8 +15,8 @@ from maskdet.cli.choosing import Choice
 from maskdet.cli.console import complain, film_progress, reason, say
 from maskdet.cli.video_summary import summary_lines
 from maskdet.cli.video_telling import Telling
-from maskdet.films import FilmReport, Unwritten, Wanted, analyze_film
-from maskdet.media import Frames, Live, open_source, public_name
+from maskdet.films import Unwritten, VideoReport, Wanted, analyze_film
+from maskdet.media import Live, VideoSource, open_video, public_name
 
 _STOPPED: Final = 130
 """Exit status after Ctrl-C, as shells have it; that of a camera is 0: it has no end."""
@@ -50,7 +50,7 @@ class Job:
             telling: what becomes of events.
             data_only: whether stdout is for data only.
         """
-        self.reports: list[FilmReport] = []
+        self.reports: list[VideoReport] = []
         self.stopped = False
         self.full: OSError | None = None
         self.status = 0
@@ -70,18 +70,18 @@ class Job:
         try:
             report, endless = self._report(source, name, out)
         except Unwritten as error:
-            found = error.report or FilmReport(name)
-            report = dataclasses.replace(found, problem=reason(error))
+            found = error.report or VideoReport(name)
+            report = dataclasses.replace(found, error=reason(error))
             if error.part == "rows":  # no film's fault, and the next would fare alike
                 cause = error.__cause__
                 self.full = cause if isinstance(cause, OSError) else error
         except (ValueError, OSError) as error:
-            report = FilmReport(name, problem=reason(error))
-        if report.problem:
+            report = VideoReport(name, error=reason(error))
+        if report.error:
             if self.full is None:
-                complain(f"{name}: {report.problem}")
+                complain(f"{name}: {report.error}")
             self.status = self.status or 1
-        if report.n_pictures:
+        if report.n_frames:
             for line in summary_lines(report):
                 say(line, quiet_stdout=self._data_only)
         if report.out is not None:
@@ -93,9 +93,9 @@ class Job:
 
     def _report(
         self, source: str, name: str, out: Path | None
-    ) -> tuple[FilmReport, bool]:
+    ) -> tuple[VideoReport, bool]:
         """Return what was found, and whether it was a camera."""
-        frames = open_source(source, every=self._wanted.every, tell=complain)
+        frames = open_video(source, every=self._wanted.every, tell=complain)
         with (
             contextlib.closing(frames),
             self._until_ctrl_c(frames),
@@ -117,7 +117,7 @@ class Job:
         return self.stopped or self._telling.problem is not None
 
     @contextlib.contextmanager
-    def _until_ctrl_c(self, frames: Frames) -> Iterator[None]:
+    def _until_ctrl_c(self, frames: VideoSource) -> Iterator[None]:
         """End the pictures at the first Ctrl-C; the second one ends the program."""
 
         def stop(number: int, frame: FrameType | None) -> None:

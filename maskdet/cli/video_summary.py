@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from maskdet.films import FilmReport
+from maskdet.films import VideoReport
 from maskdet.types import Label
 
 
-def summary_lines(report: FilmReport) -> list[str]:
+def summary_lines(report: VideoReport) -> list[str]:
     """Return the summary of one film."""
     n = report.n_people
     who = {0: "nobody", 1: "1 person"}.get(n, f"{n} people")
-    share = report.share_masked
+    share = report.mask_rate
     worn = "" if share is None else f", {100 * share:.0f} % of the time with a mask"
-    lines = [f"{report.film}: {who} in {report.analysed_s:.1f} s{worn}"]
+    lines = [f"{report.source}: {who} in {report.analyzed_s:.1f} s{worn}"]
     if report.earlier.n_people:
         lines.append(f"  the newest {len(report.people)} of them:")
     for person in report.people:
         sure = person.label is not Label.UNKNOWN
-        what = person.label.title + (f" {100 * person.certainty:.0f} %" if sure else "")
+        what = person.label.title + (
+            f" {100 * person.confidence:.0f} %" if sure else ""
+        )
         when = f"{person.first_s:.1f} to {person.last_s:.1f} s"
         lines.append(f"  #{person.track_id:<4} {what:18} {when}")
     for contact in report.contacts:
-        if contact.too_long:
+        if contact.exceeds_limit:
             pair = f"#{contact.first_id} and #{contact.second_id}"
-            bare = f", {contact.bare_s:.0f} s of it without a mask"
-            bare = bare if contact.bare_s >= 1 else ""
-            lines.append(f"  {pair} were close for {contact.near_s:.0f} s{bare}")
+            bare = f", {contact.unmasked_s:.0f} s of it without a mask"
+            bare = bare if contact.unmasked_s >= 1 else ""
+            lines.append(f"  {pair} were close for {contact.total_s:.0f} s{bare}")
     if report.other_contacts.n_too_long:
         lines.append(f"  and {report.other_contacts.n_too_long} pairs more were close")
     return lines

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from maskdet.cli.console import STDOUT, complain, say
 from maskdet.cli.video_events import Wishes
 from maskdet.events import Event, Origin, sentence
 from maskdet.films import EventFile, EventRows
-from maskdet.media import Frames, Live, public_name
+from maskdet.media import Live, VideoSource, public_name
 from maskdet.types import Scene
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Telling:
         """Close what is open; without `finish`, no file is left."""
         self._closing.close()
 
-    def witness(self, frames: Frames, source: str) -> FilmWitness:
+    def witness(self, frames: VideoSource, source: str) -> FilmWitness:
         """Return what looks at the scenes of a film or camera that was just opened.
 
         Raises:
@@ -196,9 +196,9 @@ class FilmWitness:
         self.origin = inner.origin
         self._telling, self._inner, self._live = telling, inner, live
 
-    def on_scene(self, scene: Scene, left_ids: Iterable[int] = ()) -> Sequence[Event]:
+    def on_scene(self, scene: Scene) -> Sequence[Event]:
         """Look at the next scene; return what happened."""
-        return self._told(self._inner.on_scene(scene, left_ids))
+        return self._told(self._inner.on_scene(scene))
 
     def end(self) -> Sequence[Event]:
         """Note and return that everybody left, because the film ended."""

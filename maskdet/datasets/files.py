@@ -9,7 +9,7 @@ import numpy as np
 
 from maskdet.boxes import Boxes, clip, sizes_px
 from maskdet.datasets.examples import label_from_name, split_from_name
-from maskdet.media import SUFFIXES, UnreadableImage
+from maskdet.media import SUFFIXES, ImageReadError
 from maskdet.types import Label
 
 PICTURE_SUFFIXES = SUFFIXES
@@ -128,7 +128,7 @@ def picture_size_wh(path: Path) -> tuple[int, int]:
     """Return width and height in pixels of the upright picture; reads the header only.
 
     Raises:
-        UnreadableImage: it is no JPEG, PNG or WebP picture.
+        ImageReadError: it is no JPEG, PNG or WebP picture.
     """
     from PIL import Image as Pillow
 
@@ -138,7 +138,7 @@ def picture_size_wh(path: Path) -> tuple[int, int]:
             lying = picture.getexif().get(_ORIENTATION) in _LYING
     # Damaged headers make decoders raise nearly anything; all mean the same here.
     except Exception:
-        raise UnreadableImage(f"{path}: not a JPEG, PNG or WebP picture") from None
+        raise ImageReadError(f"{path}: not a JPEG, PNG or WebP picture") from None
     return (height, width) if lying else (width, height)
 
 

@@ -22,7 +22,7 @@ from maskdet.datasets.files import (
     split_of,
     text_of,
 )
-from maskdet.media import UnreadableImage
+from maskdet.media import ImageReadError
 
 _SUFFIX = ".xml"
 _PICTURE_FOLDERS = ("images", "JPEGImages")
@@ -96,7 +96,7 @@ def _example(file: Path, source: str, split: str) -> Example:
     )
     try:
         size_wh = told_size_wh(root) or picture_size_wh(picture)
-    except UnreadableImage:
+    except ImageReadError:
         # Whoever opens the picture is told; it has no pixels to place a box in.
         return Example(picture, no_boxes(), (), source, split, group)
     boxes = boxes_inside(np.array([box for box, _ in faces]), size_wh, str(file))

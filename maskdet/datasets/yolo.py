@@ -20,7 +20,7 @@ from maskdet.datasets.files import (
     text_of,
 )
 from maskdet.datasets.plain_yaml import Value, parse
-from maskdet.media import UnreadableImage
+from maskdet.media import ImageReadError
 from maskdet.types import Label
 
 _PICTURES, _LABELS, _CLASSES = "images", "labels", "classes.txt"
@@ -160,7 +160,7 @@ def _example(picture: Path, names: _Names, source: str, split: str) -> Example:
             raise ValueError(f"{file}: class {row[0]} has no name")
     try:
         size_wh = picture_size_wh(picture)
-    except UnreadableImage:
+    except ImageReadError:
         # Whoever opens the picture is told; it has no pixels to place a box in.
         return Example(picture, no_boxes(), (), source, split, group)
     boxes = boxes_inside(yolo_corners(rows, size_wh), size_wh, str(file))

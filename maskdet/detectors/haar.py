@@ -115,7 +115,7 @@ class Haar:
         scale = min(scale, 2 * self._preset.width_px / height)
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         if min(size_wh) < self._preset.min_face_px:
-            return Faces.none()
+            return Faces.empty()
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         small = cv2.resize(image, size_wh, interpolation=how)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)

@@ -33,12 +33,12 @@ def hidden(image: Image, scene: Scene) -> Image:
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
-        scene: its faces, and whatever else may be one: see `Scene.hide`.
+        scene: its faces, and whatever else may be one: see `Scene.blur_boxes`.
     """
-    boxes = np.concatenate([scene.faces.boxes, scene.hide])
-    seen_s = np.zeros(len(boxes), np.float32)
-    seen_s[: len(scene)] = scene.seen_s
-    return blurred(image, boxes, seen_s)
+    boxes = np.concatenate([scene.faces.boxes, scene.blur_boxes])
+    unseen_s = np.zeros(len(boxes), np.float32)
+    unseen_s[: len(scene)] = scene.unseen_s
+    return blurred(image, boxes, unseen_s)
 
 
 def coarse(image: Image) -> Image:
@@ -48,7 +48,7 @@ def coarse(image: Image) -> Image:
 
 
 def blurred(
-    image: Image, boxes: Boxes, seen_s: NDArray[np.float32] | None = None
+    image: Image, boxes: Boxes, unseen_s: NDArray[np.float32] | None = None
 ) -> Image:
     """Return a copy of the picture in which no face can be recognised.
 
@@ -57,11 +57,11 @@ def blurred(
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
         boxes: `(n, 4)` the faces, in pixels; may reach out of the picture.
-        seen_s: `(n,)` seconds since each was seen: the longer, the more is blurred.
+        unseen_s: `(n,)` seconds since each was seen: the longer, the more is blurred.
     """
     canvas = image.copy()
     height, width = image.shape[:2]
-    ages_s = np.zeros(len(boxes)) if seen_s is None else np.asarray(seen_s)
+    ages_s = np.zeros(len(boxes)) if unseen_s is None else np.asarray(unseen_s)
     rooms = np.minimum(_MAX_ROOM, _ROOM + _ROOM_PER_S * ages_s)
     for box, room in zip(boxes, rooms, strict=True):
         larger = clip(expand(box[None], float(room)), width, height)[0]

@@ -55,16 +55,16 @@ def captions(
     sizes_px = text_sizes_px(style, image_wh)
     short_style = replace(style, labels=False)
     written = []
-    for row, (label, certainty) in enumerate(
-        zip(scene.labels, scene.certainties, strict=True)
+    for row, (label, confidence) in enumerate(
+        zip(scene.labels, scene.confidences, strict=True)
     ):
         full, short = (
             describe(
                 label,
-                float(certainty),
+                float(confidence),
                 one,
                 track_id=int(np.asarray(scene.track_ids)[row]),
-                seen_s=float(np.asarray(scene.seen_s)[row]) if turned[row] else 0.0,
+                unseen_s=float(np.asarray(scene.unseen_s)[row]) if turned[row] else 0.0,
             )
             for one in (style, short_style)
         )

@@ -15,7 +15,7 @@ from maskdet.drawing.captions import plate_wh, text_sizes_px
 from maskdet.drawing.outlines import pieces, usual_line_px
 from maskdet.placement import Caption
 from maskdet.style import BGR, BLACK, LineStyle, Style, colour_bgr, describe_pair
-from maskdet.types import Image, Label, Near
+from maskdet.types import Image, Label, PersonPair
 
 Point = tuple[float, float]
 """x and y in pixels. Two numbers are added a hundred times before NumPy has begun."""
@@ -41,7 +41,7 @@ _DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
 
 
 def draw_lines(
-    canvas: Image, near: Sequence[Near], frames: Boxes, style: Style
+    canvas: Image, near: Sequence[PersonPair], frames: Boxes, style: Style
 ) -> None:
     """Draw a line from face to face for each pair, on dark so that it shows.
 
@@ -58,7 +58,7 @@ def draw_lines(
         if ends is None:
             continue
         line, colour = _look(pair, style)
-        line_px = max(2, round(usual_px * (0.75 if pair.near else 0.5)))
+        line_px = max(2, round(usual_px * (0.75 if pair.in_contact else 0.5)))
         dark_px = line_px + 2 * max(1, line_px // 2)
         dashes = list(_dashes(*ends, line_px, line))
         for width_px, ink in ((dark_px, BLACK), (line_px, colour)):
@@ -66,7 +66,7 @@ def draw_lines(
 
 
 def place_distances(
-    near: Sequence[Near],
+    near: Sequence[PersonPair],
     frames: Boxes,
     plates: Sequence[tuple[int, int, int, int]],
     style: Style,
@@ -88,7 +88,7 @@ def place_distances(
     taken = [*plates]
     written = []
     for pair in _worth(near, len(frames)):
-        text, text_px = describe_pair(pair), usual if pair.near else small
+        text, text_px = describe_pair(pair), usual if pair.in_contact else small
         caption = Caption(text, text_px, plate_wh(text, text_px))
         spots = _spots(frames[pair.first], frames[pair.second], caption, image_wh)
         if not len(spots):
@@ -102,17 +102,17 @@ def place_distances(
     return written
 
 
-def _worth(near: Sequence[Near], n: int) -> list[Near]:
+def _worth(near: Sequence[PersonPair], n: int) -> list[PersonPair]:
     """Return the pairs that are drawn, the nearest of those who are near first."""
-    worth = [pair for pair in near if pair.near or n <= _CROWD]
-    return sorted(worth, key=lambda pair: not pair.near)[:_MOST]
+    worth = [pair for pair in near if pair.in_contact or n <= _CROWD]
+    return sorted(worth, key=lambda pair: not pair.in_contact)[:_MOST]
 
 
-def _look(pair: Near, style: Style) -> tuple[LineStyle, BGR]:
+def _look(pair: PersonPair, style: Style) -> tuple[LineStyle, BGR]:
     """Return line and colour: grey dots, orange dashes, or a red line."""
-    if pair.too_long:
+    if pair.exceeds_limit:
         return "solid", colour_bgr(Label.NO_MASK, style.palette)
-    if pair.near:
+    if pair.in_contact:
         return "dashed", colour_bgr(Label.INCORRECT, style.palette)
     return "dotted", colour_bgr(Label.UNKNOWN, style.palette)
 

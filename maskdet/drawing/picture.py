@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from maskdet.boxes import areas, clip
@@ -9,6 +11,7 @@ from maskdet.drawing.blurring import hidden
 from maskdet.drawing.captions import captions, write
 from maskdet.drawing.outlines import frames_of, line_px_of, outline
 from maskdet.drawing.pairs import draw_lines, place_distances
+from maskdet.media import as_image
 from maskdet.placement import place
 from maskdet.style import DEFAULT_STYLE, Style, colour_bgr
 from maskdet.types import Image, Scene
@@ -17,32 +20,47 @@ _BLINK_S = 0.25
 """A face missed for less is drawn as if it were seen, lest its outline flicker."""
 
 
-def draw(image: Image, scene: Scene, style: Style = DEFAULT_STYLE) -> Image:
-    """Return a copy of the picture with every face outlined and captioned.
+def draw(
+    image: Image | str | Path | bytes, scene: Scene, style: Style = DEFAULT_STYLE
+) -> Image:
+    """Return a copy of an image with a box and a caption for every face.
 
-    Captions stay inside the picture and off other faces; where a crowd leaves no
-    room they get shorter, then go: the line style still tells the label. Of people
-    who turned away only thin corners are drawn, and how long ago their face was seen.
-    Lines between people are dotted, dashed where they are near, and whole where they
-    have been near for too long.
+        maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
+
+    Captions stay inside the image and off other faces; where a crowd leaves no room
+    they get shorter, then are left out: the line style still tells the class. People
+    who turned away get thin corners, and how long ago their face was detected. Lines
+    between people are dotted, dashed in contact, and solid where the contact exceeds
+    the limit.
 
     Args:
-        image: `(h, w, 3)` uint8 BGR; not changed.
-        scene: its faces; boxes may reach out of the picture.
+        image: path, file content, or `(h, w, 3)` uint8 BGR array; not changed.
+        scene: what `analyze` or `Stream.step` returned for it; boxes may reach out of
+            the image.
         style: what to draw; by default everything, in the classic colours.
+
+    Returns:
+        `(h, w, 3)` uint8 BGR, a new array.
+
+    Raises:
+        TypeError: `image` is none of these.
+        ValueError: the array is empty or of another shape, or the file is not an
+            image.
+        FileNotFoundError: there is no such file.
     """
+    image = as_image(image)
     wh = image.shape[1], image.shape[0]
     canvas = hidden(image, scene) if style.blur else image.copy()
     inside = areas(clip(scene.faces.boxes, *wh)) > 0
-    shown = scene if inside.all() else scene.keep(inside)
+    shown = scene if inside.all() else scene[inside]
     if not len(shown):
         return canvas
-    labels, seen_s = shown.labels, np.asarray(shown.seen_s)
+    labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
     colours = [colour_bgr(label, style.palette) for label in labels]
-    turned = seen_s >= _BLINK_S
+    turned = unseen_s >= _BLINK_S
     line_px = line_px_of(shown.faces.boxes, style, wh)
     frames = frames_of(shown.faces.boxes, line_px, wh)
-    draw_lines(canvas, shown.near, frames, style)
+    draw_lines(canvas, shown.pairs, frames, style)
     if style.boxes:
         # The surest face comes last, so that its outline lies on top.
         for row in reversed(range(len(shown))):
@@ -52,6 +70,6 @@ def draw(image: Image, scene: Scene, style: Style = DEFAULT_STYLE) -> Image:
     for one in placed:
         write(canvas, one.caption, one.box, colours[one.face])
     plates = [one.box for one in placed]
-    for caption, box, colour in place_distances(shown.near, frames, plates, style, wh):
+    for caption, box, colour in place_distances(shown.pairs, frames, plates, style, wh):
         write(canvas, caption, box, colour)
     return canvas

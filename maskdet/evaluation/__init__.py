@@ -2,7 +2,7 @@
 
 Three questions, each with its own report:
 
-- `evaluate_scenes`: are the faces of a scene found, and labelled right?
+- `evaluate_detection`: are the faces of a scene found, and labelled right?
 - `evaluate_boxes`: given the true boxes, is the label right? (the classifier alone)
 - `evaluate_faces`: in pictures of one face, is the label right?
 
@@ -17,17 +17,17 @@ from __future__ import annotations
 from maskdet.evaluation.collecting import collect_answers
 from maskdet.evaluation.judged import LARGE_PX, MIN_IOU, Judged
 from maskdet.evaluation.labels import LabelsReport, evaluate_boxes, evaluate_faces
-from maskdet.evaluation.scenes import FLOOR_SCORE, ScenesReport, evaluate_scenes
+from maskdet.evaluation.scenes import FLOOR_SCORE, DetectionReport, evaluate_detection
 
 __all__ = [
     "FLOOR_SCORE",
     "LARGE_PX",
     "MIN_IOU",
+    "DetectionReport",
     "Judged",
     "LabelsReport",
-    "ScenesReport",
     "collect_answers",
     "evaluate_boxes",
+    "evaluate_detection",
     "evaluate_faces",
-    "evaluate_scenes",
 ]

@@ -99,7 +99,7 @@ def evaluate_faces(
     for example in examples:
         image = read_example(example)
         started = perf_counter()
-        scene = Scene.none() if analyzer is None else analyzer.analyze(image, settings)
+        scene = Scene.empty() if analyzer is None else analyzer.analyze(image, settings)
         if len(scene):
             found += 1
             largest = [int(areas(scene.faces.boxes).argmax())]

@@ -82,5 +82,5 @@ def _matches(
 def _of_class(scene: Scene, label: Label, rule: ClassRule) -> Faces:
     """Return the faces that count for a class, with the scores that they have there."""
     if rule == "likeliest":
-        return scene.faces.keep(scene.probs.argmax(axis=1) == label)
+        return scene.faces[scene.probs.argmax(axis=1) == label]
     return Faces(scene.faces.boxes, scene.faces.scores * scene.probs[:, label])

@@ -27,7 +27,7 @@ FLOOR_SCORE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class ScenesReport:
+class DetectionReport:
     """What was found in scenes, over all images.
 
     Attributes:
@@ -81,9 +81,9 @@ class ScenesReport:
         }
 
 
-def evaluate_scenes(
+def evaluate_detection(
     analyzer: Analyzer, examples: Iterable[Example], settings: Settings
-) -> ScenesReport:
+) -> DetectionReport:
     """Measure an analyzer on scenes with true boxes and labels.
 
     Each picture is analysed twice: for the curves with every face from `FLOOR_SCORE`
@@ -104,7 +104,7 @@ def evaluate_scenes(
     every, every_large = (
         class_precisions(known, scenes, min_px, "every") for min_px in (0.0, LARGE_PX)
     )
-    return ScenesReport(
+    return DetectionReport(
         images=len(known),
         ap=_precisions(known, scenes, 0.0),
         ap_large=_precisions(known, scenes, LARGE_PX),
@@ -130,7 +130,7 @@ class _Looked:
 
 def _look(analyzer: Analyzer, example: Example, settings: Settings) -> _Looked:
     floor = dataclasses.replace(
-        settings, min_score=FLOOR_SCORE, min_face_px=1, min_certainty=0
+        settings, min_score=FLOOR_SCORE, min_face_px=1, min_confidence=0
     )
     image = read_example(example)
     # The timed call comes second, when everything of this size is warm.

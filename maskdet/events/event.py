@@ -38,7 +38,7 @@ class Event:
             another person.
         person: the person's track id, or `UNTRACKED` where it is about all of them.
         label: what was known of how the mask is worn.
-        certainty: how sure that was, in [0, 1].
+        confidence: how sure that was, in [0, 1].
         before: the label before, for `changed`.
         other: the other person's track id, or `UNTRACKED`.
         distance: to the other person, in `unit`; 0 without one.
@@ -54,7 +54,7 @@ class Event:
     session: str
     person: int = UNTRACKED
     label: Label = Label.UNKNOWN
-    certainty: float = 0.0
+    confidence: float = 0.0
     before: Label | None = None
     other: int = UNTRACKED
     distance: float = 0.0
@@ -88,7 +88,7 @@ class Event:
             "session": self.session,
             "person": None if self.person == UNTRACKED else self.person,
             "label": self.label.key,
-            "certainty": round(self.certainty, 4),
+            "confidence": round(self.confidence, 4),
             "before": None if self.before is None else self.before.key,
             "other": None if self.other == UNTRACKED else self.other,
             "distance": round(self.distance, 2) if self.unit else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 from maskdet.events.event import Event
@@ -32,15 +32,14 @@ class Happenings:
         self._verdicts: dict[int, Held] = {}
         self._contacts: dict[tuple[int, int], float] = {}
 
-    def update(self, scene: Scene, left_ids: Iterable[int] = ()) -> tuple[Event, ...]:
+    def update(self, scene: Scene) -> tuple[Event, ...]:
         """Return what happened since the scene before.
 
         Args:
             scene: the next one, with track ids; rows nobody tracks make no events.
-            left_ids: people the tracker forgot in this step (`Stream.left`).
         """
         before = set(self._holding.everybody())
-        found = self._holding.update(scene, scene.min_certainty)
+        found = self._holding.update(scene, scene.min_confidence)
         events: list[Event] = []
         for person, held in found.items():
             if person not in before:
@@ -48,7 +47,7 @@ class Happenings:
             events += self._verdict(person, held, scene.time_s)
         events += self._close(scene)
         gone = self._holding.gone(scene.time_s)
-        return (*events, *self._left((*left_ids, *gone)))
+        return (*events, *self._left((*scene.removed_ids, *gone)))
 
     def end(self) -> tuple[Event, ...]:
         """Return that everybody left, because the stream ended."""
@@ -71,12 +70,12 @@ class Happenings:
         """Return who is too close to whom for too long, once a contact."""
         events: list[Event] = []
         now_s, ids = scene.time_s, person_ids(scene)
-        for near in scene.near:
+        for near in scene.pairs:
             first, second = sorted((ids[near.first], ids[near.second]))
             pair = (first, second)
             if UNTRACKED in pair:
                 continue
-            if near.too_long and pair not in self._contacts:
+            if near.exceeds_limit and pair not in self._contacts:
                 person, other = self._barer_first(pair)
                 event = self._event("close", person, now_s)
                 events.append(
@@ -85,10 +84,10 @@ class Happenings:
                         other=other,
                         distance=near.distance,
                         unit=near.unit,
-                        for_s=near.for_s,
+                        for_s=near.contact_s,
                     )
                 )
-            if near.too_long or (near.near and pair in self._contacts):
+            if near.exceeds_limit or (near.in_contact and pair in self._contacts):
                 self._contacts[pair] = now_s
         self._contacts = {
             pair: last_s
@@ -131,5 +130,5 @@ class Happenings:
             self._origin.session,
             person,
             label=self._label(person),
-            certainty=0.0 if verdict is None else verdict.certainty,
+            confidence=0.0 if verdict is None else verdict.confidence,
         )

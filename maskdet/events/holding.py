@@ -21,7 +21,7 @@ class Held:
 
     Attributes:
         label: by the last view; `UNKNOWN` where that was not sure enough.
-        certainty: how sure it was, in [0, 1].
+        confidence: how sure it was, in [0, 1].
         for_s: how long the label has stood without a break, counting only time in
             which the person was seen.
         came_s: when the person came.
@@ -31,7 +31,7 @@ class Held:
     """
 
     label: Label
-    certainty: float
+    confidence: float
     for_s: float
     came_s: float
     seen_s: float
@@ -47,7 +47,7 @@ class Holding:
         self._people: dict[int, Held] = {}
         self._last_s = -math.inf
 
-    def update(self, scene: Scene, min_certainty: float) -> dict[int, Held]:
+    def update(self, scene: Scene, min_confidence: float) -> dict[int, Held]:
         """Look at the next scene; return what is known of the people in it.
 
         Somebody who turned away is in the scene without being seen: what was known
@@ -56,21 +56,21 @@ class Holding:
 
         Args:
             scene: rows that nobody tracks are passed over.
-            min_certainty: a label less certain is `UNKNOWN`, in [0, 1].
+            min_confidence: a label less certain is `UNKNOWN`, in [0, 1].
         """
         found: dict[int, Held] = {}
         winners = scene.probs.argmax(axis=1).tolist() if len(scene) else []
-        certainties: list[float] = scene.certainties.tolist()
-        unseen: list[float] = np.asarray(scene.seen_s).tolist()
-        rows = zip(person_ids(scene), winners, certainties, unseen, strict=True)
-        for person, winner, certainty, unseen_s in rows:
+        confidences: list[float] = scene.confidences.tolist()
+        unseen: list[float] = np.asarray(scene.unseen_s).tolist()
+        rows = zip(person_ids(scene), winners, confidences, unseen, strict=True)
+        for person, winner, confidence, unseen_s in rows:
             if person == UNTRACKED:
                 continue
-            label = Label(winner) if certainty >= min_certainty else Label.UNKNOWN
+            label = Label(winner) if confidence >= min_confidence else Label.UNKNOWN
             if unseen_s > 0:
                 found[person] = self._followed(person, scene.time_s)
             else:
-                found[person] = self._seen(person, label, certainty, scene.time_s)
+                found[person] = self._seen(person, label, confidence, scene.time_s)
         self._people.update(found)
         self._last_s = scene.time_s
         return found
@@ -92,15 +92,15 @@ class Holding:
         """Return all who are known."""
         return tuple(self._people)
 
-    def _seen(self, person: int, label: Label, certainty: float, now_s: float) -> Held:
+    def _seen(self, person: int, label: Label, confidence: float, now_s: float) -> Held:
         before = self._people.get(person)
         if before is None:
-            return Held(label, certainty, 0.0, now_s, now_s, now_s, True)
+            return Held(label, confidence, 0.0, now_s, now_s, now_s, True)
         for_s = before.for_s if label is before.label else 0.0
         # Who was in no scene in between was not seen for that time.
         if label is before.label and before.viewed and before.here_s == self._last_s:
             for_s += now_s - before.here_s
-        return Held(label, certainty, for_s, before.came_s, now_s, now_s, True)
+        return Held(label, confidence, for_s, before.came_s, now_s, now_s, True)
 
     def _followed(self, person: int, now_s: float) -> Held:
         before = self._people.get(person)
@@ -108,7 +108,7 @@ class Holding:
             return Held(Label.UNKNOWN, 0.0, 0.0, now_s, now_s, now_s, False)
         return Held(
             before.label,
-            before.certainty,
+            before.confidence,
             before.for_s,
             before.came_s,
             before.seen_s,

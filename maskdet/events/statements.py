@@ -43,7 +43,8 @@ EVENTS: Final = sa.Table(
     sa.Column("session", sa.String(40), nullable=False),
     sa.Column("person", sa.BigInteger),
     sa.Column("label", sa.String(16), nullable=False),
-    sa.Column("certainty", sa.Float, nullable=False),
+    # The name that databases of version 0.1 have.
+    sa.Column("certainty", sa.Float, key="confidence", nullable=False),
     sa.Column("before", sa.String(16)),
     sa.Column("other", sa.BigInteger),
     sa.Column("distance", sa.Float),

@@ -227,7 +227,7 @@ class EventStore:
 
 def _event(row: sa.Row[Any]) -> Event:
     values = row._mapping
-    known = {name: values[name] for name in ("kind", "camera", "session", "certainty")}
+    known = {name: values[name] for name in ("kind", "camera", "session", "confidence")}
     return Event(
         **known,
         at=datetime.fromtimestamp(values["at_ms"] / 1e3, UTC),

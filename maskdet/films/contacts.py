@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from maskdet.types import UNTRACKED, Label, Scene
+from maskdet.types import UNTRACKED, Contact, Label, Scene
 
 MOST_CONTACTS: Final = 10_000
 """Of pairs beyond so many, only sums are kept, so that a camera that never stops does
@@ -19,31 +19,6 @@ _SLACK: Final = 1.1
 
 _OVER_S: Final = 60.0
 """Who was not near for so long is not near any more; who is goes on being counted."""
-
-
-@dataclass(frozen=True)
-class Contact:
-    """Two people who were near each other.
-
-    Attributes:
-        first_id: number of one of them.
-        second_id: number of the other, the larger one.
-        first_s: when they first were near, in seconds.
-        near_s: for how long they were near in all.
-        bare_s: for how much of it at least one was known to wear no mask, or wrongly.
-        closest: their smallest distance, in `unit`.
-        unit: `m` or `heads`.
-        too_long: whether they were near for longer than is allowed without a break.
-    """
-
-    first_id: int
-    second_id: int
-    first_s: float
-    near_s: float
-    bare_s: float
-    closest: float
-    unit: str
-    too_long: bool
 
 
 @dataclass(frozen=True)
@@ -70,6 +45,7 @@ class _Known:
     unit: str
     near_s: float = 0.0
     bare_s: float = 0.0
+    longest_s: float = 0.0
     closest: float = math.inf
     too_long: bool = False
 
@@ -91,10 +67,10 @@ class Contacts:
     def add(self, scene: Scene, lasts_s: float) -> None:
         """Count a scene that is shown for so long, in seconds."""
         labels, numbers = scene.labels, np.asarray(scene.track_ids)
-        for pair in scene.near:
+        for pair in scene.pairs:
             rows = (pair.first, pair.second)
             ids = sorted(int(numbers[row]) for row in rows)
-            if not pair.near or UNTRACKED in ids:
+            if not pair.in_contact or UNTRACKED in ids:
                 continue
             key = (ids[0], ids[1])
             new = _Known(scene.time_s, scene.time_s, pair.unit)
@@ -103,8 +79,9 @@ class Contacts:
             one.near_s += lasts_s
             bare = any(labels[row] in (Label.NO_MASK, Label.INCORRECT) for row in rows)
             one.bare_s += lasts_s if bare else 0.0
+            one.longest_s = max(one.longest_s, pair.contact_s)
             one.closest = min(one.closest, pair.distance)
-            one.too_long |= pair.too_long
+            one.too_long |= pair.exceeds_limit
         if len(self._known) > _SLACK * self._most:
             self._sum_up(scene.time_s)
 
@@ -124,6 +101,7 @@ class Contacts:
                 *ids,
                 one.first_s,
                 one.near_s,
+                one.longest_s,
                 one.bare_s,
                 one.closest,
                 one.unit,
@@ -131,7 +109,7 @@ class Contacts:
             )
             for ids, one in self._known.items()
         ]
-        return tuple(sorted(found, key=lambda one: (-one.bare_s, -one.near_s)))
+        return tuple(sorted(found, key=lambda one: (-one.unmasked_s, -one.total_s)))
 
     def _sum_up(self, now_s: float) -> None:
         """Keep only sums of those who matter least, where there are too many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from maskdet.events import Event, Happenings, Origin
@@ -24,7 +24,7 @@ class Witness(Protocol):
         """What the film is called in events, and when it began."""
         ...
 
-    def on_scene(self, scene: Scene, left_ids: Iterable[int] = ()) -> Sequence[Event]:
+    def on_scene(self, scene: Scene) -> Sequence[Event]:
         """Look at the next scene; return what happened."""
         ...
 
@@ -41,9 +41,9 @@ class Onlooker:
         self.origin = origin
         self._happenings = Happenings(origin)
 
-    def on_scene(self, scene: Scene, left_ids: Iterable[int] = ()) -> Sequence[Event]:
+    def on_scene(self, scene: Scene) -> Sequence[Event]:
         """Look at the next scene; return what happened."""
-        return self._happenings.update(scene, left_ids)
+        return self._happenings.update(scene)
 
     def end(self) -> Sequence[Event]:
         """Return that everybody left, because the film ended."""
@@ -76,9 +76,9 @@ class Happened:
         """What happened so far, oldest first; of very much, the newest."""
         return tuple(sorted(self._kept, key=lambda event: event.at))
 
-    def add(self, scene: Scene, left_ids: Iterable[int]) -> None:
-        """Show the next scene, and who was forgotten in it."""
-        self._keep(lambda: self._witness.on_scene(scene, left_ids))
+    def add(self, scene: Scene) -> None:
+        """Show the next scene."""
+        self._keep(lambda: self._witness.on_scene(scene))
 
     def end(self) -> None:
         """Note that everybody left; may be called twice."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.films.rows import COLUMNS
-from maskdet.types import CLASSES, UNTRACKED, Faces, Near, Scene
+from maskdet.types import CLASSES, UNTRACKED, Faces, PersonPair, Scene
 
 _MILLISECOND: Final = 0.0005
 _LONGEST_LINE: Final = 4096
@@ -21,20 +20,7 @@ _LONGEST_LINE: Final = 4096
 _Row = dict[str, str]
 
 
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """Who was in the picture at one moment.
-
-    Attributes:
-        scene: they; of pairs it holds each person's nearest only, without times.
-        positions: `(n, 2)` x to the right and z away; none where distances were off.
-    """
-
-    scene: Scene
-    positions: NDArray[np.float64]
-
-
-def snapshot_at(rows: Path, time_s: float, min_certainty: float) -> Snapshot | None:
+def scene_at(rows: Path, time_s: float, min_confidence: float) -> Scene | None:
     """Return the moment of the picture that is shown at a time; None before the first.
 
     Pictures come in the order of time, so a few lines tell where it is in the file.
@@ -42,7 +28,10 @@ def snapshot_at(rows: Path, time_s: float, min_certainty: float) -> Snapshot | N
     Args:
         rows: what `RowFile` wrote of one film.
         time_s: in seconds from the first picture.
-        min_certainty: as the film was looked at.
+        min_confidence: as the film was looked at.
+
+    Returns:
+        The scene; of pairs it holds each person's nearest only, without times.
     """
     with rows.open("rb") as file:
         file.readline()
@@ -55,7 +44,7 @@ def snapshot_at(rows: Path, time_s: float, min_certainty: float) -> Snapshot | N
         file.seek(begin)
         text = file.read(stop - begin).decode("utf-8")
     found = list(csv.DictReader(io.StringIO(text), COLUMNS))
-    return _snapshot([row for row in found if row["person"]], shown_s, min_certainty)
+    return _scene([row for row in found if row["person"]], shown_s, min_confidence)
 
 
 def _first_line(file: BinaryIO, low: int, bound_s: float) -> int:
@@ -84,7 +73,7 @@ def _time(line: bytes) -> float:
     return float(next(csv.reader([line.decode("utf-8")]))[1])
 
 
-def _snapshot(rows: Sequence[_Row], shown_s: float, min_certainty: float) -> Snapshot:
+def _scene(rows: Sequence[_Row], shown_s: float, min_confidence: float) -> Scene:
     def numbers(*names: str) -> NDArray[np.float32]:
         values = [[float(row[name]) for name in names] for row in rows]
         return np.array(values, np.float32).reshape(len(rows), len(names))
@@ -92,33 +81,33 @@ def _snapshot(rows: Sequence[_Row], shown_s: float, min_certainty: float) -> Sna
     probs = numbers(*(label.key for label in CLASSES))
     ids = [int(row["person"]) for row in rows]
     known = bool(rows) and all(row["x"] for row in rows)
-    scene = Scene(
+    places = numbers("x", "z") if known else np.zeros((0, 2))
+    return Scene(
         Faces(numbers("x1", "y1", "x2", "y2"), numbers("score")[:, 0]),
         probs,
         track_ids=np.array(ids, np.int64),
         time_s=shown_s,
-        min_certainty=min_certainty,
-        seen_s=numbers("seen_s")[:, 0],
-        evidence=numbers("evidence")[:, 0],
-        near=_pairs(rows, ids),
+        min_confidence=min_confidence,
+        unseen_s=numbers("seen_s")[:, 0],
+        n_effective_views=numbers("evidence")[:, 0],
+        pairs=_pairs(rows, ids),
+        positions=places.astype(np.float64),
     )
-    places = numbers("x", "z") if known else np.zeros((0, 2))
-    return Snapshot(scene, places.astype(np.float64))
 
 
-def _pairs(rows: Sequence[_Row], ids: Sequence[int]) -> tuple[Near, ...]:
+def _pairs(rows: Sequence[_Row], ids: Sequence[int]) -> tuple[PersonPair, ...]:
     """Return each person's nearest, the nearest pair first."""
-    pairs: dict[tuple[int, int], Near] = {}
+    pairs: dict[tuple[int, int], PersonPair] = {}
     for row, one in enumerate(rows):
         there = int(one["nearest"] or UNTRACKED)
         if there == UNTRACKED or there not in ids:
             continue
         first, second = sorted((row, ids.index(there)))
         nearness = int(one["near"])
-        pairs[first, second] = Near(
+        pairs[first, second] = PersonPair(
             *(first, second, float(one["distance"]), one["unit"]),
-            near=nearness > 0,
-            for_s=0.0,
-            too_long=nearness > 1,
+            in_contact=nearness > 0,
+            contact_s=0.0,
+            exceeds_limit=nearness > 1,
         )
     return tuple(sorted(pairs.values(), key=lambda pair: pair.distance))

@@ -38,7 +38,7 @@ class Person:
         last_s: when it was last seen.
         seen_s: for how long it was seen in all.
         label: what they wore for most of the time in which that was known.
-        certainty: of that label, on average while it held; 0 to 1.
+        confidence: of that label, on average while it held; 0 to 1.
         label_s: for how long each label held, also while they were turned away.
         crop: their best view as a JPEG file, where that was asked for; else empty.
     """
@@ -48,7 +48,7 @@ class Person:
     last_s: float
     seen_s: float
     label: Label
-    certainty: float
+    confidence: float
     label_s: dict[Label, float]
     crop: bytes = field(default=b"", repr=False)
 
@@ -81,7 +81,7 @@ class _Known:
     label_s: dict[Label, float] = field(
         default_factory=lambda: dict.fromkeys(LABELS, 0.0)
     )
-    certainty_s: dict[Label, float] = field(
+    confidence_s: dict[Label, float] = field(
         default_factory=lambda: dict.fromkeys(LABELS, 0.0)
     )
     quality: float = 0.0
@@ -114,9 +114,9 @@ class People:
         """
         lasts_s = max(lasts_s, 1e-6)
         rows = zip(
-            np.asarray(scene.track_ids), scene.labels, scene.certainties, strict=True
+            np.asarray(scene.track_ids), scene.labels, scene.confidences, strict=True
         )
-        for row, (track_id, label, certainty) in enumerate(rows):
+        for row, (track_id, label, confidence) in enumerate(rows):
             if track_id == UNTRACKED:
                 continue
             one = self._known.setdefault(
@@ -124,8 +124,8 @@ class People:
             )
             one.there_s = scene.time_s
             one.label_s[label] += lasts_s
-            one.certainty_s[label] += float(certainty) * lasts_s
-            if scene.seen_s is not None and scene.seen_s[row] > 0:
+            one.confidence_s[label] += float(confidence) * lasts_s
+            if scene.unseen_s is not None and scene.unseen_s[row] > 0:
                 continue
             one.last_s = scene.time_s
             one.seen_s += lasts_s
@@ -170,8 +170,8 @@ class People:
         """Keep this view of a person if it is clearly better than the last one."""
         box = scene.faces.boxes[row]
         width, height = float(box[2] - box[0]), float(box[3] - box[1])
-        certainty = float(scene.certainties[row])
-        quality = float(scene.faces.scores[row]) * certainty * (width * height) ** 0.5
+        confidence = float(scene.confidences[row])
+        quality = float(scene.faces.scores[row]) * confidence * (width * height) ** 0.5
         full = not one.crop and self._n_crops >= _MAX_CROPS
         if full or quality < 1.1 * one.quality or min(width, height) < 1:
             return
@@ -197,7 +197,7 @@ def _person(track_id: int, one: _Known) -> Person:
         one.last_s,
         one.seen_s,
         label,
-        min(1.0, one.certainty_s[label] / one.label_s[label]),
+        min(1.0, one.confidence_s[label] / one.label_s[label]),
         dict(one.label_s),
         one.crop,
     )

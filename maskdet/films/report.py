@@ -1,14 +1,14 @@
 """What was found in a film, and its JSON form.
 
-JSON, version 1; times and lengths in seconds, distances in `unit`:
+JSON, version 2; times and lengths in seconds, distances in `unit`:
 
-    {"version": 1, "films": [{"film": "lobby.mp4", "error": null, "whole": true,
+    {"version": 2, "films": [{"film": "lobby.mp4", "error": null, "whole": true,
       "width": 1280, "height": 720, "frame_rate": 29.97, "duration_s": 60.0,
       "has_sound": true, "pictures": 1798, "analysed_s": 60.0,
       "seconds": {"mask": 80.1, "no_mask": 12.0, "incorrect": 0.0, "unknown": 4.4},
       "share_masked": 0.87,
       "people": [{"person": 1, "first_s": 0.2, "last_s": 41.0, "seen_s": 38.2,
-        "label": "mask", "certainty": 0.97, "seconds": {"mask": 39.0, ...}}],
+        "label": "mask", "confidence": 0.97, "seconds": {"mask": 39.0, ...}}],
       "contacts": [{"people": [1, 2], "first_s": 3.1, "near_s": 9.0, "bare_s": 0.0,
         "closest": 0.8, "unit": "m", "too_long": true}],
       "timeline": [{"start_s": 0.0, "length_s": 1.0, "mask": 1.2, "no_mask": 0.0,
@@ -41,52 +41,54 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskdet.events import Event
-from maskdet.films.contacts import Contact, OtherContacts
+from maskdet.films.contacts import OtherContacts
 from maskdet.films.people import Earlier, Person
-from maskdet.films.timeline import LABELS, Moment
-from maskdet.media import FilmInfo
+from maskdet.films.timeline import LABELS, TimelineBin
+from maskdet.media import VideoInfo
 from maskdet.records import as_utf8
-from maskdet.types import CLASSES, Label
+from maskdet.types import CLASSES, Contact, Label
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up when a field changes its meaning or goes away, not when one is added."""
 
 
 @dataclass(frozen=True)
-class FilmReport:
-    """What was found in one film.
+class VideoReport:
+    """The result of one video: people, timeline, contacts and events.
 
     Attributes:
-        film: its name or address, without a password.
-        info: what it says about itself; None if it could not be opened.
-        n_pictures: how many were looked at.
-        analysed_s: up to when, in seconds.
-        timeline: people, masks and nearness over time.
-        people: everybody, in the order in which they came; of very many, the newest.
-        contacts: who was near whom; of very many pairs, those who matter most.
-        out: the annotated film, if one was written.
-        whole: whether it was looked at to its end.
-        problem: one line if it breaks off or cannot be read, else empty.
-        note: one line about what the annotated film lacks, else empty.
-        began: when time 0 was, by the clock that the events have.
-        events: what happened, oldest first; of very much, the newest.
+        source: path or address of the video, without a password.
+        info: what the video says about itself; None if it could not be opened.
+        n_frames: how many frames were analyzed.
+        analyzed_s: up to which time of the video, in seconds.
+        timeline: people by class and contacts over time.
+        people: everybody, in the order in which they came; of more than 10,000
+            people, the newest.
+        contacts: pairs who were in contact, those without a mask for longest first;
+            of more than 10,000 pairs, those that matter most.
+        out: the annotated video, if one was written.
+        is_complete: whether the video was analyzed to its end.
+        error: one line if the video breaks off or cannot be read, else empty.
+        note: one line about what the annotated video lacks, else empty.
+        started_at: the date and time of second 0, in UTC.
+        events: what happened, oldest first; of more than 10,000 events, the newest.
         n_events: how many events there were in all.
-        earlier: the people who are not among `people`.
-        other_contacts: the pairs that are not among `contacts`.
+        earlier: the people who are not in `people`.
+        other_contacts: the pairs that are not in `contacts`.
     """
 
-    film: str
-    info: FilmInfo | None = None
-    n_pictures: int = 0
-    analysed_s: float = 0.0
-    timeline: tuple[Moment, ...] = ()
+    source: str
+    info: VideoInfo | None = None
+    n_frames: int = 0
+    analyzed_s: float = 0.0
+    timeline: tuple[TimelineBin, ...] = ()
     people: tuple[Person, ...] = ()
     contacts: tuple[Contact, ...] = ()
     out: Path | None = None
-    whole: bool = False
-    problem: str = ""
+    is_complete: bool = False
+    error: str = ""
     note: str = ""
-    began: datetime | None = None
+    started_at: datetime | None = None
     events: tuple[Event, ...] = ()
     n_events: int = 0
     earlier: Earlier = field(default_factory=Earlier)
@@ -107,56 +109,60 @@ class FilmReport:
         return len(self.people) + self.earlier.n_people
 
     @property
-    def worn(self) -> Counter[Label]:
-        """How many people wore what for most of the time."""
+    def label_counts(self) -> Counter[Label]:
+        """How many people had each class for most of the time."""
         return Counter(person.label for person in self.people) + Counter(
             self.earlier.labels
         )
 
     @property
-    def n_too_long(self) -> int:
-        """How many pairs were near for longer than is allowed."""
-        listed = sum(contact.too_long for contact in self.contacts)
+    def n_over_limit(self) -> int:
+        """How many pairs had a contact that exceeds the limit."""
+        listed = sum(contact.exceeds_limit for contact in self.contacts)
         return listed + self.other_contacts.n_too_long
 
     @property
-    def share_masked(self) -> float | None:
-        """Share of the time with a mask in the time of which it is known; 0 to 1."""
+    def mask_rate(self) -> float | None:
+        """Time with a mask divided by the time with a known class; 0 to 1, or None."""
         label_s = self.label_s
         known = sum(label_s[label] for label in CLASSES)
         return label_s[Label.MASK] / known if known > 0 else None
 
     def time_s(self, event: Event) -> float:
         """Return when in the film an event happened, in seconds."""
-        return 0.0 if self.began is None else (event.at - self.began).total_seconds()
+        return (
+            0.0
+            if self.started_at is None
+            else (event.at - self.started_at).total_seconds()
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as in the module's description of the JSON."""
         info = self.info
         return {
-            "film": as_utf8(self.film),
-            "error": as_utf8(self.problem) or None,
-            "whole": self.whole,
+            "film": as_utf8(self.source),
+            "error": as_utf8(self.error) or None,
+            "whole": self.is_complete,
             "width": None if info is None else info.width,
             "height": None if info is None else info.height,
             "frame_rate": None if info is None else _short(float(info.frame_rate)),
             "duration_s": None if info is None else _short(info.duration_s),
             "has_sound": None if info is None else info.has_sound,
-            "pictures": self.n_pictures,
-            "analysed_s": _short(self.analysed_s),
+            "pictures": self.n_frames,
+            "analysed_s": _short(self.analyzed_s),
             "seconds": _by_key(self.label_s),
-            "share_masked": _short(self.share_masked),
+            "share_masked": _short(self.mask_rate),
             "people": [_person(person) for person in self.people],
             "contacts": [_contact(contact) for contact in self.contacts],
             "timeline": [_moment(moment) for moment in self.timeline],
             "earlier": _earlier(self.earlier, self.other_contacts),
-            "began": None if self.began is None else _utc(self.began),
+            "began": None if self.started_at is None else _utc(self.started_at),
             "n_events": self.n_events,
             "events": [_event(event, self.time_s(event)) for event in self.events],
         }
 
 
-def to_json(reports: Iterable[FilmReport]) -> str:
+def to_json(reports: Iterable[VideoReport]) -> str:
     """Return reports as JSON text, one film a line, ended by a line break."""
     lines = ",\n  ".join(
         json.dumps(report.to_dict(), ensure_ascii=False) for report in reports
@@ -172,7 +178,7 @@ def _person(person: Person) -> dict[str, Any]:
         "last_s": _short(person.last_s),
         "seen_s": _short(person.seen_s),
         "label": person.label.key,
-        "certainty": _short(person.certainty),
+        "confidence": _short(person.confidence),
         "seconds": _by_key(person.label_s),
     }
 
@@ -180,12 +186,12 @@ def _person(person: Person) -> dict[str, Any]:
 def _contact(contact: Contact) -> dict[str, Any]:
     return {
         "people": [contact.first_id, contact.second_id],
-        "first_s": _short(contact.first_s),
-        "near_s": _short(contact.near_s),
-        "bare_s": _short(contact.bare_s),
-        "closest": _short(contact.closest),
+        "first_s": _short(contact.start_s),
+        "near_s": _short(contact.total_s),
+        "bare_s": _short(contact.unmasked_s),
+        "closest": _short(contact.min_distance),
         "unit": contact.unit,
-        "too_long": contact.too_long,
+        "too_long": contact.exceeds_limit,
     }
 
 
@@ -200,14 +206,14 @@ def _earlier(people: Earlier, contacts: OtherContacts) -> dict[str, Any]:
     }
 
 
-def _moment(moment: Moment) -> dict[str, Any]:
+def _moment(moment: TimelineBin) -> dict[str, Any]:
     return {
         "start_s": _short(moment.start_s),
         "length_s": _short(moment.length_s),
-        **_by_key(moment.people),
-        "share_masked": _short(moment.share_masked),
-        "near": moment.near,
-        "too_long": moment.too_long,
+        **_by_key(moment.counts),
+        "share_masked": _short(moment.mask_rate),
+        "near": moment.n_contacts,
+        "too_long": moment.n_over_limit,
     }
 
 

@@ -28,13 +28,12 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskdet.events import COLUMNS as EVENT_COLUMNS
 from maskdet.events import Event
 from maskdet.part_file import PartFile
 from maskdet.records import harmless
-from maskdet.types import CLASSES, Near, Scene
+from maskdet.types import CLASSES, PersonPair, Scene
 
 VERSION: Final = 1
 """Goes up when a column changes its meaning or goes away, not when one is added."""
@@ -54,20 +53,18 @@ class Rows:
         self._writer = csv.writer(stream, lineterminator="\n")
         self._writer.writerow(COLUMNS)
 
-    def add(
-        self, film: str, scene: Scene, positions: NDArray[np.float64] | None = None
-    ) -> None:
+    def add(self, film: str, scene: Scene) -> None:
         """Write the people of one picture.
 
         Args:
             film: its name.
-            scene: who they are.
-            positions: `(n, 2)` where they are, or none where that is not known.
+            scene: who they are, and where if that is known.
         """
         head = [harmless(film), f"{scene.time_s:.3f}"]
         if not len(scene):
             self._writer.writerow([*head, *[""] * (len(COLUMNS) - 2)])
-        ids = np.asarray(scene.track_ids)
+        ids, unseen_s = np.asarray(scene.track_ids), np.asarray(scene.unseen_s)
+        n_views = np.asarray(scene.n_effective_views)
         for row, label in enumerate(scene.labels):
             numbers = [
                 int(ids[row]),
@@ -75,12 +72,12 @@ class Rows:
                 round(float(scene.faces.scores[row]), 4),
                 label.key,
                 *(round(float(prob), 4) for prob in scene.probs[row]),
-                0.0 if scene.seen_s is None else round(float(scene.seen_s[row]), 2),
-                0.0 if scene.evidence is None else round(float(scene.evidence[row]), 2),
+                round(float(unseen_s[row]), 2),
+                round(float(n_views[row]), 2),
             ]
             place: list[object] = ["", ""]
-            if positions is not None and len(positions) == len(scene):
-                place = [round(float(one), 2) for one in positions[row]]
+            if len(scene.positions):
+                place = [round(float(one), 2) for one in scene.positions[row]]
             self._writer.writerow([*head, *numbers, *_nearest(scene, row), *place])
 
 
@@ -113,16 +110,14 @@ class RowFile(PartFile, Rows):
         PartFile.__init__(self, target, "rows")
         Rows.__init__(self, self.stream)
 
-    def add(
-        self, film: str, scene: Scene, positions: NDArray[np.float64] | None = None
-    ) -> None:
+    def add(self, film: str, scene: Scene) -> None:
         """Write the people of one picture, as `Rows` does.
 
         Raises:
             OSError: there is no room; it names the file.
         """
         with self.named():
-            Rows.add(self, film, scene, positions)
+            Rows.add(self, film, scene)
 
 
 class EventFile(PartFile, EventRows):
@@ -149,7 +144,7 @@ class EventFile(PartFile, EventRows):
 
 def _nearest(scene: Scene, row: int) -> list[object]:
     """Return who stands nearest to a row; pairs come nearest first."""
-    pair = next((one for one in scene.near if row in (one.first, one.second)), None)
+    pair = next((one for one in scene.pairs if row in (one.first, one.second)), None)
     if pair is None:
         return ["", "", "", ""]
     other = pair.second if pair.first == row else pair.first
@@ -157,5 +152,5 @@ def _nearest(scene: Scene, row: int) -> list[object]:
     return [there, round(pair.distance, 2), pair.unit, _nearness(pair)]
 
 
-def _nearness(pair: Near) -> int:
-    return (1 + pair.too_long) if pair.near else 0
+def _nearness(pair: PersonPair) -> int:
+    return (1 + pair.exceeds_limit) if pair.in_contact else 0

@@ -17,17 +17,17 @@ from maskdet.events import Origin
 from maskdet.films.contacts import Contacts
 from maskdet.films.happened import Happened, Onlooker, Witness
 from maskdet.films.people import People
-from maskdet.films.report import FilmReport
+from maskdet.films.report import VideoReport
 from maskdet.films.rows import Rows
 from maskdet.films.timeline import Timeline
 from maskdet.films.unwritten import Unwritten, film_writer, lost_sound, writing
 from maskdet.media import (
-    Frames,
-    UnreadableFilm,
-    open_source,
+    VideoReadError,
+    VideoSource,
+    open_video,
     public_name,
 )
-from maskdet.stream import Stream
+from maskdet.streaming import Stream
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Scene, Settings
 
@@ -85,7 +85,7 @@ ONLY_A_REPORT: Final = Wanted()
 
 
 def analyze_film(
-    source: str | Path | Frames,
+    source: str | Path | VideoSource,
     analyzer: Analyzer,
     settings: Settings,
     wanted: Wanted = ONLY_A_REPORT,
@@ -93,7 +93,7 @@ def analyze_film(
     name: str = "",
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-) -> FilmReport:
+) -> VideoReport:
     """Look at a film, draw on it and count its people; memory stays flat.
 
     A film that breaks off gives what was found until then, with its `problem`. One
@@ -101,8 +101,8 @@ def analyze_film(
     `wanted.keep_part` says so.
 
     Args:
-        source: a path, an address, or what `read_film` or `open_source` opened (with
-            `every` given there); it is closed in the end.
+        source: a path, an address, or what `open_video` opened (with `every` given
+            there); it is closed in the end.
         analyzer: looks at each picture.
         settings: what counts as a face, a sure label and nearness.
         wanted: what to write and keep.
@@ -112,13 +112,13 @@ def analyze_film(
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableFilm: it cannot be opened.
+        VideoReadError: it cannot be opened.
         Unwritten: film or rows could not be written on; it has what was found so far.
         OSError: the annotated film cannot be begun.
     """
     if isinstance(source, str | Path):
         name = name or public_name(str(source))
-        source = open_source(str(source), every=wanted.every)
+        source = open_video(str(source), every=wanted.every)
     with closing(source):
         run = _Run(name, source, Stream(analyzer, settings), wanted)
         with closing(run):
@@ -129,7 +129,7 @@ def _watched(
     run: _Run,
     cancelled: Callable[[], bool],
     progress: Callable[[Progress], None] | None,
-) -> FilmReport:
+) -> VideoReport:
     """Look at all of a film, or at what comes before it is cancelled."""
     try:
         for image, time_s in run.pictures():
@@ -160,7 +160,7 @@ class _Run:
     """
 
     def __init__(
-        self, name: str, frames: Frames, stream: Stream, wanted: Wanted
+        self, name: str, frames: VideoSource, stream: Stream, wanted: Wanted
     ) -> None:
         self._name, self._frames, self._wanted = name, frames, wanted
         self._stream = stream
@@ -185,7 +185,7 @@ class _Run:
         """Yield the pictures; a film that breaks off later is a film up to there."""
         try:
             yield from self._frames
-        except UnreadableFilm as error:
+        except VideoReadError as error:
             if not self._n_pictures:
                 raise
             self._problem = str(error)
@@ -193,15 +193,14 @@ class _Run:
     def look(self, image: Image, time_s: float) -> None:
         """Do all there is to do with one picture."""
         scene = self._stream.step(image, time_s)
-        self._happened.add(scene, self._stream.left)
+        self._happened.add(scene)
         self._settle(time_s)
         self._held = scene, image
         self._n_pictures += 1
         self._drawn = None
         if self._wanted.rows is not None:
-            places = self._stream.proximity.positions
             with writing("rows"):
-                self._wanted.rows.add(self._name, scene, places)
+                self._wanted.rows.add(self._name, scene)
         if self._writer is not None:
             with writing("film"):
                 self._writer.write(self._annotated(), time_s)
@@ -227,26 +226,26 @@ class _Run:
                 self._out = self._writer.finish(end_s, cut_sound=not self._whole)
             self._note = self._writer.note or lost_sound(self._frames)
 
-    def report(self) -> FilmReport:
+    def report(self) -> VideoReport:
         """Return what was found; everybody has left by now."""
         end_s = self.end_s or self._frames.end_s
         self._settle(end_s)
         self._happened.end()
-        return FilmReport(
-            film=self._name,
+        return VideoReport(
+            source=self._name,
             info=self._frames.info,
-            n_pictures=self._n_pictures,
-            analysed_s=end_s if self._n_pictures else 0.0,
+            n_frames=self._n_pictures,
+            analyzed_s=end_s if self._n_pictures else 0.0,
             timeline=self._timeline.moments(),
             people=self._people.people(),
             contacts=self._contacts.contacts(),
             earlier=self._people.earlier,
             other_contacts=self._contacts.others,
             out=self._out,
-            whole=self._whole,
-            problem=self._problem,
+            is_complete=self._whole,
+            error=self._problem,
             note=self._note,
-            began=self._happened.origin.start_utc,
+            started_at=self._happened.origin.start_utc,
             events=self._happened.events,
             n_events=self._happened.n_events,
         )
@@ -289,7 +288,7 @@ class _Run:
         return Progress(done, left_s, time_s, self._n_pictures, preview)
 
 
-def _origin(name: str, frames: Frames) -> Origin:
+def _origin(name: str, frames: VideoSource) -> Origin:
     """Return what events say of a film; where it does not say when it was, now."""
     return Origin(Path(name).name, frames.info.taken_at or datetime.now(UTC))
 

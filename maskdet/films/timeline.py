@@ -17,31 +17,31 @@ _MAX_BINS: Final = 1200
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A short part of a film.
+class TimelineBin:
+    """A short part of a video.
 
     Attributes:
         start_s: when it begins, in seconds.
-        length_s: how long it is.
-        people: how many there were on average, by label.
-        near: most pairs that were near each other at once.
-        too_long: most pairs at once that had been near for longer than is allowed.
+        length_s: how long it is, in seconds.
+        counts: mean number of people with each label.
+        n_contacts: the most pairs in contact at once.
+        n_over_limit: the most pairs at once whose contact exceeds the limit.
     """
 
     start_s: float
     length_s: float
-    people: dict[Label, float]
-    near: int
-    too_long: int
+    counts: dict[Label, float]
+    n_contacts: int
+    n_over_limit: int
 
     @property
-    def share_masked(self) -> float | None:
-        """Share of people with a mask among those of whom it is known; 0 to 1.
+    def mask_rate(self) -> float | None:
+        """People with a mask divided by people with a known class; 0 to 1.
 
-        None where nothing is known of anybody: no share is not a share of 0.
+        None where no class is known: no rate is not a rate of 0.
         """
-        known = sum(self.people[label] for label in CLASSES)
-        return self.people[Label.MASK] / known if known > 0 else None
+        known = sum(self.counts[label] for label in CLASSES)
+        return self.counts[Label.MASK] / known if known > 0 else None
 
 
 @dataclass
@@ -75,15 +75,17 @@ class Timeline:
         ):
             if track_id != UNTRACKED:
                 one.people_s[label] += lasts_s
-        one.near = max(one.near, sum(pair.near for pair in scene.near))
-        one.too_long = max(one.too_long, sum(pair.too_long for pair in scene.near))
+        one.near = max(one.near, sum(pair.in_contact for pair in scene.pairs))
+        one.too_long = max(
+            one.too_long, sum(pair.exceeds_limit for pair in scene.pairs)
+        )
         if len(self._bins) > self._max_bins:
             self._double()
 
-    def moments(self) -> tuple[Moment, ...]:
+    def moments(self) -> tuple[TimelineBin, ...]:
         """Return what was counted so far; times without a picture are left out."""
         return tuple(
-            Moment(
+            TimelineBin(
                 number * self._length_s,
                 self._length_s,
                 {label: s / one.seen_s for label, s in one.people_s.items()},

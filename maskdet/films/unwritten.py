@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from maskdet.films.report import FilmReport
-from maskdet.media import NO_SOUND, FilmWriter, Frames, Sound
+from maskdet.films.report import VideoReport
+from maskdet.media import NO_SOUND, FilmWriter, Sound, VideoSource
 
 Part: TypeAlias = Literal["film", "rows"]
 
@@ -30,7 +30,7 @@ class Unwritten(OSError):  # noqa: N818 - says what happened
         else:
             super().__init__(error.errno, error.strerror, error.filename)
         self.part = part
-        self.report: FilmReport | None = None
+        self.report: VideoReport | None = None
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def writing(part: Part) -> Iterator[None]:
         raise Unwritten(error, part) from error
 
 
-def film_writer(out: Path, frames: Frames) -> FilmWriter:
+def film_writer(out: Path, frames: VideoSource) -> FilmWriter:
     """Begin the annotated film, like its source in size, rate and sound."""
     info = frames.info
     sound = Sound(info.source, info.start_s) if info.has_sound and info.source else None
@@ -50,6 +50,6 @@ def film_writer(out: Path, frames: Frames) -> FilmWriter:
     return FilmWriter(out, size_wh, frame_rate=info.frame_rate, sound=sound)
 
 
-def lost_sound(frames: Frames) -> str:
+def lost_sound(frames: VideoSource) -> str:
     """Return that sound was left out; that of an address is read no second time."""
     return NO_SOUND if frames.info.has_sound and not frames.info.source else ""

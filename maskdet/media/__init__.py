@@ -5,25 +5,26 @@ from __future__ import annotations
 from maskdet.media.addresses import public_name
 from maskdet.media.films import (
     Film,
-    FilmInfo,
     FilmLimits,
-    Frames,
-    UnreadableFilm,
+    VideoInfo,
+    VideoReadError,
+    VideoSource,
     film_paths,
-    read_film,
-    read_video,
+    open_video_file,
 )
-from maskdet.media.live import Live, Patience, open_source
+from maskdet.media.live import Live, Patience, open_video
 from maskdet.media.mixing import NO_SOUND, Sound
 from maskdet.media.pictures import (
     MAX_BYTES,
     MAX_PIXELS,
     SUFFIXES,
-    UnreadableImage,
+    ImageReadError,
+    as_image,
     encode_jpeg,
     encode_png,
     image_paths,
     read_image,
+    write_image,
 )
 from maskdet.media.writing import FilmWriter, checked_target
 
@@ -33,23 +34,24 @@ __all__ = [
     "NO_SOUND",
     "SUFFIXES",
     "Film",
-    "FilmInfo",
     "FilmLimits",
     "FilmWriter",
-    "Frames",
+    "ImageReadError",
     "Live",
     "Patience",
     "Sound",
-    "UnreadableFilm",
-    "UnreadableImage",
+    "VideoInfo",
+    "VideoReadError",
+    "VideoSource",
+    "as_image",
     "checked_target",
     "encode_jpeg",
     "encode_png",
     "film_paths",
     "image_paths",
-    "open_source",
+    "open_video",
+    "open_video_file",
     "public_name",
-    "read_film",
     "read_image",
-    "read_video",
+    "write_image",
 ]

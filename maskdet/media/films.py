@@ -21,7 +21,7 @@ NO_FILM: Final = (
 )
 
 
-class UnreadableFilm(ValueError):  # noqa: N818 - says what, not that it is an error
+class VideoReadError(ValueError):
     """A film that cannot be used; the message is one line, without its path."""
 
 
@@ -51,7 +51,7 @@ DEFAULT_LIMITS: Final = FilmLimits()
 
 
 @dataclass(frozen=True)
-class FilmInfo:
+class VideoInfo:
     """What a film says about itself; a camera says less.
 
     Attributes:
@@ -79,39 +79,49 @@ class FilmInfo:
     taken_at: datetime | None = None
 
 
-class Frames(Protocol):
-    """Pictures one after the other, of a film or a camera; all of one size.
+class VideoSource(Protocol):
+    """Frames one after the other, of a video file or a camera; all of one size.
 
-    Attributes:
-        info: what is known beforehand.
-        end_s: until when the last picture is shown, in seconds from the first.
+    Iterate it once, or use it in a `with` block, which closes it.
     """
 
     @property
-    def info(self) -> FilmInfo:
-        """What is known beforehand."""
+    def info(self) -> VideoInfo:
+        """What is known beforehand: size, rate, duration."""
         ...
 
     @property
     def end_s(self) -> float:
-        """Until when the last picture so far is shown, in seconds from the first."""
+        """Until when the last frame so far is shown, in seconds from the first."""
         ...
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield `(h, w, 3)` BGR pictures and when they are shown, in seconds."""
+        """Yield `(h, w, 3)` uint8 BGR frames and when they are shown, in seconds.
+
+        Raises:
+            VideoReadError: the video breaks off, or the camera was away for too long.
+        """
         ...
 
     def stop(self) -> None:
-        """End the pictures soon; safe in a signal handler."""
+        """End the frames soon; safe in a signal handler."""
         ...
 
     def close(self) -> None:
-        """Let go of everything; may be called twice."""
+        """Release the file or camera; may be called twice."""
+        ...
+
+    def __enter__(self) -> VideoSource:
+        """Return the source, to be closed at the end of the block."""
+        ...
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
         ...
 
 
 class Film:
-    """A film that is being read; `read_film` opens it. Iterate it once.
+    """A film that is being read; `open_video_file` opens it. Iterate it once.
 
     Attributes:
         info: what it says about itself.
@@ -121,7 +131,7 @@ class Film:
         """Open the film and decode its first picture.
 
         Raises:
-            UnreadableFilm: there is none.
+            VideoReadError: there is none.
         """
         self._stopped, self._live = False, bool(order["live"])
         self._last_s = 0.0
@@ -129,11 +139,11 @@ class Film:
         self._waiting = self._next()
         about = dict(self._decoder.about)
         if not about:
-            raise UnreadableFilm(NO_FILM)
+            raise VideoReadError(NO_FILM)
         del about["tag"]
         about["frame_rate"] = Fraction(*about["frame_rate"])
         about["taken_at"] = _moment(about["taken_at"])
-        self.info = FilmInfo(**about, source="" if order["live"] else order["source"])
+        self.info = VideoInfo(**about, source="" if order["live"] else order["source"])
         self._step_s = order["every"] / float(self.info.frame_rate or 25)
 
     @property
@@ -145,7 +155,7 @@ class Film:
         """Yield `(h, w, 3)` BGR pictures, upright, and their times in seconds.
 
         Raises:
-            UnreadableFilm: the film breaks off, or goes beyond a limit.
+            VideoReadError: the film breaks off, or goes beyond a limit.
         """
         try:
             while self._waiting is not None:
@@ -185,7 +195,7 @@ class Film:
                 return None
             silent = self._live and str(stopped) == "hangs"
             line = _LINES.get("silent" if silent else str(stopped), NO_FILM)
-            raise UnreadableFilm(line) from None
+            raise VideoReadError(line) from None
 
 
 _LINES: Final = {
@@ -204,7 +214,7 @@ _LINES: Final = {
 """Why a decoder stopped, for people."""
 
 
-def read_film(
+def open_video_file(
     path: str | Path,
     limits: FilmLimits = DEFAULT_LIMITS,
     *,
@@ -221,7 +231,7 @@ def read_film(
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableFilm: it is no film, holds no pictures, or goes beyond a limit.
+        VideoReadError: it is no film, holds no pictures, or goes beyond a limit.
         ValueError: `every` is no whole number above 0.
     """
     if every < 1 or every != int(every):
@@ -231,7 +241,7 @@ def read_film(
         raise FileNotFoundError("there is no such file")
     if path.stat().st_size > limits.max_bytes:
         size = f"{limits.max_bytes / 1e6:g} MB"
-        raise UnreadableFilm(f"the film is larger than {size}; please make it smaller")
+        raise VideoReadError(f"the film is larger than {size}; please make it smaller")
     order = film_order(str(path.resolve()), limits)
     return Film({**order, "every": int(every), "from_s": from_s}, limits.wait_s)
 
@@ -261,25 +271,6 @@ def _moment(text: str) -> datetime | None:
     # A camera whose clock was never set says 1904, 1970 or some year to come.
     latest = datetime.now(UTC) + timedelta(days=1)
     return found if datetime(1990, 1, 1, tzinfo=UTC) <= found <= latest else None
-
-
-def read_video(path: str | Path) -> Iterator[tuple[Image, float]]:
-    """Read a film picture by picture; `read_film` tells more about it.
-
-    Args:
-        path: a file; MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG or WMV.
-
-    Yields:
-        `(h, w, 3)` BGR pictures, turned upright, and the time at which each is
-        shown, in seconds from the first; times never fall.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        UnreadableFilm: it is no film, holds no pictures, or breaks off; what could
-            be read before a break has been yielded by then.
-    """
-    with read_film(path) as film:
-        yield from film
 
 
 def film_paths(folder: str | Path) -> list[Path]:

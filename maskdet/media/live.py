@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -17,12 +18,12 @@ from maskdet.media.addresses import checked_address
 from maskdet.media.films import (
     DEFAULT_LIMITS,
     Film,
-    FilmInfo,
     FilmLimits,
-    Frames,
-    UnreadableFilm,
+    VideoInfo,
+    VideoReadError,
+    VideoSource,
     film_order,
-    read_film,
+    open_video_file,
 )
 from maskdet.types import Image
 
@@ -63,9 +64,9 @@ class Live:
 
     def __init__(
         self,
-        opener: Callable[[], Frames],
+        opener: Callable[[], VideoSource],
         *,
-        first: Frames | None = None,
+        first: VideoSource | None = None,
         patience: Patience = DEFAULT_PATIENCE,
         tell: Callable[[str], None] | None = None,
     ) -> None:
@@ -78,7 +79,7 @@ class Live:
             tell: gets one line when it goes away and when it is back.
 
         Raises:
-            UnreadableFilm: it cannot be opened.
+            VideoReadError: it cannot be opened.
         """
         self._opener, self._patience = opener, patience
         self._tell = tell if tell is not None else _nobody
@@ -102,7 +103,7 @@ class Live:
         """Yield the newest `(h, w, 3)` BGR picture and when it came, in seconds.
 
         Raises:
-            UnreadableFilm: the camera was away for too long.
+            VideoReadError: the camera was away for too long.
         """
         try:
             while (taken := self._take()) is not None:
@@ -110,6 +111,14 @@ class Live:
                 yield taken
         finally:
             self.close()
+
+    def __enter__(self) -> Live:
+        """Return it, to be closed at the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
 
     def stop(self) -> None:
         """End the pictures soon; safe in a signal handler."""
@@ -127,7 +136,7 @@ class Live:
                 if self._stopped.is_set():
                     return None
                 if self._problem:
-                    raise UnreadableFilm(self._problem)
+                    raise VideoReadError(self._problem)
                 self._news.wait(_POLL_S)
             taken, self._newest = self._newest, None
             return taken
@@ -159,7 +168,7 @@ class Live:
     def _read_on(self, *, again: bool) -> bool:
         """Read until the camera goes away; whether there was a picture."""
         seen = False
-        gone = contextlib.suppress(UnreadableFilm, OSError)
+        gone = contextlib.suppress(VideoReadError, OSError)
         with contextlib.closing(self._source), gone:
             for image, _ in self._source:
                 if again and not seen:
@@ -175,7 +184,7 @@ class Live:
             return False
         try:
             self._source = self._opener()
-        except (UnreadableFilm, OSError):
+        except (VideoReadError, OSError):
             return False
         if self._stopped.is_set():  # while it was opened: nobody else closes it
             self._source.close()
@@ -204,7 +213,7 @@ class Camera:
         """Open it.
 
         Raises:
-            UnreadableFilm: there is no such camera, or another program has it.
+            VideoReadError: there is no such camera, or another program has it.
         """
         # OpenCV tells the terminal about every camera that it cannot open.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -213,11 +222,11 @@ class Camera:
         fine, image = self._capture.read()
         if not fine:
             self._capture.release()
-            raise UnreadableFilm(
+            raise VideoReadError(
                 f"there is no camera {number}, or another program uses it"
             )
         self._stopped = False
-        self.info = FilmInfo(width=image.shape[1], height=image.shape[0])
+        self.info = VideoInfo(width=image.shape[1], height=image.shape[0])
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
         """Yield pictures until it goes away; `Live` knows their times."""
@@ -232,6 +241,14 @@ class Camera:
         finally:
             self.close()
 
+    def __enter__(self) -> Camera:
+        """Return it, to be closed at the end of the block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
+
     def stop(self) -> None:
         """End the pictures soon."""
         self._stopped = True
@@ -242,35 +259,43 @@ class Camera:
         self._capture.release()
 
 
-def open_source(
-    name: str,
+def open_video(
+    source: int | str | Path,
     limits: FilmLimits = DEFAULT_LIMITS,
     *,
     every: int = 1,
     patience: Patience = DEFAULT_PATIENCE,
     tell: Callable[[str], None] | None = None,
-) -> Frames:
-    """Open a film, a camera by its number, or an RTSP or HTTP address.
+) -> VideoSource:
+    """Open a video file, a camera of this computer, or an RTSP or HTTP address.
 
-    An address that says how long it lasts is a film, of which every picture counts;
-    else it is a camera. For a folder, open each of its `film_paths`.
+    A file gives every frame. A camera gives the newest frame each time, and is tried
+    again when it goes away. An address that says how long it lasts is a file. The
+    frames are decoded in a process of their own, so that a malformed video can do no
+    harm.
+
+        for image, time_s in maskdet.open_video("lobby.mp4"):
+            ...
 
     Args:
-        name: a path, a number or an address.
-        limits: what it may cost.
-        every: hand out only every so many pictures.
-        patience: how a camera that goes away is waited for.
-        tell: gets one line when it goes away and when it is back.
+        source: path of a file (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV); number
+            of a camera, as `0` or `"0"`; or an `rtsp://` or `http(s)://` address.
+        limits: what a video may cost.
+        every: yield only every n-th frame.
+        patience: how long a camera that goes away is waited for.
+        tell: gets one line when a camera goes away and when it is back.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableFilm: it gives no pictures.
-        ValueError: the address is of no known kind, or `every` is not above 0.
+        VideoReadError: the source gives no frames.
+        ValueError: the address is of an unknown kind, or `every` is not above 0.
     """
-    if name.isascii() and name.isdigit():
-        return Live(lambda: Camera(int(name), every), patience=patience, tell=tell)
-    if "://" not in name:
-        return read_film(name, limits, every=every)
+    name = str(source)
+    if not isinstance(source, Path) and name.isascii() and name.isdigit():
+        number = int(name)
+        return Live(lambda: Camera(number, every), patience=patience, tell=tell)
+    if isinstance(source, Path) or "://" not in name:
+        return open_video_file(name, limits, every=every)
     opener = _opener(name, limits, every)
     first = opener()
     if first.info.duration_s > 0 and name.lower().startswith("http"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.types import Image
+from maskdet.types import Image, check_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -56,7 +57,7 @@ for _kind_of_warning in (UserWarning, RuntimeWarning):
     warnings.filterwarnings("ignore", category=_kind_of_warning, module=r"PIL\.")
 
 
-class UnreadableImage(ValueError):  # noqa: N818 - says what, not that it is an error
+class ImageReadError(ValueError):
     """A picture that cannot be used; the message is one line, without its path."""
 
 
@@ -79,21 +80,21 @@ def read_image(
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableImage: it is no picture, or one that must not be read; the message
+        ImageReadError: it is no picture, or one that must not be read; the message
             says what is wrong and what to do.
     """
     data = source if isinstance(source, bytes) else _file_bytes(source, max_bytes)
     if len(data) > max_bytes:
-        raise UnreadableImage(_too_large(max_bytes))
+        raise ImageReadError(_too_large(max_bytes))
     kind = _kind(data)
     try:
         return _decoded(data, kind, max_pixels)
-    except UnreadableImage:
+    except ImageReadError:
         raise
     # Hostile bytes make decoders raise nearly anything (OSError, SyntaxError,
     # struct.error, zlib.error, MemoryError...): all mean the same to the caller.
     except Exception:
-        raise UnreadableImage(
+        raise ImageReadError(
             "the picture is damaged or incomplete; please save or send it again"
         ) from None
 
@@ -117,6 +118,51 @@ def image_paths(folder: str | Path) -> list[Path]:
     )
 
 
+def as_image(source: object) -> Image:
+    """Return an image that is given as an array, as a path, or as file content.
+
+    Args:
+        source: `(h, w, 3)` uint8 BGR or `(h, w)` grey array; path of a JPEG, PNG or
+            WebP file; or the bytes of one.
+
+    Returns:
+        `(h, w, 3)` uint8 BGR.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImageReadError: the file is not an image that can be read.
+        TypeError: `source` is none of these, or an array of other numbers than uint8.
+        ValueError: the array is empty or has another shape.
+    """
+    if isinstance(source, str | Path | bytes):
+        return read_image(source)
+    return check_image(source)
+
+
+def write_image(path: str | Path, image: Image) -> None:
+    """Write an image file; the ending chooses the format.
+
+        maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
+
+    Args:
+        path: the file, ending in .png, .jpg, .jpeg (quality 95) or .webp (lossless);
+            a file that is there is replaced.
+        image: `(h, w, 3)` uint8 BGR, or `(h, w)` grey.
+
+    Raises:
+        ValueError: the ending is another one, or the image is empty.
+        TypeError: `image` is not an array of uint8 numbers.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    encode = _ENCODERS.get(path.suffix.lower())
+    if encode is None:
+        raise ValueError(
+            f"{path}: the ending must be {', '.join(_ENCODERS)}, not {path.suffix!r}"
+        )
+    path.write_bytes(encode(check_image(image)))
+
+
 def encode_png(image: Image) -> bytes:
     """Return the picture as a PNG file, without any metadata."""
     return _encoded(".png", image, [])
@@ -127,6 +173,14 @@ def encode_jpeg(image: Image, quality: int = 90) -> bytes:
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be a number from 1 to 100, not {quality!r}")
     return _encoded(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+_ENCODERS: Final[dict[str, Callable[[Image], bytes]]] = {
+    ".png": encode_png,
+    ".jpg": lambda image: encode_jpeg(image, 95),
+    ".jpeg": lambda image: encode_jpeg(image, 95),
+    ".webp": lambda image: _encoded(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 101]),
+}
 
 
 def _encoded(suffix: str, image: Image, options: list[int]) -> bytes:
@@ -143,21 +197,21 @@ def _file_bytes(source: str | Path, max_bytes: int) -> bytes:
     path = Path(source)
     try:
         if path.is_dir():
-            raise UnreadableImage("this is a folder, not a picture")
+            raise ImageReadError("this is a folder, not a picture")
         if path.exists() and not path.is_file():
             # A pipe or a device could keep its reader waiting for ever.
-            raise UnreadableImage("this is not a file that can be read")
+            raise ImageReadError("this is not a file that can be read")
         with path.open("rb") as file:
             return file.read(max_bytes + 1)
     except FileNotFoundError:
         raise FileNotFoundError("there is no such file") from None
-    except UnreadableImage:
+    except ImageReadError:
         raise
     except PermissionError:
-        raise UnreadableImage("the file may not be opened: permission denied") from None
+        raise ImageReadError("the file may not be opened: permission denied") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name is not valid"
-        raise UnreadableImage(f"the file cannot be read: {reason.lower()}") from None
+        raise ImageReadError(f"the file cannot be read: {reason.lower()}") from None
 
 
 def _too_large(max_bytes: int) -> str:
@@ -168,14 +222,14 @@ def _too_large(max_bytes: int) -> str:
 def _kind(data: bytes) -> str:
     """Return which allowed type the content is."""
     if not data:
-        raise UnreadableImage("the file is empty")
+        raise ImageReadError("the file is empty")
     for kind, magic in _ALLOWED.items():
         if data.startswith(magic) and (kind != "WEBP" or data[8:12] == b"WEBP"):
             return kind
     for offset, magic, name in _OTHERS:
         if data.startswith(magic, offset):
-            raise UnreadableImage(f"this is {name}; {_USE_INSTEAD}")
-    raise UnreadableImage(f"this is not a picture; {_USE_INSTEAD}")
+            raise ImageReadError(f"this is {name}; {_USE_INSTEAD}")
+    raise ImageReadError(f"this is not a picture; {_USE_INSTEAD}")
 
 
 def _decoded(data: bytes, kind: str, max_pixels: int) -> Image:
@@ -183,12 +237,12 @@ def _decoded(data: bytes, kind: str, max_pixels: int) -> Image:
     # Imported here: `import maskdet` would take 80 ms longer.
     from PIL import Image as Pillow
 
-    too_many = UnreadableImage(
+    too_many = ImageReadError(
         f"the picture has more than {max_pixels / 1e6:g} megapixels; "
         "please make it smaller"
     )
     if kind == "JPEG" and data.count(b"\xff\xda") > _MAX_SCANS:
-        raise UnreadableImage("the picture is built to be slow; it is not opened")
+        raise ImageReadError("the picture is built to be slow; it is not opened")
     try:
         opened = Pillow.open(io.BytesIO(data), formats=[kind])
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning):
@@ -198,7 +252,7 @@ def _decoded(data: bytes, kind: str, max_pixels: int) -> Image:
             raise too_many
         # A JPEG may carry a second picture (depth, HDR gain): that is no film.
         if kind != "JPEG" and getattr(picture, "n_frames", 1) > 1:
-            raise UnreadableImage(
+            raise ImageReadError(
                 "this is a moving picture; please send one frame of it, or a film"
             )
         picture.load()

@@ -117,7 +117,7 @@ def numbers(labels: Labelling, *, resamples: int = RESAMPLES, seed: int = 0) -> 
     of_scores = {question: _areas(weights, one) for question, one in asked.items()}
     wearing = asked["wearing"]
     bare = Asked(~wearing.truths, 1 - wearing.scores, ~wearing.said)
-    right, certainty = top_label(labels)
+    right, confidence = top_label(labels)
     truths = np.eye(len(CLASSES))[labels.truths]
     return Numbers(
         n=n,
@@ -131,7 +131,7 @@ def numbers(labels: Labelling, *, resamples: int = RESAMPLES, seed: int = 0) -> 
         wearing=_against_rest(weights, wearing, of_scores["wearing"]),
         # Its scores are those of the class without a mask.
         bare=_against_rest(weights, bare, of_scores["no_mask"]),
-        ece=calibration_error(weights, right, certainty),
+        ece=calibration_error(weights, right, confidence),
         wearing_ece=calibration_error(weights, wearing.truths, wearing.scores),
         brier=_mean(weights, ((labels.probs - truths) ** 2).sum(axis=1)),
         wearing_brier=_mean(weights, (wearing.scores - wearing.truths) ** 2),

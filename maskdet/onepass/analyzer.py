@@ -15,7 +15,16 @@ from maskdet.boxes import Boxes, clip, iou_matrix, nms, sizes_px
 from maskdet.classifier import Classifier
 from maskdet.onepass.decode import FLOOR, Map, decode
 from maskdet.onepass.network import CELL_PX, Network
-from maskdet.types import HIDE_SCORE, Faces, Image, Scene, Settings, accepted, refused
+from maskdet.types import (
+    BLUR_MIN_SCORE,
+    Faces,
+    Image,
+    Scene,
+    Settings,
+    accepted,
+    check_image,
+    refused,
+)
 
 _SAME_IOU = 0.5
 """Candidates that overlap more are one face; `Settings.nms_iou` may join more."""
@@ -131,18 +140,20 @@ class OnePass:
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Find and label, then read again what was chosen; see `Analyzer.analyze`."""
+        image = check_image(image)
+        settings = Settings() if settings is None else settings
+        image = check_image(image)
+        settings = Settings() if settings is None else settings
         times = [perf_counter()]
         seen = self.scaling.scaled(image)
         times.append(perf_counter())
         maps = self._network.run(seen)
         times.append(perf_counter())
-        lowest = 0.0 if settings is None else min(HIDE_SCORE, settings.min_score)
+        lowest = min(BLUR_MIN_SCORE, settings.min_score)
         faces, probs = _faces(maps, seen, image, max(FLOOR, _VOTER_SHARE * lowest))
-        hide = Faces.none().boxes
-        if settings is not None:
-            rows = accepted(faces, settings)
-            hide = refused(faces, rows, settings)
-            faces, probs = faces.keep(rows), probs[rows]
+        rows = accepted(faces, settings)
+        blur_boxes = refused(faces, rows, settings)
+        faces, probs = faces[rows], probs[rows]
         times.append(perf_counter())
         if self.second_look is not None:
             probs = self.second_look.mixed(image, faces, probs)
@@ -151,9 +162,9 @@ class OnePass:
         return Scene(
             faces,
             probs,
-            min_certainty=0.0 if settings is None else settings.min_certainty,
+            min_confidence=settings.min_confidence,
             stage_ms=dict(zip(names, np.diff(times) * 1e3, strict=True)),
-            hide=hide,
+            blur_boxes=blur_boxes,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from maskdet.proximity.body import FACE_ABOVE_FLOOR_M, FACE_HEIGHT_M
-from maskdet.proximity.contacts import Contact
 from maskdet.proximity.floor import FloorCamera
 from maskdet.proximity.geometry import Geometry, distances, geometry, positions_m
 from maskdet.proximity.near import Proximity, most_pressing
@@ -12,7 +11,6 @@ from maskdet.proximity.plan import birds_eye
 __all__ = [
     "FACE_ABOVE_FLOOR_M",
     "FACE_HEIGHT_M",
-    "Contact",
     "FloorCamera",
     "Geometry",
     "Proximity",

@@ -1,10 +1,13 @@
-"""Who was near whom for how long: a stream's contacts, in seconds."""
+"""The contacts of a stream: which people were close to each other, and how long."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from maskdet.types import Contact
 
 Pair = tuple[int, int]
 """Two track ids, the smaller one first."""
@@ -16,50 +19,63 @@ _MAX_KEPT: Final = 10_000
 camera that never stops does not fill the memory."""
 
 
-@dataclass(frozen=True)
-class Contact:
-    """Two people who were near each other.
+@dataclass(slots=True)
+class _Sum:
+    """What is known of one pair so far; fields as in `maskdet.types.Contact`."""
 
-    Attributes:
-        first: track id of one of them.
-        second: track id of the other; larger than `first`.
-        seconds: how long they were near, all times together.
-        longest_s: the longest time without a break.
-    """
-
-    first: int
-    second: int
-    seconds: float
-    longest_s: float
-
-    @property
-    def minutes(self) -> float:
-        """Return `seconds` in minutes."""
-        return self.seconds / 60
+    start_s: float
+    unit: str
+    total_s: float = 0.0
+    longest_s: float = 0.0
+    unmasked_s: float = 0.0
+    min_distance: float = math.inf
+    exceeds_limit: bool = False
 
 
 class ContactLog:
-    """Adds up the time that pairs and people spend near each other."""
+    """Adds up the time that pairs and people spend in contact."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
-        self._pairs: dict[Pair, tuple[float, float]] = {}
+        """Start without a contact."""
+        self._pairs: dict[Pair, _Sum] = {}
         self._people: dict[int, tuple[float, float]] = {}
 
-    def add(self, pair: Pair, from_s: float, to_s: float, *, since_s: float) -> None:
-        """Add the time from one look at a pair to the next.
+    def add(
+        self,
+        pair: Pair,
+        from_s: float,
+        to_s: float,
+        *,
+        since_s: float,
+        distance: float = math.inf,
+        unit: str = "m",
+        unmasked: bool = False,
+        limit_s: float = math.inf,
+    ) -> None:
+        """Add the time from one frame to the next in which a pair was in contact.
 
-        A person near two others at once is near for that time once, not twice.
+        A person in contact with two others at once is in contact for that time once,
+        not twice.
 
         Args:
-            pair: their track ids.
-            from_s: when they were last seen near.
-            to_s: now, still near.
-            since_s: when they came near.
+            pair: their track IDs.
+            from_s: when they were last in contact.
+            to_s: now, still in contact.
+            since_s: when this contact began.
+            distance: between them now, in `unit`.
+            unit: `m` or `heads`.
+            unmasked: whether at least one of them is known to wear no mask, or to
+                wear it incorrectly.
+            limit_s: a longer contact exceeds the limit.
         """
-        # Taken out and put back at the end: who is near now is never the oldest.
-        total_s, longest_s = self._pairs.pop(pair, (0.0, 0.0))
-        self._pairs[pair] = (total_s + to_s - from_s, max(longest_s, to_s - since_s))
+        # Taken out and put back at the end: a pair in contact is never the oldest.
+        known = self._pairs.pop(pair, None) or _Sum(since_s, unit)
+        self._pairs[pair] = known
+        known.total_s += to_s - from_s
+        known.longest_s = max(known.longest_s, to_s - since_s)
+        known.unmasked_s += (to_s - from_s) if unmasked else 0.0
+        known.min_distance = min(known.min_distance, distance)
+        known.exceeds_limit |= to_s - since_s >= limit_s
         for person in pair:
             so_far_s, until_s = self._people.pop(person, (0.0, from_s))
             new_s = max(0.0, to_s - max(from_s, until_s))
@@ -68,11 +84,27 @@ class ContactLog:
             _bound(self._pairs)
             _bound(self._people)
 
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self._pairs)
+
     @property
     def contacts(self) -> tuple[Contact, ...]:
-        """Return every pair that was near, longest together first."""
-        found = [Contact(*pair, *times) for pair, times in self._pairs.items()]
-        return tuple(sorted(found, key=lambda one: -one.seconds))
+        """Return every pair that was in contact, longest in all first."""
+        rows = [
+            Contact(
+                *pair,
+                start_s=known.start_s,
+                total_s=known.total_s,
+                longest_s=known.longest_s,
+                unmasked_s=known.unmasked_s,
+                min_distance=known.min_distance,
+                unit=known.unit,
+                exceeds_limit=known.exceeds_limit,
+            )
+            for pair, known in self._pairs.items()
+        ]
+        return tuple(sorted(rows, key=lambda contact: -contact.total_s))
 
     @property
     def seconds(self) -> Mapping[int, float]:
@@ -80,7 +112,7 @@ class ContactLog:
         return {person: seconds for person, (seconds, _) in self._people.items()}
 
 
-def _bound(kept: dict[_Key, tuple[float, float]]) -> None:
+def _bound(kept: dict[_Key, Any]) -> None:
     """Drop those who were near longest ago from a memory that is full."""
     while len(kept) > _MAX_KEPT:
         del kept[next(iter(kept))]

@@ -85,8 +85,9 @@ def floor_camera(
     # Eight differences: the root of their mean square is comparable to one of them.
     if not pose.misfit_px / math.sqrt(8) <= _MAX_MISFIT * size_wh[0]:
         raise ValueError(
-            f"floor: no camera sees a rectangle of {wide:g} x {deep:g} m at these four "
-            "points; click them clockwise from the far left one, and check both lengths"
+            f"ground_points: no camera sees a rectangle of {wide:g} x {deep:g} m at "
+            "these four points; click them clockwise from the far left one, and "
+            "check both lengths"
         )
     return _described(pose, focal, corners)
 
@@ -121,7 +122,7 @@ def _seen(points: tuple[float, ...], size_wh: tuple[int, int]) -> _Floats:
     """Return the four points in pixels."""
     seen: _Floats = np.array(points, np.float64).reshape(-1, 2) * size_wh
     if seen.shape != (4, 2):
-        raise ValueError("distance by the floor needs four points on it; give floor")
+        raise ValueError("distance by the floor needs four points; give ground_points")
     _refuse_lines(seen)
     return seen
 
@@ -135,8 +136,8 @@ def _refuse_lines(seen: _Floats) -> None:
     floor = _MIN_SIN * lengths * np.roll(lengths, -1)
     if lengths.min() < 1 or not (bends > floor).all():
         raise ValueError(
-            "floor: the four points must go round a rectangle on the floor, clockwise "
-            "from the far left one, no three in one line"
+            "ground_points: the four points must go round a rectangle on the floor, "
+            "clockwise from the far left one, no three in one line"
         )
 
 

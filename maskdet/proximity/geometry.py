@@ -138,7 +138,7 @@ def geometry(settings: Settings, size_wh: tuple[int, int]) -> Geometry:
         size_wh: width and height of the pictures in pixels.
 
     Raises:
-        ValueError: distance is off, or `floor` has no points or impossible ones.
+        ValueError: distance is off, or `ground_points` is empty or impossible.
     """
     return _geometry(*what_counts(settings, size_wh))
 
@@ -151,8 +151,8 @@ def what_counts(settings: Settings, size_wh: tuple[int, int]) -> _Key:
     return (
         settings.distance,
         settings.field_of_view_deg,
-        settings.floor,
-        (settings.floor_width_m, settings.floor_depth_m),
+        settings.ground_points,
+        (settings.ground_width_m, settings.ground_depth_m),
         (int(size_wh[0]), int(size_wh[1])),
     )
 
@@ -166,7 +166,7 @@ def _geometry(
     size_wh: tuple[int, int],
 ) -> Geometry:
     if distance == "off":
-        raise ValueError("distance is off; set it to relative, pinhole or floor")
+        raise ValueError("distance is off; set it to relative, pinhole or ground_plane")
     if distance == "relative":
         focal = _focal_px(USUAL_FIELD_OF_VIEW_DEG, size_wh[0])
         return Geometry("heads", 1 / FACE_HEIGHT_M, focal, size_wh)
@@ -190,7 +190,7 @@ def positions_m(
     Args:
         boxes: `(n, 4)` faces in pixels.
         size_wh: width and height of the picture in pixels.
-        settings: with `distance` pinhole or floor.
+        settings: with `distance` pinhole or ground_plane.
 
     Raises:
         ValueError: distance is off or knows no metres, or the floor is impossible.
@@ -198,7 +198,8 @@ def positions_m(
     shape = geometry(settings, size_wh)
     if shape.unit != "m":
         raise ValueError(
-            "distance by heights of heads knows no metres; choose pinhole or floor"
+            "distance by heights of heads knows no metres; choose pinhole or "
+            "ground_plane"
         )
     places: NDArray[np.float64] = shape.places(boxes)[:, [0, 2]]
     return places

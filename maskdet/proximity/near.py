@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.proximity.contacts import Contact, ContactLog, Pair
+from maskdet.proximity.contacts import ContactLog, Pair
 from maskdet.proximity.geometry import (
     Geometry,
     Places,
@@ -20,7 +20,7 @@ from maskdet.proximity.geometry import (
     what_counts,
 )
 from maskdet.settings import Settings
-from maskdet.types import UNTRACKED, Label, Near, Scene
+from maskdet.types import UNTRACKED, Contact, Label, PersonPair, Scene
 
 APART: Final = 1.15
 """Who is near stays so up to the limit times this, or a pair at the limit flickers."""
@@ -34,6 +34,13 @@ BRIDGE_S: Final = 1.0
 SMOOTH_S: Final = 0.4
 """Places follow what is seen with this time constant, at any frame rate: boxes shake
 by a few percent, which is decimetres in depth, and people walk a metre a second."""
+
+
+_RENEW_S = 1.0
+"""How old the list of contacts may be, in seconds."""
+
+_FEW = 200
+"""As long as there are fewer contacts, a new one is listed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +74,8 @@ class Proximity:
         self._places = _NOBODY
         self._meetings: dict[Pair, _Meeting] = {}
         self._log = ContactLog()
+        self._contacts: tuple[Contact, ...] = ()
+        self._contacts_s = -math.inf
         self._positions = _NOBODY.places[:, :2]
 
     @property
@@ -76,8 +85,14 @@ class Proximity:
 
     @property
     def contacts(self) -> tuple[Contact, ...]:
-        """Return every pair that was near so far, longest together first."""
-        return self._log.contacts
+        """Return the contacts so far, longest first; renewed once a second.
+
+        Sorting thousands of pairs in every frame would take longer than the frame.
+        """
+        due = self._time_s - self._contacts_s >= _RENEW_S
+        if due or (len(self._contacts) < len(self._log) < _FEW):
+            self._contacts, self._contacts_s = self._log.contacts, self._time_s
+        return self._contacts
 
     @property
     def contact_s(self) -> Mapping[int, float]:
@@ -91,7 +106,8 @@ class Proximity:
         time_s: float,
         size_wh: tuple[int, int],
         settings: Settings,
-    ) -> tuple[Near, ...]:
+        unmasked: NDArray[np.bool_] | None = None,
+    ) -> tuple[PersonPair, ...]:
         """Return the pairs at most twice the limit apart, nearest first.
 
         Args:
@@ -100,6 +116,8 @@ class Proximity:
             time_s: when the picture was taken; never earlier than the last one.
             size_wh: width and height of the picture in pixels.
             settings: `distance`, the limits and what the mode needs; may change.
+            unmasked: `(n,)` who is known to wear no mask, or to wear it incorrectly;
+                without it, nobody is.
 
         Raises:
             ValueError: time went back, or the four points on the floor are impossible.
@@ -117,9 +135,12 @@ class Proximity:
         places = self._smoothed(shape.places(boxes), names, settings.memory_s)
         self._positions = places[:, [0, 2]]
         apart = distances(places)
-        limit = settings.near_m * shape.metre
-        self._meet(apart, names, limit, before_s)
-        return self._shown(apart, names, (limit, shape.unit), settings.near_for_s)
+        limit = settings.contact_distance_m * shape.metre
+        bare = np.zeros(len(names), bool) if unmasked is None else unmasked
+        self._meet(apart, names, before_s, (limit, settings.contact_duration_s), bare)
+        return self._shown(
+            apart, names, (limit, shape.unit), settings.contact_duration_s
+        )
 
     def _shape(self, settings: Settings, size_wh: tuple[int, int]) -> Geometry:
         """Return how to measure; another way than before starts anew."""
@@ -164,11 +185,21 @@ class Proximity:
         self,
         apart: NDArray[np.float64],
         names: list[int],
-        limit: float,
         before_s: float,
+        limits: tuple[float, float],
+        unmasked: NDArray[np.bool_],
     ) -> None:
-        """Let people meet, stay near and part, and note the time of those near."""
-        now_s, rows = self._time_s, apart.tolist()
+        """Begin, continue and end contacts, and add up their time.
+
+        Args:
+            apart: `(n, n)` distances.
+            names: track ID of each row.
+            before_s: when the frame before was taken.
+            limits: contact distance, in the unit of `apart`, and duration in seconds.
+            unmasked: `(n,)`, as in `update`.
+        """
+        (limit, limit_s), now_s, rows = limits, self._time_s, apart.tolist()
+        unit = "m" if self._geometry is None else self._geometry.unit
         where = {name: row for row, name in enumerate(names) if name != UNTRACKED}
         for pair, meeting in list(self._meetings.items()):
             first, second = where.get(pair[0]), where.get(pair[1])
@@ -181,7 +212,16 @@ class Proximity:
             elif not bridged or rows[first][second] > APART * limit:
                 del self._meetings[pair]
             else:
-                self._log.add(pair, meeting.seen_s, now_s, since_s=meeting.since_s)
+                self._log.add(
+                    pair,
+                    meeting.seen_s,
+                    now_s,
+                    since_s=meeting.since_s,
+                    distance=rows[first][second],
+                    unit=unit,
+                    unmasked=bool(unmasked[first] or unmasked[second]),
+                    limit_s=limit_s,
+                )
                 meeting.seen_s = now_s
         for row, other in np.argwhere(np.triu(apart < limit, 1)).tolist():
             pair = _pair(names[row], names[other])
@@ -194,7 +234,7 @@ class Proximity:
         names: list[int],
         limit_in: tuple[float, str],
         for_s: float,
-    ) -> tuple[Near, ...]:
+    ) -> tuple[PersonPair, ...]:
         """Return the pairs worth showing, nearest first."""
         limit, unit = limit_in
         rows, others = np.nonzero(np.triu(apart <= SHOWN * limit, 1))
@@ -207,7 +247,9 @@ class Proximity:
             near = distance < limit or meeting is not None
             near_s = self._time_s - meeting.since_s if meeting else 0.0
             shown.append(
-                Near(row, other, distance, unit, near, near_s, near and near_s >= for_s)
+                PersonPair(
+                    row, other, distance, unit, near, near_s, near and near_s >= for_s
+                )
             )
         return tuple(shown)
 
@@ -217,7 +259,7 @@ def _pair(first: int, second: int) -> Pair:
     return (first, second) if first < second else (second, first)
 
 
-def most_pressing(scene: Scene) -> Near | None:
+def most_pressing(scene: Scene) -> PersonPair | None:
     """Return the pair that matters most: near, and somebody without a mask.
 
     Who is near for too long comes before who only passes by, then two uncovered faces
@@ -225,11 +267,11 @@ def most_pressing(scene: Scene) -> Near | None:
     """
     labels = scene.labels
 
-    def weight(pair: Near) -> tuple[float, float, float]:
+    def weight(pair: PersonPair) -> tuple[float, float, float]:
         bare = _BARE[labels[pair.first]] + _BARE[labels[pair.second]]
-        return pair.too_long, bare, -pair.distance
+        return pair.exceeds_limit, bare, -pair.distance
 
-    pressing = [pair for pair in scene.near if pair.near and weight(pair)[1] > 0]
+    pressing = [pair for pair in scene.pairs if pair.in_contact and weight(pair)[1] > 0]
     return max(pressing, key=weight, default=None)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.style import BGR, Palette, colour_bgr
-from maskdet.types import UNTRACKED, Image, Label, Near, Scene
+from maskdet.types import UNTRACKED, Image, Label, PersonPair, Scene
 
 _Floats = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def birds_eye(
     plan = _planned(positions, corners_m, size_wh)
     canvas = _empty(plan, corners_m)
     places = [plan.at(float(x), float(z)) for x, z in positions]
-    pairs = [pair for pair in reversed(scene.near) if pair.near]
+    pairs = [pair for pair in reversed(scene.pairs) if pair.in_contact]
     for pair in pairs:
         _join(canvas, places, pair)
     _people(canvas, scene, places, palette)
@@ -124,7 +124,7 @@ def _people(
 
 
 def _unseen(scene: Scene, row: int) -> bool:
-    return bool(scene.seen_s is not None and scene.seen_s[row] > 0)
+    return bool(scene.unseen_s is not None and scene.unseen_s[row] > 0)
 
 
 def _names(scene: Scene) -> list[str]:
@@ -200,18 +200,20 @@ def _camera(canvas: Image, plan: _Plan) -> None:
     )
 
 
-def _join(canvas: Image, places: list[tuple[float, float]], pair: Near) -> None:
-    colour, px = (_ALARM, 3) if pair.too_long else (_INK, 1)
+def _join(canvas: Image, places: list[tuple[float, float]], pair: PersonPair) -> None:
+    colour, px = (_ALARM, 3) if pair.exceeds_limit else (_INK, 1)
     _line(canvas, places[pair.first], places[pair.second], colour, px)
 
 
-def _measure(canvas: Image, places: list[tuple[float, float]], pair: Near) -> None:
+def _measure(
+    canvas: Image, places: list[tuple[float, float]], pair: PersonPair
+) -> None:
     """Write the metres beside the middle of the line."""
     (x1, y1), (x2, y2) = places[pair.first], places[pair.second]
     # Right of the line, on the side from which it leads away.
     rises = (x2 - x1) * (y2 - y1) < 0
     at = ((x1 + x2) / 2 + 8, (y1 + y2) / 2 + (14 if rises else -6))
-    colour = _ALARM if pair.too_long else _INK
+    colour = _ALARM if pair.exceeds_limit else _INK
     _write(canvas, f"{pair.distance:.1f} {pair.unit}", at, colour)
 
 

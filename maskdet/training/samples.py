@@ -130,7 +130,7 @@ def whole_box(picture: Image) -> Boxes:
 def _sure_box(finder: Detector, picture: Image) -> Boxes:
     """Return the one face that stands out, `(1, 4)`, or `(0, 4)` if none does."""
     faces = finder.detect(picture)
-    faces = faces.keep(faces.scores >= 0.5)
+    faces = faces[faces.scores >= 0.5]
     sizes = sizes_px(faces.boxes)
     none = np.zeros((0, 4), np.float32)
     if not len(faces) or faces.scores[0] < _SURE_SCORE or sizes[0] < MIN_VAL_PX:

@@ -51,7 +51,7 @@ def band(
 ) -> Band:
     """Return what the two thresholds would do with the faces that are shown.
 
-    The certainty of the settings does not count: the band takes its place.
+    The confidence of the settings does not count: the band takes its place.
 
     Args:
         judge: of the set.
@@ -66,7 +66,7 @@ def band(
     """
     if not 0 <= low <= high <= 1:
         raise ValueError(f"the band must rise within 0 to 1, not from {low} to {high}")
-    open_ = dataclasses.replace(settings, min_certainty=0)
+    open_ = dataclasses.replace(settings, min_confidence=0)
     outcome = judge(open_, min_iou=min_iou, temperature=temperature)
     return _counted(outcome, low, high)
 

@@ -1,4 +1,4 @@
-"""Whether an analyzer's certainty can be believed, and the temperature that helps."""
+"""Whether an analyzer's confidence can be believed, and the temperature that helps."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SEED: Final = 0
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A temperature, and what it does to the certainty of the labels.
+    """A temperature, and what it does to the confidence of the labels.
 
     Attributes:
         temperature: fitted on all faces found whose class is known; above 1 the
             analyzer was too sure.
         n: how many faces those are.
-        before: how often the likeliest class is right, by certainty, as it was.
+        before: how often the likeliest class is right, by confidence, as it was.
         after: the same with a temperature; that of each half of the pictures was
             fitted on the other half, so that nothing is promised that was fitted.
         ece_before: expected calibration error as it was.
@@ -89,6 +89,6 @@ def _crossed(labels: Labelling, pictures: Rows, n: int) -> Numbers:
 
 
 def _judged(labels: Labelling, pictures: Rows, n: int) -> tuple[Reliability, Estimate]:
-    right, certainty = top_label(labels)
+    right, confidence = top_label(labels)
     weights = picture_weights(n)[:, pictures]
-    return reliability(right, certainty), calibration_error(weights, right, certainty)
+    return reliability(right, confidence), calibration_error(weights, right, confidence)

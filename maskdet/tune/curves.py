@@ -230,7 +230,7 @@ def _class_roc(outcome: Outcome, label: Label, weights: Weights) -> Curve:
 
     y is the share of those of the class at or above, x that of the others. The present
     point is what is called so now, surely enough: it lies on the curve where
-    `min_certainty` is above 0.5, and may lie below it elsewhere, as then the likeliest
+    `min_confidence` is above 0.5, and may lie below it elsewhere, as then the likeliest
     class decides too.
     """
     judged = (outcome.actual >= 0) & (outcome.actual != NO_FACE)

@@ -42,21 +42,21 @@ class DraftFace:
         box: where it is.
         label: what it shows, as far as is known; `UNKNOWN` counts as neither right nor
             wrong.
-        certainty: probability of the label that the analyzer gave; 1 by a person.
+        confidence: probability of the label that the analyzer gave; 1 by a person.
         score: how sure the analyzer is that it is a face; 1 by a person.
         confirmed: whether a person said so.
     """
 
     box: Corners
     label: Label
-    certainty: float = 1.0
+    confidence: float = 1.0
     score: float = 1.0
     confirmed: bool = False
 
     @property
     def doubt(self) -> float:
         """How likely the analyzer thinks that box or label is wrong, in [0, 1]."""
-        return 1 - self.certainty * self.score
+        return 1 - self.confidence * self.score
 
 
 @dataclass(frozen=True)

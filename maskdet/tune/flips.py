@@ -18,7 +18,7 @@ Change: TypeAlias = Literal["appeared", "vanished", "label", "verdict"]
 """A face is shown now, is shown no more, is called otherwise, or is shown and called
 as before but matches another true face."""
 
-Slider: TypeAlias = Literal["min_score", "min_face_px", "min_certainty"]
+Slider: TypeAlias = Literal["min_score", "min_face_px", "min_confidence"]
 """The fields of `Settings` that a face lies on one side of."""
 
 
@@ -110,7 +110,7 @@ def nearest(outcome: Outcome, most: int = 200) -> tuple[Near, ...]:
     """Return the mistakes that a small move would mend, nearest first.
 
     Those are true faces missed for their score or their size alone, false alarms,
-    faces called right but unsure, and faces called wrong, which more certainty would
+    faces called right but unsure, and faces called wrong, which more confidence would
     make unsure.
 
     Args:
@@ -156,18 +156,18 @@ def _would_be_told(outcome: Outcome) -> Iterator[Near]:
     """Yield the faces called right but unsure, and those called wrong."""
     right = outcome.probs.argmax(axis=1) == outcome.actual
     unsure = outcome.called == UNSURE
-    values = _values(outcome, "min_certainty")
+    values = _values(outcome, "min_confidence")
     for place in np.flatnonzero((outcome.truths >= 0) & (right == unsure)).tolist():
         hit, value = outcome.hit(place), values[place]
-        yield _near(hit, "min_certainty", value, outcome.settings)
+        yield _near(hit, "min_confidence", value, outcome.settings)
 
 
 def _values(outcome: Outcome, slider: Slider) -> Numbers:
     """Return where each face shown lies on a slider."""
     if slider == "min_score":
         return outcome.scores
-    if slider == "min_certainty":
-        return outcome.certainties
+    if slider == "min_confidence":
+        return outcome.confidences
     return sizes_px(outcome.scored.faces.boxes[outcome.shown])
 
 
@@ -222,7 +222,7 @@ def _everywhere(outcome: Outcome, slider: Slider) -> Numbers:
     if slider == "min_face_px":
         return sizes_px(outcome.scored.faces.boxes)
     values = np.full(len(outcome.scored.faces), np.nan, np.float32)
-    values[outcome.shown] = outcome.certainties
+    values[outcome.shown] = outcome.confidences
     return values
 
 

@@ -44,7 +44,7 @@ class Proposal:
     Attributes:
         goal: what was wanted.
         before: the settings of now.
-        after: the proposed ones; only face score, certainty and, where it surely
+        after: the proposed ones; only face score, confidence and, where it surely
             helps, the smallest face differ.
         chosen_on: `(p,)` the pictures they were chosen on; all else is reported on
             the others.
@@ -102,7 +102,7 @@ def propose(
 ) -> Proposal:
     """Return settings for a goal: chosen on one half, reported on the other.
 
-    Certainties are as the analyzer gives them: Live and the films know no temperature,
+    Confidences are as the analyzer gives them: Live and the films know no temperature,
     and one that was fitted on this set has seen the half that is reported.
 
     Args:
@@ -170,10 +170,12 @@ class _Look:
         return best
 
     def _with_face_px(self, now: Settings, px: float) -> Settings:
-        lax = dataclasses.replace(now, min_score=0.0, min_certainty=0.0, min_face_px=px)
+        lax = dataclasses.replace(
+            now, min_score=0.0, min_confidence=0.0, min_face_px=px
+        )
         sweep = Sweep.of(self(lax), self.goal.label, self.chosen)
-        score, certainty = sweep.best(self.goal, now)
-        return dataclasses.replace(lax, min_score=score, min_certainty=certainty)
+        score, confidence = sweep.best(self.goal, now)
+        return dataclasses.replace(lax, min_score=score, min_confidence=confidence)
 
     def _surely_better(self, one: Settings, other: Settings) -> bool:
         ours, theirs = (

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from maskdet.metrics.resampled import Floats
 from maskdet.tune.judging import ACTUAL, Outcome
 
-What: TypeAlias = Literal["score", "certainty"]
+What: TypeAlias = Literal["score", "confidence"]
 """What a histogram counts by."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How many faces there are by score or certainty, split by what is true.
+    """How many faces there are by score or confidence, split by what is true.
 
     Attributes:
-        what: the score of the face, or the certainty of its label.
+        what: the score of the face, or the confidence of its label.
         edges: `(bins + 1,)` from 0 to 1; a bin holds its lower end, the last both.
         counts: `(4, bins)` int64, rows as in `judging.ACTUAL`.
         threshold: the present one.
@@ -34,21 +34,21 @@ class Histogram:
 
 
 def histogram(outcome: Outcome, what: What = "score", bins: int = 50) -> Histogram:
-    """Count the faces by score or certainty, split by what is true.
+    """Count the faces by score or confidence, split by what is true.
 
     By score all faces count that were found and pass the other settings, also those
-    below the present threshold, which the line then parts; by certainty those shown.
+    below the present threshold, which the line then parts; by confidence those shown.
 
     Args:
         outcome: the present one.
-        what: `score` or `certainty`.
+        what: `score` or `confidence`.
         bins: of equal width from 0 to 1.
 
     Raises:
         ValueError: `what` is neither, or there is no bin.
     """
     if what not in get_args(What):
-        raise ValueError(f"what must be score or certainty, not {what!r}")
+        raise ValueError(f"what must be score or confidence, not {what!r}")
     if bins < 1:
         raise ValueError(f"bins must be at least 1, not {bins}")
     settings = outcome.settings
@@ -59,7 +59,7 @@ def histogram(outcome: Outcome, what: What = "score", bins: int = 50) -> Histogr
         )
         values, threshold = outcome.scores, settings.min_score
     else:
-        values, threshold = outcome.certainties, settings.min_certainty
+        values, threshold = outcome.confidences, settings.min_confidence
     # The threshold itself counts as above it, so a bin holds its lower end.
     edges = np.linspace(0, 1, bins + 1)
     places = np.searchsorted(edges.astype(np.float32), values, side="right") - 1

@@ -65,7 +65,7 @@ class Outcome:
         temperature: that the probabilities were divided by, as logits; 1 as they were.
         shown: `(k,)` int64 rows of `scored.faces` that are shown, rising.
         probs: `(k, 3)` float32 after the temperature.
-        said: `(k,)` int64 values of `Label`, `UNKNOWN` below the certainty.
+        said: `(k,)` int64 values of `Label`, `UNKNOWN` below the confidence.
         truths: `(k,)` int64 rows of `scored.truth.faces` that the faces shown match,
             `FALSE_ALARM` or `NEITHER`.
         found: `(t,)` int64 place in `shown` of the face that matches each true one,
@@ -116,7 +116,7 @@ class Outcome:
         return self.scored.scores[self.shown]
 
     @property
-    def certainties(self) -> Numbers:
+    def confidences(self) -> Numbers:
         """`(k,)` probability of the likeliest class of each face shown."""
         best: Numbers = self.probs.max(axis=1, initial=0)
         return best
@@ -124,7 +124,7 @@ class Outcome:
     def cell(self, actual: int, said: int) -> tuple[Hit, ...]:
         """Return the faces that one cell of `confusion` counts.
 
-        Faces found come by falling certainty, missed ones by falling size.
+        Faces found come by falling confidence, missed ones by falling size.
 
         Args:
             actual: row, as in `ACTUAL`.
@@ -142,7 +142,7 @@ class Outcome:
             order = np.argsort(-sizes_px(truth.faces.boxes[rows]), kind="stable")
             return tuple(self.missed(int(row)) for row in rows[order])
         places = np.flatnonzero((self.actual == actual) & (self.called == said))
-        order = np.argsort(-self.certainties[places], kind="stable")
+        order = np.argsort(-self.confidences[places], kind="stable")
         return tuple(self.hit(int(place)) for place in places[order])
 
     def hit(self, place: int) -> Hit:
@@ -181,7 +181,7 @@ class Judge:
         Faces take true ones by falling score, as in `metrics.detection.match_faces`.
 
         Args:
-            settings: `min_score`, `min_face_px`, `nms_iou` and `min_certainty` count.
+            settings: `min_score`, `min_face_px`, `nms_iou` and `min_confidence` count.
             min_iou: smallest overlap that counts as found, above 0 and at most 1.
             temperature: see `metrics.calibration.with_temperature`.
 
@@ -196,7 +196,7 @@ class Judge:
         shown = np.flatnonzero(alive)
         matched = self._overlaps.match(alive, min_iou, len(labels))[shown]
         probs = self._probs(shown, temperature)
-        said = _said(probs, settings.min_certainty)
+        said = _said(probs, settings.min_confidence)
         truths = self._verdicts(shown, matched)
         found = _inverse(matched, len(labels))
         counts = _count(_actual(truths, labels), said, labels[found < 0])
@@ -243,8 +243,8 @@ def _check(min_iou: float, temperature: float) -> None:
         raise ValueError(f"the temperature must be above 0, not {temperature}")
 
 
-def _said(probs: Numbers, min_certainty: float) -> Rows:
-    sure = probs.max(axis=1, initial=0) >= min_certainty
+def _said(probs: Numbers, min_confidence: float) -> Rows:
+    sure = probs.max(axis=1, initial=0) >= min_confidence
     return np.where(sure, probs.argmax(axis=1), Label.UNKNOWN)
 
 

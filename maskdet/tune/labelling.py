@@ -60,11 +60,13 @@ def draft_of(
 def _faces(scene: Scene) -> tuple[DraftFace, ...]:
     winners = scene.probs.argmax(axis=1) if len(scene) else ()
     return tuple(
-        DraftFace(corners_of(box), CLASSES[int(winner)], float(certainty), float(score))
-        for box, winner, certainty, score in zip(
+        DraftFace(
+            corners_of(box), CLASSES[int(winner)], float(confidence), float(score)
+        )
+        for box, winner, confidence, score in zip(
             scene.faces.boxes,
             winners,
-            scene.certainties,
+            scene.confidences,
             scene.faces.scores,
             strict=True,
         )

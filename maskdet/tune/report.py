@@ -153,7 +153,7 @@ def _how_counted(outcome: Outcome) -> Iterable[str]:
     yield f"A face counts as found from an overlap of {outcome.min_iou:g} on."
     if outcome.temperature != 1:
         yield (
-            f"Certainties are calibrated with a temperature of "
+            f"Confidences are calibrated with a temperature of "
             f"{outcome.temperature:.2f}, which Live does not have."
         )
 

@@ -17,7 +17,7 @@ from maskdet.types import Settings
 
 _SETTINGS = (
     ("Face score", "min_score", ""),
-    ("Certainty", "min_certainty", ""),
+    ("Confidence", "min_confidence", ""),
     ("Smallest face", "min_face_px", " px"),
     ("Overlap of two boxes", "nms_iou", ""),
 )

@@ -28,7 +28,7 @@ from maskdet.types import CLASSES, Settings
 
 _PACKAGES = ("opencv-python-headless", "mtcnn")
 
-LAX: Final = Settings(min_score=FLOOR_SCORE, min_certainty=0, min_face_px=1, nms_iou=1)
+LAX: Final = Settings(min_score=FLOOR_SCORE, min_confidence=0, min_face_px=1, nms_iou=1)
 """Nothing that any slider could show is refused."""
 
 

@@ -47,7 +47,7 @@ class Pictures:
 
         Raises:
             BadFiles: it cannot be read any more.
-            UnreadableImage: it is no picture.
+            ImageReadError: it is no picture.
         """
         return read_image(self.content(picture))
 

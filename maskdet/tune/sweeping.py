@@ -1,4 +1,4 @@
-"""Every pair of face score and certainty at once, and the best of them for a goal."""
+"""Every pair of face score and confidence at once, and the best of them for a goal."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _CERTAINTIES: Final = np.arange(33, 100) / 100
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What happens to one class at every pair of face score and certainty.
+    """What happens to one class at every pair of face score and confidence.
 
     Attributes:
         scores: `(s,)` lowest face scores, rising.
-        certainties: `(c,)` lowest certainties, rising.
+        confidences: `(c,)` lowest confidences, rising.
         hits: `(s, c)` int64 true faces of the class that are said to be of it.
         alarms: `(s, c)` int64 faces said to be of the class that are none.
         n: how many true faces of the class there are.
     """
 
     scores: Floats
-    certainties: Floats
+    confidences: Floats
     hits: Rows
     alarms: Rows
     n: int
@@ -50,11 +50,11 @@ class Sweep:
         outcome tells all.
 
         Args:
-            outcome: with the lowest face score and no certainty.
+            outcome: with the lowest face score and no confidence.
             label: the class.
             chosen: `(p,)` which pictures count.
         """
-        scores, certainties = _SCORES, _CERTAINTIES
+        scores, confidences = _SCORES, _CERTAINTIES
         pictures = outcome.scored.faces.pictures[outcome.shown]
         said = (outcome.probs.argmax(axis=1) == label) & chosen[pictures]
         ours = outcome.scored.scores[outcome.shown]
@@ -63,9 +63,9 @@ class Sweep:
             rows = np.flatnonzero(said & which)
             # As float32, because settings are compared with scores so.
             at = np.searchsorted(scores.astype(np.float32), ours[rows], "right") - 1
-            sure = certainties.astype(np.float32)
-            to = np.searchsorted(sure, outcome.certainties[rows], "right") - 1
-            counts = np.zeros((len(scores), len(certainties)), np.int64)
+            sure = confidences.astype(np.float32)
+            to = np.searchsorted(sure, outcome.confidences[rows], "right") - 1
+            counts = np.zeros((len(scores), len(confidences)), np.int64)
             seen = (at >= 0) & (to >= 0)
             np.add.at(counts, (at[seen], to[seen]), 1)
             total: Rows = counts[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
@@ -75,10 +75,10 @@ class Sweep:
         true = (truth.labels == label) & chosen[truth.faces.pictures]
         right = outcome.actual == label
         alarm = (outcome.actual >= 0) & ~right
-        return cls(scores, certainties, counted(right), counted(alarm), int(true.sum()))
+        return cls(scores, confidences, counted(right), counted(alarm), int(true.sum()))
 
     def best(self, goal: Goal, now: Settings) -> tuple[float, float]:
-        """Return the best face score and certainty; of equal ones the nearest to now.
+        """Return the best face score and confidence; of equal ones the nearest to now.
 
         Args:
             goal: what is wanted.
@@ -86,12 +86,12 @@ class Sweep:
         """
         far = np.hypot(
             (self.scores - now.min_score)[:, None],
-            (self.certainties - now.min_certainty)[None, :],
+            (self.confidences - now.min_confidence)[None, :],
         )
         ranks = [*_ranks(goal, self.hits, self.alarms, self.n), far.round(9)]
         order = np.lexsort([rank.ravel() for rank in reversed(ranks)])
         row, column = np.unravel_index(order[0], self.hits.shape)
-        return float(self.scores[row]), float(self.certainties[column])
+        return float(self.scores[row]), float(self.confidences[column])
 
 
 def reaches(goal: Goal, hits: int, n: int) -> bool:

@@ -1,6 +1,6 @@
 """What all that was seen of a person says together: one verdict, and how sure it is.
 
-vote = Vote("sure", window_s=2.0, memory_s=3.0)
+vote = Vote("log_pool", window_s=2.0, memory_s=3.0)
 verdicts = vote.update(ids, probs, view_weights(faces, probs), time_s)
 kept = vote.recall(ids_of_turned_heads, time_s)
 """

@@ -18,12 +18,12 @@ FRAMES_PER_S: Final = 30.0
 
 
 def window_of_frames(n: int, frames_per_s: float = FRAMES_PER_S) -> float:
-    """Return the `vote_window_s` of a moving window over `n` frames."""
+    """Return the `smoothing_window_s` of a moving window over `n` frames."""
     return n / frames_per_s
 
 
 def window_of_beta(beta: float, frames_per_s: float = FRAMES_PER_S) -> float:
-    """Return the `vote_window_s` of an exponential mean that keeps `beta` a frame.
+    """Return the `smoothing_window_s` of an exponential mean that keeps `beta` a frame.
 
     It keeps beta = exp(-2 dt / window) of what it knew after dt seconds.
     """
@@ -31,7 +31,7 @@ def window_of_beta(beta: float, frames_per_s: float = FRAMES_PER_S) -> float:
 
 
 _COMMON: Final = Settings(
-    min_certainty=0.1,
+    min_confidence=0.1,
     nms_iou=0.3,
     # A face is gone with the tenth frame that misses it, and boxes need 2 pixels.
     memory_s=window_of_frames(10),
@@ -41,20 +41,23 @@ _COMMON: Final = Settings(
 
 PRESETS: Final[dict[str, Settings]] = {
     "track-head": replace(
-        _COMMON, min_score=0.4, vote="window", vote_window_s=window_of_frames(10)
+        _COMMON,
+        min_score=0.4,
+        smoothing="window",
+        smoothing_window_s=window_of_frames(10),
     ),
-    "track-face": replace(_COMMON, min_score=0.12, vote="none"),
+    "track-face": replace(_COMMON, min_score=0.12, smoothing="latest"),
     "track-onepass": replace(
         _COMMON,
         min_score=0.4,
-        min_certainty=0.5,
-        vote="exponential",
-        vote_window_s=window_of_beta(0.9),
+        min_confidence=0.5,
+        smoothing="ema",
+        smoothing_window_s=window_of_beta(0.9),
     ),
 }
 """Name to settings: heads and a mean of 10 frames, faces and no memory, a one-pass
 network and an exponential mean of 0.9 a frame.
 
 The older system compares its uncertainty threshold with face score times probability;
-`min_certainty` is compared with the probability alone.
+`min_confidence` is compared with the probability alone.
 """

@@ -180,10 +180,10 @@ class Window:
 
 
 STATISTICS: Final[dict[str, type[Latest | Cumulative | Window]]] = {
-    "sure": Sure,
-    "none": Latest,
-    "cumulative": Cumulative,
+    "log_pool": Sure,
+    "latest": Latest,
+    "mean": Cumulative,
     "window": Window,
-    "exponential": Exponential,
+    "ema": Exponential,
 }
-"""Every way in `maskdet.settings.VOTES`."""
+"""Every way in `maskdet.settings.SMOOTHINGS`."""

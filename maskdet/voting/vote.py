@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.settings import VOTES
+from maskdet.settings import SMOOTHINGS
 from maskdet.types import CLASSES, UNTRACKED
 from maskdet.voting.statistics import STATISTICS, Row, Statistic, View
 
@@ -27,7 +27,7 @@ class Verdicts:
 
     Attributes:
         probs: `(n, 3)` float32, rows sum to 1; near 1/3 each where nothing is known
-            any more. The largest of a row is its certainty.
+            any more. The largest of a row is its confidence.
         evidence: `(n,)` float32, how many whole readable views it rests on.
         ages_s: `(n,)` float32, seconds since the last view that counted.
     """
@@ -56,7 +56,7 @@ class Vote:
     after 65 %.
 
     Attributes:
-        method: one of `VOTES`; a change keeps what is known.
+        method: one of `SMOOTHINGS`; a change keeps what is known.
         window_s: how far back views count, in seconds.
         memory_s: after so long without a view nothing is known, in seconds.
         class_effect: how much a view counts that shows each of `CLASSES`, in [0, 1].
@@ -64,7 +64,7 @@ class Vote:
 
     def __init__(
         self,
-        method: str = "sure",
+        method: str = "log_pool",
         window_s: float = 2.0,
         memory_s: float = 3.0,
         *,
@@ -75,8 +75,10 @@ class Vote:
         Raises:
             ValueError: an argument is out of its range.
         """
-        if method not in VOTES:
-            raise ValueError(f"vote must be one of {', '.join(VOTES)}, not {method!r}")
+        if method not in SMOOTHINGS:
+            raise ValueError(
+                f"smoothing must be one of {', '.join(SMOOTHINGS)}, not {method!r}"
+            )
         for name, seconds in (("window_s", window_s), ("memory_s", memory_s)):
             if not 0 < seconds < math.inf:
                 raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")

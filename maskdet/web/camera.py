@@ -119,7 +119,7 @@ def _numbers() -> None:
         st.rerun()
     reading = state.reading()
     failed = (
-        f"Frames that could not be analysed since Start: {reading.n_failed}. "
+        f"VideoSource that could not be analysed since Start: {reading.n_failed}. "
         f"The last error: {plain(reading.last_error)}"
     )
     if reading.failing:

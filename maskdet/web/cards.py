@@ -76,13 +76,13 @@ def cards_html(
     verdicts = [_verdict(*pair) for pair in zip(scene.labels, truths, strict=False)]
     verdicts += [""] * (len(scene) - len(verdicts))
     rows = zip(
-        crops, scene.labels, scene.certainties, scene.probs, verdicts, strict=False
+        crops, scene.labels, scene.confidences, scene.probs, verdicts, strict=False
     )
     cards = [
         _card(
             number,
             crop,
-            heading=_heading(label, float(certainty)),
+            heading=_heading(label, float(confidence)),
             colour=colours[label],
             bars=verdict
             + "".join(
@@ -90,7 +90,9 @@ def cards_html(
                 for column, prob in zip(CLASSES, probs, strict=True)
             ),
         )
-        for number, (crop, label, certainty, probs, verdict) in enumerate(rows, start=1)
+        for number, (crop, label, confidence, probs, verdict) in enumerate(
+            rows, start=1
+        )
     ]
     attributes = 'class="maskdet-cards" aria-label="Faces"'
     return f"{_STYLE}<section {attributes}>{''.join(cards)}</section>"
@@ -146,9 +148,9 @@ def _card(number: int, crop: bytes, *, heading: str, colour: str, bars: str) -> 
     )
 
 
-def _heading(label: Label, certainty: float) -> str:
+def _heading(label: Label, confidence: float) -> str:
     unsure = label is Label.UNKNOWN
-    return label.title if unsure else f"{label.title} {100 * certainty:.0f} %"
+    return label.title if unsure else f"{label.title} {100 * confidence:.0f} %"
 
 
 def _verdict(label: Label, truth: Label) -> str:

@@ -24,7 +24,7 @@ _MODES: Final = {
     "off": "Off",
     "relative": "In heads",
     "pinhole": "By field of view",
-    "floor": "By the floor",
+    "ground_plane": "By the floor",
 }
 
 _MEANINGS: Final = {
@@ -33,17 +33,17 @@ _MEANINGS: Final = {
     "across the picture and rough along the camera's look. There is no plan.",
     "pinhole": "In metres, from the size of each face and the camera's field of view; "
     f"faces differ, so expect errors of about {100 * FACE_HEIGHT_ERROR:.0f} %.",
-    "floor": "In metres, from four points on the floor whose distances you know: the "
-    "most exact way, to about 5 % for people who stand.",
+    "ground_plane": "In metres, from four points on the floor whose distances you "
+    "know: the most exact way, to about 5 % for people who stand.",
 }
 
 _FIELDS: Final = (
     "distance",
-    "near_m",
-    "near_for_s",
+    "contact_distance_m",
+    "contact_duration_s",
     "field_of_view_deg",
-    "floor_width_m",
-    "floor_depth_m",
+    "ground_width_m",
+    "ground_depth_m",
 )
 
 
@@ -91,19 +91,19 @@ def choose() -> Settings:
 
 
 def _limits(settings: Settings) -> None:
-    usual, now_m = _LIMITS_M, settings.near_m
+    usual, now_m = _LIMITS_M, settings.contact_distance_m
     heads = now_m / FACE_HEIGHT_M
     st.segmented_control(
         "Near is closer than",
         usual if now_m in usual else (*usual, now_m),
         format_func=lambda limit_m: f"{limit_m:g} m",
         required=True,
-        key=_key("near_m"),
+        key=_key("contact_distance_m"),
         on_change=_told,
-        args=("near_m",),
+        args=("contact_distance_m",),
         help=f"{now_m:g} m are about {heads:.0f} heights of a face.",
     )
-    _number("near_for_s", "Too long after (s)", (0.0, 3600.0, 1.0))
+    _number("contact_duration_s", "Too long after (s)", (0.0, 3600.0, 1.0))
 
 
 def _field_of_view() -> None:
@@ -119,8 +119,8 @@ def _field_of_view() -> None:
 def rectangle() -> None:
     """Ask for the two lengths of the rectangle on the floor."""
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        _number("floor_width_m", "From 1 to 2 (m)", (0.1, 1000.0, 0.1))
-        _number("floor_depth_m", "From 2 to 3 (m)", (0.1, 1000.0, 0.1))
+        _number("ground_width_m", "From 1 to 2 (m)", (0.1, 1000.0, 0.1))
+        _number("ground_depth_m", "From 2 to 3 (m)", (0.1, 1000.0, 0.1))
 
 
 def _number(

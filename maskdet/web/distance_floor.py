@@ -53,7 +53,7 @@ def mark(still: Still | None) -> None:
         "click or drag each point, or move it with the arrow keys."
     )
     chosen = session.preferences()
-    points, style = chosen.settings.floor or START, chosen.style
+    points, style = chosen.settings.ground_points or START, chosen.style
     _component()(
         data={
             "image": "" if still is None else address(still, style),
@@ -90,14 +90,14 @@ def _typed(points: tuple[float, ...]) -> None:
 
 def _numbers_typed() -> None:
     typed = [st.session_state[f"distance.floor.{number}"] for number in range(8)]
-    distance.change(floor=tuple(round(value / 100, _DIGITS) for value in typed))
+    distance.change(ground_points=tuple(round(value / 100, _DIGITS) for value in typed))
 
 
 def _moved() -> None:
     """Use points that the browser sent, if they are any."""
     told = st.session_state[_MARKS].get("moved")
     try:
-        distance.change(floor=tuple(round(number, _DIGITS) for number in told))
+        distance.change(ground_points=tuple(round(number, _DIGITS) for number in told))
     except (TypeError, ValueError):
         # Not from our own page; the points stay where they are.
         return

@@ -28,7 +28,7 @@ def section(stream_state: Any) -> None:
         return
     interval_s = 1.0 if stream_state.playing else None
     results = st.fragment(_results, run_every=interval_s)
-    if mode != "floor":
+    if mode != "ground_plane":
         results()
         return
     marking, found = st.columns(2, gap="medium")
@@ -53,7 +53,7 @@ def _marking() -> None:
 def _take() -> None:
     view = camera.live_state().view()
     if view is not None:
-        faces = np.concatenate([view.scene.faces.boxes, view.scene.hide])
+        faces = np.concatenate([view.scene.faces.boxes, view.scene.blur_boxes])
         st.session_state[_STILL] = distance_floor.Still(view.image, faces)
 
 
@@ -69,7 +69,7 @@ def _results() -> None:
         st.info("Press **Start** above to see how far apart people stand.")
         return
     plan = plan_of(
-        view.scene, view.positions, view.settings, preferences.style, view.size_wh
+        view.scene, view.scene.positions, view.settings, preferences.style, view.size_wh
     )
     if plan is None:
         st.html(distances_html(view, preferences.style))

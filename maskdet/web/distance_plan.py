@@ -29,7 +29,7 @@ def plan_of(
         size_wh: width and height of the picture.
     """
     known = len(positions) == len(scene)
-    if settings.distance not in ("pinhole", "floor") or not known:
+    if settings.distance not in ("pinhole", "ground_plane") or not known:
         return None
     floor = geometry(settings, size_wh).floor
     return birds_eye(

@@ -22,12 +22,12 @@ def distances_html(view: View, style: Style) -> str:
         view: the last frame that was analysed.
         style: whether people are named by their numbers.
     """
-    near = [pair for pair in view.scene.near if pair.near]
-    total_s = sum(contact.seconds for contact in view.contacts)
+    near = [pair for pair in view.scene.pairs if pair.in_contact]
+    total_s = sum(contact.total_s for contact in view.scene.contacts)
     cells = "".join(
         (
             cell_html("Pairs near now", str(len(near))),
-            cell_html("For too long", str(sum(pair.too_long for pair in near))),
+            cell_html("For too long", str(sum(pair.exceeds_limit for pair in near))),
             cell_html("Contact since Start", span(total_s)),
         )
     )
@@ -65,26 +65,26 @@ def _pressing(scene: Scene, style: Style) -> str:
     people = " and ".join(
         describe(
             scene.labels[row],
-            float(scene.certainties[row]),
+            float(scene.confidences[row]),
             replace(style, labels=True, percentages=False),
             track_id=int(np.asarray(scene.track_ids)[row]),
         )
         for row in (pair.first, pair.second)
     )
-    apart = describe_pair(pair._replace(too_long=False))
-    lasted = f"<p>Near for {span(pair.for_s)}</p>" if pair.for_s else ""
+    apart = describe_pair(pair._replace(exceeds_limit=False))
+    lasted = f"<p>Near for {span(pair.contact_s)}</p>" if pair.contact_s else ""
     return f"<p><b>{people}</b><b>{apart}</b></p>{lasted}"
 
 
 def _contacts(view: View, style: Style) -> str:
     """Return the pairs that were near for longest, if people have numbers."""
-    if not style.ids or not view.contacts:
+    if not style.ids or not view.scene.contacts:
         return ""
     rows = "".join(
-        f"<p><span>#{one.first} and #{one.second}</span>"
-        f"<span>{span(one.seconds)}, at once {span(one.longest_s)}</span></p>"
-        for one in view.contacts[:_MOST_PAIRS]
+        f"<p><span>#{one.first_id} and #{one.second_id}</span>"
+        f"<span>{span(one.total_s)}, at once {span(one.longest_s)}</span></p>"
+        for one in view.scene.contacts[:_MOST_PAIRS]
     )
-    more = len(view.contacts) - _MOST_PAIRS
+    more = len(view.scene.contacts) - _MOST_PAIRS
     rest = f"<small>and {more} more pairs</small>" if more > 0 else ""
     return f"<section><h3>Contacts since Start</h3>{rows}{rest}</section>"

@@ -4,7 +4,7 @@ The Live page needs three lines of it. In the script, before the stream:
 
     witness = events.witness(state.clock())
 
-in the frame callback, after each step: `witness.on_scene(scene, stream.left)`, and when
+in the frame callback, after each step: `witness.on_scene(scene)`, and when
 the stream has ended: `witness.end()`. `events_alerts.announce()` shows new alerts.
 """
 

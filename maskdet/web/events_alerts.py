@@ -45,7 +45,7 @@ _NUMBERS: Final[Mapping[str, tuple[str, tuple[float, float, float, float], str]]
         "A face is seen for so long without a doubt before anybody is told.",
     ),
     "sure": (
-        "Certainty at least (%)",
+        "Confidence at least (%)",
         (50, 100, 80, 5),
         "Less sure views do not count.",
     ),

@@ -157,7 +157,7 @@ def table(events: Sequence[Event], zone: tzinfo) -> list[dict[str, Any]]:
             "What happened": sentence(event),
             "Event": KINDS[event.kind],
             "Label": event.label.title,
-            "Certainty": 100 * event.certainty if event.certainty else None,
+            "Confidence": 100 * event.confidence if event.confidence else None,
             "Person": None if event.person == UNTRACKED else event.person,
             "Camera": event.camera,
             "Stream": event.session[:4],

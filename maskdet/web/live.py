@@ -13,7 +13,7 @@ import numpy as np
 
 from maskdet.alerts.watch import Witness
 from maskdet.analyzer import Analyzer
-from maskdet.stream import Stream
+from maskdet.streaming import Stream
 from maskdet.web.live_people import People
 from maskdet.web.live_run import Run, View
 from maskdet.web.preferences import Preferences

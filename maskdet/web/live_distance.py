@@ -17,12 +17,12 @@ def obstacle(settings: Settings, size_wh: tuple[int, int]) -> str:
     """
     if settings.distance == "off":
         return ""
-    if settings.distance == "floor" and not settings.floor:
+    if settings.distance == "ground_plane" and not settings.ground_points:
         return "Mark the four corners of a rectangle on the floor first."
     try:
         geometry(settings, size_wh)
     except ValueError as error:
-        line = str(error).removeprefix("floor: ")
+        line = str(error).removeprefix("ground_points: ")
         return f"{line[:1].upper()}{line[1:]}."
     return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -40,16 +40,15 @@ class Roll:
         # Those who left are only counted, so that a long stream fills no memory.
         self._gone: Counter[Label] = Counter()
 
-    def update(self, scene: Scene, left_ids: Iterable[int] = ()) -> People:
+    def update(self, scene: Scene) -> People:
         """Return the count after the next scene.
 
         Faces without a number do not count yet: they may be none.
 
         Args:
             scene: the next one, with track ids.
-            left_ids: people the tracker forgot in this step (`Stream.left`).
         """
-        ids, seen_s = np.asarray(scene.track_ids), np.asarray(scene.seen_s)
+        ids, unseen_s = np.asarray(scene.track_ids), np.asarray(scene.unseen_s)
         now: Counter[Label] = Counter()
         for track_id, label in zip(ids.tolist(), scene.labels, strict=True):
             if track_id == UNTRACKED:
@@ -57,11 +56,11 @@ class Roll:
             now[label] += 1
             known = self._here.get(track_id, Label.UNKNOWN)
             self._here[track_id] = known if label is Label.UNKNOWN else label
-        for track_id in left_ids:
+        for track_id in scene.removed_ids:
             if track_id in self._here:
                 self._gone[self._here.pop(track_id)] += 1
         so_far = self._gone + Counter(self._here.values())
-        turned = int(((ids != UNTRACKED) & (seen_s > 0)).sum())
+        turned = int(((ids != UNTRACKED) & (unseen_s > 0)).sum())
         return People(_every(now), _every(so_far), turned)
 
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from maskdet.alerts.watch import Witness
-from maskdet.proximity import Contact
-from maskdet.stream import Stream
+from maskdet.streaming import Stream
 from maskdet.types import Image, Scene, Settings
 from maskdet.web.live_distance import Measurable
 from maskdet.web.live_people import People, Roll
-
-_CONTACTS_EVERY_S = 0.5
-"""Sorting every pair that ever met may take longer than a frame should."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +18,13 @@ class View:
 
     Attributes:
         image: `(h, w, 3)` uint8 BGR, mirrored if the visitor wants it so.
-        scene: who is in it and who is near whom.
-        positions: `(n, 2)` x to the right and z away; none where distance is off.
-        contacts: pairs that were near since Start, longest together first.
+        scene: who is in it, where they stand, and who was in contact since Start.
         people: how many there are, now and since Start.
         settings: what the frame was looked at with.
     """
 
     image: Image
     scene: Scene
-    positions: NDArray[np.float64]
-    contacts: tuple[Contact, ...] = ()
     people: People = field(default_factory=People)
     settings: Settings = field(default_factory=Settings)
 
@@ -60,8 +48,6 @@ class Run:
         self._witness = witness
         self._roll = Roll()
         self._measurable = Measurable()
-        self._contacts: tuple[Contact, ...] = ()
-        self._contacts_s = -math.inf
         self._lock = threading.Lock()
         self._begun = self._ended = False
 
@@ -83,19 +69,13 @@ class Run:
         """
         size_wh = image.shape[1], image.shape[0]
         settings = self._measurable.settings(settings, size_wh)
-        self._stream.settings = settings
-        scene = self._stream.step(image, time_s)
-        left = self._stream.left
+        scene = self._stream.step(image, time_s, settings)
         with self._lock:
             self._begun = True
             # The last frame may come after the end, and nobody enters then.
             if self._witness is not None and not self._ended:
-                self._witness.on_scene(scene, left)
-        proximity = self._stream.proximity
-        if time_s - self._contacts_s >= _CONTACTS_EVERY_S:
-            self._contacts, self._contacts_s = proximity.contacts, time_s
-        people = self._roll.update(scene, left)
-        return View(image, scene, proximity.positions, self._contacts, people, settings)
+                self._witness.on_scene(scene)
+        return View(image, scene, self._roll.update(scene), settings)
 
     def end(self) -> None:
         """Note that no frame comes any more; may be called twice."""

@@ -159,7 +159,7 @@ def _of_answers(
         ),
         Drawn(
             "Reliability",
-            "Whether a certainty of 80 % is right 8 times in 10: then the points lie "
+            "Whether a confidence of 80 % is right 8 times in 10: then the points lie "
             "on the dashed line; below it, it is too sure of itself.",
             as_spec(charts.reliability_chart(answers)),
         ),

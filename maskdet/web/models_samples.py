@@ -66,7 +66,7 @@ class Judged:
     def first(self, n: int) -> Judged:
         """Return only the `n` faces with the worst answers."""
         rows = np.arange(min(n, len(self.truths)))
-        return Judged(self.scene.keep(rows), self.truths[:n], self.crops[:n])
+        return Judged(self.scene[rows], self.truths[:n], self.crops[:n])
 
 
 def judged(classifier: str) -> Judged:

@@ -48,7 +48,7 @@ def _analyzer(*, live: bool) -> str:
         with st.expander(f":gray[Not here: {', '.join(missing)}]"):
             for other, line in missing.items():
                 st.caption(f"**{other}**: {plain(line)}.")
-    return name
+    return str(name)
 
 
 def _with_meaning(name: str) -> str:
@@ -89,7 +89,7 @@ def _classifier(*, asked: bool) -> str:
         st.caption(":gray[Not asked here: the analyzer labels the faces itself.]")
     if missing:
         st.caption(f":gray[Not here: {', '.join(missing)}]")
-    return name
+    return str(name)
 
 
 def _with_default(name: str) -> str:

@@ -15,7 +15,7 @@ from maskdet.analyzer import Analyzer
 from maskdet.classifier import crop_face
 from maskdet.drawing import coarse, draw, hidden
 from maskdet.media import (
-    UnreadableImage,
+    ImageReadError,
     encode_jpeg,
     encode_png,
     read_image,
@@ -29,7 +29,7 @@ MAX_PICTURES: Final = 30
 KEPT: Final = 50
 """So many analysed pictures a session remembers, the last used ones."""
 
-FLOOR: Final = Settings(min_score=0.1, min_certainty=0, min_face_px=4, nms_iou=1)
+FLOOR: Final = Settings(min_score=0.1, min_confidence=0, min_face_px=4, nms_iou=1)
 """Every face that passes these is labelled and kept, so that a slider moved anywhere
 above them needs no network. Overlapping boxes all stay: which of them goes depends on
 the other three thresholds."""
@@ -76,7 +76,7 @@ class Picture:
     height: int = 0
     preview: bytes = b""
     crops: tuple[bytes, ...] = ()
-    raw: Scene = dataclasses.field(default_factory=Scene.none)
+    raw: Scene = dataclasses.field(default_factory=Scene.empty)
     floor: Settings = FLOOR
     error: str = ""
 
@@ -148,7 +148,7 @@ def analyse(content: bytes, analyzer: Analyzer, settings: Settings) -> Picture:
     """
     try:
         image = read_image(content)
-    except UnreadableImage as error:
+    except ImageReadError as error:
         return Picture(error=str(error))
     floor = dataclasses.replace(
         FLOOR,
@@ -192,18 +192,20 @@ def result_png(
 ) -> bytes:
     """Return the picture in full size with the accepted faces drawn on it, as PNG."""
     image = read_image(source.content)
-    return encode_png(draw(image, picture.raw.select(settings), style))
+    return encode_png(draw(image, picture.raw.filter(settings), style))
 
 
 def _in_preview(picture: Picture, settings: Settings) -> tuple[Image, Scene]:
     """Return the preview, and the accepted faces in its pixels."""
     image = _decoded(picture.preview)
-    scene = picture.raw.select(settings)
+    scene = picture.raw.filter(settings)
     height, width = image.shape[:2]
     scales = [width / picture.width, height / picture.height] * 2
     factors = np.array(scales, np.float32)
     faces = Faces(scene.faces.boxes * factors, scene.faces.scores)
-    return image, dataclasses.replace(scene, faces=faces, hide=scene.hide * factors)
+    return image, dataclasses.replace(
+        scene, faces=faces, blur_boxes=scene.blur_boxes * factors
+    )
 
 
 def _decoded(jpeg: bytes) -> Image:

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from maskdet.analyzer import ANALYZERS, AUTO
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.settings import Settings, upgrade
 from maskdet.style import Style
-from maskdet.types import Settings
 
 CAMERA_LIMITS: dict[str, tuple[int, int]] = {
     "camera_width": (160, 1920),
@@ -84,7 +84,7 @@ class Preferences:
         if not isinstance(values, dict):
             kind = type(values).__name__
             raise ValueError(f"this file must hold a JSON object, not a {kind}")
-        if values and set(values) <= _names(Settings()):
+        if values and set(upgrade(values)) <= _names(Settings()):
             values = {"settings": values}
         return _replaced(cls(), values)
 
@@ -104,7 +104,7 @@ class Preferences:
         Raises:
             ValueError: an unknown parameter or a bad value.
         """
-        usual = _flat(cls())
+        usual, query = _flat(cls()), upgrade(query)
         unknown = sorted(set(query) - set(usual))
         if unknown:
             raise ValueError(_unknown(unknown[0], usual))
@@ -180,6 +180,8 @@ def _checked(name: str, value: object, usual: _Value) -> _Value:
 def _replaced(part: _Part, values: Mapping[str, object]) -> _Part:
     """Return a copy of the dataclass `part` with checked `values` put in."""
     checked: dict[str, Any] = {}
+    if isinstance(part, Settings):
+        values = upgrade(values)
     for name, value in values.items():
         if name not in _names(part):
             raise ValueError(_unknown(name, dict.fromkeys(sorted(_names(part)))))

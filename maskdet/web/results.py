@@ -40,7 +40,7 @@ class Result:
     @property
     def scene(self) -> Scene:
         """The faces that the settings accept, in pixels of the original."""
-        return self.picture.raw.select(self.settings)
+        return self.picture.raw.filter(self.settings)
 
     def crops(self, style: Style) -> list[bytes]:
         """Return one JPEG a face of `scene`, blurred if `style` says so."""
@@ -107,7 +107,7 @@ def face_table(scene: Scene) -> dict[str, list[int] | list[float] | list[str]]:
     return {
         "Face": list(range(1, len(scene) + 1)),
         "Label": [label.title for label in scene.labels],
-        "Certainty": [100 * float(certainty) for certainty in scene.certainties],
+        "Confidence": [100 * float(confidence) for confidence in scene.confidences],
         "Face score": [100 * float(score) for score in scene.faces.scores],
         "Size (px)": [f"{width} x {height}" for width, height in sides],
     }

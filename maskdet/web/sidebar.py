@@ -63,11 +63,11 @@ def _values(preferences: Preferences) -> dict[str, object]:
         "choice.classifier": preferences.classifier,
         "choice.second_look": preferences.second_look,
         "choice.min_score": settings.min_score,
-        "choice.min_certainty": settings.min_certainty,
+        "choice.min_confidence": settings.min_confidence,
         "choice.min_face_px": settings.min_face_px,
         "choice.nms_iou": settings.nms_iou,
-        "choice.vote": settings.vote,
-        "choice.vote_window_s": settings.vote_window_s,
+        "choice.smoothing": settings.smoothing,
+        "choice.smoothing_window_s": settings.smoothing_window_s,
         "choice.memory_s": settings.memory_s,
         "choice.parts": [part for part, drawn in parts.items() if drawn],
         "choice.palette": style.palette,
@@ -86,9 +86,12 @@ def _chosen(*, live: bool) -> Preferences:
     with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
         settings = _settings(session.preferences().settings)
     with st.expander("People over time", icon=":material/history:"):
-        vote, window_s, memory_s = choose_following()
+        smoothing, window_s, memory_s = choose_following()
         settings = dataclasses.replace(
-            settings, vote=vote, vote_window_s=window_s, memory_s=memory_s
+            settings,
+            smoothing=smoothing,
+            smoothing_window_s=window_s,
+            memory_s=memory_s,
         )
     with st.expander("Drawing", icon=":material/palette:"):
         style = _style()
@@ -101,7 +104,9 @@ def _chosen(*, live: bool) -> Preferences:
         width, height = _camera_wh()
         fps = _camera_fps()
     if mirror != session.preferences().mirror:
-        settings = dataclasses.replace(settings, floor=mirrored(settings.floor))
+        settings = dataclasses.replace(
+            settings, ground_points=mirrored(settings.ground_points)
+        )
     return Preferences(
         analyzer=analyzer,
         settings=settings,
@@ -125,10 +130,10 @@ def _settings(before: Settings) -> Settings:
         help="How sure the finder must be that something is a face. "
         "Lower finds more faces, and more things that are none.",
     )
-    min_certainty = st.slider(
-        "Certainty",
+    min_confidence = st.slider(
+        "Confidence",
         *(0.0, 1.0),
-        key="choice.min_certainty",
+        key="choice.min_confidence",
         step=0.01,
         help="Below it a face is shown as “Unsure”, in grey.",
     )
@@ -150,7 +155,7 @@ def _settings(before: Settings) -> Settings:
     return dataclasses.replace(
         before,
         min_score=min_score,
-        min_certainty=min_certainty,
+        min_confidence=min_confidence,
         min_face_px=min_face_px,
         nms_iou=nms_iou,
     )

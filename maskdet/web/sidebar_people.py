@@ -7,17 +7,17 @@ from typing import Final
 
 import streamlit as st
 
-from maskdet.settings import VOTES
+from maskdet.settings import SMOOTHINGS, Smoothing
 from maskdet.types import Settings
 from maskdet.voting.presets import PRESETS
 from maskdet.web import session
 
-_VOTES: Final = {
-    "sure": "Surest views count most",
-    "none": "Each view alone",
-    "cumulative": "Mean of all views",
+_SMOOTHINGS: Final = {
+    "log_pool": "Surest views count most",
+    "latest": "Each view alone",
+    "mean": "Mean of all views",
     "window": "Mean of the last views",
-    "exponential": "Fading mean",
+    "ema": "Fading mean",
 }
 
 _PRESETS: Final = {
@@ -27,29 +27,29 @@ _PRESETS: Final = {
 }
 
 _OURS: Final = frozenset(
-    {"min_score", "min_certainty", "min_face_px", "nms_iou"}
-    | {"memory_s", "vote", "vote_window_s"}
+    {"min_score", "min_confidence", "min_face_px", "nms_iou"}
+    | {"memory_s", "smoothing", "smoothing_window_s"}
 )
 """The settings that a preset is about; the others stay as they are."""
 
 
-def choose_following() -> tuple[str, float, float]:
-    """Show the choice; return vote, its window and the memory, in seconds."""
-    vote = st.selectbox(
+def choose_following() -> tuple[Smoothing, float, float]:
+    """Show the choice; return smoothing, its window and the memory, in seconds."""
+    smoothing = st.selectbox(
         "Vote",
-        VOTES,
-        format_func=_VOTES.__getitem__,
-        key="choice.vote",
+        SMOOTHINGS,
+        format_func=_SMOOTHINGS.__getitem__,
+        key="choice.smoothing",
         help="How many views of a person become one label.",
     )
     window_s = st.slider(
         "Views count for (s)",
-        *_range_s("choice.vote_window_s", 10.0),
-        key="choice.vote_window_s",
+        *_range_s("choice.smoothing_window_s", 10.0),
+        key="choice.smoothing_window_s",
         step=0.1,
         help="How far back views count. Longer is steadier, and slower to notice "
         "that somebody takes the mask off.",
-        disabled=vote in ("none", "cumulative"),
+        disabled=smoothing in ("latest", "mean"),
     )
     memory_s = st.slider(
         "Remember people for (s)",
@@ -68,7 +68,7 @@ def choose_following() -> tuple[str, float, float]:
                 on_click=_take,
                 args=(PRESETS[name],),
             )
-    return vote, window_s, memory_s
+    return smoothing, window_s, memory_s
 
 
 def _range_s(key: str, most_s: float) -> tuple[float, float]:

@@ -24,7 +24,7 @@ _DESK = "maskdet.tune"
 _KEPT: Final = 200
 """Outcomes, curves and crops that a desk remembers, the last used ones."""
 
-MOVED: Final = ("min_score", "min_certainty", "min_face_px", "nms_iou")
+MOVED: Final = ("min_score", "min_confidence", "min_face_px", "nms_iou")
 """The fields of `Settings` that have a slider on the page."""
 
 MOST_FACE_PX: Final = 120
@@ -40,7 +40,7 @@ class Choice:
     Attributes:
         settings: the thresholds.
         min_iou: from which overlap with a true face a box counts as found.
-        calibrated: whether certainties are those after the fitted temperature.
+        calibrated: whether confidences are those after the fitted temperature.
     """
 
     settings: Settings
@@ -173,7 +173,7 @@ def offered(settings: Settings) -> Settings:
     return dataclasses.replace(
         settings,
         min_score=max(FLOOR_SCORE, round(settings.min_score, 2)),
-        min_certainty=round(settings.min_certainty, 2),
+        min_confidence=round(settings.min_confidence, 2),
         min_face_px=max(1.0, round(settings.min_face_px)),
         nms_iou=round(settings.nms_iou, 2),
     )
@@ -206,7 +206,7 @@ def _values(choice: Choice) -> dict[str, object]:
     settings = choice.settings
     return {
         "tune.min_score": settings.min_score,
-        "tune.min_certainty": settings.min_certainty,
+        "tune.min_confidence": settings.min_confidence,
         "tune.min_face_px": int(settings.min_face_px),
         "tune.nms_iou": settings.nms_iou,
         "tune.min_iou": choice.min_iou,

@@ -13,7 +13,7 @@ from maskdet.boxes import sizes_px
 from maskdet.charts.look import GREY
 from maskdet.classifier import crop_face
 from maskdet.drawing import coarse
-from maskdet.media import UnreadableImage, encode_jpeg
+from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import with_temperature
 from maskdet.style import Palette, Style, colour_css
 from maskdet.tune.archives import BadFiles
@@ -145,7 +145,7 @@ def _crop(material: Material, hit: Hit, *, blur: bool) -> str:
     def made() -> str:
         try:
             image = pictures.image(hit.picture)
-        except (BadFiles, UnreadableImage):
+        except (BadFiles, ImageReadError):
             return ""
         scored = material.scored
         faces = scored.faces if hit.found_row >= 0 else scored.truth.faces

@@ -33,7 +33,7 @@ ACTUAL_TITLES = (*(label.title for label in CLASSES), NO_FACE)
 SAID_TITLES = (*(label.title for label in CLASSES), "Unsure", "Missed")
 """Columns of the matrix: what was said."""
 
-SCORE_TITLES: Mapping[What, str] = {"score": "Face score", "certainty": "Certainty"}
+SCORE_TITLES: Mapping[What, str] = {"score": "Face score", "confidence": "Confidence"}
 
 
 def histogram(outcome: Outcome, what: What, palette: Palette) -> Spec:

@@ -97,7 +97,7 @@ def _table(got: Comparison, a: Outcome, b: Outcome) -> None:
         "Found and right": [_percent(one) for one in rights],
         "False alarms a picture": [f"{one.value:.2f}" for one in alarms],
         "Face score": [f"{one.settings.min_score:.2f}" for one in (a, b)],
-        "Certainty": [f"{one.settings.min_certainty:.2f}" for one in (a, b)],
+        "Confidence": [f"{one.settings.min_confidence:.2f}" for one in (a, b)],
         "Smallest face (px)": [f"{one.settings.min_face_px:g}" for one in (a, b)],
         "Overlap of boxes": [f"{one.settings.nms_iou:.2f}" for one in (a, b)],
     }

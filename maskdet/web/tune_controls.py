@@ -22,7 +22,7 @@ _JUST_USED = "maskdet.tune.just_used"
 _TOLD, _SHOW = "told", "show"
 _CALIBRATED = (
     "Live has no calibration, so the same threshold would mean something else there. "
-    "Turn off “Calibrate certainties” to use or share these settings."
+    "Turn off “Calibrate confidences” to use or share these settings."
 )
 
 
@@ -42,9 +42,9 @@ def sliders(desk: Desk) -> None:
         "faces, and more things that are none.",
     )
     st.slider(
-        "Certainty from",
+        "Confidence from",
         *(0.0, 1.0),
-        key="tune.min_certainty",
+        key="tune.min_confidence",
         step=0.01,
         on_change=moved,
         help="A face whose label is less certain is called “Unsure”.",
@@ -82,12 +82,12 @@ def _rarer() -> None:
         "usual. It changes the counting only, not what is shown on Live.",
     )
     st.toggle(
-        "Calibrate certainties",
+        "Calibrate confidences",
         key="tune.calibrated",
         on_change=moved,
         help="Divides by one temperature, fitted on this set, so that 80 % is right 8 "
-        "times in 10. Live has none: this is to see what a certainty is worth; goals "
-        "go by certainties as they are.",
+        "times in 10. Live has none: this is to see what a confidence is worth; goals "
+        "go by confidences as they are.",
     )
 
 
@@ -163,7 +163,7 @@ def _preferences(choice: Choice, material: Material) -> Preferences:
     settings = dataclasses.replace(
         before.settings,
         min_score=choice.settings.min_score,
-        min_certainty=choice.settings.min_certainty,
+        min_confidence=choice.settings.min_confidence,
         min_face_px=choice.settings.min_face_px,
         nms_iou=choice.settings.nms_iou,
     )

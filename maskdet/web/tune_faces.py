@@ -23,7 +23,7 @@ _SHOWN = "tune.shown"
 
 _SETTING_TITLES = {
     "min_score": "face score",
-    "min_certainty": "certainty",
+    "min_confidence": "confidence",
     "min_face_px": "size",
     "nms_iou": "overlap",
 }

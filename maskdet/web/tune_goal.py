@@ -132,7 +132,7 @@ def _settings(proposal: Proposal) -> str:
     before, after = proposal.before, proposal.after
     rows = (
         ("face score", f"{before.min_score:.2f}", f"{after.min_score:.2f}"),
-        ("certainty", f"{before.min_certainty:.2f}", f"{after.min_certainty:.2f}"),
+        ("confidence", f"{before.min_confidence:.2f}", f"{after.min_confidence:.2f}"),
         ("smallest face", f"{before.min_face_px:g} px", f"{after.min_face_px:g} px"),
     )
     parts = [
@@ -158,7 +158,7 @@ def _numbers(proposal: Proposal) -> None:
     st.caption(
         f"Chosen on one half of the pictures, these numbers are of the other half "
         f"({proposal.then.pictures} pictures, {proposal.then.recall.n} faces with "
-        f"“{name}”), with 95 % intervals. Certainties are as they are, not calibrated: "
+        f"“{name}”), with 95 % intervals. Confidences are as they are, not calibrated: "
         "Live uses them so."
     )
 

@@ -127,7 +127,7 @@ def _one(desk: Desk, draft: Draft, picture: int, face: int) -> None:
     for label in CLASSES:
         guess = label is one.label
         st.button(
-            label.title + (f" ({100 * one.certainty:.0f} %)" if guess else ""),
+            label.title + (f" ({100 * one.confidence:.0f} %)" if guess else ""),
             type="primary" if guess else "secondary",
             key=f"tune.label.{picture}.{face}.{label.key}.{len(draft.doubtful())}",
             width="stretch",

@@ -24,7 +24,7 @@ _LINES: dict[What, str] = {
     "line is not shown: faces there are missed, grey right of it is a false alarm. "
     "Low counts are drawn taller, so that they show. **Click or drag to move the "
     "line.**",
-    "certainty": "How sure the label of each face is that is shown. All left of the "
+    "confidence": "How sure the label of each face is that is shown. All left of the "
     "line is called “Unsure”. **Click or drag to move the line.**",
 }
 
@@ -67,7 +67,7 @@ def _clicked(desk: Desk, what: What, key: str) -> None:
         at = max(FLOOR_SCORE, at)
         desk.set_settings(dataclasses.replace(settings, min_score=at))
     else:
-        desk.set_settings(dataclasses.replace(settings, min_certainty=at))
+        desk.set_settings(dataclasses.replace(settings, min_confidence=at))
 
 
 def _tiles(desk: Desk, material: Material, palette: Palette) -> str:

@@ -1,4 +1,4 @@
-"""The Tune page's further views: curves, numbers, certainty, two side by side."""
+"""The Tune page's further views: curves, numbers, confidence, two side by side."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _curve(desk: Desk, material: Material, kind: Kind, label: Label | None) -> C
     if swept:
         settings = dataclasses.replace(settings, min_score=0)
     if label is None:
-        settings = dataclasses.replace(settings, min_certainty=0)
+        settings = dataclasses.replace(settings, min_confidence=0)
     temperature = material.fitted.temperature if choice.calibrated else 1.0
     make = curves.precision_recall if kind == "precision_recall" else curves.roc
     made = material.once(
@@ -149,16 +149,16 @@ def number_view(desk: Desk, material: Material, palette: Palette) -> None:
         st.caption(f"Worse than the rest by more than chance: {'; '.join(worse)}.")
 
 
-def certainty_view(desk: Desk, material: Material, palette: Palette) -> None:
-    """Show the unsure band, and whether certainties can be believed."""
+def confidence_view(desk: Desk, material: Material, palette: Palette) -> None:
+    """Show the unsure band, and whether confidences can be believed."""
     _band(desk, material, palette)
-    st.subheader("Can a certainty be believed?", divider="gray")
+    st.subheader("Can a confidence be believed?", divider="gray")
     fitted = material.fitted
     st.caption(
         "Where the points lie on the dashed line, 80 % is right 8 times in 10; below "
         "it, the analyzer is too sure of itself."
     )
-    st.vega_lite_chart(charts.calibration(fitted), alt="Certainty against being right")
+    st.vega_lite_chart(charts.calibration(fitted), alt="Confidence against being right")
     if fitted.bounded:
         st.caption("No temperature can be fitted: too few of these faces are wrong.")
         return
@@ -166,7 +166,7 @@ def certainty_view(desk: Desk, material: Material, palette: Palette) -> None:
         f"Expected calibration error {_decimals(fitted.ece_before)} as it is, "
         f"{_decimals(fitted.ece_after)} with a temperature of "
         f"**{fitted.temperature:.2f}**, fitted on {fitted.n:,} faces (each half of the "
-        "pictures with the other half's). “Calibrate certainties” under “Overlaps and "
+        "pictures with the other half's). “Calibrate confidences” under “Overlaps and "
         "calibration” puts it into everything here."
     )
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import streamlit as st
 
-from maskdet.films import FilmReport, snapshot_at
+from maskdet.films import VideoReport, scene_at
 from maskdet.media import read_image
 from maskdet.types import Settings
 from maskdet.web import distance, distance_floor, session
@@ -30,7 +30,7 @@ def ask(job: FilmJob | None) -> Settings:
         job: the film that was looked at and may be looked at again.
     """
     settings = distance.choose()
-    if settings.distance == "floor":
+    if settings.distance == "ground_plane":
         still = None if job is None else _still(job)
         distance_floor.mark(still)
         if still is None:
@@ -60,18 +60,18 @@ def _still(job: FilmJob) -> distance_floor.Still | None:
     return distance_floor.Still(read_image(jpeg), nobody) if jpeg else None
 
 
-def show(job: FilmJob, report: FilmReport, at_s: float) -> None:
+def show(job: FilmJob, report: VideoReport, at_s: float) -> None:
     """Show who stands where, if the film was looked at with distances."""
     preferences, info = job.plan.preferences, report.info
     settings, style = preferences.settings, preferences.style
     if settings.distance == "off" or info is None:
         return
-    now = snapshot_at(job.rows, at_s, settings.min_certainty)
+    now = scene_at(job.rows, at_s, settings.min_confidence)
     if now is None:
         return
     size_wh = (info.width, info.height)
-    plan = plan_of(now.scene, now.positions, settings, style, size_wh)
-    words = pressing_html(now.scene, style)
+    plan = plan_of(now, now.positions, settings, style, size_wh)
+    words = pressing_html(now, style)
     if plan is None:
         st.html(words)
         return

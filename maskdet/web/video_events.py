@@ -13,7 +13,7 @@ import streamlit as st
 
 from maskdet.events import KINDS, Event, sentence
 from maskdet.events.origin import LONGEST_NAME, camera_name
-from maskdet.films import EventRows, FilmReport
+from maskdet.films import EventRows, VideoReport
 from maskdet.types import UNTRACKED
 from maskdet.web import events, video_moment
 from maskdet.web.markdown import plain
@@ -29,7 +29,7 @@ _SHORT_S: Final = 0.3
 """A click waits so long: few events are written by then, and nobody sees it."""
 
 
-def show(job: FilmJob, report: FilmReport) -> None:
+def show(job: FilmJob, report: VideoReport) -> None:
     """Show the events of a film, and offer to record them where that is switched on."""
     st.subheader("What happened")
     if not report.events:
@@ -46,7 +46,7 @@ def show(job: FilmJob, report: FilmReport) -> None:
         column_config={
             "At": st.column_config.TextColumn(width=70),
             "What happened": st.column_config.TextColumn(width=330),
-            "Certainty": st.column_config.NumberColumn(format="%.0f %%", width=80),
+            "Confidence": st.column_config.NumberColumn(format="%.0f %%", width=80),
             "Person": st.column_config.NumberColumn(format="%d", width=70),
             "Other person": st.column_config.NumberColumn(format="%d", width=100),
         },
@@ -64,7 +64,7 @@ def show(job: FilmJob, report: FilmReport) -> None:
         _offer(job, report)
 
 
-def table(report: FilmReport, shown: Sequence[Event]) -> dict[str, list[Any]]:
+def table(report: VideoReport, shown: Sequence[Event]) -> dict[str, list[Any]]:
     """Return the columns of the table of events, in film time."""
     return {
         "At": [clock(report.time_s(event)) for event in shown],
@@ -72,12 +72,12 @@ def table(report: FilmReport, shown: Sequence[Event]) -> dict[str, list[Any]]:
         "Event": [KINDS[event.kind] for event in shown],
         "Person": [_person(event.person) for event in shown],
         "Label": [event.label.title for event in shown],
-        "Certainty": [100 * event.certainty or None for event in shown],
+        "Confidence": [100 * event.confidence or None for event in shown],
         "Other person": [_person(event.other) for event in shown],
     }
 
 
-def csv_text(report: FilmReport) -> str:
+def csv_text(report: VideoReport) -> str:
     """Return the events as a file with the columns of the Events page's."""
     text = io.StringIO()
     EventRows(text).add(report.events)
@@ -88,14 +88,16 @@ def _person(number: int) -> int | None:
     return None if number == UNTRACKED else number
 
 
-def _chosen(key: str, job: FilmJob, report: FilmReport, shown: Sequence[Event]) -> None:
+def _chosen(
+    key: str, job: FilmJob, report: VideoReport, shown: Sequence[Event]
+) -> None:
     """Go to the moment of the row that was ticked."""
     rows = st.session_state[key]["selection"]["rows"]
     if rows:
         video_moment.go_to(job, report, report.time_s(shown[rows[0]]))
 
 
-def _offer(job: FilmJob, report: FilmReport) -> None:
+def _offer(job: FilmJob, report: VideoReport) -> None:
     """Let the events be written to the store, once, as of when the film was taken."""
     begun = _recording(job)
     if begun is not None and _told(begun):
@@ -180,7 +182,7 @@ def _go_on(begun: Recording) -> None:
     begun.join(_SHORT_S)
 
 
-def _ask_when(job: FilmJob, report: FilmReport) -> None:
+def _ask_when(job: FilmJob, report: VideoReport) -> None:
     says = report.info is not None and report.info.taken_at is not None
     st.datetime_input(
         "When the film began",
@@ -197,18 +199,18 @@ def _ask_when(job: FilmJob, report: FilmReport) -> None:
     )
 
 
-def _began(job: FilmJob, report: FilmReport) -> datetime:
+def _began(job: FilmJob, report: VideoReport) -> datetime:
     """Return when the film was taken; as long as nobody changes it, it is exact."""
     usual = _to_the_minute(report)
     chosen: datetime | None = st.session_state.get(f"video.began.{job.number}")
     if chosen is None or chosen == usual:
-        return report.began or datetime.now(UTC)
+        return report.started_at or datetime.now(UTC)
     return chosen.replace(tzinfo=events.zone())
 
 
-def _to_the_minute(report: FilmReport) -> datetime:
+def _to_the_minute(report: VideoReport) -> datetime:
     """Return when the film began by the visitor's clock, as they would type it."""
-    known = (report.began or datetime.now(UTC)).astimezone(events.zone())
+    known = (report.started_at or datetime.now(UTC)).astimezone(events.zone())
     return known.replace(second=0, microsecond=0, tzinfo=None)
 
 
@@ -220,19 +222,19 @@ def _late(began: datetime) -> str:
     return f"This server deletes events after {days} days: these would go at once."
 
 
-def _write(job: FilmJob, report: FilmReport) -> None:
+def _write(job: FilmJob, report: VideoReport) -> None:
     """Begin to write the events down; how that goes is told by the next runs.
 
     Name and time are read here: who types and clicks at once means what was typed.
     """
     store, began = events.store(), _began(job, report)
-    if store is None or report.began is None or _late(began):
+    if store is None or report.started_at is None or _late(began):
         return
     begun = _recording(job)
     if begun is not None and (begun.busy or begun.n_written):
         return  # the second click of two
     named = camera_name(st.session_state.get(f"video.camera.{job.number}", ""))
-    shift, camera = began - report.began, named or camera_name(job.name)
+    shift, camera = began - report.started_at, named or camera_name(job.name)
     moved = [
         replace(event, at=event.at + shift, camera=camera) for event in report.events
     ]

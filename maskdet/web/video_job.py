@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from maskdet.analyzer import Analyzer
-from maskdet.films import FilmReport, Progress, RowFile, Wanted, analyze_film
-from maskdet.media import Film, FilmLimits, encode_jpeg, read_film
+from maskdet.films import Progress, RowFile, VideoReport, Wanted, analyze_film
+from maskdet.media import Film, FilmLimits, encode_jpeg, open_video_file
 from maskdet.types import Image
 from maskdet.web.video_plan import Plan, Shown
 from maskdet.web.video_scratch import Scratch
@@ -84,7 +84,7 @@ class FilmJob:
         self.name, self.plan = name, plan
         self.state: State = "waiting"
         self.shown = Shown()
-        self.report: FilmReport | None = None
+        self.report: VideoReport | None = None
         self.problem = ""
         self._load, self._present = load, present
         self._closed, self._stopped = threading.Event(), threading.Event()
@@ -202,12 +202,12 @@ class FilmJob:
             if closed:
                 self._drop()
 
-    def _look(self) -> FilmReport:
+    def _look(self) -> VideoReport:
         """Do the work."""
         analyzer = self._load(self.plan)
         chosen, folder = self.plan.preferences, self._scratch.path
         with (
-            read_film(self._source, LIMITS, every=self.plan.every) as self._film,
+            open_video_file(self._source, LIMITS, every=self.plan.every) as self._film,
             RowFile(self.rows) as rows,
         ):
             # Else a visitor would wait half an hour for this news.
@@ -230,7 +230,7 @@ class FilmJob:
                 progress=self._hear,
                 cancelled=self._stopped.is_set,
             )
-            if not report.n_pictures:
+            if not report.n_frames:
                 raise ValueError("the film was stopped before its first picture")
             rows.keep()
         return report

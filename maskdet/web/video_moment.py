@@ -8,8 +8,8 @@ from typing import Final
 
 import streamlit as st
 
-from maskdet.films import FilmReport
-from maskdet.media import UnreadableFilm, encode_jpeg, read_film
+from maskdet.films import VideoReport
+from maskdet.media import VideoReadError, encode_jpeg, open_video_file
 from maskdet.web.video_job import FilmJob
 from maskdet.web.video_plan import clock
 
@@ -28,13 +28,13 @@ def at_s(job: FilmJob) -> float:
     return float(st.session_state.get(key(job), 0.0))
 
 
-def steps(report: FilmReport) -> tuple[float, float]:
+def steps(report: VideoReport) -> tuple[float, float]:
     """Return by what the slider moves and where it ends, in seconds."""
-    step = 0.1 if report.analysed_s <= _FEW_S else 1.0
-    return step, max(step, step * int(report.analysed_s / step))
+    step = 0.1 if report.analyzed_s <= _FEW_S else 1.0
+    return step, max(step, step * int(report.analyzed_s / step))
 
 
-def go_to(job: FilmJob, report: FilmReport, time_s: float) -> None:
+def go_to(job: FilmJob, report: VideoReport, time_s: float) -> None:
     """Show another moment from the next run on; call it in a callback."""
     step, last_s = steps(report)
     # The slider's next place: what began at a moment is there a little later.
@@ -52,7 +52,7 @@ def moved(job: FilmJob) -> None:
     st.session_state[f"video.moves.{job.number}"] = moves(job) + 1
 
 
-def show(job: FilmJob, report: FilmReport, film: Path, time_s: float) -> None:
+def show(job: FilmJob, report: VideoReport, film: Path, time_s: float) -> None:
     """Show one picture of the annotated film, and who was there then."""
     jpeg = kept_jpeg(job, film, time_s)
     here = [one for one in report.timeline if one.start_s <= time_s]
@@ -60,7 +60,7 @@ def show(job: FilmJob, report: FilmReport, film: Path, time_s: float) -> None:
     if here:
         rounded = {
             label: round(number)
-            for label, number in here[-1].people.items()
+            for label, number in here[-1].counts.items()
             if round(number)
         }
         said = ", ".join(f"{n} {label.title}" for label, n in rounded.items())
@@ -89,9 +89,9 @@ def still_jpeg(film: Path, at_s: float) -> bytes:
     """
     for earlier_s in (0.0, 0.5, 2.0):
         try:
-            with read_film(film, from_s=max(0.0, at_s - earlier_s)) as opened:
+            with open_video_file(film, from_s=max(0.0, at_s - earlier_s)) as opened:
                 for image, _ in opened:
                     return encode_jpeg(image)
-        except (UnreadableFilm, FileNotFoundError):
+        except (VideoReadError, FileNotFoundError):
             continue
     return b""

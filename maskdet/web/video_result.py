@@ -9,9 +9,9 @@ from typing import Any, Final
 import streamlit as st
 
 from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
-from maskdet.films import Contact, FilmReport, Person, to_json
+from maskdet.films import Person, VideoReport, to_json
 from maskdet.style import Palette, colour_css, line_style
-from maskdet.types import Label
+from maskdet.types import Contact, Label
 from maskdet.web import results, video_distance, video_events
 from maskdet.web import video_moment as moment
 from maskdet.web.cards import tile_html, tiles_html
@@ -24,7 +24,7 @@ from maskdet.web.video_plan import clock
 _UNITS: Final = {"m": "m", "heads": "heads"}
 
 
-def show(job: FilmJob, report: FilmReport) -> None:
+def show(job: FilmJob, report: VideoReport) -> None:
     """Show everything; a click on a chart or the slider reruns only this part."""
     _heading(job, report)
     chosen = job.plan.preferences
@@ -38,9 +38,9 @@ def show(job: FilmJob, report: FilmReport) -> None:
     whereabouts(job)
 
 
-def _heading(job: FilmJob, report: FilmReport) -> None:
+def _heading(job: FilmJob, report: VideoReport) -> None:
     info = report.info
-    parts = [clock(report.analysed_s), f"{report.n_pictures} pictures"]
+    parts = [clock(report.analyzed_s), f"{report.n_frames} pictures"]
     if info is not None:
         parts.insert(0, f"{info.width} x {info.height}")
         parts.append("with sound" if info.has_sound else "without sound")
@@ -56,15 +56,15 @@ def _heading(job: FilmJob, report: FilmReport) -> None:
             on_click=forget,
             help="Deletes this film and its result.",
         )
-    if report.problem:
+    if report.error:
         st.warning(
-            f"The film breaks off at {clock(report.analysed_s)}: "
-            f"{plain(report.problem)}. This is what was found until there.",
+            f"The film breaks off at {clock(report.analyzed_s)}: "
+            f"{plain(report.error)}. This is what was found until there.",
             icon=":material/warning:",
         )
-    elif not report.whole:
+    elif not report.is_complete:
         st.info(
-            f"You stopped at {clock(report.analysed_s)}: this is what was found until "
+            f"You stopped at {clock(report.analyzed_s)}: this is what was found until "
             "there.",
             icon=":material/stop_circle:",
         )
@@ -72,9 +72,9 @@ def _heading(job: FilmJob, report: FilmReport) -> None:
         st.caption(f"The annotated film lacks something: {plain(report.note)}.")
 
 
-def _tiles(report: FilmReport, palette: Palette, *, measured: bool) -> list[str]:
-    counts = report.worn
-    share = report.share_masked
+def _tiles(report: VideoReport, palette: Palette, *, measured: bool) -> list[str]:
+    counts = report.label_counts
+    share = report.mask_rate
     tiles = [tile_html("People", report.n_people)]
     tiles += [
         tile_html(
@@ -87,12 +87,12 @@ def _tiles(report: FilmReport, palette: Palette, *, measured: bool) -> list[str]
     masked = "-" if share is None else f"{100 * share:.0f} %"
     tiles.append(tile_html("Of the time with a mask", masked))
     if measured:
-        tiles.append(tile_html("Pairs too close for too long", report.n_too_long))
+        tiles.append(tile_html("Pairs too close for too long", report.n_over_limit))
     return tiles
 
 
 @st.fragment
-def _scrub(job: FilmJob, report: FilmReport) -> None:
+def _scrub(job: FilmJob, report: VideoReport) -> None:
     """Show the film and one moment of it, and let that be chosen."""
     if job.state != "done":
         st.rerun()
@@ -119,13 +119,13 @@ def _scrub(job: FilmJob, report: FilmReport) -> None:
     _charts(job, report, at_s)
 
 
-def _charts(job: FilmJob, report: FilmReport, at_s: float) -> None:
+def _charts(job: FilmJob, report: VideoReport, at_s: float) -> None:
     palette = job.plan.preferences.style.palette
     charts: dict[str, Any] = {
         "people": people_chart(report.timeline, at_s=at_s, palette=palette),
         "share": share_chart(report.timeline, at_s=at_s),
     }
-    if any(one.near for one in report.timeline):
+    if any(one.n_contacts for one in report.timeline):
         charts["near"] = near_chart(report.timeline, at_s=at_s)
     for name, chart in charts.items():
         # A chart that was clicked says nothing when the same place is clicked again;
@@ -135,14 +135,14 @@ def _charts(job: FilmJob, report: FilmReport, at_s: float) -> None:
         st.altair_chart(chart, key=key, on_select=clicked, width="stretch")
 
 
-def _clicked(key: str, job: FilmJob, report: FilmReport) -> None:
+def _clicked(key: str, job: FilmJob, report: VideoReport) -> None:
     """Go to the moment that was clicked."""
     points = st.session_state[key]["selection"].get(MOMENT, [])
     if points and "start" in points[0]:
         moment.go_to(job, report, float(points[0]["start"]))
 
 
-def _people(report: FilmReport, *, crops: bool) -> None:
+def _people(report: VideoReport, *, crops: bool) -> None:
     st.subheader("People")
     if not report.people:
         st.info(
@@ -160,11 +160,11 @@ def _people(report: FilmReport, *, crops: bool) -> None:
         hide_index=True,
         row_height=72 if crops else None,
         column_config={
-            "Certainty": percent,
+            "Confidence": percent,
             "Best view": st.column_config.ImageColumn(width="small"),
             "Seen for (s)": st.column_config.NumberColumn(format="%.1f"),
         },
-        alt="Table of the people: number, verdict, certainty, when they were seen",
+        alt="Table of the people: number, verdict, confidence, when they were seen",
     )
 
 
@@ -175,8 +175,8 @@ def people_table(people: tuple[Person, ...], *, crops: bool) -> dict[str, list[A
         columns["Best view"] = [_address(one.crop) for one in people]
     columns |= {
         "Verdict": [one.label.title for one in people],
-        "Certainty": [
-            None if one.label is Label.UNKNOWN else 100 * one.certainty
+        "Confidence": [
+            None if one.label is Label.UNKNOWN else 100 * one.confidence
             for one in people
         ],
         "First seen": [clock(one.first_s) for one in people],
@@ -190,7 +190,7 @@ def _address(jpeg: bytes) -> str | None:
     return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}" if jpeg else None
 
 
-def _contacts(report: FilmReport, *, measured: bool) -> None:
+def _contacts(report: VideoReport, *, measured: bool) -> None:
     if not measured:
         st.caption("Distances were not measured. Choose how, below, and look again.")
         return
@@ -209,15 +209,15 @@ def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
     """Return the columns of the table of contacts."""
     return {
         "People": [f"{one.first_id} and {one.second_id}" for one in contacts],
-        "First near": [clock(one.first_s) for one in contacts],
-        "Near for (s)": [round(one.near_s, 1) for one in contacts],
-        "Of it without mask (s)": [round(one.bare_s, 1) for one in contacts],
-        "Closest": [f"{one.closest:.1f} {_UNITS[one.unit]}" for one in contacts],
-        "Too long": ["yes" if one.too_long else "no" for one in contacts],
+        "First near": [clock(one.start_s) for one in contacts],
+        "Near for (s)": [round(one.total_s, 1) for one in contacts],
+        "Of it without mask (s)": [round(one.unmasked_s, 1) for one in contacts],
+        "Closest": [f"{one.min_distance:.1f} {_UNITS[one.unit]}" for one in contacts],
+        "Too long": ["yes" if one.exceeds_limit else "no" for one in contacts],
     }
 
 
-def _downloads(job: FilmJob, report: FilmReport) -> None:
+def _downloads(job: FilmJob, report: VideoReport) -> None:
     """Offer film, CSV and JSON; the large ones are read only when asked for."""
     stem = results.file_stem(job.name)
     events_file = f"{stem}-events.csv", "text/csv"

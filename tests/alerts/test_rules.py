@@ -47,12 +47,12 @@ def test_each_person_alerts_once_and_only_after_a_while(kind, label) -> None:
     assert [(event.person, event.label) for event in found] == [(1, label), (3, label)]
     assert [round(second(event), 1) for event in found] == [2.0, 7.0]
     assert {(event.kind, event.rule) for event in found} == {("alert", kind)}
-    assert found[0].certainty == pytest.approx(0.9)
+    assert found[0].confidence == pytest.approx(0.9)
     assert found[0].for_s == pytest.approx(2.0)
 
 
 def test_doubt_and_flickers_raise_nothing() -> None:
-    rule = AlertRule("no_mask", for_s=2.0, min_certainty=0.8)
+    rule = AlertRule("no_mask", for_s=2.0, min_confidence=0.8)
     assert play(alerts(rule), 20, lambda s: [(1, NO_MASK, 0.79)]) == []
     flicker = play(
         alerts(rule), 20, lambda s: [(1, MASK if s % 2 > 1.8 else NO_MASK, 0.95)]
@@ -77,7 +77,7 @@ def test_the_same_person_alerts_again_after_a_mask_and_the_cool_down() -> None:
 def test_who_left_is_forgotten() -> None:
     running = alerts(AlertRule("no_mask", for_s=1.0))
     assert len(play(running, 3, lambda s: [(1, NO_MASK, 0.95)])) == 1
-    assert running.update(scene(6.0), left_ids=(1,)) == ()
+    assert running.update(scene(6.0, removed_ids=(1,))) == ()
     watch = next(iter(running._watches.values()))
     assert (watch._told_s, watch._ended, watch._holding.everybody()) == ({}, set(), ())
 
@@ -149,8 +149,8 @@ def test_a_crowd_outlasts_one_who_is_unsure_for_a_moment(gap_s, raised_s) -> Non
 
     def crowd(time_s: float):
         unsure = 1.2 - 1e-6 < time_s < 1.2 + gap_s - 1e-6
-        certainties = [0.9, 0.9, 0.5 if unsure else 0.9]
-        return [(number, NO_MASK, sure) for number, sure in enumerate(certainties)]
+        confidences = [0.9, 0.9, 0.5 if unsure else 0.9]
+        return [(number, NO_MASK, sure) for number, sure in enumerate(confidences)]
 
     found = play(alerts(rule), 10, crowd)
     assert [round(second(event)) for event in found] == raised_s
@@ -168,7 +168,7 @@ def test_faces_that_nobody_tracks_raise_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"for_s": 2.0}, {"min_certainty": 0.7}, {"cooldown_s": 90.0}]
+    "changed", [{"for_s": 2.0}, {"min_confidence": 0.7}, {"cooldown_s": 90.0}]
 )
 def test_a_moved_slider_tells_nobody_of_the_same_people_again(changed) -> None:
     rule = AlertRule("no_mask", for_s=1.0)
@@ -214,7 +214,10 @@ def test_a_changed_rule_lets_the_others_remember() -> None:
     [
         ({"kind": "party"}, "kind must be one of no_mask, incorrect, close, crowd"),
         ({"kind": "no_mask", "for_s": -1.0}, "for_s must lie from 0.0 to 3600.0"),
-        ({"kind": "no_mask", "min_certainty": float("nan")}, "min_certainty must lie"),
+        (
+            {"kind": "no_mask", "min_confidence": float("nan")},
+            "min_confidence must lie",
+        ),
         ({"kind": "crowd", "more_than": -1}, "more_than must lie from 0 to 1000"),
     ],
 )

@@ -16,7 +16,7 @@ from maskdet.alerts.outbox import Patience
 from maskdet.alerts.watch import Plan, Watch
 from maskdet.analyzer import TwoStage
 from maskdet.events import Event, Origin
-from maskdet.stream import Stream
+from maskdet.streaming import Stream
 from maskdet.types import Label
 from tests.alerts.receivers import web_receiver
 from tests.events.scenes import scene
@@ -155,10 +155,10 @@ def test_a_whole_stream_tells_its_story() -> None:
     kept = Kept()
     witness = Watch(Plan((RULE,)), kept).witness(Origin("Door", NOON))
     for number in range(40):
-        witness.on_scene(stream.step(grey(160, 120), number / 10), stream.left)
+        witness.on_scene(stream.step(grey(160, 120), number / 10))
     stream._analyzer = empty
     for number in range(40, 120):
-        witness.on_scene(stream.step(grey(160, 120), number / 10), stream.left)
+        witness.on_scene(stream.step(grey(160, 120), number / 10))
     kinds = [event.kind for event in kept.events]
     assert kinds == ["entered", "verdict", "alert", "left"]
     assert len({event.person for event in kept.events}) == 1

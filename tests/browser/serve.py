@@ -49,7 +49,7 @@ class ColourAnalyzer:
             np.array(probs).reshape(-1, 3),
             stage_ms={"find": 1.0, "label": 1.0},
         )
-        return scene if settings is None else scene.select(settings)
+        return scene if settings is None else scene.filter(settings)
 
     @staticmethod
     def _part(image, colour_bgr):

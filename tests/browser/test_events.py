@@ -48,7 +48,7 @@ def live(
     running = Dashboard(tmp_path / "log.txt", "--fake")
     try:
         running.wait()
-        url = f"{running.url}?distance=pinhole&near_for_s=1&mirror=false"
+        url = f"{running.url}?distance=pinhole&contact_duration_s=1&mirror=false"
         yield LivePage(open_page(url, pair_film))
     finally:
         running.stop()

@@ -140,7 +140,7 @@ def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
     image_page.see("Result: 1 face (1 No mask)")
     assert outlined(image_page.result(), Label.NO_MASK)
 
-    image_page.press("Certainty", "End")
+    image_page.press("Confidence", "End")
     image_page.see("Result: 1 face (1 Unsure)")
     wait_until(lambda: outlined(image_page.result(), Label.UNKNOWN), "the grey outline")
     assert not outlined(image_page.result(), Label.NO_MASK)
@@ -173,9 +173,9 @@ def test_who_changes_the_page_at_once_keeps_the_settings(image_page, files) -> N
         name: image_page.page.get_by_role("slider", name=name).get_attribute(
             "aria-valuetext"
         )
-        for name in ("Face score", "Certainty", "Overlap")
+        for name in ("Face score", "Confidence", "Overlap")
     }
-    assert shown == {"Face score": "0.50", "Certainty": "0.60", "Overlap": "0.40"}
+    assert shown == {"Face score": "0.50", "Confidence": "0.60", "Overlap": "0.40"}
 
 
 def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> None:
@@ -214,8 +214,8 @@ def test_the_first_visitor_of_all_may_come_by_a_page_s_own_address(
     running = Dashboard(tmp_path / "log.txt", "--fake")
     try:
         running.wait()
-        page = open_page(f"{running.url}image?min_certainty=0.75")
-        slider = page.get_by_role("slider", name="Certainty")
+        page = open_page(f"{running.url}image?min_confidence=0.75")
+        slider = page.get_by_role("slider", name="Confidence")
         slider.wait_for(timeout=60_000)
         assert slider.get_attribute("aria-valuetext") == "0.75"
         assert page.get_by_role("heading", name="Image", exact=True).is_visible()

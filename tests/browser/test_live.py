@@ -109,7 +109,7 @@ def test_the_default_analyzer_labels_a_real_face(
     for label in (Label.NO_MASK, Label.MASK, Label.NO_MASK):
         live.wait_for(around_the_head(label), f"the colour of {label.title}")
     assert "Together\n0" not in live.numbers()
-    live.move("Certainty", "End")
+    live.move("Confidence", "End")
     wait_until(lambda: live.cell("Unsure") == "1", "one face that is unsure")
     coloured = [around_the_head(label) for label in CLASSES]
     live.wait_for(
@@ -151,7 +151,7 @@ def test_distances_appear_below_the_running_picture(live: LivePage) -> None:
     alert.filter(has_text="Mark the four corners").wait_for(state="detached")
     live.page.get_by_text("Save, load, share").click()
     link = live.page.get_by_test_id("stCode")
-    link.filter(has_text="floor=%5B0.298%2C").wait_for()
+    link.filter(has_text="ground_points=%5B0.298%2C").wait_for()
     assert moving(live)
 
 
@@ -173,7 +173,7 @@ def test_blurred_faces_leave_no_face_in_the_picture(live: LivePage) -> None:
 def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:
     live.start()
     live.wait_for(outlined(Label.MASK), "a green outline")
-    live.move("Certainty", "End")
+    live.move("Confidence", "End")
     live.wait_for(outlined(Label.UNKNOWN), "a grey outline", timeout_s=8)
     live.move("Face score", "End")
     live.wait_for(no_outline, "a picture without an outline", timeout_s=8)
@@ -201,7 +201,7 @@ def test_what_appears_above_the_picture_does_not_stop_it(
 
 
 def test_leaving_and_coming_back_keeps_the_settings(live: LivePage) -> None:
-    live.move("Certainty", "End")
+    live.move("Confidence", "End")
     live.start()
     live.wait_for(outlined(Label.UNKNOWN), "a grey outline")
     live.go_to("About")

@@ -56,7 +56,7 @@ def shrunk(picture, face_px):
 
 def best_overlap(detector, frame, face):
     faces = detector.detect(frame)
-    faces = faces.keep(faces.scores > 0.5)
+    faces = faces[faces.scores > 0.5]
     return float(iou_matrix(faces.boxes, face).max()) if len(faces) else 0.0
 
 

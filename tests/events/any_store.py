@@ -20,7 +20,7 @@ MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 def event(minute: float, person: int, label: Label = MASK, **more) -> Event:
     at = NOON + timedelta(minutes=minute)
     values = {"kind": "verdict", "camera": "Door", "session": "run", **more}
-    return Event(at=at, person=person, label=label, certainty=0.9, **values)
+    return Event(at=at, person=person, label=label, confidence=0.9, **values)
 
 
 DAY = (

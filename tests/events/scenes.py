@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskdet.types import CLASSES, Faces, Label, Near, Scene
+from maskdet.types import CLASSES, Faces, Label, PersonPair, Scene
 
 
 def scene(
@@ -14,24 +14,26 @@ def scene(
     people: Sequence[tuple[int, Label, float]] = (),
     *,
     unseen_s: Sequence[float] = (),
-    near: Sequence[Near] = (),
-    min_certainty: float = 0.6,
+    near: Sequence[PersonPair] = (),
+    min_confidence: float = 0.6,
+    removed_ids: Sequence[int] = (),
 ) -> Scene:
-    """Return a scene of people, each a track id, a label and its certainty."""
+    """Return a scene of people, each a track id, a label and its confidence."""
     n = len(people)
     probs = np.zeros((n, len(CLASSES)), np.float32)
-    for row, (_, label, certainty) in enumerate(people):
-        probs[row] = (1 - certainty) / 2
-        probs[row, label] = certainty
+    for row, (_, label, confidence) in enumerate(people):
+        probs[row] = (1 - confidence) / 2
+        probs[row, label] = confidence
     boxes = np.array([[60 * row, 0, 60 * row + 50, 50] for row in range(n)], np.float32)
     return Scene(
         Faces(boxes.reshape(n, 4), np.full(n, 0.9, np.float32)),
         probs,
         track_ids=np.array([person for person, _, _ in people], np.int64),
         time_s=time_s,
-        min_certainty=min_certainty,
-        seen_s=np.array(unseen_s or [0.0] * n, np.float32),
-        near=tuple(near),
+        min_confidence=min_confidence,
+        unseen_s=np.array(unseen_s or [0.0] * n, np.float32),
+        pairs=tuple(near),
+        removed_ids=tuple(removed_ids),
     )
 
 
@@ -41,6 +43,6 @@ def near(
     *,
     is_near: bool = True,
     too: bool = False,
-) -> Near:
+) -> PersonPair:
     """Return that the first two people of a scene are so far apart."""
-    return Near(0, 1, distance, "m", is_near, for_s, too)
+    return PersonPair(0, 1, distance, "m", is_near, for_s, too)

@@ -42,7 +42,7 @@ def play(
 def test_somebody_comes_is_judged_changes_and_leaves_at_any_frame_rate(fps) -> None:
     happenings = story()
     events = play(happenings, fps, 6, lambda s: MASK if s < 3 else NO_MASK)
-    events += happenings.update(scene(9.0), left_ids=(7,))
+    events += happenings.update(scene(9.0, removed_ids=(7,)))
     kinds = ["entered", "verdict", "changed", "left"]
     assert [event.kind for event in events] == kinds
     assert {event.person for event in events} == {7}
@@ -146,7 +146,7 @@ def test_whom_no_tracker_forgets_is_forgotten_in_the_end() -> None:
 
 
 def test_somebody_unknown_cannot_leave() -> None:
-    assert story().update(scene(0.0), left_ids=(5, 6)) == ()
+    assert story().update(scene(0.0, removed_ids=(5, 6))) == ()
 
 
 def test_times_are_wall_clock_times_in_utc() -> None:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskdet.proximity import Proximity
-from maskdet.types import Faces, Image, Label, Near, Scene, Settings
+from maskdet.types import Faces, Image, Label, PersonPair, Scene, Settings
 
 PROBS = {
     Label.MASK: (0.9, 0.06, 0.04),
@@ -22,7 +21,7 @@ def scene(
     people: Sequence[tuple[int, Label]] = (),
     *,
     away_s: Sequence[float] = (),
-    near: Sequence[Near] = (),
+    near: Sequence[PersonPair] = (),
 ) -> Scene:
     """Return a scene in which each person stands in a place of their own."""
     n = len(people)
@@ -32,27 +31,25 @@ def scene(
         np.array([PROBS[label] for _, label in people], np.float32).reshape(-1, 3),
         np.array([number for number, _ in people], np.int64),
         time_s,
-        min_certainty=0.6,
-        seen_s=np.array(away_s if len(away_s) else np.zeros(n), np.float32),
-        near=tuple(near),
+        min_confidence=0.6,
+        unseen_s=np.array(away_s if len(away_s) else np.zeros(n), np.float32),
+        pairs=tuple(near),
     )
 
 
 def pair(
     first: int, second: int, distance: float, *, near: bool = True, too_long=False
-) -> Near:
-    return Near(first, second, distance, "m", near, 1.0, too_long)
+) -> PersonPair:
+    return PersonPair(first, second, distance, "m", near, 1.0, too_long)
 
 
 class Story:
     """Stands in for `Stream`: says of each time what a script says."""
 
     script = staticmethod(lambda time_s: scene(time_s))
-    left = ()
 
     def __init__(self, analyzer: object, settings: Settings) -> None:
-        self.settings = settings
-        self.proximity = Proximity()
+        pass
 
     def step(self, image: Image, time_s: float) -> Scene:
         return self.script(time_s)

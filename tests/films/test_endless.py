@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskdet.cli.video_summary import summary_lines
-from maskdet.films import FilmReport, people, to_json
+from maskdet.films import VideoReport, people, to_json
 from maskdet.films.contacts import Contacts, OtherContacts
 from maskdet.films.people import Earlier, People
 from maskdet.types import Label
@@ -67,7 +67,7 @@ def test_of_very_many_pairs_those_who_matter_are_kept() -> None:
     kept = contacts.contacts()
     assert len(kept) == 10
     assert kept[0].first_id == 6, "without a mask"
-    assert {one.first_id for one in kept if one.too_long} == {10, 12}
+    assert {one.first_id for one in kept if one.exceeds_limit} == {10, 12}
     assert contacts.others == OtherContacts(990, 0, 1980.0, 0.0)
 
 
@@ -77,12 +77,12 @@ def test_pairs_who_are_near_now_go_on_being_counted() -> None:
         who = [(0, MASK), (1, MASK), (100 + step, MASK)]
         near = [pair(0, 1, 0.7), pair(1, 2, 1.0)]
         contacts.add(scene(100.0 * step, who, near=near), 0.25)
-    kept = {(one.first_id, one.second_id): one.near_s for one in contacts.contacts()}
+    kept = {(one.first_id, one.second_id): one.total_s for one in contacts.contacts()}
     assert kept[0, 1] == pytest.approx(12.5)
     assert contacts.others.n_contacts == 51 - 3
 
 
-def report() -> FilmReport:
+def report() -> VideoReport:
     some, contacts = People(most=2), Contacts(most=1)
     for number in range(8):
         label = BARE if number == 1 else MASK
@@ -90,9 +90,9 @@ def report() -> FilmReport:
         seen = scene(100.0 * number, who, near=[pair(0, 1, 0.7, too_long=True)])
         some.add(seen, None, 1.0)
         contacts.add(seen, 1.0)
-    return FilmReport(
+    return VideoReport(
         "door",
-        analysed_s=701.0,
+        analyzed_s=701.0,
         people=some.people(),
         contacts=contacts.contacts(),
         earlier=some.earlier,
@@ -103,10 +103,10 @@ def report() -> FilmReport:
 def test_a_report_has_everybody_in_its_sums() -> None:
     found = report()
     assert (found.n_people, len(found.people)) == (16, 2)
-    assert (found.worn[MASK], found.worn[BARE]) == (15, 1)
+    assert (found.label_counts[MASK], found.label_counts[BARE]) == (15, 1)
     assert found.label_s[MASK] == pytest.approx(15.0)
-    assert found.share_masked == pytest.approx(15 / 16)
-    assert found.n_too_long == 8
+    assert found.mask_rate == pytest.approx(15 / 16)
+    assert found.n_over_limit == 8
     (film,) = json.loads(to_json([found]))["films"]
     assert film["seconds"]["mask"] == 15.0
     assert film["earlier"] == {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from maskdet.events import COLUMNS, Event, Origin
 from maskdet.films import EventRows, Wanted, analyze_film, report, running, to_json
 from maskdet.films.happened import Happened, Onlooker
-from maskdet.media import FilmInfo
+from maskdet.media import VideoInfo
 from maskdet.types import UNTRACKED, Label, Settings
 from tests.films.scenes import Story, scene
 from tests.media.moving import N_FRAMES, film
@@ -32,8 +33,8 @@ class Watcher:
         self.n_ended = 0
         self._fails = fails
 
-    def on_scene(self, scene, left_ids=()):
-        self.seen.append((scene.time_s, tuple(left_ids)))
+    def on_scene(self, scene):
+        self.seen.append((scene.time_s, scene.removed_ids))
         if self._fails:
             raise RuntimeError("the witness fails")
         at = self.origin.at(scene.time_s)
@@ -67,7 +68,7 @@ def test_the_report_says_what_happened_in_the_time_of_the_film(story, tmp_path) 
         tmp_path / "a.mp4", times_ms=LONG_MS, taken_at="2026-03-01T12:00:00.000000Z"
     )
     found = run(path)
-    assert found.began == NOON
+    assert found.started_at == NOON
     assert [(one.kind, one.label) for one in found.events] == [
         ("entered", Label.UNKNOWN),
         ("verdict", MASK),
@@ -84,13 +85,15 @@ def test_the_report_says_what_happened_in_the_time_of_the_film(story, tmp_path) 
 def test_a_film_that_does_not_say_when_it_was_is_of_now(story, tmp_path) -> None:
     before = datetime.now(UTC)
     found = run(film(tmp_path / "a.mp4"))
-    assert before <= found.began <= datetime.now(UTC)
+    assert before <= found.started_at <= datetime.now(UTC)
 
 
 def test_the_witness_sees_every_scene_who_left_and_the_end(
     story, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(Story, "left", (7,))
+    script = Story.script
+    leaving = staticmethod(lambda time_s: replace(script(time_s), removed_ids=(7,)))
+    monkeypatch.setattr(Story, "script", leaving)
     witness = Watcher()
     found = run(film(tmp_path / "a.mp4"), Wanted(witness=witness))
     assert [time_s for time_s, _ in witness.seen] == pytest.approx(
@@ -99,13 +102,13 @@ def test_the_witness_sees_every_scene_who_left_and_the_end(
     assert {left for _, left in witness.seen} == {(7,)}
     assert witness.n_ended >= 1
     assert [one.person for one in found.events] == list(range(1, N_FRAMES + 1))
-    assert (found.began, found.n_events) == (NOON, N_FRAMES)
+    assert (found.started_at, found.n_events) == (NOON, N_FRAMES)
 
 
 def test_a_witness_that_fails_never_stops_a_film(story, tmp_path, caplog) -> None:
     witness = Watcher(fails=True)
     found = run(film(tmp_path / "a.mp4"), Wanted(witness=witness))
-    assert (found.n_pictures, found.whole) == (N_FRAMES, True)
+    assert (found.n_frames, found.is_complete) == (N_FRAMES, True)
     assert (found.events, found.n_events) == ((), 0)
     assert len(witness.seen) == N_FRAMES
     lost = [one for one in caplog.records if "events were lost" in one.getMessage()]
@@ -130,7 +133,7 @@ def test_a_film_that_fails_ends_for_its_witness_too(
 def test_of_very_many_events_the_newest_are_kept() -> None:
     happened = Happened(Watcher(), most=3)
     for number in range(50):
-        happened.add(scene(number / 10), ())
+        happened.add(scene(number / 10))
     assert [one.person for one in happened.events] == [48, 49, 50]
     assert happened.n_events == 50
 
@@ -139,23 +142,23 @@ def test_events_come_in_the_order_in_which_they_happened() -> None:
     """Who leaves was last seen before what was told meanwhile."""
     happened = Happened(Onlooker(Origin("Door", NOON)))
     for number in range(10):
-        happened.add(scene(number / 10, [(1, MASK)] if number < 5 else [(2, MASK)]), ())
-    happened.add(scene(1.0, [(2, MASK), (3, MASK)]), (1,))
+        happened.add(scene(number / 10, [(1, MASK)] if number < 5 else [(2, MASK)]))
+    happened.add(replace(scene(1.0, [(2, MASK), (3, MASK)]), removed_ids=(1,)))
     kinds = [(one.kind, one.person) for one in happened.events]
     assert kinds == [("entered", 1), ("left", 1), ("entered", 2), ("entered", 3)]
 
 
 def test_the_json_has_the_events() -> None:
     event = Event("close", NOON + timedelta(seconds=2.5), "Door", "run", 3, MASK, 0.9)
-    found = report.FilmReport(
-        "a.mp4", FilmInfo(64, 48), began=NOON, events=(event,), n_events=9
+    found = report.VideoReport(
+        "a.mp4", VideoInfo(64, 48), started_at=NOON, events=(event,), n_events=9
     )
-    (whole,) = json.loads(to_json([found, report.FilmReport("b.mp4")]))["films"][:1]
+    (whole,) = json.loads(to_json([found, report.VideoReport("b.mp4")]))["films"][:1]
     assert (whole["began"], whole["n_events"]) == ("2026-03-01T12:00:00.000Z", 9)
     (told,) = whole["events"]
     assert (told["time_s"], told["kind"], told["person"]) == (2.5, "close", 3)
     assert set(told) == {*COLUMNS, "time_s"} - {"at", "camera", "session"}
-    (nothing,) = json.loads(to_json([report.FilmReport("b.mp4")]))["films"]
+    (nothing,) = json.loads(to_json([report.VideoReport("b.mp4")]))["films"]
     assert (nothing["began"], nothing["events"]) == (None, [])
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from maskdet.films import RowFile, snapshot_at
+from maskdet.films import RowFile, scene_at
 from maskdet.types import Label, Scene
 from tests.films.scenes import pair, scene
 
@@ -28,7 +29,8 @@ def rows(tmp_path_factory) -> Path:
     with RowFile(path) as file:
         for frame in range(300):
             here = people(frame)
-            file.add("a, b.mp4", here, POSITIONS[: len(here)])
+            here = replace(here, positions=POSITIONS[: len(here)])
+            file.add("a, b.mp4", here)
         file.keep()
     return path
 
@@ -36,35 +38,35 @@ def rows(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("frame", [0, 1, 9, 10, 11, 19, 20, 29, 30, 31, 150, 299])
 def test_every_moment_is_found_again(rows, frame) -> None:
     wanted = people(frame)
-    got = snapshot_at(rows, frame / HZ, 0.6)
+    got = scene_at(rows, frame / HZ, 0.6)
     assert got is not None
-    assert got.scene.time_s == pytest.approx(frame / HZ)
-    assert list(got.scene.track_ids) == list(wanted.track_ids)
-    assert got.scene.labels == wanted.labels
-    np.testing.assert_allclose(got.scene.faces.boxes, wanted.faces.boxes)
-    np.testing.assert_allclose(got.scene.probs, wanted.probs, atol=1e-3)
+    assert got.time_s == pytest.approx(frame / HZ)
+    assert list(got.track_ids) == list(wanted.track_ids)
+    assert got.labels == wanted.labels
+    np.testing.assert_allclose(got.faces.boxes, wanted.faces.boxes)
+    np.testing.assert_allclose(got.probs, wanted.probs, atol=1e-3)
     np.testing.assert_allclose(got.positions, POSITIONS[: len(wanted)])
 
 
 def test_between_two_pictures_the_first_is_shown_and_after_the_end_the_last(
     rows,
 ) -> None:
-    between = snapshot_at(rows, 100.7 / HZ, 0.6)
-    after = snapshot_at(rows, 1e6, 0.6)
+    between = scene_at(rows, 100.7 / HZ, 0.6)
+    after = scene_at(rows, 1e6, 0.6)
     assert between is not None
     assert after is not None
-    assert between.scene.time_s == pytest.approx(100 / HZ)
-    assert after.scene.time_s == pytest.approx(299 / HZ)
-    assert snapshot_at(rows, -1, 0.6) is None
+    assert between.time_s == pytest.approx(100 / HZ)
+    assert after.time_s == pytest.approx(299 / HZ)
+    assert scene_at(rows, -1, 0.6) is None
 
 
 def test_who_is_near_whom_comes_back(rows) -> None:
-    got = snapshot_at(rows, 200 / HZ, 0.6)
+    got = scene_at(rows, 200 / HZ, 0.6)
     assert got is not None
-    (one,) = got.scene.near
+    (one,) = got.pairs
     assert (one.first, one.second, one.distance, one.unit) == (0, 1, 1.5, "m")
-    assert one.near
-    assert one.too_long
+    assert one.in_contact
+    assert one.exceeds_limit
 
 
 def test_a_film_without_distances_has_no_positions(tmp_path) -> None:
@@ -72,9 +74,9 @@ def test_a_film_without_distances_has_no_positions(tmp_path) -> None:
     with RowFile(path) as file:
         file.add("a.mp4", people(25))
         file.keep()
-    got = snapshot_at(path, 1.0, 0.6)
+    got = scene_at(path, 1.0, 0.6)
     assert got is not None
-    assert len(got.scene) == 2
+    assert len(got) == 2
     assert got.positions.shape == (0, 2)
 
 
@@ -82,4 +84,4 @@ def test_a_film_without_a_picture_has_no_moment(tmp_path) -> None:
     path = tmp_path / "rows.csv"
     with RowFile(path) as file:
         file.keep()
-    assert snapshot_at(path, 0.0, 0.6) is None
+    assert scene_at(path, 0.0, 0.6) is None

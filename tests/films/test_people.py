@@ -19,7 +19,7 @@ def test_a_person_is_what_they_wore_for_longest() -> None:
         people.add(scene(time_s, [(4, label)]), None, 2.0 if label is BARE else 1.0)
     (person,) = people.people()
     assert (person.track_id, person.label) == (4, BARE)
-    assert person.certainty == pytest.approx(0.8)
+    assert person.confidence == pytest.approx(0.8)
     assert (person.first_s, person.last_s) == (0.0, 8.0)
     assert person.seen_s == pytest.approx(5.0)
     assert person.label_s[UNSURE] == pytest.approx(2.0)
@@ -30,7 +30,7 @@ def test_of_whom_nothing_is_known_stays_unsure() -> None:
     people.add(scene(0.0, [(1, UNSURE)]), None, 1.0)
     (person,) = people.people()
     assert person.label is UNSURE
-    assert person.certainty == pytest.approx(0.4)
+    assert person.confidence == pytest.approx(0.4)
 
 
 def test_a_turned_head_is_there_but_not_seen() -> None:
@@ -81,11 +81,11 @@ def test_contacts_add_up_and_the_unmasked_come_first() -> None:
     contacts.add(scene(2.0, who, near=near), 1.0)
     contacts.add(scene(3.0, who, near=[pair(0, 1, 0.6, too_long=True)]), 4.0)
     bare, masked = contacts.contacts()
-    assert (bare.first_id, bare.second_id, bare.first_s) == (3, 5, 2.0)
-    assert (bare.near_s, bare.bare_s, bare.too_long) == (1.0, 1.0, False)
+    assert (bare.first_id, bare.second_id, bare.start_s) == (3, 5, 2.0)
+    assert (bare.total_s, bare.unmasked_s, bare.exceeds_limit) == (1.0, 1.0, False)
     assert (masked.first_id, masked.second_id) == (3, 9)
-    assert (masked.near_s, masked.bare_s, masked.closest) == (5.0, 0.0, 0.6)
-    assert masked.too_long
+    assert (masked.total_s, masked.unmasked_s, masked.min_distance) == (5.0, 0.0, 0.6)
+    assert masked.exceeds_limit
     assert masked.unit == "m"
 
 

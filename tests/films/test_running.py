@@ -13,7 +13,7 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.films import Progress, Rows, Wanted, analyze_film, running
-from maskdet.media import UnreadableFilm, read_film
+from maskdet.media import VideoReadError, open_video_file
 from maskdet.style import Style
 from maskdet.types import Label, Settings
 from tests.fakes import FakeClassifier, FakeDetector
@@ -43,18 +43,18 @@ def run(path: Path, wanted: Wanted = running.ONLY_A_REPORT, **how):
 
 def test_a_film_is_counted_from_end_to_end(story, tmp_path: Path) -> None:
     report = run(film(tmp_path / "a.mp4"))
-    assert (report.n_pictures, report.whole, report.problem) == (N_FRAMES, True, "")
-    assert report.analysed_s == pytest.approx(1.2, abs=0.01)
+    assert (report.n_frames, report.is_complete, report.error) == (N_FRAMES, True, "")
+    assert report.analyzed_s == pytest.approx(1.2, abs=0.01)
     first, second = report.people
     assert first.seen_s == pytest.approx(1.2, abs=0.01)
     assert (second.first_s, second.label) == (pytest.approx(0.6), BARE)
     assert second.seen_s == pytest.approx(0.6, abs=0.01)
-    assert report.share_masked == pytest.approx(1.2 / 1.8, abs=0.01)
+    assert report.mask_rate == pytest.approx(1.2 / 1.8, abs=0.01)
     (contact,) = report.contacts
-    assert contact.bare_s == pytest.approx(0.6, abs=0.01)
+    assert contact.unmasked_s == pytest.approx(0.6, abs=0.01)
     assert [moment.start_s for moment in report.timeline] == [0.0, 1.0]
-    assert report.timeline[0].people[BARE] == pytest.approx(0.4, abs=0.01)
-    assert report.film == str(tmp_path / "a.mp4")
+    assert report.timeline[0].counts[BARE] == pytest.approx(0.4, abs=0.01)
+    assert report.source == str(tmp_path / "a.mp4")
     assert report.out is None
 
 
@@ -64,7 +64,7 @@ def test_the_annotated_film_is_like_its_source(story, tmp_path, every) -> None:
     out = tmp_path / "out.mp4"
     report = run(source, Wanted(out=out, every=every))
     assert (report.out, report.note) == (out, "")
-    with read_film(source) as before, read_film(out) as after:
+    with open_video_file(source) as before, open_video_file(out) as after:
         assert after.info.duration_s == pytest.approx(before.info.duration_s, abs=0.01)
         assert (after.info.width, after.info.height) == (96, 64)
         assert after.info.has_sound
@@ -72,14 +72,14 @@ def test_the_annotated_film_is_like_its_source(story, tmp_path, every) -> None:
             assert after.info.frame_rate == Fraction(10)
         pictures = list(after)
         assert after.end_s == pytest.approx(1.2, abs=0.01)
-    assert len(pictures) == report.n_pictures == -(-N_FRAMES // every)
+    assert len(pictures) == report.n_frames == -(-N_FRAMES // every)
     changed = np.abs(pictures[0][0].astype(int) - scenery(96, 64)).mean(axis=2)
     assert changed[50:].mean() < 8, "below the caption it is the source's picture"
     assert changed[32:44].mean() > 40, "the caption is there"
 
 
 def test_sound_of_an_address_is_said_to_be_left_out(story, tmp_path: Path) -> None:
-    frames = read_film(film(tmp_path / "a.mp4", sound="aac"))
+    frames = open_video_file(film(tmp_path / "a.mp4", sound="aac"))
     frames.info = dataclasses.replace(frames.info, source="")
     out = tmp_path / "out.mp4"
     report = analyze_film(
@@ -89,7 +89,7 @@ def test_sound_of_an_address_is_said_to_be_left_out(story, tmp_path: Path) -> No
         Wanted(out=out),
     )
     assert report.note == "the sound could not be kept"
-    with read_film(out) as after:
+    with open_video_file(out) as after:
         assert not after.info.has_sound
 
 
@@ -120,7 +120,7 @@ def test_a_cancelled_film_is_not_left_but_what_was_found_is(story, tmp_path) -> 
     source, out = film(tmp_path / "a.mp4"), tmp_path / "out.mp4"
     answers = iter([False] * 4 + [True] * 9)
     report = run(source, Wanted(out=out), cancelled=lambda: next(answers))
-    assert (report.n_pictures, report.whole, report.out) == (4, False, None)
+    assert (report.n_frames, report.is_complete, report.out) == (4, False, None)
     assert report.people[0].seen_s == pytest.approx(0.4, abs=0.01)
     assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
 
@@ -130,8 +130,8 @@ def test_a_stopped_film_may_be_kept_up_to_there(story, tmp_path: Path) -> None:
     answers = iter([False] * 4 + [True] * 9)
     wanted = Wanted(out=out, keep_part=True)
     report = run(source, wanted, cancelled=lambda: next(answers))
-    assert (report.out, report.whole) == (out, False)
-    with read_film(out) as opened:
+    assert (report.out, report.is_complete) == (out, False)
+    with open_video_file(out) as opened:
         assert opened.info.duration_s == pytest.approx(0.4, abs=0.05)
         assert len(list(opened)) == 4
 
@@ -139,14 +139,14 @@ def test_a_stopped_film_may_be_kept_up_to_there(story, tmp_path: Path) -> None:
 def test_a_film_that_breaks_off_gives_what_it_had(story, tmp_path: Path) -> None:
     class Broken:
         def __init__(self) -> None:
-            self.opened = read_film(film(tmp_path / "a.mp4"))
+            self.opened = open_video_file(film(tmp_path / "a.mp4"))
             self.info, self.end_s = self.opened.info, 0.5
             self.closed = False
 
         def __iter__(self):
             for number, picture in enumerate(self.opened):
                 if number == 5:
-                    raise UnreadableFilm("it breaks off")
+                    raise VideoReadError("it breaks off")
                 yield picture
 
         def close(self) -> None:
@@ -155,15 +155,15 @@ def test_a_film_that_breaks_off_gives_what_it_had(story, tmp_path: Path) -> None
 
     broken, out = Broken(), tmp_path / "out.mp4"
     report = run(broken, Wanted(out=out), name="a")
-    assert (report.problem, report.n_pictures) == ("it breaks off", 5)
-    assert (report.whole, report.out) == (False, out)
-    assert len(list(read_film(out))) == 5
+    assert (report.error, report.n_frames) == ("it breaks off", 5)
+    assert (report.is_complete, report.out) == (False, out)
+    assert len(list(open_video_file(out))) == 5
     assert broken.closed
 
 
 def test_what_cannot_be_opened_is_refused(story, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no film")
-    with pytest.raises(UnreadableFilm, match="no film"):
+    with pytest.raises(VideoReadError, match="no film"):
         run(tmp_path / "a.mp4", Wanted(out=tmp_path / "out.mp4"))
     assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
 

@@ -16,11 +16,11 @@ def test_people_are_counted_by_time_not_by_picture() -> None:
     timeline.add(scene(1.0, [(1, UNSURE)]), 1.0)
     first, second = timeline.moments()
     assert (first.start_s, first.length_s) == (0.0, 1.0)
-    assert first.people == pytest.approx({MASK: 1.0, BARE: 0.75, WRONG: 0, UNSURE: 0})
-    assert first.share_masked == pytest.approx(1 / 1.75)
+    assert first.counts == pytest.approx({MASK: 1.0, BARE: 0.75, WRONG: 0, UNSURE: 0})
+    assert first.mask_rate == pytest.approx(1 / 1.75)
     assert second.start_s == 1.0
-    assert second.people[UNSURE] == pytest.approx(1.0)
-    assert second.share_masked is None
+    assert second.counts[UNSURE] == pytest.approx(1.0)
+    assert second.mask_rate is None
 
 
 def test_the_same_film_at_two_rates_gives_the_same() -> None:
@@ -31,7 +31,7 @@ def test_the_same_film_at_two_rates_gives_the_same() -> None:
             time_s = number / rate
             who = [(1, MASK)] if time_s < 1.5 else [(1, MASK), (2, WRONG)]
             timeline.add(scene(time_s, who), 1 / rate)
-        counted.append([moment.people for moment in timeline.moments()])
+        counted.append([moment.counts for moment in timeline.moments()])
     for slow, quick in zip(*counted, strict=True):
         assert slow == pytest.approx(quick, abs=1e-6)
     assert counted[0][1][WRONG] == pytest.approx(0.5)
@@ -40,7 +40,7 @@ def test_the_same_film_at_two_rates_gives_the_same() -> None:
 def test_faces_that_nobody_follows_are_not_people_yet() -> None:
     timeline = Timeline()
     timeline.add(scene(0.0, [(UNTRACKED, MASK)]), 1.0)
-    assert timeline.moments()[0].people[MASK] == 0
+    assert timeline.moments()[0].counts[MASK] == 0
 
 
 def test_nearness_is_the_most_at_once() -> None:
@@ -50,7 +50,7 @@ def test_nearness_is_the_most_at_once() -> None:
     timeline.add(scene(0.0, who, near=close), 0.1)
     timeline.add(scene(0.1, who), 0.1)
     moment = timeline.moments()[0]
-    assert (moment.near, moment.too_long) == (2, 1)
+    assert (moment.n_contacts, moment.n_over_limit) == (2, 1)
 
 
 def test_long_films_get_longer_moments_not_more() -> None:
@@ -60,8 +60,8 @@ def test_long_films_get_longer_moments_not_more() -> None:
     moments = timeline.moments()
     assert len(moments) <= 8
     assert moments[0].length_s == 16.0
-    assert sum(m.people[MASK] * m.length_s for m in moments[:-1]) == pytest.approx(48)
-    assert moments[0].people[MASK] == pytest.approx(0.5)
+    assert sum(m.counts[MASK] * m.length_s for m in moments[:-1]) == pytest.approx(48)
+    assert moments[0].counts[MASK] == pytest.approx(0.5)
 
 
 def test_times_without_a_picture_are_left_out() -> None:

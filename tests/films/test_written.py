@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.films import COLUMNS, FilmReport, RowFile, Rows, report, rows, to_json
+from maskdet.films import COLUMNS, RowFile, Rows, VideoReport, report, rows, to_json
 from maskdet.films.contacts import Contacts
 from maskdet.films.people import People
 from maskdet.films.timeline import Timeline
-from maskdet.media import FilmInfo
+from maskdet.media import VideoInfo
 from maskdet.types import Label
 from tests.films.scenes import pair, scene
 
@@ -62,27 +62,27 @@ def test_a_row_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "no" / "a.csv")
 
 
-def found() -> FilmReport:
+def found() -> VideoReport:
     timeline, people, contacts = Timeline(), People(), Contacts()
     for time_s, label in ((0.0, MASK), (1.0, MASK), (2.0, BARE)):
         seen = scene(time_s, [(1, label), (2, MASK)], near=[pair(0, 1, 0.7)])
         timeline.add(seen, 1.0)
         people.add(seen, None, 1.0)
         contacts.add(seen, 1.0)
-    return FilmReport(
+    return VideoReport(
         "a.mp4",
-        FilmInfo(64, 48, 3.0, Fraction(30000, 1001)),
+        VideoInfo(64, 48, 3.0, Fraction(30000, 1001)),
         90,
         3.0,
         timeline.moments(),
         people.people(),
         contacts.contacts(),
-        whole=True,
+        is_complete=True,
     )
 
 
 def test_the_json_is_as_described() -> None:
-    content = json.loads(to_json([found(), FilmReport("b.mp4", problem="no film")]))
+    content = json.loads(to_json([found(), VideoReport("b.mp4", error="no film")]))
     assert content["version"] == report.VERSION == 1
     whole, broken = content["films"]
     assert (whole["film"], whole["error"], whole["whole"]) == ("a.mp4", None, True)
@@ -109,7 +109,7 @@ def test_the_json_is_as_described() -> None:
 
 
 def test_a_name_that_is_no_utf_8_can_be_written() -> None:
-    text = to_json([FilmReport("bad\udcff.mp4", problem="bad\udcff: is no film")])
+    text = to_json([VideoReport("bad\udcff.mp4", error="bad\udcff: is no film")])
     (film,) = json.loads(text.encode("utf-8"))["films"]
     assert film["film"] == r"bad\udcff.mp4"
     assert film["error"] == r"bad\udcff: is no film"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.media import Live, UnreadableFilm, live, open_source
+from maskdet.media import Live, VideoReadError, live, open_video
 from tests.media.test_live import QUICK
 
 
@@ -37,11 +37,11 @@ def test_a_camera_of_this_computer(monkeypatch) -> None:
     assert (camera.info.width, camera.info.height) == (8, 6)
     assert [int(image[0, 0, 0]) for image, _ in camera] == [4, 2, 0]
     assert camera._capture.released
-    source = open_source("3", patience=QUICK)
+    source = open_video("3", patience=QUICK)
     assert isinstance(source, Live)
     source.close()
-    with pytest.raises(UnreadableFilm, match="there is no camera 5"):
-        open_source("5")
+    with pytest.raises(VideoReadError, match="there is no camera 5"):
+        open_video("5")
 
 
 def test_a_camera_is_let_go_of_however_its_pictures_end(monkeypatch) -> None:

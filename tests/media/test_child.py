@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.media import FilmLimits, UnreadableFilm, child, read_film
+from maskdet.media import FilmLimits, VideoReadError, child, open_video_file
 from tests.media.moving import film
 
 pytestmark = pytest.mark.skipif(
@@ -86,8 +86,8 @@ def program(tmp_path, monkeypatch):
 def test_whatever_happens_costs_one_line(program, code, words) -> None:
     path = program(code)
     files, children = open_files(), decoders()
-    with pytest.raises(UnreadableFilm, match=words) as caught:
-        read_film(path, FilmLimits(wait_s=3 if "sleep" in code else 30))
+    with pytest.raises(VideoReadError, match=words) as caught:
+        open_video_file(path, FilmLimits(wait_s=3 if "sleep" in code else 30))
     assert "\n" not in str(caught.value)
     assert decoders() == children
     assert open_files() == files
@@ -95,10 +95,10 @@ def test_whatever_happens_costs_one_line(program, code, words) -> None:
 
 def test_a_crash_in_the_middle_comes_after_what_was_read(program) -> None:
     path = program("begin(); os.kill(os.getpid(), signal.SIGSEGV)")
-    frames = iter(read_film(path))
+    frames = iter(open_video_file(path))
     image, time_s = next(frames)
     assert (image.shape, time_s) == ((2, 4, 3), 0.0)
-    with pytest.raises(UnreadableFilm, match="crash"):
+    with pytest.raises(VideoReadError, match="crash"):
         next(frames)
 
 
@@ -106,22 +106,22 @@ def test_a_film_that_works_too_long_is_ended(program) -> None:
     path = program(
         "from maskdet.media import decoder\ndecoder.limit(10**9, 1)\nwhile True: pass"
     )
-    with pytest.raises(UnreadableFilm, match="takes too long"):
-        read_film(path, FilmLimits(wait_s=120))
+    with pytest.raises(VideoReadError, match="takes too long"):
+        open_video_file(path, FilmLimits(wait_s=120))
 
 
 def test_a_film_may_not_take_more_memory_than_allowed(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", size_wh=(1920, 1080), times_ms=(0, 100, 200))
-    with pytest.raises(UnreadableFilm):
-        list(read_film(path, FilmLimits(memory_bytes=4_000_000)))
-    assert len(list(read_film(path))) == 3
+    with pytest.raises(VideoReadError):
+        list(open_video_file(path, FilmLimits(memory_bytes=4_000_000)))
+    assert len(list(open_video_file(path))) == 3
 
 
 @pytest.mark.parametrize("how", ["close", "drop", "break", "stop", "end"])
 def test_nothing_is_left_when_a_film_is_let_go(tmp_path: Path, how: str) -> None:
     path = film(tmp_path / "a.mp4")
     files, children = open_files(), decoders()
-    opened = read_film(path)
+    opened = open_video_file(path)
     assert len(decoders()) == len(children) + 1
     if how == "close":
         opened.close()
@@ -146,7 +146,7 @@ def test_nothing_is_left_when_a_film_is_let_go(tmp_path: Path, how: str) -> None
 
 def test_pictures_stay_as_they_were_when_later_ones_come(tmp_path: Path) -> None:
     images, copies = [], []
-    for image, _ in read_film(film(tmp_path / "a.mp4")):
+    for image, _ in open_video_file(film(tmp_path / "a.mp4")):
         images.append(image)
         copies.append(image.copy())
     assert all(np.array_equal(*pair) for pair in zip(images, copies, strict=True))
@@ -156,8 +156,8 @@ def test_pictures_stay_as_they_were_when_later_ones_come(tmp_path: Path) -> None
 def test_a_decoder_goes_with_its_parent(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4")
     code = (
-        "import sys, time\nfrom maskdet.media import read_film\n"
-        f"film = read_film({str(path)!r})\n"
+        "import sys, time\nfrom maskdet.media import open_video_file\n"
+        f"film = open_video_file({str(path)!r})\n"
         "print(film._decoder._process.pid, flush=True)\ntime.sleep(60)"
     )
     root = Path(child.__file__).parents[2]

@@ -12,9 +12,9 @@ import pytest
 
 from maskdet.media import (
     FilmLimits,
-    UnreadableFilm,
+    VideoReadError,
     film_paths,
-    read_film,
+    open_video_file,
     read_video,
 )
 from tests.media.files import pillow, saved, scenery
@@ -42,7 +42,7 @@ def test_a_film_gives_its_pictures_and_their_times(
 
 
 def test_a_film_held_sideways_is_turned_upright(tmp_path: Path) -> None:
-    with read_film(turned(film(tmp_path / "a.mp4"))) as opened:
+    with open_video_file(turned(film(tmp_path / "a.mp4"))) as opened:
         assert (opened.info.width, opened.info.height) == (64, 96)
         assert opened.info.rotation_deg == 270
         image, _ = next(iter(opened))
@@ -53,7 +53,7 @@ def test_a_film_held_sideways_is_turned_upright(tmp_path: Path) -> None:
 
 def test_what_a_film_says_about_itself(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", sound="aac")
-    with read_film(path) as opened:
+    with open_video_file(path) as opened:
         info = opened.info
         assert (info.width, info.height, info.rotation_deg) == (96, 64, 0)
         assert info.duration_s == pytest.approx(1.2, abs=0.01)
@@ -63,7 +63,7 @@ def test_what_a_film_says_about_itself(tmp_path: Path) -> None:
         assert info.source == str(path)
         assert len(list(opened)) == N_FRAMES
         assert opened.end_s == pytest.approx(1.2, abs=0.01)
-    with read_film(film(tmp_path / "b.avi")) as opened:
+    with open_video_file(film(tmp_path / "b.avi")) as opened:
         assert not opened.info.has_sound
 
 
@@ -76,16 +76,16 @@ def test_uneven_times_are_kept(tmp_path: Path) -> None:
 
 def test_a_film_can_be_thinned_and_begun_later(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4")
-    third = [round(time_s, 3) for _, time_s in read_film(path, every=3)]
+    third = [round(time_s, 3) for _, time_s in open_video_file(path, every=3)]
     assert third == [0.0, 0.3, 0.6, 0.9]
-    late = list(read_film(path, from_s=0.85))
+    late = list(open_video_file(path, from_s=0.85))
     assert [round(time_s, 3) for _, time_s in late] == [0.9, 1.0, 1.1]
-    first, _ = next(iter(read_film(path)))
+    first, _ = next(iter(open_video_file(path)))
     assert int(late[0][0][5, 5, 1]) > int(first[5, 5, 1]) + 15
-    assert list(read_film(path, from_s=5.0)) == []
+    assert list(open_video_file(path, from_s=5.0)) == []
     for wrong in (0, -1, 1.5):
         with pytest.raises(ValueError, match="every must be a whole number"):
-            read_film(path, every=wrong)
+            open_video_file(path, every=wrong)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_film_can_be_thinned_and_begun_later(tmp_path: Path) -> None:
 )
 def test_limits_hold(tmp_path: Path, limits: dict[str, int], words: str) -> None:
     path = film(tmp_path / "a.mp4")
-    with pytest.raises(UnreadableFilm, match=words):
-        list(read_film(path, FilmLimits(**limits)))
+    with pytest.raises(VideoReadError, match=words):
+        list(open_video_file(path, FilmLimits(**limits)))
 
 
 def test_the_films_of_a_folder(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_film_that_breaks_off_gives_what_it_has_or_is_refused(
         path.write_bytes(whole[: int(share * len(whole))])
         try:
             counts.append(len(list(read_video(path))))
-        except UnreadableFilm:
+        except VideoReadError:
             counts.append(0)
     assert counts[0] == 0
     assert 0 < counts[-1] <= N_FRAMES
@@ -145,7 +145,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     for content in contents:
         path = tmp_path / "no.mp4"
         path.write_bytes(content)
-        with pytest.raises(UnreadableFilm, match="no film") as caught:
+        with pytest.raises(VideoReadError, match="no film") as caught:
             next(read_video(path))
         assert "\n" not in str(caught.value)
         assert str(tmp_path) not in str(caught.value)
@@ -160,7 +160,7 @@ def test_a_film_without_pictures_is_refused(tmp_path: Path) -> None:
         )
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
-    with pytest.raises(UnreadableFilm, match="no film"):
+    with pytest.raises(VideoReadError, match="no film"):
         next(read_video(path))
 
 
@@ -184,5 +184,5 @@ def test_a_missing_film_is_said_to_be_missing(tmp_path: Path) -> None:
 )
 def test_when_a_film_was_taken(tmp_path: Path, says: str, means) -> None:
     path = film(tmp_path / "a.mkv", taken_at=says)
-    with read_film(path) as opened:
+    with open_video_file(path) as opened:
         assert opened.info.taken_at == means

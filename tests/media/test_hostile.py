@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from maskdet.media import UnreadableImage, read_image
+from maskdet.media import ImageReadError, read_image
 from tests.media.files import pillow, png_of, saved, scenery
 
 
 def refusal(source: str | Path | bytes, **limits: int) -> str:
-    with pytest.raises(UnreadableImage) as caught:
+    with pytest.raises(ImageReadError) as caught:
         read_image(source, **limits)
     message = str(caught.value)
     assert "\n" not in message
@@ -115,7 +115,7 @@ def test_a_truncated_picture_is_refused_and_leaks_nothing(kind: str) -> None:
 def outcome(data: bytes) -> str:
     try:
         result = read_image(data, max_pixels=1_000_000)
-    except UnreadableImage as error:
+    except ImageReadError as error:
         return "two lines" if "\n" in str(error) else "refused"
     return "read" if result.dtype == np.uint8 and result.ndim == 3 else "nonsense"
 

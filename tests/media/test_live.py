@@ -14,11 +14,11 @@ import pytest
 
 from maskdet.media import (
     Film,
-    FilmInfo,
     Live,
     Patience,
-    UnreadableFilm,
-    open_source,
+    VideoInfo,
+    VideoReadError,
+    open_video,
     public_name,
 )
 from tests.media.files import difference, scenery
@@ -33,7 +33,7 @@ class FakeCamera:
     end_s = 0.0
 
     def __init__(self, n: int, *, forever: bool = False, size_wh=(8, 6)) -> None:
-        self.info = FilmInfo(*size_wh)
+        self.info = VideoInfo(*size_wh)
         self.closed = False
         self._n, self._forever, self._wh = n, forever, size_wh
         self._ended = threading.Event()
@@ -60,7 +60,7 @@ def opening(cameras: list[FakeCamera | None]):
     def opener() -> FakeCamera:
         camera = next(waiting, None)
         if camera is None:
-            raise UnreadableFilm("gone")
+            raise VideoReadError("gone")
         return camera
 
     return opener
@@ -99,7 +99,7 @@ def test_a_camera_that_goes_away_is_tried_again_ever_more_slowly(monkeypatch) ->
 def test_a_camera_that_stays_away_is_given_up() -> None:
     short = Patience(first_s=0.01, longest_s=0.05, give_up_s=0.2)
     source = Live(opening([FakeCamera(0)]), patience=short)
-    with pytest.raises(UnreadableFilm, match="away for too long"):
+    with pytest.raises(VideoReadError, match="away for too long"):
         list(source)
     assert not source._thread.is_alive()
 
@@ -121,14 +121,14 @@ def test_a_fault_while_reading_is_told_to_who_waits(of, monkeypatch) -> None:
     # A source that says nothing for ever would hang here.
     stopping = threading.Timer(20, source.stop)
     stopping.start()
-    with pytest.raises(UnreadableFilm, match="cannot be read: ValueError"):
+    with pytest.raises(VideoReadError, match="cannot be read: ValueError"):
         list(source)
     stopping.cancel()
     assert broken.closed
 
 
 def test_a_camera_that_was_never_there_is_refused_at_once() -> None:
-    with pytest.raises(UnreadableFilm, match="gone"):
+    with pytest.raises(VideoReadError, match="gone"):
         Live(opening([None]))
 
 
@@ -176,7 +176,7 @@ def served(tmp_path):
 def test_a_film_at_an_address_gives_every_picture(served) -> None:
     folder, address, _ = served
     film(folder / "a.mp4")
-    source = open_source(f"{address}/a.mp4")
+    source = open_video(f"{address}/a.mp4")
     assert isinstance(source, Film)
     pictures = list(source)
     assert [time_s for _, time_s in pictures] == pytest.approx(
@@ -193,7 +193,7 @@ def test_a_camera_at_an_address_is_opened_again_when_it_ends(served) -> None:
     (folder / "a.mjpeg").write_bytes(content)
     said: list[str] = []
     name = f"{address}/a.mjpeg"
-    source = open_source(name, patience=QUICK, tell=said.append)
+    source = open_video(name, patience=QUICK, tell=said.append)
     assert isinstance(source, Live)
     frames = iter(source)
     image, _ = next(frames)
@@ -212,18 +212,18 @@ def test_an_address_without_pictures_is_refused(served, name) -> None:
     # A playlist must not lead to files of this computer.
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:1,", f"file://{secret}"]
     (folder / "list.m3u8").write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
-    with pytest.raises(UnreadableFilm) as caught:
-        open_source(address + name)
+    with pytest.raises(VideoReadError) as caught:
+        open_video(address + name)
     assert "\n" not in str(caught.value)
 
 
 def test_what_can_be_opened(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4")
-    assert len(list(open_source(str(path), every=4))) == 3
+    assert len(list(open_video(str(path), every=4))) == 3
     with pytest.raises(FileNotFoundError, match="no such file"):
-        open_source(str(tmp_path / "no.mp4"))
+        open_video(str(tmp_path / "no.mp4"))
     with pytest.raises(ValueError, match="must begin with rtsp"):
-        open_source("ftp://example.org/a.mp4")
+        open_video("ftp://example.org/a.mp4")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.cli import main, video
-from maskdet.media import FilmLimits, Live, Patience, UnreadableFilm, open_source
+from maskdet.media import FilmLimits, Live, Patience, VideoReadError, open_video
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.media.rtsp import N_PICTURES, Camera, brightness, camera
 from tests.media.test_live import settle
@@ -28,7 +28,7 @@ def number_of(image) -> int:
 
 
 def test_its_pictures_come_and_their_times_rise() -> None:
-    with camera() as one, contextlib.closing(open_source(one.address())) as source:
+    with camera() as one, contextlib.closing(open_video(one.address())) as source:
         assert isinstance(source, Live)
         assert (source.info.width, source.info.height) == (160, 120)
         assert float(source.info.frame_rate) == 25
@@ -48,7 +48,7 @@ def test_its_pictures_come_and_their_times_rise() -> None:
 
 
 def test_sound_is_not_asked_for_as_it_may_never_come() -> None:
-    with camera() as one, contextlib.closing(open_source(one.address())) as source:
+    with camera() as one, contextlib.closing(open_video(one.address())) as source:
         assert not source.info.has_sound
     assert one.asked.count("SETUP") == 1
 
@@ -56,7 +56,7 @@ def test_sound_is_not_asked_for_as_it_may_never_come() -> None:
 def test_one_that_sends_over_udp_only_is_seen_too() -> None:
     with (
         camera(udp=True) as one,
-        contextlib.closing(open_source(one.address())) as source,
+        contextlib.closing(open_video(one.address())) as source,
     ):
         image, _ = next(iter(source))
     assert image.shape == (120, 160, 3)
@@ -64,7 +64,7 @@ def test_one_that_sends_over_udp_only_is_seen_too() -> None:
 
 
 def test_who_looks_away_sees_the_newest_picture_next() -> None:
-    with camera() as one, contextlib.closing(open_source(one.address())) as source:
+    with camera() as one, contextlib.closing(open_video(one.address())) as source:
         frames = iter(source)
         next(frames)
         began, half = one.number, N_PICTURES // 2
@@ -76,7 +76,7 @@ def test_who_looks_away_sees_the_newest_picture_next() -> None:
 def test_a_large_picture_comes_in_many_packets() -> None:
     with (
         camera(size_wh=(1280, 720)) as one,
-        contextlib.closing(open_source(one.address())) as source,
+        contextlib.closing(open_video(one.address())) as source,
     ):
         image, _ = next(iter(source))
     assert image.shape == (720, 1280, 3)
@@ -86,7 +86,7 @@ def test_a_large_picture_comes_in_many_packets() -> None:
 def test_it_is_looked_at_again_after_it_hung_up_and_came_back_larger() -> None:
     said: list[str] = []
     with camera() as one:
-        source = open_source(one.address(), patience=QUICK, tell=said.append)
+        source = open_video(one.address(), patience=QUICK, tell=said.append)
         frames = iter(source)
         next(frames)
         one.away, one.size_wh = True, (320, 240)
@@ -106,7 +106,7 @@ def test_one_that_falls_silent_is_asked_again() -> None:
     said: list[str] = []
     with camera() as one:
         address = one.address()
-        source = open_source(address, SHORT, patience=QUICK, tell=said.append)
+        source = open_video(address, SHORT, patience=QUICK, tell=said.append)
         frames = iter(source)
         next(frames)
         one.silent = True
@@ -120,12 +120,12 @@ def test_one_that_falls_silent_is_asked_again() -> None:
 @pytest.mark.parametrize("digest", [False, True])
 def test_a_password_opens_what_nobody_else_can(digest) -> None:
     with camera(login=("me", "ge/heim"), digest=digest) as one:
-        source = open_source(one.address(login="me:ge%2Fheim@"))
+        source = open_video(one.address(login="me:ge%2Fheim@"))
         assert source.info.width == 160
         source.close()
         for login in ("", "me:falsch@"):
-            with pytest.raises(UnreadableFilm, match="wants a user and a password"):
-                open_source(one.address(login=login))
+            with pytest.raises(VideoReadError, match="wants a user and a password"):
+                open_video(one.address(login=login))
 
 
 def nobody(one: Camera) -> str:
@@ -142,8 +142,8 @@ def nobody(one: Camera) -> str:
     ],
 )
 def test_what_is_wrong_with_an_address_is_one_line(how, address, line) -> None:
-    with camera(**how) as one, pytest.raises(UnreadableFilm, match=line) as told:
-        open_source(address(one), SHORT)
+    with camera(**how) as one, pytest.raises(VideoReadError, match=line) as told:
+        open_video(address(one), SHORT)
     assert "\n" not in str(told.value)
 
 

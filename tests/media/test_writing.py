@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from maskdet.media import FilmWriter, Sound, checked_target, read_film, writing
+from maskdet.media import FilmWriter, Sound, checked_target, open_video_file, writing
 from tests.media.files import difference, scenery
 from tests.media.moving import film, packets
 
@@ -39,7 +39,7 @@ def test_a_film_comes_back_as_it_was_written(tmp_path, name, codec) -> None:
         assert stream.codec_context.name.startswith(codec)
         assert stream.codec_context.pix_fmt == "yuv420p"
         assert stream.average_rate == 25
-    with read_film(path) as opened:
+    with open_video_file(path) as opened:
         assert (opened.info.width, opened.info.height) == (96, 64)
         assert opened.info.duration_s == pytest.approx(0.4, abs=2e-3)
         pictures = list(opened)
@@ -56,13 +56,13 @@ def test_odd_rates_are_kept_exactly(tmp_path: Path, rate: Fraction) -> None:
     path = written(tmp_path / "a.mp4", times_s, float(30 / rate), frame_rate=rate)
     with av.open(str(path)) as container:
         assert container.streams.video[0].average_rate == rate
-    assert read_film(path).info.n_frames == 30
+    assert open_video_file(path).info.n_frames == 30
 
 
 def test_uneven_times_and_a_long_last_picture_are_kept(tmp_path: Path) -> None:
     times_s = [0.0, 0.04, 0.24, 0.25, 0.9]
     path = written(tmp_path / "a.mp4", times_s, 2.5)
-    with read_film(path) as opened:
+    with open_video_file(path) as opened:
         assert [time_s for _, time_s in opened] == pytest.approx(times_s, abs=1e-3)
         assert opened.end_s == pytest.approx(2.5, abs=1e-3)
         assert opened.info.duration_s == pytest.approx(2.5, abs=1e-3)
@@ -70,7 +70,7 @@ def test_uneven_times_and_a_long_last_picture_are_kept(tmp_path: Path) -> None:
 
 def test_times_that_do_not_rise_take_the_next_moment(tmp_path: Path) -> None:
     path = written(tmp_path / "a.mp4", [0.0, 0.0, 0.0, 0.1])
-    times_s = [time_s for _, time_s in read_film(path)]
+    times_s = [time_s for _, time_s in open_video_file(path)]
     assert len(times_s) == 4
     assert sorted(set(times_s)) == times_s
     assert times_s[2] < 0.001
@@ -79,7 +79,7 @@ def test_times_that_do_not_rise_take_the_next_moment(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size_wh", [(97, 64), (96, 65), (97, 65), (2, 2), (1, 1)])
 def test_an_odd_side_grows_by_one_pixel(tmp_path: Path, size_wh) -> None:
     path = written(tmp_path / "a.mp4", [0.0, 0.1], size_wh=size_wh)
-    image, _ = next(iter(read_film(path)))
+    image, _ = next(iter(open_video_file(path)))
     width, height = size_wh
     assert image.shape == (height + height % 2, width + width % 2, 3)
     if width == 97:
@@ -122,7 +122,7 @@ def test_sound_is_kept(tmp_path, source, sound, target, codec) -> None:
     middle = samples[len(samples) // 4 : len(samples) * 3 // 4].astype(float)
     loudest = np.abs(np.fft.rfft(middle * np.hanning(len(middle)))).argmax()
     assert loudest * rate / len(middle) == pytest.approx(440, abs=5)
-    assert len(list(read_film(path))) == 12
+    assert len(list(open_video_file(path))) == 12
 
 
 def test_sound_that_fits_is_copied_bit_by_bit(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_sound_that_cannot_be_read_is_left_out_and_said(tmp_path: Path) -> None:
         writer.write(scenery(96, 64), 0.0)
         writer.finish()
         assert "sound could not be kept" in writer.note
-    assert len(list(read_film(path))) == 1
+    assert len(list(open_video_file(path))) == 1
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.mp4", "s.mp4"]
 
 

@@ -46,6 +46,7 @@ class FakeNetwork:
         return maps
 
 
+ALL = Settings.permissive()
 SURE, TWIN, WEAK, SMALL = (
     (0.5, 0.5, 0.4, 0.5, 3.0),
     (0.53, 0.5, 0.3, 0.45, 2.0),
@@ -62,7 +63,7 @@ def analyzer(*seen, scaling=None, second_look=None) -> tuple[OnePass, FakeNetwor
 @pytest.mark.parametrize("size_wh", [(640, 480), (1280, 960), (200, 150), (333, 77)])
 def test_boxes_come_back_in_pixels_of_the_picture(size_wh):
     width, height = size_wh
-    scene = analyzer(SURE)[0].analyze(grey(width, height))
+    scene = analyzer(SURE)[0].analyze(grey(width, height), ALL)
     wanted = [0.3 * width, 0.25 * height, 0.7 * width, 0.75 * height]
     assert scene.faces.boxes[0] == pytest.approx(wanted, abs=1e-3 * width)
     assert scene.labels == (Label.MASK,)
@@ -81,7 +82,7 @@ def test_boxes_come_back_in_pixels_of_the_picture(size_wh):
 )
 def test_the_network_sees_the_size_that_was_asked_for(scaling, size_wh, seen_wh):
     looks, network = analyzer(scaling=scaling)
-    looks.analyze(grey(*size_wh))
+    looks.analyze(grey(*size_wh), ALL)
     assert network.sizes_wh == [seen_wh]
 
 
@@ -101,23 +102,28 @@ def test_scalings_that_make_no_sense_are_refused(values, says):
         Settings(min_score=0.1, min_face_px=1, nms_iou=1),
         Settings(min_score=0, min_face_px=1, nms_iou=0),
         Settings(min_score=1),
-        Settings(min_score=0.2, min_face_px=30, min_certainty=0.95),
+        Settings(min_score=0.2, min_face_px=30, min_confidence=0.95),
     ],
 )
 def test_choosing_early_equals_choosing_late(settings):
     look = SecondLook(FakeClassifier((0.1, 0.2, 0.7)), min_px=60, share=0.5)
     looks, _ = analyzer(SURE, TWIN, WEAK, SMALL, second_look=look)
     image = grey(320, 240)
-    early, late = looks.analyze(image, settings), looks.analyze(image).select(settings)
+    early, late = (
+        looks.analyze(image, settings),
+        looks.analyze(image, ALL).filter(settings),
+    )
     assert early.faces.boxes.tolist() == late.faces.boxes.tolist()
     assert early.faces.scores.tolist() == late.faces.scores.tolist()
     np.testing.assert_allclose(early.probs, late.probs)
     assert early.labels == late.labels
-    np.testing.assert_allclose(early.hide, late.hide)
+    np.testing.assert_allclose(early.blur_boxes, late.blur_boxes)
 
 
 def test_candidates_of_one_face_are_joined_and_parts_outside_cut():
-    scene = analyzer(SURE, TWIN, (0.98, 0.5, 0.2, 0.2, 2.0))[0].analyze(grey(320, 240))
+    scene = analyzer(SURE, TWIN, (0.98, 0.5, 0.2, 0.2, 2.0))[0].analyze(
+        grey(320, 240), ALL
+    )
     assert len(scene) == 2
     assert scene.faces.boxes[:, 2].max() == 320
 
@@ -128,7 +134,7 @@ def score_of(logit: float) -> float:
 
 def test_neighbours_move_a_box_by_their_score_squared():
     sure, other = (0.5, 0.5, 0.4, 0.5, 3.0), (0.54, 0.5, 0.4, 0.5, 2.0)
-    box = analyzer(sure, other)[0].analyze(grey(640, 480)).faces.boxes[0]
+    box = analyzer(sure, other)[0].analyze(grey(640, 480), ALL).faces.boxes[0]
     share = score_of(2.0) ** 2 / (score_of(3.0) ** 2 + score_of(2.0) ** 2)
     moved = 0.04 * 640 * share
     assert box == pytest.approx([192 + moved, 120, 448 + moved, 360], abs=0.1)
@@ -136,7 +142,7 @@ def test_neighbours_move_a_box_by_their_score_squared():
 
 def test_whoever_is_much_less_sure_has_no_vote():
     sure, doubtful = (0.5, 0.5, 0.4, 0.5, 3.0), (0.54, 0.5, 0.4, 0.5, -1.0)
-    box = analyzer(sure, doubtful)[0].analyze(grey(640, 480)).faces.boxes[0]
+    box = analyzer(sure, doubtful)[0].analyze(grey(640, 480), ALL).faces.boxes[0]
     assert score_of(-1.0) < 0.3 * score_of(3.0)
     assert box == pytest.approx([192, 120, 448, 360], abs=0.1)
 
@@ -146,7 +152,10 @@ def test_large_faces_are_read_again_and_small_ones_are_not():
     look = SecondLook(classifier, min_px=60, share=0.25)
     looks, _ = analyzer(SURE, SMALL, second_look=look)
     plain, _ = analyzer(SURE, SMALL)
-    before, after = plain.analyze(grey(320, 240)), looks.analyze(grey(320, 240))
+    before, after = (
+        plain.analyze(grey(320, 240), ALL),
+        looks.analyze(grey(320, 240), ALL),
+    )
     assert classifier.boxes[-1].tolist() == before.faces.boxes[:1].tolist()
     mixed = 0.75 * before.probs[0] + 0.25 * np.array([0, 0, 1])
     np.testing.assert_allclose(after.probs[0], mixed, rtol=1e-6)
@@ -156,25 +165,27 @@ def test_large_faces_are_read_again_and_small_ones_are_not():
 def test_nobody_is_asked_again_where_no_face_is_large():
     classifier = FakeClassifier()
     looks, _ = analyzer(SMALL, second_look=SecondLook(classifier, min_px=60))
-    assert len(looks.analyze(grey(320, 240))) == 1
+    assert len(looks.analyze(grey(320, 240), ALL)) == 1
     assert classifier.boxes == []
 
 
 def test_whoever_is_told_surely_is_not_read_again():
     classifier = FakeClassifier((0.0, 0.0, 1.0))
     other = (0.8, 0.3, 0.3, 0.4, 2.0)
-    first = analyzer(SURE, other)[0].analyze(grey(320, 240)).probs.max(axis=1)
+    first = analyzer(SURE, other)[0].analyze(grey(320, 240), ALL).probs.max(axis=1)
     assert first == pytest.approx([0.787, 0.787], abs=1e-3)
     for sure, count in ((0.78, 0), (0.79, 2)):
         look = SecondLook(classifier, min_px=10, share=1.0, sure=sure)
-        scene = analyzer(SURE, other, second_look=look)[0].analyze(grey(320, 240))
+        scene = analyzer(SURE, other, second_look=look)[0].analyze(grey(320, 240), ALL)
         assert scene.labels.count(Label.INCORRECT) == count
 
 
 def test_in_a_crowd_only_the_surest_faces_are_read_again():
     other, third = (0.8, 0.3, 0.3, 0.4, 2.0), (0.2, 0.7, 0.3, 0.4, 1.0)
     look = SecondLook(FakeClassifier((0.0, 0.0, 1.0)), min_px=10, share=1.0, most=2)
-    scene = analyzer(third, other, SURE, second_look=look)[0].analyze(grey(320, 240))
+    scene = analyzer(third, other, SURE, second_look=look)[0].analyze(
+        grey(320, 240), ALL
+    )
     wanted = (Label.INCORRECT, Label.INCORRECT, Label.MASK)
     assert scene.labels == wanted
 

@@ -16,10 +16,10 @@ def seen_by(
     camera: Camera, *, wide: float = 3.0, deep: float = 2.0, away: float = 3.0
 ) -> Settings:
     return Settings(
-        distance="floor",
-        floor=rectangle(camera, (-1.5, away), wide, deep),
-        floor_width_m=wide,
-        floor_depth_m=deep,
+        distance="ground_plane",
+        ground_points=rectangle(camera, (-1.5, away), wide, deep),
+        ground_width_m=wide,
+        ground_depth_m=deep,
     )
 
 
@@ -55,10 +55,10 @@ def test_the_rectangle_may_be_turned_and_partly_out_of_the_picture() -> None:
         np.linalg.norm(corners[2] - corners[1]),
     )
     settings = Settings(
-        distance="floor",
-        floor=tuple((camera.see(corners) / camera.size_wh).ravel().tolist()),
-        floor_width_m=float(away[0]),
-        floor_depth_m=float(away[1]),
+        distance="ground_plane",
+        ground_points=tuple((camera.see(corners) / camera.size_wh).ravel().tolist()),
+        ground_width_m=float(away[0]),
+        ground_depth_m=float(away[1]),
     )
     shape = geometry(settings, camera.size_wh)
     assert shape.floor is not None
@@ -73,7 +73,10 @@ def test_straight_from_above_the_field_of_view_of_the_settings_serves() -> None:
     camera = Camera((1280, 720), 80.0, 4.0, tilt_deg=90.0)
     points = rectangle(camera, (-1.0, -1.0), 2.0, 2.0)
     settings = Settings(
-        distance="floor", floor=points, floor_width_m=2.0, floor_depth_m=2.0
+        distance="ground_plane",
+        ground_points=points,
+        ground_width_m=2.0,
+        ground_depth_m=2.0,
     )
     for field_deg in (60.0, 80.0):
         told = dataclasses.replace(settings, field_of_view_deg=field_deg)
@@ -105,7 +108,7 @@ def test_who_sits_is_not_put_far_behind(height_m: float) -> None:
 
 
 def mixed(order: list[int], *, camera: Camera | None = None) -> tuple[float, ...]:
-    points = np.array(seen_by(camera or Camera()).floor).reshape(4, 2)
+    points = np.array(seen_by(camera or Camera()).ground_points).reshape(4, 2)
     return tuple(points[order].ravel().tolist())
 
 
@@ -124,7 +127,7 @@ IMPOSSIBLE = {
 def test_impossible_points_are_refused_in_one_clear_line(
     points: tuple[float, ...],
 ) -> None:
-    settings = Settings(distance="floor", floor=points)
+    settings = Settings(distance="ground_plane", ground_points=points)
     with pytest.raises(ValueError, match="clockwise from the far left one") as caught:
         geometry(settings, (1280, 720))
     assert "\n" not in str(caught.value)
@@ -135,7 +138,10 @@ def test_a_length_that_cannot_be_is_refused() -> None:
     camera = Camera((1280, 720), 65.0, 3.0, tilt_deg=90.0)
     points = rectangle(camera, (-0.6, -0.6), 1.2, 1.2)
     settings = Settings(
-        distance="floor", floor=points, floor_width_m=10.0, floor_depth_m=1.0
+        distance="ground_plane",
+        ground_points=points,
+        ground_width_m=10.0,
+        ground_depth_m=1.0,
     )
     with pytest.raises(ValueError, match="10 x 1 m"):
         geometry(settings, camera.size_wh)

@@ -92,7 +92,9 @@ def test_a_narrow_face_in_the_middle_is_turned_and_no_further() -> None:
 def test_nobody_is_nowhere() -> None:
     none = np.zeros((0, 4), np.float32)
     camera = Camera()
-    floor = Settings(distance="floor", floor=rectangle(camera, (-1, 3), 3, 3))
+    floor = Settings(
+        distance="ground_plane", ground_points=rectangle(camera, (-1, 3), 3, 3)
+    )
     assert positions_m(none, WH, PINHOLE).shape == (0, 2)
     assert positions_m(none, camera.size_wh, floor).shape == (0, 2)
     assert distances(geometry(RELATIVE, WH).places(none)).shape == (0, 0)
@@ -102,7 +104,7 @@ def test_an_empty_box_gives_a_place_far_away_not_a_crash() -> None:
     found = positions_m(np.array([[50, 50, 50, 50]], np.float32), WH, PINHOLE)
     assert np.isfinite(found).all()
     assert found[0, 1] > 1000
-    assert birds_eye(Scene.none(), np.zeros((0, 2))).shape == (480, 480, 3)
+    assert birds_eye(Scene.empty(), np.zeros((0, 2))).shape == (480, 480, 3)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_an_empty_box_gives_a_place_far_away_not_a_crash() -> None:
     [
         (Settings(), "distance is off"),
         (RELATIVE, "no metres"),
-        (Settings(distance="floor"), "four points"),
+        (Settings(distance="ground_plane"), "four points"),
     ],
 )
 def test_positions_say_what_is_missing(settings: Settings, words: str) -> None:

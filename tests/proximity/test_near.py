@@ -7,11 +7,11 @@ import pytest
 
 from maskdet.proximity import FACE_HEIGHT_M, Proximity, most_pressing
 from maskdet.settings import Settings
-from maskdet.types import UNTRACKED, Faces, Label, Near, Scene
+from maskdet.types import UNTRACKED, Faces, Label, PersonPair, Scene
 
 WH = (640, 480)
 FOCAL_PX = 320.0
-LIMITS = Settings(distance="pinhole", field_of_view_deg=90.0, near_m=2.0)
+LIMITS = Settings(distance="pinhole", field_of_view_deg=90.0, contact_distance_m=2.0)
 AWAY_M = 4.0
 
 Row = tuple[int, float]
@@ -32,7 +32,7 @@ def play(
     times_s: Sequence[float],
     settings: Settings = LIMITS,
     proximity: Proximity | None = None,
-) -> list[tuple[Near, ...]]:
+) -> list[tuple[PersonPair, ...]]:
     proximity = Proximity() if proximity is None else proximity
     shown = []
     for time_s in times_s:
@@ -51,16 +51,20 @@ def every(step_s: float, until_s: float) -> list[float]:
 
 
 def test_near_for_longer_than_allowed_is_too_long() -> None:
-    settings = Settings(**{**vars(LIMITS), "near_for_s": 2.0})
+    settings = Settings(**{**vars(LIMITS), "contact_duration_s": 2.0})
     shown = play(still(1.0), every(0.1, 3.0), settings)
     first, last = shown[0][0], shown[-1][0]
     assert (first.first, first.second, first.unit) == (0, 1, "m")
     assert first.distance == pytest.approx(1.0, rel=0.02)
-    assert (first.near, first.for_s, first.too_long) == (True, 0.0, False)
-    assert (last.near, last.too_long) == (True, True)
-    assert last.for_s == pytest.approx(3.0)
-    assert not shown[19][0].too_long
-    assert shown[20][0].too_long
+    assert (first.in_contact, first.contact_s, first.exceeds_limit) == (
+        True,
+        0.0,
+        False,
+    )
+    assert (last.in_contact, last.exceeds_limit) == (True, True)
+    assert last.contact_s == pytest.approx(3.0)
+    assert not shown[19][0].exceeds_limit
+    assert shown[20][0].exceeds_limit
 
 
 def test_pairs_come_nearest_first_and_not_from_far_away() -> None:
@@ -71,7 +75,7 @@ def test_pairs_come_nearest_first_and_not_from_far_away() -> None:
         (0, 1),
         (0, 3),
     ]
-    assert [pair.near for pair in shown] == [True, True, False, False]
+    assert [pair.in_contact for pair in shown] == [True, True, False, False]
 
 
 def test_at_the_limit_nothing_flickers() -> None:
@@ -79,21 +83,21 @@ def test_at_the_limit_nothing_flickers() -> None:
         return [(1, 0.0), (2, 1.9 + 0.3 * np.sin(2 * time_s))]
 
     shown = play(swaying, every(0.1, 10.0))
-    near = [pairs[0].near for pairs in shown]
+    near = [pairs[0].in_contact for pairs in shown]
     assert all(near)
-    assert shown[-1][0].for_s == pytest.approx(10.0)
+    assert shown[-1][0].contact_s == pytest.approx(10.0)
 
 
 def test_further_than_the_limit_is_not_near_before_they_met() -> None:
-    assert not play(still(2.15), every(0.1, 2.0))[-1][0].near
-    assert not play(still(2.15), every(0.1, 2.0))[-1][0].too_long
+    assert not play(still(2.15), every(0.1, 2.0))[-1][0].in_contact
+    assert not play(still(2.15), every(0.1, 2.0))[-1][0].exceeds_limit
 
 
 def test_who_walks_away_is_no_longer_near() -> None:
     shown = play(lambda t: [(1, 0.0), (2, 1.0 if t < 2 else 2.6)], every(0.1, 5.0))
-    assert shown[19][0].near
-    assert not shown[-1][0].near
-    assert shown[-1][0].for_s == 0
+    assert shown[19][0].in_contact
+    assert not shown[-1][0].in_contact
+    assert shown[-1][0].contact_s == 0
 
 
 def test_a_short_miss_is_bridged_and_a_long_one_parts() -> None:
@@ -101,14 +105,14 @@ def test_a_short_miss_is_bridged_and_a_long_one_parts() -> None:
         return lambda t: [(1, 0.0), (2, 1.0)][: 1 if 2 < t < 2 + gap_s else 2]
 
     times = every(0.1, 5.0)
-    assert play(missing(0.8), times)[-1][0].for_s == pytest.approx(5.0)
-    assert play(missing(1.5), times)[-1][0].for_s == pytest.approx(1.5)
+    assert play(missing(0.8), times)[-1][0].contact_s == pytest.approx(5.0)
+    assert play(missing(1.5), times)[-1][0].contact_s == pytest.approx(1.5)
 
 
 def test_few_pictures_are_no_break() -> None:
     """Two seconds between pictures, and nobody missed in one of them."""
     shown = play(still(1.0), [0.0, 2.0, 4.0, 6.0])
-    assert shown[-1][0].for_s == 6.0
+    assert shown[-1][0].contact_s == 6.0
 
 
 @pytest.mark.parametrize("times_s", [every(1 / 30, 4.0), every(0.1, 4.0)])
@@ -118,7 +122,7 @@ def test_irregular_times_and_any_rate_count_the_same(times_s: list[float]) -> No
     for times in (times_s, shaken):
         proximity = Proximity()
         shown = play(still(1.0), times, proximity=proximity)
-        assert shown[-1][0].for_s == pytest.approx(4.0)
+        assert shown[-1][0].contact_s == pytest.approx(4.0)
         assert proximity.contact_s[3] == pytest.approx(4.0)
 
 
@@ -147,7 +151,7 @@ def test_shaking_boxes_give_steady_metres() -> None:
 def test_untracked_rows_have_distances_and_no_times() -> None:
     shown = play(lambda _: [(UNTRACKED, 0.0), (UNTRACKED, 1.0)], every(0.5, 9.0))
     pair = shown[-1][0]
-    assert (pair.near, pair.for_s, pair.too_long) == (True, 0.0, False)
+    assert (pair.in_contact, pair.contact_s, pair.exceeds_limit) == (True, 0.0, False)
     assert pair.distance == pytest.approx(1.0, rel=0.02)
 
 
@@ -163,7 +167,7 @@ def test_rows_may_change_places_people_do_not() -> None:
         lambda t: [(1, 0.0), (2, 1.0)] if round(10 * t) % 2 else [(2, 1.0), (1, 0.0)],
         every(0.1, 2.0),
     )
-    assert shown[-1][0].for_s == pytest.approx(2.0)
+    assert shown[-1][0].contact_s == pytest.approx(2.0)
     assert shown[-1][0].distance == pytest.approx(1.0, rel=0.02)
 
 
@@ -178,10 +182,12 @@ def test_positions_are_those_of_the_rows() -> None:
 def test_a_moved_limit_keeps_the_meeting_another_way_of_measuring_does_not() -> None:
     proximity = Proximity()
     play(still(1.0), every(0.1, 2.0), proximity=proximity)
-    closer = Settings(**{**vars(LIMITS), "near_m": 1.5})
-    assert play(still(1.0), [2.1], closer, proximity)[0][0].for_s == pytest.approx(2.1)
-    heads = Settings(distance="relative", near_m=2.0)
-    assert play(still(1.0), [2.2], heads, proximity)[0][0].for_s == 0
+    closer = Settings(**{**vars(LIMITS), "contact_distance_m": 1.5})
+    assert play(still(1.0), [2.1], closer, proximity)[0][0].contact_s == pytest.approx(
+        2.1
+    )
+    heads = Settings(distance="relative", contact_distance_m=2.0)
+    assert play(still(1.0), [2.2], heads, proximity)[0][0].contact_s == 0
     assert proximity.contact_s[3] == pytest.approx(2.1)
 
 
@@ -199,10 +205,10 @@ def test_time_never_goes_back(time_s: float) -> None:
 
 def test_a_floor_without_points_is_refused() -> None:
     with pytest.raises(ValueError, match="four points"):
-        play(still(1.0), [0.0], Settings(distance="floor"))
+        play(still(1.0), [0.0], Settings(distance="ground_plane"))
 
 
-def scene_of(labels: Sequence[Label], near: tuple[Near, ...]) -> Scene:
+def scene_of(labels: Sequence[Label], near: tuple[PersonPair, ...]) -> Scene:
     n = len(labels)
     probs = np.full((n, 3), 0.01, np.float32)
     for row, label in enumerate(labels):
@@ -212,12 +218,12 @@ def scene_of(labels: Sequence[Label], near: tuple[Near, ...]) -> Scene:
             probs[row, label] = 0.98
     boxes = np.zeros((n, 4), np.float32)
     faces = Faces(boxes, np.linspace(0.9, 0.5, n).astype(np.float32))
-    return Scene(faces, probs, min_certainty=0.6, near=near)
+    return Scene(faces, probs, min_confidence=0.6, pairs=near)
 
 
-def pair(first: int, second: int, distance: float, **changed: bool) -> Near:
-    known = {"near": True, "too_long": False, **changed}
-    return Near(first, second, distance, "m", for_s=1.0, **known)
+def pair(first: int, second: int, distance: float, **changed: bool) -> PersonPair:
+    known = {"in_contact": True, "exceeds_limit": False, **changed}
+    return PersonPair(first, second, distance, "m", contact_s=1.0, **known)
 
 
 MASK, BARE, WRONG, UNSURE = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
@@ -228,17 +234,17 @@ MASK, BARE, WRONG, UNSURE = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UN
     [
         ([MASK, MASK], (pair(0, 1, 0.5),), None),
         ([MASK, UNSURE], (pair(0, 1, 0.5),), None),
-        ([MASK, BARE], (pair(0, 1, 0.5, near=False),), None),
+        ([MASK, BARE], (pair(0, 1, 0.5, in_contact=False),), None),
         ([MASK, BARE], (pair(0, 1, 0.5),), 0),
         ([MASK, MASK, BARE], (pair(0, 1, 0.5), pair(1, 2, 1.5)), 1),
         ([MASK, BARE, BARE], (pair(0, 1, 0.5), pair(1, 2, 1.5)), 1),
         ([BARE, MASK, WRONG], (pair(1, 2, 0.5), pair(0, 1, 1.5)), 1),
         ([MASK, BARE, MASK], (pair(0, 1, 0.5), pair(1, 2, 0.4)), 1),
-        ([MASK, BARE, BARE], (pair(1, 2, 0.5), pair(0, 1, 1.5, too_long=True)), 1),
+        ([MASK, BARE, BARE], (pair(1, 2, 0.5), pair(0, 1, 1.5, exceeds_limit=True)), 1),
     ],
 )
 def test_the_pair_that_matters_most(
-    labels: list[Label], near: tuple[Near, ...], wanted: int | None
+    labels: list[Label], near: tuple[PersonPair, ...], wanted: int | None
 ) -> None:
     found = most_pressing(scene_of(labels, near))
     assert found == (None if wanted is None else near[wanted])

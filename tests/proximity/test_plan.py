@@ -8,15 +8,15 @@ import pytest
 
 from maskdet.proximity import birds_eye
 from maskdet.style import colour_bgr
-from maskdet.types import Faces, Image, Label, Near, Scene
+from maskdet.types import Faces, Image, Label, PersonPair, Scene
 
 LABELS = (Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN)
 
 
 def scene_of(
     labels: Sequence[Label],
-    near: tuple[Near, ...] = (),
-    seen_s: Sequence[float] | None = None,
+    near: tuple[PersonPair, ...] = (),
+    unseen_s: Sequence[float] | None = None,
 ) -> Scene:
     n = len(labels)
     probs = np.full((n, 3), 1 / 3, np.float32)
@@ -25,8 +25,8 @@ def scene_of(
             probs[row] = 0
             probs[row, label] = 1
     faces = Faces(np.zeros((n, 4)), np.linspace(0.9, 0.5, n))
-    seen = None if seen_s is None else np.array(seen_s)
-    return Scene(faces, probs, min_certainty=0.6, near=near, seen_s=seen)
+    seen = None if unseen_s is None else np.array(unseen_s)
+    return Scene(faces, probs, min_confidence=0.6, pairs=near, unseen_s=seen)
 
 
 def where(image: Image, label: Label) -> np.ndarray:
@@ -81,7 +81,9 @@ def test_a_step_forwards_does_not_change_the_scale() -> None:
 def test_who_is_not_seen_is_hollow() -> None:
     position = np.array([[0.0, 2.0]])
     seen, unseen = (
-        len(where(birds_eye(scene_of([Label.MASK], seen_s=[s]), position), Label.MASK))
+        len(
+            where(birds_eye(scene_of([Label.MASK], unseen_s=[s]), position), Label.MASK)
+        )
         for s in (0.0, 1.5)
     )
     assert 0 < unseen < 0.8 * seen
@@ -91,7 +93,9 @@ def test_who_is_not_seen_is_hollow() -> None:
 def test_a_line_joins_who_is_near(near: bool, too_long: bool) -> None:
     positions = np.array([[-1.0, 2.0], [1.0, 2.0]])
     labels = [Label.MASK, Label.MASK]
-    pair = Near(0, 1, 2.0, "m", near=near, for_s=1.0, too_long=too_long)
+    pair = PersonPair(
+        0, 1, 2.0, "m", in_contact=near, contact_s=1.0, exceeds_limit=too_long
+    )
     alone = birds_eye(scene_of(labels), positions)
     joined = birds_eye(scene_of(labels, (pair,)), positions)
     changed = np.nonzero((alone != joined).any(axis=2))
@@ -102,7 +106,9 @@ def test_a_line_joins_who_is_near(near: bool, too_long: bool) -> None:
 
 def test_who_is_not_near_gets_no_line() -> None:
     positions = np.array([[-1.0, 2.0], [1.0, 2.0]])
-    pair = Near(0, 1, 2.0, "m", near=False, for_s=0.0, too_long=False)
+    pair = PersonPair(
+        0, 1, 2.0, "m", in_contact=False, contact_s=0.0, exceeds_limit=False
+    )
     labels = [Label.MASK, Label.MASK]
     assert np.array_equal(
         birds_eye(scene_of(labels), positions),
@@ -112,9 +118,9 @@ def test_who_is_not_near_gets_no_line() -> None:
 
 def test_the_clicked_floor_is_shown() -> None:
     corners = np.array([[-1.0, 3.0], [1.0, 3.0], [1.0, 1.5], [-1.0, 1.5]])
-    plain = birds_eye(Scene.none(), np.zeros((0, 2)), size_wh=(460, 460))
+    plain = birds_eye(Scene.empty(), np.zeros((0, 2)), size_wh=(460, 460))
     image = birds_eye(
-        Scene.none(), np.zeros((0, 2)), size_wh=(460, 460), corners_m=corners
+        Scene.empty(), np.zeros((0, 2)), size_wh=(460, 460), corners_m=corners
     )
     rows, columns = np.nonzero((plain != image).any(axis=2))
     assert [columns.min(), columns.max()] == pytest.approx([130, 330], abs=2)

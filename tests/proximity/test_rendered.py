@@ -16,7 +16,9 @@ FEET = [(-1.2, 3.0), (0.3, 3.2), (1.4, 4.6), (-0.8, 4.8)]
 
 @pytest.mark.parametrize("tilt_deg", [10.0, 25.0])
 @pytest.mark.parametrize("height_m", [2.2, 2.8, 3.5])
-@pytest.mark.parametrize(("mode", "within"), [("pinhole", 0.15), ("floor", 0.05)])
+@pytest.mark.parametrize(
+    ("mode", "within"), [("pinhole", 0.15), ("ground_plane", 0.05)]
+)
 def test_every_distance_holds_its_promise_for_people_of_the_usual_size(
     mode: str, within: float, height_m: float, tilt_deg: float
 ) -> None:
@@ -25,7 +27,7 @@ def test_every_distance_holds_its_promise_for_people_of_the_usual_size(
     people = standing(FEET)
     rng = np.random.default_rng(3)
     floor = rectangle(camera, (-1.5, 3.0), 3.0, 3.0)
-    settings = Settings(distance=mode, floor=floor, near_m=4.0)
+    settings = Settings(distance=mode, ground_points=floor, contact_distance_m=4.0)
     proximity, ids = Proximity(), np.arange(len(FEET))
     for step in range(50):
         boxes = render(camera, people)
@@ -40,8 +42,8 @@ def test_every_distance_holds_its_promise_for_people_of_the_usual_size(
 @pytest.mark.parametrize(
     ("mode", "trial", "within"),
     [
-        ("floor", ALIKE, 0.03),
-        ("floor", Trial(), 0.05),
+        ("ground_plane", ALIKE, 0.03),
+        ("ground_plane", Trial(), 0.05),
         ("pinhole", ALIKE, 0.08),
         ("pinhole", Trial(), 0.15),
     ],

@@ -35,10 +35,10 @@ class Found(NamedTuple):
     probs: tuple[float, float, float]
 
 
-def probs(label: Label, certainty: float = 0.9) -> tuple[float, float, float]:
+def probs(label: Label, confidence: float = 0.9) -> tuple[float, float, float]:
     """Return probabilities of a label; the other classes share the rest."""
-    rest = (1 - certainty) / 2
-    values = [certainty if one is label else rest for one in CLASSES]
+    rest = (1 - confidence) / 2
+    values = [confidence if one is label else rest for one in CLASSES]
     return values[0], values[1], values[2]
 
 

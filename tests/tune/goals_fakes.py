@@ -42,7 +42,7 @@ def scored(faces, n_pictures=None, *, boxed=True, name="made-up", analyzer="fake
 
 
 def crowd(n_pictures=60, seed=0, *, bare=0.4, noise=1.0):
-    """Return a set in which higher scores and certainties are right more often."""
+    """Return a set in which higher scores and confidences are right more often."""
     rng = np.random.default_rng(seed)
     faces = []
     for picture in range(n_pictures):

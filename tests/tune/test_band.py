@@ -8,7 +8,7 @@ from maskdet.tune.judging import Judge
 from maskdet.types import Label, Settings
 from tests.tune.counting_fakes import A, Found, Real, by_chance, scored
 
-SETTINGS = Settings(min_score=0.5, min_certainty=0.99)
+SETTINGS = Settings(min_score=0.5, min_confidence=0.99)
 
 
 def bare(picture: int, p: float) -> Found:

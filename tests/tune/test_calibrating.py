@@ -9,7 +9,7 @@ from maskdet.tune.judging import Judge
 from maskdet.types import Label, Settings
 from tests.tune.counting_fakes import A, B, Found, Real, probs, scored
 
-SETTINGS = Settings(min_score=0.5, min_certainty=0)
+SETTINGS = Settings(min_score=0.5, min_confidence=0)
 
 
 def too_sure(faces: int = 600, by: float = 2.5):

@@ -25,7 +25,7 @@ from tests.tune.counting_fakes import (
 )
 
 MASK, BARE = Label.MASK, Label.NO_MASK
-SETTINGS = Settings(min_score=0.35, min_certainty=0.6, min_face_px=1)
+SETTINGS = Settings(min_score=0.35, min_confidence=0.6, min_face_px=1)
 
 
 def coco_precision(one, outcome):
@@ -134,7 +134,7 @@ def test_roc_of_a_class_agrees_with_scikit_learn(label):
     assert curve.area.value == pytest.approx(roc_auc_score(true, scores))
     assert curve.area.low <= curve.area.value <= curve.area.high
     # Above a half, what is sure enough is the likeliest, so the point is on the curve.
-    at = np.count_nonzero(curve.thresholds >= np.float32(SETTINGS.min_certainty)) - 1
+    at = np.count_nonzero(curve.thresholds >= np.float32(SETTINGS.min_confidence)) - 1
     assert curve.point == pytest.approx((curve.x[at], curve.y[at]))
 
 

@@ -20,7 +20,7 @@ from tests.tune.counting_fakes import (
 )
 
 MASK, BARE = Label.MASK, Label.NO_MASK
-SETTINGS = Settings(min_score=0.5, min_certainty=0.6, min_face_px=10)
+SETTINGS = Settings(min_score=0.5, min_confidence=0.6, min_face_px=10)
 
 
 def with_(**changes):
@@ -55,7 +55,7 @@ def test_a_lower_score_shows_faces_and_alarms_nearest_first():
     }
 
 
-def test_more_certainty_makes_unsure_and_that_is_better_only_for_what_was_wrong():
+def test_more_confidence_makes_unsure_and_that_is_better_only_for_what_was_wrong():
     judge = Judge(
         scored(
             [Real(0, A, MASK), Real(0, B, BARE)],
@@ -66,7 +66,7 @@ def test_more_certainty_makes_unsure_and_that_is_better_only_for_what_was_wrong(
             ],
         )
     )
-    found = flips(judge(SETTINGS), judge(with_(min_certainty=0.8)))
+    found = flips(judge(SETTINGS), judge(with_(min_confidence=0.8)))
     assert [flip.hit.found_row for flip in found] == [1, 2, 0]
     assert [flip.better for flip in found] == [True, None, False]
     assert {(flip.change, flip.after) for flip in found} == {("label", UNSURE)}
@@ -131,8 +131,8 @@ def test_each_kind_of_mistake_that_a_small_move_would_mend():
     )
     found = nearest(judge(SETTINGS))
     assert [(near.setting, near.hit.found_row) for near in found] == [
-        ("min_certainty", 2),
-        ("min_certainty", 1),
+        ("min_confidence", 2),
+        ("min_confidence", 1),
         ("min_score", 4),
         ("min_score", 0),
         ("min_face_px", 3),

@@ -33,7 +33,7 @@ def test_what_is_told_is_what_judging_says_of_the_other_half(judge, kind):
         proposal.after,
         **{
             name: getattr(now, name)
-            for name in ("min_score", "min_certainty", "min_face_px")
+            for name in ("min_score", "min_confidence", "min_face_px")
         },
     )
     assert untouched == now

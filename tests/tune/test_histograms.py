@@ -8,19 +8,19 @@ from maskdet.types import Label, Settings
 from tests.tune.counting_fakes import A, B, Found, Real, by_chance, probs, scored
 
 MASK = Label.MASK
-SETTINGS = Settings(min_score=0.35, min_certainty=0.6, min_face_px=1)
+SETTINGS = Settings(min_score=0.35, min_confidence=0.6, min_face_px=1)
 
 
 def test_histograms_count_what_the_threshold_parts():
     judge = Judge(by_chance(8))
-    outcome = judge(Settings(min_score=0.5, min_certainty=0.6, min_face_px=1))
+    outcome = judge(Settings(min_score=0.5, min_confidence=0.6, min_face_px=1))
     scores = histogram(outcome, "score", bins=20)
     assert scores.threshold == 0.5
     assert len(scores.edges) == 21
     above = scores.counts[:, 10:].sum(axis=1)
     assert above.tolist() == outcome.confusion[:, :MISSED].sum(axis=1).tolist()
     assert scores.counts[:, :10].sum() > 0
-    sure = histogram(outcome, "certainty", bins=20)
+    sure = histogram(outcome, "confidence", bins=20)
     told = outcome.confusion[:, :NO_FACE].sum(axis=1)
     assert sure.counts[:, 12:].sum(axis=1).tolist() == told.tolist()
     assert sure.counts[NO_FACE].sum() == (outcome.truths == FALSE_ALARM).sum()
@@ -31,7 +31,7 @@ def test_a_bin_holds_its_lower_end_and_the_last_both():
     outcome = Judge(scored([Real(0, A, MASK)], found))(SETTINGS)
     counts = histogram(outcome, "score", bins=2).counts
     assert counts.tolist() == [[0, 1], [0, 0], [0, 0], [0, 1]]
-    with pytest.raises(ValueError, match="score or certainty, not 'size'"):
+    with pytest.raises(ValueError, match="score or confidence, not 'size'"):
         histogram(outcome, "size")
     with pytest.raises(ValueError, match="bins must be at least 1"):
         histogram(outcome, bins=0)

@@ -32,13 +32,13 @@ from tests.tune.counting_fakes import (
 )
 
 MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
-LAX = Settings(min_score=0, min_certainty=0, min_face_px=1, nms_iou=1)
+LAX = Settings(min_score=0, min_confidence=0, min_face_px=1, nms_iou=1)
 SEVERAL = (
     Settings(),
     LAX,
-    Settings(min_score=0.1, nms_iou=0.9, min_face_px=20, min_certainty=0.8),
+    Settings(min_score=0.1, nms_iou=0.9, min_face_px=20, min_confidence=0.8),
     Settings(min_score=0, nms_iou=0, min_face_px=1),
-    Settings(min_score=1, min_certainty=1),
+    Settings(min_score=1, min_confidence=1),
 )
 
 
@@ -63,7 +63,7 @@ def test_every_kind_of_answer_has_its_cell():
             pictures=3,
         )
     )
-    outcome = judge(Settings(min_score=0.5, min_certainty=0.6))
+    outcome = judge(Settings(min_score=0.5, min_confidence=0.6))
     assert ACTUAL == ("mask", "no_mask", "incorrect", "no_face")
     assert SAID == ("mask", "no_mask", "incorrect", "unsure", "missed")
     assert outcome.confusion.tolist() == [
@@ -102,7 +102,7 @@ def test_it_shows_what_a_scene_shows_and_matches_as_evaluation_does(
             Faces(one.faces.boxes[found], one.scores[found]),
             one.probs[order],
             track_ids=order,
-        ).select(settings)
+        ).filter(settings)
         places = np.flatnonzero(one.faces.pictures[outcome.shown] == picture)
         assert sorted(scene.track_ids) == outcome.shown[places].tolist()
         said = dict(zip(scene.track_ids, scene.labels, strict=True))
@@ -166,12 +166,12 @@ def test_a_picture_of_one_face_is_answered_by_the_best_face_wherever_it_is():
     assert outcome.confusion[BARE, MISSED] == 1
 
 
-def test_temperature_changes_certainty_and_never_the_likeliest_class():
+def test_temperature_changes_confidence_and_never_the_likeliest_class():
     one = by_chance(3)
     plain, warm = (Judge(one)(LAX, temperature=t) for t in (1.0, 4.0))
     assert np.array_equal(plain.said, warm.said)
     assert np.allclose(warm.probs, with_temperature(plain.probs, 4.0))
-    sure = dataclasses.replace(LAX, min_certainty=0.9)
+    sure = dataclasses.replace(LAX, min_confidence=0.9)
     counts = [Judge(one)(sure, temperature=t).confusion[:, UNSURE] for t in (1, 4)]
     assert counts[1].sum() > counts[0].sum()
 

@@ -29,7 +29,7 @@ def test_a_draft_holds_what_the_analyzer_sees() -> None:
     assert picture.size_wh == (90, 80)
     assert [face.label for face in picture.faces] == [Label.MASK, Label.NO_MASK]
     assert picture.faces[1].box == (50, 10, 80, 50)
-    assert picture.faces[0].certainty == pytest.approx(0.95)
+    assert picture.faces[0].confidence == pytest.approx(0.95)
     assert not any(face.confirmed for face in picture.faces)
     assert draft.image(0).shape == (80, 90, 3)
 
@@ -47,7 +47,7 @@ def test_a_person_has_the_last_word() -> None:
     faces = draft.pictures[0].faces
     assert [face.label for face in faces] == [Label.INCORRECT, Label.NO_MASK]
     assert faces[1].box == (5, 60, 30, 70)
-    assert all(face.confirmed and face.certainty == 1 for face in faces)
+    assert all(face.confirmed and face.confidence == 1 for face in faces)
     assert draft.doubtful() == ()
 
 

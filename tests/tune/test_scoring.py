@@ -152,8 +152,8 @@ def _read_again_at_least(analyzer: Analyzer, n: int) -> int:
     "settings",
     [
         Settings(),
-        Settings(min_score=FLOOR_SCORE, min_face_px=1, min_certainty=0, nms_iou=1),
-        Settings(min_score=0.1, nms_iou=0.05, min_face_px=30, min_certainty=0.9),
+        Settings(min_score=FLOOR_SCORE, min_face_px=1, min_confidence=0, nms_iou=1),
+        Settings(min_score=0.1, nms_iou=0.05, min_face_px=30, min_confidence=0.9),
         Settings(min_score=0.3, nms_iou=0.2),
     ],
 )
@@ -163,7 +163,7 @@ def test_what_is_stored_judged_later_is_what_the_analyzer_shows(
     analyzer, scored = judged
     for picture in range(len(samples.pictures)):
         shown = analyzer.analyze(samples.pictures.image(picture), settings)
-        later = scene_of(scored, picture).select(settings)
+        later = scene_of(scored, picture).filter(settings)
         assert len(later) == len(shown)
         # Networks on two threads, and batches of another size, round otherwise.
         assert np.allclose(later.faces.boxes, shown.faces.boxes, atol=1e-3)

@@ -15,7 +15,7 @@ from maskdet.tune.wanted import Goal
 from maskdet.types import Label, Settings
 from tests.tune.goals_fakes import crowd, scored
 
-LAX = Settings(min_score=0, min_certainty=0)
+LAX = Settings(min_score=0, min_confidence=0)
 
 
 def swept(judge, label=Label.NO_MASK, chosen=None, settings=LAX):
@@ -39,7 +39,7 @@ def test_every_cell_says_what_judging_says(judge, label):
         settings = dataclasses.replace(
             LAX,
             min_score=float(sweep.scores[row]),
-            min_certainty=float(sweep.certainties[column]),
+            min_confidence=float(sweep.confidences[column]),
         )
         counts = Counts.of(judge(settings), label).only(chosen)
         assert sweep.hits[row, column] == counts.hits.sum()
@@ -52,7 +52,7 @@ def test_a_score_that_stands_on_a_threshold_is_shown():
     judge = Judge(scored([(0, Label.NO_MASK, 0.3, bare), (0, None, 0.7, bare)]))
     sweep = swept(judge)
     at = {round(float(score), 2): row for row, score in enumerate(sweep.scores)}
-    to = {round(float(one), 2): column for column, one in enumerate(sweep.certainties)}
+    to = {round(float(one), 2): column for column, one in enumerate(sweep.confidences)}
     assert sweep.hits[at[0.3], to[0.8]] == 1
     assert sweep.hits[at[0.31], to[0.8]] == 0
     assert sweep.hits[at[0.3], to[0.81]] == 0
@@ -65,10 +65,10 @@ def test_the_best_f1_is_that_of_scikit_learn(judge):
     truth = judge.scored.truth
     missed = truth.labels[outcome.found < 0] == Label.NO_MASK
 
-    def oracle(score, certainty):
+    def oracle(score, confidence):
         said = outcome.probs.argmax(axis=1) == Label.NO_MASK
         said &= judge.scored.scores[outcome.shown] >= np.float32(score)
-        said &= outcome.certainties >= np.float32(certainty)
+        said &= outcome.confidences >= np.float32(confidence)
         true = outcome.actual == Label.NO_MASK
         return f1_score(
             np.concatenate([true, missed]), np.concatenate([said, missed & False])
@@ -76,7 +76,7 @@ def test_the_best_f1_is_that_of_scikit_learn(judge):
 
     sweep = swept(judge)
     best = oracle(*sweep.best(Goal("f1"), Settings()))
-    others = [oracle(a, b) for a in sweep.scores[::8] for b in sweep.certainties[::8]]
+    others = [oracle(a, b) for a in sweep.scores[::8] for b in sweep.confidences[::8]]
     assert best >= max(others)
     hits, alarms = (table.astype(float) for table in (sweep.hits, sweep.alarms))
     every = 2 * hits / (hits + alarms + sweep.n)
@@ -86,9 +86,9 @@ def test_the_best_f1_is_that_of_scikit_learn(judge):
 def test_recall_first_then_the_fewest_false_alarms(judge):
     sweep = swept(judge)
     goal = Goal("recall", recall=0.7)
-    score, certainty = sweep.best(goal, Settings())
+    score, confidence = sweep.best(goal, Settings())
     row = int(np.flatnonzero(sweep.scores == score)[0])
-    column = int(np.flatnonzero(sweep.certainties == certainty)[0])
+    column = int(np.flatnonzero(sweep.confidences == confidence)[0])
     enough = sweep.hits >= 0.7 * sweep.n
     assert enough[row, column]
     assert sweep.alarms[row, column] == sweep.alarms[enough].min()
@@ -96,9 +96,9 @@ def test_recall_first_then_the_fewest_false_alarms(judge):
 
 def test_the_most_there_is_where_no_settings_reach_the_recall(judge):
     sweep = swept(judge)
-    score, certainty = sweep.best(Goal("recall", recall=0.999), Settings())
+    score, confidence = sweep.best(Goal("recall", recall=0.999), Settings())
     row = int(np.flatnonzero(sweep.scores == score)[0])
-    column = int(np.flatnonzero(sweep.certainties == certainty)[0])
+    column = int(np.flatnonzero(sweep.confidences == confidence)[0])
     assert sweep.hits[row, column] == sweep.hits.max() < sweep.n
     assert not reaches(Goal("recall", recall=0.999), int(sweep.hits.max()), sweep.n)
 
@@ -107,9 +107,9 @@ def test_a_dearer_miss_never_finds_less(judge):
     sweep = swept(judge)
     found = []
     for cost in (0.1, 1, 5, 50):
-        score, certainty = sweep.best(Goal("cost", cost=cost), Settings())
+        score, confidence = sweep.best(Goal("cost", cost=cost), Settings())
         row = int(np.flatnonzero(sweep.scores == score)[0])
-        column = int(np.flatnonzero(sweep.certainties == certainty)[0])
+        column = int(np.flatnonzero(sweep.confidences == confidence)[0])
         hits, alarms = sweep.hits[row, column], sweep.alarms[row, column]
         spent = cost * (sweep.n - sweep.hits) + sweep.alarms
         assert cost * (sweep.n - hits) + alarms == pytest.approx(spent.min())
@@ -120,9 +120,9 @@ def test_a_dearer_miss_never_finds_less(judge):
 
 def test_equal_errors_are_equal_where_they_can_be(judge):
     sweep = swept(judge)
-    score, certainty = sweep.best(Goal("equal"), Settings())
+    score, confidence = sweep.best(Goal("equal"), Settings())
     row = int(np.flatnonzero(sweep.scores == score)[0])
-    column = int(np.flatnonzero(sweep.certainties == certainty)[0])
+    column = int(np.flatnonzero(sweep.confidences == confidence)[0])
     misses, alarms = sweep.n - sweep.hits, sweep.alarms
     larger = np.maximum(misses, alarms)
     assert larger[row, column] == larger.min()
@@ -132,7 +132,7 @@ def test_equal_errors_are_equal_where_they_can_be(judge):
 def test_of_equally_good_ones_the_nearest_to_now_is_taken():
     bare, masked = (0.05, 0.9, 0.05), (0.9, 0.05, 0.05)
     faces = [(0, Label.NO_MASK, 0.8, bare), (1, Label.MASK, 0.8, masked)]
-    now = Settings(min_score=0.44, min_certainty=0.61)
+    now = Settings(min_score=0.44, min_confidence=0.61)
     assert swept(Judge(scored(faces))).best(Goal("f1"), now) == (0.44, 0.61)
-    now = Settings(min_score=0.95, min_certainty=0.2)
+    now = Settings(min_score=0.95, min_confidence=0.2)
     assert swept(Judge(scored(faces))).best(Goal("f1"), now) == (0.8, 0.33)

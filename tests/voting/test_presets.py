@@ -11,26 +11,26 @@ from maskdet.voting import PRESETS, Vote, window_of_beta, window_of_frames
 
 
 @pytest.mark.parametrize(
-    ("name", "min_score", "vote", "min_certainty"),
+    ("name", "min_score", "smoothing", "min_confidence"),
     [
         ("track-head", 0.4, "window", 0.1),
-        ("track-face", 0.12, "none", 0.1),
-        ("track-onepass", 0.4, "exponential", 0.5),
+        ("track-face", 0.12, "latest", 0.1),
+        ("track-onepass", 0.4, "ema", 0.5),
     ],
 )
-def test_presets_hold_the_published_values(name, min_score, vote, min_certainty):
+def test_presets_hold_the_published_values(name, min_score, smoothing, min_confidence):
     preset = PRESETS[name]
     assert preset.min_score == min_score
-    assert preset.vote == vote
-    assert preset.min_certainty == min_certainty
+    assert preset.smoothing == smoothing
+    assert preset.min_confidence == min_confidence
     assert preset.nms_iou == 0.3
     assert preset.memory_s * 30 == pytest.approx(10)
-    Vote(preset.vote, preset.vote_window_s, preset.memory_s)
+    Vote(preset.smoothing, preset.smoothing_window_s, preset.memory_s)
 
 
 def test_ten_frames_and_beta_are_seconds_at_thirty_frames_a_second():
-    assert PRESETS["track-head"].vote_window_s == pytest.approx(1 / 3)
-    window_s = PRESETS["track-onepass"].vote_window_s
+    assert PRESETS["track-head"].smoothing_window_s == pytest.approx(1 / 3)
+    window_s = PRESETS["track-onepass"].smoothing_window_s
     assert math.exp(-(1 / 30) / (window_s / 2)) == pytest.approx(0.9)
 
 

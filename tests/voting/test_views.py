@@ -42,4 +42,4 @@ def test_a_hardly_certain_label_is_no_vote(probs) -> None:
 
 
 def test_no_face_has_no_weight() -> None:
-    assert view_weights(Faces.none(), np.zeros((0, 3), np.float32)).shape == (0,)
+    assert view_weights(Faces.empty(), np.zeros((0, 3), np.float32)).shape == (0,)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from maskdet.settings import VOTES
+from maskdet.settings import SMOOTHINGS
 from maskdet.types import UNTRACKED
 from maskdet.voting import Verdicts, Vote, window_of_beta
 from tests.voting.seeing import BARE, MASK, WAVERING, label, see, times
@@ -17,11 +17,11 @@ from tests.voting.seeing import BARE, MASK, WAVERING, label, see, times
 WHOLE_S = 0.2
 
 
-@pytest.mark.parametrize("method", VOTES)
+@pytest.mark.parametrize("method", SMOOTHINGS)
 def test_the_first_view_is_the_verdict_however_little_it_weighs(method) -> None:
     for weight in (1.0, 0.01):
         probs, evidence, age_s = see(Vote(method), MASK, 3.0, weight)
-        assert probs == pytest.approx(MASK, abs=0.02 if method == "sure" else 1e-6)
+        assert probs == pytest.approx(MASK, abs=0.02 if method == "log_pool" else 1e-6)
         assert evidence == pytest.approx(weight)
         assert age_s == 0
 
@@ -36,7 +36,7 @@ RAMP_EXPONENTIAL = [0.0855, 0.16245, 0.231705, 0.2940345]
     [
         ("window", 2.0, RAMP_WINDOW, [0.9 * n / 10 for n in range(1, 5)]),
         (
-            "exponential",
+            "ema",
             window_of_beta(0.9, 5),
             RAMP_EXPONENTIAL,
             [0.9 * (1 - 0.9**n) for n in range(1, 5)],
@@ -58,12 +58,12 @@ def test_the_ramps_of_system_000_divided_by_their_weights(
     ("method", "window_s", "flips_at"),
     [
         # The four as measured on system 000 with N = 10 and beta = 0.9.
-        ("none", 2.0, 1),
-        ("cumulative", 2.0, 13),
+        ("latest", 2.0, 1),
+        ("mean", 2.0, 13),
         ("window", 10 * WHOLE_S, 6),
-        ("exponential", window_of_beta(0.9, 5), 6),
+        ("ema", window_of_beta(0.9, 5), 6),
         # Half the evidence is gone after 0.7 s: exp(-0.7) = 1 / 2.
-        ("sure", 2.0, 4),
+        ("log_pool", 2.0, 4),
     ],
 )
 def test_after_twelve_masks_so_many_bare_views_flip_the_label(
@@ -79,7 +79,7 @@ def test_after_twelve_masks_so_many_bare_views_flip_the_label(
 
 
 def test_cumulative_is_the_weighted_mean() -> None:
-    vote = Vote("cumulative")
+    vote = Vote("mean")
     see(vote, (0.9, 0.1, 0.0), 0.0, 0.5)
     probs, evidence, _ = see(vote, (0.3, 0.6, 0.1), 1.0, 1.0)
     assert probs == pytest.approx([0.5, 13 / 30, 1 / 15])
@@ -87,7 +87,7 @@ def test_cumulative_is_the_weighted_mean() -> None:
 
 
 def test_a_view_weighs_by_the_time_since_the_one_before() -> None:
-    vote = Vote("cumulative")
+    vote = Vote("mean")
     see(vote, (1.0, 0.0, 0.0), 0.0)
     probs, evidence, _ = see(vote, (0.0, 1.0, 0.0), 0.05)
     assert evidence == pytest.approx(1.25)
@@ -106,7 +106,7 @@ def test_the_window_forgets_at_its_edge() -> None:
 
 
 def test_exponential_falls_to_1_e_within_half_the_window() -> None:
-    vote = Vote("exponential", 2.0)
+    vote = Vote("ema", 2.0)
     see(vote, (1.0, 0.0, 0.0), 0.0)
     probs, evidence, _ = see(vote, (0.0, 1.0, 0.0), 1.0)
     assert evidence == pytest.approx(1 + math.exp(-1))
@@ -114,14 +114,14 @@ def test_exponential_falls_to_1_e_within_half_the_window() -> None:
 
 
 def test_beta_of_a_window_is_what_it_keeps_from_frame_to_frame() -> None:
-    vote = Vote("exponential", window_of_beta(0.9, 30))
+    vote = Vote("ema", window_of_beta(0.9, 30))
     see(vote, (1.0, 0.0, 0.0), 0.0)
     _, evidence, _ = see(vote, (0.0, 1.0, 0.0), 1 / 30)
     assert evidence == pytest.approx(0.9 + (1 / 30) / WHOLE_S)
 
 
 def test_sure_pools_logarithms_and_grows_surer_with_agreement() -> None:
-    vote = Vote("sure", 2.0)
+    vote = Vote("log_pool", 2.0)
     see(vote, (0.7, 0.2, 0.1), 0.0)
     probs, evidence, _ = see(vote, (0.7, 0.2, 0.1), 1.0)
     n = 1 + math.exp(-1)
@@ -132,13 +132,13 @@ def test_sure_pools_logarithms_and_grows_surer_with_agreement() -> None:
 
 
 def test_sure_never_takes_many_views_for_more_than_two_witnesses() -> None:
-    vote = Vote("sure", 60.0)
+    vote = Vote("log_pool", 60.0)
     for time_s in times(30, 60):
         probs, _, _ = see(vote, (0.7, 0.2, 0.1), time_s)
     assert 0.85 < probs[0] < 0.49 / 0.54
 
 
-@pytest.mark.parametrize("method", VOTES)
+@pytest.mark.parametrize("method", SMOOTHINGS)
 def test_no_row_of_ones_and_zeros_breaks_a_verdict(method) -> None:
     vote = Vote(method)
     for n, row in enumerate(np.eye(3)):
@@ -163,13 +163,13 @@ def test_whoever_was_never_readable_comes_back_as_they_are() -> None:
 
 
 def test_a_class_without_effect_has_no_vote_and_half_an_effect_half_a_vote() -> None:
-    deaf = Vote("cumulative", class_effect=(1.0, 0.0, 1.0))
+    deaf = Vote("mean", class_effect=(1.0, 0.0, 1.0))
     see(deaf, MASK, 0.0)
     probs, evidence, age_s = see(deaf, (0.0, 1.0, 0.0), 0.001)
     assert probs == pytest.approx(MASK, abs=1e-6)
     assert age_s == pytest.approx(0.001)
     assert evidence == pytest.approx(0.96)
-    half = Vote("cumulative", class_effect=(1.0, 0.5, 1.0))
+    half = Vote("mean", class_effect=(1.0, 0.5, 1.0))
     see(half, (1.0, 0.0, 0.0), 0.0)
     probs, evidence, _ = see(half, (0.0, 1.0, 0.0), 1.0)
     assert probs == pytest.approx([2 / 3, 1 / 3, 0])
@@ -177,7 +177,7 @@ def test_a_class_without_effect_has_no_vote_and_half_an_effect_half_a_vote() -> 
 
 
 def test_people_do_not_hear_each_other_and_rows_keep_their_order() -> None:
-    vote = Vote("cumulative")
+    vote = Vote("mean")
     rows = np.array([MASK, BARE, WAVERING], np.float32)
     ids = np.array([4, 9, UNTRACKED])
     weights = np.array([0.9, 0.8, 0.3], np.float32)
@@ -190,7 +190,7 @@ def test_people_do_not_hear_each_other_and_rows_keep_their_order() -> None:
 
 
 def test_the_forgotten_start_anew_and_strangers_are_unknown() -> None:
-    vote = Vote("cumulative")
+    vote = Vote("mean")
     for time_s in times(5, 3):
         see(vote, MASK, time_s)
     vote.forget([7, 8])
@@ -200,14 +200,16 @@ def test_the_forgotten_start_anew_and_strangers_are_unknown() -> None:
     assert see(vote, BARE, 3.2)[0] == pytest.approx(BARE)
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(VOTES, 2)))
+@pytest.mark.parametrize(
+    ("before", "after"), list(itertools.permutations(SMOOTHINGS, 2))
+)
 def test_changing_the_method_keeps_what_is_known(before, after) -> None:
     vote = Vote(before)
     for time_s in times(10, 2):
         see(vote, MASK, time_s)
     vote.method = after
     assert vote.recall([7], 2.0).probs[0].argmax() == 0
-    probs, _, _ = see(vote, WAVERING if after == "none" else BARE, 2.0)
+    probs, _, _ = see(vote, WAVERING if after == "latest" else BARE, 2.0)
     assert probs.argmax() == 0
 
 
@@ -234,7 +236,7 @@ def test_time_going_back_is_refused(time_s) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({"method": "majority"}, "vote must be one of sure"),
+        ({"method": "majority"}, "smoothing must be one of log_pool"),
         ({"window_s": 0}, "window_s must be above 0"),
         ({"memory_s": math.inf}, "memory_s must be above 0"),
         ({"class_effect": (1, 1, 2)}, "class_effect must be 3 numbers"),

@@ -133,7 +133,7 @@ def _right(places: Sequence[Place], found: Sequence[Found]) -> float:
     verdicts: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
     for place, one in zip(places, found, strict=True):
         sure = one.faces.scores >= 0.5
-        matched = match_faces(one.faces.keep(sure), place.boxes)
+        matched = match_faces(one.faces[sure], place.boxes)
         rows = np.flatnonzero(matched >= 0)
         rows = rows[sizes_px(place.boxes)[matched[rows]] >= LARGE_PX]
         rows = rows[place.labels[matched[rows]] != NO_LABEL]

@@ -8,21 +8,21 @@ from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskdet.analyzer import Analyzer
 from maskdet.proximity import Proximity
 from maskdet.tracking import Tracker, Tracks
-from maskdet.types import Faces, Image, Scene, Settings
+from maskdet.types import Faces, Image, Label, Scene, Settings, check_image
 from maskdet.voting import Vote, view_weights
 
 
 class Stream:
-    """One camera or film, seen image by image.
+    """One camera or video, analyzed frame by frame: tracks, classes, distances.
 
-    Attributes:
-        settings: may be replaced at any time; the next `step` obeys.
-        left: numbers of the people who were forgotten in the last step.
-        proximity: who was near whom, and for how long in all.
+    stream = Stream(load_analyzer("onepass-fast"))
+    for image, time_s in open_video("lobby.mp4"):
+        scene = stream.step(image, time_s)
     """
 
     def __init__(
@@ -35,41 +35,45 @@ class Stream:
         """Start a stream.
 
         Args:
-            analyzer: looks at each image.
-            settings: what counts as a face and as a sure label, and for how long
-                people are remembered.
-            track: whether people are followed from image to image; without, each
-                image is judged alone.
+            analyzer: detects and classifies the faces of each frame.
+            settings: used by `step` where it is given none; by default `Settings()`.
+            track: whether people are tracked from frame to frame; without, each
+                frame is analyzed alone.
         """
-        self.settings = Settings() if settings is None else settings
-        self.left: tuple[int, ...] = ()
-        self.proximity = Proximity()
+        self._settings = Settings() if settings is None else settings
+        self._proximity = Proximity()
         self._analyzer = analyzer
         self._track = track
-        self._tracker = Tracker(self.settings.memory_s)
+        self._tracker = Tracker(self._settings.memory_s)
         self._vote = Vote()
         self._time_s = -math.inf
 
-    def step(self, image: Image, time_s: float) -> Scene:
-        """Return the scene in the next image.
+    def step(
+        self, image: Image, time_s: float, settings: Settings | None = None
+    ) -> Scene:
+        """Return the scene in the next frame; it holds all results.
 
         Faces come first, by falling score; people who turned away follow them, see
-        `Scene`. Faces that are doubtful and nobody's are left out,
-        as are people out of sight: `Scene.hide` has their boxes.
+        `Scene`. Doubtful faces without a track are left out, as are people out of
+        sight: `Scene.blur_boxes` has their boxes.
 
         Args:
             image: `(h, w, 3)` uint8, BGR; not changed.
             time_s: when it was taken, in seconds; never earlier than the last one.
+            settings: thresholds of this step; by default those of the stream.
 
         Raises:
-            ValueError: time went back or is not a number.
+            TypeError: `image` is not an array of numbers.
+            ValueError: `image` is not `(h, w, 3)` uint8; or time went back or is not
+                a number.
         """
+        image = check_image(image)
         if not self._time_s <= time_s < math.inf:
             raise ValueError(
                 f"time must not go back: {time_s} s after {self._time_s} s"
             )
         self._time_s = time_s
-        settings = self.settings
+        settings = self._settings if settings is None else settings
         if not self._track:
             scene = self._analyzer.analyze(image, settings)
             return dataclasses.replace(scene, time_s=time_s)
@@ -83,35 +87,52 @@ class Stream:
         tracks = self._tracker.update(
             seen.faces, self._time_s, image, min_score=settings.min_score
         )
-        self.left = tracks.left
         self._vote.forget(tracks.left)
-        self._vote.method = settings.vote
-        self._vote.window_s = settings.vote_window_s
+        self._vote.method = settings.smoothing
+        self._vote.window_s = settings.smoothing_window_s
         self._vote.memory_s = settings.memory_s
-        faces, probs = seen.faces.keep(tracks.shown), seen.probs[tracks.shown]
+        faces, probs = seen.faces[tracks.shown], seen.probs[tracks.shown]
         ids, weights = tracks.ids[tracks.shown], view_weights(faces, probs)
         now = self._vote.update(ids, probs, weights, self._time_s)
         kept = self._vote.recall(tracks.carried_ids.tolist(), self._time_s)
         everybody = _with_heads(faces, tracks)
         track_ids = np.concatenate([ids, tracks.carried_ids])
         size_wh = image.shape[1], image.shape[0]
-        near = self.proximity.update(
-            everybody.boxes, track_ids, self._time_s, size_wh, settings
+        probs = np.concatenate([now.probs, kept.probs])
+        pairs = self._proximity.update(
+            everybody.boxes,
+            track_ids,
+            self._time_s,
+            size_wh,
+            settings,
+            unmasked=_unmasked(probs, settings.min_confidence),
         )
         return Scene(
             faces=everybody,
-            probs=np.concatenate([now.probs, kept.probs]),
+            probs=probs,
             track_ids=track_ids,
             time_s=self._time_s,
-            min_certainty=settings.min_certainty,
+            min_confidence=settings.min_confidence,
             stage_ms={**seen.stage_ms, "track": (perf_counter() - started) * 1e3},
-            seen_s=np.concatenate([np.zeros(len(faces), np.float32), tracks.carried_s]),
-            evidence=np.concatenate([now.evidence, kept.evidence]),
-            near=near,
-            hide=np.concatenate(
-                [seen.hide, seen.faces.boxes[~tracks.shown], tracks.lost_boxes]
+            unseen_s=np.concatenate(
+                [np.zeros(len(faces), np.float32), tracks.carried_s]
             ),
+            n_effective_views=np.concatenate([now.evidence, kept.evidence]),
+            pairs=pairs,
+            blur_boxes=np.concatenate(
+                [seen.blur_boxes, seen.faces.boxes[~tracks.shown], tracks.lost_boxes]
+            ),
+            removed_ids=tracks.left,
+            positions=self._proximity.positions,
+            contacts=self._proximity.contacts,
         )
+
+
+def _unmasked(probs: NDArray[np.float32], min_confidence: float) -> NDArray[np.bool_]:
+    """Return who is known to wear no mask, or to wear it incorrectly; `(n,)`."""
+    known = probs.max(axis=1, initial=0) >= min_confidence
+    result: NDArray[np.bool_] = known & (probs[:, Label.MASK] < probs.max(1, initial=0))
+    return result
 
 
 @lru_cache(maxsize=16)

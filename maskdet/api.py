@@ -1,0 +1,218 @@
+"""The shortest calls: one image, one video, a live source, a labelled data set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+
+from maskdet.analyzer import AUTO, Analyzer, load_analyzer, resolved
+from maskdet.datasets import Example, read_any
+from maskdet.evaluation import DetectionReport, evaluate_detection
+from maskdet.films import Progress, VideoReport, Wanted, analyze_film
+from maskdet.media import as_image, open_video
+from maskdet.streaming import Stream
+from maskdet.style import DEFAULT_STYLE, Style
+from maskdet.types import Image, Scene, Settings
+
+
+def analyze(
+    image: Image | str | Path | bytes,
+    settings: Settings | None = None,
+    *,
+    analyzer: str | Analyzer | None = None,
+) -> Scene:
+    """Detect the faces of an image and classify their masks.
+
+        scene = maskdet.analyze("group.jpg")
+        for face in scene:
+            print(face.label.title, face.confidence, face.box)
+
+    Args:
+        image: path of a JPEG, PNG or WebP file; the bytes of one; or an array
+            `(h, w, 3)` uint8 in BGR order, or `(h, w)` uint8 for grey.
+        settings: thresholds; by default `Settings()`. `Settings.permissive()` keeps
+            every candidate.
+        analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`. A named
+            analyzer is loaded at the first call and kept.
+
+    Returns:
+        The scene; boxes are in pixels of the image.
+
+    Raises:
+        FileNotFoundError: there is no such file, or a model file is missing.
+        ImageReadError: the file is not an image that can be read.
+        TypeError: `image` is none of these.
+        ValueError: the array is empty or has another shape, or the analyzer is
+            unknown.
+    """
+    chosen = _analyzer(analyzer, live=False)
+    return chosen.analyze(as_image(image), Settings() if settings is None else settings)
+
+
+def analyze_video(
+    source: int | str | Path,
+    out: str | Path | None = None,
+    settings: Settings | None = None,
+    *,
+    analyzer: str | Analyzer | None = None,
+    every: int = 1,
+    style: Style = DEFAULT_STYLE,
+    progress: bool | Callable[[Progress], None] = False,
+) -> VideoReport:
+    """Analyze a video from its first frame to its last, and write an annotated copy.
+
+        report = maskdet.analyze_video("lobby.mp4", out="marked.mp4", progress=True)
+        for person in report.people:
+            print(person.track_id, person.label.title, person.seen_s)
+
+    A camera or an address without an end is analyzed until it goes away or the
+    program is stopped. Memory stays flat over the length of the video.
+
+    Args:
+        source: file, camera number or address, as for `open_video`.
+        out: the annotated video, ending in .mp4; without it, none is written.
+        settings: thresholds; by default `Settings()`.
+        analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
+        every: analyze and write only every n-th frame.
+        style: how the copy is annotated, for example `Style(blur=True)`.
+        progress: True shows a progress bar on stderr; a function gets a `Progress`
+            about ten times a second.
+
+    Returns:
+        People, timeline, contacts and events. A video that breaks off gives the
+        results up to there, with its `error`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        VideoReadError: it cannot be opened as a video.
+        OSError: the annotated copy cannot be written.
+        ValueError: an argument is out of its range.
+    """
+    wanted = Wanted(style=style, out=None if out is None else Path(out), every=every)
+    chosen = _analyzer(analyzer, live=True)
+    rules = Settings() if settings is None else settings
+    with closing(open_video(source, every=every)) as frames:
+        name = str(source)
+        if progress is not True:
+            hear = progress if callable(progress) else None
+            return analyze_film(frames, chosen, rules, wanted, name=name, progress=hear)
+        with closing(_Bar(name)) as bar:
+            return analyze_film(
+                frames, chosen, rules, wanted, name=name, progress=bar.show
+            )
+
+
+def stream(
+    source: int | str | Path = 0,
+    settings: Settings | None = None,
+    *,
+    analyzer: str | Analyzer | None = None,
+    every: int = 1,
+) -> Iterator[tuple[Image, Scene]]:
+    """Yield each frame of a camera or video with its scene, people tracked.
+
+        for image, scene in maskdet.stream(0):
+            show(maskdet.draw(image, scene))
+
+    The source is opened at the first step and closed when the loop ends.
+
+    Args:
+        source: file, camera number or address, as for `open_video`.
+        settings: thresholds; by default `Settings()`.
+        analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
+        every: yield only every n-th frame.
+
+    Yields:
+        The frame, `(h, w, 3)` uint8 BGR, and its `Scene` with `time_s`, `track_ids`,
+        `pairs`, `positions`, `contacts` and `removed_ids`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        VideoReadError: it gives no frames, or breaks off.
+    """
+    running = Stream(_analyzer(analyzer, live=True), settings)
+    with closing(open_video(source, every=every)) as frames:
+        for image, time_s in frames:
+            yield image, running.step(image, time_s)
+
+
+def evaluate(
+    dataset: str | Path | Iterable[Example],
+    *,
+    analyzer: str | Analyzer | None = None,
+    settings: Settings | None = None,
+) -> DetectionReport:
+    """Measure an analyzer on labelled images.
+
+        report = maskdet.evaluate("scenes.json", analyzer="onepass")
+        print(report)
+        print(report.ap["mask"].value, report.ap["mask"].low, report.ap["mask"].high)
+
+    Args:
+        dataset: path of a data set with boxes (COCO, Pascal VOC or YOLO), or examples
+            that `maskdet.datasets` read.
+        analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`.
+        settings: thresholds of precision, recall and the classes; average precision
+            looks at every face. By default `Settings()`.
+
+    Returns:
+        Average precision of faces and of each class with 95 % intervals, recall,
+        precision, and the classes of the detected faces.
+
+    Raises:
+        FileNotFoundError: there is no such file, or an image of it is missing.
+        ValueError: it is not a data set, or has no image with boxes.
+    """
+    named = isinstance(dataset, str | Path)
+    examples = read_any(dataset) if isinstance(dataset, str | Path) else list(dataset)
+    boxed = [example for example in examples if not example.whole]
+    if not boxed:
+        what = f"{dataset}: " if named else ""
+        raise ValueError(
+            f"{what}evaluate needs images with boxes (COCO, Pascal VOC, YOLO), and "
+            f"there are none among {len(examples)} images"
+        )
+    chosen = _analyzer(analyzer, live=False)
+    rules = Settings() if settings is None else settings
+    return evaluate_detection(chosen, boxed, rules)
+
+
+class _Bar:
+    """A progress bar on stderr; without a known length, it counts frames."""
+
+    def __init__(self, name: str) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(desc=Path(name).name, file=sys.stderr, leave=False)
+
+    def show(self, now: Progress) -> None:
+        """Show how far the video is."""
+        if now.done > 0:
+            self._bar.total = max(now.n_pictures, round(now.n_pictures / now.done))
+        self._bar.update(now.n_pictures - self._bar.n)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.close()
+
+
+def _analyzer(analyzer: str | Analyzer | None, *, live: bool) -> Analyzer:
+    """Return the analyzer that is meant; a named one is loaded once."""
+    if analyzer is None:
+        return _loaded(resolved(AUTO, live=live))
+    if isinstance(analyzer, str):
+        return _loaded(analyzer)
+    if not callable(getattr(analyzer, "analyze", None)):
+        raise TypeError(
+            "analyzer must be a name or an object with analyze(image, settings), not "
+            f"{type(analyzer).__name__}; wrap a detector in maskdet.TwoStage(detector)"
+        )
+    return analyzer
+
+
+@lru_cache(maxsize=8)
+def _loaded(name: str) -> Analyzer:
+    return load_analyzer(name)
