@@ -31,6 +31,7 @@ __all__ = [
     "Settings",
     "Stream",
     "Style",
+    "__version__",
     "draw",
     "load_analyzer",
     "load_classifier",
@@ -38,3 +39,5 @@ __all__ = [
     "read_image",
     "read_video",
 ]
+
+__version__ = "0.2.0"

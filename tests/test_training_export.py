@@ -209,7 +209,7 @@ def test_the_command_exports_and_measures(run, tmp_path, monkeypatch, capsys):
     assert main([*words, "--faces", str(index), "--finder", "haar"]) == 0
     said = capsys.readouterr().out
     assert "tutorial.onnx, at most" in said
-    assert "for maskdet/assets.py" in said
+    assert "--pin writes tutorial, sha256 " in said
     back = read_run("tutorial", tmp_path / "models" / "runs")
     assert len(back.answers["faces-test"]) == 8
     assert f"python -m maskdet export {run}" in back.card

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskdet.cli import export_onepass
 from maskdet.cli.console import say
+from maskdet.cli.pinning import add_pin_option, check_pin, pin_model
 
 if TYPE_CHECKING:
     from maskdet.metrics.answers import Answers
@@ -53,13 +54,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--onnx", action="store_true", help="write an ONNX file into RUN, too"
     )
-    parser.add_argument(
-        "--pin", action="store_true", help="write the sum into maskdet/assets.py"
-    )
+    add_pin_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Export as asked; the work is in `maskdet.training.export`."""
+    check_pin(args)
     if export_onepass.is_onepass(args.run):
         return export_onepass.run(args)
     _check(args)
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"wrote {path}")
     _write_report(exported, answers)
     if exported.ships:
-        _pin(args, exported)
+        pin_model(args, Path(exported.file_name).stem, exported.chosen)
     else:
         say(f"{exported.chosen.n_bytes:,} bytes are too many to ship; facts only")
     return 0
@@ -154,18 +154,6 @@ def _watched() -> partial[Any]:
     from tqdm import tqdm
 
     return partial(tqdm, desc="measuring", disable=None)
-
-
-def _pin(args: argparse.Namespace, exported: Exported) -> None:
-    from maskdet.assets import pin, pin_line
-
-    stem, chosen = Path(exported.file_name).stem, exported.chosen
-    if args.pin:
-        pin(stem, chosen.sha256, chosen.n_bytes)
-        say(f"pinned {stem} in maskdet/assets.py")
-    else:
-        line = pin_line(stem, chosen.sha256, chosen.n_bytes)
-        say(f"for maskdet/assets.py (or use --pin): {line}")
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskdet.cli.console import say
+from maskdet.cli.pinning import pin_model
 from maskdet.cli.train_onepass import NETWORK
 from maskdet.training.logs import RECIPE_FILE
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     _tell(exported)
     for path in write_run(exported, args.out, _command(args)):
         say(f"wrote {path}")
-    _pin(args, exported)
+    pin_model(args, exported.name, exported.chosen)
     return 0
 
 
@@ -58,18 +59,6 @@ def _tell(exported: Exported) -> None:
     say(f"{exported.weights} is used: the smallest fast one that loses nothing")
     for name, result in exported.chosen.precision.items():
         say(f"validation {name}: {result}")
-
-
-def _pin(args: argparse.Namespace, exported: Exported) -> None:
-    from maskdet.assets import pin, pin_line
-
-    chosen = exported.chosen
-    if args.pin:
-        pin(exported.name, chosen.sha256, chosen.n_bytes)
-        say(f"pinned {exported.name} in maskdet/assets.py")
-    else:
-        line = pin_line(exported.name, chosen.sha256, chosen.n_bytes)
-        say(f"for maskdet/assets.py (or use --pin): {line}")
 
 
 def _command(args: argparse.Namespace) -> str:
