@@ -23,6 +23,7 @@ from maskdet.cli.console import (
     write_text,
 )
 from maskdet.detectors import load_detector
+from maskdet.extras import MissingExtraError
 from maskdet.media import read_image
 from maskdet.resources import resource_path
 from maskdet.timing import Look, Timing, take_turns, whole_loop
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     for name in args.names or _names():
         try:
             looks |= _looks(name)
-        except (FileNotFoundError, ImportError) as missing:
+        except (FileNotFoundError, ImportError, MissingExtraError) as missing:
             complain(f"{name}: left out: {missing}")
     if not looks:
         raise ValueError("nothing is left to be timed")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from maskdet.cli import export_onepass
 from maskdet.cli.console import say
 from maskdet.cli.pinning import add_pin_option, check_pin, pin_model
+from maskdet.extras import require
 
 if TYPE_CHECKING:
     from maskdet.metrics.answers import Answers
@@ -59,6 +60,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Export as asked; the work is in `maskdet.training.export`."""
+    require("maskdet export", "tensorflow", "altair", "vl_convert")
+    if args.onnx:
+        require("maskdet export --onnx", "onnx", "tf2onnx")
     check_pin(args)
     if export_onepass.is_onepass(args.run):
         return export_onepass.run(args)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from maskdet.cli import train_onepass
 from maskdet.cli.console import say
 from maskdet.datasets import load_training_data
+from maskdet.extras import require
 from maskdet.training.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training`."""
+    require("maskdet train", "tensorflow")
     if args.network == "onepass":
         return train_onepass.run(args)
     recipe = _recipe(args)
