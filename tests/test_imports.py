@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"assignment", "boxes", "extras", "part_file", "resources", "settings"}),
     frozenset({"types", "download", "manifest"}),
-    frozenset({"assets", "media", "synthetic", "style", "placement"}),
+    frozenset({"assets", "litert", "media", "synthetic", "style", "placement"}),
     frozenset({"datasets", "detectors", "classifier", "drawing", "metrics", "records"}),
     frozenset({"tracking", "voting", "proximity"}),
     frozenset({"aizoo", "labeller", "onepass", "runs", "comparison", "charts"}),
