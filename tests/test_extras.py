@@ -75,6 +75,7 @@ def test_a_finder_that_refuses_is_understood(monkeypatch) -> None:
         ("export runs/mine --onnx", "tf2onnx", "maskdet export --onnx needs tf2onnx"),
         ("evaluate scenes a.json --report b", "altair", "maskdet evaluate --report ne"),
         ("evaluate faces a.csv --report b", "vl_convert", "maskdet evaluate --report "),
+        ("app", "streamlit", "maskdet app needs Streamlit"),
         ("events", "sqlalchemy", "maskdet events needs SQLAlchemy"),
         ("video {film} --record", "sqlalchemy", "maskdet video --record needs SQLAlc"),
         (
