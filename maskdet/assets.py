@@ -56,7 +56,7 @@ def asset_path(name: str) -> Path:
     if wanted.ships:
         remedy = f"it belongs to this project, restore models/{wanted.file_name}"
     else:
-        remedy = f"get it with: python -m maskdet models fetch {name}"
+        remedy = f"get it with: maskdet models fetch {name}"
     raise FileNotFoundError(f"model file {wanted.file_name} is missing; {remedy}")
 
 
@@ -109,7 +109,7 @@ def _check(path: Path, wanted: Asset) -> None:
     remedy = (
         f"restore models/{wanted.file_name}"
         if wanted.ships
-        else f"delete it, then: python -m maskdet models fetch {wanted.name}"
+        else f"delete it, then: maskdet models fetch {wanted.name}"
     )
     raise RuntimeError(
         f"model {wanted.name} at {path} is damaged or another version: sha256 "

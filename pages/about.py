@@ -139,7 +139,7 @@ def _licences() -> None:
     st.markdown(
         "maskdet itself, and the models trained for it, are free under the Apache "
         "licence 2.0. These model files exist; those that do not come with maskdet are "
-        "fetched from their publishers with `python -m maskdet models fetch NAME`:"
+        "fetched from their publishers with `maskdet models fetch NAME`:"
     )
     st.markdown("\n".join(_line(asset) for asset in ASSETS.values()))
     st.markdown(_LIBRARIES)

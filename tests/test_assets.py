@@ -93,7 +93,7 @@ def test_a_missing_file_says_how_to_get_it(shelves, toy):
         asset_path("toy")
     line = str(caught.value)
     assert "toy.onnx is missing" in line
-    assert line.endswith("python -m maskdet models fetch toy")
+    assert line.endswith("maskdet models fetch toy")
     assert "\n" not in line
 
 
@@ -110,7 +110,7 @@ def test_a_damaged_file_is_refused_with_both_sums(shelves, toy):
     found = hashlib.sha256(CONTENT + b"!").hexdigest()
     assert found[:12] in line
     assert toy.sha256[:12] in line
-    assert "delete it, then: python -m maskdet models fetch toy" in line
+    assert "delete it, then: maskdet models fetch toy" in line
 
 
 def test_a_file_changed_between_two_calls_is_noticed(shelves, toy):

@@ -1,4 +1,4 @@
-"""`python -m maskdet export`: write a trained classifier in the forms that run."""
+"""`maskdet export`: write a trained classifier in the forms that run."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _watched() -> partial[Any]:
 
 
 def _command(args: argparse.Namespace) -> str:
-    words = ["python", "-m", "maskdet", "export", str(args.run)]
+    words = ["maskdet", "export", str(args.run)]
     words += ["--name", args.name] if args.name else []
     words += ["--faces", str(args.faces)] if args.faces else []
     words += ["--scenes", *map(str, args.scenes)] if args.scenes else []

@@ -1,4 +1,4 @@
-"""The part of `python -m maskdet export` that concerns the one-pass network."""
+"""The part of `maskdet export` that concerns the one-pass network."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _tell(exported: Exported) -> None:
 
 
 def _command(args: argparse.Namespace) -> str:
-    words = ["python", "-m", "maskdet", "export", str(args.run)]
+    words = ["maskdet", "export", str(args.run)]
     words += ["--name", args.name] if args.name else []
     words += ["--last"] if args.last else []
     return shlex.join([*words, "--out", str(args.out)])

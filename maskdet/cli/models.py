@@ -1,4 +1,4 @@
-"""`python -m maskdet models`: list, verify and fetch the model files."""
+"""`maskdet models`: list, verify and fetch the model files."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     stand_in().save_weights(folder / "best.weights.h5")
     known = {"network": "onepass", "seed": 7, "data": ["town"], "weights": "yunet.onnx"}
-    known |= {"command": "python -m maskdet train onepass", "drawn_scenes": 12}
+    known |= {"command": "maskdet train onepass", "drawn_scenes": 12}
     (folder / "recipe.json").write_text(json.dumps(known))
     (folder / "log.csv").write_text("epoch,loss\n1,0.5\n")
     scenes = [place([[60, 40, 100, 90]], [0]), place([[5, 5, 60, 70]], [1])]
