@@ -53,10 +53,7 @@ def asset_path(name: str) -> Path:
         if path.is_file():
             _check(path, wanted)
             return path
-    if wanted.ships:
-        remedy = f"it belongs to this project, restore models/{wanted.file_name}"
-    else:
-        remedy = f"get it with: maskdet models fetch {name}"
+    remedy = _again(wanted) or f"get it with: maskdet models fetch {name}"
     raise FileNotFoundError(f"model file {wanted.file_name} is missing; {remedy}")
 
 
@@ -106,12 +103,15 @@ def _check(path: Path, wanted: Asset) -> None:
     found = sha256_of(path)
     if found == wanted.sha256:
         return
-    remedy = (
-        f"restore models/{wanted.file_name}"
-        if wanted.ships
-        else f"delete it, then: maskdet models fetch {wanted.name}"
-    )
+    remedy = _again(wanted) or f"delete it, then: maskdet models fetch {wanted.name}"
     raise RuntimeError(
         f"model {wanted.name} at {path} is damaged or another version: sha256 "
         f"{found[:12]}..., expected {wanted.sha256[:12]}...; {remedy}"
     )
+
+
+def _again(wanted: Asset) -> str:
+    """Return how to get a file of our own back; empty for one of others."""
+    if not wanted.ships:
+        return ""
+    return f"install maskdet again, or restore models/{wanted.file_name} in a checkout"
