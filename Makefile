@@ -12,7 +12,7 @@ ADDRESS ?= localhost
 .PHONY: run test lint types unit lock clean
 
 run: $(VENV)/.run
-	$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT)
+	$(BIN)/maskdet app --address $(ADDRESS) --port $(PORT)
 
 test: lint types unit
 
@@ -39,6 +39,12 @@ $(VENV)/.run: requirements.lock | $(BIN)/python
 $(VENV)/.dev: requirements-dev.lock requirements.lock | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
 	touch $@ $(VENV)/.run
+
+# The command `maskdet`, which runs this checkout.
+$(VENV)/.run $(VENV)/.dev: | $(VENV)/.command
+$(VENV)/.command: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
 
 # Needs uv; run after a change of requirements*.txt.
 lock:

@@ -1,6 +1,6 @@
 """How systems 001 to 003 do it: ResNet-10 SSD, then Keras' `predict` on each face.
 
-`python -m maskdet benchmark` times this beside the analyzers. It needs TensorFlow,
+`maskdet benchmark` times this beside the analyzers. It needs TensorFlow,
 which the program itself does not, so it lies outside the package. The classifier has
 the layers of the tutorial (MobileNetV2 at 224 px, 128 units, two classes) and weights
 by chance: they take the same time as trained ones.

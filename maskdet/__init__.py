@@ -84,6 +84,7 @@ __all__ = [
     "VideoReadError",
     "VideoReport",
     "VideoSource",
+    "__version__",
     "analyze",
     "analyze_video",
     "draw",
@@ -97,3 +98,5 @@ __all__ = [
     "stream",
     "write_image",
 ]
+
+__version__ = "0.2.0"

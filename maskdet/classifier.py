@@ -103,7 +103,10 @@ class MaskClassifier:
             RuntimeError: the file is broken or is another kind of network.
         """
         self.context = context
-        self._interpreter = _open(Path(path), threads)
+        # Who only draws, or only reads videos, need not load LiteRT.
+        from maskdet.litert import open_interpreter
+
+        self._interpreter = open_interpreter(Path(path), "classifier", threads=threads)
         self.size_px = _checked_size(self._interpreter, Path(path))
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
@@ -253,17 +256,6 @@ def _resized(window: Image, size_px: int) -> Image:
 
 
 # LiteRT has no types that mypy can read.
-def _open(path: Path, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    if not path.is_file():
-        raise FileNotFoundError(f"classifier file {path} is missing")
-    try:
-        return Interpreter(model_path=str(path), num_threads=threads)
-    except (ValueError, RuntimeError):
-        raise RuntimeError(f"classifier file {path} is no LiteRT network") from None
-
-
 def _checked_size(interpreter: Any, path: Path) -> int:
     """Return the side of the network's input, once all the rest is as it must be."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskdet.metrics.estimate import Estimate
+from maskdet.resources import resource_path
 from maskdet.types import CLASSES
 
-COMPARISON_FILE: Final = Path(__file__).resolve().parents[1] / "models/analyzers.json"
+COMPARISON_FILE: Final = resource_path("models/analyzers.json")
 """The comparison that ships, which the dashboard shows."""
 
 PRECISIONS: Final = ("faces", *(label.key for label in CLASSES), "mean")

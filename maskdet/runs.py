@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from maskdet.metrics.answers import Answers, read_answers
+from maskdet.resources import resource_path
 
-RUNS_FOLDER = Path(__file__).resolve().parents[1] / "models" / "runs"
+RUNS_FOLDER = resource_path("models/runs")
 """One folder a run; its name is the name of the run."""
 
 FACTS_NAME = "facts.json"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import streamlit as st
 
+from maskdet import __version__
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
-from maskdet.assets import ASSETS, Asset
+from maskdet.assets import ASSETS
+from maskdet.manifest import Asset
+from maskdet.resources import resource_path
 from maskdet.runs import CARD_NAME, run_names
 from maskdet.web import session
 from maskdet.web.cards import legend_html
 from maskdet.web.entry import through_app
-
-_ROOT = Path(__file__).resolve().parents[1]
 
 _WHAT = """
 maskdet finds the faces in your camera's stream, in a picture or in a film and says
@@ -88,7 +88,7 @@ network was trained on from its weights),
 def page() -> None:
     """Show the page."""
     st.title("About maskdet")
-    st.caption(f"Version {_version()}, licence Apache-2.0")
+    st.caption(f"Version {__version__}, licence Apache-2.0")
     st.markdown(_WHAT)
     st.warning(_SECURITY, icon=":material/gpp_maybe:")
     st.subheader("Your pictures stay yours")
@@ -100,11 +100,6 @@ def page() -> None:
     _models()
     st.subheader("Licences and credits")
     _licences()
-
-
-def _version() -> str:
-    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return str(project["project"]["version"])
 
 
 def _models() -> None:
@@ -127,7 +122,7 @@ def _models() -> None:
 
 def _cards() -> list[Path]:
     """Return the cards of all models, our own first."""
-    models = _ROOT / "models"
+    models = resource_path("models")
     beside = [path for path in models.glob("*.md") if path.name != "README.md"]
     runs = [models / "runs" / name / CARD_NAME for name in run_names()]
     one_pass = sorted((models / "runs-onepass").glob(f"*/{CARD_NAME}"))
@@ -144,7 +139,7 @@ def _licences() -> None:
     st.markdown(
         "maskdet itself, and the models trained for it, are free under the Apache "
         "licence 2.0. These model files exist; those that do not come with maskdet are "
-        "fetched from their publishers with `python -m maskdet models fetch NAME`:"
+        "fetched from their publishers with `maskdet models fetch NAME`:"
     )
     st.markdown("\n".join(_line(asset) for asset in ASSETS.values()))
     st.markdown(_LIBRARIES)

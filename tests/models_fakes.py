@@ -22,7 +22,7 @@ FACTS: dict[str, Any] = {
     "labels": ["mask", "no_mask", "incorrect"],
     "one_face_ms": 1.1,
     "four_faces_ms": 3.6,
-    "recipe": {"command": "python -m maskdet train classifier --seed 1"},
+    "recipe": {"command": "maskdet train classifier --seed 1"},
     "made": "2026-11-21",
 }
 LARGE: dict[str, Any] = {

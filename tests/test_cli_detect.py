@@ -29,7 +29,7 @@ def asked(monkeypatch):
     def load(name, classifier, *, second_look):
         names.append(name if second_look else f"{name}, once")
         if name == "missing":
-            raise FileNotFoundError("say: python -m maskdet models fetch missing")
+            raise FileNotFoundError("say: maskdet models fetch missing")
         if name == "changed":
             raise RuntimeError("changed.tflite: its sha256 is not the published one")
         return TwoStage(FakeDetector(BOXES, SCORES), FakeClassifier((0.7, 0.2, 0.1)))
@@ -258,7 +258,7 @@ def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked
     [
         (["--min-score", "1.5"], "min_score must be a number from 0 to 1, not 1.5"),
         (["--min-confidence", "nan"], "min_confidence must be a number from 0 to 1"),
-        (["--analyzer", "missing"], "say: python -m maskdet models fetch missing"),
+        (["--analyzer", "missing"], "say: maskdet models fetch missing"),
         (["--analyzer", "changed"], "sha256 is not the published one"),
         (["--settings", "nowhere.json"], "nowhere.json: no such file or directory"),
         (["--settings", "nested.json"], "nested.json: min_score must be a number"),

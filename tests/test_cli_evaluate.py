@@ -23,7 +23,7 @@ def asked(monkeypatch):
         asked_for = name if classifier == "maskdet" else f"{name}+{classifier}"
         names.append(asked_for if second_look else f"{asked_for}, once")
         if name == "missing":
-            raise FileNotFoundError("say: python -m maskdet models fetch missing")
+            raise FileNotFoundError("say: maskdet models fetch missing")
         return TwoStage(FakeDetector([[0, 0, 30, 30]], [0.9]), FakeClassifier(PROBS))
 
     def load_classifier(name):

@@ -8,6 +8,7 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from maskdet import __version__
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
 from maskdet.assets import ASSETS
 from maskdet.runs import RUNS_FOLDER, run_names
@@ -36,7 +37,7 @@ def test_it_says_what_maskdet_is_and_is_not(about: AppTest) -> None:
     assert about.title[0].value == "About maskdet"
     assert "no security device" in texts(about)
     assert "None is\n  written to its disk" in texts(about)
-    assert "Version 0." in texts(about)
+    assert f"Version {__version__}, " in texts(about)
 
 
 def test_every_label_is_explained(about: AppTest) -> None:

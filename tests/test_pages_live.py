@@ -87,7 +87,7 @@ def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> No
 def test_an_analyzer_without_its_file_is_told_and_not_offered(monkeypatch) -> None:
     def path(name: str) -> Path:
         if name == "yunet":
-            raise FileNotFoundError("get it with: python -m maskdet models fetch yunet")
+            raise FileNotFoundError("get it with: maskdet models fetch yunet")
         return APP
 
     monkeypatch.setattr(session, "asset_path", path)

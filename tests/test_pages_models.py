@@ -106,7 +106,7 @@ def test_all_runs_stand_side_by_side_and_say_what_to_look_at() -> None:
     for title in SET_TITLES.values():
         assert all(number > 50 for number in column(app, title, "%"))
     assert "Look at the scenes first" in texts(app, "caption")
-    assert "python -m maskdet export" in texts(app, "caption")
+    assert "maskdet export" in texts(app, "caption")
     assert not app.warning
 
 

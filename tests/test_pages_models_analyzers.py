@@ -139,7 +139,7 @@ def test_without_a_comparison_one_line_says_how_to_make_it(file: Path) -> None:
     file.unlink()
     app = opened()
     assert len(app.main.info) == 1
-    assert "python -m maskdet evaluate analyzers" in app.main.info[0].value
+    assert "maskdet evaluate analyzers" in app.main.info[0].value
     assert not app.main.dataframe
     use_button(choose(app, "analyzer", "haar")).click()
     run(app)

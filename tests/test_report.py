@@ -10,6 +10,7 @@ import pytest
 from maskdet import charts
 from maskdet.datasets import Example
 from maskdet.evaluation import Judged
+from maskdet.extras import MissingExtraError
 from maskdet.media import encode_png
 from maskdet.report import (
     files,
@@ -170,5 +171,5 @@ def test_a_chart_becomes_a_picture_and_a_drawing_with_words_in_it(tmp_path):
 
 def test_a_missing_library_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    with pytest.raises(RuntimeError, match="pip install vl-convert-python"):
+    with pytest.raises(MissingExtraError, match=r"'maskdet\[report\]'"):
         save_chart(charts.confusion_matrix(random_answers(9)), tmp_path, "matrix")

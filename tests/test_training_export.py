@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("run")
     recipe = replace(TINY, stages=(Stage(2, "adam", 0.05, 0),))
-    about = {"command": "python -m maskdet train ...", "data": ["eight"], "crops": 8}
+    about = {"command": "maskdet train ...", "data": ["eight"], "crops": 8}
     about["class_weights"] = [1.0, 1.0, 1.0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "build_network", conv_network)
@@ -163,7 +163,7 @@ def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):
     assert back.facts["bytes"] == (tmp_path / "mine.tflite").stat().st_size
     assert back.facts["sha256"] == exported.chosen.sha256
     assert back.facts["labels"] == ["mask", "no_mask", "incorrect"]
-    assert back.facts["recipe"]["command"] == "python -m maskdet train ..."
+    assert back.facts["recipe"]["command"] == "maskdet train ..."
     assert set(back.facts["versions"]) == {"float32", "float16", "int8"}
     assert [row["epoch"] for row in back.log] == [1, 2]
     assert len(back.answers["faces-test"]) == 8
@@ -209,10 +209,10 @@ def test_the_command_exports_and_measures(run, tmp_path, monkeypatch, capsys):
     assert main([*words, "--faces", str(index), "--finder", "haar"]) == 0
     said = capsys.readouterr().out
     assert "tutorial.onnx, at most" in said
-    assert "for maskdet/assets.py" in said
+    assert "--pin writes tutorial, sha256 " in said
     back = read_run("tutorial", tmp_path / "models" / "runs")
     assert len(back.answers["faces-test"]) == 8
-    assert f"python -m maskdet export {run}" in back.card
+    assert f"maskdet export {run}" in back.card
     report = json.loads((run / "report" / "report.json").read_text())
     assert report["sets"]["faces-test"]["n"] == 8
     assert (run / "report" / "learning-loss.svg").is_file()

@@ -122,7 +122,7 @@ def test_learns_and_writes_its_logs(tmp_path, tiny):
     from maskdet.training.logs import read_recipe
 
     recipe = replace(TINY, keep="merit", average_decay=0.9)
-    about = {"command": "python -m maskdet train ...", "data": ["eight"], "crops": 8}
+    about = {"command": "maskdet train ...", "data": ["eight"], "crops": 8}
     probs = fit(material(steps=40), tmp_path, recipe, Start(about=about))
     assert probs.argmax(axis=1).tolist() == crops().labels.tolist()
     rows = rows_of(tmp_path / "log.csv")
@@ -275,7 +275,7 @@ def test_one_command_trains_on_a_folder_of_ones_own(tmp_path, tiny, capsys):
     names = "log.csv log.json recipe.json report.txt samples.png views.png"
     assert all((out / name).is_file() for name in names.split())
     known = json.loads((out / "recipe.json").read_text())
-    assert known["command"].startswith("python -m maskdet train classifier --recipe")
+    assert known["command"].startswith("maskdet train classifier --recipe")
     assert known["command"].endswith(f"--seed 7 --out {out}")
     assert (known["seed"], known["epochs"], known["crops"]) == (7, 2, 8)
     assert main([*words, "--epochs", "3", "--out", str(out), "--resume"]) == 0

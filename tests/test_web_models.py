@@ -56,7 +56,7 @@ def test_runs_are_read_with_our_own_first(folder: Path) -> None:
     assert found.problems == ()
     assert ships_weights(found.runs["maskdet"])
     assert not ships_weights(found.runs["custom-cnn"])
-    assert models.command(found.runs["maskdet"]).startswith("python -m maskdet train")
+    assert models.command(found.runs["maskdet"]).startswith("maskdet train")
 
 
 def test_a_changed_file_is_read_again(folder: Path) -> None:

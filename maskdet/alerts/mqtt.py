@@ -1,4 +1,4 @@
-"""Alerts to an MQTT broker, as JSON; needs the optional package paho-mqtt."""
+"""Alerts to an MQTT broker, as JSON; needs paho-mqtt, of the extra `mqtt`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from maskdet.alerts.outbox import DeliveryError
 from maskdet.events.event import Event
+from maskdet.extras import require
 
 DEFAULT_TOPIC: Final = "maskdet/alerts"
 TIMEOUT_S: Final = 5.0
@@ -83,7 +84,8 @@ class Mqtt:
             new_client: makes a client like paho's; tests bring their own.
 
         Raises:
-            ValueError: the address is none, or paho-mqtt is not installed.
+            ValueError: the address is none.
+            MissingExtraError: paho-mqtt is not installed.
         """
         self._broker = Broker.from_url(url)
         self._timeout_s = timeout_s
@@ -143,12 +145,8 @@ def _keep_refusal(refusals: list[str]) -> Callable[..., None]:
 
 
 def _paho() -> Any:
-    try:
-        return importlib.import_module("paho.mqtt.client")
-    except ImportError:
-        raise ValueError(
-            "MQTT needs the package paho-mqtt: pip install 'maskdet[mqtt]'"
-        ) from None
+    require("sending alerts by MQTT", "paho.mqtt.client")
+    return importlib.import_module("paho.mqtt.client")
 
 
 def _paho_client() -> Any:

@@ -95,6 +95,7 @@ class Watch:
 
         Raises:
             ValueError: an address cannot be used; the old plan stays.
+            MissingExtraError: a library is not installed; the old plan stays.
         """
         before = self.plan
         fresh: dict[str, Send | None] = {}

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from maskdet import __version__
 from maskdet.cli.console import complain, reason, set_up_output
 
 COMMANDS: dict[str, str] = {
+    "app": "open the dashboard",
     "detect": "find the faces in pictures and say who wears a mask",
     "video": "follow the people in films and cameras, and say who wears a mask",
     "events": "list, sum up, export and delete the events that were recorded",
@@ -80,6 +82,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
         formatter_class=_Help,
         description="See who wears a mask, who does not and who wears it wrongly.",
         epilog="maskdet COMMAND --help tells more.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}"
     )
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, title="commands"

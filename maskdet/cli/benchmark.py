@@ -8,7 +8,6 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from importlib import util
-from pathlib import Path
 from time import perf_counter
 
 import cv2
@@ -24,12 +23,13 @@ from maskdet.cli.console import (
     write_text,
 )
 from maskdet.detectors import load_detector
+from maskdet.extras import MissingExtraError
 from maskdet.media import read_image
+from maskdet.resources import resource_path
 from maskdet.timing import Look, Timing, take_turns, whole_loop
 from maskdet.types import CLASSES, Image, Scene, Settings, accepted
 
-_ROOT = Path(__file__).resolve().parents[2]
-_OLD_WAY = _ROOT / "benchmarks" / "old_way.py"
+_OLD_WAY = resource_path("benchmarks/old_way.py")
 _OLD = "old-way"
 
 _PORTRAITS = ("portrait-bare", "portrait-mask", "portrait-below-nose", "portrait-bare")
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     for name in args.names or _names():
         try:
             looks |= _looks(name)
-        except (FileNotFoundError, ImportError) as missing:
+        except (FileNotFoundError, ImportError, MissingExtraError) as missing:
             complain(f"{name}: left out: {missing}")
     if not looks:
         raise ValueError("nothing is left to be timed")
@@ -95,7 +95,7 @@ def frame() -> Image:
     """Return four sample portraits in one 640 x 480 frame."""
     parts = []
     for name in _PORTRAITS:
-        portrait = read_image(_ROOT / "samples" / f"{name}.jpg")[_PART]
+        portrait = read_image(resource_path(f"samples/{name}.jpg"))[_PART]
         parts.append(cv2.resize(portrait, _QUARTER_WH, interpolation=cv2.INTER_AREA))
     # The same face twice, but not the same pixels.
     parts[-1] = parts[-1][:, ::-1]
@@ -141,7 +141,9 @@ def _old_ways() -> dict[str, Look]:
     """Load the file outside the package that may use TensorFlow."""
     spec = util.spec_from_file_location("old_way", _OLD_WAY)
     if spec is None or spec.loader is None or not _OLD_WAY.is_file():
-        raise FileNotFoundError("benchmarks/old_way.py is not here")
+        raise FileNotFoundError(
+            "benchmarks/old_way.py is missing; only a checkout of the repository has it"
+        )
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
     made: Callable[[], dict[str, Look]] = module.looks

@@ -39,8 +39,12 @@ def reason(error: Exception) -> str:
 
 
 def complain(line: str) -> None:
-    """Print one line on stderr, below a progress bar if there is one."""
-    _line(f"maskdet: {printable(line)}", sys.stderr)
+    """Print one line on stderr, below a progress bar if there is one.
+
+    It begins with the name of the program, unless it names a whole command anyway.
+    """
+    named = line.startswith("maskdet ")
+    _line(printable(line) if named else f"maskdet: {printable(line)}", sys.stderr)
 
 
 def say(line: str, *, quiet_stdout: bool = False) -> None:

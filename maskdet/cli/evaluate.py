@@ -30,6 +30,7 @@ from maskdet.evaluation import (
     evaluate_detection,
     evaluate_faces,
 )
+from maskdet.extras import require
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Json
 
@@ -117,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
     check_target("--json", args.json, [args.file])
     if args.report is not None and args.report.exists() and not args.report.is_dir():
         raise ValueError(f"--report {args.report}: is a file, wanted a folder")
+    if args.report is not None:
+        require("maskdet evaluate --report", "altair", "vl_convert")
     measure = _measure_scenes if args.kind == "scenes" else _measure_faces
     done = measure(args, choice)
     if args.json != STDOUT:

@@ -8,7 +8,7 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from maskdet.cli.console import STDOUT, check_target, say
 from maskdet.cli.events_summary import event_line, summary_lines
@@ -16,10 +16,13 @@ from maskdet.cli.moments import moment
 from maskdet.events.event import KINDS
 from maskdet.events.origin import camera_name
 from maskdet.events.place import URL_VARIABLE, events_url, store_url
-from maskdet.events.statements import EventFilter
-from maskdet.events.store import EventStore
+from maskdet.extras import require
 from maskdet.part_file import PartFile
 from maskdet.types import Label
+
+if TYPE_CHECKING:
+    from maskdet.events.statements import EventFilter
+    from maskdet.events.store import EventStore
 
 _DELETE: Final = "delete"
 _USUAL_ROWS: Final = 50
@@ -112,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         RuntimeError: the database cannot be used (`StoreError`), or nobody is there
             to be asked.
     """
+    require("maskdet events", "sqlalchemy")
     words = list(args.words)
     deleting = words[:1] == [_DELETE]
     del words[: int(deleting)]
@@ -145,6 +149,8 @@ def _check(args: argparse.Namespace, *, deleting: bool) -> None:
 
 def _store(name: str) -> EventStore:
     """Return the store that was named, or the one where the dashboard records."""
+    from maskdet.events.store import EventStore
+
     if not name:
         url = events_url(os.environ)
         if not url:
@@ -158,6 +164,8 @@ def _store(name: str) -> EventStore:
 
 
 def _show(store: EventStore, args: argparse.Namespace) -> int:
+    from maskdet.events.statements import EventFilter
+
     wanted = EventFilter(
         _ms(args.since),
         _ms(args.until),
@@ -197,6 +205,8 @@ def _write_csv(store: EventStore, wanted: EventFilter, target: str) -> None:
 
 
 def _delete(store: EventStore, args: argparse.Namespace) -> int:
+    from maskdet.events.statements import EventFilter
+
     before: datetime | None = args.before
     n_events = store.counts(EventFilter(before_ms=_ms(before))).total()
     older = "" if before is None else f" from before {before:%Y-%m-%d %H:%M}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from maskdet.events.event import KINDS, Event, sentence
-from maskdet.events.statements import EventFilter
-from maskdet.events.store import EventStore
 from maskdet.types import CLASSES, Label
+
+if TYPE_CHECKING:
+    from maskdet.events.statements import EventFilter
+    from maskdet.events.store import EventStore
 
 _HEAD: Final = f"{'hour':16}  people  masked  " + "  ".join(
     label.title.lower() for label in CLASSES

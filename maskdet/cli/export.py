@@ -1,4 +1,4 @@
-"""`python -m maskdet export`: write a trained classifier in the forms that run."""
+"""`maskdet export`: write a trained classifier in the forms that run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from maskdet.cli import export_onepass
 from maskdet.cli.console import say
+from maskdet.cli.pinning import add_pin_option, check_pin, pin_model
+from maskdet.extras import require
 
 if TYPE_CHECKING:
     from maskdet.metrics.answers import Answers
@@ -53,13 +55,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--onnx", action="store_true", help="write an ONNX file into RUN, too"
     )
-    parser.add_argument(
-        "--pin", action="store_true", help="write the sum into maskdet/assets.py"
-    )
+    add_pin_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Export as asked; the work is in `maskdet.training.export`."""
+    require("maskdet export", "tensorflow", "altair", "vl_convert")
+    if args.onnx:
+        require("maskdet export --onnx", "onnx", "tf2onnx")
+    check_pin(args)
     if export_onepass.is_onepass(args.run):
         return export_onepass.run(args)
     _check(args)
@@ -78,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"wrote {path}")
     _write_report(exported, answers)
     if exported.ships:
-        _pin(args, exported)
+        pin_model(args, Path(exported.file_name).stem, exported.chosen)
     else:
         say(f"{exported.chosen.n_bytes:,} bytes are too many to ship; facts only")
     return 0
@@ -156,20 +160,8 @@ def _watched() -> partial[Any]:
     return partial(tqdm, desc="measuring", disable=None)
 
 
-def _pin(args: argparse.Namespace, exported: Exported) -> None:
-    from maskdet.assets import pin, pin_line
-
-    stem, chosen = Path(exported.file_name).stem, exported.chosen
-    if args.pin:
-        pin(stem, chosen.sha256, chosen.n_bytes)
-        say(f"pinned {stem} in maskdet/assets.py")
-    else:
-        line = pin_line(stem, chosen.sha256, chosen.n_bytes)
-        say(f"for maskdet/assets.py (or use --pin): {line}")
-
-
 def _command(args: argparse.Namespace) -> str:
-    words = ["python", "-m", "maskdet", "export", str(args.run)]
+    words = ["maskdet", "export", str(args.run)]
     words += ["--name", args.name] if args.name else []
     words += ["--faces", str(args.faces)] if args.faces else []
     words += ["--scenes", *map(str, args.scenes)] if args.scenes else []

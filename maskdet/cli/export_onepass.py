@@ -1,4 +1,4 @@
-"""The part of `python -m maskdet export` that concerns the one-pass network."""
+"""The part of `maskdet export` that concerns the one-pass network."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskdet.cli.console import say
+from maskdet.cli.pinning import pin_model
 from maskdet.cli.train_onepass import NETWORK
 from maskdet.training.logs import RECIPE_FILE
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     _tell(exported)
     for path in write_run(exported, args.out, _command(args)):
         say(f"wrote {path}")
-    _pin(args, exported)
+    pin_model(args, exported.name, exported.chosen)
     return 0
 
 
@@ -60,20 +61,8 @@ def _tell(exported: Exported) -> None:
         say(f"validation {name}: {result}")
 
 
-def _pin(args: argparse.Namespace, exported: Exported) -> None:
-    from maskdet.assets import pin, pin_line
-
-    chosen = exported.chosen
-    if args.pin:
-        pin(exported.name, chosen.sha256, chosen.n_bytes)
-        say(f"pinned {exported.name} in maskdet/assets.py")
-    else:
-        line = pin_line(exported.name, chosen.sha256, chosen.n_bytes)
-        say(f"for maskdet/assets.py (or use --pin): {line}")
-
-
 def _command(args: argparse.Namespace) -> str:
-    words = ["python", "-m", "maskdet", "export", str(args.run)]
+    words = ["maskdet", "export", str(args.run)]
     words += ["--name", args.name] if args.name else []
     words += ["--last"] if args.last else []
     return shlex.join([*words, "--out", str(args.out)])

@@ -1,4 +1,4 @@
-"""`python -m maskdet models`: list, verify and fetch the model files."""
+"""`maskdet models`: list, verify and fetch the model files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from maskdet.assets import ASSETS, Asset, asset_path, fetch
+from maskdet.assets import ASSETS, asset_path, fetch
 from maskdet.cli.console import complain, reason, say, write_text
+from maskdet.manifest import Asset
 
 PRESENT, MISSING, DAMAGED = "here", "missing", "damaged"
 

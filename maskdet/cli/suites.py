@@ -1,4 +1,4 @@
-"""`python -m maskdet suites`: hard negatives, low light, groups, false alarms."""
+"""`maskdet suites`: hard negatives, low light, groups, false alarms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m maskdet train`: make our networks from labelled pictures."""
+"""`maskdet train`: make our networks from labelled pictures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from maskdet.cli import train_onepass
 from maskdet.cli.console import say
 from maskdet.datasets import load_training_data
+from maskdet.extras import require
 from maskdet.training.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training`."""
+    require("maskdet train", "tensorflow")
     if args.network == "onepass":
         return train_onepass.run(args)
     recipe = _recipe(args)
@@ -131,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     (out / "report.txt").write_text("\n".join(report) + "\n", encoding="utf-8")
     pictures = write_pictures(material, out)
     say(f"wrote {', '.join(str(path) for path in (out / BEST_FILE, *pictures))}")
-    say(f"next: python -m maskdet export {out} --name {recipe.name}")
+    say(f"next: maskdet export {out} --name {recipe.name}")
     return 0
 
 
@@ -189,7 +191,7 @@ def _material(
 
 def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
     """Return the command that makes this run from nothing."""
-    words = ["python", "-m", "maskdet", "train", args.network]
+    words = ["maskdet", "train", args.network]
     words += ["--recipe", recipe.name, "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
     for option in (

@@ -1,4 +1,4 @@
-"""`python -m maskdet train onepass`: one network that finds faces and reads masks."""
+"""`maskdet train onepass`: one network that finds faces and reads masks."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         say(line)
     (args.out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     say(f"wrote {args.out / BEST_FILE}")
-    say(f"next: python -m maskdet export {args.out}")
+    say(f"next: maskdet export {args.out}")
     return 0
 
 
@@ -216,7 +216,7 @@ def _start(weights: str | None) -> tuple[str | None, list[str]]:
 
 def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     """Return the command that makes this run from nothing."""
-    words = ["python", "-m", "maskdet", "train", "onepass", "--data", *args.data]
+    words = ["maskdet", "train", "onepass", "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
     words += ["--loose", *args.loose] if args.loose else []
     for option in ("corrections", "weights", "teacher", "finder"):

@@ -25,6 +25,7 @@ from maskdet.events.place import (
     keep_days,
     store_url,
 )
+from maskdet.extras import require
 from maskdet.types import Settings
 
 SECRET_VARIABLE: Final = "MASKDET_WEBHOOK_SECRET"
@@ -174,6 +175,7 @@ def wishes(
     Raises:
         ValueError: options do not go together, or a value cannot be used.
         OSError: the file with the secret cannot be read.
+        MissingExtraError: a library for it is not installed.
     """
     check_target("--events", args.events, inputs)
     if args.keep_days is not None and args.record is None:
@@ -181,6 +183,10 @@ def wishes(
     if args.began is not None and Path(args.source).is_dir():
         raise ValueError("--began says when one film was taken, not a folder of them")
     recording = args.record is not None
+    if recording:
+        require("maskdet video --record", "sqlalchemy")
+    if args.mqtt:
+        require("maskdet video --mqtt", "paho.mqtt.client")
     return Wishes(
         camera_name(args.camera),
         args.began,

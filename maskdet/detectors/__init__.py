@@ -8,6 +8,7 @@ from typing import Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.extras import MissingExtraError, missing
 from maskdet.types import Faces, Image
 
 Points = NDArray[np.float32]
@@ -44,6 +45,17 @@ DETECTORS: dict[str, str] = {
 }
 """Name to lazy `module:Class`; a name costs nothing until it is loaded."""
 
+_LIBRARIES: dict[str, tuple[str, ...]] = {
+    "mtcnn": ("mtcnn", "joblib", "lz4"),
+    "yunet": ("onnxruntime",),
+}
+"""What some of them need beyond the base of maskdet."""
+
+
+def missing_library(name: str) -> str:
+    """Return one line on the library that a detector lacks here, or an empty text."""
+    return missing(f"the detector {name}", *_LIBRARIES.get(name, ()))
+
 
 def load_detector(name: str) -> Detector:
     """Load a face finder and run it once, so that the first call is not slow.
@@ -51,10 +63,14 @@ def load_detector(name: str) -> Detector:
     Raises:
         ValueError: the name is not in `DETECTORS`.
         FileNotFoundError: its model file is missing; the message says how to get it.
+        MissingExtraError: its library is not installed; the message names the extra.
     """
     if name not in DETECTORS:
         raise ValueError(
             f"detector must be one of {', '.join(DETECTORS)}, not {name!r}"
         )
+    line = missing_library(name)
+    if line:
+        raise MissingExtraError(line)
     module, _, attribute = DETECTORS[name].partition(":")
     return cast(Detector, getattr(import_module(module), attribute)())

@@ -16,6 +16,8 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
+from maskdet.extras import missing
+
 _WAIT_S: Final = 5.0  # for another program that is just writing
 
 _NO_FILES: Final = (None, "", ":memory:")
@@ -95,9 +97,11 @@ def engine(url: sa.URL) -> sa.Engine:
             }
         made = sa.create_engine(url, **options)
     except ImportError as error:
-        hint = "; pip install 'maskdet[postgresql]'" if kind == "postgresql" else ""
+        line = ""
+        if error.name == "psycopg":
+            line = missing("a PostgreSQL database", "psycopg")
         raise StoreError(
-            f"the driver of {kind} databases is missing: {error.name}{hint}"
+            line or f"the driver of {kind} databases is missing: {error.name}"
         ) from None
     except (SQLAlchemyError, ValueError, TypeError):
         raise StoreError(f"databases of the kind {kind!r} are not known") from None

@@ -32,7 +32,10 @@ class Network:
             FileNotFoundError: there is no such file.
             RuntimeError: the file is broken or is another kind of network.
         """
-        self._interpreter = _open(Path(path), threads)
+        # Who only draws, or only reads videos, need not load LiteRT.
+        from maskdet.litert import open_interpreter
+
+        self._interpreter = open_interpreter(Path(path), "network", threads=threads)
         self._input = _checked_input(self._interpreter, Path(path))
         self._outputs = _checked_outputs(self._interpreter, Path(path))
         self._size_hw = (0, 0)
@@ -76,17 +79,6 @@ class Network:
 
 
 # LiteRT has no types that mypy can read.
-def _open(path: Path, threads: int) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    if not path.is_file():
-        raise FileNotFoundError(f"network file {path} is missing")
-    try:
-        return Interpreter(model_path=str(path), num_threads=threads)
-    except (ValueError, RuntimeError):
-        raise RuntimeError(f"network file {path} is no LiteRT network") from None
-
-
 def _checked_input(interpreter: Any, path: Path) -> int:
     """Return where the picture goes, once it is clear that any size fits there."""
     inputs = interpreter.get_input_details()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-import altair as alt
-
-from maskdet import charts
-from maskdet.charts.learning import Log
+from maskdet.extras import require
 from maskdet.metrics.answers import Answers
 from maskdet.metrics.labelling import Json
 from maskdet.metrics.numbers import numbers
@@ -17,6 +15,14 @@ from maskdet.metrics.slices import slices
 from maskdet.report.figures import save_chart
 from maskdet.report.mistakes import Mistake
 from maskdet.types import CLASSES
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from maskdet.charts.learning import Log
+
+CHART_LIBRARIES: Final = ("altair", "vl_convert")
+"""What charts as files are made with."""
 
 REPORT_NAME = "report.json"
 
@@ -56,8 +62,9 @@ def write_report(
 
     Raises:
         OSError: the folder cannot be written.
-        RuntimeError: the library that draws the charts is not installed.
+        MissingExtraError: a library that draws the charts is not installed.
     """
+    require("a report with charts", *CHART_LIBRARIES)
     folder.mkdir(parents=True, exist_ok=True)
     content: Json = {
         "version": 1,
@@ -80,6 +87,8 @@ def _charts(
     answers: Mapping[str, Answers], logs: Mapping[str, Log]
 ) -> dict[str, alt.LayerChart]:
     """Return the charts by the name of their file."""
+    from maskdet import charts
+
     drawn = {}
     for name, one in answers.items():
         if not len(one):

@@ -25,7 +25,7 @@ _TEMPLATE = """\
 {about}
 
 Tells for one face whether its mask is worn: `mask`, `no_mask` or `incorrect` (worn, \
-but the nose, the mouth or the chin is free). Written by `python -m maskdet export`; \
+but the nose, the mouth or the chin is free). Written by `maskdet export`; \
 do not edit by hand.
 
 | | |

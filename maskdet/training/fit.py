@@ -1,6 +1,6 @@
 """The training itself: one visible loop.
 
-python -m maskdet train classifier --recipe tutorial --data FACES/index.csv
+maskdet train classifier --recipe tutorial --data FACES/index.csv
 """
 
 from __future__ import annotations

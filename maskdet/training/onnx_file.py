@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.classifier import OUTPUT_NAME
+from maskdet.extras import require
 from maskdet.training.sampling import network_input
 
 
@@ -22,10 +22,9 @@ def write_onnx(model: keras.Model, path: Path) -> None:
         path: where to.
 
     Raises:
-        RuntimeError: the packages that Keras writes ONNX with are missing.
+        MissingExtraError: what Keras writes ONNX with is not installed.
     """
-    if not (find_spec("onnx") and find_spec("tf2onnx")):
-        raise RuntimeError("--onnx needs two more packages: pip install onnx tf2onnx")
+    require("an ONNX file", "onnx", "tf2onnx")
     import onnx
 
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras asks for a call

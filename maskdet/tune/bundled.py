@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from maskdet.resources import resource_path
 from maskdet.tune.files import lean, nameless, read_scored, to_bytes
 from maskdet.tune.scored import Scored
 
-BUNDLED_DIR: Final = Path(__file__).resolve().parents[2] / "models/tune"
-"""Where `maskdet tune scores --out` writes what ships."""
+BUNDLED_DIR: Final = resource_path("models/tune")
+"""In a checkout, what ships is written there by `maskdet tune scores --out`."""
 
 BUNDLED_ANALYZERS: Final = ("onepass", "onepass-fast", "mtcnn", "haar")
 """Whose scores ship: both of ours, and two that find first and label then."""

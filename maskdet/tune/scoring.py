@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import numpy as np
@@ -78,10 +78,17 @@ def analyzer_key(
         parts += [sha256_of(asset_path(one)) for one in (model, *asset(model).also)]
     else:
         # Its files come with these packages, so their versions say which ones.
-        parts += [f"{one} {version(one)}" for one in _PACKAGES]
+        parts += [f"{one} {_version(one)}" for one in _PACKAGES]
     if name in DETECTORS or (second_look and reads_twice(name)):
         parts.append(sha256_of(classifier_path(classifier)))
     return " ".join(parts)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
 
 
 def score_set(

@@ -19,6 +19,7 @@ from maskdet.alerts.rules import RULES, AlertRule
 from maskdet.alerts.watch import Plan
 from maskdet.alerts.webhook import checked_url
 from maskdet.events.event import Event, sentence
+from maskdet.extras import MissingExtraError
 from maskdet.types import Label
 from maskdet.web import events
 from maskdet.web.markdown import plain
@@ -163,7 +164,7 @@ def _mqtt() -> str:
     try:
         _check_host(Broker.from_url(url).host)
         Mqtt(url)
-    except ValueError as error:
+    except (ValueError, MissingExtraError) as error:
         st.warning(plain(f"Not used: {error}."), icon=":material/link_off:")
         return ""
     return url.strip()

@@ -49,8 +49,8 @@ def mask_models() -> None:
         st.warning(plain(problem), icon=":material/folder_off:")
     if not shelf.runs:
         st.info(
-            "There is no run to show. `python -m maskdet train classifier` trains a "
-            "model, and `python -m maskdet export` puts its numbers in `models/runs`.",
+            "There is no run to show. `maskdet train classifier` trains a "
+            "model, and `maskdet export` puts its numbers in `models/runs`.",
             icon=":material/folder_open:",
         )
         return
@@ -90,8 +90,8 @@ def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
         "True boxes are those people drew, found boxes those that MTCNN found, "
         "both from 20 px on. The published recipes learnt from pictures of one face, "
         "as their authors did; maskdet saw scenes too. Again from the beginning: "
-        "`python -m maskdet train "
-        "classifier --recipe NAME`, then `python -m maskdet export`; a model's card "
+        "`maskdet train "
+        "classifier --recipe NAME`, then `maskdet export`; a model's card "
         "has its whole command."
     )
     _comparison(shelf)

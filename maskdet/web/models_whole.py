@@ -29,7 +29,7 @@ from maskdet.web.models_analyzers import (
 
 _JUST_CHOSEN = "maskdet.just_chosen_analyzer"
 
-_COMMAND = "python -m maskdet evaluate analyzers FILE.json ... --out "
+_COMMAND = "maskdet evaluate analyzers FILE.json ... --out "
 _FILE = "models/analyzers.json"
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_FOLDER: Final = Path(__file__).resolve().parents[2] / "samples"
-"""Beside the package: the dashboard runs from the repository, whatever the working
-directory is."""
+from maskdet.resources import resource_path
+
+_FOLDER: Final = resource_path("samples")
 
 _PORTRAIT: Final = "NASA, Eileen Collins, public domain"
 _DRAWN: Final = f"{_PORTRAIT}; mask drawn by this program"

@@ -21,6 +21,7 @@ from maskdet.analyzer import (
 )
 from maskdet.assets import ASSETS, asset_path
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.detectors import missing_library
 from maskdet.types import Image, Scene, Settings
 from maskdet.web.preferences import Preferences
 
@@ -154,7 +155,9 @@ def own_analyzer(name: str, chosen: Preferences) -> Analyzer:
 
 
 def unavailable() -> dict[str, str]:
-    """Return one line on how to get it for each analyzer whose file is missing.
+    """Return one line on how to get it for each analyzer that is not here.
+
+    Its model file is missing, or a library that it needs.
 
     `AUTO` is among them if one of those that it stands for is.
     """
@@ -166,6 +169,8 @@ def unavailable() -> dict[str, str]:
                 asset_path(file)
             except (FileNotFoundError, RuntimeError) as error:
                 lines.setdefault(name, str(error))
+        if line := missing_library(name):
+            lines[name] = line
     for name in (resolved(AUTO, live=live) for live in (True, False)):
         if name in lines:
             lines[AUTO] = lines[name]

@@ -144,7 +144,7 @@ def _own(desk: Desk) -> Material | None:
         max_upload_size=MAX_ZIP_MB,
         on_change=_forget,
         args=(desk,),
-        help="Or scores that “python -m maskdet tune scores” stored, as .npz.",
+        help="Or scores that “maskdet tune scores” stored, as .npz.",
     )
     files = folder.file_uploader(
         "Or their folder",

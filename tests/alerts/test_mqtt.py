@@ -10,6 +10,7 @@ import pytest
 from maskdet.alerts.mqtt import Broker, Mqtt
 from maskdet.alerts.outbox import DeliveryError
 from maskdet.events import Event
+from maskdet.extras import MissingExtraError
 from maskdet.types import Label
 from tests.alerts.receivers import mqtt_receiver
 
@@ -73,7 +74,7 @@ def test_a_broker_that_refuses_or_is_not_there_is_one_line() -> None:
 
 def test_without_paho_one_line_says_how_to_get_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
-    with pytest.raises(ValueError, match=r"pip install 'maskdet\[mqtt\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'maskdet\[mqtt\]'"):
         Mqtt("mqtt://broker")
 
 

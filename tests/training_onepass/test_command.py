@@ -1,4 +1,4 @@
-"""`python -m maskdet train onepass` from pictures on disk to weights."""
+"""`maskdet train onepass` from pictures on disk to weights."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_trains_and_leaves_what_the_export_needs(words, tmp_path, capsys):
     assert main(words) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
     assert "scenes to train on: 3, with 3 faces" in said
-    assert f"next: python -m maskdet export {out}" in said
+    assert f"next: maskdet export {out}" in said
     names = {path.name for path in out.iterdir()}
     assert {"best.weights.h5", "log.csv", "validation.npz", "report.txt"} <= names
     known = json.loads((out / "recipe.json").read_text())

@@ -25,7 +25,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     stand_in().save_weights(folder / "best.weights.h5")
     known = {"network": "onepass", "seed": 7, "data": ["town"], "weights": "yunet.onnx"}
-    known |= {"command": "python -m maskdet train onepass", "drawn_scenes": 12}
+    known |= {"command": "maskdet train onepass", "drawn_scenes": 12}
     (folder / "recipe.json").write_text(json.dumps(known))
     (folder / "log.csv").write_text("epoch,loss\n1,0.5\n")
     scenes = [place([[60, 40, 100, 90]], [0]), place([[5, 5, 60, 70]], [1])]
@@ -70,15 +70,18 @@ def small(monkeypatch):
 
 
 def test_the_command_writes_the_file_its_facts_and_its_card(
-    run, tmp_path, small, capsys, monkeypatch
+    run, tmp_path, small, capsys
 ):
     from maskdet.cli import main
+    from maskdet.manifest import MANIFEST_FILE, MANIFEST_NAME, read_manifest
     from maskdet.onepass import Network
     from maskdet.runs import run_names
 
-    pinned = []
-    monkeypatch.setattr("maskdet.assets.pin", lambda *line: pinned.append(line))
-    assert main(["export", str(run), "--out", str(tmp_path), "--pin"]) == 0
+    words = ["export", str(run), "--out", str(tmp_path), "--pin"]
+    assert main(words) == 1
+    assert f"{tmp_path / MANIFEST_NAME}: the list of" in capsys.readouterr().err
+    shutil.copy(MANIFEST_FILE, tmp_path)
+    assert main(words) == 0
     file, folder = tmp_path / "onepass.tflite", tmp_path / "runs-onepass" / "onepass"
     Network(file)
     facts = json.loads((folder / "facts.json").read_text())
@@ -92,8 +95,9 @@ def test_the_command_writes_the_file_its_facts_and_its_card(
     for said in ("YuNet", "Apache-2.0", "yunet.onnx", facts["sha256"], "12 more"):
         assert said in card
     assert run_names(tmp_path / "runs") == []
-    assert pinned == [("onepass", facts["sha256"], facts["bytes"])]
-    assert "pinned onepass" in capsys.readouterr().out
+    pinned = read_manifest(tmp_path / MANIFEST_NAME)["onepass"]
+    assert (pinned.sha256, pinned.n_bytes) == (facts["sha256"], facts["bytes"])
+    assert f"pinned onepass in {tmp_path / MANIFEST_NAME}" in capsys.readouterr().out
     assert facts["versions"]["float16"]["difference"] < 0.05
     assert facts["versions"]["int8"]["difference"] < 0.2
 

@@ -21,7 +21,7 @@ _TEMPLATE = """\
 {about}
 
 Of each face: `mask`, `no_mask` or `incorrect` (worn, but the nose, the mouth or the \
-chin is free). Written by `python -m maskdet export`; do not edit by hand.
+chin is free). Written by `maskdet export`; do not edit by hand.
 
 | | |
 | --- | --- |

@@ -1,6 +1,6 @@
 """The training of the one-pass network: one visible loop.
 
-python -m maskdet train onepass --data town-train.json --weights yunet_n_640_640.onnx
+maskdet train onepass --data town-train.json --weights yunet_n_640_640.onnx
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.extras import require
 from maskdet.onepass.decode import STRIDES_PX
 
 
@@ -68,11 +69,10 @@ def _convolutions(
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        raise RuntimeError("reading ONNX weights needs: pip install onnx") from None
+    require("reading ONNX weights", "onnx")
+    import onnx
+    from onnx import numpy_helper
+
     try:
         graph = onnx.load(path).graph
     except Exception as error:  # protobuf has its own kinds, none of them public

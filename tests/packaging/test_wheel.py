@@ -1,0 +1,225 @@
+"""The wheel, installed elsewhere: the base alone, and the dashboard with its extra."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+from maskdet import __version__
+from maskdet.manifest import read_manifest
+from maskdet.media import read_video
+from tests.packaging.installing import ROOT, Installed, build_wheel
+
+SAMPLES = ROOT / "samples"
+SHIPPED = ("app.py", "pages", "models", "samples", ".streamlit/config.toml")
+PAGES = sorted(path.name for path in (ROOT / "pages").glob("*.py"))
+
+# All but Live, which needs the server.
+OPEN_PAGES = """
+import sys
+from streamlit.testing.v1 import AppTest
+from maskdet.resources import resource_path
+
+app = AppTest.from_file(str(resource_path("app.py")), default_timeout=120)
+for page in sys.argv[1:]:
+    app.switch_page(f"pages/{page}").run()
+    assert not app.exception, (page, app.exception)
+    assert not app.error, (page, app.error)
+    print(page, app.title[0].value)
+"""
+
+
+# What a browser says first; Live is the page that opens.
+OPEN_LIVE = """
+import sys
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+with connect(sys.argv[1], subprotocols=["streamlit"], max_size=None) as server:
+    server.send(BackMsg(rerun_script={}).SerializeToString())
+    kind = ""
+    while kind != "script_finished":
+        told = ForwardMsg.FromString(server.recv(timeout=120))
+        kind = told.WhichOneof("type")
+        shown = told.delta.new_element
+        assert not shown.HasField("exception"), shown.exception
+        if shown.HasField("heading"):
+            print(shown.heading.body)
+assert told.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY, told
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel with its base dependencies only."""
+    return Installed(tmp_path_factory.mktemp("base"), wheel)
+
+
+@pytest.fixture(scope="module")
+def app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel with the extra `app`."""
+    return Installed(tmp_path_factory.mktemp("app"), wheel, ["app"])
+
+
+def test_the_wheel_holds_what_the_repository_keeps_beside_the_package(wheel) -> None:
+    kept = [ROOT / name for name in SHIPPED]
+    kept += [path for folder in kept for path in folder.rglob("*")]
+    wanted = {
+        f"maskdet/_data/{path.relative_to(ROOT).as_posix()}"
+        for path in kept
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name for name in names if "/_data/" in name} == wanted
+    assert "maskdet/py.typed" in names
+    assert all(name.startswith(("maskdet/", "maskdet-")) for name in names)
+    foreign = {row.file_name for row in read_manifest().values() if not row.ships}
+    assert foreign.isdisjoint(Path(name).name for name in names)
+
+
+def test_its_description_says_who_may_use_it_and_how(wheel) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        folder = f"maskdet-{__version__}.dist-info"
+        about = message_from_bytes(archive.read(f"{folder}/METADATA"))
+        commands = archive.read(f"{folder}/entry_points.txt").decode()
+        licence = archive.read(f"{folder}/licenses/LICENSE").decode()
+    assert about["Version"] == __version__
+    assert about["License-Expression"] == "Apache-2.0"
+    assert "Typing :: Typed" in about.get_all("Classifier", [])
+    assert about.get_all("Project-URL")
+    assert "maskdet = maskdet.cli:main" in commands
+    assert "Apache License" in licence
+
+
+def test_python_finds_the_installed_package_and_not_the_checkout(base) -> None:
+    code = (
+        "import maskdet, importlib.metadata as known; print(maskdet.__file__, "
+        "maskdet.__version__, known.version('maskdet'), maskdet.load_analyzer())"
+    )
+    done = base.run("python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    path, version, known, *_ = done.stdout.split()
+    assert Path(path).is_relative_to(base.bin.parent)
+    assert version == known == __version__
+
+
+def test_the_base_tells_its_version(base) -> None:
+    done = base.run("maskdet", "--version")
+    assert (done.returncode, done.stdout) == (0, f"maskdet {__version__}\n")
+
+
+def test_the_base_detects_faces(base) -> None:
+    done = base.run("maskdet", "detect", SAMPLES / "group.jpg", "--json", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    (image,) = json.loads(done.stdout)["images"]
+    assert len(image["faces"]) == 7
+
+
+def test_the_base_marks_a_video(base) -> None:
+    words = ("video", SAMPLES / "film.mp4", "--out", "y.mp4", "--every", "5")
+    done = base.run("maskdet", *words)
+    assert done.returncode == 0, done.stderr
+    image, _ = next(iter(read_video(base.folder / "y.mp4")))
+    assert image.shape[2] == 3
+
+
+def test_the_base_has_its_models(base) -> None:
+    listed = base.run("maskdet", "models", "list", "--json", "-")
+    rows = {row["name"]: row for row in json.loads(listed.stdout)}
+    assert set(rows) == set(read_manifest())
+    ours = [name for name, row in read_manifest().items() if row.ships]
+    assert {rows[name]["state"] for name in ours} == {"here"}
+    verified = base.run("maskdet", "models", "verify")
+    assert verified.returncode == 0, verified.stderr
+    for name in ours:
+        assert f"{name}: sha256 is right, {base.bin.parent}" in verified.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("app", "maskdet app needs Streamlit: pip install 'maskdet[app]'"),
+        ("events", "maskdet events needs SQLAlchemy: pip install 'maskdet[events]'"),
+        (
+            "train classifier --data .",
+            "maskdet train needs TensorFlow: pip install 'maskdet[train]'",
+        ),
+        (
+            "detect {image} --analyzer mtcnn",
+            "the detector mtcnn needs the package mtcnn: pip install 'maskdet[mtcnn]'",
+        ),
+    ],
+)
+def test_what_the_base_lacks_is_named_in_one_line(base, words: str, says: str) -> None:
+    given = [word.format(image=SAMPLES / "group.jpg") for word in words.split()]
+    done = base.run("maskdet", *given)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.removeprefix("maskdet: ") == says
+
+
+@pytest.mark.parametrize("command", ["benchmark", "data", "evaluate", "suites", "tune"])
+def test_every_command_of_the_base_explains_itself(base, command: str) -> None:
+    done = base.run("maskdet", command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: maskdet {command}")
+
+
+def test_every_page_runs_where_the_extra_app_is_installed(app) -> None:
+    pages = [name for name in PAGES if name != "live.py"]
+    done = app.run("python", "-c", OPEN_PAGES, *pages)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == pages
+
+
+def test_the_dashboard_is_served_until_ctrl_c(app) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [app.bin / "maskdet", "app", "--no-browser", "--port", str(port)]
+    served = subprocess.Popen(
+        command,
+        cwd=app.folder,
+        env=app.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while served.poll() is None and not healthy(port):
+            time.sleep(0.1)
+        server = f"ws://localhost:{port}/_stcore/stream"
+        opened = app.run("python", "-c", OPEN_LIVE, server)
+        served.send_signal(signal.SIGINT)
+        _, err = served.communicate(timeout=120)
+    finally:
+        served.kill()
+    assert opened.returncode == 0, opened.stderr
+    assert "Live" in opened.stdout.splitlines()
+    assert served.returncode == 0, err
+    assert "Traceback" not in err
+
+
+def healthy(port: int) -> bool:
+    """Return whether a dashboard answers there."""
+    address = f"http://localhost:{port}/_stcore/health"
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
