@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import platformdirs
 from maskdet.download import Progress, download
 
 _ROOT = Path(__file__).resolve().parents[1]
+
+MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
+"""Environment variable that names a folder of model files that do not ship."""
 
 
 @dataclass(frozen=True)
@@ -183,15 +187,35 @@ def cache_folder() -> Path:
 
 
 def folders() -> tuple[Path, ...]:
-    """Return the folders that are searched for model files, in this order."""
-    return (_ROOT / "models", cache_folder(), _ROOT.parent / "shared" / "models")
+    """Return the folders that are searched for model files, in this order.
+
+    First what ships, then the folder that `MASKDET_MODEL_DIR` names, then what
+    `fetch` downloaded: who names a folder means its files, whatever was fetched before.
+
+    Raises:
+        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+    """
+    return (_ROOT / "models", *_extra_folder(), cache_folder())
+
+
+def _extra_folder() -> tuple[Path, ...]:
+    value = os.environ.get(MODEL_DIR_VARIABLE, "")
+    if not value:
+        return ()
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise ValueError(
+            f"{MODEL_DIR_VARIABLE} is {value!r}, which is not a folder; it must name "
+            "a folder of model files; correct it or unset it"
+        )
+    return (folder,)
 
 
 def asset_path(name: str) -> Path:
     """Return where the file called `name` lies, its sha256 checked.
 
     Raises:
-        ValueError: the table has no such name.
+        ValueError: the table has no such name, or `MASKDET_MODEL_DIR` is no folder.
         FileNotFoundError: no folder has the file; the message says how to get it.
         RuntimeError: the file is not the one that was meant.
     """
@@ -214,7 +238,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     The files that it needs beside it (`Asset.also`) are fetched too.
 
     Raises:
-        ValueError: the table has no such name.
+        ValueError: the table has no such name, or `MASKDET_MODEL_DIR` is no folder.
         FileNotFoundError: a file that ships with the project is missing.
         ConnectionError: the publisher's address could not be read.
         RuntimeError: what came, or what lay there, is not the file that was meant.

@@ -19,7 +19,7 @@ from maskdet.analyzer import (
     reads_twice,
     resolved,
 )
-from maskdet.assets import ASSETS, asset_path
+from maskdet.assets import ASSETS, asset_path, folders
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.types import Image, Scene, Settings
 from maskdet.web.preferences import Preferences
@@ -71,8 +71,17 @@ def take_wanted() -> Preferences | None:
 
 
 def begin() -> None:
-    """Note that a run begins; before anything that `app.py` shows."""
+    """Note that a run begins; before anything that `app.py` shows.
+
+    Without a valid `MASKDET_MODEL_DIR` no model can be loaded: one line says so, and
+    the page stops there.
+    """
     st.session_state[_WHOLE] = st.session_state.pop(_ENDED, "") == st.context.url
+    try:
+        folders()
+    except ValueError as error:
+        st.error(str(error), icon=":material/error:")
+        st.stop()
 
 
 def end() -> None:
