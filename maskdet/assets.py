@@ -190,7 +190,7 @@ def folders() -> tuple[Path, ...]:
     """Return the folders that are searched for model files, in this order.
 
     First what ships, then the folder that `MASKDET_MODEL_DIR` names, then what
-    `fetch` downloaded: who names a folder means its files, whatever was fetched before.
+    `fetch` downloaded, so that the files of a named folder come before older downloads.
 
     Raises:
         ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
@@ -215,7 +215,7 @@ def asset_path(name: str) -> Path:
     """Return where the file called `name` lies, its sha256 checked.
 
     Raises:
-        ValueError: the table has no such name, or `MASKDET_MODEL_DIR` is no folder.
+        ValueError: the table has no such name, or `MASKDET_MODEL_DIR` is not a folder.
         FileNotFoundError: no folder has the file; the message says how to get it.
         RuntimeError: the file is not the one that was meant.
     """
@@ -238,7 +238,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     The files that it needs beside it (`Asset.also`) are fetched too.
 
     Raises:
-        ValueError: the table has no such name, or `MASKDET_MODEL_DIR` is no folder.
+        ValueError: the table has no such name, or `MASKDET_MODEL_DIR` is not a folder.
         FileNotFoundError: a file that ships with the project is missing.
         ConnectionError: the publisher's address could not be read.
         RuntimeError: what came, or what lay there, is not the file that was meant.

@@ -1,4 +1,4 @@
-"""AIZOO's anchors and decoding by hand; its network, or a stand-in that sees patches.
+"""AIZOO's anchors and decoding by hand; its network and a stand-in for it.
 
 Boxes and probabilities of the stand-in follow by hand from its constants.
 """
@@ -30,11 +30,11 @@ from tests.stand_ins.weights import (
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
-# A patch each: `x1, y1, x2, y2` of 260 pixels, and B, G, R.
+# One patch each: `x1, y1, x2, y2` of 260 pixels, and B, G, R.
 SMALL_MASK = ((160, 80, 168, 88), (0, 0, 255))
-SMALL_BARE = ((16, 200, 24, 208), (255, 0, 0))
+SMALL_NO_MASK = ((16, 200, 24, 208), (255, 0, 0))
 LARGE_MASK = ((64, 64, 128, 128), (0, 255, 255))
-LARGE_BARE = ((64, 64, 128, 128), (255, 255, 0))
+LARGE_NO_MASK = ((64, 64, 128, 128), (255, 255, 0))
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,10 @@ def aizoo(kind, request) -> Aizoo:
 
 @pytest.fixture
 def crowd(kind) -> Image:
-    """A picture in which this kind of network sees more than one face."""
+    """An image in which this kind of network detects more than one face."""
     if kind == PUBLISHED:
         return read_image(SAMPLES / "group.jpg")
-    return painted(260, 260, SMALL_MASK, SMALL_BARE, LARGE_MASK)
+    return painted(260, 260, SMALL_MASK, SMALL_NO_MASK, LARGE_MASK)
 
 
 def test_there_are_as_many_anchors_as_answers():
@@ -98,7 +98,7 @@ def test_shifts_move_and_stretch_an_anchor():
     )
 
 
-# What the stand-in makes of them, in shares of the picture: cell, anchor, shift, sides.
+# Their boxes in fractions of the image, from the cell, the anchor, SHIFT and STRETCH.
 SMALL_BOX = (
     (20.5 / 33 + 0.5 * 0.04 - 0.75 * 0.04),
     (10.5 / 33 - 0.25 * 0.04 - 1.25 * 0.04),
@@ -115,7 +115,7 @@ LARGE_BOX = (
 
 
 def painted(width: int, height: int, *patches: tuple[tuple, tuple]) -> Image:
-    """Return a black picture with patches, that are placed in one of 260 pixels."""
+    """Return a black image with patches; their places are those in 260 x 260 pixels."""
     image = np.zeros((height, width, 3), np.uint8)
     scale = np.array([width, height] * 2) / 260
     for patch, bgr in patches:
@@ -130,7 +130,7 @@ def painted(width: int, height: int, *patches: tuple[tuple, tuple]) -> Image:
         (SMALL_MASK, SMALL_BOX, Label.MASK),
         (((160, 80, 168, 88), (255, 0, 0)), SMALL_BOX, Label.NO_MASK),
         (LARGE_MASK, LARGE_BOX, Label.MASK),
-        (LARGE_BARE, LARGE_BOX, Label.NO_MASK),
+        (LARGE_NO_MASK, LARGE_BOX, Label.NO_MASK),
     ],
 )
 @pytest.mark.parametrize("size_wh", [(260, 260), (520, 260), (780, 1040)])
@@ -143,19 +143,19 @@ def test_boxes_and_labels_are_those_of_the_network(
     assert scene.labels == (label,)
 
 
-def test_scores_and_probabilities_are_shares_of_what_both_columns_say(stand_in):
+def test_probabilities_are_both_columns_divided_by_their_sum(stand_in):
     # 110 more red than green, 80 more blue than green.
     image = painted(260, 260, ((160, 80, 168, 88), (180, 100, 210)))
     scene = stand_in.analyze(image)
-    mask, bare = confidence(110), confidence(80)
+    mask, no_mask = confidence(110), confidence(80)
     assert scene.faces.scores == pytest.approx([mask], abs=1e-4)
-    wanted = [mask / (mask + bare), bare / (mask + bare), 0]
+    wanted = [mask / (mask + no_mask), no_mask / (mask + no_mask), 0]
     assert scene.probs == pytest.approx(np.array([wanted]), abs=1e-4)
 
 
 def test_the_stronger_of_two_that_overlap_is_kept(stand_in):
-    # Boxes of 15.6 x 26 px, a cell of 7.9 apart: an overlap of 0.53 in height and of
-    # 0.33 in width.
+    # Boxes of 15.6 x 26 px, one cell (7.9 px) apart: IoU 0.53 below each other, 0.33
+    # side by side.
     weaker, below = ((160, 80, 168, 88), (0, 0, 120)), ((160, 88, 168, 96), (0, 0, 200))
     scene = stand_in.analyze(painted(260, 260, weaker, below))
     assert scene.faces.scores == pytest.approx([confidence(200)], abs=1e-4)
@@ -163,12 +163,12 @@ def test_the_stronger_of_two_that_overlap_is_kept(stand_in):
     assert len(stand_in.analyze(painted(260, 260, aside, below))) == 2
 
 
-def test_what_is_hardly_a_face_is_dropped(stand_in):
+def test_scores_below_the_floor_are_dropped(stand_in):
     # The floor is 0.02.
-    hardly, less = ((160, 80, 168, 88), (0, 0, 60)), ((160, 80, 168, 88), (0, 0, 40))
+    above, below = ((160, 80, 168, 88), (0, 0, 60)), ((160, 80, 168, 88), (0, 0, 40))
     assert confidence(60) > 0.02 > confidence(40)
-    assert len(stand_in.analyze(painted(260, 260, hardly))) == 1
-    assert len(stand_in.analyze(painted(260, 260, less))) == 0
+    assert len(stand_in.analyze(painted(260, 260, above))) == 1
+    assert len(stand_in.analyze(painted(260, 260, below))) == 0
 
 
 @with_kinds("aizoo")
@@ -176,7 +176,7 @@ def test_what_is_hardly_a_face_is_dropped(stand_in):
     ("name", "patch", "label"),
     [
         ("portrait-mask", SMALL_MASK, Label.MASK),
-        ("portrait-bare", LARGE_BARE, Label.NO_MASK),
+        ("portrait-bare", LARGE_NO_MASK, Label.NO_MASK),
     ],
 )
 def test_it_labels_a_portrait(aizoo, kind, name, patch, label):

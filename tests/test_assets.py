@@ -86,11 +86,11 @@ def test_every_row_is_complete(name):
 @pytest.mark.weights
 @pytest.mark.parametrize("name", ["yunet", "ssd", "aizoo"])
 def test_the_published_weights_are_those_in_the_table(name):
-    """Skipped where they are not, and with it all that would run them."""
+    """Skipped if the file is missing; then no test runs the published weights."""
     if not at_hand(name):
         pytest.skip(
-            f"the published weights of {name} are not here: stand-ins are tested; "
-            f"fetch them, or name their folder in {MODEL_DIR_VARIABLE}"
+            f"the published weights of {name} are missing: only a stand-in is tested; "
+            f"fetch them or name their folder in {MODEL_DIR_VARIABLE}"
         )
     for file in (name, *ASSETS[name].also):
         assert asset_path(file).stat().st_size == ASSETS[file].n_bytes

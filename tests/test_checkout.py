@@ -1,4 +1,4 @@
-"""The checkout stands alone: nothing in its code reads what lies beside it."""
+"""The checkout needs nothing beside it: no code names a folder there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("maskdet", "pages", "tests", "benchmarks", "scripts", ".streamlit")
 FILES = ("app.py", "Makefile", "pyproject.toml")
 KINDS = {".py", ".toml", ".sh", ".cfg", ".ini", ""}
-# A folder of that name in a path or joined to one; the word alone is plain English.
+# That folder as a part of a path; the word alone is plain English.
 BESIDE = re.compile(r"""["'`/ ]\.*/?shared["'`]|\bshared/""")
 
 

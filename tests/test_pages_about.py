@@ -76,7 +76,7 @@ def test_a_page_opened_first_starts_again_through_the_app(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("page", ["about", "live"])
-def test_a_folder_of_models_that_is_none_is_one_line_on_every_page(
+def test_a_model_folder_that_does_not_exist_is_one_line_on_every_page(
     page, monkeypatch, tmp_path
 ) -> None:
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(tmp_path / "none"))

@@ -73,8 +73,8 @@ def take_wanted() -> Preferences | None:
 def begin() -> None:
     """Note that a run begins; before anything that `app.py` shows.
 
-    Without a valid `MASKDET_MODEL_DIR` no model can be loaded: one line says so, and
-    the page stops there.
+    The page stops with one line if `MASKDET_MODEL_DIR` is set and is not a folder:
+    then no model can be loaded.
     """
     st.session_state[_WHOLE] = st.session_state.pop(_ENDED, "") == st.context.url
     try:

@@ -1,7 +1,7 @@
-"""What every face finder promises, checked on each of them.
+"""What every face detector promises, checked on each of them.
 
-Finders whose weights do not ship are checked with stand-ins, that see painted patches
-as faces, and with the published weights too where these are.
+Detectors whose weights do not ship are checked with stand-ins, which detect painted
+patches as faces, and also with the published weights if these are on this machine.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from maskdet.types import Image
 from tests.stand_ins.weights import PUBLISHED, STAND_IN, kinds, marks_of, weights
 
 # The face of NASA's astronaut (public domain), from the forehead to the chin: read off
-# the picture by eye. The finders draw it tighter or wider, so 0.55 must be enough.
+# the image by eye. The detectors draw it tighter or wider, so 0.55 must be enough.
 FACE = (180, 66, 270, 178)
 TOLERANCE_IOU = 0.55
-# Eyes, nose and corners of the mouth, read off the picture by eye.
+# Eyes, nose and corners of the mouth, read off the image by eye.
 POINTS = ((204, 100), (248, 103), (225, 127), (203, 140), (245, 141))
 
-# Box of the first face as each finder gives it today, in pixels.
+# Box of the first face as each detector gives it today, in pixels.
 GOLDEN = {
     "haar": (183.8, 79.0, 261.3, 166.8),
     "mtcnn": (181.7, 75.3, 267.9, 179.0),
@@ -38,7 +38,7 @@ SIZES_HW = [(1, 1), (5, 300), (37, 501), (501, 37), (480, 640), (3000, 4000)]
 
 
 class Portrait(NamedTuple):
-    """A square picture of one face, and where that is."""
+    """A square image of one face, and where that is."""
 
     image: Image
     face: tuple[float, ...]
@@ -47,7 +47,7 @@ class Portrait(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """What a stand-in takes for a face: a patch of one colour on grey."""
+    """What a stand-in detects as a face: a patch of one colour on grey."""
 
     side_px: int
     patch: tuple[slice, slice]
@@ -75,7 +75,7 @@ PAINTED = {
 
 
 def params(*names: str, stand_ins: bool = True) -> list[object]:
-    """Return what `case` takes: a finder, and which weights it runs."""
+    """Return the parameters of `case`: a detector, and which weights it runs."""
     rows: list[object] = []
     for name in names:
         if name in FETCHED:
@@ -139,7 +139,8 @@ def test_the_golden_box_has_not_moved(detector, portrait):
     assert box == pytest.approx(portrait.golden, abs=2)
 
 
-# The face changes its size on the way to the networks: a stand-in knows one size.
+# Not with the stand-ins: their boxes have one size in the pixels of the network, and
+# the wider image is scaled by another factor.
 @pytest.mark.parametrize("case", OF_PHOTOGRAPHS, indirect=True)
 def test_boxes_follow_the_face_when_the_picture_moves(detector, portrait):
     at_home = detector.detect(portrait.image).boxes[0]

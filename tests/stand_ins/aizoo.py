@@ -1,10 +1,10 @@
-"""A network with AIZOO's input and outputs that finds patches of colour.
+"""A network with AIZOO's input and outputs that detects patches of colour.
 
-It has the pools, the grids and the order of the published one, and answers at two of
-the five levels, with one of the four anchors of a cell each:
+It has the grids and the order of outputs of the published one, and detects at two of
+the five levels, each with one of the four anchors of a cell:
 
-- 8 px, first anchor: red minus green says `mask`, blue minus green `no_mask`;
-- 64 px, third anchor (tall): yellow says `mask`, cyan `no_mask`.
+- 8 px, first anchor: red minus green gives `mask`, blue minus green `no_mask`;
+- 64 px, third anchor (tall): yellow gives `mask`, cyan `no_mask`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tests.stand_ins.ink import BIAS, GAIN
 from tests.stand_ins.wire import caffe_weights
 
 STEPS_PX = (8, 16, 32, 64, 128)
-"""Pixels of a cell, of 260 a side: 33, 17, 9, 5 and 3 cells."""
+"""Pixels of a cell. 260 px are 33, 17, 9, 5 and 3 cells a side."""
 
 SMALL, LARGE = 0, 3
-"""The levels that answer."""
+"""The levels that detect."""
 
 ANCHORS = {SMALL: 0, LARGE: 2}
-"""Who answers of the four anchors of a cell."""
+"""Which of the four anchors of a cell is used."""
 
 SHIFT = (0.5, -0.25)
 """From the centre of its cell to that of a face, in sides of the anchor."""

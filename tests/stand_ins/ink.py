@@ -1,15 +1,15 @@
-"""How sure the stand-ins are of a patch of plain colour."""
+"""The score that the stand-ins give a patch of plain colour."""
 
 from __future__ import annotations
 
 import math
 
 GAIN, BIAS = 0.08, -8.0
-"""Slope and offset of the logit: 255 is as good as certain, 0 under every floor."""
+"""Slope and offset of the logit: above 0.999 for 255, below every floor for 0."""
 
 
 def confidence(ink: float) -> float:
-    """Return what a network says of a patch.
+    """Return the sigmoid that a network puts out for a patch.
 
     Args:
         ink: how far its colour stands out, 0..255.

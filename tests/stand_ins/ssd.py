@@ -1,4 +1,4 @@
-"""A network with the input and output of OpenCV's face SSD that finds blue patches."""
+"""A network with input and output of OpenCV's face SSD that detects blue patches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.stand_ins.ink import BIAS, GAIN
 from tests.stand_ins.wire import tensorflow_weights
 
 CELL_PX = 30
-"""The network sees 300 x 300 pixels, so it has ten cells a side, with a prior each."""
+"""Of 300 x 300 px input: ten cells a side, one prior per cell."""
 
 SHIFT = (0.2, -0.1)
 """From the centre of its cell to that of a face, in sides of the prior."""
@@ -24,7 +24,7 @@ def weights() -> bytes:
     inks = np.array([1, -1, -1])
     kernel = np.zeros((CELL_PX, CELL_PX, 3, 2))
     kernel[..., 1] = GAIN * inks / CELL_PX**2
-    # The publisher's mean is taken off before, so it is put back here.
+    # The detector subtracts the publisher's mean, so it is added back here.
     bias = [0, BIAS + GAIN * inks @ _MEAN_BGR]
     constants = {
         "conf/kernel": kernel,

@@ -1,4 +1,4 @@
-"""Which weights a test runs: stand-ins everywhere, published ones where they are."""
+"""Which weights a test runs: stand-ins always, published ones if they are present."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tests.stand_ins import aizoo, ssd, yunet
 STAND_IN, PUBLISHED = "stand-in", "published"
 
 DATA_DIR_VARIABLE = "MASKDET_DATA_DIR"
-"""Environment variable that names a folder of labelled pictures, for tests only."""
+"""Environment variable that names a folder of labelled images, for tests only."""
 
 
 def at_hand(name: str) -> bool:
-    """Return whether the published file of this name, with its companions, is here."""
+    """Return whether the published file of this name and its companions are present."""
     try:
-        for one in (name, *ASSETS[name].also):
-            asset_path(one)
+        for file in (name, *ASSETS[name].also):
+            asset_path(file)
     except FileNotFoundError:
         return False
     return True
 
 
 def kinds(name: str) -> list[str]:
-    """Return which weights a test can run: the stand-in, the published ones if here.
+    """Return which weights a test can run: the stand-in, the published if present.
 
-    What is not here is said once, by the skips of `test_assets.py`.
+    Missing ones are reported once, by the skips of `test_assets.py`.
     """
     return [STAND_IN, PUBLISHED] if at_hand(name) else [STAND_IN]
 
@@ -45,23 +45,24 @@ def marks_of(kind: str) -> tuple[pytest.MarkDecorator, ...]:
 
 
 def with_kinds(name: str) -> pytest.MarkDecorator:
-    """Run a test, or a fixture's tests, with each of `kinds(name)` as `kind`."""
+    """Run a test once for each of `kinds(name)`, as its argument `kind`."""
     rows = [pytest.param(kind, marks=marks_of(kind)) for kind in kinds(name)]
     return pytest.mark.parametrize("kind", rows)
 
 
 @contextmanager
 def weights(kind: str) -> Iterator[None]:
-    """Let maskdet load weights of this kind; what was loaded lives on."""
+    """Let maskdet load weights of this kind; loaded networks stay usable afterwards."""
     with stand_ins() if kind == STAND_IN else nullcontext():
         yield
 
 
 @contextmanager
 def stand_ins() -> Iterator[None]:
-    """Let maskdet take the stand-ins for the published files: their rows say so.
+    """Put the stand-ins in the place of the published files.
 
-    They are found and checked as those are, by folder, name, size and sha256.
+    maskdet finds and checks them in the usual way: in the folder that the environment
+    variable names, by the name and sha256 of their row in `ASSETS`.
     """
     contents = {
         "yunet": yunet.weights(),

@@ -1,4 +1,4 @@
-"""Protocol Buffers by hand: the few messages that hold the weights of a network."""
+"""Write the few Protocol Buffers messages that hold the weights of a network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def field(number: int, value: Value) -> bytes:
 
 
 def caffe_weights(layers: dict[str, list[NDArray[np.float32]]]) -> bytes:
-    """Return a `.caffemodel`: for each layer its kernel and bias (`caffe.proto`)."""
+    """Return a `.caffemodel` with kernel and bias of each layer (`caffe.proto`)."""
     return b"".join(
         field(100, field(1, name) + b"".join(field(7, _blob(one)) for one in arrays))
         for name, arrays in layers.items()

@@ -1,7 +1,7 @@
-"""A network with YuNet's input and outputs that finds patches of plain colour.
+"""A network with YuNet's input and outputs that detects patches of plain colour.
 
-A blue patch of 8 px is found by the first level, a green one of 16 px and a red one of
-32 px by the others, so that whoever swaps colours finds faces of another size.
+The first level detects a blue patch of 8 px, the others a green one of 16 px and a red
+one of 32 px, so that swapped channels give boxes of another size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ POINTS = (0.0, 0.0, 1.0, 0.0, 0.5, 0.5, 0.0, 1.0, 1.0, 1.0)
 """x and y of five points, in strides from the corner of the cell."""
 
 OBJECTNESS = 0.9
-"""Of every cell; the score is the root of its product with the confidence."""
+"""Of every cell; the score is the root of its product with `ink.confidence`."""
 
 _BIASES = {
     "cls": (BIAS,),
@@ -67,7 +67,7 @@ def weights() -> bytes:
 
 
 def _head(pooled: str, name: str, *, is_score: bool) -> Iterator[NodeProto]:
-    """Yield the layers from a level's cells to one output, a row a cell."""
+    """Yield the layers from the cells of a level to one output, one row per cell."""
     maps, turned, rows = f"{name}_maps", f"{name}_turned", f"{name}_rows"
     yield helper.make_node("Conv", [pooled, f"{name}_kernel", f"{name}_bias"], [maps])
     yield helper.make_node("Transpose", [maps], [turned], perm=(0, 2, 3, 1))
