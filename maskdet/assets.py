@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import platformdirs
@@ -10,6 +11,9 @@ import platformdirs
 from maskdet.download import Progress, download
 from maskdet.manifest import Asset, read_manifest
 from maskdet.resources import resource_path
+
+MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
+"""Environment variable that names a folder of model files that do not ship."""
 
 ASSETS: dict[str, Asset] = read_manifest()
 """Every model file that maskdet knows, by name."""
@@ -34,16 +38,36 @@ def cache_folder() -> Path:
 
 
 def folders() -> tuple[Path, ...]:
-    """Return the folders that are searched for model files, in this order."""
-    shared = resource_path("").parent / "shared" / "models"
-    return (resource_path("models"), cache_folder(), shared)
+    """Return the folders that are searched for model files, in this order.
+
+    First what ships, then the folder that `MASKDET_MODEL_DIR` names, then what
+    `fetch` downloaded, so that the files of a named folder come before older downloads.
+
+    Raises:
+        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+    """
+    return (resource_path("models"), *_extra_folder(), cache_folder())
+
+
+def _extra_folder() -> tuple[Path, ...]:
+    value = os.environ.get(MODEL_DIR_VARIABLE, "")
+    if not value:
+        return ()
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise ValueError(
+            f"{MODEL_DIR_VARIABLE} is {value!r}, which is not a folder; it must name "
+            "a folder of model files; correct it or unset it"
+        )
+    return (folder,)
 
 
 def asset_path(name: str) -> Path:
     """Return where the file called `name` lies, its sha256 checked.
 
     Raises:
-        ValueError: the manifest has no such name.
+        ValueError: the manifest has no such name, or `MASKDET_MODEL_DIR` is not a
+            folder.
         FileNotFoundError: no folder has the file; the message says how to get it.
         RuntimeError: the file is not the one that was meant.
     """
@@ -63,7 +87,8 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     The files that it needs beside it (`Asset.also`) are fetched too.
 
     Raises:
-        ValueError: the manifest has no such name.
+        ValueError: the manifest has no such name, or `MASKDET_MODEL_DIR` is not a
+            folder.
         FileNotFoundError: a file that ships with the project is missing.
         ConnectionError: the publisher's address could not be read.
         RuntimeError: what came, or what lay there, is not the file that was meant.

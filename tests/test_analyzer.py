@@ -23,6 +23,7 @@ from maskdet.detectors import DETECTORS, load_detector
 from maskdet.onepass.decode import CHANNELS, Map
 from maskdet.types import Image, Label, Settings
 from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.stand_ins.weights import stand_ins, weights, with_kinds
 
 ALL = Settings.permissive()
 
@@ -115,13 +116,20 @@ def test_every_finder_makes_an_analyzer() -> None:
     assert set(ANALYZERS) == set(DETECTORS) | one_pass
 
 
-@pytest.mark.shared
-def test_an_analyzer_without_stages_is_loaded_by_its_name() -> None:
-    try:
+@with_kinds("aizoo")
+def test_an_analyzer_without_stages_is_loaded_by_its_name(kind) -> None:
+    with weights(kind):
         analyzer = load_analyzer("aizoo")
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
     assert isinstance(analyzer, Aizoo)
+
+
+@pytest.mark.parametrize("name", ["ssd", "yunet"])
+def test_a_finder_whose_weights_do_not_ship_is_one_stage(name) -> None:
+    with stand_ins():
+        analyzer = load_analyzer(name)
+    scene = analyzer.analyze(grey(300, 300), Settings())
+    assert set(scene.stage_ms) == {"find", "label"}
+    assert len(scene) == 0
 
 
 @pytest.fixture

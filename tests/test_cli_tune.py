@@ -16,6 +16,7 @@ from maskdet.tune.bundled import BUNDLED_ANALYZERS
 from maskdet.tune.files import read_scored, to_bytes
 from maskdet.types import Settings
 from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.stand_ins.weights import stand_ins
 from tests.tune.goals_fakes import crowd
 
 FACE = (10, 10, 40, 40)
@@ -162,7 +163,9 @@ def test_scores_are_stored_without_names(scenes, tmp_path, capsys, analyzers):
 
 
 def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers):
-    assert run("scores", scenes, "--out", tmp_path, "--analyzer", "ssd") == 0
+    # What is stored says which weights it is from, so their files must be here.
+    with stand_ins():
+        assert run("scores", scenes, "--out", tmp_path, "--analyzer", "ssd") == 0
     assert analyzers == ["ssd"]
     assert (tmp_path / "lobby-val.ssd.npz").is_file()
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from maskdet import __version__
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
-from maskdet.assets import ASSETS
+from maskdet.assets import ASSETS, MODEL_DIR_VARIABLE
 from maskdet.runs import RUNS_FOLDER, run_names
 from maskdet.types import Label
 from maskdet.web import entry, session
@@ -74,3 +74,16 @@ def test_a_page_opened_first_starts_again_through_the_app(monkeypatch) -> None:
     entry.through_app()
     assert rerun == [True]
     assert PagesManager.uses_pages_directory is False
+
+
+@pytest.mark.parametrize("page", ["about", "live"])
+def test_a_model_folder_that_does_not_exist_is_one_line_on_every_page(
+    page, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(tmp_path / "none"))
+    app = AppTest.from_file(str(APP), default_timeout=20)
+    app.switch_page(f"pages/{page}.py").run()
+    assert not app.exception
+    (error,) = app.error
+    assert error.value.startswith(f"{MODEL_DIR_VARIABLE} is ")
+    assert not app.title

@@ -19,7 +19,7 @@ from maskdet.analyzer import (
     reads_twice,
     resolved,
 )
-from maskdet.assets import ASSETS, asset_path
+from maskdet.assets import ASSETS, asset_path, folders
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.detectors import missing_library
 from maskdet.types import Image, Scene, Settings
@@ -72,8 +72,17 @@ def take_wanted() -> Preferences | None:
 
 
 def begin() -> None:
-    """Note that a run begins; before anything that `app.py` shows."""
+    """Note that a run begins; before anything that `app.py` shows.
+
+    The page stops with one line if `MASKDET_MODEL_DIR` is set and is not a folder:
+    then no model can be loaded.
+    """
     st.session_state[_WHOLE] = st.session_state.pop(_ENDED, "") == st.context.url
+    try:
+        folders()
+    except ValueError as error:
+        st.error(str(error), icon=":material/error:")
+        st.stop()
 
 
 def end() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-YUNET = Path(__file__).resolve().parents[3] / "shared/models/yunet_n_640_640.onnx"
+from maskdet.assets import MODEL_DIR_VARIABLE
+from tests.stand_ins.weights import extra_file
 
 # On a busy machine the import of TensorFlow alone may take a minute or two.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -43,21 +42,21 @@ def test_an_untrained_network_hardly_sees_a_face_and_says_the_usual_classes(netw
         np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=0.2)
 
 
-@pytest.mark.shared
-@pytest.mark.skipif(not YUNET.is_file(), reason="needs ../shared/models")
+@pytest.mark.weights
 def test_finding_starts_as_yunet_to_a_thousandth():
+    yunet = extra_file(MODEL_DIR_VARIABLE, "yunet_n_640_640.onnx")
     import onnxruntime
 
     from maskdet.training.onepass.network import build_onepass
     from maskdet.training.onepass.yunet import load_yunet
 
     model = build_onepass(landmarks=True)
-    load_yunet(model, YUNET)
+    load_yunet(model, yunet)
     rng = np.random.default_rng(1)
     image = rng.uniform(0, 255, (1, 20, 20, 3)).repeat(32, axis=1).repeat(32, axis=2)
     image = image.astype(np.float32)
     ours = [np.asarray(one) for one in model(image)]  # no graph: it takes long to build
-    session = onnxruntime.InferenceSession(YUNET, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(yunet, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_outputs()]
     answers = session.run(None, {"input": image.transpose(0, 3, 1, 2)})
     theirs = dict(zip(names, answers, strict=True))
