@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,7 @@ from maskdet.events.event import Event
 
 DEFAULT_TOPIC: Final = "maskdet/alerts"
 TIMEOUT_S: Final = 5.0
+_LOOK_S: Final = 0.1
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _AT_LEAST_ONCE: Final = 1
 
@@ -122,7 +124,10 @@ class Mqtt:
             sent = client.publish(
                 self._broker.topic, alert.to_json(), qos=_AT_LEAST_ONCE
             )
-            sent.wait_for_publish(self._timeout_s)
+            until_s = monotonic() + self._timeout_s
+            # A broker that refuses never takes the alert: no need to wait for that.
+            while not refusals and monotonic() < until_s and not sent.is_published():
+                sent.wait_for_publish(min(_LOOK_S, self._timeout_s))
             arrived = sent.is_published()
         except (RuntimeError, ValueError):
             arrived = False

@@ -10,7 +10,7 @@ import pytest
 YUNET = Path(__file__).resolve().parents[3] / "shared/models/yunet_n_640_640.onnx"
 
 # On a busy machine the import of TensorFlow alone may take a minute or two.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
