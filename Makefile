@@ -8,48 +8,63 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 # Only this machine can open the page; ADDRESS=0.0.0.0 lets others in.
 ADDRESS ?= localhost
+# Each worker of the tests needs up to 3 GB of memory.
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest -n $(WORKERS) --maxprocesses=4 --dist=loadscope
+ifneq ($(filter-out 0,$(FAST)),)
+PYTEST += -m "not browser and not slow"
+endif
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: run test lint types unit lock clean
+.PHONY: help run test lint types unit lock clean
 
-run: $(VENV)/.run
+help:  ## list these targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run  ## start the dashboard; PORT=8501 ADDRESS=localhost
 	$(BIN)/maskdet app --address $(ADDRESS) --port $(PORT)
 
-test: lint types unit
+test: lint types unit  ## check everything; FAST=1 leaves out browser and training
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev  ## check style and format of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev
+types: $(VENV)/.dev  ## check types
 	$(BIN)/mypy
 
-unit: $(VENV)/.dev
-	$(BIN)/pytest
+unit: $(VENV)/.dev  ## run the tests alone; FAST=1 and WORKERS=2 as well
+	$(PYTEST)
 
-$(BIN)/python:
+# What is touched last says that all before it was done, so that a next try begins
+# again where one was interrupted.
+$(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "maskdet needs Python 3.11 to 3.13 and found none; install one or say: make PYTHON=/path/to/python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@touch $@
 
 # The development lock contains the run-time lock, so after `make test`
 # there is nothing left for `make run` to install.
-$(VENV)/.run: requirements.lock | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	touch $@
+$(VENV)/.run: requirements.lock | $(VENV)/.made
+	@echo "Installing about 3 GB into $(VENV), once; this takes some minutes."
+	$(PIP_INSTALL) -r requirements.lock
+	@touch $@
 
-$(VENV)/.dev: requirements-dev.lock requirements.lock | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
-	touch $@ $(VENV)/.run
+$(VENV)/.dev: requirements-dev.lock requirements.lock | $(VENV)/.made
+	@echo "Installing about 4 GB into $(VENV), once; this takes some minutes."
+	$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $(VENV)/.run $@
 
 # The command `maskdet`, which runs this checkout.
 $(VENV)/.run $(VENV)/.dev: | $(VENV)/.command
-$(VENV)/.command: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+$(VENV)/.command: pyproject.toml | $(VENV)/.made
+	@$(PIP_INSTALL) --quiet --no-deps --editable .
+	@touch $@
 
-# Needs uv; run after a change of requirements*.txt.
-lock:
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-dev.txt -o requirements-dev.lock
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements-dev.lock requirements.txt -o requirements.lock
+lock: $(VENV)/.made  ## pin all packages again after a change of requirements*.txt
+	$(PIP_INSTALL) --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-dev.txt -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements-dev.lock requirements.txt -o requirements.lock
 
-clean:
+clean:  ## remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
+from tests.waiting import WAIT_S
+
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
@@ -18,7 +20,7 @@ def run(app: AppTest) -> AppTest:
 
 def opened_at(page: str, **query: str) -> AppTest:
     """Open a page, by the name of its file, with what its link says."""
-    app = AppTest.from_file(str(APP), default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     for name, value in query.items():
         app.query_params[name] = value
     return run(app.switch_page(f"pages/{page}.py"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 # TensorFlow and this library of aiortc each carry OpenSSL's names; loaded after
@@ -10,6 +11,13 @@ from typing import Any
 import pylibsrtp  # noqa: F401
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
+
+# Every page that a test opens asks anew which installed packages bring components, and
+# reading what all packages say of themselves takes most of the time of such a test.
+manifest_scanner.scan_component_manifests = cache(
+    manifest_scanner.scan_component_manifests
+)
 
 
 @pytest.fixture

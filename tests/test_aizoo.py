@@ -195,17 +195,9 @@ def test_it_labels_a_portrait(aizoo, kind, name, patch, label):
     "settings",
     [Settings(), Settings(min_score=0.1, min_face_px=1, nms_iou=1)],
 )
-<<<<<<< HEAD
-def test_choosing_early_equals_choosing_late(aizoo, settings):
-    image = read_image(SAMPLES / "group.jpg")
-    early, late = (
-        aizoo.analyze(image, settings),
-        aizoo.analyze(image, ALL).filter(settings),
-    )
-=======
 def test_choosing_early_equals_choosing_late(aizoo, crowd, settings):
-    early, late = aizoo.analyze(crowd, settings), aizoo.analyze(crowd).select(settings)
->>>>>>> clean
+    early = aizoo.analyze(crowd, settings)
+    late = aizoo.analyze(crowd, ALL).filter(settings)
     assert early.faces.boxes.tolist() == late.faces.boxes.tolist()
     assert early.probs.tolist() == late.probs.tolist()
     assert early.blur_boxes.tolist() == late.blur_boxes.tolist()
@@ -230,21 +222,11 @@ def test_a_grey_picture_of_any_size_has_no_face(aizoo):
 )
 def test_it_is_as_good_as_others_measured_it(published, name, measured):
     """Measured elsewhere from score 0.1 on, with the better class as the label."""
-<<<<<<< HEAD
-    path = SAMPLES.parents[1] / "shared" / "data" / "scenes" / f"{name}-val.json"
-    if not path.is_file():
-        pytest.skip("the labelled scenes are not here")
+    path = extra_file(DATA_DIR_VARIABLE, f"scenes/{name}-val.json")
     rules = Settings(min_score=0.1, min_face_px=1, min_confidence=0)
     examples = read_coco(path)
-    found = [aizoo.analyze(read_image(one.path), rules) for one in examples]
-    masked = [one[np.flatnonzero(one.probs.argmax(axis=1) == 0)] for one in found]
-=======
-    path = extra_file(DATA_DIR_VARIABLE, f"scenes/{name}-val.json")
-    rules = Settings(min_score=0.1, min_face_px=1, min_certainty=0)
-    examples = read_coco(path)
     found = [published.analyze(read_image(one.path), rules) for one in examples]
-    masked = [one.keep(np.flatnonzero(one.probs.argmax(axis=1) == 0)) for one in found]
->>>>>>> clean
+    masked = [one[np.flatnonzero(one.probs.argmax(axis=1) == 0)] for one in found]
     masks = [one.boxes[one.label_values == Label.MASK] for one in examples]
     for row, min_px in enumerate((0.0, 20.0)):
         for kind, scenes, truths in (

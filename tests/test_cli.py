@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from time import perf_counter
 
 import pytest
 
@@ -79,21 +78,19 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
 
 def test_help_loads_no_model_library_and_is_quick():
     code = (
-        "import sys; from maskdet.cli import main\n"
+        "import sys, time; from maskdet.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = 'PIL tqdm ai_edge_litert tensorflow keras av sklearn'.split()\n"
-        "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
+        "print([name for name in heavy if name in sys.modules], file=sys.stderr)\n"
+        "print(time.process_time(), file=sys.stderr)"
     )
     command = [sys.executable, "-c", code]
-    durations_s = []
-    for _ in range(3):
-        started = perf_counter()
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        durations_s.append(perf_counter() - started)
-        assert done.stderr.strip() == "[]"
-    # 0.2 s alone on two cores; the limit leaves room for a loaded machine.
-    assert min(durations_s) < 2
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    loaded, worked_s = done.stderr.splitlines()
+    assert loaded == "[]"
+    # 0.2 s; time of the processor, so that a busy machine does not count.
+    assert float(worked_s) < 2
 
 
 @pytest.mark.parametrize("characters", [10, 1_000_000])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -161,10 +161,10 @@ def test_overconfidence_shows_and_chance_does_not():
 
 def test_five_thousand_faces_take_seconds_not_minutes():
     labels = random_answers(5000).labelling
-    started = perf_counter()
+    started_s = process_time()
     numbers(labels)
-    # Under one second on an idle machine; a busy one needs room.
-    assert perf_counter() - started < 8
+    # Under one second of work, however busy the machine is.
+    assert process_time() - started_s < 8
 
 
 def test_every_question_is_asked():

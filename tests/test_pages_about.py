@@ -14,6 +14,7 @@ from maskdet.assets import ASSETS, MODEL_DIR_VARIABLE
 from maskdet.runs import RUNS_FOLDER, run_names
 from maskdet.types import Label
 from maskdet.web import entry, session
+from tests.waiting import WAIT_S
 
 ROOT = Path(__file__).resolve().parents[1]
 APP = ROOT / "app.py"
@@ -22,7 +23,7 @@ APP = ROOT / "app.py"
 @pytest.fixture
 def about(monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setattr(session, "asset_path", lambda name: APP)
-    app = AppTest.from_file(str(APP), default_timeout=20)
+    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     app.switch_page("pages/about.py").run()
     assert not app.exception
     return app

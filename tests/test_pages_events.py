@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.events_page_fakes import (
     three_people,
     write,
 )
+from tests.waiting import WAIT_S, wait_until
 
 MASK, NO_MASK = Label.MASK, Label.NO_MASK
 
@@ -66,7 +66,7 @@ def test_the_switch_records_what_a_stream_sees(file) -> None:
     for number in range(20):
         witness.on_scene(scene(number / 10, [(4, NO_MASK, 0.95)]))
     witness.end()
-    assert watch.sink.flush(20)
+    assert watch.sink.flush(WAIT_S)
     run(app)
     assert rows(app)[-1] == "Person 4 came in"
     assert "Person 4: No mask" in rows(app)
@@ -139,10 +139,7 @@ def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
         run(app)
         assert "Person 1: No mask" in app.toast[0].value.replace("\\", "")
         assert app.main.get("audio")
-        for _ in range(200):
-            if receiver.got:
-                break
-            threading.Event().wait(0.02)
+        wait_until(lambda: receiver.got, "the alert")
         _path, headers, body = receiver.got[0]
         assert headers["X-Maskdet-Signature"].startswith("sha256=")
         assert json.loads(body)["camera"] == "This is a test"

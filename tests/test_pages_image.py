@@ -20,6 +20,7 @@ from maskdet.tiles import Tiling
 from maskdet.web import pictures, session
 from tests.fakes import FakeClassifier, FakeDetector, grey
 from tests.pictures_fakes import BOXES, SCORES, scenery
+from tests.waiting import WAIT_S
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
@@ -35,7 +36,7 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
 
 
 def opened() -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     app.switch_page("pages/image.py").run()
     assert not app.exception
     return app

@@ -12,6 +12,7 @@ from maskdet.analyzer import AUTO, TwoStage, resolved
 from maskdet.web import session
 from maskdet.web.ice import VARIABLE
 from tests.fakes import FakeClassifier, FakeDetector
+from tests.waiting import WAIT_S
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 FIRST = resolved(AUTO, live=True)
@@ -38,7 +39,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def opened(**query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=60)
+    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     for name, value in query.items():
         app.query_params[name] = value
     app.run()

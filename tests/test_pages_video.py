@@ -19,6 +19,7 @@ from maskdet.web.video_job import FilmJob
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.media.moving import N_FRAMES, film
 from tests.test_web_video_job import BOX, Gate
+from tests.waiting import WAIT_S
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
@@ -38,7 +39,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """The page with a short sample; what it began is ended after."""
     sample = Sample("Film", film(tmp_path / "a.mp4"), "nobody")
     monkeypatch.setattr(video, "FILM", sample)
-    opened = AppTest.from_file(str(APP), default_timeout=60)
+    opened = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     run(opened.switch_page("pages/video.py"))
     yield opened
     if "maskdet.film" in opened.session_state:
@@ -63,7 +64,7 @@ def press(app: AppTest, label: str) -> AppTest:
 
 
 def finished(app: AppTest) -> AppTest:
-    assert job(app).join(120)
+    assert job(app).join(WAIT_S)
     return run(app)
 
 
@@ -167,12 +168,12 @@ def test_a_film_goes_on_while_its_visitor_is_on_another_page(
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
     press(app, "Look at the sample")
-    assert gate.asked.wait(60)
+    assert gate.asked.wait(WAIT_S)
     assert {"Stop here", "Cancel"} <= set(buttons(run(app)))
     assert "data:image/jpeg" in texts(app.main.get("html"))
     run(app.switch_page("pages/about.py"))
     gate.open.set()
-    assert job(app).join(120)
+    assert job(app).join(WAIT_S)
     run(app.switch_page("pages/video.py"))
     assert len(app.main.dataframe) == 2
     assert {"Look again", "Another film"} <= set(buttons(app))
@@ -184,11 +185,11 @@ def test_cancel_leaves_nothing_and_the_page_as_it_was(
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
     press(app, "Look at the sample")
-    assert gate.asked.wait(60)
+    assert gate.asked.wait(WAIT_S)
     begun = job(app)
     press(app, "Cancel")
     gate.open.set()
-    assert begun.join(120)
+    assert begun.join(WAIT_S)
     assert "maskdet.film" not in app.session_state
     assert not begun.rows.parent.exists()
     assert "Look at the sample" in buttons(app)
@@ -198,7 +199,7 @@ def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
     gate = Gate()
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
     press(app, "Look at the sample")
-    assert gate.asked.wait(60)
+    assert gate.asked.wait(WAIT_S)
     press(run(app), "Stop here")
     gate.open.set()
     finished(app)

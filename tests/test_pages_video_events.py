@@ -25,6 +25,7 @@ from tests.events_page_fakes import prepare, switch, texts, write
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.media.moving import film
 from tests.test_web_video_job import BOX
+from tests.waiting import WAIT_S
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TOGGLE = "Write these events to the store"
@@ -118,7 +119,7 @@ def test_a_store_that_waits_holds_up_no_page(looked, file, monkeypatch) -> None:
     goes_on, whole = threading.Event(), EventStore.add
 
     def late(store, events):
-        assert goes_on.wait(60)
+        assert goes_on.wait(WAIT_S)
         whole(store, events)
 
     monkeypatch.setattr(EventStore, "add", late)

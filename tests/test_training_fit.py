@@ -71,7 +71,6 @@ def test_the_body_of_the_second_stage_learns_from_layer_100():
     assert flags == [False] * 100 + [True] * 54
 
 
-@pytest.mark.timeout(400)  # a busy machine needs long
 @pytest.mark.parametrize(
     ("name", "stage"),
     [("tutorial", 0), ("custom-cnn", 0), ("finetune", 1), ("maskdet", 0)],

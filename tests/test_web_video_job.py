@@ -19,7 +19,7 @@ from maskdet.web.video_job import FilmJob
 from maskdet.web.video_plan import Plan
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.media.moving import N_FRAMES, film
-from tests.test_web_video_scratch import becomes
+from tests.waiting import WAIT_S, wait_until
 
 PLAN = Plan(Preferences())
 BOX = [10, 10, 50, 50]
@@ -39,7 +39,7 @@ class Gate:
         self._n += 1
         if self._n > 1:
             self.asked.set()
-            assert self.open.wait(60)
+            assert self.open.wait(WAIT_S)
         return self._sees.analyze(image, settings)
 
 
@@ -60,7 +60,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield job
     for one in made:
         one.close()
-        one.join(60)
+        one.join(WAIT_S)
 
 
 def folder(job: FilmJob) -> Path:
@@ -71,7 +71,7 @@ def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
     job = make()
     assert job.busy
     job.start()
-    assert job.join(120)
+    assert job.join(WAIT_S)
     assert (job.state, job.problem, job.busy) == ("done", "", False)
     assert job.report is not None
     assert job.report.is_complete
@@ -93,7 +93,7 @@ def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
 def test_bytes_are_as_good_as_a_file(make: Make, tmp_path: Path) -> None:
     job = make((tmp_path / "a.mp4").read_bytes())
     job.start()
-    assert job.join(120)
+    assert job.join(WAIT_S)
     assert job.report is not None
     assert job.report.n_frames == N_FRAMES
 
@@ -101,10 +101,10 @@ def test_bytes_are_as_good_as_a_file(make: Make, tmp_path: Path) -> None:
 def test_a_visitor_may_look_again_otherwise(make: Make) -> None:
     job = make()
     job.start()
-    assert job.join(120)
+    assert job.join(WAIT_S)
     first = job.number
     job.start(Plan(Preferences(), every=3, keep_crops=True))
-    assert job.join(120)
+    assert job.join(WAIT_S)
     assert job.report is not None
     assert job.report.n_frames == N_FRAMES // 3
     assert job.report.people[0].crop[:2] == b"\xff\xd8"
@@ -115,7 +115,7 @@ def test_no_view_is_kept_of_who_must_not_be_recognised(make: Make) -> None:
     plan = Plan(Preferences(style=Style(blur=True)), keep_crops=True)
     job = make(plan=plan)
     job.start()
-    assert job.join(120)
+    assert job.join(WAIT_S)
     assert job.report is not None
     assert [person.crop for person in job.report.people] == [b""]
 
@@ -124,11 +124,11 @@ def test_a_stop_keeps_what_was_found(make: Make) -> None:
     gate = Gate()
     job = make(load=lambda plan: gate)
     job.start()
-    assert gate.asked.wait(60)
+    assert gate.asked.wait(WAIT_S)
     assert (job.state, job.shown.n_pictures) == ("working", 1)
     job.stop()
     gate.open.set()
-    assert job.join(120)
+    assert job.join(WAIT_S)
     assert job.state == "done"
     assert job.report is not None
     assert (job.report.n_frames, job.report.is_complete) == (2, False)
@@ -141,11 +141,11 @@ def test_a_cancel_in_the_middle_leaves_nothing(make: Make) -> None:
     job = make(load=lambda plan: gate)
     there = folder(job)
     job.start()
-    assert gate.asked.wait(60)
+    assert gate.asked.wait(WAIT_S)
     job.close()
     gate.open.set()
-    assert job.join(120)
-    assert becomes(lambda: not there.exists())
+    assert job.join(WAIT_S)
+    wait_until(lambda: not there.exists(), "the folder to go")
     assert (job.state, job.report) == ("closed", None)
     job.start()
     assert job.state == "closed"
@@ -156,7 +156,7 @@ def test_one_line_says_why_a_film_cannot_be_read(make: Make, tmp_path: Path) -> 
     for content in (b"no film", whole[: len(whole) // 3]):
         job = make(content)
         job.start()
-        assert job.join(120)
+        assert job.join(WAIT_S)
         assert job.state == "failed"
         assert "no film, or it is damaged" in job.problem
         assert "\n" not in job.problem
@@ -167,7 +167,7 @@ def test_a_film_that_is_too_long_is_refused(make: Make, monkeypatch) -> None:
     monkeypatch.setattr(video_job, "LIMITS", FilmLimits(max_s=0.5))
     job = make()
     job.start()
-    assert job.join(120)
+    assert job.join(WAIT_S)
     assert job.problem == "the film is longer than 30 minutes; please cut it"
     assert job.shown.n_pictures == 0
 
@@ -178,7 +178,7 @@ def test_an_unforeseen_fault_is_told_and_logged(make: Make, caplog) -> None:
 
     job = make(load=broken)
     job.start()
-    assert job.join(120)
+    assert job.join(WAIT_S)
     assert job.state == "failed"
     assert "something went wrong" in job.problem
     assert "secret" not in job.problem
@@ -190,14 +190,14 @@ def test_who_comes_when_all_turns_are_taken_waits(make: Make, monkeypatch) -> No
     gate = Gate()
     first, second, third = make(load=lambda plan: gate), make(), make()
     first.start()
-    assert gate.asked.wait(60)
+    assert gate.asked.wait(WAIT_S)
     second.start()
     third.start()
     third.stop()
-    assert third.join(60)
+    assert third.join(WAIT_S)
     assert (second.state, third.state) == ("waiting", "failed")
     gate.open.set()
-    assert second.join(120)
+    assert second.join(WAIT_S)
     assert second.state == "done"
 
 
@@ -209,8 +209,8 @@ def test_the_film_goes_when_its_visitor_has_left(make: Make, monkeypatch) -> Non
     job = make(present=present.is_set)
     there = folder(job)
     job.start()
-    assert job.join(120)
+    assert job.join(WAIT_S)
     assert there.exists()
     present.clear()
-    assert becomes(lambda: not there.exists())
+    wait_until(lambda: not there.exists(), "the folder to go")
     assert job.state == "closed"

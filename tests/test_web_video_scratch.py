@@ -7,22 +7,13 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from maskdet.web import video_scratch
 from maskdet.web.video_scratch import Scratch
-
-
-def becomes(condition: Callable[[], bool]) -> bool:
-    """Return whether something becomes true soon; other processes take their time."""
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
+from tests.waiting import wait_until
 
 
 def test_only_its_user_may_look_inside_and_it_goes_with_close() -> None:
@@ -39,7 +30,7 @@ def test_it_goes_when_nobody_has_it_any_more() -> None:
     scratch = Scratch(1000)
     path = scratch.path
     del scratch
-    assert becomes(lambda: not path.exists())
+    wait_until(lambda: not path.exists(), "the folder to go")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -54,7 +45,7 @@ def test_it_goes_even_if_the_program_is_killed() -> None:
         path = Path(one.stdout.readline().decode().strip())
         assert (path / "film").read_bytes() == b"film"
         os.kill(one.pid, signal.SIGKILL)
-    assert becomes(lambda: not path.exists())
+    wait_until(lambda: not path.exists(), "the folder to go")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a folder")

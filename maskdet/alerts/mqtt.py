@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +15,7 @@ from maskdet.extras import require
 
 DEFAULT_TOPIC: Final = "maskdet/alerts"
 TIMEOUT_S: Final = 5.0
+_LOOK_S: Final = 0.1
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _AT_LEAST_ONCE: Final = 1
 
@@ -124,7 +126,10 @@ class Mqtt:
             sent = client.publish(
                 self._broker.topic, alert.to_json(), qos=_AT_LEAST_ONCE
             )
-            sent.wait_for_publish(self._timeout_s)
+            until_s = monotonic() + self._timeout_s
+            # A broker that refuses never takes the alert: no need to wait for that.
+            while not refusals and monotonic() < until_s and not sent.is_published():
+                sent.wait_for_publish(min(_LOOK_S, self._timeout_s))
             arrived = sent.is_published()
         except (RuntimeError, ValueError):
             arrived = False

@@ -11,10 +11,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import uuid
 import weakref
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -81,7 +81,7 @@ class Decoder:
         Raises:
             DecoderStopped: the film is not what it should be, or the decoder died.
         """
-        self._asked_s = time.monotonic()
+        self._asked_s = monotonic()
         try:
             return self._next()
         finally:
@@ -108,7 +108,7 @@ class Decoder:
     def end_if_overdue(self) -> None:
         """End the process if it takes too long for a picture."""
         asked_s = self._asked_s
-        if asked_s is not None and time.monotonic() - asked_s > self._wait_s:
+        if asked_s is not None and monotonic() - asked_s > self._wait_s:
             self._hangs = True
             self.stop()
 
@@ -218,7 +218,7 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
 def _watch(this: weakref.ref[Decoder], wait_s: float) -> None:
     """End a decoder that takes too long, for as long as somebody wants it."""
     while True:
-        time.sleep(min(0.25, wait_s / 4))
+        sleep(min(0.25, wait_s / 4))
         owner = this()
         if owner is None or not owner.running:
             return

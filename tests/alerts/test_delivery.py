@@ -20,6 +20,7 @@ from maskdet.alerts.webhook import (
 from maskdet.events import Event
 from maskdet.types import Label
 from tests.alerts.receivers import silent_receiver, web_receiver
+from tests.waiting import WAIT_S, wait_until
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")
@@ -135,7 +136,7 @@ def test_an_outbox_tries_again_until_it_works() -> None:
     with web_receiver((500, {}), (503, {})) as receiver:
         outbox = Outbox(Webhook(receiver.url), patience=HASTE)
         outbox.put([ALERT])
-        assert outbox.flush(20)
+        assert outbox.flush(WAIT_S)
     assert len(receiver.got) == 3
     status = outbox.status()
     assert (status.n_sent, status.n_failed, status.problem) == (1, 0, "")
@@ -145,7 +146,7 @@ def test_an_outbox_gives_up_in_the_end_and_says_why() -> None:
     with web_receiver(*[(500, {})] * 9) as receiver:
         outbox = Outbox(Webhook(receiver.url), patience=HASTE)
         outbox.put([ALERT, ALERT])
-        assert outbox.flush(20)
+        assert outbox.flush(WAIT_S)
     assert len(receiver.got) == 6
     status = outbox.status()
     assert (status.n_sent, status.n_failed) == (0, 2)
@@ -156,7 +157,7 @@ def test_an_outbox_does_not_insist_where_it_is_no_use() -> None:
     with web_receiver((404, {})) as receiver:
         outbox = Outbox(Webhook(receiver.url), patience=HASTE)
         outbox.put([ALERT])
-        assert outbox.flush(20)
+        assert outbox.flush(WAIT_S)
     assert len(receiver.got) == 1
     assert outbox.status().n_failed == 1
 
@@ -165,7 +166,7 @@ def test_nobody_waits_for_a_slow_receiver_and_drops_are_counted() -> None:
     go_on, sent = threading.Event(), []
 
     def slow(alert: Event) -> None:
-        go_on.wait(10)
+        go_on.wait(WAIT_S)
         sent.append(alert)
 
     outbox = Outbox(slow, capacity=5)
@@ -174,7 +175,7 @@ def test_nobody_waits_for_a_slow_receiver_and_drops_are_counted() -> None:
     assert status.n_dropped >= 14
     assert status.n_dropped + status.n_waiting == 20
     go_on.set()
-    assert outbox.flush(10)
+    assert outbox.flush(WAIT_S)
     assert len(sent) == status.n_waiting
 
 
@@ -187,12 +188,8 @@ def test_an_outbox_that_has_nothing_to_do_has_no_thread() -> None:
     assert n_threads() == before
     for _ in range(3):
         outbox.put([ALERT])
-        assert outbox.flush(10)
-    for _ in range(200):
-        if n_threads() <= before:
-            break
-        threading.Event().wait(0.02)
-    assert n_threads() <= before
+        assert outbox.flush(WAIT_S)
+    wait_until(lambda: n_threads() <= before, "the thread to end")
     assert outbox.status().n_sent == 3
 
 
@@ -205,10 +202,10 @@ def test_a_fault_of_ours_costs_one_alert_and_no_more() -> None:
 
     outbox = Outbox(sometimes)
     outbox.put([ALERT])
-    assert outbox.flush(10)
+    assert outbox.flush(WAIT_S)
     assert outbox.status().problem == "not delivered: KeyError"
     outbox.put([ALERT])
-    assert outbox.flush(10)
+    assert outbox.flush(WAIT_S)
     assert (outbox.status().n_sent, outbox.status().n_failed) == (1, 1)
 
 

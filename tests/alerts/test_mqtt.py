@@ -13,6 +13,7 @@ from maskdet.events import Event
 from maskdet.extras import MissingExtraError
 from maskdet.types import Label
 from tests.alerts.receivers import mqtt_receiver
+from tests.waiting import WAIT_S
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")
@@ -49,7 +50,7 @@ def test_mqtt_with_tls_and_password() -> None:
 def test_mqtt_that_is_not_taken_is_told_and_hung_up() -> None:
     client = FakeClient(arrives=False)
     with pytest.raises(DeliveryError, match="did not take"):
-        Mqtt("mqtt://broker", new_client=lambda: client)(ALERT)
+        Mqtt("mqtt://broker", timeout_s=0.01, new_client=lambda: client)(ALERT)
     assert ("loop_stop",) in client.asked
 
 
@@ -65,7 +66,7 @@ def test_a_broker_gets_the_alert_through_paho() -> None:
 def test_a_broker_that_refuses_or_is_not_there_is_one_line() -> None:
     pytest.importorskip("paho.mqtt.client", reason="the optional extra mqtt")
     with mqtt_receiver(accept=False) as (port, _), pytest.raises(DeliveryError) as told:
-        Mqtt(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=0.5)(ALERT)
+        Mqtt(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=WAIT_S)(ALERT)
     assert str(told.value).startswith("the MQTT broker refuses: Not auth")
     assert not told.value.again
     with pytest.raises(DeliveryError, match="out of reach: Connection refused"):

@@ -11,6 +11,7 @@ from maskdet.alerts.watch import Plan, Watch
 from maskdet.alerts.webhook import Webhook
 from maskdet.events import Event
 from tests.alerts.receivers import mqtt_receiver, silent_receiver, web_receiver
+from tests.waiting import WAIT_S
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 HASTE = Patience(tries=3, first_s=0.01, longest_s=0.05)
@@ -25,7 +26,7 @@ def test_a_webhook_that_never_answers_does_not_hold_up_the_broker() -> None:
         address = f"mqtt://127.0.0.1:{port}/doors"
         watch = Watch(Plan(webhook_url=silent, mqtt_url=address))
         watch.rehearse(alert(1))
-        assert watch._outboxes["mqtt"].flush(4)
+        assert watch._outboxes["mqtt"].flush(WAIT_S)
         now = watch.deliveries()
         assert (now["mqtt"].n_sent, now["webhook"].n_waiting) == (1, 1)
         assert len(packets) == 1
@@ -38,7 +39,7 @@ def test_one_users_slow_receiver_does_not_hold_up_anothers() -> None:
         for watch in watches:
             for person in range(3):
                 watch.rehearse(alert(person))
-        assert watches[1]._outboxes["webhook"].flush(4)
+        assert watches[1]._outboxes["webhook"].flush(WAIT_S)
         assert [watch.deliveries()["webhook"].n_sent for watch in watches] == [0, 3]
         assert [json.loads(body)["person"] for _, _, body in quick.got] == [0, 1, 2]
         for watch in watches:
@@ -49,7 +50,7 @@ def test_an_alert_that_is_tried_again_stays_before_those_that_came_later() -> No
     with web_receiver((500, {}), (503, {})) as receiver:
         outbox = Outbox(Webhook(receiver.url), patience=HASTE)
         outbox.put([alert(1), alert(2), alert(3)])
-        assert outbox.flush(20)
+        assert outbox.flush(WAIT_S)
     people = [json.loads(body)["person"] for _, _, body in receiver.got]
     assert people == [1, 1, 1, 2, 3]
 
@@ -60,18 +61,18 @@ def test_an_outbox_that_is_closed_sends_no_more_and_its_thread_ends() -> None:
 
     def slow(one: Event) -> None:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(WAIT_S)
         sent.append(one.person)
 
     before = set(threading.enumerate())
     outbox = Outbox(slow)
     outbox.put([alert(1), alert(2), alert(3)])
-    assert begun.wait(10)
+    assert begun.wait(WAIT_S)
     outbox.close()
     go_on.set()
     outbox.put([alert(4)])
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(WAIT_S)
         assert not thread.is_alive()
     assert sent == [1], "what was on its way is sent to its end"
     assert outbox.status().n_sent == 1

@@ -21,6 +21,7 @@ from maskdet.types import Label
 from tests.alerts.receivers import web_receiver
 from tests.events.scenes import scene
 from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.waiting import WAIT_S
 
 NO_MASK = Label.NO_MASK
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
@@ -94,7 +95,7 @@ def test_an_alert_reaches_the_webhook_and_a_changed_secret_counts() -> None:
         watch = Watch(plan, patience=Patience(2, 0.01))
         play(watch.witness(Origin("Door", NOON)), 3)
         before = watch._outboxes["webhook"]
-        assert before.flush(10)
+        assert before.flush(WAIT_S)
         assert watch.deliveries()["webhook"].n_sent == 1
         watch.use(plan, None)
         assert watch._outboxes["webhook"] is before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driving import Dashboard
+from tests.browser.driving import Dashboard, running_dashboard
+from tests.waiting import WAIT_MS
 
 HERE = Path(__file__).resolve().parent
 # The picture comes from a file, permission is given unasked, and media may travel
@@ -47,21 +49,13 @@ def chromium() -> str:
     return found
 
 
-def _dashboard(log: Path, *arguments: str) -> Iterator[Dashboard]:
-    running = Dashboard(log, *arguments)
-    try:
-        running.wait()
-        yield running
-    finally:
-        running.stop()
-
-
 @pytest.fixture(scope="session")
 def dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
     """The dashboard as visitors get it, with the default analyzer."""
-    yield from _dashboard(tmp_path_factory.mktemp("real") / "log.txt")
+    with running_dashboard(tmp_path_factory.mktemp("real")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +63,8 @@ def fake_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
     """The dashboard with an analyzer that knows the film `fake_film` plays."""
-    yield from _dashboard(tmp_path_factory.mktemp("fake") / "log.txt", "--fake")
+    with running_dashboard(tmp_path_factory.mktemp("fake"), "--fake") as running:
+        yield running
 
 
 # Not for the whole session: while it runs, no other test can run an event loop.
@@ -81,20 +76,37 @@ def playwright() -> Iterator[Any]:
         yield running
 
 
-@pytest.fixture
-def open_page(
+@pytest.fixture(scope="module")
+def browser_with(
     playwright: Any, chromium: str
-) -> Iterator[Callable[[str, Path | None], Any]]:
-    """A function that opens an address in a fresh browser with a film as camera."""
+) -> Iterator[Callable[[Path | None], Any]]:
+    """A function that returns the browser whose camera plays a film."""
     with contextlib.ExitStack() as closing:
 
-        def opened(url: str, film: Path | None = None, **options: Any) -> Any:
+        @functools.cache
+        def launched(film: Path | None) -> Any:
             camera = [f"--use-file-for-fake-video-capture={film}"] if film else []
             browser = playwright.chromium.launch(
-                executable_path=chromium, args=[*FLAGS, *camera]
+                executable_path=chromium, args=[*FLAGS, *camera], timeout=WAIT_MS
             )
             closing.callback(browser.close)
-            page = browser.new_context(**options).new_page()
+            return browser
+
+        yield launched
+
+
+@pytest.fixture
+def open_page(
+    browser_with: Callable[[Path | None], Any],
+) -> Iterator[Callable[[str, Path | None], Any]]:
+    """A function that opens an address as a new visitor with a film as camera."""
+    with contextlib.ExitStack() as closing:
+
+        def opened(url: str, film: Path | None = None) -> Any:
+            visitor = browser_with(film).new_context()
+            closing.callback(visitor.close)
+            visitor.set_default_timeout(WAIT_MS)
+            page = visitor.new_page()
             page.set_viewport_size({"width": 1400, "height": 1000})
             page.goto(url)
             return page

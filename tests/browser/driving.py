@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+
+from tests.ports import free_port
+from tests.waiting import wait_until
 
 HERE = Path(__file__).resolve().parent
 STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
@@ -39,13 +41,11 @@ class Dashboard:
         log: where its output goes.
     """
 
-    def __init__(self, log: Path, *arguments: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+    def __init__(self, log: Path, *arguments: str, script: str = "serve.py") -> None:
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}/"
         self.log = log
-        command = [sys.executable, str(HERE / "serve.py"), str(port), *arguments]
+        command = [sys.executable, str(HERE / script), str(port), *arguments]
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
 
@@ -55,10 +55,10 @@ class Dashboard:
         def healthy() -> bool:
             assert self._process.poll() is None, self.log.read_text()
             with contextlib.suppress(OSError):
-                return urllib.request.urlopen(health, timeout=1).status == 200
+                return urllib.request.urlopen(health, timeout=5).status == 200
             return False
 
-        wait_until(healthy, "the dashboard to answer", timeout_s=60)
+        wait_until(healthy, "the dashboard to answer")
 
     def stop(self) -> None:
         self._process.terminate()
@@ -67,6 +67,25 @@ class Dashboard:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+@contextlib.contextmanager
+def running_dashboard(
+    folder: Path, *arguments: str, script: str = "serve.py"
+) -> Iterator[Dashboard]:
+    """Run a dashboard that logs into the folder, and end it.
+
+    Args:
+        folder: where its output goes.
+        arguments: what the script gets after its port.
+        script: starts the dashboard; it lies beside this file.
+    """
+    running = Dashboard(folder / "log.txt", *arguments, script=script)
+    try:
+        running.wait()
+        yield running
+    finally:
+        running.stop()
 
 
 class LivePage:
@@ -78,18 +97,18 @@ class LivePage:
     @property
     def frame(self) -> Any:
         """The streamer's frame; after a change of page it is a new one."""
-        return self.page.wait_for_selector(STREAMER, timeout=120_000).content_frame()
+        return self.page.wait_for_selector(STREAMER).content_frame()
 
     def button(self, name: str) -> Any:
         return self.frame.get_by_role("button", name=name, exact=True)
 
     def start(self) -> None:
-        self.button("Start").click(timeout=60_000)
+        self.button("Start").click()
         wait_until(lambda: self.image() is not None, "the first picture")
 
     def stop(self) -> None:
         self.button("Stop").click()
-        self.button("Start").wait_for(timeout=15_000)
+        self.button("Start").wait_for()
 
     def image(self) -> np.ndarray | None:
         """The picture that came back from the server, BGR."""
@@ -100,7 +119,7 @@ class LivePage:
         return cv2.imdecode(content, cv2.IMREAD_COLOR)
 
     def wait_for(
-        self, condition: Callable[[np.ndarray], bool], what: str, timeout_s: float = 20
+        self, condition: Callable[[np.ndarray], bool], what: str
     ) -> np.ndarray:
         """Return the first picture that meets the condition."""
         seen: list[np.ndarray] = []
@@ -111,7 +130,7 @@ class LivePage:
                 seen.append(image)
             return image is not None and condition(image)
 
-        wait_until(met, what, timeout_s=timeout_s)
+        wait_until(met, what)
         return seen[-1]
 
     def move(self, slider: str, key: str) -> None:
@@ -139,11 +158,31 @@ def go_to(page: Any, page_name: str) -> None:
     As a person does, who looks at a page before going on to another.
     """
     link = page.get_by_test_id("stSidebarNav").get_by_text(page_name, exact=True)
-    link.wait_for(timeout=60_000)
+    link.wait_for()
     settle(page)
     link.click()
     title = page.get_by_role("heading", name=page_name, level=1)
-    title.wait_for(timeout=60_000)
+    title.wait_for()
+
+
+def choose(page: Any, box: str, option: str) -> None:
+    """Choose from a select box.
+
+    A rerun that is under way closes the list again, so it may take more than one try.
+    """
+    from playwright.sync_api import TimeoutError as NotInTime
+
+    def chosen() -> bool:
+        settle(page)
+        page.get_by_role("combobox", name=box).click()
+        listed = page.get_by_role("option", name=option)
+        with contextlib.suppress(NotInTime):
+            listed.click(timeout=5_000)
+            return True
+        page.keyboard.press("Escape")
+        return False
+
+    wait_until(chosen, f"{option} in the list of {box}")
 
 
 def settle(page: Any, quiet_s: float = 0.3, patience_s: float = 10) -> None:
@@ -156,13 +195,6 @@ def settle(page: Any, quiet_s: float = 0.3, patience_s: float = 10) -> None:
         if busy_at_s - began_at_s > patience_s:
             return
         time.sleep(0.05)
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.1)
 
 
 def write_film(path: Path, images: Sequence[np.ndarray]) -> Path:

@@ -12,8 +12,9 @@ import pytest
 from maskdet.events.place import URL_VARIABLE, sqlite_url
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
-from tests.browser.driving import Dashboard, LivePage, wait_until, write_film
+from tests.browser.driving import LivePage, running_dashboard, write_film
 from tests.browser.serve import FACE_BGR, MASK_BGR
+from tests.waiting import wait_until
 
 LEFT, RIGHT = (150, 140, 250, 267), (330, 140, 430, 267)
 
@@ -45,13 +46,9 @@ def live(
 ) -> Iterator[LivePage]:
     """The Live page of a dashboard that records there, measuring distances."""
     monkeypatch.setenv(URL_VARIABLE, place)
-    running = Dashboard(tmp_path / "log.txt", "--fake")
-    try:
-        running.wait()
+    with running_dashboard(tmp_path, "--fake") as running:
         url = f"{running.url}?distance=pinhole&contact_duration_s=1&mirror=false"
         yield LivePage(open_page(url, pair_film))
-    finally:
-        running.stop()
 
 
 def recorded(place: str) -> list[str]:
@@ -70,7 +67,6 @@ def watched(live: LivePage) -> None:
     wait_until(lambda: too_long.inner_text() == "1", "a pair near for too long")
 
 
-@pytest.mark.timeout(300)
 def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> None:
     live.go_to("Events")
     live.page.get_by_text("Nothing is recorded yet.").wait_for()
@@ -98,7 +94,6 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     assert shown["Mask"] == shown["No mask"] == shown["Too close"] == "1"
 
 
-@pytest.mark.timeout(300)
 def test_nothing_is_written_unless_somebody_records(live, place, tmp_path) -> None:
     watched(live)
     live.stop()
@@ -107,11 +102,10 @@ def test_nothing_is_written_unless_somebody_records(live, place, tmp_path) -> No
     assert recorded(place) == []
 
 
-@pytest.mark.timeout(300)
 def test_an_alert_is_told_beside_the_live_picture(live) -> None:
     live.go_to("Events")
     live.page.get_by_text("Alerts", exact=True).click()
     live.page.get_by_text("No mask", exact=True).first.click()
     live.go_to("Live")
     live.start()
-    live.page.get_by_test_id("stToast").first.wait_for(timeout=30_000)
+    live.page.get_by_test_id("stToast").first.wait_for()

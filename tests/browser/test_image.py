@@ -15,8 +15,9 @@ import pytest
 
 from maskdet.style import colour_bgr
 from maskdet.types import Image, Label
-from tests.browser.driving import Dashboard, go_to, wait_until
+from tests.browser.driving import Dashboard, go_to, running_dashboard
 from tests.browser.serve import FACE_BGR, MASK_BGR
+from tests.waiting import wait_until
 
 FACE_BOX = (220, 140, 420, 340)
 UPLOADER = '[data-testid="stMain"] input[type="file"]'
@@ -67,14 +68,14 @@ class ImagePage:
         self.page.locator(UPLOADER).set_input_files([str(path) for path in paths])
 
     def see(self, text: str) -> None:
-        self.page.get_by_text(text, exact=True).wait_for(timeout=30_000)
+        self.page.get_by_text(text, exact=True).wait_for()
         self.settle()
 
     def settle(self) -> None:
         """Wait until the page is drawn: before, the old parts stand below the new."""
         self.page.locator(
             '[data-testid="stApp"][data-test-script-state="notRunning"]'
-        ).wait_for(timeout=30_000)
+        ).wait_for()
 
     def result(self) -> Image:
         """The picture that stands over "Result", BGR."""
@@ -113,7 +114,7 @@ def image_page(
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append((str(error), "")))
     go_to(page, "Image")
-    page.locator(UPLOADER).wait_for(state="attached", timeout=60_000)
+    page.locator(UPLOADER).wait_for(state="attached")
     yield ImagePage(page, fake_dashboard.url)
     assert [one for one in complaints if not replaced(page, *one)] == []
     assert page.evaluate(BROKEN_IMAGES) == []
@@ -180,8 +181,8 @@ def test_who_changes_the_page_at_once_keeps_the_settings(image_page, files) -> N
 
 def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> None:
     image_page.upload(*files.values())
-    image_page.page.get_by_text("the picture is damaged").wait_for(timeout=30_000)
-    image_page.page.locator(".maskdet-totals").wait_for(timeout=30_000)
+    image_page.page.get_by_text("the picture is damaged").wait_for()
+    image_page.page.locator(".maskdet-totals").wait_for()
     names, values = (
         image_page.page.locator(f".maskdet-totals {tag}").all_inner_texts()
         for tag in ("dt", "dd")
@@ -211,13 +212,9 @@ def test_a_picture_without_a_face_says_what_to_try(image_page, files) -> None:
 def test_the_first_visitor_of_all_may_come_by_a_page_s_own_address(
     open_page: Callable[..., Any], chromium: str, tmp_path: Path
 ) -> None:
-    running = Dashboard(tmp_path / "log.txt", "--fake")
-    try:
-        running.wait()
+    with running_dashboard(tmp_path, "--fake") as running:
         page = open_page(f"{running.url}image?min_confidence=0.75")
         slider = page.get_by_role("slider", name="Confidence")
-        slider.wait_for(timeout=60_000)
+        slider.wait_for()
         assert slider.get_attribute("aria-valuetext") == "0.75"
-        assert page.get_by_role("heading", name="Image", exact=True).is_visible()
-    finally:
-        running.stop()
+        page.get_by_role("heading", name="Image", exact=True).wait_for()

@@ -21,7 +21,7 @@ def test_who_leaves_is_not_thrown_back(
     open_page: Callable[..., Any], fake_dashboard: Dashboard
 ) -> None:
     live = LivePage(open_page(fake_dashboard.url))
-    live.button("Start").wait_for(timeout=60_000)
+    live.button("Start").wait_for()
     live.frame.evaluate(LEAVE, "Video")
     heading = live.page.get_by_role("heading", name="Video", exact=True)
     heading.wait_for()

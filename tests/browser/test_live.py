@@ -13,8 +13,9 @@ import pytest
 from maskdet.style import colour_bgr
 from maskdet.synthetic import wear_mask
 from maskdet.types import CLASSES, Label
-from tests.browser.driving import Dashboard, LivePage, wait_until, write_film
+from tests.browser.driving import Dashboard, LivePage, choose, write_film
 from tests.browser.serve import FACE_BGR, MASK_BGR
+from tests.waiting import wait_until
 
 FILM_FPS = 30
 NONE = "\N{EN DASH}"
@@ -100,7 +101,6 @@ def around_the_head(label: Label) -> Callable[[np.ndarray], bool]:
     return seen
 
 
-@pytest.mark.timeout(300)
 def test_the_default_analyzer_labels_a_real_face(
     open_page: Callable[..., Any], dashboard: Dashboard, portrait_film: Path
 ) -> None:
@@ -174,9 +174,9 @@ def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:
     live.start()
     live.wait_for(outlined(Label.MASK), "a green outline")
     live.move("Confidence", "End")
-    live.wait_for(outlined(Label.UNKNOWN), "a grey outline", timeout_s=8)
+    live.wait_for(outlined(Label.UNKNOWN), "a grey outline")
     live.move("Face score", "End")
-    live.wait_for(no_outline, "a picture without an outline", timeout_s=8)
+    live.wait_for(no_outline, "a picture without an outline")
     assert moving(live)
 
 
@@ -192,8 +192,7 @@ def test_what_appears_above_the_picture_does_not_stop_it(
     alert = live.page.get_by_test_id("stAlert")
     alert.filter(has_text="this file is not valid JSON").wait_for()
     assert moving(live)
-    live.page.get_by_role("combobox", name="Analyzer").click()
-    live.page.get_by_role("option", name="haar").click()
+    choose(live.page, "Analyzer", "haar")
     live.page.get_by_text("Haar cascades find").wait_for()
     live.wait_for(outlined(Label.NO_MASK), "a red outline")
     assert moving(live)
@@ -224,7 +223,7 @@ def test_failing_frames_are_told_and_the_stream_lives(live: LivePage) -> None:
     live.wait_for(outlined(Label.MASK), "a green outline")
     live.move("Overlap", "Home")
     alert = live.page.get_by_test_id("stAlert")
-    alert.filter(has_text="the test asked for a failure").wait_for(timeout=15_000)
+    alert.filter(has_text="the test asked for a failure").wait_for()
     live.wait_for(
         lambda image: float(image[:8, -40:, 1].mean()) < 60,
         "a bar with the error over the picture",
@@ -242,13 +241,13 @@ def test_without_a_connection_the_reason_and_a_snapshot_are_offered(
         "() => { RTCPeerConnection.prototype.setRemoteDescription ="
         " () => new Promise(() => {}); }"
     )
-    live.button("Start").click(timeout=60_000)
+    live.button("Start").click()
     alert = live.page.get_by_test_id("stAlert")
-    alert.filter(has_text="No connection after 10 seconds").wait_for(timeout=25_000)
+    alert.filter(has_text="No connection after 10 seconds").wait_for()
     assert "HTTPS" in alert.inner_text()
     assert "TURN" in alert.inner_text()
-    live.page.get_by_role("button", name="Take Photo").click(timeout=15_000)
-    live.page.get_by_alt_text("Face 1").wait_for(timeout=15_000)
+    live.page.get_by_role("button", name="Take Photo").click()
+    live.page.get_by_alt_text("Face 1").wait_for()
 
 
 def test_settings_travel_in_a_file_and_in_a_link(
@@ -272,7 +271,7 @@ def test_settings_travel_in_a_file_and_in_a_link(
     wait_until(lambda: slider.input_value() == "1", "the loaded value")
 
     page.goto(shared)
-    slider.wait_for(timeout=30_000)
+    slider.wait_for()
     wait_until(lambda: slider.input_value() == "1", "the value of the link")
     page.goto(shared.replace("1.0", "many"))
     alert = page.get_by_test_id("stAlert")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,52 +14,37 @@ from maskdet.comparison import comparison_json
 from maskdet.style import colour_bgr
 from maskdet.types import Label
 from tests.browser.driving import (
-    HERE,
     Dashboard,
     LivePage,
+    choose,
     go_to,
-    wait_until,
+    running_dashboard,
     write_film,
 )
 from tests.browser.serve import FACE_BGR
 from tests.comparison_fakes import rows
 from tests.models_fakes import FACTS, LARGE, write_run
+from tests.waiting import wait_until
 
 FACE_BOX = (220, 140, 420, 340)
 CHARTS = 9
-
-
-class ModelsDashboard(Dashboard):
-    """A dashboard with the runs of a folder, and a second mask model, `twin`."""
-
-    def __init__(self, log: Path, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/"
-        self.log = log
-        script = str(HERE / "serve_models.py")
-        command = [sys.executable, script, str(port), str(folder)]
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
 
 
 @pytest.fixture(scope="module")
 def models_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
+    """A dashboard with the runs of a folder, and a second mask model, `twin`."""
     place = tmp_path_factory.mktemp("models")
     path = place / "analyzers.json"
     path.write_text(comparison_json(rows("mtcnn", "haar", "yunet")))
     write_run(place / "runs", n=300)
     write_run(place / "runs", "twin", {**FACTS, "title": "Twin"}, wrong=30, n=300)
     write_run(place / "runs", "custom-cnn", LARGE, wrong=20, n=300)
-    running = ModelsDashboard(place / "log.txt", place / "runs")
-    try:
-        running.wait()
+    with running_dashboard(
+        place, str(place / "runs"), script="serve_models.py"
+    ) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +79,6 @@ def outlined(label: Label) -> Callable[[np.ndarray], bool]:
     return seen
 
 
-def choose_model(page: Any, name: str) -> None:
-    page.get_by_role("combobox", name="Mask model").click()
-    page.get_by_role("option", name=name).click()
-
-
 def charts(page: Any) -> Any:
     """Every chart that is drawn, not only its place."""
     return page.get_by_test_id("stVegaLiteChart").locator("canvas, svg.marks")
@@ -119,13 +96,12 @@ def sideways_px(page: Any) -> int:
     )
 
 
-@pytest.mark.timeout(300)
 def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
     page = live.page
     go_to(page, "Models")
     open_part(page, "Mask models")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
-    wait_until(lambda: charts(page).count() >= CHARTS, "every chart", timeout_s=60)
+    wait_until(lambda: charts(page).count() >= CHARTS, "every chart")
     for chart in charts(page).all():
         box = chart.bounding_box()
         assert box["width"] > 250, "a chart is as wide as its column"
@@ -149,25 +125,23 @@ def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
     live.wait_for(outlined(Label.MASK), "the answer of the other model")
 
 
-@pytest.mark.timeout(300)
 def test_another_model_takes_over_while_the_picture_runs(live: LivePage) -> None:
     live.start()
     live.wait_for(outlined(Label.NO_MASK), "a red outline")
     live.frame.evaluate("() => { window.sameFrame = true; }")
-    choose_model(live.page, "twin")
+    choose(live.page, "Mask model", "twin")
     live.wait_for(outlined(Label.MASK), "a green outline")
-    choose_model(live.page, "maskdet (default)")
+    choose(live.page, "Mask model", "maskdet (default)")
     live.wait_for(outlined(Label.NO_MASK), "a red outline again")
     assert live.frame.evaluate("() => window.sameFrame"), "the stream was built anew"
     assert live.button("Stop").is_visible()
 
 
-@pytest.mark.timeout(300)
 def test_an_analyzer_is_put_in_use(live: LivePage) -> None:
     page = live.page
     go_to(page, "Models")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
-    wait_until(lambda: charts(page).count() == 2, "a chart a set", timeout_s=60)
+    wait_until(lambda: charts(page).count() == 2, "a chart a set")
     page.get_by_test_id("stButtonGroup").get_by_text("haar").click()
     use = page.get_by_role("button", name="Use this analyzer")
     wait_until(use.is_enabled, "the button to be of use")
@@ -183,10 +157,10 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(
 ) -> None:
     page = open_page(f"{models_dashboard.url}models")
     page.set_viewport_size({"width": 390, "height": 844})
-    wait_until(lambda: charts(page).count() == 2, "a chart a set", timeout_s=60)
+    wait_until(lambda: charts(page).count() == 2, "a chart a set")
     assert sideways_px(page) <= 0
     open_part(page, "Mask models")
-    wait_until(lambda: charts(page).count() >= CHARTS, "every chart", timeout_s=60)
+    wait_until(lambda: charts(page).count() >= CHARTS, "every chart")
     page.get_by_text("Model card of maskdet").click()
     page.get_by_role("heading", name="Limits").wait_for()
     assert sideways_px(page) <= 0

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,44 +16,29 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.driving import HERE, Dashboard, LivePage, wait_until
+from tests.browser.driving import Dashboard, LivePage, running_dashboard
 from tests.browser.serve import FACE_BGR, MASK_BGR
+from tests.waiting import wait_until
 
 ZIP = "[data-testid=stFileUploader]:has-text('A zip with') input[type=file]"
 PICTURES = "[data-testid=stFileUploader]:has-text('Pictures to label') input[type=file]"
 FACE_XYWH = (100, 60, 80, 80)
 
 
-class TuneDashboard(Dashboard):
-    """A dashboard whose stored scores are `tests.tune_page_fakes`'."""
-
-    def __init__(self, log: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/"
-        self.log = log
-        command = [sys.executable, str(HERE / "serve_tune.py"), str(port)]
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
-
-
 @pytest.fixture(scope="module")
 def tune_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    running = TuneDashboard(tmp_path_factory.mktemp("tune") / "log.txt")
-    try:
-        running.wait()
+    """A dashboard whose stored scores are `tests.tune_page_fakes`'."""
+    folder = tmp_path_factory.mktemp("tune")
+    with running_dashboard(folder, script="serve_tune.py") as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture
 def page(open_page: Callable[..., Any], tune_dashboard: Dashboard) -> Any:
     page = open_page(f"{tune_dashboard.url}tune")
-    charts(page).nth(1).locator("canvas, svg.marks").wait_for(timeout=90_000)
+    charts(page).nth(1).locator("canvas, svg.marks").wait_for()
     return page
 
 
@@ -114,7 +96,6 @@ def coco_zip(n: int = 4) -> bytes:
     return content.getvalue()
 
 
-@pytest.mark.timeout(300)
 def test_a_slider_and_the_line_show_which_faces_they_flip(page: Any) -> None:
     page.get_by_text("Move a slider: the faces that it flips appear here").wait_for()
     handle = slider(page, "Face score from")
@@ -143,7 +124,6 @@ def test_a_slider_and_the_line_show_which_faces_they_flip(page: Any) -> None:
     wait_until(lambda: float(handle.input_value()) > 0.45, "the way back")
 
 
-@pytest.mark.timeout(300)
 def test_a_click_on_a_cell_shows_its_faces(page: Any) -> None:
     # The last column of the first row: masked faces that were missed.
     click_in(page, charts(page).nth(1), 0.93, 0.35)
@@ -159,7 +139,6 @@ def test_a_click_on_a_cell_shows_its_faces(page: Any) -> None:
     assert drawing.evaluate("image => image.naturalWidth") == 400
 
 
-@pytest.mark.timeout(300)
 def test_a_goal_is_proposed_set_and_used_on_live(page: Any) -> None:
     page.get_by_role("button", name="Propose settings").click()
     page.get_by_text("Goal: at least 95 % of").wait_for()
@@ -177,7 +156,6 @@ def test_a_goal_is_proposed_set_and_used_on_live(page: Any) -> None:
     assert beside.input_value() == wanted
 
 
-@pytest.mark.timeout(300)
 def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
     choose(page, "My own set")
     page.locator(ZIP).set_input_files(
@@ -185,7 +163,7 @@ def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
     )
     page.get_by_text("4 pictures, 4 faces: 3 Mask, 1 No mask").wait_for()
     page.get_by_role("button", name="Look at 4 pictures").click()
-    page.get_by_text("truth: Mask").first.wait_for(timeout=60_000)
+    page.get_by_text("truth: Mask").first.wait_for()
     faces = page.locator(".maskdet-hits figure").first.locator("img")
     assert faces.count() == 2, "the face itself, and where it lies"
     LivePage(page).go_to("Image")
@@ -195,7 +173,6 @@ def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
     charts(page).first.locator("canvas, svg.marks").wait_for()
 
 
-@pytest.mark.timeout(300)
 def test_what_is_no_set_is_told_in_a_line(page: Any) -> None:
     choose(page, "My own set")
     page.locator(ZIP).set_input_files(
@@ -206,7 +183,6 @@ def test_what_is_no_set_is_told_in_a_line(page: Any) -> None:
     assert page.get_by_test_id("stException").count() == 0
 
 
-@pytest.mark.timeout(300)
 def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None:
     choose(page, "Label here")
     page.locator(PICTURES).set_input_files(
@@ -220,7 +196,7 @@ def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None
         ]
     )
     page.get_by_role("button", name="Find the faces in 2 pictures").click()
-    page.get_by_text("0 of 2 faces confirmed").wait_for(timeout=60_000)
+    page.get_by_text("0 of 2 faces confirmed").wait_for()
     page.get_by_role("button", name="No mask (96 %)").click()
     page.get_by_text("1 of 2 faces confirmed").wait_for()
     page.get_by_role("button", name="Worn wrongly").first.click()
@@ -232,10 +208,9 @@ def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None
 
     page.get_by_role("button", name="Tune on these labels").click()
     page.get_by_role("button", name="Look at 2 pictures").click()
-    page.get_by_text("truth: Worn wrongly").first.wait_for(timeout=60_000)
+    page.get_by_text("truth: Worn wrongly").first.wait_for()
 
 
-@pytest.mark.timeout(300)
 def test_a_phone_shows_the_page_without_scrolling_sideways(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     for view in ("Curves", "Numbers", "How sure", "Compare", "Right and wrong"):

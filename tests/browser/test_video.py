@@ -15,8 +15,9 @@ from maskdet.events.place import URL_VARIABLE, sqlite_url
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
 from maskdet.media import FilmWriter
-from tests.browser.driving import Dashboard, go_to, wait_until
+from tests.browser.driving import Dashboard, go_to, running_dashboard
 from tests.browser.serve import FACE_BGR, MASK_BGR
+from tests.waiting import wait_until
 
 UPLOADER = '[data-testid="stMain"] input[type="file"]'
 RATE = 5
@@ -29,12 +30,13 @@ STATE = """() => {
     ? [video.videoWidth, video.videoHeight, video.duration, video.currentTime] : null;
 }"""
 
-# The film played for a moment; how far it came.
-PLAY = """async () => {
+# The film played until it came so many seconds further.
+PLAY = """async seconds => {
   const video = document.querySelector('[data-testid="stMain"] video');
-  video.muted = true; const from = video.currentTime;
-  await video.play(); await new Promise(done => setTimeout(done, 1500));
-  video.pause(); return video.currentTime - from;
+  video.muted = true; const until = video.currentTime + seconds;
+  await video.play();
+  while (video.currentTime < until) await new Promise(done => setTimeout(done, 50));
+  video.pause();
 }"""
 
 
@@ -59,16 +61,16 @@ class VideoPage:
         self.page = page
 
     def upload(self, path: Path) -> None:
-        self.page.locator(UPLOADER).wait_for(state="attached", timeout=120_000)
+        self.page.locator(UPLOADER).wait_for(state="attached")
         self.page.locator(UPLOADER).set_input_files(str(path))
         self.press("Look at this film")
 
     def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name, exact=True).click(timeout=60_000)
+        self.page.get_by_role("button", name=name, exact=True).click()
 
     def see_result(self) -> None:
         people = self.page.get_by_role("heading", name="People", exact=True)
-        people.wait_for(timeout=120_000)
+        people.wait_for()
         wait_until(lambda: self.state() is not None, "the film in the browser")
 
     def state(self) -> list[float] | None:
@@ -111,17 +113,17 @@ def test_upload_play_scrub_and_download(video_page, tmp_path) -> None:
     width, height, length_s, _ = video_page.state()
     assert (width, height) == (320, 240)
     assert length_s == pytest.approx(LENGTH_S, abs=0.05)
-    assert video_page.page.evaluate(PLAY) > 0.5
+    video_page.page.evaluate(PLAY, 0.5)
 
     chart = video_page.page.get_by_test_id("stVegaLiteChart").first
     canvas = chart.locator("canvas, svg").first
-    canvas.wait_for(timeout=30_000)
+    canvas.wait_for()
     size = canvas.bounding_box()
     # The last quarter of the film; above the legend, below the title.
     canvas.click(position={"x": 0.9 * size["width"], "y": 0.5 * size["height"]})
     wait_until(lambda: video_page.moment() == LENGTH_S - 1, "the chart's moment")
     wait_until(lambda: video_page.starts_at(LENGTH_S - 1), "the film to start there")
-    video_page.page.get_by_text("At 0:03: 1 Mask").wait_for(timeout=30_000)
+    video_page.page.get_by_text("At 0:03: 1 Mask").wait_for()
 
     document = json.loads(video_page.download("Summary (JSON)", tmp_path).read_bytes())
     (film,) = document["films"]
@@ -143,7 +145,7 @@ def test_a_film_goes_on_during_a_visit_elsewhere_and_can_be_left(
     go_to(video_page.page, "Video")
     video_page.see_result()
     video_page.press("Another film")
-    video_page.page.locator(UPLOADER).wait_for(state="attached", timeout=60_000)
+    video_page.page.locator(UPLOADER).wait_for(state="attached")
     assert video_page.page.get_by_text("mine.mp4").count() == 0
 
 
@@ -151,12 +153,12 @@ def test_cancel_and_a_second_visitor_meanwhile(
     video_page, open_page, fake_dashboard, tmp_path
 ) -> None:
     video_page.upload(write_film(tmp_path / "long.mp4", 600))
-    video_page.page.locator(".maskdet-film img").wait_for(timeout=60_000)
+    video_page.page.locator(".maskdet-film img").wait_for()
     other = VideoPage(open_page(f"{fake_dashboard.url}video"))
     other.upload(write_film(tmp_path / "short.mp4", 1))
     other.see_result()
     video_page.press("Cancel")
-    video_page.page.locator(UPLOADER).wait_for(state="attached", timeout=60_000)
+    video_page.page.locator(UPLOADER).wait_for(state="attached")
     assert video_page.page.locator(".maskdet-film").count() == 0
 
 
@@ -165,21 +167,18 @@ def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
     path.write_bytes(b"this was a film")
     video_page.upload(path)
     alert = video_page.page.get_by_role("alert").filter(has_text="broken.mp4")
-    alert.wait_for(timeout=60_000)
+    alert.wait_for()
     assert "no film, or it is damaged" in alert.inner_text()
 
 
-@pytest.mark.timeout(300)
 def test_what_happened_can_be_visited_and_written_to_the_store(
     open_page, chromium, tmp_path, monkeypatch
 ) -> None:
     place = sqlite_url(tmp_path / "events.sqlite3")
     monkeypatch.setenv(URL_VARIABLE, place)
-    running = Dashboard(tmp_path / "log.txt", "--fake")
-    try:
-        running.wait()
+    with running_dashboard(tmp_path, "--fake") as running:
         shown = VideoPage(open_page(f"{running.url}events"))
-        shown.page.get_by_text("Record events", exact=True).click(timeout=60_000)
+        shown.page.get_by_text("Record events", exact=True).click()
         shown.page.get_by_text("No picture is ever stored").wait_for()
         go_to(shown.page, "Video")
         shown.upload(write_film(tmp_path / "mine.mp4"))
@@ -189,9 +188,7 @@ def test_what_happened_can_be_visited_and_written_to_the_store(
         shown.page.get_by_label("Name of the camera").fill("Door")
         # Who types and clicks at once means what was typed.
         shown.page.get_by_test_id("stMain").get_by_text("Write 4 events").click()
-        shown.page.get_by_text("4 events were written").wait_for(timeout=30_000)
-    finally:
-        running.stop()
+        shown.page.get_by_text("4 events were written").wait_for()
     stored = EventStore(place).read(EventFilter())[::-1]
     kinds = [event.kind for event in stored]
     assert kinds == ["entered", "verdict", "changed", "left"]

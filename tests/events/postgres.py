@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.ports import free_port
+from tests.waiting import WAIT_S
 
 USER, PASSWORD = "maskdet", "p@ss/w:rd"
 ESCAPED = "p%40ss%2Fw%3Ard"
@@ -83,7 +85,7 @@ def run(words: Sequence[Any], *, log: Path) -> None:
             stderr=said,
             cwd="/",
             env={**os.environ, "LC_ALL": "C"},
-            timeout=60,
+            timeout=WAIT_S,
             **other,
         )
     assert done.returncode == 0, log.read_text("utf-8", "replace")
@@ -95,7 +97,7 @@ def server() -> Iterator[Server]:
     bin_folder = programs()
     # Not pytest's folder: others than its owner may not enter that one.
     folder = Path(tempfile.mkdtemp(prefix="maskdet-pg-", dir="/tmp"))
-    here = Server(_free_port(), folder, bin_folder)
+    here = Server(free_port(), folder, bin_folder)
     try:
         if os.getuid() == 0:
             shutil.chown(folder, "nobody")
@@ -111,9 +113,3 @@ def server() -> Iterator[Server]:
         with suppress(AssertionError, OSError):
             here.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])

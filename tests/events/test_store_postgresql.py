@@ -14,6 +14,7 @@ from maskdet.events.store import EventFilter, EventStore, StoreError
 from maskdet.events.writer import EventWriter
 from tests.events.any_store import ALL, DAY, AnyStore, event
 from tests.events.postgres import Server, server
+from tests.waiting import WAIT_S, wait_until
 
 psycopg = pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
 
@@ -146,18 +147,14 @@ def test_events_wait_for_a_server_that_went_away(running, name, monkeypatch) -> 
     store = EventStore(running.url(name))
     recorder = EventWriter(store, keep_days=3650)
     recorder.put(DAY[:1])
-    assert recorder.flush(20)
+    assert recorder.flush(WAIT_S)
     running.stop()
     recorder.put(DAY[1:])
-    until_told = threading.Event()
-    for _ in range(400):
-        if recorder.status().problem:
-            break
-        until_told.wait(0.05)
+    wait_until(lambda: recorder.status().problem, "the problem")
     assert "Connection refused" in recorder.status().problem
     assert "\n" not in recorder.status().problem
     running.start()
-    assert recorder.flush(20)
+    assert recorder.flush(WAIT_S)
     recorder.close()
     status = recorder.status()
     assert (status.n_written, status.n_dropped, status.problem) == (len(DAY), 0, "")

@@ -13,6 +13,7 @@ from maskdet.events import Event, writer
 from maskdet.events.place import sqlite_url
 from maskdet.events.store import EventFilter, EventStore, StoreError
 from maskdet.events.writer import EventWriter
+from tests.waiting import WAIT_S, wait_until
 
 ALL = EventFilter()
 
@@ -41,9 +42,11 @@ class Trouble:
         self.open = threading.Event()
         self.open.set()
         self.taken: list[Event] = []
+        self.n_asked = 0
 
     def add(self, batch: list[Event]) -> None:
-        self.open.wait(10)
+        self.n_asked += bool(batch)
+        self.open.wait(WAIT_S)
         if self.error is not None and batch:
             raise self.error
         self.taken += batch
@@ -62,18 +65,10 @@ def store(tmp_path: Path) -> EventStore:
     return EventStore(sqlite_url(tmp_path / "events.sqlite3"))
 
 
-def wait_for(condition) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        threading.Event().wait(0.02)
-    raise AssertionError("it did not come to that")
-
-
 def test_events_are_in_the_database_soon(store) -> None:
     writing = EventWriter(store, keep_days=30)
     writing.put(events(500))
-    assert writing.flush(20)
+    assert writing.flush(WAIT_S)
     assert len(store.read(ALL)) == 500
     assert (writing.status().n_written, writing.status().problem) == (500, "")
     writing.close()
@@ -82,7 +77,7 @@ def test_events_are_in_the_database_soon(store) -> None:
 def test_closing_writes_what_waits(store) -> None:
     writing = EventWriter(store, keep_days=30)
     writing.put(events(300))
-    writing.close(20)
+    writing.close(WAIT_S)
     assert len(store.read(ALL)) == 300
 
 
@@ -90,17 +85,17 @@ def test_old_events_go_at_the_start_and_once_a_day(store) -> None:
     store.add(events(3, days_ago=40) + events(2, days_ago=1))
     clock = Clock()
     writing = EventWriter(store, keep_days=30, clock=clock)
-    wait_for(lambda: len(store.read(ALL)) == 2)
+    wait_until(lambda: len(store.read(ALL)) == 2)
     writing.put(events(1, days_ago=35))
-    assert writing.flush(10)
+    assert writing.flush(WAIT_S)
     assert len(store.read(ALL)) == 3, "the day is not over"
     clock.now_s += 86_400
-    wait_for(lambda: len(store.read(ALL)) == 2)
+    wait_until(lambda: len(store.read(ALL)) == 2)
     writing.close()
 
 
 def test_without_events_no_file_is_made(store, tmp_path) -> None:
-    EventWriter(store, keep_days=30).close(10)
+    EventWriter(store, keep_days=30).close(WAIT_S)
     assert not list(tmp_path.iterdir())
 
 
@@ -108,10 +103,10 @@ def test_trouble_is_told_and_nothing_is_lost_when_it_ends(quick) -> None:
     trouble = Trouble()
     writing = EventWriter(trouble, keep_days=30)
     writing.put(events(3))
-    wait_for(lambda: writing.status().problem == trouble.line)
+    wait_until(lambda: writing.status().problem == trouble.line)
     writing.put(events(2))
     trouble.error = None
-    assert writing.flush(10)
+    assert writing.flush(WAIT_S)
     assert len(trouble.taken) == 5
     assert (writing.status().problem, writing.status().n_dropped) == ("", 0)
     writing.close()
@@ -121,8 +116,7 @@ def test_one_trouble_is_logged_once(quick, caplog) -> None:
     trouble = Trouble()
     writing = EventWriter(trouble, keep_days=30)
     writing.put(events(1))
-    wait_for(lambda: writing.status().problem)
-    threading.Event().wait(0.2)
+    wait_until(lambda: trouble.n_asked >= 5)
     writing.close()
     assert caplog.text.count("is locked by another program") == 1
 
@@ -133,12 +127,12 @@ def test_nobody_waits_for_a_slow_disk_and_drops_are_counted() -> None:
     slow.open.clear()
     writing = EventWriter(slow, keep_days=30, capacity=10)
     writing.put(events(1))
-    wait_for(lambda: writing._queue.empty())
+    wait_until(lambda: writing._queue.empty())
     writing.put(events(25))
     status = writing.status()
     assert (status.n_waiting, status.n_dropped) == (11, 15)
     slow.open.set()
-    assert writing.flush(10)
+    assert writing.flush(WAIT_S)
     assert writing.status().n_written == 11
     writing.close()
 
@@ -163,9 +157,9 @@ def test_what_is_refused_is_dropped_and_blocks_nothing_else(quick, refused) -> N
     picky = Picky(refused, {2, 4})
     writing = EventWriter(picky, keep_days=30)
     writing.put(events(6))
-    assert writing.flush(10)
+    assert writing.flush(WAIT_S)
     writing.put(events(2))
-    assert writing.flush(10)
+    assert writing.flush(WAIT_S)
     assert [event.person for event in picky.taken] == [0, 1, 3, 5, 0, 1]
     status = writing.status()
     assert (status.n_written, status.n_dropped, status.n_waiting) == (6, 2, 0)
@@ -176,7 +170,7 @@ def test_a_number_that_sqlite_cannot_hold_blocks_nothing_else(quick, store) -> N
     writing = EventWriter(store, keep_days=30)
     good = events(3)
     writing.put([good[0], replace(good[1], person=2**70), good[2]])
-    assert writing.flush(10)
+    assert writing.flush(WAIT_S)
     assert [event.person for event in store.read(ALL)] == [2, 0]
     assert writing.status().n_dropped == 1
     writing.close()
@@ -186,8 +180,7 @@ def test_out_of_reach_is_no_refusal(quick) -> None:
     trouble = Trouble()
     writing = EventWriter(trouble, keep_days=30)
     writing.put(events(2))
-    wait_for(lambda: writing.status().problem)
-    threading.Event().wait(0.3)
+    wait_until(lambda: trouble.n_asked >= 5)
     assert (writing.status().n_waiting, writing.status().n_dropped) == (2, 0)
     writing.close()
 
@@ -197,8 +190,8 @@ def test_a_fault_of_ours_does_not_end_the_thread(quick) -> None:
     trouble.error = KeyError("secret detail")
     writing = EventWriter(trouble, keep_days=30)
     writing.put(events(1))
-    wait_for(lambda: writing.status().problem)
+    wait_until(lambda: writing.status().problem)
     assert writing.status().problem == "events were not written: KeyError"
     trouble.error = None
-    assert writing.flush(10)
+    assert writing.flush(WAIT_S)
     writing.close()

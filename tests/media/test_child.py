@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 
 from maskdet.media import FilmLimits, VideoReadError, child, open_video_file
 from tests.media.moving import film
+from tests.waiting import WAIT_S, wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="looks at processes under /proc"
@@ -87,7 +87,7 @@ def test_whatever_happens_costs_one_line(program, code, words) -> None:
     path = program(code)
     files, children = open_files(), decoders()
     with pytest.raises(VideoReadError, match=words) as caught:
-        open_video_file(path, FilmLimits(wait_s=3 if "sleep" in code else 30))
+        open_video_file(path, FilmLimits(wait_s=0.5 if "sleep" in code else WAIT_S))
     assert "\n" not in str(caught.value)
     assert decoders() == children
     assert open_files() == files
@@ -107,7 +107,7 @@ def test_a_film_that_works_too_long_is_ended(program) -> None:
         "from maskdet.media import decoder\ndecoder.limit(10**9, 1)\nwhile True: pass"
     )
     with pytest.raises(VideoReadError, match="takes too long"):
-        open_video_file(path, FilmLimits(wait_s=120))
+        open_video_file(path, FilmLimits(wait_s=WAIT_S))
 
 
 def test_a_film_may_not_take_more_memory_than_allowed(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_decoder_goes_with_its_parent(tmp_path: Path) -> None:
     code = (
         "import sys, time\nfrom maskdet.media import open_video_file\n"
         f"film = open_video_file({str(path)!r})\n"
-        "print(film._decoder._process.pid, flush=True)\ntime.sleep(60)"
+        "print(film._decoder._process.pid, flush=True)\ntime.sleep(600)"
     )
     root = Path(child.__file__).parents[2]
     parent = subprocess.Popen(
@@ -169,10 +169,7 @@ def test_a_decoder_goes_with_its_parent(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    ends = time.monotonic() + 30
-    while alive(number) and time.monotonic() < ends:
-        time.sleep(0.05)
-    assert not alive(number)
+    wait_until(lambda: not alive(number), "the decoder to end")
 
 
 def alive(number: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +22,9 @@ from maskdet.media import (
 )
 from tests.media.files import difference, scenery
 from tests.media.moving import N_FRAMES, film
+from tests.waiting import WAIT_S, wait_until
 
-QUICK = Patience(first_s=0.01, longest_s=0.05, give_up_s=30)
+QUICK = Patience(first_s=0.01, longest_s=0.05, give_up_s=WAIT_S)
 
 
 class FakeCamera:
@@ -43,7 +43,7 @@ class FakeCamera:
         for number in range(self._n):
             yield np.full((height, width, 3), number, np.uint8), 0.0
         if self._forever:
-            self._ended.wait(30)
+            self._ended.wait(WAIT_S)
 
     def stop(self) -> None:
         self._ended.set()
@@ -69,7 +69,7 @@ def opening(cameras: list[FakeCamera | None]):
 def test_only_the_newest_picture_is_handed_out() -> None:
     camera = FakeCamera(50, forever=True)
     source = Live(opening([camera]))
-    settle(lambda: source._newest is not None and source._newest[0][0, 0, 0] == 49)
+    wait_until(lambda: source._newest is not None and source._newest[0][0, 0, 0] == 49)
     frames = iter(source)
     image, time_s = next(frames)
     assert image[0, 0, 0] == 49
@@ -87,7 +87,7 @@ def test_a_camera_that_goes_away_is_tried_again_ever_more_slowly(monkeypatch) ->
     source = Live(opening(cameras), patience=QUICK, tell=said.append)
     frames = iter(source)
     times = [next(frames)[1]]
-    settle(lambda: "the camera is back" in said)
+    wait_until(lambda: "the camera is back" in said)
     times.append(next(frames)[1])
     source.close()
     assert times == sorted(times)
@@ -119,7 +119,7 @@ def test_a_fault_while_reading_is_told_to_who_waits(of, monkeypatch) -> None:
         monkeypatch.setattr(Live, "_offer", fail)
     source = Live(open_or_fail, patience=QUICK)
     # A source that says nothing for ever would hang here.
-    stopping = threading.Timer(20, source.stop)
+    stopping = threading.Timer(WAIT_S, source.stop)
     stopping.start()
     with pytest.raises(VideoReadError, match="cannot be read: ValueError"):
         list(source)
@@ -144,14 +144,6 @@ def test_whoever_waits_for_a_camera_can_be_stopped() -> None:
     source = Live(opening([FakeCamera(0, forever=True)]))
     threading.Timer(0.2, source.stop).start()
     assert list(source) == []
-
-
-def settle(done) -> None:
-    """Wait until something is so, which other threads see to."""
-    ends = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < ends
-        time.sleep(0.005)
 
 
 @pytest.fixture
@@ -198,7 +190,7 @@ def test_a_camera_at_an_address_is_opened_again_when_it_ends(served) -> None:
     frames = iter(source)
     image, _ = next(frames)
     assert difference(image, scenery(96, 64)) < 8
-    settle(lambda: said.count("the camera is back") >= 1)
+    wait_until(lambda: said.count("the camera is back") >= 1)
     assert next(frames)[0].shape == (64, 96, 3)
     source.close()
     assert len(asked) >= 2

@@ -11,7 +11,7 @@ from maskdet.types import CLASSES
 from tests.datasets_fakes import picture
 from tests.training_onepass.fakes import stand_in
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def write_scenes(folder, name, labels, seed):

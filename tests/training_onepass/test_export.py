@@ -12,7 +12,7 @@ import pytest
 
 from tests.training_onepass.fakes import place, stand_in
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 ROOM = "maskdet.training.onepass"
 

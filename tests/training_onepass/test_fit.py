@@ -11,7 +11,7 @@ import pytest
 
 from tests.training_onepass.fakes import place, stand_in
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 SCENES = [
     place([[60, 40, 100, 90]], [0]),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training_onepass.fakes import BOXES, LABELS, blank, rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def losses(maps, truth):

@@ -9,7 +9,7 @@ from maskdet.assets import MODEL_DIR_VARIABLE
 from tests.stand_ins.weights import extra_file
 
 # On a busy machine the import of TensorFlow alone may take a minute or two.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

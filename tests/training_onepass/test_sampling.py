@@ -23,7 +23,7 @@ from maskdet.training.onepass.scenes import (
 from maskdet.types import CLASSES, Faces, Label
 from tests.training_onepass.fakes import place
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # targets are TensorFlow's
+pytestmark = pytest.mark.slow  # targets are TensorFlow's
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from maskdet.onepass.decode import decode
 from tests.training_onepass.fakes import BOXES, LABELS, blank, rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def assigned(maps, truth):

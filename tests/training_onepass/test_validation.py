@@ -10,7 +10,7 @@ import pytest
 from maskdet.types import Faces
 from tests.training_onepass.fakes import place
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 CROWD = [[10, 10, 50, 60], [60, 10, 100, 60], [120, 80, 130, 92]]
 

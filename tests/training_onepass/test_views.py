@@ -13,7 +13,7 @@ from maskdet.training.onepass.weather import weathered
 from maskdet.types import Label
 from tests.training_onepass.fakes import place
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # targets are TensorFlow's
+pytestmark = pytest.mark.slow  # targets are TensorFlow's
 
 RULES = ViewRules(smoothing=0.0, taught_share=0.0)
 
