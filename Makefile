@@ -16,7 +16,7 @@ PYTEST += -m "not browser and not slow"
 endif
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help run test lint types unit lock clean
+.PHONY: help run test lint types unit docs lock clean
 
 help:  ## list these targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ types: $(VENV)/.dev  ## check types
 
 unit: $(VENV)/.dev  ## run the tests alone; FAST=1 and WORKERS=2 as well
 	$(PYTEST)
+
+# Into site/; any warning, and anything that a page would load from another server, is an
+# error.
+docs: $(VENV)/.docs  ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # What is touched last says that all before it was done, so that a next try begins
 # again where one was interrupted.
@@ -55,6 +60,10 @@ $(VENV)/.dev: requirements-dev.lock requirements.lock | $(VENV)/.made
 	$(PIP_INSTALL) -r requirements-dev.lock
 	@touch $(VENV)/.run $@
 
+$(VENV)/.docs: requirements-docs.lock $(VENV)/.run
+	$(PIP_INSTALL) -r requirements-docs.lock
+	@touch $@
+
 # The command `maskdet`, which runs this checkout.
 $(VENV)/.run $(VENV)/.dev: | $(VENV)/.command
 $(VENV)/.command: pyproject.toml | $(VENV)/.made
@@ -65,6 +74,7 @@ lock: $(VENV)/.made  ## pin all packages again after a change of requirements*.t
 	$(PIP_INSTALL) --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 requirements-dev.txt -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements-dev.lock requirements.txt -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 -c requirements-dev.lock requirements-docs.txt -o requirements-docs.lock
 
 clean:  ## remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

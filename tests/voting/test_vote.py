@@ -13,7 +13,7 @@ from maskdet.types import UNTRACKED
 from maskdet.voting import Verdicts, Vote, window_of_beta
 from tests.voting.seeing import BARE, MASK, WAVERING, label, see, times
 
-# At 5 pictures a second each is a whole new view, as an older system's frames are.
+# At 5 frames a second each is a whole new view, as those of TrackEverything are.
 WHOLE_S = 0.2
 
 
@@ -26,7 +26,7 @@ def test_the_first_view_is_the_verdict_however_little_it_weighs(method) -> None:
         assert age_s == 0
 
 
-# x = 0.9 * 0.95 is what system 000 adds up for Mask: face score times probability.
+# x = 0.9 * 0.95 is what TrackEverything adds up for Mask: score times probability.
 RAMP_WINDOW = [0.0855, 0.171, 0.2565, 0.342]
 RAMP_EXPONENTIAL = [0.0855, 0.16245, 0.231705, 0.2940345]
 
@@ -57,9 +57,15 @@ def test_the_ramps_of_system_000_divided_by_their_weights(
 @pytest.mark.parametrize(
     ("method", "window_s", "flips_at"),
     [
+<<<<<<< HEAD
         # The four as measured on system 000 with N = 10 and beta = 0.9.
         ("latest", 2.0, 1),
         ("mean", 2.0, 13),
+=======
+        # The four as measured on TrackEverything with N = 10 and beta = 0.9.
+        ("none", 2.0, 1),
+        ("cumulative", 2.0, 13),
+>>>>>>> docs
         ("window", 10 * WHOLE_S, 6),
         ("ema", window_of_beta(0.9, 5), 6),
         # Half the evidence is gone after 0.7 s: exp(-0.7) = 1 / 2.
