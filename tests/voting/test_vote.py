@@ -57,15 +57,9 @@ def test_the_ramps_of_system_000_divided_by_their_weights(
 @pytest.mark.parametrize(
     ("method", "window_s", "flips_at"),
     [
-<<<<<<< HEAD
-        # The four as measured on system 000 with N = 10 and beta = 0.9.
+        # The four as measured on TrackEverything with N = 10 and beta = 0.9.
         ("latest", 2.0, 1),
         ("mean", 2.0, 13),
-=======
-        # The four as measured on TrackEverything with N = 10 and beta = 0.9.
-        ("none", 2.0, 1),
-        ("cumulative", 2.0, 13),
->>>>>>> docs
         ("window", 10 * WHOLE_S, 6),
         ("ema", window_of_beta(0.9, 5), 6),
         # Half the evidence is gone after 0.7 s: exp(-0.7) = 1 / 2.
