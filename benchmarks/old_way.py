@@ -1,4 +1,7 @@
-"""How systems 001 to 003 do it: ResNet-10 SSD, then Keras' `predict` on each face.
+"""The usual tutorial pipeline: ResNet-10 SSD, then `keras.Model.predict`.
+
+https://github.com/ikigai-aa/Face-Mask-Detector-using-MobileNetV2 and
+https://github.com/marinafdezban/final_project work like this.
 
 `maskdet benchmark` times this beside the analyzers. It needs TensorFlow,
 which the program itself does not, so it lies outside the package. The classifier has

@@ -5,9 +5,10 @@ well each tells people apart at several frame rates (see `maskdet.metrics.tracki
 then how long one image takes.
 
 Truth, for the rows about faces, are all heads that show a face and are not hidden;
-for the row about heads, turned ones as well. Plain matching gives numbers as system
-000 does: Hungarian assignment on the overlap with the last box of each person, and a
-new number at once for every face that is nobody's.
+for the row about heads, turned ones as well. Plain matching gives IDs as
+TrackEverything (https://github.com/ami-a/TrackEverything) does: Hungarian assignment
+on the overlap with the last box of each person, and a new ID at once for every face
+that is not matched.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class PlainMatching:
     """Numbers by overlap with the last box alone."""
 
     def __init__(self, memory_s: float = MEMORY_S, min_iou: float = 0.05) -> None:
-        """Start with nobody; the overlap is system 000's."""
+        """Start with nobody; the overlap is that of TrackEverything."""
         self._memory_s, self._min_iou = memory_s, min_iou
         self._boxes = np.zeros((0, 4), np.float32)
         self._ids = np.zeros(0, np.int64)

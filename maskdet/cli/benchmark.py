@@ -46,10 +46,10 @@ _ALONE = {
 
 _ABOUT = """Time the analyzers on one frame of 640 x 480 pixels with four faces, made
 from the samples: find, label and draw, in turns, so that a slow moment of the machine
-hits all of them. Beside them: AIZOO's and YuNet's networks alone, and the way of
-systems 001 to 003 (ResNet-10 SSD, then Keras; needs TensorFlow). What cannot be loaded
-is left out with a line. A ratio is the median over the rounds, to the first one shown;
-quote ratios, a single time says more about the machine."""
+hits all of them. Beside them: AIZOO's and YuNet's networks alone, and the usual
+tutorial pipeline (ResNet-10 SSD, then `keras.Model.predict`; needs TensorFlow). What
+cannot be loaded is left out with a line. A ratio is the median over the rounds, to the
+first one shown; quote ratios, a single time says more about the machine."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

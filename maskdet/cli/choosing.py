@@ -88,7 +88,7 @@ def add_people_options(parser: argparse.ArgumentParser) -> None:
     people.add_argument(
         "--preset",
         choices=list(PRESETS),
-        help="begin with the settings of an example of an older system",
+        help="start from the settings of an example program of ami-a/MaskDetection",
     )
     words: dict[str, Sequence[str]] = {"smoothing": SMOOTHINGS, "distance": DISTANCES}
     for name, line in _PEOPLE_OPTIONS.items():

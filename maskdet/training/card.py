@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TEMPLATE = """\
 # {title}
 
-{about}
+{about}{source}
 
 Tells for one face whether its mask is worn: `mask`, `no_mask` or `incorrect` (worn, \
 but the nose, the mouth or the chin is free). Written by `maskdet export`; \
@@ -120,6 +120,7 @@ def card_text(exported: Exported, answers: Mapping[str, Answers], command: str) 
     return _TEMPLATE.format(
         title=recipe.title,
         about=recipe.about,
+        source=f" Source: {recipe.source}." if recipe.source else "",
         network=_NETWORKS[recipe.network],
         parameters=exported.parameters,
         size_px=recipe.size_px,

@@ -107,14 +107,14 @@ def _mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
 def _head(x: keras.KerasTensor, recipe: Recipe) -> keras.KerasTensor:
     x = keras.layers.GlobalAveragePooling2D()(x)
     if recipe.network == "dense":
-        # Systems 001, 002 and 004 write the average of the whole 7 x 7 map as
-        # AveragePooling2D(7) and Flatten: the same numbers.
+        # The published tutorial networks write the average of the whole 7 x 7 map
+        # as AveragePooling2D(7) and Flatten: the same numbers.
         x = keras.layers.Dense(128, activation="relu")(x)
     return keras.layers.Dropout(recipe.dropout)(x)
 
 
 def _custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
-    """Add the layers of system 001's own network, all but the last."""
+    """Add the layers of the recipe `custom-cnn`, all but the last."""
     for filters, side in ((64, 3), (128, 5)):
         x = keras.layers.Conv2D(filters, side)(x)
         x = keras.layers.BatchNormalization()(x)

@@ -55,6 +55,7 @@ class Recipe:
         name: what `--recipe` calls it.
         title: a few words for people.
         about: one or two sentences: where it is from, and what is done otherwise.
+        source: where it was published, as Markdown links; empty for our own.
         network: `pooled` (MobileNetV2, average, dropout, outputs), `dense` (the same
             with 128 units after the average) or `custom-cnn`.
         size_px: side of the square input.
@@ -93,6 +94,7 @@ class Recipe:
     dropout: float
     norm_learns: bool
     views: Literal["camera", "tutorial", "flip-turn"]
+    source: str = ""
     drawn: int = 0
     smoothing: float = 0.0
     average_decay: float | None = None
@@ -180,11 +182,18 @@ _ADAM = Stage(epochs=20, optimizer="adam", learning_rate=1e-4, train_from=None)
 # three and categorical cross-entropy: with two classes present the two are the same
 # loss. Their data was balanced; any other is balanced by weighting the loss (see
 # `material.class_weights`), so that an epoch stays one pass over every crop.
+_TUTORIAL_SOURCE = (
+    "[ikigai-aa/Face-Mask-Detector-using-MobileNetV2]"
+    "(https://github.com/ikigai-aa/Face-Mask-Detector-using-MobileNetV2)"
+)
+
 _TUTORIAL = Recipe(
     name="tutorial",
     title="Tutorial recipe",
-    about="Systems 001 and 002: a frozen MobileNetV2 and a head of 128 units. They "
-    "measured on the pictures they validated on; here the test pictures are held back.",
+    about="The usual tutorial recipe, as in Face-Mask-Detector-using-MobileNetV2: a "
+    "frozen MobileNetV2 and a head of 128 units. The original was measured on its "
+    "validation images; here the test images are held back.",
+    source=_TUTORIAL_SOURCE,
     network="dense",
     size_px=224,
     context=_BOX,
@@ -201,8 +210,10 @@ _CUSTOM_CNN = dataclasses.replace(
     _TUTORIAL,
     name="custom-cnn",
     title="Custom CNN",
-    about="System 001's own network of 92 million parameters, from chance: kept as a "
-    "comparison. Trained as the tutorial recipe, measured on pictures held back.",
+    about="The custom network of the article Facemask Detection from Videos (2020): 92 "
+    "million parameters, trained from random weights. Trained as the tutorial recipe, "
+    "measured on test images that are held back.",
+    source="",
     network="custom-cnn",
     stages=(dataclasses.replace(_ADAM, decay=1e-4 / 20, train_from=0),),
     dropout=0.25,
@@ -213,9 +224,12 @@ _CUSTOM_CNN = dataclasses.replace(
 _FINETUNE = Recipe(
     name="finetune",
     title="Two-stage fine-tuning",
-    about="System 003: first the head on a frozen MobileNetV2, then the upper layers "
-    "too. It drew validation and test from one shuffled stream and computed its ROC "
-    "from labels; here the parts never mix and curves come from scores.",
+    about="The recipe of the Streamlit app Face-Mask Detection: first the head on a "
+    "frozen MobileNetV2, then the upper layers too. The original took validation and "
+    "test images from one shuffled stream and computed its ROC curve from labels; here "
+    "the splits never mix and curves come from scores.",
+    source="[marinafdezban/final_project]"
+    "(https://github.com/marinafdezban/final_project)",
     network="pooled",
     size_px=160,
     context=_BOX,
@@ -234,10 +248,13 @@ _EARLY_STOP = dataclasses.replace(
     _TUTORIAL,
     name="early-stop",
     title="Early stopping",
-    about="System 004: the tutorial network until it stops getting better. It watched "
-    "the training loss, changed the validation pictures at random too, kept the last "
-    "weights and swapped the labels in its report; here the validation loss of "
-    "unchanged pictures decides, and the best weights are restored.",
+    about="The recipe of CV-Mask-detection: the tutorial network with early stopping. "
+    "The original monitored the training loss, augmented the validation images, kept "
+    "the last weights and swapped the labels in its report; here the loss on "
+    "validation images without augmentation decides, and the best weights are "
+    "restored.",
+    source="[GalileoParise/CV-Mask-detection]"
+    "(https://github.com/GalileoParise/CV-Mask-detection)",
     stages=(dataclasses.replace(_ADAM, epochs=100, decay=1e-6),),
     keep="loss",
     patience=2,
@@ -247,8 +264,9 @@ _EARLY_STOP = dataclasses.replace(
 _MASKDET = Recipe(
     name="maskdet",
     title="maskdet",
-    about="Our own: every layer of MobileNetV2 learns from views as cameras and face "
-    "finders give them, classes and kinds of pictures drawn in fixed shares.",
+    about="Our own recipe: all layers of MobileNetV2 are trained on crops augmented as "
+    "cameras and face detectors produce them, with fixed fractions of classes and "
+    "sources in each batch.",
     network="pooled",
     # Half of the faces to read are narrower than 30 px; 128 costs a third more time a
     # face and more than packed crops show.

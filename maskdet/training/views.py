@@ -36,7 +36,7 @@ class View(Protocol):
 
 
 def tutorial_view(image: Image, rng: Rng) -> Image:
-    """Turn, move, zoom, shear and mirror as systems 001, 002 and 004 do.
+    """Rotate, shift, zoom, shear and flip as the tutorial recipe does.
 
     Keras' `ImageDataGenerator`: up to 20 degrees, a fifth of the side each way, 15 %
     larger or smaller (each direction on its own), 0.15 degrees of shear, the border
@@ -54,7 +54,7 @@ def tutorial_view(image: Image, rng: Rng) -> Image:
 
 
 def flip_turn_view(image: Image, rng: Rng) -> Image:
-    """Mirror and turn as system 003 does: up to a fifth of a full turn either way."""
+    """Flip and rotate as recipe `finetune` does: up to a fifth of a turn each way."""
     angle = rng.uniform(-0.2, 0.2) * 2 * math.pi
     view = _sampled(image, _turn(angle), np.zeros(2), cv2.BORDER_REFLECT)
     return view[:, ::-1] if rng.random() < 0.5 else view

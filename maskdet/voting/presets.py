@@ -1,8 +1,8 @@
-"""The settings of three examples of an older system, which counted frames.
+"""The settings of the three example programs of ami-a/MaskDetection.
 
-The system is "Mask and Proximity Detection" (ami-a/MaskDetection) on TrackEverything
-1.7.2. What it counts in frames is turned into seconds at 30 frames per second: it does
-not say how fast its films are, and 30 is what most cameras give.
+It is "Mask and Proximity Detection" (https://github.com/ami-a/MaskDetection) on
+TrackEverything 1.7.2. What it counts in frames is turned into seconds at 30 frames per
+second: it does not say how fast its films are, and 30 is what most cameras give.
 """
 
 from __future__ import annotations
@@ -58,6 +58,6 @@ PRESETS: Final[dict[str, Settings]] = {
 """Name to settings: heads and a mean of 10 frames, faces and no memory, a one-pass
 network and an exponential mean of 0.9 a frame.
 
-The older system compares its uncertainty threshold with face score times probability;
+TrackEverything compares its uncertainty threshold with face score times probability;
 `min_confidence` is compared with the probability alone.
 """

@@ -58,7 +58,7 @@ def choose_following() -> tuple[Smoothing, float, float]:
         step=0.1,
         help="Who turns away keeps number and label for so long; the label fades.",
     )
-    st.caption("Or take the numbers of an older system's three examples:")
+    st.caption("Presets of the three examples of MaskDetection (ami-a):")
     with st.container(horizontal=True, gap="small"):
         for name, (title, help_) in _PRESETS.items():
             st.button(

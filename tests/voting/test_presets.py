@@ -1,4 +1,4 @@
-"""The numbers of system 000's three examples."""
+"""The numbers of the three examples of ami-a/MaskDetection."""
 
 from __future__ import annotations
 

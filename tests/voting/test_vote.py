@@ -13,7 +13,7 @@ from maskdet.types import UNTRACKED
 from maskdet.voting import Verdicts, Vote, window_of_beta
 from tests.voting.seeing import BARE, MASK, WAVERING, label, see, times
 
-# At 5 pictures a second each is a whole new view, as an older system's frames are.
+# At 5 frames a second each is a whole new view, as those of TrackEverything are.
 WHOLE_S = 0.2
 
 
@@ -26,7 +26,7 @@ def test_the_first_view_is_the_verdict_however_little_it_weighs(method) -> None:
         assert age_s == 0
 
 
-# x = 0.9 * 0.95 is what system 000 adds up for Mask: face score times probability.
+# x = 0.9 * 0.95 is what TrackEverything adds up for Mask: score times probability.
 RAMP_WINDOW = [0.0855, 0.171, 0.2565, 0.342]
 RAMP_EXPONENTIAL = [0.0855, 0.16245, 0.231705, 0.2940345]
 
@@ -43,7 +43,7 @@ RAMP_EXPONENTIAL = [0.0855, 0.16245, 0.231705, 0.2940345]
         ),
     ],
 )
-def test_the_ramps_of_system_000_divided_by_their_weights(
+def test_the_ramps_of_track_everything_divided_by_their_weights(
     method, window_s, ramp, weight_sums
 ) -> None:
     """What rises from zero there says 95 % here, from the first view on."""
@@ -57,7 +57,7 @@ def test_the_ramps_of_system_000_divided_by_their_weights(
 @pytest.mark.parametrize(
     ("method", "window_s", "flips_at"),
     [
-        # The four as measured on system 000 with N = 10 and beta = 0.9.
+        # The four as measured on TrackEverything with N = 10 and beta = 0.9.
         ("latest", 2.0, 1),
         ("mean", 2.0, 13),
         ("window", 10 * WHOLE_S, 6),
