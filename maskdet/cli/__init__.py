@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_output()
     command = next((word for word in words if word in COMMANDS), "")
     try:
-        args = _parser(command).parse_args(words)
+        args = build_parser(command).parse_args(words)
         status = int(import_module(f"maskdet.cli.{args.command}").run(args))
         sys.stdout.flush()
         return status
@@ -72,7 +72,7 @@ class _Help(argparse.HelpFormatter):
         self._action_max_length = 2 * self._indent_increment + max(map(len, COMMANDS))
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
+def build_parser(command: str) -> argparse.ArgumentParser:
     """Return the parser in which only `command` knows its options.
 
     The others are one line of the help each, so that nobody waits for their imports.

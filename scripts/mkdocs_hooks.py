@@ -1,0 +1,183 @@
+"""What MkDocs does beyond its plugins while it builds the documentation.
+
+- `command-line.md` is generated from the argument parsers, so that it cannot be out of
+  date.
+- A page that would load a script, a style sheet, a font or an image from another server
+  fails the build: the site must work without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from maskdet import cli
+
+COMMAND_LINE_PAGE = "command-line.md"
+
+_INTRODUCTION = """\
+# Command line
+
+Installing maskdet adds the command `maskdet`. In a clone of the repository, `make`
+puts it into `.venv/bin`. This page is generated from the program itself and shows the
+same text as `maskdet COMMAND --help`.
+
+"""
+
+_NOTES = """
+## Exit status
+
+| Status | Meaning |
+| --- | --- |
+| 0 | success |
+| 1 | an input could not be read, or a value or file is not valid; one line on stderr says which |
+| 2 | the command line could not be parsed |
+| 130 | stopped with Ctrl-C |
+
+"""
+
+# Attributes and CSS functions by which a browser loads something by itself; links
+# (`<a href>`) are only followed by people, and canonical links load nothing.
+_LOADS = (
+    re.compile(r'<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc="([^"]+)"', re.I),
+    re.compile(
+        r'<link\b(?=[^>]*\brel="(?:stylesheet|preload|preconnect|dns-prefetch|icon)")'
+        r'[^>]*\bhref="([^"]+)"',
+        re.I,
+    ),
+    re.compile(r"""url\(\s*['"]?([^'")]+)""", re.I),
+    re.compile(r"""@import\s+['"]([^'"]+)""", re.I),
+)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated page."""
+    files.append(
+        File.generated(config, COMMAND_LINE_PAGE, content=command_line_page())
+    )
+    return files
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Fail the build if a page would load something from another server."""
+    site = Path(config.site_dir)
+    problems = [
+        f"{path.relative_to(site)}: {address}"
+        for path in sorted(site.rglob("*"))
+        if path.suffix in {".html", ".css"}
+        for address in loaded_from_elsewhere(path.read_text(encoding="utf-8"))
+    ]
+    if problems:
+        raise PluginError(
+            "these pages load something from another server:\n" + "\n".join(problems)
+        )
+
+
+def loaded_from_elsewhere(text: str) -> list[str]:
+    """Return the addresses on other servers that an HTML or CSS text loads.
+
+    Args:
+        text: the content of one file.
+    """
+    return [
+        address
+        for pattern in _LOADS
+        for address in pattern.findall(text)
+        if re.match(r"(?:https?:)?//", address)
+    ]
+
+
+def command_line_page() -> str:
+    """Return the page on the command line, Markdown."""
+    # argparse folds usage lines to the width of the terminal.
+    os.environ["COLUMNS"] = "88"
+    commands = "\n".join(
+        f"| [`maskdet {name}`](#maskdet-{name}) | {_cell(line)} |"
+        for name, line in cli.COMMANDS.items()
+    )
+    overview = f"| Command | Purpose |\n| --- | --- |\n{commands}\n"
+    sections = [section for name in cli.COMMANDS for section in _sections(name)]
+    return _INTRODUCTION + overview + _NOTES + "\n".join(sections)
+
+
+def _sections(name: str) -> Iterator[str]:
+    """Yield the section of a command, then those of its subcommands."""
+    subparsers = _subparsers(cli.build_parser(name))
+    assert subparsers is not None
+    yield from _parser_sections(subparsers.choices[name], level=2)
+
+
+def _parser_sections(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
+    anchor = parser.prog.replace(" ", "-")
+    parts = [f"{'#' * level} `{parser.prog}` {{ #{anchor} }}\n"]
+    if parser.description:
+        parts.append(f"{html.escape(parser.description, quote=False)}\n")
+    parts.append(f"```text\n{parser.format_usage().removeprefix('usage: ')}```\n")
+    for group in parser._action_groups:
+        parts += _group(group, parser)
+    if parser.epilog:
+        text = parser.epilog
+        many = "\n" in text
+        parts.append(f"```text\n{text}\n```\n" if many else f"{text}\n")
+    yield "\n".join(parts)
+    subparsers = _subparsers(parser)
+    for sub in (subparsers.choices if subparsers else {}).values():
+        yield from _parser_sections(sub, level + 1)
+
+
+def _group(
+    group: argparse._ArgumentGroup, parser: argparse.ArgumentParser
+) -> Iterator[str]:
+    """Yield the title and the table of a group of arguments, if it has any."""
+    formatter = parser._get_formatter()
+    rows = [
+        f"| `{formatter._format_action_invocation(action).replace('|', chr(92) + '|')}` "
+        f"| {_cell(_help_of(action, parser))} |"
+        for action in group._group_actions
+        if action.help != argparse.SUPPRESS
+        and not isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
+    ]
+    if not rows:
+        return
+    title = {"positional arguments": "Arguments", "options": "Options"}.get(
+        group.title or "", (group.title or "").capitalize()
+    )
+    if title not in ("Arguments", "Options"):
+        yield f"**{title}**\n"
+    if group.description:
+        yield f"{html.escape(group.description, quote=False)}\n"
+    head = "Argument" if title == "Arguments" else "Option"
+    yield "\n".join([f"| {head} | Description |", "| --- | --- |", *rows, ""])
+
+
+def _help_of(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    """Return the help of an argument with argparse's own placeholders filled in."""
+    values: dict[str, Any] = {**vars(action), "prog": parser.prog}
+    if action.choices is not None:
+        values["choices"] = ", ".join(map(str, action.choices))
+    return (action.help or "") % values
+
+
+def _cell(text: str) -> str:
+    return html.escape(text, quote=False).replace("|", r"\|")
+
+
+def _subparsers(
+    parser: argparse.ArgumentParser,
+) -> argparse._SubParsersAction[argparse.ArgumentParser] | None:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return action
+    return None
