@@ -15,15 +15,16 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
-from mkdocs.structure.files import File, Files
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maskdet import cli
+
+# The tests import this file too, without MkDocs.
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
 
 COMMAND_LINE_PAGE = "command-line.md"
 
@@ -64,6 +65,8 @@ _LOADS = (
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated page."""
+    from mkdocs.structure.files import File
+
     files.append(
         File.generated(config, COMMAND_LINE_PAGE, content=command_line_page())
     )
@@ -72,6 +75,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Fail the build if a page would load something from another server."""
+    from mkdocs.exceptions import PluginError
+
     site = Path(config.site_dir)
     problems = [
         f"{path.relative_to(site)}: {address}"

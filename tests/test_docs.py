@@ -1,0 +1,233 @@
+"""README and docs: short, in the words of the glossary, and true of the program."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from maskdet import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "models" / "README.md",
+    *sorted(DOCS.rglob("*.md")),
+]
+GENERATED = DOCS / "command-line.md"
+
+FENCE = re.compile(r"^( *)```.*?^\1```", re.M | re.S)
+CODE = re.compile(r"`[^`\n]+`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+?)(?: \{ ?#([\w-]+) ?\})?$", re.M)
+
+# Word that is not used, and the one that is. Code is not looked at.
+WORDS = {
+    "alarms?": "false positive",
+    "bare": "no mask, unmasked",
+    "certaint(?:y|ies)": "confidence",
+    "films?": "video",
+    "finders?": "face detector",
+    "pictures?": "image",
+    "python -m maskdet": "maskdet",
+    "systems? 00\\d": "the name of the published system",
+    "verdicts?": "class",
+    "whoever": "the subject itself",
+    "worn wrongly": "incorrect, incorrectly worn",
+}
+# "An alarm" in its own sense: what maskdet is not made for.
+ALLOWED = re.compile(r"barrier,\s+an alarm")
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def text_of(path: Path) -> str:
+    if path == GENERATED:
+        return hooks().command_line_page()
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def hooks() -> ModuleType:
+    path = ROOT / "scripts" / "mkdocs_hooks.py"
+    spec = importlib.util.spec_from_file_location("mkdocs_hooks", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands(path: Path) -> Iterator[list[str]]:
+    """Yield the words of each `maskdet ...` line in the code blocks of a page."""
+    for block in FENCE.finditer(text_of(path)):
+        whole = block.group().replace("\\\n", " ")
+        for line in map(str.strip, whole.splitlines()):
+            if line.startswith("maskdet "):
+                yield shlex.split(line, comments=True)[1:]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of(ROOT / "README.md").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_every_command_can_be_parsed(path: Path) -> None:
+    for words in commands(path):
+        command = next((word for word in words if word in cli.COMMANDS), "")
+        try:
+            cli.build_parser(command).parse_args(words)
+        except SystemExit as end:
+            # `--help` and `--version` end with 0.
+            assert not end.code, f"cannot be parsed: maskdet {shlex.join(words)}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_commands_in_sentences_exist(path: Path) -> None:
+    for span in CODE.findall(FENCE.sub("", text_of(path))):
+        words = span.strip("`").split()
+        if len(words) < 2 or words[0] != "maskdet" or words[1] == "COMMAND":
+            continue
+        known = options(words[1] if words[1] in cli.COMMANDS else "")
+        assert words[1] in cli.COMMANDS or words[1] in known, span
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= known, span
+
+
+def options(command: str) -> set[str]:
+    """Return every option of a command and of its subcommands."""
+    page = cli.build_parser(command)
+    found: set[str] = set()
+    waiting = [page]
+    while waiting:
+        parser = waiting.pop()
+        for action in parser._actions:
+            found.update(action.option_strings)
+            if isinstance(action, argparse._SubParsersAction):
+                waiting += action.choices.values()
+    return found
+
+
+@pytest.mark.parametrize("path", [*PAGES, GENERATED], ids=named)
+def test_every_internal_link_resolves(path: Path) -> None:
+    for link in LINK.findall(FENCE.sub("", text_of(path))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        address, _, anchor = link.partition("#")
+        target = path if not address else (path.parent / address).resolve()
+        assert target == GENERATED or target.exists(), f"{link}: no such file"
+        if anchor:
+            assert anchor in anchors(target), f"{link}: no such heading"
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and MkDocs make them."""
+    found = set()
+    for title, given in HEADING.findall(FENCE.sub("", text_of(path))):
+        plain = re.sub(r"[^\w\s-]", "", title).strip().lower()
+        found.add(given or re.sub(r"\s+", "-", plain))
+    return found
+
+
+@pytest.mark.parametrize("path", PAGES, ids=named)
+def test_the_words_of_the_glossary_are_used(path: Path) -> None:
+    text = FENCE.sub("", text_of(path))
+    text = ALLOWED.sub("", CODE.sub("", re.sub(r"\]\([^)]*\)", "]", text)))
+    for word, instead in WORDS.items():
+        match = re.search(rf"\b{word}\b", text, re.I)
+        assert match is None, f"{match.group()!r}: {instead}"
+
+
+def test_internal_numbers_of_systems_occur_nowhere() -> None:
+    folders = ("benchmarks", "docs", "maskdet", "models", "pages", "scripts", "tests")
+    files = itertools.chain.from_iterable((ROOT / name).rglob("*") for name in folders)
+    number = re.compile(r"\bsystems? 00\d\b", re.I)
+    for path in [*files, *PAGES]:
+        if path.suffix in {".csv", ".json", ".md", ".py"}:
+            assert not number.search(path.read_text(encoding="utf-8")), named(path)
+
+
+def test_the_generated_page_has_every_command_and_option() -> None:
+    page = text_of(GENERATED)
+    for command in cli.COMMANDS:
+        assert f"## `maskdet {command}` {{ #maskdet-{command} }}" in page
+    assert "### `maskdet train classifier`" in page
+    assert "`--min-score F`" in page
+    assert "%(" not in page
+    assert "==SUPPRESS==" not in page
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('<script src="https://a.example/b.js"></script>', ["https://a.example/b.js"]),
+        ('<link rel="stylesheet" href="//a.example/b.css">', ["//a.example/b.css"]),
+        ('<link href="https://a.example/" rel="preconnect">', ["https://a.example/"]),
+        ("@font-face {src: url(https://a.example/c)}", ["https://a.example/c"]),
+        ('<link rel="canonical" href="https://a.example/">', []),
+        ('<a href="https://a.example/">a link</a>', []),
+        ('<img src="images/live.webp"><script src="assets/a.js"></script>', []),
+    ],
+)
+def test_what_a_page_loads_from_elsewhere_is_found(
+    text: str, expected: list[str]
+) -> None:
+    assert hooks().loaded_from_elsewhere(text) == expected
+
+
+SHOWN = ("faces", "large", "mean")
+SHOWN_WHOLE = ("faces", "large", "mask", "no_mask", "incorrect", "mean")
+"""Average precision in the columns of README and of the page on accuracy."""
+
+
+def test_the_accuracy_in_the_readme_is_the_measured_one() -> None:
+    rows = table_rows(ROOT / "README.md")
+    assert rows == [
+        (name, precisions(name, "kaggle-val", SHOWN) + precisions(name, "ilc-val", SHOWN))
+        for name, _ in rows
+    ]
+    assert {name for name, _ in rows} == {name for name, _ in comparison()}
+
+
+def test_the_accuracy_in_the_docs_is_the_measured_one() -> None:
+    names = [name for name, _ in table_rows(ROOT / "README.md")]
+    assert table_rows(DOCS / "accuracy.md") == [
+        (name, precisions(name, of_set, SHOWN_WHOLE))
+        for of_set in ("kaggle-val", "ilc-val")
+        for name in names
+    ]
+
+
+def table_rows(path: Path) -> list[tuple[str, list[str]]]:
+    """Return analyzer and average precisions of each row of the tables of accuracy."""
+    row = re.compile(r"^\| \**`([\w-]+)`\**[^|]*\|((?: [.\d]+ \|)+)$", re.M)
+    return [
+        (name, [cell for cell in cells.split() if re.fullmatch(r"\.\d{3}", cell)])
+        for name, cells in row.findall(text_of(path))
+        if " ." in cells
+    ]
+
+
+def comparison() -> dict[tuple[str, str], dict[str, dict[str, dict[str, float]]]]:
+    """Return what `maskdet evaluate analyzers` wrote, by analyzer and set."""
+    content = json.loads(text_of(ROOT / "models" / "analyzers.json"))
+    return {(row["analyzer"], row["set"]): row for row in content["rows"]}
+
+
+def precisions(name: str, of_set: str, shown: Sequence[str]) -> list[str]:
+    row = comparison()[name, of_set]
+    cells = {**row["ap"], "large": row["ap_large"]["faces"]}
+    return [f"{cells[key]['value']:.3f}".lstrip("0") for key in shown]
