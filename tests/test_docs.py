@@ -96,15 +96,30 @@ def test_every_command_can_be_parsed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)
-def test_commands_in_sentences_exist(path: Path) -> None:
+def test_commands_and_options_in_sentences_exist(path: Path) -> None:
     for span in CODE.findall(FENCE.sub("", text_of(path))):
         words = span.strip("`").split()
-        if len(words) < 2 or words[0] != "maskdet" or words[1] == "COMMAND":
+        if words[0] == "maskdet" and words[1:] and words[1] != "COMMAND":
+            name = words[1] if words[1] in cli.COMMANDS else ""
+            known = options(name)
+            assert words[1] in cli.COMMANDS or words[1] in known, span
+        elif words[0].startswith("--"):
+            known = all_options()
+        else:
             continue
-        known = options(words[1] if words[1] in cli.COMMANDS else "")
-        assert words[1] in cli.COMMANDS or words[1] in known, span
-        used = {word.partition("=")[0] for word in words if word.startswith("--")}
-        assert used <= known, span
+        used = [word.partition("=")[0] for word in words if word.startswith("--")]
+        for option in itertools.chain.from_iterable(map(expand, used)):
+            assert option in known, span
+
+
+def expand(option: str) -> list[str]:
+    """Return both options that `--browser/--no-browser` stands for."""
+    return option.split("/")
+
+
+@cache
+def all_options() -> frozenset[str]:
+    return frozenset().union(*map(options, ["", *cli.COMMANDS]))
 
 
 def options(command: str) -> set[str]:
