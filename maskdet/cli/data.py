@@ -18,10 +18,10 @@ from maskdet.datasets.reading import UNDERSTOOD
 from maskdet.datasets.report import report_on
 from maskdet.datasets.splits import Straddling, split_by_group, without_straddlers
 
-_ABOUT = f"""Say which pictures cannot be read, which are copies of each other
-(difference hash, at most {ALIKE_BITS} of 64 bits), whether copies stand on both sides
-of a split, how many faces of each class there are and how large. Understood are
-{UNDERSTOOD}. The exit status is 1 if a picture cannot be read."""
+_ABOUT = f"""Report images that cannot be read, near-duplicates (difference hash, at
+most {ALIKE_BITS} of 64 bits), near-duplicates in different splits, and the number and
+size of the faces of each class. Formats: {UNDERSTOOD}. The exit status is 1 if an image
+cannot be read."""
 
 _COLUMNS = ("path", "label", "split", "source", "group")
 
@@ -29,23 +29,23 @@ _COLUMNS = ("path", "label", "split", "source", "group")
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
-        "data", help="check labelled pictures and split them", description=_ABOUT
+        "data", help="check labelled images and split them", description=_ABOUT
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-    parser.add_argument("--source", help="only pictures of this source")
+    parser.add_argument("--source", help="only images of this source")
     parser.add_argument(
-        "--corrections", type=Path, metavar="LIST", help="put labels right by this list"
+        "--corrections", type=Path, metavar="LIST", help="list of labels to correct"
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     parser.add_argument(
         "--split",
         type=_shares,
         metavar="70/20/10",
-        help="split anew into train, val and test; copies stay together",
+        help="make a new split into train, val and test; near-duplicates stay together",
     )
-    parser.add_argument("--seed", type=int, default=1, help="fixes the split")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the split")
     parser.add_argument(
-        "--out", metavar="INDEX.csv", help="write the split; for pictures of one face"
+        "--out", metavar="INDEX.csv", help="write the split; for images of one face"
     )
 
 

@@ -40,55 +40,54 @@ SAMPLES_NAME = "samples.png"
 MISTAKES_NAME = "mistakes.png"
 """In a report folder: the faces that were labelled wrongly, the surest first."""
 
-_SCENES = f"""Measure on scenes with true boxes (COCO; the pictures lie in images/
-beside the file). Average precision at IoU {MIN_IOU}: faces by falling score, each
-matched to the best free truth, all-point interpolation, faces from score {FLOOR_SCORE}
-and size 1 px on. A face counts for its most likely class only, with the score of the
-face; under "ap_every_class" the JSON also has the laxer rule of YOLO's validation:
-every face for every class, its score times the probability of that class. With
-"at least {LARGE_PX:g} px", smaller truths are ignored. Intervals are 95 %: by drawing
-pictures anew for average precision, Wilson's for shares, and by drawing faces anew
-for the other numbers about labels; those under "numbers" in the JSON are all by
-drawing faces anew."""
+_SCENES = f"""Evaluate on images with ground-truth boxes (COCO; the images are in
+images/ beside the file). Average precision at IoU {MIN_IOU}: detections by falling
+score, each matched to the best free face, all-point interpolation, from score
+{FLOOR_SCORE} and size 1 px on. A detection counts for its most likely class only, with
+its detection score; under "ap_every_class" the JSON also has the more lenient rule of
+YOLO's validation: every detection for every class, its score times the probability of
+that class. For "at least {LARGE_PX:g} px", smaller faces are ignored. Intervals are 95
+%: a bootstrap over images for average precision, Wilson's for rates, and a bootstrap
+over faces for the other numbers on classes and for all under "numbers" in the JSON."""
 
-_FACES = """Measure on pictures of one face (index.csv: path, label, split, source).
-Mask against no mask: a mask worn wrongly counts as a mask. Intervals are 95 %:
-Wilson's for shares, by drawing faces anew for the other numbers; those under
-"numbers" in the JSON are all by drawing faces anew."""
+_FACES = """Evaluate on images of one face (index.csv: path, label, split, source).
+Mask against no mask: an incorrectly worn mask counts as a mask. Intervals are 95 %:
+Wilson's for rates, and a bootstrap over faces for the other numbers and for all under
+"numbers" in the JSON."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command, its two kinds of data and their options."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure an analyzer on labelled pictures",
-        description="Measure an analyzer on labelled pictures.",
+        help="measure an analyzer on labelled images",
+        description="Measure an analyzer on labelled images.",
     )
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     scenes = kinds.add_parser(
-        "scenes", help="scenes with true boxes (COCO)", description=_SCENES
+        "scenes", help="images with ground-truth boxes (COCO)", description=_SCENES
     )
     scenes.add_argument("file", type=Path, metavar="FILE.json")
     scenes.add_argument(
         "--boxes",
         choices=("found", "truth"),
         default="found",
-        help=f"truth: give the true boxes of at least {LARGE_PX:g} px to the "
-        "classifier, which measures it alone (default: found)",
+        help="found: evaluate the whole analyzer (default); truth: evaluate the "
+        f"classifier alone, on ground-truth boxes of at least {LARGE_PX:g} px",
     )
     add_tiles_option(scenes)
     faces = kinds.add_parser(
-        "faces", help="pictures of one face (index.csv)", description=_FACES
+        "faces", help="images of one face (index.csv)", description=_FACES
     )
     faces.add_argument("file", type=Path, metavar="INDEX.csv")
     faces.add_argument("--split", choices=(*SPLITS, "all"), default="test")
-    faces.add_argument("--source", help="only pictures of this source, as real")
+    faces.add_argument("--source", help="only images of this source, such as real")
     faces.add_argument(
         "--view",
         choices=("found", "whole"),
         default="found",
-        help="found: the largest face found, else the whole picture (default); "
-        "whole: always the whole picture",
+        help="found: classify the largest detected face, else the whole image "
+        "(default); whole: always the whole image",
     )
     for kind in (scenes, faces):
         _add_common_options(kind)
@@ -101,8 +100,7 @@ def _add_common_options(kind: argparse.ArgumentParser) -> None:
         "--report",
         type=Path,
         metavar="DIR",
-        help="write report.json, charts (SVG, PNG), samples and the worst "
-        "mistakes there",
+        help="write report.json, charts (SVG, PNG), samples and the worst errors there",
     )
     add_analyzer_options(kind)
 

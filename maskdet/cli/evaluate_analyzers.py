@@ -22,12 +22,11 @@ from maskdet.datasets import Example, read_coco
 from maskdet.evaluation import LARGE_PX, MIN_IOU, DetectionReport, evaluate_detection
 from maskdet.types import Settings
 
-_ABOUT = f"""Measure every analyzer whose files are here on the same scenes, with the
-settings that a user starts with, and lay them side by side. Average precision at IoU
-{MIN_IOU} by the rules of `evaluate scenes`: a face counts for its most likely class
-only, with the score of the face. Found and right boxes are what a user sees, the three
-classes are told of the faces found then, of at least {LARGE_PX:g} px. Intervals are
-95 %. Times are those of this machine."""
+_ABOUT = f"""Compare every analyzer whose model files are present on the same images,
+at default settings. Average precision at IoU {MIN_IOU} follows the rules of `evaluate
+scenes`. Recall, precision and the accuracy of the three classes are at the default
+thresholds; the accuracy is that of the detected faces of at least {LARGE_PX:g} px.
+Intervals are 95 %. Times are those of this machine."""
 
 _COMMITTED = "models/analyzers.json"
 
@@ -35,20 +34,20 @@ _COMMITTED = "models/analyzers.json"
 def add_kind(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this kind of `evaluate` and its options."""
     kind = kinds.add_parser(
-        "analyzers", help="all analyzers side by side on scenes", description=_ABOUT
+        "analyzers", help="all analyzers side by side (COCO)", description=_ABOUT
     )
     kind.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
     kind.add_argument(
         "--names",
         nargs="+",
         metavar="NAME",
-        help=f"only these, of {', '.join(ANALYZERS)}",
+        help=f"only these of {', '.join(ANALYZERS)}",
     )
     kind.add_argument(
         "--out",
         metavar="FILE",
-        help=f"write the numbers as JSON, - for stdout; {_COMMITTED} is the file that "
-        "the dashboard shows",
+        help=f"write the numbers as JSON; - for stdout. {_COMMITTED} is the file that "
+        "the Models page shows",
     )
 
 

@@ -24,23 +24,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `export` to the commands."""
     parser = subparsers.add_parser(
         "export",
-        help="write a trained network in the form that maskdet runs",
-        description="Convert a run to LiteRT in three precisions, compare them with "
-        "Keras, time them, measure the one that loses nothing, and write it with its "
-        "facts and its card.",
+        help="convert a training run to LiteRT, with its model card",
+        description="Convert a training run to LiteRT with float32, float16 and int8 "
+        "weights, compare them with Keras, time them, choose one, evaluate it, and "
+        "write it with its facts and its model card.",
     )
     parser.add_argument("run", type=Path, help="folder that `maskdet train` wrote")
     parser.add_argument(
         "--last",
         action="store_true",
-        help="of the one-pass network: take the last epoch, not the best one",
-    )
-    parser.add_argument("--name", help="of the model (default: that of its recipe)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("models"), help="folder (default: models)"
+        help="single-stage network: take the last epoch, not the best one",
     )
     parser.add_argument(
-        "--faces", type=Path, metavar="INDEX", help="index.csv to measure on its test"
+        "--name", help="name of the model (default: that of its recipe)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("models"),
+        help="folder for the model (default: models)",
+    )
+    parser.add_argument(
+        "--faces",
+        type=Path,
+        metavar="INDEX",
+        help="index.csv; its test split is evaluated",
     )
     parser.add_argument(
         "--scenes",
@@ -49,11 +57,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="extend",
         default=[],
         metavar="FILE",
-        help="COCO files to measure on, such as kaggle-val.json",
+        help="COCO files to evaluate on, such as kaggle-val.json",
     )
-    parser.add_argument("--finder", help="finds faces to measure on (default: mtcnn)")
     parser.add_argument(
-        "--onnx", action="store_true", help="write an ONNX file into RUN, too"
+        "--finder", help="face detector for the evaluation (default: mtcnn)"
+    )
+    parser.add_argument(
+        "--onnx", action="store_true", help="also write an ONNX file into RUN"
     )
     add_pin_option(parser)
 

@@ -22,11 +22,11 @@ from maskdet.media import encode_png
 LIST_NAME = "review.csv"
 """In a review folder: every doubtful picture, to be filled in with yes or no."""
 
-_ABOUT = f"""Box the face of every picture whose class is known, and write COCO. The
-class comes from the folder's name or from the index; the box from a face finder.
-Pictures without a sure box are left out, listed in the file with the reason. Faces
-beside the labelled one get no class and are marked as ignored. Understood are
-{UNDERSTOOD}; each picture needs one label and no box yet."""
+_ABOUT = f"""Add a box to each image of one face whose class is known, and write COCO.
+The class comes from the name of the folder or from the index, the box from a face
+detector. Images without a reliable box are left out and listed in the file with the
+reason. Other faces of an image get no class and are ignored. Formats: {UNDERSTOOD};
+each image needs one label and no box."""
 
 _REFUSED = "refused in review"
 
@@ -37,39 +37,40 @@ _SAMPLE = 96
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
-        "label", help="box the faces of pictures of a known class", description=_ABOUT
+        "label", help="add boxes to images whose class is known", description=_ABOUT
     )
     parser.add_argument("path", type=Path, metavar="FOLDER_OR_INDEX")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--finder", choices=sorted(DETECTORS), default="mtcnn")
-    parser.add_argument("--split", choices=SPLITS, help="only pictures of this split")
-    parser.add_argument("--source", help="only pictures of this source")
+    parser.add_argument("--split", choices=SPLITS, help="only images of this split")
+    parser.add_argument("--source", help="only images of this source")
     parser.add_argument(
-        "--corrections", type=Path, metavar="LIST", help="put labels right by this list"
+        "--corrections", type=Path, metavar="LIST", help="list of labels to correct"
     )
     parser.add_argument(
         "--classifier",
         metavar="NAME",
         default=DEFAULT_CLASSIFIER,
-        help=f"asked for its opinion of the label: {', '.join(CLASSIFIERS)}, the path "
-        f"of a .tflite file, or none (default: {DEFAULT_CLASSIFIER})",
+        help="classifier to compare the labels with: "
+        f"{', '.join(CLASSIFIERS)}, the path of a .tflite file, or none (default: "
+        f"{DEFAULT_CLASSIFIER})",
     )
     parser.add_argument(
         "--review",
         type=Path,
         metavar="DIR",
-        help=f"write sheets of the doubtful pictures there, some of the sure ones, and "
-        f"{LIST_NAME}",
+        help="write contact sheets of the images to review, a sample of the others, "
+        f"and {LIST_NAME} there",
     )
     parser.add_argument(
         "--reviewed",
         type=Path,
         metavar="LIST",
-        help=f"take over what somebody wrote into {LIST_NAME}: keep yes or no",
+        help=f"a {LIST_NAME} that was filled in: keep yes or no",
     )
     for option, line in (
-        ("--min-score", "a box the finder is less sure of is doubtful, 0 to 1"),
-        ("--min-face-px", "a smaller face is doubtful, shorter side in pixels"),
+        ("--min-score", "review faces with a lower detection score, 0 to 1"),
+        ("--min-face-px", "review faces whose shorter side is smaller, in pixels"),
     ):
         parser.add_argument(option, type=float, metavar="F", help=line)
 

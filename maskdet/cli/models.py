@@ -19,16 +19,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "models",
         help="list, verify and fetch the model files",
-        description="The model files that maskdet knows. Those of others are fetched "
-        "from their publishers and kept only if their sha256 is the known one.",
+        description="The model files that maskdet knows. Files of other projects are "
+        "downloaded from their publishers, and kept only if their SHA-256 is the known "
+        "one.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="say what there is and where it lies")
+    listing = actions.add_parser("list", help="list the files and where they are")
     listing.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
-    verify = actions.add_parser("verify", help="check the sha256 of every file here")
+    verify = actions.add_parser(
+        "verify", help="check the SHA-256 of every file that is present"
+    )
     verify.add_argument("names", nargs="*", metavar="NAME", help="only these")
-    fetching = actions.add_parser("fetch", help="download from the publisher")
-    fetching.add_argument("names", nargs="+", metavar="NAME", help="as `list` says")
+    fetching = actions.add_parser("fetch", help="download files from their publishers")
+    fetching.add_argument(
+        "names", nargs="+", metavar="NAME", help="name of a file, see `models list`"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -32,14 +32,13 @@ from maskdet.suites import (
 )
 from maskdet.types import Settings
 
-_ABOUT = """Change labelled faces in ways that must not change their label, and count
-the wrong answers: things drawn before bare mouths, and low light. With --groups, also
-compare groups of people. Incorrectly worn counts as masked; intervals are 95 %. With
---analyzer, also count the faces that an analyzer sees, with the settings that a user
-starts with, where there are none: in parts of the scenes that touch no true box, on
-drawn walls, round things and hands; drawn faces are told apart, as whether they are
-faces is a matter of taste. Pictures of one face are then also pasted, small, on drawn
-walls: are they found, and labelled right?"""
+_ABOUT = """Robustness benchmark: change labelled faces in ways that must not change
+their class, and count the errors. Objects are drawn over the mouths of faces without a
+mask, and faces are darkened. With --groups, groups of people are compared. Incorrectly
+worn counts as masked; intervals are 95 %. With --analyzer, also count false positives
+at default settings: on parts of the images that touch no face, and on drawn walls,
+round things and hands; cartoon faces are reported separately. Images of one face are
+then also pasted on drawn walls at small sizes, to measure recall and classification."""
 
 _WIDTH = 34
 
@@ -48,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = commands.add_parser(
         "suites",
-        help="test on hard negatives, low light, groups of people, empty pictures",
+        help="benchmark robustness: hard negatives, low light, groups, false positives",
         description=_ABOUT,
     )
     parser.add_argument(
@@ -56,24 +55,27 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="COCO files (.json) or an index.csv of pictures of one face",
+        help="COCO files (.json) or an index.csv of images of one face",
     )
     parser.add_argument(
-        "--split", default="test", help="part of an index.csv (default: test)"
+        "--split", default="test", help="split of an index.csv (default: test)"
     )
     parser.add_argument(
-        "--groups", type=Path, metavar="CSV", help="file, face, groups: who is who"
+        "--groups",
+        type=Path,
+        metavar="CSV",
+        help="groups of the faces; columns file, face, groups",
     )
     parser.add_argument(
         "--corrections",
         type=Path,
         metavar="CSV",
-        help="labels that are plainly wrong; see models/corrections.csv",
+        help="list of labels to correct; see models/corrections.csv",
     )
     add_classifier_option(parser)
     _add_analyzer(parser)
     parser.add_argument(
-        "--seed", type=int, default=0, help="fixes what is drawn (default: 0)"
+        "--seed", type=int, default=0, help="random seed of the drawings (default: 0)"
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
 
@@ -82,7 +84,7 @@ def _add_analyzer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--analyzer",
         metavar="NAME",
-        help=f"also count the false alarms of one of {', '.join(ANALYZERS)}",
+        help=f"also count the false positives of one of {', '.join(ANALYZERS)}",
     )
     parser.add_argument(
         "--without-faces",
@@ -90,8 +92,8 @@ def _add_analyzer(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FOLDER",
-        help="also count the false alarms of --analyzer on all pictures in these "
-        "folders and below, which show no face",
+        help="also count the false positives of --analyzer on all images in these "
+        "folders and below, which must show no face",
     )
 
 

@@ -31,18 +31,21 @@ _RECIPES = "\n".join(
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `train` and the networks that it trains."""
     networks = subparsers.add_parser(
-        "train", help="train our networks on your pictures"
+        "train", help="train a classifier or the single-stage network"
     ).add_subparsers(dest="network", metavar="NETWORK", required=True)
     train_onepass.add_parser(networks)
     parser = networks.add_parser(
         "classifier",
-        help="tells of a face whether it wears a mask",
-        description="Train a classifier that tells mask, no mask and worn wrongly.",
+        help="a network that classifies one face",
+        description="Train a classifier for mask, no mask and incorrectly worn.",
         epilog=f"recipes:\n{_RECIPES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--recipe", choices=RECIPES, default="maskdet", help="how (default: maskdet)"
+        "--recipe",
+        choices=RECIPES,
+        default="maskdet",
+        help="how to train; see below (default: maskdet)",
     )
     parser.add_argument(
         "--data",
@@ -59,13 +62,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="extend",
         default=[],
         metavar="PATH",
-        help="pictures to validate on, in the same forms (default: what --data marks "
-        "as such, else a part cut from it)",
+        help="images to validate on, in the same forms (default: those that --data "
+        "marks as validation, else a part of it)",
     )
     parser.add_argument(
-        "--corrections", metavar="FILE", help="list of wrong labels to put right"
+        "--corrections", metavar="FILE", help="list of labels to correct"
     )
-    parser.add_argument("--source", help="only pictures of this source, such as drawn")
+    parser.add_argument("--source", help="only images of this source, such as drawn")
     _add_knobs(parser)
 
 
@@ -73,27 +76,27 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
     """Add what changes a recipe, and where the run is kept."""
     parser.add_argument(
         "--weights",
-        help="start of MobileNetV2: a .weights.h5 file, `imagenet` to fetch it "
-        "(default), `none` for chance",
+        help="initial weights of MobileNetV2: a .weights.h5 file, `imagenet` to "
+        "download them (default), `none` for random weights",
     )
     parser.add_argument(
         "--out", type=Path, help="folder for the run (default: runs/RECIPE)"
     )
-    parser.add_argument("--epochs", type=int, help="rounds, of all stages together")
-    parser.add_argument("--steps", type=int, help="batches an epoch")
-    parser.add_argument("--size-px", type=int, help="side of the input")
     parser.add_argument(
-        "--drawn", type=int, help="crops that our own code draws to train on"
+        "--epochs", type=int, help="number of epochs, of all stages together"
     )
-    parser.add_argument("--seed", type=int, default=1, help="fixes every choice")
+    parser.add_argument("--steps", type=int, help="batches per epoch")
+    parser.add_argument("--size-px", type=int, help="side of the input")
+    parser.add_argument("--drawn", type=int, help="number of synthetic crops to add")
+    parser.add_argument("--seed", type=int, default=1, help="random seed")
     parser.add_argument(
         "--finder",
         default="yunet",
-        help="recipe maskdet: finds the faces in pictures of one face, and the "
-        "landmarks to draw at; `none` for none",
+        help="recipe maskdet: face detector for images of one face, and for the "
+        "landmarks to draw masks at; `none` for none",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out"
+        "--resume", action="store_true", help="continue the run in --out"
     )
 
 

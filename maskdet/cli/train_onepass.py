@@ -35,9 +35,9 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add `onepass` to the networks that `train` knows."""
     parser = networks.add_parser(
         "onepass",
-        help="finds faces and reads the mask in one pass",
-        description="Train one network that finds faces and tells mask, no mask and "
-        "worn wrongly, from scenes with boxes.",
+        help="a network that detects and classifies faces in one stage",
+        description="Train one network that detects faces and classifies them, from "
+        "images with boxes.",
     )
     _add_data_options(parser)
     add = parser.add_argument
@@ -46,25 +46,30 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FILE",
         help="YuNet's ONNX file to start from, or the best.weights.h5 of another run",
     )
-    add("--teacher", metavar="NAME", help="classifier whose answers are learnt too")
+    add(
+        "--teacher",
+        metavar="NAME",
+        help="classifier whose probabilities are added as soft targets",
+    )
     add(
         "--finder",
         default="yunet",
-        help="finds the points of bare faces to draw masks at; `none` draws nothing",
+        help="face detector with landmarks, for drawing masks on faces; `none` draws "
+        "none",
     )
     add("--out", type=Path, default=Path("runs/onepass"), help="folder for the run")
-    add("--epochs", type=int, help="rounds")
-    add("--steps", type=int, help="batches an epoch")
-    add("--batch-size", type=int, help="views a batch")
-    add("--learning-rate", type=float, help="highest rate of the mask branch")
-    add("--drawn", type=int, help="pictures that our own code draws masks on")
+    add("--epochs", type=int, help="number of epochs")
+    add("--steps", type=int, help="batches per epoch")
+    add("--batch-size", type=int, help="images per batch")
+    add("--learning-rate", type=float, help="highest learning rate of the class branch")
+    add("--drawn", type=int, help="number of images with masks drawn on")
     add(
         "--distracted",
         type=float,
-        help="share of views with things laid in that are no face",
+        help="fraction of training images with objects pasted in that are not faces",
     )
-    add("--seed", type=int, help="fixes every choice")
-    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--seed", type=int, help="random seed")
+    add("--resume", action="store_true", help="continue the run in --out")
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +80,8 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         action="extend",
         required=True,
         metavar="PATH",
-        help="scenes with boxes: COCO, VOC or YOLO; several may be given. `maskdet "
-        "label` boxes pictures of single faces",
+        help="images with boxes: COCO, VOC or YOLO; several may be given. `maskdet "
+        "label` adds boxes to images of one face",
     )
     add(
         "--val",
@@ -84,15 +89,16 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="PATH",
-        help="scenes to validate on (default: what --data marks as such)",
+        help="images to validate on (default: those that --data marks as validation)",
     )
-    add("--corrections", metavar="FILE", help="list of wrong labels to put right")
+    add("--corrections", metavar="FILE", help="list of labels to correct")
     add(
         "--loose",
         nargs="+",
         default=[],
         metavar="SOURCE",
-        help="collections boxed by a finder: they do not teach where a box ends",
+        help="sources whose boxes were made by a detector: they do not train the exact "
+        "size of boxes",
     )
 
 

@@ -27,19 +27,18 @@ _SCORES: Final = "scores"
 
 _STORED: Final = ".npz"
 
-_ABOUT = f"""Look at a labelled set once, then say what the thresholds do there. DATA
-is a folder, a zip, a COCO, VOC, YOLO or index file, or stored scores ({_STORED}). With
---goal, settings are chosen on one half of the pictures and reported on the other, so
-that the numbers are honest. `maskdet tune {_SCORES} DATA... --out DIR` looks at sets
-and stores the scores, numbers only: the pictures go by number in them. Intervals are
-95 %."""
+_ABOUT = f"""Run the analyzer on a labelled set once, then report precision and recall
+at the thresholds. DATA is a folder, a zip, a COCO, VOC, YOLO or index file, or stored
+scores ({_STORED}). With --goal, settings are chosen on one half of the images and
+reported on the other. `maskdet tune {_SCORES} DATA... --out DIR` stores the predictions
+instead: numbers only, without images and their names. Intervals are 95 %."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "tune",
-        help="say what thresholds cost, and which reach a goal",
+        help="report what thresholds cost, and choose them for a goal",
         description=_ABOUT,
         epilog="goals: " + "; ".join(f"{name}: {line}" for name, line in GOALS.items()),
     )
@@ -47,23 +46,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--goal",
         metavar="GOAL",
-        help="f1, recall=0.95, cost=5 or equal; the number may be left out",
+        help="choose settings for a goal: f1, recall=0.95, cost=5 or equal; the number "
+        "may be left out",
     )
     parser.add_argument(
         "--label",
         choices=[label.key for label in CLASSES],
         default=Label.NO_MASK.key,
-        help="the class that the goal is about (default: no_mask)",
+        help="the class of the goal (default: no_mask)",
     )
     parser.add_argument(
         "--min-iou",
         type=float,
         default=MIN_IOU,
         metavar="F",
-        help=f"overlap from which a face counts as found (default: {MIN_IOU:g})",
+        help=f"IoU from which a face counts as detected (default: {MIN_IOU:g})",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the halves (default: 0)"
+        "--seed", type=int, default=0, help="random seed of the two halves (default: 0)"
     )
     _add_targets(parser)
     add_analyzer_options(parser)
@@ -71,19 +71,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
-    parser.add_argument("--report", metavar="FILE", help="write a page of HTML")
+    parser.add_argument("--report", metavar="FILE", help="write a report as HTML")
     parser.add_argument(
         "--settings-out",
         metavar="FILE",
-        help="write the proposed settings as JSON, which the dashboard and --settings "
-        "read; - for stdout",
+        help="write the chosen settings as JSON for --settings and the dashboard; - "
+        "for stdout",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help=f"with {_SCORES}: the folder to store them in; models/tune is what ships. "
-        f"Without --analyzer those of {', '.join(BUNDLED_ANALYZERS)} are stored",
+        help=f"with {_SCORES}: the folder for the stored scores; the dashboard reads "
+        "models/tune. Without --analyzer, the scores of "
+        f"{', '.join(BUNDLED_ANALYZERS)} are stored",
     )
 
 

@@ -12,9 +12,9 @@ GoalKind: TypeAlias = Literal["f1", "recall", "cost", "equal"]
 
 GOALS: Final[dict[GoalKind, str]] = {
     "f1": "best balance: the highest F1",
-    "recall": "find at least a share, then as few false alarms as possible",
-    "cost": "lowest cost, where a miss costs some times as much as a false alarm",
-    "equal": "equal errors: as many misses as false alarms",
+    "recall": "at least this recall, with as few false positives as possible",
+    "cost": "lowest cost; a false negative costs this many times a false positive",
+    "equal": "equal errors: as many false negatives as false positives",
 }
 """Kinds of goals, each with one line that says what it does."""
 
