@@ -43,7 +43,7 @@ RAMP_EXPONENTIAL = [0.0855, 0.16245, 0.231705, 0.2940345]
         ),
     ],
 )
-def test_the_ramps_of_system_000_divided_by_their_weights(
+def test_the_ramps_of_track_everything_divided_by_their_weights(
     method, window_s, ramp, weight_sums
 ) -> None:
     """What rises from zero there says 95 % here, from the first view on."""
