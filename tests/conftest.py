@@ -20,6 +20,15 @@ manifest_scanner.scan_component_manifests = cache(
 )
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument.
+
+    A zip that is made while tests are collected holds the time of that, and tests must
+    have the same names in every worker.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What each download button of the last run would give, by its title."""
