@@ -2,7 +2,8 @@
 
 The network, its anchors and its numbers are those of AIZOOTech/FaceMaskDetection (MIT),
 an SSD (Liu et al., "SSD: Single Shot MultiBox Detector", 2016) of a million parameters
-at 260 px. It knows masks and bare faces; whether a mask is worn wrongly it cannot say.
+at 260 px. It knows masks and bare faces only, not whether a mask is worn
+incorrectly.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskdet.assets import ASSETS, asset_path
 from maskdet.boxes import Boxes
-from maskdet.types import CLASSES, Image
+from maskdet.types import CLASSES, Image, check_image
 
 CONTEXT = 1.3
 """Side of the square crop, in longer sides of the face box."""
@@ -117,6 +117,7 @@ class MaskClassifier:
 
     def predict(self, image: Image, boxes: Boxes) -> NDArray[np.float32]:
         """Return `(n, 3)` probabilities; see `Classifier.predict`."""
+        image = check_image(image)
         crops = [
             crop_face(image, box, self.size_px, context=self.context) for box in boxes
         ]

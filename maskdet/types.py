@@ -81,14 +81,14 @@ class Label(IntEnum):
 
     @property
     def title(self) -> str:
-        """The name shown to people: `Mask`, `No mask`, `Worn wrongly`, `Unsure`."""
+        """The name shown to people: `Mask`, `No mask`, `Incorrect`, `Unsure`."""
         return _TITLES[self]
 
 
 _TITLES = {
     Label.MASK: "Mask",
     Label.NO_MASK: "No mask",
-    Label.INCORRECT: "Worn wrongly",
+    Label.INCORRECT: "Incorrect",
     Label.UNKNOWN: "Unsure",
 }
 

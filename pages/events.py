@@ -153,7 +153,7 @@ def _history(store: EventStore, n_all: int) -> None:
         )
         st.vega_lite_chart(
             hourly_chart(result, session.preferences().style.palette),
-            alt="Share of people with a mask, worn wrongly and without, by hour",
+            alt="Share of people with a mask, incorrectly worn and without, by hour",
         )
     _table(result)
     _files(store, wanted, result, n_all)

@@ -110,7 +110,7 @@ def test_classes_have_the_colours_that_they_have_everywhere(answers):
     chart = charts.roc(answers, question="classes", palette="colour-blind")
     _, encoding, _ = list(layers(chart))[1]
     assert encoding["color"]["scale"] == {
-        "domain": ["Mask", "No mask", "Worn wrongly"],
+        "domain": ["Mask", "No mask", "Incorrect"],
         "range": [colour_css(label, "colour-blind") for label in CLASSES],
     }
 

@@ -39,7 +39,7 @@ def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
     assert bars == [
         (0.0, "Mask", 0, 1.5),
         (0.0, "No mask", 1.5, 2.0),
-        (2.0, "Worn wrongly", 0, 2.0),
+        (2.0, "Incorrect", 0, 2.0),
         (2.0, "Unsure", 2.0, 3.0),
     ]
     scale = built["layer"][0]["encoding"]["color"]["scale"]

@@ -117,7 +117,7 @@ def test_scenes_as_a_table(scenes, capsys):
     assert "0.500 [" in row
     assert "from face score 0.3 on" in table
     squeezed = " ".join(table.split())
-    assert "Worn wrongly, right nothing to measure" in squeezed
+    assert "Incorrect, right nothing to measure" in squeezed
     assert "median time" in table
 
 
@@ -231,7 +231,7 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
     table = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
     at = table.index("each against the rest precision recall F1")
     assert table[at + 1].startswith("a mask, worn well or not 0.500 [0.095, 0.905] 1.0")
-    assert table[at + 4] == "Worn wrongly - - -"
+    assert table[at + 4] == "Incorrect - - -"
     assert "from scores ROC area average precision" in table
     assert any(row.startswith("calibration error of the label 0.2") for row in table)
     numbers = report_of(capsys, "faces", index)["numbers"]

@@ -43,7 +43,7 @@ WORDS = {
     "systems? 00\\d": "the name of the published system",
     "verdicts?": "class",
     "whoever": "the subject itself",
-    "worn wrongly": "incorrect, incorrectly worn",
+    "incorrectly worn": "incorrect, incorrectly worn",
 }
 # "An alarm" in its own sense: what maskdet is not made for.
 ALLOWED = re.compile(r"barrier,\s+an alarm")

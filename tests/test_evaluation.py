@@ -79,7 +79,7 @@ def test_scenes_report_of_a_hand_worked_case(picture):
     assert report.ap_large["faces"].value == pytest.approx((1 + 1 + 3 / 4) / 3)
     # mask, by score: .9 right, .8 wrong (bare), .6 wrong
     assert report.ap["mask"].value == pytest.approx(1.0)
-    # no mask: .1 wrong (worn wrongly); neither of the two is called bare
+    # no mask: .1 wrong (incorrectly worn); neither of the two is called bare
     assert report.ap["no_mask"].value == report.ap_large["no_mask"].value == 0
     assert report.ap["incorrect"].value == 0
     assert report.ap["mean"].value == pytest.approx(1 / 3)
@@ -89,7 +89,7 @@ def test_scenes_report_of_a_hand_worked_case(picture):
     # no mask: .18 wrong (it is a mask), .16 right, .12 wrong, .09 wrong; 1 of 2 large
     assert every["no_mask"].value == pytest.approx(1 / 2 * 1 / 2)
     assert report.ap_every_large["no_mask"].value == pytest.approx(1 / 2)
-    # worn wrongly: scored 0 like the others, so 1 right of 4
+    # incorrectly worn: scored 0 like the others, so 1 right of 4
     assert every["incorrect"].value == pytest.approx(1 / 4)
     mean = np.mean([every[key].value for key in ("mask", "no_mask", "incorrect")])
     assert every["mean"].value == pytest.approx(mean)

@@ -161,7 +161,7 @@ def test_no_faces_have_numbers_of_none_and_no_charts(tmp_path):
 def test_a_chart_becomes_a_picture_and_a_drawing_with_words_in_it(tmp_path):
     chart = charts.confusion_matrix(random_answers(30))
     svg, png = save_chart(chart, tmp_path, "matrix")
-    assert "Worn wrongly" in svg.read_text()
+    assert "Incorrect" in svg.read_text()
     image = cv2.imread(str(png))
     # drawn twice as fine as the 300 x 220 that it takes on a page
     assert image.shape[0] > 2 * 220

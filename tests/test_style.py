@@ -92,8 +92,8 @@ def test_the_classic_palette_is_why_there_is_another() -> None:
 @pytest.mark.parametrize(
     ("style", "text"),
     [
-        (Style(), "Worn wrongly 88 %"),
-        (Style(percentages=False), "Worn wrongly"),
+        (Style(), "Incorrect 88 %"),
+        (Style(percentages=False), "Incorrect"),
         (Style(labels=False), "88 %"),
         (Style(labels=False, percentages=False), ""),
     ],

@@ -49,8 +49,8 @@ def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
     assert bars(chart) == [
         (0, "Mask", 0.0, 0.5, 2, 4),
         (0, "No mask", 0.5, 0.75, 1, 4),
-        (0, "Worn wrongly", 0.75, 1.0, 1, 4),
-        (HOUR_MS, "Worn wrongly", 0.0, 1.0, 3, 3),
+        (0, "Incorrect", 0.75, 1.0, 1, 4),
+        (HOUR_MS, "Incorrect", 0.0, 1.0, 3, 3),
     ]
     assert {bar["end"] - bar["start"] for bar in _rows(chart)} == {HOUR_MS}
 
@@ -62,7 +62,7 @@ def test_tiles_say_how_many_and_what_share() -> None:
     for name, value in {
         "People": 5,
         "Mask": 3,
-        "Worn wrongly": 0,
+        "Incorrect": 0,
         "Masked, of those": "75 %",
         "Too close": 2,
         "Alerts": 5,

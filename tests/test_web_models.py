@@ -113,7 +113,7 @@ def test_every_set_and_measure_has_its_words() -> None:
 
 def test_the_three_numbers_of_a_set() -> None:
     # Of 10 faces of each class the first two mistakes are a mask called bare and a
-    # bare face called worn wrongly.
+    # bare face called incorrectly worn.
     some = answers(wrong=2, n=30)
     assert measured(some, "wearing") == share(28, 30)
     assert measured(some, "bare") == share(9, 10)
@@ -168,7 +168,7 @@ def test_mistakes_are_counted_by_truth_and_label() -> None:
     assert mistakes_line(answers(wrong=0)) == "none of 30 wrong"
     assert mistakes_line(answers(wrong=4)) == (
         "4 of 30 wrong: 2 “Mask” called “No mask”, 1 “No mask” called "
-        "“Worn wrongly”, 1 “Worn wrongly” called “Mask”"
+        "“Incorrect”, 1 “Incorrect” called “Mask”"
     )
 
 
@@ -261,6 +261,6 @@ def test_a_card_tells_the_truth_where_it_is_known() -> None:
     truths = [Label.MASK, Label.INCORRECT]
     html = cards_html(seen, [b"a", b"b"], "classic", truths=truths)
     assert "<span>Truth: Mask</span><span>right</span>" in html
-    assert "<span>Truth: Worn wrongly</span><span>wrong</span>" in html
+    assert "<span>Truth: Incorrect</span><span>wrong</span>" in html
     assert "Truth" not in cards_html(seen, [b"a", b"b"], "classic")
     assert html.count("<figure>") == len(truths) < len(CLASSES)

@@ -14,7 +14,7 @@ from maskdet.types import UNTRACKED, Label, Scene
 
 RULES: Final[Mapping[str, str]] = {
     "no_mask": "No mask",
-    "incorrect": "Mask worn wrongly",
+    "incorrect": "Mask worn incorrectly",
     "close": "Too close without a mask",
     "crowd": "Several people without a mask",
 }

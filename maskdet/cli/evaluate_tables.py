@@ -33,7 +33,7 @@ def scene_lines(report: DetectionReport, settings: Settings) -> list[str]:
     }
     lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{_LARGE}"]
     for key, title in titles.items():
-        both = (_number(table[key]) for table in (report.ap, report.ap_large))
+        both = (str(table[key]) for table in (report.ap, report.ap_large))
         lines.append((f"{title:{_WIDTH}}" + "".join(f"{x:32}" for x in both)).rstrip())
     return [
         *lines,
@@ -141,11 +141,4 @@ def _cell(estimate: Estimate) -> str:
 
 
 def _line(title: str, estimate: Estimate) -> str:
-    return f"{title:{_WIDTH}}{_number(estimate)}"
-
-
-def _number(estimate: Estimate) -> str:
-    if estimate.n == 0:
-        return "nothing to measure"
-    low, high = estimate.low, estimate.high
-    return f"{estimate.value:.3f} [{low:.3f}, {high:.3f}] n={estimate.n}"
+    return f"{title:{_WIDTH}}{estimate}"

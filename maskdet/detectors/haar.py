@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip, nms, sizes_px
-from maskdet.types import Faces, Image
+from maskdet.types import Faces, Image, check_image
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Haar:
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in `image`; see `Detector.detect`."""
+        image = check_image(image)
         height, width = image.shape[:2]
         scale = self._preset.width_px / width
         # A tall strip must not become a tower of many megapixels.

@@ -20,7 +20,7 @@ from maskdet.detectors.mtcnn_networks import (
     refinement_network,
 )
 from maskdet.detectors.overlap import strongest
-from maskdet.types import Faces, Image
+from maskdet.types import Faces, Image, check_image
 
 _CELL_PX = 12  # side of what P-Net looks at
 _STRIDE_PX = 2  # distance between two looks of P-Net
@@ -82,7 +82,7 @@ class MTCNN:
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in `image`; see `Detector.detect`."""
-        return self.landmarks(image)[0]
+        return self.landmarks(check_image(image))[0]
 
     def landmarks(self, image: Image) -> tuple[Faces, Points]:
         """Return the faces in `image` and five points in each, row by row."""

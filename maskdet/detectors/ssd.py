@@ -14,7 +14,7 @@ import numpy as np
 
 from maskdet.assets import asset_path
 from maskdet.boxes import clip, sizes_px
-from maskdet.types import Faces, Image
+from maskdet.types import Faces, Image, check_image
 
 _INPUT_WH = (300, 300)
 _MEAN_BGR = (104.0, 177.0, 123.0)
@@ -43,6 +43,7 @@ class SSD:
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in `image`; see `Detector.detect`."""
+        image = check_image(image)
         height, width = image.shape[:2]
         # The image is squeezed into a square, as the network was trained.
         blob = cv2.dnn.blobFromImage(image, 1.0, _INPUT_WH, _MEAN_BGR)

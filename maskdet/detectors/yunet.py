@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maskdet.assets import asset_path
 from maskdet.boxes import clip, nms, sizes_px
 from maskdet.detectors import Points
-from maskdet.types import Faces, Image
+from maskdet.types import Faces, Image, check_image
 
 _STRIDES_PX = (8, 16, 32)
 _FLOOR = 0.05
@@ -53,7 +53,7 @@ class YuNet:
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in `image`; see `Detector.detect`."""
-        return self.landmarks(image)[0]
+        return self.landmarks(check_image(image))[0]
 
     def landmarks(self, image: Image) -> tuple[Faces, Points]:
         """Return the faces in `image` and five points in each, row by row."""

@@ -9,7 +9,8 @@ Three questions, each with its own report:
 Each report holds its answers as `Judged`: what was said of which face.
 `collect_answers` asks one classifier all three and returns what a run keeps.
 
-"Mask against no mask" counts a mask worn wrongly as a mask; see `metrics.labelling`.
+"Mask against no mask" counts an incorrectly worn mask as a mask; see
+`metrics.labelling`.
 """
 
 from __future__ import annotations

@@ -54,6 +54,15 @@ class DetectionReport:
     judged: Judged
     median_ms: float
 
+    def __str__(self) -> str:
+        """Return a table of average precision, recall and precision."""
+        rows = {f"AP {name}": value for name, value in self.ap.items()}
+        large = f">= {LARGE_PX:g} px"
+        rows |= {f"AP {name}, {large}": value for name, value in self.ap_large.items()}
+        rows |= {f"recall, {large}": self.recall, "precision": self.precision}
+        lines = [f"{name:24} {value}" for name, value in rows.items()]
+        return "\n".join([f"{self.images} images, IoU {MIN_IOU}", *lines])
+
     @property
     def labels(self) -> Labelling:
         """The answers for the large faces found, as a user sees them."""

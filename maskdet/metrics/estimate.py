@@ -32,6 +32,12 @@ class Estimate:
     high: float
     n: int
 
+    def __str__(self) -> str:
+        """Return the number with its interval, as in `0.927 [0.905, 0.944] n=915`."""
+        if self.n == 0:
+            return "nothing to measure"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] n={self.n}"
+
     def rounded(self) -> dict[str, float | int | None]:
         """Return the fields for JSON, four decimals, None instead of NaN."""
         ends = {"value": self.value, "low": self.low, "high": self.high}

@@ -1,6 +1,6 @@
 """What was answered for faces whose truth is known, as numbers with intervals.
 
-"Mask against no mask" counts a mask worn wrongly as a mask: for the truth, and for
+"Mask against no mask" counts a mask incorrectly worn as a mask: for the truth, and for
 the answer by comparing p(mask) + p(incorrect) with p(no_mask).
 """
 
@@ -47,7 +47,7 @@ class Labelling:
 
     @property
     def wearing(self) -> Confusion:
-        """Mask (0) against no mask (1); worn wrongly counts as a mask."""
+        """Mask (0) against no mask (1); incorrectly worn counts as a mask."""
         bare = self.truths == Label.NO_MASK
         said_bare = self.probs[:, Label.NO_MASK] > 0.5
         return Confusion.of(bare.astype(np.int64), said_bare.astype(np.int64), 2)

@@ -263,7 +263,8 @@ def most_pressing(scene: Scene) -> PersonPair | None:
     """Return the pair that matters most: near, and somebody without a mask.
 
     Who is near for too long comes before who only passes by, then two uncovered faces
-    before one, then the nearest. A mask worn wrongly counts half; `UNKNOWN` does not.
+    before one, then the nearest. An incorrectly worn mask counts half; `UNKNOWN` does
+    not.
     """
     labels = scene.labels
 

@@ -64,7 +64,7 @@ def birds_eye(
 ) -> Image:
     """Draw where people stand, seen from above: one square of the grid is a metre.
 
-    Labels have a colour and a shape (mask: circle, no mask: square, worn wrongly:
+    Labels have a colour and a shape (mask: circle, no mask: square, incorrectly worn:
     triangle, unsure: cross); who is not seen right now is hollow. Pairs that are near
     are joined by a line with metres, a thick red one after too long.
 

@@ -37,7 +37,7 @@ class PastedReport:
 
     Attributes:
         found: share of the pictures in which a face was found.
-        right: share of the found ones told right, mask against no mask; worn wrongly
+        right: rate of found faces with the right class, mask against no mask; incorrect
             counts as masked, and an unsure answer as wrong.
         beside: faces seen on the wall between them, a scene.
     """

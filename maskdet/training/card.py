@@ -58,7 +58,7 @@ probabilities fit the validation best; that changes no answer.
 
 ## Measured, with this file
 
-A mask worn wrongly counts as worn, in truth and answer. "Three classes" is the mean \
+An incorrectly worn mask counts as worn in both. "Three classes" is the mean \
 share right over the classes that occur. In brackets: 95 % of bootstrap draws.
 
 {answers}
@@ -79,7 +79,7 @@ calls with 2 threads.
 ## Limits
 
 - Faces under {val_px} px are often too small to judge.
-- There are few real faces with a mask worn wrongly; trust `incorrect` least.
+- There are few real faces with a mask incorrectly worn; trust `incorrect` least.
 - Hands, scarves, cups and beards before the mouth can pass for a mask; `python -m \
 maskdet suites` measures how often.
 - The pictures are of the sets named above, with their choice of people, places and \

@@ -18,7 +18,7 @@ from maskdet.types import Label, Settings
 class Band:
     """What two thresholds on the probability of "no mask" would do.
 
-    A mask worn wrongly counts as a mask, as everywhere in maskdet.
+    A mask incorrectly worn counts as a mask, as everywhere in maskdet.
 
     Attributes:
         low: below it a face is said to wear a mask.

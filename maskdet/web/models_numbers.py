@@ -27,10 +27,10 @@ MEASURES: Final[Mapping[Measure, str]] = {
 
 MEASURE_HELP: Final[Mapping[Measure, str]] = {
     "wearing": "The share of all faces for which it is right whether a mask is worn; "
-    "one that is worn wrongly counts as a mask.",
+    "one that is incorrectly worn counts as a mask.",
     "bare": "The share of the faces without a mask that are called so: the rest are "
     "false alarms that let somebody pass.",
-    "balanced": "The mean share right over mask, no mask and worn wrongly, each "
+    "balanced": "The mean share right over mask, no mask and incorrectly worn, each "
     "weighing the same however few there are.",
 }
 """One line for each."""

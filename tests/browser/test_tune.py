@@ -199,7 +199,7 @@ def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None
     page.get_by_text("0 of 2 faces confirmed").wait_for()
     page.get_by_role("button", name="No mask (96 %)").click()
     page.get_by_text("1 of 2 faces confirmed").wait_for()
-    page.get_by_role("button", name="Worn wrongly").first.click()
+    page.get_by_role("button", name="Incorrect").first.click()
     page.get_by_text("2 of 2 faces confirmed").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="Labels (COCO)").click()
@@ -208,7 +208,7 @@ def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None
 
     page.get_by_role("button", name="Tune on these labels").click()
     page.get_by_role("button", name="Look at 2 pictures").click()
-    page.get_by_text("truth: Worn wrongly").first.wait_for()
+    page.get_by_text("truth: Incorrect").first.wait_for()
 
 
 def test_a_phone_shows_the_page_without_scrolling_sideways(page: Any) -> None:

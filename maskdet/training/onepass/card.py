@@ -75,7 +75,7 @@ fastest.
 ## Limits
 
 - Faces below 8 px are not seen, and of those below 20 px the mask often cannot be.
-- There are few real faces with a mask worn wrongly; trust `incorrect` least.
+- There are few real faces with a mask incorrectly worn; trust `incorrect` least.
 - Hands, scarves, cups and beards before the mouth can pass for a mask; `python -m \
 maskdet suites` measures how often.
 - The pictures are of the sets named above, with their choice of people, places and \
