@@ -150,6 +150,14 @@ def register_analyzer(
         [project.entry-points."maskdet.analyzers"]
         mine = "my_package:make_analyzer"
 
+    Example:
+        >>> maskdet.register_analyzer(
+        ...     "my-haar", lambda: maskdet.TwoStage(maskdet.load_detector("haar"))
+        ... )
+        >>> "my-haar" in maskdet.ANALYZERS
+        True
+        >>> del maskdet.ANALYZERS["my-haar"]
+
     Args:
         name: what `load_analyzer`, `--analyzer` and the dashboard call it.
         factory: makes the analyzer; called without arguments when it is first used,
@@ -172,7 +180,15 @@ DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
 
 
 class Analyzer(Protocol):
-    """Something that finds the faces of an image and labels them."""
+    """Anything that detects the faces of an image and classifies them.
+
+    Example:
+        >>> class Nobody:
+        ...     def analyze(self, image, settings=None):
+        ...         return maskdet.Scene.empty()
+        >>> maskdet.analyze("group.jpg", analyzer=Nobody())
+        <Scene: 0 faces>
+    """
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Return the scene in `image`, which is not changed.
@@ -193,11 +209,13 @@ class Analyzer(Protocol):
 class TwoStage:
     """A face detector followed by a classifier over all faces in one call.
 
-    class MyDetector:
-        def detect(self, image):
-            return maskdet.Faces(boxes, scores)
-
-    analyzer = maskdet.TwoStage(MyDetector())
+    Example:
+        >>> class MyDetector:
+        ...     def detect(self, image):
+        ...         return maskdet.Faces([[691, 270, 780, 366]], [0.9])
+        >>> analyzer = maskdet.TwoStage(MyDetector())
+        >>> maskdet.analyze("group.jpg", analyzer=analyzer)
+        <Scene: 1 face (1 no_mask)>
     """
 
     def __init__(
@@ -276,7 +294,12 @@ def load_analyzer(
     *,
     second_look: bool = True,
 ) -> Analyzer:
-    """Load an analyzer and run it once, so that the first picture is not slow.
+    """Load an analyzer and run it once, so that the first image is not slow.
+
+    Example:
+        >>> analyzer = maskdet.load_analyzer("onepass-fast")
+        >>> len(analyzer.analyze(maskdet.read_image("group.jpg")))
+        7
 
     Args:
         name: a name in `ANALYZERS`.

@@ -26,9 +26,12 @@ def analyze(
 ) -> Scene:
     """Detect the faces of an image and classify their masks.
 
-        scene = maskdet.analyze("group.jpg")
-        for face in scene:
-            print(face.label.title, face.confidence, face.box)
+    Example:
+        >>> scene = maskdet.analyze("group.jpg")
+        >>> scene
+        <Scene: 7 faces (3 mask, 2 no_mask, 2 incorrect)>
+        >>> [face.label.title for face in scene][:2]
+        ['Mask', 'No mask']
 
     Args:
         image: path of a JPEG, PNG or WebP file; the bytes of one; or an array
@@ -64,9 +67,10 @@ def analyze_video(
 ) -> VideoReport:
     """Analyze a video from its first frame to its last, and write an annotated copy.
 
-        report = maskdet.analyze_video("lobby.mp4", out="marked.mp4", progress=True)
-        for person in report.people:
-            print(person.track_id, person.label.title, person.seen_s)
+    Example:
+        >>> report = maskdet.analyze_video("lobby.mp4", out="marked.mp4", every=2)
+        >>> [(person.track_id, person.label.title) for person in report.people]
+        [(1, 'Incorrect'), (2, 'No mask'), (3, 'Mask')]
 
     A camera or an address without an end is analyzed until it goes away or the
     program is stopped. Memory stays flat over the length of the video.
@@ -114,8 +118,13 @@ def stream(
 ) -> Iterator[tuple[Image, Scene]]:
     """Yield each frame of a camera or video with its scene, people tracked.
 
-        for image, scene in maskdet.stream(0):
-            show(maskdet.draw(image, scene))
+    Example:
+        >>> for image, scene in maskdet.stream("lobby.mp4", every=25):
+        ...     annotated = maskdet.draw(image, scene)
+        ...     if scene.time_s > 4:
+        ...         break
+        >>> sorted(face.track_id for face in scene)
+        [1, 2, 3]
 
     The source is opened at the first step and closed when the loop ends.
 
@@ -147,9 +156,10 @@ def evaluate(
 ) -> DetectionReport:
     """Measure an analyzer on labelled images.
 
-        report = maskdet.evaluate("scenes.json", analyzer="onepass")
-        print(report)
-        print(report.ap["mask"].value, report.ap["mask"].low, report.ap["mask"].high)
+    Example:
+        >>> report = maskdet.evaluate("scenes.json", analyzer="onepass")
+        >>> print(report.ap["faces"])  # value, 95 % interval, number of faces
+        1.000 [1.000, 1.000] n=7
 
     Args:
         dataset: path of a data set with boxes (COCO, Pascal VOC or YOLO), or examples

@@ -63,7 +63,18 @@ _MOST_AT_ONCE = 32
 
 
 class Classifier(Protocol):
-    """Something that tells for each face how its mask is worn."""
+    """Anything that gives each face the probabilities of the classes.
+
+    Example:
+        >>> import numpy
+        >>> class AlwaysMask:
+        ...     def predict(self, image, boxes):
+        ...         return numpy.tile([[0.9, 0.1, 0.0]], (len(boxes), 1))
+        >>> haar = maskdet.load_detector("haar")
+        >>> analyzer = maskdet.TwoStage(haar, AlwaysMask())
+        >>> set(maskdet.analyze("group.jpg", analyzer=analyzer).labels)
+        {<Label.MASK: 0>}
+    """
 
     def predict(self, image: Image, boxes: Boxes) -> NDArray[np.float32]:
         """Return the probabilities of each face, all faces in one call.
@@ -152,6 +163,13 @@ class MaskClassifier:
 
 def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
     """Load a classifier and run it once, so that the first call is not slow.
+
+    Example:
+        >>> scene = maskdet.analyze("group.jpg")
+        >>> classifier = maskdet.load_classifier()
+        >>> image = maskdet.read_image("group.jpg")
+        >>> classifier.predict(image, scene.boxes).shape
+        (7, 3)
 
     Args:
         name: a name in `CLASSIFIERS`, or the path of a `.tflite` file that

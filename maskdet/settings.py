@@ -61,6 +61,15 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
 class Settings:
     """Every threshold a person can tune; passed explicitly, never global.
 
+    Example:
+        >>> strict = maskdet.Settings(min_score=0.7, min_confidence=0.9)
+        >>> maskdet.Settings.from_json(strict.to_json()) == strict
+        True
+        >>> maskdet.Settings(min_score=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: min_score must be a number from 0 to 1, not 2
+
     Attributes:
         min_score: faces with a lower detection score are dropped, in [0, 1].
         min_confidence: a face whose likeliest class is less probable is `UNKNOWN`,
@@ -149,10 +158,12 @@ class Settings:
         """Return settings that keep every candidate of the analyzer.
 
         No face is dropped for its score or size, none is `UNKNOWN`, and overlapping
-        boxes stay. `scene.filter(settings)` chooses among them later:
+        boxes stay. `scene.filter(settings)` chooses among them later.
 
-            candidates = maskdet.analyze("group.jpg", maskdet.Settings.permissive())
-            scene = candidates.filter(maskdet.Settings(min_score=0.3))
+        Example:
+            >>> every = maskdet.analyze("group.jpg", maskdet.Settings.permissive())
+            >>> len(every) > len(every.filter(maskdet.Settings()))
+            True
         """
         return cls(min_score=0, min_confidence=0, min_face_px=1, nms_iou=1)
 

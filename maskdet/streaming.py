@@ -20,9 +20,12 @@ from maskdet.voting import Vote, view_weights
 class Stream:
     """One camera or video, analyzed frame by frame: tracks, classes, distances.
 
-    stream = Stream(load_analyzer("onepass-fast"))
-    for image, time_s in open_video("lobby.mp4"):
-        scene = stream.step(image, time_s)
+    Example:
+        >>> stream = maskdet.Stream(maskdet.load_analyzer("onepass-fast"))
+        >>> for image, time_s in maskdet.open_video("lobby.mp4", every=100):
+        ...     scene = stream.step(image, time_s)
+        >>> scene.time_s
+        8.0
     """
 
     def __init__(

@@ -46,6 +46,12 @@ _LINE_STYLES: Final[dict[Label, LineStyle]] = {
 class Style:
     """What is drawn, and how; every field is a plain JSON value.
 
+    Example:
+        >>> private = maskdet.Style(blur=True, percentages=False)
+        >>> scene = maskdet.analyze("group.jpg")
+        >>> maskdet.draw("group.jpg", scene, private).shape
+        (480, 960, 3)
+
     Attributes:
         palette: `classic` (green, red, orange, grey) or `colour-blind`.
         boxes: whether each face gets its outline.

@@ -64,9 +64,13 @@ UNTRACKED = -1
 
 
 class Label(IntEnum):
-    """What is known about a face; the value is its column in `Scene.probs`.
+    """The class of a face; the value is its column in `Scene.probs`.
 
     `UNKNOWN` has no column: it is what a face below the confidence threshold gets.
+
+    Example:
+        >>> [(label.key, label.title) for label in maskdet.CLASSES]
+        [('mask', 'Mask'), ('no_mask', 'No mask'), ('incorrect', 'Incorrect')]
     """
 
     MASK = 0
@@ -115,11 +119,18 @@ def _checked(
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """The faces found in one image, sorted by falling score.
+    """The faces detected in one image, sorted by falling score.
+
+    Example:
+        >>> faces = maskdet.Faces([[0, 0, 9, 9], [5, 5, 40, 40]], [0.5, 0.9])
+        >>> faces.scores.tolist() == sorted(faces.scores.tolist(), reverse=True)
+        True
+        >>> len(faces[faces.scores > 0.6])
+        1
 
     Attributes:
         boxes: `(n, 4)` float32, `x1, y1, x2, y2` in pixels of the original image.
-        scores: `(n,)` float32 in [0, 1]: how sure the finder is that it is a face.
+        scores: `(n,)` float32 detection scores in [0, 1].
     """
 
     boxes: Boxes
@@ -174,6 +185,14 @@ def _no_positions() -> NDArray[np.float64]:
 class PersonPair(NamedTuple):
     """Two people in a scene and the distance between them.
 
+    Example:
+        >>> settings = maskdet.Settings(distance="pinhole")
+        >>> for image, scene in maskdet.stream("lobby.mp4", settings, every=25):
+        ...     if scene.pairs:
+        ...         break
+        >>> scene.pairs[0].unit
+        'm'
+
     A tuple, because a crowd of 30 people has 400 pairs in every image.
 
     Attributes:
@@ -200,6 +219,12 @@ class PersonPair(NamedTuple):
 @dataclass(frozen=True)
 class Contact:
     """Two people of a stream or video who were in contact.
+
+    Example:
+        >>> settings = maskdet.Settings(distance="pinhole", contact_distance_m=3)
+        >>> report = maskdet.analyze_video("lobby.mp4", None, settings, every=5)
+        >>> all(contact.min_distance < 3 for contact in report.contacts)
+        True
 
     Attributes:
         first_id: track ID of one person.
@@ -229,6 +254,11 @@ class Contact:
 @dataclass(frozen=True)
 class Face:
     """One face of a scene, for programs that look at faces one by one.
+
+    Example:
+        >>> face = maskdet.analyze("group.jpg")[0]
+        >>> face.label.title, face.confidence > 0.9, [round(x) for x in face.box]
+        ('Mask', True, [798, 206, 860, 273])
 
     Attributes:
         label: its class; `UNKNOWN` if `confidence` is below the threshold.
@@ -269,10 +299,11 @@ class Scene:
     """The faces of one image with their classes; row i is one face in every array.
 
     Iterate it for `Face` objects, index it with a number for one `Face`, or with a
-    mask, indices or a slice for a `Scene` with those rows:
+    mask, indices or a slice for a `Scene` with those rows.
 
-        >>> scene = Scene(
-        ...     Faces([[0, 0, 40, 40], [50, 0, 90, 40]], [0.9, 0.8]),
+    Example:
+        >>> scene = maskdet.Scene(
+        ...     maskdet.Faces([[0, 0, 40, 40], [50, 0, 90, 40]], [0.9, 0.8]),
         ...     [[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]],
         ... )
         >>> [face.label.key for face in scene]

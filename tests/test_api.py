@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import inspect
 import json
 import os
 import shutil
@@ -279,6 +281,61 @@ def test_images_without_boxes_cannot_be_evaluated(fake, tmp_path) -> None:
     with pytest.raises(ValueError, match="needs images with boxes") as caught:
         maskdet.evaluate(tmp_path, analyzer=fake)
     assert str(tmp_path) in str(caught.value)
+
+
+@pytest.fixture
+def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the examples of docstrings name."""
+    shutil.copy(GROUP, tmp_path / "group.jpg")
+    shutil.copy(ROOT / "samples" / "film.mp4", tmp_path / "lobby.mp4")
+    (tmp_path / "notes.txt").write_text("not a video")
+    (tmp_path / "images").mkdir()
+    shutil.copy(GROUP, tmp_path / "images")
+    scene = maskdet.analyze(GROUP)
+    height, width = maskdet.read_image(GROUP).shape[:2]
+    image = {"id": 1, "file_name": GROUP.name, "width": width, "height": height}
+    rows = [{"id": n, **row} for n, row in enumerate(scene.to_coco(1))]
+    names = [label.key for label in maskdet.CLASSES]
+    kinds = [{"id": n, "name": name} for n, name in enumerate(names, start=1)]
+    content = {"images": [image], "categories": kinds, "annotations": rows}
+    (tmp_path / "scenes.json").write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def documented() -> list[str]:
+    """The public names that are classes or functions."""
+    objects = {name: getattr(maskdet, name) for name in maskdet.__all__}
+    return [
+        name
+        for name, value in objects.items()
+        if inspect.isfunction(value) or inspect.isclass(value)
+    ]
+
+
+@pytest.mark.parametrize("name", documented())
+def test_the_examples_of_every_public_name_are_true(name, samples) -> None:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    tests = finder.find(getattr(maskdet, name), name, globs={"maskdet": maskdet})
+    assert sum(len(test.examples) for test in tests), f"{name} has no example"
+    printed: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
+    for test in tests:
+        runner.run(test, out=printed.append)
+    assert runner.failures == 0, "".join(printed)
+
+
+def test_the_public_names_are_few_and_complete() -> None:
+    assert 30 <= len(maskdet.__all__) <= 41
+    assert len(documented()) > 30
+    assert maskdet.__doc__ is not None
+    compile("".join(code_of(maskdet.__doc__)), "maskdet.__doc__", "exec")
+
+
+def code_of(text: str) -> list[str]:
+    """The indented lines of a docstring, without their indent."""
+    lines = [line for line in text.splitlines(keepends=True) if line.startswith("    ")]
+    return [line[4:] for line in lines]
 
 
 def example(name: str, *arguments: str | Path) -> str:

@@ -11,7 +11,7 @@ SIDE_PX = 400
 
 
 def truth(pictures: int = 60, *, seed: int = 0, name: str = "village") -> LabelledSet:
-    """A set of three faces a picture: mostly masked, some bare, few incorrectly worn."""
+    """A set of three faces a picture: mostly masked, some bare, few incorrect."""
     rng = np.random.default_rng(seed)
     numbers = np.repeat(np.arange(pictures), 3)
     n = len(numbers)

@@ -17,13 +17,25 @@ eye, the nose, the corner of the mouth on the left, the other corner."""
 
 
 class Detector(Protocol):
-    """Something that finds faces in one image."""
+    """Anything that detects the faces of an image.
+
+    Example:
+        >>> class Center:
+        ...     def detect(self, image):
+        ...         height, width = image.shape[:2]
+        ...         box = [width * 0.4, height * 0.4, width * 0.6, height * 0.6]
+        ...         return maskdet.Faces([box], [0.5])
+        >>> len(maskdet.analyze("group.jpg", analyzer=maskdet.TwoStage(Center())))
+        1
+    """
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in `image`, boxes in its pixels and inside it.
 
-        Every face with a score above the finder's low floor is returned: choosing
-        among them is for `Settings`. The image is not changed.
+        All candidates down to a low score are returned; `Settings` choose among them.
+
+        Args:
+            image: `(h, w, 3)` uint8 BGR; not changed.
         """
         ...
 
@@ -58,7 +70,15 @@ def missing_library(name: str) -> str:
 
 
 def load_detector(name: str) -> Detector:
-    """Load a face finder and run it once, so that the first call is not slow.
+    """Load a face detector and run it once, so that the first call is not slow.
+
+    Example:
+        >>> detector = maskdet.load_detector("haar")
+        >>> len(detector.detect(maskdet.read_image("group.jpg"))) > 3
+        True
+
+    Args:
+        name: a name in `DETECTORS`.
 
     Raises:
         ValueError: the name is not in `DETECTORS`.

@@ -25,7 +25,9 @@ def draw(
 ) -> Image:
     """Return a copy of an image with a box and a caption for every face.
 
-        maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
+    Example:
+        >>> scene = maskdet.analyze("group.jpg")
+        >>> maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
 
     Captions stay inside the image and off other faces; where a crowd leaves no room
     they get shorter, then are left out: the line style still tells the class. People

@@ -30,6 +30,11 @@ VERSION: Final = 1
 class Event:
     """One thing that happened to a person.
 
+    Example:
+        >>> report = maskdet.analyze_video("lobby.mp4", every=5)
+        >>> report.events[0].kind
+        'entered'
+
     Attributes:
         kind: a name in `KINDS`.
         at: when, in UTC.

@@ -30,7 +30,12 @@ _CROP_SIDE_PX: Final = 160
 
 @dataclass(frozen=True)
 class Person:
-    """One person of a film.
+    """One person of a video.
+
+    Example:
+        >>> person = maskdet.analyze_video("lobby.mp4", every=5).people[0]
+        >>> person.track_id, person.label.title, person.last_s > person.first_s
+        (1, 'Incorrect', True)
 
     Attributes:
         track_id: their number.

@@ -56,6 +56,11 @@ VERSION: Final = 2
 class VideoReport:
     """The result of one video: people, timeline, contacts and events.
 
+    Example:
+        >>> report = maskdet.analyze_video("lobby.mp4", every=2)
+        >>> report.is_complete, report.n_people, 0 < report.mask_rate < 1
+        (True, 3, True)
+
     Attributes:
         source: path or address of the video, without a password.
         info: what the video says about itself; None if it could not be opened.

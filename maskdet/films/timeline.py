@@ -20,6 +20,11 @@ _MAX_BINS: Final = 1200
 class TimelineBin:
     """A short part of a video.
 
+    Example:
+        >>> first = maskdet.analyze_video("lobby.mp4", every=5).timeline[0]
+        >>> first.start_s, first.length_s, sum(first.counts.values()) > 0
+        (0.0, 1.0, True)
+
     Attributes:
         start_s: when it begins, in seconds.
         length_s: how long it is, in seconds.

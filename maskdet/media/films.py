@@ -22,7 +22,15 @@ NO_FILM: Final = (
 
 
 class VideoReadError(ValueError):
-    """A film that cannot be used; the message is one line, without its path."""
+    """A video that cannot be read; the message is one line, without its path.
+
+    Example:
+        >>> try:
+        ...     maskdet.open_video("notes.txt")
+        ... except maskdet.VideoReadError as error:
+        ...     print(error)
+        this is no film, or it is damaged; please use a whole MP4, MOV, MKV or WebM
+    """
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,13 @@ class VideoSource(Protocol):
     """VideoSource one after the other, of a video file or a camera; all of one size.
 
     Iterate it once, or use it in a `with` block, which closes it.
+
+    Example:
+        >>> with maskdet.open_video("lobby.mp4") as source:
+        ...     size = source.info.width, source.info.height
+        ...     image, time_s = next(iter(source))
+        >>> size, image.shape, time_s
+        ((640, 360), (360, 640, 3), 0.0)
     """
 
     @property

@@ -274,8 +274,10 @@ def open_video(
     frames are decoded in a process of their own, so that a malformed video can do no
     harm.
 
-        for image, time_s in maskdet.open_video("lobby.mp4"):
-            ...
+    Example:
+        >>> video = maskdet.open_video("lobby.mp4", every=50)
+        >>> [round(time_s) for _, time_s in video]
+        [0, 2, 4, 6, 8, 10]
 
     Args:
         source: path of a file (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV); number

@@ -58,7 +58,15 @@ for _kind_of_warning in (UserWarning, RuntimeWarning):
 
 
 class ImageReadError(ValueError):
-    """A picture that cannot be used; the message is one line, without its path."""
+    """An image that cannot be read; the message is one line, without its path.
+
+    Example:
+        >>> try:
+        ...     maskdet.read_image(b"GIF89a")
+        ... except maskdet.ImageReadError as error:
+        ...     print(error)
+        this is a GIF; please use JPEG, PNG or WebP
+    """
 
 
 def read_image(
@@ -67,7 +75,12 @@ def read_image(
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
 ) -> Image:
-    """Read a JPEG, PNG or WebP picture, turned upright.
+    """Read a JPEG, PNG or WebP image, turned upright.
+
+    Example:
+        >>> image = maskdet.read_image("group.jpg")
+        >>> image.shape, image.dtype.name  # height, width, BGR
+        ((480, 960, 3), 'uint8')
 
     The content decides, not the name. Transparent parts become white; grey, 16-bit,
     palette and CMYK pictures become 8-bit BGR. A moving picture is refused rather
@@ -142,7 +155,8 @@ def as_image(source: object) -> Image:
 def write_image(path: str | Path, image: Image) -> None:
     """Write an image file; the ending chooses the format.
 
-        maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
+    Example:
+        >>> maskdet.write_image("copy.webp", maskdet.read_image("group.jpg"))
 
     Args:
         path: the file, ending in .png, .jpg, .jpeg (quality 95) or .webp (lossless);

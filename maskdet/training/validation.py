@@ -15,7 +15,7 @@ from maskdet.types import CLASSES, Label
 class Rightness:
     """Shares of right answers on one source, each in [0, 1].
 
-    An incorrectly worn mask counts as worn, in truth and answer, as in `metrics.labelling`.
+    An incorrectly worn mask counts as worn in both, as in `metrics.labelling`.
 
     Attributes:
         n: number of crops.

@@ -27,7 +27,7 @@ def test_what_lies_between_is_not_told():
     )
     one = band(judge, SETTINGS, 0.3, 0.7)
     assert (one.between.value, one.between.n) == (0.2, 5)
-    # Outside lie a bare face called masked, one incorrectly worn called bare, two right.
+    # Outside lie a bare face called masked, one incorrect called bare, two right.
     assert (one.errors.value, one.errors.n) == (0.5, 4)
     assert (one.errors_without.value, one.errors_without.n) == (0.4, 5)
     assert (one.missed_bare.value, one.missed_bare.n) == (0.5, 2)
