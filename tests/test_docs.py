@@ -24,6 +24,7 @@ PAGES = [
     ROOT / "models" / "README.md",
     *sorted(DOCS.rglob("*.md")),
 ]
+PRESENT = [path for path in PAGES if path.name != "CHANGELOG.md"]
 GENERATED = DOCS / "command-line.md"
 
 FENCE = re.compile(r"^( *)```.*?^\1```", re.M | re.S)
@@ -95,7 +96,7 @@ def test_every_command_can_be_parsed(path: Path) -> None:
             assert not end.code, f"cannot be parsed: maskdet {shlex.join(words)}"
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
+@pytest.mark.parametrize("path", PRESENT, ids=named)
 def test_commands_and_options_in_sentences_exist(path: Path) -> None:
     for span in CODE.findall(FENCE.sub("", text_of(path))):
         words = span.strip("`").split()
