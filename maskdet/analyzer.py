@@ -114,13 +114,7 @@ def _loader(point: EntryPoint) -> Callable[[], Analyzer]:
     """Return a factory that imports an entry point when it is called."""
 
     def load() -> Analyzer:
-        try:
-            factory = point.load()
-        except Exception as error:
-            raise RuntimeError(
-                f"analyzer {point.name!r} cannot be loaded from {point.value}: {error}"
-            ) from error
-        analyzer: Analyzer = factory()
+        analyzer: Analyzer = point.load()()
         return analyzer
 
     return load
@@ -339,9 +333,12 @@ def _loaded(name: str, classifier: str, *, second_look: bool) -> Analyzer:
 
 def _made(name: str, factory: Callable[[], Analyzer]) -> Analyzer:
     """Return what the factory of a registered analyzer makes, checked."""
-    analyzer = factory()
+    try:
+        analyzer = factory()
+    except Exception as error:
+        raise RuntimeError(f"analyzer {name!r} cannot be made: {error}") from error
     if not callable(getattr(analyzer, "analyze", None)):
-        raise TypeError(
+        raise RuntimeError(
             f"analyzer {name!r}: its factory must return an object with "
             f"analyze(image, settings) -> Scene, not {type(analyzer).__name__}"
         )

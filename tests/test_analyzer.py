@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -15,16 +19,22 @@ from maskdet.analyzer import (
     asset_of,
     load_analyzer,
     reads_twice,
+    register_analyzer,
     resolved,
 )
 from maskdet.assets import ASSETS
 from maskdet.classifier import DEFAULT_CLASSIFIER
+from maskdet.cli import main
 from maskdet.detectors import DETECTORS, load_detector
+from maskdet.media import write_image
 from maskdet.onepass.decode import CHANNELS, Map
 from maskdet.types import Image, Label, Settings
+from maskdet.web import session
+from maskdet.web.preferences import Preferences
 from tests.fakes import FakeClassifier, FakeDetector, grey
 from tests.stand_ins.weights import stand_ins, weights, with_kinds
 
+ROOT = Path(__file__).resolve().parents[1]
 ALL = Settings.permissive()
 
 BOXES = [[5, 5, 25, 30], [6, 5, 26, 30], [40, 10, 50, 20], [0, 0, 3, 3]]
@@ -230,3 +240,99 @@ class OneLargeFace:
         if width > 200:
             maps[2][2, 3] = [9, 9, 0, 0, np.log(100 / 32), np.log(100 / 32), 0, 0, 0]
         return maps
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """An analyzer of a program, known as `mine` for one test."""
+    analyzer, _ = two_stage()
+    register_analyzer("mine", lambda: analyzer, "made by a test")
+    yield analyzer
+    del ANALYZERS["mine"]
+
+
+def test_a_registered_analyzer_is_known_by_its_name(registered, tmp_path, capsys):
+    assert ANALYZERS["mine"] == "made by a test"
+    assert load_analyzer("mine") is registered
+    path = tmp_path / "a.png"
+    write_image(path, grey())
+    assert main(["detect", str(path), "--analyzer", "mine", "--json", "-"]) == 0
+    assert '"label": "mask"' in capsys.readouterr().out
+    assert Preferences(analyzer="mine").analyzer == "mine"
+    assert "mine" not in session.unavailable()
+
+
+@pytest.mark.parametrize("name", ["onepass", "haar", AUTO])
+def test_no_name_of_ours_can_be_taken(name):
+    with pytest.raises(ValueError, match="ships with maskdet; choose another name"):
+        register_analyzer(name, lambda: two_stage()[0])
+    assert name == AUTO or ANALYZERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "factory", "error", "line"),
+    [
+        (" ", lambda: None, ValueError, "name must be a word"),
+        ("mine", "not a function", TypeError, "must be callable without arguments"),
+    ],
+)
+def test_what_cannot_be_registered_is_refused(name, factory, error, line):
+    with pytest.raises(error, match=line):
+        register_analyzer(name, factory)
+    assert name not in ANALYZERS
+
+
+def test_a_factory_that_makes_something_else_is_named():
+    register_analyzer("mine", FakeDetector)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(RuntimeError, match=r"'mine': .* not FakeDetector"):
+            load_analyzer("mine")
+    finally:
+        del ANALYZERS["mine"]
+
+
+PLUGIN = """
+import maskdet
+
+class Nobody:
+    def analyze(self, image, settings=None):
+        return maskdet.Scene.empty()
+"""
+
+
+def test_an_installed_package_adds_analyzers_by_entry_points(tmp_path):
+    """In a process of its own, as entry points are looked up once."""
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    about = tmp_path / "plugin-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n"
+    )
+    (about / "entry_points.txt").write_text(
+        "[maskdet.analyzers]\nnobody = plugin:Nobody\nbroken = plugin:Missing\n"
+    )
+    code = (
+        "import sys, maskdet\n"
+        "assert 'plugin' not in sys.modules\n"
+        "print(maskdet.ANALYZERS['nobody'], list(maskdet.ANALYZERS)[-2:])\n"
+        "assert 'plugin' not in sys.modules\n"
+        "print(maskdet.load_analyzer('nobody').analyze(None))\n"
+        "try:\n"
+        "    maskdet.load_analyzer('broken')\n"
+        "except RuntimeError as error:\n"
+        "    print(error)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "added by plugin ['nobody', 'broken']",
+        "<Scene: 0 faces>",
+        "analyzer 'broken' cannot be made: module 'plugin' has no attribute 'Missing'",
+    ]
