@@ -8,15 +8,20 @@ import itertools
 import json
 import re
 import shlex
+import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import maskdet
 from maskdet import cli
+from maskdet.alerts.webhook import signature
+from maskdet.events import Event
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -261,3 +266,28 @@ def precisions(name: str, of_set: str, shown: Sequence[str]) -> list[str]:
     row = comparison()[name, of_set]
     cells = {**row["ap"], "large": row["ap_large"]["faces"]}
     return [f"{cells[key]['value']:.3f}".lstrip("0") for key in shown]
+
+
+def code_blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text_of(path), re.M | re.S)
+
+
+def test_the_webhook_has_the_fields_that_the_page_shows() -> None:
+    (shown,) = map(json.loads, code_blocks(DOCS / "events.md", "json"))
+    event = Event("alert", datetime.now(UTC), "Door", "a", rule="no_mask")
+    sent = json.loads(event.to_json())
+    assert list(shown) == list(sent)
+    assert shown["version"] == sent["version"]
+
+
+def test_the_receiver_of_the_page_accepts_our_signature_only() -> None:
+    (program,) = code_blocks(DOCS / "events.md", "python")
+    names: dict[str, Any] = {}
+    exec(program, names)
+    now = str(int(time.time()))
+    ours = signature("secret", now, b"{}")
+    assert names["is_genuine"](b"secret", now, b"{}", ours)
+    assert not names["is_genuine"](b"other", now, b"{}", ours)
+    long_ago = str(int(time.time()) - 3600)
+    old = signature("secret", long_ago, b"{}")
+    assert not names["is_genuine"](b"secret", long_ago, b"{}", old)
