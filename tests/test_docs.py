@@ -169,7 +169,7 @@ def anchors(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
+@pytest.mark.parametrize("path", [*PAGES, GENERATED], ids=named)
 def test_the_words_of_the_glossary_are_used(path: Path) -> None:
     text = FENCE.sub("", text_of(path))
     text = ALLOWED.sub("", CODE.sub("", re.sub(r"\]\([^)]*\)", "]", text)))
