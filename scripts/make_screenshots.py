@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,13 +24,13 @@ import av
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from maskdet.events.place import URL_VARIABLE, sqlite_url
 from tests.browser.conftest import FLAGS
 from tests.browser.driving import Dashboard, LivePage, settle, write_film
 
+ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 FILM = ROOT / "samples" / "film.mp4"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
@@ -107,8 +108,6 @@ def _browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any]]:
 
 
 def _chromium() -> str:
-    import shutil
-
     path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if path is None:
         raise SystemExit("no Chromium found; on Debian: apt-get install chromium")

@@ -43,7 +43,7 @@ _NOTES = """
 | Status | Meaning |
 | --- | --- |
 | 0 | success |
-| 1 | an input could not be read, or a value or file is not valid; one line on stderr says which |
+| 1 | an input cannot be read, or a value is not valid; stderr says which |
 | 2 | the command line could not be parsed |
 | 130 | stopped with Ctrl-C |
 
@@ -148,7 +148,7 @@ def _group(
     """Yield the title and the table of a group of arguments, if it has any."""
     formatter = parser._get_formatter()
     rows = [
-        f"| `{formatter._format_action_invocation(action).replace('|', chr(92) + '|')}` "
+        f"| `{_escaped(formatter._format_action_invocation(action))}` "
         f"| {_cell(_help_of(action, parser))} |"
         for action in group._group_actions
         if action.help != argparse.SUPPRESS
@@ -176,7 +176,12 @@ def _help_of(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
 
 
 def _cell(text: str) -> str:
-    return html.escape(text, quote=False).replace("|", r"\|")
+    return _escaped(html.escape(text, quote=False))
+
+
+def _escaped(text: str) -> str:
+    """Return a text for a cell of a table."""
+    return text.replace("|", r"\|")
 
 
 def _subparsers(

@@ -8,14 +8,20 @@ import itertools
 import json
 import re
 import shlex
+import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+import maskdet
 from maskdet import cli
+from maskdet.alerts.webhook import signature
+from maskdet.events import Event
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -44,7 +50,7 @@ WORDS = {
     "systems? 00\\d": "the name of the published system",
     "verdicts?": "class",
     "whoever": "the subject itself",
-    "incorrectly worn": "incorrect, incorrectly worn",
+    "worn\\W+wrong\\w*": "incorrect, incorrectly worn",
 }
 # "An alarm" in its own sense: what maskdet is not made for.
 ALLOWED = re.compile(r"barrier,\s+an alarm")
@@ -88,12 +94,17 @@ def test_the_readme_is_short() -> None:
 @pytest.mark.parametrize("path", PAGES, ids=named)
 def test_every_command_can_be_parsed(path: Path) -> None:
     for words in commands(path):
-        command = next((word for word in words if word in cli.COMMANDS), "")
-        try:
-            cli.build_parser(command).parse_args(words)
-        except SystemExit as end:
-            # `--help` and `--version` end with 0.
-            assert not end.code, f"cannot be parsed: maskdet {shlex.join(words)}"
+        assert parses(words), f"cannot be parsed: maskdet {shlex.join(words)}"
+
+
+def parses(words: Sequence[str]) -> bool:
+    command = next((word for word in words if word in cli.COMMANDS), "")
+    try:
+        cli.build_parser(command).parse_args(words)
+    except SystemExit as end:
+        # `--help` and `--version` end with 0.
+        return not end.code
+    return True
 
 
 @pytest.mark.parametrize("path", PRESENT, ids=named)
@@ -158,13 +169,18 @@ def anchors(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
+@pytest.mark.parametrize("path", [*PAGES, GENERATED], ids=named)
 def test_the_words_of_the_glossary_are_used(path: Path) -> None:
     text = FENCE.sub("", text_of(path))
     text = ALLOWED.sub("", CODE.sub("", re.sub(r"\]\([^)]*\)", "]", text)))
     for word, instead in WORDS.items():
         match = re.search(rf"\b{word}\b", text, re.I)
         assert match is None, f"{match.group()!r}: {instead}"
+
+
+def test_every_public_name_is_on_the_page_of_the_python_api() -> None:
+    names = re.findall(r"^::: maskdet\.(\w+)$", text_of(DOCS / "api.md"), re.M)
+    assert sorted(names) == sorted(set(maskdet.__all__) - {"__version__"})
 
 
 def test_internal_numbers_of_systems_occur_nowhere() -> None:
@@ -250,3 +266,28 @@ def precisions(name: str, of_set: str, shown: Sequence[str]) -> list[str]:
     row = comparison()[name, of_set]
     cells = {**row["ap"], "large": row["ap_large"]["faces"]}
     return [f"{cells[key]['value']:.3f}".lstrip("0") for key in shown]
+
+
+def code_blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text_of(path), re.M | re.S)
+
+
+def test_the_webhook_has_the_fields_that_the_page_shows() -> None:
+    (shown,) = map(json.loads, code_blocks(DOCS / "events.md", "json"))
+    event = Event("alert", datetime.now(UTC), "Door", "a", rule="no_mask")
+    sent = json.loads(event.to_json())
+    assert list(shown) == list(sent)
+    assert shown["version"] == sent["version"]
+
+
+def test_the_receiver_of_the_page_accepts_our_signature_only() -> None:
+    (program,) = code_blocks(DOCS / "events.md", "python")
+    names: dict[str, Any] = {}
+    exec(program, names)
+    now = str(int(time.time()))
+    ours = signature("secret", now, b"{}")
+    assert names["is_genuine"](b"secret", now, b"{}", ours)
+    assert not names["is_genuine"](b"other", now, b"{}", ours)
+    long_ago = str(int(time.time()) - 3600)
+    old = signature("secret", long_ago, b"{}")
+    assert not names["is_genuine"](b"secret", long_ago, b"{}", old)

@@ -13,18 +13,18 @@ from maskdet.cli.console import complain, reason, set_up_output
 
 COMMANDS: dict[str, str] = {
     "app": "open the dashboard",
-    "detect": "find the faces in pictures and say who wears a mask",
-    "video": "follow the people in films and cameras, and say who wears a mask",
-    "events": "list, sum up, export and delete the events that were recorded",
-    "evaluate": "measure an analyzer on labelled pictures",
-    "tune": "say what thresholds cost on labelled pictures, and which reach a goal",
-    "suites": "test on hard negatives, low light, groups of people, empty pictures",
-    "models": "list, verify and fetch the model files",
-    "benchmark": "time the analyzers side by side",
-    "data": "check labelled pictures and split them for training",
-    "label": "box the faces of pictures whose class is known, and write COCO",
-    "train": "train our networks from labelled pictures",
-    "export": "write a trained network in the form that maskdet runs",
+    "detect": "detect and classify the faces of images",
+    "video": "track and classify the people in videos and cameras",
+    "events": "list, summarize, export and delete recorded events",
+    "evaluate": "measure an analyzer on labelled images",
+    "tune": "report what thresholds cost, and choose them for a goal",
+    "suites": "benchmark robustness: hard negatives, low light, false positives",
+    "models": "list, verify and download model files",
+    "benchmark": "compare the speed of the analyzers",
+    "data": "check labelled images and split them for training",
+    "label": "add boxes to images whose class is known",
+    "train": "train a classifier or the single-stage network",
+    "export": "convert a training run to LiteRT, with its model card",
 }
 """Name to what it does. `maskdet.cli.NAME` has `add_parser` and `run`."""
 
@@ -80,8 +80,9 @@ def build_parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="maskdet",
         formatter_class=_Help,
-        description="See who wears a mask, who does not and who wears it wrongly.",
-        epilog="maskdet COMMAND --help tells more.",
+        description="Detect faces and classify whether a mask is worn, not worn, or "
+        "worn incorrectly.",
+        epilog="`maskdet COMMAND --help` describes the options of a command.",
     )
     parser.add_argument(
         "--version", action="version", version=f"%(prog)s {__version__}"

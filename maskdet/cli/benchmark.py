@@ -45,17 +45,18 @@ _ALONE = {
 }
 
 _ABOUT = """Time the analyzers on one frame of 640 x 480 pixels with four faces, made
-from the samples: find, label and draw, in turns, so that a slow moment of the machine
-hits all of them. Beside them: AIZOO's and YuNet's networks alone, and the usual
-tutorial pipeline (ResNet-10 SSD, then `keras.Model.predict`; needs TensorFlow). What
-cannot be loaded is left out with a line. A ratio is the median over the rounds, to the
-first one shown; quote ratios, a single time says more about the machine."""
+from the samples: detect, classify and draw. They take turns, so that a slow moment of
+the machine affects all of them. For comparison: AIZOO's and YuNet's networks alone, and
+the usual tutorial pipeline (ResNet-10 SSD, then `keras.Model.predict`; needs
+TensorFlow). What cannot be loaded is left out with a line. A ratio is the median over
+the rounds, relative to the first row. Quote ratios: a single time says more about the
+machine."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
-        "benchmark", help="time the analyzers side by side", description=_ABOUT
+        "benchmark", help="compare the speed of the analyzers", description=_ABOUT
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"only these: {', '.join(_names())}"

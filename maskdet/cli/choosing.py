@@ -18,19 +18,20 @@ from maskdet.types import Settings
 from maskdet.voting import PRESETS
 
 _SETTINGS_OPTIONS = {
-    "min_score": "drop faces that the finder is less sure of, 0 to 1",
-    "min_confidence": "call a label unsure below this probability, 0 to 1",
+    "min_score": "detection threshold: drop faces with a lower score, 0 to 1",
+    "min_confidence": "confidence threshold: below it the class is unknown, 0 to 1",
     "min_face_px": "drop faces whose shorter side is smaller, in pixels",
 }
 
 _PEOPLE_OPTIONS: dict[str, str] = {
-    "memory_s": "forget whoever was not seen for so long, in seconds",
-    "smoothing": f"how views of a person become one label: {', '.join(SMOOTHINGS)}",
-    "smoothing_window_s": "how far back they count, in seconds",
-    "distance": f"tell how far apart people stand: {', '.join(DISTANCES)}",
-    "contact_distance_m": "who stands closer is near, in metres",
-    "contact_duration_s": "who is near for longer is too close, in seconds",
-    "field_of_view_deg": "the camera's, from left to right, for --distance pinhole",
+    "memory_s": "how long a person who is not detected is remembered, in seconds",
+    "smoothing": "how several observations of a person become one class: "
+    f"{', '.join(SMOOTHINGS)}",
+    "smoothing_window_s": "how far back observations count, in seconds",
+    "distance": f"how distances between people are measured: {', '.join(DISTANCES)}",
+    "contact_distance_m": "people who are closer are in contact, in metres",
+    "contact_duration_s": "a contact that lasts longer is too long, in seconds",
+    "field_of_view_deg": "horizontal field of view of the camera, for pinhole",
     "ground_points": "four points on the ground for --distance ground_plane, clockwise "
     "from the far left: x and y of each as fractions of image width and height",
     "ground_width_m": "from the first point to the second, in metres",
@@ -72,11 +73,14 @@ def add_analyzer_options(
     parser.add_argument(
         "--no-second-look",
         action="store_true",
-        help="let a one-pass analyzer label large faces alone: otherwise the "
-        "classifier may read them again",
+        help="no refinement: do not let the classifier check large faces again whose "
+        "confidence is low",
     )
     parser.add_argument(
-        "--settings", type=Path, metavar="FILE", help="JSON saved by the dashboard"
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="settings saved by the dashboard or by `tune --settings-out`",
     )
     for name, line in _SETTINGS_OPTIONS.items():
         parser.add_argument(_option(name), type=float, metavar="F", help=line)
@@ -84,7 +88,7 @@ def add_analyzer_options(
 
 def add_people_options(parser: argparse.ArgumentParser) -> None:
     """Add the settings of what is known of people over time."""
-    people = parser.add_argument_group("people over time")
+    people = parser.add_argument_group("tracking and distances")
     people.add_argument(
         "--preset",
         choices=list(PRESETS),
@@ -124,7 +128,7 @@ def add_tiles_option(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=Tiling(),
         metavar="PX",
-        help="also look at overlapping windows of so many pixels, which finds faces "
+        help="also analyze overlapping windows of so many pixels, which detects faces "
         f"that are far away and takes longer ({Tiling.side_px} if no number follows)",
     )
 
@@ -132,7 +136,7 @@ def add_tiles_option(parser: argparse.ArgumentParser) -> None:
 def add_blur_option(parser: argparse.ArgumentParser, where: str) -> None:
     """Add the option that hides faces in what is written, say `the film`."""
     parser.add_argument(
-        "--blur", action="store_true", help=f"make faces in {where} unrecognisable"
+        "--blur", action="store_true", help=f"blur all faces in {where}"
     )
 
 

@@ -40,12 +40,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = commands.add_parser(
         "detect",
-        help="find the faces in pictures and say who wears a mask",
-        description="Find the faces in pictures and say who wears a mask. A picture "
-        "that cannot be read gets one line, the others go on, and the status is 1.",
+        help="detect and classify the faces of images",
+        description="Detect the faces of images and classify their masks. For an image "
+        "that cannot be read, one line says why, the others are analyzed, and the exit "
+        "status is 1.",
     )
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="a picture or a folder"
+        "paths", nargs="+", type=Path, metavar="PATH", help="an image or a folder"
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     parser.add_argument("--csv", metavar="FILE", help="write CSV; - for stdout")

@@ -34,76 +34,82 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "events",
         usage="maskdet events [STORE] [OPTIONS]\n"
         "       maskdet events delete [STORE] (--before WHEN | --all) [--yes]",
-        help="list, sum up, export and delete the events that were recorded",
-        description="What happened to whom, where recording was switched on: the "
-        "newest events, oldest first. WHEN is 2026-11-21, 2026-11-21T10:30 (local "
-        "time unless it says a zone), or so long ago: 36h, 7d.",
+        help="list, summarize, export and delete recorded events",
+        description="List the newest recorded events, oldest first. WHEN is a date or "
+        "time such as 2026-11-21 or 2026-11-21T10:30 (local time unless it has a "
+        "zone), or a time before now: 36h, 7d.",
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="[delete] [STORE]",
-        help="an SQLite file or an SQLAlchemy URL (default: where the dashboard "
-        f"records; a URL with a password is better kept in {URL_VARIABLE}); `delete` "
-        "before it deletes events",
+        help="an SQLite file or an SQLAlchemy URL (default: the database of the "
+        f"dashboard; put a URL with a password into {URL_VARIABLE}); `delete` before "
+        "it deletes events",
     )
     _add_filters(parser)
     _add_forms(parser)
     deleting = parser.add_argument_group("with `delete`")
     deleting.add_argument(
-        "--before", type=_moment, metavar="WHEN", help="delete what is older than that"
+        "--before", type=_moment, metavar="WHEN", help="delete events before that time"
     )
     deleting.add_argument("--all", action="store_true", help="delete every event")
-    deleting.add_argument("--yes", action="store_true", help="do not ask")
+    deleting.add_argument(
+        "--yes", action="store_true", help="do not ask for confirmation"
+    )
 
 
 def _add_forms(parser: argparse.ArgumentParser) -> None:
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
-        "--csv", metavar="FILE", help="write all of them as CSV; - for stdout"
+        "--csv", metavar="FILE", help="write all matching events as CSV; - for stdout"
     )
     shown.add_argument(
         "--summary",
         action="store_true",
-        help="count people, each once, and say by the hour how many wore a mask",
+        help="count people, each once, and show the mask rate by the hour",
     )
     shown.add_argument(
         "--limit",
         type=_rows,
         default=_USUAL_ROWS,
         metavar="N",
-        help=f"list so many (default: {_USUAL_ROWS})",
+        help=f"list N events (default: {_USUAL_ROWS})",
     )
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     wanted = parser.add_argument_group("which events")
     wanted.add_argument(
-        "--from", dest="since", type=_moment, metavar="WHEN", help="none that is older"
+        "--from", dest="since", type=_moment, metavar="WHEN", help="events from then on"
     )
     wanted.add_argument(
         "--to",
         dest="until",
         type=_end,
         metavar="WHEN",
-        help="only what is older; a date alone takes in that day",
+        help="events until then; a date alone includes that day",
     )
     wanted.add_argument(
         "--kind",
         action="append",
         default=[],
         choices=list(KINDS),
-        help="only this kind; may be given several times, as the next two",
+        help="only this kind; may be given several times, as --label and --camera",
     )
     wanted.add_argument(
         "--label",
         action="append",
         default=[],
         choices=[label.key for label in Label],
-        help="only with this label",
+        help="only with this class",
     )
     wanted.add_argument(
-        "--camera", action="append", default=[], metavar="NAME", help="only from there"
+        "--camera",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only from this camera",
     )
 
 

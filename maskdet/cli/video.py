@@ -40,15 +40,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = commands.add_parser(
         "video",
-        help="follow the people in films and cameras, and say who wears a mask",
-        description="Follow the people in a film, in every film of a folder, or "
-        "before a camera. A film that cannot be read gets one line, the others go on, "
-        "and the status is 1. Ctrl-C ends early and keeps what was found until then.",
+        help="track and classify the people in videos and cameras",
+        description="Track the people in a video, in every video of a folder, or in "
+        "front of a camera, and classify their masks. For a video that cannot be read, "
+        "one line says why, the others are analyzed, and the exit status is 1. Ctrl-C "
+        "stops and keeps the results so far.",
     )
     parser.add_argument(
         "source",
         metavar="IN",
-        help="a film, a folder of films, the number of a camera, or an RTSP or HTTP "
+        help="a video, a folder of videos, the number of a webcam, or an RTSP or HTTP "
         "address",
     )
     _add_targets(parser)
@@ -57,9 +58,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=_above_zero,
         default=1,
         metavar="N",
-        help="look at, and write, only every Nth picture (default: every one)",
+        help="analyze and write only every Nth frame (default: every frame)",
     )
-    add_blur_option(parser, "the film")
+    add_blur_option(parser, "the video")
     add_tiles_option(parser)
     add_event_options(parser)
     add_analyzer_options(parser, live=True)
@@ -71,14 +72,16 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="write the annotated film there (.mp4, .mov, .mkv, .webm); for a folder "
-        "of films, a folder",
+        help="write the annotated video there (.mp4, .mov, .mkv, .webm); for a folder "
+        "of videos, a folder",
     )
     parser.add_argument(
         "--json", metavar="FILE", help="write a summary as JSON; - for stdout"
     )
     parser.add_argument(
-        "--csv", metavar="FILE", help="write everybody in every picture; - for stdout"
+        "--csv",
+        metavar="FILE",
+        help="write a row for each person of each frame; - for stdout",
     )
 
 

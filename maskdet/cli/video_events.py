@@ -67,49 +67,50 @@ def add_event_options(parser: argparse.ArgumentParser) -> None:
 def _add_events(parser: argparse.ArgumentParser) -> None:
     events = parser.add_argument_group(
         "events",
-        "Who came, what is known of each mask, who stood too close, who left. They are "
-        "kept nowhere unless you say so, and never with a picture.",
+        "Who entered, the class of each person, who was too close, who left. They are "
+        "not recorded unless you ask for it, and never contain an image.",
     )
     events.add_argument(
-        "--events", metavar="FILE", help="write them as CSV; - for stdout"
+        "--events", metavar="FILE", help="write events as CSV; - for stdout"
     )
     events.add_argument(
         "--record",
         nargs="?",
         const="",
         metavar="STORE",
-        help="write them to an SQLite file or an SQLAlchemy URL (default: where the "
-        f"dashboard records; {URL_VARIABLE} may name it, and hides its password)",
+        help="record events in an SQLite file or an SQLAlchemy URL (default: the "
+        f"database of the dashboard; {URL_VARIABLE} can name it, which keeps a "
+        "password out of the command line)",
     )
     events.add_argument(
         "--keep-days",
         type=_days,
         metavar="N",
-        help="and delete from there what is older (default: "
+        help="delete older events from there (default: "
         f"{DAYS_VARIABLE}, else {keep_days({})})",
     )
     events.add_argument(
         "--camera",
         default="",
         metavar="NAME",
-        help=f"what this camera or film is called in them, {LONGEST_NAME} characters "
-        "at most (default: its name)",
+        help=f"name of this camera or video in the events, at most {LONGEST_NAME} "
+        "characters (default: its file name or address)",
     )
     events.add_argument(
         "--began",
         type=_began,
         metavar="WHEN",
-        help="when the film was taken, as 2026-11-21T10:00, local time unless it says "
-        "a zone (default: what the film says itself, else now)",
+        help="when the video was taken, such as 2026-11-21T10:00, local time unless it "
+        "has a zone (default: the time stored in the file, else now)",
     )
 
 
 def _add_alerts(parser: argparse.ArgumentParser) -> None:
     alerts = parser.add_argument_group(
         "alerts",
-        "Each is one line, told once a person and not again before a mask was seen and "
-        "the cool-down is over. They go by the time of the film. The status is 1 if a "
-        "receiver got none of them.",
+        "A person causes one alert of a kind; the next one follows only after the "
+        "state has ended and the cool-down is over. Times are those of the video. The "
+        "exit status is 1 if a receiver got none of its alerts.",
     )
     words = "; ".join(f"{kind}: {title.lower()}" for kind, title in RULES.items())
     alerts.add_argument(
@@ -118,13 +119,18 @@ def _add_alerts(parser: argparse.ArgumentParser) -> None:
         default=[],
         choices=list(RULES),
         metavar="KIND",
-        help=f"tell of this; may be given several times. {words}",
+        help=f"send alerts of this kind; may be given several times. {words}",
     )
     numbers = (
-        ("for", "for_s", "S", "seen for so long without a doubt, in seconds"),
-        ("sure", "min_confidence", "P", "less certain views do not count, 0 to 1"),
-        ("cooldown", "cooldown_s", "S", "no second one so soon, in seconds"),
-        ("crowd", "more_than", "N", "so many without a mask are no crowd yet"),
+        ("for", "for_s", "S", "how long the state must last, in seconds"),
+        ("sure", "min_confidence", "P", "lowest confidence that counts, 0 to 1"),
+        (
+            "cooldown",
+            "cooldown_s",
+            "S",
+            "shortest time between two alerts of one person, in seconds",
+        ),
+        ("crowd", "more_than", "N", "crowd: alert if more than N people wear no mask"),
     )
     for option, name, sign, line in numbers:
         usual = getattr(_USUAL, name)
@@ -140,21 +146,24 @@ def _add_alerts(parser: argparse.ArgumentParser) -> None:
 
 def _add_receivers(alerts: argparse._ArgumentGroup) -> None:
     alerts.add_argument(
-        "--webhook", default="", metavar="URL", help="send alerts there as JSON"
+        "--webhook",
+        default="",
+        metavar="URL",
+        help="send alerts to this address as JSON",
     )
     alerts.add_argument(
         "--webhook-secret",
         type=Path,
         metavar="FILE",
-        help=f"holds what they are signed with (default: {SECRET_VARIABLE} in the "
+        help=f"file with the secret that signs them (default: {SECRET_VARIABLE} in the "
         "environment, else they are not signed)",
     )
     alerts.add_argument(
         "--mqtt",
         default="",
         metavar="URL",
-        help="publish alerts there, as mqtts://user@host/topic; "
-        f"{PASSWORD_VARIABLE} in the environment holds the password",
+        help="publish alerts at a broker, such as mqtts://user@host/topic; "
+        f"{PASSWORD_VARIABLE} in the environment is the password",
     )
 
 

@@ -88,7 +88,7 @@ class VideoInfo:
 
 
 class VideoSource(Protocol):
-    """VideoSource one after the other, of a video file or a camera; all of one size.
+    """Frames one after the other, of a video file or a camera; all of one size.
 
     Iterate it once, or use it in a `with` block, which closes it.
 

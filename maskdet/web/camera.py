@@ -119,7 +119,7 @@ def _numbers() -> None:
         st.rerun()
     reading = state.reading()
     failed = (
-        f"VideoSource that could not be analysed since Start: {reading.n_failed}. "
+        f"Frames that could not be analysed since Start: {reading.n_failed}. "
         f"The last error: {plain(reading.last_error)}"
     )
     if reading.failing:
@@ -144,7 +144,7 @@ def help_with_camera() -> None:
 reach each other for live video. The usual reasons:
 
 - a firewall or router stands between them. Whoever runs this server can set up a
-  TURN server and name it in `{VARIABLE}`; the README says how;
+  TURN server and name it in `{VARIABLE}`, as "Deployment" in the docs describes;
 - the page was opened without HTTPS on another machine than the server's.
 
 The snapshot below needs no live video and works in the meantime.""",

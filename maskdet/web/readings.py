@@ -117,7 +117,7 @@ def _rates(reading: Reading) -> str:
         else ""
     )
     return (
-        f'<section><h3>VideoSource</h3><dl class="three">{cells}</dl>'
+        f'<section><h3>Frames</h3><dl class="three">{cells}</dl>'
         f"<small>{total}</small></section>"
     )
 
