@@ -139,7 +139,7 @@ def painted(width: int, height: int, *patches: tuple[tuple, tuple]) -> Image:
 def test_boxes_and_labels_are_those_of_the_network(
     stand_in, patch, box, label, size_wh
 ):
-    scene = stand_in.analyze(painted(*size_wh, patch), Settings(min_face_px=1))
+    scene = stand_in.analyze(painted(*size_wh, patch), ALL)
     wanted = np.clip(box, 0, 1) * np.array([*size_wh, *size_wh])
     assert scene.faces.boxes == pytest.approx(wanted[None], abs=0.05)
     assert scene.labels == (label,)
@@ -148,7 +148,7 @@ def test_boxes_and_labels_are_those_of_the_network(
 def test_probabilities_are_both_columns_divided_by_their_sum(stand_in):
     # 110 more red than green, 80 more blue than green.
     image = painted(260, 260, ((160, 80, 168, 88), (180, 100, 210)))
-    scene = stand_in.analyze(image)
+    scene = stand_in.analyze(image, ALL)
     mask, no_mask = confidence(110), confidence(80)
     assert scene.faces.scores == pytest.approx([mask], abs=1e-4)
     wanted = [mask / (mask + no_mask), no_mask / (mask + no_mask), 0]
@@ -159,18 +159,18 @@ def test_the_stronger_of_two_that_overlap_is_kept(stand_in):
     # Boxes of 15.6 x 26 px, one cell (7.9 px) apart: IoU 0.53 below each other, 0.33
     # side by side.
     weaker, below = ((160, 80, 168, 88), (0, 0, 120)), ((160, 88, 168, 96), (0, 0, 200))
-    scene = stand_in.analyze(painted(260, 260, weaker, below))
+    scene = stand_in.analyze(painted(260, 260, weaker, below), ALL)
     assert scene.faces.scores == pytest.approx([confidence(200)], abs=1e-4)
     aside = ((168, 88, 176, 96), (0, 0, 120))
-    assert len(stand_in.analyze(painted(260, 260, aside, below))) == 2
+    assert len(stand_in.analyze(painted(260, 260, aside, below), ALL)) == 2
 
 
 def test_scores_below_the_floor_are_dropped(stand_in):
     # The floor is 0.02.
     above, below = ((160, 80, 168, 88), (0, 0, 60)), ((160, 80, 168, 88), (0, 0, 40))
     assert confidence(60) > 0.02 > confidence(40)
-    assert len(stand_in.analyze(painted(260, 260, above))) == 1
-    assert len(stand_in.analyze(painted(260, 260, below))) == 0
+    assert len(stand_in.analyze(painted(260, 260, above), ALL)) == 1
+    assert len(stand_in.analyze(painted(260, 260, below), ALL)) == 0
 
 
 @with_kinds("aizoo")
