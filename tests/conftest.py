@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from functools import cache
 from typing import Any
 
@@ -27,6 +29,23 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     have the same names in every worker.
     """
     return argname if isinstance(val, bytes) else None
+
+
+_n_modules_frozen = 0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _libraries_are_no_garbage() -> None:
+    """Let garbage collection pass over what libraries and pytest have loaded.
+
+    Streamlit collects garbage after every run of a page, and that takes a second where
+    TensorFlow is loaded.
+    """
+    global _n_modules_frozen
+    if len(sys.modules) > 1.1 * _n_modules_frozen:
+        gc.collect()
+        gc.freeze()
+        _n_modules_frozen = len(sys.modules)
 
 
 @pytest.fixture
