@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from make_samples import (  # noqa: E402 - found from the line above
+from make_samples import (
     SURGICAL,
     UNDER_NOSE,
     Person,
@@ -31,8 +31,8 @@ from make_samples import (  # noqa: E402 - found from the line above
     portrait,
 )
 
-from maskdet.media import FilmWriter  # noqa: E402
-from maskdet.types import Image  # noqa: E402
+from maskdet.media import FilmWriter
+from maskdet.types import Image
 
 SIZE_WH = (640, 360)
 FPS = 25

@@ -19,9 +19,9 @@ from skimage import data
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from maskdet.media import encode_jpeg  # noqa: E402 - found from the line above
-from maskdet.synthetic import Mask, wear_mask  # noqa: E402
-from maskdet.types import Image  # noqa: E402
+from maskdet.media import encode_jpeg
+from maskdet.synthetic import Mask, wear_mask
+from maskdet.types import Image
 
 # Where the portrait's eyes, nose and mouth are, as YuNet finds them, and its face.
 LANDMARKS = np.array(
