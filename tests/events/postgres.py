@@ -59,12 +59,15 @@ class Server:
 def programs() -> Path:
     """Return the folder of PostgreSQL's programs; skip the test if there is none."""
     if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("the driver psycopg is not installed")
+        pytest.skip("the driver psycopg is not installed", allow_module_level=True)
     found = shutil.which("initdb")
     # Debian keeps them off the path.
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if found is None and not debian:
-        pytest.skip("PostgreSQL's programs (initdb, pg_ctl) are not on this machine")
+        pytest.skip(
+            "the programs of PostgreSQL (initdb, pg_ctl) are not on this machine",
+            allow_module_level=True,
+        )
     return Path(found or debian[-1]).resolve().parent
 
 

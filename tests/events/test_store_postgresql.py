@@ -13,10 +13,11 @@ from maskdet.events import writer
 from maskdet.events.store import EventFilter, EventStore, StoreError
 from maskdet.events.writer import EventWriter
 from tests.events.any_store import ALL, DAY, AnyStore, event
-from tests.events.postgres import Server, server
+from tests.events.postgres import Server, programs, server
 from tests.waiting import WAIT_S, wait_until
 
-psycopg = pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
+programs()  # skips all of them at once where there is no PostgreSQL
+psycopg = pytest.importorskip("psycopg")
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from maskdet.media import (
     FilmLimits,
     VideoReadError,
     film_paths,
+    open_video,
     open_video_file,
-    read_video,
 )
 from tests.media.files import pillow, saved, scenery
 from tests.media.moving import N_FRAMES, film, turned
@@ -28,7 +28,7 @@ from tests.media.moving import N_FRAMES, film, turned
 def test_a_film_gives_its_pictures_and_their_times(
     tmp_path: Path, name: str, codec: str
 ) -> None:
-    pictures = list(read_video(film(tmp_path / name, codec)))
+    pictures = list(open_video(film(tmp_path / name, codec)))
     assert len(pictures) == N_FRAMES
     times = [time_s for _, time_s in pictures]
     assert times == pytest.approx([number / 10 for number in range(N_FRAMES)], abs=1e-3)
@@ -70,7 +70,7 @@ def test_what_a_film_says_about_itself(tmp_path: Path) -> None:
 def test_uneven_times_are_kept(tmp_path: Path) -> None:
     times_ms = (0, 40, 240, 250, 900, 1000)
     path = film(tmp_path / "a.mp4", "libx264", times_ms=times_ms)
-    times = [time_s for _, time_s in read_video(path)]
+    times = [time_s for _, time_s in open_video(path)]
     assert times == pytest.approx([ms / 1000 for ms in times_ms], abs=2e-3)
 
 
@@ -114,7 +114,7 @@ def test_the_films_of_a_folder(tmp_path: Path) -> None:
 def test_a_title_in_an_old_encoding_does_not_matter(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4")
     path.write_bytes(path.read_bytes().replace(b"VideoHandler", b"Vid\xe9oHandler"))
-    assert len(list(read_video(path))) == N_FRAMES
+    assert len(list(open_video(path))) == N_FRAMES
 
 
 def test_a_film_that_breaks_off_gives_what_it_has_or_is_refused(
@@ -126,7 +126,7 @@ def test_a_film_that_breaks_off_gives_what_it_has_or_is_refused(
         path = tmp_path / "cut.mp4"
         path.write_bytes(whole[: int(share * len(whole))])
         try:
-            counts.append(len(list(read_video(path))))
+            counts.append(len(list(open_video(path))))
         except VideoReadError:
             counts.append(0)
     assert counts[0] == 0
@@ -146,7 +146,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
         path = tmp_path / "no.mp4"
         path.write_bytes(content)
         with pytest.raises(VideoReadError, match="no film") as caught:
-            next(read_video(path))
+            next(iter(open_video(path)))
         assert "\n" not in str(caught.value)
         assert str(tmp_path) not in str(caught.value)
 
@@ -161,13 +161,13 @@ def test_a_film_without_pictures_is_refused(tmp_path: Path) -> None:
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
     with pytest.raises(VideoReadError, match="no film"):
-        next(read_video(path))
+        next(iter(open_video(path)))
 
 
 def test_a_missing_film_is_said_to_be_missing(tmp_path: Path) -> None:
     for path in (tmp_path / "no.mp4", tmp_path):
         with pytest.raises(FileNotFoundError, match="no such file"):
-            next(read_video(path))
+            next(iter(open_video(path)))
 
 
 @pytest.mark.parametrize(
