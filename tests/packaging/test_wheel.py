@@ -16,7 +16,7 @@ import pytest
 
 from maskdet import __version__
 from maskdet.manifest import read_manifest
-from maskdet.media import read_video
+from maskdet.media import open_video
 from tests.packaging.installing import ROOT, Installed, build_wheel
 
 SAMPLES = ROOT / "samples"
@@ -134,7 +134,7 @@ def test_the_base_marks_a_video(base) -> None:
     words = ("video", SAMPLES / "film.mp4", "--out", "y.mp4", "--every", "5")
     done = base.run("maskdet", *words)
     assert done.returncode == 0, done.stderr
-    image, _ = next(iter(read_video(base.folder / "y.mp4")))
+    image, _ = next(iter(open_video(base.folder / "y.mp4")))
     assert image.shape[2] == 3
 
 
