@@ -144,7 +144,7 @@ def register_analyzer(
         [project.entry-points."maskdet.analyzers"]
         mine = "my_package:make_analyzer"
 
-    Example:
+    Examples:
         >>> maskdet.register_analyzer(
         ...     "my-haar", lambda: maskdet.TwoStage(maskdet.load_detector("haar"))
         ... )
@@ -176,7 +176,7 @@ DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
 class Analyzer(Protocol):
     """Anything that detects the faces of an image and classifies them.
 
-    Example:
+    Examples:
         >>> class Nobody:
         ...     def analyze(self, image, settings=None):
         ...         return maskdet.Scene.empty()
@@ -203,7 +203,7 @@ class Analyzer(Protocol):
 class TwoStage:
     """A face detector followed by a classifier over all faces in one call.
 
-    Example:
+    Examples:
         >>> class MyDetector:
         ...     def detect(self, image):
         ...         return maskdet.Faces([[691, 270, 780, 366]], [0.9])
@@ -290,7 +290,7 @@ def load_analyzer(
 ) -> Analyzer:
     """Load an analyzer and run it once, so that the first image is not slow.
 
-    Example:
+    Examples:
         >>> analyzer = maskdet.load_analyzer("onepass-fast")
         >>> len(analyzer.analyze(maskdet.read_image("group.jpg")))
         7

@@ -26,7 +26,7 @@ def analyze(
 ) -> Scene:
     """Detect the faces of an image and classify their masks.
 
-    Example:
+    Examples:
         >>> scene = maskdet.analyze("group.jpg")
         >>> scene
         <Scene: 7 faces (3 mask, 2 no_mask, 2 incorrect)>
@@ -67,7 +67,7 @@ def analyze_video(
 ) -> VideoReport:
     """Analyze a video from its first frame to its last, and write an annotated copy.
 
-    Example:
+    Examples:
         >>> report = maskdet.analyze_video("lobby.mp4", out="marked.mp4", every=2)
         >>> [(person.track_id, person.label.title) for person in report.people]
         [(1, 'Incorrect'), (2, 'No mask'), (3, 'Mask')]
@@ -118,7 +118,7 @@ def stream(
 ) -> Iterator[tuple[Image, Scene]]:
     """Yield each frame of a camera or video with its scene, people tracked.
 
-    Example:
+    Examples:
         >>> for image, scene in maskdet.stream("lobby.mp4", every=25):
         ...     annotated = maskdet.draw(image, scene)
         ...     if scene.time_s > 4:
@@ -156,7 +156,7 @@ def evaluate(
 ) -> DetectionReport:
     """Measure an analyzer on labelled images.
 
-    Example:
+    Examples:
         >>> report = maskdet.evaluate("scenes.json", analyzer="onepass")
         >>> print(report.ap["faces"])  # value, 95 % interval, number of faces
         1.000 [1.000, 1.000] n=7

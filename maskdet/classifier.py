@@ -65,7 +65,7 @@ _MOST_AT_ONCE = 32
 class Classifier(Protocol):
     """Anything that gives each face the probabilities of the classes.
 
-    Example:
+    Examples:
         >>> import numpy
         >>> class AlwaysMask:
         ...     def predict(self, image, boxes):
@@ -164,7 +164,7 @@ class MaskClassifier:
 def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
     """Load a classifier and run it once, so that the first call is not slow.
 
-    Example:
+    Examples:
         >>> scene = maskdet.analyze("group.jpg")
         >>> classifier = maskdet.load_classifier()
         >>> image = maskdet.read_image("group.jpg")

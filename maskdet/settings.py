@@ -61,7 +61,7 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
 class Settings:
     """Every threshold a person can tune; passed explicitly, never global.
 
-    Example:
+    Examples:
         >>> strict = maskdet.Settings(min_score=0.7, min_confidence=0.9)
         >>> maskdet.Settings.from_json(strict.to_json()) == strict
         True
@@ -160,7 +160,7 @@ class Settings:
         No face is dropped for its score or size, none is `UNKNOWN`, and overlapping
         boxes stay. `scene.filter(settings)` chooses among them later.
 
-        Example:
+        Examples:
             >>> every = maskdet.analyze("group.jpg", maskdet.Settings.permissive())
             >>> len(every) > len(every.filter(maskdet.Settings()))
             True

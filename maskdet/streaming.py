@@ -20,7 +20,7 @@ from maskdet.voting import Vote, view_weights
 class Stream:
     """One camera or video, analyzed frame by frame: tracks, classes, distances.
 
-    Example:
+    Examples:
         >>> stream = maskdet.Stream(maskdet.load_analyzer("onepass-fast"))
         >>> for image, time_s in maskdet.open_video("lobby.mp4", every=100):
         ...     scene = stream.step(image, time_s)

@@ -46,7 +46,7 @@ _LINE_STYLES: Final[dict[Label, LineStyle]] = {
 class Style:
     """What is drawn, and how; every field is a plain JSON value.
 
-    Example:
+    Examples:
         >>> private = maskdet.Style(blur=True, percentages=False)
         >>> scene = maskdet.analyze("group.jpg")
         >>> maskdet.draw("group.jpg", scene, private).shape

@@ -68,7 +68,7 @@ class Label(IntEnum):
 
     `UNKNOWN` has no column: it is what a face below the confidence threshold gets.
 
-    Example:
+    Examples:
         >>> [(label.key, label.title) for label in maskdet.CLASSES]
         [('mask', 'Mask'), ('no_mask', 'No mask'), ('incorrect', 'Incorrect')]
     """
@@ -121,7 +121,7 @@ def _checked(
 class Faces:
     """The faces detected in one image, sorted by falling score.
 
-    Example:
+    Examples:
         >>> faces = maskdet.Faces([[0, 0, 9, 9], [5, 5, 40, 40]], [0.5, 0.9])
         >>> faces.scores.tolist() == sorted(faces.scores.tolist(), reverse=True)
         True
@@ -185,7 +185,7 @@ def _no_positions() -> NDArray[np.float64]:
 class PersonPair(NamedTuple):
     """Two people in a scene and the distance between them.
 
-    Example:
+    Examples:
         >>> settings = maskdet.Settings(distance="pinhole")
         >>> for image, scene in maskdet.stream("lobby.mp4", settings, every=25):
         ...     if scene.pairs:
@@ -220,7 +220,7 @@ class PersonPair(NamedTuple):
 class Contact:
     """Two people of a stream or video who were in contact.
 
-    Example:
+    Examples:
         >>> settings = maskdet.Settings(distance="pinhole", contact_distance_m=3)
         >>> report = maskdet.analyze_video("lobby.mp4", None, settings, every=5)
         >>> all(contact.min_distance < 3 for contact in report.contacts)
@@ -255,7 +255,7 @@ class Contact:
 class Face:
     """One face of a scene, for programs that look at faces one by one.
 
-    Example:
+    Examples:
         >>> face = maskdet.analyze("group.jpg")[0]
         >>> face.label.title, face.confidence > 0.9, [round(x) for x in face.box]
         ('Mask', True, [798, 206, 860, 273])
@@ -301,7 +301,7 @@ class Scene:
     Iterate it for `Face` objects, index it with a number for one `Face`, or with a
     mask, indices or a slice for a `Scene` with those rows.
 
-    Example:
+    Examples:
         >>> scene = maskdet.Scene(
         ...     maskdet.Faces([[0, 0, 40, 40], [50, 0, 90, 40]], [0.9, 0.8]),
         ...     [[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]],

@@ -107,7 +107,7 @@ def loaded_from_elsewhere(text: str) -> list[str]:
 def command_line_page() -> str:
     """Return the page on the command line, Markdown."""
     # argparse folds usage lines to the width of the terminal.
-    os.environ["COLUMNS"] = "88"
+    os.environ["COLUMNS"] = "76"
     commands = "\n".join(
         f"| [`maskdet {name}`](#maskdet-{name}) | {_cell(line)} |"
         for name, line in cli.COMMANDS.items()

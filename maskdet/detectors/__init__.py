@@ -19,7 +19,7 @@ eye, the nose, the corner of the mouth on the left, the other corner."""
 class Detector(Protocol):
     """Anything that detects the faces of an image.
 
-    Example:
+    Examples:
         >>> class Center:
         ...     def detect(self, image):
         ...         height, width = image.shape[:2]
@@ -72,7 +72,7 @@ def missing_library(name: str) -> str:
 def load_detector(name: str) -> Detector:
     """Load a face detector and run it once, so that the first call is not slow.
 
-    Example:
+    Examples:
         >>> detector = maskdet.load_detector("haar")
         >>> len(detector.detect(maskdet.read_image("group.jpg"))) > 3
         True

@@ -25,7 +25,7 @@ def draw(
 ) -> Image:
     """Return a copy of an image with a box and a caption for every face.
 
-    Example:
+    Examples:
         >>> scene = maskdet.analyze("group.jpg")
         >>> maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
 

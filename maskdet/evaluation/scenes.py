@@ -30,7 +30,7 @@ FLOOR_SCORE = 0.02
 class DetectionReport:
     """How well an analyzer detects and classifies the faces of a data set.
 
-    Example:
+    Examples:
         >>> report = maskdet.evaluate("scenes.json")
         >>> print(report.recall)
         1.000 [0.646, 1.000] n=7

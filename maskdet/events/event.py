@@ -30,7 +30,7 @@ VERSION: Final = 1
 class Event:
     """One thing that happened to a person.
 
-    Example:
+    Examples:
         >>> report = maskdet.analyze_video("lobby.mp4", every=5)
         >>> report.events[0].kind
         'entered'

@@ -32,7 +32,7 @@ _CROP_SIDE_PX: Final = 160
 class Person:
     """One person of a video.
 
-    Example:
+    Examples:
         >>> person = maskdet.analyze_video("lobby.mp4", every=5).people[0]
         >>> person.track_id, person.label.title, person.last_s > person.first_s
         (1, 'Incorrect', True)

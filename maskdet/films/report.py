@@ -56,7 +56,7 @@ VERSION: Final = 2
 class VideoReport:
     """The result of one video: people, timeline, contacts and events.
 
-    Example:
+    Examples:
         >>> report = maskdet.analyze_video("lobby.mp4", every=2)
         >>> report.is_complete, report.n_people, 0 < report.mask_rate < 1
         (True, 3, True)

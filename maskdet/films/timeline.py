@@ -20,7 +20,7 @@ _MAX_BINS: Final = 1200
 class TimelineBin:
     """A short part of a video.
 
-    Example:
+    Examples:
         >>> first = maskdet.analyze_video("lobby.mp4", every=5).timeline[0]
         >>> first.start_s, first.length_s, sum(first.counts.values()) > 0
         (0.0, 1.0, True)

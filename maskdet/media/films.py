@@ -24,7 +24,7 @@ NO_FILM: Final = (
 class VideoReadError(ValueError):
     """A video that cannot be read; the message is one line, without its path.
 
-    Example:
+    Examples:
         >>> try:
         ...     maskdet.open_video("notes.txt")
         ... except maskdet.VideoReadError as error:
@@ -92,7 +92,7 @@ class VideoSource(Protocol):
 
     Iterate it once, or use it in a `with` block, which closes it.
 
-    Example:
+    Examples:
         >>> with maskdet.open_video("lobby.mp4") as source:
         ...     size = source.info.width, source.info.height
         ...     image, time_s = next(iter(source))

@@ -274,7 +274,7 @@ def open_video(
     frames are decoded in a process of their own, so that a malformed video can do no
     harm.
 
-    Example:
+    Examples:
         >>> video = maskdet.open_video("lobby.mp4", every=50)
         >>> [round(time_s) for _, time_s in video]
         [0, 2, 4, 6, 8, 10]

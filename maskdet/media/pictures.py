@@ -60,7 +60,7 @@ for _kind_of_warning in (UserWarning, RuntimeWarning):
 class ImageReadError(ValueError):
     """An image that cannot be read; the message is one line, without its path.
 
-    Example:
+    Examples:
         >>> try:
         ...     maskdet.read_image(b"GIF89a")
         ... except maskdet.ImageReadError as error:
@@ -77,7 +77,7 @@ def read_image(
 ) -> Image:
     """Read a JPEG, PNG or WebP image, turned upright.
 
-    Example:
+    Examples:
         >>> image = maskdet.read_image("group.jpg")
         >>> image.shape, image.dtype.name  # height, width, BGR
         ((480, 960, 3), 'uint8')
@@ -155,7 +155,7 @@ def as_image(source: object) -> Image:
 def write_image(path: str | Path, image: Image) -> None:
     """Write an image file; the ending chooses the format.
 
-    Example:
+    Examples:
         >>> maskdet.write_image("copy.webp", maskdet.read_image("group.jpg"))
 
     Args:
