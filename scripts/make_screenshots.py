@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from maskdet.events.place import URL_VARIABLE, sqlite_url
 from tests.browser.conftest import FLAGS
 from tests.browser.driving import Dashboard, LivePage, settle, write_film
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -169,8 +170,14 @@ def _save_animation(page: Any, target: Path) -> None:
 def _live(page: Any) -> None:
     live = LivePage(page)
     live.start()
-    # Until people have their IDs and the numbers beside the video are filled.
+    # Until the numbers beside the video are filled.
     page.wait_for_timeout(6000)
+
+    def everybody_faces_the_camera() -> bool:
+        numbers = live.numbers()
+        return "3" in numbers.splitlines()[0] and "turned" not in numbers
+
+    wait_until(everybody_faces_the_camera, "three faces")
 
 
 def _image(page: Any) -> None:
