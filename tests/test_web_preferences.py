@@ -201,3 +201,39 @@ def test_markdown_of_a_stranger_is_shown_as_it_is() -> None:
     assert plain("[x](http://y) <b>`$:red[z]") == (
         r"\[x\]\(http\:\/\/y\) \<b\>\`\$\:red\[z\]"
     )
+
+
+OLD = {
+    "min_score": 0.4,
+    "min_certainty": 0.7,
+    "vote": "cumulative",
+    "vote_window_s": 1.5,
+    "distance": "floor",
+    "near_m": 1.0,
+    "near_for_s": 2.0,
+    "floor": [0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.95],
+    "floor_width_m": 2.0,
+    "floor_depth_m": 4.0,
+}
+"""Settings as version 0.1 wrote them."""
+
+TODAY = Settings(
+    min_score=0.4,
+    min_confidence=0.7,
+    smoothing="mean",
+    smoothing_window_s=1.5,
+    distance="ground_plane",
+    contact_distance_m=1.0,
+    contact_duration_s=2.0,
+    ground_points=(0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.95),
+    ground_width_m=2.0,
+    ground_depth_m=4.0,
+)
+
+
+def test_files_and_links_of_version_0_1_are_read() -> None:
+    assert Settings.from_json(json.dumps(OLD)) == TODAY
+    assert Preferences.from_json(json.dumps(OLD)).settings == TODAY
+    assert Preferences.from_json(json.dumps({"settings": OLD})).settings == TODAY
+    link = {name: json.dumps(value).strip('"') for name, value in OLD.items()}
+    assert Preferences.from_query(link).settings == TODAY

@@ -54,6 +54,16 @@ def test_the_file_is_its_owners_alone_and_others_may_read_meanwhile(full, file) 
         assert len(full.read(ALL)) == len(DAY)
 
 
+def test_a_file_of_version_0_1_keeps_its_column(full, file) -> None:
+    """Version 0.1 called the confidence `certainty`; its files are read and go on."""
+    with sqlite3.connect(file) as direct:
+        names = [row[1] for row in direct.execute("PRAGMA table_info(maskdet_events)")]
+        stored = direct.execute("SELECT max(certainty) FROM maskdet_events").fetchone()
+    assert "certainty" in names
+    assert "confidence" not in names
+    assert stored == (max(one.confidence for one in full.read(ALL)),)
+
+
 def test_old_events_go_and_nothing_of_them_stays(full, file) -> None:
     assert full.delete(DAY[5].at) == 5
     assert full.read(ALL) == list(reversed(DAY[5:]))
