@@ -166,7 +166,7 @@ def evaluate(
             that `maskdet.datasets` read.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`.
         settings: thresholds of precision, recall and the classes; average precision
-            looks at every face. By default `Settings()`.
+            uses every detection. By default `Settings()`.
 
     Returns:
         Average precision of faces and of each class with 95 % intervals, recall,

@@ -57,9 +57,9 @@ class Style:
         boxes: whether each face gets its outline.
         labels: whether the label is written, as in "No mask".
         percentages: whether the confidence is written, as in "97 %".
-        ids: whether the number of a person who is followed is written, as in "#3".
-        blur: whether faces are made unrecognisable, whoever they are.
-        scale: size of text and lines, 1 = chosen from the picture; 0.5 to 3.
+        ids: whether the track ID is written, as in "#3".
+        blur: whether all faces are blurred.
+        scale: factor on the size of text and lines, which fits the image; 0.5 to 3.
 
     Raises:
         ValueError: a value is not allowed; the message names field and value.

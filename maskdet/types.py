@@ -60,7 +60,7 @@ def check_image(image: object) -> Image:
 
 
 UNTRACKED = -1
-"""Track id of a face that nobody follows, as in every still image."""
+"""Track ID of a face that is not tracked, as in every still image."""
 
 
 class Label(IntEnum):

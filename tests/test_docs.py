@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import shlex
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -291,3 +292,21 @@ def test_the_receiver_of_the_page_accepts_our_signature_only() -> None:
     long_ago = str(int(time.time()) - 3600)
     old = signature("secret", long_ago, b"{}")
     assert not names["is_genuine"](b"secret", long_ago, b"{}", old)
+
+
+def test_the_program_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = code_blocks(ROOT / "README.md", "python")
+    for sample, name in (("group.jpg", "group.jpg"), ("film.mp4", "lobby.mp4")):
+        shutil.copyfile(ROOT / "samples" / sample, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    # There is no camera 0 here.
+    stream = maskdet.stream
+    monkeypatch.setattr(maskdet, "stream", lambda _: stream("lobby.mp4", every=100))
+    exec(program, {})
+    printed = capsys.readouterr().out
+    assert printed.count("Mask") >= 1
+    assert "Person(" in printed
+    assert (tmp_path / "out.png").stat().st_size > 0
+    assert (tmp_path / "marked.mp4").stat().st_size > 0

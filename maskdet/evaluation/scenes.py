@@ -36,17 +36,18 @@ class DetectionReport:
         1.000 [0.646, 1.000] n=7
 
     Attributes:
-        images: how many images were looked at.
-        ap: average precision of `faces`, of each class and their `mean`; a face counts
-            for its most likely class only, with the score of the face.
-        ap_large: the same with truths below `LARGE_PX` ignored.
-        ap_every: of each class and their `mean`, where a face counts for every class,
-            with its score times the probability of that class.
-        ap_every_large: the same with truths below `LARGE_PX` ignored.
-        recall: share of the large faces found, with the settings of a user.
-        precision: share of the faces shown then that are faces, of any size.
-        judged: the answers for the large faces found then, and where they are.
-        median_ms: time for one image, with the settings of a user.
+        images: number of images.
+        ap: average precision of `faces`, of each class and their `mean`; a detection
+            counts for its most likely class only, with its detection score.
+        ap_large: the same, with faces smaller than `LARGE_PX` ignored.
+        ap_every: of each class and their `mean`, where a detection counts for every
+            class, with its score times the probability of that class.
+        ap_every_large: the same, with faces smaller than `LARGE_PX` ignored.
+        recall: fraction of the large faces that are detected, at the thresholds.
+        precision: fraction of the detections that are faces of any size, at the
+            thresholds.
+        judged: predictions for the detected large faces, and where they are.
+        median_ms: time of one image, at the thresholds, in milliseconds.
     """
 
     images: int

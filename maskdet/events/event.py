@@ -38,17 +38,17 @@ class Event:
     Attributes:
         kind: a name in `KINDS`.
         at: when, in UTC.
-        camera: what the user calls the camera or film.
-        session: one run of a stream; the same person number in another session is
-            another person.
-        person: the person's track id, or `UNTRACKED` where it is about all of them.
-        label: what was known of how the mask is worn.
-        confidence: how sure that was, in [0, 1].
-        before: the label before, for `changed`.
-        other: the other person's track id, or `UNTRACKED`.
+        camera: name of the camera or video.
+        session: one run of a stream; the same track ID in another session is another
+            person.
+        person: track ID, or `UNTRACKED` for an event about several people.
+        label: the class of the person.
+        confidence: of that class, in [0, 1].
+        before: the class before, for `changed`.
+        other: track ID of the other person, or `UNTRACKED`.
         distance: to the other person, in `unit`; 0 without one.
         unit: `m` or `heads`, or an empty text.
-        for_s: how long it had gone on: the stay for `left`, else the state it tells.
+        for_s: how long it had lasted, in seconds: the stay for `left`, else the state.
         rule: for `alert`, the rule that raised it.
         count: for an alert about several people, how many they were; else 0.
     """

@@ -134,7 +134,7 @@ class VideoReport:
         return label_s[Label.MASK] / known if known > 0 else None
 
     def time_s(self, event: Event) -> float:
-        """Return when in the film an event happened, in seconds."""
+        """Return the time of an event in the video, in seconds."""
         return (
             0.0
             if self.started_at is None

@@ -83,18 +83,18 @@ def read_image(
         ((480, 960, 3), 'uint8')
 
     The content decides, not the name. Transparent parts become white; grey, 16-bit,
-    palette and CMYK pictures become 8-bit BGR. A moving picture is refused rather
-    than shortened to its first frame, and a truncated one rather than half shown.
+    palette and CMYK images become 8-bit BGR. An animation is refused rather than
+    reduced to its first frame, and so is a truncated file.
 
     Args:
         source: path of a file, or its content.
-        max_pixels: larger pictures are refused before they are decoded.
+        max_pixels: larger images are refused before they are decoded.
         max_bytes: larger files are refused before they are read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImageReadError: it is no picture, or one that must not be read; the message
-            says what is wrong and what to do.
+        ImageReadError: it is not an image, or one that is refused; the message says
+            what is wrong and what to do.
     """
     data = source if isinstance(source, bytes) else _file_bytes(source, max_bytes)
     if len(data) > max_bytes:
