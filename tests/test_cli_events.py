@@ -97,9 +97,9 @@ def test_a_summary_counts_people_once_and_hours(store) -> None:
         "4 people: 2 Mask, 1 No mask; 67 % masked",
         "9 events, of these 1 too close and 2 alerts",
         "",
-        "hour              people  masked  mask  no mask  incorrectly worn",
-        "2025-03-01 12:00       2    50 %     1        1             0",
-        "2025-03-01 13:00       2   100 %     2        0             0",
+        "hour              people  masked  mask  no mask  incorrect",
+        "2025-03-01 12:00       2    50 %     1        1          0",
+        "2025-03-01 13:00       2   100 %     2        0          0",
     ]
     nobody = EventFilter(kinds=("entered",))
     assert summary_lines(store, nobody, UTC) == [

@@ -24,7 +24,7 @@ def test_live_uses_the_sliders_only_when_told_to() -> None:
     assert app.sidebar.slider(key="choice.min_score").value == 0.35
     in_force = app.session_state["maskdet.preferences"]
     assert in_force.analyzer == "onepass"
-    assert in_force.settings.smoothing == "none"
+    assert in_force.settings.smoothing == "latest"
     assert app.main.button(key="tune.use").disabled
 
 

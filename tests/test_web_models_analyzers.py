@@ -63,8 +63,8 @@ def test_what_was_not_measured_stays_empty_in_the_table():
     assert columns["", "Use"] == ["in use", "can be used"]
     assert columns["kaggle-val: faces", VALUE] == [0.9, None]
     assert columns["ilc-val: faces", INTERVAL] == [None, "0.850 to 0.940"]
-    assert columns["ilc-val: incorrectly worn", VALUE] == [None, None]
-    assert columns["ilc-val: incorrectly worn", INTERVAL] == [None, None]
+    assert columns["ilc-val: incorrect", VALUE] == [None, None]
+    assert columns["ilc-val: incorrect", INTERVAL] == [None, None]
     assert columns[models_analyzers.TIME, "ilc-val"] == [None, 40]
     assert {len(column) for column in columns.values()} == {2}
 

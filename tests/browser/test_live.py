@@ -193,7 +193,7 @@ def test_what_appears_above_the_picture_does_not_stop_it(
     alert.filter(has_text="this file is not valid JSON").wait_for()
     assert moving(live)
     choose(live.page, "Analyzer", "haar")
-    live.page.get_by_text("Haar cascades find").wait_for()
+    live.page.get_by_text("Haar cascades detect").wait_for()
     live.wait_for(outlined(Label.NO_MASK), "a red outline")
     assert moving(live)
     assert live.button("Stop").is_visible()

@@ -83,7 +83,7 @@ def found() -> VideoReport:
 
 def test_the_json_is_as_described() -> None:
     content = json.loads(to_json([found(), VideoReport("b.mp4", error="no film")]))
-    assert content["version"] == report.VERSION == 1
+    assert content["version"] == report.VERSION == 2
     whole, broken = content["films"]
     assert (whole["film"], whole["error"], whole["whole"]) == ("a.mp4", None, True)
     assert (whole["width"], whole["frame_rate"]) == (64, 29.97)
