@@ -63,7 +63,8 @@ def fake_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
     """The dashboard with an analyzer that knows the film `fake_film` plays."""
-    with running_dashboard(tmp_path_factory.mktemp("fake"), "--fake") as running:
+    folder = tmp_path_factory.mktemp("fake")
+    with running_dashboard(folder, "--fake") as running:
         yield running
 
 

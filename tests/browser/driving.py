@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from maskdet.events.place import URL_VARIABLE, sqlite_url
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -38,16 +40,23 @@ class Dashboard:
 
     Attributes:
         url: its address.
+        events: the address of its database of events.
         log: where its output goes.
     """
 
-    def __init__(self, log: Path, *arguments: str, script: str = "serve.py") -> None:
+    def __init__(self, folder: Path, *arguments: str, script: str = "serve.py") -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}/"
-        self.log = log
+        self.events = sqlite_url(folder / "events.sqlite3")
+        self.log = folder / "log.txt"
         command = [sys.executable, str(HERE / script), str(port), *arguments]
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, URL_VARIABLE: self.events},
+            )
 
     def wait(self) -> None:
         health = f"{self.url}_stcore/health"
@@ -73,14 +82,14 @@ class Dashboard:
 def running_dashboard(
     folder: Path, *arguments: str, script: str = "serve.py"
 ) -> Iterator[Dashboard]:
-    """Run a dashboard that logs into the folder, and end it.
+    """Run a dashboard that writes into a folder, and end it.
 
     Args:
-        folder: where its output goes.
+        folder: where its output and its events go.
         arguments: what the script gets after its port.
         script: starts the dashboard; it lies beside this file.
     """
-    running = Dashboard(folder / "log.txt", *arguments, script=script)
+    running = Dashboard(folder, *arguments, script=script)
     try:
         running.wait()
         yield running

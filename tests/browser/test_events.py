@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from maskdet.events.place import URL_VARIABLE, sqlite_url
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
-from tests.browser.driving import LivePage, running_dashboard, write_film
+from tests.browser.driving import Dashboard, LivePage, write_film
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -31,24 +30,19 @@ def pair_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> str:
-    """The address of an empty database."""
-    return sqlite_url(tmp_path / "events.sqlite3")
+def place(fake_dashboard: Dashboard) -> str:
+    """The address of the dashboard's database, which is empty."""
+    EventStore(fake_dashboard.events).delete()
+    return fake_dashboard.events
 
 
 @pytest.fixture
 def live(
-    open_page: Callable[..., Any],
-    pair_film: Path,
-    place: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[LivePage]:
-    """The Live page of a dashboard that records there, measuring distances."""
-    monkeypatch.setenv(URL_VARIABLE, place)
-    with running_dashboard(tmp_path, "--fake") as running:
-        url = f"{running.url}?distance=pinhole&contact_duration_s=1&mirror=false"
-        yield LivePage(open_page(url, pair_film))
+    open_page: Callable[..., Any], pair_film: Path, fake_dashboard: Dashboard
+) -> LivePage:
+    """The Live page, measuring distances, where nobody is forgotten in a pause."""
+    chosen = "distance=pinhole&contact_duration_s=1&memory_s=60&mirror=false"
+    return LivePage(open_page(f"{fake_dashboard.url}?{chosen}", pair_film))
 
 
 def recorded(place: str) -> list[str]:
@@ -94,7 +88,7 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     assert shown["Mask"] == shown["No mask"] == shown["Too close"] == "1"
 
 
-def test_nothing_is_written_unless_somebody_records(live, place, tmp_path) -> None:
+def test_nothing_is_written_unless_somebody_records(live, place) -> None:
     watched(live)
     live.stop()
     live.go_to("Events")

@@ -120,6 +120,8 @@ def test_the_default_analyzer_labels_a_real_face(
 
 
 def test_each_state_gets_its_colour_and_the_numbers_follow(live: LivePage) -> None:
+    # On a busy machine pictures may stop for longer than people are remembered.
+    live.page.goto(f"{live.page.url}?memory_s=60")
     assert live.cell("Analysed") == NONE
     live.start()
     live.wait_for(outlined(Label.NO_MASK), "a red outline")

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskdet.events.place import URL_VARIABLE, sqlite_url
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
 from maskdet.media import FilmWriter
-from tests.browser.driving import Dashboard, go_to, running_dashboard
+from tests.browser.driving import Dashboard, go_to
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -172,27 +171,24 @@ def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
 
 
 def test_what_happened_can_be_visited_and_written_to_the_store(
-    open_page, chromium, tmp_path, monkeypatch
+    open_page, fake_dashboard, tmp_path
 ) -> None:
-    place = sqlite_url(tmp_path / "events.sqlite3")
-    monkeypatch.setenv(URL_VARIABLE, place)
-    with running_dashboard(tmp_path, "--fake") as running:
-        shown = VideoPage(open_page(f"{running.url}events"))
-        shown.page.get_by_text("Record events", exact=True).click()
-        shown.page.get_by_text("No picture is ever stored").wait_for()
-        go_to(shown.page, "Video")
-        shown.upload(write_film(tmp_path / "mine.mp4"))
-        shown.see_result()
-        visit_last_row(shown)
-        shown.page.get_by_text("Write these events to the store").click()
-        shown.page.get_by_label("Name of the camera").fill("Door")
-        # Who types and clicks at once means what was typed.
-        shown.page.get_by_test_id("stMain").get_by_text("Write 4 events").click()
-        shown.page.get_by_text("4 events were written").wait_for()
-    stored = EventStore(place).read(EventFilter())[::-1]
+    shown = VideoPage(open_page(f"{fake_dashboard.url}events"))
+    shown.page.get_by_text("Record events", exact=True).click()
+    shown.page.get_by_text("No picture is ever stored").wait_for()
+    go_to(shown.page, "Video")
+    shown.upload(write_film(tmp_path / "mine.mp4"))
+    shown.see_result()
+    visit_last_row(shown)
+    shown.page.get_by_text("Write these events to the store").click()
+    shown.page.get_by_label("Name of the camera").fill("Garden")
+    # Who types and clicks at once means what was typed.
+    shown.page.get_by_test_id("stMain").get_by_text("Write 4 events").click()
+    shown.page.get_by_text("4 events were written").wait_for()
+    garden = EventFilter(cameras=("Garden",))
+    stored = EventStore(fake_dashboard.events).read(garden)[::-1]
     kinds = [event.kind for event in stored]
     assert kinds == ["entered", "verdict", "changed", "left"]
-    assert {event.camera for event in stored} == {"Door"}
 
 
 def visit_last_row(shown: VideoPage) -> None:

@@ -23,8 +23,6 @@ from maskdet.training.onepass.scenes import (
 from maskdet.types import CLASSES, Faces, Label
 from tests.training_onepass.fakes import place
 
-pytestmark = pytest.mark.slow  # targets are TensorFlow's
-
 
 @pytest.fixture
 def scenes():

@@ -70,7 +70,7 @@ def test_padding_has_no_cell_and_an_ignored_face_is_left_alone():
 
 
 def test_truths_are_filled_up_to_a_round_number():
-    from maskdet.training.onepass.targets import stack_truths
+    from maskdet.training.onepass.truth import stack_truths
 
     one, none = np.ones((9, 10), np.float32), np.zeros((0, 10), np.float32)
     truth = stack_truths([one, none])

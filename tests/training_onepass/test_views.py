@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pytest
 
-from maskdet.training.onepass.targets import FACE, IGNORED
+from maskdet.training.onepass.truth import FACE, IGNORED
 from maskdet.training.onepass.views import ViewRules, empty_view, face_view, truths
 from maskdet.training.onepass.weather import weathered
 from maskdet.types import Label
 from tests.training_onepass.fakes import place
-
-pytestmark = pytest.mark.slow  # targets are TensorFlow's
 
 RULES = ViewRules(smoothing=0.0, taught_share=0.0)
 

@@ -44,7 +44,7 @@ def onepass_losses(maps: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
 
     Args:
         maps: `(n, h, w, 9)` at each stride.
-        truth: `(n, faces, 10)`, see `targets.TRUTH_COLUMNS`.
+        truth: `(n, faces, 10)`, see `truth.TRUTH_COLUMNS`.
     """
     cells = cells_of(maps)
     task = assign(cells, truth)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import sizes_px
 from maskdet.training.onepass.scenes import Scenes
-from maskdet.training.onepass.targets import stack_truths
+from maskdet.training.onepass.truth import stack_truths
 from maskdet.training.onepass.views import (
     Rng,
     View,

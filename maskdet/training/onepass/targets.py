@@ -18,16 +18,6 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes
 from maskdet.onepass.decode import CHANNELS, STRIDES_PX
 
-TRUTH_COLUMNS = 10
-"""Of a row of truth: x1, y1, x2, y2 in pixels, state, three shares, two weights.
-
-The state is `FACE`, `IGNORED` or 0 for a row that only fills the batch. The shares are
-of `CLASSES`; the first weight is how much the label counts, the second how much the
-border of the box does."""
-
-FACE = 1.0
-IGNORED = -1.0
-
 _MOST_CELLS = 10
 _CENTRE_RADIUS = 2.5
 """In strides, as in YOLOX."""
@@ -102,7 +92,7 @@ def assign(cells: Cells, truth: Tensor) -> Assigned:
 
     Args:
         cells: what the network says.
-        truth: `(n, faces, 10)`, see `TRUTH_COLUMNS`.
+        truth: `(n, faces, 10)`, see `truth.TRUTH_COLUMNS`.
     """
     truth = ops.convert_to_tensor(truth)
     boxes, state = truth[..., :4], truth[..., 4]
@@ -208,15 +198,3 @@ def encode(
         cell[4:6] = np.log(side / stride)
         cell[6 + int(label)] = 20.0
     return maps
-
-
-def stack_truths(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return `(n, most faces, 10)` from one `(faces, 10)` a picture, filled with zeros.
-
-    The count is rounded up, so that a training meets few shapes.
-    """
-    most = max(8, -(-max(len(one) for one in rows) // 8) * 8)
-    truth = np.zeros((len(rows), most, TRUTH_COLUMNS), np.float32)
-    for index, one in enumerate(rows):
-        truth[index, : len(one)] = one
-    return truth

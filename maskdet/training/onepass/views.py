@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, areas, clip, shared_areas
 from maskdet.training.onepass.distractors import with_distractors
 from maskdet.training.onepass.scenes import NO_LABEL, Place
-from maskdet.training.onepass.targets import FACE, IGNORED, TRUTH_COLUMNS
+from maskdet.training.onepass.truth import FACE, IGNORED, TRUTH_COLUMNS
 from maskdet.training.onepass.weather import weathered
 from maskdet.types import CLASSES, Image
 
