@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -46,6 +47,19 @@ def _libraries_are_no_garbage() -> None:
         gc.collect()
         gc.freeze()
         _n_modules_frozen = len(sys.modules)
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Let TensorFlow compute at once.
+
+    Of a training of a few steps, most of the time would go into building its graph.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

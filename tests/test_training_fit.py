@@ -144,6 +144,7 @@ def val_losses(monkeypatch, values):
     monkeypatch.setattr("maskdet.training.fit.mean_loss", lambda *_: next(left))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_early_stopping_waits_twice_and_restores_the_best(tmp_path, tiny, monkeypatch):
     from maskdet.training.fit import Start, fit
 
@@ -177,6 +178,7 @@ def stop_in_epoch(monkeypatch, number: int) -> None:
 TWO = (Stage(2, "adam", 0.05, 0), Stage(2, "rmsprop", 0.01, 0, decay=1e-3))
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("broken_in", [1, 2, 3])
 @pytest.mark.parametrize("average_decay", [None, 0.9])
 def test_resume_ends_where_an_unbroken_training_does(
@@ -221,6 +223,7 @@ def test_stopped_at_once_leaves_a_model_and_resume_needs_a_state(
         fit(material(), tmp_path, TINY, Start(resume=True))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_resumed_run_of_another_length_says_so(tmp_path, tiny):
     from maskdet.training.fit import Start, fit
 

@@ -32,7 +32,7 @@ def write_scenes(folder, name, labels, seed):
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch):
+def words(tmp_path, monkeypatch, eagerly):
     room = "maskdet.training.onepass"
     monkeypatch.setattr(f"{room}.fit.build_onepass", stand_in)
     monkeypatch.setattr(f"{room}.fit.VALIDATION_PX", (64, 32))

@@ -64,13 +64,14 @@ def rows_of(folder):
 
 
 def test_stopped_and_resumed_it_ends_where_it_would_have_ended(
-    tmp_path, material, recipe, monkeypatch
+    tmp_path, material, recipe, monkeypatch, request
 ):
     from maskdet.training.onepass.fit import fit
 
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     results = fit(material, whole, recipe)
     assert list(results) == ["town 64", "town 32", "other 64", "other 32"]
+    request.getfixturevalue("eagerly")  # and the graph gives what single steps give
     with monkeypatch.context() as patch:
         stop_in(patch, 1)
         fit(material, parted, recipe)
@@ -85,6 +86,7 @@ def test_stopped_and_resumed_it_ends_where_it_would_have_ended(
             np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_it_moves_the_weights_and_writes_what_the_house_reads(
     tmp_path, material, recipe
 ):
@@ -116,6 +118,7 @@ def test_stopped_at_once_it_leaves_a_usable_network(
     assert not (tmp_path / "log.csv").exists()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_validation_without_faces_still_leaves_a_network(tmp_path, material, recipe):
     from maskdet.training.onepass.fit import fit
 
@@ -124,6 +127,7 @@ def test_validation_without_faces_still_leaves_a_network(tmp_path, material, rec
     assert (tmp_path / "best.weights.h5").is_file()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_it_can_start_from_the_best_weights_of_another_run(
     tmp_path, material, recipe, monkeypatch
 ):
