@@ -10,9 +10,8 @@ import maskdet
 source, target = sys.argv[1:3]
 scene = maskdet.analyze(source)  # a path, the bytes of a file, or a BGR array
 for face in scene:
-    print(
-        f"{face.label.title}: {face.confidence:.0%} at {[round(x) for x in face.box]}"
-    )
+    box = [round(corner) for corner in face.box]  # x1, y1, x2, y2 in pixels
+    print(f"{face.label.title}: {face.confidence:.0%} at {box}")
 
 unmasked = scene[scene.probs[:, maskdet.Label.NO_MASK] > 0.5]
 print(f"{len(unmasked)} of {len(scene)} without a mask")
