@@ -144,9 +144,7 @@ class LivePage:
 
     def move(self, slider: str, key: str) -> None:
         """Press a key on a slider of the sidebar."""
-        handle = self.page.get_by_role("slider", name=slider)
-        handle.focus()
-        self.page.keyboard.press(key)
+        self.page.get_by_role("slider", name=slider).press(key)
 
     def go_to(self, page_name: str) -> None:
         go_to(self.page, page_name)
