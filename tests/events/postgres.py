@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.ports import free_port
+from tests.servers import free_port
 from tests.waiting import WAIT_S
 
 USER, PASSWORD = "maskdet", "p@ss/w:rd"
