@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,8 @@ import pytest
 from maskdet import __version__
 from maskdet.cli import main
 from maskdet.resources import resource_path
+from tests.servers import free_port, is_healthy
+from tests.waiting import WAIT_S, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -123,9 +122,7 @@ def test_a_port_is_a_number(port: str, capsys) -> None:
 
 
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "maskdet", "app", "--no-browser"]
     served = subprocess.Popen(
         [*command, "--port", str(port)],
@@ -136,27 +133,14 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
         text=True,
     )
     try:
-        wait_until_healthy(port, served)
+        wait_until(lambda: served.poll() is not None or is_healthy(port), "the server")
         served.send_signal(signal.SIGINT)
-        out, err = served.communicate(timeout=60)
+        out, err = served.communicate(timeout=WAIT_S)
     finally:
         served.kill()
-    assert served.returncode == 0
+    assert served.returncode == 0, err
     assert f"http://localhost:{port}" in out
     assert "Traceback" not in err
-
-
-def wait_until_healthy(port: int, served: subprocess.Popen[str]) -> None:
-    """Wait until a server answers; fail where its process ended."""
-    while served.poll() is None:
-        try:
-            address = f"http://localhost:{port}/_stcore/health"
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"it ended with {served.returncode}: {served.communicate()}")
 
 
 def test_the_version_is_told(capsys) -> None:

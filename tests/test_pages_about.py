@@ -82,7 +82,7 @@ def test_a_model_folder_that_does_not_exist_is_one_line_on_every_page(
     page, monkeypatch, tmp_path
 ) -> None:
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(tmp_path / "none"))
-    app = AppTest.from_file(str(APP), default_timeout=20)
+    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     app.switch_page(f"pages/{page}.py").run()
     assert not app.exception
     (error,) = app.error

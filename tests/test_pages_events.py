@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import streamlit as st
+from streamlit.runtime.scriptrunner import RerunData, RerunException
 
 from maskdet.alerts import AlertRule
 from maskdet.events import Event
@@ -144,6 +146,22 @@ def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
         assert headers["X-Maskdet-Signature"].startswith("sha256=")
         assert json.loads(body)["camera"] == "This is a test"
     assert not run(app).toast
+
+
+def test_an_alert_of_a_run_that_breaks_off_is_shown_by_the_next(monkeypatch) -> None:
+    app, interruptions = opened(), [RerunException(RerunData())]
+    alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
+    app.session_state["maskdet.watch"].bell.ring([alert])
+    shown = st.toast
+
+    def toast(*words: str, **options: str) -> None:
+        if interruptions:
+            raise interruptions.pop()
+        shown(*words, **options)
+
+    monkeypatch.setattr(st, "toast", toast)
+    assert run(app).toast
+    assert interruptions == []
 
 
 def test_an_alert_from_long_before_the_page_was_opened_is_not_shown() -> None:

@@ -58,7 +58,7 @@ def looked_at(app: AppTest) -> AppTest:
     run(app.switch_page("pages/video.py"))
     next(one for one in app.main.button if one.label == "Look at the sample").click()
     run(app)
-    assert app.session_state["maskdet.film"].join(120)
+    assert app.session_state["maskdet.film"].join(WAIT_S)
     return run(app)
 
 
@@ -80,7 +80,7 @@ def click(app: AppTest, label: str) -> AppTest:
     """Press a button that writes, and wait for what it began."""
     next(one for one in app.main.button if one.label == label).click()
     run(app)
-    assert app.session_state[key(app, "recording")].join(60)
+    assert app.session_state[key(app, "recording")].join(WAIT_S)
     return run(app)
 
 
@@ -111,7 +111,7 @@ def test_two_clicks_in_a_row_write_once(monkeypatch, file) -> None:
     monkeypatch.setattr(video_events.st, "session_state", {})
     for _ in range(2):
         video_events._write(SimpleNamespace(number=7, name="a.mp4"), report)
-    assert video_events.st.session_state["video.recording.7"].join(60)
+    assert video_events.st.session_state["video.recording.7"].join(WAIT_S)
     assert len(stored(file)) == 1
 
 
@@ -133,7 +133,7 @@ def test_a_store_that_waits_holds_up_no_page(looked, file, monkeypatch) -> None:
     assert bar.proto.text == "Writing: 0 of 3 events are in the store"
     assert TOGGLE not in [one.label for one in looked.main.toggle]
     goes_on.set()
-    assert recording.join(60)
+    assert recording.join(WAIT_S)
     run(looked)
     assert "3 events were written" in texts(looked, "success")
     assert len(stored(file)) == 3
@@ -170,7 +170,7 @@ def test_a_fault_of_ours_ends_with_a_line_too(file, caplog) -> None:
     store = SimpleNamespace(add=lambda events: 1 / 0)
     recording = video_recording.Recording(store, [event])
     recording.start()
-    assert recording.join(60)
+    assert recording.join(WAIT_S)
     assert (recording.n_written, recording.n_left) == (0, 1)
     assert recording.problem == "something went wrong; the log says what"
     assert "ZeroDivisionError" in caplog.text

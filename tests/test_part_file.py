@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from maskdet.part_file import PartFile
+from tests.waiting import WAIT_S
 
 
 def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     with PartFile(path) as file:
         file.stream.write("all of it")
         file.keep()
-    reader.join(10)
+    reader.join(WAIT_S)
     assert read == ["all of it"]
     assert path.is_fifo()
 

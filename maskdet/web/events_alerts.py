@@ -226,11 +226,15 @@ def announce() -> None:
     Call it about once a second, in a fragment. It takes one place on the page in any
     case, so that nothing below is built anew.
     """
-    chosen, alerts = events.choices(), events.watch().bell.drain(_FRESH_S)
+    chosen, bell = events.choices(), events.watch().bell
     place = st.container(key="alert-sound")
-    if chosen.toast:
-        for alert in alerts[-_MOST_TOASTS:]:
+    alerts = bell.drain(_FRESH_S)
+    try:
+        for alert in alerts[-_MOST_TOASTS:] if chosen.toast else ():
             st.toast(plain(sentence(alert)), icon=":material/notifications:")
+    except BaseException:  # a newer run takes the place of this one
+        bell.ring(alerts)
+        raise
     if alerts and chosen.sound:
         st.session_state[_BEEP] = time.time()
     # It stays for the next runs, or its end would be cut off.

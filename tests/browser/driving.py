@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import cv2
 import numpy as np
 
 from maskdet.events.place import URL_VARIABLE, sqlite_url
-from tests.ports import free_port
+from tests.servers import free_port, is_healthy
 from tests.waiting import wait_until
 
 HERE = Path(__file__).resolve().parent
@@ -39,17 +38,18 @@ class Dashboard:
     """A running dashboard.
 
     Attributes:
+        port: where it listens, on this machine.
         url: its address.
         events: the address of its database of events.
         log: where its output goes.
     """
 
     def __init__(self, folder: Path, *arguments: str, script: str = "serve.py") -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}/"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
         self.events = sqlite_url(folder / "events.sqlite3")
         self.log = folder / "log.txt"
-        command = [sys.executable, str(HERE / script), str(port), *arguments]
+        command = [sys.executable, str(HERE / script), str(self.port), *arguments]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -59,13 +59,9 @@ class Dashboard:
             )
 
     def wait(self) -> None:
-        health = f"{self.url}_stcore/health"
-
         def healthy() -> bool:
             assert self._process.poll() is None, self.log.read_text()
-            with contextlib.suppress(OSError):
-                return urllib.request.urlopen(health, timeout=5).status == 200
-            return False
+            return is_healthy(self.port)
 
         wait_until(healthy, "the dashboard to answer")
 
@@ -144,9 +140,7 @@ class LivePage:
 
     def move(self, slider: str, key: str) -> None:
         """Press a key on a slider of the sidebar."""
-        handle = self.page.get_by_role("slider", name=slider)
-        handle.focus()
-        self.page.keyboard.press(key)
+        self.page.get_by_role("slider", name=slider).press(key)
 
     def go_to(self, page_name: str) -> None:
         go_to(self.page, page_name)

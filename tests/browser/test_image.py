@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -79,17 +81,25 @@ class ImagePage:
 
     def result(self) -> Image:
         """The picture that stands over "Result", BGR."""
-        address = self.page.get_by_alt_text("The result").first.get_attribute("src")
-        with urllib.request.urlopen(self._whole(address)) as got:
-            content = np.frombuffer(got.read(), np.uint8)
+        files: list[bytes] = []
+
+        def fetched() -> bool:
+            shown = self.page.get_by_alt_text("The result").first
+            address = self._whole(shown.get_attribute("src"))
+            # A newer one may take its place before it is fetched.
+            with contextlib.suppress(urllib.error.HTTPError):
+                files.append(urllib.request.urlopen(address).read())
+            return bool(files)
+
+        wait_until(fetched, "the result")
+        content = np.frombuffer(files[0], np.uint8)
         return cv2.imdecode(content, cv2.IMREAD_COLOR)
 
     def _whole(self, address: str) -> str:
         return address if "://" in address else self.url + address.lstrip("/")
 
     def press(self, slider: str, key: str) -> None:
-        self.page.get_by_role("slider", name=slider).focus()
-        self.page.keyboard.press(key)
+        self.page.get_by_role("slider", name=slider).press(key)
 
     def download(self, button: str, folder: Path) -> Path:
         self.settle()

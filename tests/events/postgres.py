@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.ports import free_port
+from tests.servers import free_port
 from tests.waiting import WAIT_S
 
 USER, PASSWORD = "maskdet", "p@ss/w:rd"
@@ -41,8 +41,9 @@ class Server:
 
     def control(self, *words: str) -> None:
         """Let `pg_ctl` do something, and wait until it is done."""
+        patience = ["-w", "-t", round(WAIT_S)]
         run(
-            [self._programs / "pg_ctl", "-D", self.folder / "data", "-w", *words],
+            [self._programs / "pg_ctl", "-D", self.folder / "data", *patience, *words],
             log=self.folder / "pg_ctl.log",
         )
 

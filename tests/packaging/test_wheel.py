@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
-import time
-import urllib.request
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
@@ -18,6 +15,8 @@ from maskdet import __version__
 from maskdet.manifest import read_manifest
 from maskdet.media import open_video
 from tests.packaging.installing import ROOT, Installed, build_wheel
+from tests.servers import free_port, is_healthy
+from tests.waiting import WAIT_S, wait_until
 
 SAMPLES = ROOT / "samples"
 SHIPPED = ("app.py", "pages", "models", "samples", ".streamlit/config.toml")
@@ -188,9 +187,7 @@ def test_every_page_runs_where_the_extra_app_is_installed(app) -> None:
 
 
 def test_the_dashboard_is_served_until_ctrl_c(app) -> None:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [app.bin / "maskdet", "app", "--no-browser", "--port", str(port)]
     served = subprocess.Popen(
         command,
@@ -201,25 +198,14 @@ def test_the_dashboard_is_served_until_ctrl_c(app) -> None:
         text=True,
     )
     try:
-        while served.poll() is None and not healthy(port):
-            time.sleep(0.1)
+        wait_until(lambda: served.poll() is not None or is_healthy(port), "the server")
         server = f"ws://localhost:{port}/_stcore/stream"
         opened = app.run("python", "-c", OPEN_LIVE, server)
         served.send_signal(signal.SIGINT)
-        _, err = served.communicate(timeout=120)
+        _, err = served.communicate(timeout=WAIT_S)
     finally:
         served.kill()
     assert opened.returncode == 0, opened.stderr
     assert "Live" in opened.stdout.splitlines()
     assert served.returncode == 0, err
     assert "Traceback" not in err
-
-
-def healthy(port: int) -> bool:
-    """Return whether a dashboard answers there."""
-    address = f"http://localhost:{port}/_stcore/health"
-    try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False

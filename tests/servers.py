@@ -1,10 +1,11 @@
-"""Ports for servers that a test starts as programs of their own."""
+"""Servers that a test starts as programs of their own: ports, and whether they run."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import socket
+import urllib.request
 
 # Below those that systems give to outgoing connections (32768 and up on Linux, 49152
 # and up elsewhere): nobody else takes the port before the server is up.
@@ -18,3 +19,14 @@ def free_port() -> int:
             asked.bind(("127.0.0.1", port))
             return port
     raise OSError("none of 100 ports is free")
+
+
+def is_healthy(port: int) -> bool:
+    """Return whether a dashboard answers at this port."""
+    address = f"http://localhost:{port}/_stcore/health"
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(address, timeout=10) as answer,
+    ):
+        return bool(answer.status == 200)
+    return False
