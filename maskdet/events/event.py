@@ -22,7 +22,7 @@ KINDS: Final[Mapping[str, str]] = {
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the JSON form; goes up when a field changes its meaning or goes away."""
 
 

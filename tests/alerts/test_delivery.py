@@ -35,7 +35,7 @@ def test_a_webhook_gets_signed_json() -> None:
     assert headers[TIME_HEADER] == "1234"
     assert headers[SIGNATURE_HEADER] == signature("geheim", "1234", body)
     assert headers["Content-Type"].startswith("application/json")
-    wanted = {"version": 1, "kind": "alert", "camera": "Tür", "label": "no_mask"}
+    wanted = {"version": 2, "kind": "alert", "camera": "Tür", "label": "no_mask"}
     assert wanted.items() <= json.loads(body).items()
     assert json.loads(body)["at"] == "2025-03-01T12:00:00.000Z"
 
