@@ -38,21 +38,36 @@ async def answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> No
         await app(scope, receive, send)
         return
 
+    started = False
+
     async def send_with_headers(message: Message) -> None:
+        nonlocal started
         if message["type"] == "http.response.start":
+            started = True
             MutableHeaders(scope=message).update(_safety_headers())
         await send(message)
 
+    try:
+        await _answer_request(app, scope, receive, send_with_headers)
+    except asyncio.CancelledError:  # the server is stopped, and waits no longer
+        if not started:
+            line = PlainTextResponse("The server was stopped.\n", 503)
+            await line(scope, receive, send_with_headers)
+
+
+async def _answer_request(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
     headers = Headers(scope=scope)
     if not is_allowed_host(_single(headers, "host")):
         refused = PlainTextResponse(_unknown_host(headers), status_code=403)
-        await refused(scope, receive, send_with_headers)
+        await refused(scope, receive, send)
         return
     match = _UPLOAD.search(scope["path"]) if scope["method"] == "PUT" else None
     if match:
-        await _take_file(app, scope, receive, send_with_headers, *match.groups())
+        await _take_file(app, scope, receive, send, *match.groups())
     else:
-        await app(scope, receive, send_with_headers)
+        await app(scope, receive, send)
 
 
 def is_allowed_host(host: str | None) -> bool:

@@ -27,6 +27,9 @@ from maskdet.web.markdown import plain
 VISITOR_VARIABLE: Final = "MASKDET_UPLOADS_PER_VISITOR_MB"
 TOTAL_VARIABLE: Final = "MASKDET_UPLOADS_TOTAL_MB"
 
+MAX_PICTURE_MB: Final = 20
+"""A phone's largest photo fits; the server itself takes videos too."""
+
 _MB: Final = 1024 * 1024
 _BESIDE_MB: Final = 100
 """What a visitor may send beside one largest file, unless a variable says more."""
@@ -212,8 +215,8 @@ def keep_within(files: Iterable[UploadedFile], most_mb: int) -> list[UploadedFil
             continue
         name = plain(file.name[-_NAME_LENGTH:])
         st.error(
-            f"{name} was not taken: it has {file.size / _MB:.0f} MB, and a file may "
-            f"have at most {most_mb} MB here. Remove it from the list.",
+            f"{name} was refused: it has {file.size / _MB:,.1f} MB, and at most "
+            f"{most_mb} MB are accepted. Remove it from the list.",
             icon=":material/block:",
         )
     return kept
