@@ -8,6 +8,7 @@ All may be called more than once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -142,9 +143,11 @@ def _close_and_stop(self: Runtime) -> None:
         # Not imported here: before the server runs, it would complain of that.
         webrtc = sys.modules.get("streamlit_webrtc.webrtc")
         peers = [worker.pc for worker in [*webrtc._live_workers]] if webrtc else []
-        closing = [asyncio.ensure_future(peer.close()) for peer in peers]
-        if closing:
-            await asyncio.wait(closing, timeout=_CLOSING_S)
+        closing = asyncio.gather(
+            *(peer.close() for peer in peers), return_exceptions=True
+        )
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing, _CLOSING_S)
         _stop(self)
 
     loop.call_soon_threadsafe(lambda: _tasks.add(loop.create_task(close_and_stop())))
