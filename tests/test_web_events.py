@@ -121,8 +121,16 @@ def visitor(monkeypatch):
     return client
 
 
-def test_a_visitor_on_this_machine_may_do_more(visitor) -> None:
-    assert events.is_local()
+@pytest.mark.parametrize(
+    "names", [[], ["localhost", "127.0.0.1", "::1"], [" LocalHost", "[::1]"]]
+)
+def test_a_visitor_on_this_machine_may_do_more(visitor, names) -> None:
+    before = config.get_option("server.allowedHosts")
+    config.set_option("server.allowedHosts", names)
+    try:
+        assert events.is_local()
+    finally:
+        config.set_option("server.allowedHosts", before, "<default>")
 
 
 def test_a_visitor_from_elsewhere_may_not(visitor) -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 
+from maskdet.events import Event
+from maskdet.events.place import URL_VARIABLE, sqlite_url
+from maskdet.events.store import EventStore
+from maskdet.types import Label
 from maskdet.web import uploads
 from tests.servers import Served, served
 from tests.waiting import WAIT_S, wait_until
@@ -61,10 +66,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(folder: Path) -> Iterator[Served]:
+def events_url(folder: Path) -> str:
+    """A database with one event, which can be deleted."""
+    url = sqlite_url(folder / "events.sqlite3")
+    event = Event("verdict", datetime.now(UTC), "Door", "run", 1, Label.MASK, 0.9)
+    EventStore(url).add([event])
+    return url
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path, events_url: str) -> Iterator[Served]:
     """A dashboard as on one's own machine, with small limits of uploads."""
     limits = {uploads.VISITOR_VARIABLE: "8", uploads.TOTAL_VARIABLE: "12"}
-    with watched(folder, **limits) as found:
+    with watched(folder, **limits, **{URL_VARIABLE: events_url}) as found:
         yield found
 
 
@@ -165,6 +179,52 @@ def test_no_stranger_may_frame_it(running) -> None:
         headers = get(running, path)[1]
         assert headers["Content-Security-Policy"] == "frame-ancestors 'self'"
         assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def may_delete(running: Served, **how: str | None) -> bool:
+    """Return whether the Events page offers to delete what was recorded."""
+    texts: list[str] = []
+    with connected(running, **how) as connection:
+        message = BackMsg()
+        message.rerun_script.page_name = "events"
+        connection.send(message.SerializeToString())
+
+        def heard() -> bool:
+            texts.append(str(ForwardMsg.FromString(connection.recv(timeout=WAIT_S))))
+            return any("Events can be deleted from" in text for text in texts) or any(
+                "This deletes all" in text for text in texts
+            )
+
+        wait_until(heard, "the Events page")
+    return "This deletes all" in texts[-1]
+
+
+def test_only_a_browser_on_this_machine_is_offered_to_delete(running) -> None:
+    own = f"localhost:{running.port}"
+    assert may_delete(running)
+    assert not may_delete(running, origin=None)
+    assert not may_delete(running, X_Forwarded_For="127.0.0.1")
+    assert not may_delete(running, FORWARDED="for=127.0.0.1")
+    assert not may_delete(running, x_real_ip="::1")
+    away = "10.0.0.7"  # what a proxy that keeps the name is asked for
+    assert not may_delete(running, host=away, origin=f"https://{away}")
+    assert may_delete(running, host=f"{own}".upper(), origin=f"http://{own}")
+
+
+def test_nobody_is_offered_to_delete_if_it_is_switched_off(
+    tmp_path, events_url
+) -> None:
+    with watched(tmp_path, "--no-local-admin", **{URL_VARIABLE: events_url}) as running:
+        assert not may_delete(running)
+
+
+def test_nobody_is_offered_to_delete_behind_a_name(tmp_path, events_url) -> None:
+    words = ("--allow-host", "masks.example.org")
+    with watched(tmp_path, *words, **{URL_VARIABLE: events_url}) as running:
+        # As a proxy that writes its own name and adds nothing passes it on.
+        assert not may_delete(running)
+        name = "masks.example.org"
+        assert not may_delete(running, host=name, origin=f"https://{name}")
 
 
 class Visitor:

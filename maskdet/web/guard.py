@@ -99,9 +99,8 @@ def is_public() -> bool:
     Then whoever runs it has put a proxy in front of it.
     """
     names: list[str] = config.get_option("server.allowedHosts")
-    known = (access.parse_host(name.strip()) for name in names)
     return bool(_public_origins()) or any(
-        host is None or not access.is_loopback(host.name) for host in known
+        not access.is_loopback(name.strip("[] ").lower()) for name in names
     )
 
 
