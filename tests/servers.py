@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,20 +62,29 @@ class Served:
         return self.process.returncode, out, err
 
 
+LAUNCHER = ("maskdet", "app", "--no-browser", "--port")
+STREAMLIT = (
+    *("streamlit", "run", str(ROOT / "app.py"), "--server.headless", "true"),
+    *("--server.address", "localhost", "--server.port"),
+)
+
+
 @contextlib.contextmanager
-def served(folder: Path, *words: str, **environment: str) -> Iterator[Served]:
-    """Serve the dashboard by `maskdet app` until the context ends.
+def served(
+    folder: Path, *words: str, command: Sequence[str] = LAUNCHER, **environment: str
+) -> Iterator[Served]:
+    """Serve the dashboard until the context ends.
 
     Args:
         folder: where it runs.
-        words: options of the command.
+        words: more options of the command.
+        command: a module and its first arguments; the port comes behind them.
         environment: variables beside those of the tests.
     """
     port = free_port()
-    command = [sys.executable, "-m", "maskdet", "app", "--no-browser"]
     paths = [environment.pop("PYTHONPATH", ""), str(ROOT)]
     process = subprocess.Popen(
-        [*command, "--port", str(port), *words],
+        [sys.executable, "-m", *command, str(port), *words],
         cwd=folder,
         env=os.environ
         | environment

@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from maskdet.events.place import URL_VARIABLE, sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.types import Label
 from maskdet.web import uploads
-from tests.servers import Served, served
+from tests.servers import LAUNCHER, STREAMLIT, Served, served
 from tests.waiting import WAIT_S, wait_until
 
 MB = 2**20
@@ -51,12 +51,14 @@ sys.addaudithook(note)
 
 
 @contextlib.contextmanager
-def watched(folder: Path, *words: str, **environment: str) -> Iterator[Served]:
+def watched(
+    folder: Path, *words: str, command: Sequence[str] = LAUNCHER, **environment: str
+) -> Iterator[Served]:
     """Serve the dashboard; what it asks of other machines goes to `folder/asked`."""
     (folder / "sitecustomize.py").write_text(ASKED)
     (folder / "asked").touch()
     more = {"PYTHONPATH": str(folder), "ASKED": str(folder / "asked")}
-    with served(folder, *words, **environment, **more) as running:
+    with served(folder, *words, command=command, **environment, **more) as running:
         yield running
 
 
@@ -240,6 +242,7 @@ class Visitor:
         self.connection = self._open.enter_context(connected(running))
         self.session = ""
         self.toasts: list[str] = []
+        self.finished = False
         message = BackMsg()
         message.rerun_script.query_string = ""
         self.connection.send(message.SerializeToString())
@@ -254,9 +257,14 @@ class Visitor:
         message = ForwardMsg.FromString(content)
         if message.WhichOneof("type") == "new_session":
             self.session = message.new_session.initialize.session_id
+        self.finished |= message.WhichOneof("type") == "script_finished"
         if message.delta.new_element.HasField("toast"):
             self.toasts.append(message.delta.new_element.toast.body)
         return True
+
+    def wait_for_page(self) -> None:
+        """Wait until the page was built once."""
+        wait_until(lambda: self._hear() and self.finished, "the page")
 
     def told(self, text: str) -> bool:
         """Wait for a note with a text."""
@@ -423,6 +431,26 @@ def test_who_is_allowed_may_connect(tmp_path) -> None:
     assert ancestors == (
         "frame-ancestors 'self' https://example.org https://*.example.net"
     )
+    assert asked(tmp_path) == ""
+
+
+def test_most_holds_without_the_launcher_from_the_first_visit_on(
+    tmp_path, events_url
+) -> None:
+    limits = {uploads.VISITOR_VARIABLE: "1", URL_VARIABLE: events_url}
+    with watched(tmp_path, command=STREAMLIT, **limits) as running:
+        visitor = Visitor(running)
+        visitor.wait_for_page()
+        assert visitor.send("a", 2 * MB) == 413
+        visitor.leave()
+        assert status_of(running, origin="http://evil.example") == 403
+        assert status_of(running, origin="http://localhost:3000") == 403
+        assert "frame-ancestors" in get(running)[1]["Content-Security-Policy"]
+        assert may_delete(running)
+        rebound = {"host": "evil.example", "origin": "http://evil.example"}
+        assert not may_delete(running, **rebound)
+        status, _, err = running.end()
+    assert status == 0, err
     assert asked(tmp_path) == ""
 
 
