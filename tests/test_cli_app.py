@@ -80,6 +80,11 @@ def test_our_settings_hold_in_any_folder(options) -> None:
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
 
 
+def test_an_address_may_come_from_the_environment(options, monkeypatch) -> None:
+    monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", "0.0.0.0")
+    assert options("server.address") == {"server.address": "0.0.0.0"}
+
+
 def test_only_known_hosts_are_allowed(options, tmp_path, monkeypatch) -> None:
     name = "server.allowedHosts"
     assert options(name) == {name: LOOPBACK}

@@ -34,7 +34,7 @@ async def answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> No
         receive: returns the next part of the request.
         send: takes the next part of the answer.
     """
-    if scope["type"] != "http":  # is_allowed_connection has judged connections
+    if scope["type"] != "http":  # is_allowed_connection judges connections
         await app(scope, receive, send)
         return
 

@@ -88,7 +88,7 @@ def _setting(name: str) -> object:
 
     Asking Streamlit would make it warn of settings that change after the start.
     """
-    variable = re.sub("([A-Z])", r"_\1", f"STREAMLIT_SERVER_{name}").upper()
+    variable = "STREAMLIT_SERVER_" + re.sub("([A-Z])", r"_\1", name).upper()
     if os.environ.get(variable):
         return os.environ[variable]
     found: object = None
