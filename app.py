@@ -6,12 +6,13 @@ import logging
 
 import streamlit as st
 
-from maskdet.web import route, session, uploads
+from maskdet.web import route, session, streamlit_hooks, uploads
 from maskdet.web.sidebar import sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
 logging.basicConfig(level=logging.WARNING)
 uploads.keep_in_memory()
+streamlit_hooks.protect_app()
 route.keep_to_the_page()
 
 # An emoji comes with the page; a Material icon would be asked of a Google server.
@@ -31,3 +32,4 @@ session.begin()
 sidebar(live=page.title in ("Live", "Video"))
 page.run()
 session.end()
+uploads.free_unused()

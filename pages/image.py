@@ -25,12 +25,10 @@ from maskdet.web.pictures import (
 from maskdet.web.preferences import Preferences
 from maskdet.web.results import Result
 from maskdet.web.samples import SAMPLES, Sample
+from maskdet.web.uploads import MAX_PICTURE_MB, keep_within
 
 # Cards shown at once; a crowd's other faces come when asked for.
 _FIRST_CARDS = 24
-
-# A phone's largest photo fits; the server itself takes films too.
-_MAX_MB = 20
 
 
 def page() -> None:
@@ -76,7 +74,7 @@ def _sources(album: Album) -> list[Source]:
         photo = st.camera_input(
             "Take a picture", resolution="720p", width=560, key="image.photo"
         )
-        files = [photo] if photo else []
+        files = keep_within([photo] if photo else [], MAX_PICTURE_MB)
     else:
         files = _uploads()
         if not files:
@@ -101,15 +99,16 @@ def _uploads() -> list[UploadedFile]:
         "Pictures from this device",
         type=[suffix.removeprefix(".") for suffix in SUFFIXES],
         accept_multiple_files=True,
-        max_upload_size=_MAX_MB,
+        max_upload_size=MAX_PICTURE_MB,
         key="image.files",
         help="They are looked at in memory, never written to a disk, and gone soon "
         "after you close this page.",
     )
     st.caption(
         f"At most {MAX_PICTURES} pictures at once, each up to "
-        f"{_MAX_MB} MB and {MAX_PIXELS / 1e6:g} megapixels. Nothing is saved."
+        f"{MAX_PICTURE_MB} MB and {MAX_PIXELS / 1e6:g} megapixels. Nothing is saved."
     )
+    files = keep_within(files, MAX_PICTURE_MB)
     if len(files) > MAX_PICTURES:
         st.warning(
             f"{len(files)} files are too many at once: only the first {MAX_PICTURES} "

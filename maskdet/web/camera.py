@@ -21,6 +21,7 @@ from maskdet.web.pictures import Album, result_preview
 from maskdet.web.preferences import Preferences
 from maskdet.web.readings import readings_html
 from maskdet.web.results import Result
+from maskdet.web.uploads import MAX_PICTURE_MB, keep_within
 
 # `webrtc_streamer` keeps its own object under this key; ours must be called otherwise.
 _STREAMER = "camera"
@@ -176,7 +177,7 @@ def _snapshot(preferences: Preferences) -> None:
         key="snapshot.photo",
         label_visibility="collapsed",
     )
-    if photo is None:
+    if photo is None or not keep_within([photo], MAX_PICTURE_MB):
         return
     album: Album = st.session_state.setdefault("maskdet.album", Album())
     source = album.source(photo.name, photo.getvalue(), file_id=photo.file_id)

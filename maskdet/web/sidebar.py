@@ -20,6 +20,8 @@ from maskdet.web.sidebar_people import choose_following
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
 _CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)
 
+_MAX_SETTINGS_MB = 1
+
 _Option = TypeVar("_Option")
 
 
@@ -244,7 +246,7 @@ def _keep_and_share(chosen: Preferences) -> None:
             type="json",
             key="choice.file",
             on_change=_load,
-            max_upload_size=1,
+            max_upload_size=_MAX_SETTINGS_MB,
             help="A file that “Save settings” wrote.",
         )
         st.button(
@@ -261,6 +263,13 @@ def _keep_and_share(chosen: Preferences) -> None:
 def _load() -> None:
     file = st.session_state["choice.file"]
     if file is None:
+        return
+    if (
+        file.size > _MAX_SETTINGS_MB * 2**20
+    ):  # the widget's limit holds in the browser only
+        session.complain(
+            f"The file was not loaded: it has more than {_MAX_SETTINGS_MB} MB."
+        )
         return
     try:
         session.set_preferences(Preferences.from_json(file.getvalue()))

@@ -22,6 +22,7 @@ from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_label import label_here
 from maskdet.web.tune_scoring import looked_at, notes
+from maskdet.web.uploads import keep_within
 
 MAX_ZIP_MB = 200
 """Of a set that is sent; it is read in memory."""
@@ -154,6 +155,8 @@ def _own(desk: Desk) -> Material | None:
         on_change=_forget,
         args=(desk,),
     )
+    if file is not None and not keep_within([file], MAX_ZIP_MB):
+        return None
     if file is not None and file.name.lower().endswith(".npz"):
         return _numbers(desk, file)
     sent = [file] if file is not None else files

@@ -23,6 +23,7 @@ from maskdet.web.pictures import CROP_PX, MAX_PICTURES
 from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_scoring import looked_at, notes
+from maskdet.web.uploads import MAX_PICTURE_MB, keep_within
 
 _WANTED, _TROUBLE = "maskdet.tune.box", "maskdet.tune.unlabelled"
 _AT_ONCE = 6
@@ -42,8 +43,10 @@ def label_here(desk: Desk) -> Material | None:
         "Pictures to label",
         type=[suffix.removeprefix(".") for suffix in SUFFIXES],
         accept_multiple_files=True,
+        max_upload_size=MAX_PICTURE_MB,
         key="tune.pictures",
     )
+    files = keep_within(files, MAX_PICTURE_MB)
     if files:
         count = min(len(files), MAX_PICTURES)
         st.button(
