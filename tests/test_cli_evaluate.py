@@ -243,12 +243,15 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
     ("words", "line"),
     [
         (["scenes", "nowhere.json"], "nowhere.json: there is no such file"),
-        (["scenes", "index.csv"], "index.csv: not valid JSON"),
-        (["faces", "lobby-val.json"], "the column 'path' is missing"),
-        (["faces", "index.csv", "--split", "val"], "there is no row of split 'val'"),
+        (["scenes", "index.csv"], "use maskdet evaluate faces"),
+        (
+            ["faces", "lobby-val.json"],
+            "its images have boxes; use maskdet evaluate scenes",
+        ),
+        (["faces", "index.csv", "--split", "val"], "there is no image of split 'val'"),
         (
             ["faces", "index.csv", "--source", "cartoon"],
-            "no picture of source 'cartoon'; there are drawn, real",
+            "no image of source 'cartoon'; there are drawn, real",
         ),
         (["faces", "index.csv", "--json", "index.csv"], "would overwrite what is read"),
         (["scenes", "lobby-val.json", "--analyzer", "missing"], "models fetch missing"),

@@ -10,7 +10,7 @@ from maskdet.analyzer import ANALYZERS, Analyzer, load_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.choosing import add_classifier_option
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
-from maskdet.datasets import Example, corrected, read_coco, read_index
+from maskdet.datasets import Example, corrected, of_split, read_any
 from maskdet.detectors import LandmarkFinder, load_detector
 from maskdet.media import image_paths
 from maskdet.metrics.estimate import Estimate
@@ -182,10 +182,10 @@ def _found(
 def _examples(args: argparse.Namespace) -> list[Example]:
     examples: list[Example] = []
     for file in args.files:
+        read = read_any(file)
         if file.suffix.lower() == ".csv":
-            examples += read_index(file, args.split)
-        else:
-            examples += read_coco(file)
+            read = of_split(read, args.split, file)
+        examples += read
     if args.corrections is not None:
         examples = corrected(examples, args.corrections)
     return examples

@@ -1,17 +1,38 @@
-"""A path of any kind becomes examples: whatever format is found there is read."""
+"""A path of any kind becomes a listing or examples: whatever is found there is read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from maskdet.datasets.coco import is_coco, read_coco
-from maskdet.datasets.examples import Example, split_from_name
-from maskdet.datasets.faces import read_folder, read_index
-from maskdet.datasets.files import folders_in
-from maskdet.datasets.voc import has_voc, read_voc
-from maskdet.datasets.yolo import has_yolo, read_yolo
+import numpy as np
+
+from maskdet.datasets.archives import DatasetError, FolderFiles, ZipFiles
+from maskdet.datasets.class_names import IGNORE, TARGETS, ClassNames
+from maskdet.datasets.coco import coco_rows, coco_tables
+from maskdet.datasets.examples import Example, no_boxes
+from maskdet.datasets.folders import (
+    INDEX,
+    folder_rows,
+    has_index_columns,
+    index_rows,
+    names_a_class,
+)
+from maskdet.datasets.issues import Issues, shortened
+from maskdet.datasets.listing import (
+    IGNORED,
+    MAX_FACES,
+    Listed,
+    Listing,
+    SetFiles,
+    limited,
+)
+from maskdet.datasets.placing import Placed, place
+from maskdet.datasets.voc import is_voc, voc_rows
+from maskdet.datasets.yolo import has_labels, names_classes, yolo_rows
+from maskdet.types import Label
 
 UNDERSTOOD: Final = (
     "index.csv (path, label), COCO (.json), Pascal VOC (.xml), YOLO (data.yaml, or "
@@ -19,58 +40,286 @@ UNDERSTOOD: Final = (
 )
 """What `read_any` can read, for people."""
 
-_READERS: Final[Mapping[str, Callable[[Path], list[Example]]]] = {
-    ".csv": read_index,
-    ".json": read_coco,
-    ".xml": read_voc,
-    ".yaml": read_yolo,
-    ".yml": read_yolo,
-}
+_ABOVE: Final = ("annotations", "labels")
+"""Folders that lie beside the images of a set."""
+
+_Reader = Callable[[SetFiles, Issues], Iterable[Listed]]
 
 
-def read_any(path: str | Path) -> list[Example]:
-    """Read a file or folder of labelled pictures, whichever format it has.
+def read_any(
+    path: str | Path,
+    *,
+    classes: ClassNames | None = None,
+    issues: Issues | None = None,
+    strict: bool = True,
+) -> list[Example]:
+    """Read a file or folder of labelled images, whichever format it has.
 
     In a folder, an `index.csv` counts first, then YOLO's names of classes, then COCO
-    files in it and in its split folders, all together, then VOC's XML files, then a
-    folder for each class.
+    files, all together, then VOC's XML files, then a folder for each class.
+
+    Args:
+        path: the file or folder.
+        classes: what the names of classes mean, where the usual words are not enough.
+        issues: get everything that is wrong or doubtful.
+        strict: raise the first issue after which something of the set is lost or
+            wrong; else that is left out.
 
     Raises:
-        FileNotFoundError: there is nothing at `path`, or a listed picture is missing.
-        ValueError: none of the formats is there, or what is there is broken.
+        FileNotFoundError: there is nothing at `path`, or a listed image is missing.
+        DatasetError: none of the formats is there, or what is there is broken.
     """
     path = Path(path)
-    if path.is_dir():
-        return _read_inside(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file or folder")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"{path}: not a data set; understood are {UNDERSTOOD}")
-    return reader(path)
+    issues = Issues() if issues is None else issues
+    classes = classes or ClassNames()
+    if path.suffix.lower() == ".zip" and path.is_file():
+        raise DatasetError(f"{path}: unpack it first; here images are read many times")
+    found, folder = open_set(path)
+    try:
+        listed = read_listing(found, classes, issues, label_file(path, folder))
+        examples = list(_examples(listed, found, classes, issues, folder))
+    except DatasetError as error:
+        # What was collected before says better why nothing is left.
+        _raise_first(path, issues)
+        raise DatasetError(f"{path}: {error}") from None
+    if strict:
+        _raise_first(path, issues)
+    return examples
 
 
-def _read_inside(folder: Path) -> list[Example]:
-    index = folder / "index.csv"
-    if index.is_file():
-        return read_index(index)
-    if has_yolo(folder):
-        return read_yolo(folder)
-    coco_files = _coco_files(folder)
-    if coco_files:
-        return [one for file in coco_files for one in read_coco(file)]
-    if has_voc(folder):
-        return read_voc(folder)
-    if not folders_in(folder):
-        raise ValueError(f"{folder}: not a data set; understood are {UNDERSTOOD}")
-    return read_folder(folder)
+def is_boxed(path: str | Path, classes: ClassNames | None = None) -> bool:
+    """Return whether a set has boxes; without, each image is one face.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        DatasetError: it is no set.
+    """
+    path = Path(path)
+    found, folder = open_set(path)
+    classes = classes or ClassNames()
+    try:
+        return read_listing(found, classes, Issues(), label_file(path, folder)).boxed
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from None
 
 
-def _coco_files(folder: Path) -> list[Path]:
-    splits = [one for one in folders_in(folder) if split_from_name(one.name)]
-    return [
-        file
-        for place in (folder, *splits)
-        for file in sorted(place.glob("*.json"))
-        if is_coco(file)
-    ]
+def open_set(source: Path | bytes) -> tuple[SetFiles, Path]:
+    """Return the files of a set, and the folder that their names are relative to.
+
+    Args:
+        source: a folder, a zip, a label file, or the bytes of a zip.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder.
+        DatasetError: it is a zip that cannot be read.
+    """
+    if isinstance(source, bytes):
+        return SetFiles(ZipFiles(source)), Path()
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: there is no such file or folder")
+    if source.is_dir():
+        return SetFiles(FolderFiles(source), _whole(source)), source
+    if source.suffix.lower() == ".zip":
+        return SetFiles(ZipFiles(source)), Path()
+    folder = source.parent
+    if folder.name.lower() in _ABOVE and source.suffix.lower() == ".json":
+        folder = folder.parent
+    return SetFiles(FolderFiles(folder), _whole(folder)), folder
+
+
+def read_listing(
+    found: SetFiles,
+    classes: ClassNames,
+    issues: Issues,
+    file: str = "",
+    *,
+    most: int = MAX_FACES,
+) -> Listing:
+    """Return what the labels among some files say, whichever format they have.
+
+    Args:
+        found: the files.
+        classes: which folders name a class.
+        issues: get what is wrong.
+        file: only what this label file says; without it, the format is found out.
+        most: faces that the set may hold.
+
+    Raises:
+        DatasetError: there is no label of any format; one line.
+    """
+    for title, reader in _formats(found, classes, file):
+        rows = tuple(limited(reader(found, issues), most))
+        if not rows:
+            reasons = "; ".join(issues.lines()) or "it lists no image"
+            raise DatasetError(f"there is no row of a labelled image: {reasons}")
+        listing = Listing(title, rows, title not in ("index", "folders"))
+        if not file:
+            _tell_unlisted(listing, found, issues)
+        return listing
+    raise DatasetError(_not_a_set(found))
+
+
+def labels_of(
+    rows: Iterable[Listed], classes: ClassNames, issues: Issues
+) -> dict[str, Label | None]:
+    """Return what each word of a set means; None means that its boxes are not there.
+
+    Args:
+        rows: of the set.
+        classes: what the names mean.
+        issues: get the names that are not known, and those that do not count.
+    """
+    labels: dict[str, Label | None] = {IGNORED: Label.UNKNOWN}
+    unknown: list[str] = []
+    first = {}
+    for row in rows:
+        for word in row.words:
+            if word not in labels:
+                labels[word] = classes.label(word)
+                first[word] = row.labels or row.image
+            target = classes.target(word) if word != IGNORED else ""
+            if target == IGNORE:
+                issues.add(word, "a class that does not count", "face", stops=False)
+            elif word != IGNORED and not target:
+                unknown.append(word)
+    names = list(dict.fromkeys(unknown))
+    option = ",".join(f"{shortened(name)}={IGNORE}" for name in names[:20])
+    for word in unknown:
+        issues.add(
+            word,
+            "unknown class",
+            "face",
+            outcome="neither right nor wrong",
+            hint=f"first in {shortened(first[names[0]])}; say what it means, as in "
+            f'--classes "{option}"; a class can be {", ".join(TARGETS)}',
+        )
+    return labels
+
+
+def _formats(
+    found: SetFiles, classes: ClassNames, file: str
+) -> Iterator[tuple[str, _Reader]]:
+    """Yield the readers that fit, the first one is it."""
+    if file:
+        yield _format_of(file)
+        return
+    csvs = found.ending(".csv")
+    indexes = [one for one in csvs if PurePosixPath(one).name.lower() == INDEX]
+    if indexes:
+        yield "index", partial(_each, indexes, index_rows)
+    named = names_classes(found)
+    if named and has_labels(found):
+        yield "YOLO", yolo_rows
+    if cocos := [one for one in found.ending(".json") if _is_coco(found, one)]:
+        yield "COCO", partial(_each, cocos, coco_rows)
+    xmls = found.ending(".xml")
+    if any(is_voc(found.content(one)) for one in xmls):
+        yield "VOC", lambda files, issues: voc_rows(files, xmls, issues)
+    if names_a_class(found, classes):
+        yield "folders", lambda files, issues: folder_rows(files, issues, classes)
+    if tables := [one for one in csvs if has_index_columns(found, one)]:
+        yield "index", partial(_each, tables, index_rows)
+    if named and found.images:
+        yield "YOLO", yolo_rows  # of images without a face, as it seems
+
+
+def _each(
+    names: Iterable[str],
+    reader: Callable[[SetFiles, str, Issues], Iterable[Listed]],
+    found: SetFiles,
+    issues: Issues,
+) -> Iterator[Listed]:
+    for name in names:
+        yield from reader(found, name, issues)
+
+
+def _format_of(file: str) -> tuple[str, _Reader]:
+    suffix = PurePosixPath(file).suffix.lower()
+    if suffix == ".csv":
+        return "index", lambda found, issues: index_rows(found, file, issues)
+    if suffix == ".json":
+        return "COCO", lambda found, issues: coco_rows(found, file, issues)
+    if suffix == ".xml":
+        return "VOC", lambda found, issues: voc_rows(found, [file], issues)
+    if suffix in (".yaml", ".yml", ".data"):
+        return "YOLO", lambda found, issues: yolo_rows(found, issues, file)
+    raise DatasetError(f"not a data set; understood are {UNDERSTOOD}")
+
+
+def _is_coco(found: SetFiles, name: str) -> bool:
+    try:
+        coco_tables(found.text(name), name)
+    except DatasetError:
+        return False
+    return True
+
+
+def _whole(folder: Path) -> str:
+    return folder.resolve().as_posix()
+
+
+def _not_a_set(found: SetFiles) -> str:
+    seen = "no labels found" if found.images else "no image found"
+    folders = sorted({PurePosixPath(one).parent.name for one in found.images} - {""})
+    if folders:
+        shown = ", ".join(map(shortened, folders[:3])) + ", ..." * (len(folders) > 3)
+        seen += f" (found folders called {shown})"
+    return f"not a data set: {seen}; understood are {UNDERSTOOD}"
+
+
+def _tell_unlisted(listing: Listing, found: SetFiles, issues: Issues) -> None:
+    """Note the images of a folder that no label names."""
+    if listing.format == "folders":
+        return
+    listed = {row.image for row in listing.rows}
+    for image in found.images:
+        if image not in listed:
+            note = "no label names it, or only a broken one; left out"
+            issues.add(image, note, stops=False)
+
+
+def label_file(path: Path, folder: Path) -> str:
+    """Return the label file that a path names, or nothing for all of a set."""
+    whole = path.is_dir() or path.suffix.lower() == ".zip"
+    return "" if whole else path.relative_to(folder).as_posix()
+
+
+def _raise_first(path: Path, issues: Issues) -> None:
+    """Raise what stops a strict reader, if anything does."""
+    lines = issues.stopping()
+    if not lines:
+        return
+    more = f"; {len(lines) - 1} more: see maskdet data" if len(lines) > 1 else ""
+    line = f"{path}: {lines[0]}{more}"
+    raise FileNotFoundError(line) if issues.missing else DatasetError(line)
+
+
+def _examples(
+    listed: Listing, found: SetFiles, classes: ClassNames, issues: Issues, folder: Path
+) -> Iterator[Example]:
+    labels = labels_of(listed.rows, classes, issues)
+    places: Iterable[Placed | None] = (
+        place(listed.rows, found.files, issues)
+        if listed.boxed
+        else [None] * len(listed.rows)
+    )
+    source = folder.resolve().name
+    for row, placed in zip(listed.rows, places, strict=True):
+        known = [labels[word] for word in row.words]
+        path = folder / row.image
+        about = (row.source if row.source is not None else source, row.split, row.group)
+        if placed is None:
+            label = known[0]
+            if label not in (None, Label.UNKNOWN):
+                yield Example(path, no_boxes(), (label,), *about)
+            continue
+        known = [one for one, kept in zip(known, placed.kept, strict=True) if kept]
+        counts = np.array([one not in (None, Label.UNKNOWN) for one in known], bool)
+        unknown = np.array([one == Label.UNKNOWN for one in known], bool)
+        yield Example(
+            path,
+            placed.boxes[counts],
+            tuple(one for one in known if one not in (None, Label.UNKNOWN)),
+            *about,
+            placed.boxes[unknown],
+        )
