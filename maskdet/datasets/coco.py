@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
+import numpy as np
+
 from maskdet.datasets.archives import DatasetError
 from maskdet.datasets.examples import split_from_name
 from maskdet.datasets.issues import Issues, shortened
@@ -29,6 +31,9 @@ ORIGIN: Final = "maskdet"
 
 _IN_FOLDER: Final = "_annotations.coco"
 """Stem of the file that labelling services put into each split's folder."""
+
+_LABELS: Final = "annotations"
+"""The folder in which COCO and CVAT keep their files, beside `images/`."""
 
 _MAX_SIDE: Final = 1_000_000
 
@@ -125,8 +130,10 @@ def source_and_split(path: PurePosixPath) -> tuple[str, str]:
     source, _, word = path.stem.rpartition("-")
     if source and (split := split_from_name(word)):
         return source, split
-    named = _OF_SPLIT.fullmatch(path.stem.lower())
-    return path.stem, split_from_name(named[1]) if named else ""
+    if named := _OF_SPLIT.fullmatch(path.stem.lower()):
+        inner = folder.name.lower() == _LABELS
+        return (folder.parent if inner else folder).name, split_from_name(named[1])
+    return path.stem, ""
 
 
 def _folders(folder: PurePosixPath, split: str) -> list[str]:
@@ -189,7 +196,9 @@ def _faces(
         try:
             box = _corners(row)
         except BROKEN:
-            reason = "its bbox is not four numbers: x, y, width, height"
+            reason = (
+                "its bbox is not four numbers: x, y, width, height; mend or remove it"
+            )
             issues.add(f"{name}: image {number}", reason, "annotation")
             continue
         if not listed:
@@ -212,16 +221,16 @@ def _corners(row: Mapping[str, Any]) -> Coordinates:
     if not bbox and isinstance(polygons, list) and polygons:
         points = [float(value) for polygon in polygons for value in polygon]
         across, down = points[::2], points[1::2]
-        return stacked([min(across), min(down), max(across), max(down)])[0]
+        return np.array([min(across), min(down), max(across), max(down)])
     if isinstance(bbox, str):
         raise ValueError
     x, y, width, height = (float(value) for value in row["bbox"])
-    return stacked([x, y, x + width, y + height])[0]
+    return np.array([x, y, x + width, y + height])
 
 
 def _told_wh(row: Mapping[str, Any], name: str, issues: Issues) -> tuple[int, int]:
     """Return the size that a row tells; 0, 0 where it tells none."""
-    told = [row.get("width"), row.get("height")]
+    told: list[Any] = [row.get("width"), row.get("height")]
     if any(value in (None, 0, "", "0") for value in told):
         return 0, 0
     try:

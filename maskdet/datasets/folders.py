@@ -127,21 +127,14 @@ def _rows(text: str, name: str) -> Sequence[_Row]:
         raise DatasetError(
             f"{shown}: a CSV file of boxes is not understood; export COCO, VOC or YOLO"
         )
-    columns = {
-        "path": _column(titles, _PATH, shown),
-        "label": _column(titles, _LABEL, shown),
-        **{
-            key: titles.index(key)
-            for key in ("split", "source", "group")
-            if key in titles
-        },
-    }
+    columns = {"path": _column(titles, _PATH, shown)}
+    columns["label"] = _column(titles, _LABEL, shown)
+    for key in ("split", "source", "group"):
+        columns[key] = titles.index(key) if key in titles else len(titles)
     return [
         {
-            key: row[columns[key]].strip()
-            if key in columns and columns[key] < len(row)
-            else ""
-            for key in ("path", "label", "split", "source", "group")
+            key: row[column].strip() if column < min(len(row), len(titles)) else ""
+            for key, column in columns.items()
         }
         for row in cells[1:]
     ]

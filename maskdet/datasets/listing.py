@@ -67,7 +67,7 @@ def no_coordinates() -> Coordinates:
     return np.zeros((0, 4))
 
 
-def stacked(boxes: Sequence[Coordinates] | Sequence[float]) -> Coordinates:
+def stacked(boxes: Sequence[Coordinates]) -> Coordinates:
     """Return `(n, 4)` of n boxes, also of none."""
     return np.array(boxes, np.float64).reshape(-1, 4)
 

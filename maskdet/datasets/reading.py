@@ -79,8 +79,8 @@ def read_any(
         listed = read_listing(found, classes, issues, label_file(path, folder))
         examples = list(_examples(listed, found, classes, issues, folder))
     except DatasetError as error:
-        # What was collected before says better why nothing is left.
-        _raise_first(path, issues)
+        if strict:  # what was collected before says better why nothing is left
+            _raise_first(path, issues)
         raise DatasetError(f"{path}: {error}") from None
     if strict:
         _raise_first(path, issues)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from maskdet.datasets.archives import DatasetError
 from maskdet.datasets.examples import split_from_name
 from maskdet.datasets.issues import Issues, shortened
@@ -190,4 +192,4 @@ def _faces(
             issues.add(name, reason, "box")
             continue
         word = (found.findtext("name") or "").strip()
-        yield stacked([x1 - 1, y1 - 1, x2, y2])[0], word or "?"
+        yield np.array([x1 - 1, y1 - 1, x2, y2]), word or "?"

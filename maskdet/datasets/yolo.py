@@ -49,7 +49,8 @@ class DataFile:
 
     Attributes:
         name: of the file.
-        words: what it calls the classes, by their number.
+        words: what it calls the classes, by their number; where it does not say, a
+            class list beside the labels does.
         splits: the folders and lists of images, with the split that each is.
         root: the folder that they are relative to, besides that of the file.
         n_landmarks: numbers of each line after the box that tell landmarks.
@@ -86,7 +87,7 @@ def yolo_rows(found: SetFiles, issues: Issues, data_file: str = "") -> Iterator[
     """
     data_files = [read_data_file(found, data_file)] if data_file else _outermost(found)
     reader = _Reader(found, issues)
-    for one in data_files or [None]:
+    for one in data_files or [DataFile("", {})]:
         yield from reader.rows(one)
     reader.tell_orphans()
 
@@ -134,9 +135,9 @@ class _Reader:
         self._issues = issues
         self._taken: dict[str, str] = {}
 
-    def rows(self, data_file: DataFile | None) -> Iterator[Listed]:
-        """Return the images that a data file names, or all without one."""
-        n_landmarks = data_file.n_landmarks if data_file else 0
+    def rows(self, data_file: DataFile) -> Iterator[Listed]:
+        """Return the images that a data file names, or all where it names none."""
+        n_landmarks = data_file.n_landmarks
         for image, split in self._images(data_file):
             labels = self.label_file(image)
             row = Listed(image, split=split, group=copies_group(image))
@@ -158,7 +159,7 @@ class _Reader:
                 name, _, reason = str(error).partition(": ")
                 self._issues.add(name, reason, "label file")
                 continue
-            words = data_file.words if data_file else self._nearest_words(labels)
+            words = data_file.words or self._nearest_words(labels)
             yield Listed(
                 image,
                 tuple(words.get(kind, f"class {kind}") for kind in kinds),
@@ -181,18 +182,17 @@ class _Reader:
                 )
                 self._issues.add(name, reason, "label file", missing=True)
 
-    def _images(self, data_file: DataFile | None) -> Iterator[tuple[str, str]]:
-        folder = data_file.folder if data_file else ""
+    def _images(self, data_file: DataFile) -> Iterator[tuple[str, str]]:
         there = False
         missing = []
-        for place, split in data_file.splits if data_file else ():
+        for place, split in data_file.splits:
             images = self._images_at(data_file, place)
             if images is None:
                 missing.append(place)
                 continue
             there = True
             yield from ((image, split) for image in images)
-        for place in missing if data_file else ():
+        for place in missing:
             self._issues.add(
                 f"{data_file.name}: {place}",
                 "not there; was this split not exported?" if there else "not there",
@@ -202,7 +202,9 @@ class _Reader:
                 outcome="all images below are read",
             )
         if not there:
-            yield from ((one, split_of(one)) for one in self._found.images_in(folder))
+            yield from (
+                (one, split_of(one)) for one in self._found.images_in(data_file.folder)
+            )
 
     def _images_at(self, data_file: DataFile, place: str) -> Sequence[str] | None:
         """Return the images of a folder, or of a text file with one a line."""
@@ -322,11 +324,9 @@ def _places(value: object) -> list[str]:
 
 
 def _landmarks(shape: object) -> int:
-    try:
-        points, numbers = shape  # type: ignore[misc]
-        return int(points) * int(numbers)
-    except (TypeError, ValueError):
-        return 0
+    sides = shape if isinstance(shape, list) and len(shape) == 2 else []
+    digits = [int(side) for side in sides if str(side).isdecimal()]
+    return digits[0] * digits[1] if len(digits) == 2 else 0
 
 
 def _darknet(found: SetFiles, name: str) -> DataFile:
