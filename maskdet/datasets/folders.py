@@ -52,7 +52,7 @@ def index_rows(found: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
     """
     folder = str(PurePosixPath(name).parent)
     known: dict[str, Listed] = {}
-    for row in _table(found, name):
+    for row in index_table(found, name):
         split = split_from_name(row["split"])
         if row["split"] and not split:
             reason = "unknown split; known are train, val, test"
@@ -81,17 +81,12 @@ def index_rows(found: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
     yield from known.values()
 
 
-def has_index_columns(found: SetFiles, name: str) -> bool:
-    """Return whether a CSV file has the columns of an index."""
-    try:
-        _table(found, name)
-    except DatasetError:
-        return False
-    return True
+def index_table(found: SetFiles, name: str) -> Sequence[_Row]:
+    """Return the rows of an index, whatever Excel made of it.
 
-
-def _table(found: SetFiles, name: str) -> Sequence[_Row]:
-    """Return the rows in the encoding in which most of their images are there."""
+    Raises:
+        DatasetError: it is no CSV file with these columns.
+    """
     content = found.content(name)
     usual = encoding_of(content)
     with suppress(UnicodeDecodeError):

@@ -329,7 +329,8 @@ def copies_group(name: str) -> str:
 def _plain(named: str) -> str:
     """Return a named path with `/` between folders, without drive, host and query."""
     if "://" in named:
-        named = unquote(urlsplit(named).path)
+        with suppress(ValueError):
+            named = unquote(urlsplit(named).path)
     drive, colon, rest = named.partition(":")
     if colon and len(drive) == 1:
         named = rest

@@ -16,8 +16,8 @@ from maskdet.datasets.examples import Example, no_boxes
 from maskdet.datasets.folders import (
     INDEX,
     folder_rows,
-    has_index_columns,
     index_rows,
+    index_table,
     names_a_class,
 )
 from maskdet.datasets.issues import Issues, shortened
@@ -31,7 +31,12 @@ from maskdet.datasets.listing import (
 )
 from maskdet.datasets.placing import Placed, place
 from maskdet.datasets.voc import is_voc, voc_rows
-from maskdet.datasets.yolo import has_labels, names_classes, yolo_rows
+from maskdet.datasets.yolo import (
+    has_labels,
+    names_classes,
+    read_data_file,
+    yolo_rows,
+)
 from maskdet.types import Label
 
 UNDERSTOOD: Final = (
@@ -217,7 +222,7 @@ def _formats(
         yield "VOC", lambda files, issues: voc_rows(files, xmls, issues)
     if names_a_class(found, classes):
         yield "folders", lambda files, issues: folder_rows(files, issues, classes)
-    if tables := [one for one in csvs if has_index_columns(found, one)]:
+    if tables := [one for one in csvs if _is_index(found, one)]:
         yield "index", partial(_each, tables, index_rows)
     if named and found.images:
         yield "YOLO", yolo_rows  # of images without a face, as it seems
@@ -258,13 +263,36 @@ def _whole(folder: Path) -> str:
     return folder.resolve().as_posix()
 
 
+def _is_index(found: SetFiles, name: str) -> bool:
+    try:
+        index_table(found, name)
+    except DatasetError:
+        return False
+    return True
+
+
 def _not_a_set(found: SetFiles) -> str:
     seen = "no labels found" if found.images else "no image found"
     folders = sorted({PurePosixPath(one).parent.name for one in found.images} - {""})
     if folders:
         shown = ", ".join(map(shortened, folders[:3])) + ", ..." * (len(folders) > 3)
         seen += f" (found folders called {shown})"
-    return f"not a data set: {seen}; understood are {UNDERSTOOD}"
+    reasons = [seen, *_why_not(found)]
+    return f"not a data set: {'; '.join(reasons)}; understood are {UNDERSTOOD}"
+
+
+def _why_not(found: SetFiles) -> Iterator[str]:
+    """Yield what is wrong with the first file of each kind that could hold labels."""
+    for ends, read in (
+        ((".json",), lambda name: coco_tables(found.text(name), name)),
+        ((".yaml", ".yml"), lambda name: read_data_file(found, name)),
+        ((".csv",), lambda name: index_table(found, name)),
+    ):
+        for name in found.ending(*ends)[:1]:
+            try:
+                read(name)
+            except DatasetError as error:
+                yield str(error)
 
 
 def _tell_unlisted(listing: Listing, found: SetFiles, issues: Issues) -> None:
