@@ -19,6 +19,8 @@ NO_FACE: Final = "none"
 TARGETS: Final = (*(label.key for label in CLASSES), IGNORE, NO_FACE)
 """What a class of a data set can be mapped to."""
 
+_SUGGESTED: Final = 20
+
 # The public sets name the same three states in their own words: `with_mask` and
 # `mask_weared_incorrect` are Kaggle's, `face` and `face_mask` AIZOO's, `masked_face`
 # FMLD's, `cmfd`, `imfd` and `mask_chin` MaskedFace-Net's. Other languages follow in the
@@ -142,6 +144,15 @@ class ClassNames:
         if target in ("", IGNORE):
             return Label.UNKNOWN
         return Label[target.upper()]
+
+
+def suggest_classes(names: Iterable[str]) -> str:
+    """Return how to say what some names that are not known mean."""
+    option = ",".join(f"{name}={IGNORE}" for name in list(names)[:_SUGGESTED])
+    return (
+        f'say what it means, as in --classes "{option}"; a class can be '
+        + ", ".join(TARGETS)
+    )
 
 
 def parse_class_names(texts: Iterable[str]) -> ClassNames:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from maskdet.datasets.archives import DatasetError, FolderFiles, ZipFiles
-from maskdet.datasets.class_names import IGNORE, TARGETS, ClassNames
+from maskdet.datasets.class_names import IGNORE, ClassNames, suggest_classes
 from maskdet.datasets.coco import coco_rows, coco_tables
 from maskdet.datasets.examples import Example, no_boxes
 from maskdet.datasets.folders import (
@@ -188,15 +188,14 @@ def labels_of(
             elif word != IGNORED and not target:
                 unknown.append(word)
     names = list(dict.fromkeys(unknown))
-    option = ",".join(f"{shortened(name)}={IGNORE}" for name in names[:20])
     for word in unknown:
         issues.add(
             word,
             "unknown class",
             "face",
             outcome="neither right nor wrong",
-            hint=f"first in {shortened(first[names[0]])}; say what it means, as in "
-            f'--classes "{option}"; a class can be {", ".join(TARGETS)}',
+            hint=f"first in {shortened(first[names[0]])}; "
+            + suggest_classes(map(shortened, names)),
         )
     return labels
 
