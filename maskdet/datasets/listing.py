@@ -27,8 +27,9 @@ MAX_TEXT_BYTES: Final = 32_000_000
 MAX_FILE_BYTES: Final = 1_000_000_000
 """A label file on this machine."""
 
-MAX_BRACKETS: Final = 3_000_000
-"""Lists and objects in a JSON file: each costs memory long before it is a face."""
+MAX_BRACKETS: Final = 1_000_000
+"""Lists and objects in a JSON file in a zip, or elements of an XML file: each costs
+memory long before it is a face."""
 
 MAX_FACES: Final = 1_000_000
 """Faces of a set."""

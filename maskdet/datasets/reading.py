@@ -252,7 +252,7 @@ def _format_of(file: str) -> tuple[str, _Reader]:
 
 def _is_coco(found: SetFiles, name: str) -> bool:
     try:
-        coco_tables(found.text(name), name)
+        coco_tables(found, name)
     except DatasetError:
         return False
     return True
@@ -283,7 +283,7 @@ def _not_a_set(found: SetFiles) -> str:
 def _why_not(found: SetFiles) -> Iterator[str]:
     """Yield what is wrong with the first file of each kind that could hold labels."""
     for ends, read in (
-        ((".json",), lambda name: coco_tables(found.text(name), name)),
+        ((".json",), lambda name: coco_tables(found, name)),
         ((".yaml", ".yml"), lambda name: read_data_file(found, name)),
         ((".csv",), lambda name: index_table(found, name)),
     ):

@@ -13,6 +13,7 @@ from maskdet.datasets.archives import DatasetError
 from maskdet.datasets.examples import split_from_name
 from maskdet.datasets.issues import Issues, shortened
 from maskdet.datasets.listing import (
+    MAX_BRACKETS,
     MAX_FACES_PER_IMAGE,
     Coordinates,
     Listed,
@@ -100,6 +101,8 @@ def voc_tree(content: bytes) -> Element:
 
     if len(content) > _MAX_BYTES:
         raise DatasetError(f"larger than {_MAX_BYTES / 1e6:g} MB, not opened")
+    if content.count(b"<") > MAX_BRACKETS:
+        raise DatasetError("not opened, it holds more elements than real files do")
     try:
         # As text: the parser itself knows few encodings, and none of Asia's.
         text = _DECLARATION.sub("", _decoded(content), count=1)

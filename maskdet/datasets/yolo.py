@@ -31,7 +31,8 @@ _IMAGES, _LABELS = "images", "labels"
 _YAMLS: Final = (".yaml", ".yml")
 _CLASS_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels")
 _NAMES_END: Final = (*_CLASS_LISTS, ".names")
-_MAX_YAML: Final = 1_000_000
+_MAX_YAML: Final = 100_000
+_MAX_DATA_FILES: Final = 100
 
 # Data files call validation `val`; those of one labelling service also `valid`.
 _SPLIT_KEYS: Final = {**{split: split for split in SPLITS}, "valid": "val"}
@@ -267,7 +268,7 @@ class _Reader:
 def _outermost(found: SetFiles) -> list[DataFile]:
     """Return the data files that name classes, without those in a folder of another."""
     kept: list[DataFile] = []
-    for name in found.ending(*_YAMLS, ".data"):
+    for name in found.ending(*_YAMLS, ".data")[:_MAX_DATA_FILES]:
         try:
             one = read_data_file(found, name)
         except DatasetError:
@@ -285,7 +286,7 @@ def _yaml(text: str, name: str) -> dict[str, Any]:
 
     shown = shortened(name)
     if len(text) > _MAX_YAML:
-        raise DatasetError(f"{shown}: larger than {_MAX_YAML / 1e6:g} MB, not opened")
+        raise DatasetError(f"{shown}: larger than {_MAX_YAML / 1e3:g} kB, not opened")
     try:
         # Every scalar stays text: `no` is a name here, not False.
         values = yaml.load(text, Loader=yaml.BaseLoader)

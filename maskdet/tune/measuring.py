@@ -113,7 +113,7 @@ def measured(
         one = _look(row, placed, files, labels, issues)
         seen += [] if one is None else [one]
     if not seen:
-        raise ValueError("; ".join(["no image can be read", *issues.lines()]))
+        raise DatasetError("; ".join(["no image can be read", *issues.lines()]))
     truth = _joined(seen, name, boxed=listing.boxed)
     if not (truth.labels != Label.UNKNOWN).any():
         known = ", ".join(label.key for label in CLASSES)
