@@ -59,7 +59,7 @@ def read(source: Path, classes: ClassNames) -> Loaded:
         with _bar(f"reading {source.name}") as progress:
             loaded = read_set(source, source.stem, classes=classes, progress=progress)
     except ClassesError as error:
-        hint = _hint(error.words, classes)
+        hint = _hint(error.words, classes) if "--classes" not in str(error) else ""
         raise ValueError(f"{error}; {hint}" if hint else str(error)) from None
     for note in loaded.notes:
         complain(f"{source}: {note}")

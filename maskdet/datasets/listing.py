@@ -45,7 +45,7 @@ BROKEN: Final = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 _IMAGES: Final = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
-    *(".tif", ".tiff", ".heic", ".heif", ".avif"),
+    *(".tif", ".tiff", ".heic", ".heif", ".avif", ".pgm", ".ppm", ".pbm", ".pnm"),
 )
 _TEXTS: Final = (
     *(".txt", ".json", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".md", ".html"),
@@ -54,6 +54,7 @@ _TEXTS: Final = (
     *(".pt", ".onnx", ".tflite", ".h5", ".weights"),
 )
 _MAGIC: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+_MAGIC_LATER: Final = (b"ftypavif", b"ftypavis", b"ftypheic", b"ftypmif1")
 
 # How zips name files that were packed on other systems, when the flag of UTF-8 is
 # missing: Python reads their bytes as cp437 (APPNOTE 6.3.10, appendix D).
@@ -206,7 +207,9 @@ class SetFiles:
         if lower.endswith(_TEXTS):
             return False
         head = self.files.head(name)
-        return head.startswith(_MAGIC) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
+        if (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
+            return True
+        return head.startswith(_MAGIC) or head[4:12] in _MAGIC_LATER
 
     def _spelled(self, name: str) -> str:
         for spelling in _spellings(name):

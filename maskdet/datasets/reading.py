@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -10,9 +11,14 @@ from typing import Final
 import numpy as np
 
 from maskdet.datasets.archives import DatasetError, FolderFiles, ZipFiles
-from maskdet.datasets.class_names import IGNORE, ClassNames, suggest_classes
+from maskdet.datasets.class_names import (
+    IGNORE,
+    TARGETS,
+    ClassNames,
+    suggest_classes,
+)
 from maskdet.datasets.coco import coco_rows, coco_tables
-from maskdet.datasets.examples import Example, no_boxes
+from maskdet.datasets.examples import SPLITS, Example, no_boxes
 from maskdet.datasets.folders import (
     INDEX,
     folder_rows,
@@ -45,8 +51,25 @@ UNDERSTOOD: Final = (
 )
 """What `read_any` can read, for people."""
 
+_NO_CLASSES: Final = ("images", "JPEGImages", *SPLITS, "valid")
+"""Folders of images that never name a class."""
+
 _ABOVE: Final = ("annotations", "labels")
 """Folders that lie beside the images of a set."""
+
+
+class ClassesError(DatasetError):
+    """A set in which no class is known; the message is one line.
+
+    Attributes:
+        words: how many faces carry each of its names of classes.
+    """
+
+    def __init__(self, message: str, words: Mapping[str, int]) -> None:
+        """Keep the names, so that a person can say what they mean."""
+        super().__init__(message)
+        self.words = dict(words)
+
 
 _Reader = Callable[[SetFiles, Issues], Iterable[Listed]]
 
@@ -150,18 +173,21 @@ def read_listing(
         most: faces that the set may hold.
 
     Raises:
-        DatasetError: there is no label of any format; one line.
+        ClassesError: there is no label of any format, and no folder names a class.
+        DatasetError: the labels hold no image, or too many faces.
     """
     for title, reader in _formats(found, classes, file):
         rows = tuple(limited(reader(found, issues), most))
         if not rows:
             reasons = "; ".join(issues.lines()) or "it lists no image"
-            raise DatasetError(f"there is no row of a labelled image: {reasons}")
+            raise DatasetError(f"no labelled image found: {reasons}")
         listing = Listing(title, rows, title not in ("index", "folders"))
         if not file:
             _tell_unlisted(listing, found, issues)
         return listing
-    raise DatasetError(_not_a_set(found))
+    folders = Counter(PurePosixPath(one).parent.name for one in found.images)
+    names = {one: n for one, n in folders.items() if one and one not in _NO_CLASSES}
+    raise ClassesError(_not_a_set(found, names), names)
 
 
 def labels_of(
@@ -270,12 +296,14 @@ def _is_index(found: SetFiles, name: str) -> bool:
     return True
 
 
-def _not_a_set(found: SetFiles) -> str:
+def _not_a_set(found: SetFiles, folders: Mapping[str, int]) -> str:
     seen = "no labels found" if found.images else "no image found"
-    folders = sorted({PurePosixPath(one).parent.name for one in found.images} - {""})
     if folders:
-        shown = ", ".join(map(shortened, folders[:3])) + ", ..." * (len(folders) > 3)
-        seen += f" (found folders called {shown})"
+        names = [shortened(name) for name in sorted(folders)[:3]]
+        seen += (
+            f" (if the folders {', '.join(names)} are classes, say which, as in "
+            f'--classes "{names[0]}={TARGETS[0]}")'
+        )
     reasons = [seen, *_why_not(found)]
     return f"not a data set: {'; '.join(reasons)}; understood are {UNDERSTOOD}"
 

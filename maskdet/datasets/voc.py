@@ -103,9 +103,9 @@ def voc_tree(content: bytes) -> Element:
         raise DatasetError(f"larger than {_MAX_BYTES / 1e6:g} MB, not opened")
     if content.count(b"<") > MAX_BRACKETS:
         raise DatasetError("not opened, it holds more elements than real files do")
+    # As text: the parser itself knows few encodings, and none of Asia's.
+    text = _DECLARATION.sub("", _decoded(content), count=1)
     try:
-        # As text: the parser itself knows few encodings, and none of Asia's.
-        text = _DECLARATION.sub("", _decoded(content), count=1)
         root: Element = fromstring(text, forbid_dtd=True)
     except DefusedXmlException:
         raise DatasetError(

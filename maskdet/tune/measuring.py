@@ -16,7 +16,7 @@ from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.issues import Issues
 from maskdet.datasets.listing import Listed, Listing
 from maskdet.datasets.placing import Placed, place
-from maskdet.datasets.reading import labels_of
+from maskdet.datasets.reading import ClassesError, labels_of
 from maskdet.evaluation.judged import looks
 from maskdet.media import MAX_BYTES, read_image
 from maskdet.tune.scored import FaceRows, LabelledSet, Numbers
@@ -29,19 +29,6 @@ Cancelled = Callable[[], bool]
 """Asked before each picture whether to stop."""
 
 _Item = TypeVar("_Item")
-
-
-class ClassesError(DatasetError):
-    """A set in which no class is known; the message is one line.
-
-    Attributes:
-        words: how many faces carry each of its names of classes.
-    """
-
-    def __init__(self, message: str, words: Mapping[str, int]) -> None:
-        """Keep the names, so that a person can say what they mean."""
-        super().__init__(message)
-        self.words = dict(words)
 
 
 class Stopped(Exception):  # noqa: N818 - says what, not that it is an error

@@ -11,10 +11,10 @@ from maskdet.datasets.archives import Files
 from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.issues import Issues
 from maskdet.datasets.listing import SetFiles
+from maskdet.datasets.reading import ClassesError as ClassesError
 from maskdet.datasets.reading import label_file, open_set, read_listing
 from maskdet.media import MAX_BYTES, read_image
 from maskdet.tune.measuring import Cancelled as Cancelled
-from maskdet.tune.measuring import ClassesError as ClassesError
 from maskdet.tune.measuring import Progress as Progress
 from maskdet.tune.measuring import Stopped as Stopped
 from maskdet.tune.measuring import measured

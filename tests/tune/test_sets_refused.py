@@ -17,7 +17,10 @@ MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.U
     [
         ({"a.txt": "hello"}, "no image found; understood are"),
         ({"a.jpg": jpeg()}, "no labels found; understood are index.csv"),
-        ({"photos/a.jpg": jpeg()}, r"no labels found \(found folders called photos\);"),
+        (
+            {"photos/a.jpg": jpeg()},
+            r"no labels found \(if the folders photos are classes, say which, as in",
+        ),
         ({"mask/a.jpg": b"x"}, "no image can be read; 1 image .mask/a.jpg"),
         ({"a.json": coco({"a.jpg": []}), "a.jpg": jpeg()}, "the labels hold no face"),
         ({"a.json": "{" * 9000, "a.jpg": jpeg()}, "no labels found"),
