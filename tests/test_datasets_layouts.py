@@ -145,6 +145,20 @@ def test_both_readers_find_the_same_face(tmp_path: Path, name: str) -> None:
     assert label is Label.MASK
 
 
+@pytest.mark.parametrize("mark", ["", " 1"])
+def test_five_landmarks_after_a_box_are_not_a_polygon(tmp_path, mark) -> None:
+    points = ["0.42 0.4", "0.58 0.4", "0.5 0.52", "0.44 0.6", "0.56 0.6"]
+    line = f"0 {BOX} {' '.join(point + mark for point in points)}\n"
+    ((box, _),) = truths(tmp_path, yolo(line=line))
+    assert box == pytest.approx(CORNERS, abs=1e-3)
+
+
+def test_a_polygon_as_long_as_five_landmarks_is_one(tmp_path) -> None:
+    corners = "0.3 0.25 0.5 0.25 0.7 0.25 0.7 0.5 0.7 0.75 0.5 0.75 0.3 0.75"
+    ((box, _),) = truths(tmp_path, yolo(line=f"0 {corners}\n"))
+    assert box == pytest.approx(CORNERS, abs=1e-3)
+
+
 def test_a_quoted_name_may_hold_what_looks_like_a_remark(tmp_path: Path) -> None:
     names = {"data.yaml": "names:\n- 'mask # one'\ntrain: images\n"}
     with pytest.raises(ValueError, match=r"1 face \(mask # one\): unknown class"):

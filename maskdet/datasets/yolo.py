@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from maskdet.datasets.archives import DatasetError
@@ -411,9 +412,27 @@ def _label_rows(
     return kinds, np.stack(boxes) if boxes else no_coordinates()
 
 
+def _is_face(values: Sequence[float]) -> bool:
+    """Return whether numbers are a box and the five landmarks of a face.
+
+    Sets of faces have such lines without saying so, and they are as long as polygons.
+    The landmarks lie in the box, and its centre among them (as no corner of a convex
+    polygon does), or at least its size is no point near them.
+    """
+    if len(values) not in (4 + 10, 4 + 15):
+        return False
+    marks = np.reshape(values[4:], (5, -1))[:, :2]
+    centre, size = np.array(values[:2]), np.array(values[2:4])
+    inside = np.abs(marks - centre) <= size / 2
+    hull = cv2.convexHull(marks.astype(np.float32))
+    among = cv2.pointPolygonTest(hull, centre.tolist(), measureDist=False) > 0
+    apart = np.abs(size - centre) > np.ptp(marks, axis=0)
+    return bool(inside.all() and (among or apart.any()))
+
+
 def _box(values: Sequence[float], n_landmarks: int) -> Coordinates:
     n = len(values)
-    if n in (4, 5) or (n_landmarks and n == 4 + n_landmarks):
+    if n in (4, 5) or (n_landmarks and n == 4 + n_landmarks) or _is_face(values):
         cx, cy, width, height = values[:4]
         half_width, half_height = width / 2, height / 2
         return np.array(
