@@ -113,6 +113,23 @@ def test_a_turn_that_nothing_decides_is_taken_as_upright_and_told(
     assert note.startswith("1 image (a.jpg): turned by EXIF; boxes are taken as drawn")
 
 
+def test_faces_that_lie_on_their_sides_were_drawn_on_the_stored_image(
+    tmp_path: Path,
+) -> None:
+    _, stored_wh = turned(tmp_path / "a.jpg", 6)
+    issues = Issues()
+    path = coco(tmp_path / "set.json", [("a.jpg", stored_wh, [20, 20, 44, 40])])
+    (only,) = read_any(path, issues=issues)
+    assert only.boxes.tolist() == [[50, 20, 70, 44]]
+    assert "before the EXIF turn" in issues.notes()[0]
+
+
+def test_an_image_on_its_head_stays_where_nothing_says_otherwise(tmp_path) -> None:
+    turned(tmp_path / "a.jpg", 3)
+    path = coco(tmp_path / "set.json", [("a.jpg", UPRIGHT_WH, [20, 20, 44, 40])])
+    assert read_any(path)[0].boxes.tolist() == [[20, 20, 44, 40]]
+
+
 def test_fractions_of_a_turned_image_are_those_of_the_upright_one_and_told(
     tmp_path: Path,
 ) -> None:
