@@ -166,7 +166,7 @@ def test_index_counts_a_picture_listed_twice_once(tmp_path):
     [
         ("path\na.jpg\n", "label"),
         ("path,label\na.jpg,scarf\n", "scarf"),
-        ("path,label\n", "no row"),
+        ("path,label\n", "it lists no image"),
         ("path,label\na.jpg,mask\na.jpg,no_mask\n", "two labels"),
         ("path,label,split\na.jpg,mask,val\na.jpg,mask,test\n", "two splits"),
         (

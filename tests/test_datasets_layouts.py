@@ -206,6 +206,15 @@ def test_a_set_that_none_of_the_formats_fits_says_what_is_understood(tmp_path) -
         read_any(tmp_path)
 
 
+def test_data_files_beside_each_other_must_not_name_other_classes(tmp_path) -> None:
+    lay(tmp_path, yolo({"old.yaml": "names: [mask, no_mask]\n", "ci.yaml": "on: x\n"}))
+    assert len(read_any(tmp_path)) == 1
+    lay(tmp_path, {"old.yaml": "names: [no_mask, mask]\n"})
+    with pytest.raises(ValueError, match=r"1 data file \(old\.yaml\): names other cla"):
+        read_any(tmp_path)
+    assert len(read_any(tmp_path / "data.yaml")) == 1
+
+
 # What has no partner.
 
 ORPHANS: dict[str, tuple[Contents, str]] = {

@@ -77,7 +77,7 @@ def normalized(name: str) -> str:
     do not matter.
     """
     plain = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(one for one in plain if not unicodedata.combining(one))
+    plain = "".join(item for item in plain if not unicodedata.combining(item))
     plain = plain.translate({ord("đ"): "d", ord("ł"): "l", 0x131: "i"})
     return re.sub(r"[\s_.\-]+", "_", plain).strip("_")
 
@@ -95,7 +95,7 @@ def label_from_name(name: str) -> Label:
     """
     label = _NAMES.get(normalized(name), Label.UNKNOWN)
     if label == Label.UNKNOWN:
-        known = ", ".join(one.key for one in CLASSES)
+        known = ", ".join(item.key for item in CLASSES)
         raise ValueError(
             f"unknown class {name!r}; known are {known}, and the usual words for them"
         )

@@ -45,7 +45,7 @@ Tables = tuple[list[Any], list[Any], list[Any]]
 """Rows of images, of annotations and of categories, as JSON has them."""
 
 
-def coco_rows(found: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
+def coco_rows(files: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
     """Return the images of a COCO file.
 
     Images lie in `images/` beside it, beside it, or in the same places of the folder
@@ -55,21 +55,21 @@ def coco_rows(found: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
     `iscrowd` or `ignore` are of unknown class.
 
     Args:
-        found: the files.
+        files: the files.
         name: of the JSON file.
         issues: get what is wrong with its rows.
 
     Raises:
         DatasetError: it is not COCO.
     """
-    images, annotations, categories = coco_tables(found, name)
+    images, annotations, categories = coco_tables(files, name)
     known = _numbered(images, name, issues)
     faces = _faces(annotations, _words(categories, name, issues), name, issues, known)
     folder = PurePosixPath(name).parent
-    own_source, own_split = source_and_split(PurePosixPath(found.root, name))
+    own_source, own_split = source_and_split(PurePosixPath(files.root, name))
     for row in known.values():
         named = row["file_name"]
-        image = found.image(named, _folders(folder, own_split))
+        image = files.image(named, _folders(folder, own_split))
         if not image:
             reason = f"listed in {shortened(name)}, but there is no such image"
             issues.add(named, reason, missing=True)
@@ -94,19 +94,19 @@ def coco_rows(found: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
         )
 
 
-def coco_tables(found: SetFiles, name: str) -> Tables:
+def coco_tables(files: SetFiles, name: str) -> Tables:
     """Return the three tables of a COCO file.
 
     Args:
-        found: the files.
+        files: the files.
         name: of the JSON file.
 
     Raises:
         DatasetError: it is not COCO.
     """
     shown = shortened(name)
-    text = found.text(name)
-    uploaded = found.files.path(name) is None
+    text = files.text(name)
+    uploaded = files.source.path(name) is None
     if uploaded and text.count("[") + text.count("{") > MAX_BRACKETS:
         raise DatasetError(f"{shown}: not opened, it holds more rows than real sets do")
     try:
@@ -142,8 +142,8 @@ def _folders(folder: PurePosixPath, split: str) -> list[str]:
     """Return where the images of a JSON file in a folder may lie."""
     bases = [folder, folder / ".."]
     folders = [base / between for base in bases for between in ("images", "")]
-    folders += [one / split for one in folders if split]
-    return [str(one) for one in folders]
+    folders += [item / split for item in folders if split]
+    return [str(item) for item in folders]
 
 
 def _numbered(
@@ -184,13 +184,13 @@ def _faces(
     images: Iterable[Any],
 ) -> dict[Any, _Faces]:
     """Return the boxes and words of each image, by its number."""
-    found: dict[Any, _Faces] = {number: [] for number in images}
+    faces: dict[Any, _Faces] = {number: [] for number in images}
     for row in rows:
         try:
             number, kind = row["image_id"], row["category_id"]
             word = words.get(kind, f"class {kind}")
             word = IGNORED if _marked(row, "iscrowd", "ignore") else word
-            listed = number in found
+            listed = number in faces
         except BROKEN:
             reason = "not understood; a box needs image_id and category_id"
             issues.add(name, reason, "row")
@@ -207,10 +207,10 @@ def _faces(
             reason = "of an image that the file does not list"
             issues.add(f"{name}: image_id {number}", reason, "annotation")
             continue
-        found[number].append((box, word))
-        if len(found[number]) > MAX_FACES_PER_IMAGE:
-            raise too_crowded(name, len(found[number]))
-    return found
+        faces[number].append((box, word))
+        if len(faces[number]) > MAX_FACES_PER_IMAGE:
+            raise too_crowded(name, len(faces[number]))
+    return faces
 
 
 def _marked(row: Mapping[str, Any], *keys: str) -> bool:

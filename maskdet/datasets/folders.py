@@ -36,14 +36,14 @@ _ANSI: Final = ("cp1252", "gb18030", "cp932", "cp1251")
 _Row = dict[str, str]
 
 
-def index_rows(found: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
+def index_rows(files: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
     """Return the images of an index (path, label, split, source, group).
 
     Only `path` and `label` must be there; paths are relative to the file's folder. An
     image listed twice in the same way counts once.
 
     Args:
-        found: the files.
+        files: the files.
         name: of the CSV file.
         issues: get images that are missing and rows that contradict each other.
 
@@ -52,12 +52,12 @@ def index_rows(found: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
     """
     folder = str(PurePosixPath(name).parent)
     known: dict[str, Listed] = {}
-    for row in index_table(found, name):
+    for row in index_table(files, name):
         split = split_from_name(row["split"])
         if row["split"] and not split:
             reason = "unknown split; known are train, val, test"
             issues.add(f"{name}: {row['split']}", reason, "row", outcome="read without")
-        image = found.image(row["path"], [folder]) if row["path"] else ""
+        image = files.image(row["path"], [folder]) if row["path"] else ""
         if not image:
             reason = f"listed in {shortened(name)}, but there is no such image"
             issues.add(row["path"] or name, reason, missing=True)
@@ -81,13 +81,13 @@ def index_rows(found: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
     yield from known.values()
 
 
-def index_table(found: SetFiles, name: str) -> Sequence[_Row]:
+def index_table(files: SetFiles, name: str) -> Sequence[_Row]:
     """Return the rows of an index, whatever Excel made of it.
 
     Raises:
         DatasetError: it is no CSV file with these columns.
     """
-    content = found.content(name)
+    content = files.content(name)
     usual = encoding_of(content)
     with suppress(UnicodeDecodeError):
         return _rows(content.decode(usual), name)
@@ -100,7 +100,7 @@ def index_table(found: SetFiles, name: str) -> Sequence[_Row]:
     folder = [str(PurePosixPath(name).parent)]
 
     def there(rows: Sequence[_Row]) -> int:
-        return sum(bool(found.image(row["path"], folder)) for row in rows)
+        return sum(bool(files.image(row["path"], folder)) for row in rows)
 
     return max(tables, key=there)
 
@@ -146,14 +146,14 @@ def _column(titles: Sequence[str], names: Sequence[str], shown: str) -> int:
 
 
 def folder_rows(
-    found: SetFiles, issues: Issues, classes: ClassNames
+    files: SetFiles, issues: Issues, classes: ClassNames
 ) -> Iterator[Listed]:
     """Return the images in folders that name a class, such as `mask/` and `no_mask/`.
 
     The nearest folder that names a class counts, else the nearest that names no split;
     `train/`, `val/` (or `valid/`) and `test/` folders are understood as splits.
     """
-    words = {image: _folder_word(image, classes) for image in found.images}
+    words = {image: _folder_word(image, classes) for image in files.images}
     for image, word in words.items():
         if word:
             yield Listed(
@@ -164,13 +164,13 @@ def folder_rows(
             issues.add(image, note, stops=False)
 
 
-def names_a_class(found: SetFiles, classes: ClassNames) -> bool:
+def names_a_class(files: SetFiles, classes: ClassNames) -> bool:
     """Return whether an image lies in a folder that names a class."""
-    return any(classes.target(_folder_word(image, classes)) for image in found.images)
+    return any(classes.target(_folder_word(image, classes)) for image in files.images)
 
 
 def _folder_word(image: str, classes: ClassNames) -> str:
     """Return the nearest folder that names a class, else the nearest, else nothing."""
     folders = list(PurePosixPath(image).parts[:-1])[::-1]
-    known = next((one for one in folders if classes.target(one)), "")
-    return known or next((one for one in folders if not split_from_name(one)), "")
+    known = next((item for item in folders if classes.target(item)), "")
+    return known or next((item for item in folders if not split_from_name(item)), "")

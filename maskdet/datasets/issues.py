@@ -70,26 +70,30 @@ class Issues:
     def lines(self) -> tuple[str, ...]:
         """Return a line a reason, in the order they came up."""
         return tuple(
-            f"{one.line()}; {one.outcome}" if one.stops and one.outcome else one.line()
-            for one in self._found.values()
+            f"{item.line()}; {item.outcome}"
+            if item.stops and item.outcome
+            else item.line()
+            for item in self._found.values()
         )
 
     def notes(self) -> tuple[str, ...]:
         """Return the lines of what does not stop anybody."""
-        return tuple(one.line() for one in self._found.values() if not one.stops)
+        return tuple(item.line() for item in self._found.values() if not item.stops)
 
     def stopping(self) -> tuple[str, ...]:
         """Return the lines of what stops a strict reader."""
         return tuple(
-            f"{one.line()}; {one.hint}" if one.hint else one.line()
-            for one in self._found.values()
-            if one.stops
+            f"{item.line()}; {item.hint}" if item.hint else item.line()
+            for item in self._found.values()
+            if item.stops
         )
 
     @property
     def missing(self) -> bool:
         """Whether the first that stops is a file that is not there."""
-        return next((one.missing for one in self._found.values() if one.stops), False)
+        return next(
+            (item.missing for item in self._found.values() if item.stops), False
+        )
 
 
 def listing(names: Sequence[str], noun: str) -> str:

@@ -138,24 +138,26 @@ class SetFiles:
             files: where they are.
             root: the whole path of their folder on this machine, or nothing.
         """
-        self.files = files
+        self.source = files
         self.root = root
 
     @cached_property
     def images(self) -> tuple[str, ...]:
         """Every image among the files, sorted; the content decides of unknown ends."""
-        return tuple(name for name in self.files.names if self._is_image(name))
+        return tuple(name for name in self.source.names if self._is_image(name))
 
     def images_in(self, folder: str) -> list[str]:
         """Return the images in a folder and the folders in it, sorted."""
         if folder in ("", "."):
             return list(self.images)
-        return [name for name in self.files.below(folder) if self._is_image(name)]
+        return [name for name in self.source.below(folder) if self._is_image(name)]
 
     def ending(self, *suffixes: str) -> tuple[str, ...]:
         """Return the files of some endings, those in fewer folders first."""
-        found = [one for one in self.files.names if one.lower().endswith(suffixes)]
-        return tuple(sorted(found, key=lambda name: (name.count("/"), name)))
+        matches = [
+            item for item in self.source.names if item.lower().endswith(suffixes)
+        ]
+        return tuple(sorted(matches, key=lambda name: (name.count("/"), name)))
 
     def image(self, named: str, folders: Sequence[str]) -> str:
         """Return the image that a label file names.
@@ -171,14 +173,14 @@ class SetFiles:
             Its name among the files; empty if there is none, or several.
         """
         path = _plain(named)
-        guesses = [posixpath.normpath(posixpath.join(one, path)) for one in folders]
-        found = next(filter(self.files.has, guesses), "")
-        found = found or next(filter(None, map(self._spelled, guesses)), "")
-        return found or self._alike(path)
+        guesses = [posixpath.normpath(posixpath.join(item, path)) for item in folders]
+        matches = next(filter(self.source.has, guesses), "")
+        matches = matches or next(filter(None, map(self._spelled, guesses)), "")
+        return matches or self._alike(path)
 
     def file(self, name: str) -> str:
         """Return the file of a name, whatever its spelling; empty if there is none."""
-        return name if self.files.has(name) else self._spelled(name)
+        return name if self.source.has(name) else self._spelled(name)
 
     def text(self, name: str) -> str:
         """Return the content of a text file.
@@ -194,9 +196,9 @@ class SetFiles:
         Raises:
             DatasetError: it cannot be read; the message names it.
         """
-        on_disk = self.files.path(name) is not None
+        on_disk = self.source.path(name) is not None
         try:
-            return self.files.read(name, MAX_FILE_BYTES if on_disk else MAX_TEXT_BYTES)
+            return self.source.read(name, MAX_FILE_BYTES if on_disk else MAX_TEXT_BYTES)
         except DatasetError as error:
             raise DatasetError(f"{shortened(name)}: {error}") from None
 
@@ -206,7 +208,7 @@ class SetFiles:
             return True
         if lower.endswith(_TEXTS):
             return False
-        head = self.files.head(name)
+        head = self.source.head(name)
         if (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
             return True
         return head.startswith(_MAGIC) or head[4:12] in _MAGIC_LATER
@@ -214,28 +216,28 @@ class SetFiles:
     def _spelled(self, name: str) -> str:
         for spelling in _spellings(name):
             for number, index in enumerate(self._by_key):
-                found = index.get(_key(spelling, number), [])
-                if len(found) == 1:
-                    return found[0]
+                matches = index.get(_key(spelling, number), [])
+                if len(matches) == 1:
+                    return matches[0]
         return ""
 
     def _alike(self, path: str) -> str:
         """Return the one image whose path ends most like this one."""
         wanted = _key(path, 1).split("/")
-        found = self._by_last_part.get(wanted[-1], [])
-        if not found:
+        matches = self._by_last_part.get(wanted[-1], [])
+        if not matches:
             for spelling in _spellings(posixpath.basename(path)):
-                found = found or self._by_last_part.get(_key(spelling, 1), [])
-        found = [name for name in found if not _other_split(name, path)]
-        ranks = [_shared_tail(_key(name, 1).split("/"), wanted) for name in found]
+                matches = matches or self._by_last_part.get(_key(spelling, 1), [])
+        matches = [name for name in matches if not _other_split(name, path)]
+        ranks = [_shared_tail(_key(name, 1).split("/"), wanted) for name in matches]
         best = max(ranks, default=0)
-        return found[ranks.index(best)] if ranks.count(best) == 1 else ""
+        return matches[ranks.index(best)] if ranks.count(best) == 1 else ""
 
     @cached_property
     def _by_key(self) -> tuple[dict[str, list[str]], ...]:
         """The names by how they are spelled, exactly first, then in any case."""
         indexes: tuple[dict[str, list[str]], ...] = ({}, {})
-        for name in self.files.names:
+        for name in self.source.names:
             for number, index in enumerate(indexes):
                 for key in {_key(name, number), _key(_undone(name), number)}:
                     index.setdefault(key, []).append(name)
@@ -243,12 +245,12 @@ class SetFiles:
 
     @cached_property
     def _by_last_part(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        matches: dict[str, list[str]] = {}
         for name in self.images:
             last = posixpath.basename(name)
             for key in {_key(last, 1), _key(_undone(last), 1)}:
-                found.setdefault(key, []).append(name)
-        return found
+                matches.setdefault(key, []).append(name)
+        return matches
 
 
 def decoded(content: bytes, name: str) -> str:
@@ -316,7 +318,7 @@ def too_crowded(name: str, n: int) -> DatasetError:
 def split_of(name: str) -> str:
     """Return the split that a folder of a file among the files names, or empty."""
     folders = PurePosixPath(name).parts[:-1]
-    return next((split for one in folders if (split := split_from_name(one))), "")
+    return next((split for item in folders if (split := split_from_name(item))), "")
 
 
 def copies_group(name: str) -> str:
@@ -365,15 +367,15 @@ def _spellings(name: str) -> Iterator[str]:
                 yield composed.encode(encoding).decode(_OEM)
 
 
-def _shared_tail(one: Sequence[str], other: Sequence[str]) -> int:
+def _shared_tail(item: Sequence[str], other: Sequence[str]) -> int:
     shared = 0
-    for first, second in zip(reversed(one), reversed(other), strict=False):
+    for first, second in zip(reversed(item), reversed(other), strict=False):
         if first != second:
             break
         shared += 1
     return shared
 
 
-def _other_split(one: str, other: str) -> bool:
-    splits = {split_of(one), split_of(other)} - {""}
+def _other_split(item: str, other: str) -> bool:
+    splits = {split_of(item), split_of(other)} - {""}
     return len(splits) > 1

@@ -102,10 +102,10 @@ def read_any(
     classes = classes or ClassNames()
     if path.suffix.lower() == ".zip" and path.is_file():
         raise DatasetError(f"{path}: unpack it first; here images are read many times")
-    found, folder = open_set(path)
+    files, folder = open_set(path)
     try:
-        listed = read_listing(found, classes, issues, label_file(path, folder))
-        examples = list(_examples(listed, found, classes, issues, folder))
+        listed = read_listing(files, classes, issues, label_file(path, folder))
+        examples = list(_examples(listed, files, classes, issues, folder))
     except DatasetError as error:
         if strict:  # what was collected before says better why nothing is left
             _raise_first(path, issues)
@@ -123,10 +123,10 @@ def is_boxed(path: str | Path, classes: ClassNames | None = None) -> bool:
         DatasetError: it is no set.
     """
     path = Path(path)
-    found, folder = open_set(path)
+    files, folder = open_set(path)
     classes = classes or ClassNames()
     try:
-        return read_listing(found, classes, Issues(), label_file(path, folder)).boxed
+        return read_listing(files, classes, Issues(), label_file(path, folder)).boxed
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None
 
@@ -156,7 +156,7 @@ def open_set(source: Path | bytes) -> tuple[SetFiles, Path]:
 
 
 def read_listing(
-    found: SetFiles,
+    files: SetFiles,
     classes: ClassNames,
     issues: Issues,
     file: str = "",
@@ -166,7 +166,7 @@ def read_listing(
     """Return what the labels among some files say, whichever format they have.
 
     Args:
-        found: the files.
+        files: the files.
         classes: which folders name a class.
         issues: get what is wrong.
         file: only what this label file says; without it, the format is found out.
@@ -176,18 +176,18 @@ def read_listing(
         ClassesError: there is no label of any format, and no folder names a class.
         DatasetError: the labels hold no image, or too many faces.
     """
-    for title, reader in _formats(found, classes, file):
-        rows = tuple(limited(reader(found, issues), most))
+    for title, reader in _formats(files, classes, file):
+        rows = tuple(limited(reader(files, issues), most))
         if not rows:
             reasons = "; ".join(issues.lines()) or "it lists no image"
             raise DatasetError(f"no labelled image found: {reasons}")
         listing = Listing(title, rows, title not in ("index", "folders"))
         if not file:
-            _tell_unlisted(listing, found, issues)
+            _tell_unlisted(listing, files, issues)
         return listing
-    folders = Counter(PurePosixPath(one).parent.name for one in found.images)
-    names = {one: n for one, n in folders.items() if one and one not in _NO_CLASSES}
-    raise ClassesError(_not_a_set(found, names), names)
+    folders = Counter(PurePosixPath(item).parent.name for item in files.images)
+    names = {item: n for item, n in folders.items() if item and item not in _NO_CLASSES}
+    raise ClassesError(_not_a_set(files, names), names)
 
 
 def labels_of(
@@ -227,107 +227,107 @@ def labels_of(
 
 
 def _formats(
-    found: SetFiles, classes: ClassNames, file: str
+    files: SetFiles, classes: ClassNames, file: str
 ) -> Iterator[tuple[str, _Reader]]:
     """Yield the readers that fit, the first one is it."""
     if file:
         yield _format_of(file)
         return
-    csvs = found.ending(".csv")
-    indexes = [one for one in csvs if PurePosixPath(one).name.lower() == INDEX]
+    csvs = files.ending(".csv")
+    indexes = [item for item in csvs if PurePosixPath(item).name.lower() == INDEX]
     if indexes:
         yield "index", partial(_each, indexes, index_rows)
-    named = names_classes(found)
-    if named and has_labels(found):
+    named = names_classes(files)
+    if named and has_labels(files):
         yield "YOLO", yolo_rows
-    if cocos := [one for one in found.ending(".json") if _is_coco(found, one)]:
+    if cocos := _readable(coco_tables, files, ".json"):
         yield "COCO", partial(_each, cocos, coco_rows)
-    xmls = found.ending(".xml")
-    if any(is_voc(found.content(one)) for one in xmls):
+    xmls = files.ending(".xml")
+    if any(is_voc(files.content(item)) for item in xmls):
         yield "VOC", lambda files, issues: voc_rows(files, xmls, issues)
-    if names_a_class(found, classes):
+    if names_a_class(files, classes):
         yield "folders", lambda files, issues: folder_rows(files, issues, classes)
-    if tables := [one for one in csvs if _is_index(found, one)]:
+    if tables := _readable(index_table, files, ".csv"):
         yield "index", partial(_each, tables, index_rows)
-    if named and found.images:
+    if named and files.images:
         yield "YOLO", yolo_rows  # of images without a face, as it seems
 
 
 def _each(
     names: Iterable[str],
     reader: Callable[[SetFiles, str, Issues], Iterable[Listed]],
-    found: SetFiles,
+    files: SetFiles,
     issues: Issues,
 ) -> Iterator[Listed]:
     for name in names:
-        yield from reader(found, name, issues)
+        yield from reader(files, name, issues)
 
 
 def _format_of(file: str) -> tuple[str, _Reader]:
     suffix = PurePosixPath(file).suffix.lower()
     if suffix == ".csv":
-        return "index", lambda found, issues: index_rows(found, file, issues)
+        return "index", lambda files, issues: index_rows(files, file, issues)
     if suffix == ".json":
-        return "COCO", lambda found, issues: coco_rows(found, file, issues)
+        return "COCO", lambda files, issues: coco_rows(files, file, issues)
     if suffix == ".xml":
-        return "VOC", lambda found, issues: voc_rows(found, [file], issues)
+        return "VOC", lambda files, issues: voc_rows(files, [file], issues)
     if suffix in (".yaml", ".yml", ".data"):
-        return "YOLO", lambda found, issues: yolo_rows(found, issues, file)
+        return "YOLO", lambda files, issues: yolo_rows(files, issues, file)
     raise DatasetError(f"not a data set; understood are {UNDERSTOOD}")
-
-
-def _is_coco(found: SetFiles, name: str) -> bool:
-    try:
-        coco_tables(found, name)
-    except DatasetError:
-        return False
-    return True
 
 
 def _whole(folder: Path) -> str:
     return folder.resolve().as_posix()
 
 
-def _is_index(found: SetFiles, name: str) -> bool:
+def _trouble(
+    read: Callable[[SetFiles, str], object], files: SetFiles, name: str
+) -> str:
+    """Return why a file is not what a reader wants; empty if it is."""
     try:
-        index_table(found, name)
-    except DatasetError:
-        return False
-    return True
+        read(files, name)
+    except DatasetError as error:
+        return str(error)
+    return ""
 
 
-def _not_a_set(found: SetFiles, folders: Mapping[str, int]) -> str:
-    seen = "no labels found" if found.images else "no image found"
+def _readable(
+    read: Callable[[SetFiles, str], object], files: SetFiles, end: str
+) -> list[str]:
+    return [name for name in files.ending(end) if not _trouble(read, files, name)]
+
+
+def _not_a_set(files: SetFiles, folders: Mapping[str, int]) -> str:
+    seen = "no labels found" if files.images else "no image found"
     if folders:
         names = [shortened(name) for name in sorted(folders)[:3]]
         seen += (
             f" (if the folders {', '.join(names)} are classes, say which, as in "
             f'--classes "{names[0]}={TARGETS[0]}")'
         )
-    reasons = [seen, *_why_not(found)]
+    reasons = [seen, *_why_not(files)]
     return f"not a data set: {'; '.join(reasons)}; understood are {UNDERSTOOD}"
 
 
-def _why_not(found: SetFiles) -> Iterator[str]:
+def _why_not(files: SetFiles) -> Iterator[str]:
     """Yield what is wrong with the first file of each kind that could hold labels."""
-    for ends, read in (
-        ((".json",), lambda name: coco_tables(found, name)),
-        ((".yaml", ".yml"), lambda name: read_data_file(found, name)),
-        ((".csv",), lambda name: index_table(found, name)),
-    ):
-        for name in found.ending(*ends)[:1]:
-            try:
-                read(name)
-            except DatasetError as error:
-                yield str(error)
+    readers: Mapping[tuple[str, ...], Callable[[SetFiles, str], object]] = {
+        (".json",): coco_tables,
+        (".yaml", ".yml"): read_data_file,
+        (".csv",): index_table,
+    }
+    for ends, read in readers.items():
+        for name in files.ending(*ends)[:1]:
+            if trouble := _trouble(read, files, name):
+                yield trouble
 
 
-def _tell_unlisted(listing: Listing, found: SetFiles, issues: Issues) -> None:
+def _tell_unlisted(listing: Listing, files: SetFiles, issues: Issues) -> None:
     """Note the images of a folder that no label names."""
     if listing.format == "folders":
         return
     listed = {row.image for row in listing.rows}
-    for image in found.images:
+    for image in files.images:
         if image not in listed:
             note = "no label names it, or only a broken one; left out"
             issues.add(image, note, stops=False)
@@ -350,11 +350,11 @@ def _raise_first(path: Path, issues: Issues) -> None:
 
 
 def _examples(
-    listed: Listing, found: SetFiles, classes: ClassNames, issues: Issues, folder: Path
+    listed: Listing, files: SetFiles, classes: ClassNames, issues: Issues, folder: Path
 ) -> Iterator[Example]:
     labels = labels_of(listed.rows, classes, issues)
     places: Iterable[Placed | None] = (
-        place(listed.rows, found.files, issues)
+        place(listed.rows, files.source, issues)
         if listed.boxed
         else [None] * len(listed.rows)
     )
@@ -368,13 +368,13 @@ def _examples(
             if label not in (None, Label.UNKNOWN):
                 yield Example(path, no_boxes(), (label,), *about)
             continue
-        known = [one for one, kept in zip(known, placed.kept, strict=True) if kept]
-        counts = np.array([one not in (None, Label.UNKNOWN) for one in known], bool)
-        unknown = np.array([one == Label.UNKNOWN for one in known], bool)
+        known = [item for item, kept in zip(known, placed.kept, strict=True) if kept]
+        counts = np.array([item not in (None, Label.UNKNOWN) for item in known], bool)
+        unknown = np.array([item == Label.UNKNOWN for item in known], bool)
         yield Example(
             path,
             placed.boxes[counts],
-            tuple(one for one in known if one not in (None, Label.UNKNOWN)),
+            tuple(item for item in known if item not in (None, Label.UNKNOWN)),
             *about,
             placed.boxes[unknown],
         )

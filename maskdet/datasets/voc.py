@@ -41,7 +41,7 @@ _DECLARATION = re.compile(r"^\s*<\?xml.*?\?>", re.DOTALL)
 _UNDECLARED: Final = "gb18030"
 
 
-def voc_rows(found: SetFiles, names: Iterable[str], issues: Issues) -> Iterator[Listed]:
+def voc_rows(files: SetFiles, names: Iterable[str], issues: Issues) -> Iterator[Listed]:
     """Return the images of XML files.
 
     An image is looked for by its `<filename>` or the name of the XML file: beside it,
@@ -54,16 +54,16 @@ def voc_rows(found: SetFiles, names: Iterable[str], issues: Issues) -> Iterator[
     `x1, x2 = 0, w`.
 
     Args:
-        found: the files.
+        files: the files.
         names: of the XML files.
         issues: get what is wrong with them.
 
     Raises:
         DatasetError: an image has more boxes than are read.
     """
-    lists = _split_lists(found)
+    lists = _split_lists(files)
     for name in names:
-        content = found.content(name)
+        content = files.content(name)
         n = content.count(b"<object>")
         if n > MAX_FACES_PER_IMAGE:
             raise too_crowded(name, n)
@@ -72,7 +72,7 @@ def voc_rows(found: SetFiles, names: Iterable[str], issues: Issues) -> Iterator[
         except DatasetError as error:
             issues.add(name, str(error), "XML file")
             continue
-        image = _image(found, PurePosixPath(name), root)
+        image = _image(files, PurePosixPath(name), root)
         if not image:
             named = root.findtext("filename") or PurePosixPath(name).stem
             reason = f"its image {shortened(named)} is missing"
@@ -144,7 +144,7 @@ def _decoded(content: bytes) -> str:
     )
 
 
-def _image(found: SetFiles, file: PurePosixPath, root: Element) -> str:
+def _image(files: SetFiles, file: PurePosixPath, root: Element) -> str:
     """Return the image of an XML file among the files, or nothing."""
     folders = [file.parent]
     above = file.parent / ".."
@@ -154,20 +154,20 @@ def _image(found: SetFiles, file: PurePosixPath, root: Element) -> str:
     places = [str(folder) for folder in folders]
     # Only its name: the folder is that of the machine where the file was made.
     told = PureWindowsPath((root.findtext("filename") or "").strip()).name
-    if told and told.isprintable() and (image := found.image(told, places)):
+    if told and told.isprintable() and (image := files.image(told, places)):
         return image
     names = [file.stem + suffix for suffix in _SUFFIXES]
-    return next((one for name in names if (one := found.image(name, places))), "")
+    return next((item for name in names if (item := files.image(name, places))), "")
 
 
-def _split_lists(found: SetFiles) -> Mapping[str, str]:
+def _split_lists(files: SetFiles) -> Mapping[str, str]:
     """Return the splits that `ImageSets/Main/train.txt` and its like give to stems."""
     return {
         line.split()[0]: split
-        for name in sorted(found.ending(".txt"))
+        for name in sorted(files.ending(".txt"))
         if PurePosixPath(name).match("ImageSets/Main/*.txt")
         and (split := split_from_name(PurePosixPath(name).stem))
-        for line in found.text(name).splitlines()
+        for line in files.text(name).splitlines()
         if line.split()
     }
 
@@ -185,14 +185,14 @@ def _told_wh(root: Element) -> tuple[int, int]:
 def _faces(
     root: Element, name: str, issues: Issues
 ) -> Iterator[tuple[Coordinates, str]]:
-    for found in root.iter("object"):
+    for face in root.iter("object"):
         try:
             x1, y1, x2, y2 = (
-                float(found.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS
+                float(face.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS
             )
         except ValueError:
             reason = f"its <bndbox> needs numbers in {', '.join(_CORNERS)}"
             issues.add(name, reason, "box")
             continue
-        word = (found.findtext("name") or "").strip()
+        word = (face.findtext("name") or "").strip()
         yield np.array([x1 - 1, y1 - 1, x2, y2]), word or "?"

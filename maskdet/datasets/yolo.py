@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -70,7 +71,7 @@ class DataFile:
         return posixpath.dirname(self.name)
 
 
-def yolo_rows(found: SetFiles, issues: Issues, data_file: str = "") -> Iterator[Listed]:
+def yolo_rows(files: SetFiles, issues: Issues, data_file: str = "") -> Iterator[Listed]:
     """Return the images of a set in YOLO's format.
 
     The labels of `images/a/b.jpg` are in `labels/a/b.txt`, or beside the image; an
@@ -80,42 +81,46 @@ def yolo_rows(found: SetFiles, issues: Issues, data_file: str = "") -> Iterator[
     confidence; or a class and the corners of a polygon, whose bounds are the box.
 
     Args:
-        found: the files.
+        files: the files.
         issues: get what is wrong.
         data_file: only what this file names; without it, the whole folder.
 
     Raises:
         DatasetError: the data file is broken.
     """
-    data_files = [read_data_file(found, data_file)] if data_file else _outermost(found)
-    reader = _Reader(found, issues)
-    for one in data_files or [DataFile("", {})]:
-        yield from reader.rows(one)
+    data_files = _outermost(files)
+    if data_file:
+        data_files = [read_data_file(files, data_file)]
+    else:
+        _tell_rivals(data_files, files, issues)
+    reader = _Reader(files, issues)
+    for item in data_files or [DataFile("", {})]:
+        yield from reader.rows(item)
     reader.tell_orphans()
 
 
-def names_classes(found: SetFiles) -> bool:
+def names_classes(files: SetFiles) -> bool:
     """Return whether there is a file that names the classes of YOLO's labels."""
-    return bool(found.ending(*_NAMES_END)) or bool(_outermost(found))
+    return bool(files.ending(*_NAMES_END)) or bool(_outermost(files))
 
 
-def has_labels(found: SetFiles) -> bool:
+def has_labels(files: SetFiles) -> bool:
     """Return whether there is a label file, of an image or of none."""
-    reader = _Reader(found, Issues())
-    return any(map(reader.label_file, found.images)) or any(
-        _is_label_text(found, name) for name in found.ending(".txt")
+    reader = _Reader(files, Issues())
+    return any(map(reader.label_file, files.images)) or any(
+        _is_label_text(files, name) for name in files.ending(".txt")
     )
 
 
-def read_data_file(found: SetFiles, name: str) -> DataFile:
+def read_data_file(files: SetFiles, name: str) -> DataFile:
     """Return what a data file says.
 
     Raises:
         DatasetError: it is broken, or names no classes.
     """
     if not name.lower().endswith(_YAMLS):
-        return _darknet(found, name)
-    values = _yaml(found.text(name), name)
+        return _darknet(files, name)
+    values = _yaml(files.text(name), name)
     return DataFile(
         name,
         _named(values.get("names"), name),
@@ -132,8 +137,8 @@ def read_data_file(found: SetFiles, name: str) -> DataFile:
 class _Reader:
     """Reads the images of data files, and remembers which labels were taken."""
 
-    def __init__(self, found: SetFiles, issues: Issues) -> None:
-        self._found = found
+    def __init__(self, files: SetFiles, issues: Issues) -> None:
+        self._files = files
         self._issues = issues
         self._taken: dict[str, str] = {}
 
@@ -155,7 +160,7 @@ class _Reader:
                 self._issues.add(image, note, stops=False)
             try:
                 kinds, boxes = _label_rows(
-                    self._found.text(labels), labels, n_landmarks
+                    self._files.text(labels), labels, n_landmarks
                 )
             except DatasetError as error:
                 name, _, reason = str(error).partition(": ")
@@ -174,11 +179,11 @@ class _Reader:
 
     def tell_orphans(self) -> None:
         """Complain of labels that no image takes: half of a data set may be missing."""
-        for image in self._found.images:
+        for image in self._files.images:
             if labels := self.label_file(image):
                 self._taken.setdefault(labels, image)
-        for name in self._found.ending(".txt"):
-            if name not in self._taken and _is_label_text(self._found, name):
+        for name in self._files.ending(".txt"):
+            if name not in self._taken and _is_label_text(self._files, name):
                 reason = (
                     "no image takes it; the image of a.txt is called a.jpg or alike"
                 )
@@ -205,24 +210,25 @@ class _Reader:
             )
         if not there:
             yield from (
-                (one, split_of(one)) for one in self._found.images_in(data_file.folder)
+                (item, split_of(item))
+                for item in self._files.images_in(data_file.folder)
             )
 
     def _images_at(self, data_file: DataFile, place: str) -> Sequence[str] | None:
         """Return the images of a folder, or of a text file with one a line."""
         for name in _guesses(data_file, place):
             if name.endswith(".txt"):
-                if self._found.files.has(name):
+                if self._files.source.has(name):
                     return self._images_listed(name)
-            elif images := self._found.images_in(name):
+            elif images := self._files.images_in(name):
                 return images
         return None
 
     def _images_listed(self, file: str) -> Sequence[str]:
         images = []
-        lines = map(str.strip, self._found.text(file).splitlines())
+        lines = map(str.strip, self._files.text(file).splitlines())
         for line in filter(None, lines):
-            image = self._found.image(line, [posixpath.dirname(file)])
+            image = self._files.image(line, [posixpath.dirname(file)])
             if image:
                 images.append(image)
             else:
@@ -243,9 +249,9 @@ class _Reader:
             places.insert(
                 0, PurePosixPath(*parts[: at[-1]], _LABELS, *parts[at[-1] + 1 :])
             )
-        names = [str(one.with_suffix(".txt")) for one in places]
-        names += [f"{one}.txt" for one in places]
-        return next(filter(None, map(self._found.file, names)), "")
+        names = [str(item.with_suffix(".txt")) for item in places]
+        names += [f"{item}.txt" for item in places]
+        return next(filter(None, map(self._files.file, names)), "")
 
     def _nearest_words(self, labels: str) -> _Words:
         """Return the class list that lies nearest above a label file."""
@@ -261,25 +267,36 @@ class _Reader:
     @cached_property
     def _class_lists(self) -> Mapping[str, _Words]:
         lists: dict[str, _Words] = {}
-        for name in self._found.ending(*_NAMES_END):
-            lists.setdefault(posixpath.dirname(name), _listed_words(self._found, name))
+        for name in self._files.ending(*_NAMES_END):
+            lists.setdefault(posixpath.dirname(name), _listed_words(self._files, name))
         return lists
 
 
-def _outermost(found: SetFiles) -> list[DataFile]:
+def _outermost(files: SetFiles) -> list[DataFile]:
     """Return the data files that name classes, without those in a folder of another."""
     kept: list[DataFile] = []
-    for name in found.ending(*_YAMLS, ".data")[:_MAX_DATA_FILES]:
+    for name in files.ending(*_YAMLS, ".data")[:_MAX_DATA_FILES]:
         try:
-            one = read_data_file(found, name)
+            item = read_data_file(files, name)
         except DatasetError:
             continue  # some other tool's settings
         inner = any(
-            f"{one.folder}/".startswith(f"{k.folder}/") or not k.folder for k in kept
+            f"{item.folder}/".startswith(f"{k.folder}/") or not k.folder for k in kept
         )
         if not inner:
-            kept.append(one)
+            kept.append(item)
     return kept
+
+
+def _tell_rivals(chosen: Sequence[DataFile], files: SetFiles, issues: Issues) -> None:
+    """Complain of data files beside the chosen ones that name other classes."""
+    words = {item.folder: item.words for item in chosen}
+    for name in files.ending(*_YAMLS)[:_MAX_DATA_FILES]:
+        if posixpath.dirname(name) in words:
+            with suppress(DatasetError):
+                if read_data_file(files, name).words != words[posixpath.dirname(name)]:
+                    reason = "names other classes than the one beside it; name the file"
+                    issues.add(name, reason, "data file", outcome="not read")
 
 
 def _yaml(text: str, name: str) -> dict[str, Any]:
@@ -322,7 +339,7 @@ def _named(names: object, name: str) -> _Words:
 
 def _places(value: object) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, str) and one]
+    return [item for item in values if isinstance(item, str) and item]
 
 
 def _landmarks(shape: object) -> int:
@@ -331,19 +348,19 @@ def _landmarks(shape: object) -> int:
     return digits[0] * digits[1] if len(digits) == 2 else 0
 
 
-def _darknet(found: SetFiles, name: str) -> DataFile:
+def _darknet(files: SetFiles, name: str) -> DataFile:
     """Return what an `obj.data` says; its paths begin in some other folder."""
-    lines = (line.partition("=") for line in found.text(name).splitlines())
+    lines = (line.partition("=") for line in files.text(name).splitlines())
     values = {key.strip(): value.strip() for key, _, value in lines}
     folder = posixpath.dirname(name)
     for guess in _guesses(DataFile(name, {}), values.get("names", "")):
-        if guess not in ("", folder) and found.files.has(guess):
+        if guess not in ("", folder) and files.source.has(guess):
             splits = tuple(
                 (values[key], split)
                 for key, split in _SPLIT_KEYS.items()
                 if values.get(key)
             )
-            return DataFile(name, _listed_words(found, guess), splits)
+            return DataFile(name, _listed_words(files, guess), splits)
     raise DatasetError(
         f"{shortened(name)}: not Darknet's, the file of names is missing"
     )
@@ -364,21 +381,21 @@ def _guesses(data_file: DataFile, place: str) -> list[str]:
     return list(dict.fromkeys(posixpath.normpath(guess) for guess in guesses))
 
 
-def _listed_words(found: SetFiles, name: str) -> _Words:
+def _listed_words(files: SetFiles, name: str) -> _Words:
     try:
-        lines = found.text(name).splitlines()
+        lines = files.text(name).splitlines()
     except DatasetError:
         return {}
     return {n: line.strip() for n, line in enumerate(lines) if line.strip()}
 
 
-def _is_label_text(found: SetFiles, name: str) -> bool:
+def _is_label_text(files: SetFiles, name: str) -> bool:
     """Return whether a text file holds lines of labels; empty ones in `labels/` do."""
     last = posixpath.basename(name).lower()
     if last in _CLASS_LISTS:
         return False
     try:
-        text = found.text(name)
+        text = files.text(name)
     except DatasetError:
         return False
     first = next((line for line in text.splitlines() if line.strip()), "")

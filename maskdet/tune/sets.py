@@ -103,9 +103,9 @@ def read_set(
         Stopped: `cancelled` said so.
     """
     try:
-        found, folder = open_set(source)
+        files, folder = open_set(source)
         return _read(
-            found,
+            files,
             "" if isinstance(source, bytes) else label_file(source, folder),
             name or _name_of(source),
             classes or ClassNames(),
@@ -123,7 +123,7 @@ def read_set(
 
 
 def _read(
-    found: SetFiles,
+    files: SetFiles,
     file: str,
     name: str,
     classes: ClassNames,
@@ -131,10 +131,10 @@ def _read(
     cancelled: Cancelled | None,
 ) -> Loaded:
     issues = Issues()
-    listing = read_listing(found, classes, issues, file, most=MAX_FACES)
+    listing = read_listing(files, classes, issues, file, most=MAX_FACES)
     truth, places = measured(
         listing,
-        found.files,
+        files.source,
         name,
         issues,
         classes,
@@ -143,8 +143,8 @@ def _read(
     )
     return Loaded(
         truth,
-        Pictures(found.files, places),
-        (*found.files.notes, *issues.lines()),
+        Pictures(files.source, places),
+        (*files.source.notes, *issues.lines()),
         listing.words,
     )
 
