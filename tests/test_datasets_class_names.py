@@ -103,6 +103,15 @@ def test_folders_may_have_any_name(tmp_path) -> None:
     assert only.labels == (WRONG,)
 
 
+def test_classes_that_only_have_numbers_can_be_named(tmp_path) -> None:
+    picture(tmp_path / "images" / "a.jpg")
+    write(tmp_path / "labels" / "a.txt", "0 0.5 0.5 0.4 0.4\n7 0.5 0.5 0.2 0.2\n")
+    with pytest.raises(ValueError, match='"class 0=ignore,class 7=ignore"'):
+        read_any(tmp_path)
+    classes = ClassNames({"class 0": "mask", "class 7": "none"})
+    assert read_any(tmp_path, classes=classes)[0].labels == (MASK,)
+
+
 def test_a_set_without_a_known_class_says_its_names() -> None:
     content = packed({"x.json": coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",))})
     content = packed(

@@ -107,9 +107,8 @@ def test_unknown_classes_can_be_said_on_the_page(
     )
     shown = texts(app)
     assert "1 face (hat): a class that does not count" in shown.replace("\\", "")
-    assert "1 image (a.jpg): another size than the labels say" in shown.replace(
-        "\\", ""
-    )
+    line = "1 image (a.jpg: 90 x 80, told 180 x 160): another size than the labels say"
+    assert line in shown.replace("\\", "")
     press(app, "Look at 1 pictures")
     assert app.main.button(key="tune.propose")
 

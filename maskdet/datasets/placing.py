@@ -181,8 +181,9 @@ def _tell(
         how = "the labels swap width and height; boxes are taken as they are"
         issues.add(row.image, how, stops=False)
     else:
+        (width, height), (told_width, told_height) = size.upright, row.size_wh
         issues.add(
-            row.image,
+            f"{row.image}: {width} x {height}, told {told_width} x {told_height}",
             "another size than the labels say, so boxes may lie wrong; give the images "
             "that were labelled or, if the boxes fit, take the size out of the labels",
             outcome="",

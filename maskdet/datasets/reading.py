@@ -249,8 +249,9 @@ def _formats(
         yield "folders", lambda files, issues: folder_rows(files, issues, classes)
     if tables := _readable(index_table, files, ".csv"):
         yield "index", partial(_each, tables, index_rows)
-    if named and files.images:
-        yield "YOLO", yolo_rows  # of images without a face, as it seems
+    if files.images and (named or has_labels(files, unnamed=True)):
+        # Of images without a face, as it seems, or of classes that only have numbers.
+        yield "YOLO", yolo_rows
 
 
 def _each(

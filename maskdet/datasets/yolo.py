@@ -104,10 +104,15 @@ def names_classes(files: SetFiles) -> bool:
     return bool(files.ending(*_NAMES_END)) or bool(_outermost(files))
 
 
-def has_labels(files: SetFiles) -> bool:
-    """Return whether there is a label file, of an image or of none."""
+def has_labels(files: SetFiles, *, unnamed: bool = False) -> bool:
+    """Return whether there is a label file, of an image or of none.
+
+    Args:
+        files: the files.
+        unnamed: nothing names the classes, so only what reads like labels counts.
+    """
     reader = _Reader(files, Issues())
-    return any(map(reader.label_file, files.images)) or any(
+    return (not unnamed and any(map(reader.label_file, files.images))) or any(
         _is_label_text(files, name) for name in files.ending(".txt")
     )
 
