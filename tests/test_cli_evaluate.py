@@ -9,6 +9,7 @@ from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
 from maskdet.cli import evaluate, main
 from maskdet.media import encode_png
 from maskdet.report import files
+from tests.datasets_fakes import picture
 from tests.fakes import FakeClassifier, FakeDetector, grey
 
 PROBS = (0.7, 0.2, 0.1)
@@ -279,3 +280,20 @@ def test_a_broken_picture_is_named(scenes, capsys):
     assert run("scenes", scenes) == 1
     error = capsys.readouterr().err
     assert error == f"maskdet: {scenes.parent}/images/b.png: the file is empty\n"
+
+
+def test_a_folder_for_each_class_is_measured_without_a_kind(tmp_path, capsys):
+    for number, name in enumerate(("x/with_mask/1/a.png", "x/without_mask/b.png")):
+        picture(tmp_path / name, number)
+    for words in ([str(tmp_path)], ["faces", str(tmp_path)]):
+        assert run(*words, "--view", "whole", "--json", "-") == 0
+        content = json.loads(capsys.readouterr().out)
+        assert (content["kind"], content["split"]) == ("faces", "all")
+    picture(tmp_path / "test" / "mask" / "c.png", 2)
+    assert run(tmp_path, "--view", "whole", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["split"] == "test"
+
+
+def test_a_folder_with_boxes_is_measured_without_a_kind(scenes, capsys):
+    assert run(scenes.parent, "--boxes", "truth", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "scenes"
