@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
 from maskdet.analyzer import AUTO, Analyzer, load_analyzer, resolved
-from maskdet.datasets import Example, read_any
+from maskdet.datasets import Example, Issues, read_any
 from maskdet.evaluation import DetectionReport, evaluate_detection
 from maskdet.films import Progress, VideoReport, Wanted, analyze_film
 from maskdet.media import as_image, open_video
@@ -163,7 +164,8 @@ def evaluate(
 
     Args:
         dataset: path of a data set with boxes (COCO, Pascal VOC or YOLO), or examples
-            that `maskdet.datasets` read.
+            that `maskdet.datasets.read_any` read. What is doubtful about a data set
+            is a warning; what is broken is an error.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`.
         settings: thresholds of precision, recall and the classes; average precision
             uses every detection. By default `Settings()`.
@@ -177,7 +179,14 @@ def evaluate(
         ValueError: it is not a data set, or has no image with boxes.
     """
     named = isinstance(dataset, str | Path)
-    examples = read_any(dataset) if isinstance(dataset, str | Path) else list(dataset)
+    issues = Issues()
+    examples = (
+        read_any(dataset, issues=issues)
+        if isinstance(dataset, str | Path)
+        else list(dataset)
+    )
+    for line in issues.notes():
+        warnings.warn(f"{dataset}: {line}", stacklevel=2)
     boxed = [example for example in examples if not example.whole]
     if not boxed:
         what = f"{dataset}: " if named else ""

@@ -84,9 +84,9 @@ def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
 
 # What the base of the package does without, and what is slow to load.
 LATE = (
-    "ai_edge_litert altair av joblib keras lz4 matplotlib mtcnn onnx onnxruntime "
-    "paho pandas PIL psycopg sklearn sqlalchemy streamlit streamlit_webrtc tensorflow "
-    "tqdm vl_convert"
+    "ai_edge_litert altair av defusedxml joblib keras lz4 matplotlib mtcnn onnx "
+    "onnxruntime paho pandas PIL psycopg sklearn sqlalchemy streamlit streamlit_webrtc "
+    "tensorflow tqdm vl_convert yaml"
 )
 
 

@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_output()
     command = next((word for word in words if word in COMMANDS), "")
     try:
+        if command == "evaluate":
+            words = import_module("maskdet.cli.evaluate").with_kind(words)
         args = build_parser(command).parse_args(words)
         status = int(import_module(f"maskdet.cli.{args.command}").run(args))
         sys.stdout.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from maskdet.analyzer import ANALYZERS, load_analyzer
@@ -17,8 +17,9 @@ from maskdet.cli.console import (
     write_text,
 )
 from maskdet.cli.evaluate_tables import comparison_lines
+from maskdet.cli.labelled import add_classes_option, read_examples
 from maskdet.comparison import SHARES, Measured, comparison_json
-from maskdet.datasets import Example, read_coco
+from maskdet.datasets import Example
 from maskdet.evaluation import LARGE_PX, MIN_IOU, DetectionReport, evaluate_detection
 from maskdet.types import Settings
 
@@ -34,9 +35,10 @@ _COMMITTED = "models/analyzers.json"
 def add_kind(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this kind of `evaluate` and its options."""
     kind = kinds.add_parser(
-        "analyzers", help="all analyzers side by side (COCO)", description=_ABOUT
+        "analyzers", help="all analyzers side by side", description=_ABOUT
     )
-    kind.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
+    kind.add_argument("files", nargs="+", type=Path, metavar="DATA")
+    add_classes_option(kind)
     kind.add_argument(
         "--names",
         nargs="+",
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         if name not in ANALYZERS:
             raise ValueError(f"--names: {name} is none of {', '.join(ANALYZERS)}")
-    sets = _read(args.files)
+    sets = _read(args)
     rows = [row for name in names for row in _measured(name, sets)]
     if not rows:
         raise ValueError("none of these analyzers is here")
@@ -70,13 +72,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(files: Sequence[Path]) -> dict[str, list[Example]]:
+def _read(args: argparse.Namespace) -> dict[str, list[Example]]:
     """Return the examples of each set, by its name."""
     sets: dict[str, list[Example]] = {}
-    for file in files:
+    for file in args.files:
         if file.stem in sets:
             raise ValueError(f"{file}: there already is a set called {file.stem}")
-        sets[file.stem] = read_coco(file)
+        sets[file.stem] = read_examples(file, args)
     return sets
 
 

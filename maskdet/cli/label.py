@@ -12,7 +12,8 @@ import numpy as np
 
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_file
-from maskdet.datasets import SPLITS, Example, corrected, read_any
+from maskdet.cli.labelled import add_classes_option, read_examples
+from maskdet.datasets import SPLITS, Example, corrected
 from maskdet.datasets.coco_writing import coco_content, listed_name
 from maskdet.datasets.reading import UNDERSTOOD
 from maskdet.detectors import DETECTORS, load_detector
@@ -68,6 +69,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="LIST",
         help=f"a {LIST_NAME} that was filled in: keep yes or no",
     )
+    add_classes_option(parser)
     for option, line in (
         ("--min-score", "review faces with a lower detection score, 0 to 1"),
         ("--min-face-px", "review faces whose shorter side is smaller, in pixels"),
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _chosen(args: argparse.Namespace) -> list[Example]:
-    examples = read_any(args.path)
+    examples = read_examples(args.path, args)
     if args.corrections is not None:
         examples = corrected(examples, args.corrections)
     wanted = [

@@ -10,7 +10,8 @@ from maskdet.analyzer import ANALYZERS, Analyzer, load_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.choosing import add_classifier_option
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
-from maskdet.datasets import Example, corrected, read_coco, read_index
+from maskdet.cli.labelled import add_classes_option, read_examples
+from maskdet.datasets import Example, corrected, of_split
 from maskdet.detectors import LandmarkFinder, load_detector
 from maskdet.media import image_paths
 from maskdet.metrics.estimate import Estimate
@@ -72,6 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="CSV",
         help="list of labels to correct; see models/corrections.csv",
     )
+    add_classes_option(parser)
     add_classifier_option(parser)
     _add_analyzer(parser)
     parser.add_argument(
@@ -182,10 +184,10 @@ def _found(
 def _examples(args: argparse.Namespace) -> list[Example]:
     examples: list[Example] = []
     for file in args.files:
+        read = read_examples(file, args)
         if file.suffix.lower() == ".csv":
-            examples += read_index(file, args.split)
-        else:
-            examples += read_coco(file)
+            read = of_split(read, args.split, file)
+        examples += read
     if args.corrections is not None:
         examples = corrected(examples, args.corrections)
     return examples

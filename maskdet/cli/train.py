@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskdet.cli import train_onepass
 from maskdet.cli.console import say
+from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.datasets import load_training_data
 from maskdet.extras import require
 from maskdet.training.recipes import RECIPES, Recipe
@@ -68,6 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--corrections", metavar="FILE", help="list of labels to correct"
     )
+    add_classes_option(parser)
     parser.add_argument("--source", help="only images of this source, such as drawn")
     _add_knobs(parser)
 
@@ -170,6 +172,7 @@ def _data(args: argparse.Namespace, recipe: Recipe) -> TrainingData:
         shares=recipe.shares,
         source=args.source,
         corrections=args.corrections,
+        classes=class_names(args),
         progress=_progress("checking"),
     )
     for line in data.report.lines():
@@ -209,6 +212,8 @@ def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
         value = getattr(args, option)
         if value is not None:
             words += [f"--{option.replace('_', '-')}", str(value)]
+    for part in args.classes:
+        words += ["--classes", part]
     if recipe.views == "camera":
         words += ["--finder", args.finder]
     return shlex.join([*words, "--seed", str(recipe.seed), "--out", str(out)])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskdet.cli.console import say
+from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.datasets import load_training_data
 from maskdet.training.logs import RECIPE_FILE
 
@@ -92,6 +93,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         help="images to validate on (default: those that --data marks as validation)",
     )
     add("--corrections", metavar="FILE", help="list of labels to correct")
+    add_classes_option(parser)
     add(
         "--loose",
         nargs="+",
@@ -113,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         args.val,
         seed=args.seed or 1,
         corrections=args.corrections,
+        classes=class_names(args),
         progress=_progress("checking"),
     )
     for line in data.report.lines():
@@ -225,6 +228,8 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     words = ["maskdet", "train", "onepass", "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
     words += ["--loose", *args.loose] if args.loose else []
+    for part in args.classes:
+        words += ["--classes", part]
     for option in ("corrections", "weights", "teacher", "finder"):
         value = getattr(args, option)
         words += [f"--{option}", str(value)] if value is not None else []

@@ -11,6 +11,7 @@ from typing import Final
 from maskdet.analyzer import ANALYZERS
 from maskdet.cli.choosing import Choice, add_analyzer_options, chosen
 from maskdet.cli.console import STDOUT, check_target, say, write_text
+from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.cli.tune_sets import look, read, store
 from maskdet.cli.tune_tables import outcome_lines, proposal_lines
 from maskdet.metrics.labelling import Json
@@ -65,6 +66,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--seed", type=int, default=0, help="random seed of the two halves (default: 0)"
     )
+    add_classes_option(parser)
     _add_targets(parser)
     add_analyzer_options(parser)
 
@@ -94,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
         if args.out is None or not args.data[1:]:
             raise ValueError(f"maskdet tune {_SCORES} needs DATA... and --out DIR")
         names = BUNDLED_ANALYZERS if args.analyzer is None else None
-        store([Path(word) for word in args.data[1:]], args.out, chosen(args), names)
+        sources = [Path(word) for word in args.data[1:]]
+        store(sources, args.out, chosen(args), names, class_names(args))
         return 0
     if len(args.data) > 1:
         raise ValueError(f"one DATA at a time, not {len(args.data)}")
@@ -180,7 +183,7 @@ def _goal(text: str, label: str) -> Goal:
 
 def _scored(args: argparse.Namespace, choice: Choice, source: Path) -> Scored:
     if source.suffix.lower() != _STORED:
-        return look(read(source), choice, choice.analyzer)
+        return look(read(source, class_names(args)), choice, choice.analyzer)
     if args.analyzer is not None or args.classifier is not None:
         raise ValueError(
             f"{source}: stored scores are of one analyzer: leave out --analyzer and "

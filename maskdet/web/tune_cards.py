@@ -12,11 +12,11 @@ import numpy as np
 from maskdet.boxes import sizes_px
 from maskdet.charts.look import GREY
 from maskdet.classifier import crop_face
+from maskdet.datasets.archives import DatasetError
 from maskdet.drawing import coarse
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import with_temperature
 from maskdet.style import Palette, Style, colour_css
-from maskdet.tune.archives import BadFiles
 from maskdet.tune.judging import Hit, Outcome
 from maskdet.tune.scored import Numbers
 from maskdet.types import CLASSES, Label
@@ -145,7 +145,7 @@ def _crop(material: Material, hit: Hit, *, blur: bool) -> str:
     def made() -> str:
         try:
             image = pictures.image(hit.picture)
-        except (BadFiles, ImageReadError):
+        except (DatasetError, ImageReadError):
             return ""
         scored = material.scored
         faces = scored.faces if hit.found_row >= 0 else scored.truth.faces

@@ -8,10 +8,10 @@ import pytest
 
 from maskdet.analyzer import Analyzer, TwoStage, load_analyzer
 from maskdet.classifier import load_classifier
+from maskdet.datasets.archives import DatasetError, MemoryFiles
 from maskdet.detectors.haar import Haar
 from maskdet.media import read_image
 from maskdet.onepass import OnePass
-from maskdet.tune.archives import BadFiles, MemoryFiles
 from maskdet.tune.scored import FLOOR_SCORE, Scored
 from maskdet.tune.scoring import LAX, Cache, analyzer_key, score_set
 from maskdet.tune.sets import Loaded, Pictures, Stopped, read_set
@@ -103,7 +103,7 @@ def test_a_picture_that_is_gone_is_named() -> None:
     broken = dataclasses.replace(loaded, pictures=gone)
     with pytest.raises(ValueError, match=r"mask/0\.jpg: there is no such file"):
         score_set(broken, ScriptedAnalyzer(lambda _: []), "fake")
-    with pytest.raises(BadFiles):
+    with pytest.raises(DatasetError):
         gone.image(0)
 
 
