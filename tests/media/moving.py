@@ -23,31 +23,37 @@ def film(
     times_ms: Sequence[int] = tuple(range(0, 1200, 100)),
     sound: str = "",
     sound_from_s: float = 0.0,
+    sound_s: float = 0.0,
+    rate: int = 10,
     options: dict[str, str] | None = None,
     taken_at: str = "",
 ) -> Path:
     """Write 1.2 s of a picture with four coloured corners, growing brighter.
 
-    With `sound`, the name of an encoder, there is a tone as long as the pictures; with
-    `taken_at`, the header says so.
+    With `sound`, the name of an encoder, there is a tone as long as the pictures, or
+    for `sound_s`; with `taken_at`, the header says so. At another rate than 10, the
+    pictures take their times from that.
     """
     width, height = size_wh
     with av.open(str(path), "w", options=options or {}) as container:
         if taken_at:
             container.metadata["creation_time"] = taken_at
-        stream = container.add_stream(codec, rate=10)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        tick_s = Fraction(1, 1000 if rate == 10 else rate)
+        stream.codec_context.time_base = tick_s
         heard = container.add_stream(sound, rate=48_000) if sound else None
         for number, at_ms in enumerate(times_ms):
             image = np.maximum(scenery(width, height), np.uint8(5 * number))
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-            frame.pts, frame.time_base = at_ms, Fraction(1, 1000)
+            frame.pts = at_ms if rate == 10 else number
+            frame.time_base = tick_s
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if heard is not None:
             first = round(sound_from_s * 48_000)
-            length_s = (times_ms[-1] + 100) / 1000
+            length_s = sound_s or (times_ms[-1] + 100) / 1000
             for at in range(0, round(length_s * 48_000), 960):
                 container.mux(heard.encode(tone(first + at)))
             container.mux(heard.encode())
