@@ -399,12 +399,11 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
         How often it is turned by 90 degrees counterclockwise, after it was mirrored
         left to right if that is so.
     """
-    try:
-        matrix = memoryview(frame.side_data["DISPLAYMATRIX"])
-    except KeyError:
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
         return 0, False
     # x' = a x + c y, y' = b x + d y (ISO 14496-12, 6.2.2)
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float).tolist()
+    a, b, _, c, d = np.frombuffer(memoryview(matrix), np.int32)[:5].astype(float).tolist()
     mirrored = a * d - b * c < 0
     if mirrored:
         a, b = -a, -b

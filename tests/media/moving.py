@@ -70,12 +70,18 @@ def tone(at: int) -> av.AudioFrame:
     return frame
 
 
-def turned(path: Path) -> Path:
-    """Note in a film's header that it was held sideways (ISO 14496-12, 8.3.2)."""
+def turned(
+    path: Path, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)
+) -> Path:
+    """Note in a film's header how it was held (ISO 14496-12, 8.3.2), here sideways.
+
+    The matrix is a, b, c, d: x' = a x + c y, y' = b x + d y.
+    """
     data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40
-    quarter = np.array([0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000], ">i4")
-    data[matrix : matrix + 36] = quarter.tobytes()
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (0x10000 * one for one in matrix)
+    values = np.array([a, b, 0, c, d, 0, 0, 0, 0x40000000], ">i4")
+    data[at : at + 36] = values.tobytes()
     path.write_bytes(data)
     return path
 
