@@ -183,6 +183,10 @@ class Reading:
             self._note(packet)
             if packet.stream is not self._stream:
                 continue
+            if packet.is_corrupt and not may_leap(self._film):
+                # Half a frame, where the file ends. With it threads would lose whole
+                # ones before it; in a transport stream a part is worth something.
+                continue
             try:
                 decoded = cast("list[VideoFrame]", packet.decode())
             except av.error.InvalidDataError:
@@ -403,7 +407,9 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
     if matrix is None:
         return 0, False
     # x' = a x + c y, y' = b x + d y (ISO 14496-12, 6.2.2)
-    a, b, _, c, d = np.frombuffer(memoryview(matrix), np.int32)[:5].astype(float).tolist()
+    a, b, _, c, d = (
+        np.frombuffer(memoryview(matrix), np.int32)[:5].astype(float).tolist()
+    )
     mirrored = a * d - b * c < 0
     if mirrored:
         a, b = -a, -b

@@ -70,9 +70,7 @@ def tone(at: int) -> av.AudioFrame:
     return frame
 
 
-def turned(
-    path: Path, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)
-) -> Path:
+def turned(path: Path, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)) -> Path:
     """Note in a film's header how it was held (ISO 14496-12, 8.3.2), here sideways.
 
     The matrix is a, b, c, d: x' = a x + c y, y' = b x + d y.
