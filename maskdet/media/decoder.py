@@ -159,7 +159,10 @@ def picture_stream(film: InputContainer, order: dict[str, Any]) -> VideoStream:
     stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
     # Whole pictures a thread come late; what has an end at a web address is a film.
     ends = order["source"].lower().startswith("http") and (film.duration or 0) > 0
-    stream.thread_type = "SLICE" if order["live"] and not ends else "AUTO"
+    # Of a bare stream nothing but a damaged last frame tells that the rest is missing,
+    # and threads may hand that out before they know.
+    one_by_one = is_bare(film) or (order["live"] and not ends)
+    stream.thread_type = "SLICE" if one_by_one else "AUTO"
     return stream
 
 

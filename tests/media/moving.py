@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from maskdet.media import encode_jpeg
 from tests.media.files import scenery
 
 N_FRAMES = 12
@@ -96,3 +97,26 @@ def packets(path: Path, kind: str) -> list[tuple[float, float]]:
             for packet in container.demux(stream)
             if packet.pts is not None
         ]
+
+
+def with_cover(path: Path, source: Path, kind: str = "video", *, first: bool) -> Path:
+    """Copy a stream of a film beside a still image, as music and films have it."""
+    with av.open(str(source)) as copied, av.open(str(path), "w") as container:
+        wanted = getattr(copied.streams, kind)[0]
+        stream = container.add_stream_from_template(wanted)
+        cover = container.add_stream("mjpeg")
+        cover.width, cover.height, cover.pix_fmt = 320, 240, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        image = av.Packet(encode_jpeg(scenery(320, 240)))
+        image.stream, image.time_base = cover, Fraction(1, 90_000)
+        image.pts = image.dts = 0
+        container.mux(image)
+        for packet in copied.demux(wanted):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    if first:  # the box that holds it comes before that of the stream
+        data = path.read_bytes()
+        track, cover_at = data.index(b"trak") - 4, data.index(b"udta") - 4
+        path.write_bytes(data[:track] + data[cover_at:] + data[track:cover_at])
+    return path
