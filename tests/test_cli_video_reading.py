@@ -188,12 +188,12 @@ def test_a_camera_that_hangs_upside_down_is_turned(tmp_path) -> None:
         run(source, "--rotate", 45)
 
 
-def test_the_device_of_a_camera_is_one(monkeypatch, capsys) -> None:
+def test_the_device_of_a_camera_is_one(monkeypatch, capsys, tmp_path) -> None:
     asked = []
 
     class NoCapture:
-        def __init__(self, device: int | str) -> None:
-            asked.append(device)
+        def __init__(self, number: int) -> None:
+            asked.append(number)
 
         def read(self) -> tuple[bool, None]:
             return False, None
@@ -202,12 +202,18 @@ def test_the_device_of_a_camera_is_one(monkeypatch, capsys) -> None:
             pass
 
     monkeypatch.setattr(cv2, "VideoCapture", NoCapture)
-    assert run("/dev/null") == 1
-    assert asked == ["/dev/null"]
-    line = "maskdet: /dev/null: there is no camera /dev/null, or another program"
-    assert capsys.readouterr().err.startswith(line)
     assert run("/dev/video99") == 1
     assert "/dev/video99: there is no such file" in capsys.readouterr().err
+    assert run("/dev/null") == 1
+    assert "/dev/null: this device is not a camera" in capsys.readouterr().err
+    link = tmp_path / "usb-Door-index0"
+    link.symlink_to("/dev/video99")
+    monkeypatch.setattr(Path, "is_char_device", lambda path: True)
+    for name in ("/dev/video99", link):
+        assert run(name) == 1
+        line = f"maskdet: {name}: there is no camera 99, or another program uses it"
+        assert capsys.readouterr().err == f"{line}\n"
+    assert asked == [99, 99]
 
 
 class Snapshots(http.server.BaseHTTPRequestHandler):

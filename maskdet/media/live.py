@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -211,11 +212,11 @@ class Camera:
 
     end_s = 0.0
 
-    def __init__(self, device: int | str, every: int = 1, rotate: int = 0) -> None:
+    def __init__(self, number: int, every: int = 1, rotate: int = 0) -> None:
         """Open it.
 
         Args:
-            device: its number, or its path, such as `/dev/video0`.
+            number: that of the camera.
             every: yield only every so many frames.
             rotate: turn them so far clockwise, in degrees.
 
@@ -225,12 +226,12 @@ class Camera:
         # OpenCV tells the terminal about every camera that it cannot open.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._every, self._rotate = every, rotate
-        self._capture = cv2.VideoCapture(device)
+        self._capture = cv2.VideoCapture(number)
         fine, image = self._capture.read()
         if not fine:
             self._capture.release()
             raise VideoReadError(
-                f"there is no camera {device}, or another program uses it"
+                f"there is no camera {number}, or another program uses it"
             )
         self._stopped = False
         height, width = image.shape[1::-1] if rotate % 180 else image.shape[:2]
@@ -324,15 +325,23 @@ def open_video(
     return Live(opener, first=first, patience=patience, tell=tell)
 
 
-def _camera(source: int | str | Path) -> int | str | None:
-    """Return number or path of the camera that a source is, or None."""
+def _camera(source: int | str | Path) -> int | None:
+    """Return the number of the camera that a source is, or None.
+
+    Raises:
+        VideoReadError: it is a device of another kind.
+    """
     name = str(source)
     if not isinstance(source, Path) and name.isascii() and name.isdigit():
         return int(name)
-    with contextlib.suppress(OSError, ValueError):
-        if Path(name).is_char_device():
-            return name
-    return None
+    device = Path(name)
+    if "://" in name or not device.is_char_device():
+        return None
+    # Links such as /dev/v4l/by-id/... stay the same when cameras are plugged in anew.
+    found = re.fullmatch(r"/dev/video(\d+)", str(device.resolve()))
+    if found is None:
+        raise VideoReadError("this device is not a camera, such as /dev/video0")
+    return int(found[1])
 
 
 def _opener(
