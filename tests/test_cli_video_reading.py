@@ -159,6 +159,17 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     ) in capsys.readouterr().err
 
 
+def test_a_clock_that_leaps_makes_no_video_longer(tmp_path) -> None:
+    hours = tuple(range(36_000_000, 36_001_200, 100))
+    parts = [film(tmp_path / "b.ts", "libx264")]
+    parts.append(film(tmp_path / "c.ts", "libx264", times_ms=hours))
+    path, summary = tmp_path / "a.ts", tmp_path / "o.json"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert run(path, "--json", summary) == 0
+    (report,) = json.loads(summary.read_text())["films"]
+    assert (report["duration_s"], report["analysed_s"]) == (2.4, 2.4)
+
+
 def test_a_folder_without_a_video_says_what_is_there(tmp_path, capsys) -> None:
     (tmp_path / "a.txt").write_text("Good morning")
     assert run(tmp_path) == 1

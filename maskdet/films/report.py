@@ -136,6 +136,11 @@ class VideoReport:
         known = sum(label_s[label] for label in CLASSES)
         return label_s[Label.MASK] / known if known > 0 else None
 
+    def _duration_s(self, info: VideoInfo) -> float:
+        """Return how long the video lasts; a clock that leaps says too much."""
+        known = self.is_complete and info.duration_is_estimate
+        return self.analyzed_s if known else info.duration_s
+
     def time_s(self, event: Event) -> float:
         """Return the time of an event in the video, in seconds."""
         return (
@@ -155,7 +160,7 @@ class VideoReport:
             "height": None if info is None else info.height,
             "frame_rate": None if info is None else _short(float(info.frame_rate)),
             "frame_rate_assumed": None if info is None else info.rate_is_assumed,
-            "duration_s": None if info is None else _short(info.duration_s),
+            "duration_s": None if info is None else _short(self._duration_s(info)),
             "has_sound": None if info is None else info.has_sound,
             "pictures": self.n_frames,
             "analysed_s": _short(self.analyzed_s),
