@@ -63,6 +63,7 @@ def analyze_video(
     *,
     analyzer: str | Analyzer | None = None,
     every: int = 1,
+    rotate: int = 0,
     style: Style = DEFAULT_STYLE,
     progress: bool | Callable[[Progress], None] = False,
 ) -> VideoReport:
@@ -82,13 +83,16 @@ def analyze_video(
         settings: thresholds; by default `Settings()`.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
         every: analyze and write only every n-th frame.
+        rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees, for a
+            camera that hangs upside down. Everything refers to the turned frame.
         style: how the copy is annotated, for example `Style(blur=True)`.
         progress: True shows a progress bar on stderr; a function gets a `Progress`
             about ten times a second.
 
     Returns:
-        People, timeline, contacts and events. A video that breaks off gives the
-        results up to there, with its `error`.
+        People, timeline, contacts and events. A video that breaks off, such as a file
+        that was copied half way, gives the results up to there, with its `error` and
+        `is_complete` False.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -99,7 +103,7 @@ def analyze_video(
     wanted = Wanted(style=style, out=None if out is None else Path(out), every=every)
     chosen = _analyzer(analyzer, live=True)
     rules = Settings() if settings is None else settings
-    with closing(open_video(source, every=every)) as frames:
+    with closing(open_video(source, every=every, rotate=rotate)) as frames:
         name = str(source)
         if progress is not True:
             hear = progress if callable(progress) else None
@@ -116,6 +120,7 @@ def stream(
     *,
     analyzer: str | Analyzer | None = None,
     every: int = 1,
+    rotate: int = 0,
 ) -> Iterator[tuple[Image, Scene]]:
     """Yield each frame of a camera or video with its scene, people tracked.
 
@@ -134,6 +139,7 @@ def stream(
         settings: thresholds; by default `Settings()`.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
         every: yield only every n-th frame.
+        rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees.
 
     Yields:
         The frame, `(h, w, 3)` uint8 BGR, and its `Scene` with `time_s`, `track_ids`,
@@ -144,7 +150,7 @@ def stream(
         VideoReadError: it gives no frames, or breaks off.
     """
     running = Stream(_analyzer(analyzer, live=True), settings)
-    with closing(open_video(source, every=every)) as frames:
+    with closing(open_video(source, every=every, rotate=rotate)) as frames:
         for image, time_s in frames:
             yield image, running.step(image, time_s)
 

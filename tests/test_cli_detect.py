@@ -15,7 +15,7 @@ from maskdet.style import Style
 from maskdet.types import Settings
 from maskdet.web.preferences import Preferences
 from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.media.files import broken_files
+from tests.media.files import broken_files, difference, scenery
 
 BOXES = [[5, 5, 45, 55], [60, 10, 90, 50], [2, 60, 22, 80]]
 SCORES = [0.9, 0.7, 0.3]
@@ -97,6 +97,19 @@ def test_the_options_reach_the_result(pictures, capsys):
     assert run(pictures / "a.jpg", *options) == 0
     faces = json.loads(capsys.readouterr().out)["images"][0]["faces"]
     assert [face["label"] for face in faces] == ["unknown", "unknown"]
+
+
+def test_images_can_be_turned_first(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(encode_png(scenery(100, 90)))
+    out = tmp_path / "out"
+    options = ("--rotate", 90, "--json", "-", "--out", out)
+    assert run(tmp_path / "a.png", *options) == 0
+    (picture,) = json.loads(capsys.readouterr().out)["images"]
+    assert (picture["width"], picture["height"]) == (90, 100)
+    turned = np.rot90(scenery(100, 90), -1)
+    assert difference(read_image(out / "a.png")[90:], turned[90:]) < 1
+    with pytest.raises(SystemExit):
+        run(tmp_path / "a.png", "--rotate", 45)
 
 
 def test_no_face_is_said(pictures, capsys):

@@ -9,8 +9,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzer import AUTO, TwoStage, resolved
-from maskdet.web import session
+from maskdet.web import camera, session
 from maskdet.web.ice import VARIABLE
+from maskdet.web.preferences import Preferences
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.waiting import WAIT_S
 
@@ -155,3 +156,13 @@ def test_bad_ice_servers_are_told_and_the_camera_still_offered(monkeypatch) -> N
     app = opened()
     assert VARIABLE in app.warning[0].value.replace("\\", "")
     assert len(streamers(app)) == 1
+
+
+def test_a_picture_on_its_side_is_shown_in_the_shape_of_the_camera() -> None:
+    """The frame of the video does not grow: below it, the Stop button would be cut."""
+    lying = camera._style(Preferences(rotate=180))
+    standing = camera._style(
+        Preferences(rotate=90, camera_width=320, camera_height=240)
+    )
+    assert "aspectRatio" not in lying
+    assert (standing["aspectRatio"], standing["objectFit"]) == ("320 / 240", "contain")

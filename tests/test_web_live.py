@@ -108,6 +108,22 @@ def test_mirror_turns_the_picture_but_not_the_writing() -> None:
     assert near(image, GREEN_BGR)[:, BOX[0] - 4 : BOX[0] + 6].any()
 
 
+def test_a_camera_that_hangs_on_its_side_is_shown_and_analysed_upright() -> None:
+    bright_left = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
+    bright_left[:, :80] = 200
+    state, callback = live(Preferences(mirror=False, rotate=90))
+    answered = answer(callback, frame_of(bright_left))
+    assert (answered.width, answered.height) == (HEIGHT, WIDTH)
+    assert pixels(answered)[10, 230].min() > 150, "what was left is above"
+    view = state.view()
+    assert view is not None
+    assert view.size_wh == (HEIGHT, WIDTH)
+    state, callback = live(Preferences(mirror=True, rotate=180))
+    answered = answer(callback, frame_of(bright_left))
+    assert (answered.width, answered.height) == (WIDTH, HEIGHT)
+    assert pixels(answered)[10, 10].min() > 150, "turned, and then mirrored"
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [

@@ -23,6 +23,7 @@ CHANGED = [
     Preferences(style=Style(palette="colour-blind", labels=False, scale=2)),
     Preferences(camera_width=1280, camera_height=720, camera_fps=30),
     Preferences(second_look=False),
+    Preferences(rotate=270),
     Preferences(style=Style(ids=False, blur=True)),
     Preferences(
         settings=Settings(smoothing="window", smoothing_window_s=0.5, memory_s=8)
@@ -121,6 +122,7 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"min_score": "much"}, "min_score must be a number, not 'much'"),
         ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
         ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
+        ({"rotate": "45"}, "rotate must be one of 0, 90, 180, 270 degrees, not 45"),
         ({"second_look": "1"}, "second_look must be true or false, not 1"),
         ({"analyzer": "magic"}, "analyzer must be one of auto, .*, not 'magic'"),
         ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),

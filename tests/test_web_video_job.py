@@ -172,6 +172,18 @@ def test_a_film_that_is_too_long_is_refused(make: Make, monkeypatch) -> None:
     assert job.shown.n_pictures == 0
 
 
+def test_a_clock_that_leaps_makes_no_film_too_long(make: Make, tmp_path: Path) -> None:
+    parts = [film(tmp_path / "b.ts", "libx264")]
+    hours = tuple(range(36_000_000, 36_001_200, 100))
+    parts.append(film(tmp_path / "c.ts", "libx264", times_ms=hours))
+    job = make(b"".join(part.read_bytes() for part in parts))
+    job.start()
+    assert job.join(WAIT_S)
+    assert job.problem == ""
+    assert job.report is not None
+    assert job.report.analyzed_s == pytest.approx(2.4, abs=0.01)
+
+
 def test_an_unforeseen_fault_is_told_and_logged(make: Make, caplog) -> None:
     def broken(plan: Plan) -> Analyzer:
         raise LookupError("secret")

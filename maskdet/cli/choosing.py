@@ -12,6 +12,7 @@ from typing import Any
 
 from maskdet.analyzer import ANALYZERS, AUTO, DEFAULT_ANALYZER, Analyzer, resolved
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.media import ROTATIONS
 from maskdet.settings import DISTANCES, SMOOTHINGS
 from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
 from maskdet.types import Settings
@@ -137,6 +138,19 @@ def add_blur_option(parser: argparse.ArgumentParser, where: str) -> None:
     """Add the option that hides faces in what is written, say `the film`."""
     parser.add_argument(
         "--blur", action="store_true", help=f"blur all faces in {where}"
+    )
+
+
+def add_rotate_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option that turns what is read, say `every frame`."""
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        choices=ROTATIONS,
+        default=0,
+        help=f"turn {what} so many degrees clockwise before it is analyzed, for a "
+        "camera that hangs upside down or on its side; boxes and points refer to the "
+        "turned image (default: 0)",
     )
 
 

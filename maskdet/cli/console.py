@@ -136,7 +136,8 @@ def film_progress(name: str, duration_s: float) -> Iterator[FilmListener | None]
     ) as bar:
 
         def show(now: FilmProgress) -> None:
-            bar.set_postfix_str(f"{now.n_pictures} pictures", refresh=False)
+            n = now.n_pictures
+            bar.set_postfix_str(f"{n} frame{'s' * (n != 1)}", refresh=False)
             bar.update(max(0.0, now.time_s - bar.n))
 
         yield show

@@ -12,6 +12,7 @@ from maskdet.analyzer import Analyzer, load_analyzer
 from maskdet.cli.choosing import (
     add_analyzer_options,
     add_blur_option,
+    add_rotate_option,
     add_tiles_option,
     chosen,
     tiled,
@@ -27,7 +28,7 @@ from maskdet.cli.console import (
     write_text,
 )
 from maskdet.drawing import draw
-from maskdet.media import encode_jpeg, encode_png, image_paths, read_image
+from maskdet.media import encode_jpeg, encode_png, image_paths, read_image, rotated
 from maskdet.records import ImageRecord, error_record, image_record, to_csv, to_json
 from maskdet.style import DEFAULT_STYLE, describe
 from maskdet.types import Image, Scene, Settings
@@ -55,6 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_blur_option(parser, "the annotated copies")
     add_tiles_option(parser)
+    add_rotate_option(parser, "every image")
     add_analyzer_options(parser)
 
 
@@ -77,7 +79,14 @@ def run(args: argparse.Namespace) -> int:
         )
         analyzer = tiled(loaded, args.tiles)
         records += [
-            _look(source, analyzer, choice.settings, copies=copies, data_only=data_only)
+            _look(
+                source,
+                analyzer,
+                choice.settings,
+                rotate=args.rotate,
+                copies=copies,
+                data_only=data_only,
+            )
             for source in progress(sources, "picture")
         ]
     if args.json is not None:
@@ -114,12 +123,13 @@ def _look(
     analyzer: Analyzer,
     settings: Settings,
     *,
+    rotate: int,
     copies: _Copies | None,
     data_only: bool,
 ) -> ImageRecord:
     """Do all there is to do with one picture, and return its record."""
     try:
-        image = read_image(source)
+        image = rotated(read_image(source), rotate)
     except (ValueError, OSError) as error:
         complain(f"{source}: {reason(error)}")
         return error_record(source, reason(error))

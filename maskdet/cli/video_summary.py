@@ -12,7 +12,8 @@ def summary_lines(report: VideoReport) -> list[str]:
     who = {0: "nobody", 1: "1 person"}.get(n, f"{n} people")
     share = report.mask_rate
     worn = "" if share is None else f", {100 * share:.0f} % of the time with a mask"
-    lines = [f"{report.source}: {who} in {report.analyzed_s:.1f} s{worn}"]
+    when = "the first " if report.error else ""
+    lines = [f"{report.source}: {who} in {when}{report.analyzed_s:.1f} s{worn}"]
     if report.earlier.n_people:
         lines.append(f"  the newest {len(report.people)} of them:")
     for person in report.people:

@@ -172,7 +172,7 @@ class _Run:
         self._happened = Happened(witness)
         self._held: tuple[Scene, Image] | None = None
         self._drawn: Image | None = None
-        self._n_pictures = 0
+        self._n_pictures, self._last_s = 0, 0.0
         self._problem = ""
         self.end_s, self.seen_all = 0.0, False
         self._out: Path | None = None
@@ -196,7 +196,7 @@ class _Run:
         self._happened.add(scene)
         self._settle(time_s)
         self._held = scene, image
-        self._n_pictures += 1
+        self._n_pictures, self._last_s = self._n_pictures + 1, time_s
         self._drawn = None
         if self._wanted.rows is not None:
             with writing("rows"):
@@ -220,11 +220,14 @@ class _Run:
     def finish(self) -> None:
         """End the annotated film, if there is one that is to be kept."""
         kept = self._wanted.keep_part or self.seen_all
-        if self._writer is not None and kept and self._n_pictures:
+        if self._writer and self._out is None and kept and self._n_pictures:
             with writing("film"):
                 end_s = self.end_s or self._frames.end_s
                 self._out = self._writer.finish(end_s, cut_sound=not self._whole)
             self._note = self._writer.note or lost_sound(self._frames)
+        if self._problem and self._wanted.rows is not None:
+            with writing("rows"):
+                self._wanted.rows.fail(self._name, self._last_s, self._problem)
 
     def report(self) -> VideoReport:
         """Return what was found; everybody has left by now."""

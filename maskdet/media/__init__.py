@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from maskdet.media.addresses import public_name
 from maskdet.media.films import (
+    ROTATIONS,
     Film,
     FilmLimits,
     VideoInfo,
     VideoReadError,
     VideoSource,
+    checked_rotation,
     film_paths,
     open_video_file,
+    rotated,
 )
 from maskdet.media.live import Live, Patience, open_video
 from maskdet.media.mixing import NO_SOUND, Sound
@@ -32,6 +35,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "NO_SOUND",
+    "ROTATIONS",
     "SUFFIXES",
     "Film",
     "FilmLimits",
@@ -44,6 +48,7 @@ __all__ = [
     "VideoReadError",
     "VideoSource",
     "as_image",
+    "checked_rotation",
     "checked_target",
     "encode_jpeg",
     "encode_png",
@@ -53,5 +58,6 @@ __all__ = [
     "open_video_file",
     "public_name",
     "read_image",
+    "rotated",
     "write_image",
 ]

@@ -63,7 +63,7 @@ def stream(preferences: Preferences) -> Any:
             "controls": False,
             "muted": True,
             "playsInline": True,
-            "style": {"width": "100%", "borderRadius": "8px"},
+            "style": _style(preferences),
         },
     )
     return context.state
@@ -104,6 +104,19 @@ def _constraints(preferences: Preferences) -> dict[str, Any]:
         "frameRate": {"ideal": fps, "max": fps},
     }
     return {"video": video, "audio": False}
+
+
+def _style(preferences: Preferences) -> dict[str, str]:
+    """Return how the video is laid out.
+
+    Its frame on the page does not grow with a picture that is higher than wide, so
+    that is shown inside the shape that the camera has.
+    """
+    style = {"width": "100%", "borderRadius": "8px"}
+    if preferences.rotate % 180:
+        shape = f"{preferences.camera_width} / {preferences.camera_height}"
+        style |= {"aspectRatio": shape, "objectFit": "contain"}
+    return style
 
 
 def _numbers() -> None:

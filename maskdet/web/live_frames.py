@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from maskdet.drawing import coarse, draw
+from maskdet.media import rotated
 from maskdet.types import Image
 from maskdet.web.live import LiveState
 from maskdet.web.live_run import Run
@@ -49,7 +50,7 @@ def _answer(
     """Return the frame with its faces drawn in, or with the error written on it."""
     preferences = state.preferences
     started = time.perf_counter()
-    image = _image(frame, mirror=preferences.mirror)
+    image = _image(frame, mirror=preferences.mirror, rotate=preferences.rotate)
     read = time.perf_counter()
     try:
         view = run.step(image, state.clock(), preferences.settings)
@@ -70,8 +71,9 @@ def _answer(
     return answer
 
 
-def _image(frame: av.VideoFrame, *, mirror: bool) -> Image:
+def _image(frame: av.VideoFrame, *, mirror: bool, rotate: int) -> Image:
     image: Any = frame.to_ndarray(format="bgr24")
+    image = rotated(image, rotate)
     if mirror:
         image = cv2.flip(image, 1)
     result: Image = image

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from maskdet.analyzer import ANALYZERS, AUTO
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.media import checked_rotation
 from maskdet.settings import Settings, upgrade
 from maskdet.style import Style
 
@@ -34,6 +35,7 @@ class Preferences:
         settings: the thresholds.
         style: what is drawn, in which colours.
         mirror: turn the live picture left to right, as a mirror does.
+        rotate: degrees clockwise by which the live picture is turned before that.
         camera_width: asked of the camera, in pixels; it may give another.
         camera_height: asked of the camera, in pixels.
         camera_fps: asked of the camera, in frames per second.
@@ -49,6 +51,7 @@ class Preferences:
     settings: Settings = field(default_factory=Settings)
     style: Style = field(default_factory=Style)
     mirror: bool = True
+    rotate: int = 0
     camera_width: int = 640
     camera_height: int = 480
     camera_fps: int = 15
@@ -59,6 +62,7 @@ class Preferences:
         """Refuse unknown models and a camera that cannot be."""
         _check_name("analyzer", self.analyzer, (AUTO, *ANALYZERS))
         _check_name("classifier", self.classifier, CLASSIFIERS)
+        checked_rotation(self.rotate)
         for name, (low, high) in CAMERA_LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -122,6 +126,11 @@ class Preferences:
         address = page_url.partition("?")[0]
         query = urlencode(self.to_query())
         return f"{address}?{query}" if query else address
+
+
+def rotation_text(rotate: int) -> str:
+    """Return how a choice among `maskdet.media.ROTATIONS` is called."""
+    return f"{rotate}° clockwise" if rotate else "Not at all"
 
 
 def _check_name(field_name: str, name: str, known: Collection[str]) -> None:

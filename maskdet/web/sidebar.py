@@ -8,13 +8,14 @@ from typing import TypeVar, cast
 
 import streamlit as st
 
+from maskdet.media import ROTATIONS
 from maskdet.style import PALETTES, Style
 from maskdet.types import Settings
 from maskdet.web import distance, session
 from maskdet.web.live_distance import mirrored
 from maskdet.web.markdown import plain
 from maskdet.web.networks import choose_networks
-from maskdet.web.preferences import Preferences
+from maskdet.web.preferences import Preferences, rotation_text
 from maskdet.web.sidebar_people import choose_following
 
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
@@ -77,6 +78,7 @@ def _values(preferences: Preferences) -> dict[str, object]:
         "choice.ids": style.ids,
         "choice.blur": style.blur,
         "choice.mirror": preferences.mirror,
+        "choice.rotate": preferences.rotate,
         "choice.camera_wh": (preferences.camera_width, preferences.camera_height),
         "choice.camera_fps": preferences.camera_fps,
         **distance.values(settings),
@@ -103,6 +105,13 @@ def _chosen(*, live: bool) -> Preferences:
             key="choice.mirror",
             help="Turns it left to right, so that you move as in a mirror.",
         )
+        rotate = st.selectbox(
+            "Rotate the live picture",
+            ROTATIONS,
+            format_func=rotation_text,
+            key="choice.rotate",
+            help="For a camera that hangs upside down or on its side.",
+        )
         width, height = _camera_wh()
         fps = _camera_fps()
     if mirror != session.preferences().mirror:
@@ -114,6 +123,7 @@ def _chosen(*, live: bool) -> Preferences:
         settings=settings,
         style=style,
         mirror=mirror,
+        rotate=rotate,
         camera_width=width,
         camera_height=height,
         camera_fps=fps,

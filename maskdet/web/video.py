@@ -15,14 +15,13 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzer import Analyzer, resolved
+from maskdet.media import ROTATIONS
 from maskdet.web import results, session, video_distance
 from maskdet.web.markdown import plain
-from maskdet.web.preferences import Preferences
+from maskdet.web.preferences import Preferences, rotation_text
 from maskdet.web.samples import FILM
 from maskdet.web.video_job import MAX_MINUTES, FilmJob
 from maskdet.web.video_plan import Plan, clock
-
-SUFFIXES: Final = ("mp4", "mov", "webm", "avi", "mkv", "m4v")
 
 _JOB: Final = "maskdet.film"
 _REFUSED: Final = "maskdet.film_refused"
@@ -75,6 +74,16 @@ def plan(job: FilmJob | None = None) -> Plan:
         persist_state="session",
         help="The annotated film has only the pictures that were looked at.",
     )
+    rotate = st.selectbox(
+        "Rotate",
+        ROTATIONS,
+        format_func=rotation_text,
+        key="video.rotate",
+        width=360,
+        persist_state="session",
+        help="For a camera that hung upside down or on its side. A rotation that the "
+        "file itself names is applied anyway.",
+    )
     blur = chosen.style.blur
     crops = st.checkbox(
         "Show a picture of each person",
@@ -86,7 +95,7 @@ def plan(job: FilmJob | None = None) -> Plan:
         else "Each person's best view, in the table of people. It is kept in memory "
         "only, and not part of the downloads.",
     )
-    return Plan(chosen, every, keep_crops=crops and not blur)
+    return Plan(chosen, every, keep_crops=crops and not blur, rotate=rotate)
 
 
 def choose() -> None:
@@ -96,9 +105,10 @@ def choose() -> None:
         st.error(refused, icon=":material/broken_image:")
     file = st.file_uploader(
         "A film from this device",
-        type=list(SUFFIXES),
+        # Browsers know few types of video; what a file is, its content decides.
+        type=None,
         key="video.file",
-        help="MP4, MOV, WebM, AVI or MKV.",
+        help="MP4, MOV, WebM, AVI, MKV, 3GP, MPEG, TS, WMV, FLV, Ogg, GIF and others.",
     )
     st.caption(
         f"Up to {st.get_option('server.maxUploadSize')} MB and {MAX_MINUTES} minutes. "

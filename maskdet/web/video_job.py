@@ -207,11 +207,14 @@ class FilmJob:
         analyzer = self._load(self.plan)
         chosen, folder = self.plan.preferences, self._scratch.path
         with (
-            open_video_file(self._source, LIMITS, every=self.plan.every) as self._film,
+            open_video_file(
+                self._source, LIMITS, every=self.plan.every, rotate=self.plan.rotate
+            ) as self._film,
             RowFile(self.rows) as rows,
         ):
             # Else a visitor would wait half an hour for this news.
-            if self._film.info.duration_s > LIMITS.max_s:
+            info = self._film.info
+            if info.duration_s > LIMITS.max_s and not info.duration_is_estimate:
                 raise ValueError(_TOO_LONG)
             wanted = Wanted(
                 style=chosen.style,

@@ -40,7 +40,8 @@ def show(job: FilmJob, report: VideoReport) -> None:
 
 def _heading(job: FilmJob, report: VideoReport) -> None:
     info = report.info
-    parts = [clock(report.analyzed_s), f"{report.n_frames} pictures"]
+    n = report.n_frames
+    parts = [clock(report.analyzed_s), "1 frame" if n == 1 else f"{n} frames"]
     if info is not None:
         parts.insert(0, f"{info.width} x {info.height}")
         parts.append("with sound" if info.has_sound else "without sound")
@@ -58,8 +59,8 @@ def _heading(job: FilmJob, report: VideoReport) -> None:
         )
     if report.error:
         st.warning(
-            f"The film breaks off at {clock(report.analyzed_s)}: "
-            f"{plain(report.error)}. This is what was found until there.",
+            f"The video breaks off at {clock(report.analyzed_s)}: "
+            f"{plain(report.error)}. These are the results up to there.",
             icon=":material/warning:",
         )
     elif not report.is_complete:
@@ -67,6 +68,11 @@ def _heading(job: FilmJob, report: VideoReport) -> None:
             f"You stopped at {clock(report.analyzed_s)}: this is what was found until "
             "there.",
             icon=":material/stop_circle:",
+        )
+    if info is not None and info.rate_is_assumed:
+        st.caption(
+            f"This file has no times: {float(info.frame_rate):g} frames a second are "
+            "assumed."
         )
     if report.note:
         st.caption(f"The annotated film lacks something: {plain(report.note)}.")
