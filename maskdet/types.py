@@ -484,6 +484,20 @@ class Scene:
             **parts,
         )
 
+    def scaled(self, across: float, down: float) -> Scene:
+        """Return the scene of the image when its sides are multiplied by these.
+
+        Args:
+            across: factor of x, above 0.
+            down: factor of y, above 0.
+        """
+        factors = np.array([across, down, across, down], np.float32)
+        return dataclasses.replace(
+            self,
+            faces=Faces(self.faces.boxes * factors, self.faces.scores),
+            blur_boxes=self.blur_boxes * factors,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return time and faces as JSON has them; see `Face.to_dict`."""
         return {

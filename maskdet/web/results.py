@@ -52,10 +52,8 @@ class Result:
         """What the downloaded files say about this picture."""
         if self.picture.error:
             return records.error_record(self.source.name, self.picture.error)
-        # Only the size of the picture is asked; its pixels were not kept.
-        shape = (self.picture.height, self.picture.width, 3)
-        pixels = np.broadcast_to(np.zeros(3, np.uint8), shape)
-        return records.image_record(self.source.name, pixels, self.scene)
+        size_wh = self.picture.width, self.picture.height
+        return records.image_record(self.source.name, size_wh, self.scene)
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def test_who_changes_the_page_at_once_keeps_the_settings(image_page, files) -> N
 
 def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> None:
     image_page.upload(*files.values())
-    image_page.page.get_by_text("the picture is damaged").wait_for()
+    image_page.page.get_by_text("the image is damaged").wait_for()
     image_page.page.locator(".maskdet-totals").wait_for()
     names, values = (
         image_page.page.locator(f".maskdet-totals {tag}").all_inner_texts()

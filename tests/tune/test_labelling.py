@@ -125,7 +125,9 @@ def test_unreadable_pictures_are_noted_and_none_left_is_refused() -> None:
     analyzer = ScriptedAnalyzer(lambda _: [SURE])
     draft = draft_of([("a.jpg", jpeg()), ("b.gif", b"GIF89a")], analyzer)
     assert len(draft.pictures) == 1
-    assert draft.notes[0].startswith("1 picture (b.gif): left out, this is a GIF")
+    assert draft.notes[0].startswith(
+        "1 picture (b.gif): left out, the image is damaged"
+    )
     with pytest.raises(ValueError, match="no picture can be read; 1 picture"):
         draft_of([("b.gif", b"GIF89a")], analyzer)
 

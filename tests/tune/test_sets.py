@@ -163,8 +163,8 @@ def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
     assert len(loaded.pictures) == 1
     lines = "\n".join(loaded.notes)
     assert "1 picture (d.jpg): listed, but there is no such picture; left out" in lines
-    assert "(a.jpg): left out, the picture is damaged" in lines
-    assert "(b.jpg): left out, this is not a picture" in lines
+    assert "(a.jpg): left out, the image is damaged" in lines
+    assert "(b.jpg): left out, this is not an image" in lines
 
 
 def test_rows_that_are_not_understood_cost_only_themselves() -> None:
