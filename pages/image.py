@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzer import resolved
-from maskdet.media import MAX_PIXELS, SUFFIXES
+from maskdet.media import FORMATS, MAX_JPEG_PIXELS, MAX_PIXELS
 from maskdet.tiles import Tiled, Tiling
 from maskdet.web import results, session
 from maskdet.web.cards import cards_html, totals_html
@@ -29,8 +29,8 @@ from maskdet.web.samples import SAMPLES, Sample
 # Cards shown at once; a crowd's other faces come when asked for.
 _FIRST_CARDS = 24
 
-# A phone's largest photo fits; the server itself takes films too.
-_MAX_MB = 20
+# The largest photos of phones fit; the server itself takes videos too.
+_MAX_MB = 40
 
 
 def page() -> None:
@@ -42,7 +42,8 @@ def page() -> None:
     sources = _sources(album)
     if not sources:
         return
-    found = _results(album, sources, preferences, tiles=_tiles())
+    tiles = _tiles()
+    found = _results(album, sources, preferences, tiles=tiles)
     _broken([result for result in found if result.picture.error])
     readable = [result for result in found if not result.picture.error]
     if not readable:
@@ -50,7 +51,7 @@ def page() -> None:
     if len(found) > 1:
         _overview(readable, preferences)
     chosen = _chosen(readable)
-    _picture(chosen, preferences)
+    _picture(chosen, preferences, tiles=tiles)
     _downloads(chosen, found, preferences)
     _faces(chosen, preferences)
 
@@ -99,7 +100,7 @@ def _sample(album: Album, sample: Sample) -> Source:
 def _uploads() -> list[UploadedFile]:
     files = st.file_uploader(
         "Pictures from this device",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
         max_upload_size=_MAX_MB,
         key="image.files",
@@ -107,8 +108,9 @@ def _uploads() -> list[UploadedFile]:
         "after you close this page.",
     )
     st.caption(
-        f"At most {MAX_PICTURES} pictures at once, each up to "
-        f"{_MAX_MB} MB and {MAX_PIXELS / 1e6:g} megapixels. Nothing is saved."
+        f"{FORMATS}: at most {MAX_PICTURES} images at once, each up to {_MAX_MB} MB "
+        f"and {MAX_PIXELS / 1e6:g} megapixels (JPEG: {MAX_JPEG_PIXELS / 1e6:g}). "
+        "Nothing is saved."
     )
     if len(files) > MAX_PICTURES:
         st.warning(
@@ -122,7 +124,7 @@ def _uploads() -> list[UploadedFile]:
 def _tiles() -> bool:
     """Return whether to look at parts of the pictures too."""
     return st.toggle(
-        "Far camera: look closer, in tiles",
+        results.TILES,
         key="image.tiles",
         persist_state="session",
         help="For large pictures of people far away, as from a camera high on a wall: "
@@ -181,7 +183,7 @@ def _chosen(readable: Sequence[Result]) -> Result:
     return readable[number]
 
 
-def _picture(result: Result, preferences: Preferences) -> None:
+def _picture(result: Result, preferences: Preferences, *, tiles: bool) -> None:
     """Show the picture as it was beside the picture with its faces drawn."""
     scene, picture = result.scene, result.picture
     before, after = st.columns(2)
@@ -192,7 +194,7 @@ def _picture(result: Result, preferences: Preferences) -> None:
     summary = results.summary(scene)
     after.image(drawn, f"Result: {summary}", alt=f"The result: {summary}")
     if not len(scene):
-        tips = results.advice(picture, settings)
+        tips = results.advice(picture, settings, tiles=tiles)
         lines = "\n".join(f"- {tip}" for tip in tips)
         st.warning(f"**No face found.** What you can try:\n{lines}")
 

@@ -12,7 +12,7 @@ import streamlit as st
 from maskdet.analyzer import resolved
 from maskdet.charts.tune_pictures import AREA, boxes_chart
 from maskdet.classifier import crop_face
-from maskdet.media import SUFFIXES, encode_jpeg
+from maskdet.media import encode_jpeg
 from maskdet.style import Palette
 from maskdet.tune.draft import Draft
 from maskdet.tune.labelling import draft_of
@@ -40,7 +40,7 @@ def label_here(desk: Desk) -> Material | None:
         st.caption("Labelling needs to see the faces: here they are not blurred.")
     files = st.file_uploader(
         "Pictures to label",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
         key="tune.pictures",
     )

@@ -83,6 +83,27 @@ def tiff_of(pixels: NDArray[Any], **tags: int | list[int]) -> bytes:
     return b"II*\0" + struct.pack("<I", begin) + body + table + long_values
 
 
+def encode_deep(
+    image: Image, form: str = "png", *, bits: int, alpha: bool = False
+) -> bytes:
+    """Return an image of 16 bits a channel that uses only `bits` of them.
+
+    Args:
+        image: `(h, w)` grey or `(h, w, 3)` BGR, 8-bit.
+        form: png, tiff, ppm or pgm.
+        bits: what white has.
+        alpha: whether an opaque alpha channel follows.
+    """
+    numbers = (image.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
+    if alpha:
+        opaque = np.full(image.shape[:2], (1 << bits) - 1, np.uint16)
+        numbers = np.dstack([numbers, opaque])
+    if form == "tiff":
+        rgb = [2, 1, 0, 3][: numbers.shape[-1]]
+        return tiff_of(numbers if numbers.ndim == 2 else numbers[..., rgb])
+    return cv2.imencode(f".{form}", numbers)[1].tobytes()
+
+
 def sized_jpeg(width: int, height: int, **options: object) -> bytes:
     """Return a JPEG whose header gives it another size; its pixels do not matter."""
     data = bytearray(saved(pillow(scenery(64, 48)), "JPEG", **options))

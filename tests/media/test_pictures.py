@@ -27,6 +27,7 @@ from maskdet.media import (
 from maskdet.types import Faces, Image, Scene
 from tests.media.files import (
     difference,
+    encode_deep,
     moving,
     pillow,
     png_of,
@@ -197,29 +198,17 @@ def test_16_bit_pictures_keep_their_brightness(
     assert result[2, 2].tolist() == pytest.approx(bgr, abs=1)
 
 
-def stored_deep(image: Image, form: str, bits: int, alpha: bool = False) -> bytes:
-    """Return an image of 16 bits a channel that uses only `bits` of them."""
-    numbers = (image.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
-    if alpha:
-        opaque = np.full(image.shape[:2], (1 << bits) - 1, np.uint16)
-        numbers = np.dstack([numbers, opaque])
-    if form == "tiff":
-        order = slice(None) if numbers.ndim == 2 else [2, 1, 0, 3][: numbers.shape[2]]
-        return tiff_of(numbers[..., order] if numbers.ndim == 3 else numbers)
-    return cv2.imencode(f".{form}", numbers)[1].tobytes()
-
-
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("form", ["png", "tiff", "ppm"])
 def test_deep_images_are_scaled_by_the_bits_that_they_use(form: str, bits: int) -> None:
     """Infrared cameras give 10, 12 or 14 bits; taken for 16 they were black."""
     image = scenery()
     grey = image[..., 1]
-    result = read_image(stored_deep(grey, "pgm" if form == "ppm" else form, bits))
+    result = read_image(encode_deep(grey, "pgm" if form == "ppm" else form, bits=bits))
     assert difference(result, np.repeat(grey[..., None], 3, axis=2)) < 1
-    assert difference(read_image(stored_deep(image, form, bits)), image) < 1
+    assert difference(read_image(encode_deep(image, form, bits=bits)), image) < 1
     if form != "ppm":
-        data = stored_deep(image, form, bits, alpha=True)
+        data = encode_deep(image, form, bits=bits, alpha=True)
         assert difference(read_image(data), image) < 1
 
 
