@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskdet.analyzer import Analyzer
 from maskdet.boxes import Boxes, iou_matrix, nms, sizes_px
-from maskdet.onepass import OnePass
+from maskdet.onepass import Scaling
 from maskdet.types import BLUR_MIN_SCORE, Faces, Image, Scene, Settings, check_image
 
 MIN_SIDE_PX = 64
@@ -124,8 +124,10 @@ class Tiled:
 
     def _visible_px(self, long_side_px: int) -> float:
         """Return how large a face is that shows in the whole image as well."""
-        if isinstance(self.analyzer, OnePass):
-            return _VISIBLE_PX * long_side_px / self.analyzer.scaling.long_side_px
+        detector = getattr(self.analyzer, "detector", self.analyzer)
+        scaling = getattr(detector, "scaling", None)
+        if isinstance(scaling, Scaling):
+            return _VISIBLE_PX * long_side_px / scaling.long_side_px
         return _VISIBLE_SHARE * long_side_px
 
 

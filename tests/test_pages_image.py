@@ -162,8 +162,8 @@ def test_only_broken_files_leave_a_page_with_their_lines() -> None:
         "`a.png`: the file is empty.",
         "`b.gif`: this is an animation; send one frame of it, or use it as a video.",
         f"`c`: this is a HEIC photo; save it as JPEG or PNG (accepted are {FORMATS}).",
-        "`d.png`: the image has 1 x 40000000 pixels; a side has at most 65500: "
-        "cut it up.",
+        "`d.png`: the image has 1 x 40000000 pixels; a side may have at most 65500: "
+        "crop it.",
     ]
     assert captions(app) == []
 

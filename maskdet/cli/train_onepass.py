@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from maskdet.cli.console import say
 from maskdet.datasets import load_training_data
 from maskdet.training.logs import RECIPE_FILE
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.datasets import TrainingData
@@ -173,7 +174,9 @@ def _material(
             )
         packed = Scenes.of(places)
         save_scenes(packed, args.out / PACKED_FILE, made_of)
-    say(f"scenes to train on: {len(packed)}, with {len(packed.labels)} faces")
+    say(
+        f"scenes to train on: {len(packed)}, with {counted(len(packed.labels), 'face')}"
+    )
     return Material(packed, held_out)
 
 

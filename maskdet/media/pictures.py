@@ -438,7 +438,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
     """Refuse an image that would take too much memory, from its header alone."""
     size = f"the image has {width} x {height} pixels"
     if max(width, height) > MAX_SIDE_PX:
-        raise ImageReadError(f"{size}; a side has at most {MAX_SIDE_PX}: cut it up")
+        raise ImageReadError(f"{size}; a side may have at most {MAX_SIDE_PX}: crop it")
     if width * height > max_pixels:
         raise ImageReadError(
             f"{size}; at most {max_pixels / 1e6:g} megapixels are read: make it smaller"

@@ -23,6 +23,7 @@ from maskdet.web.pictures import CROP_PX, MAX_PICTURES
 from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_scoring import looked_at, notes
+from maskdet.wording import counted
 
 _WANTED, _TROUBLE = "maskdet.tune.box", "maskdet.tune.unlabelled"
 _AT_ONCE = 6
@@ -47,7 +48,7 @@ def label_here(desk: Desk) -> Material | None:
     if files:
         count = min(len(files), MAX_PICTURES)
         st.button(
-            f"Find the faces in {count} picture{'s' if count > 1 else ''}",
+            f"Find the faces in {counted(count, 'picture')}",
             type="primary" if desk.draft is None else "secondary",
             icon=":material/frame_person:",
             key="tune.box",
@@ -103,7 +104,7 @@ def _ask(desk: Desk) -> None:
     faces = sum(len(picture.faces) for picture in draft.pictures)
     st.progress(
         1 - len(open_faces) / faces if faces else 1.0,
-        f"{faces - len(open_faces)} of {faces} faces confirmed",
+        f"{faces - len(open_faces)} of {counted(faces, 'face')} confirmed",
     )
     columns = st.columns(3)
     for number, (picture, face) in enumerate(open_faces[:_AT_ONCE]):
