@@ -317,7 +317,8 @@ def write_image(path: str | Path, image: Image) -> None:
         image: `(h, w, 3)` uint8 BGR, or `(h, w)` grey.
 
     Raises:
-        ValueError: the ending is another one, or the image is empty.
+        ValueError: the ending is another one, or the image is empty or too long for
+            the format.
         TypeError: `image` is not an array of uint8 numbers.
         OSError: the file cannot be written.
     """
@@ -350,10 +351,21 @@ _ENCODERS: Final[dict[str, Callable[[Image], bytes]]] = {
 }
 
 
+_LONGEST_SIDE: Final = {".jpg": 65_500, ".webp": 16_383}
+"""What the encoders take, in pixels."""
+
+
 def _encoded(suffix: str, image: Image, options: list[int]) -> bytes:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             f"image must be (h, w, 3) uint8, not {image.shape} {image.dtype}"
+        )
+    height, width = image.shape[:2]
+    most = _LONGEST_SIDE.get(suffix)
+    if most is not None and max(width, height) > most:
+        raise ValueError(
+            f"an image of {width} x {height} pixels does not fit into a {suffix} file, "
+            f"whose sides have at most {most}; write a .png file"
         )
     content: NDArray[np.uint8] = cv2.imencode(suffix, image, options)[1]
     return content.tobytes()

@@ -167,8 +167,9 @@ def confidence_view(desk: Desk, material: Material, palette: Palette) -> None:
         f"Expected calibration error {_decimals(fitted.ece_before)} as it is, "
         f"{_decimals(fitted.ece_after)} with a temperature of "
         f"**{fitted.temperature:.2f}**, fitted on "
-        f"{counted(fitted.n, 'face')} (each half of the pictures with the other half's). “Calibrate confidences” under “Overlaps and "
-        "calibration” puts it into everything here."
+        f"{counted(fitted.n, 'face')} (each half of the pictures with the other "
+        "half's). “Calibrate confidences” under “Overlaps and calibration” puts it "
+        "into everything here."
     )
 
 

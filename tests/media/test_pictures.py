@@ -23,6 +23,7 @@ from maskdet.media import (
     encode_png,
     find_images,
     read_image,
+    write_image,
 )
 from maskdet.types import Faces, Image, Scene
 from tests.media.files import (
@@ -486,3 +487,16 @@ def test_an_impossible_quality_is_refused(quality: int) -> None:
 def test_what_is_no_image_is_not_encoded(image: Image) -> None:
     with pytest.raises(ValueError, match=r"image must be \(h, w, 3\) uint8"):
         encode_png(image)
+
+
+@pytest.mark.parametrize(("ending", "side"), [(".webp", 16_384), (".jpg", 65_501)])
+def test_an_image_too_long_for_a_format_is_one_line(
+    tmp_path: Path, ending: str, side: int
+) -> None:
+    path = tmp_path / f"a{ending}"
+    for shape in ((side, 1, 3), (1, side, 3)):
+        with pytest.raises(ValueError, match=rf"at most {side - 1}; write a \.png"):
+            write_image(path, np.zeros(shape, np.uint8))
+    assert not path.exists()
+    write_image(path, np.zeros((side - 1, 1, 3), np.uint8))
+    assert read_image(path).shape == (side - 1, 1, 3)
