@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
@@ -14,6 +15,7 @@ from maskdet.aizoo import Aizoo
 from maskdet.assets import ASSETS, asset_path
 from maskdet.classifier import DEFAULT_CLASSIFIER, Classifier, load_classifier
 from maskdet.detectors import DETECTORS, Detector, load_detector
+from maskdet.media import DecodedImage
 from maskdet.onepass import Network, OnePass, Scaling, SecondLook
 from maskdet.types import Image, Scene, Settings, accepted, check_image, refused
 
@@ -254,6 +256,25 @@ class TwoStage:
             },
             blur_boxes=blur_boxes,
         )
+
+
+def analyze_decoded(
+    analyzer: Analyzer, image: DecodedImage, settings: Settings
+) -> Scene:
+    """Return the scene of an image in pixels of its original, however it was decoded.
+
+    Args:
+        analyzer: looks at the pixels that were decoded.
+        image: perhaps smaller than its original.
+        settings: the smallest face is in pixels of the original, too.
+    """
+    across, down = image.factors
+    if across == down == 1:
+        return analyzer.analyze(image.pixels, settings)
+    smallest_px = max(1.0, settings.min_face_px / max(across, down))
+    early = dataclasses.replace(settings, min_face_px=smallest_px)
+    scene = analyzer.analyze(image.pixels, early)
+    return scene.scaled(across, down).filter(settings)
 
 
 def resolved(analyzer: str, *, live: bool) -> str:

@@ -9,11 +9,17 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from maskdet.analyzer import AUTO, Analyzer, load_analyzer, resolved
+from maskdet.analyzer import (
+    AUTO,
+    Analyzer,
+    analyze_decoded,
+    load_analyzer,
+    resolved,
+)
 from maskdet.datasets import Example, Issues, read_any
 from maskdet.evaluation import DetectionReport, evaluate_detection
 from maskdet.films import Progress, VideoReport, Wanted, analyze_film
-from maskdet.media import as_image, open_video
+from maskdet.media import decode_image, open_video
 from maskdet.streaming import Stream
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Scene, Settings
@@ -35,15 +41,17 @@ def analyze(
         ['Mask', 'No mask']
 
     Args:
-        image: path of a JPEG, PNG or WebP file; the bytes of one; or an array
-            `(h, w, 3)` uint8 in BGR order, or `(h, w)` uint8 for grey.
+        image: path of an image file, see `read_image`; the bytes of one; or an array
+            `(h, w, 3)` uint8 in BGR order, or `(h, w)` uint8 for grey. A JPEG file
+            may have up to 204 megapixels; above 51, half its width and height is
+            analyzed.
         settings: thresholds; by default `Settings()`. `Settings.permissive()` keeps
             every candidate.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`. A named
             analyzer is loaded at the first call and kept.
 
     Returns:
-        The scene; boxes are in pixels of the image.
+        The scene; boxes are in pixels of the upright image in its full size.
 
     Raises:
         FileNotFoundError: there is no such file, or a model file is missing.
@@ -53,7 +61,8 @@ def analyze(
             unknown.
     """
     chosen = _analyzer(analyzer, live=False)
-    return chosen.analyze(as_image(image), Settings() if settings is None else settings)
+    rules = Settings() if settings is None else settings
+    return analyze_decoded(chosen, decode_image(image), rules)
 
 
 def analyze_video(

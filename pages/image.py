@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzer import resolved
-from maskdet.media import MAX_PIXELS, SUFFIXES
+from maskdet.media import FORMATS, MAX_JPEG_PIXELS, MAX_PIXELS
 from maskdet.tiles import Tiled, Tiling
 from maskdet.web import results, session
 from maskdet.web.cards import cards_html, totals_html
@@ -40,7 +40,8 @@ def page() -> None:
     sources = _sources(album)
     if not sources:
         return
-    found = _results(album, sources, preferences, tiles=_tiles())
+    tiles = _tiles()
+    found = _results(album, sources, preferences, tiles=tiles)
     _broken([result for result in found if result.picture.error])
     readable = [result for result in found if not result.picture.error]
     if not readable:
@@ -48,7 +49,7 @@ def page() -> None:
     if len(found) > 1:
         _overview(readable, preferences)
     chosen = _chosen(readable)
-    _picture(chosen, preferences)
+    _picture(chosen, preferences, tiles=tiles)
     _downloads(chosen, found, preferences)
     _faces(chosen, preferences)
 
@@ -97,7 +98,7 @@ def _sample(album: Album, sample: Sample) -> Source:
 def _uploads() -> list[UploadedFile]:
     files = st.file_uploader(
         "Pictures from this device",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
         max_upload_size=MAX_PICTURE_MB,
         key="image.files",
@@ -105,8 +106,9 @@ def _uploads() -> list[UploadedFile]:
         "after you close this page.",
     )
     st.caption(
-        f"At most {MAX_PICTURES} pictures at once, each up to "
-        f"{MAX_PICTURE_MB} MB and {MAX_PIXELS / 1e6:g} megapixels. Nothing is saved."
+        f"{FORMATS}: at most {MAX_PICTURES} images at once, each up to "
+        f"{MAX_PICTURE_MB} MB and {MAX_PIXELS / 1e6:g} megapixels (JPEG: "
+        f"{MAX_JPEG_PIXELS / 1e6:g}). Nothing is saved."
     )
     files = keep_within(files, MAX_PICTURE_MB)
     if len(files) > MAX_PICTURES:
@@ -121,7 +123,7 @@ def _uploads() -> list[UploadedFile]:
 def _tiles() -> bool:
     """Return whether to look at parts of the pictures too."""
     return st.toggle(
-        "Far camera: look closer, in tiles",
+        results.TILES,
         key="image.tiles",
         persist_state="session",
         help="For large pictures of people far away, as from a camera high on a wall: "
@@ -180,7 +182,7 @@ def _chosen(readable: Sequence[Result]) -> Result:
     return readable[number]
 
 
-def _picture(result: Result, preferences: Preferences) -> None:
+def _picture(result: Result, preferences: Preferences, *, tiles: bool) -> None:
     """Show the picture as it was beside the picture with its faces drawn."""
     scene, picture = result.scene, result.picture
     before, after = st.columns(2)
@@ -191,7 +193,7 @@ def _picture(result: Result, preferences: Preferences) -> None:
     summary = results.summary(scene)
     after.image(drawn, f"Result: {summary}", alt=f"The result: {summary}")
     if not len(scene):
-        tips = results.advice(picture, settings)
+        tips = results.advice(picture, settings, tiles=tiles)
         lines = "\n".join(f"- {tip}" for tip in tips)
         st.warning(f"**No face found.** What you can try:\n{lines}")
 

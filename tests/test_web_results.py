@@ -96,7 +96,7 @@ def test_json_and_csv_say_what_the_page_shows() -> None:
     assert first["faces"][0]["probs"] == pytest.approx(
         {"mask": 0.55, "no_mask": 0.35, "incorrect": 0.1}
     )
-    assert "not a picture" in second["error"]
+    assert "not an image" in second["error"]
     assert second["faces"] == []
     assert len(results.csv_text([shown]).splitlines()) == 3
 

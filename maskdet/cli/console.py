@@ -105,7 +105,8 @@ def write_text(target: str, text: str) -> None:
 def write_file(path: Path, content: bytes) -> None:
     """Write a whole file or none: an interrupted run leaves no half of one."""
     with PartFile(path) as file:
-        file.stream.buffer.write(content)
+        with file.named():
+            file.stream.buffer.write(content)
         file.keep()
 
 

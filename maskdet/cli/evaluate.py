@@ -40,6 +40,7 @@ from maskdet.evaluation import (
 from maskdet.extras import require
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Json
+from maskdet.wording import counted
 
 SAMPLES_NAME = "samples.png"
 """In a report folder: some faces of each class, with what they are labelled as."""
@@ -212,7 +213,7 @@ def _write_report(args: argparse.Namespace, done: _Measured) -> None:
     for name, grid in grids.items():
         written.append(folder / name)
         written[-1].write_bytes(encode_png(grid))
-    say(f"wrote {len(written)} files to {folder}", quiet_stdout=True)
+    say(f"wrote {counted(len(written), 'file')} to {folder}", quiet_stdout=True)
 
 
 def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
@@ -262,7 +263,8 @@ def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
     view = (
         f"the whole picture, {_named(choice, alone=True)}" if whole else _named(choice)
     )
-    title = f"{args.file}: {len(examples)} pictures, split {args.split}; {view}"
+    n = counted(len(examples), "picture")
+    title = f"{args.file}: {n}, split {args.split}; {view}"
     content: Json = {
         "split": args.split,
         "view": args.view,

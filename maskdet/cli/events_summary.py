@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from maskdet.events.event import KINDS, Event, sentence
 from maskdet.types import CLASSES, Label
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.events.statements import EventFilter
@@ -52,10 +53,10 @@ def summary_lines(
     """
     counts = store.counts(wanted)
     n_people = store.unique_people(wanted)
-    events = _number(counts.total(), "event", "events")
-    alerts = _number(counts["alert"], "alert", "alerts")
+    events = counted(counts.total(), "event", "events")
+    alerts = counted(counts["alert"], "alert", "alerts")
     lines = [
-        f"{_number(n_people, 'person', 'people')}: {_worn(store.people(wanted))}",
+        f"{counted(n_people, 'person', 'people')}: {_worn(store.people(wanted))}",
         f"{events}, of these {counts['close']:,} too close and {alerts}",
     ]
     ahead = datetime.now().astimezone(zone).utcoffset() or timedelta()
@@ -64,10 +65,6 @@ def summary_lines(
         lines += ["", _HEAD]
         lines += [_hour_line(start_ms, hours[start_ms], zone) for start_ms in hours]
     return lines
-
-
-def _number(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"
 
 
 def _worn(people: Counter[Label]) -> str:

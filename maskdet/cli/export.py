@@ -14,6 +14,7 @@ from maskdet.cli import export_onepass
 from maskdet.cli.console import say
 from maskdet.cli.pinning import add_pin_option, check_pin, pin_model
 from maskdet.extras import require
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.metrics.answers import Answers
@@ -161,7 +162,7 @@ def _write_report(exported: Exported, answers: Mapping[str, Answers]) -> None:
     folder = exported.run / "report"
     log = epochs_of(exported.run)
     written = write_report(folder, answers, log=log, title=exported.name)
-    say(f"wrote {len(written)} files to {folder}")
+    say(f"wrote {counted(len(written), 'file')} to {folder}")
 
 
 def _watched() -> partial[Any]:

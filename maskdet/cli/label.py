@@ -19,6 +19,7 @@ from maskdet.datasets.reading import UNDERSTOOD
 from maskdet.detectors import DETECTORS, load_detector
 from maskdet.labeller import Boxed, Rules, box_faces, settled
 from maskdet.media import encode_png
+from maskdet.wording import counted
 
 LIST_NAME = "review.csv"
 """In a review folder: every doubtful picture, to be filled in with yes or no."""
@@ -156,7 +157,7 @@ def _lines(sure: Sequence[Boxed], doubtful: Sequence[Boxed]) -> list[str]:
     labels = Counter(one.example.labels[0].key for one in sure)
     strangers = sum(len(one.others) for one in sure)
     reasons = Counter(one.doubt or _REFUSED for one in doubtful)
-    lines = [f"boxed {len(sure)} of {len(sure) + len(doubtful)} pictures"]
+    lines = [f"boxed {len(sure)} of {counted(len(sure) + len(doubtful), 'picture')}"]
     lines += [f"  {label} {n}" for label, n in labels.most_common()]
     lines.append(f"  faces of unknown class beside them: {strangers}")
     lines.append(f"left out {len(doubtful)}")

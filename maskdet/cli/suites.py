@@ -13,7 +13,7 @@ from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
 from maskdet.cli.labelled import add_classes_option, read_examples
 from maskdet.datasets import Example, corrected, of_split
 from maskdet.detectors import LandmarkFinder, load_detector
-from maskdet.media import image_paths
+from maskdet.media import find_images
 from maskdet.metrics.estimate import Estimate
 from maskdet.metrics.labelling import Json
 from maskdet.suites import (
@@ -158,10 +158,7 @@ def _on_labelled(
 
 def _pictures(folders: list[Path]) -> list[Path]:
     """Return the pictures in some folders and below."""
-    below = [
-        inside for folder in folders for inside in (folder, *sorted(folder.rglob("*/")))
-    ]
-    files = [path for folder in below for path in image_paths(folder)]
+    files = [path for folder in folders for path in find_images(folder).images]
     if not files:
         names = ", ".join(str(folder) for folder in folders)
         raise ValueError(f"--without-faces {names}: there is no picture in it")

@@ -18,6 +18,7 @@ from maskdet.cli.console import say
 from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.datasets import load_training_data
 from maskdet.training.logs import RECIPE_FILE
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.datasets import TrainingData
@@ -176,7 +177,9 @@ def _material(
             )
         packed = Scenes.of(places)
         save_scenes(packed, args.out / PACKED_FILE, made_of)
-    say(f"scenes to train on: {len(packed)}, with {len(packed.labels)} faces")
+    say(
+        f"scenes to train on: {len(packed)}, with {counted(len(packed.labels), 'face')}"
+    )
     return Material(packed, held_out)
 
 

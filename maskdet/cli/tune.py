@@ -22,6 +22,7 @@ from maskdet.tune.judging import MIN_IOU, Judge, Outcome
 from maskdet.tune.scored import Scored
 from maskdet.tune.table import class_rows
 from maskdet.types import CLASSES, Label
+from maskdet.wording import counted
 
 _SCORES: Final = "scores"
 """As the first word: store scores instead of tuning on them."""
@@ -132,7 +133,8 @@ def _tune(
         )
     truth = scored.truth
     title = (
-        f"{source}: {len(truth.names)} pictures, {len(truth.faces)} faces; "
+        f"{source}: {counted(len(truth.names), 'picture')}, "
+        f"{counted(len(truth.faces), 'face')}; "
         f"analyzer {scored.analyzer}"
     )
     if not quiet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maskdet.films import VideoReport
 from maskdet.types import Label
+from maskdet.wording import counted
 
 
 def summary_lines(report: VideoReport) -> list[str]:
@@ -30,5 +31,8 @@ def summary_lines(report: VideoReport) -> list[str]:
             bare = bare if contact.unmasked_s >= 1 else ""
             lines.append(f"  {pair} were close for {contact.total_s:.0f} s{bare}")
     if report.other_contacts.n_too_long:
-        lines.append(f"  and {report.other_contacts.n_too_long} pairs more were close")
+        more = counted(
+            report.other_contacts.n_too_long, "pair more was", "pairs more were"
+        )
+        lines.append(f"  and {more} close")
     return lines

@@ -22,6 +22,7 @@ from maskdet.events import Event, Origin, sentence
 from maskdet.films import EventFile, EventRows
 from maskdet.media import Live, VideoSource, public_name
 from maskdet.types import Scene
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.events.writer import EventWriter
@@ -159,11 +160,13 @@ class Telling:
         now, place = self._recorder.writer.status(), self._recorder.place
         n_lost = now.n_dropped + now.n_waiting
         if not n_lost:
-            say(f"recorded {now.n_written} events in {place}", quiet_stdout=True)
+            what = counted(now.n_written, "event")
+            say(f"recorded {what} in {place}", quiet_stdout=True)
             return 0
         n_all = now.n_written + n_lost
         why = f": {now.problem}" if now.problem else ""
-        complain(f"recorded only {now.n_written} of {n_all} events in {place}{why}")
+        what = f"{now.n_written:,} of {counted(n_all, 'event')}"
+        complain(f"recorded only {what} in {place}{why}")
         return 1
 
     def _wait(self) -> None:

@@ -21,6 +21,7 @@ from maskdet.metrics.estimate import Estimate, share
 from maskdet.metrics.labelling import Json, Labelling
 from maskdet.metrics.numbers import Numbers, numbers
 from maskdet.types import Image, Scene, Settings
+from maskdet.wording import counted
 
 FLOOR_SCORE = 0.02
 """Faces from this score on enter the curve; below, they would change its tail only."""
@@ -67,7 +68,7 @@ class DetectionReport:
         rows |= {f"AP {name}, {large}": value for name, value in self.ap_large.items()}
         rows |= {f"recall, {large}": self.recall, "precision": self.precision}
         lines = [f"{name:24} {value}" for name, value in rows.items()]
-        return "\n".join([f"{self.images} images, IoU {MIN_IOU}", *lines])
+        return "\n".join([f"{counted(self.images, 'image')}, IoU {MIN_IOU}", *lines])
 
     @property
     def labels(self) -> Labelling:

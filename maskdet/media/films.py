@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import numpy as np
-
 from maskdet.media.child import Decoder, DecoderStopped
 from maskdet.media.containers import is_video, is_whole
 from maskdet.media.pictures import MAX_PIXELS
@@ -369,14 +367,6 @@ def checked_rotation(rotate: int) -> int:
         named = ", ".join(map(str, ROTATIONS))
         raise ValueError(f"rotate must be one of {named} degrees, not {rotate!r}")
     return int(rotate)
-
-
-def rotated(image: Image, rotate: int) -> Image:
-    """Return an image turned clockwise by so many degrees, one of `ROTATIONS`."""
-    if rotate == 0:
-        return image
-    turned: Image = np.ascontiguousarray(np.rot90(image, -rotate // 90))
-    return turned
 
 
 def film_paths(folder: str | Path) -> list[Path]:

@@ -26,8 +26,8 @@ from maskdet.media.films import (
     checked_rotation,
     film_order,
     open_video_file,
-    rotated,
 )
+from maskdet.media.pictures import rotated
 from maskdet.types import Image
 
 logger = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from maskdet.tune.performance import Performance
 from maskdet.tune.report_charts import FACES, TITLES
 from maskdet.tune.table import class_rows, parts
 from maskdet.types import Settings
+from maskdet.wording import counted
 
 _SETTINGS = (
     ("Face score", "min_score", ""),
@@ -104,7 +105,8 @@ def proposal_part(proposal: Proposal) -> str:
         f"<h2>Goal: {escape(proposal.goal.title)}</h2>"
         f'<ul class="{proposal.promise.state}">{lines}</ul>'
         f"{settings_table(both)}{table(head, rows)}"
-        f"<p>Chosen on {proposal.choosing.pictures:,} pictures; the first two rows are "
+        f"<p>Chosen on {counted(proposal.choosing.pictures, 'picture')}; the first two "
+        "rows are "
         f"of the other {proposal.then.pictures:,}, which nothing was chosen on.</p>"
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from maskdet.style import Palette, colour_css, line_style
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web.results import Totals
+from maskdet.wording import noun
 
 _MEANINGS = {
     Label.MASK: "A mask covers nose, mouth and chin.",
@@ -101,12 +102,16 @@ def cards_html(
 def totals_html(total: Totals, palette: Palette) -> str:
     """Return the counts over all pictures as tiles, as HTML."""
     faces = sum(total.faces.values())
-    tiles = [tile_html("Pictures", total.pictures), tile_html("Faces", faces)]
+    tiles = [
+        tile_html(noun(total.pictures, "Picture"), total.pictures),
+        tile_html(noun(faces, "Face"), faces),
+    ]
     for label in Label:
         edge = f"{line_style(label)} {colour_css(label, palette)}"
         tiles.append(tile_html(label.title, total.faces[label], edge=edge))
     tiles.append(tile_html("Masked, of those that are sure", total.share_masked))
-    tiles.append(tile_html("Pictures without a face", total.without_face))
+    without = f"{noun(total.without_face, 'Picture')} without a face"
+    tiles.append(tile_html(without, total.without_face))
     return tiles_html(tiles)
 
 

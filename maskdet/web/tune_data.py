@@ -24,6 +24,7 @@ from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_label import label_here
 from maskdet.web.tune_scoring import looked_at, notes
 from maskdet.web.uploads import keep_within
+from maskdet.wording import counted
 
 MAX_ZIP_MB = 200
 """Of a set that is sent; it is read in memory."""
@@ -136,8 +137,8 @@ def about(truth: LabelledSet) -> str:
     parts = [f"{counts[label]:,} {label.title}" for label in CLASSES]
     if counts[Label.UNKNOWN]:
         parts.append(f"{counts[Label.UNKNOWN]:,} of unknown class")
-    faces = f"{len(truth.faces):,} faces" if truth.boxed else "one face each"
-    return f"{len(truth.names):,} pictures, {faces}: {', '.join(parts)}"
+    faces = counted(len(truth.faces), "face") if truth.boxed else "one face each"
+    return f"{counted(len(truth.names), 'picture')}, {faces}: {', '.join(parts)}"
 
 
 def _own(desk: Desk) -> Material | None:

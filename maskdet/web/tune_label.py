@@ -12,7 +12,7 @@ import streamlit as st
 from maskdet.analyzer import resolved
 from maskdet.charts.tune_pictures import AREA, boxes_chart
 from maskdet.classifier import crop_face
-from maskdet.media import SUFFIXES, encode_jpeg
+from maskdet.media import encode_jpeg
 from maskdet.style import Palette
 from maskdet.tune.draft import Draft
 from maskdet.tune.labelling import draft_of
@@ -24,6 +24,7 @@ from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_scoring import looked_at, notes
 from maskdet.web.uploads import MAX_PICTURE_MB, keep_within
+from maskdet.wording import counted
 
 _WANTED, _TROUBLE = "maskdet.tune.box", "maskdet.tune.unlabelled"
 _AT_ONCE = 6
@@ -41,7 +42,7 @@ def label_here(desk: Desk) -> Material | None:
         st.caption("Labelling needs to see the faces: here they are not blurred.")
     files = st.file_uploader(
         "Pictures to label",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
         max_upload_size=MAX_PICTURE_MB,
         key="tune.pictures",
@@ -50,7 +51,7 @@ def label_here(desk: Desk) -> Material | None:
     if files:
         count = min(len(files), MAX_PICTURES)
         st.button(
-            f"Find the faces in {count} picture{'s' if count > 1 else ''}",
+            f"Find the faces in {counted(count, 'picture')}",
             type="primary" if desk.draft is None else "secondary",
             icon=":material/frame_person:",
             key="tune.box",
@@ -106,7 +107,7 @@ def _ask(desk: Desk) -> None:
     faces = sum(len(picture.faces) for picture in draft.pictures)
     st.progress(
         1 - len(open_faces) / faces if faces else 1.0,
-        f"{faces - len(open_faces)} of {faces} faces confirmed",
+        f"{faces - len(open_faces)} of {counted(faces, 'face')} confirmed",
     )
     columns = st.columns(3)
     for number, (picture, face) in enumerate(open_faces[:_AT_ONCE]):

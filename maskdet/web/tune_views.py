@@ -20,6 +20,7 @@ from maskdet.types import CLASSES, Label
 from maskdet.web import tune_charts as charts
 from maskdet.web.cards import tile_html, tiles_html
 from maskdet.web.tune import Desk, Material
+from maskdet.wording import counted
 
 Kind: TypeAlias = Literal["precision_recall", "roc"]
 
@@ -165,9 +166,10 @@ def confidence_view(desk: Desk, material: Material, palette: Palette) -> None:
     st.caption(
         f"Expected calibration error {_decimals(fitted.ece_before)} as it is, "
         f"{_decimals(fitted.ece_after)} with a temperature of "
-        f"**{fitted.temperature:.2f}**, fitted on {fitted.n:,} faces (each half of the "
-        "pictures with the other half's). “Calibrate confidences” under “Overlaps and "
-        "calibration” puts it into everything here."
+        f"**{fitted.temperature:.2f}**, fitted on "
+        f"{counted(fitted.n, 'face')} (each half of the pictures with the other "
+        "half's). “Calibrate confidences” under “Overlaps and calibration” puts it "
+        "into everything here."
     )
 
 
@@ -210,7 +212,7 @@ def _band(desk: Desk, material: Material, palette: Palette) -> None:
 
 def _band_html(got: Band) -> str:
     shares = {
-        f"of {got.between.n:,} faces say nothing": got.between,
+        f"of {counted(got.between.n, 'face')} say nothing": got.between,
         "wrong, of those that say something": got.errors,
         "wrong, had all to say something": got.errors_without,
         "of bare faces called masked": got.missed_bare,

@@ -27,7 +27,7 @@ from maskdet.web.markdown import plain
 VISITOR_VARIABLE: Final = "MASKDET_UPLOADS_PER_VISITOR_MB"
 TOTAL_VARIABLE: Final = "MASKDET_UPLOADS_TOTAL_MB"
 
-MAX_PICTURE_MB: Final = 20
+MAX_PICTURE_MB: Final = 40
 """A phone's largest photo fits; the server itself takes videos too."""
 
 _MB: Final = 1024 * 1024

@@ -20,6 +20,7 @@ from maskdet.web.markdown import plain
 from maskdet.web.video_job import FilmJob
 from maskdet.web.video_plan import clock
 from maskdet.web.video_recording import Recording
+from maskdet.wording import counted
 
 MOST_ROWS: Final = 500
 """Events in the table; the file has more."""
@@ -55,7 +56,7 @@ def show(job: FilmJob, report: VideoReport) -> None:
     )
     more = ""
     if report.n_events > len(shown):
-        more = f" These are {len(shown)} of {report.n_events:,} events."
+        more = f" These are {len(shown)} of {counted(report.n_events, 'event')}."
     st.caption(
         "A label counts once it has stood for a second. Tick a row, and the film and "
         f"the picture above go to that moment.{more}"
@@ -122,7 +123,7 @@ def _offer(job: FilmJob, report: VideoReport) -> None:
     if late:
         st.warning(late, icon=":material/auto_delete:")
     st.button(
-        f"Write {len(report.events):,} events",
+        f"Write {counted(len(report.events), 'event')}",
         type="primary",
         icon=":material/database:",
         disabled=bool(late),
@@ -145,7 +146,8 @@ def _told(begun: Recording) -> bool:
         return True
     if not begun.n_left:
         st.success(
-            f"{begun.n_all:,} events were written; the Events page has them.",
+            f"{counted(begun.n_all, 'event was', 'events were')} written; the Events "
+            "page has them.",
             icon=":material/database:",
         )
         return True
@@ -153,7 +155,8 @@ def _told(begun: Recording) -> bool:
     if not begun.n_written:
         st.error(plain(f"Not written: {begun.problem}."), icon=icon)
         return False
-    done = f"Only {begun.n_written:,} of {begun.n_all:,} events were written"
+    all_were = counted(begun.n_all, "event was", "events were")
+    done = f"Only {begun.n_written:,} of {all_were} written"
     st.error(plain(f"{done}: {begun.problem}."), icon=icon)
     st.button(
         "Write the rest",
@@ -172,7 +175,8 @@ def _progress(begun: Recording) -> None:
         st.rerun()
     st.progress(
         begun.n_written / begun.n_all,
-        f"Writing: {begun.n_written:,} of {begun.n_all:,} events are in the store",
+        f"Writing: {begun.n_written:,} of "
+        f"{counted(begun.n_all, 'event is', 'events are')} in the store",
     )
 
 

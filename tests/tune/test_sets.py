@@ -173,8 +173,8 @@ def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
         "1 image (d.jpg): listed in x.json, but there is no such image; left out"
         in lines
     )
-    assert "(a.jpg): the picture is damaged" in lines
-    assert "(b.jpg): this is not a picture" in lines
+    assert "(a.jpg): the image is damaged" in lines
+    assert "(b.jpg): this is not an image" in lines
 
 
 def test_rows_that_are_not_understood_cost_only_themselves() -> None:
