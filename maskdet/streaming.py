@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer
+from maskdet.analyzer import Analyzer, pipeline_of
 from maskdet.proximity import Proximity
 from maskdet.tracking import Tracker, Tracks
 from maskdet.types import Faces, Image, Label, Scene, Settings, check_image
@@ -46,6 +46,7 @@ class Stream:
         self._settings = Settings() if settings is None else settings
         self._proximity = Proximity()
         self._analyzer = analyzer
+        self.pipeline = pipeline_of(analyzer)
         self._track = track
         self._tracker = Tracker(self._settings.memory_s)
         self._vote = Vote()
@@ -94,6 +95,7 @@ class Stream:
         self._vote.method = settings.smoothing
         self._vote.window_s = settings.smoothing_window_s
         self._vote.memory_s = settings.memory_s
+        self._vote.class_weights = settings.class_weights
         faces, probs = seen.faces[tracks.shown], seen.probs[tracks.shown]
         ids, weights = tracks.ids[tracks.shown], view_weights(faces, probs)
         now = self._vote.update(ids, probs, weights, self._time_s)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from maskdet.analyzer import Analyzer, load_analyzer
 from maskdet.cli.choosing import (
+    Choice,
     add_analyzer_options,
     add_blur_option,
     add_tiles_option,
@@ -29,8 +30,8 @@ from maskdet.cli.console import (
 from maskdet.drawing import draw
 from maskdet.media import encode_jpeg, encode_png, image_paths, read_image
 from maskdet.records import ImageRecord, error_record, image_record, to_csv, to_json
-from maskdet.style import DEFAULT_STYLE, describe
-from maskdet.types import Image, Scene, Settings
+from maskdet.style import Style, describe
+from maskdet.types import Image, Scene
 
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
 _JPEG_QUALITY = 95
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     sources, problems = _sources(args.paths)
     for option, target in (("--json", args.json), ("--csv", args.csv)):
         check_target(option, target, sources)
-    copies = None if args.out is None else _Copies(args.out, sources, blur=choice.blur)
+    copies = None if args.out is None else _Copies(args.out, sources, choice.style)
     data_only = STDOUT in (args.json, args.csv)
     for path, line in problems.items():
         complain(f"{path}: {line}")
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         )
         analyzer = tiled(loaded, args.tiles)
         records += [
-            _look(source, analyzer, choice.settings, copies=copies, data_only=data_only)
+            _look(source, analyzer, choice, copies=copies, data_only=data_only)
             for source in progress(sources, "picture")
         ]
     if args.json is not None:
@@ -112,7 +113,7 @@ def _sources(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
 def _look(
     source: Path,
     analyzer: Analyzer,
-    settings: Settings,
+    choice: Choice,
     *,
     copies: _Copies | None,
     data_only: bool,
@@ -123,21 +124,23 @@ def _look(
     except (ValueError, OSError) as error:
         complain(f"{source}: {reason(error)}")
         return error_record(source, reason(error))
-    scene = analyzer.analyze(image, settings)
+    scene = analyzer.analyze(image, choice.settings)
     if not data_only:
-        for line in _lines(source, scene):
+        for line in _lines(source, scene, choice.style):
             say(line)
     if copies is not None:
         copies.write(source, image, scene)
     return image_record(source, image, scene)
 
 
-def _lines(source: Path, scene: Scene) -> list[str]:
+def _lines(source: Path, scene: Scene, style: Style) -> list[str]:
     n = len(scene)
     found = {0: "no face found", 1: "1 face"}.get(n, f"{n} faces")
     lines = [f"{source}: {found}"]
-    for label, confidence, box, score in zip(
+    words = dataclasses.replace(style, labels=True, percentages=True)
+    for label, likeliest, confidence, box, score in zip(
         scene.labels,
+        scene.likeliest,
         scene.confidences,
         scene.faces.boxes,
         scene.faces.scores,
@@ -145,8 +148,8 @@ def _lines(source: Path, scene: Scene) -> list[str]:
     ):
         x1, y1, x2, y2 = (round(float(corner)) for corner in box)
         place = f"{x2 - x1} x {y2 - y1} px at {x1}, {y1}"
-        what = describe(label, float(confidence))
-        lines.append(f"  {what:18} {place:28} face score {score:.2f}")
+        what = describe(label, float(confidence), words, likeliest=likeliest)
+        lines.append(f"  {what:22} {place:28} face score {score:.2f}")
     return lines
 
 
@@ -157,11 +160,11 @@ class _Copies:
         written: how many there are by now.
     """
 
-    def __init__(self, folder: Path, inputs: Sequence[Path], *, blur: bool) -> None:
+    def __init__(self, folder: Path, inputs: Sequence[Path], style: Style) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.written = 0
         self._folder = folder
-        self._style = dataclasses.replace(DEFAULT_STYLE, blur=blur)
+        self._style = style
         self._inputs = {source.resolve() for source in inputs}
         self._taken: set[str] = set()
 

@@ -118,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
 def _tune(
     args: argparse.Namespace, source: Path, goal: Goal | None, *, quiet: bool
 ) -> None:
-    choice = chosen(args)
+    stored = source.suffix.lower() == _STORED
+    choice = chosen(args, tell=not stored)
     scored = _scored(args, choice, source)
     judge = Judge(scored)
     outcome = judge(choice.settings, min_iou=args.min_iou)
@@ -181,10 +182,10 @@ def _goal(text: str, label: str) -> Goal:
 def _scored(args: argparse.Namespace, choice: Choice, source: Path) -> Scored:
     if source.suffix.lower() != _STORED:
         return look(read(source), choice, choice.analyzer)
-    if args.analyzer is not None or args.classifier is not None:
+    if (args.analyzer, args.classifier, args.preset) != (None, None, None):
         raise ValueError(
-            f"{source}: stored scores are of one analyzer: leave out --analyzer and "
-            "--classifier"
+            f"{source}: stored scores are of one analyzer: leave out --analyzer, "
+            "--classifier and --preset"
         )
     return read_scored(source)
 

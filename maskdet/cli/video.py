@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -33,7 +32,6 @@ from maskdet.cli.video_job import Job
 from maskdet.cli.video_telling import Telling
 from maskdet.films import RowFile, Rows, VideoReport, Wanted, to_json
 from maskdet.media import checked_target, film_paths
-from maskdet.style import DEFAULT_STYLE
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -99,11 +97,12 @@ def run(args: argparse.Namespace) -> int:
         check_target(option, target, films)
     targets = _targets(args, sources, films)
     to_stdout = STDOUT in (args.json, args.csv, args.events)
-    telling = Telling(wishes(args, choice.settings, films), data_only=to_stdout)
+    telling = Telling(
+        wishes(args, choice.settings, films), data_only=to_stdout, style=choice.style
+    )
     with telling, _rows(args.csv) as rows:
         analyzer = _loaded(choice, args)
-        style = dataclasses.replace(DEFAULT_STYLE, blur=choice.blur)
-        wanted = Wanted(style=style, rows=rows, every=args.every, keep_part=True)
+        wanted = Wanted(style=choice.style, rows=rows, every=args.every, keep_part=True)
         job = Job(analyzer, choice, wanted, telling, data_only=to_stdout)
         for source, out in zip(sources, targets, strict=True):
             job.look(source, out)

@@ -3,6 +3,7 @@
 JSON, version 2; times and lengths in seconds, distances in `unit`:
 
     {"version": 2, "films": [{"film": "lobby.mp4", "error": null, "whole": true,
+      "pipeline": "onepass-fast detects and classifies, ...",
       "width": 1280, "height": 720, "frame_rate": 29.97, "duration_s": 60.0,
       "has_sound": true, "pictures": 1798, "analysed_s": 60.0,
       "seconds": {"mask": 80.1, "no_mask": 12.0, "incorrect": 0.0, "unknown": 4.4},
@@ -80,6 +81,7 @@ class VideoReport:
         n_events: how many events there were in all.
         earlier: the people who are not in `people`.
         other_contacts: the pairs that are not in `contacts`.
+        pipeline: who detected and who classified, in one line.
     """
 
     source: str
@@ -98,6 +100,7 @@ class VideoReport:
     n_events: int = 0
     earlier: Earlier = field(default_factory=Earlier)
     other_contacts: OtherContacts = field(default_factory=OtherContacts)
+    pipeline: str = ""
 
     @property
     def label_s(self) -> dict[Label, float]:
@@ -148,6 +151,7 @@ class VideoReport:
             "film": as_utf8(self.source),
             "error": as_utf8(self.error) or None,
             "whole": self.is_complete,
+            "pipeline": self.pipeline or None,
             "width": None if info is None else info.width,
             "height": None if info is None else info.height,
             "frame_rate": None if info is None else _short(float(info.frame_rate)),

@@ -248,6 +248,7 @@ class _Run:
             started_at=self._happened.origin.start_utc,
             events=self._happened.events,
             n_events=self._happened.n_events,
+            pipeline=self._stream.pipeline,
         )
 
     def close(self) -> None:

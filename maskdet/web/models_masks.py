@@ -207,8 +207,8 @@ def _charts(shelf: Shelf, run: Run) -> None:
     )
     if set_name not in run.answers:
         st.info(f"{run.name} was not measured on this set: {SETS[set_name]}.")
-    palette = session.preferences().style.palette
-    found = drawn(shelf, (run.name, *others), set_name, palette)
+    style = session.preferences().style
+    found = drawn(shelf, (run.name, *others), set_name, style)
     for start in range(0, len(found), 2):
         row = found[start : start + 2]
         for place, one in zip(st.columns(len(row)), row, strict=True):
@@ -240,8 +240,8 @@ def _mistakes(run: Run, missing: dict[str, str]) -> None:
         "wrong**. These are those it is most wrong about, or least sure of."
     )
     few = seen.first(_FEW_CARDS)
-    palette = session.preferences().style.palette
-    st.html(cards_html(few.scene, few.crops, palette, truths=few.truths))
+    style = session.preferences().style
+    st.html(cards_html(few.scene, few.crops, style, truths=few.truths))
     st.caption(
         "Pictures: NASA, Eileen Collins, public domain; masks drawn by this program. "
         "Drawn masks are no proof of how well real ones are read."
