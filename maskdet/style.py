@@ -131,7 +131,7 @@ class Style:
         """Return the colour of a class: your own, else that of the palette."""
         own = self.class_colours.get(label.key)
         if own is None:
-            return _COLOURS[self.palette][label]
+            return colour_bgr(label, self.palette)
         red, green, blue = (int(own[start : start + 2], 16) for start in (1, 3, 5))
         return blue, green, red
 
@@ -226,6 +226,11 @@ def _colours(value: object) -> dict[str, str]:
 
 
 DEFAULT_STYLE: Final = Style()
+
+
+def colour_bgr(label: Label, palette: Palette = "classic") -> BGR:
+    """Return the colour that a palette has for a class."""
+    return _COLOURS[palette][label]
 
 
 def ink_bgr(colour: BGR) -> BGR:

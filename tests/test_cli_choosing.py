@@ -132,7 +132,7 @@ def test_every_setting_of_people_over_time_has_an_option() -> None:
 
 
 def test_a_preset_is_a_beginning_and_options_win() -> None:
-    wanted = dataclasses.replace(PRESETS["track-onepass"], memory_s=2.0)
+    wanted = dataclasses.replace(PRESETS["track-onepass"].settings, memory_s=2.0)
     assert choose_people("--preset", "track-onepass", "--memory-s", "2") == wanted
 
 

@@ -181,7 +181,7 @@ def test_a_preset_sets_votes_and_thresholds_and_nothing_else() -> None:
     app = opened(distance="relative", contact_distance_m="1.0")
     app.sidebar.button(key="preset.track-onepass").click()
     run(app)
-    preset, now = PRESETS["track-onepass"], settings(app)
+    preset, now = PRESETS["track-onepass"].settings, settings(app)
     assert (now.smoothing, now.memory_s) == ("ema", preset.memory_s)
     assert now.smoothing_window_s == pytest.approx(preset.smoothing_window_s, abs=0.05)
     assert (now.min_score, now.nms_iou, now.min_face_px) == (0.4, 0.3, 2)

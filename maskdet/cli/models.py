@@ -22,9 +22,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "models",
         help="list, verify and fetch the model files",
-        description="The model files that maskdet knows, and your own. Files of other projects are "
-        "downloaded from their publishers, and kept only if their SHA-256 is the known "
-        "one.",
+        description="The model files that maskdet knows, and your own. Files of other "
+        "projects are downloaded from their publishers, and kept only if their SHA-256 "
+        "is the known one.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list the files and where they are")

@@ -41,8 +41,8 @@ from maskdet.types import Settings
 _ABOUT = """Robustness benchmark: change labelled faces in ways that must not change
 their class, and count the errors. Objects are drawn over the mouths of faces without a
 mask, and faces are darkened. With --groups, groups of people are compared. Incorrectly
-worn counts as masked; intervals are 95 %. With --analyzer or settings, also count false positives
-at the settings: on parts of the images that touch no face, and on drawn walls,
+worn counts as masked; intervals are 95 %. With --analyzer or settings, also count false
+positives at the settings: on parts of the images that touch no face, and on drawn walls,
 round things and hands; cartoon faces are reported separately. Images of one face are
 then also pasted on drawn walls at small sizes, to measure recall and classification."""
 

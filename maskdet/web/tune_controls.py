@@ -14,7 +14,6 @@ from maskdet.analyzer import (
     reads_twice,
     resolved,
 )
-from maskdet.detectors import DETECTORS
 from maskdet.tune.comparing import compare
 from maskdet.tune.goals import SINGLE_PICTURES
 from maskdet.tune.report import report_html
@@ -196,7 +195,7 @@ def _as_labelled(wanted: Preferences, material: Material) -> Preferences:
 
 
 def _has_mask_model(name: str) -> bool:
-    return name in DETECTORS or reads_twice(name)
+    return classifies_every_face(name) or reads_twice(name)
 
 
 def _what_is_used(material: Material, wanted: Preferences, *, in_use: bool) -> str:
