@@ -156,9 +156,9 @@ def test_cards_hold_one_bar_a_probability_with_its_number() -> None:
     shown = result(Settings(min_score=0.3))
     html = cards_html(shown.scene, shown.crops(Style()), Style())
     assert html.count("<figure>") == 2
-    assert html.count("55 %") == 2
+    assert html.count("<span>55 %</span>") == 2
     assert html.count('style="width:35%;background:#e60000"') == 2
-    assert "1 · Unsure" in html
+    assert "1 · Unsure (55 % " in html
     fewer = cards_html(shown.scene, shown.crops(Style())[:1], Style())
     assert fewer.count("<figure>") == 1
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         if name not in _names():
             raise ValueError(f"name must be one of {', '.join(_names())}, not {name!r}")
     check_target("--json", args.json, [])
-    settings = chosen(args, tell=False).settings
+    settings = chosen(args).settings
     quiet = args.json == STDOUT
     looks: dict[str, Look] = {}
     for name in args.names or _names():

@@ -72,6 +72,8 @@ class Choice:
         second_look: whether the classifier may check large faces again after a
             single-stage network.
         style: how images and videos are annotated, and what classes are called.
+        said: what the preset does and which pipeline runs, a line each; nothing
+            where all is as usual.
     """
 
     analyzer: str = DEFAULT_ANALYZER
@@ -79,11 +81,17 @@ class Choice:
     settings: Settings = field(default_factory=Settings)
     second_look: bool = True
     style: Style = field(default_factory=Style)
+    said: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def pipeline(self) -> str:
         """Who detects and who classifies, in one line."""
         return pipeline(self.analyzer, self.classifier, second_look=self.second_look)
+
+    def tell(self) -> None:
+        """Say on stderr which pipeline runs; once it is loaded, so that it is true."""
+        for line in self.said:
+            say(line, quiet_stdout=True)
 
 
 def add_analyzer_options(
@@ -240,18 +248,12 @@ def _tiling(text: str) -> Tiling:
         ) from None
 
 
-def chosen(
-    args: argparse.Namespace, *, live: bool = False, tell: bool = True
-) -> Choice:
+def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
     """Return what was chosen: options win over the file, that over defaults.
-
-    Whoever chooses something else than the defaults is told on stderr who detects and
-    who classifies.
 
     Args:
         args: the words of the command, with the options that were added here.
         live: whether it is for video, where the fast analyzer is the usual one.
-        tell: whether it is told; where a classifier is measured alone, it is not so.
 
     Raises:
         ValueError: the file is no settings file, a value is out of its range, or two
@@ -283,10 +285,10 @@ def chosen(
             f"--no-second-look: {made.pipeline}, so there is no second look to leave "
             "out; leave out --no-second-look or --classifier"
         )
-    if preset is not None:
-        say(f"preset {args.preset}: {preset.about}", quiet_stdout=True)
-    if tell and (made.pipeline != usual.pipeline or analyzer or classifier or preset):
-        say(f"pipeline: {made.pipeline}", quiet_stdout=True)
+    if preset or analyzer or classifier or made.pipeline != usual.pipeline:
+        said = [f"preset {args.preset}: {preset.about}"] if preset else []
+        said.append(f"pipeline: {made.pipeline}")
+        made = dataclasses.replace(made, said=tuple(said))
     return made
 
 

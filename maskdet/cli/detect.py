@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         loaded = load_analyzer(
             choice.analyzer, choice.classifier, second_look=choice.second_look
         )
+        choice.tell()
         analyzer = tiled(loaded, args.tiles)
         records += [
             _look(source, analyzer, choice, copies=copies, data_only=data_only)

@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if args.kind == "analyzers":
         return evaluate_analyzers.run(args)
     alone = args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
-    choice = chosen(args, tell=not alone)
+    choice = chosen(args)
     if alone and (args.analyzer, args.preset) != (None, None):
         raise ValueError(
             "here the classifier is measured alone: leave out --analyzer and --preset"
@@ -211,9 +211,11 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
 
 
 def _analyzer(choice: Choice) -> Analyzer:
-    return load_analyzer(
+    loaded = load_analyzer(
         choice.analyzer, choice.classifier, second_look=choice.second_look
     )
+    choice.tell()
+    return loaded
 
 
 def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:

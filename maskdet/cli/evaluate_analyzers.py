@@ -57,7 +57,7 @@ def add_kind(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables and write the numbers."""
     check_target("--out", args.out, args.files)
-    settings = chosen(args, tell=False).settings
+    settings = chosen(args).settings
     if args.out is not None and settings != Settings():
         raise ValueError(
             "--out is for the comparison at default settings, which is what its file "

@@ -42,9 +42,9 @@ _ABOUT = """Robustness benchmark: change labelled faces in ways that must not ch
 their class, and count the errors. Objects are drawn over the mouths of faces without a
 mask, and faces are darkened. With --groups, groups of people are compared. Incorrectly
 worn counts as masked; intervals are 95 %. With --analyzer or settings, also count false
-positives at the settings: on parts of the images that touch no face, and on drawn walls,
-round things and hands; cartoon faces are reported separately. Images of one face are
-then also pasted on drawn walls at small sizes, to measure recall and classification."""
+positives: on parts of the images that touch no face, and on drawn walls, round things
+and hands; cartoon faces are reported separately. Images of one face are then also
+pasted on drawn walls at small sizes, to measure recall and classification."""
 
 _WIDTH = 34
 
@@ -110,12 +110,13 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--without-faces goes with --analyzer only")
     if not args.files and not args.without_faces:
         raise ValueError("name files with labelled faces, or --without-faces FOLDER")
-    choice = chosen(args, tell=whole)
+    choice = chosen(args)
     analyzer = None
     if whole:
         analyzer = load_analyzer(
             choice.analyzer, choice.classifier, second_look=choice.second_look
         )
+        choice.tell()
     lines, numbers = _on_labelled(args, choice, analyzer) if args.files else ([], {})
     if args.without_faces and analyzer is not None:
         files = progress(_pictures(args.without_faces), "picture")

@@ -118,8 +118,7 @@ def run(args: argparse.Namespace) -> int:
 def _tune(
     args: argparse.Namespace, source: Path, goal: Goal | None, *, quiet: bool
 ) -> None:
-    stored = source.suffix.lower() == _STORED
-    choice = chosen(args, tell=not stored)
+    choice = chosen(args)
     scored = _scored(args, choice, source)
     judge = Judge(scored)
     outcome = judge(choice.settings, min_iou=args.min_iou)

@@ -53,6 +53,8 @@ def read(source: Path) -> Loaded:
 def look(loaded: Loaded, choice: Choice, name: str) -> Scored:
     """Return all that an analyzer finds in a set."""
     analyzer = load_analyzer(name, choice.classifier, second_look=choice.second_look)
+    if name == choice.analyzer:
+        choice.tell()
     with _bar(f"{name} on {loaded.truth.name}") as progress:
         return score_set(loaded, analyzer, name, progress=progress)
 

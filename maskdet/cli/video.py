@@ -177,6 +177,7 @@ def _loaded(choice: Choice, args: argparse.Namespace) -> Analyzer:
     loaded = load_analyzer(
         choice.analyzer, choice.classifier, second_look=choice.second_look
     )
+    choice.tell()
     return tiled(loaded, args.tiles)
 
 
