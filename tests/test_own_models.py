@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamlit as st
 
 import maskdet
 from maskdet.analyzer import (
@@ -23,11 +24,14 @@ from maskdet.analyzer import (
 from maskdet.assets import MODEL_DIR_VARIABLE, asset_path, sha256_of
 from maskdet.classifier import CLASSIFIERS, load_classifier
 from maskdet.cli import main
+from maskdet.datasets import Example
 from maskdet.media import read_image
 from maskdet.onepass import OnePass
 from maskdet.own_models import own_models, read_own_models
 from maskdet.resources import resource_path
 from maskdet.tune.scoring import analyzer_key
+from maskdet.web.samples import SAMPLES
+from tests.app_driving import opened_at, run
 
 GROUP = resource_path("samples/group.jpg")
 
@@ -295,3 +299,54 @@ def test_contradictory_options_are_refused(folder: Path, capsys) -> None:
     assert main(words) == 1
     shown = capsys.readouterr().err
     assert shown.startswith("maskdet: --no-second-look: onepass detects, classifier")
+
+
+def test_the_dashboard_offers_own_models_and_says_what_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_nothing(folder)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    app = opened_at("models")
+    app.main.button_group(key="models.part").set_value("Mask models")
+    run(app)
+    assert "mine" in app.sidebar.selectbox(key="choice.classifier").options
+    assert {"net", "net-fast"} <= set(
+        app.sidebar.selectbox(key="choice.analyzer").options
+    )
+    told = [warning.value.replace("\\", "") for warning in app.main.warning]
+    assert "An own model cannot be used: exported/bad.tflite: is no LiteRT" in told[0]
+    app.main.button_group(key="models.run").set_value("mine")
+    run(app)
+    app.main.button(key="models.use.mine").click()
+    run(app)
+    line = "onepass detects, classifier mine classifies every face"
+    shown = [part.value.replace("\\", "") for part in app.main.markdown]
+    assert any(line in text for text in shown)
+    captions = [part.value.replace("\\", "") for part in app.sidebar.caption]
+    assert f"At work: {line}." in captions
+    run(app.switch_page("pages/image.py"))
+    image = read_image(SAMPLES[0].path)
+    expected = load_analyzer("onepass", "mine").analyze(image)
+    said = app.main.dataframe[-1].value["Label"].tolist()
+    assert said == [label.title for label in expected.labels]
+
+
+def test_a_model_that_goes_away_while_it_is_in_use_is_told(folder: Path) -> None:
+    st.cache_resource.clear()
+    app = opened_at("about", classifier="mine")
+    assert app.sidebar.selectbox(key="choice.classifier").value == "mine"
+    (folder / "mine.tflite").unlink()
+    run(app)
+    assert app.sidebar.selectbox(key="choice.classifier").value == "maskdet"
+    assert "mine is no longer in the folder" in app.sidebar.warning[0].value
+
+
+def test_a_video_and_an_evaluation_say_which_pipeline_ran(folder: Path) -> None:
+    video = resource_path("samples/film.mp4")
+    report = maskdet.analyze_video(video, every=100, classifier="mine")
+    line = "onepass-fast detects, classifier mine classifies every face"
+    assert report.pipeline == report.to_dict()["pipeline"] == line
+    example = Example(GROUP, (), np.zeros((0, 4), np.float32))
+    found = maskdet.evaluate([example], classifier="mine")
+    assert found.pipeline == found.to_json()["pipeline"] == line.replace("-fast", "")

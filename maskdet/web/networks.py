@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import streamlit as st
@@ -43,6 +44,7 @@ def choose_networks(*, live: bool) -> tuple[str, str, bool]:
 def _analyzer(*, live: bool) -> str:
     missing = session.unavailable()
     names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
+    _keep_to("choice.analyzer", names)
     name = st.selectbox(
         "Analyzer",
         names,
@@ -85,6 +87,7 @@ def _classifier() -> str:
     """Offer the mask models that are here; with only one there is nothing to choose."""
     missing = session.unavailable_classifiers()
     names = [name for name in CLASSIFIERS if name not in missing]
+    _keep_to("choice.classifier", names)
     if len(names) < 2:
         return cast(str, st.session_state["choice.classifier"])
     name = st.selectbox(
@@ -99,6 +102,15 @@ def _classifier() -> str:
     if missing:
         st.caption(f":gray[Not here: {', '.join(missing)}]")
     return str(name)
+
+
+def _keep_to(key: str, names: Sequence[str]) -> None:
+    """Take the first of `names` where the file of the chosen one has gone."""
+    chosen = st.session_state[key]
+    if chosen not in names and names:
+        st.session_state[key] = names[0]
+        line = f"{chosen} is no longer in the folder of own models; {names[0]} is used."
+        st.warning(plain(line), icon=":material/warning:")
 
 
 def _problems() -> None:

@@ -6,8 +6,14 @@ import math
 
 import pytest
 
-from maskdet.types import Settings
-from maskdet.voting import PRESETS, Vote, window_of_beta, window_of_frames
+from maskdet.types import Faces, Label, Scene, Settings
+from maskdet.voting import (
+    PRESETS,
+    Vote,
+    confidence_of_uncertainty,
+    window_of_beta,
+    window_of_frames,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +50,21 @@ def test_there_are_three_and_each_can_be_saved():
     for preset in PRESETS.values():
         settings = preset.settings
         assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_uncertainty_is_the_same_part_of_the_way_from_nothing_known() -> None:
+    assert confidence_of_uncertainty(0.0) == pytest.approx(1 / 3, abs=0.005)
+    assert confidence_of_uncertainty(0.1) == 0.4
+    assert confidence_of_uncertainty(0.5) == 0.67
+    assert confidence_of_uncertainty(1.0) == 1.0
+
+
+def test_unsure_can_act_with_three_classes() -> None:
+    for preset in PRESETS.values():
+        settings = preset.settings
+        # Below a third no label of three can fall.
+        assert settings.min_confidence > 1 / 3
+        wavering = Scene(Faces([[0, 0, 40, 40]], [0.9]), [[0.36, 0.33, 0.31]]).filter(
+            settings
+        )
+        assert wavering.labels == (Label.UNKNOWN,)
