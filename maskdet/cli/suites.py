@@ -27,11 +27,13 @@ from maskdet.suites import (
     EmptyReport,
     GroupReport,
     HardReport,
+    LookalikeReport,
     PastedReport,
     alarms_in,
     compare_groups,
     false_alarms,
     hard_negatives,
+    lookalikes,
     low_light,
     pasted_faces,
     read_groups,
@@ -40,9 +42,10 @@ from maskdet.types import Settings
 
 _ABOUT = """Robustness benchmark: change labelled faces in ways that must not change
 their class, and count the errors. Objects are drawn over the mouths of faces without a
-mask, and faces are darkened. With --groups, groups of people are compared. Incorrectly
-worn counts as masked; intervals are 95 %. With --analyzer or settings, also count false
-positives: on parts of the images that touch no face, and on drawn walls, round things
+mask, and faces are darkened. Clear shields, and masks with a printed mouth, are drawn on
+them too: then the class should at least be unknown. With --groups, groups of people are
+compared. Incorrectly worn counts as masked; intervals are 95 %. With --analyzer or
+settings, also count false positives: on parts of the images that touch no face, and on drawn walls, round things
 and hands; cartoon faces are reported separately. Images of one face are then also
 pasted on drawn walls at small sizes, to measure recall and classification."""
 
@@ -157,10 +160,22 @@ def _on_labelled(
     dark = low_light(classifier, finder, progress(examples, "picture"), seed=args.seed)
     people = [] if groups is None else compare_groups(classifier, examples, groups)
     empty, pasted = _found(analyzer, examples, choice.settings, args.seed)
-    lines = _lines(hard, dark, people) + _empty_lines(empty, choice.analyzer)
+    alike = lookalikes(
+        classifier,
+        finder,
+        progress(examples, "picture"),
+        min_confidence=choice.settings.min_confidence,
+        seed=args.seed,
+    )
+    lines = (
+        _lines(hard, dark, people)
+        + _alike_lines(alike)
+        + _empty_lines(empty, choice.analyzer)
+    )
     return lines + _pasted_lines(pasted, choice.analyzer), {
         "hard_negatives": hard.to_json(),
         "low_light": dark.to_json(),
+        "lookalikes": alike.to_json(),
         "groups": [group.to_json() for group in people],
         "false_alarms": None if empty is None else empty.to_json(),
         "pasted": None if pasted is None else pasted.to_json(),
@@ -222,6 +237,15 @@ def _lines(hard: HardReport, dark: DarkReport, people: list[GroupReport]) -> lis
         gap, flag = _number(group.gap), "  WORSE" if group.worse else ""
         own = _line(f"  {group.name}", group.right)
         lines.append(own if not group.gap.n or gap == "" else f"{own:66}{gap}{flag}")
+    return lines
+
+
+def _alike_lines(report: LookalikeReport) -> list[str]:
+    limit = f"confidence from {report.min_confidence:g}"
+    lines = ["", f'called "no mask", {limit}', _line("  bare", report.untouched)]
+    for name, called in report.called_bare.items():
+        lines.append(_line(f"  with a {name}", called))
+        lines.append(_line("    unsure", report.unsure[name]))
     return lines
 
 
