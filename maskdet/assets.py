@@ -59,13 +59,26 @@ def extra_folder() -> tuple[Path, ...]:
     value = os.environ.get(MODEL_DIR_VARIABLE, "")
     if not value:
         return ()
+    return (model_folder(MODEL_DIR_VARIABLE, value),)
+
+
+def model_folder(where: str, value: str | Path) -> Path:
+    """Return a folder of model files that somebody named.
+
+    Args:
+        where: the variable or option that names it, for the message.
+        value: what it says.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
     folder = Path(value).expanduser()
     if not folder.is_dir():
         raise ValueError(
-            f"{MODEL_DIR_VARIABLE} is {value!r}, which is not a folder; it must name "
-            "a folder of model files; correct it or unset it"
+            f"{where} is {str(value)!r}, which is not a folder; it must name a folder "
+            "of model files; correct it or unset it"
         )
-    return (folder,)
+    return folder
 
 
 def asset_path(name: str) -> Path:

@@ -289,9 +289,10 @@ def test_the_command_line_lists_and_uses_a_folder(
 
 def test_a_folder_that_is_none_is_one_line(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setenv(MODEL_DIR_VARIABLE, "")
-    with pytest.raises(SystemExit):
-        main(["models", "list", "--models", str(tmp_path / "none")])
-    assert "wanted a folder of model files, not" in capsys.readouterr().err
+    assert main(["models", "list", "--models", str(tmp_path / "none")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("maskdet: --models is ")
+    assert "which is not a folder" in line
 
 
 def test_contradictory_options_are_refused(folder: Path, capsys) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from maskdet.analyzer import (
     pipeline,
     resolved,
 )
-from maskdet.assets import MODEL_DIR_VARIABLE, extra_folder
+from maskdet.assets import MODEL_DIR_VARIABLE
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.cli.console import say
 from maskdet.settings import DISTANCES, SMOOTHINGS
@@ -182,28 +181,12 @@ def add_models_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that names the folder of own models."""
     parser.add_argument(
         "--models",
-        type=_models,
+        type=Path,
         metavar="DIR",
         help="folder of your own models, as `maskdet export --out DIR` writes it: "
         "--classifier and --analyzer know them by name (default: that of the variable "
         f"{MODEL_DIR_VARIABLE})",
     )
-
-
-def _models(text: str) -> Path:
-    """Take the folder at once: the next options may name what lies in it."""
-    before = os.environ.get(MODEL_DIR_VARIABLE)
-    os.environ[MODEL_DIR_VARIABLE] = text
-    try:
-        return extra_folder()[0]
-    except (ValueError, IndexError):
-        if before is None:
-            del os.environ[MODEL_DIR_VARIABLE]
-        else:
-            os.environ[MODEL_DIR_VARIABLE] = before
-        raise argparse.ArgumentTypeError(
-            f"wanted a folder of model files, not {text!r}"
-        ) from None
 
 
 def add_tiles_option(parser: argparse.ArgumentParser) -> None:

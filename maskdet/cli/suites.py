@@ -42,12 +42,13 @@ from maskdet.types import Settings
 
 _ABOUT = """Robustness benchmark: change labelled faces in ways that must not change
 their class, and count the errors. Objects are drawn over the mouths of faces without a
-mask, and faces are darkened. Clear shields, and masks with a printed mouth, are drawn on
-them too: then the class should at least be unknown. With --groups, groups of people are
+mask, and faces are darkened. Clear shields, and masks with a printed mouth, are drawn
+too: then the class should at least be unknown. With --groups, groups of people are
 compared. Incorrectly worn counts as masked; intervals are 95 %. With --analyzer or
-settings, also count false positives: on parts of the images that touch no face, and on drawn walls, round things
-and hands; cartoon faces are reported separately. Images of one face are then also
-pasted on drawn walls at small sizes, to measure recall and classification."""
+settings, also count false positives: on parts of the images that touch no face, and on
+drawn walls, round things and hands; cartoon faces are reported separately. Images of
+one face are then also pasted on drawn walls at small sizes, to measure recall and
+classification."""
 
 _WIDTH = 34
 

@@ -137,4 +137,5 @@ def _printed_face(
     flat = 128 + (image.astype(np.float64) - 128) * rng.uniform(0.75, 0.95)
     share = soft[..., None] * rng.uniform(0.8, 0.97)
     mixed = masked * (1 - share) + np.clip(flat * tone, 0, 255) * share
-    return np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
+    result: Image = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
+    return result
