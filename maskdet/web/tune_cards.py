@@ -16,7 +16,7 @@ from maskdet.classifier import crop_face
 from maskdet.drawing import coarse
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import with_temperature
-from maskdet.style import Style
+from maskdet.style import Style, percent
 from maskdet.tune.archives import BadFiles
 from maskdet.tune.judging import Hit, Outcome
 from maskdet.tune.scored import Numbers
@@ -204,10 +204,10 @@ def _rect(box: np.ndarray, attributes: str) -> str:
 
 
 def _bar(name: str, prob: float, colour: str) -> str:
-    percent = f"{100 * prob:.0f}"
     return (
-        f"{_line(name, f'{percent} %')}"
-        f'<div class="bar"><i style="width:{percent}%;background:{colour}"></i></div>'
+        f"{_line(name, html.escape(percent(prob)))}"
+        f'<div class="bar"><i style="width:{100 * prob:.0f}%;'
+        f'background:{colour}"></i></div>'
     )
 
 

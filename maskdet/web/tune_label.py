@@ -13,6 +13,7 @@ from maskdet.analyzer import resolved
 from maskdet.charts.tune_pictures import AREA, boxes_chart
 from maskdet.classifier import crop_face
 from maskdet.media import SUFFIXES, encode_jpeg
+from maskdet.style import percent
 from maskdet.tune.draft import Draft
 from maskdet.tune.labelling import draft_of
 from maskdet.types import CLASSES, Label
@@ -126,7 +127,7 @@ def _one(desk: Desk, draft: Draft, picture: int, face: int) -> None:
     for label in CLASSES:
         guess = label is one.label
         st.button(
-            label.title + (f" ({100 * one.confidence:.0f} %)" if guess else ""),
+            label.title + (f" ({percent(one.confidence)})" if guess else ""),
             type="primary" if guess else "secondary",
             key=f"tune.label.{picture}.{face}.{label.key}.{len(draft.doubtful())}",
             width="stretch",
