@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer, pipeline_of
+from maskdet.analyzer import Analyzer
 from maskdet.proximity import Proximity
 from maskdet.tracking import Tracker, Tracks
 from maskdet.types import Faces, Image, Label, Scene, Settings, check_image
@@ -46,7 +46,6 @@ class Stream:
         self._settings = Settings() if settings is None else settings
         self._proximity = Proximity()
         self._analyzer = analyzer
-        self.pipeline = pipeline_of(analyzer)
         self._track = track
         self._tracker = Tracker(self._settings.memory_s)
         self._vote = Vote()

@@ -89,6 +89,8 @@ def analyzer_key(
         # Its files come with these packages, so their versions say which ones.
         parts += [f"{one} {_version(one)}" for one in _PACKAGES]
     again = second_look and reads_twice(name, classifier)
+    if classifies_every_face(name, classifier):
+        parts.append("every face by")
     if again or classifies_every_face(name, classifier):
         parts.append(sha256_of(classifier_path(classifier)))
     return " ".join(parts)
