@@ -14,7 +14,14 @@ from maskdet.analyzer import (
     Analyzer,
     analyze_decoded,
     load_analyzer,
+    network_file,
+    network_name,
     resolved,
+)
+from maskdet.classifier import (
+    BUILT_IN_CLASSIFIERS,
+    DEFAULT_CLASSIFIER,
+    classifier_path,
 )
 from maskdet.datasets import Example, Issues, read_any
 from maskdet.evaluation import DetectionReport, evaluate_detection
@@ -30,6 +37,7 @@ def analyze(
     settings: Settings | None = None,
     *,
     analyzer: str | Analyzer | None = None,
+    classifier: str | None = None,
 ) -> Scene:
     """Detect the faces of an image and classify their masks.
 
@@ -49,6 +57,8 @@ def analyze(
             every candidate.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`. A named
             analyzer is loaded at the first call and kept.
+        classifier: a name in `CLASSIFIERS` or the path of a `.tflite` file; one other
+            than the default classifies every face, see `load_analyzer`.
 
     Returns:
         The scene; boxes are in pixels of the upright image in its full size.
@@ -60,7 +70,7 @@ def analyze(
         ValueError: the array is empty or has another shape, or the analyzer is
             unknown.
     """
-    chosen = _analyzer(analyzer, live=False)
+    chosen = _analyzer(analyzer, classifier, live=False)
     rules = Settings() if settings is None else settings
     return analyze_decoded(chosen, decode_image(image), rules)
 
@@ -71,6 +81,7 @@ def analyze_video(
     settings: Settings | None = None,
     *,
     analyzer: str | Analyzer | None = None,
+    classifier: str | None = None,
     every: int = 1,
     rotate: int = 0,
     style: Style = DEFAULT_STYLE,
@@ -91,6 +102,7 @@ def analyze_video(
         out: the annotated video, ending in .mp4; without it, none is written.
         settings: thresholds; by default `Settings()`.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
+        classifier: as for `analyze`.
         every: analyze and write only every n-th frame.
         rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees, for a
             camera that hangs upside down. Everything refers to the turned frame.
@@ -110,7 +122,7 @@ def analyze_video(
         ValueError: an argument is out of its range.
     """
     wanted = Wanted(style=style, out=None if out is None else Path(out), every=every)
-    chosen = _analyzer(analyzer, live=True)
+    chosen = _analyzer(analyzer, classifier, live=True)
     rules = Settings() if settings is None else settings
     with closing(open_video(source, every=every, rotate=rotate)) as frames:
         name = str(source)
@@ -128,6 +140,7 @@ def stream(
     settings: Settings | None = None,
     *,
     analyzer: str | Analyzer | None = None,
+    classifier: str | None = None,
     every: int = 1,
     rotate: int = 0,
 ) -> Iterator[tuple[Image, Scene]]:
@@ -147,6 +160,7 @@ def stream(
         source: file, camera number or address, as for `open_video`.
         settings: thresholds; by default `Settings()`.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
+        classifier: as for `analyze`.
         every: yield only every n-th frame.
         rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees.
 
@@ -158,7 +172,7 @@ def stream(
         FileNotFoundError: there is no such file.
         VideoReadError: it gives no frames, or breaks off.
     """
-    running = Stream(_analyzer(analyzer, live=True), settings)
+    running = Stream(_analyzer(analyzer, classifier, live=True), settings)
     with closing(open_video(source, every=every, rotate=rotate)) as frames:
         for image, time_s in frames:
             yield image, running.step(image, time_s)
@@ -168,6 +182,7 @@ def evaluate(
     dataset: str | Path | Iterable[Example],
     *,
     analyzer: str | Analyzer | None = None,
+    classifier: str | None = None,
     settings: Settings | None = None,
 ) -> DetectionReport:
     """Measure an analyzer on labelled images.
@@ -182,6 +197,7 @@ def evaluate(
             that `maskdet.datasets.read_any` read. What is doubtful about a data set
             is a warning; what is broken is an error.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`.
+        classifier: as for `analyze`.
         settings: thresholds of precision, recall and the classes; average precision
             uses every detection. By default `Settings()`.
 
@@ -209,7 +225,7 @@ def evaluate(
             f"{what}evaluate needs images with boxes (COCO, Pascal VOC, YOLO), and "
             f"there are none among {len(examples)} images"
         )
-    chosen = _analyzer(analyzer, live=False)
+    chosen = _analyzer(analyzer, classifier, live=False)
     rules = Settings() if settings is None else settings
     return evaluate_detection(chosen, boxed, rules)
 
@@ -233,20 +249,37 @@ class _Bar:
         self._bar.close()
 
 
-def _analyzer(analyzer: str | Analyzer | None, *, live: bool) -> Analyzer:
+def _analyzer(
+    analyzer: str | Analyzer | None, classifier: str | None, *, live: bool
+) -> Analyzer:
     """Return the analyzer that is meant; a named one is loaded once."""
-    if analyzer is None:
-        return _loaded(resolved(AUTO, live=live))
-    if isinstance(analyzer, str):
-        return _loaded(analyzer)
+    if analyzer is None or isinstance(analyzer, str):
+        name = resolved(analyzer or AUTO, live=live)
+        classifier = classifier or DEFAULT_CLASSIFIER
+        return _loaded(name, classifier, _stamps(name, classifier))
     if not callable(getattr(analyzer, "analyze", None)):
         raise TypeError(
             "analyzer must be a name or an object with analyze(image, settings), not "
             f"{type(analyzer).__name__}; wrap a detector in maskdet.TwoStage(detector)"
         )
+    if classifier is not None:
+        raise ValueError(
+            f"classifier {classifier!r} goes with the name of an analyzer; this "
+            f"{type(analyzer).__name__} classifies as it was made to"
+        )
     return analyzer
 
 
+def _stamps(name: str, classifier: str) -> tuple[int, ...]:
+    """Return what changes when the user writes a model file of theirs anew."""
+    files = []
+    if classifier not in BUILT_IN_CLASSIFIERS:
+        files.append(classifier_path(classifier))
+    if network_name(name) is not None:
+        files.append(network_file(name))
+    return tuple(file.stat().st_mtime_ns for file in files)
+
+
 @lru_cache(maxsize=8)
-def _loaded(name: str) -> Analyzer:
-    return load_analyzer(name)
+def _loaded(name: str, classifier: str, stamps: tuple[int, ...]) -> Analyzer:
+    return load_analyzer(name, classifier)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer
+from maskdet.analyzer import Analyzer, pipeline_of
 from maskdet.boxes import Boxes, iou_matrix, nms, sizes_px
 from maskdet.onepass import Scaling
 from maskdet.types import BLUR_MIN_SCORE, Faces, Image, Scene, Settings, check_image
@@ -95,6 +95,9 @@ class Tiled:
         """
         self.analyzer = analyzer
         self.tiling = Tiling() if tiling is None else tiling
+        self.pipeline = (
+            f"{pipeline_of(analyzer)}, also in tiles of {self.tiling.side_px} px"
+        )
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Look at the whole, then at the windows, and join; see `Analyzer.analyze`.

@@ -455,11 +455,16 @@ class Scene:
     @property
     def labels(self) -> tuple[Label, ...]:
         """One label for each face; `UNKNOWN` below `min_confidence`."""
-        winners = self.probs.argmax(axis=1) if len(self) else ()
         return tuple(
-            Label(int(winner)) if confidence >= self.min_confidence else Label.UNKNOWN
-            for winner, confidence in zip(winners, self.confidences, strict=True)
+            winner if confidence >= self.min_confidence else Label.UNKNOWN
+            for winner, confidence in zip(self.likeliest, self.confidences, strict=True)
         )
+
+    @property
+    def likeliest(self) -> tuple[Label, ...]:
+        """The likeliest class of each face, also of one that is `UNKNOWN`."""
+        winners = self.probs.argmax(axis=1) if len(self) else ()
+        return tuple(Label(int(winner)) for winner in winners)
 
     def _with_rows(self, rows: NDArray[np.int64]) -> Scene:
         # Faces sort themselves, so the other arrays must follow.

@@ -145,7 +145,7 @@ def _history(store: EventStore, n_all: int) -> None:
     wanted = _filter(store)
     zone = events.zone()
     result = found(store, wanted, zone)
-    st.html(numbers_html(result, session.preferences().style.palette))
+    st.html(numbers_html(result, session.preferences().style))
     if not result.n_events:
         st.info("No event is like that. Choose a longer time, or fewer filters.")
     if result.hours:
@@ -154,7 +154,7 @@ def _history(store: EventStore, n_all: int) -> None:
             "which something happened to them."
         )
         st.vega_lite_chart(
-            hourly_chart(result, session.preferences().style.palette),
+            hourly_chart(result, session.preferences().style),
             alt="Share of people with a mask, incorrectly worn and without, by hour",
         )
     _table(result)
@@ -183,7 +183,8 @@ def _filter(store: EventStore) -> EventFilter:
         key="events.kinds",
         persist_state="session",
     )
-    titles = {label.key: label.title for label in Label}
+    style = session.preferences().style
+    titles = {label.key: style.title(label) for label in Label}
     labels = labels_place.multiselect(
         "Labels",
         list(titles),
@@ -206,7 +207,7 @@ def _table(result: Found) -> None:
     if not result.n_events:
         return
     st.dataframe(
-        pd.DataFrame(table(result.events, events.zone())),
+        pd.DataFrame(table(result.events, events.zone(), session.preferences().style)),
         hide_index=True,
         column_config={
             "Time": st.column_config.DatetimeColumn(

@@ -164,9 +164,11 @@ def _broken(failed: Sequence[Result]) -> None:
 def _overview(readable: Sequence[Result], preferences: Preferences) -> None:
     """Show the totals over all pictures, and what is in each."""
     total = results.totals(readable)
-    st.html(totals_html(total, preferences.style.palette))
+    st.html(totals_html(total, preferences.style))
     with st.expander("Every picture in numbers", icon=":material/table_rows:"):
-        st.dataframe(results.picture_table(readable), hide_index=True)
+        st.dataframe(
+            results.picture_table(readable, preferences.style), hide_index=True
+        )
 
 
 def _chosen(readable: Sequence[Result]) -> Result:
@@ -190,7 +192,7 @@ def _picture(result: Result, preferences: Preferences, *, tiles: bool) -> None:
     original = original_preview(picture, settings, style)
     before.image(original, "Original", alt="The original picture")
     drawn = result_preview(picture, settings, style)
-    summary = results.summary(scene)
+    summary = results.summary(scene, style)
     after.image(drawn, f"Result: {summary}", alt=f"The result: {summary}")
     if not len(scene):
         tips = results.advice(picture, settings, tiles=tiles)
@@ -229,7 +231,7 @@ def _faces(result: Result, preferences: Preferences) -> None:
     st.subheader("Faces")
     percent = partial(st.column_config.NumberColumn, format="%.0f %%", width="small")
     st.dataframe(
-        results.face_table(scene),
+        results.face_table(scene, preferences.style),
         hide_index=True,
         column_config={
             "Face": st.column_config.NumberColumn(width=50),
@@ -244,7 +246,7 @@ def _faces(result: Result, preferences: Preferences) -> None:
     crops = result.crops(preferences.style)
     if len(crops) > _FIRST_CARDS and not st.toggle(f"Show all {len(crops)} faces"):
         crops = crops[:_FIRST_CARDS]
-    st.html(cards_html(scene, crops, preferences.style.palette))
+    st.html(cards_html(scene, crops, preferences.style))
 
 
 through_app()

@@ -117,7 +117,9 @@ def test_default_settings_find_the_sample_and_permissive_gives_candidates() -> N
 
 def test_a_named_analyzer_is_loaded_once(monkeypatch, fake) -> None:
     loaded: list[str] = []
-    monkeypatch.setattr(api, "load_analyzer", lambda name: loaded.append(name) or fake)
+    monkeypatch.setattr(
+        api, "load_analyzer", lambda *names: loaded.append(names[0]) or fake
+    )
     api._loaded.cache_clear()
     try:
         for _ in range(3):

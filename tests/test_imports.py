@@ -25,6 +25,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"types", "download", "manifest"}),
     frozenset({"assets", "litert", "media", "synthetic", "style", "placement"}),
+    frozenset({"own_models"}),
     frozenset({"datasets", "detectors", "classifier", "drawing", "metrics", "records"}),
     frozenset({"tracking", "voting", "proximity"}),
     frozenset({"aizoo", "labeller", "onepass", "runs", "comparison", "charts"}),

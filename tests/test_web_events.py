@@ -15,6 +15,7 @@ from maskdet.events import Event
 from maskdet.events.place import sqlite_url
 from maskdet.events.statements import HOUR_MS, EventFilter
 from maskdet.events.store import EventStore
+from maskdet.style import Style
 from maskdet.types import UNTRACKED, Label
 from maskdet.web import events
 from maskdet.web.access import ADMIN_VARIABLE
@@ -47,7 +48,7 @@ def bars(chart: dict) -> list[tuple]:
 
 def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
     hours = {0: Counter({NO_MASK: 1, MASK: 2, WRONG: 1}), HOUR_MS: Counter({WRONG: 3})}
-    chart = hourly_chart(result(hours), "classic")
+    chart = hourly_chart(result(hours), Style())
     assert bars(chart) == [
         (0, "Mask", 0.0, 0.5, 2, 4),
         (0, "No mask", 0.5, 0.75, 1, 4),
@@ -59,7 +60,7 @@ def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
 
 def test_tiles_say_how_many_and_what_share() -> None:
     tiles = numbers_html(
-        result(people={MASK: 3, NO_MASK: 1}, close=2, alert=5), "classic"
+        result(people={MASK: 3, NO_MASK: 1}, close=2, alert=5), Style()
     )
     for name, value in {
         "People": 5,
@@ -70,7 +71,7 @@ def test_tiles_say_how_many_and_what_share() -> None:
         "Alerts": 5,
     }.items():
         assert f"<dt>{name}</dt><dd>{value}</dd>" in tiles
-    assert "<dd>&ndash;</dd>" in numbers_html(result(), "classic")
+    assert "<dd>&ndash;</dd>" in numbers_html(result(), Style())
 
 
 def test_the_table_is_in_the_visitors_time() -> None:

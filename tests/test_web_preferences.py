@@ -24,6 +24,13 @@ CHANGED = [
     Preferences(camera_width=1280, camera_height=720, camera_fps=30),
     Preferences(second_look=False),
     Preferences(rotate=270),
+    Preferences(settings=Settings(class_weights=(1, 0.25, 0))),
+    Preferences(
+        style=Style(
+            class_names={"no_mask": "Ohne Maske", "unknown": "Collecting info"},
+            class_colours={"mask": "#0000ff"},
+        )
+    ),
     Preferences(style=Style(ids=False, blur=True)),
     Preferences(
         settings=Settings(smoothing="window", smoothing_window_s=0.5, memory_s=8)
@@ -132,6 +139,11 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"ground_points": "[1, 2]"}, "ground_points must be eight numbers or none"),
         ({"blur": "1"}, "blur must be true or false, not 1"),
         ({"palette": ""}, "palette must be one of .*, not ''"),
+        ({"class_weights": "1"}, "class_weights must be a list of numbers, not 1"),
+        ({"class_weights": "[1, 1]"}, "class_weights must be three numbers from 0 to"),
+        ({"class_names": "Mask"}, "class_names must be an object, not 'Mask'"),
+        ({"class_names": '{"mask": "<b>"}'}, "class_names: mask must be 1 to 24"),
+        ({"class_colours": '{"mask": "red"}'}, "class_colours: mask must be a colour"),
         ({"camera_fps": "[" * 9999}, "camera_fps must be a whole number"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from maskdet.cli.choosing import add_models_option
 from maskdet.extras import require
 
 _LAST_PORT = 65_535
@@ -53,6 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action=argparse.BooleanOptionalAction,
         help="open a browser (default: where there is a screen)",
     )
+    add_models_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:

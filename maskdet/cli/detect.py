@@ -11,6 +11,7 @@ from pathlib import Path
 
 from maskdet.analyzer import Analyzer, analyze_decoded, load_analyzer
 from maskdet.cli.choosing import (
+    Choice,
     add_analyzer_options,
     add_blur_option,
     add_rotate_option,
@@ -39,8 +40,8 @@ from maskdet.media import (
     public_name,
 )
 from maskdet.records import ImageRecord, error_record, image_record, to_csv, to_json
-from maskdet.style import DEFAULT_STYLE, describe
-from maskdet.types import Scene, Settings
+from maskdet.style import Style, describe
+from maskdet.types import Scene
 from maskdet.wording import counted
 
 _JPEG_QUALITY = 95
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = [source.path for source in asked.sources]
     for option, target in (("--json", args.json), ("--csv", args.csv)):
         check_target(option, target, inputs)
-    copies = None if args.out is None else _Copies(args.out, inputs, blur=choice.blur)
+    copies = None if args.out is None else _Copies(args.out, inputs, choice.style)
     data_only = STDOUT in (args.json, args.csv)
     for path, line in asked.problems.items():
         complain(f"{path}: {line}")
@@ -99,12 +100,13 @@ def run(args: argparse.Namespace) -> int:
         loaded = load_analyzer(
             choice.analyzer, choice.classifier, second_look=choice.second_look
         )
+        choice.tell()
         analyzer = tiled(loaded, args.tiles)
         records += [
             _look(
                 source,
                 analyzer,
-                choice.settings,
+                choice,
                 rotate=args.rotate,
                 copies=copies,
                 data_only=data_only,
@@ -189,7 +191,7 @@ def _left_out_line(paths: Sequence[Path]) -> str:
 def _look(
     source: _Source,
     analyzer: Analyzer,
-    settings: Settings,
+    choice: Choice,
     *,
     rotate: int,
     copies: _Copies | None,
@@ -202,20 +204,22 @@ def _look(
     except (ValueError, OSError) as error:
         complain(f"{name}: {reason(error)}")
         return error_record(name, reason(error))
-    scene = analyze_decoded(analyzer, image, settings)
+    scene = analyze_decoded(analyzer, image, choice.settings)
     if not data_only:
-        for line in _lines(name, scene):
+        for line in _lines(name, scene, choice.style):
             say(line)
     if copies is not None:
         copies.write(source, image, scene)
     return image_record(name, (image.width, image.height), scene)
 
 
-def _lines(name: str, scene: Scene) -> list[str]:
-    what = counted(len(scene), "face") if len(scene) else "no face found"
-    lines = [f"{name}: {what}"]
-    for label, confidence, box, score in zip(
+def _lines(name: str, scene: Scene, style: Style) -> list[str]:
+    found = counted(len(scene), "face") if len(scene) else "no face found"
+    lines = [f"{name}: {found}"]
+    words = dataclasses.replace(style, labels=True, percentages=True)
+    for label, likeliest, confidence, box, score in zip(
         scene.labels,
+        scene.likeliest,
         scene.confidences,
         scene.faces.boxes,
         scene.faces.scores,
@@ -223,8 +227,8 @@ def _lines(name: str, scene: Scene) -> list[str]:
     ):
         x1, y1, x2, y2 = (round(float(corner)) for corner in box)
         place = f"{x2 - x1} x {y2 - y1} px at {x1}, {y1}"
-        what = describe(label, float(confidence))
-        lines.append(f"  {what:18} {place:28} face score {score:.2f}")
+        what = describe(label, float(confidence), words, likeliest=likeliest)
+        lines.append(f"  {what:22} {place:28} face score {score:.2f}")
     return lines
 
 
@@ -236,12 +240,12 @@ class _Copies:
         failed: how many could not be written.
     """
 
-    def __init__(self, folder: Path, inputs: Sequence[Path], *, blur: bool) -> None:
+    def __init__(self, folder: Path, inputs: Sequence[Path], style: Style) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.written = 0
         self.failed = 0
         self._folder = folder
-        self._style = dataclasses.replace(DEFAULT_STYLE, blur=blur)
+        self._style = style
         self._inputs = {source.resolve() for source in inputs}
         self._taken: set[str] = set()
 

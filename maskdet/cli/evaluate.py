@@ -144,10 +144,12 @@ def run(args: argparse.Namespace) -> int:
     """Measure, then print a table or write the report."""
     if args.kind == "analyzers":
         return evaluate_analyzers.run(args)
-    choice = chosen(args)
     alone = args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
-    if alone and args.analyzer is not None:
-        raise ValueError("here the classifier is measured alone: leave out --analyzer")
+    choice = chosen(args)
+    if alone and (args.analyzer, args.preset) != (None, None):
+        raise ValueError(
+            "here the classifier is measured alone: leave out --analyzer and --preset"
+        )
     check_target("--json", args.json, [args.file])
     if args.report is not None and args.report.exists() and not args.report.is_dir():
         raise ValueError(f"--report {args.report}: is a file, wanted a folder")
@@ -166,6 +168,7 @@ def run(args: argparse.Namespace) -> int:
             "settings": dataclasses.asdict(choice.settings),
             "classifier": choice.classifier,
             "second_look": choice.second_look,
+            "pipeline": None if alone else choice.pipeline,
         }
         write_text(args.json, json.dumps({**head, **done.content}, indent=2) + "\n")
     if args.report is not None:
@@ -248,9 +251,11 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
 
 
 def _analyzer(choice: Choice) -> Analyzer:
-    return load_analyzer(
+    loaded = load_analyzer(
         choice.analyzer, choice.classifier, second_look=choice.second_look
     )
+    choice.tell()
+    return loaded
 
 
 def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
@@ -298,5 +303,5 @@ def _named(choice: Choice, *, alone: bool = False) -> str:
     if alone:
         return classifier
     name = f"analyzer {choice.analyzer}" + ("" if ours else f", {classifier}")
-    once = reads_twice(choice.analyzer) and not choice.second_look
+    once = reads_twice(choice.analyzer, choice.classifier) and not choice.second_look
     return f"{name}, without a second look" if once else name

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from maskdet.analyzer import ANALYZERS, load_analyzer
+from maskdet.cli.choosing import add_models_option, add_settings_options, chosen
 from maskdet.cli.console import (
     STDOUT,
     check_target,
@@ -24,8 +25,8 @@ from maskdet.evaluation import LARGE_PX, MIN_IOU, DetectionReport, evaluate_dete
 from maskdet.types import Settings
 
 _ABOUT = f"""Compare every analyzer whose model files are present on the same images,
-at default settings. Average precision at IoU {MIN_IOU} follows the rules of `evaluate
-scenes`. Recall, precision and the accuracy of the three classes are at the default
+at the same settings. Average precision at IoU {MIN_IOU} follows the rules of `evaluate
+scenes`. Recall, precision and the accuracy of the three classes are at the
 thresholds; the accuracy is that of the detected faces of at least {LARGE_PX:g} px.
 Intervals are 95 %. Times are those of this machine."""
 
@@ -51,17 +52,25 @@ def add_kind(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help=f"write the numbers as JSON; - for stdout. {_COMMITTED} is the file that "
         "the Models page shows",
     )
+    add_models_option(kind)
+    add_settings_options(kind, preset=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables and write the numbers."""
     check_target("--out", args.out, args.files)
+    settings = chosen(args).settings
+    if args.out is not None and settings != Settings():
+        raise ValueError(
+            "--out is for the comparison at default settings, which is what its file "
+            "says of itself; leave out --out or the thresholds"
+        )
     names = list(dict.fromkeys(args.names or ANALYZERS))
     for name in names:
         if name not in ANALYZERS:
             raise ValueError(f"--names: {name} is none of {', '.join(ANALYZERS)}")
     sets = _read(args)
-    rows = [row for name in names for row in _measured(name, sets)]
+    rows = [row for name in names for row in _measured(name, sets, settings)]
     if not rows:
         raise ValueError("none of these analyzers is here")
     if args.out != STDOUT:
@@ -82,7 +91,9 @@ def _read(args: argparse.Namespace) -> dict[str, list[Example]]:
     return sets
 
 
-def _measured(name: str, sets: Mapping[str, list[Example]]) -> list[Measured]:
+def _measured(
+    name: str, sets: Mapping[str, list[Example]], settings: Settings
+) -> list[Measured]:
     """Return one row a set; none, and a line, where the analyzer is not here."""
     try:
         analyzer = load_analyzer(name)
@@ -92,7 +103,7 @@ def _measured(name: str, sets: Mapping[str, list[Example]]) -> list[Measured]:
     rows = []
     for set_name, examples in sets.items():
         watched = progress(examples, f"picture, {name} on {set_name}")
-        report = evaluate_detection(analyzer, watched, Settings())
+        report = evaluate_detection(analyzer, watched, settings)
         rows.append(_row(name, set_name, report))
     return rows
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
 from maskdet.events.event import KINDS, Event, sentence
+from maskdet.style import percent
 from maskdet.types import CLASSES, Label
 from maskdet.wording import counted
 
@@ -34,7 +35,7 @@ def event_line(event: Event, zone: tzinfo | None = None) -> str:
     head = f"{when}  {event.session[:4]:4}  {KINDS[event.kind]:{_KIND_WIDTH}}"
     sure = ""
     if event.label is not Label.UNKNOWN:
-        sure = f" ({100 * event.confidence:.0f} %)"
+        sure = f" ({percent(event.confidence)})"
     return f"{head}  {event.camera}: {sentence(replace(event, camera=''))}{sure}"
 
 
@@ -77,7 +78,7 @@ def _worn(people: Counter[Label]) -> str:
 
 
 def _share(people: Counter[Label]) -> str:
-    return f"{100 * people[Label.MASK] / people.total():.0f} %"
+    return percent(people[Label.MASK] / people.total())
 
 
 def _hour_line(start_ms: int, people: Counter[Label], zone: tzinfo | None) -> str:

@@ -186,10 +186,10 @@ def _goal(text: str, label: str) -> Goal:
 def _scored(args: argparse.Namespace, choice: Choice, source: Path) -> Scored:
     if source.suffix.lower() != _STORED:
         return look(read(source, class_names(args)), choice, choice.analyzer)
-    if args.analyzer is not None or args.classifier is not None:
+    if (args.analyzer, args.classifier, args.preset) != (None, None, None):
         raise ValueError(
-            f"{source}: stored scores are of one analyzer: leave out --analyzer and "
-            "--classifier"
+            f"{source}: stored scores are of one analyzer: leave out --analyzer, "
+            "--classifier and --preset"
         )
     return read_scored(source)
 

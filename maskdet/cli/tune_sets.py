@@ -76,6 +76,8 @@ def _hint(words: Iterable[str], classes: ClassNames) -> str:
 def look(loaded: Loaded, choice: Choice, name: str) -> Scored:
     """Return all that an analyzer finds in a set."""
     analyzer = load_analyzer(name, choice.classifier, second_look=choice.second_look)
+    if name == choice.analyzer:
+        choice.tell()
     with _bar(f"{name} on {loaded.truth.name}") as progress:
         return score_set(loaded, analyzer, name, progress=progress)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -35,7 +34,6 @@ from maskdet.cli.video_job import Job
 from maskdet.cli.video_telling import Telling
 from maskdet.films import RowFile, Rows, VideoReport, Wanted, to_json
 from maskdet.media import checked_target, film_paths
-from maskdet.style import DEFAULT_STYLE
 
 _SHOWN: Final = 5
 """Names of so many files are told of those that are left out."""
@@ -105,11 +103,12 @@ def run(args: argparse.Namespace) -> int:
         check_target(option, target, films)
     targets = _targets(args, sources, films)
     to_stdout = STDOUT in (args.json, args.csv, args.events)
-    telling = Telling(wishes(args, choice.settings, films), data_only=to_stdout)
+    telling = Telling(
+        wishes(args, choice.settings, films), data_only=to_stdout, style=choice.style
+    )
     with telling, _rows(args.csv) as rows:
         analyzer = _loaded(choice, args)
-        style = dataclasses.replace(DEFAULT_STYLE, blur=choice.blur)
-        wanted = Wanted(style=style, rows=rows, every=args.every, keep_part=True)
+        wanted = Wanted(style=choice.style, rows=rows, every=args.every, keep_part=True)
         job = Job(
             analyzer, choice, wanted, telling, rotate=args.rotate, data_only=to_stdout
         )
@@ -186,6 +185,7 @@ def _loaded(choice: Choice, args: argparse.Namespace) -> Analyzer:
     loaded = load_analyzer(
         choice.analyzer, choice.classifier, second_look=choice.second_look
     )
+    choice.tell()
     return tiled(loaded, args.tiles)
 
 

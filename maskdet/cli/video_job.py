@@ -85,7 +85,7 @@ class Job:
                 complain(f"{name}: {report.error}")
             self.status = self.status or 1
         if report.n_frames:
-            for line in summary_lines(report):
+            for line in summary_lines(report, self._wanted.style):
                 say(line, quiet_stdout=self._data_only)
         if report.out is not None:
             part = f"only the first {report.analyzed_s:.1f} s" if report.error else ""

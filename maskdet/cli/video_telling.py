@@ -21,6 +21,7 @@ from maskdet.cli.video_events import Wishes
 from maskdet.events import Event, Origin, sentence
 from maskdet.films import EventFile, EventRows
 from maskdet.media import Live, VideoSource, public_name
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Scene
 from maskdet.wording import counted
 
@@ -56,18 +57,25 @@ class Telling:
         problem: why nothing more can be written; None while all is well.
     """
 
-    def __init__(self, wishes: Wishes, *, data_only: bool = False) -> None:
+    def __init__(
+        self,
+        wishes: Wishes,
+        *,
+        data_only: bool = False,
+        style: Style = DEFAULT_STYLE,
+    ) -> None:
         """Check addresses; nothing is opened yet.
 
         Args:
             wishes: what is wanted.
             data_only: whether stdout is for data only, so that alerts go to stderr.
+            style: what classes are called in lines on stdout.
 
         Raises:
             ValueError: an address cannot be used.
         """
         self.problem: OSError | None = None
-        self._wishes, self._data_only = wishes, data_only
+        self._wishes, self._data_only, self._style = wishes, data_only, style
         self._watch = Watch(wishes.plan)
         self._rows: EventRows | None = None
         self._recorder: _Recorder | None = None
@@ -127,7 +135,7 @@ class Telling:
                 self._rows.add(events)
             alerts = [event for event in events if event.kind == "alert"]
             for alert in alerts:
-                line = f"alert at {when(alert)}: {sentence(alert)}"
+                line = f"alert at {when(alert)}: {sentence(alert, self._style)}"
                 say(line, quiet_stdout=self._data_only)
             if alerts:
                 sys.stdout.flush()  # whoever reads a pipe is told now, not later

@@ -13,7 +13,7 @@ from maskdet.drawing.outlines import frames_of, line_px_of, outline
 from maskdet.drawing.pairs import draw_lines, place_distances
 from maskdet.media import decode_image
 from maskdet.placement import place
-from maskdet.style import DEFAULT_STYLE, Style, colour_bgr
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Scene
 
 _BLINK_S = 0.25
@@ -60,7 +60,7 @@ def draw(
     if not len(shown):
         return canvas
     labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
-    colours = [colour_bgr(label, style.palette) for label in labels]
+    colours = [style.colour_bgr(label) for label in labels]
     turned = unseen_s >= _BLINK_S
     line_px = line_px_of(shown.faces.boxes, style, wh)
     frames = frames_of(shown.faces.boxes, line_px, wh)

@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer
+from maskdet.analyzer import Analyzer, pipeline_of
 from maskdet.boxes import sizes_px
 from maskdet.datasets import Example
 from maskdet.evaluation.judged import LARGE_PX, MIN_IOU, Judged, median, read_example
@@ -49,6 +49,7 @@ class DetectionReport:
             thresholds.
         judged: predictions for the detected large faces, and where they are.
         median_ms: time of one image, at the thresholds, in milliseconds.
+        pipeline: who detected and who classified, in one line.
     """
 
     images: int
@@ -60,6 +61,7 @@ class DetectionReport:
     precision: Estimate
     judged: Judged
     median_ms: float
+    pipeline: str = ""
 
     def __str__(self) -> str:
         """Return a table of average precision, recall and precision."""
@@ -84,6 +86,7 @@ class DetectionReport:
         """Return every number with its interval."""
         return {
             "images": self.images,
+            "pipeline": self.pipeline,
             "ap": _rounded(self.ap),
             "ap_large": _rounded(self.ap_large),
             "ap_every_class": _rounded(self.ap_every),
@@ -130,6 +133,7 @@ def evaluate_detection(
         precision=precision,
         judged=Judged.joined([one.judged for one in looks]),
         median_ms=median([one.took_ms for one in looks]),
+        pipeline=pipeline_of(analyzer),
     )
 
 

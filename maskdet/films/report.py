@@ -3,6 +3,7 @@
 JSON, version 2; times and lengths in seconds, distances in `unit`:
 
     {"version": 2, "films": [{"film": "lobby.mp4", "error": null, "whole": true,
+      "pipeline": "onepass-fast detects and classifies, ...",
       "width": 1280, "height": 720, "frame_rate": 29.97,
       "frame_rate_assumed": false, "duration_s": 60.0,
       "has_sound": true, "pictures": 1798, "analysed_s": 60.0,
@@ -83,6 +84,7 @@ class VideoReport:
         n_events: how many events there were in all.
         earlier: the people who are not in `people`.
         other_contacts: the pairs that are not in `contacts`.
+        pipeline: who detected and who classified, in one line.
     """
 
     source: str
@@ -101,6 +103,7 @@ class VideoReport:
     n_events: int = 0
     earlier: Earlier = field(default_factory=Earlier)
     other_contacts: OtherContacts = field(default_factory=OtherContacts)
+    pipeline: str = ""
 
     @property
     def label_s(self) -> dict[Label, float]:
@@ -156,6 +159,7 @@ class VideoReport:
             "film": as_utf8(self.source),
             "error": as_utf8(self.error) or None,
             "whole": self.is_complete,
+            "pipeline": self.pipeline or None,
             "width": None if info is None else info.width,
             "height": None if info is None else info.height,
             "frame_rate": None if info is None else _short(float(info.frame_rate)),

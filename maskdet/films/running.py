@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from maskdet.analyzer import Analyzer
+from maskdet.analyzer import Analyzer, pipeline_of
 from maskdet.drawing import draw
 from maskdet.events import Origin
 from maskdet.films.contacts import Contacts
@@ -121,6 +121,7 @@ def analyze_film(
         source = open_video(str(source), every=wanted.every)
     with closing(source):
         run = _Run(name, source, Stream(analyzer, settings), wanted)
+        run.pipeline = pipeline_of(analyzer)
         with closing(run):
             return _watched(run, cancelled or _never, progress)
 
@@ -157,6 +158,7 @@ class _Run:
         end_s: when the first picture that was not looked at is shown; 0 if there is
             none.
         seen_all: whether all pictures were looked at.
+        pipeline: who detects and who classifies, in one line.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class _Run:
         self._drawn: Image | None = None
         self._n_pictures, self._last_s = 0, 0.0
         self._problem = ""
-        self.end_s, self.seen_all = 0.0, False
+        self.end_s, self.seen_all, self.pipeline = 0.0, False, ""
         self._out: Path | None = None
         self._note = ""
         self._began_s = self._previewed_s = monotonic()
@@ -251,6 +253,7 @@ class _Run:
             started_at=self._happened.origin.start_utc,
             events=self._happened.events,
             n_events=self._happened.n_events,
+            pipeline=self.pipeline,
         )
 
     def close(self) -> None:

@@ -136,12 +136,11 @@ class OnePass:
         """
         self.scaling = Scaling() if scaling is None else scaling
         self.second_look = second_look
+        self.pipeline = "OnePass detects and classifies"
         self._network = network
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Find and label, then read again what was chosen; see `Analyzer.analyze`."""
-        image = check_image(image)
-        settings = Settings() if settings is None else settings
         image = check_image(image)
         settings = Settings() if settings is None else settings
         times = [perf_counter()]

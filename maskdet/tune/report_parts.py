@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from maskdet.metrics.estimate import Estimate
+from maskdet.style import percent
 from maskdet.tune.comparing import Comparison
 from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import ACTUAL, SAID, Outcome
@@ -78,7 +79,7 @@ def confusion_table(outcome: Outcome) -> str:
             kind = "soft" if name == "unsure" else kind
             cells.append(
                 f'<td class="{kind}" style="--share:{share:.2f}">{count:,}'
-                f"<small>{100 * share:.0f} %</small></td>"
+                f"<small>{escape(percent(share))}</small></td>"
             )
         lines.append(f"<tr><th>{escape(TITLES[key])}</th>{''.join(cells)}</tr>")
     return f'<table class="matrix">{"".join(lines)}</table>'

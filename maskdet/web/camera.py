@@ -138,7 +138,7 @@ def _numbers() -> None:
     )
     if reading.failing:
         st.error(failed, icon=":material/error:")
-    st.html(readings_html(reading, session.preferences().style.palette))
+    st.html(readings_html(reading, session.preferences().style))
     if reading.n_failed and not reading.failing:
         st.caption(failed)
     events_alerts.announce()
@@ -205,6 +205,6 @@ def _snapshot(preferences: Preferences) -> None:
     st.image(result_preview(picture, settings, style))
     crops = found.crops(style)
     if crops:
-        st.html(cards_html(found.scene, crops, style.palette))
+        st.html(cards_html(found.scene, crops, style))
     else:
         st.info("No face found. Come closer, with light on your face.")

@@ -22,7 +22,7 @@ CAMERA_LIMITS: dict[str, tuple[int, int]] = {
 }
 """Smallest and largest value that is asked of a camera, in pixels and frames/s."""
 
-_Value = bool | int | float | str | tuple[float, ...]
+_Value = bool | int | float | str | tuple[float, ...] | Mapping[str, str]
 _Part = TypeVar("_Part", bound="Preferences | Settings | Style")
 
 
@@ -39,9 +39,10 @@ class Preferences:
         camera_width: asked of the camera, in pixels; it may give another.
         camera_height: asked of the camera, in pixels.
         camera_fps: asked of the camera, in frames per second.
-        classifier: a name in `CLASSIFIERS`: the mask model that labels the faces.
-        second_look: whether the mask model may read large faces again after a
-            one-pass analyzer.
+        classifier: a name in `CLASSIFIERS`: the mask model. One other than the
+            default labels every face.
+        second_look: whether the default mask model may read large faces again after
+            a one-pass analyzer.
 
     Raises:
         ValueError: a value is out of its range; the message names field and value.
@@ -177,6 +178,8 @@ def _checked(name: str, value: object, usual: _Value) -> _Value:
     elif isinstance(usual, float):
         fits = isinstance(value, int | float) and not isinstance(value, bool)
         kind = "a number"
+    elif isinstance(usual, Mapping):
+        fits, kind = isinstance(value, Mapping), "an object"
     elif isinstance(usual, tuple):
         fits, kind = isinstance(value, list | tuple), "a list of numbers"
     else:

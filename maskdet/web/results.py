@@ -15,7 +15,7 @@ import numpy as np
 
 from maskdet import records
 from maskdet.boxes import sizes_px
-from maskdet.style import Style
+from maskdet.style import DEFAULT_STYLE, Style, percent, percent_number
 from maskdet.tiles import Tiling
 from maskdet.types import CLASSES, Label, Scene, Settings
 from maskdet.web.pictures import Picture, Source, blurred_crop, result_png
@@ -79,7 +79,7 @@ class Totals:
     def share_masked(self) -> str:
         """Masked faces in percent of those with a sure label; a dash without any."""
         sure = sum(self.faces[label] for label in CLASSES)
-        return f"{100 * self.faces[Label.MASK] / sure:.0f} %" if sure else "-"
+        return percent(self.faces[Label.MASK] / sure) if sure else "-"
 
 
 def totals(results: Sequence[Result]) -> Totals:
@@ -93,30 +93,36 @@ def totals(results: Sequence[Result]) -> Totals:
     )
 
 
-def summary(scene: Scene) -> str:
+def summary(scene: Scene, style: Style = DEFAULT_STYLE) -> str:
     """Return what is in a picture in a few words, as in "1 face (1 Unsure)"."""
     counts = Counter(scene.labels)
-    parts = [f"{counts[label]} {label.title}" for label in Label if counts[label]]
+    parts = [
+        f"{counts[label]} {style.title(label)}" for label in Label if counts[label]
+    ]
     if not parts:
         return "no face found"
     return f"{counted(len(scene), 'face')} ({', '.join(parts)})"
 
 
-def face_table(scene: Scene) -> dict[str, list[int] | list[float] | list[str]]:
+def face_table(
+    scene: Scene, style: Style = DEFAULT_STYLE
+) -> dict[str, list[int] | list[float] | list[str]]:
     """Return the columns of the table of faces, shares in percent, counted from 1."""
     boxes = scene.faces.boxes
     sides = np.rint(boxes[:, 2:] - boxes[:, :2]).astype(int)
     return {
         "Face": list(range(1, len(scene) + 1)),
-        "Label": [label.title for label in scene.labels],
-        "Confidence": [100 * float(confidence) for confidence in scene.confidences],
-        "Face score": [100 * float(score) for score in scene.faces.scores],
+        "Label": [style.title(label) for label in scene.labels],
+        "Confidence": [
+            percent_number(float(confidence)) for confidence in scene.confidences
+        ],
+        "Face score": [percent_number(float(score)) for score in scene.faces.scores],
         "Size (px)": [f"{width} x {height}" for width, height in sides],
     }
 
 
 def picture_table(
-    results: Sequence[Result],
+    results: Sequence[Result], style: Style = DEFAULT_STYLE
 ) -> dict[str, list[int] | list[str]]:
     """Return the columns of the table of pictures that could be read."""
     read = [result for result in results if not result.picture.error]
@@ -125,7 +131,9 @@ def picture_table(
         "Picture": [short_name(result.source.name) for result in read],
         "Faces": [count.total() for count in labels],
     }
-    columns.update({label.title: [count[label] for count in labels] for label in Label})
+    columns.update(
+        {style.title(label): [count[label] for count in labels] for label in Label}
+    )
     return columns
 
 

@@ -134,7 +134,7 @@ def analyzer(name: str) -> Analyzer:
     """
     chosen = preferences()
     # Who never reads twice need not be loaded anew for it.
-    second_look = chosen.second_look or not reads_twice(name)
+    second_look = chosen.second_look or not reads_twice(name, chosen.classifier)
     in_turn: dict[str, _InTurn] = st.session_state.setdefault(_IN_TURN, {})
     try:
         loaded = _loaded(name, chosen.classifier, second_look)
@@ -190,6 +190,8 @@ def unavailable_classifiers() -> dict[str, str]:
     """Return one line on how to get it for each mask model whose file is missing."""
     lines: dict[str, str] = {}
     for name, file in CLASSIFIERS.items():
+        if file.own is not None:  # only those that can be used have a name
+            continue
         try:
             asset_path(file.asset)
         except (FileNotFoundError, RuntimeError) as error:

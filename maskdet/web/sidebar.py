@@ -16,6 +16,7 @@ from maskdet.web.live_distance import mirrored
 from maskdet.web.markdown import plain
 from maskdet.web.networks import choose_networks
 from maskdet.web.preferences import Preferences, rotation_text
+from maskdet.web.sidebar_advanced import advanced, advanced_values
 from maskdet.web.sidebar_people import choose_following
 
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
@@ -81,6 +82,7 @@ def _values(preferences: Preferences) -> dict[str, object]:
         "choice.rotate": preferences.rotate,
         "choice.camera_wh": (preferences.camera_width, preferences.camera_height),
         "choice.camera_fps": preferences.camera_fps,
+        **advanced_values(preferences),
         **distance.values(settings),
     }
 
@@ -99,6 +101,8 @@ def _chosen(*, live: bool) -> Preferences:
         )
     with st.expander("Drawing", icon=":material/palette:"):
         style = _style()
+    with st.expander("Advanced", icon=":material/settings:"):
+        settings, style = advanced(settings, style, session.preferences())
     with st.expander("Camera", icon=":material/photo_camera:"):
         mirror = st.toggle(
             "Mirror the live picture",
@@ -207,8 +211,15 @@ def _style() -> Style:
         step=0.25,
         help="1 suits the size of the picture.",
     )
-    drawn = {part: part in parts for part in ("boxes", "labels", "percentages")}
-    return Style(palette=palette, scale=scale, ids=ids, blur=blur, **drawn)
+    return Style(
+        palette=palette,
+        scale=scale,
+        ids=ids,
+        blur=blur,
+        boxes="boxes" in parts,
+        labels="labels" in parts,
+        percentages="percentages" in parts,
+    )
 
 
 def _camera_wh() -> tuple[int, int]:

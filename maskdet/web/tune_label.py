@@ -13,7 +13,7 @@ from maskdet.analyzer import resolved
 from maskdet.charts.tune_pictures import AREA, boxes_chart
 from maskdet.classifier import crop_face
 from maskdet.media import encode_jpeg
-from maskdet.style import Palette
+from maskdet.style import percent
 from maskdet.tune.draft import Draft
 from maskdet.tune.labelling import draft_of
 from maskdet.types import CLASSES, Label
@@ -131,7 +131,7 @@ def _one(desk: Desk, draft: Draft, picture: int, face: int) -> None:
     for label in CLASSES:
         guess = label is one.label
         st.button(
-            label.title + (f" ({100 * one.confidence:.0f} %)" if guess else ""),
+            label.title + (f" ({percent(one.confidence)})" if guess else ""),
             type="primary" if guess else "secondary",
             key=f"tune.label.{picture}.{face}.{label.key}.{len(draft.doubtful())}",
             width="stretch",
@@ -186,14 +186,14 @@ def _add(desk: Desk, draft: Draft) -> None:
         key="tune.add_to",
     )
     st.caption("Draw a box around the face, then say what it shows.")
-    palette: Palette = session.preferences().style.palette
+    style = session.preferences().style
     # A wide picture scrolls on a phone: squeezed, it would be hard to draw upon.
     st.html("<style>.st-key-tune_draw {overflow-x: auto;}</style>")
     state = st.container(key="tune_draw").vega_lite_chart(
         boxes_chart(
             draft.image(picture),
             [(face.box, face.label) for face in draft.pictures[picture].faces],
-            palette,
+            style,
         ),
         key=f"tune.draw.{picture}.{len(draft.pictures[picture].faces)}",
         on_select="rerun",

@@ -14,6 +14,7 @@ import streamlit as st
 from maskdet.events import KINDS, Event, sentence
 from maskdet.events.origin import LONGEST_NAME, camera_name
 from maskdet.films import EventRows, VideoReport
+from maskdet.style import DEFAULT_STYLE, Style, percent_number
 from maskdet.types import UNTRACKED
 from maskdet.web import events, video_moment
 from maskdet.web.markdown import plain
@@ -39,7 +40,7 @@ def show(job: FilmJob, report: VideoReport) -> None:
     key = f"video.happened.{job.number}.{video_moment.moves(job)}"
     shown = report.events[:MOST_ROWS]
     st.dataframe(
-        table(report, shown),
+        table(report, shown, job.plan.preferences.style),
         key=key,
         hide_index=True,
         on_select=partial(_chosen, key, job, report, shown),
@@ -65,15 +66,17 @@ def show(job: FilmJob, report: VideoReport) -> None:
         _offer(job, report)
 
 
-def table(report: VideoReport, shown: Sequence[Event]) -> dict[str, list[Any]]:
+def table(
+    report: VideoReport, shown: Sequence[Event], style: Style = DEFAULT_STYLE
+) -> dict[str, list[Any]]:
     """Return the columns of the table of events, in film time."""
     return {
         "At": [clock(report.time_s(event)) for event in shown],
-        "What happened": [sentence(event) for event in shown],
+        "What happened": [sentence(event, style) for event in shown],
         "Event": [KINDS[event.kind] for event in shown],
         "Person": [_person(event.person) for event in shown],
-        "Label": [event.label.title for event in shown],
-        "Confidence": [100 * event.confidence or None for event in shown],
+        "Label": [style.title(event.label) for event in shown],
+        "Confidence": [percent_number(event.confidence) or None for event in shown],
         "Other person": [_person(event.other) for event in shown],
     }
 

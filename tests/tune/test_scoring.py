@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from maskdet.analyzer import Analyzer, TwoStage, load_analyzer
+from maskdet.assets import asset_path
 from maskdet.classifier import load_classifier
 from maskdet.datasets.archives import DatasetError, MemoryFiles
 from maskdet.detectors.haar import Haar
@@ -119,7 +120,10 @@ def test_keys_differ_where_answers_may() -> None:
     }
     assert len(keys) == 7
     fast = analyzer_key("onepass-fast", "tutorial", second_look=False)
-    assert fast == analyzer_key("onepass-fast", second_look=False)
+    assert fast == analyzer_key("onepass-fast", "tutorial")
+    assert fast != analyzer_key("onepass-fast", second_look=False)
+    same_file = str(asset_path("classifier"))
+    assert analyzer_key("onepass", same_file) != analyzer_key("onepass")
     with pytest.raises(ValueError, match="classifier must be one of"):
         analyzer_key("haar", "nobody")
 
