@@ -6,13 +6,15 @@ import logging
 
 import streamlit as st
 
-from maskdet.web import route, session, uploads
+from maskdet.web import route, session, streamlit_hooks, uploads
 from maskdet.web.sidebar import sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
 logging.basicConfig(level=logging.WARNING)
 uploads.keep_in_memory()
 route.keep_to_the_page()
+streamlit_hooks.relay_newest_frames()
+streamlit_hooks.collect_by_timer(session.tidy)
 
 # An emoji comes with the page; a Material icon would be asked of a Google server.
 st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")
