@@ -6,7 +6,7 @@ import logging
 
 import streamlit as st
 
-from maskdet.web import route, session, streamlit_hooks, uploads
+from maskdet.web import camera, route, session, streamlit_hooks, uploads
 from maskdet.web.sidebar import sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
@@ -30,6 +30,8 @@ page = st.navigation(
     ]
 )
 session.begin()
+if page.title != "Live":
+    camera.leave()
 sidebar(live=page.title in ("Live", "Video"))
 page.run()
 session.end()
