@@ -71,7 +71,7 @@ def stream(preferences: Preferences) -> WebRtcStreamerState:
     """
     # The places above the picture are taken in any case: a picture that moves down
     # the page is built anew by the browser, and so stops.
-    loading, warning = st.container(), st.empty()
+    loading, warning, picture = st.container(), st.empty(), st.container()
     _presses(
         key=_PRESSED,
         default={"pressed": ""},
@@ -95,7 +95,8 @@ def stream(preferences: Preferences) -> WebRtcStreamerState:
         warning.warning(plain(f"{error}."), icon=":material/warning:")
         configuration = {"iceServers": []}
     try:
-        _streamer(preferences, configuration, state, run)
+        with picture:
+            _streamer(preferences, configuration, state, run)
     except Exception:
         # An overloaded server takes too long to answer an offer, among others. The
         # visitor is told, and the streamer begins anew.
@@ -267,9 +268,10 @@ def help_with_camera() -> None:
         limit = _limit()
         st.warning(plain(f"{error}. Here it is {limit}."), icon=":material/warning:")
     if _is_full():
+        visitors = "one visitor" if limit == 1 else f"{limit} visitors"
         st.warning(
             f"""**All places for live video are taken.** This server shows it to \
-{limit} visitors at a time. This page lets you start as soon as a place is free. \
+{visitors} at a time. This page lets you start as soon as a place is free. \
 Whoever runs this server can set another number in `{VIEWERS_VARIABLE}`.
 
 The snapshot below needs no place.""",

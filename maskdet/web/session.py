@@ -139,8 +139,8 @@ def analyzer(name: str) -> Analyzer:
     second_look = chosen.second_look or not reads_twice(name)
     lent: dict[str, _Lent] = st.session_state.setdefault(_LENT, {})
     try:
-        with st.spinner("Loading the models …"):
-            loaded = _pool().lend(Choice(name, chosen.classifier, second_look), own_id())
+        choice = Choice(name, chosen.classifier, second_look)
+        loaded = _pool().lend(choice, own_id())
     except (FileNotFoundError, RuntimeError) as error:
         st.error(str(error), icon=":material/error:")
         st.stop()
@@ -247,9 +247,10 @@ class _Lent:
 @st.cache_resource(show_spinner=False)
 def _pool() -> Pool:
     def load(choice: Choice) -> Analyzer:
-        return load_analyzer(
-            choice.name, choice.classifier, second_look=choice.second_look
-        )
+        with st.spinner("Loading the models …"):
+            return load_analyzer(
+                choice.name, choice.classifier, second_look=choice.second_look
+            )
 
     return Pool(load, is_active)
 
