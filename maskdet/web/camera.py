@@ -166,14 +166,19 @@ def _update_connection() -> Connection:
 def _take_state(connecting: Connection, running: WebRtcStreamerState) -> bool:
     """Return whether something changed that the page shows outside of a fragment."""
     state = live_state()
-    pressed = st.session_state.get(_PRESSED) or {}
     return connecting.update(
         playing=running.playing,
         signalling=running.signalling,
-        pressed=pressed.get("pressed") or "",
+        pressed=_pressed(),
         frame_s=state.last_frame_s(),
         now_s=state.clock(),
     )
+
+
+def _pressed() -> str:
+    """Return the streamer's button that the visitor pressed last, if it is known."""
+    told = (st.session_state.get(_PRESSED) or {}).get("pressed")
+    return told if told in ("Start", "Stop") else ""
 
 
 @st.cache_resource(show_spinner=False)

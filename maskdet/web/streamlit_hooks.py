@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import av
@@ -66,11 +67,20 @@ class _NewestFrames(RelayStreamTrack):
 
     async def recv(self) -> Any:
         frame = await super().recv()
-        n_dropped, self._arrivals.n_dropped = self._arrivals.n_dropped, 0
+        before = _Before(self._arrivals.n_dropped)
+        self._arrivals.n_dropped = 0
         # A frame that is sent back as it came has its number from the way in.
         if isinstance(frame, av.VideoFrame) and frame.opaque is None:
-            frame.opaque = n_dropped
+            frame.opaque = before
         return frame
+
+
+@dataclass(frozen=True, eq=False)
+class _Before:
+    """What a frame carries; not the bare number, as PyAV forgets what two frames have
+    in common when the first of them goes."""
+
+    n_dropped: int
 
 
 class _Arrivals(asyncio.Event):
@@ -88,8 +98,8 @@ class _Arrivals(asyncio.Event):
 
 def n_dropped_before(frame: av.VideoFrame) -> int:
     """Return how many frames the relay passed over in favour of this one."""
-    n_dropped = getattr(frame, "opaque", None)
-    return n_dropped if isinstance(n_dropped, int) else 0
+    before = getattr(frame, "opaque", None)
+    return before.n_dropped if isinstance(before, _Before) else 0
 
 
 @functools.cache
