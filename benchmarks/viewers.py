@@ -66,6 +66,7 @@ class Server:
     """The dashboard of a checkout as a process of its own."""
 
     def __init__(self, root: Path, folder: Path) -> None:
+        """Start it, and wait until it answers."""
         self.port = free_port()
         self.log = folder / f"server-{self.port}.txt"
         script = root / "tests" / "browser" / "serve.py"
@@ -113,12 +114,14 @@ class Camera(VideoStreamTrack):
     """A still image with faces, whose bottom says which frame it is."""
 
     def __init__(self, image: np.ndarray) -> None:
+        """Start with frame 0."""
         super().__init__()
         self._image = image
         self._begin_s = time.perf_counter()
         self.sent_s: dict[int, float] = {}
 
     async def recv(self) -> av.VideoFrame:
+        """Return the next frame when its time has come."""
         number = len(self.sent_s)
         wait_s = self._begin_s + number / FPS - time.perf_counter()
         if wait_s > 0:
@@ -167,6 +170,7 @@ class Viewer:
     """One visitor of the Live page, from opening it to leaving."""
 
     def __init__(self, port: int, image: np.ndarray) -> None:
+        """Start before the page is opened."""
         self._address = f"ws://127.0.0.1:{port}/_stcore/stream"
         self._image = image
         self._known: dict[str, ForwardMsg] = {}

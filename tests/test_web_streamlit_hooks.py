@@ -1,4 +1,4 @@
-"""What is changed in Streamlit and streamlit-webrtc still acts on their versions here."""
+"""What is changed in Streamlit and streamlit-webrtc acts on the versions here."""
 
 from __future__ import annotations
 

@@ -260,7 +260,9 @@ def test_of_two_who_wait_the_one_who_is_there_is_first(make: Make, monkeypatch) 
     assert there.join(WAIT_S)
 
 
-def test_a_film_that_gave_way_can_be_stopped_and_closed(make: Make, monkeypatch) -> None:
+def test_a_film_that_gave_way_can_be_stopped_and_closed(
+    make: Make, monkeypatch
+) -> None:
     monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
     gate, other_gate = Gate(), Gate()
     away = make(load=lambda plan: gate, present=lambda: False)

@@ -48,10 +48,10 @@ class Loaded:
 
 
 class Pool:
-    """Lends analyzers to sessions; one that is given back, or whose session is gone,
-    goes to the next session that wants the same.
+    """Lends analyzers to sessions.
 
-    An analyzer shared by all would make visitors wait for each other, frame by frame.
+    One that is given back, or whose session is gone, goes to the next session that
+    wants the same. An analyzer shared by all would make visitors wait for each other, frame by frame.
     """
 
     def __init__(

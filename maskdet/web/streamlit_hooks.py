@@ -41,7 +41,7 @@ def relay_newest_frames() -> None:
     its viewers then shows an ever older picture: 10 seconds after half a minute, with
     three viewers on two busy cores. Call it before the first stream starts.
     """
-    streamlit_webrtc.relay.MediaRelay = NewestFrameRelay  # type: ignore[misc]
+    streamlit_webrtc.relay.MediaRelay = NewestFrameRelay  # type: ignore[attr-defined]
 
 
 class NewestFrameRelay(MediaRelay):
@@ -77,8 +77,10 @@ class _NewestFrames(RelayStreamTrack):
 
 @dataclass(frozen=True, eq=False)
 class _Before:
-    """What a frame carries; not the bare number, as PyAV forgets what two frames have
-    in common when the first of them goes."""
+    """What a frame carries.
+
+    Not the bare number: PyAV forgets what two frames share when the first one goes.
+    """
 
     n_dropped: int
 

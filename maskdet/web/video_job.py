@@ -9,9 +9,9 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
-from weakref import WeakValueDictionary
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 import cv2
 import numpy as np
