@@ -48,10 +48,11 @@ from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.servers import free_port, is_healthy
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SIZE_WH = (640, 480)
 FPS = 15

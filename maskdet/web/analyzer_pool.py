@@ -51,7 +51,8 @@ class Pool:
     """Lends analyzers to sessions.
 
     One that is given back, or whose session is gone, goes to the next session that
-    wants the same. An analyzer shared by all would make visitors wait for each other, frame by frame.
+    wants the same. An analyzer shared by all would make visitors wait for each other,
+    frame by frame.
     """
 
     def __init__(
