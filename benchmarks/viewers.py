@@ -180,6 +180,7 @@ class Viewer:
         self._fragments: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._peer: RTCPeerConnection | None = None
+        self._socket: websockets.ClientConnection | None = None
         self._shown, self._answer = asyncio.Event(), ""
         self.sights: list[Sight] = []
         self.ended = False
@@ -209,7 +210,8 @@ class Viewer:
         """Close the page without a word, as a closed tab does."""
         for task in (*self._tasks, *self._fragments.values()):
             task.cancel()
-        await self._socket.close()
+        if self._socket is not None:
+            await self._socket.close()
         if self._peer is not None:
             await self._peer.close()
 
@@ -409,7 +411,11 @@ def main() -> None:
                     work = measure_reloads(server, image, n)
                 else:
                     work = measure_minutes(server, image, n)
-                print(f"{root}: {asyncio.run(work)}", flush=True)
+                try:
+                    line = asyncio.run(work)
+                except (TimeoutError, OSError) as error:
+                    line = f"{name} {n}: not served at all ({error!r})"
+                print(f"{root}: {line}", flush=True)
 
 
 if __name__ == "__main__":

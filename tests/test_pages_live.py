@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+import streamlit_webrtc.relay
 from streamlit.testing.v1 import AppTest
 from streamlit_webrtc.webrtc import SignallingTimeoutError
 
 from maskdet.analyzer import AUTO, TwoStage, resolved
 from maskdet.web import camera, session
 from maskdet.web.ice import VARIABLE
+from maskdet.web.streamlit_hooks import NewestFrameRelay
 from maskdet.web.viewers import VARIABLE as VIEWERS_VARIABLE
 from maskdet.web.viewers import Viewers
 from tests.fakes import FakeClassifier, FakeDetector
@@ -75,6 +77,7 @@ def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> No
     assert not app.error
     app.run()
     assert light_models == [FIRST], "loaded once, then kept"
+    assert streamlit_webrtc.relay.MediaRelay is NewestFrameRelay
 
 
 def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> None:
