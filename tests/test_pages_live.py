@@ -8,6 +8,7 @@ import pytest
 import streamlit as st
 import streamlit_webrtc.relay
 from streamlit.testing.v1 import AppTest
+from streamlit_webrtc.component import WebRtcStreamerContext, WebRtcStreamerState
 from streamlit_webrtc.webrtc import SignallingTimeoutError
 
 from maskdet.analyzer import AUTO, TwoStage, resolved
@@ -205,7 +206,9 @@ def test_a_bad_number_of_viewers_is_told_and_the_camera_still_offered(
 def test_what_the_server_cannot_take_is_told_and_begins_anew(
     monkeypatch, caplog
 ) -> None:
-    def too_slow(**how: object) -> None:
+    def too_slow(*, key: str, **how: object) -> None:
+        offered = WebRtcStreamerState(playing=False, signalling=True)
+        st.session_state[key] = WebRtcStreamerContext(None, offered)
         raise SignallingTimeoutError("no answer in 10 seconds")
 
     real = camera.webrtc_streamer

@@ -79,7 +79,10 @@ def stream(preferences: Preferences) -> WebRtcStreamerState:
         width="content",
         height="content",
     )
-    connecting = _update_connection()
+    if _CONNECTION in st.session_state:
+        # Else the visitor comes from another page, with which the last stream ended.
+        _take_state(connection(), _stream_state())
+    connecting = connection()
     if connecting.hidden or not _admitted(connecting):
         st.session_state.pop(_STREAMER, None)
         return _stream_state()
@@ -98,6 +101,8 @@ def stream(preferences: Preferences) -> WebRtcStreamerState:
         with picture:
             _streamer(preferences, configuration, state, run)
     except Exception:
+        if not _stream_state().signalling:
+            raise
         # An overloaded server takes too long to answer an offer, among others. The
         # visitor is told, and the streamer begins anew.
         logger.exception("live video could not be started")
@@ -154,13 +159,6 @@ def _stream_state() -> WebRtcStreamerState:
     if context is None:
         return WebRtcStreamerState(playing=False, signalling=False)
     return context.state
-
-
-def _update_connection() -> Connection:
-    """Let the connection take in the state of the stream, and return it."""
-    connecting, running = connection(), _stream_state()
-    _take_state(connecting, running)
-    return connecting
 
 
 def _take_state(connecting: Connection, running: WebRtcStreamerState) -> bool:

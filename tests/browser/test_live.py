@@ -19,6 +19,7 @@ from tests.browser.driving import (
     LivePage,
     choose,
     running_dashboard,
+    settle,
     write_film,
 )
 from tests.browser.serve import FACE_BGR, MASK_BGR
@@ -214,6 +215,9 @@ def test_leaving_and_coming_back_keeps_the_settings(live: LivePage) -> None:
     live.wait_for(outlined(Label.UNKNOWN), "a grey outline")
     live.go_to("About")
     live.go_to("Live")
+    live.button("Start").wait_for()
+    settle(live.page)
+    assert not live.page.get_by_test_id("stAlert").count()
     live.start()
     live.wait_for(outlined(Label.UNKNOWN), "a grey outline again")
     assert moving(live)
