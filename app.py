@@ -14,6 +14,7 @@ logging.basicConfig(level=logging.WARNING)
 uploads.keep_in_memory()
 route.keep_to_the_page()
 streamlit_hooks.relay_newest_frames()
+streamlit_hooks.share_session_lock()
 streamlit_hooks.collect_by_timer(session.tidy)
 
 # An emoji comes with the page; a Material icon would be asked of a Google server.

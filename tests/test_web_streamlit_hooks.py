@@ -20,6 +20,7 @@ import streamlit_webrtc.relay
 from aiortc import MediaStreamTrack
 from aiortc.contrib.media import MediaRelay
 from streamlit.config import get_config_options
+from streamlit.runtime.state import SafeSessionState, SessionState
 from streamlit_webrtc.models import CallbackAttachableProcessor
 from streamlit_webrtc.webrtc import _wrap_with_processor
 
@@ -146,6 +147,42 @@ def test_a_frame_that_knows_nothing_was_given_at_once() -> None:
     frame = av.VideoFrame(16, 16, "rgb24")
     assert n_dropped_before(frame) == 0
     assert n_dropped_before(object()) == 0
+
+
+@pytest.fixture
+def shared_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SafeSessionState, "__init__", SafeSessionState.__init__)
+    streamlit_hooks.share_session_lock()
+    streamlit_hooks.share_session_lock()
+
+
+def test_two_runs_of_a_session_do_not_disturb_each_other(shared_lock) -> None:
+    state = SessionState()
+    one, other = (SafeSessionState(state, lambda: None) for _ in range(2))
+    over, troubles = threading.Event(), []
+
+    def change() -> None:
+        for number in range(20_000):
+            one[f"key {number % 300}"] = number
+            if number % 300 == 299:
+                for old in range(300):
+                    del one[f"key {old}"]
+        over.set()
+
+    def look() -> None:
+        try:
+            while not over.is_set():
+                assert len(other.filtered_state) <= 300
+        except RuntimeError as error:
+            troubles.append(error)
+
+    threads = [threading.Thread(target=work) for work in (change, look)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert troubles == []
+    assert SafeSessionState(SessionState(), lambda: None)._lock is not one._lock
 
 
 def test_streamlit_does_not_collect_garbage_after_each_run() -> None:

@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import av
 import streamlit_webrtc.relay
 from aiortc import MediaStreamTrack
 from aiortc.contrib.media import MediaRelay, RelayStreamTrack
+from streamlit.runtime.state import SafeSessionState, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,32 @@ def n_dropped_before(frame: av.VideoFrame) -> int:
     """Return how many frames the relay passed over in favour of this one."""
     before = getattr(frame, "opaque", None)
     return before.n_dropped if isinstance(before, _Before) else 0
+
+
+_init_safe_state: Final = SafeSessionState.__init__
+_locks: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
+"""By the identity of a session's state; whoever has the state has its lock."""
+
+_adding_a_lock: Final = threading.Lock()
+
+
+def share_session_lock() -> None:
+    """Let the runs of one session take turns with its state.
+
+    While a run is broken off, the next one may have begun. Streamlit gives each of them
+    a lock of its own for the same state, so on a busy server now and then a run ends
+    with "dictionary changed size during iteration", and its page stays half built.
+    """
+    SafeSessionState.__init__ = _init_with_shared_lock  # type: ignore[method-assign]
+
+
+def _init_with_shared_lock(
+    self: SafeSessionState, state: SessionState, yield_callback: Callable[[], None]
+) -> None:
+    _init_safe_state(self, state, yield_callback)
+    with _adding_a_lock:
+        lock = _locks.setdefault(id(state), threading.RLock())
+    object.__setattr__(self, "_lock", lock)
 
 
 @functools.cache
