@@ -36,6 +36,7 @@ _STREAMER = "camera"
 _STATE = "maskdet.live"
 _CONNECTION = "maskdet.connection"
 _PRESSED = "maskdet.pressed"
+_NOT_RUNNING: Final = WebRtcStreamerState(playing=False, signalling=False)
 
 # Whether a stream was stopped by its visitor or broke off, only the browser knows: the
 # streamer tells the same of both. Nothing here may start a camera after Stop.
@@ -83,9 +84,15 @@ def stream(preferences: Preferences) -> WebRtcStreamerState:
         # Else the visitor comes from another page, with which the last stream ended.
         _take_state(connection(), _stream_state())
     connecting = connection()
-    if connecting.hidden or not _admitted(connecting):
-        st.session_state.pop(_STREAMER, None)
-        return _stream_state()
+    was_shown = connecting.shown
+    connecting.full = not _admitted(connecting)
+    if not connecting.shown or not was_shown:
+        # A streamer that is gone may still tell its state for a moment.
+        st.session_state[_STREAMER] = WebRtcStreamerContext(None, _NOT_RUNNING)
+    if connecting.full:
+        connecting.cancel()  # Start is offered again, and no camera starts by itself
+    if not connecting.shown:
+        return _NOT_RUNNING
     with loading:
         name = resolved(preferences.analyzer, live=True)
         analyzer = session.analyzer(name)
@@ -107,7 +114,6 @@ def stream(preferences: Preferences) -> WebRtcStreamerState:
         # visitor is told, and the streamer begins anew.
         logger.exception("live video could not be started")
         connecting.fail(state.clock())
-        st.session_state.pop(_STREAMER, None)
         st.rerun()
     return _stream_state()
 
@@ -139,7 +145,7 @@ def _streamer(
 def numbers(stream_state: WebRtcStreamerState) -> None:
     """Show once a second what the stream says of itself, its last error, and alerts."""
     busy = stream_state.playing or stream_state.signalling or connection().busy
-    interval_s = 1.0 if busy or _is_full() else None
+    interval_s = 1.0 if busy or connection().full else None
     st.fragment(_numbers, run_every=interval_s)()
 
 
@@ -156,8 +162,8 @@ def leave() -> None:
 def _stream_state() -> WebRtcStreamerState:
     """Return what the browser said last of its stream."""
     context: WebRtcStreamerContext[Any, Any] | None = st.session_state.get(_STREAMER)
-    if context is None:
-        return WebRtcStreamerState(playing=False, signalling=False)
+    if context is None or not connection().shown:
+        return _NOT_RUNNING
     return context.state
 
 
@@ -202,11 +208,6 @@ def _admitted(connecting: Connection) -> bool:
     return _viewers().has_room(_limit())
 
 
-def _is_full() -> bool:
-    """Return whether this page shows no streamer because all places are taken."""
-    return _STREAMER not in st.session_state and not connection().hidden
-
-
 def frontend_key() -> str:
     """Return the key under which the browser tells the streamer's state."""
     return generate_frontend_component_key(_STREAMER)
@@ -240,8 +241,8 @@ def _constraints(preferences: Preferences) -> dict[str, Any]:
 
 def _numbers() -> None:
     state = live_state()
-    waiting = _is_full() and _viewers().has_room(_limit())
-    if _take_state(connection(), _stream_state()) or waiting:
+    let_in = connection().full and _viewers().has_room(_limit())
+    if _take_state(connection(), _stream_state()) or let_in:
         # What to do about it stands outside of this fragment.
         st.rerun()
     reading = state.reading()
@@ -270,7 +271,7 @@ def help_with_camera() -> None:
     except ValueError as error:
         limit = _limit()
         st.warning(plain(f"{error}. Here it is {limit}."), icon=":material/warning:")
-    if _is_full():
+    if connection().full:
         visitors = "one visitor" if limit == 1 else f"{limit} visitors"
         st.warning(
             f"""**All places for live video are taken.** This server shows it to \

@@ -40,14 +40,20 @@ class Connection:
         attempt: which attempt to connect again this is, from 1 on; 0 without.
         late: whether connecting took longer than `PATIENCE_S`, until one connects.
         hidden: whether the streamer must not be shown, so that it begins anew.
+        full: whether it is not shown because all places are taken.
     """
 
     def __init__(self) -> None:
         """Start before Start."""
         self.phase: Phase = "idle"
         self.attempt = 0
-        self.late = self.hidden = False
+        self.late = self.hidden = self.full = False
         self._since_s = 0.0
+
+    @property
+    def shown(self) -> bool:
+        """Whether the browser shows the streamer."""
+        return not (self.hidden or self.full)
 
     @property
     def desired(self) -> bool | None:

@@ -318,6 +318,7 @@ def test_one_viewer_too_many_is_told_and_gets_the_place_that_becomes_free(
         alert = second.page.get_by_test_id("stAlert")
         alert.filter(has_text="All places for live video are taken").wait_for()
         assert moving(first)
+        assert alert.count() == 1, "nothing broke off"
         first.page.close()
         second.start()
         assert not alert.count()
