@@ -11,7 +11,6 @@ import pytest
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.style import Style
 from maskdet.types import Settings
-from maskdet.web.connection import PATIENCE_S, Connection, camera_allowed
 from maskdet.web.ice import VARIABLE, rtc_configuration
 from maskdet.web.markdown import plain
 from maskdet.web.preferences import Preferences
@@ -177,37 +176,6 @@ def test_no_server_is_asked_unless_someone_says_so() -> None:
 def test_bad_servers_are_refused_without_repeating_them(text: str, line: str) -> None:
     with pytest.raises(ValueError, match=f"{VARIABLE}.*{line}"):
         rtc_configuration({VARIABLE: text})
-
-
-def test_a_connection_is_late_after_ten_seconds_until_one_stands() -> None:
-    connection = Connection()
-    assert not connection.update(playing=False, signalling=False, now_s=0)
-    assert not connection.update(playing=False, signalling=True, now_s=50)
-    assert not connection.update(playing=False, signalling=True, now_s=59)
-    assert connection.update(playing=False, signalling=True, now_s=50 + PATIENCE_S)
-    # The browser gave up: what to do can still be read.
-    assert connection.update(playing=False, signalling=False, now_s=70)
-    assert connection.update(playing=False, signalling=True, now_s=71)
-    assert not connection.update(playing=True, signalling=False, now_s=72)
-    assert not connection.update(playing=False, signalling=True, now_s=80)
-    assert not connection.update(playing=False, signalling=False, now_s=85)
-    assert not connection.update(playing=False, signalling=True, now_s=95)
-
-
-@pytest.mark.parametrize(
-    ("url", "allowed"),
-    [
-        ("http://localhost:8501/", True),
-        ("http://127.0.0.1:8501/", True),
-        ("http://[::1]:8501/", True),
-        ("https://masks.example.org/", True),
-        ("", True),
-        ("http://192.168.1.7:8501/", False),
-        ("http://localhost.example.org/", False),
-    ],
-)
-def test_browsers_give_the_camera_to_safe_pages_only(url: str, allowed: bool) -> None:
-    assert camera_allowed(url) is allowed
 
 
 def test_markdown_of_a_stranger_is_shown_as_it_is() -> None:

@@ -15,6 +15,7 @@ from maskdet.drawing import coarse, draw
 from maskdet.media import rotated
 from maskdet.types import Image
 from maskdet.web.live import LiveState
+from maskdet.web.live_hooks import n_dropped_before
 from maskdet.web.live_run import Run
 
 logger = logging.getLogger(__name__)
@@ -28,15 +29,16 @@ def make_callback(state: LiveState, run: Run) -> Callback:
     An exception there would freeze the picture for good without a word on the page
     (streamlit-webrtc issue 2103). It is the callback for queued frames: it is given
     every frame that came during the call before, so that those passed over for the
-    newest can be counted instead of guessed.
+    newest can be counted instead of guessed. So are those that the relay passed over.
     """
 
     async def callback(frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         frame = frames[-1]
+        n_arrived = sum(1 + n_dropped_before(each) for each in frames)
         try:
-            return [_answer(frame, len(frames), state, run)]
+            return [_answer(frame, n_arrived, state, run)]
         except Exception as error:
-            _log(state.note_failure(len(frames), error), error)
+            _log(state.note_failure(n_arrived, error), error)
             # Not even the error could be drawn: better the bare picture than none,
             # but not where nobody may be recognised.
             return [_empty(frame) if state.preferences.style.blur else frame]

@@ -20,11 +20,13 @@ from maskdet.web import results, session, video_distance
 from maskdet.web.markdown import plain
 from maskdet.web.preferences import Preferences, rotation_text
 from maskdet.web.samples import FILM
-from maskdet.web.video_job import MAX_MINUTES, FilmJob
+from maskdet.web.tab import tab
+from maskdet.web.video_job import MAX_MINUTES, FilmJob, find_again
 from maskdet.web.video_plan import Plan, clock
 
 _JOB: Final = "maskdet.film"
 _REFUSED: Final = "maskdet.film_refused"
+_TAB: Final = "maskdet.film_tab"
 _REFRESH_S: Final = 1.0
 _EARLY: Final = 0.03
 """Until so much is done, the loading of networks is most of the time taken."""
@@ -42,8 +44,16 @@ _PREVIEW: Final = """<style>
 
 
 def job() -> FilmJob | None:
-    """Return this visitor's film, if there is one."""
+    """Return this visitor's film, if there is one, also after a reload of the page.
+
+    Call it once a run.
+    """
     found: FilmJob | None = st.session_state.get(_JOB)
+    this_tab = st.session_state[_TAB] = tab()
+    if found is None:
+        found = find_again(this_tab, _presence())
+        if found is not None:
+            st.session_state[_JOB] = found
     if found is not None and found.state == "closed":
         forget()
         return None
@@ -163,6 +173,7 @@ def begin(name: str, film: bytes | Path, asked: Plan) -> None:
         st.session_state[_REFUSED] = line
         return
     st.session_state[_JOB] = made
+    made.keep_for(st.session_state.get(_TAB, ""))
     made.start()
 
 
