@@ -210,7 +210,7 @@ def compile_stage(model: keras.Model, recipe: Recipe, stage: int, steps: int) ->
         steps: batches an epoch.
     """
     part = recipe.stages[stage]
-    set_trainable(model, part)
+    set_trainable(model, part, norm_learns=recipe.norm_learns)
     model.compile(
         _optimizer(part, part.epochs * steps),
         keras.losses.CategoricalCrossentropy(label_smoothing=recipe.smoothing),

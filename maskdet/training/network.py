@@ -43,24 +43,35 @@ def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Mo
             raise ValueError("custom-cnn starts from chance; leave out --weights")
         x = _custom_cnn(x, recipe.dropout)
     else:
-        body = _mobilenet(recipe.size_px, weights)
-        # A recipe that leaves the statistics alone calls the body as at run time,
-        # also while some of its layers learn.
-        x = body(x) if recipe.norm_learns else body(x, training=False)
-        x = _head(x, recipe)
+        x = _head(_mobilenet(recipe.size_px, weights)(x), recipe)
     probs = keras.layers.Dense(len(CLASSES), activation="softmax", name="probs")(x)
     return keras.Model(pictures, probs, name="maskdet_classifier")
 
 
-def set_trainable(model: keras.Model, stage: Stage) -> None:
-    """Let those layers learn that a stage trains; compile the model afterwards."""
+def set_trainable(model: keras.Model, stage: Stage, *, norm_learns: bool) -> None:
+    """Let those layers learn that a stage trains; compile the model afterwards.
+
+    Args:
+        model: what `build_network` returned; without a body, nothing is done.
+        stage: says from which layer of the body on.
+        norm_learns: as in `Recipe`.
+    """
     body = body_of(model)
     if body is None:
         return
     body.trainable = stage.train_from is not None
-    if stage.train_from is not None:
-        for number, layer in enumerate(body.layers):
-            layer.trainable = number >= stage.train_from
+    for number, layer in enumerate(body.layers):
+        learns = stage.train_from is not None and number >= stage.train_from
+        layer.trainable = learns
+        if norm_learns or not isinstance(layer, keras.layers.BatchNormalization):
+            continue
+        # `body(x, training=False)` would not do: Keras passes the flag of the outer
+        # call on to every layer. Only a layer that is not trainable keeps its
+        # statistics while it is trained through. Its scale and offset learn all the
+        # same, as in the published recipes.
+        layer.trainable = False
+        for variable in (layer.gamma, layer.beta):
+            variable.trainable = learns
 
 
 def body_of(model: keras.Model) -> keras.Model | None:

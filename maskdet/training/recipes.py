@@ -65,8 +65,10 @@ class Recipe:
         batch_size: crops a step.
         steps: batches an epoch; None for one pass over the crops.
         dropout: share of features dropped before the last layer while training.
-        norm_learns: whether the statistics of the body's normalisation are learnt
-            anew; else they stay those of its weights.
+        norm_learns: whether the batch normalisation of the body uses and learns the
+            statistics of the batches, in the layers that train. Else it works as at
+            run time in every stage: the statistics stay those of the initial weights,
+            and only scale and offset learn, in the layers that train.
         views: how a crop is changed each time it is shown: `camera`, `tutorial` or
             `flip-turn`.
         drawn: crops to train on that our own code draws: masks worn well and wrongly,
