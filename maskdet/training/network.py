@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.training.checkpoint import load_weights
 from maskdet.training.recipes import Recipe, Stage
 from maskdet.types import CLASSES
 
@@ -19,6 +22,8 @@ ALPHA = 1.0
 # Keras ships MobileNetV2 with 0.999, made for a million steps. Fine-tuning here takes
 # about two thousand, in which such a slow average never reaches the new statistics.
 _NORM_MOMENTUM = 0.98
+
+_DOWNLOAD_TIMEOUT_S = 30.0
 
 
 def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Model:
@@ -34,7 +39,8 @@ def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Mo
 
     Raises:
         FileNotFoundError: there is no such weights file.
-        ValueError: weights for a network that has none.
+        RuntimeError: the ImageNet weights cannot be downloaded.
+        ValueError: weights for a network that has none, or of another network.
     """
     pictures = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pictures)
@@ -100,19 +106,40 @@ def summary_lines(model: keras.Model) -> list[str]:
 
 
 def _mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
-    fetched = weights == "imagenet"
-    body = keras.applications.MobileNetV2(
-        input_shape=(size_px, size_px, 3),
-        alpha=ALPHA,
-        include_top=False,
-        weights="imagenet" if fetched else None,
+    make = partial(
+        keras.applications.MobileNetV2, (size_px, size_px, 3), ALPHA, include_top=False
     )
-    if weights is not None and not fetched:
-        body.load_weights(_existing(Path(weights)))
+    if weights == "imagenet":
+        body = _with_imagenet(make)
+    else:
+        body = make(weights=None)
+        if weights is not None:
+            load_weights(Path(weights), body)
     for layer in body.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _NORM_MOMENTUM
     return body
+
+
+def _with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:
+    """Return the body with the weights that Keras has or downloads.
+
+    Raises:
+        RuntimeError: they cannot be had.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)  # Keras itself waits without end
+    try:
+        return make(weights="imagenet")
+    except Exception as error:  # Keras raises no narrower kind
+        raise RuntimeError(
+            f"the ImageNet weights of MobileNetV2 cannot be downloaded ({error}); "
+            "connect to the internet, or give --weights FILE.weights.h5 (weights "
+            "of Keras' MobileNetV2 without its top, saved on another machine), "
+            "or --weights none to start from random weights"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _head(x: keras.KerasTensor, recipe: Recipe) -> keras.KerasTensor:
@@ -134,15 +161,6 @@ def _custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
     x = keras.layers.Dense(256)(keras.layers.Flatten()(x))
     x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
     return keras.layers.Dropout(dropout)(x)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: there is no such weights file; with a network at hand, "
-            "`--weights imagenet` fetches the usual ones"
-        )
-    return path
 
 
 def settle_normalisation(

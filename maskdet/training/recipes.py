@@ -8,11 +8,42 @@ three outputs: on data of two classes the third is simply never the truth.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from maskdet.classifier import CONTEXT
+
+MOST_PX = 1024
+"""Largest side of an input: all crops of a training are in memory at once."""
+
+MOST_DRAWN = 1_000_000
+
+MOST_SEED = 2**32 - 1
+"""Of NumPy's, which TensorFlow's follow."""
+
+
+def check_rate(learning_rate: float) -> None:
+    """Refuse a learning rate that cannot train.
+
+    Raises:
+        ValueError: it is not a number over 0.
+    """
+    if not (learning_rate > 0 and math.isfinite(learning_rate)):
+        raise ValueError(f"learning_rate must be over 0, not {learning_rate}")
+
+
+def check_count(name: str, count: int, least: int = 1, most: int | None = None) -> None:
+    """Refuse a number of something that cannot train.
+
+    Raises:
+        ValueError: it is below `least` or above `most`.
+    """
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, not {count}")
+    if most is not None and count > most:
+        raise ValueError(f"{name} must be at most {most}, not {count}")
 
 
 @dataclass(frozen=True)
@@ -41,10 +72,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be over 0, not {self.learning_rate}")
+        check_count("epochs", self.epochs)
+        check_rate(self.learning_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +137,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
-        for name in ("size_px", "batch_size", "steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        check_count("size_px", self.size_px, 32, MOST_PX)
+        check_count("batch_size", self.batch_size)
+        if self.steps is not None:
+            check_count("steps", self.steps)
+        check_count("drawn", self.drawn, 0, MOST_DRAWN)
+        check_count("seed", self.seed, 0, MOST_SEED)
         if self.size_px % 16:
             raise ValueError(f"size_px must be a multiple of 16, not {self.size_px}")
         if not self.stages:
@@ -137,8 +168,9 @@ class Recipe:
             ValueError: there are fewer epochs than stages.
         """
         if epochs < len(self.stages):
+            each = ", one for each stage" if len(self.stages) > 1 else ""
             raise ValueError(
-                f"epochs must be at least {len(self.stages)}, not {epochs}"
+                f"epochs must be at least {len(self.stages)}, not {epochs}{each}"
             )
         ends = [sum(s.epochs for s in self.stages[:i]) for i in range(len(self.stages))]
         starts = [
