@@ -112,9 +112,9 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training.onepass`."""
-    check_paths(args, args.out)
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
+    check_paths(args, args.out)
     show_progress()
     from maskdet.classifier import load_classifier
     from maskdet.training.onepass.fit import check_weights, fit

@@ -307,7 +307,7 @@ def _after(before: Progress, done: Epoch, score: float) -> Progress:
     lower = done.val_loss < before.lowest_loss
     return Progress(
         epochs_done=done.epoch,
-        best=max(score, before.best),
+        best=max(before.best, score),
         lowest_loss=min(done.val_loss, before.lowest_loss),
         waited=0 if lower else before.waited + 1,
         stage=done.stage - 1,

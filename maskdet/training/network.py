@@ -114,11 +114,19 @@ def _mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
     else:
         body = make(weights=None)
         if weights is not None:
-            load_weights(Path(weights), body)
+            load_weights(_existing(Path(weights)), body)
     for layer in body.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _NORM_MOMENTUM
     return body
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: there is no such weights file; `imagenet` downloads the usual ones"
+        )
+    return path
 
 
 def _with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:

@@ -243,8 +243,9 @@ class _Run:
             validation=result,
         )
         score = (result.faces + result.mean) / 2
+        # NaN, where validation holds no face, is not a best: `max` then keeps its first.
         after = dataclasses.replace(
-            before, epochs_done=epoch + 1, best=max(score, before.best)
+            before, epochs_done=epoch + 1, best=max(before.best, score)
         )
         check_finite(done.epoch, *losses.values())
         if score > before.best:
