@@ -67,8 +67,100 @@ def test_the_body_of_the_second_stage_learns_from_layer_100():
 
     model = build_network(RECIPES["finetune"])
     compile_stage(model, RECIPES["finetune"], 1, 10)
-    flags = [layer.trainable for layer in body_of(model).layers]
-    assert flags == [False] * 100 + [True] * 54
+    layers = body_of(model).layers
+    learns = [any(one.trainable for one in layer.weights) for layer in layers]
+    assert learns == [
+        number >= 100 and bool(layer.weights) for number, layer in enumerate(layers)
+    ]
+
+
+def statistics(layers):
+    return [layer.get_weights()[2:] for layer in layers]
+
+
+def steps(model, recipe, stage, count=3):
+    """Do real steps of a stage on crops unlike those that the weights know."""
+    from maskdet.training.fit import compile_stage
+
+    compile_stage(model, recipe, stage, 5)
+    model.run_eagerly = True  # done before a graph would be built
+    rng = np.random.default_rng(stage)
+    for _ in range(count):
+        images = rng.uniform(0, 255, (8, 32, 32, 3)).astype(np.float32)
+        model.train_on_batch(images, np.eye(3, dtype=np.float32)[np.arange(8) % 3])
+
+
+@pytest.mark.parametrize("name", ["finetune", "tutorial", "early-stop", "maskdet"])
+def test_only_a_recipe_that_says_so_moves_the_statistics_of_the_body(name):
+    import keras
+
+    from maskdet.training.network import body_of, build_network
+
+    keras.utils.set_random_seed(1)
+    recipe = small(name)
+    model = build_network(recipe)
+    norms = [
+        layer
+        for layer in body_of(model).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert len(norms) == 52
+    for stage in range(len(recipe.stages)):
+        before = statistics(norms)
+        offsets = [layer.beta.numpy() for layer in norms]
+        steps(model, recipe, stage)
+        moved = [
+            not np.array_equal(one, new)
+            for old, now in zip(before, statistics(norms), strict=True)
+            for one, new in zip(old, now, strict=True)
+        ]
+        assert moved == [recipe.norm_learns] * 104
+        learnt = [
+            not np.array_equal(layer.beta.numpy(), offset)
+            for layer, offset in zip(norms, offsets, strict=True)
+        ]
+        first = recipe.stages[stage].train_from
+        number = {layer: n for n, layer in enumerate(body_of(model).layers)}
+        assert learnt == [
+            first is not None and number[layer] >= first for layer in norms
+        ]
+
+
+def test_the_second_stage_trains_the_function_that_runs():
+    import keras
+
+    from maskdet.training.fit import compile_stage
+    from maskdet.training.network import body_of, build_network
+
+    keras.utils.set_random_seed(1)
+    model = build_network(small("finetune"))
+    compile_stage(model, small("finetune"), 1, 5)
+    images = np.random.default_rng(1).uniform(-1, 1, (8, 32, 32, 3)).astype("f4")
+    body = body_of(model)
+    runs, trains = (np.asarray(body(images, training=t)) for t in (False, True))
+    np.testing.assert_array_equal(runs, trains)
+    # Back in the first stage nothing of the body learns.
+    compile_stage(model, small("finetune"), 0, 5)
+    assert len(model.trainable_weights) == 2
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_two_stage_run_resumes_and_loads_as_it_was(tmp_path, monkeypatch):
+    from maskdet.training.fit import BEST_FILE, Start, fit, probabilities
+    from maskdet.training.network import build_network
+
+    one = replace(RECIPES["finetune"].stages[0], epochs=1)
+    two = replace(RECIPES["finetune"].stages[1], epochs=1)
+    recipe = small("finetune", stages=(one, two))
+    whole = fit(material(), tmp_path / "whole", recipe)
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 1)
+        fit(material(), tmp_path / "parted", recipe)
+    parted = fit(material(), tmp_path / "parted", recipe, Start(resume=True))
+    np.testing.assert_allclose(parted, whole, atol=1e-5)
+    model = build_network(recipe)
+    model.load_weights(tmp_path / "whole" / BEST_FILE)
+    np.testing.assert_array_equal(probabilities(model, crops().images), whole)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from maskdet.cli import STOPPED
 from maskdet.cli.console import complain, say
 from maskdet.extras import require
 from maskdet.training.logs import check_folder, epochs_of
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from maskdet.detectors import Detector
 
 _Recipe = TypeVar("_Recipe")
-
-_STOPPED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 def check_libraries() -> None:
@@ -118,4 +116,4 @@ def finish(out: Path, title: str, *, planned: int, ended: bool = False) -> int:
         )
     else:
         complain("stopped in the first epoch; there is nothing to continue, train anew")
-    return _STOPPED
+    return STOPPED

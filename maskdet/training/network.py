@@ -140,8 +140,9 @@ def _with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:
     try:
         return make(weights="imagenet")
     except Exception as error:  # Keras raises no narrower kind
+        why = str(error).rpartition(" -- ")[2]  # before it, Keras gives the address
         raise RuntimeError(
-            f"the ImageNet weights of MobileNetV2 cannot be downloaded ({error}); "
+            f"the ImageNet weights of MobileNetV2 cannot be downloaded ({why}); "
             "connect to the internet, or give --weights FILE.weights.h5 (weights "
             "of Keras' MobileNetV2 without its top, saved on another machine), "
             "or --weights none to start from random weights"

@@ -226,7 +226,7 @@ _TUTORIAL = Recipe(
     title="Tutorial recipe",
     about="The usual tutorial recipe, as in Face-Mask-Detector-using-MobileNetV2: a "
     "frozen MobileNetV2 and a head of 128 units. The original was measured on its "
-    "validation images; here the test images are held back.",
+    "validation images; here test images, where there are any, are held back.",
     source=_TUTORIAL_SOURCE,
     network="dense",
     size_px=224,
@@ -246,7 +246,7 @@ _CUSTOM_CNN = dataclasses.replace(
     title="Custom CNN",
     about="The custom network of the article Facemask Detection from Videos (2020): 92 "
     "million parameters, trained from random weights. Trained as the tutorial recipe, "
-    "measured on test images that are held back.",
+    "measured on test images, where there are any.",
     source="",
     network="custom-cnn",
     stages=(dataclasses.replace(_ADAM, decay=1e-4 / 20, train_from=0),),
