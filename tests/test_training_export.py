@@ -173,7 +173,7 @@ def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):
         "| pictures of one face, test split | 8 | 1.000",
         "| even | 4 | 1.000",
         "held back",
-        "At most 2 epochs of all layers, adam at 0.05.",
+        "2 epochs of all layers, adam at 0.05.",
     ):
         assert words in back.card
     mine = load_classifier(str(tmp_path / "mine.tflite"))

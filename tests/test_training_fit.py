@@ -366,14 +366,140 @@ def test_one_command_trains_on_a_folder_of_ones_own(tmp_path, tiny, capsys):
     said = capsys.readouterr().out
     assert "precision" in said
     assert "8 train, 8 validation, 0 test" in said
-    names = "log.csv log.json recipe.json report.txt samples.png views.png"
+    names = "log.csv log.json recipe.json report.txt samples.png views.png "
+    names += "learning-loss.png learning-accuracy.svg"
     assert all((out / name).is_file() for name in names.split())
     known = json.loads((out / "recipe.json").read_text())
     assert known["command"].startswith("maskdet train classifier --recipe")
     assert known["command"].endswith(f"--seed 7 --out {out}")
     assert (known["seed"], known["epochs"], known["crops"]) == (7, 2, 8)
+    assert (known["start"], known["class_counts"]) == (None, [4, 4, 0])
+    assert main([*words, "--epochs", "3", "--out", str(out)]) == 1
+    assert "holds a run of 2 epochs" in capsys.readouterr().err
+    more = [*words, "--steps", "5", "--out", str(out), "--resume"]
+    assert main(more) == 1
+    assert "began with steps null, not 5" in capsys.readouterr().err
     assert main([*words, "--epochs", "3", "--out", str(out), "--resume"]) == 0
     assert len(rows_of(out / "log.csv")) == 3
+
+
+def train_words(folder, *more):
+    words = ["train", "classifier", "--recipe", "tutorial", "--size-px", "32"]
+    words += ["--data", str(write_folder(folder / "mine")), "--epochs", "3"]
+    return [*words, "--out", str(folder / "run"), *more]
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_ctrl_c_is_one_line_and_the_run_goes_on(tmp_path, tiny, capsys, monkeypatch):
+    from maskdet.cli import main
+
+    words, out = train_words(tmp_path, "--weights", "none"), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 0)
+        assert main(words) == 130
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("maskdet: ")] == [
+        "maskdet: stopped in the first epoch; there is nothing to continue, train anew"
+    ]
+    assert main(["export", str(out)]) == 1
+    assert "not one epoch of it is whole" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert main(words) == 130
+    said = capsys.readouterr()
+    assert "stopped after 2 of 3 epochs; the same command with --resume" in said.err
+    assert "next:" not in said.out
+    assert (out / "learning-loss.svg").is_file()
+    (out / "learning-loss.svg").unlink()
+    assert main([*words, "--resume"]) == 0
+    assert f"next: maskdet export {out}" in capsys.readouterr().out
+    assert [row["epoch"] for row in rows_of(out / "log.csv")] == [1, 2, 3]
+    assert (out / "learning-loss.svg").is_file()
+
+
+def test_without_a_network_one_line_says_what_to_do(tmp_path, capsys, monkeypatch):
+    import keras
+
+    from maskdet.cli import main
+
+    real = keras.applications.MobileNetV2
+
+    def offline(*args, weights, **options):
+        if weights == "imagenet":
+            raise Exception("URL fetch failure on https://a.b: None -- no such name")
+        return real(*args, weights=weights, **options)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    words = train_words(tmp_path)
+    assert main(words) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    for part in ("cannot be downloaded (no such name)", "--weights FILE", "none"):
+        assert part in line
+    for name in ("junk.weights.h5", "junk.npz"):
+        (tmp_path / name).write_bytes(b"junk")
+        assert main([*words, "--weights", str(tmp_path / name)]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"{name}: holds no weights of this network" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_loss_that_is_no_number_ends_it_and_keeps_what_was(
+    tmp_path, tiny, monkeypatch
+):
+    from maskdet.training.fit import Start, _Run, fit
+
+    train = _Run._train
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            _Run, "_train", lambda run, n: (np.nan, 0.5) if n else train(run, n)
+        )
+        with pytest.raises(RuntimeError, match="epoch 2: the loss is nan"):
+            fit(material(), tmp_path, TINY)
+    assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1]
+    fit(material(), tmp_path, TINY, Start(resume=True))
+    assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_stopped_between_log_and_state_no_epoch_is_there_twice(
+    tmp_path, tiny, monkeypatch
+):
+    from maskdet.training import fit as module
+
+    save = module.save_state
+
+    def stopped(path, model, average, progress):
+        if progress.epochs_done == 2:
+            raise KeyboardInterrupt
+        save(path, model, average, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_state", stopped)
+        module.fit(material(), tmp_path, TINY)
+    module.fit(material(), tmp_path, TINY, module.Start(resume=True))
+    assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1, 2, 3]
+
+
+def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path, monkeypatch):
+    from maskdet.training.checkpoint import load_weights, save_best
+
+    model, path = tiny_network(TINY), tmp_path / "best.weights.h5"
+    save_best(path, model, None)
+    old = path.read_bytes()
+
+    def full(part):
+        part.write_bytes(old[:50])
+        raise RuntimeError("Unable to extend file\nerrno = 28")
+
+    monkeypatch.setattr(model, "save_weights", full)
+    with pytest.raises(OSError, match=r"best\.weights\.h5: cannot be written \(Unable"):
+        save_best(path, model, None)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == old
+    path.write_bytes(old[:50])
+    with pytest.raises(ValueError, match="holds no weights of this network"):
+        load_weights(path, model)
 
 
 def test_our_own_sampler_teaches_too(tmp_path, tiny):

@@ -267,8 +267,8 @@ def _drawing_lots(recipe: Recipe, known: Mapping[str, object]) -> str:
     shares = ", ".join(f"{part / total:.0%} {c.key}" for c, part in parts.items())
     steps = f"{recipe.steps} batches" if recipe.steps else "as many batches as fit"
     return (
-        f"An epoch is {steps} of {recipe.batch_size} crops taken by chance: each batch "
-        f"is {shares} on average."
+        f"An epoch is {steps} of {recipe.batch_size} crops sampled at random: each "
+        f"batch is {shares} on average."
     )
 
 
@@ -348,8 +348,8 @@ def _portrait(recipe: Recipe, known: Mapping[str, object]) -> str:
     finder = known.get("finder")
     if recipe.views != "camera" or finder == "none":
         return "is one as a whole"
-    named = f"`{finder}`, " if finder else ""
-    return f"gives two, the whole and the face that the detector, {named}is sure of"
+    named = f"`{finder}` " if finder else ""
+    return f"gives two, the whole and the face that the detector {named}is sure of"
 
 
 def named(names: object) -> str:

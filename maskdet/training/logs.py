@@ -169,9 +169,10 @@ def check_folder(out: Path, *, resume: bool) -> None:
                 f"{out / STATE_FILE}: nothing to resume; train without --resume"
             )
     elif (out / STATE_FILE).is_file():
+        done = len(epochs_of(out))
         raise ValueError(
-            f"--out {out}: holds a run of {len(epochs_of(out))} epochs; continue it "
-            "with --resume, or choose another folder"
+            f"--out {out}: holds a run of {done} epoch{'' if done == 1 else 's'}; "
+            "continue it with --resume, or choose another folder"
         )
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not there.is_dir():

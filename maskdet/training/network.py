@@ -124,7 +124,7 @@ def _mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: there is no such weights file; `imagenet` downloads the usual ones"
+            f"{path}: there is no such file; `imagenet` downloads the usual weights"
         )
     return path
 

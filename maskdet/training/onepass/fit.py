@@ -243,7 +243,7 @@ class _Run:
             validation=result,
         )
         score = (result.faces + result.mean) / 2
-        # NaN, where validation holds no face, is not a best: `max` then keeps its first.
+        # NaN, where validation holds no face, is no best: `max` keeps its first then.
         after = dataclasses.replace(
             before, epochs_done=epoch + 1, best=max(before.best, score)
         )
