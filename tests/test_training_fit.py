@@ -488,13 +488,22 @@ def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path, monkeypatch
     save_best(path, model, None)
     old = path.read_bytes()
 
-    def full(part):
+    def broken(part):
         part.write_bytes(old[:50])
-        raise RuntimeError("Unable to extend file\nerrno = 28")
+        raise OSError("Unable to extend file\nerrno = 5")
 
-    monkeypatch.setattr(model, "save_weights", full)
-    with pytest.raises(OSError, match=r"best\.weights\.h5: cannot be written \(Unable"):
+    monkeypatch.setattr(model, "save_weights", broken)
+    with pytest.raises(OSError, match="Unable to extend file"):
         save_best(path, model, None)
+    monkeypatch.undo()
+    resource = pytest.importorskip("resource", reason="limits of this kind are POSIX")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*best\.weights\.h5"):
+            save_best(path, model, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     assert path.read_bytes() == old
     path.write_bytes(old[:50])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,14 +143,25 @@ def save_best(path: Path, model: keras.Model, average: Average | None) -> None:
     own = use_average(model, average)
     part = path.with_name(f".part-{path.name}")  # Keras knows the format by the ending
     try:
+        _reserve(part, model)
         model.save_weights(part)
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # HDF5 has no number for a full disk
-        raise OSError(f"{path}: cannot be written ({_first_line(error)})") from None
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else _first_line(error)
+        raise OSError(error.errno, why, str(path)) from None
     finally:
         part.unlink(missing_ok=True)
         if own is not None:
             model.set_weights(own)
+
+
+def _reserve(path: Path, model: keras.Model) -> None:
+    """Take the room of a weights file: HDF5 tells of a full disk in many lines."""
+    optimizer = getattr(model, "optimizer", None)  # before it is compiled, none
+    values = model.get_weights() + ([] if optimizer is None else _values(optimizer))
+    if hasattr(os, "posix_fallocate"):  # not on Windows and macOS
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 2**16 + sum(v.nbytes for v in values))
 
 
 def load_weights(path: Path, model: keras.Model) -> None:
