@@ -242,6 +242,8 @@ def test_scenes_without_faces_and_an_unfinished_run_are_refused(tmp_path, capsys
     scenes = ["--scenes", str(tmp_path / "a.json")]
     assert main(["export", str(tmp_path), *scenes]) == 1
     assert "--scenes needs --faces" in capsys.readouterr().err
+    assert main(["export", str(tmp_path), "--last"]) == 1
+    assert "--last is for the single-stage network" in capsys.readouterr().err
     write_recipe(tmp_path, TINY, {}, done=0)
     assert main(["export", str(tmp_path)]) == 1
     assert "train first" in capsys.readouterr().err

@@ -324,6 +324,9 @@ def test_a_resumed_run_of_another_length_says_so(tmp_path, tiny):
     known = json.loads((tmp_path / "recipe.json").read_text())
     assert known["planned_before"] == [[3, 3]]
     assert known["epochs"] == 4
+    with pytest.raises(ValueError, match="has done 4 epochs already, more than 2"):
+        fit(material(), tmp_path, TINY.with_epochs(2), Start(resume=True))
+    assert json.loads((tmp_path / "recipe.json").read_text()) == known
     other = replace(TINY, stages=(Stage(5, "rmsprop", 0.1, 0),))
     with pytest.raises(ValueError, match="another network or optimizer"):
         fit(material(), tmp_path, other, Start(resume=True))

@@ -204,8 +204,14 @@ def write_recipe(
         done: whole epochs behind the run.
 
     Raises:
-        ValueError: a run that goes on began with other knobs or other data.
+        ValueError: a run that goes on began with other knobs or other data, or has
+            done more epochs than it shall have.
     """
+    if done > recipe.epochs:
+        raise ValueError(
+            f"{out}: has done {done} epochs already, more than {recipe.epochs}; resume "
+            f"it with --epochs {done} or more"
+        )
     path = out / RECIPE_FILE
     known = _read_json(path) if path.is_file() else {}
     new = json.loads(json.dumps(recipe.to_json() | dict(about)))
