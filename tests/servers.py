@@ -9,10 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tests.waiting import WAIT_S, wait_until
 
@@ -50,16 +52,25 @@ class Served:
     Attributes:
         port: where it listens.
         process: the program.
+        out: its output.
+        err: its complaints. Both are files: a pipe that nobody reads would fill up, and
+            the program would wait for ever.
     """
 
     port: int
     process: subprocess.Popen[str]
+    out: IO[str]
+    err: IO[str]
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Tell it to end; return its status, its output and its complaints."""
         self.process.send_signal(how)
-        out, err = self.process.communicate(timeout=WAIT_S)
-        return self.process.returncode, out, err
+        self.process.wait(timeout=WAIT_S)
+        said = []
+        for file in (self.out, self.err):
+            file.seek(0)
+            said.append(file.read())
+        return self.process.returncode, said[0], said[1]
 
 
 LAUNCHER = ("maskdet", "app", "--no-browser", "--port")
@@ -83,19 +94,25 @@ def served(
     """
     port = free_port()
     paths = [environment.pop("PYTHONPATH", ""), str(ROOT)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command, str(port), *words],
-        cwd=folder,
-        env=os.environ
-        | environment
-        | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_until(lambda: process.poll() is not None or is_healthy(port), "the server")
-        yield Served(port, process)
-    finally:
-        process.kill()
-        process.communicate()
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as out,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as err,
+    ):
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, str(port), *words],
+            cwd=folder,
+            env=os.environ
+            | environment
+            | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            stdout=out,
+            stderr=err,
+            text=True,
+        )
+        try:
+            wait_until(
+                lambda: process.poll() is not None or is_healthy(port), "the server"
+            )
+            yield Served(port, process, out, err)
+        finally:
+            process.kill()
+            process.wait()

@@ -102,14 +102,14 @@ def test_unknown_classes_can_be_said_on_the_page(
     boxes["Person"].set_value("none")
     press(app, "Read the set with these classes")
     assert not app.main.error
-    assert "1 pictures, 2 faces: 1 Mask, 0 No mask, 0 Incorrect, 1 of unknown" in texts(
+    assert "1 picture, 2 faces: 1 Mask, 0 No mask, 0 Incorrect, 1 of unknown" in texts(
         app
     )
     shown = texts(app)
     assert "1 face (hat): a class that does not count" in shown.replace("\\", "")
     line = "1 image (a.jpg: 90 x 80, told 180 x 160): another size than the labels say"
     assert line in shown.replace("\\", "")
-    press(app, "Look at 1 pictures")
+    press(app, "Look at 1 picture")
     assert app.main.button(key="tune.propose")
 
 

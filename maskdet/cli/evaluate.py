@@ -227,7 +227,9 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
             "evaluate faces"
         )
     faces = sum(len(example.labels) for example in examples)
-    title = f"{args.file}: {len(examples)} pictures, {faces} faces"
+    title = (
+        f"{args.file}: {counted(len(examples), 'picture')}, {counted(faces, 'face')}"
+    )
     watched = progress(examples, "picture")
     if args.boxes == "truth":
         alone = evaluate_boxes(load_classifier(choice.classifier), watched)

@@ -103,6 +103,11 @@ def _check(args: argparse.Namespace) -> None:
     for path in [args.faces, *args.scenes]:
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such file")
+    if args.last:
+        raise ValueError(
+            "--last is for the single-stage network; a classifier's recipe says which "
+            "epoch is kept"
+        )
     if bool(args.scenes) and args.faces is None:
         raise ValueError("--scenes needs --faces: a run keeps its answers on both")
 

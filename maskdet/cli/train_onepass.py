@@ -6,22 +6,30 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import logging
-import os
 import shlex
-import sys
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from maskdet.cli.console import say
+from maskdet.cli.console import complain, say
 from maskdet.cli.labelled import add_classes_option, class_names
+from maskdet.cli.training_run import (
+    bar,
+    check_paths,
+    find_with,
+    finish,
+    show_progress,
+    with_knobs,
+)
 from maskdet.datasets import load_training_data
-from maskdet.training.logs import RECIPE_FILE
+from maskdet.training.logs import BEST_FILE, RECIPE_FILE
+from maskdet.types import CLASSES
 from maskdet.wording import counted
 
 if TYPE_CHECKING:
+    from maskdet.classifier import Classifier
     from maskdet.datasets import TrainingData
+    from maskdet.detectors import LandmarkFinder
     from maskdet.training.onepass.fit import Material
     from maskdet.training.onepass.recipe import OnepassRecipe
 
@@ -109,49 +117,80 @@ def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training.onepass`."""
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("maskdet").setLevel(logging.INFO)
+    check_paths(args, args.out)
+    show_progress()
+    from maskdet.classifier import load_classifier
+    from maskdet.training.onepass.fit import check_weights, fit
+
+    recipe = _recipe(args)
+    if args.weights is not None and not args.resume:
+        check_weights(Path(args.weights))
+    finder = _finder(args, recipe)
+    teacher = load_classifier(args.teacher) if args.teacher else None
     data = load_training_data(
         args.data,
         args.val,
-        seed=args.seed or 1,
+        seed=recipe.seed,
         corrections=args.corrections,
         classes=class_names(args),
-        progress=_progress("checking"),
+        progress=bar("checking"),
     )
     for line in data.report.lines():
         say(line)
-    # TensorFlow tells of missing graphics cards unless it is told not to.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from maskdet.training.onepass.fit import BEST_FILE, fit
-    from maskdet.training.onepass.recipe import OnepassRecipe
-
-    knobs = {name: getattr(args, name) for name in _KNOBS}
-    given = {name: value for name, value in knobs.items() if value is not None}
-    recipe = dataclasses.replace(OnepassRecipe(), **given)
-    views = dataclasses.replace(recipe.views, loose=(*recipe.views.loose, *args.loose))
-    if args.distracted is not None:
-        views = dataclasses.replace(views, distracted=args.distracted)
-    recipe = dataclasses.replace(recipe, views=views)
+    _check_sources(args.loose, data)
     args.out.mkdir(parents=True, exist_ok=True)
-    material = _material(args, data, recipe)
-    _write_recipe(args, data, recipe, material)
-    results = fit(material, args.out, recipe, args.weights, resume=args.resume)
+    material = _material(args, data, recipe, teacher, finder)
+    about = _about(args, data, recipe, material)
+    results = fit(
+        material, args.out, recipe, args.weights, resume=args.resume, about=about
+    )
     lines = [f"{name}: {result}" for name, result in results.items()]
     for line in lines:
         say(line)
     (args.out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     say(f"wrote {args.out / BEST_FILE}")
-    say(f"next: maskdet export {args.out}")
-    return 0
+    status = finish(args.out, NETWORK, planned=recipe.epochs)
+    if not status:
+        say(f"next: maskdet export {args.out}")
+    return status
+
+
+def _recipe(args: argparse.Namespace) -> OnepassRecipe:
+    from maskdet.training.onepass.recipe import OnepassRecipe
+
+    recipe = with_knobs(OnepassRecipe(), {name: getattr(args, name) for name in _KNOBS})
+    views = with_knobs(recipe.views, {"distracted": args.distracted})
+    loose = tuple(dict.fromkeys((*views.loose, *args.loose)))
+    return dataclasses.replace(recipe, views=dataclasses.replace(views, loose=loose))
+
+
+def _finder(args: argparse.Namespace, recipe: OnepassRecipe) -> LandmarkFinder | None:
+    """Return the face detector to draw with; None if nothing is drawn."""
+    from maskdet.training.material import landmark_finder
+
+    finder = find_with(args.finder) if recipe.drawn else None
+    return None if finder is None else landmark_finder(finder)
+
+
+def _check_sources(loose: Sequence[str], data: TrainingData) -> None:
+    """Say which sources of `--loose` no image is of: a slip would go unseen."""
+    known = {one.source for one in data.train}
+    for source in loose:
+        if source not in known | {"drawn"}:  # also what our own code draws is called so
+            complain(
+                f"--loose {source}: no image is of this source; there are "
+                f"{', '.join(sorted(known))}"
+            )
 
 
 def _material(
-    args: argparse.Namespace, data: TrainingData, recipe: OnepassRecipe
+    args: argparse.Namespace,
+    data: TrainingData,
+    recipe: OnepassRecipe,
+    teacher: Classifier | None,
+    finder: LandmarkFinder | None,
 ) -> Material:
-    """Pack what to train on, once: the next run with the same data takes the file."""
-    from maskdet.classifier import load_classifier
-    from maskdet.detectors import LandmarkFinder, load_detector
+    """Pack what to train on, once: a run that goes on takes the file."""
     from maskdet.training.onepass.drawing import draw_places
     from maskdet.training.onepass.fit import Material
     from maskdet.training.onepass.scenes import (
@@ -162,18 +201,16 @@ def _material(
         save_scenes,
     )
 
-    held_out = read_places(data.validation, _progress("reading validation"))
+    held_out = read_places(data.validation, bar("reading validation"))
     # The export measures what it converts on the same pictures.
     save_scenes(Scenes.of(held_out), args.out / VALIDATION_FILE, "validation")
     made_of = _made_of(args, data, recipe)
     packed = read_scenes(args.out / PACKED_FILE, made_of)
     if packed is None:
-        teacher = load_classifier(args.teacher) if args.teacher else None
-        places = read_places(data.train, _progress("packing"), teacher)
-        finder = None if args.finder == "none" else load_detector(args.finder)
-        if isinstance(finder, LandmarkFinder):
+        places = read_places(data.train, bar("packing"), teacher)
+        if finder is not None:
             places += draw_places(
-                places, finder, recipe.drawn, recipe.seed, _progress("drawing")
+                places, finder, recipe.drawn, recipe.seed, bar("drawing")
             )
         packed = Scenes.of(places)
         save_scenes(packed, args.out / PACKED_FILE, made_of)
@@ -193,26 +230,30 @@ def _made_of(
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _write_recipe(
+def _about(
     args: argparse.Namespace,
     data: TrainingData,
     recipe: OnepassRecipe,
     material: Material,
-) -> None:
-    first, commands = _start(args.weights)
-    about = {
+) -> dict[str, object]:
+    """Return what the card of the run needs to know beside the recipe."""
+    about: dict[str, object] = {
         "network": NETWORK,
         "command": _command(args, recipe),
-        "before": commands,
         "data": [Path(path).stem for path in args.data],
-        "weights": first,
+        "val": [Path(path).stem for path in args.val],
         "teacher": args.teacher,
         "scenes": len(material.scenes),
-        "drawn_scenes": len(material.scenes) - len(data.train),
+        "drawn_scenes": len(material.scenes) - sum(not one.whole for one in data.train),
+        "class_counts": [
+            int((material.scenes.labels == label).sum()) for label in CLASSES
+        ],
         "data_report": data.report.to_json(),
     }
-    text = json.dumps(recipe.to_json() | about, indent=2) + "\n"
-    (args.out / RECIPE_FILE).write_text(text, encoding="utf-8")
+    if not args.resume:
+        first, commands = _start(args.weights)
+        about |= {"weights": first, "before": commands}
+    return about
 
 
 def _start(weights: str | None) -> tuple[str | None, list[str]]:
@@ -240,10 +281,3 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
         words += [f"--{knob.replace('_', '-')}", str(getattr(recipe, knob))]
     words += ["--distracted", str(recipe.views.distracted)]
     return shlex.join([*words, "--out", str(args.out)])
-
-
-def _progress(title: str) -> partial[Any]:
-    """Return a bar that shows on a terminal how far something is."""
-    from tqdm import tqdm
-
-    return partial(tqdm, desc=title, disable=None, file=sys.stderr)

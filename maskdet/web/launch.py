@@ -59,6 +59,9 @@ def launch(
         address = "localhost"  # Streamlit itself would listen to the whole network
     if address is not None:
         words += ["--server.address", address]
+    if not _setting("fileWatcherType"):
+        # Nobody edits what is served; watching all files of a checkout fills the log.
+        words += ["--server.fileWatcherType", "none"]
     if port is not None:
         words += ["--server.port", str(port)]
     if browser is not None:

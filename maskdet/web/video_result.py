@@ -21,6 +21,7 @@ from maskdet.web.markdown import plain
 from maskdet.web.video import forget, whereabouts
 from maskdet.web.video_job import FilmJob
 from maskdet.web.video_plan import clock
+from maskdet.wording import counted
 
 _UNITS: Final = {"m": "m", "heads": "heads"}
 
@@ -42,7 +43,7 @@ def show(job: FilmJob, report: VideoReport) -> None:
 def _heading(job: FilmJob, report: VideoReport) -> None:
     info = report.info
     n = report.n_frames
-    parts = [clock(report.analyzed_s), "1 frame" if n == 1 else f"{n} frames"]
+    parts = [clock(report.analyzed_s), counted(n, "frame")]
     if info is not None:
         parts.insert(0, f"{info.width} x {info.height}")
         parts.append("with sound" if info.has_sound else "without sound")

@@ -125,7 +125,7 @@ def test_unreadable_pictures_are_noted_and_none_left_is_refused() -> None:
     analyzer = ScriptedAnalyzer(lambda _: [SURE])
     draft = draft_of([("a.jpg", jpeg()), ("b.gif", b"GIF89a")], analyzer)
     assert len(draft.pictures) == 1
-    assert draft.notes[0].startswith("1 image (b.gif): this is a GIF")
+    assert draft.notes[0].startswith("1 image (b.gif): the image is damaged")
     with pytest.raises(ValueError, match="no image can be read; 1 image"):
         draft_of([("b.gif", b"GIF89a")], analyzer)
 

@@ -13,6 +13,7 @@ from maskdet.training.onepass.sampling import (
     SIDES_PX,
 )
 from maskdet.training.onepass.views import ViewRules
+from maskdet.training.recipes import MOST_DRAWN, MOST_SEED, check_count, check_rate
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class OnepassRecipe:
     losses: LossWeights = LossWeights()  # noqa: RUF009 - frozen
     views: ViewRules = ViewRules()  # noqa: RUF009 - frozen
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train."""
+        for name in ("epochs", "steps", "batch_size"):
+            check_count(name, getattr(self, name))
+        check_count("drawn", self.drawn, 0, MOST_DRAWN)
+        check_count("seed", self.seed, 0, MOST_SEED)
+        check_rate(self.learning_rate)
 
     def to_json(self) -> dict[str, object]:
         """Return every knob by name, those of the views' choice among them."""
