@@ -28,7 +28,15 @@ NETWORK = "onepass"
 
 PACKED_FILE = "scenes.npz"
 
-_KNOBS = ("epochs", "steps", "batch_size", "learning_rate", "drawn", "seed")
+_KNOBS = (
+    "epochs",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "body_rate",
+    "drawn",
+    "seed",
+)
 
 
 def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,7 +52,8 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add(
         "--weights",
         metavar="FILE",
-        help="YuNet's ONNX file to start from, or the best.weights.h5 of another run",
+        help="YuNet's ONNX file to start from, the best.weights.h5 of another run, or "
+        "an exported .tflite file with float weights",
     )
     add(
         "--teacher",
@@ -67,6 +76,18 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--distracted",
         type=float,
         help="fraction of training images with objects pasted in that are not faces",
+    )
+    add(
+        "--negatives-share",
+        type=float,
+        dest="negatives_share",
+        help="fraction of training images that show a picture of --negatives "
+        "(default: 0.25)",
+    )
+    add(
+        "--body-rate",
+        type=float,
+        help="learning rate of YuNet's layers, as a fraction of --learning-rate",
     )
     add("--seed", type=int, help="random seed")
     add("--resume", action="store_true", help="continue the run in --out")
@@ -96,9 +117,33 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         "--loose",
         nargs="+",
         default=[],
-        metavar="SOURCE",
+        metavar="SOURCE[=WEIGHT]",
         help="sources whose boxes were made by a detector: they do not train the exact "
-        "size of boxes",
+        "size of boxes. With a weight from 0 to 1, less than others do",
+    )
+    add(
+        "--negatives",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="pictures without any face: COCO files without boxes, or folders. One in "
+        "four is held out, to measure false positives",
+    )
+    add(
+        "--held-out-kinds",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="kinds of --negatives (their `kind` in the file, or the folder's name) "
+        "that are held out as a whole",
+    )
+    add(
+        "--ignore-found-by",
+        type=Path,
+        metavar="FILE.tflite",
+        help="exported one-pass network that looks at the training images first: "
+        "detections that no label covers are ignored, not trained as background",
     )
 
 
@@ -106,6 +151,9 @@ def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training.onepass`."""
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
+    watcher = args.ignore_found_by
+    if watcher is not None and not watcher.is_file():
+        raise FileNotFoundError(f"--ignore-found-by {watcher}: there is no such file")
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("maskdet").setLevel(logging.INFO)
     data = load_training_data(
@@ -125,10 +173,13 @@ def run(args: argparse.Namespace) -> int:
     knobs = {name: getattr(args, name) for name in _KNOBS}
     given = {name: value for name, value in knobs.items() if value is not None}
     recipe = dataclasses.replace(OnepassRecipe(), **given)
-    views = dataclasses.replace(recipe.views, loose=(*recipe.views.loose, *args.loose))
+    borders = (*recipe.views.borders, *(_border(word) for word in args.loose))
+    views = dataclasses.replace(recipe.views, borders=borders)
     if args.distracted is not None:
         views = dataclasses.replace(views, distracted=args.distracted)
     recipe = dataclasses.replace(recipe, views=views)
+    if args.negatives_share is not None:
+        recipe = dataclasses.replace(recipe, negatives=args.negatives_share)
     args.out.mkdir(parents=True, exist_ok=True)
     material = _material(args, data, recipe)
     _write_recipe(args, data, recipe, material)
@@ -142,6 +193,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _border(word: str) -> tuple[str, float]:
+    """Return a source, and how much its boxes count: nothing unless said."""
+    source, given, weight = word.partition("=")
+    try:
+        return source, float(weight) if given else 0.0
+    except ValueError:
+        raise ValueError(
+            f"--loose {word}: wanted a source, or a source and a weight from 0 to 1 "
+            "such as ilc=0.5"
+        ) from None
+
+
 def _material(
     args: argparse.Namespace, data: TrainingData, recipe: OnepassRecipe
 ) -> Material:
@@ -150,6 +213,8 @@ def _material(
     from maskdet.detectors import LandmarkFinder, load_detector
     from maskdet.training.onepass.drawing import draw_places
     from maskdet.training.onepass.fit import Material
+    from maskdet.training.onepass.negatives import HELD_OUT_FILE, read_negatives
+    from maskdet.training.onepass.onlooker import Onlooker, with_ignored
     from maskdet.training.onepass.scenes import (
         VALIDATION_FILE,
         Scenes,
@@ -166,6 +231,9 @@ def _material(
     if packed is None:
         teacher = load_classifier(args.teacher) if args.teacher else None
         places = read_places(data.train, _progress("packing"), teacher)
+        if args.ignore_found_by is not None:
+            onlooker = Onlooker(args.ignore_found_by)
+            places = with_ignored(places, onlooker, _progress("looking for unlabelled"))
         finder = None if args.finder == "none" else load_detector(args.finder)
         if isinstance(finder, LandmarkFinder):
             places += draw_places(
@@ -174,7 +242,17 @@ def _material(
         packed = Scenes.of(places)
         save_scenes(packed, args.out / PACKED_FILE, made_of)
     say(f"scenes to train on: {len(packed)}, with {len(packed.labels)} faces")
-    return Material(packed, held_out)
+    negatives = read_negatives(
+        args.negatives, args.held_out_kinds, _progress("reading negatives")
+    )
+    (args.out / HELD_OUT_FILE).unlink(missing_ok=True)
+    if negatives.held_out:
+        save_scenes(Scenes.of(negatives.held_out), args.out / HELD_OUT_FILE, "held out")
+        say(
+            f"pictures without a face: {len(negatives.train)} to train on, "
+            f"{len(negatives.held_out)} held out"
+        )
+    return Material(packed, held_out, negatives=negatives)
 
 
 def _made_of(
@@ -182,6 +260,8 @@ def _made_of(
 ) -> str:
     """Return what is the same exactly when the packed scenes would be."""
     parts: list[object] = [args.finder, args.teacher, recipe.drawn, recipe.seed]
+    if args.ignore_found_by is not None:
+        parts.append(hashlib.sha256(args.ignore_found_by.read_bytes()).hexdigest())
     for one in data.train:
         parts += [one.path, one.boxes.tolist(), [int(label) for label in one.labels]]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -202,6 +282,8 @@ def _write_recipe(
         "weights": first,
         "teacher": args.teacher,
         "scenes": len(material.scenes),
+        "negative_pictures": len(material.negatives.train),
+        "held_out_negatives": len(material.negatives.held_out),
         "drawn_scenes": len(material.scenes) - len(data.train),
         "data_report": data.report.to_json(),
     }
@@ -224,13 +306,17 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     """Return the command that makes this run from nothing."""
     words = ["maskdet", "train", "onepass", "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
-    words += ["--loose", *args.loose] if args.loose else []
-    for option in ("corrections", "weights", "teacher", "finder"):
-        value = getattr(args, option)
+    for several in ("loose", "negatives", "held-out-kinds"):
+        values = getattr(args, several.replace("-", "_"))
+        words += [f"--{several}", *values] if values else []
+    for option in ("corrections", "weights", "teacher", "finder", "ignore-found-by"):
+        value = getattr(args, option.replace("-", "_"))
         words += [f"--{option}", str(value)] if value is not None else []
     for knob in _KNOBS:
         words += [f"--{knob.replace('_', '-')}", str(getattr(recipe, knob))]
     words += ["--distracted", str(recipe.views.distracted)]
+    if args.negatives:
+        words += ["--negatives-share", str(recipe.negatives)]
     return shlex.join([*words, "--out", str(args.out)])
 
 

@@ -149,16 +149,27 @@ def settle_normalisation(
         batches: pictures as the network is trained on, `(n, s, s, 3)` RGB 0..255.
     """
     body = body_of(model)
-    if body is None:
-        return
+    if body is not None:
+        settle_network(body, (batch / 127.5 - 1 for batch in batches))
+
+
+def settle_network(
+    network: keras.Model, batches: Iterable[NDArray[np.float32]]
+) -> None:
+    """Do the same for a network that is called as it is, without a body.
+
+    Args:
+        network: any.
+        batches: its inputs in training.
+    """
     layers = [
         layer
-        for layer in body.layers
+        for layer in network.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     moments = [_moments(layer.input) for layer in layers]
-    probe = keras.Model(body.input, moments)
-    seen = [probe.predict_on_batch(batch / 127.5 - 1) for batch in batches]
+    probe = keras.Model(network.input, moments)
+    seen = [probe.predict_on_batch(batch) for batch in batches]
     for index, layer in enumerate(layers):
         first, second = np.mean([parts[index] for parts in seen], axis=0)
         _settle(layer, first, np.maximum(second - first**2, 0))

@@ -79,6 +79,28 @@ def test_a_run_that_goes_on_from_another_says_both_commands(words, tmp_path, cap
     assert two["weights"] is None  # the first run began by chance
 
 
+def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, capsys):
+    folder = tmp_path / "walls"
+    folder.mkdir()
+    for number in range(12):
+        picture(folder / f"{number}.png", number, 160, 120)
+    more = ["--negatives", str(folder), "--negatives-share", "0.5"]
+    more += ["--loose", "train=0.5", "--body-rate", "0.5"]
+    assert main([*words, *more]) == 0, capsys.readouterr().err
+    assert "pictures without a face: " in capsys.readouterr().out
+    out = tmp_path / "run"
+    known = json.loads((out / "recipe.json").read_text())
+    assert known["negative_pictures"] + known["held_out_negatives"] == 12
+    assert known["held_out_negatives"] > 0
+    assert (out / "negatives.npz").is_file()
+    assert (known["negatives"], known["body_rate"]) == (0.5, 0.5)
+    assert ["train", 0.5] in known["views"]["borders"]
+    assert "--loose train=0.5 --negatives" in known["command"]
+    assert "--negatives-share 0.5" in known["command"]
+    assert main([*words, "--loose", "train=much"]) == 1
+    assert "wanted a source, or a source and a weight" in capsys.readouterr().err
+
+
 def test_missing_weights_are_said_before_anything_is_read(capsys):
     words = ["train", "onepass", "--data", "none.json", "--weights", "none.onnx"]
     assert main(words) == 1

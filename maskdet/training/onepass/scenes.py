@@ -142,9 +142,18 @@ def read_places(
     return places
 
 
+def shrunk(image: Image) -> tuple[Image, float]:
+    """Return a picture with at most `LONGEST_PX`, and by how much it was scaled."""
+    scale = min(1.0, LONGEST_PX / max(image.shape[:2]))
+    if scale == 1:
+        return image, scale
+    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), scale
+
+
 def _read_place(example: Example, teacher: Classifier | None) -> Place:
     image = read_image(example.path)
-    scale = min(1.0, LONGEST_PX / max(image.shape[:2]))
     boxes = np.concatenate([example.boxes, example.ignored]).astype(np.float32)
     unknown = np.full(len(example.ignored), NO_LABEL)
     labels = np.concatenate([example.label_values, unknown]).astype(np.int64)
@@ -153,10 +162,7 @@ def _read_place(example: Example, teacher: Classifier | None) -> Place:
     if teacher is not None and len(boxes):
         asked = large & (labels != NO_LABEL)
         taught[asked] = teacher.predict(image, boxes[asked])
-    if scale < 1:
-        size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-        small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-        image = np.asarray(small, np.uint8)
+    image, scale = shrunk(image)
     return Place(image, boxes * scale, labels, taught, example.source)
 
 
