@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskdet.cli import train_onepass
+from maskdet.cli.train_onepass import add_negatives_options
 from maskdet.cli.console import say
 from maskdet.datasets import load_training_data
 from maskdet.extras import require
@@ -68,6 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--corrections", metavar="FILE", help="list of labels to correct"
     )
+    add_negatives_options(parser)
     parser.add_argument("--source", help="only images of this source, such as drawn")
     _add_knobs(parser)
 
@@ -76,8 +78,9 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
     """Add what changes a recipe, and where the run is kept."""
     parser.add_argument(
         "--weights",
-        help="initial weights of MobileNetV2: a .weights.h5 file, `imagenet` to "
-        "download them (default), `none` for random weights",
+        help="initial weights of MobileNetV2: a .weights.h5 file, a .tflite file that "
+        "`maskdet export` wrote with float weights, `imagenet` to download them "
+        "(default), `none` for random weights",
     )
     parser.add_argument(
         "--out", type=Path, help="folder for the run (default: runs/RECIPE)"
@@ -86,6 +89,9 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=int, help="number of epochs, of all stages together"
     )
     parser.add_argument("--steps", type=int, help="batches per epoch")
+    parser.add_argument(
+        "--learning-rate", type=float, help="learning rate of the last stage"
+    )
     parser.add_argument("--size-px", type=int, help="side of the input")
     parser.add_argument("--drawn", type=int, help="number of synthetic crops to add")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
@@ -145,6 +151,11 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     for knob in ("size_px", "steps", "drawn"):
         if getattr(args, knob) is not None:
             recipe = dataclasses.replace(recipe, **{knob: getattr(args, knob)})
+    if args.learning_rate is not None:
+        last = dataclasses.replace(recipe.stages[-1], learning_rate=args.learning_rate)
+        recipe = dataclasses.replace(recipe, stages=(*recipe.stages[:-1], last))
+    if args.negatives:
+        recipe = dataclasses.replace(recipe, verifies=True)
     return recipe if args.epochs is None else recipe.with_epochs(args.epochs)
 
 
@@ -189,7 +200,19 @@ def _material(
         parts = recut(parts, recipe)
     counts = ", ".join(f"{len(part)} {title}" for title, part in vars(parts).items())
     say(f"pictures for the recipe {recipe.name}: {counts}")
-    return prepare(parts, recipe, out, partial(_finder, args.finder), _progress)
+    negatives = None
+    if args.negatives:
+        from maskdet.training.onepass.negatives import read_negatives
+
+        negatives = read_negatives(
+            args.negatives, args.held_out_kinds, _progress("reading negatives")
+        )
+        say(
+            f"pictures without a face: {len(negatives.train)} to train on, "
+            f"{len(negatives.held_out)} held out"
+        )
+    finder = partial(_finder, args.finder)
+    return prepare(parts, recipe, out, finder, _progress, negatives)
 
 
 def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
@@ -197,12 +220,16 @@ def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
     words = ["maskdet", "train", args.network]
     words += ["--recipe", recipe.name, "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
+    for several in ("negatives", "held-out-kinds"):
+        values = getattr(args, several.replace("-", "_"))
+        words += [f"--{several}", *values] if values else []
     for option in (
         "corrections",
         "source",
         "weights",
         "epochs",
         "steps",
+        "learning_rate",
         "size_px",
         "drawn",
     ):

@@ -121,7 +121,19 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         help="sources whose boxes were made by a detector: they do not train the exact "
         "size of boxes. With a weight from 0 to 1, less than others do",
     )
+    add_negatives_options(parser)
     add(
+        "--ignore-found-by",
+        type=Path,
+        metavar="FILE.tflite",
+        help="exported one-pass network that looks at the training images first: "
+        "detections that no label covers are ignored, not trained as background",
+    )
+
+
+def add_negatives_options(parser: argparse.ArgumentParser) -> None:
+    """Add the pictures that show no face, for both networks."""
+    parser.add_argument(
         "--negatives",
         nargs="+",
         action="extend",
@@ -130,20 +142,13 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         help="pictures without any face: COCO files without boxes, or folders. One in "
         "four is held out, to measure false positives",
     )
-    add(
+    parser.add_argument(
         "--held-out-kinds",
         nargs="+",
         default=[],
         metavar="KIND",
         help="kinds of --negatives (their `kind` in the file, or the folder's name) "
         "that are held out as a whole",
-    )
-    add(
-        "--ignore-found-by",
-        type=Path,
-        metavar="FILE.tflite",
-        help="exported one-pass network that looks at the training images first: "
-        "detections that no label covers are ignored, not trained as background",
     )
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.training.exported import load_exported
 from maskdet.training.recipes import Recipe, Stage
 from maskdet.types import CLASSES
 
@@ -24,13 +25,16 @@ _NORM_MOMENTUM = 0.98
 def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Model:
     """Build the network `(n, size_px, size_px, 3)` RGB 0..255 -> `(n, 3)` softmax.
 
+    With `recipe.verifies` there is a fourth column, `no_face`.
+
     The scaling to -1..1 is inside, so no caller can get it wrong. The last layer is
     the dense one that gives the probabilities, called `probs`.
 
     Args:
         recipe: which network, and its size.
         weights: a `.weights.h5` file for the part before the head, `"imagenet"` to
-            let Keras fetch it, or None to start from chance.
+            let Keras fetch it, a `.tflite` file that was exported of such a network,
+            or None to start from chance.
 
     Raises:
         FileNotFoundError: there is no such weights file.
@@ -43,13 +47,18 @@ def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Mo
             raise ValueError("custom-cnn starts from chance; leave out --weights")
         x = _custom_cnn(x, recipe.dropout)
     else:
-        body = _mobilenet(recipe.size_px, weights)
+        exported = weights is not None and Path(weights).suffix == ".tflite"
+        body = _mobilenet(recipe.size_px, None if exported else weights)
         # A recipe that leaves the statistics alone calls the body as at run time,
         # also while some of its layers learn.
         x = body(x) if recipe.norm_learns else body(x, training=False)
         x = _head(x, recipe)
-    probs = keras.layers.Dense(len(CLASSES), activation="softmax", name="probs")(x)
-    return keras.Model(pictures, probs, name="maskdet_classifier")
+    columns = len(CLASSES) + recipe.verifies
+    probs = keras.layers.Dense(columns, activation="softmax", name="probs")(x)
+    model = keras.Model(pictures, probs, name="maskdet_classifier")
+    if weights is not None and Path(weights).suffix == ".tflite":
+        load_exported(model, weights)
+    return model
 
 
 def set_trainable(model: keras.Model, stage: Stage) -> None:

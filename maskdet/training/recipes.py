@@ -80,6 +80,8 @@ class Recipe:
         shares: train, val and test of data that has no split of its own.
         weights: where the body starts: `imagenet`, or None for chance.
         seed: fixes weights, splits, order and every view.
+        verifies: whether a fourth output says that there is no face; it is trained
+            on false detections in pictures without a face.
     """
 
     name: str
@@ -103,9 +105,12 @@ class Recipe:
     shares: tuple[float, float, float] | None = None
     weights: str | None = "imagenet"
     seed: int = 1
+    verifies: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
+        if self.verifies and self.views != "camera":
+            raise ValueError("only recipe maskdet learns what is no face")
         for name in ("size_px", "batch_size", "steps"):
             value = getattr(self, name)
             if value is not None and value < 1:

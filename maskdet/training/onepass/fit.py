@@ -27,7 +27,7 @@ from maskdet.training.checkpoint import (
     use_average,
 )
 from maskdet.training.network import settle_network
-from maskdet.training.onepass.exported import load_exported
+from maskdet.training.exported import load_exported
 from maskdet.training.onepass.logs import (
     LOG_FILES,
     Epoch,

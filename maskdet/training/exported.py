@@ -1,4 +1,4 @@
-"""The shipped LiteRT file as the start of a training: its weights back in Keras."""
+"""An exported LiteRT file as the start of a training: its weights back in Keras."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def load_exported(model: keras.Model, path: str | Path) -> None:
     is the scale that fitted the validation best.
 
     Args:
-        model: what `build_onepass` gave.
+        model: what `build_onepass` or `build_network` gave. Outputs of its last layer
+            that the file does not have stay as they are.
         path: the file, with float16 or float32 weights.
 
     Raises:
@@ -38,10 +39,28 @@ def load_exported(model: keras.Model, path: str | Path) -> None:
         interpreter = open_interpreter(path, "network", threads=1)
     except RuntimeError as error:
         raise ValueError(str(error)) from None
-    stored = _Stored(path, interpreter)
+    _fill_all(model, _Stored(path, interpreter))
+
+
+def _fill_all(model: keras.Model, stored: _Stored) -> None:
     for layer in model.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+        if isinstance(layer, keras.Model):
+            _fill_all(layer, stored)
+        elif isinstance(layer, keras.layers.Dense):
+            _fill_dense(layer, stored)
+        elif isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
             _fill(layer, _norm_of(layer, model), stored)
+
+
+def _fill_dense(layer: Any, stored: _Stored) -> None:
+    """Fill a dense layer; LiteRT has one row an output."""
+    kernel, bias = layer.get_weights()
+    for known in range(kernel.shape[1], 0, -1):
+        if stored.has(layer.name, (known, kernel.shape[0])):
+            break
+    kernel[:, :known] = stored.values(layer.name, (known, kernel.shape[0])).T
+    bias[:known] = stored.values(layer.name, (known,))
+    layer.set_weights([kernel, bias])
 
 
 def _fill(layer: Any, norm: Any, stored: _Stored) -> None:
@@ -83,12 +102,27 @@ class _Stored:
         self._interpreter = interpreter
         self._details = interpreter.get_tensor_details()
 
+    def has(self, layer: str, shape: tuple[int, ...]) -> bool:
+        """Return whether there are weights of one shape that belong to a layer."""
+        return self._found(layer, shape) is not None
+
     def values(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the weights of one shape that belong to a layer.
 
         Raises:
             ValueError: the file has none.
         """
+        found = self._found(layer, shape)
+        if found is not None:
+            return found
+        raise ValueError(
+            f"{self._path}: has no float weights {shape} for {layer}; wanted a float16 "
+            "or float32 file that `maskdet export` wrote of this network"
+        )
+
+    def _found(
+        self, layer: str, shape: tuple[int, ...]
+    ) -> NDArray[np.float32] | None:
         belongs = re.compile(rf"(^|/){re.escape(layer)}(_\d+)?/")
         for kind in _READABLE:
             for one in self._details:
@@ -99,7 +133,4 @@ class _Stored:
                 ):
                     found = self._interpreter.get_tensor(one["index"])
                     return np.asarray(found, np.float32)
-        raise ValueError(
-            f"{self._path}: has no float weights {shape} for {layer}; wanted a float16 "
-            "or float32 file that `maskdet export` wrote of this network"
-        )
+        return None
