@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,6 @@ import numpy as np
 from maskdet.boxes import Boxes, areas, iou_matrix, nms, shared_areas
 from maskdet.onepass import Network, OnePass, Scaling
 from maskdet.training.onepass.scenes import NO_LABEL, Place
-from maskdet.training.samples import Progress
 from maskdet.types import CLASSES, Faces, Image, Settings
 
 _LOOKS: Final = ((Scaling(640, 2.0), 1.0), (Scaling(320, 1.0), 0.7))
@@ -72,10 +71,12 @@ class Onlooker:
 
 
 def with_ignored(
-    places: Iterable[Place], onlooker: Onlooker, progress: Progress = iter
+    places: Sequence[Place],
+    onlooker: Onlooker,
+    progress: Callable[[Iterable[Place]], Iterable[Place]] = iter,
 ) -> list[Place]:
     """Return scenes with what the onlooker sees and no label covers as ignored."""
-    return [_with_ignored(place, onlooker) for place in progress(list(places))]
+    return [_with_ignored(place, onlooker) for place in progress(places)]
 
 
 def _with_ignored(place: Place, onlooker: Onlooker) -> Place:
