@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskdet.cli.console import say
 from maskdet.datasets import load_training_data
+from maskdet.runs import FACTS_NAME
 from maskdet.training.logs import RECIPE_FILE
 
 if TYPE_CHECKING:
@@ -295,11 +296,27 @@ def _start(weights: str | None) -> tuple[str | None, list[str]]:
     """Return the file that the first of several runs began with, and their commands."""
     if weights is None:
         return None, []
-    earlier = Path(weights).parent / RECIPE_FILE
-    if Path(weights).suffix != ".h5" or not earlier.is_file():
+    known = _earlier(Path(weights))
+    if known is None:
         return Path(weights).name, []
-    known = json.loads(earlier.read_text(encoding="utf-8"))
     return known.get("weights"), [*known.get("before", []), known["command"]]
+
+
+def _earlier(weights: Path) -> dict[str, Any] | None:
+    """Return the recipe of the run that some weights are from, if it is at hand."""
+    if weights.suffix == ".tflite":
+        from maskdet.training.onepass.export import FOLDER
+
+        facts = weights.parent / FOLDER / weights.stem / FACTS_NAME
+        if not facts.is_file():
+            return None
+        exported: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
+        return exported.get("recipe")
+    recipe = weights.parent / RECIPE_FILE
+    if weights.suffix != ".h5" or not recipe.is_file():
+        return None
+    known: dict[str, Any] = json.loads(recipe.read_text(encoding="utf-8"))
+    return known
 
 
 def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
