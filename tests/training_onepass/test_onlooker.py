@@ -37,10 +37,10 @@ class Watcher:
         return self.found
 
 
-def test_what_no_label_covers_is_ignored_from_a_low_score_on():
+def test_what_no_label_covers_is_ignored_where_it_is_likely_a_face():
     scene = place([[10, 10, 40, 50]], [1])
     seen = faces(
-        [[12, 12, 38, 48], [60, 40, 90, 80], [100, 10, 120, 30]], [0.9, 0.2, 0.1]
+        [[12, 12, 38, 48], [60, 40, 90, 80], [100, 10, 120, 30]], [0.9, 0.5, 0.3]
     )
     (after,) = with_ignored([scene], Watcher(seen))
     assert after.labels.tolist() == [1, NO_LABEL]
