@@ -18,9 +18,8 @@ _LOOKS: Final = ((Scaling(640, 2.0), 1.0), (Scaling(320, 1.0), 0.7))
 """How large the network sees a picture, and how much that look counts."""
 
 _LEAST_SCORE: Final = 0.4
-"""On the audited validation scenes, of the detections that no label covers, half to nine
-tenths are real faces from here on, a third just below, and one in fifteen at 0.15: to
-ignore those as well took eight points of precision."""
+"""On the audited validation scenes, of the detections that no label covers, half to
+nine tenths are real faces from here on, a third just below, one in fifteen at 0.15."""
 
 _SAME_IOU: Final = 0.5
 _COVERED: Final = 0.5
