@@ -140,11 +140,12 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         "that are held out as a whole",
     )
     add(
-        "--ignore-found-by",
+        "--onlooker",
         type=Path,
         metavar="FILE.tflite",
         help="exported one-pass network that looks at the training images first: "
-        "detections that no label covers are ignored, not trained as background",
+        "what it detects without a label is ignored, not trained as background, and "
+        "faces that it hardly sees are shown more often",
     )
 
 
@@ -152,9 +153,9 @@ def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training.onepass`."""
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
-    watcher = args.ignore_found_by
+    watcher = args.onlooker
     if watcher is not None and not watcher.is_file():
-        raise FileNotFoundError(f"--ignore-found-by {watcher}: there is no such file")
+        raise FileNotFoundError(f"--onlooker {watcher}: there is no such file")
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("maskdet").setLevel(logging.INFO)
     data = load_training_data(
@@ -215,7 +216,7 @@ def _material(
     from maskdet.training.onepass.drawing import draw_places
     from maskdet.training.onepass.fit import Material
     from maskdet.training.onepass.negatives import HELD_OUT_FILE, read_negatives
-    from maskdet.training.onepass.onlooker import Onlooker, with_ignored
+    from maskdet.training.onepass.onlooker import Onlooker, looked_at
     from maskdet.training.onepass.scenes import (
         VALIDATION_FILE,
         Scenes,
@@ -232,9 +233,9 @@ def _material(
     if packed is None:
         teacher = load_classifier(args.teacher) if args.teacher else None
         places = read_places(data.train, _progress("packing"), teacher)
-        if args.ignore_found_by is not None:
-            onlooker = Onlooker(args.ignore_found_by)
-            places = with_ignored(places, onlooker, _progress("looking for unlabelled"))
+        if args.onlooker is not None:
+            onlooker = Onlooker(args.onlooker)
+            places = looked_at(places, onlooker, _progress("looking for unlabelled"))
         finder = None if args.finder == "none" else load_detector(args.finder)
         if isinstance(finder, LandmarkFinder):
             places += draw_places(
@@ -261,8 +262,8 @@ def _made_of(
 ) -> str:
     """Return what is the same exactly when the packed scenes would be."""
     parts: list[object] = [args.finder, args.teacher, recipe.drawn, recipe.seed]
-    if args.ignore_found_by is not None:
-        parts.append(hashlib.sha256(args.ignore_found_by.read_bytes()).hexdigest())
+    if args.onlooker is not None:
+        parts.append(hashlib.sha256(args.onlooker.read_bytes()).hexdigest())
     for one in data.train:
         parts += [one.path, one.boxes.tolist(), [int(label) for label in one.labels]]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -326,7 +327,7 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     for several in ("loose", "negatives", "held-out-kinds"):
         values = getattr(args, several.replace("-", "_"))
         words += [f"--{several}", *values] if values else []
-    for option in ("corrections", "weights", "teacher", "finder", "ignore-found-by"):
+    for option in ("corrections", "weights", "teacher", "finder", "onlooker"):
         value = getattr(args, option.replace("-", "_"))
         words += [f"--{option}", str(value)] if value is not None else []
     for knob in _KNOBS:
