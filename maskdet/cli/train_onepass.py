@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskdet.cli.console import say
 from maskdet.datasets import load_training_data
+from maskdet.runs import FACTS_NAME
 from maskdet.training.logs import RECIPE_FILE
 
 if TYPE_CHECKING:
@@ -123,11 +124,12 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     add_negatives_options(parser)
     add(
-        "--ignore-found-by",
+        "--onlooker",
         type=Path,
         metavar="FILE.tflite",
         help="exported one-pass network that looks at the training images first: "
-        "detections that no label covers are ignored, not trained as background",
+        "what it detects without a label is ignored, not trained as background, and "
+        "faces that it hardly sees are shown more often",
     )
 
 
@@ -156,9 +158,9 @@ def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training.onepass`."""
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
-    watcher = args.ignore_found_by
+    watcher = args.onlooker
     if watcher is not None and not watcher.is_file():
-        raise FileNotFoundError(f"--ignore-found-by {watcher}: there is no such file")
+        raise FileNotFoundError(f"--onlooker {watcher}: there is no such file")
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("maskdet").setLevel(logging.INFO)
     data = load_training_data(
@@ -219,7 +221,7 @@ def _material(
     from maskdet.training.onepass.drawing import draw_places
     from maskdet.training.onepass.fit import Material
     from maskdet.training.onepass.negatives import HELD_OUT_FILE, read_negatives
-    from maskdet.training.onepass.onlooker import Onlooker, with_ignored
+    from maskdet.training.onepass.onlooker import Onlooker, looked_at
     from maskdet.training.onepass.scenes import (
         VALIDATION_FILE,
         Scenes,
@@ -236,9 +238,9 @@ def _material(
     if packed is None:
         teacher = load_classifier(args.teacher) if args.teacher else None
         places = read_places(data.train, _progress("packing"), teacher)
-        if args.ignore_found_by is not None:
-            onlooker = Onlooker(args.ignore_found_by)
-            places = with_ignored(places, onlooker, _progress("looking for unlabelled"))
+        if args.onlooker is not None:
+            onlooker = Onlooker(args.onlooker)
+            places = looked_at(places, onlooker, _progress("looking for unlabelled"))
         finder = None if args.finder == "none" else load_detector(args.finder)
         if isinstance(finder, LandmarkFinder):
             places += draw_places(
@@ -265,8 +267,8 @@ def _made_of(
 ) -> str:
     """Return what is the same exactly when the packed scenes would be."""
     parts: list[object] = [args.finder, args.teacher, recipe.drawn, recipe.seed]
-    if args.ignore_found_by is not None:
-        parts.append(hashlib.sha256(args.ignore_found_by.read_bytes()).hexdigest())
+    if args.onlooker is not None:
+        parts.append(hashlib.sha256(args.onlooker.read_bytes()).hexdigest())
     for one in data.train:
         parts += [one.path, one.boxes.tolist(), [int(label) for label in one.labels]]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -300,11 +302,27 @@ def _start(weights: str | None) -> tuple[str | None, list[str]]:
     """Return the file that the first of several runs began with, and their commands."""
     if weights is None:
         return None, []
-    earlier = Path(weights).parent / RECIPE_FILE
-    if Path(weights).suffix != ".h5" or not earlier.is_file():
+    known = _earlier(Path(weights))
+    if known is None:
         return Path(weights).name, []
-    known = json.loads(earlier.read_text(encoding="utf-8"))
     return known.get("weights"), [*known.get("before", []), known["command"]]
+
+
+def _earlier(weights: Path) -> dict[str, Any] | None:
+    """Return the recipe of the run that some weights are from, if it is at hand."""
+    if weights.suffix == ".tflite":
+        from maskdet.training.onepass.export import FOLDER
+
+        facts = weights.parent / FOLDER / weights.stem / FACTS_NAME
+        if not facts.is_file():
+            return None
+        exported: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
+        return exported.get("recipe")
+    recipe = weights.parent / RECIPE_FILE
+    if weights.suffix != ".h5" or not recipe.is_file():
+        return None
+    known: dict[str, Any] = json.loads(recipe.read_text(encoding="utf-8"))
+    return known
 
 
 def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
@@ -314,7 +332,7 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     for several in ("loose", "negatives", "held-out-kinds"):
         values = getattr(args, several.replace("-", "_"))
         words += [f"--{several}", *values] if values else []
-    for option in ("corrections", "weights", "teacher", "finder", "ignore-found-by"):
+    for option in ("corrections", "weights", "teacher", "finder", "onlooker"):
         value = getattr(args, option.replace("-", "_"))
         words += [f"--{option}", str(value)] if value is not None else []
     for knob in _KNOBS:

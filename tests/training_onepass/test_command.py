@@ -79,6 +79,19 @@ def test_a_run_that_goes_on_from_another_says_both_commands(words, tmp_path, cap
     assert two["weights"] is None  # the first run began by chance
 
 
+def test_a_run_that_goes_on_from_an_exported_file_says_how_that_was_made(tmp_path):
+    from maskdet.cli.train_onepass import _start
+
+    file = tmp_path / "onepass.tflite"
+    file.write_bytes(b"")
+    assert _start(str(file)) == ("onepass.tflite", [])
+    folder = tmp_path / "runs-onepass" / "onepass"
+    folder.mkdir(parents=True)
+    recipe = {"weights": "yunet.onnx", "before": ["first"], "command": "second"}
+    (folder / "facts.json").write_text(json.dumps({"recipe": recipe}))
+    assert _start(str(file)) == ("yunet.onnx", ["first", "second"])
+
+
 def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, capsys):
     folder = tmp_path / "walls"
     folder.mkdir()

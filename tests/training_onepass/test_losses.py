@@ -73,7 +73,7 @@ def test_an_ignored_face_is_not_punished():
     maps[0][0, 4, 4, :2] = 6.0  # sure of a face at 32..40
     free = losses(maps, np.zeros((1, 8, 10), np.float32))
     spared = losses(maps, rows([[28, 28, 44, 44]], -1.0))
-    assert free["obj"] > spared["obj"] + 5
+    assert free["obj"] > spared["obj"] + 1
 
 
 def test_a_label_of_no_weight_is_not_learnt():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskdet.training.onepass.onlooker import fused, with_ignored
+from maskdet.training.onepass.onlooker import fused, looked_at
 from maskdet.training.onepass.scenes import NO_LABEL
 from maskdet.types import Faces
 from tests.training_onepass.fakes import place
@@ -37,14 +37,16 @@ class Watcher:
         return self.found
 
 
-def test_what_no_label_covers_is_ignored_from_a_low_score_on():
-    scene = place([[10, 10, 40, 50]], [1])
+def test_what_no_label_covers_is_ignored_where_it_is_likely_a_face():
+    scene = place([[10, 10, 40, 50], [130, 80, 150, 100]], [1, 0])
     seen = faces(
-        [[12, 12, 38, 48], [60, 40, 90, 80], [100, 10, 120, 30]], [0.9, 0.2, 0.1]
+        [[12, 12, 38, 48], [60, 40, 90, 80], [100, 10, 120, 30]], [0.9, 0.5, 0.3]
     )
-    (after,) = with_ignored([scene], Watcher(seen))
-    assert after.labels.tolist() == [1, NO_LABEL]
-    assert after.boxes.tolist() == [[10, 10, 40, 50], [60, 40, 90, 80]]
-    assert np.isnan(after.taught[1]).all()
-    (empty,) = with_ignored([place([])], Watcher(Faces.empty()))
+    (after,) = looked_at([scene], Watcher(seen))
+    assert after.labels.tolist() == [1, 0, NO_LABEL]
+    assert after.boxes[:2].tolist() == scene.boxes.tolist()
+    assert after.boxes[2].tolist() == [60, 40, 90, 80]
+    assert np.isnan(after.taught[2]).all()
+    assert after.seen.tolist() == pytest.approx([0.9, 0.0, 1.0])
+    (empty,) = looked_at([place([])], Watcher(Faces.empty()))
     assert len(empty.boxes) == 0

@@ -162,7 +162,7 @@ def _shortest_ms(network: Network, width: int, height: int) -> float:
 def _alarms(
     network: Network, negatives: Sequence[Place]
 ) -> dict[str, Mapping[str, float]]:
-    found = {}
+    found: dict[str, Mapping[str, float]] = {}
     for side, scaling in SCALINGS.items():
         analyzer = OnePass(network, scaling)
         scenes = [

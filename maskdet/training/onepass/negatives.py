@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from maskdet.datasets.examples import no_boxes
 from maskdet.datasets.files import listed_picture, text_of
 from maskdet.media import image_paths, read_image
 from maskdet.training.onepass.scenes import Place, shrunk
-from maskdet.training.samples import Progress
 from maskdet.types import CLASSES, Faces
 
 HELD_OUT_FILE = "negatives.npz"
@@ -31,6 +30,10 @@ _HELD_OUT_OF: Final = 4
 
 _LEAST_CHANCE: Final = 0.03
 """Added to the squared score: a picture that was learnt must not be forgotten."""
+
+
+_Listed: TypeAlias = tuple[Path, str]
+"""A picture file and its kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ class Mined:
 def read_negatives(
     paths: Iterable[str | Path],
     kinds: Sequence[str] = (),
-    progress: Progress = iter,
+    progress: Callable[[Iterable[_Listed]], Iterable[_Listed]] = iter,
 ) -> Negatives:
     """Read pictures without a face, and hold out a part of them.
 
@@ -104,7 +107,7 @@ def is_held_out(name: str) -> bool:
     return digest[0] % _HELD_OUT_OF == 0
 
 
-def _listed(path: Path) -> list[tuple[Path, str]]:
+def _listed(path: Path) -> list[_Listed]:
     """Return the pictures of a file or folder, and the kind of each."""
     if path.is_dir():
         found = [(file, path.resolve().name) for file in image_paths(path)]
@@ -120,7 +123,7 @@ def _listed(path: Path) -> list[tuple[Path, str]]:
     return [_row(path, row) for row in images]
 
 
-def _row(path: Path, row: Mapping[str, Any]) -> tuple[Path, str]:
+def _row(path: Path, row: Mapping[str, Any]) -> _Listed:
     try:
         name = str(row["file_name"])
     except (KeyError, TypeError):

@@ -48,6 +48,9 @@ _PASTED_SHARE = 0.3
 """Views of pictures without a face that get some laid in."""
 
 _MOST_PASTED = 3
+_HARD = 5.0
+"""A face that an onlooker does not see at all counts so much more than a clear one."""
+
 _AHEAD = 4
 _LARGE_PX = 24.0
 
@@ -70,11 +73,13 @@ def face_chances(scenes: Scenes) -> NDArray[np.float64]:
 
     Classes get their share. Within one, a source counts by the root of its faces, so
     that small careful sets are not drowned, and a face by its size, as large ones can
-    be shown at any size.
+    be shown at any size, and by how hardly an onlooker sees it: learning that things
+    are no faces costs those first that look least like one.
     """
     counts = np.diff(scenes.first_face)
     sources = np.repeat(scenes.sources, counts)
     worth = np.clip(sizes_px(scenes.boxes) / _LARGE_PX, 0.2, 2.0).astype(np.float64)
+    worth *= 1 + _HARD * np.square(1 - scenes.seen.astype(np.float64))
     chances = np.zeros(len(scenes.labels))
     for label in CLASSES:
         of_class = scenes.labels == label

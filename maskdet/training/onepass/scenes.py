@@ -44,6 +44,7 @@ class Place:
         labels: `(n,)` columns as in `CLASSES`, or `NO_LABEL`.
         taught: `(n, 3)` what a classifier said; NaN where none was asked.
         source: which collection it is from; `drawn` where our own code drew on it.
+        seen: `(n,)` face scores that an onlooker gave them; None where nobody looked.
     """
 
     image: Image
@@ -51,6 +52,7 @@ class Place:
     labels: NDArray[np.int64]
     taught: NDArray[np.float32]
     source: str
+    seen: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,7 @@ class Scenes:
         labels: `(m,)` columns as in `CLASSES`, or `NO_LABEL`.
         taught: `(m, 3)` what a classifier said of each face; NaN where none did.
         sources: `(n,)` text.
+        seen: `(m,)` face scores that an onlooker gave them, 1 where nobody looked.
     """
 
     pixels: NDArray[np.uint8]
@@ -74,6 +77,7 @@ class Scenes:
     labels: NDArray[np.int64]
     taught: NDArray[np.float32]
     sources: NDArray[np.str_]
+    seen: NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -96,6 +100,7 @@ class Scenes:
             labels=self.labels[faces],
             taught=self.taught[faces],
             source=str(self.sources[index]),
+            seen=self.seen[faces],
         )
 
     @classmethod
@@ -110,7 +115,13 @@ class Scenes:
             labels=np.concatenate([place.labels for place in places]),
             taught=np.concatenate([place.taught for place in places]),
             sources=np.array([place.source for place in places], np.str_),
+            seen=np.concatenate([_seen(place) for place in places]),
         )
+
+
+def _seen(place: Place) -> NDArray[np.float32]:
+    """Return the scores that an onlooker gave the faces, 1 where there was none."""
+    return np.ones(len(place.boxes), np.float32) if place.seen is None else place.seen
 
 
 def read_places(
@@ -190,7 +201,10 @@ def load_places(path: Path) -> list[Place]:
 
 
 def _scenes(stored: np.lib.npyio.NpzFile) -> Scenes:
-    return Scenes(*(stored[field.name] for field in _fields()))
+    arrays = {name: stored[name] for name in stored.files if name != "made_of"}
+    # Files of older versions, where nobody looked, say nothing of it.
+    arrays.setdefault("seen", np.ones(len(arrays["labels"]), np.float32))
+    return Scenes(**arrays)
 
 
 def _fields() -> tuple[dataclasses.Field[object], ...]:
