@@ -6,13 +6,24 @@ import logging
 
 import streamlit as st
 
-from maskdet.web import route, session, uploads
+from maskdet.web import (
+    camera,
+    live_hooks,
+    route,
+    session,
+    streamlit_hooks,
+    uploads,
+)
 from maskdet.web.sidebar import sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
 logging.basicConfig(level=logging.WARNING)
 uploads.keep_in_memory()
+streamlit_hooks.protect_app()
 route.keep_to_the_page()
+live_hooks.relay_newest_frames()
+live_hooks.share_session_lock()
+live_hooks.collect_by_timer(session.tidy)
 
 # An emoji comes with the page; a Material icon would be asked of a Google server.
 st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")
@@ -28,6 +39,9 @@ page = st.navigation(
     ]
 )
 session.begin()
+if page.title != "Live":
+    camera.leave()
 sidebar(live=page.title in ("Live", "Video"))
 page.run()
 session.end()
+uploads.free_unused()

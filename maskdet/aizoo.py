@@ -63,6 +63,7 @@ class Aizoo:
         weights = asset_path("aizoo") if weights is None else weights
         graph = asset_path("aizoo-graph") if graph is None else graph
         self._net = cv2.dnn.readNet(str(weights), str(graph))
+        self.pipeline = "Aizoo detects and classifies"
         self._anchors = anchors()
         self._lock = Lock()
         self.analyze(np.zeros((48, 64, 3), np.uint8))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from time import perf_counter
 from typing import Final, NamedTuple, Protocol
 
@@ -12,15 +14,25 @@ import numpy as np
 
 from maskdet.aizoo import Aizoo
 from maskdet.assets import ASSETS, asset_path
-from maskdet.classifier import DEFAULT_CLASSIFIER, Classifier, load_classifier
+from maskdet.classifier import (
+    BUILT_IN_CLASSIFIERS,
+    DEFAULT_CLASSIFIER,
+    Classifier,
+    load_classifier,
+)
 from maskdet.detectors import DETECTORS, Detector, load_detector
+from maskdet.media import DecodedImage
 from maskdet.onepass import Network, OnePass, Scaling, SecondLook
-from maskdet.types import Image, Scene, Settings, accepted, check_image, refused
+from maskdet.own_models import own_models, read_own_models
+from maskdet.types import Faces, Image, Scene, Settings, accepted, check_image, refused
 
 AUTO = "auto"
 """What a visitor who leaves the choice to us has chosen; see `resolved`."""
 
 _ONEPASS, _FAST = "onepass", "onepass-fast"
+
+_FAST_ENDING = "-fast"
+"""An own network is offered twice, as ours is: thorough, and fast with this ending."""
 
 _ONE_PASS = {
     _ONEPASS: "our one-pass network on a large picture; a mask model may read again",
@@ -52,15 +64,16 @@ ENTRY_POINTS: Final = "maskdet.analyzers"
 
 
 class _Registry(MutableMapping[str, str]):
-    """Analyzer names with one line each: built-in, registered, and of entry points.
+    """Analyzer names with one line each: built-in, registered, entry points, own.
 
     Entry points are looked up once, when somebody first asks for a name that is not
-    built in, or for all names; their code is imported only when they are loaded.
+    built in, or for all names; their code is imported only when they are loaded. The
+    folder of own models is read each time, for files may come and go.
     """
 
     def __init__(self, built_in: Mapping[str, str]) -> None:
         self._lines = dict(built_in)
-        self._built_in = frozenset(built_in)
+        self.built_in = frozenset(built_in)
         self._factories: dict[str, Callable[[], Analyzer]] = {}
         self._discovered = False
         self._lock = threading.Lock()
@@ -68,7 +81,7 @@ class _Registry(MutableMapping[str, str]):
     def __getitem__(self, name: str) -> str:
         if name not in self._lines:
             self._discover()
-        return self._lines[name]
+        return self._lines[name] if name in self._lines else _own_lines()[name]
 
     def __setitem__(self, name: str, line: str) -> None:
         self._lines[name] = line
@@ -79,15 +92,14 @@ class _Registry(MutableMapping[str, str]):
 
     def __iter__(self) -> Iterator[str]:
         self._discover()
-        return iter(tuple(self._lines))
+        return iter(dict.fromkeys([*self._lines, *_own_lines()]))
 
     def __len__(self) -> int:
-        self._discover()
-        return len(self._lines)
+        return len(list(iter(self)))
 
     def add(self, name: str, factory: Callable[[], Analyzer], line: str) -> None:
         """Add or replace an analyzer that is not built in."""
-        if name in self._built_in or name == AUTO:
+        if name in self.built_in or name == AUTO:
             raise ValueError(
                 f"{name!r} is the name of an analyzer that ships with maskdet; choose "
                 "another name"
@@ -120,11 +132,24 @@ def _loader(point: EntryPoint) -> Callable[[], Analyzer]:
     return load
 
 
+def _own_lines() -> dict[str, str]:
+    """Return the analyzers that the user's own networks make, with a line each."""
+    lines: dict[str, str] = {}
+    for name in own_models("network"):
+        lines[name] = "your single-stage network on a large image"
+        lines[f"{name}{_FAST_ENDING}"] = (
+            "your single-stage network on a small image, for live video"
+        )
+    return lines
+
+
 ANALYZERS: Final = _Registry(
     {
         **(_ONE_PASS if _ONEPASS in ASSETS else {}),
         "mtcnn": "MTCNN detects, our classifier classifies",
         "haar": "Haar cascades detect, our classifier classifies",
+        "haar-live": "one Haar cascade in its fast preset detects, our classifier "
+        "classifies",
         "yunet": "YuNet detects, our classifier classifies",
         "ssd": "ResNet-10 SSD detects, our classifier classifies",
         "aizoo": "AIZOO's single-stage network, for comparison",
@@ -168,6 +193,9 @@ def register_analyzer(
         raise TypeError(f"factory must be callable without arguments, not {factory!r}")
     ANALYZERS.add(name, factory, description or "registered by a program")
 
+
+BUILT_IN_ANALYZERS: Final = ANALYZERS.built_in
+"""The analyzers that ship with maskdet."""
 
 DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
 """The embedded analyzer that does best on the validation scenes; see README."""
@@ -232,6 +260,10 @@ class TwoStage:
             )
         self.detector = detector
         self.classifier = load_classifier() if classifier is None else classifier
+        self.pipeline = (
+            f"{type(detector).__name__} detects, {type(self.classifier).__name__} "
+            "classifies every face"
+        )
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Find, choose, then label; see `Analyzer.analyze`."""
@@ -256,6 +288,25 @@ class TwoStage:
         )
 
 
+def analyze_decoded(
+    analyzer: Analyzer, image: DecodedImage, settings: Settings
+) -> Scene:
+    """Return the scene of an image in pixels of its original, however it was decoded.
+
+    Args:
+        analyzer: looks at the pixels that were decoded.
+        image: perhaps smaller than its original.
+        settings: the smallest face is in pixels of the original, too.
+    """
+    across, down = image.factors
+    if across == down == 1:
+        return analyzer.analyze(image.pixels, settings)
+    smallest_px = max(1.0, settings.min_face_px / max(across, down))
+    early = dataclasses.replace(settings, min_face_px=smallest_px)
+    scene = analyzer.analyze(image.pixels, early)
+    return scene.scaled(across, down).filter(settings)
+
+
 def resolved(analyzer: str, *, live: bool) -> str:
     """Return the name in `ANALYZERS` that a choice stands for.
 
@@ -269,9 +320,90 @@ def resolved(analyzer: str, *, live: bool) -> str:
     return _FAST if live and _FAST in ANALYZERS else DEFAULT_ANALYZER
 
 
-def reads_twice(name: str) -> bool:
-    """Return whether a classifier reads large faces again after this analyzer."""
-    return name in _SECOND_LOOKS
+def reads_twice(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
+    """Return whether the classifier checks large faces again after this analyzer.
+
+    A classifier other than the default one classifies every face instead.
+    """
+    return _kind(name) in _SECOND_LOOKS and classifier == DEFAULT_CLASSIFIER
+
+
+def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
+    """Return whether the classifier gives every face its class.
+
+    So it is after a face detector; and if a classifier other than the default one was
+    chosen, after every analyzer: who chooses one wants to see what it says.
+    """
+    return name in DETECTORS or classifier != DEFAULT_CLASSIFIER
+
+
+def pipeline(
+    name: str, classifier: str = DEFAULT_CLASSIFIER, *, second_look: bool = True
+) -> str:
+    """Return in one line who detects and who classifies; arguments of `load_analyzer`.
+
+    Examples:
+        >>> from maskdet.analyzer import pipeline
+        >>> pipeline("onepass", "tutorial")
+        'onepass detects, classifier tutorial classifies every face'
+    """
+    if classifies_every_face(name, classifier):
+        return f"{name} detects, classifier {classifier} classifies every face"
+    line = f"{name} detects and classifies"
+    if second_look and reads_twice(name, classifier):
+        line += f", classifier {classifier} checks large faces of low confidence again"
+    return line
+
+
+def pipeline_of(analyzer: Analyzer) -> str:
+    """Return in one line who detects and who classifies in an analyzer.
+
+    That is its attribute `pipeline`; of one without, the name of its class.
+    """
+    return str(getattr(analyzer, "pipeline", "") or type(analyzer).__name__)
+
+
+def own_model_problems() -> tuple[str, ...]:
+    """Return one line for each file in the folder of own models that is not used.
+
+    Raises:
+        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+    """
+    known = read_own_models()
+    taken = {*BUILT_IN_ANALYZERS, *BUILT_IN_CLASSIFIERS, AUTO}
+    clashes = [
+        f"{model.path.parent.name}/{model.path.name}: {name} is the name of a model "
+        "that ships with maskdet, which is used; rename the file and the folder of "
+        "its facts"
+        for name, model in known.models.items()
+        if {name, f"{name}{_FAST_ENDING}"} & taken
+    ]
+    return (*known.problems, *clashes)
+
+
+def _kind(name: str) -> str:
+    """Return whose scale and refinement an analyzer has; most have their own."""
+    own = network_name(name)
+    if own is None:
+        return name
+    return _ONEPASS if own == name else _FAST
+
+
+def network_name(name: str) -> str | None:
+    """Return which own network an analyzer runs; None if it does not run one."""
+    if name in BUILT_IN_ANALYZERS:
+        return None
+    own = own_models("network")
+    for one in (name, name.removesuffix(_FAST_ENDING)):
+        if one in own:
+            return one
+    return None
+
+
+def network_file(name: str) -> Path:
+    """Return the network file of a single-stage analyzer, ours or the user's own."""
+    own = network_name(name)
+    return asset_path(_ONEPASS) if own is None else own_models("network")[own].path
 
 
 def asset_of(name: str) -> str:
@@ -297,9 +429,12 @@ def load_analyzer(
 
     Args:
         name: a name in `ANALYZERS`.
-        classifier: who labels them where a second stage does; see `load_classifier`.
-        second_look: whether that classifier may read large faces again where the
-            first stage has labelled them already; without, it is not even loaded.
+        classifier: name or path, see `load_classifier`. The default one classifies
+            the faces of a face detector, and checks large faces of low confidence
+            again after a single-stage network. Any other one classifies every face,
+            after every analyzer; boxes and scores are those of the analyzer.
+        second_look: whether the default classifier may check faces again that a
+            single-stage network has classified; without, it is not even loaded.
 
     Raises:
         ValueError: there is no such analyzer or classifier.
@@ -310,25 +445,50 @@ def load_analyzer(
         known = ", ".join(ANALYZERS)
         raise ValueError(f"analyzer must be one of {known}, not {name!r}")
     analyzer = _loaded(name, classifier, second_look=second_look)
+    # What a factory made may be somebody else's; it speaks for itself.
+    ours = ANALYZERS.factory(name) is None or classifies_every_face(name, classifier)
+    if ours and isinstance(analyzer, TwoStage | OnePass | Aizoo):
+        analyzer.pipeline = pipeline(name, classifier, second_look=second_look)
     analyzer.analyze(np.zeros((48, 64, 3), np.uint8))
     return analyzer
 
 
 def _loaded(name: str, classifier: str, *, second_look: bool) -> Analyzer:
+    if name in DETECTORS:
+        return TwoStage(load_detector(name), load_classifier(classifier))
+    if classifies_every_face(name, classifier):
+        alone = _alone(name, None)
+        return TwoStage(_Boxes(alone), load_classifier(classifier))
+    rule = _SECOND_LOOKS.get(_kind(name)) if second_look else None
+    again = None
+    if rule is not None and ANALYZERS.factory(name) is None:
+        again = SecondLook(load_classifier(classifier), *rule)
+    return _alone(name, again)
+
+
+def _alone(name: str, again: SecondLook | None) -> Analyzer:
+    """Return an analyzer that classifies the faces itself."""
     factory = ANALYZERS.factory(name)
     if factory is not None:
         return _made(name, factory)
-    if name in DETECTORS:
-        return TwoStage(load_detector(name), load_classifier(classifier))
-    if name not in _SCALINGS:
+    kind = _kind(name)
+    if kind not in _SCALINGS:
         return Aizoo()
-    again = None
-    if second_look and name in _SECOND_LOOKS:
-        rule = _SECOND_LOOKS[name]
-        reader = load_classifier(classifier)
-        again = SecondLook(reader, *rule)
-    network = Network(asset_path(_ONEPASS))
-    return OnePass(network, _SCALINGS[name], second_look=again)
+    network = Network(network_file(name))
+    return OnePass(network, _SCALINGS[kind], second_look=again)
+
+
+class _Boxes:
+    """The faces that an analyzer detects, without the classes it gives them."""
+
+    def __init__(self, analyzer: Analyzer) -> None:
+        self._analyzer = analyzer
+        # Tiles ask how large the network sees an image.
+        self.scaling = getattr(analyzer, "scaling", None)
+
+    def detect(self, image: Image) -> Faces:
+        """Return every candidate of the analyzer; see `Detector.detect`."""
+        return self._analyzer.analyze(image, Settings.permissive()).faces
 
 
 def _made(name: str, factory: Callable[[], Analyzer]) -> Analyzer:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from maskdet.analyzer import AUTO, Analyzer, load_analyzer, resolved
-from maskdet.datasets import Example, read_any
+from maskdet.analyzer import (
+    AUTO,
+    Analyzer,
+    analyze_decoded,
+    load_analyzer,
+    network_file,
+    network_name,
+    resolved,
+)
+from maskdet.classifier import (
+    BUILT_IN_CLASSIFIERS,
+    DEFAULT_CLASSIFIER,
+    classifier_path,
+)
+from maskdet.datasets import Example, Issues, read_any
 from maskdet.evaluation import DetectionReport, evaluate_detection
 from maskdet.films import Progress, VideoReport, Wanted, analyze_film
-from maskdet.media import as_image, open_video
+from maskdet.media import decode_image, open_video
 from maskdet.streaming import Stream
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Scene, Settings
@@ -23,6 +37,7 @@ def analyze(
     settings: Settings | None = None,
     *,
     analyzer: str | Analyzer | None = None,
+    classifier: str | None = None,
 ) -> Scene:
     """Detect the faces of an image and classify their masks.
 
@@ -34,15 +49,19 @@ def analyze(
         ['Mask', 'No mask']
 
     Args:
-        image: path of a JPEG, PNG or WebP file; the bytes of one; or an array
-            `(h, w, 3)` uint8 in BGR order, or `(h, w)` uint8 for grey.
+        image: path of an image file, see `read_image`; the bytes of one; or an array
+            `(h, w, 3)` uint8 in BGR order, or `(h, w)` uint8 for grey. A JPEG file
+            may have up to 204 megapixels; above 51, half its width and height is
+            analyzed.
         settings: thresholds; by default `Settings()`. `Settings.permissive()` keeps
             every candidate.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`. A named
             analyzer is loaded at the first call and kept.
+        classifier: a name in `CLASSIFIERS` or the path of a `.tflite` file; one other
+            than the default classifies every face, see `load_analyzer`.
 
     Returns:
-        The scene; boxes are in pixels of the image.
+        The scene; boxes are in pixels of the upright image in its full size.
 
     Raises:
         FileNotFoundError: there is no such file, or a model file is missing.
@@ -51,8 +70,9 @@ def analyze(
         ValueError: the array is empty or has another shape, or the analyzer is
             unknown.
     """
-    chosen = _analyzer(analyzer, live=False)
-    return chosen.analyze(as_image(image), Settings() if settings is None else settings)
+    chosen = _analyzer(analyzer, classifier, live=False)
+    rules = Settings() if settings is None else settings
+    return analyze_decoded(chosen, decode_image(image), rules)
 
 
 def analyze_video(
@@ -61,7 +81,9 @@ def analyze_video(
     settings: Settings | None = None,
     *,
     analyzer: str | Analyzer | None = None,
+    classifier: str | None = None,
     every: int = 1,
+    rotate: int = 0,
     style: Style = DEFAULT_STYLE,
     progress: bool | Callable[[Progress], None] = False,
 ) -> VideoReport:
@@ -80,14 +102,18 @@ def analyze_video(
         out: the annotated video, ending in .mp4; without it, none is written.
         settings: thresholds; by default `Settings()`.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
+        classifier: as for `analyze`.
         every: analyze and write only every n-th frame.
+        rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees, for a
+            camera that hangs upside down. Everything refers to the turned frame.
         style: how the copy is annotated, for example `Style(blur=True)`.
         progress: True shows a progress bar on stderr; a function gets a `Progress`
             about ten times a second.
 
     Returns:
-        People, timeline, contacts and events. A video that breaks off gives the
-        results up to there, with its `error`.
+        People, timeline, contacts and events. A video that breaks off, such as a file
+        that was copied half way, gives the results up to there, with its `error` and
+        `is_complete` False.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -96,9 +122,9 @@ def analyze_video(
         ValueError: an argument is out of its range.
     """
     wanted = Wanted(style=style, out=None if out is None else Path(out), every=every)
-    chosen = _analyzer(analyzer, live=True)
+    chosen = _analyzer(analyzer, classifier, live=True)
     rules = Settings() if settings is None else settings
-    with closing(open_video(source, every=every)) as frames:
+    with closing(open_video(source, every=every, rotate=rotate)) as frames:
         name = str(source)
         if progress is not True:
             hear = progress if callable(progress) else None
@@ -114,7 +140,9 @@ def stream(
     settings: Settings | None = None,
     *,
     analyzer: str | Analyzer | None = None,
+    classifier: str | None = None,
     every: int = 1,
+    rotate: int = 0,
 ) -> Iterator[tuple[Image, Scene]]:
     """Yield each frame of a camera or video with its scene, people tracked.
 
@@ -132,7 +160,9 @@ def stream(
         source: file, camera number or address, as for `open_video`.
         settings: thresholds; by default `Settings()`.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass-fast`.
+        classifier: as for `analyze`.
         every: yield only every n-th frame.
+        rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees.
 
     Yields:
         The frame, `(h, w, 3)` uint8 BGR, and its `Scene` with `time_s`, `track_ids`,
@@ -142,8 +172,8 @@ def stream(
         FileNotFoundError: there is no such file.
         VideoReadError: it gives no frames, or breaks off.
     """
-    running = Stream(_analyzer(analyzer, live=True), settings)
-    with closing(open_video(source, every=every)) as frames:
+    running = Stream(_analyzer(analyzer, classifier, live=True), settings)
+    with closing(open_video(source, every=every, rotate=rotate)) as frames:
         for image, time_s in frames:
             yield image, running.step(image, time_s)
 
@@ -152,6 +182,7 @@ def evaluate(
     dataset: str | Path | Iterable[Example],
     *,
     analyzer: str | Analyzer | None = None,
+    classifier: str | None = None,
     settings: Settings | None = None,
 ) -> DetectionReport:
     """Measure an analyzer on labelled images.
@@ -163,8 +194,10 @@ def evaluate(
 
     Args:
         dataset: path of a data set with boxes (COCO, Pascal VOC or YOLO), or examples
-            that `maskdet.datasets` read.
+            that `maskdet.datasets.read_any` read. What is doubtful about a data set
+            is a warning; what is broken is an error.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`.
+        classifier: as for `analyze`.
         settings: thresholds of precision, recall and the classes; average precision
             uses every detection. By default `Settings()`.
 
@@ -177,7 +210,14 @@ def evaluate(
         ValueError: it is not a data set, or has no image with boxes.
     """
     named = isinstance(dataset, str | Path)
-    examples = read_any(dataset) if isinstance(dataset, str | Path) else list(dataset)
+    issues = Issues()
+    examples = (
+        read_any(dataset, issues=issues)
+        if isinstance(dataset, str | Path)
+        else list(dataset)
+    )
+    for line in issues.notes():
+        warnings.warn(f"{dataset}: {line}", stacklevel=2)
     boxed = [example for example in examples if not example.whole]
     if not boxed:
         what = f"{dataset}: " if named else ""
@@ -185,7 +225,7 @@ def evaluate(
             f"{what}evaluate needs images with boxes (COCO, Pascal VOC, YOLO), and "
             f"there are none among {len(examples)} images"
         )
-    chosen = _analyzer(analyzer, live=False)
+    chosen = _analyzer(analyzer, classifier, live=False)
     rules = Settings() if settings is None else settings
     return evaluate_detection(chosen, boxed, rules)
 
@@ -209,20 +249,37 @@ class _Bar:
         self._bar.close()
 
 
-def _analyzer(analyzer: str | Analyzer | None, *, live: bool) -> Analyzer:
+def _analyzer(
+    analyzer: str | Analyzer | None, classifier: str | None, *, live: bool
+) -> Analyzer:
     """Return the analyzer that is meant; a named one is loaded once."""
-    if analyzer is None:
-        return _loaded(resolved(AUTO, live=live))
-    if isinstance(analyzer, str):
-        return _loaded(analyzer)
+    if analyzer is None or isinstance(analyzer, str):
+        name = resolved(analyzer or AUTO, live=live)
+        classifier = classifier or DEFAULT_CLASSIFIER
+        return _loaded(name, classifier, _stamps(name, classifier))
     if not callable(getattr(analyzer, "analyze", None)):
         raise TypeError(
             "analyzer must be a name or an object with analyze(image, settings), not "
             f"{type(analyzer).__name__}; wrap a detector in maskdet.TwoStage(detector)"
         )
+    if classifier is not None:
+        raise ValueError(
+            f"classifier {classifier!r} goes with the name of an analyzer; this "
+            f"{type(analyzer).__name__} classifies as it was made to"
+        )
     return analyzer
 
 
+def _stamps(name: str, classifier: str) -> tuple[int, ...]:
+    """Return what changes when the user writes a model file of theirs anew."""
+    files = []
+    if classifier not in BUILT_IN_CLASSIFIERS:
+        files.append(classifier_path(classifier))
+    if network_name(name) is not None:
+        files.append(network_file(name))
+    return tuple(file.stat().st_mtime_ns for file in files)
+
+
 @lru_cache(maxsize=8)
-def _loaded(name: str) -> Analyzer:
-    return load_analyzer(name)
+def _loaded(name: str, classifier: str, stamps: tuple[int, ...]) -> Analyzer:
+    return load_analyzer(name, classifier)

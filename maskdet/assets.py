@@ -13,7 +13,8 @@ from maskdet.manifest import Asset, read_manifest
 from maskdet.resources import resource_path
 
 MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
-"""Environment variable that names a folder of model files that do not ship."""
+"""Environment variable that names a folder of model files that do not ship: those of
+other projects, and the user's own (see `maskdet.own_models`)."""
 
 ASSETS: dict[str, Asset] = read_manifest()
 """Every model file that maskdet knows, by name."""
@@ -46,20 +47,38 @@ def folders() -> tuple[Path, ...]:
     Raises:
         ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
     """
-    return (resource_path("models"), *_extra_folder(), cache_folder())
+    return (resource_path("models"), *extra_folder(), cache_folder())
 
 
-def _extra_folder() -> tuple[Path, ...]:
+def extra_folder() -> tuple[Path, ...]:
+    """Return the folder that `MASKDET_MODEL_DIR` names, or nothing.
+
+    Raises:
+        ValueError: it is set, and is not a folder.
+    """
     value = os.environ.get(MODEL_DIR_VARIABLE, "")
     if not value:
         return ()
+    return (model_folder(MODEL_DIR_VARIABLE, value),)
+
+
+def model_folder(where: str, value: str | Path) -> Path:
+    """Return a folder of model files that somebody named.
+
+    Args:
+        where: the variable or option that names it, for the message.
+        value: what it says.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
     folder = Path(value).expanduser()
     if not folder.is_dir():
         raise ValueError(
-            f"{MODEL_DIR_VARIABLE} is {value!r}, which is not a folder; it must name "
-            "a folder of model files; correct it or unset it"
+            f"{where} is {str(value)!r}, which is not a folder; it must name a folder "
+            "of model files; correct it or unset it"
         )
-    return (folder,)
+    return folder
 
 
 def asset_path(name: str) -> Path:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -15,19 +15,23 @@ from numpy.typing import NDArray
 
 from maskdet.assets import ASSETS, asset_path
 from maskdet.boxes import Boxes
+from maskdet.own_models import (
+    CLASSIFIER_OUTPUT,
+    FACTS_NAME,
+    own_models,
+    read_facts,
+    stated_context,
+)
 from maskdet.types import CLASSES, Image, check_image
 
 CONTEXT = 1.3
 """Side of the square crop, in longer sides of the face box."""
 
-OUTPUT_NAME = "__".join(label.key for label in CLASSES)
+OUTPUT_NAME = CLASSIFIER_OUTPUT
 """Name of a classifier file's output: it says which column is which class."""
 
 VERIFIER_OUTPUT_NAME = f"{OUTPUT_NAME}__no_face"
 """The same of a file with a fourth column: that the crop shows no face at all."""
-
-FACTS_NAME = "facts.json"
-"""What the export writes beside a classifier file; it knows the file's crop."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,20 @@ class ClassifierFile:
     """One classifier that can be asked for by name.
 
     Attributes:
-        asset: name of its file in `maskdet.assets`.
+        asset: name of its file in `maskdet.assets`; empty for one of the user's own.
         context: side of the crop that it was trained on, in longer sides of the box.
         title: a few words for people.
+        own: the file of one of the user's own.
     """
 
     asset: str
     context: float
     title: str
+    own: Path | None = None
+
+    def path(self) -> Path:
+        """Return where its file lies; errors as of `assets.asset_path`."""
+        return asset_path(self.asset) if self.own is None else self.own
 
 
 _FILES = {
@@ -52,12 +62,45 @@ _FILES = {
     "early-stop": ClassifierFile("early-stop", 1.0, "Early stopping"),
 }
 
-CLASSIFIERS: dict[str, ClassifierFile] = {
-    name: file
-    for name, file in _FILES.items()
-    if file.asset in ASSETS and ASSETS[file.asset].ships
-}
-"""The classifiers that ship, by name; our own first."""
+
+class _Registry(MutableMapping[str, ClassifierFile]):
+    """The classifiers that ship, then those in the folder of own models."""
+
+    def __init__(self, built_in: Mapping[str, ClassifierFile]) -> None:
+        self._built_in = dict(built_in)
+
+    def __getitem__(self, name: str) -> ClassifierFile:
+        if name in self._built_in:
+            return self._built_in[name]
+        model = own_models("classifier")[name]
+        title = str(model.facts.get("title", name))
+        return ClassifierFile("", model.context, title, model.path)
+
+    def __setitem__(self, name: str, file: ClassifierFile) -> None:
+        self._built_in[name] = file
+
+    def __delitem__(self, name: str) -> None:
+        del self._built_in[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._built_in, *own_models("classifier")]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+CLASSIFIERS: MutableMapping[str, ClassifierFile] = _Registry(
+    {
+        name: file
+        for name, file in _FILES.items()
+        if file.asset in ASSETS and ASSETS[file.asset].ships
+    }
+)
+"""The classifiers that can be asked for, by name: first those that ship, then those in
+the folder that `MASKDET_MODEL_DIR` names."""
+
+BUILT_IN_CLASSIFIERS = frozenset(_FILES)
+"""Names that no own model may have."""
 
 DEFAULT_CLASSIFIER = "maskdet"
 
@@ -88,6 +131,31 @@ class Classifier(Protocol):
 
         Returns:
             `(n, 3)` float32, rows sum to 1, columns as in `CLASSES`.
+        """
+        ...
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """A classifier that can also know crops that show no face.
+
+    Attributes:
+        verifies: whether it does.
+    """
+
+    verifies: bool
+
+    def verify(
+        self, image: Image, boxes: Boxes
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the probabilities, and how probable it is that there is a face.
+
+        Args:
+            image: `(h, w, 3)` uint8, BGR; not changed.
+            boxes: `(n, 4)` detections in pixels of `image`; n may be 0.
+
+        Returns:
+            `(n, 3)` float32 as of `Classifier.predict`, and `(n,)` in [0, 1].
         """
         ...
 
@@ -137,16 +205,7 @@ class MaskClassifier:
     def verify(
         self, image: Image, boxes: Boxes
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the probabilities of the classes, and that there is a face.
-
-        Args:
-            image: `(h, w, 3)` uint8, BGR; not changed.
-            boxes: `(n, 4)` detections in pixels of `image`; n may be 0.
-
-        Returns:
-            `(n, 3)` float32 as `predict` gives them, and `(n,)` in [0, 1]: how
-            probable it is that the box holds a face. All 1 if the file does not know.
-        """
+        """Return both, see `Verifier`; all 1 if the file does not know no face."""
         image = check_image(image)
         crops = [
             crop_face(image, box, self.size_px, context=self.context) for box in boxes
@@ -212,7 +271,8 @@ def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
 
     Args:
         name: a name in `CLASSIFIERS`, or the path of a `.tflite` file that
-            `maskdet export` wrote, with its `facts.json`.
+            `maskdet export` wrote, with its `facts.json`. Files in the folder that
+            `MASKDET_MODEL_DIR` names have a name too.
 
     Raises:
         ValueError: the name is not in `CLASSIFIERS`, or the facts cannot be read.
@@ -222,7 +282,9 @@ def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
     """
     path = classifier_path(name)
     if name not in CLASSIFIERS:
-        return MaskClassifier(path, context=_stated_context(path))
+        facts, folder = read_facts(path)
+        context = stated_context(facts, folder / FACTS_NAME)
+        return MaskClassifier(path, context=context)
     return MaskClassifier(path, context=CLASSIFIERS[name].context)
 
 
@@ -238,29 +300,7 @@ def classifier_path(name: str) -> Path:
             f"classifier must be one of {', '.join(CLASSIFIERS)} or the path of a "
             f".tflite file, not {name!r}"
         )
-    return asset_path(CLASSIFIERS[name].asset)
-
-
-def _stated_context(path: Path) -> float:
-    """Return the context that the facts of a user's own file name."""
-    places = (
-        path.with_name(FACTS_NAME),
-        path.parent / "runs" / path.stem / FACTS_NAME,
-    )
-    facts = next((place for place in places if place.is_file()), None)
-    if facts is None:
-        raise FileNotFoundError(
-            f"{path}: its facts.json is missing, so nobody knows how wide its crops "
-            f"are; keep it as {places[0]} or {places[1]}, `maskdet export` writes it"
-        )
-    try:
-        known = json.loads(facts.read_text(encoding="utf-8"))
-        context = float(known["input"]["context"])
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{facts}: wanted input.context, a number") from None
-    if not 0.5 <= context <= 4:
-        raise ValueError(f"{facts}: context must be from 0.5 to 4, not {context:g}")
-    return context
+    return CLASSIFIERS[name].path()
 
 
 def crop_face(

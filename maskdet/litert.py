@@ -55,6 +55,17 @@ def open_interpreter(path: Path, kind: str, *, threads: int) -> Any:
         raise RuntimeError(f"{kind} file {path} is no LiteRT network") from None
 
 
+def output_names(path: Path) -> list[str]:
+    """Return the names of the outputs of a LiteRT file; they carry the labels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RuntimeError: it is not a LiteRT network.
+    """
+    signatures = open_interpreter(path, "model", threads=1).get_signature_list()
+    return [name for one in signatures.values() for name in one["outputs"]]
+
+
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[None]:
     """Keep the runtime's line off stderr; all else that is written there comes after.

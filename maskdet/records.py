@@ -5,11 +5,13 @@ JSON, version 1:
     {"version": 1, "images": [{"path": "a.jpg", "width": 640, "height": 480,
       "error": null, "faces": [{"box": [10.0, 20.0, 50.0, 70.0], "score": 0.98,
         "label": "mask", "probs": {"mask": 0.97, "no_mask": 0.02, "incorrect": 0.01}
-    }]}]}
+    }]}], "left_out": ["notes.txt"]}
 
-Boxes are `x1, y1, x2, y2` in pixels of the picture as it is shown, that is with its
-EXIF orientation applied. A picture that could not be read has an `error`, no faces,
-and neither width nor height (null). A label is `unknown` below the confidence asked.
+Boxes are `x1, y1, x2, y2` in pixels of the image in its full size as it is shown, that
+is with its EXIF orientation applied. An image that could not be read has an `error`, no
+faces, and neither width nor height (null). A label is `unknown` below the confidence
+asked. `left_out`, which only `detect` writes, lists files of folders that are not
+images.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict
 
-from maskdet.types import CLASSES, Image, Scene
+from maskdet.types import CLASSES, Scene
 
 VERSION = 1
 """Goes up when a field changes its meaning or goes away, not when one is added."""
@@ -53,19 +55,21 @@ class ImageRecord(TypedDict):
     faces: list[dict[str, Any]]
 
 
-def image_record(path: str | Path, image: Image, scene: Scene) -> ImageRecord:
-    """Return the record of a picture that was read.
+def image_record(
+    path: str | Path, size_wh: tuple[int, int], scene: Scene
+) -> ImageRecord:
+    """Return the record of an image that was read.
 
     Args:
-        path: how the picture was called by the person who gave it.
-        image: `(h, w, 3)` the picture.
+        path: how the image was called by the person who gave it.
+        size_wh: width and height of the upright image, in pixels.
         scene: what was found in it.
     """
-    height, width = image.shape[:2]
+    width, height = size_wh
     return {
         "path": as_utf8(path),
-        "width": int(width),
-        "height": int(height),
+        "width": width,
+        "height": height,
         "error": None,
         "faces": [face.to_dict() for face in scene],
     }
@@ -82,11 +86,23 @@ def error_record(path: str | Path, line: str) -> ImageRecord:
     }
 
 
-def to_json(records: Iterable[ImageRecord]) -> str:
-    """Return the records as JSON text, one picture a line, ended by a line break."""
+def to_json(
+    records: Iterable[ImageRecord], left_out: Iterable[Path] | None = None
+) -> str:
+    """Return the records as JSON text, one image a line, ended by a line break.
+
+    Args:
+        records: one for each image.
+        left_out: files of the folders that are no images; without it, the text does
+            not tell of any.
+    """
     lines = ",\n  ".join(json.dumps(record, ensure_ascii=False) for record in records)
     images = f"[\n  {lines}\n]" if lines else "[]"
-    return f'{{"version": {VERSION}, "images": {images}}}\n'
+    others = ""
+    if left_out is not None:
+        paths = [as_utf8(path) for path in left_out]
+        others = f', "left_out": {json.dumps(paths, ensure_ascii=False)}'
+    return f'{{"version": {VERSION}, "images": {images}{others}}}\n'
 
 
 def to_csv(records: Iterable[ImageRecord]) -> str:

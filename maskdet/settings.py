@@ -80,6 +80,10 @@ class Settings:
         memory_s: how long a person without a detection is remembered, in seconds.
         smoothing: how several observations of a person become one class.
         smoothing_window_s: how far back observations count, in seconds.
+        class_weights: how much an observation counts that shows a mask, no mask, or
+            an incorrectly worn mask; three numbers in [0, 1], at least one above 0.
+            An observation with the probabilities p counts by the factor
+            `sum(p[c] * class_weights[c])`.
         distance: how distances between people are measured.
         contact_distance_m: people who are closer are in contact, in metres.
         contact_duration_s: a contact that lasts longer exceeds the limit, in seconds.
@@ -101,6 +105,7 @@ class Settings:
     memory_s: float = 3.0
     smoothing: Smoothing = "log_pool"
     smoothing_window_s: float = 2.0
+    class_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
     distance: Distance = "off"
     contact_distance_m: float = 1.8
     contact_duration_s: float = 3.0
@@ -116,6 +121,7 @@ class Settings:
                 words, given = ", ".join(known), getattr(self, name)
                 raise ValueError(f"{name} must be one of {words}, not {given!r}")
         object.__setattr__(self, "ground_points", _points(self.ground_points))
+        object.__setattr__(self, "class_weights", _weights(self.class_weights))
         for name, low, high in _RANGES:
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -181,6 +187,23 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("ground_width_m", 0.1, 1000),
     ("ground_depth_m", 0.1, 1000),
 )
+
+
+def _weights(value: object) -> tuple[float, ...]:
+    """Return one weight a class; a link and JSON bring them as a list."""
+    numbers = tuple(value) if isinstance(value, tuple | list) else ()
+    fit = [
+        isinstance(number, int | float)
+        and not isinstance(number, bool)
+        and 0 <= number <= 1
+        for number in numbers
+    ]
+    if len(fit) != 3 or not all(fit) or not any(numbers):
+        raise ValueError(
+            "class_weights must be three numbers from 0 to 1 (mask, no mask, "
+            f"incorrect), at least one above 0, not {value!r}"
+        )
+    return tuple(float(number) for number in numbers)
 
 
 def _points(value: object) -> tuple[float, ...]:

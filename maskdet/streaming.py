@@ -94,6 +94,7 @@ class Stream:
         self._vote.method = settings.smoothing
         self._vote.window_s = settings.smoothing_window_s
         self._vote.memory_s = settings.memory_s
+        self._vote.class_weights = settings.class_weights
         faces, probs = seen.faces[tracks.shown], seen.probs[tracks.shown]
         ids, weights = tracks.ids[tracks.shown], view_weights(faces, probs)
         now = self._vote.update(ids, probs, weights, self._time_s)

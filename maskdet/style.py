@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+import dataclasses
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from maskdet.types import UNTRACKED, Label, PersonPair
 
@@ -42,6 +47,22 @@ _LINE_STYLES: Final[dict[Label, LineStyle]] = {
 }
 
 
+_MOST_LETTERS: Final = 24
+"""Longer names of classes would not fit beside a face."""
+
+_LETTERS: Final = str.maketrans(
+    {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE"}
+    | {"œ": "oe", "Œ": "OE", "đ": "d", "Đ": "D", "\u2019": "'"}
+)
+"""Latin letters that Unicode does not split into a plain letter and an accent."""
+
+_SIGNS: Final = ".,:;!?'()/+%-"
+_PLAIN: Final = re.compile(f"[A-Za-z0-9 {re.escape(_SIGNS)}]+")
+"""No sign is among them that HTML or Markdown could take for their own."""
+
+_HEX: Final = re.compile("#[0-9a-fA-F]{6}")
+
+
 @dataclass(frozen=True)
 class Style:
     """What is drawn, and how; every field is a plain JSON value.
@@ -51,6 +72,9 @@ class Style:
         >>> scene = maskdet.analyze("group.jpg")
         >>> maskdet.draw("group.jpg", scene, private).shape
         (480, 960, 3)
+        >>> names = {"no_mask": "Bare", "unknown": "Collecting info"}
+        >>> maskdet.Style(class_names=names).title(maskdet.Label.NO_MASK)
+        'Bare'
 
     Attributes:
         palette: `classic` (green, red, orange, grey) or `colour-blind`.
@@ -60,6 +84,10 @@ class Style:
         ids: whether the track ID is written, as in "#3".
         blur: whether all faces are blurred.
         scale: factor on the size of text and lines, which fits the image; 0.5 to 3.
+        class_names: your own words for classes, by key: `mask`, `no_mask`, `incorrect`,
+            `unknown`; all different, up to 24 Latin letters (accents are drawn into
+            images without them), digits and some signs. Files keep the keys.
+        class_colours: your own colours, by the same keys, as "#rrggbb".
 
     Raises:
         ValueError: a value is not allowed; the message names field and value.
@@ -72,6 +100,8 @@ class Style:
     ids: bool = True
     blur: bool = False
     scale: float = 1.0
+    class_names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    class_colours: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be drawn."""
@@ -90,20 +120,117 @@ class Style:
             raise ValueError(
                 f"scale must be a number from 0.5 to 3, not {self.scale!r}"
             )
+        object.__setattr__(self, "class_names", _names(self.class_names))
+        object.__setattr__(self, "class_colours", _colours(self.class_colours))
+
+    def title(self, label: Label) -> str:
+        """Return what a class is called: your own word, else `Label.title`."""
+        return self.class_names.get(label.key, label.title)
+
+    def colour_bgr(self, label: Label) -> BGR:
+        """Return the colour of a class: your own, else that of the palette."""
+        own = self.class_colours.get(label.key)
+        if own is None:
+            return colour_bgr(label, self.palette)
+        red, green, blue = (int(own[start : start + 2], 16) for start in (1, 3, 5))
+        return blue, green, red
+
+    def colour_css(self, label: Label) -> str:
+        """Return the colour of a class as a style sheet writes it, `#rrggbb`."""
+        blue, green, red = self.colour_bgr(label)
+        return f"#{red:02x}{green:02x}{blue:02x}"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Style:
+        """Return the style that a JSON object describes; what is missing is default.
+
+        Raises:
+            ValueError: not a JSON object, an unknown field, or a bad value.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError("style is not valid JSON") from None
+        if not isinstance(values, dict):
+            raise ValueError(
+                f"style must be a JSON object, not {type(values).__name__}"
+            )
+        known = [one.name for one in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(
+                f"unknown field {unknown[0]!r} of a style; known are {', '.join(known)}"
+            )
+        return cls(**values)
+
+
+def _by_key(name: str, value: object) -> dict[str, Any]:
+    """Return what somebody gave by class, once it has no key but those of classes."""
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"{name} must be an object with classes as keys, not {value!r}"
+        )
+    keys = [label.key for label in Label]
+    unknown = [key for key in value if key not in keys]
+    if unknown:
+        raise ValueError(
+            f"{name}: {unknown[0]!r} is not a class; classes are {', '.join(keys)}"
+        )
+    return dict(value)
+
+
+def _names(value: object) -> dict[str, str]:
+    """Return checked names of classes, without spaces around them."""
+    names = _by_key("class_names", value)
+    for key, given in names.items():
+        name = given.strip() if isinstance(given, str) else ""
+        if not name or len(name) > _MOST_LETTERS or not _is_drawable(name):
+            raise ValueError(
+                f"class_names: {key} must be 1 to {_MOST_LETTERS} Latin letters, "
+                f"digits, spaces and {_SIGNS}, not {given!r}; other letters cannot be "
+                "written into images"
+            )
+        names[key] = name
+    written = [names.get(label.key, label.title) for label in Label]
+    folded = [written_plainly(name).casefold() for name in written]
+    for name, plain in zip(written, folded, strict=True):
+        if folded.count(plain) > 1:
+            raise ValueError(
+                f"class_names: {name!r} is the name of two classes; each needs its own"
+            )
+    return names
+
+
+def _is_drawable(name: str) -> bool:
+    plain = written_plainly(name)
+    return bool(_PLAIN.fullmatch(plain)) and any(one.isalnum() for one in plain)
+
+
+def written_plainly(text: str) -> str:
+    """Return text as it is drawn into images: Latin letters without accents."""
+    split = unicodedata.normalize("NFKD", text.translate(_LETTERS))
+    return "".join(one for one in split if not unicodedata.combining(one))
+
+
+def _colours(value: object) -> dict[str, str]:
+    """Return checked colours of classes, in lower case."""
+    colours = _by_key("class_colours", value)
+    for key, given in colours.items():
+        if not isinstance(given, str) or not _HEX.fullmatch(given):
+            raise ValueError(
+                f'class_colours: {key} must be a colour such as "#0072b2", not '
+                f"{given!r}"
+            )
+        colours[key] = given.lower()
+    return colours
 
 
 DEFAULT_STYLE: Final = Style()
 
 
 def colour_bgr(label: Label, palette: Palette = "classic") -> BGR:
-    """Return the colour of a label, as for a legend."""
+    """Return the colour that a palette has for a class."""
     return _COLOURS[palette][label]
-
-
-def colour_css(label: Label, palette: Palette = "classic") -> str:
-    """Return the colour of a label as a page's style sheet writes it, `#rrggbb`."""
-    blue, green, red = colour_bgr(label, palette)
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def ink_bgr(colour: BGR) -> BGR:
@@ -128,31 +255,78 @@ def describe(
     confidence: float,
     style: Style = DEFAULT_STYLE,
     *,
+    likeliest: Label | None = None,
     track_id: int = UNTRACKED,
     unseen_s: float = 0.0,
 ) -> str:
     """Return what is written beside a face.
 
-    That is "No mask 97 %" in a picture, "#3 No mask 97 %" for somebody who is
-    followed, and "#3 No mask, seen 2.1 s ago" while their face is not seen: what it
-    said gets less certain then, which is no news about the mask.
+    That is "No mask 97 %" in an image, "#3 No mask 97 %" for a person who is tracked,
+    and "#3 No mask, seen 2.1 s ago" while their face is not seen: what is known fades
+    then, which is no news about the mask. An unsure face is "Unsure (58 % mask)".
 
     Args:
         label: what is known.
         confidence: how sure it is, in [0, 1].
         style: what to write.
+        likeliest: the likeliest class, which is named where the label is `UNKNOWN`.
         track_id: the person's number; `UNTRACKED` for none.
         unseen_s: seconds since their face was seen; 0 if it is.
     """
-    words = [label.title] if style.labels else []
+    title = style.title(label)
+    words = [title] if style.labels else []
     if unseen_s <= 0:
-        words += [f"{100 * confidence:.0f} %"] if style.percentages else []
+        words += _sureness(label, confidence, style, likeliest)
     elif style.labels:
-        words = [f"{label.title}, seen {unseen_s:.1f} s ago"]
+        words = [f"{title}, seen {unseen_s:.1f} s ago"]
     elif style.percentages:
         words = [f"{unseen_s:.1f} s ago"]
     number = [f"#{track_id}"] if style.ids and track_id != UNTRACKED else []
     return " ".join(number + words)
+
+
+def _sureness(
+    label: Label, confidence: float, style: Style, likeliest: Label | None
+) -> list[str]:
+    """Return how sure a class is, in the word that follows its name."""
+    if not style.percentages:
+        return []
+    if label is not Label.UNKNOWN or not style.labels:
+        return [percent(confidence)]
+    if likeliest is None:
+        return []
+    # Names begin with a capital letter; abbreviations such as "FFP2" are left alone.
+    name = style.title(likeliest)
+    name = name[:1].lower() + name[1:] if name[1:2].islower() else name
+    return [f"({percent(confidence)} {name})"]
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction in whole percent; only what is all or nothing is called so.
+
+    Examples:
+        >>> from maskdet.style import percent
+        >>> [percent(one) for one in (0, 0.003, 0.58, 0.999, 1)]
+        ['0 %', '<1 %', '58 %', '>99 %', '100 %']
+    """
+    if fraction < 1 and round(100 * fraction) >= 100:
+        return ">99 %"
+    if fraction > 0 and round(100 * fraction) <= 0:
+        return "<1 %"
+    return f"{100 * fraction:.0f} %"
+
+
+def percent_number(fraction: float) -> float:
+    """Return a fraction in percent for a column of whole numbers.
+
+    It rounds to 100 or 0 only where it is all or nothing; else to 99 or 1.
+    """
+    number = 100 * fraction
+    if fraction < 1 and round(number) >= 100:
+        return 99.0
+    if fraction > 0 and round(number) <= 0:
+        return 1.0
+    return number
 
 
 def describe_pair(pair: PersonPair) -> str:

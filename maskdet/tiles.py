@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer
-from maskdet.boxes import Boxes, nms
+from maskdet.analyzer import Analyzer, pipeline_of
+from maskdet.boxes import Boxes, iou_matrix, nms, sizes_px
+from maskdet.onepass import Scaling
 from maskdet.types import BLUR_MIN_SCORE, Faces, Image, Scene, Settings, check_image
 
 MIN_SIDE_PX = 64
@@ -21,6 +22,17 @@ _SAME_IOU = 0.5
 
 _CUT_PX = 2.0
 """A box so near to where its window ends, inside the picture, may be half a face."""
+
+_VISIBLE_PX = 9.0
+"""A single-stage network that sees the whole image in its own size has at least a guess
+at every face that is so large there. By measurement on enlarged validation scenes and
+on mosaics of them: windows then find as many faces, and a fifth of the false ones."""
+
+_VISIBLE_SHARE = 0.1
+"""The same for any other analyzer, as a share of the longer side of the image."""
+
+_GUESS = 0.1
+"""Detection score of such a guess."""
 
 Window = tuple[int, int, int, int]
 """`x1, y1, x2, y2` in whole pixels of the picture."""
@@ -83,10 +95,15 @@ class Tiled:
         """
         self.analyzer = analyzer
         self.tiling = Tiling() if tiling is None else tiling
+        self.pipeline = (
+            f"{pipeline_of(analyzer)}, also in tiles of {self.tiling.side_px} px"
+        )
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Look at the whole, then at the windows, and join; see `Analyzer.analyze`.
 
+        Windows add faces that are too small in the whole image; of larger ones, the
+        whole image decides whether they are faces.
         A picture that fits into one window is looked at once.
         """
         image = check_image(image)
@@ -96,13 +113,25 @@ class Tiled:
         if len(windows) == 1:
             return self.analyzer.analyze(image, settings)
         early = _early(settings)
-        scenes = [self.analyzer.analyze(image, early)]
+        guessed = dataclasses.replace(early, min_score=min(_GUESS, early.min_score))
+        whole = self.analyzer.analyze(image, guessed)
+        visible_px = self._visible_px(max(width, height))
+        scenes = [whole]
         for x1, y1, x2, y2 in windows:
             part = np.ascontiguousarray(image[y1:y2, x1:x2])
             seen = self.analyzer.analyze(part, early)
-            scenes.append(_moved(seen, (x1, y1, x2, y2), (width, height)))
+            moved = _moved(seen, (x1, y1, x2, y2), (width, height))
+            scenes.append(_without_fragments(moved, whole, visible_px))
         joined = _joined(scenes)
         return joined.filter(settings)
+
+    def _visible_px(self, long_side_px: int) -> float:
+        """Return how large a face is that shows in the whole image as well."""
+        detector = getattr(self.analyzer, "detector", self.analyzer)
+        scaling = getattr(detector, "scaling", None)
+        if isinstance(scaling, Scaling):
+            return _VISIBLE_PX * long_side_px / scaling.long_side_px
+        return _VISIBLE_SHARE * long_side_px
 
 
 def _early(settings: Settings) -> Settings:
@@ -130,6 +159,25 @@ def _moved(scene: Scene, window: Window, size_wh: tuple[int, int]) -> Scene:
                 scene.blur_boxes + np.array([x, y, x, y], np.float32),
                 moved[~whole & (scene.faces.scores >= BLUR_MIN_SCORE)],
             ]
+        ),
+    )
+
+
+def _without_fragments(scene: Scene, whole: Scene, visible_px: float) -> Scene:
+    """Return what a window shows without what only looks like a face so near.
+
+    A window shows parts of a large face, and cloth and blur in detail, and nothing
+    around them. What is large enough to show in the whole image must be a guess there.
+    """
+    guesses = whole.faces.boxes[whole.faces.scores >= _GUESS]
+    overlaps = iou_matrix(scene.faces.boxes, guesses).max(axis=1, initial=0)
+    small = sizes_px(scene.faces.boxes) < visible_px
+    kept: NDArray[np.bool_] = small | (overlaps >= _SAME_IOU)
+    dropped = scene.faces[~kept]
+    return dataclasses.replace(
+        scene[kept],
+        blur_boxes=np.concatenate(
+            [scene.blur_boxes, dropped.boxes[dropped.scores >= BLUR_MIN_SCORE]]
         ),
     )
 

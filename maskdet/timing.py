@@ -61,11 +61,11 @@ class Timing:
         )
 
 
-def whole_loop(analyzer: Analyzer) -> Look:
-    """Return what the dashboard does with each picture: find, label, draw."""
+def whole_loop(analyzer: Analyzer, settings: Settings) -> Look:
+    """Return what the dashboard does with each image: detect, classify, draw."""
 
     def look(image: Image) -> Scene:
-        scene = analyzer.analyze(image, Settings())
+        scene = analyzer.analyze(image, settings)
         started = perf_counter()
         draw(image, scene)
         draw_ms = (perf_counter() - started) * 1e3

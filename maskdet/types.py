@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, nms, sizes_px
 from maskdet.settings import Settings as Settings
+from maskdet.wording import counted
 
 Image = NDArray[np.uint8]
 """`(h, w, 3)` uint8, **BGR**, never modified in place."""
@@ -429,7 +430,7 @@ class Scene:
         """Return one line: how many faces of which class."""
         counts = Counter(label.key for label in self.labels)
         words = ", ".join(f"{n} {key}" for key, n in counts.items())
-        faces = "1 face" if len(self) == 1 else f"{len(self)} faces"
+        faces = counted(len(self), "face")
         at = f" at {self.time_s:.3f} s" if self.time_s else ""
         return f"<Scene{at}: {faces}{f' ({words})' if words else ''}>"
 
@@ -454,11 +455,16 @@ class Scene:
     @property
     def labels(self) -> tuple[Label, ...]:
         """One label for each face; `UNKNOWN` below `min_confidence`."""
-        winners = self.probs.argmax(axis=1) if len(self) else ()
         return tuple(
-            Label(int(winner)) if confidence >= self.min_confidence else Label.UNKNOWN
-            for winner, confidence in zip(winners, self.confidences, strict=True)
+            winner if confidence >= self.min_confidence else Label.UNKNOWN
+            for winner, confidence in zip(self.likeliest, self.confidences, strict=True)
         )
+
+    @property
+    def likeliest(self) -> tuple[Label, ...]:
+        """The likeliest class of each face, also of one that is `UNKNOWN`."""
+        winners = self.probs.argmax(axis=1) if len(self) else ()
+        return tuple(Label(int(winner)) for winner in winners)
 
     def _with_rows(self, rows: NDArray[np.int64]) -> Scene:
         # Faces sort themselves, so the other arrays must follow.
@@ -482,6 +488,20 @@ class Scene:
             ),
             positions=self.positions[rows] if len(self.positions) else self.positions,
             **parts,
+        )
+
+    def scaled(self, across: float, down: float) -> Scene:
+        """Return the scene of the image when its sides are multiplied by these.
+
+        Args:
+            across: factor of x, above 0.
+            down: factor of y, above 0.
+        """
+        factors = np.array([across, down, across, down], np.float32)
+        return dataclasses.replace(
+            self,
+            faces=Faces(self.faces.boxes * factors, self.faces.scores),
+            blur_boxes=self.blur_boxes * factors,
         )
 
     def to_dict(self) -> dict[str, Any]:

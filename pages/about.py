@@ -94,7 +94,7 @@ def page() -> None:
     st.subheader("Your pictures stay yours")
     st.markdown(_PRIVACY)
     st.subheader("How to read the results")
-    st.html(legend_html(session.preferences().style.palette))
+    st.html(legend_html(session.preferences().style))
     st.markdown(_NUMBERS)
     st.subheader("Models")
     _models()

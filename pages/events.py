@@ -26,6 +26,7 @@ from maskdet.web.events_charts import (
     table,
 )
 from maskdet.web.markdown import plain
+from maskdet.wording import counted, noun
 
 _DELETED = "maskdet.events_deleted"
 
@@ -99,13 +100,14 @@ def _state_of_recording(record: bool) -> None:
     status = recorder.status()
     if status.problem:
         st.error(
-            plain(f"{status.problem}.") + f" {status.n_waiting} events wait.",
+            plain(f"{status.problem}.")
+            + f" {counted(status.n_waiting, 'event waits', 'events wait')}.",
             icon=":material/database_off:",
         )
     if status.n_dropped:
         st.warning(
-            f"{status.n_dropped} events were lost: too many waited, or the database "
-            "refused them.",
+            f"{counted(status.n_dropped, 'event was', 'events were')} lost: too many "
+            "waited, or the database refused them.",
             icon=":material/warning:",
         )
 
@@ -143,7 +145,7 @@ def _history(store: EventStore, n_all: int) -> None:
     wanted = _filter(store)
     zone = events.zone()
     result = found(store, wanted, zone)
-    st.html(numbers_html(result, session.preferences().style.palette))
+    st.html(numbers_html(result, session.preferences().style))
     if not result.n_events:
         st.info("No event is like that. Choose a longer time, or fewer filters.")
     if result.hours:
@@ -152,7 +154,7 @@ def _history(store: EventStore, n_all: int) -> None:
             "which something happened to them."
         )
         st.vega_lite_chart(
-            hourly_chart(result, session.preferences().style.palette),
+            hourly_chart(result, session.preferences().style),
             alt="Share of people with a mask, incorrectly worn and without, by hour",
         )
     _table(result)
@@ -181,7 +183,8 @@ def _filter(store: EventStore) -> EventFilter:
         key="events.kinds",
         persist_state="session",
     )
-    titles = {label.key: label.title for label in Label}
+    style = session.preferences().style
+    titles = {label.key: style.title(label) for label in Label}
     labels = labels_place.multiselect(
         "Labels",
         list(titles),
@@ -204,7 +207,7 @@ def _table(result: Found) -> None:
     if not result.n_events:
         return
     st.dataframe(
-        pd.DataFrame(table(result.events, events.zone())),
+        pd.DataFrame(table(result.events, events.zone(), session.preferences().style)),
         hide_index=True,
         column_config={
             "Time": st.column_config.DatetimeColumn(
@@ -247,11 +250,11 @@ def _files(store: EventStore, wanted: EventFilter, result: Found, n_all: int) ->
 def _deleting(store: EventStore, n_all: int) -> None:
     with st.popover("Delete all", icon=":material/delete:"):
         st.markdown(
-            f"This deletes all **{n_all:,}** events of every camera, whatever the "
-            "filters show. It cannot be undone."
+            f"This deletes all **{n_all:,}** {noun(n_all, 'event')} of every camera, "
+            "whatever the filters show. It cannot be undone."
         )
         st.button(
-            f"Yes, delete {n_all:,} events",
+            f"Yes, delete {counted(n_all, 'event')}",
             type="primary",
             on_click=_delete,
             args=(store,),
@@ -274,7 +277,8 @@ def _delete(store: EventStore) -> None:
     except StoreError as error:
         st.session_state[_DELETED] = plain(f"Not deleted: {error}.")
         return
-    st.session_state[_DELETED] = f"{n_deleted:,} events were deleted."
+    were = counted(n_deleted, "event was", "events were")
+    st.session_state[_DELETED] = f"{were} deleted."
 
 
 through_app()

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzer import resolved
-from maskdet.media import MAX_PIXELS, SUFFIXES
+from maskdet.media import FORMATS, MAX_JPEG_PIXELS, MAX_PIXELS
 from maskdet.tiles import Tiled, Tiling
 from maskdet.web import results, session
 from maskdet.web.cards import cards_html, totals_html
@@ -25,12 +25,10 @@ from maskdet.web.pictures import (
 from maskdet.web.preferences import Preferences
 from maskdet.web.results import Result
 from maskdet.web.samples import SAMPLES, Sample
+from maskdet.web.uploads import MAX_PICTURE_MB, keep_within
 
 # Cards shown at once; a crowd's other faces come when asked for.
 _FIRST_CARDS = 24
-
-# A phone's largest photo fits; the server itself takes films too.
-_MAX_MB = 20
 
 
 def page() -> None:
@@ -42,7 +40,8 @@ def page() -> None:
     sources = _sources(album)
     if not sources:
         return
-    found = _results(album, sources, preferences, tiles=_tiles())
+    tiles = _tiles()
+    found = _results(album, sources, preferences, tiles=tiles)
     _broken([result for result in found if result.picture.error])
     readable = [result for result in found if not result.picture.error]
     if not readable:
@@ -50,7 +49,7 @@ def page() -> None:
     if len(found) > 1:
         _overview(readable, preferences)
     chosen = _chosen(readable)
-    _picture(chosen, preferences)
+    _picture(chosen, preferences, tiles=tiles)
     _downloads(chosen, found, preferences)
     _faces(chosen, preferences)
 
@@ -76,7 +75,7 @@ def _sources(album: Album) -> list[Source]:
         photo = st.camera_input(
             "Take a picture", resolution="720p", width=560, key="image.photo"
         )
-        files = [photo] if photo else []
+        files = keep_within([photo] if photo else [], MAX_PICTURE_MB)
     else:
         files = _uploads()
         if not files:
@@ -99,17 +98,19 @@ def _sample(album: Album, sample: Sample) -> Source:
 def _uploads() -> list[UploadedFile]:
     files = st.file_uploader(
         "Pictures from this device",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
-        max_upload_size=_MAX_MB,
+        max_upload_size=MAX_PICTURE_MB,
         key="image.files",
         help="They are looked at in memory, never written to a disk, and gone soon "
         "after you close this page.",
     )
     st.caption(
-        f"At most {MAX_PICTURES} pictures at once, each up to "
-        f"{_MAX_MB} MB and {MAX_PIXELS / 1e6:g} megapixels. Nothing is saved."
+        f"{FORMATS}: at most {MAX_PICTURES} images at once, each up to "
+        f"{MAX_PICTURE_MB} MB and {MAX_PIXELS / 1e6:g} megapixels (JPEG: "
+        f"{MAX_JPEG_PIXELS / 1e6:g}). Nothing is saved."
     )
+    files = keep_within(files, MAX_PICTURE_MB)
     if len(files) > MAX_PICTURES:
         st.warning(
             f"{len(files)} files are too many at once: only the first {MAX_PICTURES} "
@@ -122,7 +123,7 @@ def _uploads() -> list[UploadedFile]:
 def _tiles() -> bool:
     """Return whether to look at parts of the pictures too."""
     return st.toggle(
-        "Far camera: look closer, in tiles",
+        results.TILES,
         key="image.tiles",
         persist_state="session",
         help="For large pictures of people far away, as from a camera high on a wall: "
@@ -163,9 +164,11 @@ def _broken(failed: Sequence[Result]) -> None:
 def _overview(readable: Sequence[Result], preferences: Preferences) -> None:
     """Show the totals over all pictures, and what is in each."""
     total = results.totals(readable)
-    st.html(totals_html(total, preferences.style.palette))
+    st.html(totals_html(total, preferences.style))
     with st.expander("Every picture in numbers", icon=":material/table_rows:"):
-        st.dataframe(results.picture_table(readable), hide_index=True)
+        st.dataframe(
+            results.picture_table(readable, preferences.style), hide_index=True
+        )
 
 
 def _chosen(readable: Sequence[Result]) -> Result:
@@ -181,7 +184,7 @@ def _chosen(readable: Sequence[Result]) -> Result:
     return readable[number]
 
 
-def _picture(result: Result, preferences: Preferences) -> None:
+def _picture(result: Result, preferences: Preferences, *, tiles: bool) -> None:
     """Show the picture as it was beside the picture with its faces drawn."""
     scene, picture = result.scene, result.picture
     before, after = st.columns(2)
@@ -189,10 +192,10 @@ def _picture(result: Result, preferences: Preferences) -> None:
     original = original_preview(picture, settings, style)
     before.image(original, "Original", alt="The original picture")
     drawn = result_preview(picture, settings, style)
-    summary = results.summary(scene)
+    summary = results.summary(scene, style)
     after.image(drawn, f"Result: {summary}", alt=f"The result: {summary}")
     if not len(scene):
-        tips = results.advice(picture, settings)
+        tips = results.advice(picture, settings, tiles=tiles)
         lines = "\n".join(f"- {tip}" for tip in tips)
         st.warning(f"**No face found.** What you can try:\n{lines}")
 
@@ -228,7 +231,7 @@ def _faces(result: Result, preferences: Preferences) -> None:
     st.subheader("Faces")
     percent = partial(st.column_config.NumberColumn, format="%.0f %%", width="small")
     st.dataframe(
-        results.face_table(scene),
+        results.face_table(scene, preferences.style),
         hide_index=True,
         column_config={
             "Face": st.column_config.NumberColumn(width=50),
@@ -243,7 +246,7 @@ def _faces(result: Result, preferences: Preferences) -> None:
     crops = result.crops(preferences.style)
     if len(crops) > _FIRST_CARDS and not st.toggle(f"Show all {len(crops)} faces"):
         crops = crops[:_FIRST_CARDS]
-    st.html(cards_html(scene, crops, preferences.style.palette))
+    st.html(cards_html(scene, crops, preferences.style))
 
 
 through_app()

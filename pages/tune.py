@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from maskdet.style import Palette
 from maskdet.web import session, tune
 from maskdet.web.entry import through_app
 from maskdet.web.tune import Desk, Material
@@ -59,8 +58,8 @@ def page() -> None:
 def _desk(desk: Desk, material: Material) -> None:
     tune.fill(desk)
     st.html(_STYLE)
-    palette: Palette = session.preferences().style.palette
-    price(desk, material, palette)
+    style = session.preferences().style
+    price(desk, material, style)
     left, right = st.columns([3, 7], gap="medium")
     with left.container(key="tune_sliders"):
         sliders(desk)
@@ -69,7 +68,7 @@ def _desk(desk: Desk, material: Material) -> None:
         use(desk, material)
     with right:
         answer(desk)
-        cut(desk, material, palette)
+        cut(desk, material, style)
         view = st.segmented_control(
             "What to look at",
             list(_VIEWS),
@@ -79,7 +78,7 @@ def _desk(desk: Desk, material: Material) -> None:
             key="tune.view",
             persist_state="session",
         )
-        _VIEWS[view](desk, material, palette)
+        _VIEWS[view](desk, material, style)
 
 
 through_app()

@@ -13,7 +13,7 @@ import pytest
 
 from maskdet.aizoo import Aizoo, anchors, decoded
 from maskdet.assets import MODEL_DIR_VARIABLE
-from maskdet.datasets import read_coco
+from maskdet.datasets import read_any
 from maskdet.media import read_image
 from maskdet.metrics.detection import match, mean_average_precision
 from maskdet.types import Image, Label, Settings
@@ -224,7 +224,7 @@ def test_it_is_as_good_as_others_measured_it(published, name, measured):
     """Measured elsewhere from score 0.1 on, with the better class as the label."""
     path = extra_file(DATA_DIR_VARIABLE, f"scenes/{name}-val.json")
     rules = Settings(min_score=0.1, min_face_px=1, min_confidence=0)
-    examples = read_coco(path)
+    examples = read_any(path)
     found = [published.analyze(read_image(one.path), rules) for one in examples]
     masked = [one[np.flatnonzero(one.probs.argmax(axis=1) == 0)] for one in found]
     masks = [one.boxes[one.label_values == Label.MASK] for one in examples]

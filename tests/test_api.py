@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 import maskdet
 from maskdet import api
@@ -51,6 +52,20 @@ def test_an_image_is_a_path_its_bytes_or_an_array(fake, tmp_path) -> None:
     ]
     assert len(scenes[0])
     assert len({one.to_json() for one in scenes}) == 1
+
+
+def test_a_very_large_jpeg_has_boxes_in_its_own_pixels(tmp_path) -> None:
+    path = tmp_path / "phone.jpg"
+    Pillow.new("L", (12000, 9000), 128).save(path)
+    fake = maskdet.TwoStage(FakeDetector(BOXES, (0.9, 0.8)), FakeClassifier())
+    scene = maskdet.analyze(path, maskdet.Settings(min_face_px=48), analyzer=fake)
+    # Half of its width and height was analyzed; 48 of its pixels are 24 of those.
+    assert scene.boxes.tolist() == [[20, 20, 80, 80]]
+    drawn = maskdet.draw(path, scene)
+    assert drawn.shape == (4500, 6000, 3)
+    changed = np.abs(drawn.astype(int) - 128).max(axis=2) > 20
+    assert changed[8:42, 8:12].any()
+    assert not changed[1000:].any()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +117,9 @@ def test_default_settings_find_the_sample_and_permissive_gives_candidates() -> N
 
 def test_a_named_analyzer_is_loaded_once(monkeypatch, fake) -> None:
     loaded: list[str] = []
-    monkeypatch.setattr(api, "load_analyzer", lambda name: loaded.append(name) or fake)
+    monkeypatch.setattr(
+        api, "load_analyzer", lambda *names: loaded.append(names[0]) or fake
+    )
     api._loaded.cache_clear()
     try:
         for _ in range(3):
@@ -269,7 +286,7 @@ def test_a_data_set_is_measured_with_intervals(fake, tmp_path) -> None:
     assert report.images == 1
     assert report.ap["faces"].value == pytest.approx(1.0)
     lines = str(report).splitlines()
-    assert lines[0] == "1 images, IoU 0.5"
+    assert lines[0] == "1 image, IoU 0.5"
     assert lines[1].startswith("AP faces")
     assert lines[1].endswith("n=2")
 

@@ -12,7 +12,7 @@ from maskdet.charts.look import GREY
 from maskdet.metrics.classification import score_curves
 from maskdet.metrics.numbers import numbers
 from maskdet.metrics.questions import ask
-from maskdet.style import WHITE, colour_css, contrast
+from maskdet.style import WHITE, Style, contrast
 from maskdet.types import CLASSES
 from tests.answers_fakes import random_answers
 
@@ -107,11 +107,11 @@ def test_colours_read_on_light_and_dark_pages():
 
 
 def test_classes_have_the_colours_that_they_have_everywhere(answers):
-    chart = charts.roc(answers, question="classes", palette="colour-blind")
+    chart = charts.roc(answers, question="classes", style=Style(palette="colour-blind"))
     _, encoding, _ = list(layers(chart))[1]
     assert encoding["color"]["scale"] == {
         "domain": ["Mask", "No mask", "Incorrect"],
-        "range": [colour_css(label, "colour-blind") for label in CLASSES],
+        "range": [Style(palette="colour-blind").colour_css(label) for label in CLASSES],
     }
 
 

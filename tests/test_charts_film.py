@@ -9,7 +9,7 @@ import pytest
 
 from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
 from maskdet.films import TimelineBin
-from maskdet.style import colour_css
+from maskdet.style import Style
 from maskdet.types import Label
 
 NOBODY = dict.fromkeys(Label, 0.0)
@@ -32,7 +32,7 @@ def rows(built: Mapping[str, Any], layer: int) -> list[dict[str, Any]]:
 
 
 def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
-    built = spec(people_chart(MOMENTS, at_s=1.5, palette="colour-blind"))
+    built = spec(people_chart(MOMENTS, at_s=1.5, style=Style(palette="colour-blind")))
     bars = [
         (row["start"], row["class"], row["low"], row["high"]) for row in rows(built, 0)
     ]
@@ -45,7 +45,7 @@ def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
     scale = built["layer"][0]["encoding"]["color"]["scale"]
     colours = dict(zip(scale["domain"], scale["range"], strict=True))
     assert colours == {
-        label.title: colour_css(label, "colour-blind") for label in Label
+        label.title: Style(palette="colour-blind").colour_css(label) for label in Label
     }
     assert built["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 3.0]
 

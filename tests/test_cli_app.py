@@ -14,8 +14,7 @@ import pytest
 from maskdet import __version__
 from maskdet.cli import main
 from maskdet.resources import resource_path
-from tests.servers import free_port, is_healthy
-from tests.waiting import WAIT_S, wait_until
+from tests.servers import served
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -75,6 +74,55 @@ def test_our_settings_hold_in_any_folder(options) -> None:
         "server.address": "localhost",
         "server.port": 8501,
     }
+    assert options("client.showErrorDetails") == {"client.showErrorDetails": "none"}
+
+
+LOOPBACK = ["localhost", "127.0.0.1", "::1"]
+
+
+def test_an_address_may_come_from_the_environment(options, monkeypatch) -> None:
+    monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", "0.0.0.0")
+    assert options("server.address") == {"server.address": "0.0.0.0"}
+
+
+def test_only_known_hosts_are_allowed(options, tmp_path, monkeypatch) -> None:
+    name = "server.allowedHosts"
+    assert options(name) == {name: LOOPBACK}
+    assert options(name, "--address", "0.0.0.0") == {name: LOOPBACK}
+    words = ("--allow-host", "masks.example.org", "--allow-host", "*.example.net")
+    mine = ["masks.example.org", "*.example.net"]
+    assert options(name, *words) == {name: [*LOOPBACK, *mine]}
+    set_option(tmp_path / "folder", '[server]\nallowedHosts = ["a.example"]')
+    assert options(name) == {name: [*LOOPBACK, "a.example"]}
+    monkeypatch.setenv("STREAMLIT_SERVER_ALLOWED_HOSTS", "b.example c.example")
+    assert options(name) == {name: [*LOOPBACK, "b.example", "c.example"]}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("MASKDET_LOCAL_ADMIN", "never", "is 'never'; wanted on or off"),
+        ("MASKDET_UPLOADS_TOTAL_MB", "1 GB", "is '1 GB'; wanted a whole number of MB"),
+        ("MASKDET_UPLOADS_PER_VISITOR_MB", "0", "is '0'; wanted a whole number of MB"),
+        ("MASKDET_FRAME_ANCESTORS", "*; x", "has '*;'; wanted origins such as"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_one_line(
+    monkeypatch, capsys, variable, value, line
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert main(["app"]) == 1
+    err = capsys.readouterr().err
+    assert f"{variable} {line}" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["https://masks.example.org", "a:80", "a b", ""])
+def test_an_allowed_host_is_a_name(name: str, capsys) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["app", "--allow-host", name])
+    assert left.value.code == 2
+    assert "without scheme and port" in capsys.readouterr().err
 
 
 def test_what_is_asked_for_wins(options, monkeypatch) -> None:
@@ -121,25 +169,12 @@ def test_a_port_is_a_number(port: str, capsys) -> None:
     assert "from 1 to 65535" in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "maskdet", "app", "--no-browser"]
-    served = subprocess.Popen(
-        [*command, "--port", str(port)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_until(lambda: served.poll() is not None or is_healthy(port), "the server")
-        served.send_signal(signal.SIGINT)
-        out, err = served.communicate(timeout=WAIT_S)
-    finally:
-        served.kill()
-    assert served.returncode == 0, err
-    assert f"http://localhost:{port}" in out
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_without_a_traceback(tmp_path: Path, how) -> None:
+    with served(tmp_path) as running:
+        status, out, err = running.end(how)
+    assert status == 0, err
+    assert f"http://localhost:{running.port}" in out
     assert "Traceback" not in err
 
 

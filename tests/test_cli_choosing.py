@@ -8,13 +8,18 @@ import json
 
 import pytest
 
-from maskdet.analyzer import DEFAULT_ANALYZER
+from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
+from maskdet.cli import build_parser
 from maskdet.cli.choosing import (
+    IMAGE_OPTIONS,
+    STREAM_OPTIONS,
     Choice,
     add_analyzer_options,
+    add_blur_option,
     add_people_options,
     chosen,
 )
+from maskdet.style import Style
 from maskdet.types import Settings
 from maskdet.voting import PRESETS
 
@@ -132,7 +137,7 @@ def test_every_setting_of_people_over_time_has_an_option() -> None:
 
 
 def test_a_preset_is_a_beginning_and_options_win() -> None:
-    wanted = dataclasses.replace(PRESETS["track-onepass"], memory_s=2.0)
+    wanted = dataclasses.replace(PRESETS["track-onepass"].settings, memory_s=2.0)
     assert choose_people("--preset", "track-onepass", "--memory-s", "2") == wanted
 
 
@@ -157,3 +162,100 @@ def test_what_no_setting_can_be_is_refused_at_once(words, capsys) -> None:
         choose_people(*words)
     assert ended.value.code == 2
     assert words[0] in capsys.readouterr().err
+
+
+ANOTHER: dict[str, object] = {
+    "min_score": 0.33,
+    "min_confidence": 0.44,
+    "min_face_px": 17.0,
+    "nms_iou": 0.55,
+    "memory_s": 4.5,
+    "smoothing": "ema",
+    "smoothing_window_s": 1.5,
+    "class_weights": (1.0, 0.5, 0.0),
+    "distance": "pinhole",
+    "contact_distance_m": 1.1,
+    "contact_duration_s": 7.0,
+    "field_of_view_deg": 80.0,
+    "ground_points": (0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.9),
+    "ground_width_m": 4.0,
+    "ground_depth_m": 6.0,
+}
+"""Another value than the default for each setting."""
+
+COMMANDS_WITH_SETTINGS = {
+    "detect": ["a.jpg"],
+    "video": ["a.mp4"],
+    "evaluate scenes": ["a.json"],
+    "evaluate faces": ["index.csv"],
+    "evaluate analyzers": ["a.json"],
+    "tune": ["a.json"],
+    "suites": ["a.json"],
+    "benchmark": [],
+}
+"""Every command that analyzes, with the words that it cannot do without."""
+
+
+def test_every_setting_acts_on_images_or_on_streams_and_has_an_option() -> None:
+    names = {field.name for field in dataclasses.fields(Settings)}
+    assert set(IMAGE_OPTIONS) | set(STREAM_OPTIONS) == names == set(ANOTHER)
+    assert not set(IMAGE_OPTIONS) & set(STREAM_OPTIONS)
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_SETTINGS)
+def test_every_command_has_an_option_for_every_setting_that_acts_there(
+    command: str,
+) -> None:
+    head, live = command.split(), command == "video"
+    parser = build_parser(head[0])
+    for name in (*IMAGE_OPTIONS, *(STREAM_OPTIONS if live else ())):
+        value = ANOTHER[name]
+        words = [str(one) for one in (value if isinstance(value, tuple) else (value,))]
+        option = f"--{name.replace('_', '-')}"
+        given = [*head, *COMMANDS_WITH_SETTINGS[command], option, *words]
+        got = chosen(parser.parse_args(given), live=live).settings
+        assert got == dataclasses.replace(Settings(), **{name: value})
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_sets_the_analyzer_and_says_what_it_does(name: str, capsys) -> None:
+    preset, choice = PRESETS[name], choose("--preset", name)
+    assert choice.analyzer == preset.analyzer in ANALYZERS
+    assert choice.settings == preset.settings
+    assert choice.second_look is preset.second_look
+    choice.tell()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"preset {name}: {preset.about}"
+    assert second == f"pipeline: {choice.pipeline}"
+    assert choose("--preset", name, "--analyzer", "haar").analyzer == "haar"
+
+
+def test_whoever_chooses_nothing_is_told_nothing(capsys) -> None:
+    choose().tell()
+    assert capsys.readouterr().err == ""
+
+
+def styled(*words: str) -> Style:
+    parser = argparse.ArgumentParser()
+    add_blur_option(parser, "the copies")
+    add_analyzer_options(parser)
+    return chosen(parser.parse_args(words)).style
+
+
+def test_names_and_colours_come_from_a_style_or_a_settings_file(tmp_path) -> None:
+    names, colours = {"unknown": "Collecting info"}, {"mask": "#0000ff"}
+    style = {"class_names": names, "class_colours": colours, "palette": "colour-blind"}
+    own = Style(palette="colour-blind", class_names=names, class_colours=colours)
+    bare, saved = tmp_path / "style.json", tmp_path / "saved.json"
+    bare.write_text(json.dumps(style))
+    saved.write_text(json.dumps({"settings": {}, "style": style}))
+    assert styled("--style", str(bare)) == own
+    assert styled("--style", str(saved)) == own
+    assert styled("--settings", str(saved)) == own
+    assert styled("--style", str(bare), "--blur") == dataclasses.replace(own, blur=True)
+    plain = tmp_path / "plain.json"
+    plain.write_text("{}")
+    assert styled("--settings", str(saved), "--style", str(plain)) == Style()
+    bare.write_text('{"class_names": {"mask": "<b>"}}')
+    with pytest.raises(ValueError, match=r"style\.json: class_names: mask must be"):
+        styled("--style", str(bare))

@@ -88,3 +88,11 @@ def test_output_is_utf_8_whatever_the_locale():
         capture_output=True,
     )
     assert done.stdout.decode("utf-8") == "口罩\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_named_wherever_the_writing_fails():
+    for size in (10, 1_000_000):
+        with pytest.raises(OSError, match="No space left") as caught:
+            write_file(Path("/dev/full"), b"x" * size)
+        assert caught.value.filename == "/dev/full"

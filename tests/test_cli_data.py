@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from maskdet.cli import main
-from maskdet.datasets import read_index
+from maskdet.datasets import read_any
 from tests.datasets_fakes import picture, write
 
 
@@ -53,7 +53,7 @@ def test_a_split_is_written_and_can_be_read(faces, tmp_path, capsys):
     with out.open() as file:
         paths = [row["path"] for row in csv.DictReader(file)]
     assert paths[0] == "../faces/mask/0.jpg"
-    examples = read_index(out)
+    examples = read_any(out)
     assert len(examples) == 21
     assert {one.split for one in examples} == {"train", "val"}
     alike = [one for one in examples if one.path.name in ("3.jpg", "copy.png")]

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from maskdet.analyzer import ANALYZERS, TwoStage
 from maskdet.cli import detect, main
-from maskdet.media import encode_jpeg, encode_png, read_image
+from maskdet.media import FORMATS, encode_jpeg, encode_png, read_image
+from maskdet.part_file import PartFile
 from maskdet.style import Style
 from maskdet.types import Settings
 from maskdet.web.preferences import Preferences
 from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.media.files import broken_files
+from tests.media.files import broken_files, difference, scenery
 
 BOXES = [[5, 5, 45, 55], [60, 10, 90, 50], [2, 60, 22, 80]]
 SCORES = [0.9, 0.7, 0.3]
@@ -58,6 +61,7 @@ def test_json_on_stdout_is_nothing_but_the_documented_json(pictures, capsys):
     content = json.loads(shown.out)
     assert content == {
         "version": 1,
+        "left_out": [],
         "images": [
             {
                 "path": str(pictures / "a.jpg"),
@@ -99,6 +103,19 @@ def test_the_options_reach_the_result(pictures, capsys):
     assert [face["label"] for face in faces] == ["unknown", "unknown"]
 
 
+def test_images_can_be_turned_first(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(encode_png(scenery(100, 90)))
+    out = tmp_path / "out"
+    options = ("--rotate", 90, "--json", "-", "--out", out)
+    assert run(tmp_path / "a.png", *options) == 0
+    (picture,) = json.loads(capsys.readouterr().out)["images"]
+    assert (picture["width"], picture["height"]) == (90, 100)
+    turned = np.rot90(scenery(100, 90), -1)
+    assert difference(read_image(out / "a.png")[90:], turned[90:]) < 1
+    with pytest.raises(SystemExit):
+        run(tmp_path / "a.png", "--rotate", 45)
+
+
 def test_no_face_is_said(pictures, capsys):
     assert run(pictures / "a.jpg", "--min-score", 1) == 0
     assert "a.jpg: no face found" in capsys.readouterr().out
@@ -134,7 +151,7 @@ def test_json_and_csv_files_say_that_they_were_written(pictures, tmp_path, capsy
 def test_annotated_copies_are_drawn_and_counted(pictures, tmp_path, capsys):
     out = tmp_path / "deep" / "out"
     assert run(pictures, "--out", out) == 0
-    assert f"wrote 2 annotated pictures to {out}" in capsys.readouterr().err
+    assert f"wrote 2 annotated images to {out}" in capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.png"]
     copy = read_image(out / "b.png")
     assert copy.shape == (80, 120, 3)
@@ -146,7 +163,7 @@ def test_annotated_copies_are_drawn_and_counted(pictures, tmp_path, capsys):
 def test_pictures_of_one_name_do_not_overwrite_each_other(pictures, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    (other / "A.JPG").write_bytes(encode_jpeg(grey(50, 50)))
+    (other / "A.JFIF").write_bytes(encode_jpeg(grey(50, 50)))
     (other / "a.webp").write_bytes(encode_png(grey(60, 60)))
     (other / "a.png").write_bytes(encode_png(grey(70, 70)))
     out = tmp_path / "out"
@@ -239,7 +256,10 @@ def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "notes.txt").write_text("no picture")
-    line = f"maskdet: {empty}: there is no JPEG, PNG or WebP picture in this folder\n"
+    line = (
+        f"maskdet: {empty}: there is no image in this folder; accepted are {FORMATS}\n"
+        f"maskdet: left out 1 file that is not an image: {empty / 'notes.txt'}\n"
+    )
     assert run(empty) == 1
     assert capsys.readouterr() == ("", line)
     assert asked == []
@@ -250,7 +270,116 @@ def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked
     assert run(empty, "--json", "-") == 1
     (image,) = json.loads(capsys.readouterr().out)["images"]
     assert image["path"] == str(empty)
-    assert "no JPEG, PNG or WebP" in image["error"]
+    assert "no image in this folder" in image["error"]
+
+
+def test_a_folder_is_read_by_content_with_the_folders_in_it(tmp_path, capsys):
+    folder = tmp_path / "test set"
+    for name in ("a.jfif", "mask/none", "mask/a.jpg", "no mask/deep/a.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encode_jpeg(grey(100, 90)))
+    others = ["README.md", "mask/clip.3gp", "mask/labels.txt", "no mask/x.csv"]
+    for name in others:
+        (folder / name).write_bytes(b"\0\0\0\x18ftyp3gp4")
+    out = tmp_path / "out"
+    assert run(folder, "--out", out, "--json", "-") == 0
+    shown = capsys.readouterr()
+    content = json.loads(shown.out)
+    assert [image["path"] for image in content["images"]] == [
+        str(folder / name)
+        for name in ("a.jfif", "mask/a.jpg", "mask/none", "no mask/deep/a.jpg")
+    ]
+    assert content["left_out"] == [str(folder / name) for name in others]
+    assert shown.err.splitlines()[0] == (
+        "maskdet: left out 4 files that are not images: "
+        + ", ".join(str(folder / name) for name in others[:3])
+        + " and 1 more"
+    )
+    copies = sorted(path for path in out.rglob("*") if path.is_file())
+    assert [str(path.relative_to(out)) for path in copies] == [
+        *("a.jpg", "mask/a.jpg", "mask/none.jpg", "no mask/deep/a.jpg")
+    ]
+
+
+def test_results_in_the_folder_itself_are_not_analyzed_the_next_time(pictures, capsys):
+    for _ in range(2):
+        assert run(pictures, "--out", pictures / "out", "--json", "-") == 0
+        assert len(json.loads(capsys.readouterr().out)["images"]) == 2
+
+
+def test_an_image_of_a_kind_that_cannot_be_read_is_not_left_out(pictures, capsys):
+    (pictures / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
+    assert run(pictures, "--json", "-") == 1
+    shown = capsys.readouterr()
+    assert "c.heic: this is a HEIC photo; save it as JPEG" in shown.err
+    content = json.loads(shown.out)
+    assert content["left_out"] == []
+    assert "HEIC" in content["images"][2]["error"]
+
+
+@pytest.mark.parametrize("word", ["http://me:pw@host/a.jpg", "rtsp://host/live"])
+def test_an_address_is_one_line_and_nothing_is_fetched(word, capsys, monkeypatch):
+    def connect(*args):
+        raise AssertionError("nothing may be fetched")
+
+    monkeypatch.setattr("socket.socket.connect", connect)
+    assert run(word, "--json", "-") == 1
+    shown = capsys.readouterr()
+    shown_as = word.replace("me:pw@", "")
+    assert shown.err.startswith(f"maskdet: {shown_as}: this is an address and nothing ")
+    assert shown.err.count("\n") == 1
+    assert json.loads(shown.out)["images"][0]["path"] == shown_as
+
+
+def test_boxes_of_a_very_large_jpeg_are_in_pixels_of_the_original(tmp_path, capsys):
+    path = tmp_path / "phone.jpg"
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    Pillow.new("L", (12000, 9000), 128).save(path, exif=exif)
+    assert run(path, "--out", tmp_path / "out", "--min-face-px=70", "--json=-") == 0
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert (image["width"], image["height"]) == (9000, 12000)
+    # What was analyzed has half the width and height. The second is 60 pixels wide.
+    assert [face["box"] for face in image["faces"]] == [[10, 10, 90, 110]]
+    copy = read_image(tmp_path / "out" / "phone.jpg")
+    assert copy.shape == (6000, 4500, 3)
+    changed = np.abs(copy.astype(int) - 128).max(axis=2) > 20
+    assert changed[5:60, 3:9].any()
+    assert not changed[200:].any()
+
+
+@pytest.mark.parametrize("size_wh", [(6000, 200), (800, 1), (1, 800), (65500, 2)])
+def test_long_and_thin_images_are_analyzed_and_drawn(size_wh, tmp_path, capsys):
+    path = tmp_path / "thin.png"
+    path.write_bytes(encode_png(grey(*size_wh)))
+    assert run(path, "--out", tmp_path / "out", "--json", "-") == 0
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert (image["width"], image["height"]) == size_wh
+    assert read_image(tmp_path / "out" / "thin.png").shape == (*size_wh[::-1], 3)
+
+
+def test_a_full_disk_names_the_file_and_the_rest_goes_on(
+    pictures, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "out"
+    real = PartFile.keep
+
+    def keep(file):
+        if file._name.endswith("a.jpg"):
+            with file.named():
+                raise OSError(errno.ENOSPC, "No space left on device")
+        real(file)
+
+    monkeypatch.setattr(PartFile, "keep", keep)
+    assert run(pictures, "--out", out, "--json", "-") == 1
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == [
+        f"maskdet: --out: {out / 'a.jpg'}: no space left on device",
+        f"wrote 1 annotated image to {out}",
+    ]
+    assert [path.name for path in out.iterdir()] == ["b.png"]
+    images = json.loads(shown.out)["images"]
+    assert [len(image["faces"]) for image in images] == [2, 2]
 
 
 @pytest.mark.parametrize(

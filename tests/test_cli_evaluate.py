@@ -9,6 +9,7 @@ from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
 from maskdet.cli import evaluate, main
 from maskdet.media import encode_png
 from maskdet.report import files
+from tests.datasets_fakes import picture
 from tests.fakes import FakeClassifier, FakeDetector, grey
 
 PROBS = (0.7, 0.2, 0.1)
@@ -80,7 +81,7 @@ def run(*words):
 def report_of(capsys, *words):
     assert run(*words, "--json", "-") == 0
     shown = capsys.readouterr()
-    assert shown.err == ""
+    assert all(line.startswith("pipeline: ") for line in shown.err.splitlines())
     return json.loads(shown.out)
 
 
@@ -243,12 +244,15 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
     ("words", "line"),
     [
         (["scenes", "nowhere.json"], "nowhere.json: there is no such file"),
-        (["scenes", "index.csv"], "index.csv: not valid JSON"),
-        (["faces", "lobby-val.json"], "the column 'path' is missing"),
-        (["faces", "index.csv", "--split", "val"], "there is no row of split 'val'"),
+        (["scenes", "index.csv"], "use maskdet evaluate faces"),
+        (
+            ["faces", "lobby-val.json"],
+            "its images have boxes; use maskdet evaluate scenes",
+        ),
+        (["faces", "index.csv", "--split", "val"], "there is no image of split 'val'"),
         (
             ["faces", "index.csv", "--source", "cartoon"],
-            "no picture of source 'cartoon'; there are drawn, real",
+            "no image of source 'cartoon'; there are drawn, real",
         ),
         (["faces", "index.csv", "--json", "index.csv"], "would overwrite what is read"),
         (["scenes", "lobby-val.json", "--analyzer", "missing"], "models fetch missing"),
@@ -276,3 +280,20 @@ def test_a_broken_picture_is_named(scenes, capsys):
     assert run("scenes", scenes) == 1
     error = capsys.readouterr().err
     assert error == f"maskdet: {scenes.parent}/images/b.png: the file is empty\n"
+
+
+def test_a_folder_for_each_class_is_measured_without_a_kind(tmp_path, capsys):
+    for number, name in enumerate(("x/with_mask/1/a.png", "x/without_mask/b.png")):
+        picture(tmp_path / name, number)
+    for words in ([str(tmp_path)], ["faces", str(tmp_path)]):
+        assert run(*words, "--view", "whole", "--json", "-") == 0
+        content = json.loads(capsys.readouterr().out)
+        assert (content["kind"], content["split"]) == ("faces", "all")
+    picture(tmp_path / "test" / "mask" / "c.png", 2)
+    assert run(tmp_path, "--view", "whole", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["split"] == "test"
+
+
+def test_a_folder_with_boxes_is_measured_without_a_kind(scenes, capsys):
+    assert run(scenes.parent, "--boxes", "truth", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "scenes"

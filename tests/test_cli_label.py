@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from maskdet.cli import main
-from maskdet.datasets import read_coco
+from maskdet.datasets import read_any
 from maskdet.media import read_image
 from maskdet.types import Faces, Image, Label
 from tests.datasets_fakes import picture
@@ -49,7 +49,7 @@ def faces(tmp_path: Path, monkeypatch) -> Path:
 
 
 def names(path: Path) -> list[str]:
-    return [f"{one.path.parent.name}/{one.path.stem}" for one in read_coco(path)]
+    return [f"{one.path.parent.name}/{one.path.stem}" for one in read_any(path)]
 
 
 def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
@@ -57,7 +57,7 @@ def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
 ):
     out = tmp_path / "set-train.json"
     assert main(["label", str(faces), "--out", str(out)]) == 0
-    scenes = read_coco(out)
+    scenes = read_any(out)
     assert [one.labels for one in scenes] == [(Label.MASK,), (Label.NO_MASK,)]
     assert scenes[0].boxes.shape == (1, 4)
     assert scenes[0].source == "set"

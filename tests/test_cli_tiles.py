@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import cv2
 import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.cli import detect, main
-from maskdet.media import encode_png
+from maskdet.media import encode_jpeg, encode_png, read_image
 from tests.fakes import FakeClassifier, FakeDetector, grey
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -37,3 +41,13 @@ def test_windows_too_small_are_a_usage_error(picture, side, capsys):
         main(["detect", str(picture), "--tiles", side])
     assert stopped.value.code == 2
     assert "at least 64" in capsys.readouterr().err
+
+
+def test_the_sample_faces_stay_the_same_when_they_are_enlarged(tmp_path, capsys):
+    """With the shipped network: at 3,000 pixels, parts and cloth looked like faces."""
+    sample = read_image(ROOT / "samples" / "portrait-bare.jpg")
+    path = tmp_path / "large.jpg"
+    path.write_bytes(encode_jpeg(cv2.resize(sample, (3000, 3000))))
+    assert main(["detect", str(path), "--tiles", "--json", "-"]) == 0
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert [face["label"] for face in image["faces"]] == ["no_mask"]

@@ -124,14 +124,14 @@ def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("",), "IN is empty: name a film, a folder, a camera or an address"),
+        (("",), "IN is empty: name a video, a folder, a camera or an address"),
         (("missing.mp4",), "missing.mp4: there is no such file"),
         (("ftp://a/b.mp4",), "must begin with rtsp"),
         (("{a}", "--out", "{a}"), "would overwrite what is read"),
         (("{a}", "--out", "x.gif"), "must end in .mp4"),
         (("{a}", "--out", "no/x.mp4"), "there is no folder no"),
         (("{a}", "--csv", "no/x.csv"), "there is no folder no"),
-        (("{empty}",), "there is no film in this folder"),
+        (("{empty}",), "there is no video in this folder"),
         (("{a}", "--distance", "ground_plane"), "say --ground-points"),
         (("{a}", "--csv", "x", "--events", "./x"), "need a file each"),
     ],
@@ -156,11 +156,11 @@ def test_every_must_be_a_number(tmp_path, capsys, every) -> None:
 def test_the_fast_analyzer_is_the_usual_one(tmp_path, asked, monkeypatch) -> None:
     path = film(tmp_path / "a.mp4")
     monkeypatch.setattr(
-        "maskdet.cli.choosing.resolved", lambda name, live: (name, live)
+        "maskdet.cli.choosing.resolved", lambda name, live: f"{name}, {live}"
     )
     assert run(path) == 0
     assert run(path, "--analyzer", "haar", "--no-second-look") == 0
-    assert asked == [("auto", True), "('haar', True), once"]
+    assert asked == ["auto, True", "haar, True, once"]
 
 
 def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
@@ -195,7 +195,7 @@ def test_a_camera_runs_until_ctrl_c_and_that_is_no_failure(
     tmp_path, capsys, monkeypatch
 ) -> None:
     camera = FakeCamera(1, forever=True, size_wh=(96, 64))
-    monkeypatch.setattr("maskdet.media.live.Camera", lambda number, every: camera)
+    monkeypatch.setattr("maskdet.media.live.Camera", lambda *how: camera)
 
     def step(stream, image, time_s):
         os.kill(os.getpid(), signal.SIGINT)
@@ -211,7 +211,7 @@ def test_a_camera_runs_until_ctrl_c_and_that_is_no_failure(
 
 
 def test_a_camera_that_is_not_there_is_one_line(capsys, monkeypatch) -> None:
-    def missing(number, every):
+    def missing(number, every, rotate):
         raise VideoReadError(f"there is no camera {number}")
 
     monkeypatch.setattr("maskdet.media.live.Camera", missing)

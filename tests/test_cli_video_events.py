@@ -193,7 +193,7 @@ def test_a_camera_records_while_it_runs_and_ctrl_c_ends_it_cleanly(
     tmp_path, capsys, monkeypatch
 ) -> None:
     camera = FakeCamera(1, forever=True, size_wh=(96, 64))
-    monkeypatch.setattr("maskdet.media.live.Camera", lambda number, every: camera)
+    monkeypatch.setattr("maskdet.media.live.Camera", lambda *how: camera)
     place = tmp_path / "e.sqlite3"
 
     def script(time_s: float):

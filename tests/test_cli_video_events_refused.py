@@ -77,7 +77,7 @@ def test_one_beginning_is_for_one_film(tmp_path, capsys, monkeypatch) -> None:
     assert run(tmp_path, "--began", "2026-03-01") == 1
     assert "not a folder" in capsys.readouterr().err
     camera = FakeCamera(1, size_wh=(96, 64))
-    monkeypatch.setattr("maskdet.media.live.Camera", lambda number, every: camera)
+    monkeypatch.setattr("maskdet.media.live.Camera", lambda *how: camera)
     assert run(0, "--began", "2026-03-01") == 1
     assert "leave out --began" in capsys.readouterr().err
     assert camera.closed

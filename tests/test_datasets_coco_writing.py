@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.datasets import Example, read_coco
+from maskdet.datasets import Example, read_any
 from maskdet.datasets.coco_writing import coco_content
 from maskdet.types import Label
 from tests.datasets_fakes import picture
@@ -37,7 +37,7 @@ def written(folder: Path, *scenes: Example) -> Path:
 
 def test_a_scene_survives(tmp_path):
     before = scene(tmp_path)
-    (after,) = read_coco(written(tmp_path / "elsewhere", before))
+    (after,) = read_any(written(tmp_path / "elsewhere", before))
     assert after.path.resolve() == before.path.resolve()
     for field in ("boxes", "ignored"):
         np.testing.assert_allclose(getattr(after, field), getattr(before, field))
@@ -52,7 +52,7 @@ def test_names_are_relative_to_the_file_and_links_are_followed(tmp_path):
     path = written(tmp_path / "link", before)
     names = [row["file_name"] for row in json.loads(path.read_text())["images"]]
     assert names == ["../../set/mask/a.jpg"]
-    assert read_coco(path)[0].path.is_file()
+    assert read_any(path)[0].path.is_file()
 
 
 def test_faces_of_unknown_class_are_marked_for_every_reader(tmp_path):
@@ -74,7 +74,7 @@ def test_either_mark_is_enough(tmp_path, mark):
         for row in content["annotations"]
     ]
     path.write_text(json.dumps(content))
-    (after,) = read_coco(path)
+    (after,) = read_any(path)
     assert after.ignored.tolist() == [[0, 0, 5, 5]]
     assert after.labels == (Label.INCORRECT, Label.INCORRECT)
 
@@ -86,7 +86,7 @@ def test_a_scene_without_faces_survives(tmp_path):
         labels=(),
         ignored=np.zeros((0, 4), np.float32),
     )
-    (after,) = read_coco(written(tmp_path, empty))
+    (after,) = read_any(written(tmp_path, empty))
     assert (after.labels, after.boxes.shape, after.ignored.shape) == (
         (),
         (0, 4),

@@ -156,7 +156,7 @@ def test_what_cannot_be_read_is_left_out_and_listed(tmp_path):
     assert [one.path.name for one in report.unreadable] == ["broken.jpg"]
     text = "\n".join(report.lines())
     assert "unreadable: 1 picture, left out" in text
-    assert "broken.jpg: this is not a picture" in text
+    assert "broken.jpg: this is not an image" in text
     assert json.loads(json.dumps(report.to_json()))["unreadable"][0]["reason"]
 
 

@@ -116,7 +116,7 @@ def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path):
     assert shown == paths
     assert good.reason == ""
     assert good.hash == difference_hash(read_image(good.path))
-    assert "not a picture" in text.reason
+    assert "not an image" in text.reason
     assert "damaged" in cut.reason
     assert "no such file" in gone.reason
     clean = checked([example(str(path)) for path in paths])

@@ -191,7 +191,7 @@ def test_the_whole_picture_can_be_asked_for(picture):
 def test_an_unreadable_picture_stops_with_its_name(tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"broken\.jpg: .*not a picture"):
+    with pytest.raises(ValueError, match=r"broken\.jpg: .*not an image"):
         evaluate_boxes(FakeClassifier(), [example(broken, (LARGE, MASK))])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskdet.datasets import Example, read_folder
+from maskdet.datasets import Example, read_any
 from maskdet.labeller import Rules, box_faces, labelled_face, look, settled
 from maskdet.types import Faces, Image, Label
 from tests.datasets_fakes import picture
@@ -26,7 +26,7 @@ def doubts(tmp_path, *rows: tuple[list[int], float], probs=(0.9, 0.1, 0.0)) -> s
     found = faces(*rows)
     finder = OneLook(found)
     (boxed,) = box_faces(
-        read_folder(tmp_path / "set"), finder, FakeClassifier(probs), Rules()
+        read_any(tmp_path / "set"), finder, FakeClassifier(probs), Rules()
     )
     return boxed.doubt
 
@@ -109,7 +109,7 @@ def test_a_look_with_room_around_is_moved_back():
 def test_what_is_settled_carries_the_label_and_ignores_the_others(tmp_path):
     picture(tmp_path / "set" / "no_mask" / "a.jpg")
     finder = OneLook(faces((FACE, 0.9), (SMALL, 0.3)))
-    (boxed,) = box_faces(read_folder(tmp_path / "set"), finder, None, Rules())
+    (boxed,) = box_faces(read_any(tmp_path / "set"), finder, None, Rules())
     scene = settled(boxed)
     assert boxed.image_wh == (90, 80)
     assert scene.boxes.tolist() == [FACE]
@@ -128,7 +128,7 @@ def test_pictures_with_boxes_are_refused(tmp_path):
 def test_a_broken_picture_is_left_to_people(tmp_path):
     (tmp_path / "set" / "mask").mkdir(parents=True)
     (tmp_path / "set" / "mask" / "bad.jpg").write_bytes(b"")
-    examples = read_folder(tmp_path / "set")
+    examples = read_any(tmp_path / "set")
     (boxed,) = box_faces(examples, FakeDetector(), None, Rules())
     assert boxed.doubt == "cannot be read"
     assert boxed.boxes.shape == (0, 4)

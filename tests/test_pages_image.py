@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +16,15 @@ from PIL import Image as Pillow
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
-from maskdet.media import encode_jpeg, encode_png
+from maskdet.media import FORMATS, encode_jpeg, encode_png
 from maskdet.tiles import Tiling
 from maskdet.web import pictures, session
 from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.media.files import encode_deep, moving, png_of, saved
 from tests.pictures_fakes import BOXES, SCORES, scenery
 from tests.waiting import WAIT_S
 
+ALBUM = "maskdet.album"
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
@@ -150,12 +153,70 @@ def test_a_broken_file_gets_its_line_and_the_good_one_its_result() -> None:
 
 
 def test_only_broken_files_leave_a_page_with_their_lines() -> None:
-    app = upload(opened(), ("a.png", b""), ("b.png", b"GIF89a..."))
+    wide = png_of(struct.pack(">IIBBBBB", 1, 40_000_000, 8, 0, 0, 0, 0), b"\0" * 99)
+    heic = b"\0\0\0\x18ftypheic" + bytes(40)
+    app = upload(
+        opened(), ("a.png", b""), ("b.gif", moving()), ("c", heic), ("d.png", wide)
+    )
     assert [part.value for part in app.error] == [
         "`a.png`: the file is empty.",
-        "`b.png`: this is a GIF; please use JPEG, PNG or WebP.",
+        "`b.gif`: this is an animation; send one frame of it, or use it as a video.",
+        f"`c`: this is a HEIC photo; save it as JPEG or PNG (accepted are {FORMATS}).",
+        "`d.png`: the image has 1 x 40000000 pixels; a side may have at most 65500: "
+        "crop it.",
     ]
     assert captions(app) == []
+
+
+def test_images_of_any_name_and_depth_are_analyzed(offered) -> None:
+    image = Pillow.fromarray(scenery()[..., ::-1].copy())
+    files = [
+        ("saved-by-edge.jfif", saved(image, "JPEG")),
+        ("none", saved(image, "PNG")),
+        ("wrong.txt", saved(image, "WEBP")),
+        ("phone.avif", saved(image, "AVIF")),
+        ("scan.tif", saved(image, "TIFF")),
+        ("infrared.png", encode_deep(scenery()[..., 0], bits=12)),
+    ]
+    app = upload(opened(), *files)
+    assert len(app.error) == 0
+    assert list(app.main.dataframe[0].value["Faces"]) == [1] * len(files)
+    previews = [kept.preview for kept in app.session_state[ALBUM]._pictures.values()]
+    for preview in previews[-len(files) :]:
+        assert 100 < np.asarray(Pillow.open(io.BytesIO(preview))).mean() < 160
+
+
+def test_a_very_large_photo_has_its_boxes_in_its_own_pixels(offered) -> None:
+    photo = saved(Pillow.new("L", (12000, 9000), 128), "JPEG")
+    upload(opened(), ("phone.jpg", photo))
+    (record,) = json.loads(offered["JSON"])["images"]
+    assert (record["width"], record["height"]) == (12000, 9000)
+    x1, y1, x2, y2 = BOXES[0]
+    assert record["faces"][0]["box"] == [2 * x1, 2 * y1, 2 * x2, 2 * y2]
+    marked = Pillow.open(io.BytesIO(offered["Marked picture (PNG)"]()))
+    assert marked.size == (6000, 4500)
+
+
+def test_one_image_and_one_face_are_not_told_in_the_plural() -> None:
+    app = upload(opened(), ("a.png", b""), ("b.png", encode_png(scenery())))
+    shown = texts(app.main.get("html"))
+    assert "<dt>Picture</dt><dd>1</dd>" in shown
+    assert "<dt>Face</dt><dd>1</dd>" in shown
+    assert "<dt>Pictures without a face</dt><dd>0</dd>" in shown
+
+
+def test_a_long_image_without_a_face_is_not_called_too_small(monkeypatch) -> None:
+    nobody = TwoStage(FakeDetector(), FakeClassifier())
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: nobody)
+    app = upload(opened(), ("long.png", encode_png(grey(6000, 200))))
+    assert "larger image" not in texts(app.warning)
+    assert "Switch on **Far camera" in texts(app.warning)
+    assert "6000 x 200 pixels" in texts(app.warning)
+    app.main.toggle(key="image.tiles").set_value(True)
+    run(app)
+    assert "Come closer: this image is 6000 x 200" in texts(app.warning)
+    app = upload(opened(), ("line.png", encode_png(grey(300, 1))))
+    assert "use a larger image: this one is 300 x 1 pixels" in texts(app.warning)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

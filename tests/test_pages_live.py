@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+import streamlit_webrtc.relay
 from streamlit.testing.v1 import AppTest
+from streamlit_webrtc.component import WebRtcStreamerContext, WebRtcStreamerState
+from streamlit_webrtc.webrtc import SignallingTimeoutError
 
 from maskdet.analyzer import AUTO, TwoStage, resolved
-from maskdet.web import session
+from maskdet.web import camera, session
 from maskdet.web.ice import VARIABLE
+from maskdet.web.live_hooks import NewestFrameRelay
+from maskdet.web.preferences import Preferences
+from maskdet.web.viewers import VARIABLE as VIEWERS_VARIABLE
+from maskdet.web.viewers import Viewers
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.waiting import WAIT_S
 
@@ -34,6 +41,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "streamlit_webrtc.component.get_this_session_info", lambda: None
     )
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(VIEWERS_VARIABLE, raising=False)
     st.cache_resource.clear()  # every AppTest has the same session
     return asked
 
@@ -71,6 +79,7 @@ def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> No
     assert not app.error
     app.run()
     assert light_models == [FIRST], "loaded once, then kept"
+    assert streamlit_webrtc.relay.MediaRelay is NewestFrameRelay
 
 
 def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> None:
@@ -155,3 +164,90 @@ def test_bad_ice_servers_are_told_and_the_camera_still_offered(monkeypatch) -> N
     app = opened()
     assert VARIABLE in app.warning[0].value.replace("\\", "")
     assert len(streamers(app)) == 1
+
+
+def test_a_picture_on_its_side_is_shown_in_the_shape_of_the_camera() -> None:
+    """The frame of the video does not grow: below it, the Stop button would be cut."""
+    lying = camera._style(Preferences(rotate=180))
+    standing = camera._style(
+        Preferences(rotate=90, camera_width=320, camera_height=240)
+    )
+    assert "aspectRatio" not in lying
+    assert (standing["aspectRatio"], standing["objectFit"]) == ("320 / 240", "contain")
+
+
+class Taken:
+    """Live video for one visitor at a time, whom a test brings and takes away."""
+
+    def __init__(self) -> None:
+        self.active = {"another"}
+        self.viewers = Viewers(self._is_active)
+        assert self.viewers.admit("another", 1)
+
+    def _is_active(self, session_id: str) -> bool:
+        return session_id != "another" or session_id in self.active
+
+
+def test_one_too_many_is_told_and_let_in_when_a_place_is_free(monkeypatch) -> None:
+    taken = Taken()
+    monkeypatch.setattr(camera, "_viewers", lambda: taken.viewers)
+    monkeypatch.setenv(VIEWERS_VARIABLE, "1")
+    app = opened()
+    (warning,) = app.warning
+    assert "All places for live video are taken" in warning.value
+    assert "one visitor at a time" in warning.value
+    assert VIEWERS_VARIABLE in warning.value
+    assert not streamers(app)
+    taken.active.clear()
+    app.run()
+    assert not app.warning
+    assert len(streamers(app)) == 1
+
+
+def test_a_bad_number_of_viewers_is_told_and_the_camera_still_offered(
+    monkeypatch,
+) -> None:
+    monkeypatch.setenv(VIEWERS_VARIABLE, "many")
+    app = opened()
+    (warning,) = app.warning
+    assert "must be a whole number" in warning.value
+    assert len(streamers(app)) == 1
+
+
+def test_what_the_server_cannot_take_is_told_and_begins_anew(
+    monkeypatch, caplog
+) -> None:
+    def too_slow(*, key: str, **how: object) -> None:
+        offered = WebRtcStreamerState(playing=False, signalling=True)
+        st.session_state[key] = WebRtcStreamerContext(None, offered)
+        raise SignallingTimeoutError("no answer in 10 seconds")
+
+    real = camera.webrtc_streamer
+    monkeypatch.setattr(camera, "webrtc_streamer", too_slow)
+    app = opened()
+    (warning,) = app.warning
+    assert "The live video broke off" in warning.value
+    assert "attempt 1 of 5" in warning.value
+    assert not streamers(app), "so that the browser forgets its offer"
+    assert "no answer in 10 seconds" in caplog.text
+    monkeypatch.setattr(camera, "webrtc_streamer", real)
+    connecting = app.session_state["maskdet.connection"]
+    connecting._since_s = 0.0
+    app.run()
+    assert not app.exception
+    assert len(streamers(app)) == 1
+
+
+def test_another_page_frees_the_place(monkeypatch) -> None:
+    viewers = Viewers(lambda session_id: True)
+    monkeypatch.setattr(camera, "_viewers", lambda: viewers)
+    monkeypatch.setenv(VIEWERS_VARIABLE, "1")
+    app = opened()
+    app.session_state["maskdet.connection"].phase = "lost"
+    app.session_state["maskdet.connection"]._since_s = float("inf")
+    monkeypatch.setattr(camera, "_pressed", lambda: "Start")
+    app.run()
+    assert not viewers.has_room(1), "a stream that broke off keeps its place"
+    app.switch_page("pages/about.py").run()
+    assert not app.exception
+    assert viewers.has_room(1)

@@ -177,16 +177,21 @@ def test_distances_of_a_running_stream_are_shown() -> None:
     assert "one square is a metre" in str(plan.proto)
 
 
-def test_a_preset_sets_votes_and_thresholds_and_nothing_else() -> None:
+def test_a_preset_sets_all_that_it_names_and_nothing_else() -> None:
     app = opened(distance="relative", contact_distance_m="1.0")
     app.sidebar.button(key="preset.track-onepass").click()
     run(app)
-    preset, now = PRESETS["track-onepass"], settings(app)
+    preset, now = PRESETS["track-onepass"].settings, settings(app)
     assert (now.smoothing, now.memory_s) == ("ema", preset.memory_s)
     assert now.smoothing_window_s == pytest.approx(preset.smoothing_window_s, abs=0.05)
     assert (now.min_score, now.nms_iou, now.min_face_px) == (0.4, 0.3, 2)
+    assert now.min_confidence == 0.67
     assert (now.distance, now.contact_distance_m) == ("relative", 1.0)
     assert app.sidebar.selectbox(key="choice.smoothing").value == "ema"
+    assert app.sidebar.selectbox(key="choice.analyzer").value == "onepass-fast"
+    assert app.sidebar.toggle(key="choice.second_look").value is False
+    told = " ".join(caption.value for caption in app.sidebar.caption)
+    assert "Example 3, one network" in told.replace("\\", "")
 
 
 def test_vote_memory_and_drawing_reach_the_stream() -> None:

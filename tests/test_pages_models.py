@@ -43,7 +43,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
     monkeypatch.setattr(runs, "RUNS_FOLDER", tmp_path)
     monkeypatch.setattr(session, "load_analyzer", load)
     monkeypatch.setattr(session, "asset_path", lambda name: APP)
-    monkeypatch.setattr(models_samples, "asset_path", lambda name: APP)
+    monkeypatch.setattr(models_samples, "classifier_path", lambda name: APP)
     monkeypatch.setattr(
         models_samples, "load_classifier", lambda name: FakeClassifier()
     )

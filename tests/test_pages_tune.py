@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from maskdet.style import Style
 from maskdet.tune import bundled
 from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import Judge
@@ -244,6 +245,6 @@ def test_names_of_pictures_cannot_bring_html_in() -> None:
     material = Material(Judge(scored(dataclasses.replace(true, names=names))))
     outcome = material.outcome(Choice(Settings()))
     hits = [outcome.hit(place) for place in range(len(outcome.shown))]
-    html = cards_html(material, outcome, [Card(hit) for hit in hits], "classic")
+    html = cards_html(material, outcome, [Card(hit) for hit in hits], Style())
     assert "<b>x</b>" not in html
     assert "&lt;b&gt;x&lt;/b&gt;.jpg" in html

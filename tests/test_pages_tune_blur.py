@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from maskdet.style import Style
 from maskdet.tune.judging import Judge
 from maskdet.types import Image, Settings
 from maskdet.web.tune import Choice, Material
@@ -46,9 +47,9 @@ def test_faces_of_the_gallery_are_coarse_if_wanted() -> None:
     material = Material(Judge(scored()), Noisy())  # type: ignore[arg-type]
     outcome = material.outcome(Choice(Settings()))
     cards = [Card(outcome.hit(0))]
-    sharp = crop_of(cards_html(material, outcome, cards, "classic"))
-    coarse = crop_of(cards_html(material, outcome, cards, "classic", blur=True))
-    again = crop_of(cards_html(material, outcome, cards, "classic"))
+    sharp = crop_of(cards_html(material, outcome, cards, Style()))
+    coarse = crop_of(cards_html(material, outcome, cards, Style(), blur=True))
+    again = crop_of(cards_html(material, outcome, cards, Style()))
     assert roughness(sharp) > 8
     assert roughness(coarse) < 3
     assert np.array_equal(sharp, again)

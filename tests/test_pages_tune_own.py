@@ -15,7 +15,7 @@ from maskdet.tune.files import to_bytes
 from maskdet.web import session, tune_data
 from maskdet.web.preferences import Preferences
 from tests.fakes import ScriptedAnalyzer, ScriptedFace
-from tests.tune_fakes import jpeg, packed
+from tests.tune_fakes import coco, jpeg, packed
 from tests.tune_page_driving import choose, opened, press, run, texts, use_made_up
 from tests.tune_page_fakes import scored
 
@@ -85,6 +85,51 @@ def look_with(
 
     monkeypatch.setattr(session, "own_analyzer", own)
     return asked
+
+
+def test_unknown_classes_can_be_said_on_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look_with(monkeypatch, lambda: ScriptedAnalyzer(lambda _: [FACE]))
+    faces = {"a.jpg": [([1.0, 1, 60, 60], kind) for kind in (1, 2, 3)]}
+    labels = coco(faces, classes=("cap", "hat", "Person"), size_wh=(180, 160))
+    app = sent(opened(), "set.zip", packed({"x.json": labels, "a.jpg": jpeg()}))
+    (line,) = (one.value for one in app.main.error)
+    assert "3 faces (cap, hat, Person): unknown class" in line.replace("\\", "")
+    boxes = {one.label.partition(" ")[0]: one for one in app.main.selectbox[:3]}
+    assert {one.value for one in boxes.values()} == {"ignore"}
+    boxes["cap"].set_value("mask")
+    boxes["Person"].set_value("none")
+    press(app, "Read the set with these classes")
+    assert not app.main.error
+    assert "1 picture, 2 faces: 1 Mask, 0 No mask, 0 Incorrect, 1 of unknown" in texts(
+        app
+    )
+    shown = texts(app)
+    assert "1 face (hat): a class that does not count" in shown.replace("\\", "")
+    line = "1 image (a.jpg: 90 x 80, told 180 x 160): another size than the labels say"
+    assert line in shown.replace("\\", "")
+    press(app, "Look at 1 picture")
+    assert app.main.button(key="tune.propose")
+
+
+def test_folders_of_any_name_can_be_classes() -> None:
+    contents = {f"set/{name}/a.jpg": jpeg(n) for n, name in enumerate(("on", "off"))}
+    app = sent(opened(), "set.zip", packed(contents))
+    boxes = {one.label.partition(" ")[0]: one for one in app.main.selectbox[:2]}
+    boxes["on"].set_value("mask")
+    boxes["off"].set_value("no_mask")
+    press(app, "Read the set with these classes")
+    assert "2 pictures, one face each: 1 Mask, 1 No mask" in texts(app)
+
+
+@pytest.mark.parametrize("declared", ["rot13", "zip"])
+def test_a_set_that_cannot_be_read_is_a_line(declared: str) -> None:
+    xml = f'<?xml version="1.0" encoding="{declared}"?><annotation/>'
+    app = sent(opened(), "set.zip", packed({"a.xml": xml, "a.jpg": jpeg()}))
+    (line,) = (one.value for one in app.main.error)
+    assert f"not text in {declared}" in line
+    assert not app.exception
 
 
 FACE = ScriptedFace((1, 1, 60, 60), (0.9, 0.05, 0.05))

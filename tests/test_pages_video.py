@@ -68,9 +68,10 @@ def finished(app: AppTest) -> AppTest:
     return run(app)
 
 
-def upload(app: AppTest, name: str, content: bytes) -> AppTest:
+def upload(app: AppTest, name: str, content: bytes, kind: str = "") -> AppTest:
     uploader = next(one for one in app.main if one.type == "file_uploader")
-    uploader.set_value((name, content, ""))
+    assert list(uploader.proto.type) == [], "a browser would refuse some videos"
+    uploader.set_value((name, content, kind))
     return press(run(app), "Look at this film")
 
 
@@ -223,6 +224,60 @@ def test_a_film_that_cannot_be_read_costs_one_line(
     (error,) = app.error
     assert error.value.replace("\\", "").startswith(line)
     assert any(one.type == "file_uploader" for one in app.main)
+
+
+def test_half_a_video_says_so_and_shows_its_part(
+    app: AppTest, tmp_path: Path, offered
+) -> None:
+    front = {"movflags": "faststart"}
+    whole = film(tmp_path / "b.mp4", "libx264", options=front).read_bytes()
+    finished(upload(app, "half.mp4", whole[: len(whole) * 3 // 4]))
+    (warning,) = app.main.warning
+    text = warning.value.replace("\\", "")
+    assert text.startswith("The video breaks off at 0:00.")
+    assert "the video is incomplete or damaged at its end" in text
+    assert len(app.main.get("video")) == 1
+    document = json.loads(offered["Summary (JSON)"])["films"][0]
+    assert document["whole"] is False
+    *_, last = csv.DictReader(offered["Every picture (CSV)"]().decode().splitlines())
+    assert last["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind"),
+    [
+        ("a.ts", "libx264", "text/vnd.trolltech.linguist"),
+        ("a.3gp", "mpeg4", "video/3gpp"),
+        ("a", "libx264", ""),
+        ("a.jpeg", "mpeg4", "image/jpeg"),
+    ],
+)
+def test_the_content_of_an_upload_decides(
+    app: AppTest, tmp_path: Path, name: str, codec: str, kind: str
+) -> None:
+    ending = ".ts" if name.endswith(".ts") else ".mp4"
+    path = film(tmp_path / f"b{ending}", codec, size_wh=(176, 144))
+    finished(upload(app, name, path.read_bytes(), kind))
+    assert not app.error
+    assert f"`{name}`: 176 x 144, 0:01.2, 12 frames" in texts(app.main.markdown)
+
+
+def test_a_rotation_is_chosen_here(app: AppTest) -> None:
+    choose(app, "video.rotate", 90)
+    finished(press(app, "Look at the sample"))
+    assert "`a.mp4`: 64 x 96" in texts(app.main.markdown)
+
+
+def test_an_assumed_frame_rate_is_told(app: AppTest, tmp_path: Path) -> None:
+    path = film(tmp_path / "b.mjpeg", "mjpeg", rate=25)
+    finished(upload(app, "b.mjpeg", path.read_bytes()))
+    assert "no times: 25 frames a second are assumed" in texts(app.caption)
+
+
+def test_one_frame_is_a_frame(app: AppTest, tmp_path: Path) -> None:
+    path = film(tmp_path / "b.mp4", times_ms=(0,))
+    finished(upload(app, "b.mp4", path.read_bytes()))
+    assert ", 1 frame, without sound" in texts(app.main.markdown)
 
 
 def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:

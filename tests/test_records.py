@@ -17,7 +17,6 @@ from maskdet.records import (
     to_json,
 )
 from maskdet.types import Faces, Scene, Settings
-from tests.fakes import grey
 
 
 def scene(*, min_confidence=0.0):
@@ -30,7 +29,7 @@ def scene(*, min_confidence=0.0):
 
 
 def test_a_picture_has_the_documented_fields():
-    record = image_record(Path("a.jpg"), grey(640, 480), scene())
+    record = image_record(Path("a.jpg"), (640, 480), scene())
     assert record == {
         "path": "a.jpg",
         "width": 640,
@@ -54,14 +53,14 @@ def test_a_picture_has_the_documented_fields():
 
 
 def test_an_unsure_face_is_called_unknown():
-    record = image_record("a.jpg", grey(), scene(min_confidence=0.6))
+    record = image_record("a.jpg", (160, 120), scene(min_confidence=0.6))
     assert [face["label"] for face in record["faces"]] == ["mask", "unknown"]
 
 
 def test_json_is_version_1_and_reads_back():
     records = [
-        image_record("a.jpg", grey(), scene()),
-        image_record("empty.jpg", grey(), Scene.empty()),
+        image_record("a.jpg", (160, 120), scene()),
+        image_record("empty.jpg", (160, 120), Scene.empty()),
         error_record("broken.jpg", "not a picture"),
     ]
     content = json.loads(to_json(records))
@@ -74,6 +73,8 @@ def test_json_is_version_1_and_reads_back():
         "faces": [],
     }
     assert json.loads(to_json([])) == {"version": 1, "images": []}
+    told = json.loads(to_json(records, [Path("a/notes.txt")]))
+    assert told == {"version": 1, "images": records, "left_out": ["a/notes.txt"]}
 
 
 def rows_of(records):
@@ -82,8 +83,8 @@ def rows_of(records):
 
 def test_csv_has_a_row_a_face_and_one_for_a_picture_without():
     records = [
-        image_record("a.jpg", grey(640, 480), scene()),
-        image_record("empty.jpg", grey(), Scene.empty()),
+        image_record("a.jpg", (640, 480), scene()),
+        image_record("empty.jpg", (160, 120), Scene.empty()),
         error_record("broken.jpg", "not a picture, sorry"),
     ]
     rows = rows_of(records)
@@ -106,7 +107,10 @@ def test_csv_has_a_row_a_face_and_one_for_a_picture_without():
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
 def test_no_spreadsheet_runs_a_file_name(first):
     name = f"{first}cmd|' /C calc'!A0.jpg"
-    records = [error_record(name, f"{name}: no"), image_record(name, grey(), scene())]
+    records = [
+        error_record(name, f"{name}: no"),
+        image_record(name, (160, 120), scene()),
+    ]
     rows = list(csv.reader(io.StringIO(to_csv(records), newline="")))
     assert {len(row) for row in rows} == {len(CSV_COLUMNS)}
     for row in rows:
@@ -123,7 +127,7 @@ def test_names_of_any_script_and_broken_bytes_can_be_written():
     odd = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     records = [
         error_record(odd, f"{odd}: no"),
-        image_record("口罩.jpg", grey(), scene()),
+        image_record("口罩.jpg", (160, 120), scene()),
     ]
     assert "口罩.jpg".encode() in to_json(records).encode("utf-8")
     assert json.loads(to_json(records))["images"][0]["path"] == r"caf\udce9.jpg"

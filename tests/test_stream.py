@@ -293,3 +293,17 @@ def test_no_face_gives_an_empty_scene() -> None:
     assert len(scene) == 0
     assert scene.probs.shape == (0, 3)
     assert scene.pairs == ()
+
+
+def test_a_class_without_weight_changes_nothing_that_is_known() -> None:
+    """A mask for two seconds, then none: with the weight 0 the mask is remembered."""
+
+    def taken_off(time_s: float) -> list[ScriptedFace]:
+        return [ScriptedFace(LEFT, MASK if time_s < 2 else BARE)]
+
+    settings = Settings(smoothing="mean", memory_s=10)
+    heard = play(taken_off, 6.0, settings=settings)
+    deaf = dataclasses.replace(settings, class_weights=(1.0, 0.0, 1.0))
+    unheard = play(taken_off, 6.0, settings=deaf)
+    assert heard[5.9].labels == (Label.NO_MASK,)
+    assert unheard[5.9].labels == (Label.MASK,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from itertools import combinations
 
 import cv2
@@ -15,11 +16,13 @@ from maskdet.style import (
     Palette,
     Style,
     colour_bgr,
-    colour_css,
     contrast,
     describe,
     describe_pair,
     ink_bgr,
+    percent,
+    percent_number,
+    written_plainly,
 )
 from maskdet.types import UNTRACKED, Label, PersonPair
 
@@ -149,9 +152,17 @@ def test_percentages_of_32_bit_numbers_round_to_themselves(percent: int) -> None
 
 
 def test_a_style_survives_json() -> None:
-    style = Style(palette="colour-blind", boxes=False, blur=True, scale=1.5)
+    style = Style(
+        palette="colour-blind",
+        boxes=False,
+        blur=True,
+        scale=1.5,
+        class_names={"mask": "Masque porté"},
+        class_colours={"unknown": "#FF00aa"},
+    )
     text = json.dumps(dataclasses.asdict(style))
-    assert Style(**json.loads(text)) == style
+    assert Style(**json.loads(text)) == Style.from_json(text) == style
+    assert hash(style) == hash(Style.from_json(text))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +180,8 @@ def test_a_style_survives_json() -> None:
         ("scale", float("nan")),
         ("scale", True),
         ("scale", "1"),
+        ("class_names", ["Mask"]),
+        ("class_colours", "red"),
     ],
 )
 def test_a_bad_style_is_refused_by_name_and_value(field: str, value: object) -> None:
@@ -181,6 +194,114 @@ def test_pages_get_the_same_colour_as_pictures() -> None:
     for palette in PALETTES:
         for label in Label:
             blue, green, red = colour_bgr(label, palette)
-            assert int(colour_css(label, palette)[1:], 16) == (
+            assert int(Style(palette=palette).colour_css(label)[1:], 16) == (
                 red << 16 | green << 8 | blue
             )
+
+
+OWN = Style(
+    class_names={"no_mask": "  Bare face ", "unknown": "Collecting info"},
+    class_colours={"mask": "#0000FF"},
+)
+
+
+def test_own_names_and_colours_replace_those_of_the_palette_class_by_class() -> None:
+    assert [OWN.title(label) for label in Label] == [
+        "Mask",
+        "Bare face",
+        "Incorrect",
+        "Collecting info",
+    ]
+    assert OWN.colour_bgr(Label.MASK) == (255, 0, 0)
+    assert OWN.colour_css(Label.MASK) == "#0000ff"
+    assert OWN.colour_bgr(Label.NO_MASK) == colour_bgr(Label.NO_MASK)
+    assert describe(Label.NO_MASK, 0.97, OWN) == "Bare face 97 %"
+    unsure = describe(Label.UNKNOWN, 0.58, OWN, likeliest=Label.NO_MASK)
+    assert unsure == "Collecting info (58 % bare face)"
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ({"mask": ""}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": "   "}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": "x" * 25}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": 7}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": "<b>Mask</b>"}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": "![a](http://b.c/d)"}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": ":red[Mask]"}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": "*Mask*"}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": "Mask\nNo mask"}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": "口罩"}, "other letters cannot be written into images"),
+        ({"mask": "..."}, "mask must be 1 to 24 Latin letters"),
+        ({"masked": "Mask"}, "'masked' is not a class; classes are mask, no_mask"),
+        ({"mask": "no MASK"}, "'no MASK' is the name of two classes"),
+        ({"mask": "Porté", "unknown": "porte"}, "is the name of two classes"),
+        ({"unknown": "Mask"}, "'Mask' is the name of two classes"),
+    ],
+)
+def test_a_bad_name_of_a_class_is_refused(names: dict[str, str], line: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(line)):
+        Style(class_names=names)
+
+
+@pytest.mark.parametrize(
+    "colour", ["red", "#12345", "#1234567", "#00ff0g", "", 3, None]
+)
+def test_a_bad_colour_of_a_class_is_refused(colour: object) -> None:
+    with pytest.raises(ValueError, match='mask must be a colour such as "#0072b2"'):
+        Style(class_colours={"mask": colour})  # type: ignore[dict-item]
+
+
+def test_names_may_be_exchanged() -> None:
+    style = Style(class_names={"mask": "No mask", "no_mask": "Mask"})
+    assert style.title(Label.MASK) == "No mask"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("{", "style is not valid JSON"),
+        ("[]", "style must be a JSON object, not list"),
+        ('{"color": 1}', "unknown field 'color' of a style; known are palette"),
+    ],
+)
+def test_a_file_that_holds_no_style_is_refused(text: str, line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        Style.from_json(text)
+
+
+def test_accents_are_drawn_as_plain_letters() -> None:
+    assert (
+        written_plainly("Masque porté, Straße, Łódź") == "Masque porte, Strasse, Lodz"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text", "number"),
+    [
+        (0.0, "0 %", 0.0),
+        (0.0004, "<1 %", 1.0),
+        (0.006, "1 %", 0.6),
+        (0.5, "50 %", 50.0),
+        (0.994, "99 %", 99.4),
+        (0.996, ">99 %", 99.0),
+        (float(np.float32(0.99999994)), ">99 %", 99.0),
+        (1.0, "100 %", 100.0),
+    ],
+)
+def test_only_all_and_nothing_are_called_so(
+    fraction: float, text: str, number: float
+) -> None:
+    assert percent(fraction) == text
+    assert percent_number(fraction) == pytest.approx(number)
+
+
+def test_an_unsure_face_says_what_it_most_likely_is() -> None:
+    said = describe(Label.UNKNOWN, 0.999, likeliest=Label.MASK)
+    assert said == "Unsure (>99 % mask)"
+    assert describe(Label.UNKNOWN, 0.58) == "Unsure"
+    short = Style(labels=False)
+    assert describe(Label.UNKNOWN, 0.58, short, likeliest=Label.MASK) == "58 %"
+    silent = Style(percentages=False)
+    assert describe(Label.UNKNOWN, 0.58, silent, likeliest=Label.MASK) == "Unsure"

@@ -15,11 +15,12 @@ from maskdet.suites import (
     compare_groups,
     darken,
     hard_negatives,
+    lookalikes,
     low_light,
     read_groups,
 )
 from maskdet.suites.dark import DARK_LUMINANCE
-from maskdet.synthetic import THINGS
+from maskdet.synthetic import LOOKALIKES, THINGS, wear_lookalike
 from maskdet.types import Faces, Label
 
 BOX = np.array([60, 50, 140, 150], np.float32)
@@ -197,3 +198,52 @@ def test_the_command_prints_every_suite(scene, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["low_light"]["lit"]["n"] == 1
     assert main(["suites", str(tmp_path / "none.json")]) == 1
+
+
+class Wavering:
+    """Is never sure."""
+
+    def predict(self, image, boxes):
+        return np.tile(np.array([[0.3, 0.5, 0.2]], np.float32), (len(boxes), 1))
+
+
+def test_who_is_sure_of_every_look_alike_is_caught_and_who_is_unsure_is_not(scene):
+    sure = lookalikes(AlwaysBare(), OneFace(), [scene], min_confidence=0.6)
+    assert sure.untouched.value == 1
+    assert {one.value for one in sure.called_bare.values()} == {1.0}
+    assert {one.value for one in sure.unsure.values()} == {0.0}
+    unsure = lookalikes(Wavering(), OneFace(), [scene], min_confidence=0.6)
+    assert {one.value for one in unsure.called_bare.values()} == {0.0}
+    assert {one.value for one in unsure.unsure.values()} == {1.0}
+    content = unsure.to_json()
+    assert content["min_confidence"] == 0.6
+    assert set(content["unsure"]) == set(LOOKALIKES)
+
+
+@pytest.mark.parametrize("kind", LOOKALIKES)
+def test_a_look_alike_is_drawn_on_a_copy_and_the_seed_fixes_it(scene, kind):
+    image = cv2.imread(str(scene.path))
+    kept = image.copy()
+    first, again = (
+        wear_lookalike(image, POINTS, kind, box=BOX, rng=np.random.default_rng(3))
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(image, kept)
+    np.testing.assert_array_equal(first, again)
+    changed = np.abs(first.astype(int) - image).max(axis=2) > 8
+    assert changed.sum() > 100
+    hidden = np.abs(first.astype(int) - image).max(axis=2) > 90
+    assert hidden[80:90, 70:130].mean() < 0.5, "the eyes can be seen"
+
+
+def test_an_unknown_look_alike_is_refused(scene):
+    image = cv2.imread(str(scene.path))
+    with pytest.raises(ValueError, match="kind must be one of clear shield"):
+        wear_lookalike(image, POINTS, "veil", rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("kind", LOOKALIKES)
+def test_a_face_outside_the_image_is_no_error(scene, kind):
+    image = cv2.imread(str(scene.path))
+    rng = np.random.default_rng(0)
+    assert wear_lookalike(image, POINTS - 500, kind, rng=rng).shape == image.shape

@@ -174,7 +174,7 @@ def test_the_command_tells_false_alarms_only_if_asked(
 ):
     loaded = []
 
-    def load(name, classifier):
+    def load(name, classifier, *, second_look):
         loaded.append((name, classifier))
         return SeesInLarge()
 
@@ -205,7 +205,9 @@ def test_the_command_tells_false_alarms_only_if_asked(
 def test_own_pictures_without_a_face_are_counted_and_bad_files_told(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(suites, "load_analyzer", lambda *names: SeesInLarge(wide=300))
+    monkeypatch.setattr(
+        suites, "load_analyzer", lambda *names, **how: SeesInLarge(wide=300)
+    )
     below = tmp_path / "hall" / "wall"
     below.mkdir(parents=True)
     for folder, wide in ((tmp_path, 400), (below, 400), (below.parent, 100)):
@@ -233,13 +235,13 @@ def test_own_pictures_without_a_face_are_counted_and_bad_files_told(
     ],
 )
 def test_what_cannot_be_counted_is_said(words, said, capsys, monkeypatch):
-    monkeypatch.setattr(suites, "load_analyzer", lambda *names: SeesInLarge())
+    monkeypatch.setattr(suites, "load_analyzer", lambda *names, **how: SeesInLarge())
     assert main(["suites", *words]) != 0
     assert said in capsys.readouterr().err
 
 
 def test_a_folder_without_a_picture_is_said(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(suites, "load_analyzer", lambda *names: SeesInLarge())
+    monkeypatch.setattr(suites, "load_analyzer", lambda *names, **how: SeesInLarge())
     words = ["--analyzer", "haar", "--without-faces", str(tmp_path)]
     assert main(["suites", *words]) != 0
     assert "there is no picture" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.boxes import iou_matrix
+from maskdet.onepass import OnePass, Scaling
 from maskdet.tiles import Tiled, Tiling
 from maskdet.types import Faces, Image, Settings
 from tests.fakes import FakeClassifier, grey
@@ -135,6 +136,60 @@ def test_times_are_those_of_all_windows_and_the_picture_is_not_changed():
     assert set(seen.stage_ms) == {"find", "label"}
     assert len(finder.sizes_wh) == 1 + len(Tiling(400, 0.25).windows(1000, 600))
     np.testing.assert_array_equal(image, before)
+
+
+class Details:
+    """Takes parts of a white square for faces wherever no border of it shows.
+
+    That is what networks do in a window that shows nothing but a part of a face, or
+    cloth: a box in the middle of what is all white.
+    """
+
+    def detect(self, image: Image) -> Faces:
+        height, width = image.shape[:2]
+        if not (image > 200).all():
+            return Squares(at_least=0.05).detect(image)
+        middle = [[width / 4, height / 4, width * 3 / 4, height * 3 / 4]]
+        return Faces(np.array(middle, np.float32), np.array([0.95], np.float32))
+
+
+def test_a_face_larger_than_a_window_is_one_face():
+    image = scene_of([100, 100, 1500, 1300], width=2000, height=1500)
+    looks = Tiled(TwoStage(Details(), FakeClassifier()), Tiling(400, 0.25))
+    seen = looks.analyze(image, ALL)
+    assert seen.faces.boxes.tolist() == [[100, 100, 1500, 1300]]
+    # What windows took for faces may be some: it is blurred where faces are blurred.
+    assert len(seen.blur_boxes)
+
+
+def test_a_large_face_needs_a_guess_in_the_whole_image_not_more():
+    class Timid(Squares):
+        """Is sure of nothing that fills little of an image."""
+
+        def detect(self, image: Image) -> Faces:
+            faces = super().detect(image)
+            return Faces(faces.boxes, np.clip(faces.scores, 0, 1) ** 0.9)
+
+    face, neighbour = [700, 700, 950, 950], [1000, 700, 1030, 730]
+    image = scene_of(face, neighbour, width=2000, height=1500)
+    looks = Tiled(TwoStage(Timid(), FakeClassifier()), Tiling(600, 0.5))
+    whole = looks.analyzer.analyze(image, Settings(min_score=0.5))
+    assert len(whole) == 0
+    seen = looks.analyze(image, Settings(min_score=0.4, min_face_px=1))
+    assert seen.faces.boxes.tolist() == [face]
+    # Small neighbours need none.
+    seen = looks.analyze(image, Settings(min_score=0.05, min_face_px=1))
+    assert sorted(seen.faces.boxes.tolist()) == [face, neighbour]
+
+
+def test_a_network_that_sees_more_vouches_for_smaller_faces():
+    def visible_px(long_side_px: int) -> float:
+        network = OnePass(None, Scaling(long_side_px))  # type: ignore[arg-type]
+        return Tiled(network)._visible_px(3200)
+
+    assert visible_px(640) == 45
+    assert visible_px(320) == 90
+    assert tiled()[0]._visible_px(3200) == 320
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.timing import Timing, take_turns, whole_loop
-from maskdet.types import Scene
+from maskdet.types import Scene, Settings
 from tests.fakes import FakeClassifier, FakeDetector, grey
 
 
@@ -47,7 +47,8 @@ def test_all_take_turns_and_everybody_begins_once():
 
 def test_a_whole_loop_finds_labels_and_draws():
     boxes = [[5, 5, 25, 30], [30, 5, 50, 30]]
-    look = whole_loop(TwoStage(FakeDetector(boxes, [0.9, 0.8]), FakeClassifier()))
+    analyzer = TwoStage(FakeDetector(boxes, [0.9, 0.8]), FakeClassifier())
+    look = whole_loop(analyzer, Settings())
     image = grey()
     (one,) = take_turns({"both": look}, image, range(4)).values()
     assert one.faces == 2

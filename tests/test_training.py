@@ -13,8 +13,10 @@ from maskdet.classifier import CONTEXT, crop_face
 from maskdet.cli import main
 from maskdet.datasets import Example
 from maskdet.metrics.labelling import Labelling
+from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.augment import PACKED_CONTEXT, Strength, augment
 from maskdet.training.crops import cut_crops
+from maskdet.training.logs import append_row, epochs_of, forget_epochs, waited
 from maskdet.training.samples import (
     MIN_VAL_PX,
     Samples,
@@ -276,7 +278,15 @@ def command(folder: Path, *words: str) -> list[str]:
         (["--data", "nowhere.json"], "nowhere.json"),
         (["--data", ".", "--weights", "nowhere.h5"], "nowhere.h5"),
         (["--data", ".", "--size-px", "100"], "multiple of 16, not 100"),
-        (["--data", ".", "--epochs", "0"], "at least 1, not 0"),
+        (["--data", ".", "--epochs", "0"], "--epochs 0: epochs must be at least 1"),
+        (["--data", ".", "--steps", "-4"], "--steps -4: steps must be at least 1"),
+        (["--data", ".", "--seed", "-1"], "--seed -1: seed must be at least 0"),
+        (["--data", ".", "--drawn", "-1"], "--drawn -1: drawn must be at least 0"),
+        (["--data", ".", "--size-px", "16"], "at least 32, not 16"),
+        (["--data", ".", "--size-px", "99200"], "at most 1024, not 99200"),
+        (["--data", ".", "--val", "nowhere"], "--val nowhere: there is no such path"),
+        (["--data", ".", "--corrections", "no.csv"], "--corrections no.csv"),
+        (["--data", ".", "--resume"], "nothing to resume"),
     ],
 )
 def test_train_says_in_one_line_what_is_missing(tmp_path, capsys, words, says):
@@ -285,3 +295,70 @@ def test_train_says_in_one_line_what_is_missing(tmp_path, capsys, words, says):
     assert len(lines) == 1
     assert says in lines[0]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_trained_over_and_a_file_is_no_folder(tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "last.npz").write_bytes(b"of hours of work")
+    append_row(run, {"epoch": 1})
+    assert main(command(tmp_path, "--data", ".")) == 1
+    says = capsys.readouterr().err
+    assert f"--out {run}: holds a run of 1 epoch; continue it with --resume" in says
+    assert (run / "last.npz").read_bytes() == b"of hours of work"
+    (tmp_path / "file").touch()
+    words = ["train", "onepass", "--data", ".", "--out", str(tmp_path / "file" / "run")]
+    assert main(words) == 1
+    assert "file is a file, wanted a folder" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
+    assert main(command(tmp_path, "--data", ".")) == 1
+    assert f"no permission to write in {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def full_disk():
+    """Let no file grow beyond 20 kB, as on a disk that is nearly full."""
+    resource = pytest.importorskip("resource", reason="limits of this kind are POSIX")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_arrays_are_on_disk_whole_or_not_at_all(tmp_path, full_disk):
+    path = tmp_path / "last.npz"
+    save_arrays(path, {"old": np.arange(9)})
+    noise = np.random.default_rng(1).random(9_000)
+    with pytest.raises(OSError, match=r"last\.npz"):
+        save_arrays(path, {"new": noise, "other": noise})
+    assert [one.name for one in tmp_path.iterdir()] == ["last.npz"]
+    with open_arrays(path) as stored:
+        assert stored["old"].tolist() == list(range(9))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="is damaged"), open_arrays(path):
+        pass
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="is damaged"), open_arrays(path):
+        pass
+
+
+def test_logs_survive_a_full_disk_and_say_when_they_are_damaged(tmp_path, full_disk):
+    append_row(tmp_path, {"epoch": 1, "val_loss": 0.5})
+    append_row(tmp_path, {"epoch": 2, "val_loss": 0.4})
+    with pytest.raises(OSError, match=r"log\.json"):
+        append_row(tmp_path, {f"long-{n:03}" * 10: 1.0 for n in range(1_000)})
+    assert [row["epoch"] for row in epochs_of(tmp_path)] == [1, 2]
+    assert waited(epochs_of(tmp_path)) == 0
+    forget_epochs(tmp_path, 1)
+    assert (tmp_path / "log.csv").read_text().splitlines() == [
+        "epoch,val_loss",
+        "1,0.5",
+    ]
+    (tmp_path / "log.json").write_text("[{")
+    with pytest.raises(ValueError, match=r"log\.json: is damaged"):
+        epochs_of(tmp_path)

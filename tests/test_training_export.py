@@ -173,7 +173,7 @@ def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):
         "| pictures of one face, test split | 8 | 1.000",
         "| even | 4 | 1.000",
         "held back",
-        "At most 2 epochs of all layers, adam at 0.05.",
+        "2 epochs of all layers, adam at 0.05.",
     ):
         assert words in back.card
     mine = load_classifier(str(tmp_path / "mine.tflite"))
@@ -242,6 +242,8 @@ def test_scenes_without_faces_and_an_unfinished_run_are_refused(tmp_path, capsys
     scenes = ["--scenes", str(tmp_path / "a.json")]
     assert main(["export", str(tmp_path), *scenes]) == 1
     assert "--scenes needs --faces" in capsys.readouterr().err
+    assert main(["export", str(tmp_path), "--last"]) == 1
+    assert "--last is for the single-stage network" in capsys.readouterr().err
     write_recipe(tmp_path, TINY, {}, done=0)
     assert main(["export", str(tmp_path)]) == 1
     assert "train first" in capsys.readouterr().err

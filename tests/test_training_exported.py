@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from maskdet.onepass import Network
-from maskdet.training.network import settle_network
 from maskdet.training.exported import load_exported
+from maskdet.training.network import settle_network
 from maskdet.training.onepass.litert import convert
 from maskdet.training.onepass.network import build_onepass
 

@@ -67,8 +67,100 @@ def test_the_body_of_the_second_stage_learns_from_layer_100():
 
     model = build_network(RECIPES["finetune"])
     compile_stage(model, RECIPES["finetune"], 1, 10)
-    flags = [layer.trainable for layer in body_of(model).layers]
-    assert flags == [False] * 100 + [True] * 54
+    layers = body_of(model).layers
+    learns = [any(one.trainable for one in layer.weights) for layer in layers]
+    assert learns == [
+        number >= 100 and bool(layer.weights) for number, layer in enumerate(layers)
+    ]
+
+
+def statistics(layers):
+    return [layer.get_weights()[2:] for layer in layers]
+
+
+def steps(model, recipe, stage, count=3):
+    """Do real steps of a stage on crops unlike those that the weights know."""
+    from maskdet.training.fit import compile_stage
+
+    compile_stage(model, recipe, stage, 5)
+    model.run_eagerly = True  # done before a graph would be built
+    rng = np.random.default_rng(stage)
+    for _ in range(count):
+        images = rng.uniform(0, 255, (8, 32, 32, 3)).astype(np.float32)
+        model.train_on_batch(images, np.eye(3, dtype=np.float32)[np.arange(8) % 3])
+
+
+@pytest.mark.parametrize("name", ["finetune", "tutorial", "early-stop", "maskdet"])
+def test_only_a_recipe_that_says_so_moves_the_statistics_of_the_body(name):
+    import keras
+
+    from maskdet.training.network import body_of, build_network
+
+    keras.utils.set_random_seed(1)
+    recipe = small(name)
+    model = build_network(recipe)
+    norms = [
+        layer
+        for layer in body_of(model).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert len(norms) == 52
+    for stage in range(len(recipe.stages)):
+        before = statistics(norms)
+        offsets = [layer.beta.numpy() for layer in norms]
+        steps(model, recipe, stage)
+        moved = [
+            not np.array_equal(one, new)
+            for old, now in zip(before, statistics(norms), strict=True)
+            for one, new in zip(old, now, strict=True)
+        ]
+        assert moved == [recipe.norm_learns] * 104
+        learnt = [
+            not np.array_equal(layer.beta.numpy(), offset)
+            for layer, offset in zip(norms, offsets, strict=True)
+        ]
+        first = recipe.stages[stage].train_from
+        number = {layer: n for n, layer in enumerate(body_of(model).layers)}
+        assert learnt == [
+            first is not None and number[layer] >= first for layer in norms
+        ]
+
+
+def test_the_second_stage_trains_the_function_that_runs():
+    import keras
+
+    from maskdet.training.fit import compile_stage
+    from maskdet.training.network import body_of, build_network
+
+    keras.utils.set_random_seed(1)
+    model = build_network(small("finetune"))
+    compile_stage(model, small("finetune"), 1, 5)
+    images = np.random.default_rng(1).uniform(-1, 1, (8, 32, 32, 3)).astype("f4")
+    body = body_of(model)
+    runs, trains = (np.asarray(body(images, training=t)) for t in (False, True))
+    np.testing.assert_array_equal(runs, trains)
+    # Back in the first stage nothing of the body learns.
+    compile_stage(model, small("finetune"), 0, 5)
+    assert len(model.trainable_weights) == 2
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_two_stage_run_resumes_and_loads_as_it_was(tmp_path, monkeypatch):
+    from maskdet.training.fit import BEST_FILE, Start, fit, probabilities
+    from maskdet.training.network import build_network
+
+    one = replace(RECIPES["finetune"].stages[0], epochs=1)
+    two = replace(RECIPES["finetune"].stages[1], epochs=1)
+    recipe = small("finetune", stages=(one, two))
+    whole = fit(material(), tmp_path / "whole", recipe)
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 1)
+        fit(material(), tmp_path / "parted", recipe)
+    parted = fit(material(), tmp_path / "parted", recipe, Start(resume=True))
+    np.testing.assert_allclose(parted, whole, atol=1e-5)
+    model = build_network(recipe)
+    model.load_weights(tmp_path / "whole" / BEST_FILE)
+    np.testing.assert_array_equal(probabilities(model, crops().images), whole)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +324,9 @@ def test_a_resumed_run_of_another_length_says_so(tmp_path, tiny):
     known = json.loads((tmp_path / "recipe.json").read_text())
     assert known["planned_before"] == [[3, 3]]
     assert known["epochs"] == 4
+    with pytest.raises(ValueError, match="has done 4 epochs already, more than 2"):
+        fit(material(), tmp_path, TINY.with_epochs(2), Start(resume=True))
+    assert json.loads((tmp_path / "recipe.json").read_text()) == known
     other = replace(TINY, stages=(Stage(5, "rmsprop", 0.1, 0),))
     with pytest.raises(ValueError, match="another network or optimizer"):
         fit(material(), tmp_path, other, Start(resume=True))
@@ -274,14 +369,149 @@ def test_one_command_trains_on_a_folder_of_ones_own(tmp_path, tiny, capsys):
     said = capsys.readouterr().out
     assert "precision" in said
     assert "8 train, 8 validation, 0 test" in said
-    names = "log.csv log.json recipe.json report.txt samples.png views.png"
+    names = "log.csv log.json recipe.json report.txt samples.png views.png "
+    names += "learning-loss.png learning-accuracy.svg"
     assert all((out / name).is_file() for name in names.split())
     known = json.loads((out / "recipe.json").read_text())
     assert known["command"].startswith("maskdet train classifier --recipe")
     assert known["command"].endswith(f"--seed 7 --out {out}")
     assert (known["seed"], known["epochs"], known["crops"]) == (7, 2, 8)
+    assert (known["start"], known["class_counts"]) == (None, [4, 4, 0])
+    assert main([*words, "--epochs", "3", "--out", str(out)]) == 1
+    assert "holds a run of 2 epochs" in capsys.readouterr().err
+    more = [*words, "--steps", "5", "--out", str(out), "--resume"]
+    assert main(more) == 1
+    assert "began with steps null, not 5" in capsys.readouterr().err
     assert main([*words, "--epochs", "3", "--out", str(out), "--resume"]) == 0
     assert len(rows_of(out / "log.csv")) == 3
+
+
+def train_words(folder, *more):
+    words = ["train", "classifier", "--recipe", "tutorial", "--size-px", "32"]
+    words += ["--data", str(write_folder(folder / "mine")), "--epochs", "3"]
+    return [*words, "--out", str(folder / "run"), *more]
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_ctrl_c_is_one_line_and_the_run_goes_on(tmp_path, tiny, capsys, monkeypatch):
+    from maskdet.cli import main
+
+    words, out = train_words(tmp_path, "--weights", "none"), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 0)
+        assert main(words) == 130
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("maskdet: ")] == [
+        "maskdet: stopped in the first epoch; there is nothing to continue, train anew"
+    ]
+    assert main(["export", str(out)]) == 1
+    assert "not one epoch of it is whole" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert main(words) == 130
+    said = capsys.readouterr()
+    assert "stopped after 2 of 3 epochs; the same command with --resume" in said.err
+    assert "next:" not in said.out
+    assert (out / "learning-loss.svg").is_file()
+    (out / "learning-loss.svg").unlink()
+    assert main([*words, "--resume"]) == 0
+    assert f"next: maskdet export {out}" in capsys.readouterr().out
+    assert [row["epoch"] for row in rows_of(out / "log.csv")] == [1, 2, 3]
+    assert (out / "learning-loss.svg").is_file()
+
+
+def test_without_a_network_one_line_says_what_to_do(tmp_path, capsys, monkeypatch):
+    import keras
+
+    from maskdet.cli import main
+
+    real = keras.applications.MobileNetV2
+
+    def offline(*args, weights, **options):
+        if weights == "imagenet":
+            raise Exception("URL fetch failure on https://a.b: None -- no such name")
+        return real(*args, weights=weights, **options)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    words = train_words(tmp_path)
+    assert main(words) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    for part in ("cannot be downloaded (no such name)", "--weights FILE", "none"):
+        assert part in line
+    for name in ("junk.weights.h5", "junk.npz"):
+        (tmp_path / name).write_bytes(b"junk")
+        assert main([*words, "--weights", str(tmp_path / name)]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"{name}: holds no weights of this network" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_loss_that_is_no_number_ends_it_and_keeps_what_was(
+    tmp_path, tiny, monkeypatch
+):
+    from maskdet.training.fit import Start, _Run, fit
+
+    train = _Run._train
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            _Run, "_train", lambda run, n: (np.nan, 0.5) if n else train(run, n)
+        )
+        with pytest.raises(RuntimeError, match="epoch 2: the loss is nan"):
+            fit(material(), tmp_path, TINY)
+    assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1]
+    fit(material(), tmp_path, TINY, Start(resume=True))
+    assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_stopped_between_log_and_state_no_epoch_is_there_twice(
+    tmp_path, tiny, monkeypatch
+):
+    from maskdet.training import fit as module
+
+    save = module.save_state
+
+    def stopped(path, model, average, progress):
+        if progress.epochs_done == 2:
+            raise KeyboardInterrupt
+        save(path, model, average, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_state", stopped)
+        module.fit(material(), tmp_path, TINY)
+    module.fit(material(), tmp_path, TINY, module.Start(resume=True))
+    assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1, 2, 3]
+
+
+def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path, monkeypatch):
+    from maskdet.training.checkpoint import load_weights, save_best
+
+    model, path = tiny_network(TINY), tmp_path / "best.weights.h5"
+    save_best(path, model, None)
+    old = path.read_bytes()
+
+    def broken(part):
+        part.write_bytes(old[:50])
+        raise OSError("Unable to extend file\nerrno = 5")
+
+    monkeypatch.setattr(model, "save_weights", broken)
+    with pytest.raises(OSError, match="Unable to extend file"):
+        save_best(path, model, None)
+    monkeypatch.undo()
+    resource = pytest.importorskip("resource", reason="limits of this kind are POSIX")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*best\.weights\.h5"):
+            save_best(path, model, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == old
+    path.write_bytes(old[:50])
+    with pytest.raises(ValueError, match="holds no weights of this network"):
+        load_weights(path, model)
 
 
 def test_our_own_sampler_teaches_too(tmp_path, tiny):

@@ -159,3 +159,38 @@ def test_bad_settings_files_are_refused_in_one_line(text, message) -> None:
     with pytest.raises(ValueError, match=message) as refusal:
         Settings.from_json(text)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        (1, 1),
+        (1, 1, 1, 1),
+        (0, 0, 0),
+        (1, 1, 1.5),
+        (1, 1, -0.1),
+        (1, 1, True),
+        "111",
+        (1, 1, float("nan")),
+        (1, 1, "1"),
+        1.0,
+        None,
+    ],
+)
+def test_bad_class_weights_are_refused(weights: object) -> None:
+    with pytest.raises(ValueError, match="class_weights must be three numbers"):
+        Settings(class_weights=weights)  # type: ignore[arg-type]
+
+
+def test_class_weights_survive_json() -> None:
+    settings = Settings(class_weights=(1, 0.5, 0))
+    assert settings.class_weights == (1.0, 0.5, 0.0)
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_the_likeliest_class_is_known_also_where_it_is_unsure() -> None:
+    faces = Faces([[0, 0, 40, 40], [50, 0, 90, 40]], [0.9, 0.8])
+    scene = Scene(faces, [[0.999, 0.001, 0], [0.2, 0.3, 0.5]], min_confidence=1.0)
+    assert scene.labels == (Label.UNKNOWN, Label.UNKNOWN)
+    assert scene.likeliest == (Label.MASK, Label.INCORRECT)
+    assert Scene.empty().likeliest == ()

@@ -9,13 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
+from streamlit import config
 
 from maskdet.events import Event
 from maskdet.events.place import sqlite_url
 from maskdet.events.statements import HOUR_MS, EventFilter
 from maskdet.events.store import EventStore
+from maskdet.style import Style
 from maskdet.types import UNTRACKED, Label
 from maskdet.web import events
+from maskdet.web.access import ADMIN_VARIABLE
 from maskdet.web.events_charts import (
     MOST_ROWS,
     Found,
@@ -45,7 +48,7 @@ def bars(chart: dict) -> list[tuple]:
 
 def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
     hours = {0: Counter({NO_MASK: 1, MASK: 2, WRONG: 1}), HOUR_MS: Counter({WRONG: 3})}
-    chart = hourly_chart(result(hours), "classic")
+    chart = hourly_chart(result(hours), Style())
     assert bars(chart) == [
         (0, "Mask", 0.0, 0.5, 2, 4),
         (0, "No mask", 0.5, 0.75, 1, 4),
@@ -57,7 +60,7 @@ def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
 
 def test_tiles_say_how_many_and_what_share() -> None:
     tiles = numbers_html(
-        result(people={MASK: 3, NO_MASK: 1}, close=2, alert=5), "classic"
+        result(people={MASK: 3, NO_MASK: 1}, close=2, alert=5), Style()
     )
     for name, value in {
         "People": 5,
@@ -68,7 +71,7 @@ def test_tiles_say_how_many_and_what_share() -> None:
         "Alerts": 5,
     }.items():
         assert f"<dt>{name}</dt><dd>{value}</dd>" in tiles
-    assert "<dd>&ndash;</dd>" in numbers_html(result(), "classic")
+    assert "<dd>&ndash;</dd>" in numbers_html(result(), Style())
 
 
 def test_the_table_is_in_the_visitors_time() -> None:
@@ -100,26 +103,76 @@ def test_the_table_has_the_newest_and_the_numbers_have_all(tmp_path) -> None:
     assert sum(hour[MASK] for hour in seen.hours.values()) == len(many)
 
 
+@pytest.fixture
+def visitor(monkeypatch):
+    """A browser on the server's own machine; what is changed of it counts."""
+    client = SimpleNamespace(
+        remote_ip="127.0.0.1",
+        headers=[("host", "localhost:8501"), ("origin", "http://localhost:8501")],
+    )
+    server = SimpleNamespace(
+        get_client=lambda session: SimpleNamespace(client_context=client)
+    )
+    context = SimpleNamespace(session_id="a")
+    monkeypatch.setattr(events, "get_script_run_ctx", lambda: context)
+    monkeypatch.setattr(events.runtime, "exists", lambda: True)
+    monkeypatch.setattr(events.runtime, "get_instance", lambda: server)
+    monkeypatch.delenv(ADMIN_VARIABLE, raising=False)
+    client.server = server
+    return client
+
+
 @pytest.mark.parametrize(
-    ("address", "headers", "local"),
+    "names", [[], ["localhost", "127.0.0.1", "::1"], [" LocalHost", "[::1]"]]
+)
+def test_a_visitor_on_this_machine_may_do_more(visitor, names) -> None:
+    before = config.get_option("server.allowedHosts")
+    config.set_option("server.allowedHosts", names)
+    try:
+        assert events.is_local()
+    finally:
+        config.set_option("server.allowedHosts", before, "<default>")
+
+
+def test_a_visitor_from_elsewhere_may_not(visitor) -> None:
+    visitor.headers = [*visitor.headers, ("x-forwarded-for", "127.0.0.1")]
+    assert not events.is_local()
+    visitor.headers, visitor.remote_ip = visitor.headers[:2], "192.168.0.7"
+    assert not events.is_local()
+
+
+def test_who_has_just_left_may_not(visitor) -> None:
+    visitor.server.get_client = lambda session: None
+    assert not events.is_local()
+
+
+@pytest.mark.parametrize("value", ["off", "0", "neither"])
+def test_nobody_may_if_it_is_switched_off(visitor, monkeypatch, value) -> None:
+    monkeypatch.setenv(ADMIN_VARIABLE, value)
+    assert not events.is_local()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
     [
-        (None, {}, True),
-        ("127.0.0.1", {}, True),
-        ("::1", {}, True),
-        ("192.168.0.7", {}, False),
-        ("nonsense", {}, False),
-        (None, {"X-Forwarded-For": "8.8.8.8"}, False),
-        ("127.0.0.1", {"Forwarded": "for=8.8.8.8"}, False),
-        ("", {"X-Forwarded-Proto": "https"}, False),
-        (None, {"Via": "1.1 proxy"}, False),
+        ("server.allowedHosts", ["localhost", "masks.example.org"]),
+        ("server.allowedHosts", ["*"]),
+        ("server.corsAllowedOrigins", ["https://masks.example.org"]),
+        ("browser.serverAddress", "masks.example.org"),
     ],
 )
-def test_who_comes_through_a_proxy_is_not_local(
-    monkeypatch, address, headers, local
+def test_nobody_may_behind_a_proxy_unless_it_is_switched_on(
+    visitor, monkeypatch, option, value
 ) -> None:
-    context = SimpleNamespace(ip_address=address, headers=headers)
-    monkeypatch.setattr("maskdet.web.events.st.context", context)
-    assert events.is_local() is local
+    """A proxy that writes `Host` anew and adds nothing looks like a browser here."""
+    before = config.get_option(option)
+    config.set_option(option, value)
+    try:
+        assert not events.is_local()
+        monkeypatch.setenv(ADMIN_VARIABLE, "on")
+        assert events.is_local()
+    finally:
+        config.set_option(option, before, "<default>")
 
 
 def test_a_browser_that_tells_no_time_zone_gets_utc(monkeypatch) -> None:

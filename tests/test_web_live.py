@@ -108,6 +108,22 @@ def test_mirror_turns_the_picture_but_not_the_writing() -> None:
     assert near(image, GREEN_BGR)[:, BOX[0] - 4 : BOX[0] + 6].any()
 
 
+def test_a_camera_that_hangs_on_its_side_is_shown_and_analysed_upright() -> None:
+    bright_left = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
+    bright_left[:, :80] = 200
+    state, callback = live(Preferences(mirror=False, rotate=90))
+    answered = answer(callback, frame_of(bright_left))
+    assert (answered.width, answered.height) == (HEIGHT, WIDTH)
+    assert pixels(answered)[10, 230].min() > 150, "what was left is above"
+    view = state.view()
+    assert view is not None
+    assert view.size_wh == (HEIGHT, WIDTH)
+    state, callback = live(Preferences(mirror=True, rotate=180))
+    answered = answer(callback, frame_of(bright_left))
+    assert (answered.width, answered.height) == (WIDTH, HEIGHT)
+    assert pixels(answered)[10, 10].min() > 150, "turned, and then mirrored"
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
@@ -145,7 +161,7 @@ def test_a_failing_frame_is_shown_bare_with_the_error_on_top(caplog) -> None:
     assert "no such luck" in caplog.text
 
     assert reading.failing
-    assert "<dt>Mask</dt><dd>&ndash;</dd>" in readings_html(reading, "classic")
+    assert "<dt>Mask</dt><dd>&ndash;</dd>" in readings_html(reading, Style())
 
     clock.now_s += 3
     image = pixels(answer(callback, frame()))
@@ -248,24 +264,24 @@ def test_the_numbers_show_dashes_before_start_and_values_after() -> None:
     state, callback = live(
         Preferences(settings=Settings(min_confidence=1)), clock=clock
     )
-    before = readings_html(state.reading(), "classic")
+    before = readings_html(state.reading(), Style())
     assert "<dd>&ndash;</dd>" in before
     assert "0.0" not in before
     assert "since Start" not in before
     played(callback, clock, 1)
-    after = readings_html(state.reading(), "classic")
+    after = readings_html(state.reading(), Style())
     assert "People in view: 1<" in after
     assert "<dt>Unsure</dt><dd>1</dd>" in after
     assert "<b>&ndash;</b>" in after, "no share masked while nobody is sure"
     state.use(Preferences())
     answer(callback, frame(), frame())
-    html = readings_html(state.reading(), "classic")
+    html = readings_html(state.reading(), Style())
     assert "<dt>Mask</dt><dd>1</dd>" in html
     assert "1 person since Start" in html
     assert "<b>100 %</b>" in html
     assert "1 skipped since Start" in html
     assert "#00c800" in html
-    assert "#0072b2" in readings_html(state.reading(), "colour-blind")
+    assert "#0072b2" in readings_html(state.reading(), Style(palette="colour-blind"))
 
 
 def test_people_are_counted_and_not_frames_or_faces() -> None:

@@ -16,6 +16,7 @@ import streamlit as st
 from maskdet import runs
 from maskdet.metrics.estimate import Estimate, share
 from maskdet.runs import SETS
+from maskdet.style import Style
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web import models, models_samples
 from maskdet.web.cards import cards_html
@@ -193,7 +194,7 @@ def _rows_of(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_run_has_a_chart_with_a_line_for_each_thing_to_see(folder: Path) -> None:
-    found = drawn(shelf(), ("maskdet",), "ilc-val/true", "classic")
+    found = drawn(shelf(), ("maskdet",), "ilc-val/true", Style())
     names = [one.name for one in found]
     assert names[2:] == [
         "Confusion matrix",
@@ -203,12 +204,12 @@ def test_a_run_has_a_chart_with_a_line_for_each_thing_to_see(folder: Path) -> No
         "Slices",
     ]
     assert all(one.line.endswith(".") and one.spec["layer"] for one in found)
-    both = drawn(shelf(), ("maskdet", "custom-cnn"), "ilc-val/true", "classic")
+    both = drawn(shelf(), ("maskdet", "custom-cnn"), "ilc-val/true", Style())
     assert "custom-cnn" in json.dumps(both[3].spec)
 
 
 def test_a_set_without_answers_leaves_the_learning_curves(folder: Path) -> None:
-    found = drawn(shelf(), ("maskdet",), "another set", "classic")
+    found = drawn(shelf(), ("maskdet",), "another set", Style())
     assert [one.name for one in found] == [
         "Learning curve: accuracy",
         "Learning curve: loss",
@@ -240,7 +241,7 @@ def test_samples_are_judged_once_and_the_worst_come_first(monkeypatch) -> None:
     st.cache_data.clear()
     fake = FakeClassifier((0.5, 0.4, 0.1))
     monkeypatch.setattr(models_samples, "load_classifier", lambda name: fake)
-    monkeypatch.setattr(models_samples, "asset_path", lambda name: ROOT / "app.py")
+    monkeypatch.setattr(models_samples, "classifier_path", lambda name: ROOT / "app.py")
     seen = judged("maskdet")
     assert seen.truths == tuple(
         [Label.INCORRECT] * 3 + [Label.NO_MASK] * 3 + [Label.MASK] * 4
@@ -259,8 +260,8 @@ def test_a_card_tells_the_truth_where_it_is_known() -> None:
         probs=np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]]),
     )
     truths = [Label.MASK, Label.INCORRECT]
-    html = cards_html(seen, [b"a", b"b"], "classic", truths=truths)
+    html = cards_html(seen, [b"a", b"b"], Style(), truths=truths)
     assert "<span>Truth: Mask</span><span>right</span>" in html
     assert "<span>Truth: Incorrect</span><span>wrong</span>" in html
-    assert "Truth" not in cards_html(seen, [b"a", b"b"], "classic")
+    assert "Truth" not in cards_html(seen, [b"a", b"b"], Style())
     assert html.count("<figure>") == len(truths) < len(CLASSES)

@@ -11,7 +11,6 @@ import pytest
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.style import Style
 from maskdet.types import Settings
-from maskdet.web.connection import PATIENCE_S, Connection, camera_allowed
 from maskdet.web.ice import VARIABLE, rtc_configuration
 from maskdet.web.markdown import plain
 from maskdet.web.preferences import Preferences
@@ -23,6 +22,14 @@ CHANGED = [
     Preferences(style=Style(palette="colour-blind", labels=False, scale=2)),
     Preferences(camera_width=1280, camera_height=720, camera_fps=30),
     Preferences(second_look=False),
+    Preferences(rotate=270),
+    Preferences(settings=Settings(class_weights=(1, 0.25, 0))),
+    Preferences(
+        style=Style(
+            class_names={"no_mask": "Ohne Maske", "unknown": "Collecting info"},
+            class_colours={"mask": "#0000ff"},
+        )
+    ),
     Preferences(style=Style(ids=False, blur=True)),
     Preferences(
         settings=Settings(smoothing="window", smoothing_window_s=0.5, memory_s=8)
@@ -121,6 +128,7 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"min_score": "much"}, "min_score must be a number, not 'much'"),
         ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
         ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
+        ({"rotate": "45"}, "rotate must be one of 0, 90, 180, 270 degrees, not 45"),
         ({"second_look": "1"}, "second_look must be true or false, not 1"),
         ({"analyzer": "magic"}, "analyzer must be one of auto, .*, not 'magic'"),
         ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),
@@ -130,6 +138,11 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"ground_points": "[1, 2]"}, "ground_points must be eight numbers or none"),
         ({"blur": "1"}, "blur must be true or false, not 1"),
         ({"palette": ""}, "palette must be one of .*, not ''"),
+        ({"class_weights": "1"}, "class_weights must be a list of numbers, not 1"),
+        ({"class_weights": "[1, 1]"}, "class_weights must be three numbers from 0 to"),
+        ({"class_names": "Mask"}, "class_names must be an object, not 'Mask'"),
+        ({"class_names": '{"mask": "<b>"}'}, "class_names: mask must be 1 to 24"),
+        ({"class_colours": '{"mask": "red"}'}, "class_colours: mask must be a colour"),
         ({"camera_fps": "[" * 9999}, "camera_fps must be a whole number"),
     ],
 )
@@ -163,37 +176,6 @@ def test_no_server_is_asked_unless_someone_says_so() -> None:
 def test_bad_servers_are_refused_without_repeating_them(text: str, line: str) -> None:
     with pytest.raises(ValueError, match=f"{VARIABLE}.*{line}"):
         rtc_configuration({VARIABLE: text})
-
-
-def test_a_connection_is_late_after_ten_seconds_until_one_stands() -> None:
-    connection = Connection()
-    assert not connection.update(playing=False, signalling=False, now_s=0)
-    assert not connection.update(playing=False, signalling=True, now_s=50)
-    assert not connection.update(playing=False, signalling=True, now_s=59)
-    assert connection.update(playing=False, signalling=True, now_s=50 + PATIENCE_S)
-    # The browser gave up: what to do can still be read.
-    assert connection.update(playing=False, signalling=False, now_s=70)
-    assert connection.update(playing=False, signalling=True, now_s=71)
-    assert not connection.update(playing=True, signalling=False, now_s=72)
-    assert not connection.update(playing=False, signalling=True, now_s=80)
-    assert not connection.update(playing=False, signalling=False, now_s=85)
-    assert not connection.update(playing=False, signalling=True, now_s=95)
-
-
-@pytest.mark.parametrize(
-    ("url", "allowed"),
-    [
-        ("http://localhost:8501/", True),
-        ("http://127.0.0.1:8501/", True),
-        ("http://[::1]:8501/", True),
-        ("https://masks.example.org/", True),
-        ("", True),
-        ("http://192.168.1.7:8501/", False),
-        ("http://localhost.example.org/", False),
-    ],
-)
-def test_browsers_give_the_camera_to_safe_pages_only(url: str, allowed: bool) -> None:
-    assert camera_allowed(url) is allowed
 
 
 def test_markdown_of_a_stranger_is_shown_as_it_is() -> None:

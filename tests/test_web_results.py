@@ -96,7 +96,7 @@ def test_json_and_csv_say_what_the_page_shows() -> None:
     assert first["faces"][0]["probs"] == pytest.approx(
         {"mask": 0.55, "no_mask": 0.35, "incorrect": 0.1}
     )
-    assert "not a picture" in second["error"]
+    assert "not an image" in second["error"]
     assert second["faces"] == []
     assert len(results.csv_text([shown]).splitlines()) == 3
 
@@ -154,12 +154,12 @@ def test_downloads_get_harmless_names(name: str, stem: str) -> None:
 
 def test_cards_hold_one_bar_a_probability_with_its_number() -> None:
     shown = result(Settings(min_score=0.3))
-    html = cards_html(shown.scene, shown.crops(Style()), "classic")
+    html = cards_html(shown.scene, shown.crops(Style()), Style())
     assert html.count("<figure>") == 2
-    assert html.count("55 %") == 2
+    assert html.count("<span>55 %</span>") == 2
     assert html.count('style="width:35%;background:#e60000"') == 2
-    assert "1 · Unsure" in html
-    fewer = cards_html(shown.scene, shown.crops(Style())[:1], "classic")
+    assert "1 · Unsure (55 % " in html
+    fewer = cards_html(shown.scene, shown.crops(Style())[:1], Style())
     assert fewer.count("<figure>") == 1
 
 
@@ -175,6 +175,6 @@ def test_crops_of_faces_are_blurred_from_edge_to_edge_if_wanted() -> None:
 
 
 def test_the_legend_names_every_label() -> None:
-    html = legend_html("colour-blind")
+    html = legend_html(Style(palette="colour-blind"))
     for label in Label:
         assert label.title in html

@@ -15,7 +15,7 @@ from maskdet.style import Style
 from maskdet.types import Image, Scene, Settings
 from maskdet.web import video_job
 from maskdet.web.preferences import Preferences
-from maskdet.web.video_job import FilmJob
+from maskdet.web.video_job import FilmJob, find_again
 from maskdet.web.video_plan import Plan
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.media.moving import N_FRAMES, film
@@ -172,6 +172,18 @@ def test_a_film_that_is_too_long_is_refused(make: Make, monkeypatch) -> None:
     assert job.shown.n_pictures == 0
 
 
+def test_a_clock_that_leaps_makes_no_film_too_long(make: Make, tmp_path: Path) -> None:
+    parts = [film(tmp_path / "b.ts", "libx264")]
+    hours = tuple(range(36_000_000, 36_001_200, 100))
+    parts.append(film(tmp_path / "c.ts", "libx264", times_ms=hours))
+    job = make(b"".join(part.read_bytes() for part in parts))
+    job.start()
+    assert job.join(WAIT_S)
+    assert job.problem == ""
+    assert job.report is not None
+    assert job.report.analyzed_s == pytest.approx(2.4, abs=0.01)
+
+
 def test_an_unforeseen_fault_is_told_and_logged(make: Make, caplog) -> None:
     def broken(plan: Plan) -> Analyzer:
         raise LookupError("secret")
@@ -214,3 +226,88 @@ def test_the_film_goes_when_its_visitor_has_left(make: Make, monkeypatch) -> Non
     present.clear()
     wait_until(lambda: not there.exists(), "the folder to go")
     assert job.state == "closed"
+
+
+def test_a_film_whose_visitor_is_away_lets_another_go_first_and_goes_on(
+    make: Make, monkeypatch
+) -> None:
+    monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
+    gate, here = Gate(), threading.Event()
+    away = make(load=lambda plan: gate, present=here.is_set)
+    away.start()
+    assert gate.asked.wait(WAIT_S)
+    other_gate = Gate()
+    other = make(load=lambda plan: other_gate)
+    other.start()
+    gate.open.set()
+    assert other_gate.asked.wait(WAIT_S), "the other one has got the turn"
+    wait_until(lambda: away.state == "waiting", "the first one to give way")
+    assert other.state == "working"
+    other_gate.open.set()
+    assert other.join(WAIT_S)
+    assert away.join(WAIT_S)
+    assert (other.state, away.state) == ("done", "done")
+    assert away.report is not None
+    assert away.report.is_complete
+    assert video_job._turns.acquire(blocking=False), "the turn was given back, once"
+
+
+def test_of_two_who_wait_the_one_who_is_there_is_first(make: Make, monkeypatch) -> None:
+    monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
+    gate, other_gate = Gate(), Gate()
+    first = make(load=lambda plan: gate)
+    away = make(present=lambda: False)
+    there = make(load=lambda plan: other_gate)
+    first.start()
+    assert gate.asked.wait(WAIT_S)
+    away.start()
+    there.start()
+    gate.open.set()
+    assert other_gate.asked.wait(WAIT_S)
+    assert away.state == "waiting"
+    away.stop()
+    assert away.join(WAIT_S)
+    assert away.state == "failed"
+    other_gate.open.set()
+    assert there.join(WAIT_S)
+
+
+def test_a_film_that_gave_way_can_be_stopped_and_closed(
+    make: Make, monkeypatch
+) -> None:
+    monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
+    gate, other_gate = Gate(), Gate()
+    away = make(load=lambda plan: gate, present=lambda: False)
+    away.start()
+    assert gate.asked.wait(WAIT_S)
+    other = make(load=lambda plan: other_gate)
+    other.start()
+    gate.open.set()
+    assert other_gate.asked.wait(WAIT_S)
+    wait_until(lambda: away.state == "waiting", "the first one to give way")
+    away.close()
+    assert away.join(WAIT_S)
+    assert away.state == "closed"
+    other_gate.open.set()
+    assert other.join(WAIT_S)
+    assert other.state == "done"
+
+
+def test_after_a_reload_the_film_is_found_again_in_its_tab_only(make: Make) -> None:
+    here = threading.Event()
+    here.set()
+    job = make(present=here.is_set)
+    job.keep_for("a" * 32)
+    assert find_again("a" * 32, lambda: True) is None, "its visitor is still there"
+    here.clear()
+    assert find_again("b" * 32, lambda: True) is None
+    assert find_again("", lambda: True) is None
+    assert find_again("a" * 32, lambda: True) is job
+    assert find_again("a" * 32, lambda: True) is None, "the new session is there"
+    job.close()
+    assert find_again("a" * 32, lambda: True) is None
+
+
+def test_a_film_without_a_tab_is_not_kept(make: Make) -> None:
+    make(present=lambda: False).keep_for("")
+    assert find_again("", lambda: True) is None

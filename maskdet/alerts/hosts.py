@@ -23,11 +23,12 @@ def refusal(
 
     Args:
         host: a name or number, as an address has it.
-        local: whether the visitor sits at the server's own machine.
+        local: whether the visitor may do what only the server's own machine may.
         environment: may list hosts under `VARIABLE`.
     """
-    listed = {name.strip().lower() for name in environment.get(VARIABLE, "").split(",")}
-    if local or "*" in listed or host.lower() in listed:
+    names = environment.get(VARIABLE, "").split(",")
+    listed = {name.strip().lower().removesuffix(".") for name in names} - {""}
+    if local or "*" in listed or host.lower().removesuffix(".") in listed:
         return ""
     return (
         "this server sends to no such host for visitors from elsewhere; whoever runs "

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from maskdet.charts.cost import cost_chart
 from maskdet.charts.curves import precision_recall, roc
-from maskdet.charts.learning import learning_curves
+from maskdet.charts.learning import QUANTITIES, is_logged, learning_curves
 from maskdet.charts.look import run_colours
 from maskdet.charts.parts import confusion_matrix, reliability_chart, slices_chart
 from maskdet.charts.thinning import MOST_POINTS, thinned
 
 __all__ = [
     "MOST_POINTS",
+    "QUANTITIES",
     "confusion_matrix",
     "cost_chart",
+    "is_logged",
     "learning_curves",
     "precision_recall",
     "reliability_chart",

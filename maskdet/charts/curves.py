@@ -31,7 +31,7 @@ from maskdet.metrics.questions import (
     Question,
     ask,
 )
-from maskdet.style import Palette
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
 Shown: TypeAlias = Question | Literal["classes"]
@@ -56,14 +56,14 @@ def roc(
     answers: Mapping[str, Answers],
     *,
     question: Shown = "wearing",
-    palette: Palette = "classic",
+    style: Style = DEFAULT_STYLE,
 ) -> alt.LayerChart:
     """Return ROC curves; the dot is what is said at the default threshold.
 
     Args:
         answers: name of a run to its answers, all on the same set.
         question: one question, or `classes` for three curves a run.
-        palette: for the colours of the classes.
+        style: colours of the classes.
     """
     rows = _rows(answers, question, "roc")
     diagonal = (
@@ -71,7 +71,7 @@ def roc(
         .mark_line(color=GREY, strokeDash=[3, 3], strokeWidth=1)
         .encode(x="x:Q", y="y:Q")
     )
-    layers = _layers(rows, "roc", list(answers), question, palette)
+    layers = _layers(rows, "roc", list(answers), question, style)
     title = heading(f"ROC, {_TITLES[question]}", faces(map(len, answers.values())))
     return layered(title, diagonal, *layers)
 
@@ -80,11 +80,11 @@ def precision_recall(
     answers: Mapping[str, Answers],
     *,
     question: Shown = "wearing",
-    palette: Palette = "classic",
+    style: Style = DEFAULT_STYLE,
 ) -> alt.LayerChart:
     """Return precision-recall curves; see `roc` for the arguments and the dot."""
     rows = _rows(answers, question, "pr")
-    layers = _layers(rows, "pr", list(answers), question, palette)
+    layers = _layers(rows, "pr", list(answers), question, style)
     title = heading(
         f"Precision and recall, {_TITLES[question]}", faces(map(len, answers.values()))
     )
@@ -161,7 +161,7 @@ def _layers(
     kind: _Kind,
     runs: list[str],
     question: Shown,
-    palette: Palette,
+    style: Style,
 ) -> list[alt.Chart]:
     """Return the lines, what a pointer near them reads, and the dots in use."""
     lines, dots = rows
@@ -171,7 +171,7 @@ def _layers(
     common = {
         "x": alt.X("x:Q", title=x_title, scale=share, axis=alt.Axis(format="%")),
         "y": alt.Y("y:Q", title=y_title, scale=share, axis=alt.Axis(format="%")),
-        "color": label_colour(palette) if question == "classes" else run_colour(runs),
+        "color": label_colour(style) if question == "classes" else run_colour(runs),
         "detail": ["run:N", "class:N"],
         "order": alt.Order("place:Q"),
     }

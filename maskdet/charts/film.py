@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import altair as alt
 
 from maskdet.charts.look import Row, data, heading, layered
-from maskdet.style import Palette, colour_css
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES, Label
 
 MOMENT: Final = "moment"
@@ -69,27 +69,29 @@ class Moment(Protocol):
 
 
 def people_chart(
-    moments: Sequence[Moment], *, at_s: float, palette: Palette = "classic"
+    moments: Sequence[Moment], *, at_s: float, style: Style = DEFAULT_STYLE
 ) -> alt.LayerChart:
     """Return how many people there were at each moment, by what they wore.
 
     Args:
         moments: the parts of the film.
         at_s: which moment is marked, in seconds.
-        palette: the colours of the labels.
+        style: names and colours of the classes.
     """
-    rows = data(row for one in moments for row in _stack(one))
-    bars = _bars(rows, moments, _label_colour(palette))
+    rows = data(row for one in moments for row in _stack(one, style))
+    bars = _bars(rows, moments, _label_colour(style))
     top = max((sum(one.counts.values()) for one in moments), default=0.0)
     return layered(
         heading("People by verdict", "On average in each part; click to go there"),
         bars,
         *_mark(at_s),
-        _touch(moments, top or 1.0),
+        _touch(moments, top or 1.0, style),
     ).properties(height=270)
 
 
-def share_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
+def share_chart(
+    moments: Sequence[Moment], *, at_s: float, style: Style = DEFAULT_STYLE
+) -> alt.LayerChart:
     """Return the share with a mask over time, with gaps where nothing is known."""
     rows: list[Row] = [
         {"middle": one.start_s + one.length_s / 2, "share": one.mask_rate}
@@ -113,11 +115,13 @@ def share_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
         _frame(moments),
         line,
         *_mark(at_s),
-        _touch(moments, 1.0),
+        _touch(moments, 1.0, style),
     ).properties(height=190)
 
 
-def near_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
+def near_chart(
+    moments: Sequence[Moment], *, at_s: float, style: Style = DEFAULT_STYLE
+) -> alt.LayerChart:
     """Return how many pairs were near each other, and how many for too long."""
     colour = alt.Color(
         "kind:N",
@@ -132,7 +136,7 @@ def near_chart(moments: Sequence[Moment], *, at_s: float) -> alt.LayerChart:
         heading("Pairs who were near each other", "Most at once in each part"),
         bars,
         *_mark(at_s),
-        _touch(moments, float(top or 1)),
+        _touch(moments, float(top or 1), style),
     ).properties(height=190)
 
 
@@ -165,10 +169,10 @@ def _time_axis(moments: Sequence[Moment]) -> alt.X:
     return alt.X("start:Q", title=None, scale=scale, axis=axis)
 
 
-def _label_colour(palette: Palette) -> alt.Color:
+def _label_colour(style: Style) -> alt.Color:
     scale = alt.Scale(
-        domain=[label.title for label in _LABELS],
-        range=[colour_css(label, palette) for label in _LABELS],
+        domain=[style.title(label) for label in _LABELS],
+        range=[style.colour_css(label) for label in _LABELS],
     )
     # At the bottom, so that the chart is as wide as those below it.
     return alt.Color(
@@ -176,14 +180,14 @@ def _label_colour(palette: Palette) -> alt.Color:
     )
 
 
-def _stack(one: Moment) -> list[Row]:
+def _stack(one: Moment, style: Style) -> list[Row]:
     """Return the parts of a moment's bar, masked people at the bottom."""
     rows: list[Row] = []
     below = 0.0
     for label in _LABELS:
         n = one.counts[label]
         if n > 0:
-            rows.append({**_span(one), "class": label.title, **_from(below, n)})
+            rows.append({**_span(one), "class": style.title(label), **_from(below, n)})
         below += n
     return rows
 
@@ -227,12 +231,13 @@ def _mark(at_s: float) -> tuple[alt.Chart, ...]:
     )
 
 
-def _touch(moments: Sequence[Moment], top: float) -> alt.Chart:
+def _touch(moments: Sequence[Moment], top: float, style: Style) -> alt.Chart:
     """Return what is pointed at and clicked: all of a moment, also where it is empty.
 
     Args:
         moments: the parts of the film.
         top: the highest value of the chart.
+        style: names of the classes.
     """
     rows: list[Row] = [
         {
@@ -248,7 +253,7 @@ def _touch(moments: Sequence[Moment], top: float) -> alt.Chart:
     ]
     tips = [
         alt.Tooltip("time:N", title="Time"),
-        *(alt.Tooltip(f"{label.key}:Q", title=label.title) for label in _LABELS),
+        *(alt.Tooltip(f"{label.key}:Q", title=style.title(label)) for label in _LABELS),
         alt.Tooltip("share:Q", title="Masked", format=".0%"),
         alt.Tooltip("near:Q", title="Pairs near"),
     ]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import altair as alt
 
 from maskdet.charts.look import GREY, Row, data, heading, layered, run_colour
 
-Quantity: TypeAlias = Literal["loss", "accuracy"]
+Quantity: TypeAlias = Literal["accuracy", "loss", "faces", "mean"]
+
+QUANTITIES: Final[Mapping[Quantity, str]] = {
+    "accuracy": "Accuracy",
+    "loss": "Loss",
+    "faces": "Average precision of faces",
+    "mean": "Mean average precision of the classes",
+}
+"""Name of a column of a log to its title. Classifiers have the first two, single-stage
+networks all but the first."""
 
 _SETS = {"": "training", "val_": "validation"}
 
@@ -21,13 +31,13 @@ Log: TypeAlias = Sequence[Mapping[str, float]]
 def learning_curves(
     logs: Mapping[str, Log], *, quantity: Quantity = "accuracy"
 ) -> alt.LayerChart:
-    """Return loss or accuracy by epoch, on training (dashed) and validation.
+    """Return a quantity by epoch, on training (dashed) and validation.
 
     A thin line stands where a further stage of a training began.
 
     Args:
         logs: name of a run to its log; epochs count on through the stages.
-        quantity: which of the two.
+        quantity: which one.
     """
     rows = [row for run, log in logs.items() for row in _rows(run, log, quantity)]
     starts = [{"epoch": x} for log in logs.values() for x in _stage_starts(log)]
@@ -36,7 +46,7 @@ def learning_curves(
         "x": alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
         "y": alt.Y(
             "value:Q",
-            title=quantity.title(),
+            title=QUANTITIES[quantity],
             scale=alt.Scale(zero=False),
             axis=axis,
         ),
@@ -45,7 +55,7 @@ def learning_curves(
     }
     base = alt.Chart(data(rows))
     return layered(
-        heading(f"Learning: {quantity}", _epochs(logs)),
+        heading(f"Learning: {_lower(QUANTITIES[quantity])}", _epochs(logs)),
         alt.Chart(data(starts))
         .mark_rule(color=GREY, strokeDash=[2, 2])
         .encode(x="epoch:Q"),
@@ -68,7 +78,7 @@ def _tips(quantity: Quantity, *, several: bool) -> list[alt.Tooltip]:
         *[alt.Tooltip("run:N", title="Run")] * several,
         alt.Tooltip("set:N", title="On"),
         alt.Tooltip("epoch:Q", title="Epoch"),
-        alt.Tooltip("value:Q", title=quantity.title(), format=form),
+        alt.Tooltip("value:Q", title=QUANTITIES[quantity], format=form),
         alt.Tooltip("rate:Q", title="Learning rate", format=".2g"),
     ]
 
@@ -84,8 +94,17 @@ def _rows(run: str, log: Log, quantity: Quantity) -> list[Row]:
         }
         for place, row in enumerate(log, start=1)
         for prefix, title in _SETS.items()
-        if prefix + quantity in row
+        if math.isfinite(row.get(prefix + quantity, math.nan))
     ]
+
+
+def is_logged(log: Log, quantity: Quantity) -> bool:
+    """Return whether a log holds a quantity, on training or validation."""
+    return bool(_rows("", log, quantity))
+
+
+def _lower(title: str) -> str:
+    return title[:1].lower() + title[1:]
 
 
 def _stage_starts(log: Log) -> list[float]:
@@ -99,5 +118,6 @@ def _stage_starts(log: Log) -> list[float]:
 
 def _epochs(logs: Mapping[str, Log]) -> str:
     if len(logs) == 1:
-        return f"{len(next(iter(logs.values())))} epochs"
+        count = len(next(iter(logs.values())))
+        return f"{count} epoch{'' if count == 1 else 's'}"
     return f"{len(logs)} runs"

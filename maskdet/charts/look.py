@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import altair as alt
 
-from maskdet.style import Palette, colour_css, line_style
+from maskdet.style import Style, line_style
 from maskdet.types import CLASSES
 
 Row: TypeAlias = Mapping[str, float | int | str | bool | None]
@@ -44,11 +44,11 @@ def run_colour(names: Iterable[str]) -> alt.Color:
     return alt.Color("run:N", title=None, scale=scale)
 
 
-def label_colour(palette: Palette) -> alt.Color:
+def label_colour(style: Style) -> alt.Color:
     """Return the encoding that colours the field `class` as everywhere else."""
     scale = alt.Scale(
         domain=[label.title for label in CLASSES],
-        range=[colour_css(label, palette) for label in CLASSES],
+        range=[style.colour_css(label) for label in CLASSES],
     )
     return alt.Color("class:N", title=None, scale=scale, legend=_line_legend())
 

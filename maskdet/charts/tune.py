@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from maskdet.charts.look import GREY, Row
-from maskdet.style import Palette, colour_css
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
 Spec: TypeAlias = dict[str, Any]
@@ -46,7 +46,7 @@ def cut_histogram(
     below: Sequence[str] = (NO_FACE,),
     x_title: str,
     y_title: str = "Faces",
-    palette: Palette = "classic",
+    style: Style = DEFAULT_STYLE,
     colours: Mapping[str, str] | None = None,
 ) -> Spec:
     """Return how many faces have which score, by truth, and where thresholds cut.
@@ -62,13 +62,13 @@ def cut_histogram(
         below: titles of the parts that hang from the axis instead of standing on it.
         x_title: what the score is, for who points at it.
         y_title: what is counted.
-        palette: for the colours of the classes.
+        style: colours of the classes.
         colours: of other titles.
     """
     tops, bins = _stacked(edges, parts, set(below))
     cuts = [{"at": float(line)} for line in lines]
     x, y = _across(edges), _up(tops, y_title)
-    colour = _colour(parts, palette, colours or {})
+    colour = _colour(parts, style, colours or {})
     return {
         "datasets": {"bars": tops, "bins": bins, "lines": cuts},
         "layer": [_bars(x, y, colour), _cuts(x), _targets(x, parts, x_title)],
@@ -97,8 +97,8 @@ def _up(bars: Sequence[Mapping[str, Any]], title: str) -> Spec:
     }
 
 
-def _colour(titles: Iterable[str], palette: Palette, others: Mapping[str, str]) -> Spec:
-    known = {label.title: colour_css(label, palette) for label in CLASSES}
+def _colour(titles: Iterable[str], style: Style, others: Mapping[str, str]) -> Spec:
+    known = {label.title: style.colour_css(label) for label in CLASSES}
     known |= {NO_FACE: GREY, **others}
     titles = list(titles)
     scale = {"domain": titles, "range": [known[one] for one in titles]}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskdet.charts.look import GREY, PERCENT, Row
 from maskdet.charts.thinning import thinned
 from maskdet.charts.tune import CUT_INK, Spec
-from maskdet.style import Palette, colour_css
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
 FACES_TITLE: Final = "Faces"
@@ -56,7 +56,7 @@ def swept(
     y_title: str,
     steps: bool,
     x_most: float | None = 1.0,
-    palette: Palette = "classic",
+    style: Style = DEFAULT_STYLE,
 ) -> Spec:
     """Return curves over all thresholds; each dot is what is in use.
 
@@ -66,14 +66,14 @@ def swept(
         y_title: of the axis upwards.
         steps: draw steps, as between two scores that occur nothing changes.
         x_most: where the axis to the right ends; None where the curves do.
-        palette: for the colours of the classes.
+        style: colours of the classes.
     """
     lines = list(lines)
     dots = [_at(one.title, *one.point) for one in lines if one.point is not None]
     common = {
         "x": _swept_across(x_title, x_most),
         "y": {**_tip("y", y_title), "axis": {"format": "%"}, "scale": _WHOLE},
-        "color": _colour(lines, palette),
+        "color": _colour(lines, style),
     }
     return {
         "datasets": {"points": _points(lines), "dots": dots},
@@ -135,8 +135,8 @@ def _swept_layers(
     ]
 
 
-def _colour(lines: Iterable[Line], palette: Palette) -> Spec:
-    known = {label.title: colour_css(label, palette) for label in CLASSES}
+def _colour(lines: Iterable[Line], style: Style) -> Spec:
+    known = {label.title: style.colour_css(label) for label in CLASSES}
     titles = [line.title for line in lines]
     inks = [known.get(title, GREY) for title in titles]
     return {

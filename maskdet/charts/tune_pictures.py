@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from maskdet.charts.tune import Spec
-from maskdet.style import Palette, colour_css
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Label
 
 AREA: Final = "area"
@@ -24,20 +24,20 @@ _SHOWN_PX: Final = 620
 def boxes_chart(
     image: Image,
     faces: Iterable[tuple[Sequence[float], Label]],
-    palette: Palette = "classic",
+    style: Style = DEFAULT_STYLE,
 ) -> Spec:
     """Return a picture with its boxes, upon which another one can be drawn.
 
     Args:
         image: the picture; a large one is shown smaller, its pixels stay the unit.
         faces: box `x1, y1, x2, y2` in pixels, and label of each face.
-        palette: for the colours of the labels.
+        style: colours of the classes.
     """
     height, width = image.shape[:2]
     x = {"type": "quantitative", "axis": None, "scale": _ends(width)}
     y = {"type": "quantitative", "axis": None, "scale": _ends(height, down=True)}
     return {
-        "layer": [_picture(image, x, y), _boxes(faces, palette, x, y)],
+        "layer": [_picture(image, x, y), _boxes(faces, style, x, y)],
         "width": round(width * _SHOWN_PX / max(width, height)),
         "height": round(height * _SHOWN_PX / max(width, height)),
         "config": {"view": {"stroke": None}},
@@ -66,13 +66,13 @@ def _picture(image: Image, x: Spec, y: Spec) -> Spec:
 
 
 def _boxes(
-    faces: Iterable[tuple[Sequence[float], Label]], palette: Palette, x: Spec, y: Spec
+    faces: Iterable[tuple[Sequence[float], Label]], style: Style, x: Spec, y: Spec
 ) -> Spec:
     """Return the layer of the boxes there are."""
     rows = [
         {
             **dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)),
-            "ink": colour_css(label, palette),
+            "ink": style.colour_css(label),
             "label": label.title,
         }
         for box, label in faces

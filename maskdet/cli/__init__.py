@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from maskdet import __version__
+from maskdet.assets import MODEL_DIR_VARIABLE, model_folder
 from maskdet.cli.console import complain, reason, set_up_output
 
 COMMANDS: dict[str, str] = {
@@ -48,7 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_output()
     command = next((word for word in words if word in COMMANDS), "")
     try:
+        if command == "evaluate":
+            words = import_module("maskdet.cli.evaluate").with_kind(words)
         args = build_parser(command).parse_args(words)
+        folder = getattr(args, "models", None)
+        if folder is not None:
+            os.environ[MODEL_DIR_VARIABLE] = str(model_folder("--models", folder))
         status = int(import_module(f"maskdet.cli.{args.command}").run(args))
         sys.stdout.flush()
         return status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from maskdet.cli.choosing import add_models_option
 from maskdet.extras import require
 
 _LAST_PORT = 65_535
@@ -31,10 +32,29 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "localhost, this machine only)",
     )
     parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        dest="allowed_hosts",
+        type=_host,
+        metavar="NAME",
+        help="a name by which visitors may call this server, as masks.example.org; "
+        "*.example.org allows all below, * all names (default: this machine's own "
+        "name and its addresses; may be given more than once)",
+    )
+    parser.add_argument(
+        "--local-admin",
+        action=argparse.BooleanOptionalAction,
+        help="whether visitors on this machine may delete events and have alerts sent "
+        "to any host (default: yes, unless hosts or origins are allowed that are not "
+        "this machine)",
+    )
+    parser.add_argument(
         "--browser",
         action=argparse.BooleanOptionalAction,
         help="open a browser (default: where there is a screen)",
     )
+    add_models_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +66,13 @@ def run(args: argparse.Namespace) -> int:
     require("maskdet app", "streamlit", "streamlit_webrtc", "altair", "sqlalchemy")
     from maskdet.web.launch import launch
 
-    launch(port=args.port, address=args.address, browser=args.browser)
+    launch(
+        port=args.port,
+        address=args.address,
+        browser=args.browser,
+        allowed_hosts=args.allowed_hosts,
+        local_admin=args.local_admin,
+    )
     return 0
 
 
@@ -56,3 +82,15 @@ def _port(text: str) -> int:
             f"wanted a whole number from 1 to {_LAST_PORT}, not {text!r}"
         )
     return int(text)
+
+
+def _host(text: str) -> str:
+    # Imported late, as this module is loaded where Streamlit is not installed.
+    from maskdet.web.access import is_host_pattern
+
+    if not is_host_pattern(text):
+        raise argparse.ArgumentTypeError(
+            "wanted the name of a host such as masks.example.org, without scheme and "
+            f"port, not {text!r}"
+        )
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 
 from maskdet.analyzer import ANALYZERS, load_analyzer
+from maskdet.cli.choosing import add_models_option, add_settings_options, chosen
 from maskdet.cli.console import (
     STDOUT,
     check_target,
@@ -65,6 +67,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--rounds", type=_count, default=50, help="frames for each (default: 50)"
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
+    add_models_option(parser)
+    add_settings_options(parser, preset=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,11 +77,12 @@ def run(args: argparse.Namespace) -> int:
         if name not in _names():
             raise ValueError(f"name must be one of {', '.join(_names())}, not {name!r}")
     check_target("--json", args.json, [])
+    settings = chosen(args).settings
     quiet = args.json == STDOUT
     looks: dict[str, Look] = {}
     for name in args.names or _names():
         try:
-            looks |= _looks(name)
+            looks |= _looks(name, settings)
         except (FileNotFoundError, ImportError, MissingExtraError) as missing:
             complain(f"{name}: left out: {missing}")
     if not looks:
@@ -87,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         say(line, quiet_stdout=quiet)
     if args.json is not None:
         write_text(
-            args.json, json.dumps(_content(timings, args.rounds), indent=2) + "\n"
+            args.json,
+            json.dumps(_content(timings, args.rounds, settings), indent=2) + "\n",
         )
     return 0
 
@@ -112,26 +118,26 @@ def _names() -> list[str]:
     return [*ours, *_ALONE, _OLD]
 
 
-def _looks(name: str) -> dict[str, Look]:
+def _looks(name: str, settings: Settings) -> dict[str, Look]:
     """Load one contestant; the old way comes in two kinds."""
     if name == _OLD:
         return _old_ways()
     if name == "yunet-alone":
-        return {name: _finder_alone("yunet")}
+        return {name: _finder_alone("yunet", settings)}
     analyzer = load_analyzer(name)
     if name in _ALONE:
-        return {name: lambda image: analyzer.analyze(image, Settings())}
-    return {name: whole_loop(analyzer)}
+        return {name: lambda image: analyzer.analyze(image, settings)}
+    return {name: whole_loop(analyzer, settings)}
 
 
-def _finder_alone(name: str) -> Look:
+def _finder_alone(name: str, settings: Settings) -> Look:
     finder = load_detector(name)
 
     def look(image: Image) -> Scene:
         started = perf_counter()
         faces = finder.detect(image)
         find_ms = (perf_counter() - started) * 1e3
-        faces = faces[accepted(faces, Settings())]
+        faces = faces[accepted(faces, settings)]
         unknown = np.full((len(faces), len(CLASSES)), 1 / len(CLASSES), np.float32)
         return Scene(faces, unknown, stage_ms={"find": find_ms})
 
@@ -166,7 +172,9 @@ def _lines(timings: Mapping[str, Timing], rounds: int) -> Iterator[str]:
         )
 
 
-def _content(timings: Mapping[str, Timing], rounds: int) -> dict[str, object]:
+def _content(
+    timings: Mapping[str, Timing], rounds: int, settings: Settings
+) -> dict[str, object]:
     first = next(iter(timings))
     rows = {
         name: {
@@ -184,6 +192,7 @@ def _content(timings: Mapping[str, Timing], rounds: int) -> dict[str, object]:
         "version": 1,
         "frame_wh": [640, 480],
         "rounds": rounds,
+        "settings": dataclasses.asdict(settings),
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "ratio_to": first,

@@ -1,4 +1,4 @@
-"""The options that choose analyzer, classifier and settings, the same everywhere."""
+"""The options that choose analyzer, classifier, settings and style, all alike."""
 
 from __future__ import annotations
 
@@ -10,24 +10,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskdet.analyzer import ANALYZERS, AUTO, DEFAULT_ANALYZER, Analyzer, resolved
+from maskdet.analyzer import (
+    ANALYZERS,
+    AUTO,
+    DEFAULT_ANALYZER,
+    Analyzer,
+    classifies_every_face,
+    pipeline,
+    resolved,
+)
+from maskdet.assets import MODEL_DIR_VARIABLE
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.cli.console import say
+from maskdet.media import ROTATIONS
 from maskdet.settings import DISTANCES, SMOOTHINGS
+from maskdet.style import Style
 from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
 from maskdet.types import Settings
-from maskdet.voting import PRESETS
+from maskdet.voting import PRESETS, TrackingPreset
 
-_SETTINGS_OPTIONS = {
+IMAGE_OPTIONS = {
     "min_score": "detection threshold: drop faces with a lower score, 0 to 1",
     "min_confidence": "confidence threshold: below it the class is unknown, 0 to 1",
     "min_face_px": "drop faces whose shorter side is smaller, in pixels",
+    "nms_iou": "non-maximum suppression: of two boxes with a higher IoU, drop the one "
+    "with the lower score, 0 to 1",
 }
+"""The settings that act on every image, and what each does."""
 
-_PEOPLE_OPTIONS: dict[str, str] = {
+STREAM_OPTIONS: dict[str, str] = {
     "memory_s": "how long a person who is not detected is remembered, in seconds",
     "smoothing": "how several observations of a person become one class: "
     f"{', '.join(SMOOTHINGS)}",
     "smoothing_window_s": "how far back observations count, in seconds",
+    "class_weights": "how much an observation counts that shows a mask, no mask, an "
+    "incorrectly worn mask: three numbers, 0 to 1; with the probabilities p it counts "
+    "by the factor sum(p * weight)",
     "distance": f"how distances between people are measured: {', '.join(DISTANCES)}",
     "contact_distance_m": "people who are closer are in contact, in metres",
     "contact_duration_s": "a contact that lasts longer is too long, in seconds",
@@ -37,6 +55,10 @@ _PEOPLE_OPTIONS: dict[str, str] = {
     "ground_width_m": "from the first point to the second, in metres",
     "ground_depth_m": "from the second to the third, in metres",
 }
+"""The settings that act on what is known of people over time, and what each does."""
+
+_WORDS: dict[str, Sequence[str]] = {"smoothing": SMOOTHINGS, "distance": DISTANCES}
+_NUMBERS: dict[str, int] = {"class_weights": 3, "ground_points": 8}
 
 
 @dataclass(frozen=True)
@@ -47,16 +69,29 @@ class Choice:
         analyzer: a name in `ANALYZERS`.
         classifier: a name in `CLASSIFIERS`, or the path of a `.tflite` file.
         settings: the thresholds.
-        second_look: whether the classifier may read large faces again after a
-            one-pass analyzer.
-        blur: whether faces in pictures and films are made unrecognisable.
+        second_look: whether the classifier may check large faces again after a
+            single-stage network.
+        style: how images and videos are annotated, and what classes are called.
+        said: what the preset does and which pipeline runs, a line each; nothing
+            where all is as usual.
     """
 
     analyzer: str = DEFAULT_ANALYZER
     classifier: str = DEFAULT_CLASSIFIER
     settings: Settings = field(default_factory=Settings)
     second_look: bool = True
-    blur: bool = False
+    style: Style = field(default_factory=Style)
+    said: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def pipeline(self) -> str:
+        """Who detects and who classifies, in one line."""
+        return pipeline(self.analyzer, self.classifier, second_look=self.second_look)
+
+    def tell(self) -> None:
+        """Say on stderr which pipeline runs; once it is loaded, so that it is true."""
+        for line in self.said:
+            say(line, quiet_stdout=True)
 
 
 def add_analyzer_options(
@@ -76,33 +111,54 @@ def add_analyzer_options(
         help="no refinement: do not let the classifier check large faces again whose "
         "confidence is low",
     )
+    add_settings_options(parser)
+
+
+def add_settings_options(
+    parser: argparse.ArgumentParser, *, preset: bool = True
+) -> None:
+    """Add the options of the settings that act on every image.
+
+    Args:
+        parser: gets them.
+        preset: whether a preset can be chosen, which names an analyzer too.
+    """
     parser.add_argument(
         "--settings",
         type=Path,
         metavar="FILE",
         help="settings saved by the dashboard or by `tune --settings-out`",
     )
-    for name, line in _SETTINGS_OPTIONS.items():
-        parser.add_argument(_option(name), type=float, metavar="F", help=line)
+    if preset:
+        parser.add_argument(
+            "--preset",
+            choices=list(PRESETS),
+            help="start from an example program of ami-a/MaskDetection. "
+            + " ".join(
+                f"{name}: {one.about.replace('%', '%%')}"
+                for name, one in PRESETS.items()
+            ),
+        )
+    for name, line in IMAGE_OPTIONS.items():
+        usual = getattr(Settings(), name)
+        parser.add_argument(
+            _option(name), type=float, metavar="F", help=f"{line} (default: {usual:g})"
+        )
 
 
 def add_people_options(parser: argparse.ArgumentParser) -> None:
     """Add the settings of what is known of people over time."""
     people = parser.add_argument_group("tracking and distances")
-    people.add_argument(
-        "--preset",
-        choices=list(PRESETS),
-        help="start from the settings of an example program of ami-a/MaskDetection",
-    )
-    words: dict[str, Sequence[str]] = {"smoothing": SMOOTHINGS, "distance": DISTANCES}
-    for name, line in _PEOPLE_OPTIONS.items():
+    for name, line in STREAM_OPTIONS.items():
         usual = getattr(Settings(), name)
-        shown = f" (default: {usual})" if usual != () else ""
+        if isinstance(usual, tuple):
+            usual = " ".join(f"{number:g}" for number in usual)
+        shown = f" (default: {usual})" if usual != "" else ""
         form: dict[str, Any] = {"type": float, "metavar": "F"}
-        if name in words:
-            form = {"choices": words[name], "metavar": "WORD"}
-        elif name == "ground_points":
-            form["nargs"] = 8
+        if name in _WORDS:
+            form = {"choices": _WORDS[name], "metavar": "WORD"}
+        elif name in _NUMBERS:
+            form["nargs"] = _NUMBERS[name]
         people.add_argument(_option(name), help=line + shown, **form)
 
 
@@ -111,12 +167,26 @@ def _option(name: str) -> str:
 
 
 def add_classifier_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that chooses who labels the faces."""
+    """Add the options that choose who classifies the faces."""
     parser.add_argument(
         "--classifier",
         metavar="NAME",
         help=f"{', '.join(CLASSIFIERS)} or the path of a .tflite file that `maskdet "
-        f"export` wrote (default: {DEFAULT_CLASSIFIER})",
+        f"export` wrote (default: {DEFAULT_CLASSIFIER}). Another one than the default "
+        "classifies every face",
+    )
+    add_models_option(parser)
+
+
+def add_models_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the folder of own models."""
+    parser.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        help="folder of your own models, as `maskdet export --out DIR` writes it: "
+        "--classifier and --analyzer know them by name (default: that of the variable "
+        f"{MODEL_DIR_VARIABLE})",
     )
 
 
@@ -134,9 +204,30 @@ def add_tiles_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_blur_option(parser: argparse.ArgumentParser, where: str) -> None:
-    """Add the option that hides faces in what is written, say `the film`."""
+    """Add the options on how what is written looks, say `the film`."""
     parser.add_argument(
         "--blur", action="store_true", help=f"blur all faces in {where}"
+    )
+    parser.add_argument(
+        "--style",
+        type=Path,
+        metavar="FILE",
+        help=f"how faces are marked in {where} and what classes are called: a JSON "
+        'object such as {"class_names": {"unknown": "Collecting info"}, '
+        '"class_colours": {"mask": "#0072b2"}}, or settings saved by the dashboard',
+    )
+
+
+def add_rotate_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option that turns what is read, say `every frame`."""
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        choices=ROTATIONS,
+        default=0,
+        help=f"turn {what} so many degrees clockwise before it is analyzed, for a "
+        "camera that hangs upside down or on its side; boxes and points refer to the "
+        "turned image (default: 0)",
     )
 
 
@@ -162,31 +253,65 @@ def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
         live: whether it is for video, where the fast analyzer is the usual one.
 
     Raises:
-        ValueError: the file is no settings file, or a value is out of its range.
+        ValueError: the file is no settings file, a value is out of its range, or two
+            options contradict each other.
         OSError: the file cannot be read.
     """
-    choice = Choice(AUTO if live else DEFAULT_ANALYZER)
-    preset = getattr(args, "preset", None)
-    if preset is not None and args.settings is not None:
-        raise ValueError("--preset and --settings are both a beginning: choose one")
+    usual = Choice(resolved(AUTO, live=live))
+    choice = dataclasses.replace(usual, analyzer=AUTO if live else DEFAULT_ANALYZER)
+    preset = _preset(args)
     if preset is not None:
-        choice = dataclasses.replace(choice, settings=PRESETS[preset])
+        choice = _with_preset(choice, preset)
     if args.settings is not None:
         try:
             choice = _from_file(args.settings.read_bytes())
         except ValueError as error:
             raise ValueError(f"{args.settings}: {error}") from None
+    analyzer = getattr(args, "analyzer", None)
+    classifier = getattr(args, "classifier", None)
+    once = getattr(args, "no_second_look", False)
+    made = Choice(
+        resolved(analyzer or choice.analyzer, live=live),
+        classifier or choice.classifier,
+        chosen_settings(args, choice.settings),
+        choice.second_look and not once,
+        _style(args, choice.style),
+    )
+    if once and classifier and classifies_every_face(made.analyzer, made.classifier):
+        raise ValueError(
+            f"--no-second-look: {made.pipeline}, so there is no second look to leave "
+            "out; leave out --no-second-look or --classifier"
+        )
+    if preset or analyzer or classifier or made.pipeline != usual.pipeline:
+        said = [f"preset {args.preset}: {preset.about}"] if preset else []
+        said.append(f"pipeline: {made.pipeline}")
+        made = dataclasses.replace(made, said=tuple(said))
+    return made
+
+
+def chosen_settings(args: argparse.Namespace, before: Settings) -> Settings:
+    """Return the settings with those that an option names put in."""
     given = {
         option: getattr(args, option)
-        for option in (*_SETTINGS_OPTIONS, *_PEOPLE_OPTIONS)
+        for option in (*IMAGE_OPTIONS, *STREAM_OPTIONS)
         if getattr(args, option, None) is not None
     }
-    return Choice(
-        resolved(args.analyzer or choice.analyzer, live=live),
-        args.classifier or choice.classifier,
-        dataclasses.replace(choice.settings, **given),
-        choice.second_look and not args.no_second_look,
-        choice.blur or getattr(args, "blur", False),
+    return dataclasses.replace(before, **given)
+
+
+def _preset(args: argparse.Namespace) -> TrackingPreset | None:
+    name = getattr(args, "preset", None)
+    if name is not None and args.settings is not None:
+        raise ValueError("--preset and --settings are both a beginning: choose one")
+    return None if name is None else PRESETS[name]
+
+
+def _with_preset(choice: Choice, preset: TrackingPreset) -> Choice:
+    return dataclasses.replace(
+        choice,
+        analyzer=preset.analyzer,
+        settings=preset.settings,
+        second_look=preset.second_look,
     )
 
 
@@ -206,12 +331,27 @@ def _from_file(content: bytes) -> Choice:
         str(values.get("classifier", DEFAULT_CLASSIFIER)),
         Settings.from_json(json.dumps(values["settings"])),
         second_look,
-        blur=_blurs(values.get("style", {})),
+        Style.from_json(json.dumps(values.get("style", {}))),
     )
 
 
-def _blurs(style: Any) -> bool:
-    blur = style.get("blur", False) if isinstance(style, dict) else None
-    if not isinstance(blur, bool):
-        raise ValueError(f"style: blur must be true or false, not {blur!r}")
-    return blur
+def _style(args: argparse.Namespace, before: Style) -> Style:
+    """Return the style: what the file of `--style` says, else that of `--settings`."""
+    style, file = before, getattr(args, "style", None)
+    if file is not None:
+        try:
+            style = _style_in(file.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+    return dataclasses.replace(style, blur=style.blur or getattr(args, "blur", False))
+
+
+def _style_in(content: bytes) -> Style:
+    """Read a bare style, or the one in what the dashboard saves."""
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        values = None
+    if isinstance(values, dict) and isinstance(values.get("style"), dict):
+        content = json.dumps(values["style"]).encode()
+    return Style.from_json(content)

@@ -105,7 +105,8 @@ def write_text(target: str, text: str) -> None:
 def write_file(path: Path, content: bytes) -> None:
     """Write a whole file or none: an interrupted run leaves no half of one."""
     with PartFile(path) as file:
-        file.stream.buffer.write(content)
+        with file.named():
+            file.stream.buffer.write(content)
         file.keep()
 
 
@@ -136,7 +137,8 @@ def film_progress(name: str, duration_s: float) -> Iterator[FilmListener | None]
     ) as bar:
 
         def show(now: FilmProgress) -> None:
-            bar.set_postfix_str(f"{now.n_pictures} pictures", refresh=False)
+            n = now.n_pictures
+            bar.set_postfix_str(f"{n} frame{'s' * (n != 1)}", refresh=False)
             bar.update(max(0.0, now.time_s - bar.n))
 
         yield show

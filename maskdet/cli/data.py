@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
+from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.datasets import Example
 from maskdet.datasets.loading import load_checked, with_validation
 from maskdet.datasets.looks import ALIKE_BITS
@@ -20,8 +21,10 @@ from maskdet.datasets.splits import Straddling, split_by_group, without_straddle
 
 _ABOUT = f"""Report images that cannot be read, near-duplicates (difference hash, at
 most {ALIKE_BITS} of 64 bits), near-duplicates in different splits, and the number and
-size of the faces of each class. Formats: {UNDERSTOOD}. The exit status is 1 if an image
-cannot be read."""
+size of the faces of each class. Everything that would stop a training is listed: images
+and labels that do not fit each other, unknown classes, boxes outside of their image.
+Formats: {UNDERSTOOD}. The exit status is 1 if an image cannot be read or a label is
+wrong."""
 
 _COLUMNS = ("path", "label", "split", "source", "group")
 
@@ -36,6 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--corrections", type=Path, metavar="LIST", help="list of labels to correct"
     )
+    add_classes_option(parser)
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     parser.add_argument(
         "--split",
@@ -59,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         args.paths,
         source=args.source,
         corrections=args.corrections,
+        classes=class_names(args),
+        strict=False,
         progress=lambda paths: progress(paths, "picture"),
     )
     kept, straddling = without_straddlers(clean.examples)
@@ -68,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
         straddling = Straddling()
     elif args.out is not None:
         kept, notes = with_validation(kept, seed=args.seed)
+    if args.out is not None and clean.issues:
+        raise ValueError(
+            f"--out: mend the labels first, maskdet data lists all: {clean.issues[0]}"
+        )
     report = report_on(clean, kept, straddling, notes)
     if args.out is not None:
         text = _index(kept, Path() if args.out == STDOUT else Path(args.out).parent)
@@ -78,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.json, json.dumps(head | report.to_json(), indent=2) + "\n")
     if args.out is not None:
         write_text(args.out, text)
-    return 1 if clean.unreadable else 0
+    return 1 if clean.unreadable or clean.issues else 0
 
 
 def _index(examples: Sequence[Example], folder: Path) -> str:

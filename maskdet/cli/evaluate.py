@@ -20,7 +20,14 @@ from maskdet.cli.choosing import (
 )
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
 from maskdet.cli.evaluate_tables import face_lines, label_lines, scene_lines
-from maskdet.datasets import SPLITS, Example, read_coco, read_index
+from maskdet.cli.labelled import (
+    add_classes_option,
+    class_names,
+    of_source,
+    read_examples,
+)
+from maskdet.datasets import SPLITS, Example, of_split
+from maskdet.datasets.reading import UNDERSTOOD, is_boxed
 from maskdet.evaluation import (
     FLOOR_SCORE,
     LARGE_PX,
@@ -33,6 +40,7 @@ from maskdet.evaluation import (
 from maskdet.extras import require
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Json
+from maskdet.wording import counted
 
 SAMPLES_NAME = "samples.png"
 """In a report folder: some faces of each class, with what they are labelled as."""
@@ -40,20 +48,26 @@ SAMPLES_NAME = "samples.png"
 MISTAKES_NAME = "mistakes.png"
 """In a report folder: the faces that were labelled wrongly, the surest first."""
 
-_SCENES = f"""Evaluate on images with ground-truth boxes (COCO; the images are in
-images/ beside the file). Average precision at IoU {MIN_IOU}: detections by falling
-score, each matched to the best free face, all-point interpolation, from score
-{FLOOR_SCORE} and size 1 px on. A detection counts for its most likely class only, with
-its detection score; under "ap_every_class" the JSON also has the more lenient rule of
-YOLO's validation: every detection for every class, its score times the probability of
-that class. For "at least {LARGE_PX:g} px", smaller faces are ignored. Intervals are 95
-%: a bootstrap over images for average precision, Wilson's for rates, and a bootstrap
-over faces for the other numbers on classes and for all under "numbers" in the JSON."""
+_KINDS = ("scenes", "faces", "analyzers")
 
-_FACES = """Evaluate on images of one face (index.csv: path, label, split, source).
-Mask against no mask: an incorrectly worn mask counts as a mask. Intervals are 95 %:
-Wilson's for rates, and a bootstrap over faces for the other numbers and for all under
-"numbers" in the JSON."""
+_ABOUT = f"""Measure an analyzer on labelled images. Without a KIND, the data decide:
+`maskdet evaluate FOLDER` measures on images with boxes as `scenes` does, on images of
+one face as `faces` does. Formats: {UNDERSTOOD}."""
+
+_SCENES = f"""Evaluate on images with ground-truth boxes (COCO, VOC or YOLO). Average
+precision at IoU {MIN_IOU}: detections by falling score, each matched to the best free
+face, all-point interpolation, from score {FLOOR_SCORE} and size 1 px on. A detection
+counts for its most likely class only, with its detection score; under "ap_every_class"
+the JSON also has the more lenient rule of YOLO's validation: every detection for every
+class, its score times the probability of that class. For "at least
+{LARGE_PX:g} px", smaller faces are ignored. Intervals are 95 %: a bootstrap over images
+for average precision, Wilson's for rates, and a bootstrap over faces for the other
+numbers on classes and for all under "numbers" in the JSON."""
+
+_FACES = """Evaluate on images of one face: a folder for each class, or an index.csv
+(path, label, split, source). Mask against no mask: an incorrectly worn mask counts as a
+mask. Intervals are 95 %: Wilson's for rates, and a bootstrap over faces for the other
+numbers and for all under "numbers" in the JSON."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,13 +75,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "evaluate",
         help="measure an analyzer on labelled images",
-        description="Measure an analyzer on labelled images.",
+        description=_ABOUT,
     )
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     scenes = kinds.add_parser(
-        "scenes", help="images with ground-truth boxes (COCO)", description=_SCENES
+        "scenes", help="images with ground-truth boxes", description=_SCENES
     )
-    scenes.add_argument("file", type=Path, metavar="FILE.json")
+    scenes.add_argument("file", type=Path, metavar="DATA")
     scenes.add_argument(
         "--boxes",
         choices=("found", "truth"),
@@ -76,11 +90,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         f"classifier alone, on ground-truth boxes of at least {LARGE_PX:g} px",
     )
     add_tiles_option(scenes)
-    faces = kinds.add_parser(
-        "faces", help="images of one face (index.csv)", description=_FACES
+    faces = kinds.add_parser("faces", help="images of one face", description=_FACES)
+    faces.add_argument("file", type=Path, metavar="DATA")
+    faces.add_argument(
+        "--split",
+        choices=(*SPLITS, "all"),
+        help="only images of this split (default: test if there are any splits, else "
+        "all)",
     )
-    faces.add_argument("file", type=Path, metavar="INDEX.csv")
-    faces.add_argument("--split", choices=(*SPLITS, "all"), default="test")
     faces.add_argument("--source", help="only images of this source, such as real")
     faces.add_argument(
         "--view",
@@ -94,7 +111,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     evaluate_analyzers.add_kind(kinds)
 
 
+def with_kind(words: list[str]) -> list[str]:
+    """Return the words with the kind of data where a person named only the data."""
+    at = words.index("evaluate") + 1
+    data = Path(words[at]) if at < len(words) else Path("-")
+    if words[at:] and words[at] not in _KINDS and data.exists():
+        options, _ = _classes_alone().parse_known_args(words[at:])
+        kind = "scenes" if is_boxed(data, class_names(options)) else "faces"
+        return [*words[:at], kind, *words[at:]]
+    return words
+
+
+def _classes_alone() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    add_classes_option(parser)
+    return parser
+
+
 def _add_common_options(kind: argparse.ArgumentParser) -> None:
+    add_classes_option(kind)
     kind.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     kind.add_argument(
         "--report",
@@ -109,10 +144,12 @@ def run(args: argparse.Namespace) -> int:
     """Measure, then print a table or write the report."""
     if args.kind == "analyzers":
         return evaluate_analyzers.run(args)
-    choice = chosen(args)
     alone = args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
-    if alone and args.analyzer is not None:
-        raise ValueError("here the classifier is measured alone: leave out --analyzer")
+    choice = chosen(args)
+    if alone and (args.analyzer, args.preset) != (None, None):
+        raise ValueError(
+            "here the classifier is measured alone: leave out --analyzer and --preset"
+        )
     check_target("--json", args.json, [args.file])
     if args.report is not None and args.report.exists() and not args.report.is_dir():
         raise ValueError(f"--report {args.report}: is a file, wanted a folder")
@@ -131,6 +168,7 @@ def run(args: argparse.Namespace) -> int:
             "settings": dataclasses.asdict(choice.settings),
             "classifier": choice.classifier,
             "second_look": choice.second_look,
+            "pipeline": None if alone else choice.pipeline,
         }
         write_text(args.json, json.dumps({**head, **done.content}, indent=2) + "\n")
     if args.report is not None:
@@ -178,13 +216,20 @@ def _write_report(args: argparse.Namespace, done: _Measured) -> None:
     for name, grid in grids.items():
         written.append(folder / name)
         written[-1].write_bytes(encode_png(grid))
-    say(f"wrote {len(written)} files to {folder}", quiet_stdout=True)
+    say(f"wrote {counted(len(written), 'file')} to {folder}", quiet_stdout=True)
 
 
 def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
-    examples = read_coco(args.file)
+    examples = read_examples(args.file, args)
+    if any(example.whole for example in examples):
+        raise ValueError(
+            f"{args.file}: its images have one label each and no boxes; use maskdet "
+            "evaluate faces"
+        )
     faces = sum(len(example.labels) for example in examples)
-    title = f"{args.file}: {len(examples)} pictures, {faces} faces"
+    title = (
+        f"{args.file}: {counted(len(examples), 'picture')}, {counted(faces, 'face')}"
+    )
     watched = progress(examples, "picture")
     if args.boxes == "truth":
         alone = evaluate_boxes(load_classifier(choice.classifier), watched)
@@ -208,9 +253,11 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
 
 
 def _analyzer(choice: Choice) -> Analyzer:
-    return load_analyzer(
+    loaded = load_analyzer(
         choice.analyzer, choice.classifier, second_look=choice.second_look
     )
+    choice.tell()
+    return loaded
 
 
 def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
@@ -223,7 +270,8 @@ def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
     view = (
         f"the whole picture, {_named(choice, alone=True)}" if whole else _named(choice)
     )
-    title = f"{args.file}: {len(examples)} pictures, split {args.split}; {view}"
+    n = counted(len(examples), "picture")
+    title = f"{args.file}: {n}, split {args.split}; {view}"
     content: Json = {
         "split": args.split,
         "view": args.view,
@@ -238,17 +286,16 @@ def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
 
 def _chosen_faces(args: argparse.Namespace) -> list[Example]:
     """Return the pictures of one split, and of one source if one is asked for."""
-    examples = read_index(args.file, None if args.split == "all" else args.split)
-    if args.source is None:
-        return examples
-    known = sorted({example.source for example in examples})
-    examples = [one for one in examples if one.source == args.source]
-    if not examples:
+    examples = read_examples(args.file, args)
+    if not all(example.whole for example in examples):
         raise ValueError(
-            f"{args.file}: no picture of source {args.source!r}; "
-            f"there are {', '.join(known)}"
+            f"{args.file}: its images have boxes; use maskdet evaluate scenes"
         )
-    return examples
+    if args.split is None:
+        args.split = "test" if any(one.split for one in examples) else "all"
+    if args.split != "all":
+        examples = of_split(examples, args.split, args.file)
+    return of_source(args.file, examples, args.source)
 
 
 def _named(choice: Choice, *, alone: bool = False) -> str:
@@ -258,5 +305,5 @@ def _named(choice: Choice, *, alone: bool = False) -> str:
     if alone:
         return classifier
     name = f"analyzer {choice.analyzer}" + ("" if ours else f", {classifier}")
-    once = reads_twice(choice.analyzer) and not choice.second_look
+    once = reads_twice(choice.analyzer, choice.classifier) and not choice.second_look
     return f"{name}, without a second look" if once else name

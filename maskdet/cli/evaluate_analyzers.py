@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from maskdet.analyzer import ANALYZERS, load_analyzer
+from maskdet.cli.choosing import add_models_option, add_settings_options, chosen
 from maskdet.cli.console import (
     STDOUT,
     check_target,
@@ -17,14 +18,15 @@ from maskdet.cli.console import (
     write_text,
 )
 from maskdet.cli.evaluate_tables import comparison_lines
+from maskdet.cli.labelled import add_classes_option, read_examples
 from maskdet.comparison import SHARES, Measured, comparison_json
-from maskdet.datasets import Example, read_coco
+from maskdet.datasets import Example
 from maskdet.evaluation import LARGE_PX, MIN_IOU, DetectionReport, evaluate_detection
 from maskdet.types import Settings
 
 _ABOUT = f"""Compare every analyzer whose model files are present on the same images,
-at default settings. Average precision at IoU {MIN_IOU} follows the rules of `evaluate
-scenes`. Recall, precision and the accuracy of the three classes are at the default
+at the same settings. Average precision at IoU {MIN_IOU} follows the rules of `evaluate
+scenes`. Recall, precision and the accuracy of the three classes are at the
 thresholds; the accuracy is that of the detected faces of at least {LARGE_PX:g} px.
 Intervals are 95 %. Times are those of this machine."""
 
@@ -34,9 +36,10 @@ _COMMITTED = "models/analyzers.json"
 def add_kind(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this kind of `evaluate` and its options."""
     kind = kinds.add_parser(
-        "analyzers", help="all analyzers side by side (COCO)", description=_ABOUT
+        "analyzers", help="all analyzers side by side", description=_ABOUT
     )
-    kind.add_argument("files", nargs="+", type=Path, metavar="FILE.json")
+    kind.add_argument("files", nargs="+", type=Path, metavar="DATA")
+    add_classes_option(kind)
     kind.add_argument(
         "--names",
         nargs="+",
@@ -49,17 +52,25 @@ def add_kind(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help=f"write the numbers as JSON; - for stdout. {_COMMITTED} is the file that "
         "the Models page shows",
     )
+    add_models_option(kind)
+    add_settings_options(kind, preset=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables and write the numbers."""
     check_target("--out", args.out, args.files)
+    settings = chosen(args).settings
+    if args.out is not None and settings != Settings():
+        raise ValueError(
+            "--out is for the comparison at default settings, which is what its file "
+            "says of itself; leave out --out or the thresholds"
+        )
     names = list(dict.fromkeys(args.names or ANALYZERS))
     for name in names:
         if name not in ANALYZERS:
             raise ValueError(f"--names: {name} is none of {', '.join(ANALYZERS)}")
-    sets = _read(args.files)
-    rows = [row for name in names for row in _measured(name, sets)]
+    sets = _read(args)
+    rows = [row for name in names for row in _measured(name, sets, settings)]
     if not rows:
         raise ValueError("none of these analyzers is here")
     if args.out != STDOUT:
@@ -70,17 +81,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(files: Sequence[Path]) -> dict[str, list[Example]]:
+def _read(args: argparse.Namespace) -> dict[str, list[Example]]:
     """Return the examples of each set, by its name."""
     sets: dict[str, list[Example]] = {}
-    for file in files:
+    for file in args.files:
         if file.stem in sets:
             raise ValueError(f"{file}: there already is a set called {file.stem}")
-        sets[file.stem] = read_coco(file)
+        sets[file.stem] = read_examples(file, args)
     return sets
 
 
-def _measured(name: str, sets: Mapping[str, list[Example]]) -> list[Measured]:
+def _measured(
+    name: str, sets: Mapping[str, list[Example]], settings: Settings
+) -> list[Measured]:
     """Return one row a set; none, and a line, where the analyzer is not here."""
     try:
         analyzer = load_analyzer(name)
@@ -90,7 +103,7 @@ def _measured(name: str, sets: Mapping[str, list[Example]]) -> list[Measured]:
     rows = []
     for set_name, examples in sets.items():
         watched = progress(examples, f"picture, {name} on {set_name}")
-        report = evaluate_detection(analyzer, watched, Settings())
+        report = evaluate_detection(analyzer, watched, settings)
         rows.append(_row(name, set_name, report))
     return rows
 

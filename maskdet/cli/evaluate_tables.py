@@ -11,6 +11,7 @@ from maskdet.metrics.estimate import Estimate
 from maskdet.metrics.labelling import Labelling
 from maskdet.metrics.numbers import Numbers
 from maskdet.types import CLASSES, Settings
+from maskdet.wording import counted
 
 _WIDTH = 34
 """Of the first column of the tables, in characters."""
@@ -55,7 +56,8 @@ def comparison_lines(rows: Sequence[Measured]) -> list[str]:
     for set_name in dict.fromkeys(row.set_name for row in rows):
         of_set = [row for row in rows if row.set_name == set_name]
         n = of_set[0].ap["faces"].n
-        lines += ["", f"{set_name}: {of_set[0].images} pictures, {n} faces"]
+        size = f"{counted(of_set[0].images, 'picture')}, {counted(n, 'face')}"
+        lines += ["", f"{set_name}: {size}"]
         for title, sizes in (("all sizes", False), (_LARGE, True)):
             lines.append(_row(f"  AP at IoU {MIN_IOU}, {title}", _AP_TITLES))
             for row in of_set:

@@ -19,6 +19,7 @@ from maskdet.events.place import URL_VARIABLE, events_url, store_url
 from maskdet.extras import require
 from maskdet.part_file import PartFile
 from maskdet.types import Label
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.events.statements import EventFilter
@@ -195,7 +196,7 @@ def _show(store: EventStore, args: argparse.Namespace) -> int:
     for line in lines:
         say(line)
     if not args.summary and n_events > args.limit:
-        rest = f"the newest {args.limit:,} of {n_events:,} events"
+        rest = f"the newest {args.limit:,} of {counted(n_events, 'event')}"
         say(f"{rest}; --limit N or --csv FILE for more", quiet_stdout=True)
     return 0
 
@@ -207,7 +208,7 @@ def _write_csv(store: EventStore, wanted: EventFilter, target: str) -> None:
     with PartFile(target, "events") as file:
         n_events = store.write_csv(wanted, file.stream)
         file.keep()
-    say(f"wrote {target}: {n_events:,} events", quiet_stdout=True)
+    say(f"wrote {target}: {counted(n_events, 'event')}", quiet_stdout=True)
 
 
 def _delete(store: EventStore, args: argparse.Namespace) -> int:
@@ -219,11 +220,11 @@ def _delete(store: EventStore, args: argparse.Namespace) -> int:
     if not n_events:
         say(f"there are no events{older} in {store.place}")
         return 0
-    what = f"{n_events:,} events{older}"
+    what = f"{counted(n_events, 'event')}{older}"
     if not args.yes and not _agreed(f"Delete {what} in {store.place} for good?"):
         say("nothing was deleted")
         return 0
-    say(f"{store.delete(before):,} events were deleted")
+    say(f"{counted(store.delete(before), 'event was', 'events were')} deleted")
     return 0
 
 

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
 from maskdet.events.event import KINDS, Event, sentence
+from maskdet.style import percent
 from maskdet.types import CLASSES, Label
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.events.statements import EventFilter
@@ -33,7 +35,7 @@ def event_line(event: Event, zone: tzinfo | None = None) -> str:
     head = f"{when}  {event.session[:4]:4}  {KINDS[event.kind]:{_KIND_WIDTH}}"
     sure = ""
     if event.label is not Label.UNKNOWN:
-        sure = f" ({100 * event.confidence:.0f} %)"
+        sure = f" ({percent(event.confidence)})"
     return f"{head}  {event.camera}: {sentence(replace(event, camera=''))}{sure}"
 
 
@@ -52,10 +54,10 @@ def summary_lines(
     """
     counts = store.counts(wanted)
     n_people = store.unique_people(wanted)
-    events = _number(counts.total(), "event", "events")
-    alerts = _number(counts["alert"], "alert", "alerts")
+    events = counted(counts.total(), "event", "events")
+    alerts = counted(counts["alert"], "alert", "alerts")
     lines = [
-        f"{_number(n_people, 'person', 'people')}: {_worn(store.people(wanted))}",
+        f"{counted(n_people, 'person', 'people')}: {_worn(store.people(wanted))}",
         f"{events}, of these {counts['close']:,} too close and {alerts}",
     ]
     ahead = datetime.now().astimezone(zone).utcoffset() or timedelta()
@@ -64,10 +66,6 @@ def summary_lines(
         lines += ["", _HEAD]
         lines += [_hour_line(start_ms, hours[start_ms], zone) for start_ms in hours]
     return lines
-
-
-def _number(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"
 
 
 def _worn(people: Counter[Label]) -> str:
@@ -80,7 +78,7 @@ def _worn(people: Counter[Label]) -> str:
 
 
 def _share(people: Counter[Label]) -> str:
-    return f"{100 * people[Label.MASK] / people.total():.0f} %"
+    return percent(people[Label.MASK] / people.total())
 
 
 def _hour_line(start_ms: int, people: Counter[Label], zone: tzinfo | None) -> str:

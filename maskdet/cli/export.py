@@ -14,6 +14,7 @@ from maskdet.cli import export_onepass
 from maskdet.cli.console import say
 from maskdet.cli.pinning import add_pin_option, check_pin, pin_model
 from maskdet.extras import require
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.metrics.answers import Answers
@@ -102,6 +103,11 @@ def _check(args: argparse.Namespace) -> None:
     for path in [args.faces, *args.scenes]:
         if path is not None and not path.is_file():
             raise FileNotFoundError(f"{path}: there is no such file")
+    if args.last:
+        raise ValueError(
+            "--last is for the single-stage network; a classifier's recipe says which "
+            "epoch is kept"
+        )
     if bool(args.scenes) and args.faces is None:
         raise ValueError("--scenes needs --faces: a run keeps its answers on both")
 
@@ -161,7 +167,7 @@ def _write_report(exported: Exported, answers: Mapping[str, Answers]) -> None:
     folder = exported.run / "report"
     log = epochs_of(exported.run)
     written = write_report(folder, answers, log=log, title=exported.name)
-    say(f"wrote {len(written)} files to {folder}")
+    say(f"wrote {counted(len(written), 'file')} to {folder}")
 
 
 def _watched() -> partial[Any]:

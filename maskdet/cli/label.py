@@ -12,12 +12,14 @@ import numpy as np
 
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_file
-from maskdet.datasets import SPLITS, Example, corrected, read_any
+from maskdet.cli.labelled import add_classes_option, read_examples
+from maskdet.datasets import SPLITS, Example, corrected
 from maskdet.datasets.coco_writing import coco_content, listed_name
 from maskdet.datasets.reading import UNDERSTOOD
 from maskdet.detectors import DETECTORS, load_detector
 from maskdet.labeller import Boxed, Rules, box_faces, settled
 from maskdet.media import encode_png
+from maskdet.wording import counted
 
 LIST_NAME = "review.csv"
 """In a review folder: every doubtful picture, to be filled in with yes or no."""
@@ -68,6 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="LIST",
         help=f"a {LIST_NAME} that was filled in: keep yes or no",
     )
+    add_classes_option(parser)
     for option, line in (
         ("--min-score", "review faces with a lower detection score, 0 to 1"),
         ("--min-face-px", "review faces whose shorter side is smaller, in pixels"),
@@ -99,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _chosen(args: argparse.Namespace) -> list[Example]:
-    examples = read_any(args.path)
+    examples = read_examples(args.path, args)
     if args.corrections is not None:
         examples = corrected(examples, args.corrections)
     wanted = [
@@ -154,7 +157,7 @@ def _lines(sure: Sequence[Boxed], doubtful: Sequence[Boxed]) -> list[str]:
     labels = Counter(one.example.labels[0].key for one in sure)
     strangers = sum(len(one.others) for one in sure)
     reasons = Counter(one.doubt or _REFUSED for one in doubtful)
-    lines = [f"boxed {len(sure)} of {len(sure) + len(doubtful)} pictures"]
+    lines = [f"boxed {len(sure)} of {counted(len(sure) + len(doubtful), 'picture')}"]
     lines += [f"  {label} {n}" for label, n in labels.most_common()]
     lines.append(f"  faces of unknown class beside them: {strangers}")
     lines.append(f"left out {len(doubtful)}")

@@ -7,9 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 
-from maskdet.assets import ASSETS, asset_path, fetch
+from maskdet.analyzer import own_model_problems
+from maskdet.assets import ASSETS, asset_path, fetch, sha256_of
+from maskdet.cli.choosing import add_models_option
 from maskdet.cli.console import complain, reason, say, write_text
 from maskdet.manifest import Asset
+from maskdet.own_models import OwnModel, own_models
 
 PRESENT, MISSING, DAMAGED = "here", "missing", "damaged"
 
@@ -19,17 +22,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "models",
         help="list, verify and fetch the model files",
-        description="The model files that maskdet knows. Files of other projects are "
-        "downloaded from their publishers, and kept only if their SHA-256 is the known "
-        "one.",
+        description="The model files that maskdet knows, and your own. Files of other "
+        "projects are downloaded from their publishers, and kept only if their SHA-256 "
+        "is the known one.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list the files and where they are")
     listing.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
+    add_models_option(listing)
     verify = actions.add_parser(
         "verify", help="check the SHA-256 of every file that is present"
     )
     verify.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    add_models_option(verify)
     fetching = actions.add_parser("fetch", help="download files from their publishers")
     fetching.add_argument(
         "names", nargs="+", metavar="NAME", help="name of a file, see `models list`"
@@ -58,7 +63,7 @@ def _state(asset: Asset) -> tuple[str, str]:
 def _list(target: str | None) -> int:
     states = {name: _state(asset) for name, asset in ASSETS.items()}
     if target is not None:
-        rows = [
+        rows: list[dict[str, object]] = [
             {
                 "name": name,
                 "file": asset.file_name,
@@ -71,13 +76,46 @@ def _list(target: str | None) -> int:
             }
             for name, asset in ASSETS.items()
         ]
+        rows += [_own_row(model) for model in own_models().values()]
         write_text(target, json.dumps(rows, indent=2) + "\n")
-        return 0
+        return _complaints()
     for name, asset in ASSETS.items():
         size = f"{asset.n_bytes / 1e6:.1f} MB"
         state = states[name][0]
         say(f"{name:12} {state:8} {size:>7}  {asset.licence:10}  {asset.note}")
-    return 0
+    for name, model in own_models().items():
+        size = f"{model.path.stat().st_size / 1e6:.1f} MB"
+        say(
+            f"{name:12} {PRESENT:8} {size:>7}  {'own':10}  {_what(model)}: {model.path}"
+        )
+    return _complaints()
+
+
+def _complaints() -> int:
+    """Tell what is wrong with own model files, a line each; 1 if anything is."""
+    problems = own_model_problems()
+    for line in problems:
+        complain(f"own model {line}")
+    return int(bool(problems))
+
+
+def _own_row(model: OwnModel) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "file": str(model.path),
+        "state": PRESENT,
+        "bytes": model.path.stat().st_size,
+        "sha256": sha256_of(model.path),
+        "licence": "own",
+        "url": "",
+        "note": _what(model),
+    }
+
+
+def _what(model: OwnModel) -> str:
+    if model.kind == "classifier":
+        return f"Your classifier; --classifier {model.name}"
+    return f"Your single-stage network; --analyzer {model.name} or {model.name}-fast"
 
 
 def _verify(names: Sequence[str]) -> int:
@@ -95,7 +133,10 @@ def _verify(names: Sequence[str]) -> int:
             complain(line)
         else:
             say(f"{name}: not here, and not needed unless you ask for it")
-    return int(wrong)
+    for model in () if names else own_models().values():
+        # What its facts do not fit is not among them.
+        say(f"{model.name}: own model can be used, {model.path}")
+    return int(wrong) | (0 if names else _complaints())
 
 
 def _fetch(names: Sequence[str]) -> int:

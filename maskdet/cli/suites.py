@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
-from maskdet.analyzer import ANALYZERS, Analyzer, load_analyzer
-from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
-from maskdet.cli.choosing import add_classifier_option
+from maskdet.analyzer import Analyzer, load_analyzer
+from maskdet.classifier import load_classifier
+from maskdet.cli.choosing import (
+    IMAGE_OPTIONS,
+    Choice,
+    add_analyzer_options,
+    chosen,
+)
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
-from maskdet.datasets import Example, corrected, read_coco, read_index
+from maskdet.cli.labelled import add_classes_option, read_examples
+from maskdet.datasets import Example, corrected, of_split
 from maskdet.detectors import LandmarkFinder, load_detector
-from maskdet.media import image_paths
+from maskdet.media import find_images
 from maskdet.metrics.estimate import Estimate
 from maskdet.metrics.labelling import Json
 from maskdet.suites import (
@@ -21,11 +28,13 @@ from maskdet.suites import (
     EmptyReport,
     GroupReport,
     HardReport,
+    LookalikeReport,
     PastedReport,
     alarms_in,
     compare_groups,
     false_alarms,
     hard_negatives,
+    lookalikes,
     low_light,
     pasted_faces,
     read_groups,
@@ -34,11 +43,13 @@ from maskdet.types import Settings
 
 _ABOUT = """Robustness benchmark: change labelled faces in ways that must not change
 their class, and count the errors. Objects are drawn over the mouths of faces without a
-mask, and faces are darkened. With --groups, groups of people are compared. Incorrectly
-worn counts as masked; intervals are 95 %. With --analyzer, also count false positives
-at default settings: on parts of the images that touch no face, and on drawn walls,
-round things and hands; cartoon faces are reported separately. Images of one face are
-then also pasted on drawn walls at small sizes, to measure recall and classification."""
+mask, and faces are darkened. Clear shields, and masks with a printed mouth, are drawn
+too: then the class should at least be unknown. With --groups, groups of people are
+compared. Incorrectly worn counts as masked; intervals are 95 %. With --analyzer or
+settings, also count false positives: on parts of the images that touch no face, and on
+drawn walls, round things and hands; cartoon faces are reported separately. Images of
+one face are then also pasted on drawn walls at small sizes, to measure recall and
+classification."""
 
 _WIDTH = 34
 
@@ -72,20 +83,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="CSV",
         help="list of labels to correct; see models/corrections.csv",
     )
-    add_classifier_option(parser)
-    _add_analyzer(parser)
+    add_classes_option(parser)
+    add_analyzer_options(parser)
+    _add_without_faces(parser)
     parser.add_argument(
         "--seed", type=int, default=0, help="random seed of the drawings (default: 0)"
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
 
 
-def _add_analyzer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--analyzer",
-        metavar="NAME",
-        help=f"also count the false positives of one of {', '.join(ANALYZERS)}",
-    )
+def _add_without_faces(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-faces",
         nargs="+",
@@ -100,17 +107,27 @@ def _add_analyzer(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the suites on each file, then on all of them together."""
     check_target("--json", args.json, args.files)
-    if args.without_faces and args.analyzer is None:
+    # A classifier alone is measured alone; what else is chosen is an analyzer's.
+    whole = any(
+        getattr(args, name) is not None
+        for name in ("analyzer", "preset", "settings", *IMAGE_OPTIONS)
+    )
+    if args.without_faces and not whole:
         raise ValueError("--without-faces goes with --analyzer only")
     if not args.files and not args.without_faces:
         raise ValueError("name files with labelled faces, or --without-faces FOLDER")
-    labeller = args.classifier or DEFAULT_CLASSIFIER
-    analyzer = None if args.analyzer is None else load_analyzer(args.analyzer, labeller)
-    lines, numbers = _on_labelled(args, labeller, analyzer) if args.files else ([], {})
+    choice = chosen(args)
+    analyzer = None
+    if whole:
+        analyzer = load_analyzer(
+            choice.analyzer, choice.classifier, second_look=choice.second_look
+        )
+        choice.tell()
+    lines, numbers = _on_labelled(args, choice, analyzer) if args.files else ([], {})
     if args.without_faces and analyzer is not None:
         files = progress(_pictures(args.without_faces), "picture")
-        alarms = alarms_in(analyzer, files, Settings())
-        lines += _alarm_lines(alarms, args.analyzer)
+        alarms = alarms_in(analyzer, files, choice.settings)
+        lines += _alarm_lines(alarms, choice.analyzer)
         numbers["without_faces"] = alarms.to_json()
     if args.json != STDOUT:
         for line in lines:
@@ -119,8 +136,10 @@ def run(args: argparse.Namespace) -> int:
         report = {
             "version": 1,
             "files": [str(file) for file in args.files],
-            "classifier": labeller,
-            "analyzer": args.analyzer,
+            "classifier": choice.classifier,
+            "analyzer": choice.analyzer if whole else None,
+            "pipeline": choice.pipeline if whole else None,
+            "settings": dataclasses.asdict(choice.settings) if whole else None,
             "seed": args.seed,
             **numbers,
         }
@@ -129,11 +148,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _on_labelled(
-    args: argparse.Namespace, labeller: str, analyzer: Analyzer | None
+    args: argparse.Namespace, choice: Choice, analyzer: Analyzer | None
 ) -> tuple[list[str], Json]:
     """Return lines and numbers of every suite that needs labelled faces."""
     groups = None if args.groups is None else read_groups(args.groups)
-    classifier = load_classifier(labeller)
+    classifier = load_classifier(choice.classifier)
     # The finder whose weights come with the package, so that this runs anywhere.
     finder = load_detector("mtcnn")
     assert isinstance(finder, LandmarkFinder)
@@ -143,11 +162,23 @@ def _on_labelled(
     )
     dark = low_light(classifier, finder, progress(examples, "picture"), seed=args.seed)
     people = [] if groups is None else compare_groups(classifier, examples, groups)
-    empty, pasted = _found(analyzer, examples, args.seed)
-    lines = _lines(hard, dark, people) + _empty_lines(empty, args.analyzer)
-    return lines + _pasted_lines(pasted, args.analyzer), {
+    empty, pasted = _found(analyzer, examples, choice.settings, args.seed)
+    alike = lookalikes(
+        classifier,
+        finder,
+        progress(examples, "picture"),
+        min_confidence=choice.settings.min_confidence,
+        seed=args.seed,
+    )
+    lines = (
+        _lines(hard, dark, people)
+        + _alike_lines(alike)
+        + _empty_lines(empty, choice.analyzer)
+    )
+    return lines + _pasted_lines(pasted, choice.analyzer), {
         "hard_negatives": hard.to_json(),
         "low_light": dark.to_json(),
+        "lookalikes": alike.to_json(),
         "groups": [group.to_json() for group in people],
         "false_alarms": None if empty is None else empty.to_json(),
         "pasted": None if pasted is None else pasted.to_json(),
@@ -156,10 +187,7 @@ def _on_labelled(
 
 def _pictures(folders: list[Path]) -> list[Path]:
     """Return the pictures in some folders and below."""
-    below = [
-        inside for folder in folders for inside in (folder, *sorted(folder.rglob("*/")))
-    ]
-    files = [path for folder in below for path in image_paths(folder)]
+    files = [path for folder in folders for path in find_images(folder).images]
     if not files:
         names = ", ".join(str(folder) for folder in folders)
         raise ValueError(f"--without-faces {names}: there is no picture in it")
@@ -167,25 +195,25 @@ def _pictures(folders: list[Path]) -> list[Path]:
 
 
 def _found(
-    analyzer: Analyzer | None, examples: list[Example], seed: int
+    analyzer: Analyzer | None, examples: list[Example], settings: Settings, seed: int
 ) -> tuple[EmptyReport | None, PastedReport | None]:
     """Return what an analyzer, if one is asked for, finds where no face and one is."""
     if analyzer is None:
         return None, None
     watched = progress(examples, "picture")
-    empty = false_alarms(analyzer, watched, Settings(), seed=seed)
+    empty = false_alarms(analyzer, watched, settings, seed=seed)
     if not any(example.whole for example in examples):
         return empty, None
-    return empty, pasted_faces(analyzer, examples, Settings(), seed=seed)
+    return empty, pasted_faces(analyzer, examples, settings, seed=seed)
 
 
 def _examples(args: argparse.Namespace) -> list[Example]:
     examples: list[Example] = []
     for file in args.files:
+        read = read_examples(file, args)
         if file.suffix.lower() == ".csv":
-            examples += read_index(file, args.split)
-        else:
-            examples += read_coco(file)
+            read = of_split(read, args.split, file)
+        examples += read
     if args.corrections is not None:
         examples = corrected(examples, args.corrections)
     return examples
@@ -209,6 +237,15 @@ def _lines(hard: HardReport, dark: DarkReport, people: list[GroupReport]) -> lis
         gap, flag = _number(group.gap), "  WORSE" if group.worse else ""
         own = _line(f"  {group.name}", group.right)
         lines.append(own if not group.gap.n or gap == "" else f"{own:66}{gap}{flag}")
+    return lines
+
+
+def _alike_lines(report: LookalikeReport) -> list[str]:
+    limit = f"confidence from {report.min_confidence:g}"
+    lines = ["", f'called "no mask", {limit}', _line("  bare", report.untouched)]
+    for name, called in report.called_bare.items():
+        lines.append(_line(f"  with a {name}", called))
+        lines.append(_line("    unsure", report.unsure[name]))
     return lines
 
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
-import os
 import shlex
-import sys
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from maskdet.cli import train_onepass
-from maskdet.cli.train_onepass import add_negatives_options
 from maskdet.cli.console import say
+from maskdet.cli.labelled import add_classes_option, class_names
+from maskdet.cli.train_onepass import add_negatives_options, read_negatives_of
+from maskdet.cli.training_run import (
+    bar,
+    check_libraries,
+    check_paths,
+    find_with,
+    finish,
+    show_progress,
+    with_knobs,
+)
 from maskdet.datasets import load_training_data
-from maskdet.extras import require
+from maskdet.training.logs import BEST_FILE, epochs_of, waited
 from maskdet.training.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -70,6 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--corrections", metavar="FILE", help="list of labels to correct"
     )
     add_negatives_options(parser)
+    add_classes_option(parser)
     parser.add_argument("--source", help="only images of this source, such as drawn")
     _add_knobs(parser)
 
@@ -108,30 +115,27 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training`."""
-    require("maskdet train", "tensorflow")
+    check_libraries()
     if args.network == "onepass":
         return train_onepass.run(args)
     recipe = _recipe(args)
-    weights = _weights(args, recipe)
-    data = _data(args, recipe)
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("maskdet").setLevel(logging.INFO)
     out = args.out or Path("runs") / recipe.name
-    command = _command(args, recipe, out)
-    # TensorFlow tells of missing graphics cards unless it is told not to.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from maskdet.training.fit import BEST_FILE, Start, fit
+    check_paths(args, out)
+    weights = recipe.weights if args.weights is None else args.weights
+    weights = None if weights == "none" else weights
+    show_progress()
+    if not args.resume:
+        _check_weights(recipe, weights)
+    finder = _finder(args, recipe)
+    data = _data(args, recipe)
+    from maskdet.training.fit import Start, fit
     from maskdet.training.pictures import write_pictures
     from maskdet.training.validation import by_source, class_report
 
-    material = _material(args, data, recipe, out)
-    about = {
-        "command": command,
-        "data": [_name(Path(path)) for path in args.data],
-        "crops": material.n,
-        "class_weights": material.class_weights.tolist(),
-        "data_report": data.report.to_json(),
-    }
+    material = _material(args, data, recipe, finder, out)
+    about = _about(args, data, material, _command(args, recipe, out))
+    if not args.resume:
+        about["start"] = weights and Path(weights).name
     probs = fit(material, out, recipe, Start(weights, args.resume, about))
     held_out = material.validation
     results = by_source(held_out.sources, held_out.labels, probs)
@@ -142,34 +146,52 @@ def run(args: argparse.Namespace) -> int:
     (out / "report.txt").write_text("\n".join(report) + "\n", encoding="utf-8")
     pictures = write_pictures(material, out)
     say(f"wrote {', '.join(str(path) for path in (out / BEST_FILE, *pictures))}")
-    say(f"next: maskdet export {out} --name {recipe.name}")
-    return 0
+    ended = recipe.patience is not None and waited(epochs_of(out)) >= recipe.patience
+    status = finish(out, recipe.name, planned=recipe.epochs, ended=ended)
+    if not status:
+        say(f"next: maskdet export {out} --name {recipe.name}")
+    return status
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    recipe = dataclasses.replace(RECIPES[args.recipe], seed=args.seed)
-    for knob in ("size_px", "steps", "drawn"):
-        if getattr(args, knob) is not None:
-            recipe = dataclasses.replace(recipe, **{knob: getattr(args, knob)})
-    if args.learning_rate is not None:
-        last = dataclasses.replace(recipe.stages[-1], learning_rate=args.learning_rate)
-        recipe = dataclasses.replace(recipe, stages=(*recipe.stages[:-1], last))
-    if args.negatives:
-        recipe = dataclasses.replace(recipe, verifies=True)
-    return recipe if args.epochs is None else recipe.with_epochs(args.epochs)
+    names = ("size_px", "steps", "drawn", "seed")
+    recipe = with_knobs(
+        RECIPES[args.recipe], {name: getattr(args, name) for name in names}
+    )
+    last = with_knobs(recipe.stages[-1], {"learning_rate": args.learning_rate})
+    recipe = dataclasses.replace(
+        recipe, stages=(*recipe.stages[:-1], last), verifies=bool(args.negatives)
+    )
+    if args.epochs is None:
+        return recipe
+    try:
+        return recipe.with_epochs(args.epochs)
+    except ValueError as error:
+        raise ValueError(f"--epochs {args.epochs}: {error}") from None
 
 
-def _weights(args: argparse.Namespace, recipe: Recipe) -> str | None:
-    """Return where the body starts, once it is sure that there is such a start."""
-    chosen: str | None = recipe.weights if args.weights is None else args.weights
-    if chosen == "none":
-        return None
-    if chosen not in (None, "imagenet") and not Path(str(chosen)).is_file():
+def _check_weights(recipe: Recipe, weights: str | None) -> None:
+    """Make sure, before the data are read, that the network can start from them."""
+    if weights is None:
+        return
+    if weights != "imagenet" and not Path(weights).is_file():
         raise FileNotFoundError(
-            f"--weights {chosen}: there is no such file; `--weights imagenet` fetches "
-            "the usual ones"
+            f"--weights {weights}: there is no such file; `--weights imagenet` "
+            "downloads the usual ones, `--weights none` starts from random weights"
         )
-    return chosen
+    from maskdet.training.network import build_network
+
+    build_network(recipe, weights)
+
+
+def _finder(args: argparse.Namespace, recipe: Recipe) -> Detector | None:
+    """Return the face detector of a recipe that needs one, fit to draw with."""
+    if recipe.views != "camera":
+        return None
+    from maskdet.training.material import landmark_finder
+
+    finder = find_with(args.finder)
+    return landmark_finder(finder) if recipe.drawn else finder
 
 
 def _data(args: argparse.Namespace, recipe: Recipe) -> TrainingData:
@@ -181,7 +203,8 @@ def _data(args: argparse.Namespace, recipe: Recipe) -> TrainingData:
         shares=recipe.shares,
         source=args.source,
         corrections=args.corrections,
-        progress=_progress("checking"),
+        classes=class_names(args),
+        progress=bar("checking"),
     )
     for line in data.report.lines():
         say(line)
@@ -189,7 +212,11 @@ def _data(args: argparse.Namespace, recipe: Recipe) -> TrainingData:
 
 
 def _material(
-    args: argparse.Namespace, data: TrainingData, recipe: Recipe, out: Path
+    args: argparse.Namespace,
+    data: TrainingData,
+    recipe: Recipe,
+    finder: Detector | None,
+    out: Path,
 ) -> Material:
     from maskdet.training.material import PACKED_FILE, Parts, prepare, recut
 
@@ -200,19 +227,26 @@ def _material(
         parts = recut(parts, recipe)
     counts = ", ".join(f"{len(part)} {title}" for title, part in vars(parts).items())
     say(f"pictures for the recipe {recipe.name}: {counts}")
-    negatives = None
-    if args.negatives:
-        from maskdet.training.onepass.negatives import read_negatives
+    negatives = read_negatives_of(args)
+    return prepare(parts, recipe, out, lambda: finder, bar, negatives)
 
-        negatives = read_negatives(
-            args.negatives, args.held_out_kinds, _progress("reading negatives")
-        )
-        say(
-            f"pictures without a face: {len(negatives.train)} to train on, "
-            f"{len(negatives.held_out)} held out"
-        )
-    finder = partial(_finder, args.finder)
-    return prepare(parts, recipe, out, finder, _progress, negatives)
+
+def _about(
+    args: argparse.Namespace, data: TrainingData, material: Material, command: str
+) -> dict[str, object]:
+    """Return what the card of the run needs to know beside the recipe."""
+    return {
+        "command": command,
+        "data": [_name(Path(path)) for path in args.data],
+        "val": [_name(Path(path)) for path in args.val],
+        "only_source": args.source,
+        "finder": args.finder,
+        "crops": material.n,
+        "class_counts": material.class_counts,
+        "drawn_crops": material.drawn,
+        "class_weights": material.class_weights.tolist(),
+        "data_report": data.report.to_json(),
+    }
 
 
 def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
@@ -236,6 +270,8 @@ def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
         value = getattr(args, option)
         if value is not None:
             words += [f"--{option.replace('_', '-')}", str(value)]
+    for part in args.classes:
+        words += ["--classes", part]
     if recipe.views == "camera":
         words += ["--finder", args.finder]
     return shlex.join([*words, "--seed", str(recipe.seed), "--out", str(out)])
@@ -245,18 +281,3 @@ def _name(path: Path) -> str:
     """Return what data is called, such as `faces` or `kaggle-train`."""
     path = path.resolve()
     return path.parent.name if path.name == "index.csv" else path.stem
-
-
-def _finder(name: str) -> Detector | None:
-    if name == "none":
-        return None
-    from maskdet.detectors import load_detector
-
-    return load_detector(name)
-
-
-def _progress(title: str) -> partial[Any]:
-    """Return a bar that shows on a terminal how far something is."""
-    from tqdm import tqdm
-
-    return partial(tqdm, desc=title, disable=None, file=sys.stderr)

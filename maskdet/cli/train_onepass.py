@@ -6,22 +6,33 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import logging
-import os
 import shlex
-import sys
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskdet.cli.console import say
+from maskdet.cli.console import complain, say
+from maskdet.cli.labelled import add_classes_option, class_names
+from maskdet.cli.training_run import (
+    bar,
+    check_paths,
+    find_with,
+    finish,
+    show_progress,
+    with_knobs,
+)
 from maskdet.datasets import load_training_data
 from maskdet.runs import FACTS_NAME
-from maskdet.training.logs import RECIPE_FILE
+from maskdet.training.logs import BEST_FILE, RECIPE_FILE
+from maskdet.types import CLASSES
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
+    from maskdet.classifier import Classifier
     from maskdet.datasets import TrainingData
+    from maskdet.detectors import LandmarkFinder
     from maskdet.training.onepass.fit import Material
+    from maskdet.training.onepass.negatives import Negatives
     from maskdet.training.onepass.recipe import OnepassRecipe
 
 NETWORK = "onepass"
@@ -114,6 +125,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         help="images to validate on (default: those that --data marks as validation)",
     )
     add("--corrections", metavar="FILE", help="list of labels to correct")
+    add_classes_option(parser)
     add(
         "--loose",
         nargs="+",
@@ -161,43 +173,72 @@ def run(args: argparse.Namespace) -> int:
     watcher = args.onlooker
     if watcher is not None and not watcher.is_file():
         raise FileNotFoundError(f"--onlooker {watcher}: there is no such file")
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("maskdet").setLevel(logging.INFO)
+    check_paths(args, args.out)
+    show_progress()
+    from maskdet.classifier import load_classifier
+    from maskdet.training.onepass.fit import check_weights, fit
+
+    recipe = _recipe(args)
+    if args.weights is not None and not args.resume:
+        check_weights(Path(args.weights))
+    finder = _finder(args, recipe)
+    teacher = load_classifier(args.teacher) if args.teacher else None
     data = load_training_data(
         args.data,
         args.val,
-        seed=args.seed or 1,
+        seed=recipe.seed,
         corrections=args.corrections,
-        progress=_progress("checking"),
+        classes=class_names(args),
+        progress=bar("checking"),
     )
     for line in data.report.lines():
         say(line)
-    # TensorFlow tells of missing graphics cards unless it is told not to.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from maskdet.training.onepass.fit import BEST_FILE, fit
-    from maskdet.training.onepass.recipe import OnepassRecipe
-
-    knobs = {name: getattr(args, name) for name in _KNOBS}
-    given = {name: value for name, value in knobs.items() if value is not None}
-    recipe = dataclasses.replace(OnepassRecipe(), **given)
-    borders = (*recipe.views.borders, *(_border(word) for word in args.loose))
-    views = dataclasses.replace(recipe.views, borders=borders)
-    if args.distracted is not None:
-        views = dataclasses.replace(views, distracted=args.distracted)
-    recipe = dataclasses.replace(recipe, views=views)
-    if args.negatives_share is not None:
-        recipe = dataclasses.replace(recipe, negatives=args.negatives_share)
+    _check_sources(args.loose, data)
     args.out.mkdir(parents=True, exist_ok=True)
-    material = _material(args, data, recipe)
-    _write_recipe(args, data, recipe, material)
-    results = fit(material, args.out, recipe, args.weights, resume=args.resume)
+    material = _material(args, data, recipe, teacher, finder)
+    about = _about(args, data, recipe, material)
+    results = fit(
+        material, args.out, recipe, args.weights, resume=args.resume, about=about
+    )
     lines = [f"{name}: {result}" for name, result in results.items()]
     for line in lines:
         say(line)
     (args.out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     say(f"wrote {args.out / BEST_FILE}")
-    say(f"next: maskdet export {args.out}")
-    return 0
+    status = finish(args.out, NETWORK, planned=recipe.epochs)
+    if not status:
+        say(f"next: maskdet export {args.out}")
+    return status
+
+
+def _recipe(args: argparse.Namespace) -> OnepassRecipe:
+    from maskdet.training.onepass.recipe import OnepassRecipe
+
+    recipe = with_knobs(OnepassRecipe(), {name: getattr(args, name) for name in _KNOBS})
+    views = with_knobs(recipe.views, {"distracted": args.distracted})
+    borders = (*views.borders, *(_border(word) for word in args.loose))
+    recipe = with_knobs(recipe, {"negatives": args.negatives_share})
+    views = dataclasses.replace(views, borders=borders)
+    return dataclasses.replace(recipe, views=views)
+
+
+def _finder(args: argparse.Namespace, recipe: OnepassRecipe) -> LandmarkFinder | None:
+    """Return the face detector to draw with; None if nothing is drawn."""
+    from maskdet.training.material import landmark_finder
+
+    finder = find_with(args.finder) if recipe.drawn else None
+    return None if finder is None else landmark_finder(finder)
+
+
+def _check_sources(loose: Sequence[str], data: TrainingData) -> None:
+    """Say which sources of `--loose` no image is of: a slip would go unseen."""
+    known = {one.source for one in data.train}
+    for source in (_border(word)[0] for word in loose):
+        if source not in known | {"drawn"}:  # also what our own code draws is called so
+            complain(
+                f"--loose {source}: no image is of this source; there are "
+                f"{', '.join(sorted(known))}"
+            )
 
 
 def _border(word: str) -> tuple[str, float]:
@@ -213,14 +254,16 @@ def _border(word: str) -> tuple[str, float]:
 
 
 def _material(
-    args: argparse.Namespace, data: TrainingData, recipe: OnepassRecipe
+    args: argparse.Namespace,
+    data: TrainingData,
+    recipe: OnepassRecipe,
+    teacher: Classifier | None,
+    finder: LandmarkFinder | None,
 ) -> Material:
-    """Pack what to train on, once: the next run with the same data takes the file."""
-    from maskdet.classifier import load_classifier
-    from maskdet.detectors import LandmarkFinder, load_detector
+    """Pack what to train on, once: a run that goes on takes the file."""
     from maskdet.training.onepass.drawing import draw_places
     from maskdet.training.onepass.fit import Material
-    from maskdet.training.onepass.negatives import HELD_OUT_FILE, read_negatives
+    from maskdet.training.onepass.negatives import HELD_OUT_FILE, Negatives
     from maskdet.training.onepass.onlooker import Onlooker, looked_at
     from maskdet.training.onepass.scenes import (
         VALIDATION_FILE,
@@ -230,36 +273,46 @@ def _material(
         save_scenes,
     )
 
-    held_out = read_places(data.validation, _progress("reading validation"))
+    held_out = read_places(data.validation, bar("reading validation"))
     # The export measures what it converts on the same pictures.
     save_scenes(Scenes.of(held_out), args.out / VALIDATION_FILE, "validation")
     made_of = _made_of(args, data, recipe)
     packed = read_scenes(args.out / PACKED_FILE, made_of)
     if packed is None:
-        teacher = load_classifier(args.teacher) if args.teacher else None
-        places = read_places(data.train, _progress("packing"), teacher)
+        places = read_places(data.train, bar("packing"), teacher)
         if args.onlooker is not None:
             onlooker = Onlooker(args.onlooker)
-            places = looked_at(places, onlooker, _progress("looking for unlabelled"))
-        finder = None if args.finder == "none" else load_detector(args.finder)
-        if isinstance(finder, LandmarkFinder):
+            places = looked_at(places, onlooker, bar("looking for unlabelled"))
+        if finder is not None:
             places += draw_places(
-                places, finder, recipe.drawn, recipe.seed, _progress("drawing")
+                places, finder, recipe.drawn, recipe.seed, bar("drawing")
             )
         packed = Scenes.of(places)
         save_scenes(packed, args.out / PACKED_FILE, made_of)
-    say(f"scenes to train on: {len(packed)}, with {len(packed.labels)} faces")
-    negatives = read_negatives(
-        args.negatives, args.held_out_kinds, _progress("reading negatives")
+    say(
+        f"scenes to train on: {len(packed)}, with {counted(len(packed.labels), 'face')}"
     )
+    negatives = read_negatives_of(args) or Negatives()
     (args.out / HELD_OUT_FILE).unlink(missing_ok=True)
     if negatives.held_out:
         save_scenes(Scenes.of(negatives.held_out), args.out / HELD_OUT_FILE, "held out")
-        say(
-            f"pictures without a face: {len(negatives.train)} to train on, "
-            f"{len(negatives.held_out)} held out"
-        )
     return Material(packed, held_out, negatives=negatives)
+
+
+def read_negatives_of(args: argparse.Namespace) -> Negatives | None:
+    """Return the pictures without a face that were asked for, or None."""
+    if not args.negatives:
+        return None
+    from maskdet.training.onepass.negatives import read_negatives
+
+    negatives = read_negatives(
+        args.negatives, args.held_out_kinds, bar("reading negatives")
+    )
+    say(
+        f"pictures without a face: {len(negatives.train)} to train on, "
+        f"{len(negatives.held_out)} held out"
+    )
+    return negatives
 
 
 def _made_of(
@@ -274,28 +327,32 @@ def _made_of(
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _write_recipe(
+def _about(
     args: argparse.Namespace,
     data: TrainingData,
     recipe: OnepassRecipe,
     material: Material,
-) -> None:
-    first, commands = _start(args.weights)
-    about = {
+) -> dict[str, object]:
+    """Return what the card of the run needs to know beside the recipe."""
+    about: dict[str, object] = {
         "network": NETWORK,
         "command": _command(args, recipe),
-        "before": commands,
         "data": [Path(path).stem for path in args.data],
-        "weights": first,
+        "val": [Path(path).stem for path in args.val],
         "teacher": args.teacher,
         "scenes": len(material.scenes),
         "negative_pictures": len(material.negatives.train),
         "held_out_negatives": len(material.negatives.held_out),
-        "drawn_scenes": len(material.scenes) - len(data.train),
+        "drawn_scenes": len(material.scenes) - sum(not one.whole for one in data.train),
+        "class_counts": [
+            int((material.scenes.labels == label).sum()) for label in CLASSES
+        ],
         "data_report": data.report.to_json(),
     }
-    text = json.dumps(recipe.to_json() | about, indent=2) + "\n"
-    (args.out / RECIPE_FILE).write_text(text, encoding="utf-8")
+    if not args.resume:
+        first, commands = _start(args.weights)
+        about |= {"weights": first, "before": commands}
+    return about
 
 
 def _start(weights: str | None) -> tuple[str | None, list[str]]:
@@ -332,6 +389,8 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     for several in ("loose", "negatives", "held-out-kinds"):
         values = getattr(args, several.replace("-", "_"))
         words += [f"--{several}", *values] if values else []
+    for part in args.classes:
+        words += ["--classes", part]
     for option in ("corrections", "weights", "teacher", "finder", "onlooker"):
         value = getattr(args, option.replace("-", "_"))
         words += [f"--{option}", str(value)] if value is not None else []
@@ -341,10 +400,3 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     if args.negatives:
         words += ["--negatives-share", str(recipe.negatives)]
     return shlex.join([*words, "--out", str(args.out)])
-
-
-def _progress(title: str) -> partial[Any]:
-    """Return a bar that shows on a terminal how far something is."""
-    from tqdm import tqdm
-
-    return partial(tqdm, desc=title, disable=None, file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import Final
 from maskdet.analyzer import ANALYZERS
 from maskdet.cli.choosing import Choice, add_analyzer_options, chosen
 from maskdet.cli.console import STDOUT, check_target, say, write_text
+from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.cli.tune_sets import look, read, store
 from maskdet.cli.tune_tables import outcome_lines, proposal_lines
 from maskdet.metrics.labelling import Json
@@ -21,6 +22,7 @@ from maskdet.tune.judging import MIN_IOU, Judge, Outcome
 from maskdet.tune.scored import Scored
 from maskdet.tune.table import class_rows
 from maskdet.types import CLASSES, Label
+from maskdet.wording import counted
 
 _SCORES: Final = "scores"
 """As the first word: store scores instead of tuning on them."""
@@ -65,6 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--seed", type=int, default=0, help="random seed of the two halves (default: 0)"
     )
+    add_classes_option(parser)
     _add_targets(parser)
     add_analyzer_options(parser)
 
@@ -94,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
         if args.out is None or not args.data[1:]:
             raise ValueError(f"maskdet tune {_SCORES} needs DATA... and --out DIR")
         names = BUNDLED_ANALYZERS if args.analyzer is None else None
-        store([Path(word) for word in args.data[1:]], args.out, chosen(args), names)
+        sources = [Path(word) for word in args.data[1:]]
+        store(sources, args.out, chosen(args), names, class_names(args))
         return 0
     if len(args.data) > 1:
         raise ValueError(f"one DATA at a time, not {len(args.data)}")
@@ -129,7 +133,8 @@ def _tune(
         )
     truth = scored.truth
     title = (
-        f"{source}: {len(truth.names)} pictures, {len(truth.faces)} faces; "
+        f"{source}: {counted(len(truth.names), 'picture')}, "
+        f"{counted(len(truth.faces), 'face')}; "
         f"analyzer {scored.analyzer}"
     )
     if not quiet:
@@ -180,11 +185,11 @@ def _goal(text: str, label: str) -> Goal:
 
 def _scored(args: argparse.Namespace, choice: Choice, source: Path) -> Scored:
     if source.suffix.lower() != _STORED:
-        return look(read(source), choice, choice.analyzer)
-    if args.analyzer is not None or args.classifier is not None:
+        return look(read(source, class_names(args)), choice, choice.analyzer)
+    if (args.analyzer, args.classifier, args.preset) != (None, None, None):
         raise ValueError(
-            f"{source}: stored scores are of one analyzer: leave out --analyzer and "
-            "--classifier"
+            f"{source}: stored scores are of one analyzer: leave out --analyzer, "
+            "--classifier and --preset"
         )
     return read_scored(source)
 

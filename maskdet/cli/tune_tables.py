@@ -11,6 +11,7 @@ from maskdet.tune.judging import Outcome
 from maskdet.tune.performance import Performance
 from maskdet.tune.table import class_rows
 from maskdet.types import Settings
+from maskdet.wording import counted
 
 _WIDTH = 24
 """Of the first column, in characters."""
@@ -42,7 +43,7 @@ def proposal_lines(proposal: Proposal) -> list[str]:
     return [
         f"goal: {proposal.goal.title}",
         _settings_line("proposed:", proposal.after),
-        f"chosen on {chosen} pictures, reported on the other {other}",
+        f"chosen on {counted(chosen, 'picture')}, reported on the other {other}",
         _row(f"{proposal.goal.label.title}", _TITLES),
         *(_row(f"  {title}", map(_cell, _numbers(one))) for title, one in rows),
         "",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from maskdet.analyzer import Analyzer, load_analyzer
 from maskdet.cli.choosing import (
@@ -16,6 +16,7 @@ from maskdet.cli.choosing import (
     add_analyzer_options,
     add_blur_option,
     add_people_options,
+    add_rotate_option,
     add_tiles_option,
     chosen,
     tiled,
@@ -33,7 +34,9 @@ from maskdet.cli.video_job import Job
 from maskdet.cli.video_telling import Telling
 from maskdet.films import RowFile, Rows, VideoReport, Wanted, to_json
 from maskdet.media import checked_target, film_paths
-from maskdet.style import DEFAULT_STYLE
+
+_SHOWN: Final = 5
+"""Names of so many files are told of those that are left out."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,8 +52,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "source",
         metavar="IN",
-        help="a video, a folder of videos, the number of a webcam, or an RTSP or HTTP "
-        "address",
+        help="a video, a folder of videos, the number or device of a webcam, or an "
+        "RTSP or HTTP address of a stream or of a camera's snapshot",
     )
     _add_targets(parser)
     parser.add_argument(
@@ -62,6 +65,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_blur_option(parser, "the video")
     add_tiles_option(parser)
+    add_rotate_option(parser, "every frame")
     add_event_options(parser)
     add_analyzer_options(parser, live=True)
     add_people_options(parser)
@@ -99,12 +103,15 @@ def run(args: argparse.Namespace) -> int:
         check_target(option, target, films)
     targets = _targets(args, sources, films)
     to_stdout = STDOUT in (args.json, args.csv, args.events)
-    telling = Telling(wishes(args, choice.settings, films), data_only=to_stdout)
+    telling = Telling(
+        wishes(args, choice.settings, films), data_only=to_stdout, style=choice.style
+    )
     with telling, _rows(args.csv) as rows:
         analyzer = _loaded(choice, args)
-        style = dataclasses.replace(DEFAULT_STYLE, blur=choice.blur)
-        wanted = Wanted(style=style, rows=rows, every=args.every, keep_part=True)
-        job = Job(analyzer, choice, wanted, telling, data_only=to_stdout)
+        wanted = Wanted(style=choice.style, rows=rows, every=args.every, keep_part=True)
+        job = Job(
+            analyzer, choice, wanted, telling, rotate=args.rotate, data_only=to_stdout
+        )
         for source, out in zip(sources, targets, strict=True):
             job.look(source, out)
             if job.over:
@@ -178,19 +185,45 @@ def _loaded(choice: Choice, args: argparse.Namespace) -> Analyzer:
     loaded = load_analyzer(
         choice.analyzer, choice.classifier, second_look=choice.second_look
     )
+    choice.tell()
     return tiled(loaded, args.tiles)
 
 
 def _sources(source: str) -> list[str]:
     """Return the films in a folder, or the one source that it is."""
     if not source.strip():
-        raise ValueError("IN is empty: name a film, a folder, a camera or an address")
+        raise ValueError("IN is empty: name a video, a folder, a camera or an address")
     if not Path(source).is_dir():
         return [source]
     inside = film_paths(source)
+    left_out = _left_out(Path(source), inside)
     if not inside:
-        raise ValueError(f"{source}: there is no film in this folder")
+        others = f", only {left_out}" if left_out else ""
+        raise ValueError(f"{source}: there is no video in this folder{others}")
+    if left_out:
+        say(f"{source}: left out {left_out}", quiet_stdout=True)
     return [str(path) for path in inside]
+
+
+def _left_out(folder: Path, films: list[Path]) -> str:
+    """Return how many other files and folders there are, and the names of some."""
+    taken = set(films)
+    rest = sorted(
+        path
+        for path in folder.iterdir()
+        if path not in taken and not path.name.startswith(".")
+    )
+    folders = [f"{path.name}/" for path in rest if path.is_dir()]
+    files = [path.name for path in rest if not path.is_dir()]
+    kinds = (files, "file that is not a video", "files that are not videos")
+    parts = [
+        f"{len(names)} {single if len(names) == 1 else several}"
+        for names, single, several in (kinds, (folders, "folder", "folders"))
+        if names
+    ]
+    names = ", ".join([*files, *folders][:_SHOWN])
+    more = ", ..." if len(rest) > _SHOWN else ""
+    return f"{' and '.join(parts)} ({names}{more})" if parts else ""
 
 
 def _targets(

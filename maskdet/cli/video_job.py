@@ -39,6 +39,7 @@ class Job:
         wanted: Wanted,
         telling: Telling,
         *,
+        rotate: int = 0,
         data_only: bool,
     ) -> None:
         """Look at nothing yet.
@@ -48,6 +49,7 @@ class Job:
             choice: what was chosen of it.
             wanted: what is written of each film; `out` is given with the film.
             telling: what becomes of events.
+            rotate: degrees clockwise by which frames are turned.
             data_only: whether stdout is for data only.
         """
         self.reports: list[VideoReport] = []
@@ -56,7 +58,7 @@ class Job:
         self.status = 0
         self._analyzer, self._settings = analyzer, choice.settings
         self._wanted, self._data_only = wanted, data_only
-        self._telling = telling
+        self._telling, self._rotate = telling, rotate
 
     @property
     def over(self) -> bool:
@@ -77,15 +79,18 @@ class Job:
                 self.full = cause if isinstance(cause, OSError) else error
         except (ValueError, OSError) as error:
             report = VideoReport(name, error=reason(error))
+            self._note_unread(name, report.error)
         if report.error:
             if self.full is None:
                 complain(f"{name}: {report.error}")
             self.status = self.status or 1
         if report.n_frames:
-            for line in summary_lines(report):
+            for line in summary_lines(report, self._wanted.style):
                 say(line, quiet_stdout=self._data_only)
         if report.out is not None:
-            left_out = f" ({report.note})" if report.note else ""
+            part = f"only the first {report.analyzed_s:.1f} s" if report.error else ""
+            notes = ", ".join(filter(None, (part, report.note)))
+            left_out = f" ({notes})" if notes else ""
             say(f"wrote {report.out}{left_out}", quiet_stdout=True)
         self.reports.append(report)
         if self.stopped and not endless:
@@ -95,7 +100,16 @@ class Job:
         self, source: str, name: str, out: Path | None
     ) -> tuple[VideoReport, bool]:
         """Return what was found, and whether it was a camera."""
-        frames = open_video(source, every=self._wanted.every, tell=complain)
+        frames = open_video(
+            source,
+            every=self._wanted.every,
+            rotate=self._rotate,
+            tell=lambda line: complain(f"{name}: {line}"),
+        )
+        if frames.info.rate_is_assumed:
+            rate = f"{float(frames.info.frame_rate):g}"
+            line = f"the file has no times; {rate} frames a second are assumed"
+            say(f"{name}: {line}", quiet_stdout=True)
         with (
             contextlib.closing(frames),
             self._until_ctrl_c(frames),
@@ -112,6 +126,15 @@ class Job:
                 cancelled=self._given_up,
             )
         return report, isinstance(frames, Live)
+
+    def _note_unread(self, name: str, error: str) -> None:
+        """Write a row on a video that cannot be read, as long as there is room."""
+        if self._wanted.rows is None or self.full is not None:
+            return
+        try:
+            self._wanted.rows.fail(name, None, error)
+        except OSError as full:
+            self.full = full
 
     def _given_up(self) -> bool:
         return self.stopped or self._telling.problem is not None

@@ -21,7 +21,9 @@ from maskdet.cli.video_events import Wishes
 from maskdet.events import Event, Origin, sentence
 from maskdet.films import EventFile, EventRows
 from maskdet.media import Live, VideoSource, public_name
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Scene
+from maskdet.wording import counted
 
 if TYPE_CHECKING:
     from maskdet.events.writer import EventWriter
@@ -55,18 +57,25 @@ class Telling:
         problem: why nothing more can be written; None while all is well.
     """
 
-    def __init__(self, wishes: Wishes, *, data_only: bool = False) -> None:
+    def __init__(
+        self,
+        wishes: Wishes,
+        *,
+        data_only: bool = False,
+        style: Style = DEFAULT_STYLE,
+    ) -> None:
         """Check addresses; nothing is opened yet.
 
         Args:
             wishes: what is wanted.
             data_only: whether stdout is for data only, so that alerts go to stderr.
+            style: what classes are called in lines on stdout.
 
         Raises:
             ValueError: an address cannot be used.
         """
         self.problem: OSError | None = None
-        self._wishes, self._data_only = wishes, data_only
+        self._wishes, self._data_only, self._style = wishes, data_only, style
         self._watch = Watch(wishes.plan)
         self._rows: EventRows | None = None
         self._recorder: _Recorder | None = None
@@ -126,7 +135,7 @@ class Telling:
                 self._rows.add(events)
             alerts = [event for event in events if event.kind == "alert"]
             for alert in alerts:
-                line = f"alert at {when(alert)}: {sentence(alert)}"
+                line = f"alert at {when(alert)}: {sentence(alert, self._style)}"
                 say(line, quiet_stdout=self._data_only)
             if alerts:
                 sys.stdout.flush()  # whoever reads a pipe is told now, not later
@@ -159,11 +168,13 @@ class Telling:
         now, place = self._recorder.writer.status(), self._recorder.place
         n_lost = now.n_dropped + now.n_waiting
         if not n_lost:
-            say(f"recorded {now.n_written} events in {place}", quiet_stdout=True)
+            what = counted(now.n_written, "event")
+            say(f"recorded {what} in {place}", quiet_stdout=True)
             return 0
         n_all = now.n_written + n_lost
         why = f": {now.problem}" if now.problem else ""
-        complain(f"recorded only {now.n_written} of {n_all} events in {place}{why}")
+        what = f"{now.n_written:,} of {counted(n_all, 'event')}"
+        complain(f"recorded only {what} in {place}{why}")
         return 1
 
     def _wait(self) -> None:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from maskdet.datasets.coco import read_coco
-from maskdet.datasets.corrections import corrected
-from maskdet.datasets.examples import (
-    SPLITS,
-    Example,
-    class_counts,
+from maskdet.datasets.archives import DatasetError
+from maskdet.datasets.class_names import (
+    ClassNames,
     label_from_name,
+    parse_class_names,
 )
-from maskdet.datasets.faces import read_folder, read_index
-from maskdet.datasets.files import PICTURE_SUFFIXES
+from maskdet.datasets.corrections import corrected
+from maskdet.datasets.examples import SPLITS, Example, class_counts, of_split
+from maskdet.datasets.issues import Issues
 from maskdet.datasets.loading import TrainingData, load_training_data
 from maskdet.datasets.reading import read_any
 from maskdet.datasets.report import DataReport
 from maskdet.datasets.splits import split_by_group
-from maskdet.datasets.voc import read_voc
-from maskdet.datasets.yolo import read_yolo
 
 __all__ = [
-    "PICTURE_SUFFIXES",
     "SPLITS",
+    "ClassNames",
     "DataReport",
+    "DatasetError",
     "Example",
+    "Issues",
     "TrainingData",
     "class_counts",
     "corrected",
     "label_from_name",
     "load_training_data",
+    "of_split",
+    "parse_class_names",
     "read_any",
-    "read_coco",
-    "read_folder",
-    "read_index",
-    "read_voc",
-    "read_yolo",
     "split_by_group",
 ]

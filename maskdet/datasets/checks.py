@@ -23,12 +23,14 @@ class Checked:
         unreadable: pictures that cannot be opened, each with the reason.
         repeated: how often a picture was listed again.
         notes: what else a person should know, a sentence each.
+        issues: what was left out of the labels, a line each.
     """
 
     examples: list[Example]
     unreadable: tuple[Look, ...]
     repeated: int
     notes: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
 
 
 def checked(examples: Sequence[Example], progress: Progress = iter) -> Checked:

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskdet.datasets.examples import Example, label_from_name
-from maskdet.datasets.files import text_of
+from maskdet.datasets.class_names import label_from_name
+from maskdet.datasets.examples import Example
+from maskdet.datasets.listing import read_text
 from maskdet.types import Label
 
 COLUMNS = ("file", "face", "label", "reason")
@@ -55,7 +56,7 @@ def corrected(examples: Sequence[Example], list_path: str | Path) -> list[Exampl
 
 
 def _rows(path: Path) -> list[_Correction]:
-    rows = csv.reader(text_of(path).splitlines())
+    rows = csv.reader(read_text(path).splitlines())
     found: list[_Correction] = []
     titles: tuple[str, ...] = ()
     for cells in rows:

@@ -1,4 +1,4 @@
-"""One labelled picture, and the words that data sets use for the same things."""
+"""One labelled picture, and the names of the splits."""
 
 from __future__ import annotations
 
@@ -22,23 +22,6 @@ _SPLIT_NAMES = {
     "validation": "val",
     "testing": "test",
 }
-
-# The public sets name the same three states in their own words: `with_mask` and
-# `mask_weared_incorrect` are Kaggle's, `face` and `face_mask` are AIZOO's, `cmfd` and
-# `imfd` MaskedFace-Net's.
-_WORDS: dict[Label, str] = {
-    Label.MASK: "mask with_mask withmask wearing_mask masked face_mask facemask "
-    "face_with_mask mask_on correct correct_mask correctly_masked mask_correct "
-    "mask_worn_correctly mask_weared_correct proper proper_mask cmfd",
-    Label.NO_MASK: "no_mask nomask non_mask without_mask withoutmask not_masked "
-    "unmasked no_face_mask face_no_mask face_nomask face_without_mask mask_off bare "
-    "bare_face face",
-    Label.INCORRECT: "incorrect incorrect_mask incorrectly_masked mask_incorrect "
-    "mask_weared_incorrect mask_worn_incorrect mask_worn_incorrectly "
-    "wearing_mask_incorrectly face_with_mask_incorrect worn_wrongly wrong wrong_mask "
-    "improper improper_mask improperly_masked imfd",
-}
-_NAMES = {word: label for label, words in _WORDS.items() for word in words.split()}
 
 
 def no_boxes() -> Boxes:
@@ -95,21 +78,23 @@ class Example:
         return np.array([int(label) for label in self.labels], dtype=np.int64)
 
 
-def label_from_name(name: str) -> Label:
-    """Return the class that a data set calls `name`.
-
-    Raises:
-        ValueError: the name is not one that this project knows.
-    """
-    key = name.strip().lower().replace(" ", "_").replace("-", "_")
-    if key not in _NAMES:
-        raise ValueError(f"unknown class {name!r}; known are {', '.join(_NAMES)}")
-    return _NAMES[key]
-
-
 def split_from_name(name: str) -> str:
     """Return the split that a folder or file calls `name`; empty if it is none."""
     return _SPLIT_NAMES.get(name.strip().lower(), "")
+
+
+def of_split(
+    examples: Iterable[Example], split: str, file: str | Path
+) -> list[Example]:
+    """Return the examples of a split.
+
+    Raises:
+        ValueError: there are none; the message names the file that they are from.
+    """
+    kept = [one for one in examples if one.split == split]
+    if not kept:
+        raise ValueError(f"{file}: there is no image of split {split!r}")
+    return kept
 
 
 def class_counts(examples: Iterable[Example]) -> dict[Label, int]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from maskdet.datasets.checks import Checked, checked
+from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.corrections import corrected
 from maskdet.datasets.examples import SPLITS, Example, class_counts
+from maskdet.datasets.issues import Issues
 from maskdet.datasets.looks import Progress
 from maskdet.datasets.reading import read_any
 from maskdet.datasets.report import DataReport, report_on
@@ -47,6 +50,7 @@ def load_training_data(
     shares: Sequence[float] | None = None,
     source: str | None = None,
     corrections: str | Path | None = None,
+    classes: ClassNames | None = None,
     progress: Progress = iter,
 ) -> TrainingData:
     """Read data of any format, check it, and cut it into train, val and test.
@@ -62,6 +66,7 @@ def load_training_data(
         shares: of train, val and test, where the data carry no validation.
         source: only pictures of this source, or all.
         corrections: a list that puts labels right, as `corrected` reads it.
+        classes: what the names of classes mean, as `read_any` takes it.
         progress: shows how far reading the pictures is.
 
     Raises:
@@ -69,7 +74,12 @@ def load_training_data(
         ValueError: something is broken, or too little is left to learn or validate.
     """
     clean = load_checked(
-        paths, val_paths, source=source, corrections=corrections, progress=progress
+        paths,
+        val_paths,
+        source=source,
+        corrections=corrections,
+        classes=classes,
+        progress=progress,
     )
     kept, straddling = without_straddlers(clean.examples)
     kept, notes = with_validation(kept, shares, seed=seed)
@@ -86,25 +96,38 @@ def load_checked(
     *,
     source: str | None = None,
     corrections: str | Path | None = None,
+    classes: ClassNames | None = None,
+    strict: bool = True,
     progress: Progress = iter,
 ) -> Checked:
     """Read data as `load_training_data` does and check it, with the splits it carries.
+
+    Unless `strict`, what is broken in the labels is left out and told under `issues`.
 
     Raises:
         FileNotFoundError: a path or a picture is missing.
         ValueError: something is broken, or no picture is of `source`.
     """
-    examples = read_all(paths, val_paths)
-    notes: tuple[str, ...] = ()
+    issues = Issues()
+    examples = read_all(paths, val_paths, classes, issues, strict=strict)
+    notes = issues.notes()
     if source is not None:
         examples = _of_source(examples, source)
     if corrections is not None:
-        examples, notes = _put_right(examples, corrections)
-    return dataclasses.replace(checked(examples, progress), notes=notes)
+        examples, made = _put_right(examples, corrections)
+        notes += made
+    return dataclasses.replace(
+        checked(examples, progress), notes=notes, issues=issues.stopping()
+    )
 
 
 def read_all(
-    paths: Iterable[str | Path], val_paths: Iterable[str | Path] = ()
+    paths: Iterable[str | Path],
+    val_paths: Iterable[str | Path] = (),
+    classes: ClassNames | None = None,
+    issues: Issues | None = None,
+    *,
+    strict: bool = True,
 ) -> list[Example]:
     """Read several data sets; what `val_paths` hold has the split `val`.
 
@@ -114,13 +137,14 @@ def read_all(
         FileNotFoundError: a path or a picture is missing.
         ValueError: a path is no data set, or a broken one.
     """
+    read = partial(_read, classes=classes, issues=issues or Issues(), strict=strict)
     trained, held_out = _unique(paths), _unique(val_paths)
     trained += [path for path in _beside(trained, _TEST) if path not in trained]
     if not held_out:
         trained += [path for path in _beside(trained, _VAL) if path not in trained]
-    examples = [one for path in trained for one in _read(path)]
+    examples = [one for path in trained for one in read(path)]
     for path in held_out:
-        found = _read(path)
+        found = read(path)
         if any(one.split == _VAL for one in found):
             examples += [one for one in found if one.split == _VAL]
         else:
@@ -142,11 +166,13 @@ def _beside(paths: Iterable[Path], split: str) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def _read(path: Path) -> list[Example]:
+def _read(
+    path: Path, *, classes: ClassNames | None, issues: Issues, strict: bool
+) -> list[Example]:
     place = path.resolve() if path.is_dir() else path.resolve().parent
     return [
         dataclasses.replace(one, group=one.group and f"{place}\n{one.group}")
-        for one in read_any(path)
+        for one in read_any(path, classes=classes, issues=issues, strict=strict)
     ]
 
 

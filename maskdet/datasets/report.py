@@ -42,6 +42,7 @@ class DataReport:
         straddling: copies on both sides of the splits that the data carry.
         balance: one row for each split and source.
         notes: what else a person should know, a sentence each.
+        issues: what was left out of the labels, a line each.
     """
 
     unreadable: tuple[Look, ...]
@@ -50,12 +51,15 @@ class DataReport:
     straddling: Straddling
     balance: tuple[Balance, ...]
     notes: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the report for people, a few lines."""
         return [
             *balance_lines(self.balance),
             "",
+            *(["issues in the labels:"] * bool(self.issues)),
+            *(f"  {line}" for line in self.issues),
             *self._unreadable_lines(),
             "in several sets: "
             + (
@@ -88,6 +92,7 @@ class DataReport:
                 "held_out": self.straddling.held_out,
             },
             "notes": list(self.notes),
+            "issues": list(self.issues),
         }
 
     def _unreadable_lines(self) -> list[str]:
@@ -138,6 +143,7 @@ def report_on(
         straddling,
         balance(kept),
         (*clean.notes, *notes),
+        clean.issues,
     )
 
 

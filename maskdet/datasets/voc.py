@@ -1,186 +1,198 @@
-"""Pascal VOC: one XML file a picture, with the corners of its faces."""
+"""Pascal VOC: one XML file an image, with the corners of its faces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath, PureWindowsPath
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from maskdet.boxes import Boxes
-from maskdet.datasets.examples import Example, no_boxes, split_from_name
-from maskdet.datasets.files import (
-    PICTURE_SUFFIXES,
-    boxes_inside,
+from maskdet.datasets.archives import DatasetError
+from maskdet.datasets.examples import split_from_name
+from maskdet.datasets.issues import Issues, shortened
+from maskdet.datasets.listing import (
+    MAX_BRACKETS,
+    MAX_FACES_PER_IMAGE,
+    Coordinates,
+    Listed,
+    SetFiles,
     copies_group,
-    files_in,
-    label_in,
-    listed_picture,
-    picture_size_wh,
+    encoding_of,
     split_of,
-    text_of,
+    stacked,
+    too_crowded,
 )
-from maskdet.media import ImageReadError
 
-_SUFFIX = ".xml"
-_PICTURE_FOLDERS = ("images", "JPEGImages")
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
-_MAX_BYTES = 16_000_000
-"""A file of one picture's faces has a few kilobytes."""
+_IMAGE_FOLDERS: Final = ("images", "JPEGImages")
+_CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
+_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
+
+_MAX_BYTES: Final = 16_000_000
+"""A file of one image's faces has a few kilobytes."""
+
+_DECLARED = re.compile(rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*\?>")
+_DECLARATION = re.compile(r"^\s*<\?xml.*?\?>", re.DOTALL)
+# What editors write on Chinese systems, where the file does not declare it.
+_UNDECLARED: Final = "gb18030"
 
 
-class _NoDoctype(ElementTree.TreeBuilder):
-    """Builds trees, but not of files that define entities of their own."""
+def voc_rows(files: SetFiles, names: Iterable[str], issues: Issues) -> Iterator[Listed]:
+    """Return the images of XML files.
 
-    def doctype(self, *_: str | None) -> None:
-        """Refuse before anything of the definition is read: entities can grow."""
-        raise ValueError("it has a document type, which such files do not need")
-
-
-def read_voc(path: str | Path) -> list[Example]:
-    """Read Pascal VOC: one XML file, or a folder with any number below it.
-
-    A picture is looked for by its `<filename>` or the name of the XML file: beside it,
+    An image is looked for by its `<filename>` or the name of the XML file: beside it,
     in `../images` and in `../JPEGImages`. `train/`, `val/` (or `valid/`) and `test/`
     folders and the lists in `ImageSets/Main` are understood as splits.
 
     Corners count pixels from 1 and belong to the box ("The PASCAL Visual Object Classes
     Challenge 2012 Development Kit", M. Everingham and J. Winn: the top-left pixel has
-    the coordinates (1, 1)), so `xmin, xmax = 1, w` spans a picture `w` wide and becomes
-    `x1, x2 = 0, w`. Boxes are cut at the picture's borders.
+    the coordinates (1, 1)), so `xmin, xmax = 1, w` spans an image `w` wide and becomes
+    `x1, x2 = 0, w`.
+
+    Args:
+        files: the files.
+        names: of the XML files.
+        issues: get what is wrong with them.
 
     Raises:
-        FileNotFoundError: the file, folder or a picture is missing.
-        ValueError: not VOC, an unknown class, or a box outside its picture.
+        DatasetError: an image has more boxes than are read.
     """
-    path = Path(path)
-    if not path.is_dir():
-        return [_example(path, path.resolve().parent.name, "")]
-    files = list(files_in(path, [_SUFFIX]))
-    if not files:
-        raise ValueError(f"{path}: no XML file found")
-    lists = _split_lists(path)
-    source = path.resolve().name
-    return [
-        _example(file, source, split_of(file, path) or lists.get(file.stem, ""))
-        for file in files
-    ]
+    lists = _split_lists(files)
+    for name in names:
+        content = files.content(name)
+        n = content.count(b"<object>")
+        if n > MAX_FACES_PER_IMAGE:
+            raise too_crowded(name, n)
+        try:
+            root = voc_tree(content)
+        except DatasetError as error:
+            issues.add(name, str(error), "XML file")
+            continue
+        image = _image(files, PurePosixPath(name), root)
+        if not image:
+            named = root.findtext("filename") or PurePosixPath(name).stem
+            reason = f"its image {shortened(named)} is missing"
+            issues.add(name, reason, "XML file", missing=True)
+            continue
+        faces = list(_faces(root, name, issues))
+        yield Listed(
+            image,
+            tuple(word for _, word in faces),
+            stacked([box for box, _ in faces]),
+            size_wh=_told_wh(root),
+            labels=name,
+            split=split_of(name) or lists.get(PurePosixPath(name).stem, ""),
+            group=copies_group(image),
+        )
 
 
-def has_voc(folder: Path) -> bool:
-    """Return whether there is an XML file in a folder or one below it."""
-    return any(True for _ in files_in(folder, [_SUFFIX]))
+def voc_tree(content: bytes) -> Element:
+    """Return the `<annotation>` of a VOC file.
+
+    Raises:
+        DatasetError: it is not VOC; the message does not name it.
+    """
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, fromstring
+
+    if len(content) > _MAX_BYTES:
+        raise DatasetError(f"larger than {_MAX_BYTES / 1e6:g} MB, not opened")
+    if content.count(b"<") > MAX_BRACKETS:
+        raise DatasetError("not opened, it holds more elements than real files do")
+    # As text: the parser itself knows few encodings, and none of Asia's.
+    text = _DECLARATION.sub("", _decoded(content), count=1)
+    try:
+        root: Element = fromstring(text, forbid_dtd=True)
+    except DefusedXmlException:
+        raise DatasetError(
+            "it has a document type, which such files do not need"
+        ) from None
+    except (ParseError, ValueError) as error:
+        raise DatasetError(f"not valid XML: {error}") from None
+    if root.tag != "annotation":
+        raise DatasetError("not a Pascal VOC file, wanted <annotation>")
+    return root
 
 
-def _split_lists(folder: Path) -> Mapping[str, str]:
+def is_voc(content: bytes) -> bool:
+    """Return whether a file may be VOC, without parsing all of it."""
+    return b"<annotation" in content[:4096].replace(b"\0", b"")
+
+
+def _decoded(content: bytes) -> str:
+    declared = _DECLARED.match(content.removeprefix(b"\xef\xbb\xbf"))
+    marked = content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))
+    if declared and not marked:
+        encoding = declared[1].decode()
+        # The names of GB 2312 are used for the larger sets that hold it.
+        chinese = encoding.lower().replace("-", "") in ("gb2312", "gbk")
+        encodings = [_UNDECLARED if chinese else encoding]
+    else:
+        encodings = [encoding_of(content), _UNDECLARED]
+    for encoding in encodings:
+        try:
+            return content.decode(encoding)
+        except (LookupError, ValueError):
+            continue
+    raise DatasetError(
+        f"not text in {' or '.join(encodings)}; save it in UTF-8 and say so in its "
+        "first line"
+    )
+
+
+def _image(files: SetFiles, file: PurePosixPath, root: Element) -> str:
+    """Return the image of an XML file among the files, or nothing."""
+    folders = [file.parent]
+    above = file.parent / ".."
+    folders += [above / name for name in _IMAGE_FOLDERS]
+    # VOC with splits keeps `Annotations/train/` and `images/train/` side by side.
+    folders += [above / ".." / name / file.parent.name for name in _IMAGE_FOLDERS]
+    places = [str(folder) for folder in folders]
+    # Only its name: the folder is that of the machine where the file was made.
+    told = PureWindowsPath((root.findtext("filename") or "").strip()).name
+    if told and told.isprintable() and (image := files.image(told, places)):
+        return image
+    names = [file.stem + suffix for suffix in _SUFFIXES]
+    return next((item for name in names if (item := files.image(name, places))), "")
+
+
+def _split_lists(files: SetFiles) -> Mapping[str, str]:
     """Return the splits that `ImageSets/Main/train.txt` and its like give to stems."""
     return {
         line.split()[0]: split
-        for file in sorted((folder / "ImageSets" / "Main").glob("*.txt"))
-        if (split := split_from_name(file.stem))
-        for line in text_of(file).splitlines()
+        for name in sorted(files.ending(".txt"))
+        if PurePosixPath(name).match("ImageSets/Main/*.txt")
+        and (split := split_from_name(PurePosixPath(name).stem))
+        for line in files.text(name).splitlines()
         if line.split()
     }
 
 
-def _example(file: Path, source: str, split: str) -> Example:
-    root = _tree(file)
-    picture = _picture(file, root)
-    group = copies_group(picture)
-    faces = [(voc_corners(found, file), found) for found in root.iter("object")]
-    labels = tuple(
-        label_in(file, (found.findtext("name") or "").strip()) for _, found in faces
-    )
-    try:
-        size_wh = told_size_wh(root) or picture_size_wh(picture)
-    except ImageReadError:
-        # Whoever opens the picture is told; it has no pixels to place a box in.
-        return Example(picture, no_boxes(), (), source, split, group)
-    boxes = boxes_inside(np.array([box for box, _ in faces]), size_wh, str(file))
-    return Example(picture, boxes, labels, source, split, group)
-
-
-def _tree(file: Path) -> Element:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: there is no such file")
-    if file.stat().st_size > _MAX_BYTES:
-        raise ValueError(f"{file}: larger than {_MAX_BYTES / 1e6:g} MB, not opened")
-    return voc_tree(file.read_bytes(), file)
-
-
-def voc_tree(content: bytes, file: PurePath) -> Element:
-    """Return the `<annotation>` of a VOC file.
-
-    Args:
-        content: of the file.
-        file: names it in a complaint.
-
-    Raises:
-        ValueError: it is not VOC.
-    """
-    parser = ElementTree.XMLParser(target=_NoDoctype())
-    try:
-        parser.feed(content)
-        root = parser.close()
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{file}: not valid XML: {error}") from None
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
-    if not isinstance(root, Element) or root.tag != "annotation":
-        raise ValueError(f"{file}: not a Pascal VOC file, wanted <annotation>")
-    return root
-
-
-def _picture(file: Path, root: Element) -> Path:
-    return listed_picture(map(Path, voc_places(file, root)), file)
-
-
-def voc_places(file: PurePath, root: Element) -> Iterator[PurePath]:
-    """Return where the picture of an XML file may lie, the best guess first."""
-    named = _told_picture(root)
-    folders = [file.parent]
-    folders += [file.parent.parent / name for name in _PICTURE_FOLDERS]
-    # VOC with splits keeps `Annotations/train/` and `images/train/` side by side.
-    folders += [
-        file.parent.parent.parent / name / file.parent.name for name in _PICTURE_FOLDERS
-    ]
-    names = [named] if named else []
-    names += [file.stem + suffix for suffix in PICTURE_SUFFIXES]
-    return (folder / name for name in names for folder in folders)
-
-
-def _told_picture(root: Element) -> str:
-    """Return the picture's name that the file tells, or nothing.
-
-    Only its name: the folder is that of the machine where the file was made.
-    """
-    return PureWindowsPath((root.findtext("filename") or "").strip()).name
-
-
-def told_size_wh(root: Element) -> tuple[int, int] | None:
+def _told_wh(root: Element) -> tuple[int, int]:
     """Return the size that the file tells; some tools write none, or 0."""
     try:
         width = int(float(root.findtext("size/width") or 0))
         height = int(float(root.findtext("size/height") or 0))
     except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None
+        return 0, 0
+    return (width, height) if width > 0 and height > 0 else (0, 0)
 
 
-def voc_corners(found: Element, file: PurePath) -> Boxes:
-    """Return `(4,)` `x1, y1, x2, y2` of an `<object>`.
-
-    Raises:
-        ValueError: a corner is no number.
-    """
-    try:
-        values = [float(found.findtext(f"bndbox/{name}") or "") for name in _CORNERS]
-    except ValueError:
-        raise ValueError(
-            f"{file}: a <bndbox> needs numbers in {', '.join(_CORNERS)}"
-        ) from None
-    first_pixel = np.array([1, 1, 0, 0])
-    return np.array(values - first_pixel, dtype=np.float32)
+def _faces(
+    root: Element, name: str, issues: Issues
+) -> Iterator[tuple[Coordinates, str]]:
+    for face in root.iter("object"):
+        try:
+            x1, y1, x2, y2 = (
+                float(face.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS
+            )
+        except ValueError:
+            reason = f"its <bndbox> needs numbers in {', '.join(_CORNERS)}"
+            issues.add(name, reason, "box")
+            continue
+        word = (face.findtext("name") or "").strip()
+        yield np.array([x1 - 1, y1 - 1, x2, y2]), word or "?"

@@ -1,244 +1,467 @@
-"""YOLO: one text file a picture, with class numbers and boxes as shares of its size."""
+"""YOLO: one text file an image, with class numbers and boxes as fractions of its size.
+
+Ultralytics and Roboflow keep a `data.yaml`, Darknet an `obj.data`; labelling tools
+write only a `classes.txt`.
+"""
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePath
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Final
 
+import cv2
 import numpy as np
 
-from maskdet.boxes import Boxes
-from maskdet.datasets.examples import SPLITS, Example, no_boxes
-from maskdet.datasets.files import (
-    PICTURE_SUFFIXES,
-    boxes_inside,
+from maskdet.datasets.archives import DatasetError
+from maskdet.datasets.examples import SPLITS, split_from_name
+from maskdet.datasets.issues import Issues, shortened
+from maskdet.datasets.listing import (
+    Coordinates,
+    Listed,
+    SetFiles,
     copies_group,
-    label_in,
-    picture_size_wh,
-    pictures_in,
+    no_coordinates,
     split_of,
-    text_of,
 )
-from maskdet.datasets.plain_yaml import Value, parse
-from maskdet.media import ImageReadError
-from maskdet.types import Label
 
-_PICTURES, _LABELS, _CLASSES = "images", "labels", "classes.txt"
+_IMAGES, _LABELS = "images", "labels"
+_YAMLS: Final = (".yaml", ".yml")
+_CLASS_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels")
+_NAMES_END: Final = (*_CLASS_LISTS, ".names")
+_MAX_YAML: Final = 100_000
+_MAX_DATA_FILES: Final = 100
 
 # Data files call validation `val`; those of one labelling service also `valid`.
-_YAML_SPLITS = {**{split: split for split in SPLITS}, "valid": "val"}
+_SPLIT_KEYS: Final = {**{split: split for split in SPLITS}, "valid": "val"}
 
-_Names = Mapping[int, Label]
-Row = tuple[int, float, float, float, float]
-"""`class cx cy w h`, as a line of a label file has them."""
+_LINE: Final = (
+    "wanted class cx cy w h in fractions of the image, a confidence after them, or the "
+    "corners of a polygon"
+)
+_Words = Mapping[int, str]
 
 
-def read_yolo(path: str | Path) -> list[Example]:
-    """Read YOLO: a `data.yaml`, or a folder with `images/` and `labels/`.
+@dataclass(frozen=True)
+class DataFile:
+    """What a `data.yaml` or an `obj.data` says.
 
-    A folder needs a `data.yaml` with `names`, or a `classes.txt` with one a line. The
-    labels of `images/a/b.jpg` are in `labels/a/b.txt`, or beside the picture; a picture
-    without is a scene without a face. Each line is `class cx cy w h`: a number of
-    `names`, then centre and size of the box as shares of the upright picture's width
-    and height (Ultralytics, "Object detection datasets overview").
-
-    Raises:
-        FileNotFoundError: the file or folder, a named folder or a picture is missing.
-        ValueError: not YOLO, an unknown class, or a box outside its picture.
+    Attributes:
+        name: of the file.
+        words: what it calls the classes, by their number; where it does not say, a
+            class list beside the labels does.
+        splits: the folders and lists of images, with the split that each is.
+        root: the folder that they are relative to, besides that of the file.
+        n_landmarks: numbers of each line after the box that tell landmarks.
     """
-    path = Path(path)
-    if not path.is_dir():
-        return _read_data_file(path)
-    data_file = find_data_file(path)
-    if data_file is not None:
-        values = parse(text_of(data_file), data_file)
-        if any(values.get(key) for key in _YAML_SPLITS):
-            return _read_data_file(data_file)
-        return _read_below(path, _names(values, data_file))
-    return _read_below(path, _listed_names(path))
+
+    name: str
+    words: _Words
+    splits: tuple[tuple[str, str], ...] = ()
+    root: str = ""
+    n_landmarks: int = 0
+
+    @property
+    def folder(self) -> str:
+        """Where it lies; empty at the top."""
+        return posixpath.dirname(self.name)
 
 
-def find_data_file(folder: Path) -> Path | None:
-    """Return the YAML file in a folder that names classes, or None."""
-    for file in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))):
-        try:
-            if "names" in parse(text_of(file), file):
-                return file
-        except ValueError:
-            continue  # some other tool's settings
-    return None
+def yolo_rows(files: SetFiles, issues: Issues, data_file: str = "") -> Iterator[Listed]:
+    """Return the images of a set in YOLO's format.
 
-
-def has_yolo(folder: Path) -> bool:
-    """Return whether a folder is laid out as YOLO's."""
-    return find_data_file(folder) is not None or any(_class_lists(folder))
-
-
-def _read_data_file(path: Path) -> list[Example]:
-    values = parse(text_of(path), path)
-    names = _names(values, path)
-    root = path.parent / _text(values.get("path", ""))
-    if not root.is_dir():
-        root = path.parent  # `path` is that of the machine where it was made
-    source = root.resolve().name
-    examples = [
-        _example(picture, names, source, split)
-        for key, split in _YAML_SPLITS.items()
-        for place in _listed(values.get(key, ""))
-        for picture in _pictures_at(root, place, path)
-    ]
-    if not examples:
-        raise ValueError(f"{path}: no picture found in what train, val and test name")
-    return examples
-
-
-def _pictures_at(root: Path, place: str, path: Path) -> Iterator[Path]:
-    """Return the pictures of a folder, or of a text file with one a line."""
-    # Files from one labelling service say `../train/images` and mean `train/images`.
-    for found in (root / place, root / place.removeprefix("../")):
-        if found.is_dir():
-            return pictures_in(found)
-        if found.is_file():
-            return _pictures_listed(found)
-    raise FileNotFoundError(f"{root / place}: what {path} names is missing")
-
-
-def _pictures_listed(file: Path) -> Iterator[Path]:
-    for line in filter(None, map(str.strip, text_of(file).splitlines())):
-        picture = file.parent / line
-        if not picture.is_file():
-            raise FileNotFoundError(
-                f"{picture}: the picture that {file} lists is missing"
-            )
-        yield picture
-
-
-def _read_below(folder: Path, names: _Names) -> list[Example]:
-    source = folder.resolve().name
-    examples = [
-        _example(picture, names, source, split_of(picture, folder))
-        for picture in pictures_in(folder)
-    ]
-    if not examples:
-        raise ValueError(
-            f"{folder}: no picture found, wanted {', '.join(PICTURE_SUFFIXES)} files"
-        )
-    _refuse_orphans(folder, {_label_file(one.path) for one in examples})
-    return examples
-
-
-def _refuse_orphans(folder: Path, known: set[Path]) -> None:
-    """Complain of labels without a picture: half of a data set may be missing."""
-    for labels in sorted(folder.rglob(_LABELS)):
-        for file in sorted(labels.rglob("*.txt")):
-            if file not in known and file.name != _CLASSES:
-                raise FileNotFoundError(f"{file}: there is no picture of that name")
-
-
-def _label_file(picture: Path) -> Path:
-    """Return the labels of a picture: in `labels/` for its `images/`, or beside it."""
-    places = [Path(place) for place in label_places(picture)]
-    return next((place for place in places if place.is_file()), places[-1])
-
-
-def label_places(picture: PurePath) -> tuple[PurePath, ...]:
-    """Return where the labels of a picture may be: in `labels/`, then beside it."""
-    beside = picture.with_suffix(".txt")
-    parts = list(beside.parts)
-    if _PICTURES not in parts:
-        return (beside,)
-    last = len(parts) - 1 - parts[::-1].index(_PICTURES)
-    return PurePath(*parts[:last], _LABELS, *parts[last + 1 :]), beside
-
-
-def _example(picture: Path, names: _Names, source: str, split: str) -> Example:
-    file = _label_file(picture)
-    rows = list(label_rows(text_of(file), file)) if file.is_file() else []
-    group = copies_group(picture)
-    for row in rows:
-        if row[0] not in names:
-            raise ValueError(f"{file}: class {row[0]} has no name")
-    try:
-        size_wh = picture_size_wh(picture)
-    except ImageReadError:
-        # Whoever opens the picture is told; it has no pixels to place a box in.
-        return Example(picture, no_boxes(), (), source, split, group)
-    boxes = boxes_inside(yolo_corners(rows, size_wh), size_wh, str(file))
-    labels = tuple(names[row[0]] for row in rows)
-    return Example(picture, boxes, labels, source, split, group)
-
-
-def label_rows(text: str, file: PurePath) -> Iterator[Row]:
-    """Return the rows of a label file.
+    The labels of `images/a/b.jpg` are in `labels/a/b.txt`, or beside the image; an
+    image without is one without a face. Each line is `class cx cy w h`: a number of
+    the class, then centre and size of the box as fractions of the upright image's width
+    and height (Ultralytics, "Object detection datasets overview"), perhaps with a
+    confidence; or a class and the corners of a polygon, whose bounds are the box.
 
     Args:
-        text: its content.
-        file: names it in a complaint.
+        files: the files.
+        issues: get what is wrong.
+        data_file: only what this file names; without it, the whole folder.
 
     Raises:
-        ValueError: a line is not five numbers.
+        DatasetError: the data file is broken.
     """
+    data_files = _outermost(files)
+    if data_file:
+        data_files = [read_data_file(files, data_file)]
+    else:
+        _tell_rivals(data_files, files, issues)
+    reader = _Reader(files, issues)
+    for item in data_files or [DataFile("", {})]:
+        yield from reader.rows(item)
+    reader.tell_orphans()
+
+
+def names_classes(files: SetFiles) -> bool:
+    """Return whether there is a file that names the classes of YOLO's labels."""
+    return bool(files.ending(*_NAMES_END)) or bool(_outermost(files))
+
+
+def has_labels(files: SetFiles, *, unnamed: bool = False) -> bool:
+    """Return whether there is a label file, of an image or of none.
+
+    Args:
+        files: the files.
+        unnamed: nothing names the classes, so only what reads like labels counts.
+    """
+    reader = _Reader(files, Issues())
+    return (not unnamed and any(map(reader.label_file, files.images))) or any(
+        _is_label_text(files, name) for name in files.ending(".txt")
+    )
+
+
+def read_data_file(files: SetFiles, name: str) -> DataFile:
+    """Return what a data file says.
+
+    Raises:
+        DatasetError: it is broken, or names no classes.
+    """
+    if not name.lower().endswith(_YAMLS):
+        return _darknet(files, name)
+    values = _yaml(files.text(name), name)
+    return DataFile(
+        name,
+        _named(values.get("names"), name),
+        tuple(
+            (place, split)
+            for key, split in _SPLIT_KEYS.items()
+            for place in _places(values.get(key))
+        ),
+        values["path"] if isinstance(values.get("path"), str) else "",
+        _landmarks(values.get("kpt_shape")),
+    )
+
+
+class _Reader:
+    """Reads the images of data files, and remembers which labels were taken."""
+
+    def __init__(self, files: SetFiles, issues: Issues) -> None:
+        self._files = files
+        self._issues = issues
+        self._taken: dict[str, str] = {}
+
+    def rows(self, data_file: DataFile) -> Iterator[Listed]:
+        """Return the images that a data file names, or all where it names none."""
+        n_landmarks = data_file.n_landmarks
+        for image, split in self._images(data_file):
+            labels = self.label_file(image)
+            row = Listed(image, split=split, group=copies_group(image))
+            if not labels:
+                note = "counted as without a face"
+                noun = "image without a label file"
+                self._issues.add(image, note, noun, stops=False)
+                yield row
+                continue
+            other = self._taken.setdefault(labels, image)
+            if other != image:
+                note = "the same label file as another image of that name"
+                self._issues.add(image, note, stops=False)
+            try:
+                kinds, boxes = _label_rows(
+                    self._files.text(labels), labels, n_landmarks
+                )
+            except DatasetError as error:
+                name, _, reason = str(error).partition(": ")
+                self._issues.add(name, reason, "label file")
+                continue
+            words = data_file.words or self._nearest_words(labels)
+            yield Listed(
+                image,
+                tuple(words.get(kind, f"class {kind}") for kind in kinds),
+                boxes,
+                fractions=True,
+                labels=labels,
+                split=split,
+                group=row.group,
+            )
+
+    def tell_orphans(self) -> None:
+        """Complain of labels that no image takes: half of a data set may be missing."""
+        for image in self._files.images:
+            if labels := self.label_file(image):
+                self._taken.setdefault(labels, image)
+        for name in self._files.ending(".txt"):
+            if name not in self._taken and _is_label_text(self._files, name):
+                reason = (
+                    "no image takes it; the image of a.txt is called a.jpg or alike"
+                )
+                self._issues.add(name, reason, "label file", missing=True)
+
+    def _images(self, data_file: DataFile) -> Iterator[tuple[str, str]]:
+        there = False
+        missing = []
+        for place, split in data_file.splits:
+            images = self._images_at(data_file, place)
+            if images is None:
+                missing.append(place)
+                continue
+            there = True
+            yield from ((image, split) for image in images)
+        for place in missing:
+            self._issues.add(
+                f"{data_file.name}: {place}",
+                "not there; was this split not exported?" if there else "not there",
+                "folder of a split",
+                stops=not there,
+                missing=True,
+                outcome="all images below are read",
+            )
+        if not there:
+            yield from (
+                (item, split_of(item))
+                for item in self._files.images_in(data_file.folder)
+            )
+
+    def _images_at(self, data_file: DataFile, place: str) -> Sequence[str] | None:
+        """Return the images of a folder, or of a text file with one a line."""
+        for name in _guesses(data_file, place):
+            if name.endswith(".txt"):
+                if self._files.source.has(name):
+                    return self._images_listed(name)
+            elif images := self._files.images_in(name):
+                return images
+        return None
+
+    def _images_listed(self, file: str) -> Sequence[str]:
+        images = []
+        lines = map(str.strip, self._files.text(file).splitlines())
+        for line in filter(None, lines):
+            image = self._files.image(line, [posixpath.dirname(file)])
+            if image:
+                images.append(image)
+            else:
+                reason = f"listed in {shortened(file)}, but there is no such image"
+                self._issues.add(line, reason, missing=True)
+        return images
+
+    def label_file(self, image: str) -> str:
+        """Return the labels of an image: in `labels/` for its `images/`, or beside it.
+
+        Some tools keep the end of the image (`a.jpg.txt`), some write `.TXT`.
+        """
+        path = PurePosixPath(image)
+        places = [path]
+        at = [place for place, part in enumerate(path.parts) if part.lower() == _IMAGES]
+        if at:
+            parts = path.parts
+            places.insert(
+                0, PurePosixPath(*parts[: at[-1]], _LABELS, *parts[at[-1] + 1 :])
+            )
+        names = [str(item.with_suffix(".txt")) for item in places]
+        names += [f"{item}.txt" for item in places]
+        return next(filter(None, map(self._files.file, names)), "")
+
+    def _nearest_words(self, labels: str) -> _Words:
+        """Return the class list that lies nearest above a label file."""
+        folder = posixpath.dirname(labels)
+        while True:
+            for place in (folder, posixpath.join(folder, _LABELS)):
+                if place in self._class_lists:
+                    return self._class_lists[place]
+            if not folder:
+                return next(iter(self._class_lists.values()), {})
+            folder = posixpath.dirname(folder)
+
+    @cached_property
+    def _class_lists(self) -> Mapping[str, _Words]:
+        lists: dict[str, _Words] = {}
+        for name in self._files.ending(*_NAMES_END):
+            lists.setdefault(posixpath.dirname(name), _listed_words(self._files, name))
+        return lists
+
+
+def _outermost(files: SetFiles) -> list[DataFile]:
+    """Return the data files that name classes, without those in a folder of another."""
+    kept: list[DataFile] = []
+    for name in files.ending(*_YAMLS, ".data")[:_MAX_DATA_FILES]:
+        try:
+            item = read_data_file(files, name)
+        except DatasetError:
+            continue  # some other tool's settings
+        inner = any(
+            f"{item.folder}/".startswith(f"{k.folder}/") or not k.folder for k in kept
+        )
+        if not inner:
+            kept.append(item)
+    return kept
+
+
+def _tell_rivals(chosen: Sequence[DataFile], files: SetFiles, issues: Issues) -> None:
+    """Complain of data files beside the chosen ones that name other classes."""
+    words = {item.folder: item.words for item in chosen}
+    for name in files.ending(*_YAMLS)[:_MAX_DATA_FILES]:
+        if posixpath.dirname(name) in words:
+            with suppress(DatasetError):
+                if read_data_file(files, name).words != words[posixpath.dirname(name)]:
+                    reason = "names other classes than the one beside it; name the file"
+                    issues.add(name, reason, "data file", outcome="not read")
+
+
+def _yaml(text: str, name: str) -> dict[str, Any]:
+    import yaml
+
+    shown = shortened(name)
+    if len(text) > _MAX_YAML:
+        raise DatasetError(f"{shown}: larger than {_MAX_YAML / 1e3:g} kB, not opened")
+    try:
+        # Every scalar stays text: `no` is a name here, not False.
+        values = yaml.load(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise DatasetError(f"{shown}{where}: not understood as YAML") from None
+    if not isinstance(values, dict):
+        raise DatasetError(
+            f"{shown}: not understood, wanted lines such as names: [mask]"
+        )
+    return values
+
+
+def _named(names: object, name: str) -> _Words:
+    """Return what a YAML file calls its classes, by their number."""
+    shown = shortened(name)
+    if isinstance(names, list) and names:
+        words = dict(enumerate(names))
+    elif isinstance(names, dict) and names:
+        if not all(isinstance(key, str) and key.isdecimal() for key in names):
+            raise DatasetError(f"{shown}: names must be a list, or numbered from 0")
+        words = {int(key): word for key, word in names.items()}
+    else:
+        raise DatasetError(
+            f"{shown}: not a YOLO data file, wanted names of the classes"
+        )
+    if not all(isinstance(word, str) for word in words.values()):
+        raise DatasetError(f"{shown}: names must be a list of words")
+    return words
+
+
+def _places(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, str) and item]
+
+
+def _landmarks(shape: object) -> int:
+    sides = shape if isinstance(shape, list) and len(shape) == 2 else []
+    digits = [int(side) for side in sides if str(side).isdecimal()]
+    return digits[0] * digits[1] if len(digits) == 2 else 0
+
+
+def _darknet(files: SetFiles, name: str) -> DataFile:
+    """Return what an `obj.data` says; its paths begin in some other folder."""
+    lines = (line.partition("=") for line in files.text(name).splitlines())
+    values = {key.strip(): value.strip() for key, _, value in lines}
+    folder = posixpath.dirname(name)
+    for guess in _guesses(DataFile(name, {}), values.get("names", "")):
+        if guess not in ("", folder) and files.source.has(guess):
+            splits = tuple(
+                (values[key], split)
+                for key, split in _SPLIT_KEYS.items()
+                if values.get(key)
+            )
+            return DataFile(name, _listed_words(files, guess), splits)
+    raise DatasetError(
+        f"{shortened(name)}: not Darknet's, the file of names is missing"
+    )
+
+
+def _guesses(data_file: DataFile, place: str) -> list[str]:
+    """Return where a place may be that a data file names, on this machine or another.
+
+    A tail of the path is a guess as long as it still says which split it is.
+    """
+    place = place.replace("\\", "/").rstrip("/")
+    bases = [posixpath.join(data_file.folder, data_file.root), data_file.folder]
+    guesses = [posixpath.join(base, place) for base in bases]
+    parts = [part for part in place.split("/") if part not in ("", ".", "..")]
+    for start in range(len(parts)):
+        if not any(split_from_name(part) for part in parts[:start]):
+            guesses.append(posixpath.join(data_file.folder, *parts[start:]))
+    return list(dict.fromkeys(posixpath.normpath(guess) for guess in guesses))
+
+
+def _listed_words(files: SetFiles, name: str) -> _Words:
+    try:
+        lines = files.text(name).splitlines()
+    except DatasetError:
+        return {}
+    return {n: line.strip() for n, line in enumerate(lines) if line.strip()}
+
+
+def _is_label_text(files: SetFiles, name: str) -> bool:
+    """Return whether a text file holds lines of labels; empty ones in `labels/` do."""
+    last = posixpath.basename(name).lower()
+    if last in _CLASS_LISTS:
+        return False
+    try:
+        text = files.text(name)
+    except DatasetError:
+        return False
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if not first:
+        return _LABELS in name.lower().split("/")[:-1]
+    try:
+        return len([float(word) for word in first.split()]) > 4
+    except ValueError:
+        return False
+
+
+def _label_rows(
+    text: str, name: str, n_landmarks: int = 0
+) -> tuple[list[int], Coordinates]:
+    """Return class numbers and `(n, 4)` corners in fractions of the image's sides."""
+    kinds: list[int] = []
+    boxes: list[Coordinates] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split()
-        if not words:
+        if not line.strip():
             continue
         try:
-            kind, cx, cy, width, height = words
-            yield int(kind), float(cx), float(cy), float(width), float(height)
-        except ValueError:
-            raise ValueError(
-                f"{file}, line {number}: wanted five numbers, class cx cy w h"
-            ) from None
+            kind, *values = map(float, line.split())
+            if kind != int(kind):
+                raise ValueError
+            box = _box(values, n_landmarks)
+        except (ValueError, OverflowError):
+            where = f"{shortened(name)} line {number}"
+            raise DatasetError(f"{where}: {_LINE}") from None
+        kinds.append(int(kind))
+        boxes.append(box)
+    return kinds, np.stack(boxes) if boxes else no_coordinates()
 
 
-def yolo_corners(rows: Sequence[Row], size_wh: tuple[int, int]) -> Boxes:
-    """Return `(n, 4)` `x1, y1, x2, y2` in pixels of a picture of that size."""
-    shares = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 4)
-    centres, halves = shares[:, :2] * size_wh, shares[:, 2:] * size_wh / 2
-    corners = np.concatenate([centres - halves, centres + halves], axis=1)
-    return corners.astype(np.float32)
+def _is_face(values: Sequence[float]) -> bool:
+    """Return whether numbers are a box and the five landmarks of a face.
 
-
-def _names(values: Mapping[str, Value], path: Path) -> _Names:
-    words = class_words(values, path)
-    return {number: label_in(path, word) for number, word in words.items()}
-
-
-def class_words(values: Mapping[str, Value], path: PurePath) -> dict[int, str]:
-    """Return what a YOLO data file calls its classes, by their number.
-
-    Args:
-        values: of the file, as `plain_yaml.parse` gives them.
-        path: names it in a complaint.
-
-    Raises:
-        ValueError: it names none.
+    Sets of faces have such lines without saying so, and they are as long as polygons.
+    The landmarks lie in the box, and its centre among them (as no corner of a convex
+    polygon does), or at least its size is no point near them.
     """
-    names = values.get("names", "")
-    if isinstance(names, str) or not names:
-        raise ValueError(f"{path}: not a YOLO data file, wanted names of the classes")
-    if isinstance(names, list):
-        return dict(enumerate(names))
-    if not all(key.isdecimal() for key in names):
-        raise ValueError(f"{path}: names must be a list, or numbered from 0")
-    return {int(key): name for key, name in names.items()}
+    if len(values) not in (4 + 10, 4 + 15):
+        return False
+    marks = np.reshape(values[4:], (5, -1))[:, :2]
+    centre, size = np.array(values[:2]), np.array(values[2:4])
+    inside = np.abs(marks - centre) <= size / 2
+    hull = cv2.convexHull(marks.astype(np.float32))
+    among = cv2.pointPolygonTest(hull, centre.tolist(), measureDist=False) > 0
+    apart = np.abs(size - centre) > np.ptp(marks, axis=0)
+    return bool(inside.all() and (among or apart.any()))
 
 
-def _listed_names(folder: Path) -> _Names:
-    for file in _class_lists(folder):
-        lines = [line for line in text_of(file).splitlines() if line.strip()]
-        return {i: label_in(file, line) for i, line in enumerate(lines)}
-    raise ValueError(f"{folder}: not YOLO, wanted a data.yaml or a classes.txt")
-
-
-def _class_lists(folder: Path) -> Iterator[Path]:
-    places = (folder, folder / _LABELS)
-    return (place / _CLASSES for place in places if (place / _CLASSES).is_file())
-
-
-def _listed(value: Value) -> list[str]:
-    return value if isinstance(value, list) else [_text(value)] * bool(value)
-
-
-def _text(value: Value) -> str:
-    return value if isinstance(value, str) else ""
+def _box(values: Sequence[float], n_landmarks: int) -> Coordinates:
+    n = len(values)
+    if n in (4, 5) or (n_landmarks and n == 4 + n_landmarks) or _is_face(values):
+        cx, cy, width, height = values[:4]
+        half_width, half_height = width / 2, height / 2
+        return np.array(
+            [cx - half_width, cy - half_height, cx + half_width, cy + half_height]
+        )
+    # An odd number more is a confidence after the polygon.
+    points = np.array(values[: n - n % 2]).reshape(-1, 2)
+    if len(points) < 3 or not ((points >= 0) & (points <= 1)).all():
+        raise ValueError("not a polygon in fractions of the image")
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])

@@ -51,11 +51,12 @@ class LandmarkFinder(Detector, Protocol):
 
 DETECTORS: dict[str, str] = {
     "haar": "maskdet.detectors.haar:Haar",
+    "haar-live": "maskdet.detectors.haar:haar_live",
     "mtcnn": "maskdet.detectors.mtcnn:MTCNN",
     "ssd": "maskdet.detectors.ssd:SSD",
     "yunet": "maskdet.detectors.yunet:YuNet",
 }
-"""Name to lazy `module:Class`; a name costs nothing until it is loaded."""
+"""Name to lazy `module:factory`; a name costs nothing until it is loaded."""
 
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "mtcnn": ("mtcnn", "joblib", "lz4"),

@@ -150,6 +150,11 @@ class Haar:
         return boxes, cascade.scores(np.array(votes, np.float64).reshape(-1))
 
 
+def haar_live() -> Haar:
+    """Return the detector with the published values for video: one cascade, fast."""
+    return Haar("live", cascades=("alt2",))
+
+
 def _classifier(cascade: _Cascade) -> cv2.CascadeClassifier:
     path = Path(cv2.data.haarcascades) / cascade.file_name
     if not path.is_file():

@@ -2,13 +2,12 @@
 
 from maskdet.drawing.blurring import blurred, coarse, hidden
 from maskdet.drawing.picture import draw
-from maskdet.style import Style, colour_bgr, describe, line_style
+from maskdet.style import Style, describe, line_style
 
 __all__ = [
     "Style",
     "blurred",
     "coarse",
-    "colour_bgr",
     "describe",
     "draw",
     "hidden",

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
 from maskdet.placement import Caption
-from maskdet.style import BGR, Style, describe, ink_bgr
-from maskdet.types import Image, Scene
+from maskdet.style import BGR, Style, describe, ink_bgr, written_plainly
+from maskdet.types import Image, Label, Scene
 
 _FONT: Final = cv2.FONT_HERSHEY_DUPLEX
 _FONT_CAP_PX: Final = 22
@@ -53,23 +53,30 @@ def captions(
         image_wh: width and height of the picture.
     """
     sizes_px = text_sizes_px(style, image_wh)
+    # How sure a class is tells nothing without its name where it is not sure enough.
     short_style = replace(style, labels=False)
+    unsure_style = replace(style, percentages=False)
     written = []
-    for row, (label, confidence) in enumerate(
-        zip(scene.labels, scene.confidences, strict=True)
+    for row, (label, likeliest, confidence) in enumerate(
+        zip(scene.labels, scene.likeliest, scene.confidences, strict=True)
     ):
         full, short = (
             describe(
                 label,
                 float(confidence),
                 one,
+                likeliest=likeliest,
                 track_id=int(np.asarray(scene.track_ids)[row]),
                 unseen_s=float(np.asarray(scene.unseen_s)[row]) if turned[row] else 0.0,
             )
-            for one in (style, short_style)
+            for one in (
+                style,
+                unsure_style if label is Label.UNKNOWN else short_style,
+            )
         )
         face_px = float(frames[row, 2] - frames[row, 0])
-        written.append(_ways(full, short, sizes_px, face_px))
+        plain = written_plainly(full), written_plainly(short)
+        written.append(_ways(*plain, sizes_px, face_px))
     return written
 
 

@@ -14,7 +14,7 @@ from maskdet.boxes import Boxes, shared_areas
 from maskdet.drawing.captions import plate_wh, text_sizes_px
 from maskdet.drawing.outlines import pieces, usual_line_px
 from maskdet.placement import Caption
-from maskdet.style import BGR, BLACK, LineStyle, Style, colour_bgr, describe_pair
+from maskdet.style import BGR, BLACK, LineStyle, Style, describe_pair
 from maskdet.types import Image, Label, PersonPair
 
 Point = tuple[float, float]
@@ -110,11 +110,13 @@ def _worth(near: Sequence[PersonPair], n: int) -> list[PersonPair]:
 
 def _look(pair: PersonPair, style: Style) -> tuple[LineStyle, BGR]:
     """Return line and colour: grey dots, orange dashes, or a red line."""
+    # Own colours of classes say nothing about pairs, where red is a warning.
+    palette = Style(palette=style.palette)
     if pair.exceeds_limit:
-        return "solid", colour_bgr(Label.NO_MASK, style.palette)
+        return "solid", palette.colour_bgr(Label.NO_MASK)
     if pair.in_contact:
-        return "dashed", colour_bgr(Label.INCORRECT, style.palette)
-    return "dotted", colour_bgr(Label.UNKNOWN, style.palette)
+        return "dashed", palette.colour_bgr(Label.INCORRECT)
+    return "dotted", palette.colour_bgr(Label.UNKNOWN)
 
 
 def _ends(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[Point, Point] | None:

@@ -11,9 +11,9 @@ from maskdet.drawing.blurring import hidden
 from maskdet.drawing.captions import captions, write
 from maskdet.drawing.outlines import frames_of, line_px_of, outline
 from maskdet.drawing.pairs import draw_lines, place_distances
-from maskdet.media import as_image
+from maskdet.media import decode_image
 from maskdet.placement import place
-from maskdet.style import DEFAULT_STYLE, Style, colour_bgr
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Scene
 
 _BLINK_S = 0.25
@@ -42,7 +42,8 @@ def draw(
         style: what to draw; by default everything, in the classic colours.
 
     Returns:
-        `(h, w, 3)` uint8 BGR, a new array.
+        `(h, w, 3)` uint8 BGR, a new array. A JPEG file of more than 51 megapixels is
+        drawn at half its width and height.
 
     Raises:
         TypeError: `image` is none of these.
@@ -50,7 +51,8 @@ def draw(
             image.
         FileNotFoundError: there is no such file.
     """
-    image = as_image(image)
+    decoded = decode_image(image)
+    image, scene = decoded.pixels, decoded.on_pixels(scene)
     wh = image.shape[1], image.shape[0]
     canvas = hidden(image, scene) if style.blur else image.copy()
     inside = areas(clip(scene.faces.boxes, *wh)) > 0
@@ -58,7 +60,7 @@ def draw(
     if not len(shown):
         return canvas
     labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
-    colours = [colour_bgr(label, style.palette) for label in labels]
+    colours = [style.colour_bgr(label) for label in labels]
     turned = unseen_s >= _BLINK_S
     line_px = line_px_of(shown.faces.boxes, style, wh)
     frames = frames_of(shown.faces.boxes, line_px, wh)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from maskdet.analyzer import TwoStage
 from maskdet.classifier import Classifier
-from maskdet.datasets import Example, read_coco, read_index
+from maskdet.datasets import Example, of_split, read_any
 from maskdet.detectors import Detector
 from maskdet.evaluation.judged import LARGE_PX, Judged, read_example
 from maskdet.evaluation.labels import evaluate_boxes, evaluate_faces
@@ -47,11 +47,11 @@ def collect_answers(
         ValueError: a file or picture cannot be read; the message names it.
     """
     analyzer, settings = TwoStage(detector, classifier), Settings()
-    faces = watched(read_index(faces_index, "test"))
+    faces = watched(of_split(read_any(faces_index), "test", faces_index))
     one_each = evaluate_faces(analyzer, classifier, faces, settings)
     collected = {FACES_TEST: one_each.judged.answers}
     for name, path in scenes.items():
-        examples = read_coco(path)
+        examples = read_any(path)
         given = evaluate_boxes(classifier, watched(examples))
         collected[f"{name}/true"] = given.judged.answers
         parts = []

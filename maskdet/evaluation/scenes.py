@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer
+from maskdet.analyzer import Analyzer, pipeline_of
 from maskdet.boxes import sizes_px
 from maskdet.datasets import Example
 from maskdet.evaluation.judged import LARGE_PX, MIN_IOU, Judged, median, read_example
@@ -21,6 +21,7 @@ from maskdet.metrics.estimate import Estimate, share
 from maskdet.metrics.labelling import Json, Labelling
 from maskdet.metrics.numbers import Numbers, numbers
 from maskdet.types import Image, Scene, Settings
+from maskdet.wording import counted
 
 FLOOR_SCORE = 0.02
 """Faces from this score on enter the curve; below, they would change its tail only."""
@@ -48,6 +49,7 @@ class DetectionReport:
             thresholds.
         judged: predictions for the detected large faces, and where they are.
         median_ms: time of one image, at the thresholds, in milliseconds.
+        pipeline: who detected and who classified, in one line.
     """
 
     images: int
@@ -59,6 +61,7 @@ class DetectionReport:
     precision: Estimate
     judged: Judged
     median_ms: float
+    pipeline: str = ""
 
     def __str__(self) -> str:
         """Return a table of average precision, recall and precision."""
@@ -67,7 +70,7 @@ class DetectionReport:
         rows |= {f"AP {name}, {large}": value for name, value in self.ap_large.items()}
         rows |= {f"recall, {large}": self.recall, "precision": self.precision}
         lines = [f"{name:24} {value}" for name, value in rows.items()]
-        return "\n".join([f"{self.images} images, IoU {MIN_IOU}", *lines])
+        return "\n".join([f"{counted(self.images, 'image')}, IoU {MIN_IOU}", *lines])
 
     @property
     def labels(self) -> Labelling:
@@ -83,6 +86,7 @@ class DetectionReport:
         """Return every number with its interval."""
         return {
             "images": self.images,
+            "pipeline": self.pipeline,
             "ap": _rounded(self.ap),
             "ap_large": _rounded(self.ap_large),
             "ap_every_class": _rounded(self.ap_every),
@@ -129,6 +133,7 @@ def evaluate_detection(
         precision=precision,
         judged=Judged.joined([one.judged for one in looks]),
         median_ms=median([one.took_ms for one in looks]),
+        pipeline=pipeline_of(analyzer),
     )
 
 

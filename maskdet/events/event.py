@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import UNTRACKED, Label
 
 KINDS: Final[Mapping[str, str]] = {
@@ -120,15 +121,15 @@ def label_of(key: str | None) -> Label:
     return _LABELS.get(key or "", Label.UNKNOWN)
 
 
-def sentence(event: Event) -> str:
+def sentence(event: Event, style: Style = DEFAULT_STYLE) -> str:
     """Return what happened in a few words, without a time: "Person 3: No mask"."""
     who = "Somebody" if event.person == UNTRACKED else f"Person {event.person}"
-    label = event.label.title
+    label = style.title(event.label)
     apart = f", {event.distance:.1f} {event.unit} apart" if event.unit else ""
     pair = f"{who} and person {event.other}{apart}"
     if event.kind == "alert":
-        return _alert_sentence(event, who, pair)
-    was = f"{event.before.title}, now " if event.before is not None else ""
+        return _alert_sentence(event, who, pair, style)
+    was = f"{style.title(event.before)}, now " if event.before is not None else ""
     return {
         "entered": f"{who} came in",
         "verdict": f"{who}: {label}",
@@ -138,10 +139,10 @@ def sentence(event: Event) -> str:
     }[event.kind]
 
 
-def _alert_sentence(event: Event, who: str, pair: str) -> str:
+def _alert_sentence(event: Event, who: str, pair: str, style: Style) -> str:
     where = f" ({event.camera})" if event.camera else ""
     if event.count:
         return f"{event.count} people without a mask{where}"
     if event.other != UNTRACKED:
         return f"{pair}: too close without a mask{where}"
-    return f"{who}: {event.label.title}{where}"
+    return f"{who}: {style.title(event.label)}{where}"

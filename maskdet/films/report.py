@@ -3,7 +3,9 @@
 JSON, version 2; times and lengths in seconds, distances in `unit`:
 
     {"version": 2, "films": [{"film": "lobby.mp4", "error": null, "whole": true,
-      "width": 1280, "height": 720, "frame_rate": 29.97, "duration_s": 60.0,
+      "pipeline": "onepass-fast detects and classifies, ...",
+      "width": 1280, "height": 720, "frame_rate": 29.97,
+      "frame_rate_assumed": false, "duration_s": 60.0,
       "has_sound": true, "pictures": 1798, "analysed_s": 60.0,
       "seconds": {"mask": 80.1, "no_mask": 12.0, "incorrect": 0.0, "unknown": 4.4},
       "share_masked": 0.87,
@@ -22,12 +24,14 @@ JSON, version 2; times and lengths in seconds, distances in `unit`:
 
 `seconds` is how long people were there with each label, added up over people: two
 people with a mask for 10 s make 20. `share_masked` is that with a mask among what is
-known, or null where nothing is. A film that breaks off has an `error` and what was
-found until then; one that was stopped is not `whole`. Of very many people the newest
-are listed, of pairs those who matter most; `earlier` counts the others, who are part of
-`seconds` too. `events` are the newest of `n_events`, with the fields of
-`maskdet.events.Event`; `began` is when the film was taken if that is known, else when
-it was looked at.
+known, or null where nothing is. A film that breaks off, such as a file that was copied
+half way, has an `error` and what was found until then; it is not `whole`, nor is one
+that was stopped. `frame_rate_assumed` says that a file without times, such as bare
+H.264, does not name its frame rate either, so that all times are a guess. Of very many
+people the newest are listed, of pairs those who matter most; `earlier` counts the
+others, who are part of `seconds` too. `events` are the newest of `n_events`, with the
+fields of `maskdet.events.Event`; `began` is when the film was taken if that is known,
+else when it was looked at.
 """
 
 from __future__ import annotations
@@ -80,6 +84,7 @@ class VideoReport:
         n_events: how many events there were in all.
         earlier: the people who are not in `people`.
         other_contacts: the pairs that are not in `contacts`.
+        pipeline: who detected and who classified, in one line.
     """
 
     source: str
@@ -98,6 +103,7 @@ class VideoReport:
     n_events: int = 0
     earlier: Earlier = field(default_factory=Earlier)
     other_contacts: OtherContacts = field(default_factory=OtherContacts)
+    pipeline: str = ""
 
     @property
     def label_s(self) -> dict[Label, float]:
@@ -133,6 +139,11 @@ class VideoReport:
         known = sum(label_s[label] for label in CLASSES)
         return label_s[Label.MASK] / known if known > 0 else None
 
+    def _duration_s(self, info: VideoInfo) -> float:
+        """Return how long the video lasts; a clock that leaps says too much."""
+        known = self.is_complete and info.duration_is_estimate
+        return self.analyzed_s if known else info.duration_s
+
     def time_s(self, event: Event) -> float:
         """Return the time of an event in the video, in seconds."""
         return (
@@ -148,10 +159,12 @@ class VideoReport:
             "film": as_utf8(self.source),
             "error": as_utf8(self.error) or None,
             "whole": self.is_complete,
+            "pipeline": self.pipeline or None,
             "width": None if info is None else info.width,
             "height": None if info is None else info.height,
             "frame_rate": None if info is None else _short(float(info.frame_rate)),
-            "duration_s": None if info is None else _short(info.duration_s),
+            "frame_rate_assumed": None if info is None else info.rate_is_assumed,
+            "duration_s": None if info is None else _short(self._duration_s(info)),
             "has_sound": None if info is None else info.has_sound,
             "pictures": self.n_frames,
             "analysed_s": _short(self.analyzed_s),

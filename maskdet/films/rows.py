@@ -16,14 +16,17 @@ Version 1 of the columns; distances and times are in metres (or heads) and secon
     unit       m or heads
     near       1 if that is closer than allowed, 2 if it was for too long, else 0
     x z        where the person is: to the right of the camera and away from it, in unit
+    error      why the film ends here before its end, or cannot be read; else empty
 
-A picture without people has one row that holds only its film and time.
+A picture without people has one row that holds only its film and time. A film that
+breaks off has one more, with the time of its last picture and the error; one that
+cannot be read at all has only that row, without a time.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -42,6 +45,7 @@ COLUMNS: Final = (
     *("film", "time_s", "person", "x1", "y1", "x2", "y2", "score", "label"),
     *(label.key for label in CLASSES),
     *("seen_s", "evidence", "nearest", "distance", "unit", "near", "x", "z"),
+    "error",
 )
 
 
@@ -62,7 +66,7 @@ class Rows:
         """
         head = [harmless(film), f"{scene.time_s:.3f}"]
         if not len(scene):
-            self._writer.writerow([*head, *[""] * (len(COLUMNS) - 2)])
+            self._writer.writerow(_filled(head))
         ids, unseen_s = np.asarray(scene.track_ids), np.asarray(scene.unseen_s)
         n_views = np.asarray(scene.n_effective_views)
         for row, label in enumerate(scene.labels):
@@ -78,7 +82,19 @@ class Rows:
             place: list[object] = ["", ""]
             if len(scene.positions):
                 place = [round(float(one), 2) for one in scene.positions[row]]
-            self._writer.writerow([*head, *numbers, *_nearest(scene, row), *place])
+            numbers = [*numbers, *_nearest(scene, row), *place]
+            self._writer.writerow(_filled([*head, *numbers]))
+
+    def fail(self, film: str, time_s: float | None, error: str) -> None:
+        """Write that a film breaks off, or cannot be read at all.
+
+        Args:
+            film: its name.
+            time_s: of its last picture, if there was one.
+            error: one line.
+        """
+        shown = "" if time_s is None else f"{time_s:.3f}"
+        self._writer.writerow(_filled([harmless(film), shown], harmless(error)))
 
 
 class EventRows:
@@ -119,6 +135,15 @@ class RowFile(PartFile, Rows):
         with self.named():
             Rows.add(self, film, scene)
 
+    def fail(self, film: str, time_s: float | None, error: str) -> None:
+        """Write why a film ends too early, as `Rows` does.
+
+        Raises:
+            OSError: there is no room; it names the file.
+        """
+        with self.named():
+            Rows.fail(self, film, time_s, error)
+
 
 class EventFile(PartFile, EventRows):
     """Events, as a whole file or none."""
@@ -140,6 +165,12 @@ class EventFile(PartFile, EventRows):
         """
         with self.named():
             EventRows.add(self, events)
+
+
+def _filled(values: Sequence[object], error: str = "") -> list[object]:
+    """Return a row whose last column is the error, with blanks before it."""
+    blanks = [""] * (len(COLUMNS) - 1 - len(values))
+    return [*values, *blanks, error]
 
 
 def _nearest(scene: Scene, row: int) -> list[object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from maskdet.analyzer import Analyzer
+from maskdet.analyzer import Analyzer, pipeline_of
 from maskdet.drawing import draw
 from maskdet.events import Origin
 from maskdet.films.contacts import Contacts
@@ -121,6 +121,7 @@ def analyze_film(
         source = open_video(str(source), every=wanted.every)
     with closing(source):
         run = _Run(name, source, Stream(analyzer, settings), wanted)
+        run.pipeline = pipeline_of(analyzer)
         with closing(run):
             return _watched(run, cancelled or _never, progress)
 
@@ -157,6 +158,7 @@ class _Run:
         end_s: when the first picture that was not looked at is shown; 0 if there is
             none.
         seen_all: whether all pictures were looked at.
+        pipeline: who detects and who classifies, in one line.
     """
 
     def __init__(
@@ -172,9 +174,9 @@ class _Run:
         self._happened = Happened(witness)
         self._held: tuple[Scene, Image] | None = None
         self._drawn: Image | None = None
-        self._n_pictures = 0
+        self._n_pictures, self._last_s = 0, 0.0
         self._problem = ""
-        self.end_s, self.seen_all = 0.0, False
+        self.end_s, self.seen_all, self.pipeline = 0.0, False, ""
         self._out: Path | None = None
         self._note = ""
         self._began_s = self._previewed_s = monotonic()
@@ -196,7 +198,7 @@ class _Run:
         self._happened.add(scene)
         self._settle(time_s)
         self._held = scene, image
-        self._n_pictures += 1
+        self._n_pictures, self._last_s = self._n_pictures + 1, time_s
         self._drawn = None
         if self._wanted.rows is not None:
             with writing("rows"):
@@ -220,11 +222,14 @@ class _Run:
     def finish(self) -> None:
         """End the annotated film, if there is one that is to be kept."""
         kept = self._wanted.keep_part or self.seen_all
-        if self._writer is not None and kept and self._n_pictures:
+        if self._writer and self._out is None and kept and self._n_pictures:
             with writing("film"):
                 end_s = self.end_s or self._frames.end_s
                 self._out = self._writer.finish(end_s, cut_sound=not self._whole)
             self._note = self._writer.note or lost_sound(self._frames)
+        if self._problem and self._wanted.rows is not None:
+            with writing("rows"):
+                self._wanted.rows.fail(self._name, self._last_s, self._problem)
 
     def report(self) -> VideoReport:
         """Return what was found; everybody has left by now."""
@@ -248,6 +253,7 @@ class _Run:
             started_at=self._happened.origin.start_utc,
             events=self._happened.events,
             n_events=self._happened.n_events,
+            pipeline=self.pipeline,
         )
 
     def close(self) -> None:

@@ -51,6 +51,7 @@ class Decoder:
 
     Attributes:
         about: what it said about the film, once there was a first picture.
+        end: what it said about the film's end, once that was reached.
         end_s: until when the last picture is shown, once it was taken.
     """
 
@@ -62,6 +63,7 @@ class Decoder:
             wait_s: how long it may take for one picture, in seconds.
         """
         self.about: dict[str, Any] = {}
+        self.end: dict[str, Any] = {}
         self.end_s = 0.0
         self._wait_s = wait_s
         self._fd, tag = _shared()
@@ -124,6 +126,7 @@ class Decoder:
                 self._write(b"+")
                 return image, time_s
             elif kind == b".":
+                self.end = json.loads(self._read(value))
                 self.end_s = time_s
                 self.close()
                 return None

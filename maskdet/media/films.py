@@ -10,15 +10,28 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from maskdet.media.child import Decoder, DecoderStopped
+from maskdet.media.containers import is_video, is_whole
 from maskdet.media.pictures import MAX_PIXELS
 from maskdet.types import Image
 
-FILM_SUFFIXES: Final = (".mp4", ".mov", ".webm", ".avi", ".mkv", ".m4v")
-"""What film files in a folder end in; case does not matter."""
+FILM_SUFFIXES: Final = (
+    *(".mp4", ".mov", ".webm", ".avi", ".mkv", ".m4v", ".3gp", ".3g2", ".f4v"),
+    *(".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
+    *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
+)
+"""A file in a folder that ends in one of them is meant to be a video, also where it is
+damaged; case does not matter. Others are looked into. `.ts` is TypeScript as well."""
+
+ROTATIONS: Final = (0, 90, 180, 270)
+"""Degrees clockwise by which frames can be turned after they were read."""
 
 NO_FILM: Final = (
     "this is no film, or it is damaged; please use a whole MP4, MOV, MKV or WebM"
 )
+
+_OFF_S: Final = 1.0
+_OFF_RATE: Final = 0.02
+"""A header may be wrong by so many seconds and such a part of what it says."""
 
 
 class VideoReadError(ValueError):
@@ -69,10 +82,18 @@ class VideoInfo:
         frame_rate: usual pictures a second; 0 if it does not say.
         n_frames: about how many pictures there are; 0 if it does not say.
         has_sound: whether there is sound.
-        rotation_deg: how far pictures were turned counterclockwise to be upright.
+        rotation_deg: how far pictures were turned counterclockwise to be upright, as
+            the film says; `rotate` of `open_video` comes after that.
         start_s: what the film itself calls the time of its first picture.
         source: its file, where it is one.
         taken_at: when it says that it was taken, in UTC; None if it does not say.
+        mirrored: whether the film says that its frames are mirrored left to right
+            before they are turned, as some front cameras do.
+        duration_is_estimate: whether `duration_s` comes from a clock that may leap,
+            as in MPEG-TS.
+        rate_is_assumed: whether the frame rate is a guess, because the file has no
+            times and does not name it, such as raw H.264.
+        is_snapshot: whether an address gives single images, one a second.
     """
 
     width: int
@@ -85,6 +106,10 @@ class VideoInfo:
     start_s: float = 0.0
     source: str = ""
     taken_at: datetime | None = None
+    mirrored: bool = False
+    duration_is_estimate: bool = False
+    rate_is_assumed: bool = False
+    is_snapshot: bool = False
 
 
 class VideoSource(Protocol):
@@ -149,6 +174,7 @@ class Film:
             VideoReadError: there is none.
         """
         self._stopped, self._live = False, bool(order["live"])
+        self._order, self._any = order, False
         self._last_s = 0.0
         self._decoder = Decoder(order, wait_s=wait_s)
         self._waiting = self._next()
@@ -203,18 +229,49 @@ class Film:
         if self._stopped:
             return None
         try:
-            return self._decoder.next()
+            taken = self._decoder.next()
         except DecoderStopped as stopped:
             self._decoder.close()
             if self._stopped:
                 return None
-            silent = self._live and str(stopped) == "hangs"
-            line = _LINES.get("silent" if silent else str(stopped), NO_FILM)
-            raise VideoReadError(line) from None
+            raise VideoReadError(self._line(str(stopped))) from None
+        if taken is None and self._decoder.end:
+            self._check_end(self._decoder.end)
+        self._any = True
+        return taken
+
+    def _line(self, word: str) -> str:
+        """Return why the decoder stopped, for people."""
+        if self._live and word == "hangs":
+            word = "silent"
+        if self._any and word in ("no film", "away"):
+            word = "damaged"
+        return _LINES.get(word, NO_FILM)
+
+    def _check_end(self, end: dict[str, Any]) -> None:
+        """Refuse an end that is not that of the film.
+
+        Raises:
+            VideoReadError: only the beginning of the film is there.
+        """
+        if self._order["from_s"] > 0:  # somebody looks back, and knows it
+            return
+        duration_s, missing_s = self.info.duration_s, float(end["missing_s"])
+        whole = None if self._live else is_whole(Path(self._order["source"]))
+        short = missing_s > _OFF_S + _OFF_RATE * duration_s
+        # Where all is there, a header that says more is only wrong.
+        if whole is False or end["torn"] or (short and (end["exact"] or not whole)):
+            said = f" by its header it lasts {duration_s:.1f} s;" if short else ""
+            raise VideoReadError(
+                f"the video is incomplete or damaged at its end;{said} please copy or "
+                "download it again"
+            )
 
 
 _LINES: Final = {
     "no film": NO_FILM,
+    "only sound": "there is no video in this file, only sound",
+    "damaged": "the rest of the video is damaged and cannot be read",
     "too large": "the film has too many pixels; please make its pictures smaller",
     "too long": "the film is longer than is allowed; please cut it",
     "memory": "the film takes more memory than is allowed; please make it smaller",
@@ -235,19 +292,22 @@ def open_video_file(
     *,
     every: int = 1,
     from_s: float = 0.0,
+    rotate: int = 0,
 ) -> Film:
     """Open a film; a process of its own decodes it, so that it can do no harm.
 
     Args:
-        path: a file; MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG or WMV.
+        path: a file; MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, GIF, or bare
+            H.264, H.265 or motion JPEG, whatever its name ends in.
         limits: what it may cost.
         every: hand out only every so many pictures.
         from_s: begin with the first picture at this time, in seconds.
+        rotate: one of `ROTATIONS`; turn upright frames so far clockwise, in degrees.
 
     Raises:
         FileNotFoundError: there is no such file.
         VideoReadError: it is no film, holds no pictures, or goes beyond a limit.
-        ValueError: `every` is no whole number above 0.
+        ValueError: `every` is no whole number above 0, or `rotate` not one of those.
     """
     if every < 1 or every != int(every):
         raise ValueError(f"every must be a whole number from 1, not {every!r}")
@@ -257,19 +317,28 @@ def open_video_file(
     if path.stat().st_size > limits.max_bytes:
         size = f"{limits.max_bytes / 1e6:g} MB"
         raise VideoReadError(f"the film is larger than {size}; please make it smaller")
-    order = film_order(str(path.resolve()), limits)
+    order = film_order(str(path.resolve()), limits, rotate=rotate)
     return Film({**order, "every": int(every), "from_s": from_s}, limits.wait_s)
 
 
 def film_order(
-    source: str, limits: FilmLimits = DEFAULT_LIMITS, *, live: bool = False
+    source: str,
+    limits: FilmLimits = DEFAULT_LIMITS,
+    *,
+    live: bool = False,
+    rotate: int = 0,
 ) -> dict[str, Any]:
-    """Return what `maskdet.media.decoder` is to do with a file or an address."""
+    """Return what `maskdet.media.decoder` is to do with a file or an address.
+
+    Raises:
+        ValueError: `rotate` is none of `ROTATIONS`.
+    """
     return {
         "source": source,
         "live": live,
         "every": 1,
         "from_s": 0.0,
+        "rotate": checked_rotation(rotate),
         "max_pixels": limits.max_pixels,
         "max_s": limits.max_s,
         "memory_bytes": limits.memory_bytes,
@@ -288,8 +357,22 @@ def _moment(text: str) -> datetime | None:
     return found if datetime(1990, 1, 1, tzinfo=UTC) <= found <= latest else None
 
 
+def checked_rotation(rotate: int) -> int:
+    """Return degrees by which frames can be turned.
+
+    Raises:
+        ValueError: they are none of `ROTATIONS`.
+    """
+    if rotate not in ROTATIONS:
+        named = ", ".join(map(str, ROTATIONS))
+        raise ValueError(f"rotate must be one of {named} degrees, not {rotate!r}")
+    return int(rotate)
+
+
 def film_paths(folder: str | Path) -> list[Path]:
-    """Return the film files directly in a folder, sorted by name, no hidden ones.
+    """Return the video files directly in a folder, sorted by name, no hidden ones.
+
+    A file is one by its content, or if its name says so: then it may be damaged.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -299,7 +382,14 @@ def film_paths(folder: str | Path) -> list[Path]:
     return sorted(
         path
         for path in Path(folder).iterdir()
-        if path.suffix.lower() in FILM_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
+        if not path.name.startswith(".") and path.is_file() and _is_film(path)
     )
+
+
+def _is_film(path: Path) -> bool:
+    if path.suffix.lower() in FILM_SUFFIXES:
+        return True
+    try:
+        return is_video(path)
+    except OSError:
+        return False

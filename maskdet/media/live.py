@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +23,11 @@ from maskdet.media.films import (
     VideoInfo,
     VideoReadError,
     VideoSource,
+    checked_rotation,
     film_order,
     open_video_file,
 )
+from maskdet.media.pictures import rotated
 from maskdet.types import Image
 
 logger = logging.getLogger(__name__)
@@ -209,15 +212,20 @@ class Camera:
 
     end_s = 0.0
 
-    def __init__(self, number: int, every: int = 1) -> None:
+    def __init__(self, number: int, every: int = 1, rotate: int = 0) -> None:
         """Open it.
+
+        Args:
+            number: that of the camera.
+            every: yield only every so many frames.
+            rotate: turn them so far clockwise, in degrees.
 
         Raises:
             VideoReadError: there is no such camera, or another program has it.
         """
         # OpenCV tells the terminal about every camera that it cannot open.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        self._every = every
+        self._every, self._rotate = every, rotate
         self._capture = cv2.VideoCapture(number)
         fine, image = self._capture.read()
         if not fine:
@@ -226,7 +234,8 @@ class Camera:
                 f"there is no camera {number}, or another program uses it"
             )
         self._stopped = False
-        self.info = VideoInfo(width=image.shape[1], height=image.shape[0])
+        height, width = image.shape[1::-1] if rotate % 180 else image.shape[:2]
+        self.info = VideoInfo(width, height)
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
         """Yield pictures until it goes away; `Live` knows their times."""
@@ -237,7 +246,7 @@ class Camera:
                 if number % self._every == 0:
                     fine, image = self._capture.retrieve()
                     if fine:
-                        yield np.asarray(image, np.uint8), 0.0
+                        yield rotated(np.asarray(image, np.uint8), self._rotate), 0.0
         finally:
             self.close()
 
@@ -264,13 +273,15 @@ def open_video(
     limits: FilmLimits = DEFAULT_LIMITS,
     *,
     every: int = 1,
+    rotate: int = 0,
     patience: Patience = DEFAULT_PATIENCE,
     tell: Callable[[str], None] | None = None,
 ) -> VideoSource:
     """Open a video file, a camera of this computer, or an RTSP or HTTP address.
 
     A file gives every frame. A camera gives the newest frame each time, and is tried
-    again when it goes away. An address that says how long it lasts is a file. The
+    again when it goes away. An address that says how long it lasts is a file; one that
+    gives a single image, as many cameras have it, is asked for it once a second. The
     frames are decoded in a process of their own, so that a malformed video can do no
     harm.
 
@@ -280,36 +291,66 @@ def open_video(
         [0, 2, 4, 6, 8, 10]
 
     Args:
-        source: path of a file (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV); number
-            of a camera, as `0` or `"0"`; or an `rtsp://` or `http(s)://` address.
+        source: path of a file (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, GIF, or
+            bare H.264, H.265 or motion JPEG), whatever its name ends in; number of a
+            camera, as `0` or `"0"`, or its device, as `/dev/video0`; or an `rtsp://`
+            or `http(s)://` address.
         limits: what a video may cost.
         every: yield only every n-th frame.
+        rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees, for a
+            camera that hangs upside down or on its side. Boxes and points are those of
+            the turned frame.
         patience: how long a camera that goes away is waited for.
-        tell: gets one line when a camera goes away and when it is back.
+        tell: gets one line when a camera goes away and when it is back, and if an
+            address gives single images.
 
     Raises:
         FileNotFoundError: there is no such file.
         VideoReadError: the source gives no frames.
-        ValueError: the address is of an unknown kind, or `every` is not above 0.
+        ValueError: the address is of an unknown kind, `every` is not above 0, or
+            `rotate` is not one of those numbers.
     """
-    name = str(source)
-    if not isinstance(source, Path) and name.isascii() and name.isdigit():
-        number = int(name)
-        return Live(lambda: Camera(number, every), patience=patience, tell=tell)
+    name, rotate = str(source), checked_rotation(rotate)
+    camera = _camera(source)
+    if camera is not None:
+        return Live(lambda: Camera(camera, every, rotate), patience=patience, tell=tell)
     if isinstance(source, Path) or "://" not in name:
-        return open_video_file(name, limits, every=every)
-    opener = _opener(name, limits, every)
+        return open_video_file(name, limits, every=every, rotate=rotate)
+    opener = _opener(name, limits, every, rotate)
     first = opener()
+    if first.info.is_snapshot and tell is not None:
+        tell("the address gives single images; it is asked for one every second")
     if first.info.duration_s > 0 and name.lower().startswith("http"):
         return first
     return Live(opener, first=first, patience=patience, tell=tell)
 
 
-def _opener(address: str, limits: FilmLimits, every: int) -> Callable[[], Film]:
+def _camera(source: int | str | Path) -> int | None:
+    """Return the number of the camera that a source is, or None.
+
+    Raises:
+        VideoReadError: it is a device of another kind.
+    """
+    name = str(source)
+    if not isinstance(source, Path) and name.isascii() and name.isdigit():
+        return int(name)
+    device = Path(name)
+    if "://" in name or not device.is_char_device():
+        return None
+    # Links such as /dev/v4l/by-id/... stay the same when cameras are plugged in anew.
+    found = re.fullmatch(r"/dev/video(\d+)", str(device.resolve()))
+    if found is None:
+        raise VideoReadError("this device is not a camera, such as /dev/video0")
+    return int(found[1])
+
+
+def _opener(
+    address: str, limits: FilmLimits, every: int, rotate: int
+) -> Callable[[], Film]:
     """Return what opens an address, as often as it has gone away."""
     endless = dataclasses.replace(limits, max_s=_ENDLESS_S, cpu_s=_ENDLESS_S)
-    order = {**film_order(checked_address(address), endless, live=True), "every": every}
-    return lambda: Film(order, limits.wait_s)
+    order = film_order(checked_address(address), endless, live=True, rotate=rotate)
+    return lambda: Film({**order, "every": every}, limits.wait_s)
 
 
 def _nobody(line: str) -> None:

@@ -146,13 +146,17 @@ def _copied(
 ) -> Iterator[tuple[float, Packet[Any]]]:
     """Yield the sound as it is, moved to where the first picture is at 0."""
     stream = out.add_stream_from_template(sound)
+    clock = decoder.Clock(leaps=decoder.may_leap(heard))
 
     def packets() -> Iterator[tuple[float, Packet[Any]]]:
         for packet in heard.demux(sound):
             if packet.dts is None or packet.pts is None or packet.time_base is None:
                 continue
-            first = round(order["start_s"] / packet.time_base)
-            packet.pts, packet.dts = packet.pts - first, packet.dts - first
+            begin_s = _time_s(packet) - order["start_s"]
+            lasts_s = float((packet.duration or 0) * packet.time_base)
+            later_s = clock.of(begin_s, lasts_s) - _time_s(packet)
+            later = round(later_s / packet.time_base)
+            packet.pts, packet.dts = packet.pts + later, packet.dts + later
             if packet.pts >= 0 and _time_s(packet) < order["end_s"]:
                 packet.stream = stream
                 yield _time_s(packet), packet
@@ -171,11 +175,13 @@ def _encoded(
     stream.bit_rate = _BIT_RATE
     stream.layout = "mono" if sound.codec_context.channels == 1 else "stereo"
     even = av.AudioResampler(format=stream.format, layout=stream.layout, rate=_RATE_HZ)
+    clock = decoder.Clock(leaps=decoder.may_leap(heard))
 
     def packets() -> Iterator[tuple[float, Packet[Any]]]:
         for frame in heard.decode(sound):
             for piece in even.resample(frame):
                 begin_s = (piece.time or 0.0) - order["start_s"]
+                begin_s = clock.of(begin_s, piece.samples / _RATE_HZ)
                 if begin_s < 0 or begin_s >= order["end_s"]:
                     continue
                 piece.pts = round(begin_s * _RATE_HZ)

@@ -1,55 +1,116 @@
-"""Reading and writing still pictures: JPEG, PNG and WebP."""
+"""Reading and writing still images; the content of a file decides, not its name."""
 
 from __future__ import annotations
 
 import io
+import os
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.types import Image, check_image
+from maskdet.types import Image, Scene, check_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
+    from PIL.ImageFile import ImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
-"""What picture files in a folder end in; case does not matter."""
+SUFFIXES: Final = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif"),
+    *(".bmp", ".dib", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"),
+)
+"""Usual endings of image files, in lower case. Readers of data sets search for them; a
+file of another name is read all the same where it is named."""
 
-MAX_PIXELS: Final = 40_000_000
-MAX_BYTES: Final = 64_000_000
-"""Limits of one picture: 40 megapixels take 120 MB of memory once decoded, and no
-camera's JPEG, PNG or WebP of that size is larger than 64 MB."""
+FORMATS: Final = "JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM"
+"""What can be read, for messages and help."""
+
+MAX_PIXELS: Final = 51_000_000
+MAX_JPEG_PIXELS: Final = 4 * MAX_PIXELS
+MAX_SIDE_PX: Final = 65_500
+MAX_BYTES: Final = 100_000_000
+"""Limits of one image. 51 megapixels are the usual largest photo of a phone; decoded,
+they take 153 MB. A JPEG up to four times as large can be decoded at half its width and
+height, and so takes no more. No JPEG has a side above 65,500 pixels; an image one pixel
+wide and millions high costs a decoder far more than its pixels."""
+
+_MAX_JPEG_BUFFER: Final = 260_000_000
+"""A progressive JPEG is decoded only after all of its coefficients were collected, two
+bytes each, whatever the size that is asked for."""
 
 _MAX_SCANS: Final = 100
 """A progressive JPEG of any camera has about 10 scans. Each costs a pass over all
 pixels but only a few bytes, so thousands keep a processor busy for hours."""
 
-_ALLOWED: Final = {
-    "JPEG": b"\xff\xd8\xff",
-    "PNG": b"\x89PNG\r\n\x1a\n",
-    "WEBP": b"RIFF",
+_MAX_PAGES: Final = 20
+"""Pages of a TIFF that are looked at for another whole image."""
+
+_HEAD_BYTES: Final = 64
+"""So much of a file tells what it is."""
+
+# Format as Pillow calls it, and how its files begin.
+_READABLE: Final[dict[str, re.Pattern[bytes]]] = {
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    # The major brand may be a general one; the compatible ones follow.
+    "AVIF": re.compile(
+        rb"....ftyp(?:avi[fs]|(?:mif1|miaf|msf1).{4,40}avi[fs])", re.DOTALL
+    ),
+    "GIF": re.compile(rb"GIF8[79]a"),
+    # Two letters alone would be many a text: the size of the header follows.
+    "BMP": re.compile(
+        rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL
+    ),
+    "TIFF": re.compile(rb"II[\x2a\x2b]\x00|MM\x00[\x2a\x2b]"),
+    "PPM": re.compile(rb"P[1-6][\s#]"),
 }
 
-# Where, what, name: other types that people send, so that the refusal can name them.
-_OTHERS: Final = (
-    (0, b"GIF8", "a GIF"),
-    (0, b"BM", "a BMP"),
-    (0, b"II*\x00", "a TIFF"),
-    (0, b"MM\x00*", "a TIFF"),
-    (0, b"%PDF", "a PDF"),
-    (4, b"ftyphei", "a HEIC photo"),
-    (4, b"ftypmif1", "a HEIC photo"),
-    (4, b"ftypavi", "an AVIF"),
-    (4, b"ftyp", "a film"),
-)
-_USE_INSTEAD: Final = "please use JPEG, PNG or WebP"
+# Images of other kinds, which a message can name.
+_UNREADABLE: Final[dict[str, re.Pattern[bytes]]] = {
+    "a HEIC photo": re.compile(
+        rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL
+    ),
+    "a JPEG XL image": re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "),
+    "a JPEG 2000 image": re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"),
+    "a Photoshop file": re.compile(rb"8BPS"),
+    "an icon": re.compile(rb"\x00\x00[\x01\x02]\x00[\x01-\x40]\x00"),
+    "an OpenEXR image": re.compile(rb"\x76\x2f\x31\x01"),
+    "a camera's raw file": re.compile(
+        rb"FUJIFILMCCD-RAW|IIU\x00|II\x1a\x00\x00\x00HEAP|....ftypcrx |FOVb", re.DOTALL
+    ),
+}
+
+# What is no image but often sent for one.
+_OTHERS: Final[dict[str, re.Pattern[bytes]]] = {
+    "a PDF": re.compile(rb"%PDF"),
+    "a video": re.compile(
+        rb"....(?:ftyp|moov|mdat)|\x1aE\xdf\xa3|RIFF....AVI |\x00\x00\x01[\xb3\xba]",
+        re.DOTALL,
+    ),
+}
 
 _ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
+# TIFF 6.0, sections 4 and 8; DNG 1.7, section 4.
+_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _DNG = 254, 258, 262, 277, 50706
+_REDUCED, _MASK = (
+    1,
+    4,
+)  # bits of _SUBFILE: not a page, but a small copy or a mask of one
+_WHITE_IS_ZERO, _RGB = 0, 2
+
+_DEPTHS: Final = (8, 10, 12, 14, 16)
+"""Bits that sensors give; see `read_image`."""
+
+_ADDRESS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
+"""How an address begins; a drive of Windows has one letter only."""
 
 # Pillow warns of damaged tags and of sizes on the terminal; both are judged here,
 # and who reads a folder of photos can do nothing about their tags.
@@ -62,11 +123,63 @@ class ImageReadError(ValueError):
 
     Examples:
         >>> try:
-        ...     maskdet.read_image(b"GIF89a")
+        ...     maskdet.read_image(b"%PDF-1.7")
         ... except maskdet.ImageReadError as error:
         ...     print(error)
-        this is a GIF; please use JPEG, PNG or WebP
+        this is a PDF; accepted are JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM
     """
+
+
+def rotated(image: Image, rotate: int) -> Image:
+    """Return an image turned clockwise by so many degrees, one of `ROTATIONS`."""
+    if rotate == 0:
+        return image
+    turned: Image = np.ascontiguousarray(np.rot90(image, -rotate // 90))
+    return turned
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """The pixels of an image, and the size that it has in its file.
+
+    Attributes:
+        pixels: `(h, w, 3)` uint8 BGR, upright; of a very large JPEG, half its width
+            and height.
+        width: of the upright original, in pixels; as the pixels have it unless given.
+        height: of the upright original, in pixels; as the pixels have it unless given.
+        format: as Pillow calls it, for example `JPEG`; empty for an array.
+    """
+
+    pixels: Image
+    width: int = 0
+    height: int = 0
+    format: str = ""
+
+    def __post_init__(self) -> None:
+        """Take the size of the pixels for the original's unless another is given."""
+        if not self.width:
+            object.__setattr__(self, "height", self.pixels.shape[0])
+            object.__setattr__(self, "width", self.pixels.shape[1])
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Pixels of the original for each one of `pixels`, across and down."""
+        height, width = self.pixels.shape[:2]
+        return self.width / width, self.height / height
+
+    def rotated(self, rotate: int) -> DecodedImage:
+        """Return the image turned clockwise by so many degrees, one of `ROTATIONS`."""
+        width, height = self.width, self.height
+        if rotate % 180:
+            width, height = height, width
+        return DecodedImage(rotated(self.pixels, rotate), width, height, self.format)
+
+    def on_pixels(self, scene: Scene) -> Scene:
+        """Return a scene of the original with its boxes in `pixels`."""
+        across, down = self.factors
+        if across == down == 1:
+            return scene
+        return scene.scaled(1 / across, 1 / down)
 
 
 def read_image(
@@ -75,20 +188,27 @@ def read_image(
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
 ) -> Image:
-    """Read a JPEG, PNG or WebP image, turned upright.
+    """Read an image, turned upright, in its full size.
 
     Examples:
         >>> image = maskdet.read_image("group.jpg")
         >>> image.shape, image.dtype.name  # height, width, BGR
         ((480, 960, 3), 'uint8')
 
-    The content decides, not the name. Transparent parts become white; grey, 16-bit,
-    palette and CMYK images become 8-bit BGR. An animation is refused rather than
-    reduced to its first frame, and so is a truncated file.
+    JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM are read. The content decides, not the
+    name. Transparent parts become white; grey, palette and CMYK images become 8-bit
+    BGR. An animation and a TIFF of several pages are refused rather than reduced to
+    one image, and so is a truncated file.
+
+    Deeper images are scaled by the bits that they use, as sensors of 10, 12 or 14 bits
+    are often stored in 16 without being scaled: if no value needs more than 8, 10, 12,
+    14 or 16 bits, so many count as white. Floating-point numbers are taken as 0 to 1,
+    or, where larger ones occur, the largest counts as white.
 
     Args:
         source: path of a file, or its content.
-        max_pixels: larger images are refused before they are decoded.
+        max_pixels: larger images are refused before they are decoded, and so are those
+            with a side above 65,500 pixels.
         max_bytes: larger files are refused before they are read.
 
     Raises:
@@ -96,50 +216,16 @@ def read_image(
         ImageReadError: it is not an image, or one that is refused; the message says
             what is wrong and what to do.
     """
-    data = source if isinstance(source, bytes) else _file_bytes(source, max_bytes)
-    if len(data) > max_bytes:
-        raise ImageReadError(_too_large(max_bytes))
-    kind = _kind(data)
-    try:
-        return _decoded(data, kind, max_pixels)
-    except ImageReadError:
-        raise
-    # Hostile bytes make decoders raise nearly anything (OSError, SyntaxError,
-    # struct.error, zlib.error, MemoryError...): all mean the same to the caller.
-    except Exception:
-        raise ImageReadError(
-            "the picture is damaged or incomplete; please save or send it again"
-        ) from None
+    return _read(source, max_pixels, max_pixels, max_bytes).pixels
 
 
-def image_paths(folder: str | Path) -> list[Path]:
-    """Return the picture files directly in a folder, sorted by name.
-
-    Hidden files are left out: some systems put unreadable twins beside pictures.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-    """
-    if not Path(folder).is_dir():
-        raise FileNotFoundError("there is no such folder")
-    return sorted(
-        path
-        for path in Path(folder).iterdir()
-        if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-
-
-def as_image(source: object) -> Image:
+def decode_image(source: object) -> DecodedImage:
     """Return an image that is given as an array, as a path, or as file content.
 
     Args:
-        source: `(h, w, 3)` uint8 BGR or `(h, w)` grey array; path of a JPEG, PNG or
-            WebP file; or the bytes of one.
-
-    Returns:
-        `(h, w, 3)` uint8 BGR.
+        source: `(h, w, 3)` uint8 BGR or `(h, w)` grey array; path of a file; or the
+            bytes of one. A JPEG of more than `MAX_PIXELS` is decoded at half its width
+            and height, which takes a fourth of the memory.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -148,8 +234,90 @@ def as_image(source: object) -> Image:
         ValueError: the array is empty or has another shape.
     """
     if isinstance(source, str | Path | bytes):
-        return read_image(source)
-    return check_image(source)
+        return _read(source, MAX_PIXELS, MAX_JPEG_PIXELS, MAX_BYTES)
+    return DecodedImage(check_image(source))
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The files of a folder and the folders in it, each list sorted.
+
+    Attributes:
+        images: files that hold an image, and files that should by their ending.
+        left_out: other files, and links that lead to none.
+        unread: folders that cannot be listed, each with what is wrong.
+    """
+
+    images: list[Path] = field(default_factory=list)
+    left_out: list[Path] = field(default_factory=list)
+    unread: dict[Path, OSError] = field(default_factory=dict)
+
+
+def find_images(folder: str | Path, *, without: Path | None = None) -> ImageFolder:
+    """Return the image files in a folder and in the folders in it.
+
+    The content of a file decides. An image of a kind that cannot be read counts as an
+    image, so that reading it says why. Hidden files and folders do not count at all:
+    some systems put unreadable twins beside images. A folder behind a link is searched
+    once, so a loop ends.
+
+    Args:
+        folder: where to search.
+        without: a folder in it that is not searched, such as that of the results.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise FileNotFoundError("there is no such folder")
+    result = ImageFolder()
+    # Links that lead up would bring everything beside the folder.
+    seen = {root.resolve(), *root.resolve().parents}
+    if without is not None:
+        seen.add(without.resolve())
+    for path in _files_below(root, seen, result.unread):
+        chosen = result.images if _may_be_image(path) else result.left_out
+        chosen.append(path)
+    return result
+
+
+def _files_below(
+    folder: Path, seen: set[Path], unread: dict[Path, OSError]
+) -> Iterator[Path]:
+    """Yield the files of a folder and of those below it that were not seen yet."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name[0] != ".")
+    except OSError as error:
+        unread[folder] = error
+        return
+    below = [folder / name for name in names if os.path.isdir(folder / name)]
+    yield from (folder / name for name in names if folder / name not in below)
+    fresh: list[Path] = []
+    # Real folders first: a link beside a folder does not take its place.
+    for path in sorted(below, key=os.path.islink):
+        target = path.resolve()
+        if target not in seen:
+            seen.add(target)
+            fresh.append(path)
+    for path in sorted(fresh):
+        yield from _files_below(path, seen, unread)
+
+
+def _may_be_image(path: Path) -> bool:
+    """Return whether a file holds an image, or should by its ending."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    if not os.path.isfile(path):
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        # Nobody knows what it is; reading it says why.
+        return True
+    kinds = (*_READABLE.values(), *_UNREADABLE.values())
+    return any(begins.match(head) for begins in kinds)
 
 
 def write_image(path: str | Path, image: Image) -> None:
@@ -164,7 +332,8 @@ def write_image(path: str | Path, image: Image) -> None:
         image: `(h, w, 3)` uint8 BGR, or `(h, w)` grey.
 
     Raises:
-        ValueError: the ending is another one, or the image is empty.
+        ValueError: the ending is another one, or the image is empty or too long for
+            the format.
         TypeError: `image` is not an array of uint8 numbers.
         OSError: the file cannot be written.
     """
@@ -197,10 +366,21 @@ _ENCODERS: Final[dict[str, Callable[[Image], bytes]]] = {
 }
 
 
+_LONGEST_SIDE: Final = {".jpg": 65_500, ".webp": 16_383}
+"""What the encoders take, in pixels."""
+
+
 def _encoded(suffix: str, image: Image, options: list[int]) -> bytes:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             f"image must be (h, w, 3) uint8, not {image.shape} {image.dtype}"
+        )
+    height, width = image.shape[:2]
+    most = _LONGEST_SIDE.get(suffix)
+    if most is not None and max(width, height) > most:
+        raise ValueError(
+            f"an image of {width} x {height} pixels does not fit into a {suffix} file, "
+            f"whose sides have at most {most}; write a .png file"
         )
     content: NDArray[np.uint8] = cv2.imencode(suffix, image, options)[1]
     return content.tobytes()
@@ -211,7 +391,12 @@ def _file_bytes(source: str | Path, max_bytes: int) -> bytes:
     path = Path(source)
     try:
         if path.is_dir():
-            raise ImageReadError("this is a folder, not a picture")
+            raise ImageReadError("this is a folder, not an image")
+        if not path.exists() and _ADDRESS.match(str(source)):
+            raise ImageReadError(
+                "this is an address and nothing is fetched: download the image and "
+                "give its file (`maskdet video` reads cameras and streams)"
+            )
         if path.exists() and not path.is_file():
             # A pipe or a device could keep its reader waiting for ever.
             raise ImageReadError("this is not a file that can be read")
@@ -228,70 +413,326 @@ def _file_bytes(source: str | Path, max_bytes: int) -> bytes:
         raise ImageReadError(f"the file cannot be read: {reason.lower()}") from None
 
 
-def _too_large(max_bytes: int) -> str:
-    megabytes = f"{max_bytes / 1e6:g} MB"
-    return f"the file is larger than {megabytes}; please make the picture smaller"
+def _read(
+    source: str | Path | bytes, max_pixels: int, max_jpeg_pixels: int, max_bytes: int
+) -> DecodedImage:
+    data = source if isinstance(source, bytes) else _file_bytes(source, max_bytes)
+    if len(data) > max_bytes:
+        raise ImageReadError(
+            f"the file is larger than {max_bytes / 1e6:g} MB; make the image smaller"
+        )
+    format_ = _format(data)
+    try:
+        if format_ == "JPEG":
+            pixels, turned, size_wh = _jpeg(data, max_pixels, max_jpeg_pixels)
+        else:
+            pixels, turned, size_wh = _other(data, format_, max_pixels)
+    except ImageReadError:
+        raise
+    # Hostile bytes make decoders raise nearly anything (OSError, SyntaxError,
+    # struct.error, zlib.error, MemoryError...): all mean the same to the caller.
+    except Exception:
+        raise ImageReadError(
+            "the image is damaged or incomplete; please save or send it again"
+        ) from None
+    # Only now, as the decoder has given its own copy of the pixels back.
+    width, height = size_wh if turned < 5 else size_wh[::-1]
+    return DecodedImage(_upright(pixels, turned), width, height, format_)
 
 
-def _kind(data: bytes) -> str:
-    """Return which allowed type the content is."""
+def _format(data: bytes) -> str:
+    """Return which readable format the content has."""
     if not data:
         raise ImageReadError("the file is empty")
-    for kind, magic in _ALLOWED.items():
-        if data.startswith(magic) and (kind != "WEBP" or data[8:12] == b"WEBP"):
-            return kind
-    for offset, magic, name in _OTHERS:
-        if data.startswith(magic, offset):
-            raise ImageReadError(f"this is {name}; {_USE_INSTEAD}")
-    raise ImageReadError(f"this is not a picture; {_USE_INSTEAD}")
+    head = data[:_HEAD_BYTES]
+    for format_, begins in _READABLE.items():
+        if begins.match(head):
+            return format_
+    for name, begins in _UNREADABLE.items():
+        if begins.match(head):
+            raise ImageReadError(_named(name))
+    for name, begins in _OTHERS.items():
+        if begins.match(head):
+            raise ImageReadError(f"this is {name}; accepted are {FORMATS}")
+    raise ImageReadError(f"this is not an image; accepted are {FORMATS}")
 
 
-def _decoded(data: bytes, kind: str, max_pixels: int) -> Image:
-    """Return the upright BGR pixels; the header is judged before they are decoded."""
-    # Imported here: `import maskdet` would take 80 ms longer.
-    from PIL import Image as Pillow
+def _named(name: str) -> str:
+    return f"this is {name}; save it as JPEG or PNG (accepted are {FORMATS})"
 
-    too_many = ImageReadError(
-        f"the picture has more than {max_pixels / 1e6:g} megapixels; "
-        "please make it smaller"
-    )
-    if kind == "JPEG" and data.count(b"\xff\xda") > _MAX_SCANS:
-        raise ImageReadError("the picture is built to be slow; it is not opened")
-    try:
-        opened = Pillow.open(io.BytesIO(data), formats=[kind])
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning):
-        raise too_many from None
-    with opened as picture:
-        if picture.width * picture.height > max_pixels:
-            raise too_many
-        # A JPEG may carry a second picture (depth, HDR gain): that is no film.
-        if kind != "JPEG" and getattr(picture, "n_frames", 1) > 1:
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image that would take too much memory, from its header alone."""
+    size = f"the image has {width} x {height} pixels"
+    if max(width, height) > MAX_SIDE_PX:
+        raise ImageReadError(f"{size}; a side may have at most {MAX_SIDE_PX}: crop it")
+    if width * height > max_pixels:
+        raise ImageReadError(
+            f"{size}; at most {max_pixels / 1e6:g} megapixels are read: make it smaller"
+        )
+
+
+_Stored = tuple[Image, int, tuple[int, int]]
+"""Pixels as they are stored, the EXIF orientation, and width and height as stored."""
+
+
+def _jpeg(data: bytes, max_pixels: int, max_jpeg_pixels: int) -> _Stored:
+    """Decode a JPEG, at half its width and height if it has more than `max_pixels`."""
+    # Imported here: `import maskdet` would take 80 ms longer. The class itself, as
+    # `Image.open` has a limit of its own, and takes a second image (depth, HDR gain)
+    # for another format.
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    n_scans, n_in_first = _scans(data)
+    if n_scans > _MAX_SCANS:
+        raise ImageReadError(
+            f"the JPEG has more than {_MAX_SCANS} scans (possible decompression bomb)"
+        )
+    with JpegImageFile(io.BytesIO(data)) as image:
+        width, height = image.size
+        _check_size(width, height, max_jpeg_pixels)
+        several = n_in_first < image.layers or "progressive" in image.info
+        if several and _coefficient_bytes(image) > _MAX_JPEG_BUFFER:
             raise ImageReadError(
-                "this is a moving picture; please send one frame of it, or a film"
+                f"the image is a progressive JPEG of {width} x {height} pixels, too "
+                "large to decode: save it as a baseline JPEG or make it smaller"
             )
-        picture.load()
-        return _upright(_pixels(picture), _orientation(picture))
+        if width * height > max_pixels:
+            image.draft(None, (width // 2, height // 2))
+        orientation = _orientation(image)
+        return _bgr(image), orientation, (width, height)
 
 
-def _pixels(picture: PillowImage) -> Image:
-    """Return decoded pixels of any mode as 8-bit BGR."""
+def _scans(data: bytes) -> tuple[int, int]:
+    """Return how many scans a JPEG has, and how many components the first one has.
+
+    Counting ends at the end of the image: phones put other images and videos behind
+    it, in which anything may look like the beginning of a scan.
+    """
+    n_scans, n_in_first, at = 0, 0, 2
+    while n_scans <= _MAX_SCANS:
+        found = _MARKER.search(data, at)
+        if found is None or found[1] == b"\xd9":
+            break
+        at = found.end()
+        if found[1] == b"\xda":
+            n_scans += 1
+            n_in_first = n_in_first or int.from_bytes(data[at + 2 : at + 3])
+        at += int.from_bytes(data[at : at + 2])
+    return n_scans, n_in_first
+
+
+_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
+"""A marker that a segment follows, or the end: no stuffing, restart or fill."""
+
+
+def _coefficient_bytes(image: JpegImageFile) -> int:
+    """Return what all coefficients of a JPEG take, two bytes each."""
+    width, height = image.size
+    factors = [(across, down) for _, across, down, _ in image.layer]
+    most_across = max(across for across, _ in factors)
+    most_down = max(down for _, down in factors)
+    share = sum(across * down for across, down in factors) / (most_across * most_down)
+    return round(2 * width * height * share)
+
+
+def _other(data: bytes, format_: str, max_pixels: int) -> _Stored:
+    """Decode what is no JPEG; the header is judged before the pixels are decoded."""
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    try:
+        opened = Pillow.open(io.BytesIO(data), formats=[format_])
+    except Pillow.DecompressionBombError:
+        # Pillow's own limit is far above ours, and it keeps the size to itself.
+        raise ImageReadError(
+            f"the image has more than {max_pixels / 1e6:g} megapixels; make it smaller"
+        ) from None
+    except UnidentifiedImageError:
+        if format_ != "TIFF":
+            raise
+        pixels = _unusual_tiff(data, max_pixels)
+        return pixels, 1, (pixels.shape[1], pixels.shape[0])
+    with opened as image:
+        _check_size(*image.size, max_pixels)
+        _refuse_several(image, format_)
+        by_opencv = format_ == "WEBP" or _deep_colour(data, image, format_)
+        inverted = _tags(image).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        if format_ != "WEBP":  # of which Pillow would hold four copies
+            # A TIFF turns itself here, and then has no orientation any more.
+            image.load()
+        orientation = _orientation(image)
+        if not by_opencv:
+            pixels = _by_pillow(image, inverted=inverted)
+    if by_opencv:
+        # Pillow has found it whole, and gives its copy back.
+        image.close()
+        pixels = _by_opencv(data)
+    return pixels, orientation, (pixels.shape[1], pixels.shape[0])
+
+
+def _tags(image: PillowImage) -> Any:
+    """Return the tags of a TIFF by number; none of another format."""
+    return getattr(image, "tag_v2", {})
+
+
+def _by_pillow(image: PillowImage, *, inverted: bool) -> Image:
+    """Return the pixels of what Pillow has decoded, of any mode, as 8-bit BGR."""
+    if image.mode[0] not in "IF":
+        return _bgr(image)
+    values = np.asarray(image)
+    grey = _eight_bits(values, _white_of(values))
+    return check_image(255 - grey if inverted else grey)
+
+
+def _refuse_several(image: PillowImage, format_: str) -> None:
+    """Refuse an animation, pages, and a TIFF whose image is only a small copy."""
+    if format_ != "TIFF":
+        if getattr(image, "is_animated", False):
+            raise ImageReadError(
+                "this is an animation; send one frame of it, or use it as a video"
+            )
+        return
+    if _DNG in _tags(image) or _tags(image).get(_SUBFILE, 0) & _REDUCED:
+        raise ImageReadError(_named("a camera's raw file"))
+    for page in range(1, _MAX_PAGES):
+        try:
+            image.seek(page)
+        except EOFError:
+            break
+        if not _tags(image).get(_SUBFILE, 0) & (_REDUCED | _MASK):
+            raise ImageReadError(
+                "this TIFF has several pages; save each as an image of its own"
+            )
+    image.seek(0)
+
+
+def _deep_colour(data: bytes, image: PillowImage, format_: str) -> bool:
+    """Return whether it has several channels of more than 8 bits.
+
+    Pillow keeps only the upper 8 of 16 bits, and nothing of an image that uses 8 less.
+    """
+    if format_ == "PNG":
+        # The IHDR chunk is the first: depth, then colour type (0 and 3: one channel).
+        return data[24] == 16 and data[25] not in (0, 3)
+    if format_ == "TIFF":
+        bits = _tags(image).get(_BITS, (1,))
+        return len(bits) > 1 and max(bits) > 8
+    if format_ == "PPM":
+        # "RGB" for 8 bits; else the name of the mode and the largest value.
+        args = cast("ImageFile", image).tile[0].args
+        return image.mode == "RGB" and isinstance(args, tuple) and args[-1] > 255
+    return False
+
+
+def _by_opencv(data: bytes) -> Image:
+    """Return the pixels of an image of any depth as 8-bit BGR, over white.
+
+    OpenCV turns a TIFF upright, and nothing else.
+    """
+    level = cv2.utils.logging.getLogLevel()
+    # It would print on the terminal what a person can do nothing about.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        values: NDArray[Any] | None = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED
+        )
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if values is None:
+        raise OSError("damaged, or of a kind that is not known")
+    if values.dtype == np.uint8 and values.shape[2:] == (3,):
+        return check_image(values)
+    if values.ndim == 2:
+        return check_image(_eight_bits(values, _white_of(values)))
+    result = np.empty((*values.shape[:2], 3), np.uint8)
+    white, opaque = _white_of(values[..., :3]), _white_of(values[..., 3:])
+    for rows in _strips(*values.shape[:2]):
+        colours = _eight_bits(values[rows, :, :3], white)
+        if values.shape[2] == 4:
+            alpha = cv2.cvtColor(
+                _eight_bits(values[rows, :, 3], opaque), cv2.COLOR_GRAY2BGR
+            )
+            faded = cv2.multiply(colours, alpha, scale=1 / 255)
+            colours = check_image(np.asarray(cv2.add(faded, 255 - alpha)))
+        result[rows] = colours
+    return result
+
+
+def _strips(height: int, width: int) -> Iterator[slice]:
+    """Yield rows of an image, some at a time: whole copies take too much memory."""
+    rows = max(1, 2_000_000 // width)
+    return (slice(top, min(height, top + rows)) for top in range(0, height, rows))
+
+
+def _unusual_tiff(data: bytes, max_pixels: int) -> Image:
+    """Decode a TIFF that Pillow does not know, such as colours in floating point."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    file = io.BytesIO(data)
+    tags = ImageFileDirectory_v2(file.read(8))
+    file.seek(tags.next)
+    tags.load(file)
+    _check_size(tags[256], tags[257], max_pixels)
+    if tags.get(_PHOTOMETRIC) != _RGB or tags.get(_SAMPLES, 1) not in (3, 4):
+        raise ImageReadError("this kind of TIFF cannot be read; save it as 8-bit RGB")
+    ends = [
+        offset + count
+        for offsets, counts in ((273, 279), (324, 325))
+        for offset, count in zip(
+            tags.get(offsets, ()), tags.get(counts, ()), strict=True
+        )
+    ]
+    if not ends or max(ends) > len(data):
+        raise EOFError("truncated")
+    return _by_opencv(data)
+
+
+def _white_of(values: NDArray[Any]) -> float:
+    """Return which number is white in an image of any numbers; see `read_image`."""
+    if values.dtype.kind == "f":
+        return float(np.max(values, where=np.isfinite(values), initial=1))
+    most = int(values.max(initial=0))
+    bits = next((bits for bits in _DEPTHS if most < 1 << bits), most.bit_length())
+    return float((1 << bits) - 1)
+
+
+def _eight_bits(values: NDArray[Any], white: float) -> Image:
+    """Return numbers of any kind as 8-bit, from 0 for 0 to 255 for `white`."""
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values.astype(np.float32), posinf=white)
+    if values.dtype.kind in "fi":
+        values = np.clip(values, 0, None).astype(np.float32)
+    return np.asarray(cv2.convertScaleAbs(values, alpha=255 / white), np.uint8)
+
+
+def _bgr(image: PillowImage) -> Image:
+    """Return the pixels of any mode of 8 bits as BGR, over white."""
     from PIL import Image as Pillow
 
-    if picture.mode.startswith("I"):  # 16-bit grey; Pillow would clip it at 255
-        grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255)
-        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-    if picture.has_transparency_data:
-        clear = picture.convert("RGBA")
-        white = Pillow.new("RGBA", picture.size, "white")
-        picture = Pillow.alpha_composite(white, clear)
-    rgb = np.asarray(picture.convert("RGB"))
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
+    width, height = image.size
+    result = np.empty((height, width, 3), np.uint8)
+    for rows in _strips(height, width):
+        strip = image.crop((0, rows.start, width, rows.stop))
+        if strip.has_transparency_data:
+            clear = strip.convert("RGBA")
+            strip = Pillow.alpha_composite(
+                Pillow.new("RGBA", clear.size, "white"), clear
+            )
+        try:
+            rgb = np.asarray(strip.convert("RGB"))
+        except ValueError:
+            raise ImageReadError(
+                f"colours of the kind {image.mode} cannot be read; save it as RGB"
+            ) from None
+        cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR, dst=result[rows])
+    return result
 
 
-def _orientation(picture: PillowImage) -> int:
+def _orientation(image: PillowImage) -> int:
     """Return the EXIF orientation, 1 to 8; damaged metadata counts as upright."""
     try:
-        value = picture.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(_ORIENTATION, 1)
     # EXIF is parsed from hostile bytes too, but the pixels are fine without it.
     except Exception:
         return 1

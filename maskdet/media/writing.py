@@ -48,7 +48,8 @@ _USUAL_RATE: Final = Fraction(25)
 _MIN_TICKS_HZ: Final = 10_000
 """A variable rate is kept to a tenth of a millisecond."""
 
-_MAX_RATE: Final = 1000
+_RATES: Final = (Fraction(1, 100), 1000)
+"""Usual frames a second that a header may name; others are a mistake."""
 
 
 class FilmWriter:
@@ -91,15 +92,20 @@ class FilmWriter:
         self._last_pts = -1
         self._held: Packet[VideoStream] | None = None
         name = f".maskdet-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._parts = [self._target.with_name(f"{name}-{n}.part") for n in (1, 2)]
-        rate = frame_rate if 0 < frame_rate <= _MAX_RATE else _USUAL_RATE
-        rate = rate.limit_denominator(1001)
+        # FFmpeg takes what stands before a colon for a protocol, but not in a path
+        # from the root.
+        folder = self._target.absolute().parent
+        self._parts = [folder / f"{name}-{n}.part" for n in (1, 2)]
+        fits = _RATES[0] <= frame_rate <= _RATES[1]
+        rate = (frame_rate if fits else _USUAL_RATE).limit_denominator(1001)
         self._rate = rate
         ticks_hz = rate.numerator * -(-_MIN_TICKS_HZ // rate.numerator)
         self._tick_s = Fraction(1, ticks_hz)
-        self._open: OutputContainer | None = self._container()
+        self._open: OutputContainer | None = None
         try:
-            self._stream = self._pictures(self._open)
+            with self._named():
+                self._open = self._container()
+                self._stream = self._pictures(self._open)
         except BaseException:
             self.cancel()
             raise
@@ -187,10 +193,15 @@ class FilmWriter:
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
         """Tell errors of the name that was asked for, not of the unfinished file."""
+        import av
+
         try:
             yield
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._target)) from None
+        except av.error.FFmpegError as error:
+            line = f"the video cannot be encoded or written there: {error.strerror}"
+            raise OSError(error.errno, line, str(self._target)) from None
 
     def _container(self) -> OutputContainer:
         import av
@@ -198,8 +209,7 @@ class FilmWriter:
         # The index goes to the front, so that a browser may start before the end;
         # where sound is added, that is done then.
         fast = faststart(self._kind) if self._sound is None else {}
-        with self._named():
-            self._parts[0].touch()
+        self._parts[0].touch()
         return av.open(str(self._parts[0]), "w", format=self._kind, options=fast)
 
     def _pictures(self, container: OutputContainer) -> VideoStream:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip, iou_matrix, nms, sizes_px
-from maskdet.classifier import Classifier, MaskClassifier
+from maskdet.classifier import Classifier, Verifier
 from maskdet.onepass.decode import FLOOR, Map, decode
 from maskdet.onepass.network import CELL_PX, Network
 from maskdet.types import (
@@ -134,13 +134,13 @@ class SecondLook:
         )
         doubtful = np.zeros_like(unclear)
         verifier = self.classifier
-        if isinstance(verifier, MaskClassifier) and verifier.verifies:
+        if isinstance(verifier, Verifier) and verifier.verifies:
             doubtful = self._first(wanted & (faces.scores < self.doubted))
         rows = np.flatnonzero(unclear | doubtful)
         if not len(rows):
             return faces, probs
         scores = faces.scores.copy()
-        if isinstance(verifier, MaskClassifier):
+        if isinstance(verifier, Verifier):
             read, there = verifier.verify(image, faces.boxes[rows])
             lowered = scores[rows] * there**self.power
             scores[rows] = np.where(doubtful[rows], lowered, scores[rows])
@@ -176,6 +176,7 @@ class OnePass:
         """
         self.scaling = Scaling() if scaling is None else scaling
         self.second_look = second_look
+        self.pipeline = "OnePass detects and classifies"
         self._network = network
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.style import BGR, Palette, colour_bgr
+from maskdet.style import BGR, DEFAULT_STYLE, Style
 from maskdet.types import UNTRACKED, Image, Label, PersonPair, Scene
 
 _Floats = NDArray[np.float64]
@@ -59,7 +59,7 @@ def birds_eye(
     positions: _Floats,
     *,
     size_wh: tuple[int, int] = (480, 480),
-    palette: Palette = "classic",
+    style: Style = DEFAULT_STYLE,
     corners_m: _Floats | None = None,
 ) -> Image:
     """Draw where people stand, seen from above: one square of the grid is a metre.
@@ -73,7 +73,7 @@ def birds_eye(
         positions: `(n, 2)` x to the right and z away from the camera, in metres; row
             i is row i of the scene.
         size_wh: width and height of the drawing in pixels.
-        palette: of the labels' colours.
+        style: names and colours of the classes.
         corners_m: `(4, 2)` the clicked rectangle of the floor, as in `FloorCamera`.
 
     Raises:
@@ -89,7 +89,7 @@ def birds_eye(
     pairs = [pair for pair in reversed(scene.pairs) if pair.in_contact]
     for pair in pairs:
         _join(canvas, places, pair)
-    _people(canvas, scene, places, palette)
+    _people(canvas, scene, places, style)
     for pair in pairs:
         _measure(canvas, places, pair)
     return canvas
@@ -110,13 +110,13 @@ def _people(
     canvas: Image,
     scene: Scene,
     places: list[tuple[float, float]],
-    palette: Palette,
+    style: Style,
 ) -> None:
     """Draw a dot for each of them, then their names upon all dots."""
     radius = max(5.0, min(canvas.shape[:2]) / 55)
     for row in reversed(range(len(scene))):
         label = scene.labels[row]
-        colour = colour_bgr(label, palette)
+        colour = style.colour_bgr(label)
         _dot(canvas, places[row], label, colour, radius, hollow=_unseen(scene, row))
     for row, name in enumerate(_names(scene)):
         x, y = places[row]

@@ -7,7 +7,7 @@ person who has the pictures, and are written only to a folder that person names.
 from __future__ import annotations
 
 from maskdet.report.figures import save_chart
-from maskdet.report.files import measured, write_report
+from maskdet.report.files import measured, write_curves, write_report
 from maskdet.report.grids import picture_grid, samples_grid
 from maskdet.report.mistakes import Mistake, mistakes_grid, worst_mistakes
 
@@ -19,5 +19,6 @@ __all__ = [
     "samples_grid",
     "save_chart",
     "worst_mistakes",
+    "write_curves",
     "write_report",
 ]

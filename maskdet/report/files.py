@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -73,19 +74,46 @@ def write_report(
         "labels": [label.key for label in CLASSES],
         "sets": {name: measured(one) for name, one in answers.items()},
         "mistakes": [one.to_json() for one in mistakes],
-        "log": None if log is None else [dict(row) for row in log],
+        "log": None if log is None else [_finite(row) for row in log],
     }
     path = folder / REPORT_NAME
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     written = [path]
-    for name, chart in _charts(answers, {title or "training": log or ()}).items():
+    for name, chart in _charts(answers).items():
         written += save_chart(chart, folder, name)
+    return [*written, *write_curves(folder, log or (), title)]
+
+
+def write_curves(folder: Path, log: Log, title: str = "") -> list[Path]:
+    """Write the learning curves of one run, `learning-loss.svg` and so on.
+
+    Args:
+        folder: where; files of the same names are replaced.
+        log: how the run learnt.
+        title: name of the run.
+
+    Raises:
+        OSError: the folder cannot be written.
+        MissingExtraError: a library that draws the charts is not installed.
+    """
+    require("learning curves", *CHART_LIBRARIES)
+    from maskdet import charts
+
+    logs = {title or "training": log}
+    written = []
+    for quantity in charts.QUANTITIES:
+        if charts.is_logged(log, quantity):
+            chart = charts.learning_curves(logs, quantity=quantity)
+            written += save_chart(chart, folder, f"learning-{quantity}")
     return written
 
 
-def _charts(
-    answers: Mapping[str, Answers], logs: Mapping[str, Log]
-) -> dict[str, alt.LayerChart]:
+def _finite(row: Mapping[str, float]) -> Json:
+    """Return a row with None for what could not be measured: JSON has no NaN."""
+    return {k: v if math.isfinite(v) else None for k, v in row.items()}
+
+
+def _charts(answers: Mapping[str, Answers]) -> dict[str, alt.LayerChart]:
     """Return the charts by the name of their file."""
     from maskdet import charts
 
@@ -106,7 +134,4 @@ def _charts(
             alone, believed="wearing"
         )
         drawn[f"{start}slices"] = charts.slices_chart(alone)
-    if any(logs.values()):
-        drawn["learning-accuracy"] = charts.learning_curves(logs)
-        drawn["learning-loss"] = charts.learning_curves(logs, quantity="loss")
     return drawn

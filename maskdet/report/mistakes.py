@@ -13,6 +13,7 @@ from maskdet.evaluation import Judged
 from maskdet.media import read_image
 from maskdet.metrics.labelling import Json
 from maskdet.report.grids import CELL_PX, picture_grid
+from maskdet.style import percent
 from maskdet.types import CLASSES, Image, Label
 
 MOST_MISTAKES = 36
@@ -79,6 +80,6 @@ def mistakes_grid(mistakes: Sequence[Mistake], *, columns: int = 6) -> Image:
     for one in mistakes:
         box = np.array(one.box, np.float32)
         crops.append(crop_face(read_image(one.path), box, CELL_PX))
-        said = f"{100 * one.probability:.0f} % {one.said.title}"
+        said = f"{percent(one.probability)} {one.said.title}"
         captions.append(f"{one.truth.title}, said\n{said}")
     return picture_grid(crops, captions, columns=columns)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from maskdet.datasets.files import text_of
+from maskdet.datasets.listing import read_text
 from maskdet.evaluation.judged import read_example
 from maskdet.labeller import UNREADABLE, Boxed
 from maskdet.report.grids import picture_grid
@@ -75,7 +75,7 @@ def read_review(path: str | Path) -> Mapping[Path, bool]:
         FileNotFoundError: there is no such list.
         ValueError: a column is missing, or `keep` is neither yes nor no.
     """
-    rows = csv.DictReader(io.StringIO(text_of(Path(path))))
+    rows = csv.DictReader(io.StringIO(read_text(Path(path))))
     for column in ("path", "keep"):
         if column not in (rows.fieldnames or ()):
             raise ValueError(f"{path}: the column {column!r} is missing")

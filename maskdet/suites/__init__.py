@@ -2,6 +2,7 @@
 
 Nobody has labelled enough pictures of hands before mouths, or of faces at night. So
 `hard` and `dark` change faces whose label is known, in a way that must not change it.
+`lookalikes` draws clear shields and printed mouths, after which it must not be sure.
 `groups` asks whether some people are told wrong more often than others. `empty` shows
 an analyzer pictures without a face and counts the faces that it sees. `pasted` makes
 scenes of portraits: small faces of people whom no scene of the training showed.
@@ -18,6 +19,7 @@ from maskdet.suites.empty import (
 )
 from maskdet.suites.groups import GroupReport, compare_groups, read_groups
 from maskdet.suites.hard import HardReport, hard_negatives
+from maskdet.suites.lookalikes import LookalikeReport, lookalikes
 from maskdet.suites.pasted import PastedReport, pasted_faces
 
 __all__ = [
@@ -26,12 +28,14 @@ __all__ = [
     "EmptyReport",
     "GroupReport",
     "HardReport",
+    "LookalikeReport",
     "PastedReport",
     "alarms_in",
     "compare_groups",
     "darken",
     "false_alarms",
     "hard_negatives",
+    "lookalikes",
     "low_light",
     "pasted_faces",
     "read_groups",

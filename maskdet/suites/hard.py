@@ -67,7 +67,7 @@ def hard_negatives(
     rng = np.random.default_rng(seed)
     untouched: list[bool] = []
     covered: dict[Thing, list[bool]] = {thing: [] for thing in THINGS}
-    for image, box, points in _bare_faces(finder, examples):
+    for image, box, points in bare_faces(finder, examples):
         untouched.append(called_masked(classifier, image, box))
         for thing in THINGS:
             changed = cover_mouth(image, points, thing, box=box, rng=rng)
@@ -80,7 +80,7 @@ def hard_negatives(
     )
 
 
-def _bare_faces(
+def bare_faces(
     finder: LandmarkFinder, examples: Iterable[Example]
 ) -> Iterator[tuple[Image, NDArray[np.float32], NDArray[np.float32]]]:
     """Yield picture, box and landmarks of every bare face that is large enough."""

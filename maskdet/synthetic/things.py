@@ -175,10 +175,10 @@ def _headscarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
     relief += rng.uniform(0.0, 0.04) * soft_noise(
         canvas.shape, canvas.eyes_px * 0.02, rng
     )
-    plain = rng.random()
-    first = np.array(
-        (30, 28, 30) if plain < 0.25 else (232, 232, 230) if plain < 0.4 else any_colour(rng)
-    )
+    usual = rng.random()
+    first = np.array(any_colour(rng))
+    if usual < 0.4:  # black and white are the most common
+        first = np.array((30, 28, 30) if usual < 0.25 else (232, 232, 230))
     second = np.array(any_colour(rng))
     mix = _tartan(x, y, rng) if rng.random() < 0.3 else np.zeros_like(x)
     colour = first * (1 - mix[..., None]) + second * mix[..., None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from maskdet.metrics.answers import Answers
 from maskdet.metrics.estimate import Estimate
 from maskdet.metrics.numbers import numbers
 from maskdet.runs import SETS
-from maskdet.training.recipes import Recipe, Stage
+from maskdet.training.logs import waited
+from maskdet.training.recipes import RECIPES, Recipe, Stage
 from maskdet.training.samples import MIN_TRAIN_PX, MIN_VAL_PX
 from maskdet.training.sampling import CLASS_SHARES
 from maskdet.training.validation import Rightness
+from maskdet.types import CLASSES, Label
 
 if TYPE_CHECKING:
     from maskdet.training.export import Exported
@@ -48,10 +50,9 @@ output's name |
 {export}
 ```
 
-Seed {seed}. {stages} {views} {balance} {kept}
+Seed {seed}. {trained}
 
-Trained on {crops:,} crops of: {data}. Every labelled face of at least {min_px} px; a \
-picture of one face counts as a whole.{plans} Test pictures were not used in any choice.
+{data}
 
 The logits are divided by {temperature:.3f} inside the network, so that its \
 probabilities fit the validation best; that changes no answer.
@@ -79,9 +80,9 @@ calls with 2 threads.
 ## Limits
 
 - Faces under {val_px} px are often too small to judge.
-- There are few real faces with a mask incorrectly worn; trust `incorrect` least.
-- Hands, scarves, cups and beards before the mouth can pass for a mask; `python -m \
-maskdet suites` measures how often.
+- {rare}
+- Hands, scarves, cups and beards before the mouth can pass for a mask; `maskdet \
+suites` measures how often.
 - The pictures are of the sets named above, with their choice of people, places and \
 light, and some wrong labels. It is no security or health device.
 """
@@ -94,18 +95,16 @@ _NETWORKS = {
 
 _VIEWS = {
     "camera": "The crops are moved, turned, mirrored, shrunk, blurred, darkened, "
-    "tinted, compressed and cut as cameras and face finders do it.",
+    "tinted, compressed and cut as cameras and face detectors do it; validation crops "
+    "are not.",
     "tutorial": "The crops are turned up to 20 degrees, moved by up to a fifth, zoomed "
-    "by up to 15 %, sheared and mirrored; validation and test are not.",
-    "flip-turn": "The crops are mirrored and turned up to 72 degrees; validation and "
-    "test are not.",
+    "by up to 15 %, sheared and mirrored; validation crops are not.",
+    "flip-turn": "The crops are mirrored and turned up to 72 degrees; validation crops "
+    "are not.",
 }
 
-_KEPT = {
-    "merit": "The epoch with the best validation was kept.",
-    "loss": "The epoch with the lowest validation loss was kept.",
-    "last": "The last epoch was kept.",
-}
+_OWN_KNOBS = ("size_px", "batch_size", "steps", "dropout", "views", "drawn")
+"""What a run may do otherwise than its recipe, beside its epochs."""
 
 
 def card_text(exported: Exported, answers: Mapping[str, Answers], command: str) -> str:
@@ -131,17 +130,12 @@ def card_text(exported: Exported, answers: Mapping[str, Answers], command: str) 
         train=known.get("command", ""),
         export=command,
         seed=recipe.seed,
-        stages=" ".join(_stage(stage) for stage in recipe.stages),
-        views=_VIEWS[recipe.views],
-        balance=_balance(recipe, known.get("class_weights")),
-        kept=_KEPT[recipe.keep],
-        crops=known.get("crops", 0),
-        data=_data(known.get("data")),
-        min_px=MIN_TRAIN_PX,
-        plans=_plans(known.get("planned_before")),
+        trained=_joined(_trained(recipe, known, exported.log)),
+        data=_joined(_data(recipe, known, exported)),
         temperature=exported.temperature,
         answers=_answers_table(answers),
         val_px=MIN_VAL_PX,
+        rare=rare_sentence(known.get("class_counts")),
         validation=_table(exported.chosen.rightness),
         test=_test(exported.test),
         n=exported.validation,
@@ -162,7 +156,42 @@ def _file(exported: Exported) -> str:
     )
 
 
-def _stage(stage: Stage) -> str:
+def _joined(sentences: Iterable[str]) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _trained(
+    recipe: Recipe, known: Mapping[str, object], log: Sequence[Mapping[str, float]]
+) -> Iterator[str]:
+    """Yield how the network learnt, each sentence from what was done."""
+    yield _start(recipe, known)
+    for index, stage in enumerate(recipe.stages):
+        yield _stage(stage, sum(row["stage"] == index + 1 for row in log))
+    yield _ending(recipe, log)
+    yield resumed_sentence(known.get("planned_before"))
+    yield _changes(recipe)
+    yield _VIEWS[recipe.views]
+    if recipe.views == "camera":
+        yield _drawing_lots(recipe, known)
+    else:
+        yield _passes(recipe, known)
+        yield _weighing(known)
+    yield _kept(recipe, log)
+
+
+def _start(recipe: Recipe, known: Mapping[str, object]) -> str:
+    """Say which weights the body began with; older runs did not note them."""
+    if recipe.network == "custom-cnn" or "start" not in known:
+        return ""
+    start = known["start"]
+    if start is None:
+        return "MobileNetV2 began with random weights."
+    if start == "imagenet":
+        return "MobileNetV2 began with the ImageNet weights of Keras."
+    return f"MobileNetV2 began with the weights in `{start}`."
+
+
+def _stage(stage: Stage, done: int) -> str:
     who = {None: "the head alone", 0: "all layers"}.get(
         stage.train_from, f"the head and the body from layer {stage.train_from} on"
     )
@@ -171,35 +200,189 @@ def _stage(stage: Stage) -> str:
         rate += ", rising at first, falling on a cosine"
     if stage.decay:
         rate += f" / (1 + {stage.decay:g} step)"
-    return f"At most {stage.epochs} epochs of {who}, {rate}."
+    return f"{epochs_done(done, stage.epochs)} of {who}, {rate}."
 
 
-def _data(names: object) -> str:
-    return ", ".join(map(str, names)) if isinstance(names, list) else ""
+def epochs_done(done: int, planned: int) -> str:
+    """Return `9 epochs`, or `3 of 9 epochs` where not all were done."""
+    if done >= planned:
+        return f"{done} epoch{'' if done == 1 else 's'}"
+    return f"{done} of {planned} epochs"
 
 
-def _balance(recipe: Recipe, weights: object) -> str:
-    if recipe.views == "camera":
-        shares = [f"{share:.0%} {label.key}" for label, share in CLASS_SHARES.items()]
-        drawn = (
-            f" Our own code drew {recipe.drawn:,} more crops." if recipe.drawn else ""
-        )
-        return f"Each batch is {', '.join(shares)} on average.{drawn}"
-    if not isinstance(weights, list):
+def _ending(recipe: Recipe, log: Sequence[Mapping[str, float]]) -> str:
+    if len(log) >= recipe.epochs:
         return ""
-    named = ", ".join(f"{weight:.2f}" for weight in weights)
-    return f"Each crop is seen once an epoch; its class counts {named} in the loss."
+    if recipe.patience is not None and waited(log) >= recipe.patience:
+        return (
+            f"It ended by itself: {waited(log)} epochs had not lowered the validation "
+            "loss."
+        )
+    return stopped_sentence(len(log), recipe.epochs)
 
 
-def _plans(before: object) -> str:
+def stopped_sentence(done: int, planned: int) -> str:
+    """Say that a run was stopped before its end."""
+    return f"It was stopped after {done} of {planned} epochs."
+
+
+def resumed_sentence(before: object) -> str:
     """Say that the run was resumed with another number of epochs, if it was."""
     if not isinstance(before, list):
         return ""
     plans = " and ".join(f"{epochs} epochs until {done}" for epochs, done in before)
     return (
-        f" It was resumed with another number of epochs (`--resume`): planned for "
+        f"It was resumed with another number of epochs (`--resume`): planned for "
         f"{plans} were done. The learning rate followed that plan until then."
     )
+
+
+def _changes(recipe: Recipe) -> str:
+    """Say what was done otherwise than the recipe says."""
+    usual = RECIPES.get(recipe.name)
+    if usual is None:
+        return ""
+    changes = [
+        f"`{name}` {_value(getattr(recipe, name))} instead of "
+        f"{_value(getattr(usual, name))}"
+        for name in ("epochs", *_OWN_KNOBS)
+        if getattr(recipe, name) != getattr(usual, name)
+    ]
+    return f"Otherwise than its recipe: {', '.join(changes)}." if changes else ""
+
+
+def _value(knob: object) -> str:
+    return "one pass over the crops" if knob is None else str(knob)
+
+
+def _drawing_lots(recipe: Recipe, known: Mapping[str, object]) -> str:
+    """Say how batches are made that take crops by chance."""
+    counts = class_counts(known)
+    parts = {
+        label: share
+        for label, share in CLASS_SHARES.items()
+        if counts is None or counts[label]
+    }
+    total = sum(parts.values())
+    shares = ", ".join(f"{part / total:.0%} {c.key}" for c, part in parts.items())
+    steps = f"{recipe.steps} batches" if recipe.steps else "as many batches as fit"
+    return (
+        f"An epoch is {steps} of {recipe.batch_size} crops sampled at random: each "
+        f"batch is {shares} on average."
+    )
+
+
+def _passes(recipe: Recipe, known: Mapping[str, object]) -> str:
+    """Say how often an epoch shows a crop; see `views.Passes`."""
+    crops = known.get("crops")
+    if not isinstance(crops, int):
+        return ""
+    size = min(recipe.batch_size, crops)
+    whole = max(1, crops // recipe.batch_size)
+    steps = recipe.steps or whole
+    says = f"An epoch is {steps} batch{'' if steps == 1 else 'es'} of {size} crops"
+    if steps > whole:
+        passes = f"{steps / whole:.1f}".removesuffix(".0")
+        return f"{says}: {passes} passes over them."
+    left = crops - steps * size
+    if not left:
+        return f"{says}: it shows each crop once."
+    return (
+        f"{says}: it shows none of the {crops:,} twice and leaves out {left:,}, others "
+        "each time."
+    )
+
+
+def _weighing(known: Mapping[str, object]) -> str:
+    weights, counts = known.get("class_weights"), class_counts(known)
+    if not isinstance(weights, list):
+        return ""
+    named = ", ".join(
+        f"{weights[label]:.2f} for {label.key}"
+        for label in CLASSES
+        if counts is None or counts[label]
+    )
+    return f"A crop counts in the loss by its class: {named}."
+
+
+def _kept(recipe: Recipe, log: Sequence[Mapping[str, float]]) -> str:
+    if recipe.keep == "last":
+        return f"The last epoch was kept, number {len(log)}."
+    if recipe.keep == "loss":
+        best = len(log) - waited(log)
+        return f"The epoch with the lowest validation loss was kept, number {best}."
+    merits = [row["merit"] for row in log]
+    best = merits.index(max(merits)) + 1
+    return f"The epoch with the best validation was kept, number {best}."
+
+
+def _data(
+    recipe: Recipe, known: Mapping[str, object], exported: Exported
+) -> Iterator[str]:
+    """Yield what it learnt from and was chosen by."""
+    names, crops = known.get("data"), known.get("crops", 0)
+    of = ", ".join(map(str, names)) if isinstance(names, list) else "unknown"
+    counts = class_counts(known)
+    held = "" if counts is None else f" ({counts_text(counts)})"
+    only = known.get("only_source")
+    source = f", only images of the source `{only}`" if only else ""
+    yield f"Trained on {crops:,} crops{held} of: {of}{source}."
+    yield (
+        f"A labelled face of at least {MIN_TRAIN_PX} px gives one crop; an image of "
+        f"one face {_portrait(recipe, known)}."
+    )
+    if recipe.drawn:
+        drawn = known.get("drawn_crops")
+        many = f"up to {recipe.drawn:,}" if drawn is None else f"{drawn:,}"
+        yield f"Our own code drew {many} of the crops."
+    yield f"Validated on {exported.validation:,} crops{named(known.get('val'))}."
+    yield notes_sentence(known.get("data_report"))
+    if exported.test:
+        yield "Test images were not used in any choice."
+    else:
+        yield "No test images were held back: the numbers on validation chose it."
+
+
+def _portrait(recipe: Recipe, known: Mapping[str, object]) -> str:
+    """Say which crops an image of one face gives; see `samples.pack_training`."""
+    finder = known.get("finder")
+    if recipe.views != "camera" or finder == "none":
+        return "is one as a whole"
+    named = f"`{finder}` " if finder else ""
+    return f"gives two, the whole and the face that the detector {named}is sure of"
+
+
+def named(names: object) -> str:
+    """Return ` of: a, b` for the names of sets, or nothing."""
+    listed = ", ".join(map(str, names)) if isinstance(names, list) else ""
+    return f" of: {listed}" if listed else ""
+
+
+def class_counts(known: Mapping[str, object]) -> list[int] | None:
+    """Return the number of training faces by class; older runs did not note it."""
+    counts = known.get("class_counts")
+    return counts if isinstance(counts, list) and len(counts) == len(CLASSES) else None
+
+
+def counts_text(counts: Sequence[int]) -> str:
+    """Return `3 mask, 2 no_mask, 0 incorrect`."""
+    return ", ".join(f"{counts[label]:,} {label.key}" for label in CLASSES)
+
+
+def rare_sentence(counts: object) -> str:
+    """Say how far to trust the class that is rarest in the world and in the data."""
+    if isinstance(counts, list) and counts and not counts[Label.INCORRECT]:
+        return "It has never seen a mask incorrectly worn; do not trust `incorrect`."
+    return (
+        "There are few real faces with a mask incorrectly worn; trust `incorrect` "
+        "least."
+    )
+
+
+def notes_sentence(report: object) -> str:
+    """Repeat what the check of the data noted."""
+    notes = report.get("notes") if isinstance(report, dict) else None
+    return f"Of the data: {'; '.join(map(str, notes))}." if notes else ""
 
 
 def _answers_table(answers: Mapping[str, Answers]) -> str:
@@ -263,9 +446,10 @@ def _versions_table(exported: Exported) -> str:
 
 def _choice(exported: Exported) -> str:
     verb = "ships" if exported.ships else "was measured; it is too large to ship"
+    light = " of at most 5 MB" if exported.is_light else ""
     return (
         f"{exported.precision} {verb}: of the versions that are right as often as "
-        "float32, up to one face in a thousand, the fastest of at most 5 MB."
+        f"float32, up to one face in a thousand, the fastest{light}."
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from maskdet.training.arrays import open_arrays, save_arrays
 
 Weights = list[NDArray[np.float32]]
 
@@ -74,9 +77,7 @@ def save_state(
         ("optimizer", _values(model.optimizer)),
     ):
         arrays |= {f"{name}_{index}": value for index, value in enumerate(values)}
-    part = path.with_suffix(".part.npz")
-    np.savez(part, allow_pickle=False, **arrays)
-    part.replace(path)
+    save_arrays(path, arrays)
 
 
 def read_progress(path: Path) -> Progress:
@@ -84,17 +85,12 @@ def read_progress(path: Path) -> Progress:
 
     Raises:
         FileNotFoundError: there is nothing to resume.
-        ValueError: the file is of another version.
+        ValueError: the file is damaged or of another version.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: nothing to resume; train without --resume")
-    with np.load(path, allow_pickle=False) as stored:
-        try:
-            return Progress(
-                **{name: kind(stored[name]) for name, kind in _FIELDS.items()}
-            )
-        except KeyError:
-            raise ValueError(f"{path}: was written by another version") from None
+    with open_arrays(path) as stored:
+        return Progress(**{name: kind(stored[name]) for name, kind in _FIELDS.items()})
 
 
 def load_state(
@@ -109,9 +105,9 @@ def load_state(
         optimizer: whether to restore the optimizer too; a new stage has a new one.
 
     Raises:
-        ValueError: the file is of another network or another optimizer.
+        ValueError: the file is of another network or another optimizer, or damaged.
     """
-    with np.load(path, allow_pickle=False) as stored:
+    with open_arrays(path) as stored:
         model.optimizer.build(model.trainable_variables)
         try:
             model.set_weights(_numbered(stored, "model"))
@@ -129,9 +125,9 @@ def load_average(path: Path, model: keras.Model) -> None:
     """Put the averaged weights of a run's last epoch into `model`.
 
     Raises:
-        ValueError: they are of another network.
+        ValueError: they are of another network, or the file is damaged.
     """
-    with np.load(path, allow_pickle=False) as stored:
+    with open_arrays(path) as stored:
         try:
             model.set_weights(_numbered(stored, "average"))
         except ValueError:
@@ -139,11 +135,54 @@ def load_average(path: Path, model: keras.Model) -> None:
 
 
 def save_best(path: Path, model: keras.Model, average: Average | None) -> None:
-    """Write the weights that judge best, in Keras' format; `model` stays as it is."""
+    """Write the weights that judge best, in Keras' format; `model` stays as it is.
+
+    Raises:
+        OSError: they cannot be written; an older file of this name is still there.
+    """
     own = use_average(model, average)
-    model.save_weights(path)
-    if own is not None:
-        model.set_weights(own)
+    part = path.with_name(f".part-{path.name}")  # Keras knows the format by the ending
+    try:
+        _reserve(part, model)
+        model.save_weights(part)
+        part.replace(path)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else _first_line(error)
+        raise OSError(error.errno, why, str(path)) from None
+    finally:
+        part.unlink(missing_ok=True)
+        if own is not None:
+            model.set_weights(own)
+
+
+def _reserve(path: Path, model: keras.Model) -> None:
+    """Take the room of a weights file: HDF5 tells of a full disk in many lines."""
+    optimizer = getattr(model, "optimizer", None)  # before it is compiled, none
+    values = model.get_weights() + ([] if optimizer is None else _values(optimizer))
+    if hasattr(os, "posix_fallocate"):  # not on Windows and macOS
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 2**16 + sum(v.nbytes for v in values))
+
+
+def load_weights(path: Path, model: keras.Model) -> None:
+    """Put the weights of a Keras file into `model`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or holds the weights of another network.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such weights file")
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"{path}: holds no weights of this network ({_first_line(error)})"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def use_average(model: keras.Model, average: Average | None) -> Weights | None:

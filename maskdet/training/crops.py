@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import crop_face
 from maskdet.datasets import Example
+from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.samples import Progress, opened, whole_box
 from maskdet.types import Image
 
@@ -82,13 +83,7 @@ def _faces_of(
 
 def save_crops(crops: Crops, path: Path) -> None:
     """Write crops to `path` (.npz)."""
-    np.savez(
-        path,
-        allow_pickle=False,
-        images=crops.images,
-        labels=crops.labels,
-        sources=crops.sources,
-    )
+    save_arrays(path, vars(crops))
 
 
 def read_crops(path: Path) -> Crops:
@@ -96,8 +91,9 @@ def read_crops(path: Path) -> Crops:
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: the file is damaged.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
-    with np.load(path, allow_pickle=False) as stored:
+    with open_arrays(path) as stored:
         return Crops(stored["images"], stored["labels"], stored["sources"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -18,10 +18,11 @@ from maskdet.metrics.answers import Answers, save_answers
 from maskdet.metrics.calibration import fit_temperature
 from maskdet.runs import ANSWERS_NAME, CARD_NAME, FACTS_NAME, LOG_NAME
 from maskdet.training.card import card_text
+from maskdet.training.checkpoint import load_weights
 from maskdet.training.crops import Crops, read_crops
-from maskdet.training.fit import BEST_FILE, probabilities
+from maskdet.training.fit import probabilities
 from maskdet.training.litert import PRECISIONS, Converted, compared, convert
-from maskdet.training.logs import read_recipe
+from maskdet.training.logs import BEST_FILE, epochs_of, read_recipe
 from maskdet.training.material import CALIBRATION_FILE, TEST_FILE, VALIDATION_FILE
 from maskdet.training.network import build_network
 from maskdet.training.recipes import Recipe
@@ -47,6 +48,7 @@ class Exported:
         run: folder that the training wrote.
         recipe: how it was made.
         known: all that its `recipe.json` says.
+        log: one row an epoch.
         model: the network in Keras, with the temperature in it.
         parameters: how many it has.
         temperature: by which the logits are divided.
@@ -60,6 +62,7 @@ class Exported:
     run: Path
     recipe: Recipe
     known: Mapping[str, object]
+    log: Sequence[Mapping[str, float]]
     model: keras.Model
     parameters: int
     temperature: float
@@ -77,6 +80,11 @@ class Exported:
     def ships(self) -> bool:
         """Whether it is small enough to lie in `models/`."""
         return self.chosen.n_bytes <= MOST_BYTES
+
+    @property
+    def is_light(self) -> bool:
+        """Whether a clone brings it along without much weight."""
+        return self.chosen.n_bytes <= LIGHT_BYTES
 
     @property
     def file_name(self) -> str:
@@ -106,9 +114,12 @@ def export(run: Path, name: str) -> Exported:
     recipe, known = read_recipe(run)
     if not (run / BEST_FILE).is_file():
         raise FileNotFoundError(f"{run / BEST_FILE} is missing; train first")
+    log = epochs_of(run)
+    if not log:
+        raise ValueError(f"{run}: not one epoch of it is whole; train longer")
     crops = read_crops(run / VALIDATION_FILE)
     model = build_network(recipe)
-    model.load_weights(run / BEST_FILE)
+    load_weights(run / BEST_FILE, model)
     temperature = fit_temperature(crops.labels, probabilities(model, crops.images))
     fold_temperature(model, temperature)
     versions = _versions(model, run, crops)
@@ -119,6 +130,7 @@ def export(run: Path, name: str) -> Exported:
         run=run,
         recipe=recipe,
         known=known,
+        log=log,
         model=model,
         parameters=model.count_params(),
         temperature=temperature,

@@ -120,9 +120,7 @@ class _Stored:
             "or float32 file that `maskdet export` wrote of this network"
         )
 
-    def _found(
-        self, layer: str, shape: tuple[int, ...]
-    ) -> NDArray[np.float32] | None:
+    def _found(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
         belongs = re.compile(rf"(^|/){re.escape(layer)}(_\d+)?/")
         for kind in _READABLE:
             for one in self._details:

@@ -1,4 +1,4 @@
-"""What the one-pass network takes for faces in pictures without any: crops to unlearn."""
+"""What the one-pass network takes for faces where there are none: crops to unlearn."""
 
 from __future__ import annotations
 

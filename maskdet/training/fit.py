@@ -6,6 +6,7 @@ maskdet train classifier --recipe tutorial --data FACES/index.csv
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,18 +22,19 @@ from maskdet.training.checkpoint import (
     Average,
     Progress,
     load_state,
+    load_weights,
     read_progress,
     save_best,
     save_state,
     use_average,
 )
 from maskdet.training.logs import (
-    LOG_CSV,
-    LOG_JSON,
-    RECIPE_FILE,
+    BEST_FILE,
+    STATE_FILE,
     Epoch,
     forget_epochs,
     log_epoch,
+    start_run,
     write_recipe,
 )
 from maskdet.training.material import Material
@@ -53,9 +55,6 @@ from maskdet.training.validation import (
 )
 
 logger = logging.getLogger(__name__)
-
-STATE_FILE = "last.npz"
-BEST_FILE = "best.weights.h5"
 
 _SETTLING_BATCHES = 12
 
@@ -90,6 +89,11 @@ def fit(
 
     Returns:
         `(n, 3)` what the kept weights answer on the validation crops.
+
+    Raises:
+        OSError: `out` cannot be written.
+        RuntimeError: the loss is not a number any more.
+        ValueError: there is nothing to resume, or it began with other knobs.
     """
     keras.utils.set_random_seed(recipe.seed)
     model = _network(material, recipe, start)
@@ -103,7 +107,7 @@ def fit(
         load_state(out / STATE_FILE, model, average, optimizer=same)
     write_recipe(out, recipe, start.about, done=progress.epochs_done)
     run.go_on(progress, stage)
-    model.load_weights(out / BEST_FILE)
+    load_weights(out / BEST_FILE, model)
     return probabilities(model, material.validation.images)
 
 
@@ -148,7 +152,6 @@ class _Run:
                     self.enter(stage)
                 progress = self.epoch(epoch, progress)
         except KeyboardInterrupt:
-            logger.warning("stopped by hand after %d epochs", progress.epochs_done)
             if not best.is_file():
                 save_best(best, self.model, self.average)
 
@@ -185,10 +188,13 @@ class _Run:
         merit = float(np.mean([*(one.merit for one in results.values()), *told]))
         score = {"merit": merit, "loss": -done.val_loss, "last": float(epoch)}
         after = _after(before, done, score[self.recipe.keep])
+        check_finite(done.epoch, loss, done.val_loss)
         if after.best > before.best:
             save_best(self.out / BEST_FILE, self.model, self.average)
-        save_state(self.out / STATE_FILE, self.model, self.average, after)
+        # The state comes last: whatever stops the run in between, the epoch that it
+        # goes on with is done again and its row is replaced.
         log_epoch(self.out, done, results, self.recipe.epochs - epoch - 1)
+        save_state(self.out / STATE_FILE, self.model, self.average, after)
         return after
 
     def _train(self, epoch: int) -> tuple[float, float]:
@@ -216,6 +222,20 @@ class _Run:
         return float(np.mean(losses)), float(np.mean(shares))
 
 
+def check_finite(epoch: int, *losses: float) -> None:
+    """Refuse to go on with a network whose loss is not a number any more.
+
+    Raises:
+        RuntimeError: a loss is NaN or infinite.
+    """
+    for loss in losses:
+        if not math.isfinite(loss):
+            raise RuntimeError(
+                f"epoch {epoch}: the loss is {loss}, so the weights are useless; "
+                "train anew with a lower learning rate. The epochs before are kept"
+            )
+
+
 def compile_stage(model: keras.Model, recipe: Recipe, stage: int, steps: int) -> None:
     """Give the network the layers that learn, the optimizer and the loss of a stage.
 
@@ -226,7 +246,7 @@ def compile_stage(model: keras.Model, recipe: Recipe, stage: int, steps: int) ->
         steps: batches an epoch.
     """
     part = recipe.stages[stage]
-    set_trainable(model, part)
+    set_trainable(model, part, norm_learns=recipe.norm_learns)
     model.compile(
         _optimizer(part, part.epochs * steps),
         keras.losses.CategoricalCrossentropy(label_smoothing=recipe.smoothing),
@@ -284,13 +304,11 @@ def _network(material: Material, recipe: Recipe, start: Start) -> keras.Model:
 
 def _begin(out: Path, start: Start) -> Progress:
     """Return how far the run is; a fresh start first deletes an older one."""
-    out.mkdir(parents=True, exist_ok=True)
     if start.resume:
         progress = read_progress(out / STATE_FILE)
         forget_epochs(out, progress.epochs_done)
         return progress
-    for name in (STATE_FILE, BEST_FILE, LOG_CSV, LOG_JSON, RECIPE_FILE):
-        (out / name).unlink(missing_ok=True)
+    start_run(out)
     return Progress()
 
 
@@ -312,7 +330,7 @@ def _after(before: Progress, done: Epoch, score: float) -> Progress:
     lower = done.val_loss < before.lowest_loss
     return Progress(
         epochs_done=done.epoch,
-        best=max(score, before.best),
+        best=max(before.best, score),
         lowest_loss=min(done.val_loss, before.lowest_loss),
         waited=0 if lower else before.waited + 1,
         stage=done.stage - 1,

@@ -6,10 +6,13 @@ import csv
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
+from maskdet.part_file import PartFile
 from maskdet.training.recipes import Recipe
 from maskdet.training.validation import Rightness
 
@@ -18,6 +21,23 @@ logger = logging.getLogger(__name__)
 RECIPE_FILE = "recipe.json"
 LOG_CSV = "log.csv"
 LOG_JSON = "log.json"
+STATE_FILE = "last.npz"
+BEST_FILE = "best.weights.h5"
+
+_RUN_FILES = (STATE_FILE, BEST_FILE, LOG_CSV, LOG_JSON, RECIPE_FILE)
+
+
+class Knobs(Protocol):
+    """A recipe of either network."""
+
+    @property
+    def epochs(self) -> int:
+        """Rounds of all stages together."""
+        ...
+
+    def to_json(self) -> dict[str, object]:
+        """Return every knob as `json.dumps` can write it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -84,58 +104,168 @@ def log_epoch(
         done.took_s,
         f", at most {_minutes(left * done.took_s)} left" if left else "",
     )
-    rows = [*_rows(out / LOG_JSON), row]
-    (out / LOG_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    with (out / LOG_CSV).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    append_row(out, row)
+
+
+def append_row(out: Path, row: Mapping[str, float]) -> None:
+    """Add what an epoch came to at the end of both logs.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    _write(out, [*epochs_of(out), row])
 
 
 def forget_epochs(out: Path, done: int) -> None:
     """Drop rows of epochs after `done`, which a resumed training does again."""
-    if (out / LOG_JSON).is_file():
-        rows = [row for row in _rows(out / LOG_JSON) if row["epoch"] <= done]
-        (out / LOG_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    rows = epochs_of(out)
+    kept = [row for row in rows if row["epoch"] <= done]
+    if len(kept) < len(rows):
+        _write(out, kept)
 
 
-def epochs_of(run: Path) -> list[dict[str, float]]:
-    """Return what `log_epoch` noted, one row an epoch."""
-    return _rows(run / LOG_JSON)
+def epochs_of(run: Path) -> list[Mapping[str, float]]:
+    """Return what a run noted, one row an epoch; none before its first is whole.
 
-
-def _rows(path: Path) -> list[dict[str, float]]:
+    Raises:
+        ValueError: the log is damaged.
+    """
+    path = run / LOG_JSON
     if not path.is_file():
         return []
-    rows: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        rows: list[Mapping[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: is damaged ({error})") from None
     return rows
+
+
+def waited(rows: Sequence[Mapping[str, float]]) -> int:
+    """Return how many epochs ago the validation loss was lowest."""
+    losses = [row["val_loss"] for row in rows]
+    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+
+def _write(out: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    with PartFile(out / LOG_JSON) as file, file.named():
+        file.stream.write(json.dumps(rows, indent=1) + "\n")
+        file.keep()
+    with PartFile(out / LOG_CSV) as file, file.named():
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(file.stream, list(names))
+        writer.writeheader()
+        writer.writerows(rows)
+        file.keep()
 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def write_recipe(
-    out: Path, recipe: Recipe, about: Mapping[str, object], *, done: int
-) -> None:
-    """Write or extend `recipe.json`: every knob, and what else a reader must know.
+def check_folder(out: Path, *, resume: bool) -> None:
+    """Make sure, before any work, that a run can be kept in a folder.
 
-    A run resumed with another number of epochs says what was planned before, since
-    the learning rate followed that plan until then.
+    Args:
+        out: the folder; it need not exist and is not made.
+        resume: whether the run in it goes on.
+
+    Raises:
+        FileNotFoundError: there is no run to resume.
+        ValueError: it is a file, or holds a run that would be lost.
+        PermissionError: nothing can be written there.
+    """
+    if resume:
+        if not (out / STATE_FILE).is_file():
+            raise FileNotFoundError(
+                f"{out / STATE_FILE}: nothing to resume; train without --resume"
+            )
+    elif (out / STATE_FILE).is_file():
+        done = len(epochs_of(out))
+        raise ValueError(
+            f"--out {out}: holds a run of {done} epoch{'' if done == 1 else 's'}; "
+            "continue it with --resume, or choose another folder"
+        )
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"--out {out}: {there} is a file, wanted a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"--out {out}: no permission to write in {there}")
+
+
+def start_run(out: Path) -> None:
+    """Make the folder of a new run, and delete an older run in it."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _RUN_FILES:
+        (out / name).unlink(missing_ok=True)
+
+
+def write_recipe(
+    out: Path, recipe: Knobs, about: Mapping[str, object], *, done: int
+) -> None:
+    """Write `recipe.json`, or extend that of a run that goes on.
+
+    It holds every knob and what else a reader must know. A run resumed with another
+    number of epochs says what was planned before, since the learning rate followed
+    that plan until then. Nothing else may change, or its card would not be true.
 
     Args:
         out: folder of the run.
         recipe: every knob.
         about: what else to write, such as the command and the data.
         done: whole epochs behind the run.
+
+    Raises:
+        ValueError: a run that goes on began with other knobs or other data, or has
+            done more epochs than it shall have.
     """
+    if done > recipe.epochs:
+        raise ValueError(
+            f"{out}: has done {done} epochs already, more than {recipe.epochs}; resume "
+            f"it with --epochs {done} or more"
+        )
     path = out / RECIPE_FILE
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = _read_json(path) if path.is_file() else {}
+    new = json.loads(json.dumps(recipe.to_json() | dict(about)))
+    if done:
+        _check_same(out, known, new)
     if known.get("epochs", recipe.epochs) != recipe.epochs:
         plan = [known["epochs"], done]
         known["planned_before"] = [*known.get("planned_before", []), plan]
-    known |= recipe.to_json() | {"epochs": recipe.epochs} | dict(about)
-    path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    known |= new | {"epochs": recipe.epochs}
+    with PartFile(path) as file, file.named():
+        file.stream.write(json.dumps(known, indent=2) + "\n")
+        file.keep()
+
+
+_MAY_CHANGE = frozenset(
+    ("title", "about", "source", "epochs", "stages", "command", "data_report", "before")
+)
+"""What may differ where a run goes on: words, and how long it shall be."""
+
+
+def _check_same(
+    out: Path, known: Mapping[str, object], new: Mapping[str, object]
+) -> None:
+    for name in new.keys() & known.keys() - _MAY_CHANGE:
+        if new[name] != known[name]:
+            raise ValueError(
+                f"{out}: began with {name} {json.dumps(known[name])}, not "
+                f"{json.dumps(new[name])}; resume it with the options and the data it "
+                "began with, or train in another folder"
+            )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return what `recipe.json` says.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        known: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: is damaged ({error})") from None
+    return known
 
 
 def read_recipe(run: Path) -> tuple[Recipe, dict[str, object]]:
@@ -148,8 +278,8 @@ def read_recipe(run: Path) -> tuple[Recipe, dict[str, object]]:
     path = run / RECIPE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; {run} is no run")
+    known = _read_json(path)
     try:
-        known: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
         return Recipe.from_json(known), known
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

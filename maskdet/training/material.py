@@ -60,6 +60,8 @@ class Material:
         validation: crops to validate on, as at run time.
         class_weights: `(3,)` float32, how much the loss of a class counts; `(4,)`
             where a fourth output is trained.
+        class_counts: number of training crops of each class, as in `CLASSES`.
+        drawn: how many of the training crops our own code drew.
         false_detections: `(m, s, s, 3)` crops without a face that it is judged by.
     """
 
@@ -68,6 +70,8 @@ class Material:
     n: int
     validation: Crops
     class_weights: NDArray[np.float32]
+    class_counts: tuple[int, ...] = ()
+    drawn: int = 0
     false_detections: NDArray[np.uint8] | None = None
 
 
@@ -148,11 +152,31 @@ def prepare(
         sampler = Sampler(packed, recipe.size_px, recipe.batch_size, recipe.seed)
         steps = recipe.steps or max(1, len(packed) // recipe.batch_size)
         # The sampler balances by drawing, so every class weighs the same.
-        return Material(sampler, steps, len(packed), held_out, even, empty)
+        return Material(
+            sampler,
+            steps,
+            len(packed),
+            held_out,
+            even,
+            _class_counts(packed.labels),
+            int(packed.drawn.sum()),
+            empty,
+        )
     crops = _cut(parts.train, recipe, progress("crops"), MIN_TRAIN_PX)
     passes = Passes(crops, VIEWS[recipe.views], recipe.batch_size, recipe.seed)
     weights = class_weights(crops.labels)
-    return Material(passes, recipe.steps or passes.steps, len(crops), held_out, weights)
+    return Material(
+        passes,
+        recipe.steps or passes.steps,
+        len(crops),
+        held_out,
+        weights,
+        _class_counts(crops.labels),
+    )
+
+
+def _class_counts(labels: NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(np.bincount(labels, minlength=len(CLASSES)).tolist())
 
 
 def class_weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -201,7 +225,7 @@ def _packed(
     if stored_made_of(path) != made_of:
         packed = pack_training(train, used, progress("crops"))
         if recipe.drawn:
-            finds = _landmark_finder(used)
+            finds = landmark_finder(used)
             watched = progress("drawing")
             drawn = draw_samples(packed, finds, recipe.drawn, recipe.seed, watched)
             packed = packed.joined(drawn)
@@ -209,7 +233,12 @@ def _packed(
     return read_samples(path)
 
 
-def _landmark_finder(finder: Detector | None) -> LandmarkFinder:
+def landmark_finder(finder: Detector | None) -> LandmarkFinder:
+    """Return a finder that can be drawn with.
+
+    Raises:
+        ValueError: it does not know where mouth and nose are.
+    """
     if finder is None or not hasattr(finder, "landmarks"):
         raise ValueError(
             "this recipe draws on faces, which needs a finder that knows where mouth "

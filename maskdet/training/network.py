@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.training.checkpoint import load_weights
 from maskdet.training.exported import load_exported
 from maskdet.training.recipes import Recipe, Stage
 from maskdet.types import CLASSES
@@ -20,6 +23,8 @@ ALPHA = 1.0
 # Keras ships MobileNetV2 with 0.999, made for a million steps. Fine-tuning here takes
 # about two thousand, in which such a slow average never reaches the new statistics.
 _NORM_MOMENTUM = 0.98
+
+_DOWNLOAD_TIMEOUT_S = 30.0
 
 
 def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Model:
@@ -38,7 +43,8 @@ def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Mo
 
     Raises:
         FileNotFoundError: there is no such weights file.
-        ValueError: weights for a network that has none.
+        RuntimeError: the ImageNet weights cannot be downloaded.
+        ValueError: weights for a network that has none, or of another network.
     """
     pictures = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pictures)
@@ -49,10 +55,7 @@ def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Mo
     else:
         exported = weights is not None and Path(weights).suffix == ".tflite"
         body = _mobilenet(recipe.size_px, None if exported else weights)
-        # A recipe that leaves the statistics alone calls the body as at run time,
-        # also while some of its layers learn.
-        x = body(x) if recipe.norm_learns else body(x, training=False)
-        x = _head(x, recipe)
+        x = _head(body(x), recipe)
     columns = len(CLASSES) + recipe.verifies
     probs = keras.layers.Dense(columns, activation="softmax", name="probs")(x)
     model = keras.Model(pictures, probs, name="maskdet_classifier")
@@ -61,15 +64,30 @@ def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Mo
     return model
 
 
-def set_trainable(model: keras.Model, stage: Stage) -> None:
-    """Let those layers learn that a stage trains; compile the model afterwards."""
+def set_trainable(model: keras.Model, stage: Stage, *, norm_learns: bool) -> None:
+    """Let those layers learn that a stage trains; compile the model afterwards.
+
+    Args:
+        model: what `build_network` returned; without a body, nothing is done.
+        stage: says from which layer of the body on.
+        norm_learns: as in `Recipe`.
+    """
     body = body_of(model)
     if body is None:
         return
     body.trainable = stage.train_from is not None
-    if stage.train_from is not None:
-        for number, layer in enumerate(body.layers):
-            layer.trainable = number >= stage.train_from
+    for number, layer in enumerate(body.layers):
+        learns = stage.train_from is not None and number >= stage.train_from
+        layer.trainable = learns
+        if norm_learns or not isinstance(layer, keras.layers.BatchNormalization):
+            continue
+        # `body(x, training=False)` would not do: Keras passes the flag of the outer
+        # call on to every layer. Only a layer that is not trainable keeps its
+        # statistics while it is trained through. Its scale and offset learn all the
+        # same, as in the published recipes.
+        layer.trainable = False
+        for variable in (layer.gamma, layer.beta):
+            variable.trainable = learns
 
 
 def body_of(model: keras.Model) -> keras.Model | None:
@@ -98,19 +116,49 @@ def summary_lines(model: keras.Model) -> list[str]:
 
 
 def _mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
-    fetched = weights == "imagenet"
-    body = keras.applications.MobileNetV2(
-        input_shape=(size_px, size_px, 3),
-        alpha=ALPHA,
-        include_top=False,
-        weights="imagenet" if fetched else None,
+    make = partial(
+        keras.applications.MobileNetV2, (size_px, size_px, 3), ALPHA, include_top=False
     )
-    if weights is not None and not fetched:
-        body.load_weights(_existing(Path(weights)))
+    if weights == "imagenet":
+        body = _with_imagenet(make)
+    else:
+        body = make(weights=None)
+        if weights is not None:
+            load_weights(_existing(Path(weights)), body)
     for layer in body.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _NORM_MOMENTUM
     return body
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: there is no such file; `imagenet` downloads the usual weights"
+        )
+    return path
+
+
+def _with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:
+    """Return the body with the weights that Keras has or downloads.
+
+    Raises:
+        RuntimeError: they cannot be had.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)  # Keras itself waits without end
+    try:
+        return make(weights="imagenet")
+    except Exception as error:  # Keras raises no narrower kind
+        why = str(error).rpartition(" -- ")[2]  # before it, Keras gives the address
+        raise RuntimeError(
+            f"the ImageNet weights of MobileNetV2 cannot be downloaded ({why}); "
+            "connect to the internet, or give --weights FILE.weights.h5 (weights "
+            "of Keras' MobileNetV2 without its top, saved on another machine), "
+            "or --weights none to start from random weights"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _head(x: keras.KerasTensor, recipe: Recipe) -> keras.KerasTensor:
@@ -132,15 +180,6 @@ def _custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
     x = keras.layers.Dense(256)(keras.layers.Flatten()(x))
     x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
     return keras.layers.Dropout(dropout)(x)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: there is no such weights file; with a network at hand, "
-            "`--weights imagenet` fetches the usual ones"
-        )
-    return path
 
 
 def settle_normalisation(

@@ -8,11 +8,42 @@ three outputs: on data of two classes the third is simply never the truth.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from maskdet.classifier import CONTEXT
+
+MOST_PX = 1024
+"""Largest side of an input: all crops of a training are in memory at once."""
+
+MOST_DRAWN = 1_000_000
+
+MOST_SEED = 2**32 - 1
+"""Of NumPy's, which TensorFlow's follow."""
+
+
+def check_rate(learning_rate: float) -> None:
+    """Refuse a learning rate that cannot train.
+
+    Raises:
+        ValueError: it is not a number over 0.
+    """
+    if not (learning_rate > 0 and math.isfinite(learning_rate)):
+        raise ValueError(f"learning_rate must be over 0, not {learning_rate}")
+
+
+def check_count(name: str, count: int, least: int = 1, most: int | None = None) -> None:
+    """Refuse a number of something that cannot train.
+
+    Raises:
+        ValueError: it is below `least` or above `most`.
+    """
+    if count < least:
+        raise ValueError(f"{name} must be at least {least}, not {count}")
+    if most is not None and count > most:
+        raise ValueError(f"{name} must be at most {most}, not {count}")
 
 
 @dataclass(frozen=True)
@@ -41,10 +72,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be over 0, not {self.learning_rate}")
+        check_count("epochs", self.epochs)
+        check_rate(self.learning_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +94,10 @@ class Recipe:
         batch_size: crops a step.
         steps: batches an epoch; None for one pass over the crops.
         dropout: share of features dropped before the last layer while training.
-        norm_learns: whether the statistics of the body's normalisation are learnt
-            anew; else they stay those of its weights.
+        norm_learns: whether the batch normalisation of the body uses and learns the
+            statistics of the batches, in the layers that train. Else it works as at
+            run time in every stage: the statistics stay those of the initial weights,
+            and only scale and offset learn, in the layers that train.
         views: how a crop is changed each time it is shown: `camera`, `tutorial` or
             `flip-turn`.
         drawn: crops to train on that our own code draws: masks worn well and wrongly,
@@ -111,10 +142,12 @@ class Recipe:
         """Refuse values that cannot train."""
         if self.verifies and self.views != "camera":
             raise ValueError("only recipe maskdet learns what is no face")
-        for name in ("size_px", "batch_size", "steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        check_count("size_px", self.size_px, 32, MOST_PX)
+        check_count("batch_size", self.batch_size)
+        if self.steps is not None:
+            check_count("steps", self.steps)
+        check_count("drawn", self.drawn, 0, MOST_DRAWN)
+        check_count("seed", self.seed, 0, MOST_SEED)
         if self.size_px % 16:
             raise ValueError(f"size_px must be a multiple of 16, not {self.size_px}")
         if not self.stages:
@@ -140,8 +173,9 @@ class Recipe:
             ValueError: there are fewer epochs than stages.
         """
         if epochs < len(self.stages):
+            each = ", one for each stage" if len(self.stages) > 1 else ""
             raise ValueError(
-                f"epochs must be at least {len(self.stages)}, not {epochs}"
+                f"epochs must be at least {len(self.stages)}, not {epochs}{each}"
             )
         ends = [sum(s.epochs for s in self.stages[:i]) for i in range(len(self.stages))]
         starts = [
@@ -197,7 +231,7 @@ _TUTORIAL = Recipe(
     title="Tutorial recipe",
     about="The usual tutorial recipe, as in Face-Mask-Detector-using-MobileNetV2: a "
     "frozen MobileNetV2 and a head of 128 units. The original was measured on its "
-    "validation images; here the test images are held back.",
+    "validation images; here test images, where there are any, are held back.",
     source=_TUTORIAL_SOURCE,
     network="dense",
     size_px=224,
@@ -217,7 +251,7 @@ _CUSTOM_CNN = dataclasses.replace(
     title="Custom CNN",
     about="The custom network of the article Facemask Detection from Videos (2020): 92 "
     "million parameters, trained from random weights. Trained as the tutorial recipe, "
-    "measured on test images that are held back.",
+    "measured on test images, where there are any.",
     source="",
     network="custom-cnn",
     stages=(dataclasses.replace(_ADAM, decay=1e-4 / 20, train_from=0),),

@@ -16,6 +16,7 @@ from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.detectors import Detector
 from maskdet.media import read_image
+from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.augment import PACKED_CONTEXT
 from maskdet.types import CLASSES, Image
 
@@ -146,7 +147,7 @@ def _sure_box(finder: Detector, picture: Image) -> Boxes:
 def save_samples(samples: Samples, path: Path, made_of: str = "") -> None:
     """Write crops to `path` (.npz); `made_of` names what they were cut from."""
     arrays = {name: getattr(samples, name) for name in _FIELDS}
-    np.savez(path, allow_pickle=False, made_of=np.array(made_of), **arrays)
+    save_arrays(path, arrays | {"made_of": np.array(made_of)})
 
 
 def read_samples(path: Path) -> Samples:
@@ -154,16 +155,20 @@ def read_samples(path: Path) -> Samples:
 
     Raises:
         FileNotFoundError: there is no such file.
+        ValueError: the file is damaged.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
-    with np.load(path, allow_pickle=False) as stored:
+    with open_arrays(path) as stored:
         return Samples(*(stored[name] for name in _FIELDS))
 
 
 def stored_made_of(path: Path) -> str | None:
-    """Return what the crops in `path` were cut from, or None if there are none."""
+    """Return what the crops in `path` were cut from; None without whole crops."""
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        return str(stored["made_of"])
+    try:
+        with open_arrays(path) as stored:
+            return str(stored["made_of"])
+    except ValueError:
+        return None  # of a version that did not write whole files or none

@@ -15,12 +15,12 @@ import numpy as np
 
 from maskdet.boxes import Boxes, clip, sizes_px
 from maskdet.datasets import Example
+from maskdet.datasets.archives import MemoryFiles
 from maskdet.datasets.coco_writing import coco_content
+from maskdet.datasets.issues import Issues
+from maskdet.datasets.listing import IGNORED, Listed, Listing, stacked
 from maskdet.media import read_image
-from maskdet.tune.archives import MemoryFiles
-from maskdet.tune.listing import IGNORED, Listed, Listing, stacked
 from maskdet.tune.measuring import measured
-from maskdet.tune.notes import Notes
 from maskdet.tune.sets import Loaded, Pictures
 from maskdet.types import Image, Label
 
@@ -186,14 +186,14 @@ class Draft:
             Listed(
                 one.name,
                 tuple(_word(face) for face in one.faces),
-                stacked([np.array(face.box, np.float32) for face in one.faces]),
+                stacked([np.array(face.box) for face in one.faces]),
             )
             for one in touched
         )
-        notes = Notes()
+        notes = Issues()
         for one in self.pictures:
             if not one.touched:
-                notes.add(one.name, "nobody confirmed anything in it; left out")
+                notes.add(one.name, "nobody confirmed anything in it")
         truth, places = measured(Listing("labelled here", rows), files, name, notes)
         return Loaded(truth, Pictures(files, places), (*self.notes, *notes.lines()))
 
@@ -238,4 +238,4 @@ def _example(picture: DraftPicture) -> Example:
 
 
 def _boxes(faces: Sequence[DraftFace]) -> Boxes:
-    return stacked([np.array(face.box, np.float32) for face in faces])
+    return stacked([np.array(face.box) for face in faces]).astype(np.float32)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import PureWindowsPath
 
 from maskdet.analyzer import Analyzer
+from maskdet.datasets.issues import Issues
 from maskdet.media import read_image
 from maskdet.tune.draft import Corners as Corners
 from maskdet.tune.draft import Draft as Draft
@@ -13,7 +14,6 @@ from maskdet.tune.draft import DraftFace as DraftFace
 from maskdet.tune.draft import DraftPicture as DraftPicture
 from maskdet.tune.draft import corners_of
 from maskdet.tune.measuring import Cancelled, Progress, watched
-from maskdet.tune.notes import Notes
 from maskdet.types import CLASSES, Scene, Settings
 
 
@@ -41,19 +41,19 @@ def draft_of(
     """
     sent = list(uploads)
     pictures: dict[str, DraftPicture] = {}
-    notes = Notes()
+    notes = Issues()
     for given, content in watched(sent, progress, cancelled):
         try:
             image = read_image(content)
         except ValueError as error:
-            notes.add(given, f"left out, {error}")
+            notes.add(given, str(error))
         else:
             scene = analyzer.analyze(image, settings or Settings())
             name = _free_name(given, pictures)
             size_wh = (image.shape[1], image.shape[0])
             pictures[name] = DraftPicture(name, content, size_wh, _faces(scene))
     if not pictures:
-        raise ValueError("; ".join(["no picture can be read", *notes.lines()]))
+        raise ValueError("; ".join(["no image can be read", *notes.lines()]))
     return Draft(tuple(pictures.values()), notes.lines())
 
 

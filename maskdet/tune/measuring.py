@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, clip, sizes_px
-from maskdet.datasets import label_from_name
+from maskdet.boxes import Boxes
+from maskdet.datasets.archives import DatasetError, Files
+from maskdet.datasets.class_names import ClassNames
+from maskdet.datasets.issues import Issues
+from maskdet.datasets.listing import Listed, Listing
+from maskdet.datasets.placing import Placed, place
+from maskdet.datasets.reading import ClassesError, labels_of
 from maskdet.evaluation.judged import looks
 from maskdet.media import MAX_BYTES, read_image
-from maskdet.tune.archives import Files
-from maskdet.tune.listing import IGNORED, Listed, Listing
-from maskdet.tune.notes import Notes
 from maskdet.tune.scored import FaceRows, LabelledSet, Numbers
 from maskdet.types import CLASSES, Label
 
@@ -27,17 +29,6 @@ Cancelled = Callable[[], bool]
 """Asked before each picture whether to stop."""
 
 _Item = TypeVar("_Item")
-
-MAX_FACES: Final = 100_000
-"""More would take minutes to count at each move of a slider."""
-
-_STRANGE: Final = (
-    "a class that is not known here, so neither right nor wrong; known are "
-    + ", ".join(label.key for label in CLASSES)
-)
-
-_CUT_PX: Final = 1.0
-"""People draw boxes this far beyond a picture's border without meaning anything."""
 
 
 class Stopped(Exception):  # noqa: N818 - says what, not that it is an error
@@ -73,10 +64,11 @@ def watched(
 
 
 def measured(
-    found: Listing,
+    listing: Listing,
     files: Files,
     name: str,
-    notes: Notes,
+    issues: Issues,
+    classes: ClassNames | None = None,
     *,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
@@ -84,94 +76,80 @@ def measured(
     """Open every listed picture and return the set, and where each picture is.
 
     Args:
-        found: what the labels say.
+        listing: what the labels say.
         files: where the pictures are.
         name: of the set.
-        notes: get what is left out: pictures that cannot be read, boxes outside of
+        issues: get what is left out: pictures that cannot be read, boxes outside of
             theirs, classes that nobody here knows.
+        classes: what the names of classes mean.
         progress: told how far it is.
         cancelled: asked before each picture.
 
     Raises:
-        ValueError: no picture or no face that is known is left; one line.
+        ClassesError: no class is known; one line.
+        ValueError: no picture or no face is left; one line.
         Stopped: `cancelled` said so.
     """
-    if sum(len(row.words) for row in found.rows) > MAX_FACES:
-        raise ValueError(f"more than {MAX_FACES:,} faces; please send fewer")
-    labels = _labels(found.rows, notes)
+    labels = labels_of(listing.rows, classes or ClassNames(), issues)
+    rows = _once(listing.rows, issues)
+    places: Iterable[Placed | None] = (
+        place(rows, files, issues) if listing.boxed else [None] * len(rows)
+    )
     seen: list[_Seen] = []
-    for row in watched(found.rows, progress, cancelled):
-        one = _look(row, found, files, labels, notes)
+    for row, placed in zip(watched(rows, progress, cancelled), places, strict=True):
+        one = _look(row, placed, files, labels, issues)
         seen += [] if one is None else [one]
     if not seen:
-        raise ValueError("; ".join(["no picture can be read", *notes.lines()]))
-    truth = _joined(seen, name, boxed=found.boxed)
+        raise DatasetError("; ".join(["no image can be read", *issues.lines()]))
+    truth = _joined(seen, name, boxed=listing.boxed)
     if not (truth.labels != Label.UNKNOWN).any():
         known = ", ".join(label.key for label in CLASSES)
-        reasons = "; ".join(notes.lines()) or "the labels hold no face"
-        raise ValueError(f"no face of {known} is labelled: {reasons}")
+        none = () if listing.words else ("the labels hold no face",)
+        reasons = "; ".join([*none, *issues.lines()])
+        raise ClassesError(f"no face of {known} is labelled: {reasons}", listing.words)
     return truth, tuple(one.place for one in seen)
 
 
-def _labels(rows: Sequence[Listed], notes: Notes) -> dict[str, Label]:
-    """Return what each word of a set means; says which are not known."""
-    labels = {IGNORED: Label.UNKNOWN}
-    for word in (word for row in rows for word in row.words):
-        try:
-            label = labels[word] if word in labels else label_from_name(word)
-        except ValueError:
-            label = Label.UNKNOWN
-        labels[word] = label
-        if label == Label.UNKNOWN and word != IGNORED:
-            notes.add(word, _STRANGE, "face")
-    return labels
+def _once(rows: Sequence[Listed], issues: Issues) -> list[Listed]:
+    """Return the rows without images that were listed before."""
+    known: dict[str, Listed] = {}
+    for row in rows:
+        if row.image in known:
+            note = "listed twice, only the first time counts"
+            issues.add(row.image, note, stops=False)
+        known.setdefault(row.image, row)
+    return list(known.values())
 
 
 def _look(
     row: Listed,
-    found: Listing,
+    placed: Placed | None,
     files: Files,
-    labels: dict[str, Label],
-    notes: Notes,
+    labels: Mapping[str, Label | None],
+    issues: Issues,
 ) -> _Seen | None:
     """Return a picture with its faces, or None where it cannot be opened."""
-    shown = _shown(row.picture)
     try:
-        image = read_image(files.read(row.picture, MAX_BYTES))
+        image = read_image(files.read(row.image, MAX_BYTES))
     except ValueError as error:
-        notes.add(shown, f"left out, {error}")
+        issues.add(_shown(row.image), str(error))
         return None
     height, width = image.shape[:2]
-    if row.size_wh not in ((0, 0), (width, height)):
-        notes.add(shown, "another size than its labels say, so boxes may lie wrong")
-    boxes, kept = (
-        _inside(row, (width, height), notes)
-        if found.boxed
-        else (np.array([[0, 0, width, height]], np.float32), np.array([True]))
-    )
-    values = np.array([labels[word] for word in row.words], np.int64)
+    if placed is None:
+        placed = Placed(np.array([[0, 0, width, height]], np.float32), np.ones(1, bool))
+    kept = [w for w, keep in zip(row.words, placed.kept, strict=True) if keep]
+    faces = [label for label in map(labels.__getitem__, kept) if label is not None]
+    there = np.array([labels[word] is not None for word in kept], bool)
+    boxes = placed.boxes[there]
+    if not row.boxes.size and row.words and not faces:
+        return None  # a whole picture that is not of a face
     return _Seen(
-        row.picture, (width, height), boxes, values[kept], *looks(image, boxes)
+        row.image,
+        (width, height),
+        boxes,
+        np.array(faces, np.int64),
+        *looks(image, boxes),
     )
-
-
-def _inside(
-    row: Listed, size_wh: tuple[int, int], notes: Notes
-) -> tuple[Boxes, NDArray[np.bool_]]:
-    """Return the boxes cut at the borders, and which are left then."""
-    scale = np.array([*size_wh] * 2 if row.shares else [1] * 4, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        boxes = row.boxes * scale
-        inside = clip(boxes, *size_wh)
-        # Written so that a box which is not a number fails too.
-        kept = sizes_px(inside) > 0
-        cut = kept & ~(np.abs(boxes - inside) <= _CUT_PX).all(axis=1)
-    shown = _shown(row.picture)
-    for _ in range(int((~kept).sum())):
-        notes.add(shown, "empty or outside the picture; left out", "box")
-    for _ in range(int(cut.sum())):
-        notes.add(shown, "partly outside the picture; cut at its border", "box")
-    return inside[kept], kept
 
 
 def _joined(seen: Sequence[_Seen], name: str, *, boxed: bool) -> LabelledSet:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from maskdet.metrics.estimate import Z_95, Estimate, wilson
 from maskdet.types import Label
+from maskdet.wording import counted
 
 PromiseState: TypeAlias = Literal["kept", "open", "broken"]
 
@@ -146,7 +147,8 @@ def _needs(recall: Estimate, target: float, needed: int | None) -> str:
     fewest = fewest_for(target)
     if recall.n < fewest:
         return (
-            f" Even without a miss, {recall.n} faces could not promise it: that takes "
+            f" Even without a miss, {counted(recall.n, 'face')} could not promise it: "
+            "that takes "
             f"at least {fewest}."
         )
     return ""

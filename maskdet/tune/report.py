@@ -22,6 +22,7 @@ from maskdet.tune.report_parts import (
     settings_table,
 )
 from maskdet.types import CLASSES, Label
+from maskdet.wording import counted
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b1e28; --soft: #5c6070; --line: #d5d8e0;
@@ -129,7 +130,8 @@ def report_html(
     title = f"{name} on {truth.name}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{len(truth.names):,} pictures, {len(truth.faces):,} true faces. Small "
+        f"<p>{counted(len(truth.names), 'picture')}, "
+        f"{counted(len(truth.faces), 'true face')}. Small "
         "numbers are 95 % intervals.</p>",
         "" if proposal is None else proposal_part(proposal),
         "<h2>Settings of the numbers below</h2>",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from maskdet.metrics.estimate import Estimate
+from maskdet.style import percent
 from maskdet.tune.comparing import Comparison
 from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import ACTUAL, SAID, Outcome
@@ -14,6 +15,7 @@ from maskdet.tune.performance import Performance
 from maskdet.tune.report_charts import FACES, TITLES
 from maskdet.tune.table import class_rows, parts
 from maskdet.types import Settings
+from maskdet.wording import counted
 
 _SETTINGS = (
     ("Face score", "min_score", ""),
@@ -77,7 +79,7 @@ def confusion_table(outcome: Outcome) -> str:
             kind = "soft" if name == "unsure" else kind
             cells.append(
                 f'<td class="{kind}" style="--share:{share:.2f}">{count:,}'
-                f"<small>{100 * share:.0f} %</small></td>"
+                f"<small>{escape(percent(share))}</small></td>"
             )
         lines.append(f"<tr><th>{escape(TITLES[key])}</th>{''.join(cells)}</tr>")
     return f'<table class="matrix">{"".join(lines)}</table>'
@@ -104,7 +106,8 @@ def proposal_part(proposal: Proposal) -> str:
         f"<h2>Goal: {escape(proposal.goal.title)}</h2>"
         f'<ul class="{proposal.promise.state}">{lines}</ul>'
         f"{settings_table(both)}{table(head, rows)}"
-        f"<p>Chosen on {proposal.choosing.pictures:,} pictures; the first two rows are "
+        f"<p>Chosen on {counted(proposal.choosing.pictures, 'picture')}; the first two "
+        "rows are "
         f"of the other {proposal.then.pictures:,}, which nothing was chosen on.</p>"
     )
 

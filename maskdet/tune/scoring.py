@@ -12,12 +12,19 @@ from typing import Final
 
 import numpy as np
 
-from maskdet.analyzer import ANALYZERS, Analyzer, asset_of, reads_twice
+from maskdet.analyzer import (
+    ANALYZERS,
+    Analyzer,
+    asset_of,
+    classifies_every_face,
+    network_file,
+    network_name,
+    reads_twice,
+)
 from maskdet.assets import ASSETS, asset, asset_path, sha256_of
 from maskdet.boxes import Boxes
 from maskdet.classifier import DEFAULT_CLASSIFIER, classifier_path
 from maskdet.datasets.examples import no_boxes
-from maskdet.detectors import DETECTORS
 from maskdet.evaluation.judged import looks
 from maskdet.media import read_image
 from maskdet.onepass import OnePass
@@ -74,12 +81,17 @@ def analyzer_key(
         return name
     parts = [name]
     model = asset_of(name)
-    if model in ASSETS:
+    if network_name(name) is not None:
+        parts.append(sha256_of(network_file(name)))
+    elif model in ASSETS:
         parts += [sha256_of(asset_path(one)) for one in (model, *asset(model).also)]
     else:
         # Its files come with these packages, so their versions say which ones.
         parts += [f"{one} {_version(one)}" for one in _PACKAGES]
-    if name in DETECTORS or (second_look and reads_twice(name)):
+    again = second_look and reads_twice(name, classifier)
+    if classifies_every_face(name, classifier):
+        parts.append("every face by")
+    if again or classifies_every_face(name, classifier):
         parts.append(sha256_of(classifier_path(classifier)))
     return " ".join(parts)
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from maskdet.datasets.archives import Files
+from maskdet.datasets.class_names import ClassNames
+from maskdet.datasets.issues import Issues
+from maskdet.datasets.listing import SetFiles
+from maskdet.datasets.reading import ClassesError as ClassesError
+from maskdet.datasets.reading import label_file, open_set, read_listing
 from maskdet.media import MAX_BYTES, read_image
-from maskdet.tune.archives import Files, FolderFiles, ZipFiles
-from maskdet.tune.layouts import read_data_file, read_label_file, read_listing
-from maskdet.tune.listing import Listing
 from maskdet.tune.measuring import Cancelled as Cancelled
 from maskdet.tune.measuring import Progress as Progress
 from maskdet.tune.measuring import Stopped as Stopped
 from maskdet.tune.measuring import measured
-from maskdet.tune.notes import Notes
 from maskdet.tune.scored import LabelledSet
 from maskdet.types import Image
+
+MAX_FACES: Final = 100_000
+"""More would take minutes to count at each move of a slider."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +45,7 @@ class Pictures:
         """Return the file of a picture.
 
         Raises:
-            BadFiles: it cannot be read any more.
+            DatasetError: it cannot be read any more.
         """
         return self.files.read(self.places[picture], MAX_BYTES)
 
@@ -46,7 +53,7 @@ class Pictures:
         """Return a picture, upright, BGR.
 
         Raises:
-            BadFiles: it cannot be read any more.
+            DatasetError: it cannot be read any more.
             ImageReadError: it is no picture.
         """
         return read_image(self.content(picture))
@@ -60,70 +67,86 @@ class Loaded:
         truth: what people said.
         pictures: in the order of `truth.names`.
         notes: what was left out or is doubtful, a line each.
+        words: how many faces carry each of the set's own names of classes.
     """
 
     truth: LabelledSet
     pictures: Pictures
     notes: tuple[str, ...] = ()
+    words: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_set(
     source: Path | bytes,
     name: str = "",
     *,
+    classes: ClassNames | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> Loaded:
     """Read a set of any known format; every picture is opened once and checked.
 
+    What is broken is left out and noted.
+
     Args:
         source: a folder, a zip, a COCO, VOC, YOLO or index file; or the bytes of a
             zip, which are never written to disk.
         name: what to call it; the name of the file or folder unless given.
+        classes: what the names of classes mean, where the usual words are not enough.
         progress: told how far it is.
         cancelled: asked before each picture.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
+        ClassesError: no class of it is known.
         ValueError: there is no label or no picture that can be read; one line.
         Stopped: `cancelled` said so.
     """
     try:
-        found, files, notes = _labels_of(source)
-        truth, places = measured(
-            found,
+        files, folder = open_set(source)
+        return _read(
             files,
+            "" if isinstance(source, bytes) else label_file(source, folder),
             name or _name_of(source),
-            notes,
-            progress=progress,
-            cancelled=cancelled,
+            classes or ClassNames(),
+            progress,
+            cancelled,
         )
-    except FileNotFoundError:
-        raise
+    except ClassesError as error:
+        if isinstance(source, bytes):
+            raise
+        raise ClassesError(f"{source}: {error}", error.words) from None
     except ValueError as error:
         if isinstance(source, bytes):
             raise
         raise ValueError(f"{source}: {error}") from None
-    return Loaded(truth, Pictures(files, places), (*files.notes, *notes.lines()))
 
 
-def _labels_of(source: Path | bytes) -> tuple[Listing, Files, Notes]:
-    notes = Notes()
-    if isinstance(source, bytes):
-        files: Files = ZipFiles(source)
-        return read_listing(files, notes), files, notes
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: there is no such file or folder")
-    if source.is_dir():
-        files = FolderFiles(source)
-        return read_listing(files, notes), files, notes
-    if source.suffix.lower() == ".zip":
-        files = ZipFiles(source)
-        return read_listing(files, notes), files, notes
-    files = FolderFiles(source.parent)
-    if source.suffix.lower() in (".yaml", ".yml"):
-        return read_data_file(source), files, notes
-    return read_label_file(files, source.name, notes), files, notes
+def _read(
+    files: SetFiles,
+    file: str,
+    name: str,
+    classes: ClassNames,
+    progress: Progress | None,
+    cancelled: Cancelled | None,
+) -> Loaded:
+    issues = Issues()
+    listing = read_listing(files, classes, issues, file, most=MAX_FACES)
+    truth, places = measured(
+        listing,
+        files.source,
+        name,
+        issues,
+        classes,
+        progress=progress,
+        cancelled=cancelled,
+    )
+    return Loaded(
+        truth,
+        Pictures(files.source, places),
+        (*files.source.notes, *issues.lines()),
+        listing.words,
+    )
 
 
 def _name_of(source: Path | bytes) -> str:

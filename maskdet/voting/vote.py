@@ -59,7 +59,8 @@ class Vote:
         method: one of `SMOOTHINGS`; a change keeps what is known.
         window_s: how far back views count, in seconds.
         memory_s: after so long without a view nothing is known, in seconds.
-        class_effect: how much a view counts that shows each of `CLASSES`, in [0, 1].
+        class_weights: how much a view counts that shows each of `CLASSES`, in [0, 1]:
+            its weight is multiplied by the sum of probability times class weight.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Vote:
         window_s: float = 2.0,
         memory_s: float = 3.0,
         *,
-        class_effect: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        class_weights: tuple[float, ...] = (1.0, 1.0, 1.0),
     ) -> None:
         """Start with nobody known; the arguments are the attributes.
 
@@ -82,16 +83,16 @@ class Vote:
         for name, seconds in (("window_s", window_s), ("memory_s", memory_s)):
             if not 0 < seconds < math.inf:
                 raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
-        effects = tuple(class_effect)
+        effects = tuple(class_weights)
         if len(effects) != len(CLASSES) or not all(0 <= one <= 1 for one in effects):
             raise ValueError(
-                f"class_effect must be {len(CLASSES)} numbers from 0 to 1, "
-                f"not {class_effect!r}"
+                f"class_weights must be {len(CLASSES)} numbers from 0 to 1, "
+                f"not {class_weights!r}"
             )
         self.method = method
         self.window_s = window_s
         self.memory_s = memory_s
-        self.class_effect = class_effect
+        self.class_weights = class_weights
         self._people: dict[int, _Person] = {}
         self._time_s = -math.inf
 
@@ -121,7 +122,7 @@ class Vote:
         """
         self._advance(time_s)
         given = np.asarray(probs, np.float64).reshape(len(ids), len(CLASSES))
-        counts = np.asarray(weights, np.float64) * (given @ self.class_effect)
+        counts = np.asarray(weights, np.float64) * (given @ self.class_weights)
         for face_id, row, count in zip(ids, given, counts, strict=True):
             if face_id != UNTRACKED and count > 0:
                 self._see(int(face_id), row, float(count))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
+from html import escape
 
-from maskdet.style import Palette, colour_css, line_style
+from maskdet.style import Style, describe, line_style, percent
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web.results import Totals
+from maskdet.wording import noun
 
 _MEANINGS = {
     Label.MASK: "A mask covers nose, mouth and chin.",
@@ -60,7 +63,7 @@ _LEGEND_STYLE = """<style>
 def cards_html(
     scene: Scene,
     crops: Sequence[bytes],
-    palette: Palette,
+    style: Style,
     *,
     truths: Sequence[Label] = (),
 ) -> str:
@@ -69,44 +72,57 @@ def cards_html(
     Args:
         scene: the faces.
         crops: one JPEG a face; with fewer, only so many cards are made.
-        palette: colours of the bars; each has its name and number beside it.
+        style: names and colours of the classes.
         truths: the true label of each face, where it is known and to be shown.
     """
-    colours = {label: colour_css(label, palette) for label in Label}
-    verdicts = [_verdict(*pair) for pair in zip(scene.labels, truths, strict=False)]
+    colours = {label: style.colour_css(label) for label in Label}
+    verdicts = [
+        _verdict(*pair, style) for pair in zip(scene.labels, truths, strict=False)
+    ]
     verdicts += [""] * (len(scene) - len(verdicts))
-    rows = zip(
-        crops, scene.labels, scene.confidences, scene.probs, verdicts, strict=False
-    )
+    columns = scene.labels, scene.likeliest, scene.confidences, scene.probs
+    rows = zip(crops, *columns, verdicts, strict=False)
     cards = [
         _card(
             number,
             crop,
-            heading=_heading(label, float(confidence)),
+            heading=escape(
+                describe(label, float(confidence), _words(style), likeliest=likeliest)
+            ),
             colour=colours[label],
             bars=verdict
             + "".join(
-                _bar(column.title, float(prob), colours[column])
+                _bar(escape(style.title(column)), float(prob), colours[column])
                 for column, prob in zip(CLASSES, probs, strict=True)
             ),
         )
-        for number, (crop, label, confidence, probs, verdict) in enumerate(
-            rows, start=1
-        )
+        for number, (
+            crop,
+            label,
+            likeliest,
+            confidence,
+            probs,
+            verdict,
+        ) in enumerate(rows, start=1)
     ]
     attributes = 'class="maskdet-cards" aria-label="Faces"'
     return f"{_STYLE}<section {attributes}>{''.join(cards)}</section>"
 
 
-def totals_html(total: Totals, palette: Palette) -> str:
+def totals_html(total: Totals, style: Style) -> str:
     """Return the counts over all pictures as tiles, as HTML."""
     faces = sum(total.faces.values())
-    tiles = [tile_html("Pictures", total.pictures), tile_html("Faces", faces)]
+    tiles = [
+        tile_html(noun(total.pictures, "Picture"), total.pictures),
+        tile_html(noun(faces, "Face"), faces),
+    ]
     for label in Label:
-        edge = f"{line_style(label)} {colour_css(label, palette)}"
-        tiles.append(tile_html(label.title, total.faces[label], edge=edge))
+        edge = f"{line_style(label)} {style.colour_css(label)}"
+        name = escape(style.title(label))
+        tiles.append(tile_html(name, total.faces[label], edge=edge))
     tiles.append(tile_html("Masked, of those that are sure", total.share_masked))
-    tiles.append(tile_html("Pictures without a face", total.without_face))
+    without = f"{noun(total.without_face, 'Picture')} without a face"
+    tiles.append(tile_html(without, total.without_face))
     return tiles_html(tiles)
 
 
@@ -128,12 +144,12 @@ def tile_html(name: str, value: int | str, *, edge: str = "") -> str:
     return f"<div{border}><dt>{name}</dt><dd>{value}</dd></div>"
 
 
-def legend_html(palette: Palette) -> str:
+def legend_html(style: Style) -> str:
     """Return what each colour and line style means, as HTML."""
     rows = [
-        f'<i style="border-color:{colour_css(label, palette)};'
+        f'<i style="border-color:{style.colour_css(label)};'
         f'border-style:{line_style(label)}"></i>'
-        f"<b>{label.title}</b><span>{meaning}</span>"
+        f"<b>{escape(style.title(label))}</b><span>{meaning}</span>"
         for label, meaning in _MEANINGS.items()
     ]
     return f'{_LEGEND_STYLE}<section class="maskdet-legend">{"".join(rows)}</section>'
@@ -148,19 +164,18 @@ def _card(number: int, crop: bytes, *, heading: str, colour: str, bars: str) -> 
     )
 
 
-def _heading(label: Label, confidence: float) -> str:
-    unsure = label is Label.UNKNOWN
-    return label.title if unsure else f"{label.title} {100 * confidence:.0f} %"
+def _words(style: Style) -> Style:
+    """Return the style with all its words: a card has room for them."""
+    return replace(style, labels=True, percentages=True)
 
 
-def _verdict(label: Label, truth: Label) -> str:
+def _verdict(label: Label, truth: Label, style: Style) -> str:
     said = "right" if label is truth else "wrong"
-    return f"<p><span>Truth: {truth.title}</span><span>{said}</span></p>"
+    return f"<p><span>Truth: {escape(style.title(truth))}</span><span>{said}</span></p>"
 
 
 def _bar(name: str, prob: float, colour: str) -> str:
-    percent = f"{100 * prob:.0f}"
     return (
-        f"<p><span>{name}</span><span>{percent} %</span></p>"
-        f'<div><i style="width:{percent}%;background:{colour}"></i></div>'
+        f"<p><span>{name}</span><span>{escape(percent(prob))}</span></p>"
+        f'<div><i style="width:{100 * prob:.0f}%;background:{colour}"></i></div>'
     )

@@ -35,6 +35,6 @@ def plan_of(
     return birds_eye(
         scene if style.ids else replace(scene, track_ids=None),
         positions,
-        palette=style.palette,
+        style=style,
         corners_m=None if floor is None else floor.corners_m,
     )

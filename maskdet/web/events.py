@@ -14,33 +14,24 @@ import atexit
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from ipaddress import ip_address
 from typing import Final, cast
 from zoneinfo import ZoneInfo
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from maskdet.alerts.watch import Plan, Watch, Witness
 from maskdet.events.origin import Origin
 from maskdet.events.place import events_url, keep_days
 from maskdet.events.store import EventStore, StoreError
 from maskdet.events.writer import EventWriter
+from maskdet.web import access, guard
 
 _CHOICES: Final = "maskdet.events"
 _WATCH: Final = "maskdet.watch"
 
 DEFAULT_CAMERA: Final = "Camera"
-
-_FORWARDED: Final = (
-    "Forwarded",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Real-Ip",
-    "Cf-Connecting-Ip",
-    "Via",
-)
-"""Headers that a proxy adds: behind one, everybody's address is the proxy's."""
 
 _DAY_S: Final = 86_400
 
@@ -158,16 +149,22 @@ def delete_old() -> str:
 
 
 def is_local() -> bool:
-    """Return whether the visitor sits at the server's own machine."""
-    if any(st.context.headers.get(name) for name in _FORWARDED):
+    """Return whether the visitor may do what only the server's own machine may.
+
+    A visitor who has just left is not there, so may not.
+    """
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
         return False
-    address = st.context.ip_address
-    if not address:
-        return True
+    client = runtime.get_instance().get_client(context.session_id)
+    visitor = client.client_context if client is not None else None
     try:
-        return ip_address(address).is_loopback
+        allowed = access.gives_local_admin(os.environ, public=guard.is_public())
     except ValueError:
         return False
+    if visitor is None or not allowed:
+        return False
+    return access.is_local(visitor.remote_ip, visitor.headers)
 
 
 def zone() -> tzinfo:

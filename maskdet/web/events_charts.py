@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from html import escape
 from typing import Any, Final
 
 import altair as alt
@@ -13,7 +14,7 @@ import altair as alt
 from maskdet.events.event import KINDS, Event, sentence
 from maskdet.events.statements import HOUR_MS, EventFilter
 from maskdet.events.store import EventStore
-from maskdet.style import Palette, colour_css, line_style
+from maskdet.style import DEFAULT_STYLE, Style, line_style, percent, percent_number
 from maskdet.types import CLASSES, UNTRACKED, Label
 from maskdet.web.cards import tile_html, tiles_html
 
@@ -69,24 +70,25 @@ def found(store: EventStore, wanted: EventFilter, zone: tzinfo) -> Found:
     )
 
 
-def numbers_html(result: Found, palette: Palette) -> str:
+def numbers_html(result: Found, style: Style) -> str:
     """Return the totals as tiles, as HTML."""
     tiles = [tile_html("People", result.n_people)]
     for label in CLASSES:
-        edge = f"{line_style(label)} {colour_css(label, palette)}"
-        tiles.append(tile_html(label.title, result.people[label], edge=edge))
+        edge = f"{line_style(label)} {style.colour_css(label)}"
+        name = escape(style.title(label))
+        tiles.append(tile_html(name, result.people[label], edge=edge))
     known = sum(result.people.values())
-    share = f"{result.people[Label.MASK] / known:.0%}" if known else "&ndash;"
-    tiles.append(tile_html("Masked, of those", share.replace("%", " %")))
+    share = escape(percent(result.people[Label.MASK] / known)) if known else "&ndash;"
+    tiles.append(tile_html("Masked, of those", share))
     tiles.append(tile_html("Too close", result.counts["close"]))
     tiles.append(tile_html("Alerts", result.counts["alert"]))
     return tiles_html(tiles)
 
 
-def hourly_chart(result: Found, palette: Palette) -> dict[str, Any]:
+def hourly_chart(result: Found, style: Style) -> dict[str, Any]:
     """Return what share of the people wore a mask, by hour, as a Vega-Lite chart."""
     bars = (
-        alt.Chart(alt.InlineData(values=_bars(result.hours)))
+        alt.Chart(alt.InlineData(values=_bars(result.hours, style)))
         .mark_bar(stroke="white", strokeOpacity=0.25, strokeWidth=0.5)
         .encode(
             x=alt.X(
@@ -100,7 +102,7 @@ def hourly_chart(result: Found, palette: Palette) -> dict[str, Any]:
                 scale=alt.Scale(domain=[0, 1]),
             ),
             y2="high:Q",
-            color=_colour(palette),
+            color=_colour(style),
             tooltip=[
                 alt.Tooltip("start:T", title="Hour", format="%Y-%m-%d %H:%M"),
                 alt.Tooltip("class:N", title="Label"),
@@ -116,16 +118,18 @@ def hourly_chart(result: Found, palette: Palette) -> dict[str, Any]:
     return spec
 
 
-def _colour(palette: Palette) -> alt.Color:
+def _colour(style: Style) -> alt.Color:
     """Return the encoding that colours bars by label, as everywhere else."""
     scale = alt.Scale(
-        domain=[label.title for label in CLASSES],
-        range=[colour_css(label, palette) for label in CLASSES],
+        domain=[style.title(label) for label in CLASSES],
+        range=[style.colour_css(label) for label in CLASSES],
     )
     return alt.Color("class:N", title=None, scale=scale)
 
 
-def _bars(hours: Mapping[int, Counter[Label]]) -> list[dict[str, int | float | str]]:
+def _bars(
+    hours: Mapping[int, Counter[Label]], style: Style
+) -> list[dict[str, int | float | str]]:
     """Return the parts of each hour's bar, masked people at the bottom."""
     rows: list[dict[str, int | float | str]] = []
     for start_ms, people in hours.items():
@@ -137,7 +141,7 @@ def _bars(hours: Mapping[int, Counter[Label]]) -> list[dict[str, int | float | s
                     {
                         "start": start_ms,
                         "end": start_ms + HOUR_MS,
-                        "class": label.title,
+                        "class": style.title(label),
                         "low": below / n_all,
                         "high": (below + n) / n_all,
                         "share": n / n_all,
@@ -149,15 +153,19 @@ def _bars(hours: Mapping[int, Counter[Label]]) -> list[dict[str, int | float | s
     return rows
 
 
-def table(events: Sequence[Event], zone: tzinfo) -> list[dict[str, Any]]:
+def table(
+    events: Sequence[Event], zone: tzinfo, style: Style = DEFAULT_STYLE
+) -> list[dict[str, Any]]:
     """Return events as people read them, in the visitor's own time."""
     return [
         {
             "Time": event.at.astimezone(zone).replace(tzinfo=None),
-            "What happened": sentence(event),
+            "What happened": sentence(event, style),
             "Event": KINDS[event.kind],
-            "Label": event.label.title,
-            "Confidence": 100 * event.confidence if event.confidence else None,
+            "Label": style.title(event.label),
+            "Confidence": percent_number(event.confidence)
+            if event.confidence
+            else None,
             "Person": None if event.person == UNTRACKED else event.person,
             "Camera": event.camera,
             "Stream": event.session[:4],

@@ -88,7 +88,7 @@ class LiveState:
         self._preferences = preferences
         self._source: tuple[str, Run] | None = None
         self._turns: deque[_Turn] = deque()
-        self._started_s = clock()
+        self._started_s = self._last_frame_s = clock()
         self._view: View | None = None
         self._restart()
 
@@ -155,6 +155,11 @@ class LiveState:
             self._last_error = f"{type(error).__name__}: {error}"
             return self._n_failed
 
+    def last_frame_s(self) -> float:
+        """Return when the last frame was through, by this state's clock."""
+        with self._lock:
+            return self._last_frame_s
+
     def reading(self) -> Reading:
         """Return what the stream says of itself now."""
         with self._lock:
@@ -188,7 +193,7 @@ class LiveState:
         self._view = None
 
     def _count(self, n_arrived: int, stage_ms: Mapping[str, float]) -> None:
-        now = self.clock()
+        now = self._last_frame_s = self.clock()
         if not self._n_turns:
             self._started_s = now
         self._n_turns += 1

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 
 from maskdet.drawing import coarse, draw
+from maskdet.media import rotated
 from maskdet.types import Image
 from maskdet.web.live import LiveState
+from maskdet.web.live_hooks import n_dropped_before
 from maskdet.web.live_run import Run
 
 logger = logging.getLogger(__name__)
@@ -27,15 +29,16 @@ def make_callback(state: LiveState, run: Run) -> Callback:
     An exception there would freeze the picture for good without a word on the page
     (streamlit-webrtc issue 2103). It is the callback for queued frames: it is given
     every frame that came during the call before, so that those passed over for the
-    newest can be counted instead of guessed.
+    newest can be counted instead of guessed. So are those that the relay passed over.
     """
 
     async def callback(frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         frame = frames[-1]
+        n_arrived = sum(1 + n_dropped_before(each) for each in frames)
         try:
-            return [_answer(frame, len(frames), state, run)]
+            return [_answer(frame, n_arrived, state, run)]
         except Exception as error:
-            _log(state.note_failure(len(frames), error), error)
+            _log(state.note_failure(n_arrived, error), error)
             # Not even the error could be drawn: better the bare picture than none,
             # but not where nobody may be recognised.
             return [_empty(frame) if state.preferences.style.blur else frame]
@@ -49,7 +52,7 @@ def _answer(
     """Return the frame with its faces drawn in, or with the error written on it."""
     preferences = state.preferences
     started = time.perf_counter()
-    image = _image(frame, mirror=preferences.mirror)
+    image = _image(frame, mirror=preferences.mirror, rotate=preferences.rotate)
     read = time.perf_counter()
     try:
         view = run.step(image, state.clock(), preferences.settings)
@@ -70,8 +73,9 @@ def _answer(
     return answer
 
 
-def _image(frame: av.VideoFrame, *, mirror: bool) -> Image:
+def _image(frame: av.VideoFrame, *, mirror: bool, rotate: int) -> Image:
     image: Any = frame.to_ndarray(format="bgr24")
+    image = rotated(image, rotate)
     if mirror:
         image = cv2.flip(image, 1)
     result: Image = image

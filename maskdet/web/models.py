@@ -1,15 +1,18 @@
-"""The runs that ship, as the Models page reads them; a broken one costs one line."""
+"""The runs that ship and the visitor's own; a broken one costs one line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import streamlit as st
 
 from maskdet import runs
+from maskdet.analyzer import own_model_problems
+from maskdet.classifier import BUILT_IN_CLASSIFIERS
+from maskdet.own_models import OwnModel, own_models
 from maskdet.runs import Run
 
 Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -35,15 +38,60 @@ class Shelf:
 
 
 def shelf() -> Shelf:
-    """Return the runs that ship, read once as long as none of their files changes."""
+    """Return the runs that ship, then the own ones; files are read once per change."""
     folder = runs.RUNS_FOLDER
     files = sorted(folder.glob("*/*"))
-    stats = [(path, path.stat()) for path in files if path.is_file()]
-    stamp = tuple(
-        (path.relative_to(folder).as_posix(), stat.st_mtime_ns, stat.st_size)
-        for path, stat in stats
+    ships = _read(str(folder), _stamp(files))
+    own = {
+        name: model
+        for name, model in own_models("classifier").items()
+        if name not in ships.runs and name not in BUILT_IN_CLASSIFIERS
+    }
+    problems = own_model_problems()
+    if not own and not problems:
+        return ships
+    runs_ = {**ships.runs, **{name: _own_run(model) for name, model in own.items()}}
+    beside = [
+        path
+        for model in own.values()
+        for path in (model.path, *(model.folder or model.path).glob("*"))
+    ]
+    lines = [f"An own model cannot be used: {line}." for line in problems]
+    return Shelf(
+        runs_, (*ships.problems, *lines), (*ships.stamp, *_stamp(sorted(beside)))
     )
-    return _read(str(folder), stamp)
+
+
+def _stamp(files: Sequence[Path]) -> Stamp:
+    stats = [(path, path.stat()) for path in files if path.is_file()]
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+
+
+def _own_run(model: OwnModel) -> Run:
+    """Return an own model as a run, with what its folder has; the rest stays empty."""
+    facts: dict[str, Any] = {
+        "title": model.name,
+        "about": f"Your own model, {model.path.name}.",
+        **dict.fromkeys(_NUMBERS),
+        **model.facts,
+        "file": model.path.name,
+        "bytes": model.path.stat().st_size,
+    }
+    folder = model.folder
+    whole = Run(model.name, facts, (), {}, "")
+    if folder is not None:
+        try:
+            read = runs.read_run(folder.name, folder.parent)
+            whole = replace(read, name=model.name, facts=facts)
+        except (OSError, ValueError):
+            pass  # facts are all that a model needs
+    try:
+        return _checked(whole)
+    except ValueError:
+        kept = {"title": model.name, "about": whole.facts["about"]}
+        return replace(
+            whole, facts={**facts, **dict.fromkeys(_NUMBERS), **kept, "about": ""}
+        )
 
 
 @st.cache_data(max_entries=2, show_spinner="Reading the runs …")

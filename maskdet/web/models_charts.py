@@ -11,7 +11,7 @@ import streamlit as st
 
 from maskdet import charts
 from maskdet.metrics.answers import Answers
-from maskdet.style import Palette
+from maskdet.style import Style
 from maskdet.web.models import Shelf, Stamp
 from maskdet.web.models_numbers import SET_TITLES, numbers
 
@@ -88,7 +88,7 @@ def _comparison_rows(shelf: Shelf, set_name: str, cost: Cost) -> list[dict[str, 
 
 
 def drawn(
-    shelf: Shelf, names: tuple[str, ...], set_name: str, palette: Palette
+    shelf: Shelf, names: tuple[str, ...], set_name: str, style: Style
 ) -> list[Drawn]:
     """Return the charts of runs on one set, as far as they have what is needed.
 
@@ -96,14 +96,14 @@ def drawn(
         shelf: the runs.
         names: the chosen run, then those to compare it with.
         set_name: a name in `SETS`.
-        palette: for the colours of the classes.
+        style: names and colours of the classes.
     """
-    return _drawn(shelf.stamp, names, set_name, palette, shelf)
+    return _drawn(shelf.stamp, names, set_name, style, shelf)
 
 
 @st.cache_data(max_entries=64, show_spinner="Drawing …")
 def _drawn(
-    stamp: Stamp, names: tuple[str, ...], set_name: str, palette: Palette, _shelf: Shelf
+    stamp: Stamp, names: tuple[str, ...], set_name: str, style: Style, _shelf: Shelf
 ) -> list[Drawn]:
     runs = {name: _shelf.runs[name] for name in names}
     logs = {name: run.log for name, run in runs.items() if run.log}
@@ -119,7 +119,7 @@ def _drawn(
             for name, line, quantity in _LEARNING
         ]
     if answers:
-        found += _of_answers(answers, names[0], palette)
+        found += _of_answers(answers, names[0], style)
     return found
 
 
@@ -138,7 +138,7 @@ _LEARNING: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
 
 
 def _of_answers(
-    answers: Mapping[str, Answers], chosen: str, palette: Palette
+    answers: Mapping[str, Answers], chosen: str, style: Style
 ) -> list[Drawn]:
     found = [_matrix(answers[chosen], chosen)] if chosen in answers else []
     alone = len(answers) == 1
@@ -149,13 +149,13 @@ def _of_answers(
             "ROC",
             "What is found at each rate of false alarms: the nearer the upper left "
             "corner, the better.",
-            as_spec(charts.roc(answers, question=shown, palette=palette)),
+            as_spec(charts.roc(answers, question=shown, style=style)),
         ),
         Drawn(
             "Precision and recall",
             "How often it is right when it says so, for each share it finds: the "
             "nearer the upper right corner, the better.",
-            as_spec(charts.precision_recall(answers, question=shown, palette=palette)),
+            as_spec(charts.precision_recall(answers, question=shown, style=style)),
         ),
         Drawn(
             "Reliability",

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from maskdet.analyzer import pipeline, resolved
 from maskdet.classifier import CLASSIFIERS
 from maskdet.runs import SETS, Run
 from maskdet.web import models, session
@@ -43,7 +44,7 @@ def mask_models() -> None:
     in_use = session.preferences().classifier
     st.markdown(
         "A mask model says of each face that was found how its mask is worn. "
-        f"In use: **{plain(in_use)}**."
+        f"In use: **{plain(in_use)}**. {_at_work()}"
     )
     for problem in shelf.problems:
         st.warning(plain(problem), icon=":material/folder_off:")
@@ -160,16 +161,30 @@ def _about(run: Run, in_use: str, missing: dict[str, str]) -> None:
     )
     # A toast of the callback itself would be lost: the page is drawn after it.
     if st.session_state.pop(_JUST_CHOSEN, "") == run.name:
-        text = f"From now on **{plain(run.name)}** labels the faces."
+        text = f"**{plain(run.name)}** is in use. {_at_work()}"
         st.toast(text, icon=":material/check:")
     if reason:
         st.caption(reason)
 
 
+def _at_work() -> str:
+    """Return who detects and who labels now, on video and on pictures."""
+    chosen = session.preferences()
+    lines = {
+        where: pipeline(
+            resolved(chosen.analyzer, live=live),
+            chosen.classifier,
+            second_look=chosen.second_look,
+        )
+        for where, live in (("video", True), ("pictures", False))
+    }
+    return " ".join(f"On {where}: {plain(line)}." for where, line in lines.items())
+
+
 def _why_not(run: Run, in_use: str, missing: dict[str, str]) -> str:
     """Return why a run cannot be put in use, or an empty text."""
     if run.name == in_use:
-        return "It is in use: the sidebar, Live and Image go by it."
+        return "It is in use: the sidebar and every page go by it."
     if run.name in missing:
         return f"It cannot be used here: {plain(missing[run.name])}."
     if run.name in CLASSIFIERS:
@@ -207,8 +222,8 @@ def _charts(shelf: Shelf, run: Run) -> None:
     )
     if set_name not in run.answers:
         st.info(f"{run.name} was not measured on this set: {SETS[set_name]}.")
-    palette = session.preferences().style.palette
-    found = drawn(shelf, (run.name, *others), set_name, palette)
+    style = session.preferences().style
+    found = drawn(shelf, (run.name, *others), set_name, style)
     for start in range(0, len(found), 2):
         row = found[start : start + 2]
         for place, one in zip(st.columns(len(row)), row, strict=True):
@@ -240,8 +255,8 @@ def _mistakes(run: Run, missing: dict[str, str]) -> None:
         "wrong**. These are those it is most wrong about, or least sure of."
     )
     few = seen.first(_FEW_CARDS)
-    palette = session.preferences().style.palette
-    st.html(cards_html(few.scene, few.crops, palette, truths=few.truths))
+    style = session.preferences().style
+    st.html(cards_html(few.scene, few.crops, style, truths=few.truths))
     st.caption(
         "Pictures: NASA, Eileen Collins, public domain; masks drawn by this program. "
         "Drawn masks are no proof of how well real ones are read."

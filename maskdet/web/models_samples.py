@@ -14,8 +14,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from maskdet.assets import asset_path
-from maskdet.classifier import CLASSIFIERS, crop_face, load_classifier
+from maskdet.classifier import classifier_path, crop_face, load_classifier
 from maskdet.media import encode_jpeg, read_image
 from maskdet.types import Faces, Label, Scene
 from maskdet.web.pictures import CROP_PX
@@ -76,7 +75,7 @@ def judged(classifier: str) -> Judged:
         FileNotFoundError: its file is missing; the message says how to get it.
         RuntimeError: its file is broken or another version.
     """
-    path = asset_path(CLASSIFIERS[classifier].asset)
+    path = classifier_path(classifier)
     return _judged(classifier, str(path), path.stat().st_mtime_ns)
 
 

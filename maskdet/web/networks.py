@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import streamlit as st
 
-from maskdet.analyzer import ANALYZERS, AUTO, reads_twice, resolved
+from maskdet.analyzer import (
+    ANALYZERS,
+    AUTO,
+    classifies_every_face,
+    own_model_problems,
+    pipeline,
+    reads_twice,
+    resolved,
+)
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
-from maskdet.detectors import DETECTORS
 from maskdet.web import session
 from maskdet.web.markdown import plain
 
@@ -22,13 +30,21 @@ def choose_networks(*, live: bool) -> tuple[str, str, bool]:
     analyzer = _analyzer(live=live)
     at_work = resolved(analyzer, live=live)
     second_look = _second_look(at_work)
-    asked = at_work in DETECTORS or (second_look and reads_twice(at_work))
-    return analyzer, _classifier(asked=asked), second_look
+    classifier = _classifier()
+    every = classifies_every_face(at_work, classifier)
+    if not every and not (second_look and reads_twice(at_work, classifier)):
+        st.caption(":gray[Not asked here: the analyzer labels the faces itself.]")
+    st.caption(
+        f"At work: {plain(pipeline(at_work, classifier, second_look=second_look))}."
+    )
+    _problems()
+    return analyzer, classifier, second_look
 
 
 def _analyzer(*, live: bool) -> str:
     missing = session.unavailable()
     names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
+    _keep_to("choice.analyzer", names)
     name = st.selectbox(
         "Analyzer",
         names,
@@ -60,21 +76,18 @@ def _second_look(analyzer: str) -> bool:
     return st.toggle(
         "Read large faces twice",
         key="choice.second_look",
-        disabled=not reads_twice(analyzer),
+        disabled=not reads_twice(analyzer, st.session_state["choice.classifier"]),
         help="Where the one-pass network is in doubt, the mask model reads large faces "
-        "again: a surer label for a little more time. Two-stage analyzers ask the mask "
-        "model in any case, and only it.",
+        "again: a surer label for a little more time. Two-stage analyzers, and mask "
+        "models other than the default one, label every face in any case.",
     )
 
 
-def _classifier(*, asked: bool) -> str:
-    """Offer the mask models that are here; with only one there is nothing to choose.
-
-    Args:
-        asked: whether one is asked at all.
-    """
+def _classifier() -> str:
+    """Offer the mask models that are here; with only one there is nothing to choose."""
     missing = session.unavailable_classifiers()
     names = [name for name in CLASSIFIERS if name not in missing]
+    _keep_to("choice.classifier", names)
     if len(names) < 2:
         return cast(str, st.session_state["choice.classifier"])
     name = st.selectbox(
@@ -82,14 +95,31 @@ def _classifier(*, asked: bool) -> str:
         names,
         format_func=_with_default,
         key="choice.classifier",
-        help="Labels the faces that were found. The Models page shows how well each "
-        "of them does.",
+        help="The default one labels faces where it is asked, as the line below says. "
+        "Another one labels every face. The Models page shows how well each of them "
+        "does.",
     )
-    if not asked:
-        st.caption(":gray[Not asked here: the analyzer labels the faces itself.]")
     if missing:
         st.caption(f":gray[Not here: {', '.join(missing)}]")
     return str(name)
+
+
+def _keep_to(key: str, names: Sequence[str]) -> None:
+    """Take the first of `names` where the file of the chosen one has gone."""
+    chosen = st.session_state[key]
+    if chosen not in names and names:
+        st.session_state[key] = names[0]
+        line = f"{chosen} is no longer in the folder of own models; {names[0]} is used."
+        st.warning(plain(line), icon=":material/warning:")
+
+
+def _problems() -> None:
+    """Say which files in the folder of own models are not offered, and why."""
+    lines = own_model_problems()
+    if lines:
+        with st.expander(f":gray[Own models that cannot be used: {len(lines)}]"):
+            for line in lines:
+                st.caption(f"{plain(line)}.")
 
 
 def _with_default(name: str) -> str:

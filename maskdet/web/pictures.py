@@ -11,17 +11,17 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskdet.analyzer import Analyzer
+from maskdet.analyzer import Analyzer, analyze_decoded
 from maskdet.classifier import crop_face
 from maskdet.drawing import coarse, draw, hidden
 from maskdet.media import (
     ImageReadError,
+    decode_image,
     encode_jpeg,
     encode_png,
-    read_image,
 )
 from maskdet.style import Style
-from maskdet.types import Faces, Image, Scene, Settings, accepted
+from maskdet.types import Image, Scene, Settings, accepted
 
 MAX_PICTURES: Final = 30
 """So many are taken at once; it bounds the memory that one visitor can use."""
@@ -147,7 +147,7 @@ def analyse(content: bytes, analyzer: Analyzer, settings: Settings) -> Picture:
     A file that is no readable picture gives a `Picture` with its `error`.
     """
     try:
-        image = read_image(content)
+        image = decode_image(content)
     except ImageReadError as error:
         return Picture(error=str(error))
     floor = dataclasses.replace(
@@ -155,13 +155,13 @@ def analyse(content: bytes, analyzer: Analyzer, settings: Settings) -> Picture:
         min_score=min(FLOOR.min_score, settings.min_score),
         min_face_px=min(FLOOR.min_face_px, settings.min_face_px),
     )
-    raw = analyzer.analyze(image, floor)
-    height, width = image.shape[:2]
-    crops = (crop_face(image, box, CROP_PX) for box in raw.faces.boxes)
+    raw = analyze_decoded(analyzer, image, floor)
+    boxes = image.on_pixels(raw).faces.boxes
+    crops = (crop_face(image.pixels, box, CROP_PX) for box in boxes)
     return Picture(
-        width=width,
-        height=height,
-        preview=encode_jpeg(_preview(image)),
+        width=image.width,
+        height=image.height,
+        preview=encode_jpeg(_preview(image.pixels)),
         crops=tuple(encode_jpeg(crop) for crop in crops),
         raw=raw,
         floor=floor,
@@ -190,9 +190,11 @@ def blurred_crop(crop: bytes) -> bytes:
 def result_png(
     source: Source, picture: Picture, settings: Settings, style: Style
 ) -> bytes:
-    """Return the picture in full size with the accepted faces drawn on it, as PNG."""
-    image = read_image(source.content)
-    return encode_png(draw(image, picture.raw.filter(settings), style))
+    """Return the picture in full size with the accepted faces drawn on it, as PNG.
+
+    A very large JPEG has half its width and height.
+    """
+    return encode_png(draw(source.content, picture.raw.filter(settings), style))
 
 
 def _in_preview(picture: Picture, settings: Settings) -> tuple[Image, Scene]:
@@ -200,12 +202,7 @@ def _in_preview(picture: Picture, settings: Settings) -> tuple[Image, Scene]:
     image = _decoded(picture.preview)
     scene = picture.raw.filter(settings)
     height, width = image.shape[:2]
-    scales = [width / picture.width, height / picture.height] * 2
-    factors = np.array(scales, np.float32)
-    faces = Faces(scene.faces.boxes * factors, scene.faces.scores)
-    return image, dataclasses.replace(
-        scene, faces=faces, blur_boxes=scene.blur_boxes * factors
-    )
+    return image, scene.scaled(width / picture.width, height / picture.height)
 
 
 def _decoded(jpeg: bytes) -> Image:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from maskdet.analyzer import ANALYZERS, AUTO
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.media import checked_rotation
 from maskdet.settings import Settings, upgrade
 from maskdet.style import Style
 
@@ -21,7 +22,7 @@ CAMERA_LIMITS: dict[str, tuple[int, int]] = {
 }
 """Smallest and largest value that is asked of a camera, in pixels and frames/s."""
 
-_Value = bool | int | float | str | tuple[float, ...]
+_Value = bool | int | float | str | tuple[float, ...] | Mapping[str, str]
 _Part = TypeVar("_Part", bound="Preferences | Settings | Style")
 
 
@@ -34,12 +35,14 @@ class Preferences:
         settings: the thresholds.
         style: what is drawn, in which colours.
         mirror: turn the live picture left to right, as a mirror does.
+        rotate: degrees clockwise by which the live picture is turned before that.
         camera_width: asked of the camera, in pixels; it may give another.
         camera_height: asked of the camera, in pixels.
         camera_fps: asked of the camera, in frames per second.
-        classifier: a name in `CLASSIFIERS`: the mask model that labels the faces.
-        second_look: whether the mask model may read large faces again after a
-            one-pass analyzer.
+        classifier: a name in `CLASSIFIERS`: the mask model. One other than the
+            default labels every face.
+        second_look: whether the default mask model may read large faces again after
+            a one-pass analyzer.
 
     Raises:
         ValueError: a value is out of its range; the message names field and value.
@@ -49,6 +52,7 @@ class Preferences:
     settings: Settings = field(default_factory=Settings)
     style: Style = field(default_factory=Style)
     mirror: bool = True
+    rotate: int = 0
     camera_width: int = 640
     camera_height: int = 480
     camera_fps: int = 15
@@ -59,6 +63,7 @@ class Preferences:
         """Refuse unknown models and a camera that cannot be."""
         _check_name("analyzer", self.analyzer, (AUTO, *ANALYZERS))
         _check_name("classifier", self.classifier, CLASSIFIERS)
+        checked_rotation(self.rotate)
         for name, (low, high) in CAMERA_LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -124,6 +129,11 @@ class Preferences:
         return f"{address}?{query}" if query else address
 
 
+def rotation_text(rotate: int) -> str:
+    """Return how a choice among `maskdet.media.ROTATIONS` is called."""
+    return f"{rotate}° clockwise" if rotate else "Not at all"
+
+
 def _check_name(field_name: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ValueError(
@@ -168,6 +178,8 @@ def _checked(name: str, value: object, usual: _Value) -> _Value:
     elif isinstance(usual, float):
         fits = isinstance(value, int | float) and not isinstance(value, bool)
         kind = "a number"
+    elif isinstance(usual, Mapping):
+        fits, kind = isinstance(value, Mapping), "an object"
     elif isinstance(usual, tuple):
         fits, kind = isinstance(value, list | tuple), "a list of numbers"
     else:

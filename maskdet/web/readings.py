@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from maskdet.style import Palette, colour_css, line_style
+from html import escape
+
+from maskdet.style import Style, line_style, percent
 from maskdet.types import CLASSES, Label
 from maskdet.web.live import Reading
 
@@ -47,26 +49,26 @@ LOOK = """<style>
 </style>"""
 
 
-def readings_html(reading: Reading, palette: Palette) -> str:
+def readings_html(reading: Reading, style: Style) -> str:
     """Return people by label, share masked, rates and times; dashes before Start.
 
     Args:
         reading: what the stream says of itself.
-        palette: colours of the labels; each has its name and line style beside it.
+        style: names and colours of the classes.
     """
-    parts = (_people(reading, palette), _rates(reading), _times(reading))
+    parts = (_people(reading, style), _rates(reading), _times(reading))
     return f'{LOOK}<div class="maskdet-live">{"".join(parts)}</div>'
 
 
-def _people(reading: Reading, palette: Palette) -> str:
+def _people(reading: Reading, style: Style) -> str:
     # Without a frame analysed just now, nobody knows who is there now.
     known, people = reading.fps_done > 0, reading.people
     cells = "".join(
         cell_html(
-            label.title,
+            escape(style.title(label)),
             str(people.now[label]) if known else _NONE,
             attributes=f'class="label" style="border-left-style:{line_style(label)};'
-            f'border-left-color:{colour_css(label, palette)}"',
+            f'border-left-color:{style.colour_css(label)}"',
             note=f"{people.so_far[label]} since Start" if reading.started else "",
         )
         for label in Label
@@ -74,7 +76,7 @@ def _people(reading: Reading, palette: Palette) -> str:
     here = f"{sum(people.now.values())}" if known else _NONE
     return (
         f"<section><h3>People in view: {here}</h3><dl>{cells}</dl>"
-        f"<small>{_so_far(reading)}</small></section>{_share(reading, palette)}"
+        f"<small>{_so_far(reading)}</small></section>{_share(reading, style)}"
     )
 
 
@@ -89,12 +91,12 @@ def _so_far(reading: Reading) -> str:
     return line
 
 
-def _share(reading: Reading, palette: Palette) -> str:
+def _share(reading: Reading, style: Style) -> str:
     now = reading.people.now
     sure = sum(now[label] for label in CLASSES) if reading.fps_done else 0
     share = now[Label.MASK] / sure if sure else 0.0
-    shown = f"{share:.0%}".replace("%", " %") if sure else _NONE
-    bar = _bar(share, colour_css(Label.MASK, palette))
+    shown = escape(percent(share)) if sure else _NONE
+    bar = _bar(share, style.colour_css(Label.MASK))
     return (
         "<section><p><span>Share masked, of those that are sure</span>"
         f"<b>{shown}</b></p>{bar}</section>"

@@ -15,9 +15,14 @@ import numpy as np
 
 from maskdet import records
 from maskdet.boxes import sizes_px
-from maskdet.style import Style
+from maskdet.style import DEFAULT_STYLE, Style, percent, percent_number
+from maskdet.tiles import Tiling
 from maskdet.types import CLASSES, Label, Scene, Settings
 from maskdet.web.pictures import Picture, Source, blurred_crop, result_png
+from maskdet.wording import counted
+
+TILES = "Far camera: look closer, in tiles"
+"""Title of the switch that also analyzes the parts of an image."""
 
 _LONGEST_NAME = 60
 """Characters of a file name that are shown; more would break the layout."""
@@ -52,10 +57,8 @@ class Result:
         """What the downloaded files say about this picture."""
         if self.picture.error:
             return records.error_record(self.source.name, self.picture.error)
-        # Only the size of the picture is asked; its pixels were not kept.
-        shape = (self.picture.height, self.picture.width, 3)
-        pixels = np.broadcast_to(np.zeros(3, np.uint8), shape)
-        return records.image_record(self.source.name, pixels, self.scene)
+        size_wh = self.picture.width, self.picture.height
+        return records.image_record(self.source.name, size_wh, self.scene)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Totals:
     def share_masked(self) -> str:
         """Masked faces in percent of those with a sure label; a dash without any."""
         sure = sum(self.faces[label] for label in CLASSES)
-        return f"{100 * self.faces[Label.MASK] / sure:.0f} %" if sure else "-"
+        return percent(self.faces[Label.MASK] / sure) if sure else "-"
 
 
 def totals(results: Sequence[Result]) -> Totals:
@@ -90,31 +93,36 @@ def totals(results: Sequence[Result]) -> Totals:
     )
 
 
-def summary(scene: Scene) -> str:
+def summary(scene: Scene, style: Style = DEFAULT_STYLE) -> str:
     """Return what is in a picture in a few words, as in "1 face (1 Unsure)"."""
     counts = Counter(scene.labels)
-    parts = [f"{counts[label]} {label.title}" for label in Label if counts[label]]
+    parts = [
+        f"{counts[label]} {style.title(label)}" for label in Label if counts[label]
+    ]
     if not parts:
         return "no face found"
-    faces = "1 face" if len(scene) == 1 else f"{len(scene)} faces"
-    return f"{faces} ({', '.join(parts)})"
+    return f"{counted(len(scene), 'face')} ({', '.join(parts)})"
 
 
-def face_table(scene: Scene) -> dict[str, list[int] | list[float] | list[str]]:
+def face_table(
+    scene: Scene, style: Style = DEFAULT_STYLE
+) -> dict[str, list[int] | list[float] | list[str]]:
     """Return the columns of the table of faces, shares in percent, counted from 1."""
     boxes = scene.faces.boxes
     sides = np.rint(boxes[:, 2:] - boxes[:, :2]).astype(int)
     return {
         "Face": list(range(1, len(scene) + 1)),
-        "Label": [label.title for label in scene.labels],
-        "Confidence": [100 * float(confidence) for confidence in scene.confidences],
-        "Face score": [100 * float(score) for score in scene.faces.scores],
+        "Label": [style.title(label) for label in scene.labels],
+        "Confidence": [
+            percent_number(float(confidence)) for confidence in scene.confidences
+        ],
+        "Face score": [percent_number(float(score)) for score in scene.faces.scores],
         "Size (px)": [f"{width} x {height}" for width, height in sides],
     }
 
 
 def picture_table(
-    results: Sequence[Result],
+    results: Sequence[Result], style: Style = DEFAULT_STYLE
 ) -> dict[str, list[int] | list[str]]:
     """Return the columns of the table of pictures that could be read."""
     read = [result for result in results if not result.picture.error]
@@ -123,20 +131,36 @@ def picture_table(
         "Picture": [short_name(result.source.name) for result in read],
         "Faces": [count.total() for count in labels],
     }
-    columns.update({label.title: [count[label] for count in labels] for label in Label})
+    columns.update(
+        {style.title(label): [count[label] for count in labels] for label in Label}
+    )
     return columns
 
 
-def advice(picture: Picture, settings: Settings) -> list[str]:
-    """Return what to try when no face was found, the likeliest help first."""
+def advice(picture: Picture, settings: Settings, *, tiles: bool = False) -> list[str]:
+    """Return what to try when no face was found, the likeliest help first.
+
+    Args:
+        picture: of which nothing was accepted.
+        settings: which accepted nothing.
+        tiles: whether its parts were looked at, too.
+    """
+    size = f"{picture.width} x {picture.height} pixels"
     lines = [_nearest_miss(picture, settings)]
     lines.append("Choose another **Analyzer** in the sidebar: each finds other faces.")
     lines.append("Bring more light on the face, and none from behind it.")
-    lines.append(
-        f"Come closer, or use a larger picture: this one is {picture.width} x "
-        f"{picture.height} pixels, and faces below {settings.min_face_px:g} "
-        "pixels are left out."
-    )
+    smallest = f"faces below {settings.min_face_px:g} pixels are left out"
+    if max(picture.width, picture.height) <= Tiling.side_px:
+        lines.append(
+            f"Come closer, or use a larger image: this one is {size}, and {smallest}."
+        )
+    elif tiles:
+        lines.append(f"Come closer: this image is {size}, and {smallest}.")
+    else:
+        lines.append(
+            f"Switch on **{TILES}** above: this image is {size}, and small faces "
+            "are lost when it is scaled down for the analysis."
+        )
     return lines
 
 

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime.app_session import AppSession
 
-from maskdet.web import camera
+from maskdet.web import camera, tab
 
 _PAGES: Final[WeakKeyDictionary[AppSession, tuple[str, float]]] = WeakKeyDictionary()
 """The page that each visitor asked for last, and when; until the visitor leaves."""
@@ -43,9 +43,9 @@ def is_stray(request: ClientState, page: str) -> bool:
     """
     if not page or request.page_script_hash in ("", page):
         return False
-    key = camera.frontend_key()
-    streamer = any(state.id.endswith(key) for state in request.widget_states.widgets)
-    return streamer or bool(request.fragment_id)
+    keys = camera.frontend_key(), tab.KEY
+    by_itself = any(state.id.endswith(keys) for state in request.widget_states.widgets)
+    return by_itself or bool(request.fragment_id)
 
 
 def _request_unless_stray(session: AppSession, request: ClientState | None) -> None:

@@ -1,13 +1,14 @@
-"""What one visitor's session keeps: the choices made and the analyzers loaded."""
+"""What one visitor's session keeps: the choices made and the analyzers lent to it."""
 
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from maskdet.analyzer import (
     ANALYZERS,
@@ -23,6 +24,7 @@ from maskdet.assets import ASSETS, asset_path, folders
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.detectors import missing_library
 from maskdet.types import Image, Scene, Settings
+from maskdet.web.analyzer_pool import Choice, Loaded, Pool
 from maskdet.web.preferences import Preferences
 
 # Dots keep these apart from the keys that widgets and components use.
@@ -31,7 +33,7 @@ _WANTED = "maskdet.wanted"
 _COMPLAINT = "maskdet.complaint"
 _ENDED = "maskdet.ended"
 _WHOLE = "maskdet.whole"
-_IN_TURN = "maskdet.analyzers"
+_LENT = "maskdet.analyzers"
 _ALBUM = "maskdet.album"
 
 
@@ -134,15 +136,18 @@ def analyzer(name: str) -> Analyzer:
     """
     chosen = preferences()
     # Who never reads twice need not be loaded anew for it.
-    second_look = chosen.second_look or not reads_twice(name)
-    in_turn: dict[str, _InTurn] = st.session_state.setdefault(_IN_TURN, {})
+    second_look = chosen.second_look or not reads_twice(name, chosen.classifier)
+    lent: dict[str, _Lent] = st.session_state.setdefault(_LENT, {})
     try:
-        loaded = _loaded(name, chosen.classifier, second_look)
+        choice = Choice(name, chosen.classifier, second_look)
+        loaded = _pool().lend(choice, own_id())
     except (FileNotFoundError, RuntimeError) as error:
         st.error(str(error), icon=":material/error:")
         st.stop()
-    known = in_turn.setdefault(name, _InTurn(loaded))
-    known.use(loaded)
+    known = lent.setdefault(name, _Lent(loaded))
+    if known.loaded is not loaded:
+        _pool().give_back(known.loaded, own_id())
+        known.loaded = loaded
     return known
 
 
@@ -161,6 +166,26 @@ def own_analyzer(name: str, chosen: Preferences) -> Analyzer:
         RuntimeError: a model is broken.
     """
     return load_analyzer(name, chosen.classifier, second_look=chosen.second_look)
+
+
+def tidy() -> None:
+    """Forget analyzers of visitors who have left; called now and then by a thread."""
+    _pool().tidy()
+
+
+def own_id() -> str:
+    """Return what this session is called; in the script only."""
+    context = get_script_run_ctx()
+    return "" if context is None else context.session_id
+
+
+def is_active(session_id: str) -> bool:
+    """Return whether the browser of a session is connected; safe in any thread.
+
+    A page that is reloaded or closed is not, from the same moment on. Streamlit itself
+    keeps its session for two more minutes.
+    """
+    return not runtime.exists() or runtime.get_instance().is_active_session(session_id)
 
 
 def unavailable() -> dict[str, str]:
@@ -190,6 +215,8 @@ def unavailable_classifiers() -> dict[str, str]:
     """Return one line on how to get it for each mask model whose file is missing."""
     lines: dict[str, str] = {}
     for name, file in CLASSIFIERS.items():
+        if file.own is not None:  # only those that can be used have a name
+            continue
         try:
             asset_path(file.asset)
         except (FileNotFoundError, RuntimeError) as error:
@@ -205,33 +232,29 @@ def _usable(wanted: str, names: Sequence[str], missing: Mapping[str, str]) -> st
     return next((name for name in names if name not in missing), names[0])
 
 
-class _InTurn:
-    """An analyzer that takes one caller at a time.
+class _Lent:
+    """What a session knows an analyzer by; another classifier does not change it.
 
-    Its networks keep their input inside, and one session may call it from the
-    thread of the live picture and from a page at once.
+    A stream that has it obeys the next choice without being started anew.
     """
 
-    def __init__(self, analyzer: Analyzer) -> None:
-        self._analyzer = analyzer
-        self._lock = threading.Lock()
-
-    def use(self, analyzer: Analyzer) -> None:
-        """Let the next call go to `analyzer`: the same finder, labelling otherwise."""
-        with self._lock:
-            self._analyzer = analyzer
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Wait for the other callers, then analyze; see `Analyzer.analyze`."""
-        with self._lock:
-            return self._analyzer.analyze(image, settings)
+        return self.loaded.analyze(image, settings)
 
 
-# One set of models a session: a model shared by all would make visitors wait for
-# each other, frame by frame. It goes when the session disconnects.
-@st.cache_resource(scope="session", show_spinner="Loading the models …")
-def _loaded(name: str, classifier: str, second_look: bool) -> Analyzer:
-    return load_analyzer(name, classifier, second_look=second_look)
+@st.cache_resource(show_spinner=False)
+def _pool() -> Pool:
+    def load(choice: Choice) -> Analyzer:
+        with st.spinner("Loading the models …"):
+            return load_analyzer(
+                choice.name, choice.classifier, second_look=choice.second_look
+            )
+
+    return Pool(load, is_active)
 
 
 def _put(chosen: Preferences) -> None:

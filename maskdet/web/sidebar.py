@@ -8,17 +8,21 @@ from typing import TypeVar, cast
 
 import streamlit as st
 
+from maskdet.media import ROTATIONS
 from maskdet.style import PALETTES, Style
 from maskdet.types import Settings
 from maskdet.web import distance, session
 from maskdet.web.live_distance import mirrored
 from maskdet.web.markdown import plain
 from maskdet.web.networks import choose_networks
-from maskdet.web.preferences import Preferences
+from maskdet.web.preferences import Preferences, rotation_text
+from maskdet.web.sidebar_advanced import advanced, advanced_values
 from maskdet.web.sidebar_people import choose_following
 
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
 _CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)
+
+_MAX_SETTINGS_MB = 1
 
 _Option = TypeVar("_Option")
 
@@ -75,8 +79,10 @@ def _values(preferences: Preferences) -> dict[str, object]:
         "choice.ids": style.ids,
         "choice.blur": style.blur,
         "choice.mirror": preferences.mirror,
+        "choice.rotate": preferences.rotate,
         "choice.camera_wh": (preferences.camera_width, preferences.camera_height),
         "choice.camera_fps": preferences.camera_fps,
+        **advanced_values(preferences),
         **distance.values(settings),
     }
 
@@ -95,11 +101,20 @@ def _chosen(*, live: bool) -> Preferences:
         )
     with st.expander("Drawing", icon=":material/palette:"):
         style = _style()
+    with st.expander("Advanced", icon=":material/settings:"):
+        settings, style = advanced(settings, style, session.preferences())
     with st.expander("Camera", icon=":material/photo_camera:"):
         mirror = st.toggle(
             "Mirror the live picture",
             key="choice.mirror",
             help="Turns it left to right, so that you move as in a mirror.",
+        )
+        rotate = st.selectbox(
+            "Rotate the live picture",
+            ROTATIONS,
+            format_func=rotation_text,
+            key="choice.rotate",
+            help="For a camera that hangs upside down or on its side.",
         )
         width, height = _camera_wh()
         fps = _camera_fps()
@@ -112,6 +127,7 @@ def _chosen(*, live: bool) -> Preferences:
         settings=settings,
         style=style,
         mirror=mirror,
+        rotate=rotate,
         camera_width=width,
         camera_height=height,
         camera_fps=fps,
@@ -195,8 +211,15 @@ def _style() -> Style:
         step=0.25,
         help="1 suits the size of the picture.",
     )
-    drawn = {part: part in parts for part in ("boxes", "labels", "percentages")}
-    return Style(palette=palette, scale=scale, ids=ids, blur=blur, **drawn)
+    return Style(
+        palette=palette,
+        scale=scale,
+        ids=ids,
+        blur=blur,
+        boxes="boxes" in parts,
+        labels="labels" in parts,
+        percentages="percentages" in parts,
+    )
 
 
 def _camera_wh() -> tuple[int, int]:
@@ -244,7 +267,7 @@ def _keep_and_share(chosen: Preferences) -> None:
             type="json",
             key="choice.file",
             on_change=_load,
-            max_upload_size=1,
+            max_upload_size=_MAX_SETTINGS_MB,
             help="A file that “Save settings” wrote.",
         )
         st.button(
@@ -261,6 +284,13 @@ def _keep_and_share(chosen: Preferences) -> None:
 def _load() -> None:
     file = st.session_state["choice.file"]
     if file is None:
+        return
+    if (
+        file.size > _MAX_SETTINGS_MB * 2**20
+    ):  # the widget's limit holds in the browser only
+        session.complain(
+            f"The file was not loaded: it has more than {_MAX_SETTINGS_MB} MB."
+        )
         return
     try:
         session.set_preferences(Preferences.from_json(file.getvalue()))

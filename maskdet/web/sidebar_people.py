@@ -8,9 +8,9 @@ from typing import Final
 import streamlit as st
 
 from maskdet.settings import SMOOTHINGS, Smoothing
-from maskdet.types import Settings
-from maskdet.voting.presets import PRESETS
+from maskdet.voting.presets import PRESETS, TrackingPreset
 from maskdet.web import session
+from maskdet.web.markdown import plain
 
 _SMOOTHINGS: Final = {
     "log_pool": "Surest views count most",
@@ -20,15 +20,9 @@ _SMOOTHINGS: Final = {
     "ema": "Fading mean",
 }
 
-_PRESETS: Final = {
-    "track-head": ("Heads", "Heads, and the mean of 10 pictures."),
-    "track-face": ("Faces", "Faces, and no memory of what was seen before."),
-    "track-onepass": ("One pass", "A one-pass network, and a fading mean."),
-}
-
 _OURS: Final = frozenset(
     {"min_score", "min_confidence", "min_face_px", "nms_iou"}
-    | {"memory_s", "smoothing", "smoothing_window_s"}
+    | {"memory_s", "smoothing", "smoothing_window_s", "class_weights"}
 )
 """The settings that a preset is about; the others stay as they are."""
 
@@ -60,14 +54,18 @@ def choose_following() -> tuple[Smoothing, float, float]:
     )
     st.caption("Presets of the three examples of MaskDetection (ami-a):")
     with st.container(horizontal=True, gap="small"):
-        for name, (title, help_) in _PRESETS.items():
+        for name, preset in PRESETS.items():
             st.button(
-                title,
+                preset.title,
                 key=f"preset.{name}",
-                help=help_ + " Sets the thresholds too.",
+                help=preset.about,
                 on_click=_take,
-                args=(PRESETS[name],),
+                args=(preset,),
             )
+    st.caption(
+        "A preset sets the analyzer, the thresholds and all of this section. "
+        + " ".join(f"**{one.title}**: {plain(one.about)}" for one in PRESETS.values())
+    )
     return smoothing, window_s, memory_s
 
 
@@ -76,8 +74,14 @@ def _range_s(key: str, most_s: float) -> tuple[float, float]:
     return 0.1, max(most_s, float(st.session_state[key]))
 
 
-def _take(preset: Settings) -> None:
+def _take(preset: TrackingPreset) -> None:
     chosen = session.preferences()
-    values = {name: getattr(preset, name) for name in _OURS}
-    settings = dataclasses.replace(chosen.settings, **values)
-    session.set_preferences(dataclasses.replace(chosen, settings=settings))
+    values = {name: getattr(preset.settings, name) for name in _OURS}
+    session.set_preferences(
+        dataclasses.replace(
+            chosen,
+            analyzer=preset.analyzer,
+            second_look=preset.second_look,
+            settings=dataclasses.replace(chosen.settings, **values),
+        )
+    )

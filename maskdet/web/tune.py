@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -111,6 +111,10 @@ class Desk:
         sent: the sha256 of what was sent, by the ids of its files.
         loaded: that set, if it could be read.
         trouble: one line on why it could not.
+        zipped: name and content of what was sent, to read it again with other classes.
+        words: how many faces carry each of its own names of classes.
+        classes: what the visitor said of these names, as `ClassNames.own` has it.
+        stale: whether it must be read again, as the classes changed.
         found: what analyzers found in its pictures.
         running: what an analyzer is at work on, or empty.
         failed: one line on why it could not go on; empty if nothing was wrong.
@@ -131,6 +135,10 @@ class Desk:
     sent: dict[tuple[str, ...], str] = field(default_factory=dict)
     loaded: Loaded | None = None
     trouble: str = ""
+    zipped: tuple[str, bytes] = ("", b"")
+    words: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+    stale: bool = False
     found: Cache = field(default_factory=dict)
     running: str = ""
     failed: str = ""

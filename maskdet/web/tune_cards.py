@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 from base64 import b64encode
 from collections.abc import Iterable
@@ -12,11 +13,11 @@ import numpy as np
 from maskdet.boxes import sizes_px
 from maskdet.charts.look import GREY
 from maskdet.classifier import crop_face
+from maskdet.datasets.archives import DatasetError
 from maskdet.drawing import coarse
 from maskdet.media import ImageReadError, encode_jpeg
 from maskdet.metrics.calibration import with_temperature
-from maskdet.style import Palette, Style, colour_css
-from maskdet.tune.archives import BadFiles
+from maskdet.style import Style, percent
 from maskdet.tune.judging import Hit, Outcome
 from maskdet.tune.scored import Numbers
 from maskdet.types import CLASSES, Label
@@ -64,12 +65,12 @@ def cards_html(
     material: Material,
     outcome: Outcome,
     cards: Iterable[Card],
-    palette: Palette,
+    style: Style,
     *,
     blur: bool = False,
 ) -> str:
     """Return the cards as HTML; names of pictures are the only foreign words."""
-    style = Style(palette=palette, blur=blur)
+    style = dataclasses.replace(style, blur=blur)
     parts = "".join(_card(material, outcome, card, style) for card in cards)
     return f'{_STYLE}<section class="maskdet-hits" aria-label="Faces">{parts}</section>'
 
@@ -82,7 +83,7 @@ def _card(material: Material, outcome: Outcome, card: Card, style: Style) -> str
     if hit.found_row >= 0:
         probs = _probs(outcome, hit.found_row)
         lines += [
-            _bar(label.title, float(prob), colour_css(label, style.palette))
+            _bar(label.title, float(prob), style.colour_css(label))
             for label, prob in zip(CLASSES, probs, strict=True)
         ]
         score = float(scored.scores[hit.found_row])
@@ -90,7 +91,7 @@ def _card(material: Material, outcome: Outcome, card: Card, style: Style) -> str
     name = html.escape(short_name(scored.truth.names[hit.picture]))
     lines.append(_line(f"Picture {name}", f"{_size_px(outcome, hit):.0f} px"))
     face = _crop(material, hit, blur=style.blur)
-    seen = face + _place(outcome, hit, style.palette)
+    seen = face + _place(outcome, hit, style)
     return (
         f'<figure><div class="seen">{seen}</div>'
         f"<figcaption>{''.join(lines)}</figcaption></figure>"
@@ -145,7 +146,7 @@ def _crop(material: Material, hit: Hit, *, blur: bool) -> str:
     def made() -> str:
         try:
             image = pictures.image(hit.picture)
-        except (BadFiles, ImageReadError):
+        except (DatasetError, ImageReadError):
             return ""
         scored = material.scored
         faces = scored.faces if hit.found_row >= 0 else scored.truth.faces
@@ -158,7 +159,7 @@ def _crop(material: Material, hit: Hit, *, blur: bool) -> str:
     return material.once(("crop", hit, blur), made)
 
 
-def _place(outcome: Outcome, hit: Hit, palette: Palette) -> str:
+def _place(outcome: Outcome, hit: Hit, style: Style) -> str:
     """Return a drawing of where in its picture the face lies.
 
     As an image: Streamlit removes drawings from HTML.
@@ -167,7 +168,7 @@ def _place(outcome: Outcome, hit: Hit, palette: Palette) -> str:
     truth = scored.truth
     width, height = (int(side) for side in truth.sizes_wh[hit.picture])
     rows = np.flatnonzero(truth.faces.pictures == hit.picture)
-    ink = colour_css(_label(outcome, hit), palette)
+    ink = style.colour_css(_label(outcome, hit))
     others = "".join(
         _rect(truth.faces.boxes[row], f'stroke="{GREY}" stroke-opacity=".55"')
         for row in rows
@@ -203,10 +204,10 @@ def _rect(box: np.ndarray, attributes: str) -> str:
 
 
 def _bar(name: str, prob: float, colour: str) -> str:
-    percent = f"{100 * prob:.0f}"
     return (
-        f"{_line(name, f'{percent} %')}"
-        f'<div class="bar"><i style="width:{percent}%;background:{colour}"></i></div>'
+        f"{_line(name, html.escape(percent(prob)))}"
+        f'<div class="bar"><i style="width:{100 * prob:.0f}%;'
+        f'background:{colour}"></i></div>'
     )
 
 

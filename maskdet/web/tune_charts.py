@@ -18,7 +18,7 @@ from maskdet.charts.tune_curves import (
 from maskdet.charts.tune_matrix import outcome_matrix
 from maskdet.metrics.calibration import Reliability
 from maskdet.metrics.estimate import Estimate, share
-from maskdet.style import Palette
+from maskdet.style import Style
 from maskdet.tune import histograms
 from maskdet.tune.calibrating import Fitted
 from maskdet.tune.curves import Curve
@@ -36,7 +36,7 @@ SAID_TITLES = (*(label.title for label in CLASSES), "Unsure", "Missed")
 SCORE_TITLES: Mapping[What, str] = {"score": "Face score", "confidence": "Confidence"}
 
 
-def histogram(outcome: Outcome, what: What, palette: Palette) -> Spec:
+def histogram(outcome: Outcome, what: What, style: Style) -> Spec:
     """Return how many faces have which score, by truth, with the threshold."""
     counted = histograms.histogram(outcome, what)
     parts = {
@@ -47,11 +47,11 @@ def histogram(outcome: Outcome, what: What, palette: Palette) -> Spec:
         parts,
         [counted.threshold],
         x_title=SCORE_TITLES[what],
-        palette=palette,
+        style=style,
     )
 
 
-def bare_histogram(outcome: Outcome, low: float, high: float, palette: Palette) -> Spec:
+def bare_histogram(outcome: Outcome, low: float, high: float, style: Style) -> Spec:
     """Return how likely "no mask" is for the faces shown, with the band's ends."""
     edges = np.linspace(0, 1, 51)
     likely = outcome.probs[:, Label.NO_MASK]
@@ -65,7 +65,7 @@ def bare_histogram(outcome: Outcome, low: float, high: float, palette: Palette) 
         [low, high],
         below=(Label.NO_MASK.title,),
         x_title="Probability of “No mask”",
-        palette=palette,
+        style=style,
     )
 
 
@@ -75,25 +75,25 @@ def matrix(outcome: Outcome, chosen: tuple[int, int] | None) -> Spec:
     return outcome_matrix(counts, ACTUAL_TITLES, SAID_TITLES, chosen=chosen)
 
 
-def precision_recall(found: list[Curve], palette: Palette) -> Spec:
+def precision_recall(found: list[Curve], style: Style) -> Spec:
     """Return how often it is right for each share that it finds."""
     return swept(
         [_line(curve) for curve in found],
         x_title="Found (recall)",
         y_title="Right when said (precision)",
         steps=True,
-        palette=palette,
+        style=style,
     )
 
 
-def roc(found: list[Curve], palette: Palette) -> Spec:
+def roc(found: list[Curve], style: Style) -> Spec:
     """Return how much is found at each rate of false alarms among faces."""
     return swept(
         [_line(curve) for curve in found],
         x_title="Other faces called so",
         y_title="Found (recall)",
         steps=False,
-        palette=palette,
+        style=style,
     )
 
 

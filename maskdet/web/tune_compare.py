@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from maskdet.metrics.estimate import Estimate
-from maskdet.style import Palette
+from maskdet.style import Style
 from maskdet.tune.comparing import Comparison, compare
 from maskdet.tune.judging import Hit, Outcome
 from maskdet.web import session
@@ -22,7 +22,7 @@ _CHANCE = 0.05
 _FIRST = 12
 
 
-def compare_view(desk: Desk, material: Material, palette: Palette) -> None:
+def compare_view(desk: Desk, material: Material, style: Style) -> None:
     """Show what the sliders get right that another choice does not, and the reverse."""
     others = _others(desk, material)
     st.caption(
@@ -53,7 +53,7 @@ def compare_view(desk: Desk, material: Material, palette: Palette) -> None:
     )
     st.markdown(_verdict(got))
     _table(got, a, b)
-    _faces(got, (material, a), (other, b), palette)
+    _faces(got, (material, a), (other, b), style)
 
 
 def _others(desk: Desk, material: Material) -> dict[str, tuple[Material, Choice]]:
@@ -115,7 +115,7 @@ def _faces(
     got: Comparison,
     a: tuple[Material, Outcome],
     b: tuple[Material, Outcome],
-    palette: Palette,
+    style: Style,
 ) -> None:
     title = st.segmented_control(
         "Faces",
@@ -136,7 +136,7 @@ def _faces(
     st.caption(f"What {letter} says of them; the first {min(_FIRST, len(rows))}.")
     cards = [Card(_hit(outcome, int(row))) for row in rows[:_FIRST]]
     blur = session.preferences().style.blur
-    st.html(cards_html(material, outcome, cards, palette, blur=blur))
+    st.html(cards_html(material, outcome, cards, style, blur=blur))
 
 
 def _hit(outcome: Outcome, truth_row: int) -> Hit:

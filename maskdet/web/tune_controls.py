@@ -7,8 +7,13 @@ from functools import partial
 
 import streamlit as st
 
-from maskdet.analyzer import ANALYZERS, AUTO, reads_twice, resolved
-from maskdet.detectors import DETECTORS
+from maskdet.analyzer import (
+    ANALYZERS,
+    AUTO,
+    classifies_every_face,
+    reads_twice,
+    resolved,
+)
 from maskdet.tune.comparing import compare
 from maskdet.tune.goals import SINGLE_PICTURES
 from maskdet.tune.report import report_html
@@ -178,18 +183,19 @@ def _preferences(choice: Choice, material: Material) -> Preferences:
 def _as_labelled(wanted: Preferences, material: Material) -> Preferences:
     """Return the same with the mask model of the scores, where one had a say."""
     name = material.scored.analyzer
-    if material.labelled_by is None or not _has_mask_model(name):
+    if material.labelled_by is None:
         return wanted
     classifier, second_look = material.labelled_by
     if reads_twice(name):
         wanted = dataclasses.replace(wanted, second_look=second_look)
-    if name in DETECTORS or second_look:
+    again = second_look and reads_twice(name)
+    if again or classifies_every_face(name, classifier):
         wanted = dataclasses.replace(wanted, classifier=classifier)
     return wanted
 
 
 def _has_mask_model(name: str) -> bool:
-    return name in DETECTORS or reads_twice(name)
+    return classifies_every_face(name) or reads_twice(name)
 
 
 def _what_is_used(material: Material, wanted: Preferences, *, in_use: bool) -> str:

@@ -11,20 +11,32 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.classifier import DEFAULT_CLASSIFIER
+from maskdet.datasets.class_names import IGNORE, NO_FACE, TARGETS, ClassNames
 from maskdet.tune import bundled as stored
 from maskdet.tune.files import from_bytes, refuse_crowds
 from maskdet.tune.judging import Judge
 from maskdet.tune.scored import LabelledSet
-from maskdet.tune.sets import read_set
+from maskdet.tune.sets import ClassesError, read_set
 from maskdet.types import CLASSES, Label
 from maskdet.web.markdown import plain
 from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_label import label_here
 from maskdet.web.tune_scoring import looked_at, notes
+from maskdet.web.uploads import keep_within
+from maskdet.wording import counted
 
 MAX_ZIP_MB = 200
 """Of a set that is sent; it is read in memory."""
+
+_ASKED = 60
+"""Names of classes that are asked about; sets with more are of something else."""
+
+_TARGET_TITLES = {
+    **{label.key: label.title for label in CLASSES},
+    IGNORE: "Ignore this face",
+    NO_FACE: "Not a face",
+}
 
 _BUNDLED_BY = (DEFAULT_CLASSIFIER, True)
 """The mask model of the stored scores, which may read again."""
@@ -125,8 +137,8 @@ def about(truth: LabelledSet) -> str:
     parts = [f"{counts[label]:,} {label.title}" for label in CLASSES]
     if counts[Label.UNKNOWN]:
         parts.append(f"{counts[Label.UNKNOWN]:,} of unknown class")
-    faces = f"{len(truth.faces):,} faces" if truth.boxed else "one face each"
-    return f"{len(truth.names):,} pictures, {faces}: {', '.join(parts)}"
+    faces = counted(len(truth.faces), "face") if truth.boxed else "one face each"
+    return f"{counted(len(truth.names), 'picture')}, {faces}: {', '.join(parts)}"
 
 
 def _own(desk: Desk) -> Material | None:
@@ -154,12 +166,17 @@ def _own(desk: Desk) -> Material | None:
         on_change=_forget,
         args=(desk,),
     )
+    if file is not None and not keep_within([file], MAX_ZIP_MB):
+        return None
     if file is not None and file.name.lower().endswith(".npz"):
         return _numbers(desk, file)
     sent = [file] if file is not None else files
     # Whoever comes back from another page finds the uploads empty, but not the set.
     if sent and _ids(sent) not in desk.sent:
-        _read(desk, sent, zipped=file is not None)
+        _receive(desk, sent, zipped=file is not None)
+    elif desk.stale:
+        _read(desk)
+    desk.stale = False
     return _told(desk)
 
 
@@ -171,6 +188,8 @@ def _told(desk: Desk) -> Material | None:
     """Say what the set holds, or what is wrong with it, and let it be looked at."""
     if desk.trouble:
         st.error(plain(f"{desk.trouble}."), icon=":material/broken_image:")
+    if desk.words:
+        _classes(desk)
     if desk.loaded is None:
         return None
     truth = desk.loaded.truth
@@ -179,14 +198,61 @@ def _told(desk: Desk) -> Material | None:
     return looked_at(desk, desk.loaded, set_key=desk.set_key)
 
 
+def _classes(desk: Desk) -> None:
+    """Ask what the set's own names of classes mean, where they are not usual."""
+    known = ClassNames(desk.classes)
+    unknown = [word for word in desk.words if not known.target(word)]
+    words = sorted(desk.words, key=lambda word: (word not in unknown, word))
+    title = f"Classes of this set: {len(words)}"
+    with st.expander(
+        f"{title}, {len(unknown)} of them unknown" if unknown else title,
+        expanded=bool(unknown),
+        icon=":material/label:",
+    ):
+        st.caption("What each name in the labels stands for, and how often it is used.")
+        with st.form("tune.classes", border=False):
+            for start in range(0, len(words[:_ASKED]), 3):
+                for column, word in zip(
+                    st.columns(3), words[start : start + 3], strict=False
+                ):
+                    column.selectbox(
+                        f"{plain(short_name(word))} ({desk.words[word]:,})",
+                        TARGETS,
+                        TARGETS.index(known.target(word) or IGNORE),
+                        format_func=_TARGET_TITLES.__getitem__,
+                        key=_class_key(desk, word),
+                    )
+            st.form_submit_button(
+                "Read the set with these classes",
+                icon=":material/refresh:",
+                on_click=_reclassify,
+                args=(desk, words[:_ASKED]),
+            )
+
+
+def _class_key(desk: Desk, word: str) -> str:
+    return f"tune.class.{desk.set_key}.{word}"
+
+
+def _reclassify(desk: Desk, words: Sequence[str]) -> None:
+    desk.classes = {word: st.session_state[_class_key(desk, word)] for word in words}
+    desk.stale = True
+
+
 def _forget(desk: Desk) -> None:
     """Let go of the set and its pictures; memory is for one set a visitor."""
-    if desk.set_key:
-        desk.drop(desk.set_key)
-    desk.set_key, desk.loaded, desk.trouble = "", None, ""
-    desk.running, desk.failed, desk.looked = "", "", 0
+    _drop(desk)
+    desk.zipped, desk.classes = ("", b""), {}
     desk.found.clear()
     desk.sent.clear()
+
+
+def _drop(desk: Desk) -> None:
+    """Let go of what was read, but not of what analyzers found in its pictures."""
+    if desk.set_key:
+        desk.drop(desk.set_key)
+    desk.set_key, desk.loaded, desk.trouble, desk.words = "", None, "", {}
+    desk.running, desk.failed, desk.looked = "", "", 0
 
 
 def _numbers(desk: Desk, file: UploadedFile) -> Material | None:
@@ -209,25 +275,43 @@ def _numbers(desk: Desk, file: UploadedFile) -> Material | None:
     return material
 
 
-def _read(desk: Desk, files: Sequence[UploadedFile], *, zipped: bool) -> None:
-    """Read a set once, sent as a zip or as a folder; what is wrong is one line."""
-    bar = st.progress(0.0, "Reading the set …")
+def _receive(desk: Desk, files: Sequence[UploadedFile], *, zipped: bool) -> None:
+    """Take a set that was sent as a zip or as a folder, and read it once."""
     _forget(desk)
+    name = files[0].name
+    name = name.rsplit(".", 1)[0] if zipped else name.partition("/")[0]
+    try:
+        desk.zipped = name, files[0].getvalue() if zipped else _packed(files)
+        _read(desk)
+    except ValueError as error:
+        desk.trouble = f"{short_name(name)}: {error}"
+    desk.sent[_ids(files)] = desk.set_key
+
+
+def _read(desk: Desk) -> None:
+    """Read the set with the visitor's classes; what is wrong is one line."""
+    _drop(desk)
+    name, content = desk.zipped
+    key = hashlib.sha256(content)
+    key.update(repr(sorted(desk.classes.items())).encode("utf-8", "backslashreplace"))
+    desk.set_key = key.hexdigest()
+    bar = st.progress(0.0, "Reading the set …")
 
     def progress(done: int, of: int) -> None:
         bar.progress(done / max(1, of), f"Reading picture {done} of {of} …")
 
-    name = files[0].name
-    name = name.rsplit(".", 1)[0] if zipped else name.partition("/")[0]
     try:
-        content = files[0].getvalue() if zipped else _packed(files)
-        desk.set_key = hashlib.sha256(content).hexdigest()
-        loaded = read_set(content, short_name(name), progress=progress)
+        loaded = read_set(
+            content,
+            short_name(name),
+            classes=ClassNames(desk.classes),
+            progress=progress,
+        )
         refuse_crowds(loaded.truth)
-        desk.loaded = loaded
+        desk.loaded, desk.words = loaded, loaded.words
     except (ValueError, FileNotFoundError) as error:
         desk.trouble = f"{short_name(name)}: {error}"
-    desk.sent[_ids(files)] = desk.set_key
+        desk.words = error.words if isinstance(error, ClassesError) else {}
     bar.empty()
 
 

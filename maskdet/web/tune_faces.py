@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from maskdet.charts.tune import PICK
-from maskdet.style import Palette
+from maskdet.style import Style
 from maskdet.tune.flips import Flip, Near, flips, nearest
 from maskdet.tune.judging import ACTUAL, MISSED, NO_FACE, SAID, Outcome
 from maskdet.web import session
@@ -29,7 +29,7 @@ _SETTING_TITLES = {
 }
 
 
-def faces(desk: Desk, material: Material, palette: Palette) -> None:
+def faces(desk: Desk, material: Material, style: Style) -> None:
     """Show the matrix, and the faces of a cell or of the last move."""
     outcome = material.outcome(desk.choice)
     st.caption(
@@ -43,7 +43,7 @@ def faces(desk: Desk, material: Material, palette: Palette) -> None:
         selection_mode=PICK,
         alt="Confusion matrix: what is true by what was said",
     )
-    _gallery(desk, material, outcome, palette)
+    _gallery(desk, material, outcome, style)
 
 
 def _clicked(desk: Desk) -> None:
@@ -55,9 +55,7 @@ def _clicked(desk: Desk) -> None:
         desk.first = _MORE
 
 
-def _gallery(
-    desk: Desk, material: Material, outcome: Outcome, palette: Palette
-) -> None:
+def _gallery(desk: Desk, material: Material, outcome: Outcome, style: Style) -> None:
     st.subheader("Faces", divider="gray")
     # A click on the matrix sets it too, so it has no other source of its value.
     st.session_state.setdefault(_SHOWN, _LAST)
@@ -80,7 +78,7 @@ def _gallery(
     if not cards:
         return
     blur = session.preferences().style.blur
-    st.html(cards_html(material, outcome, cards[: desk.first], palette, blur=blur))
+    st.html(cards_html(material, outcome, cards[: desk.first], style, blur=blur))
     if len(cards) > desk.first:
         st.button(
             f"Show more (of {len(cards):,})",

@@ -11,6 +11,7 @@ from maskdet.tune.performance import Performance
 from maskdet.types import Label, Settings
 from maskdet.web.markdown import plain
 from maskdet.web.tune import Desk, Material, offered
+from maskdet.wording import counted
 
 _KINDS: dict[GoalKind, str] = {
     "recall": "Find at least …",
@@ -157,7 +158,8 @@ def _numbers(proposal: Proposal) -> None:
     name = plain(proposal.goal.label.title)
     st.caption(
         f"Chosen on one half of the pictures, these numbers are of the other half "
-        f"({proposal.then.pictures} pictures, {proposal.then.recall.n} faces with "
+        f"({counted(proposal.then.pictures, 'picture')}, "
+        f"{counted(proposal.then.recall.n, 'face')} with "
         f"“{name}”), with 95 % intervals. Confidences are as they are, not calibrated: "
         "Live uses them so."
     )

@@ -12,8 +12,8 @@ import streamlit as st
 from maskdet.analyzer import resolved
 from maskdet.charts.tune_pictures import AREA, boxes_chart
 from maskdet.classifier import crop_face
-from maskdet.media import SUFFIXES, encode_jpeg
-from maskdet.style import Palette
+from maskdet.media import encode_jpeg
+from maskdet.style import percent
 from maskdet.tune.draft import Draft
 from maskdet.tune.labelling import draft_of
 from maskdet.types import CLASSES, Label
@@ -23,6 +23,8 @@ from maskdet.web.pictures import CROP_PX, MAX_PICTURES
 from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_scoring import looked_at, notes
+from maskdet.web.uploads import MAX_PICTURE_MB, keep_within
+from maskdet.wording import counted
 
 _WANTED, _TROUBLE = "maskdet.tune.box", "maskdet.tune.unlabelled"
 _AT_ONCE = 6
@@ -40,14 +42,16 @@ def label_here(desk: Desk) -> Material | None:
         st.caption("Labelling needs to see the faces: here they are not blurred.")
     files = st.file_uploader(
         "Pictures to label",
-        type=[suffix.removeprefix(".") for suffix in SUFFIXES],
+        # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
+        max_upload_size=MAX_PICTURE_MB,
         key="tune.pictures",
     )
+    files = keep_within(files, MAX_PICTURE_MB)
     if files:
         count = min(len(files), MAX_PICTURES)
         st.button(
-            f"Find the faces in {count} picture{'s' if count > 1 else ''}",
+            f"Find the faces in {counted(count, 'picture')}",
             type="primary" if desk.draft is None else "secondary",
             icon=":material/frame_person:",
             key="tune.box",
@@ -103,7 +107,7 @@ def _ask(desk: Desk) -> None:
     faces = sum(len(picture.faces) for picture in draft.pictures)
     st.progress(
         1 - len(open_faces) / faces if faces else 1.0,
-        f"{faces - len(open_faces)} of {faces} faces confirmed",
+        f"{faces - len(open_faces)} of {counted(faces, 'face')} confirmed",
     )
     columns = st.columns(3)
     for number, (picture, face) in enumerate(open_faces[:_AT_ONCE]):
@@ -127,7 +131,7 @@ def _one(desk: Desk, draft: Draft, picture: int, face: int) -> None:
     for label in CLASSES:
         guess = label is one.label
         st.button(
-            label.title + (f" ({100 * one.confidence:.0f} %)" if guess else ""),
+            label.title + (f" ({percent(one.confidence)})" if guess else ""),
             type="primary" if guess else "secondary",
             key=f"tune.label.{picture}.{face}.{label.key}.{len(draft.doubtful())}",
             width="stretch",
@@ -182,14 +186,14 @@ def _add(desk: Desk, draft: Draft) -> None:
         key="tune.add_to",
     )
     st.caption("Draw a box around the face, then say what it shows.")
-    palette: Palette = session.preferences().style.palette
+    style = session.preferences().style
     # A wide picture scrolls on a phone: squeezed, it would be hard to draw upon.
     st.html("<style>.st-key-tune_draw {overflow-x: auto;}</style>")
     state = st.container(key="tune_draw").vega_lite_chart(
         boxes_chart(
             draft.image(picture),
             [(face.box, face.label) for face in draft.pictures[picture].faces],
-            palette,
+            style,
         ),
         key=f"tune.draw.{picture}.{len(draft.pictures[picture].faces)}",
         on_select="rerun",

@@ -9,7 +9,7 @@ import streamlit as st
 
 from maskdet.charts.tune import PICK
 from maskdet.metrics.estimate import Estimate
-from maskdet.style import Palette, colour_css, line_style
+from maskdet.style import Style, line_style
 from maskdet.tune.histograms import What
 from maskdet.tune.judging import MISSED, UNSURE
 from maskdet.tune.scored import FLOOR_SCORE
@@ -29,12 +29,12 @@ _LINES: dict[What, str] = {
 }
 
 
-def price(desk: Desk, material: Material, palette: Palette) -> None:
+def price(desk: Desk, material: Material, style: Style) -> None:
     """Show the numbers that matter first, and how the last move changed them."""
-    st.html(_tiles(desk, material, palette))
+    st.html(_tiles(desk, material, style))
 
 
-def cut(desk: Desk, material: Material, palette: Palette) -> None:
+def cut(desk: Desk, material: Material, style: Style) -> None:
     """Show the histogram with its line."""
     what: What = st.segmented_control(
         "What the line cuts",
@@ -49,7 +49,7 @@ def cut(desk: Desk, material: Material, palette: Palette) -> None:
     st.caption(_LINES[what])
     key = f"tune.histogram.{what}"
     st.vega_lite_chart(
-        histogram(material.outcome(desk.choice), what, palette),
+        histogram(material.outcome(desk.choice), what, style),
         key=key,
         on_select=lambda: _clicked(desk, what, key),
         selection_mode=PICK,
@@ -70,10 +70,10 @@ def _clicked(desk: Desk, what: What, key: str) -> None:
         desk.set_settings(dataclasses.replace(settings, min_confidence=at))
 
 
-def _tiles(desk: Desk, material: Material, palette: Palette) -> str:
+def _tiles(desk: Desk, material: Material, style: Style) -> str:
     now = _numbers(material, desk.choice)
     was = _numbers(material, desk.before) if desk.before else {}
-    bare = f"{line_style(Label.NO_MASK)} {colour_css(Label.NO_MASK, palette)}"
+    bare = f"{line_style(Label.NO_MASK)} {style.colour_css(Label.NO_MASK)}"
     edges = {"“No mask” found": bare, "right when it says “No mask”": bare}
     return tiles_html(
         [

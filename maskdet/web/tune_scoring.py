@@ -14,6 +14,7 @@ from maskdet.tune.sets import Loaded
 from maskdet.web import session
 from maskdet.web.markdown import plain
 from maskdet.web.tune import Desk, Material
+from maskdet.wording import counted
 
 
 def looked_at(desk: Desk, loaded: Loaded, *, set_key: str) -> Material | None:
@@ -40,7 +41,7 @@ def looked_at(desk: Desk, loaded: Loaded, *, set_key: str) -> Material | None:
     n = len(loaded.pictures)
     running = desk.running == title
     stop.button(
-        "Stop" if running else f"Look at {n} pictures",
+        "Stop" if running else f"Look at {counted(n, 'picture')}",
         type="secondary" if running else "primary",
         icon=":material/stop:" if running else ":material/play_arrow:",
         key="tune.look",
@@ -74,8 +75,8 @@ def _say_stopped(desk: Desk, n: int) -> None:
         st.error(plain(f"{desk.failed}."), icon=":material/error:")
     if desk.looked:
         st.info(
-            f"Stopped after {desk.looked} of {n} pictures. They are kept: it goes on "
-            "from there.",
+            f"Stopped after {desk.looked} of {counted(n, 'picture')}. What is done is "
+            "kept: it goes on from there.",
             icon=":material/pause:",
         )
 

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from maskdet.metrics.estimate import Estimate
-from maskdet.style import Palette
+from maskdet.style import Style
 from maskdet.tune import curves
 from maskdet.tune.band import Band, band
 from maskdet.tune.curves import Curve
@@ -20,13 +20,14 @@ from maskdet.types import CLASSES, Label
 from maskdet.web import tune_charts as charts
 from maskdet.web.cards import tile_html, tiles_html
 from maskdet.web.tune import Desk, Material
+from maskdet.wording import counted
 
 Kind: TypeAlias = Literal["precision_recall", "roc"]
 
 _DASH = "\N{EN DASH}"
 
 
-def curve_view(desk: Desk, material: Material, palette: Palette) -> None:
+def curve_view(desk: Desk, material: Material, style: Style) -> None:
     """Show precision and recall, ROC, and alarms, with the point in use on them."""
     labels: tuple[Label | None, ...] = (None, *CLASSES)
     found = {
@@ -38,7 +39,7 @@ def curve_view(desk: Desk, material: Material, palette: Palette) -> None:
         "are your sliders: further up fewer false alarms, further right fewer misses."
     )
     st.vega_lite_chart(
-        charts.precision_recall(list(found.values()), palette),
+        charts.precision_recall(list(found.values()), style),
         alt="Precision against recall, for faces and each class",
     )
     rocs = {label: _curve(desk, material, "roc", label) for label in labels}
@@ -48,7 +49,7 @@ def curve_view(desk: Desk, material: Material, palette: Palette) -> None:
         "others are too. The nearer the upper left corner, the better."
     )
     st.vega_lite_chart(
-        charts.roc([rocs[label] for label in CLASSES], palette),
+        charts.roc([rocs[label] for label in CLASSES], style),
         alt="ROC of each class",
     )
     st.markdown("**Faces found against false alarms**")
@@ -118,7 +119,7 @@ def _areas(found: dict[Label | None, Curve], rocs: dict[Label | None, Curve]) ->
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Areas under the curves")
 
 
-def number_view(desk: Desk, material: Material, palette: Palette) -> None:
+def number_view(desk: Desk, material: Material, style: Style) -> None:
     """Show the numbers of each class, and of parts of the set."""
     outcome = material.outcome(desk.choice)
     st.caption(
@@ -149,9 +150,9 @@ def number_view(desk: Desk, material: Material, palette: Palette) -> None:
         st.caption(f"Worse than the rest by more than chance: {'; '.join(worse)}.")
 
 
-def confidence_view(desk: Desk, material: Material, palette: Palette) -> None:
+def confidence_view(desk: Desk, material: Material, style: Style) -> None:
     """Show the unsure band, and whether confidences can be believed."""
-    _band(desk, material, palette)
+    _band(desk, material, style)
     st.subheader("Can a confidence be believed?", divider="gray")
     fitted = material.fitted
     st.caption(
@@ -165,13 +166,14 @@ def confidence_view(desk: Desk, material: Material, palette: Palette) -> None:
     st.caption(
         f"Expected calibration error {_decimals(fitted.ece_before)} as it is, "
         f"{_decimals(fitted.ece_after)} with a temperature of "
-        f"**{fitted.temperature:.2f}**, fitted on {fitted.n:,} faces (each half of the "
-        "pictures with the other half's). “Calibrate confidences” under “Overlaps and "
-        "calibration” puts it into everything here."
+        f"**{fitted.temperature:.2f}**, fitted on "
+        f"{counted(fitted.n, 'face')} (each half of the pictures with the other "
+        "half's). “Calibrate confidences” under “Overlaps and calibration” puts it "
+        "into everything here."
     )
 
 
-def _band(desk: Desk, material: Material, palette: Palette) -> None:
+def _band(desk: Desk, material: Material, style: Style) -> None:
     st.subheader("The unsure band", divider="gray")
     st.caption(
         "Two thresholds on the probability of “No mask”: below the first a mask is "
@@ -203,14 +205,14 @@ def _band(desk: Desk, material: Material, palette: Palette) -> None:
         "Bare faces hang from the axis: they belong right of the band, all others left."
     )
     st.vega_lite_chart(
-        charts.bare_histogram(outcome, low, high, palette),
+        charts.bare_histogram(outcome, low, high, style),
         alt="Probability of “No mask” by what is true, with the two thresholds",
     )
 
 
 def _band_html(got: Band) -> str:
     shares = {
-        f"of {got.between.n:,} faces say nothing": got.between,
+        f"of {counted(got.between.n, 'face')} say nothing": got.between,
         "wrong, of those that say something": got.errors,
         "wrong, had all to say something": got.errors_without,
         "of bare faces called masked": got.missed_bare,

@@ -15,17 +15,18 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.analyzer import Analyzer, resolved
+from maskdet.media import ROTATIONS
 from maskdet.web import results, session, video_distance
 from maskdet.web.markdown import plain
-from maskdet.web.preferences import Preferences
+from maskdet.web.preferences import Preferences, rotation_text
 from maskdet.web.samples import FILM
-from maskdet.web.video_job import MAX_MINUTES, FilmJob
+from maskdet.web.tab import tab
+from maskdet.web.video_job import MAX_MINUTES, FilmJob, find_again
 from maskdet.web.video_plan import Plan, clock
-
-SUFFIXES: Final = ("mp4", "mov", "webm", "avi", "mkv", "m4v")
 
 _JOB: Final = "maskdet.film"
 _REFUSED: Final = "maskdet.film_refused"
+_TAB: Final = "maskdet.film_tab"
 _REFRESH_S: Final = 1.0
 _EARLY: Final = 0.03
 """Until so much is done, the loading of networks is most of the time taken."""
@@ -43,8 +44,16 @@ _PREVIEW: Final = """<style>
 
 
 def job() -> FilmJob | None:
-    """Return this visitor's film, if there is one."""
+    """Return this visitor's film, if there is one, also after a reload of the page.
+
+    Call it once a run.
+    """
     found: FilmJob | None = st.session_state.get(_JOB)
+    this_tab = st.session_state[_TAB] = tab()
+    if found is None:
+        found = find_again(this_tab, _presence())
+        if found is not None:
+            st.session_state[_JOB] = found
     if found is not None and found.state == "closed":
         forget()
         return None
@@ -75,6 +84,16 @@ def plan(job: FilmJob | None = None) -> Plan:
         persist_state="session",
         help="The annotated film has only the pictures that were looked at.",
     )
+    rotate = st.selectbox(
+        "Rotate",
+        ROTATIONS,
+        format_func=rotation_text,
+        key="video.rotate",
+        width=360,
+        persist_state="session",
+        help="For a camera that hung upside down or on its side. A rotation that the "
+        "file itself names is applied anyway.",
+    )
     blur = chosen.style.blur
     crops = st.checkbox(
         "Show a picture of each person",
@@ -86,7 +105,7 @@ def plan(job: FilmJob | None = None) -> Plan:
         else "Each person's best view, in the table of people. It is kept in memory "
         "only, and not part of the downloads.",
     )
-    return Plan(chosen, every, keep_crops=crops and not blur)
+    return Plan(chosen, every, keep_crops=crops and not blur, rotate=rotate)
 
 
 def choose() -> None:
@@ -96,9 +115,10 @@ def choose() -> None:
         st.error(refused, icon=":material/broken_image:")
     file = st.file_uploader(
         "A film from this device",
-        type=list(SUFFIXES),
+        # Browsers know few types of video; what a file is, its content decides.
+        type=None,
         key="video.file",
-        help="MP4, MOV, WebM, AVI or MKV.",
+        help="MP4, MOV, WebM, AVI, MKV, 3GP, MPEG, TS, WMV, FLV, Ogg, GIF and others.",
     )
     st.caption(
         f"Up to {st.get_option('server.maxUploadSize')} MB and {MAX_MINUTES} minutes. "
@@ -153,6 +173,7 @@ def begin(name: str, film: bytes | Path, asked: Plan) -> None:
         st.session_state[_REFUSED] = line
         return
     st.session_state[_JOB] = made
+    made.keep_for(st.session_state.get(_TAB, ""))
     made.start()
 
 

@@ -14,12 +14,14 @@ import streamlit as st
 from maskdet.events import KINDS, Event, sentence
 from maskdet.events.origin import LONGEST_NAME, camera_name
 from maskdet.films import EventRows, VideoReport
+from maskdet.style import DEFAULT_STYLE, Style, percent_number
 from maskdet.types import UNTRACKED
 from maskdet.web import events, video_moment
 from maskdet.web.markdown import plain
 from maskdet.web.video_job import FilmJob
 from maskdet.web.video_plan import clock
 from maskdet.web.video_recording import Recording
+from maskdet.wording import counted
 
 MOST_ROWS: Final = 500
 """Events in the table; the file has more."""
@@ -38,7 +40,7 @@ def show(job: FilmJob, report: VideoReport) -> None:
     key = f"video.happened.{job.number}.{video_moment.moves(job)}"
     shown = report.events[:MOST_ROWS]
     st.dataframe(
-        table(report, shown),
+        table(report, shown, job.plan.preferences.style),
         key=key,
         hide_index=True,
         on_select=partial(_chosen, key, job, report, shown),
@@ -55,7 +57,7 @@ def show(job: FilmJob, report: VideoReport) -> None:
     )
     more = ""
     if report.n_events > len(shown):
-        more = f" These are {len(shown)} of {report.n_events:,} events."
+        more = f" These are {len(shown)} of {counted(report.n_events, 'event')}."
     st.caption(
         "A label counts once it has stood for a second. Tick a row, and the film and "
         f"the picture above go to that moment.{more}"
@@ -64,15 +66,17 @@ def show(job: FilmJob, report: VideoReport) -> None:
         _offer(job, report)
 
 
-def table(report: VideoReport, shown: Sequence[Event]) -> dict[str, list[Any]]:
+def table(
+    report: VideoReport, shown: Sequence[Event], style: Style = DEFAULT_STYLE
+) -> dict[str, list[Any]]:
     """Return the columns of the table of events, in film time."""
     return {
         "At": [clock(report.time_s(event)) for event in shown],
-        "What happened": [sentence(event) for event in shown],
+        "What happened": [sentence(event, style) for event in shown],
         "Event": [KINDS[event.kind] for event in shown],
         "Person": [_person(event.person) for event in shown],
-        "Label": [event.label.title for event in shown],
-        "Confidence": [100 * event.confidence or None for event in shown],
+        "Label": [style.title(event.label) for event in shown],
+        "Confidence": [percent_number(event.confidence) or None for event in shown],
         "Other person": [_person(event.other) for event in shown],
     }
 
@@ -122,7 +126,7 @@ def _offer(job: FilmJob, report: VideoReport) -> None:
     if late:
         st.warning(late, icon=":material/auto_delete:")
     st.button(
-        f"Write {len(report.events):,} events",
+        f"Write {counted(len(report.events), 'event')}",
         type="primary",
         icon=":material/database:",
         disabled=bool(late),
@@ -145,7 +149,8 @@ def _told(begun: Recording) -> bool:
         return True
     if not begun.n_left:
         st.success(
-            f"{begun.n_all:,} events were written; the Events page has them.",
+            f"{counted(begun.n_all, 'event was', 'events were')} written; the Events "
+            "page has them.",
             icon=":material/database:",
         )
         return True
@@ -153,7 +158,8 @@ def _told(begun: Recording) -> bool:
     if not begun.n_written:
         st.error(plain(f"Not written: {begun.problem}."), icon=icon)
         return False
-    done = f"Only {begun.n_written:,} of {begun.n_all:,} events were written"
+    all_were = counted(begun.n_all, "event was", "events were")
+    done = f"Only {begun.n_written:,} of {all_were} written"
     st.error(plain(f"{done}: {begun.problem}."), icon=icon)
     st.button(
         "Write the rest",
@@ -172,7 +178,8 @@ def _progress(begun: Recording) -> None:
         st.rerun()
     st.progress(
         begun.n_written / begun.n_all,
-        f"Writing: {begun.n_written:,} of {begun.n_all:,} events are in the store",
+        f"Writing: {begun.n_written:,} of "
+        f"{counted(begun.n_all, 'event is', 'events are')} in the store",
     )
 
 

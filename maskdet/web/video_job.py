@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 import cv2
 import numpy as np
@@ -35,10 +36,17 @@ GONE_S: Final = 120.0
 """A visitor who is away for so long has left: Streamlit forgets them then, too."""
 
 _LOOK_FOR_VISITOR_S: Final = 5.0
+_LOOK_FOR_TURN_S: Final = 0.1
 _PREVIEW_SIDE_PX: Final = 640
 
 _turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 """So many films at once on this server; who comes later waits, the page does not."""
+
+_queue: Final[set[FilmJob]] = set()
+"""The films that wait for their turn."""
+
+_by_tab: Final[WeakValueDictionary[str, FilmJob]] = WeakValueDictionary()
+"""The films by the tab that each was begun in: a reload makes a visitor a new one."""
 
 _numbers = itertools.count(1)
 
@@ -90,7 +98,7 @@ class FilmJob:
         self._closed, self._stopped = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._active = False
+        self._active = self._has_turn = False
         self._film: Film | None = None
         size = len(film) if isinstance(film, bytes) else film.stat().st_size
         self._scratch = Scratch(size)
@@ -171,6 +179,15 @@ class FilmJob:
         if not active:
             self._drop()
 
+    def keep_for(self, tab: str) -> None:
+        """Let `find_again` find it for a tab, as long as it is not closed.
+
+        Args:
+            tab: a secret number of the visitor's tab; nothing is kept for an empty one.
+        """
+        if tab:
+            _by_tab[tab] = self
+
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread; return whether it has ended."""
         if self._thread is not None:
@@ -179,16 +196,14 @@ class FilmJob:
 
     def _run(self) -> None:
         try:
-            while not _turns.acquire(timeout=0.2):
-                if self._stopped.is_set():
-                    self._fail("the film was stopped before its turn came")
-                    return
+            if not self._wait_for_turn():
+                self._fail("the film was stopped before its turn came")
+                return
             try:
-                self.state = "working"
                 self.report = self._look()
                 self.state = "done"
             finally:
-                _turns.release()
+                self._end_turn()
         except (ValueError, OSError) as error:
             self._fail(_reason(error))
         except Exception:
@@ -202,16 +217,53 @@ class FilmJob:
             if closed:
                 self._drop()
 
+    def _wait_for_turn(self) -> bool:
+        """Return whether its turn has come, and not the order to stop."""
+        self.state = "waiting"
+        _queue.add(self)
+        try:
+            while self._comes_last() or not _turns.acquire(timeout=_LOOK_FOR_TURN_S):
+                if self._stopped.wait(_LOOK_FOR_TURN_S):
+                    return False
+        finally:
+            _queue.discard(self)
+        self.state, self._has_turn = "working", True
+        return True
+
+    def _end_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            _turns.release()
+
+    def _comes_last(self) -> bool:
+        """Return whether its visitor is away, and another who is there waits."""
+        others = [other for other in list(_queue) if other is not self]
+        return (
+            bool(others)
+            and not self._present()
+            and any(other._present() for other in others)
+        )
+
+    def _must_stop(self) -> bool:
+        """Return whether to stop, after others whose visitors are there went first."""
+        if self._comes_last():
+            self._end_turn()
+            self._wait_for_turn()
+        return self._stopped.is_set()
+
     def _look(self) -> VideoReport:
         """Do the work."""
         analyzer = self._load(self.plan)
         chosen, folder = self.plan.preferences, self._scratch.path
         with (
-            open_video_file(self._source, LIMITS, every=self.plan.every) as self._film,
+            open_video_file(
+                self._source, LIMITS, every=self.plan.every, rotate=self.plan.rotate
+            ) as self._film,
             RowFile(self.rows) as rows,
         ):
             # Else a visitor would wait half an hour for this news.
-            if self._film.info.duration_s > LIMITS.max_s:
+            info = self._film.info
+            if info.duration_s > LIMITS.max_s and not info.duration_is_estimate:
                 raise ValueError(_TOO_LONG)
             wanted = Wanted(
                 style=chosen.style,
@@ -228,7 +280,7 @@ class FilmJob:
                 wanted,
                 name=self.name,
                 progress=self._hear,
-                cancelled=self._stopped.is_set,
+                cancelled=self._must_stop,
             )
             if not report.n_frames:
                 raise ValueError("the film was stopped before its first picture")
@@ -255,6 +307,22 @@ class FilmJob:
             gone_s = 0.0 if self._present() else gone_s + _LOOK_FOR_VISITOR_S
             if gone_s >= GONE_S:
                 self.close()
+
+
+def find_again(tab: str, present: Callable[[], bool]) -> FilmJob | None:
+    """Return the film that was begun in a tab before its page was loaded anew.
+
+    One whose visitor is still there is not given: the tab was copied.
+
+    Args:
+        tab: as in `FilmJob.keep_for`.
+        present: whether the visitor, in the new session, is still there.
+    """
+    found = _by_tab.get(tab)
+    if found is None or found.state == "closed" or found._present():
+        return None
+    found._present = present
+    return found
 
 
 def _small(image: Image) -> Image:

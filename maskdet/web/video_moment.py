@@ -56,14 +56,14 @@ def show(job: FilmJob, report: VideoReport, film: Path, time_s: float) -> None:
     """Show one picture of the annotated film, and who was there then."""
     jpeg = kept_jpeg(job, film, time_s)
     here = [one for one in report.timeline if one.start_s <= time_s]
-    words = ""
+    words, style = "", job.plan.preferences.style
     if here:
         rounded = {
             label: round(number)
             for label, number in here[-1].counts.items()
             if round(number)
         }
-        said = ", ".join(f"{n} {label.title}" for label, n in rounded.items())
+        said = ", ".join(f"{n} {style.title(label)}" for label, n in rounded.items())
         words = f": {said or 'nobody'}"
     if jpeg:
         text = f"At {clock(time_s)}{words}"

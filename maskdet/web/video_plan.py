@@ -15,11 +15,13 @@ class Plan:
         preferences: thresholds, networks and what is drawn, as they were at the start.
         every: only every so many pictures are looked at.
         keep_crops: whether each person's best view is kept.
+        rotate: degrees clockwise by which every frame is turned first.
     """
 
     preferences: Preferences
     every: int = 1
     keep_crops: bool = False
+    rotate: int = 0
 
 
 @dataclass(frozen=True)

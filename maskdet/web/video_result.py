@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from functools import partial
+from html import escape
 from typing import Any, Final
 
 import streamlit as st
 
 from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
 from maskdet.films import Person, VideoReport, to_json
-from maskdet.style import Palette, colour_css, line_style
+from maskdet.style import DEFAULT_STYLE, Style, line_style, percent, percent_number
 from maskdet.types import Contact, Label
 from maskdet.web import results, video_distance, video_events
 from maskdet.web import video_moment as moment
@@ -20,6 +21,7 @@ from maskdet.web.markdown import plain
 from maskdet.web.video import forget, whereabouts
 from maskdet.web.video_job import FilmJob
 from maskdet.web.video_plan import clock
+from maskdet.wording import counted
 
 _UNITS: Final = {"m": "m", "heads": "heads"}
 
@@ -29,9 +31,9 @@ def show(job: FilmJob, report: VideoReport) -> None:
     _heading(job, report)
     chosen = job.plan.preferences
     measured = chosen.settings.distance != "off"
-    st.html(tiles_html(_tiles(report, chosen.style.palette, measured=measured)))
+    st.html(tiles_html(_tiles(report, chosen.style, measured=measured)))
     _scrub(job, report)
-    _people(report, crops=job.plan.keep_crops)
+    _people(report, crops=job.plan.keep_crops, style=chosen.style)
     _contacts(report, measured=measured)
     video_events.show(job, report)
     _downloads(job, report)
@@ -40,7 +42,8 @@ def show(job: FilmJob, report: VideoReport) -> None:
 
 def _heading(job: FilmJob, report: VideoReport) -> None:
     info = report.info
-    parts = [clock(report.analyzed_s), f"{report.n_frames} pictures"]
+    n = report.n_frames
+    parts = [clock(report.analyzed_s), counted(n, "frame")]
     if info is not None:
         parts.insert(0, f"{info.width} x {info.height}")
         parts.append("with sound" if info.has_sound else "without sound")
@@ -58,8 +61,8 @@ def _heading(job: FilmJob, report: VideoReport) -> None:
         )
     if report.error:
         st.warning(
-            f"The film breaks off at {clock(report.analyzed_s)}: "
-            f"{plain(report.error)}. This is what was found until there.",
+            f"The video breaks off at {clock(report.analyzed_s)}: "
+            f"{plain(report.error)}. These are the results up to there.",
             icon=":material/warning:",
         )
     elif not report.is_complete:
@@ -68,23 +71,30 @@ def _heading(job: FilmJob, report: VideoReport) -> None:
             "there.",
             icon=":material/stop_circle:",
         )
+    if info is not None and info.rate_is_assumed:
+        st.caption(
+            f"This file has no times: {float(info.frame_rate):g} frames a second are "
+            "assumed."
+        )
+    if report.pipeline:
+        st.caption(plain(f"{report.pipeline}."))
     if report.note:
         st.caption(f"The annotated film lacks something: {plain(report.note)}.")
 
 
-def _tiles(report: VideoReport, palette: Palette, *, measured: bool) -> list[str]:
+def _tiles(report: VideoReport, style: Style, *, measured: bool) -> list[str]:
     counts = report.label_counts
     share = report.mask_rate
     tiles = [tile_html("People", report.n_people)]
     tiles += [
         tile_html(
-            label.title,
+            escape(style.title(label)),
             counts[label],
-            edge=f"{line_style(label)} {colour_css(label, palette)}",
+            edge=f"{line_style(label)} {style.colour_css(label)}",
         )
         for label in Label
     ]
-    masked = "-" if share is None else f"{100 * share:.0f} %"
+    masked = "-" if share is None else escape(percent(share))
     tiles.append(tile_html("Of the time with a mask", masked))
     if measured:
         tiles.append(tile_html("Pairs too close for too long", report.n_over_limit))
@@ -120,13 +130,13 @@ def _scrub(job: FilmJob, report: VideoReport) -> None:
 
 
 def _charts(job: FilmJob, report: VideoReport, at_s: float) -> None:
-    palette = job.plan.preferences.style.palette
+    style = job.plan.preferences.style
     charts: dict[str, Any] = {
-        "people": people_chart(report.timeline, at_s=at_s, palette=palette),
-        "share": share_chart(report.timeline, at_s=at_s),
+        "people": people_chart(report.timeline, at_s=at_s, style=style),
+        "share": share_chart(report.timeline, at_s=at_s, style=style),
     }
     if any(one.n_contacts for one in report.timeline):
-        charts["near"] = near_chart(report.timeline, at_s=at_s)
+        charts["near"] = near_chart(report.timeline, at_s=at_s, style=style)
     for name, chart in charts.items():
         # A chart that was clicked says nothing when the same place is clicked again;
         # after the slider was moved it is a new chart.
@@ -142,7 +152,7 @@ def _clicked(key: str, job: FilmJob, report: VideoReport) -> None:
         moment.go_to(job, report, float(points[0]["start"]))
 
 
-def _people(report: VideoReport, *, crops: bool) -> None:
+def _people(report: VideoReport, *, crops: bool, style: Style) -> None:
     st.subheader("People")
     if not report.people:
         st.info(
@@ -156,7 +166,7 @@ def _people(report: VideoReport, *, crops: bool) -> None:
         help="How sure the verdict was, on average while it held.",
     )
     st.dataframe(
-        people_table(report.people, crops=crops),
+        people_table(report.people, crops=crops, style=style),
         hide_index=True,
         row_height=72 if crops else None,
         column_config={
@@ -168,15 +178,17 @@ def _people(report: VideoReport, *, crops: bool) -> None:
     )
 
 
-def people_table(people: tuple[Person, ...], *, crops: bool) -> dict[str, list[Any]]:
+def people_table(
+    people: tuple[Person, ...], *, crops: bool, style: Style = DEFAULT_STYLE
+) -> dict[str, list[Any]]:
     """Return the columns of the table of people."""
     columns: dict[str, list[Any]] = {"Person": [one.track_id for one in people]}
     if crops:
         columns["Best view"] = [_address(one.crop) for one in people]
     columns |= {
-        "Verdict": [one.label.title for one in people],
+        "Verdict": [style.title(one.label) for one in people],
         "Confidence": [
-            None if one.label is Label.UNKNOWN else 100 * one.confidence
+            None if one.label is Label.UNKNOWN else percent_number(one.confidence)
             for one in people
         ],
         "First seen": [clock(one.first_s) for one in people],

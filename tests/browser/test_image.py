@@ -191,7 +191,7 @@ def test_who_changes_the_page_at_once_keeps_the_settings(image_page, files) -> N
 
 def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> None:
     image_page.upload(*files.values())
-    image_page.page.get_by_text("the picture is damaged").wait_for()
+    image_page.page.get_by_text("the image is damaged").wait_for()
     image_page.page.locator(".maskdet-totals").wait_for()
     names, values = (
         image_page.page.locator(f".maskdet-totals {tag}").all_inner_texts()
@@ -199,7 +199,7 @@ def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> Non
     )
     shown = dict(zip(names, values, strict=True))
     assert shown["Pictures"] == "3"
-    assert shown["Mask"] == shown["No mask"] == shown["Pictures without a face"] == "1"
+    assert shown["Mask"] == shown["No mask"] == shown["Picture without a face"] == "1"
     assert shown["Masked, of those that are sure"] == "50 %"
 
     path = image_page.download("All 4 (zip)", tmp_path)
@@ -211,6 +211,21 @@ def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> Non
         records = json.loads(archive.read("results.json"))["images"]
     assert outlined(marked, Label.MASK)
     assert [record["error"] is None for record in records] == [True, True, True, False]
+
+
+def test_the_browser_refuses_no_name(image_page, tmp_path) -> None:
+    """It did: "image/jpeg files are not allowed"."""
+    content = cv2.imencode(".jpg", portrait(masked=True))[1].tobytes()
+    for name in ("saved-by-edge.jfif", "none", "wrong.txt", "clip.xyz"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        image_page.upload(path)
+    image_page.page.locator(".maskdet-totals").get_by_text(
+        "4", exact=True
+    ).first.wait_for()
+    image_page.settle()
+    shown = image_page.page.locator('[data-testid="stMain"]').inner_text()
+    assert "not allowed" not in shown
 
 
 def test_a_picture_without_a_face_says_what_to_try(image_page, files) -> None:

@@ -13,7 +13,15 @@ import pytest
 from maskdet.style import colour_bgr
 from maskdet.synthetic import wear_mask
 from maskdet.types import CLASSES, Label
-from tests.browser.driving import Dashboard, LivePage, choose, write_film
+from maskdet.web.viewers import VARIABLE
+from tests.browser.driving import (
+    Dashboard,
+    LivePage,
+    choose,
+    running_dashboard,
+    settle,
+    write_film,
+)
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -207,6 +215,9 @@ def test_leaving_and_coming_back_keeps_the_settings(live: LivePage) -> None:
     live.wait_for(outlined(Label.UNKNOWN), "a grey outline")
     live.go_to("About")
     live.go_to("Live")
+    live.button("Start").wait_for()
+    settle(live.page)
+    assert not live.page.get_by_test_id("stAlert").count()
     live.start()
     live.wait_for(outlined(Label.UNKNOWN), "a grey outline again")
     assert moving(live)
@@ -250,6 +261,68 @@ def test_without_a_connection_the_reason_and_a_snapshot_are_offered(
     assert "TURN" in alert.inner_text()
     live.page.get_by_role("button", name="Take Photo").click()
     live.page.get_by_alt_text("Face 1").wait_for()
+
+
+# The browser's own word for a server that does not answer any more.
+_BREAK_OFF = """() => {
+  Object.defineProperty(window.peer, 'connectionState', {get: () => 'disconnected'});
+  window.peer.dispatchEvent(new Event('connectionstatechange'));
+}"""
+_KEEP_PEER = """() => {
+  const Peer = RTCPeerConnection;
+  window.RTCPeerConnection = function (...how) {
+    return (window.peer = new Peer(...how));
+  };
+}"""
+
+
+def test_a_stream_that_breaks_off_is_told_and_connects_again(live: LivePage) -> None:
+    live.button("Start").wait_for()
+    live.frame.evaluate(_KEEP_PEER)
+    live.start()
+    for _ in range(2):
+        live.wait_for(outlined(Label.MASK), "a green outline")
+        live.frame.evaluate(_BREAK_OFF)
+        alert = live.page.get_by_test_id("stAlert")
+        alert.filter(has_text="The live video broke off").wait_for()
+        wait_until(lambda: live.image() is not None, "a picture again")
+        alert.wait_for(state="detached")
+        assert moving(live)
+
+
+def test_after_stop_no_camera_starts_again(live: LivePage) -> None:
+    live.start()
+    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.stop()
+    live.page.wait_for_timeout(5_000)
+    assert live.button("Start").is_visible()
+    assert live.image() is None
+    assert not live.page.get_by_test_id("stAlert").count()
+
+
+def test_one_viewer_too_many_is_told_and_gets_the_place_that_becomes_free(
+    open_page: Callable[..., Any],
+    chromium: str,
+    fake_film: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    with running_dashboard(tmp_path, "--fake") as dashboard:
+        first, second = (
+            LivePage(open_page(dashboard.url, fake_film)) for _ in range(2)
+        )
+        second.button("Start").wait_for()
+        first.start()
+        second.button("Start").click()
+        alert = second.page.get_by_test_id("stAlert")
+        alert.filter(has_text="All places for live video are taken").wait_for()
+        assert moving(first)
+        assert alert.count() == 1, "nothing broke off"
+        first.page.close()
+        second.start()
+        assert not alert.count()
+        assert moving(second)
 
 
 def test_settings_travel_in_a_file_and_in_a_link(

@@ -148,6 +148,24 @@ def test_a_film_goes_on_during_a_visit_elsewhere_and_can_be_left(
     assert video_page.page.get_by_text("mine.mp4").count() == 0
 
 
+def test_after_a_reload_the_film_is_found_again(
+    video_page, open_page, fake_dashboard, tmp_path
+) -> None:
+    video_page.upload(write_film(tmp_path / "long.mp4", 600))
+    video_page.page.locator(".maskdet-film img").wait_for()
+    video_page.page.reload()
+    video_page.page.get_by_text("Looking at long.mp4").wait_for()
+    video_page.press("Stop here")
+    video_page.see_result()
+    video_page.page.reload()
+    video_page.see_result()
+    other = VideoPage(open_page(f"{fake_dashboard.url}video"))
+    other.page.locator(UPLOADER).wait_for(state="attached")
+    assert other.page.get_by_text("long.mp4").count() == 0
+    video_page.press("Another film")
+    video_page.page.locator(UPLOADER).wait_for(state="attached")
+
+
 def test_cancel_and_a_second_visitor_meanwhile(
     video_page, open_page, fake_dashboard, tmp_path
 ) -> None:

@@ -21,7 +21,9 @@ def astronaut():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match="haar, mtcnn, ssd, yunet, not 'frontal'"):
+    with pytest.raises(
+        ValueError, match="haar, haar-live, mtcnn, ssd, yunet, not 'frontal'"
+    ):
         load_detector("frontal")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from maskdet.media import encode_jpeg, encode_png
@@ -43,6 +45,73 @@ def png_of(header: bytes, rows: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
+def tiff_of(pixels: NDArray[Any], **tags: int | list[int]) -> bytes:
+    """Return an uncompressed TIFF written by hand, with further tags `t274=6`.
+
+    Args:
+        pixels: `(h, w)` grey or `(h, w, 3 or 4)` RGB numbers of any kind.
+        tags: values of tags by their numbers.
+    """
+    height, width = pixels.shape[:2]
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    body = np.ascontiguousarray(pixels).tobytes()
+    body += b"\0" * (len(body) % 2)
+    entries: dict[int, int | list[int]] = {
+        **{256: width, 257: height, 258: [8 * pixels.itemsize] * channels, 259: 1},
+        **{262: 1 if channels == 1 else 2, 273: 8, 277: channels, 278: height},
+        **{
+            279: len(body),
+            339: [{"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]] * channels,
+        },
+        **({338: 2} if channels == 4 else {}),
+        **{int(name[1:]): value for name, value in tags.items()},
+    }
+    begin = 8 + len(body)
+    after = begin + 2 + 12 * len(entries) + 4
+    rows, long_values = b"", b""
+    for tag, value in sorted(entries.items()):
+        values = value if isinstance(value, list) else [value]
+        code, kind = ("H", 3) if max(values) < 1 << 16 else ("I", 4)
+        packed = struct.pack(f"<{len(values)}{code}", *values)
+        if len(packed) > 4:
+            place = struct.pack("<I", after + len(long_values))
+            long_values += packed
+        else:
+            place = packed.ljust(4, b"\0")
+        rows += struct.pack("<HHI", tag, kind, len(values)) + place
+    table = struct.pack("<H", len(entries)) + rows + struct.pack("<I", 0)
+    return b"II*\0" + struct.pack("<I", begin) + body + table + long_values
+
+
+def encode_deep(
+    image: Image, form: str = "png", *, bits: int, alpha: bool = False
+) -> bytes:
+    """Return an image of 16 bits a channel that uses only `bits` of them.
+
+    Args:
+        image: `(h, w)` grey or `(h, w, 3)` BGR, 8-bit.
+        form: png, tiff, ppm or pgm.
+        bits: what white has.
+        alpha: whether an opaque alpha channel follows.
+    """
+    numbers = (image.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
+    if alpha:
+        opaque = np.full(image.shape[:2], (1 << bits) - 1, np.uint16)
+        numbers = np.dstack([numbers, opaque])
+    if form == "tiff":
+        rgb = [2, 1, 0, 3][: numbers.shape[-1]]
+        return tiff_of(numbers if numbers.ndim == 2 else numbers[..., rgb])
+    return cv2.imencode(f".{form}", numbers)[1].tobytes()
+
+
+def sized_jpeg(width: int, height: int, **options: object) -> bytes:
+    """Return a JPEG whose header gives it another size; its pixels do not matter."""
+    data = bytearray(saved(pillow(scenery(64, 48)), "JPEG", **options))
+    frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
 def difference(a: Image, b: Image) -> float:
     assert a.shape == b.shape
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
@@ -56,6 +125,11 @@ def huge_png() -> bytes:
     return plain[:12] + sealed + plain[33:]
 
 
+def moving(kind: str = "GIF") -> bytes:
+    frames = [Pillow.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    return saved(frames[0], kind, save_all=True, append_images=frames[1:])
+
+
 def broken_files() -> dict[str, tuple[bytes, str]]:
     """Return files that are no good pictures by name, and what is said of each."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -63,7 +137,11 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
     return {
         "empty.jpg": (b"", "the file is empty"),
         "truncated.jpg": (whole[: len(whole) // 2], "damaged or incomplete"),
-        "text.png": (b"I am no picture", "not a picture"),
-        "moving.gif": (b"GIF89a" + bytes(40), "a GIF"),
-        "huge.png": (huge_png(), "more than 40 megapixels"),
+        "text.png": (b"I am no picture", "not an image"),
+        "moving.gif": (moving(), "an animation"),
+        "photo.heic": (
+            b"\0\0\0\x18ftypheic" + bytes(40),
+            "a HEIC photo; save it as JPEG",
+        ),
+        "huge.png": (huge_png(), "more than 51 megapixels"),
     }

@@ -44,6 +44,13 @@ def test_a_camera_of_this_computer(monkeypatch) -> None:
         open_video("5")
 
 
+def test_a_camera_on_its_side_is_turned(monkeypatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    with live.Camera(3, rotate=270) as camera:
+        assert (camera.info.width, camera.info.height) == (6, 8)
+        assert next(iter(camera))[0].shape == (8, 6, 3)
+
+
 def test_a_camera_is_let_go_of_however_its_pictures_end(monkeypatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
     half = live.Camera(3)

@@ -18,7 +18,7 @@ from maskdet.media import (
     open_video_file,
 )
 from tests.media.files import pillow, saved, scenery
-from tests.media.moving import N_FRAMES, film, turned
+from tests.media.moving import N_FRAMES, film, turned, with_cover
 
 
 @pytest.mark.parametrize(
@@ -117,22 +117,6 @@ def test_a_title_in_an_old_encoding_does_not_matter(tmp_path: Path) -> None:
     assert len(list(open_video(path))) == N_FRAMES
 
 
-def test_a_film_that_breaks_off_gives_what_it_has_or_is_refused(
-    tmp_path: Path,
-) -> None:
-    whole = film(tmp_path / "a.mp4", options={"movflags": "faststart"}).read_bytes()
-    counts = []
-    for share in np.linspace(0.02, 0.98, 7):
-        path = tmp_path / "cut.mp4"
-        path.write_bytes(whole[: int(share * len(whole))])
-        try:
-            counts.append(len(list(open_video(path))))
-        except VideoReadError:
-            counts.append(0)
-    assert counts[0] == 0
-    assert 0 < counts[-1] <= N_FRAMES
-
-
 def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     playlist = f"#EXTM3U\n#EXTINF:1,\n{film(tmp_path / 'a.mp4')}\n#EXT-X-ENDLIST\n"
     contents = [
@@ -160,8 +144,26 @@ def test_a_film_without_pictures_is_refused(tmp_path: Path) -> None:
         )
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
-    with pytest.raises(VideoReadError, match="no film"):
+    with pytest.raises(VideoReadError, match="no video in this file, only sound"):
         next(iter(open_video(path)))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_cover_of_a_video_is_not_the_video(tmp_path: Path, first: bool) -> None:
+    path = with_cover(tmp_path / "a.mp4", film(tmp_path / "b.mp4"), first=first)
+    with av.open(str(path)) as container:
+        names = [one.codec_context.name for one in container.streams.video]
+    assert names.index("mjpeg") == (0 if first else 1)
+    with open_video_file(path) as opened:
+        assert (opened.info.width, opened.info.height) == (96, 64)
+        assert len(list(opened)) == N_FRAMES
+
+
+def test_sound_with_a_cover_is_sound(tmp_path: Path) -> None:
+    source = film(tmp_path / "b.mp4", sound="aac")
+    path = with_cover(tmp_path / "a.mp4", source, "audio", first=True)
+    with pytest.raises(VideoReadError, match="only sound"):
+        open_video_file(path)
 
 
 def test_a_missing_film_is_said_to_be_missing(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_trains_and_leaves_what_the_export_needs(words, tmp_path, capsys):
     assert known["data"] == ["train"]
     assert "--steps 1" in known["command"]
     assert "val 64:" in (out / "report.txt").read_text()
+    assert {"learning-loss.png", "learning-faces.svg", "learning-mean.png"} <= names
     packed = (out / "scenes.npz").stat().st_mtime_ns
     assert main([*words, "--epochs", "2", "--resume"]) == 0
     assert (out / "scenes.npz").stat().st_mtime_ns == packed  # not packed again
@@ -112,6 +113,69 @@ def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, cap
     assert "--negatives-share 0.5" in known["command"]
     assert main([*words, "--loose", "train=much"]) == 1
     assert "wanted a source, or a source and a weight" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line_and_the_run_goes_on(words, tmp_path, capsys, monkeypatch):
+    from maskdet.training.onepass.sampling import Sampler
+
+    original, out = Sampler.epoch, tmp_path / "run"
+
+    def stopped(self, epoch, steps):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return original(self, epoch, steps)
+
+    longer = [*words, "--epochs", "3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Sampler, "epoch", stopped)
+        assert main(longer) == 130
+    said = capsys.readouterr()
+    assert "stopped after 1 of 3 epochs; the same command with --resume" in said.err
+    assert "next:" not in said.out
+    assert (out / "learning-loss.png").is_file()
+    assert main(longer) == 1
+    assert "holds a run of 1 epoch; continue it" in capsys.readouterr().err
+    assert main([*longer, "--resume", "--steps", "2"]) == 1
+    assert "began with steps 1, not 2" in capsys.readouterr().err
+    assert main([*words, "--epochs", "2", "--resume"]) == 0
+    known = json.loads((out / "recipe.json").read_text())
+    assert known["planned_before"] == [[3, 1]]
+    assert known["class_counts"] == [1, 1, 1]
+    assert known["drawn_scenes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("knobs", "says"),
+    [
+        (["--learning-rate", "nan"], "--learning-rate nan: learning_rate must be over"),
+        (["--learning-rate", "inf"], "must be over 0, not inf"),
+        (["--learning-rate", "0"], "must be over 0, not 0"),
+        (["--epochs", "0"], "--epochs 0: epochs must be at least 1"),
+        (["--steps", "-1"], "--steps -1: steps must be at least 1"),
+        (["--batch-size", "0"], "--batch-size 0: batch_size must be at least 1"),
+        (["--drawn", "-1"], "--drawn -1: drawn must be at least 0"),
+        (["--seed", "-1"], "--seed -1: seed must be at least 0"),
+        (["--distracted", "nan"], "must be from 0 to 1, not nan"),
+        (["--drawn", "5", "--finder", "haar"], "knows where mouth and nose are"),
+        (["--teacher", "nobody"], "classifier must be one of"),
+    ],
+)
+def test_what_cannot_train_is_one_line_before_the_data(
+    words, tmp_path, capsys, knobs, says
+):
+    assert main([*words, *knobs]) == 1
+    said = capsys.readouterr()
+    (line,) = said.err.strip().splitlines()
+    assert says in line
+    assert said.out == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_slip_in_a_source_is_said(words, capsys):
+    assert main([*words, "--loose", "twon"]) == 0
+    assert "--loose twon: no image is of this source; there are" in (
+        capsys.readouterr().err
+    )
 
 
 def test_missing_weights_are_said_before_anything_is_read(capsys):

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -197,3 +198,24 @@ def test_a_file_that_differs_from_keras_is_refused(run, small, monkeypatch):
     monkeypatch.setattr(module, "compared", off)
     with pytest.raises(RuntimeError, match=r"float32\.tflite differs from Keras"):
         module.export(run, "onepass")
+
+
+def test_the_card_of_a_single_stage_run_counts_its_epochs():
+    from maskdet.training.onepass.card import _trained
+
+    log = [{"val_faces": faces, "val_mean": 0.5} for faces in (0.2, 0.9, 0.9, math.nan)]
+    known = {"epochs": 6, "steps": 3, "batch_size": 16, "data": ["town"]}
+    known |= {"class_counts": [3, 2, 1], "planned_before": [[2, 2]], "teacher": "me"}
+    exported = SimpleNamespace(known=known, log=log, last=False)
+    said = " ".join(_trained(exported))
+    for words in (
+        "4 of 6 epochs of 3 batches of up to 16 views.",
+        "It was stopped after 4 of 6 epochs.",
+        "planned for 2 epochs until 2 were done",
+        "Trained on scenes of: town (3 mask, 2 no_mask, 1 incorrect).",
+        "the answers of the classifier `me`",
+        "The epoch with the best validation was kept, number 2, with averaged",
+    ):
+        assert words in said
+    blind = SimpleNamespace(known=known, log=log[3:], last=False)
+    assert "The last epoch was kept, number 1" in " ".join(_trained(blind))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.datasets import read_coco
+from maskdet.datasets import read_any
 from maskdet.tune.labelling import Draft, draft_of
 from maskdet.tune.measuring import Stopped
 from maskdet.tune.sets import read_set
@@ -72,7 +72,7 @@ def test_unconfirmed_faces_are_unknown_and_untouched_pictures_left_out() -> None
     assert loaded.truth.names == ("a.jpg",)
     assert loaded.truth.labels.tolist() == [Label.MASK, Label.UNKNOWN]
     assert loaded.notes == (
-        "1 picture (b.jpg): nobody confirmed anything in it; left out",
+        "1 image (b.jpg): nobody confirmed anything in it; left out",
     )
     assert loaded.pictures.content(0) == jpeg(0)
 
@@ -93,7 +93,7 @@ def test_the_coco_file_is_read_by_the_strict_reader(tmp_path: Path) -> None:
     draft = drafted("a.jpg").relabelled(0, 0, Label.INCORRECT)
     (tmp_path / "labels.json").write_bytes(draft.coco())
     (tmp_path / "a.jpg").write_bytes(jpeg(0))
-    (example,) = read_coco(tmp_path / "labels.json")
+    (example,) = read_any(tmp_path / "labels.json")
     assert example.labels == (Label.INCORRECT,)
     assert example.boxes.tolist() == [[10, 10, 40, 50]]
     assert example.ignored.tolist() == [[50, 10, 80, 50]]
@@ -125,8 +125,8 @@ def test_unreadable_pictures_are_noted_and_none_left_is_refused() -> None:
     analyzer = ScriptedAnalyzer(lambda _: [SURE])
     draft = draft_of([("a.jpg", jpeg()), ("b.gif", b"GIF89a")], analyzer)
     assert len(draft.pictures) == 1
-    assert draft.notes[0].startswith("1 picture (b.gif): left out, this is a GIF")
-    with pytest.raises(ValueError, match="no picture can be read; 1 picture"):
+    assert draft.notes[0].startswith("1 image (b.gif): the image is damaged")
+    with pytest.raises(ValueError, match="no image can be read; 1 image"):
         draft_of([("b.gif", b"GIF89a")], analyzer)
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from maskdet.analyzer import Analyzer, TwoStage, load_analyzer
+from maskdet.assets import asset_path
 from maskdet.classifier import load_classifier
+from maskdet.datasets.archives import DatasetError, MemoryFiles
 from maskdet.detectors.haar import Haar
 from maskdet.media import read_image
 from maskdet.onepass import OnePass
-from maskdet.tune.archives import BadFiles, MemoryFiles
 from maskdet.tune.scored import FLOOR_SCORE, Scored
 from maskdet.tune.scoring import LAX, Cache, analyzer_key, score_set
 from maskdet.tune.sets import Loaded, Pictures, Stopped, read_set
@@ -103,7 +104,7 @@ def test_a_picture_that_is_gone_is_named() -> None:
     broken = dataclasses.replace(loaded, pictures=gone)
     with pytest.raises(ValueError, match=r"mask/0\.jpg: there is no such file"):
         score_set(broken, ScriptedAnalyzer(lambda _: []), "fake")
-    with pytest.raises(BadFiles):
+    with pytest.raises(DatasetError):
         gone.image(0)
 
 
@@ -119,7 +120,10 @@ def test_keys_differ_where_answers_may() -> None:
     }
     assert len(keys) == 7
     fast = analyzer_key("onepass-fast", "tutorial", second_look=False)
-    assert fast == analyzer_key("onepass-fast", second_look=False)
+    assert fast == analyzer_key("onepass-fast", "tutorial")
+    assert fast != analyzer_key("onepass-fast", second_look=False)
+    same_file = str(asset_path("classifier"))
+    assert analyzer_key("onepass", same_file) != analyzer_key("onepass")
     with pytest.raises(ValueError, match="classifier must be one of"):
         analyzer_key("haar", "nobody")
 

@@ -66,7 +66,11 @@ def test_kaggles_voc_zip_is_read() -> None:
 @pytest.mark.parametrize("list_name", ["data.yaml", "classes.txt", "obj.names"])
 def test_a_yolo_zip_is_read(list_name: str) -> None:
     words = "no_mask\nmask\n"
-    text = "names: [no_mask, mask]\ntrain: x\n" if "yaml" in list_name else words
+    text = (
+        "names: [no_mask, mask]\ntrain: train/images\n"
+        if "yaml" in list_name
+        else words
+    )
     content = packed(
         {
             f"top/{list_name}": text,
@@ -80,7 +84,7 @@ def test_a_yolo_zip_is_read(list_name: str) -> None:
     assert np.allclose(loaded.truth.faces.boxes, [[36, 20, 54, 60], [0, 0, 18, 16]])
     assert loaded.truth.names == ("top/train/images/a.jpg", "top/train/images/b.jpg")
     assert loaded.notes == (
-        "1 picture (top/train/images/b.jpg): no label file, so counted as without a "
+        "1 image without a label file (top/train/images/b.jpg): counted as without a "
         "face",
     )
 
@@ -100,7 +104,9 @@ def test_a_folder_for_each_class_is_whole_pictures() -> None:
     assert loaded.truth.labels.tolist() == [UNKNOWN, BARE, MASK]
     assert loaded.truth.faces.boxes.tolist()[1] == [0, 0, 40, 30]
     assert len(loaded.notes) == 1
-    assert loaded.notes[0].startswith("1 face (cats): a class that is not known")
+    assert loaded.notes[0].startswith(
+        "1 face (cats): unknown class; neither right nor wrong"
+    )
 
 
 def test_an_index_is_read() -> None:
@@ -110,7 +116,8 @@ def test_an_index_is_read() -> None:
     assert loaded.truth.labels.tolist() == [MASK, BARE]
     assert not loaded.truth.boxed
     assert loaded.notes == (
-        "1 picture (x/gone.jpg): listed, but there is no such picture; left out",
+        "1 image (x/gone.jpg): listed in index.csv, but there is no such image; left "
+        "out",
     )
 
 
@@ -120,7 +127,7 @@ def test_unknown_classes_are_named_and_neither_right_nor_wrong() -> None:
     loaded = read_set(packed({"a.json": text, "a.jpg": jpeg()}))
     assert loaded.truth.labels.tolist() == [MASK, *[UNKNOWN] * 4]
     assert len(loaded.notes) == 1
-    start = "4 faces (helmet, hat\\n\\x1b[31m, class 9): a class that is not known here"
+    start = "4 faces (helmet, hat\\n\\x1b[31m, class 9): unknown class"
     assert loaded.notes[0].startswith(start)
 
 
@@ -143,8 +150,8 @@ def test_boxes_outside_are_cut_or_left_out_and_said() -> None:
         [0, 0, 90, 80],
     ]
     assert set(loaded.notes) == {
-        "2 boxes (a.jpg): partly outside the picture; cut at its border",
-        "4 boxes (a.jpg): empty or outside the picture; left out",
+        "2 boxes (a.json: a.jpg): partly outside the image; cut at its border",
+        "4 boxes (a.json: a.jpg): empty or outside the image; left out",
     }
 
 
@@ -162,9 +169,12 @@ def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
     assert loaded.truth.names == ("c.jpg",)
     assert len(loaded.pictures) == 1
     lines = "\n".join(loaded.notes)
-    assert "1 picture (d.jpg): listed, but there is no such picture; left out" in lines
-    assert "(a.jpg): left out, the picture is damaged" in lines
-    assert "(b.jpg): left out, this is not a picture" in lines
+    assert (
+        "1 image (d.jpg): listed in x.json, but there is no such image; left out"
+        in lines
+    )
+    assert "(a.jpg): the image is damaged" in lines
+    assert "(b.jpg): this is not an image" in lines
 
 
 def test_rows_that_are_not_understood_cost_only_themselves() -> None:
@@ -181,7 +191,10 @@ def test_rows_that_are_not_understood_cost_only_themselves() -> None:
     content["images"] += [None, {"id": 5}, {"id": {}, "file_name": "a.jpg"}]
     loaded = read_set(packed({"x.json": json.dumps(content), "a.jpg": jpeg()}))
     assert loaded.truth.labels.tolist() == [MASK]
-    assert "10 rows (x.json): not understood; left out" in loaded.notes
+    counted = {line.partition(" (")[0]: line for line in loaded.notes}
+    assert "a box needs image_id and category_id" in counted["4 rows"]
+    assert "an image needs id and file_name" in counted["3 rows"]
+    assert "not four numbers: x, y, width, height" in counted["3 annotations"]
 
 
 def test_broken_label_files_cost_only_themselves() -> None:
@@ -199,9 +212,11 @@ def test_broken_label_files_cost_only_themselves() -> None:
     assert loaded.truth.names == ("a.jpg", "d.jpg")
     assert loaded.truth.labels.tolist() == [MASK]
     assert loaded.notes == (
-        "2 XML files (b.xml, c.xml): not Pascal VOC; left out",
-        "1 box (d.xml): not four numbers; left out",
-        "2 pictures (b.jpg, c.jpg): no label names it, or only a broken one; left out",
+        "1 XML file (b.xml): it has a document type, which such files do not need; "
+        "left out",
+        "1 XML file (c.xml): not a Pascal VOC file, wanted <annotation>; left out",
+        "1 box (d.xml): its <bndbox> needs numbers in xmin, ymin, xmax, ymax; left out",
+        "2 images (b.jpg, c.jpg): no label names it, or only a broken one; left out",
     )
 
 
@@ -212,7 +227,7 @@ def test_a_broken_yolo_file_leaves_its_picture_out() -> None:
             "a.jpg": jpeg(),
             "a.txt": "0 .5 .5 .5 .5",
             "b.jpg": jpeg(),
-            "b.txt": "0 .5 .5 .5 .5 0.99",
+            "b.txt": "0 .5 .5 .5",
             "c.jpg": jpeg(),
             "c.txt": "0 nan .5 .5 inf\n4 .5 .5 .1 .1",
         }
@@ -221,7 +236,7 @@ def test_a_broken_yolo_file_leaves_its_picture_out() -> None:
     assert loaded.truth.names == ("a.jpg", "c.jpg")
     assert loaded.truth.labels.tolist() == [MASK, UNKNOWN]
     lines = "\n".join(loaded.notes)
-    assert "1 label file (b.txt): not lines of class cx cy w h; left out" in lines
+    assert "1 label file (b.txt line 1): wanted class cx cy w h" in lines
     assert "1 face (class 4)" in lines
 
 
@@ -230,14 +245,14 @@ def test_a_picture_listed_twice_counts_once() -> None:
     loaded = read_set(packed({"x.json": text, "y.json": text, "a.jpg": jpeg()}))
     assert loaded.truth.labels.tolist() == [MASK]
     assert loaded.notes == (
-        "1 picture (a.jpg): listed twice, only the first time counts",
+        "1 image (a.jpg): listed twice, only the first time counts",
     )
 
 
 def test_another_size_than_told_is_said() -> None:
     text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, size_wh=(180, 160))
     loaded = read_set(packed({"x.json": text, "a.jpg": jpeg()}))
-    assert "another size than its labels say" in loaded.notes[0]
+    assert "another size than the labels say" in loaded.notes[0]
 
 
 def test_progress_is_told_and_stopping_stops() -> None:

@@ -79,13 +79,13 @@ def test_a_yolo_data_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "labels" / "a.txt").write_text("0 .5 .5 .2 .5")
     (tmp_path / "data.yaml").write_text("names: [incorrect]\nval: images\n")
     truth = read_set(tmp_path / "data.yaml").truth
-    assert truth.names == ("a.jpg",)
+    assert truth.names == ("images/a.jpg",)
     assert truth.labels.tolist() == [WRONG]
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("gone", "there is no such file or folder"), ("a.pdf", "not a labelled set")],
+    [("gone", "there is no such file or folder"), ("a.pdf", "not a data set")],
 )
 def test_a_path_that_is_no_set_is_named(
     name: str, message: str, tmp_path: Path

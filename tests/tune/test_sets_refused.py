@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.tune import measuring
+from maskdet.tune import sets
 from maskdet.tune.sets import read_set
 from maskdet.types import Label
 from tests.tune_fakes import coco, jpeg, packed, png
@@ -15,16 +15,19 @@ MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.U
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ({"a.txt": "hello"}, "no picture found; wanted JPEG"),
+        ({"a.txt": "hello"}, "no image found; understood are"),
         ({"a.jpg": jpeg()}, "no labels found; understood are index.csv"),
-        ({"photos/a.jpg": jpeg()}, r"no labels found \(found folders called photos\);"),
-        ({"mask/a.jpg": b"x"}, "no picture can be read; 1 picture .mask/a.jpg"),
+        (
+            {"photos/a.jpg": jpeg()},
+            r"no labels found \(if the folders photos are classes, say which, as in",
+        ),
+        ({"mask/a.jpg": b"x"}, "no image can be read; 1 image .mask/a.jpg"),
         ({"a.json": coco({"a.jpg": []}), "a.jpg": jpeg()}, "the labels hold no face"),
         ({"a.json": "{" * 9000, "a.jpg": jpeg()}, "no labels found"),
         ({"a.json": "[" * 90000, "a.jpg": jpeg()}, "no labels found"),
         ({"index.csv": "a,b\n1,2", "a.jpg": jpeg()}, "the column 'path' is missing"),
         ({"index.csv": "path,label\n" + "x" * 200_000, "a.jpg": jpeg()}, "not a CSV"),
-        ({"index.csv": b"\xff\xfe\xfd", "a.jpg": jpeg()}, "not a text file in UTF-8"),
+        ({"index.csv": b"\xff\xfe\xfd", "a.jpg": jpeg()}, "not a text file"),
         (
             {
                 "a.json": coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",)),
@@ -55,7 +58,7 @@ def test_a_label_cannot_reach_out_of_the_zip(tmp_path: Path) -> None:
 
 
 def test_too_many_faces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "MAX_FACES", 2)
+    monkeypatch.setattr(sets, "MAX_FACES", 2)
     text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
-    with pytest.raises(ValueError, match="more than 2 faces; please send fewer"):
+    with pytest.raises(ValueError, match="more than 2 faces; please give fewer"):
         read_set(packed({"x.json": text, "a.jpg": jpeg()}))

@@ -6,20 +6,26 @@ import math
 
 import pytest
 
-from maskdet.types import Settings
-from maskdet.voting import PRESETS, Vote, window_of_beta, window_of_frames
+from maskdet.types import Faces, Label, Scene, Settings
+from maskdet.voting import (
+    PRESETS,
+    Vote,
+    confidence_of_uncertainty,
+    window_of_beta,
+    window_of_frames,
+)
 
 
 @pytest.mark.parametrize(
     ("name", "min_score", "smoothing", "min_confidence"),
     [
-        ("track-head", 0.4, "window", 0.1),
-        ("track-face", 0.12, "latest", 0.1),
-        ("track-onepass", 0.4, "ema", 0.5),
+        ("track-head", 0.4, "window", 0.4),
+        ("track-face", 0.12, "latest", 0.4),
+        ("track-onepass", 0.4, "ema", 0.67),
     ],
 )
 def test_presets_hold_the_published_values(name, min_score, smoothing, min_confidence):
-    preset = PRESETS[name]
+    preset = PRESETS[name].settings
     assert preset.min_score == min_score
     assert preset.smoothing == smoothing
     assert preset.min_confidence == min_confidence
@@ -29,8 +35,8 @@ def test_presets_hold_the_published_values(name, min_score, smoothing, min_confi
 
 
 def test_ten_frames_and_beta_are_seconds_at_thirty_frames_a_second():
-    assert PRESETS["track-head"].smoothing_window_s == pytest.approx(1 / 3)
-    window_s = PRESETS["track-onepass"].smoothing_window_s
+    assert PRESETS["track-head"].settings.smoothing_window_s == pytest.approx(1 / 3)
+    window_s = PRESETS["track-onepass"].settings.smoothing_window_s
     assert math.exp(-(1 / 30) / (window_s / 2)) == pytest.approx(0.9)
 
 
@@ -42,4 +48,23 @@ def test_other_frame_rates_give_other_seconds():
 def test_there_are_three_and_each_can_be_saved():
     assert len(PRESETS) == 3
     for preset in PRESETS.values():
-        assert Settings.from_json(preset.to_json()) == preset
+        settings = preset.settings
+        assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_uncertainty_is_the_same_part_of_the_way_from_nothing_known() -> None:
+    assert confidence_of_uncertainty(0.0) == pytest.approx(1 / 3, abs=0.005)
+    assert confidence_of_uncertainty(0.1) == 0.4
+    assert confidence_of_uncertainty(0.5) == 0.67
+    assert confidence_of_uncertainty(1.0) == 1.0
+
+
+def test_unsure_can_act_with_three_classes() -> None:
+    for preset in PRESETS.values():
+        settings = preset.settings
+        # Below a third no label of three can fall.
+        assert settings.min_confidence > 1 / 3
+        wavering = Scene(Faces([[0, 0, 40, 40]], [0.9]), [[0.36, 0.33, 0.31]]).filter(
+            settings
+        )
+        assert wavering.labels == (Label.UNKNOWN,)

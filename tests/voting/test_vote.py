@@ -163,13 +163,13 @@ def test_whoever_was_never_readable_comes_back_as_they_are() -> None:
 
 
 def test_a_class_without_effect_has_no_vote_and_half_an_effect_half_a_vote() -> None:
-    deaf = Vote("mean", class_effect=(1.0, 0.0, 1.0))
+    deaf = Vote("mean", class_weights=(1.0, 0.0, 1.0))
     see(deaf, MASK, 0.0)
     probs, evidence, age_s = see(deaf, (0.0, 1.0, 0.0), 0.001)
     assert probs == pytest.approx(MASK, abs=1e-6)
     assert age_s == pytest.approx(0.001)
     assert evidence == pytest.approx(0.96)
-    half = Vote("mean", class_effect=(1.0, 0.5, 1.0))
+    half = Vote("mean", class_weights=(1.0, 0.5, 1.0))
     see(half, (1.0, 0.0, 0.0), 0.0)
     probs, evidence, _ = see(half, (0.0, 1.0, 0.0), 1.0)
     assert probs == pytest.approx([2 / 3, 1 / 3, 0])
@@ -239,8 +239,8 @@ def test_time_going_back_is_refused(time_s) -> None:
         ({"method": "majority"}, "smoothing must be one of log_pool"),
         ({"window_s": 0}, "window_s must be above 0"),
         ({"memory_s": math.inf}, "memory_s must be above 0"),
-        ({"class_effect": (1, 1, 2)}, "class_effect must be 3 numbers"),
-        ({"class_effect": (1, 1)}, "class_effect must be 3 numbers"),
+        ({"class_weights": (1, 1, 2)}, "class_weights must be 3 numbers"),
+        ({"class_weights": (1, 1)}, "class_weights must be 3 numbers"),
     ],
 )
 def test_a_bad_argument_is_refused_by_name(arguments, line) -> None:

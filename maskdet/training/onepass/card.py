@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
 from maskdet.onepass.decode import OUTPUT_NAMES
+from maskdet.training.card import (
+    class_counts,
+    counts_text,
+    epochs_done,
+    named,
+    notes_sentence,
+    rare_sentence,
+    resumed_sentence,
+    stopped_sentence,
+)
 from maskdet.training.onepass.litert import TIMED_WH, Converted
 from maskdet.training.onepass.validation import LARGE_PX, Precision
 from maskdet.types import CLASSES
@@ -36,10 +46,11 @@ logit, `dx, dy, log w, log h`, logits of {labels} (`maskdet.onepass.decode`) |
 
 ## Credits
 
-Finding has the layers of YuNet{start} (Wu, Peng and Yu, "YuNet: A Tiny \
+Finding has the layers of YuNet (Wu, Peng and Yu, "YuNet: A Tiny \
 Millisecond-level Face Detector", Machine Intelligence Research, 2023; \
 <https://github.com/ShiqiYu/libfacedetection.train>, Apache-2.0). We changed them: all \
-layers were trained on, the landmarks left out, and a branch that reads the mask added.
+layers were trained on, the landmarks left out, and a branch that reads the mask \
+added.{start}
 
 ## How it was made
 
@@ -48,16 +59,15 @@ layers were trained on, the landmarks left out, and a branch that reads the mask
 {export}
 ```
 
-Seed {seed}. Trained on scenes of: {data}.{drawn}{teacher} {epoch} was kept, with \
-averaged weights. Test pictures were not used in any choice.
+Seed {seed}. {trained}
 
 The mask logits are divided by {temperature:.3f} inside the network, so that its \
 probabilities fit the validation best; that changes no answer.
 
 ## Measured, with this file
 
-On {scenes} validation scenes, which also chose epoch and version, by source and \
-longer side in pixels (640: `onepass`, 320: `onepass-fast`). Average precision at IoU \
+On {scenes} validation scenes{val}, which also chose {chose}, by source and longer \
+side in pixels (640: `onepass`, 320: `onepass-fast`). Average precision at IoU \
 0.5 of all faces, of those of at least {large_px:.0f} px, and the mean over the \
 classes; "right" is the share of the large faces found whose class is right.
 
@@ -75,9 +85,9 @@ fastest.
 ## Limits
 
 - Faces below 8 px are not seen, and of those below 20 px the mask often cannot be.
-- There are few real faces with a mask incorrectly worn; trust `incorrect` least.
-- Hands, scarves, cups and beards before the mouth can pass for a mask; `python -m \
-maskdet suites` measures how often.
+- {rare}
+- Hands, scarves, cups and beards before the mouth can pass for a mask; `maskdet \
+suites` measures how often.
 - The pictures are of the sets named above, with their choice of people, places and \
 light, and some wrong labels. It is no security or health device.
 """
@@ -91,7 +101,6 @@ def card_text(exported: Exported, command: str) -> str:
         command: the export's own.
     """
     known, chosen = exported.known, exported.chosen
-    data, start, teacher = (known.get(key) for key in ("data", "weights", "teacher"))
     commands = known.get("before")
     before = [str(one) for one in commands] if isinstance(commands, list) else []
     return _TEMPLATE.format(
@@ -104,18 +113,14 @@ def card_text(exported: Exported, command: str) -> str:
         weights=exported.weights,
         sha256=chosen.sha256,
         made=date.today().isoformat(),
-        start=f" and starts from its weights, `{start}`" if start else "",
+        start=_start(known),
         train="\n".join([*before, str(known.get("command", ""))]),
         export=command,
         seed=known.get("seed"),
-        data=", ".join(map(str, data)) if isinstance(data, list) else "",
-        drawn=_drawn(known),
-        teacher=f" It also learnt the answers of the classifier `{teacher}`."
-        if teacher
-        else "",
-        epoch="The last epoch"
-        if exported.last
-        else "The epoch with the best validation",
+        trained=" ".join(_trained(exported)),
+        val=named(known.get("val")),
+        chose="the version" if exported.last else "epoch and version",
+        rare=rare_sentence(known.get("class_counts")),
         temperature=exported.temperature,
         scenes=exported.validation,
         large_px=LARGE_PX,
@@ -125,9 +130,49 @@ def card_text(exported: Exported, command: str) -> str:
     )
 
 
-def _drawn(known: Mapping[str, object]) -> str:
-    drawn = known.get("drawn_scenes")
-    return f" Our own code drew on {drawn:,} more." if drawn else ""
+def _start(known: Mapping[str, object]) -> str:
+    start = known.get("weights")
+    if not start:
+        return ""
+    whose = "" if str(start).endswith(".h5") else " of YuNet"
+    return f" Training began with the weights{whose} in `{start}`."
+
+
+def _trained(exported: Exported) -> Iterator[str]:
+    """Yield how the network learnt, each sentence from what was done."""
+    known, log = exported.known, exported.log
+    planned, counts = known.get("epochs"), class_counts(known)
+    if log and isinstance(planned, int):
+        yield (
+            f"{epochs_done(len(log), planned)} of {known.get('steps')} batches of up "
+            f"to {known.get('batch_size')} views."
+        )
+        if len(log) < planned:
+            yield stopped_sentence(len(log), planned)
+    if known.get("planned_before"):
+        yield resumed_sentence(known["planned_before"])
+    data = known.get("data")
+    held = "" if counts is None else f" ({counts_text(counts)})"
+    of = ", ".join(map(str, data)) if isinstance(data, list) else "unknown"
+    yield f"Trained on scenes of: {of}{held}."
+    if known.get("drawn_scenes"):
+        yield f"Our own code drew on {known['drawn_scenes']:,} more."
+    if known.get("teacher"):
+        yield f"It also learnt the answers of the classifier `{known['teacher']}`."
+    if notes_sentence(known.get("data_report")):
+        yield notes_sentence(known.get("data_report"))
+    yield f"{_kept(exported)}, with averaged weights."
+
+
+def _kept(exported: Exported) -> str:
+    """Say which epoch the weights are of; see `fit`, which keeps the first best."""
+    log = exported.log
+    scores = [(row["val_faces"] + row["val_mean"]) / 2 for row in log]
+    judged = [score for score in scores if not math.isnan(score)]
+    if exported.last or (log and not judged):
+        return "The last epoch was kept" + (f", number {len(log)}" if log else "")
+    number = f", number {scores.index(max(judged)) + 1}" if judged else ""
+    return f"The epoch with the best validation was kept{number}"
 
 
 def _validation_table(results: Mapping[str, Precision]) -> str:

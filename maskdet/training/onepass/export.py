@@ -18,10 +18,9 @@ from maskdet.metrics.detection import match_faces
 from maskdet.onepass.decode import OUTPUT_NAMES, STRIDES_PX
 from maskdet.onepass.network import CELL_PX
 from maskdet.runs import CARD_NAME, FACTS_NAME, LOG_NAME
-from maskdet.training.checkpoint import load_average
-from maskdet.training.logs import RECIPE_FILE
+from maskdet.training.checkpoint import load_average, load_weights
+from maskdet.training.logs import BEST_FILE, RECIPE_FILE, STATE_FILE, epochs_of
 from maskdet.training.onepass.card import card_text
-from maskdet.training.onepass.fit import BEST_FILE, STATE_FILE
 from maskdet.training.onepass.litert import (
     TIMED_WH,
     WEIGHTS,
@@ -64,6 +63,7 @@ class Exported:
         name: what it is called from now on.
         run: folder that the training wrote.
         known: all that its `recipe.json` says.
+        log: one row an epoch.
         parameters: how many numbers the network has.
         temperature: by which the mask logits are divided.
         versions: kind of weights to what came of it.
@@ -76,6 +76,7 @@ class Exported:
     name: str
     run: Path
     known: Mapping[str, object]
+    log: Sequence[Mapping[str, float]]
     parameters: int
     temperature: float
     versions: Mapping[str, Converted]
@@ -121,7 +122,7 @@ def export(run: Path, name: str, *, last: bool = False) -> Exported:
     if last:
         load_average(run / STATE_FILE, model)
     else:
-        model.load_weights(run / BEST_FILE)
+        load_weights(run / BEST_FILE, model)
     temperature = fitted_temperature(model, places)
     fold_temperature(model, temperature)
     versions = _versions(model, run, places, negatives)
@@ -129,6 +130,7 @@ def export(run: Path, name: str, *, last: bool = False) -> Exported:
         name=name,
         run=run,
         known=known,
+        log=epochs_of(run),
         parameters=model.count_params(),
         temperature=temperature,
         versions=versions,

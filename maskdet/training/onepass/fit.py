@@ -5,12 +5,15 @@ maskdet train onepass --data town-train.json --weights yunet_n_640_640.onnx
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -21,19 +24,23 @@ from maskdet.training.checkpoint import (
     Average,
     Progress,
     load_state,
+    load_weights,
     read_progress,
     save_best,
     save_state,
     use_average,
 )
-from maskdet.training.network import settle_network
 from maskdet.training.exported import load_exported
-from maskdet.training.onepass.logs import (
-    LOG_FILES,
-    Epoch,
+from maskdet.training.fit import check_finite
+from maskdet.training.logs import (
+    BEST_FILE,
+    STATE_FILE,
     forget_epochs,
-    log_epoch,
+    start_run,
+    write_recipe,
 )
+from maskdet.training.network import settle_network
+from maskdet.training.onepass.logs import Epoch, log_epoch
 from maskdet.training.onepass.losses import LOSSES, Learner
 from maskdet.training.onepass.negatives import Negatives, alarms
 from maskdet.training.onepass.network import build_onepass
@@ -44,9 +51,6 @@ from maskdet.training.onepass.validation import Precision, measured, mine
 from maskdet.training.onepass.yunet import load_yunet, yunet_layers
 
 logger = logging.getLogger(__name__)
-
-STATE_FILE = "last.npz"
-BEST_FILE = "best.weights.h5"
 
 VALIDATION_PX = (640, 320)
 """Long sides that the kept weights are measured at; epochs only at the first."""
@@ -97,6 +101,7 @@ def fit(
     weights: str | Path | None = None,
     *,
     resume: bool = False,
+    about: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, Precision]:
     """Train, validate after each epoch and keep the weights that did best.
 
@@ -104,14 +109,21 @@ def fit(
 
     Args:
         material: what it learns from.
-        out: folder of the run; gets logs, last state and best weights.
+        out: folder of the run; gets logs, recipe, last state and best weights. A
+            fresh start deletes an older run.
         recipe: every knob.
         weights: YuNet's ONNX file to start from, the best weights of another run, or
             a LiteRT file that was exported; None for chance.
         resume: go on after the last whole epoch in `out` instead.
+        about: what else `recipe.json` tells a reader, such as the data's name.
 
     Returns:
         How the kept weights do on all of validation, by source and long side.
+
+    Raises:
+        OSError: `out` cannot be written.
+        RuntimeError: the loss is not a number any more.
+        ValueError: there is nothing to resume, or it began with other knobs.
     """
     keras.utils.set_random_seed(recipe.seed)
     model = build_onepass()
@@ -123,32 +135,34 @@ def fit(
     if resume:
         model.optimizer = learner.optimizer
         load_state(out / STATE_FILE, model, average, optimizer=True)
+    write_recipe(out, recipe, about, done=progress.epochs_done)
     run = _Run(model, learner, average, material, recipe, out)
     if weights is not None and Path(weights).suffix == ".tflite" and not resume:
         run.settle()
-    run.go_on(progress)
-    if not (out / BEST_FILE).is_file():  # no epoch was done, or none had a score
+    progress = run.go_on(progress)
+    if progress.best == -math.inf:  # no epoch was done, or none had a score
         save_best(out / BEST_FILE, model, average)
-    model.load_weights(out / BEST_FILE)
+    load_weights(out / BEST_FILE, model)
     return measured_by_source(model, material.validation)
 
 
-def _begin_with(model: keras.Model, weights: Path) -> None:
-    """Load the weights that a training starts from.
+def check_weights(weights: Path) -> None:
+    """Make sure, before any work, that a training can start from a file.
 
     Raises:
-        ValueError: they are of another network.
+        FileNotFoundError: there is no such file.
+        ValueError: it holds another network.
     """
-    if weights.suffix == ".tflite":
+    _begin_with(build_onepass(), weights)
+
+
+def _begin_with(model: keras.Model, weights: Path) -> None:
+    if weights.suffix == ".h5":
+        load_weights(weights, model)
+    elif weights.suffix == ".tflite":
         load_exported(model, weights)
-        return
-    if weights.suffix != ".h5":
+    else:
         load_yunet(model, weights)
-        return
-    try:
-        model.load_weights(weights)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{weights}: are no weights of this network") from error
 
 
 def measured_by_source(
@@ -240,13 +254,12 @@ class _Run:
         settle_network(self.model, (batch.images for batch in first))
         self.average.weights = [one.copy() for one in self.model.get_weights()]
 
-    def go_on(self, progress: Progress) -> None:
+    def go_on(self, progress: Progress) -> Progress:
         """Train to the end from where it is; Ctrl-C ends it early."""
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             for epoch in range(progress.epochs_done, self.recipe.epochs):
                 progress = self.epoch(epoch, progress)
-        except KeyboardInterrupt:
-            logger.warning("stopped by hand after %d epochs", progress.epochs_done)
+        return progress
 
     def epoch(self, epoch: int, before: Progress) -> Progress:
         """Train and validate once, keep what is better, and write the logs."""
@@ -272,14 +285,17 @@ class _Run:
         )
         score = (result.faces + result.mean) / 2
         score -= _ALARM_COST * next(iter(alarmed.values()), 0.0)
+        # NaN, where validation holds no face, is no best: `max` keeps its first then.
         after = dataclasses.replace(
-            before, epochs_done=epoch + 1, best=max(score, before.best)
+            before, epochs_done=epoch + 1, best=max(before.best, score)
         )
+        check_finite(done.epoch, *losses.values())
         if score > before.best:
             save_best(self.out / BEST_FILE, self.model, self.average)
+        # The state comes last, see the training of the classifiers.
+        log_epoch(self.out, done, self.recipe.epochs - epoch - 1)
         self.model.optimizer = self.learner.optimizer
         save_state(self.out / STATE_FILE, self.model, self.average, after)
-        log_epoch(self.out, done, self.recipe.epochs - epoch - 1)
         return after
 
     def _mine(self) -> None:
@@ -316,11 +332,9 @@ class _Run:
 
 def _begin(out: Path, *, resume: bool) -> Progress:
     """Return how far the run is; a fresh start first deletes an older one."""
-    out.mkdir(parents=True, exist_ok=True)
     if resume:
         progress = read_progress(out / STATE_FILE)
         forget_epochs(out, progress.epochs_done)
         return progress
-    for name in (STATE_FILE, BEST_FILE, *LOG_FILES):
-        (out / name).unlink(missing_ok=True)
+    start_run(out)
     return Progress()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from maskdet.training.logs import append_row
 from maskdet.training.onepass.validation import Precision
 
 logger = logging.getLogger(__name__)
-
-LOG_FILES = ("log.csv", "log.json")
 
 
 @dataclass(frozen=True)
@@ -73,28 +70,4 @@ def log_epoch(out: Path, done: Epoch, left: int) -> None:
         done.took_s,
         left * done.took_s / 60,
     )
-    _write(out, [*_rows(out), done.row()])
-
-
-def forget_epochs(out: Path, done: int) -> None:
-    """Drop rows of epochs after `done`, which a resumed training does again."""
-    rows = [row for row in _rows(out) if row["epoch"] <= done]
-    if rows:
-        _write(out, rows)
-
-
-def _rows(out: Path) -> list[dict[str, float]]:
-    path = out / LOG_FILES[1]
-    if not path.is_file():
-        return []
-    rows: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    return rows
-
-
-def _write(out: Path, rows: list[dict[str, float]]) -> None:
-    text = json.dumps(rows, indent=1) + "\n"
-    (out / LOG_FILES[1]).write_text(text, encoding="utf-8")
-    with (out / LOG_FILES[0]).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    append_row(out, done.row())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.datasets.coco import coco_tables
 from maskdet.datasets.examples import no_boxes
-from maskdet.datasets.files import listed_picture, text_of
-from maskdet.media import image_paths, read_image
+from maskdet.media import find_images, read_image
 from maskdet.training.onepass.scenes import Place, shrunk
 from maskdet.types import CLASSES, Faces
 
@@ -110,11 +109,19 @@ def is_held_out(name: str) -> bool:
 def _listed(path: Path) -> list[_Listed]:
     """Return the pictures of a file or folder, and the kind of each."""
     if path.is_dir():
-        found = [(file, path.resolve().name) for file in image_paths(path)]
+        found = [(file, path.resolve().name) for file in find_images(path).images]
         if not found:
             raise ValueError(f"{path}: holds no picture")
         return found
-    images, faces, _ = coco_tables(text_of(path), path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images, faces = content["images"], content["annotations"]
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such file or folder") from None
+    except (KeyError, RecursionError, TypeError, ValueError):
+        raise ValueError(
+            f"{path}: not a COCO file, wanted images and annotations"
+        ) from None
     if faces:
         raise ValueError(
             f"{path}: lists {len(faces)} boxes; negatives must show no face. Give it "
@@ -128,8 +135,10 @@ def _row(path: Path, row: Mapping[str, Any]) -> _Listed:
         name = str(row["file_name"])
     except (KeyError, TypeError):
         raise ValueError(f"{path}: not a COCO file, file_name is missing") from None
-    file = listed_picture((path.parent / "images" / name, path.parent / name), path)
-    return file, str(row.get("kind", path.stem))
+    for file in (path.parent / "images" / name, path.parent / name):
+        if file.is_file():
+            return file, str(row.get("kind", path.stem))
+    raise FileNotFoundError(f"{path}: the image {name} is missing")
 
 
 def _place(file: Path, kind: str) -> Place:

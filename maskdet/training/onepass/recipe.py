@@ -13,6 +13,7 @@ from maskdet.training.onepass.sampling import (
     SIDES_PX,
 )
 from maskdet.training.onepass.views import ViewRules
+from maskdet.training.recipes import MOST_DRAWN, MOST_SEED, check_count, check_rate
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,12 @@ class OnepassRecipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a share that is none."""
+        """Refuse values that cannot train."""
+        for name in ("epochs", "steps", "batch_size"):
+            check_count(name, getattr(self, name))
+        check_count("drawn", self.drawn, 0, MOST_DRAWN)
+        check_count("seed", self.seed, 0, MOST_SEED)
+        check_rate(self.learning_rate)
         if not 0 <= self.negatives <= 1:
             raise ValueError(f"negatives must be from 0 to 1, not {self.negatives!r}")
 

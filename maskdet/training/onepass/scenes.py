@@ -16,6 +16,7 @@ from maskdet.boxes import Boxes
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.media import read_image
+from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.samples import Progress
 from maskdet.types import CLASSES, Image
 
@@ -180,22 +181,27 @@ def _read_place(example: Example, teacher: Classifier | None) -> Place:
 def save_scenes(scenes: Scenes, path: Path, made_of: str) -> None:
     """Write scenes to `path` (.npz); `made_of` names what they were made from."""
     arrays = {field.name: getattr(scenes, field.name) for field in _fields()}
-    np.savez(path, allow_pickle=False, made_of=np.array(made_of), **arrays)
+    save_arrays(path, arrays | {"made_of": np.array(made_of)})
 
 
 def read_scenes(path: Path, made_of: str) -> Scenes | None:
     """Return the scenes in `path` if they were made of the same, else None."""
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        if str(stored["made_of"]) != made_of:
-            return None
-        return _scenes(stored)
+    try:
+        with open_arrays(path) as stored:
+            return _scenes(stored) if str(stored["made_of"]) == made_of else None
+    except ValueError:
+        return None  # of a version that did not write whole files or none
 
 
 def load_places(path: Path) -> list[Place]:
-    """Return the pictures that `save_scenes` wrote, whatever they were made of."""
-    with np.load(path, allow_pickle=False) as stored:
+    """Return the pictures that `save_scenes` wrote, whatever they were made of.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    with open_arrays(path) as stored:
         scenes = _scenes(stored)
     return [scenes.place(index) for index in range(len(scenes))]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.tune.archives import (
-    BadFiles,
+from maskdet.datasets.archives import (
+    DatasetError,
     Files,
     FolderFiles,
     Limits,
@@ -76,7 +76,7 @@ def test_links_and_devices_are_left_out() -> None:
     )
     assert files.names == ("good.txt",)
     assert files.notes == (
-        "2 files (link.jpg, pipe.jpg): left out, a link or device, not a file",
+        "2 files (link.jpg, pipe.jpg): a link or device, not a file; left out",
     )
 
 
@@ -113,7 +113,7 @@ def test_archives_within_are_left_out() -> None:
     files = ZipFiles(packed({"more.zip": inner, "a.txt": "a"}))
     assert files.names == ("a.txt",)
     assert "please unpack it first" in files.notes[0]
-    with pytest.raises(BadFiles, match="archive within the zip"):
+    with pytest.raises(DatasetError, match="archive within the zip"):
         ZipFiles(packed({"more.zip": inner}))
 
 
@@ -121,7 +121,7 @@ def test_a_locked_zip_says_so() -> None:
     content = bytearray(packed({"a.txt": "secret"}))
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(mark) + offset] |= 1
-    with pytest.raises(BadFiles, match="password, please pack it without"):
+    with pytest.raises(DatasetError, match="password, please pack it without"):
         ZipFiles(bytes(content))
 
 
@@ -138,7 +138,7 @@ def test_an_unusual_packing_is_left_out() -> None:
 def test_a_bomb_is_refused_by_its_ratio() -> None:
     content = packed({"a.txt": bytes(60_000_000)})
     assert len(content) < 100_000
-    with pytest.raises(BadFiles, match="times its size, as no pictures do"):
+    with pytest.raises(DatasetError, match="times its size, as no images do"):
         ZipFiles(content)
     assert ZipFiles(content, Limits(free_bytes=60_000_000)).names == ("a.txt",)
 
@@ -146,14 +146,14 @@ def test_a_bomb_is_refused_by_its_ratio() -> None:
 def test_a_bomb_is_refused_by_its_total() -> None:
     content = packed({f"{i}.bin": random.Random(i).randbytes(500) for i in range(5)})
     assert len(ZipFiles(content, Limits(total_bytes=2500)).names) == 5
-    with pytest.raises(BadFiles, match="unpacks to more than"):
+    with pytest.raises(DatasetError, match="unpacks to more than"):
         ZipFiles(content, Limits(total_bytes=2499))
 
 
 def test_too_many_files_are_refused_before_they_are_listed() -> None:
     content = packed({f"{i}.txt": "" for i in range(11)})
     assert len(ZipFiles(content, Limits(files=11)).names) == 11
-    with pytest.raises(BadFiles, match="more than 10 files"):
+    with pytest.raises(DatasetError, match="more than 10 files"):
         ZipFiles(content, Limits(files=10))
 
 
@@ -162,7 +162,7 @@ def test_marks_across_blocks_are_counted(tmp_path: Path) -> None:
     for shift in range(4):
         filler = {"filler": random.Random(1).randbytes((1 << 20) - 100 + shift)}
         path.write_bytes(packed({**filler, **{f"{i}.txt": "" for i in range(9)}}))
-        with pytest.raises(BadFiles, match="more than 9 files"):
+        with pytest.raises(DatasetError, match="more than 9 files"):
             ZipFiles(path, Limits(files=9))
         assert len(ZipFiles(path, Limits(files=10)).names) == 10
 
@@ -174,14 +174,14 @@ def test_a_table_that_lies_about_a_size_unpacks_no_more_than_it_says() -> None:
         assert struct.unpack_from("<I", content, place) == (1_000_000,)
         struct.pack_into("<I", content, place, 10)
     files = ZipFiles(bytes(content))
-    with pytest.raises(BadFiles, match="damaged in the zip"):
+    with pytest.raises(DatasetError, match="damaged in the zip"):
         files.read("a.txt", 100)
     assert files.read("b.txt", 10) == b"b"
 
 
 def test_a_file_larger_than_wanted_is_not_unpacked() -> None:
     files = ZipFiles(packed({"a.txt": bytes(2_000_000)}))
-    with pytest.raises(BadFiles, match=r"larger than 1 MB"):
+    with pytest.raises(DatasetError, match=r"larger than 1 MB"):
         files.read("a.txt", 1_000_000)
     assert len(files.read("a.txt", 2_000_000)) == 2_000_000
 
@@ -196,7 +196,7 @@ def test_a_file_larger_than_wanted_is_not_unpacked() -> None:
     ],
 )
 def test_what_is_no_zip_is_refused_in_one_line(content: bytes, message: str) -> None:
-    with pytest.raises(BadFiles, match=message):
+    with pytest.raises(DatasetError, match=message):
         ZipFiles(content)
 
 
@@ -212,7 +212,7 @@ def test_any_damage_is_refused_or_read_but_never_raises_anything_else() -> None:
             files = ZipFiles(bytes(content))
             for name in files.names:
                 files.read(name, 1000)
-        except BadFiles as error:
+        except DatasetError as error:
             refused.append(str(error))
     assert 0 < len(refused) < 400
     assert all(message.isprintable() for message in refused)
@@ -237,9 +237,9 @@ def test_what_is_missing_or_too_large_is_said(kind: str, tmp_path: Path) -> None
     }
     files = every[kind]
     assert files.read("a.txt", 3) == b"abc"
-    with pytest.raises(BadFiles, match="larger"):
+    with pytest.raises(DatasetError, match="larger"):
         files.read("a.txt", 2)
     for name in ("b.txt", "a\0b", "x" * 5000):
         assert not files.has(name)
-        with pytest.raises(BadFiles, match="no such file"):
+        with pytest.raises(DatasetError, match="no such file"):
             files.read(name, 3)

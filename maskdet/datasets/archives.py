@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import re
 import stat
 import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Final, Protocol
 
-from maskdet.tune.notes import Notes
+from maskdet.datasets.issues import Issues
 
 _DIRECTORY_MARK: Final = b"PK\x01\x02"
 _BLOCK_BYTES: Final = 1 << 20
+_HEAD_BYTES: Final = 32
 
 _NESTED: Final = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 _OPENED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -26,8 +28,8 @@ _LOCKED: Final = 0x1  # APPNOTE 6.3.10, 4.4.4: bit 0 of the general purpose flag
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-class BadFiles(ValueError):  # noqa: N818 - says what, not that it is an error
-    """A set, or a file of it, that cannot be read; the message is one line."""
+class DatasetError(ValueError):
+    """A data set, or a file of it, that cannot be read; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Limits:
     Attributes:
         files: how many it may hold.
         total_bytes: how much all of them may be once unpacked.
-        ratio: how many times the size of the zip that may be. Pictures do not shrink,
+        ratio: how many times the size of the zip that may be. Images do not shrink,
             text does by ten.
         free_bytes: unpacked sizes up to this are harmless whatever the ratio.
     """
@@ -61,6 +63,18 @@ class Files(Protocol):
         """What was left out and why, a line each."""
         ...
 
+    def path(self, name: str) -> Path | None:
+        """Return where a file lies on this machine; None in a zip or in memory."""
+        ...
+
+    def below(self, folder: str) -> Sequence[str]:
+        """Return every file in a folder and the folders in it, sorted."""
+        ...
+
+    def head(self, name: str) -> bytes:
+        """Return the first bytes of a file; none where it cannot be read."""
+        ...
+
     def has(self, name: str) -> bool:
         """Return whether there is such a file."""
         ...
@@ -69,13 +83,27 @@ class Files(Protocol):
         """Return the content of a file.
 
         Raises:
-            BadFiles: it is missing, damaged or larger than `max_bytes`; the message
+            DatasetError: it is missing, damaged or larger than `max_bytes`; the message
                 does not name it.
         """
         ...
 
 
-class MemoryFiles:
+class _NotOnDisk:
+    """What files in a zip and files in memory share."""
+
+    names: tuple[str, ...]
+
+    def path(self, name: str) -> Path | None:
+        """Return None: the file is not on a disk."""
+        return None
+
+    def below(self, folder: str) -> Sequence[str]:
+        """Return every file in a folder; see `Files.below`."""
+        return _below(self.names, folder)
+
+
+class MemoryFiles(_NotOnDisk):
     """Files that somebody sent one by one."""
 
     notes: tuple[str, ...] = ()
@@ -85,6 +113,10 @@ class MemoryFiles:
         self._contents = dict(contents)
         self.names = tuple(sorted(self._contents))
 
+    def head(self, name: str) -> bytes:
+        """Return the first bytes of a file; see `Files.head`."""
+        return self._contents.get(name, b"")[:_HEAD_BYTES]
+
     def has(self, name: str) -> bool:
         """Return whether there is such a file."""
         return name in self._contents
@@ -92,9 +124,9 @@ class MemoryFiles:
     def read(self, name: str, max_bytes: int) -> bytes:
         """Return the content of a file; see `Files.read`."""
         if name not in self._contents:
-            raise BadFiles("there is no such file")
+            raise DatasetError("there is no such file")
         if len(self._contents[name]) > max_bytes:
-            raise BadFiles(_too_large(max_bytes))
+            raise DatasetError(_too_large(max_bytes))
         return self._contents[name]
 
 
@@ -110,14 +142,33 @@ class FolderFiles:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Every file below the folder, sorted, without hidden ones."""
-        found = (path.relative_to(self._root) for path in self._root.rglob("*"))
-        return tuple(
-            sorted(
-                name.as_posix()
-                for name in found
-                if not _hidden(name.as_posix()) and (self._root / name).is_file()
-            )
+        return tuple(self._walk(self._root))
+
+    def _walk(self, folder: Path) -> list[str]:
+        found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        return sorted(
+            name for name in found if not _hidden(name) and (folder / name).is_file()
         )
+
+    def path(self, name: str) -> Path | None:
+        """Return where a file lies."""
+        return self._root / name
+
+    def below(self, folder: str) -> Sequence[str]:
+        """Return every file in a folder, which may lie elsewhere; see `Files.below`."""
+        if not folder.startswith(("/", "..")):
+            return _below(self.names, folder)
+        place = self._root / folder
+        found = self._walk(place) if place.is_dir() else []
+        return [posixpath.join(folder, name) for name in found]
+
+    def head(self, name: str) -> bytes:
+        """Return the first bytes of a file; see `Files.head`."""
+        try:
+            with (self._root / name).open("rb") as file:
+                return file.read(_HEAD_BYTES)
+        except (OSError, ValueError):
+            return b""
 
     def has(self, name: str) -> bool:
         """Return whether there is such a file."""
@@ -129,18 +180,18 @@ class FolderFiles:
     def read(self, name: str, max_bytes: int) -> bytes:
         """Return the content of a file; see `Files.read`."""
         if not self.has(name):
-            raise BadFiles("there is no such file")
+            raise DatasetError("there is no such file")
         try:
             with (self._root / name).open("rb") as file:
                 content = file.read(max_bytes + 1)
         except OSError as error:
-            raise BadFiles(f"it cannot be read: {error.strerror}") from None
+            raise DatasetError(f"it cannot be read: {error.strerror}") from None
         if len(content) > max_bytes:
-            raise BadFiles(_too_large(max_bytes))
+            raise DatasetError(_too_large(max_bytes))
         return content
 
 
-class ZipFiles:
+class ZipFiles(_NotOnDisk):
     """Files of a zip, read one by one into memory; nothing is written to disk.
 
     What would lead out of a folder, links, locked files and zips within the zip are
@@ -152,7 +203,7 @@ class ZipFiles:
 
         Raises:
             FileNotFoundError: there is no such file.
-            BadFiles: it is no zip, is damaged, is built to burst, or holds nothing
+            DatasetError: it is no zip, is damaged, is built to burst, or holds nothing
                 that may be read.
         """
         limits = Limits() if limits is None else limits
@@ -166,35 +217,43 @@ class ZipFiles:
         packed_bytes = opened.seek(0, io.SEEK_END)
         _refuse_bombs(self._zip.infolist(), packed_bytes, limits)
         if not self.names:
-            raise BadFiles("; ".join(self.notes) or "the zip is empty")
+            raise DatasetError("; ".join(self.notes) or "the zip is empty")
 
     def has(self, name: str) -> bool:
         """Return whether there is such a file."""
         return name in self._entries
 
+    def head(self, name: str) -> bytes:
+        """Return the first bytes of a file; see `Files.head`."""
+        try:
+            with self._lock, self._zip.open(self._entries[name]) as file:
+                return file.read(_HEAD_BYTES)
+        except Exception:  # as in `read`
+            return b""
+
     def read(self, name: str, max_bytes: int) -> bytes:
         """Return the content of a file; see `Files.read`."""
         if name not in self._entries:
-            raise BadFiles("there is no such file")
+            raise DatasetError("there is no such file")
         entry = self._entries[name]
         if entry.file_size > max_bytes:
-            raise BadFiles(_too_large(max_bytes))
+            raise DatasetError(_too_large(max_bytes))
         try:
             with self._lock, self._zip.open(entry) as file:
                 content = file.read(max_bytes + 1)
         # Hostile bytes make zipfile raise nearly anything, from BadZipFile to
         # struct.error, and all of it means the same here.
         except Exception:
-            raise BadFiles("it is damaged in the zip") from None
+            raise DatasetError("it is damaged in the zip") from None
         # The table of files may have lied about the size.
         if len(content) > max_bytes:
-            raise BadFiles(_too_large(max_bytes))
+            raise DatasetError(_too_large(max_bytes))
         return content
 
 
 def _opened(file: IO[bytes], limits: Limits) -> zipfile.ZipFile:
     if _entries_at_most(file) > limits.files:
-        raise BadFiles(
+        raise DatasetError(
             f"the zip holds more than {limits.files:,} files; please send fewer"
         )
     try:
@@ -204,7 +263,7 @@ def _opened(file: IO[bytes], limits: Limits) -> zipfile.ZipFile:
         why = "this is not a zip; please pack the set as one"
         if file.read(2) == b"PK":
             why = "the zip is damaged or incomplete; please pack it again"
-        raise BadFiles(why) from None
+        raise DatasetError(why) from None
 
 
 def _entries_at_most(file: IO[bytes]) -> int:
@@ -228,14 +287,14 @@ def _refuse_bombs(
     """Refuse by the sizes told; no more than these is ever unpacked."""
     total = sum(entry.file_size for entry in entries)
     if total > limits.total_bytes:
-        raise BadFiles(
+        raise DatasetError(
             f"the zip unpacks to more than {limits.total_bytes / 1e9:g} GB; it is not "
             "opened, please send less"
         )
     if total > max(limits.free_bytes, limits.ratio * packed_bytes):
-        raise BadFiles(
+        raise DatasetError(
             f"the zip unpacks to {total / packed_bytes:,.0f} times its size, as no "
-            "pictures do; it is not opened"
+            "images do; it is not opened"
         )
 
 
@@ -244,7 +303,7 @@ def _sorted_out(
 ) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...]]:
     """Return the files that may be read, by name, and notes about the others."""
     kept: dict[str, zipfile.ZipInfo] = {}
-    notes = Notes()
+    notes = Issues()
     for entry in entries:
         # zipfile cuts names at a null byte; the whole name decides.
         name = entry.orig_filename.replace("\\", "/")
@@ -255,10 +314,15 @@ def _sorted_out(
         if not reason and name in kept:
             reason = "there already is one of that name"
         if reason:
-            notes.add(name, f"left out, {reason}", "file")
+            notes.add(name, reason, "file")
         else:
             kept[name] = entry
     return kept, notes.lines()
+
+
+def _below(names: Sequence[str], folder: str) -> Sequence[str]:
+    folder = posixpath.normpath(folder)
+    return [one for one in names if folder == "." or one.startswith(f"{folder}/")]
 
 
 def _parts(name: str) -> list[str]:

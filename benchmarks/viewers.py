@@ -1,0 +1,422 @@
+"""How the Live page holds with several viewers: rate, latency, CPU and memory.
+
+Run `python benchmarks/viewers.py` from the root of the project, on Linux and on a
+machine that does nothing else. It starts the dashboard, and connects viewers to it who
+are no browsers: each speaks Streamlit's protocol and sends 640 x 480 pixels at 15
+frames per second by aiortc. Each frame carries its number in a bar code, so that the
+time until it comes back is known. Three things can be measured:
+
+- `--viewers 1,2,4`: frames that came back analysed, latency, CPU, memory, by number of
+  viewers;
+- `--reloads 20`: the memory of the server while one viewer reloads the page;
+- `--minutes 10`: the memory of the server while viewers come and go.
+
+`--root` names another checkout of the project, which is measured in turns with this
+one: only such numbers can be compared with each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import aioice.ice
+import av
+import cv2
+import numpy as np
+import websockets
+from aiortc import (
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    VideoStreamTrack,
+)
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.servers import free_port, is_healthy
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SIZE_WH = (640, 480)
+FPS = 15
+WARM_S = 6.0
+START_S = 60.0
+_CELLS = 16
+_STREAMER = "streamlit_webrtc.component.webrtc_streamer"
+_CLOCK = 90_000
+
+
+class Server:
+    """The dashboard of a checkout as a process of its own."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        """Start it, and wait until it answers."""
+        self.port = free_port()
+        self.log = folder / f"server-{self.port}.txt"
+        script = root / "tests" / "browser" / "serve.py"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(script), str(self.port)],
+                cwd=root,
+                stdout=output,
+                stderr=output,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(root),
+                    "XDG_DATA_HOME": str(folder),
+                    "MASKDET_MAX_VIEWERS": "99",
+                },
+            )
+        while not is_healthy(self.port):
+            if self.process.poll() is not None:
+                raise RuntimeError(self.log.read_text())
+            time.sleep(0.2)
+
+    @property
+    def rss_mb(self) -> float:
+        """Memory of the process, in megabytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (row for row in status.splitlines() if row.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1024
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the process has used."""
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        fields = stat.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(20)
+        self.process.kill()
+
+
+class Camera(VideoStreamTrack):
+    """A still image with faces, whose bottom says which frame it is."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        """Start with frame 0."""
+        super().__init__()
+        self._image = image
+        self._begin_s = time.perf_counter()
+        self.sent_s: dict[int, float] = {}
+
+    async def recv(self) -> av.VideoFrame:
+        """Return the next frame when its time has come."""
+        number = len(self.sent_s)
+        wait_s = self._begin_s + number / FPS - time.perf_counter()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        elif wait_s < -1:  # a machine that is too slow sends less, not in bursts
+            self._begin_s = time.perf_counter() - number / FPS
+        image = self._image.copy()
+        _write_number(image, number)
+        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+        frame.pts, frame.time_base = number * _CLOCK // FPS, Fraction(1, _CLOCK)
+        self.sent_s[number] = time.perf_counter()
+        return frame
+
+
+def _write_number(image: np.ndarray, number: int) -> None:
+    bits = [int(bit) for bit in f"{number % 2**14:014b}"]
+    cells = [*bits, sum(bits) % 2, 1 - sum(bits) % 2]
+    width = image.shape[1] // _CELLS
+    image[-40:] = np.repeat(np.array(cells, np.uint8) * 255, width)[None, :, None]
+
+
+def _read_number(image: np.ndarray) -> int | None:
+    width = image.shape[1] // _CELLS
+    row = image[-28:-12].mean(axis=0)[: width * _CELLS].reshape(_CELLS, width)
+    cells = (row[:, width // 4 : -width // 4].mean(axis=1) > 127).astype(int)
+    bits = cells[:14]
+    if cells[14] != bits.sum() % 2 or cells[15] == cells[14]:
+        return None
+    return int("".join(map(str, bits)), 2)
+
+
+@dataclasses.dataclass
+class Sight:
+    """A frame that came back for the first time.
+
+    Attributes:
+        time_s: when.
+        latency_s: how long it was under way.
+    """
+
+    time_s: float
+    latency_s: float
+
+
+class Viewer:
+    """One visitor of the Live page, from opening it to leaving."""
+
+    def __init__(self, port: int, image: np.ndarray) -> None:
+        """Start before the page is opened."""
+        self._address = f"ws://127.0.0.1:{port}/_stcore/stream"
+        self._image = image
+        self._known: dict[str, ForwardMsg] = {}
+        self._page = self._widget = ""
+        self._value: dict[str, object] = _value()
+        self._fragments: dict[str, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._peer: RTCPeerConnection | None = None
+        self._socket: websockets.ClientConnection | None = None
+        self._shown, self._answer = asyncio.Event(), ""
+        self.sights: list[Sight] = []
+        self.ended = False
+
+    async def open(self) -> None:
+        """Open the page and wait until it offers Start."""
+        self._socket = await websockets.connect(
+            self._address, subprotocols=["streamlit"], max_size=None
+        )
+        self._tasks.append(asyncio.create_task(self._hear()))
+        await self._rerun()
+        await asyncio.wait_for(self._shown.wait(), START_S)
+
+    async def start(self) -> None:
+        """Press Start; frames come back from now on."""
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._camera = Camera(self._image)
+        self._peer.addTrack(self._camera)
+        self._peer.on("track", lambda track: self._watch(track))
+        self._peer.on("connectionstatechange", self._changed)
+        await self._peer.setLocalDescription(await self._peer.createOffer())
+        offer = self._peer.localDescription
+        self._value = _value(offer={"type": offer.type, "sdp": offer.sdp})
+        await self._rerun()
+
+    async def leave(self) -> None:
+        """Close the page without a word, as a closed tab does."""
+        for task in (*self._tasks, *self._fragments.values()):
+            task.cancel()
+        if self._socket is not None:
+            await self._socket.close()
+        if self._peer is not None:
+            await self._peer.close()
+
+    async def _rerun(self, fragment: str = "") -> None:
+        state = ClientState(
+            query_string="mirror=false",
+            page_script_hash=self._page,
+            fragment_id=fragment,
+            is_auto_rerun=bool(fragment),
+        )
+        if self._widget:
+            text = json.dumps(self._value)
+            state.widget_states.widgets.append(
+                WidgetState(id=self._widget, json_value=text)
+            )
+        await self._socket.send(BackMsg(rerun_script=state).SerializeToString())
+
+    async def _hear(self) -> None:
+        async for content in self._socket:
+            message = ForwardMsg.FromString(content)
+            if message.WhichOneof("type") == "ref_hash":
+                message = self._known[message.ref_hash]
+            elif message.hash:
+                self._known[message.hash] = message
+            await self._take(message)
+
+    async def _take(self, message: ForwardMsg) -> None:
+        kind = message.WhichOneof("type")
+        if kind == "new_session":
+            if not message.metadata.run.fragment_ids:
+                self._stop_fragments()
+        elif kind == "navigation":
+            self._page = message.navigation.page_script_hash
+        elif kind == "auto_rerun":
+            again = message.auto_rerun
+            if again.fragment_id not in self._fragments:
+                self._fragments[again.fragment_id] = asyncio.create_task(
+                    self._repeat(again.fragment_id, again.interval)
+                )
+        elif kind == "delta":
+            element = message.delta.new_element
+            if element.component_instance.component_name == _STREAMER:
+                await self._told(element.component_instance)
+
+    async def _told(self, streamer: object) -> None:
+        self._widget = streamer.id
+        self._shown.set()
+        answer = json.loads(streamer.json_args).get("sdp_answer_json")
+        if answer and answer != self._answer and self._peer is not None:
+            self._answer = answer
+            told = json.loads(answer)
+            description = RTCSessionDescription(told["sdp"], told["type"])
+            # Connecting takes a while, and messages go on meanwhile.
+            self._tasks.append(
+                asyncio.create_task(self._peer.setRemoteDescription(description))
+            )
+
+    async def _repeat(self, fragment: str, interval_s: float) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            await self._rerun(fragment)
+
+    def _stop_fragments(self) -> None:
+        for task in self._fragments.values():
+            task.cancel()
+        self._fragments.clear()
+
+    async def _changed(self) -> None:
+        assert self._peer is not None
+        if self._peer.connectionState == "connected":
+            self._value = _value(playing=True)
+            await self._rerun()
+        elif self._peer.connectionState in ("failed", "closed"):
+            self.ended = True
+
+    def _watch(self, track: object) -> None:
+        self._tasks.append(asyncio.create_task(self._look(track)))
+
+    async def _look(self, track: object) -> None:
+        seen: set[int] = set()
+        while True:
+            frame = await track.recv()
+            now_s = time.perf_counter()
+            number = _read_number(frame.to_ndarray(format="gray"))
+            if number in self._camera.sent_s and number not in seen:
+                seen.add(number)
+                sight = Sight(now_s, now_s - self._camera.sent_s[number])
+                self.sights.append(sight)
+
+
+def _value(*, playing: bool = False, offer: object = "") -> dict[str, object]:
+    return {"playing": playing, "sdpOffer": offer, "iceCandidates": {}}
+
+
+@contextlib.contextmanager
+def served(root: Path) -> Iterator[Server]:
+    """Run the dashboard of a checkout, and end it."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(root, Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextlib.asynccontextmanager
+async def watching(port: int, image: np.ndarray, n: int) -> AsyncIterator[list[Viewer]]:
+    """Let so many viewers start, one after the other; they leave at the end."""
+    viewers = [Viewer(port, image) for _ in range(n)]
+    try:
+        for viewer in viewers:
+            await viewer.open()
+            await viewer.start()
+        yield viewers
+    finally:
+        await asyncio.gather(*(viewer.leave() for viewer in viewers))
+
+
+async def measure_viewers(server: Server, image: np.ndarray, n: int, s: float) -> str:
+    """Return a line on what so many viewers got within some seconds."""
+    async with watching(server.port, image, n) as viewers:
+        await asyncio.sleep(WARM_S)
+        begin_s, cpu_s = time.perf_counter(), server.cpu_s
+        await asyncio.sleep(s)
+        took_s, cpu_s = time.perf_counter() - begin_s, server.cpu_s - cpu_s
+        sights = [
+            sight
+            for viewer in viewers
+            for sight in viewer.sights
+            if sight.time_s > begin_s
+        ]
+        half = begin_s + took_s / 2
+        early = [sight.latency_s for sight in sights if sight.time_s < half]
+        late = [sight.latency_s for sight in sights if sight.time_s >= half]
+        ms = 1e3 * cpu_s / max(1, len(sights))
+        n_ended = sum(viewer.ended for viewer in viewers)
+        return (
+            f"{n:3d} viewers {len(sights) / took_s:6.1f} analysed/s  latency s p50 "
+            f"{_quantile(early, 0.5)} then {_quantile(late, 0.5)}, p95 "
+            f"{_quantile(late, 0.95)}  {cpu_s / took_s:4.2f} cores {ms:5.1f} ms/frame "
+            f"{server.rss_mb:5.0f} MB  {n_ended} ended  load {os.getloadavg()[0]:.1f}"
+        )
+
+
+def _quantile(values: Sequence[float], q: float) -> str:
+    return f"{np.quantile(values, q):5.2f}" if values else "  -  "
+
+
+async def measure_reloads(server: Server, image: np.ndarray, n: int) -> str:
+    """Return a line on the memory while one viewer reloads the page so many times."""
+    told = []
+    for number in range(n + 1):
+        async with watching(server.port, image, 1) as (viewer,):
+            deadline_s = time.perf_counter() + START_S
+            while len(viewer.sights) < FPS and time.perf_counter() < deadline_s:
+                await asyncio.sleep(0.1)
+        if number % max(1, n // 4) == 0:
+            told.append(f"{number}: {server.rss_mb:.0f}")
+    return f"MB after reload {', '.join(told)}"
+
+
+async def measure_minutes(server: Server, image: np.ndarray, minutes: float) -> str:
+    """Return a line on the memory while two viewers at a time come and go."""
+    told, begin_s = [], time.monotonic()
+    while (passed_s := time.monotonic() - begin_s) < 60 * minutes:
+        async with watching(server.port, image, 2):
+            await asyncio.sleep(20)
+        told.append(f"{passed_s / 60:.1f} min: {server.rss_mb:.0f}")
+    return f"MB after {', '.join(told)}"
+
+
+def main() -> None:
+    """Measure what was asked for, each checkout in turn."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--root", type=Path, action="append", default=[])
+    parser.add_argument("--viewers", default="")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--reloads", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=0)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+    path = ROOT / "samples" / "group.jpg"
+    image = cv2.resize(cv2.imread(str(path)), SIZE_WH, interpolation=cv2.INTER_AREA)
+    roots = [root.resolve() for root in (ROOT, *options.root)]
+    jobs = [
+        *(("viewers", int(n)) for n in options.viewers.split(",") if n),
+        *((("reloads", options.reloads),) if options.reloads else ()),
+        *((("minutes", options.minutes),) if options.minutes else ()),
+    ] or [("viewers", 1), ("viewers", 4), ("reloads", 20)]
+    for name, n in jobs:
+        for root in roots:
+            with served(root) as server:
+                if name == "viewers":
+                    work = measure_viewers(server, image, n, options.seconds)
+                elif name == "reloads":
+                    work = measure_reloads(server, image, n)
+                else:
+                    work = measure_minutes(server, image, n)
+                try:
+                    line = asyncio.run(work)
+                except (TimeoutError, OSError) as error:
+                    line = f"{name} {n}: not served at all ({error!r})"
+                print(f"{root}: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

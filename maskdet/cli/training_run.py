@@ -1,0 +1,119 @@
+"""What the trainings of both networks check before the work, and tell after it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from maskdet.cli import STOPPED
+from maskdet.cli.console import complain, say
+from maskdet.extras import require
+from maskdet.training.logs import check_folder, epochs_of
+
+if TYPE_CHECKING:
+    from maskdet.detectors import Detector
+
+_Recipe = TypeVar("_Recipe")
+
+
+def check_libraries() -> None:
+    """Make sure that everything a training needs is installed.
+
+    Raises:
+        MissingExtraError: something is not; the message names the extra.
+    """
+    require("maskdet train", "tensorflow", "altair", "vl_convert")
+
+
+def check_paths(args: argparse.Namespace, out: Path) -> None:
+    """Make sure, before any work, that what a training reads and writes is there.
+
+    Raises:
+        OSError: something is missing, or cannot be written.
+        ValueError: the folder of the run cannot be used.
+    """
+    check_folder(out, resume=args.resume)
+    given = [("data", args.data), ("val", args.val)]
+    given += [("corrections", [args.corrections])] * (args.corrections is not None)
+    for option, paths in given:
+        for path in paths:
+            if not Path(path).exists():
+                raise FileNotFoundError(f"--{option} {path}: there is no such path")
+
+
+def with_knobs(recipe: _Recipe, knobs: Mapping[str, object]) -> _Recipe:
+    """Return a recipe with the values that were given as options.
+
+    Args:
+        recipe: a dataclass.
+        knobs: its fields by name; None for what was not given.
+
+    Raises:
+        ValueError: a value cannot train; the message names the option.
+    """
+    for name, value in knobs.items():
+        if value is None:
+            continue
+        try:
+            recipe = dataclasses.replace(recipe, **{name: value})  # type: ignore[type-var]
+        except ValueError as error:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: {error}") from None
+    return recipe
+
+
+def show_progress() -> None:
+    """Let the training tell on stderr how it goes."""
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("maskdet").setLevel(logging.INFO)
+    # TensorFlow tells of missing graphics cards unless it is told not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def bar(title: str) -> partial[Any]:
+    """Return a progress bar that shows on a terminal how far something is."""
+    from tqdm import tqdm
+
+    return partial(tqdm, desc=title, disable=None, file=sys.stderr)
+
+
+def find_with(name: str) -> Detector | None:
+    """Return the face detector that `--finder` names; None for `none`."""
+    if name == "none":
+        return None
+    from maskdet.detectors import load_detector
+
+    return load_detector(name)
+
+
+def finish(out: Path, title: str, *, planned: int, ended: bool = False) -> int:
+    """Draw the learning curves, say how the training ended, and return the status.
+
+    Args:
+        out: folder of the run.
+        title: name of the run.
+        planned: epochs of the recipe.
+        ended: whether fewer epochs than planned are the end.
+    """
+    from maskdet.report import write_curves
+
+    log = epochs_of(out)
+    curves = write_curves(out, log, title)
+    if curves:
+        say(f"wrote {', '.join(str(path) for path in curves)}")
+    if ended or len(log) >= planned:
+        return 0
+    if log:
+        complain(
+            f"stopped after {len(log)} of {planned} epochs; the same command with "
+            "--resume continues"
+        )
+    else:
+        complain("stopped in the first epoch; there is nothing to continue, train anew")
+    return STOPPED

@@ -1,0 +1,173 @@
+"""What data sets call the classes: the words of public sets, and those of a user."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from maskdet.types import CLASSES, Label
+
+IGNORE: Final = "ignore"
+"""Maps a class to faces of unknown class: neither to learn nor background."""
+
+NO_FACE: Final = "none"
+"""Maps a class to nothing, as if its boxes were not there."""
+
+TARGETS: Final = (*(label.key for label in CLASSES), IGNORE, NO_FACE)
+"""What a class of a data set can be mapped to."""
+
+_SUGGESTED: Final = 20
+
+# The public sets name the same three states in their own words: `with_mask` and
+# `mask_weared_incorrect` are Kaggle's, `face` and `face_mask` AIZOO's, `masked_face`
+# FMLD's, `cmfd`, `imfd` and `mask_chin` MaskedFace-Net's. Other languages follow in the
+# order German, French, Spanish, Portuguese, Italian, Dutch, Polish, Turkish,
+# Indonesian, Vietnamese, Russian, Chinese, Japanese, Korean. Accents do not matter.
+_WORDS: dict[Label, str] = {
+    Label.MASK: "mask with_mask withmask wearing_mask wear_mask masked masked_face "
+    "face_masked face_mask facemask face_with_mask mask_on maskon mask_worn has_mask "
+    "correct correct_mask correctly_masked correctly_masked_face mask_correct "
+    "mask_worn_correctly mask_worn_correct mask_weared_correct correctly_worn "
+    "proper proper_mask properly_masked cmfd correctly_masked_face_dataset "
+    "maske mit_maske mund_nasen_schutz masque avec_masque mascarilla con_mascarilla "
+    "cubrebocas con_cubrebocas barbijo con_barbijo con_mascara mascara com_mascara "
+    "mascherina con_mascherina masker met_masker met_mondkapje maseczka z_maseczka "
+    "w_maseczce maskeli maske_var pakai_masker memakai_masker bermasker khau_trang "
+    "co_khau_trang deo_khau_trang маска с_маской в_маске 口罩 戴口罩 佩戴口罩 有口罩 "  # noqa: RUF001
+    "戴口罩人脸 正确佩戴口罩 マスク マスクあり マスク着用 마스크 마스크_착용 "
+    "마스크착용",
+    Label.NO_MASK: "no_mask nomask non_mask without_mask withoutmask not_masked "
+    "unmasked unmasked_face face_unmasked nonmasked non_masked no_face_mask "
+    "face_no_mask face_nomask face_without_mask mask_off maskoff not_wearing_mask "
+    "no_wear_mask bare bare_face face "
+    "ohne_maske keine_maske sans_masque pas_de_masque sin_mascarilla sin_cubrebocas "
+    "sin_barbijo sin_mascara sem_mascara senza_mascherina zonder_masker geen_masker "
+    "zonder_mondkapje bez_maseczki brak_maseczki maskesiz maske_yok tanpa_masker "
+    "tidak_pakai_masker tidak_memakai_masker tidak_bermasker khong_khau_trang "
+    "khong_deo_khau_trang без_маски нет_маски 未戴口罩 没戴口罩 沒戴口罩 不戴口罩 "
+    "无口罩 無口罩 未佩戴口罩 没有戴口罩 人脸 マスクなし マスク無し マスク未着用 "
+    "마스크_미착용 마스크미착용",
+    Label.INCORRECT: "incorrect incorrect_mask incorrectly_masked "
+    "incorrectly_masked_face incorrectly_worn incorrectly_worn_mask mask_incorrect "
+    "mask_weared_incorrect mask_worn_incorrect mask_worn_incorrectly "
+    "mask_wearing_incorrect wearing_mask_incorrectly face_with_mask_incorrect "
+    "worn_wrongly worn_incorrectly wrong wrong_mask mask_wrong improper improper_mask "
+    "improperly_masked partial_mask partially_masked imfd "
+    "incorrectly_masked_face_dataset mask_chin mask_mouth_chin mask_nose_mouth "
+    "uncovered_chin uncovered_nose uncovered_nose_and_mouth nose_out mask_under_nose "
+    "mask_below_nose mask_under_chin mask_below_chin "
+    "falsche_maske maske_falsch falsch falsch_getragen masque_mal_porte mal_porte "
+    "masque_incorrect mascarilla_incorrecta mascarilla_mal_puesta mal_puesta "
+    "mascara_incorreta mascara_incorrecta mascherina_errata mascherina_non_corretta "
+    "masker_verkeerd verkeerd_masker maseczka_zle zle_zalozona yanlis_maske "
+    "maske_yanlis masker_salah salah_masker deo_sai_khau_trang khau_trang_sai "
+    "неправильно маска_неправильно 未正确佩戴口罩 不规范佩戴口罩 未规范佩戴口罩 "
+    "口罩佩戴不规范 マスク不適切 鼻出しマスク 턱스크",
+    Label.UNKNOWN: "ignore ignored invalid invalid_face unknown unsure dont_care",
+}
+
+
+def normalized(name: str) -> str:
+    """Return a class name without what people write in several ways.
+
+    Case, accents, and whether words are joined by spaces, hyphens, dots or underscores
+    do not matter.
+    """
+    plain = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(item for item in plain if not unicodedata.combining(item))
+    plain = plain.translate({ord("đ"): "d", ord("ł"): "l", 0x131: "i"})
+    return re.sub(r"[\s_.\-]+", "_", plain).strip("_")
+
+
+_NAMES = {
+    normalized(word): label for label, ws in _WORDS.items() for word in ws.split()
+}
+
+
+def label_from_name(name: str) -> Label:
+    """Return the class that a data set calls `name`.
+
+    Raises:
+        ValueError: the name is not one that this project knows.
+    """
+    label = _NAMES.get(normalized(name), Label.UNKNOWN)
+    if label == Label.UNKNOWN:
+        known = ", ".join(item.key for item in CLASSES)
+        raise ValueError(
+            f"unknown class {name!r}; known are {known}, and the usual words for them"
+        )
+    return label
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Which class each name of a data set stands for.
+
+    Attributes:
+        own: what a user said of some names, one of `TARGETS` each; the other names
+            mean what they usually mean.
+    """
+
+    own: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the targets."""
+        for name, target in self.own.items():
+            if target not in TARGETS:
+                raise ValueError(
+                    f"{name}={target}: a class can be {', '.join(TARGETS)}, not "
+                    f"{target!r}"
+                )
+        own = {normalized(name): target for name, target in self.own.items()}
+        object.__setattr__(self, "own", own)
+
+    def target(self, name: str) -> str:
+        """Return which of `TARGETS` a name stands for; empty if nothing is known."""
+        key = normalized(name)
+        if key in self.own:
+            return self.own[key]
+        if key not in _NAMES:
+            return ""
+        return IGNORE if _NAMES[key] == Label.UNKNOWN else _NAMES[key].key
+
+    def label(self, name: str) -> Label | None:
+        """Return the class of a name, or None where its boxes are not there.
+
+        What is ignored or not known is `UNKNOWN`.
+        """
+        target = self.target(name)
+        if target == NO_FACE:
+            return None
+        if target in ("", IGNORE):
+            return Label.UNKNOWN
+        return Label[target.upper()]
+
+
+def suggest_classes(names: Iterable[str]) -> str:
+    """Return how to say what some names that are not known mean."""
+    option = ",".join(f"{name}={IGNORE}" for name in list(names)[:_SUGGESTED])
+    return (
+        f'say what it means, as in --classes "{option}"; a class can be '
+        + ", ".join(TARGETS)
+    )
+
+
+def parse_class_names(texts: Iterable[str]) -> ClassNames:
+    """Return what texts such as `theirs=mask,other=ignore` say.
+
+    Raises:
+        ValueError: a part is not NAME=CLASS; one line says what is accepted.
+    """
+    own: dict[str, str] = {}
+    for part in (part.strip() for text in texts for part in text.split(",")):
+        name, equals, target = (word.strip() for word in part.rpartition("="))
+        if not equals or not name:
+            raise ValueError(
+                f"wanted NAME=CLASS, as in helmet=ignore, not {part!r}; a class can be "
+                f"{', '.join(TARGETS)}"
+            )
+        own[name] = target
+    return ClassNames(own)

@@ -1,0 +1,174 @@
+"""What live video needs changed in Streamlit and streamlit-webrtc, and why.
+
+Each function changes one thing, may be called more than once, and names the reason.
+`WRITTEN_FOR` says which versions were read; a test fails when they change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import av
+import streamlit_webrtc.relay
+from aiortc import MediaStreamTrack
+from aiortc.contrib.media import MediaRelay, RelayStreamTrack
+from streamlit.runtime.state import SafeSessionState, SessionState
+
+logger = logging.getLogger(__name__)
+
+WRITTEN_FOR: Final[Mapping[str, str]] = {
+    "streamlit": "1.67.0",
+    "streamlit-webrtc": "0.79.0",
+    "aiortc": "1.16.0",
+}
+
+COLLECT_EVERY_S: Final = 45.0
+_FREEZE_EVERY_S: Final = 600.0
+
+
+def relay_newest_frames() -> None:
+    """Let no frame of a video wait in a queue on its way through the server.
+
+    streamlit-webrtc passes every track through aiortc's `MediaRelay`, which by default
+    keeps all frames that its reader has not taken yet. A server that is too slow for
+    its viewers then shows an ever older picture: 10 seconds after half a minute, with
+    three viewers on two busy cores. Call it before the first stream starts.
+    """
+    streamlit_webrtc.relay.MediaRelay = NewestFrameRelay  # type: ignore[attr-defined]
+
+
+class NewestFrameRelay(MediaRelay):
+    """A relay whose readers get the newest frame of a video, and miss older ones."""
+
+    def subscribe(
+        self, track: MediaStreamTrack, buffered: bool = True
+    ) -> MediaStreamTrack:
+        """Return a reader of a track; audio is buffered, because gaps are heard."""
+        if track.kind != "video":
+            return super().subscribe(track, buffered)
+        super().subscribe(track, buffered=False)  # makes the track known
+        return _NewestFrames(self, track)
+
+
+class _NewestFrames(RelayStreamTrack):
+    """Gives the newest frame; each says how many before it were passed over."""
+
+    def __init__(self, relay: MediaRelay, source: MediaStreamTrack) -> None:
+        super().__init__(relay, source, buffered=False)
+        self._arrivals = _Arrivals()
+        self._new_frame_event = self._arrivals
+
+    async def recv(self) -> Any:
+        frame = await super().recv()
+        before = _Before(self._arrivals.n_dropped)
+        self._arrivals.n_dropped = 0
+        # A frame that is sent back as it came has its number from the way in.
+        if isinstance(frame, av.VideoFrame) and frame.opaque is None:
+            frame.opaque = before
+        return frame
+
+
+@dataclass(frozen=True, eq=False)
+class _Before:
+    """What a frame carries.
+
+    Not the bare number: PyAV forgets what two frames share when the first one goes.
+    """
+
+    n_dropped: int
+
+
+class _Arrivals(asyncio.Event):
+    """Set when a frame arrives; counts those that came before it was cleared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_dropped = 0
+
+    def set(self) -> None:
+        if self.is_set():
+            self.n_dropped += 1
+        super().set()
+
+
+def n_dropped_before(frame: av.VideoFrame) -> int:
+    """Return how many frames the relay passed over in favour of this one."""
+    before = getattr(frame, "opaque", None)
+    return before.n_dropped if isinstance(before, _Before) else 0
+
+
+_init_safe_state: Final = SafeSessionState.__init__
+_locks: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
+"""By the identity of a session's state; whoever has the state has its lock."""
+
+_adding_a_lock: Final = threading.Lock()
+
+
+def share_session_lock() -> None:
+    """Let the runs of one session take turns with its state.
+
+    While a run is broken off, the next one may have begun. Streamlit gives each of them
+    a lock of its own for the same state, so on a busy server now and then a run ends
+    with "dictionary changed size during iteration", and its page stays half built.
+    """
+    SafeSessionState.__init__ = _init_with_shared_lock  # type: ignore[method-assign]
+
+
+def _init_with_shared_lock(
+    self: SafeSessionState, state: SessionState, yield_callback: Callable[[], None]
+) -> None:
+    _init_safe_state(self, state, yield_callback)
+    with _adding_a_lock:
+        lock = _locks.setdefault(id(state), threading.RLock())
+    object.__setattr__(self, "_lock", lock)
+
+
+@functools.cache
+def collect_by_timer(tidy: Callable[[], None]) -> None:
+    """Collect garbage in a thread, some times a minute, instead of after each run.
+
+    With `runner.postScriptGC`, Streamlit collects all garbage after every run, also of
+    a fragment: 85 ms in which no other thread runs, each second for each viewer. It is
+    off in `.streamlit/config.toml`, so this has to be done instead.
+
+    Args:
+        tidy: is called before each collection; gives back what nobody uses any more.
+    """
+    threading.Thread(
+        target=_collect_for_ever, args=(tidy,), name="maskdet-garbage", daemon=True
+    ).start()
+
+
+def _collect_for_ever(tidy: Callable[[], None]) -> None:
+    frozen_s = -_FREEZE_EVERY_S
+    while True:
+        time.sleep(COLLECT_EVERY_S)
+        try:
+            tidy()
+        except Exception:  # nobody else sees what ends a thread
+            logger.exception("what nobody uses could not be given back")
+        if time.monotonic() - frozen_s >= _FREEZE_EVERY_S:
+            freeze()
+            frozen_s = time.monotonic()
+        else:
+            gc.collect()
+
+
+def freeze() -> None:
+    """Collect all garbage, and let later collections pass over what is in use now.
+
+    Most of it are libraries and models, which stay. What else was frozen, such as a
+    visitor's session, is looked at again the next time.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,26 @@
+"""What a visitor sees of a file that the server refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from maskdet.web.uploads import VISITOR_VARIABLE
+from tests.servers import served
+
+
+def test_a_refused_file_is_told_in_one_line(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(2_000_000))
+    with served(tmp_path, **{VISITOR_VARIABLE: "1"}) as running:
+        page = open_page(f"http://localhost:{running.port}/image")
+        field = page.get_by_test_id("stMain").locator("input[type=file]")
+        field.wait_for(state="attached")
+        field.set_input_files(str(large))
+        told = page.get_by_test_id("stToast")
+        told.wait_for()
+        assert "all your files together may have at most 1 MB" in told.inner_text()
+        assert page.get_by_test_id("stException").count() == 0

@@ -1,0 +1,82 @@
+"""Frames are upright as the file says, and turned further if that is asked for."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskdet.media import open_video, open_video_file, rotated
+from maskdet.types import Image
+from tests.media.files import difference, scenery
+from tests.media.moving import film, turned
+
+# The eight matrices a, b, c, d that turn or mirror without stretching.
+MATRICES = [
+    matrix
+    for matrix in itertools.product((-1, 0, 1), repeat=4)
+    if abs(matrix[0] * matrix[3] - matrix[1] * matrix[2]) == 1
+    and sum(map(abs, matrix)) == 2
+]
+
+
+def shown(image: Image, matrix: tuple[int, int, int, int]) -> Image:
+    """Return an image with each pixel put where the matrix says."""
+    a, b, c, d = matrix
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    to_x, to_y = a * x + c * y, b * x + d * y
+    to_x, to_y = to_x - to_x.min(), to_y - to_y.min()
+    result = np.zeros((to_y.max() + 1, to_x.max() + 1, 3), np.uint8)
+    result[to_y, to_x] = image
+    return result
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_each_of_the_eight_orientations_is_honoured(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    path = turned(film(tmp_path / "a.mp4"), matrix)
+    with open_video_file(path) as opened:
+        info = opened.info
+        image, _ = next(iter(opened))
+    expected = shown(scenery(96, 64), matrix)
+    assert image.shape == (info.height, info.width, 3)
+    assert difference(image, expected) < 8
+    assert info.mirrored == (matrix[0] * matrix[3] - matrix[1] * matrix[2] < 0)
+
+
+def test_there_are_eight() -> None:
+    assert len(MATRICES) == 8
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (-1, 0, 0, 1), (0, 1, -1, 0)])
+def test_a_rotation_comes_after_what_the_file_says(
+    tmp_path: Path, matrix: tuple[int, int, int, int], rotate: int
+) -> None:
+    path = turned(film(tmp_path / "a.mp4"), matrix)
+    with open_video(path, rotate=rotate) as opened:
+        size_wh = opened.info.width, opened.info.height
+        image, _ = next(iter(opened))
+    expected = np.rot90(shown(scenery(96, 64), matrix), -rotate // 90)
+    assert image.shape[1::-1] == size_wh
+    assert difference(image, expected) < 8
+
+
+def test_90_degrees_are_clockwise() -> None:
+    image = scenery(4, 2)
+    turned_image = rotated(image, 90)
+    assert turned_image.shape == (4, 2, 3)
+    assert (turned_image[0, -1] == image[0, 0]).all(), "left above is right above now"
+    assert turned_image.flags.c_contiguous
+    assert rotated(image, 0) is image
+
+
+@pytest.mark.parametrize("rotate", [45, -90, 360, 90.5, True])
+def test_other_angles_are_refused(tmp_path: Path, rotate: int) -> None:
+    line = "rotate must be one of 0, 90, 180, 270 degrees"
+    with pytest.raises(ValueError, match=line):
+        open_video(film(tmp_path / "a.mp4"), rotate=rotate)

@@ -1,0 +1,353 @@
+"""The user's own models: read from a folder, told of, and used for every face."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+
+import maskdet
+from maskdet.analyzer import (
+    ANALYZERS,
+    TwoStage,
+    load_analyzer,
+    own_model_problems,
+    pipeline,
+    pipeline_of,
+    reads_twice,
+)
+from maskdet.assets import MODEL_DIR_VARIABLE, asset_path, sha256_of
+from maskdet.classifier import CLASSIFIERS, load_classifier
+from maskdet.cli import main
+from maskdet.datasets import Example
+from maskdet.media import read_image
+from maskdet.onepass import OnePass
+from maskdet.own_models import own_models, read_own_models
+from maskdet.resources import resource_path
+from maskdet.tune.scoring import analyzer_key
+from maskdet.web.samples import SAMPLES
+from tests.app_driving import opened_at, run
+
+GROUP = resource_path("samples/group.jpg")
+
+
+def facts_of(path: Path, **more: object) -> str:
+    return json.dumps(
+        {"title": "Mine", "input": {"context": 1.0}, "sha256": sha256_of(path), **more}
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as `export --out` leaves it: a classifier and a network."""
+    out = tmp_path / "exported"
+    (out / "runs" / "mine").mkdir(parents=True)
+    shutil.copyfile(asset_path("tutorial"), out / "mine.tflite")
+    (out / "runs" / "mine" / "facts.json").write_text(facts_of(out / "mine.tflite"))
+    shutil.copyfile(asset_path("onepass"), out / "net.tflite")
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(out))
+    return out
+
+
+def test_own_models_have_names_beside_those_that_ship(folder: Path) -> None:
+    assert set(own_models("classifier")) == {"mine"}
+    assert set(own_models("network")) == {"net"}
+    assert next(iter(CLASSIFIERS)) == "maskdet"
+    assert list(CLASSIFIERS)[-1] == "mine"
+    assert {"net", "net-fast"} <= set(ANALYZERS)
+    assert load_classifier("mine").context == 1.0
+    assert own_model_problems() == ()
+
+
+def test_without_the_variable_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MODEL_DIR_VARIABLE, raising=False)
+    assert read_own_models().models == {}
+    assert "mine" not in CLASSIFIERS
+
+
+def test_an_own_network_works_as_ours_does(folder: Path) -> None:
+    image = read_image(GROUP)
+    mine, ours = load_analyzer("net-fast"), load_analyzer("onepass-fast")
+    np.testing.assert_array_equal(mine.analyze(image).boxes, ours.analyze(image).boxes)
+    assert pipeline_of(mine) == (
+        "net-fast detects and classifies, classifier maskdet checks large faces of "
+        "low confidence again"
+    )
+    assert reads_twice("net")
+    assert reads_twice("net-fast")
+    assert isinstance(load_analyzer("net", second_look=False), OnePass)
+    assert analyzer_key("net") != analyzer_key("mtcnn")
+
+
+@pytest.mark.parametrize("analyzer", ["onepass", "onepass-fast", "net"])
+def test_a_chosen_classifier_classifies_every_face(folder: Path, analyzer: str) -> None:
+    image = read_image(GROUP)
+    scene = load_analyzer(analyzer, "mine").analyze(image)
+    alone = load_analyzer(analyzer, second_look=False).analyze(image)
+    np.testing.assert_array_equal(scene.boxes, alone.boxes)
+    said = load_classifier("mine").predict(image, scene.boxes)
+    np.testing.assert_allclose(scene.probs, said, atol=1e-5)
+    assert np.abs(scene.probs - alone.probs).max() > 0.01
+
+
+def test_no_second_look_does_not_silence_a_chosen_classifier(folder: Path) -> None:
+    assert isinstance(load_analyzer("onepass", "mine", second_look=False), TwoStage)
+
+
+def test_choosing_before_classifying_equals_choosing_after(folder: Path) -> None:
+    analyzer, image = load_analyzer("onepass", "mine"), read_image(GROUP)
+    settings = maskdet.Settings(min_score=0.7, min_face_px=60)
+    before = analyzer.analyze(image, settings)
+    after = analyzer.analyze(image, maskdet.Settings.permissive()).filter(settings)
+    np.testing.assert_array_equal(before.boxes, after.boxes)
+    np.testing.assert_allclose(before.probs, after.probs, atol=1e-5)
+
+
+def test_a_registered_analyzer_is_classified_anew_too(folder: Path) -> None:
+    class Nobody:
+        def analyze(self, image, settings=None):
+            return maskdet.Scene.empty()
+
+    maskdet.register_analyzer("nobody", Nobody)
+    try:
+        assert isinstance(load_analyzer("nobody", "mine"), TwoStage)
+        assert isinstance(load_analyzer("nobody"), Nobody)
+    finally:
+        del ANALYZERS["nobody"]
+
+
+@pytest.mark.parametrize(
+    ("name", "classifier", "again", "line"),
+    [
+        (
+            "mtcnn",
+            "maskdet",
+            True,
+            "mtcnn detects, classifier maskdet classifies every",
+        ),
+        ("aizoo", "maskdet", True, "aizoo detects and classifies"),
+        ("aizoo", "tutorial", True, "aizoo detects, classifier tutorial classifies ev"),
+        ("onepass", "maskdet", False, "onepass detects and classifies"),
+        (
+            "onepass",
+            "maskdet",
+            True,
+            "onepass detects and classifies, classifier maskd",
+        ),
+        (
+            "onepass",
+            "tutorial",
+            True,
+            "onepass detects, classifier tutorial classifies",
+        ),
+    ],
+)
+def test_one_line_says_which_pipeline_runs(name, classifier, again, line) -> None:
+    assert pipeline(name, classifier, second_look=again).startswith(line)
+
+
+def test_python_takes_a_classifier_where_it_takes_an_analyzer(folder: Path) -> None:
+    scene = maskdet.analyze(GROUP, classifier="mine")
+    image = read_image(GROUP)
+    expected = load_analyzer("onepass", "mine").analyze(image)
+    np.testing.assert_allclose(scene.probs, expected.probs, atol=1e-5)
+    with pytest.raises(ValueError, match="goes with the name of an analyzer"):
+        maskdet.analyze(image, analyzer=TwoStage(_Nothing()), classifier="mine")
+
+
+class _Nothing:
+    def detect(self, image):
+        return maskdet.Faces.empty()
+
+
+def test_a_file_that_is_written_anew_is_loaded_anew(folder: Path) -> None:
+    before = maskdet.analyze(GROUP, classifier="mine")
+    shutil.copyfile(asset_path("classifier"), folder / "mine.tflite")
+    facts = folder / "runs" / "mine" / "facts.json"
+    facts.write_text(facts_of(folder / "mine.tflite"))
+    stat = (folder / "mine.tflite").stat()
+    os.utime(folder / "mine.tflite", ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
+    after = maskdet.analyze(GROUP, classifier="mine")
+    assert np.abs(before.probs - after.probs).max() > 0.01
+
+
+def test_the_folder_of_a_training_run_is_one_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = folder / "second"
+    run.mkdir()
+    shutil.copyfile(asset_path("early-stop"), run / "int8.tflite")
+    shutil.copyfile(asset_path("tutorial"), run / "float16.tflite")
+    facts = facts_of(run / "float16.tflite", weights="float16")
+    (run / "facts.json").write_text(facts)
+    assert own_models()["second"].path == run / "float16.tflite"
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(run))
+    assert list(own_models()) == ["second"]
+    assert own_model_problems() == ()
+
+
+def break_nothing(folder: Path) -> None:
+    (folder / "bad.tflite").write_bytes(b"no network")
+
+
+def break_facts(folder: Path) -> None:
+    shutil.copyfile(asset_path("tutorial"), folder / "bad.tflite")
+
+
+def break_sum(folder: Path) -> None:
+    shutil.copyfile(asset_path("tutorial"), folder / "bad.tflite")
+    (folder / "runs" / "bad").mkdir()
+    (folder / "runs" / "bad" / "facts.json").write_text(
+        json.dumps({"input": {"context": 1.0}, "sha256": "0" * 64})
+    )
+
+
+def break_json(folder: Path) -> None:
+    shutil.copyfile(asset_path("tutorial"), folder / "bad.tflite")
+    (folder / "runs" / "bad").mkdir()
+    (folder / "runs" / "bad" / "facts.json").write_text("[1")
+
+
+def break_name(folder: Path) -> None:
+    shutil.copyfile(asset_path("onepass"), folder / "bad <b>.tflite")
+
+
+def break_shipped_name(folder: Path) -> None:
+    shutil.copyfile(asset_path("onepass"), folder / "tutorial.tflite")
+
+
+def break_known_name(folder: Path) -> None:
+    shutil.copyfile(asset_path("onepass"), folder / "haar.tflite")
+
+
+def break_kind(folder: Path) -> None:
+    # Another project's network: its outputs do not say what they mean.
+    content = asset_path("tutorial").read_bytes()
+    (folder / "bad.tflite").write_bytes(
+        content.replace(b"mask__no_mask__incorrect", b"cats__dogs__hamsters____")
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (break_nothing, "exported/bad.tflite: is no LiteRT network"),
+        (break_facts, "exported/bad.tflite: its facts.json is missing"),
+        (break_sum, "exported/bad.tflite: is not the file of its facts.json"),
+        (break_json, "is not a JSON object as `maskdet export` writes it"),
+        (break_name, "its name must be at most 40 letters"),
+        (break_shipped_name, "tutorial is the name of a model that maskdet knows"),
+        (break_known_name, "haar is the name of a model that ships with maskdet"),
+        (break_kind, "neither a classifier nor a single-stage network"),
+    ],
+)
+def test_a_bad_file_costs_one_line_and_the_rest_can_be_used(
+    folder: Path, make, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(folder)
+    (problem,) = own_model_problems()
+    assert line in problem
+    assert "\n" not in problem
+    assert "mine" in CLASSIFIERS
+    assert "net" in ANALYZERS
+    assert main(["models", "list"]) == 1
+    shown = capsys.readouterr()
+    assert "Your classifier; --classifier mine" in shown.out
+    assert shown.err.count("\n") == 1
+    assert line in shown.err
+
+
+def test_the_command_line_lists_and_uses_a_folder(
+    folder: Path, monkeypatch, capsys, tmp_path
+) -> None:
+    monkeypatch.delenv(MODEL_DIR_VARIABLE)
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, "")  # whatever a command sets is undone
+    assert main(["models", "list", "--json", "-", "--models", str(folder)]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["mine"]["licence"] == rows["net"]["licence"] == "own"
+    assert rows["mine"]["file"] == str(folder / "mine.tflite")
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, "")
+    words = ["detect", str(GROUP), "--models", str(folder)]
+    assert main([*words, "--classifier", "mine", "--json", "-"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == (
+        "pipeline: onepass detects, classifier mine classifies every face\n"
+    )
+    by_name = json.loads(shown.out)
+    assert (
+        main(["detect", str(GROUP), "--classifier", str(folder / "mine.tflite")]) == 0
+    )
+    assert main([*words, "--analyzer", "net", "--json", "-"]) == 0
+    by_network = json.loads(capsys.readouterr().out.split("\n", 8)[-1])
+    assert by_name != by_network
+
+
+def test_a_folder_that_is_none_is_one_line(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, "")
+    assert main(["models", "list", "--models", str(tmp_path / "none")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("maskdet: --models is ")
+    assert "which is not a folder" in line
+
+
+def test_contradictory_options_are_refused(folder: Path, capsys) -> None:
+    words = ["detect", str(GROUP), "--classifier", "mine", "--no-second-look"]
+    assert main(words) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("maskdet: --no-second-look: onepass detects, classifier")
+
+
+def test_the_dashboard_offers_own_models_and_says_what_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_nothing(folder)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    app = opened_at("models")
+    app.main.button_group(key="models.part").set_value("Mask models")
+    run(app)
+    assert "mine" in app.sidebar.selectbox(key="choice.classifier").options
+    assert {"net", "net-fast"} <= set(
+        app.sidebar.selectbox(key="choice.analyzer").options
+    )
+    told = [warning.value.replace("\\", "") for warning in app.main.warning]
+    assert "An own model cannot be used: exported/bad.tflite: is no LiteRT" in told[0]
+    app.main.button_group(key="models.run").set_value("mine")
+    run(app)
+    app.main.button(key="models.use.mine").click()
+    run(app)
+    line = "onepass detects, classifier mine classifies every face"
+    shown = [part.value.replace("\\", "") for part in app.main.markdown]
+    assert any(line in text for text in shown)
+    captions = [part.value.replace("\\", "") for part in app.sidebar.caption]
+    assert f"At work: {line}." in captions
+    run(app.switch_page("pages/image.py"))
+    image = read_image(SAMPLES[0].path)
+    expected = load_analyzer("onepass", "mine").analyze(image)
+    said = app.main.dataframe[-1].value["Label"].tolist()
+    assert said == [label.title for label in expected.labels]
+
+
+def test_a_model_that_goes_away_while_it_is_in_use_is_told(folder: Path) -> None:
+    st.cache_resource.clear()
+    app = opened_at("about", classifier="mine")
+    assert app.sidebar.selectbox(key="choice.classifier").value == "mine"
+    (folder / "mine.tflite").unlink()
+    run(app)
+    assert app.sidebar.selectbox(key="choice.classifier").value == "maskdet"
+    assert "mine is no longer in the folder" in app.sidebar.warning[0].value
+
+
+def test_a_video_and_an_evaluation_say_which_pipeline_ran(folder: Path) -> None:
+    video = resource_path("samples/film.mp4")
+    report = maskdet.analyze_video(video, every=100, classifier="mine")
+    line = "onepass-fast detects, classifier mine classifies every face"
+    assert report.pipeline == report.to_dict()["pipeline"] == line
+    example = Example(GROUP, (), np.zeros((0, 4), np.float32))
+    found = maskdet.evaluate([example], classifier="mine")
+    assert found.pipeline == found.to_json()["pipeline"] == line.replace("-fast", "")
