@@ -86,6 +86,22 @@ def test_only_our_own_recipe_learns_it() -> None:
         replace(RECIPES["tutorial"], verifies=True)
 
 
+def unsettle(model) -> None:
+    """Give every layer some offset, as training does."""
+    from maskdet.training.network import body_of
+
+    rng = np.random.default_rng(0)
+    last = model.get_layer("probs")
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel, bias + np.arange(len(bias)) / 10])
+    for layer in body_of(model).layers:
+        if type(layer).__name__ == "BatchNormalization":
+            gamma, beta, mean, variance = layer.get_weights()
+            layer.set_weights(
+                [gamma, rng.normal(0, 0.1, beta.shape), mean + 0.05, variance]
+            )
+
+
 def test_the_file_of_such_a_network_is_read_and_goes_on_learning(
     tmp_path: Path,
 ) -> None:
@@ -97,6 +113,7 @@ def test_the_file_of_such_a_network_is_read_and_goes_on_learning(
 
     recipe = replace(RECIPES["maskdet"], size_px=32, verifies=True)
     model = build_network(recipe, None)
+    unsettle(model)
     file = tmp_path / "four.tflite"
     file.write_bytes(convert(model, "float32"))
     classifier = MaskClassifier(file)
@@ -128,6 +145,7 @@ def test_a_file_of_three_columns_starts_one_of_four(tmp_path: Path) -> None:
 
     recipe = replace(RECIPES["maskdet"], size_px=32)
     three = build_network(recipe, None)
+    unsettle(three)
     file = tmp_path / "three.tflite"
     file.write_bytes(convert(three, "float16"))
     four = build_network(replace(recipe, verifies=True), str(file))

@@ -93,8 +93,7 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--negatives-share",
         type=float,
         dest="negatives_share",
-        help="fraction of training images that show a picture of --negatives "
-        "(default: 0.25)",
+        help="fraction of training images that show one of --negatives (default: 0.25)",
     )
     add(
         "--body-rate",
@@ -153,7 +152,7 @@ def add_negatives_options(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="PATH",
-        help="pictures without any face: COCO files without boxes, or folders. One in "
+        help="images without any face: COCO files without boxes, or folders. One in "
         "four is held out, to measure false positives",
     )
     parser.add_argument(

@@ -111,7 +111,8 @@ def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, cap
     assert ["train", 0.5] in known["views"]["borders"]
     assert "--loose train=0.5 --negatives" in known["command"]
     assert "--negatives-share 0.5" in known["command"]
-    assert main([*words, "--loose", "train=much"]) == 1
+    elsewhere = ["--out", str(tmp_path / "other")]
+    assert main([*words, *elsewhere, "--loose", "train=much"]) == 1
     assert "wanted a source, or a source and a weight" in capsys.readouterr().err
 
 
