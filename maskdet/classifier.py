@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -29,6 +29,9 @@ CONTEXT = 1.3
 
 OUTPUT_NAME = CLASSIFIER_OUTPUT
 """Name of a classifier file's output: it says which column is which class."""
+
+VERIFIER_OUTPUT_NAME = f"{OUTPUT_NAME}__no_face"
+"""The same of a file with a fourth column: that the crop shows no face at all."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,31 @@ class Classifier(Protocol):
         ...
 
 
+@runtime_checkable
+class Verifier(Protocol):
+    """A classifier that can also know crops that show no face.
+
+    Attributes:
+        verifies: whether it does.
+    """
+
+    verifies: bool
+
+    def verify(
+        self, image: Image, boxes: Boxes
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the probabilities, and how probable it is that there is a face.
+
+        Args:
+            image: `(h, w, 3)` uint8, BGR; not changed.
+            boxes: `(n, 4)` detections in pixels of `image`; n may be 0.
+
+        Returns:
+            `(n, 3)` float32 as of `Classifier.predict`, and `(n,)` in [0, 1].
+        """
+        ...
+
+
 class MaskClassifier:
     """Our network in a LiteRT file, which carries its label order in its output name.
 
@@ -140,6 +168,7 @@ class MaskClassifier:
     Attributes:
         size_px: side of the crops that the network reads.
         context: side of a crop, in longer sides of the face box.
+        verifies: whether it also knows crops that show no face.
     """
 
     def __init__(
@@ -161,7 +190,7 @@ class MaskClassifier:
         from maskdet.litert import open_interpreter
 
         self._interpreter = open_interpreter(Path(path), "classifier", threads=threads)
-        self.size_px = _checked_size(self._interpreter, Path(path))
+        self.size_px, self.verifies = _checked(self._interpreter, Path(path))
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._lock = threading.Lock()
@@ -171,12 +200,18 @@ class MaskClassifier:
 
     def predict(self, image: Image, boxes: Boxes) -> NDArray[np.float32]:
         """Return `(n, 3)` probabilities; see `Classifier.predict`."""
+        return self.verify(image, boxes)[0]
+
+    def verify(
+        self, image: Image, boxes: Boxes
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return both, see `Verifier`; all 1 if the file does not know no face."""
         image = check_image(image)
         crops = [
             crop_face(image, box, self.size_px, context=self.context) for box in boxes
         ]
         shape = (-1, self.size_px, self.size_px, 3)
-        return self.predict_crops(np.array(crops, np.uint8).reshape(shape))
+        return split_columns(self._outputs(np.array(crops, np.uint8).reshape(shape)))
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(n, 3)` probabilities of crops made by `crop_face`.
@@ -184,12 +219,13 @@ class MaskClassifier:
         Args:
             crops: `(n, size_px, size_px, 3)` BGR.
         """
-        parts = [np.zeros((0, len(CLASSES)), np.float32)]
+        return split_columns(self._outputs(crops))[0]
+
+    def _outputs(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [np.zeros((0, len(CLASSES) + self.verifies), np.float32)]
         for start in range(0, len(crops), _MOST_AT_ONCE):
             parts.append(self._run(crops[start : start + _MOST_AT_ONCE]))
-        probs = np.concatenate(parts)
-        result: NDArray[np.float32] = probs / probs.sum(axis=1, keepdims=True)
-        return result
+        return np.concatenate(parts)
 
     def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         values = crops[..., ::-1].astype(np.float32)
@@ -202,6 +238,25 @@ class MaskClassifier:
             self._interpreter.invoke()
             probs: NDArray[np.float32] = self._interpreter.get_tensor(self._output)
         return probs
+
+
+def split_columns(
+    outputs: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the classes of a face, and how probable it is that there is one.
+
+    Args:
+        outputs: `(n, 3)`, or `(n, 4)` with `no_face` last; rows sum to 1.
+
+    Returns:
+        `(n, 3)` whose rows sum to 1, given that there is a face; and `(n,)`.
+    """
+    classes = outputs[:, : len(CLASSES)]
+    total = classes.sum(axis=1)
+    probs = classes / np.maximum(total, 1e-9)[:, None]
+    if outputs.shape[1] == len(CLASSES):
+        total = np.ones(len(outputs), np.float32)
+    return probs.astype(np.float32), total.astype(np.float32)
 
 
 def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
@@ -299,8 +354,8 @@ def _resized(window: Image, size_px: int) -> Image:
 
 
 # LiteRT has no types that mypy can read.
-def _checked_size(interpreter: Any, path: Path) -> int:
-    """Return the side of the network's input, once all the rest is as it must be."""
+def _checked(interpreter: Any, path: Path) -> tuple[int, bool]:
+    """Return the side of the input, and whether there is a column `no_face`."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1 or len(outputs) != 1:
         raise RuntimeError(
@@ -317,8 +372,11 @@ def _checked_size(interpreter: Any, path: Path) -> int:
         )
     signatures = interpreter.get_signature_list().values()
     names = [name for signature in signatures for name in signature["outputs"]]
-    if names != [OUTPUT_NAME] or int(outputs[0]["shape"][-1]) != len(CLASSES):
+    verifies = names == [VERIFIER_OUTPUT_NAME]
+    known = verifies or names == [OUTPUT_NAME]
+    if not known or int(outputs[0]["shape"][-1]) != len(CLASSES) + verifies:
         raise RuntimeError(
-            f"classifier {path}: wanted the output {OUTPUT_NAME}, got {names}"
+            f"classifier {path}: wanted the output {OUTPUT_NAME} or "
+            f"{VERIFIER_OUTPUT_NAME}, got {names}"
         )
-    return shape[1]
+    return shape[1], verifies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from maskdet.cli import train_onepass
 from maskdet.cli.console import say
 from maskdet.cli.labelled import add_classes_option, class_names
+from maskdet.cli.train_onepass import add_negatives_options, read_negatives_of
 from maskdet.cli.training_run import (
     bar,
     check_libraries,
@@ -73,6 +75,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--corrections", metavar="FILE", help="list of labels to correct"
     )
+    add_negatives_options(parser)
     add_classes_option(parser)
     parser.add_argument("--source", help="only images of this source, such as drawn")
     _add_knobs(parser)
@@ -82,8 +85,9 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
     """Add what changes a recipe, and where the run is kept."""
     parser.add_argument(
         "--weights",
-        help="initial weights of MobileNetV2: a .weights.h5 file, `imagenet` to "
-        "download them (default), `none` for random weights",
+        help="initial weights of MobileNetV2: a .weights.h5 file, a .tflite file that "
+        "`maskdet export` wrote with float weights, `imagenet` to download them "
+        "(default), `none` for random weights",
     )
     parser.add_argument(
         "--out", type=Path, help="folder for the run (default: runs/RECIPE)"
@@ -92,6 +96,9 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=int, help="number of epochs, of all stages together"
     )
     parser.add_argument("--steps", type=int, help="batches per epoch")
+    parser.add_argument(
+        "--learning-rate", type=float, help="learning rate of the last stage"
+    )
     parser.add_argument("--size-px", type=int, help="side of the input")
     parser.add_argument("--drawn", type=int, help="number of synthetic crops to add")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
@@ -150,6 +157,10 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     names = ("size_px", "steps", "drawn", "seed")
     recipe = with_knobs(
         RECIPES[args.recipe], {name: getattr(args, name) for name in names}
+    )
+    last = with_knobs(recipe.stages[-1], {"learning_rate": args.learning_rate})
+    recipe = dataclasses.replace(
+        recipe, stages=(*recipe.stages[:-1], last), verifies=bool(args.negatives)
     )
     if args.epochs is None:
         return recipe
@@ -216,7 +227,8 @@ def _material(
         parts = recut(parts, recipe)
     counts = ", ".join(f"{len(part)} {title}" for title, part in vars(parts).items())
     say(f"pictures for the recipe {recipe.name}: {counts}")
-    return prepare(parts, recipe, out, lambda: finder, bar)
+    negatives = read_negatives_of(args)
+    return prepare(parts, recipe, out, lambda: finder, bar, negatives)
 
 
 def _about(
@@ -242,12 +254,16 @@ def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
     words = ["maskdet", "train", args.network]
     words += ["--recipe", recipe.name, "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
+    for several in ("negatives", "held-out-kinds"):
+        values = getattr(args, several.replace("-", "_"))
+        words += [f"--{several}", *values] if values else []
     for option in (
         "corrections",
         "source",
         "weights",
         "epochs",
         "steps",
+        "learning_rate",
         "size_px",
         "drawn",
     ):

@@ -9,7 +9,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maskdet.cli.console import complain, say
 from maskdet.cli.labelled import add_classes_option, class_names
@@ -22,6 +22,7 @@ from maskdet.cli.training_run import (
     with_knobs,
 )
 from maskdet.datasets import load_training_data
+from maskdet.runs import FACTS_NAME
 from maskdet.training.logs import BEST_FILE, RECIPE_FILE
 from maskdet.types import CLASSES
 from maskdet.wording import counted
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from maskdet.datasets import TrainingData
     from maskdet.detectors import LandmarkFinder
     from maskdet.training.onepass.fit import Material
+    from maskdet.training.onepass.negatives import Negatives
     from maskdet.training.onepass.recipe import OnepassRecipe
 
 NETWORK = "onepass"
@@ -38,7 +40,15 @@ NETWORK = "onepass"
 
 PACKED_FILE = "scenes.npz"
 
-_KNOBS = ("epochs", "steps", "batch_size", "learning_rate", "drawn", "seed")
+_KNOBS = (
+    "epochs",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "body_rate",
+    "drawn",
+    "seed",
+)
 
 
 def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,7 +64,8 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add(
         "--weights",
         metavar="FILE",
-        help="YuNet's ONNX file to start from, or the best.weights.h5 of another run",
+        help="YuNet's ONNX file to start from, the best.weights.h5 of another run, or "
+        "an exported .tflite file with float weights",
     )
     add(
         "--teacher",
@@ -77,6 +88,17 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--distracted",
         type=float,
         help="fraction of training images with objects pasted in that are not faces",
+    )
+    add(
+        "--negatives-share",
+        type=float,
+        dest="negatives_share",
+        help="fraction of training images that show one of --negatives (default: 0.25)",
+    )
+    add(
+        "--body-rate",
+        type=float,
+        help="learning rate of YuNet's layers, as a fraction of --learning-rate",
     )
     add("--seed", type=int, help="random seed")
     add("--resume", action="store_true", help="continue the run in --out")
@@ -107,9 +129,39 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         "--loose",
         nargs="+",
         default=[],
-        metavar="SOURCE",
+        metavar="SOURCE[=WEIGHT]",
         help="sources whose boxes were made by a detector: they do not train the exact "
-        "size of boxes",
+        "size of boxes. With a weight from 0 to 1, less than others do",
+    )
+    add_negatives_options(parser)
+    add(
+        "--onlooker",
+        type=Path,
+        metavar="FILE.tflite",
+        help="exported one-pass network that looks at the training images first: "
+        "what it detects without a label is ignored, not trained as background, and "
+        "faces that it hardly sees are shown more often",
+    )
+
+
+def add_negatives_options(parser: argparse.ArgumentParser) -> None:
+    """Add the pictures that show no face, for both networks."""
+    parser.add_argument(
+        "--negatives",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="images without any face: COCO files without boxes, or folders. One in "
+        "four is held out, to measure false positives",
+    )
+    parser.add_argument(
+        "--held-out-kinds",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="kinds of --negatives (their `kind` in the file, or the folder's name) "
+        "that are held out as a whole",
     )
 
 
@@ -117,6 +169,9 @@ def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training.onepass`."""
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
+    watcher = args.onlooker
+    if watcher is not None and not watcher.is_file():
+        raise FileNotFoundError(f"--onlooker {watcher}: there is no such file")
     check_paths(args, args.out)
     show_progress()
     from maskdet.classifier import load_classifier
@@ -160,8 +215,10 @@ def _recipe(args: argparse.Namespace) -> OnepassRecipe:
 
     recipe = with_knobs(OnepassRecipe(), {name: getattr(args, name) for name in _KNOBS})
     views = with_knobs(recipe.views, {"distracted": args.distracted})
-    loose = tuple(dict.fromkeys((*views.loose, *args.loose)))
-    return dataclasses.replace(recipe, views=dataclasses.replace(views, loose=loose))
+    borders = (*views.borders, *(_border(word) for word in args.loose))
+    recipe = with_knobs(recipe, {"negatives": args.negatives_share})
+    views = dataclasses.replace(views, borders=borders)
+    return dataclasses.replace(recipe, views=views)
 
 
 def _finder(args: argparse.Namespace, recipe: OnepassRecipe) -> LandmarkFinder | None:
@@ -175,12 +232,24 @@ def _finder(args: argparse.Namespace, recipe: OnepassRecipe) -> LandmarkFinder |
 def _check_sources(loose: Sequence[str], data: TrainingData) -> None:
     """Say which sources of `--loose` no image is of: a slip would go unseen."""
     known = {one.source for one in data.train}
-    for source in loose:
+    for source in (_border(word)[0] for word in loose):
         if source not in known | {"drawn"}:  # also what our own code draws is called so
             complain(
                 f"--loose {source}: no image is of this source; there are "
                 f"{', '.join(sorted(known))}"
             )
+
+
+def _border(word: str) -> tuple[str, float]:
+    """Return a source, and how much its boxes count: nothing unless said."""
+    source, given, weight = word.partition("=")
+    try:
+        return source, float(weight) if given else 0.0
+    except ValueError:
+        raise ValueError(
+            f"--loose {word}: wanted a source, or a source and a weight from 0 to 1 "
+            "such as ilc=0.5"
+        ) from None
 
 
 def _material(
@@ -193,6 +262,8 @@ def _material(
     """Pack what to train on, once: a run that goes on takes the file."""
     from maskdet.training.onepass.drawing import draw_places
     from maskdet.training.onepass.fit import Material
+    from maskdet.training.onepass.negatives import HELD_OUT_FILE, Negatives
+    from maskdet.training.onepass.onlooker import Onlooker, looked_at
     from maskdet.training.onepass.scenes import (
         VALIDATION_FILE,
         Scenes,
@@ -208,6 +279,9 @@ def _material(
     packed = read_scenes(args.out / PACKED_FILE, made_of)
     if packed is None:
         places = read_places(data.train, bar("packing"), teacher)
+        if args.onlooker is not None:
+            onlooker = Onlooker(args.onlooker)
+            places = looked_at(places, onlooker, bar("looking for unlabelled"))
         if finder is not None:
             places += draw_places(
                 places, finder, recipe.drawn, recipe.seed, bar("drawing")
@@ -217,7 +291,27 @@ def _material(
     say(
         f"scenes to train on: {len(packed)}, with {counted(len(packed.labels), 'face')}"
     )
-    return Material(packed, held_out)
+    negatives = read_negatives_of(args) or Negatives()
+    (args.out / HELD_OUT_FILE).unlink(missing_ok=True)
+    if negatives.held_out:
+        save_scenes(Scenes.of(negatives.held_out), args.out / HELD_OUT_FILE, "held out")
+    return Material(packed, held_out, negatives=negatives)
+
+
+def read_negatives_of(args: argparse.Namespace) -> Negatives | None:
+    """Return the pictures without a face that were asked for, or None."""
+    if not args.negatives:
+        return None
+    from maskdet.training.onepass.negatives import read_negatives
+
+    negatives = read_negatives(
+        args.negatives, args.held_out_kinds, bar("reading negatives")
+    )
+    say(
+        f"pictures without a face: {len(negatives.train)} to train on, "
+        f"{len(negatives.held_out)} held out"
+    )
+    return negatives
 
 
 def _made_of(
@@ -225,6 +319,8 @@ def _made_of(
 ) -> str:
     """Return what is the same exactly when the packed scenes would be."""
     parts: list[object] = [args.finder, args.teacher, recipe.drawn, recipe.seed]
+    if args.onlooker is not None:
+        parts.append(hashlib.sha256(args.onlooker.read_bytes()).hexdigest())
     for one in data.train:
         parts += [one.path, one.boxes.tolist(), [int(label) for label in one.labels]]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -244,6 +340,8 @@ def _about(
         "val": [Path(path).stem for path in args.val],
         "teacher": args.teacher,
         "scenes": len(material.scenes),
+        "negative_pictures": len(material.negatives.train),
+        "held_out_negatives": len(material.negatives.held_out),
         "drawn_scenes": len(material.scenes) - sum(not one.whole for one in data.train),
         "class_counts": [
             int((material.scenes.labels == label).sum()) for label in CLASSES
@@ -260,24 +358,44 @@ def _start(weights: str | None) -> tuple[str | None, list[str]]:
     """Return the file that the first of several runs began with, and their commands."""
     if weights is None:
         return None, []
-    earlier = Path(weights).parent / RECIPE_FILE
-    if Path(weights).suffix != ".h5" or not earlier.is_file():
+    known = _earlier(Path(weights))
+    if known is None:
         return Path(weights).name, []
-    known = json.loads(earlier.read_text(encoding="utf-8"))
     return known.get("weights"), [*known.get("before", []), known["command"]]
+
+
+def _earlier(weights: Path) -> dict[str, Any] | None:
+    """Return the recipe of the run that some weights are from, if it is at hand."""
+    if weights.suffix == ".tflite":
+        from maskdet.training.onepass.export import FOLDER
+
+        facts = weights.parent / FOLDER / weights.stem / FACTS_NAME
+        if not facts.is_file():
+            return None
+        exported: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
+        return exported.get("recipe")
+    recipe = weights.parent / RECIPE_FILE
+    if weights.suffix != ".h5" or not recipe.is_file():
+        return None
+    known: dict[str, Any] = json.loads(recipe.read_text(encoding="utf-8"))
+    return known
 
 
 def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
     """Return the command that makes this run from nothing."""
     words = ["maskdet", "train", "onepass", "--data", *args.data]
     words += ["--val", *args.val] if args.val else []
-    words += ["--loose", *args.loose] if args.loose else []
+    for several in ("loose", "negatives", "held-out-kinds"):
+        values = getattr(args, several.replace("-", "_"))
+        words += [f"--{several}", *values] if values else []
     for part in args.classes:
         words += ["--classes", part]
-    for option in ("corrections", "weights", "teacher", "finder"):
-        value = getattr(args, option)
+    for option in ("corrections", "weights", "teacher", "finder", "onlooker"):
+        value = getattr(args, option.replace("-", "_"))
         words += [f"--{option}", str(value)] if value is not None else []
     for knob in _KNOBS:
         words += [f"--{knob.replace('_', '-')}", str(getattr(recipe, knob))]
     words += ["--distracted", str(recipe.views.distracted)]
+    if args.negatives:
+        words += ["--negatives-share", str(recipe.negatives)]
     return shlex.join([*words, "--out", str(args.out)])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip, iou_matrix, nms, sizes_px
-from maskdet.classifier import Classifier
+from maskdet.classifier import Classifier, Verifier
 from maskdet.onepass.decode import FLOOR, Map, decode
 from maskdet.onepass.network import CELL_PX, Network
 from maskdet.types import (
@@ -78,6 +78,8 @@ class Scaling:
 class SecondLook:
     """A classifier that reads again what is large and in doubt, at its full size.
 
+    One that `verifies` also lowers the score of detections that hold no face.
+
     Attributes:
         classifier: gives its own probabilities.
         min_px: it reads faces whose shorter side has at least so many pixels.
@@ -85,10 +87,14 @@ class SecondLook:
         sure: whom the first reading gives a label at least so likely is not read
             again, in [0, 1]; with 1 nearly everybody is.
         most: so many faces are read again at most, those with the best face scores,
-            so that a crowd does not take longer and longer; without it, all are.
+            so that a crowd does not take longer and longer; without it, all are. As
+            many detections are verified at most.
+        doubted: detections with a lower score are verified, in [0, 1]; 0 for none.
+        power: the score of those is multiplied by the probability that there is a
+            face, to this power.
 
     Raises:
-        ValueError: `share` or `sure` is out of its range.
+        ValueError: `share`, `sure` or `doubted` is out of its range.
     """
 
     classifier: Classifier
@@ -96,25 +102,59 @@ class SecondLook:
     share: float = 0.5
     sure: float = 1.0
     most: int | None = None
+    doubted: float = 0.0
+    power: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse shares that are none."""
-        for name in ("share", "sure"):
+        for name in ("share", "sure", "doubted"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {value!r}")
 
-    def mixed(self, image: Image, faces: Faces, probs: Probs) -> Probs:
-        """Return the probabilities with those of large, doubtful faces read again."""
-        large = sizes_px(faces.boxes) >= self.min_px
-        rows = np.flatnonzero(large & (probs.max(axis=1, initial=0) < self.sure))
-        rows = rows[: self.most]
+    def again(
+        self, image: Image, faces: Faces, probs: Probs, min_score: float
+    ) -> tuple[Faces, Probs]:
+        """Return the detections with what the classifier knows better.
+
+        What it does to one of them does not depend on `min_score`, as only scores
+        fall, and the best are read first.
+
+        Args:
+            image: `(h, w, 3)` BGR.
+            faces: all detections.
+            probs: `(n, 3)` their probabilities.
+            min_score: detections below are not wanted, so nothing is done to them.
+        """
+        wanted = faces.scores >= min_score
+        unclear = self._first(
+            wanted
+            & (sizes_px(faces.boxes) >= self.min_px)
+            & (probs.max(axis=1, initial=0) < self.sure)
+        )
+        doubtful = np.zeros_like(unclear)
+        verifier = self.classifier
+        if isinstance(verifier, Verifier) and verifier.verifies:
+            doubtful = self._first(wanted & (faces.scores < self.doubted))
+        rows = np.flatnonzero(unclear | doubtful)
         if not len(rows):
-            return probs
-        again = self.classifier.predict(image, faces.boxes[rows])
-        result = probs.copy()
-        result[rows] = (1 - self.share) * probs[rows] + self.share * again
-        return result
+            return faces, probs
+        scores = faces.scores.copy()
+        if isinstance(verifier, Verifier):
+            read, there = verifier.verify(image, faces.boxes[rows])
+            lowered = scores[rows] * there**self.power
+            scores[rows] = np.where(doubtful[rows], lowered, scores[rows])
+        else:
+            read = verifier.predict(image, faces.boxes[rows])
+        probs = probs.copy()
+        mixed = (1 - self.share) * probs[rows] + self.share * read
+        probs[rows] = np.where(unclear[rows, None], mixed, probs[rows])
+        order = np.argsort(-scores, kind="stable")
+        return Faces(faces.boxes[order], scores[order]), probs[order]
+
+    def _first(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the rows that are looked at: the first, which have the best scores."""
+        return rows if self.most is None else rows & (np.cumsum(rows) <= self.most)
 
 
 class OnePass:
@@ -150,12 +190,13 @@ class OnePass:
         times.append(perf_counter())
         lowest = min(BLUR_MIN_SCORE, settings.min_score)
         faces, probs = _faces(maps, seen, image, max(FLOOR, _VOTER_SHARE * lowest))
+        times.append(perf_counter())
+        if self.second_look is not None:
+            least = settings.min_score
+            faces, probs = self.second_look.again(image, faces, probs, least)
         rows = accepted(faces, settings)
         blur_boxes = refused(faces, rows, settings)
         faces, probs = faces[rows], probs[rows]
-        times.append(perf_counter())
-        if self.second_look is not None:
-            probs = self.second_look.mixed(image, faces, probs)
         times.append(perf_counter())
         names = ("resize", "find", "decode", "label")
         return Scene(

@@ -1,4 +1,4 @@
-"""Things other than masks before a bare mouth: hand, scarf, beard, cup and phone.
+"""Things other than masks at a bare mouth: hand, scarf, beard, cup, phone, headscarf.
 
 A classifier that learns only masks calls all of these a mask. Each is drawn on the
 same head, in the same light, as `wear_mask` draws masks, so that nothing but the thing
@@ -17,7 +17,7 @@ from maskdet.synthetic.head import MOUTH_Y, Head
 from maskdet.synthetic.layers import Canvas, exposure, lay_on, open_canvas, soft_noise
 from maskdet.types import Image
 
-Thing: TypeAlias = Literal["hand", "scarf", "beard", "cup", "phone"]
+Thing: TypeAlias = Literal["hand", "scarf", "beard", "cup", "phone", "headscarf"]
 THINGS: Final[tuple[Thing, ...]] = get_args(Thing)
 
 Rng: TypeAlias = np.random.Generator
@@ -47,7 +47,7 @@ def cover_mouth(
     skin: BGR | None = None,
     rng: Rng,
 ) -> Image:
-    """Draw something that is no mask before the mouth of a bare face.
+    """Draw something that is no mask before the mouth of a bare face, or around it.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
@@ -64,7 +64,7 @@ def cover_mouth(
     if thing not in THINGS:
         raise ValueError(f"thing must be one of {', '.join(THINGS)}, not {thing!r}")
     head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
-    canvas = open_canvas(image, head, reach=2.2)
+    canvas = open_canvas(image, head, reach=3.0 if thing == "headscarf" else 2.2)
     if canvas is None:
         return image.copy()
     painters = {
@@ -73,6 +73,7 @@ def cover_mouth(
         "beard": _beard,
         "cup": _cup,
         "phone": _phone,
+        "headscarf": _headscarf,
     }
     painters[thing](canvas, _skin(image, head) if skin is None else skin, rng)
     return lay_on(image, head, canvas)
@@ -136,6 +137,52 @@ def _scarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
     first, second = np.array(any_colour(rng)), np.array(any_colour(rng))
     mix = _tartan(x, y, rng)[..., None]
     canvas.add(cover, (first * (1 - mix) + second * mix) * relief[..., None])
+
+
+def _headscarf(canvas: Canvas, skin: BGR, rng: Rng) -> None:
+    """Cloth around head and neck that leaves the face free: headscarf, hood, cowl.
+
+    Its edge runs over the forehead and the cheeks, and under the chin or over its tip.
+    """
+    x, y = canvas.plane
+    chin = canvas.head.chin_y
+    hood = rng.random() < 0.25
+    top = rng.uniform(-1.1, -0.45)
+    bottom = chin + (rng.uniform(0.3, 0.9) if hood else rng.uniform(-0.22, 0.2))
+    middle, tall = (top + bottom) / 2, (bottom - top) / 2
+    half = rng.uniform(0.84, 1.08)
+    # Narrower at the chin than at the temples, as a face is.
+    taper = 1 - rng.uniform(0.0, 0.22) * np.clip((y - middle) / tall, -1, 1)
+    aside = x - rng.uniform(-0.08, 0.08)
+    power = rng.uniform(1.9, 2.6)
+    inside = (
+        np.abs(aside / (half * taper)) ** power + np.abs((y - middle) / tall) ** power
+    )
+    wide = rng.uniform(1.3, 1.65)
+    crown = rng.uniform(-1.75, -1.35)
+    around = np.hypot(x / wide, np.minimum(y - 0.6, 0) / (0.6 - crown))
+    shoulders = wide + rng.uniform(0.0, 0.5) * np.clip(y - chin, 0, 2)
+    outside = np.where(y < 0.6, 1 - around, (shoulders - np.abs(x)) / wide)
+    depth = np.minimum((inside - 1) * 0.5 * half, outside)
+    cover = np.clip(0.5 + depth * canvas.eyes_px * canvas.zoom, 0, 1)
+    turn = np.arctan2(y - middle, x)
+    relief = np.ones_like(x)
+    for _ in range(rng.integers(3, 8)):  # folds run around the face and down from it
+        wave = rng.uniform(3, 9) * inside**0.5 + rng.uniform(-3, 3) * turn
+        relief += rng.uniform(0.03, 0.1) * np.sin(wave + rng.uniform(0, 6))
+    # Cloth that bends away at its edge casts a little shade on itself.
+    relief -= rng.uniform(0.1, 0.3) * np.exp(-np.clip(inside - 1, 0, None) / 0.12)
+    relief += rng.uniform(0.0, 0.04) * soft_noise(
+        canvas.shape, canvas.eyes_px * 0.02, rng
+    )
+    usual = rng.random()
+    first = np.array(any_colour(rng))
+    if usual < 0.4:  # black and white are the most common
+        first = np.array((30, 28, 30) if usual < 0.25 else (232, 232, 230))
+    second = np.array(any_colour(rng))
+    mix = _tartan(x, y, rng) if rng.random() < 0.3 else np.zeros_like(x)
+    colour = first * (1 - mix[..., None]) + second * mix[..., None]
+    canvas.add(cover, colour * relief[..., None])
 
 
 def _tartan(x: Field, y: Field, rng: Rng) -> Field:

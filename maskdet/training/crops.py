@@ -23,7 +23,7 @@ class Crops:
 
     Attributes:
         images: `(n, side, side, 3)` uint8 BGR.
-        labels: `(n,)` int64, columns as in `CLASSES`.
+        labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
         sources: `(n,)` text: which collection a crop is from.
     """
 

@@ -31,6 +31,7 @@ HARD_NEGATIVES: Final[Mapping[Thing, float]] = {
     "beard": 0.09,
     "cup": 0.09,
     "phone": 0.06,
+    "headscarf": 0.14,
 }
 """What else is drawn, with its share. Hands lead: people report them most."""
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from maskdet.classifier import split_columns
 from maskdet.training.checkpoint import (
     Average,
     Progress,
@@ -46,7 +47,12 @@ from maskdet.training.network import (
 )
 from maskdet.training.recipes import Recipe, Stage
 from maskdet.training.sampling import network_input
-from maskdet.training.validation import by_source, mean_loss, mean_merit
+from maskdet.training.validation import (
+    by_source,
+    caught_share,
+    mean_loss,
+    mean_merit,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +161,13 @@ class _Run:
         loss, right = self._train(epoch)
         held_out = self.material.validation
         own = use_average(self.model, self.average)
-        probs = probabilities(self.model, held_out.images)
+        outputs = predicted(self.model, held_out.images)
+        probs, faces = split_columns(outputs)
+        empty = self.material.false_detections
+        caught = None
+        if empty is not None:
+            others = split_columns(predicted(self.model, empty))[1]
+            caught = caught_share(faces, others)
         if own is not None:
             self.model.set_weights(own)
         results = by_source(held_out.sources, held_out.labels, probs)
@@ -169,8 +181,12 @@ class _Run:
             learning_rate=float(self.model.optimizer.learning_rate),
             merit=mean_merit(results.values()),
             took_s=round(time.monotonic() - started, 1),
+            caught=caught,
         )
-        score = {"merit": done.merit, "loss": -done.val_loss, "last": float(epoch)}
+        # What is caught counts as one more source.
+        told = [] if caught is None else [caught]
+        merit = float(np.mean([*(one.merit for one in results.values()), *told]))
+        score = {"merit": merit, "loss": -done.val_loss, "last": float(epoch)}
         after = _after(before, done, score[self.recipe.keep])
         check_finite(done.epoch, loss, done.val_loss)
         if after.best > before.best:
@@ -262,6 +278,13 @@ def probabilities(
     model: keras.Model, images: NDArray[np.uint8], *, batch_size: int = 128
 ) -> NDArray[np.float32]:
     """Return `(n, 3)` probabilities of BGR crops `(n, size, size, 3)`."""
+    return split_columns(predicted(model, images, batch_size=batch_size))[0]
+
+
+def predicted(
+    model: keras.Model, images: NDArray[np.uint8], *, batch_size: int = 128
+) -> NDArray[np.float32]:
+    """Return all columns of BGR crops `(n, size, size, 3)`."""
     parts = [
         model.predict_on_batch(network_input(images[start : start + batch_size]))
         for start in range(0, len(images), batch_size)

@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from maskdet.classifier import OUTPUT_NAME, MaskClassifier
+from maskdet.classifier import OUTPUT_NAME, VERIFIER_OUTPUT_NAME, MaskClassifier
 from maskdet.training.crops import Crops
 from maskdet.training.sampling import network_input
 from maskdet.training.validation import Rightness, by_source
+from maskdet.types import CLASSES
 
 Precision = Literal["float32", "float16", "int8"]
 
@@ -93,7 +94,7 @@ def convert(
     """Return the network as a LiteRT file whose output is named after its columns.
 
     Args:
-        model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`.
+        model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`, or `(n, 4)` with `no_face`.
         precision: `float16` stores weights in half the room, and sums are of that
             kind too where the processor can. `int8` computes with 8 bits; input and
             output stay float32.
@@ -102,9 +103,11 @@ def convert(
     archive = keras.export.ExportArchive()
     archive.track(model)
     shape = (None, *model.input_shape[1:])
+    verifies = model.output_shape[-1] > len(CLASSES)
+    name = VERIFIER_OUTPUT_NAME if verifies else OUTPUT_NAME
     archive.add_endpoint(
         "classify",
-        lambda image: {OUTPUT_NAME: model(image, training=False)},
+        lambda image: {name: model(image, training=False)},
         input_signature=[keras.InputSpec(dtype="float32", shape=shape, name="image")],
     )
     if precision == "int8" and (calibration is None or not len(calibration)):

@@ -54,6 +54,8 @@ class Epoch:
         learning_rate: after its last step.
         merit: mean over the sources of validation, see `Rightness.merit`.
         took_s: seconds, validation included.
+        caught: share of the false detections that are told as such where one face in
+            a hundred is lost; None where that is not learnt.
     """
 
     epoch: int
@@ -65,6 +67,7 @@ class Epoch:
     learning_rate: float
     merit: float
     took_s: float
+    caught: float | None = None
 
 
 def log_epoch(
@@ -78,7 +81,15 @@ def log_epoch(
         results: rightness on validation, source by source.
         left: epochs still to come, at most.
     """
-    row: dict[str, float] = dataclasses.asdict(done)
+    row: dict[str, float] = {
+        name: value
+        for name, value in dataclasses.asdict(done).items()
+        if value is not None
+    }
+    if done.caught is not None:
+        logger.info(
+            "epoch %d: %.3f of the false detections caught", done.epoch, done.caught
+        )
     for source, result in results.items():
         row |= {f"{source}_{k}": v for k, v in dataclasses.asdict(result).items()}
         logger.info("epoch %d %s: %s", done.epoch, source, result)

@@ -15,10 +15,13 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.assets import asset_path
 from maskdet.datasets import SPLITS, Example, split_by_group
 from maskdet.detectors import Detector, LandmarkFinder
 from maskdet.training.crops import Crops, cut_crops, save_crops
 from maskdet.training.drawn import draw_samples
+from maskdet.training.false_detections import FalseDetections
+from maskdet.training.onepass.negatives import Negatives
 from maskdet.training.recipes import Recipe
 from maskdet.training.samples import (
     MIN_TRAIN_PX,
@@ -38,6 +41,7 @@ PACKED_FILE = "crops.npz"
 CALIBRATION_FILE = "calibration.npz"
 VALIDATION_FILE = "validation.npz"
 TEST_FILE = "test.npz"
+FALSE_DETECTIONS_FILE = "false_detections.npz"
 
 _CALIBRATION = 300
 
@@ -54,9 +58,11 @@ class Material:
         steps: batches an epoch.
         n: number of training crops.
         validation: crops to validate on, as at run time.
-        class_weights: `(3,)` float32, how much the loss of a class counts.
+        class_weights: `(3,)` float32, how much the loss of a class counts; `(4,)`
+            where a fourth output is trained.
         class_counts: number of training crops of each class, as in `CLASSES`.
         drawn: how many of the training crops our own code drew.
+        false_detections: `(m, s, s, 3)` crops without a face that it is judged by.
     """
 
     batches: Batches
@@ -66,6 +72,7 @@ class Material:
     class_weights: NDArray[np.float32]
     class_counts: tuple[int, ...] = ()
     drawn: int = 0
+    false_detections: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +117,7 @@ def prepare(
     out: Path,
     finder: Callable[[], Detector | None],
     progress: Titled,
+    negatives: Negatives | None = None,
 ) -> Material:
     """Cut the crops of a run and keep in `out` what its export needs.
 
@@ -119,6 +127,7 @@ def prepare(
         out: folder of the run.
         finder: gives the finder for pictures of one face, if it is needed.
         progress: shows how far the cutting is.
+        negatives: pictures without a face; needed where the recipe `verifies`.
     """
     out.mkdir(parents=True, exist_ok=True)
     held_out = _cut(parts.validation, recipe, progress("validation"))
@@ -130,9 +139,19 @@ def prepare(
     save_crops(_cut(chosen, recipe, progress("calibration")), out / CALIBRATION_FILE)
     if recipe.views == "camera":
         packed = _packed(parts.train, recipe, out / PACKED_FILE, finder, progress)
+        even = np.ones(len(CLASSES) + recipe.verifies, np.float32)
+        empty = None
+        if recipe.verifies and negatives is not None:
+            wrong = FalseDetections(asset_path("onepass"))
+            more = wrong.samples(negatives.train, progress("false detections"))
+            packed = packed.joined(more)
+            empty = wrong.crops(
+                negatives.held_out, recipe.size_px, recipe.context, progress("held out")
+            )
+            np.savez(out / FALSE_DETECTIONS_FILE, images=empty, allow_pickle=False)
         sampler = Sampler(packed, recipe.size_px, recipe.batch_size, recipe.seed)
         steps = recipe.steps or max(1, len(packed) // recipe.batch_size)
-        even = np.ones(len(CLASSES), np.float32)  # the sampler balances by drawing
+        # The sampler balances by drawing, so every class weighs the same.
         return Material(
             sampler,
             steps,
@@ -141,6 +160,7 @@ def prepare(
             even,
             _class_counts(packed.labels),
             int(packed.drawn.sum()),
+            empty,
         )
     crops = _cut(parts.train, recipe, progress("crops"), MIN_TRAIN_PX)
     passes = Passes(crops, VIEWS[recipe.views], recipe.batch_size, recipe.seed)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.training.checkpoint import load_weights
+from maskdet.training.exported import load_exported
 from maskdet.training.recipes import Recipe, Stage
 from maskdet.types import CLASSES
 
@@ -29,13 +30,16 @@ _DOWNLOAD_TIMEOUT_S = 30.0
 def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Model:
     """Build the network `(n, size_px, size_px, 3)` RGB 0..255 -> `(n, 3)` softmax.
 
+    With `recipe.verifies` there is a fourth column, `no_face`.
+
     The scaling to -1..1 is inside, so no caller can get it wrong. The last layer is
     the dense one that gives the probabilities, called `probs`.
 
     Args:
         recipe: which network, and its size.
         weights: a `.weights.h5` file for the part before the head, `"imagenet"` to
-            let Keras fetch it, or None to start from chance.
+            let Keras fetch it, a `.tflite` file that was exported of such a network,
+            or None to start from chance.
 
     Raises:
         FileNotFoundError: there is no such weights file.
@@ -49,9 +53,15 @@ def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Mo
             raise ValueError("custom-cnn starts from chance; leave out --weights")
         x = _custom_cnn(x, recipe.dropout)
     else:
-        x = _head(_mobilenet(recipe.size_px, weights)(x), recipe)
-    probs = keras.layers.Dense(len(CLASSES), activation="softmax", name="probs")(x)
-    return keras.Model(pictures, probs, name="maskdet_classifier")
+        exported = weights is not None and Path(weights).suffix == ".tflite"
+        body = _mobilenet(recipe.size_px, None if exported else weights)
+        x = _head(body(x), recipe)
+    columns = len(CLASSES) + recipe.verifies
+    probs = keras.layers.Dense(columns, activation="softmax", name="probs")(x)
+    model = keras.Model(pictures, probs, name="maskdet_classifier")
+    if weights is not None and Path(weights).suffix == ".tflite":
+        load_exported(model, weights)
+    return model
 
 
 def set_trainable(model: keras.Model, stage: Stage, *, norm_learns: bool) -> None:
@@ -187,16 +197,27 @@ def settle_normalisation(
         batches: pictures as the network is trained on, `(n, s, s, 3)` RGB 0..255.
     """
     body = body_of(model)
-    if body is None:
-        return
+    if body is not None:
+        settle_network(body, (batch / 127.5 - 1 for batch in batches))
+
+
+def settle_network(
+    network: keras.Model, batches: Iterable[NDArray[np.float32]]
+) -> None:
+    """Do the same for a network that is called as it is, without a body.
+
+    Args:
+        network: any.
+        batches: its inputs in training.
+    """
     layers = [
         layer
-        for layer in body.layers
+        for layer in network.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     moments = [_moments(layer.input) for layer in layers]
-    probe = keras.Model(body.input, moments)
-    seen = [probe.predict_on_batch(batch / 127.5 - 1) for batch in batches]
+    probe = keras.Model(network.input, moments)
+    seen = [probe.predict_on_batch(batch) for batch in batches]
     for index, layer in enumerate(layers):
         first, second = np.mean([parts[index] for parts in seen], axis=0)
         _settle(layer, first, np.maximum(second - first**2, 0))

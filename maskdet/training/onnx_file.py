@@ -9,9 +9,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.classifier import OUTPUT_NAME
+from maskdet.classifier import OUTPUT_NAME, VERIFIER_OUTPUT_NAME, split_columns
 from maskdet.extras import require
 from maskdet.training.sampling import network_input
+from maskdet.types import CLASSES
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
@@ -34,10 +35,12 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     written = onnx.load(str(path))
     graph = written.graph
     plain = graph.output[0].name
+    verifies = model.output_shape[-1] > len(CLASSES)
+    ours = VERIFIER_OUTPUT_NAME if verifies else OUTPUT_NAME
     for node in graph.node:
         for names in (node.input, node.output):
-            names[:] = [OUTPUT_NAME if name == plain else name for name in names]
-    graph.output[0].name = OUTPUT_NAME
+            names[:] = [ours if name == plain else name for name in names]
+    graph.output[0].name = ours
     onnx.checker.check_model(written)
     onnx.save(written, str(path))
 
@@ -58,8 +61,8 @@ def onnx_difference(
         str(path), providers=["CPUExecutionProvider"]
     )
     parts = [
-        session.run([OUTPUT_NAME], {"image": network_input(images[first : first + 64])})
+        session.run(None, {"image": network_input(images[first : first + 64])})
         for first in range(0, len(images), 64)
     ]
-    probs = np.concatenate([part[0] for part in parts])
+    probs = split_columns(np.concatenate([part[0] for part in parts]))[0]
     return float(np.abs(probs - truth).max())

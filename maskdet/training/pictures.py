@@ -33,7 +33,8 @@ def write_pictures(material: Material, out: Path) -> list[Path]:
     samples = picture_grid(list(validation.images[chosen]), names, columns=_COLUMNS)
     batch = next(iter(material.batches.epoch(0, 1)))
     views = batch.images[..., ::-1].clip(0, 255).astype(np.uint8)
-    names = [CLASSES[label].key for label in batch.targets.argmax(axis=1)]
+    words = [*(label.key for label in CLASSES), "no_face"]
+    names = [words[column] for column in batch.targets.argmax(axis=1)]
     paths = [out / SAMPLES_FILE, out / VIEWS_FILE]
     shown = picture_grid(list(views), names, columns=_COLUMNS)
     for path, picture in zip(paths, (samples, shown), strict=True):

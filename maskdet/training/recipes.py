@@ -111,6 +111,8 @@ class Recipe:
         shares: train, val and test of data that has no split of its own.
         weights: where the body starts: `imagenet`, or None for chance.
         seed: fixes weights, splits, order and every view.
+        verifies: whether a fourth output says that there is no face; it is trained
+            on false detections in pictures without a face.
     """
 
     name: str
@@ -134,9 +136,12 @@ class Recipe:
     shares: tuple[float, float, float] | None = None
     weights: str | None = "imagenet"
     seed: int = 1
+    verifies: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
+        if self.verifies and self.views != "camera":
+            raise ValueError("only recipe maskdet learns what is no face")
         check_count("size_px", self.size_px, 32, MOST_PX)
         check_count("batch_size", self.batch_size)
         if self.steps is not None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from maskdet.detectors import Detector
 from maskdet.media import read_image
 from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.augment import PACKED_CONTEXT
-from maskdet.types import Image
+from maskdet.types import CLASSES, Image
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,11 @@ _SURE_SCORE = 0.8
 
 _FIELDS = ("images", "labels", "sources", "whole", "drawn")
 
-Progress = Callable[[Iterable[Example]], Iterable[Example]]
-"""Something like `tqdm`: passes examples on and may show how far it is."""
+NO_FACE = len(CLASSES)
+"""Label of a crop that shows no face: the column after those of `CLASSES`."""
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Something like `tqdm`: passes on what it is given and may show how far it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,7 @@ class Samples:
 
     Attributes:
         images: `(n, side, side, 3)` uint8 BGR.
-        labels: `(n,)` int64, columns as in `CLASSES`.
+        labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
         sources: `(n,)` text: which collection a crop is from.
         whole: `(n,)` whether the crop is from a picture of one face (`faces`), not
             from a scene.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.training.augment import augment
-from maskdet.training.samples import Samples
+from maskdet.training.samples import NO_FACE, Samples
 from maskdet.types import CLASSES, Label
 
 CLASS_SHARES: Mapping[Label, float] = {
@@ -30,6 +30,9 @@ KIND_SHARES: Mapping[Label, tuple[float, float, float]] = {
 """How much of a class comes from scenes, from pictures of one face, and from what our
 own code drew. Drawn bare faces are the hard negatives."""
 
+NO_FACE_SHARE = 0.25
+"""How often a crop without a face is taken, where the network learns to know them."""
+
 _AHEAD = 6
 
 
@@ -39,7 +42,8 @@ class Batch:
 
     Attributes:
         images: `(n, size_px, size_px, 3)` float32 RGB 0..255.
-        targets: `(n, 3)` float32 one-hot, columns as in `CLASSES`.
+        targets: `(n, 3)` float32 one-hot, columns as in `CLASSES`; `(n, 4)` with
+            `NO_FACE`.
     """
 
     images: NDArray[np.float32]
@@ -67,6 +71,10 @@ def draw_chances(samples: Samples) -> NDArray[np.float64]:
             if share:
                 part = share / sum(shares) / of_kind.sum()
                 chances[of_kind] = CLASS_SHARES[label] * part
+    empty = samples.labels == NO_FACE
+    if empty.any():
+        chances *= (1 - NO_FACE_SHARE) / chances.sum()
+        chances[empty] = NO_FACE_SHARE / empty.sum()
     result: NDArray[np.float64] = chances / chances.sum()
     return result
 
@@ -104,7 +112,8 @@ class Sampler:
         views = np.stack(
             [augment(self.samples.images[row], self.size_px, rng) for row in rows]
         )
-        targets = np.eye(len(CLASSES), dtype=np.float32)[self.samples.labels[rows]]
+        columns = max(len(CLASSES), int(self.samples.labels.max()) + 1)
+        targets = np.eye(columns, dtype=np.float32)[self.samples.labels[rows]]
         return Batch(network_input(views), targets)
 
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:

@@ -100,6 +100,20 @@ def mean_loss(
     return float(np.mean(losses * class_weights[labels]))
 
 
+def caught_share(
+    faces: NDArray[np.float32], others: NDArray[np.float32], lost: float = 0.01
+) -> float:
+    """Return the share of false detections that can be told if few faces are lost.
+
+    Args:
+        faces: `(n,)` how probable it is that there is a face, on faces.
+        others: `(m,)` the same on false detections.
+        lost: share of the faces that may be taken for none.
+    """
+    least = np.quantile(faces, lost)
+    return float((others < least).mean())
+
+
 def class_report(labels: NDArray[np.int64], probs: NDArray[np.float32]) -> list[str]:
     """Return a table: precision, recall, F1 and number of each class that occurs."""
     said = probs.argmax(axis=1)

@@ -190,7 +190,51 @@ def test_in_a_crowd_only_the_surest_faces_are_read_again():
     assert scene.labels == wanted
 
 
-@pytest.mark.parametrize("name", ["share", "sure"])
+class FakeVerifier(FakeClassifier):
+    """Knows that small boxes hold no face."""
+
+    verifies = True
+
+    def verify(self, image, boxes):
+        small = boxes[:, 2] - boxes[:, 0] < 60
+        there = np.where(small, 0.25, 1.0).astype(np.float32)
+        return self.predict(image, boxes), there
+
+
+def test_detections_without_a_face_lose_score_and_others_keep_theirs():
+    plain = analyzer(SURE, SMALL)[0].analyze(grey(320, 240), ALL)
+    look = SecondLook(FakeVerifier(), min_px=1000, doubted=1.0, power=0.5)
+    looks, _ = analyzer(SURE, SMALL, second_look=look)
+    scene = looks.analyze(grey(320, 240), ALL)
+    assert scene.faces.scores[0] == plain.faces.scores[0]
+    assert scene.faces.scores[1] == pytest.approx(plain.faces.scores[1] * 0.5)
+    np.testing.assert_array_equal(scene.probs, plain.probs)
+    # Those that the network is sure of are not asked about.
+    sure = SecondLook(FakeVerifier(), min_px=1000, doubted=0.1)
+    kept = analyzer(SURE, SMALL, second_look=sure)[0].analyze(grey(320, 240), ALL)
+    assert kept.faces.scores.tolist() == plain.faces.scores.tolist()
+
+
+@pytest.mark.parametrize("min_score", [0.0, 0.2, 0.4, 0.5, 0.6, 0.9])
+@pytest.mark.parametrize("most", [None, 1, 2])
+def test_verifying_early_equals_verifying_late(min_score, most):
+    look = SecondLook(FakeVerifier((0.1, 0.2, 0.7)), min_px=10, doubted=1, most=most)
+    looks, _ = analyzer(SURE, TWIN, WEAK, SMALL, second_look=look)
+    settings = Settings(min_score=min_score, min_face_px=1)
+    early = looks.analyze(grey(320, 240), settings)
+    late = looks.analyze(grey(320, 240), ALL).filter(settings)
+    assert early.faces.scores.tolist() == late.faces.scores.tolist()
+    np.testing.assert_allclose(early.probs, late.probs)
+
+
+def test_a_classifier_that_knows_no_faces_lowers_no_score():
+    look = SecondLook(FakeClassifier(), min_px=1000, doubted=1.0)
+    scene = analyzer(SURE, SMALL, second_look=look)[0].analyze(grey(320, 240), ALL)
+    plain = analyzer(SURE, SMALL)[0].analyze(grey(320, 240), ALL)
+    assert scene.faces.scores.tolist() == plain.faces.scores.tolist()
+
+
+@pytest.mark.parametrize("name", ["share", "sure", "doubted"])
 def test_a_share_that_is_none_is_refused(name):
     with pytest.raises(ValueError, match=name):
         SecondLook(FakeClassifier(), **{name: 1.5})

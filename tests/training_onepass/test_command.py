@@ -80,6 +80,42 @@ def test_a_run_that_goes_on_from_another_says_both_commands(words, tmp_path, cap
     assert two["weights"] is None  # the first run began by chance
 
 
+def test_a_run_that_goes_on_from_an_exported_file_says_how_that_was_made(tmp_path):
+    from maskdet.cli.train_onepass import _start
+
+    file = tmp_path / "onepass.tflite"
+    file.write_bytes(b"")
+    assert _start(str(file)) == ("onepass.tflite", [])
+    folder = tmp_path / "runs-onepass" / "onepass"
+    folder.mkdir(parents=True)
+    recipe = {"weights": "yunet.onnx", "before": ["first"], "command": "second"}
+    (folder / "facts.json").write_text(json.dumps({"recipe": recipe}))
+    assert _start(str(file)) == ("yunet.onnx", ["first", "second"])
+
+
+def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, capsys):
+    folder = tmp_path / "walls"
+    folder.mkdir()
+    for number in range(12):
+        picture(folder / f"{number}.png", number, 160, 120)
+    more = ["--negatives", str(folder), "--negatives-share", "0.5"]
+    more += ["--loose", "train=0.5", "--body-rate", "0.5"]
+    assert main([*words, *more]) == 0, capsys.readouterr().err
+    assert "pictures without a face: " in capsys.readouterr().out
+    out = tmp_path / "run"
+    known = json.loads((out / "recipe.json").read_text())
+    assert known["negative_pictures"] + known["held_out_negatives"] == 12
+    assert known["held_out_negatives"] > 0
+    assert (out / "negatives.npz").is_file()
+    assert (known["negatives"], known["body_rate"]) == (0.5, 0.5)
+    assert ["train", 0.5] in known["views"]["borders"]
+    assert "--loose train=0.5 --negatives" in known["command"]
+    assert "--negatives-share 0.5" in known["command"]
+    elsewhere = ["--out", str(tmp_path / "other")]
+    assert main([*words, *elsewhere, "--loose", "train=much"]) == 1
+    assert "wanted a source, or a source and a weight" in capsys.readouterr().err
+
+
 def test_ctrl_c_is_one_line_and_the_run_goes_on(words, tmp_path, capsys, monkeypatch):
     from maskdet.training.onepass.sampling import Sampler
 

@@ -126,6 +126,26 @@ def test_the_last_epoch_is_taken_if_asked_for(run, tmp_path, small, capsys):
     assert "another network" in capsys.readouterr().err
 
 
+def test_the_card_says_how_often_a_face_is_seen_where_there_is_none(
+    run, tmp_path, small
+):
+    from maskdet.cli import main
+    from maskdet.training.onepass.scenes import Scenes, save_scenes
+
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    walls = Scenes.of([place([]), place([]), place([])])
+    save_scenes(walls, folder / "negatives.npz", "held out")
+    assert main(["export", str(folder), "--out", str(tmp_path)]) == 0
+    written = tmp_path / "runs-onepass" / "onepass"
+    facts = json.loads((written / "facts.json").read_text())
+    assert list(facts["false_alarms"]) == ["640", "320"]
+    assert list(facts["false_alarms"]["640"]) == ["0.5", "0.6", "0.7"]
+    card = (written / "card.md").read_text()
+    assert "On 3 held-out pictures that show no face" in card
+    assert "| Longer side | from 0.5 | from 0.6 | from 0.7 |" in card
+
+
 def test_what_is_missing_or_meant_for_classifiers_is_said(run, tmp_path, capsys):
     from maskdet.cli import main
 

@@ -152,6 +152,22 @@ def test_weights_of_something_else_are_refused(tmp_path, material, recipe):
         fit(material, tmp_path / "run", recipe, tmp_path / "other.weights.h5")
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_negatives_are_mined_learnt_and_counted(
+    tmp_path, material, recipe, monkeypatch, caplog
+):
+    from maskdet.training.onepass.fit import fit
+    from maskdet.training.onepass.negatives import Negatives
+
+    caplog.set_level("INFO", "maskdet")
+    walls = Negatives([place([]), place([])], [place([])])
+    mixed = dataclasses.replace(material, negatives=walls)
+    fit(mixed, tmp_path, dataclasses.replace(recipe, epochs=3, steps=1, mined_every=2))
+    assert caplog.text.count("training pictures without a face") == 2
+    for row in rows_of(tmp_path):
+        assert 0 <= float(row["val_alarms_0.7"]) <= float(row["val_alarms_0.5"]) <= 1
+
+
 def test_nothing_to_resume_is_said(tmp_path, material, recipe):
     from maskdet.training.onepass.fit import fit
 

@@ -50,6 +50,13 @@ def test_large_faces_are_shown_more_often():
     assert chances[1] / chances[0] == pytest.approx(2)
 
 
+def test_faces_that_an_onlooker_hardly_sees_are_shown_more_often():
+    one = place([[0, 0, 24, 24], [30, 0, 54, 24]])
+    one = dataclasses.replace(one, seen=np.float32([1.0, 0.5]))
+    chances = face_chances(Scenes.of([one]))
+    assert chances[1] / chances[0] == pytest.approx(1 + 5 * 0.25)
+
+
 def test_no_known_face_is_refused():
     with pytest.raises(ValueError, match="no picture to train on holds a face"):
         face_chances(Scenes.of([place([[0, 0, 24, 24]], [-1])]))
@@ -102,6 +109,7 @@ def test_scenes_come_back_from_their_file_only_if_made_of_the_same(scenes, tmp_p
                 kept = getattr(other, name)
                 np.testing.assert_array_equal(kept, getattr(wanted, name))
             assert other.source == wanted.source
+            assert other.seen.tolist() == [1] * len(wanted.boxes)
 
 
 class Sure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from maskdet.training.onepass.truth import FACE, IGNORED
 from maskdet.training.onepass.views import ViewRules, empty_view, face_view, truths
@@ -12,7 +13,7 @@ from maskdet.training.onepass.weather import weathered
 from maskdet.types import Label
 from tests.training_onepass.fakes import place
 
-RULES = ViewRules(smoothing=0.0, taught_share=0.0)
+RULES = ViewRules(smoothing=0.0, taught_share=0.0, blurred_share=0.0)
 
 
 def rng(seed=0):
@@ -83,13 +84,35 @@ def test_labels_are_smoothed_taught_and_weighed():
     scene = place([[0, 0, 1, 1]] * 2, [Label.NO_MASK, Label.MASK])
     taught = np.float32([[0.4, 0.6, 0.0], [np.nan] * 3])
     scene = dataclasses.replace(scene, taught=taught)
-    rules = ViewRules(smoothing=0.3, taught_share=0.5, class_weights=(1.0, 2.0, 3.0))
+    rules = dataclasses.replace(
+        RULES, smoothing=0.3, taught_share=0.5, class_weights=(1.0, 2.0, 3.0)
+    )
     truth = truths(scene, np.float32([[0, 0, 40, 40], [0, 0, 12.5, 30]]), 64, rules)
     # 0.3 shared by three: (0.1, 0.8, 0.1); half of it and half of what was taught
     np.testing.assert_allclose(truth[0, 5:8], [0.25, 0.7, 0.05], atol=1e-6)
     np.testing.assert_allclose(truth[1, 5:8], [0.8, 0.1, 0.1], atol=1e-6)
     # the second is halfway between 5 and 20 px wide
     np.testing.assert_allclose(truth[:, 8], [2.0, 0.5], atol=1e-6)
+
+
+def test_tiny_masks_may_be_worn_wrongly_for_all_that_can_be_seen():
+    scene = place([[0, 0, 1, 1]] * 3, [Label.MASK, Label.INCORRECT, Label.NO_MASK])
+    rules = dataclasses.replace(RULES, blurred_share=0.2, blurred_px=(10, 30))
+    for side, part in ((9, 0.2), (20, 0.1), (30, 0.0)):
+        boxes = np.tile(np.float32([[0, 0, side, side]]), (3, 1))
+        shares = truths(scene, boxes, 64, rules)[:, 5:8]
+        wanted = [[1 - part, 0, part], [part, 0, 1 - part], [0, 1, 0]]
+        np.testing.assert_allclose(shares, wanted, atol=1e-6)
+
+
+def test_a_source_says_how_much_its_borders_count():
+    rules = dataclasses.replace(RULES, borders=(("drawn", 0.0), ("town", 0.5)))
+    scene = place([[0, 0, 30, 30]])
+    for source, weight in (("town", 0.5), ("drawn", 0.0), ("other", 1.0)):
+        one = dataclasses.replace(scene, source=source)
+        assert truths(one, scene.boxes, 64, rules)[0, 9] == weight
+    with pytest.raises(ValueError, match="border weight of town must be from 0 to 1"):
+        ViewRules(borders=(("town", 2.0),))
 
 
 def test_weather_keeps_the_size_and_the_original_and_is_chance():

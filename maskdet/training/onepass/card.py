@@ -72,7 +72,7 @@ side in pixels (640: `onepass`, 320: `onepass-fast`). Average precision at IoU \
 classes; "right" is the share of the large faces found whose class is right.
 
 {validation}
-
+{alarms}
 ## Versions
 
 Compared with the Keras network. Time: the shortest of 50 calls with 2 threads.
@@ -125,6 +125,7 @@ def card_text(exported: Exported, command: str) -> str:
         scenes=exported.validation,
         large_px=LARGE_PX,
         validation=_validation_table(chosen.precision),
+        alarms=_alarms_text(exported.negatives, chosen.alarms),
         versions=_versions_table(exported.versions),
     )
 
@@ -182,6 +183,23 @@ def _validation_table(results: Mapping[str, Precision]) -> str:
         for name, one in results.items()
     ]
     return _rows(heads, rows)
+
+
+def _alarms_text(count: int, alarms: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the false alarms by threshold, or nothing if nobody counted them."""
+    if not alarms:
+        return ""
+    thresholds = list(next(iter(alarms.values())))
+    rows = [
+        [f"{side} px", *(_number(found[one]) for one in thresholds)]
+        for side, found in alarms.items()
+    ]
+    table = _rows(["Longer side", *(f"from {one}" for one in thresholds)], rows)
+    return (
+        f"\nOn {count} held-out pictures that show no face, which also chose the "
+        "epoch: the share in which one is seen, by the least face score that counts.\n"
+        f"\n{table}\n"
+    )
 
 
 def _number(value: float) -> str:

@@ -28,6 +28,7 @@ from maskdet.training.onepass.litert import (
     compared,
     convert,
 )
+from maskdet.training.onepass.negatives import HELD_OUT_FILE
 from maskdet.training.onepass.network import build_onepass
 from maskdet.training.onepass.scenes import (
     NO_LABEL,
@@ -68,6 +69,7 @@ class Exported:
         versions: kind of weights to what came of it.
         weights: the version that is used.
         validation: number of validation scenes.
+        negatives: number of held-out pictures without a face.
         last: whether it is the last epoch, not the one with the best validation.
     """
 
@@ -80,6 +82,7 @@ class Exported:
     versions: Mapping[str, Converted]
     weights: str
     validation: int
+    negatives: int = 0
     last: bool = False
 
     @property
@@ -113,6 +116,8 @@ def export(run: Path, name: str, *, last: bool = False) -> Exported:
             raise FileNotFoundError(f"{run / needed} is missing; train first")
     known = json.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))
     places = load_places(run / VALIDATION_FILE)
+    apart = run / HELD_OUT_FILE
+    negatives = load_places(apart) if apart.is_file() else []
     model = build_onepass()
     if last:
         load_average(run / STATE_FILE, model)
@@ -120,7 +125,7 @@ def export(run: Path, name: str, *, last: bool = False) -> Exported:
         load_weights(run / BEST_FILE, model)
     temperature = fitted_temperature(model, places)
     fold_temperature(model, temperature)
-    versions = _versions(model, run, places)
+    versions = _versions(model, run, places, negatives)
     return Exported(
         name=name,
         run=run,
@@ -131,19 +136,23 @@ def export(run: Path, name: str, *, last: bool = False) -> Exported:
         versions=versions,
         weights=best_version(versions),
         validation=len(places),
+        negatives=len(negatives),
         last=last,
     )
 
 
 def _versions(
-    model: keras.Model, run: Path, places: Sequence[Place]
+    model: keras.Model,
+    run: Path,
+    places: Sequence[Place],
+    negatives: Sequence[Place],
 ) -> dict[str, Converted]:
     """Write every version into the run's folder and compare it with Keras."""
     versions: dict[str, Converted] = {}
     for weights in WEIGHTS:
         path = run / f"{weights}.tflite"
         path.write_bytes(convert(model, weights))
-        versions[weights] = compared(path, model, places)
+        versions[weights] = compared(path, model, places, negatives)
     _check(versions["float32"])
     return versions
 
@@ -237,6 +246,7 @@ def facts(exported: Exported) -> dict[str, object]:
             for name, one in exported.versions.items()
         },
         "validation": {name: _numbers(one) for name, one in chosen.precision.items()},
+        "false_alarms": {side: dict(one) for side, one in chosen.alarms.items()},
         "recipe": dict(exported.known),
         "temperature": round(exported.temperature, 4),
         "credits": "YuNet (Apache-2.0)",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from maskdet.training.checkpoint import (
     save_state,
     use_average,
 )
+from maskdet.training.exported import load_exported
 from maskdet.training.fit import check_finite
 from maskdet.training.logs import (
     BEST_FILE,
@@ -37,17 +39,28 @@ from maskdet.training.logs import (
     start_run,
     write_recipe,
 )
+from maskdet.training.network import settle_network
 from maskdet.training.onepass.logs import Epoch, log_epoch
 from maskdet.training.onepass.losses import LOSSES, Learner
+from maskdet.training.onepass.negatives import Negatives, alarms
 from maskdet.training.onepass.network import build_onepass
 from maskdet.training.onepass.recipe import OnepassRecipe
 from maskdet.training.onepass.sampling import Sampler
 from maskdet.training.onepass.scenes import Place, Scenes
-from maskdet.training.onepass.validation import Precision, measured
+from maskdet.training.onepass.validation import Precision, measured, mine
 from maskdet.training.onepass.yunet import load_yunet, yunet_layers
+
+logger = logging.getLogger(__name__)
 
 VALIDATION_PX = (640, 320)
 """Long sides that the kept weights are measured at; epochs only at the first."""
+
+
+_SETTLING_BATCHES = 24
+
+_ALARM_COST = 0.25
+"""What a false alarm in all pictures without a face would take from the score of an
+epoch: four of a hundred are worth a hundredth of average precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +71,27 @@ class Material:
         scenes: to learn from.
         validation: to judge by.
         judged: how many of them judge an epoch, spread over all; the end takes all.
+        negatives: pictures without a face, to learn from and to judge by.
     """
 
     scenes: Scenes
     validation: Sequence[Place]
     judged: int = 120
+    negatives: Negatives = Negatives()  # noqa: RUF009 - frozen
 
     def some(self) -> list[Place]:
         """Return the validation scenes that judge an epoch."""
-        count = min(self.judged, len(self.validation))
-        rows = np.linspace(0, len(self.validation) - 1, count).astype(int)
-        return [self.validation[row] for row in rows]
+        return _spread(self.validation, self.judged)
+
+    def some_held_out(self) -> list[Place]:
+        """Return the pictures without a face that judge an epoch."""
+        return _spread(self.negatives.held_out, self.judged)
+
+
+def _spread(places: Sequence[Place], most: int) -> list[Place]:
+    count = min(most, len(places))
+    rows = np.linspace(0, len(places) - 1, count).astype(int)
+    return [places[row] for row in rows]
 
 
 def fit(
@@ -89,8 +112,8 @@ def fit(
         out: folder of the run; gets logs, recipe, last state and best weights. A
             fresh start deletes an older run.
         recipe: every knob.
-        weights: YuNet's ONNX file to start from, or the best weights of another run;
-            None for chance.
+        weights: YuNet's ONNX file to start from, the best weights of another run, or
+            a LiteRT file that was exported; None for chance.
         resume: go on after the last whole epoch in `out` instead.
         about: what else `recipe.json` tells a reader, such as the data's name.
 
@@ -114,6 +137,8 @@ def fit(
         load_state(out / STATE_FILE, model, average, optimizer=True)
     write_recipe(out, recipe, about, done=progress.epochs_done)
     run = _Run(model, learner, average, material, recipe, out)
+    if weights is not None and Path(weights).suffix == ".tflite" and not resume:
+        run.settle()
     progress = run.go_on(progress)
     if progress.best == -math.inf:  # no epoch was done, or none had a score
         save_best(out / BEST_FILE, model, average)
@@ -134,6 +159,8 @@ def check_weights(weights: Path) -> None:
 def _begin_with(model: keras.Model, weights: Path) -> None:
     if weights.suffix == ".h5":
         load_weights(weights, model)
+    elif weights.suffix == ".tflite":
+        load_exported(model, weights)
     else:
         load_yunet(model, weights)
 
@@ -215,8 +242,17 @@ class _Run:
             self.recipe.batch_size,
             self.recipe.seed,
             self.recipe.views,
+            self.material.negatives.train,
+            self.recipe.negatives,
         )
         self.judges = self.material.some()
+        self.held_out = self.material.some_held_out()
+
+    def settle(self) -> None:
+        """Give normalisations that were folded away the statistics of the views."""
+        first = self.sampler.epoch(self.recipe.epochs, _SETTLING_BATCHES)
+        settle_network(self.model, (batch.images for batch in first))
+        self.average.weights = [one.copy() for one in self.model.get_weights()]
 
     def go_on(self, progress: Progress) -> Progress:
         """Train to the end from where it is; Ctrl-C ends it early."""
@@ -228,10 +264,14 @@ class _Run:
     def epoch(self, epoch: int, before: Progress) -> Progress:
         """Train and validate once, keep what is better, and write the logs."""
         started = time.monotonic()
+        if self.sampler.mined is None or epoch % self.recipe.mined_every == 0:
+            self._mine()
+        mined_s = time.monotonic() - started
         losses, views = self._train(epoch)
-        trained_s = time.monotonic() - started
+        trained_s = time.monotonic() - started - mined_s
         own = use_average(self.model, self.average)
         result = measured(self.model, self.judges, VALIDATION_PX[0])
+        alarmed = alarms(mine(self.model, self.held_out, VALIDATION_PX[0]).scores)
         if own is not None:
             self.model.set_weights(own)
         done = Epoch(
@@ -241,8 +281,10 @@ class _Run:
             took_s=round(time.monotonic() - started, 1),
             losses=losses,
             validation=result,
+            alarms=alarmed,
         )
         score = (result.faces + result.mean) / 2
+        score -= _ALARM_COST * next(iter(alarmed.values()), 0.0)
         # NaN, where validation holds no face, is no best: `max` keeps its first then.
         after = dataclasses.replace(
             before, epochs_done=epoch + 1, best=max(before.best, score)
@@ -255,6 +297,16 @@ class _Run:
         self.model.optimizer = self.learner.optimizer
         save_state(self.out / STATE_FILE, self.model, self.average, after)
         return after
+
+    def _mine(self) -> None:
+        """Look at all pictures without a face with the averaged weights."""
+        own = use_average(self.model, self.average)
+        mined = mine(self.model, self.material.negatives.train)
+        if own is not None:
+            self.model.set_weights(own)
+        if len(mined.scores):
+            self.sampler = dataclasses.replace(self.sampler, mined=mined)
+            logger.info("training pictures without a face: %s", alarms(mined.scores))
 
     def _train(self, epoch: int) -> tuple[dict[str, float], int]:
         """Return the mean of each loss, and how many views there were."""

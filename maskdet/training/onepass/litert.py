@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -16,6 +16,7 @@ import tensorflow as tf
 from maskdet.onepass import Network, OnePass, Scaling
 from maskdet.onepass.decode import OUTPUT_NAMES, Map
 from maskdet.training.litert import flatbuffer
+from maskdet.training.onepass.negatives import alarms, highest_scores
 from maskdet.training.onepass.scenes import Place
 from maskdet.training.onepass.validation import Found, Precision, precision_of
 from maskdet.types import Image, Settings
@@ -46,6 +47,8 @@ class Converted:
             the number where that is above 1.
         times_ms: shortest time of one call, for each size in `TIMED_WH`.
         precision: on validation, as the analyzers see it: `kaggle 640`, ...
+        alarms: share of held-out pictures without a face in which one is seen, by
+            threshold, for each long side; empty without such pictures.
     """
 
     path: Path
@@ -54,6 +57,7 @@ class Converted:
     difference: float
     times_ms: tuple[float, ...]
     precision: Mapping[str, Precision]
+    alarms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def loses_to(self, other: Converted) -> list[str]:
         """Return where this file finds or labels noticeably less well than `other`."""
@@ -95,13 +99,19 @@ def convert(model: keras.Model, weights: Weights) -> bytes:
     return flatbuffer(archive, "find", prepare)
 
 
-def compared(path: Path, model: keras.Model, places: Sequence[Place]) -> Converted:
+def compared(
+    path: Path,
+    model: keras.Model,
+    places: Sequence[Place],
+    negatives: Sequence[Place] = (),
+) -> Converted:
     """Return how a file does beside the network that it was made from.
 
     Args:
         path: the file.
         model: the network.
         places: validation scenes; the first few are compared number by number.
+        negatives: held-out pictures without a face.
     """
     network = Network(path)
     return Converted(
@@ -113,6 +123,7 @@ def compared(path: Path, model: keras.Model, places: Sequence[Place]) -> Convert
         ),
         times_ms=tuple(_shortest_ms(network, *size) for size in TIMED_WH),
         precision=_measured(network, places),
+        alarms=_alarms(network, negatives) if negatives else {},
     )
 
 
@@ -146,6 +157,20 @@ def _shortest_ms(network: Network, width: int, height: int) -> float:
         network.run(image)
         times_ms.append((perf_counter() - started) * 1e3)
     return min(times_ms)
+
+
+def _alarms(
+    network: Network, negatives: Sequence[Place]
+) -> dict[str, Mapping[str, float]]:
+    found: dict[str, Mapping[str, float]] = {}
+    for side, scaling in SCALINGS.items():
+        analyzer = OnePass(network, scaling)
+        scenes = [
+            analyzer.analyze(place.image, Settings.permissive()) for place in negatives
+        ]
+        scores = highest_scores(scene.faces for scene in scenes)
+        found[str(side)] = alarms(scores)
+    return found
 
 
 def _measured(network: Network, places: Sequence[Place]) -> dict[str, Precision]:

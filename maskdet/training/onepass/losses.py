@@ -18,6 +18,9 @@ from maskdet.training.onepass.targets import (
 
 LOSSES = ("obj", "cls", "box", "mask")
 
+_LEAST_CELLS = 4.0
+"""A single face has about so many cells."""
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -42,20 +45,26 @@ class LossWeights:
 def onepass_losses(maps: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
     """Return the loss of each kind, unweighted; finite without any face.
 
+    The loss of `obj` is a sum over all cells for each cell that has a face. Batches
+    with few faces are divided by `_LEAST_CELLS` a picture instead, else one view
+    without a face would weigh as much as hundreds of faces.
+
     Args:
         maps: `(n, h, w, 9)` at each stride.
         truth: `(n, faces, 10)`, see `truth.TRUTH_COLUMNS`.
     """
     cells = cells_of(maps)
     task = assign(cells, truth)
-    count = ops.maximum(ops.sum(task.positive), 1.0)
+    positive = ops.sum(task.positive)
+    count = ops.maximum(positive, 1.0)
+    least = _LEAST_CELLS * ops.cast(ops.shape(cells.logits)[0], "float32")
     found = cells.logits
     there = _cross_entropy(found[..., 1], task.positive) * (1 - task.ignored)
     fits = _cross_entropy(found[..., 0], task.overlap) * task.positive
     bordered = task.positive * task.truth[..., 9]
     apart = eiou_loss(cells.boxes, task.truth[..., :4]) * bordered
     return {
-        "obj": ops.sum(there) / count,
+        "obj": ops.sum(there) / ops.maximum(positive, least),
         "cls": ops.sum(fits) / count,
         "box": ops.sum(apart) / ops.maximum(ops.sum(bordered), 1.0),
         "mask": _mask_loss(cells, task),

@@ -123,7 +123,9 @@ def _mask_branch(
             3, strides=2, padding="same", name=f"{name}_down"
         )(fine)
         both = layers.Concatenate(name=f"{name}_join")([closer, seen])
-        x = _normal(layers.Conv2D(width, 1, use_bias=False, name=f"{name}_mix")(both))
+        x = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_mix")(both)
+        x = layers.BatchNormalization(momentum=0.98, name=f"{name}_norm")(x)
+        x = layers.ReLU(name=f"{name}_relu")(x)
         for block in "ab":
             x = _wide_block(x, width, f"{name}{block}")
         fine = x
@@ -137,10 +139,6 @@ def _wide_block(x: object, width: int, name: str) -> keras.KerasTensor:
     z = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_point")(y(x))
     z = layers.BatchNormalization(momentum=0.98, name=f"{name}_norm")(z)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")([x, z]))
-
-
-def _normal(x: keras.KerasTensor) -> keras.KerasTensor:
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.98)(x))
 
 
 def _start_from_prior(model: keras.Model) -> None:

@@ -34,6 +34,9 @@ class OnepassRecipe:
         drawn: pictures that our own code draws on, made once.
         losses: what counts how much.
         views: how scenes become views.
+        negatives: how many views are of pictures without a face, where there are any.
+        mined_every: after so many epochs they are mined anew: those that the network
+            sees faces in are shown more often.
         seed: fixes every choice.
     """
 
@@ -49,6 +52,8 @@ class OnepassRecipe:
     drawn: int = 800
     losses: LossWeights = LossWeights()  # noqa: RUF009 - frozen
     views: ViewRules = ViewRules()  # noqa: RUF009 - frozen
+    negatives: float = 0.25
+    mined_every: int = 3
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -58,6 +63,8 @@ class OnepassRecipe:
         check_count("drawn", self.drawn, 0, MOST_DRAWN)
         check_count("seed", self.seed, 0, MOST_SEED)
         check_rate(self.learning_rate)
+        if not 0 <= self.negatives <= 1:
+            raise ValueError(f"negatives must be from 0 to 1, not {self.negatives!r}")
 
     def to_json(self) -> dict[str, object]:
         """Return every knob by name, those of the views' choice among them."""

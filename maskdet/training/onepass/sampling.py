@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import sizes_px
-from maskdet.training.onepass.scenes import Scenes
+from maskdet.training.onepass.negatives import Mined
+from maskdet.training.onepass.pasting import scrap_of, with_face
+from maskdet.training.onepass.scenes import Place, Scenes
 from maskdet.training.onepass.truth import stack_truths
 from maskdet.training.onepass.views import (
     Rng,
@@ -19,8 +21,9 @@ from maskdet.training.onepass.views import (
     ViewRules,
     empty_view,
     face_view,
+    negative_view,
 )
-from maskdet.types import CLASSES, Label
+from maskdet.types import CLASSES, Image, Label
 
 CLASS_SHARES: Mapping[Label, float] = {
     Label.MASK: 0.38,
@@ -40,6 +43,13 @@ that fill a picture: scaled up for the analyzer they are wider than the others s
 GRIDS: Mapping[int, float] = {1: 0.80, 2: 0.15, 3: 0.05}
 """Pictures side by side in one view (mosaics; Bochkovskiy et al., "YOLOv4", 2020), and
 how often: crowds of small faces, also from pictures that show a single large one."""
+
+_PASTED_SHARE = 0.3
+"""Views of pictures without a face that get some laid in."""
+
+_MOST_PASTED = 3
+_HARD = 5.0
+"""A face that an onlooker does not see at all counts so much more than a clear one."""
 
 _AHEAD = 4
 _LARGE_PX = 24.0
@@ -63,11 +73,13 @@ def face_chances(scenes: Scenes) -> NDArray[np.float64]:
 
     Classes get their share. Within one, a source counts by the root of its faces, so
     that small careful sets are not drowned, and a face by its size, as large ones can
-    be shown at any size.
+    be shown at any size, and by how hardly an onlooker sees it: learning that things
+    are no faces costs those first that look least like one.
     """
     counts = np.diff(scenes.first_face)
     sources = np.repeat(scenes.sources, counts)
     worth = np.clip(sizes_px(scenes.boxes) / _LARGE_PX, 0.2, 2.0).astype(np.float64)
+    worth *= 1 + _HARD * np.square(1 - scenes.seen.astype(np.float64))
     chances = np.zeros(len(scenes.labels))
     for label in CLASSES:
         of_class = scenes.labels == label
@@ -91,12 +103,18 @@ class Sampler:
         batch_size: views a step, of 320 px; larger ones are fewer.
         seed: fixes every random choice.
         rules: how scenes become views.
+        negatives: pictures without a face.
+        negative_share: how many views show one of them.
+        mined: where the network sees faces in them; without, all are shown as often.
     """
 
     scenes: Scenes
     batch_size: int
     seed: int
     rules: ViewRules = ViewRules()  # noqa: RUF009 - frozen
+    negatives: Sequence[Place] = ()
+    negative_share: float = 0.0
+    mined: Mined | None = None
     _chances: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -141,12 +159,38 @@ class Sampler:
         return View(image, np.concatenate(truths))
 
     def _tile(self, face: int, side: int, rng: Rng) -> View:
+        if len(self.negatives) and rng.random() < self.negative_share:
+            return self._negative(side, rng)
         if rng.random() < EMPTY_SHARE:
             place = self.scenes.place(int(rng.integers(len(self.scenes))))
             empty = empty_view(place, side, rng, self.rules)
             if empty is not None:
                 return empty
+        place, row = self._face(face)
+        return face_view(place, row, side, rng, self.rules, self._scrap(rng))
+
+    def _face(self, face: int) -> tuple[Place, int]:
+        """Return the scene of a face, and its row there."""
         first = self.scenes.first_face
         index = int(np.searchsorted(first, face, side="right")) - 1
-        place = self.scenes.place(index)
-        return face_view(place, int(face - first[index]), side, rng, self.rules)
+        return self.scenes.place(index), int(face - first[index])
+
+    def _negative(self, side: int, rng: Rng) -> View:
+        place = self.negatives[self._chosen(rng)]
+        if rng.random() < _PASTED_SHARE:
+            count = int(rng.integers(1, _MOST_PASTED + 1))
+            for face in rng.choice(len(self._chances), count, p=self._chances):
+                place = with_face(place, *self._face(int(face)), rng)
+        return negative_view(place, side, rng, self.rules)
+
+    def _chosen(self, rng: Rng) -> int:
+        """Return a negative, those that the network is wrong about more often."""
+        chances = None if self.mined is None else self.mined.chances()
+        return int(rng.choice(len(self.negatives), p=chances))
+
+    def _scrap(self, rng: Rng) -> Image | None:
+        """Return what the network took for a face, now and then."""
+        if self.mined is None or rng.random() < 0.5:
+            return None
+        index = self._chosen(rng)
+        return scrap_of(self.negatives[index], self.mined.boxes[index], rng)

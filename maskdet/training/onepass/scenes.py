@@ -45,6 +45,7 @@ class Place:
         labels: `(n,)` columns as in `CLASSES`, or `NO_LABEL`.
         taught: `(n, 3)` what a classifier said; NaN where none was asked.
         source: which collection it is from; `drawn` where our own code drew on it.
+        seen: `(n,)` face scores that an onlooker gave them; None where nobody looked.
     """
 
     image: Image
@@ -52,6 +53,7 @@ class Place:
     labels: NDArray[np.int64]
     taught: NDArray[np.float32]
     source: str
+    seen: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,7 @@ class Scenes:
         labels: `(m,)` columns as in `CLASSES`, or `NO_LABEL`.
         taught: `(m, 3)` what a classifier said of each face; NaN where none did.
         sources: `(n,)` text.
+        seen: `(m,)` face scores that an onlooker gave them, 1 where nobody looked.
     """
 
     pixels: NDArray[np.uint8]
@@ -75,6 +78,7 @@ class Scenes:
     labels: NDArray[np.int64]
     taught: NDArray[np.float32]
     sources: NDArray[np.str_]
+    seen: NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -97,6 +101,7 @@ class Scenes:
             labels=self.labels[faces],
             taught=self.taught[faces],
             source=str(self.sources[index]),
+            seen=self.seen[faces],
         )
 
     @classmethod
@@ -111,7 +116,13 @@ class Scenes:
             labels=np.concatenate([place.labels for place in places]),
             taught=np.concatenate([place.taught for place in places]),
             sources=np.array([place.source for place in places], np.str_),
+            seen=np.concatenate([_seen(place) for place in places]),
         )
+
+
+def _seen(place: Place) -> NDArray[np.float32]:
+    """Return the scores that an onlooker gave the faces, 1 where there was none."""
+    return np.ones(len(place.boxes), np.float32) if place.seen is None else place.seen
 
 
 def read_places(
@@ -143,9 +154,18 @@ def read_places(
     return places
 
 
+def shrunk(image: Image) -> tuple[Image, float]:
+    """Return a picture with at most `LONGEST_PX`, and by how much it was scaled."""
+    scale = min(1.0, LONGEST_PX / max(image.shape[:2]))
+    if scale == 1:
+        return image, scale
+    size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), scale
+
+
 def _read_place(example: Example, teacher: Classifier | None) -> Place:
     image = read_image(example.path)
-    scale = min(1.0, LONGEST_PX / max(image.shape[:2]))
     boxes = np.concatenate([example.boxes, example.ignored]).astype(np.float32)
     unknown = np.full(len(example.ignored), NO_LABEL)
     labels = np.concatenate([example.label_values, unknown]).astype(np.int64)
@@ -154,10 +174,7 @@ def _read_place(example: Example, teacher: Classifier | None) -> Place:
     if teacher is not None and len(boxes):
         asked = large & (labels != NO_LABEL)
         taught[asked] = teacher.predict(image, boxes[asked])
-    if scale < 1:
-        size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-        small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-        image = np.asarray(small, np.uint8)
+    image, scale = shrunk(image)
     return Place(image, boxes * scale, labels, taught, example.source)
 
 
@@ -190,7 +207,10 @@ def load_places(path: Path) -> list[Place]:
 
 
 def _scenes(stored: np.lib.npyio.NpzFile) -> Scenes:
-    return Scenes(*(stored[field.name] for field in _fields()))
+    arrays = {name: stored[name] for name in stored.files if name != "made_of"}
+    # Files of older versions, where nobody looked, say nothing of it.
+    arrays.setdefault("seen", np.ones(len(arrays["labels"]), np.float32))
+    return Scenes(**arrays)
 
 
 def _fields() -> tuple[dataclasses.Field[object], ...]:

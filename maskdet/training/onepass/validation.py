@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, clip, nms, sizes_px
 from maskdet.metrics.detection import average_precision, match, match_faces
 from maskdet.onepass.decode import STRIDES_PX, decode
+from maskdet.training.onepass.negatives import Mined, highest_scores
 from maskdet.training.onepass.scenes import NO_LABEL, Place
 from maskdet.types import CLASSES, Faces, Image
 
 LARGE_PX = 20.0
 """Faces from this size on also have numbers of their own."""
+
+_MINING_PX = 480
+"""Between the sizes at which the two analyzers see a picture."""
 
 _NMS_IOU = 0.45
 _MOST = 600
@@ -96,6 +100,15 @@ def look(model: keras.Model, image: Image, long_side_px: int) -> Found:
     boxes = clip(boxes, image.shape[1], image.shape[0])
     kept = nms(boxes, scores, _NMS_IOU)
     return Found(Faces(boxes[kept], scores[kept]), probs[kept])
+
+
+def mine(
+    model: keras.Model, places: Iterable[Place], long_side_px: int = _MINING_PX
+) -> Mined:
+    """Return where the network sees faces in pictures that have none."""
+    found = [look(model, place.image, long_side_px).faces for place in places]
+    boxes = [one.boxes[0] if len(one) else np.zeros(4) for one in found]
+    return Mined(highest_scores(found), np.array(boxes, np.float32).reshape(-1, 4))
 
 
 def precision_of(places: Sequence[Place], found: Sequence[Found]) -> Precision:

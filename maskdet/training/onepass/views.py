@@ -14,7 +14,7 @@ from maskdet.training.onepass.distractors import with_distractors
 from maskdet.training.onepass.scenes import NO_LABEL, Place
 from maskdet.training.onepass.truth import FACE, IGNORED, TRUTH_COLUMNS
 from maskdet.training.onepass.weather import weathered
-from maskdet.types import CLASSES, Image
+from maskdet.types import CLASSES, Image, Label
 
 Rng = np.random.Generator
 
@@ -37,8 +37,12 @@ class ViewRules:
             less, as nobody can see their label.
         class_weights: how much a label counts, by class: views hold more masks than
             the faces they are drawn for.
-        loose: sources whose boxes were drawn by a finder: they teach what a face is
-            and how its mask is worn, but not where people would draw its border.
+        blurred_share: how much of the labels `mask` and `incorrect` the other gets,
+            at most: in a tiny face nobody can tell them apart.
+        blurred_px: faces between the two have a part of it; larger ones nothing.
+        borders: how much the box of a face counts, by source; 1 for others. A
+            finder's boxes teach what a face is and how its mask is worn, but not where
+            people would draw its border.
         distracted: how many views get things that are no face, see `distractors`.
     """
 
@@ -51,13 +55,20 @@ class ViewRules:
     taught_share: float = 0.3
     sure_px: float = 20.0
     class_weights: tuple[float, float, float] = (0.8, 1.2, 1.5)
-    loose: tuple[str, ...] = ("drawn",)
+    blurred_share: float = 0.1
+    blurred_px: tuple[float, float] = (12.0, 32.0)
+    borders: tuple[tuple[str, float], ...] = (("drawn", 0.0),)
     distracted: float = 0.4
 
     def __post_init__(self) -> None:
         """Refuse a share that is none."""
         if not 0 <= self.distracted <= 1:
             raise ValueError(f"distracted must be from 0 to 1, not {self.distracted!r}")
+        for source, weight in self.borders:
+            if not 0 <= weight <= 1:
+                raise ValueError(
+                    f"the border weight of {source} must be from 0 to 1, not {weight!r}"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +85,12 @@ class View:
 
 
 def face_view(
-    place: Place, face: int, size_px: int, rng: Rng, rules: ViewRules
+    place: Place,
+    face: int,
+    size_px: int,
+    rng: Rng,
+    rules: ViewRules,
+    scrap: Image | None = None,
 ) -> View:
     """Return a square view in which one face comes out at a size drawn by chance.
 
@@ -84,6 +100,7 @@ def face_view(
         size_px: side of the view.
         rng: the only source of chance.
         rules: how.
+        scrap: a piece without a face, for `distractors`; one of the scene unless given.
     """
     x1, y1, x2, y2 = place.boxes[face]
     scale = _scale(place, x2 - x1, size_px, rng, rules)
@@ -94,7 +111,20 @@ def face_view(
     if rng.random() < 0.88:  # show as much of the picture as fits
         most = np.array([width, height]) - seen
         corner = np.clip(corner, np.minimum(most, 0), np.maximum(most, 0))
-    return _cut(place, corner, scale, size_px, rng, rules)
+    return _cut(place, corner, scale, size_px, rng, rules, scrap)
+
+
+def negative_view(place: Place, size_px: int, rng: Rng, rules: ViewRules) -> View:
+    """Return a view of a picture without faces, or with few that were laid into it.
+
+    Mostly the whole picture, as at run time, else a part of it.
+    """
+    height, width = place.image.shape[:2]
+    low, high = (0.85, 1.25) if rng.random() < 0.65 else (0.3, 0.85)
+    seen = max(height, width) * math.exp(rng.uniform(math.log(low), math.log(high)))
+    room = np.array([width - seen, height - seen])
+    corner = rng.uniform(np.minimum(room, 0), np.maximum(room, 0) + 1e-6)
+    return _cut(place, corner, size_px / seen, size_px, rng, rules)
 
 
 def empty_view(
@@ -158,6 +188,7 @@ def _cut(
     size_px: int,
     rng: Rng,
     rules: ViewRules,
+    scrap: Image | None = None,
 ) -> View:
     zoom = scale * (1 + rng.uniform(-rules.stretch, rules.stretch, 2))
     image = _window(place.image, corner, zoom, size_px, rng)
@@ -165,7 +196,8 @@ def _cut(
     boxes = moved.reshape(-1, 4).astype(np.float32)
     truth = truths(place, boxes, size_px, rules)
     if rules.distracted and rng.random() < rules.distracted:
-        image = with_distractors(image, boxes, _scrap(place, rng), rng)
+        piece = _scrap(place, rng) if scrap is None else scrap
+        image = with_distractors(image, boxes, piece, rng)
     if rng.random() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
         truth[:, [0, 2]] = size_px - truth[:, [2, 0]]
@@ -222,11 +254,24 @@ def truths(
     known = np.maximum(place.labels, 0)
     shares = np.eye(len(CLASSES), dtype=np.float32)[known]
     shares += rules.smoothing * (1 / len(CLASSES) - shares)
+    shares = _blurred(shares, sides.min(axis=1, initial=np.inf), rules)
     mixed = shares + rules.taught_share * (place.taught - shares)
     truth[:, 5:8] = np.where(np.isnan(mixed), shares, mixed)
     seen = np.clip(
         (sides.min(axis=1, initial=np.inf) - 5) / (rules.sure_px - 5), 0.1, 1
     )
     truth[:, 8] = np.array(rules.class_weights)[known] * seen
-    truth[:, 9] = place.source not in rules.loose
+    truth[:, 9] = dict(rules.borders).get(place.source, 1.0)
     return truth[areas(inside) > 0]
+
+
+def _blurred(
+    shares: NDArray[np.float32], sides_px: NDArray[np.float32], rules: ViewRules
+) -> NDArray[np.float32]:
+    """Return the shares, those of `mask` and `incorrect` mixed in small faces."""
+    low, high = rules.blurred_px
+    part = rules.blurred_share * np.clip((high - sides_px) / (high - low), 0, 1)
+    pair = [Label.MASK, Label.INCORRECT]
+    result = shares.copy()
+    result[:, pair] += part[:, None] * (shares[:, pair[::-1]] - shares[:, pair])
+    return result

@@ -1,0 +1,134 @@
+"""An exported LiteRT file as the start of a training: its weights back in Keras."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.litert import open_interpreter
+
+_READABLE: Final = (np.float16, np.float32)
+"""Where a file has both, the first is what it stores: the other is only filled at run
+time."""
+
+
+def load_exported(model: keras.Model, path: str | Path) -> None:
+    """Put the weights of a file that `maskdet export` wrote into a network.
+
+    In the file each normalisation is a part of the convolution before it. Here the
+    convolution keeps the product, and the normalisation does nothing but add. Train
+    only after `settle_normalisation`. The temperature of the mask logits stays in: it
+    is the scale that fitted the validation best.
+
+    Args:
+        model: what `build_onepass` or `build_network` gave. Outputs of its last layer
+            that the file does not have stay as they are.
+        path: the file, with float16 or float32 weights.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is of another network, or has 8-bit weights.
+    """
+    path = Path(path)
+    try:
+        interpreter = open_interpreter(path, "network", threads=1)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
+    _fill_all(model, _Stored(path, interpreter))
+
+
+def _fill_all(model: keras.Model, stored: _Stored) -> None:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _fill_all(layer, stored)
+        elif isinstance(layer, keras.layers.Dense):
+            _fill_dense(layer, stored)
+        elif isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+            _fill(layer, _norm_of(layer, model), stored)
+
+
+def _fill_dense(layer: Any, stored: _Stored) -> None:
+    """Fill a dense layer; LiteRT has one row an output."""
+    kernel, bias = layer.get_weights()
+    for known in range(kernel.shape[1], 0, -1):
+        if stored.has(layer.name, (known, kernel.shape[0])):
+            break
+    kernel[:, :known] = stored.values(layer.name, (known, kernel.shape[0])).T
+    bias[:known] = stored.values(layer.name, (known,))
+    layer.set_weights([kernel, bias])
+
+
+def _fill(layer: Any, norm: Any, stored: _Stored) -> None:
+    """Fill a convolution, and the normalisation that was folded into it."""
+    rows, columns, into, out = layer.kernel.shape
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    # LiteRT: out, rows, columns, in; the depthwise ones have 1 channel out.
+    shape = (1, rows, columns, into) if depthwise else (out, rows, columns, into)
+    kernel = stored.values(layer.name, shape).transpose(1, 2, 3, 0)
+    channels = into if depthwise else out
+    if layer.use_bias:
+        layer.set_weights([kernel, stored.values(layer.name, (channels,))])
+        return
+    layer.set_weights([kernel])
+    if norm is not None:
+        zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+        added = stored.values(layer.name, (channels,))
+        norm.set_weights([ones, added, zeros, ones - norm.epsilon])
+
+
+def _norm_of(layer: Any, model: keras.Model) -> Any:
+    """Return the normalisation that reads what a convolution gives, or None."""
+    return next(
+        (
+            other
+            for other in model.layers
+            if isinstance(other, keras.layers.BatchNormalization)
+            and other.input is layer.output
+        ),
+        None,
+    )
+
+
+class _Stored:
+    """The weights in a file, found by layer and shape."""
+
+    def __init__(self, path: Path, interpreter: Any) -> None:
+        self._path = path
+        self._interpreter = interpreter
+        self._details = interpreter.get_tensor_details()
+
+    def has(self, layer: str, shape: tuple[int, ...]) -> bool:
+        """Return whether there are weights of one shape that belong to a layer."""
+        return self._found(layer, shape) is not None
+
+    def values(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the weights of one shape that belong to a layer.
+
+        Raises:
+            ValueError: the file has none.
+        """
+        found = self._found(layer, shape)
+        if found is not None:
+            return found
+        raise ValueError(
+            f"{self._path}: has no float weights {shape} for {layer}; wanted a float16 "
+            "or float32 file that `maskdet export` wrote of this network"
+        )
+
+    def _found(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+        belongs = re.compile(rf"(^|/){re.escape(layer)}(_\d+)?/")
+        for kind in _READABLE:
+            for one in self._details:
+                if (
+                    one["dtype"] is kind
+                    and tuple(one["shape"]) == shape
+                    and belongs.search(one["name"])
+                ):
+                    found = self._interpreter.get_tensor(one["index"])
+                    return np.asarray(found, np.float32)
+        return None

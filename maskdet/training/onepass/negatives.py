@@ -1,0 +1,167 @@
+"""Pictures that show no face: read, held out in part, and how often one is seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes
+from maskdet.datasets.examples import no_boxes
+from maskdet.media import find_images, read_image
+from maskdet.training.onepass.scenes import Place, shrunk
+from maskdet.types import CLASSES, Faces
+
+HELD_OUT_FILE = "negatives.npz"
+"""Of a run: the pictures without a face that it is judged by."""
+
+ALARM_SCORES: Final = (0.5, 0.6, 0.7)
+"""Face scores at which false alarms are counted; the first is the default threshold."""
+
+_HELD_OUT_OF: Final = 4
+"""One picture in so many of each kind is held out, chosen by its name."""
+
+_LEAST_CHANCE: Final = 0.03
+"""Added to the squared score: a picture that was learnt must not be forgotten."""
+
+
+_Listed: TypeAlias = tuple[Path, str]
+"""A picture file and its kind."""
+
+
+@dataclass(frozen=True, eq=False)
+class Negatives:
+    """Pictures without a face; `source` is their kind.
+
+    Attributes:
+        train: to learn from.
+        held_out: to judge by: of each kind a part, and some kinds as a whole.
+    """
+
+    train: Sequence[Place] = ()
+    held_out: Sequence[Place] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Mined:
+    """Where the network sees faces in pictures that have none.
+
+    Attributes:
+        scores: `(n,)` highest face score in each picture; 0 where it sees nothing.
+        boxes: `(n, 4)` where.
+    """
+
+    scores: NDArray[np.float32]
+    boxes: Boxes
+
+    def chances(self) -> NDArray[np.float64]:
+        """Return the `(n,)` chance of each picture to be shown."""
+        worth = _LEAST_CHANCE + np.square(self.scores.astype(np.float64))
+        result: NDArray[np.float64] = worth / worth.sum()
+        return result
+
+
+def read_negatives(
+    paths: Iterable[str | Path],
+    kinds: Sequence[str] = (),
+    progress: Callable[[Iterable[_Listed]], Iterable[_Listed]] = iter,
+) -> Negatives:
+    """Read pictures without a face, and hold out a part of them.
+
+    Args:
+        paths: COCO files without annotations, whose rows may say a `kind`, or folders
+            of pictures; a folder's name is its kind.
+        kinds: held out as a whole.
+        progress: something like `tqdm`.
+
+    Raises:
+        FileNotFoundError: a path or a picture is missing.
+        ValueError: a file is not COCO, lists a face, or has none of `kinds`.
+    """
+    listed = [row for path in paths for row in _listed(Path(path))]
+    known = {kind for _, kind in listed}
+    for kind in kinds:
+        if kind not in known:
+            raise ValueError(
+                f"no negative is of the kind {kind!r}; there are "
+                f"{', '.join(sorted(known)) or 'none'}"
+            )
+    train: list[Place] = []
+    held_out: list[Place] = []
+    for file, kind in progress(listed):
+        apart = kind in kinds or is_held_out(file.name)
+        (held_out if apart else train).append(_place(file, kind))
+    return Negatives(train, held_out)
+
+
+def is_held_out(name: str) -> bool:
+    """Return whether a picture of this file name is judged by, not learnt."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return digest[0] % _HELD_OUT_OF == 0
+
+
+def _listed(path: Path) -> list[_Listed]:
+    """Return the pictures of a file or folder, and the kind of each."""
+    if path.is_dir():
+        found = [(file, path.resolve().name) for file in find_images(path).images]
+        if not found:
+            raise ValueError(f"{path}: holds no picture")
+        return found
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images, faces = content["images"], content["annotations"]
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such file or folder") from None
+    except (KeyError, RecursionError, TypeError, ValueError):
+        raise ValueError(
+            f"{path}: not a COCO file, wanted images and annotations"
+        ) from None
+    if faces:
+        raise ValueError(
+            f"{path}: lists {len(faces)} boxes; negatives must show no face. Give it "
+            "as --data instead"
+        )
+    return [_row(path, row) for row in images]
+
+
+def _row(path: Path, row: Mapping[str, Any]) -> _Listed:
+    try:
+        name = str(row["file_name"])
+    except (KeyError, TypeError):
+        raise ValueError(f"{path}: not a COCO file, file_name is missing") from None
+    for file in (path.parent / "images" / name, path.parent / name):
+        if file.is_file():
+            return file, str(row.get("kind", path.stem))
+    raise FileNotFoundError(f"{path}: the image {name} is missing")
+
+
+def _place(file: Path, kind: str) -> Place:
+    image, _ = shrunk(read_image(file))
+    return Place(
+        image,
+        no_boxes(),
+        np.zeros(0, np.int64),
+        np.zeros((0, len(CLASSES)), np.float32),
+        kind,
+    )
+
+
+def highest_scores(found: Iterable[Faces]) -> NDArray[np.float32]:
+    """Return the best face score of each picture, 0 where nothing was found."""
+    scores = [one.scores.max(initial=0) for one in found]
+    return np.array(scores, np.float32)
+
+
+def alarms(scores: NDArray[np.float32]) -> dict[str, float]:
+    """Return the share of pictures in which a face is seen, by threshold."""
+    return {
+        f"{least:g}": round(float((scores >= least).mean()), 4)
+        for least in ALARM_SCORES
+        if len(scores)
+    }
