@@ -178,7 +178,7 @@ def choose(page: Any, box: str, option: str) -> None:
     def chosen() -> bool:
         settle(page)
         page.get_by_role("combobox", name=box).click()
-        listed = page.get_by_role("option", name=option)
+        listed = page.get_by_role("option", name=option, exact=True)
         with contextlib.suppress(NotInTime):
             listed.click(timeout=5_000)
             return True
