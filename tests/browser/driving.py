@@ -188,6 +188,21 @@ def choose(page: Any, box: str, option: str) -> None:
     wait_until(chosen, f"{option} in the list of {box}")
 
 
+def turn_on(page: Any, toggle: str) -> None:
+    """Turn a toggle on that is seen; a rerun under way may take a click away."""
+    box = page.get_by_test_id("stCheckbox").filter(has_text=toggle, visible=True).first
+
+    def is_on() -> bool:
+        box.wait_for()
+        settle(page)
+        if not box.locator("input").is_checked():
+            box.get_by_text(toggle, exact=True).click()
+            settle(page)
+        return bool(box.locator("input").is_checked())
+
+    wait_until(is_on, f"the toggle {toggle} to be on")
+
+
 def settle(page: Any, quiet_s: float = 0.3, patience_s: float = 10) -> None:
     """Wait until no script has run for a moment, but not for ever."""
     app = page.get_by_test_id("stApp")

@@ -11,7 +11,7 @@ import pytest
 
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
-from tests.browser.driving import Dashboard, LivePage, write_film
+from tests.browser.driving import Dashboard, LivePage, turn_on, write_film
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -109,8 +109,7 @@ KEEP_NOTES = """() => {
 def test_an_alert_is_told_beside_the_live_picture(live) -> None:
     live.go_to("Events")
     live.page.get_by_text("Alerts", exact=True).click()
-    # The closed list of own names in the sidebar has the same words.
-    live.page.get_by_text("No mask", exact=True).filter(visible=True).first.click()
+    turn_on(live.page, "No mask")
     live.go_to("Live")
     live.page.evaluate(KEEP_NOTES)
     live.start()
