@@ -219,3 +219,16 @@ def test_the_card_of_a_single_stage_run_counts_its_epochs():
         assert words in said
     blind = SimpleNamespace(known=known, log=log[3:], last=False)
     assert "The last epoch was kept, number 1" in " ".join(_trained(blind))
+
+
+def test_the_card_counts_false_alarms_as_the_training_does():
+    from maskdet.training.onepass.card import _trained
+
+    log = [
+        {"val_faces": faces, "val_mean": 0.5, "val_alarms_0.5": alarms}
+        for faces, alarms in ((0.80, 0.1), (0.84, 0.4))
+    ]
+    known = {"epochs": 2, "negatives": 0.25, "negative_pictures": 1200}
+    said = " ".join(_trained(SimpleNamespace(known=known, log=log, last=False)))
+    assert "A share of 0.25 of the views came from 1,200 images without a face." in said
+    assert "best validation was kept, number 1" in said

@@ -19,6 +19,7 @@ from maskdet.training.card import (
     stopped_sentence,
 )
 from maskdet.training.onepass.litert import TIMED_WH, Converted
+from maskdet.training.onepass.negatives import ALARM_COST, ALARM_SCORES
 from maskdet.training.onepass.validation import LARGE_PX, Precision
 from maskdet.types import CLASSES
 
@@ -157,6 +158,11 @@ def _trained(exported: Exported) -> Iterator[str]:
     yield f"Trained on scenes of: {of}{held}."
     if known.get("drawn_scenes"):
         yield f"Our own code drew on {known['drawn_scenes']:,} more."
+    if known.get("negative_pictures"):
+        yield (
+            f"A share of {known.get('negatives')} of the views came from "
+            f"{known['negative_pictures']:,} images without a face."
+        )
     if known.get("teacher"):
         yield f"It also learnt the answers of the classifier `{known['teacher']}`."
     if notes_sentence(known.get("data_report")):
@@ -164,10 +170,16 @@ def _trained(exported: Exported) -> Iterator[str]:
     yield f"{_kept(exported)}, with averaged weights."
 
 
+def _score(row: Mapping[str, float]) -> float:
+    """Return what an epoch was chosen by, as `fit` counts it."""
+    alarms = row.get(f"val_alarms_{ALARM_SCORES[0]:g}", 0.0)
+    return (row["val_faces"] + row["val_mean"]) / 2 - ALARM_COST * alarms
+
+
 def _kept(exported: Exported) -> str:
     """Say which epoch the weights are of; see `fit`, which keeps the first best."""
     log = exported.log
-    scores = [(row["val_faces"] + row["val_mean"]) / 2 for row in log]
+    scores = [_score(row) for row in log]
     judged = [score for score in scores if not math.isnan(score)]
     if exported.last or (log and not judged):
         return "The last epoch was kept" + (f", number {len(log)}" if log else "")

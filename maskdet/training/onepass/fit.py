@@ -42,7 +42,7 @@ from maskdet.training.logs import (
 from maskdet.training.network import settle_network
 from maskdet.training.onepass.logs import Epoch, log_epoch
 from maskdet.training.onepass.losses import LOSSES, Learner
-from maskdet.training.onepass.negatives import Negatives, alarms
+from maskdet.training.onepass.negatives import ALARM_COST, Negatives, alarms
 from maskdet.training.onepass.network import build_onepass
 from maskdet.training.onepass.recipe import OnepassRecipe
 from maskdet.training.onepass.sampling import Sampler
@@ -57,10 +57,6 @@ VALIDATION_PX = (640, 320)
 
 
 _SETTLING_BATCHES = 24
-
-_ALARM_COST = 0.25
-"""What a false alarm in all pictures without a face would take from the score of an
-epoch: four of a hundred are worth a hundredth of average precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,7 +280,7 @@ class _Run:
             alarms=alarmed,
         )
         score = (result.faces + result.mean) / 2
-        score -= _ALARM_COST * next(iter(alarmed.values()), 0.0)
+        score -= ALARM_COST * next(iter(alarmed.values()), 0.0)
         # NaN, where validation holds no face, is no best: `max` keeps its first then.
         after = dataclasses.replace(
             before, epochs_done=epoch + 1, best=max(before.best, score)

@@ -24,6 +24,10 @@ HELD_OUT_FILE = "negatives.npz"
 ALARM_SCORES: Final = (0.5, 0.6, 0.7)
 """Face scores at which false alarms are counted; the first is the default threshold."""
 
+ALARM_COST: Final = 0.25
+"""What a false alarm in all pictures without a face would take from the score of an
+epoch: four of a hundred are worth a hundredth of average precision."""
+
 _HELD_OUT_OF: Final = 4
 """One picture in so many of each kind is held out, chosen by its name."""
 
