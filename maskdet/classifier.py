@@ -18,6 +18,7 @@ from maskdet.boxes import Boxes
 from maskdet.own_models import (
     CLASSIFIER_OUTPUT,
     FACTS_NAME,
+    VERIFIER_OUTPUT,
     own_models,
     read_facts,
     stated_context,
@@ -29,9 +30,6 @@ CONTEXT = 1.3
 
 OUTPUT_NAME = CLASSIFIER_OUTPUT
 """Name of a classifier file's output: it says which column is which class."""
-
-VERIFIER_OUTPUT_NAME = f"{OUTPUT_NAME}__no_face"
-"""The same of a file with a fourth column: that the crop shows no face at all."""
 
 
 @dataclass(frozen=True)
@@ -372,11 +370,11 @@ def _checked(interpreter: Any, path: Path) -> tuple[int, bool]:
         )
     signatures = interpreter.get_signature_list().values()
     names = [name for signature in signatures for name in signature["outputs"]]
-    verifies = names == [VERIFIER_OUTPUT_NAME]
+    verifies = names == [VERIFIER_OUTPUT]
     known = verifies or names == [OUTPUT_NAME]
     if not known or int(outputs[0]["shape"][-1]) != len(CLASSES) + verifies:
         raise RuntimeError(
             f"classifier {path}: wanted the output {OUTPUT_NAME} or "
-            f"{VERIFIER_OUTPUT_NAME}, got {names}"
+            f"{VERIFIER_OUTPUT}, got {names}"
         )
     return shape[1], verifies

@@ -18,6 +18,9 @@ Kind: TypeAlias = Literal["classifier", "network"]
 CLASSIFIER_OUTPUT: Final = "__".join(label.key for label in CLASSES)
 """Name of a classifier file's output: it says which column is which class."""
 
+VERIFIER_OUTPUT: Final = f"{CLASSIFIER_OUTPUT}__no_face"
+"""The same of a file with a fourth column: that the crop shows no face at all."""
+
 FACTS_NAME: Final = "facts.json"
 """What the export writes beside a model file; it knows the crop of a classifier."""
 
@@ -216,7 +219,7 @@ def _kind(path: Path) -> Kind:
         from maskdet.litert import output_names
 
         outputs = output_names(path)
-        if outputs == [CLASSIFIER_OUTPUT]:
+        if outputs in ([CLASSIFIER_OUTPUT], [VERIFIER_OUTPUT]):
             _kinds[key] = "classifier"
         elif len(outputs) > 1 and all(
             name.endswith(f"__{CLASSIFIER_OUTPUT}") for name in outputs

@@ -57,6 +57,26 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
+def read_object(text: str | bytes, subject: str) -> dict[str, Any]:
+    """Return the JSON object that a text holds.
+
+    Args:
+        text: JSON.
+        subject: how messages begin, for example `settings are`.
+
+    Raises:
+        ValueError: it is not valid JSON, or not an object.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{subject} not valid JSON") from None
+    if not isinstance(values, dict):
+        noun, _ = subject.rsplit(" ", 1)
+        raise ValueError(f"{noun} must be a JSON object, not {type(values).__name__}")
+    return values
+
+
 @dataclass(frozen=True)
 class Settings:
     """Every threshold a person can tune; passed explicitly, never global.
@@ -142,15 +162,7 @@ class Settings:
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
         """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError("settings are not valid JSON") from None
-        if not isinstance(values, dict):
-            raise ValueError(
-                f"settings must be a JSON object, not {type(values).__name__}"
-            )
-        values = upgrade(values)
+        values = upgrade(read_object(text, "settings are"))
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from maskdet.settings import read_object
 from maskdet.types import UNTRACKED, Label, PersonPair
 
 Palette: TypeAlias = Literal["classic", "colour-blind"]
@@ -147,14 +147,7 @@ class Style:
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
         """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError("style is not valid JSON") from None
-        if not isinstance(values, dict):
-            raise ValueError(
-                f"style must be a JSON object, not {type(values).__name__}"
-            )
+        values = read_object(text, "style is")
         known = [one.name for one in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:

@@ -25,8 +25,8 @@ _CUT_PX = 2.0
 
 _VISIBLE_PX = 9.0
 """A single-stage network that sees the whole image in its own size has at least a guess
-at every face that is so large there. By measurement on enlarged validation scenes and
-on mosaics of them: windows then find as many faces, and a fifth of the false ones."""
+at every face that is so large there. Without a guess, what a window detects is a part
+of something larger."""
 
 _VISIBLE_SHARE = 0.1
 """The same for any other analyzer, as a share of the longer side of the image."""

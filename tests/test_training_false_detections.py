@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 
 from maskdet.assets import asset_path
-from maskdet.classifier import VERIFIER_OUTPUT_NAME, MaskClassifier, split_columns
+from maskdet.classifier import MaskClassifier, split_columns
 from maskdet.media import read_image
+from maskdet.own_models import VERIFIER_OUTPUT
 from maskdet.resources import resource_path
 from maskdet.training.false_detections import FalseDetections
 from maskdet.training.onepass.scenes import Place
@@ -133,7 +134,7 @@ def test_the_file_of_such_a_network_is_read_and_goes_on_learning(
     np.testing.assert_allclose(predicted(again, crops), outputs, atol=1e-4)
     details = classifier._interpreter.get_signature_list()
     (signature,) = details.values()
-    assert signature["outputs"] == [VERIFIER_OUTPUT_NAME]
+    assert signature["outputs"] == [VERIFIER_OUTPUT]
 
 
 def test_a_file_of_three_columns_starts_one_of_four(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_settings_saved_elsewhere_can_be_loaded() -> None:
     [
         ("", "this file is not valid JSON"),
         ("[" * 100_000, "this file is not valid JSON"),
-        ("[1]", "this file must hold a JSON object, not a list"),
+        ("[1]", "this file must be a JSON object, not list"),
         ('{"colour": 1}', "unknown setting 'colour'; known are analyzer, camera_fps"),
         ('{"analyzer": "magic"}', "analyzer must be one of .*, not 'magic'"),
         ('{"analyzer": 7}', "analyzer must be a text, not 7"),

@@ -135,7 +135,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     add_negatives_options(parser)
     add(
-        "--onlooker",
+        "--detection-teacher",
         type=Path,
         metavar="FILE.tflite",
         help="exported one-pass network that looks at the training images first: "
@@ -169,9 +169,9 @@ def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training.onepass`."""
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
-    watcher = args.onlooker
+    watcher = args.detection_teacher
     if watcher is not None and not watcher.is_file():
-        raise FileNotFoundError(f"--onlooker {watcher}: there is no such file")
+        raise FileNotFoundError(f"--detection-teacher {watcher}: there is no such file")
     check_paths(args, args.out)
     show_progress()
     from maskdet.classifier import load_classifier
@@ -260,10 +260,10 @@ def _material(
     finder: LandmarkFinder | None,
 ) -> Material:
     """Pack what to train on, once: a run that goes on takes the file."""
+    from maskdet.training.onepass.detection_teacher import DetectionTeacher, looked_at
     from maskdet.training.onepass.drawing import draw_places
     from maskdet.training.onepass.fit import Material
     from maskdet.training.onepass.negatives import HELD_OUT_FILE, Negatives
-    from maskdet.training.onepass.onlooker import Onlooker, looked_at
     from maskdet.training.onepass.scenes import (
         VALIDATION_FILE,
         Scenes,
@@ -279,9 +279,9 @@ def _material(
     packed = read_scenes(args.out / PACKED_FILE, made_of)
     if packed is None:
         places = read_places(data.train, bar("packing"), teacher)
-        if args.onlooker is not None:
-            onlooker = Onlooker(args.onlooker)
-            places = looked_at(places, onlooker, bar("looking for unlabelled"))
+        if args.detection_teacher is not None:
+            seeing = DetectionTeacher(args.detection_teacher)
+            places = looked_at(places, seeing, bar("looking for unlabelled"))
         if finder is not None:
             places += draw_places(
                 places, finder, recipe.drawn, recipe.seed, bar("drawing")
@@ -319,8 +319,8 @@ def _made_of(
 ) -> str:
     """Return what is the same exactly when the packed scenes would be."""
     parts: list[object] = [args.finder, args.teacher, recipe.drawn, recipe.seed]
-    if args.onlooker is not None:
-        parts.append(hashlib.sha256(args.onlooker.read_bytes()).hexdigest())
+    if args.detection_teacher is not None:
+        parts.append(hashlib.sha256(args.detection_teacher.read_bytes()).hexdigest())
     for one in data.train:
         parts += [one.path, one.boxes.tolist(), [int(label) for label in one.labels]]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -390,7 +390,7 @@ def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
         words += [f"--{several}", *values] if values else []
     for part in args.classes:
         words += ["--classes", part]
-    for option in ("corrections", "weights", "teacher", "finder", "onlooker"):
+    for option in ("corrections", "weights", "teacher", "finder", "detection-teacher"):
         value = getattr(args, option.replace("-", "_"))
         words += [f"--{option}", str(value)] if value is not None else []
     for knob in _KNOBS:

@@ -11,6 +11,7 @@ from maskdet.datasets.checks import Checked
 from maskdet.datasets.examples import Example
 from maskdet.datasets.looks import ALIKE_BITS, Look
 from maskdet.datasets.splits import Straddling
+from maskdet.wording import counted
 
 _SHOWN = 20
 """Files named in the text; the JSON names them all."""
@@ -63,7 +64,7 @@ class DataReport:
             *self._unreadable_lines(),
             "in several sets: "
             + (
-                f"{_n(self.repeated, 'picture')}, counted once"
+                f"{counted(self.repeated, 'picture')}, counted once"
                 if self.repeated
                 else "none"
             ),
@@ -99,7 +100,7 @@ class DataReport:
         if not self.unreadable:
             return ["unreadable: none"]
         return [
-            f"unreadable: {_n(len(self.unreadable), 'picture')}, left out",
+            f"unreadable: {counted(len(self.unreadable), 'picture')}, left out",
             *(f"  {one.path}: {one.reason}" for one in self.unreadable[:_SHOWN]),
             *_more(len(self.unreadable)),
         ]
@@ -108,8 +109,9 @@ class DataReport:
         if not self.alike.groups:
             return "alike: none"
         return (
-            f"alike: {_n(self.alike.pictures, 'picture')} in "
-            f"{_n(self.alike.groups, 'group')}, the largest of {self.alike.largest}"
+            f"alike: {counted(self.alike.pictures, 'picture')} in "
+            f"{counted(self.alike.groups, 'group')}, "
+            f"the largest of {self.alike.largest}"
         )
 
     def _straddling_lines(self) -> list[str]:
@@ -117,14 +119,14 @@ class DataReport:
         lines = ["on both sides of a split: none"]
         if found.groups:
             lines = [
-                f"on both sides of a split: {_n(found.groups, 'group')}; "
-                f"{_n(len(found.dropped), 'picture')} left out of train",
+                f"on both sides of a split: {counted(found.groups, 'group')}; "
+                f"{counted(len(found.dropped), 'picture')} left out of train",
                 *(f"  {path}" for path in found.dropped[:_SHOWN]),
                 *_more(len(found.dropped)),
             ]
         if found.held_out:
             lines.append(
-                f"in val and test: {_n(found.held_out, 'group')}, left as they are"
+                f"in val and test: {counted(found.held_out, 'group')}, left as they are"
             )
         return lines
 
@@ -154,7 +156,3 @@ def _alike(examples: Iterable[Example]) -> Alike:
 
 def _more(n: int) -> list[str]:
     return [f"  and {n - _SHOWN:,} more"] if n > _SHOWN else []
-
-
-def _n(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -14,6 +14,7 @@ from maskdet.media.films import (
     film_paths,
     open_video_file,
 )
+from maskdet.media.image_folder import ImageFolder, find_images
 from maskdet.media.live import Live, Patience, open_video
 from maskdet.media.mixing import NO_SOUND, Sound
 from maskdet.media.pictures import (
@@ -24,12 +25,10 @@ from maskdet.media.pictures import (
     MAX_SIDE_PX,
     SUFFIXES,
     DecodedImage,
-    ImageFolder,
     ImageReadError,
     decode_image,
     encode_jpeg,
     encode_png,
-    find_images,
     read_image,
     rotated,
     write_image,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -52,11 +51,11 @@ pixels but only a few bytes, so thousands keep a processor busy for hours."""
 _MAX_PAGES: Final = 20
 """Pages of a TIFF that are looked at for another whole image."""
 
-_HEAD_BYTES: Final = 64
+HEAD_BYTES: Final = 64
 """So much of a file tells what it is."""
 
 # Format as Pillow calls it, and how its files begin.
-_READABLE: Final[dict[str, re.Pattern[bytes]]] = {
+READABLE: Final[dict[str, re.Pattern[bytes]]] = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
     "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
@@ -74,7 +73,7 @@ _READABLE: Final[dict[str, re.Pattern[bytes]]] = {
 }
 
 # Images of other kinds, which a message can name.
-_UNREADABLE: Final[dict[str, re.Pattern[bytes]]] = {
+UNREADABLE: Final[dict[str, re.Pattern[bytes]]] = {
     "a HEIC photo": re.compile(
         rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL
     ),
@@ -238,88 +237,6 @@ def decode_image(source: object) -> DecodedImage:
     return DecodedImage(check_image(source))
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """The files of a folder and the folders in it, each list sorted.
-
-    Attributes:
-        images: files that hold an image, and files that should by their ending.
-        left_out: other files, and links that lead to none.
-        unread: folders that cannot be listed, each with what is wrong.
-    """
-
-    images: list[Path] = field(default_factory=list)
-    left_out: list[Path] = field(default_factory=list)
-    unread: dict[Path, OSError] = field(default_factory=dict)
-
-
-def find_images(folder: str | Path, *, without: Path | None = None) -> ImageFolder:
-    """Return the image files in a folder and in the folders in it.
-
-    The content of a file decides. An image of a kind that cannot be read counts as an
-    image, so that reading it says why. Hidden files and folders do not count at all:
-    some systems put unreadable twins beside images. A folder behind a link is searched
-    once, so a loop ends.
-
-    Args:
-        folder: where to search.
-        without: a folder in it that is not searched, such as that of the results.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise FileNotFoundError("there is no such folder")
-    result = ImageFolder()
-    # Links that lead up would bring everything beside the folder.
-    seen = {root.resolve(), *root.resolve().parents}
-    if without is not None:
-        seen.add(without.resolve())
-    for path in _files_below(root, seen, result.unread):
-        chosen = result.images if _may_be_image(path) else result.left_out
-        chosen.append(path)
-    return result
-
-
-def _files_below(
-    folder: Path, seen: set[Path], unread: dict[Path, OSError]
-) -> Iterator[Path]:
-    """Yield the files of a folder and of those below it that were not seen yet."""
-    try:
-        names = sorted(name for name in os.listdir(folder) if name[0] != ".")
-    except OSError as error:
-        unread[folder] = error
-        return
-    below = [folder / name for name in names if os.path.isdir(folder / name)]
-    yield from (folder / name for name in names if folder / name not in below)
-    fresh: list[Path] = []
-    # Real folders first: a link beside a folder does not take its place.
-    for path in sorted(below, key=os.path.islink):
-        target = path.resolve()
-        if target not in seen:
-            seen.add(target)
-            fresh.append(path)
-    for path in sorted(fresh):
-        yield from _files_below(path, seen, unread)
-
-
-def _may_be_image(path: Path) -> bool:
-    """Return whether a file holds an image, or should by its ending."""
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    if not os.path.isfile(path):
-        return False
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        # Nobody knows what it is; reading it says why.
-        return True
-    kinds = (*_READABLE.values(), *_UNREADABLE.values())
-    return any(begins.match(head) for begins in kinds)
-
-
 def write_image(path: str | Path, image: Image) -> None:
     """Write an image file; the ending chooses the format.
 
@@ -444,11 +361,11 @@ def _format(data: bytes) -> str:
     """Return which readable format the content has."""
     if not data:
         raise ImageReadError("the file is empty")
-    head = data[:_HEAD_BYTES]
-    for format_, begins in _READABLE.items():
+    head = data[:HEAD_BYTES]
+    for format_, begins in READABLE.items():
         if begins.match(head):
             return format_
-    for name, begins in _UNREADABLE.items():
+    for name, begins in UNREADABLE.items():
         if begins.match(head):
             raise ImageReadError(_named(name))
     for name, begins in _OTHERS.items():

@@ -10,6 +10,7 @@ from maskdet.classifier import OUTPUT_NAME
 from maskdet.metrics.answers import Answers
 from maskdet.metrics.estimate import Estimate
 from maskdet.metrics.numbers import numbers
+from maskdet.own_models import VERIFIER_OUTPUT
 from maskdet.runs import SETS
 from maskdet.training.logs import waited
 from maskdet.training.recipes import RECIPES, Recipe, Stage
@@ -37,8 +38,8 @@ do not edit by hand.
 inside |
 | Crop | a square around the face box, {context:g} times its longer side, border \
 repeated (`maskdet.classifier.crop_face`) |
-| Output | `{output}`: (n, 3) probabilities in this order; the file carries it as the \
-output's name |
+| Output | `{output}`: (n, {columns}) probabilities in this order; the file carries it \
+as the output's name |
 | File | {file} |
 | Licence | Apache-2.0, as the project |
 | Made | {made} |
@@ -88,9 +89,9 @@ light, and some wrong labels. It is no security or health device.
 """
 
 _NETWORKS = {
-    "pooled": "MobileNetV2 1.0, average, three outputs",
-    "dense": "MobileNetV2 1.0, average, 128 units, three outputs",
-    "custom-cnn": "two convolutions, 256 units, three outputs",
+    "pooled": "MobileNetV2 1.0, average",
+    "dense": "MobileNetV2 1.0, average, 128 units",
+    "custom-cnn": "two convolutions, 256 units",
 }
 
 _VIEWS = {
@@ -120,11 +121,13 @@ def card_text(exported: Exported, answers: Mapping[str, Answers], command: str) 
         title=recipe.title,
         about=recipe.about,
         source=f" Source: {recipe.source}." if recipe.source else "",
-        network=_NETWORKS[recipe.network],
+        network=f"{_NETWORKS[recipe.network]}, "
+        f"{'four' if recipe.verifies else 'three'} outputs",
         parameters=exported.parameters,
         size_px=recipe.size_px,
         context=recipe.context,
-        output=OUTPUT_NAME,
+        output=VERIFIER_OUTPUT if recipe.verifies else OUTPUT_NAME,
+        columns=len(CLASSES) + recipe.verifies,
         file=_file(exported),
         made=date.today().isoformat(),
         train=known.get("command", ""),

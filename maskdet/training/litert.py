@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from maskdet.classifier import OUTPUT_NAME, VERIFIER_OUTPUT_NAME, MaskClassifier
+from maskdet.classifier import OUTPUT_NAME, MaskClassifier
+from maskdet.own_models import VERIFIER_OUTPUT
 from maskdet.training.crops import Crops
 from maskdet.training.sampling import network_input
 from maskdet.training.validation import Rightness, by_source
@@ -104,7 +105,7 @@ def convert(
     archive.track(model)
     shape = (None, *model.input_shape[1:])
     verifies = model.output_shape[-1] > len(CLASSES)
-    name = VERIFIER_OUTPUT_NAME if verifies else OUTPUT_NAME
+    name = VERIFIER_OUTPUT if verifies else OUTPUT_NAME
     archive.add_endpoint(
         "classify",
         lambda image: {name: model(image, training=False)},

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.classifier import OUTPUT_NAME, VERIFIER_OUTPUT_NAME, split_columns
+from maskdet.classifier import OUTPUT_NAME, split_columns
 from maskdet.extras import require
+from maskdet.own_models import VERIFIER_OUTPUT
 from maskdet.training.sampling import network_input
 from maskdet.types import CLASSES
 
@@ -36,7 +37,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     graph = written.graph
     plain = graph.output[0].name
     verifies = model.output_shape[-1] > len(CLASSES)
-    ours = VERIFIER_OUTPUT_NAME if verifies else OUTPUT_NAME
+    ours = VERIFIER_OUTPUT if verifies else OUTPUT_NAME
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [ours if name == plain else name for name in names]

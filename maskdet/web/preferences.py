@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from maskdet.analyzer import ANALYZERS, AUTO
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.media import checked_rotation
-from maskdet.settings import Settings, upgrade
+from maskdet.settings import Settings, read_object, upgrade
 from maskdet.style import Style
 
 CAMERA_LIMITS: dict[str, tuple[int, int]] = {
@@ -82,13 +82,7 @@ class Preferences:
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
         """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError("this file is not valid JSON") from None
-        if not isinstance(values, dict):
-            kind = type(values).__name__
-            raise ValueError(f"this file must hold a JSON object, not a {kind}")
+        values = read_object(text, "this file is")
         if values and set(upgrade(values)) <= _names(Settings()):
             values = {"settings": values}
         return _replaced(cls(), values)

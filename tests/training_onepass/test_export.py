@@ -139,8 +139,8 @@ def test_the_card_says_how_often_a_face_is_seen_where_there_is_none(
     assert main(["export", str(folder), "--out", str(tmp_path)]) == 0
     written = tmp_path / "runs-onepass" / "onepass"
     facts = json.loads((written / "facts.json").read_text())
-    assert list(facts["false_alarms"]) == ["640", "320"]
-    assert list(facts["false_alarms"]["640"]) == ["0.5", "0.6", "0.7"]
+    assert list(facts["false_positives"]) == ["640", "320"]
+    assert list(facts["false_positives"]["640"]) == ["0.5", "0.6", "0.7"]
     card = (written / "card.md").read_text()
     assert "On 3 held-out pictures that show no face" in card
     assert "| Longer side | from 0.5 | from 0.6 | from 0.7 |" in card
@@ -221,12 +221,16 @@ def test_the_card_of_a_single_stage_run_counts_its_epochs():
     assert "The last epoch was kept, number 1" in " ".join(_trained(blind))
 
 
-def test_the_card_counts_false_alarms_as_the_training_does():
+def test_the_card_counts_false_false_positives_as_the_training_does():
     from maskdet.training.onepass.card import _trained
 
     log = [
-        {"val_faces": faces, "val_mean": 0.5, "val_alarms_0.5": alarms}
-        for faces, alarms in ((0.80, 0.1), (0.84, 0.4))
+        {
+            "val_faces": faces,
+            "val_mean": 0.5,
+            "val_false_positives_0.5": false_positive_rates,
+        }
+        for faces, false_positive_rates in ((0.80, 0.1), (0.84, 0.4))
     ]
     known = {"epochs": 2, "negatives": 0.25, "negative_pictures": 1200}
     said = " ".join(_trained(SimpleNamespace(known=known, log=log, last=False)))

@@ -165,7 +165,12 @@ def test_negatives_are_mined_learnt_and_counted(
     fit(mixed, tmp_path, dataclasses.replace(recipe, epochs=3, steps=1, mined_every=2))
     assert caplog.text.count("training pictures without a face") == 2
     for row in rows_of(tmp_path):
-        assert 0 <= float(row["val_alarms_0.7"]) <= float(row["val_alarms_0.5"]) <= 1
+        assert (
+            0
+            <= float(row["val_false_positives_0.7"])
+            <= float(row["val_false_positives_0.5"])
+            <= 1
+        )
 
 
 def test_nothing_to_resume_is_said(tmp_path, material, recipe):

@@ -10,7 +10,7 @@ import pytest
 
 from maskdet.training.onepass.negatives import (
     Mined,
-    alarms,
+    false_positive_rates,
     highest_scores,
     is_held_out,
     read_negatives,
@@ -79,14 +79,18 @@ def test_what_the_network_is_wrong_about_is_shown_more_often_but_nothing_never()
     assert chances[0] > 10 * chances[1] > 10 * chances[2] > 0
 
 
-def test_alarms_are_shares_of_pictures():
+def test_false_positives_are_shares_of_pictures():
     scores = np.float32([0.9, 0.55])
     found = [Faces(np.zeros((2, 4), np.float32), scores), Faces.empty()]
     best = highest_scores(found)
     assert best.tolist() == pytest.approx([0.9, 0])
-    assert alarms(best) == {"0.5": 0.5, "0.6": 0.5, "0.7": 0.5}
-    assert alarms(np.float32([0.5, 0.65])) == {"0.5": 1.0, "0.6": 0.5, "0.7": 0.0}
-    assert alarms(np.zeros(0, np.float32)) == {}
+    assert false_positive_rates(best) == {"0.5": 0.5, "0.6": 0.5, "0.7": 0.5}
+    assert false_positive_rates(np.float32([0.5, 0.65])) == {
+        "0.5": 1.0,
+        "0.6": 0.5,
+        "0.7": 0.0,
+    }
+    assert false_positive_rates(np.zeros(0, np.float32)) == {}
 
 
 def test_a_face_is_laid_into_a_picture_and_the_truth_says_where():

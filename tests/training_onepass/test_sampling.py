@@ -50,7 +50,7 @@ def test_large_faces_are_shown_more_often():
     assert chances[1] / chances[0] == pytest.approx(2)
 
 
-def test_faces_that_an_onlooker_hardly_sees_are_shown_more_often():
+def test_faces_that_an_detection_teacher_hardly_sees_are_shown_more_often():
     one = place([[0, 0, 24, 24], [30, 0, 54, 24]])
     one = dataclasses.replace(one, seen=np.float32([1.0, 0.5]))
     chances = face_chances(Scenes.of([one]))

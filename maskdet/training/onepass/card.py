@@ -19,7 +19,10 @@ from maskdet.training.card import (
     stopped_sentence,
 )
 from maskdet.training.onepass.litert import TIMED_WH, Converted
-from maskdet.training.onepass.negatives import ALARM_COST, ALARM_SCORES
+from maskdet.training.onepass.negatives import (
+    FALSE_POSITIVE_COST,
+    FALSE_POSITIVE_SCORES,
+)
 from maskdet.training.onepass.validation import LARGE_PX, Precision
 from maskdet.types import CLASSES
 
@@ -73,7 +76,7 @@ side in pixels (640: `onepass`, 320: `onepass-fast`). Average precision at IoU \
 classes; "right" is the share of the large faces found whose class is right.
 
 {validation}
-{alarms}
+{false_positives}
 ## Versions
 
 Compared with the Keras network. Time: the shortest of 50 calls with 2 threads.
@@ -126,7 +129,9 @@ def card_text(exported: Exported, command: str) -> str:
         scenes=exported.validation,
         large_px=LARGE_PX,
         validation=_validation_table(chosen.precision),
-        alarms=_alarms_text(exported.negatives, chosen.alarms),
+        false_positives=_false_positives_text(
+            exported.negatives, chosen.false_positives
+        ),
         versions=_versions_table(exported.versions),
     )
 
@@ -172,8 +177,12 @@ def _trained(exported: Exported) -> Iterator[str]:
 
 def _score(row: Mapping[str, float]) -> float:
     """Return what an epoch was chosen by, as `fit` counts it."""
-    alarms = row.get(f"val_alarms_{ALARM_SCORES[0]:g}", 0.0)
-    return (row["val_faces"] + row["val_mean"]) / 2 - ALARM_COST * alarms
+    false_positive_rates = row.get(
+        f"val_false_positives_{FALSE_POSITIVE_SCORES[0]:g}", 0.0
+    )
+    return (
+        row["val_faces"] + row["val_mean"]
+    ) / 2 - FALSE_POSITIVE_COST * false_positive_rates
 
 
 def _kept(exported: Exported) -> str:
@@ -197,14 +206,14 @@ def _validation_table(results: Mapping[str, Precision]) -> str:
     return _rows(heads, rows)
 
 
-def _alarms_text(count: int, alarms: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the false alarms by threshold, or nothing if nobody counted them."""
-    if not alarms:
+def _false_positives_text(count: int, rates: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the false positives by threshold, or nothing if nobody counted them."""
+    if not rates:
         return ""
-    thresholds = list(next(iter(alarms.values())))
+    thresholds = list(next(iter(rates.values())))
     rows = [
         [f"{side} px", *(_number(found[one]) for one in thresholds)]
-        for side, found in alarms.items()
+        for side, found in rates.items()
     ]
     table = _rows(["Longer side", *(f"from {one}" for one in thresholds)], rows)
     return (

@@ -246,7 +246,9 @@ def facts(exported: Exported) -> dict[str, object]:
             for name, one in exported.versions.items()
         },
         "validation": {name: _numbers(one) for name, one in chosen.precision.items()},
-        "false_alarms": {side: dict(one) for side, one in chosen.alarms.items()},
+        "false_positives": {
+            side: dict(one) for side, one in chosen.false_positives.items()
+        },
         "recipe": dict(exported.known),
         "temperature": round(exported.temperature, 4),
         "credits": "YuNet (Apache-2.0)",

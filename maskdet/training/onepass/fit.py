@@ -42,7 +42,11 @@ from maskdet.training.logs import (
 from maskdet.training.network import settle_network
 from maskdet.training.onepass.logs import Epoch, log_epoch
 from maskdet.training.onepass.losses import LOSSES, Learner
-from maskdet.training.onepass.negatives import ALARM_COST, Negatives, alarms
+from maskdet.training.onepass.negatives import (
+    FALSE_POSITIVE_COST,
+    Negatives,
+    false_positive_rates,
+)
 from maskdet.training.onepass.network import build_onepass
 from maskdet.training.onepass.recipe import OnepassRecipe
 from maskdet.training.onepass.sampling import Sampler
@@ -267,7 +271,9 @@ class _Run:
         trained_s = time.monotonic() - started - mined_s
         own = use_average(self.model, self.average)
         result = measured(self.model, self.judges, VALIDATION_PX[0])
-        alarmed = alarms(mine(self.model, self.held_out, VALIDATION_PX[0]).scores)
+        false_positives = false_positive_rates(
+            mine(self.model, self.held_out, VALIDATION_PX[0]).scores
+        )
         if own is not None:
             self.model.set_weights(own)
         done = Epoch(
@@ -277,10 +283,10 @@ class _Run:
             took_s=round(time.monotonic() - started, 1),
             losses=losses,
             validation=result,
-            alarms=alarmed,
+            false_positives=false_positives,
         )
         score = (result.faces + result.mean) / 2
-        score -= ALARM_COST * next(iter(alarmed.values()), 0.0)
+        score -= FALSE_POSITIVE_COST * next(iter(false_positives.values()), 0.0)
         # NaN, where validation holds no face, is no best: `max` keeps its first then.
         after = dataclasses.replace(
             before, epochs_done=epoch + 1, best=max(before.best, score)
@@ -302,7 +308,10 @@ class _Run:
             self.model.set_weights(own)
         if len(mined.scores):
             self.sampler = dataclasses.replace(self.sampler, mined=mined)
-            logger.info("training pictures without a face: %s", alarms(mined.scores))
+            logger.info(
+                "training pictures without a face: %s",
+                false_positive_rates(mined.scores),
+            )
 
     def _train(self, epoch: int) -> tuple[dict[str, float], int]:
         """Return the mean of each loss, and how many views there were."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 from maskdet.onepass import Network, OnePass, Scaling
 from maskdet.onepass.decode import OUTPUT_NAMES, Map
 from maskdet.training.litert import flatbuffer
-from maskdet.training.onepass.negatives import alarms, highest_scores
+from maskdet.training.onepass.negatives import false_positive_rates, highest_scores
 from maskdet.training.onepass.scenes import Place
 from maskdet.training.onepass.validation import Found, Precision, precision_of
 from maskdet.types import Image, Settings
@@ -47,8 +47,8 @@ class Converted:
             the number where that is above 1.
         times_ms: shortest time of one call, for each size in `TIMED_WH`.
         precision: on validation, as the analyzers see it: `kaggle 640`, ...
-        alarms: share of held-out pictures without a face in which one is seen, by
-            threshold, for each long side; empty without such pictures.
+        false_positives: fraction of held-out images without a face in which one is
+            detected, by threshold, for each long side; empty without such images.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Converted:
     difference: float
     times_ms: tuple[float, ...]
     precision: Mapping[str, Precision]
-    alarms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    false_positives: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def loses_to(self, other: Converted) -> list[str]:
         """Return where this file finds or labels noticeably less well than `other`."""
@@ -123,7 +123,7 @@ def compared(
         ),
         times_ms=tuple(_shortest_ms(network, *size) for size in TIMED_WH),
         precision=_measured(network, places),
-        alarms=_alarms(network, negatives) if negatives else {},
+        false_positives=_false_positive_rates(network, negatives) if negatives else {},
     )
 
 
@@ -159,7 +159,7 @@ def _shortest_ms(network: Network, width: int, height: int) -> float:
     return min(times_ms)
 
 
-def _alarms(
+def _false_positive_rates(
     network: Network, negatives: Sequence[Place]
 ) -> dict[str, Mapping[str, float]]:
     found: dict[str, Mapping[str, float]] = {}
@@ -169,7 +169,7 @@ def _alarms(
             analyzer.analyze(place.image, Settings.permissive()) for place in negatives
         ]
         scores = highest_scores(scene.faces for scene in scenes)
-        found[str(side)] = alarms(scores)
+        found[str(side)] = false_positive_rates(scores)
     return found
 
 

@@ -24,7 +24,8 @@ class Epoch:
         took_s: seconds, validation included.
         losses: mean of each, unweighted.
         validation: of the averaged weights, on some of the validation scenes.
-        alarms: share of pictures without a face in which one is seen, by threshold.
+        false_positives: fraction of images without a face in which one is detected, by
+            threshold.
     """
 
     epoch: int
@@ -33,7 +34,7 @@ class Epoch:
     took_s: float
     losses: Mapping[str, float]
     validation: Precision
-    alarms: Mapping[str, float] = field(default_factory=dict)
+    false_positives: Mapping[str, float] = field(default_factory=dict)
 
     def row(self) -> dict[str, float]:
         """Return everything under one name each."""
@@ -43,7 +44,10 @@ class Epoch:
             "loss": round(sum(self.losses.values()), 5),
             **{f"loss_{name}": round(one, 5) for name, one in self.losses.items()},
             **{f"val_{name}": one for name, one in vars(self.validation).items()},
-            **{f"val_alarms_{least}": one for least, one in self.alarms.items()},
+            **{
+                f"val_false_positives_{least}": one
+                for least, one in self.false_positives.items()
+            },
             "learning_rate": self.learning_rate,
             "views_per_s": self.views_per_s,
             "took_s": self.took_s,
@@ -61,8 +65,10 @@ def log_epoch(out: Path, done: Epoch, left: int) -> None:
     losses = ", ".join(f"{name} {value:.3f}" for name, value in done.losses.items())
     logger.info("epoch %d: losses %s", done.epoch, losses)
     logger.info("epoch %d: validation %s", done.epoch, done.validation)
-    if done.alarms:
-        logger.info("epoch %d: false alarms %s", done.epoch, dict(done.alarms))
+    if done.false_positives:
+        logger.info(
+            "epoch %d: false positives %s", done.epoch, dict(done.false_positives)
+        )
     logger.info(
         "epoch %d: %.1f views a second, %.0f s; about %.0f min left",
         done.epoch,

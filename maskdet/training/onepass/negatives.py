@@ -21,11 +21,11 @@ from maskdet.types import CLASSES, Faces
 HELD_OUT_FILE = "negatives.npz"
 """Of a run: the pictures without a face that it is judged by."""
 
-ALARM_SCORES: Final = (0.5, 0.6, 0.7)
-"""Face scores at which false alarms are counted; the first is the default threshold."""
+FALSE_POSITIVE_SCORES: Final = (0.5, 0.6, 0.7)
+"""Detection scores at which false positives are counted; the first is the default."""
 
-ALARM_COST: Final = 0.25
-"""What a false alarm in all pictures without a face would take from the score of an
+FALSE_POSITIVE_COST: Final = 0.25
+"""What a false positive in all pictures without a face would take from the score of an
 epoch: four of a hundred are worth a hundredth of average precision."""
 
 _HELD_OUT_OF: Final = 4
@@ -162,10 +162,10 @@ def highest_scores(found: Iterable[Faces]) -> NDArray[np.float32]:
     return np.array(scores, np.float32)
 
 
-def alarms(scores: NDArray[np.float32]) -> dict[str, float]:
+def false_positive_rates(scores: NDArray[np.float32]) -> dict[str, float]:
     """Return the share of pictures in which a face is seen, by threshold."""
     return {
         f"{least:g}": round(float((scores >= least).mean()), 4)
-        for least in ALARM_SCORES
+        for least in FALSE_POSITIVE_SCORES
         if len(scores)
     }

@@ -49,7 +49,7 @@ _PASTED_SHARE = 0.3
 
 _MOST_PASTED = 3
 _HARD = 5.0
-"""A face that an onlooker does not see at all counts so much more than a clear one."""
+"""A face that a detection teacher misses counts so much more than a clear one."""
 
 _AHEAD = 4
 _LARGE_PX = 24.0
@@ -73,8 +73,8 @@ def face_chances(scenes: Scenes) -> NDArray[np.float64]:
 
     Classes get their share. Within one, a source counts by the root of its faces, so
     that small careful sets are not drowned, and a face by its size, as large ones can
-    be shown at any size, and by how hardly an onlooker sees it: learning that things
-    are no faces costs those first that look least like one.
+    be shown at any size, and by how low a detection teacher scores it: learning that
+    things are no faces costs those first that look least like one.
     """
     counts = np.diff(scenes.first_face)
     sources = np.repeat(scenes.sources, counts)

@@ -45,7 +45,7 @@ class Place:
         labels: `(n,)` columns as in `CLASSES`, or `NO_LABEL`.
         taught: `(n, 3)` what a classifier said; NaN where none was asked.
         source: which collection it is from; `drawn` where our own code drew on it.
-        seen: `(n,)` face scores that an onlooker gave them; None where nobody looked.
+        seen: `(n,)` scores that a detection teacher gave them; None without one.
     """
 
     image: Image
@@ -68,7 +68,7 @@ class Scenes:
         labels: `(m,)` columns as in `CLASSES`, or `NO_LABEL`.
         taught: `(m, 3)` what a classifier said of each face; NaN where none did.
         sources: `(n,)` text.
-        seen: `(m,)` face scores that an onlooker gave them, 1 where nobody looked.
+        seen: `(m,)` scores that a detection teacher gave them, 1 without one.
     """
 
     pixels: NDArray[np.uint8]
@@ -121,7 +121,7 @@ class Scenes:
 
 
 def _seen(place: Place) -> NDArray[np.float32]:
-    """Return the scores that an onlooker gave the faces, 1 where there was none."""
+    """Return the scores that a detection teacher gave the faces, 1 without one."""
     return np.ones(len(place.boxes), np.float32) if place.seen is None else place.seen
 
 

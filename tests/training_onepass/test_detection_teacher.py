@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskdet.training.onepass.onlooker import fused, looked_at
+from maskdet.training.onepass.detection_teacher import fused, looked_at
 from maskdet.training.onepass.scenes import NO_LABEL
 from maskdet.types import Faces
 from tests.training_onepass.fakes import place

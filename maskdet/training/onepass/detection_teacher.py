@@ -59,7 +59,7 @@ def fused(looks: Sequence[Faces], weights: Sequence[float]) -> Faces:
     return Faces(boxes[kept][best], total[best])
 
 
-class Onlooker:
+class DetectionTeacher:
     """The one-pass network at two sizes, fused."""
 
     def __init__(self, path: str | Path) -> None:
@@ -81,15 +81,15 @@ class Onlooker:
 
 def looked_at(
     places: Sequence[Place],
-    onlooker: Onlooker,
+    detection_teacher: DetectionTeacher,
     progress: Callable[[Iterable[Place]], Iterable[Place]] = iter,
 ) -> list[Place]:
     """Return scenes with how well each face is seen, and unlabelled ones ignored."""
-    return [_looked_at(place, onlooker) for place in progress(places)]
+    return [_looked_at(place, detection_teacher) for place in progress(places)]
 
 
-def _looked_at(place: Place, onlooker: Onlooker) -> Place:
-    found = onlooker.faces(place.image)
+def _looked_at(place: Place, detection_teacher: DetectionTeacher) -> Place:
+    found = detection_teacher.faces(place.image)
     more = _uncovered(found.boxes[found.scores >= _LEAST_SCORE], place.boxes)
     nothing = np.full((len(more), len(CLASSES)), np.nan, np.float32)
     return dataclasses.replace(
