@@ -153,3 +153,24 @@ def test_a_file_of_three_columns_starts_one_of_four(tmp_path: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     probs = split_columns(predicted(four, crops))[0]
     np.testing.assert_allclose(probs, predicted(three, crops), atol=0.02)
+
+
+def test_such_a_file_is_an_own_classifier(tmp_path: Path, monkeypatch) -> None:
+    import json
+    from dataclasses import replace
+
+    from maskdet.assets import MODEL_DIR_VARIABLE
+    from maskdet.own_models import own_models, read_own_models
+    from maskdet.training.litert import convert
+    from maskdet.training.network import build_network
+
+    recipe = replace(RECIPES["maskdet"], size_px=32, verifies=True)
+    (tmp_path / "four.tflite").write_bytes(
+        convert(build_network(recipe, None), "float32")
+    )
+    facts = tmp_path / "runs" / "four" / "facts.json"
+    facts.parent.mkdir(parents=True)
+    facts.write_text(json.dumps({"input": {"context": 1.3}}))
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(tmp_path))
+    assert read_own_models().problems == ()
+    assert list(own_models("classifier")) == ["four"]
