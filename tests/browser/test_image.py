@@ -216,10 +216,13 @@ def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> Non
 def test_the_browser_refuses_no_name(image_page, tmp_path) -> None:
     """It did: "image/jpeg files are not allowed"."""
     content = cv2.imencode(".jpg", portrait(masked=True))[1].tobytes()
-    for name in ("saved-by-edge.jfif", "none", "wrong.txt", "clip.xyz"):
-        path = tmp_path / name
+    names = ("saved-by-edge.jfif", "none", "wrong.txt", "clip.xyz")
+    paths = [tmp_path / name for name in names]
+    for path in paths:
         path.write_bytes(content)
-        image_page.upload(path)
+    # At once, as people drop them: files that follow each other within a rerun of the
+    # page may replace each other.
+    image_page.upload(*paths)
     image_page.page.locator(".maskdet-totals").get_by_text(
         "4", exact=True
     ).first.wait_for()
