@@ -24,6 +24,7 @@ LIBRARIES: Final[Mapping[str, Library]] = {
     "streamlit": Library("Streamlit", "app"),
     "streamlit_webrtc": Library("streamlit-webrtc", "app"),
     "tensorflow": Library("TensorFlow", "train"),
+    "keras": Library("Keras", "train"),
     "onnx": Library("onnx", "train"),
     "tf2onnx": Library("tf2onnx", "train"),
     "onnxruntime": Library("ONNX Runtime", "onnx"),

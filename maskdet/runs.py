@@ -15,6 +15,9 @@ from maskdet.resources import resource_path
 RUNS_FOLDER = resource_path("models/runs")
 """One folder a run; its name is the name of the run."""
 
+NETWORKS_FOLDER = "runs-onepass"
+"""Inside `models/`: the runs of one-pass networks, which have other facts."""
+
 FACTS_NAME = "facts.json"
 LOG_NAME = "log.csv"
 ANSWERS_NAME = "answers.npz"

@@ -190,7 +190,7 @@ def test_batches_are_rgb_one_hot_and_repeatable():
     batches = list(sampler.epoch(0, 9))
     assert len(batches) == 9
     assert batches[0].images.shape == (6, 32, 32, 3)
-    assert batches[0].images.dtype == np.float32
+    assert batches[0].images.dtype == np.uint8
     np.testing.assert_array_equal(batches[0].targets.sum(axis=1), 1)
     np.testing.assert_array_equal(batches[3].images, sampler.batch(0, 3).images)
     assert not np.array_equal(batches[3].images, sampler.batch(1, 3).images)

@@ -121,7 +121,7 @@ def test_a_pass_shows_every_crop_once_in_another_order():
     assert not np.array_equal(first, second)
     again = np.concatenate([batch.images for batch in passes.epoch(0, 2)])
     np.testing.assert_array_equal(first, again)
-    assert first.dtype == np.float32
+    assert first.dtype == np.uint8
     assert len(list(passes.epoch(0, 5))) == 5
 
 

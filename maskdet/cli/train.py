@@ -13,6 +13,7 @@ from maskdet.cli.console import say
 from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.cli.train_onepass import add_negatives_options, read_negatives_of
 from maskdet.cli.training_run import (
+    add_workers_option,
     bar,
     check_libraries,
     check_paths,
@@ -108,6 +109,7 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
         help="recipe maskdet: face detector for images of one face, and for the "
         "landmarks to draw masks at; `none` for none",
     )
+    add_workers_option(parser)
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in --out"
     )
@@ -228,7 +230,7 @@ def _material(
     counts = ", ".join(f"{len(part)} {title}" for title, part in vars(parts).items())
     say(f"pictures for the recipe {recipe.name}: {counts}")
     negatives = read_negatives_of(args)
-    return prepare(parts, recipe, out, lambda: finder, bar, negatives)
+    return prepare(parts, recipe, out, lambda: finder, bar, negatives, args.workers)
 
 
 def _about(

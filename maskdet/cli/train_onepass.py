@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from maskdet.cli.console import complain, say
 from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.cli.training_run import (
+    add_workers_option,
     bar,
     check_paths,
     find_with,
@@ -22,7 +23,7 @@ from maskdet.cli.training_run import (
     with_knobs,
 )
 from maskdet.datasets import load_training_data
-from maskdet.runs import FACTS_NAME
+from maskdet.runs import FACTS_NAME, NETWORKS_FOLDER
 from maskdet.training.logs import BEST_FILE, RECIPE_FILE
 from maskdet.types import CLASSES
 from maskdet.wording import counted
@@ -101,6 +102,7 @@ def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="learning rate of YuNet's layers, as a fraction of --learning-rate",
     )
     add("--seed", type=int, help="random seed")
+    add_workers_option(parser)
     add("--resume", action="store_true", help="continue the run in --out")
 
 
@@ -181,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
     if args.weights is not None and not args.resume:
         check_weights(Path(args.weights))
     finder = _finder(args, recipe)
-    teacher = load_classifier(args.teacher) if args.teacher else None
+    teacher = load_classifier(args.teacher, threads=1) if args.teacher else None
     data = load_training_data(
         args.data,
         args.val,
@@ -295,7 +297,7 @@ def _material(
     (args.out / HELD_OUT_FILE).unlink(missing_ok=True)
     if negatives.held_out:
         save_scenes(Scenes.of(negatives.held_out), args.out / HELD_OUT_FILE, "held out")
-    return Material(packed, held_out, negatives=negatives)
+    return Material(packed, held_out, negatives=negatives, workers=args.workers)
 
 
 def read_negatives_of(args: argparse.Namespace) -> Negatives | None:
@@ -367,9 +369,7 @@ def _start(weights: str | None) -> tuple[str | None, list[str]]:
 def _earlier(weights: Path) -> dict[str, Any] | None:
     """Return the recipe of the run that some weights are from, if it is at hand."""
     if weights.suffix == ".tflite":
-        from maskdet.training.onepass.export import FOLDER
-
-        facts = weights.parent / FOLDER / weights.stem / FACTS_NAME
+        facts = weights.parent / NETWORKS_FOLDER / weights.stem / FACTS_NAME
         if not facts.is_file():
             return None
         exported: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))

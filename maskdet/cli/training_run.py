@@ -23,13 +23,29 @@ if TYPE_CHECKING:
 _Recipe = TypeVar("_Recipe")
 
 
+def add_workers_option(parser: argparse.ArgumentParser) -> None:
+    """Add how many processes make the batches."""
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that augment images, where a GPU trains (default: 0, a thread "
+        "beside the training)",
+    )
+
+
 def check_libraries() -> None:
     """Make sure that everything a training needs is installed.
+
+    Keras trains with another library where the variable KERAS_BACKEND names one.
 
     Raises:
         MissingExtraError: something is not; the message names the extra.
     """
-    require("maskdet train", "tensorflow", "altair", "vl_convert")
+    other = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
+    backend = "keras" if other else "tensorflow"
+    require("maskdet train", backend, "altair", "vl_convert")
 
 
 def check_paths(args: argparse.Namespace, out: Path) -> None:
@@ -84,9 +100,16 @@ def bar(title: str) -> partial[Any]:
 
 
 def find_with(name: str) -> Detector | None:
-    """Return the face detector that `--finder` names; None for `none`."""
+    """Return the face detector that `--finder` names; None for `none`.
+
+    It works in one thread, as `maskdet.training.workers` needs it.
+    """
     if name == "none":
         return None
+    if name == "yunet":
+        from maskdet.detectors.yunet import YuNet
+
+        return YuNet(threads=1)
     from maskdet.detectors import load_detector
 
     return load_detector(name)

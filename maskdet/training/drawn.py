@@ -6,7 +6,8 @@ or something before the mouth that is no mask. Validation and test never see the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from maskdet.detectors import LandmarkFinder
 from maskdet.synthetic import Mask, Position, Thing, cover_mouth, wear_mask
 from maskdet.training.augment import PACKED_CONTEXT
-from maskdet.training.samples import Samples
+from maskdet.training.samples import Progress, Samples
+from maskdet.training.workers import mapped
 from maskdet.types import Image, Label
 
 MASKS: Final[Mapping[Position, tuple[Label, float]]] = {
@@ -45,13 +47,16 @@ _OFF_CENTRE: Final = 0.35
 _Face: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Box and landmarks."""
 
+_Drawn: TypeAlias = tuple[Image, Label, str]
+"""The face with something drawn on it, its label and what was drawn."""
+
 
 def draw_samples(
     samples: Samples,
     finder: LandmarkFinder,
     count: int,
     seed: int,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    progress: Progress = iter,
 ) -> Samples:
     """Return about `count` crops drawn on the bare ones among `samples`.
 
@@ -66,23 +71,21 @@ def draw_samples(
         Crops with `drawn` set, their source named `drawn-` and what was drawn. None
         if there is no bare face to draw on.
     """
-    rng = np.random.default_rng(seed)
     bare = np.flatnonzero(samples.labels == Label.NO_MASK)
-    faces: dict[int, _Face | None] = {}
-    drawn: list[tuple[Image, Label, str]] = []
-    for row in progress(_order(bare, count, rng)):
-        if len(drawn) == count:
-            break
-        image = samples.images[row]
-        if row not in faces:
-            faces[row] = _middle_face(finder, image)
-        found = faces[row]
-        if found is not None:
-            drawn.append(_draw(image, *found, rng))
+    order = _order(bare, count, np.random.default_rng(seed))
+
+    def draw(place: int) -> _Drawn | None:
+        image = samples.images[order[place]]
+        found = _middle_face(finder, image)
+        rng = np.random.default_rng([seed, place])
+        return None if found is None else _draw(image, *found, rng)
+
+    every = mapped(draw, range(len(order)), progress)
+    drawn = list(itertools.islice(filter(None, every), count))
     return _packed(drawn, samples.images.shape[1:])
 
 
-def _packed(drawn: list[tuple[Image, Label, str]], side: tuple[int, ...]) -> Samples:
+def _packed(drawn: list[_Drawn], side: tuple[int, ...]) -> Samples:
     return Samples(
         images=np.array([one for one, _, _ in drawn], np.uint8).reshape(-1, *side),
         labels=np.array([label for _, label, _ in drawn], np.int64),
@@ -123,8 +126,7 @@ def _draw(
     box: NDArray[np.float32],
     points: NDArray[np.float32],
     rng: np.random.Generator,
-) -> tuple[Image, Label, str]:
-    """Return the face with something drawn on it, its label and what was drawn."""
+) -> _Drawn:
     shares = [share for _, share in MASKS.values()] + list(HARD_NEGATIVES.values())
     choice = int(rng.choice(len(shares), p=np.array(shares) / sum(shares)))
     if choice < len(MASKS):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from maskdet.onepass import Network, OnePass, Scaling
 from maskdet.training.augment import PACKED_CONTEXT
 from maskdet.training.onepass.scenes import Place
 from maskdet.training.samples import NO_FACE, PACKED_PX, Progress, Samples
+from maskdet.training.workers import mapped
 from maskdet.types import Image, Settings
 
 _SCALINGS: Final = (Scaling(640, 2.0), Scaling(320, 1.0))
@@ -42,7 +43,7 @@ class FalseDetections:
             FileNotFoundError: there is no such file.
             RuntimeError: it is not a one-pass network.
         """
-        loaded = Network(network)
+        loaded = Network(network, threads=1)
         self._looks = [OnePass(loaded, scaling) for scaling in _SCALINGS]
 
     def boxes(self, image: Image) -> Boxes:
@@ -57,7 +58,7 @@ class FalseDetections:
 
     def samples(self, places: Sequence[Place], progress: Progress) -> Samples:
         """Return the crops to train on, packed as those of faces."""
-        cut = list(self._cut(progress(places), PACKED_PX, PACKED_CONTEXT))
+        cut = self._cut(places, PACKED_PX, PACKED_CONTEXT, progress)
         n = len(cut)
         shape = (-1, PACKED_PX, PACKED_PX, 3)
         return Samples(
@@ -72,13 +73,17 @@ class FalseDetections:
         self, places: Sequence[Place], size_px: int, context: float, progress: Progress
     ) -> NDArray[np.uint8]:
         """Return the `(n, size_px, size_px, 3)` crops to judge by, as at run time."""
-        cut = [crop for crop, _ in self._cut(progress(places), size_px, context)]
-        return np.array(cut, np.uint8).reshape(-1, size_px, size_px, 3)
+        cut = self._cut(places, size_px, context, progress)
+        crops = [crop for crop, _ in cut]
+        return np.array(crops, np.uint8).reshape(-1, size_px, size_px, 3)
 
     def _cut(
-        self, places: Iterable[Place], size_px: int, context: float
-    ) -> Iterator[tuple[Image, str]]:
-        for place in places:
-            for box in self.boxes(place.image):
-                crop = crop_face(place.image, box, size_px, context=context)
-                yield crop, place.source
+        self, places: Sequence[Place], size_px: int, context: float, progress: Progress
+    ) -> list[tuple[Image, str]]:
+        def cut(place: Place) -> list[tuple[Image, str]]:
+            return [
+                (crop_face(place.image, box, size_px, context=context), place.source)
+                for box in self.boxes(place.image)
+            ]
+
+        return [one for crops in mapped(cut, places, progress) for one in crops]

@@ -212,7 +212,10 @@ class _Run:
             self.model.reset_metrics()  # else the answers are running means
             weights = self.material.class_weights[batch.targets.argmax(axis=1)]
             said = self.model.train_on_batch(
-                batch.images, batch.targets, sample_weight=weights, return_dict=True
+                batch.images.astype(np.float32),
+                batch.targets,
+                sample_weight=weights,
+                return_dict=True,
             )
             losses.append(float(said["loss"]))
             shares.append(float(said["accuracy"]))
@@ -296,7 +299,9 @@ def _network(material: Material, recipe: Recipe, start: Start) -> keras.Model:
     model = build_network(recipe, None if start.resume else start.weights)
     if recipe.norm_learns and start.weights is not None and not start.resume:
         first = material.batches.epoch(recipe.epochs, _SETTLING_BATCHES)
-        settle_normalisation(model, (batch.images for batch in first))
+        settle_normalisation(
+            model, (batch.images.astype(np.float32) for batch in first)
+        )
     for line in summary_lines(model):
         logger.info("%s", line)
     return model

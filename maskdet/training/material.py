@@ -118,6 +118,7 @@ def prepare(
     finder: Callable[[], Detector | None],
     progress: Titled,
     negatives: Negatives | None = None,
+    workers: int = 0,
 ) -> Material:
     """Cut the crops of a run and keep in `out` what its export needs.
 
@@ -128,6 +129,7 @@ def prepare(
         finder: gives the finder for pictures of one face, if it is needed.
         progress: shows how far the cutting is.
         negatives: pictures without a face; needed where the recipe `verifies`.
+        workers: processes that make the batches; 0 for a thread.
     """
     out.mkdir(parents=True, exist_ok=True)
     held_out = _cut(parts.validation, recipe, progress("validation"))
@@ -149,7 +151,9 @@ def prepare(
                 negatives.held_out, recipe.size_px, recipe.context, progress("held out")
             )
             np.savez(out / FALSE_DETECTIONS_FILE, images=empty, allow_pickle=False)
-        sampler = Sampler(packed, recipe.size_px, recipe.batch_size, recipe.seed)
+        sampler = Sampler(
+            packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
+        )
         steps = recipe.steps or max(1, len(packed) // recipe.batch_size)
         # The sampler balances by drawing, so every class weighs the same.
         return Material(
@@ -163,7 +167,7 @@ def prepare(
             empty,
         )
     crops = _cut(parts.train, recipe, progress("crops"), MIN_TRAIN_PX)
-    passes = Passes(crops, VIEWS[recipe.views], recipe.batch_size, recipe.seed)
+    passes = Passes(crops, VIEWS[recipe.views], recipe.batch_size, recipe.seed, workers)
     weights = class_weights(crops.labels)
     return Material(
         passes,

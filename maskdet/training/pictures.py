@@ -32,7 +32,7 @@ def write_pictures(material: Material, out: Path) -> list[Path]:
     names = [CLASSES[label].key for label in validation.labels[chosen]]
     samples = picture_grid(list(validation.images[chosen]), names, columns=_COLUMNS)
     batch = next(iter(material.batches.epoch(0, 1)))
-    views = batch.images[..., ::-1].clip(0, 255).astype(np.uint8)
+    views = batch.images[..., ::-1]
     words = [*(label.key for label in CLASSES), "no_face"]
     names = [words[column] for column in batch.targets.argmax(axis=1)]
     paths = [out / SAMPLES_FILE, out / VIEWS_FILE]

@@ -18,6 +18,7 @@ from maskdet.detectors import Detector
 from maskdet.media import read_image
 from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.augment import PACKED_CONTEXT
+from maskdet.training.workers import mapped
 from maskdet.types import CLASSES, Image
 
 logger = logging.getLogger(__name__)
@@ -84,9 +85,18 @@ def pack_training(
     labels: list[int] = []
     sources: list[str] = []
     whole: list[bool] = []
-    for example, picture in opened(examples, progress):
-        for box, label in _faces_of(example, picture, finder):
-            images.append(crop_face(picture, box, PACKED_PX, context=PACKED_CONTEXT))
+
+    def cut(example: Example) -> list[tuple[Image, int]]:
+        return [
+            (crop_face(picture, box, PACKED_PX, context=PACKED_CONTEXT), label)
+            for _, picture in opened([example], iter)
+            for box, label in _faces_of(example, picture, finder)
+        ]
+
+    every = mapped(cut, examples, progress)
+    for example, crops in zip(examples, every, strict=True):
+        for crop, label in crops:
+            images.append(crop)
             labels.append(label)
             sources.append(example.source)
             whole.append(example.whole)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.training.augment import augment
 from maskdet.training.samples import NO_FACE, Samples
+from maskdet.training.workers import ahead
 from maskdet.types import CLASSES, Label
 
 CLASS_SHARES: Mapping[Label, float] = {
@@ -33,20 +33,18 @@ own code drew. Drawn bare faces are the hard negatives."""
 NO_FACE_SHARE = 0.25
 """How often a crop without a face is taken, where the network learns to know them."""
 
-_AHEAD = 6
-
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """One training step's input.
 
     Attributes:
-        images: `(n, size_px, size_px, 3)` float32 RGB 0..255.
+        images: `(n, size_px, size_px, 3)` uint8 RGB.
         targets: `(n, 3)` float32 one-hot, columns as in `CLASSES`; `(n, 4)` with
             `NO_FACE`.
     """
 
-    images: NDArray[np.float32]
+    images: NDArray[np.uint8]
     targets: NDArray[np.float32]
 
 
@@ -81,7 +79,12 @@ def draw_chances(samples: Samples) -> NDArray[np.float64]:
 
 def network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return BGR crops `(n, s, s, 3)` as the network wants them: RGB float32."""
-    return np.ascontiguousarray(images[..., ::-1], dtype=np.float32)
+    return rgb(images).astype(np.float32)
+
+
+def rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return BGR crops `(n, s, s, 3)` as RGB."""
+    return np.ascontiguousarray(images[..., ::-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +96,14 @@ class Sampler:
         size_px: input size of the network.
         batch_size: crops a step.
         seed: with the epoch and the step it fixes every random choice.
+        workers: processes that make the batches; 0 for a thread.
     """
 
     samples: Samples
     size_px: int
     batch_size: int
     seed: int
+    workers: int = 0
     _chances: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -114,16 +119,8 @@ class Sampler:
         )
         columns = max(len(CLASSES), int(self.samples.labels.max()) + 1)
         targets = np.eye(columns, dtype=np.float32)[self.samples.labels[rows]]
-        return Batch(network_input(views), targets)
+        return Batch(rgb(views), targets)
 
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
-        """Yield the batches of one epoch, made ahead in a thread of their own."""
-        # OpenCV's own threads would fight with those of the training for the cores.
-        cv2.setNumThreads(1)
-        with ThreadPoolExecutor(1) as pool:
-            ahead: list[Future[Batch]] = []
-            for step in range(steps + _AHEAD):
-                if step < steps:
-                    ahead.append(pool.submit(self.batch, epoch, step))
-                if step >= _AHEAD:
-                    yield ahead.pop(0).result()
+        """Yield the batches of one epoch."""
+        return ahead(partial(self.batch, epoch), steps, self.workers)

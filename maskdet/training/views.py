@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.training.crops import Crops
-from maskdet.training.sampling import Batch, network_input
+from maskdet.training.sampling import Batch, rgb
+from maskdet.training.workers import ahead
 from maskdet.types import CLASSES, Image
 
 Rng = np.random.Generator
@@ -83,8 +83,6 @@ def _sampled(
 VIEWS: dict[str, View] = {"tutorial": tutorial_view, "flip-turn": flip_turn_view}
 """Name in `Recipe.views` to what it does to a picture."""
 
-_AHEAD = 6
-
 
 @dataclass(frozen=True, eq=False)
 class Passes:
@@ -96,12 +94,14 @@ class Passes:
         batch_size: crops a step; what is left over at the end of a pass is skipped,
             other crops each time.
         seed: with the epoch and the step it fixes every random choice.
+        workers: processes that make the batches; 0 for a thread.
     """
 
     crops: Crops
     view: View
     batch_size: int
     seed: int
+    workers: int = 0
 
     @property
     def steps(self) -> int:
@@ -113,23 +113,18 @@ class Passes:
         rng = np.random.default_rng([self.seed, epoch, step])
         views = np.stack([self.view(self.crops.images[row], rng) for row in rows])
         targets = np.eye(len(CLASSES), dtype=np.float32)[self.crops.labels[rows]]
-        return Batch(network_input(views), targets)
+        return Batch(rgb(views), targets)
 
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
-        """Yield `steps` batches, made ahead in a thread of their own.
+        """Yield `steps` batches.
 
         More steps than a pass has begin it again, in the same order.
         """
-        # OpenCV's own threads would fight with those of the training for the cores.
-        cv2.setNumThreads(1)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.crops))
         size = self.batch_size
-        with ThreadPoolExecutor(1) as pool:
-            ahead: list[Future[Batch]] = []
-            for step in range(steps + _AHEAD):
-                if step < steps:
-                    first = step % self.steps * size
-                    rows = order[first : first + size]
-                    ahead.append(pool.submit(self.batch, rows, epoch, step))
-                if step >= _AHEAD:
-                    yield ahead.pop(0).result()
+
+        def batch(step: int) -> Batch:
+            first = step % self.steps * size
+            return self.batch(order[first : first + size], epoch, step)
+
+        return ahead(batch, steps, self.workers)

@@ -203,6 +203,25 @@ def turn_on(page: Any, toggle: str) -> None:
     wait_until(is_on, f"the toggle {toggle} to be on")
 
 
+def send(page: Any, uploader: Any, files: Any, arrived: Any) -> None:
+    """Give files to an uploader until something shows that they are there.
+
+    An uploader that is drawn anew while it sends, as on a busy machine, forgets them.
+    """
+    from playwright.sync_api import TimeoutError as NotInTime
+
+    def sent() -> bool:
+        uploader.wait_for(state="attached")
+        settle(page)
+        uploader.set_input_files(files)
+        with contextlib.suppress(NotInTime):
+            arrived.wait_for(timeout=40_000)
+            return True
+        return False
+
+    wait_until(sent, "the files to arrive")
+
+
 def settle(page: Any, quiet_s: float = 0.3, patience_s: float = 10) -> None:
     """Wait until no script has run for a moment, but not for ever."""
     app = page.get_by_test_id("stApp")

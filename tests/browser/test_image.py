@@ -17,7 +17,7 @@ import pytest
 
 from maskdet.style import colour_bgr
 from maskdet.types import Image, Label
-from tests.browser.driving import Dashboard, go_to, running_dashboard
+from tests.browser.driving import Dashboard, go_to, running_dashboard, send
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -67,7 +67,9 @@ class ImagePage:
         self.page, self.url = page, url
 
     def upload(self, *paths: Path) -> None:
-        self.page.locator(UPLOADER).set_input_files([str(path) for path in paths])
+        files = [str(path) for path in paths]
+        named = self.page.get_by_test_id("stFileChipName").first
+        send(self.page, self.page.locator(UPLOADER), files, named)
 
     def see(self, text: str) -> None:
         self.page.get_by_text(text, exact=True).wait_for()

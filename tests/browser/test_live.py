@@ -19,6 +19,7 @@ from tests.browser.driving import (
     LivePage,
     choose,
     running_dashboard,
+    send,
     settle,
     write_film,
 )
@@ -198,9 +199,9 @@ def test_what_appears_above_the_picture_does_not_stop_it(
     live.page.get_by_text("Save, load, share").click()
     torn = tmp_path / "torn.json"
     torn.write_text("{")
-    live.page.locator("input[type=file]").first.set_input_files(torn)
     alert = live.page.get_by_test_id("stAlert")
-    alert.filter(has_text="this file is not valid JSON").wait_for()
+    told = alert.filter(has_text="this file is not valid JSON")
+    send(live.page, live.page.locator("input[type=file]").first, torn, told)
     assert moving(live)
     choose(live.page, "Analyzer", "haar")
     live.page.get_by_text("Haar cascades detect").wait_for()
@@ -342,6 +343,7 @@ def test_settings_travel_in_a_file_and_in_a_link(
     slider = page.get_by_role("slider", name="Face score")
     page.get_by_role("button", name="Reset to defaults").click()
     wait_until(lambda: slider.input_value() == "0.5", "the default")
+    settle(page)
     page.locator("input[type=file]").first.set_input_files(saved)
     wait_until(lambda: slider.input_value() == "1", "the loaded value")
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.driving import Dashboard, LivePage, running_dashboard
+from tests.browser.driving import Dashboard, LivePage, running_dashboard, send
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -158,10 +158,9 @@ def test_a_goal_is_proposed_set_and_used_on_live(page: Any) -> None:
 
 def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
     choose(page, "My own set")
-    page.locator(ZIP).set_input_files(
-        {"name": "yard.zip", "mimeType": "application/zip", "buffer": coco_zip()}
-    )
-    page.get_by_text("4 pictures, 4 faces: 3 Mask, 1 No mask").wait_for()
+    found = page.get_by_text("4 pictures, 4 faces: 3 Mask, 1 No mask")
+    yard = {"name": "yard.zip", "mimeType": "application/zip", "buffer": coco_zip()}
+    send(page, page.locator(ZIP), yard, found)
     page.get_by_role("button", name="Look at 4 pictures").click()
     page.get_by_text("truth: Mask").first.wait_for()
     faces = page.locator(".maskdet-hits figure").first.locator("img")
@@ -175,27 +174,25 @@ def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
 
 def test_what_is_no_set_is_told_in_a_line(page: Any) -> None:
     choose(page, "My own set")
-    page.locator(ZIP).set_input_files(
-        {"name": "a.zip", "mimeType": "application/zip", "buffer": b"no zip at all"}
-    )
-    alert = page.get_by_test_id("stAlert")
-    alert.get_by_text("this is not a zip").wait_for()
+    told = page.get_by_test_id("stAlert").get_by_text("this is not a zip")
+    none = {"name": "a.zip", "mimeType": "application/zip", "buffer": b"no zip at all"}
+    send(page, page.locator(ZIP), none, told)
     assert page.get_by_test_id("stException").count() == 0
 
 
 def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None:
     choose(page, "Label here")
-    page.locator(PICTURES).set_input_files(
-        [
-            {
-                "name": f"{at}.png",
-                "mimeType": "image/png",
-                "buffer": picture(masked=at == 0),
-            }
-            for at in range(2)
-        ]
-    )
-    page.get_by_role("button", name="Find the faces in 2 pictures").click()
+    pictures = [
+        {
+            "name": f"{at}.png",
+            "mimeType": "image/png",
+            "buffer": picture(masked=at == 0),
+        }
+        for at in range(2)
+    ]
+    find = page.get_by_role("button", name="Find the faces in 2 pictures")
+    send(page, page.locator(PICTURES), pictures, find)
+    find.click()
     page.get_by_text("0 of 2 faces confirmed").wait_for()
     page.get_by_role("button", name="No mask (96 %)").click()
     page.get_by_text("1 of 2 faces confirmed").wait_for()

@@ -14,7 +14,7 @@ import pytest
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
 from maskdet.media import FilmWriter
-from tests.browser.driving import Dashboard, go_to
+from tests.browser.driving import Dashboard, go_to, send
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -60,9 +60,9 @@ class VideoPage:
         self.page = page
 
     def upload(self, path: Path) -> None:
-        self.page.locator(UPLOADER).wait_for(state="attached")
-        self.page.locator(UPLOADER).set_input_files(str(path))
-        self.press("Look at this film")
+        look = self.page.get_by_role("button", name="Look at this film", exact=True)
+        send(self.page, self.page.locator(UPLOADER), str(path), look)
+        look.click()
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()

@@ -70,7 +70,7 @@ def test_batches_are_the_same_for_the_same_seed_epoch_and_step(scenes):
     assert not np.array_equal(sampler.batch(2, 6).images[0, 0], first.images[0, 0])
     side = first.images.shape[1]
     assert first.images.shape[1:] == (side, side, 3)
-    assert first.images.dtype == np.float32
+    assert first.images.dtype == np.uint8
     assert first.truth.shape[2] == 10
     assert first.truth[..., :4].max() <= side
 

@@ -7,7 +7,8 @@ hardly sees are known, so that they can be shown more often.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes, areas, iou_matrix, nms, shared_areas
 from maskdet.onepass import Network, OnePass, Scaling
 from maskdet.training.onepass.scenes import NO_LABEL, Place
+from maskdet.training.samples import Progress
+from maskdet.training.workers import mapped
 from maskdet.types import CLASSES, Faces, Image, Settings
 
 _LOOKS: Final = ((Scaling(640, 2.0), 1.0), (Scaling(320, 1.0), 0.7))
@@ -69,7 +72,7 @@ class DetectionTeacher:
             FileNotFoundError: there is no such file.
             RuntimeError: it is not a one-pass network.
         """
-        network = Network(path)
+        network = Network(path, threads=1)
         self._looks = [(OnePass(network, scaling), share) for scaling, share in _LOOKS]
 
     def faces(self, image: Image) -> Faces:
@@ -82,13 +85,14 @@ class DetectionTeacher:
 def looked_at(
     places: Sequence[Place],
     detection_teacher: DetectionTeacher,
-    progress: Callable[[Iterable[Place]], Iterable[Place]] = iter,
+    progress: Progress = iter,
 ) -> list[Place]:
     """Return scenes with how well each face is seen, and unlabelled ones ignored."""
-    return [_looked_at(place, detection_teacher) for place in progress(places)]
+    look = partial(_looked_at, detection_teacher)
+    return list(mapped(look, places, progress))
 
 
-def _looked_at(place: Place, detection_teacher: DetectionTeacher) -> Place:
+def _looked_at(detection_teacher: DetectionTeacher, place: Place) -> Place:
     found = detection_teacher.faces(place.image)
     more = _uncovered(found.boxes[found.scores >= _LEAST_SCORE], place.boxes)
     nothing = np.full((len(more), len(CLASSES)), np.nan, np.float32)

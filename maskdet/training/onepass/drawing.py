@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,8 @@ from maskdet.detectors import LandmarkFinder
 from maskdet.synthetic import Mask, cover_mouth, wear_mask
 from maskdet.training.drawn import HARD_NEGATIVES, MASKS
 from maskdet.training.onepass.scenes import Place
+from maskdet.training.samples import Progress
+from maskdet.training.workers import mapped
 from maskdet.types import Image, Label
 
 _LEAST_PX: Final = 32
@@ -32,7 +34,7 @@ def draw_places(
     finder: LandmarkFinder,
     count: int,
     seed: int,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    progress: Progress = iter,
 ) -> list[Place]:
     """Return about `count` pictures with something drawn on their bare faces.
 
@@ -51,15 +53,14 @@ def draw_places(
     ]
     passes = -(-count // max(len(bare), 1))
     order = [index for _ in range(passes) for index in rng.permutation(bare)][:count]
-    known: dict[int, list[Drawing]] = {}
-    made: list[Place] = []
-    for index in progress(order):
-        place = places[index]
-        if index not in known:
-            known[index] = _drawable(place, finder)
-        if known[index]:
-            made.append(_drawn(place, known[index], rng))
-    return made
+
+    def draw(turn: int) -> Place | None:
+        place = places[order[turn]]
+        faces = _drawable(place, finder)
+        chance = np.random.default_rng([seed, turn])
+        return _drawn(place, faces, chance) if faces else None
+
+    return [one for one in mapped(draw, range(len(order)), progress) if one is not None]
 
 
 def _large(place: Place) -> NDArray[np.bool_]:

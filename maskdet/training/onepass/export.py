@@ -17,7 +17,7 @@ from maskdet.metrics.calibration import fit_temperature
 from maskdet.metrics.detection import match_faces
 from maskdet.onepass.decode import OUTPUT_NAMES, STRIDES_PX
 from maskdet.onepass.network import CELL_PX
-from maskdet.runs import CARD_NAME, FACTS_NAME, LOG_NAME
+from maskdet.runs import CARD_NAME, FACTS_NAME, LOG_NAME, NETWORKS_FOLDER
 from maskdet.training.checkpoint import load_average, load_weights
 from maskdet.training.logs import BEST_FILE, RECIPE_FILE, STATE_FILE, epochs_of
 from maskdet.training.onepass.card import card_text
@@ -41,9 +41,6 @@ from maskdet.types import CLASSES
 
 MOST_BYTES = 5_000_000
 """Larger files do not ship: every clone brings them along."""
-
-FOLDER = "runs-onepass"
-"""Inside `models/`; `runs` holds classifiers, which have other facts."""
 
 _ABOUT = (
     "Finds the faces of a picture and says of each whether its mask is worn, in one "
@@ -209,7 +206,7 @@ def write_run(exported: Exported, out: Path, command: str) -> list[Path]:
         out: folder such as `models/`; gets the file, and `runs-onepass/NAME/`.
         command: the export's own, for the card.
     """
-    folder = out / FOLDER / exported.name
+    folder = out / NETWORKS_FOLDER / exported.name
     folder.mkdir(parents=True, exist_ok=True)
     file = out / f"{exported.name}.tflite"
     shutil.copyfile(exported.chosen.path, file)

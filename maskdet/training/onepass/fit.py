@@ -72,12 +72,14 @@ class Material:
         validation: to judge by.
         judged: how many of them judge an epoch, spread over all; the end takes all.
         negatives: pictures without a face, to learn from and to judge by.
+        workers: processes that make the batches; 0 for a thread.
     """
 
     scenes: Scenes
     validation: Sequence[Place]
     judged: int = 120
     negatives: Negatives = Negatives()  # noqa: RUF009 - frozen
+    workers: int = 0
 
     def some(self) -> list[Place]:
         """Return the validation scenes that judge an epoch."""
@@ -204,7 +206,8 @@ def compiled(model: keras.Model, recipe: OnepassRecipe) -> Learner:
         slow_rate=recipe.body_rate,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    # On a processor XLA compiles for minutes and then runs slower.
+    # On a processor XLA compiles for minutes and then runs slower; PyTorch would
+    # compile anew for each number of faces.
     learner.compile(optimizer, jit_compile=False)
     return learner
 
@@ -244,6 +247,7 @@ class _Run:
             self.recipe.views,
             self.material.negatives.train,
             self.recipe.negatives,
+            workers=self.material.workers,
         )
         self.judges = self.material.some()
         self.held_out = self.material.some_held_out()
@@ -251,7 +255,7 @@ class _Run:
     def settle(self) -> None:
         """Give normalisations that were folded away the statistics of the views."""
         first = self.sampler.epoch(self.recipe.epochs, _SETTLING_BATCHES)
-        settle_network(self.model, (batch.images for batch in first))
+        settle_network(self.model, (batch.images.astype(np.float32) for batch in first))
         self.average.weights = [one.copy() for one in self.model.get_weights()]
 
     def go_on(self, progress: Progress) -> Progress:
@@ -327,7 +331,7 @@ class _Run:
         self.learner.reset_metrics()
         for step, batch in enumerate(bar):
             said = self.learner.train_on_batch(
-                batch.images, batch.truth, return_dict=True
+                batch.images.astype(np.float32), batch.truth, return_dict=True
             )
             self.average.update(self.model.get_weights(), epoch * steps + step)
             views += len(batch.images)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from maskdet.training.onepass.views import (
     face_view,
     negative_view,
 )
+from maskdet.training.workers import ahead
 from maskdet.types import CLASSES, Image, Label
 
 CLASS_SHARES: Mapping[Label, float] = {
@@ -51,7 +51,6 @@ _MOST_PASTED = 3
 _HARD = 5.0
 """A face that a detection teacher misses counts so much more than a clear one."""
 
-_AHEAD = 4
 _LARGE_PX = 24.0
 
 
@@ -60,11 +59,11 @@ class Batch:
     """One training step's input.
 
     Attributes:
-        images: `(n, side, side, 3)` float32 BGR 0..255.
+        images: `(n, side, side, 3)` uint8 BGR.
         truth: `(n, faces, 10)` float32, see `targets.TRUTH_COLUMNS`.
     """
 
-    images: NDArray[np.float32]
+    images: NDArray[np.uint8]
     truth: NDArray[np.float32]
 
 
@@ -106,6 +105,7 @@ class Sampler:
         negatives: pictures without a face.
         negative_share: how many views show one of them.
         mined: where the network sees faces in them; without, all are shown as often.
+        workers: processes that make the batches; 0 for a thread.
     """
 
     scenes: Scenes
@@ -115,6 +115,7 @@ class Sampler:
     negatives: Sequence[Place] = ()
     negative_share: float = 0.0
     mined: Mined | None = None
+    workers: int = 0
     _chances: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -128,20 +129,12 @@ class Sampler:
         count = max(1, round(self.batch_size * min(1.0, (320 / side) ** 2)))
         faces = rng.choice(len(self._chances), 9 * count, p=self._chances)
         views = [self._view(iter(faces[n::count]), side, rng) for n in range(count)]
-        images = np.stack([view.image for view in views]).astype(np.float32)
+        images = np.stack([view.image for view in views])
         return Batch(images, stack_truths([view.truth for view in views]))
 
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
-        """Yield the batches of one epoch, made ahead in a thread of their own."""
-        # OpenCV's own threads would fight with those of the training for the cores.
-        cv2.setNumThreads(1)
-        with ThreadPoolExecutor(1) as pool:
-            ahead: list[Future[Batch]] = []
-            for step in range(steps + _AHEAD):
-                if step < steps:
-                    ahead.append(pool.submit(self.batch, epoch, step))
-                if step >= _AHEAD and ahead:
-                    yield ahead.pop(0).result()
+        """Yield the batches of one epoch."""
+        return ahead(partial(self.batch, epoch), steps, self.workers)
 
     def _view(self, faces: Iterator[int], side: int, rng: Rng) -> View:
         grid = int(rng.choice(list(GRIDS), p=list(GRIDS.values())))

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from maskdet.datasets import Example
 from maskdet.media import read_image
 from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.samples import Progress
+from maskdet.training.workers import mapped
 from maskdet.types import CLASSES, Image
 
 logger = logging.getLogger(__name__)
@@ -145,10 +147,8 @@ def read_places(
         logger.warning(
             "left out %d pictures without boxes; `maskdet label` can box them", unboxed
         )
-    places = [
-        _read_place(example, teacher)
-        for example in progress([one for one in examples if not one.whole])
-    ]
+    boxed = [one for one in examples if not one.whole]
+    places = list(mapped(partial(_read_place, teacher), boxed, progress))
     if not places:
         raise ValueError("no picture has boxes; `maskdet label` makes them")
     return places
@@ -164,7 +164,7 @@ def shrunk(image: Image) -> tuple[Image, float]:
     return np.asarray(small, np.uint8), scale
 
 
-def _read_place(example: Example, teacher: Classifier | None) -> Place:
+def _read_place(teacher: Classifier | None, example: Example) -> Place:
     image = read_image(example.path)
     boxes = np.concatenate([example.boxes, example.ignored]).astype(np.float32)
     unknown = np.full(len(example.ignored), NO_LABEL)
