@@ -105,6 +105,9 @@ def test_what_was_changed_and_what_the_body_began_with_is_said():
     assert "began with random weights" in said
     assert "resumed with another number of epochs" in said
     assert "ImageNet weights of Keras" in trained(recipe, log, start="imagenet")
+    assert "Keras trained" not in trained(recipe, log, backends=["tensorflow"])
+    both = trained(recipe, log, backends=["torch", "tensorflow"])
+    assert "Keras trained with PyTorch and then TensorFlow;" in both
     older = {k: v for k, v in KNOWN.items() if k != "start"}
     assert "began" not in " ".join(_trained(recipe, older, log))
 

@@ -247,3 +247,12 @@ def test_scenes_without_faces_and_an_unfinished_run_are_refused(tmp_path, capsys
     write_recipe(tmp_path, TINY, {}, done=0)
     assert main(["export", str(tmp_path)]) == 1
     assert "train first" in capsys.readouterr().err
+
+
+def test_a_run_that_goes_on_with_another_backend_names_both(tmp_path):
+    from maskdet.training.logs import read_recipe, write_recipe
+
+    write_recipe(tmp_path, TINY, {"backends": ["torch"]}, done=0)
+    for _ in range(2):
+        write_recipe(tmp_path, TINY, {"backends": ["tensorflow"]}, done=1)
+    assert read_recipe(tmp_path)[1]["backends"] == ["torch", "tensorflow"]

@@ -97,6 +97,7 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=int, help="number of epochs, of all stages together"
     )
     parser.add_argument("--steps", type=int, help="batches per epoch")
+    parser.add_argument("--batch-size", type=int, help="crops per batch")
     parser.add_argument(
         "--learning-rate", type=float, help="learning rate of the last stage"
     )
@@ -156,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    names = ("size_px", "steps", "drawn", "seed")
+    names = ("size_px", "batch_size", "steps", "drawn", "seed")
     recipe = with_knobs(
         RECIPES[args.recipe], {name: getattr(args, name) for name in names}
     )
@@ -267,6 +268,7 @@ def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
         "steps",
         "learning_rate",
         "size_px",
+        "batch_size",
         "drawn",
     ):
         value = getattr(args, option)

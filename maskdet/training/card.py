@@ -172,6 +172,7 @@ def _trained(
         yield _stage(stage, sum(row["stage"] == index + 1 for row in log))
     yield _ending(recipe, log)
     yield resumed_sentence(known.get("planned_before"))
+    yield backends_sentence(known.get("backends"))
     yield _changes(recipe)
     yield _VIEWS[recipe.views]
     if recipe.views == "camera":
@@ -238,6 +239,15 @@ def resumed_sentence(before: object) -> str:
         f"It was resumed with another number of epochs (`--resume`): planned for "
         f"{plans} were done. The learning rate followed that plan until then."
     )
+
+
+def backends_sentence(backends: object) -> str:
+    """Say what Keras trained with, if it was not TensorFlow alone."""
+    if not isinstance(backends, list) or backends in ([], ["tensorflow"]):
+        return ""
+    titles = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
+    named = " and then ".join(titles.get(str(one), str(one)) for one in backends)
+    return f"Keras trained with {named}; another backend gives slightly other weights."
 
 
 def _changes(recipe: Recipe) -> str:

@@ -105,7 +105,8 @@ def fit(
     if start.resume:
         same = stage == progress.stage
         load_state(out / STATE_FILE, model, average, optimizer=same)
-    write_recipe(out, recipe, start.about, done=progress.epochs_done)
+    about = {**start.about, "backends": [keras.config.backend()]}
+    write_recipe(out, recipe, about, done=progress.epochs_done)
     run.go_on(progress, stage)
     load_weights(out / BEST_FILE, model)
     return probabilities(model, material.validation.images)

@@ -231,14 +231,26 @@ def write_recipe(
     if known.get("epochs", recipe.epochs) != recipe.epochs:
         plan = [known["epochs"], done]
         known["planned_before"] = [*known.get("planned_before", []), plan]
+    backends = [*known.get("backends", []), *new.get("backends", [])]
     known |= new | {"epochs": recipe.epochs}
+    known["backends"] = list(dict.fromkeys(backends))
     with PartFile(path) as file, file.named():
         file.stream.write(json.dumps(known, indent=2) + "\n")
         file.keep()
 
 
 _MAY_CHANGE = frozenset(
-    ("title", "about", "source", "epochs", "stages", "command", "data_report", "before")
+    (
+        "title",
+        "about",
+        "source",
+        "epochs",
+        "stages",
+        "command",
+        "data_report",
+        "before",
+        "backends",
+    )
 )
 """What may differ where a run goes on: words, and how long it shall be."""
 

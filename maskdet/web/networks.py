@@ -74,12 +74,13 @@ def _with_meaning(name: str) -> str:
 def _second_look(analyzer: str) -> bool:
     """Offer the second look; its place is taken also where there is none."""
     return st.toggle(
-        "Read large faces twice",
+        "Check uncertain faces again",
         key="choice.second_look",
         disabled=not reads_twice(analyzer, st.session_state["choice.classifier"]),
-        help="Where the one-pass network is in doubt, the mask model reads large faces "
-        "again: a surer label for a little more time. Two-stage analyzers, and mask "
-        "models other than the default one, label every face in any case.",
+        help="Where the one-pass network is in doubt, the mask model looks at the face "
+        "again: surer labels, and fewer things reported as faces, for a little more "
+        "time. Two-stage analyzers, and mask models other than the default one, label "
+        "every face in any case.",
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from maskdet.onepass.decode import OUTPUT_NAMES
 from maskdet.training.card import (
+    backends_sentence,
     class_counts,
     counts_text,
     epochs_done,
@@ -157,6 +158,8 @@ def _trained(exported: Exported) -> Iterator[str]:
             yield stopped_sentence(len(log), planned)
     if known.get("planned_before"):
         yield resumed_sentence(known["planned_before"])
+    if backends := backends_sentence(known.get("backends")):
+        yield backends
     data = known.get("data")
     held = "" if counts is None else f" ({counts_text(counts)})"
     of = ", ".join(map(str, data)) if isinstance(data, list) else "unknown"

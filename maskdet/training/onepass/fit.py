@@ -137,7 +137,8 @@ def fit(
     if resume:
         model.optimizer = learner.optimizer
         load_state(out / STATE_FILE, model, average, optimizer=True)
-    write_recipe(out, recipe, about, done=progress.epochs_done)
+    told = {**about, "backends": [keras.config.backend()]}
+    write_recipe(out, recipe, told, done=progress.epochs_done)
     run = _Run(model, learner, average, material, recipe, out)
     if weights is not None and Path(weights).suffix == ".tflite" and not resume:
         run.settle()
