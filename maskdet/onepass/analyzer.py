@@ -91,7 +91,7 @@ class SecondLook:
             many detections are verified at most.
         doubted: detections with a lower score are verified, in [0, 1]; 0 for none.
         power: the score of those is multiplied by the probability that there is a
-            face, to this power.
+            face, to this power, but not lowered below `BLUR_MIN_SCORE`.
 
     Raises:
         ValueError: `share`, `sure` or `doubted` is out of its range.
@@ -143,6 +143,8 @@ class SecondLook:
         if isinstance(verifier, Verifier):
             read, there = verifier.verify(image, faces.boxes[rows])
             lowered = scores[rows] * there**self.power
+            # Who is blurred for privacy stays so, whatever the classifier thinks.
+            lowered = np.maximum(lowered, np.minimum(scores[rows], BLUR_MIN_SCORE))
             scores[rows] = np.where(doubtful[rows], lowered, scores[rows])
         else:
             read = verifier.predict(image, faces.boxes[rows])

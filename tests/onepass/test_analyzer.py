@@ -194,10 +194,11 @@ class FakeVerifier(FakeClassifier):
     """Knows that small boxes hold no face."""
 
     verifies = True
+    small_is_face = 0.25
 
     def verify(self, image, boxes):
         small = boxes[:, 2] - boxes[:, 0] < 60
-        there = np.where(small, 0.25, 1.0).astype(np.float32)
+        there = np.where(small, self.small_is_face, 1.0).astype(np.float32)
         return self.predict(image, boxes), there
 
 
@@ -225,6 +226,21 @@ def test_verifying_early_equals_verifying_late(min_score, most):
     late = looks.analyze(grey(320, 240), ALL).filter(settings)
     assert early.faces.scores.tolist() == late.faces.scores.tolist()
     np.testing.assert_allclose(early.probs, late.probs)
+
+
+def test_what_the_classifier_rejects_is_still_blurred():
+    verifier = FakeVerifier()
+    verifier.small_is_face = 0.0
+    look = SecondLook(verifier, min_px=1000, doubted=1.0)
+    looks, _ = analyzer(SURE, SMALL, second_look=look)
+    small = looks.analyze(grey(320, 240), ALL).faces.boxes[1]
+    settings = Settings(min_face_px=1)
+    for scene in (
+        looks.analyze(grey(320, 240), settings),
+        looks.analyze(grey(320, 240), ALL).filter(settings),
+    ):
+        assert len(scene) == 1
+        assert scene.blur_boxes.tolist() == [small.tolist()]
 
 
 def test_a_classifier_that_knows_no_faces_lowers_no_score():
