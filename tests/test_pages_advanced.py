@@ -51,7 +51,8 @@ def test_own_names_are_in_tables_tiles_and_cards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "line"), [("<b>", "Latin letters"), ("mask", "name of two classes")]
+    ("value", "line"),
+    [("<b>", "letters of any script"), ("mask", "name of two classes")],
 )
 def test_a_bad_name_is_told_and_the_ones_before_stay(value: str, line: str) -> None:
     app = name(opened_at("image"), "no_mask", "Bare")
