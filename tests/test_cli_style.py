@@ -220,6 +220,26 @@ def test_what_an_image_cannot_show_is_told_where_images_are_written(
     assert line not in told.err
     assert main([*words, "--out", str(out)]) == 0
     assert line in capsys.readouterr().err.splitlines()
+    film = str(resource_path("samples/film.mp4"))
+    words = ["video", film, "--style", str(named), "--every", "40"]
+    assert main([*words, "--out", str(tmp_path / "out.mp4")]) == 0
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_charts_that_evaluate_writes_are_named_as_asked(
+    named, tmp_path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(evaluate, "load_classifier", lambda *names: FakeClassifier())
+    faces, report = tmp_path / "faces", tmp_path / "report"
+    for number, name in enumerate(("with_mask", "without_mask")):
+        (faces / name).mkdir(parents=True)
+        (faces / name / "a.png").write_bytes(encode_png(grey(40 + number, 40)))
+    words = ["evaluate", "faces", str(faces), "--view", "whole", "--style", str(named)]
+    assert main([*words, "--report", str(report)]) == 0
+    drawing = (report / "confusion.svg").read_text(encoding="utf-8")
+    assert ">口罩<" in drawing
+    assert ">No mask<" not in drawing
+    assert "they have “Mask” for “口罩”" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

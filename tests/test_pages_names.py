@@ -33,7 +33,7 @@ NAMES = {**CLASSES, "unknown": "Hm"}
 ASKED = json.dumps(NAMES)
 
 USUAL = re.compile(
-    r"\bNo mask\b|\bIncorrect\b|\bUnsure\b|“Mask”|\"Mask\"|: mask\b(?!,)"
+    r"(No mask|Incorrect|Unsure)\b|(“|u201c)Mask(”|u201d)|\"Mask\"|: mask\b(?!,)"
 )
 """The usual names, where they do not ask something else, such as "Mask models"."""
 

@@ -207,13 +207,22 @@ def test_charts_have_ones_own_names_as_far_as_a_png_can_show_them(
 def test_grids_have_ones_own_names_in_latin_letters(tmp_path, judged):
     path = tmp_path / "c.png"
     path.write_bytes(encode_png(grey(40, 40)))
-    nowhere = np.zeros((0, 4), np.float32)
-    for label, differs in ((Label.NO_MASK, True), (Label.MASK, False)):
-        example = Example(path, nowhere, (label,), "town")
+    style, nowhere = Style(class_names=NAMES), np.zeros((0, 4), np.float32)
+
+    def samples(label):
+        return [Example(path, nowhere, (label,), "town")]
+
+    def mistakes(truth, said):
         worst = worst_mistakes(judged)
-        mistakes = [replace(one, truth=label, said=label) for one in worst]
-        for make, given in ((samples_grid, [example]), (mistakes_grid, mistakes)):
-            usual, own = make(given), make(given, style=Style(class_names=NAMES))
-            assert np.array_equal(usual, own) is not differs
+        return [replace(one, truth=truth, said=said) for one in worst]
+
+    for make, given, differs in (
+        (samples_grid, samples(Label.NO_MASK), True),
+        (samples_grid, samples(Label.MASK), False),
+        (mistakes_grid, mistakes(Label.NO_MASK, Label.MASK), True),
+        (mistakes_grid, mistakes(Label.MASK, Label.NO_MASK), True),
+        (mistakes_grid, mistakes(Label.MASK, Label.MASK), False),
+    ):
+        assert np.array_equal(make(given), make(given, style=style)) is not differs
     grids = [picture_grid([plain(1)], [text]) for text in ("Porté", "Porte")]
     assert np.array_equal(*grids)
