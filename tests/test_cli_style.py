@@ -240,6 +240,10 @@ def test_charts_that_evaluate_writes_are_named_as_asked(
     assert ">口罩<" in drawing
     assert ">No mask<" not in drawing
     assert "they have “Mask” for “口罩”" in capsys.readouterr().err
+    usual = tmp_path / "usual"
+    assert main([*words[:-2], "--report", str(usual)]) == 0
+    for name in ("samples.png", "mistakes.png"):
+        assert (usual / name).read_bytes() != (report / name).read_bytes()
 
 
 @pytest.mark.parametrize(
