@@ -57,8 +57,19 @@ _LETTERS: Final = str.maketrans(
 """Latin letters that Unicode does not split into a plain letter and an accent."""
 
 _SIGNS: Final = ".,:;!?'()/+%-"
-_PLAIN: Final = re.compile(f"[A-Za-z0-9 {re.escape(_SIGNS)}]+")
 """No sign is among them that HTML or Markdown could take for their own."""
+
+_DRAWN: Final = re.compile(f"[A-Za-z0-9 {re.escape(_SIGNS)}]+")
+"""What the fonts of OpenCV have, which write into images."""
+
+_JOINERS: Final = "\u200c\u200d"
+"""Invisible, but some scripts and emoji are not written without them."""
+
+_TAKEN: Final = frozenset(
+    {"faces", "picture", "a picture", "no face", "found", "missed", "false alarms"}
+    | {"right when said", "mean of the classes"}
+)
+"""Names that tables and charts have beside those of the classes, in lower case."""
 
 _HEX: Final = re.compile("#[0-9a-fA-F]{6}")
 
@@ -85,8 +96,9 @@ class Style:
         blur: whether all faces are blurred.
         scale: factor on the size of text and lines, which fits the image; 0.5 to 3.
         class_names: your own words for classes, by key: `mask`, `no_mask`, `incorrect`,
-            `unknown`; all different, up to 24 Latin letters (accents are drawn into
-            images without them), digits and some signs. Files keep the keys.
+            `unknown`; all different, up to 24 letters of any script, digits and some
+            signs. Images can only show Latin letters, without accents: a class with
+            another name keeps its usual one there, see `drawable`. Files keep the keys.
         class_colours: your own colours, by the same keys, as "#rrggbb".
 
     Raises:
@@ -126,6 +138,26 @@ class Style:
     def title(self, label: Label) -> str:
         """Return what a class is called: your own word, else `Label.title`."""
         return self.class_names.get(label.key, label.title)
+
+    def drawable(self) -> Style:
+        """Return the style without the names that cannot be written into images.
+
+        The fonts of OpenCV have Latin letters only, and so may have the machine that
+        draws a chart as PNG. Those classes have their usual names then.
+        """
+        names = {key: one for key, one in self.class_names.items() if _is_drawable(one)}
+        return dataclasses.replace(self, class_names=names)
+
+    @property
+    def undrawn(self) -> str:
+        """Which names images show in place of your own, in a line; empty if none."""
+        drawn = self.drawable()
+        names = ", ".join(
+            f"“{drawn.title(label)}” for “{self.title(label)}”"
+            for label in Label
+            if drawn.title(label) != self.title(label)
+        )
+        return names and f"images can only show Latin letters: they have {names}"
 
     def colour_bgr(self, label: Label) -> BGR:
         """Return the colour of a class: your own, else that of the palette."""
@@ -177,26 +209,55 @@ def _names(value: object) -> dict[str, str]:
     names = _by_key("class_names", value)
     for key, given in names.items():
         name = given.strip() if isinstance(given, str) else ""
-        if not name or len(name) > _MOST_LETTERS or not _is_drawable(name):
+        if len(name) > _MOST_LETTERS or not _is_readable(name):
             raise ValueError(
-                f"class_names: {key} must be 1 to {_MOST_LETTERS} Latin letters, "
-                f"digits, spaces and {_SIGNS}, not {given!r}; other letters cannot be "
-                "written into images"
+                f"class_names: {key} must be 1 to {_MOST_LETTERS} letters of any "
+                f"script, digits, spaces and {_SIGNS}, not {given!r}"
+            )
+        if _folded(name) in _TAKEN:
+            raise ValueError(
+                f"class_names: {key} must not be {given!r}, which tables and charts "
+                "call something else; choose another name"
             )
         names[key] = name
-    written = [names.get(label.key, label.title) for label in Label]
-    folded = [written_plainly(name).casefold() for name in written]
-    for name, plain in zip(written, folded, strict=True):
-        if folded.count(plain) > 1:
-            raise ValueError(
-                f"class_names: {name!r} is the name of two classes; each needs its own"
-            )
+    _refuse_twins(names, "")
+    drawn = {
+        key: written_plainly(name) for key, name in names.items() if _is_drawable(name)
+    }
+    _refuse_twins(drawn, " in images")
     return names
 
 
+def _refuse_twins(names: Mapping[str, str], where: str) -> None:
+    written = [names.get(label.key, label.title) for label in Label]
+    folded = [_folded(name) for name in written]
+    for name, same in zip(written, folded, strict=True):
+        if folded.count(same) > 1:
+            raise ValueError(
+                f"class_names: {name!r} is the name of two classes{where}; each needs "
+                "its own"
+            )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def _is_readable(name: str) -> bool:
+    """Return whether every sign is visible and harmless, and one is no mere sign."""
+    allowed = (
+        one.isalnum() or one in f" {_SIGNS}"
+        if one.isascii()
+        else one.isprintable() or one in _JOINERS
+        for one in name
+    )
+    return all(allowed) and any(
+        one.isalnum() or unicodedata.category(one) == "So" for one in name
+    )
+
+
 def _is_drawable(name: str) -> bool:
-    plain = written_plainly(name)
-    return bool(_PLAIN.fullmatch(plain)) and any(one.isalnum() for one in plain)
+    return bool(_DRAWN.fullmatch(written_plainly(name)))
 
 
 def written_plainly(text: str) -> str:
@@ -288,10 +349,15 @@ def _sureness(
         return [percent(confidence)]
     if likeliest is None:
         return []
-    # Names begin with a capital letter; abbreviations such as "FFP2" are left alone.
-    name = style.title(likeliest)
-    name = name[:1].lower() + name[1:] if name[1:2].islower() else name
-    return [f"({percent(confidence)} {name})"]
+    return [f"({percent(confidence)} {mid_sentence(style.title(likeliest))})"]
+
+
+def mid_sentence(title: str) -> str:
+    """Return the name of a class within a sentence, as in "no mask".
+
+    Names begin with a capital letter; abbreviations such as "FFP2" are left alone.
+    """
+    return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
 def percent(fraction: float) -> str:

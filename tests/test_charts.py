@@ -223,3 +223,27 @@ def test_charts_need_neither_streamlit_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"], done.stderr
+
+
+def test_classes_are_called_what_the_visitor_calls_them(answers):
+    names = {"mask": "口罩", "no_mask": "St. Mary's", "incorrect": "Sloppy"}
+    style = Style(class_names=names)
+    drawn = [
+        make(answers, question=question, style=style).to_dict()
+        for make in (charts.roc, charts.precision_recall)
+        for question in ("classes", "incorrect")
+    ]
+    one = next(iter(answers.values()))
+    drawn.append(charts.confusion_matrix(one, style=style).to_dict())
+    for chart in drawn:
+        text = json.dumps(chart, ensure_ascii=False)
+        assert "Sloppy" in text
+        assert not {"Mask", "No mask", "Incorrect"} & set(text.split('"'))
+    scales = [
+        layer["encoding"][channel]["scale"]["domain"]
+        for layer in drawn[0]["layer"]
+        for channel in ("color", "strokeDash")
+        if "scale" in layer["encoding"].get(channel, {})
+    ]
+    assert scales
+    assert all(domain == list(names.values()) for domain in scales)

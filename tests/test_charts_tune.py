@@ -11,9 +11,11 @@ from maskdet.charts.tune import NO_FACE, PICK, cut_histogram
 from maskdet.charts.tune_curves import Line, calibration_chart, parts_chart, swept
 from maskdet.charts.tune_matrix import outcome_matrix
 from maskdet.charts.tune_pictures import AREA, boxes_chart
+from maskdet.style import Style
 from maskdet.types import Label
 
 EDGES = (0.0, 0.5, 1.0)
+BOX = (1, 2, 3, 4)
 PARTS = {"Mask": (0, 4), "No mask": (1, 2), NO_FACE: (30, 1)}
 
 
@@ -50,8 +52,9 @@ def test_a_click_anywhere_over_a_bin_selects_its_lower_edge():
     assert "y" not in target["encoding"], "it is as high as the chart"
     rows = drawn["datasets"]["bins"]
     assert [row["at"] for row in rows] == [0.0, 0.5]
-    assert rows[0]["No mask"] == 1
-    assert rows[0][NO_FACE] == 30
+    fields = {tip["title"]: tip["field"] for tip in target["encoding"]["tooltip"]}
+    assert rows[0][fields["No mask"]] == 1
+    assert rows[0][fields[NO_FACE]] == 30
 
 
 def test_only_named_tables_differ_when_a_line_moves():
@@ -132,3 +135,25 @@ def test_a_picture_keeps_its_shape_and_its_pixels_are_the_unit():
     assert picture["params"][0]["name"] == AREA
     assert boxes["data"]["values"][0]["x2"] == 30.0
     json.dumps(drawn)
+
+
+def test_own_names_have_their_colours_and_no_name_is_read_as_a_path():
+    names = {"mask": "St. Mary's", "no_mask": "口罩"}
+    style = Style(class_names=names)
+    parts = {title: (1, 2) for title in (*names.values(), NO_FACE)}
+    drawn = cut_histogram(EDGES, parts, [0.5], x_title="Score", style=style)
+    scale = drawn["layer"][0]["encoding"]["color"]["scale"]
+    assert scale["domain"] == list(parts)
+    inks = [style.colour_css(label) for label in (Label.MASK, Label.NO_MASK)]
+    assert scale["range"][:2] == inks
+    tips = drawn["layer"][-1]["encoding"]["tooltip"][1:]
+    assert [tip["title"] for tip in tips] == list(parts)
+    row = drawn["datasets"]["bins"][1]
+    for tip in tips:
+        assert tip["field"].isidentifier()
+        assert row[tip["field"]] == 2
+    line = Line("口罩", *np.array([[0.0, 1.0], [1.0, 0.5], [0.9, 0.1]]), None)
+    curves = swept([line], x_title="x", y_title="y", steps=True, style=style)
+    assert curves["layer"][0]["encoding"]["color"]["scale"]["range"] == inks[1:]
+    boxes = boxes_chart(np.zeros((9, 9, 3), np.uint8), [(BOX, Label.NO_MASK)], style)
+    assert boxes["layer"][1]["data"]["values"][0]["label"] == "口罩"

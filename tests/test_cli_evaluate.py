@@ -191,7 +191,7 @@ def test_a_report_file_is_said_and_the_table_still_shown(index, tmp_path, capsys
 def test_a_report_folder_with_charts_and_the_worst_mistakes(
     index, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(files, "save_chart", lambda chart, folder, name: [])
+    monkeypatch.setattr(files, "save_chart", lambda chart, folder, name, **how: [])
     folder = tmp_path / "runs" / "one"
     assert run("faces", index, "--report", folder) == 0
     shown = capsys.readouterr()
@@ -208,7 +208,7 @@ def test_a_report_folder_with_charts_and_the_worst_mistakes(
 
 
 def test_without_mistakes_there_is_no_grid(scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "save_chart", lambda chart, folder, name: [])
+    monkeypatch.setattr(files, "save_chart", lambda chart, folder, name, **how: [])
     assert run("scenes", scenes, "--boxes", "truth", "--report", tmp_path / "r") == 0
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {"report.json", "samples.png"}

@@ -222,3 +222,13 @@ def test_scale_makes_text_and_lines_larger() -> None:
 def test_the_same_scene_is_drawn_the_same_twice() -> None:
     one = scene((Label.MASK, (20, 20, 60, 60)), (Label.NO_MASK, (40, 30, 90, 90)))
     assert np.array_equal(draw(picture(200, 150), one), draw(picture(200, 150), one))
+
+
+def test_a_name_is_drawn_in_latin_letters_and_else_the_usual_one() -> None:
+    image, one = picture(320, 240), scene((Label.MASK, (100, 100, 200, 200)))
+    usual, latin, other = (
+        draw(image, one, Style(class_names=names))
+        for names in ({}, {"mask": "Covered"}, {"mask": "口罩"})
+    )
+    assert np.array_equal(other, usual)
+    assert not np.array_equal(latin, usual)

@@ -51,7 +51,8 @@ def test_own_names_are_in_tables_tiles_and_cards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "line"), [("<b>", "Latin letters"), ("mask", "name of two classes")]
+    ("value", "line"),
+    [("<b>", "letters of any script"), ("mask", "name of two classes")],
 )
 def test_a_bad_name_is_told_and_the_ones_before_stay(value: str, line: str) -> None:
     app = name(opened_at("image"), "no_mask", "Bare")
@@ -89,3 +90,14 @@ def test_class_weights_reach_the_settings_and_not_all_may_be_zero() -> None:
     run(app)
     assert "At least one class must count" in app.sidebar.warning[0].value
     assert chosen(app).settings.class_weights == (0.0, 0.0, 1.0)
+
+
+def test_a_name_of_any_script_is_taken_and_the_page_says_what_images_show() -> None:
+    app = name(opened_at("image"), "no_mask", "マスクなし")
+    assert chosen(app).style.class_names == {"no_mask": "マスクなし"}
+    assert page(app).count("マスクなし") >= 3
+    (line,) = (one.value for one in app.sidebar.caption if "Latin letters" in one.value)
+    assert "they have “No mask” for “マスクなし”" in line
+    assert app.sidebar.slider(key="choice.weight.no_mask").label == "マスクなし"
+    name(app, "no_mask", "Porté")
+    assert not any("Latin letters" in one.value for one in app.sidebar.caption)

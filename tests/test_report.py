@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,6 +23,7 @@ from maskdet.report import (
     worst_mistakes,
     write_report,
 )
+from maskdet.style import Style
 from maskdet.types import Label
 from tests.answers_fakes import random_answers
 from tests.fakes import grey
@@ -142,7 +145,7 @@ def test_a_report_folder_holds_every_number_and_chart(tmp_path, judged):
 
 
 def test_one_set_needs_no_prefix(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "save_chart", lambda chart, folder, name: [name])
+    monkeypatch.setattr(files, "save_chart", lambda chart, folder, name, **how: [name])
     report, *names = write_report(tmp_path, {"ilc-val/true": random_answers(40)})
     assert json.loads(report.read_text())["log"] is None
     assert {"confusion", "roc", "roc-classes", "slices"} < set(names)
@@ -173,3 +176,53 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(MissingExtraError, match=r"'maskdet\[report\]'"):
         save_chart(charts.confusion_matrix(random_answers(9)), tmp_path, "matrix")
+
+
+NAMES = {"mask": "口罩", "no_mask": "Bare", "incorrect": "Sloppy"}
+
+
+def test_charts_have_ones_own_names_as_far_as_a_png_can_show_them(
+    tmp_path, monkeypatch
+):
+    charts_of, pngs = files.save_chart, []
+
+    def save(chart, folder, name, *, drawable=None):
+        pngs.append(json.dumps((drawable or chart).to_dict(), ensure_ascii=False))
+        return charts_of(chart, folder, name, drawable=drawable)
+
+    monkeypatch.setattr(files, "save_chart", save)
+    style = Style(class_names=NAMES)
+    write_report(tmp_path, {"x": random_answers(60)}, style=style)
+    for name in ("confusion", "roc-classes", "precision-recall"):
+        drawing = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        words = set(re.findall(r">([^<]+)<", drawing))
+        assert set(NAMES.values()) <= words
+        assert not {"Mask", "No mask", "Incorrect"} & words
+    assert not any("口罩" in chart for chart in pngs)
+    assert sum('"Bare"' in chart and '"Mask"' in chart for chart in pngs) == 3
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["labels"] == ["mask", "no_mask", "incorrect"]
+
+
+def test_grids_have_ones_own_names_in_latin_letters(tmp_path, judged):
+    path = tmp_path / "c.png"
+    path.write_bytes(encode_png(grey(40, 40)))
+    style, nowhere = Style(class_names=NAMES), np.zeros((0, 4), np.float32)
+
+    def samples(label):
+        return [Example(path, nowhere, (label,), "town")]
+
+    def mistakes(truth, said):
+        worst = worst_mistakes(judged)
+        return [replace(one, truth=truth, said=said) for one in worst]
+
+    for make, given, differs in (
+        (samples_grid, samples(Label.NO_MASK), True),
+        (samples_grid, samples(Label.MASK), False),
+        (mistakes_grid, mistakes(Label.NO_MASK, Label.MASK), True),
+        (mistakes_grid, mistakes(Label.MASK, Label.NO_MASK), True),
+        (mistakes_grid, mistakes(Label.MASK, Label.MASK), False),
+    ):
+        assert np.array_equal(make(given), make(given, style=style)) is not differs
+    grids = [picture_grid([plain(1)], [text]) for text in ("Porté", "Porte")]
+    assert np.array_equal(*grids)

@@ -20,6 +20,7 @@ from maskdet.style import (
     describe,
     describe_pair,
     ink_bgr,
+    mid_sentence,
     percent,
     percent_number,
     written_plainly,
@@ -223,17 +224,26 @@ def test_own_names_and_colours_replace_those_of_the_palette_class_by_class() -> 
 @pytest.mark.parametrize(
     ("names", "line"),
     [
-        ({"mask": ""}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": "   "}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": "x" * 25}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": 7}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": "<b>Mask</b>"}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": "![a](http://b.c/d)"}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": ":red[Mask]"}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": "*Mask*"}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": "Mask\nNo mask"}, "mask must be 1 to 24 Latin letters"),
-        ({"mask": "口罩"}, "other letters cannot be written into images"),
-        ({"mask": "..."}, "mask must be 1 to 24 Latin letters"),
+        ({"mask": ""}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": "   "}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": "x" * 25}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": 7}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": "<b>Mask</b>"}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": "![a](http://b.c/d)"}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": ":red[Mask]"}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": "*Mask*"}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": "Mask\nNo mask"}, "mask must be 1 to 24 letters of any script"),
+        ({"mask": "\u202e口罩"}, "mask must be 1 to 24 letters of any script"),
+        (
+            {"mask": "口罩", "no_mask": "Mask"},
+            "'Mask' is the name of two classes in im",
+        ),
+        (
+            {"mask": "口罩", "no_mask": "口罩"},
+            "'口罩' is the name of two classes; each",
+        ),
+        ({"no_mask": "No FACE"}, "no_mask must not be 'No FACE', which tables and"),
+        ({"mask": "..."}, "mask must be 1 to 24 letters of any script"),
         ({"masked": "Mask"}, "'masked' is not a class; classes are mask, no_mask"),
         ({"mask": "no MASK"}, "'no MASK' is the name of two classes"),
         ({"mask": "Porté", "unknown": "porte"}, "is the name of two classes"),
@@ -243,6 +253,42 @@ def test_own_names_and_colours_replace_those_of_the_palette_class_by_class() -> 
 def test_a_bad_name_of_a_class_is_refused(names: dict[str, str], line: str) -> None:
     with pytest.raises(ValueError, match=re.escape(line)):
         Style(class_names=names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Без маски",
+        "マスクなし",
+        "बिना मास्क",
+        # Persian, with a joiner that nobody sees
+        "\u0628\u062f\u0648\u0646\u200c\u0645\u0627\u0633\u06a9",
+        "😷",
+        "Masque porté, FFP2",
+    ],
+)
+def test_a_name_may_be_of_any_script_and_survives_json(name: str) -> None:
+    style = Style(class_names={"no_mask": name})
+    assert style.title(Label.NO_MASK) == name
+    assert Style.from_json(json.dumps(dataclasses.asdict(style))) == style
+
+
+def test_images_have_the_usual_names_where_letters_cannot_be_drawn() -> None:
+    style = Style(class_names={"mask": "Porté", "no_mask": "口罩"}, scale=2.0)
+    drawn = style.drawable()
+    assert drawn == Style(class_names={"mask": "Porté"}, scale=2.0)
+    assert drawn.undrawn == Style().undrawn == ""
+    assert style.undrawn.endswith("Latin letters: they have “No mask” for “口罩”")
+
+
+@pytest.mark.parametrize(
+    ("title", "text"),
+    [("No mask", "no mask"), ("FFP2", "FFP2"), ("Été", "été"), ("口罩", "口罩")],
+)
+def test_a_name_within_a_sentence_begins_small_unless_it_is_short_for_something(
+    title: str, text: str
+) -> None:
+    assert mid_sentence(title) == text
 
 
 @pytest.mark.parametrize(

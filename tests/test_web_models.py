@@ -16,7 +16,7 @@ import streamlit as st
 from maskdet import runs
 from maskdet.metrics.estimate import Estimate, share
 from maskdet.runs import SETS
-from maskdet.style import Style
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web import models, models_samples
 from maskdet.web.cards import cards_html
@@ -166,8 +166,8 @@ def test_numbers_as_a_file(folder: Path) -> None:
 
 
 def test_mistakes_are_counted_by_truth_and_label() -> None:
-    assert mistakes_line(answers(wrong=0)) == "none of 30 wrong"
-    assert mistakes_line(answers(wrong=4)) == (
+    assert mistakes_line(answers(wrong=0), DEFAULT_STYLE) == "none of 30 wrong"
+    assert mistakes_line(answers(wrong=4), DEFAULT_STYLE) == (
         "4 of 30 wrong: 2 “Mask” called “No mask”, 1 “No mask” called "
         "“Incorrect”, 1 “Incorrect” called “Mask”"
     )

@@ -9,6 +9,7 @@ import pytest
 
 from maskdet.analyzer import ANALYZERS, AUTO
 from maskdet.metrics.estimate import Estimate
+from maskdet.style import DEFAULT_STYLE
 from maskdet.web import models_analyzers
 from maskdet.web.models_analyzers import (
     INTERVAL,
@@ -34,7 +35,7 @@ def known(*found, stamp=(0, 0)):
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_number_of_a_view_is_in_the_rows_and_explained(view):
     row = a_row()
-    for measure in measures(view):
+    for measure in measures(view, DEFAULT_STYLE):
         assert 0 < measured(row, view, measure).value < 1
     assert VIEW_HELP[view].endswith(".")
 
@@ -59,7 +60,7 @@ def test_what_was_not_measured_stays_empty_in_the_table():
     row = a_row("haar", "ilc-val")
     row = replace(row, ap={**row.ap, "incorrect": nothing})
     shown = known(a_row("mtcnn", "kaggle-val"), row)
-    columns = table(shown, "ap", in_use="mtcnn", usable=["haar"])
+    columns = table(shown, "ap", in_use="mtcnn", usable=["haar"], style=DEFAULT_STYLE)
     assert columns["", "Use"] == ["in use", "can be used"]
     assert columns["kaggle-val: faces", VALUE] == [0.9, None]
     assert columns["ilc-val: faces", INTERVAL] == [None, "0.850 to 0.940"]
@@ -70,7 +71,7 @@ def test_what_was_not_measured_stays_empty_in_the_table():
 
 
 def test_a_chart_has_a_point_for_each_analyzer_of_the_set():
-    spec = chart(known(stamp=(1, 1)), "ilc-val", "ap", "mean")
+    spec = chart(known(stamp=(1, 1)), "ilc-val", "ap", "mean", DEFAULT_STYLE)
     (points,) = spec["datasets"].values()
     assert [(one["run"], one["cost"], one["share"], one["n"]) for one in points] == [
         ("mtcnn", 10, 0.4, 100),

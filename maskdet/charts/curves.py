@@ -25,8 +25,6 @@ from maskdet.metrics.answers import Answers
 from maskdet.metrics.classification import score_curves
 from maskdet.metrics.questions import (
     CLASS_QUESTIONS,
-    QUESTION_TITLES,
-    QUESTIONS,
     Asked,
     Question,
     ask,
@@ -46,8 +44,8 @@ _AXES: Mapping[_Kind, tuple[str, str]] = {
 
 _AREAS: Mapping[_Kind, str] = {"roc": "Area", "pr": "Average precision"}
 
-_TITLES: dict[Shown, str] = {
-    **{question: QUESTION_TITLES[question] for question in QUESTIONS},
+_TITLES: Mapping[Shown, str] = {
+    "wearing": "mask against no mask",
     "classes": "class by class",
 }
 
@@ -63,16 +61,17 @@ def roc(
     Args:
         answers: name of a run to its answers, all on the same set.
         question: one question, or `classes` for three curves a run.
-        style: colours of the classes.
+        style: names and colours of the classes.
     """
-    rows = _rows(answers, question, "roc")
+    rows = _rows(answers, question, "roc", style)
     diagonal = (
         alt.Chart(data([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
         .mark_line(color=GREY, strokeDash=[3, 3], strokeWidth=1)
         .encode(x="x:Q", y="y:Q")
     )
     layers = _layers(rows, "roc", list(answers), question, style)
-    title = heading(f"ROC, {_TITLES[question]}", faces(map(len, answers.values())))
+    asked = _title(question, style)
+    title = heading(f"ROC, {asked}", faces(map(len, answers.values())))
     return layered(title, diagonal, *layers)
 
 
@@ -83,21 +82,26 @@ def precision_recall(
     style: Style = DEFAULT_STYLE,
 ) -> alt.LayerChart:
     """Return precision-recall curves; see `roc` for the arguments and the dot."""
-    rows = _rows(answers, question, "pr")
+    rows = _rows(answers, question, "pr", style)
     layers = _layers(rows, "pr", list(answers), question, style)
-    title = heading(
-        f"Precision and recall, {_TITLES[question]}", faces(map(len, answers.values()))
-    )
+    asked = _title(question, style)
+    title = heading(f"Precision and recall, {asked}", faces(map(len, answers.values())))
     return layered(title, *layers)
 
 
+def _title(question: Shown, style: Style) -> str:
+    if question in _TITLES:
+        return _TITLES[question]
+    return f"{style.title(CLASSES[CLASS_QUESTIONS.index(question)])} against the rest"
+
+
 def _rows(
-    answers: Mapping[str, Answers], question: Shown, kind: _Kind
+    answers: Mapping[str, Answers], question: Shown, kind: _Kind, style: Style
 ) -> tuple[list[Row], list[Row]]:
     """Return the points of all curves, and the one point of each that is in use."""
     lines: list[Row] = []
     dots: list[Row] = []
-    for run, title, asked in _asked(answers, question):
+    for run, title, asked in _asked(answers, question, style):
         if asked.truths.all() or not asked.truths.any():
             continue  # one side is missing, so there is no curve
         curves = score_curves(asked.truths, asked.scores)
@@ -120,7 +124,7 @@ def _rows(
 
 
 def _asked(
-    answers: Mapping[str, Answers], question: Shown
+    answers: Mapping[str, Answers], question: Shown, style: Style
 ) -> Iterator[tuple[str, str, Asked]]:
     """Yield run, class (empty for a single question) and what was asked."""
     for run, one in answers.items():
@@ -128,7 +132,7 @@ def _asked(
             yield run, "", ask(one.labelling, question)
             continue
         for label, each in zip(CLASSES, CLASS_QUESTIONS, strict=True):
-            yield run, label.title, ask(one.labelling, each)
+            yield run, style.title(label), ask(one.labelling, each)
 
 
 def _point(x: float, y: float) -> Row:
@@ -175,7 +179,7 @@ def _layers(
         "detail": ["run:N", "class:N"],
         "order": alt.Order("place:Q"),
     }
-    dash = {"strokeDash": label_dash()} if question == "classes" else {}
+    dash = {"strokeDash": label_dash(style)} if question == "classes" else {}
     at = [*tips, alt.Tooltip("threshold:Q", title="From score", format=".3f")]
     used = [*tips, alt.Tooltip("what:N", title="Point")]
     base = alt.Chart(data({**row, "place": n} for n, row in enumerate(lines)))

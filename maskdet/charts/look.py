@@ -45,18 +45,21 @@ def run_colour(names: Iterable[str]) -> alt.Color:
 
 
 def label_colour(style: Style) -> alt.Color:
-    """Return the encoding that colours the field `class` as everywhere else."""
+    """Return the encoding that colours the field `class` as everywhere else.
+
+    The field holds what the style calls the classes.
+    """
     scale = alt.Scale(
-        domain=[label.title for label in CLASSES],
+        domain=[style.title(label) for label in CLASSES],
         range=[style.colour_css(label) for label in CLASSES],
     )
     return alt.Color("class:N", title=None, scale=scale, legend=_line_legend())
 
 
-def label_dash() -> alt.StrokeDash:
+def label_dash(style: Style) -> alt.StrokeDash:
     """Return the encoding that tells labels apart without colour."""
     scale = alt.Scale(
-        domain=[label.title for label in CLASSES],
+        domain=[style.title(label) for label in CLASSES],
         range=[_DASHES[line_style(label)] for label in CLASSES],
     )
     return alt.StrokeDash("class:N", title=None, scale=scale, legend=_line_legend())

@@ -23,6 +23,7 @@ from maskdet.metrics.estimate import share
 from maskdet.metrics.labelling import Labelling
 from maskdet.metrics.questions import ask
 from maskdet.metrics.slices import Slice, slices
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
 Believed: TypeAlias = Literal["top", "wearing"]
@@ -34,21 +35,23 @@ _FEW, _MANY = "#eaf2fa", "#0b559f"
 """Ends of the colours of a matrix; its numbers are black or white upon them."""
 
 
-def confusion_matrix(answers: Answers | Labelling) -> alt.LayerChart:
+def confusion_matrix(
+    answers: Answers | Labelling, *, style: Style = DEFAULT_STYLE
+) -> alt.LayerChart:
     """Return truth by label given, coloured by the share of the truth."""
     labels = answers.labelling if isinstance(answers, Answers) else answers
     counts = labels.states.counts[:, : len(CLASSES)]
     rows: list[Row] = [
         {
-            "truth": truth.title,
-            "said": said.title,
+            "truth": style.title(truth),
+            "said": style.title(said),
             "count": int(counts[truth, said]),
             "share": float(counts[truth, said] / max(1, counts[truth].sum())),
         }
         for truth in CLASSES
         for said in CLASSES
     ]
-    order = [label.title for label in CLASSES]
+    order = [style.title(label) for label in CLASSES]
     base = alt.Chart(data(rows)).encode(
         x=alt.X("said:N", title="Said", sort=order, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("truth:N", title="Truth", sort=order),

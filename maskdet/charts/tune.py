@@ -62,7 +62,7 @@ def cut_histogram(
         below: titles of the parts that hang from the axis instead of standing on it.
         x_title: what the score is, for who points at it.
         y_title: what is counted.
-        style: colours of the classes.
+        style: names and colours of the classes.
         colours: of other titles.
     """
     tops, bins = _stacked(edges, parts, set(below))
@@ -98,7 +98,7 @@ def _up(bars: Sequence[Mapping[str, Any]], title: str) -> Spec:
 
 
 def _colour(titles: Iterable[str], style: Style, others: Mapping[str, str]) -> Spec:
-    known = {label.title: style.colour_css(label) for label in CLASSES}
+    known = {style.title(label): style.colour_css(label) for label in CLASSES}
     known |= {NO_FACE: GREY, **others}
     titles = list(titles)
     scale = {"domain": titles, "range": [known[one] for one in titles]}
@@ -140,7 +140,10 @@ def _targets(
 ) -> Spec:
     """Return what is hit by a click anywhere over a bin, and tells what is in it."""
     tips = [{"field": "span", "type": "nominal", "title": title}]
-    tips += [{"field": one, "type": "quantitative", "title": one} for one in parts]
+    tips += [
+        {"field": _field(place), "type": "quantitative", "title": one}
+        for place, one in enumerate(parts)
+    ]
     over = {"fillOpacity": {"value": 0}}
     return {
         "data": {"name": "bins"},
@@ -188,5 +191,11 @@ def _stacked(
             ends = {"low": low, "high": high, "y": end, "y2": start}
             bars.append({**ends, "truth": title, "count": count})
         span = f"{low:.2f} to {high:.2f}"
-        bins.append({"low": low, "high": high, "at": low, "span": span, **counts})
+        fields = {_field(row): count for row, count in enumerate(counts.values())}
+        bins.append({"low": low, "high": high, "at": low, "span": span, **fields})
     return bars, bins
+
+
+def _field(place: int) -> str:
+    """Return where a bin has the count of a part: Vega reads a title as a path."""
+    return f"part_{place}"

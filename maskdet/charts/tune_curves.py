@@ -35,7 +35,7 @@ class Line:
     """A curve to draw.
 
     Attributes:
-        title: of a class, or `FACES_TITLE`.
+        title: of a class as the style has it, or `FACES_TITLE`.
         x: `(k,)` of each point.
         y: `(k,)` of each point.
         thresholds: `(k,)` from which score on each point is.
@@ -66,7 +66,7 @@ def swept(
         y_title: of the axis upwards.
         steps: draw steps, as between two scores that occur nothing changes.
         x_most: where the axis to the right ends; None where the curves do.
-        style: colours of the classes.
+        style: names and colours of the classes.
     """
     lines = list(lines)
     dots = [_at(one.title, *one.point) for one in lines if one.point is not None]
@@ -136,7 +136,7 @@ def _swept_layers(
 
 
 def _colour(lines: Iterable[Line], style: Style) -> Spec:
-    known = {label.title: style.colour_css(label) for label in CLASSES}
+    known = {style.title(label): style.colour_css(label) for label in CLASSES}
     titles = [line.title for line in lines]
     inks = [known.get(title, GREY) for title in titles]
     return {

@@ -31,7 +31,7 @@ def boxes_chart(
     Args:
         image: the picture; a large one is shown smaller, its pixels stay the unit.
         faces: box `x1, y1, x2, y2` in pixels, and label of each face.
-        style: colours of the classes.
+        style: names and colours of the classes.
     """
     height, width = image.shape[:2]
     x = {"type": "quantitative", "axis": None, "scale": _ends(width)}
@@ -73,7 +73,7 @@ def _boxes(
         {
             **dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)),
             "ink": style.colour_css(label),
-            "label": label.title,
+            "label": style.title(label),
         }
         for box, label in faces
     ]

@@ -24,7 +24,7 @@ from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.cli.console import say
 from maskdet.media import ROTATIONS
 from maskdet.settings import DISTANCES, SMOOTHINGS
-from maskdet.style import Style
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
 from maskdet.types import Settings
 from maskdet.voting import PRESETS, TrackingPreset
@@ -92,6 +92,11 @@ class Choice:
         """Say on stderr which pipeline runs; once it is loaded, so that it is true."""
         for line in self.said:
             say(line, quiet_stdout=True)
+
+    def tell_undrawn(self) -> None:
+        """Say on stderr which own names the images that are written cannot show."""
+        if self.style.undrawn:
+            say(self.style.undrawn, quiet_stdout=True)
 
 
 def add_analyzer_options(
@@ -208,11 +213,22 @@ def add_blur_option(parser: argparse.ArgumentParser, where: str) -> None:
     parser.add_argument(
         "--blur", action="store_true", help=f"blur all faces in {where}"
     )
+    add_style_option(parser, f"how faces are marked in {where}")
+
+
+def add_style_option(parser: argparse.ArgumentParser, what: str = "") -> None:
+    """Add the option with the own names and colours of classes.
+
+    Args:
+        parser: gets it.
+        what: else the style says, such as `how faces are marked in the copies`.
+    """
+    more = f"{what} and " if what else ""
     parser.add_argument(
         "--style",
         type=Path,
         metavar="FILE",
-        help=f"how faces are marked in {where} and what classes are called: a JSON "
+        help=f"{more}what classes are called: a JSON "
         'object such as {"class_names": {"unknown": "Collecting info"}, '
         '"class_colours": {"mask": "#0072b2"}}, or settings saved by the dashboard',
     )
@@ -275,7 +291,7 @@ def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
         classifier or choice.classifier,
         chosen_settings(args, choice.settings),
         choice.second_look and not once,
-        _style(args, choice.style),
+        chosen_style(args, choice.style),
     )
     if once and classifier and classifies_every_face(made.analyzer, made.classifier):
         raise ValueError(
@@ -335,8 +351,13 @@ def _from_file(content: bytes) -> Choice:
     )
 
 
-def _style(args: argparse.Namespace, before: Style) -> Style:
-    """Return the style: what the file of `--style` says, else that of `--settings`."""
+def chosen_style(args: argparse.Namespace, before: Style = DEFAULT_STYLE) -> Style:
+    """Return the style: what the file of `--style` says, else that of `--settings`.
+
+    Raises:
+        ValueError: the file is no style file, or a value is not allowed.
+        OSError: the file cannot be read.
+    """
     style, file = before, getattr(args, "style", None)
     if file is not None:
         try:

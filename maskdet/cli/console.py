@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
@@ -50,6 +51,26 @@ def complain(line: str) -> None:
 def say(line: str, *, quiet_stdout: bool = False) -> None:
     """Print one line on stdout, or on stderr where stdout is for data only."""
     _line(printable(line), sys.stderr if quiet_stdout else sys.stdout)
+
+
+def columns(text: str) -> int:
+    """Return how wide text is on a terminal: Chinese letters take two, accents none."""
+    return sum(
+        0 if unicodedata.category(one) in {"Mn", "Me", "Cf"} else 1 + (wide in "WF")
+        for one, wide in ((one, unicodedata.east_asian_width(one)) for one in text)
+    )
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return text with spaces up to a width in `columns`, as a cell of a table.
+
+    Args:
+        text: may be the own name of a class, in any script.
+        width: of the cell; wider text is left as it is.
+        right: whether the text stands at the right end.
+    """
+    spaces = " " * (width - columns(text))
+    return spaces + text if right else text + spaces
 
 
 def _line(line: str, stream: TextIO) -> None:

@@ -120,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
     if copies is not None:
         what = counted(copies.written, "annotated image")
         say(f"wrote {what} to {args.out}", quiet_stdout=True)
+        choice.tell_undrawn()
     unread = any(record["error"] is not None for record in records)
     return int(unread or (copies is not None and copies.failed > 0))
 

@@ -14,6 +14,7 @@ from maskdet.cli import evaluate_analyzers
 from maskdet.cli.choosing import (
     Choice,
     add_analyzer_options,
+    add_style_option,
     add_tiles_option,
     chosen,
     tiled,
@@ -40,6 +41,7 @@ from maskdet.evaluation import (
 from maskdet.extras import require
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Json
+from maskdet.style import Style
 from maskdet.wording import counted
 
 SAMPLES_NAME = "samples.png"
@@ -138,6 +140,7 @@ def _add_common_options(kind: argparse.ArgumentParser) -> None:
         help="write report.json, charts (SVG, PNG), samples and the worst errors there",
     )
     add_analyzer_options(kind)
+    add_style_option(kind)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -172,7 +175,8 @@ def run(args: argparse.Namespace) -> int:
         }
         write_text(args.json, json.dumps({**head, **done.content}, indent=2) + "\n")
     if args.report is not None:
-        _write_report(args, done)
+        _write_report(args, done, choice.style)
+        choice.tell_undrawn()
     return 0
 
 
@@ -195,7 +199,7 @@ class _Measured:
     examples: list[Example]
 
 
-def _write_report(args: argparse.Namespace, done: _Measured) -> None:
+def _write_report(args: argparse.Namespace, done: _Measured, style: Style) -> None:
     # Charts need libraries that take long to load, and nobody else here wants them.
     from maskdet.report import (
         mistakes_grid,
@@ -209,10 +213,10 @@ def _write_report(args: argparse.Namespace, done: _Measured) -> None:
     title = done.lines[0].replace(str(args.file), args.file.name)
     mistakes = worst_mistakes(done.judged)
     answers = {done.set_name: done.judged.answers}
-    written = write_report(folder, answers, title=title, mistakes=mistakes)
-    grids = {SAMPLES_NAME: samples_grid(done.examples)}
+    written = write_report(folder, answers, title=title, mistakes=mistakes, style=style)
+    grids = {SAMPLES_NAME: samples_grid(done.examples, style=style)}
     if mistakes:
-        grids[MISTAKES_NAME] = mistakes_grid(mistakes)
+        grids[MISTAKES_NAME] = mistakes_grid(mistakes, style=style)
     for name, grid in grids.items():
         written.append(folder / name)
         written[-1].write_bytes(encode_png(grid))
@@ -237,7 +241,7 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
             f"{title}; {_named(choice, alone=True)} on true boxes of at least "
             f"{LARGE_PX:g} px",
             "",
-            *label_lines(alone.labels, alone.numbers),
+            *label_lines(alone.labels, alone.numbers, choice.style),
             "",
             f"median time {alone.median_ms:.1f} ms a picture",
         ]
@@ -246,7 +250,8 @@ def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
         return _Measured(set_name, lines, content, alone.judged, examples)
     analyzer = tiled(_analyzer(choice), args.tiles)
     report = evaluate_detection(analyzer, watched, choice.settings)
-    lines = [f"{title}; {_named(choice)}", *scene_lines(report, choice.settings)]
+    table = scene_lines(report, choice.settings, choice.style)
+    lines = [f"{title}; {_named(choice)}", *table]
     content = {"boxes": "found", "analyzer": choice.analyzer, **report.to_json()}
     set_name = f"{args.file.stem}/found"
     return _Measured(set_name, lines, content, report.judged, examples)
@@ -279,7 +284,7 @@ def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
         "analyzer": None if whole else choice.analyzer,
         **report.to_json(),
     }
-    lines = [title, *face_lines(report, args.view)]
+    lines = [title, *face_lines(report, args.view, choice.style)]
     set_name = f"faces-{args.split}"
     return _Measured(set_name, lines, content, report.judged, examples)
 

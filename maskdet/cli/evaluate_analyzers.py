@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from maskdet.analyzer import ANALYZERS, load_analyzer
-from maskdet.cli.choosing import add_models_option, add_settings_options, chosen
+from maskdet.cli.choosing import (
+    add_models_option,
+    add_settings_options,
+    add_style_option,
+    chosen,
+)
 from maskdet.cli.console import (
     STDOUT,
     check_target,
@@ -54,12 +59,14 @@ def add_kind(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     add_models_option(kind)
     add_settings_options(kind, preset=False)
+    add_style_option(kind)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the tables and write the numbers."""
     check_target("--out", args.out, args.files)
-    settings = chosen(args).settings
+    choice = chosen(args)
+    settings = choice.settings
     if args.out is not None and settings != Settings():
         raise ValueError(
             "--out is for the comparison at default settings, which is what its file "
@@ -74,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if not rows:
         raise ValueError("none of these analyzers is here")
     if args.out != STDOUT:
-        for line in comparison_lines(rows):
+        for line in comparison_lines(rows, choice.style):
             say(line)
     if args.out is not None:
         write_text(args.out, comparison_json(rows))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from maskdet.cli.console import columns, padded
 from maskdet.comparison import PRECISIONS, SHARES, Measured
 from maskdet.evaluation import LARGE_PX, MIN_IOU, DetectionReport, LabelsReport
 from maskdet.metrics.estimate import Estimate
 from maskdet.metrics.labelling import Labelling
 from maskdet.metrics.numbers import Numbers
+from maskdet.style import Style
 from maskdet.types import CLASSES, Settings
 from maskdet.wording import counted
 
@@ -21,21 +23,20 @@ _CELL = 22
 
 
 _LARGE = f"at least {LARGE_PX:g} px"
-_AP_TITLES = ("faces", *(label.title for label in CLASSES), "mean of the three")
 _SHARE_TITLES = (f"{_LARGE} found", "boxes that are faces", "three classes", "ms")
 
 
-def scene_lines(report: DetectionReport, settings: Settings) -> list[str]:
+def scene_lines(report: DetectionReport, settings: Settings, style: Style) -> list[str]:
     """Return how well the faces of scenes were found and labelled."""
     titles = {
         "faces": "  faces",
-        **{label.key: f"  {label.title}" for label in CLASSES},
+        **{label.key: f"  {style.title(label)}" for label in CLASSES},
         "mean": "  mean of the three",
     }
     lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{_LARGE}"]
     for key, title in titles.items():
-        both = (str(table[key]) for table in (report.ap, report.ap_large))
-        lines.append((f"{title:{_WIDTH}}" + "".join(f"{x:32}" for x in both)).rstrip())
+        both = "".join(f"{table[key]!s:32}" for table in (report.ap, report.ap_large))
+        lines.append((padded(title, _WIDTH) + both).rstrip())
     return [
         *lines,
         "",
@@ -44,22 +45,23 @@ def scene_lines(report: DetectionReport, settings: Settings) -> list[str]:
         _line("  boxes that are faces", report.precision),
         "",
         f"labels of the faces found, {_LARGE}",
-        *label_lines(report.labels, report.numbers),
+        *label_lines(report.labels, report.numbers, style),
         "",
         f"median time {report.median_ms:.1f} ms a picture",
     ]
 
 
-def comparison_lines(rows: Sequence[Measured]) -> list[str]:
+def comparison_lines(rows: Sequence[Measured], style: Style) -> list[str]:
     """Return a table a set, with a line an analyzer, for three kinds of numbers."""
     lines: list[str] = []
+    names = ("faces", *map(style.title, CLASSES), "mean of the three")
     for set_name in dict.fromkeys(row.set_name for row in rows):
         of_set = [row for row in rows if row.set_name == set_name]
         n = of_set[0].ap["faces"].n
         size = f"{counted(of_set[0].images, 'picture')}, {counted(n, 'face')}"
         lines += ["", f"{set_name}: {size}"]
         for title, sizes in (("all sizes", False), (_LARGE, True)):
-            lines.append(_row(f"  AP at IoU {MIN_IOU}, {title}", _AP_TITLES))
+            lines.append(_row(f"  AP at IoU {MIN_IOU}, {title}", names))
             for row in of_set:
                 table = row.ap_large if sizes else row.ap
                 cells = (_cell(table[name]) for name in PRECISIONS)
@@ -72,9 +74,9 @@ def comparison_lines(rows: Sequence[Measured]) -> list[str]:
     return lines[1:]
 
 
-def face_lines(report: LabelsReport, view: str) -> list[str]:
+def face_lines(report: LabelsReport, view: str, style: Style) -> list[str]:
     """Return how well pictures of one face were labelled."""
-    lines = ["", *label_lines(report.labels, report.numbers)]
+    lines = ["", *label_lines(report.labels, report.numbers, style)]
     if len(report.by_source) > 1:
         lines += ["", "mask against no mask, by source"]
         for source, labels in report.by_source.items():
@@ -86,9 +88,11 @@ def face_lines(report: LabelsReport, view: str) -> list[str]:
     return [*lines, f"median time {report.median_ms:.1f} ms a picture"]
 
 
-def label_lines(labels: Labelling, numbers: Numbers) -> list[str]:
+def label_lines(labels: Labelling, numbers: Numbers, style: Style) -> list[str]:
     """Return every number about the labels of a set."""
     states, wearing = labels.states, labels.wearing
+    titles = [style.title(label) for label in CLASSES]
+    widths = [max(14, 2 + columns(title)) for title in titles]
     lines = [
         _line("mask against no mask", wearing.accuracy),
         _line("  wearing one, right", wearing.recalls[0]),
@@ -96,20 +100,30 @@ def label_lines(labels: Labelling, numbers: Numbers) -> list[str]:
         _line("three states", states.accuracy),
         _line("  mean of their rows", states.balanced_accuracy()),
         *(
-            _line(f"  {label.title}, right", recall)
-            for label, recall in zip(CLASSES, states.recalls, strict=True)
+            _line(f"  {title}, right", recall)
+            for title, recall in zip(titles, states.recalls, strict=True)
         ),
-        f"{'truth / said':{_WIDTH}}" + "".join(f"{x.title:>14}" for x in CLASSES),
+        padded("truth / said", _WIDTH) + _right(titles, widths),
     ]
-    for label, row in zip(CLASSES, states.counts, strict=True):
-        cells = "".join(f"{count:14}" for count in row[:-1])
-        lines.append(f"{f'  {label.title}':{_WIDTH}}{cells}")
-    return [*lines, "", *_against_rest_lines(labels, numbers)]
+    for title, row in zip(titles, states.counts, strict=True):
+        counts = _right(map(str, row[:-1]), widths)
+        lines.append(padded(f"  {title}", _WIDTH) + counts)
+    return [*lines, "", *_against_rest_lines(labels, numbers, titles)]
 
 
-def _against_rest_lines(labels: Labelling, numbers: Numbers) -> list[str]:
+def _right(cells: Iterable[str], widths: Sequence[int]) -> str:
+    return "".join(
+        padded(cell, width, right=True)
+        for cell, width in zip(cells, widths, strict=True)
+    )
+
+
+def _against_rest_lines(
+    labels: Labelling, numbers: Numbers, titles: Sequence[str]
+) -> list[str]:
     states, wearing = labels.states, labels.wearing
-    rows = [(label.title, numbers.classes[label.key]) for label in CLASSES]
+    of_classes = (numbers.classes[label.key] for label in CLASSES)
+    rows = list(zip(titles, of_classes, strict=True))
     precisions = [wearing.precisions[0], *states.precisions]
     recalls = [wearing.recalls[0], *states.recalls]
     both = [("a mask, worn well or not", numbers.wearing), *rows]
@@ -132,7 +146,9 @@ def _against_rest_lines(labels: Labelling, numbers: Numbers) -> list[str]:
 
 
 def _row(title: str, cells: Iterable[str]) -> str:
-    return (f"{title:{_WIDTH}}" + "".join(f"{x:{_CELL}}" for x in cells)).rstrip()
+    return (
+        padded(title, _WIDTH) + "".join(padded(cell, _CELL) for cell in cells)
+    ).rstrip()
 
 
 def _cell(estimate: Estimate) -> str:
@@ -143,4 +159,4 @@ def _cell(estimate: Estimate) -> str:
 
 
 def _line(title: str, estimate: Estimate) -> str:
-    return f"{title:{_WIDTH}}{estimate}"
+    return f"{padded(title, _WIDTH)}{estimate}"

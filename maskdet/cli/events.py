@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from maskdet.cli.choosing import add_style_option, chosen_style
 from maskdet.cli.console import STDOUT, check_target, say
 from maskdet.cli.events_summary import event_line, summary_lines
 from maskdet.cli.moments import moment
@@ -18,6 +19,7 @@ from maskdet.events.origin import camera_name
 from maskdet.events.place import URL_VARIABLE, events_url, store_url
 from maskdet.extras import require
 from maskdet.part_file import PartFile
+from maskdet.style import Style
 from maskdet.types import Label
 from maskdet.wording import counted
 
@@ -77,6 +79,7 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"list N events (default: {_USUAL_ROWS})",
     )
+    add_style_option(parser)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
     if len(words) > 1:
         raise ValueError("name one store at a time")
     _check(args, deleting=deleting)
+    style = chosen_style(args)
     if args.csv is not None:
         check_target("--csv", args.csv, [])
     with contextlib.closing(_store(words[0] if words else "")) as store:
@@ -138,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
             say(f"nothing is recorded in {store.place}", quiet_stdout=True)
             if args.csv is None:
                 return 0
-        return _delete(store, args) if deleting else _show(store, args)
+        return _delete(store, args) if deleting else _show(store, args, style)
 
 
 def _check(args: argparse.Namespace, *, deleting: bool) -> None:
@@ -170,7 +174,7 @@ def _store(name: str) -> EventStore:
     return EventStore(store_url(name))
 
 
-def _show(store: EventStore, args: argparse.Namespace) -> int:
+def _show(store: EventStore, args: argparse.Namespace, style: Style) -> int:
     from maskdet.events.statements import EventFilter
 
     wanted = EventFilter(
@@ -189,10 +193,10 @@ def _show(store: EventStore, args: argparse.Namespace) -> int:
         say("no event is like that")
         return 0
     if args.summary:
-        lines = summary_lines(store, wanted)
+        lines = summary_lines(store, wanted, style=style)
     else:
         newest = store.read(wanted, args.limit)
-        lines = [event_line(event) for event in reversed(newest)]
+        lines = [event_line(event, style=style) for event in reversed(newest)]
     for line in lines:
         say(line)
     if not args.summary and n_events > args.limit:

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Final
 
 from maskdet.analyzer import ANALYZERS
-from maskdet.cli.choosing import Choice, add_analyzer_options, chosen
+from maskdet.cli.choosing import (
+    Choice,
+    add_analyzer_options,
+    add_style_option,
+    chosen,
+)
 from maskdet.cli.console import STDOUT, check_target, say, write_text
 from maskdet.cli.labelled import add_classes_option, class_names
 from maskdet.cli.tune_sets import look, read, store
 from maskdet.cli.tune_tables import outcome_lines, proposal_lines
 from maskdet.metrics.labelling import Json
+from maskdet.style import Style
 from maskdet.tune.bundled import BUNDLED_ANALYZERS
 from maskdet.tune.files import read_scored
 from maskdet.tune.goals import GOALS, Goal, Proposal, propose
@@ -70,6 +76,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_classes_option(parser)
     _add_targets(parser)
     add_analyzer_options(parser)
+    add_style_option(parser)
 
 
 def _add_targets(parser: argparse.ArgumentParser) -> None:
@@ -138,10 +145,11 @@ def _tune(
         f"analyzer {scored.analyzer}"
     )
     if not quiet:
-        for line in [title, "", *outcome_lines(outcome)]:
+        for line in [title, "", *outcome_lines(outcome, choice.style)]:
             say(line)
-        for line in ["", *proposal_lines(proposal)] if proposal else ():
-            say(line)
+        if proposal is not None:
+            for line in ["", *proposal_lines(proposal, choice.style)]:
+                say(line)
     if args.json is not None:
         content = {"file": str(source), **_content(outcome, proposal)}
         write_text(args.json, json.dumps(content, indent=2) + "\n")
@@ -152,16 +160,18 @@ def _tune(
         )
         write_text(args.settings_out, text + "\n")
     if args.report is not None:
-        write_text(args.report, _report(judge, outcome, proposal))
+        write_text(args.report, _report(judge, outcome, proposal, choice.style))
 
 
-def _report(judge: Judge, outcome: Outcome, proposal: Proposal | None) -> str:
+def _report(
+    judge: Judge, outcome: Outcome, proposal: Proposal | None, style: Style
+) -> str:
     from maskdet.tune.report import report_html
 
     shown = outcome
     if proposal is not None:
         shown = judge(proposal.after, min_iou=outcome.min_iou)
-    return report_html(shown, proposal=proposal)
+    return report_html(shown, proposal=proposal, style=style)
 
 
 def _goal(text: str, label: str) -> Goal:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from maskdet.cli.console import padded
 from maskdet.metrics.estimate import Estimate
+from maskdet.style import Style
 from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import Outcome
 from maskdet.tune.performance import Performance
@@ -22,17 +24,17 @@ _CELL = 22
 _TITLES = ("precision", "recall", "F1", "false alarms a picture")
 
 
-def outcome_lines(outcome: Outcome) -> list[str]:
+def outcome_lines(outcome: Outcome, style: Style) -> list[str]:
     """Return what settings do on a whole set, a line a class."""
     lines = [_settings_line("with", outcome.settings), _row("", _TITLES)]
     for row in class_rows(outcome):
-        title = "faces" if row.label is None else row.label.title
+        title = "faces" if row.label is None else style.title(row.label)
         numbers = (row.precision, row.recall, row.f1, row.false_alarms)
         lines.append(_row(f"  {title}", map(_cell, numbers)))
     return lines
 
 
-def proposal_lines(proposal: Proposal) -> list[str]:
+def proposal_lines(proposal: Proposal, style: Style) -> list[str]:
     """Return settings for a goal, what they do, and whether it can be promised."""
     chosen, other = proposal.choosing.pictures, proposal.then.pictures
     rows = (
@@ -41,10 +43,10 @@ def proposal_lines(proposal: Proposal) -> list[str]:
         ("where it was chosen", proposal.choosing),
     )
     return [
-        f"goal: {proposal.goal.title}",
+        f"goal: {proposal.goal.title(style)}",
         _settings_line("proposed:", proposal.after),
         f"chosen on {counted(chosen, 'picture')}, reported on the other {other}",
-        _row(f"{proposal.goal.label.title}", _TITLES),
+        _row(style.title(proposal.goal.label), _TITLES),
         *(_row(f"  {title}", map(_cell, _numbers(one))) for title, one in rows),
         "",
         *proposal.lines,
@@ -64,7 +66,8 @@ def _settings_line(word: str, settings: Settings) -> str:
 
 
 def _row(title: str, cells: Iterable[str]) -> str:
-    return (f"{title:{_WIDTH}}" + "".join(f"{x:{_CELL}}" for x in cells)).rstrip()
+    cells = (padded(cell, _CELL) for cell in cells)
+    return f"{padded(title, _WIDTH)}{''.join(cells)}".rstrip()
 
 
 def _cell(number: Estimate) -> str:

@@ -186,6 +186,8 @@ def _loaded(choice: Choice, args: argparse.Namespace) -> Analyzer:
         choice.analyzer, choice.classifier, second_look=choice.second_look
     )
     choice.tell()
+    if args.out is not None:
+        choice.tell_undrawn()
     return tiled(loaded, args.tiles)
 
 

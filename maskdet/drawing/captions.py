@@ -53,6 +53,7 @@ def captions(
         image_wh: width and height of the picture.
     """
     sizes_px = text_sizes_px(style, image_wh)
+    style = style.drawable()
     # How sure a class is tells nothing without its name where it is not sure enough.
     short_style = replace(style, labels=False)
     unsure_style = replace(style, percentages=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -17,13 +16,6 @@ QUESTIONS: tuple[Question, ...] = get_args(Question)
 
 CLASS_QUESTIONS: tuple[Question, ...] = QUESTIONS[1:]
 """One a class, in the order of `CLASSES`."""
-
-QUESTION_TITLES: Mapping[Question, str] = {
-    "wearing": "mask against no mask",
-    "mask": f"{Label.MASK.title} against the rest",
-    "no_mask": f"{Label.NO_MASK.title} against the rest",
-    "incorrect": f"{Label.INCORRECT.title} against the rest",
-}
 
 
 @dataclass(frozen=True, eq=False)

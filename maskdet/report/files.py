@@ -15,6 +15,7 @@ from maskdet.metrics.numbers import numbers
 from maskdet.metrics.slices import slices
 from maskdet.report.figures import save_chart
 from maskdet.report.mistakes import Mistake
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def write_report(
     log: Log | None = None,
     title: str = "",
     mistakes: Sequence[Mistake] = (),
+    style: Style = DEFAULT_STYLE,
 ) -> list[Path]:
     """Write `report.json` and the charts of one run, and return what was written.
 
@@ -60,6 +62,7 @@ def write_report(
         log: how the run learnt, for its learning curves.
         title: what was measured, in one line.
         mistakes: named in the JSON by file and box.
+        style: names and colours of the classes in the charts; the JSON has their keys.
 
     Raises:
         OSError: the folder cannot be written.
@@ -79,8 +82,10 @@ def write_report(
     path = folder / REPORT_NAME
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     written = [path]
-    for name, chart in _charts(answers).items():
-        written += save_chart(chart, folder, name)
+    plain = style.drawable()
+    drawable = {} if plain == style else _charts(answers, plain)
+    for name, chart in _charts(answers, style).items():
+        written += save_chart(chart, folder, name, drawable=drawable.get(name))
     return [*written, *write_curves(folder, log or (), title)]
 
 
@@ -113,7 +118,7 @@ def _finite(row: Mapping[str, float]) -> Json:
     return {k: v if math.isfinite(v) else None for k, v in row.items()}
 
 
-def _charts(answers: Mapping[str, Answers]) -> dict[str, alt.LayerChart]:
+def _charts(answers: Mapping[str, Answers], style: Style) -> dict[str, alt.LayerChart]:
     """Return the charts by the name of their file."""
     from maskdet import charts
 
@@ -123,11 +128,13 @@ def _charts(answers: Mapping[str, Answers]) -> dict[str, alt.LayerChart]:
             continue
         start = f"{name.replace('/', '-')}-" if len(answers) > 1 else ""
         alone = {name: one}
-        drawn[f"{start}confusion"] = charts.confusion_matrix(one)
+        drawn[f"{start}confusion"] = charts.confusion_matrix(one, style=style)
         drawn[f"{start}roc"] = charts.roc(alone)
-        drawn[f"{start}roc-classes"] = charts.roc(alone, question="classes")
+        drawn[f"{start}roc-classes"] = charts.roc(
+            alone, question="classes", style=style
+        )
         drawn[f"{start}precision-recall"] = charts.precision_recall(
-            alone, question="classes"
+            alone, question="classes", style=style
         )
         drawn[f"{start}reliability"] = charts.reliability_chart(alone)
         drawn[f"{start}reliability-mask"] = charts.reliability_chart(

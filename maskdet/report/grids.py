@@ -12,6 +12,7 @@ from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.evaluation import LARGE_PX
 from maskdet.evaluation.judged import read_example
+from maskdet.style import DEFAULT_STYLE, Style, written_plainly
 from maskdet.types import CLASSES, Image, Label
 
 CELL_PX = 128
@@ -35,8 +36,8 @@ def picture_grid(
 
     Args:
         images: of any size, BGR; not changed. Each keeps its shape.
-        captions: one a picture, of one or more lines; what does not fit is cut, what
-            is no ASCII becomes "?".
+        captions: one a picture, of one or more lines; what does not fit is cut,
+            letters lose their accents, and what is no Latin letter becomes "?".
         columns: pictures in a row.
         cell_px: side of the square that a picture is fitted into.
 
@@ -84,7 +85,12 @@ def _fill(cell: Image, image: Image, lines: Sequence[str]) -> None:
 
 
 def samples_grid(
-    examples: Sequence[Example], *, each: int = 12, columns: int = 6, seed: int = 0
+    examples: Sequence[Example],
+    *,
+    each: int = 12,
+    columns: int = 6,
+    seed: int = 0,
+    style: Style = DEFAULT_STYLE,
 ) -> Image:
     """Return up to `each` faces of every class, drawn by chance, with their labels.
 
@@ -93,7 +99,9 @@ def samples_grid(
         each: how many of a class; a multiple of `columns` gives it rows of its own.
         columns: pictures in a row.
         seed: of the draw.
+        style: names of the classes.
     """
+    style = style.drawable()
     rng = np.random.default_rng(seed)
     images, captions = [], []
     for label in CLASSES:
@@ -106,7 +114,8 @@ def samples_grid(
             if not example.whole:
                 image = crop_face(image, example.boxes[row], CELL_PX)
             images.append(image)
-            captions.append("\n".join(filter(None, (label.title, example.source))))
+            name = style.title(label)
+            captions.append("\n".join(filter(None, (name, example.source))))
     return picture_grid(images, captions, columns=columns)
 
 
@@ -129,7 +138,7 @@ def _fitted(image: Image, cell_px: int) -> Image:
 
 def _cut(caption: str, width_px: int) -> str:
     """Return as much of a caption as fits, as OpenCV's font can write it."""
-    text = caption.encode("ascii", "replace").decode("ascii")
+    text = written_plainly(caption).encode("ascii", "replace").decode("ascii")
     while text and cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0] > width_px:
         text = text[:-1]
     return text

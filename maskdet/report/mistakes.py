@@ -13,7 +13,7 @@ from maskdet.evaluation import Judged
 from maskdet.media import read_image
 from maskdet.metrics.labelling import Json
 from maskdet.report.grids import CELL_PX, picture_grid
-from maskdet.style import percent
+from maskdet.style import DEFAULT_STYLE, Style, percent
 from maskdet.types import CLASSES, Image, Label
 
 MOST_MISTAKES = 36
@@ -70,16 +70,23 @@ def worst_mistakes(judged: Judged, *, most: int = MOST_MISTAKES) -> list[Mistake
     return mistakes
 
 
-def mistakes_grid(mistakes: Sequence[Mistake], *, columns: int = 6) -> Image:
+def mistakes_grid(
+    mistakes: Sequence[Mistake], *, columns: int = 6, style: Style = DEFAULT_STYLE
+) -> Image:
     """Return the faces, each with truth and label, as the classifier saw them.
+
+    Args:
+        mistakes: the faces.
+        columns: pictures in a row.
+        style: names of the classes.
 
     Raises:
         ValueError: a picture cannot be read any more.
     """
-    crops, captions = [], []
+    crops, captions, style = [], [], style.drawable()
     for one in mistakes:
         box = np.array(one.box, np.float32)
         crops.append(crop_face(read_image(one.path), box, CELL_PX))
-        said = f"{percent(one.probability)} {one.said.title}"
-        captions.append(f"{one.truth.title}, said\n{said}")
+        said = f"{percent(one.probability)} {style.title(one.said)}"
+        captions.append(f"{style.title(one.truth)}, said\n{said}")
     return picture_grid(crops, captions, columns=columns)

@@ -137,7 +137,7 @@ def roc(
 
 def _check(label: Label | None) -> None:
     if label is not None and label not in CLASSES:
-        raise ValueError(f"there is no curve of {label.title!r}: it is no class")
+        raise ValueError(f"there is no curve of {label.key!r}: it is no class")
 
 
 def _swept(

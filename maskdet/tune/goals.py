@@ -21,6 +21,7 @@ from maskdet.tune.wanted import GOALS as GOALS
 from maskdet.tune.wanted import Goal as Goal
 from maskdet.tune.wanted import GoalKind as GoalKind
 from maskdet.types import Settings
+from maskdet.wording import counted, noun
 
 _FACE_PX: Final = (8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0)
 """Smallest faces that are tried besides that of now."""
@@ -73,7 +74,7 @@ class Proposal:
     @property
     def lines(self) -> tuple[str, ...]:
         """What to tell a person: the promise, the cost both ways, the cautions."""
-        return (self.promise.text, *self.change.lines(self.goal.label), *self.cautions)
+        return (self.promise.text, *self.change.lines(), *self.cautions)
 
     def to_json(self) -> Json:
         """Return everything but the pictures."""
@@ -220,7 +221,7 @@ def _gain(
 
 def _promise(goal: Goal, then: Performance, before: Counts, after: Counts) -> Promise:
     if goal.kind == "recall":
-        return recall_promise(then.recall, goal.recall, goal.label)
+        return recall_promise(then.recall, goal.recall)
     what, unit = {
         "f1": ("F1", ""),
         "cost": ("cost saved", " a picture"),
@@ -233,8 +234,8 @@ def _check_enough(judge: Judge, goal: Goal, here: Chosen) -> None:
     counts = class_counts(judge.scored.truth)[:, goal.label]
     if not counts[here].sum() or not counts[~here].sum():
         raise ValueError(
-            f"a goal for “{goal.label.title}” needs such faces in at least two "
-            f"pictures, one to choose on and one to check on; this set has them in "
+            "a goal needs faces of its class in at least two pictures, one to choose "
+            "on and one to check on; this set has them in "
             f"{int((counts > 0).sum())}"
         )
 
@@ -247,17 +248,18 @@ def _cautions(
     then: Performance,
 ) -> list[str]:
     """Return what else should be known, a sentence each."""
-    lines, name = [], f"“{goal.label.title}”"
+    lines = []
     if not reached:
         lines.append(
-            f"No settings reach {percent(goal.recall)} of {name}: this is the most "
-            f"that can be found, {percent(choosing.recall.value)} where it was chosen."
+            f"No settings reach {percent(goal.recall)}: this is the most that can be "
+            f"found, {percent(choosing.recall.value)} where it was chosen."
         )
     few = min(one.hits + one.misses for one in (choosing, then))
     if few < FEW:
         lines.append(
-            f"There are only {few} true {name} faces on one half: one face more or "
-            f"less moves the numbers by {percent(1 / few)}."
+            f"There {noun(few, 'is', 'are')} only {counted(few, 'true face')} of the "
+            "class on one half: one face more or less moves the numbers by "
+            f"{percent(1 / few)}."
         )
     if then.found.value < now.found.value - _NOTABLE:
         lines.append(

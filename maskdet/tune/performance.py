@@ -175,16 +175,15 @@ class Change:
             len(alarms[1] - alarms[0]),
         )
 
-    def lines(self, label: Label) -> tuple[str, ...]:
+    def lines(self) -> tuple[str, ...]:
         """Return what is won and what it costs, one sentence each."""
-        name = f"“{label.title}”"
         if self == Change(0, 0, 0, 0):
-            return (f"Against the settings of now, nothing changes for {name}.",)
+            return ("Against the settings of now, nothing changes for the class.",)
         found = _both(self.gained, "more found", self.lost, "lost")
         alarms = _both(self.alarms_gone, "fewer", self.alarms_new, "more")
         return (
-            f"Against the settings of now: {found} of the true {name}.",
-            f"False alarms of {name}: {alarms}.",
+            f"Against the settings of now: {found} of the true faces of the class.",
+            f"False alarms of the class: {alarms}.",
         )
 
 

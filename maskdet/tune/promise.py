@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from maskdet.metrics.estimate import Z_95, Estimate, wilson
-from maskdet.types import Label
-from maskdet.wording import counted
+from maskdet.wording import counted, noun
 
 PromiseState: TypeAlias = Literal["kept", "open", "broken"]
 
@@ -42,20 +41,19 @@ def percent(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def recall_promise(recall: Estimate, target: float, label: Label) -> Promise:
+def recall_promise(recall: Estimate, target: float) -> Promise:
     """Return whether `target` of the faces of a class will be found.
 
     Args:
         recall: as measured on the reporting half, at least one face.
         target: the share wanted.
-        label: the class.
     """
     state = _state(recall, target)
     needed = 0 if state == "kept" else _needed_share(recall, target)
     measured = (
-        f"{percent(recall.value)} of {recall.n} “{label.title}” faces were found on "
-        f"the half that nothing was chosen on (95 % sure: {percent(recall.low)} to "
-        f"{percent(recall.high)})"
+        f"{percent(recall.value)} of {counted(recall.n, 'face')} of the class "
+        f"{noun(recall.n, 'was', 'were')} found on the half that nothing was chosen "
+        f"on (95 % sure: {percent(recall.low)} to {percent(recall.high)})"
     )
     verdict = {
         "kept": f"Kept: {measured}.",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Final
 
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.tune.comparing import Comparison
 from maskdet.tune.curves import Curve, precision_recall, roc
 from maskdet.tune.goals import SINGLE_PICTURES, Proposal
@@ -24,14 +25,16 @@ from maskdet.tune.report_parts import (
 from maskdet.types import CLASSES, Label
 from maskdet.wording import counted
 
-_STYLE: Final = """
+_LOOK: Final = """
 :root { color-scheme: light dark; --ink: #1b1e28; --soft: #5c6070; --line: #d5d8e0;
   --paper: #fff; --mask: #0f8a3c; --no_mask: #c62828; --incorrect: #b26a00;
-  --faces: #1b1e28; --no_face: #808495; --cut: #6a5fd0; --right: 11, 85, 159;
+  --faces: #1b1e28; --no_face: #808495; --cut: #6a5fd0; --kept: #0f8a3c;
+  --open: #b26a00; --broken: #c62828; --right: 11, 85, 159;
   --wrong: 168, 74, 18; --unsure: 92, 96, 112 }
 @media (prefers-color-scheme: dark) { :root { --ink: #f0f2f6; --soft: #a9adbb;
   --line: #3a3f4d; --paper: #12151d; --mask: #3ecf6e; --no_mask: #ff7a7a;
-  --incorrect: #ffb74d; --faces: #f0f2f6; --cut: #a49cf0; --right: 90, 160, 235;
+  --incorrect: #ffb74d; --faces: #f0f2f6; --cut: #a49cf0; --kept: #3ecf6e;
+  --open: #ffb74d; --broken: #ff7a7a; --right: 90, 160, 235;
   --wrong: 235, 140, 80; --unsure: 150, 155, 170 } }
 * { box-sizing: border-box }
 body { margin: 2rem auto; max-width: 46rem; padding: 0 1rem; color: var(--ink);
@@ -65,9 +68,9 @@ path.axis { stroke: var(--soft); fill: none } path.cut { stroke: var(--cut);
   margin: .2rem 0; font-size: 13px }
 .legend i { display: inline-block; width: .8em; height: .8em; border-radius: 2px;
   margin-right: .4em; background: currentColor }
-ul.kept, ul.open, ul.broken { border-left: 4px solid var(--mask);
+ul.kept, ul.open, ul.broken { border-left: 4px solid var(--kept);
   padding: .2rem 1.6rem }
-ul.open { border-color: var(--incorrect) } ul.broken { border-color: var(--no_mask) }
+ul.open { border-color: var(--open) } ul.broken { border-color: var(--broken) }
 @media print { body { margin: 0; max-width: none; font-size: 11px }
   h2 { break-after: avoid } tr { break-inside: avoid }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
@@ -117,6 +120,7 @@ def report_html(
     proposal: Proposal | None = None,
     compared: Comparison | None = None,
     panels: Sequence[Panel] | None = None,
+    style: Style = DEFAULT_STYLE,
 ) -> str:
     """Return one page with numbers, charts, settings and goal; no script, no address.
 
@@ -125,6 +129,7 @@ def report_html(
         proposal: settings for a goal, to tell beside it.
         compared: this outcome (A) beside another one on the same set (B).
         panels: the curves; those of `usual_panels` unless given.
+        style: names and colours of the classes.
     """
     truth, name = outcome.scored.truth, outcome.scored.analyzer
     title = f"{name} on {truth.name}"
@@ -133,22 +138,22 @@ def report_html(
         f"<p>{counted(len(truth.names), 'picture')}, "
         f"{counted(len(truth.faces), 'true face')}. Small "
         "numbers are 95 % intervals.</p>",
-        "" if proposal is None else proposal_part(proposal),
+        "" if proposal is None else proposal_part(proposal, style),
         "<h2>Settings of the numbers below</h2>",
         settings_table([("Value", outcome.settings)]),
         f"<p>{escape(' '.join(_how_counted(outcome)))}</p>",
         f"<p>{escape(SINGLE_PICTURES)}</p>" if proposal is None else "",
         "<h2>Each class</h2>",
-        classes_table(outcome),
+        classes_table(outcome, style),
         "<h2>What is true, and what was said</h2>",
-        confusion_table(outcome),
+        confusion_table(outcome, style),
         "<p>“No face” said to be something is a false alarm.</p>",
-        *_charts(outcome, usual_panels(outcome) if panels is None else panels),
+        *_charts(outcome, usual_panels(outcome) if panels is None else panels, style),
         "<h2>Parts of the set</h2>",
         parts_table(outcome),
         "" if compared is None else comparison_part(compared),
     ]
-    return _page(title, "".join(body))
+    return _page(title, "".join(body), style)
 
 
 def _how_counted(outcome: Outcome) -> Iterable[str]:
@@ -160,14 +165,23 @@ def _how_counted(outcome: Outcome) -> Iterable[str]:
         )
 
 
-def _page(title: str, body: str) -> str:
+def _page(title: str, body: str, style: Style) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{_LOOK}{_own_inks(style)}</style></head>"
         f"<body>{body}</body></html>\n"
     )
+
+
+def _own_inks(style: Style) -> str:
+    """Return the colours that differ from the usual ones; those suit paper and dark."""
+    inks = {label.key: style.colour_css(label) for label in CLASSES}
+    usual = {label.key: DEFAULT_STYLE.colour_css(label) for label in CLASSES}
+    own = [f"--{key}: {ink}" for key, ink in inks.items() if ink != usual[key]]
+    # Twice the class weighs more than what the dark theme says.
+    return f":root:root {{ {'; '.join(own)} }}" if own else ""
 
 
 def _curve(kind: Callable[..., Curve], outcome: Outcome, label: Label | None) -> Curve:
@@ -180,13 +194,14 @@ def _curve(kind: Callable[..., Curve], outcome: Outcome, label: Label | None) ->
     )
 
 
-def _charts(outcome: Outcome, panels: Sequence[Panel]) -> Iterable[str]:
+def _charts(outcome: Outcome, panels: Sequence[Panel], style: Style) -> Iterable[str]:
     figures = []
     for panel in panels:
-        areas = "; ".join(map(_area, panel.curves))
+        areas = "; ".join(_area(curve, style) for curve in panel.curves)
+        keys = [key_of(curve.label) for curve in panel.curves]
         figures.append(
             f"<figure><h3>{escape(panel.title)}</h3><p>{escape(panel.tells)}</p>"
-            f"{curves_svg(panel)}{legend(key_of(one.label) for one in panel.curves)}"
+            f"{curves_svg(panel)}{legend(keys, style)}"
             f"<p>Area: {escape(areas)}</p></figure>"
         )
     yield f'<h2>Every threshold</h2><div class="charts">{"".join(figures)}</div>'
@@ -195,10 +210,11 @@ def _charts(outcome: Outcome, panels: Sequence[Panel]) -> Iterable[str]:
         "<figure><h3>Face scores</h3><p>What is left of the line is not shown. Boxes "
         "that show no face hang below. Heights are roots of the numbers, so that a few "
         "faces show beside hundreds.</p>"
-        f"{histogram_svg(scores, 'Face scores', 'face score')}{legend(ACTUAL)}</figure>"
+        f"{histogram_svg(scores, 'Face scores', 'face score', style)}"
+        f"{legend(ACTUAL, style)}</figure>"
     )
 
 
-def _area(curve: Curve) -> str:
-    name = "faces" if curve.label is None else curve.label.title
+def _area(curve: Curve, style: Style) -> str:
+    name = "faces" if curve.label is None else style.title(curve.label)
     return f"{name} {number(curve.area, ', ')}"

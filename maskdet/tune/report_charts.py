@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from maskdet.metrics.resampled import Floats
-from maskdet.style import line_style
+from maskdet.style import Style, line_style
 from maskdet.tune.curves import Curve
 from maskdet.tune.histograms import Histogram
 from maskdet.tune.judging import ACTUAL
@@ -26,8 +26,10 @@ _DASHES: Final = {"solid": "", "double": "9 2", "dashed": "5 3", "dotted": "2 2"
 FACES: Final = "Faces"
 NO_FACE: Final = "No face"
 
-TITLES: Final = {**{label.key: label.title for label in CLASSES}, "no_face": NO_FACE}
-"""Of the rows of a confusion matrix, as in `ACTUAL`."""
+
+def titles(style: Style) -> dict[str, str]:
+    """Return what the rows of a confusion matrix are called, by key as in `ACTUAL`."""
+    return {**{label.key: style.title(label) for label in CLASSES}, "no_face": NO_FACE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +64,9 @@ def curves_svg(panel: Panel) -> str:
     parts = [frame.axes(panel.x_title, panel.y_title)]
     for curve in panel.curves:
         key = key_of(curve.label)
-        style = "solid" if curve.label is None else line_style(curve.label)
+        line = "solid" if curve.label is None else line_style(curve.label)
         points = frame.points(curve.x, curve.y)
-        dash = f' stroke-dasharray="{_DASHES[style]}"' if _DASHES[style] else ""
+        dash = f' stroke-dasharray="{_DASHES[line]}"' if _DASHES[line] else ""
         parts.append(f'<polyline class="line {key}"{dash} points="{points}"/>')
         if all(map(math.isfinite, curve.point)):
             x, y = frame.at(*curve.point)
@@ -72,9 +74,9 @@ def curves_svg(panel: Panel) -> str:
     return _svg(_W, panel.title, parts)
 
 
-def histogram_svg(histogram: Histogram, title: str, x_title: str) -> str:
+def histogram_svg(histogram: Histogram, title: str, x_title: str, style: Style) -> str:
     """Return how many faces have which score, by truth; false boxes hang below."""
-    counts = histogram.counts
+    counts, names = histogram.counts, titles(style)
     # Roots, so that a few faces show beside hundreds.
     roots = np.sqrt(counts)
     up, down = roots[:-1].sum(axis=0), roots[-1]
@@ -92,7 +94,7 @@ def histogram_svg(histogram: Histogram, title: str, x_title: str) -> str:
                 continue
             start, end = (0.0, -height) if key == "no_face" else (base, base + height)
             base = base if key == "no_face" else end
-            note = f"{n} {TITLES[key]}, {low:.2f} to {high:.2f}"
+            note = f"{n} {names[key]}, {low:.2f} to {high:.2f}"
             parts.append(frame.bar(float(low), float(high), start, end, key, note))
     x, _ = frame.at(histogram.threshold, 0)
     bottom = _H - _BOTTOM
@@ -100,10 +102,10 @@ def histogram_svg(histogram: Histogram, title: str, x_title: str) -> str:
     return _svg(_WIDE, title, parts)
 
 
-def legend(keys: Iterable[str]) -> str:
+def legend(keys: Iterable[str], style: Style) -> str:
     """Return names with their colours, for below a chart."""
-    titles = {"faces": FACES, **TITLES}
-    items = (f'<li><i class="{key}"></i>{escape(titles[key])}</li>' for key in keys)
+    names = {"faces": FACES, **titles(style)}
+    items = (f'<li><i class="{key}"></i>{escape(names[key])}</li>' for key in keys)
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from maskdet.metrics.estimate import Estimate
-from maskdet.style import percent
+from maskdet.style import Style, percent
 from maskdet.tune.comparing import Comparison
 from maskdet.tune.goals import Proposal
 from maskdet.tune.judging import ACTUAL, SAID, Outcome
 from maskdet.tune.performance import Performance
-from maskdet.tune.report_charts import FACES, TITLES
+from maskdet.tune.report_charts import FACES, titles
 from maskdet.tune.table import class_rows, parts
-from maskdet.types import Settings
+from maskdet.types import Label, Settings
 from maskdet.wording import counted
 
 _SETTINGS = (
@@ -34,11 +34,11 @@ def settings_table(columns: Sequence[tuple[str, Settings]]) -> str:
     return table(("", *(title for title, _ in columns)), rows)
 
 
-def classes_table(outcome: Outcome) -> str:
+def classes_table(outcome: Outcome, style: Style) -> str:
     """Return precision, recall, F1 and false alarms, a row a class."""
     rows = [
         (
-            FACES if row.label is None else row.label.title,
+            FACES if row.label is None else style.title(row.label),
             *map(number, (row.precision, row.recall, row.f1, row.false_alarms)),
             f"{row.recall.n:,}",
         )
@@ -63,9 +63,10 @@ def parts_table(outcome: Outcome) -> str:
     return table(("Part", "Found", "Found and called right", "True faces", ""), rows)
 
 
-def confusion_table(outcome: Outcome) -> str:
+def confusion_table(outcome: Outcome, style: Style) -> str:
     """Return what is true against what was said, counts and shares of the row."""
-    said = {**TITLES, "unsure": "Unsure", "missed": "Not found"}
+    true = titles(style)
+    said = {**true, "unsure": style.title(Label.UNKNOWN), "missed": "Not found"}
     head = "".join(f"<th>{escape(said[key])}</th>" for key in SAID)
     lines = [f"<tr><th>True / said</th>{head}</tr>"]
     for key, row in zip(ACTUAL, outcome.confusion, strict=True):
@@ -81,11 +82,11 @@ def confusion_table(outcome: Outcome) -> str:
                 f'<td class="{kind}" style="--share:{share:.2f}">{count:,}'
                 f"<small>{escape(percent(share))}</small></td>"
             )
-        lines.append(f"<tr><th>{escape(TITLES[key])}</th>{''.join(cells)}</tr>")
+        lines.append(f"<tr><th>{escape(true[key])}</th>{''.join(cells)}</tr>")
     return f'<table class="matrix">{"".join(lines)}</table>'
 
 
-def proposal_part(proposal: Proposal) -> str:
+def proposal_part(proposal: Proposal, style: Style) -> str:
     """Return the goal, the settings for it, and whether it can be promised."""
     rows = [
         ("Settings of now", *_cells(proposal.now)),
@@ -93,7 +94,7 @@ def proposal_part(proposal: Proposal) -> str:
         ("Proposed, where they were chosen", *_cells(proposal.choosing)),
     ]
     head = (
-        proposal.goal.label.title,
+        style.title(proposal.goal.label),
         "Precision",
         "Recall",
         "F1",
@@ -103,7 +104,7 @@ def proposal_part(proposal: Proposal) -> str:
     lines = "".join(f"<li>{escape(line)}</li>" for line in proposal.lines)
     both = (("Now", proposal.before), ("Proposed", proposal.after))
     return (
-        f"<h2>Goal: {escape(proposal.goal.title)}</h2>"
+        f"<h2>Goal: {escape(proposal.goal.title(style))}</h2>"
         f'<ul class="{proposal.promise.state}">{lines}</ul>'
         f"{settings_table(both)}{table(head, rows)}"
         f"<p>Chosen on {counted(proposal.choosing.pictures, 'picture')}; the first two "

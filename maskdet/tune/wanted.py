@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES, Label
 
 GoalKind: TypeAlias = Literal["f1", "recall", "cost", "equal"]
@@ -56,10 +57,9 @@ class Goal:
         if self.label not in CLASSES:
             raise ValueError("a goal needs a class: mask, no_mask or incorrect")
 
-    @property
-    def title(self) -> str:
-        """The goal in words, as in "at least 95 % of “No mask” found"."""
-        name = f"“{self.label.title}”"
+    def title(self, style: Style = DEFAULT_STYLE) -> str:
+        """Return the goal in words, as in "at least 95 % of “No mask” found"."""
+        name = f"“{style.title(self.label)}”"
         return {
             "f1": f"best F1 of {name}",
             "recall": f"at least {100 * self.recall:.4g} % of {name} found, "

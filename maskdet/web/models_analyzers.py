@@ -12,6 +12,7 @@ from maskdet import charts, comparison
 from maskdet.analyzer import ANALYZERS, AUTO, resolved
 from maskdet.comparison import Measured, read_comparison
 from maskdet.metrics.estimate import Estimate
+from maskdet.style import Style, mid_sentence
 from maskdet.types import CLASSES
 from maskdet.web.models_charts import Spec, as_spec
 from maskdet.web.models_numbers import Column, Heading
@@ -37,11 +38,6 @@ VIEW_HELP: Final[Mapping[View, str]] = {
 }
 """One line for each."""
 
-_PRECISIONS: Final[Mapping[str, str]] = {
-    "faces": "Faces",
-    **{label.key: label.title for label in CLASSES},
-    "mean": "Mean of the classes",
-}
 _SHARES: Final[Mapping[str, str]] = {
     "recall": "Faces found",
     "precision": "Boxes that are faces",
@@ -102,9 +98,15 @@ def _read(path: str, stamp: tuple[int, int]) -> Known:
     return Known((), f"The analyzers cannot be compared: {name} {reason}.", stamp)
 
 
-def measures(view: View) -> Mapping[str, str]:
+def measures(view: View, style: Style) -> Mapping[str, str]:
     """Return what a view tells, and how the page calls it."""
-    return _SHARES if view == "shown" else _PRECISIONS
+    if view == "shown":
+        return _SHARES
+    return {
+        "faces": "Faces",
+        **{label.key: style.title(label) for label in CLASSES},
+        "mean": "Mean of the classes",
+    }
 
 
 def measured(row: Measured, view: View, measure: str) -> Estimate:
@@ -126,7 +128,7 @@ def uses(analyzer: str) -> dict[str, str]:
 
 
 def table(
-    shown: Known, view: View, *, in_use: str, usable: Iterable[str]
+    shown: Known, view: View, *, in_use: str, usable: Iterable[str], style: Style
 ) -> dict[Heading, Column]:
     """Return the columns of the table of analyzers.
 
@@ -135,6 +137,7 @@ def table(
         view: which numbers are shown.
         in_use: the analyzer that was chosen, or `AUTO`.
         usable: names of those that are here.
+        style: names of the classes.
     """
     able, used = set(usable), uses(in_use)
     by_key = {(row.analyzer, row.set_name): row for row in shown.rows}
@@ -147,9 +150,9 @@ def table(
     }
     for set_name in shown.sets:
         rows = [by_key.get((name, set_name)) for name in shown.names]
-        for measure, title in measures(view).items():
+        for measure, title in measures(view, style).items():
             numbers = [measured(row, view, measure) if row else None for row in rows]
-            heading = f"{set_name}: {title[:1].lower()}{title[1:]}"
+            heading = f"{set_name}: {mid_sentence(title)}"
             columns[heading, VALUE] = [
                 one.value if one and one.n else None for one in numbers
             ]
@@ -169,14 +172,20 @@ def _interval(estimate: Estimate | None) -> str | None:
     return f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
-def chart(shown: Known, set_name: str, view: View, measure: str) -> Spec:
+def chart(shown: Known, set_name: str, view: View, measure: str, style: Style) -> Spec:
     """Return one number of every analyzer on a set against the time it takes."""
-    return _chart(shown.stamp, set_name, view, measure, shown)
+    title = measures(view, style)[measure]
+    return _chart(shown.stamp, set_name, view, measure, title, shown)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _chart(
-    stamp: tuple[int, int], set_name: str, view: View, measure: str, _shown: Known
+    stamp: tuple[int, int],
+    set_name: str,
+    view: View,
+    measure: str,
+    title: str,
+    _shown: Known,
 ) -> Spec:
     rows: list[dict[str, Any]] = []
     for row in _shown.rows:
@@ -197,7 +206,7 @@ def _chart(
         _shown.names,
         kind="Analyzer",
         cost=TIME,
-        value=measures(view)[measure],
+        value=title,
         shares=view == "shown",
     )
     return as_spec(drawn, title=set_name)

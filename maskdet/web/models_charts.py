@@ -140,7 +140,7 @@ _LEARNING: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
 def _of_answers(
     answers: Mapping[str, Answers], chosen: str, style: Style
 ) -> list[Drawn]:
-    found = [_matrix(answers[chosen], chosen)] if chosen in answers else []
+    found = [_matrix(answers[chosen], chosen, style)] if chosen in answers else []
     alone = len(answers) == 1
     shown: Literal["classes", "wearing"] = "classes" if alone else "wearing"
     return [
@@ -172,12 +172,13 @@ def _of_answers(
     ]
 
 
-def _matrix(answers: Answers, run_name: str) -> Drawn:
+def _matrix(answers: Answers, run_name: str, style: Style) -> Drawn:
     line = (
         f"Each row is a truth, each column what {run_name} said: all that is off the "
         "diagonal is wrong."
     )
-    return Drawn("Confusion matrix", line, as_spec(charts.confusion_matrix(answers)))
+    chart = charts.confusion_matrix(answers, style=style)
+    return Drawn("Confusion matrix", line, as_spec(chart))
 
 
 def as_spec(

@@ -237,8 +237,9 @@ def _mistakes(run: Run, missing: dict[str, str]) -> None:
         "By truth and label given, over three classes. The pictures of these sets "
         "are not ours to show."
     )
+    style = session.preferences().style
     lines = [
-        f"- **{title}**: {mistakes_line(run.answers[name])}"
+        f"- **{title}**: {plain(mistakes_line(run.answers[name], style))}"
         for name, title in SET_TITLES.items()
         if name in run.answers
     ]
@@ -255,7 +256,6 @@ def _mistakes(run: Run, missing: dict[str, str]) -> None:
         "wrong**. These are those it is most wrong about, or least sure of."
     )
     few = seen.first(_FEW_CARDS)
-    style = session.preferences().style
     st.html(cards_html(few.scene, few.crops, style, truths=few.truths))
     st.caption(
         "Pictures: NASA, Eileen Collins, public domain; masks drawn by this program. "

@@ -13,6 +13,7 @@ import streamlit as st
 from maskdet.metrics.answers import Answers
 from maskdet.metrics.estimate import Estimate
 from maskdet.runs import SETS, Run
+from maskdet.style import Style
 from maskdet.types import CLASSES
 from maskdet.web.models import Shelf, Stamp, ships_weights
 
@@ -181,7 +182,7 @@ def numbers_csv(shelf: Shelf, run_name: str | None = None) -> str:
 _ENDS: Final = ("value", "low", "high")
 
 
-def mistakes_line(answers: Answers) -> str:
+def mistakes_line(answers: Answers, style: Style) -> str:
     """Return how many faces got a wrong class, and which for which, most first."""
     counts = answers.labelling.states.counts
     pairs = [
@@ -194,7 +195,7 @@ def mistakes_line(answers: Answers) -> str:
     if not pairs:
         return f"none of {n:,} wrong"
     parts = [
-        f"{count} “{truth.title}” called “{said.title}”"
+        f"{count} “{style.title(truth)}” called “{style.title(said)}”"
         for count, truth, said in sorted(pairs, key=lambda pair: -pair[0])
     ]
     return f"{sum(pair[0] for pair in pairs):,} of {n:,} wrong: {', '.join(parts)}"

@@ -74,8 +74,10 @@ def _side_by_side(shown: Known, in_use: str, usable: list[str]) -> None:
         f"{VIEW_HELP[view]} Where two intervals overlap much, the difference may be "
         "chance."
     )
+    style = session.preferences().style
+    columns = table(shown, view, in_use=in_use, usable=usable, style=style)
     st.dataframe(
-        pd.DataFrame(table(shown, view, in_use=in_use, usable=usable)),
+        pd.DataFrame(columns),
         hide_index=True,
         column_config=_columns(shown),
         placeholder="\N{EN DASH}",
@@ -103,13 +105,14 @@ def _columns(shown: Known) -> dict[str, Any]:
 
 
 def _charts(shown: Known, view: View) -> None:
-    titles = measures(view)
+    style = session.preferences().style
+    titles = measures(view, style)
     measure = st.segmented_control(
         "Against time",
         list(titles),
         default=next(iter(titles)),
         required=True,
-        format_func=titles.__getitem__,
+        format_func=lambda key: plain(titles[key]),
         key=f"models.against.{'shown' if view == 'shown' else 'ap'}",
         persist_state="session",
     )
@@ -118,7 +121,7 @@ def _charts(shown: Known, view: View) -> None:
         row = shown.sets[start : start + 2]
         for place, set_name in zip(st.columns(2), row, strict=False):
             place.vega_lite_chart(
-                chart(shown, set_name, view, measure),
+                chart(shown, set_name, view, measure, style),
                 alt=f"{titles[measure]} on {set_name} against {TIME.lower()}",
             )
 

@@ -151,7 +151,7 @@ def _settings(before: Settings) -> Settings:
         *(0.0, 1.0),
         key="choice.min_confidence",
         step=0.01,
-        help="Below it a face is shown as “Unsure”, in grey.",
+        help="Below it a face is shown as unsure.",
     )
     min_face_px = st.number_input(
         "Smallest face (pixels)",

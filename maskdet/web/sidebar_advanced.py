@@ -34,10 +34,14 @@ def advanced(
         style: likewise; it has the palette.
         before: the choices of the run before, which stay where a new one is refused.
     """
-    return _weights(settings, before.settings), _classes(style, before.style)
+    # The weights stand above the names, and have them at once.
+    above = st.container()
+    style = _classes(style, before.style)
+    with above:
+        return _weights(settings, before.settings, style), style
 
 
-def _weights(settings: Settings, before: Settings) -> Settings:
+def _weights(settings: Settings, before: Settings, style: Style) -> Settings:
     st.caption(
         "**Class weights.** How much a view of a person counts that shows this class, "
         "by the factor Σ probability · weight. With 0 for a class, such views change "
@@ -45,7 +49,7 @@ def _weights(settings: Settings, before: Settings) -> Settings:
     )
     weights = tuple(
         st.slider(
-            label.title,
+            plain(style.title(label)),
             *(0.0, 1.0),
             key=_key("weight", label),
             step=0.05,
@@ -92,13 +96,16 @@ def _classes(style: Style, before: Style) -> Style:
     style = dataclasses.replace(style, class_colours=colours)
     own = {key: name for key, name in names.items() if name}
     try:
-        return dataclasses.replace(style, class_names=own)
+        style = dataclasses.replace(style, class_names=own)
     except ValueError as error:
         st.warning(
             plain(f"{error}. The names before stay in force."),
             icon=":material/warning:",
         )
-        return dataclasses.replace(style, class_names=before.class_names)
+        style = dataclasses.replace(style, class_names=before.class_names)
+    if style.undrawn:
+        st.caption(plain(f"{style.undrawn[:1].upper()}{style.undrawn[1:]}."))
+    return style
 
 
 def _own_colours(style: Style, before: Style) -> dict[str, str]:

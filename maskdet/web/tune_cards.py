@@ -69,7 +69,7 @@ def cards_html(
     *,
     blur: bool = False,
 ) -> str:
-    """Return the cards as HTML; names of pictures are the only foreign words."""
+    """Return the cards as HTML; names of pictures and classes are foreign words."""
     style = dataclasses.replace(style, blur=blur)
     parts = "".join(_card(material, outcome, card, style) for card in cards)
     return f'{_STYLE}<section class="maskdet-hits" aria-label="Faces">{parts}</section>'
@@ -77,13 +77,13 @@ def cards_html(
 
 def _card(material: Material, outcome: Outcome, card: Card, style: Style) -> str:
     scored, hit = outcome.scored, card.hit
-    lines = [f"<b>{_heading(outcome, hit)}</b>"]
+    lines = [f"<b>{_heading(outcome, hit, style)}</b>"]
     if card.note:
         lines.append(f'<p><span class="note">{html.escape(card.note)}</span></p>')
     if hit.found_row >= 0:
         probs = _probs(outcome, hit.found_row)
         lines += [
-            _bar(label.title, float(prob), style.colour_css(label))
+            _bar(html.escape(style.title(label)), float(prob), style.colour_css(label))
             for label, prob in zip(CLASSES, probs, strict=True)
         ]
         score = float(scored.scores[hit.found_row])
@@ -98,12 +98,13 @@ def _card(material: Material, outcome: Outcome, card: Card, style: Style) -> str
     )
 
 
-def _heading(outcome: Outcome, hit: Hit) -> str:
-    truths = outcome.scored.truth.labels
-    truth = "No face" if hit.truth_row < 0 else Label(int(truths[hit.truth_row])).title
-    if hit.truth_row >= 0 and truths[hit.truth_row] == Label.UNKNOWN:
-        truth = "A face"
-    return f"{said(outcome, hit)} <small>· truth: {truth}</small>"
+def _heading(outcome: Outcome, hit: Hit, style: Style) -> str:
+    truth = "No face"
+    if hit.truth_row >= 0:
+        label = Label(int(outcome.scored.truth.labels[hit.truth_row]))
+        truth = "A face" if label is Label.UNKNOWN else style.title(label)
+    words = html.escape(said(outcome, hit, style)), html.escape(truth)
+    return "{} <small>· truth: {}</small>".format(*words)
 
 
 def _probs(outcome: Outcome, row: int) -> Numbers:
@@ -115,13 +116,12 @@ def _probs(outcome: Outcome, row: int) -> Numbers:
     return softer
 
 
-def said(outcome: Outcome, hit: Hit) -> str:
+def said(outcome: Outcome, hit: Hit, style: Style) -> str:
     """Return what the outcome says of a face, in a word or two."""
     place = np.flatnonzero(outcome.shown == hit.found_row)
     if hit.found_row < 0 or not len(place):
         return "Not shown" if hit.found_row >= 0 else "Missed"
-    label = Label(int(outcome.said[place[0]]))
-    return label.title
+    return style.title(Label(int(outcome.said[place[0]])))
 
 
 def _box(outcome: Outcome, hit: Hit) -> np.ndarray:

@@ -27,20 +27,25 @@ from maskdet.tune.judging import Outcome
 from maskdet.tune.table import Part
 from maskdet.types import CLASSES, Label
 
-ACTUAL_TITLES = (*(label.title for label in CLASSES), NO_FACE)
-"""Rows of the matrix: what is true."""
-
-SAID_TITLES = (*(label.title for label in CLASSES), "Unsure", "Missed")
-"""Columns of the matrix: what was said."""
-
 SCORE_TITLES: Mapping[What, str] = {"score": "Face score", "confidence": "Confidence"}
+
+
+def actual_titles(style: Style) -> tuple[str, ...]:
+    """Return the rows of the matrix: what is true."""
+    return (*map(style.title, CLASSES), NO_FACE)
+
+
+def said_titles(style: Style) -> tuple[str, ...]:
+    """Return the columns of the matrix: what was said."""
+    return (*map(style.title, CLASSES), style.title(Label.UNKNOWN), "Missed")
 
 
 def histogram(outcome: Outcome, what: What, style: Style) -> Spec:
     """Return how many faces have which score, by truth, with the threshold."""
     counted = histograms.histogram(outcome, what)
     parts = {
-        title: counted.counts[row].tolist() for row, title in enumerate(ACTUAL_TITLES)
+        title: counted.counts[row].tolist()
+        for row, title in enumerate(actual_titles(style))
     }
     return cut_histogram(
         counted.edges.tolist(),
@@ -53,32 +58,37 @@ def histogram(outcome: Outcome, what: What, style: Style) -> Spec:
 
 def bare_histogram(outcome: Outcome, low: float, high: float, style: Style) -> Spec:
     """Return how likely "no mask" is for the faces shown, with the band's ends."""
+    bare = style.title(Label.NO_MASK)
     edges = np.linspace(0, 1, 51)
     likely = outcome.probs[:, Label.NO_MASK]
     parts = {
         title: np.histogram(likely[outcome.actual == row], edges)[0].tolist()
-        for row, title in enumerate(ACTUAL_TITLES)
+        for row, title in enumerate(actual_titles(style))
     }
     return cut_histogram(
         edges.tolist(),
         parts,
         [low, high],
-        below=(Label.NO_MASK.title,),
-        x_title="Probability of “No mask”",
+        below=(bare,),
+        x_title=f"Probability of “{bare}”",
         style=style,
     )
 
 
-def matrix(outcome: Outcome, chosen: tuple[int, int] | None) -> Spec:
+def matrix(outcome: Outcome, chosen: tuple[int, int] | None, style: Style) -> Spec:
     """Return truth by answer, with what was missed and what is no face."""
-    counts = outcome.confusion.tolist()
-    return outcome_matrix(counts, ACTUAL_TITLES, SAID_TITLES, chosen=chosen)
+    return outcome_matrix(
+        outcome.confusion.tolist(),
+        actual_titles(style),
+        said_titles(style),
+        chosen=chosen,
+    )
 
 
 def precision_recall(found: list[Curve], style: Style) -> Spec:
     """Return how often it is right for each share that it finds."""
     return swept(
-        [_line(curve) for curve in found],
+        [_line(curve, style) for curve in found],
         x_title="Found (recall)",
         y_title="Right when said (precision)",
         steps=True,
@@ -89,7 +99,7 @@ def precision_recall(found: list[Curve], style: Style) -> Spec:
 def roc(found: list[Curve], style: Style) -> Spec:
     """Return how much is found at each rate of false alarms among faces."""
     return swept(
-        [_line(curve) for curve in found],
+        [_line(curve, style) for curve in found],
         x_title="Other faces called so",
         y_title="Found (recall)",
         steps=False,
@@ -97,10 +107,10 @@ def roc(found: list[Curve], style: Style) -> Spec:
     )
 
 
-def alarms(curve: Curve) -> Spec:
+def alarms(curve: Curve, style: Style) -> Spec:
     """Return how many faces are found at each number of false alarms a picture."""
     return swept(
-        [_line(curve)],
+        [_line(curve, style)],
         x_title="False alarms a picture",
         y_title="Faces found (recall)",
         steps=False,
@@ -119,8 +129,8 @@ def _end(curve: Curve) -> float | None:
     return end if end != 1.0 else 1.01
 
 
-def _line(curve: Curve) -> Line:
-    title = FACES_TITLE if curve.label is None else curve.label.title
+def _line(curve: Curve, style: Style) -> Line:
+    title = FACES_TITLE if curve.label is None else style.title(curve.label)
     known = not any(math.isnan(number) for number in curve.point)
     return Line(
         title, curve.x, curve.y, curve.thresholds, curve.point if known else None

@@ -18,6 +18,7 @@ from maskdet.tune.comparing import compare
 from maskdet.tune.goals import SINGLE_PICTURES
 from maskdet.tune.report import report_html
 from maskdet.tune.scored import FLOOR_SCORE
+from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.markdown import plain
 from maskdet.web.preferences import Preferences
@@ -33,6 +34,7 @@ _CALIBRATED = (
 
 def sliders(desk: Desk) -> None:
     """Show the sliders; they only try out, nothing of it is in use yet."""
+    unsure = plain(session.preferences().style.title(Label.UNKNOWN))
     st.caption(
         "**Try out here.** Live keeps what the sidebar says until you press “Use on "
         "Live”."
@@ -52,7 +54,7 @@ def sliders(desk: Desk) -> None:
         key="tune.min_confidence",
         step=0.01,
         on_change=moved,
-        help="A face whose label is less certain is called “Unsure”.",
+        help=f"A face whose label is less certain is called “{unsure}”.",
     )
     st.slider(
         "Smallest face (pixels)",
@@ -260,4 +262,9 @@ def _report(desk: Desk, material: Material) -> str:
     outcome = material.outcome(desk.choice)
     kept = material.outcome(desk.kept) if desk.kept else None
     compared = compare(outcome, kept) if kept else None
-    return report_html(outcome, proposal=desk.proposal, compared=compared)
+    return report_html(
+        outcome,
+        proposal=desk.proposal,
+        compared=compared,
+        style=session.preferences().style,
+    )

@@ -18,6 +18,7 @@ from maskdet.tune.judging import Judge
 from maskdet.tune.scored import LabelledSet
 from maskdet.tune.sets import ClassesError, read_set
 from maskdet.types import CLASSES, Label
+from maskdet.web import session
 from maskdet.web.markdown import plain
 from maskdet.web.results import short_name
 from maskdet.web.tune import Desk, Material
@@ -31,12 +32,6 @@ MAX_ZIP_MB = 200
 
 _ASKED = 60
 """Names of classes that are asked about; sets with more are of something else."""
-
-_TARGET_TITLES = {
-    **{label.key: label.title for label in CLASSES},
-    IGNORE: "Ignore this face",
-    NO_FACE: "Not a face",
-}
 
 _BUNDLED_BY = (DEFAULT_CLASSIFIER, True)
 """The mask model of the stored scores, which may read again."""
@@ -133,8 +128,9 @@ def _same(one: LabelledSet, other: LabelledSet) -> bool:
 
 def about(truth: LabelledSet) -> str:
     """Return what a set holds in a line, as in "206 pictures, 512 faces: 400 Mask"."""
+    style = session.preferences().style
     counts = {label: int((truth.labels == label).sum()) for label in Label}
-    parts = [f"{counts[label]:,} {label.title}" for label in CLASSES]
+    parts = [f"{counts[label]:,} {plain(style.title(label))}" for label in CLASSES]
     if counts[Label.UNKNOWN]:
         parts.append(f"{counts[Label.UNKNOWN]:,} of unknown class")
     faces = counted(len(truth.faces), "face") if truth.boxed else "one face each"
@@ -204,6 +200,12 @@ def _classes(desk: Desk) -> None:
     unknown = [word for word in desk.words if not known.target(word)]
     words = sorted(desk.words, key=lambda word: (word not in unknown, word))
     title = f"Classes of this set: {len(words)}"
+    style = session.preferences().style
+    titles = {
+        **{label.key: style.title(label) for label in CLASSES},
+        IGNORE: "Ignore this face",
+        NO_FACE: "Not a face",
+    }
     with st.expander(
         f"{title}, {len(unknown)} of them unknown" if unknown else title,
         expanded=bool(unknown),
@@ -219,7 +221,7 @@ def _classes(desk: Desk) -> None:
                         f"{plain(short_name(word))} ({desk.words[word]:,})",
                         TARGETS,
                         TARGETS.index(known.target(word) or IGNORE),
-                        format_func=_TARGET_TITLES.__getitem__,
+                        format_func=titles.__getitem__,
                         key=_class_key(desk, word),
                     )
             st.form_submit_button(

@@ -13,7 +13,7 @@ from maskdet.tune.judging import ACTUAL, MISSED, NO_FACE, SAID, Outcome
 from maskdet.web import session
 from maskdet.web.tune import Desk, Material
 from maskdet.web.tune_cards import Card, cards_html
-from maskdet.web.tune_charts import ACTUAL_TITLES, SAID_TITLES, matrix
+from maskdet.web.tune_charts import actual_titles, matrix, said_titles
 
 _MORE = 12
 """Cards that are shown at first, and by each further click."""
@@ -37,7 +37,7 @@ def faces(desk: Desk, material: Material, style: Style) -> None:
         "wrong. **Click a cell** to see its faces."
     )
     st.vega_lite_chart(
-        matrix(outcome, desk.cell),
+        matrix(outcome, desk.cell, style),
         key="tune.matrix",
         on_select=lambda: _clicked(desk),
         selection_mode=PICK,
@@ -70,11 +70,11 @@ def _gallery(desk: Desk, material: Material, outcome: Outcome, style: Style) -> 
         persist_state="session",
     )
     if shown == _LAST:
-        cards = _last_move(desk, material, outcome)
+        cards = _last_move(desk, material, outcome, style)
     elif shown == _NEAREST:
         cards = _nearest(material, outcome)
     else:
-        cards = _of_cell(desk, outcome)
+        cards = _of_cell(desk, outcome, style)
     if not cards:
         return
     blur = session.preferences().style.blur
@@ -97,7 +97,9 @@ def _show_more(desk: Desk) -> None:
     desk.first += _MORE
 
 
-def _last_move(desk: Desk, material: Material, outcome: Outcome) -> list[Card]:
+def _last_move(
+    desk: Desk, material: Material, outcome: Outcome, style: Style
+) -> list[Card]:
     """Return the faces that changed, and say how many for the better."""
     if desk.before is None:
         st.info(
@@ -119,19 +121,19 @@ def _last_move(desk: Desk, material: Material, outcome: Outcome) -> list[Card]:
             f"The last move flipped **{len(changed):,}** faces: {better:,} for the "
             f"better, {worse:,} for the worse. Those nearest to the threshold first."
         )
-    return [Card(flip.hit, _flip_note(flip)) for flip in changed]
+    return [Card(flip.hit, _flip_note(flip, style)) for flip in changed]
 
 
-def _flip_note(flip: Flip) -> str:
+def _flip_note(flip: Flip, style: Style) -> str:
     verdict = {True: "Better", False: "Worse", None: "Neither better nor worse"}
-    was, now = _words(flip.before), _words(flip.after)
+    was, now = _words(flip.before, style), _words(flip.after, style)
     return f"{verdict[flip.better]}: was {was}, now {now}"
 
 
-def _words(column: int) -> str:
+def _words(column: int, style: Style) -> str:
     if column == MISSED:
         return "not shown"
-    return f"“{SAID_TITLES[column]}”"
+    return f"“{said_titles(style)[column]}”"
 
 
 def _nearest(material: Material, outcome: Outcome) -> list[Card]:
@@ -152,7 +154,7 @@ def _near_note(near: Near) -> str:
     return f"Its {name} is {near.value:.2f}, the slider at {near.threshold:.2f}"
 
 
-def _of_cell(desk: Desk, outcome: Outcome) -> list[Card]:
+def _of_cell(desk: Desk, outcome: Outcome, style: Style) -> list[Card]:
     """Return the faces of a cell; it can be chosen without a mouse too."""
     cells = [
         (row, column)
@@ -167,7 +169,7 @@ def _of_cell(desk: Desk, outcome: Outcome) -> list[Card]:
     st.selectbox(
         "Cell",
         cells,
-        format_func=lambda cell: _cell_title(outcome, cell),
+        format_func=lambda cell: _cell_title(outcome, cell, style),
         key="tune.cell",
         on_change=lambda: _choose_cell(desk),
         label_visibility="collapsed",
@@ -183,10 +185,10 @@ def _choose_cell(desk: Desk) -> None:
     desk.first = _MORE
 
 
-def _cell_title(outcome: Outcome, cell: tuple[int, int]) -> str:
+def _cell_title(outcome: Outcome, cell: tuple[int, int], style: Style) -> str:
     row, column = cell
     count = int(outcome.confusion[row, column])
-    truth = ACTUAL_TITLES[row]
+    truth = actual_titles(style)[row]
     if column == MISSED:
         return f"{truth}: missed ({count:,})"
-    return f"{truth}: said “{SAID_TITLES[column]}” ({count:,})"
+    return f"{truth}: said “{said_titles(style)[column]}” ({count:,})"

@@ -9,6 +9,7 @@ from maskdet.metrics.estimate import Estimate
 from maskdet.tune.goals import Goal, GoalKind, Proposal, propose
 from maskdet.tune.performance import Performance
 from maskdet.types import Label, Settings
+from maskdet.web import session
 from maskdet.web.markdown import plain
 from maskdet.web.tune import Desk, Material, offered
 from maskdet.wording import counted
@@ -48,6 +49,7 @@ def _wanted() -> None:
 
 
 def _goal() -> Goal:
+    style = session.preferences().style
     kind: GoalKind = st.selectbox(
         "Goal",
         list(_KINDS),
@@ -58,7 +60,7 @@ def _goal() -> Goal:
     label: Label = st.selectbox(
         "Of",
         (Label.NO_MASK, Label.MASK, Label.INCORRECT),
-        format_func=lambda label: f"“{label.title}”",
+        format_func=lambda label: f"“{style.title(label)}”",
         key="tune.goal_label",
         persist_state="session",
     )
@@ -111,7 +113,7 @@ def answer(desk: Desk) -> None:
     if proposal is None:
         return
     with st.container(border=True, key="tune_answer"):
-        title = plain(proposal.goal.title)
+        title = plain(proposal.goal.title(session.preferences().style))
         st.markdown(f"**Goal: {title}**")
         st.markdown(_settings(proposal))
         st.markdown("\n".join(f"- {plain(line)}" for line in proposal.lines))
@@ -144,6 +146,7 @@ def _settings(proposal: Proposal) -> str:
 
 
 def _numbers(proposal: Proposal) -> None:
+    style = session.preferences().style
     both = {"Now": proposal.now, "Proposed": proposal.then}
     table = {
         "": list(both),
@@ -152,10 +155,10 @@ def _numbers(proposal: Proposal) -> None:
         "Missed": [one.misses for one in both.values()],
         "False alarms": [one.alarms for one in both.values()],
         "A picture": [_per_picture(one) for one in both.values()],
-        "Unsure": [_share(one.unsure) for one in both.values()],
+        style.title(Label.UNKNOWN): [_share(one.unsure) for one in both.values()],
     }
     st.dataframe(pd.DataFrame(table), hide_index=True, alt="Now and as proposed")
-    name = plain(proposal.goal.label.title)
+    name = plain(style.title(proposal.goal.label))
     st.caption(
         f"Chosen on one half of the pictures, these numbers are of the other half "
         f"({counted(proposal.then.pictures, 'picture')}, "

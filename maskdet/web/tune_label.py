@@ -126,12 +126,13 @@ def _ask(desk: Desk) -> None:
 
 
 def _one(desk: Desk, draft: Draft, picture: int, face: int) -> None:
-    one = draft.pictures[picture].faces[face]
+    one, style = draft.pictures[picture].faces[face], session.preferences().style
     st.html(_crop(draft, picture, face))
     for label in CLASSES:
         guess = label is one.label
         st.button(
-            label.title + (f" ({percent(one.confidence)})" if guess else ""),
+            plain(style.title(label))
+            + (f" ({percent(one.confidence)})" if guess else ""),
             type="primary" if guess else "secondary",
             key=f"tune.label.{picture}.{face}.{label.key}.{len(draft.doubtful())}",
             width="stretch",
@@ -205,7 +206,7 @@ def _add(desk: Desk, draft: Draft) -> None:
     with st.container(horizontal=True):
         for label in CLASSES:
             st.button(
-                f"It is “{label.title}”",
+                f"It is “{plain(style.title(label))}”",
                 disabled=len(area) < 2,
                 key=f"tune.add.{label.key}",
                 on_click=_added,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from html import escape
 
 import streamlit as st
 
@@ -16,6 +17,7 @@ from maskdet.tune.scored import FLOOR_SCORE
 from maskdet.tune.table import ClassRow, class_rows
 from maskdet.types import Label
 from maskdet.web.cards import tile_html, tiles_html
+from maskdet.web.markdown import plain
 from maskdet.web.tune import Choice, Desk, Material
 from maskdet.web.tune_charts import SCORE_TITLES, histogram
 
@@ -25,7 +27,7 @@ _LINES: dict[What, str] = {
     "Low counts are drawn taller, so that they show. **Click or drag to move the "
     "line.**",
     "confidence": "How sure the label of each face is that is shown. All left of the "
-    "line is called “Unsure”. **Click or drag to move the line.**",
+    "line is called “{unsure}”. **Click or drag to move the line.**",
 }
 
 
@@ -46,7 +48,7 @@ def cut(desk: Desk, material: Material, style: Style) -> None:
         key="tune.what",
         persist_state="session",
     )
-    st.caption(_LINES[what])
+    st.caption(_LINES[what].format(unsure=plain(style.title(Label.UNKNOWN))))
     key = f"tune.histogram.{what}"
     st.vega_lite_chart(
         histogram(material.outcome(desk.choice), what, style),
@@ -71,32 +73,44 @@ def _clicked(desk: Desk, what: What, key: str) -> None:
 
 
 def _tiles(desk: Desk, material: Material, style: Style) -> str:
-    now = _numbers(material, desk.choice)
-    was = _numbers(material, desk.before) if desk.before else {}
+    now = _numbers(material, desk.choice, style)
+    was = _numbers(material, desk.before, style) if desk.before else {}
     bare = f"{line_style(Label.NO_MASK)} {style.colour_css(Label.NO_MASK)}"
-    edges = {"“No mask” found": bare, "right when it says “No mask”": bare}
+    edges = dict.fromkeys(_of_bare(style), bare)
     return tiles_html(
         [
-            tile_html(name, _told(value, was.get(name)), edge=edges.get(name, ""))
+            tile_html(
+                escape(name), _told(value, was.get(name)), edge=edges.get(name, "")
+            )
             for name, value in now.items()
         ]
     )
 
 
-def _numbers(material: Material, choice: Choice) -> dict[str, tuple[float, str]]:
+def _of_bare(style: Style) -> tuple[str, str]:
+    """Return the names of the two numbers about faces without a mask."""
+    name = f"“{style.title(Label.NO_MASK)}”"
+    return f"{name} found", f"right when it says {name}"
+
+
+def _numbers(
+    material: Material, choice: Choice, style: Style
+) -> dict[str, tuple[float, str]]:
     """Return the numbers by name, each with its unit."""
     outcome = material.outcome(choice)
     rows = material.once(("rows", choice), lambda: class_rows(outcome))
     by_label: dict[Label | None, ClassRow] = {row.label: row for row in rows}
     faces, bare = by_label[None], by_label[Label.NO_MASK]
     shown = int(outcome.confusion[:, :MISSED].sum())
+    found, right = _of_bare(style)
+    called = f"called “{style.title(Label.UNKNOWN)}”"
     unsure = int(outcome.confusion[:, UNSURE].sum())
     return {
         "faces found": _percent(faces.recall),
         "false alarms a picture": (faces.false_alarms.value, ""),
-        "“No mask” found": _percent(bare.recall),
-        "right when it says “No mask”": _percent(bare.precision),
-        "called “Unsure”": (100 * unsure / shown if shown else math.nan, " %"),
+        found: _percent(bare.recall),
+        right: _percent(bare.precision),
+        called: (100 * unsure / shown if shown else math.nan, " %"),
     }
 
 

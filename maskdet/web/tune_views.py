@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from html import escape
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from maskdet.tune.table import class_rows, parts
 from maskdet.types import CLASSES, Label
 from maskdet.web import tune_charts as charts
 from maskdet.web.cards import tile_html, tiles_html
+from maskdet.web.markdown import plain
 from maskdet.web.tune import Desk, Material
 from maskdet.wording import counted
 
@@ -58,9 +60,10 @@ def curve_view(desk: Desk, material: Material, style: Style) -> None:
         "of faces found."
     )
     st.vega_lite_chart(
-        charts.alarms(rocs[None]), alt="Faces found against false alarms a picture"
+        charts.alarms(rocs[None], style),
+        alt="Faces found against false alarms a picture",
     )
-    _areas(found, rocs)
+    _areas(found, rocs, style)
 
 
 def _curve(desk: Desk, material: Material, kind: Kind, label: Label | None) -> Curve:
@@ -105,11 +108,13 @@ def _with_point(curve: Curve, min_score: float) -> Curve:
     return dataclasses.replace(curve, point=point)
 
 
-def _areas(found: dict[Label | None, Curve], rocs: dict[Label | None, Curve]) -> None:
+def _areas(
+    found: dict[Label | None, Curve], rocs: dict[Label | None, Curve], style: Style
+) -> None:
     st.caption("Areas under the curves with 95 % intervals: 1 is perfect.")
     rows = [
         {
-            "": "Faces" if label is None else label.title,
+            "": "Faces" if label is None else style.title(label),
             "Average precision": _decimals(found[label].area),
             "ROC area": _DASH if label is None else _decimals(rocs[label].area),
             "n": found[label].area.n,
@@ -128,7 +133,7 @@ def number_view(desk: Desk, material: Material, style: Style) -> None:
     )
     rows = [
         {
-            "": "Faces" if row.label is None else row.label.title,
+            "": "Faces" if row.label is None else style.title(row.label),
             "Right when said": _percent(row.precision),
             "Found": _percent(row.recall),
             "F1": _percent(row.f1),
@@ -175,10 +180,11 @@ def confidence_view(desk: Desk, material: Material, style: Style) -> None:
 
 def _band(desk: Desk, material: Material, style: Style) -> None:
     st.subheader("The unsure band", divider="gray")
+    bare = style.title(Label.NO_MASK)
     st.caption(
-        "Two thresholds on the probability of “No mask”: below the first a mask is "
-        "said, above the second none, and nothing between. Wider is right more often, "
-        "and silent more often."
+        f"Two thresholds on the probability of “{plain(bare)}”: below the first a "
+        "mask is said, above the second none, and nothing between. Wider is right "
+        "more often, and silent more often."
     )
     low, high = st.slider(
         "Say nothing between",
@@ -200,23 +206,23 @@ def _band(desk: Desk, material: Material, style: Style) -> None:
             temperature=outcome.temperature,
         ),
     )
-    st.html(_band_html(got))
+    st.html(_band_html(got, bare))
     st.caption(
         "Bare faces hang from the axis: they belong right of the band, all others left."
     )
     st.vega_lite_chart(
         charts.bare_histogram(outcome, low, high, style),
-        alt="Probability of “No mask” by what is true, with the two thresholds",
+        alt=f"Probability of “{bare}” by what is true, with the two thresholds",
     )
 
 
-def _band_html(got: Band) -> str:
+def _band_html(got: Band, bare: str) -> str:
     shares = {
         f"of {counted(got.between.n, 'face')} say nothing": got.between,
         "wrong, of those that say something": got.errors,
         "wrong, had all to say something": got.errors_without,
         "of bare faces called masked": got.missed_bare,
-        "of “No mask” said wrongly": got.false_bare,
+        f"of “{escape(bare)}” said wrongly": got.false_bare,
     }
     return tiles_html([tile_html(text, _short(one)) for text, one in shares.items()])
 

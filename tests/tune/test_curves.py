@@ -176,7 +176,7 @@ def test_where_nothing_is_true_nothing_is_promised():
             assert math.isnan(curve.area.value)
             assert curve.area.n == 0
     assert math.isnan(roc(judge, SETTINGS, BARE).area.value)
-    with pytest.raises(ValueError, match="no curve of 'Unsure'"):
+    with pytest.raises(ValueError, match="no curve of 'unknown'"):
         roc(judge, SETTINGS, Label.UNKNOWN)
 
 

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from maskdet.style import Style
 from maskdet.tune.goals import GOALS, SINGLE_PICTURES, Goal, propose
 from maskdet.tune.halves import halves
 from maskdet.tune.judging import Judge
@@ -76,7 +77,7 @@ def test_a_promise_that_holds_is_kept():
     assert proposal.promise.state == "kept"
     assert proposal.after.min_score == pytest.approx(0.31)
     assert proposal.change == Change(0, 0, 200, 0)
-    assert proposal.lines[2] == "False alarms of “No mask”: 200 fewer, 0 more."
+    assert proposal.lines[2] == "False alarms of the class: 200 fewer, 0 more."
     assert proposal.cautions == (SINGLE_PICTURES,)
 
 
@@ -86,7 +87,7 @@ def test_few_faces_are_never_hidden():
     assert proposal.then.recall.value == 1
     assert proposal.promise.state == "open"
     assert "Too few faces to promise 95 %" in proposal.lines[0]
-    assert any("only 5 true “No mask” faces" in line for line in proposal.lines)
+    assert any("only 5 true faces of the class" in line for line in proposal.lines)
 
 
 @pytest.mark.parametrize("pictures", [[], [0, 0, 0]])
@@ -177,3 +178,15 @@ def test_all_of_it_goes_into_json(judge):
 def test_what_cannot_be_wanted_is_refused(words, complaint):
     with pytest.raises(ValueError, match=complaint):
         Goal(**words)
+
+
+def test_a_goal_says_the_name_that_somebody_gave_the_class():
+    goal = Goal("recall", recall=0.7)
+    assert "of “No mask” found" in goal.title()
+    assert "of “口罩” found" in goal.title(Style(class_names={"no_mask": "口罩"}))
+
+
+def test_what_was_found_names_no_class_so_that_every_style_can_show_it():
+    proposal = propose(Judge(crowd(60)), Settings(), Goal("recall", recall=0.999))
+    for line in proposal.lines:
+        assert not any(f"“{label.title}”" in line for label in Label)

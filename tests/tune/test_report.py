@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from maskdet.metrics.estimate import Estimate
+from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.tune.comparing import compare
 from maskdet.tune.curves import Curve
 from maskdet.tune.goals import Goal, propose
@@ -104,6 +105,23 @@ def test_names_cannot_bring_anything_in(judge):
     assert harm in read(page).text
 
 
+def test_classes_have_ones_own_names_and_colours(judge):
+    names = {"mask": "口罩", "no_mask": "Bare", "incorrect": "Sloppy", "unknown": "Hm"}
+    style = Style(class_names=names, class_colours={"no_mask": "#0072b2"})
+    proposal = propose(judge, Settings(), Goal("recall", recall=0.7))
+    page = report_html(judge(Settings()), proposal=proposal, style=style)
+    text = read(page).text
+    for name in names.values():
+        assert name in text
+    assert "at least 70 % of “Bare” found" in text
+    for label in Label:
+        assert not re.search(rf"\b{label.title}\b", text), label
+    assert "--no_mask: #0072b2 }" in page
+    usual = report_html(judge(Settings()))
+    assert "#0072b2" not in usual
+    assert ":root:root" not in usual
+
+
 @pytest.mark.parametrize("n", [0, 3])
 def test_a_set_without_faces_has_a_page(n):
     page = report_html(Judge(scored([], n))(Settings()))
@@ -139,7 +157,7 @@ def test_thousands_of_points_make_a_short_line(judge):
 
 def test_bars_count_every_face(judge):
     shown = histogram(judge(Settings()), "score")
-    svg = histogram_svg(shown, "t", "x")
+    svg = histogram_svg(shown, "t", "x", DEFAULT_STYLE)
     assert svg.count("<rect") == np.count_nonzero(shown.counts)
     told = [int(n) for n in re.findall(r"<title>(\d+) ", svg)]
     assert sum(told) == shown.counts.sum()
