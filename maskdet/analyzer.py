@@ -49,13 +49,13 @@ class _Again(NamedTuple):
     min_px: float
     share: float
     sure: float
-    most: int | None
-    doubted: float
-    power: float
+    most: int | None = None
+    doubted: float = 0.0
+    power: float = 0.5
 
 
 _SECOND_LOOKS: dict[str, _Again] = {
-    _ONEPASS: _Again(12, share=0.5, sure=0.98, most=None, doubted=0.9, power=0.35),
+    _ONEPASS: _Again(12, share=0.5, sure=0.98, doubted=0.9, power=0.35),
     _FAST: _Again(12, share=0.5, sure=0.9, most=8, doubted=0.7, power=0.35),
 }
 """By measurement on the validation scenes and on pictures without a face; who is not

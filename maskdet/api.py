@@ -44,9 +44,9 @@ def analyze(
     Examples:
         >>> scene = maskdet.analyze("group.jpg")
         >>> scene
-        <Scene: 7 faces (3 mask, 2 no_mask, 2 incorrect)>
-        >>> [face.label.title for face in scene][:2]
-        ['Mask', 'No mask']
+        <Scene: 7 faces (2 no_mask, 3 mask, 2 incorrect)>
+        >>> [face.label.title for face in scene][:3]
+        ['No mask', 'No mask', 'Mask']
 
     Args:
         image: path of an image file, see `read_image`; the bytes of one; or an array

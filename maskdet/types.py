@@ -259,7 +259,7 @@ class Face:
     Examples:
         >>> face = maskdet.analyze("group.jpg")[0]
         >>> face.label.title, face.confidence > 0.9, [round(x) for x in face.box]
-        ('Mask', True, [798, 206, 860, 273])
+        ('No mask', True, [691, 274, 781, 368])
 
     Attributes:
         label: its class; `UNKNOWN` if `confidence` is below the threshold.

@@ -75,8 +75,8 @@ def test_an_own_network_works_as_ours_does(folder: Path) -> None:
     mine, ours = load_analyzer("net-fast"), load_analyzer("onepass-fast")
     np.testing.assert_array_equal(mine.analyze(image).boxes, ours.analyze(image).boxes)
     assert pipeline_of(mine) == (
-        "net-fast detects and classifies, classifier maskdet checks large faces of "
-        "low confidence again"
+        "net-fast detects and classifies, classifier maskdet checks uncertain faces "
+        "again"
     )
     assert reads_twice("net")
     assert reads_twice("net-fast")

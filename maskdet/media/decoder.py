@@ -156,12 +156,13 @@ def picture_stream(film: InputContainer, order: dict[str, Any]) -> VideoStream:
     if stream.codec_context.width * stream.codec_context.height > order["max_pixels"]:
         raise Stop("too large")
     stream.codec_context.options = {"max_pixels": str(order["max_pixels"])}
-    stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
-    # Whole pictures a thread come late; what has an end at a web address is a film.
-    ends = order["source"].lower().startswith("http") and (film.duration or 0) > 0
     # Of a bare stream nothing but a damaged last frame tells that the rest is missing,
     # and threads may hand that out before they know.
-    one_by_one = is_bare(film) or (order["live"] and not ends)
+    bare = is_bare(film)
+    stream.codec_context.thread_count = 1 if bare else min(4, os.cpu_count() or 1)
+    # Whole pictures a thread come late; what has an end at a web address is a film.
+    ends = order["source"].lower().startswith("http") and (film.duration or 0) > 0
+    one_by_one = bare or (order["live"] and not ends)
     stream.thread_type = "SLICE" if one_by_one else "AUTO"
     return stream
 
