@@ -2,7 +2,8 @@
 
 Four are those of published systems, kept to compare with; `maskdet` is our own. Where
 a published one had a mistake, the right way is taken and a comment says so. All have
-three outputs: on data of two classes the third is simply never the truth.
+three outputs: on data of two classes the third is simply never the truth. Our own may
+have a fourth, which says that there is no face.
 """
 
 from __future__ import annotations
