@@ -1,4 +1,4 @@
-"""The mask classifiers as Keras networks, each with a head of three outputs, or four."""
+"""The mask classifiers as Keras networks, each with three outputs, or four."""
 
 from __future__ import annotations
 
