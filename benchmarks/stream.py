@@ -30,7 +30,7 @@ from maskdet.analyzer import AUTO, load_analyzer, resolved
 from maskdet.cli.benchmark import frame
 from maskdet.drawing import draw
 from maskdet.films import Progress, Wanted, analyze_film
-from maskdet.media import FilmWriter, read_image, read_video
+from maskdet.media import FilmWriter, open_video_file, read_image
 from maskdet.streaming import Stream
 from maskdet.types import Image, Settings
 
@@ -109,8 +109,9 @@ def hd_film(path: Path, length_s: float) -> Path:
 def endless() -> Iterator[Image]:
     """Yield the sample film again and again; kept pictures would count as memory."""
     while True:
-        for image, _ in read_video(ROOT / "samples" / "film.mp4"):
-            yield image
+        with open_video_file(ROOT / "samples" / "film.mp4") as film:
+            for image, _ in film:
+                yield image
 
 
 def memory_mb() -> float:

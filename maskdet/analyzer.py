@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from time import perf_counter
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -43,23 +44,15 @@ _ONE_PASS = {
 _SCALINGS = {_ONEPASS: Scaling(640, 2.0), _FAST: Scaling(320, 1.0)}
 
 
-class _Again(NamedTuple):
-    """Which faces the classifier checks again, and how much its word counts then."""
+_checked = partial(SecondLook, min_px=12, share=0.5, power=0.35)
 
-    min_px: float
-    share: float
-    sure: float
-    most: int | None = None
-    doubted: float = 0.0
-    power: float = 0.5
-
-
-_SECOND_LOOKS: dict[str, _Again] = {
-    _ONEPASS: _Again(12, share=0.5, sure=0.98, doubted=0.9, power=0.35),
-    _FAST: _Again(12, share=0.5, sure=0.9, most=8, doubted=0.85, power=0.35),
+_SECOND_LOOKS: dict[str, Callable[[Classifier], SecondLook]] = {
+    _ONEPASS: partial(_checked, sure=0.98, doubted=0.9),
+    _FAST: partial(_checked, sure=0.9, doubted=0.85, min_score=0.4, most=8),
 }
-"""By measurement on the validation scenes and on pictures without a face; who is not
-here looks once. On video, where each face costs time, fewer are in doubt."""
+"""The refinement of each single-stage analyzer; others have none. Chosen on the
+validation images and on images without a face. Each face costs time, so fewer are
+checked in video, and no weak detections, which only continue tracks."""
 
 ENTRY_POINTS: Final = "maskdet.analyzers"
 """The entry point group by which a package adds analyzers of its own."""
@@ -464,7 +457,7 @@ def _loaded(name: str, classifier: str, *, second_look: bool) -> Analyzer:
     rule = _SECOND_LOOKS.get(_kind(name)) if second_look else None
     again = None
     if rule is not None and ANALYZERS.factory(name) is None:
-        again = SecondLook(load_classifier(classifier), *rule)
+        again = rule(load_classifier(classifier))
     return _alone(name, again)
 
 

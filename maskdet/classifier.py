@@ -257,9 +257,7 @@ def split_columns(
     return probs.astype(np.float32), total.astype(np.float32)
 
 
-def load_classifier(
-    name: str = DEFAULT_CLASSIFIER, *, threads: int = 2
-) -> MaskClassifier:
+def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
     """Load a classifier and run it once, so that the first call is not slow.
 
     Examples:
@@ -273,7 +271,6 @@ def load_classifier(
         name: a name in `CLASSIFIERS`, or the path of a `.tflite` file that
             `maskdet export` wrote, with its `facts.json`. Files in the folder that
             `MASKDET_MODEL_DIR` names have a name too.
-        threads: CPU threads for one call.
 
     Raises:
         ValueError: the name is not in `CLASSIFIERS`, or the facts cannot be read.
@@ -285,8 +282,8 @@ def load_classifier(
     if name not in CLASSIFIERS:
         facts, folder = read_facts(path)
         context = stated_context(facts, folder / FACTS_NAME)
-        return MaskClassifier(path, context=context, threads=threads)
-    return MaskClassifier(path, context=CLASSIFIERS[name].context, threads=threads)
+        return MaskClassifier(path, context=context)
+    return MaskClassifier(path, context=CLASSIFIERS[name].context)
 
 
 def classifier_path(name: str) -> Path:

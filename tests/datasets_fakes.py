@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ from maskdet.datasets import Example, label_from_name
 from maskdet.datasets.examples import no_boxes
 from maskdet.media import encode_jpeg, encode_png
 from maskdet.types import Image
+from tests.fakes import grey
 
 
 def scribble(seed: int, width: int = 90, height: int = 80) -> Image:
@@ -34,6 +37,28 @@ def example(
     """Return a picture of one face that need not exist."""
     labels = (label_from_name(label),)
     return Example(Path(name), no_boxes(), labels, split=split, group=group)
+
+
+def write_lobby(folder: Path, *boxes: list[float], names: Sequence[str]) -> None:
+    """Write an image with a mask and a bare face, and COCO files that label them.
+
+    Args:
+        folder: gets the files, and the image in `images/`.
+        boxes: x, y, width and height of the mask and of the bare face.
+        names: of the COCO files.
+    """
+    (folder / "images").mkdir()
+    (folder / "images" / "a.png").write_bytes(encode_png(grey(100, 60)))
+    content = {
+        "images": [{"id": 0, "file_name": "a.png", "width": 100, "height": 60}],
+        "categories": [{"id": 0, "name": "mask"}, {"id": 1, "name": "no_mask"}],
+        "annotations": [
+            {"id": row, "image_id": 0, "category_id": row, "bbox": box}
+            for row, box in enumerate(boxes)
+        ],
+    }
+    for name in names:
+        (folder / name).write_text(json.dumps(content))
 
 
 def write(path: Path, text: str) -> Path:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +16,6 @@ from maskdet.analyzer import (
     AUTO,
     DEFAULT_ANALYZER,
     TwoStage,
-    _Again,
     asset_of,
     load_analyzer,
     reads_twice,
@@ -27,6 +27,7 @@ from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.cli import main
 from maskdet.detectors import DETECTORS, load_detector
 from maskdet.media import write_image
+from maskdet.onepass import SecondLook
 from maskdet.onepass.decode import CHANNELS, Map
 from maskdet.types import Image, Label, Settings
 from maskdet.web import session
@@ -166,7 +167,7 @@ def test_one_network_serves_two_sizes(one_pass, name, seen_wh) -> None:
 
 
 def test_the_table_says_whose_large_faces_are_read_again(one_pass, monkeypatch) -> None:
-    rules = {"onepass-fast": _Again(min_px=50, share=0.25, sure=1.0)}
+    rules = {"onepass-fast": partial(SecondLook, min_px=50, share=0.25)}
     monkeypatch.setattr("maskdet.analyzer._SECOND_LOOKS", rules)
     assert (reads_twice("onepass-fast"), reads_twice("onepass")) == (True, False)
     once = load_analyzer("onepass-fast", second_look=False).analyze(grey(640, 480), ALL)

@@ -9,8 +9,8 @@ import pytest
 from maskdet.analyzer import ANALYZERS, TwoStage
 from maskdet.cli import evaluate_analyzers, main
 from maskdet.comparison import read_comparison
-from maskdet.media import encode_png
-from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.datasets_fakes import write_lobby
+from tests.fakes import FakeClassifier, FakeDetector
 
 MASK = (0, 0, 30, 30)
 
@@ -34,19 +34,8 @@ def loaded(monkeypatch):
 @pytest.fixture
 def scenes(tmp_path):
     """A mask, and a bare face too small to count as large."""
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.png").write_bytes(encode_png(grey(100, 60)))
-    boxes = [[*MASK], [50, 20, 9, 9]]
-    content = {
-        "images": [{"id": 0, "file_name": "a.png", "width": 100, "height": 60}],
-        "categories": [{"id": 0, "name": "mask"}, {"id": 1, "name": "no_mask"}],
-        "annotations": [
-            {"id": row, "image_id": 0, "category_id": row, "bbox": box}
-            for row, box in enumerate(boxes)
-        ],
-    }
-    for name in ("lobby-val.json", "street-val.json"):
-        (tmp_path / name).write_text(json.dumps(content))
+    names = ("lobby-val.json", "street-val.json")
+    write_lobby(tmp_path, [*MASK], [50, 20, 9, 9], names=names)
     return tmp_path
 
 

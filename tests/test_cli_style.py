@@ -19,6 +19,7 @@ from maskdet.events.store import EventStore
 from maskdet.media import encode_png, read_image
 from maskdet.resources import resource_path
 from maskdet.tune.files import to_bytes
+from tests.datasets_fakes import write_lobby
 from tests.events.any_store import DAY
 from tests.fakes import FakeClassifier, FakeDetector, grey
 from tests.tune.goals_fakes import crowd
@@ -120,18 +121,9 @@ def test_evaluate_names_classes_as_asked(named, tmp_path, capsys, monkeypatch) -
     monkeypatch.setattr(evaluate, "load_analyzer", lambda *names, **how: fake)
     monkeypatch.setattr(evaluate_analyzers, "load_analyzer", lambda *names: fake)
     monkeypatch.setattr(evaluate, "load_classifier", lambda *names: FakeClassifier())
-    (tmp_path / "a.png").write_bytes(encode_png(grey(100, 60)))
-    boxes = [[0, 0, 30, 30], [50, 20, 25, 25]]
-    content = {
-        "images": [{"id": 0, "file_name": "a.png", "width": 100, "height": 60}],
-        "categories": [{"id": 0, "name": "mask"}, {"id": 1, "name": "no_mask"}],
-        "annotations": [
-            {"id": row, "image_id": 0, "category_id": row, "bbox": box}
-            for row, box in enumerate(boxes)
-        ],
-    }
     scenes = tmp_path / "lobby.json"
-    scenes.write_text(json.dumps(content))
+    boxes = [0, 0, 30, 30], [50, 20, 25, 25]
+    write_lobby(tmp_path, *boxes, names=[scenes.name])
     style = ["--style", str(named)]
     words = ["evaluate", "scenes", str(scenes), *style]
     assert main(words) == 0

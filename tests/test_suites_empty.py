@@ -21,6 +21,7 @@ from maskdet.suites.pen import SIZE_WH
 from maskdet.suites.round_things import ROUND_THINGS, round_things
 from maskdet.suites.walls import WALLS, wall
 from maskdet.synthetic import cover_mouth
+from maskdet.training.onepass.negatives import is_held_out
 from maskdet.types import Faces, Label, Scene, Settings
 
 DRAWN = [
@@ -224,6 +225,33 @@ def test_own_pictures_without_a_face_are_counted_and_bad_files_told(
     assert main([*words, "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["without_faces"]["boxes_a_picture"]["n"] == 3
+
+
+def test_of_a_file_only_what_is_never_trained_on_is_counted(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(
+        suites, "load_analyzer", lambda *names, **how: SeesInLarge(wide=300)
+    )
+    rows = []
+    for number in range(40):
+        wide, kind = (400, "house") if number < 4 else (100, "tool")
+        picture = np.full((200, wide, 3), 90, np.uint8)
+        (tmp_path / f"{number}.png").write_bytes(encode_png(picture))
+        rows.append({"file_name": f"{number}.png", "kind": kind})
+    listed = tmp_path / "things.json"
+    listed.write_text(json.dumps({"images": rows, "annotations": []}))
+    words = ["suites", "--analyzer", "haar", "--without-faces", str(listed)]
+    assert main([*words, "--held-out-kinds", "house", "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)["without_faces"]
+    apart = sum(is_held_out(f"{number}.png") for number in range(4, 40))
+    assert 0 < apart < 36
+    assert report["pictures_with_one"]["n"] == 4 + apart
+    kinds = report["kinds"]
+    assert (kinds["house"]["n"], kinds["house"]["value"]) == (4, 1)
+    assert (kinds["tool"]["n"], kinds["tool"]["value"]) == (apart, 0)
+    assert main([*words, "--held-out-kinds", "castle"]) == 1
+    assert "no negative is of the kind 'castle'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from maskdet.cli import main
 from maskdet.training.sampling import Sampler
-from maskdet.training.workers import ahead, mapped
+from maskdet.training.workers import map_parallel, prefetch
 from maskdet.types import CLASSES
 from tests.training_fakes import samples
 
 MANY = range(100)
 
 
-def test_many_items_are_done_by_other_processes_in_order() -> None:
-    def slow_at_first(number: int) -> tuple[int, int]:
-        time.sleep(0.05 * (number == 0))
-        return number, os.getpid()
+def test_results_come_in_the_order_of_the_items(monkeypatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    second_is_done = threading.Event()
 
-    done = list(mapped(slow_at_first, MANY))
-    assert [number for number, _ in done] == list(MANY)
-    processes = {process for _, process in done}
-    if len(os.sched_getaffinity(0)) > 1:
-        assert os.getpid() not in processes
+    def wait_for_the_second(number: int) -> int:
+        if number == 0:
+            assert second_is_done.wait(60), "nothing was done beside the first item"
+        second_is_done.set()
+        return number
 
-
-def test_a_few_items_are_done_here_and_what_they_change_stays() -> None:
-    seen: list[int] = []
-    assert list(mapped(seen.append, range(5))) == [None] * 5
-    assert seen == list(range(5))
+    assert list(map_parallel(wait_for_the_second, MANY)) == list(MANY)
 
 
 def test_progress_sees_every_item() -> None:
@@ -43,7 +39,7 @@ def test_progress_sees_every_item() -> None:
             shown.append(item)
             yield item
 
-    assert list(mapped(abs, MANY, progress)) == list(MANY)
+    assert list(map_parallel(abs, MANY, progress)) == list(MANY)
     assert shown == list(MANY)
 
 
@@ -53,7 +49,7 @@ def test_no_more_than_wanted_is_made_ahead(workers: int, tmp_path: Path) -> None
         (tmp_path / str(number)).touch()
         return number
 
-    made = ahead(make, 1000, workers)
+    made = prefetch(make, 1000, workers)
     assert [next(made) for _ in range(3)] == [0, 1, 2]
     made.close()
     assert len(list(tmp_path.iterdir())) < 30
@@ -65,7 +61,14 @@ def test_an_error_of_a_worker_is_raised_here(workers: int) -> None:
         raise ValueError(f"no {number}")
 
     with pytest.raises(ValueError, match="no 0"):
-        next(ahead(fail, 9, workers))
+        next(prefetch(fail, 9, workers))
+
+
+@pytest.mark.parametrize("count", ["-1", "two", "1000"])
+def test_a_number_of_workers_that_cannot_be_is_refused(count, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "onepass", "--data", "town.json", f"--workers={count}"])
+    assert "wanted a whole number from 0 to 256" in capsys.readouterr().err
 
 
 def test_processes_make_the_batches_of_the_thread() -> None:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from maskdet import analyzer
 from maskdet.analyzer import ANALYZERS, AUTO, TwoStage
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.onepass import SecondLook
 from maskdet.types import Settings
 from maskdet.web import session
 from tests.app_driving import opened_at, run
@@ -40,7 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     for name in (FAST, THOROUGH):
         monkeypatch.setitem(ANALYZERS, name, f"{name} is being tested")
     monkeypatch.setattr(analyzer, "DEFAULT_ANALYZER", THOROUGH)
-    looks = {THOROUGH: analyzer._Again(48, 0.5, 1.0)}
+    looks = {THOROUGH: SecondLook}
     monkeypatch.setattr(analyzer, "_SECOND_LOOKS", looks)
     monkeypatch.setattr(session, "load_analyzer", load)
     monkeypatch.setattr(session, "asset_path", lambda name: APP)
@@ -54,7 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 @pytest.fixture
 def fast_looks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the fast analyzer have a second look too."""
-    looks = dict.fromkeys((FAST, THOROUGH), analyzer._Again(48, 0.5, 1.0))
+    looks = dict.fromkeys((FAST, THOROUGH), SecondLook)
     monkeypatch.setattr(analyzer, "_SECOND_LOOKS", looks)
 
 

@@ -24,6 +24,18 @@ def add_classes_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_held_out_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--held-out-kinds`."""
+    parser.add_argument(
+        "--held-out-kinds",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="kinds of images without a face (their `kind` in the COCO file, or the "
+        "folder's name) that are held out as a whole",
+    )
+
+
 def class_names(args: argparse.Namespace) -> ClassNames:
     """Return what `--classes` says.
 

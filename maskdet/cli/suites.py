@@ -16,7 +16,11 @@ from maskdet.cli.choosing import (
     chosen,
 )
 from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
-from maskdet.cli.labelled import add_classes_option, read_examples
+from maskdet.cli.labelled import (
+    add_classes_option,
+    add_held_out_option,
+    read_examples,
+)
 from maskdet.datasets import Example, corrected, of_split
 from maskdet.detectors import LandmarkFinder, load_detector
 from maskdet.media import find_images
@@ -98,10 +102,12 @@ def _add_without_faces(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         type=Path,
-        metavar="FOLDER",
-        help="also count the false positives of --analyzer on all images in these "
-        "folders and below, which must show no face",
+        metavar="PATH",
+        help="also count the false positives of --analyzer on images that show no "
+        "face: all images in these folders and below, and of COCO files without boxes "
+        "(--negatives of `train`) those that are never trained on",
     )
+    add_held_out_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -115,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     if args.without_faces and not whole:
         raise ValueError("--without-faces goes with --analyzer only")
     if not args.files and not args.without_faces:
-        raise ValueError("name files with labelled faces, or --without-faces FOLDER")
+        raise ValueError("name files with labelled faces, or --without-faces PATH")
     choice = chosen(args)
     analyzer = None
     if whole:
@@ -125,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
         choice.tell()
     lines, numbers = _on_labelled(args, choice, analyzer) if args.files else ([], {})
     if args.without_faces and analyzer is not None:
-        files = progress(_pictures(args.without_faces), "picture")
+        files = progress(_without_faces(args), "picture")
         alarms = alarms_in(analyzer, files, choice.settings)
         lines += _alarm_lines(alarms, choice.analyzer)
         numbers["without_faces"] = alarms.to_json()
@@ -185,11 +191,24 @@ def _on_labelled(
     }
 
 
-def _pictures(folders: list[Path]) -> list[Path]:
-    """Return the pictures in some folders and below."""
-    files = [path for folder in folders for path in find_images(folder).images]
+def _without_faces(args: argparse.Namespace) -> list[tuple[Path, str]]:
+    """Return images that show no face, and the kind of each."""
+    from maskdet.training.onepass.negatives import list_negatives
+
+    listed = [path for path in args.without_faces if path.suffix.lower() == ".json"]
+    files = [
+        (image, folder.name)
+        for folder in args.without_faces
+        if folder not in listed
+        for image in find_images(folder).images
+    ]
+    files += [
+        (image.path, image.kind)
+        for image in list_negatives(listed, args.held_out_kinds)
+        if image.held_out
+    ]
     if not files:
-        names = ", ".join(str(folder) for folder in folders)
+        names = ", ".join(str(path) for path in args.without_faces)
         raise ValueError(f"--without-faces {names}: there is no picture in it")
     return files
 
@@ -270,6 +289,11 @@ def _alarm_lines(report: AlarmReport, analyzer: str) -> list[str]:
         f"pictures without a face, {analyzer}",
         _line("  false alarms a picture", report.boxes),
         _line("  share of pictures with one", report.alarmed),
+        *(
+            _line(f"    {kind}", alarmed)
+            for kind, alarmed in report.kinds.items()
+            if len(report.kinds) > 1
+        ),
         *(f"  left out: {file}: {why}" for file, why in report.unreadable.items()),
     ]
 

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskdet.cli.console import complain, say
-from maskdet.cli.labelled import add_classes_option, class_names
+from maskdet.cli.labelled import (
+    add_classes_option,
+    add_held_out_option,
+    class_names,
+)
 from maskdet.cli.training_run import (
     add_workers_option,
     bar,
@@ -157,14 +161,7 @@ def add_negatives_options(parser: argparse.ArgumentParser) -> None:
         help="images without any face: COCO files without boxes, or folders. One in "
         "four is held out, to measure false positives",
     )
-    parser.add_argument(
-        "--held-out-kinds",
-        nargs="+",
-        default=[],
-        metavar="KIND",
-        help="kinds of --negatives (their `kind` in the file, or the folder's name) "
-        "that are held out as a whole",
-    )
+    add_held_out_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -183,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
     if args.weights is not None and not args.resume:
         check_weights(Path(args.weights))
     finder = _finder(args, recipe)
-    teacher = load_classifier(args.teacher, threads=1) if args.teacher else None
+    teacher = load_classifier(args.teacher) if args.teacher else None
     data = load_training_data(
         args.data,
         args.val,

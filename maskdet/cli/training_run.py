@@ -22,17 +22,28 @@ if TYPE_CHECKING:
 
 _Recipe = TypeVar("_Recipe")
 
+_MOST_WORKERS = 256
+
 
 def add_workers_option(parser: argparse.ArgumentParser) -> None:
     """Add how many processes make the batches."""
     parser.add_argument(
         "--workers",
-        type=int,
+        type=_worker_count,
         default=0,
         metavar="N",
         help="processes that augment images, where a GPU trains (default: 0, a thread "
         "beside the training)",
     )
+
+
+def _worker_count(text: str) -> int:
+    count = int(text) if text.isdecimal() else -1
+    if not 0 <= count <= _MOST_WORKERS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: wanted a whole number from 0 to {_MOST_WORKERS}"
+        )
+    return count
 
 
 def check_libraries() -> None:
@@ -100,16 +111,9 @@ def bar(title: str) -> partial[Any]:
 
 
 def find_with(name: str) -> Detector | None:
-    """Return the face detector that `--finder` names; None for `none`.
-
-    It works in one thread, as `maskdet.training.workers` needs it.
-    """
+    """Return the face detector that `--finder` names; None for `none`."""
     if name == "none":
         return None
-    if name == "yunet":
-        from maskdet.detectors.yunet import YuNet
-
-        return YuNet(threads=1)
     from maskdet.detectors import load_detector
 
     return load_detector(name)

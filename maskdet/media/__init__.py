@@ -15,17 +15,15 @@ from maskdet.media.films import (
     open_video_file,
 )
 from maskdet.media.image_folder import ImageFolder, find_images
+from maskdet.media.image_formats import FORMATS, SUFFIXES, ImageReadError
 from maskdet.media.live import Live, Patience, open_video
 from maskdet.media.mixing import NO_SOUND, Sound
 from maskdet.media.pictures import (
-    FORMATS,
     MAX_BYTES,
     MAX_JPEG_PIXELS,
     MAX_PIXELS,
     MAX_SIDE_PX,
-    SUFFIXES,
     DecodedImage,
-    ImageReadError,
     decode_image,
     encode_jpeg,
     encode_png,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskdet.media.pictures import HEAD_BYTES, READABLE, SUFFIXES, UNREADABLE
+from maskdet.media.image_formats import HEAD_BYTES, READABLE, SUFFIXES, UNREADABLE
 
 
 @dataclass(frozen=True)

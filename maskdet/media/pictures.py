@@ -14,22 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.media.image_formats import ImageReadError, detect_format, refusal_of
 from maskdet.types import Image, Scene, check_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
     from PIL.JpegImagePlugin import JpegImageFile
-
-SUFFIXES: Final = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif"),
-    *(".bmp", ".dib", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"),
-)
-"""Usual endings of image files, in lower case. Readers of data sets search for them; a
-file of another name is read all the same where it is named."""
-
-FORMATS: Final = "JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM"
-"""What can be read, for messages and help."""
 
 MAX_PIXELS: Final = 51_000_000
 MAX_JPEG_PIXELS: Final = 4 * MAX_PIXELS
@@ -51,51 +42,6 @@ pixels but only a few bytes, so thousands keep a processor busy for hours."""
 _MAX_PAGES: Final = 20
 """Pages of a TIFF that are looked at for another whole image."""
 
-HEAD_BYTES: Final = 64
-"""So much of a file tells what it is."""
-
-# Format as Pillow calls it, and how its files begin.
-READABLE: Final[dict[str, re.Pattern[bytes]]] = {
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
-    # The major brand may be a general one; the compatible ones follow.
-    "AVIF": re.compile(
-        rb"....ftyp(?:avi[fs]|(?:mif1|miaf|msf1).{4,40}avi[fs])", re.DOTALL
-    ),
-    "GIF": re.compile(rb"GIF8[79]a"),
-    # Two letters alone would be many a text: the size of the header follows.
-    "BMP": re.compile(
-        rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL
-    ),
-    "TIFF": re.compile(rb"II[\x2a\x2b]\x00|MM\x00[\x2a\x2b]"),
-    "PPM": re.compile(rb"P[1-6][\s#]"),
-}
-
-# Images of other kinds, which a message can name.
-UNREADABLE: Final[dict[str, re.Pattern[bytes]]] = {
-    "a HEIC photo": re.compile(
-        rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL
-    ),
-    "a JPEG XL image": re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "),
-    "a JPEG 2000 image": re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"),
-    "a Photoshop file": re.compile(rb"8BPS"),
-    "an icon": re.compile(rb"\x00\x00[\x01\x02]\x00[\x01-\x40]\x00"),
-    "an OpenEXR image": re.compile(rb"\x76\x2f\x31\x01"),
-    "a camera's raw file": re.compile(
-        rb"FUJIFILMCCD-RAW|IIU\x00|II\x1a\x00\x00\x00HEAP|....ftypcrx |FOVb", re.DOTALL
-    ),
-}
-
-# What is no image but often sent for one.
-_OTHERS: Final[dict[str, re.Pattern[bytes]]] = {
-    "a PDF": re.compile(rb"%PDF"),
-    "a video": re.compile(
-        rb"....(?:ftyp|moov|mdat)|\x1aE\xdf\xa3|RIFF....AVI |\x00\x00\x01[\xb3\xba]",
-        re.DOTALL,
-    ),
-}
-
 _ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
 # TIFF 6.0, sections 4 and 8; DNG 1.7, section 4.
 _SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _DNG = 254, 258, 262, 277, 50706
@@ -115,18 +61,6 @@ _ADDRESS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
 # and who reads a folder of photos can do nothing about their tags.
 for _kind_of_warning in (UserWarning, RuntimeWarning):
     warnings.filterwarnings("ignore", category=_kind_of_warning, module=r"PIL\.")
-
-
-class ImageReadError(ValueError):
-    """An image that cannot be read; the message is one line, without its path.
-
-    Examples:
-        >>> try:
-        ...     maskdet.read_image(b"%PDF-1.7")
-        ... except maskdet.ImageReadError as error:
-        ...     print(error)
-        this is a PDF; accepted are JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM
-    """
 
 
 def rotated(image: Image, rotate: int) -> Image:
@@ -338,7 +272,7 @@ def _read(
         raise ImageReadError(
             f"the file is larger than {max_bytes / 1e6:g} MB; make the image smaller"
         )
-    format_ = _format(data)
+    format_ = detect_format(data)
     try:
         if format_ == "JPEG":
             pixels, turned, size_wh = _jpeg(data, max_pixels, max_jpeg_pixels)
@@ -355,27 +289,6 @@ def _read(
     # Only now, as the decoder has given its own copy of the pixels back.
     width, height = size_wh if turned < 5 else size_wh[::-1]
     return DecodedImage(_upright(pixels, turned), width, height, format_)
-
-
-def _format(data: bytes) -> str:
-    """Return which readable format the content has."""
-    if not data:
-        raise ImageReadError("the file is empty")
-    head = data[:HEAD_BYTES]
-    for format_, begins in READABLE.items():
-        if begins.match(head):
-            return format_
-    for name, begins in UNREADABLE.items():
-        if begins.match(head):
-            raise ImageReadError(_named(name))
-    for name, begins in _OTHERS.items():
-        if begins.match(head):
-            raise ImageReadError(f"this is {name}; accepted are {FORMATS}")
-    raise ImageReadError(f"this is not an image; accepted are {FORMATS}")
-
-
-def _named(name: str) -> str:
-    return f"this is {name}; save it as JPEG or PNG (accepted are {FORMATS})"
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -511,7 +424,7 @@ def _refuse_several(image: PillowImage, format_: str) -> None:
             )
         return
     if _DNG in _tags(image) or _tags(image).get(_SUBFILE, 0) & _REDUCED:
-        raise ImageReadError(_named("a camera's raw file"))
+        raise ImageReadError(refusal_of("a camera's raw file"))
     for page in range(1, _MAX_PAGES):
         try:
             image.seek(page)

@@ -89,12 +89,13 @@ class SecondLook:
         most: so many faces are read again at most, those with the best face scores,
             so that a crowd does not take longer and longer; without it, all are. As
             many detections are verified at most.
+        min_score: weaker detections are not checked at all, in [0, 1].
         doubted: detections with a lower score are verified, in [0, 1]; 0 for none.
         power: the score of those is multiplied by the probability that there is a
             face, to this power, but not lowered below `BLUR_MIN_SCORE`.
 
     Raises:
-        ValueError: `share`, `sure` or `doubted` is out of its range.
+        ValueError: `share`, `sure`, `min_score` or `doubted` is out of its range.
     """
 
     classifier: Classifier
@@ -102,12 +103,13 @@ class SecondLook:
     share: float = 0.5
     sure: float = 1.0
     most: int | None = None
+    min_score: float = 0.0
     doubted: float = 0.0
     power: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse shares that are none."""
-        for name in ("share", "sure", "doubted"):
+        for name in ("share", "sure", "min_score", "doubted"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {value!r}")
@@ -126,7 +128,7 @@ class SecondLook:
             probs: `(n, 3)` their probabilities.
             min_score: detections below are not wanted, so nothing is done to them.
         """
-        wanted = faces.scores >= min_score
+        wanted = faces.scores >= max(min_score, self.min_score)
         unclear = self._first(
             wanted
             & (sizes_px(faces.boxes) >= self.min_px)

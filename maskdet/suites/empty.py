@@ -11,7 +11,7 @@ parts are upper bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -116,7 +116,7 @@ def false_alarms(
     return EmptyReport(
         kinds={name: rate(some) for name, some in counts.items()},
         together=rate(every),
-        alarmed=share(sum(one > 0 for one in every), len(every)),
+        alarmed=_alarmed(every),
         cartoons={
             name: rate(counted(_drawn(draw, each, (seed, 0, place))))
             for place, (name, draw) in enumerate(cartoons.items())
@@ -131,11 +131,13 @@ class AlarmReport:
     Attributes:
         boxes: a picture.
         alarmed: share of the pictures with one.
+        kinds: the same fraction of each kind of image.
         unreadable: files that are no picture after all, and why.
     """
 
     boxes: Estimate
     alarmed: Estimate
+    kinds: dict[str, Estimate]
     unreadable: dict[str, str]
 
     def to_json(self) -> Json:
@@ -143,29 +145,37 @@ class AlarmReport:
         return {
             "boxes_a_picture": self.boxes.rounded(),
             "pictures_with_one": self.alarmed.rounded(),
+            "kinds": {kind: rate.rounded() for kind, rate in self.kinds.items()},
             "unreadable": dict(self.unreadable),
         }
 
 
 def alarms_in(
-    analyzer: Analyzer, files: Iterable[Path], settings: Settings
+    analyzer: Analyzer, files: Iterable[tuple[Path, str]], settings: Settings
 ) -> AlarmReport:
     """Count what an analyzer sees in pictures that show no face.
 
     Args:
         analyzer: finds the faces.
-        files: the pictures.
+        files: images, and the kind of each.
         settings: which faces are shown.
     """
-    counts: list[int] = []
+    counts: dict[str, list[int]] = {}
     unreadable: dict[str, str] = {}
-    for file in files:
+    for file, kind in files:
         try:
-            counts.append(len(analyzer.analyze(read_image(file), settings)))
+            count = len(analyzer.analyze(read_image(file), settings))
         except (ValueError, OSError) as error:
             unreadable[str(file)] = str(error)
-    alarmed = share(sum(one > 0 for one in counts), len(counts))
-    return AlarmReport(rate(counts), alarmed, unreadable)
+        else:
+            counts.setdefault(kind, []).append(count)
+    every = [count for of_kind in counts.values() for count in of_kind]
+    kinds = {kind: _alarmed(of_kind) for kind, of_kind in sorted(counts.items())}
+    return AlarmReport(rate(every), _alarmed(every), kinds, unreadable)
+
+
+def _alarmed(counts: Sequence[int]) -> Estimate:
+    return share(sum(count > 0 for count in counts), len(counts))
 
 
 def free_windows(

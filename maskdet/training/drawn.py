@@ -17,7 +17,7 @@ from maskdet.detectors import LandmarkFinder
 from maskdet.synthetic import Mask, Position, Thing, cover_mouth, wear_mask
 from maskdet.training.augment import PACKED_CONTEXT
 from maskdet.training.samples import Progress, Samples
-from maskdet.training.workers import mapped
+from maskdet.training.workers import map_parallel
 from maskdet.types import Image, Label
 
 MASKS: Final[Mapping[Position, tuple[Label, float]]] = {
@@ -80,7 +80,7 @@ def draw_samples(
         rng = np.random.default_rng([seed, place])
         return None if found is None else _draw(image, *found, rng)
 
-    every = mapped(draw, range(len(order)), progress)
+    every = map_parallel(draw, range(len(order)), progress)
     drawn = list(itertools.islice(filter(None, every), count))
     return _packed(drawn, samples.images.shape[1:])
 

@@ -15,7 +15,7 @@ from maskdet.onepass import Network, OnePass, Scaling
 from maskdet.training.augment import PACKED_CONTEXT
 from maskdet.training.onepass.scenes import Place
 from maskdet.training.samples import NO_FACE, PACKED_PX, Progress, Samples
-from maskdet.training.workers import mapped
+from maskdet.training.workers import map_parallel
 from maskdet.types import Image, Settings
 
 _SCALINGS: Final = (Scaling(640, 2.0), Scaling(320, 1.0))
@@ -43,7 +43,7 @@ class FalseDetections:
             FileNotFoundError: there is no such file.
             RuntimeError: it is not a one-pass network.
         """
-        loaded = Network(network, threads=1)
+        loaded = Network(network)
         self._looks = [OnePass(loaded, scaling) for scaling in _SCALINGS]
 
     def boxes(self, image: Image) -> Boxes:
@@ -86,4 +86,4 @@ class FalseDetections:
                 for box in self.boxes(place.image)
             ]
 
-        return [one for crops in mapped(cut, places, progress) for one in crops]
+        return [one for crops in map_parallel(cut, places, progress) for one in crops]

@@ -18,7 +18,7 @@ from maskdet.detectors import Detector
 from maskdet.media import read_image
 from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.augment import PACKED_CONTEXT
-from maskdet.training.workers import mapped
+from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def pack_training(
             for box, label in _faces_of(example, picture, finder)
         ]
 
-    every = mapped(cut, examples, progress)
+    every = map_parallel(cut, examples, progress)
     for example, crops in zip(examples, every, strict=True):
         for crop, label in crops:
             images.append(crop)

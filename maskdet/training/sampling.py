@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskdet.training.augment import augment
 from maskdet.training.samples import NO_FACE, Samples
-from maskdet.training.workers import ahead
+from maskdet.training.workers import prefetch
 from maskdet.types import CLASSES, Label
 
 CLASS_SHARES: Mapping[Label, float] = {
@@ -79,10 +79,10 @@ def draw_chances(samples: Samples) -> NDArray[np.float64]:
 
 def network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return BGR crops `(n, s, s, 3)` as the network wants them: RGB float32."""
-    return rgb(images).astype(np.float32)
+    return np.ascontiguousarray(images[..., ::-1], dtype=np.float32)
 
 
-def rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def to_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return BGR crops `(n, s, s, 3)` as RGB."""
     return np.ascontiguousarray(images[..., ::-1])
 
@@ -119,8 +119,8 @@ class Sampler:
         )
         columns = max(len(CLASSES), int(self.samples.labels.max()) + 1)
         targets = np.eye(columns, dtype=np.float32)[self.samples.labels[rows]]
-        return Batch(rgb(views), targets)
+        return Batch(to_rgb(views), targets)
 
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
-        return ahead(partial(self.batch, epoch), steps, self.workers)
+        return prefetch(partial(self.batch, epoch), steps, self.workers)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.training.crops import Crops
-from maskdet.training.sampling import Batch, rgb
-from maskdet.training.workers import ahead
+from maskdet.training.sampling import Batch, to_rgb
+from maskdet.training.workers import prefetch
 from maskdet.types import CLASSES, Image
 
 Rng = np.random.Generator
@@ -113,7 +113,7 @@ class Passes:
         rng = np.random.default_rng([self.seed, epoch, step])
         views = np.stack([self.view(self.crops.images[row], rng) for row in rows])
         targets = np.eye(len(CLASSES), dtype=np.float32)[self.crops.labels[rows]]
-        return Batch(rgb(views), targets)
+        return Batch(to_rgb(views), targets)
 
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
         """Yield `steps` batches.
@@ -127,4 +127,4 @@ class Passes:
             first = step % self.steps * size
             return self.batch(order[first : first + size], epoch, step)
 
-        return ahead(batch, steps, self.workers)
+        return prefetch(batch, steps, self.workers)

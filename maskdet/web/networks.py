@@ -77,9 +77,9 @@ def _second_look(analyzer: str) -> bool:
         "Check uncertain faces again",
         key="choice.second_look",
         disabled=not reads_twice(analyzer, st.session_state["choice.classifier"]),
-        help="Where the one-pass network is in doubt, the mask model looks at the face "
-        "again: surer labels, and fewer things reported as faces, for a little more "
-        "time. Two-stage analyzers, and mask models other than the default one, label "
+        help="Where the confidence of the network is low, the mask model checks the "
+        "face again: better labels and fewer false positives, for a little more time. "
+        "Two-stage analyzers, and mask models other than the default one, classify "
         "every face in any case.",
     )
 

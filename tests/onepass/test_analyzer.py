@@ -216,6 +216,16 @@ def test_detections_without_a_face_lose_score_and_others_keep_theirs():
     assert kept.faces.scores.tolist() == plain.faces.scores.tolist()
 
 
+def test_weak_detections_are_checked_from_a_score_on():
+    plain = analyzer(SURE, SMALL)[0].analyze(grey(320, 240), ALL)
+    weak = float(plain.faces.scores[1])
+    for min_score, lowered in ((weak - 0.01, True), (weak + 0.01, False)):
+        look = SecondLook(FakeVerifier(), min_px=1, doubted=1.0, min_score=min_score)
+        scene = analyzer(SURE, SMALL, second_look=look)[0].analyze(grey(320, 240), ALL)
+        assert (float(scene.faces.scores[1]) < weak) == lowered
+        assert (scene.probs[1] != plain.probs[1]).any() == lowered
+
+
 @pytest.mark.parametrize("min_score", [0.0, 0.2, 0.4, 0.5, 0.6, 0.9])
 @pytest.mark.parametrize("most", [None, 1, 2])
 def test_verifying_early_equals_verifying_late(min_score, most):
@@ -250,7 +260,7 @@ def test_a_classifier_that_knows_no_faces_lowers_no_score():
     assert scene.faces.scores.tolist() == plain.faces.scores.tolist()
 
 
-@pytest.mark.parametrize("name", ["share", "sure", "doubted"])
+@pytest.mark.parametrize("name", ["share", "sure", "min_score", "doubted"])
 def test_a_share_that_is_none_is_refused(name):
     with pytest.raises(ValueError, match=name):
         SecondLook(FakeClassifier(), **{name: 1.5})

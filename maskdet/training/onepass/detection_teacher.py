@@ -19,7 +19,7 @@ from maskdet.boxes import Boxes, areas, iou_matrix, nms, shared_areas
 from maskdet.onepass import Network, OnePass, Scaling
 from maskdet.training.onepass.scenes import NO_LABEL, Place
 from maskdet.training.samples import Progress
-from maskdet.training.workers import mapped
+from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Faces, Image, Settings
 
 _LOOKS: Final = ((Scaling(640, 2.0), 1.0), (Scaling(320, 1.0), 0.7))
@@ -72,7 +72,7 @@ class DetectionTeacher:
             FileNotFoundError: there is no such file.
             RuntimeError: it is not a one-pass network.
         """
-        network = Network(path, threads=1)
+        network = Network(path)
         self._looks = [(OnePass(network, scaling), share) for scaling, share in _LOOKS]
 
     def faces(self, image: Image) -> Faces:
@@ -89,7 +89,7 @@ def looked_at(
 ) -> list[Place]:
     """Return scenes with how well each face is seen, and unlabelled ones ignored."""
     look = partial(_looked_at, detection_teacher)
-    return list(mapped(look, places, progress))
+    return list(map_parallel(look, places, progress))
 
 
 def _looked_at(detection_teacher: DetectionTeacher, place: Place) -> Place:

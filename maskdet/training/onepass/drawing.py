@@ -15,7 +15,7 @@ from maskdet.synthetic import Mask, cover_mouth, wear_mask
 from maskdet.training.drawn import HARD_NEGATIVES, MASKS
 from maskdet.training.onepass.scenes import Place
 from maskdet.training.samples import Progress
-from maskdet.training.workers import mapped
+from maskdet.training.workers import map_parallel
 from maskdet.types import Image, Label
 
 _LEAST_PX: Final = 32
@@ -60,7 +60,11 @@ def draw_places(
         chance = np.random.default_rng([seed, turn])
         return _drawn(place, faces, chance) if faces else None
 
-    return [one for one in mapped(draw, range(len(order)), progress) if one is not None]
+    return [
+        one
+        for one in map_parallel(draw, range(len(order)), progress)
+        if one is not None
+    ]
 
 
 def _large(place: Place) -> NDArray[np.bool_]:

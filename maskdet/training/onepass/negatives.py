@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ FALSE_POSITIVE_SCORES: Final = (0.5, 0.6, 0.7)
 """Detection scores at which false positives are counted; the first is the default."""
 
 FALSE_POSITIVE_COST: Final = 0.25
-"""What a false positive in all pictures without a face would take from the score of an
+"""What a false positive in all images without a face would take from the score of an
 epoch: four of a hundred are worth a hundredth of average precision."""
 
 _HELD_OUT_OF: Final = 4
@@ -35,8 +35,18 @@ _LEAST_CHANCE: Final = 0.03
 """Added to the squared score: a picture that was learnt must not be forgotten."""
 
 
-_Listed: TypeAlias = tuple[Path, str]
-"""A picture file and its kind."""
+class NegativeImage(NamedTuple):
+    """An image file that shows no face.
+
+    Attributes:
+        path: the file.
+        kind: what it shows, such as `house`.
+        held_out: whether it is only measured on, never trained on.
+    """
+
+    path: Path
+    kind: str
+    held_out: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +84,35 @@ class Mined:
 def read_negatives(
     paths: Iterable[str | Path],
     kinds: Sequence[str] = (),
-    progress: Callable[[Iterable[_Listed]], Iterable[_Listed]] = iter,
+    progress: Callable[[Iterable[NegativeImage]], Iterable[NegativeImage]] = iter,
 ) -> Negatives:
-    """Read pictures without a face, and hold out a part of them.
+    """Read the images of `list_negatives`; arguments and errors as there.
+
+    Args:
+        paths: see there.
+        kinds: see there.
+        progress: something like `tqdm`.
+    """
+    train: list[Place] = []
+    held_out: list[Place] = []
+    for image in progress(list_negatives(paths, kinds)):
+        part = held_out if image.held_out else train
+        part.append(_place(image.path, image.kind))
+    return Negatives(train, held_out)
+
+
+def list_negatives(
+    paths: Iterable[str | Path], kinds: Sequence[str] = ()
+) -> list[NegativeImage]:
+    """Return images without a face, and hold out a part of them.
 
     Args:
         paths: COCO files without annotations, whose rows may say a `kind`, or folders
-            of pictures; a folder's name is its kind.
-        kinds: held out as a whole.
-        progress: something like `tqdm`.
+            of images; a folder's name is its kind.
+        kinds: held out as a whole; of the others, one image in four is.
 
     Raises:
-        FileNotFoundError: a path or a picture is missing.
+        FileNotFoundError: a path or an image is missing.
         ValueError: a file is not COCO, lists a face, or has none of `kinds`.
     """
     listed = [row for path in paths for row in _listed(Path(path))]
@@ -96,12 +123,10 @@ def read_negatives(
                 f"no negative is of the kind {kind!r}; there are "
                 f"{', '.join(sorted(known)) or 'none'}"
             )
-    train: list[Place] = []
-    held_out: list[Place] = []
-    for file, kind in progress(listed):
-        apart = kind in kinds or is_held_out(file.name)
-        (held_out if apart else train).append(_place(file, kind))
-    return Negatives(train, held_out)
+    return [
+        NegativeImage(file, kind, kind in kinds or is_held_out(file.name))
+        for file, kind in listed
+    ]
 
 
 def is_held_out(name: str) -> bool:
@@ -110,7 +135,7 @@ def is_held_out(name: str) -> bool:
     return digest[0] % _HELD_OUT_OF == 0
 
 
-def _listed(path: Path) -> list[_Listed]:
+def _listed(path: Path) -> list[tuple[Path, str]]:
     """Return the pictures of a file or folder, and the kind of each."""
     if path.is_dir():
         found = [(file, path.resolve().name) for file in find_images(path).images]
@@ -134,7 +159,7 @@ def _listed(path: Path) -> list[_Listed]:
     return [_row(path, row) for row in images]
 
 
-def _row(path: Path, row: Mapping[str, Any]) -> _Listed:
+def _row(path: Path, row: Mapping[str, Any]) -> tuple[Path, str]:
     try:
         name = str(row["file_name"])
     except (KeyError, TypeError):

@@ -22,7 +22,7 @@ from maskdet.training.onepass.views import (
     face_view,
     negative_view,
 )
-from maskdet.training.workers import ahead
+from maskdet.training.workers import prefetch
 from maskdet.types import CLASSES, Image, Label
 
 CLASS_SHARES: Mapping[Label, float] = {
@@ -134,7 +134,7 @@ class Sampler:
 
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
-        return ahead(partial(self.batch, epoch), steps, self.workers)
+        return prefetch(partial(self.batch, epoch), steps, self.workers)
 
     def _view(self, faces: Iterator[int], side: int, rng: Rng) -> View:
         grid = int(rng.choice(list(GRIDS), p=list(GRIDS.values())))

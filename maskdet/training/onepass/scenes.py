@@ -19,7 +19,7 @@ from maskdet.datasets import Example
 from maskdet.media import read_image
 from maskdet.training.arrays import open_arrays, save_arrays
 from maskdet.training.samples import Progress
-from maskdet.training.workers import mapped
+from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def read_places(
             "left out %d pictures without boxes; `maskdet label` can box them", unboxed
         )
     boxed = [one for one in examples if not one.whole]
-    places = list(mapped(partial(_read_place, teacher), boxed, progress))
+    places = list(map_parallel(partial(_read_place, teacher), boxed, progress))
     if not places:
         raise ValueError("no picture has boxes; `maskdet label` makes them")
     return places
