@@ -14,16 +14,16 @@ from maskdet.web import (
     streamlit_hooks,
     uploads,
 )
-from maskdet.web.sidebar import sidebar
+from maskdet.web.sidebar import render_sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
 logging.basicConfig(level=logging.WARNING)
-uploads.keep_in_memory()
-streamlit_hooks.protect_app()
-route.keep_to_the_page()
+uploads.disable_upload_spooling()
+streamlit_hooks.patch_streamlit()
+route.ignore_stale_reruns()
 live_hooks.relay_newest_frames()
-live_hooks.share_session_lock()
-live_hooks.collect_by_timer(session.tidy)
+live_hooks.use_one_lock_per_session()
+live_hooks.start_garbage_collector(session.evict_idle_analyzers)
 
 # An emoji comes with the page; a Material icon would be asked of a Google server.
 st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")
@@ -38,10 +38,10 @@ page = st.navigation(
         st.Page("pages/about.py", title="About", icon=":material/info:"),
     ]
 )
-session.begin()
+session.begin_run()
 if page.title != "Live":
-    camera.leave()
-sidebar(live=page.title in ("Live", "Video"))
+    camera.release_viewer_slot()
+render_sidebar(live=page.title in ("Live", "Video"))
 page.run()
-session.end()
-uploads.free_unused()
+session.end_run()
+uploads.delete_unused_files()

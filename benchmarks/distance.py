@@ -19,37 +19,42 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
-from maskdet.proximity import FACE_ABOVE_FLOOR_M, FACE_HEIGHT_M, distances, geometry
+from maskdet.proximity import (
+    FACE_ABOVE_FLOOR_M,
+    FACE_HEIGHT_M,
+    compute_pairwise_distances,
+    get_geometry,
+)
 from maskdet.settings import Settings
 
-Floats = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
-_SHAPE = np.array([0.79, 1.0, 0.95])
+_FACE_PROPORTIONS = np.array([0.79, 1.0, 0.95])
 """Width, height and depth of a face in heights: the width of frontal boxes, and from
 the nose to the ears and the top of the forehead about the height."""
 
-_APART_M = (1.0, 4.0)
+_PAIR_RANGE_M = (1.0, 4.0)
 """Pairs that are judged: about the limits of 1, 1.8 and 2 m. Nobody stands closer than
 the first; who is further apart than the second is of no interest to any limit."""
 
-_AWAY_M = (1.5, 5.0)
+_CAMERA_RANGE_M = (1.5, 5.0)
 """How far from the point under the camera people stand."""
 
 
 @dataclass(frozen=True)
-class Camera:
+class PinholeCamera:
     """A pinhole camera above the origin of the floor, looking along z.
 
     Attributes:
         size_wh: width and height of its pictures in pixels.
-        field_deg: field of view from left to right.
+        field_of_view_deg: field of view from left to right.
         height_m: above the floor.
         tilt_deg: how far it looks down.
         roll_deg: how crooked it hangs.
     """
 
     size_wh: tuple[int, int] = (1280, 720)
-    field_deg: float = 65.0
+    field_of_view_deg: float = 65.0
     height_m: float = 2.5
     tilt_deg: float = 15.0
     roll_deg: float = 0.0
@@ -57,10 +62,10 @@ class Camera:
     @property
     def focal_px(self) -> float:
         """Focal length in pixels."""
-        return self.size_wh[0] / 2 / np.tan(np.radians(self.field_deg) / 2)
+        return self.size_wh[0] / 2 / np.tan(np.radians(self.field_of_view_deg) / 2)
 
     @property
-    def matrix(self) -> Floats:
+    def projection(self) -> FloatArray:
         """`(3, 4)`: from the floor's x, y (up), z, 1 to the picture."""
         tilt, roll = np.radians([self.tilt_deg, self.roll_deg])
         down = np.array([[1, 0, 0], [0, -1, 0], [0, 0, 1]])
@@ -79,43 +84,47 @@ class Camera:
             ]
         )
         rotation = rolled @ tilted @ down
-        place = -rotation @ [0, self.height_m, 0]
+        translation = -rotation @ [0, self.height_m, 0]
         (width, height), focal = self.size_wh, self.focal_px
         lens = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        return lens @ np.column_stack([rotation, place])
+        return lens @ np.column_stack([rotation, translation])
 
-    def see(self, points: Floats) -> Floats:
+    def project(self, points: FloatArray) -> FloatArray:
         """Return the `(n, 2)` pixels of `(n, 3)` points on and above the floor."""
-        seen = np.column_stack([points, np.ones(len(points))]) @ self.matrix.T
-        return seen[:, :2] / seen[:, 2:]
+        homogeneous = (
+            np.column_stack([points, np.ones(len(points))]) @ self.projection.T
+        )
+        return homogeneous[:, :2] / homogeneous[:, 2:]
 
 
 @dataclass(frozen=True, eq=False)
-class People:
+class StandingPeople:
     """Who stands where.
 
     Attributes:
         feet: `(n, 2)` x and z on the floor in metres.
-        rise_m: `(n,)` the middle of the face above the floor.
-        face_m: `(n,)` height of the face.
-        turn_deg: `(n,)` where it looks, about the vertical.
+        face_above_floor_m: `(n,)` the middle of the face above the floor.
+        face_height_m: `(n,)` height of the face.
+        yaw_deg: `(n,)` where it looks, about the vertical.
     """
 
-    feet: Floats
-    rise_m: Floats
-    face_m: Floats
-    turn_deg: Floats
+    feet: FloatArray
+    face_above_floor_m: FloatArray
+    face_height_m: FloatArray
+    yaw_deg: FloatArray
 
     @property
-    def heads(self) -> Floats:
+    def head_centres(self) -> FloatArray:
         """`(n, 3)` middles of the faces."""
-        return np.column_stack([self.feet[:, 0], self.rise_m, self.feet[:, 1]])
+        return np.column_stack(
+            [self.feet[:, 0], self.face_above_floor_m, self.feet[:, 1]]
+        )
 
 
-def standing(feet: list[tuple[float, float]]) -> People:
+def make_people(feet: list[tuple[float, float]]) -> StandingPeople:
     """Return people of exactly the usual size who look at the camera."""
     n = len(feet)
-    return People(
+    return StandingPeople(
         np.array(feet, float).reshape(-1, 2),
         np.full(n, FACE_ABOVE_FLOOR_M),
         np.full(n, FACE_HEIGHT_M),
@@ -123,39 +132,44 @@ def standing(feet: list[tuple[float, float]]) -> People:
     )
 
 
-def render(camera: Camera, people: People) -> Floats:
+def render_boxes(camera: PinholeCamera, people: StandingPeople) -> FloatArray:
     """Return the `(n, 4)` boxes around the outlines of the faces.
 
     The outline of a quadric with the dual matrix Q is the conic with the dual matrix
     P Q P' (Hartley and Zisserman, "Multiple View Geometry", 2nd edition, 8.3).
     """
     boxes = []
-    for head, face, turn in zip(
-        people.heads, people.face_m, np.radians(people.turn_deg), strict=True
+    for head, face, yaw in zip(
+        people.head_centres,
+        people.face_height_m,
+        np.radians(people.yaw_deg),
+        strict=True,
     ):
-        place = np.eye(4)
-        place[:3, :3] = [
-            [np.cos(turn), 0, np.sin(turn)],
+        pose = np.eye(4)
+        pose[:3, :3] = [
+            [np.cos(yaw), 0, np.sin(yaw)],
             [0, 1, 0],
-            [-np.sin(turn), 0, np.cos(turn)],
+            [-np.sin(yaw), 0, np.cos(yaw)],
         ]
-        place[:3, 3] = head
-        quadric = place @ np.diag([*(_SHAPE * face / 2) ** 2, -1]) @ place.T
-        conic = camera.matrix @ quadric @ camera.matrix.T
+        pose[:3, 3] = head
+        quadric = pose @ np.diag([*(_FACE_PROPORTIONS * face / 2) ** 2, -1]) @ pose.T
+        conic = camera.projection @ quadric @ camera.projection.T
         middle = conic[:2, 2] / conic[2, 2]
         half = np.sqrt(middle**2 - np.diag(conic)[:2] / conic[2, 2])
         boxes.append([*(middle - half), *(middle + half)])
     return np.array(boxes).reshape(-1, 4)
 
 
-def rectangle(
-    camera: Camera, near_left: tuple[float, float], wide_m: float, deep_m: float
+def project_rectangle(
+    camera: PinholeCamera, front_left: tuple[float, float], wide_m: float, deep_m: float
 ) -> tuple[float, ...]:
     """Return the four clicked points of a rectangle on the floor, as in `Settings`."""
-    x, z = near_left
+    x, z = front_left
     corners = [(x, z + deep_m), (x + wide_m, z + deep_m), (x + wide_m, z), (x, z)]
-    seen = camera.see(np.array([(one, 0.0, two) for one, two in corners]))
-    return tuple((seen / camera.size_wh).ravel().tolist())
+    pixels = camera.project(
+        np.array([(floor_x, 0.0, floor_z) for floor_x, floor_z in corners])
+    )
+    return tuple((pixels / camera.size_wh).ravel().tolist())
 
 
 @dataclass(frozen=True)
@@ -165,125 +179,134 @@ class Trial:
     Attributes:
         heights_m: lowest and highest camera.
         noise_px: standard deviation of boxes' edges and of clicked points.
-        rise_m: standard deviation of people's heights.
-        face_share: standard deviation of their faces' heights, as a share.
-        all_faces_share: how much larger the finder's boxes are than usual.
+        body_height_std_m: standard deviation of people's heights.
+        face_height_std: standard deviation of their faces' heights, as a share.
+        box_size_bias: how much larger the finder's boxes are than usual.
     """
 
     heights_m: tuple[float, float] = (2.2, 4.0)
     noise_px: float = 1.0
-    rise_m: float = 0.05
-    face_share: float = 0.06
-    all_faces_share: float = 0.0
+    body_height_std_m: float = 0.05
+    face_height_std: float = 0.06
+    box_size_bias: float = 0.0
 
 
-def errors(mode: str, trial: Trial, *, scenes: int, seed: int = 5) -> Floats:
+def relative_errors(
+    mode: str, trial: Trial, *, scenes: int, seed: int = 5
+) -> FloatArray:
     """Return the relative errors of all pairs' distances in random scenes."""
     rng = np.random.default_rng(seed)
-    found = [_one(mode, trial, rng) for _ in range(scenes)]
-    return np.concatenate(found)
+    scene_errors = [_measure_scene(mode, trial, rng) for _ in range(scenes)]
+    return np.concatenate(scene_errors)
 
 
-def _one(mode: str, trial: Trial, rng: np.random.Generator) -> Floats:
+def _measure_scene(mode: str, trial: Trial, rng: np.random.Generator) -> FloatArray:
     people = None
     while people is None:
-        camera, points, size_m = _scene(trial, rng)
-        people = _crowd(camera, trial, rng)
-    boxes = render(camera, people)
+        camera, points, size_m = _sample_camera(trial, rng)
+        people = _sample_people(camera, trial, rng)
+    boxes = render_boxes(camera, people)
     clicks = np.array(points).reshape(-1, 2)
     clicks = clicks + rng.normal(0, trial.noise_px, clicks.shape) / camera.size_wh
     settings = Settings(
         distance=mode,
-        field_of_view_deg=camera.field_deg,
+        field_of_view_deg=camera.field_of_view_deg,
         ground_points=tuple(clicks.ravel().tolist()),
         ground_width_m=size_m[0],
         ground_depth_m=size_m[1],
     )
     if mode == "ground_plane":  # what nobody needs to know here must not help
         settings = replace(settings, field_of_view_deg=65.0)
-    shaken = boxes + rng.normal(0, trial.noise_px, boxes.shape)
-    got = distances(geometry(settings, camera.size_wh).places(shaken))
-    places = people.heads if mode == "pinhole" else people.feet
-    true = distances(places)
-    rows, others = np.nonzero(np.triu(true < _APART_M[1], 1))
-    share: Floats = got[rows, others] / true[rows, others] - 1
-    return share
+    noisy_boxes = boxes + rng.normal(0, trial.noise_px, boxes.shape)
+    measured = compute_pairwise_distances(
+        get_geometry(settings, camera.size_wh).to_world(noisy_boxes)
+    )
+    positions = people.head_centres if mode == "pinhole" else people.feet
+    expected = compute_pairwise_distances(positions)
+    rows, columns = np.nonzero(np.triu(expected < _PAIR_RANGE_M[1], 1))
+    error: FloatArray = measured[rows, columns] / expected[rows, columns] - 1
+    return error
 
 
-def _scene(
+def _sample_camera(
     trial: Trial, rng: np.random.Generator
-) -> tuple[Camera, tuple[float, ...], tuple[float, float]]:
+) -> tuple[PinholeCamera, tuple[float, ...], tuple[float, float]]:
     """Return a camera that sees a rectangle on the floor completely."""
     while True:
         height = float(rng.uniform(*trial.heights_m))
-        camera = Camera(
-            field_deg=float(rng.uniform(55, 85)),
+        camera = PinholeCamera(
+            field_of_view_deg=float(rng.uniform(55, 85)),
             height_m=height,
             # At somebody's belt, 4 to 7 m away.
             tilt_deg=float(np.degrees(np.arctan((height - 1) / rng.uniform(4, 7)))),
             roll_deg=float(rng.uniform(-3, 3)),
         )
-        wide, deep = (float(one) for one in rng.uniform(1.5, 4, 2))
+        wide, deep = (float(side) for side in rng.uniform(1.5, 4, 2))
         corner = (float(rng.uniform(-3, 1)), float(rng.uniform(2, 4)))
-        points = rectangle(camera, corner, wide, deep)
+        points = project_rectangle(camera, corner, wide, deep)
         if min(points) >= 0 and max(points) <= 1:
             return camera, points, (wide, deep)
 
 
-def _crowd(camera: Camera, trial: Trial, rng: np.random.Generator) -> People | None:
+def _sample_people(
+    camera: PinholeCamera, trial: Trial, rng: np.random.Generator
+) -> StandingPeople | None:
     """Return five people in view, or nobody where so many hardly fit."""
     feet: list[tuple[float, float]] = []
     for _ in range(300):
-        one = (float(rng.uniform(-4, 4)), float(rng.uniform(*_AWAY_M)))
-        box = render(camera, standing([one]))[0]
+        position = (float(rng.uniform(-4, 4)), float(rng.uniform(*_CAMERA_RANGE_M)))
+        box = render_boxes(camera, make_people([position]))[0]
         inside = box[:2].min() > 10 and (box[2:] < np.array(camera.size_wh) - 10).all()
-        apart = [np.hypot(one[0] - x, one[1] - z) for x, z in feet]
-        if inside and min(apart, default=9) >= _APART_M[0]:
-            feet.append(one)
+        gaps = [np.hypot(position[0] - x, position[1] - z) for x, z in feet]
+        if inside and min(gaps, default=9) >= _PAIR_RANGE_M[0]:
+            feet.append(position)
         if len(feet) == 5:
-            return _various(standing(feet), trial, rng)
+            return _vary_people(make_people(feet), trial, rng)
     return None
 
 
-def _various(people: People, trial: Trial, rng: np.random.Generator) -> People:
+def _vary_people(
+    people: StandingPeople, trial: Trial, rng: np.random.Generator
+) -> StandingPeople:
     """Return people as different as people are, looking about."""
     n = len(people.feet)
     return replace(
         people,
-        rise_m=people.rise_m + rng.normal(0, trial.rise_m, n),
-        face_m=people.face_m
-        * rng.normal(1 + trial.all_faces_share, trial.face_share, n),
-        turn_deg=rng.uniform(-40, 40, n),
+        face_above_floor_m=people.face_above_floor_m
+        + rng.normal(0, trial.body_height_std_m, n),
+        face_height_m=people.face_height_m
+        * rng.normal(1 + trial.box_size_bias, trial.face_height_std, n),
+        yaw_deg=rng.uniform(-40, 40, n),
     )
 
 
-ROWS = {
-    "alike": Trial(rise_m=0.0, face_share=0.0),
+TRIALS = {
+    "alike": Trial(body_height_std_m=0.0, face_height_std=0.0),
     "face height within 5 cm": Trial(),
-    "adults of all kinds (9 cm)": Trial(rise_m=0.09),
-    "the same, boxes 5 % larger": Trial(rise_m=0.09, all_faces_share=0.05),
-    "the same, camera at 1.5 m": Trial(heights_m=(1.45, 1.55), rise_m=0.09),
-    "the same, camera at 4 m": Trial(heights_m=(4, 4), rise_m=0.09),
+    "adults of all kinds (9 cm)": Trial(body_height_std_m=0.09),
+    "the same, boxes 5 % larger": Trial(body_height_std_m=0.09, box_size_bias=0.05),
+    "the same, camera at 1.5 m": Trial(heights_m=(1.45, 1.55), body_height_std_m=0.09),
+    "the same, camera at 4 m": Trial(heights_m=(4, 4), body_height_std_m=0.09),
 }
 """What the command prints a line for."""
 
 
-def _lines(scenes: int) -> Iterator[str]:
-    near, far = _APART_M
-    yield f"{scenes} scenes of 5 people a line; pairs {near:g} to {far:g} m apart"
-    heads = ("mean", "half", "95 %", "worst", "bias")
-    yield f"{'':28}{'mode':>8} " + " ".join(f"{head:>6}" for head in heads)
-    for name, trial in ROWS.items():
+def _format_results(scenes: int) -> Iterator[str]:
+    min_m, max_m = _PAIR_RANGE_M
+    yield f"{scenes} scenes of 5 people a line; pairs {min_m:g} to {max_m:g} m apart"
+    headings = ("mean", "half", "95 %", "worst", "bias")
+    yield f"{'':28}{'mode':>8} " + " ".join(f"{head:>6}" for head in headings)
+    for name, trial in TRIALS.items():
         for mode in ("pinhole", "ground_plane"):
-            share = errors(mode, trial, scenes=scenes)
-            size = np.abs(share)
-            values = [size.mean(), np.median(size), np.percentile(size, 95)]
-            values += [size.max(), share.mean()]
+            scene_errors = relative_errors(mode, trial, scenes=scenes)
+            absolute = np.abs(scene_errors)
+            values = [absolute.mean(), np.median(absolute), np.percentile(absolute, 95)]
+            values += [absolute.max(), scene_errors.mean()]
             yield f"{name:28}{mode:>8} " + " ".join(f"{100 * v:5.1f}%" for v in values)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenes", type=int, default=200, help="scenes a line")
-    for line in _lines(parser.parse_args().scenes):
+    for line in _format_results(parser.parse_args().scenes):
         print(line, flush=True)

@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.detectors import Detector, load_detector
-from maskdet.types import CLASSES, Image, Scene, Settings, accepted
+from maskdet.types import CLASSES, Image, Scene, Settings, select_rows
 
 _SIDE_PX = 224
-_MASK_BGR, _BARE_BGR = (0, 255, 0), (0, 0, 255)
+_MASK_BGR, _NO_MASK_BGR = (0, 255, 0), (0, 0, 255)
 
 
-def looks() -> dict[str, Callable[[Image], Scene]]:
+def load_pipelines() -> dict[str, Callable[[Image], Scene]]:
     """Return both old ways by name: one face a call, and all faces in one call.
 
     Raises:
@@ -35,16 +35,18 @@ def looks() -> dict[str, Callable[[Image], Scene]]:
         FileNotFoundError: the face finder's file is missing.
     """
     detector = load_detector("ssd")
-    model = _model()
+    model = _build_model()
     return {
-        "old way, each face": lambda image: _look(
-            image, detector, model, together=False
+        "old way, each face": lambda image: _analyze(
+            image, detector, model, batched=False
         ),
-        "old way, batched": lambda image: _look(image, detector, model, together=True),
+        "old way, batched": lambda image: _analyze(
+            image, detector, model, batched=True
+        ),
     }
 
 
-def _model() -> Any:
+def _build_model() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
@@ -57,39 +59,41 @@ def _model() -> Any:
     return keras.Model(body.input, x)
 
 
-def _look(image: Image, detector: Detector, model: Any, *, together: bool) -> Scene:
+def _analyze(image: Image, detector: Detector, model: Any, *, batched: bool) -> Scene:
     times = [perf_counter()]
     faces = detector.detect(image)
-    faces = faces[accepted(faces, Settings())]
+    faces = faces[select_rows(faces, Settings())]
     times.append(perf_counter())
-    crops = [_crop(image, box) for box in faces.boxes]
-    batches = [np.stack(crops)] if together and crops else [one[None] for one in crops]
-    answers = [model.predict(batch, verbose=0) for batch in batches]
+    crops = [_crop_face(image, box) for box in faces.boxes]
+    batches = [np.stack(crops)] if batched and crops else [crop[None] for crop in crops]
+    outputs = [model.predict(batch, verbose=0) for batch in batches]
     times.append(perf_counter())
     probs = np.zeros((len(faces), len(CLASSES)), np.float32)
-    if answers:
-        probs[:, :2] = np.concatenate(answers)
-    _draw(image.copy(), faces.boxes, probs)
+    if outputs:
+        probs[:, :2] = np.concatenate(outputs)
+    _draw_faces(image.copy(), faces.boxes, probs)
     times.append(perf_counter())
     stages = dict(zip(("find", "label", "draw"), np.diff(times) * 1e3, strict=True))
     return Scene(faces, probs, stage_ms=stages)
 
 
-def _crop(image: Image, box: NDArray[np.float32]) -> NDArray[np.float32]:
+def _crop_face(image: Image, box: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the face as MobileNetV2 wants it: RGB from -1 to 1."""
     x1, y1, x2, y2 = box.astype(int)
     face = cv2.cvtColor(image[y1 : y2 + 1, x1 : x2 + 1], cv2.COLOR_BGR2RGB)
     return cv2.resize(face, (_SIDE_PX, _SIDE_PX)).astype(np.float32) / 127.5 - 1
 
 
-def _draw(
+def _draw_faces(
     canvas: Image, boxes: NDArray[np.float32], probs: NDArray[np.float32]
 ) -> None:
-    for (x1, y1, x2, y2), (mask, bare, _) in zip(
+    for (x1, y1, x2, y2), (mask, no_mask, _) in zip(
         boxes.astype(int).tolist(), probs.tolist(), strict=True
     ):
-        word, colour = ("Mask", _MASK_BGR) if mask > bare else ("No Mask", _BARE_BGR)
-        text = f"{word}: {100 * max(mask, bare):.2f}%"
-        place = (x1, y1 - 10)
-        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 2)
+        title, colour = (
+            ("Mask", _MASK_BGR) if mask > no_mask else ("No Mask", _NO_MASK_BGR)
+        )
+        text = f"{title}: {100 * max(mask, no_mask):.2f}%"
+        origin = (x1, y1 - 10)
+        cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 2)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, 2)

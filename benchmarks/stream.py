@@ -26,11 +26,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskdet.analyzer import AUTO, load_analyzer, resolved
-from maskdet.cli.benchmark import frame
+from maskdet.analyzer import AUTO, load_analyzer, resolve_analyzer
+from maskdet.cli.benchmark import make_benchmark_frame
 from maskdet.drawing import draw
-from maskdet.films import Progress, Wanted, analyze_film
-from maskdet.media import FilmWriter, open_video_file, read_image
+from maskdet.films import VideoOutputs, VideoProgress, run_video_analysis
+from maskdet.media import VideoWriter, open_video_file, read_image
 from maskdet.streaming import Stream
 from maskdet.types import Image, Settings
 
@@ -40,9 +40,9 @@ HZ = 25.0
 HD_WH = (1280, 720)
 
 
-def crowd() -> Image:
+def make_crowd_image() -> Image:
     """Return 20 sample faces in one 640 x 480 picture."""
-    small = cv2.resize(frame(), (256, 192), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(make_benchmark_frame(), (256, 192), interpolation=cv2.INTER_AREA)
     rows = [np.hstack([small[:96]] * 3)[:, :640] for _ in range(5)]
     image = np.vstack(rows)
     padded = cv2.copyMakeBorder(
@@ -51,7 +51,7 @@ def crowd() -> Image:
     return np.ascontiguousarray(padded, np.uint8)
 
 
-def moved(image: Image, number: int) -> Image:
+def shift_image(image: Image, number: int) -> Image:
     """Return the picture a little aside, as a hand-held camera would show it."""
     angle = number / 9
     shift = np.array([[1, 0, 6 * np.sin(angle)], [0, 1, 4 * np.cos(angle)]])
@@ -60,96 +60,96 @@ def moved(image: Image, number: int) -> Image:
     return np.asarray(result, np.uint8)
 
 
-def loops(
+def time_loops(
     image: Image, rounds: int, settings: Settings
 ) -> tuple[int, list[float], list[float]]:
     """Return the faces seen, and each round's time alone and with people over time."""
-    analyzer = load_analyzer(resolved(AUTO, live=True))
-    stream, alone, whole, faces = Stream(analyzer, settings), [], [], 0
+    analyzer = load_analyzer(resolve_analyzer(AUTO, live=True))
+    stream, analysis_ms, stream_ms, faces = Stream(analyzer, settings), [], [], 0
     warm_up = 10
     for number in range(rounds + warm_up):
-        picture = moved(image, number)
+        shifted = shift_image(image, number)
 
-        def look(picture: Image = picture) -> None:
-            draw(picture, analyzer.analyze(picture, settings))
+        def analyze_and_draw(shifted: Image = shifted) -> None:
+            draw(shifted, analyzer.analyze(shifted, settings))
 
-        def step(picture: Image = picture, time_s: float = number / HZ) -> None:
+        def step(shifted: Image = shifted, time_s: float = number / HZ) -> None:
             nonlocal faces
-            scene = stream.step(picture, time_s)
+            scene = stream.step(shifted, time_s)
             faces = len(scene)
-            draw(picture, scene)
+            draw(shifted, scene)
 
         # Who comes second finds the picture in the cache: they take turns at that.
-        order = (look, step) if number % 2 else (step, look)
-        times = {one: timed(one) for one in order}
+        order = (analyze_and_draw, step) if number % 2 else (step, analyze_and_draw)
+        times = {task: time_ms(task) for task in order}
         if number >= warm_up:
-            alone.append(times[look])
-            whole.append(times[step])
-    return faces, alone, whole
+            analysis_ms.append(times[analyze_and_draw])
+            stream_ms.append(times[step])
+    return faces, analysis_ms, stream_ms
 
 
-def timed(call: Callable[[], None]) -> float:
+def time_ms(call: Callable[[], None]) -> float:
     """Return milliseconds."""
     started = perf_counter()
     call()
     return (perf_counter() - started) * 1e3
 
 
-def hd_film(path: Path, length_s: float) -> Path:
+def write_hd_video(path: Path, length_s: float) -> Path:
     """Write the sample film, large and again and again, and return its path."""
     count = round(length_s * HZ)
-    with FilmWriter(path, HD_WH) as writer:
-        for number, image in enumerate(itertools.islice(endless(), count)):
+    with VideoWriter(path, HD_WH) as writer:
+        for number, image in enumerate(itertools.islice(repeat_sample_video(), count)):
             large = cv2.resize(image, HD_WH, interpolation=cv2.INTER_LINEAR)
             writer.write(np.asarray(large, np.uint8), number / HZ)
         writer.finish(length_s)
     return path
 
 
-def endless() -> Iterator[Image]:
+def repeat_sample_video() -> Iterator[Image]:
     """Yield the sample film again and again; kept pictures would count as memory."""
     while True:
-        with open_video_file(ROOT / "samples" / "film.mp4") as film:
-            for image, _ in film:
+        with open_video_file(ROOT / "samples" / "film.mp4") as video:
+            for image, _ in video:
                 yield image
 
 
-def memory_mb() -> float:
+def read_memory_mb() -> float:
     """Return what the process holds now, in megabytes."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return float(line.split()[1]) / 1024
 
 
-def film_lines(minutes: float) -> Iterator[str]:
+def measure_videos(minutes: float) -> Iterator[str]:
     """Yield how fast a film of one minute is, and the memory of a long one."""
-    analyzer = load_analyzer(resolved(AUTO, live=True))
+    analyzer = load_analyzer(resolve_analyzer(AUTO, live=True))
     with tempfile.TemporaryDirectory() as folder:
-        source = hd_film(Path(folder) / "in.mp4", 60)
+        source = write_hd_video(Path(folder) / "in.mp4", 60)
         started = perf_counter()
-        analyze_film(
-            source, analyzer, SETTINGS, Wanted(out=Path(folder) / "marked.mp4")
+        run_video_analysis(
+            source, analyzer, SETTINGS, VideoOutputs(out=Path(folder) / "marked.mp4")
         )
         took_s = perf_counter() - started
         yield f"720p film of 60 s: {took_s:.1f} s, {60 / took_s:.2f} times real time"
         if not minutes:
             return
-        long = hd_film(Path(folder) / "long.mp4", minutes * 60)
-        seen: list[tuple[float, float]] = []
+        long_video = write_hd_video(Path(folder) / "long.mp4", minutes * 60)
+        samples: list[tuple[float, float]] = []
 
-        def note(progress: Progress) -> None:
-            if not seen or progress.time_s - seen[-1][0] >= minutes * 6:
-                seen.append((progress.time_s, memory_mb()))
+        def record_memory(progress: VideoProgress) -> None:
+            if not samples or progress.time_s - samples[-1][0] >= minutes * 6:
+                samples.append((progress.time_s, read_memory_mb()))
 
-        analyze_film(
-            long,
+        run_video_analysis(
+            long_video,
             analyzer,
             SETTINGS,
-            Wanted(out=Path(folder) / "long-marked.mp4"),
-            progress=note,
+            VideoOutputs(out=Path(folder) / "long-marked.mp4"),
+            on_progress=record_memory,
         )
         yield "memory of the process, MB, at each tenth of the film:"
-        yield "  " + "  ".join(f"{time_s:.0f} s {mb:.0f}" for time_s, mb in seen)
+        yield "  " + "  ".join(f"{time_s:.0f} s {mb:.0f}" for time_s, mb in samples)
 
 
 def main() -> None:
@@ -162,19 +162,21 @@ def main() -> None:
     read_image(ROOT / "samples" / "group.jpg")  # says at once if samples are missing
     small = dataclasses.replace(SETTINGS, min_face_px=8.0)
     for name, image, settings in (
-        ("4 faces", frame(), SETTINGS),
-        ("20 faces", crowd(), small),
+        ("4 faces", make_benchmark_frame(), SETTINGS),
+        ("20 faces", make_crowd_image(), small),
     ):
-        faces, alone, whole = loops(image, args.rounds, settings)
-        more = statistics.median(w - a for w, a in zip(whole, alone, strict=True))
+        faces, analysis_ms, stream_ms = time_loops(image, args.rounds, settings)
+        overhead_ms = statistics.median(
+            w - a for w, a in zip(stream_ms, analysis_ms, strict=True)
+        )
         print(
             f"{name} (people at the end: {faces}): found, labelled, drawn "
-            f"{statistics.median(alone):.2f} ms; with tracks, votes, distances "
-            f"{statistics.median(whole):.2f} ms; {more:+.2f} ms",
+            f"{statistics.median(analysis_ms):.2f} ms; with tracks, votes, distances "
+            f"{statistics.median(stream_ms):.2f} ms; {overhead_ms:+.2f} ms",
             flush=True,
         )
     if not args.no_films:
-        for line in film_lines(args.minutes):
+        for line in measure_videos(args.minutes):
             print(line, flush=True)
 
 

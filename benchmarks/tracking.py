@@ -24,16 +24,21 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskdet.assignment import NOBODY, assign
+from maskdet.assignment import UNMATCHED, max_weight_assignment
 from maskdet.boxes import iou_matrix
 from maskdet.metrics.tracking import (
-    Sighting,
+    TrackingFrame,
     TrackingScore,
-    total_score,
-    tracking_score,
+    combine_tracking_scores,
+    evaluate_tracking,
 )
-from maskdet.synthetic.crowd import BASE_HZ, Moment, crowd_film, draw_moment
-from maskdet.tracking import Tracker, TrackRules
+from maskdet.synthetic.crowd import (
+    BASE_HZ,
+    GroundTruthFrame,
+    draw_crowd_frame,
+    generate_crowd_video,
+)
+from maskdet.tracking import Tracker, TrackerConfig
 from maskdet.types import UNTRACKED, Faces, Image
 
 MEMORY_S = 3.0
@@ -41,14 +46,14 @@ _MIN_SCORE = 0.5
 _FIRST_SEED = 300
 """Films with smaller seeds were looked at while the tracker was built."""
 
-_HIDDEN = 0.5
+_MAX_HIDDEN = 0.5
 """Heads that are covered by more do not count as truth."""
 
-Ids = np.ndarray
-Film = list[Moment]
+TrackIds = np.ndarray
+CrowdVideo = list[GroundTruthFrame]
 
 
-class PlainMatching:
+class IouTracker:
     """Numbers by overlap with the last box alone."""
 
     def __init__(self, memory_s: float = MEMORY_S, min_iou: float = 0.05) -> None:
@@ -59,128 +64,142 @@ class PlainMatching:
         self._seen_s = np.zeros(0)
         self._next_id = 1
 
-    def update(self, faces: Faces, time_s: float) -> Ids:
+    def update(self, faces: Faces, time_s: float) -> TrackIds:
         """Return the number of each face."""
         keep = time_s - self._seen_s <= self._memory_s
         self._boxes, self._ids = self._boxes[keep], self._ids[keep]
         self._seen_s = self._seen_s[keep]
         overlaps = iou_matrix(faces.boxes, self._boxes).astype(np.float64)
-        pairs = assign(np.where(overlaps >= self._min_iou, overlaps, 0.0))
-        new = pairs == NOBODY
-        fresh = np.arange(np.count_nonzero(new)) + self._next_id
-        self._next_id += len(fresh)
+        pairs = max_weight_assignment(
+            np.where(overlaps >= self._min_iou, overlaps, 0.0)
+        )
+        new = pairs == UNMATCHED
+        new_ids = np.arange(np.count_nonzero(new)) + self._next_id
+        self._next_id += len(new_ids)
         ids = np.zeros(len(faces), np.int64)
-        ids[new], ids[~new] = fresh, self._ids[pairs[~new]]
+        ids[new], ids[~new] = new_ids, self._ids[pairs[~new]]
         self._boxes[pairs[~new]] = faces.boxes[~new]
         self._seen_s[pairs[~new]] = time_s
         self._boxes = np.concatenate([self._boxes, faces.boxes[new]])
-        self._ids = np.concatenate([self._ids, fresh])
-        self._seen_s = np.concatenate([self._seen_s, np.full(len(fresh), time_s)])
+        self._ids = np.concatenate([self._ids, new_ids])
+        self._seen_s = np.concatenate([self._seen_s, np.full(len(new_ids), time_s)])
         return ids
 
 
-def _sighting(moment: Moment, ids: Ids, boxes: np.ndarray, *, turned: bool) -> Sighting:
-    counts = moment.hidden <= _HIDDEN
-    if not turned:
-        counts &= moment.turned < 0.5
-    return Sighting(moment.people[counts], moment.heads[counts], ids, boxes)
+def _make_sighting(
+    gt_frame: GroundTruthFrame,
+    ids: TrackIds,
+    boxes: np.ndarray,
+    *,
+    include_turned: bool,
+) -> TrackingFrame:
+    is_counted = gt_frame.occlusions <= _MAX_HIDDEN
+    if not include_turned:
+        is_counted &= gt_frame.turn_fractions < 0.5
+    return TrackingFrame(
+        gt_frame.person_ids[is_counted], gt_frame.head_boxes[is_counted], ids, boxes
+    )
 
 
-def plain(film: Film, min_iou: float = 0.05) -> Iterator[Sighting]:
+def track_by_iou(video: CrowdVideo, min_iou: float = 0.05) -> Iterator[TrackingFrame]:
     """Track a film by plain matching; doubtful faces are left out."""
-    tracker = PlainMatching(min_iou=min_iou)
-    for moment in film:
-        faces = moment.faces[moment.faces.scores >= _MIN_SCORE]
-        ids = tracker.update(faces, moment.time_s)
-        yield _sighting(moment, ids, faces.boxes, turned=False)
+    tracker = IouTracker(min_iou=min_iou)
+    for gt_frame in video:
+        faces = gt_frame.detections[gt_frame.detections.scores >= _MIN_SCORE]
+        ids = tracker.update(faces, gt_frame.time_s)
+        yield _make_sighting(gt_frame, ids, faces.boxes, include_turned=False)
 
 
-def ours(
-    film: Film,
+def track_with_maskdet(
+    video: CrowdVideo,
     images: Iterable[Image | None],
     *,
-    carried: bool,
-    rules: TrackRules | None = None,
-) -> Iterator[Sighting]:
+    include_coasting: bool,
+    rules: TrackerConfig | None = None,
+) -> Iterator[TrackingFrame]:
     """Track a film our way; faces without a number yet do not count as found.
 
     Args:
-        film: its images.
+        video: its images.
         images: their pictures, or nothing for each.
-        carried: whether heads without a face count, as truth and as found.
+        include_coasting: whether heads without a face count, as truth and as found.
         rules: the tracker's.
     """
     tracker = Tracker(MEMORY_S, rules)
-    for moment, image in zip(film, images, strict=True):
-        tracks = tracker.update(moment.faces, moment.time_s, image)
-        known = tracks.ids != UNTRACKED
-        ids, boxes = tracks.ids[known], moment.faces.boxes[known]
-        if carried:
-            ids = np.concatenate([ids, tracks.carried_ids])
-            boxes = np.concatenate([boxes, tracks.carried_boxes])
-        yield _sighting(moment, ids, boxes, turned=carried)
+    for gt_frame, image in zip(video, images, strict=True):
+        tracks = tracker.update(gt_frame.detections, gt_frame.time_s, image)
+        has_id = tracks.ids != UNTRACKED
+        ids, boxes = tracks.ids[has_id], gt_frame.detections.boxes[has_id]
+        if include_coasting:
+            ids = np.concatenate([ids, tracks.coasting_ids])
+            boxes = np.concatenate([boxes, tracks.coasting_boxes])
+        yield _make_sighting(gt_frame, ids, boxes, include_turned=include_coasting)
 
 
-def compare(seeds: Iterable[int], rate_hz: int) -> dict[str, TrackingScore]:
+def compare_trackers(seeds: Iterable[int], rate_hz: int) -> dict[str, TrackingScore]:
     """Return the score of each way over films of several seeds."""
     scores: dict[str, list[TrackingScore]] = {}
     for seed in seeds:
-        film = list(crowd_film(seed, every=BASE_HZ // rate_hz))
-        pictures = [draw_moment(moment, seed) for moment in film]
-        nothing = [None] * len(film)
-        ways = {
-            "plain overlap, faces": plain(film),
-            "plain overlap 0.3, faces": plain(film, 0.3),
-            "ours, faces": ours(film, pictures, carried=False),
-            "ours, heads, no pictures": ours(film, nothing, carried=True),
-            "ours, heads": ours(film, pictures, carried=True),
+        video = list(generate_crowd_video(seed, frame_step=BASE_HZ // rate_hz))
+        images = [draw_crowd_frame(gt_frame, seed) for gt_frame in video]
+        no_images = [None] * len(video)
+        runs = {
+            "plain overlap, faces": track_by_iou(video),
+            "plain overlap 0.3, faces": track_by_iou(video, 0.3),
+            "ours, faces": track_with_maskdet(video, images, include_coasting=False),
+            "ours, heads, no pictures": track_with_maskdet(
+                video, no_images, include_coasting=True
+            ),
+            "ours, heads": track_with_maskdet(video, images, include_coasting=True),
         }
-        for name, way in ways.items():
-            scores.setdefault(name, []).append(tracking_score(way))
-    return {name: total_score(parts) for name, parts in scores.items()}
+        for name, sightings in runs.items():
+            scores.setdefault(name, []).append(evaluate_tracking(sightings))
+    return {name: combine_tracking_scores(parts) for name, parts in scores.items()}
 
 
-def _film_of(people: int, *, turn: bool) -> Film:
+def _make_still_video(people: int, *, turn_away: bool) -> CrowdVideo:
     """Return 100 images of people who stand side by side and may turn away."""
-    rows, film = np.arange(people), []
-    place = np.stack([40 + rows % 10 * 60.0, 60 + rows // 10 * 120.0], axis=1)
-    heads = np.concatenate([place - 20, place + 20], axis=1).astype(np.float32)
+    rows, video = np.arange(people), []
+    centres = np.stack([40 + rows % 10 * 60.0, 60 + rows // 10 * 120.0], axis=1)
+    heads = np.concatenate([centres - 20, centres + 20], axis=1).astype(np.float32)
     for frame in range(100):
-        away = turn and frame >= 20
+        away = turn_away and frame >= 20
         faces = Faces(heads, np.full(people, 0.9)) if not away else Faces.empty()
         turned = np.full(people, float(away))
-        film.append(
-            Moment(frame / 30, rows + 1, heads, turned, np.zeros(people), faces)
+        video.append(
+            GroundTruthFrame(
+                frame / 30, rows + 1, heads, turned, np.zeros(people), faces
+            )
         )
-    return film
+    return video
 
 
-def _ms(film: Film) -> float:
+def _time_update_ms(video: CrowdVideo) -> float:
     """Return the median milliseconds of an update, beginning with the 30th image."""
-    first, last = draw_moment(film[0], 0), draw_moment(film[-1], 0)
+    first, last = draw_crowd_frame(video[0], 0), draw_crowd_frame(video[-1], 0)
     tracker, times = Tracker(10.0), []
-    for moment in film:
-        picture = last if moment.turned.any() else first
+    for gt_frame in video:
+        image = last if gt_frame.turn_fractions.any() else first
         started = perf_counter()
-        tracker.update(moment.faces, moment.time_s, picture)
+        tracker.update(gt_frame.detections, gt_frame.time_s, image)
         times.append((perf_counter() - started) * 1e3)
     return statistics.median(times[30:])
 
 
 def _print_quality(
-    seeds: range, rates_hz: list[int], show: Callable[..., None]
+    seeds: range, rates_hz: list[int], print_line: Callable[..., None]
 ) -> None:
-    show(f"{len(seeds)} films of 20 s with 6 people each, memory {MEMORY_S:g} s")
-    show(
+    print_line(f"{len(seeds)} films of 20 s with 6 people each, memory {MEMORY_S:g} s")
+    print_line(
         f"{'':28}{'rate':>6}{'MOTA':>8}{'IDF1':>8}{'switches':>10}{'missed':>8}"
         f"{'alarms':>8}{'people':>8}"
     )
     for rate_hz in rates_hz:
-        for name, score in compare(seeds, rate_hz).items():
-            show(
+        for name, score in compare_trackers(seeds, rate_hz).items():
+            print_line(
                 f"{name:28}{rate_hz:>6}{score.mota:>8.3f}{score.idf1:>8.3f}"
-                f"{score.switches:>10}{score.missed:>8}{score.false_alarms:>8}"
-                f"{score.truths:>8}"
+                f"{score.id_switches:>10}{score.false_negatives:>8}{score.false_positives:>8}"
+                f"{score.n_ground_truth:>8}"
             )
 
 
@@ -194,9 +213,9 @@ def main() -> None:
     print()
     for people in (4, 20):
         for turn in (False, True):
-            what = "backs turned" if turn else "faces"
-            ms = _ms(_film_of(people, turn=turn))
-            print(f"{people:>3} {what:14}{ms:6.2f} ms an image of 640x480")
+            title = "backs turned" if turn else "faces"
+            ms = _time_update_ms(_make_still_video(people, turn_away=turn))
+            print(f"{people:>3} {title:14}{ms:6.2f} ms an image of 640x480")
 
 
 if __name__ == "__main__":

@@ -50,25 +50,25 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.servers import free_port, is_healthy
+from tests.servers import find_free_port, is_healthy
 
 ROOT = Path(__file__).resolve().parents[1]
 
 SIZE_WH = (640, 480)
 FPS = 15
-WARM_S = 6.0
-START_S = 60.0
+WARM_UP_S = 6.0
+START_TIMEOUT_S = 60.0
 _CELLS = 16
 _STREAMER = "streamlit_webrtc.component.webrtc_streamer"
-_CLOCK = 90_000
+_CLOCK_HZ = 90_000
 
 
-class Server:
+class DashboardServer:
     """The dashboard of a checkout as a process of its own."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         """Start it, and wait until it answers."""
-        self.port = free_port()
+        self.port = find_free_port()
         self.log = folder / f"server-{self.port}.txt"
         script = root / "tests" / "browser" / "serve.py"
         with self.log.open("wb") as output:
@@ -111,7 +111,7 @@ class Server:
         self.process.kill()
 
 
-class Camera(VideoStreamTrack):
+class NumberedCamera(VideoStreamTrack):
     """A still image with faces, whose bottom says which frame it is."""
 
     def __init__(self, image: np.ndarray) -> None:
@@ -132,7 +132,7 @@ class Camera(VideoStreamTrack):
         image = self._image.copy()
         _write_number(image, number)
         frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-        frame.pts, frame.time_base = number * _CLOCK // FPS, Fraction(1, _CLOCK)
+        frame.pts, frame.time_base = number * _CLOCK_HZ // FPS, Fraction(1, _CLOCK_HZ)
         self.sent_s[number] = time.perf_counter()
         return frame
 
@@ -155,7 +155,7 @@ def _read_number(image: np.ndarray) -> int | None:
 
 
 @dataclasses.dataclass
-class Sight:
+class ReceivedFrame:
     """A frame that came back for the first time.
 
     Attributes:
@@ -174,15 +174,15 @@ class Viewer:
         """Start before the page is opened."""
         self._address = f"ws://127.0.0.1:{port}/_stcore/stream"
         self._image = image
-        self._known: dict[str, ForwardMsg] = {}
+        self._message_cache: dict[str, ForwardMsg] = {}
         self._page = self._widget = ""
-        self._value: dict[str, object] = _value()
+        self._value: dict[str, object] = _component_value()
         self._fragments: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._peer: RTCPeerConnection | None = None
         self._socket: websockets.ClientConnection | None = None
-        self._shown, self._answer = asyncio.Event(), ""
-        self.sights: list[Sight] = []
+        self._is_offered, self._sdp_answer = asyncio.Event(), ""
+        self.received: list[ReceivedFrame] = []
         self.ended = False
 
     async def open(self) -> None:
@@ -190,20 +190,20 @@ class Viewer:
         self._socket = await websockets.connect(
             self._address, subprotocols=["streamlit"], max_size=None
         )
-        self._tasks.append(asyncio.create_task(self._hear()))
+        self._tasks.append(asyncio.create_task(self._receive_messages()))
         await self._rerun()
-        await asyncio.wait_for(self._shown.wait(), START_S)
+        await asyncio.wait_for(self._is_offered.wait(), START_TIMEOUT_S)
 
     async def start(self) -> None:
         """Press Start; frames come back from now on."""
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._camera = Camera(self._image)
+        self._camera = NumberedCamera(self._image)
         self._peer.addTrack(self._camera)
-        self._peer.on("track", lambda track: self._watch(track))
-        self._peer.on("connectionstatechange", self._changed)
+        self._peer.on("track", lambda track: self._start_receiving(track))
+        self._peer.on("connectionstatechange", self._on_connection_change)
         await self._peer.setLocalDescription(await self._peer.createOffer())
         offer = self._peer.localDescription
-        self._value = _value(offer={"type": offer.type, "sdp": offer.sdp})
+        self._value = _component_value(offer={"type": offer.type, "sdp": offer.sdp})
         await self._rerun()
 
     async def leave(self) -> None:
@@ -229,16 +229,16 @@ class Viewer:
             )
         await self._socket.send(BackMsg(rerun_script=state).SerializeToString())
 
-    async def _hear(self) -> None:
+    async def _receive_messages(self) -> None:
         async for content in self._socket:
             message = ForwardMsg.FromString(content)
             if message.WhichOneof("type") == "ref_hash":
-                message = self._known[message.ref_hash]
+                message = self._message_cache[message.ref_hash]
             elif message.hash:
-                self._known[message.hash] = message
-            await self._take(message)
+                self._message_cache[message.hash] = message
+            await self._handle_message(message)
 
-    async def _take(self, message: ForwardMsg) -> None:
+    async def _handle_message(self, message: ForwardMsg) -> None:
         kind = message.WhichOneof("type")
         if kind == "new_session":
             if not message.metadata.run.fragment_ids:
@@ -246,30 +246,34 @@ class Viewer:
         elif kind == "navigation":
             self._page = message.navigation.page_script_hash
         elif kind == "auto_rerun":
-            again = message.auto_rerun
-            if again.fragment_id not in self._fragments:
-                self._fragments[again.fragment_id] = asyncio.create_task(
-                    self._repeat(again.fragment_id, again.interval)
+            auto_rerun = message.auto_rerun
+            if auto_rerun.fragment_id not in self._fragments:
+                self._fragments[auto_rerun.fragment_id] = asyncio.create_task(
+                    self._rerun_periodically(
+                        auto_rerun.fragment_id, auto_rerun.interval
+                    )
                 )
         elif kind == "delta":
             element = message.delta.new_element
             if element.component_instance.component_name == _STREAMER:
-                await self._told(element.component_instance)
+                await self._handle_streamer(element.component_instance)
 
-    async def _told(self, streamer: object) -> None:
+    async def _handle_streamer(self, streamer: object) -> None:
         self._widget = streamer.id
-        self._shown.set()
+        self._is_offered.set()
         answer = json.loads(streamer.json_args).get("sdp_answer_json")
-        if answer and answer != self._answer and self._peer is not None:
-            self._answer = answer
-            told = json.loads(answer)
-            description = RTCSessionDescription(told["sdp"], told["type"])
+        if answer and answer != self._sdp_answer and self._peer is not None:
+            self._sdp_answer = answer
+            description_json = json.loads(answer)
+            description = RTCSessionDescription(
+                description_json["sdp"], description_json["type"]
+            )
             # Connecting takes a while, and messages go on meanwhile.
             self._tasks.append(
                 asyncio.create_task(self._peer.setRemoteDescription(description))
             )
 
-    async def _repeat(self, fragment: str, interval_s: float) -> None:
+    async def _rerun_periodically(self, fragment: str, interval_s: float) -> None:
         while True:
             await asyncio.sleep(interval_s)
             await self._rerun(fragment)
@@ -279,38 +283,40 @@ class Viewer:
             task.cancel()
         self._fragments.clear()
 
-    async def _changed(self) -> None:
+    async def _on_connection_change(self) -> None:
         assert self._peer is not None
         if self._peer.connectionState == "connected":
-            self._value = _value(playing=True)
+            self._value = _component_value(playing=True)
             await self._rerun()
         elif self._peer.connectionState in ("failed", "closed"):
             self.ended = True
 
-    def _watch(self, track: object) -> None:
-        self._tasks.append(asyncio.create_task(self._look(track)))
+    def _start_receiving(self, track: object) -> None:
+        self._tasks.append(asyncio.create_task(self._receive_frames(track)))
 
-    async def _look(self, track: object) -> None:
-        seen: set[int] = set()
+    async def _receive_frames(self, track: object) -> None:
+        received_numbers: set[int] = set()
         while True:
             frame = await track.recv()
             now_s = time.perf_counter()
             number = _read_number(frame.to_ndarray(format="gray"))
-            if number in self._camera.sent_s and number not in seen:
-                seen.add(number)
-                sight = Sight(now_s, now_s - self._camera.sent_s[number])
-                self.sights.append(sight)
+            if number in self._camera.sent_s and number not in received_numbers:
+                received_numbers.add(number)
+                received_frame = ReceivedFrame(
+                    now_s, now_s - self._camera.sent_s[number]
+                )
+                self.received.append(received_frame)
 
 
-def _value(*, playing: bool = False, offer: object = "") -> dict[str, object]:
+def _component_value(*, playing: bool = False, offer: object = "") -> dict[str, object]:
     return {"playing": playing, "sdpOffer": offer, "iceCandidates": {}}
 
 
 @contextlib.contextmanager
-def served(root: Path) -> Iterator[Server]:
+def serve_dashboard(root: Path) -> Iterator[DashboardServer]:
     """Run the dashboard of a checkout, and end it."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(root, Path(folder))
+        server = DashboardServer(root, Path(folder))
         try:
             yield server
         finally:
@@ -318,7 +324,9 @@ def served(root: Path) -> Iterator[Server]:
 
 
 @contextlib.asynccontextmanager
-async def watching(port: int, image: np.ndarray, n: int) -> AsyncIterator[list[Viewer]]:
+async def connect_viewers(
+    port: int, image: np.ndarray, n: int
+) -> AsyncIterator[list[Viewer]]:
     """Let so many viewers start, one after the other; they leave at the end."""
     viewers = [Viewer(port, image) for _ in range(n)]
     try:
@@ -330,57 +338,70 @@ async def watching(port: int, image: np.ndarray, n: int) -> AsyncIterator[list[V
         await asyncio.gather(*(viewer.leave() for viewer in viewers))
 
 
-async def measure_viewers(server: Server, image: np.ndarray, n: int, s: float) -> str:
+async def measure_viewers(
+    server: DashboardServer, image: np.ndarray, n: int, s: float
+) -> str:
     """Return a line on what so many viewers got within some seconds."""
-    async with watching(server.port, image, n) as viewers:
-        await asyncio.sleep(WARM_S)
+    async with connect_viewers(server.port, image, n) as viewers:
+        await asyncio.sleep(WARM_UP_S)
         begin_s, cpu_s = time.perf_counter(), server.cpu_s
         await asyncio.sleep(s)
         took_s, cpu_s = time.perf_counter() - begin_s, server.cpu_s - cpu_s
-        sights = [
-            sight
+        received = [
+            received_frame
             for viewer in viewers
-            for sight in viewer.sights
-            if sight.time_s > begin_s
+            for received_frame in viewer.received
+            if received_frame.time_s > begin_s
         ]
         half = begin_s + took_s / 2
-        early = [sight.latency_s for sight in sights if sight.time_s < half]
-        late = [sight.latency_s for sight in sights if sight.time_s >= half]
-        ms = 1e3 * cpu_s / max(1, len(sights))
+        early = [
+            received_frame.latency_s
+            for received_frame in received
+            if received_frame.time_s < half
+        ]
+        late = [
+            received_frame.latency_s
+            for received_frame in received
+            if received_frame.time_s >= half
+        ]
+        ms = 1e3 * cpu_s / max(1, len(received))
         n_ended = sum(viewer.ended for viewer in viewers)
         return (
-            f"{n:3d} viewers {len(sights) / took_s:6.1f} analysed/s  latency s p50 "
-            f"{_quantile(early, 0.5)} then {_quantile(late, 0.5)}, p95 "
-            f"{_quantile(late, 0.95)}  {cpu_s / took_s:4.2f} cores {ms:5.1f} ms/frame "
+            f"{n:3d} viewers {len(received) / took_s:6.1f} analysed/s  latency s p50 "
+            f"{_format_quantile(early, 0.5)} then {_format_quantile(late, 0.5)}, p95 "
+            f"{_format_quantile(late, 0.95)}  {cpu_s / took_s:4.2f} cores {ms:5.1f} "
+            "ms/frame "
             f"{server.rss_mb:5.0f} MB  {n_ended} ended  load {os.getloadavg()[0]:.1f}"
         )
 
 
-def _quantile(values: Sequence[float], q: float) -> str:
+def _format_quantile(values: Sequence[float], q: float) -> str:
     return f"{np.quantile(values, q):5.2f}" if values else "  -  "
 
 
-async def measure_reloads(server: Server, image: np.ndarray, n: int) -> str:
+async def measure_reloads(server: DashboardServer, image: np.ndarray, n: int) -> str:
     """Return a line on the memory while one viewer reloads the page so many times."""
-    told = []
+    samples = []
     for number in range(n + 1):
-        async with watching(server.port, image, 1) as (viewer,):
-            deadline_s = time.perf_counter() + START_S
-            while len(viewer.sights) < FPS and time.perf_counter() < deadline_s:
+        async with connect_viewers(server.port, image, 1) as (viewer,):
+            deadline_s = time.perf_counter() + START_TIMEOUT_S
+            while len(viewer.received) < FPS and time.perf_counter() < deadline_s:
                 await asyncio.sleep(0.1)
         if number % max(1, n // 4) == 0:
-            told.append(f"{number}: {server.rss_mb:.0f}")
-    return f"MB after reload {', '.join(told)}"
+            samples.append(f"{number}: {server.rss_mb:.0f}")
+    return f"MB after reload {', '.join(samples)}"
 
 
-async def measure_minutes(server: Server, image: np.ndarray, minutes: float) -> str:
+async def measure_over_time(
+    server: DashboardServer, image: np.ndarray, minutes: float
+) -> str:
     """Return a line on the memory while two viewers at a time come and go."""
-    told, begin_s = [], time.monotonic()
+    samples, begin_s = [], time.monotonic()
     while (passed_s := time.monotonic() - begin_s) < 60 * minutes:
-        async with watching(server.port, image, 2):
+        async with connect_viewers(server.port, image, 2):
             await asyncio.sleep(20)
-        told.append(f"{passed_s / 60:.1f} min: {server.rss_mb:.0f}")
-    return f"MB after {', '.join(told)}"
+        samples.append(f"{passed_s / 60:.1f} min: {server.rss_mb:.0f}")
+    return f"MB after {', '.join(samples)}"
 
 
 def main() -> None:
@@ -404,13 +425,13 @@ def main() -> None:
     ] or [("viewers", 1), ("viewers", 4), ("reloads", 20)]
     for name, n in jobs:
         for root in roots:
-            with served(root) as server:
+            with serve_dashboard(root) as server:
                 if name == "viewers":
                     work = measure_viewers(server, image, n, options.seconds)
                 elif name == "reloads":
                     work = measure_reloads(server, image, n)
                 else:
-                    work = measure_minutes(server, image, n)
+                    work = measure_over_time(server, image, n)
                 try:
                     line = asyncio.run(work)
                 except (TimeoutError, OSError) as error:

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.assets import asset_path
-from maskdet.boxes import Boxes, clip, nms, sizes_px
+from maskdet.assets import model_path
+from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
 from maskdet.types import (
     BLUR_MIN_SCORE,
     CLASSES,
@@ -26,24 +26,24 @@ from maskdet.types import (
     Label,
     Scene,
     Settings,
-    accepted,
     check_image,
-    refused,
+    rejected_boxes,
+    select_rows,
 )
 
 _INPUT_WH = (260, 260)
-_OUTPUTS = ("loc_branch_concat", "cls_branch_concat")
-_GRIDS = (33, 17, 9, 5, 3)
-_SIZES = ((0.04, 0.056), (0.08, 0.11), (0.16, 0.22), (0.32, 0.45), (0.64, 0.72))
-_RATIOS = (1.0, 0.62, 0.42)
+_OUTPUT_NAMES = ("loc_branch_concat", "cls_branch_concat")
+_GRID_SIZES = (33, 17, 9, 5, 3)
+_ANCHOR_SIZES = ((0.04, 0.056), (0.08, 0.11), (0.16, 0.22), (0.32, 0.45), (0.64, 0.72))
+_ASPECT_RATIOS = (1.0, 0.62, 0.42)
 _VARIANCES = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
 
-_COLUMNS = (Label.MASK, Label.NO_MASK)
+_CLASS_COLUMNS = (Label.MASK, Label.NO_MASK)
 """What the two columns of the network's answers mean."""
 
-_FLOOR = 0.02
-_SAME_IOU = 0.5
-_MOST = 500
+_MIN_SCORE = 0.02
+_NMS_IOU = 0.5
+_MAX_CANDIDATES = 500
 
 
 class Aizoo:
@@ -60,11 +60,11 @@ class Aizoo:
             FileNotFoundError: a file is missing; the message says how to get it.
             RuntimeError: a file is not the one that was published.
         """
-        weights = asset_path("aizoo") if weights is None else weights
-        graph = asset_path("aizoo-graph") if graph is None else graph
+        weights = model_path("aizoo") if weights is None else weights
+        graph = model_path("aizoo-graph") if graph is None else graph
         self._net = cv2.dnn.readNet(str(weights), str(graph))
         self.pipeline = "Aizoo detects and classifies"
-        self._anchors = anchors()
+        self._anchors = build_anchors()
         self._lock = Lock()
         self.analyze(np.zeros((48, 64, 3), np.uint8))
 
@@ -78,12 +78,16 @@ class Aizoo:
         times.append(perf_counter())
         with self._lock:
             self._net.setInput(blob)
-            shifts, answers = (np.array(one[0]) for one in self._net.forward(_OUTPUTS))
+            shifts, class_scores = (
+                np.array(output[0]) for output in self._net.forward(_OUTPUT_NAMES)
+            )
         times.append(perf_counter())
         height, width = image.shape[:2]
-        shares = decoded(self._anchors, shifts)
-        boxes = clip(shares * np.array([width, height] * 2, np.float32), width, height)
-        faces, probs, blur_boxes = _faces(boxes, answers, settings)
+        relative_boxes = decode_boxes(self._anchors, shifts)
+        boxes = clip_boxes(
+            relative_boxes * np.array([width, height] * 2, np.float32), width, height
+        )
+        faces, probs, blur_boxes = _select_faces(boxes, class_scores, settings)
         times.append(perf_counter())
         names = ("resize", "find", "decode")
         return Scene(
@@ -95,16 +99,16 @@ class Aizoo:
         )
 
 
-def anchors() -> Boxes:
+def build_anchors() -> Boxes:
     """Return the `(5972, 4)` anchors, `x1, y1, x2, y2` in shares of the picture.
 
     Four on each cell of each grid: two squares, and two upright ones of the first size.
     """
     levels = []
-    for cells, (first, second) in zip(_GRIDS, _SIZES, strict=True):
+    for cells, (first, second) in zip(_GRID_SIZES, _ANCHOR_SIZES, strict=True):
         centres = (np.mgrid[:cells, :cells][::-1].transpose(1, 2, 0) + 0.5) / cells
-        scales = [first, second, *[first] * len(_RATIOS[1:])]
-        ratios = np.sqrt([_RATIOS[0], *_RATIOS])
+        scales = [first, second, *[first] * len(_ASPECT_RATIOS[1:])]
+        ratios = np.sqrt([_ASPECT_RATIOS[0], *_ASPECT_RATIOS])
         halves = np.stack([scales * ratios, scales / ratios], axis=1) / 2
         corners = np.concatenate(
             np.broadcast_arrays(centres[:, :, None], halves), axis=-1
@@ -117,7 +121,7 @@ def anchors() -> Boxes:
     return np.concatenate(levels).astype(np.float32)
 
 
-def decoded(anchors: Boxes, shifts: NDArray[np.float32]) -> Boxes:
+def decode_boxes(anchors: Boxes, shifts: NDArray[np.float32]) -> Boxes:
     """Return the anchors moved and stretched as the network says (SSD, section 2.2).
 
     Args:
@@ -133,21 +137,27 @@ def decoded(anchors: Boxes, shifts: NDArray[np.float32]) -> Boxes:
     return result
 
 
-def _faces(
-    boxes: Boxes, answers: NDArray[np.float32], settings: Settings
+def _select_faces(
+    boxes: Boxes, class_scores: NDArray[np.float32], settings: Settings
 ) -> tuple[Faces, NDArray[np.float32], Boxes]:
     """Return the faces, each once, their probabilities, and boxes to blur besides.
 
     A face's score is that of its better class.
     """
-    scores = np.clip(answers.max(axis=1), 0, 1)
-    floor = max(_FLOOR, min(BLUR_MIN_SCORE, settings.min_score))
-    rows = np.flatnonzero((scores >= floor) & (sizes_px(boxes) > 0))
-    order = rows[np.argsort(-scores[rows], kind="stable")][:_MOST]
-    order = order[nms(boxes[order], scores[order], _SAME_IOU)]
+    scores = np.clip(class_scores.max(axis=1), 0, 1)
+    min_score = max(_MIN_SCORE, min(BLUR_MIN_SCORE, settings.min_score))
+    rows = np.flatnonzero((scores >= min_score) & (sizes_px(boxes) > 0))
+    order = rows[np.argsort(-scores[rows], kind="stable")][:_MAX_CANDIDATES]
+    order = order[nms(boxes[order], scores[order], _NMS_IOU)]
     probs = np.zeros((len(order), len(CLASSES)), np.float32)
-    known = np.clip(answers[order], 0, 1)
-    probs[:, _COLUMNS] = known / known.sum(axis=1, keepdims=True)
+    selected_scores = np.clip(class_scores[order], 0, 1)
+    probs[:, _CLASS_COLUMNS] = selected_scores / selected_scores.sum(
+        axis=1, keepdims=True
+    )
     faces = Faces(boxes[order], scores[order])
-    kept = accepted(faces, settings)
-    return faces[kept], probs[kept], refused(faces, kept, settings)
+    selected_rows = select_rows(faces, settings)
+    return (
+        faces[selected_rows],
+        probs[selected_rows],
+        rejected_boxes(faces, selected_rows, settings),
+    )

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from maskdet.aizoo import Aizoo
-from maskdet.assets import ASSETS, asset_path
+from maskdet.assets import MODEL_FILES, model_path
 from maskdet.classifier import (
     BUILT_IN_CLASSIFIERS,
     DEFAULT_CLASSIFIER,
@@ -23,42 +23,52 @@ from maskdet.classifier import (
 )
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.media import DecodedImage
-from maskdet.onepass import Network, OnePass, Scaling, SecondLook
-from maskdet.own_models import own_models, read_own_models
-from maskdet.types import Faces, Image, Scene, Settings, accepted, check_image, refused
+from maskdet.onepass import Refiner, Resize, SingleStage, SingleStageNetwork
+from maskdet.own_models import get_own_models, read_own_models
+from maskdet.types import (
+    Faces,
+    Image,
+    Scene,
+    Settings,
+    check_image,
+    rejected_boxes,
+    select_rows,
+)
 
 AUTO = "auto"
 """What a visitor who leaves the choice to us has chosen; see `resolved`."""
 
-_ONEPASS, _FAST = "onepass", "onepass-fast"
+_ONEPASS, _ONEPASS_FAST = "onepass", "onepass-fast"
 
-_FAST_ENDING = "-fast"
+_FAST_SUFFIX = "-fast"
 """An own network is offered twice, as ours is: thorough, and fast with this ending."""
 
-_ONE_PASS = {
+_ONEPASS_DESCRIPTIONS = {
     _ONEPASS: "our one-pass network on a large picture; a mask model may read again",
-    _FAST: "our one-pass network on a small picture, for live video",
+    _ONEPASS_FAST: "our one-pass network on a small picture, for live video",
 }
 
 # Pictures grow for `onepass`, where small faces count, and never for live video.
-_SCALINGS = {_ONEPASS: Scaling(640, 2.0), _FAST: Scaling(320, 1.0)}
+_RESIZES = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
 
 
-_checked = partial(SecondLook, min_px=12, share=0.5, power=0.35)
+_onepass_refiner = partial(Refiner, min_px=12, weight=0.5, verify_power=0.35)
 
-_SECOND_LOOKS: dict[str, Callable[[Classifier], SecondLook]] = {
-    _ONEPASS: partial(_checked, sure=0.98, doubted=0.9),
-    _FAST: partial(_checked, sure=0.9, doubted=0.85, min_score=0.4, most=8),
+_REFINERS: dict[str, Callable[[Classifier], Refiner]] = {
+    _ONEPASS: partial(_onepass_refiner, skip_above=0.98, verify_below=0.9),
+    _ONEPASS_FAST: partial(
+        _onepass_refiner, skip_above=0.9, verify_below=0.85, min_score=0.4, max_faces=8
+    ),
 }
 """The refinement of each single-stage analyzer; others have none. Chosen on the
 validation images and on images without a face. Each face costs time, so fewer are
 checked in video, and no weak detections, which only continue tracks."""
 
-ENTRY_POINTS: Final = "maskdet.analyzers"
+ENTRY_POINT_GROUP: Final = "maskdet.analyzers"
 """The entry point group by which a package adds analyzers of its own."""
 
 
-class _Registry(MutableMapping[str, str]):
+class _AnalyzerRegistry(MutableMapping[str, str]):
     """Analyzer names with one line each: built-in, registered, entry points, own.
 
     Entry points are looked up once, when somebody first asks for a name that is not
@@ -67,39 +77,43 @@ class _Registry(MutableMapping[str, str]):
     """
 
     def __init__(self, built_in: Mapping[str, str]) -> None:
-        self._lines = dict(built_in)
+        self._descriptions = dict(built_in)
         self.built_in = frozenset(built_in)
         self._factories: dict[str, Callable[[], Analyzer]] = {}
         self._discovered = False
         self._lock = threading.Lock()
 
     def __getitem__(self, name: str) -> str:
-        if name not in self._lines:
+        if name not in self._descriptions:
             self._discover()
-        return self._lines[name] if name in self._lines else _own_lines()[name]
+        return (
+            self._descriptions[name]
+            if name in self._descriptions
+            else _own_descriptions()[name]
+        )
 
-    def __setitem__(self, name: str, line: str) -> None:
-        self._lines[name] = line
+    def __setitem__(self, name: str, description: str) -> None:
+        self._descriptions[name] = description
 
     def __delitem__(self, name: str) -> None:
-        del self._lines[name]
+        del self._descriptions[name]
         self._factories.pop(name, None)
 
     def __iter__(self) -> Iterator[str]:
         self._discover()
-        return iter(dict.fromkeys([*self._lines, *_own_lines()]))
+        return iter(dict.fromkeys([*self._descriptions, *_own_descriptions()]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def add(self, name: str, factory: Callable[[], Analyzer], line: str) -> None:
+    def add(self, name: str, factory: Callable[[], Analyzer], description: str) -> None:
         """Add or replace an analyzer that is not built in."""
         if name in self.built_in or name == AUTO:
             raise ValueError(
                 f"{name!r} is the name of an analyzer that ships with maskdet; choose "
                 "another name"
             )
-        self._factories[name], self._lines[name] = factory, line
+        self._factories[name], self._descriptions[name] = factory, description
 
     def factory(self, name: str) -> Callable[[], Analyzer] | None:
         """Return what makes the analyzer, or None for one that is built in."""
@@ -110,14 +124,14 @@ class _Registry(MutableMapping[str, str]):
             if self._discovered:
                 return
             self._discovered = True
-            for point in entry_points(group=ENTRY_POINTS):
-                if point.name in self._lines or point.name == AUTO:
+            for point in entry_points(group=ENTRY_POINT_GROUP):
+                if point.name in self._descriptions or point.name == AUTO:
                     continue
                 package = "another package" if point.dist is None else point.dist.name
-                self.add(point.name, _loader(point), f"added by {package}")
+                self.add(point.name, _entry_point_factory(point), f"added by {package}")
 
 
-def _loader(point: EntryPoint) -> Callable[[], Analyzer]:
+def _entry_point_factory(point: EntryPoint) -> Callable[[], Analyzer]:
     """Return a factory that imports an entry point when it is called."""
 
     def load() -> Analyzer:
@@ -127,20 +141,20 @@ def _loader(point: EntryPoint) -> Callable[[], Analyzer]:
     return load
 
 
-def _own_lines() -> dict[str, str]:
+def _own_descriptions() -> dict[str, str]:
     """Return the analyzers that the user's own networks make, with a line each."""
-    lines: dict[str, str] = {}
-    for name in own_models("network"):
-        lines[name] = "your single-stage network on a large image"
-        lines[f"{name}{_FAST_ENDING}"] = (
+    descriptions: dict[str, str] = {}
+    for name in get_own_models("network"):
+        descriptions[name] = "your single-stage network on a large image"
+        descriptions[f"{name}{_FAST_SUFFIX}"] = (
             "your single-stage network on a small image, for live video"
         )
-    return lines
+    return descriptions
 
 
-ANALYZERS: Final = _Registry(
+ANALYZERS: Final = _AnalyzerRegistry(
     {
-        **(_ONE_PASS if _ONEPASS in ASSETS else {}),
+        **(_ONEPASS_DESCRIPTIONS if _ONEPASS in MODEL_FILES else {}),
         "mtcnn": "MTCNN detects, our classifier classifies",
         "haar": "Haar cascades detect, our classifier classifies",
         "haar-live": "one Haar cascade in its fast preset detects, our classifier "
@@ -264,20 +278,20 @@ class TwoStage:
         """Find, choose, then label; see `Analyzer.analyze`."""
         image = check_image(image)
         settings = Settings() if settings is None else settings
-        started = perf_counter()
+        started_at = perf_counter()
         faces = self.detector.detect(image)
-        rows = accepted(faces, settings)
-        blur_boxes, faces = refused(faces, rows, settings), faces[rows]
-        found = perf_counter()
+        rows = select_rows(faces, settings)
+        blur_boxes, faces = rejected_boxes(faces, rows, settings), faces[rows]
+        detected_at = perf_counter()
         probs = self.classifier.predict(image, faces.boxes)
-        labelled = perf_counter()
+        classified_at = perf_counter()
         return Scene(
             faces,
             probs,
             min_confidence=settings.min_confidence,
             stage_ms={
-                "find": (found - started) * 1e3,
-                "label": (labelled - found) * 1e3,
+                "find": (detected_at - started_at) * 1e3,
+                "label": (classified_at - detected_at) * 1e3,
             },
             blur_boxes=blur_boxes,
         )
@@ -293,34 +307,34 @@ def analyze_decoded(
         image: perhaps smaller than its original.
         settings: the smallest face is in pixels of the original, too.
     """
-    across, down = image.factors
-    if across == down == 1:
+    factor_x, factor_y = image.scale_factors
+    if factor_x == factor_y == 1:
         return analyzer.analyze(image.pixels, settings)
-    smallest_px = max(1.0, settings.min_face_px / max(across, down))
-    early = dataclasses.replace(settings, min_face_px=smallest_px)
-    scene = analyzer.analyze(image.pixels, early)
-    return scene.scaled(across, down).filter(settings)
+    decoded_min_px = max(1.0, settings.min_face_px / max(factor_x, factor_y))
+    decoded_settings = dataclasses.replace(settings, min_face_px=decoded_min_px)
+    scene = analyzer.analyze(image.pixels, decoded_settings)
+    return scene.scale(factor_x, factor_y).filter(settings)
 
 
-def resolved(analyzer: str, *, live: bool) -> str:
+def resolve_analyzer(name: str, *, live: bool) -> str:
     """Return the name in `ANALYZERS` that a choice stands for.
 
     Args:
-        analyzer: a name in `ANALYZERS`, which stands for itself, or `AUTO`: the fast
+        name: a name in `ANALYZERS`, which stands for itself, or `AUTO`: the fast
             one on video, the thorough one on pictures.
         live: whether it is for video, where each picture is late after a moment.
     """
-    if analyzer != AUTO:
-        return analyzer
-    return _FAST if live and _FAST in ANALYZERS else DEFAULT_ANALYZER
+    if name != AUTO:
+        return name
+    return _ONEPASS_FAST if live and _ONEPASS_FAST in ANALYZERS else DEFAULT_ANALYZER
 
 
-def reads_twice(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
+def has_refinement(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
     """Return whether the classifier checks large faces again after this analyzer.
 
     A classifier other than the default one classifies every face instead.
     """
-    return _kind(name) in _SECOND_LOOKS and classifier == DEFAULT_CLASSIFIER
+    return _preset_name(name) in _REFINERS and classifier == DEFAULT_CLASSIFIER
 
 
 def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
@@ -332,88 +346,92 @@ def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bo
     return name in DETECTORS or classifier != DEFAULT_CLASSIFIER
 
 
-def pipeline(
-    name: str, classifier: str = DEFAULT_CLASSIFIER, *, second_look: bool = True
+def describe_pipeline(
+    name: str, classifier: str = DEFAULT_CLASSIFIER, *, refine: bool = True
 ) -> str:
     """Return in one line who detects and who classifies; arguments of `load_analyzer`.
 
     Examples:
-        >>> from maskdet.analyzer import pipeline
+        >>> from maskdet.analyzer import describe_pipeline
         >>> pipeline("onepass", "tutorial")
         'onepass detects, classifier tutorial classifies every face'
     """
     if classifies_every_face(name, classifier):
         return f"{name} detects, classifier {classifier} classifies every face"
-    line = f"{name} detects and classifies"
-    if second_look and reads_twice(name, classifier):
-        line += f", classifier {classifier} checks uncertain faces again"
-    return line
+    description = f"{name} detects and classifies"
+    if refine and has_refinement(name, classifier):
+        description += f", classifier {classifier} checks uncertain faces again"
+    return description
 
 
-def pipeline_of(analyzer: Analyzer) -> str:
+def get_pipeline(analyzer: Analyzer) -> str:
     """Return in one line who detects and who classifies in an analyzer.
 
-    That is its attribute `pipeline`; of one without, the name of its class.
+    That is its attribute `describe_pipeline`; of one without, the name of its class.
     """
     return str(getattr(analyzer, "pipeline", "") or type(analyzer).__name__)
 
 
-def own_model_problems() -> tuple[str, ...]:
+def list_own_model_problems() -> tuple[str, ...]:
     """Return one line for each file in the folder of own models that is not used.
 
     Raises:
         ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
     """
-    known = read_own_models()
-    taken = {*BUILT_IN_ANALYZERS, *BUILT_IN_CLASSIFIERS, AUTO}
+    own = read_own_models()
+    reserved_names = {*BUILT_IN_ANALYZERS, *BUILT_IN_CLASSIFIERS, AUTO}
     clashes = [
         f"{model.path.parent.name}/{model.path.name}: {name} is the name of a model "
         "that ships with maskdet, which is used; rename the file and the folder of "
         "its facts"
-        for name, model in known.models.items()
-        if {name, f"{name}{_FAST_ENDING}"} & taken
+        for name, model in own.models.items()
+        if {name, f"{name}{_FAST_SUFFIX}"} & reserved_names
     ]
-    return (*known.problems, *clashes)
+    return (*own.problems, *clashes)
 
 
-def _kind(name: str) -> str:
+def _preset_name(name: str) -> str:
     """Return whose scale and refinement an analyzer has; most have their own."""
-    own = network_name(name)
+    own = own_network_name(name)
     if own is None:
         return name
-    return _ONEPASS if own == name else _FAST
+    return _ONEPASS if own == name else _ONEPASS_FAST
 
 
-def network_name(name: str) -> str | None:
+def own_network_name(name: str) -> str | None:
     """Return which own network an analyzer runs; None if it does not run one."""
     if name in BUILT_IN_ANALYZERS:
         return None
-    own = own_models("network")
-    for one in (name, name.removesuffix(_FAST_ENDING)):
-        if one in own:
-            return one
+    own_networks = get_own_models("network")
+    for candidate in (name, name.removesuffix(_FAST_SUFFIX)):
+        if candidate in own_networks:
+            return candidate
     return None
 
 
-def network_file(name: str) -> Path:
+def network_path(name: str) -> Path:
     """Return the network file of a single-stage analyzer, ours or the user's own."""
-    own = network_name(name)
-    return asset_path(_ONEPASS) if own is None else own_models("network")[own].path
+    own_name = own_network_name(name)
+    return (
+        model_path(_ONEPASS)
+        if own_name is None
+        else get_own_models("network")[own_name].path
+    )
 
 
-def asset_of(name: str) -> str:
+def analyzer_model_name(name: str) -> str:
     """Return the name of the model file that an analyzer has for itself.
 
-    Not every analyzer has one: then it is no name in `ASSETS`.
+    Not every analyzer has one: then it is no name in `MODEL_FILES`.
     """
-    return _ONEPASS if name in _SCALINGS else name
+    return _ONEPASS if name in _RESIZES else name
 
 
 def load_analyzer(
     name: str = DEFAULT_ANALYZER,
     classifier: str = DEFAULT_CLASSIFIER,
     *,
-    second_look: bool = True,
+    refine: bool = True,
 ) -> Analyzer:
     """Load an analyzer and run it once, so that the first image is not slow.
 
@@ -428,7 +446,7 @@ def load_analyzer(
             the faces of a face detector, and checks uncertain faces again after a
             single-stage network. Any other one classifies every face,
             after every analyzer; boxes and scores are those of the analyzer.
-        second_look: whether the default classifier may check faces again that a
+        refine: whether the default classifier may check faces again that a
             single-stage network has classified; without, it is not even loaded.
 
     Raises:
@@ -437,56 +455,58 @@ def load_analyzer(
         RuntimeError: a model file is not the one that was published.
     """
     if name not in ANALYZERS:
-        known = ", ".join(ANALYZERS)
-        raise ValueError(f"analyzer must be one of {known}, not {name!r}")
-    analyzer = _loaded(name, classifier, second_look=second_look)
+        names = ", ".join(ANALYZERS)
+        raise ValueError(f"analyzer must be one of {names}, not {name!r}")
+    analyzer = _build_analyzer(name, classifier, refine=refine)
     # What a factory made may be somebody else's; it speaks for itself.
-    ours = ANALYZERS.factory(name) is None or classifies_every_face(name, classifier)
-    if ours and isinstance(analyzer, TwoStage | OnePass | Aizoo):
-        analyzer.pipeline = pipeline(name, classifier, second_look=second_look)
+    is_built_here = ANALYZERS.factory(name) is None or classifies_every_face(
+        name, classifier
+    )
+    if is_built_here and isinstance(analyzer, TwoStage | SingleStage | Aizoo):
+        analyzer.pipeline = describe_pipeline(name, classifier, refine=refine)
     analyzer.analyze(np.zeros((48, 64, 3), np.uint8))
     return analyzer
 
 
-def _loaded(name: str, classifier: str, *, second_look: bool) -> Analyzer:
+def _build_analyzer(name: str, classifier: str, *, refine: bool) -> Analyzer:
     if name in DETECTORS:
         return TwoStage(load_detector(name), load_classifier(classifier))
     if classifies_every_face(name, classifier):
-        alone = _alone(name, None)
-        return TwoStage(_Boxes(alone), load_classifier(classifier))
-    rule = _SECOND_LOOKS.get(_kind(name)) if second_look else None
-    again = None
-    if rule is not None and ANALYZERS.factory(name) is None:
-        again = rule(load_classifier(classifier))
-    return _alone(name, again)
+        analyzer = _build_base_analyzer(name, None)
+        return TwoStage(_AnalyzerAsDetector(analyzer), load_classifier(classifier))
+    make_refiner = _REFINERS.get(_preset_name(name)) if refine else None
+    refiner = None
+    if make_refiner is not None and ANALYZERS.factory(name) is None:
+        refiner = make_refiner(load_classifier(classifier))
+    return _build_base_analyzer(name, refiner)
 
 
-def _alone(name: str, again: SecondLook | None) -> Analyzer:
+def _build_base_analyzer(name: str, refiner: Refiner | None) -> Analyzer:
     """Return an analyzer that classifies the faces itself."""
     factory = ANALYZERS.factory(name)
     if factory is not None:
-        return _made(name, factory)
-    kind = _kind(name)
-    if kind not in _SCALINGS:
+        return _call_factory(name, factory)
+    kind = _preset_name(name)
+    if kind not in _RESIZES:
         return Aizoo()
-    network = Network(network_file(name))
-    return OnePass(network, _SCALINGS[kind], second_look=again)
+    network = SingleStageNetwork(network_path(name))
+    return SingleStage(network, _RESIZES[kind], refiner=refiner)
 
 
-class _Boxes:
+class _AnalyzerAsDetector:
     """The faces that an analyzer detects, without the classes it gives them."""
 
     def __init__(self, analyzer: Analyzer) -> None:
         self._analyzer = analyzer
         # Tiles ask how large the network sees an image.
-        self.scaling = getattr(analyzer, "scaling", None)
+        self.resize = getattr(analyzer, "resize", None)
 
     def detect(self, image: Image) -> Faces:
         """Return every candidate of the analyzer; see `Detector.detect`."""
         return self._analyzer.analyze(image, Settings.permissive()).faces
 
 
-def _made(name: str, factory: Callable[[], Analyzer]) -> Analyzer:
+def _call_factory(name: str, factory: Callable[[], Analyzer]) -> Analyzer:
     """Return what the factory of a registered analyzer makes, checked."""
     try:
         analyzer = factory()

@@ -14,18 +14,18 @@ from maskdet.analyzer import (
     Analyzer,
     analyze_decoded,
     load_analyzer,
-    network_file,
-    network_name,
-    resolved,
+    network_path,
+    own_network_name,
+    resolve_analyzer,
 )
 from maskdet.classifier import (
     BUILT_IN_CLASSIFIERS,
     DEFAULT_CLASSIFIER,
     classifier_path,
 )
-from maskdet.datasets import Example, Issues, read_any
+from maskdet.datasets import Example, Issues, read_dataset
 from maskdet.evaluation import DetectionReport, evaluate_detection
-from maskdet.films import Progress, VideoReport, Wanted, analyze_film
+from maskdet.films import VideoOutputs, VideoProgress, VideoReport, run_video_analysis
 from maskdet.media import decode_image, open_video
 from maskdet.streaming import Stream
 from maskdet.style import DEFAULT_STYLE, Style
@@ -70,9 +70,9 @@ def analyze(
         ValueError: the array is empty or has another shape, or the analyzer is
             unknown.
     """
-    chosen = _analyzer(analyzer, classifier, live=False)
-    rules = Settings() if settings is None else settings
-    return analyze_decoded(chosen, decode_image(image), rules)
+    loaded_analyzer = _get_analyzer(analyzer, classifier, live=False)
+    used_settings = Settings() if settings is None else settings
+    return analyze_decoded(loaded_analyzer, decode_image(image), used_settings)
 
 
 def analyze_video(
@@ -85,7 +85,7 @@ def analyze_video(
     every: int = 1,
     rotate: int = 0,
     style: Style = DEFAULT_STYLE,
-    progress: bool | Callable[[Progress], None] = False,
+    progress: bool | Callable[[VideoProgress], None] = False,
 ) -> VideoReport:
     """Analyze a video from its first frame to its last, and write an annotated copy.
 
@@ -107,7 +107,7 @@ def analyze_video(
         rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees, for a
             camera that hangs upside down. Everything refers to the turned frame.
         style: how the copy is annotated, for example `Style(blur=True)`.
-        progress: True shows a progress bar on stderr; a function gets a `Progress`
+        progress: True shows a progress bar on stderr; a function gets a `VideoProgress`
             about ten times a second.
 
     Returns:
@@ -121,17 +121,31 @@ def analyze_video(
         OSError: the annotated copy cannot be written.
         ValueError: an argument is out of its range.
     """
-    wanted = Wanted(style=style, out=None if out is None else Path(out), every=every)
-    chosen = _analyzer(analyzer, classifier, live=True)
-    rules = Settings() if settings is None else settings
+    outputs = VideoOutputs(
+        style=style, out=None if out is None else Path(out), every=every
+    )
+    loaded_analyzer = _get_analyzer(analyzer, classifier, live=True)
+    used_settings = Settings() if settings is None else settings
     with closing(open_video(source, every=every, rotate=rotate)) as frames:
         name = str(source)
         if progress is not True:
-            hear = progress if callable(progress) else None
-            return analyze_film(frames, chosen, rules, wanted, name=name, progress=hear)
-        with closing(_Bar(name)) as bar:
-            return analyze_film(
-                frames, chosen, rules, wanted, name=name, progress=bar.show
+            callback = progress if callable(progress) else None
+            return run_video_analysis(
+                frames,
+                loaded_analyzer,
+                used_settings,
+                outputs,
+                name=name,
+                on_progress=callback,
+            )
+        with closing(_ProgressBar(name)) as bar:
+            return run_video_analysis(
+                frames,
+                loaded_analyzer,
+                used_settings,
+                outputs,
+                name=name,
+                on_progress=bar.update,
             )
 
 
@@ -172,10 +186,10 @@ def stream(
         FileNotFoundError: there is no such file.
         VideoReadError: it gives no frames, or breaks off.
     """
-    running = Stream(_analyzer(analyzer, classifier, live=True), settings)
+    frame_stream = Stream(_get_analyzer(analyzer, classifier, live=True), settings)
     with closing(open_video(source, every=every, rotate=rotate)) as frames:
         for image, time_s in frames:
-            yield image, running.step(image, time_s)
+            yield image, frame_stream.step(image, time_s)
 
 
 def evaluate(
@@ -194,7 +208,7 @@ def evaluate(
 
     Args:
         dataset: path of a data set with boxes (COCO, Pascal VOC or YOLO), or examples
-            that `maskdet.datasets.read_any` read. What is doubtful about a data set
+            that `maskdet.datasets.read_dataset` read. What is doubtful about a data set
             is a warning; what is broken is an error.
         analyzer: a name in `ANALYZERS` or an analyzer; by default `onepass`.
         classifier: as for `analyze`.
@@ -209,28 +223,28 @@ def evaluate(
         FileNotFoundError: there is no such file, or an image of it is missing.
         ValueError: it is not a data set, or has no image with boxes.
     """
-    named = isinstance(dataset, str | Path)
+    is_path = isinstance(dataset, str | Path)
     issues = Issues()
     examples = (
-        read_any(dataset, issues=issues)
+        read_dataset(dataset, issues=issues)
         if isinstance(dataset, str | Path)
         else list(dataset)
     )
-    for line in issues.notes():
-        warnings.warn(f"{dataset}: {line}", stacklevel=2)
-    boxed = [example for example in examples if not example.whole]
-    if not boxed:
-        what = f"{dataset}: " if named else ""
+    for note in issues.notes():
+        warnings.warn(f"{dataset}: {note}", stacklevel=2)
+    examples_with_boxes = [example for example in examples if not example.is_crop]
+    if not examples_with_boxes:
+        prefix = f"{dataset}: " if is_path else ""
         raise ValueError(
-            f"{what}evaluate needs images with boxes (COCO, Pascal VOC, YOLO), and "
+            f"{prefix}evaluate needs images with boxes (COCO, Pascal VOC, YOLO), and "
             f"there are none among {len(examples)} images"
         )
-    chosen = _analyzer(analyzer, classifier, live=False)
-    rules = Settings() if settings is None else settings
-    return evaluate_detection(chosen, boxed, rules)
+    loaded_analyzer = _get_analyzer(analyzer, classifier, live=False)
+    used_settings = Settings() if settings is None else settings
+    return evaluate_detection(loaded_analyzer, examples_with_boxes, used_settings)
 
 
-class _Bar:
+class _ProgressBar:
     """A progress bar on stderr; without a known length, it counts frames."""
 
     def __init__(self, name: str) -> None:
@@ -238,25 +252,27 @@ class _Bar:
 
         self._bar = tqdm(desc=Path(name).name, file=sys.stderr, leave=False)
 
-    def show(self, now: Progress) -> None:
+    def update(self, progress: VideoProgress) -> None:
         """Show how far the video is."""
-        if now.done > 0:
-            self._bar.total = max(now.n_pictures, round(now.n_pictures / now.done))
-        self._bar.update(now.n_pictures - self._bar.n)
+        if progress.fraction_done > 0:
+            self._bar.total = max(
+                progress.n_frames, round(progress.n_frames / progress.fraction_done)
+            )
+        self._bar.update(progress.n_frames - self._bar.n)
 
     def close(self) -> None:
         """Remove the bar."""
         self._bar.close()
 
 
-def _analyzer(
+def _get_analyzer(
     analyzer: str | Analyzer | None, classifier: str | None, *, live: bool
 ) -> Analyzer:
     """Return the analyzer that is meant; a named one is loaded once."""
     if analyzer is None or isinstance(analyzer, str):
-        name = resolved(analyzer or AUTO, live=live)
+        name = resolve_analyzer(analyzer or AUTO, live=live)
         classifier = classifier or DEFAULT_CLASSIFIER
-        return _loaded(name, classifier, _stamps(name, classifier))
+        return _load_cached(name, classifier, _modification_times(name, classifier))
     if not callable(getattr(analyzer, "analyze", None)):
         raise TypeError(
             "analyzer must be a name or an object with analyze(image, settings), not "
@@ -270,16 +286,16 @@ def _analyzer(
     return analyzer
 
 
-def _stamps(name: str, classifier: str) -> tuple[int, ...]:
+def _modification_times(name: str, classifier: str) -> tuple[int, ...]:
     """Return what changes when the user writes a model file of theirs anew."""
-    files = []
+    paths = []
     if classifier not in BUILT_IN_CLASSIFIERS:
-        files.append(classifier_path(classifier))
-    if network_name(name) is not None:
-        files.append(network_file(name))
-    return tuple(file.stat().st_mtime_ns for file in files)
+        paths.append(classifier_path(classifier))
+    if own_network_name(name) is not None:
+        paths.append(network_path(name))
+    return tuple(path.stat().st_mtime_ns for path in paths)
 
 
 @lru_cache(maxsize=8)
-def _loaded(name: str, classifier: str, stamps: tuple[int, ...]) -> Analyzer:
+def _load_cached(name: str, classifier: str, modified_ns: tuple[int, ...]) -> Analyzer:
     return load_analyzer(name, classifier)

@@ -8,49 +8,50 @@ from pathlib import Path
 
 import platformdirs
 
-from maskdet.download import Progress, download
-from maskdet.manifest import Asset, read_manifest
+from maskdet.download import DownloadProgress, download
+from maskdet.manifest import ModelFile, read_manifest
 from maskdet.resources import resource_path
 
 MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
 """Environment variable that names a folder of model files that do not ship: those of
 other projects, and the user's own (see `maskdet.own_models`)."""
 
-ASSETS: dict[str, Asset] = read_manifest()
+MODEL_FILES: dict[str, ModelFile] = read_manifest()
 """Every model file that maskdet knows, by name."""
 
-_verified: dict[tuple[Path, int, int], str] = {}
+_checksums: dict[tuple[Path, int, int], str] = {}
 
 
-def asset(name: str) -> Asset:
+def get_model_file(name: str) -> ModelFile:
     """Return the manifest's row for `name`.
 
     Raises:
         ValueError: the manifest has no such name.
     """
-    if name not in ASSETS:
-        raise ValueError(f"model must be one of {', '.join(ASSETS)}, not {name!r}")
-    return ASSETS[name]
+    if name not in MODEL_FILES:
+        raise ValueError(f"model must be one of {', '.join(MODEL_FILES)}, not {name!r}")
+    return MODEL_FILES[name]
 
 
 def cache_folder() -> Path:
-    """Return the folder that `fetch` writes to; it need not exist yet."""
+    """Return the folder that `fetch_model` writes to; it need not exist yet."""
     return platformdirs.user_cache_path("maskdet", appauthor=False) / "models"
 
 
-def folders() -> tuple[Path, ...]:
+def model_folders() -> tuple[Path, ...]:
     """Return the folders that are searched for model files, in this order.
 
     First what ships, then the folder that `MASKDET_MODEL_DIR` names, then what
-    `fetch` downloaded, so that the files of a named folder come before older downloads.
+    `fetch_model` downloaded, so that the files of a named folder come before older
+    downloads.
 
     Raises:
         ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
     """
-    return (resource_path("models"), *extra_folder(), cache_folder())
+    return (resource_path("models"), *user_folders(), cache_folder())
 
 
-def extra_folder() -> tuple[Path, ...]:
+def user_folders() -> tuple[Path, ...]:
     """Return the folder that `MASKDET_MODEL_DIR` names, or nothing.
 
     Raises:
@@ -59,10 +60,10 @@ def extra_folder() -> tuple[Path, ...]:
     value = os.environ.get(MODEL_DIR_VARIABLE, "")
     if not value:
         return ()
-    return (model_folder(MODEL_DIR_VARIABLE, value),)
+    return (check_model_folder(MODEL_DIR_VARIABLE, value),)
 
 
-def model_folder(where: str, value: str | Path) -> Path:
+def check_model_folder(where: str, value: str | Path) -> Path:
     """Return a folder of model files that somebody named.
 
     Args:
@@ -81,7 +82,7 @@ def model_folder(where: str, value: str | Path) -> Path:
     return folder
 
 
-def asset_path(name: str) -> Path:
+def model_path(name: str) -> Path:
     """Return where the file called `name` lies, its sha256 checked.
 
     Raises:
@@ -90,20 +91,20 @@ def asset_path(name: str) -> Path:
         FileNotFoundError: no folder has the file; the message says how to get it.
         RuntimeError: the file is not the one that was meant.
     """
-    wanted = asset(name)
-    for folder in folders():
-        path = folder / wanted.file_name
+    model_file = get_model_file(name)
+    for folder in model_folders():
+        path = folder / model_file.file_name
         if path.is_file():
-            _check(path, wanted)
+            _verify_checksum(path, model_file)
             return path
-    remedy = _again(wanted) or f"get it with: maskdet models fetch {name}"
-    raise FileNotFoundError(f"model file {wanted.file_name} is missing; {remedy}")
+    hint = _reinstall_hint(model_file) or f"get it with: maskdet models fetch {name}"
+    raise FileNotFoundError(f"model file {model_file.file_name} is missing; {hint}")
 
 
-def fetch(name: str, progress: Progress | None = None) -> Path:
+def fetch_model(name: str, progress: DownloadProgress | None = None) -> Path:
     """Return where the file lies, downloaded from its publisher if it is missing.
 
-    The files that it needs beside it (`Asset.also`) are fetched too.
+    The files that it needs beside it (`ModelFile.also`) are fetched too.
 
     Raises:
         ValueError: the manifest has no such name, or `MASKDET_MODEL_DIR` is not a
@@ -112,50 +113,55 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         ConnectionError: the publisher's address could not be read.
         RuntimeError: what came, or what lay there, is not the file that was meant.
     """
-    wanted = asset(name)
-    for companion in wanted.also:
-        fetch(companion, progress)
-    target = cache_folder() / wanted.file_name
-    if target.is_file() and sha256_of(target) != wanted.sha256:
+    model_file = get_model_file(name)
+    for companion in model_file.requires:
+        fetch_model(companion, progress)
+    target = cache_folder() / model_file.file_name
+    if target.is_file() and sha256_of(target) != model_file.sha256:
         target.unlink()
     try:
-        return asset_path(name)
+        return model_path(name)
     except FileNotFoundError:
-        if not wanted.url:
+        if not model_file.url:
             raise
     download(
-        wanted.url,
+        model_file.url,
         target,
-        sha256=wanted.sha256,
-        n_bytes=wanted.n_bytes,
+        sha256=model_file.sha256,
+        n_bytes=model_file.n_bytes,
         progress=progress,
     )
-    return asset_path(name)
+    return model_path(name)
 
 
 def sha256_of(path: Path) -> str:
     """Return the file's sha256 in hexadecimal; an unchanged file is read once."""
     stat = path.stat()
     key = (path, stat.st_mtime_ns, stat.st_size)
-    if key not in _verified:
+    if key not in _checksums:
         with path.open("rb") as file:
-            _verified[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return _verified[key]
+            _checksums[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _checksums[key]
 
 
-def _check(path: Path, wanted: Asset) -> None:
-    found = sha256_of(path)
-    if found == wanted.sha256:
+def _verify_checksum(path: Path, model_file: ModelFile) -> None:
+    actual = sha256_of(path)
+    if actual == model_file.sha256:
         return
-    remedy = _again(wanted) or f"delete it, then: maskdet models fetch {wanted.name}"
+    hint = (
+        _reinstall_hint(model_file)
+        or f"delete it, then: maskdet models fetch {model_file.name}"
+    )
     raise RuntimeError(
-        f"model {wanted.name} at {path} is damaged or another version: sha256 "
-        f"{found[:12]}..., expected {wanted.sha256[:12]}...; {remedy}"
+        f"model {model_file.name} at {path} is damaged or another version: sha256 "
+        f"{actual[:12]}..., expected {model_file.sha256[:12]}...; {hint}"
     )
 
 
-def _again(wanted: Asset) -> str:
+def _reinstall_hint(model_file: ModelFile) -> str:
     """Return how to get a file of our own back; empty for one of others."""
-    if not wanted.ships:
+    if not model_file.is_bundled:
         return ""
-    return f"install maskdet again, or restore models/{wanted.file_name} in a checkout"
+    return (
+        f"install maskdet again, or restore models/{model_file.file_name} in a checkout"
+    )

@@ -9,7 +9,7 @@ Boxes = NDArray[np.float32]
 """`(n, 4)` float32, `x1, y1, x2, y2` in pixels; empty where a side is not positive."""
 
 
-def areas(boxes: Boxes) -> NDArray[np.float32]:
+def box_areas(boxes: Boxes) -> NDArray[np.float32]:
     """Return the `(n,)` areas in square pixels; 0 for an empty box."""
     sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
     result: NDArray[np.float32] = sides[:, 0] * sides[:, 1]
@@ -34,23 +34,23 @@ def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     Returns:
         `(n, m)` intersection over union in [0, 1]; 0 where either box is empty.
     """
-    shared = shared_areas(a, b)
-    union = areas(a)[:, None] + areas(b)[None, :] - shared
+    intersections = intersection_areas(a, b)
+    union = box_areas(a)[:, None] + box_areas(b)[None, :] - intersections
     result: NDArray[np.float32] = np.divide(
-        shared, union, out=np.zeros_like(shared), where=union > 0
+        intersections, union, out=np.zeros_like(intersections), where=union > 0
     )
     return result
 
 
-def shared_areas(a: Boxes, b: Boxes) -> NDArray[np.float32]:
+def intersection_areas(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Return the `(n, m)` areas that boxes have in common, in square pixels."""
     # One axis after the other: rows of numbers side by side are three times as fast.
-    shared = _common(a[:, 0], a[:, 2], b[:, 0], b[:, 2])
-    shared *= _common(a[:, 1], a[:, 3], b[:, 1], b[:, 3])
+    shared = _intersection_lengths(a[:, 0], a[:, 2], b[:, 0], b[:, 2])
+    shared *= _intersection_lengths(a[:, 1], a[:, 3], b[:, 1], b[:, 3])
     return shared
 
 
-def _common(
+def _intersection_lengths(
     low_a: NDArray[np.float32],
     high_a: NDArray[np.float32],
     low_b: NDArray[np.float32],
@@ -76,23 +76,23 @@ def nms(boxes: Boxes, scores: NDArray[np.float32], max_iou: float) -> NDArray[np
     """
     order = np.argsort(-scores, kind="stable")
     overlaps = iou_matrix(boxes, boxes)
-    alive = np.ones(len(boxes), dtype=np.bool_)
+    is_candidate = np.ones(len(boxes), dtype=np.bool_)
     kept: list[int] = []
     for index in order:
-        if alive[index]:
+        if is_candidate[index]:
             kept.append(int(index))
-            alive &= overlaps[index] <= max_iou
+            is_candidate &= overlaps[index] <= max_iou
     return np.array(kept, dtype=np.int64)
 
 
-def clip(boxes: Boxes, width: int, height: int) -> Boxes:
+def clip_boxes(boxes: Boxes, width: int, height: int) -> Boxes:
     """Return the boxes cut at the borders of a `width` x `height` image."""
     limits = np.array([width, height, width, height], np.float32)
     result: Boxes = np.clip(boxes, 0, limits)
     return result
 
 
-def expand(boxes: Boxes, factor: float) -> Boxes:
+def scale_boxes(boxes: Boxes, factor: float) -> Boxes:
     """Return the boxes scaled by `factor` about their centres, unclipped."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     halves = (boxes[:, 2:] - boxes[:, :2]) * (factor / 2)

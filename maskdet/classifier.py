@@ -13,19 +13,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.assets import ASSETS, asset_path
+from maskdet.assets import MODEL_FILES, model_path
 from maskdet.boxes import Boxes
 from maskdet.own_models import (
     CLASSIFIER_OUTPUT,
     FACTS_NAME,
     VERIFIER_OUTPUT,
-    own_models,
+    get_own_models,
+    parse_context,
     read_facts,
-    stated_context,
 )
 from maskdet.types import CLASSES, Image, check_image
 
-CONTEXT = 1.3
+DEFAULT_CONTEXT = 1.3
 """Side of the square crop, in longer sides of the face box."""
 
 OUTPUT_NAME = CLASSIFIER_OUTPUT
@@ -37,31 +37,32 @@ class ClassifierFile:
     """One classifier that can be asked for by name.
 
     Attributes:
-        asset: name of its file in `maskdet.assets`; empty for one of the user's own.
+        model_name: name of its file in `maskdet.assets`; empty for one of the user's
+            own.
         context: side of the crop that it was trained on, in longer sides of the box.
         title: a few words for people.
-        own: the file of one of the user's own.
+        user_path: the file of one of the user's own.
     """
 
-    asset: str
+    model_name: str
     context: float
     title: str
-    own: Path | None = None
+    user_path: Path | None = None
 
-    def path(self) -> Path:
+    def get_path(self) -> Path:
         """Return where its file lies; errors as of `assets.asset_path`."""
-        return asset_path(self.asset) if self.own is None else self.own
+        return model_path(self.model_name) if self.user_path is None else self.user_path
 
 
-_FILES = {
-    "maskdet": ClassifierFile("classifier", CONTEXT, "maskdet"),
+_BUILT_IN_FILES = {
+    "maskdet": ClassifierFile("classifier", DEFAULT_CONTEXT, "maskdet"),
     "tutorial": ClassifierFile("tutorial", 1.0, "Tutorial recipe"),
     "finetune": ClassifierFile("finetune", 1.0, "Two-stage fine-tuning"),
     "early-stop": ClassifierFile("early-stop", 1.0, "Early stopping"),
 }
 
 
-class _Registry(MutableMapping[str, ClassifierFile]):
+class _ClassifierRegistry(MutableMapping[str, ClassifierFile]):
     """The classifiers that ship, then those in the folder of own models."""
 
     def __init__(self, built_in: Mapping[str, ClassifierFile]) -> None:
@@ -70,7 +71,7 @@ class _Registry(MutableMapping[str, ClassifierFile]):
     def __getitem__(self, name: str) -> ClassifierFile:
         if name in self._built_in:
             return self._built_in[name]
-        model = own_models("classifier")[name]
+        model = get_own_models("classifier")[name]
         title = str(model.facts.get("title", name))
         return ClassifierFile("", model.context, title, model.path)
 
@@ -81,29 +82,29 @@ class _Registry(MutableMapping[str, ClassifierFile]):
         del self._built_in[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._built_in, *own_models("classifier")]))
+        return iter(dict.fromkeys([*self._built_in, *get_own_models("classifier")]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
 
-CLASSIFIERS: MutableMapping[str, ClassifierFile] = _Registry(
+CLASSIFIERS: MutableMapping[str, ClassifierFile] = _ClassifierRegistry(
     {
         name: file
-        for name, file in _FILES.items()
-        if file.asset in ASSETS and ASSETS[file.asset].ships
+        for name, file in _BUILT_IN_FILES.items()
+        if file.model_name in MODEL_FILES and MODEL_FILES[file.model_name].is_bundled
     }
 )
 """The classifiers that can be asked for, by name: first those that ship, then those in
 the folder that `MASKDET_MODEL_DIR` names."""
 
-BUILT_IN_CLASSIFIERS = frozenset(_FILES)
+BUILT_IN_CLASSIFIERS = frozenset(_BUILT_IN_FILES)
 """Names that no own model may have."""
 
 DEFAULT_CLASSIFIER = "maskdet"
 
 # Larger batches are no faster per face on a CPU and cost about 1 MB a face.
-_MOST_AT_ONCE = 32
+_MAX_BATCH_SIZE = 32
 
 
 class Classifier(Protocol):
@@ -170,7 +171,7 @@ class MaskClassifier:
     """
 
     def __init__(
-        self, path: str | Path, *, context: float = CONTEXT, threads: int = 2
+        self, path: str | Path, *, context: float = DEFAULT_CONTEXT, threads: int = 2
     ) -> None:
         """Load the file, check that it is what this class can read, and warm up.
 
@@ -188,7 +189,7 @@ class MaskClassifier:
         from maskdet.litert import open_interpreter
 
         self._interpreter = open_interpreter(Path(path), "classifier", threads=threads)
-        self.size_px, self.verifies = _checked(self._interpreter, Path(path))
+        self.size_px, self.verifies = _check_signature(self._interpreter, Path(path))
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._lock = threading.Lock()
@@ -209,7 +210,9 @@ class MaskClassifier:
             crop_face(image, box, self.size_px, context=self.context) for box in boxes
         ]
         shape = (-1, self.size_px, self.size_px, 3)
-        return split_columns(self._outputs(np.array(crops, np.uint8).reshape(shape)))
+        return split_face_probability(
+            self._predict_batches(np.array(crops, np.uint8).reshape(shape))
+        )
 
     def predict_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `(n, 3)` probabilities of crops made by `crop_face`.
@@ -217,15 +220,15 @@ class MaskClassifier:
         Args:
             crops: `(n, size_px, size_px, 3)` BGR.
         """
-        return split_columns(self._outputs(crops))[0]
+        return split_face_probability(self._predict_batches(crops))[0]
 
-    def _outputs(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _predict_batches(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [np.zeros((0, len(CLASSES) + self.verifies), np.float32)]
-        for start in range(0, len(crops), _MOST_AT_ONCE):
-            parts.append(self._run(crops[start : start + _MOST_AT_ONCE]))
+        for start in range(0, len(crops), _MAX_BATCH_SIZE):
+            parts.append(self._predict_batch(crops[start : start + _MAX_BATCH_SIZE]))
         return np.concatenate(parts)
 
-    def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _predict_batch(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         values = crops[..., ::-1].astype(np.float32)
         with self._lock:
             if len(crops) != self._batch:
@@ -238,7 +241,7 @@ class MaskClassifier:
         return probs
 
 
-def split_columns(
+def split_face_probability(
     outputs: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the classes of a face, and how probable it is that there is one.
@@ -250,11 +253,11 @@ def split_columns(
         `(n, 3)` whose rows sum to 1, given that there is a face; and `(n,)`.
     """
     classes = outputs[:, : len(CLASSES)]
-    total = classes.sum(axis=1)
-    probs = classes / np.maximum(total, 1e-9)[:, None]
+    face_probs = classes.sum(axis=1)
+    probs = classes / np.maximum(face_probs, 1e-9)[:, None]
     if outputs.shape[1] == len(CLASSES):
-        total = np.ones(len(outputs), np.float32)
-    return probs.astype(np.float32), total.astype(np.float32)
+        face_probs = np.ones(len(outputs), np.float32)
+    return probs.astype(np.float32), face_probs.astype(np.float32)
 
 
 def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
@@ -280,8 +283,8 @@ def load_classifier(name: str = DEFAULT_CLASSIFIER) -> MaskClassifier:
     """
     path = classifier_path(name)
     if name not in CLASSIFIERS:
-        facts, folder = read_facts(path)
-        context = stated_context(facts, folder / FACTS_NAME)
+        facts, facts_folder = read_facts(path)
+        context = parse_context(facts, facts_folder / FACTS_NAME)
         return MaskClassifier(path, context=context)
     return MaskClassifier(path, context=CLASSIFIERS[name].context)
 
@@ -298,11 +301,15 @@ def classifier_path(name: str) -> Path:
             f"classifier must be one of {', '.join(CLASSIFIERS)} or the path of a "
             f".tflite file, not {name!r}"
         )
-    return CLASSIFIERS[name].path()
+    return CLASSIFIERS[name].get_path()
 
 
 def crop_face(
-    image: Image, box: NDArray[np.float32], size_px: int, *, context: float = CONTEXT
+    image: Image,
+    box: NDArray[np.float32],
+    size_px: int,
+    *,
+    context: float = DEFAULT_CONTEXT,
 ) -> Image:
     """Cut a square window around one face; training and running use this one rule.
 
@@ -325,34 +332,34 @@ def crop_face(
     # The centre stays half a pixel inside, so that the window always meets the picture.
     left = math.floor(min(max((x1 + x2) / 2, 0.5), width - 0.5) - side / 2 + 0.5)
     top = math.floor(min(max((y1 + y2) / 2, 0.5), height - 0.5) - side / 2 + 0.5)
-    return _resized(_window(image, left, top, side), size_px)
+    return _resize_window(_cut_window(image, left, top, side), size_px)
 
 
-def _window(image: Image, left: int, top: int, side: int) -> Image:
+def _cut_window(image: Image, left: int, top: int, side: int) -> Image:
     height, width = image.shape[:2]
     right, bottom = left + side, top + side
     inside = image[max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
-    missing = (
+    padding = (
         max(-top, 0),
         max(bottom - height, 0),
         max(-left, 0),
         max(right - width, 0),
     )
-    if not any(missing):
+    if not any(padding):
         return inside
-    window = cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE)
+    window = cv2.copyMakeBorder(inside, *padding, cv2.BORDER_REPLICATE)
     return np.asarray(window, np.uint8)
 
 
-def _resized(window: Image, size_px: int) -> Image:
-    shrinks = window.shape[0] > size_px
-    rule = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    crop = cv2.resize(window, (size_px, size_px), interpolation=rule)
+def _resize_window(window: Image, size_px: int) -> Image:
+    is_smaller = window.shape[0] > size_px
+    resampling = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+    crop = cv2.resize(window, (size_px, size_px), interpolation=resampling)
     return np.asarray(crop, np.uint8)
 
 
 # LiteRT has no types that mypy can read.
-def _checked(interpreter: Any, path: Path) -> tuple[int, bool]:
+def _check_signature(interpreter: Any, path: Path) -> tuple[int, bool]:
     """Return the side of the input, and whether there is a column `no_face`."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1 or len(outputs) != 1:
@@ -362,8 +369,8 @@ def _checked(interpreter: Any, path: Path) -> tuple[int, bool]:
         )
     shape = [int(side) for side in inputs[0]["shape_signature"]]
     dtype = inputs[0]["dtype"]
-    square = len(shape) == 4 and shape[1] == shape[2] > 0
-    if not square or shape[0] != -1 or shape[3] != 3 or dtype != np.float32:
+    is_square = len(shape) == 4 and shape[1] == shape[2] > 0
+    if not is_square or shape[0] != -1 or shape[3] != 3 or dtype != np.float32:
         raise RuntimeError(
             f"classifier {path}: wanted float32 input (any number, side, side, 3), "
             f"got {dtype.__name__} {shape}"
@@ -371,8 +378,8 @@ def _checked(interpreter: Any, path: Path) -> tuple[int, bool]:
     signatures = interpreter.get_signature_list().values()
     names = [name for signature in signatures for name in signature["outputs"]]
     verifies = names == [VERIFIER_OUTPUT]
-    known = verifies or names == [OUTPUT_NAME]
-    if not known or int(outputs[0]["shape"][-1]) != len(CLASSES) + verifies:
+    is_known_output = verifies or names == [OUTPUT_NAME]
+    if not is_known_output or int(outputs[0]["shape"][-1]) != len(CLASSES) + verifies:
         raise RuntimeError(
             f"classifier {path}: wanted the output {OUTPUT_NAME} or "
             f"{VERIFIER_OUTPUT}, got {names}"

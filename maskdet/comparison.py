@@ -16,27 +16,27 @@ from maskdet.types import CLASSES
 COMPARISON_FILE: Final = resource_path("models/analyzers.json")
 """The comparison that ships, which the dashboard shows."""
 
-PRECISIONS: Final = ("faces", *(label.key for label in CLASSES), "mean")
+AP_NAMES: Final = ("faces", *(label.key for label in CLASSES), "mean")
 """What average precision is told for: all faces, each class, their mean."""
 
-SHARES: Final = ("recall", "precision", "three_states")
+RATE_NAMES: Final = ("recall", "precision", "three_states")
 """What is told of the faces that a user sees; see `Measured`."""
 
-_VERSION: Final = 1
-_ENDS: Final = ("value", "low", "high")
+_COMPARISON_VERSION: Final = 1
+_INTERVAL_KEYS: Final = ("value", "low", "high")
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class AnalyzerMetrics:
     """What one analyzer did on one set of scenes.
 
     Attributes:
         analyzer: its name.
         set_name: the set, as in `kaggle-val`.
-        images: how many pictures the set has.
-        ap: average precision at IoU 0.5, by the names in `PRECISIONS`.
+        n_images: how many pictures the set has.
+        ap: average precision at IoU 0.5, by the names in `AP_NAMES`.
         ap_large: the same for faces of at least 20 px.
-        shares: by the names in `SHARES`: the large faces that are found, the boxes
+        rates: by the names in `RATE_NAMES`: the large faces that are found, the boxes
             shown that are faces, and the large faces found whose class is right, all
             with the settings that a user starts with.
         median_ms: time a picture, with these settings.
@@ -44,10 +44,10 @@ class Measured:
 
     analyzer: str
     set_name: str
-    images: int
+    n_images: int
     ap: Mapping[str, Estimate]
     ap_large: Mapping[str, Estimate]
-    shares: Mapping[str, Estimate]
+    rates: Mapping[str, Estimate]
     median_ms: float
 
     def to_json(self) -> dict[str, object]:
@@ -55,22 +55,24 @@ class Measured:
         return {
             "analyzer": self.analyzer,
             "set": self.set_name,
-            "images": self.images,
-            "ap": {name: one.rounded() for name, one in self.ap.items()},
-            "ap_large": {name: one.rounded() for name, one in self.ap_large.items()},
-            **{name: one.rounded() for name, one in self.shares.items()},
+            "images": self.n_images,
+            "ap": {name: interval.to_json() for name, interval in self.ap.items()},
+            "ap_large": {
+                name: interval.to_json() for name, interval in self.ap_large.items()
+            },
+            **{name: interval.to_json() for name, interval in self.rates.items()},
             "median_ms": round(self.median_ms, 2),
         }
 
 
-def comparison_json(rows: Iterable[Measured]) -> str:
+def format_comparison(rows: Iterable[AnalyzerMetrics]) -> str:
     """Return the rows as the text that `read_comparison` reads."""
-    content = {"version": _VERSION, "rows": [row.to_json() for row in rows]}
+    content = {"version": _COMPARISON_VERSION, "rows": [row.to_json() for row in rows]}
     return json.dumps(content, indent=2) + "\n"
 
 
-def read_comparison(path: str | Path) -> tuple[Measured, ...]:
-    """Return the rows of a file that `comparison_json` wrote.
+def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
+    """Return the rows of a file that `format_comparison` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -83,51 +85,51 @@ def read_comparison(path: str | Path) -> tuple[Measured, ...]:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         raise ValueError(f"{path}: is not valid JSON") from None
-    if not isinstance(content, dict) or content.get("version") != _VERSION:
-        raise ValueError(f"{path}: is no comparison of version {_VERSION}")
+    if not isinstance(content, dict) or content.get("version") != _COMPARISON_VERSION:
+        raise ValueError(f"{path}: is no comparison of version {_COMPARISON_VERSION}")
     rows = content.get("rows")
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path}: holds no rows")
-    found = []
+    results = []
     for number, row in enumerate(rows, 1):
         try:
-            found.append(_measured(row))
+            results.append(_parse_metrics(row))
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"{path}: row {number} is incomplete or broken") from None
-    return tuple(found)
+    return tuple(results)
 
 
-def _measured(row: Any) -> Measured:
+def _parse_metrics(row: Any) -> AnalyzerMetrics:
     """Return one row; raises `KeyError`, `TypeError` or `ValueError` if it is none."""
-    return Measured(
-        analyzer=_text(row, "analyzer"),
-        set_name=_text(row, "set"),
-        images=int(_number(row, "images")),
-        ap={name: _estimate(row["ap"], name) for name in PRECISIONS},
-        ap_large={name: _estimate(row["ap_large"], name) for name in PRECISIONS},
-        shares={name: _estimate(row, name) for name in SHARES},
-        median_ms=_number(row, "median_ms"),
+    return AnalyzerMetrics(
+        analyzer=_get_text(row, "analyzer"),
+        set_name=_get_text(row, "set"),
+        n_images=int(_get_number(row, "images")),
+        ap={name: _parse_interval(row["ap"], name) for name in AP_NAMES},
+        ap_large={name: _parse_interval(row["ap_large"], name) for name in AP_NAMES},
+        rates={name: _parse_interval(row, name) for name in RATE_NAMES},
+        median_ms=_get_number(row, "median_ms"),
     )
 
 
-def _estimate(table: Any, name: str) -> Estimate:
+def _parse_interval(table: Any, name: str) -> Estimate:
     value, low, high = (
-        math.nan if table[name][end] is None else _number(table[name], end)
-        for end in _ENDS
+        math.nan if table[name][end] is None else _get_number(table[name], end)
+        for end in _INTERVAL_KEYS
     )
-    return Estimate(value, low, high, int(_number(table[name], "n")))
+    return Estimate(value, low, high, int(_get_number(table[name], "n")))
 
 
-def _text(table: Any, name: str) -> str:
+def _get_text(table: Any, name: str) -> str:
     value = table[name]
     if not isinstance(value, str):
         raise ValueError(name)
     return value
 
 
-def _number(table: Any, name: str) -> float:
+def _get_number(table: Any, name: str) -> float:
     value = table[name]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
         raise ValueError(name)
     return float(value)

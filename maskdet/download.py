@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-Progress = Callable[[int, int], None]
+DownloadProgress = Callable[[int, int], None]
 """Called with the bytes received so far and the bytes expected."""
 
 _CHUNK_BYTES = 1 << 16
@@ -26,7 +26,7 @@ def download(
     *,
     sha256: str,
     n_bytes: int,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
 ) -> None:
     """Write what `url` gives to `target`, replacing what may lie there.
 
@@ -42,8 +42,10 @@ def download(
         RuntimeError: it gave another file than the one that was meant.
     """
     try:
-        with _open(url) as source:
-            install(source, target, sha256=sha256, n_bytes=n_bytes, progress=progress)
+        with _open_url(url) as source:
+            write_verified(
+                source, target, sha256=sha256, n_bytes=n_bytes, progress=progress
+            )
     except _NETWORK_ERRORS as error:
         reason = getattr(error, "reason", None) or error
         raise ConnectionError(
@@ -60,13 +62,13 @@ _NETWORK_ERRORS = (
 )
 
 
-def install(
+def write_verified(
     source: IO[bytes],
     target: Path,
     *,
     sha256: str,
     n_bytes: int,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
 ) -> None:
     """Write an open stream to `target` under the same rules as `download`.
 
@@ -98,7 +100,7 @@ def install(
         temporary.unlink(missing_ok=True)
 
 
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+class _HttpsOnlyRedirectHandler(urllib.request.HTTPRedirectHandler):
     """Refuses to be sent from HTTPS to anything weaker."""
 
     def redirect_request(
@@ -119,8 +121,8 @@ def _require_https(url: str) -> None:
         raise urllib.error.URLError(f"{url} is not an HTTPS address")
 
 
-def _open(url: str) -> IO[bytes]:
+def _open_url(url: str) -> IO[bytes]:
     _require_https(url)
-    opener = urllib.request.build_opener(_HttpsOnly())
+    opener = urllib.request.build_opener(_HttpsOnlyRedirectHandler())
     source: IO[bytes] = opener.open(url, timeout=_TIMEOUT_S)
     return source

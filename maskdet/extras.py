@@ -54,30 +54,30 @@ def is_installed(name: str) -> bool:
         return False
 
 
-def missing(user: str, *names: str) -> str:
+def describe_missing_library(feature: str, *names: str) -> str:
     """Return one line on the first library that is not installed, or an empty text.
 
     Args:
-        user: what needs them, as in `maskdet app`; it begins the line.
+        feature: what needs them, as in `maskdet app`; it begins the line.
         names: keys of `LIBRARIES`.
     """
     for name in names:
         if not is_installed(name):
             title, extra = LIBRARIES[name]
-            return f"{user} needs {title}: pip install 'maskdet[{extra}]'"
+            return f"{feature} needs {title}: pip install 'maskdet[{extra}]'"
     return ""
 
 
-def require(user: str, *names: str) -> None:
+def require_libraries(feature: str, *names: str) -> None:
     """Make sure that libraries are installed, before work that needs them.
 
     Args:
-        user: what needs them, as in `maskdet app`.
+        feature: what needs them, as in `maskdet app`.
         names: keys of `LIBRARIES`.
 
     Raises:
         MissingExtraError: one is not; the message says which extra brings it.
     """
-    line = missing(user, *names)
-    if line:
-        raise MissingExtraError(line)
+    message = describe_missing_library(feature, *names)
+    if message:
+        raise MissingExtraError(message)

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from ai_edge_litert.interpreter import Interpreter
 
-_CHATTER: Final = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+_DELEGATE_MESSAGE: Final = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 _STDERR: Final = 2
 
 _lock = threading.Lock()
-_told = False
+_is_message_printed = False
 """Whether the runtime has had its say: it prints that line once a process."""
 
 
@@ -26,13 +26,13 @@ class QuietInterpreter(Interpreter):  # type: ignore[misc]  # LiteRT has no type
 
     def allocate_tensors(self) -> None:
         """Allocate memory for all tensors; the first call makes the delegate."""
-        global _told
-        if _told:
+        global _is_message_printed
+        if _is_message_printed:
             super().allocate_tensors()
             return
-        with _lock, _without_chatter():
+        with _lock, _suppress_delegate_message():
             super().allocate_tensors()
-            _told = True
+            _is_message_printed = True
 
 
 def open_interpreter(path: Path, kind: str, *, threads: int) -> Any:
@@ -55,7 +55,7 @@ def open_interpreter(path: Path, kind: str, *, threads: int) -> Any:
         raise RuntimeError(f"{kind} file {path} is no LiteRT network") from None
 
 
-def output_names(path: Path) -> list[str]:
+def read_output_names(path: Path) -> list[str]:
     """Return the names of the outputs of a LiteRT file; they carry the labels.
 
     Raises:
@@ -63,11 +63,11 @@ def output_names(path: Path) -> list[str]:
         RuntimeError: it is not a LiteRT network.
     """
     signatures = open_interpreter(path, "model", threads=1).get_signature_list()
-    return [name for one in signatures.values() for name in one["outputs"]]
+    return [name for signature in signatures.values() for name in signature["outputs"]]
 
 
 @contextlib.contextmanager
-def _without_chatter() -> Iterator[None]:
+def _suppress_delegate_message() -> Iterator[None]:
     """Keep the runtime's line off stderr; all else that is written there comes after.
 
     LiteRT 2.3 has neither an option nor a variable for it, so the file behind stderr
@@ -76,20 +76,20 @@ def _without_chatter() -> Iterator[None]:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()
     try:
-        kept = os.dup(_STDERR)
+        stderr_copy = os.dup(_STDERR)
     except OSError:  # a service may have no stderr
         yield
         return
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), _STDERR)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), _STDERR)
         try:
             yield
         finally:
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 sys.stderr.flush()
-            os.dup2(kept, _STDERR)
-            os.close(kept)
-            aside.seek(0)
-            for line in aside:
-                if line.rstrip() != _CHATTER:
+            os.dup2(stderr_copy, _STDERR)
+            os.close(stderr_copy)
+            captured.seek(0)
+            for line in captured:
+                if line.rstrip() != _DELEGATE_MESSAGE:
                     os.write(_STDERR, line)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from maskdet.part_file import PartFile
+from maskdet.part_file import AtomicFile
 from maskdet.resources import resource_path
 
 MANIFEST_NAME: Final = "manifest.json"
@@ -16,9 +16,9 @@ MANIFEST_NAME: Final = "manifest.json"
 MANIFEST_FILE: Final = resource_path(f"models/{MANIFEST_NAME}")
 """The manifest of the files that maskdet knows."""
 
-_VERSION: Final = 1
+_MANIFEST_VERSION: Final = 1
 
-_FIELDS: Final = {
+_MANIFEST_FIELDS: Final = {
     "name": str,
     "file": str,
     "sha256": str,
@@ -33,7 +33,7 @@ _FIELDS: Final = {
 
 
 @dataclass(frozen=True)
-class Asset:
+class ModelFile:
     """One model file.
 
     Attributes:
@@ -45,8 +45,8 @@ class Asset:
         url: HTTPS address of its publisher; empty for a file of our own. It names a
             commit, so that what it gives cannot change.
         note: what it is, in one sentence.
-        ships: whether it is committed to this project under `models/`.
-        also: names of the files without which this one is of no use.
+        is_bundled: whether it is committed to this project under `models/`.
+        requires: names of the files without which this one is of no use.
     """
 
     name: str
@@ -56,36 +56,36 @@ class Asset:
     licence: str
     url: str
     note: str
-    ships: bool = False
-    also: tuple[str, ...] = ()
+    is_bundled: bool = False
+    requires: tuple[str, ...] = ()
 
 
-def read_manifest(path: Path = MANIFEST_FILE) -> dict[str, Asset]:
+def read_manifest(path: Path = MANIFEST_FILE) -> dict[str, ModelFile]:
     """Return the model files that a manifest lists, by name.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not a manifest; the message names the row and the field.
     """
-    assets: dict[str, Asset] = {}
-    for number, row in enumerate(_rows(path), 1):
+    model_files: dict[str, ModelFile] = {}
+    for number, row in enumerate(_read_rows(path), 1):
         try:
-            asset = _asset(row)
-            if asset.name in assets:
-                raise ValueError(f"the name {asset.name!r} is there twice")
+            model_file = _parse_row(row)
+            if model_file.name in model_files:
+                raise ValueError(f"the name {model_file.name!r} is there twice")
         except ValueError as error:
             raise ValueError(f"{path}: file {number}: {error}") from None
-        assets[asset.name] = asset
-    for asset in assets.values():
-        if not set(asset.also) <= set(assets):
+        model_files[model_file.name] = model_file
+    for model_file in model_files.values():
+        if not set(model_file.requires) <= set(model_files):
             raise ValueError(
-                f"{path}: {asset.name}: also must name files of the manifest, "
-                f"not {list(asset.also)}"
+                f"{path}: {model_file.name}: also must name files of the manifest, "
+                f"not {list(model_file.requires)}"
             )
-    return assets
+    return model_files
 
 
-def pin(path: Path, name: str, sha256: str, n_bytes: int) -> None:
+def pin_checksum(path: Path, name: str, sha256: str, n_bytes: int) -> None:
     """Write size and sha256 of one of our own files into a manifest.
 
     A name that the manifest does not list yet is added to it.
@@ -102,8 +102,8 @@ def pin(path: Path, name: str, sha256: str, n_bytes: int) -> None:
         OSError: it cannot be written.
     """
     read_manifest(path)
-    rows = _rows(path)
-    new = {
+    rows = _read_rows(path)
+    new_row = {
         "name": name,
         "file": f"{name}.tflite",
         "licence": "Apache-2.0",
@@ -114,17 +114,17 @@ def pin(path: Path, name: str, sha256: str, n_bytes: int) -> None:
     }
     row = next((row for row in rows if row["name"] == name), None)
     if row is None:
-        rows.append(row := new)
+        rows.append(row := new_row)
     row |= {"sha256": sha256, "bytes": n_bytes}
-    _asset(row)
-    ordered = [{field: row[field] for field in _FIELDS} for row in rows]
-    text = json.dumps({"version": _VERSION, "files": ordered}, indent=2) + "\n"
-    with PartFile(path) as file:
+    _parse_row(row)
+    ordered = [{field: row[field] for field in _MANIFEST_FIELDS} for row in rows]
+    text = json.dumps({"version": _MANIFEST_VERSION, "files": ordered}, indent=2) + "\n"
+    with AtomicFile(path) as file:
         file.stream.write(text)
-        file.keep()
+        file.commit()
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a manifest as they are written."""
     try:
         content = json.loads(path.read_bytes())
@@ -135,20 +135,24 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         ) from None
     except (ValueError, RecursionError):
         raise ValueError(f"{path}: is not valid JSON") from None
-    if not isinstance(content, dict) or content.get("version") != _VERSION:
-        raise ValueError(f"{path}: is not a model manifest of version {_VERSION}")
+    if not isinstance(content, dict) or content.get("version") != _MANIFEST_VERSION:
+        raise ValueError(
+            f"{path}: is not a model manifest of version {_MANIFEST_VERSION}"
+        )
     rows = content.get("files")
     if not isinstance(rows, list):
         raise ValueError(f"{path}: files must be a list, not {rows!r}")
     return rows
 
 
-def _asset(row: Any) -> Asset:
+def _parse_row(row: Any) -> ModelFile:
     """Return one row, once all of it is as it must be."""
-    if not isinstance(row, dict) or set(row) != set(_FIELDS):
-        given = ", ".join(row) if isinstance(row, dict) else repr(row)
-        raise ValueError(f"must hold {', '.join(_FIELDS)}, not {given}")
-    for field, kind in _FIELDS.items():
+    if not isinstance(row, dict) or set(row) != set(_MANIFEST_FIELDS):
+        actual_fields = ", ".join(row) if isinstance(row, dict) else repr(row)
+        raise ValueError(
+            f"must hold {', '.join(_MANIFEST_FIELDS)}, not {actual_fields}"
+        )
+    for field, kind in _MANIFEST_FIELDS.items():
         if type(row[field]) is not kind:
             raise ValueError(f"{field} must be {kind.__name__}, not {row[field]!r}")
     if not re.fullmatch("[0-9a-f]{64}", row["sha256"]):
@@ -159,7 +163,7 @@ def _asset(row: Any) -> Asset:
         raise ValueError(f"file must be a name without folder, not {row['file']!r}")
     if not all(isinstance(name, str) for name in row["also"]):
         raise ValueError(f"also must hold names, not {row['also']}")
-    return Asset(
+    return ModelFile(
         name=row["name"],
         file_name=row["file"],
         sha256=row["sha256"],
@@ -167,6 +171,6 @@ def _asset(row: Any) -> Asset:
         licence=row["licence"],
         url=row["url"],
         note=row["note"],
-        ships=row["ships"],
-        also=tuple(row["also"]),
+        is_bundled=row["ships"],
+        requires=tuple(row["also"]),
     )

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from maskdet.assets import ASSETS, extra_folder, sha256_of
+from maskdet.assets import MODEL_FILES, sha256_of, user_folders
 from maskdet.types import CLASSES
 
-Kind: TypeAlias = Literal["classifier", "network"]
+OwnModelKind: TypeAlias = Literal["classifier", "network"]
 """A classifier, or a single-stage network; the outputs of a file say which."""
 
 CLASSIFIER_OUTPUT: Final = "__".join(label.key for label in CLASSES)
@@ -25,7 +25,7 @@ FACTS_NAME: Final = "facts.json"
 """What the export writes beside a model file; it knows the crop of a classifier."""
 
 _FACTS_FOLDERS: Final = ("runs", "runs-onepass")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class OwnModel:
     """
 
     name: str
-    kind: Kind
+    kind: OwnModelKind
     path: Path
     facts: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
@@ -49,7 +49,7 @@ class OwnModel:
     @property
     def context(self) -> float:
         """Side of the crops of a classifier, in longer sides of the face box."""
-        return stated_context(self.facts, FACTS_NAME)
+        return parse_context(self.facts, FACTS_NAME)
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,18 @@ class OwnModels:
     problems: tuple[str, ...] = ()
 
 
-def own_models(kind: Kind | None = None) -> Mapping[str, OwnModel]:
+def get_own_models(model_kind: OwnModelKind | None = None) -> Mapping[str, OwnModel]:
     """Return the own models that can be used, by name; all kinds unless one is given.
 
     Raises:
         ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
     """
     models = read_own_models().models
-    return {name: model for name, model in models.items() if kind in (None, model.kind)}
+    return {
+        name: model
+        for name, model in models.items()
+        if model_kind in (None, model.kind)
+    }
 
 
 def read_own_models() -> OwnModels:
@@ -88,27 +92,31 @@ def read_own_models() -> OwnModels:
     """
     models: dict[str, OwnModel] = {}
     problems: list[str] = []
-    for folder in extra_folder():
-        known = {asset.file_name: asset for asset in ASSETS.values()}
-        for path in _files(folder):
-            asset = known.get(path.name) if path.parent == folder else None
+    for folder in user_folders():
+        known_files = {
+            known_file.file_name: known_file for known_file in MODEL_FILES.values()
+        }
+        for path in _list_model_files(folder):
+            known_file = known_files.get(path.name) if path.parent == folder else None
             try:
-                if asset is not None:
+                if known_file is not None:
                     # A file that ships, or was fetched from its publisher, is no own
                     # one; an own one must not look like it.
-                    if sha256_of(path) == asset.sha256:
+                    if sha256_of(path) == known_file.sha256:
                         continue
                     raise ValueError(
-                        f"{asset.name} is the name of a model that maskdet knows; "
+                        f"{known_file.name} is the name of a model that maskdet knows; "
                         "rename the file and the folder of its facts"
                     )
-                model = _model(path, folder)
+                model = _read_model(path, folder)
                 if model.name in models:
-                    other = models[model.name].path
-                    raise ValueError(f"{other} has the same name; rename one of them")
+                    other_path = models[model.name].path
+                    raise ValueError(
+                        f"{other_path} has the same name; rename one of them"
+                    )
                 models[model.name] = model
             except (OSError, ValueError, RuntimeError) as error:
-                problems.append(_line(path, error))
+                problems.append(_format_problem(path, error))
     return OwnModels(models, tuple(problems))
 
 
@@ -122,43 +130,48 @@ def read_facts(path: Path) -> tuple[Mapping[str, Any], Path]:
         FileNotFoundError: it has none; the message says where they are looked for.
         ValueError: they are not a JSON object.
     """
-    places = [path.with_name(FACTS_NAME)]
-    places += [path.parent / one / path.stem / FACTS_NAME for one in _FACTS_FOLDERS]
+    candidates = [path.with_name(FACTS_NAME)]
+    candidates += [
+        path.parent / folder / path.stem / FACTS_NAME for folder in _FACTS_FOLDERS
+    ]
     # Beside several models, a file without a name is nobody's.
-    facts = next((place for place in reversed(places) if place.is_file()), None)
-    if facts is None:
+    facts_path = next(
+        (candidate for candidate in reversed(candidates) if candidate.is_file()), None
+    )
+    if facts_path is None:
         raise FileNotFoundError(
             f"{path}: its facts.json is missing, which says how wide its crops are; "
-            f"keep it as {places[0]} or {places[1]}, `maskdet export` writes it"
+            f"keep it as {candidates[0]} or {candidates[1]}, `maskdet export` writes it"
         )
     try:
-        known = json.loads(facts.read_text(encoding="utf-8"))
+        values = json.loads(facts_path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        known = None
-    if not isinstance(known, dict):
+        values = None
+    if not isinstance(values, dict):
         raise ValueError(
-            f"{facts}: is not a JSON object as `maskdet export` writes it; export the "
+            f"{facts_path}: is not a JSON object as `maskdet export` writes it; export "
+            "the "
             "model again"
         )
-    return known, facts.parent
+    return values, facts_path.parent
 
 
-def stated_context(facts: Mapping[str, Any], where: Path | str) -> float:
+def parse_context(facts: Mapping[str, Any], subject: Path | str) -> float:
     """Return how wide the crops of a classifier are, as its facts say.
 
     Raises:
-        ValueError: they do not say it, or it is no width; the message names `where`.
+        ValueError: they do not say it, or it is no width; the message names `subject`.
     """
     try:
         context = float(facts["input"]["context"])
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{where}: wanted input.context, a number") from None
+        raise ValueError(f"{subject}: wanted input.context, a number") from None
     if not 0.5 <= context <= 4:
-        raise ValueError(f"{where}: context must be from 0.5 to 4, not {context:g}")
+        raise ValueError(f"{subject}: context must be from 0.5 to 4, not {context:g}")
     return context
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_model_files(folder: Path) -> list[Path]:
     """Return the model files of a folder: its own, and one of each training run."""
     runs = sorted(folder.glob(f"*/{FACTS_NAME}"))
     files = sorted(path for path in folder.glob("*.tflite") if path.is_file())
@@ -167,12 +180,12 @@ def _files(folder: Path) -> list[Path]:
     for facts in runs:
         versions = sorted(facts.parent.glob("*.tflite"))
         if versions:
-            named = facts.with_name(f"{_stated_version(facts)}.tflite")
-            files.append(named if len(versions) > 1 else versions[0])
+            recorded_path = facts.with_name(f"{_read_recorded_version(facts)}.tflite")
+            files.append(recorded_path if len(versions) > 1 else versions[0])
     return files
 
 
-def _stated_version(facts: Path) -> str:
+def _read_recorded_version(facts: Path) -> str:
     """Return the weights that a training run chose; float32 if it does not say."""
     try:
         return str(json.loads(facts.read_text(encoding="utf-8"))["weights"])
@@ -180,66 +193,66 @@ def _stated_version(facts: Path) -> str:
         return "float32"
 
 
-def _model(path: Path, folder: Path) -> OwnModel:
+def _read_model(path: Path, folder: Path) -> OwnModel:
     """Return a file as a model, once all of it is as it must be."""
-    in_run = path.parent != folder or (folder / FACTS_NAME).is_file()
-    name = path.parent.resolve().name if in_run else path.stem
-    if not _NAME.fullmatch(name):
+    is_in_run = path.parent != folder or (folder / FACTS_NAME).is_file()
+    name = path.parent.resolve().name if is_in_run else path.stem
+    if not _NAME_PATTERN.fullmatch(name):
         raise ValueError(
             "its name must be at most 40 letters, digits, dots, hyphens and "
             "underscores; rename it"
         )
-    kind = _kind(path)
+    kind = _detect_kind(path)
     try:
-        facts, where = read_facts(path)
+        facts, facts_folder = read_facts(path)
     except FileNotFoundError:
         if kind == "network":
             return OwnModel(name, kind, path)
         raise
     if kind == "classifier":
-        stated_context(facts, FACTS_NAME)
-    wanted = facts.get("sha256")
-    if isinstance(wanted, str) and wanted != sha256_of(path):
+        parse_context(facts, FACTS_NAME)
+    expected_sha256 = facts.get("sha256")
+    if isinstance(expected_sha256, str) and expected_sha256 != sha256_of(path):
         raise ValueError(
             f"is not the file of its {FACTS_NAME}: sha256 {sha256_of(path)[:12]}..., "
-            f"stated {wanted[:12]}...; export it again"
+            f"stated {expected_sha256[:12]}...; export it again"
         )
-    return OwnModel(name, kind, path, facts, where)
+    return OwnModel(name, kind, path, facts, facts_folder)
 
 
-_kinds: dict[tuple[Path, int, int], Kind] = {}
+_kind_cache: dict[tuple[Path, int, int], OwnModelKind] = {}
 
 
-def _kind(path: Path) -> Kind:
+def _detect_kind(path: Path) -> OwnModelKind:
     """Return what a file is; one that has not changed is opened once."""
     stat = path.stat()
     key = (path, stat.st_mtime_ns, stat.st_size)
-    if key not in _kinds:
+    if key not in _kind_cache:
         # LiteRT is slow to load, and most people have no models of their own.
-        from maskdet.litert import output_names
+        from maskdet.litert import read_output_names
 
-        outputs = output_names(path)
+        outputs = read_output_names(path)
         if outputs in ([CLASSIFIER_OUTPUT], [VERIFIER_OUTPUT]):
-            _kinds[key] = "classifier"
+            _kind_cache[key] = "classifier"
         elif len(outputs) > 1 and all(
             name.endswith(f"__{CLASSIFIER_OUTPUT}") for name in outputs
         ):
-            _kinds[key] = "network"
+            _kind_cache[key] = "network"
         else:
             raise ValueError(
                 "is a LiteRT file, but neither a classifier nor a single-stage network "
                 f"of maskdet: its outputs are {', '.join(outputs) or 'not named'}"
             )
-    return _kinds[key]
+    return _kind_cache[key]
 
 
-def _line(path: Path, error: Exception) -> str:
+def _format_problem(path: Path, error: Exception) -> str:
     """Return what is wrong with a file, in one line that begins with its place."""
     if isinstance(error, OSError) and error.strerror:
-        line = error.strerror[:1].lower() + error.strerror[1:]
+        message = error.strerror[:1].lower() + error.strerror[1:]
     else:
-        line = " ".join(str(error).split())
-    where = f"{path.parent.name}/{path.name}"
+        message = " ".join(str(error).split())
+    place_name = f"{path.parent.name}/{path.name}"
     for prefix in (f"{path}: ", f"model file {path} "):
-        line = line.removeprefix(prefix)
-    return f"{where}: {line}"
+        message = message.removeprefix(prefix)
+    return f"{place_name}: {message}"

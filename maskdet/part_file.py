@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Self, TextIO
 
 
-class PartFile:
+class AtomicFile:
     """A file that takes the place of another only once all of it is written.
 
-    Use it as a context manager: leaving by an error, or without `keep`, leaves none.
+    Use it as a context manager: leaving by an error, or without `commit`, leaves none.
     A device or pipe is written to as it is, since it must not be replaced.
 
     Attributes:
@@ -27,14 +27,14 @@ class PartFile:
         """
         self._name = str(target)
         self._target = Path(target)
-        self._part: Path | None = None
+        self._part_path: Path | None = None
         if self._target.is_file() or not self._target.exists():
             # A link to a file stays one.
             self._target = Path(os.path.realpath(target))
             name = f".maskdet-{os.getpid()}-{kind}.part"
-            self._part = self._target.with_name(name)
-        with self.named():
-            self.stream: TextIO = (self._part or self._target).open(
+            self._part_path = self._target.with_name(name)
+        with self.report_target_errors():
+            self.stream: TextIO = (self._part_path or self._target).open(
                 "w", encoding="utf-8", newline=""
             )
 
@@ -45,30 +45,30 @@ class PartFile:
     def __exit__(self, *error: object) -> None:
         """Leave no file unless it was kept."""
         try:
-            with self.named():
+            with self.report_target_errors():
                 self.stream.close()
         finally:
-            if self._part is not None:
-                self._part.unlink(missing_ok=True)
+            if self._part_path is not None:
+                self._part_path.unlink(missing_ok=True)
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """End the file and put it in its place.
 
         Raises:
             OSError: it could not be written.
         """
-        with self.named():
+        with self.report_target_errors():
             self.stream.close()
-            if self._part is not None:
-                os.replace(self._part, self._target)
+            if self._part_path is not None:
+                os.replace(self._part_path, self._target)
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Give the file up; that it cannot be ended is no news any more."""
         with contextlib.suppress(OSError):
             self.stream.close()
 
     @contextlib.contextmanager
-    def named(self) -> Iterator[None]:
+    def report_target_errors(self) -> Iterator[None]:
         """Tell errors of the file that was asked for, not of its unfinished part."""
         try:
             yield

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, areas, shared_areas
+from maskdet.boxes import Boxes, box_areas, intersection_areas
 
-_CROWD = 5
+_MIN_CROWD_FACES = 5
 """From this many faces on, a wide caption no longer tells whose it is (by eye)."""
 
-_MAX_FACE_WIDTHS = 2.5
+_MAX_WIDTH_RATIO = 2.5
 """How many times as wide as its face a caption in a crowd may be (by eye)."""
 
-_MAX_FACE_SHARE = 0.25
+_MAX_HEIGHT_RATIO = 0.25
 """How much of its own face's height a caption may take when it lies inside."""
 
 
@@ -36,7 +36,7 @@ class Caption:
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedCaption:
     """The caption that row `face` gets, and the pixels of its plate.
 
     Attributes:
@@ -50,12 +50,12 @@ class Placed:
     box: tuple[int, int, int, int]
 
 
-def place(
+def place_captions(
     boxes: Boxes,
     captions: Sequence[Sequence[Caption]],
     *,
     image_wh: tuple[int, int],
-) -> list[Placed]:
+) -> list[PlacedCaption]:
     """Choose for each face which caption it gets, and where.
 
     Large faces choose first. Each tries its captions in order, around the face and
@@ -72,38 +72,44 @@ def place(
     Returns:
         At most one caption a face, in the order in which they were placed.
     """
-    placed: list[Placed] = []
-    for face in np.argsort(-areas(boxes), kind="stable"):
-        plates = np.array([one.box for one in placed], np.float32).reshape(-1, 4)
-        choices = list(_choices(boxes[face], captions[face], len(boxes), image_wh))
-        spots = np.array([spot for _, spot, _ in choices], np.float32).reshape(-1, 4)
-        covered = shared_areas(spots, np.concatenate([boxes, plates]))
-        covered[:, face] = 0
-        on_faces = covered[:, : len(boxes)].sum(axis=1)
-        on_plates = covered[:, len(boxes) :].sum(axis=1)
-        holds = any(inside for _, _, inside in choices)
-        chosen = _best(on_plates, on_faces, may_cover=holds)
-        if chosen is not None:
-            caption, spot, _ = choices[chosen]
-            placed.append(Placed(int(face), caption, spot))
+    placed: list[PlacedCaption] = []
+    for face in np.argsort(-box_areas(boxes), kind="stable"):
+        plates = np.array([other.box for other in placed], np.float32).reshape(-1, 4)
+        candidates = list(
+            _list_candidates(boxes[face], captions[face], len(boxes), image_wh)
+        )
+        candidate_boxes = np.array(
+            [plate_box for _, plate_box, _ in candidates], np.float32
+        ).reshape(-1, 4)
+        overlap_areas = intersection_areas(
+            candidate_boxes, np.concatenate([boxes, plates])
+        )
+        overlap_areas[:, face] = 0
+        on_faces = overlap_areas[:, : len(boxes)].sum(axis=1)
+        on_plates = overlap_areas[:, len(boxes) :].sum(axis=1)
+        fits_inside = any(inside for _, _, inside in candidates)
+        best_index = _choose_candidate(on_plates, on_faces, may_cover=fits_inside)
+        if best_index is not None:
+            caption, plate_box, _ = candidates[best_index]
+            placed.append(PlacedCaption(int(face), caption, plate_box))
     return placed
 
 
-def _best(
+def _choose_candidate(
     on_plates: NDArray[np.float32], on_faces: NDArray[np.float32], *, may_cover: bool
 ) -> int | None:
     """Return the first free choice, else the least bad one, else None."""
-    open_choices = np.flatnonzero(on_plates == 0)
-    if not len(open_choices):
+    free_indices = np.flatnonzero(on_plates == 0)
+    if not len(free_indices):
         return None
-    best = int(open_choices[on_faces[open_choices].argmin()])
+    best = int(free_indices[on_faces[free_indices].argmin()])
     return best if may_cover or on_faces[best] == 0 else None
 
 
-def _choices(
+def _list_candidates(
     box: NDArray[np.float32],
     captions: Sequence[Caption],
-    n: int,
+    n_faces: int,
     image_wh: tuple[int, int],
 ) -> Iterator[tuple[Caption, tuple[int, int, int, int], bool]]:
     """Yield caption, plate and whether it lies inside its face, best first."""
@@ -111,13 +117,15 @@ def _choices(
     width, height = image_wh
     for caption in captions:
         w, h = caption.size_wh
-        if w > width or (n >= _CROWD and w > _MAX_FACE_WIDTHS * (x2 - x1)):
+        if w > width or (
+            n_faces >= _MIN_CROWD_FACES and w > _MAX_WIDTH_RATIO * (x2 - x1)
+        ):
             continue
         corners = [(x1, y1 - h), (x2 - w, y1 - h), (x1, y2), (x2 - w, y2)]
         n_around = len(corners)
-        if w <= x2 - x1 and h <= _MAX_FACE_SHARE * (y2 - y1):
+        if w <= x2 - x1 and h <= _MAX_HEIGHT_RATIO * (y2 - y1):
             corners += [(x1, y1), (x1, y2 - h)]
-        for place_no, (x, y) in enumerate(corners):
+        for corner_index, (x, y) in enumerate(corners):
             if 0 <= y <= height - h:
                 x = min(max(x, 0), width - w)
-                yield caption, (x, y, x + w, y + h), place_no >= n_around
+                yield caption, (x, y, x + w, y + h), corner_index >= n_around

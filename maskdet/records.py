@@ -25,7 +25,7 @@ from typing import Any, TypedDict
 
 from maskdet.types import CLASSES, Scene
 
-VERSION = 1
+RESULTS_VERSION = 1
 """Goes up when a field changes its meaning or goes away, not when one is added."""
 
 CSV_COLUMNS = (
@@ -67,7 +67,7 @@ def image_record(
     """
     width, height = size_wh
     return {
-        "path": as_utf8(path),
+        "path": to_utf8(path),
         "width": width,
         "height": height,
         "error": None,
@@ -75,58 +75,58 @@ def image_record(
     }
 
 
-def error_record(path: str | Path, line: str) -> ImageRecord:
+def error_record(path: str | Path, message: str) -> ImageRecord:
     """Return the record of a picture that could not be read, and why in one line."""
     return {
-        "path": as_utf8(path),
+        "path": to_utf8(path),
         "width": None,
         "height": None,
-        "error": as_utf8(line),
+        "error": to_utf8(message),
         "faces": [],
     }
 
 
-def to_json(
-    records: Iterable[ImageRecord], left_out: Iterable[Path] | None = None
+def format_results_json(
+    records: Iterable[ImageRecord], skipped_paths: Iterable[Path] | None = None
 ) -> str:
     """Return the records as JSON text, one image a line, ended by a line break.
 
     Args:
         records: one for each image.
-        left_out: files of the folders that are no images; without it, the text does
-            not tell of any.
+        skipped_paths: files of the folders that are no images; without it, the text
+            does not tell of any.
     """
     lines = ",\n  ".join(json.dumps(record, ensure_ascii=False) for record in records)
     images = f"[\n  {lines}\n]" if lines else "[]"
-    others = ""
-    if left_out is not None:
-        paths = [as_utf8(path) for path in left_out]
-        others = f', "left_out": {json.dumps(paths, ensure_ascii=False)}'
-    return f'{{"version": {VERSION}, "images": {images}{others}}}\n'
+    skipped_json = ""
+    if skipped_paths is not None:
+        paths = [to_utf8(path) for path in skipped_paths]
+        skipped_json = f', "left_out": {json.dumps(paths, ensure_ascii=False)}'
+    return f'{{"version": {RESULTS_VERSION}, "images": {images}{skipped_json}}}\n'
 
 
-def to_csv(records: Iterable[ImageRecord]) -> str:
+def format_results_csv(records: Iterable[ImageRecord]) -> str:
     """Return the records as CSV text with a header line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for record in records:
-        picture = [
-            harmless(record["path"]),
+        image_cells = [
+            escape_formula(record["path"]),
             record["width"],
             record["height"],
-            harmless(record["error"] or ""),
+            escape_formula(record["error"] or ""),
         ]
-        blanks = [""] * (len(CSV_COLUMNS) - len(picture))
+        empty_cells = [""] * (len(CSV_COLUMNS) - len(image_cells))
         for number, face in enumerate(record["faces"], start=1):
-            numbers = [number, *face["box"], face["score"], face["label"]]
-            writer.writerow([*picture, *numbers, *face["probs"].values()])
+            face_cells = [number, *face["box"], face["score"], face["label"]]
+            writer.writerow([*image_cells, *face_cells, *face["probs"].values()])
         if not record["faces"]:
-            writer.writerow([*picture, *blanks])
+            writer.writerow([*image_cells, *empty_cells])
     return text.getvalue()
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Return text that stays on one line and cannot command a terminal."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode()
@@ -134,16 +134,16 @@ def printable(text: str) -> str:
     )
 
 
-def harmless(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """Keep a spreadsheet from running a file's name as a formula.
 
     A quote in front makes a cell text, as OWASP advises against CSV injection; the
     other first characters on their list are not printable and so already gone.
     """
-    line = printable(cell)
+    line = escape_unprintable(cell)
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
 
-def as_utf8(value: str | Path) -> str:
+def to_utf8(value: str | Path) -> str:
     """Return text that can be written as UTF-8, whatever bytes a file name holds."""
     return str(value).encode("utf-8", "backslashreplace").decode("utf-8")

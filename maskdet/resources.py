@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-_IN_WHEEL: Final = "_data"
+_WHEEL_FOLDER: Final = "_data"
 """The folder in the installed package that `pyproject.toml` puts them into."""
 
 
@@ -21,5 +21,5 @@ def resource_path(name: str) -> Path:
             returned whether or not there is such a file.
     """
     package = Path(str(files("maskdet"))).resolve()
-    inside = package / _IN_WHEEL
-    return (inside if inside.is_dir() else package.parent) / name
+    wheel_folder = package / _WHEEL_FOLDER
+    return (wheel_folder if wheel_folder.is_dir() else package.parent) / name

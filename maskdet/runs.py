@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskdet.metrics.answers import Answers, read_answers
+from maskdet.metrics.answers import Predictions, read_class_predictions
 from maskdet.resources import resource_path
 
 RUNS_FOLDER = resource_path("models/runs")
 """One folder a run; its name is the name of the run."""
 
-NETWORKS_FOLDER = "runs-onepass"
+ONEPASS_RUNS_NAME = "runs-onepass"
 """Inside `models/`: the runs of one-pass networks, which have other facts."""
 
 FACTS_NAME = "facts.json"
 LOG_NAME = "log.csv"
-ANSWERS_NAME = "answers.npz"
+PREDICTIONS_NAME = "answers.npz"
 CARD_NAME = "card.md"
 
-SETS: Mapping[str, str] = {
+EVALUATION_SETS: Mapping[str, str] = {
     "faces-test": "pictures of one face, test split",
     "kaggle-val/true": "kaggle-val, true boxes of at least 20 px",
     "kaggle-val/found": "kaggle-val, faces of at least 20 px as found",
@@ -34,7 +34,7 @@ SETS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class TrainingRun:
     """One training run, as `maskdet export` leaves it.
 
     Attributes:
@@ -46,40 +46,40 @@ class Run:
             `made`.
         log: one row an epoch, names to numbers: `epoch`, `stage`, `loss`,
             `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`, `took_s`.
-        answers: name of a set in `SETS` to the answers on it.
+        predictions: name of a set in `EVALUATION_SETS` to the answers on it.
         card: the model card, Markdown.
     """
 
     name: str
     facts: Mapping[str, Any]
     log: tuple[Mapping[str, float], ...]
-    answers: Mapping[str, Answers]
+    predictions: Mapping[str, Predictions]
     card: str
 
 
-def run_names(folder: Path = RUNS_FOLDER) -> list[str]:
+def list_training_runs(folder: Path = RUNS_FOLDER) -> list[str]:
     """Return the names of the runs that ship, our own first."""
     names = sorted(path.parent.name for path in folder.glob(f"*/{FACTS_NAME}"))
     return sorted(names, key=lambda name: name != "maskdet")
 
 
-def read_run(name: str, folder: Path = RUNS_FOLDER) -> Run:
+def read_training_run(name: str, folder: Path = RUNS_FOLDER) -> TrainingRun:
     """Return a run by name.
 
     Raises:
         FileNotFoundError: one of its files is missing.
         ValueError: one of its files cannot be understood.
     """
-    path = folder / name
+    run_folder = folder / name
     try:
-        facts = json.loads((path / FACTS_NAME).read_text(encoding="utf-8"))
-        with (path / LOG_NAME).open(newline="", encoding="utf-8") as file:
+        facts = json.loads((run_folder / FACTS_NAME).read_text(encoding="utf-8"))
+        with (run_folder / LOG_NAME).open(newline="", encoding="utf-8") as file:
             rows = [
                 {key: float(value) for key, value in row.items() if value}
                 for row in csv.DictReader(file)
             ]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: no run that can be read ({error})") from None
-    card = (path / CARD_NAME).read_text(encoding="utf-8")
-    answers = read_answers(path / ANSWERS_NAME)
-    return Run(name, facts, tuple(rows), answers, card)
+        raise ValueError(f"{run_folder}: no run that can be read ({error})") from None
+    card = (run_folder / CARD_NAME).read_text(encoding="utf-8")
+    predictions = read_class_predictions(run_folder / PREDICTIONS_NAME)
+    return TrainingRun(name, facts, tuple(rows), predictions, card)

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-Smoothing: TypeAlias = Literal["log_pool", "latest", "mean", "window", "ema"]
+SmoothingMethod: TypeAlias = Literal["log_pool", "latest", "mean", "window", "ema"]
 """How several observations of a person become one class; see `maskdet.voting`."""
 
-Distance: TypeAlias = Literal["off", "relative", "pinhole", "ground_plane"]
+DistanceMethod: TypeAlias = Literal["off", "relative", "pinhole", "ground_plane"]
 """How distances are measured: not at all, by face heights, by the camera's field of
 view, or by four points on the ground; see `maskdet.proximity`."""
 
-SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
-DISTANCES: tuple[Distance, ...] = get_args(Distance)
+SMOOTHING_METHODS: tuple[SmoothingMethod, ...] = get_args(SmoothingMethod)
+DISTANCE_METHODS: tuple[DistanceMethod, ...] = get_args(DistanceMethod)
 
 OLD_NAMES: dict[str, str] = {
     "min_certainty": "min_confidence",
@@ -28,8 +28,9 @@ OLD_NAMES: dict[str, str] = {
     "floor": "ground_points",
     "floor_width_m": "ground_width_m",
     "floor_depth_m": "ground_depth_m",
+    "second_look": "refine",
 }
-"""Fields of files and links written by version 0.1, and their names today."""
+"""Fields of files and links written by earlier versions, and their names today."""
 
 OLD_VALUES: dict[str, dict[object, str]] = {
     "smoothing": {
@@ -43,7 +44,7 @@ OLD_VALUES: dict[str, dict[object, str]] = {
 """Words of files and links written by version 0.1, by the field's name today."""
 
 
-def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
+def upgrade_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings read from a file or link with the names of today.
 
     Args:
@@ -57,7 +58,7 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def read_object(text: str | bytes, subject: str) -> dict[str, Any]:
+def parse_json_object(text: str | bytes, subject: str) -> dict[str, Any]:
     """Return the JSON object that a text holds.
 
     Args:
@@ -123,10 +124,10 @@ class Settings:
     min_face_px: float = 12.0
     nms_iou: float = 0.4
     memory_s: float = 3.0
-    smoothing: Smoothing = "log_pool"
+    smoothing: SmoothingMethod = "log_pool"
     smoothing_window_s: float = 2.0
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
-    distance: Distance = "off"
+    distance: DistanceMethod = "off"
     contact_distance_m: float = 1.8
     contact_duration_s: float = 3.0
     field_of_view_deg: float = 65.0
@@ -136,16 +137,23 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for name, known in (("smoothing", SMOOTHINGS), ("distance", DISTANCES)):
-            if getattr(self, name) not in known:
-                words, given = ", ".join(known), getattr(self, name)
+        for name, allowed in (
+            ("smoothing", SMOOTHING_METHODS),
+            ("distance", DISTANCE_METHODS),
+        ):
+            if getattr(self, name) not in allowed:
+                words, given = ", ".join(allowed), getattr(self, name)
                 raise ValueError(f"{name} must be one of {words}, not {given!r}")
-        object.__setattr__(self, "ground_points", _points(self.ground_points))
-        object.__setattr__(self, "class_weights", _weights(self.class_weights))
+        object.__setattr__(
+            self, "ground_points", _check_ground_points(self.ground_points)
+        )
+        object.__setattr__(
+            self, "class_weights", _check_class_weights(self.class_weights)
+        )
         for name, low, high in _RANGES:
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not low <= value <= high:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not math.isfinite(value) or not low <= value <= high:
                 raise ValueError(
                     f"{name} must be a number from {low:g} to {high:g}, not {value!r}"
                 )
@@ -162,12 +170,12 @@ class Settings:
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
         """
-        values = upgrade(read_object(text, "settings are"))
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(known))
+        values = upgrade_settings(parse_json_object(text, "settings are"))
+        field_names = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(field_names))
         if unknown:
             raise ValueError(
-                f"unknown setting {unknown[0]!r}; known are {', '.join(known)}"
+                f"unknown setting {unknown[0]!r}; known are {', '.join(field_names)}"
             )
         return cls(**values)
 
@@ -201,16 +209,16 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 )
 
 
-def _weights(value: object) -> tuple[float, ...]:
+def _check_class_weights(value: object) -> tuple[float, ...]:
     """Return one weight a class; a link and JSON bring them as a list."""
     numbers = tuple(value) if isinstance(value, tuple | list) else ()
-    fit = [
+    are_valid = [
         isinstance(number, int | float)
         and not isinstance(number, bool)
         and 0 <= number <= 1
         for number in numbers
     ]
-    if len(fit) != 3 or not all(fit) or not any(numbers):
+    if len(are_valid) != 3 or not all(are_valid) or not any(numbers):
         raise ValueError(
             "class_weights must be three numbers from 0 to 1 (mask, no mask, "
             f"incorrect), at least one above 0, not {value!r}"
@@ -218,14 +226,14 @@ def _weights(value: object) -> tuple[float, ...]:
     return tuple(float(number) for number in numbers)
 
 
-def _points(value: object) -> tuple[float, ...]:
+def _check_ground_points(value: object) -> tuple[float, ...]:
     """Return eight numbers or none; a link and JSON bring them as a list."""
     numbers = tuple(value) if isinstance(value, tuple | list) else None
     if numbers is None or len(numbers) not in (0, 8):
         raise ValueError(f"ground_points must be eight numbers or none, not {value!r}")
     for number in numbers:
-        fits = isinstance(number, int | float) and not isinstance(number, bool)
-        if not fits or not math.isfinite(number) or not -2 <= number <= 3:
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or not math.isfinite(number) or not -2 <= number <= 3:
             raise ValueError(
                 f"ground_points must hold numbers from -2 to 3, not {number!r}"
             )

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.analyzer import Analyzer
-from maskdet.proximity import Proximity
+from maskdet.proximity import ContactTracker
 from maskdet.tracking import Tracker, Tracks
 from maskdet.types import Faces, Image, Label, Scene, Settings, check_image
-from maskdet.voting import Vote, view_weights
+from maskdet.voting import LabelSmoother, compute_observation_weights
 
 
 class Stream:
@@ -44,11 +44,11 @@ class Stream:
                 frame is analyzed alone.
         """
         self._settings = Settings() if settings is None else settings
-        self._proximity = Proximity()
+        self._proximity = ContactTracker()
         self._analyzer = analyzer
         self._track = track
         self._tracker = Tracker(self._settings.memory_s)
-        self._vote = Vote()
+        self._smoother = LabelSmoother()
         self._time_s = -math.inf
 
     def step(
@@ -80,75 +80,95 @@ class Stream:
         if not self._track:
             scene = self._analyzer.analyze(image, settings)
             return dataclasses.replace(scene, time_s=time_s)
-        seen = self._analyzer.analyze(image, _with_doubtful(settings))
-        return self._remembered(seen, image, settings)
+        detections = self._analyzer.analyze(image, _tracking_settings(settings))
+        return self._update_tracks(detections, image, settings)
 
-    def _remembered(self, seen: Scene, image: Image, settings: Settings) -> Scene:
+    def _update_tracks(
+        self, detections: Scene, image: Image, settings: Settings
+    ) -> Scene:
         """Return the scene with everybody in it, and what is known of them."""
         started = perf_counter()
         self._tracker.memory_s = settings.memory_s
         tracks = self._tracker.update(
-            seen.faces, self._time_s, image, min_score=settings.min_score
+            detections.faces, self._time_s, image, min_score=settings.min_score
         )
-        self._vote.forget(tracks.left)
-        self._vote.method = settings.smoothing
-        self._vote.window_s = settings.smoothing_window_s
-        self._vote.memory_s = settings.memory_s
-        self._vote.class_weights = settings.class_weights
-        faces, probs = seen.faces[tracks.shown], seen.probs[tracks.shown]
-        ids, weights = tracks.ids[tracks.shown], view_weights(faces, probs)
-        now = self._vote.update(ids, probs, weights, self._time_s)
-        kept = self._vote.recall(tracks.carried_ids.tolist(), self._time_s)
-        everybody = _with_heads(faces, tracks)
-        track_ids = np.concatenate([ids, tracks.carried_ids])
+        self._smoother.forget(tracks.removed_ids)
+        self._smoother.method = settings.smoothing
+        self._smoother.window_s = settings.smoothing_window_s
+        self._smoother.memory_s = settings.memory_s
+        self._smoother.class_weights = settings.class_weights
+        faces, probs = (
+            detections.faces[tracks.is_visible],
+            detections.probs[tracks.is_visible],
+        )
+        ids, weights = (
+            tracks.ids[tracks.is_visible],
+            compute_observation_weights(faces, probs),
+        )
+        visible_labels = self._smoother.update(ids, probs, weights, self._time_s)
+        coasting_labels = self._smoother.predict_unseen(
+            tracks.coasting_ids.tolist(), self._time_s
+        )
+        all_faces = _append_coasting(faces, tracks)
+        track_ids = np.concatenate([ids, tracks.coasting_ids])
         size_wh = image.shape[1], image.shape[0]
-        probs = np.concatenate([now.probs, kept.probs])
+        probs = np.concatenate([visible_labels.probs, coasting_labels.probs])
         pairs = self._proximity.update(
-            everybody.boxes,
+            all_faces.boxes,
             track_ids,
             self._time_s,
             size_wh,
             settings,
-            unmasked=_unmasked(probs, settings.min_confidence),
+            unmasked=_is_unmasked(probs, settings.min_confidence),
         )
         return Scene(
-            faces=everybody,
+            faces=all_faces,
             probs=probs,
             track_ids=track_ids,
             time_s=self._time_s,
             min_confidence=settings.min_confidence,
-            stage_ms={**seen.stage_ms, "track": (perf_counter() - started) * 1e3},
+            stage_ms={**detections.stage_ms, "track": (perf_counter() - started) * 1e3},
             unseen_s=np.concatenate(
-                [np.zeros(len(faces), np.float32), tracks.carried_s]
+                [np.zeros(len(faces), np.float32), tracks.coasting_unseen_s]
             ),
-            n_effective_views=np.concatenate([now.evidence, kept.evidence]),
+            n_effective_views=np.concatenate(
+                [visible_labels.n_effective_views, coasting_labels.n_effective_views]
+            ),
             pairs=pairs,
             blur_boxes=np.concatenate(
-                [seen.blur_boxes, seen.faces.boxes[~tracks.shown], tracks.lost_boxes]
+                [
+                    detections.blur_boxes,
+                    detections.faces.boxes[~tracks.is_visible],
+                    tracks.lost_boxes,
+                ]
             ),
-            removed_ids=tracks.left,
+            removed_ids=tracks.removed_ids,
             positions=self._proximity.positions,
             contacts=self._proximity.contacts,
         )
 
 
-def _unmasked(probs: NDArray[np.float32], min_confidence: float) -> NDArray[np.bool_]:
+def _is_unmasked(
+    probs: NDArray[np.float32], min_confidence: float
+) -> NDArray[np.bool_]:
     """Return who is known to wear no mask, or to wear it incorrectly; `(n,)`."""
-    known = probs.max(axis=1, initial=0) >= min_confidence
-    result: NDArray[np.bool_] = known & (probs[:, Label.MASK] < probs.max(1, initial=0))
+    is_confident = probs.max(axis=1, initial=0) >= min_confidence
+    result: NDArray[np.bool_] = is_confident & (
+        probs[:, Label.MASK] < probs.max(1, initial=0)
+    )
     return result
 
 
 @lru_cache(maxsize=16)
-def _with_doubtful(settings: Settings) -> Settings:
+def _tracking_settings(settings: Settings) -> Settings:
     """Return settings that let through all faces by which tracks may go on."""
-    lowest = Tracker.low_score(settings.min_score)
-    return dataclasses.replace(settings, min_score=lowest)
+    low_threshold = Tracker.low_threshold(settings.min_score)
+    return dataclasses.replace(settings, min_score=low_threshold)
 
 
-def _with_heads(faces: Faces, tracks: Tracks) -> Faces:
+def _append_coasting(faces: Faces, tracks: Tracks) -> Faces:
     """Return the faces, and after them the heads without one, with the score 0."""
     return Faces(
-        np.concatenate([faces.boxes, tracks.carried_boxes]),
-        np.concatenate([faces.scores, np.zeros(len(tracks.carried_ids), np.float32)]),
+        np.concatenate([faces.boxes, tracks.coasting_boxes]),
+        np.concatenate([faces.scores, np.zeros(len(tracks.coasting_ids), np.float32)]),
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from maskdet.settings import read_object
+from maskdet.settings import parse_json_object
 from maskdet.types import UNTRACKED, Label, PersonPair
 
 Palette: TypeAlias = Literal["classic", "colour-blind"]
@@ -47,31 +47,31 @@ _LINE_STYLES: Final[dict[Label, LineStyle]] = {
 }
 
 
-_MOST_LETTERS: Final = 24
+_MAX_NAME_LENGTH: Final = 24
 """Longer names of classes would not fit beside a face."""
 
-_LETTERS: Final = str.maketrans(
+_TRANSLITERATIONS: Final = str.maketrans(
     {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE"}
     | {"œ": "oe", "Œ": "OE", "đ": "d", "Đ": "D", "\u2019": "'"}
 )
 """Latin letters that Unicode does not split into a plain letter and an accent."""
 
-_SIGNS: Final = ".,:;!?'()/+%-"
+_PUNCTUATION: Final = ".,:;!?'()/+%-"
 """No sign is among them that HTML or Markdown could take for their own."""
 
-_DRAWN: Final = re.compile(f"[A-Za-z0-9 {re.escape(_SIGNS)}]+")
+_DRAWABLE_PATTERN: Final = re.compile(f"[A-Za-z0-9 {re.escape(_PUNCTUATION)}]+")
 """What the fonts of OpenCV have, which write into images."""
 
 _JOINERS: Final = "\u200c\u200d"
 """Invisible, but some scripts and emoji are not written without them."""
 
-_TAKEN: Final = frozenset(
+_RESERVED_NAMES: Final = frozenset(
     {"faces", "picture", "a picture", "no face", "found", "missed", "false alarms"}
     | {"right when said", "mean of the classes"}
 )
 """Names that tables and charts have beside those of the classes, in lower case."""
 
-_HEX: Final = re.compile("#[0-9a-fA-F]{6}")
+_HEX_COLOUR_PATTERN: Final = re.compile("#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class Style:
         class_names: your own words for classes, by key: `mask`, `no_mask`, `incorrect`,
             `unknown`; all different, up to 24 letters of any script, digits and some
             signs. Images can only show Latin letters, without accents: a class with
-            another name keeps its usual one there, see `drawable`. Files keep the keys.
+            another name keeps its usual one there, see `to_drawable`. Files keep the
+            keys.
         class_colours: your own colours, by the same keys, as "#rrggbb".
 
     Raises:
@@ -125,33 +126,37 @@ class Style:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ValueError(f"{name} must be true or false, not {value!r}")
-        number = isinstance(self.scale, int | float) and not isinstance(
+        is_number = isinstance(self.scale, int | float) and not isinstance(
             self.scale, bool
         )
-        if not number or not 0.5 <= self.scale <= 3:
+        if not is_number or not 0.5 <= self.scale <= 3:
             raise ValueError(
                 f"scale must be a number from 0.5 to 3, not {self.scale!r}"
             )
-        object.__setattr__(self, "class_names", _names(self.class_names))
-        object.__setattr__(self, "class_colours", _colours(self.class_colours))
+        object.__setattr__(self, "class_names", _check_class_names(self.class_names))
+        object.__setattr__(
+            self, "class_colours", _check_class_colours(self.class_colours)
+        )
 
     def title(self, label: Label) -> str:
         """Return what a class is called: your own word, else `Label.title`."""
         return self.class_names.get(label.key, label.title)
 
-    def drawable(self) -> Style:
+    def to_drawable(self) -> Style:
         """Return the style without the names that cannot be written into images.
 
         The fonts of OpenCV have Latin letters only, and so may have the machine that
         draws a chart as PNG. Those classes have their usual names then.
         """
-        names = {key: one for key, one in self.class_names.items() if _is_drawable(one)}
+        names = {
+            key: name for key, name in self.class_names.items() if _is_drawable(name)
+        }
         return dataclasses.replace(self, class_names=names)
 
     @property
-    def undrawn(self) -> str:
+    def substitution_note(self) -> str:
         """Which names images show in place of your own, in a line; empty if none."""
-        drawn = self.drawable()
+        drawn = self.to_drawable()
         names = ", ".join(
             f"“{drawn.title(label)}” for “{self.title(label)}”"
             for label in Label
@@ -161,10 +166,12 @@ class Style:
 
     def colour_bgr(self, label: Label) -> BGR:
         """Return the colour of a class: your own, else that of the palette."""
-        own = self.class_colours.get(label.key)
-        if own is None:
+        custom_colour = self.class_colours.get(label.key)
+        if custom_colour is None:
             return colour_bgr(label, self.palette)
-        red, green, blue = (int(own[start : start + 2], 16) for start in (1, 3, 5))
+        red, green, blue = (
+            int(custom_colour[start : start + 2], 16) for start in (1, 3, 5)
+        )
         return blue, green, red
 
     def colour_css(self, label: Label) -> str:
@@ -179,17 +186,18 @@ class Style:
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
         """
-        values = read_object(text, "style is")
-        known = [one.name for one in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(known))
+        values = parse_json_object(text, "style is")
+        field_names = [style_field.name for style_field in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(field_names))
         if unknown:
             raise ValueError(
-                f"unknown field {unknown[0]!r} of a style; known are {', '.join(known)}"
+                f"unknown field {unknown[0]!r} of a style; known are "
+                f"{', '.join(field_names)}"
             )
         return cls(**values)
 
 
-def _by_key(name: str, value: object) -> dict[str, Any]:
+def _check_class_keys(name: str, value: object) -> dict[str, Any]:
     """Return what somebody gave by class, once it has no key but those of classes."""
     if not isinstance(value, Mapping):
         raise ValueError(
@@ -204,73 +212,74 @@ def _by_key(name: str, value: object) -> dict[str, Any]:
     return dict(value)
 
 
-def _names(value: object) -> dict[str, str]:
+def _check_class_names(value: object) -> dict[str, str]:
     """Return checked names of classes, without spaces around them."""
-    names = _by_key("class_names", value)
+    names = _check_class_keys("class_names", value)
     for key, given in names.items():
         name = given.strip() if isinstance(given, str) else ""
-        if len(name) > _MOST_LETTERS or not _is_readable(name):
+        if len(name) > _MAX_NAME_LENGTH or not _is_readable(name):
             raise ValueError(
-                f"class_names: {key} must be 1 to {_MOST_LETTERS} letters of any "
-                f"script, digits, spaces and {_SIGNS}, not {given!r}"
+                f"class_names: {key} must be 1 to {_MAX_NAME_LENGTH} letters of any "
+                f"script, digits, spaces and {_PUNCTUATION}, not {given!r}"
             )
-        if _folded(name) in _TAKEN:
+        if _fold_name(name) in _RESERVED_NAMES:
             raise ValueError(
                 f"class_names: {key} must not be {given!r}, which tables and charts "
                 "call something else; choose another name"
             )
         names[key] = name
-    _refuse_twins(names, "")
-    drawn = {
-        key: written_plainly(name) for key, name in names.items() if _is_drawable(name)
+    _check_unique_names(names, "")
+    plain_names = {
+        key: strip_accents(name) for key, name in names.items() if _is_drawable(name)
     }
-    _refuse_twins(drawn, " in images")
+    _check_unique_names(plain_names, " in images")
     return names
 
 
-def _refuse_twins(names: Mapping[str, str], where: str) -> None:
+def _check_unique_names(names: Mapping[str, str], context: str) -> None:
     written = [names.get(label.key, label.title) for label in Label]
-    folded = [_folded(name) for name in written]
-    for name, same in zip(written, folded, strict=True):
-        if folded.count(same) > 1:
+    folded = [_fold_name(name) for name in written]
+    for name, folded_name in zip(written, folded, strict=True):
+        if folded.count(folded_name) > 1:
             raise ValueError(
-                f"class_names: {name!r} is the name of two classes{where}; each needs "
+                f"class_names: {name!r} is the name of two classes{context}; each "
+                "needs "
                 "its own"
             )
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _is_readable(name: str) -> bool:
     """Return whether every sign is visible and harmless, and one is no mere sign."""
     allowed = (
-        one.isalnum() or one in f" {_SIGNS}"
-        if one.isascii()
-        else one.isprintable() or one in _JOINERS
-        for one in name
+        char.isalnum() or char in f" {_PUNCTUATION}"
+        if char.isascii()
+        else char.isprintable() or char in _JOINERS
+        for char in name
     )
     return all(allowed) and any(
-        one.isalnum() or unicodedata.category(one) == "So" for one in name
+        char.isalnum() or unicodedata.category(char) == "So" for char in name
     )
 
 
 def _is_drawable(name: str) -> bool:
-    return bool(_DRAWN.fullmatch(written_plainly(name)))
+    return bool(_DRAWABLE_PATTERN.fullmatch(strip_accents(name)))
 
 
-def written_plainly(text: str) -> str:
+def strip_accents(text: str) -> str:
     """Return text as it is drawn into images: Latin letters without accents."""
-    split = unicodedata.normalize("NFKD", text.translate(_LETTERS))
-    return "".join(one for one in split if not unicodedata.combining(one))
+    decomposed = unicodedata.normalize("NFKD", text.translate(_TRANSLITERATIONS))
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
-def _colours(value: object) -> dict[str, str]:
+def _check_class_colours(value: object) -> dict[str, str]:
     """Return checked colours of classes, in lower case."""
-    colours = _by_key("class_colours", value)
+    colours = _check_class_keys("class_colours", value)
     for key, given in colours.items():
-        if not isinstance(given, str) or not _HEX.fullmatch(given):
+        if not isinstance(given, str) or not _HEX_COLOUR_PATTERN.fullmatch(given):
             raise ValueError(
                 f'class_colours: {key} must be a colour such as "#0072b2", not '
                 f"{given!r}"
@@ -287,13 +296,13 @@ def colour_bgr(label: Label, palette: Palette = "classic") -> BGR:
     return _COLOURS[palette][label]
 
 
-def ink_bgr(colour: BGR) -> BGR:
+def text_colour_bgr(colour: BGR) -> BGR:
     """Return black or white, whichever reads better on `colour`."""
-    on_white = contrast(colour, WHITE)
-    return WHITE if on_white > contrast(colour, BLACK) else BLACK
+    on_white = contrast_ratio(colour, WHITE)
+    return WHITE if on_white > contrast_ratio(colour, BLACK) else BLACK
 
 
-def contrast(a: BGR, b: BGR) -> float:
+def contrast_ratio(a: BGR, b: BGR) -> float:
     """Return the contrast of two colours, 1 to 21, as WCAG 2.2 defines it."""
     lighter, darker = sorted((_luminance(a), _luminance(b)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
@@ -304,7 +313,7 @@ def line_style(label: Label) -> LineStyle:
     return _LINE_STYLES[label]
 
 
-def describe(
+def format_face_caption(
     label: Label,
     confidence: float,
     style: Style = DEFAULT_STYLE,
@@ -330,29 +339,29 @@ def describe(
     title = style.title(label)
     words = [title] if style.labels else []
     if unseen_s <= 0:
-        words += _sureness(label, confidence, style, likeliest)
+        words += _format_confidence(label, confidence, style, likeliest)
     elif style.labels:
         words = [f"{title}, seen {unseen_s:.1f} s ago"]
     elif style.percentages:
         words = [f"{unseen_s:.1f} s ago"]
-    number = [f"#{track_id}"] if style.ids and track_id != UNTRACKED else []
-    return " ".join(number + words)
+    id_words = [f"#{track_id}"] if style.ids and track_id != UNTRACKED else []
+    return " ".join(id_words + words)
 
 
-def _sureness(
+def _format_confidence(
     label: Label, confidence: float, style: Style, likeliest: Label | None
 ) -> list[str]:
     """Return how sure a class is, in the word that follows its name."""
     if not style.percentages:
         return []
     if label is not Label.UNKNOWN or not style.labels:
-        return [percent(confidence)]
+        return [format_percent(confidence)]
     if likeliest is None:
         return []
-    return [f"({percent(confidence)} {mid_sentence(style.title(likeliest))})"]
+    return [f"({format_percent(confidence)} {uncapitalize(style.title(likeliest))})"]
 
 
-def mid_sentence(title: str) -> str:
+def uncapitalize(title: str) -> str:
     """Return the name of a class within a sentence, as in "no mask".
 
     Names begin with a capital letter; abbreviations such as "FFP2" are left alone.
@@ -360,11 +369,11 @@ def mid_sentence(title: str) -> str:
     return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
-def percent(fraction: float) -> str:
+def format_percent(fraction: float) -> str:
     """Return a fraction in whole percent; only what is all or nothing is called so.
 
     Examples:
-        >>> from maskdet.style import percent
+        >>> from maskdet.style import format_percent
         >>> [percent(one) for one in (0, 0.003, 0.58, 0.999, 1)]
         ['0 %', '<1 %', '58 %', '>99 %', '100 %']
     """
@@ -375,34 +384,34 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.0f} %"
 
 
-def percent_number(fraction: float) -> float:
+def to_display_percent(fraction: float) -> float:
     """Return a fraction in percent for a column of whole numbers.
 
     It rounds to 100 or 0 only where it is all or nothing; else to 99 or 1.
     """
-    number = 100 * fraction
-    if fraction < 1 and round(number) >= 100:
+    percentage = 100 * fraction
+    if fraction < 1 and round(percentage) >= 100:
         return 99.0
-    if fraction > 0 and round(number) <= 0:
+    if fraction > 0 and round(percentage) <= 0:
         return 1.0
-    return number
+    return percentage
 
 
-def describe_pair(pair: PersonPair) -> str:
+def format_pair_caption(pair: PersonPair) -> str:
     """Return what is written between two people: "1.2 m", "5 heads", "1.2 m, 40 s"."""
     if pair.unit == "m":
-        apart = f"{pair.distance:.1f} m"
+        distance_text = f"{pair.distance:.1f} m"
     else:
         heads = round(pair.distance)
-        apart = "1 head" if heads == 1 else f"{heads} heads"
+        distance_text = "1 head" if heads == 1 else f"{heads} heads"
     if not pair.exceeds_limit:
-        return apart
-    lasted = (
+        return distance_text
+    duration_text = (
         f"{pair.contact_s:.0f} s"
         if pair.contact_s < 120
         else f"{pair.contact_s / 60:.0f} min"
     )
-    return f"{apart}, {lasted}"
+    return f"{distance_text}, {duration_text}"
 
 
 def _luminance(colour: BGR) -> float:

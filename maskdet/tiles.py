@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer, pipeline_of
+from maskdet.analyzer import Analyzer, get_pipeline
 from maskdet.boxes import Boxes, iou_matrix, nms, sizes_px
-from maskdet.onepass import Scaling
+from maskdet.onepass import Resize
 from maskdet.types import BLUR_MIN_SCORE, Faces, Image, Scene, Settings, check_image
 
-MIN_SIDE_PX = 64
+MIN_TILE_PX = 64
 """Smaller windows would be thousands, and hold no face with its surroundings."""
 
-_SAME_IOU = 0.5
+_NMS_IOU = 0.5
 """Boxes from two windows that overlap more are one face."""
 
-_CUT_PX = 2.0
+_BORDER_PX = 2.0
 """A box so near to where its window ends, inside the picture, may be half a face."""
 
 _VISIBLE_PX = 9.0
@@ -28,13 +28,13 @@ _VISIBLE_PX = 9.0
 at every face that is so large there. Without a guess, what a window detects is a part
 of something larger."""
 
-_VISIBLE_SHARE = 0.1
+_VISIBLE_RATIO = 0.1
 """The same for any other analyzer, as a share of the longer side of the image."""
 
-_GUESS = 0.1
+_MIN_GUESS_SCORE = 0.1
 """Detection score of such a guess."""
 
-Window = tuple[int, int, int, int]
+Tile = tuple[int, int, int, int]
 """`x1, y1, x2, y2` in whole pixels of the picture."""
 
 
@@ -56,34 +56,34 @@ class Tiling:
 
     def __post_init__(self) -> None:
         """Refuse what would give no windows, or too many."""
-        if self.side_px < MIN_SIDE_PX:
+        if self.side_px < MIN_TILE_PX:
             raise ValueError(
-                f"side_px must be at least {MIN_SIDE_PX}, not {self.side_px!r}"
+                f"side_px must be at least {MIN_TILE_PX}, not {self.side_px!r}"
             )
         if not 0 <= self.overlap <= 0.75:
             raise ValueError(f"overlap must be from 0 to 0.75, not {self.overlap!r}")
 
-    def windows(self, width: int, height: int) -> list[Window]:
+    def split(self, width: int, height: int) -> list[Tile]:
         """Return windows that cover the picture, row by row, all of one size."""
-        across = min(self.side_px, width)
-        down = min(self.side_px, height)
+        tile_width = min(self.side_px, width)
+        tile_height = min(self.side_px, height)
         return [
-            (x, y, x + across, y + down)
+            (x, y, x + tile_width, y + tile_height)
             for y in self._starts(height)
             for x in self._starts(width)
         ]
 
     def _starts(self, length: int) -> list[int]:
         """Return where windows start along one side, evenly, the last at the border."""
-        free = length - self.side_px
-        if free <= 0:
+        remaining_px = length - self.side_px
+        if remaining_px <= 0:
             return [0]
         step = max(1, int(self.side_px * (1 - self.overlap)))
-        steps = -(-free // step)
-        return [round(free * number / steps) for number in range(steps + 1)]
+        steps = -(-remaining_px // step)
+        return [round(remaining_px * number / steps) for number in range(steps + 1)]
 
 
-class Tiled:
+class TiledAnalyzer:
     """An analyzer that also looks at every part of a large picture on its own."""
 
     def __init__(self, analyzer: Analyzer, tiling: Tiling | None = None) -> None:
@@ -96,7 +96,7 @@ class Tiled:
         self.analyzer = analyzer
         self.tiling = Tiling() if tiling is None else tiling
         self.pipeline = (
-            f"{pipeline_of(analyzer)}, also in tiles of {self.tiling.side_px} px"
+            f"{get_pipeline(analyzer)}, also in tiles of {self.tiling.side_px} px"
         )
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
@@ -109,32 +109,34 @@ class Tiled:
         image = check_image(image)
         settings = Settings() if settings is None else settings
         height, width = image.shape[:2]
-        windows = self.tiling.windows(width, height)
-        if len(windows) == 1:
+        tiles = self.tiling.split(width, height)
+        if len(tiles) == 1:
             return self.analyzer.analyze(image, settings)
-        early = _early(settings)
-        guessed = dataclasses.replace(early, min_score=min(_GUESS, early.min_score))
-        whole = self.analyzer.analyze(image, guessed)
+        tile_settings = _settings_before_merging(settings)
+        image_settings = dataclasses.replace(
+            tile_settings, min_score=min(_MIN_GUESS_SCORE, tile_settings.min_score)
+        )
+        image_scene = self.analyzer.analyze(image, image_settings)
         visible_px = self._visible_px(max(width, height))
-        scenes = [whole]
-        for x1, y1, x2, y2 in windows:
+        scenes = [image_scene]
+        for x1, y1, x2, y2 in tiles:
             part = np.ascontiguousarray(image[y1:y2, x1:x2])
-            seen = self.analyzer.analyze(part, early)
-            moved = _moved(seen, (x1, y1, x2, y2), (width, height))
-            scenes.append(_without_fragments(moved, whole, visible_px))
-        joined = _joined(scenes)
-        return joined.filter(settings)
+            tile_scene = self.analyzer.analyze(part, tile_settings)
+            shifted = _shift_to_image(tile_scene, (x1, y1, x2, y2), (width, height))
+            scenes.append(_drop_fragments(shifted, image_scene, visible_px))
+        merged = _merge_scenes(scenes)
+        return merged.filter(settings)
 
     def _visible_px(self, long_side_px: int) -> float:
         """Return how large a face is that shows in the whole image as well."""
         detector = getattr(self.analyzer, "detector", self.analyzer)
-        scaling = getattr(detector, "scaling", None)
-        if isinstance(scaling, Scaling):
-            return _VISIBLE_PX * long_side_px / scaling.long_side_px
-        return _VISIBLE_SHARE * long_side_px
+        resize = getattr(detector, "resize", None)
+        if isinstance(resize, Resize):
+            return _VISIBLE_PX * long_side_px / resize.long_side_px
+        return _VISIBLE_RATIO * long_side_px
 
 
-def _early(settings: Settings) -> Settings:
+def _settings_before_merging(settings: Settings) -> Settings:
     """Return what may be refused before joining without changing the result.
 
     Score only: a box that is refused for its size may have won over a larger one.
@@ -142,37 +144,37 @@ def _early(settings: Settings) -> Settings:
     return dataclasses.replace(Settings.permissive(), min_score=settings.min_score)
 
 
-def _moved(scene: Scene, window: Window, size_wh: tuple[int, int]) -> Scene:
+def _shift_to_image(scene: Scene, tile: Tile, size_wh: tuple[int, int]) -> Scene:
     """Return what a window shows in pixels of the picture, without cut faces.
 
     Whoever does not fit into the overlap is large enough to be seen in the whole
     picture; whoever does is whole in a neighbour.
     """
-    x, y = window[:2]
-    moved = scene.faces.boxes + np.array([x, y, x, y], np.float32)
-    whole = ~_cut(moved, window, size_wh)
+    x, y = tile[:2]
+    shifted = scene.faces.boxes + np.array([x, y, x, y], np.float32)
+    is_uncut = ~_is_cut(shifted, tile, size_wh)
     return dataclasses.replace(
-        scene[whole],
-        faces=Faces(moved[whole], scene.faces.scores[whole]),
+        scene[is_uncut],
+        faces=Faces(shifted[is_uncut], scene.faces.scores[is_uncut]),
         blur_boxes=np.concatenate(
             [
                 scene.blur_boxes + np.array([x, y, x, y], np.float32),
-                moved[~whole & (scene.faces.scores >= BLUR_MIN_SCORE)],
+                shifted[~is_uncut & (scene.faces.scores >= BLUR_MIN_SCORE)],
             ]
         ),
     )
 
 
-def _without_fragments(scene: Scene, whole: Scene, visible_px: float) -> Scene:
+def _drop_fragments(scene: Scene, image_scene: Scene, visible_px: float) -> Scene:
     """Return what a window shows without what only looks like a face so near.
 
     A window shows parts of a large face, and cloth and blur in detail, and nothing
     around them. What is large enough to show in the whole image must be a guess there.
     """
-    guesses = whole.faces.boxes[whole.faces.scores >= _GUESS]
+    guesses = image_scene.faces.boxes[image_scene.faces.scores >= _MIN_GUESS_SCORE]
     overlaps = iou_matrix(scene.faces.boxes, guesses).max(axis=1, initial=0)
-    small = sizes_px(scene.faces.boxes) < visible_px
-    kept: NDArray[np.bool_] = small | (overlaps >= _SAME_IOU)
+    is_small = sizes_px(scene.faces.boxes) < visible_px
+    kept: NDArray[np.bool_] = is_small | (overlaps >= _NMS_IOU)
     dropped = scene.faces[~kept]
     return dataclasses.replace(
         scene[kept],
@@ -182,33 +184,33 @@ def _without_fragments(scene: Scene, whole: Scene, visible_px: float) -> Scene:
     )
 
 
-def _cut(boxes: Boxes, window: Window, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+def _is_cut(boxes: Boxes, tile: Tile, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
     """Return which boxes touch a side of the window that lies inside the picture."""
-    x1, y1, x2, y2 = window
-    near = [boxes[:, 0] - x1, boxes[:, 1] - y1, x2 - boxes[:, 2], y2 - boxes[:, 3]]
-    inner = [x1 > 0, y1 > 0, x2 < size_wh[0], y2 < size_wh[1]]
-    touches = np.stack(near, axis=1) < _CUT_PX
-    result: NDArray[np.bool_] = (touches & np.array(inner)).any(axis=1)
+    x1, y1, x2, y2 = tile
+    margins = [boxes[:, 0] - x1, boxes[:, 1] - y1, x2 - boxes[:, 2], y2 - boxes[:, 3]]
+    is_inner = [x1 > 0, y1 > 0, x2 < size_wh[0], y2 < size_wh[1]]
+    touches = np.stack(margins, axis=1) < _BORDER_PX
+    result: NDArray[np.bool_] = (touches & np.array(is_inner)).any(axis=1)
     return result
 
 
-def _joined(scenes: list[Scene]) -> Scene:
+def _merge_scenes(scenes: list[Scene]) -> Scene:
     """Return all faces, each once, and the time that all scenes took together."""
-    boxes = np.concatenate([one.faces.boxes for one in scenes])
-    scores = np.concatenate([one.faces.scores for one in scenes])
-    probs = np.concatenate([one.probs for one in scenes])
-    kept = nms(boxes, scores, _SAME_IOU)
+    boxes = np.concatenate([scene.faces.boxes for scene in scenes])
+    scores = np.concatenate([scene.faces.scores for scene in scenes])
+    probs = np.concatenate([scene.probs for scene in scenes])
+    kept = nms(boxes, scores, _NMS_IOU)
     return Scene(
         Faces(boxes[kept], scores[kept]),
         probs[kept],
-        stage_ms=_summed(scenes),
-        blur_boxes=np.concatenate([one.blur_boxes for one in scenes]),
+        stage_ms=_sum_stage_times(scenes),
+        blur_boxes=np.concatenate([scene.blur_boxes for scene in scenes]),
     )
 
 
-def _summed(scenes: Iterable[Scene]) -> dict[str, float]:
+def _sum_stage_times(scenes: Iterable[Scene]) -> dict[str, float]:
     total: dict[str, float] = {}
-    for one in scenes:
-        for stage, time_ms in one.stage_ms.items():
+    for scene in scenes:
+        for stage, time_ms in scene.stage_ms.items():
             total[stage] = total.get(stage, 0.0) + time_ms
     return total

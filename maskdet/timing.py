@@ -12,36 +12,36 @@ from maskdet.analyzer import Analyzer
 from maskdet.drawing import draw
 from maskdet.types import Image, Scene, Settings
 
-Look = Callable[[Image], Scene]
+TimedFunction = Callable[[Image], Scene]
 """Does everything that is to be timed with one picture; tells its stages' times."""
 
-_WARM_UP = 3
+_WARM_UP_ROUNDS = 3
 """Rounds before the clock counts: sizes are allocated and caches filled then."""
 
 
 @dataclass(frozen=True, eq=False)
-class Timing:
+class LatencyStats:
     """What one contestant took, round by round.
 
     Attributes:
-        faces: how many it saw.
-        whole_ms: one time a round.
+        n_faces: how many it saw.
+        total_ms: one time a round.
         stages_ms: the same for each of its stages, in order.
     """
 
-    faces: int
-    whole_ms: tuple[float, ...]
+    n_faces: int
+    total_ms: tuple[float, ...]
     stages_ms: Mapping[str, tuple[float, ...]]
 
     @property
     def median_ms(self) -> float:
         """The middle time."""
-        return statistics.median(self.whole_ms)
+        return statistics.median(self.total_ms)
 
     @property
     def p95_ms(self) -> float:
         """The time that 19 of 20 rounds stay within."""
-        return sorted(self.whole_ms)[int(0.95 * (len(self.whole_ms) - 1))]
+        return sorted(self.total_ms)[int(0.95 * (len(self.total_ms) - 1))]
 
     @property
     def median_stages_ms(self) -> dict[str, float]:
@@ -50,60 +50,67 @@ class Timing:
             stage: statistics.median(times) for stage, times in self.stages_ms.items()
         }
 
-    def ratio_to(self, other: Timing) -> float:
+    def ratio_to(self, other: LatencyStats) -> float:
         """Return how many times as long this took as `other`, in the middle round.
 
         Both ran in the same rounds, so a slow moment of the machine hits both.
         """
         return statistics.median(
             mine / theirs
-            for mine, theirs in zip(self.whole_ms, other.whole_ms, strict=True)
+            for mine, theirs in zip(self.total_ms, other.total_ms, strict=True)
         )
 
 
-def whole_loop(analyzer: Analyzer, settings: Settings) -> Look:
+def make_analyze_and_draw(analyzer: Analyzer, settings: Settings) -> TimedFunction:
     """Return what the dashboard does with each image: detect, classify, draw."""
 
-    def look(image: Image) -> Scene:
+    def analyze_and_draw(image: Image) -> Scene:
         scene = analyzer.analyze(image, settings)
         started = perf_counter()
         draw(image, scene)
         draw_ms = (perf_counter() - started) * 1e3
         return dataclasses.replace(scene, stage_ms={**scene.stage_ms, "draw": draw_ms})
 
-    return look
+    return analyze_and_draw
 
 
-def take_turns(
-    looks: Mapping[str, Look], image: Image, rounds: Iterable[int]
-) -> dict[str, Timing]:
+def benchmark_interleaved(
+    functions: Mapping[str, TimedFunction], image: Image, rounds: Iterable[int]
+) -> dict[str, LatencyStats]:
     """Let all look at one picture in turns, and return the time each took.
 
     Args:
-        looks: the contestants by name.
+        functions: the contestants by name.
         image: what they look at.
         rounds: as many as it has numbers. The contestant that begins changes from
             round to round: who comes after a large one finds the caches empty.
     """
     faces = {
-        name: [look(image) for _ in range(_WARM_UP)] for name, look in looks.items()
+        name: [function(image) for _ in range(_WARM_UP_ROUNDS)]
+        for name, function in functions.items()
     }
-    whole: dict[str, list[float]] = {name: [] for name in looks}
-    stages: dict[str, list[Mapping[str, float]]] = {name: [] for name in looks}
-    names = list(looks)
-    for number in rounds:
-        first = number % max(1, len(names))
+    total_ms: dict[str, list[float]] = {name: [] for name in functions}
+    stages_ms: dict[str, list[Mapping[str, float]]] = {name: [] for name in functions}
+    names = list(functions)
+    for round_index in rounds:
+        first = round_index % max(1, len(names))
         for name in names[first:] + names[:first]:
             started = perf_counter()
-            scene = looks[name](image)
-            whole[name].append((perf_counter() - started) * 1e3)
-            stages[name].append(scene.stage_ms)
+            scene = functions[name](image)
+            total_ms[name].append((perf_counter() - started) * 1e3)
+            stages_ms[name].append(scene.stage_ms)
     return {
-        name: Timing(len(faces[name][-1]), tuple(whole[name]), _by_stage(stages[name]))
+        name: LatencyStats(
+            len(faces[name][-1]),
+            tuple(total_ms[name]),
+            _group_by_stage(stages_ms[name]),
+        )
         for name in names
     }
 
 
-def _by_stage(rounds: list[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
-    known = rounds[0] if rounds else {}
-    return {stage: tuple(one[stage] for one in rounds) for stage in known}
+def _group_by_stage(rounds: list[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
+    first_round = rounds[0] if rounds else {}
+    return {
+        stage: tuple(round_ms[stage] for round_ms in rounds) for stage in first_round
+    }

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, nms, sizes_px
 from maskdet.settings import Settings as Settings
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
 Image = NDArray[np.uint8]
 """`(h, w, 3)` uint8, **BGR**, never modified in place."""
@@ -97,24 +97,26 @@ _TITLES = {
     Label.UNKNOWN: "Unsure",
 }
 
-Rows: TypeAlias = NDArray[np.bool_] | NDArray[np.int64] | list[int] | list[bool] | slice
+RowSelection: TypeAlias = (
+    NDArray[np.bool_] | NDArray[np.int64] | list[int] | list[bool] | slice
+)
 """Which rows of a scene or of faces are meant: a mask, indices, or a slice."""
 
 CLASSES: tuple[Label, ...] = (Label.MASK, Label.NO_MASK, Label.INCORRECT)
 """The labels that have a column in `Scene.probs`, in column order."""
 
 
-def _checked(
+def _check_shape(
     name: str, array: NDArray[np.generic], shape: tuple[int | None, ...]
 ) -> None:
-    wanted = tuple("n" if size is None else str(size) for size in shape)
-    fits = array.ndim == len(shape) and all(
-        want is None or want == got
-        for want, got in zip(shape, array.shape, strict=False)
+    expected_shape = tuple("n" if size is None else str(size) for size in shape)
+    is_valid = array.ndim == len(shape) and all(
+        expected_size is None or expected_size == actual_size
+        for expected_size, actual_size in zip(shape, array.shape, strict=False)
     )
-    if not fits:
+    if not is_valid:
         raise ValueError(
-            f"{name} must have shape ({', '.join(wanted)}), got {array.shape}"
+            f"{name} must have shape ({', '.join(expected_shape)}), got {array.shape}"
         )
 
 
@@ -141,8 +143,8 @@ class Faces:
         """Check shapes and values, convert to float32 and sort."""
         boxes = np.asarray(self.boxes, dtype=np.float32)
         scores = np.asarray(self.scores, dtype=np.float32)
-        _checked("boxes", boxes, (None, 4))
-        _checked("scores", scores, (len(boxes),))
+        _check_shape("boxes", boxes, (None, 4))
+        _check_shape("scores", scores, (len(boxes),))
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
             raise ValueError("boxes and scores must be finite numbers")
         if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
@@ -162,7 +164,7 @@ class Faces:
         """Return the faces of an image without a face."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
-    def __getitem__(self, rows: Rows) -> Faces:
+    def __getitem__(self, rows: RowSelection) -> Faces:
         """Return the faces that a mask, an index array or a slice selects."""
         return Faces(self.boxes[rows], self.scores[rows])
 
@@ -356,24 +358,24 @@ class Scene:
         """Check that every array has one row a face."""
         n = len(self.faces)
         probs = np.asarray(self.probs, dtype=np.float32)
-        _checked("probs", probs, (n, len(CLASSES)))
+        _check_shape("probs", probs, (n, len(CLASSES)))
         # `allclose` says the same ten times as slowly, three times a picture.
         if n and not np.abs(probs.sum(axis=1) - 1).max() <= 1e-3:
             raise ValueError("each row of probs must sum to 1")
         ids = self.track_ids
         ids = np.full(n, UNTRACKED, np.int64) if ids is None else np.asarray(ids)
-        _checked("track_ids", ids, (n,))
+        _check_shape("track_ids", ids, (n,))
         object.__setattr__(self, "probs", probs)
         object.__setattr__(self, "track_ids", ids.astype(np.int64))
         blur_boxes = np.asarray(self.blur_boxes, dtype=np.float32)
-        _checked("blur_boxes", blur_boxes, (None, 4))
+        _check_shape("blur_boxes", blur_boxes, (None, 4))
         object.__setattr__(self, "blur_boxes", blur_boxes)
         if len(self.positions):
-            _checked("positions", self.positions, (n, 2))
-        for name, usual in (("unseen_s", 0.0), ("n_effective_views", 1.0)):
+            _check_shape("positions", self.positions, (n, 2))
+        for name, default in (("unseen_s", 0.0), ("n_effective_views", 1.0)):
             given = getattr(self, name)
-            values = np.full(n, usual) if given is None else np.asarray(given)
-            _checked(name, values, (n,))
+            values = np.full(n, default) if given is None else np.asarray(given)
+            _check_shape(name, values, (n,))
             object.__setattr__(self, name, values.astype(np.float32))
         for pair in self.pairs:
             if not 0 <= pair.first < pair.second < n:
@@ -405,9 +407,9 @@ class Scene:
     def __getitem__(self, rows: int) -> Face: ...
 
     @overload
-    def __getitem__(self, rows: Rows) -> Scene: ...
+    def __getitem__(self, rows: RowSelection) -> Scene: ...
 
-    def __getitem__(self, rows: int | Rows) -> Face | Scene:
+    def __getitem__(self, rows: int | RowSelection) -> Face | Scene:
         """Return one face, or the scene with only some rows, best score first.
 
         Args:
@@ -418,8 +420,8 @@ class Scene:
             IndexError: there is no such row.
         """
         if isinstance(rows, int | np.integer):
-            return next(iter(self._with_rows(np.array([range(len(self))[rows]]))))
-        return self._with_rows(np.arange(len(self))[rows])
+            return next(iter(self._take_rows(np.array([range(len(self))[rows]]))))
+        return self._take_rows(np.arange(len(self))[rows])
 
     @classmethod
     def empty(cls) -> Scene:
@@ -430,9 +432,9 @@ class Scene:
         """Return one line: how many faces of which class."""
         counts = Counter(label.key for label in self.labels)
         words = ", ".join(f"{n} {key}" for key, n in counts.items())
-        faces = counted(len(self), "face")
-        at = f" at {self.time_s:.3f} s" if self.time_s else ""
-        return f"<Scene{at}: {faces}{f' ({words})' if words else ''}>"
+        faces = format_count(len(self), "face")
+        time_text = f" at {self.time_s:.3f} s" if self.time_s else ""
+        return f"<Scene{time_text}: {faces}{f' ({words})' if words else ''}>"
 
     @property
     def boxes(self) -> Boxes:
@@ -466,16 +468,16 @@ class Scene:
         winners = self.probs.argmax(axis=1) if len(self) else ()
         return tuple(Label(int(winner)) for winner in winners)
 
-    def _with_rows(self, rows: NDArray[np.int64]) -> Scene:
+    def _take_rows(self, rows: NDArray[np.int64]) -> Scene:
         # Faces sort themselves, so the other arrays must follow.
         rows = rows[np.argsort(-self.faces.scores[rows], kind="stable")]
-        place = {int(row): number for number, row in enumerate(rows)}
+        new_row = {int(row): number for number, row in enumerate(rows)}
         pairs = [
-            (sorted((place[pair.first], place[pair.second])), pair)
+            (sorted((new_row[pair.first], new_row[pair.second])), pair)
             for pair in self.pairs
-            if pair.first in place and pair.second in place
+            if pair.first in new_row and pair.second in new_row
         ]
-        parts = {
+        arrays = {
             name: getattr(self, name)[rows]
             for name in ("probs", "track_ids", "unseen_s", "n_effective_views")
         }
@@ -487,17 +489,17 @@ class Scene:
                 for (first, second), pair in pairs
             ),
             positions=self.positions[rows] if len(self.positions) else self.positions,
-            **parts,
+            **arrays,
         )
 
-    def scaled(self, across: float, down: float) -> Scene:
+    def scale(self, factor_x: float, factor_y: float) -> Scene:
         """Return the scene of the image when its sides are multiplied by these.
 
         Args:
-            across: factor of x, above 0.
-            down: factor of y, above 0.
+            factor_x: factor of x, above 0.
+            factor_y: factor of y, above 0.
         """
-        factors = np.array([across, down, across, down], np.float32)
+        factors = np.array([factor_x, factor_y, factor_x, factor_y], np.float32)
         return dataclasses.replace(
             self,
             faces=Faces(self.faces.boxes * factors, self.faces.scores),
@@ -529,7 +531,7 @@ class Scene:
         Raises:
             ImportError: pandas is not installed.
         """
-        pandas = _optional("pandas")
+        pandas = _import_optional("pandas")
         columns: dict[str, Any] = {
             "label": [label.key for label in self.labels],
             "confidence": self.confidences,
@@ -550,7 +552,7 @@ class Scene:
         Raises:
             ImportError: supervision is not installed.
         """
-        supervision = _optional("supervision")
+        supervision = _import_optional("supervision")
         ids = np.asarray(self.track_ids)
         labels = self.labels
         return supervision.Detections(
@@ -602,18 +604,18 @@ class Scene:
         Args:
             settings: thresholds of score, size, overlap and confidence.
         """
-        rows = accepted(self.faces, settings)
+        rows = select_rows(self.faces, settings)
         blur_boxes = np.concatenate(
-            [self.blur_boxes, refused(self.faces, rows, settings)]
+            [self.blur_boxes, rejected_boxes(self.faces, rows, settings)]
         )
         return dataclasses.replace(
-            self._with_rows(rows),
+            self._take_rows(rows),
             min_confidence=settings.min_confidence,
             blur_boxes=blur_boxes,
         )
 
 
-def _optional(name: str) -> Any:
+def _import_optional(name: str) -> Any:
     """Import a library that maskdet does not need itself."""
     try:
         return import_module(name)
@@ -621,19 +623,19 @@ def _optional(name: str) -> Any:
         raise ImportError(f"this needs {name}: pip install {name}") from None
 
 
-def accepted(faces: Faces, settings: Settings) -> NDArray[np.int64]:
+def select_rows(faces: Faces, settings: Settings) -> NDArray[np.int64]:
     """Return the rows of `faces` that pass score, size and overlap, best first."""
     passes = (faces.scores >= settings.min_score) & (
         sizes_px(faces.boxes) >= settings.min_face_px
     )
     rows = np.flatnonzero(passes).astype(np.int64)
     kept = nms(faces.boxes[rows], faces.scores[rows], settings.nms_iou)
-    wanted: NDArray[np.int64] = rows[kept]
-    return wanted
+    selected: NDArray[np.int64] = rows[kept]
+    return selected
 
 
-def refused(faces: Faces, rows: NDArray[np.int64], settings: Settings) -> Boxes:
-    """Return the boxes, `(k, 4)`, that may be faces but are not the `accepted` rows."""
-    may_be = faces.scores >= min(BLUR_MIN_SCORE, settings.min_score)
-    may_be[rows] = False
-    return faces.boxes[may_be]
+def rejected_boxes(faces: Faces, rows: NDArray[np.int64], settings: Settings) -> Boxes:
+    """Return the boxes, `(k, 4)`, that may be faces but are not the `select_rows` rows."""
+    is_rejected = faces.scores >= min(BLUR_MIN_SCORE, settings.min_score)
+    is_rejected[rows] = False
+    return faces.boxes[is_rejected]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 
-def noun(n: int, one: str, many: str = "") -> str:
+def pluralize(n: int, singular: str, plural: str = "") -> str:
     """Return the noun that goes with a number.
 
     Args:
         n: how many.
-        one: the noun for one; other words may stand around it.
-        many: the noun for any other number; `one` with an "s" unless given.
+        singular: the noun for one; other words may stand around it.
+        plural: the noun for any other number; `singular` with an "s" unless given.
     """
-    return one if n == 1 else many or f"{one}s"
+    return singular if n == 1 else plural or f"{singular}s"
 
 
-def counted(n: int, one: str, many: str = "") -> str:
-    """Return a number with its noun, as in "1 image" or "1,200 images"; see `noun`."""
-    return f"{n:,} {noun(n, one, many)}"
+def format_count(n: int, singular: str, plural: str = "") -> str:
+    """Return a number with its noun, as in "1 image" or "1,200 images"; see `pluralize`."""
+    return f"{n:,} {pluralize(n, singular, plural)}"

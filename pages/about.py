@@ -8,15 +8,15 @@ import streamlit as st
 
 from maskdet import __version__
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
-from maskdet.assets import ASSETS
-from maskdet.manifest import Asset
+from maskdet.assets import MODEL_FILES
+from maskdet.manifest import ModelFile
 from maskdet.resources import resource_path
-from maskdet.runs import CARD_NAME, run_names
+from maskdet.runs import CARD_NAME, list_training_runs
 from maskdet.web import session
 from maskdet.web.cards import legend_html
-from maskdet.web.entry import through_app
+from maskdet.web.entry import require_app_entry
 
-_WHAT = """
+_CAPABILITIES = """
 maskdet finds the faces in your camera's stream, in a picture or in a film and says
 for each one whether it wears a mask, wears none, or wears it wrongly.
 
@@ -58,7 +58,7 @@ _PRIVACY = """
 - Streamlit's usage statistics are switched off.
 """
 
-_NUMBERS = """
+_SCORES = """
 - **Confidence** is the classifier's own estimate that its label is the right one. It
   is an estimate, no promise: faces unlike those it learned from can be wrong at any
   confidence.
@@ -85,24 +85,24 @@ network was trained on from its weights),
 """
 
 
-def page() -> None:
+def render_about_page() -> None:
     """Show the page."""
     st.title("About maskdet")
     st.caption(f"Version {__version__}, licence Apache-2.0")
-    st.markdown(_WHAT)
+    st.markdown(_CAPABILITIES)
     st.warning(_SECURITY, icon=":material/gpp_maybe:")
     st.subheader("Your pictures stay yours")
     st.markdown(_PRIVACY)
     st.subheader("How to read the results")
-    st.html(legend_html(session.preferences().style))
-    st.markdown(_NUMBERS)
+    st.html(legend_html(session.get_preferences().style))
+    st.markdown(_SCORES)
     st.subheader("Models")
-    _models()
+    _render_models()
     st.subheader("Licences and credits")
-    _licences()
+    _render_licences()
 
 
-def _models() -> None:
+def _render_models() -> None:
     lines = [
         f"- **{name}**: {line}" + (" (the default)" if name == DEFAULT_ANALYZER else "")
         for name, line in ANALYZERS.items()
@@ -114,41 +114,43 @@ def _models() -> None:
         ".st-key-cards td code {overflow-wrap: anywhere;}</style>"
     )
     with st.container(key="cards"):
-        for path in _cards():
-            title, text = _card(path)
+        for path in _list_model_cards():
+            title, text = _read_model_card(path)
             with st.expander(title, icon=":material/description:"):
                 st.markdown(text)
 
 
-def _cards() -> list[Path]:
+def _list_model_cards() -> list[Path]:
     """Return the cards of all models, our own first."""
     models = resource_path("models")
-    beside = [path for path in models.glob("*.md") if path.name != "README.md"]
-    runs = [models / "runs" / name / CARD_NAME for name in run_names()]
-    one_pass = sorted((models / "runs-onepass").glob(f"*/{CARD_NAME}"))
-    return sorted(beside) + one_pass + runs
+    packaged_cards = [path for path in models.glob("*.md") if path.name != "README.md"]
+    runs = [models / "runs" / name / CARD_NAME for name in list_training_runs()]
+    single_stage_cards = sorted((models / "runs-onepass").glob(f"*/{CARD_NAME}"))
+    return sorted(packaged_cards) + single_stage_cards + runs
 
 
-def _card(path: Path) -> tuple[str, str]:
+def _read_model_card(path: Path) -> tuple[str, str]:
     """Return title and text of a model's card, its headings made smaller."""
     title, _, text = path.read_text(encoding="utf-8").partition("\n")
     return f"Model card: {title.lstrip('# ')}", text.replace("\n## ", "\n#### ")
 
 
-def _licences() -> None:
+def _render_licences() -> None:
     st.markdown(
         "maskdet itself, and the models trained for it, are free under the Apache "
         "licence 2.0. These model files exist; those that do not come with maskdet are "
         "fetched from their publishers with `maskdet models fetch NAME`:"
     )
-    st.markdown("\n".join(_line(asset) for asset in ASSETS.values()))
+    st.markdown("\n".join(_format_asset(asset) for asset in MODEL_FILES.values()))
     st.markdown(_LIBRARIES)
 
 
-def _line(asset: Asset) -> str:
-    origin = "comes with maskdet" if asset.ships else "fetched when asked for"
-    return f"- **{asset.name}** ({asset.licence}, {origin}): {asset.note}"
+def _format_asset(asset: ModelFile) -> str:
+    availability = (
+        "comes with maskdet" if asset.is_bundled else "fetched when asked for"
+    )
+    return f"- **{asset.name}** ({asset.licence}, {availability}): {asset.note}"
 
 
-through_app()
-page()
+require_app_entry()
+render_about_page()

@@ -9,130 +9,138 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from maskdet.events.event import KINDS
-from maskdet.events.origin import LONGEST_NAME, camera_name
+from maskdet.events.event import EVENT_KINDS
+from maskdet.events.origin import MAX_CAMERA_NAME_LENGTH, clean_camera_name
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore, StoreError
 from maskdet.types import Label
 from maskdet.web import events, events_alerts, session
-from maskdet.web.entry import through_app
+from maskdet.web.entry import require_app_entry
 from maskdet.web.events_charts import (
-    MOST_ROWS,
+    MAX_TABLE_EVENTS,
     PERIODS,
-    Found,
-    found,
-    hourly_chart,
-    numbers_html,
-    table,
+    EventQueryResult,
+    event_table,
+    event_totals_html,
+    hourly_label_chart,
+    query_events,
 )
-from maskdet.web.markdown import plain
-from maskdet.wording import counted, noun
+from maskdet.web.markdown import escape_markdown
+from maskdet.wording import format_count, pluralize
 
-_DELETED = "maskdet.events_deleted"
+_DELETED_KEY = "maskdet.events_deleted"
 
 
-def page() -> None:
+def render_events_page() -> None:
     """Show the page."""
     st.title("Events")
     st.markdown(
         "Who came in, what is known of each mask, who stood too close and who left: "
         "written down if you want it, and told to you if you ask for it."
     )
-    database = events.database()
-    record, camera = _recording(database)
+    database = events.get_database_status()
+    record, camera = _render_recording_settings(database)
     with st.expander("Alerts", icon=":material/notifications:"):
-        plan, toast, sound = events_alerts.settings()
-        events.remember(events.Choices(record, camera, plan, toast, sound))
-        events_alerts.rehearsal()
-    events_alerts.announce()
-    _state_of_recording(record)
-    store = events.store()
+        alert_config, toast, sound = events_alerts.render_alert_settings()
+        events.apply_event_preferences(
+            events.EventPreferences(record, camera, alert_config, toast, sound)
+        )
+        events_alerts.render_test_alert()
+    events_alerts.render_new_alerts()
+    _render_writer_status(record)
+    store = events.get_event_store()
     if store is not None:
-        _recorded(store)
+        _render_recorded_events(store)
 
 
-def _recording(database: events.Database) -> tuple[bool, str]:
+def _render_recording_settings(database: events.DatabaseStatus) -> tuple[bool, str]:
     """Ask whether to record, and under which name."""
     st.subheader("Recording", divider="gray")
-    if database.off:
+    if database.is_disabled:
         st.info(
             "Whoever runs this server switched recording off.",
             icon=":material/block:",
         )
     if database.problem:
-        st.error(plain(f"{database.problem}."), icon=":material/database_off:")
-    switch, name = st.columns([2, 1], vertical_alignment="bottom")
-    record = switch.toggle(
+        st.error(
+            escape_markdown(f"{database.problem}."), icon=":material/database_off:"
+        )
+    toggle_column, name_column = st.columns([2, 1], vertical_alignment="bottom")
+    record = toggle_column.toggle(
         "Record events",
         key="events.record",
         persist_state="session",
         disabled=not database.url,
     )
-    camera = name.text_input(
+    camera = name_column.text_input(
         "Name of the camera",
         events.DEFAULT_CAMERA,
-        max_chars=LONGEST_NAME,
+        max_chars=MAX_CAMERA_NAME_LENGTH,
         key="events.camera",
         persist_state="session",
         help="Tells apart what several cameras recorded.",
     )
-    store = events.store()
+    store = events.get_event_store()
     if store is not None:
         st.caption(
             "No picture is ever stored, only lines: the time, a number for the person "
             "that says nothing outside of this stream, the label and its confidence, "
             f"the distance to others, and the camera's name. They go to "
-            f"{_code(store.place)} and are deleted after **{database.days} days**."
+            f"{_format_code(store.location)} and are deleted after "
+            f"**{database.keep_days} days**."
         )
-    return record and bool(database.url), camera_name(camera) or events.DEFAULT_CAMERA
+    return record and bool(database.url), clean_camera_name(
+        camera
+    ) or events.DEFAULT_CAMERA
 
 
-def _code(text: str) -> str:
+def _format_code(text: str) -> str:
     """Return Markdown that shows a path or address as it is."""
     return f"`{text.replace('`', '')}`"
 
 
-def _state_of_recording(record: bool) -> None:
+def _render_writer_status(record: bool) -> None:
     """Say what the writer has to say of itself."""
-    recorder = events.recorder() if record else None
-    if recorder is None:
+    writer = events.get_event_writer() if record else None
+    if writer is None:
         return
-    status = recorder.status()
+    status = writer.status()
     if status.problem:
         st.error(
-            plain(f"{status.problem}.")
-            + f" {counted(status.n_waiting, 'event waits', 'events wait')}.",
+            escape_markdown(f"{status.problem}.")
+            + f" {format_count(status.n_waiting, 'event waits', 'events wait')}.",
             icon=":material/database_off:",
         )
     if status.n_dropped:
         st.warning(
-            f"{counted(status.n_dropped, 'event was', 'events were')} lost: too many "
+            f"{format_count(status.n_dropped, 'event was', 'events were')} lost: too "
+            "many "
             "waited, or the database refused them.",
             icon=":material/warning:",
         )
 
 
-def _recorded(store: EventStore) -> None:
+def _render_recorded_events(store: EventStore) -> None:
     """Show what was recorded, or say in one line why it cannot be shown."""
     st.subheader("What was recorded", divider="gray")
-    deleted: str = st.session_state.pop(_DELETED, "")
+    deleted: str = st.session_state.pop(_DELETED_KEY, "")
     if deleted:
         st.toast(deleted, icon=":material/delete:")
-    trouble = events.delete_old()
+    problem = events.delete_expired_events()
     try:
-        everything = store.counts(EventFilter())
-        if everything.total():
-            _history(store, everything.total())
+        event_counts = store.count_by_kind(EventFilter())
+        if event_counts.total():
+            _render_history(store, event_counts.total())
         else:
-            _nothing_yet()
+            _render_no_events()
     except StoreError as error:
-        st.error(plain(f"{error}."), icon=":material/database_off:")
+        st.error(escape_markdown(f"{error}."), icon=":material/database_off:")
         return
-    if trouble:
-        st.warning(plain(f"{trouble}."), icon=":material/auto_delete:")
+    if problem:
+        st.warning(escape_markdown(f"{problem}."), icon=":material/auto_delete:")
 
 
-def _nothing_yet() -> None:
+def _render_no_events() -> None:
     st.info(
         "**Nothing is recorded yet.** Switch on “Record events” above, then open "
         "the Live page and press Start: events appear here as people come, are "
@@ -141,27 +149,27 @@ def _nothing_yet() -> None:
     )
 
 
-def _history(store: EventStore, n_all: int) -> None:
-    wanted = _filter(store)
-    zone = events.zone()
-    result = found(store, wanted, zone)
-    st.html(numbers_html(result, session.preferences().style))
+def _render_history(store: EventStore, n_all: int) -> None:
+    event_filter = _select_filter(store)
+    zone = events.get_time_zone()
+    result = query_events(store, event_filter, zone)
+    st.html(event_totals_html(result, session.get_preferences().style))
     if not result.n_events:
         st.info("No event is like that. Choose a longer time, or fewer filters.")
-    if result.hours:
+    if result.hourly_label_counts:
         st.caption(
             "Each person counts once an hour, with the last label, in every hour in "
             "which something happened to them."
         )
         st.vega_lite_chart(
-            hourly_chart(result, session.preferences().style),
+            hourly_label_chart(result, session.get_preferences().style),
             alt="Share of people with a mask, incorrectly worn and without, by hour",
         )
-    _table(result)
-    _files(store, wanted, result, n_all)
+    _render_table(result)
+    _render_files(store, event_filter, result, n_all)
 
 
-def _filter(store: EventStore) -> EventFilter:
+def _select_filter(store: EventStore) -> EventFilter:
     """Ask which events are wanted."""
     period = st.segmented_control(
         "Time",
@@ -172,20 +180,20 @@ def _filter(store: EventStore) -> EventFilter:
         key="events.period",
         persist_state="session",
     )
-    kinds_place, labels_place, cameras_place, again = st.columns(
+    kinds_column, labels_column, cameras_column, refresh_column = st.columns(
         [4, 4, 4, 2], vertical_alignment="bottom"
     )
-    kinds = kinds_place.multiselect(
+    kinds = kinds_column.multiselect(
         "Events",
-        list(KINDS),
-        format_func=KINDS.__getitem__,
+        list(EVENT_KINDS),
+        format_func=EVENT_KINDS.__getitem__,
         placeholder="All",
         key="events.kinds",
         persist_state="session",
     )
-    style = session.preferences().style
+    style = session.get_preferences().style
     titles = {label.key: style.title(label) for label in Label}
-    labels = labels_place.multiselect(
+    labels = labels_column.multiselect(
         "Labels",
         list(titles),
         format_func=titles.__getitem__,
@@ -193,21 +201,25 @@ def _filter(store: EventStore) -> EventFilter:
         key="events.labels",
         persist_state="session",
     )
-    cameras = cameras_place.multiselect(
-        "Cameras", store.cameras(), placeholder="All", key="events.cameras"
+    cameras = cameras_column.multiselect(
+        "Cameras", store.list_cameras(), placeholder="All", key="events.cameras"
     )
-    again.button("Refresh", icon=":material/refresh:", key="events.again")
+    refresh_column.button("Refresh", icon=":material/refresh:", key="events.again")
     hours = PERIODS[period][1]
     since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
     since_ms = None if since is None else round(since.timestamp() * 1e3)
     return EventFilter(since_ms, None, tuple(kinds), tuple(labels), tuple(cameras))
 
 
-def _table(result: Found) -> None:
+def _render_table(result: EventQueryResult) -> None:
     if not result.n_events:
         return
     st.dataframe(
-        pd.DataFrame(table(result.events, events.zone(), session.preferences().style)),
+        pd.DataFrame(
+            event_table(
+                result.events, events.get_time_zone(), session.get_preferences().style
+            )
+        ),
         hide_index=True,
         column_config={
             "Time": st.column_config.DatetimeColumn(
@@ -223,63 +235,67 @@ def _table(result: Found) -> None:
         placeholder="\N{EN DASH}",
         alt="Table of the events, newest first",
     )
-    if result.n_events > MOST_ROWS:
+    if result.n_events > MAX_TABLE_EVENTS:
         st.caption(
-            f"The newest {MOST_ROWS} of {result.n_events:,}; the file has them all."
+            f"The newest {MAX_TABLE_EVENTS} of {result.n_events:,}; the file has them "
+            "all."
         )
 
 
-def _files(store: EventStore, wanted: EventFilter, result: Found, n_all: int) -> None:
+def _render_files(
+    store: EventStore, event_filter: EventFilter, result: EventQueryResult, n_all: int
+) -> None:
     """Offer the events as a file, and to delete them to whoever runs the server."""
     with st.container(horizontal=True):
         st.download_button(
             "Events (CSV)",
-            partial(_csv, store, wanted),
+            partial(_build_csv, store, event_filter),
             file_name="maskdet-events.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",
             disabled=not result.n_events,
         )
-        if events.is_local():
-            _deleting(store, n_all)
-    if not events.is_local():
+        if events.is_local_admin():
+            _render_delete_button(store, n_all)
+    if not events.is_local_admin():
         st.caption("Events can be deleted from the server's own machine only.")
 
 
-def _deleting(store: EventStore, n_all: int) -> None:
+def _render_delete_button(store: EventStore, n_all: int) -> None:
     with st.popover("Delete all", icon=":material/delete:"):
         st.markdown(
-            f"This deletes all **{n_all:,}** {noun(n_all, 'event')} of every camera, "
+            f"This deletes all **{n_all:,}** {pluralize(n_all, 'event')} of every "
+            "camera, "
             "whatever the filters show. It cannot be undone."
         )
         st.button(
-            f"Yes, delete {counted(n_all, 'event')}",
+            f"Yes, delete {format_count(n_all, 'event')}",
             type="primary",
-            on_click=_delete,
+            on_click=_delete_all_events,
             args=(store,),
             key="events.delete",
         )
 
 
-def _csv(store: EventStore, wanted: EventFilter) -> io.StringIO:
+def _build_csv(store: EventStore, event_filter: EventFilter) -> io.StringIO:
     """Return the file; it is made when somebody asks for it."""
     file = io.StringIO()
-    store.write_csv(wanted, file)
+    store.write_csv(event_filter, file)
     return file
 
 
-def _delete(store: EventStore) -> None:
-    if not events.is_local():
+def _delete_all_events(store: EventStore) -> None:
+    if not events.is_local_admin():
         return
     try:
         n_deleted = store.delete()
     except StoreError as error:
-        st.session_state[_DELETED] = plain(f"Not deleted: {error}.")
+        st.session_state[_DELETED_KEY] = escape_markdown(f"Not deleted: {error}.")
         return
-    were = counted(n_deleted, "event was", "events were")
-    st.session_state[_DELETED] = f"{were} deleted."
+    deleted_text = format_count(n_deleted, "event was", "events were")
+    st.session_state[_DELETED_KEY] = f"{deleted_text} deleted."
 
 
-through_app()
-page()
+require_app_entry()
+render_events_page()

@@ -5,26 +5,26 @@ from __future__ import annotations
 import streamlit as st
 
 from maskdet.web import camera, distance_live, session
-from maskdet.web.entry import through_app
+from maskdet.web.entry import require_app_entry
 
 
-def page() -> None:
+def render_live_page() -> None:
     """Show the page."""
     st.title("Live")
     st.write(
         "Press **Start** and let the browser use the camera: everybody gets a number "
         "and a label, which they keep while they turn away."
     )
-    preferences = session.preferences()
-    picture, numbers = st.columns([7, 3], gap="medium")
-    with picture:
-        running = camera.stream(preferences)
-        camera.help_with_camera()
-        camera.snapshot(preferences)
-    with numbers:
-        camera.numbers(running)
-    distance_live.section(running)
+    preferences = session.get_preferences()
+    video_column, stats_column = st.columns([7, 3], gap="medium")
+    with video_column:
+        stream_state = camera.render_stream(preferences)
+        camera.render_connection_help()
+        camera.render_snapshot(preferences)
+    with stats_column:
+        camera.render_live_stats(stream_state)
+    distance_live.render_distance_section(stream_state)
 
 
-through_app()
-page()
+require_app_entry()
+render_live_page()

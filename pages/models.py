@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import streamlit as st
 
-from maskdet.web.entry import through_app
-from maskdet.web.models_masks import mask_models
-from maskdet.web.models_whole import whole_analyzers
+from maskdet.web.entry import require_app_entry
+from maskdet.web.models_masks import render_classifiers
+from maskdet.web.models_whole import render_analyzers
 
-_PARTS = {"Whole analyzers": whole_analyzers, "Mask models": mask_models}
+_SECTIONS = {"Whole analyzers": render_analyzers, "Mask models": render_classifiers}
 
 
-def page() -> None:
+def render_models_page() -> None:
     """Show the page: one of its two parts."""
     st.title("Models")
-    part = st.segmented_control(
+    section = st.segmented_control(
         "Part",
-        list(_PARTS),
-        default=next(iter(_PARTS)),
+        list(_SECTIONS),
+        default=next(iter(_SECTIONS)),
         required=True,
         label_visibility="collapsed",
         key="models.part",
         persist_state="session",
     )
-    _PARTS[part]()
+    _SECTIONS[section]()
 
 
-through_app()
-page()
+require_app_entry()
+render_models_page()

@@ -5,26 +5,30 @@ from __future__ import annotations
 import streamlit as st
 
 from maskdet.web import session, tune
-from maskdet.web.entry import through_app
-from maskdet.web.tune import Desk, Material
-from maskdet.web.tune_compare import compare_view
-from maskdet.web.tune_controls import back_and_keep, sliders, use
-from maskdet.web.tune_data import choose
-from maskdet.web.tune_faces import faces
-from maskdet.web.tune_goal import answer, ask
-from maskdet.web.tune_overview import cut, price
-from maskdet.web.tune_views import confidence_view, curve_view, number_view
+from maskdet.web.entry import require_app_entry
+from maskdet.web.tune import TuneState, TuningSet
+from maskdet.web.tune_compare import render_settings_comparison
+from maskdet.web.tune_controls import render_apply, render_sliders, render_undo_and_pin
+from maskdet.web.tune_data import select_tuning_set
+from maskdet.web.tune_faces import render_confusion
+from maskdet.web.tune_goal import render_goal_form, render_goal_proposal
+from maskdet.web.tune_overview import render_histogram, render_kpis
+from maskdet.web.tune_views import (
+    render_calibration,
+    render_class_metrics,
+    render_curves,
+)
 
 _VIEWS = {
-    "Right and wrong": faces,
-    "Curves": curve_view,
-    "Numbers": number_view,
-    "How sure": confidence_view,
-    "Compare": compare_view,
+    "Right and wrong": render_confusion,
+    "Curves": render_curves,
+    "Numbers": render_class_metrics,
+    "How sure": render_calibration,
+    "Compare": render_settings_comparison,
 }
 
 # The sliders stay in sight while the charts beside them are scrolled.
-_STYLE = """<style>
+_STICKY_CONTROLS_CSS = """<style>
 @media (min-width: 900px) {
   [data-testid="stLayoutWrapper"]:has(> .st-key-tune_sliders) {
     position: sticky; top: 3.75rem;}
@@ -34,41 +38,41 @@ _STYLE = """<style>
 </style>"""
 
 
-def page() -> None:
+def render_tune_page() -> None:
     """Show the page: data first, then the desk that goes by it."""
     st.title("Tune")
     st.markdown(
         "See what a threshold costs before you choose it: **1.** choose data, "
         "**2.** move a slider or ask for a goal, **3.** use it on Live."
     )
-    desk = tune.desk()
-    material = choose(desk)
-    if material is None:
+    state = tune.get_state()
+    tuning_set = select_tuning_set(state)
+    if tuning_set is None:
         return
-    if st.session_state.get("tune.material") is not material:
+    if st.session_state.get("tune.material") is not tuning_set:
         # What was asked of one set says nothing about another.
-        desk.proposal, desk.first = None, 12
-        st.session_state["tune.material"] = material
-    tune.fill(desk, all_of_them=True)
-    _desk(desk, material)
+        state.proposal, state.n_cards = None, 12
+        st.session_state["tune.material"] = tuning_set
+    tune.sync_sliders(state, force=True)
+    _render_tuning(state, tuning_set)
 
 
 # A slider draws only this part anew.
 @st.fragment
-def _desk(desk: Desk, material: Material) -> None:
-    tune.fill(desk)
-    st.html(_STYLE)
-    style = session.preferences().style
-    price(desk, material, style)
-    left, right = st.columns([3, 7], gap="medium")
-    with left.container(key="tune_sliders"):
-        sliders(desk)
-        back_and_keep(desk)
-        ask(desk, material)
-        use(desk, material)
-    with right:
-        answer(desk)
-        cut(desk, material, style)
+def _render_tuning(state: TuneState, tuning_set: TuningSet) -> None:
+    tune.sync_sliders(state)
+    st.html(_STICKY_CONTROLS_CSS)
+    style = session.get_preferences().style
+    render_kpis(state, tuning_set, style)
+    controls_column, results_column = st.columns([3, 7], gap="medium")
+    with controls_column.container(key="tune_sliders"):
+        render_sliders(state)
+        render_undo_and_pin(state)
+        render_goal_form(state, tuning_set)
+        render_apply(state, tuning_set)
+    with results_column:
+        render_goal_proposal(state)
+        render_histogram(state, tuning_set, style)
         view = st.segmented_control(
             "What to look at",
             list(_VIEWS),
@@ -78,8 +82,8 @@ def _desk(desk: Desk, material: Material) -> None:
             key="tune.view",
             persist_state="session",
         )
-        _VIEWS[view](desk, material, style)
+        _VIEWS[view](state, tuning_set, style)
 
 
-through_app()
-page()
+require_app_entry()
+render_tune_page()

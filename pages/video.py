@@ -5,38 +5,40 @@ from __future__ import annotations
 import streamlit as st
 
 from maskdet.web import session, video, video_result
-from maskdet.web.entry import through_app
-from maskdet.web.video_job import FilmJob
+from maskdet.web.entry import require_app_entry
+from maskdet.web.video_job import VideoAnalysisJob
 
 
-def page() -> None:
+def render_video_page() -> None:
     """Show the page."""
     st.title("Video")
     st.markdown("See who wears a mask in a film, when, and for how long.")
-    job = video.job()
+    job = video.get_video_job()
     if job is None:
-        video.choose()
+        video.render_video_upload()
     elif job.busy:
-        video.working(job)
+        video.render_video_progress(job)
     elif job.report is None:
-        video.failed(job)
-        video.choose()
+        video.render_video_error(job)
+        video.render_video_upload()
     else:
-        video_result.show(job, job.report)
-        _again(job)
+        video_result.render_video_result(job, job.report)
+        _render_repeat(job)
 
 
-def _again(job: FilmJob) -> None:
+def _render_repeat(job: VideoAnalysisJob) -> None:
     """Offer to look at the film again."""
     st.subheader("Look again", divider="gray")
-    if video.changed(job, session.preferences()):
+    if video.has_changed_settings(job, session.get_preferences()):
         st.info(
             "You have changed settings since this film was looked at.",
             icon=":material/tune:",
         )
-    asked = video.plan(job)
-    st.button("Look again", icon=":material/replay:", on_click=job.start, args=(asked,))
+    options = video.render_video_options(job)
+    st.button(
+        "Look again", icon=":material/replay:", on_click=job.start, args=(options,)
+    )
 
 
-through_app()
-page()
+require_app_entry()
+render_video_page()

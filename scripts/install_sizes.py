@@ -28,54 +28,56 @@ def main() -> int:
     """Build the wheel, resolve every install, download, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("extras", nargs="*", help="only the base and these")
-    asked = parser.parse_args().extras
+    requested = parser.parse_args().extras
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = asked or list(project["project"]["optional-dependencies"])
+    extras = requested or list(project["project"]["optional-dependencies"])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pip("wheel", "--no-deps", "--wheel-dir", name, str(ROOT))
+        run_pip("wheel", "--no-deps", "--wheel-dir", name, str(ROOT))
         (wheel,) = folder.glob("maskdet-*.whl")
-        installs = {extra: resolve(wheel, extra) for extra in ("", *extras)}
-        urls = sorted({url for found in installs.values() for url in found})
+        installs = {extra: resolve_urls(wheel, extra) for extra in ("", *extras)}
+        urls = sorted(
+            {url for package_urls in installs.values() for url in package_urls}
+        )
         for url in urls:
-            if file_of(url, folder) != wheel:
-                pip("download", "--no-deps", "--dest", name, url)
-        sizes = {url: size_of(file_of(url, folder)) for url in urls}
+            if downloaded_path(url, folder) != wheel:
+                run_pip("download", "--no-deps", "--dest", name, url)
+        sizes = {url: wheel_sizes(downloaded_path(url, folder)) for url in urls}
     version = ".".join(map(str, sys.version_info[:2]))
     print(f"Python {version}, {sysconfig.get_platform()}\n")
     print("| Install | Packages | Download | On disk |")
     print("| --- | --- | --- | --- |")
-    for extra, found in installs.items():
-        download, disk = (sum(sizes[url][i] for url in found) for i in (0, 1))
+    for extra, package_urls in installs.items():
+        download, disk = (sum(sizes[url][i] for url in package_urls) for i in (0, 1))
         title = f"maskdet[{extra}]" if extra else "maskdet"
         print(
-            f"| `{title}` | {len(found)} | {download / 1e6:,.0f} MB "
+            f"| `{title}` | {len(package_urls)} | {download / 1e6:,.0f} MB "
             f"| {disk / 1e6:,.0f} MB |"
         )
     return 0
 
 
-def pip(*words: str) -> str:
+def run_pip(*arguments: str) -> str:
     """Run pip and return what it prints."""
-    command = [sys.executable, "-m", "pip", "--quiet", "--no-input", *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return done.stdout
+    command = [sys.executable, "-m", "pip", "--quiet", "--no-input", *arguments]
+    completed = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return completed.stdout
 
 
-def resolve(wheel: Path, extra: str) -> list[str]:
+def resolve_urls(wheel: Path, extra: str) -> list[str]:
     """Return the addresses of all files that an install takes, the wheel's own too."""
-    wanted = f"maskdet[{extra}] @ {wheel.as_uri()}" if extra else str(wheel)
-    words = ("--dry-run", "--ignore-installed", "--only-binary", ":all:")
-    report = json.loads(pip("install", *words, "--report", "-", wanted))
-    return [one["download_info"]["url"] for one in report["install"]]
+    requirement = f"maskdet[{extra}] @ {wheel.as_uri()}" if extra else str(wheel)
+    options = ("--dry-run", "--ignore-installed", "--only-binary", ":all:")
+    report = json.loads(run_pip("install", *options, "--report", "-", requirement))
+    return [item["download_info"]["url"] for item in report["install"]]
 
 
-def file_of(url: str, folder: Path) -> Path:
+def downloaded_path(url: str, folder: Path) -> Path:
     """Return where the file of an address lies once it was downloaded."""
     return folder / unquote(urlsplit(url).path).rpartition("/")[2]
 
 
-def size_of(wheel: Path) -> tuple[int, int]:
+def wheel_sizes(wheel: Path) -> tuple[int, int]:
     """Return the bytes of a wheel, and those of the files in it."""
     with zipfile.ZipFile(wheel) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())

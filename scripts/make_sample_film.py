@@ -31,13 +31,13 @@ from make_samples import (
     portrait,
 )
 
-from maskdet.media import FilmWriter
+from maskdet.media import VideoWriter
 from maskdet.types import Image
 
 SIZE_WH = (640, 360)
 FPS = 25
 LENGTH_S = 12.0
-TURNS_S, BACK_S, FADE_S = 5.0, 7.2, 0.3
+TURN_AWAY_S, TURN_BACK_S, FADE_S = 5.0, 7.2, 0.3
 MAX_BYTES = 1_000_000
 HEAD_XY = (224, 100)
 """Middle of the portrait's head."""
@@ -48,125 +48,125 @@ class Walker:
     """One person of the film.
 
     Attributes:
-        look: what they wear.
+        appearance: what they wear.
         path: time in seconds to middle x, head y and scale in the film's pixels.
-        turns: whether they turn away for a while.
+        turns_away: whether they turn away for a while.
     """
 
-    look: Person
+    appearance: Person
     path: Callable[[float], tuple[float, float, float]]
-    turns: bool = False
+    turns_away: bool = False
 
 
-def eased(time_s: float, begin_s: float, end_s: float) -> float:
+def smoothstep(time_s: float, begin_s: float, end_s: float) -> float:
     """Return 0 before, 1 after, and a soft way between them."""
-    share = min(1.0, max(0.0, (time_s - begin_s) / (end_s - begin_s)))
-    return share * share * (3 - 2 * share)
+    fraction = min(1.0, max(0.0, (time_s - begin_s) / (end_s - begin_s)))
+    return fraction * fraction * (3 - 2 * fraction)
 
 
-def through(time_s: float) -> tuple[float, float, float]:
+def walk_through(time_s: float) -> tuple[float, float, float]:
     """Walk from the left edge to the right of the middle, with steps."""
-    x = -60 + 450 * eased(time_s, -2.0, 14.0)
+    x = -60 + 450 * smoothstep(time_s, -2.0, 14.0)
     return x, 124 + 3 * np.sin(7 * time_s), 0.64
 
 
-def standing(time_s: float) -> tuple[float, float, float]:
+def stand(time_s: float) -> tuple[float, float, float]:
     """Stand on the right and sway."""
     return 530 + 5 * np.sin(1.1 * time_s), 120 + 2 * np.sin(0.7 * time_s), 0.66
 
 
-def nearer(time_s: float) -> tuple[float, float, float]:
+def approach(time_s: float) -> tuple[float, float, float]:
     """Come nearer from the back, in the middle."""
-    near = eased(time_s, 1.0, 11.0)
-    x = 345 - 215 * near + 4 * np.sin(5 * time_s)
-    return x, 132 + 2 * np.sin(6 * time_s), 0.57 + 0.25 * near
+    progress = smoothstep(time_s, 1.0, 11.0)
+    x = 345 - 215 * progress + 4 * np.sin(5 * time_s)
+    return x, 132 + 2 * np.sin(6 * time_s), 0.57 + 0.25 * progress
 
 
 # From the back to the front.
 WALKERS = (
-    Walker(Person(0, 0, 1, UNDER_NOSE, hue=15, gamma=1.1), nearer),
-    Walker(Person(0, 0, 1, None, hue=75, gamma=1.05), standing, turns=True),
-    Walker(Person(0, 0, 1, SURGICAL, flipped=True, hue=105, gamma=0.95), through),
+    Walker(Person(0, 0, 1, UNDER_NOSE, hue=15, gamma=1.1), approach),
+    Walker(Person(0, 0, 1, None, hue=75, gamma=1.05), stand, turns_away=True),
+    Walker(Person(0, 0, 1, SURGICAL, flipped=True, hue=105, gamma=0.95), walk_through),
 )
 
 
-def without_buckle(image: Image) -> Image:
+def remove_buckle(image: Image) -> Image:
     """Return the portrait without a buckle that some finders take for a tiny face."""
     cover = np.zeros(image.shape[:2], np.uint8)
     cv2.ellipse(cover, (246, 322), (18, 31), 0, 0, 360, 255, -1)
     return np.asarray(cv2.inpaint(image, cover, 4, cv2.INPAINT_TELEA), np.uint8)
 
 
-def back_of_head(image: Image) -> Image:
+def draw_back_of_head(image: Image) -> Image:
     """Return the portrait with a neck and plain hair in place of the face."""
     strands = cv2.GaussianBlur(
         np.random.default_rng(2).normal(0, 1, image.shape[:2]), (0, 0), 1.4, sigmaY=11
     )
     result = image.astype(np.float64)
-    for colours, middle_xy, half_px, grain in (
+    for colour_patch, middle_xy, half_px, grain in (
         (image[128:140, 182:196], (224, 146), (40, 44), 0.01),  # a cheek's skin
         (image[36:58, 200:250], HEAD_XY, (62, 66), 0.09),  # the hair above it
     ):
         rows, columns = np.indices(image.shape[:2], np.float64)
         x = (columns - middle_xy[0]) / half_px[0]
         y = (rows - middle_xy[1]) / half_px[1]
-        away = np.sqrt(x**2 + y**2)
+        radius = np.sqrt(x**2 + y**2)
         light = (
-            0.95 - 0.3 * np.clip(away, 0, 1.2) ** 2 + grain * strands / strands.std()
+            0.95 - 0.3 * np.clip(radius, 0, 1.2) ** 2 + grain * strands / strands.std()
         )
-        cover = cv2.GaussianBlur((away < 1).astype(np.float64), (0, 0), 3)[..., None]
-        colour = np.median(colours.reshape(-1, 3), axis=0)
+        cover = cv2.GaussianBlur((radius < 1).astype(np.float64), (0, 0), 3)[..., None]
+        colour = np.median(colour_patch.reshape(-1, 3), axis=0)
         result += cover * (np.clip(colour * light[..., None], 0, 255) - result)
     return np.rint(result).astype(np.uint8)
 
 
-def layers(walker: Walker) -> list[NDArray[np.float32]]:
+def render_layers(walker: Walker) -> list[NDArray[np.float32]]:
     """Return their pictures, `(512, 512, 4)` BGR and cover: front, and back if any."""
-    image = without_buckle(portrait())
+    image = remove_buckle(portrait())
     outline = bust(portrait())
-    front = dressed(image, walker.look)
-    pictures = [front]
-    if walker.turns:
-        pictures.append(back_of_head(front))
+    front = dressed(image, walker.appearance)
+    views = [front]
+    if walker.turns_away:
+        views.append(draw_back_of_head(front))
     result = [
-        np.dstack([one.astype(np.float32), 255 * outline]).astype(np.float32)
-        for one in pictures
+        np.dstack([view.astype(np.float32), 255 * outline]).astype(np.float32)
+        for view in views
     ]
-    if walker.look.flipped:
-        result = [np.ascontiguousarray(one[:, ::-1]) for one in result]
+    if walker.appearance.flipped:
+        result = [np.ascontiguousarray(view[:, ::-1]) for view in result]
     return result
 
 
-def away(time_s: float) -> float:
+def turned_fraction(time_s: float) -> float:
     """Return how far the one who turns has turned away, 0 to 1."""
-    gone = eased(time_s, TURNS_S, TURNS_S + FADE_S)
-    return gone - eased(time_s, BACK_S, BACK_S + FADE_S)
+    fraction = smoothstep(time_s, TURN_AWAY_S, TURN_AWAY_S + FADE_S)
+    return fraction - smoothstep(time_s, TURN_BACK_S, TURN_BACK_S + FADE_S)
 
 
-def placed(
-    picture: NDArray[np.float32], walker: Walker, time_s: float
+def place_layer(
+    view: NDArray[np.float32], walker: Walker, time_s: float
 ) -> NDArray[np.float32]:
     """Return a person's layer in the film's picture."""
     x, y, scale = walker.path(time_s)
-    middle = 511 - HEAD_XY[0] if walker.look.flipped else HEAD_XY[0]
+    middle = 511 - HEAD_XY[0] if walker.appearance.flipped else HEAD_XY[0]
     move = np.array(
         [[scale, 0, x - scale * middle], [0, scale, y - scale * HEAD_XY[1]]]
     )
     # Made smaller in two steps, or single pixels would flicker.
-    soft = cv2.GaussianBlur(picture, (0, 0), 0.45 / scale)
+    soft = cv2.GaussianBlur(view, (0, 0), 0.45 / scale)
     return np.asarray(cv2.warpAffine(soft, move, SIZE_WH), np.float32)
 
 
-def frame(
+def render_frame(
     scene: Image, people: list[list[NDArray[np.float32]]], time_s: float
 ) -> Image:
     """Return one picture of the film."""
     result = scene.astype(np.float32)
-    for walker, pictures in zip(WALKERS, people, strict=True):
-        picture = pictures[0]
-        if walker.turns:
-            picture = picture + away(time_s) * (pictures[1] - picture)
-        layer = placed(picture, walker, time_s)
+    for walker, views in zip(WALKERS, people, strict=True):
+        view = views[0]
+        if walker.turns_away:
+            view = view + turned_fraction(time_s) * (views[1] - view)
+        layer = place_layer(view, walker, time_s)
         cover = np.clip(layer[..., 3:] / 255, 0, 1)
         result += cover * (layer[..., :3] - result)
     return np.rint(np.clip(result, 0, 255)).astype(np.uint8)
@@ -178,11 +178,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "samples" / "film.mp4")
     out: Path = parser.parse_args().out
     scene = hall(*SIZE_WH)
-    people = [layers(walker) for walker in WALKERS]
-    with FilmWriter(out, SIZE_WH, frame_rate=Fraction(FPS)) as film:
+    people = [render_layers(walker) for walker in WALKERS]
+    with VideoWriter(out, SIZE_WH, frame_rate=Fraction(FPS)) as video:
         for number in range(round(LENGTH_S * FPS)):
-            film.write(frame(scene, people, number / FPS), number / FPS)
-        film.finish(LENGTH_S)
+            video.write(render_frame(scene, people, number / FPS), number / FPS)
+        video.finish(LENGTH_S)
     size = out.stat().st_size
     if size > MAX_BYTES:
         sys.exit(f"{out} takes {size} bytes, more than {MAX_BYTES}")

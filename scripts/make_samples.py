@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from maskdet.media import encode_jpeg
-from maskdet.synthetic import Mask, wear_mask
+from maskdet.synthetic import Mask, render_mask
 from maskdet.types import Image
 
 # Where the portrait's eyes, nose and mouth are, as YuNet finds them, and its face.
@@ -72,31 +72,31 @@ GROUP = (
 )
 
 
-def portrait() -> Image:
+def load_portrait() -> Image:
     """Return Eileen Collins's portrait, `(512, 512, 3)` BGR."""
     return np.ascontiguousarray(data.astronaut()[:, :, ::-1])
 
 
-def bust(image: Image) -> NDArray[np.float32]:
+def segment_bust(image: Image) -> NDArray[np.float32]:
     """Return how much of each pixel belongs to the person, `(h, w)` 0 to 1."""
-    marks = np.full(image.shape[:2], cv2.GC_PR_BGD, np.uint8)
-    marks[:10] = marks[:, 480:] = marks[:190, :100] = marks[:190, 360:] = cv2.GC_BGD
-    cv2.ellipse(marks, (224, 115), (95, 120), 0, 0, 360, cv2.GC_PR_FGD, -1)
+    labels = np.full(image.shape[:2], cv2.GC_PR_BGD, np.uint8)
+    labels[:10] = labels[:, 480:] = labels[:190, :100] = labels[:190, 360:] = cv2.GC_BGD
+    cv2.ellipse(labels, (224, 115), (95, 120), 0, 0, 360, cv2.GC_PR_FGD, -1)
     shoulders = [[60, 512], [70, 330], [160, 190], [300, 190], [430, 330], [440, 512]]
-    cv2.fillPoly(marks, [np.array(shoulders)], cv2.GC_PR_FGD)
-    cv2.ellipse(marks, (224, 105), (44, 62), 0, 0, 360, cv2.GC_FGD, -1)
+    cv2.fillPoly(labels, [np.array(shoulders)], cv2.GC_PR_FGD)
+    cv2.ellipse(labels, (224, 105), (44, 62), 0, 0, 360, cv2.GC_FGD, -1)
     chest = [[120, 512], [130, 330], [195, 220], [262, 220], [350, 330], [360, 512]]
-    cv2.fillPoly(marks, [np.array(chest)], cv2.GC_FGD)
+    cv2.fillPoly(labels, [np.array(chest)], cv2.GC_FGD)
     flag = [[0, 150], [122, 150], [100, 235], [52, 262], [30, 340], [0, 512]]
-    cv2.fillPoly(marks, [np.array(flag)], cv2.GC_BGD)
+    cv2.fillPoly(labels, [np.array(flag)], cv2.GC_BGD)
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(image, marks, None, *models, 6, cv2.GC_INIT_WITH_MASK)
-    person = np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    cv2.grabCut(image, labels, None, *models, 6, cv2.GC_INIT_WITH_MASK)
+    person = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     return cv2.GaussianBlur(cv2.erode(person, np.ones((3, 3))), (0, 0), 0.9)
 
 
-def dressed(image: Image, person: Person) -> Image:
+def dress_person(image: Image, person: Person) -> Image:
     """Return the portrait with this person's suit, light and mask."""
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     suit = ((hsv[..., 0] < 16) | (hsv[..., 0] > 170)) & (hsv[..., 1] > 110)
@@ -109,35 +109,39 @@ def dressed(image: Image, person: Person) -> Image:
     result = cv2.LUT(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR), levels.astype(np.uint8))
     if person.mask is None:
         return result
-    return wear_mask(result, LANDMARKS, person.mask, box=FACE_BOX)
+    return render_mask(result, LANDMARKS, person.mask, box=FACE_BOX)
 
 
-def hall(width: int, height: int) -> Image:
+def draw_hall(width: int, height: int) -> Image:
     """Return a bright hall with windows, out of focus."""
     rows = np.linspace(0, 1, height)[:, None, None]
-    picture = (215 - 70 * rows) * np.array([1.0, 0.99, 0.96]) * np.ones((1, width, 1))
+    image = (215 - 70 * rows) * np.array([1.0, 0.99, 0.96]) * np.ones((1, width, 1))
     for left in range(30, width, 190):
-        picture[20:200, left : left + 130] = (250, 246, 236)
-        picture[20:200, left + 62 : left + 68] = (190, 190, 190)
-    picture[260:] *= 0.8
-    blurred = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 7)
+        image[20:200, left : left + 130] = (250, 246, 236)
+        image[20:200, left + 62 : left + 68] = (190, 190, 190)
+    image[260:] *= 0.8
+    blurred = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 7)
     noise = np.random.default_rng(0).normal(0, 2, blurred.shape)
     return np.clip(blurred + noise, 0, 255).astype(np.uint8)
 
 
-def group(width: int = 960, height: int = 480) -> Image:
+def draw_group(width: int = 960, height: int = 480) -> Image:
     """Return several people in a hall, some with masks, some wrongly."""
-    image = portrait()
-    outline = bust(image)
-    scene = hall(width, height).astype(np.float32)
+    image = load_portrait()
+    outline = segment_bust(image)
+    scene = draw_hall(width, height).astype(np.float32)
     for person in GROUP:
-        colours, cover = dressed(image, person), outline
+        colours, cover = dress_person(image, person), outline
         if person.flipped:
             colours, cover = colours[:, ::-1], cover[:, ::-1]
         size = round(512 * person.scale), round(512 * person.scale)
-        how = cv2.INTER_AREA if person.scale < 1 else cv2.INTER_CUBIC
-        colours = cv2.resize(np.ascontiguousarray(colours), size, interpolation=how)
-        cover = cv2.resize(np.ascontiguousarray(cover), size, interpolation=how)
+        interpolation_ = cv2.INTER_AREA if person.scale < 1 else cv2.INTER_CUBIC
+        colours = cv2.resize(
+            np.ascontiguousarray(colours), size, interpolation=interpolation_
+        )
+        cover = cv2.resize(
+            np.ascontiguousarray(cover), size, interpolation=interpolation_
+        )
         middle = 512 - 224 if person.flipped else 224
         x, y = person.x - round(middle * person.scale), person.top
         x1, x2 = max(x, 0), min(x + size[0], width)
@@ -148,16 +152,16 @@ def group(width: int = 960, height: int = 480) -> Image:
     return np.rint(np.clip(scene, 0, 255)).astype(np.uint8)
 
 
-def samples() -> dict[str, Image]:
+def make_samples() -> dict[str, Image]:
     """Return the pictures by file name."""
-    bare = portrait()
+    no_mask = load_portrait()
     return {
-        "portrait-bare.jpg": bare,
-        "portrait-mask.jpg": wear_mask(bare, LANDMARKS, SURGICAL, box=FACE_BOX),
-        "portrait-below-nose.jpg": wear_mask(
-            bare, LANDMARKS, Mask("surgical", "below_nose"), box=FACE_BOX
+        "portrait-bare.jpg": no_mask,
+        "portrait-mask.jpg": render_mask(no_mask, LANDMARKS, SURGICAL, box=FACE_BOX),
+        "portrait-below-nose.jpg": render_mask(
+            no_mask, LANDMARKS, Mask("surgical", "below_nose"), box=FACE_BOX
         ),
-        "group.jpg": group(),
+        "group.jpg": draw_group(),
     }
 
 
@@ -167,7 +171,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "samples", metavar="DIR")
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    for name, image in samples().items():
+    for name, image in make_samples().items():
         content = encode_jpeg(image, 88)
         if len(content) > MAX_BYTES:
             sys.exit(f"{name} takes {len(content)} bytes, more than {MAX_BYTES}")

@@ -26,14 +26,19 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskdet.events.place import URL_VARIABLE, sqlite_url
+from maskdet.events.place import EVENTS_URL_VARIABLE, sqlite_url
 from tests.browser.conftest import FLAGS
-from tests.browser.driving import Dashboard, LivePage, settle, write_film
+from tests.browser.driving import (
+    Dashboard,
+    LivePage,
+    wait_until_idle,
+    write_camera_video,
+)
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
-FILM = ROOT / "samples" / "film.mp4"
+SAMPLE_VIDEO = ROOT / "samples" / "film.mp4"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 SIZE_WH = (1360, 940)
 QUALITY = 82
@@ -44,50 +49,53 @@ LIVE_S = 6.0
 LIVE_WH = (1120, 780)
 LIVE_QUALITY = 60
 
-Shot = Callable[[Any], None]
+PreparePage = Callable[[Any], None]
 """Brings a page, which is open already, into the state that is shown."""
 
 
 def main() -> int:
     """Write the images that were asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHOTS))
-    wanted = parser.parse_args().names or list(SHOTS)
-    unknown = sorted(set(wanted) - set(SHOTS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCREENSHOTS))
+    requested = parser.parse_args().names or list(SCREENSHOTS)
+    unknown = sorted(set(requested) - set(SCREENSHOTS))
     if unknown:
-        parser.error(f"no such image: {unknown[0]}; known are {', '.join(SHOTS)}")
+        parser.error(f"no such image: {unknown[0]}; known are {', '.join(SCREENSHOTS)}")
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, _browser(Path(folder)) as open_page:
-        for name in wanted:
-            path, prepare = SHOTS[name]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _open_browser(Path(folder)) as open_page,
+    ):
+        for name in requested:
+            path, prepare = SCREENSHOTS[name]
             page = open_page(path, LIVE_WH if name == "live" else SIZE_WH)
             prepare(page)
             target = IMAGES / f"{name}.webp"
             if name == "live":
                 _save_animation(page, target)
             else:
-                _save(page, target)
+                _save_screenshot(page, target)
             page.context.close()
             print(f"wrote {target.relative_to(ROOT)}: {target.stat().st_size:,} bytes")
     return 0
 
 
 @contextlib.contextmanager
-def _browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any]]:
+def _open_browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any]]:
     """Start the dashboard and a browser; yield what opens one of its pages."""
     from playwright.sync_api import sync_playwright
 
     database = folder / "events.sqlite3"
     _record_events(database)
-    os.environ[URL_VARIABLE] = sqlite_url(database)
-    running = Dashboard(folder / "log.txt")
-    camera = write_film(folder / "camera.mjpeg", list(_camera_images()))
+    os.environ[EVENTS_URL_VARIABLE] = sqlite_url(database)
+    dashboard = Dashboard(folder / "log.txt")
+    camera = write_camera_video(folder / "camera.mjpeg", list(_read_camera_images()))
     flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
     try:
-        running.wait()
+        dashboard.wait()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
-                executable_path=_chromium(), args=flags
+                executable_path=_find_chromium(), args=flags
             )
 
             def open_page(path: str, size_wh: tuple[int, int]) -> Any:
@@ -99,16 +107,16 @@ def _browser(folder: Path) -> Iterator[Callable[[str, tuple[int, int]], Any]]:
                 )
                 page = context.new_page()
                 page.set_default_timeout(120_000)
-                page.goto(f"{running.url}{path}")
+                page.goto(f"{dashboard.url}{path}")
                 return page
 
             yield open_page
             browser.close()
     finally:
-        running.stop()
+        dashboard.stop()
 
 
-def _chromium() -> str:
+def _find_chromium() -> str:
     path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if path is None:
         raise SystemExit("no Chromium found; on Debian: apt-get install chromium")
@@ -117,26 +125,26 @@ def _chromium() -> str:
 
 def _record_events(database: Path) -> None:
     """Fill a database with the events of the sample video, for the Events page."""
-    command = (sys.executable, "-m", "maskdet", "video", str(FILM))
+    command = (sys.executable, "-m", "maskdet", "video", str(SAMPLE_VIDEO))
     options = ("--record", str(database), "--camera", "Door", "--alert", "no_mask")
     subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True)
 
 
-def _camera_images() -> Iterator[np.ndarray]:
+def _read_camera_images() -> Iterator[np.ndarray]:
     """Yield the frames of the sample video for Chromium's camera, 30 a second."""
-    with av.open(str(FILM)) as film:
-        rate = float(film.streams.video[0].average_rate or 25)
+    with av.open(str(SAMPLE_VIDEO)) as container:
+        rate = float(container.streams.video[0].average_rate or 25)
         shown_s = 0.0
-        for number, frame in enumerate(film.decode(video=0)):
+        for number, frame in enumerate(container.decode(video=0)):
             image = frame.to_ndarray(format="bgr24")
             while shown_s <= number / rate:
                 yield image
                 shown_s += 1 / 30
 
 
-def _save(page: Any, target: Path) -> None:
+def _save_screenshot(page: Any, target: Path) -> None:
     """Write a screenshot of what the browser shows."""
-    settle(page)
+    wait_until_idle(page)
     # Charts and images are painted after the script has run.
     page.wait_for_timeout(2500)
     with Image.open(io.BytesIO(page.screenshot())) as image:
@@ -145,16 +153,16 @@ def _save(page: Any, target: Path) -> None:
 
 def _save_animation(page: Any, target: Path) -> None:
     """Write some seconds of what the browser shows as an animated image."""
-    shots: list[tuple[float, bytes]] = []
+    screenshots: list[tuple[float, bytes]] = []
     began_s = time.monotonic()
     while time.monotonic() - began_s < LIVE_S:
-        shots.append((time.monotonic(), page.screenshot()))
-    shots.append((time.monotonic(), b""))
+        screenshots.append((time.monotonic(), page.screenshot()))
+    screenshots.append((time.monotonic(), b""))
     frames = []
-    for _, content in shots[:-1]:
+    for _, content in screenshots[:-1]:
         with Image.open(io.BytesIO(content)) as image:
             frames.append(image.convert("RGB"))
-    times_s = [taken_s for taken_s, _ in shots]
+    times_s = [taken_s for taken_s, _ in screenshots]
     durations_ms = [round(1e3 * step) for step in np.diff(times_s)]
     frames[0].save(
         target,
@@ -167,55 +175,55 @@ def _save_animation(page: Any, target: Path) -> None:
     )
 
 
-def _live(page: Any) -> None:
+def _prepare_live(page: Any) -> None:
     live = LivePage(page)
     live.start()
     # Until the numbers beside the video are filled.
     page.wait_for_timeout(6000)
 
     def everybody_faces_the_camera() -> bool:
-        numbers = live.numbers()
+        numbers = live.read_stats()
         return "3" in numbers.splitlines()[0] and "turned" not in numbers
 
     wait_until(everybody_faces_the_camera, "three faces")
 
 
-def _image(page: Any) -> None:
+def _prepare_image(page: Any) -> None:
     page.get_by_text("Samples", exact=True).click()
     page.get_by_text("Group", exact=True).click()
     page.locator(".maskdet-cards img").first.wait_for()
 
 
-def _video(page: Any) -> None:
-    settle(page)
+def _prepare_video(page: Any) -> None:
+    wait_until_idle(page)
     page.locator('[data-testid="stMain"] button[kind="primary"]').first.click()
     page.get_by_role("heading", name="People", exact=True).wait_for()
 
 
-def _models(page: Any) -> None:
+def _prepare_models(page: Any) -> None:
     page.get_by_test_id("stDataFrame").first.wait_for()
 
 
-def _tune(page: Any) -> None:
+def _prepare_tune(page: Any) -> None:
     page.get_by_test_id("stVegaLiteChart").first.wait_for()
 
 
-def _events(page: Any) -> None:
+def _prepare_events(page: Any) -> None:
     page.get_by_test_id("stDataFrame").first.wait_for()
 
 
-def _about(page: Any) -> None:
+def _prepare_about(page: Any) -> None:
     page.get_by_role("heading", level=1).wait_for()
 
 
-SHOTS: dict[str, tuple[str, Shot]] = {
-    "live": ("live", _live),
-    "image": ("image", _image),
-    "video": ("video", _video),
-    "tune": ("tune", _tune),
-    "models": ("models", _models),
-    "events": ("events", _events),
-    "about": ("about", _about),
+SCREENSHOTS: dict[str, tuple[str, PreparePage]] = {
+    "live": ("live", _prepare_live),
+    "image": ("image", _prepare_image),
+    "video": ("video", _prepare_video),
+    "tune": ("tune", _prepare_tune),
+    "models": ("models", _prepare_models),
+    "events": ("events", _prepare_events),
+    "about": ("about", _prepare_about),
 }
 """Name of an image to the page's address and what is done there first."""
 

@@ -51,7 +51,7 @@ _NOTES = """
 
 # Attributes and CSS functions by which a browser loads something by itself; links
 # (`<a href>`) are only followed by people, and canonical links load nothing.
-_LOADS = (
+_LOADED_URL_PATTERNS = (
     re.compile(
         r'<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc="([^"]+)"', re.I
     ),
@@ -69,7 +69,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated page."""
     from mkdocs.structure.files import File
 
-    files.append(File.generated(config, COMMAND_LINE_PAGE, content=command_line_page()))
+    files.append(
+        File.generated(config, COMMAND_LINE_PAGE, content=build_command_line_page())
+    )
     return files
 
 
@@ -82,7 +84,7 @@ def on_post_build(config: MkDocsConfig) -> None:
         f"{path.relative_to(site)}: {address}"
         for path in sorted(site.rglob("*"))
         if path.suffix in {".html", ".css"}
-        for address in loaded_from_elsewhere(path.read_text(encoding="utf-8"))
+        for address in find_external_urls(path.read_text(encoding="utf-8"))
     ]
     if problems:
         raise PluginError(
@@ -90,7 +92,7 @@ def on_post_build(config: MkDocsConfig) -> None:
         )
 
 
-def loaded_from_elsewhere(text: str) -> list[str]:
+def find_external_urls(text: str) -> list[str]:
     """Return the addresses on other servers that an HTML or CSS text loads.
 
     Args:
@@ -98,28 +100,28 @@ def loaded_from_elsewhere(text: str) -> list[str]:
     """
     return [
         address
-        for pattern in _LOADS
+        for pattern in _LOADED_URL_PATTERNS
         for address in pattern.findall(text)
         if re.match(r"(?:https?:)?//", address)
     ]
 
 
-def command_line_page() -> str:
+def build_command_line_page() -> str:
     """Return the page on the command line, Markdown."""
     # argparse folds usage lines to the width of the terminal.
     os.environ["COLUMNS"] = "76"
     commands = "\n".join(
-        f"| [`maskdet {name}`](#maskdet-{name}) | {_cell(line)} |"
+        f"| [`maskdet {name}`](#maskdet-{name}) | {_format_cell(line)} |"
         for name, line in cli.COMMANDS.items()
     )
     overview = f"| Command | Purpose |\n| --- | --- |\n{commands}\n"
-    sections = [section for name in cli.COMMANDS for section in _sections(name)]
+    sections = [section for name in cli.COMMANDS for section in _command_sections(name)]
     return _INTRODUCTION + overview + _NOTES + "\n".join(sections)
 
 
-def _sections(name: str) -> Iterator[str]:
+def _command_sections(name: str) -> Iterator[str]:
     """Yield the section of a command, then those of its subcommands."""
-    subparsers = _subparsers(cli.build_parser(name))
+    subparsers = _find_subparsers(cli.build_parser(name))
     assert subparsers is not None
     yield from _parser_sections(subparsers.choices[name], level=2)
 
@@ -131,25 +133,25 @@ def _parser_sections(parser: argparse.ArgumentParser, level: int) -> Iterator[st
         parts.append(f"{html.escape(parser.description, quote=False)}\n")
     parts.append(f"```text\n{parser.format_usage().removeprefix('usage: ')}```\n")
     for group in parser._action_groups:
-        parts += _group(group, parser)
+        parts += _group_table(group, parser)
     if parser.epilog:
         text = parser.epilog
-        many = "\n" in text
-        parts.append(f"```text\n{text}\n```\n" if many else f"{text}\n")
+        is_multiline = "\n" in text
+        parts.append(f"```text\n{text}\n```\n" if is_multiline else f"{text}\n")
     yield "\n".join(parts)
-    subparsers = _subparsers(parser)
+    subparsers = _find_subparsers(parser)
     for sub in (subparsers.choices if subparsers else {}).values():
         yield from _parser_sections(sub, level + 1)
 
 
-def _group(
+def _group_table(
     group: argparse._ArgumentGroup, parser: argparse.ArgumentParser
 ) -> Iterator[str]:
     """Yield the title and the table of a group of arguments, if it has any."""
     formatter = parser._get_formatter()
     rows = [
-        f"| `{_escaped(formatter._format_action_invocation(action))}` "
-        f"| {_cell(_help_of(action, parser))} |"
+        f"| `{_escape_cell(formatter._format_action_invocation(action))}` "
+        f"| {_format_cell(_format_help(action, parser))} |"
         for action in group._group_actions
         if action.help != argparse.SUPPRESS
         and not isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
@@ -167,7 +169,7 @@ def _group(
     yield "\n".join([f"| {head} | Description |", "| --- | --- |", *rows, ""])
 
 
-def _help_of(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+def _format_help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
     """Return the help of an argument with argparse's own placeholders filled in."""
     values: dict[str, Any] = {**vars(action), "prog": parser.prog}
     if action.choices is not None:
@@ -175,16 +177,16 @@ def _help_of(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
     return (action.help or "") % values
 
 
-def _cell(text: str) -> str:
-    return _escaped(html.escape(text, quote=False))
+def _format_cell(text: str) -> str:
+    return _escape_cell(html.escape(text, quote=False))
 
 
-def _escaped(text: str) -> str:
+def _escape_cell(text: str) -> str:
     """Return a text for a cell of a table."""
     return text.replace("|", r"\|")
 
 
-def _subparsers(
+def _find_subparsers(
     parser: argparse.ArgumentParser,
 ) -> argparse._SubParsersAction[argparse.ArgumentParser] | None:
     for action in parser._actions:

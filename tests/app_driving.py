@@ -11,16 +11,16 @@ from tests.waiting import WAIT_S
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
-def run(app: AppTest) -> AppTest:
+def run_app(app: AppTest) -> AppTest:
     """Run the page once more and let no exception pass."""
     app.run()
     assert not app.exception
     return app
 
 
-def opened_at(page: str, **query: str) -> AppTest:
+def open_page(page: str, **query: str) -> AppTest:
     """Open a page, by the name of its file, with what its link says."""
     app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     for name, value in query.items():
         app.query_params[name] = value
-    return run(app.switch_page(f"pages/{page}.py"))
+    return run_app(app.switch_page(f"pages/{page}.py"))

@@ -32,25 +32,25 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
-_n_modules_frozen = 0
+_n_frozen_modules = 0
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _libraries_are_no_garbage() -> None:
+def _freeze_loaded_modules() -> None:
     """Let garbage collection pass over what libraries and pytest have loaded.
 
     Streamlit collects garbage after every run of a page, and that takes a second where
     TensorFlow is loaded.
     """
-    global _n_modules_frozen
-    if len(sys.modules) > 1.1 * _n_modules_frozen:
+    global _n_frozen_modules
+    if len(sys.modules) > 1.1 * _n_frozen_modules:
         gc.collect()
         gc.freeze()
-        _n_modules_frozen = len(sys.modules)
+        _n_frozen_modules = len(sys.modules)
 
 
 @pytest.fixture
-def eagerly() -> Iterator[None]:
+def eager_tensorflow() -> Iterator[None]:
     """Let TensorFlow compute at once.
 
     Of a training of a few steps, most of the time would go into building its graph.
@@ -63,14 +63,14 @@ def eagerly() -> Iterator[None]:
 
 
 @pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def download_data(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What each download button of the last run would give, by its title."""
-    given: dict[str, Any] = {}
-    real = st.download_button
+    data_by_title: dict[str, Any] = {}
+    original_button = st.download_button
 
-    def recording(title: str, data: Any, **options: Any) -> bool:
-        given[title] = data
-        return real(title, data, **options)
+    def record(title: str, data: Any, **options: Any) -> bool:
+        data_by_title[title] = data
+        return original_button(title, data, **options)
 
-    monkeypatch.setattr(st, "download_button", recording)
-    return given
+    monkeypatch.setattr(st, "download_button", record)
+    return data_by_title

@@ -10,36 +10,36 @@ import cv2
 import numpy as np
 
 from maskdet.datasets import Example, label_from_name
-from maskdet.datasets.examples import no_boxes
+from maskdet.datasets.examples import empty_boxes
 from maskdet.media import encode_jpeg, encode_png
 from maskdet.types import Image
-from tests.fakes import grey
+from tests.fakes import make_grey_image
 
 
-def scribble(seed: int, width: int = 90, height: int = 80) -> Image:
+def make_textured_image(seed: int, width: int = 90, height: int = 80) -> Image:
     """Return a picture of large soft blots: its hash differs from other seeds'."""
     rng = np.random.default_rng(seed)
-    blots = rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)
-    return cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC)
+    cells = rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    return cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def picture(path: Path, seed: int = 0, width: int = 90, height: int = 80) -> Path:
+def write_image(path: Path, seed: int = 0, width: int = 90, height: int = 80) -> Path:
     """Write one such picture as JPEG or PNG, and the folders it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     encode = encode_png if path.suffix.lower() == ".png" else encode_jpeg
-    path.write_bytes(encode(scribble(seed, width, height)))
+    path.write_bytes(encode(make_textured_image(seed, width, height)))
     return path
 
 
-def example(
+def make_example(
     name: str, label: str = "mask", group: str = "", split: str = ""
 ) -> Example:
     """Return a picture of one face that need not exist."""
     labels = (label_from_name(label),)
-    return Example(Path(name), no_boxes(), labels, split=split, group=group)
+    return Example(Path(name), empty_boxes(), labels, split=split, group=group)
 
 
-def write_lobby(folder: Path, *boxes: list[float], names: Sequence[str]) -> None:
+def write_coco_dataset(folder: Path, *boxes: list[float], names: Sequence[str]) -> None:
     """Write an image with a mask and a bare face, and COCO files that label them.
 
     Args:
@@ -48,7 +48,7 @@ def write_lobby(folder: Path, *boxes: list[float], names: Sequence[str]) -> None
         names: of the COCO files.
     """
     (folder / "images").mkdir()
-    (folder / "images" / "a.png").write_bytes(encode_png(grey(100, 60)))
+    (folder / "images" / "a.png").write_bytes(encode_png(make_grey_image(100, 60)))
     content = {
         "images": [{"id": 0, "file_name": "a.png", "width": 100, "height": 60}],
         "categories": [{"id": 0, "name": "mask"}, {"id": 1, "name": "no_mask"}],
@@ -61,7 +61,7 @@ def write_lobby(folder: Path, *boxes: list[float], names: Sequence[str]) -> None
         (folder / name).write_text(json.dumps(content))
 
 
-def write(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path

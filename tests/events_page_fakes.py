@@ -16,14 +16,14 @@ from maskdet.events.place import sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.types import Label
 from maskdet.web import session
-from tests.app_driving import opened_at, run
+from tests.app_driving import open_page, run_app
 from tests.fakes import FakeClassifier, FakeDetector
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 MASK, NO_MASK = Label.MASK, Label.NO_MASK
 
 
-def prepare(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def prepare_database(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let the page keep its events in a file, and load no network."""
     monkeypatch.setenv("MASKDET_EVENTS_URL", sqlite_url(file))
     monkeypatch.delenv("MASKDET_EVENTS_DAYS", raising=False)
@@ -40,51 +40,53 @@ def prepare(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def three_people(file: Path) -> EventStore:
+def store_three_people(file: Path) -> EventStore:
     """Return a database with three people, one of them two days ago."""
     store = EventStore(sqlite_url(file))
     now = datetime.now(UTC)
 
-    def at(hours: float, person: int, kind: str, label: Label, **more) -> Event:
-        values = {"camera": "Door", "session": "run", **more}
+    def make_event(
+        hours: float, person: int, kind: str, label: Label, **fields
+    ) -> Event:
+        values = {"camera": "Door", "session": "run", **fields}
         when = now - timedelta(hours=hours)
         return Event(kind, when, person=person, label=label, confidence=0.9, **values)
 
     store.add(
         [
-            at(48, 1, "verdict", NO_MASK, camera="Hall"),
-            at(2.2, 2, "verdict", MASK),
-            at(2.1, 2, "left", MASK, for_s=360.0),
-            at(0.2, 3, "verdict", NO_MASK),
-            at(0.1, 3, "alert", NO_MASK, rule="no_mask"),
+            make_event(48, 1, "verdict", NO_MASK, camera="Hall"),
+            make_event(2.2, 2, "verdict", MASK),
+            make_event(2.1, 2, "left", MASK, for_s=360.0),
+            make_event(0.2, 3, "verdict", NO_MASK),
+            make_event(0.1, 3, "alert", NO_MASK, rule="no_mask"),
         ]
     )
     return store
 
 
-def opened() -> AppTest:
-    return opened_at("events")
+def open_events_page() -> AppTest:
+    return open_page("events")
 
 
-def texts(app: AppTest, *kinds: str) -> str:
+def page_texts(app: AppTest, *kinds: str) -> str:
     kinds = kinds or ("markdown", "caption", "warning", "info", "error", "html")
     parts = [str(part.value) for kind in kinds for part in app.main.get(kind)]
     return "\n".join(parts).replace("\\", "")
 
 
-def switch(app: AppTest, key: str, value: bool = True) -> AppTest:
+def set_toggle(app: AppTest, key: str, value: bool = True) -> AppTest:
     app.main.toggle(key=key).set_value(value)
-    return run(app)
+    return run_app(app)
 
 
-def write(app: AppTest, key: str, text: str) -> AppTest:
+def enter_text(app: AppTest, key: str, text: str) -> AppTest:
     app.main.text_input(key=key).set_value(text)
-    return run(app)
+    return run_app(app)
 
 
-def choices(app: AppTest) -> Any:
+def events_state(app: AppTest) -> Any:
     return app.session_state["maskdet.events"]
 
 
-def rows(app: AppTest) -> list[str]:
+def event_rows(app: AppTest) -> list[str]:
     return app.main.dataframe[0].value["What happened"].tolist()

@@ -40,7 +40,7 @@ class FakeClassifier:
         return np.tile(self._probs, (len(boxes), 1))
 
 
-def grey(width: int = 64, height: int = 48) -> Image:
+def make_grey_image(width: int = 64, height: int = 48) -> Image:
     """Return a plain grey picture."""
     return np.full((height, width, 3), 128, np.uint8)
 
@@ -58,12 +58,12 @@ class ScriptedAnalyzer:
 
     def __init__(self, script: Callable[[float], Sequence[ScriptedFace]]) -> None:
         self.time_s = 0.0
-        self.asked: list[Settings] = []
+        self.requested_settings: list[Settings] = []
         self._script = script
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         settings = Settings() if settings is None else settings
-        self.asked.append(settings)
+        self.requested_settings.append(settings)
         faces = sorted(self._script(self.time_s), key=lambda face: -face.score)
         scene = Scene(
             Faces(

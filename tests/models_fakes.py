@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from maskdet.metrics.answers import Answers, save_answers
-from maskdet.runs import SETS
+from maskdet.metrics.answers import Predictions, save_class_predictions
+from maskdet.runs import EVALUATION_SETS
 
 FACTS: dict[str, Any] = {
     "title": "Our own",
@@ -25,7 +25,7 @@ FACTS: dict[str, Any] = {
     "recipe": {"command": "maskdet train classifier --seed 1"},
     "made": "2026-11-21",
 }
-LARGE: dict[str, Any] = {
+LARGE_FACTS: dict[str, Any] = {
     **FACTS,
     "title": "Custom CNN",
     "parameters": 92_000_000,
@@ -38,17 +38,17 @@ LARGE: dict[str, Any] = {
 CARD = "# maskdet\n\nA card.\n\n## Limits\n\n<b>none</b> | [here](limits.md)\n"
 
 
-def answers(wrong: int = 2, n: int = 30, seed: int = 0) -> Answers:
-    """Return answers that are right but for the first `wrong` ones, a class too far."""
+def make_predictions(n_wrong: int = 2, n: int = 30, seed: int = 0) -> Predictions:
+    """Return answers that are right but for the first `n_wrong` ones, a class too far."""
     rng = np.random.default_rng(seed)
-    truths = np.arange(n) % 3
-    said = truths.copy()
-    said[:wrong] = (said[:wrong] + 1) % 3
-    sure = rng.uniform(0.6, 0.98, n)
-    probs = np.repeat(((1 - sure) / 2)[:, None], 3, axis=1)
-    probs[np.arange(n), said] = sure
-    return Answers(
-        truths,
+    ground_truth = np.arange(n) % 3
+    predicted = ground_truth.copy()
+    predicted[:n_wrong] = (predicted[:n_wrong] + 1) % 3
+    confidences = rng.uniform(0.6, 0.98, n)
+    probs = np.repeat(((1 - confidences) / 2)[:, None], 3, axis=1)
+    probs[np.arange(n), predicted] = confidences
+    return Predictions(
+        ground_truth,
         probs.astype(np.float32),
         rng.uniform(20, 200, n).astype(np.float32),
         rng.uniform(20, 220, n).astype(np.float32),
@@ -57,12 +57,12 @@ def answers(wrong: int = 2, n: int = 30, seed: int = 0) -> Answers:
     )
 
 
-def write_run(
+def write_training_run(
     folder: Path,
     name: str = "maskdet",
     facts: dict[str, Any] | None = None,
     *,
-    wrong: int = 2,
+    n_wrong: int = 2,
     n: int = 30,
 ) -> Path:
     """Write a whole run and return its folder."""
@@ -71,14 +71,14 @@ def write_run(
     (path / "facts.json").write_text(json.dumps(FACTS if facts is None else facts))
     lines = ["epoch,stage,loss,accuracy,val_loss,val_accuracy,learning_rate,took_s"]
     for epoch in range(1, 6):
-        loss, right = 1 / epoch, 1 - 0.3 / epoch
-        numbers = (loss, right, 1.2 * loss, right - 0.02, 1e-4, 9)
-        lines.append(f"{epoch},{epoch // 4},{','.join(map(str, numbers))}")
+        loss, accuracy = 1 / epoch, 1 - 0.3 / epoch
+        values = (loss, accuracy, 1.2 * loss, accuracy - 0.02, 1e-4, 9)
+        lines.append(f"{epoch},{epoch // 4},{','.join(map(str, values))}")
     (path / "log.csv").write_text("\n".join(lines) + "\n")
     sets = {
-        set_name: answers(wrong + place, n + 3 * place, place)
-        for place, set_name in enumerate(SETS)
+        set_name: make_predictions(n_wrong + index, n + 3 * index, index)
+        for index, set_name in enumerate(EVALUATION_SETS)
     }
-    save_answers(path / "answers.npz", sets)
+    save_class_predictions(path / "answers.npz", sets)
     (path / "card.md").write_text(CARD)
     return path

@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 _PORTS = range(20_000, 32_000)
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """Return a port of this machine on which nobody listens."""
     for port in random.SystemRandom().sample(_PORTS, 100):
-        with contextlib.suppress(OSError), socket.socket() as asked:
-            asked.bind(("127.0.0.1", port))
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
             return port
     raise OSError("none of 100 ports is free")
 
@@ -39,67 +39,72 @@ def is_healthy(port: int) -> bool:
     address = f"http://localhost:{port}/_stcore/health"
     with (
         contextlib.suppress(OSError),
-        urllib.request.urlopen(address, timeout=10) as answer,
+        urllib.request.urlopen(address, timeout=10) as response,
     ):
-        return bool(answer.status == 200)
+        return bool(response.status == 200)
     return False
 
 
 @dataclass
-class Served:
+class ServedDashboard:
     """A dashboard that `maskdet app` serves as a program of its own.
 
     Attributes:
         port: where it listens.
         process: the program.
-        out: its output.
-        err: its complaints. Both are files: a pipe that nobody reads would fill up, and
-            the program would wait for ever.
+        stdout: its output.
+        stderr: its complaints. Both are files: a pipe that nobody reads would fill up,
+            and the program would wait for ever.
     """
 
     port: int
     process: subprocess.Popen[str]
-    out: IO[str]
-    err: IO[str]
+    stdout: IO[str]
+    stderr: IO[str]
 
-    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+    def stop(
+        self, signal_number: signal.Signals = signal.SIGTERM
+    ) -> tuple[int, str, str]:
         """Tell it to end; return its status, its output and its complaints."""
-        self.process.send_signal(how)
+        self.process.send_signal(signal_number)
         self.process.wait(timeout=WAIT_S)
-        said = []
-        for file in (self.out, self.err):
+        texts = []
+        for file in (self.stdout, self.stderr):
             file.seek(0)
-            said.append(file.read())
-        return self.process.returncode, said[0], said[1]
+            texts.append(file.read())
+        return self.process.returncode, texts[0], texts[1]
 
 
-LAUNCHER = ("maskdet", "app", "--no-browser", "--port")
-STREAMLIT = (
+LAUNCH_ARGUMENTS = ("maskdet", "app", "--no-browser", "--port")
+STREAMLIT_ARGUMENTS = (
     *("streamlit", "run", str(ROOT / "app.py"), "--server.headless", "true"),
     *("--server.address", "localhost", "--server.port"),
 )
 
 
 @contextlib.contextmanager
-def served(
-    folder: Path, *words: str, command: Sequence[str] = LAUNCHER, **environment: str
-) -> Iterator[Served]:
+def serve_dashboard(
+    folder: Path,
+    *options: str,
+    command: Sequence[str] = LAUNCH_ARGUMENTS,
+    **environment: str,
+) -> Iterator[ServedDashboard]:
     """Serve the dashboard until the context ends.
 
     Args:
         folder: where it runs.
-        words: more options of the command.
+        options: more options of the command.
         command: a module and its first arguments; the port comes behind them.
         environment: variables beside those of the tests.
     """
-    port = free_port()
+    port = find_free_port()
     paths = [environment.pop("PYTHONPATH", ""), str(ROOT)]
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as out,
         tempfile.TemporaryFile("w+", encoding="utf-8") as err,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-m", *command, str(port), *words],
+            [sys.executable, "-m", *command, str(port), *options],
             cwd=folder,
             env=os.environ
             | environment
@@ -112,7 +117,7 @@ def served(
             wait_until(
                 lambda: process.poll() is not None or is_healthy(port), "the server"
             )
-            yield Served(port, process, out, err)
+            yield ServedDashboard(port, process, out, err)
         finally:
             process.kill()
             process.wait()

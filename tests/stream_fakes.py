@@ -11,7 +11,7 @@ from maskdet.types import Scene, Settings
 from tests.fakes import ScriptedAnalyzer, ScriptedFace
 
 MASK = (0.95, 0.04, 0.01)
-BARE = (0.04, 0.95, 0.01)
+NO_MASK = (0.04, 0.95, 0.01)
 LEFT = (40.0, 60.0, 100.0, 130.0)
 RIGHT = (200.0, 60.0, 260.0, 130.0)
 
@@ -21,19 +21,22 @@ NOISE = np.random.default_rng(7).integers(0, 255, (240, 320, 3)).astype(np.uint8
 Script = Callable[[float], Sequence[ScriptedFace]]
 
 
-def play(
-    script: Script, seconds: float, per_s: float = 10, settings: Settings | None = None
+def play_script(
+    script: Script,
+    seconds: float,
+    rate_hz: float = 10,
+    settings: Settings | None = None,
 ) -> dict[float, Scene]:
     """Return the scene at each time of a film in which nothing moves."""
     analyzer = ScriptedAnalyzer(script)
     stream = Stream(analyzer, settings)
     scenes = {}
-    for number in range(round(seconds * per_s)):
-        analyzer.time_s = number / per_s
+    for number in range(round(seconds * rate_hz)):
+        analyzer.time_s = number / rate_hz
         scenes[round(analyzer.time_s, 3)] = stream.step(NOISE, analyzer.time_s)
     return scenes
 
 
-def turned(time_s: float) -> list[ScriptedFace]:
+def turn_away(time_s: float) -> list[ScriptedFace]:
     """Somebody with a mask for a second, then their back."""
     return [ScriptedFace(LEFT, MASK)] if time_s < 1.0 else []

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.aizoo import Aizoo, anchors, decoded
+from maskdet.aizoo import Aizoo, build_anchors, decode_boxes
 from maskdet.assets import MODEL_DIR_VARIABLE
-from maskdet.datasets import read_any
+from maskdet.datasets import read_dataset
 from maskdet.media import read_image
-from maskdet.metrics.detection import match, mean_average_precision
+from maskdet.metrics.detection import match_detections, mean_average_precision
 from maskdet.types import Image, Label, Settings
-from tests.stand_ins.ink import confidence
+from tests.stand_ins.ink import patch_confidence
 from tests.stand_ins.weights import (
     DATA_DIR_VARIABLE,
     PUBLISHED,
     STAND_IN,
-    extra_file,
-    stand_ins,
-    with_kinds,
+    find_extra_file,
+    parametrize_kinds,
+    use_stand_ins,
 )
 
 ALL = Settings.permissive()
@@ -41,7 +41,7 @@ LARGE_NO_MASK = ((64, 64, 128, 128), (255, 255, 0))
 
 @pytest.fixture(scope="module")
 def stand_in() -> Aizoo:
-    with stand_ins():
+    with use_stand_ins():
         return Aizoo()
 
 
@@ -69,12 +69,12 @@ def crowd(kind) -> Image:
 
 def test_there_are_as_many_anchors_as_answers():
     # SEEDS of the network: 4 on each cell of 33, 17, 9, 5 and 3 squared.
-    assert anchors().shape == (4 * (33**2 + 17**2 + 9**2 + 5**2 + 3**2), 4)
-    assert anchors().dtype == np.float32
+    assert build_anchors().shape == (4 * (33**2 + 17**2 + 9**2 + 5**2 + 3**2), 4)
+    assert build_anchors().dtype == np.float32
 
 
 def test_the_anchors_of_a_cell_have_the_published_sizes():
-    made = anchors()
+    made = build_anchors()
     second = made[4:8]
     centres = (second[:, :2] + second[:, 2:]) / 2
     np.testing.assert_allclose(centres, [[1.5 / 33, 0.5 / 33]] * 4, rtol=1e-5)
@@ -93,10 +93,10 @@ def test_the_anchors_of_a_cell_have_the_published_sizes():
 def test_shifts_move_and_stretch_an_anchor():
     anchor = np.array([[0.2, 0.2, 0.4, 0.6]], np.float32)
     still = np.zeros((1, 4), np.float32)
-    np.testing.assert_allclose(decoded(anchor, still), anchor, rtol=1e-6)
+    np.testing.assert_allclose(decode_boxes(anchor, still), anchor, rtol=1e-6)
     shifts = np.array([[1, -1, 5 * math.log(2), 0]], np.float32)
     np.testing.assert_allclose(
-        decoded(anchor, shifts), [[0.12, 0.16, 0.52, 0.56]], rtol=1e-5
+        decode_boxes(anchor, shifts), [[0.12, 0.16, 0.52, 0.56]], rtol=1e-5
     )
 
 
@@ -149,7 +149,7 @@ def test_probabilities_are_both_columns_divided_by_their_sum(stand_in):
     # 110 more red than green, 80 more blue than green.
     image = painted(260, 260, ((160, 80, 168, 88), (180, 100, 210)))
     scene = stand_in.analyze(image, ALL)
-    mask, no_mask = confidence(110), confidence(80)
+    mask, no_mask = patch_confidence(110), patch_confidence(80)
     assert scene.faces.scores == pytest.approx([mask], abs=1e-4)
     wanted = [mask / (mask + no_mask), no_mask / (mask + no_mask), 0]
     assert scene.probs == pytest.approx(np.array([wanted]), abs=1e-4)
@@ -160,7 +160,7 @@ def test_the_stronger_of_two_that_overlap_is_kept(stand_in):
     # side by side.
     weaker, below = ((160, 80, 168, 88), (0, 0, 120)), ((160, 88, 168, 96), (0, 0, 200))
     scene = stand_in.analyze(painted(260, 260, weaker, below), ALL)
-    assert scene.faces.scores == pytest.approx([confidence(200)], abs=1e-4)
+    assert scene.faces.scores == pytest.approx([patch_confidence(200)], abs=1e-4)
     aside = ((168, 88, 176, 96), (0, 0, 120))
     assert len(stand_in.analyze(painted(260, 260, aside, below), ALL)) == 2
 
@@ -168,12 +168,12 @@ def test_the_stronger_of_two_that_overlap_is_kept(stand_in):
 def test_scores_below_the_floor_are_dropped(stand_in):
     # The floor is 0.02.
     above, below = ((160, 80, 168, 88), (0, 0, 60)), ((160, 80, 168, 88), (0, 0, 40))
-    assert confidence(60) > 0.02 > confidence(40)
+    assert patch_confidence(60) > 0.02 > patch_confidence(40)
     assert len(stand_in.analyze(painted(260, 260, above), ALL)) == 1
     assert len(stand_in.analyze(painted(260, 260, below), ALL)) == 0
 
 
-@with_kinds("aizoo")
+@parametrize_kinds("aizoo")
 @pytest.mark.parametrize(
     ("name", "patch", "label"),
     [
@@ -190,7 +190,7 @@ def test_it_labels_a_portrait(aizoo, kind, name, patch, label):
     assert scene.probs[0, Label.INCORRECT] == 0
 
 
-@with_kinds("aizoo")
+@parametrize_kinds("aizoo")
 @pytest.mark.parametrize(
     "settings",
     [Settings(), Settings(min_score=0.1, min_face_px=1, nms_iou=1)],
@@ -204,7 +204,7 @@ def test_choosing_early_equals_choosing_late(aizoo, crowd, settings):
     assert len(early) > 1
 
 
-@with_kinds("aizoo")
+@parametrize_kinds("aizoo")
 def test_a_grey_picture_of_any_size_has_no_face(aizoo):
     for size_hw in ((1, 1), (37, 501), (480, 640)):
         image = np.full((*size_hw, 3), 128, np.uint8)
@@ -222,9 +222,9 @@ def test_a_grey_picture_of_any_size_has_no_face(aizoo):
 )
 def test_it_is_as_good_as_others_measured_it(published, name, measured):
     """Measured elsewhere from score 0.1 on, with the better class as the label."""
-    path = extra_file(DATA_DIR_VARIABLE, f"scenes/{name}-val.json")
+    path = find_extra_file(DATA_DIR_VARIABLE, f"scenes/{name}-val.json")
     rules = Settings(min_score=0.1, min_face_px=1, min_confidence=0)
-    examples = read_any(path)
+    examples = read_dataset(path)
     found = [published.analyze(read_image(one.path), rules) for one in examples]
     masked = [one[np.flatnonzero(one.probs.argmax(axis=1) == 0)] for one in found]
     masks = [one.boxes[one.label_values == Label.MASK] for one in examples]
@@ -234,6 +234,6 @@ def test_it_is_as_good_as_others_measured_it(published, name, measured):
             ("mask", masked, masks),
         ):
             faces = [one.faces for one in scenes]
-            matches = match(faces, truths, min_iou=0.5, min_px=min_px)
+            matches = match_detections(faces, truths, min_iou=0.5, min_px=min_px)
             value = mean_average_precision([matches]).value
             assert value == pytest.approx(measured[kind][row], abs=0.005)

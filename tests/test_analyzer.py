@@ -16,24 +16,24 @@ from maskdet.analyzer import (
     AUTO,
     DEFAULT_ANALYZER,
     TwoStage,
-    asset_of,
+    analyzer_model_name,
+    has_refinement,
     load_analyzer,
-    reads_twice,
     register_analyzer,
-    resolved,
+    resolve_analyzer,
 )
-from maskdet.assets import ASSETS
+from maskdet.assets import MODEL_FILES
 from maskdet.classifier import DEFAULT_CLASSIFIER
 from maskdet.cli import main
 from maskdet.detectors import DETECTORS, load_detector
 from maskdet.media import write_image
-from maskdet.onepass import SecondLook
-from maskdet.onepass.decode import CHANNELS, Map
+from maskdet.onepass import Refiner
+from maskdet.onepass.decode import N_CHANNELS, FeatureMap
 from maskdet.types import Image, Label, Settings
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
-from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.stand_ins.weights import stand_ins, weights, with_kinds
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.stand_ins.weights import parametrize_kinds, use_stand_ins, use_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = Settings.permissive()
@@ -58,8 +58,8 @@ def two_stage() -> tuple[TwoStage, FakeClassifier]:
 )
 def test_choosing_before_labelling_equals_choosing_after(settings) -> None:
     analyzer, _ = two_stage()
-    before = analyzer.analyze(grey(), settings)
-    after = analyzer.analyze(grey(), ALL).filter(settings)
+    before = analyzer.analyze(make_grey_image(), settings)
+    after = analyzer.analyze(make_grey_image(), ALL).filter(settings)
     assert before.faces.boxes.tolist() == after.faces.boxes.tolist()
     assert before.probs.tolist() == after.probs.tolist()
     assert before.labels == after.labels
@@ -68,30 +68,33 @@ def test_choosing_before_labelling_equals_choosing_after(settings) -> None:
 
 def test_refused_faces_never_reach_the_classifier() -> None:
     analyzer, classifier = two_stage()
-    scene = analyzer.analyze(grey(), Settings(min_score=0.5))
+    scene = analyzer.analyze(make_grey_image(), Settings(min_score=0.5))
     assert classifier.boxes[-1].tolist() == [BOXES[0]]
     assert scene.labels == (Label.MASK,)
 
 
 def test_without_settings_the_defaults_hold_and_permissive_keeps_all() -> None:
     analyzer, _ = two_stage()
-    usual = analyzer.analyze(grey())
-    assert usual.boxes.tolist() == analyzer.analyze(grey(), Settings()).boxes.tolist()
-    assert len(usual) < len(analyzer.analyze(grey(), ALL)) == 4
+    usual = analyzer.analyze(make_grey_image())
+    assert (
+        usual.boxes.tolist()
+        == analyzer.analyze(make_grey_image(), Settings()).boxes.tolist()
+    )
+    assert len(usual) < len(analyzer.analyze(make_grey_image(), ALL)) == 4
 
 
 def test_every_stage_is_timed() -> None:
     analyzer, _ = two_stage()
-    stage_ms = analyzer.analyze(grey(), ALL).stage_ms
+    stage_ms = analyzer.analyze(make_grey_image(), ALL).stage_ms
     assert set(stage_ms) == {"find", "label"}
     assert min(stage_ms.values()) >= 0
 
 
 def test_an_image_without_faces_is_an_empty_scene() -> None:
-    image = grey()
+    image = make_grey_image()
     scene = TwoStage(FakeDetector(), FakeClassifier()).analyze(image, Settings())
     assert len(scene) == 0
-    np.testing.assert_array_equal(image, grey())
+    np.testing.assert_array_equal(image, make_grey_image())
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
@@ -122,23 +125,23 @@ def test_an_unknown_classifier_is_refused_with_the_known_ones() -> None:
 
 def test_every_finder_makes_an_analyzer() -> None:
     one_pass = {"aizoo"} | (
-        {"onepass", "onepass-fast"} if "onepass" in ASSETS else set()
+        {"onepass", "onepass-fast"} if "onepass" in MODEL_FILES else set()
     )
     assert set(ANALYZERS) == set(DETECTORS) | one_pass
 
 
-@with_kinds("aizoo")
+@parametrize_kinds("aizoo")
 def test_an_analyzer_without_stages_is_loaded_by_its_name(kind) -> None:
-    with weights(kind):
+    with use_weights(kind):
         analyzer = load_analyzer("aizoo")
     assert isinstance(analyzer, Aizoo)
 
 
 @pytest.mark.parametrize("name", ["ssd", "yunet"])
 def test_a_finder_whose_weights_do_not_ship_is_one_stage(name) -> None:
-    with stand_ins():
+    with use_stand_ins():
         analyzer = load_analyzer(name)
-    scene = analyzer.analyze(grey(300, 300), Settings())
+    scene = analyzer.analyze(make_grey_image(300, 300), Settings())
     assert set(scene.stage_ms) == {"find", "label"}
     assert len(scene) == 0
 
@@ -149,8 +152,8 @@ def one_pass(monkeypatch) -> FakeClassifier:
     classifier = FakeClassifier((0, 0, 1))
     for name in ("onepass", "onepass-fast"):
         monkeypatch.setitem(ANALYZERS, name, "being tested")
-    monkeypatch.setattr("maskdet.analyzer.asset_path", lambda asset: asset)
-    monkeypatch.setattr("maskdet.analyzer.Network", OneLargeFace)
+    monkeypatch.setattr("maskdet.analyzer.model_path", lambda asset: asset)
+    monkeypatch.setattr("maskdet.analyzer.SingleStageNetwork", OneLargeFace)
     monkeypatch.setattr("maskdet.analyzer.load_classifier", lambda name: classifier)
     return classifier
 
@@ -160,66 +163,80 @@ def one_pass(monkeypatch) -> FakeClassifier:
 )
 def test_one_network_serves_two_sizes(one_pass, name, seen_wh) -> None:
     analyzer = load_analyzer(name)
-    scene = analyzer.analyze(grey(1280, 960), Settings())
+    scene = analyzer.analyze(make_grey_image(1280, 960), Settings())
     assert scene.faces.boxes.shape == (1, 4)
     assert OneLargeFace.sizes_wh[-1] == seen_wh
-    assert len(one_pass.boxes) == reads_twice(name)
+    assert len(one_pass.boxes) == has_refinement(name)
 
 
 def test_the_table_says_whose_large_faces_are_read_again(one_pass, monkeypatch) -> None:
-    rules = {"onepass-fast": partial(SecondLook, min_px=50, share=0.25)}
-    monkeypatch.setattr("maskdet.analyzer._SECOND_LOOKS", rules)
-    assert (reads_twice("onepass-fast"), reads_twice("onepass")) == (True, False)
-    once = load_analyzer("onepass-fast", second_look=False).analyze(grey(640, 480), ALL)
-    again = load_analyzer("onepass-fast").analyze(grey(640, 480), ALL)
+    rules = {"onepass-fast": partial(Refiner, min_px=50, weight=0.25)}
+    monkeypatch.setattr("maskdet.analyzer._REFINERS", rules)
+    assert (has_refinement("onepass-fast"), has_refinement("onepass")) == (True, False)
+    once = load_analyzer("onepass-fast", refine=False).analyze(
+        make_grey_image(640, 480), ALL
+    )
+    again = load_analyzer("onepass-fast").analyze(make_grey_image(640, 480), ALL)
     mixed = 0.75 * once.probs[0] + 0.25 * np.array([0, 0, 1])
     np.testing.assert_allclose(again.probs[0], mixed, rtol=1e-6)
 
 
-def test_without_a_second_look_no_classifier_is_loaded(one_pass, monkeypatch) -> None:
+def test_without_a_refinement_no_classifier_is_loaded(one_pass, monkeypatch) -> None:
     def load(name: str) -> FakeClassifier:
         raise FileNotFoundError(f"{name} is missing")
 
     monkeypatch.setattr("maskdet.analyzer.load_classifier", load)
     assert len(
-        load_analyzer("onepass", second_look=False).analyze(grey(1280, 960), ALL)
+        load_analyzer("onepass", refine=False).analyze(make_grey_image(1280, 960), ALL)
     )
     with pytest.raises(FileNotFoundError, match="maskdet is missing"):
         load_analyzer("onepass")
 
 
-def test_a_finder_needs_its_classifier_whatever_is_said_of_a_second_look(
+def test_a_finder_needs_its_classifier_whatever_is_said_of_a_refinement(
     one_pass, monkeypatch
 ) -> None:
     finder = FakeDetector(BOXES, SCORES)
     monkeypatch.setattr("maskdet.analyzer.load_detector", lambda name: finder)
-    scene = load_analyzer("haar", second_look=False).analyze(grey(), Settings())
+    scene = load_analyzer("haar", refine=False).analyze(make_grey_image(), Settings())
     assert scene.labels == (Label.INCORRECT,)
 
 
 def test_auto_is_fast_on_video_and_thorough_on_pictures(one_pass, monkeypatch) -> None:
     monkeypatch.setattr("maskdet.analyzer.DEFAULT_ANALYZER", "onepass")
-    assert resolved(AUTO, live=True) == "onepass-fast"
-    assert resolved(AUTO, live=False) == "onepass"
-    assert resolved("haar", live=True) == resolved("haar", live=False) == "haar"
+    assert resolve_analyzer(AUTO, live=True) == "onepass-fast"
+    assert resolve_analyzer(AUTO, live=False) == "onepass"
+    assert (
+        resolve_analyzer("haar", live=True)
+        == resolve_analyzer("haar", live=False)
+        == "haar"
+    )
 
 
 def test_without_our_network_auto_is_the_best_that_is_embedded(monkeypatch) -> None:
     monkeypatch.delitem(ANALYZERS, "onepass", raising=False)
     monkeypatch.delitem(ANALYZERS, "onepass-fast", raising=False)
     monkeypatch.setattr("maskdet.analyzer.DEFAULT_ANALYZER", "mtcnn")
-    assert resolved(AUTO, live=True) == resolved(AUTO, live=False) == "mtcnn"
+    assert (
+        resolve_analyzer(AUTO, live=True)
+        == resolve_analyzer(AUTO, live=False)
+        == "mtcnn"
+    )
 
 
 def test_the_default_is_our_network_once_it_is_here() -> None:
-    expected = "onepass" if "onepass" in ASSETS else "mtcnn"
+    expected = "onepass" if "onepass" in MODEL_FILES else "mtcnn"
     assert expected == DEFAULT_ANALYZER
     assert expected in ANALYZERS
 
 
 def test_two_analyzers_share_one_file() -> None:
-    assert asset_of("onepass") == asset_of("onepass-fast") == "onepass"
-    assert asset_of("yunet") == "yunet"
+    assert (
+        analyzer_model_name("onepass")
+        == analyzer_model_name("onepass-fast")
+        == "onepass"
+    )
+    assert analyzer_model_name("yunet") == "yunet"
 
 
 class OneLargeFace:
@@ -230,12 +247,12 @@ class OneLargeFace:
     def __init__(self, asset: str) -> None:
         assert asset == "onepass"
 
-    def run(self, image: Image) -> list[Map]:
+    def forward(self, image: Image) -> list[FeatureMap]:
         height, width = image.shape[:2]
         self.sizes_wh.append((width, height))
         rows, columns = -(-height // 32), -(-width // 32)
         maps = [
-            np.full((rows * n, columns * n, CHANNELS), -20, np.float32)
+            np.full((rows * n, columns * n, N_CHANNELS), -20, np.float32)
             for n in (4, 2, 1)
         ]
         if width > 200:
@@ -256,11 +273,11 @@ def test_a_registered_analyzer_is_known_by_its_name(registered, tmp_path, capsys
     assert ANALYZERS["mine"] == "made by a test"
     assert load_analyzer("mine") is registered
     path = tmp_path / "a.png"
-    write_image(path, grey())
+    write_image(path, make_grey_image())
     assert main(["detect", str(path), "--analyzer", "mine", "--json", "-"]) == 0
     assert '"label": "mask"' in capsys.readouterr().out
     assert Preferences(analyzer="mine").analyzer == "mine"
-    assert "mine" not in session.unavailable()
+    assert "mine" not in session.list_unavailable_analyzers()
 
 
 @pytest.mark.parametrize("name", ["onepass", "haar", AUTO])

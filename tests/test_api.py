@@ -18,8 +18,8 @@ from PIL import Image as Pillow
 import maskdet
 from maskdet import api
 from maskdet.media import encode_png
-from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.media.moving import N_FRAMES, film
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.media.moving import N_FRAMES, write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -45,10 +45,16 @@ def scene() -> maskdet.Scene:
 
 def test_an_image_is_a_path_its_bytes_or_an_array(fake, tmp_path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(encode_png(grey()))
+    path.write_bytes(encode_png(make_grey_image()))
     scenes = [
         maskdet.analyze(source, analyzer=fake)
-        for source in (path, str(path), path.read_bytes(), grey(), grey()[:, :, 0])
+        for source in (
+            path,
+            str(path),
+            path.read_bytes(),
+            make_grey_image(),
+            make_grey_image()[:, :, 0],
+        )
     ]
     assert len(scenes[0])
     assert len({one.to_json() for one in scenes}) == 1
@@ -120,19 +126,19 @@ def test_a_named_analyzer_is_loaded_once(monkeypatch, fake) -> None:
     monkeypatch.setattr(
         api, "load_analyzer", lambda *names: loaded.append(names[0]) or fake
     )
-    api._loaded.cache_clear()
+    api._load_cached.cache_clear()
     try:
         for _ in range(3):
-            maskdet.analyze(grey(), analyzer="haar")
-            maskdet.analyze(grey())
+            maskdet.analyze(make_grey_image(), analyzer="haar")
+            maskdet.analyze(make_grey_image())
     finally:
-        api._loaded.cache_clear()
+        api._load_cached.cache_clear()
     assert loaded == ["haar", "onepass"]
 
 
 def test_a_detector_in_place_of_an_analyzer_says_how_to_wrap_it() -> None:
     with pytest.raises(TypeError, match=r"wrap a detector in maskdet\.TwoStage"):
-        maskdet.analyze(grey(), analyzer=FakeDetector())  # type: ignore[arg-type]
+        maskdet.analyze(make_grey_image(), analyzer=FakeDetector())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"detect\(image\) -> Faces, which object"):
         maskdet.TwoStage(object())  # type: ignore[arg-type]
 
@@ -208,23 +214,23 @@ def test_a_library_that_is_missing_is_named(scene, monkeypatch, name) -> None:
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".JPEG", ".webp"])
 def test_images_are_written_by_their_ending(tmp_path, ending) -> None:
     path = tmp_path / f"a{ending}"
-    maskdet.write_image(path, grey())
-    assert maskdet.read_image(path).shape == grey().shape
+    maskdet.write_image(path, make_grey_image())
+    assert maskdet.read_image(path).shape == make_grey_image().shape
 
 
 def test_an_unknown_ending_writes_nothing(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"must be \.png, \.jpg, \.jpeg, \.webp, not"):
-        maskdet.write_image(tmp_path / "a.tiff", grey())
+        maskdet.write_image(tmp_path / "a.tiff", make_grey_image())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_video_gives_a_report_and_a_copy(fake, tmp_path) -> None:
     heard: list[int] = []
     report = maskdet.analyze_video(
-        film(tmp_path / "a.mp4"),
+        write_video(tmp_path / "a.mp4"),
         tmp_path / "b.mp4",
         analyzer=fake,
-        progress=lambda now: heard.append(now.n_pictures),
+        progress=lambda now: heard.append(now.n_frames),
     )
     assert (report.n_frames, report.is_complete, report.error) == (N_FRAMES, True, "")
     assert report.out == tmp_path / "b.mp4"
@@ -234,14 +240,14 @@ def test_a_video_gives_a_report_and_a_copy(fake, tmp_path) -> None:
 
 
 def test_the_bar_of_a_video_goes_to_stderr(fake, tmp_path, capsys) -> None:
-    maskdet.analyze_video(film(tmp_path / "a.mp4"), analyzer=fake, progress=True)
+    maskdet.analyze_video(write_video(tmp_path / "a.mp4"), analyzer=fake, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert "a.mp4" in err
 
 
 def test_a_stream_gives_frames_and_tracked_scenes(fake, tmp_path) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     every = [
         (image.shape, scene) for image, scene in maskdet.stream(path, analyzer=fake)
     ]
@@ -262,7 +268,7 @@ def test_a_video_that_is_not_there_is_said_at_once(fake, tmp_path) -> None:
 def coco(folder: Path) -> Path:
     """Write a data set of one image with the two large faces of the fake detector."""
     (folder / "images").mkdir()
-    (folder / "images" / "a.png").write_bytes(encode_png(grey()))
+    (folder / "images" / "a.png").write_bytes(encode_png(make_grey_image()))
     content = {
         "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}],
         "categories": [{"id": 1, "name": "mask"}],

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from maskdet.assignment import NOBODY, assign
+from maskdet.assignment import UNMATCHED, max_weight_assignment
 
 
 def best_sum(gains: np.ndarray) -> float:
@@ -19,17 +19,23 @@ def best_sum(gains: np.ndarray) -> float:
 
 
 def test_the_best_sum_wins_over_the_best_pair() -> None:
-    np.testing.assert_array_equal(assign(np.array([[5.0, 4.0], [4.0, 1.0]])), [1, 0])
+    np.testing.assert_array_equal(
+        max_weight_assignment(np.array([[5.0, 4.0], [4.0, 1.0]])), [1, 0]
+    )
 
 
 def test_pairs_without_a_gain_are_never_made() -> None:
     gains = np.array([[0.0, -1.0], [2.0, 0.0], [1.0, 0.0]])
-    np.testing.assert_array_equal(assign(gains), [NOBODY, 0, NOBODY])
+    np.testing.assert_array_equal(
+        max_weight_assignment(gains), [UNMATCHED, 0, UNMATCHED]
+    )
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])
 def test_nothing_to_pair(shape) -> None:
-    np.testing.assert_array_equal(assign(np.zeros(shape)), [NOBODY] * shape[0])
+    np.testing.assert_array_equal(
+        max_weight_assignment(np.zeros(shape)), [UNMATCHED] * shape[0]
+    )
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 2), (1, 4)])
@@ -37,7 +43,7 @@ def test_no_other_pairing_is_worth_more(shape) -> None:
     rng = np.random.default_rng(0)
     for _ in range(30):
         gains = rng.uniform(-1, 2, shape)
-        pairs = assign(gains)
-        made = np.flatnonzero(pairs != NOBODY)
+        pairs = max_weight_assignment(gains)
+        made = np.flatnonzero(pairs != UNMATCHED)
         assert len(set(pairs[made])) == len(made)
         assert gains[made, pairs[made]].sum() == pytest.approx(best_sum(gains))

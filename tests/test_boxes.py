@@ -4,7 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.boxes import Boxes, areas, clip, expand, iou_matrix, nms, sizes_px
+from maskdet.boxes import (
+    Boxes,
+    box_areas,
+    clip_boxes,
+    iou_matrix,
+    nms,
+    scale_boxes,
+    sizes_px,
+)
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> Boxes:
@@ -64,15 +72,17 @@ def test_nms_keeps_everything_when_any_overlap_is_allowed() -> None:
 def test_sizes_and_areas_of_an_inverted_box_are_zero() -> None:
     some = boxes((0, 0, 10, 4), (9, 9, 3, 12))
     assert sizes_px(some).tolist() == [4, 0]
-    assert areas(some).tolist() == [40, 0]
+    assert box_areas(some).tolist() == [40, 0]
 
 
 def test_expand_keeps_the_centre_and_scales_the_sides() -> None:
-    assert expand(boxes((10, 20, 30, 40)), 1.5).tolist() == [[5, 15, 35, 45]]
+    assert scale_boxes(boxes((10, 20, 30, 40)), 1.5).tolist() == [[5, 15, 35, 45]]
 
 
 def test_expand_then_clip_stays_inside() -> None:
-    some = clip(expand(random_boxes(np.random.default_rng(2), 50), 3.0), 100, 60)
+    some = clip_boxes(
+        scale_boxes(random_boxes(np.random.default_rng(2), 50), 3.0), 100, 60
+    )
     assert some.min() >= 0
     assert some[:, [0, 2]].max() <= 100
     assert some[:, [1, 3]].max() <= 60

@@ -9,12 +9,12 @@ import pytest
 
 from maskdet import charts
 from maskdet.charts.look import GREY
-from maskdet.metrics.classification import score_curves
-from maskdet.metrics.numbers import numbers
-from maskdet.metrics.questions import ask
-from maskdet.style import WHITE, Style, contrast
+from maskdet.metrics.classification import threshold_curves
+from maskdet.metrics.numbers import summarize_classification
+from maskdet.metrics.questions import binarize
+from maskdet.style import WHITE, Style, contrast_ratio
 from maskdet.types import CLASSES
-from tests.answers_fakes import random_answers
+from tests.answers_fakes import random_predictions
 
 DARK = (23, 17, 14)
 """Streamlit's dark background, BGR."""
@@ -35,7 +35,10 @@ LOG = [
 
 @pytest.fixture(scope="module")
 def answers():
-    return {"maskdet": random_answers(900), "tutorial": random_answers(700, skill=1)}
+    return {
+        "maskdet": random_predictions(900),
+        "tutorial": random_predictions(700, skill=1),
+    }
 
 
 def layers(chart):
@@ -57,14 +60,14 @@ def rows_of(chart, kind):
 
 def everything(answers):
     return {
-        "roc": charts.roc(answers),
-        "roc classes": charts.roc(answers, question="classes"),
-        "pr": charts.precision_recall(answers),
-        "pr incorrect": charts.precision_recall(answers, question="incorrect"),
+        "roc": charts.roc_chart(answers),
+        "roc classes": charts.roc_chart(answers, task="classes"),
+        "pr": charts.precision_recall_chart(answers),
+        "pr incorrect": charts.precision_recall_chart(answers, task="incorrect"),
         "reliability": charts.reliability_chart(answers),
-        "reliability wearing": charts.reliability_chart(answers, believed="wearing"),
+        "reliability wearing": charts.reliability_chart(answers, target="wearing"),
         "slices": charts.slices_chart(answers),
-        "confusion": charts.confusion_matrix(next(iter(answers.values()))),
+        "confusion": charts.confusion_matrix_chart(next(iter(answers.values()))),
         "accuracy": charts.learning_curves({"maskdet": LOG, "tutorial": LOG[:2]}),
         "loss": charts.learning_curves({"maskdet": LOG}, quantity="loss"),
     }
@@ -82,10 +85,10 @@ def test_every_chart_has_tooltips_a_title_and_says_how_much_it_is_made_of(answer
 
 
 def test_several_runs_share_a_chart_and_keep_their_colours(answers):
-    colours = charts.run_colours(answers)
+    colours = charts.assign_run_colours(answers)
     assert len(set(colours.values())) == 2
-    assert charts.run_colours(["maskdet"]) == {"maskdet": colours["maskdet"]}
-    for chart in (charts.roc(answers), charts.slices_chart(answers)):
+    assert charts.assign_run_colours(["maskdet"]) == {"maskdet": colours["maskdet"]}
+    for chart in (charts.roc_chart(answers), charts.slices_chart(answers)):
         runs = {row["run"] for row in rows_of(chart, "point")[0]}
         assert runs == {"maskdet", "tutorial"}
         scales = [
@@ -100,14 +103,16 @@ def test_several_runs_share_a_chart_and_keep_their_colours(answers):
 
 
 def test_colours_read_on_light_and_dark_pages():
-    for css in [*charts.run_colours("abcde").values(), GREY]:
+    for css in [*charts.assign_run_colours("abcde").values(), GREY]:
         bgr = tuple(int(css[i : i + 2], 16) for i in (5, 3, 1))
-        assert contrast(bgr, WHITE) >= 3, css
-        assert contrast(bgr, DARK) >= 3, css
+        assert contrast_ratio(bgr, WHITE) >= 3, css
+        assert contrast_ratio(bgr, DARK) >= 3, css
 
 
 def test_classes_have_the_colours_that_they_have_everywhere(answers):
-    chart = charts.roc(answers, question="classes", style=Style(palette="colour-blind"))
+    chart = charts.roc_chart(
+        answers, task="classes", style=Style(palette="colour-blind")
+    )
     _, encoding, _ = list(layers(chart))[1]
     assert encoding["color"]["scale"] == {
         "domain": ["Mask", "No mask", "Incorrect"],
@@ -117,24 +122,24 @@ def test_classes_have_the_colours_that_they_have_everywhere(answers):
 
 def test_roc_has_the_area_and_the_point_in_use(answers):
     alone = {"maskdet": answers["maskdet"]}
-    one = answers["maskdet"].labelling
-    line, dots = rows_of(charts.roc(alone), "point")
+    one = answers["maskdet"].classification
+    line, dots = rows_of(charts.roc_chart(alone), "point")
     assert (line[0]["x"], line[0]["y"]) == (0, 0)
     assert (line[-1]["x"], line[-1]["y"]) == (1, 1)
-    assert len(line) <= charts.MOST_POINTS
-    exact = numbers(one, resamples=2).wearing.roc_area.value
+    assert len(line) <= charts.MAX_CURVE_POINTS
+    exact = summarize_classification(one, resamples=2).masked.roc_area.value
     drawn = np.trapezoid([row["y"] for row in line], [row["x"] for row in line])
     assert drawn == pytest.approx(exact, abs=1e-3)
     assert line[0]["area"] == pytest.approx(exact, abs=1e-4)
-    counts = one.wearing.counts
+    counts = one.binary_confusion.counts
     assert dots[0]["y"] == pytest.approx(counts[0, 0] / counts[0].sum(), abs=1e-5)
     assert dots[0]["x"] == pytest.approx(counts[1, 0] / counts[1].sum(), abs=1e-5)
 
 
 def test_precision_recall_has_the_point_in_use_for_each_class(answers):
     alone = {"maskdet": answers["maskdet"]}
-    states = answers["maskdet"].labelling.states
-    dots = rows_of(charts.precision_recall(alone, question="classes"), "point")[1]
+    states = answers["maskdet"].classification.class_confusion
+    dots = rows_of(charts.precision_recall_chart(alone, task="classes"), "point")[1]
     assert [row["class"] for row in dots] == [label.title for label in CLASSES]
     for row, recall, precision in zip(
         dots, states.recalls, states.precisions, strict=True
@@ -145,21 +150,21 @@ def test_precision_recall_has_the_point_in_use_for_each_class(answers):
 
 def test_a_class_without_faces_has_no_curve(answers):
     one = answers["maskdet"]
-    kept = one.keep(one.truths != 2)
-    chart = charts.roc({"maskdet": kept}, question="classes")
+    kept = one.select(one.ground_truth != 2)
+    chart = charts.roc_chart({"maskdet": kept}, task="classes")
     assert {row["class"] for row in rows_of(chart, "line")[1]} == {"Mask", "No mask"}
-    nothing = one.keep(np.zeros(len(one), bool))
+    nothing = one.select(np.zeros(len(one), bool))
     for chart in everything({"maskdet": nothing}).values():
         chart.to_dict()
 
 
 def test_the_matrix_shows_counts_and_shares_of_the_truth(answers):
     one = answers["tutorial"]
-    rows = rows_of(charts.confusion_matrix(one), "rect")[0]
-    counts = one.labelling.states.counts[:, :3]
+    rows = rows_of(charts.confusion_matrix_chart(one), "rect")[0]
+    counts = one.classification.class_confusion.counts[:, :3]
     assert [row["count"] for row in rows] == counts.ravel().tolist()
     assert sum(row["share"] for row in rows[:3]) == pytest.approx(1)
-    assert rows == rows_of(charts.confusion_matrix(one.labelling), "rect")[0]
+    assert rows == rows_of(charts.confusion_matrix_chart(one.classification), "rect")[0]
 
 
 def test_reliability_says_how_many_faces_each_point_is_made_of(answers):
@@ -171,8 +176,8 @@ def test_reliability_says_how_many_faces_each_point_is_made_of(answers):
 
 
 def test_parts_that_are_worse_are_marked():
-    one = random_answers(900)
-    one.lights[:] = np.where(one.probs.argmax(axis=1) == one.truths, 200, 20)
+    one = random_predictions(900)
+    one.lights[:] = np.where(one.probs.argmax(axis=1) == one.ground_truth, 200, 20)
     rows = rows_of(charts.slices_chart({"maskdet": one}), "point")[0]
     assert [row["place"] for row in rows if row["worse"]] == ["light: under 40"]
     dark = next(row for row in rows if row["place"] == "light: under 40")
@@ -192,18 +197,18 @@ def test_learning_curves_show_both_sets_and_where_a_stage_began():
 def test_thinning_keeps_the_ends_and_every_corner():
     x = np.linspace(0, 1, 1001)
     y = np.where(x < 0.5, 0.0, 1.0)
-    kept = charts.thinned(x, y)
+    kept = charts.simplify_line(x, y)
     assert x[kept].tolist() == pytest.approx([0, 0.499, 0.5, 1])
-    assert charts.thinned(np.zeros(1), np.zeros(1)).tolist() == [0]
-    assert charts.thinned(np.zeros(0), np.zeros(0)).tolist() == []
+    assert charts.simplify_line(np.zeros(1), np.zeros(1)).tolist() == [0]
+    assert charts.simplify_line(np.zeros(0), np.zeros(0)).tolist() == []
 
 
 def test_thinning_keeps_the_shape_of_a_real_curve():
-    asked = ask(random_answers(5000, skill=1.0).labelling, "wearing")
-    curves = score_curves(asked.truths, asked.scores)
-    x, y = curves.false_alarms, curves.recalls
-    kept = charts.thinned(x, y)
-    assert len(kept) == charts.MOST_POINTS
+    asked = binarize(random_predictions(5000, skill=1.0).classification, "wearing")
+    curves = threshold_curves(asked.ground_truth, asked.scores)
+    x, y = curves.false_positive_rates, curves.recalls
+    kept = charts.simplify_line(x, y)
+    assert len(kept) == charts.MAX_CURVE_POINTS
     assert (np.diff(kept) > 0).all()
     between = np.interp(np.arange(len(x)), kept, np.arange(len(kept)))
     left = kept[np.floor(between).astype(int)]
@@ -229,12 +234,12 @@ def test_classes_are_called_what_the_visitor_calls_them(answers):
     names = {"mask": "口罩", "no_mask": "St. Mary's", "incorrect": "Sloppy"}
     style = Style(class_names=names)
     drawn = [
-        make(answers, question=question, style=style).to_dict()
-        for make in (charts.roc, charts.precision_recall)
+        make(answers, task=question, style=style).to_dict()
+        for make in (charts.roc_chart, charts.precision_recall_chart)
         for question in ("classes", "incorrect")
     ]
     one = next(iter(answers.values()))
-    drawn.append(charts.confusion_matrix(one, style=style).to_dict())
+    drawn.append(charts.confusion_matrix_chart(one, style=style).to_dict())
     for chart in drawn:
         text = json.dumps(chart, ensure_ascii=False)
         assert "Sloppy" in text

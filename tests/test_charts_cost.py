@@ -45,7 +45,7 @@ def test_each_name_has_a_look_of_its_own_whichever_are_shown():
 
 
 def test_shares_are_percent_and_precisions_decimals():
-    percent, decimals = spec(row("a", 1)), spec(row("a", 1), shares=False)
+    percent, decimals = spec(row("a", 1)), spec(row("a", 1), as_percent=False)
     assert encoding(percent)["y"]["axis"]["format"] == "%"
     assert encoding(decimals)["y"]["axis"]["format"] == ".2f"
     tips = {tip["title"]: tip.get("format") for tip in encoding(decimals)["tooltip"]}

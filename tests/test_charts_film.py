@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
+from maskdet.charts.film import (
+    TIME_SELECTION,
+    contacts_chart,
+    mask_rate_chart,
+    people_chart,
+)
 from maskdet.films import TimelineBin
 from maskdet.style import Style
 from maskdet.types import Label
@@ -32,7 +37,9 @@ def rows(built: Mapping[str, Any], layer: int) -> list[dict[str, Any]]:
 
 
 def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
-    built = spec(people_chart(MOMENTS, at_s=1.5, style=Style(palette="colour-blind")))
+    built = spec(
+        people_chart(MOMENTS, marked_s=1.5, style=Style(palette="colour-blind"))
+    )
     bars = [
         (row["start"], row["class"], row["low"], row["high"]) for row in rows(built, 0)
     ]
@@ -51,7 +58,7 @@ def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
 
 
 def test_the_share_is_unknown_where_nobody_is() -> None:
-    built = spec(share_chart(MOMENTS, at_s=0))
+    built = spec(mask_rate_chart(MOMENTS, marked_s=0))
     line = next(
         number
         for number, layer in enumerate(built["layer"])
@@ -62,16 +69,16 @@ def test_the_share_is_unknown_where_nobody_is() -> None:
 
 
 def test_pairs_that_were_near_for_too_long_stand_at_the_bottom() -> None:
-    built = spec(near_chart(MOMENTS, at_s=0))
+    built = spec(contacts_chart(MOMENTS, marked_s=0))
     bars = [(row["kind"], row["low"], row["high"]) for row in rows(built, 0)]
     assert bars == [("for too long", 0, 1), ("near", 1, 3)]
 
 
-@pytest.mark.parametrize("chart", [people_chart, share_chart, near_chart])
+@pytest.mark.parametrize("chart", [people_chart, mask_rate_chart, contacts_chart])
 def test_every_moment_can_be_clicked_also_an_empty_one(chart) -> None:
-    built = spec(chart(MOMENTS, at_s=2.5))
+    built = spec(chart(MOMENTS, marked_s=2.5))
     (chosen,) = built["params"]
-    assert chosen["name"] == MOMENT
+    assert chosen["name"] == TIME_SELECTION
     assert chosen["select"]["fields"] == ["start"]
     touched = rows(built, len(built["layer"]) - 1)
     assert [row["start"] for row in touched] == [0.0, 1.0, 2.0]
@@ -84,6 +91,6 @@ def test_every_moment_can_be_clicked_also_an_empty_one(chart) -> None:
     assert marks == [[{"at": 2.5}]] * 2
 
 
-@pytest.mark.parametrize("chart", [people_chart, share_chart, near_chart])
+@pytest.mark.parametrize("chart", [people_chart, mask_rate_chart, contacts_chart])
 def test_a_film_without_anything_has_charts_too(chart) -> None:
-    assert spec(chart((), at_s=0))["layer"]
+    assert spec(chart((), marked_s=0))["layer"]

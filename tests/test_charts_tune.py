@@ -7,20 +7,25 @@ import json
 import numpy as np
 import pytest
 
-from maskdet.charts.tune import NO_FACE, PICK, cut_histogram
-from maskdet.charts.tune_curves import Line, calibration_chart, parts_chart, swept
-from maskdet.charts.tune_matrix import outcome_matrix
-from maskdet.charts.tune_pictures import AREA, boxes_chart
+from maskdet.charts.tune import CLICK_SELECTION, NO_FACE_TITLE, threshold_histogram
+from maskdet.charts.tune_curves import (
+    ChartCurve,
+    calibration_chart,
+    slice_rates_chart,
+    threshold_curves_chart,
+)
+from maskdet.charts.tune_matrix import confusion_heatmap
+from maskdet.charts.tune_pictures import BOX_SELECTION, draw_boxes_chart
 from maskdet.style import Style
 from maskdet.types import Label
 
 EDGES = (0.0, 0.5, 1.0)
 BOX = (1, 2, 3, 4)
-PARTS = {"Mask": (0, 4), "No mask": (1, 2), NO_FACE: (30, 1)}
+PARTS = {"Mask": (0, 4), "No mask": (1, 2), NO_FACE_TITLE: (30, 1)}
 
 
 def histogram(**options):
-    return cut_histogram(EDGES, PARTS, [0.5], x_title="Score", **options)
+    return threshold_histogram(EDGES, PARTS, [0.5], x_title="Score", **options)
 
 
 def test_faces_stand_on_the_axis_and_false_alarms_hang_from_it():
@@ -28,18 +33,18 @@ def test_faces_stand_on_the_axis_and_false_alarms_hang_from_it():
     ends = [(row["truth"], row["low"], row["y2"], row["y"]) for row in bars]
     assert ends == [
         ("No mask", 0.0, 0, 1),
-        (NO_FACE, 0.0, 0, -30),
+        (NO_FACE_TITLE, 0.0, 0, -30),
         ("Mask", 0.5, 0, 4),
         ("No mask", 0.5, 4, 6),
-        (NO_FACE, 0.5, 0, -1),
+        (NO_FACE_TITLE, 0.5, 0, -1),
     ]
 
 
 def test_what_hangs_is_cut_where_it_would_leave_no_room():
     low, high = histogram()["layer"][0]["encoding"]["y"]["scale"]["domain"]
     assert (low, high) == (-18.0, 6.0)
-    parts = {"Mask": (9, 0), NO_FACE: (0, 2)}
-    drawn = cut_histogram(EDGES, parts, [0.5], x_title="Score")
+    parts = {"Mask": (9, 0), NO_FACE_TITLE: (0, 2)}
+    drawn = threshold_histogram(EDGES, parts, [0.5], x_title="Score")
     assert drawn["layer"][0]["encoding"]["y"]["scale"]["domain"] == [-2.0, 9.0]
 
 
@@ -47,26 +52,28 @@ def test_a_click_anywhere_over_a_bin_selects_its_lower_edge():
     drawn = histogram()
     target = drawn["layer"][-1]
     [param] = target["params"]
-    assert param["name"] == PICK
+    assert param["name"] == CLICK_SELECTION
     assert param["select"]["fields"] == ["at"]
     assert "y" not in target["encoding"], "it is as high as the chart"
     rows = drawn["datasets"]["bins"]
     assert [row["at"] for row in rows] == [0.0, 0.5]
     fields = {tip["title"]: tip["field"] for tip in target["encoding"]["tooltip"]}
     assert rows[0][fields["No mask"]] == 1
-    assert rows[0][fields[NO_FACE]] == 30
+    assert rows[0][fields[NO_FACE_TITLE]] == 30
 
 
 def test_only_named_tables_differ_when_a_line_moves():
-    one = cut_histogram(EDGES, PARTS, [0.5], x_title="Score")
-    other = cut_histogram(EDGES, PARTS, [0.7], x_title="Score")
+    one = threshold_histogram(EDGES, PARTS, [0.5], x_title="Score")
+    other = threshold_histogram(EDGES, PARTS, [0.7], x_title="Score")
     assert one.pop("datasets")["lines"] == [{"at": 0.5}]
     assert other.pop("datasets")["lines"] == [{"at": 0.7}]
     assert one == other
 
 
 def cells(counts, **options):
-    drawn = outcome_matrix(counts, ("Mask", "No face"), ("Mask", "U", "M"), **options)
+    drawn = confusion_heatmap(
+        counts, ("Mask", "No face"), ("Mask", "U", "M"), **options
+    )
     return {(row["row"], row["column"]): row for row in drawn["datasets"]["cells"]}
 
 
@@ -87,14 +94,14 @@ def test_right_wrong_and_unsure_differ_and_numbers_read_on_them():
 
 
 def test_only_the_chosen_cell_is_outlined():
-    found = cells([[1, 1, 1], [1, 1, 0]], chosen=(0, 2))
+    found = cells([[1, 1, 1], [1, 1, 0]], selected=(0, 2))
     assert [at for at, row in found.items() if row["chosen"]] == [(0, 2)]
 
 
 def test_curves_keep_their_ends_and_the_point_in_use():
     x = np.linspace(0, 1, 500)
-    line = Line("Mask", x, 1 - x**3, 1 - x, (0.5, 0.875))
-    drawn = swept([line], x_title="x", y_title="y", steps=True)
+    line = ChartCurve("Mask", x, 1 - x**3, 1 - x, (0.5, 0.875))
+    drawn = threshold_curves_chart([line], x_title="x", y_title="y", steps=True)
     points = drawn["datasets"]["points"]
     assert (points[0]["x"], points[0]["y"]) == (0.0, 1.0)
     assert (points[-1]["x"], points[-1]["y"]) == (1.0, 0.0)
@@ -103,15 +110,17 @@ def test_curves_keep_their_ends_and_the_point_in_use():
 
 
 def test_a_curve_without_a_point_has_no_dot():
-    line = Line("Mask", *np.array([[0.0, 1.0], [1.0, 0.0], [0.9, 0.1]]), None)
-    drawn = swept([line], x_title="x", y_title="y", steps=False)
+    line = ChartCurve("Mask", *np.array([[0.0, 1.0], [1.0, 0.0], [0.9, 0.1]]), None)
+    drawn = threshold_curves_chart([line], x_title="x", y_title="y", steps=False)
     assert drawn["datasets"]["dots"] == []
 
 
 @pytest.mark.parametrize(("most", "format_"), [(1.0, "%"), (2.5, "~g"), (None, "~g")])
 def test_the_axis_of_alarms_is_a_number_and_not_a_share(most, format_):
-    line = Line("Faces", *np.array([[0.0, 2.0], [0.0, 1.0], [0.9, 0.1]]), None)
-    drawn = swept([line], x_title="x", y_title="y", steps=False, x_most=most)
+    line = ChartCurve("Faces", *np.array([[0.0, 2.0], [0.0, 1.0], [0.9, 0.1]]), None)
+    drawn = threshold_curves_chart(
+        [line], x_title="x", y_title="y", steps=False, x_max=most
+    )
     assert drawn["layer"][0]["encoding"]["x"]["axis"]["format"] == format_
 
 
@@ -119,7 +128,7 @@ def test_parts_and_bins_keep_their_order_and_numbers():
     rows = [
         {"part": part, "share": 0.5, "low": 0.4, "high": 0.6, "n": 9} for part in "ba"
     ]
-    drawn = parts_chart(rows, x_title="Right")
+    drawn = slice_rates_chart(rows, x_title="Right")
     assert drawn["layer"][0]["encoding"]["y"]["sort"] == ["b", "a"]
     bins = [{"run": "b", "score": 0.7, "share": 0.5, "low": 0.4, "high": 0.6, "n": 9}]
     assert calibration_chart(bins, ("a", "b"))["datasets"]["bins"] == bins
@@ -127,12 +136,12 @@ def test_parts_and_bins_keep_their_order_and_numbers():
 
 def test_a_picture_keeps_its_shape_and_its_pixels_are_the_unit():
     image = np.zeros((100, 400, 3), np.uint8)
-    drawn = boxes_chart(image, [((1, 2, 30, 40), Label.MASK)])
+    drawn = draw_boxes_chart(image, [((1, 2, 30, 40), Label.MASK)])
     assert drawn["width"] == 4 * drawn["height"]
     picture, boxes = drawn["layer"]
     assert picture["encoding"]["x"]["scale"]["domain"] == [0, 400]
     assert picture["encoding"]["y"]["scale"]["domain"] == [100, 0]
-    assert picture["params"][0]["name"] == AREA
+    assert picture["params"][0]["name"] == BOX_SELECTION
     assert boxes["data"]["values"][0]["x2"] == 30.0
     json.dumps(drawn)
 
@@ -140,8 +149,8 @@ def test_a_picture_keeps_its_shape_and_its_pixels_are_the_unit():
 def test_own_names_have_their_colours_and_no_name_is_read_as_a_path():
     names = {"mask": "St. Mary's", "no_mask": "口罩"}
     style = Style(class_names=names)
-    parts = {title: (1, 2) for title in (*names.values(), NO_FACE)}
-    drawn = cut_histogram(EDGES, parts, [0.5], x_title="Score", style=style)
+    parts = {title: (1, 2) for title in (*names.values(), NO_FACE_TITLE)}
+    drawn = threshold_histogram(EDGES, parts, [0.5], x_title="Score", style=style)
     scale = drawn["layer"][0]["encoding"]["color"]["scale"]
     assert scale["domain"] == list(parts)
     inks = [style.colour_css(label) for label in (Label.MASK, Label.NO_MASK)]
@@ -152,8 +161,12 @@ def test_own_names_have_their_colours_and_no_name_is_read_as_a_path():
     for tip in tips:
         assert tip["field"].isidentifier()
         assert row[tip["field"]] == 2
-    line = Line("口罩", *np.array([[0.0, 1.0], [1.0, 0.5], [0.9, 0.1]]), None)
-    curves = swept([line], x_title="x", y_title="y", steps=True, style=style)
+    line = ChartCurve("口罩", *np.array([[0.0, 1.0], [1.0, 0.5], [0.9, 0.1]]), None)
+    curves = threshold_curves_chart(
+        [line], x_title="x", y_title="y", steps=True, style=style
+    )
     assert curves["layer"][0]["encoding"]["color"]["scale"]["range"] == inks[1:]
-    boxes = boxes_chart(np.zeros((9, 9, 3), np.uint8), [(BOX, Label.NO_MASK)], style)
+    boxes = draw_boxes_chart(
+        np.zeros((9, 9, 3), np.uint8), [(BOX, Label.NO_MASK)], style
+    )
     assert boxes["layer"][1]["data"]["values"][0]["label"] == "口罩"

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.assets import ASSETS, asset_path
+from maskdet.assets import MODEL_FILES, model_path
 from maskdet.classifier import (
     CLASSIFIERS,
-    CONTEXT,
     DEFAULT_CLASSIFIER,
+    DEFAULT_CONTEXT,
     MaskClassifier,
     crop_face,
     load_classifier,
 )
-from maskdet.runs import RUNS_FOLDER, run_names
+from maskdet.runs import RUNS_FOLDER, list_training_runs
 from maskdet.types import Label
 
 ODD_BOXES = [
@@ -66,7 +66,7 @@ def test_crop_keeps_its_context_when_asked_for_more():
     image = noise(200, 160)
     crop = crop_face(image, box(80, 60, 120, 100), 80, context=2.0)
     np.testing.assert_array_equal(crop, image[40:120, 60:140])
-    assert CONTEXT == 1.3
+    assert DEFAULT_CONTEXT == 1.3
 
 
 @pytest.mark.parametrize("corners", ODD_BOXES)
@@ -141,23 +141,23 @@ def test_an_unknown_name_is_refused():
 def test_every_name_that_is_offered_ships():
     assert next(iter(CLASSIFIERS)) == DEFAULT_CLASSIFIER
     for file in CLASSIFIERS.values():
-        assert ASSETS[file.asset].ships
+        assert MODEL_FILES[file.model_name].is_bundled
         assert file.title
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_what_is_known_of_a_shipped_run_is_what_runs(name):
-    if name not in run_names():
+    if name not in list_training_runs():
         pytest.skip(f"{name} was not exported yet with its facts")
     facts = json.loads((RUNS_FOLDER / name / "facts.json").read_text())
-    row = ASSETS[CLASSIFIERS[name].asset]
+    row = MODEL_FILES[CLASSIFIERS[name].model_name]
     assert facts["input"]["context"] == CLASSIFIERS[name].context
     assert facts["input"]["size_px"] == load_classifier(name).size_px
     assert (facts["file"], facts["sha256"]) == (row.file_name, row.sha256)
 
 
 def test_the_width_of_the_crop_is_that_of_the_classifier(ours, tmp_path):
-    path = asset_path("classifier")
+    path = model_path("classifier")
     tight = MaskClassifier(path, context=1.0)
     image = noise(200, 160)
     around = box(60, 40, 120, 100)
@@ -170,7 +170,7 @@ def test_the_width_of_the_crop_is_that_of_the_classifier(ours, tmp_path):
 @pytest.mark.parametrize("place", ["facts.json", "runs/mine/facts.json"])
 def test_a_file_of_ones_own_brings_its_context(tmp_path, place):
     mine = tmp_path / "mine.tflite"
-    mine.write_bytes(asset_path("classifier").read_bytes())
+    mine.write_bytes(model_path("classifier").read_bytes())
     with pytest.raises(FileNotFoundError, match=r"facts\.json is missing"):
         load_classifier(str(mine))
     facts = tmp_path / place
@@ -192,14 +192,14 @@ def by_colour(path: Path) -> Path:
     """Write a network that calls red `mask`, green `no_mask` and blue `incorrect`."""
     import keras
 
-    from maskdet.training.litert import convert
+    from maskdet.training.litert import convert_classifier
 
     pictures = keras.Input((32, 32, 3))
     means = keras.layers.GlobalAveragePooling2D()(pictures)
     probs = keras.layers.Dense(3, activation="softmax", name="probs")(means)
     model = keras.Model(pictures, probs)
     model.get_layer("probs").set_weights([np.eye(3) * 0.1, np.zeros(3)])
-    path.write_bytes(convert(model, "float32"))
+    path.write_bytes(convert_classifier(model, "float32"))
     return path
 
 

@@ -14,7 +14,7 @@ import pytest
 from maskdet import __version__
 from maskdet.cli import main
 from maskdet.resources import resource_path
-from tests.servers import served
+from tests.servers import serve_dashboard
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -171,8 +171,8 @@ def test_a_port_is_a_number(port: str, capsys) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_without_a_traceback(tmp_path: Path, how) -> None:
-    with served(tmp_path) as running:
-        status, out, err = running.end(how)
+    with serve_dashboard(tmp_path) as running:
+        status, out, err = running.stop(how)
     assert status == 0, err
     assert f"http://localhost:{running.port}" in out
     assert "Traceback" not in err

@@ -28,7 +28,7 @@ def _fakes(monkeypatch):
     finder = FakeDetector(BOXES, [0.9, 0.8])
     monkeypatch.setattr(benchmark, "load_analyzer", load)
     monkeypatch.setattr(benchmark, "load_detector", lambda name: finder)
-    monkeypatch.setattr(benchmark, "_old_ways", no_tensorflow)
+    monkeypatch.setattr(benchmark, "_load_tutorial_pipelines", no_tensorflow)
 
 
 def test_all_that_is_here_is_timed_and_the_rest_is_named(capsys):
@@ -62,11 +62,11 @@ def test_our_fast_network_comes_first_once_it_is_there(monkeypatch):
     names = {"haar": "", "onepass": "", "onepass-fast": "", "aizoo": ""}
     monkeypatch.setattr(benchmark, "ANALYZERS", names)
     order = ["onepass-fast", "haar", "onepass", "aizoo", "yunet-alone", "old-way"]
-    assert benchmark._names() == order
+    assert benchmark._list_names() == order
 
 
 def test_the_frame_has_four_different_quarters():
-    image = benchmark.frame()
+    image = benchmark.make_benchmark_frame()
     assert image.shape == (480, 640, 3)
     quarters = [image[y : y + 240, x : x + 320] for y in (0, 240) for x in (0, 320)]
     for i, one in enumerate(quarters):

@@ -13,25 +13,25 @@ from maskdet.cli import build_parser
 from maskdet.cli.choosing import (
     IMAGE_OPTIONS,
     STREAM_OPTIONS,
-    Choice,
+    AnalyzerOptions,
     add_analyzer_options,
     add_blur_option,
-    add_people_options,
-    chosen,
+    add_tracking_options,
+    parse_analyzer_options,
 )
 from maskdet.style import Style
 from maskdet.types import Settings
-from maskdet.voting import PRESETS
+from maskdet.voting import TRACKING_PRESETS
 
 
-def choose(*words: str) -> Choice:
+def choose(*words: str) -> AnalyzerOptions:
     parser = argparse.ArgumentParser()
     add_analyzer_options(parser)
-    return chosen(parser.parse_args(words))
+    return parse_analyzer_options(parser.parse_args(words))
 
 
 def test_without_options_everything_is_the_default():
-    assert choose() == Choice()
+    assert choose() == AnalyzerOptions()
 
 
 def test_what_the_dashboard_saved_is_taken_as_a_whole(tmp_path):
@@ -42,12 +42,12 @@ def test_what_the_dashboard_saved_is_taken_as_a_whole(tmp_path):
                 "analyzer": "haar",
                 "classifier": "tutorial",
                 "settings": {"min_score": 0.7},
-                "second_look": False,
+                "refine": False,
                 "mirror": False,
             }
         )
     )
-    wanted = Choice("haar", "tutorial", Settings(min_score=0.7), second_look=False)
+    wanted = AnalyzerOptions("haar", "tutorial", Settings(min_score=0.7), refine=False)
     assert choose("--settings", str(saved)) == wanted
 
 
@@ -58,27 +58,27 @@ def test_options_win_over_the_file(tmp_path):
         *("--settings", str(saved)),
         *("--classifier", "maskdet", "--analyzer", "ssd", "--min-score", "0.2"),
     )
-    assert found == Choice("ssd", "maskdet", Settings(min_score=0.2))
+    assert found == AnalyzerOptions("ssd", "maskdet", Settings(min_score=0.2))
 
 
 @pytest.mark.parametrize(
-    ("words", "second_look"), [([], True), (["--no-second-look"], False)]
+    ("words", "refine"), [([], True), (["--no-refinement"], False)]
 )
-def test_the_second_look_is_taken_unless_somebody_says_no(words, second_look):
-    assert choose(*words) == Choice(second_look=second_look)
+def test_the_refinement_is_taken_unless_somebody_says_no(words, refine):
+    assert choose(*words) == AnalyzerOptions(refine=refine)
 
 
 def test_auto_is_the_default_here(tmp_path):
     saved = tmp_path / "auto.json"
     saved.write_text('{"analyzer": "auto", "settings": {}}')
-    assert choose("--settings", str(saved)) == Choice()
+    assert choose("--settings", str(saved)) == AnalyzerOptions()
     assert choose("--analyzer", "auto").analyzer == DEFAULT_ANALYZER
 
 
 def test_bare_settings_leave_the_models_alone(tmp_path):
     saved = tmp_path / "bare.json"
     saved.write_text('{"min_confidence": 0.8}')
-    assert choose("--settings", str(saved)) == Choice(
+    assert choose("--settings", str(saved)) == AnalyzerOptions(
         settings=Settings(min_confidence=0.8)
     )
 
@@ -89,7 +89,7 @@ def test_bare_settings_leave_the_models_alone(tmp_path):
         ("[]", "settings must be a JSON object"),
         ("{", "not valid JSON"),
         ('{"min_scor": 1}', "unknown setting 'min_scor'"),
-        ('{"settings": {}, "second_look": 1}', "second_look must be true or false"),
+        ('{"settings": {}, "refine": 1}', "refine must be true or false"),
     ],
 )
 def test_a_file_that_is_none_is_named(content, line, tmp_path):
@@ -103,8 +103,8 @@ def test_a_file_that_is_none_is_named(content, line, tmp_path):
 def choose_people(*words: str) -> Settings:
     parser = argparse.ArgumentParser()
     add_analyzer_options(parser, live=True)
-    add_people_options(parser)
-    return chosen(parser.parse_args(words), live=True).settings
+    add_tracking_options(parser)
+    return parse_analyzer_options(parser.parse_args(words), live=True).settings
 
 
 def test_every_setting_of_people_over_time_has_an_option() -> None:
@@ -137,7 +137,9 @@ def test_every_setting_of_people_over_time_has_an_option() -> None:
 
 
 def test_a_preset_is_a_beginning_and_options_win() -> None:
-    wanted = dataclasses.replace(PRESETS["track-onepass"].settings, memory_s=2.0)
+    wanted = dataclasses.replace(
+        TRACKING_PRESETS["track-onepass"].settings, memory_s=2.0
+    )
     assert choose_people("--preset", "track-onepass", "--memory-s", "2") == wanted
 
 
@@ -213,25 +215,25 @@ def test_every_command_has_an_option_for_every_setting_that_acts_there(
         words = [str(one) for one in (value if isinstance(value, tuple) else (value,))]
         option = f"--{name.replace('_', '-')}"
         given = [*head, *COMMANDS_WITH_SETTINGS[command], option, *words]
-        got = chosen(parser.parse_args(given), live=live).settings
+        got = parse_analyzer_options(parser.parse_args(given), live=live).settings
         assert got == dataclasses.replace(Settings(), **{name: value})
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", TRACKING_PRESETS)
 def test_a_preset_sets_the_analyzer_and_says_what_it_does(name: str, capsys) -> None:
-    preset, choice = PRESETS[name], choose("--preset", name)
+    preset, choice = TRACKING_PRESETS[name], choose("--preset", name)
     assert choice.analyzer == preset.analyzer in ANALYZERS
     assert choice.settings == preset.settings
-    assert choice.second_look is preset.second_look
-    choice.tell()
+    assert choice.refine is preset.refine
+    choice.print_notices()
     first, second = capsys.readouterr().err.splitlines()
-    assert first == f"preset {name}: {preset.about}"
+    assert first == f"preset {name}: {preset.description}"
     assert second == f"pipeline: {choice.pipeline}"
     assert choose("--preset", name, "--analyzer", "haar").analyzer == "haar"
 
 
 def test_whoever_chooses_nothing_is_told_nothing(capsys) -> None:
-    choose().tell()
+    choose().print_notices()
     assert capsys.readouterr().err == ""
 
 
@@ -239,7 +241,7 @@ def styled(*words: str) -> Style:
     parser = argparse.ArgumentParser()
     add_blur_option(parser, "the copies")
     add_analyzer_options(parser)
-    return chosen(parser.parse_args(words)).style
+    return parse_analyzer_options(parser.parse_args(words)).style
 
 
 def test_names_and_colours_come_from_a_style_or_a_settings_file(tmp_path) -> None:

@@ -11,15 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.cli.console import check_target, progress, write_file, write_text
+from maskdet.cli.console import (
+    check_output_path,
+    iterate_with_progress_bar,
+    write_file,
+    write_text,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_a_terminal_gets_a_progress_bar_and_stdout_stays_clean():
     code = (
-        "from maskdet.cli.console import progress, say\n"
-        "for item in progress(['a', 'b', 'c'], 'picture'): say(item)"
+        "from maskdet.cli.console import iterate_with_progress_bar, print_line\n"
+        "for item in iterate_with_progress_bar(['a', 'b', 'c'], 'picture'): "
+        "print_line(item)"
     )
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
@@ -35,7 +41,7 @@ def test_a_terminal_gets_a_progress_bar_and_stdout_stays_clean():
 
 
 def test_elsewhere_there_is_no_bar(capsys):
-    assert list(progress([1, 2, 3], "picture")) == [1, 2, 3]
+    assert list(iterate_with_progress_bar([1, 2, 3], "picture")) == [1, 2, 3]
     assert capsys.readouterr() == ("", "")
 
 
@@ -68,18 +74,18 @@ def test_targets_are_checked_before_the_work(tmp_path):
     source.touch()
     link = tmp_path / "link.json"
     link.symlink_to(source)
-    check_target("--json", None, [source])
-    check_target("--json", "-", [source])
-    check_target("--json", str(tmp_path / "r.json"), [source])
+    check_output_path("--json", None, [source])
+    check_output_path("--json", "-", [source])
+    check_output_path("--json", str(tmp_path / "r.json"), [source])
     for target in source, link:
         with pytest.raises(ValueError, match="would overwrite what is read"):
-            check_target("--json", str(target), [source])
+            check_output_path("--json", str(target), [source])
 
 
 def test_output_is_utf_8_whatever_the_locale():
     code = (
-        "from maskdet.cli.console import say, set_up_output\n"
-        "set_up_output(); say('口罩')"
+        "from maskdet.cli.console import print_line, configure_output\n"
+        "configure_output(); print_line('口罩')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

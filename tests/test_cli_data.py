@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from maskdet.cli import main
-from maskdet.datasets import read_any
-from tests.datasets_fakes import picture, write
+from maskdet.datasets import read_dataset
+from tests.datasets_fakes import write_image, write_text
 
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
     """Return a folder of 20 pictures, two of them copies of each other."""
     for i in range(10):
-        picture(tmp_path / "faces" / "mask" / f"{i}.jpg", i)
-        picture(tmp_path / "faces" / "no_mask" / f"{i}.jpg", 100 + i)
-    picture(tmp_path / "faces" / "mask" / "copy.png", 3)
+        write_image(tmp_path / "faces" / "mask" / f"{i}.jpg", i)
+        write_image(tmp_path / "faces" / "no_mask" / f"{i}.jpg", 100 + i)
+    write_image(tmp_path / "faces" / "mask" / "copy.png", 3)
     return tmp_path / "faces"
 
 
@@ -53,7 +53,7 @@ def test_a_split_is_written_and_can_be_read(faces, tmp_path, capsys):
     with out.open() as file:
         paths = [row["path"] for row in csv.DictReader(file)]
     assert paths[0] == "../faces/mask/0.jpg"
-    examples = read_any(out)
+    examples = read_dataset(out)
     assert len(examples) == 21
     assert {one.split for one in examples} == {"train", "val"}
     alike = [one for one in examples if one.path.name in ("3.jpg", "copy.png")]
@@ -77,9 +77,9 @@ def test_without_a_split_the_one_the_data_carry_is_written(faces, tmp_path, caps
 
 
 def test_boxes_do_not_fit_an_index(tmp_path, capsys):
-    picture(tmp_path / "images" / "a.jpg")
-    write(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")
-    write(tmp_path / "classes.txt", "mask\n")
+    write_image(tmp_path / "images" / "a.jpg")
+    write_text(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")
+    write_text(tmp_path / "classes.txt", "mask\n")
     out = tmp_path / "index.csv"
     assert main(["data", str(tmp_path), "--split", "70/20/10"]) == 0
     assert main(["data", str(tmp_path), "--out", str(out)]) == 1
@@ -96,7 +96,7 @@ def test_shares_that_are_none_are_a_usage_error(faces, shares, capsys):
 
 
 def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
-    index = write(tmp_path / "index.csv", "path,label\nfaces/mask/0.jpg,mask\n")
+    index = write_text(tmp_path / "index.csv", "path,label\nfaces/mask/0.jpg,mask\n")
     for words, says in (
         ([str(tmp_path / "nowhere")], "nowhere: there is no such file or folder"),
         ([str(faces), "--source", "real"], "there are faces"),

@@ -12,13 +12,13 @@ from PIL import Image as Pillow
 
 from maskdet.analyzer import ANALYZERS, TwoStage
 from maskdet.cli import detect, main
-from maskdet.media import FORMATS, encode_jpeg, encode_png, read_image
-from maskdet.part_file import PartFile
+from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png, read_image
+from maskdet.part_file import AtomicFile
 from maskdet.style import Style
 from maskdet.types import Settings
 from maskdet.web.preferences import Preferences
-from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.media.files import broken_files, difference, scenery
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.media.files import make_broken_files, make_corners_image, mean_difference
 
 BOXES = [[5, 5, 45, 55], [60, 10, 90, 50], [2, 60, 22, 80]]
 SCORES = [0.9, 0.7, 0.3]
@@ -29,8 +29,8 @@ def asked(monkeypatch):
     """Replace the models; returns the names that were asked for."""
     names = []
 
-    def load(name, classifier, *, second_look):
-        names.append(name if second_look else f"{name}, once")
+    def load(name, classifier, *, refine):
+        names.append(name if refine else f"{name}, once")
         if name == "missing":
             raise FileNotFoundError("say: maskdet models fetch missing")
         if name == "changed":
@@ -45,8 +45,8 @@ def asked(monkeypatch):
 def pictures(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
-    (folder / "a.jpg").write_bytes(encode_jpeg(grey(100, 90)))
-    (folder / "b.png").write_bytes(encode_png(grey(120, 80)))
+    (folder / "a.jpg").write_bytes(encode_jpeg(make_grey_image(100, 90)))
+    (folder / "b.png").write_bytes(encode_png(make_grey_image(120, 80)))
     return folder
 
 
@@ -104,14 +104,14 @@ def test_the_options_reach_the_result(pictures, capsys):
 
 
 def test_images_can_be_turned_first(tmp_path, capsys):
-    (tmp_path / "a.png").write_bytes(encode_png(scenery(100, 90)))
+    (tmp_path / "a.png").write_bytes(encode_png(make_corners_image(100, 90)))
     out = tmp_path / "out"
     options = ("--rotate", 90, "--json", "-", "--out", out)
     assert run(tmp_path / "a.png", *options) == 0
     (picture,) = json.loads(capsys.readouterr().out)["images"]
     assert (picture["width"], picture["height"]) == (90, 100)
-    turned = np.rot90(scenery(100, 90), -1)
-    assert difference(read_image(out / "a.png")[90:], turned[90:]) < 1
+    turned = np.rot90(make_corners_image(100, 90), -1)
+    assert mean_difference(read_image(out / "a.png")[90:], turned[90:]) < 1
     with pytest.raises(SystemExit):
         run(tmp_path / "a.png", "--rotate", 45)
 
@@ -163,9 +163,9 @@ def test_annotated_copies_are_drawn_and_counted(pictures, tmp_path, capsys):
 def test_pictures_of_one_name_do_not_overwrite_each_other(pictures, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    (other / "A.JFIF").write_bytes(encode_jpeg(grey(50, 50)))
-    (other / "a.webp").write_bytes(encode_png(grey(60, 60)))
-    (other / "a.png").write_bytes(encode_png(grey(70, 70)))
+    (other / "A.JFIF").write_bytes(encode_jpeg(make_grey_image(50, 50)))
+    (other / "a.webp").write_bytes(encode_png(make_grey_image(60, 60)))
+    (other / "a.png").write_bytes(encode_png(make_grey_image(70, 70)))
     out = tmp_path / "out"
     assert run(pictures / "a.jpg", other, "--out", out) == 0
     widths = {path.name: read_image(path).shape[1] for path in out.iterdir()}
@@ -213,7 +213,7 @@ def test_faces_can_be_hidden_in_copies_doubtful_ones_too(tmp_path, told):
 
 def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):
     wanted = {"nowhere.jpg": "no such file"}
-    for name, (content, line) in broken_files().items():
+    for name, (content, line) in make_broken_files().items():
         (pictures / name).write_bytes(content)
         wanted[name] = line
     bad = [pictures / name for name in wanted]
@@ -232,9 +232,9 @@ def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):
 
 
 def test_odd_pictures_are_read(pictures, capsys):
-    (pictures / "tiny.png").write_bytes(encode_png(grey(1, 1)))
+    (pictures / "tiny.png").write_bytes(encode_png(make_grey_image(1, 1)))
     wrong_name = pictures / "photo.txt"
-    wrong_name.write_bytes(encode_jpeg(grey(100, 90)))
+    wrong_name.write_bytes(encode_jpeg(make_grey_image(100, 90)))
     assert run(pictures / "tiny.png", wrong_name, "--json", "-") == 0
     sizes = [
         (image["width"], image["height"])
@@ -257,7 +257,8 @@ def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked
     empty.mkdir()
     (empty / "notes.txt").write_text("no picture")
     line = (
-        f"maskdet: {empty}: there is no image in this folder; accepted are {FORMATS}\n"
+        f"maskdet: {empty}: there is no image in this folder; accepted are "
+        f"{IMAGE_FORMATS}\n"
         f"maskdet: left out 1 file that is not an image: {empty / 'notes.txt'}\n"
     )
     assert run(empty) == 1
@@ -277,7 +278,7 @@ def test_a_folder_is_read_by_content_with_the_folders_in_it(tmp_path, capsys):
     folder = tmp_path / "test set"
     for name in ("a.jfif", "mask/none", "mask/a.jpg", "no mask/deep/a.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(encode_jpeg(grey(100, 90)))
+        (folder / name).write_bytes(encode_jpeg(make_grey_image(100, 90)))
     others = ["README.md", "mask/clip.3gp", "mask/labels.txt", "no mask/x.csv"]
     for name in others:
         (folder / name).write_bytes(b"\0\0\0\x18ftyp3gp4")
@@ -351,7 +352,7 @@ def test_boxes_of_a_very_large_jpeg_are_in_pixels_of_the_original(tmp_path, caps
 @pytest.mark.parametrize("size_wh", [(6000, 200), (800, 1), (1, 800), (65500, 2)])
 def test_long_and_thin_images_are_analyzed_and_drawn(size_wh, tmp_path, capsys):
     path = tmp_path / "thin.png"
-    path.write_bytes(encode_png(grey(*size_wh)))
+    path.write_bytes(encode_png(make_grey_image(*size_wh)))
     assert run(path, "--out", tmp_path / "out", "--json", "-") == 0
     (image,) = json.loads(capsys.readouterr().out)["images"]
     assert (image["width"], image["height"]) == size_wh
@@ -362,15 +363,15 @@ def test_a_full_disk_names_the_file_and_the_rest_goes_on(
     pictures, tmp_path, capsys, monkeypatch
 ):
     out = tmp_path / "out"
-    real = PartFile.keep
+    real = AtomicFile.commit
 
     def keep(file):
         if file._name.endswith("a.jpg"):
-            with file.named():
+            with file.report_target_errors():
                 raise OSError(errno.ENOSPC, "No space left on device")
         real(file)
 
-    monkeypatch.setattr(PartFile, "keep", keep)
+    monkeypatch.setattr(AtomicFile, "commit", keep)
     assert run(pictures, "--out", out, "--json", "-") == 1
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [
@@ -418,7 +419,7 @@ def test_an_unknown_analyzer_is_one_line(pictures, monkeypatch, capsys):
 
 def test_names_of_broken_bytes_do_not_break_the_output(pictures, capsys):
     odd = pictures / os.fsdecode(b"caf\xe9 \x1b[31m.png")
-    odd.write_bytes(encode_png(grey(40, 40)))
+    odd.write_bytes(encode_png(make_grey_image(40, 40)))
     assert run(odd, "--json", "-") == 0
     path = json.loads(capsys.readouterr().out)["images"][0]["path"]
     assert path.endswith("\x1b[31m.png")

@@ -9,8 +9,8 @@ from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
 from maskdet.cli import evaluate, main
 from maskdet.media import encode_png
 from maskdet.report import files
-from tests.datasets_fakes import picture
-from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.datasets_fakes import write_image
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 PROBS = (0.7, 0.2, 0.1)
 
@@ -20,9 +20,9 @@ def asked(monkeypatch):
     """Replace the models; returns the names that were asked for."""
     names = []
 
-    def load_analyzer(name, classifier, *, second_look):
+    def load_analyzer(name, classifier, *, refine):
         asked_for = name if classifier == "maskdet" else f"{name}+{classifier}"
-        names.append(asked_for if second_look else f"{asked_for}, once")
+        names.append(asked_for if refine else f"{asked_for}, once")
         if name == "missing":
             raise FileNotFoundError("say: maskdet models fetch missing")
         return TwoStage(FakeDetector([[0, 0, 30, 30]], [0.9]), FakeClassifier(PROBS))
@@ -42,7 +42,7 @@ def scenes(tmp_path):
     (tmp_path / "images").mkdir()
     for name in "ab":
         path = tmp_path / "images" / f"{name}.png"
-        path.write_bytes(encode_png(grey(100, 60)))
+        path.write_bytes(encode_png(make_grey_image(100, 60)))
     content = {
         "images": [
             {"id": i, "file_name": f"{name}.png", "width": 100, "height": 60}
@@ -68,7 +68,7 @@ def index(tmp_path):
         "t.png,with_mask,train,real,3",
     ]
     for name in "mbt":
-        (tmp_path / f"{name}.png").write_bytes(encode_png(grey(40, 40)))
+        (tmp_path / f"{name}.png").write_bytes(encode_png(make_grey_image(40, 40)))
     path = tmp_path / "index.csv"
     path.write_text("\n".join(rows))
     return path
@@ -125,15 +125,15 @@ def test_scenes_as_a_table(scenes, capsys):
 @pytest.mark.parametrize(
     ("analyzer", "told"), [("onepass", ", without a second look"), ("haar", "")]
 )
-def test_a_second_look_can_be_left_out(
+def test_a_refinement_can_be_left_out(
     scenes, capsys, asked, monkeypatch, analyzer, told
 ):
     monkeypatch.setitem(ANALYZERS, analyzer, "being tested")
     words = ("scenes", scenes, "--analyzer", analyzer)
-    assert run(*words, "--no-second-look") == 0
+    assert run(*words, "--no-refinement") == 0
     assert f"analyzer {analyzer}{told}\n" in capsys.readouterr().out
-    assert report_of(capsys, *words, "--no-second-look")["second_look"] is False
-    assert report_of(capsys, *words)["second_look"] is True
+    assert report_of(capsys, *words, "--no-refinement")["refine"] is False
+    assert report_of(capsys, *words)["refine"] is True
     assert asked == [f"{analyzer}, once"] * 2 + [analyzer]
 
 
@@ -284,12 +284,12 @@ def test_a_broken_picture_is_named(scenes, capsys):
 
 def test_a_folder_for_each_class_is_measured_without_a_kind(tmp_path, capsys):
     for number, name in enumerate(("x/with_mask/1/a.png", "x/without_mask/b.png")):
-        picture(tmp_path / name, number)
+        write_image(tmp_path / name, number)
     for words in ([str(tmp_path)], ["faces", str(tmp_path)]):
         assert run(*words, "--view", "whole", "--json", "-") == 0
         content = json.loads(capsys.readouterr().out)
         assert (content["kind"], content["split"]) == ("faces", "all")
-    picture(tmp_path / "test" / "mask" / "c.png", 2)
+    write_image(tmp_path / "test" / "mask" / "c.png", 2)
     assert run(tmp_path, "--view", "whole", "--json", "-") == 0
     assert json.loads(capsys.readouterr().out)["split"] == "test"
 

@@ -9,7 +9,7 @@ import pytest
 from maskdet.analyzer import ANALYZERS, TwoStage
 from maskdet.cli import evaluate_analyzers, main
 from maskdet.comparison import read_comparison
-from tests.datasets_fakes import write_lobby
+from tests.datasets_fakes import write_coco_dataset
 from tests.fakes import FakeClassifier, FakeDetector
 
 MASK = (0, 0, 30, 30)
@@ -35,7 +35,7 @@ def loaded(monkeypatch):
 def scenes(tmp_path):
     """A mask, and a bare face too small to count as large."""
     names = ("lobby-val.json", "street-val.json")
-    write_lobby(tmp_path, [*MASK], [50, 20, 9, 9], names=names)
+    write_coco_dataset(tmp_path, [*MASK], [50, 20, 9, 9], names=names)
     return tmp_path
 
 
@@ -58,12 +58,12 @@ def test_every_analyzer_that_is_here_is_measured_on_each_set(scenes, capsys, loa
         for place in ("lobby", "street")
     ]
     row = next(row for row in rows if row.analyzer == "mtcnn")
-    assert row.images == 1
+    assert row.n_images == 1
     assert row.ap["faces"].value == 0.5
     assert row.ap_large["faces"].value == row.ap["mask"].value == 1
     assert row.ap["no_mask"].value == 0
     assert row.ap["mean"].value == 0.5
-    assert {name: one.value for name, one in row.shares.items()} == {
+    assert {name: one.value for name, one in row.rates.items()} == {
         "recall": 1,
         "precision": 1,
         "three_states": 1,

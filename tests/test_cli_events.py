@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from maskdet.cli import main
-from maskdet.cli.events_summary import event_line, summary_lines
-from maskdet.cli.moments import moment
-from maskdet.events.event import COLUMNS
-from maskdet.events.place import sqlite_url, store_url
+from maskdet.cli.events_summary import format_event_line, summarize_events
+from maskdet.cli.moments import parse_time
+from maskdet.events.event import EVENT_COLUMNS
+from maskdet.events.place import sqlite_url, to_store_url
 from maskdet.events.store import EventFilter, EventStore
-from tests.events.any_store import DAY
+from tests.events.any_store import DAY_EVENTS
 
 ALL = EventFilter()
 
@@ -32,7 +32,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def store(file: Path) -> EventStore:
     store = EventStore(sqlite_url(file))
-    store.add(DAY)
+    store.add(DAY_EVENTS)
     return store
 
 
@@ -63,13 +63,15 @@ def test_the_newest_are_listed_oldest_first(store, capsys) -> None:
 
 
 def test_a_line_tells_time_run_kind_camera_and_what() -> None:
-    assert event_line(DAY[2], UTC) == (
+    assert format_event_line(DAY_EVENTS[2], UTC) == (
         "2025-03-01 12:02:00  run   Label changed  Door: "
         "Person 1: No mask, now Mask (90 %)"
     )
     india = timezone(timedelta(hours=5, minutes=30))
-    assert event_line(DAY[0], india).startswith("2025-03-01 17:30:00  run ")
-    assert event_line(DAY[0], UTC).endswith("Door: Person 1 came in")
+    assert format_event_line(DAY_EVENTS[0], india).startswith(
+        "2025-03-01 17:30:00  run "
+    )
+    assert format_event_line(DAY_EVENTS[0], UTC).endswith("Door: Person 1 came in")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_only_what_is_asked_for_is_listed(store, capsys, words, n) -> None:
 
 
 def test_a_summary_counts_people_once_and_hours(store) -> None:
-    assert summary_lines(store, ALL, UTC) == [
+    assert summarize_events(store, ALL, UTC) == [
         "4 people: 2 Mask, 1 No mask; 67 % masked",
         "9 events, of these 1 too close and 2 alerts",
         "",
@@ -102,7 +104,7 @@ def test_a_summary_counts_people_once_and_hours(store) -> None:
         "2025-03-01 13:00       2   100 %     2        0          0",
     ]
     nobody = EventFilter(kinds=("entered",))
-    assert summary_lines(store, nobody, UTC) == [
+    assert summarize_events(store, nobody, UTC) == [
         "1 person: of nobody it is known what they wore",
         "1 event, of these 0 too close and 0 alerts",
     ]
@@ -128,14 +130,14 @@ def test_csv_is_what_the_page_gives(store, tmp_path, capsys) -> None:
 def test_where_nothing_was_recorded_csv_has_its_head_only(file, capsys) -> None:
     assert main(["events", "--csv", "-"]) == 0
     out, err = capsys.readouterr()
-    assert next(csv.reader([out])) == list(COLUMNS)
+    assert next(csv.reader([out])) == list(EVENT_COLUMNS)
     assert err == f"nothing is recorded in {file}\n"
     assert not file.exists()
 
 
 def test_a_store_can_be_named_as_a_file_or_an_address(store, file, capsys) -> None:
     other = file.with_name("other.sqlite3")
-    EventStore(store_url(str(other))).add(DAY[:1])
+    EventStore(to_store_url(str(other))).add(DAY_EVENTS[:1])
     for name in (str(other), sqlite_url(other)):
         assert main(["events", name]) == 0
         assert len(lines(capsys)) == 1
@@ -147,8 +149,8 @@ def test_a_store_can_be_named_as_a_file_or_an_address(store, file, capsys) -> No
 
 def test_a_home_folder_may_be_a_tilde(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert store_url("~/e.sqlite3") == sqlite_url(tmp_path / "e.sqlite3")
-    assert store_url("postgresql://host/name") == "postgresql://host/name"
+    assert to_store_url("~/e.sqlite3") == sqlite_url(tmp_path / "e.sqlite3")
+    assert to_store_url("postgresql://host/name") == "postgresql://host/name"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ def test_what_cannot_be_done_is_one_line(store, capsys, words, line) -> None:
     assert line in err
     assert err.count("\n") == 1
     assert "geheim" not in err
-    assert len(store.read(ALL)) == len(DAY)
+    assert len(store.read(ALL)) == len(DAY_EVENTS)
 
 
 def test_a_database_of_something_else_is_one_line_and_stays_as_it_is(
@@ -209,8 +211,8 @@ def test_deleting_asks_and_takes_only_yes_for_an_answer(store, answers, capsys) 
         assert main(["events", "delete", "--all"]) == 0
         out, err = capsys.readouterr()
         assert out == "nothing was deleted\n"
-        assert f"Delete 9 events in {store.place} for good? [y/N]" in err
-    assert len(store.read(ALL)) == len(DAY)
+        assert f"Delete 9 events in {store.location} for good? [y/N]" in err
+    assert len(store.read(ALL)) == len(DAY_EVENTS)
     answers("y\n")
     assert main(["events", "delete", "--all"]) == 0
     assert lines(capsys) == ["9 events were deleted"]
@@ -223,27 +225,27 @@ def test_without_a_terminal_nothing_goes_unless_yes_is_said(
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert main(["events", "delete", "--all"]) == 1
     assert "nobody is there to be asked; say --yes" in capsys.readouterr().err
-    assert len(store.read(ALL)) == len(DAY)
+    assert len(store.read(ALL)) == len(DAY_EVENTS)
 
 
 def test_only_what_is_older_goes(store, file, capsys) -> None:
     words = ["delete", str(file), "--before", "2025-03-01T13:01:00Z", "--yes"]
     assert main(["events", *words]) == 0
     assert lines(capsys) == ["5 events were deleted"]
-    assert store.read(ALL) == list(reversed(DAY[5:]))
+    assert store.read(ALL) == list(reversed(DAY_EVENTS[5:]))
     assert main(["events", *words]) == 0
     assert lines(capsys)[0].startswith("there are no events from before 2025-03-01")
 
 
 def test_moments_as_people_type_them() -> None:
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
-    assert moment("36h", now=lambda: now) == now - timedelta(hours=36)
-    assert moment(" 7d ", now=lambda: now) == now - timedelta(days=7)
-    assert moment("2026-11-21T10:30Z") == datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
+    assert parse_time("36h", clock=lambda: now) == now - timedelta(hours=36)
+    assert parse_time(" 7d ", clock=lambda: now) == now - timedelta(days=7)
+    assert parse_time("2026-11-21T10:30Z") == datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
     here = datetime(2026, 11, 21).astimezone()
-    assert moment("2026-11-21") == here
-    assert moment("2026-11-21", whole_day=True) == here + timedelta(days=1)
-    assert moment("2026-11-21T00:00", whole_day=True) == here
+    assert parse_time("2026-11-21") == here
+    assert parse_time("2026-11-21", whole_day=True) == here + timedelta(days=1)
+    assert parse_time("2026-11-21T00:00", whole_day=True) == here
     for text in ("", "yesterday", "2026-13-01", "7", "-7d", "9999999d"):
         with pytest.raises(ValueError, match="a time looks like"):
-            moment(text)
+            parse_time(text)

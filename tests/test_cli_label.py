@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from maskdet.cli import main
-from maskdet.datasets import read_any
+from maskdet.datasets import read_dataset
 from maskdet.media import read_image
 from maskdet.types import Faces, Image, Label
-from tests.datasets_fakes import picture
+from tests.datasets_fakes import write_image
 from tests.fakes import FakeClassifier
 
 
@@ -49,7 +49,7 @@ def faces(tmp_path: Path, monkeypatch) -> Path:
 
 
 def names(path: Path) -> list[str]:
-    return [f"{one.path.parent.name}/{one.path.stem}" for one in read_any(path)]
+    return [f"{one.path.parent.name}/{one.path.stem}" for one in read_dataset(path)]
 
 
 def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
@@ -57,7 +57,7 @@ def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
 ):
     out = tmp_path / "set-train.json"
     assert main(["label", str(faces), "--out", str(out)]) == 0
-    scenes = read_any(out)
+    scenes = read_dataset(out)
     assert [one.labels for one in scenes] == [(Label.MASK,), (Label.NO_MASK,)]
     assert scenes[0].boxes.shape == (1, 4)
     assert scenes[0].source == "set"
@@ -118,7 +118,7 @@ def test_the_finder_may_be_believed_sooner(faces, tmp_path):
 def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("path,keep\na.jpg,perhaps\n")
-    picture(tmp_path / "images" / "b.jpg")
+    write_image(tmp_path / "images" / "b.jpg")
     out = str(tmp_path / "x.json")
     for words, says in (
         ([str(tmp_path / "nowhere"), "--out", out], "there is no such file or folder"),

@@ -15,7 +15,7 @@ OURS = Path(__file__).resolve().parents[1] / "models" / "classifier.tflite"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Look for models in one empty folder only."""
-    monkeypatch.setattr(assets, "folders", lambda: (tmp_path,))
+    monkeypatch.setattr(assets, "model_folders", lambda: (tmp_path,))
     monkeypatch.setattr(assets, "cache_folder", lambda: tmp_path)
     return tmp_path
 
@@ -28,14 +28,14 @@ def test_the_files_that_ship_have_the_sum_that_the_table_says(capsys) -> None:
 def test_list_names_every_file_and_its_state(folder, capsys) -> None:
     assert main(["models", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(assets.ASSETS)
+    assert [line.split()[0] for line in lines] == list(assets.MODEL_FILES)
     assert all("missing" in line for line in lines)
 
 
 def test_list_as_json_has_what_a_script_needs(folder, capsys) -> None:
     assert main(["models", "list", "--json", "-"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert {row["name"] for row in rows} == set(assets.ASSETS)
+    assert {row["name"] for row in rows} == set(assets.MODEL_FILES)
     assert all(len(row["sha256"]) == 64 for row in rows)
 
 
@@ -44,7 +44,9 @@ def test_a_missing_file_of_ours_fails_but_one_of_others_does_not(
 ) -> None:
     assert main(["models", "verify"]) == 1
     out, err = capsys.readouterr()
-    ours = [asset.file_name for asset in assets.ASSETS.values() if asset.ships]
+    ours = [
+        asset.file_name for asset in assets.MODEL_FILES.values() if asset.is_bundled
+    ]
     assert err.count("\n") == len(ours)
     assert all(f"restore models/{name}" in err for name in ours)
     assert "yunet: not here" in out

@@ -13,16 +13,16 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.cli import detect, evaluate, evaluate_analyzers, main, video
-from maskdet.cli.console import columns, padded
+from maskdet.cli.console import display_width, pad_text
 from maskdet.events.place import sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.media import encode_png, read_image
 from maskdet.resources import resource_path
-from maskdet.tune.files import to_bytes
-from tests.datasets_fakes import write_lobby
-from tests.events.any_store import DAY
-from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.tune.goals_fakes import crowd
+from maskdet.tune.files import encode_predictions
+from tests.datasets_fakes import write_coco_dataset
+from tests.events.any_store import DAY_EVENTS
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.tune.goals_fakes import make_crowded_set
 
 STYLE = {
     "class_names": {"no_mask": "Visage d\u00e9couvert", "unknown": "Collecting info"},
@@ -45,7 +45,7 @@ def style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_detect_names_and_colours_classes_as_asked(style, tmp_path, capsys) -> None:
     picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(grey(320, 240)))
+    picture.write_bytes(encode_png(make_grey_image(320, 240)))
     words = ["detect", str(picture), "--style", str(style)]
     assert main([*words, "--out", str(out)]) == 0
     assert "Visage d\u00e9couvert 96 %" in capsys.readouterr().out
@@ -78,7 +78,7 @@ def test_a_bad_style_is_one_line_and_nothing_is_written(
     style, tmp_path, capsys
 ) -> None:
     picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(grey(320, 240)))
+    picture.write_bytes(encode_png(make_grey_image(320, 240)))
     style.write_text('{"class_colours": {"mask": "green"}}')
     words = ["detect", str(picture), "--style", str(style), "--out", str(out)]
     assert main(words) == 1
@@ -111,7 +111,7 @@ def table_of(capsys: pytest.CaptureFixture[str]) -> str:
 def is_aligned(lines: list[str], heading: str) -> bool:
     """Tell whether the last column ends under its heading, as a terminal shows it."""
     at = next(n for n, line in enumerate(lines) if line.startswith(heading))
-    return len({columns(line) for line in lines[at : at + 2]}) == 1
+    return len({display_width(line) for line in lines[at : at + 2]}) == 1
 
 
 def test_evaluate_names_classes_as_asked(named, tmp_path, capsys, monkeypatch) -> None:
@@ -123,7 +123,7 @@ def test_evaluate_names_classes_as_asked(named, tmp_path, capsys, monkeypatch) -
     monkeypatch.setattr(evaluate, "load_classifier", lambda *names: FakeClassifier())
     scenes = tmp_path / "lobby.json"
     boxes = [0, 0, 30, 30], [50, 20, 25, 25]
-    write_lobby(tmp_path, *boxes, names=[scenes.name])
+    write_coco_dataset(tmp_path, *boxes, names=[scenes.name])
     style = ["--style", str(named)]
     words = ["evaluate", "scenes", str(scenes), *style]
     assert main(words) == 0
@@ -136,7 +136,7 @@ def test_evaluate_names_classes_as_asked(named, tmp_path, capsys, monkeypatch) -
     folder = tmp_path / "faces"
     for name in ("with_mask", "without_mask"):
         (folder / name).mkdir(parents=True)
-        (folder / name / "a.png").write_bytes(encode_png(grey(40, 40)))
+        (folder / name / "a.png").write_bytes(encode_png(make_grey_image(40, 40)))
     assert main(["evaluate", "faces", str(folder), *style]) == 0
     table_of(capsys)
     assert main([*words, "--json", "-"]) == 0
@@ -148,7 +148,7 @@ def test_tune_names_classes_as_asked_and_so_does_its_report(
     named, tmp_path, capsys
 ) -> None:
     stored, report = tmp_path / "crowd.npz", tmp_path / "report.html"
-    stored.write_bytes(to_bytes(crowd(60)))
+    stored.write_bytes(encode_predictions(make_crowded_set(60)))
     words = ["tune", str(stored), "--goal", "recall=0.7", "--style", str(named)]
     assert main([*words, "--report", str(report)]) == 0
     table = table_of(capsys)
@@ -164,7 +164,7 @@ def test_tune_names_classes_as_asked_and_so_does_its_report(
 
 def test_settings_that_the_dashboard_saved_have_the_names(tmp_path, capsys) -> None:
     stored, saved = tmp_path / "crowd.npz", tmp_path / "settings.json"
-    stored.write_bytes(to_bytes(crowd(20)))
+    stored.write_bytes(encode_predictions(make_crowded_set(20)))
     saved.write_text(json.dumps({"settings": {}, "style": {"class_names": NAMES}}))
     assert main(["tune", str(stored), "--settings", str(saved)]) == 0
     table_of(capsys)
@@ -174,7 +174,7 @@ def test_events_are_told_in_the_same_words_and_saved_by_key(
     named, tmp_path, capsys
 ) -> None:
     file = tmp_path / "events.sqlite3"
-    EventStore(sqlite_url(file)).add(DAY)
+    EventStore(sqlite_url(file)).add(DAY_EVENTS)
     words = ["events", str(file), "--style", str(named)]
     assert main(words) == 0
     listed = capsys.readouterr().out
@@ -202,7 +202,7 @@ def test_what_an_image_cannot_show_is_told_where_images_are_written(
     style, named, tmp_path, capsys
 ) -> None:
     picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(grey(320, 240)))
+    picture.write_bytes(encode_png(make_grey_image(320, 240)))
     named.write_text(json.dumps({"class_names": {"no_mask": "マスクなし"}}))
     words = ["detect", str(picture), "--style", str(named)]
     line = "images can only show Latin letters: they have “No mask” for “マスクなし”"
@@ -225,7 +225,9 @@ def test_charts_that_evaluate_writes_are_named_as_asked(
     faces, report = tmp_path / "faces", tmp_path / "report"
     for number, name in enumerate(("with_mask", "without_mask")):
         (faces / name).mkdir(parents=True)
-        (faces / name / "a.png").write_bytes(encode_png(grey(40 + number, 40)))
+        (faces / name / "a.png").write_bytes(
+            encode_png(make_grey_image(40 + number, 40))
+        )
     words = ["evaluate", "faces", str(faces), "--view", "whole", "--style", str(named)]
     assert main([*words, "--report", str(report)]) == 0
     drawing = (report / "confusion.svg").read_text(encoding="utf-8")
@@ -242,7 +244,7 @@ def test_charts_that_evaluate_writes_are_named_as_asked(
     ("text", "n"), [("mask", 4), ("口罩", 4), ("é", 1), ("e\u0301", 1), ("", 0)]
 )
 def test_the_width_of_a_name_is_what_a_terminal_takes_for_it(text: str, n: int) -> None:
-    assert columns(text) == n
-    assert padded(text, 6) == text + " " * (6 - n)
-    assert padded(text, 6, right=True) == " " * (6 - n) + text
-    assert padded(text, 0) == text
+    assert display_width(text) == n
+    assert pad_text(text, 6) == text + " " * (6 - n)
+    assert pad_text(text, 6, align_right=True) == " " * (6 - n) + text
+    assert pad_text(text, 0) == text

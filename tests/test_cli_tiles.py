@@ -11,7 +11,7 @@ import pytest
 from maskdet.analyzer import TwoStage
 from maskdet.cli import detect, main
 from maskdet.media import encode_jpeg, encode_png, read_image
-from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "far.png"
-    path.write_bytes(encode_png(grey(100, 90)))
+    path.write_bytes(encode_png(make_grey_image(100, 90)))
     return path
 
 

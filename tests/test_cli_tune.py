@@ -10,14 +10,14 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.cli import main, tune_sets
-from maskdet.cli.choosing import _from_file
+from maskdet.cli.choosing import _parse_settings_file
 from maskdet.media import encode_png
 from maskdet.tune.bundled import BUNDLED_ANALYZERS
-from maskdet.tune.files import read_scored, to_bytes
+from maskdet.tune.files import encode_predictions, read_predictions
 from maskdet.types import Settings
-from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.stand_ins.weights import stand_ins
-from tests.tune.goals_fakes import crowd
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.stand_ins.weights import use_stand_ins
+from tests.tune.goals_fakes import make_crowded_set
 
 FACE = (10, 10, 40, 40)
 
@@ -27,7 +27,7 @@ def analyzers(monkeypatch):
     """Each finds one bare face; who was loaded is noted."""
     names = []
 
-    def load(name, classifier, *, second_look):
+    def load(name, classifier, *, refine):
         names.append(name)
         finds = FakeDetector([FACE], [0.9])
         return TwoStage(finds, FakeClassifier((0.1, 0.8, 0.1)))
@@ -39,7 +39,7 @@ def analyzers(monkeypatch):
 @pytest.fixture
 def stored(tmp_path):
     path = tmp_path / "crowd.npz"
-    path.write_bytes(to_bytes(crowd(60)))
+    path.write_bytes(encode_predictions(make_crowded_set(60)))
     return path
 
 
@@ -49,7 +49,7 @@ def scenes(tmp_path):
     (tmp_path / "images").mkdir()
     for at in range(4):
         # The same bytes would be the same picture.
-        picture = encode_png(grey(100 + at, 60))
+        picture = encode_png(make_grey_image(100 + at, 60))
         (tmp_path / "images" / f"{at}.png").write_bytes(picture)
     left, top, right, bottom = FACE
     content = {
@@ -136,7 +136,7 @@ def test_settings_go_where_every_command_reads_them(scenes, stored, tmp_path, ca
     assert Settings.from_json(out.read_bytes()).min_score == proposed["min_score"]
     # Of an analyzer that others know too, the settings say whose they are.
     assert run(scenes, "--analyzer", "haar", "--settings-out", out) == 0
-    choice = _from_file(out.read_bytes())
+    choice = _parse_settings_file(out.read_bytes())
     assert (choice.analyzer, choice.settings) == ("haar", Settings())
 
 
@@ -154,8 +154,8 @@ def test_scores_are_stored_without_names(scenes, tmp_path, capsys, analyzers):
     assert analyzers == list(BUNDLED_ANALYZERS)
     files = {path.name for path in out.iterdir()}
     assert files == {f"lobby-val.{name}.npz" for name in BUNDLED_ANALYZERS}
-    scored = read_scored(out / "lobby-val.haar.npz")
-    assert scored.truth.names == ("1", "2", "3", "4")
+    scored = read_predictions(out / "lobby-val.haar.npz")
+    assert scored.ground_truth.names == ("1", "2", "3", "4")
     assert scored.scores.tolist() == pytest.approx([0.9] * 4, abs=1e-3)
     assert "wrote" in capsys.readouterr().out
     assert run(out / "lobby-val.haar.npz", "--goal", "recall") == 0
@@ -164,7 +164,7 @@ def test_scores_are_stored_without_names(scenes, tmp_path, capsys, analyzers):
 
 def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers):
     # What is stored says which weights it is from, so their files must be here.
-    with stand_ins():
+    with use_stand_ins():
         assert run("scores", scenes, "--out", tmp_path, "--analyzer", "ssd") == 0
     assert analyzers == ["ssd"]
     assert (tmp_path / "lobby-val.ssd.npz").is_file()

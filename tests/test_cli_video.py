@@ -16,9 +16,9 @@ import pytest
 from maskdet.analyzer import TwoStage
 from maskdet.cli import main, video
 from maskdet.films import running
-from maskdet.media import VideoReadError, film_paths, open_video_file
+from maskdet.media import VideoReadError, find_videos, open_video_file
 from tests.fakes import FakeClassifier, FakeDetector
-from tests.media.moving import N_FRAMES, film
+from tests.media.moving import N_FRAMES, write_video
 from tests.media.test_live import FakeCamera
 
 
@@ -27,8 +27,8 @@ def asked(monkeypatch):
     """Replace the models; returns the names that were asked for."""
     names = []
 
-    def load(name, classifier, *, second_look):
-        names.append(name if second_look else f"{name}, once")
+    def load(name, classifier, *, refine):
+        names.append(name if refine else f"{name}, once")
         return TwoStage(FakeDetector([[5, 5, 45, 55]], [0.9]), FakeClassifier())
 
     monkeypatch.setattr(video, "load_analyzer", load)
@@ -40,7 +40,7 @@ def run(*words: object) -> int:
 
 
 def test_a_film_is_summed_up(tmp_path, capsys) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     assert run(path) == 0
     shown = capsys.readouterr()
     first, second = shown.out.splitlines()
@@ -51,7 +51,7 @@ def test_a_film_is_summed_up(tmp_path, capsys) -> None:
 
 
 def test_everything_can_be_written(tmp_path, capsys) -> None:
-    path = film(tmp_path / "a.mp4", sound="aac")
+    path = write_video(tmp_path / "a.mp4", audio_codec="aac")
     out, rows, summary = (tmp_path / name for name in ("o.mp4", "o.csv", "o.json"))
     assert run(path, "--out", out, "--csv", rows, "--json", summary) == 0
     error = capsys.readouterr().err
@@ -71,7 +71,7 @@ def test_everything_can_be_written(tmp_path, capsys) -> None:
 
 
 def test_data_on_stdout_is_alone_there(tmp_path, capsys) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     assert run(path, "--json", "-") == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["films"][0]["pictures"] == N_FRAMES
@@ -83,7 +83,7 @@ def test_data_on_stdout_is_alone_there(tmp_path, capsys) -> None:
 
 
 def test_faces_can_be_hidden(tmp_path) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     assert run(path, "--out", tmp_path / "b.mp4") == 0
     assert run(path, "--out", tmp_path / "c.mp4", "--blur") == 0
     seen, hidden = (
@@ -98,27 +98,27 @@ def test_faces_can_be_hidden(tmp_path) -> None:
 def test_a_broken_film_in_a_folder_costs_one_line(tmp_path, capsys) -> None:
     folder, out = tmp_path / "films", tmp_path / "out"
     folder.mkdir()
-    film(folder / "a.mp4")
+    write_video(folder / "a.mp4")
     (folder / "b.mp4").write_text("no film")
-    film(folder / "c.webm", "libvpx")
-    film(folder / "a.mkv")
+    write_video(folder / "c.webm", "libvpx")
+    write_video(folder / "a.mkv")
     assert run(folder, "--out", out, "--json", tmp_path / "o.json") == 1
     shown = capsys.readouterr()
     complaints = [line for line in shown.err.splitlines() if "maskdet:" in line]
     assert len(complaints) == 1
     assert complaints[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no film")
-    assert [path.name for path in film_paths(out)] == ["a-2.mp4", "a.mp4", "c.mp4"]
+    assert [path.name for path in find_videos(out)] == ["a-2.mp4", "a.mp4", "c.mp4"]
     reports = json.loads((tmp_path / "o.json").read_text())["films"]
     assert [report["pictures"] for report in reports] == [12, 12, 0, 12]
     assert [report["error"] is None for report in reports] == [True, True, False, True]
 
 
 def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
-    source = film(tmp_path / "a.mp4")
+    source = write_video(tmp_path / "a.mp4")
     before = source.read_bytes()
     assert run(tmp_path, "--out", tmp_path) == 0
     assert source.read_bytes() == before
-    assert sorted(path.name for path in film_paths(tmp_path)) == ["a-2.mp4", "a.mp4"]
+    assert sorted(path.name for path in find_videos(tmp_path)) == ["a-2.mp4", "a.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
 )
 def test_bad_input_is_one_line(tmp_path, capsys, words, line) -> None:
     (tmp_path / "empty").mkdir()
-    places = {"a": film(tmp_path / "a.mp4"), "empty": tmp_path / "empty"}
+    places = {"a": write_video(tmp_path / "a.mp4"), "empty": tmp_path / "empty"}
     assert run(*(word.format(**places) for word in words)) == 1
     error = capsys.readouterr().err
     assert line in error
@@ -154,19 +154,19 @@ def test_every_must_be_a_number(tmp_path, capsys, every) -> None:
 
 
 def test_the_fast_analyzer_is_the_usual_one(tmp_path, asked, monkeypatch) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     monkeypatch.setattr(
-        "maskdet.cli.choosing.resolved", lambda name, live: f"{name}, {live}"
+        "maskdet.cli.choosing.resolve_analyzer", lambda name, live: f"{name}, {live}"
     )
     assert run(path) == 0
-    assert run(path, "--analyzer", "haar", "--no-second-look") == 0
+    assert run(path, "--analyzer", "haar", "--no-refinement") == 0
     assert asked == ["auto, True", "haar, True, once"]
 
 
 def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
     """The signal comes while the fourth picture is looked at."""
-    path = film(tmp_path / "a.mp4", sound="aac")
-    film(tmp_path / "b.mp4")
+    path = write_video(tmp_path / "a.mp4", audio_codec="aac")
+    write_video(tmp_path / "b.mp4")
     calls = []
 
     def step(stream, image, time_s):
@@ -195,7 +195,7 @@ def test_a_camera_runs_until_ctrl_c_and_that_is_no_failure(
     tmp_path, capsys, monkeypatch
 ) -> None:
     camera = FakeCamera(1, forever=True, size_wh=(96, 64))
-    monkeypatch.setattr("maskdet.media.live.Camera", lambda *how: camera)
+    monkeypatch.setattr("maskdet.media.live.Webcam", lambda *how: camera)
 
     def step(stream, image, time_s):
         os.kill(os.getpid(), signal.SIGINT)
@@ -214,7 +214,7 @@ def test_a_camera_that_is_not_there_is_one_line(capsys, monkeypatch) -> None:
     def missing(number, every, rotate):
         raise VideoReadError(f"there is no camera {number}")
 
-    monkeypatch.setattr("maskdet.media.live.Camera", missing)
+    monkeypatch.setattr("maskdet.media.live.Webcam", missing)
     assert run(7) == 1
     assert capsys.readouterr().err == "maskdet: 7: there is no camera 7\n"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from maskdet.cli import video_telling
-from tests.media.moving import film
+from tests.media.moving import write_video
 from tests.media.test_live import FakeCamera
-from tests.video_events_fakes import one_bare_person, run
+from tests.video_events_fakes import fake_unmasked_person, run_video
 
 TOLD = ("--alert", "no_mask", "--alert-for", 0.5)
 
@@ -15,7 +15,7 @@ TOLD = ("--alert", "no_mask", "--alert-for", 0.5)
 @pytest.fixture(autouse=True)
 def bare(monkeypatch, tmp_path):
     """Let every film show one person without a mask, and no test touch my events."""
-    one_bare_person(monkeypatch, tmp_path)
+    fake_unmasked_person(monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_bad_options_are_one_line_before_the_work(
     tmp_path, capsys, words, line
 ) -> None:
     (tmp_path / "empty").write_text("\n")
-    places = {"a": film(tmp_path / "a.mp4"), "empty": tmp_path / "empty"}
+    places = {"a": write_video(tmp_path / "a.mp4"), "empty": tmp_path / "empty"}
     filled = [str(one).format(folder=tmp_path, **places) for one in words]
-    assert run(tmp_path / "a.mp4", *filled) == 1
+    assert run_video(tmp_path / "a.mp4", *filled) == 1
     shown = capsys.readouterr()
     assert line in shown.err
     assert (shown.err.count("\n"), shown.out) == (1, "")
@@ -68,17 +68,17 @@ def test_bad_options_are_one_line_before_the_work(
 )
 def test_bad_values_are_usage_errors(words) -> None:
     with pytest.raises(SystemExit) as caught:
-        run("a.mp4", *words)
+        run_video("a.mp4", *words)
     assert caught.value.code == 2
 
 
 def test_one_beginning_is_for_one_film(tmp_path, capsys, monkeypatch) -> None:
-    film(tmp_path / "a.mp4")
-    assert run(tmp_path, "--began", "2026-03-01") == 1
+    write_video(tmp_path / "a.mp4")
+    assert run_video(tmp_path, "--began", "2026-03-01") == 1
     assert "not a folder" in capsys.readouterr().err
     camera = FakeCamera(1, size_wh=(96, 64))
-    monkeypatch.setattr("maskdet.media.live.Camera", lambda *how: camera)
-    assert run(0, "--began", "2026-03-01") == 1
+    monkeypatch.setattr("maskdet.media.live.Webcam", lambda *how: camera)
+    assert run_video(0, "--began", "2026-03-01") == 1
     assert "leave out --began" in capsys.readouterr().err
     assert camera.closed
 
@@ -93,4 +93,4 @@ def test_one_beginning_is_for_one_film(tmp_path, capsys, monkeypatch) -> None:
     ],
 )
 def test_what_a_source_is_called(source, name) -> None:
-    assert video_telling.called(source) == name
+    assert video_telling.default_camera_name(source) == name

@@ -10,11 +10,17 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.cli import main, video
-from maskdet.films import RowFile, Rows, Unwritten, Wanted, analyze_film
-from maskdet.media import FilmWriter, film_paths, open_video_file
+from maskdet.films import (
+    OutputError,
+    VideoCsvFile,
+    VideoCsvWriter,
+    VideoOutputs,
+    run_video_analysis,
+)
+from maskdet.media import VideoWriter, find_videos, open_video_file
 from maskdet.settings import Settings
 from tests.fakes import FakeClassifier, FakeDetector
-from tests.media.moving import N_FRAMES, film
+from tests.media.moving import N_FRAMES, write_video
 
 NO_ROOM = "no space left on device"
 
@@ -33,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     films = tmp_path / "films"
     films.mkdir()
     for name in ("a.mp4", "b.mp4"):
-        film(films / name)
+        write_video(films / name)
     return films
 
 
@@ -65,7 +71,7 @@ def reports(path: Path) -> list[dict]:
 def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
     folder, tmp_path, capsys, monkeypatch
 ) -> None:
-    fill_up(monkeypatch, Rows, "add", after=4)
+    fill_up(monkeypatch, VideoCsvWriter, "add", after=4)
     rows, summary, events = (tmp_path / one for one in ("o.csv", "o.json", "e.csv"))
     out = tmp_path / "out"
     more = ("--json", summary, "--events", events, "--out", out)
@@ -81,7 +87,7 @@ def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
     kinds = [row["kind"] for row in csv.DictReader(events.open())]
     assert kinds[0] == "entered"
     assert kinds[-1] == "left"
-    assert [path.name for path in film_paths(out)] == ["a.mp4"]
+    assert [path.name for path in find_videos(out)] == ["a.mp4"]
     assert len(list(open_video_file(out / "a.mp4"))) == 4
     assert not list(tmp_path.glob(".maskdet*"))
 
@@ -92,7 +98,7 @@ def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
 ) -> None:
     out, rows, summary = (tmp_path / one for one in ("out", "o.csv", "o.json"))
     failed: list[str] = []
-    whole = getattr(FilmWriter, method)
+    whole = getattr(VideoWriter, method)
 
     def call(self, *words, **how):
         # The disk is full at the first film's fifth picture, or at its end.
@@ -101,7 +107,7 @@ def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
             raise OSError(28, "No space left on device", str(self._target))
         return whole(self, *words, **how)
 
-    monkeypatch.setattr(FilmWriter, method, call)
+    monkeypatch.setattr(VideoWriter, method, call)
     words = ("--out", out, "--csv", rows, "--json", summary)
     assert run(folder, *words) == 1
     shown = capsys.readouterr()
@@ -138,7 +144,7 @@ def test_what_nobody_reads_any_more_ends_at_once_and_quietly(
     def closed(self, *words):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr(Rows, "add", closed)
+    monkeypatch.setattr(VideoCsvWriter, "add", closed)
     events = tmp_path / "e.csv"
     monkeypatch.setattr("maskdet.cli.os.dup2", lambda *_: None)
     assert run(folder, "--csv", "-", "--events", events) == 141
@@ -147,12 +153,12 @@ def test_what_nobody_reads_any_more_ends_at_once_and_quietly(
 
 
 def test_the_error_has_the_report_and_says_what_it_was(tmp_path, monkeypatch) -> None:
-    fill_up(monkeypatch, Rows, "add", after=2)
-    path = film(tmp_path / "a.mp4")
-    with RowFile(tmp_path / "o.csv") as rows, pytest.raises(Unwritten) as caught:
-        analyze_film(path, fake(), Settings(), Wanted(rows=rows))
+    fill_up(monkeypatch, VideoCsvWriter, "add", after=2)
+    path = write_video(tmp_path / "a.mp4")
+    with VideoCsvFile(tmp_path / "o.csv") as rows, pytest.raises(OutputError) as caught:
+        run_video_analysis(path, fake(), Settings(), VideoOutputs(csv_writer=rows))
     error = caught.value
-    assert (error.part, error.errno) == ("rows", 28)
+    assert (error.output, error.errno) == ("rows", 28)
     assert error.filename == str(tmp_path / "o.csv")
     assert error.report is not None
     assert (error.report.n_frames, error.report.is_complete) == (3, False)

@@ -20,8 +20,8 @@ from maskdet.cli import main, video
 from maskdet.films import running
 from maskdet.media import encode_jpeg, open_video_file
 from tests.fakes import FakeClassifier, FakeDetector
-from tests.media.files import difference, scenery
-from tests.media.moving import N_FRAMES, film
+from tests.media.files import make_corners_image, mean_difference
+from tests.media.moving import N_FRAMES, write_video
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def run(*words: object) -> int:
 
 def half(path: Path) -> Path:
     """Write the first half of a video whose index lies in front."""
-    whole = film(path, "libx264", options={"movflags": "faststart"}).read_bytes()
+    whole = write_video(path, "libx264", options={"movflags": "faststart"}).read_bytes()
     path.write_bytes(whole[: len(whole) * 3 // 4])
     return path
 
@@ -62,7 +62,7 @@ def test_half_a_video_is_said_to_be_half_everywhere(tmp_path, capsys) -> None:
 
 
 def test_what_cannot_be_read_at_all_has_a_row(tmp_path, capsys) -> None:
-    film(tmp_path / "b.mp4")
+    write_video(tmp_path / "b.mp4")
     (tmp_path / "a.mp4").write_text("no video")
     rows = tmp_path / "o" / "rows.csv"
     rows.parent.mkdir()
@@ -81,7 +81,7 @@ def test_the_name_of_the_annotated_video_is_only_a_name(
     tmp_path, monkeypatch, name, sound
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    film(Path("in.mp4"), sound=sound)
+    write_video(Path("in.mp4"), audio_codec=sound)
     Path(name).parent.mkdir(exist_ok=True)
     assert run("in.mp4", f"--out={name}") == 0
     with open_video_file(name) as opened:
@@ -95,7 +95,7 @@ def test_odd_names_are_read(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("07:50:00")
     folder.mkdir()
-    film(tmp_path / folder / "a.mp4").rename(folder / "http:b%03d.mp4")
+    write_video(tmp_path / folder / "a.mp4").rename(folder / "http:b%03d.mp4")
     assert run(folder, "--out", "to:") == 0
     assert (tmp_path / "to:" / "http:b%03d.mp4").is_file()
 
@@ -104,8 +104,10 @@ def test_a_frame_that_cannot_be_encoded_costs_one_file(tmp_path, capsys) -> None
     """H.264 knows no frames of more than 16,384 pixels a side."""
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    film(folder / "a.avi", "mjpeg", rate=20, size_wh=(17_000, 16), times_ms=(0, 100))
-    film(folder / "b.mp4")
+    write_video(
+        folder / "a.avi", "mjpeg", rate=20, size_wh=(17_000, 16), times_ms=(0, 100)
+    )
+    write_video(folder / "b.mp4")
     assert run(folder, "--out", out) == 1
     complaints = [
         line for line in capsys.readouterr().err.splitlines() if "maskdet:" in line
@@ -119,12 +121,12 @@ def test_a_frame_that_cannot_be_encoded_costs_one_file(tmp_path, capsys) -> None
 def test_a_frame_rate_near_zero_costs_one_line(tmp_path, capsys) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    path = film(folder / "a.avi", rate=20)
+    path = write_video(folder / "a.avi", rate=20)
     content = bytearray(path.read_bytes())
     at = content.index(b"strh") + 8 + 20
     content[at : at + 8] = (684_510_413).to_bytes(4, "little") + b"\x04\0\0\0"
     path.write_bytes(content)
-    film(folder / "b.mp4")
+    write_video(folder / "b.mp4")
     assert run(folder, "--out", out) == 1
     shown = capsys.readouterr()
     assert shown.err.count("maskdet:") == 1
@@ -134,18 +136,18 @@ def test_a_frame_rate_near_zero_costs_one_line(tmp_path, capsys) -> None:
 
 def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     for name, codec in (("a.3gp", "mpeg4"), ("b.ts", "libx264"), ("c.wmv", "wmv2")):
-        film(tmp_path / name, codec, size_wh=(176, 144))
-    film(tmp_path / "d.m2ts", "libx264", options={"mpegts_m2ts_mode": "1"})
-    film(tmp_path / "e.mpg", "mpeg1video", rate=25)
-    film(tmp_path / "f.flv", "flv")
-    film(tmp_path / "g.ogv", "libvpx")
-    film(tmp_path / "h.mjpeg", "mjpeg", rate=25)
-    film(tmp_path / "i.h264", "libx264", rate=25)
-    film(tmp_path / "j.mp4").rename(tmp_path / "j")
-    film(tmp_path / "k.mkv").rename(tmp_path / "k.backup")
+        write_video(tmp_path / name, codec, size_wh=(176, 144))
+    write_video(tmp_path / "d.m2ts", "libx264", options={"mpegts_m2ts_mode": "1"})
+    write_video(tmp_path / "e.mpg", "mpeg1video", rate=25)
+    write_video(tmp_path / "f.flv", "flv")
+    write_video(tmp_path / "g.ogv", "libvpx")
+    write_video(tmp_path / "h.mjpeg", "mjpeg", rate=25)
+    write_video(tmp_path / "i.h264", "libx264", rate=25)
+    write_video(tmp_path / "j.mp4").rename(tmp_path / "j")
+    write_video(tmp_path / "k.mkv").rename(tmp_path / "k.backup")
     (tmp_path / "l.txt").write_text("Good morning")
     (tmp_path / "m.ts").write_text("export const x = 1;\n" * 50)
-    (tmp_path / "n.jpg").write_bytes(encode_jpeg(scenery()))
+    (tmp_path / "n.jpg").write_bytes(encode_jpeg(make_corners_image()))
     (tmp_path / ".hidden").write_text("")
     (tmp_path / "more").mkdir()
     rows = tmp_path / "more" / "o.json"
@@ -161,8 +163,8 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
 
 def test_a_clock_that_leaps_makes_no_video_longer(tmp_path) -> None:
     hours = tuple(range(36_000_000, 36_001_200, 100))
-    parts = [film(tmp_path / "b.ts", "libx264")]
-    parts.append(film(tmp_path / "c.ts", "libx264", times_ms=hours))
+    parts = [write_video(tmp_path / "b.ts", "libx264")]
+    parts.append(write_video(tmp_path / "c.ts", "libx264", times_ms=hours))
     path, summary = tmp_path / "a.ts", tmp_path / "o.json"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     assert run(path, "--json", summary) == 0
@@ -180,7 +182,10 @@ def test_a_folder_without_a_video_says_what_is_there(tmp_path, capsys) -> None:
 
 
 def test_a_rate_that_is_assumed_is_told(tmp_path, capsys) -> None:
-    path, summary = film(tmp_path / "a.mjpeg", "mjpeg", rate=25), tmp_path / "o.json"
+    path, summary = (
+        write_video(tmp_path / "a.mjpeg", "mjpeg", rate=25),
+        tmp_path / "o.json",
+    )
     assert run(path, "--json", summary) == 0
     line = f"{path}: the file has no times; 25 frames a second are assumed"
     assert line in capsys.readouterr().err
@@ -189,12 +194,12 @@ def test_a_rate_that_is_assumed_is_told(tmp_path, capsys) -> None:
 
 
 def test_a_camera_that_hangs_upside_down_is_turned(tmp_path) -> None:
-    source, out = film(tmp_path / "a.mp4"), tmp_path / "o.mp4"
+    source, out = write_video(tmp_path / "a.mp4"), tmp_path / "o.mp4"
     assert run(source, "--out", out, "--rotate", 90) == 0
     image, _ = next(iter(open_video_file(out)))
     assert image.shape == (96, 64, 3)
-    plain = np.rot90(scenery(96, 64), -1)
-    assert difference(image[70:], plain[70:]) < 20, "no face is drawn there"
+    plain = np.rot90(make_corners_image(96, 64), -1)
+    assert mean_difference(image[70:], plain[70:]) < 20, "no face is drawn there"
     with pytest.raises(SystemExit):
         run(source, "--rotate", 45)
 

@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from maskdet.comparison import comparison_json, read_comparison
+from maskdet.comparison import format_comparison, read_comparison
 from maskdet.metrics.estimate import Estimate
-from tests.comparison_fakes import measured, rows
+from tests.comparison_fakes import make_analyzer_result, make_analyzer_results
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def path(tmp_path):
 
 
 def test_what_is_written_is_read_again(path):
-    written = rows("mtcnn", "haar")
-    path.write_text(comparison_json(written))
+    written = make_analyzer_results("mtcnn", "haar")
+    path.write_text(format_comparison(written))
     read = read_comparison(path)
     assert [(one.analyzer, one.set_name) for one in read] == [
         ("mtcnn", "kaggle-val"),
@@ -34,9 +34,9 @@ def test_what_is_written_is_read_again(path):
 
 
 def test_a_number_that_could_not_be_measured_stays_unknown(path):
-    row = measured()
+    row = make_analyzer_result()
     ap = {**row.ap, "incorrect": Estimate(math.nan, math.nan, math.nan, 0)}
-    path.write_text(comparison_json([type(row)(**{**vars(row), "ap": ap})]))
+    path.write_text(format_comparison([type(row)(**{**vars(row), "ap": ap})]))
     assert "NaN" not in path.read_text()
     again = read_comparison(path)[0].ap["incorrect"]
     assert math.isnan(again.value)
@@ -44,7 +44,7 @@ def test_a_number_that_could_not_be_measured_stays_unknown(path):
 
 
 def test_the_file_holds_numbers_and_names_only(path):
-    content = json.loads(comparison_json([measured()]))
+    content = json.loads(format_comparison([make_analyzer_result()]))
     assert content["version"] == 1
     assert set(content["rows"][0]) == {
         *("analyzer", "set", "images", "ap", "ap_large"),
@@ -53,8 +53,8 @@ def test_the_file_holds_numbers_and_names_only(path):
 
 
 def changed(**values):
-    row = {**measured().to_json(), **values}
-    return json.dumps({"version": 1, "rows": [measured().to_json(), row]})
+    row = {**make_analyzer_result().to_json(), **values}
+    return json.dumps({"version": 1, "rows": [make_analyzer_result().to_json(), row]})
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 
 from maskdet.datasets import (
     Example,
-    class_counts,
+    count_faces_by_class,
     label_from_name,
-    of_split,
-    read_any,
+    read_dataset,
+    select_split,
 )
 from maskdet.types import Label
 
@@ -55,7 +55,7 @@ def index(folder: Path, text: str) -> Path:
 
 def test_coco_gives_corners_labels_source_and_split(tmp_path):
     path = coco(tmp_path, [(1, [10, 20, 30, 40], 9), (1, [0, 0, 5, 5], 8)])
-    first, second = read_any(path)
+    first, second = read_dataset(path)
     assert first.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 5, 5]]
     assert first.boxes.dtype == np.float32
     assert first.labels == (Label.INCORRECT, Label.NO_MASK)
@@ -63,18 +63,18 @@ def test_coco_gives_corners_labels_source_and_split(tmp_path):
     assert first.path == tmp_path / "images" / "a.jpg"
     assert second.boxes.shape == (0, 4)
     assert second.labels == ()
-    assert not second.whole
+    assert not second.is_crop
 
 
 def test_coco_box_over_the_border_is_cut(tmp_path):
     path = coco(tmp_path, [(1, [-10, 70, 30, 30], 7)])
-    assert read_any(path)[0].boxes.tolist() == [[0, 70, 20, 80]]
+    assert read_dataset(path)[0].boxes.tolist() == [[0, 70, 20, 80]]
 
 
 def test_coco_box_outside_is_refused_by_name(tmp_path):
     path = coco(tmp_path, [(2, [200, 10, 30, 30], 7)])
     with pytest.raises(ValueError, match=r"b\.jpg"):
-        read_any(path)
+        read_dataset(path)
 
 
 def test_coco_with_an_unknown_class_is_refused(tmp_path):
@@ -82,20 +82,20 @@ def test_coco_with_an_unknown_class_is_refused(tmp_path):
     path = coco(tmp_path, [(1, [0, 0, 5, 5], 1)], categories=rows)
     option = r'1 face \(helmet\): unknown class; .* --classes "helmet=ignore"'
     with pytest.raises(ValueError, match=option):
-        read_any(path)
+        read_dataset(path)
 
 
 def test_a_class_that_no_face_has_does_not_matter(tmp_path):
     rows = [*CATEGORIES, {"id": 1, "name": "helmet"}]
     path = coco(tmp_path, [(1, [0, 0, 5, 5], 8)], categories=rows)
-    assert read_any(path)[0].labels == (Label.NO_MASK,)
+    assert read_dataset(path)[0].labels == (Label.NO_MASK,)
 
 
 def test_coco_with_a_missing_picture_is_refused(tmp_path):
     path = coco(tmp_path, [])
     (tmp_path / "images" / "b.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"b\.jpg"):
-        read_any(path)
+        read_dataset(path)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_is_not_coco_is_refused(tmp_path, text, says):
     path = tmp_path / "odd.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=says):
-        read_any(path)
+        read_dataset(path)
 
 
 def test_coco_of_a_service_lies_in_split_folders_with_its_pictures(tmp_path):
@@ -127,14 +127,14 @@ def test_coco_of_a_service_lies_in_split_folders_with_its_pictures(tmp_path):
     path = coco(folder, [(1, [0, 0, 5, 5], 7)], categories=rows)
     path = path.rename(folder / "_annotations.coco.json")
     (folder / "images" / "a.jpg").rename(folder / "a.jpg")
-    first, _ = read_any(path)
+    first, _ = read_dataset(path)
     assert first.path == folder / "a.jpg"
     assert (first.source, first.split) == ("town", "val")
     assert first.labels == (Label.MASK,)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    for read in (read_any, read_any, read_any):
+    for read in (read_dataset, read_dataset, read_dataset):
         with pytest.raises(FileNotFoundError, match="nowhere"):
             read(tmp_path / "nowhere")
 
@@ -145,11 +145,11 @@ def test_index_chooses_a_split_and_knows_both_ways_to_name_a_class(tmp_path):
         "path,label,split,source,group\n"
         "a.jpg,with_mask,train,real,g1\nb.jpg,no_mask,test,drawn,g2\n",
     )
-    (only,) = of_split(read_any(path), "test", path)
+    (only,) = select_split(read_dataset(path), "test", path)
     assert only.labels == (Label.NO_MASK,)
     assert (only.source, only.split, only.group) == ("drawn", "test", "g2")
-    assert only.whole
-    assert class_counts(read_any(path)) == {
+    assert only.is_crop
+    assert count_faces_by_class(read_dataset(path)) == {
         Label.MASK: 1,
         Label.NO_MASK: 1,
         Label.INCORRECT: 0,
@@ -158,7 +158,7 @@ def test_index_chooses_a_split_and_knows_both_ways_to_name_a_class(tmp_path):
 
 def test_index_counts_a_picture_listed_twice_once(tmp_path):
     path = index(tmp_path, "path,label\na.jpg,mask\na.jpg,mask\nb.jpg,no_mask\n")
-    assert len(read_any(path)) == 2
+    assert len(read_dataset(path)) == 2
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_index_counts_a_picture_listed_twice_once(tmp_path):
 )
 def test_a_bad_index_is_refused(tmp_path, text, says):
     with pytest.raises(ValueError, match=says):
-        read_any(index(tmp_path, text))
+        read_dataset(index(tmp_path, text))
 
 
 def test_folders_give_classes_and_splits(tmp_path):
@@ -185,7 +185,7 @@ def test_folders_give_classes_and_splits(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
-    train, val = read_any(tmp_path)
+    train, val = read_dataset(tmp_path)
     assert (train.labels, train.split) == ((Label.MASK,), "train")
     assert (val.labels, val.split) == ((Label.INCORRECT,), "val")
 
@@ -193,14 +193,14 @@ def test_folders_give_classes_and_splits(tmp_path):
 def test_folders_without_splits_and_without_pictures(tmp_path):
     (tmp_path / "no_mask").mkdir()
     with pytest.raises(ValueError, match="no image"):
-        read_any(tmp_path)
+        read_dataset(tmp_path)
     (tmp_path / "no_mask" / "a.webp").write_bytes(b"")
-    (only,) = read_any(tmp_path)
+    (only,) = read_dataset(tmp_path)
     assert (only.labels, only.split) == ((Label.NO_MASK,), "")
     (tmp_path / "cats").mkdir()
     (tmp_path / "cats" / "a.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match=r"1 face \(cats\): unknown class"):
-        read_any(tmp_path)
+        read_dataset(tmp_path)
 
 
 def test_an_example_needs_a_label_for_each_box():
@@ -213,7 +213,7 @@ def test_hidden_twins_of_pictures_are_no_pictures(tmp_path):
     for name in ("mask/a.jpg", "mask/._a.jpg", "mask/.old/a.jpg", ".trash/b.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert [one.path.name for one in read_any(tmp_path)] == ["a.jpg"]
+    assert [one.path.name for one in read_dataset(tmp_path)] == ["a.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from maskdet.datasets.archives import (
+    ArchiveLimits,
     DatasetError,
-    Files,
+    FileSource,
     FolderFiles,
-    Limits,
     MemoryFiles,
     ZipFiles,
 )
-from tests.tune_fakes import packed
+from tests.tune_fakes import make_zip
 
 
 def named(*entries: tuple[zipfile.ZipInfo, bytes]) -> bytes:
@@ -37,12 +37,12 @@ def entry(name: str, mode: int = 0) -> zipfile.ZipInfo:
 
 
 def test_files_of_a_zip_are_read_by_name() -> None:
-    files = ZipFiles(packed({"b/a.txt": "one", "a.txt": "two"}))
+    files = ZipFiles(make_zip({"b/a.txt": "one", "a.txt": "two"}))
     assert files.names == ("a.txt", "b/a.txt")
     assert files.notes == ()
     assert files.read("b/a.txt", 10) == b"one"
-    assert files.has("a.txt")
-    assert not files.has("b")
+    assert files.exists("a.txt")
+    assert not files.exists("b")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_links_and_devices_are_left_out() -> None:
 
 
 def test_a_name_with_a_null_byte_or_a_bell_is_left_out() -> None:
-    content = packed({"aXb.jpg": "evil", "cYd.jpg": "evil", "good.txt": "good"})
+    content = make_zip({"aXb.jpg": "evil", "cYd.jpg": "evil", "good.txt": "good"})
     content = content.replace(b"aXb.jpg", b"a\0b.jpg").replace(b"cYd.jpg", b"c\ad.jpg")
     files = ZipFiles(content)
     assert files.names == ("good.txt",)
@@ -94,7 +94,9 @@ def test_backslashes_of_other_tools_are_folders() -> None:
 
 def test_hidden_files_of_systems_are_not_even_mentioned() -> None:
     files = ZipFiles(
-        packed({"__MACOSX/._a.jpg": "x", ".DS_Store": "x", "a.txt": "a", "./b.txt": ""})
+        make_zip(
+            {"__MACOSX/._a.jpg": "x", ".DS_Store": "x", "a.txt": "a", "./b.txt": ""}
+        )
     )
     assert files.names == ("a.txt", "b.txt")
     assert files.notes == ()
@@ -109,16 +111,16 @@ def test_the_first_of_two_files_of_one_name_counts() -> None:
 
 
 def test_archives_within_are_left_out() -> None:
-    inner = packed({"a.jpg": "x"})
-    files = ZipFiles(packed({"more.zip": inner, "a.txt": "a"}))
+    inner = make_zip({"a.jpg": "x"})
+    files = ZipFiles(make_zip({"more.zip": inner, "a.txt": "a"}))
     assert files.names == ("a.txt",)
     assert "please unpack it first" in files.notes[0]
     with pytest.raises(DatasetError, match="archive within the zip"):
-        ZipFiles(packed({"more.zip": inner}))
+        ZipFiles(make_zip({"more.zip": inner}))
 
 
 def test_a_locked_zip_says_so() -> None:
-    content = bytearray(packed({"a.txt": "secret"}))
+    content = bytearray(make_zip({"a.txt": "secret"}))
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(mark) + offset] |= 1
     with pytest.raises(DatasetError, match="password, please pack it without"):
@@ -136,39 +138,41 @@ def test_an_unusual_packing_is_left_out() -> None:
 
 
 def test_a_bomb_is_refused_by_its_ratio() -> None:
-    content = packed({"a.txt": bytes(60_000_000)})
+    content = make_zip({"a.txt": bytes(60_000_000)})
     assert len(content) < 100_000
     with pytest.raises(DatasetError, match="times its size, as no images do"):
         ZipFiles(content)
-    assert ZipFiles(content, Limits(free_bytes=60_000_000)).names == ("a.txt",)
+    assert ZipFiles(content, ArchiveLimits(ratio_exempt_bytes=60_000_000)).names == (
+        "a.txt",
+    )
 
 
 def test_a_bomb_is_refused_by_its_total() -> None:
-    content = packed({f"{i}.bin": random.Random(i).randbytes(500) for i in range(5)})
-    assert len(ZipFiles(content, Limits(total_bytes=2500)).names) == 5
+    content = make_zip({f"{i}.bin": random.Random(i).randbytes(500) for i in range(5)})
+    assert len(ZipFiles(content, ArchiveLimits(max_total_bytes=2500)).names) == 5
     with pytest.raises(DatasetError, match="unpacks to more than"):
-        ZipFiles(content, Limits(total_bytes=2499))
+        ZipFiles(content, ArchiveLimits(max_total_bytes=2499))
 
 
 def test_too_many_files_are_refused_before_they_are_listed() -> None:
-    content = packed({f"{i}.txt": "" for i in range(11)})
-    assert len(ZipFiles(content, Limits(files=11)).names) == 11
+    content = make_zip({f"{i}.txt": "" for i in range(11)})
+    assert len(ZipFiles(content, ArchiveLimits(max_files=11)).names) == 11
     with pytest.raises(DatasetError, match="more than 10 files"):
-        ZipFiles(content, Limits(files=10))
+        ZipFiles(content, ArchiveLimits(max_files=10))
 
 
 def test_marks_across_blocks_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "set.zip"
     for shift in range(4):
         filler = {"filler": random.Random(1).randbytes((1 << 20) - 100 + shift)}
-        path.write_bytes(packed({**filler, **{f"{i}.txt": "" for i in range(9)}}))
+        path.write_bytes(make_zip({**filler, **{f"{i}.txt": "" for i in range(9)}}))
         with pytest.raises(DatasetError, match="more than 9 files"):
-            ZipFiles(path, Limits(files=9))
-        assert len(ZipFiles(path, Limits(files=10)).names) == 10
+            ZipFiles(path, ArchiveLimits(max_files=9))
+        assert len(ZipFiles(path, ArchiveLimits(max_files=10)).names) == 10
 
 
 def test_a_table_that_lies_about_a_size_unpacks_no_more_than_it_says() -> None:
-    content = bytearray(packed({"a.txt": bytes(1_000_000), "b.txt": "b"}))
+    content = bytearray(make_zip({"a.txt": bytes(1_000_000), "b.txt": "b"}))
     for mark, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         place = content.index(mark) + offset
         assert struct.unpack_from("<I", content, place) == (1_000_000,)
@@ -180,7 +184,7 @@ def test_a_table_that_lies_about_a_size_unpacks_no_more_than_it_says() -> None:
 
 
 def test_a_file_larger_than_wanted_is_not_unpacked() -> None:
-    files = ZipFiles(packed({"a.txt": bytes(2_000_000)}))
+    files = ZipFiles(make_zip({"a.txt": bytes(2_000_000)}))
     with pytest.raises(DatasetError, match=r"larger than 1 MB"):
         files.read("a.txt", 1_000_000)
     assert len(files.read("a.txt", 2_000_000)) == 2_000_000
@@ -191,8 +195,8 @@ def test_a_file_larger_than_wanted_is_not_unpacked() -> None:
     [
         (b"", "this is not a zip"),
         (b"hello", "this is not a zip"),
-        (packed({"a.txt": "abc"})[:-30], "damaged or incomplete"),
-        (packed({}), "the zip is empty"),
+        (make_zip({"a.txt": "abc"})[:-30], "damaged or incomplete"),
+        (make_zip({}), "the zip is empty"),
     ],
 )
 def test_what_is_no_zip_is_refused_in_one_line(content: bytes, message: str) -> None:
@@ -201,7 +205,7 @@ def test_what_is_no_zip_is_refused_in_one_line(content: bytes, message: str) -> 
 
 
 def test_any_damage_is_refused_or_read_but_never_raises_anything_else() -> None:
-    whole = packed({f"{i}.txt": f"{i}" * 50 for i in range(6)})
+    whole = make_zip({f"{i}.txt": f"{i}" * 50 for i in range(6)})
     rng = random.Random(7)
     refused: list[str] = []
     for _ in range(400):
@@ -230,16 +234,16 @@ def test_a_folder_gives_its_files_without_hidden_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["folder", "memory", "zip"])
 def test_what_is_missing_or_too_large_is_said(kind: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("abc")
-    every: dict[str, Files] = {
+    every: dict[str, FileSource] = {
         "folder": FolderFiles(tmp_path),
         "memory": MemoryFiles({"a.txt": b"abc"}),
-        "zip": ZipFiles(packed({"a.txt": "abc"})),
+        "zip": ZipFiles(make_zip({"a.txt": "abc"})),
     }
     files = every[kind]
     assert files.read("a.txt", 3) == b"abc"
     with pytest.raises(DatasetError, match="larger"):
         files.read("a.txt", 2)
     for name in ("b.txt", "a\0b", "x" * 5000):
-        assert not files.has(name)
+        assert not files.exists(name)
         with pytest.raises(DatasetError, match="no such file"):
             files.read(name, 3)

@@ -10,12 +10,12 @@ from maskdet.datasets import (
     Issues,
     label_from_name,
     parse_class_names,
-    read_any,
+    read_dataset,
 )
-from maskdet.tune.sets import ClassesError, read_set
+from maskdet.tune.sets import ClassesError, import_dataset
 from maskdet.types import Label
-from tests.datasets_fakes import picture, write
-from tests.tune_fakes import coco, jpeg, packed
+from tests.datasets_fakes import write_image, write_text
+from tests.tune_fakes import make_coco_json, make_jpeg, make_zip
 
 MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
@@ -59,17 +59,17 @@ def test_what_says_nothing_of_a_class_is_refused(text: str) -> None:
         parse_class_names([text])
 
 
-PPE = coco(
+PPE = make_coco_json(
     {"a.jpg": [([1.0, 1, 20, 20], kind) for kind in (1, 2, 3)]},
     classes=("Mask", "Hardhat", "Person", "Safety Cone"),
 )
 
 
 def test_a_name_that_is_used_and_not_known_stops_in_one_line(tmp_path) -> None:
-    write(tmp_path / "x.json", PPE)
-    picture(tmp_path / "a.jpg")
+    write_text(tmp_path / "x.json", PPE)
+    write_image(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="unknown class") as stopped:
-        read_any(tmp_path)
+        read_dataset(tmp_path)
     line = str(stopped.value)
     assert "2 faces (Hardhat, Person): unknown class; first in x.json" in line
     assert '--classes "Hardhat=ignore,Person=ignore"' in line
@@ -77,49 +77,58 @@ def test_a_name_that_is_used_and_not_known_stops_in_one_line(tmp_path) -> None:
 
 
 def test_ignored_faces_stay_and_what_is_no_face_goes(tmp_path) -> None:
-    write(tmp_path / "x.json", PPE)
-    picture(tmp_path / "a.jpg")
+    write_text(tmp_path / "x.json", PPE)
+    write_image(tmp_path / "a.jpg")
     issues = Issues()
     classes = ClassNames({"hardhat": "ignore", "person": "none"})
-    (only,) = read_any(tmp_path, classes=classes, issues=issues)
+    (only,) = read_dataset(tmp_path, classes=classes, issues=issues)
     assert only.labels == (MASK,)
-    assert len(only.ignored) == 1
+    assert len(only.ignore_boxes) == 1
     assert issues.notes() == ("1 face (Hardhat): a class that does not count",)
-    loaded = read_set(packed({"x.json": PPE, "a.jpg": jpeg()}), classes=classes)
-    assert loaded.truth.labels.tolist() == [MASK, Label.UNKNOWN]
-    assert loaded.words == {"Mask": 1, "Hardhat": 1, "Person": 1}
+    loaded = import_dataset(
+        make_zip({"x.json": PPE, "a.jpg": make_jpeg()}), classes=classes
+    )
+    assert loaded.ground_truth.labels.tolist() == [MASK, Label.UNKNOWN]
+    assert loaded.class_word_counts == {"Mask": 1, "Hardhat": 1, "Person": 1}
 
 
 def test_whole_pictures_of_an_ignored_class_are_left_out(tmp_path) -> None:
     for name in ("mask/a.jpg", "cats/b.jpg", "dogs/c.jpg"):
-        picture(tmp_path / name)
+        write_image(tmp_path / name)
     classes = ClassNames({"cats": "ignore", "dogs": "none"})
-    assert [one.path.name for one in read_any(tmp_path, classes=classes)] == ["a.jpg"]
+    assert [one.path.name for one in read_dataset(tmp_path, classes=classes)] == [
+        "a.jpg"
+    ]
 
 
 def test_folders_may_have_any_name(tmp_path) -> None:
-    picture(tmp_path / "photos" / "a.jpg")
-    (only,) = read_any(tmp_path, classes=ClassNames({"photos": "incorrect"}))
+    write_image(tmp_path / "photos" / "a.jpg")
+    (only,) = read_dataset(tmp_path, classes=ClassNames({"photos": "incorrect"}))
     assert only.labels == (WRONG,)
 
 
 def test_classes_that_only_have_numbers_can_be_named(tmp_path) -> None:
-    picture(tmp_path / "images" / "a.jpg")
-    write(tmp_path / "labels" / "a.txt", "0 0.5 0.5 0.4 0.4\n7 0.5 0.5 0.2 0.2\n")
+    write_image(tmp_path / "images" / "a.jpg")
+    write_text(tmp_path / "labels" / "a.txt", "0 0.5 0.5 0.4 0.4\n7 0.5 0.5 0.2 0.2\n")
     with pytest.raises(ValueError, match='"class 0=ignore,class 7=ignore"'):
-        read_any(tmp_path)
+        read_dataset(tmp_path)
     classes = ClassNames({"class 0": "mask", "class 7": "none"})
-    assert read_any(tmp_path, classes=classes)[0].labels == (MASK,)
+    assert read_dataset(tmp_path, classes=classes)[0].labels == (MASK,)
 
 
 def test_a_set_without_a_known_class_says_its_names() -> None:
-    content = packed({"x.json": coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",))})
-    content = packed(
-        {"x.json": coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",)), "a.jpg": jpeg()}
+    content = make_zip(
+        {"x.json": make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",))}
+    )
+    content = make_zip(
+        {
+            "x.json": make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",)),
+            "a.jpg": make_jpeg(),
+        }
     )
     with pytest.raises(ClassesError, match=r"1 face \(cap\): unknown class") as stopped:
-        read_set(content)
-    assert stopped.value.words == {"cap": 1}
+        import_dataset(content)
+    assert stopped.value.name_counts == {"cap": 1}
 
 
 @pytest.mark.parametrize(
@@ -127,8 +136,8 @@ def test_a_set_without_a_known_class_says_its_names() -> None:
     [["data"], ["evaluate", "scenes"], ["evaluate"], ["evaluate", "analyzers"]],
 )
 def test_commands_take_classes(tmp_path, capsys, words) -> None:
-    write(tmp_path / "x.json", PPE)
-    picture(tmp_path / "a.jpg")
+    write_text(tmp_path / "x.json", PPE)
+    write_image(tmp_path / "a.jpg")
     data = [*words, str(tmp_path)]
     if words[-1] == "analyzers":
         data += ["--names", "haar"]
@@ -143,8 +152,11 @@ def test_commands_take_classes(tmp_path, capsys, words) -> None:
 
 
 def test_tune_takes_classes_and_says_how(tmp_path, capsys) -> None:
-    write(tmp_path / "x.json", coco({"a.jpg": [([1.0, 1, 20, 20], 1)]}, ("cap",)))
-    picture(tmp_path / "a.jpg")
+    write_text(
+        tmp_path / "x.json",
+        make_coco_json({"a.jpg": [([1.0, 1, 20, 20], 1)]}, ("cap",)),
+    )
+    write_image(tmp_path / "a.jpg")
     assert main(["tune", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert 'as in --classes "cap=ignore"' in error

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.datasets import Example, read_any
-from maskdet.datasets.coco_writing import coco_content
+from maskdet.datasets import Example, read_dataset
+from maskdet.datasets.coco_writing import build_coco
 from maskdet.types import Label
-from tests.datasets_fakes import picture
+from tests.datasets_fakes import write_image
 
 
 def scene(folder: Path) -> Example:
     return Example(
-        picture(folder / "set" / "mask" / "a.jpg"),
+        write_image(folder / "set" / "mask" / "a.jpg"),
         np.array([[10, 20, 40.5, 60], [0, 0, 5, 5]], np.float32),
         (Label.INCORRECT, Label.NO_MASK),
         "town",
@@ -31,13 +31,13 @@ def written(folder: Path, *scenes: Example) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / "boxed.json"
     sized = [(one, (90, 80)) for one in scenes]
-    path.write_text(json.dumps(coco_content(sized, folder)))
+    path.write_text(json.dumps(build_coco(sized, folder)))
     return path
 
 
 def test_a_scene_survives(tmp_path):
     before = scene(tmp_path)
-    (after,) = read_any(written(tmp_path / "elsewhere", before))
+    (after,) = read_dataset(written(tmp_path / "elsewhere", before))
     assert after.path.resolve() == before.path.resolve()
     for field in ("boxes", "ignored"):
         np.testing.assert_allclose(getattr(after, field), getattr(before, field))
@@ -52,11 +52,11 @@ def test_names_are_relative_to_the_file_and_links_are_followed(tmp_path):
     path = written(tmp_path / "link", before)
     names = [row["file_name"] for row in json.loads(path.read_text())["images"]]
     assert names == ["../../set/mask/a.jpg"]
-    assert read_any(path)[0].path.is_file()
+    assert read_dataset(path)[0].path.is_file()
 
 
 def test_faces_of_unknown_class_are_marked_for_every_reader(tmp_path):
-    content = coco_content([(scene(tmp_path), (90, 80))], tmp_path)
+    content = build_coco([(scene(tmp_path), (90, 80))], tmp_path)
     rows = content["annotations"]
     assert [row["iscrowd"] for row in rows] == [0, 0, 1]
     assert [row.get("ignore") for row in rows] == [None, None, 1]
@@ -74,8 +74,8 @@ def test_either_mark_is_enough(tmp_path, mark):
         for row in content["annotations"]
     ]
     path.write_text(json.dumps(content))
-    (after,) = read_any(path)
-    assert after.ignored.tolist() == [[0, 0, 5, 5]]
+    (after,) = read_dataset(path)
+    assert after.ignore_boxes.tolist() == [[0, 0, 5, 5]]
     assert after.labels == (Label.INCORRECT, Label.INCORRECT)
 
 
@@ -84,10 +84,10 @@ def test_a_scene_without_faces_survives(tmp_path):
         scene(tmp_path),
         boxes=np.zeros((0, 4), np.float32),
         labels=(),
-        ignored=np.zeros((0, 4), np.float32),
+        ignore_boxes=np.zeros((0, 4), np.float32),
     )
-    (after,) = read_any(written(tmp_path, empty))
-    assert (after.labels, after.boxes.shape, after.ignored.shape) == (
+    (after,) = read_dataset(written(tmp_path, empty))
+    assert (after.labels, after.boxes.shape, after.ignore_boxes.shape) == (
         (),
         (0, 4),
         (0, 4),

@@ -8,18 +8,18 @@ from collections.abc import Callable
 
 import pytest
 
-from maskdet.datasets import DatasetError, Issues, listing, read_any
-from maskdet.tune.files import from_bytes
-from maskdet.tune.sets import read_set
+from maskdet.datasets import DatasetError, Issues, listing, read_dataset
+from maskdet.tune.files import decode_predictions
+from maskdet.tune.sets import import_dataset
 from tests.test_datasets_layouts import LAYOUTS, lay
-from tests.tune_fakes import coco, jpeg, packed
+from tests.tune_fakes import make_coco_json, make_jpeg, make_zip
 
 MANY = 2_001
 FACE = "<object><name>mask</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax>"
 FACE += "<ymax>9</ymax></bndbox></object>"
 
 CROWDED = {
-    "coco": {"x.json": coco({"a.jpg": [([1.0, 1, 9, 9], 1)] * MANY})},
+    "coco": {"x.json": make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)] * MANY})},
     "voc": {"a.xml": f"<annotation>{FACE * MANY}</annotation>"},
     "yolo": {"classes.txt": "mask", "a.txt": "0 .5 .5 .2 .2\n" * MANY},
 }
@@ -30,9 +30,9 @@ def test_an_image_with_too_many_boxes_is_refused_unopened(tmp_path, kind) -> Non
     contents = {**CROWDED[kind], "a.jpg": b"never opened"}
     line = "2,001 boxes in one image; at most 2,000 are read"
     with pytest.raises(DatasetError, match=line):
-        read_set(packed(contents))
+        import_dataset(make_zip(contents))
     with pytest.raises(DatasetError, match=line):
-        read_any(lay(tmp_path, contents))
+        read_dataset(lay(tmp_path, contents))
 
 
 def test_a_set_with_too_many_boxes_is_refused(tmp_path, monkeypatch) -> None:
@@ -40,21 +40,21 @@ def test_a_set_with_too_many_boxes_is_refused(tmp_path, monkeypatch) -> None:
     lay(tmp_path, {"classes.txt": "mask"})
     for name in "ab":
         lines = "0 .5 .5 .2 .2\n" * 2
-        lay(tmp_path, {f"{name}.txt": lines, f"{name}.jpg": jpeg()})
+        lay(tmp_path, {f"{name}.txt": lines, f"{name}.jpg": make_jpeg()})
     with pytest.raises(DatasetError, match="more than 3 faces"):
-        list(listing.limited(_rows(), 3))
+        list(listing.limit_faces(_rows(), 3))
 
 
 def _rows():
     for name in "ab":
-        yield listing.Listed(f"{name}.jpg", ("mask",) * 2)
+        yield listing.ImageAnnotations(f"{name}.jpg", ("mask",) * 2)
 
 
 def test_a_json_file_of_nothing_but_brackets_is_not_parsed(monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.datasets.coco.MAX_BRACKETS", 50)
+    monkeypatch.setattr("maskdet.datasets.coco.MAX_ELEMENTS", 50)
     text = json.dumps({"images": [[]] * 60, "annotations": [], "categories": []})
     with pytest.raises(ValueError, match="more rows than real sets do"):
-        read_set(packed({"x.json": text, "a.jpg": jpeg()}))
+        import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_a_json_file_of_nothing_but_brackets_is_not_parsed(monkeypatch) -> None:
     ],
 )
 def test_tables_of_nothing_and_of_endless_numbers_are_one_line(tmp_path, table) -> None:
-    lay(tmp_path, {"x.json": json.dumps(table), "a.jpg": jpeg()})
+    lay(tmp_path, {"x.json": json.dumps(table), "a.jpg": make_jpeg()})
     for path in (tmp_path, tmp_path / "x.json"):
         with pytest.raises(DatasetError, match=r"x\.json") as stopped:
-            read_any(path)
+            read_dataset(path)
         assert str(stopped.value).isprintable()
 
 
@@ -87,16 +87,18 @@ def test_tables_of_nothing_and_of_endless_numbers_are_one_line(tmp_path, table) 
     ],
 )
 def test_a_hostile_data_file_is_one_line(tmp_path, text: str) -> None:
-    folder = lay(tmp_path, {"data.yaml": text, "a.jpg": jpeg(), "a.txt": "0 1 1 1 1"})
+    folder = lay(
+        tmp_path, {"data.yaml": text, "a.jpg": make_jpeg(), "a.txt": "0 1 1 1 1"}
+    )
     with pytest.raises(DatasetError, match=r"data\.yaml") as stopped:
-        read_any(folder / "data.yaml")
+        read_dataset(folder / "data.yaml")
     assert str(stopped.value).isprintable()
 
 
 def test_stored_scores_with_a_deep_header_are_one_line() -> None:
     header = b"\x93NUMPY\x01\x00" + (9000).to_bytes(2, "little") + b"(" * 9000
     with pytest.raises(ValueError, match="is no file of stored scores, or is broken"):
-        from_bytes(packed({"version.npy": header}))
+        decode_predictions(make_zip({"version.npy": header}))
 
 
 def test_any_damage_ends_in_a_line_of_our_own(tmp_path) -> None:
@@ -113,9 +115,9 @@ def test_any_damage_ends_in_a_line_of_our_own(tmp_path) -> None:
         contents[name] = bytes(data)
         folder = lay(tmp_path / str(number), contents)
         tries: tuple[Callable[[], object], ...] = (
-            lambda contents=contents: read_set(packed(contents)),
-            lambda folder=folder: read_any(folder),
-            lambda folder=folder: read_any(folder, issues=Issues(), strict=False),
+            lambda contents=contents: import_dataset(make_zip(contents)),
+            lambda folder=folder: read_dataset(folder),
+            lambda folder=folder: read_dataset(folder, issues=Issues(), strict=False),
         )
         for read in tries:
             line = ended_with(read)

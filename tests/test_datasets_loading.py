@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskdet.datasets import TrainingData, load_training_data
-from tests.datasets_fakes import picture, write
+from tests.datasets_fakes import write_image, write_text
 
 
 def folder(root: Path, split: str, classes: str, n: int, seed: int = 0) -> Path:
@@ -16,14 +16,14 @@ def folder(root: Path, split: str, classes: str, n: int, seed: int = 0) -> Path:
     for number, name in enumerate(classes.split()):
         for i in range(n):
             place = root / split / name / f"{name}-{i}.jpg"
-            picture(place, seed * 1000 + number * 100 + i)
+            write_image(place, seed * 1000 + number * 100 + i)
     return root
 
 
 def town(folder: Path, name: str, seeds: list[int]) -> Path:
     """Write a COCO file of one mask and one bare face a picture."""
     for seed in seeds:
-        picture(folder / "images" / f"{seed}.jpg", seed)
+        write_image(folder / "images" / f"{seed}.jpg", seed)
     box = {"bbox": [0, 0, 40, 40]}
     table = {
         "images": [
@@ -34,7 +34,7 @@ def town(folder: Path, name: str, seeds: list[int]) -> Path:
         ],
         "categories": [{"id": 0, "name": "mask"}, {"id": 1, "name": "no_mask"}],
     }
-    return write(folder / name, json.dumps(table))
+    return write_text(folder / name, json.dumps(table))
 
 
 def names(data: TrainingData) -> dict[str, list[str]]:
@@ -51,7 +51,7 @@ def test_splits_that_folders_carry_are_used(tmp_path):
     data = load_training_data([tmp_path], seed=1)
     assert [len(part) for part in names(data).values()] == [4, 4, 4]
     assert {one.split for one in data.validation} == {"val"}
-    assert data.report.straddling.groups == 0
+    assert data.report.leakage.n_groups == 0
 
 
 def test_files_beside_a_train_file_are_its_splits(tmp_path):
@@ -83,7 +83,7 @@ def test_without_validation_the_data_are_split_and_it_is_said(tmp_path):
     assert any("seed 1 (train 70%, val 20%" in note for note in data.report.notes)
     assert names(load_training_data([tmp_path], seed=1)) == names(data)
     assert names(load_training_data([tmp_path], seed=2)) != names(data)
-    halves = load_training_data([tmp_path], seed=1, shares=(0.5, 0.5, 0))
+    halves = load_training_data([tmp_path], seed=1, fractions=(0.5, 0.5, 0))
     assert [len(part) for part in names(halves).values()] == [30, 30, 0]
 
 
@@ -98,11 +98,11 @@ def test_a_test_that_the_data_carry_stays_as_it_is(tmp_path):
 def test_copies_of_validation_leave_train(tmp_path):
     folder(tmp_path, "train", "mask no_mask", 3)
     folder(tmp_path, "val", "mask no_mask", 2, 1)
-    picture(tmp_path / "train" / "mask" / "copy.png", 1000)  # as val's first mask
+    write_image(tmp_path / "train" / "mask" / "copy.png", 1000)  # as val's first mask
     data = load_training_data([tmp_path], seed=1)
     assert "copy.png" not in names(data)["train"]
     assert (len(data.train), len(data.validation)) == (6, 4)
-    assert [path.name for path in data.report.straddling.dropped] == ["copy.png"]
+    assert [path.name for path in data.report.leakage.dropped] == ["copy.png"]
     assert "1 group; 1 picture left out of train" in "\n".join(data.report.lines())
 
 
@@ -111,11 +111,11 @@ def test_groups_of_an_index_hold_in_it_and_nowhere_else(tmp_path):
     for i, (split, group) in enumerate(
         [("train", "g"), ("train", "h"), ("train", "i"), ("val", "g"), ("val", "k")]
     ):
-        picture(tmp_path / "one" / f"{i}.jpg", i)
+        write_image(tmp_path / "one" / f"{i}.jpg", i)
         rows.append(f"{i}.jpg,{'mask' if i % 2 else 'no_mask'},{split},{group}")
-    one = write(tmp_path / "one" / "index.csv", "\n".join(rows))
-    picture(tmp_path / "two" / "9.jpg", 9)
-    two = write(
+    one = write_text(tmp_path / "one" / "index.csv", "\n".join(rows))
+    write_image(tmp_path / "two" / "9.jpg", 9)
+    two = write_text(
         tmp_path / "two" / "index.csv", "path,label,split,group\n9.jpg,mask,train,g"
     )
     assert names(load_training_data([one, two], seed=1))["train"] == [
@@ -141,7 +141,7 @@ def test_corrections_are_made_and_counted(tmp_path):
     folder(tmp_path, "train", "mask no_mask", 3)
     folder(tmp_path, "val", "mask no_mask", 1, 1)
     rows = "train/mask/mask-0.jpg,-,no_mask,bare\ntrain/mask/mask-1.jpg,-,drop,a cat\n"
-    path = write(tmp_path / "list.csv", f"file,face,label,reason\n{rows}")
+    path = write_text(tmp_path / "list.csv", f"file,face,label,reason\n{rows}")
     data = load_training_data([tmp_path], seed=1, corrections=path)
     assert [one.labels[0].key for one in data.train].count("no_mask") == 4
     assert len(data.train) == 5
@@ -165,7 +165,7 @@ def test_a_path_named_twice_counts_once(tmp_path):
     folder(tmp_path, "val", "mask no_mask", 1, 1)
     data = load_training_data([tmp_path, tmp_path / "train" / ".."], seed=1)
     assert len(data.train) == 4
-    assert data.report.repeated == 6
+    assert data.report.n_repeated == 6
     assert "in several sets: 6 pictures" in "\n".join(data.report.lines())
 
 
@@ -174,8 +174,8 @@ def test_the_report_counts_faces_and_their_sizes(tmp_path):
     town(tmp_path, "town-val.json", [3])
     report = load_training_data([train], seed=1).report
     first, second = report.balance
-    assert (first.split, first.source, first.pictures) == ("train", "town", 2)
-    assert {label.key: n for label, n in first.faces.items()} == {
+    assert (first.split, first.source, first.n_images) == ("train", "town", 2)
+    assert {label.key: n for label, n in first.n_faces.items()} == {
         "mask": 2,
         "no_mask": 2,
         "incorrect": 0,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from maskdet.datasets import Issues, read_any
+from maskdet.datasets import Issues, read_dataset
 from maskdet.media import read_image
-from tests.datasets_fakes import picture, write
+from tests.datasets_fakes import write_image, write_text
 from tests.test_datasets_voc import xml
 
 UPRIGHT_WH = (90, 60)
@@ -62,7 +62,7 @@ def coco(path: Path, images: list[tuple[str, tuple, list[int]]]) -> Path:
         faces.append({"image_id": number, "category_id": 1, "bbox": bbox})
     classes = [{"id": 1, "name": "mask"}]
     table = {"images": rows, "annotations": faces, "categories": classes}
-    return write(path, json.dumps(table))
+    return write_text(path, json.dumps(table))
 
 
 def brightness(path: Path, box: np.ndarray) -> float:
@@ -80,7 +80,7 @@ def test_boxes_of_the_stored_image_turn_with_it(
         box, size_wh = turned(tmp_path / name, turn, LEFT)
         images.append((name, size_wh, box))
     issues = Issues()
-    for one in read_any(coco(tmp_path / "set.json", images), issues=issues):
+    for one in read_dataset(coco(tmp_path / "set.json", images), issues=issues):
         assert one.boxes[0].tolist() == pytest.approx(LEFT, abs=1)
         assert brightness(one.path, one.boxes[0]) > 240
     assert "before the EXIF turn" in issues.notes()[0]
@@ -95,7 +95,7 @@ def test_boxes_of_the_upright_image_stay(
     told = {"stored": stored_wh, "upright": UPRIGHT_WH, "none": (None, None)}[size]
     issues = Issues()
     path = coco(tmp_path / "set.json", [("a.jpg", told, list(FACE))])
-    (only,) = read_any(path, issues=issues)
+    (only,) = read_dataset(path, issues=issues)
     assert only.boxes[0].tolist() == list(FACE)
     assert brightness(only.path, only.boxes[0]) > 240
     assert len(issues.notes()) == (size != "upright")
@@ -107,7 +107,7 @@ def test_a_turn_that_nothing_decides_is_taken_as_upright_and_told(
     _, stored_wh = turned(tmp_path / "a.jpg", 6)
     issues = Issues()
     path = coco(tmp_path / "set.json", [("a.jpg", stored_wh, [10, 10, 30, 30])])
-    (only,) = read_any(path, issues=issues)
+    (only,) = read_dataset(path, issues=issues)
     assert only.boxes.tolist() == [[10, 10, 30, 30]]
     (note,) = issues.notes()
     assert note.startswith("1 image (a.jpg): turned by EXIF; boxes are taken as drawn")
@@ -119,7 +119,7 @@ def test_faces_that_lie_on_their_sides_were_drawn_on_the_stored_image(
     _, stored_wh = turned(tmp_path / "a.jpg", 6)
     issues = Issues()
     path = coco(tmp_path / "set.json", [("a.jpg", stored_wh, [20, 20, 44, 40])])
-    (only,) = read_any(path, issues=issues)
+    (only,) = read_dataset(path, issues=issues)
     assert only.boxes.tolist() == [[50, 20, 70, 44]]
     assert "before the EXIF turn" in issues.notes()[0]
 
@@ -127,26 +127,26 @@ def test_faces_that_lie_on_their_sides_were_drawn_on_the_stored_image(
 def test_an_image_on_its_head_stays_where_nothing_says_otherwise(tmp_path) -> None:
     turned(tmp_path / "a.jpg", 3)
     path = coco(tmp_path / "set.json", [("a.jpg", UPRIGHT_WH, [20, 20, 44, 40])])
-    assert read_any(path)[0].boxes.tolist() == [[20, 20, 44, 40]]
+    assert read_dataset(path)[0].boxes.tolist() == [[20, 20, 44, 40]]
 
 
 def test_fractions_of_a_turned_image_are_those_of_the_upright_one_and_told(
     tmp_path: Path,
 ) -> None:
     turned(tmp_path / "images" / "a.jpg", 8)
-    write(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")
-    write(tmp_path / "classes.txt", "mask\n")
+    write_text(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")
+    write_text(tmp_path / "classes.txt", "mask\n")
     issues = Issues()
-    (only,) = read_any(tmp_path, issues=issues)
+    (only,) = read_dataset(tmp_path, issues=issues)
     assert only.boxes.tolist() == [[0, 0, *UPRIGHT_WH]]
     assert "boxes are taken as drawn on the upright image" in issues.notes()[0]
 
 
 def test_width_and_height_that_labels_swap_are_told(tmp_path: Path) -> None:
-    picture(tmp_path / "a.jpg", width=90, height=60)
+    write_image(tmp_path / "a.jpg", width=90, height=60)
     issues = Issues()
     path = coco(tmp_path / "set.json", [("a.jpg", (60, 90), list(FACE))])
-    assert read_any(path, issues=issues)[0].boxes.tolist() == [list(FACE)]
+    assert read_dataset(path, issues=issues)[0].boxes.tolist() == [list(FACE)]
     assert "the labels swap width and height" in issues.notes()[0]
 
 
@@ -158,32 +158,32 @@ def resized_coco(folder: Path) -> None:
 def resized_voc(folder: Path) -> None:
     size = "<size><width>180</width><height>120</height></size>"
     for n in range(2):
-        write(folder / f"{n}.xml", xml([("mask", [1, 1, 20, 20])], size))
+        write_text(folder / f"{n}.xml", xml([("mask", [1, 1, 20, 20])], size))
 
 
 @pytest.mark.parametrize("labels", [resized_coco, resized_voc])
 def test_images_resized_after_labelling_stop_and_are_counted(tmp_path, labels) -> None:
     for n in range(2):
-        picture(tmp_path / f"{n}.jpg", n, width=90, height=60)
+        write_image(tmp_path / f"{n}.jpg", n, width=90, height=60)
     labels(tmp_path)
     line = r"2 images \(0\.jpg: 90 x 60, told 180 x 120, .*\): another size than the la"
     with pytest.raises(ValueError, match=line):
-        read_any(tmp_path)
+        read_dataset(tmp_path)
     issues = Issues()
-    assert len(read_any(tmp_path, issues=issues, strict=False)) == 2
-    assert len(issues.stopping()) == 1
+    assert len(read_dataset(tmp_path, issues=issues, strict=False)) == 2
+    assert len(issues.errors()) == 1
 
 
 @pytest.mark.parametrize("told", [(None, None), (0, 0), ("", ""), (90, None)])
 def test_a_size_that_is_not_told_is_read_from_the_image(tmp_path, told) -> None:
-    picture(tmp_path / "a.jpg", width=90, height=60)
+    write_image(tmp_path / "a.jpg", width=90, height=60)
     path = coco(tmp_path / "set.json", [("a.jpg", told, [0, 0, 900, 900])])
-    assert read_any(path)[0].boxes.tolist() == [[0, 0, 90, 60]]
+    assert read_dataset(path)[0].boxes.tolist() == [[0, 0, 90, 60]]
 
 
 @pytest.mark.parametrize("told", [("x", "y"), (-5, 9), (10**400, 9), ([], {})])
 def test_a_size_that_is_no_number_is_one_line(tmp_path, told) -> None:
-    picture(tmp_path / "a.jpg", width=90, height=60)
+    write_image(tmp_path / "a.jpg", width=90, height=60)
     path = coco(tmp_path / "set.json", [("a.jpg", told, [0, 0, 9, 9])])
     with pytest.raises(ValueError, match=r"a\.jpg\): its width and height are not"):
-        read_any(path)
+        read_dataset(path)

@@ -8,10 +8,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from maskdet.datasets import Example, class_counts, split_by_group
-from maskdet.datasets.splits import without_straddlers
+from maskdet.datasets import Example, count_faces_by_class, split_by_group
+from maskdet.datasets.splits import drop_leaks
 from maskdet.types import Label
-from tests.datasets_fakes import example
+from tests.datasets_fakes import make_example
 
 
 def town(seed: int, n: int = 400) -> list[Example]:
@@ -21,7 +21,7 @@ def town(seed: int, n: int = 400) -> list[Example]:
     groups = rng.choice(n // 2, n) * rng.integers(0, 2, n)
     groups[:12] = n
     return [
-        example(f"{i}.jpg", name, f"g{group}" if group else "")
+        make_example(f"{i}.jpg", name, f"g{group}" if group else "")
         for i, (name, group) in enumerate(zip(names, groups, strict=True))
     ]
 
@@ -36,9 +36,9 @@ def test_groups_never_straddle_and_classes_are_shared_out(seed):
         if one.group:
             sides.setdefault(one.group, set()).add(one.split)
     assert all(len(found) == 1 for found in sides.values())
-    everything = class_counts(examples)
+    everything = count_faces_by_class(examples)
     for name, share in (("train", 0.7), ("val", 0.2), ("test", 0.1)):
-        counts = class_counts(one for one in split if one.split == name)
+        counts = count_faces_by_class(one for one in split if one.split == name)
         for label, n in counts.items():
             assert abs(n - share * everything[label]) <= 2, (name, label)
 
@@ -56,7 +56,7 @@ def test_the_seed_decides():
 def test_crowds_are_in_every_split():
     crowds = [
         Example(
-            example(f"{i}").path,
+            make_example(f"{i}").path,
             np.tile(np.float32([0, 0, 9, 9]), (n, 1)),
             (Label.MASK,) * n,
         )
@@ -68,10 +68,10 @@ def test_crowds_are_in_every_split():
 
 
 def test_small_sets_still_get_a_validation():
-    few = [example(f"{i}", name) for i, name in enumerate(["mask", "no_mask"] * 5)]
+    few = [make_example(f"{i}", name) for i, name in enumerate(["mask", "no_mask"] * 5)]
     split = split_by_group(few, (0.8, 0.2, 0), seed=3)
     assert Counter(one.split for one in split) == {"train": 8, "val": 2}
-    held = class_counts(one for one in split if one.split == "val")
+    held = count_faces_by_class(one for one in split if one.split == "val")
     assert held[Label.MASK] == held[Label.NO_MASK] == 1
     assert split_by_group([], seed=0) == []
 
@@ -81,7 +81,7 @@ def test_small_sets_still_get_a_validation():
 )
 def test_shares_that_are_none_are_refused(shares):
     with pytest.raises(ValueError, match="three numbers that sum to 1"):
-        split_by_group([example("a")], shares, seed=0)
+        split_by_group([make_example("a")], shares, seed=0)
 
 
 def test_straddlers_leave_train_and_nothing_else():
@@ -97,10 +97,12 @@ def test_straddlers_leave_train_and_nothing_else():
         ("i", "j", "train"),
         ("j", "j", ""),
     ]
-    examples = [example(name, group=group, split=split) for name, group, split in rows]
-    kept, found = without_straddlers(examples)
+    examples = [
+        make_example(name, group=group, split=split) for name, group, split in rows
+    ]
+    kept, found = drop_leaks(examples)
     assert [one.path.name for one in kept] == ["b", "d", "e", "f", "g", "h", "i", "j"]
-    assert (found.groups, found.held_out) == (1, 1)
+    assert (found.n_groups, found.n_val_test_groups) == (1, 1)
     assert [path.name for path in found.dropped] == ["a", "c"]
     again = [dataclasses.replace(one) for one in kept]
-    assert without_straddlers(again)[1].groups == 0
+    assert drop_leaks(again)[1].n_groups == 0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.datasets import Example, read_any
+from maskdet.datasets import Example, read_dataset
 from maskdet.types import Label
-from tests.datasets_fakes import picture, write
+from tests.datasets_fakes import write_image, write_text
 
 SIZE = "<size><width>90</width><height>80</height><depth>3</depth></size>"
 
@@ -24,8 +24,8 @@ def xml(faces: list[tuple[str, list[float]]], size: str = SIZE, file: str = "") 
 
 
 def read_one(folder: Path, text: str) -> Example:
-    picture(folder / "a.jpg")
-    (only,) = read_any(write(folder / "a.xml", text))
+    write_image(folder / "a.jpg")
+    (only,) = read_dataset(write_text(folder / "a.xml", text))
     return only
 
 
@@ -47,7 +47,7 @@ def test_a_box_over_the_border_is_cut_and_one_pixel_is_a_box(tmp_path):
 def test_a_picture_without_a_face_is_a_scene(tmp_path):
     found = read_one(tmp_path, xml([]))
     assert found.boxes.shape == (0, 4)
-    assert not found.whole
+    assert not found.is_crop
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,9 @@ def test_a_size_that_is_not_told_is_read_from_the_picture(tmp_path, size):
 
 def test_the_size_of_a_broken_picture_does_not_stop_the_others(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"broken")
-    (only,) = read_any(write(tmp_path / "a.xml", xml([("mask", [1, 1, 9, 9])], "")))
+    (only,) = read_dataset(
+        write_text(tmp_path / "a.xml", xml([("mask", [1, 1, 9, 9])], ""))
+    )
     assert only.boxes.shape == (0, 4)
 
 
@@ -73,25 +75,25 @@ def test_the_size_of_a_broken_picture_does_not_stop_the_others(tmp_path):
     ],
 )
 def test_pictures_are_found_where_tools_put_them(tmp_path, place, file):
-    picture(tmp_path / place)
-    write(tmp_path / "Annotations" / "a.xml", xml([], file=file))
-    (only,) = read_any(tmp_path)
+    write_image(tmp_path / place)
+    write_text(tmp_path / "Annotations" / "a.xml", xml([], file=file))
+    (only,) = read_dataset(tmp_path)
     assert only.path == tmp_path / place
 
 
 def test_splits_come_from_folders_and_from_lists(tmp_path):
     for name in ("train/a", "valid/b"):
-        picture(tmp_path / "folders" / f"{name}.jpg")
-        write(tmp_path / "folders" / f"{name}.xml", xml([]))
-    assert [one.split for one in read_any(tmp_path / "folders")] == ["train", "val"]
+        write_image(tmp_path / "folders" / f"{name}.jpg")
+        write_text(tmp_path / "folders" / f"{name}.xml", xml([]))
+    assert [one.split for one in read_dataset(tmp_path / "folders")] == ["train", "val"]
     lists = tmp_path / "lists"
     for name in "abc":
-        picture(lists / "JPEGImages" / f"{name}.jpg")
-        write(lists / "Annotations" / f"{name}.xml", xml([]))
-    write(lists / "ImageSets" / "Main" / "val.txt", "a\n")
-    write(lists / "ImageSets" / "Main" / "mask_train.txt", "b 1\n")
-    write(lists / "ImageSets" / "Main" / "test.txt", "b -1\n")
-    assert [one.split for one in read_any(lists)] == ["val", "test", ""]
+        write_image(lists / "JPEGImages" / f"{name}.jpg")
+        write_text(lists / "Annotations" / f"{name}.xml", xml([]))
+    write_text(lists / "ImageSets" / "Main" / "val.txt", "a\n")
+    write_text(lists / "ImageSets" / "Main" / "mask_train.txt", "b 1\n")
+    write_text(lists / "ImageSets" / "Main" / "test.txt", "b -1\n")
+    assert [one.split for one in read_dataset(lists)] == ["val", "test", ""]
 
 
 BOMB = """<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;">]>
@@ -122,9 +124,9 @@ def test_what_is_broken_is_refused_by_name(tmp_path, text, says):
 
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.xml"):
-        read_any(tmp_path / "nowhere.xml")
+        read_dataset(tmp_path / "nowhere.xml")
     with pytest.raises(ValueError, match="no image found; understood are"):
-        read_any(tmp_path)
-    file = write(tmp_path / "a.xml", xml([], file="lost.jpg"))
+        read_dataset(tmp_path)
+    file = write_text(tmp_path / "a.xml", xml([], file="lost.jpg"))
     with pytest.raises(FileNotFoundError, match=r"lost\.jpg"):
-        read_any(file)
+        read_dataset(file)

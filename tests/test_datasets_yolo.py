@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from maskdet.datasets import Example, read_any
+from maskdet.datasets import Example, read_dataset
 from maskdet.types import Label
-from tests.datasets_fakes import picture, scribble, write
+from tests.datasets_fakes import make_textured_image, write_image, write_text
 
 NAMES = "names: [mask, no_mask, incorrect]\n"
 
 
 def read_one(folder: Path, rows: str, names: str = NAMES) -> Example:
-    picture(folder / "images" / "a.png")
-    write(folder / "labels" / "a.txt", rows)
-    write(folder / "data.yaml", names)
-    (only,) = read_any(folder)
+    write_image(folder / "images" / "a.png")
+    write_text(folder / "labels" / "a.txt", rows)
+    write_text(folder / "data.yaml", names)
+    (only,) = read_dataset(folder)
     return only
 
 
@@ -48,26 +48,26 @@ def test_boxes_are_shares_of_the_upright_picture(tmp_path):
     exif = Pillow.Exif()
     exif[0x0112] = 6  # lies on its side: 90 x 80 stored, 80 x 90 shown
     (tmp_path / "images").mkdir()
-    shown = Pillow.fromarray(scribble(0)[..., ::-1])
+    shown = Pillow.fromarray(make_textured_image(0)[..., ::-1])
     shown.save(tmp_path / "images" / "a.jpg", exif=exif)
-    write(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")
-    write(tmp_path / "data.yaml", NAMES)
-    assert read_any(tmp_path)[0].boxes.tolist() == [[0, 0, 80, 90]]
+    write_text(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")
+    write_text(tmp_path / "data.yaml", NAMES)
+    assert read_dataset(tmp_path)[0].boxes.tolist() == [[0, 0, 80, 90]]
 
 
 def test_a_picture_without_labels_is_a_scene_without_faces(tmp_path):
     assert read_one(tmp_path / "empty", "\n").labels == ()
-    picture(tmp_path / "none" / "images" / "b.png")
-    write(tmp_path / "none" / "classes.txt", "with_mask\nwithout_mask\n")
-    (only,) = read_any(tmp_path / "none")
-    assert (only.labels, only.whole) == ((), False)
+    write_image(tmp_path / "none" / "images" / "b.png")
+    write_text(tmp_path / "none" / "classes.txt", "with_mask\nwithout_mask\n")
+    (only,) = read_dataset(tmp_path / "none")
+    assert (only.labels, only.is_crop) == ((), False)
 
 
 def test_labels_may_lie_beside_the_picture_and_classes_with_the_labels(tmp_path):
-    picture(tmp_path / "a.png")
-    write(tmp_path / "a.txt", "1 0.5 0.5 1 1\n")
-    write(tmp_path / "labels" / "classes.txt", "face_mask\nface\n")
-    assert read_any(tmp_path)[0].labels == (Label.NO_MASK,)
+    write_image(tmp_path / "a.png")
+    write_text(tmp_path / "a.txt", "1 0.5 0.5 1 1\n")
+    write_text(tmp_path / "labels" / "classes.txt", "face_mask\nface\n")
+    assert read_dataset(tmp_path)[0].labels == (Label.NO_MASK,)
 
 
 @pytest.mark.parametrize(
@@ -82,32 +82,32 @@ def test_labels_may_lie_beside_the_picture_and_classes_with_the_labels(tmp_path)
 )
 def test_data_files_name_splits_in_several_ways(tmp_path, text):
     for split in ("train", "val"):
-        picture(tmp_path / "images" / split / "a.jpg")
-        write(tmp_path / "labels" / split / "a.txt", "1 0.5 0.5 0.5 0.5\n")
-    write(tmp_path / "lists" / "val.txt", "../images/val/a.jpg\n")
-    train, val = read_any(write(tmp_path / "set.yaml", text))
+        write_image(tmp_path / "images" / split / "a.jpg")
+        write_text(tmp_path / "labels" / split / "a.txt", "1 0.5 0.5 0.5 0.5\n")
+    write_text(tmp_path / "lists" / "val.txt", "../images/val/a.jpg\n")
+    train, val = read_dataset(write_text(tmp_path / "set.yaml", text))
     assert (train.split, val.split) == ("train", "val")
     assert train.labels[0] is not Label.MASK
     assert val.path.samefile(tmp_path / "images" / "val" / "a.jpg")
     assert len(val.boxes) == 1
-    assert len(read_any(tmp_path)) == 2
+    assert len(read_dataset(tmp_path)) == 2
 
 
 def test_split_folders_are_understood_without_a_data_file(tmp_path):
     for place in ("train/images", "valid/images"):
-        picture(tmp_path / place / "a.jpg")
-    write(tmp_path / "valid" / "labels" / "a.txt", "0 0.5 0.5 0.5 0.5\n")
-    write(tmp_path / "classes.txt", "mask\n")
-    train, val = read_any(tmp_path)
+        write_image(tmp_path / place / "a.jpg")
+    write_text(tmp_path / "valid" / "labels" / "a.txt", "0 0.5 0.5 0.5 0.5\n")
+    write_text(tmp_path / "classes.txt", "mask\n")
+    train, val = read_dataset(tmp_path)
     assert [train.split, val.split] == ["train", "val"]
     assert [len(train.boxes), len(val.boxes)] == [0, 1]
 
 
 def test_copies_that_a_service_made_share_a_group(tmp_path):
     for name in ("a_jpg.rf.11.jpg", "a_jpg.rf.22.jpg", "b.jpg"):
-        picture(tmp_path / "images" / name)
-    write(tmp_path / "classes.txt", "mask\n")
-    assert [one.group for one in read_any(tmp_path)] == ["a_jpg", "a_jpg", ""]
+        write_image(tmp_path / "images" / name)
+    write_text(tmp_path / "classes.txt", "mask\n")
+    assert [one.group for one in read_dataset(tmp_path)] == ["a_jpg", "a_jpg", ""]
 
 
 @pytest.mark.parametrize(
@@ -140,35 +140,35 @@ def test_broken_labels_are_refused_by_name(tmp_path, rows, says):
 )
 def test_broken_names_are_refused_by_name(tmp_path, names, says):
     with pytest.raises(ValueError, match=says):
-        read_any(write(tmp_path / "set.yaml", names))
+        read_dataset(write_text(tmp_path / "set.yaml", names))
 
 
 def test_what_is_missing_is_named(tmp_path):
-    picture(tmp_path / "images" / "a.jpg")
+    write_image(tmp_path / "images" / "a.jpg")
     with pytest.raises(ValueError, match=r"not a data set: no labels found"):
-        read_any(tmp_path)
-    write(tmp_path / "classes.txt", "mask\n")
-    write(tmp_path / "labels" / "lost.txt", "0 0.5 0.5 1 1\n")
+        read_dataset(tmp_path)
+    write_text(tmp_path / "classes.txt", "mask\n")
+    write_text(tmp_path / "labels" / "lost.txt", "0 0.5 0.5 1 1\n")
     with pytest.raises(FileNotFoundError, match=r"lost\.txt"):
-        read_any(tmp_path)
-    file = write(tmp_path / "set.yaml", f"train: nowhere\n{NAMES}")
+        read_dataset(tmp_path)
+    file = write_text(tmp_path / "set.yaml", f"train: nowhere\n{NAMES}")
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        read_any(file)
-    file = write(tmp_path / "set.yaml", f"train: list.txt\n{NAMES}")
-    write(tmp_path / "list.txt", "images/gone.jpg\n")
+        read_dataset(file)
+    file = write_text(tmp_path / "set.yaml", f"train: list.txt\n{NAMES}")
+    write_text(tmp_path / "list.txt", "images/gone.jpg\n")
     with pytest.raises(FileNotFoundError, match=r"gone\.jpg"):
-        read_any(file)
+        read_dataset(file)
     with pytest.raises(FileNotFoundError, match="nothing"):
-        read_any(tmp_path / "nothing.yaml")
+        read_dataset(tmp_path / "nothing.yaml")
     (tmp_path / "empty").mkdir()
-    write(tmp_path / "empty" / "classes.txt", "mask\n")
+    write_text(tmp_path / "empty" / "classes.txt", "mask\n")
     with pytest.raises(ValueError, match="no image"):
-        read_any(tmp_path / "empty")
+        read_dataset(tmp_path / "empty")
 
 
 def test_a_broken_picture_does_not_stop_the_others(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"broken")
-    write(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")
-    write(tmp_path / "classes.txt", "mask\n")
-    assert read_any(tmp_path)[0].boxes.shape == (0, 4)
+    write_text(tmp_path / "labels" / "a.txt", "0 0.5 0.5 1 1\n")
+    write_text(tmp_path / "classes.txt", "mask\n")
+    assert read_dataset(tmp_path)[0].boxes.shape == (0, 4)

@@ -21,7 +21,7 @@ import pytest
 
 import maskdet
 from maskdet import cli
-from maskdet.alerts.webhook import signature
+from maskdet.alerts.webhook import compute_signature
 from maskdet.events import Event
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +64,7 @@ def named(path: Path) -> str:
 @cache
 def text_of(path: Path) -> str:
     if path == GENERATED:
-        return hooks().command_line_page()
+        return hooks().build_command_line_page()
     return path.read_text(encoding="utf-8")
 
 
@@ -218,7 +218,7 @@ def test_the_generated_page_has_every_command_and_option() -> None:
 def test_what_a_page_loads_from_elsewhere_is_found(
     text: str, expected: list[str]
 ) -> None:
-    assert hooks().loaded_from_elsewhere(text) == expected
+    assert hooks().find_external_urls(text) == expected
 
 
 SHOWN = ("faces", "large", "mean")
@@ -286,11 +286,11 @@ def test_the_receiver_of_the_page_accepts_our_signature_only() -> None:
     names: dict[str, Any] = {}
     exec(program, names)
     now = str(int(time.time()))
-    ours = signature("secret", now, b"{}")
+    ours = compute_signature("secret", now, b"{}")
     assert names["is_genuine"](b"secret", now, b"{}", ours)
     assert not names["is_genuine"](b"other", now, b"{}", ours)
     long_ago = str(int(time.time()) - 3600)
-    old = signature("secret", long_ago, b"{}")
+    old = compute_signature("secret", long_ago, b"{}")
     assert not names["is_genuine"](b"secret", long_ago, b"{}", old)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.download import download, install
+from maskdet.download import download, write_verified
 
 CONTENT = bytes(range(256)) * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -135,7 +135,9 @@ def test_only_https_is_opened(url, tmp_path):
 )
 def test_another_file_than_the_one_meant_is_not_kept(content, message, tmp_path):
     with pytest.raises(RuntimeError, match=message):
-        install(io.BytesIO(content), tmp_path / "x", sha256=SUM, n_bytes=len(CONTENT))
+        write_verified(
+            io.BytesIO(content), tmp_path / "x", sha256=SUM, n_bytes=len(CONTENT)
+        )
     assert left_in(tmp_path) == []
 
 
@@ -149,5 +151,5 @@ def test_an_endless_stream_is_cut_off(tmp_path):
 
     source = Endless()
     with pytest.raises(RuntimeError, match="more than 1000000 bytes"):
-        install(source, tmp_path / "x", sha256=SUM, n_bytes=1_000_000)
+        write_verified(source, tmp_path / "x", sha256=SUM, n_bytes=1_000_000)
     assert source.given < 1_200_000

@@ -11,8 +11,8 @@ from maskdet.style import (
     Palette,
     Style,
     colour_bgr,
-    ink_bgr,
     line_style,
+    text_colour_bgr,
 )
 from maskdet.types import Faces, Image, Label, Scene
 
@@ -191,7 +191,7 @@ def test_text_is_readable_at_every_size(side: int) -> None:
     result = draw(picture(side, side), scene((Label.MASK, box)), Style(boxes=False))
     plate = changed(picture(side, side), result)
     colour = colour_bgr(Label.MASK)
-    ink = is_colour(result, ink_bgr(colour)) & plate
+    ink = is_colour(result, text_colour_bgr(colour)) & plate
     rows = np.flatnonzero(ink.any(axis=1))
     cap_px = rows.max() - rows.min() + 1
     assert cap_px >= max(8, 0.01 * side)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.drawing import blurred, coarse, draw
+from maskdet.drawing import blur_faces, draw, pixelate_image
 from maskdet.style import PALETTES, Palette, Style, colour_bgr
 from maskdet.types import Faces, Image, Label, PersonPair, Scene
 
@@ -235,7 +235,7 @@ def test_blur_covers_what_is_no_row_but_may_be_a_face() -> None:
 
 
 def test_a_coarse_picture_shows_nobody_wherever_they_are() -> None:
-    small = coarse(noise()).reshape(-1, 3)
+    small = pixelate_image(noise()).reshape(-1, 3)
     assert len(np.unique(small, axis=0)) <= 48
 
 
@@ -244,7 +244,7 @@ def test_what_is_blurred_is_gone_and_not_only_hidden() -> None:
     fine = np.tile(np.array([[60, 100], [100, 60]], np.uint8), (240, 320))
     fine = np.repeat(fine[..., None], 3, axis=2)
     boxes = np.array([BOX], np.float32)
-    one, other = blurred(fine, boxes), blurred(160 - fine, boxes)
+    one, other = blur_faces(fine, boxes), blur_faces(160 - fine, boxes)
     assert np.array_equal(one[210:350, 210:350], other[210:350, 210:350])
 
 
@@ -253,7 +253,7 @@ def test_shaking_boxes_do_not_add_up_to_a_finer_picture() -> None:
         int(value)
         for shift in range(8)
         for value in np.unique(
-            blurred(noise(), np.array([BOX], np.float32) + shift)[220:340, 220:340]
+            blur_faces(noise(), np.array([BOX], np.float32) + shift)[220:340, 220:340]
         )
     }
     assert all(value % 16 == 0 or value == 255 for value in steps)

@@ -8,16 +8,16 @@ import pytest
 from maskdet.analyzer import TwoStage
 from maskdet.datasets import Example
 from maskdet.evaluation import (
-    Judged,
-    collect_answers,
+    FacePredictions,
+    collect_predictions,
     evaluate_boxes,
     evaluate_detection,
     evaluate_faces,
 )
 from maskdet.media import encode_png
-from maskdet.metrics.labelling import Labelling
+from maskdet.metrics.labelling import ClassificationResult
 from maskdet.types import Faces, Label, Scene, Settings
-from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 LARGE, ALSO_LARGE, SMALL = (0, 0, 30, 30), (40, 0, 70, 30), (0, 35, 8, 43)
 MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
@@ -26,7 +26,7 @@ MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "picture.png"
-    path.write_bytes(encode_png(grey(100, 60)))
+    path.write_bytes(encode_png(make_grey_image(100, 60)))
     return path
 
 
@@ -84,11 +84,11 @@ def test_scenes_report_of_a_hand_worked_case(picture):
     assert report.ap["incorrect"].value == 0
     assert report.ap["mean"].value == pytest.approx(1 / 3)
     # for every class, by score x probability; mask: .72 right, .64 wrong (bare), ...
-    every = report.ap_every
+    every = report.ap_every_class
     assert every["mask"].value == pytest.approx(1.0)
     # no mask: .18 wrong (it is a mask), .16 right, .12 wrong, .09 wrong; 1 of 2 large
     assert every["no_mask"].value == pytest.approx(1 / 2 * 1 / 2)
-    assert report.ap_every_large["no_mask"].value == pytest.approx(1 / 2)
+    assert report.ap_every_class_large["no_mask"].value == pytest.approx(1 / 2)
     # incorrectly worn: scored 0 like the others, so 1 right of 4
     assert every["incorrect"].value == pytest.approx(1 / 4)
     mean = np.mean([every[key].value for key in ("mask", "no_mask", "incorrect")])
@@ -96,8 +96,8 @@ def test_scenes_report_of_a_hand_worked_case(picture):
     # as shown: 2 of 3 large faces found, 2 of 3 boxes are faces
     assert (report.recall.value, report.recall.n) == (pytest.approx(2 / 3), 3)
     assert (report.precision.value, report.precision.n) == (pytest.approx(2 / 3), 3)
-    assert report.labels.truths.tolist() == [MASK, BARE]
-    assert report.labels.wearing.accuracy.value == 0.5
+    assert report.classification.ground_truth.tolist() == [MASK, BARE]
+    assert report.classification.binary_confusion.accuracy.value == 0.5
     assert report.median_ms >= 0
 
 
@@ -108,7 +108,7 @@ def test_the_curves_see_faces_that_a_user_does_not(picture):
     assert report.ap["faces"].value == 1.0
     assert report.recall.n == 0
     assert report.precision.n == 0
-    assert len(report.labels.truths) == 0
+    assert len(report.classification.ground_truth) == 0
     floor, shown = analyzer.asked
     assert floor == Settings(0.02, 0, 1, 0.3)
     assert shown == settings
@@ -131,12 +131,15 @@ def test_true_boxes_measure_the_classifier_alone(picture):
     ]
     report = evaluate_boxes(classifier, examples)
     assert [len(boxes) for boxes in classifier.boxes] == [1, 2, 0]
-    assert report.labels.truths.tolist() == [MASK, BARE, WRONG]
-    assert report.labels.wearing.accuracy.value == pytest.approx(2 / 3)
-    assert report.labels.states.accuracy.value == pytest.approx(1 / 3)
-    assert report.labels.states.balanced_accuracy().value == pytest.approx(1 / 3)
-    assert report.by_source["a"].truths.tolist() == [MASK]
-    assert report.by_source["b"].truths.tolist() == [BARE, WRONG]
+    assert report.classification.ground_truth.tolist() == [MASK, BARE, WRONG]
+    assert report.classification.binary_confusion.accuracy.value == pytest.approx(2 / 3)
+    assert report.classification.class_confusion.accuracy.value == pytest.approx(1 / 3)
+    assert (
+        report.classification.class_confusion.balanced_accuracy().value
+        == pytest.approx(1 / 3)
+    )
+    assert report.by_source["a"].ground_truth.tolist() == [MASK]
+    assert report.by_source["b"].ground_truth.tolist() == [BARE, WRONG]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +153,8 @@ def test_true_boxes_measure_the_classifier_alone(picture):
     ],
 )
 def test_worn_wrongly_counts_as_a_mask(truth, probs, right):
-    labels = Labelling(np.array([truth]), np.array([probs], np.float32))
-    assert labels.wearing.accuracy.value == right
+    labels = ClassificationResult(np.array([truth]), np.array([probs], np.float32))
+    assert labels.binary_confusion.accuracy.value == right
 
 
 def whole(path, label, source=""):
@@ -163,8 +166,8 @@ def test_the_largest_face_found_is_taken(picture):
     report = evaluate_faces(
         Answering(found, times=1), FakeClassifier(), [whole(picture, BARE)], Settings()
     )
-    assert report.labels.probs.tolist() == [pytest.approx(SURE_BARE)]
-    assert report.found == 1
+    assert report.classification.probs.tolist() == [pytest.approx(SURE_BARE)]
+    assert report.n_detected == 1
 
 
 def test_without_a_face_the_whole_picture_is_taken(picture):
@@ -173,10 +176,10 @@ def test_without_a_face_the_whole_picture_is_taken(picture):
     report = evaluate_faces(
         analyzer, classifier, [whole(picture, BARE, "real")], Settings()
     )
-    assert report.found == 0
+    assert report.n_detected == 0
     assert classifier.boxes[0].tolist() == [[0, 0, 100, 60]]
-    assert report.labels.wearing.accuracy.value == 1.0
-    assert report.by_source["real"].truths.tolist() == [BARE]
+    assert report.classification.binary_confusion.accuracy.value == 1.0
+    assert report.by_source["real"].ground_truth.tolist() == [BARE]
 
 
 def test_the_whole_picture_can_be_asked_for(picture):
@@ -184,8 +187,11 @@ def test_the_whole_picture_can_be_asked_for(picture):
     examples = [whole(picture, MASK), whole(picture, BARE)]
     report = evaluate_faces(None, classifier, examples, Settings())
     assert len(classifier.boxes) == 2
-    assert report.found == 0
-    assert report.labels.wearing.counts[:, :2].tolist() == [[1, 0], [1, 0]]
+    assert report.n_detected == 0
+    assert report.classification.binary_confusion.counts[:, :2].tolist() == [
+        [1, 0],
+        [1, 0],
+    ]
 
 
 def test_an_unreadable_picture_stops_with_its_name(tmp_path):
@@ -196,32 +202,34 @@ def test_an_unreadable_picture_stops_with_its_name(tmp_path):
 
 
 def test_answers_know_size_light_and_source_of_each_face(tmp_path):
-    image = grey(100, 60)
+    image = make_grey_image(100, 60)
     image[:, 50:] = 0
     path = tmp_path / "half.png"
     path.write_bytes(encode_png(image))
     rows = [((5, 10, 35, 50), MASK), ((60, 10, 95, 40), BARE)]
     judged = evaluate_boxes(
         FakeClassifier(), [example(path, *rows, source="town")]
-    ).judged
-    assert judged.answers.sizes_px.tolist() == [30, 30]
-    assert judged.answers.lights.tolist() == [128, 0]
-    assert judged.answers.sharpness.tolist() == [0, 0]
-    assert judged.answers.sources.tolist() == ["town", "town"]
+    ).face_predictions
+    assert judged.predictions.sizes_px.tolist() == [30, 30]
+    assert judged.predictions.lights.tolist() == [128, 0]
+    assert judged.predictions.sharpness.tolist() == [0, 0]
+    assert judged.predictions.sources.tolist() == ["town", "town"]
     assert judged.paths == (path, path)
     assert judged.boxes.tolist() == [list(box) for box, _ in rows]
 
 
 def test_joining_keeps_rows_together_and_long_names_whole(picture):
     parts = [
-        evaluate_boxes(FakeClassifier(), [example(picture, row, source=source)]).judged
+        evaluate_boxes(
+            FakeClassifier(), [example(picture, row, source=source)]
+        ).face_predictions
         for row, source in [((LARGE, MASK), "a"), ((ALSO_LARGE, BARE), "a longer one")]
     ]
-    joined = Judged.joined(parts)
-    assert joined.answers.truths.tolist() == [MASK, BARE]
-    assert joined.answers.sources.tolist() == ["a", "a longer one"]
+    joined = FacePredictions.concat(parts)
+    assert joined.predictions.ground_truth.tolist() == [MASK, BARE]
+    assert joined.predictions.sources.tolist() == ["a", "a longer one"]
     assert joined.boxes.tolist() == [list(LARGE), list(ALSO_LARGE)]
-    assert len(Judged.joined([]).answers) == 0
+    assert len(FacePredictions.concat([]).predictions) == 0
 
 
 def test_reports_hold_every_number_and_what_was_said_of_whom(picture):
@@ -229,8 +237,10 @@ def test_reports_hold_every_number_and_what_was_said_of_whom(picture):
     rows = [(SMALL, BARE), (LARGE, MASK), (ALSO_LARGE, BARE)]
     report = evaluate_detection(Answering(seen), [example(picture, *rows)], Settings())
     # the small one is found but not judged, the other large one is not found
-    assert report.judged.boxes.tolist() == [list(LARGE)]
-    assert report.judged.answers.probs.tolist() == [pytest.approx(SURE_MASK)]
+    assert report.face_predictions.boxes.tolist() == [list(LARGE)]
+    assert report.face_predictions.predictions.probs.tolist() == [
+        pytest.approx(SURE_MASK)
+    ]
     content = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert content["numbers"]["n"] == content["labels"]["n"] == 1
     assert content["numbers"]["three_states"]["accuracy"]["value"] == 1
@@ -242,7 +252,7 @@ def sets(tmp_path):
     for name in ("face", "train", "images/scene"):
         path = tmp_path / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encode_png(grey(100, 60)))
+        path.write_bytes(encode_png(make_grey_image(100, 60)))
     index = tmp_path / "index.csv"
     index.write_text(
         "path,label,split,source,group\n"
@@ -272,17 +282,17 @@ def test_a_run_keeps_the_answers_on_each_set(sets):
         watched.append(len(examples))
         return examples
 
-    collected = collect_answers(
-        FakeClassifier((0.2, 0.7, 0.1)), detector, index, scenes, watched=watch
+    collected = collect_predictions(
+        FakeClassifier((0.2, 0.7, 0.1)), detector, index, scenes, progress=watch
     )
     assert list(collected) == ["faces-test", "town-val/true", "town-val/found"]
     faces, true, found = collected.values()
-    assert (faces.truths.tolist(), faces.sources.tolist()) == ([BARE], ["real"])
+    assert (faces.ground_truth.tolist(), faces.sources.tolist()) == ([BARE], ["real"])
     assert faces.sizes_px.tolist() == [30]
-    assert true.truths.tolist() == [MASK, MASK]
+    assert true.ground_truth.tolist() == [MASK, MASK]
     assert true.sources.tolist() == ["town", "town"]
     # default settings refuse the third face, whose score is low
-    assert found.truths.tolist() == [MASK]
+    assert found.ground_truth.tolist() == [MASK]
     assert found.probs.tolist() == [pytest.approx([0.2, 0.7, 0.1])]
     assert watched == [1, 1, 1]
     # the train picture is never looked at

@@ -12,7 +12,13 @@ import pytest
 from maskdet.cli import main
 from maskdet.detectors import load_detector
 from maskdet.events.store import EventStore, StoreError
-from maskdet.extras import LIBRARIES, MissingExtraError, is_installed, missing, require
+from maskdet.extras import (
+    LIBRARIES,
+    MissingExtraError,
+    describe_missing_library,
+    is_installed,
+    require_libraries,
+)
 from maskdet.web import session
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
@@ -44,7 +50,7 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_all_of_them_are_installed_where_tests_run(name: str) -> None:
     assert is_installed(name)
-    assert missing("this", name) == ""
+    assert describe_missing_library("this", name) == ""
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
@@ -52,7 +58,7 @@ def test_a_library_that_is_not_installed_is_named(name: str, hide: Hide) -> None
     hide(name)
     title, extra = LIBRARIES[name]
     with pytest.raises(MissingExtraError) as caught:
-        require("maskdet tea", "sqlalchemy", name)
+        require_libraries("maskdet tea", "sqlalchemy", name)
     line = f"maskdet tea needs {title}: pip install 'maskdet[{extra}]'"
     assert str(caught.value) == line
 
@@ -123,9 +129,9 @@ def test_an_unknown_driver_of_a_database_is_no_extra_of_ours(hide: Hide) -> None
 def test_the_dashboard_does_not_offer_what_cannot_run(
     name: str, library: str, hide: Hide, monkeypatch
 ) -> None:
-    monkeypatch.setattr(session, "asset_path", lambda name: SAMPLES)
-    assert session.unavailable() == {}
+    monkeypatch.setattr(session, "model_path", lambda name: SAMPLES)
+    assert session.list_unavailable_analyzers() == {}
     hide(library)
     with pytest.raises(MissingExtraError) as caught:
         load_detector(name)
-    assert session.unavailable() == {name: str(caught.value)}
+    assert session.list_unavailable_analyzers() == {name: str(caught.value)}

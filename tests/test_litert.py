@@ -55,7 +55,7 @@ def test_a_command_says_nothing_on_stderr() -> None:
 
 def test_without_us_the_runtime_says_one_line() -> None:
     said = run("-c", RAW.format(model=str(MODEL))).stderr
-    assert said.encode().strip() == litert._CHATTER
+    assert said.encode().strip() == litert._DELEGATE_MESSAGE
 
 
 def test_only_that_line_is_kept_off_stderr() -> None:
@@ -67,12 +67,12 @@ def test_a_process_without_stderr_runs_too(monkeypatch: pytest.MonkeyPatch) -> N
     def closed(_: int) -> int:
         raise OSError(9, "Bad file descriptor")
 
-    monkeypatch.setattr(litert, "_told", False)
+    monkeypatch.setattr(litert, "_is_message_printed", False)
     monkeypatch.setattr(os, "dup", closed)
     network = litert.open_interpreter(MODEL, "network", threads=1)
     network.allocate_tensors()
     network.invoke()
-    assert litert._told
+    assert litert._is_message_printed
 
 
 def test_what_is_no_network_is_refused(tmp_path: Path) -> None:

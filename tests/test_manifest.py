@@ -1,4 +1,4 @@
-"""`models/manifest.json`: read whole or refused in one line, and changed by `pin`."""
+"""`models/manifest.json`: read whole or refused in one line, and changed by `pin_checksum`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from maskdet.manifest import MANIFEST_FILE, pin, read_manifest
+from maskdet.manifest import MANIFEST_FILE, pin_checksum, read_manifest
 
 LINES = MANIFEST_FILE.read_text(encoding="utf-8").splitlines()
 
@@ -26,36 +26,36 @@ def change(path, edit) -> None:
 
 def test_the_file_in_the_repository_is_as_pin_writes_it(copy):
     row = read_manifest(copy)["classifier"]
-    pin(copy, "classifier", row.sha256, row.n_bytes)
+    pin_checksum(copy, "classifier", row.sha256, row.n_bytes)
     assert copy.read_text(encoding="utf-8").splitlines() == LINES
 
 
 def test_pinning_changes_two_lines(copy):
-    pin(copy, "tutorial", "a" * 64, 7)
-    pin(copy, "tutorial", "b" * 64, 8)
+    pin_checksum(copy, "tutorial", "a" * 64, 7)
+    pin_checksum(copy, "tutorial", "b" * 64, 8)
     lines = copy.read_text(encoding="utf-8").splitlines()
     changed = [new for old, new in zip(LINES, lines, strict=True) if old != new]
     assert changed == [f'      "sha256": "{"b" * 64}",', '      "bytes": 8,']
     row = read_manifest(copy)["tutorial"]
-    assert (row.sha256, row.n_bytes, row.ships) == ("b" * 64, 8, True)
+    assert (row.sha256, row.n_bytes, row.is_bundled) == ("b" * 64, 8, True)
 
 
 def test_a_new_model_is_added_behind_the_others(copy):
-    pin(copy, "mine", "c" * 64, 9)
+    pin_checksum(copy, "mine", "c" * 64, 9)
     *others, row = read_manifest(copy).values()
     assert others == list(read_manifest().values())
-    assert (row.name, row.file_name, row.ships) == ("mine", "mine.tflite", True)
+    assert (row.name, row.file_name, row.is_bundled) == ("mine", "mine.tflite", True)
 
 
 @pytest.mark.parametrize(("sha256", "n_bytes"), [("c" * 63, 9), ("c" * 64, 0)])
 def test_what_cannot_be_right_is_not_pinned(copy, sha256, n_bytes):
     with pytest.raises(ValueError, match="must be"):
-        pin(copy, "mine", sha256, n_bytes)
+        pin_checksum(copy, "mine", sha256, n_bytes)
     assert copy.read_text(encoding="utf-8").splitlines() == LINES
 
 
 def test_a_missing_manifest_says_what_to_do(tmp_path):
-    for call in (read_manifest, lambda path: pin(path, "mine", "c" * 64, 9)):
+    for call in (read_manifest, lambda path: pin_checksum(path, "mine", "c" * 64, 9)):
         with pytest.raises(FileNotFoundError, match="install maskdet again"):
             call(tmp_path / "manifest.json")
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from maskdet.metrics.classification import Confusion, score_curves
+from maskdet.metrics.classification import ConfusionMatrix, threshold_curves
 from maskdet.metrics.estimate import (
     Estimate,
-    image_weights,
+    draw_image_weights,
     percentile_estimate,
-    share,
+    proportion,
 )
 
 
@@ -23,7 +23,7 @@ def random_labels(seed, n=300):
 
 
 def test_counts_are_truth_by_label_and_unlabelled_is_never_right():
-    confusion = Confusion.of([0, 0, 1, 2, 2], [0, 1, 1, -1, 0], 3)
+    confusion = ConfusionMatrix.from_labels([0, 0, 1, 2, 2], [0, 1, 1, -1, 0], 3)
     assert confusion.counts.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1]]
     assert confusion.n == 5
     assert confusion.accuracy.value == pytest.approx(2 / 5)
@@ -35,7 +35,7 @@ def test_counts_are_truth_by_label_and_unlabelled_is_never_right():
 @pytest.mark.parametrize("seed", range(5))
 def test_same_numbers_as_scikit_learn(seed):
     truths, labels = random_labels(seed)
-    ours = Confusion.of(truths, labels, 3)
+    ours = ConfusionMatrix.from_labels(truths, labels, 3)
     matrix = metrics.confusion_matrix(truths, labels, labels=[0, 1, 2])
     assert ours.counts[:, :3].tolist() == matrix.tolist()
     assert ours.accuracy.value == pytest.approx(metrics.accuracy_score(truths, labels))
@@ -51,18 +51,20 @@ def test_same_numbers_as_scikit_learn(seed):
 
 
 def test_balanced_accuracy_leaves_out_a_class_that_does_not_occur():
-    balanced = Confusion.of([0, 0, 0, 1], [0, 0, 1, 1], 3).balanced_accuracy()
+    balanced = ConfusionMatrix.from_labels(
+        [0, 0, 0, 1], [0, 0, 1, 1], 3
+    ).balanced_accuracy()
     assert balanced.value == pytest.approx((2 / 3 + 1) / 2)
     assert balanced.low < balanced.value <= balanced.high == 1.0
 
 
 def test_nothing_judged_gives_no_numbers():
-    empty = Confusion.of([], [], 3)
+    empty = ConfusionMatrix.from_labels([], [], 3)
     assert empty.n == 0
     assert math.isnan(empty.accuracy.value)
     assert math.isnan(empty.balanced_accuracy().value)
     assert all(math.isnan(f1) for f1 in empty.f1s)
-    assert empty.accuracy.rounded() == {
+    assert empty.accuracy.to_json() == {
         "value": None,
         "low": None,
         "high": None,
@@ -82,7 +84,7 @@ def test_nothing_judged_gives_no_numbers():
 )
 def test_bad_labels_are_refused(truths, labels, message):
     with pytest.raises(ValueError, match=message):
-        Confusion.of(truths, labels, 3)
+        ConfusionMatrix.from_labels(truths, labels, 3)
 
 
 @pytest.mark.parametrize("decimals", [1, 6])
@@ -91,13 +93,13 @@ def test_same_curves_as_scikit_learn_also_with_equal_scores(seed, decimals):
     rng = np.random.default_rng(seed)
     truths = rng.random(200) < 0.3
     scores = np.round(rng.random(200) * 0.5 + truths * rng.random(200), decimals)
-    ours = score_curves(truths, scores)
+    ours = threshold_curves(truths, scores)
     false_alarms, recalls, thresholds = metrics.roc_curve(
         truths, scores, drop_intermediate=False
     )
     assert ours.thresholds == pytest.approx(thresholds[1:])
     assert ours.recalls == pytest.approx(recalls[1:])
-    assert ours.false_alarms == pytest.approx(false_alarms[1:])
+    assert ours.false_positive_rates == pytest.approx(false_alarms[1:])
     precisions, _, _ = metrics.precision_recall_curve(truths, scores)
     assert ours.precisions[::-1] == pytest.approx(precisions[:-1])
     assert ours.roc_area == pytest.approx(metrics.roc_auc_score(truths, scores))
@@ -111,22 +113,22 @@ def test_same_curves_as_scikit_learn_also_with_equal_scores(seed, decimals):
 )
 def test_area_of_perfect_reversed_and_constant_scores(scores, area):
     truths = np.array([False, False, True, True])
-    assert score_curves(truths, np.array(scores)).roc_area == pytest.approx(area)
+    assert threshold_curves(truths, np.array(scores)).roc_area == pytest.approx(area)
 
 
 def test_one_sided_truths_have_no_area():
-    curves = score_curves(np.array([True, True]), np.array([0.2, 0.4]))
+    curves = threshold_curves(np.array([True, True]), np.array([0.2, 0.4]))
     assert math.isnan(curves.roc_area)
     assert curves.average_precision == 1.0
-    none = score_curves(np.array([False, False]), np.array([0.2, 0.4]))
+    none = threshold_curves(np.array([False, False]), np.array([0.2, 0.4]))
     assert math.isnan(none.average_precision)
 
 
 def test_bad_scores_are_refused():
     with pytest.raises(ValueError, match="do not fit"):
-        score_curves(np.array([True]), np.array([0.1, 0.2]))
+        threshold_curves(np.array([True]), np.array([0.1, 0.2]))
     with pytest.raises(ValueError, match="must be numbers"):
-        score_curves(np.array([True]), np.array([np.nan]))
+        threshold_curves(np.array([True]), np.array([np.nan]))
 
 
 @pytest.mark.parametrize(
@@ -141,25 +143,25 @@ def test_bad_scores_are_refused():
     ],
 )
 def test_wilson_interval_as_published(hits, n, low, high):
-    estimate = share(hits, n)
+    estimate = proportion(hits, n)
     assert estimate.value == pytest.approx(hits / n)
     assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=5e-5)
-    mirrored = share(n - hits, n)
+    mirrored = proportion(n - hits, n)
     assert (mirrored.low, mirrored.high) == pytest.approx((1 - high, 1 - low), abs=5e-5)
 
 
 def test_impossible_shares_are_refused():
     with pytest.raises(ValueError, match="from 0 to n = 3, not 4"):
-        share(4, 3)
+        proportion(4, 3)
 
 
 def test_resampling_draws_whole_images_with_replacement():
-    weights = image_weights(50, resamples=200)
+    weights = draw_image_weights(50, resamples=200)
     assert weights.shape == (200, 50)
     assert (weights.sum(axis=1) == 50).all()
     # 1/e of the images is missing from a resample, on average
     assert (weights == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.02)
-    assert image_weights(0).shape[1] == 0
+    assert draw_image_weights(0).shape[1] == 0
 
 
 def test_percentiles_leave_out_what_could_not_be_measured():

@@ -10,10 +10,10 @@ import pytest
 from maskdet.metrics.detection import (
     average_precision,
     average_precisions,
-    curve,
-    match,
-    match_faces,
+    match_detections,
+    match_detections_in_image,
     mean_average_precision,
+    precision_recall_curve,
 )
 from maskdet.types import Faces
 
@@ -37,7 +37,7 @@ ELSEWHERE = (100, 100, 110, 110)
 
 
 def ap(found, truths, **rules):
-    return average_precision(match(found, truths, **rules))
+    return average_precision(match_detections(found, truths, **rules))
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,19 @@ def test_nothing_to_find_has_no_average_precision():
 
 
 def test_an_image_with_truths_only_lowers_recall():
-    matches = match([faces((*A, 0.9)), Faces.empty()], [boxes(A), boxes(B)])
-    assert curve(matches).recalls.tolist() == [0.5]
+    matches = match_detections([faces((*A, 0.9)), Faces.empty()], [boxes(A), boxes(B)])
+    assert precision_recall_curve(matches).recalls.tolist() == [0.5]
     assert average_precision(matches) == pytest.approx(0.5)
 
 
 def test_a_class_never_found_counts_zero_in_the_mean():
-    found_class = match([faces((*A, 0.9)), Faces.empty()], [boxes(A), NO_BOXES])
-    lost_class = match([Faces.empty(), Faces.empty()], [NO_BOXES, boxes(B)])
-    absent_class = match([faces((*A, 0.3)), Faces.empty()], [NO_BOXES, NO_BOXES])
+    found_class = match_detections(
+        [faces((*A, 0.9)), Faces.empty()], [boxes(A), NO_BOXES]
+    )
+    lost_class = match_detections([Faces.empty(), Faces.empty()], [NO_BOXES, boxes(B)])
+    absent_class = match_detections(
+        [faces((*A, 0.3)), Faces.empty()], [NO_BOXES, NO_BOXES]
+    )
     mean = mean_average_precision([found_class, lost_class, absent_class])
     assert mean.value == pytest.approx(0.5)
     assert mean.n == 2
@@ -107,52 +111,54 @@ def test_a_better_score_comes_first_whatever_the_input_order():
 
 def test_a_second_box_on_the_same_face_is_a_false_alarm():
     found = faces((*A, 0.9), (0, 0, 10, 9, 0.8))
-    assert match([found], [boxes(A)]).correct.tolist() == [True, False]
+    assert match_detections([found], [boxes(A)]).correct.tolist() == [True, False]
 
 
 def test_the_best_free_truth_is_taken_not_the_best_one():
     truths = boxes((0, 0, 10, 10), (0, 3, 10, 13))
     # Both overlap the first truth best; the second must take what is still free.
     found = faces((0, 0, 10, 10, 0.9), (0, 1, 10, 11, 0.8))
-    assert match_faces(found, truths).tolist() == [0, 1]
+    assert match_detections_in_image(found, truths).tolist() == [0, 1]
 
 
 def test_overlap_of_exactly_the_limit_is_a_match():
     found = faces((0, 0, 10, 5, 0.9))
-    assert match_faces(found, boxes(A), min_iou=0.5).tolist() == [0]
-    assert match_faces(found, boxes(A), min_iou=0.51).tolist() == [-1]
+    assert match_detections_in_image(found, boxes(A), min_iou=0.5).tolist() == [0]
+    assert match_detections_in_image(found, boxes(A), min_iou=0.51).tolist() == [-1]
 
 
 def test_small_truths_are_neither_right_nor_wrong():
     small, large = (0, 0, 5, 5), (20, 0, 50, 30)
     found = faces((*small, 0.9), (60, 0, 64, 4, 0.8), (*large, 0.7), (*C, 0.6))
-    judged = match([found], [boxes(small, large)], min_px=10)
+    judged = match_detections([found], [boxes(small, large)], min_px=10)
     # left: the large one, and the 10 px one on nothing
     assert judged.scores.tolist() == pytest.approx([0.7, 0.6])
     assert judged.correct.tolist() == [True, False]
-    assert judged.truths.tolist() == [1]
+    assert judged.n_ground_truth.tolist() == [1]
     assert average_precision(judged) == 1.0
 
 
 def test_an_ignored_truth_is_taken_only_when_no_other_fits():
     found = faces((*A, 0.9))
     truths = boxes(A, (0, 0, 10, 8))
-    assert match_faces(found, truths, ignored=np.array([True, False])).tolist() == [1]
+    assert match_detections_in_image(
+        found, truths, ignored=np.array([True, False])
+    ).tolist() == [1]
 
 
 def test_a_large_box_on_a_small_truth_does_not_count():
     found = faces((0, 0, 11, 11, 0.9))
-    judged = match([found], [boxes((0, 0, 9, 9))], min_px=10)
+    judged = match_detections([found], [boxes((0, 0, 9, 9))], min_px=10)
     assert len(judged.scores) == 0
     assert math.isnan(average_precision(judged))
 
 
 def test_images_of_both_sides_must_be_the_same():
     with pytest.raises(ValueError, match="2 images of faces but 1 of truths"):
-        match([Faces.empty(), Faces.empty()], [NO_BOXES])
+        match_detections([Faces.empty(), Faces.empty()], [NO_BOXES])
     with pytest.raises(ValueError, match="2 images of ignored but 1 of truths"):
-        match([Faces.empty()], [NO_BOXES], ignored=[NO_BOXES, NO_BOXES])
-    one, two = match([Faces.empty()], [NO_BOXES]), match([], [])
+        match_detections([Faces.empty()], [NO_BOXES], ignored=[NO_BOXES, NO_BOXES])
+    one, two = match_detections([Faces.empty()], [NO_BOXES]), match_detections([], [])
     with pytest.raises(ValueError, match="share their images"):
         mean_average_precision([one, two])
 
@@ -230,7 +236,7 @@ def coco_evaluation(found, truths, min_px):
 @pytest.mark.parametrize("min_px", [0, 20])
 def test_same_verdicts_as_pycocotools(seed, min_px):
     found, truths = random_scenes(seed)
-    matches = match(found, truths, min_px=min_px)
+    matches = match_detections(found, truths, min_px=min_px)
     evaluation = coco_evaluation(found, truths, min_px)
     theirs = [image for image in evaluation.evalImgs if image is not None]
     scores = np.concatenate([image["dtScores"] for image in theirs])
@@ -240,14 +246,14 @@ def test_same_verdicts_as_pycocotools(seed, min_px):
     assert matches.scores == pytest.approx(scores[judged][order])
     assert matches.correct.tolist() == right[judged][order].tolist()
     counted = sum(np.count_nonzero(image["gtIgnore"] == 0) for image in theirs)
-    assert matches.truths.sum() == counted > 20
+    assert matches.n_ground_truth.sum() == counted > 20
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("min_px", [0, 20])
 def test_same_curve_as_pycocotools_at_its_101_recalls(seed, min_px):
     found, truths = random_scenes(seed)
-    ours = curve(match(found, truths, min_px=min_px))
+    ours = precision_recall_curve(match_detections(found, truths, min_px=min_px))
     theirs = coco_evaluation(found, truths, min_px)
     envelope = np.maximum.accumulate(ours.precisions[::-1])[::-1]
     places = np.searchsorted(ours.recalls, theirs.params.recThrs, side="left")
@@ -262,7 +268,7 @@ def test_same_curve_as_pycocotools_at_its_101_recalls(seed, min_px):
 def test_resampling_equals_repeating_the_images():
     found, truths = random_scenes(11, images=6)
     weights = np.array([[1, 1, 1, 1, 1, 1], [2, 0, 1, 3, 0, 0], [0, 0, 0, 0, 6, 0]])
-    together = average_precisions(match(found, truths), weights)
+    together = average_precisions(match_detections(found, truths), weights)
     for times, value in zip(weights, together, strict=True):
         drawn = np.repeat(np.arange(6), times)
         again = ap([found[i] for i in drawn], [truths[i] for i in drawn])
@@ -271,7 +277,7 @@ def test_resampling_equals_repeating_the_images():
 
 def test_interval_is_repeatable_and_holds_the_value():
     found, truths = random_scenes(2)
-    matches = match(found, truths)
+    matches = match_detections(found, truths)
     first = mean_average_precision([matches])
     assert first == mean_average_precision([matches])
     assert first != mean_average_precision([matches], seed=1)
@@ -282,6 +288,6 @@ def test_interval_is_repeatable_and_holds_the_value():
 
 
 def test_more_images_give_a_narrower_interval():
-    few = mean_average_precision([match(*random_scenes(5, images=20))])
-    many = mean_average_precision([match(*random_scenes(5, images=320))])
+    few = mean_average_precision([match_detections(*random_scenes(5, images=20))])
+    many = mean_average_precision([match_detections(*random_scenes(5, images=320))])
     assert (many.high - many.low) < (few.high - few.low) / 2

@@ -8,48 +8,55 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from maskdet.metrics.labelling import Labelling
-from maskdet.metrics.numbers import numbers
-from maskdet.metrics.questions import QUESTIONS, ask
-from maskdet.metrics.resampled import areas, face_weights
+from maskdet.metrics.labelling import ClassificationResult
+from maskdet.metrics.numbers import summarize_classification
+from maskdet.metrics.questions import BINARY_TASKS, binarize
+from maskdet.metrics.resampled import draw_face_weights, resampled_areas
 from maskdet.types import CLASSES
-from tests.answers_fakes import random_answers
+from tests.answers_fakes import random_predictions
 
 
 def test_a_mask_worn_wrongly_is_a_yes_to_wearing_one():
     probs = np.array([[0.3, 0.45, 0.25], [0.2, 0.6, 0.2], [0, 0.5, 0.5]], np.float32)
-    labels = Labelling(np.array([2, 1, 0]), probs)
-    wearing = ask(labels, "wearing")
-    assert wearing.truths.tolist() == [True, False, True]
+    labels = ClassificationResult(np.array([2, 1, 0]), probs)
+    wearing = binarize(labels, "wearing")
+    assert wearing.ground_truth.tolist() == [True, False, True]
     assert wearing.scores == pytest.approx([0.55, 0.4, 0.5])
-    assert wearing.said.tolist() == [True, False, True]
-    bare = ask(labels, "no_mask")
-    assert bare.truths.tolist() == [False, True, False]
-    assert bare.said.tolist() == [True, True, True]
+    assert wearing.predicted.tolist() == [True, False, True]
+    bare = binarize(labels, "no_mask")
+    assert bare.ground_truth.tolist() == [False, True, False]
+    assert bare.predicted.tolist() == [True, True, True]
 
 
 def test_decisions_are_those_of_the_table():
-    labels = random_answers().labelling
-    wearing = ask(labels, "wearing")
-    assert (wearing.truths & wearing.said).sum() == labels.wearing.counts[0, 0]
-    assert (~wearing.truths & wearing.said).sum() == labels.wearing.counts[1, 0]
+    labels = random_predictions().classification
+    wearing = binarize(labels, "wearing")
+    assert (
+        wearing.ground_truth & wearing.predicted
+    ).sum() == labels.binary_confusion.counts[0, 0]
+    assert (
+        ~wearing.ground_truth & wearing.predicted
+    ).sum() == labels.binary_confusion.counts[1, 0]
 
 
 def test_an_unknown_question_is_refused():
     with pytest.raises(ValueError, match="must be one of wearing, mask"):
-        ask(random_answers(3).labelling, "hat")
+        binarize(random_predictions(3).classification, "hat")
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_same_numbers_as_scikit_learn(seed):
-    answers = random_answers(seed=seed)
-    truths, probs = answers.truths, answers.probs.astype(np.float64)
+    answers = random_predictions(seed=seed)
+    truths, probs = answers.ground_truth, answers.probs.astype(np.float64)
     probs /= probs.sum(axis=1, keepdims=True)  # else scikit-learn warns
-    ours, said = numbers(answers.labelling, resamples=20), probs.argmax(axis=1)
+    ours, said = (
+        summarize_classification(answers.classification, resamples=20),
+        probs.argmax(axis=1),
+    )
     assert ours.n == 200
     assert ours.accuracy.value == pytest.approx(metrics.accuracy_score(truths, said))
     balanced = metrics.balanced_accuracy_score(truths, said)
-    assert ours.balanced.value == pytest.approx(balanced)
+    assert ours.balanced_accuracy.value == pytest.approx(balanced)
     table = metrics.precision_recall_fscore_support(truths, said, labels=[0, 1, 2])
     for label, precision, recall, f1, n in zip(CLASSES, *table, strict=True):
         one = ours.classes[label.key]
@@ -61,11 +68,11 @@ def test_same_numbers_as_scikit_learn(seed):
         area = metrics.average_precision_score(truths == label, probs[:, label])
         assert one.average_precision.value == pytest.approx(area, rel=1e-5)
     mask, score = truths != 1, 1 - probs[:, 1]
-    assert ours.wearing.roc_area.value == pytest.approx(
+    assert ours.masked.roc_area.value == pytest.approx(
         metrics.roc_auc_score(mask, score)
     )
-    assert ours.bare.f1.value == pytest.approx(metrics.f1_score(~mask, score < 0.5))
-    assert ours.wearing_brier.value == pytest.approx(
+    assert ours.unmasked.f1.value == pytest.approx(metrics.f1_score(~mask, score < 0.5))
+    assert ours.binary_brier.value == pytest.approx(
         metrics.brier_score_loss(mask, score)
     )
     several = metrics.brier_score_loss(truths, probs, labels=[0, 1, 2])
@@ -74,15 +81,18 @@ def test_same_numbers_as_scikit_learn(seed):
 
 @pytest.mark.parametrize("decimals", [1, 6])
 def test_resampled_areas_are_those_of_the_faces_drawn(decimals):
-    labels = random_answers(80).labelling
+    labels = random_predictions(80).classification
     rounded = np.round(labels.probs, decimals)
-    asked = ask(Labelling(labels.truths, rounded), "mask")
-    weights = face_weights(80, resamples=120, seed=3)
+    asked = binarize(ClassificationResult(labels.ground_truth, rounded), "mask")
+    weights = draw_face_weights(80, resamples=120, seed=3)
     assert (weights.sum(axis=1) == 80).all()
-    roc, precision = areas(weights, asked)
+    roc, precision = resampled_areas(weights, asked)
     for row in (0, 60, 119):
         times = weights[row].astype(int)
-        truths, scores = np.repeat(asked.truths, times), np.repeat(asked.scores, times)
+        truths, scores = (
+            np.repeat(asked.ground_truth, times),
+            np.repeat(asked.scores, times),
+        )
         assert roc[row] == pytest.approx(metrics.roc_auc_score(truths, scores))
         expected = metrics.average_precision_score(truths, scores)
         assert precision[row] == pytest.approx(expected, rel=1e-5)
@@ -99,7 +109,7 @@ def all_estimates(content):
 
 
 def test_every_number_lies_in_its_interval_and_says_n():
-    content = numbers(random_answers(300).labelling).to_json()
+    content = summarize_classification(random_predictions(300).classification).to_json()
     found = list(all_estimates(content))
     # 7 numbers about all, 5 about each of three classes and both sides of a mask
     assert len(found) == 7 + 5 * 5
@@ -110,39 +120,45 @@ def test_every_number_lies_in_its_interval_and_says_n():
 
 
 def test_intervals_have_the_known_width_and_stay_the_same():
-    labels = random_answers(1000).labelling
-    first, again = numbers(labels), numbers(labels)
+    labels = random_predictions(1000).classification
+    first, again = summarize_classification(labels), summarize_classification(labels)
     assert first == again
     share = first.accuracy.value
     error = math.sqrt(share * (1 - share) / 1000)
     width = first.accuracy.high - first.accuracy.low
     assert width == pytest.approx(2 * 1.96 * error, rel=0.1)
-    other = numbers(labels, seed=1)
+    other = summarize_classification(labels, seed=1)
     assert other.accuracy != first.accuracy
     assert other.accuracy.low == pytest.approx(first.accuracy.low, abs=0.005)
 
 
 def test_all_right_still_has_an_interval():
     truths = np.array([0, 0, 1, 1])
-    ours = numbers(Labelling(truths, np.eye(3, dtype=np.float32)[truths]))
+    ours = summarize_classification(
+        ClassificationResult(truths, np.eye(3, dtype=np.float32)[truths])
+    )
     assert ours.accuracy.value == 1
     assert 0.3 < ours.accuracy.low < 0.6
-    assert ours.wearing.recall.low < 0.5
+    assert ours.masked.recall.low < 0.5
 
 
 def test_a_class_that_is_not_there_has_no_numbers():
     truths = np.array([0, 1, 0])
-    ours = numbers(Labelling(truths, np.eye(3, dtype=np.float32)[truths]))
+    ours = summarize_classification(
+        ClassificationResult(truths, np.eye(3, dtype=np.float32)[truths])
+    )
     absent = ours.classes["incorrect"]
     assert absent.precision.n == absent.recall.n == 0
     assert math.isnan(absent.f1.value)
     assert math.isnan(absent.roc_area.value)
-    assert ours.balanced.value == 1
+    assert ours.balanced_accuracy.value == 1
     assert json.loads(json.dumps(ours.to_json(), allow_nan=False))["n"] == 3
 
 
 def test_nothing_measured_is_said_so():
-    empty = numbers(Labelling(np.zeros(0, np.int64), np.zeros((0, 3), np.float32)))
+    empty = summarize_classification(
+        ClassificationResult(np.zeros(0, np.int64), np.zeros((0, 3), np.float32))
+    )
     assert empty.n == 0
     assert all(one["value"] is None for one in all_estimates(empty.to_json()))
 
@@ -151,21 +167,25 @@ def test_overconfidence_shows_and_chance_does_not():
     rng = np.random.default_rng(0)
     probs = rng.dirichlet([1, 1, 1], 4000).astype(np.float32)
     truths = (probs.cumsum(axis=1) < rng.random(4000)[:, None]).sum(axis=1)
-    honest = numbers(Labelling(truths.clip(0, 2), probs), resamples=200)
+    honest = summarize_classification(
+        ClassificationResult(truths.clip(0, 2), probs), resamples=200
+    )
     assert honest.ece.value < 0.03
     harder = probs**3 / (probs**3).sum(axis=1, keepdims=True)
-    boasting = numbers(Labelling(truths.clip(0, 2), harder), resamples=200)
+    boasting = summarize_classification(
+        ClassificationResult(truths.clip(0, 2), harder), resamples=200
+    )
     assert boasting.ece.low > honest.ece.high
     assert boasting.brier.low > honest.brier.high
 
 
 def test_five_thousand_faces_take_seconds_not_minutes():
-    labels = random_answers(5000).labelling
+    labels = random_predictions(5000).classification
     started_s = process_time()
-    numbers(labels)
+    summarize_classification(labels)
     # Under one second of work, however busy the machine is.
     assert process_time() - started_s < 8
 
 
 def test_every_question_is_asked():
-    assert set(QUESTIONS) == {"wearing", *(label.key for label in CLASSES)}
+    assert set(BINARY_TASKS) == {"wearing", *(label.key for label in CLASSES)}

@@ -7,17 +7,22 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.metrics.answers import Answers
-from maskdet.metrics.estimate import share
-from maskdet.metrics.slices import crop_light, crop_sharpness, difference, slices
-from tests.answers_fakes import random_answers
+from maskdet.metrics.answers import Predictions
+from maskdet.metrics.estimate import proportion
+from maskdet.metrics.slices import (
+    crop_light,
+    crop_sharpness,
+    evaluate_slices,
+    proportion_difference,
+)
+from tests.answers_fakes import random_predictions
 
 
 def answers_of(rows):
     """Rows of right (bool), size, light, sharpness, source; every truth is a mask."""
     right, sizes, lights, sharpness, sources = zip(*rows, strict=True)
     sure = np.where(np.array(right)[:, None], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0])
-    return Answers(
+    return Predictions(
         np.zeros(len(rows), np.int64),
         sure.astype(np.float32),
         np.array(sizes, np.float32),
@@ -38,20 +43,20 @@ def answers_of(rows):
     ],
 )
 def test_interval_of_a_difference_as_published(one, other, low, high):
-    gap = difference(share(*one), share(*other))
+    gap = proportion_difference(proportion(*one), proportion(*other))
     assert gap.value == pytest.approx(one[0] / one[1] - other[0] / other[1])
     assert (gap.low, gap.high) == pytest.approx((low, high), abs=5e-5)
-    back = difference(share(*other), share(*one))
+    back = proportion_difference(proportion(*other), proportion(*one))
     assert (back.low, back.high) == pytest.approx((-high, -low), abs=5e-5)
 
 
 def test_nothing_to_compare_with_is_no_difference():
-    assert math.isnan(difference(share(1, 2), share(0, 0)).value)
-    assert math.isnan(difference(share(0, 0), share(1, 2)).low)
+    assert math.isnan(proportion_difference(proportion(1, 2), proportion(0, 0)).value)
+    assert math.isnan(proportion_difference(proportion(0, 0), proportion(1, 2)).low)
 
 
 def test_parts_of_a_hand_worked_set():
-    parts = slices(
+    parts = evaluate_slices(
         answers_of(
             [
                 (True, 20, 39, 1, "a"),
@@ -82,18 +87,18 @@ def test_parts_of_a_hand_worked_set():
     }
     # one face alone says nothing, however wrong it is
     assert parts[1].difference.value == -1
-    assert not any(one.worse for one in parts)
+    assert not any(one.is_worse for one in parts)
 
 
 def test_a_part_that_is_clearly_worse_is_named():
     dark = [(row % 2 == 0, 50, 20, 1, "a") for row in range(100)]
     bright = [(row % 20 != 0, 50, 100, 1, "a") for row in range(100)]
-    parts = {one.part: one for one in slices(answers_of(dark + bright))}
-    assert parts["under 40"].worse
+    parts = {one.part: one for one in evaluate_slices(answers_of(dark + bright))}
+    assert parts["under 40"].is_worse
     assert parts["under 40"].difference.value == pytest.approx(0.5 - 0.95)
-    assert not parts["80 to 160"].worse
+    assert not parts["80 to 160"].is_worse
     # everything is in this part, so there is no rest
-    assert not parts["32 to 64 px"].worse
+    assert not parts["32 to 64 px"].is_worse
     content = json.dumps([one.to_json() for one in parts.values()], allow_nan=False)
     row = json.loads(content)[1]
     assert (row["part"], row["n"], row["worse"]) == ("under 40", 100, True)
@@ -101,14 +106,14 @@ def test_a_part_that_is_clearly_worse_is_named():
 
 
 def test_each_way_to_cut_holds_every_face_once():
-    parts = slices(random_answers(157))
+    parts = evaluate_slices(random_predictions(157))
     for name in ("face size", "light", "sharpness", "source"):
         assert sum(one.accuracy.n for one in parts if one.name == name) == 157
 
 
 def test_no_faces_have_no_parts():
-    everything = random_answers(5)
-    assert slices(everything.keep(np.zeros(5, bool))) == []
+    everything = random_predictions(5)
+    assert evaluate_slices(everything.select(np.zeros(5, bool))) == []
 
 
 def test_light_is_luminance():

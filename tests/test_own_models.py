@@ -15,23 +15,23 @@ import maskdet
 from maskdet.analyzer import (
     ANALYZERS,
     TwoStage,
+    describe_pipeline,
+    get_pipeline,
+    has_refinement,
+    list_own_model_problems,
     load_analyzer,
-    own_model_problems,
-    pipeline,
-    pipeline_of,
-    reads_twice,
 )
-from maskdet.assets import MODEL_DIR_VARIABLE, asset_path, sha256_of
+from maskdet.assets import MODEL_DIR_VARIABLE, model_path, sha256_of
 from maskdet.classifier import CLASSIFIERS, load_classifier
 from maskdet.cli import main
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.onepass import OnePass
-from maskdet.own_models import own_models, read_own_models
+from maskdet.onepass import SingleStage
+from maskdet.own_models import get_own_models, read_own_models
 from maskdet.resources import resource_path
 from maskdet.tune.scoring import analyzer_key
-from maskdet.web.samples import SAMPLES
-from tests.app_driving import opened_at, run
+from maskdet.web.samples import IMAGE_SAMPLES
+from tests.app_driving import open_page, run_app
 
 GROUP = resource_path("samples/group.jpg")
 
@@ -47,21 +47,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as `export --out` leaves it: a classifier and a network."""
     out = tmp_path / "exported"
     (out / "runs" / "mine").mkdir(parents=True)
-    shutil.copyfile(asset_path("tutorial"), out / "mine.tflite")
+    shutil.copyfile(model_path("tutorial"), out / "mine.tflite")
     (out / "runs" / "mine" / "facts.json").write_text(facts_of(out / "mine.tflite"))
-    shutil.copyfile(asset_path("onepass"), out / "net.tflite")
+    shutil.copyfile(model_path("onepass"), out / "net.tflite")
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(out))
     return out
 
 
 def test_own_models_have_names_beside_those_that_ship(folder: Path) -> None:
-    assert set(own_models("classifier")) == {"mine"}
-    assert set(own_models("network")) == {"net"}
+    assert set(get_own_models("classifier")) == {"mine"}
+    assert set(get_own_models("network")) == {"net"}
     assert next(iter(CLASSIFIERS)) == "maskdet"
     assert list(CLASSIFIERS)[-1] == "mine"
     assert {"net", "net-fast"} <= set(ANALYZERS)
     assert load_classifier("mine").context == 1.0
-    assert own_model_problems() == ()
+    assert list_own_model_problems() == ()
 
 
 def test_without_the_variable_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,13 +74,13 @@ def test_an_own_network_works_as_ours_does(folder: Path) -> None:
     image = read_image(GROUP)
     mine, ours = load_analyzer("net-fast"), load_analyzer("onepass-fast")
     np.testing.assert_array_equal(mine.analyze(image).boxes, ours.analyze(image).boxes)
-    assert pipeline_of(mine) == (
+    assert get_pipeline(mine) == (
         "net-fast detects and classifies, classifier maskdet checks uncertain faces "
         "again"
     )
-    assert reads_twice("net")
-    assert reads_twice("net-fast")
-    assert isinstance(load_analyzer("net", second_look=False), OnePass)
+    assert has_refinement("net")
+    assert has_refinement("net-fast")
+    assert isinstance(load_analyzer("net", refine=False), SingleStage)
     assert analyzer_key("net") != analyzer_key("mtcnn")
 
 
@@ -88,15 +88,15 @@ def test_an_own_network_works_as_ours_does(folder: Path) -> None:
 def test_a_chosen_classifier_classifies_every_face(folder: Path, analyzer: str) -> None:
     image = read_image(GROUP)
     scene = load_analyzer(analyzer, "mine").analyze(image)
-    alone = load_analyzer(analyzer, second_look=False).analyze(image)
+    alone = load_analyzer(analyzer, refine=False).analyze(image)
     np.testing.assert_array_equal(scene.boxes, alone.boxes)
     said = load_classifier("mine").predict(image, scene.boxes)
     np.testing.assert_allclose(scene.probs, said, atol=1e-5)
     assert np.abs(scene.probs - alone.probs).max() > 0.01
 
 
-def test_no_second_look_does_not_silence_a_chosen_classifier(folder: Path) -> None:
-    assert isinstance(load_analyzer("onepass", "mine", second_look=False), TwoStage)
+def test_no_refinement_does_not_silence_a_chosen_classifier(folder: Path) -> None:
+    assert isinstance(load_analyzer("onepass", "mine", refine=False), TwoStage)
 
 
 def test_choosing_before_classifying_equals_choosing_after(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_registered_analyzer_is_classified_anew_too(folder: Path) -> None:
     ],
 )
 def test_one_line_says_which_pipeline_runs(name, classifier, again, line) -> None:
-    assert pipeline(name, classifier, second_look=again).startswith(line)
+    assert describe_pipeline(name, classifier, refine=again).startswith(line)
 
 
 def test_python_takes_a_classifier_where_it_takes_an_analyzer(folder: Path) -> None:
@@ -167,7 +167,7 @@ class _Nothing:
 
 def test_a_file_that_is_written_anew_is_loaded_anew(folder: Path) -> None:
     before = maskdet.analyze(GROUP, classifier="mine")
-    shutil.copyfile(asset_path("classifier"), folder / "mine.tflite")
+    shutil.copyfile(model_path("classifier"), folder / "mine.tflite")
     facts = folder / "runs" / "mine" / "facts.json"
     facts.write_text(facts_of(folder / "mine.tflite"))
     stat = (folder / "mine.tflite").stat()
@@ -181,14 +181,14 @@ def test_the_folder_of_a_training_run_is_one_model(
 ) -> None:
     run = folder / "second"
     run.mkdir()
-    shutil.copyfile(asset_path("early-stop"), run / "int8.tflite")
-    shutil.copyfile(asset_path("tutorial"), run / "float16.tflite")
+    shutil.copyfile(model_path("early-stop"), run / "int8.tflite")
+    shutil.copyfile(model_path("tutorial"), run / "float16.tflite")
     facts = facts_of(run / "float16.tflite", weights="float16")
     (run / "facts.json").write_text(facts)
-    assert own_models()["second"].path == run / "float16.tflite"
+    assert get_own_models()["second"].path == run / "float16.tflite"
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(run))
-    assert list(own_models()) == ["second"]
-    assert own_model_problems() == ()
+    assert list(get_own_models()) == ["second"]
+    assert list_own_model_problems() == ()
 
 
 def break_nothing(folder: Path) -> None:
@@ -196,11 +196,11 @@ def break_nothing(folder: Path) -> None:
 
 
 def break_facts(folder: Path) -> None:
-    shutil.copyfile(asset_path("tutorial"), folder / "bad.tflite")
+    shutil.copyfile(model_path("tutorial"), folder / "bad.tflite")
 
 
 def break_sum(folder: Path) -> None:
-    shutil.copyfile(asset_path("tutorial"), folder / "bad.tflite")
+    shutil.copyfile(model_path("tutorial"), folder / "bad.tflite")
     (folder / "runs" / "bad").mkdir()
     (folder / "runs" / "bad" / "facts.json").write_text(
         json.dumps({"input": {"context": 1.0}, "sha256": "0" * 64})
@@ -208,26 +208,26 @@ def break_sum(folder: Path) -> None:
 
 
 def break_json(folder: Path) -> None:
-    shutil.copyfile(asset_path("tutorial"), folder / "bad.tflite")
+    shutil.copyfile(model_path("tutorial"), folder / "bad.tflite")
     (folder / "runs" / "bad").mkdir()
     (folder / "runs" / "bad" / "facts.json").write_text("[1")
 
 
 def break_name(folder: Path) -> None:
-    shutil.copyfile(asset_path("onepass"), folder / "bad <b>.tflite")
+    shutil.copyfile(model_path("onepass"), folder / "bad <b>.tflite")
 
 
 def break_shipped_name(folder: Path) -> None:
-    shutil.copyfile(asset_path("onepass"), folder / "tutorial.tflite")
+    shutil.copyfile(model_path("onepass"), folder / "tutorial.tflite")
 
 
 def break_known_name(folder: Path) -> None:
-    shutil.copyfile(asset_path("onepass"), folder / "haar.tflite")
+    shutil.copyfile(model_path("onepass"), folder / "haar.tflite")
 
 
 def break_kind(folder: Path) -> None:
     # Another project's network: its outputs do not say what they mean.
-    content = asset_path("tutorial").read_bytes()
+    content = model_path("tutorial").read_bytes()
     (folder / "bad.tflite").write_bytes(
         content.replace(b"mask__no_mask__incorrect", b"cats__dogs__hamsters____")
     )
@@ -250,7 +250,7 @@ def test_a_bad_file_costs_one_line_and_the_rest_can_be_used(
     folder: Path, make, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(folder)
-    (problem,) = own_model_problems()
+    (problem,) = list_own_model_problems()
     assert line in problem
     assert "\n" not in problem
     assert "mine" in CLASSIFIERS
@@ -296,10 +296,10 @@ def test_a_folder_that_is_none_is_one_line(tmp_path, capsys, monkeypatch) -> Non
 
 
 def test_contradictory_options_are_refused(folder: Path, capsys) -> None:
-    words = ["detect", str(GROUP), "--classifier", "mine", "--no-second-look"]
+    words = ["detect", str(GROUP), "--classifier", "mine", "--no-refinement"]
     assert main(words) == 1
     shown = capsys.readouterr().err
-    assert shown.startswith("maskdet: --no-second-look: onepass detects, classifier")
+    assert shown.startswith("maskdet: --no-refinement: onepass detects, classifier")
 
 
 def test_the_dashboard_offers_own_models_and_says_what_runs(
@@ -308,9 +308,9 @@ def test_the_dashboard_offers_own_models_and_says_what_runs(
     break_nothing(folder)
     st.cache_resource.clear()
     st.cache_data.clear()
-    app = opened_at("models")
+    app = open_page("models")
     app.main.button_group(key="models.part").set_value("Mask models")
-    run(app)
+    run_app(app)
     assert "mine" in app.sidebar.selectbox(key="choice.classifier").options
     assert {"net", "net-fast"} <= set(
         app.sidebar.selectbox(key="choice.analyzer").options
@@ -318,16 +318,16 @@ def test_the_dashboard_offers_own_models_and_says_what_runs(
     told = [warning.value.replace("\\", "") for warning in app.main.warning]
     assert "An own model cannot be used: exported/bad.tflite: is no LiteRT" in told[0]
     app.main.button_group(key="models.run").set_value("mine")
-    run(app)
+    run_app(app)
     app.main.button(key="models.use.mine").click()
-    run(app)
+    run_app(app)
     line = "onepass detects, classifier mine classifies every face"
     shown = [part.value.replace("\\", "") for part in app.main.markdown]
     assert any(line in text for text in shown)
     captions = [part.value.replace("\\", "") for part in app.sidebar.caption]
     assert f"At work: {line}." in captions
-    run(app.switch_page("pages/image.py"))
-    image = read_image(SAMPLES[0].path)
+    run_app(app.switch_page("pages/image.py"))
+    image = read_image(IMAGE_SAMPLES[0].path)
     expected = load_analyzer("onepass", "mine").analyze(image)
     said = app.main.dataframe[-1].value["Label"].tolist()
     assert said == [label.title for label in expected.labels]
@@ -335,10 +335,10 @@ def test_the_dashboard_offers_own_models_and_says_what_runs(
 
 def test_a_model_that_goes_away_while_it_is_in_use_is_told(folder: Path) -> None:
     st.cache_resource.clear()
-    app = opened_at("about", classifier="mine")
+    app = open_page("about", classifier="mine")
     assert app.sidebar.selectbox(key="choice.classifier").value == "mine"
     (folder / "mine.tflite").unlink()
-    run(app)
+    run_app(app)
     assert app.sidebar.selectbox(key="choice.classifier").value == "maskdet"
     assert "mine is no longer in the folder" in app.sidebar.warning[0].value
 

@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from maskdet import __version__
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER
-from maskdet.assets import ASSETS, MODEL_DIR_VARIABLE
-from maskdet.runs import RUNS_FOLDER, run_names
+from maskdet.assets import MODEL_DIR_VARIABLE, MODEL_FILES
+from maskdet.runs import RUNS_FOLDER, list_training_runs
 from maskdet.types import Label
 from maskdet.web import entry, session
 from tests.waiting import WAIT_S
@@ -22,7 +22,7 @@ APP = ROOT / "app.py"
 
 @pytest.fixture
 def about(monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     app.switch_page("pages/about.py").run()
     assert not app.exception
@@ -50,7 +50,7 @@ def test_every_analyzer_and_model_file_is_named_with_its_licence(about) -> None:
     for name, line in ANALYZERS.items():
         assert f"**{name}**: {line}" in texts(about)
     assert f"{ANALYZERS[DEFAULT_ANALYZER]} (the default)" in texts(about)
-    for asset in ASSETS.values():
+    for asset in MODEL_FILES.values():
         assert f"**{asset.name}** ({asset.licence}, " in texts(about)
 
 
@@ -58,7 +58,7 @@ def test_every_model_card_is_shown_whole(about: AppTest) -> None:
     cards = sorted((ROOT / "models").glob("*.md"))
     cards = [path for path in cards if path.name != "README.md"]
     cards.append(ROOT / "models" / "runs-onepass" / "onepass" / "card.md")
-    cards += [RUNS_FOLDER / name / "card.md" for name in run_names()]
+    cards += [RUNS_FOLDER / name / "card.md" for name in list_training_runs()]
     assert len(about.main.expander) == len(cards)
     for path, shown in zip(cards, about.main.expander, strict=True):
         title, *lines = path.read_text(encoding="utf-8").splitlines()
@@ -71,8 +71,8 @@ def test_a_page_opened_first_starts_again_through_the_app(monkeypatch) -> None:
     rerun: list[bool] = []
     monkeypatch.setattr(entry.st, "rerun", lambda: rerun.append(True))
     monkeypatch.setattr(PagesManager, "uses_pages_directory", True)
-    entry.through_app()
-    entry.through_app()
+    entry.require_app_entry()
+    entry.require_app_entry()
     assert rerun == [True]
     assert PagesManager.uses_pages_directory is False
 

@@ -11,7 +11,7 @@ from maskdet.style import Style
 from maskdet.types import Label
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
-from tests.app_driving import APP, opened_at, run
+from tests.app_driving import APP, open_page, run_app
 from tests.fakes import FakeClassifier, FakeDetector
 
 
@@ -20,7 +20,7 @@ def _fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = [[100.0, 100.0, 180.0, 200.0]]
     fake = TwoStage(FakeDetector(boxes, [0.9]), FakeClassifier((0.03, 0.96, 0.01)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     st.cache_resource.clear()  # every AppTest has the same session
 
 
@@ -31,7 +31,7 @@ def chosen(app: AppTest) -> Preferences:
 
 def name(app: AppTest, key: str, value: str) -> AppTest:
     app.sidebar.text_input(key=f"choice.name.{key}").set_value(value)
-    return run(app)
+    return run_app(app)
 
 
 def page(app: AppTest) -> str:
@@ -41,12 +41,12 @@ def page(app: AppTest) -> str:
 
 
 def test_own_names_are_in_tables_tiles_and_cards() -> None:
-    app = name(opened_at("image"), "no_mask", "Bare face")
+    app = name(open_page("image"), "no_mask", "Bare face")
     assert chosen(app).style.class_names == {"no_mask": "Bare face"}
     assert page(app).count("Bare face") >= 3
     assert "No mask" not in page(app)
     assert "class_names" in app.sidebar.code[0].value
-    again = opened_at("image", class_names='{"no_mask": "Bare face"}')
+    again = open_page("image", class_names='{"no_mask": "Bare face"}')
     assert again.sidebar.text_input(key="choice.name.no_mask").value == "Bare face"
 
 
@@ -55,19 +55,19 @@ def test_own_names_are_in_tables_tiles_and_cards() -> None:
     [("<b>", "letters of any script"), ("mask", "name of two classes")],
 )
 def test_a_bad_name_is_told_and_the_ones_before_stay(value: str, line: str) -> None:
-    app = name(opened_at("image"), "no_mask", "Bare")
+    app = name(open_page("image"), "no_mask", "Bare")
     name(app, "no_mask", value)
     assert line in app.sidebar.warning[0].value.replace("\\", "")
     assert chosen(app).style.class_names == {"no_mask": "Bare"}
 
 
 def test_own_colours_stay_and_others_follow_the_palette() -> None:
-    app = opened_at("image")
+    app = open_page("image")
     app.sidebar.color_picker(key="choice.colour.mask").set_value("#123456")
-    run(app)
+    run_app(app)
     assert chosen(app).style.class_colours == {"mask": "#123456"}
     app.sidebar.selectbox(key="choice.palette").set_value("colour-blind")
-    run(app)
+    run_app(app)
     style = chosen(app).style
     assert style == Style(palette="colour-blind", class_colours={"mask": "#123456"})
     picker = app.sidebar.color_picker(key="choice.colour.no_mask")
@@ -75,25 +75,25 @@ def test_own_colours_stay_and_others_follow_the_palette() -> None:
     next(
         one for one in app.sidebar.button if one.label == "Standard names and colours"
     ).click()
-    run(app)
+    run_app(app)
     assert chosen(app).style == Style(palette="colour-blind")
     assert app.sidebar.color_picker(key="choice.colour.mask").value == "#0072b2"
 
 
 def test_class_weights_reach_the_settings_and_not_all_may_be_zero() -> None:
-    app = opened_at("image")
+    app = open_page("image")
     for key in ("mask", "no_mask"):
         app.sidebar.slider(key=f"choice.weight.{key}").set_value(0.0)
-    run(app)
+    run_app(app)
     assert chosen(app).settings.class_weights == (0.0, 0.0, 1.0)
     app.sidebar.slider(key="choice.weight.incorrect").set_value(0.0)
-    run(app)
+    run_app(app)
     assert "At least one class must count" in app.sidebar.warning[0].value
     assert chosen(app).settings.class_weights == (0.0, 0.0, 1.0)
 
 
 def test_a_name_of_any_script_is_taken_and_the_page_says_what_images_show() -> None:
-    app = name(opened_at("image"), "no_mask", "マスクなし")
+    app = name(open_page("image"), "no_mask", "マスクなし")
     assert chosen(app).style.class_names == {"no_mask": "マスクなし"}
     assert page(app).count("マスクなし") >= 3
     (line,) = (one.value for one in app.sidebar.caption if "Latin letters" in one.value)

@@ -16,12 +16,12 @@ from PIL import Image as Pillow
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzer import ANALYZERS, DEFAULT_ANALYZER, TwoStage
-from maskdet.media import FORMATS, encode_jpeg, encode_png
+from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png
 from maskdet.tiles import Tiling
 from maskdet.web import pictures, session
-from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.media.files import encode_deep, moving, png_of, saved
-from tests.pictures_fakes import BOXES, SCORES, scenery
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.media.files import encode_16_bit, encode_image, make_animation, make_png
+from tests.pictures_fakes import BOXES, SCORES, make_ramp_image
 from tests.waiting import WAIT_S
 
 ALBUM = "maskdet.album"
@@ -33,7 +33,7 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
     """Let no test load a network; the analyzer that every page gets instead."""
     fake = TwoStage(FakeDetector(BOXES, SCORES), FakeClassifier((0.7, 0.2, 0.1)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     st.cache_resource.clear()  # every AppTest has the same session
     return fake
 
@@ -85,7 +85,7 @@ def test_a_newcomer_sees_a_sample_with_its_result(analyzer) -> None:
 
 
 def test_a_moved_slider_labels_anew_without_another_look(analyzer) -> None:
-    app = upload(opened(), ("a.png", encode_png(scenery())))
+    app = upload(opened(), ("a.png", encode_png(make_ramp_image())))
     seen = analyzer.detector.calls
     assert table(app, "Label") == ["Mask"]
     move(app, "Confidence", 0.8)
@@ -107,7 +107,7 @@ def test_another_analyzer_looks_again(analyzer) -> None:
 
 
 def test_tiles_look_at_the_parts_too_and_nothing_is_looked_at_twice(analyzer) -> None:
-    app = upload(opened(), ("far.png", encode_png(grey(1000, 700))))
+    app = upload(opened(), ("far.png", encode_png(make_grey_image(1000, 700))))
     seen = analyzer.detector.calls
     tiles = app.main.toggle(key="image.tiles")
     assert tiles.value is False, "it takes longer, so it is off until asked for"
@@ -132,7 +132,7 @@ def test_tiles_show_faces_that_the_whole_picture_hides(monkeypatch) -> None:
 
     near = TwoStage(Near(), FakeClassifier())
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: near)
-    app = upload(opened(), ("far.png", encode_png(grey(1000, 600))))
+    app = upload(opened(), ("far.png", encode_png(make_grey_image(1000, 600))))
     assert "No face found" in texts(app.warning)
     app.main.toggle(key="image.tiles").set_value(True)
     run(app)
@@ -143,8 +143,10 @@ def test_tiles_show_faces_that_the_whole_picture_hides(monkeypatch) -> None:
 
 
 def test_a_broken_file_gets_its_line_and_the_good_one_its_result() -> None:
-    good, evil = encode_png(scenery()), "<b>`x`</b>.jpg"
-    app = upload(opened(), (evil, encode_jpeg(scenery())[:300]), ("good.png", good))
+    good, evil = encode_png(make_ramp_image()), "<b>`x`</b>.jpg"
+    app = upload(
+        opened(), (evil, encode_jpeg(make_ramp_image())[:300]), ("good.png", good)
+    )
     assert len(app.error) == 1
     assert "`<b>'x'</b>.jpg`: " in app.error[0].value
     assert "damaged" in app.error[0].value
@@ -153,52 +155,57 @@ def test_a_broken_file_gets_its_line_and_the_good_one_its_result() -> None:
 
 
 def test_only_broken_files_leave_a_page_with_their_lines() -> None:
-    wide = png_of(struct.pack(">IIBBBBB", 1, 40_000_000, 8, 0, 0, 0, 0), b"\0" * 99)
+    wide = make_png(struct.pack(">IIBBBBB", 1, 40_000_000, 8, 0, 0, 0, 0), b"\0" * 99)
     heic = b"\0\0\0\x18ftypheic" + bytes(40)
     app = upload(
-        opened(), ("a.png", b""), ("b.gif", moving()), ("c", heic), ("d.png", wide)
+        opened(),
+        ("a.png", b""),
+        ("b.gif", make_animation()),
+        ("c", heic),
+        ("d.png", wide),
     )
     assert [part.value for part in app.error] == [
         "`a.png`: the file is empty.",
         "`b.gif`: this is an animation; send one frame of it, or use it as a video.",
-        f"`c`: this is a HEIC photo; save it as JPEG or PNG (accepted are {FORMATS}).",
+        "`c`: this is a HEIC photo; save it as JPEG or PNG (accepted are "
+        f"{IMAGE_FORMATS}).",
         "`d.png`: the image has 1 x 40000000 pixels; a side may have at most 65500: "
         "crop it.",
     ]
     assert captions(app) == []
 
 
-def test_images_of_any_name_and_depth_are_analyzed(offered) -> None:
-    image = Pillow.fromarray(scenery()[..., ::-1].copy())
+def test_images_of_any_name_and_depth_are_analyzed(download_data) -> None:
+    image = Pillow.fromarray(make_ramp_image()[..., ::-1].copy())
     files = [
-        ("saved-by-edge.jfif", saved(image, "JPEG")),
-        ("none", saved(image, "PNG")),
-        ("wrong.txt", saved(image, "WEBP")),
-        ("phone.avif", saved(image, "AVIF")),
-        ("scan.tif", saved(image, "TIFF")),
-        ("infrared.png", encode_deep(scenery()[..., 0], bits=12)),
+        ("saved-by-edge.jfif", encode_image(image, "JPEG")),
+        ("none", encode_image(image, "PNG")),
+        ("wrong.txt", encode_image(image, "WEBP")),
+        ("phone.avif", encode_image(image, "AVIF")),
+        ("scan.tif", encode_image(image, "TIFF")),
+        ("infrared.png", encode_16_bit(make_ramp_image()[..., 0], bits=12)),
     ]
     app = upload(opened(), *files)
     assert len(app.error) == 0
     assert list(app.main.dataframe[0].value["Faces"]) == [1] * len(files)
-    previews = [kept.preview for kept in app.session_state[ALBUM]._pictures.values()]
+    previews = [kept.preview for kept in app.session_state[ALBUM]._images.values()]
     for preview in previews[-len(files) :]:
         assert 100 < np.asarray(Pillow.open(io.BytesIO(preview))).mean() < 160
 
 
-def test_a_very_large_photo_has_its_boxes_in_its_own_pixels(offered) -> None:
-    photo = saved(Pillow.new("L", (12000, 9000), 128), "JPEG")
+def test_a_very_large_photo_has_its_boxes_in_its_own_pixels(download_data) -> None:
+    photo = encode_image(Pillow.new("L", (12000, 9000), 128), "JPEG")
     upload(opened(), ("phone.jpg", photo))
-    (record,) = json.loads(offered["JSON"])["images"]
+    (record,) = json.loads(download_data["JSON"])["images"]
     assert (record["width"], record["height"]) == (12000, 9000)
     x1, y1, x2, y2 = BOXES[0]
     assert record["faces"][0]["box"] == [2 * x1, 2 * y1, 2 * x2, 2 * y2]
-    marked = Pillow.open(io.BytesIO(offered["Marked picture (PNG)"]()))
+    marked = Pillow.open(io.BytesIO(download_data["Marked picture (PNG)"]()))
     assert marked.size == (6000, 4500)
 
 
 def test_one_image_and_one_face_are_not_told_in_the_plural() -> None:
-    app = upload(opened(), ("a.png", b""), ("b.png", encode_png(scenery())))
+    app = upload(opened(), ("a.png", b""), ("b.png", encode_png(make_ramp_image())))
     shown = texts(app.main.get("html"))
     assert "<dt>Picture</dt><dd>1</dd>" in shown
     assert "<dt>Face</dt><dd>1</dd>" in shown
@@ -208,20 +215,22 @@ def test_one_image_and_one_face_are_not_told_in_the_plural() -> None:
 def test_a_long_image_without_a_face_is_not_called_too_small(monkeypatch) -> None:
     nobody = TwoStage(FakeDetector(), FakeClassifier())
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: nobody)
-    app = upload(opened(), ("long.png", encode_png(grey(6000, 200))))
+    app = upload(opened(), ("long.png", encode_png(make_grey_image(6000, 200))))
     assert "larger image" not in texts(app.warning)
     assert "Switch on **Far camera" in texts(app.warning)
     assert "6000 x 200 pixels" in texts(app.warning)
     app.main.toggle(key="image.tiles").set_value(True)
     run(app)
     assert "Come closer: this image is 6000 x 200" in texts(app.warning)
-    app = upload(opened(), ("line.png", encode_png(grey(300, 1))))
+    app = upload(opened(), ("line.png", encode_png(make_grey_image(300, 1))))
     assert "use a larger image: this one is 300 x 1 pixels" in texts(app.warning)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_photo_is_shown_and_analysed_upright(orientation, offered) -> None:
-    upright = Pillow.fromarray(scenery(240, 120)[..., ::-1].copy())
+def test_a_turned_photo_is_shown_and_analysed_upright(
+    orientation, download_data
+) -> None:
+    upright = Pillow.fromarray(make_ramp_image(240, 120)[..., ::-1].copy())
     # What a camera held that way stores: the operation that orientation undoes.
     undo = {
         2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -238,29 +247,29 @@ def test_a_turned_photo_is_shown_and_analysed_upright(orientation, offered) -> N
     file = io.BytesIO()
     stored.save(file, "JPEG", quality=95, exif=exif)
     app = upload(opened(), ("phone.jpg", file.getvalue()))
-    record = json.loads(offered["JSON"])["images"][0]
+    record = json.loads(download_data["JSON"])["images"][0]
     assert (record["width"], record["height"]) == (240, 120)
     album = app.session_state["maskdet.album"]
-    shown = Pillow.open(io.BytesIO(list(album._pictures.values())[-1].preview))
+    shown = Pillow.open(io.BytesIO(list(album._images.values())[-1].preview))
     small = np.asarray(shown.resize((240, 120)), np.int16)
     assert np.abs(small - np.asarray(upright, np.int16)).mean() < 12
 
 
-def test_several_pictures_get_totals_and_one_is_chosen(offered) -> None:
-    files = [(f"{n}.png", encode_png(scenery(200 + n, 100))) for n in range(3)]
+def test_several_pictures_get_totals_and_one_is_chosen(download_data) -> None:
+    files = [(f"{n}.png", encode_png(make_ramp_image(200 + n, 100))) for n in range(3)]
     app = upload(opened(), *files)
     assert "<dd>3</dd>" in texts(app.main.get("html"))
     assert list(app.main.dataframe[0].value["Picture"]) == ["0.png", "1.png", "2.png"]
-    with zipfile.ZipFile(io.BytesIO(offered["All 3 (zip)"]())) as archive:
+    with zipfile.ZipFile(io.BytesIO(download_data["All 3 (zip)"]())) as archive:
         assert len(archive.namelist()) == 5
     app.main.selectbox[0].set_value(2)
     run(app)
-    assert json.loads(offered["JSON"])["images"][0]["path"] == "2.png"
+    assert json.loads(download_data["JSON"])["images"][0]["path"] == "2.png"
 
 
 def test_too_many_files_are_told() -> None:
     blank = encode_png(np.zeros((8, 8, 3), np.uint8))
-    files = [(f"{n}.png", blank) for n in range(pictures.MAX_PICTURES + 2)]
+    files = [(f"{n}.png", blank) for n in range(pictures.MAX_IMAGES + 2)]
     app = upload(opened(), *files)
     assert "32 files are too many" in texts(app.warning)
 
@@ -295,7 +304,7 @@ def test_samples_and_camera_can_be_chosen() -> None:
     run(app)
     assert captions(app) == []
     app.main.get("camera_input")[0].set_value(
-        ("photo.jpg", encode_jpeg(scenery()), "image/jpeg")
+        ("photo.jpg", encode_jpeg(make_ramp_image()), "image/jpeg")
     )
     run(app)
     assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
@@ -324,5 +333,5 @@ def test_nothing_is_written_to_disk(tmp_path, monkeypatch) -> None:
     app = opened()
     monkeypatch.setattr("builtins.open", watched)
     monkeypatch.setattr("io.open", watched)
-    upload(app, ("a.png", encode_png(scenery())))
+    upload(app, ("a.png", encode_png(make_ramp_image())))
     assert opened_for_writing == []

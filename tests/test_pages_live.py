@@ -11,18 +11,18 @@ from streamlit.testing.v1 import AppTest
 from streamlit_webrtc.component import WebRtcStreamerContext, WebRtcStreamerState
 from streamlit_webrtc.webrtc import SignallingTimeoutError
 
-from maskdet.analyzer import AUTO, TwoStage, resolved
+from maskdet.analyzer import AUTO, TwoStage, resolve_analyzer
 from maskdet.web import camera, session
-from maskdet.web.ice import VARIABLE
+from maskdet.web.ice import ICE_SERVERS_VARIABLE
 from maskdet.web.live_hooks import NewestFrameRelay
 from maskdet.web.preferences import Preferences
-from maskdet.web.viewers import VARIABLE as VIEWERS_VARIABLE
-from maskdet.web.viewers import Viewers
+from maskdet.web.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
+from maskdet.web.viewers import ViewerSlots
 from tests.fakes import FakeClassifier, FakeDetector
 from tests.waiting import WAIT_S
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
-FIRST = resolved(AUTO, live=True)
+FIRST = resolve_analyzer(AUTO, live=True)
 
 
 @pytest.fixture(autouse=True)
@@ -30,17 +30,17 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let no test load a network; return the names that were asked for."""
     asked: list[str] = []
 
-    def load(name: str, classifier: str, *, second_look: bool) -> TwoStage:
+    def load(name: str, classifier: str, *, refine: bool) -> TwoStage:
         asked.append(name)
         return TwoStage(FakeDetector(), FakeClassifier())
 
     monkeypatch.setattr(session, "load_analyzer", load)
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     # AppTest has no session that streamlit-webrtc could ask for its number of runs.
     monkeypatch.setattr(
         "streamlit_webrtc.component.get_this_session_info", lambda: None
     )
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(ICE_SERVERS_VARIABLE, raising=False)
     monkeypatch.delenv(VIEWERS_VARIABLE, raising=False)
     st.cache_resource.clear()  # every AppTest has the same session
     return asked
@@ -83,7 +83,7 @@ def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> No
 
 
 def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> None:
-    def load(name: str, classifier: str, *, second_look: bool) -> TwoStage:
+    def load(name: str, classifier: str, *, refine: bool) -> TwoStage:
         raise FileNotFoundError("model x is missing; get it with: y")
 
     monkeypatch.setattr(session, "load_analyzer", load)
@@ -100,7 +100,7 @@ def test_an_analyzer_without_its_file_is_told_and_not_offered(monkeypatch) -> No
             raise FileNotFoundError("get it with: maskdet models fetch yunet")
         return APP
 
-    monkeypatch.setattr(session, "asset_path", path)
+    monkeypatch.setattr(session, "model_path", path)
     app = opened(analyzer="yunet")
     assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
     assert "yunet" not in app.sidebar.selectbox(key="choice.analyzer").options
@@ -160,16 +160,16 @@ def test_a_bad_link_is_told_until_something_changes() -> None:
 
 
 def test_bad_ice_servers_are_told_and_the_camera_still_offered(monkeypatch) -> None:
-    monkeypatch.setenv(VARIABLE, "stun:example.org")
+    monkeypatch.setenv(ICE_SERVERS_VARIABLE, "stun:example.org")
     app = opened()
-    assert VARIABLE in app.warning[0].value.replace("\\", "")
+    assert ICE_SERVERS_VARIABLE in app.warning[0].value.replace("\\", "")
     assert len(streamers(app)) == 1
 
 
 def test_a_picture_on_its_side_is_shown_in_the_shape_of_the_camera() -> None:
     """The frame of the video does not grow: below it, the Stop button would be cut."""
-    lying = camera._style(Preferences(rotate=180))
-    standing = camera._style(
+    lying = camera._build_video_css(Preferences(rotate=180))
+    standing = camera._build_video_css(
         Preferences(rotate=90, camera_width=320, camera_height=240)
     )
     assert "aspectRatio" not in lying
@@ -181,8 +181,8 @@ class Taken:
 
     def __init__(self) -> None:
         self.active = {"another"}
-        self.viewers = Viewers(self._is_active)
-        assert self.viewers.admit("another", 1)
+        self.viewers = ViewerSlots(self._is_active)
+        assert self.viewers.acquire("another", 1)
 
     def _is_active(self, session_id: str) -> bool:
         return session_id != "another" or session_id in self.active
@@ -190,7 +190,7 @@ class Taken:
 
 def test_one_too_many_is_told_and_let_in_when_a_place_is_free(monkeypatch) -> None:
     taken = Taken()
-    monkeypatch.setattr(camera, "_viewers", lambda: taken.viewers)
+    monkeypatch.setattr(camera, "_get_viewer_slots", lambda: taken.viewers)
     monkeypatch.setenv(VIEWERS_VARIABLE, "1")
     app = opened()
     (warning,) = app.warning
@@ -239,15 +239,15 @@ def test_what_the_server_cannot_take_is_told_and_begins_anew(
 
 
 def test_another_page_frees_the_place(monkeypatch) -> None:
-    viewers = Viewers(lambda session_id: True)
-    monkeypatch.setattr(camera, "_viewers", lambda: viewers)
+    viewers = ViewerSlots(lambda session_id: True)
+    monkeypatch.setattr(camera, "_get_viewer_slots", lambda: viewers)
     monkeypatch.setenv(VIEWERS_VARIABLE, "1")
     app = opened()
     app.session_state["maskdet.connection"].phase = "lost"
     app.session_state["maskdet.connection"]._since_s = float("inf")
-    monkeypatch.setattr(camera, "_pressed", lambda: "Start")
+    monkeypatch.setattr(camera, "_get_last_button", lambda: "Start")
     app.run()
-    assert not viewers.has_room(1), "a stream that broke off keeps its place"
+    assert not viewers.has_free_slot(1), "a stream that broke off keeps its place"
     app.switch_page("pages/about.py").run()
     assert not app.exception
-    assert viewers.has_room(1)
+    assert viewers.has_free_slot(1)

@@ -9,12 +9,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from maskdet.analyzer import AUTO, TwoStage, resolved
+from maskdet.analyzer import AUTO, TwoStage, resolve_analyzer
 from maskdet.types import Settings
-from maskdet.voting.presets import PRESETS
+from maskdet.voting.presets import TRACKING_PRESETS
 from maskdet.web import session
-from maskdet.web.distance_floor import START
-from tests.app_driving import opened_at, run
+from maskdet.web.distance_floor import DEFAULT_GROUND_POINTS
+from tests.app_driving import open_page, run_app
 from tests.fakes import FakeClassifier, FakeDetector
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
@@ -31,7 +31,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
             FakeDetector(BOXES, [0.9, 0.8]), FakeClassifier((0.04, 0.95, 0.01))
         ),
     )
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     # AppTest has no session that streamlit-webrtc could ask for its number of runs.
     monkeypatch.setattr(
         "streamlit_webrtc.component.get_this_session_info", lambda: None
@@ -40,7 +40,7 @@ def light_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(**query: str) -> AppTest:
-    return opened_at("live", **query)
+    return open_page("live", **query)
 
 
 def settings(app: AppTest) -> Settings:
@@ -51,7 +51,7 @@ def settings(app: AppTest) -> Settings:
 def choose(app: AppTest, key: str, value: object) -> AppTest:
     part = next(one for one in app.main.button_group if one.key == key)
     part.set_value(value)
-    return run(app)
+    return run_app(app)
 
 
 def warnings(app: AppTest) -> list[str]:
@@ -65,13 +65,15 @@ def texts(app: AppTest) -> str:
 def film(app: AppTest, seconds: float = 2.0) -> None:
     """Let the camera show a picture for a while, as the thread of the frames would."""
     state = app.session_state["maskdet.live"]
-    running = state.run(resolved(AUTO, live=True), session.load_analyzer())
+    running = state.get_or_create_session(
+        resolve_analyzer(AUTO, live=True), session.load_analyzer()
+    )
     image = np.full((240, 320, 3), 90, np.uint8)
     now_s = state.clock()
     for number in range(round(10 * seconds)):
         time_s = now_s - seconds + number / 10
         view = running.step(image, time_s, state.preferences.settings)
-        state.note(1, {"find": 1.0}, view)
+        state.record_frame(1, {"find": 1.0}, view)
 
 
 def test_a_first_visit_measures_no_distances() -> None:
@@ -87,9 +89,9 @@ def test_a_mode_and_its_numbers_reach_the_stream_and_the_link() -> None:
     assert "Press **Start** above" in texts(app)
     choose(app, "distance.contact_distance_m", 1.0)
     app.main.number_input(key="distance.contact_duration_s").set_value(7.0)
-    run(app)
+    run_app(app)
     app.main.number_input(key="distance.field_of_view_deg").set_value(90.0)
-    run(app)
+    run_app(app)
     wanted = settings(app)
     assert (wanted.contact_distance_m, wanted.contact_duration_s) == (1.0, 7.0)
     assert wanted.field_of_view_deg == 90
@@ -113,7 +115,7 @@ def test_distances_survive_other_pages_and_a_moved_slider() -> None:
     app.switch_page("pages/about.py").run()
     slider = next(one for one in app.sidebar.slider if one.label == "Confidence")
     slider.set_value(0.8)
-    run(app)
+    run_app(app)
     app.switch_page("pages/live.py").run()
     assert (settings(app).distance, settings(app).min_confidence) == ("relative", 0.8)
     assert "heights of faces" in texts(app)
@@ -125,7 +127,7 @@ def test_reset_takes_distances_back() -> None:
     assert app.sidebar.toggle(key="choice.blur").value is True
     reset = next(one for one in app.sidebar.button if one.label.startswith("Reset"))
     reset.click()
-    run(app)
+    run_app(app)
     assert settings(app) == Settings()
     assert not app.main.number_input
     assert app.sidebar.toggle(key="choice.blur").value is False
@@ -138,10 +140,10 @@ def test_a_floor_without_points_asks_for_them_and_typed_ones_are_used() -> None:
         app.main.number_input(key=f"distance.floor.{number}").value
         for number in range(8)
     ]
-    assert shown == pytest.approx([100 * number for number in START])
+    assert shown == pytest.approx([100 * number for number in DEFAULT_GROUND_POINTS])
     app.main.number_input(key="distance.floor.0").set_value(35.0)
-    run(app)
-    assert settings(app).ground_points == (0.35, *START[1:])
+    run_app(app)
+    assert settings(app).ground_points == (0.35, *DEFAULT_GROUND_POINTS[1:])
     assert warnings(app) == []
 
 
@@ -157,7 +159,7 @@ def test_the_mirror_turns_the_points_on_the_floor() -> None:
         distance="ground_plane", ground_points="[0.2,0.5,0.7,0.5,0.9,0.9,0.1,0.9]"
     )
     app.sidebar.toggle(key="choice.mirror").set_value(False)
-    run(app)
+    run_app(app)
     assert settings(app).ground_points == pytest.approx(
         (0.3, 0.5, 0.8, 0.5, 0.9, 0.9, 0.1, 0.9)
     )
@@ -168,7 +170,7 @@ def test_the_mirror_turns_the_points_on_the_floor() -> None:
 def test_distances_of_a_running_stream_are_shown() -> None:
     app = opened(distance="pinhole")
     film(app)
-    run(app)
+    run_app(app)
     html = "".join(one.value for one in app.main if one.type == "html")
     assert "#1 No mask and #2 No mask" in html
     assert "<dt>Pairs near now</dt><dd>1</dd>" in html
@@ -180,8 +182,8 @@ def test_distances_of_a_running_stream_are_shown() -> None:
 def test_a_preset_sets_all_that_it_names_and_nothing_else() -> None:
     app = opened(distance="relative", contact_distance_m="1.0")
     app.sidebar.button(key="preset.track-onepass").click()
-    run(app)
-    preset, now = PRESETS["track-onepass"].settings, settings(app)
+    run_app(app)
+    preset, now = TRACKING_PRESETS["track-onepass"].settings, settings(app)
     assert (now.smoothing, now.memory_s) == ("ema", preset.memory_s)
     assert now.smoothing_window_s == pytest.approx(preset.smoothing_window_s, abs=0.05)
     assert (now.min_score, now.nms_iou, now.min_face_px) == (0.4, 0.3, 2)
@@ -189,7 +191,7 @@ def test_a_preset_sets_all_that_it_names_and_nothing_else() -> None:
     assert (now.distance, now.contact_distance_m) == ("relative", 1.0)
     assert app.sidebar.selectbox(key="choice.smoothing").value == "ema"
     assert app.sidebar.selectbox(key="choice.analyzer").value == "onepass-fast"
-    assert app.sidebar.toggle(key="choice.second_look").value is False
+    assert app.sidebar.toggle(key="choice.refine").value is False
     told = " ".join(caption.value for caption in app.sidebar.caption)
     assert "Example 3, one network" in told.replace("\\", "")
 
@@ -200,7 +202,7 @@ def test_vote_memory_and_drawing_reach_the_stream() -> None:
     app.sidebar.slider(key="choice.memory_s").set_value(6.0)
     app.sidebar.toggle(key="choice.ids").set_value(False)
     app.sidebar.toggle(key="choice.blur").set_value(True)
-    run(app)
+    run_app(app)
     assert (settings(app).smoothing, settings(app).memory_s) == ("mean", 6.0)
     style = app.session_state["maskdet.live"].preferences.style
     assert (style.ids, style.blur) == (False, True)

@@ -11,18 +11,18 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet import runs
-from maskdet.analyzer import AUTO, TwoStage, resolved
+from maskdet.analyzer import AUTO, TwoStage, resolve_analyzer
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, ClassifierFile
 from maskdet.types import Settings
 from maskdet.web import models_samples, session
 from maskdet.web.models_numbers import SET_TITLES
-from tests.app_driving import opened_at, run
-from tests.fakes import FakeClassifier, FakeDetector, grey
-from tests.models_fakes import FACTS, LARGE, write_run
+from tests.app_driving import open_page, run_app
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.models_fakes import FACTS, LARGE_FACTS, write_training_run
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 OTHER = "twin"
-FIRST = resolved(AUTO, live=True)
+FIRST = resolve_analyzer(AUTO, live=True)
 TWIN = ClassifierFile("classifier", 1.3, "Twin")
 
 
@@ -32,7 +32,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
     loaded: list[tuple[str, str]] = []
 
     def load(
-        name: str, classifier: str = DEFAULT_CLASSIFIER, *, second_look: bool = True
+        name: str, classifier: str = DEFAULT_CLASSIFIER, *, refine: bool = True
     ) -> TwoStage:
         loaded.append((name, classifier))
         probs = (0.9, 0.08, 0.02) if classifier == OTHER else (0.1, 0.85, 0.05)
@@ -42,7 +42,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
     monkeypatch.setitem(CLASSIFIERS, OTHER, TWIN)
     monkeypatch.setattr(runs, "RUNS_FOLDER", tmp_path)
     monkeypatch.setattr(session, "load_analyzer", load)
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     monkeypatch.setattr(models_samples, "classifier_path", lambda name: APP)
     monkeypatch.setattr(
         models_samples, "load_classifier", lambda name: FakeClassifier()
@@ -52,27 +52,27 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, st
     )
     st.cache_resource.clear()  # every AppTest has the same session
     st.cache_data.clear()
-    write_run(tmp_path)
-    write_run(tmp_path, OTHER, {**FACTS, "title": "Twin"}, wrong=5)
-    write_run(tmp_path, "custom-cnn", LARGE, wrong=9)
+    write_training_run(tmp_path)
+    write_training_run(tmp_path, OTHER, {**FACTS, "title": "Twin"}, n_wrong=5)
+    write_training_run(tmp_path, "custom-cnn", LARGE_FACTS, n_wrong=9)
     return loaded
 
 
 def opened(page: str = "models", **query: str) -> AppTest:
-    app = opened_at(page, **query)
+    app = open_page(page, **query)
     if page == "models":
         app.main.button_group(key="models.part").set_value("Mask models")
-        run(app)
+        run_app(app)
     return app
 
 
 def go_to(app: AppTest, page: str) -> AppTest:
-    return run(app.switch_page(f"pages/{page}.py"))
+    return run_app(app.switch_page(f"pages/{page}.py"))
 
 
 def choose(app: AppTest, name: str) -> AppTest:
     app.main.button_group(key="models.run").set_value(name)
-    return run(app)
+    return run_app(app)
 
 
 def use_button(app: AppTest) -> Any:
@@ -115,7 +115,7 @@ def test_the_numbers_can_be_those_of_bare_faces_or_three_classes() -> None:
     seen = [column(app, "Faces test", "%")]
     for measure in ("bare", "balanced"):
         app.main.button_group(key="models.measure").set_value(measure)
-        seen.append(column(run(app), "Faces test", "%"))
+        seen.append(column(run_app(app), "Faces test", "%"))
     assert seen[0] != seen[1] != seen[2]
     assert seen[1][0] == pytest.approx(90)
 
@@ -125,10 +125,10 @@ def test_a_run_is_drawn_for_the_set_that_is_chosen() -> None:
     assert len(charts(app)) == 2 + 7
     assert "n = 33" in str(charts(app)), "true boxes of kaggle-val at first"
     app.main.selectbox(key="models.set").set_value("ilc-val/found")
-    run(app)
+    run_app(app)
     assert "n = 42" in str(charts(app))
     app.main.multiselect(key="models.beside").set_value([OTHER])
-    run(app)
+    run_app(app)
     assert len(charts(app)) == 2 + 7
 
 
@@ -136,7 +136,7 @@ def test_pressing_use_puts_the_model_in_force(asked) -> None:
     app = choose(opened(), OTHER)
     assert not use_button(app).disabled
     use_button(app).click()
-    run(app)
+    run_app(app)
     assert "twin" in app.toast[0].value
     assert in_sidebar(app) == OTHER
     assert use_button(app).disabled
@@ -163,7 +163,7 @@ def test_a_model_whose_file_is_missing_is_told_and_not_offered(monkeypatch) -> N
 
     monkeypatch.setitem(CLASSIFIERS, OTHER, ClassifierFile("gone", 1.0, "Gone"))
     monkeypatch.setitem(CLASSIFIERS, "third", TWIN)
-    monkeypatch.setattr(session, "asset_path", path)
+    monkeypatch.setattr(session, "model_path", path)
     app = choose(opened(classifier=OTHER), OTHER)
     assert in_sidebar(app) == DEFAULT_CLASSIFIER
     assert OTHER not in app.sidebar.selectbox(key="choice.classifier").options
@@ -194,7 +194,7 @@ def test_pictures_are_labelled_anew_by_another_model() -> None:
     app = opened("image")
     labels = app.main.dataframe[-1].value["Label"].tolist()
     app.sidebar.selectbox(key="choice.classifier").set_value(OTHER)
-    run(app)
+    run_app(app)
     assert labels == ["No mask"]
     assert app.main.dataframe[-1].value["Label"].tolist() == ["Mask"]
 
@@ -202,18 +202,18 @@ def test_pictures_are_labelled_anew_by_another_model() -> None:
 def test_a_running_stream_gets_the_other_model_and_goes_on() -> None:
     app = opened("live")
     state = app.session_state["maskdet.live"]
-    _, stream = state._source
+    _, stream = state._active
     places = [part.type for part in app.main]
     app.sidebar.selectbox(key="choice.classifier").set_value(OTHER)
-    run(app)
-    assert state._source[1] is stream, "the stream was not started anew"
-    image = grey(320, 240)
+    run_app(app)
+    assert state._active[1] is stream, "the stream was not started anew"
+    image = make_grey_image(320, 240)
     assert [
         label.key for label in stream.step(image, 0.0, Settings()).scene.labels
     ] == ["mask"]
     assert [part.type for part in app.main] == places, "nothing moved the picture"
     app.sidebar.selectbox(key="choice.classifier").set_value(DEFAULT_CLASSIFIER)
-    run(app)
+    run_app(app)
     assert [
         label.key for label in stream.step(image, 1.0, Settings()).scene.labels
     ] == ["no_mask"]
@@ -223,7 +223,7 @@ def test_each_pair_of_finder_and_model_is_loaded_once(asked) -> None:
     app = opened("live")
     for name in (OTHER, DEFAULT_CLASSIFIER, OTHER):
         app.sidebar.selectbox(key="choice.classifier").set_value(name)
-        run(app)
+        run_app(app)
     assert asked == [
         (FIRST, DEFAULT_CLASSIFIER),
         (FIRST, OTHER),

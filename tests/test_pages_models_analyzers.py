@@ -11,11 +11,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet import comparison
-from maskdet.analyzer import ANALYZERS, AUTO, resolved
-from maskdet.comparison import comparison_json
+from maskdet.analyzer import ANALYZERS, AUTO, resolve_analyzer
+from maskdet.comparison import format_comparison
 from maskdet.web import session
-from tests.app_driving import opened_at, run
-from tests.comparison_fakes import rows
+from tests.app_driving import open_page, run_app
+from tests.comparison_fakes import make_analyzer_results
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
@@ -24,20 +24,22 @@ APP = Path(__file__).resolve().parents[1] / "app.py"
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A comparison of three analyzers, one of which nobody knows here."""
     path = tmp_path / "analyzers.json"
-    path.write_text(comparison_json(rows("mtcnn", "yunet", "oracle")))
+    path.write_text(
+        format_comparison(make_analyzer_results("mtcnn", "yunet", "oracle"))
+    )
     monkeypatch.setattr(comparison, "COMPARISON_FILE", path)
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     st.cache_data.clear()
     return path
 
 
 def opened(**query: str) -> AppTest:
-    return opened_at("models", **query)
+    return open_page("models", **query)
 
 
 def choose(app: AppTest, key: str, value: str) -> AppTest:
     app.main.button_group(key=f"models.{key}").set_value(value)
-    return run(app)
+    return run_app(app)
 
 
 def column(app: AppTest, group: str, heading: str) -> list[Any]:
@@ -103,21 +105,21 @@ def test_pressing_use_puts_the_analyzer_in_force() -> None:
     app = choose(opened(), "analyzer", "yunet")
     assert not use_button(app).disabled
     use_button(app).click()
-    run(app)
+    run_app(app)
     assert "yunet" in app.toast[0].value
     assert app.sidebar.selectbox(key="choice.analyzer").value == "yunet"
     assert use_button(app).disabled
     assert column(app, "", "Use")[1] == "in use"
     assert "analyzer=yunet" in app.sidebar.code[0].value
     use_button(choose(app, "analyzer", AUTO)).click()
-    run(app)
+    run_app(app)
     assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
 
 
 def test_auto_says_who_is_at_work() -> None:
     app = opened()
     assert use_button(app).disabled, "it is what a first visit gets"
-    at_work = {resolved(AUTO, live=live) for live in (True, False)}
+    at_work = {resolve_analyzer(AUTO, live=live) for live in (True, False)}
     assert all(f"**{name}**" in texts(app, "markdown") for name in at_work)
     assert "the best that is here" in texts(app, "markdown")
 
@@ -128,7 +130,7 @@ def test_an_analyzer_whose_file_is_missing_says_how_to_get_it(monkeypatch) -> No
             raise FileNotFoundError("model file y.onnx is missing; fetch it")
         return APP
 
-    monkeypatch.setattr(session, "asset_path", path)
+    monkeypatch.setattr(session, "model_path", path)
     app = choose(opened(), "analyzer", "yunet")
     assert use_button(app).disabled
     assert "y.onnx is missing; fetch it" in texts(app, "caption")
@@ -142,7 +144,7 @@ def test_without_a_comparison_one_line_says_how_to_make_it(file: Path) -> None:
     assert "maskdet evaluate analyzers" in app.main.info[0].value
     assert not app.main.dataframe
     use_button(choose(app, "analyzer", "haar")).click()
-    run(app)
+    run_app(app)
     assert app.sidebar.selectbox(key="choice.analyzer").value == "haar"
 
 
@@ -156,6 +158,6 @@ def test_a_broken_comparison_is_one_line_without_a_folder(file: Path) -> None:
 
 def test_a_new_comparison_is_read_without_a_restart(file: Path) -> None:
     app = opened()
-    file.write_text(comparison_json(rows("haar")))
-    run(app)
+    file.write_text(format_comparison(make_analyzer_results("haar")))
+    run_app(app)
     assert column(app, "", "Analyzer") == ["haar"]

@@ -12,21 +12,27 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import FileUploader
 
 from maskdet import comparison, runs
-from maskdet.comparison import comparison_json
+from maskdet.comparison import format_comparison
 from maskdet.style import Style
-from maskdet.tune.draft import Draft, DraftFace, DraftPicture
-from maskdet.tune.judging import Judge
+from maskdet.tune.draft import Draft, DraftFace, DraftImage
+from maskdet.tune.judging import Evaluator
 from maskdet.types import Label, Settings
 from maskdet.web import session
 from maskdet.web.preferences import Preferences
-from maskdet.web.tune import Choice, Desk, Material
-from maskdet.web.tune_controls import _report
-from tests.app_driving import APP, opened_at, run
-from tests.comparison_fakes import rows
-from tests.models_fakes import write_run
-from tests.tune_fakes import jpeg, packed
-from tests.tune_page_driving import choose, datasets, move, opened, use_made_up
-from tests.tune_page_fakes import scored
+from maskdet.web.tune import SliderValues, TuneState, TuningSet
+from maskdet.web.tune_controls import _build_report
+from tests.app_driving import APP, open_page, run_app
+from tests.comparison_fakes import make_analyzer_results
+from tests.models_fakes import write_training_run
+from tests.tune_fakes import make_jpeg, make_zip
+from tests.tune_page_driving import (
+    chart_datasets,
+    move_slider,
+    open_tune_page,
+    select_segment,
+    use_fake_predictions,
+)
+from tests.tune_page_fakes import make_page_predictions
 
 CLASSES = {"mask": "口罩", "no_mask": "St. Mary's", "incorrect": "Sloppy"}
 NAMES = {**CLASSES, "unknown": "Hm"}
@@ -56,19 +62,19 @@ def _unescaped(text: str) -> str:
 
 @pytest.fixture
 def tune(monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    use_made_up(monkeypatch)
-    return opened(class_names=ASKED)
+    use_fake_predictions(monkeypatch)
+    return open_tune_page(class_names=ASKED)
 
 
 def test_the_first_screen_of_tune_has_ones_own_names(tune: AppTest) -> None:
     text = shown(tune)
     for words in ("called “Hm”", "“St. Mary&#x27;s” found", " 口罩, ", " Sloppy"):
         assert words in text
-    bars, cells = datasets(tune, 0)["bars"], datasets(tune, 1)["cells"]
+    bars, cells = chart_datasets(tune, 0)["bars"], chart_datasets(tune, 1)["cells"]
     assert {row["truth"] for row in bars} >= set(CLASSES.values())
     assert {row["said"] for row in cells} == {*NAMES.values(), "Missed"}
     assert {row["truth"] for row in cells} == {*CLASSES.values(), "No face"}
-    choose(tune, "what", "confidence")
+    select_segment(tune, "what", "confidence")
     assert "line is called “Hm”" in shown(tune)
 
 
@@ -84,18 +90,18 @@ def test_the_first_screen_of_tune_has_ones_own_names(tune: AppTest) -> None:
 def test_every_view_of_tune_has_ones_own_names(
     tune: AppTest, view: str, words: str
 ) -> None:
-    assert words in shown(choose(tune, "view", view))
+    assert words in shown(select_segment(tune, "view", view))
 
 
 def test_faces_and_cells_have_ones_own_names(tune: AppTest) -> None:
-    choose(tune, "shown", "A cell")
+    select_segment(tune, "shown", "A cell")
     tune.main.selectbox(key="tune.cell").set_value((0, 3))
-    text = shown(run(tune))
+    text = shown(run_app(tune))
     assert "口罩: said “Hm”" in text
     assert "<b>Hm <small>· truth: 口罩</small></b>" in text
     assert "St. Mary&#x27;s" in text
-    choose(tune, "shown", "The last move")
-    assert "was “Hm”, now" in shown(move(tune, "min_confidence", 0.0))
+    select_segment(tune, "shown", "The last move")
+    assert "was “Hm”, now" in shown(move_slider(tune, "min_confidence", 0.0))
 
 
 def test_a_goal_and_its_answer_have_ones_own_names(tune: AppTest) -> None:
@@ -105,7 +111,7 @@ def test_a_goal_and_its_answer_have_ones_own_names(tune: AppTest) -> None:
         "“Sloppy”",
     ]
     tune.main.button(key="tune.propose").click()
-    text = shown(run(tune))
+    text = shown(run_app(tune))
     assert "Goal: at least 95 % of “St. Mary's” found" in text
     assert "with “St. Mary's”), with 95 % intervals" in text
     table = next(one.value for one in tune.main.dataframe if "Found" in one.value)
@@ -113,12 +119,14 @@ def test_a_goal_and_its_answer_have_ones_own_names(tune: AppTest) -> None:
 
 
 def test_classes_of_a_set_are_asked_for_by_ones_own_names(tune: AppTest) -> None:
-    choose(tune, "where", "My own set")
+    select_segment(tune, "where", "My own set")
     place = next(one for one in tune.main if one.type == "file_uploader")
     assert isinstance(place, FileUploader)
-    content = packed({f"set/{name}/a.jpg": jpeg(n) for n, name in enumerate("ab")})
+    content = make_zip(
+        {f"set/{name}/a.jpg": make_jpeg(n) for n, name in enumerate("ab")}
+    )
     place.set_value(("set.zip", content, "application/zip"))
-    run(tune)
+    run_app(tune)
     assert tune.main.selectbox[0].options[:3] == ["口罩", "St. Mary's", "Sloppy"]
     shown(tune)
 
@@ -126,8 +134,8 @@ def test_classes_of_a_set_are_asked_for_by_ones_own_names(tune: AppTest) -> None
 def test_faces_are_labelled_by_ones_own_names(tune: AppTest) -> None:
     face = DraftFace((5, 5, 40, 40), Label.MASK, 0.8, 0.9)
     desk = tune.session_state["maskdet.tune"]
-    desk.draft = Draft((DraftPicture("a.jpg", jpeg(), (90, 80), (face,)),))
-    choose(tune, "where", "Label here")
+    desk.draft = Draft((DraftImage("a.jpg", make_jpeg(), (90, 80), (face,)),))
+    select_segment(tune, "where", "Label here")
     shown(tune)
     labels = [one.label.replace("\\", "") for one in tune.main.button]
     assert {"口罩 (80 %)", "St. Mary's", "Sloppy", "It is “口罩”"} <= set(labels)
@@ -135,28 +143,31 @@ def test_faces_are_labelled_by_ones_own_names(tune: AppTest) -> None:
 
 def test_the_report_of_tune_has_ones_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Preferences(style=Style(class_names=NAMES))
-    monkeypatch.setattr(session, "preferences", lambda: own)
-    page = _report(Desk(Choice(Settings()), Settings()), Material(Judge(scored())))
+    monkeypatch.setattr(session, "get_preferences", lambda: own)
+    page = _build_report(
+        TuneState(SliderValues(Settings()), Settings()),
+        TuningSet(Evaluator(make_page_predictions())),
+    )
     assert "口罩" in page
     assert ">No mask<" not in page
 
 
 def test_names_are_one_visitors_own(tune: AppTest) -> None:
-    other = "".join(str(one.value) for one in opened().main.get("html"))
+    other = "".join(str(one.value) for one in open_tune_page().main.get("html"))
     assert "“No mask” found" in other
-    shown(run(tune))
+    shown(run_app(tune))
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     path = tmp_path / "analyzers.json"
-    path.write_text(comparison_json(rows("mtcnn", "yunet")))
+    path.write_text(format_comparison(make_analyzer_results("mtcnn", "yunet")))
     monkeypatch.setattr(comparison, "COMPARISON_FILE", path)
     monkeypatch.setattr(runs, "RUNS_FOLDER", tmp_path / "runs")
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     st.cache_data.clear()
-    write_run(tmp_path / "runs", "published", wrong=5)
-    return opened_at("models", class_names=ASKED)
+    write_training_run(tmp_path / "runs", "published", n_wrong=5)
+    return open_page("models", class_names=ASKED)
 
 
 def test_analyzers_are_compared_by_ones_own_names(models: AppTest) -> None:
@@ -164,14 +175,14 @@ def test_analyzers_are_compared_by_ones_own_names(models: AppTest) -> None:
     assert {"kaggle-val: 口罩", "kaggle-val: sloppy"} <= headings
     against = models.main.button_group(key="models.against.ap")
     against.set_value("incorrect")
-    shown(run(models))
+    shown(run_app(models))
     (chart, *_) = models.main.get("vega_lite_chart")
     assert '"Sloppy' in chart.proto.spec
 
 
 def test_mask_models_are_compared_by_ones_own_names(models: AppTest) -> None:
     models.main.button_group(key="models.part").set_value("Mask models")
-    text = shown(run(models))
+    text = shown(run_app(models))
     assert "“口罩” called “St. Mary's”" in text
     charts = [part.proto.spec for part in models.main.get("vega_lite_chart")]
     drawn = [one for one in charts if "Sloppy" in one]

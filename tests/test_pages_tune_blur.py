@@ -11,19 +11,24 @@ import numpy as np
 import pytest
 
 from maskdet.style import Style
-from maskdet.tune.judging import Judge
+from maskdet.tune.judging import Evaluator
 from maskdet.types import Image, Settings
-from maskdet.web.tune import Choice, Material
-from maskdet.web.tune_cards import Card, cards_html
-from tests.tune_page_driving import choose, opened, texts, use_made_up
-from tests.tune_page_fakes import SIDE_PX, scored
+from maskdet.web.tune import SliderValues, TuningSet
+from maskdet.web.tune_cards import FaceCard, face_cards_html
+from tests.tune_page_driving import (
+    open_tune_page,
+    page_texts,
+    select_segment,
+    use_fake_predictions,
+)
+from tests.tune_page_fakes import SIDE_PX, make_page_predictions
 
 
 @dataclass
 class Noisy:
     """Pictures of nothing but noise."""
 
-    def image(self, picture: int) -> Image:
+    def load_image(self, picture: int) -> Image:
         rng = np.random.default_rng(picture)
         fine = rng.integers(0, 255, (SIDE_PX, SIDE_PX, 3))
         return fine.astype(np.uint8)
@@ -44,12 +49,12 @@ def roughness(image: Image) -> float:
 
 
 def test_faces_of_the_gallery_are_coarse_if_wanted() -> None:
-    material = Material(Judge(scored()), Noisy())  # type: ignore[arg-type]
-    outcome = material.outcome(Choice(Settings()))
-    cards = [Card(outcome.hit(0))]
-    sharp = crop_of(cards_html(material, outcome, cards, Style()))
-    coarse = crop_of(cards_html(material, outcome, cards, Style(), blur=True))
-    again = crop_of(cards_html(material, outcome, cards, Style()))
+    material = TuningSet(Evaluator(make_page_predictions()), Noisy())  # type: ignore[arg-type]
+    outcome = material.evaluate(SliderValues(Settings()))
+    cards = [FaceCard(outcome.shown_face(0))]
+    sharp = crop_of(face_cards_html(material, outcome, cards, Style()))
+    coarse = crop_of(face_cards_html(material, outcome, cards, Style(), blur=True))
+    again = crop_of(face_cards_html(material, outcome, cards, Style()))
     assert roughness(sharp) > 8
     assert roughness(coarse) < 3
     assert np.array_equal(sharp, again)
@@ -59,6 +64,6 @@ def test_faces_of_the_gallery_are_coarse_if_wanted() -> None:
 def test_labelling_says_that_it_shows_faces(
     monkeypatch: pytest.MonkeyPatch, blur: bool
 ) -> None:
-    use_made_up(monkeypatch)
-    app = choose(opened(blur=str(blur).lower()), "where", "Label here")
-    assert ("here they are not blurred" in texts(app)) == blur
+    use_fake_predictions(monkeypatch)
+    app = select_segment(open_tune_page(blur=str(blur).lower()), "where", "Label here")
+    assert ("here they are not blurred" in page_texts(app)) == blur

@@ -12,12 +12,12 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from maskdet.analyzer import TwoStage
-from maskdet.films import scene_at
+from maskdet.films import read_scene_at
 from maskdet.web import session, video, video_plan
 from maskdet.web.samples import Sample
-from maskdet.web.video_job import FilmJob
+from maskdet.web.video_job import VideoAnalysisJob
 from tests.fakes import FakeClassifier, FakeDetector
-from tests.media.moving import N_FRAMES, film
+from tests.media.moving import N_FRAMES, write_video
 from tests.test_web_video_job import BOX, Gate
 from tests.waiting import WAIT_S
 
@@ -29,7 +29,7 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
     """Let no test load a network; the analyzer that every film gets instead."""
     fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.7, 0.2, 0.1)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     st.cache_resource.clear()  # every AppTest has the same session
     return fake
 
@@ -37,8 +37,8 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """The page with a short sample; what it began is ended after."""
-    sample = Sample("Film", film(tmp_path / "a.mp4"), "nobody")
-    monkeypatch.setattr(video, "FILM", sample)
+    sample = Sample("Film", write_video(tmp_path / "a.mp4"), "nobody")
+    monkeypatch.setattr(video, "VIDEO_SAMPLE", sample)
     opened = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     run(opened.switch_page("pages/video.py"))
     yield opened
@@ -52,9 +52,9 @@ def run(app: AppTest) -> AppTest:
     return app
 
 
-def job(app: AppTest) -> FilmJob:
+def job(app: AppTest) -> VideoAnalysisJob:
     found = app.session_state["maskdet.film"]
-    assert isinstance(found, FilmJob)
+    assert isinstance(found, VideoAnalysisJob)
     return found
 
 
@@ -83,7 +83,7 @@ def buttons(app: AppTest) -> list[str]:
     return [one.label for one in app.main.button]
 
 
-def test_a_newcomer_may_try_the_sample(app: AppTest, offered) -> None:
+def test_a_newcomer_may_try_the_sample(app: AppTest, download_data) -> None:
     assert app.title[0].value == "Video"
     assert "Look at this film" not in buttons(app)
     finished(press(app, "Look at the sample"))
@@ -92,16 +92,16 @@ def test_a_newcomer_may_try_the_sample(app: AppTest, offered) -> None:
     assert "Best view" not in people
     assert "<dd>1</dd>" in texts(app.main.get("html"))
     assert "not measured" in texts(app.caption)
-    document = json.loads(offered["Summary (JSON)"])["films"][0]
+    document = json.loads(download_data["Summary (JSON)"])["films"][0]
     assert (document["film"], document["pictures"]) == ("a.mp4", N_FRAMES)
-    rows = offered["Every picture (CSV)"]().decode().splitlines()
+    rows = download_data["Every picture (CSV)"]().decode().splitlines()
     assert len(rows) == 1 + N_FRAMES
-    assert offered["Annotated film (MP4)"]()[4:8] == b"ftyp"
+    assert download_data["Annotated film (MP4)"]()[4:8] == b"ftyp"
     assert list(happened["What happened"]) == [
         "Person 1 came in",
         "Person 1 left after 1 s, Unsure",
     ]
-    lines = list(csv.DictReader(offered["Events (CSV)"]().splitlines()))
+    lines = list(csv.DictReader(download_data["Events (CSV)"]().splitlines()))
     assert [line["kind"] for line in lines] == ["entered", "left"]
     assert {line["camera"] for line in lines} == {"a.mp4"}
     assert "Write these events to the store" not in [one.label for one in app.toggle]
@@ -137,7 +137,7 @@ def test_distances_are_chosen_here_and_each_moment_is_shown_from_above(
     assert "Most pressing" in html
     assert "Pairs too close for too long" in html
     assert "not measured" not in texts(app.caption)
-    moment = scene_at(job(app).rows, 1.0, 0.6)
+    moment = read_scene_at(job(app).rows_path, 1.0, 0.6)
     assert moment is not None
     assert moment.positions.shape == (1, 2)
     assert moment.positions[0, 1] > 0.2
@@ -150,7 +150,7 @@ def test_a_floor_without_points_is_said_and_the_film_is_looked_at_all_the_same(
     assert "no distances are measured" in texts(app.warning)
     assert "marked on its picture" in texts(app.caption)
     finished(press(app, "Look at the sample"))
-    assert job(app).plan.preferences.settings.distance == "off"
+    assert job(app).options.preferences.settings.distance == "off"
     assert "Distances were not measured" in texts(app.caption)
     # Now there is a picture to mark the points on.
     assert "marked on its picture" not in texts(app.caption)
@@ -192,7 +192,7 @@ def test_cancel_leaves_nothing_and_the_page_as_it_was(
     gate.open.set()
     assert begun.join(WAIT_S)
     assert "maskdet.film" not in app.session_state
-    assert not begun.rows.parent.exists()
+    assert not begun.rows_path.parent.exists()
     assert "Look at the sample" in buttons(app)
 
 
@@ -227,19 +227,21 @@ def test_a_film_that_cannot_be_read_costs_one_line(
 
 
 def test_half_a_video_says_so_and_shows_its_part(
-    app: AppTest, tmp_path: Path, offered
+    app: AppTest, tmp_path: Path, download_data
 ) -> None:
     front = {"movflags": "faststart"}
-    whole = film(tmp_path / "b.mp4", "libx264", options=front).read_bytes()
+    whole = write_video(tmp_path / "b.mp4", "libx264", options=front).read_bytes()
     finished(upload(app, "half.mp4", whole[: len(whole) * 3 // 4]))
     (warning,) = app.main.warning
     text = warning.value.replace("\\", "")
     assert text.startswith("The video breaks off at 0:00.")
     assert "the video is incomplete or damaged at its end" in text
     assert len(app.main.get("video")) == 1
-    document = json.loads(offered["Summary (JSON)"])["films"][0]
+    document = json.loads(download_data["Summary (JSON)"])["films"][0]
     assert document["whole"] is False
-    *_, last = csv.DictReader(offered["Every picture (CSV)"]().decode().splitlines())
+    *_, last = csv.DictReader(
+        download_data["Every picture (CSV)"]().decode().splitlines()
+    )
     assert last["error"]
 
 
@@ -256,7 +258,7 @@ def test_the_content_of_an_upload_decides(
     app: AppTest, tmp_path: Path, name: str, codec: str, kind: str
 ) -> None:
     ending = ".ts" if name.endswith(".ts") else ".mp4"
-    path = film(tmp_path / f"b{ending}", codec, size_wh=(176, 144))
+    path = write_video(tmp_path / f"b{ending}", codec, size_wh=(176, 144))
     finished(upload(app, name, path.read_bytes(), kind))
     assert not app.error
     assert f"`{name}`: 176 x 144, 0:01.2, 12 frames" in texts(app.main.markdown)
@@ -269,19 +271,19 @@ def test_a_rotation_is_chosen_here(app: AppTest) -> None:
 
 
 def test_an_assumed_frame_rate_is_told(app: AppTest, tmp_path: Path) -> None:
-    path = film(tmp_path / "b.mjpeg", "mjpeg", rate=25)
+    path = write_video(tmp_path / "b.mjpeg", "mjpeg", rate=25)
     finished(upload(app, "b.mjpeg", path.read_bytes()))
     assert "no times: 25 frames a second are assumed" in texts(app.caption)
 
 
 def test_one_frame_is_a_frame(app: AppTest, tmp_path: Path) -> None:
-    path = film(tmp_path / "b.mp4", times_ms=(0,))
+    path = write_video(tmp_path / "b.mp4", times_ms=(0,))
     finished(upload(app, "b.mp4", path.read_bytes()))
     assert ", 1 frame, without sound" in texts(app.main.markdown)
 
 
 def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
-    finished(upload(app, "mine.mkv", film(tmp_path / "b.mkv").read_bytes()))
+    finished(upload(app, "mine.mkv", write_video(tmp_path / "b.mkv").read_bytes()))
     assert "`mine.mkv`" in texts(app.main.markdown)
     assert "changed settings" not in texts(app.info)
     next(one for one in app.sidebar.slider if one.label == "Confidence").set_value(0.8)
@@ -289,14 +291,14 @@ def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
     assert "changed settings" in texts(app.info)
     finished(press(app, "Look again"))
     assert list(app.main.dataframe[0].value["Verdict"]) == ["Unsure"]
-    there = job(app).rows.parent
+    there = job(app).rows_path.parent
     press(app, "Another film")
     assert not there.exists()
     assert "Look at the sample" in buttons(app)
 
 
 def test_times_are_written_as_people_write_them() -> None:
-    assert [video_plan.clock(s) for s in (0, 7.24, 59.96, 65, 3600)] == [
+    assert [video_plan.format_video_time(s) for s in (0, 7.24, 59.96, 65, 3600)] == [
         "0:00",
         "0:07.2",
         "1:00",

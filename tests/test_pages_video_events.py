@@ -20,10 +20,10 @@ from maskdet.films import VideoReport
 from maskdet.types import Label
 from maskdet.web import session, video, video_events, video_recording
 from maskdet.web.samples import Sample
-from tests.app_driving import opened_at, run
-from tests.events_page_fakes import prepare, switch, texts, write
+from tests.app_driving import open_page, run_app
+from tests.events_page_fakes import enter_text, page_texts, prepare_database, set_toggle
 from tests.fakes import FakeClassifier, FakeDetector
-from tests.media.moving import film
+from tests.media.moving import write_video
 from tests.test_web_video_job import BOX
 from tests.waiting import WAIT_S
 
@@ -34,10 +34,10 @@ TOGGLE = "Write these events to the store"
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this test's events go; a film shows one person with a mask."""
-    place = prepare(tmp_path / "data" / "events.sqlite3", monkeypatch)
+    place = prepare_database(tmp_path / "data" / "events.sqlite3", monkeypatch)
     fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.9, 0.05, 0.05)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
-    monkeypatch.setattr(session, "asset_path", lambda name: place)
+    monkeypatch.setattr(session, "model_path", lambda name: place)
     st.cache_resource.clear()
     return place
 
@@ -47,19 +47,21 @@ def looked(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
     """The page with a film that was looked at, while recording is on."""
     yesterday = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     times_ms = tuple(range(0, 2500, 100))
-    path = film(tmp_path / "a.mp4", times_ms=times_ms, taken_at=yesterday.isoformat())
-    monkeypatch.setattr(video, "FILM", Sample("Film", path, "nobody"))
-    app = switch(opened_at("events"), "events.record")
+    path = write_video(
+        tmp_path / "a.mp4", times_ms=times_ms, creation_time=yesterday.isoformat()
+    )
+    monkeypatch.setattr(video, "VIDEO_SAMPLE", Sample("Film", path, "nobody"))
+    app = set_toggle(open_page("events"), "events.record")
     yield looked_at(app)
     app.session_state["maskdet.film"].close()
 
 
 def looked_at(app: AppTest) -> AppTest:
-    run(app.switch_page("pages/video.py"))
+    run_app(app.switch_page("pages/video.py"))
     next(one for one in app.main.button if one.label == "Look at the sample").click()
-    run(app)
+    run_app(app)
     assert app.session_state["maskdet.film"].join(WAIT_S)
-    return run(app)
+    return run_app(app)
 
 
 def stored(file: Path) -> list[Event]:
@@ -69,7 +71,7 @@ def stored(file: Path) -> list[Event]:
 def offer(app: AppTest) -> AppTest:
     """Say that the events shall be written; nothing is, yet."""
     next(one for one in app.main.toggle if one.label == TOGGLE).set_value(True)
-    return run(app)
+    return run_app(app)
 
 
 def press(app: AppTest) -> AppTest:
@@ -79,9 +81,9 @@ def press(app: AppTest) -> AppTest:
 def click(app: AppTest, label: str) -> AppTest:
     """Press a button that writes, and wait for what it began."""
     next(one for one in app.main.button if one.label == label).click()
-    run(app)
+    run_app(app)
     assert app.session_state[key(app, "recording")].join(WAIT_S)
-    return run(app)
+    return run_app(app)
 
 
 def key(app: AppTest, name: str) -> str:
@@ -99,7 +101,7 @@ def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
     assert [one.at for one in events] == [one.at for one in report.events]
     age = datetime.now(UTC) - events[0].at
     assert timedelta(hours=23) < age < timedelta(hours=25)
-    assert "3 events were written" in texts(looked, "success")
+    assert "3 events were written" in page_texts(looked, "success")
     assert "Write 3 events" not in [one.label for one in looked.main.button]
     assert len(stored(file)) == 3
 
@@ -110,7 +112,7 @@ def test_two_clicks_in_a_row_write_once(monkeypatch, file) -> None:
     report = VideoReport("a.mp4", started_at=began, events=(event,))
     monkeypatch.setattr(video_events.st, "session_state", {})
     for _ in range(2):
-        video_events._write(SimpleNamespace(number=7, name="a.mp4"), report)
+        video_events._start_recording(SimpleNamespace(number=7, name="a.mp4"), report)
     assert video_events.st.session_state["video.recording.7"].join(WAIT_S)
     assert len(stored(file)) == 1
 
@@ -126,7 +128,7 @@ def test_a_store_that_waits_holds_up_no_page(looked, file, monkeypatch) -> None:
     offer(looked)
     button = next(one for one in looked.main.button if one.label == "Write 3 events")
     button.click()
-    run(looked)
+    run_app(looked)
     recording = looked.session_state[key(looked, "recording")]
     assert recording.busy
     (bar,) = looked.main.get("progress")
@@ -134,15 +136,15 @@ def test_a_store_that_waits_holds_up_no_page(looked, file, monkeypatch) -> None:
     assert TOGGLE not in [one.label for one in looked.main.toggle]
     goes_on.set()
     assert recording.join(WAIT_S)
-    run(looked)
-    assert "3 events were written" in texts(looked, "success")
+    run_app(looked)
+    assert "3 events were written" in page_texts(looked, "success")
     assert len(stored(file)) == 3
 
 
 def test_what_breaks_off_half_way_goes_on_with_the_rest(
     looked, file, monkeypatch
 ) -> None:
-    monkeypatch.setattr(video_recording, "BATCH", 2)
+    monkeypatch.setattr(video_recording, "WRITE_BATCH_SIZE", 2)
     calls, whole = [], EventStore.add
 
     def full_once(store, events):
@@ -156,19 +158,19 @@ def test_what_breaks_off_half_way_goes_on_with_the_rest(
     monkeypatch.setattr(EventStore, "add", full_once)
     press(offer(looked))
     line = "Only 2 of 3 events were written: the disk is full."
-    assert line in texts(looked, "error")
+    assert line in page_texts(looked, "error")
     assert len(stored(file)) == 2
     click(looked, "Write the rest")
     assert calls == [2, 1, 1]
     kinds = [one.kind for one in stored(file)]
     assert kinds == ["entered", "verdict", "left"]
-    assert "3 events were written" in texts(looked, "success")
+    assert "3 events were written" in page_texts(looked, "success")
 
 
 def test_a_fault_of_ours_ends_with_a_line_too(file, caplog) -> None:
     event = Event("left", NOON, "", "s", 3, Label.MASK)
     store = SimpleNamespace(add=lambda events: 1 / 0)
-    recording = video_recording.Recording(store, [event])
+    recording = video_recording.EventRecording(store, [event])
     recording.start()
     assert recording.join(WAIT_S)
     assert (recording.n_written, recording.n_left) == (0, 1)
@@ -178,12 +180,12 @@ def test_a_fault_of_ours_ends_with_a_line_too(file, caplog) -> None:
 
 def test_camera_and_time_can_be_put_right(looked, file) -> None:
     offer(looked)
-    write(looked, key(looked, "camera"), "Back door")
+    enter_text(looked, key(looked, "camera"), "Back door")
     began = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=5)
     looked.main.datetime_input(key=key(looked, "began")).set_value(
         began.replace(tzinfo=None)
     )
-    press(run(looked))
+    press(run_app(looked))
     events = stored(file)
     assert {one.camera for one in events} == {"Back door"}
     after_s = [(one.at - began).total_seconds() for one in events]
@@ -194,8 +196,8 @@ def test_what_would_be_deleted_at_once_is_not_written(looked, file) -> None:
     offer(looked)
     old = datetime.now(UTC).replace(tzinfo=None, second=0) - timedelta(days=31)
     looked.main.datetime_input(key=key(looked, "began")).set_value(old)
-    run(looked)
-    assert "deletes events after 30 days" in texts(looked, "warning")
+    run_app(looked)
+    assert "deletes events after 30 days" in page_texts(looked, "warning")
     button = next(one for one in looked.main.button if one.label == "Write 3 events")
     assert button.disabled
 
@@ -209,15 +211,15 @@ def test_a_database_in_trouble_costs_one_line_and_can_be_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(EventStore, "add", broken)
         press(offer(looked))
-    assert "Not written: the disk is full." in texts(looked, "error")
+    assert "Not written: the disk is full." in page_texts(looked, "error")
     press(looked)
     assert len(stored(file)) == 3
 
 
 def test_without_recording_nothing_is_offered(tmp_path, monkeypatch, file) -> None:
-    path = film(tmp_path / "a.mp4")
-    monkeypatch.setattr(video, "FILM", Sample("Film", path, "nobody"))
-    app = looked_at(opened_at("events"))
+    path = write_video(tmp_path / "a.mp4")
+    monkeypatch.setattr(video, "VIDEO_SAMPLE", Sample("Film", path, "nobody"))
+    app = looked_at(open_page("events"))
     assert TOGGLE not in [one.label for one in app.main.toggle]
     assert not file.exists()
     app.session_state["maskdet.film"].close()
@@ -226,7 +228,9 @@ def test_without_recording_nothing_is_offered(tmp_path, monkeypatch, file) -> No
 def test_the_table_is_in_film_time() -> None:
     event = Event("close", NOON + timedelta(seconds=65.2), "", "s", 3, Label.NO_MASK)
     pair = Event("left", NOON, "", "s", 4, Label.MASK, 0.97, other=3)
-    columns = video_events.table(VideoReport("a.mp4", started_at=NOON), (pair, event))
+    columns = video_events.video_event_table(
+        VideoReport("a.mp4", started_at=NOON), (pair, event)
+    )
     assert columns["At"] == ["0:00", "1:05.2"]
     assert columns["Event"] == ["Left", "Too close"]
     assert columns["Confidence"] == [97.0, None]
@@ -239,11 +243,11 @@ def test_a_row_leads_to_the_next_place_of_the_slider(monkeypatch) -> None:
     events = [Event("left", NOON + timedelta(seconds=s), "", "s") for s in (0.68, 30)]
     state: dict[str, object] = {"k": {"selection": {"rows": [0]}}}
     monkeypatch.setattr(video_events.st, "session_state", state)
-    video_events._chosen("k", job, report, events)
+    video_events._seek_selected_event("k", job, report, events)
     assert state["video.at.7"] == 0.7
     state["k"] = {"selection": {"rows": [1]}}
-    video_events._chosen("k", job, report, events)
+    video_events._seek_selected_event("k", job, report, events)
     assert state["video.at.7"] == 12.0
     state["k"] = {"selection": {"rows": []}}
-    video_events._chosen("k", job, report, events)
+    video_events._seek_selected_event("k", job, report, events)
     assert state["video.at.7"] == 12.0

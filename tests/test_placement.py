@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskdet.placement import Caption, Placed, place
+from maskdet.placement import Caption, PlacedCaption, place_captions
 
 FULL = Caption("Mask 98 %", 12, (80, 20))
 SHORT = Caption("98 %", 8, (30, 14))
@@ -15,9 +15,9 @@ def spots(
     boxes: list[tuple[int, int, int, int]],
     captions: tuple[Caption, ...] = (FULL, SHORT),
     image_wh: tuple[int, int] = (640, 480),
-) -> dict[int, Placed]:
+) -> dict[int, PlacedCaption]:
     array = np.array(boxes, np.float32).reshape(-1, 4)
-    placed = place(array, [captions] * len(boxes), image_wh=image_wh)
+    placed = place_captions(array, [captions] * len(boxes), image_wh=image_wh)
     return {one.face: one for one in placed}
 
 
@@ -97,7 +97,7 @@ def test_random_scenes_keep_every_promise(seed: int) -> None:
     corners = rng.integers(0, 560, (int(rng.integers(1, 40)), 2))
     sides = rng.integers(8, 80, (len(corners), 1))
     boxes = np.concatenate([corners, corners + sides], axis=1).astype(np.float32)
-    placed = place(boxes, [(FULL, SHORT)] * len(boxes), image_wh=(640, 640))
+    placed = place_captions(boxes, [(FULL, SHORT)] * len(boxes), image_wh=(640, 640))
     assert len({one.face for one in placed}) == len(placed)
     for one in placed:
         x1, y1, x2, y2 = one.box

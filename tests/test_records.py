@@ -11,10 +11,10 @@ import pytest
 from maskdet.records import (
     CSV_COLUMNS,
     error_record,
+    escape_unprintable,
+    format_results_csv,
+    format_results_json,
     image_record,
-    printable,
-    to_csv,
-    to_json,
 )
 from maskdet.types import Faces, Scene, Settings
 
@@ -63,7 +63,7 @@ def test_json_is_version_1_and_reads_back():
         image_record("empty.jpg", (160, 120), Scene.empty()),
         error_record("broken.jpg", "not a picture"),
     ]
-    content = json.loads(to_json(records))
+    content = json.loads(format_results_json(records))
     assert content == {"version": 1, "images": records}
     assert content["images"][2] == {
         "path": "broken.jpg",
@@ -72,13 +72,13 @@ def test_json_is_version_1_and_reads_back():
         "error": "not a picture",
         "faces": [],
     }
-    assert json.loads(to_json([])) == {"version": 1, "images": []}
-    told = json.loads(to_json(records, [Path("a/notes.txt")]))
+    assert json.loads(format_results_json([])) == {"version": 1, "images": []}
+    told = json.loads(format_results_json(records, [Path("a/notes.txt")]))
     assert told == {"version": 1, "images": records, "left_out": ["a/notes.txt"]}
 
 
 def rows_of(records):
-    return list(csv.DictReader(io.StringIO(to_csv(records))))
+    return list(csv.DictReader(io.StringIO(format_results_csv(records))))
 
 
 def test_csv_has_a_row_a_face_and_one_for_a_picture_without():
@@ -111,16 +111,16 @@ def test_no_spreadsheet_runs_a_file_name(first):
         error_record(name, f"{name}: no"),
         image_record(name, (160, 120), scene()),
     ]
-    rows = list(csv.reader(io.StringIO(to_csv(records), newline="")))
+    rows = list(csv.reader(io.StringIO(format_results_csv(records), newline="")))
     assert {len(row) for row in rows} == {len(CSV_COLUMNS)}
     for row in rows:
         assert not row[0].startswith(first)
         assert not row[3].startswith(first)
-    assert json.loads(to_json(records))["images"][0]["path"] == name
+    assert json.loads(format_results_json(records))["images"][0]["path"] == name
 
 
 def test_a_terminal_gets_no_commands():
-    assert printable("a\x1b[31m b\n口罩.jpg") == r"a\x1b[31m b\n口罩.jpg"
+    assert escape_unprintable("a\x1b[31m b\n口罩.jpg") == r"a\x1b[31m b\n口罩.jpg"
 
 
 def test_names_of_any_script_and_broken_bytes_can_be_written():
@@ -129,6 +129,9 @@ def test_names_of_any_script_and_broken_bytes_can_be_written():
         error_record(odd, f"{odd}: no"),
         image_record("口罩.jpg", (160, 120), scene()),
     ]
-    assert "口罩.jpg".encode() in to_json(records).encode("utf-8")
-    assert json.loads(to_json(records))["images"][0]["path"] == r"caf\udce9.jpg"
-    assert rb"caf\udce9.jpg" in to_csv(records).encode("utf-8")
+    assert "口罩.jpg".encode() in format_results_json(records).encode("utf-8")
+    assert (
+        json.loads(format_results_json(records))["images"][0]["path"]
+        == r"caf\udce9.jpg"
+    )
+    assert rb"caf\udce9.jpg" in format_results_csv(records).encode("utf-8")

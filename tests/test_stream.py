@@ -16,9 +16,9 @@ from tests.fakes import (
     FakeDetector,
     ScriptedAnalyzer,
     ScriptedFace,
-    grey,
+    make_grey_image,
 )
-from tests.stream_fakes import BARE, LEFT, MASK, NOISE, RIGHT, play, turned
+from tests.stream_fakes import LEFT, MASK, NO_MASK, NOISE, RIGHT, play_script, turn_away
 
 
 def once(*faces: ScriptedFace) -> Stream:
@@ -33,7 +33,7 @@ def two_stage(settings: Settings | None = None, *, track: bool = False) -> Strea
 
 @pytest.mark.parametrize("track", [False, True])
 def test_a_step_returns_the_scene_with_its_time(track) -> None:
-    scene = two_stage(track=track).step(grey(), 1.5)
+    scene = two_stage(track=track).step(make_grey_image(), 1.5)
     assert scene.time_s == 1.5
     assert scene.labels == (Label.NO_MASK,)
     assert scene.probs[0] == pytest.approx([0.2, 0.7, 0.1])
@@ -43,11 +43,11 @@ def test_a_step_returns_the_scene_with_its_time(track) -> None:
 @pytest.mark.parametrize("track", [False, True])
 def test_settings_of_a_step_act_on_that_step_only(track) -> None:
     running = two_stage(Settings(), track=track)
-    assert len(running.step(grey(), 0)) == 1
-    doubtful = running.step(grey(), 0.1, Settings(min_confidence=0.9))
+    assert len(running.step(make_grey_image(), 0)) == 1
+    doubtful = running.step(make_grey_image(), 0.1, Settings(min_confidence=0.9))
     assert doubtful.labels == (Label.UNKNOWN,)
-    assert len(running.step(grey(), 0.2, Settings(min_face_px=30))) == 0
-    assert len(running.step(grey(), 0.3)) == 1
+    assert len(running.step(make_grey_image(), 0.2, Settings(min_face_px=30))) == 0
+    assert len(running.step(make_grey_image(), 0.3)) == 1
 
 
 def test_without_tracking_each_image_is_judged_alone() -> None:
@@ -65,30 +65,32 @@ def test_without_tracking_each_image_is_judged_alone() -> None:
 @pytest.mark.parametrize("track", [False, True])
 def test_time_going_back_is_refused(track, time_s) -> None:
     running = two_stage(track=track)
-    running.step(grey(), 1.0)
+    running.step(make_grey_image(), 1.0)
     with pytest.raises(ValueError, match="time must not go back"):
-        running.step(grey(), time_s)
+        running.step(make_grey_image(), time_s)
 
 
 def test_two_images_may_share_a_time() -> None:
     running = two_stage(track=True)
     for _ in range(3):
-        assert len(running.step(grey(), 1.0)) == 1
+        assert len(running.step(make_grey_image(), 1.0)) == 1
 
 
 def test_the_analyzer_is_asked_for_doubtful_faces_too_and_its_times_are_kept() -> None:
     analyzer = ScriptedAnalyzer(lambda _: [ScriptedFace(LEFT, MASK)])
     settings = Settings(min_score=0.5, nms_iou=0.3)
     scene = Stream(analyzer, settings).step(NOISE, 0.0)
-    assert analyzer.asked[0].min_score < 0.5
-    assert dataclasses.replace(analyzer.asked[0], min_score=0.5) == settings
+    assert analyzer.requested_settings[0].min_score < 0.5
+    assert (
+        dataclasses.replace(analyzer.requested_settings[0], min_score=0.5) == settings
+    )
     assert list(scene.stage_ms) == ["find", "label", "track"]
     assert scene.stage_ms["find"] == 1.0
     assert scene.stage_ms["track"] > 0
 
 
 def test_a_doubtful_face_of_nobody_is_left_out() -> None:
-    stream = once(ScriptedFace(LEFT, MASK, 0.3), ScriptedFace(RIGHT, BARE, 0.8))
+    stream = once(ScriptedFace(LEFT, MASK, 0.3), ScriptedFace(RIGHT, NO_MASK, 0.8))
     for time_s in (0.0, 0.2, 0.4):
         scene = stream.step(NOISE, time_s)
         assert scene.labels == (Label.NO_MASK,)
@@ -109,7 +111,7 @@ def test_small_faces_are_hidden_though_nobody_counts_them(track) -> None:
 
 def test_whoever_is_out_of_sight_is_hidden_until_forgotten() -> None:
     other = np.random.default_rng(8).integers(0, 255, NOISE.shape).astype(np.uint8)
-    analyzer = ScriptedAnalyzer(turned)
+    analyzer = ScriptedAnalyzer(turn_away)
     stream = Stream(analyzer, Settings(memory_s=2.0))
     for number in range(40):
         analyzer.time_s = time_s = number / 10
@@ -128,16 +130,16 @@ def test_whoever_is_out_of_sight_is_hidden_until_forgotten() -> None:
 
 
 def test_a_head_behind_another_is_hidden() -> None:
-    front = ScriptedFace((60.0, 85.0, 120.0, 155.0), BARE)
-    scene = play(lambda time_s: [front, *turned(time_s)], 1.2)[1.1]
+    front = ScriptedFace((60.0, 85.0, 120.0, 155.0), NO_MASK)
+    scene = play_script(lambda time_s: [front, *turn_away(time_s)], 1.2)[1.1]
     assert scene.labels == (Label.NO_MASK,)
     assert np.abs(scene.blur_boxes - LEFT).max() < 3
     assert len(scene.blur_boxes)
 
 
 def test_an_unconfirmed_face_keeps_its_own_probabilities() -> None:
-    rows = {0.0: BARE, 0.1: MASK}
-    scenes = play(
+    rows = {0.0: NO_MASK, 0.1: MASK}
+    scenes = play_script(
         lambda time_s: [ScriptedFace(LEFT, rows.get(round(time_s, 1), MASK))], 0.2
     )
     for time_s, row in rows.items():
@@ -147,7 +149,7 @@ def test_an_unconfirmed_face_keeps_its_own_probabilities() -> None:
 
 @pytest.mark.parametrize("per_s", [10, 30])
 def test_a_turned_back_stays_masked_then_gets_unsure_then_is_gone(per_s) -> None:
-    scenes = play(turned, 5, per_s, Settings(memory_s=3.0))
+    scenes = play_script(turn_away, 5, per_s, Settings(memory_s=3.0))
     last_s = max(time_s for time_s in scenes if time_s < 1.0)
     number = scenes[last_s].track_ids[0]
     assert number != UNTRACKED
@@ -178,7 +180,9 @@ def test_a_slow_camera_tells_of_a_turned_back_what_a_fast_one_tells(per_s) -> No
         # In fast and slow pictures alike, the last face is that of second 2.
         return [ScriptedFace(LEFT, MASK)] if time_s < 2.01 else []
 
-    slow, fast = (play(back, 7, rate, Settings(memory_s=4)) for rate in (per_s, 30))
+    slow, fast = (
+        play_script(back, 7, rate, Settings(memory_s=4)) for rate in (per_s, 30)
+    )
     for time_s, scene in slow.items():
         if time_s > 1:
             assert scene.track_ids.tolist() == fast[time_s].track_ids.tolist()
@@ -188,7 +192,7 @@ def test_a_slow_camera_tells_of_a_turned_back_what_a_fast_one_tells(per_s) -> No
 
 
 def test_the_evidence_and_the_confidence_of_a_turned_back_only_fade() -> None:
-    scenes = play(turned, 3)
+    scenes = play_script(turn_away, 3)
     backs = [scene for time_s, scene in scenes.items() if time_s >= 1.0]
     confidences = [float(scene.confidences[0]) for scene in backs]
     assert confidences == sorted(confidences, reverse=True)
@@ -198,8 +202,11 @@ def test_the_evidence_and_the_confidence_of_a_turned_back_only_fade() -> None:
 
 
 def test_whoever_turns_back_without_a_mask_is_told_at_once() -> None:
-    scenes = play(
-        lambda time_s: turned(time_s) if time_s < 3 else [ScriptedFace(LEFT, BARE)], 4
+    scenes = play_script(
+        lambda time_s: (
+            turn_away(time_s) if time_s < 3 else [ScriptedFace(LEFT, NO_MASK)]
+        ),
+        4,
     )
     assert scenes[2.9].labels == (Label.MASK,)
     assert scenes[3.0].labels == (Label.NO_MASK,)
@@ -210,21 +217,21 @@ def test_whoever_turns_back_without_a_mask_is_told_at_once() -> None:
 def test_one_wrong_picture_does_not_flip_the_verdict(per_s) -> None:
     def wrong_once(time_s: float) -> list[ScriptedFace]:
         wrong = abs(time_s - 1.5) < 0.5 / per_s
-        return [ScriptedFace(LEFT, BARE if wrong else MASK)]
+        return [ScriptedFace(LEFT, NO_MASK if wrong else MASK)]
 
-    for scene in play(wrong_once, 3, per_s).values():
+    for scene in play_script(wrong_once, 3, per_s).values():
         assert scene.labels == (Label.MASK,)
-    alone = play(wrong_once, 3, per_s, Settings(smoothing="latest"))
+    alone = play_script(wrong_once, 3, per_s, Settings(smoothing="latest"))
     assert Label.NO_MASK in {scene.labels[0] for scene in alone.values()}
 
 
 def test_ten_and_thirty_pictures_a_second_tell_the_same_story() -> None:
     def story(time_s: float) -> list[ScriptedFace]:
-        first = [ScriptedFace(LEFT, MASK if time_s < 2 else BARE)]
-        second = [ScriptedFace(RIGHT, BARE)] if 0.5 <= time_s < 2.5 else []
+        first = [ScriptedFace(LEFT, MASK if time_s < 2 else NO_MASK)]
+        second = [ScriptedFace(RIGHT, NO_MASK)] if 0.5 <= time_s < 2.5 else []
         return first + second
 
-    slow, fast = play(story, 6, 10), play(story, 6, 30)
+    slow, fast = play_script(story, 6, 10), play_script(story, 6, 30)
     for time_s in (0.0, 0.4, 1.0, 1.9, 3.0, 4.0, 4.6, 5.2, 5.9):
         assert slow[time_s].labels == fast[time_s].labels
         assert slow[time_s].track_ids.tolist() == fast[time_s].track_ids.tolist()
@@ -234,7 +241,7 @@ def test_ten_and_thirty_pictures_a_second_tell_the_same_story() -> None:
 
 
 def test_a_dip_of_the_score_does_not_lose_the_person() -> None:
-    scenes = play(
+    scenes = play_script(
         lambda time_s: [ScriptedFace(LEFT, MASK, 0.3 if 1 <= time_s < 2 else 0.9)], 3
     )
     number = scenes[0.9].track_ids[0]
@@ -265,10 +272,10 @@ def test_whoever_is_forgotten_has_left_once_and_comes_back_as_another() -> None:
 
 
 def test_heads_come_after_faces_and_rows_stay_together() -> None:
-    scenes = play(
+    scenes = play_script(
         lambda time_s: [
-            *turned(time_s),
-            ScriptedFace(RIGHT, BARE, 0.6),
+            *turn_away(time_s),
+            ScriptedFace(RIGHT, NO_MASK, 0.6),
         ],
         2,
     )
@@ -299,11 +306,11 @@ def test_a_class_without_weight_changes_nothing_that_is_known() -> None:
     """A mask for two seconds, then none: with the weight 0 the mask is remembered."""
 
     def taken_off(time_s: float) -> list[ScriptedFace]:
-        return [ScriptedFace(LEFT, MASK if time_s < 2 else BARE)]
+        return [ScriptedFace(LEFT, MASK if time_s < 2 else NO_MASK)]
 
     settings = Settings(smoothing="mean", memory_s=10)
-    heard = play(taken_off, 6.0, settings=settings)
+    heard = play_script(taken_off, 6.0, settings=settings)
     deaf = dataclasses.replace(settings, class_weights=(1.0, 0.0, 1.0))
-    unheard = play(taken_off, 6.0, settings=deaf)
+    unheard = play_script(taken_off, 6.0, settings=deaf)
     assert heard[5.9].labels == (Label.NO_MASK,)
     assert unheard[5.9].labels == (Label.MASK,)

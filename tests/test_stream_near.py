@@ -7,15 +7,15 @@ import pytest
 from maskdet.streaming import Stream
 from maskdet.types import Settings
 from tests.fakes import ScriptedAnalyzer, ScriptedFace
-from tests.stream_fakes import BARE, LEFT, MASK, NOISE, play, turned
+from tests.stream_fakes import LEFT, MASK, NO_MASK, NOISE, play_script, turn_away
 
 PAIR = Settings(distance="relative", contact_distance_m=1.0, contact_duration_s=1.0)
 BESIDE = (110.0, 60.0, 170.0, 130.0)
 
 
 def test_two_who_stand_together_are_near_and_after_a_while_for_too_long() -> None:
-    scenes = play(
-        lambda _: [ScriptedFace(LEFT, MASK), ScriptedFace(BESIDE, BARE)],
+    scenes = play_script(
+        lambda _: [ScriptedFace(LEFT, MASK), ScriptedFace(BESIDE, NO_MASK)],
         3,
         settings=PAIR,
     )
@@ -29,8 +29,10 @@ def test_two_who_stand_together_are_near_and_after_a_while_for_too_long() -> Non
 
 
 def test_a_turned_head_is_still_near() -> None:
-    scenes = play(
-        lambda time_s: [*turned(time_s), ScriptedFace(BESIDE, BARE)], 2.5, settings=PAIR
+    scenes = play_script(
+        lambda time_s: [*turn_away(time_s), ScriptedFace(BESIDE, NO_MASK)],
+        2.5,
+        settings=PAIR,
     )
     scene = scenes[2.0]
     assert scene.unseen_s.max() > 0.9
@@ -39,7 +41,7 @@ def test_a_turned_head_is_still_near() -> None:
 
 def test_distance_is_off_unless_it_is_wanted_and_starts_anew_when_it_is() -> None:
     analyzer = ScriptedAnalyzer(
-        lambda _: [ScriptedFace(LEFT, MASK), ScriptedFace(BESIDE, BARE)]
+        lambda _: [ScriptedFace(LEFT, MASK), ScriptedFace(BESIDE, NO_MASK)]
     )
     stream = Stream(analyzer)
     assert stream.step(NOISE, 0.0).pairs == ()

@@ -16,14 +16,14 @@ from maskdet.style import (
     Palette,
     Style,
     colour_bgr,
-    contrast,
-    describe,
-    describe_pair,
-    ink_bgr,
-    mid_sentence,
-    percent,
-    percent_number,
-    written_plainly,
+    contrast_ratio,
+    format_face_caption,
+    format_pair_caption,
+    format_percent,
+    strip_accents,
+    text_colour_bgr,
+    to_display_percent,
+    uncapitalize,
 )
 from maskdet.types import UNTRACKED, Label, PersonPair
 
@@ -53,13 +53,15 @@ def test_text_has_the_contrast_that_wcag_asks_for(
     label: Label, palette: Palette
 ) -> None:
     colour = colour_bgr(label, palette)
-    assert contrast(colour, ink_bgr(colour)) >= 4.5
+    assert contrast_ratio(colour, text_colour_bgr(colour)) >= 4.5
 
 
 def test_contrast_agrees_with_published_values() -> None:
-    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
-    assert contrast((118, 118, 118), (255, 255, 255)) == pytest.approx(4.54, abs=0.01)
-    assert contrast((0, 0, 255), (255, 255, 255)) == pytest.approx(4.0, abs=0.01)
+    assert contrast_ratio((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast_ratio((118, 118, 118), (255, 255, 255)) == pytest.approx(
+        4.54, abs=0.01
+    )
+    assert contrast_ratio((0, 0, 255), (255, 255, 255)) == pytest.approx(4.0, abs=0.01)
 
 
 def seen_lab(bgr: tuple[int, int, int], kind: str) -> np.ndarray:
@@ -103,7 +105,7 @@ def test_the_classic_palette_is_why_there_is_another() -> None:
     ],
 )
 def test_what_is_written(style: Style, text: str) -> None:
-    assert describe(Label.INCORRECT, 0.88, style) == text
+    assert format_face_caption(Label.INCORRECT, 0.88, style) == text
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,9 @@ def test_what_is_written(style: Style, text: str) -> None:
 def test_what_is_written_about_people_who_are_followed(
     style: Style, track_id: int, unseen_s: float, text: str
 ) -> None:
-    written = describe(Label.MASK, 0.97, style, track_id=track_id, unseen_s=unseen_s)
+    written = format_face_caption(
+        Label.MASK, 0.97, style, track_id=track_id, unseen_s=unseen_s
+    )
     assert written == text
 
 
@@ -143,12 +147,12 @@ def test_what_is_written_between_two_people(
     pair = PersonPair(
         0, 1, distance, unit, in_contact=True, contact_s=for_s, exceeds_limit=too_long
     )
-    assert describe_pair(pair) == text
+    assert format_pair_caption(pair) == text
 
 
 @pytest.mark.parametrize("percent", [0, 29, 57, 97, 98, 100])
 def test_percentages_of_32_bit_numbers_round_to_themselves(percent: int) -> None:
-    text = describe(Label.MASK, float(np.float32(percent / 100)))
+    text = format_face_caption(Label.MASK, float(np.float32(percent / 100)))
     assert text == f"Mask {percent} %"
 
 
@@ -216,8 +220,8 @@ def test_own_names_and_colours_replace_those_of_the_palette_class_by_class() -> 
     assert OWN.colour_bgr(Label.MASK) == (255, 0, 0)
     assert OWN.colour_css(Label.MASK) == "#0000ff"
     assert OWN.colour_bgr(Label.NO_MASK) == colour_bgr(Label.NO_MASK)
-    assert describe(Label.NO_MASK, 0.97, OWN) == "Bare face 97 %"
-    unsure = describe(Label.UNKNOWN, 0.58, OWN, likeliest=Label.NO_MASK)
+    assert format_face_caption(Label.NO_MASK, 0.97, OWN) == "Bare face 97 %"
+    unsure = format_face_caption(Label.UNKNOWN, 0.58, OWN, likeliest=Label.NO_MASK)
     assert unsure == "Collecting info (58 % bare face)"
 
 
@@ -275,10 +279,12 @@ def test_a_name_may_be_of_any_script_and_survives_json(name: str) -> None:
 
 def test_images_have_the_usual_names_where_letters_cannot_be_drawn() -> None:
     style = Style(class_names={"mask": "Porté", "no_mask": "口罩"}, scale=2.0)
-    drawn = style.drawable()
+    drawn = style.to_drawable()
     assert drawn == Style(class_names={"mask": "Porté"}, scale=2.0)
-    assert drawn.undrawn == Style().undrawn == ""
-    assert style.undrawn.endswith("Latin letters: they have “No mask” for “口罩”")
+    assert drawn.substitution_note == Style().substitution_note == ""
+    assert style.substitution_note.endswith(
+        "Latin letters: they have “No mask” for “口罩”"
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,7 +294,7 @@ def test_images_have_the_usual_names_where_letters_cannot_be_drawn() -> None:
 def test_a_name_within_a_sentence_begins_small_unless_it_is_short_for_something(
     title: str, text: str
 ) -> None:
-    assert mid_sentence(title) == text
+    assert uncapitalize(title) == text
 
 
 @pytest.mark.parametrize(
@@ -318,9 +324,7 @@ def test_a_file_that_holds_no_style_is_refused(text: str, line: str) -> None:
 
 
 def test_accents_are_drawn_as_plain_letters() -> None:
-    assert (
-        written_plainly("Masque porté, Straße, Łódź") == "Masque porte, Strasse, Lodz"
-    )
+    assert strip_accents("Masque porté, Straße, Łódź") == "Masque porte, Strasse, Lodz"
 
 
 @pytest.mark.parametrize(
@@ -339,15 +343,20 @@ def test_accents_are_drawn_as_plain_letters() -> None:
 def test_only_all_and_nothing_are_called_so(
     fraction: float, text: str, number: float
 ) -> None:
-    assert percent(fraction) == text
-    assert percent_number(fraction) == pytest.approx(number)
+    assert format_percent(fraction) == text
+    assert to_display_percent(fraction) == pytest.approx(number)
 
 
 def test_an_unsure_face_says_what_it_most_likely_is() -> None:
-    said = describe(Label.UNKNOWN, 0.999, likeliest=Label.MASK)
+    said = format_face_caption(Label.UNKNOWN, 0.999, likeliest=Label.MASK)
     assert said == "Unsure (>99 % mask)"
-    assert describe(Label.UNKNOWN, 0.58) == "Unsure"
+    assert format_face_caption(Label.UNKNOWN, 0.58) == "Unsure"
     short = Style(labels=False)
-    assert describe(Label.UNKNOWN, 0.58, short, likeliest=Label.MASK) == "58 %"
+    assert (
+        format_face_caption(Label.UNKNOWN, 0.58, short, likeliest=Label.MASK) == "58 %"
+    )
     silent = Style(percentages=False)
-    assert describe(Label.UNKNOWN, 0.58, silent, likeliest=Label.MASK) == "Unsure"
+    assert (
+        format_face_caption(Label.UNKNOWN, 0.58, silent, likeliest=Label.MASK)
+        == "Unsure"
+    )

@@ -12,15 +12,15 @@ import pytest
 from maskdet.cli import main
 from maskdet.datasets import Example
 from maskdet.suites import (
-    compare_groups,
+    compare_subgroups,
     darken,
-    hard_negatives,
-    lookalikes,
-    low_light,
-    read_groups,
+    evaluate_lookalikes,
+    evaluate_low_light,
+    evaluate_occlusion,
+    read_subgroups,
 )
 from maskdet.suites.dark import DARK_LUMINANCE
-from maskdet.synthetic import LOOKALIKES, THINGS, wear_lookalike
+from maskdet.synthetic import LOOKALIKES, OCCLUDERS, render_lookalike
 from maskdet.types import Faces, Label
 
 BOX = np.array([60, 50, 140, 150], np.float32)
@@ -34,13 +34,13 @@ class OneFace:
     def __init__(self, seen: bool = True):
         self.seen = seen
 
-    def landmarks(self, image):
+    def detect_landmarks(self, image):
         if not self.seen:
             return Faces.empty(), np.zeros((0, 5, 2), np.float32)
         return Faces(BOX[None], np.ones(1, np.float32)), POINTS[None]
 
     def detect(self, image):
-        return self.landmarks(image)[0]
+        return self.detect_landmarks(image)[0]
 
 
 class BareIfUnchanged:
@@ -79,29 +79,29 @@ def scene(tmp_path: Path) -> Example:
 
 
 def test_who_reads_the_mouth_alone_is_caught_by_everything_drawn_there(scene):
-    report = hard_negatives(BareIfUnchanged(), OneFace(), [scene] * 6)
-    assert report.untouched.value == 0
-    assert set(report.things) == set(THINGS)
-    assert report.together.n == 6 * len(THINGS)
-    assert report.together.value > 0.7
+    report = evaluate_occlusion(BareIfUnchanged(), OneFace(), [scene] * 6)
+    assert report.baseline.value == 0
+    assert set(report.occluders) == set(OCCLUDERS)
+    assert report.overall.n == 6 * len(OCCLUDERS)
+    assert report.overall.value > 0.7
 
 
 def test_who_is_not_fooled_gets_nothing_called_masked(scene):
-    report = hard_negatives(AlwaysBare(), OneFace(), [scene])
-    assert report.together.value == 0
-    assert report.to_json()["together"]["n"] == len(THINGS)
+    report = evaluate_occlusion(AlwaysBare(), OneFace(), [scene])
+    assert report.overall.value == 0
+    assert report.to_json()["together"]["n"] == len(OCCLUDERS)
 
 
 def test_faces_that_are_masked_small_or_not_seen_are_left_out(scene):
     masked = Example(scene.path, scene.boxes, (Label.MASK,))
     small = Example(scene.path, scene.boxes * 0.1, (Label.NO_MASK,))
-    assert hard_negatives(AlwaysBare(), OneFace(), [masked, small]).untouched.n == 0
-    assert hard_negatives(AlwaysBare(), OneFace(False), [scene]).untouched.n == 0
+    assert evaluate_occlusion(AlwaysBare(), OneFace(), [masked, small]).baseline.n == 0
+    assert evaluate_occlusion(AlwaysBare(), OneFace(False), [scene]).baseline.n == 0
 
 
 def test_the_same_seed_draws_the_same(scene):
     both = [
-        hard_negatives(BareIfUnchanged(), OneFace(), [scene] * 4, seed=3)
+        evaluate_occlusion(BareIfUnchanged(), OneFace(), [scene] * 4, seed=3)
         for _ in range(2)
     ]
     assert both[0] == both[1]
@@ -118,15 +118,22 @@ def test_a_darkened_face_is_below_40_and_not_black():
 
 
 def test_what_low_light_costs_is_counted_on_the_same_faces(scene):
-    report = low_light(BareByDay(), OneFace(), [scene] * 5)
-    assert (report.lit.value, report.dark.value, report.lost.value) == (1, 0, 1)
-    assert low_light(AlwaysBare(), OneFace(), [scene] * 5).lost.value == 0
+    report = evaluate_low_light(BareByDay(), OneFace(), [scene] * 5)
+    assert (
+        report.baseline.value,
+        report.darkened.value,
+        report.accuracy_loss.value,
+    ) == (1, 0, 1)
+    assert (
+        evaluate_low_light(AlwaysBare(), OneFace(), [scene] * 5).accuracy_loss.value
+        == 0
+    )
 
 
 def test_whole_pictures_count_too(scene):
     whole = Example(scene.path, np.zeros((0, 4), np.float32), (Label.NO_MASK,))
-    assert hard_negatives(AlwaysBare(), OneFace(), [whole]).untouched.n == 1
-    assert low_light(AlwaysBare(), OneFace(False), [whole]).lit.n == 1
+    assert evaluate_occlusion(AlwaysBare(), OneFace(), [whole]).baseline.n == 1
+    assert evaluate_low_light(AlwaysBare(), OneFace(False), [whole]).baseline.n == 1
 
 
 def test_a_group_that_is_told_wrong_is_named(scene):
@@ -137,18 +144,20 @@ def test_a_group_that_is_told_wrong_is_named(scene):
         ("face.png", row): frozenset({"masked"} if row >= 30 else {"bare", "all"})
         for row in range(60)
     }
-    reports = {one.name: one for one in compare_groups(AlwaysBare(), [crowd], groups)}
-    assert reports["everybody"].right.value == 0.5
-    assert reports["masked"].worse
-    assert not reports["bare"].worse
-    assert reports["masked"].gap.value == -1
-    assert reports["bare"].bare.n == 30
-    assert reports["masked"].bare.n == 0
+    reports = {
+        one.name: one for one in compare_subgroups(AlwaysBare(), [crowd], groups)
+    }
+    assert reports["everybody"].accuracy.value == 0.5
+    assert reports["masked"].is_worse
+    assert not reports["bare"].is_worse
+    assert reports["masked"].accuracy_difference.value == -1
+    assert reports["bare"].unmasked_accuracy.n == 30
+    assert reports["masked"].unmasked_accuracy.n == 0
 
 
 def test_groups_that_fit_no_face_are_refused(scene):
     with pytest.raises(ValueError, match="none of the faces"):
-        compare_groups(AlwaysBare(), [scene], {("other.png", 0): frozenset()})
+        compare_subgroups(AlwaysBare(), [scene], {("other.png", 0): frozenset()})
 
 
 @pytest.mark.parametrize(
@@ -162,15 +171,15 @@ def test_a_broken_table_of_groups_is_told_in_one_line(tmp_path, text, complaint)
     path = tmp_path / "groups.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=complaint):
-        read_groups(path)
+        read_subgroups(path)
     with pytest.raises(FileNotFoundError):
-        read_groups(tmp_path / "none.csv")
+        read_subgroups(tmp_path / "none.csv")
 
 
 def test_groups_are_read_word_by_word(tmp_path):
     path = tmp_path / "groups.csv"
     path.write_text("file,face,groups\na.png,0,child glasses\na.png,1,\n")
-    assert read_groups(path) == {
+    assert read_subgroups(path) == {
         ("a.png", 0): {"child", "glasses"},
         ("a.png", 1): frozenset(),
     }
@@ -208,12 +217,12 @@ class Wavering:
 
 
 def test_who_is_sure_of_every_look_alike_is_caught_and_who_is_unsure_is_not(scene):
-    sure = lookalikes(AlwaysBare(), OneFace(), [scene], min_confidence=0.6)
-    assert sure.untouched.value == 1
-    assert {one.value for one in sure.called_bare.values()} == {1.0}
+    sure = evaluate_lookalikes(AlwaysBare(), OneFace(), [scene], min_confidence=0.6)
+    assert sure.baseline.value == 1
+    assert {one.value for one in sure.predicted_no_mask.values()} == {1.0}
     assert {one.value for one in sure.unsure.values()} == {0.0}
-    unsure = lookalikes(Wavering(), OneFace(), [scene], min_confidence=0.6)
-    assert {one.value for one in unsure.called_bare.values()} == {0.0}
+    unsure = evaluate_lookalikes(Wavering(), OneFace(), [scene], min_confidence=0.6)
+    assert {one.value for one in unsure.predicted_no_mask.values()} == {0.0}
     assert {one.value for one in unsure.unsure.values()} == {1.0}
     content = unsure.to_json()
     assert content["min_confidence"] == 0.6
@@ -225,7 +234,7 @@ def test_a_look_alike_is_drawn_on_a_copy_and_the_seed_fixes_it(scene, kind):
     image = cv2.imread(str(scene.path))
     kept = image.copy()
     first, again = (
-        wear_lookalike(image, POINTS, kind, box=BOX, rng=np.random.default_rng(3))
+        render_lookalike(image, POINTS, kind, box=BOX, rng=np.random.default_rng(3))
         for _ in range(2)
     )
     np.testing.assert_array_equal(image, kept)
@@ -239,11 +248,11 @@ def test_a_look_alike_is_drawn_on_a_copy_and_the_seed_fixes_it(scene, kind):
 def test_an_unknown_look_alike_is_refused(scene):
     image = cv2.imread(str(scene.path))
     with pytest.raises(ValueError, match="kind must be one of clear shield"):
-        wear_lookalike(image, POINTS, "veil", rng=np.random.default_rng(0))
+        render_lookalike(image, POINTS, "veil", rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("kind", LOOKALIKES)
 def test_a_face_outside_the_image_is_no_error(scene, kind):
     image = cv2.imread(str(scene.path))
     rng = np.random.default_rng(0)
-    assert wear_lookalike(image, POINTS - 500, kind, rng=rng).shape == image.shape
+    assert render_lookalike(image, POINTS - 500, kind, rng=rng).shape == image.shape

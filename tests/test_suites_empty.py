@@ -13,21 +13,21 @@ from maskdet.boxes import iou_matrix
 from maskdet.cli import main, suites
 from maskdet.datasets import Example
 from maskdet.media import encode_png
-from maskdet.metrics.estimate import rate
-from maskdet.suites import false_alarms
-from maskdet.suites.cartoons import CARTOONS, cartoon
-from maskdet.suites.empty import PART_PX, PARTS, free_windows
+from maskdet.metrics.estimate import poisson_rate
+from maskdet.suites import evaluate_false_positives
+from maskdet.suites.cartoons import CARTOON_KINDS, draw_cartoon
+from maskdet.suites.empty import MIN_PART_PX, SCENE_PARTS, face_free_windows
 from maskdet.suites.pen import SIZE_WH
-from maskdet.suites.round_things import ROUND_THINGS, round_things
-from maskdet.suites.walls import WALLS, wall
-from maskdet.synthetic import cover_mouth
+from maskdet.suites.round_things import ROUND_OBJECT_KINDS, draw_round_objects
+from maskdet.suites.walls import WALL_PATTERNS, draw_wall
+from maskdet.synthetic import render_occluder
 from maskdet.training.onepass.negatives import is_held_out
 from maskdet.types import Faces, Label, Scene, Settings
 
 DRAWN = [
-    *((wall, kind) for kind in WALLS),
-    *((round_things, kind) for kind in ROUND_THINGS),
-    *((cartoon, kind) for kind in CARTOONS),
+    *((draw_wall, kind) for kind in WALL_PATTERNS),
+    *((draw_round_objects, kind) for kind in ROUND_OBJECT_KINDS),
+    *((draw_cartoon, kind) for kind in CARTOON_KINDS),
 ]
 UNKNOWN = np.array([[230, 60, 330, 140], [20, 60, 80, 140]], np.float32)
 FACE = np.array([[120, 0, 160, 60]], np.float32)
@@ -70,7 +70,7 @@ def test_stripes_repeat_along_one_line_only():
     # Of upright stripes every row is alike; some seed leaves them upright.
     spreads = []
     for seed in range(6):
-        image = wall("stripes", np.random.default_rng(seed))
+        image = draw_wall("stripes", np.random.default_rng(seed))
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(float)
         rough = cv2.GaussianBlur(grey, (0, 0), 2)
         down, across = (np.abs(np.diff(rough, axis=axis)).mean() for axis in (0, 1))
@@ -83,7 +83,7 @@ def test_hands_may_have_a_colour_of_their_own():
     sheet = np.full((200, 200, 3), green, np.uint8)
     points = np.array([[82, 80], [118, 80], [100, 100], [85, 121], [115, 121]])
     with_hand, without = (
-        cover_mouth(sheet, points, "hand", skin=tone, rng=np.random.default_rng(3))
+        render_occluder(sheet, points, "hand", skin=tone, rng=np.random.default_rng(3))
         for tone in (skin, None)
     )
     redder = [int((one[..., 2] > one[..., 1]).sum()) for one in (with_hand, without)]
@@ -92,12 +92,12 @@ def test_hands_may_have_a_colour_of_their_own():
 
 
 def test_windows_touch_no_face_and_not_each_other():
-    found = free_windows((400, 200), FACE, np.random.default_rng(0))
+    found = face_free_windows((400, 200), FACE, np.random.default_rng(0))
     assert len(found) == 2
     sides = [x2 - x1 for x1, _, x2, _ in found]
     # right of the face and its margin (174 to 400) the whole height is free
     assert sides[0] == 200
-    assert min(sides) >= PART_PX
+    assert min(sides) >= MIN_PART_PX
     boxes = np.array([*found, *FACE], np.float32)
     assert (iou_matrix(boxes, boxes) > 0).sum() == 3
     assert all(
@@ -108,41 +108,49 @@ def test_windows_touch_no_face_and_not_each_other():
 def test_a_picture_full_of_faces_has_no_window_and_an_empty_one_is_one():
     rng = np.random.default_rng(0)
     middle = np.array([[60, 60, 140, 140]], np.float32)
-    assert free_windows((200, 200), middle, rng) == []
+    assert face_free_windows((200, 200), middle, rng) == []
     none = np.zeros((0, 4), np.float32)
-    assert free_windows((200, 200), none, rng) == [(0, 0, 200, 200)]
-    assert free_windows((90, 90), none, rng) == []
+    assert face_free_windows((200, 200), none, rng) == [(0, 0, 200, 200)]
+    assert face_free_windows((90, 90), none, rng) == []
 
 
 def test_alarms_are_counted_by_kind_and_drawn_faces_apart(scene):
     analyzer = SeesInLarge(SIZE_WH[0])
-    report = false_alarms(analyzer, [scene, scene], Settings(), each=3)
-    assert (report.kinds[PARTS].value, report.kinds[PARTS].n) == (0, 4)
-    drawn = len(report.kinds) - 1
-    assert drawn == len(WALLS) + len(ROUND_THINGS) + 4
-    assert {one.value for name, one in report.kinds.items() if name != PARTS} == {2}
-    assert report.together.n == 4 + 3 * drawn
-    assert report.together.value == pytest.approx(6 * drawn / (4 + 3 * drawn))
-    assert report.alarmed.value == pytest.approx(3 * drawn / (4 + 3 * drawn))
-    assert list(report.cartoons) == list(CARTOONS)
+    report = evaluate_false_positives(
+        analyzer, [scene, scene], Settings(), n_per_kind=3
+    )
+    assert (report.by_kind[SCENE_PARTS].value, report.by_kind[SCENE_PARTS].n) == (0, 4)
+    drawn = len(report.by_kind) - 1
+    assert drawn == len(WALL_PATTERNS) + len(ROUND_OBJECT_KINDS) + 4
+    assert {
+        one.value for name, one in report.by_kind.items() if name != SCENE_PARTS
+    } == {2}
+    assert report.overall.n == 4 + 3 * drawn
+    assert report.overall.value == pytest.approx(6 * drawn / (4 + 3 * drawn))
+    assert report.fraction_with_any.value == pytest.approx(3 * drawn / (4 + 3 * drawn))
+    assert list(report.cartoons) == list(CARTOON_KINDS)
     assert {one.n for one in report.cartoons.values()} == {3}
     again = SeesInLarge()
-    false_alarms(again, [scene, scene], Settings(), each=3)
+    evaluate_false_positives(again, [scene, scene], Settings(), n_per_kind=3)
     pairs = zip(analyzer.seen, again.seen, strict=True)
     assert all(np.array_equal(one, other) for one, other in pairs)
 
 
 def test_faces_that_a_user_would_not_see_are_no_alarms(scene):
-    report = false_alarms(SeesInLarge(), [scene], Settings(min_score=0.95), each=1)
-    assert report.together.value == 0
+    report = evaluate_false_positives(
+        SeesInLarge(), [scene], Settings(min_score=0.95), n_per_kind=1
+    )
+    assert report.overall.value == 0
 
 
 def test_unknown_faces_are_kept_away_from_and_pictures_of_one_face_passed_over(scene):
-    unknown = Example(scene.path, FACE, (Label.MASK,), ignored=UNKNOWN)
+    unknown = Example(scene.path, FACE, (Label.MASK,), ignore_boxes=UNKNOWN)
     whole = Example(scene.path, np.zeros((0, 4), np.float32), (Label.MASK,))
     analyzer = SeesInLarge()
-    report = false_alarms(analyzer, [unknown, whole], Settings(), each=1)
-    assert report.kinds[PARTS].n == 0
+    report = evaluate_false_positives(
+        analyzer, [unknown, whole], Settings(), n_per_kind=1
+    )
+    assert report.by_kind[SCENE_PARTS].n == 0
 
 
 @pytest.mark.parametrize(
@@ -154,7 +162,7 @@ def test_unknown_faces_are_kept_away_from_and_pictures_of_one_face_passed_over(s
     ],
 )
 def test_a_rate_has_the_interval_of_a_poisson_count(counts, value, low, high):
-    found = rate(counts)
+    found = poisson_rate(counts)
     assert found.n == len(counts)
     assert found.value == value
     assert found.low == pytest.approx(low, rel=0.01)
@@ -162,12 +170,12 @@ def test_a_rate_has_the_interval_of_a_poisson_count(counts, value, low, high):
 
 
 def test_alarms_that_come_together_say_less():
-    spread, heaped = rate([1] * 10 + [0] * 90), rate([10] + [0] * 99)
+    spread, heaped = poisson_rate([1] * 10 + [0] * 90), poisson_rate([10] + [0] * 99)
     assert spread.value == heaped.value == pytest.approx(0.1)
     assert heaped.low < spread.low
     assert heaped.high > spread.high
     assert heaped.low >= 0
-    assert rate([]).n == 0
+    assert poisson_rate([]).n == 0
 
 
 def test_the_command_tells_false_alarms_only_if_asked(
@@ -175,12 +183,16 @@ def test_the_command_tells_false_alarms_only_if_asked(
 ):
     loaded = []
 
-    def load(name, classifier, *, second_look):
+    def load(name, classifier, *, refine):
         loaded.append((name, classifier))
         return SeesInLarge()
 
     monkeypatch.setattr(suites, "load_analyzer", load)
-    monkeypatch.setattr(suites, "false_alarms", partial(false_alarms, each=1))
+    monkeypatch.setattr(
+        suites,
+        "evaluate_false_positives",
+        partial(evaluate_false_positives, n_per_kind=1),
+    )
     coco = {
         "images": [{"id": 1, "file_name": "a.png", "width": 400, "height": 200}],
         "annotations": [],
@@ -197,7 +209,7 @@ def test_the_command_tells_false_alarms_only_if_asked(
     assert main(["suites", str(file), "--analyzer", "haar", "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["analyzer"] == "haar"
-    assert report["false_alarms"]["kinds"][PARTS]["n"] == 2
+    assert report["false_alarms"]["kinds"][SCENE_PARTS]["n"] == 2
     assert report["false_alarms"]["together"]["value"] == 2
     assert main(["suites", str(file), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["false_alarms"] is None

@@ -10,8 +10,8 @@ import pytest
 
 from maskdet.boxes import Boxes
 from maskdet.datasets import Example
-from maskdet.suites import pasted_faces
-from maskdet.suites.pasted import SIDES_PX
+from maskdet.suites import evaluate_small_faces
+from maskdet.suites.pasted import IMAGE_SIDES_PX
 from maskdet.types import Faces, Image, Label, Scene, Settings
 
 # Colours that no wall has: each stands for what its face wears.
@@ -53,31 +53,33 @@ def portraits(tmp_path: Path) -> list[Example]:
 
 
 def test_each_picture_is_shown_once_a_size_and_told_right(portraits):
-    report = pasted_faces(Spotter(), portraits, Settings())
-    assert {px: one.n for px, one in report.found.items()} == dict.fromkeys(
-        SIDES_PX, 30
+    report = evaluate_small_faces(Spotter(), portraits, Settings())
+    assert {px: one.n for px, one in report.recall.items()} == dict.fromkeys(
+        IMAGE_SIDES_PX, 30
     )
-    assert {one.value for one in report.found.values()} == {1.0}
-    assert {one.value for one in report.right.values()} == {1.0}
-    assert report.beside.value == 0
+    assert {one.value for one in report.recall.values()} == {1.0}
+    assert {one.value for one in report.accuracy.values()} == {1.0}
+    assert report.false_positives.value == 0
 
 
 def test_sizes_are_those_that_were_asked_for(portraits):
-    report = pasted_faces(Spotter(least_px=30), portraits, Settings())
-    assert [report.found[px].value for px in (40, 80, 160)] == [0, 1, 1]
-    assert report.right[40].n == 0
+    report = evaluate_small_faces(Spotter(least_px=30), portraits, Settings())
+    assert [report.recall[px].value for px in (40, 80, 160)] == [0, 1, 1]
+    assert report.accuracy[40].n == 0
 
 
 def test_wrong_labels_and_faces_on_the_wall_are_counted(portraits):
-    report = pasted_faces(Spotter(swapped=True, extra=True), portraits, Settings())
-    assert {one.value for one in report.found.values()} == {1.0}
-    assert {one.value for one in report.right.values()} == {0.0}
-    assert report.beside.value == 1
+    report = evaluate_small_faces(
+        Spotter(swapped=True, extra=True), portraits, Settings()
+    )
+    assert {one.value for one in report.recall.values()} == {1.0}
+    assert {one.value for one in report.accuracy.values()} == {0.0}
+    assert report.false_positives.value == 1
 
 
 def test_the_same_seed_pastes_the_same_and_scenes_are_passed_over(portraits):
     box = np.array([[1, 1, 9, 9]], np.float32)
     scene = Example(portraits[0].path, box, (Label.MASK,))
-    first = pasted_faces(Spotter(), [*portraits, scene], Settings(), seed=4)
-    assert first.found[40].n == 30
-    assert first == pasted_faces(Spotter(), portraits, Settings(), seed=4)
+    first = evaluate_small_faces(Spotter(), [*portraits, scene], Settings(), seed=4)
+    assert first.recall[40].n == 30
+    assert first == evaluate_small_faces(Spotter(), portraits, Settings(), seed=4)

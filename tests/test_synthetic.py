@@ -8,12 +8,12 @@ import pytest
 from skimage import data
 
 from maskdet.synthetic import (
-    KINDS,
-    PATTERNS,
-    POSITIONS,
+    FABRIC_PATTERNS,
+    MASK_KINDS,
+    MASK_POSITIONS,
     Mask,
-    Position,
-    wear_mask,
+    MaskPosition,
+    render_mask,
 )
 from maskdet.synthetic.head import MEAN_FACE, Head
 from maskdet.types import Image
@@ -52,7 +52,7 @@ def turned_landmarks(yaw_deg: float, eyes_px: float = 60.0) -> np.ndarray:
 
 def test_the_input_is_never_changed(portrait: Image) -> None:
     before, points = portrait.copy(), LANDMARKS.copy()
-    result = wear_mask(portrait, points, box=BOX)
+    result = render_mask(portrait, points, box=BOX)
     assert np.array_equal(portrait, before)
     assert np.array_equal(points, LANDMARKS)
     assert result.dtype == np.uint8
@@ -68,12 +68,16 @@ def test_the_input_is_never_changed(portrait: Image) -> None:
         ("chin", {"chin"}, {"eyes", "forehead", "nose", "mouth"}),
     ],
 )
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MASK_KINDS)
 def test_each_position_covers_what_it_says(
-    portrait: Image, kind: str, position: Position, covered: set[str], free: set[str]
+    portrait: Image,
+    kind: str,
+    position: MaskPosition,
+    covered: set[str],
+    free: set[str],
 ) -> None:
     mask = Mask(kind, position, colour=(230, 60, 60))  # type: ignore[arg-type]
-    result = changed(portrait, wear_mask(portrait, LANDMARKS, mask, box=BOX))
+    result = changed(portrait, render_mask(portrait, LANDMARKS, mask, box=BOX))
     spots = {
         "forehead": (224, 85),
         "eyes": (225, 104),
@@ -90,7 +94,7 @@ def test_each_position_covers_what_it_says(
 
 
 def test_only_the_face_changes(portrait: Image) -> None:
-    result = changed(portrait, wear_mask(portrait, LANDMARKS, box=BOX))
+    result = changed(portrait, render_mask(portrait, LANDMARKS, box=BOX))
     rows, columns = np.nonzero(result)
     assert columns.min() > BOX[0] - 10
     assert columns.max() < BOX[2] + 10
@@ -101,7 +105,7 @@ def test_only_the_face_changes(portrait: Image) -> None:
 def test_the_box_says_where_the_chin_is(portrait: Image) -> None:
     def lowest(bottom: float) -> int:
         box = np.array([178, 65, 269, bottom])
-        result = wear_mask(portrait, LANDMARKS, BLUE, box=box)
+        result = render_mask(portrait, LANDMARKS, BLUE, box=box)
         return int(np.nonzero(changed(portrait, result))[0].max())
 
     assert lowest(172) + 5 < lowest(186)
@@ -110,7 +114,7 @@ def test_the_box_says_where_the_chin_is(portrait: Image) -> None:
 def test_the_mask_has_its_colour(portrait: Image) -> None:
     def patch(colour: tuple[int, int, int]) -> np.ndarray:
         mask = Mask("cloth", colour=colour)
-        result = wear_mask(portrait, LANDMARKS, mask, box=BOX)
+        result = render_mask(portrait, LANDMARKS, mask, box=BOX)
         return result[140:160, 205:240].reshape(-1, 3).mean(axis=0)
 
     assert patch((200, 40, 40)).argmax() == 0
@@ -120,10 +124,14 @@ def test_the_mask_has_its_colour(portrait: Image) -> None:
     assert patch((240, 240, 240)).min() > 170
 
 
-@pytest.mark.parametrize("pattern", [name for name in PATTERNS if name != "plain"])
+@pytest.mark.parametrize(
+    "pattern", [name for name in FABRIC_PATTERNS if name != "plain"]
+)
 def test_patterns_show_both_colours(portrait: Image, pattern: str) -> None:
     mask = Mask("cloth", "worn", (200, 30, 30), pattern, (30, 30, 200))  # type: ignore[arg-type]
-    fabric = wear_mask(portrait, LANDMARKS, mask, box=BOX)[130:165, 200:245].astype(int)
+    fabric = render_mask(portrait, LANDMARKS, mask, box=BOX)[130:165, 200:245].astype(
+        int
+    )
     blueness = fabric[..., 0] - fabric[..., 2]
     assert (blueness > 60).mean() > 0.15
     assert (blueness < -60).mean() > 0.15
@@ -132,26 +140,26 @@ def test_patterns_show_both_colours(portrait: Image, pattern: str) -> None:
 def test_a_valve_shows(portrait: Image) -> None:
     plain = Mask("ffp2", colour=(238, 238, 236))
     valve = Mask("ffp2", colour=(238, 238, 236), has_valve=True)
-    a, b = (wear_mask(portrait, LANDMARKS, mask, box=BOX) for mask in (plain, valve))
+    a, b = (render_mask(portrait, LANDMARKS, mask, box=BOX) for mask in (plain, valve))
     assert 40 < np.count_nonzero(np.abs(a.astype(int) - b).max(axis=2) > 8) < 600
 
 
 def test_the_same_generator_gives_the_same_picture(portrait: Image) -> None:
     def drawn(seed: int) -> Image:
         rng = np.random.default_rng(seed)
-        return wear_mask(portrait, LANDMARKS, BLUE, box=BOX, rng=rng)
+        return render_mask(portrait, LANDMARKS, BLUE, box=BOX, rng=rng)
 
     assert np.array_equal(drawn(1), drawn(1))
     assert not np.array_equal(drawn(1), drawn(2))
-    default = wear_mask(portrait, LANDMARKS, BLUE, box=BOX)
-    assert np.array_equal(default, wear_mask(portrait, LANDMARKS, BLUE, box=BOX))
+    default = render_mask(portrait, LANDMARKS, BLUE, box=BOX)
+    assert np.array_equal(default, render_mask(portrait, LANDMARKS, BLUE, box=BOX))
 
 
 def test_a_mirrored_face_wears_a_mirrored_mask(portrait: Image) -> None:
-    straight = changed(portrait, wear_mask(portrait, LANDMARKS, BLACK))
+    straight = changed(portrait, render_mask(portrait, LANDMARKS, BLACK))
     flipped = np.ascontiguousarray(portrait[:, ::-1])
     points = mirrored(LANDMARKS, portrait.shape[1])
-    back = changed(flipped, wear_mask(flipped, points, BLACK))[:, ::-1]
+    back = changed(flipped, render_mask(flipped, points, BLACK))[:, ::-1]
     assert (straight & back).sum() / (straight | back).sum() > 0.9
 
 
@@ -161,8 +169,10 @@ def test_the_mask_leans_with_the_head(portrait: Image, degrees: float) -> None:
     turn = cv2.getRotationMatrix2D(centre.tolist(), degrees, 1)
     leaning = cv2.warpAffine(portrait, turn, (512, 512))
     points = LANDMARKS @ turn[:, :2].T + turn[:, 2]
-    worn = changed(leaning, wear_mask(leaning, points, BLACK)).astype(np.uint8)
-    upright = changed(portrait, wear_mask(portrait, LANDMARKS, BLACK)).astype(np.uint8)
+    worn = changed(leaning, render_mask(leaning, points, BLACK)).astype(np.uint8)
+    upright = changed(portrait, render_mask(portrait, LANDMARKS, BLACK)).astype(
+        np.uint8
+    )
     expected = cv2.warpAffine(upright, turn, (512, 512)) > 0
     assert (worn & expected).sum() / (worn | expected).sum() > 0.9
 
@@ -172,7 +182,7 @@ def test_the_far_half_of_a_turned_face_is_narrower() -> None:
 
     def halves(yaw_deg: float) -> tuple[int, int]:
         points = turned_landmarks(yaw_deg)
-        worn = changed(grey, wear_mask(grey, points, Mask("black", colour=(5, 5, 5))))
+        worn = changed(grey, render_mask(grey, points, Mask("black", colour=(5, 5, 5))))
         row, nose = int(points[3:, 1].mean()), int(points[2, 0])
         return int(worn[row, :nose].sum()), int(worn[row, nose:].sum())
 
@@ -186,7 +196,7 @@ def test_the_far_half_of_a_turned_face_is_narrower() -> None:
 @pytest.mark.parametrize("yaw_deg", [-60, -30, 0, 15, 45, 60])
 def test_the_head_turns_as_its_landmarks_say(yaw_deg: float) -> None:
     head = Head.fit(turned_landmarks(yaw_deg))
-    found = np.rad2deg(np.arctan2(head.turn[0, 2], head.turn[0, 0]))
+    found = np.rad2deg(np.arctan2(head.rotation[0, 2], head.rotation[0, 0]))
     assert found == pytest.approx(yaw_deg, abs=1)
     assert head.eyes_px == pytest.approx(60, rel=0.01)
     assert head.project(MEAN_FACE) == pytest.approx(turned_landmarks(yaw_deg), abs=0.1)
@@ -200,18 +210,18 @@ def test_landmarks_of_no_mean_face_are_met_closely() -> None:
 def test_the_mask_lies_in_the_light_of_the_face(portrait: Image) -> None:
     shade = np.where(np.arange(512) < 224, 0.35, 1.0)[None, :, None]
     lit = (portrait * shade).astype(np.uint8)
-    result = wear_mask(lit, LANDMARKS, Mask("cloth", colour=(200, 200, 200)), box=BOX)
+    result = render_mask(lit, LANDMARKS, Mask("cloth", colour=(200, 200, 200)), box=BOX)
     left, right = (result[145:160, x : x + 15].mean() for x in (202, 232))
     assert left < 0.65 * right
     dark = (portrait * 0.3).astype(np.uint8)
     mask = Mask("ffp2", colour=(238, 238, 236))
-    assert wear_mask(dark, LANDMARKS, mask, box=BOX)[145:160, 205:240].max() < 140
+    assert render_mask(dark, LANDMARKS, mask, box=BOX)[145:160, 205:240].max() < 140
 
 
 @pytest.mark.parametrize("eyes_px", [3.5, 8, 30, 300])
-@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("position", MASK_POSITIONS)
 def test_faces_of_every_size_get_their_mask(
-    portrait: Image, eyes_px: float, position: Position
+    portrait: Image, eyes_px: float, position: MaskPosition
 ) -> None:
     scale = eyes_px / EYES_PX
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -220,7 +230,7 @@ def test_faces_of_every_size_get_their_mask(
     )
     points = (LANDMARKS - (130, 40)) * scale
     mask = Mask("black", position, colour=(10, 10, 10))
-    result = wear_mask(image, points, mask)
+    result = render_mask(image, points, mask)
     share = changed(image, result).sum() / eyes_px**2
     assert 0.4 < share < 4
 
@@ -231,7 +241,7 @@ def test_faces_of_every_size_get_their_mask(
 def test_a_face_partly_or_wholly_outside_is_no_trouble(
     portrait: Image, shift: tuple[int, int]
 ) -> None:
-    result = wear_mask(portrait, LANDMARKS + shift, BLUE)
+    result = render_mask(portrait, LANDMARKS + shift, BLUE)
     assert result.shape == portrait.shape
     if max(map(abs, shift)) == 3000:
         assert np.array_equal(result, portrait)
@@ -251,7 +261,7 @@ def test_a_face_partly_or_wholly_outside_is_no_trouble(
 )
 def test_what_is_no_face_is_refused(portrait: Image, points: np.ndarray) -> None:
     with pytest.raises(ValueError, match="landmarks must"):
-        wear_mask(portrait, points)
+        render_mask(portrait, points)
 
 
 @pytest.mark.parametrize(
@@ -270,8 +280,8 @@ def test_random_masks_are_of_all_kinds_and_reproducible() -> None:
     masks = many(0)
     assert masks == many(0)
     assert masks != many(1)
-    assert {mask.kind for mask in masks} == set(KINDS)
-    assert {mask.pattern for mask in masks} == set(PATTERNS)
+    assert {mask.kind for mask in masks} == set(MASK_KINDS)
+    assert {mask.pattern for mask in masks} == set(FABRIC_PATTERNS)
     assert {mask.position for mask in masks} == {"chin"}
     assert {mask.has_valve for mask in masks} == {True, False}
     assert all(0 <= channel <= 255 for mask in masks for channel in mask.colour)

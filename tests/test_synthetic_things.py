@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskdet.synthetic import THINGS, cover_mouth
+from maskdet.synthetic import OCCLUDERS, render_occluder
 
 
-@pytest.mark.parametrize("thing", [thing for thing in THINGS if thing != "headscarf"])
+@pytest.mark.parametrize(
+    "thing", [thing for thing in OCCLUDERS if thing != "headscarf"]
+)
 def test_a_thing_covers_the_mouth_and_leaves_the_eyes_free(thing):
     image = np.full((200, 200, 3), (150, 170, 210), np.uint8)
     points = np.array([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]])
@@ -16,7 +18,7 @@ def test_a_thing_covers_the_mouth_and_leaves_the_eyes_free(thing):
     changed = np.zeros((200, 200))
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        drawn = cover_mouth(image, points, thing, box=box, rng=rng)
+        drawn = render_occluder(image, points, thing, box=box, rng=rng)
         assert drawn.shape == image.shape
         changed += np.abs(drawn.astype(int) - image).max(axis=2) > 20
     assert changed[118:150, 80:120].mean() > 2  # of twelve: before or round the mouth
@@ -31,7 +33,7 @@ def test_a_headscarf_leaves_the_face_free_and_covers_what_is_around_it():
     changed = np.zeros((240, 200))
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        drawn = cover_mouth(image, points, "headscarf", box=box, rng=rng)
+        drawn = render_occluder(image, points, "headscarf", box=box, rng=rng)
         changed += np.abs(drawn.astype(int) - image).max(axis=2) > 20
     assert changed[95:150, 88:112].mean() < 1  # of twelve: eyes, nose and mouth
     assert changed[50:60, 80:120].mean() > 6  # the hair
@@ -41,9 +43,9 @@ def test_a_headscarf_leaves_the_face_free_and_covers_what_is_around_it():
 def test_things_follow_from_the_seed():
     image = np.full((200, 200, 3), 128, np.uint8)
     points = np.array([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]])
-    for thing in THINGS:
+    for thing in OCCLUDERS:
         one, same, other = (
-            cover_mouth(image, points, thing, rng=np.random.default_rng(seed))
+            render_occluder(image, points, thing, rng=np.random.default_rng(seed))
             for seed in (1, 1, 2)
         )
         assert (one == same).all()
@@ -52,7 +54,7 @@ def test_things_follow_from_the_seed():
 
 def test_an_unknown_thing_is_refused():
     with pytest.raises(ValueError, match="thing must be one of hand"):
-        cover_mouth(
+        render_occluder(
             np.zeros((9, 9, 3), np.uint8),
             np.zeros((5, 2)),
             "banana",  # type: ignore[arg-type]
@@ -63,5 +65,5 @@ def test_an_unknown_thing_is_refused():
 def test_a_face_outside_the_picture_changes_nothing():
     image = np.full((50, 50, 3), 128, np.uint8)
     points = np.array([[82, 85], [118, 85], [100, 106], [85, 125], [115, 125]]) + 900
-    drawn = cover_mouth(image, points, "cup", rng=np.random.default_rng(0))
+    drawn = render_occluder(image, points, "cup", rng=np.random.default_rng(0))
     assert (drawn == image).all()

@@ -7,10 +7,10 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.boxes import iou_matrix
-from maskdet.onepass import OnePass, Scaling
-from maskdet.tiles import Tiled, Tiling
+from maskdet.onepass import Resize, SingleStage
+from maskdet.tiles import TiledAnalyzer, Tiling
 from maskdet.types import Faces, Image, Settings
-from tests.fakes import FakeClassifier, grey
+from tests.fakes import FakeClassifier, make_grey_image
 
 
 class Squares:
@@ -37,16 +37,16 @@ class Squares:
 
 
 def scene_of(*boxes: list[int], width: int = 1000, height: int = 600) -> Image:
-    image = grey(width, height)
+    image = make_grey_image(width, height)
     for x1, y1, x2, y2 in boxes:
         image[y1:y2, x1:x2] = 255
     return image
 
 
-def tiled(side_px: int = 400, overlap: float = 0.25) -> tuple[Tiled, Squares]:
+def tiled(side_px: int = 400, overlap: float = 0.25) -> tuple[TiledAnalyzer, Squares]:
     finder = Squares()
     looks = TwoStage(finder, FakeClassifier())
-    return Tiled(looks, Tiling(side_px, overlap)), finder
+    return TiledAnalyzer(looks, Tiling(side_px, overlap)), finder
 
 
 ALL = Settings(min_score=0, min_face_px=1, nms_iou=0.5)
@@ -55,7 +55,7 @@ ALL = Settings(min_score=0, min_face_px=1, nms_iou=0.5)
 @pytest.mark.parametrize("size_wh", [(1000, 600), (401, 400), (2000, 90), (333, 1999)])
 def test_windows_cover_the_picture_and_overlap_enough(size_wh):
     width, height = size_wh
-    windows = Tiling(400, 0.25).windows(width, height)
+    windows = Tiling(400, 0.25).split(width, height)
     covered = np.zeros((height, width), np.int64)
     for x1, y1, x2, y2 in windows:
         assert 0 <= x1 < x2 <= width
@@ -134,7 +134,7 @@ def test_times_are_those_of_all_windows_and_the_picture_is_not_changed():
     before = image.copy()
     seen = looks.analyze(image, ALL)
     assert set(seen.stage_ms) == {"find", "label"}
-    assert len(finder.sizes_wh) == 1 + len(Tiling(400, 0.25).windows(1000, 600))
+    assert len(finder.sizes_wh) == 1 + len(Tiling(400, 0.25).split(1000, 600))
     np.testing.assert_array_equal(image, before)
 
 
@@ -155,7 +155,7 @@ class Details:
 
 def test_a_face_larger_than_a_window_is_one_face():
     image = scene_of([100, 100, 1500, 1300], width=2000, height=1500)
-    looks = Tiled(TwoStage(Details(), FakeClassifier()), Tiling(400, 0.25))
+    looks = TiledAnalyzer(TwoStage(Details(), FakeClassifier()), Tiling(400, 0.25))
     seen = looks.analyze(image, ALL)
     assert seen.faces.boxes.tolist() == [[100, 100, 1500, 1300]]
     # What windows took for faces may be some: it is blurred where faces are blurred.
@@ -172,7 +172,7 @@ def test_a_large_face_needs_a_guess_in_the_whole_image_not_more():
 
     face, neighbour = [700, 700, 950, 950], [1000, 700, 1030, 730]
     image = scene_of(face, neighbour, width=2000, height=1500)
-    looks = Tiled(TwoStage(Timid(), FakeClassifier()), Tiling(600, 0.5))
+    looks = TiledAnalyzer(TwoStage(Timid(), FakeClassifier()), Tiling(600, 0.5))
     whole = looks.analyzer.analyze(image, Settings(min_score=0.5))
     assert len(whole) == 0
     seen = looks.analyze(image, Settings(min_score=0.4, min_face_px=1))
@@ -184,8 +184,8 @@ def test_a_large_face_needs_a_guess_in_the_whole_image_not_more():
 
 def test_a_network_that_sees_more_vouches_for_smaller_faces():
     def visible_px(long_side_px: int) -> float:
-        network = OnePass(None, Scaling(long_side_px))  # type: ignore[arg-type]
-        return Tiled(network)._visible_px(3200)
+        network = SingleStage(None, Resize(long_side_px))  # type: ignore[arg-type]
+        return TiledAnalyzer(network)._visible_px(3200)
 
     assert visible_px(640) == 45
     assert visible_px(320) == 90

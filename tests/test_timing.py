@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from maskdet.analyzer import TwoStage
-from maskdet.timing import Timing, take_turns, whole_loop
+from maskdet.timing import LatencyStats, benchmark_interleaved, make_analyze_and_draw
 from maskdet.types import Scene, Settings
-from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 
-def timing(*whole_ms: float, **stages: tuple[float, ...]) -> Timing:
-    return Timing(1, whole_ms, stages)
+def timing(*whole_ms: float, **stages: tuple[float, ...]) -> LatencyStats:
+    return LatencyStats(1, whole_ms, stages)
 
 
 def test_medians_and_the_slow_end():
@@ -38,25 +38,27 @@ def test_all_take_turns_and_everybody_begins_once():
 
         return one
 
-    timings = take_turns({name: look(name) for name in "abc"}, grey(), range(3))
+    timings = benchmark_interleaved(
+        {name: look(name) for name in "abc"}, make_grey_image(), range(3)
+    )
     assert "".join(asked[-9:]) == "abcbcacab"
     assert list(timings) == ["a", "b", "c"]
-    assert all(len(one.whole_ms) == 3 for one in timings.values())
-    assert timings["a"].faces == 0
+    assert all(len(one.total_ms) == 3 for one in timings.values())
+    assert timings["a"].n_faces == 0
 
 
 def test_a_whole_loop_finds_labels_and_draws():
     boxes = [[5, 5, 25, 30], [30, 5, 50, 30]]
     analyzer = TwoStage(FakeDetector(boxes, [0.9, 0.8]), FakeClassifier())
-    look = whole_loop(analyzer, Settings())
-    image = grey()
-    (one,) = take_turns({"both": look}, image, range(4)).values()
-    assert one.faces == 2
+    look = make_analyze_and_draw(analyzer, Settings())
+    image = make_grey_image()
+    (one,) = benchmark_interleaved({"both": look}, image, range(4)).values()
+    assert one.n_faces == 2
     assert list(one.stages_ms) == ["find", "label", "draw"]
     assert all(len(times) == 4 for times in one.stages_ms.values())
     stages = np.array(list(one.stages_ms.values())).sum(axis=0)
-    assert (stages <= np.array(one.whole_ms)).all()
-    np.testing.assert_array_equal(image, grey())
+    assert (stages <= np.array(one.total_ms)).all()
+    np.testing.assert_array_equal(image, make_grey_image())
 
 
 def test_the_middle_of_nothing_is_refused():

@@ -9,39 +9,44 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.classifier import CONTEXT, crop_face
+from maskdet.classifier import DEFAULT_CONTEXT, crop_face
 from maskdet.cli import main
 from maskdet.datasets import Example
-from maskdet.metrics.labelling import Labelling
+from maskdet.metrics.labelling import ClassificationResult
 from maskdet.training.arrays import open_arrays, save_arrays
-from maskdet.training.augment import PACKED_CONTEXT, Strength, augment
+from maskdet.training.augment import PACKED_CONTEXT, CropAugmentConfig, augment_crop
 from maskdet.training.crops import cut_crops
-from maskdet.training.logs import append_row, epochs_of, forget_epochs, waited
+from maskdet.training.logs import (
+    append_row,
+    drop_epochs_after,
+    epochs_since_lowest_loss,
+    read_epochs,
+)
 from maskdet.training.samples import (
-    MIN_VAL_PX,
-    Samples,
-    pack_training,
-    read_samples,
-    save_samples,
-    stored_made_of,
+    MIN_VALIDATION_PX,
+    PackedCrops,
+    pack_crops,
+    read_fingerprint,
+    read_packed_crops,
+    save_packed_crops,
 )
 from maskdet.training.sampling import (
-    CLASS_SHARES,
-    KIND_SHARES,
-    Sampler,
-    draw_chances,
-    network_input,
+    CLASS_FRACTIONS,
+    ORIGIN_FRACTIONS,
+    ClassifierSampler,
+    compute_crop_probabilities,
+    to_network_input,
 )
 from maskdet.training.validation import (
-    by_source,
-    class_report,
+    compute_classifier_metrics,
+    compute_metrics_by_source,
+    format_class_report,
     mean_loss,
-    mean_merit,
-    rightness,
+    mean_selection_score,
 )
 from maskdet.types import Label
 from tests.fakes import FakeDetector
-from tests.training_fakes import samples
+from tests.training_fakes import make_samples
 
 
 def packed_face(side: int = 96) -> np.ndarray:
@@ -59,8 +64,8 @@ def test_augmentation_is_fixed_by_its_seed(size_px):
     packed = packed_face()
     before = packed.copy()
     for seed in range(60):
-        first = augment(packed, size_px, np.random.default_rng(seed))
-        again = augment(packed, size_px, np.random.default_rng(seed))
+        first = augment_crop(packed, size_px, np.random.default_rng(seed))
+        again = augment_crop(packed, size_px, np.random.default_rng(seed))
         assert first.shape == (size_px, size_px, 3)
         assert first.dtype == np.uint8
         np.testing.assert_array_equal(first, again)
@@ -69,7 +74,8 @@ def test_augmentation_is_fixed_by_its_seed(size_px):
 
 def test_augmentation_varies_and_keeps_some_light():
     views = [
-        augment(packed_face(), 64, np.random.default_rng(seed)) for seed in range(60)
+        augment_crop(packed_face(), 64, np.random.default_rng(seed))
+        for seed in range(60)
     ]
     assert len({view.tobytes() for view in views}) == 60
     # The darkest have a mean of six; a face can still be told from its background.
@@ -86,16 +92,20 @@ def test_augmentation_without_strength_is_the_crop_that_runs(monkeypatch):
     )
     box = np.array([150, 150, 250, 250], np.float32)
     packed = crop_face(image, box, 220, context=PACKED_CONTEXT)
-    still = Strength(scale=(1.0, 1.0), shift=0.0, angle_deg=0.0)
+    still = CropAugmentConfig(scale=(1.0, 1.0), shift=0.0, angle_deg=0.0)
     calm = np.random.default_rng(0)
-    monkeypatch.setattr("maskdet.training.augment._degrade", lambda image, *_: image)
-    monkeypatch.setattr("maskdet.training.augment._light", lambda image, *_: image)
-    monkeypatch.setattr("maskdet.training.augment._cover_top", lambda image, _: image)
     monkeypatch.setattr(
-        "maskdet.training.augment._cut_at_border", lambda image, _: image
+        "maskdet.training.augment._degrade_image", lambda image, *_: image
     )
-    view = augment(packed, 130, calm, still).astype(int)
-    runs = crop_face(image, box, 130, context=CONTEXT).astype(int)
+    monkeypatch.setattr("maskdet.training.augment._vary_light", lambda image, *_: image)
+    monkeypatch.setattr(
+        "maskdet.training.augment._paint_upper_patch", lambda image, _: image
+    )
+    monkeypatch.setattr(
+        "maskdet.training.augment._replicate_border", lambda image, _: image
+    )
+    view = augment_crop(packed, 130, calm, still).astype(int)
+    runs = crop_face(image, box, 130, context=DEFAULT_CONTEXT).astype(int)
     differences = [np.abs(one - runs).mean() for one in (view, view[:, ::-1])]
     assert min(differences) < 1  # the other of the two is its mirror image
     assert max(differences) > 2
@@ -115,16 +125,18 @@ def portrait(folder: Path) -> Example:
 
 
 def test_packing_leaves_out_faces_too_small_to_judge(tmp_path):
-    train = pack_training([scene(tmp_path)], None, iter)
+    train = pack_crops([scene(tmp_path)], None, iter)
     assert train.labels.tolist() == [Label.NO_MASK, Label.MASK]
-    rules = {"context": CONTEXT, "min_px": MIN_VAL_PX}
+    rules = {"context": DEFAULT_CONTEXT, "min_px": MIN_VALIDATION_PX}
     held_out = cut_crops([scene(tmp_path)], iter, 64, **rules)
     assert held_out.labels.tolist() == [Label.NO_MASK]
 
 
 def test_validation_crops_are_those_that_run(tmp_path):
     example = scene(tmp_path)
-    held_out = cut_crops([example], iter, 64, context=CONTEXT, min_px=MIN_VAL_PX)
+    held_out = cut_crops(
+        [example], iter, 64, context=DEFAULT_CONTEXT, min_px=MIN_VALIDATION_PX
+    )
     image = cv2.imread(str(example.path))
     runs = crop_face(image, example.boxes[0], 64)
     np.testing.assert_array_equal(held_out.images[0], runs)
@@ -135,7 +147,7 @@ def test_a_portrait_gives_the_whole_and_the_sure_face(tmp_path):
     unsure = FakeDetector([[10, 10, 50, 60]], [0.6])
     crowd = FakeDetector([[10, 10, 40, 60], [30, 10, 58, 60]], [0.95, 0.9])
     counts = [
-        len(pack_training([portrait(tmp_path)], finder, iter))
+        len(pack_crops([portrait(tmp_path)], finder, iter))
         for finder in (None, sure, unsure, crowd)
     ]
     assert counts == [1, 2, 1, 1]
@@ -144,28 +156,28 @@ def test_a_portrait_gives_the_whole_and_the_sure_face(tmp_path):
 def test_an_unreadable_picture_is_left_out_and_said(tmp_path, caplog):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     broken = Example(tmp_path / "broken.jpg", np.zeros((0, 4)), (Label.MASK,))
-    assert len(pack_training([broken, portrait(tmp_path)], None, iter)) == 1
+    assert len(pack_crops([broken, portrait(tmp_path)], None, iter)) == 1
     assert "left out" in caplog.text
     with pytest.raises(ValueError, match="none of 1 pictures"):
-        pack_training([broken], None, iter)
+        pack_crops([broken], None, iter)
 
 
 def test_crops_on_disk_come_back_as_they_were(tmp_path):
-    kept = samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
-    save_samples(kept, tmp_path / "crops.npz", "abc")
-    back = read_samples(tmp_path / "crops.npz")
-    for field in dataclasses.fields(Samples):
+    kept = make_samples({(Label.MASK, False): 2, (Label.INCORRECT, True): 1})
+    save_packed_crops(kept, tmp_path / "crops.npz", "abc")
+    back = read_packed_crops(tmp_path / "crops.npz")
+    for field in dataclasses.fields(PackedCrops):
         np.testing.assert_array_equal(
             getattr(back, field.name), getattr(kept, field.name)
         )
-    assert stored_made_of(tmp_path / "crops.npz") == "abc"
-    assert stored_made_of(tmp_path / "none.npz") is None
+    assert read_fingerprint(tmp_path / "crops.npz") == "abc"
+    assert read_fingerprint(tmp_path / "none.npz") is None
     with pytest.raises(FileNotFoundError, match="maskdet train"):
-        read_samples(tmp_path / "none.npz")
+        read_packed_crops(tmp_path / "none.npz")
 
 
 def test_classes_and_kinds_are_drawn_in_their_shares():
-    mixed = samples(
+    mixed = make_samples(
         {
             (Label.MASK, False): 30,
             (Label.MASK, True): 3,
@@ -174,46 +186,50 @@ def test_classes_and_kinds_are_drawn_in_their_shares():
             (Label.INCORRECT, False): 1,
         }
     )
-    chances = draw_chances(mixed)
+    chances = compute_crop_probabilities(mixed)
     assert chances.sum() == pytest.approx(1)
-    for label, share in CLASS_SHARES.items():
+    for label, share in CLASS_FRACTIONS.items():
         assert chances[mixed.labels == label].sum() == pytest.approx(share)
     bare = mixed.labels == Label.NO_MASK
     of_scenes = chances[bare & ~mixed.whole].sum() / chances[bare].sum()
-    scene, whole, _ = KIND_SHARES[Label.NO_MASK]  # nothing drawn: the rest is shared
+    scene, whole, _ = ORIGIN_FRACTIONS[
+        Label.NO_MASK
+    ]  # nothing drawn: the rest is shared
     assert of_scenes == pytest.approx(scene / (scene + whole), abs=1e-4)
 
 
 def test_batches_are_rgb_one_hot_and_repeatable():
-    mixed = samples({(Label.MASK, False): 4, (Label.NO_MASK, True): 4})
-    sampler = Sampler(mixed, 32, 6, seed=1)
-    batches = list(sampler.epoch(0, 9))
+    mixed = make_samples({(Label.MASK, False): 4, (Label.NO_MASK, True): 4})
+    sampler = ClassifierSampler(mixed, 32, 6, seed=1)
+    batches = list(sampler.iter_batches(0, 9))
     assert len(batches) == 9
     assert batches[0].images.shape == (6, 32, 32, 3)
     assert batches[0].images.dtype == np.uint8
     np.testing.assert_array_equal(batches[0].targets.sum(axis=1), 1)
-    np.testing.assert_array_equal(batches[3].images, sampler.batch(0, 3).images)
-    assert not np.array_equal(batches[3].images, sampler.batch(1, 3).images)
+    np.testing.assert_array_equal(batches[3].images, sampler.make_batch(0, 3).images)
+    assert not np.array_equal(batches[3].images, sampler.make_batch(1, 3).images)
     blue = np.zeros((1, 2, 2, 3), np.uint8)
     blue[..., 0] = 9
-    assert network_input(blue)[0, 0, 0].tolist() == [0, 0, 9]
+    assert to_network_input(blue)[0, 0, 0].tolist() == [0, 0, 9]
 
 
 def test_rightness_counts_worn_wrongly_as_worn():
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 2])
     winners = [0, 2, 0, 1, 1, 0, 2, 0]
     probs = np.eye(3, dtype=np.float32)[winners]
-    result = rightness(labels, probs)
+    result = compute_classifier_metrics(labels, probs)
     assert result.n == 8
     assert result.worn == pytest.approx(5 / 6)
     assert result.bare == pytest.approx(1 / 2)
     assert result.mask_or_not == pytest.approx(6 / 8)
     assert result.balanced == pytest.approx((2 / 4 + 1 / 2 + 1 / 2) / 3)
-    unsure = rightness(np.array([0]), np.array([[0.3, 0.45, 0.25]], np.float32))
+    unsure = compute_classifier_metrics(
+        np.array([0]), np.array([[0.3, 0.45, 0.25]], np.float32)
+    )
     assert (unsure.worn, unsure.balanced) == (1, 0)
-    parts = by_source(np.array(list("aaaabbbb")), labels, probs)
+    parts = compute_metrics_by_source(np.array(list("aaaabbbb")), labels, probs)
     assert [parts["a"].worn, parts["a"].bare, parts["b"].bare] == [0.75, 1.0, 0.5]
-    assert mean_merit(parts.values()) == pytest.approx(
+    assert mean_selection_score(parts.values()) == pytest.approx(
         ((0.75 + 1) / 4 + 0.5 / 2 + (1 + 0.5) / 4 + 0.5 / 2) / 2
     )
 
@@ -222,9 +238,14 @@ def test_rightness_agrees_with_what_evaluate_prints():
     rng = np.random.default_rng(8)
     labels = rng.integers(0, 3, 300)
     probs = rng.dirichlet([1, 1, 1], 300).astype(np.float32)
-    ours, theirs = rightness(labels, probs), Labelling(labels, probs)
-    assert ours.mask_or_not == pytest.approx(theirs.wearing.accuracy.value)
-    assert ours.balanced == pytest.approx(theirs.states.balanced_accuracy().value)
+    ours, theirs = (
+        compute_classifier_metrics(labels, probs),
+        ClassificationResult(labels, probs),
+    )
+    assert ours.mask_or_not == pytest.approx(theirs.binary_confusion.accuracy.value)
+    assert ours.balanced == pytest.approx(
+        theirs.class_confusion.balanced_accuracy().value
+    )
 
 
 def test_loss_is_that_of_keras_and_of_scikit_learn():
@@ -252,7 +273,7 @@ def test_report_agrees_with_scikit_learn():
     labels = rng.integers(0, 3, 120)
     probs = rng.dirichlet([1, 1, 1], 120).astype(np.float32)
     oracle = classification_report(labels, probs.argmax(axis=1), output_dict=True)
-    rows = [line.split() for line in class_report(labels, probs)]
+    rows = [line.split() for line in format_class_report(labels, probs)]
     assert rows[0] == ["precision", "recall", "F1", "n"]
     for row, label in zip(rows[1:4], Label, strict=False):
         wanted = oracle[str(int(label))]
@@ -263,7 +284,7 @@ def test_report_agrees_with_scikit_learn():
             assert float(cell) == pytest.approx(wanted[name], abs=6e-4)
         assert int(row[4]) == wanted["support"]
     assert float(rows[4][1]) == pytest.approx(oracle["accuracy"], abs=6e-4)
-    two = class_report(np.array([0, 1]), np.eye(3, dtype=np.float32)[[0, 1]])
+    two = format_class_report(np.array([0, 1]), np.eye(3, dtype=np.float32)[[0, 1]])
     assert [line.split()[0] for line in two[1:]] == ["mask", "no_mask", "accuracy"]
 
 
@@ -352,13 +373,13 @@ def test_logs_survive_a_full_disk_and_say_when_they_are_damaged(tmp_path, full_d
     append_row(tmp_path, {"epoch": 2, "val_loss": 0.4})
     with pytest.raises(OSError, match=r"log\.json"):
         append_row(tmp_path, {f"long-{n:03}" * 10: 1.0 for n in range(1_000)})
-    assert [row["epoch"] for row in epochs_of(tmp_path)] == [1, 2]
-    assert waited(epochs_of(tmp_path)) == 0
-    forget_epochs(tmp_path, 1)
+    assert [row["epoch"] for row in read_epochs(tmp_path)] == [1, 2]
+    assert epochs_since_lowest_loss(read_epochs(tmp_path)) == 0
+    drop_epochs_after(tmp_path, 1)
     assert (tmp_path / "log.csv").read_text().splitlines() == [
         "epoch,val_loss",
         "1,0.5",
     ]
     (tmp_path / "log.json").write_text("[{")
     with pytest.raises(ValueError, match=r"log\.json: is damaged"):
-        epochs_of(tmp_path)
+        read_epochs(tmp_path)

@@ -7,7 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from maskdet.training.card import _data, _trained, rare_sentence
+from maskdet.training.card import (
+    _data_sentences,
+    _training_sentences,
+    rare_class_sentence,
+)
 from maskdet.training.recipes import RECIPES
 
 KNOWN = {
@@ -31,7 +35,7 @@ def rows(*stages, losses=None, merits=None):
 
 
 def trained(recipe, log, **known):
-    return " ".join(filter(None, _trained(recipe, KNOWN | known, log)))
+    return " ".join(filter(None, _training_sentences(recipe, KNOWN | known, log)))
 
 
 def test_a_whole_run_says_what_its_recipe_says():
@@ -109,12 +113,12 @@ def test_what_was_changed_and_what_the_body_began_with_is_said():
     both = trained(recipe, log, backends=["torch", "tensorflow"])
     assert "Keras trained with PyTorch and then TensorFlow;" in both
     older = {k: v for k, v in KNOWN.items() if k != "start"}
-    assert "began" not in " ".join(_trained(recipe, older, log))
+    assert "began" not in " ".join(_training_sentences(recipe, older, log))
 
 
 def data(recipe, test=None, **known):
-    exported = SimpleNamespace(validation=50, test=test or {})
-    return " ".join(filter(None, _data(recipe, KNOWN | known, exported)))
+    exported = SimpleNamespace(n_validation=50, test_metrics=test or {})
+    return " ".join(filter(None, _data_sentences(recipe, KNOWN | known, exported)))
 
 
 def test_the_data_are_named_counted_and_noted():
@@ -137,6 +141,6 @@ def test_the_data_are_named_counted_and_noted():
 
 
 def test_a_class_that_was_never_seen_is_not_to_be_trusted():
-    assert "never seen" in rare_sentence([3, 3, 0])
-    assert "trust `incorrect` least" in rare_sentence([3, 3, 1])
-    assert "trust `incorrect` least" in rare_sentence(None)
+    assert "never seen" in rare_class_sentence([3, 3, 0])
+    assert "trust `incorrect` least" in rare_class_sentence([3, 3, 1])
+    assert "trust `incorrect` least" in rare_class_sentence(None)

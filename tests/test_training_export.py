@@ -11,12 +11,12 @@ import pytest
 
 from maskdet.training.recipes import Stage
 from tests.training_fakes import (
-    TINY,
-    conv_network,
-    crops,
-    material,
-    tiny_network,
-    write_folder,
+    TINY_RECIPE,
+    build_conv_network,
+    build_tiny_network,
+    make_crops,
+    make_training_data,
+    write_class_folders,
 )
 
 pytestmark = pytest.mark.slow
@@ -29,17 +29,19 @@ def run(tmp_path_factory):
     """Train a small network on eight crops and leave what an export needs."""
     from maskdet.training import fit as module
     from maskdet.training.crops import save_crops
-    from maskdet.training.fit import Start, fit
+    from maskdet.training.fit import TrainingStart, fit_classifier
 
     folder = tmp_path_factory.mktemp("run")
-    recipe = replace(TINY, stages=(Stage(2, "adam", 0.05, 0),))
+    recipe = replace(TINY_RECIPE, stages=(Stage(2, "adam", 0.05, 0),))
     about = {"command": "maskdet train ...", "data": ["eight"], "crops": 8}
     about["class_weights"] = [1.0, 1.0, 1.0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "build_network", conv_network)
-        fit(material(30), folder, recipe, Start(about=about))
+        patch.setattr(module, "build_classifier", build_conv_network)
+        fit_classifier(
+            make_training_data(30), folder, recipe, TrainingStart(metadata=about)
+        )
     for name in ("validation", "calibration", "test"):
-        save_crops(crops(), folder / f"{name}.npz")
+        save_crops(make_crops(), folder / f"{name}.npz")
     return folder
 
 
@@ -48,16 +50,16 @@ def exported(run):
     from maskdet.training import export as module
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "build_network", conv_network)
-        return module.export(run, "mine")
+        patch.setattr(module, "build_classifier", build_conv_network)
+        return module.export_classifier(run, "mine")
 
 
 def test_every_precision_answers_as_keras_does(exported):
     from maskdet.classifier import MaskClassifier
-    from maskdet.training.fit import probabilities
+    from maskdet.training.fit import predict_probabilities
 
-    eight = crops()
-    truth = probabilities(exported.model, eight.images)
+    eight = make_crops()
+    truth = predict_probabilities(exported.model, eight.images)
     assert truth.argmax(axis=1).tolist() == eight.labels.tolist()
     allowed = {"float32": 1e-4, "float16": 0.02, "int8": 0.1}
     for name, version in exported.versions.items():
@@ -65,7 +67,7 @@ def test_every_precision_answers_as_keras_does(exported):
         np.testing.assert_allclose(probs, truth, atol=allowed[name])
         assert version.difference == pytest.approx(np.abs(probs - truth).max())
         assert version.changed == 0
-        assert version.one_ms > 0
+        assert version.one_face_ms > 0
     assert list(exported.versions) == ["float32", "float16", "int8"]
 
 
@@ -81,40 +83,40 @@ def test_int8_computes_with_8_bits(exported):
 
 
 def test_onnx_answers_as_keras_does(exported, tmp_path):
-    from maskdet.training.fit import probabilities
-    from maskdet.training.onnx_file import onnx_difference, write_onnx
+    from maskdet.training.fit import predict_probabilities
+    from maskdet.training.onnx_file import compute_onnx_difference, write_onnx
 
     write_onnx(exported.model, tmp_path / "mine.onnx")
-    images = crops().images
-    truth = probabilities(exported.model, images)
-    assert onnx_difference(tmp_path / "mine.onnx", images, truth) < 1e-3
-    wrong = onnx_difference(tmp_path / "mine.onnx", images, truth[:, ::-1])
+    images = make_crops().images
+    truth = predict_probabilities(exported.model, images)
+    assert compute_onnx_difference(tmp_path / "mine.onnx", images, truth) < 1e-3
+    wrong = compute_onnx_difference(tmp_path / "mine.onnx", images, truth[:, ::-1])
     assert wrong > 0.5  # the comparison can fail
 
 
 def test_the_temperature_is_folded_into_the_logits():
-    from maskdet.metrics.calibration import with_temperature
-    from maskdet.training.export import fold_temperature
-    from maskdet.training.fit import probabilities
+    from maskdet.metrics.calibration import apply_temperature
+    from maskdet.training.export import fold_classifier_temperature
+    from maskdet.training.fit import predict_probabilities
 
-    model = tiny_network(TINY)
+    model = build_tiny_network(TINY_RECIPE)
     model.get_layer("probs").set_weights([np.eye(3) * 4, np.array([0.1, 0, -0.2])])
-    before = probabilities(model, crops().images)
-    fold_temperature(model, 2.5)
-    after = probabilities(model, crops().images)
-    np.testing.assert_allclose(after, with_temperature(before, 2.5), atol=1e-5)
+    before = predict_probabilities(model, make_crops().images)
+    fold_classifier_temperature(model, 2.5)
+    after = predict_probabilities(model, make_crops().images)
+    np.testing.assert_allclose(after, apply_temperature(before, 2.5), atol=1e-5)
     assert np.abs(after - before).max() > 0.05
 
 
 def version(name, shares, four_ms):
-    from maskdet.training.litert import Converted
-    from maskdet.training.validation import Rightness
+    from maskdet.training.litert import ConvertedClassifier
+    from maskdet.training.validation import ClassifierMetrics
 
     results = {
-        source: Rightness(10, two, two, two, three)
+        source: ClassifierMetrics(10, two, two, two, three)
         for source, (two, three) in shares.items()
     }
-    return Converted(name, 1, "", 0.0, 0, 1.0, four_ms, results)
+    return ConvertedClassifier(name, 1, "", 0.0, 0, 1.0, four_ms, results)
 
 
 @pytest.mark.parametrize(
@@ -128,37 +130,41 @@ def version(name, shares, four_ms):
     ],
 )
 def test_the_fastest_that_is_as_often_right_is_used(half, eight, wanted):
-    from maskdet.training.export import fastest
+    from maskdet.training.export import select_fastest_version
 
     versions = {
         "float32": version("a", FULL, 3.0),
         "float16": version("b", half, 2.0),
         "int8": version("c", eight, 1.0),
     }
-    assert fastest(versions) == wanted
+    assert select_fastest_version(versions) == wanted
 
 
 def test_a_light_version_goes_before_a_faster_heavy_one():
-    from maskdet.training.export import LIGHT_BYTES, fastest
+    from maskdet.training.export import SMALL_BYTES, select_fastest_version
 
-    heavy = dataclasses.replace(version("a", FULL, 1.0), n_bytes=LIGHT_BYTES + 1)
-    light = dataclasses.replace(version("b", FULL, 2.0), n_bytes=LIGHT_BYTES)
-    assert fastest({"float32": heavy, "float16": light}) == "float16"
+    heavy = dataclasses.replace(version("a", FULL, 1.0), n_bytes=SMALL_BYTES + 1)
+    light = dataclasses.replace(version("b", FULL, 2.0), n_bytes=SMALL_BYTES)
+    assert select_fastest_version({"float32": heavy, "float16": light}) == "float16"
 
 
 def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):
     from maskdet.classifier import load_classifier
-    from maskdet.metrics.answers import Answers
-    from maskdet.runs import read_run
-    from maskdet.training.export import write_run
+    from maskdet.metrics.answers import Predictions
+    from maskdet.runs import read_training_run
+    from maskdet.training.export import write_classifier_export
 
-    eight = crops()
+    eight = make_crops()
     ones = np.ones(8, np.float32)
     probs = np.eye(3, dtype=np.float32)[eight.labels]
-    answers = Answers(eight.labels, probs, ones * 40, ones * 90, ones, eight.sources)
-    paths = write_run(exported, tmp_path, {"faces-test": answers}, "maskdet export it")
+    answers = Predictions(
+        eight.labels, probs, ones * 40, ones * 90, ones, eight.sources
+    )
+    paths = write_classifier_export(
+        exported, tmp_path, {"faces-test": answers}, "maskdet export it"
+    )
     assert all(path.is_file() for path in paths)
-    back = read_run("mine", tmp_path / "runs")
+    back = read_training_run("mine", tmp_path / "runs")
     assert back.facts["file"] == "mine.tflite"
     assert back.facts["bytes"] == (tmp_path / "mine.tflite").stat().st_size
     assert back.facts["sha256"] == exported.chosen.sha256
@@ -166,7 +172,7 @@ def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):
     assert back.facts["recipe"]["command"] == "maskdet train ..."
     assert set(back.facts["versions"]) == {"float32", "float16", "int8"}
     assert [row["epoch"] for row in back.log] == [1, 2]
-    assert len(back.answers["faces-test"]) == 8
+    assert len(back.predictions["faces-test"]) == 8
     for words in (
         "maskdet export it",
         exported.chosen.sha256,
@@ -184,9 +190,9 @@ def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):
 def test_a_file_too_large_does_not_ship(exported, tmp_path, monkeypatch):
     from maskdet.training import export as module
 
-    monkeypatch.setattr(module, "MOST_BYTES", 10)
+    monkeypatch.setattr(module, "MAX_BYTES", 10)
     (tmp_path / "mine.tflite").write_bytes(b"of an older export")
-    module.write_run(exported, tmp_path, {}, "x")
+    module.write_classifier_export(exported, tmp_path, {}, "x")
     assert not (tmp_path / "mine.tflite").exists()
     facts = json.loads((tmp_path / "runs" / "mine" / "facts.json").read_text())
     assert facts["file"] is None
@@ -197,10 +203,10 @@ def test_a_file_too_large_does_not_ship(exported, tmp_path, monkeypatch):
 
 def test_the_command_exports_and_measures(run, tmp_path, monkeypatch, capsys):
     from maskdet.cli import main
-    from maskdet.runs import read_run
+    from maskdet.runs import read_training_run
 
-    monkeypatch.setattr("maskdet.training.export.build_network", conv_network)
-    data = write_folder(tmp_path / "faces", ["test"])
+    monkeypatch.setattr("maskdet.training.export.build_classifier", build_conv_network)
+    data = write_class_folders(tmp_path / "faces", ["test"])
     names = sorted(data.rglob("*.png"))
     rows = [f"{name.relative_to(data)},{name.parent.name},test" for name in names]
     index = data / "index.csv"
@@ -210,8 +216,8 @@ def test_the_command_exports_and_measures(run, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "tutorial.onnx, at most" in said
     assert "--pin writes tutorial, sha256 " in said
-    back = read_run("tutorial", tmp_path / "models" / "runs")
-    assert len(back.answers["faces-test"]) == 8
+    back = read_training_run("tutorial", tmp_path / "models" / "runs")
+    assert len(back.predictions["faces-test"]) == 8
     assert f"maskdet export {run}" in back.card
     report = json.loads((run / "report" / "report.json").read_text())
     assert report["sets"]["faces-test"]["n"] == 8
@@ -244,7 +250,7 @@ def test_scenes_without_faces_and_an_unfinished_run_are_refused(tmp_path, capsys
     assert "--scenes needs --faces" in capsys.readouterr().err
     assert main(["export", str(tmp_path), "--last"]) == 1
     assert "--last is for the single-stage network" in capsys.readouterr().err
-    write_recipe(tmp_path, TINY, {}, done=0)
+    write_recipe(tmp_path, TINY_RECIPE, {}, n_done=0)
     assert main(["export", str(tmp_path)]) == 1
     assert "train first" in capsys.readouterr().err
 
@@ -252,7 +258,7 @@ def test_scenes_without_faces_and_an_unfinished_run_are_refused(tmp_path, capsys
 def test_a_run_that_goes_on_with_another_backend_names_both(tmp_path):
     from maskdet.training.logs import read_recipe, write_recipe
 
-    write_recipe(tmp_path, TINY, {"backends": ["torch"]}, done=0)
+    write_recipe(tmp_path, TINY_RECIPE, {"backends": ["torch"]}, n_done=0)
     for _ in range(2):
-        write_recipe(tmp_path, TINY, {"backends": ["tensorflow"]}, done=1)
+        write_recipe(tmp_path, TINY_RECIPE, {"backends": ["tensorflow"]}, n_done=1)
     assert read_recipe(tmp_path)[1]["backends"] == ["torch", "tensorflow"]

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from maskdet.onepass import Network
-from maskdet.training.exported import load_exported
-from maskdet.training.network import settle_network
-from maskdet.training.onepass.litert import convert
-from maskdet.training.onepass.network import build_onepass
+from maskdet.onepass import SingleStageNetwork
+from maskdet.training.exported import load_litert_weights
+from maskdet.training.network import recalibrate_network_batchnorm
+from maskdet.training.onepass.litert import convert_onepass
+from maskdet.training.onepass.network import build_onepass_network
 
 # On a busy machine the import of TensorFlow alone may take a minute or two.
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def trained():
     """Build a network none of whose weights is as a network starts."""
     keras.utils.set_random_seed(3)
-    model = build_onepass()
+    model = build_onepass_network()
     rng = np.random.default_rng(4)
     for layer in model.layers:
         weights = [w + rng.normal(0, 0.05, w.shape) for w in layer.get_weights()]
@@ -43,11 +43,11 @@ def maps(model, seen):
 @pytest.mark.parametrize(("weights", "off"), [("float32", 1e-4), ("float16", 2e-3)])
 def test_what_was_exported_comes_back(trained, tmp_path, weights, off):
     path = tmp_path / "onepass.tflite"
-    path.write_bytes(convert(trained, weights))
-    model = build_onepass()
-    load_exported(model, path)
+    path.write_bytes(convert_onepass(trained, weights))
+    model = build_onepass_network()
+    load_litert_weights(model, path)
     seen = picture()
-    in_file, read = Network(path).run(seen[0]), maps(model, seen)
+    in_file, read = SingleStageNetwork(path).forward(seen[0]), maps(model, seen)
     for wanted, stored, one in zip(maps(trained, seen), in_file, read, strict=True):
         scale = max(1.0, float(np.abs(wanted).max()))
         np.testing.assert_allclose(one, wanted, atol=off * scale)
@@ -56,12 +56,12 @@ def test_what_was_exported_comes_back(trained, tmp_path, weights, off):
 
 def test_settled_it_says_the_same_and_knows_its_statistics(trained, tmp_path):
     path = tmp_path / "onepass.tflite"
-    path.write_bytes(convert(trained, "float16"))
-    model = build_onepass()
-    load_exported(model, path)
+    path.write_bytes(convert_onepass(trained, "float16"))
+    model = build_onepass_network()
+    load_litert_weights(model, path)
     seen = picture(64, 4)
     before = maps(model, seen)
-    settle_network(model, [seen.astype(np.float32)])
+    recalibrate_network_batchnorm(model, [seen.astype(np.float32)])
     for one, wanted in zip(maps(model, seen), before, strict=True):
         np.testing.assert_allclose(one, wanted, rtol=1e-3, atol=1e-3)
     # In training the statistics of the batch are used: now they are the same ones.
@@ -74,10 +74,10 @@ def test_other_files_are_refused_in_one_line(trained, tmp_path):
     other = tmp_path / "other.tflite"
     other.write_bytes(b"no network")
     with pytest.raises(ValueError, match="no LiteRT network"):
-        load_exported(build_onepass(), other)
+        load_litert_weights(build_onepass_network(), other)
     small = tmp_path / "int8.tflite"
-    small.write_bytes(convert(trained, "int8"))
+    small.write_bytes(convert_onepass(trained, "int8"))
     with pytest.raises(ValueError, match="wanted a float16 or float32 file"):
-        load_exported(build_onepass(), small)
+        load_litert_weights(build_onepass_network(), small)
     with pytest.raises(FileNotFoundError):
-        load_exported(build_onepass(), tmp_path / "none.tflite")
+        load_litert_weights(build_onepass_network(), tmp_path / "none.tflite")

@@ -9,23 +9,27 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 
-from maskdet.assets import asset_path
-from maskdet.classifier import MaskClassifier, split_columns
+from maskdet.assets import model_path
+from maskdet.classifier import MaskClassifier, split_face_probability
 from maskdet.media import read_image
 from maskdet.own_models import VERIFIER_OUTPUT
 from maskdet.resources import resource_path
-from maskdet.training.false_detections import FalseDetections
-from maskdet.training.onepass.scenes import Place
+from maskdet.training.false_detections import FalsePositiveMiner
+from maskdet.training.onepass.scenes import TrainingImage
 from maskdet.training.recipes import RECIPES
 from maskdet.training.samples import NO_FACE
-from maskdet.training.sampling import NO_FACE_SHARE, Sampler, draw_chances
-from maskdet.training.validation import caught_share
+from maskdet.training.sampling import (
+    NO_FACE_FRACTION,
+    ClassifierSampler,
+    compute_crop_probabilities,
+)
+from maskdet.training.validation import compute_rejection_rate
 from maskdet.types import Label
-from tests.training_fakes import samples
+from tests.training_fakes import make_samples
 
 
-def empty_place(image: np.ndarray) -> Place:
-    return Place(
+def empty_place(image: np.ndarray) -> TrainingImage:
+    return TrainingImage(
         image,
         np.zeros((0, 4), np.float32),
         np.zeros(0, np.int64),
@@ -35,49 +39,57 @@ def empty_place(image: np.ndarray) -> Place:
 
 
 def test_what_looks_like_a_face_is_cut_and_labelled_as_none() -> None:
-    wrong = FalseDetections(asset_path("onepass"))
+    wrong = FalsePositiveMiner(model_path("onepass"))
     # Its faces stand for things that the network takes for faces.
     sample = next(iter(sorted(resource_path("samples").glob("*.jpg"))))
     looks_so, grey = read_image(sample), np.full((90, 120, 3), 128, np.uint8)
-    cut = wrong.samples([empty_place(looks_so), empty_place(grey)], iter)
-    assert len(cut) == len(wrong.boxes(looks_so)) > 0
-    assert len(wrong.boxes(grey)) == 0
+    cut = wrong.make_packed_crops([empty_place(looks_so), empty_place(grey)], iter)
+    assert len(cut) == len(wrong.detect_boxes(looks_so)) > 0
+    assert len(wrong.detect_boxes(grey)) == 0
     assert set(cut.labels) == {NO_FACE}
     assert set(cut.sources) == {"no-face-walls"}
-    crops = wrong.crops([empty_place(looks_so)], 48, 1.3, iter)
+    crops = wrong.make_evaluation_crops([empty_place(looks_so)], 48, 1.3, iter)
     assert crops.shape == (len(cut), 48, 48, 3)
-    assert wrong.crops([empty_place(grey)], 48, 1.3, iter).shape == (0, 48, 48, 3)
+    assert wrong.make_evaluation_crops([empty_place(grey)], 48, 1.3, iter).shape == (
+        0,
+        48,
+        48,
+        3,
+    )
 
 
 def test_a_quarter_of_a_batch_shows_no_face() -> None:
-    faces = samples({(Label.MASK, False): 4, (Label.NO_MASK, True): 4})
-    others = samples({(Label.MASK, False): 3})
+    faces = make_samples({(Label.MASK, False): 4, (Label.NO_MASK, True): 4})
+    others = make_samples({(Label.MASK, False): 3})
     others.labels[:] = NO_FACE
-    both = faces.joined(others)
-    chances = draw_chances(both)
+    both = faces.concat(others)
+    chances = compute_crop_probabilities(both)
     assert chances.sum() == pytest.approx(1)
-    assert chances[both.labels == NO_FACE].sum() == pytest.approx(NO_FACE_SHARE)
-    batch = Sampler(both, 32, 400, seed=1).batch(0, 0)
+    assert chances[both.labels == NO_FACE].sum() == pytest.approx(NO_FACE_FRACTION)
+    batch = ClassifierSampler(both, 32, 400, seed=1).make_batch(0, 0)
     assert batch.targets.shape == (400, 4)
-    assert batch.targets[:, NO_FACE].mean() == pytest.approx(NO_FACE_SHARE, abs=0.07)
-    assert Sampler(faces, 32, 6, seed=1).batch(0, 0).targets.shape == (6, 3)
+    assert batch.targets[:, NO_FACE].mean() == pytest.approx(NO_FACE_FRACTION, abs=0.07)
+    assert ClassifierSampler(faces, 32, 6, seed=1).make_batch(0, 0).targets.shape == (
+        6,
+        3,
+    )
 
 
 def test_columns_are_the_classes_of_a_face_and_whether_there_is_one() -> None:
     outputs = np.array([[0.3, 0.1, 0.1, 0.5], [0, 0, 0, 1]], np.float32)
-    probs, there = split_columns(outputs)
+    probs, there = split_face_probability(outputs)
     np.testing.assert_allclose(probs[0], [0.6, 0.2, 0.2], rtol=1e-6)
     np.testing.assert_allclose(there, [0.5, 0])
     assert np.isfinite(probs).all()
-    probs, there = split_columns(np.array([[0.5, 0.25, 0.25]], np.float32))
+    probs, there = split_face_probability(np.array([[0.5, 0.25, 0.25]], np.float32))
     assert there.tolist() == [1]
 
 
 def test_what_is_caught_depends_on_how_many_faces_may_be_lost() -> None:
     faces = np.linspace(0.5, 1, 101).astype(np.float32)
     others = np.array([0.1, 0.4, 0.6, 0.9], np.float32)
-    assert caught_share(faces, others, lost=0.01) == 0.5
-    assert caught_share(faces, others, lost=0.5) == 0.75
+    assert compute_rejection_rate(faces, others, max_lost_fraction=0.01) == 0.5
+    assert compute_rejection_rate(faces, others, max_lost_fraction=0.5) == 0.75
 
 
 def test_only_our_own_recipe_learns_it() -> None:
@@ -89,13 +101,13 @@ def test_only_our_own_recipe_learns_it() -> None:
 
 def unsettle(model) -> None:
     """Give every layer some offset, as training does."""
-    from maskdet.training.network import body_of
+    from maskdet.training.network import find_body
 
     rng = np.random.default_rng(0)
     last = model.get_layer("probs")
     kernel, bias = last.get_weights()
     last.set_weights([kernel, bias + np.arange(len(bias)) / 10])
-    for layer in body_of(model).layers:
+    for layer in find_body(model).layers:
         if type(layer).__name__ == "BatchNormalization":
             gamma, beta, mean, variance = layer.get_weights()
             layer.set_weights(
@@ -108,30 +120,30 @@ def test_the_file_of_such_a_network_is_read_and_goes_on_learning(
 ) -> None:
     from dataclasses import replace
 
-    from maskdet.training.fit import predicted
-    from maskdet.training.litert import convert
-    from maskdet.training.network import build_network
+    from maskdet.training.fit import predict_columns
+    from maskdet.training.litert import convert_classifier
+    from maskdet.training.network import build_classifier
 
     recipe = replace(RECIPES["maskdet"], size_px=32, verifies=True)
-    model = build_network(recipe, None)
+    model = build_classifier(recipe, None)
     unsettle(model)
     file = tmp_path / "four.tflite"
-    file.write_bytes(convert(model, "float32"))
+    file.write_bytes(convert_classifier(model, "float32"))
     classifier = MaskClassifier(file)
     assert classifier.verifies
     crops = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    outputs = predicted(model, crops)
+    outputs = predict_columns(model, crops)
     assert outputs.shape == (5, 4)
     np.testing.assert_allclose(
-        classifier.predict_crops(crops), split_columns(outputs)[0], atol=1e-4
+        classifier.predict_crops(crops), split_face_probability(outputs)[0], atol=1e-4
     )
     boxes = np.array([[0, 0, 32, 32]], np.float32)
     probs, there = classifier.verify(crops[0], boxes)
     assert probs.shape == (1, 3)
     assert 0 < there[0] < 1
     assert classifier.verify(crops[0], boxes[:0])[1].shape == (0,)
-    again = build_network(recipe, str(file))
-    np.testing.assert_allclose(predicted(again, crops), outputs, atol=1e-4)
+    again = build_classifier(recipe, str(file))
+    np.testing.assert_allclose(predict_columns(again, crops), outputs, atol=1e-4)
     details = classifier._interpreter.get_signature_list()
     (signature,) = details.values()
     assert signature["outputs"] == [VERIFIER_OUTPUT]
@@ -140,19 +152,19 @@ def test_the_file_of_such_a_network_is_read_and_goes_on_learning(
 def test_a_file_of_three_columns_starts_one_of_four(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from maskdet.training.fit import predicted
-    from maskdet.training.litert import convert
-    from maskdet.training.network import build_network
+    from maskdet.training.fit import predict_columns
+    from maskdet.training.litert import convert_classifier
+    from maskdet.training.network import build_classifier
 
     recipe = replace(RECIPES["maskdet"], size_px=32)
-    three = build_network(recipe, None)
+    three = build_classifier(recipe, None)
     unsettle(three)
     file = tmp_path / "three.tflite"
-    file.write_bytes(convert(three, "float16"))
-    four = build_network(replace(recipe, verifies=True), str(file))
+    file.write_bytes(convert_classifier(three, "float16"))
+    four = build_classifier(replace(recipe, verifies=True), str(file))
     crops = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    probs = split_columns(predicted(four, crops))[0]
-    np.testing.assert_allclose(probs, predicted(three, crops), atol=0.02)
+    probs = split_face_probability(predict_columns(four, crops))[0]
+    np.testing.assert_allclose(probs, predict_columns(three, crops), atol=0.02)
 
 
 def test_such_a_file_is_an_own_classifier(tmp_path: Path, monkeypatch) -> None:
@@ -160,17 +172,17 @@ def test_such_a_file_is_an_own_classifier(tmp_path: Path, monkeypatch) -> None:
     from dataclasses import replace
 
     from maskdet.assets import MODEL_DIR_VARIABLE
-    from maskdet.own_models import own_models, read_own_models
-    from maskdet.training.litert import convert
-    from maskdet.training.network import build_network
+    from maskdet.own_models import get_own_models, read_own_models
+    from maskdet.training.litert import convert_classifier
+    from maskdet.training.network import build_classifier
 
     recipe = replace(RECIPES["maskdet"], size_px=32, verifies=True)
     (tmp_path / "four.tflite").write_bytes(
-        convert(build_network(recipe, None), "float32")
+        convert_classifier(build_classifier(recipe, None), "float32")
     )
     facts = tmp_path / "runs" / "four" / "facts.json"
     facts.parent.mkdir(parents=True)
     facts.write_text(json.dumps({"input": {"context": 1.3}}))
     monkeypatch.setenv(MODEL_DIR_VARIABLE, str(tmp_path))
     assert read_own_models().problems == ()
-    assert list(own_models("classifier")) == ["four"]
+    assert list(get_own_models("classifier")) == ["four"]

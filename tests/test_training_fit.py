@@ -11,14 +11,14 @@ import pytest
 
 from maskdet.training.recipes import RECIPES, Stage
 from tests.training_fakes import (
-    EIGHT,
-    TINY,
-    crops,
-    material,
-    samples,
-    small,
-    tiny_network,
-    write_folder,
+    EIGHT_CROPS,
+    TINY_RECIPE,
+    build_tiny_network,
+    make_crops,
+    make_samples,
+    make_small_recipe,
+    make_training_data,
+    write_class_folders,
 )
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,9 @@ pytestmark = pytest.mark.slow
 def tiny(monkeypatch):
     """Put a network of one layer in the place of the real ones."""
     for room in ("fit", "export"):
-        monkeypatch.setattr(f"maskdet.training.{room}.build_network", tiny_network)
+        monkeypatch.setattr(
+            f"maskdet.training.{room}.build_network", build_tiny_network
+        )
 
 
 def rows_of(path):
@@ -50,24 +52,30 @@ def rows_of(path):
 )
 def test_networks_have_the_parameters_of_the_systems(name, total, learning):
     from maskdet.training.fit import compile_stage
-    from maskdet.training.network import build_network, parameter_counts, summary_lines
+    from maskdet.training.network import (
+        build_classifier,
+        count_parameters,
+        format_layer_table,
+    )
 
     recipe = RECIPES[name]
-    model = build_network(recipe)
+    model = build_classifier(recipe)
     assert model.count_params() == total
-    assert f"{2_257_984:,}" in "".join(summary_lines(model)) or name == "custom-cnn"
+    assert (
+        f"{2_257_984:,}" in "".join(format_layer_table(model)) or name == "custom-cnn"
+    )
     for stage, wanted in enumerate(learning):
         compile_stage(model, recipe, stage, 10)
-        assert parameter_counts(model) == (wanted, total - wanted)
+        assert count_parameters(model) == (wanted, total - wanted)
 
 
 def test_the_body_of_the_second_stage_learns_from_layer_100():
     from maskdet.training.fit import compile_stage
-    from maskdet.training.network import body_of, build_network
+    from maskdet.training.network import build_classifier, find_body
 
-    model = build_network(RECIPES["finetune"])
+    model = build_classifier(RECIPES["finetune"])
     compile_stage(model, RECIPES["finetune"], 1, 10)
-    layers = body_of(model).layers
+    layers = find_body(model).layers
     learns = [any(one.trainable for one in layer.weights) for layer in layers]
     assert learns == [
         number >= 100 and bool(layer.weights) for number, layer in enumerate(layers)
@@ -94,14 +102,14 @@ def steps(model, recipe, stage, count=3):
 def test_only_a_recipe_that_says_so_moves_the_statistics_of_the_body(name):
     import keras
 
-    from maskdet.training.network import body_of, build_network
+    from maskdet.training.network import build_classifier, find_body
 
     keras.utils.set_random_seed(1)
-    recipe = small(name)
-    model = build_network(recipe)
+    recipe = make_small_recipe(name)
+    model = build_classifier(recipe)
     norms = [
         layer
-        for layer in body_of(model).layers
+        for layer in find_body(model).layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     assert len(norms) == 52
@@ -120,7 +128,7 @@ def test_only_a_recipe_that_says_so_moves_the_statistics_of_the_body(name):
             for layer, offset in zip(norms, offsets, strict=True)
         ]
         first = recipe.stages[stage].train_from
-        number = {layer: n for n, layer in enumerate(body_of(model).layers)}
+        number = {layer: n for n, layer in enumerate(find_body(model).layers)}
         assert learnt == [
             first is not None and number[layer] >= first for layer in norms
         ]
@@ -130,37 +138,46 @@ def test_the_second_stage_trains_the_function_that_runs():
     import keras
 
     from maskdet.training.fit import compile_stage
-    from maskdet.training.network import body_of, build_network
+    from maskdet.training.network import build_classifier, find_body
 
     keras.utils.set_random_seed(1)
-    model = build_network(small("finetune"))
-    compile_stage(model, small("finetune"), 1, 5)
+    model = build_classifier(make_small_recipe("finetune"))
+    compile_stage(model, make_small_recipe("finetune"), 1, 5)
     images = np.random.default_rng(1).uniform(-1, 1, (8, 32, 32, 3)).astype("f4")
-    body = body_of(model)
+    body = find_body(model)
     runs, trains = (np.asarray(body(images, training=t)) for t in (False, True))
     np.testing.assert_array_equal(runs, trains)
     # Back in the first stage nothing of the body learns.
-    compile_stage(model, small("finetune"), 0, 5)
+    compile_stage(model, make_small_recipe("finetune"), 0, 5)
     assert len(model.trainable_weights) == 2
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_tensorflow")
 def test_a_two_stage_run_resumes_and_loads_as_it_was(tmp_path, monkeypatch):
-    from maskdet.training.fit import BEST_FILE, Start, fit, probabilities
-    from maskdet.training.network import build_network
+    from maskdet.training.fit import (
+        BEST_FILE,
+        TrainingStart,
+        fit_classifier,
+        predict_probabilities,
+    )
+    from maskdet.training.network import build_classifier
 
     one = replace(RECIPES["finetune"].stages[0], epochs=1)
     two = replace(RECIPES["finetune"].stages[1], epochs=1)
-    recipe = small("finetune", stages=(one, two))
-    whole = fit(material(), tmp_path / "whole", recipe)
+    recipe = make_small_recipe("finetune", stages=(one, two))
+    whole = fit_classifier(make_training_data(), tmp_path / "whole", recipe)
     with monkeypatch.context() as patch:
         stop_in_epoch(patch, 1)
-        fit(material(), tmp_path / "parted", recipe)
-    parted = fit(material(), tmp_path / "parted", recipe, Start(resume=True))
+        fit_classifier(make_training_data(), tmp_path / "parted", recipe)
+    parted = fit_classifier(
+        make_training_data(), tmp_path / "parted", recipe, TrainingStart(resume=True)
+    )
     np.testing.assert_allclose(parted, whole, atol=1e-5)
-    model = build_network(recipe)
+    model = build_classifier(recipe)
     model.load_weights(tmp_path / "whole" / BEST_FILE)
-    np.testing.assert_array_equal(probabilities(model, crops().images), whole)
+    np.testing.assert_array_equal(
+        predict_probabilities(model, make_crops().images), whole
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,51 +188,53 @@ def test_a_few_steps_lower_the_loss(name, stage):
     import keras
 
     from maskdet.training.fit import compile_stage
-    from maskdet.training.network import build_network
-    from maskdet.training.sampling import network_input
+    from maskdet.training.network import build_classifier
+    from maskdet.training.sampling import to_network_input
 
     keras.utils.set_random_seed(1)
-    recipe = small(name, smoothing=0.0)
+    recipe = make_small_recipe(name, smoothing=0.0)
     stages = tuple(
         replace(one, learning_rate=1e-3, warm_up=None) for one in recipe.stages
     )
     recipe = replace(recipe, stages=stages)
-    model = build_network(recipe)
+    model = build_classifier(recipe)
     compile_stage(model, recipe, stage, 5)
     model.run_eagerly = True  # five steps are done before a graph would be built
-    eight = crops()
+    eight = make_crops()
     targets = np.eye(3, dtype=np.float32)[eight.labels]
     losses = []
     for _ in range(5):
         model.reset_metrics()
-        losses.append(model.train_on_batch(network_input(eight.images), targets)[0])
+        losses.append(model.train_on_batch(to_network_input(eight.images), targets)[0])
     assert losses[-1] < losses[0]
 
 
 def test_the_learning_rate_follows_its_stage():
     from maskdet.training.fit import compile_stage
 
-    model = tiny_network(TINY)
+    model = build_tiny_network(TINY_RECIPE)
     rates = []
     for stage in (
         Stage(20, "adam", 1e-4, None, decay=5e-6),
         Stage(2, "rmsprop", 1e-5, None),
         Stage(10, "adamw", 1e-3, 0, warm_up=0.1, weight_decay=0.02),
     ):
-        compile_stage(model, replace(TINY, stages=(stage,)), 0, 34)
+        compile_stage(model, replace(TINY_RECIPE, stages=(stage,)), 0, 34)
         model.optimizer.iterations.assign(34)
         rates.append(float(model.optimizer.learning_rate))
     assert rates == pytest.approx([1e-4 / (1 + 5e-6 * 34), 1e-5, 1e-3], rel=1e-4)
 
 
 def test_learns_and_writes_its_logs(tmp_path, tiny):
-    from maskdet.training.fit import Start, fit
+    from maskdet.training.fit import TrainingStart, fit_classifier
     from maskdet.training.logs import read_recipe
 
-    recipe = replace(TINY, keep="merit", average_decay=0.9)
+    recipe = replace(TINY_RECIPE, keep="merit", average_decay=0.9)
     about = {"command": "maskdet train ...", "data": ["eight"], "crops": 8}
-    probs = fit(material(steps=40), tmp_path, recipe, Start(about=about))
-    assert probs.argmax(axis=1).tolist() == crops().labels.tolist()
+    probs = fit_classifier(
+        make_training_data(steps=40), tmp_path, recipe, TrainingStart(metadata=about)
+    )
+    assert probs.argmax(axis=1).tolist() == make_crops().labels.tolist()
     rows = rows_of(tmp_path / "log.csv")
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[0]["loss"] > rows[2]["loss"]
@@ -236,56 +255,64 @@ def val_losses(monkeypatch, values):
     monkeypatch.setattr("maskdet.training.fit.mean_loss", lambda *_: next(left))
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_tensorflow")
 def test_early_stopping_waits_twice_and_restores_the_best(tmp_path, tiny, monkeypatch):
-    from maskdet.training.fit import Start, fit
+    from maskdet.training.fit import TrainingStart, fit_classifier
 
-    recipe = replace(TINY, keep="loss", patience=2, stages=(Stage(9, "adam", 0.1, 0),))
+    recipe = replace(
+        TINY_RECIPE, keep="loss", patience=2, stages=(Stage(9, "adam", 0.1, 0),)
+    )
     val_losses(monkeypatch, [0.9, 0.5, 0.7, 0.6, 0.1])
-    stopped = fit(material(), tmp_path / "a", recipe)
+    stopped = fit_classifier(make_training_data(), tmp_path / "a", recipe)
     assert len(rows_of(tmp_path / "a" / "log.csv")) == 4
     val_losses(monkeypatch, [0.9, 0.5])
-    two = fit(
-        material(), tmp_path / "b", replace(recipe, stages=(Stage(2, "adam", 0.1, 0),))
+    two = fit_classifier(
+        make_training_data(),
+        tmp_path / "b",
+        replace(recipe, stages=(Stage(2, "adam", 0.1, 0),)),
     )
     np.testing.assert_allclose(stopped, two, atol=1e-6)
     val_losses(monkeypatch, [0.1])
-    fit(material(), tmp_path / "a", recipe, Start(resume=True))  # it had ended
+    fit_classifier(
+        make_training_data(), tmp_path / "a", recipe, TrainingStart(resume=True)
+    )  # it had ended
     assert len(rows_of(tmp_path / "a" / "log.csv")) == 4
 
 
 def stop_in_epoch(monkeypatch, number: int) -> None:
-    from maskdet.training.fit import _Run
+    from maskdet.training.fit import _TrainingLoop
 
-    train = _Run._train
+    train = _TrainingLoop._train_epoch
 
     def stopped(self, epoch):
         if epoch == number:
             raise KeyboardInterrupt
         return train(self, epoch)
 
-    monkeypatch.setattr(_Run, "_train", stopped)
+    monkeypatch.setattr(_TrainingLoop, "_train_epoch", stopped)
 
 
 TWO = (Stage(2, "adam", 0.05, 0), Stage(2, "rmsprop", 0.01, 0, decay=1e-3))
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_tensorflow")
 @pytest.mark.parametrize("broken_in", [1, 2, 3])
 @pytest.mark.parametrize("average_decay", [None, 0.9])
 def test_resume_ends_where_an_unbroken_training_does(
     tmp_path, monkeypatch, tiny, broken_in, average_decay
 ):
-    from maskdet.training.fit import Start, fit
+    from maskdet.training.fit import TrainingStart, fit_classifier
 
-    recipe = replace(TINY, stages=TWO, average_decay=average_decay)
-    fit(material(4), tmp_path / "unbroken", recipe)
+    recipe = replace(TINY_RECIPE, stages=TWO, average_decay=average_decay)
+    fit_classifier(make_training_data(4), tmp_path / "unbroken", recipe)
     with monkeypatch.context() as patch:
         stop_in_epoch(patch, broken_in)
-        fit(material(4), tmp_path / "broken", recipe)
+        fit_classifier(make_training_data(4), tmp_path / "broken", recipe)
     with np.load(tmp_path / "broken" / "last.npz") as state:
         assert state["epochs_done"] == broken_in
-    fit(material(4), tmp_path / "broken", recipe, Start(resume=True))
+    fit_classifier(
+        make_training_data(4), tmp_path / "broken", recipe, TrainingStart(resume=True)
+    )
     with (
         np.load(tmp_path / "broken" / "last.npz") as broken,
         np.load(tmp_path / "unbroken" / "last.npz") as unbroken,
@@ -305,45 +332,63 @@ def test_resume_ends_where_an_unbroken_training_does(
 def test_stopped_at_once_leaves_a_model_and_resume_needs_a_state(
     tmp_path, monkeypatch, tiny
 ):
-    from maskdet.training.fit import BEST_FILE, Start, fit
+    from maskdet.training.fit import BEST_FILE, TrainingStart, fit_classifier
 
     stop_in_epoch(monkeypatch, 0)
-    probs = fit(material(), tmp_path, TINY)
+    probs = fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
     assert probs.shape == (8, 3)
     assert (tmp_path / BEST_FILE).is_file()
     with pytest.raises(FileNotFoundError, match="--resume"):
-        fit(material(), tmp_path, TINY, Start(resume=True))
+        fit_classifier(
+            make_training_data(), tmp_path, TINY_RECIPE, TrainingStart(resume=True)
+        )
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_tensorflow")
 def test_a_resumed_run_of_another_length_says_so(tmp_path, tiny):
-    from maskdet.training.fit import Start, fit
+    from maskdet.training.fit import TrainingStart, fit_classifier
 
-    fit(material(), tmp_path, TINY)
-    fit(material(), tmp_path, TINY.with_epochs(4), Start(resume=True))
+    fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
+    fit_classifier(
+        make_training_data(),
+        tmp_path,
+        TINY_RECIPE.with_epochs(4),
+        TrainingStart(resume=True),
+    )
     known = json.loads((tmp_path / "recipe.json").read_text())
     assert known["planned_before"] == [[3, 3]]
     assert known["epochs"] == 4
     with pytest.raises(ValueError, match="has done 4 epochs already, more than 2"):
-        fit(material(), tmp_path, TINY.with_epochs(2), Start(resume=True))
+        fit_classifier(
+            make_training_data(),
+            tmp_path,
+            TINY_RECIPE.with_epochs(2),
+            TrainingStart(resume=True),
+        )
     assert json.loads((tmp_path / "recipe.json").read_text()) == known
-    other = replace(TINY, stages=(Stage(5, "rmsprop", 0.1, 0),))
+    other = replace(TINY_RECIPE, stages=(Stage(5, "rmsprop", 0.1, 0),))
     with pytest.raises(ValueError, match="another network or optimizer"):
-        fit(material(), tmp_path, other, Start(resume=True))
+        fit_classifier(
+            make_training_data(), tmp_path, other, TrainingStart(resume=True)
+        )
 
 
 def test_settling_keeps_the_function_and_serves_training():
     import keras
 
-    from maskdet.training.network import body_of, build_network, settle_normalisation
+    from maskdet.training.network import (
+        build_classifier,
+        find_body,
+        recalibrate_batchnorm,
+    )
 
     keras.utils.set_random_seed(4)
-    model = build_network(small("maskdet"))
+    model = build_classifier(make_small_recipe("maskdet"))
     pictures = np.random.default_rng(2).uniform(0, 255, (32, 32, 32, 3)).astype("f4")
     before = model.predict_on_batch(pictures)
-    settle_normalisation(model, [pictures])
+    recalibrate_batchnorm(model, [pictures])
     np.testing.assert_allclose(model.predict_on_batch(pictures), before, atol=1e-4)
-    body = body_of(model)
+    body = find_body(model)
     scaled = pictures / 127.5 - 1
     runs = np.asarray(body(scaled, training=False))
     trains = np.asarray(body(scaled, training=True))
@@ -351,18 +396,18 @@ def test_settling_keeps_the_function_and_serves_training():
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path):
-    from maskdet.training.network import build_network
+    from maskdet.training.network import build_classifier
 
     with pytest.raises(FileNotFoundError, match="imagenet"):
-        build_network(small("maskdet"), tmp_path / "none.weights.h5")
+        build_classifier(make_small_recipe("maskdet"), tmp_path / "none.weights.h5")
     with pytest.raises(ValueError, match="leave out --weights"):
-        build_network(small("custom-cnn"), tmp_path / "none.weights.h5")
+        build_classifier(make_small_recipe("custom-cnn"), tmp_path / "none.weights.h5")
 
 
 def test_one_command_trains_on_a_folder_of_ones_own(tmp_path, tiny, capsys):
     from maskdet.cli import main
 
-    data, out = write_folder(tmp_path / "mine"), tmp_path / "run"
+    data, out = write_class_folders(tmp_path / "mine"), tmp_path / "run"
     words = ["train", "classifier", "--recipe", "tutorial", "--data", str(data)]
     words += ["--weights", "none", "--epochs", "2", "--size-px", "32", "--seed", "7"]
     assert main([*words, "--out", str(out)]) == 0
@@ -388,11 +433,11 @@ def test_one_command_trains_on_a_folder_of_ones_own(tmp_path, tiny, capsys):
 
 def train_words(folder, *more):
     words = ["train", "classifier", "--recipe", "tutorial", "--size-px", "32"]
-    words += ["--data", str(write_folder(folder / "mine")), "--epochs", "3"]
+    words += ["--data", str(write_class_folders(folder / "mine")), "--epochs", "3"]
     return [*words, "--out", str(folder / "run"), *more]
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_tensorflow")
 def test_ctrl_c_is_one_line_and_the_run_goes_on(tmp_path, tiny, capsys, monkeypatch):
     from maskdet.cli import main
 
@@ -446,25 +491,29 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, capsys, monkeypatc
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_tensorflow")
 def test_a_loss_that_is_no_number_ends_it_and_keeps_what_was(
     tmp_path, tiny, monkeypatch
 ):
-    from maskdet.training.fit import Start, _Run, fit
+    from maskdet.training.fit import TrainingStart, _TrainingLoop, fit_classifier
 
-    train = _Run._train
+    train = _TrainingLoop._train_epoch
     with monkeypatch.context() as patch:
         patch.setattr(
-            _Run, "_train", lambda run, n: (np.nan, 0.5) if n else train(run, n)
+            _TrainingLoop,
+            "_train_epoch",
+            lambda run, n: (np.nan, 0.5) if n else train(run, n),
         )
         with pytest.raises(RuntimeError, match="epoch 2: the loss is nan"):
-            fit(material(), tmp_path, TINY)
+            fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
     assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1]
-    fit(material(), tmp_path, TINY, Start(resume=True))
+    fit_classifier(
+        make_training_data(), tmp_path, TINY_RECIPE, TrainingStart(resume=True)
+    )
     assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1, 2, 3]
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_tensorflow")
 def test_stopped_between_log_and_state_no_epoch_is_there_twice(
     tmp_path, tiny, monkeypatch
 ):
@@ -479,15 +528,17 @@ def test_stopped_between_log_and_state_no_epoch_is_there_twice(
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "save_state", stopped)
-        module.fit(material(), tmp_path, TINY)
-    module.fit(material(), tmp_path, TINY, module.Start(resume=True))
+        module.fit_classifier(make_training_data(), tmp_path, TINY_RECIPE)
+    module.fit_classifier(
+        make_training_data(), tmp_path, TINY_RECIPE, module.TrainingStart(resume=True)
+    )
     assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == [1, 2, 3]
 
 
 def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path, monkeypatch):
     from maskdet.training.checkpoint import load_weights, save_best
 
-    model, path = tiny_network(TINY), tmp_path / "best.weights.h5"
+    model, path = build_tiny_network(TINY_RECIPE), tmp_path / "best.weights.h5"
     save_best(path, model, None)
     old = path.read_bytes()
 
@@ -515,14 +566,19 @@ def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path, monkeypatch
 
 
 def test_our_own_sampler_teaches_too(tmp_path, tiny):
-    from maskdet.training.fit import fit
-    from maskdet.training.sampling import Sampler
+    from maskdet.training.fit import fit_classifier
+    from maskdet.training.sampling import ClassifierSampler
 
-    camera = small("maskdet", stages=(Stage(3, "adamw", 0.1, 0, warm_up=0.1),))
-    made = replace(material(20), batches=Sampler(samples(EIGHT), 32, 8, 1))
-    probs = fit(made, tmp_path, camera)
+    camera = make_small_recipe(
+        "maskdet", stages=(Stage(3, "adamw", 0.1, 0, warm_up=0.1),)
+    )
+    made = replace(
+        make_training_data(20),
+        batch_source=ClassifierSampler(make_samples(EIGHT_CROPS), 32, 8, 1),
+    )
+    probs = fit_classifier(made, tmp_path, camera)
     rows = rows_of(tmp_path / "log.csv")
     assert rows[2]["loss"] < 0.8 * rows[0]["loss"]
-    right = (probs.argmax(axis=1) == crops().labels).mean()
+    right = (probs.argmax(axis=1) == make_crops().labels).mean()
     assert right == max(row["val_accuracy"] for row in rows)
     assert right >= 0.75

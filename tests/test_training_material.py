@@ -15,16 +15,26 @@ from maskdet.training.material import (
     CALIBRATION_FILE,
     TEST_FILE,
     VALIDATION_FILE,
-    Parts,
-    class_weights,
-    prepare,
-    recut,
+    DataSplits,
+    compute_class_weights,
+    prepare_classifier_data,
+    resplit,
 )
-from maskdet.training.pictures import write_pictures
+from maskdet.training.pictures import write_contact_sheets
 from maskdet.training.recipes import RECIPES
-from maskdet.training.views import VIEWS, Passes, flip_turn_view, tutorial_view
+from maskdet.training.views import (
+    AUGMENTATIONS,
+    EpochIterator,
+    augment_flip_rotate,
+    augment_tutorial,
+)
 from maskdet.types import Label
-from tests.training_fakes import TINY, crops, material, still
+from tests.training_fakes import (
+    TINY_RECIPE,
+    keep_unchanged,
+    make_crops,
+    make_training_data,
+)
 
 
 def portrait(path, label=Label.MASK, split="train", group="") -> Example:
@@ -64,7 +74,7 @@ def test_no_crop_and_no_file_are_said(tmp_path, caplog):
         read_crops(tmp_path / "none.npz")
 
 
-@pytest.mark.parametrize("view", VIEWS.values())
+@pytest.mark.parametrize("view", AUGMENTATIONS.values())
 def test_views_are_fixed_by_their_seed_and_vary(view):
     image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     before = image.copy()
@@ -88,7 +98,7 @@ def test_a_view_without_change_is_the_picture(monkeypatch):
             return self.flip
 
     image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    for view in (tutorial_view, flip_turn_view):
+    for view in (augment_tutorial, augment_flip_rotate):
         np.testing.assert_array_equal(view(image, Calm(0.9)), image)
         np.testing.assert_array_equal(view(image, Calm(0.1)), image[:, ::-1])
 
@@ -105,24 +115,24 @@ def test_the_largest_move_of_the_tutorial_is_a_fifth():
 
     image = np.zeros((40, 40, 3), np.uint8)
     image[:, 20] = 255
-    view = tutorial_view(image, Moved())
+    view = augment_tutorial(image, Moved())
     assert view[:, :, 0].mean(axis=0).argmax() == 12  # 20 less a fifth of 40
 
 
 def test_a_pass_shows_every_crop_once_in_another_order():
-    eight = crops()
-    passes = Passes(eight, still, 4, seed=3)
+    eight = make_crops()
+    passes = EpochIterator(eight, keep_unchanged, 4, seed=3)
     assert passes.steps == 2
-    shown = [list(passes.epoch(epoch, 2)) for epoch in (0, 1)]
+    shown = [list(passes.iter_batches(epoch, 2)) for epoch in (0, 1)]
     for batches in shown:
         targets = np.concatenate([batch.targets for batch in batches])
         assert targets.sum(axis=0).tolist() == [3, 3, 2]
     first, second = (np.concatenate([b.images for b in one]) for one in shown)
     assert not np.array_equal(first, second)
-    again = np.concatenate([batch.images for batch in passes.epoch(0, 2)])
+    again = np.concatenate([batch.images for batch in passes.iter_batches(0, 2)])
     np.testing.assert_array_equal(first, again)
     assert first.dtype == np.uint8
-    assert len(list(passes.epoch(0, 5))) == 5
+    assert len(list(passes.iter_batches(0, 5))) == 5
 
 
 def test_class_weights_are_those_of_scikit_learn():
@@ -130,8 +140,8 @@ def test_class_weights_are_those_of_scikit_learn():
 
     labels = np.array([0] * 7 + [1] * 2 + [2])
     oracle = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    np.testing.assert_allclose(class_weights(labels), oracle, rtol=1e-6)
-    np.testing.assert_allclose(class_weights(np.array([0, 0, 1, 1])), [1, 1, 1])
+    np.testing.assert_allclose(compute_class_weights(labels), oracle, rtol=1e-6)
+    np.testing.assert_allclose(compute_class_weights(np.array([0, 0, 1, 1])), [1, 1, 1])
 
 
 def test_early_stop_cuts_its_own_shares_and_leaves_test_alone(tmp_path):
@@ -141,28 +151,37 @@ def test_early_stop_cuts_its_own_shares_and_leaves_test_alone(tmp_path):
     ]
     held = [portrait(tmp_path / f"t{n}.png", split="test") for n in range(10)]
     crowd = scene(tmp_path)
-    parts = Parts([*faces[:70], crowd], faces[70:], held)
-    now = recut(parts, RECIPES["early-stop"])
+    parts = DataSplits([*faces[:70], crowd], faces[70:], held)
+    now = resplit(parts, RECIPES["early-stop"])
     assert now.test == held
     assert crowd in list(now.train)
     assert len(now.train) + len(now.validation) == 81
     assert len(now.validation) == pytest.approx(80 * 2 / 9, abs=2)
     groups = [
-        {one.group for one in part if one.whole} for part in (now.train, now.validation)
+        {one.group for one in part if one.is_crop}
+        for part in (now.train, now.validation)
     ]
     assert not groups[0] & groups[1]
-    assert recut(parts, RECIPES["tutorial"]) is parts
+    assert resplit(parts, RECIPES["tutorial"]) is parts
 
 
 def test_a_run_keeps_what_its_export_needs(tmp_path):
     train = [portrait(tmp_path / f"{n}.png", Label(n % 2)) for n in range(9)]
-    parts = Parts(train, train[:3], train[3:5])
-    made = prepare(parts, TINY, tmp_path / "run", lambda: None, lambda _: iter)
-    assert (made.n, made.steps, len(made.validation)) == (9, 1, 3)
+    parts = DataSplits(train, train[:3], train[3:5])
+    made = prepare_classifier_data(
+        parts, TINY_RECIPE, tmp_path / "run", lambda: None, lambda _: iter
+    )
+    assert (made.n_crops, made.steps, len(made.validation)) == (9, 1, 3)
     np.testing.assert_allclose(made.class_weights, [0.9, 9 / 8, 1])
     names = (VALIDATION_FILE, TEST_FILE, CALIBRATION_FILE)
     assert [len(read_crops(tmp_path / "run" / name)) for name in names] == [3, 2, 9]
-    prepare(Parts(train, train), TINY, tmp_path / "run", lambda: None, lambda _: iter)
+    prepare_classifier_data(
+        DataSplits(train, train),
+        TINY_RECIPE,
+        tmp_path / "run",
+        lambda: None,
+        lambda _: iter,
+    )
     assert not (tmp_path / "run" / TEST_FILE).is_file()
 
 
@@ -170,15 +189,19 @@ def test_drawing_without_landmarks_is_refused(tmp_path):
     train = [portrait(tmp_path / "a.png"), portrait(tmp_path / "b.png", Label.NO_MASK)]
     recipe = replace(RECIPES["maskdet"], size_px=32)
     with pytest.raises(ValueError, match="--drawn 0"):
-        prepare(Parts(train, train), recipe, tmp_path, lambda: None, lambda _: iter)
+        prepare_classifier_data(
+            DataSplits(train, train), recipe, tmp_path, lambda: None, lambda _: iter
+        )
     plain = replace(recipe, drawn=0, steps=None, batch_size=1)
-    made = prepare(Parts(train, train), plain, tmp_path, lambda: None, lambda _: iter)
-    assert (made.n, made.steps) == (2, 2)
+    made = prepare_classifier_data(
+        DataSplits(train, train), plain, tmp_path, lambda: None, lambda _: iter
+    )
+    assert (made.n_crops, made.steps) == (2, 2)
     assert made.class_weights.tolist() == [1, 1, 1]
 
 
 def test_the_pictures_of_a_run_show_crops_and_views(tmp_path):
-    paths = write_pictures(material(), tmp_path)
+    paths = write_contact_sheets(make_training_data(), tmp_path)
     assert [path.name for path in paths] == ["samples.png", "views.png"]
     for path in paths:
         picture = cv2.imread(str(path))

@@ -7,17 +7,17 @@ import json
 
 import pytest
 
-from maskdet.classifier import CLASSIFIERS, CONTEXT
-from maskdet.training.recipes import RECIPES, Recipe, Stage
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CONTEXT
+from maskdet.training.recipes import RECIPES, ClassifierRecipe, Stage
 
 
 def test_every_recipe_goes_to_json_and_back():
     for name, recipe in RECIPES.items():
         assert name == recipe.name
         known = json.loads(json.dumps(recipe.to_json() | {"command": "x"}))
-        assert Recipe.from_json(known) == recipe
+        assert ClassifierRecipe.from_json(known) == recipe
     with pytest.raises(ValueError, match="no recipe of this version"):
-        Recipe.from_json({"name": "maskdet"})
+        ClassifierRecipe.from_json({"name": "maskdet"})
 
 
 def test_the_recipe_of_systems_001_and_002_has_their_values():
@@ -51,7 +51,7 @@ def test_the_recipe_of_system_004_watches_validation():
 
 
 def test_the_crop_of_a_recipe_is_that_of_its_classifier():
-    assert RECIPES["maskdet"].context == CONTEXT
+    assert RECIPES["maskdet"].context == DEFAULT_CONTEXT
     assert {RECIPES[name].context for name in RECIPES if name != "maskdet"} == {1.0}
     for name, file in CLASSIFIERS.items():
         assert file.context == RECIPES[name].context
@@ -59,7 +59,7 @@ def test_the_crop_of_a_recipe_is_that_of_its_classifier():
 
 def test_epochs_are_shared_out_over_the_stages():
     recipe = RECIPES["finetune"]
-    assert [recipe.stage_of(epoch) for epoch in (0, 9, 10, 19)] == [0, 0, 1, 1]
+    assert [recipe.stage_index(epoch) for epoch in (0, 9, 10, 19)] == [0, 0, 1, 1]
     for epochs in (2, 3, 5, 20, 31):
         longer = recipe.with_epochs(epochs)
         assert longer.epochs == epochs
@@ -68,7 +68,7 @@ def test_epochs_are_shared_out_over_the_stages():
     with pytest.raises(ValueError, match="at least 2, not 1"):
         recipe.with_epochs(1)
     with pytest.raises(ValueError, match="20 epochs"):
-        recipe.stage_of(20)
+        recipe.stage_index(20)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from maskdet.cli import main
-from maskdet.training.sampling import Sampler
+from maskdet.training.sampling import ClassifierSampler
 from maskdet.training.workers import map_parallel, prefetch
 from maskdet.types import CLASSES
-from tests.training_fakes import samples
+from tests.training_fakes import make_samples
 
 MANY = range(100)
 
@@ -72,9 +72,11 @@ def test_a_number_of_workers_that_cannot_be_is_refused(count, capsys) -> None:
 
 
 def test_processes_make_the_batches_of_the_thread() -> None:
-    eight = samples({(label, False): 3 for label in CLASSES})
+    eight = make_samples({(label, False): 3 for label in CLASSES})
     one, other = (
-        list(Sampler(eight, 32, 6, seed=1, workers=workers).epoch(2, 5))
+        list(
+            ClassifierSampler(eight, 32, 6, seed=1, workers=workers).iter_batches(2, 5)
+        )
         for workers in (0, 3)
     )
     assert len(one) == len(other) == 5

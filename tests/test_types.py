@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from maskdet.types import UNTRACKED, Faces, Label, Scene, Settings, accepted
+from maskdet.types import UNTRACKED, Faces, Label, Scene, Settings, select_rows
 
 BOXES = np.array([[0, 0, 10, 10], [20, 20, 50, 60], [21, 20, 51, 60]], np.float32)
 SCORES = np.array([0.3, 0.8, 0.9], np.float32)
@@ -114,8 +114,8 @@ def test_what_is_hidden_must_be_boxes() -> None:
 def test_accepting_twice_changes_nothing() -> None:
     faces = Faces(BOXES, SCORES)
     settings = Settings(min_score=0.1, min_face_px=1)
-    once = faces[accepted(faces, settings)]
-    assert once[accepted(once, settings)].boxes.tolist() == once.boxes.tolist()
+    once = faces[select_rows(faces, settings)]
+    assert once[select_rows(once, settings)].boxes.tolist() == once.boxes.tolist()
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 from maskdet.web import access
 from maskdet.web.access import (
     ADMIN_VARIABLE,
-    gives_local_admin,
+    is_accepted_host,
+    is_allowed_origin,
     is_host_pattern,
-    is_known_host,
-    is_listed_origin,
-    is_local,
+    is_local_admin_enabled,
+    is_local_request,
     is_loopback,
     is_same_origin,
     parse_host,
@@ -64,8 +64,8 @@ def test_a_host_is_read(text, name, port) -> None:
 )
 def test_what_is_no_host_is_refused(text) -> None:
     assert parse_host(text) is None
-    assert not is_known_host(text, [])
-    assert not is_known_host(text, ["*"])
+    assert not is_accepted_host(text, [])
+    assert not is_accepted_host(text, ["*"])
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def headers(host="localhost:8501", origin="http://localhost:8501", **more):
     ],
 )
 def test_a_browser_on_this_machine_is_local(peer, host, origin) -> None:
-    assert is_local(peer, headers(host, origin))
+    assert is_local_request(peer, headers(host, origin))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_browser_on_this_machine_is_local(peer, host, origin) -> None:
     ],
 )
 def test_all_others_are_not_local(peer, host, origin) -> None:
-    assert not is_local(peer, headers(host, origin))
+    assert not is_local_request(peer, headers(host, origin))
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,16 @@ def test_all_others_are_not_local(peer, host, origin) -> None:
 )
 @pytest.mark.parametrize("value", ["8.8.8.8", "127.0.0.1", "127.0.0.1, ::1", ""])
 def test_who_comes_through_a_proxy_is_not_local(name, value) -> None:
-    assert not is_local("127.0.0.1", headers(**{name: value}))
+    assert not is_local_request("127.0.0.1", headers(**{name: value}))
 
 
 def test_two_headers_of_a_kind_are_not_local() -> None:
     twice = [*headers(), ("X-Forwarded-For", "127.0.0.1")]
-    assert not is_local("127.0.0.1", [*twice, ("X-Forwarded-For", "8.8.8.8")])
-    assert not is_local("127.0.0.1", [*headers(), ("host", "localhost:8501")])
-    assert not is_local("127.0.0.1", [*headers(), ("Origin", "http://evil.example")])
+    assert not is_local_request("127.0.0.1", [*twice, ("X-Forwarded-For", "8.8.8.8")])
+    assert not is_local_request("127.0.0.1", [*headers(), ("host", "localhost:8501")])
+    assert not is_local_request(
+        "127.0.0.1", [*headers(), ("Origin", "http://evil.example")]
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,18 +204,18 @@ def test_two_headers_of_a_kind_are_not_local() -> None:
     ],
 )
 def test_a_server_answers_to_its_names_only(host, allowed, known) -> None:
-    assert is_known_host(host, allowed) is known
+    assert is_accepted_host(host, allowed) is known
 
 
 def test_a_server_answers_to_the_name_of_its_machine(monkeypatch) -> None:
-    access._own_names.cache_clear()
+    access._get_machine_names.cache_clear()
     monkeypatch.setattr(access.socket, "gethostname", lambda: "Desk")
     try:
-        assert is_known_host("desk:8501", ["localhost"])
-        assert is_known_host("desk.local", ["localhost"])
-        assert not is_known_host("desk.evil.example", ["localhost"])
+        assert is_accepted_host("desk:8501", ["localhost"])
+        assert is_accepted_host("desk.local", ["localhost"])
+        assert not is_accepted_host("desk.evil.example", ["localhost"])
     finally:
-        access._own_names.cache_clear()
+        access._get_machine_names.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -250,7 +252,7 @@ def test_origins_are_compared_with_their_port(origin, host, same) -> None:
     ],
 )
 def test_an_origin_in_a_list_is_found(origin, listed, found) -> None:
-    assert is_listed_origin(origin, listed) is found
+    assert is_allowed_origin(origin, listed) is found
 
 
 @pytest.mark.parametrize(
@@ -267,12 +269,12 @@ def test_an_origin_in_a_list_is_found(origin, listed, found) -> None:
     ],
 )
 def test_the_machine_has_no_more_rights_if_it_is_told_so(text, public, given) -> None:
-    assert gives_local_admin({ADMIN_VARIABLE: text}, public=public) is given
+    assert is_local_admin_enabled({ADMIN_VARIABLE: text}, public=public) is given
 
 
 def test_a_word_that_is_neither_on_nor_off_is_refused() -> None:
     with pytest.raises(ValueError, match=r"MASKDET_LOCAL_ADMIN is 'fals'; wanted on"):
-        gives_local_admin({ADMIN_VARIABLE: "fals"}, public=False)
+        is_local_admin_enabled({ADMIN_VARIABLE: "fals"}, public=False)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import threading
 import pytest
 
 from maskdet.types import Scene
-from maskdet.web.analyzer_pool import Choice, Loaded, Pool
+from maskdet.web.analyzer_pool import AnalyzerKey, AnalyzerPool, PooledAnalyzer
 from tests.stream_fakes import NOISE
 from tests.waiting import WAIT_S
 
-FAST = Choice("onepass-fast", "maskdet", True)
-GOOD = Choice("onepass", "maskdet", True)
-OTHER = Choice("onepass-fast", "tutorial", True)
+FAST = AnalyzerKey("onepass-fast", "maskdet", True)
+GOOD = AnalyzerKey("onepass", "maskdet", True)
+OTHER = AnalyzerKey("onepass-fast", "tutorial", True)
 
 
 class Nothing:
@@ -26,16 +26,16 @@ class House:
 
     def __init__(self) -> None:
         self.active: set[str] = set()
-        self.loaded: list[Choice] = []
-        self.pool = Pool(self._load, self.active.__contains__)
+        self.loaded: list[AnalyzerKey] = []
+        self.pool = AnalyzerPool(self._load, self.active.__contains__)
 
-    def _load(self, choice: Choice) -> Nothing:
+    def _load(self, choice: AnalyzerKey) -> Nothing:
         self.loaded.append(choice)
         return Nothing()
 
-    def lend(self, session: str, choice: Choice = FAST) -> Loaded:
+    def acquire(self, session: str, choice: AnalyzerKey = FAST) -> PooledAnalyzer:
         self.active.add(session)
-        return self.pool.lend(choice, session)
+        return self.pool.acquire(choice, session)
 
 
 @pytest.fixture
@@ -44,69 +44,69 @@ def house() -> House:
 
 
 def test_a_session_keeps_what_it_has_and_another_gets_its_own(house) -> None:
-    first = house.lend("a")
-    assert house.lend("a") is first
-    second = house.lend("b")
+    first = house.acquire("a")
+    assert house.acquire("a") is first
+    second = house.acquire("b")
     assert second is not first
     assert second.analyzer is not first.analyzer
-    assert house.lend("a") is first
+    assert house.acquire("a") is first
     assert house.loaded == [FAST, FAST]
 
 
 def test_twenty_reloads_load_nothing(house) -> None:
     lent = set()
     for number in range(20):
-        lent |= {house.lend(f"{number}"), house.lend(f"{number}", GOOD)}
+        lent |= {house.acquire(f"{number}"), house.acquire(f"{number}", GOOD)}
         house.active.clear()
     assert house.loaded == [FAST, GOOD]
     assert len(lent) == len(house.pool) == 2
 
 
 def test_a_session_that_comes_back_does_not_share(house) -> None:
-    first = house.lend("a")
+    first = house.acquire("a")
     house.active.clear()
-    assert house.lend("b") is first
-    assert house.lend("a") is not first
-    assert house.lend("b") is first
+    assert house.acquire("b") is first
+    assert house.acquire("a") is not first
+    assert house.acquire("b") is first
 
 
 def test_what_is_given_back_goes_to_the_next_who_wants_the_same(house) -> None:
-    first = house.lend("a")
-    house.pool.give_back(first, "b")
-    assert house.lend("b") is not first, "only who has it gives it back"
-    house.pool.give_back(first, "a")
-    assert house.lend("c", OTHER) is not first
-    assert house.lend("c") is first
+    first = house.acquire("a")
+    house.pool.release(first, "b")
+    assert house.acquire("b") is not first, "only who has it gives it back"
+    house.pool.release(first, "a")
+    assert house.acquire("c", OTHER) is not first
+    assert house.acquire("c") is first
 
 
 def test_of_those_that_nobody_uses_the_latest_stay(house) -> None:
     for number in range(5):
-        house.lend(f"{number}")
-    house.lend("last", GOOD)
+        house.acquire(f"{number}")
+    house.acquire("last", GOOD)
     assert len(house.pool) == 6
     house.active.clear()
-    house.pool.tidy()
+    house.pool.evict_idle()
     assert len(house.pool) == 2
     n_loaded = len(house.loaded)
-    house.lend("new", GOOD)
-    house.lend("new", FAST)
+    house.acquire("new", GOOD)
+    house.acquire("new", FAST)
     assert len(house.loaded) == n_loaded
 
 
 def test_who_tries_many_analyzers_keeps_only_what_is_in_use(house) -> None:
     for number in range(10):
-        choice = Choice(f"{number}", "maskdet", True)
-        house.pool.give_back(house.lend("a", choice), "a")
+        choice = AnalyzerKey(f"{number}", "maskdet", True)
+        house.pool.release(house.acquire("a", choice), "a")
     assert len(house.pool) == 2
 
 
 def test_a_model_that_is_missing_leaves_the_pool_as_it_was(house, monkeypatch) -> None:
-    def load(choice: Choice) -> Nothing:
+    def load(choice: AnalyzerKey) -> Nothing:
         raise FileNotFoundError("get it")
 
     monkeypatch.setattr(house.pool, "_load", load)
     with pytest.raises(FileNotFoundError, match="get it"):
-        house.lend("a")
+        house.acquire("a")
     assert len(house.pool) == 0
 
 
@@ -121,7 +121,7 @@ def test_it_takes_one_caller_at_a_time() -> None:
             inside.pop()
             return Scene.empty()
 
-    shared = Loaded(FAST, Slow())
+    shared = PooledAnalyzer(FAST, Slow())
     callers = [threading.Thread(target=shared.analyze, args=(NOISE,)) for _ in range(8)]
     for caller in callers:
         caller.start()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from maskdet.web.connection import (
-    PATIENCE_S,
-    SILENT_S,
-    STABLE_S,
-    WAITS_S,
-    Connection,
-    camera_allowed,
+    CONNECT_TIMEOUT_S,
+    RECONNECT_DELAYS_S,
+    STABLE_AFTER_S,
+    STALLED_AFTER_S,
+    StreamConnection,
+    can_use_camera,
 )
 
 
@@ -18,7 +18,7 @@ class Live:
     """A connection, and the browser and the clock that it is told of."""
 
     def __init__(self) -> None:
-        self.connection = Connection()
+        self.connection = StreamConnection()
         self.now_s = self.frame_s = 100.0
         self.pressed = ""
 
@@ -31,8 +31,8 @@ class Live:
         return self.connection.update(
             playing=playing,
             signalling=signalling,
-            pressed=self.pressed,
-            frame_s=self.frame_s,
+            last_button=self.pressed,
+            last_frame_s=self.frame_s,
             now_s=self.now_s,
         )
 
@@ -64,15 +64,15 @@ def test_it_is_late_after_ten_seconds_until_one_stands(live) -> None:
     live.tell()
     live.tell(50, signalling=True)
     assert not live.tell(9, signalling=True)
-    assert live.tell(PATIENCE_S - 9, signalling=True)
-    assert live.connection.late
+    assert live.tell(CONNECT_TIMEOUT_S - 9, signalling=True)
+    assert live.connection.timed_out
     # The browser gave up: what to do can still be read.
     live.tell(10)
-    assert live.connection.late
+    assert live.connection.timed_out
     live.tell(1, signalling=True)
-    assert live.connection.late
+    assert live.connection.timed_out
     live.tell(1, playing=True)
-    assert not live.connection.late
+    assert not live.connection.timed_out
 
 
 def test_stop_is_no_break(started) -> None:
@@ -81,8 +81,8 @@ def test_stop_is_no_break(started) -> None:
     assert started.phase == "idle"
     for _ in range(100):
         assert not started.tell(1)
-    assert started.connection.desired is None
-    assert not started.connection.busy
+    assert started.connection.desired_playing is None
+    assert not started.connection.needs_updates
 
 
 @pytest.mark.parametrize("pressed", ["Stop", ""])
@@ -94,7 +94,7 @@ def test_no_camera_is_started_without_its_visitor(live, pressed) -> None:
     live.pressed = pressed
     for _ in range(60):
         live.tell(1)
-        assert live.connection.desired is not True
+        assert live.connection.desired_playing is not True
     assert live.phase == ("ended" if not pressed else "idle")
 
 
@@ -110,11 +110,11 @@ def test_a_break_is_told_and_the_browser_is_asked_to_start(started) -> None:
     assert started.tell(1)
     assert (started.phase, started.connection.attempt) == ("lost", 1)
     assert started.connection.reconnecting
-    assert not started.tell(WAITS_S[0] / 2)
-    assert started.tell(WAITS_S[0] / 2)
-    assert started.connection.desired is True
+    assert not started.tell(RECONNECT_DELAYS_S[0] / 2)
+    assert started.tell(RECONNECT_DELAYS_S[0] / 2)
+    assert started.connection.desired_playing is True
     assert started.tell(0.5, signalling=True)
-    assert started.connection.desired is None
+    assert started.connection.desired_playing is None
     assert started.connection.reconnecting
     started.tell(1, playing=True)
     assert not started.connection.reconnecting
@@ -122,20 +122,20 @@ def test_a_break_is_told_and_the_browser_is_asked_to_start(started) -> None:
 
 def test_attempts_wait_longer_each_time_and_end(started) -> None:
     waited = []
-    for _ in WAITS_S:
+    for _ in RECONNECT_DELAYS_S:
         started.tell(1)
         assert started.phase == "lost"
         lost_s = started.now_s
-        while started.connection.desired is None:
+        while started.connection.desired_playing is None:
             started.tell(0.5)
         waited.append(started.now_s - lost_s)
         started.tell(0.5, signalling=True)
-    assert waited == list(WAITS_S)
+    assert waited == list(RECONNECT_DELAYS_S)
     started.tell(1)
     assert started.phase == "given up"
     for _ in range(100):
         assert not started.tell(1)
-    assert started.connection.desired is None
+    assert started.connection.desired_playing is None
     started.play()  # Start was pressed again
     started.tell(1)
     assert (started.phase, started.connection.attempt) == ("lost", 1)
@@ -145,38 +145,38 @@ def test_a_browser_that_cannot_start_is_not_asked_for_ever(started) -> None:
     asked = 0
     for _ in range(200):
         started.tell(1)
-        asked += started.connection.desired is True
+        asked += started.connection.desired_playing is True
     assert started.phase == "given up"
-    assert asked < 4 * len(WAITS_S)
+    assert asked < 4 * len(RECONNECT_DELAYS_S)
 
 
 def test_attempts_count_anew_after_a_while_of_playing(started) -> None:
     started.tell(1)
-    started.play(STABLE_S / 2)
+    started.play(STABLE_AFTER_S / 2)
     started.tell(1)
     assert started.connection.attempt == 2
-    started.play(STABLE_S + 1)
+    started.play(STABLE_AFTER_S + 1)
     started.tell(1)
     assert started.connection.attempt == 1
 
 
 def test_an_attempt_that_hangs_is_ended(started) -> None:
     started.tell(1)
-    started.tell(WAITS_S[0])
-    for _ in range(round(2 * PATIENCE_S)):
+    started.tell(RECONNECT_DELAYS_S[0])
+    for _ in range(round(2 * CONNECT_TIMEOUT_S)):
         started.tell(1, signalling=True)
     started.tell(1, signalling=True)
-    assert started.connection.desired is False
+    assert started.connection.desired_playing is False
     started.tell(1)
     assert (started.phase, started.connection.attempt) == ("lost", 2)
 
 
 def test_a_picture_that_stands_still_is_a_break(started) -> None:
-    for _ in range(round(SILENT_S) - 1):
+    for _ in range(round(STALLED_AFTER_S) - 1):
         started.tell(1, playing=True, frames=False)
     assert started.phase == "playing"
     started.tell(1, playing=True, frames=False)
-    assert started.connection.desired is False
+    assert started.connection.desired_playing is False
     started.tell(1)
     assert started.phase == "lost"
 
@@ -185,13 +185,13 @@ def test_what_the_server_cannot_take_begins_anew(live) -> None:
     live.pressed = "Start"
     live.tell(signalling=True)
     live.connection.fail(live.now_s)
-    assert live.connection.hidden
-    assert live.connection.busy
-    live.tell(WAITS_S[0] / 2)
-    assert live.connection.hidden, "so that the browser forgets the old one"
-    assert live.tell(WAITS_S[0] / 2)
-    assert not live.connection.hidden
-    assert live.connection.desired is True
+    assert live.connection.restarting
+    assert live.connection.needs_updates
+    live.tell(RECONNECT_DELAYS_S[0] / 2)
+    assert live.connection.restarting, "so that the browser forgets the old one"
+    assert live.tell(RECONNECT_DELAYS_S[0] / 2)
+    assert not live.connection.restarting
+    assert live.connection.desired_playing is True
 
 
 @pytest.mark.parametrize("pressed", ["Stop", ""])
@@ -199,22 +199,22 @@ def test_what_the_server_cannot_take_is_shown_again_in_any_case(live, pressed) -
     live.pressed = pressed
     live.tell(signalling=True)
     live.connection.fail(live.now_s)
-    assert live.tell(WAITS_S[0])
-    assert not live.connection.hidden
-    assert live.connection.desired is None
+    assert live.tell(RECONNECT_DELAYS_S[0])
+    assert not live.connection.restarting
+    assert live.connection.desired_playing is None
 
 
 def test_a_server_that_can_take_nothing_is_given_up(live) -> None:
     live.pressed = "Start"
     for _ in range(100):
-        live.tell(0.5, signalling=not live.connection.hidden)
+        live.tell(0.5, signalling=not live.connection.restarting)
         if live.phase == "connecting":
             live.connection.fail(live.now_s)
         if live.phase == "given up":
             break
     assert live.phase == "given up"
-    live.tell(WAITS_S[0])
-    assert not live.connection.hidden
+    live.tell(RECONNECT_DELAYS_S[0])
+    assert not live.connection.restarting
 
 
 def test_a_visitor_may_cancel(started) -> None:
@@ -238,4 +238,4 @@ def test_a_visitor_may_cancel(started) -> None:
     ],
 )
 def test_browsers_give_the_camera_to_safe_pages_only(url: str, allowed: bool) -> None:
-    assert camera_allowed(url) is allowed
+    assert can_use_camera(url) is allowed

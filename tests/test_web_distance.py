@@ -9,13 +9,13 @@ import numpy as np
 
 from maskdet.style import Style
 from maskdet.types import Contact, Faces, PersonPair, Scene
-from maskdet.web.distance_floor import Still, address
-from maskdet.web.distance_readings import distances_html, span
-from maskdet.web.live_run import View
-from tests.pictures_fakes import scenery
+from maskdet.web.distance_floor import StillImage, to_data_url
+from maskdet.web.distance_readings import distances_html, format_duration
+from maskdet.web.live_run import LiveSnapshot
+from tests.pictures_fakes import make_ramp_image
 
 
-def view(*near: PersonPair, contacts=()) -> View:
+def view(*near: PersonPair, contacts=()) -> LiveSnapshot:
     scene = Scene(
         Faces(np.tile([10.0, 10, 40, 50], (3, 1)), np.full(3, 0.9)),
         np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.9, 0.05]], np.float32),
@@ -24,7 +24,7 @@ def view(*near: PersonPair, contacts=()) -> View:
         pairs=near,
         contacts=contacts,
     )
-    return View(scenery(), scene)
+    return LiveSnapshot(make_ramp_image(), scene)
 
 
 def contact(first_id: int, second_id: int, total_s: float) -> Contact:
@@ -74,7 +74,7 @@ def test_without_numbers_nobody_is_named() -> None:
 
 
 def test_times_are_said_in_few_words() -> None:
-    assert [span(s) for s in (0.4, 59.4, 60, 750)] == [
+    assert [format_duration(s) for s in (0.4, 59.4, 60, 750)] == [
         "0 s",
         "59 s",
         "1.0 min",
@@ -91,9 +91,9 @@ def test_the_picture_of_the_floor_is_small_enough_and_blurred_if_wanted() -> Non
     board = (np.indices((800, 1600)).sum(axis=0) // 10 % 2 * 200).astype(np.uint8)
     large = np.stack([board] * 3, axis=2)
     faces = np.array([[400.0, 200, 560, 400]], np.float32)
-    sharp = pixels(address(Still(large, faces), Style()))
+    sharp = pixels(to_data_url(StillImage(large, faces), Style()))
     assert sharp.shape == (480, 960, 3)
-    coarse = pixels(address(Still(large, faces), Style(blur=True)))
+    coarse = pixels(to_data_url(StillImage(large, faces), Style(blur=True)))
     off = np.abs(sharp.astype(int) - coarse).max(axis=2)
     assert off[130:230, 250:330].mean() > 50
     assert off[:, 600:].mean() < 5

@@ -20,21 +20,23 @@ from maskdet.types import UNTRACKED, Label
 from maskdet.web import events
 from maskdet.web.access import ADMIN_VARIABLE
 from maskdet.web.events_charts import (
-    MOST_ROWS,
-    Found,
-    found,
-    hourly_chart,
-    numbers_html,
-    table,
+    MAX_TABLE_EVENTS,
+    EventQueryResult,
+    event_table,
+    event_totals_html,
+    hourly_label_chart,
+    query_events,
 )
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 MASK, NO_MASK, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
 
-def result(hours=None, people=None, **counts: int) -> Found:
+def result(hours=None, people=None, **counts: int) -> EventQueryResult:
     people = Counter(people or {})
-    return Found([], Counter(counts), people, people.total() + 1, hours or {})
+    return EventQueryResult(
+        [], Counter(counts), people, people.total() + 1, hours or {}
+    )
 
 
 def _rows(chart: dict) -> list[dict]:
@@ -48,7 +50,7 @@ def bars(chart: dict) -> list[tuple]:
 
 def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
     hours = {0: Counter({NO_MASK: 1, MASK: 2, WRONG: 1}), HOUR_MS: Counter({WRONG: 3})}
-    chart = hourly_chart(result(hours), Style())
+    chart = hourly_label_chart(result(hours), Style())
     assert bars(chart) == [
         (0, "Mask", 0.0, 0.5, 2, 4),
         (0, "No mask", 0.5, 0.75, 1, 4),
@@ -59,7 +61,7 @@ def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
 
 
 def test_tiles_say_how_many_and_what_share() -> None:
-    tiles = numbers_html(
+    tiles = event_totals_html(
         result(people={MASK: 3, NO_MASK: 1}, close=2, alert=5), Style()
     )
     for name, value in {
@@ -71,11 +73,11 @@ def test_tiles_say_how_many_and_what_share() -> None:
         "Alerts": 5,
     }.items():
         assert f"<dt>{name}</dt><dd>{value}</dd>" in tiles
-    assert "<dd>&ndash;</dd>" in numbers_html(result(), Style())
+    assert "<dd>&ndash;</dd>" in event_totals_html(result(), Style())
 
 
 def test_the_table_is_in_the_visitors_time() -> None:
-    seen = table(
+    seen = event_table(
         [
             Event("verdict", NOON, "Door", "abcdef", 3, NO_MASK, 0.9),
             Event("alert", NOON, "Door", "abcdef", UNTRACKED, count=4),
@@ -94,13 +96,13 @@ def test_the_table_has_the_newest_and_the_numbers_have_all(tmp_path) -> None:
     store = EventStore(sqlite_url(tmp_path / "events.sqlite3"))
     many = [
         Event("verdict", NOON + timedelta(seconds=n), "Door", "run", n, MASK, 0.9)
-        for n in range(MOST_ROWS + 100)
+        for n in range(MAX_TABLE_EVENTS + 100)
     ]
     store.add(many)
-    seen = found(store, EventFilter(), UTC)
+    seen = query_events(store, EventFilter(), UTC)
     assert list(seen.events) == many[:99:-1]
     assert (seen.n_events, seen.n_people) == (len(many), len(many))
-    assert sum(hour[MASK] for hour in seen.hours.values()) == len(many)
+    assert sum(hour[MASK] for hour in seen.hourly_label_counts.values()) == len(many)
 
 
 @pytest.fixture
@@ -129,27 +131,27 @@ def test_a_visitor_on_this_machine_may_do_more(visitor, names) -> None:
     before = config.get_option("server.allowedHosts")
     config.set_option("server.allowedHosts", names)
     try:
-        assert events.is_local()
+        assert events.is_local_admin()
     finally:
         config.set_option("server.allowedHosts", before, "<default>")
 
 
 def test_a_visitor_from_elsewhere_may_not(visitor) -> None:
     visitor.headers = [*visitor.headers, ("x-forwarded-for", "127.0.0.1")]
-    assert not events.is_local()
+    assert not events.is_local_admin()
     visitor.headers, visitor.remote_ip = visitor.headers[:2], "192.168.0.7"
-    assert not events.is_local()
+    assert not events.is_local_admin()
 
 
 def test_who_has_just_left_may_not(visitor) -> None:
     visitor.server.get_client = lambda session: None
-    assert not events.is_local()
+    assert not events.is_local_admin()
 
 
 @pytest.mark.parametrize("value", ["off", "0", "neither"])
 def test_nobody_may_if_it_is_switched_off(visitor, monkeypatch, value) -> None:
     monkeypatch.setenv(ADMIN_VARIABLE, value)
-    assert not events.is_local()
+    assert not events.is_local_admin()
 
 
 @pytest.mark.parametrize(
@@ -168,9 +170,9 @@ def test_nobody_may_behind_a_proxy_unless_it_is_switched_on(
     before = config.get_option(option)
     config.set_option(option, value)
     try:
-        assert not events.is_local()
+        assert not events.is_local_admin()
         monkeypatch.setenv(ADMIN_VARIABLE, "on")
-        assert events.is_local()
+        assert events.is_local_admin()
     finally:
         config.set_option(option, before, "<default>")
 
@@ -179,4 +181,4 @@ def test_a_browser_that_tells_no_time_zone_gets_utc(monkeypatch) -> None:
     for name, wanted in (("Europe/Rome", ZoneInfo("Europe/Rome")), ("No/Where", UTC)):
         context = SimpleNamespace(timezone=name)
         monkeypatch.setattr("maskdet.web.events.st.context", context)
-        assert events.zone() == wanted
+        assert events.get_time_zone() == wanted

@@ -16,7 +16,7 @@ from maskdet.types import Label, Scene, Settings
 from maskdet.web.live import LiveState
 from maskdet.web.live_frames import make_callback
 from maskdet.web.preferences import Preferences
-from maskdet.web.readings import readings_html
+from maskdet.web.readings import live_stats_html
 from tests.fakes import FakeClassifier, FakeDetector
 
 WIDTH, HEIGHT = 320, 240
@@ -55,7 +55,9 @@ def analyzer() -> TwoStage:
 def live(preferences: Preferences | None = None, *, of=None, clock=None):
     """Return a state and its callback over one analyzer."""
     state = LiveState(preferences or Preferences(mirror=False), clock=clock or Clock())
-    return state, make_callback(state, state.run("fake", of or analyzer()))
+    return state, make_callback(
+        state, state.get_or_create_session("fake", of or analyzer())
+    )
 
 
 def frame(pts: int = 3000, grey: int = 90, shape=(HEIGHT, WIDTH, 3)) -> av.VideoFrame:
@@ -115,7 +117,7 @@ def test_a_camera_that_hangs_on_its_side_is_shown_and_analysed_upright() -> None
     answered = answer(callback, frame_of(bright_left))
     assert (answered.width, answered.height) == (HEIGHT, WIDTH)
     assert pixels(answered)[10, 230].min() > 150, "what was left is above"
-    view = state.view()
+    view = state.get_snapshot()
     assert view is not None
     assert view.size_wh == (HEIGHT, WIDTH)
     state, callback = live(Preferences(mirror=True, rotate=180))
@@ -136,7 +138,7 @@ def test_a_camera_that_hangs_on_its_side_is_shown_and_analysed_upright() -> None
 def test_a_changed_setting_acts_on_the_next_frame(changed, expected) -> None:
     state, callback = live()
     assert near(pixels(answer(callback, frame())), GREEN_BGR).any()
-    state.use(changed)
+    state.set_preferences(changed)
     image = pixels(answer(callback, frame()))
     assert not near(image, GREEN_BGR).any()
     colours = {"grey": (165, 165, 165), "blue": (178, 114, 0)}
@@ -155,19 +157,19 @@ def test_a_failing_frame_is_shown_bare_with_the_error_on_top(caplog) -> None:
     assert near(image[40:], (90, 90, 90)).all()
     assert (image[:20] > 200).all(axis=2).sum() > 50  # white letters
     assert not near(image[2:10, :4], (90, 90, 90)).any()  # on a dark bar
-    reading = state.reading()
+    reading = state.get_stats()
     assert reading.n_failed == 1
     assert reading.last_error == "RuntimeError: no such luck"
     assert "no such luck" in caplog.text
 
-    assert reading.failing
-    assert "<dt>Mask</dt><dd>&ndash;</dd>" in readings_html(reading, Style())
+    assert reading.is_failing
+    assert "<dt>Mask</dt><dd>&ndash;</dd>" in live_stats_html(reading, Style())
 
     clock.now_s += 3
     image = pixels(answer(callback, frame()))
     assert near(image, (90, 90, 90)).all(), "the stream goes on without the bar"
-    assert state.reading().n_failed == 1
-    assert not state.reading().failing
+    assert state.get_stats().n_failed == 1
+    assert not state.get_stats().is_failing
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 16, 3), (16, 2, 3), (9, 700, 3)])
@@ -175,7 +177,7 @@ def test_no_frame_is_too_odd_to_fail_on(shape) -> None:
     state, callback = live(of=Failing(1))
     answered = answer(callback, frame(shape=shape))
     assert (answered.height, answered.width) == shape[:2]
-    assert state.reading().n_failed == 1
+    assert state.get_stats().n_failed == 1
 
 
 def test_a_frame_that_cannot_even_be_read_is_given_back(monkeypatch) -> None:
@@ -188,7 +190,7 @@ def test_a_frame_that_cannot_even_be_read_is_given_back(monkeypatch) -> None:
     state, callback = live()
     broken = Broken()
     assert asyncio.run(callback([broken])) == [broken]
-    assert state.reading().last_error == "ValueError: torn"
+    assert state.get_stats().last_error == "ValueError: torn"
 
 
 def test_many_failures_are_logged_rarely(caplog) -> None:
@@ -205,10 +207,10 @@ def test_only_the_newest_frame_is_analysed_and_the_others_are_counted() -> None:
         clock.now_s += 0.2
         last = answer(callback, frame(1), frame(2), frame(3))
     assert last.pts == 3
-    reading = state.reading()
+    reading = state.get_stats()
     assert reading.n_skipped == 20
     assert reading.fps_in == pytest.approx(30 / 1.8)
-    assert reading.fps_done == pytest.approx(10 / 1.8)
+    assert reading.fps_analyzed == pytest.approx(10 / 1.8)
     assert reading.fps_skipped == pytest.approx(20 / 1.8)
 
 
@@ -218,38 +220,38 @@ def test_rates_are_those_of_the_last_two_seconds() -> None:
     for _ in range(50):
         clock.now_s += 0.1
         answer(callback, frame())
-    assert state.reading().fps_done == pytest.approx(10, rel=0.06)
+    assert state.get_stats().fps_analyzed == pytest.approx(10, rel=0.06)
     clock.now_s += 1
-    assert state.reading().fps_done == pytest.approx(5, rel=0.11)
+    assert state.get_stats().fps_analyzed == pytest.approx(5, rel=0.11)
     clock.now_s += 5
-    assert state.reading().fps_in == 0
+    assert state.get_stats().fps_in == 0
 
 
 def test_the_reading_tells_the_stages_in_order() -> None:
     state, callback = live()
-    assert not state.reading().started
+    assert not state.get_stats().has_started
     answer(callback, frame())
-    reading = state.reading()
+    reading = state.get_stats()
     assert list(reading.stage_ms) == ["read", "find", "label", "track", "draw"]
     assert all(ms > 0 for ms in reading.stage_ms.values())
-    assert reading.started
+    assert reading.has_started
 
 
 def test_a_stream_that_ended_is_forgotten_but_not_its_successor() -> None:
     state = LiveState(Preferences())
-    first = state.run("fake", analyzer())
-    assert state.run("fake", analyzer()) is first
+    first = state.get_or_create_session("fake", analyzer())
+    assert state.get_or_create_session("fake", analyzer()) is first
     answer(make_callback(state, first), frame())
-    second = state.run("other", analyzer())
+    second = state.get_or_create_session("other", analyzer())
     assert second is not first
     answer(make_callback(state, second), frame())
-    state.ended(first)
-    assert state.run("other", analyzer()) is second
-    assert state.reading().started
-    state.ended(second)
-    assert not state.reading().started
-    assert state.view() is None
-    assert state.run("other", analyzer()) is not second
+    state.end_session(first)
+    assert state.get_or_create_session("other", analyzer()) is second
+    assert state.get_stats().has_started
+    state.end_session(second)
+    assert not state.get_stats().has_started
+    assert state.get_snapshot() is None
+    assert state.get_or_create_session("other", analyzer()) is not second
 
 
 def played(callback, clock: Clock, seconds: float) -> None:
@@ -264,32 +266,36 @@ def test_the_numbers_show_dashes_before_start_and_values_after() -> None:
     state, callback = live(
         Preferences(settings=Settings(min_confidence=1)), clock=clock
     )
-    before = readings_html(state.reading(), Style())
+    before = live_stats_html(state.get_stats(), Style())
     assert "<dd>&ndash;</dd>" in before
     assert "0.0" not in before
     assert "since Start" not in before
     played(callback, clock, 1)
-    after = readings_html(state.reading(), Style())
+    after = live_stats_html(state.get_stats(), Style())
     assert "People in view: 1<" in after
     assert "<dt>Unsure</dt><dd>1</dd>" in after
     assert "<b>&ndash;</b>" in after, "no share masked while nobody is sure"
-    state.use(Preferences())
+    state.set_preferences(Preferences())
     answer(callback, frame(), frame())
-    html = readings_html(state.reading(), Style())
+    html = live_stats_html(state.get_stats(), Style())
     assert "<dt>Mask</dt><dd>1</dd>" in html
     assert "1 person since Start" in html
     assert "<b>100 %</b>" in html
     assert "1 skipped since Start" in html
     assert "#00c800" in html
-    assert "#0072b2" in readings_html(state.reading(), Style(palette="colour-blind"))
+    assert "#0072b2" in live_stats_html(
+        state.get_stats(), Style(palette="colour-blind")
+    )
 
 
 def test_people_are_counted_and_not_frames_or_faces() -> None:
     clock = Clock()
     state, callback = live(clock=clock)
     answer(callback, frame())
-    assert sum(state.reading().people.now.values()) == 0, "one view may be an error"
+    assert sum(state.get_stats().people.current.values()) == 0, (
+        "one view may be an error"
+    )
     played(callback, clock, 2)
-    people = state.reading().people
-    assert (people.now[Label.MASK], people.so_far[Label.MASK]) == (1, 1)
-    assert people.turned == 0
+    people = state.get_stats().people
+    assert (people.current[Label.MASK], people.total[Label.MASK]) == (1, 1)
+    assert people.turned_away == 0

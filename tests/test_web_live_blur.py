@@ -31,7 +31,7 @@ def test_a_failing_frame_shows_nobody_where_faces_are_to_be_blurred() -> None:
     below = image[40:].reshape(-1, 3)
     assert len(np.unique(below, axis=0)) <= 48
     assert (image[:20] > 200).all(axis=2).sum() > 50  # the error is still said
-    assert state.reading().n_failed == 1
+    assert state.get_stats().n_failed == 1
 
 
 def test_a_frame_that_cannot_be_read_is_black_where_faces_are_to_be_blurred() -> None:
@@ -46,4 +46,4 @@ def test_a_frame_that_cannot_be_read_is_black_where_faces_are_to_be_blurred() ->
     assert answered.pts == 5
     assert pixels(answered).shape == (HEIGHT, WIDTH, 3)
     assert not pixels(answered).any()
-    assert state.reading().last_error == "ValueError: torn"
+    assert state.get_stats().last_error == "ValueError: torn"

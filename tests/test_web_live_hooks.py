@@ -26,9 +26,9 @@ from streamlit_webrtc.webrtc import _wrap_with_processor
 
 from maskdet.types import Scene
 from maskdet.web import live_hooks
-from maskdet.web.live import LiveState, Reading
+from maskdet.web.live import LiveState, LiveStats
 from maskdet.web.live_frames import make_callback
-from maskdet.web.live_hooks import n_dropped_before
+from maskdet.web.live_hooks import count_dropped_frames
 from maskdet.web.preferences import Preferences
 from tests.waiting import WAIT_S, wait_until
 
@@ -74,9 +74,9 @@ def library_relay(monkeypatch: pytest.MonkeyPatch):
     return relay
 
 
-@pytest.mark.parametrize("package", live_hooks.WRITTEN_FOR)
+@pytest.mark.parametrize("package", live_hooks.TESTED_VERSIONS)
 def test_the_hooks_were_read_against_the_versions_here(package: str) -> None:
-    assert version(package) == live_hooks.WRITTEN_FOR[package], (
+    assert version(package) == live_hooks.TESTED_VERSIONS[package], (
         f"{package} has changed: read what maskdet/web/live_hooks.py says of it "
         "against the new version, then name that in WRITTEN_FOR"
     )
@@ -92,7 +92,7 @@ def test_a_reader_that_is_slower_than_the_camera_gets_the_newest_frame(
         for _ in range(20):
             frame = await asyncio.wait_for(reader.recv(), WAIT_S)
             lags.append(source.n - frame.pts)
-            n_frames += 1 + n_dropped_before(frame)
+            n_frames += 1 + count_dropped_frames(frame)
             assert n_frames == frame.pts, "each frame was given or counted"
             await asyncio.sleep(0.03)
         reader.stop()
@@ -111,9 +111,9 @@ def test_frames_that_never_reach_the_callback_are_counted_as_skipped(
         def analyze(self, image, settings=None) -> Scene:
             return Scene.empty()
 
-    async def play() -> tuple[Source, Reading]:
+    async def play() -> tuple[Source, LiveStats]:
         state = LiveState(Preferences())
-        run = state.run("nothing", Nothing())
+        run = state.get_or_create_session("nothing", Nothing())
         processor = CallbackAttachableProcessor(None, make_callback(state, run), None)
         source, relay = Source(burst=4, every_s=0.02), library_relay()
         track = _wrap_with_processor(
@@ -122,15 +122,15 @@ def test_frames_that_never_reach_the_callback_are_counted_as_skipped(
         out = relay.subscribe(track)
         for _ in range(20):
             await asyncio.wait_for(out.recv(), WAIT_S)
-        reading = state.reading()
+        reading = state.get_stats()
         track.stop()
         source.stop()
         return source, reading
 
     source, reading = asyncio.run(play())
-    assert reading.started
+    assert reading.has_started
     assert 3 <= reading.n_skipped < source.n
-    assert reading.fps_skipped >= 2.9 * reading.fps_done
+    assert reading.fps_skipped >= 2.9 * reading.fps_analyzed
 
 
 def test_sound_is_not_dropped() -> None:
@@ -140,20 +140,20 @@ def test_sound_is_not_dropped() -> None:
     async def subscribe() -> MediaStreamTrack:
         return live_hooks.NewestFrameRelay().subscribe(source)
 
-    assert not isinstance(asyncio.run(subscribe()), live_hooks._NewestFrames)
+    assert not isinstance(asyncio.run(subscribe()), live_hooks._NewestFrameTrack)
 
 
 def test_a_frame_that_knows_nothing_was_given_at_once() -> None:
     frame = av.VideoFrame(16, 16, "rgb24")
-    assert n_dropped_before(frame) == 0
-    assert n_dropped_before(object()) == 0
+    assert count_dropped_frames(frame) == 0
+    assert count_dropped_frames(object()) == 0
 
 
 @pytest.fixture
 def shared_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SafeSessionState, "__init__", SafeSessionState.__init__)
-    live_hooks.share_session_lock()
-    live_hooks.share_session_lock()
+    live_hooks.use_one_lock_per_session()
+    live_hooks.use_one_lock_per_session()
 
 
 def test_two_runs_of_a_session_do_not_disturb_each_other(shared_lock) -> None:
@@ -201,17 +201,17 @@ class Ring:
 def test_what_was_frozen_is_collected_the_next_time() -> None:
     ring = Ring()
     gone = weakref.ref(ring)
-    live_hooks.freeze()
+    live_hooks.collect_and_freeze()
     assert gc.get_freeze_count() > 1000
     del ring
     gc.collect()
     assert gone() is not None, "frozen"
-    live_hooks.freeze()
+    live_hooks.collect_and_freeze()
     assert gone() is None
 
 
 def test_garbage_is_collected_by_a_timer_whatever_tidying_does(monkeypatch) -> None:
-    monkeypatch.setattr(live_hooks, "COLLECT_EVERY_S", 0.02)
+    monkeypatch.setattr(live_hooks, "COLLECT_INTERVAL_S", 0.02)
     asked: list[int] = []
 
     def tidy() -> None:
@@ -221,8 +221,8 @@ def test_garbage_is_collected_by_a_timer_whatever_tidying_does(monkeypatch) -> N
 
     ring = weakref.ref(Ring())
     before = n_collectors()  # the app may have run in this process
-    live_hooks.collect_by_timer(tidy)
-    live_hooks.collect_by_timer(tidy)
+    live_hooks.start_garbage_collector(tidy)
+    live_hooks.start_garbage_collector(tidy)
     wait_until(lambda: len(asked) > 3, "the timer")
     assert ring() is None
     assert n_collectors() == before + 1, "one thread, however often it is asked"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maskdet.types import UNTRACKED, Faces, Label, Scene
-from maskdet.web.live_people import People, Roll
+from maskdet.web.live_people import PeopleCount, PeopleCounter
 
 MASK, BARE, DOUBT = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.4, 0.3, 0.3)
 
@@ -27,15 +27,15 @@ def scene(
     )
 
 
-def counted(people: People) -> tuple[dict[str, int], dict[str, int]]:
+def counted(people: PeopleCount) -> tuple[dict[str, int], dict[str, int]]:
     return tuple(
         {label.key: n for label, n in counts.items() if n}
-        for counts in (people.now, people.so_far)
+        for counts in (people.current, people.total)
     )
 
 
 def test_who_stays_is_one_person_and_who_comes_is_one_more() -> None:
-    roll = Roll()
+    roll = PeopleCounter()
     for _ in range(50):
         people = roll.update(scene((1, MASK)))
     assert counted(people) == ({"mask": 1}, {"mask": 1})
@@ -44,7 +44,7 @@ def test_who_stays_is_one_person_and_who_comes_is_one_more() -> None:
 
 
 def test_who_left_still_counts_since_start() -> None:
-    roll = Roll()
+    roll = PeopleCounter()
     roll.update(scene((1, MASK), (2, BARE)))
     people = roll.update(scene((2, BARE), removed=(1,)))
     assert counted(people) == ({"no_mask": 1}, {"mask": 1, "no_mask": 1})
@@ -53,7 +53,7 @@ def test_who_left_still_counts_since_start() -> None:
 
 
 def test_the_last_sure_label_counts_since_start() -> None:
-    roll = Roll()
+    roll = PeopleCounter()
     assert counted(roll.update(scene((1, DOUBT)))) == ({"unknown": 1},) * 2
     roll.update(scene((1, MASK)))
     assert counted(roll.update(scene((1, DOUBT)))) == ({"unknown": 1}, {"mask": 1})
@@ -61,11 +61,11 @@ def test_the_last_sure_label_counts_since_start() -> None:
 
 
 def test_a_face_without_a_number_is_nobody_yet() -> None:
-    assert counted(Roll().update(scene((UNTRACKED, MASK)))) == ({}, {})
+    assert counted(PeopleCounter().update(scene((UNTRACKED, MASK)))) == ({}, {})
 
 
 def test_turned_people_are_in_view_with_what_was_seen_of_them() -> None:
-    people = Roll().update(scene((1, MASK), (2, BARE), turned=1))
-    assert people.turned == 1
-    assert people.now[Label.NO_MASK] == 1
-    assert Roll().update(scene((UNTRACKED, BARE), turned=1)).turned == 0
+    people = PeopleCounter().update(scene((1, MASK), (2, BARE), turned=1))
+    assert people.turned_away == 1
+    assert people.current[Label.NO_MASK] == 1
+    assert PeopleCounter().update(scene((UNTRACKED, BARE), turned=1)).turned_away == 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskdet.alerts.watch import Plan, Watch
-from maskdet.events import Origin
+from maskdet.alerts.watch import AlertConfig, AlertMonitor
+from maskdet.events import StreamInfo
 from maskdet.streaming import Stream
 from maskdet.types import Settings
 from maskdet.web import live_distance
-from maskdet.web.live_distance import Measurable, mirrored, obstacle
-from maskdet.web.live_run import Run
+from maskdet.web.live_distance import DistanceGuard, distance_error, mirror_points
+from maskdet.web.live_run import LiveSession
 from tests.fakes import ScriptedAnalyzer, ScriptedFace
-from tests.stream_fakes import BARE, LEFT, MASK, NOISE
+from tests.stream_fakes import LEFT, MASK, NO_MASK, NOISE
 
 SIZE_WH = (320, 240)
 FLOOR = (0.35, 0.55, 0.65, 0.55, 0.9, 0.95, 0.1, 0.95)
@@ -29,13 +29,13 @@ class Sink:
         self.events += events
 
 
-def run_of(script=None, **options) -> tuple[Run, ScriptedAnalyzer]:
-    faces = [ScriptedFace(LEFT, BARE), ScriptedFace(BESIDE, MASK)]
+def run_of(script=None, **options) -> tuple[LiveSession, ScriptedAnalyzer]:
+    faces = [ScriptedFace(LEFT, NO_MASK), ScriptedFace(BESIDE, MASK)]
     analyzer = ScriptedAnalyzer(script or (lambda time_s: faces))
-    return Run(Stream(analyzer), **options), analyzer
+    return LiveSession(Stream(analyzer), **options), analyzer
 
 
-def play(run: Run, analyzer, settings: Settings, times_s=(0, 3)):
+def play(run: LiveSession, analyzer, settings: Settings, times_s=(0, 3)):
     for time_s in np.arange(*times_s, 0.1):
         analyzer.time_s = float(time_s)
         view = run.step(NOISE, float(time_s), settings)
@@ -61,7 +61,7 @@ def play(run: Run, analyzer, settings: Settings, times_s=(0, 3)):
     ],
 )
 def test_what_keeps_distances_from_being_told_is_one_line(settings, line) -> None:
-    told = obstacle(settings, SIZE_WH)
+    told = distance_error(settings, SIZE_WH)
     assert told.startswith(line)
     assert bool(told) == bool(line)
     assert "\n" not in told
@@ -72,7 +72,7 @@ def test_an_impossible_floor_does_not_stop_the_stream_and_is_refused_once(
 ) -> None:
     asked = []
     monkeypatch.setattr(
-        live_distance, "obstacle", lambda *of: asked.append(of) or "no floor."
+        live_distance, "distance_error", lambda *of: asked.append(of) or "no floor."
     )
     run, analyzer = run_of()
     view = play(
@@ -87,13 +87,13 @@ def test_an_impossible_floor_does_not_stop_the_stream_and_is_refused_once(
 
 
 def test_a_change_of_settings_is_obeyed_by_the_next_frame() -> None:
-    measurable = Measurable()
+    measurable = DistanceGuard()
     bad, good = (
         Settings(distance="ground_plane"),
         Settings(distance="ground_plane", ground_points=FLOOR),
     )
-    assert measurable.settings(bad, SIZE_WH).distance == "off"
-    assert measurable.settings(good, SIZE_WH) == good
+    assert measurable.effective_settings(bad, SIZE_WH).distance == "off"
+    assert measurable.effective_settings(good, SIZE_WH) == good
 
 
 def test_the_view_holds_pairs_places_and_contacts() -> None:
@@ -105,13 +105,13 @@ def test_the_view_holds_pairs_places_and_contacts() -> None:
     assert view.size_wh == SIZE_WH
     (contact,) = view.scene.contacts
     assert contact.total_s == pytest.approx(2.4, abs=0.6)
-    assert sum(view.people.now.values()) == 2
+    assert sum(view.people.current.values()) == 2
 
 
 def test_a_witness_sees_everybody_come_and_go() -> None:
     sink = Sink()
-    watch = Watch(Plan(), sink)
-    run, analyzer = run_of(witness=watch.witness(Origin.now("Door", 0.0)))
+    watch = AlertMonitor(AlertConfig(), sink)
+    run, analyzer = run_of(monitor=watch.monitor_stream(StreamInfo.now("Door", 0.0)))
     play(run, analyzer, Settings(distance="pinhole", contact_duration_s=1))
     kinds = [event.kind for event in sink.events]
     assert sorted(kinds) == ["close", "entered", "entered", "verdict", "verdict"]
@@ -123,7 +123,11 @@ def test_a_witness_sees_everybody_come_and_go() -> None:
 
 def test_a_frame_that_comes_after_the_end_brings_nobody_in() -> None:
     sink = Sink()
-    run, analyzer = run_of(witness=Watch(Plan(), sink).witness(Origin.now("", 0.0)))
+    run, analyzer = run_of(
+        monitor=AlertMonitor(AlertConfig(), sink).monitor_stream(
+            StreamInfo.now("", 0.0)
+        )
+    )
     run.end()
     play(run, analyzer, Settings())
     assert sink.events == []
@@ -131,10 +135,18 @@ def test_a_frame_that_comes_after_the_end_brings_nobody_in() -> None:
 
 def test_only_before_the_first_frame_another_witness_takes_over() -> None:
     first, second, third = Sink(), Sink(), Sink()
-    run, analyzer = run_of(witness=Watch(Plan(), first).witness(Origin.now("", 0.0)))
-    run.watch(Watch(Plan(), second).witness(Origin.now("", 0.0)))
+    run, analyzer = run_of(
+        monitor=AlertMonitor(AlertConfig(), first).monitor_stream(
+            StreamInfo.now("", 0.0)
+        )
+    )
+    run.set_monitor(
+        AlertMonitor(AlertConfig(), second).monitor_stream(StreamInfo.now("", 0.0))
+    )
     play(run, analyzer, Settings())
-    run.watch(Watch(Plan(), third).witness(Origin.now("", 0.0)))
+    run.set_monitor(
+        AlertMonitor(AlertConfig(), third).monitor_stream(StreamInfo.now("", 0.0))
+    )
     play(run, analyzer, Settings(), (3, 4))
     run.end()
     assert not first.events
@@ -144,9 +156,9 @@ def test_only_before_the_first_frame_another_witness_takes_over() -> None:
 
 def test_points_on_the_floor_follow_the_mirror_in_their_order() -> None:
     floor = (0.2, 0.5, 0.7, 0.55, 0.9, 0.9, 0.1, 0.95)
-    turned = mirrored(floor)
+    turned = mirror_points(floor)
     assert turned == pytest.approx((0.3, 0.55, 0.8, 0.5, 0.9, 0.95, 0.1, 0.9))
-    assert mirrored(turned) == pytest.approx(floor)
-    settings = Settings(distance="ground_plane", ground_points=mirrored(FLOOR))
-    assert obstacle(settings, SIZE_WH) == ""
-    assert mirrored(()) == ()
+    assert mirror_points(turned) == pytest.approx(floor)
+    settings = Settings(distance="ground_plane", ground_points=mirror_points(FLOOR))
+    assert distance_error(settings, SIZE_WH) == ""
+    assert mirror_points(()) == ()

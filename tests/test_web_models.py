@@ -14,29 +14,33 @@ import pytest
 import streamlit as st
 
 from maskdet import runs
-from maskdet.metrics.estimate import Estimate, share
-from maskdet.runs import SETS
+from maskdet.metrics.estimate import Estimate, proportion
+from maskdet.runs import EVALUATION_SETS
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES, Label, Scene
 from maskdet.web import models, models_samples
-from maskdet.web.cards import cards_html
-from maskdet.web.models import Shelf, shelf, ships_weights
-from maskdet.web.models_charts import AGAINST, comparison, drawn
+from maskdet.web.cards import scene_cards_html
+from maskdet.web.models import RunCatalog, has_bundled_weights, load_run_catalog
+from maskdet.web.models_charts import (
+    COST_FACT_TITLES,
+    cost_comparison_chart,
+    run_charts,
+)
 from maskdet.web.models_numbers import (
     MEASURE_HELP,
-    MEASURES,
+    MEASURE_TITLES,
     SET_TITLES,
-    interval,
-    measured,
-    mistakes_line,
-    numbers_csv,
-    percent,
-    table,
+    compute_measure,
+    describe_mistakes,
+    format_percent_interval,
+    run_estimates_csv,
+    run_table,
+    to_percent,
 )
-from maskdet.web.models_samples import KNOWN_FACES, judged
-from maskdet.web.samples import SAMPLES
+from maskdet.web.models_samples import SAMPLE_FACES, classify_samples
+from maskdet.web.samples import IMAGE_SAMPLES
 from tests.fakes import FakeClassifier
-from tests.models_fakes import FACTS, LARGE, answers, write_run
+from tests.models_fakes import FACTS, LARGE_FACTS, make_predictions, write_training_run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,30 +50,30 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two runs, of which one ships no weights."""
     st.cache_data.clear()
     monkeypatch.setattr(runs, "RUNS_FOLDER", tmp_path)
-    write_run(tmp_path)
-    write_run(tmp_path, "custom-cnn", LARGE, wrong=9)
+    write_training_run(tmp_path)
+    write_training_run(tmp_path, "custom-cnn", LARGE_FACTS, n_wrong=9)
     return tmp_path
 
 
 def test_runs_are_read_with_our_own_first(folder: Path) -> None:
-    found = shelf()
+    found = load_run_catalog()
     assert list(found.runs) == ["maskdet", "custom-cnn"]
     assert found.problems == ()
-    assert ships_weights(found.runs["maskdet"])
-    assert not ships_weights(found.runs["custom-cnn"])
-    assert models.command(found.runs["maskdet"]).startswith("maskdet train")
+    assert has_bundled_weights(found.runs["maskdet"])
+    assert not has_bundled_weights(found.runs["custom-cnn"])
+    assert models.training_command(found.runs["maskdet"]).startswith("maskdet train")
 
 
 def test_a_changed_file_is_read_again(folder: Path) -> None:
-    before = shelf()
-    assert shelf().stamp == before.stamp
+    before = load_run_catalog()
+    assert load_run_catalog().stamp == before.stamp
     (folder / "maskdet" / "card.md").write_text("# Another card, longer than that\n")
-    assert shelf().runs["maskdet"].card.startswith("# Another card")
+    assert load_run_catalog().runs["maskdet"].card.startswith("# Another card")
 
 
 def test_no_folder_is_no_run(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(runs, "RUNS_FOLDER", tmp_path / "none")
-    assert (dict(shelf().runs), shelf().problems) == ({}, ())
+    assert (dict(load_run_catalog().runs), load_run_catalog().problems) == ({}, ())
 
 
 def _without(*names: str) -> str:
@@ -98,7 +102,7 @@ def test_a_broken_run_is_one_line_and_the_others_are_shown(
     path.unlink()
     if content is not None:
         path.write_text(content)
-    found = shelf()
+    found = load_run_catalog()
     assert list(found.runs) == ["maskdet"]
     assert len(found.problems) == 1
     assert found.problems[0].startswith("The run custom-cnn is not shown: ")
@@ -108,29 +112,33 @@ def test_a_broken_run_is_one_line_and_the_others_are_shown(
 
 
 def test_every_set_and_measure_has_its_words() -> None:
-    assert set(SET_TITLES) == set(SETS)
-    assert set(MEASURE_HELP) == set(MEASURES)
+    assert set(SET_TITLES) == set(EVALUATION_SETS)
+    assert set(MEASURE_HELP) == set(MEASURE_TITLES)
 
 
 def test_the_three_numbers_of_a_set() -> None:
     # Of 10 faces of each class the first two mistakes are a mask called bare and a
     # bare face called incorrectly worn.
-    some = answers(wrong=2, n=30)
-    assert measured(some, "wearing") == share(28, 30)
-    assert measured(some, "bare") == share(9, 10)
-    assert measured(some, "balanced").value == pytest.approx((0.9 + 0.9 + 1) / 3)
+    some = make_predictions(n_wrong=2, n=30)
+    assert compute_measure(some, "wearing") == proportion(28, 30)
+    assert compute_measure(some, "bare") == proportion(9, 10)
+    assert compute_measure(some, "balanced").value == pytest.approx((0.9 + 0.9 + 1) / 3)
 
 
 def test_a_number_is_shown_in_percent_with_its_interval() -> None:
-    assert percent(Estimate(0.975, 0.956, 0.986, 1474)) == pytest.approx(97.5)
-    assert interval(Estimate(0.975, 0.956, 0.986, 1474)) == "95.6 to 98.6"
+    assert to_percent(Estimate(0.975, 0.956, 0.986, 1474)) == pytest.approx(97.5)
+    assert (
+        format_percent_interval(Estimate(0.975, 0.956, 0.986, 1474)) == "95.6 to 98.6"
+    )
     nothing = Estimate(math.nan, math.nan, math.nan, 0)
-    assert (percent(nothing), interval(nothing)) == (None, None)
-    assert (percent(None), interval(None)) == (None, None)
+    assert (to_percent(nothing), format_percent_interval(nothing)) == (None, None)
+    assert (to_percent(None), format_percent_interval(None)) == (None, None)
 
 
 def test_the_table_says_what_each_run_costs_and_reaches(folder: Path) -> None:
-    columns = table(shelf(), "wearing", in_use="maskdet", usable=["maskdet"])
+    columns = run_table(
+        load_run_catalog(), "wearing", in_use="maskdet", usable=["maskdet"]
+    )
     assert columns["", "Model"] == ["maskdet", "custom-cnn"]
     assert columns["", "Use"] == ["in use", "numbers only"]
     assert columns["Cost", "Parameters (M)"] == [2.262979, 92.0]
@@ -139,42 +147,50 @@ def test_the_table_says_what_each_run_costs_and_reaches(folder: Path) -> None:
     assert columns["Cost", "Of 4, each (ms)"] == [0.9, None]
     assert columns["Faces test", "%"][0] == pytest.approx(100 * 28 / 30)
     assert columns["Faces test", "n"] == [30, 30]
-    other = table(shelf(), "bare", in_use="x", usable=["maskdet"])
+    other = run_table(load_run_catalog(), "bare", in_use="x", usable=["maskdet"])
     assert other["", "Use"][0] == "can be used"
     assert other["Faces test", "%"][0] == pytest.approx(90)
     assert other["Faces test", "n"] == [10, 10]
-    assert table(shelf(), "bare", in_use="x", usable=[])["", "Use"][0] == "not here"
+    assert (
+        run_table(load_run_catalog(), "bare", in_use="x", usable=[])["", "Use"][0]
+        == "not here"
+    )
 
 
 def test_a_set_that_was_not_measured_stays_empty(folder: Path) -> None:
-    found = shelf()
-    few = {"faces-test": found.runs["maskdet"].answers["faces-test"]}
-    poor = Shelf({"a": runs.Run("a", FACTS, (), few, "")}, (), (("a", 1, 1),))
-    columns = table(poor, "wearing", in_use="a", usable=["a"])
+    found = load_run_catalog()
+    few = {"faces-test": found.runs["maskdet"].predictions["faces-test"]}
+    poor = RunCatalog(
+        {"a": runs.TrainingRun("a", FACTS, (), few, "")}, (), (("a", 1, 1),)
+    )
+    columns = run_table(poor, "wearing", in_use="a", usable=["a"])
     assert columns["Faces test", "n"] == [30]
     for heading in ("%", "95 % interval", "n"):
         assert columns["ilc-val, true boxes", heading] == [None]
 
 
 def test_numbers_as_a_file(folder: Path) -> None:
-    lines = numbers_csv(shelf()).splitlines()
+    lines = run_estimates_csv(load_run_catalog()).splitlines()
     assert lines[0] == "run,set,measure,value,low,high,n"
-    assert len(lines) == 1 + 2 * len(SETS) * len(MEASURES)
+    assert len(lines) == 1 + 2 * len(EVALUATION_SETS) * len(MEASURE_TITLES)
     assert lines[2] == "maskdet,faces-test,bare,0.9,0.5958,0.9821,10"
-    one = numbers_csv(shelf(), "custom-cnn").splitlines()[1:]
+    one = run_estimates_csv(load_run_catalog(), "custom-cnn").splitlines()[1:]
     assert {line.split(",")[0] for line in one} == {"custom-cnn"}
 
 
 def test_mistakes_are_counted_by_truth_and_label() -> None:
-    assert mistakes_line(answers(wrong=0), DEFAULT_STYLE) == "none of 30 wrong"
-    assert mistakes_line(answers(wrong=4), DEFAULT_STYLE) == (
+    assert (
+        describe_mistakes(make_predictions(n_wrong=0), DEFAULT_STYLE)
+        == "none of 30 wrong"
+    )
+    assert describe_mistakes(make_predictions(n_wrong=4), DEFAULT_STYLE) == (
         "4 of 30 wrong: 2 “Mask” called “No mask”, 1 “No mask” called "
         "“Incorrect”, 1 “Incorrect” called “Mask”"
     )
 
 
 def test_accuracy_is_drawn_against_what_it_costs(folder: Path) -> None:
-    spec = comparison(shelf(), "faces-test", "bytes")
+    spec = cost_comparison_chart(load_run_catalog(), "faces-test", "bytes")
     rows = _rows_of(spec)
     assert {row["run"]: row["cost"] for row in rows} == {
         "maskdet": 4.518,
@@ -182,9 +198,11 @@ def test_accuracy_is_drawn_against_what_it_costs(folder: Path) -> None:
     }
     assert rows[0]["share"] == pytest.approx(28 / 30, abs=1e-4)
     assert '"log"' in json.dumps(spec), "very different sizes"
-    timed = _rows_of(comparison(shelf(), "faces-test", "one_face_ms"))
+    timed = _rows_of(
+        cost_comparison_chart(load_run_catalog(), "faces-test", "one_face_ms")
+    )
     assert [row["run"] for row in timed] == ["maskdet"], "the other was not timed"
-    assert set(AGAINST) == {"bytes", "one_face_ms"}
+    assert set(COST_FACT_TITLES) == {"bytes", "one_face_ms"}
 
 
 def _rows_of(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -194,7 +212,7 @@ def _rows_of(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_run_has_a_chart_with_a_line_for_each_thing_to_see(folder: Path) -> None:
-    found = drawn(shelf(), ("maskdet",), "ilc-val/true", Style())
+    found = run_charts(load_run_catalog(), ("maskdet",), "ilc-val/true", Style())
     names = [one.name for one in found]
     assert names[2:] == [
         "Confusion matrix",
@@ -203,13 +221,15 @@ def test_a_run_has_a_chart_with_a_line_for_each_thing_to_see(folder: Path) -> No
         "Reliability",
         "Slices",
     ]
-    assert all(one.line.endswith(".") and one.spec["layer"] for one in found)
-    both = drawn(shelf(), ("maskdet", "custom-cnn"), "ilc-val/true", Style())
+    assert all(one.caption.endswith(".") and one.spec["layer"] for one in found)
+    both = run_charts(
+        load_run_catalog(), ("maskdet", "custom-cnn"), "ilc-val/true", Style()
+    )
     assert "custom-cnn" in json.dumps(both[3].spec)
 
 
 def test_a_set_without_answers_leaves_the_learning_curves(folder: Path) -> None:
-    found = drawn(shelf(), ("maskdet",), "another set", Style())
+    found = run_charts(load_run_catalog(), ("maskdet",), "another set", Style())
     assert [one.name for one in found] == [
         "Learning curve: accuracy",
         "Learning curve: loss",
@@ -220,11 +240,11 @@ def test_the_known_faces_are_where_the_samples_were_made(monkeypatch) -> None:
     pytest.importorskip("skimage.data")
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     made = importlib.import_module("make_samples")
-    assert set(KNOWN_FACES) == {sample.path.name for sample in SAMPLES}
-    face = np.array(KNOWN_FACES["portrait-bare.jpg"][0][0])
+    assert set(SAMPLE_FACES) == {sample.path.name for sample in IMAGE_SAMPLES}
+    face = np.array(SAMPLE_FACES["portrait-bare.jpg"][0][0])
     np.testing.assert_allclose(face, made.FACE_BOX)
     worn = {"worn": Label.MASK, "below_nose": Label.INCORRECT, "chin": Label.INCORRECT}
-    for person, (box, label) in zip(made.GROUP, KNOWN_FACES["group.jpg"], strict=True):
+    for person, (box, label) in zip(made.GROUP, SAMPLE_FACES["group.jpg"], strict=True):
         x1, y1, x2, y2 = made.FACE_BOX
         middle = 224
         if person.flipped:
@@ -242,16 +262,20 @@ def test_samples_are_judged_once_and_the_worst_come_first(monkeypatch) -> None:
     fake = FakeClassifier((0.5, 0.4, 0.1))
     monkeypatch.setattr(models_samples, "load_classifier", lambda name: fake)
     monkeypatch.setattr(models_samples, "classifier_path", lambda name: ROOT / "app.py")
-    seen = judged("maskdet")
-    assert seen.truths == tuple(
+    seen = classify_samples("maskdet")
+    assert seen.ground_truth == tuple(
         [Label.INCORRECT] * 3 + [Label.NO_MASK] * 3 + [Label.MASK] * 4
     )
-    assert seen.wrong == 6
+    assert seen.n_wrong == 6
     assert len(seen.crops) == len(seen.scene) == 10
-    few = seen.first(4)
-    assert (len(few.scene), few.truths, len(few.crops)) == (4, seen.truths[:4], 4)
-    judged("maskdet")
-    assert len(fake.boxes) == len(SAMPLES), "asked once a picture"
+    few = seen.take(4)
+    assert (len(few.scene), few.ground_truth, len(few.crops)) == (
+        4,
+        seen.ground_truth[:4],
+        4,
+    )
+    classify_samples("maskdet")
+    assert len(fake.boxes) == len(IMAGE_SAMPLES), "asked once a picture"
 
 
 def test_a_card_tells_the_truth_where_it_is_known() -> None:
@@ -260,8 +284,8 @@ def test_a_card_tells_the_truth_where_it_is_known() -> None:
         probs=np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]]),
     )
     truths = [Label.MASK, Label.INCORRECT]
-    html = cards_html(seen, [b"a", b"b"], Style(), truths=truths)
+    html = scene_cards_html(seen, [b"a", b"b"], Style(), ground_truth=truths)
     assert "<span>Truth: Mask</span><span>right</span>" in html
     assert "<span>Truth: Incorrect</span><span>wrong</span>" in html
-    assert "Truth" not in cards_html(seen, [b"a", b"b"], Style())
+    assert "Truth" not in scene_cards_html(seen, [b"a", b"b"], Style())
     assert html.count("<figure>") == len(truths) < len(CLASSES)

@@ -12,47 +12,54 @@ from maskdet.metrics.estimate import Estimate
 from maskdet.style import DEFAULT_STYLE
 from maskdet.web import models_analyzers
 from maskdet.web.models_analyzers import (
-    INTERVAL,
-    VALUE,
-    VIEW_HELP,
-    VIEWS,
-    Known,
-    chart,
-    choices,
-    measured,
-    measures,
-    table,
-    uses,
+    INTERVAL_HEADING,
+    METRIC_VIEW_HELP,
+    METRIC_VIEWS,
+    VALUE_HEADING,
+    AnalyzerComparison,
+    analyzer_chart,
+    analyzer_choices,
+    analyzer_table,
+    describe_use,
+    get_metric,
+    metric_titles,
 )
-from tests.comparison_fakes import measured as a_row
-from tests.comparison_fakes import rows
+from tests.comparison_fakes import make_analyzer_result as a_row
+from tests.comparison_fakes import make_analyzer_results
 
 
 def known(*found, stamp=(0, 0)):
-    return Known(tuple(found or rows("mtcnn", "haar")), "", stamp)
+    return AnalyzerComparison(
+        tuple(found or make_analyzer_results("mtcnn", "haar")), "", stamp
+    )
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", METRIC_VIEWS)
 def test_every_number_of_a_view_is_in_the_rows_and_explained(view):
     row = a_row()
-    for measure in measures(view, DEFAULT_STYLE):
-        assert 0 < measured(row, view, measure).value < 1
-    assert VIEW_HELP[view].endswith(".")
+    for measure in metric_titles(view, DEFAULT_STYLE):
+        assert 0 < get_metric(row, view, measure).value < 1
+    assert METRIC_VIEW_HELP[view].endswith(".")
 
 
 def test_the_views_are_those_numbers():
     row = a_row(best=0.9)
-    assert measured(row, "ap", "mask").value == pytest.approx(0.85)
-    assert measured(row, "ap_large", "mask").value == pytest.approx(0.86)
-    assert measured(row, "shown", "precision").value == pytest.approx(0.55)
+    assert get_metric(row, "ap", "mask").value == pytest.approx(0.85)
+    assert get_metric(row, "ap_large", "mask").value == pytest.approx(0.86)
+    assert get_metric(row, "shown", "precision").value == pytest.approx(0.55)
 
 
 def test_who_is_at_work_is_in_use(monkeypatch):
-    assert uses("haar") == {"haar": "in use"}
+    assert describe_use("haar") == {"haar": "in use"}
     monkeypatch.setattr(
-        models_analyzers, "resolved", lambda name, *, live: "quick" if live else "sure"
+        models_analyzers,
+        "resolve_analyzer",
+        lambda name, *, live: "quick" if live else "sure",
     )
-    assert uses(AUTO) == {"quick": "in use on Live", "sure": "in use on pictures"}
+    assert describe_use(AUTO) == {
+        "quick": "in use on Live",
+        "sure": "in use on pictures",
+    }
 
 
 def test_what_was_not_measured_stays_empty_in_the_table():
@@ -60,18 +67,20 @@ def test_what_was_not_measured_stays_empty_in_the_table():
     row = a_row("haar", "ilc-val")
     row = replace(row, ap={**row.ap, "incorrect": nothing})
     shown = known(a_row("mtcnn", "kaggle-val"), row)
-    columns = table(shown, "ap", in_use="mtcnn", usable=["haar"], style=DEFAULT_STYLE)
+    columns = analyzer_table(
+        shown, "ap", in_use="mtcnn", usable=["haar"], style=DEFAULT_STYLE
+    )
     assert columns["", "Use"] == ["in use", "can be used"]
-    assert columns["kaggle-val: faces", VALUE] == [0.9, None]
-    assert columns["ilc-val: faces", INTERVAL] == [None, "0.850 to 0.940"]
-    assert columns["ilc-val: incorrect", VALUE] == [None, None]
-    assert columns["ilc-val: incorrect", INTERVAL] == [None, None]
-    assert columns[models_analyzers.TIME, "ilc-val"] == [None, 40]
+    assert columns["kaggle-val: faces", VALUE_HEADING] == [0.9, None]
+    assert columns["ilc-val: faces", INTERVAL_HEADING] == [None, "0.850 to 0.940"]
+    assert columns["ilc-val: incorrect", VALUE_HEADING] == [None, None]
+    assert columns["ilc-val: incorrect", INTERVAL_HEADING] == [None, None]
+    assert columns[models_analyzers.TIME_HEADING, "ilc-val"] == [None, 40]
     assert {len(column) for column in columns.values()} == {2}
 
 
 def test_a_chart_has_a_point_for_each_analyzer_of_the_set():
-    spec = chart(known(stamp=(1, 1)), "ilc-val", "ap", "mean", DEFAULT_STYLE)
+    spec = analyzer_chart(known(stamp=(1, 1)), "ilc-val", "ap", "mean", DEFAULT_STYLE)
     (points,) = spec["datasets"].values()
     assert [(one["run"], one["cost"], one["share"], one["n"]) for one in points] == [
         ("mtcnn", 10, 0.4, 100),
@@ -81,4 +90,4 @@ def test_a_chart_has_a_point_for_each_analyzer_of_the_set():
 
 
 def test_every_analyzer_can_be_chosen_and_auto_first():
-    assert choices() == (AUTO, *ANALYZERS)
+    assert analyzer_choices() == (AUTO, *ANALYZERS)

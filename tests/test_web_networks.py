@@ -12,11 +12,11 @@ from streamlit.testing.v1 import AppTest
 from maskdet import analyzer
 from maskdet.analyzer import ANALYZERS, AUTO, TwoStage
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
-from maskdet.onepass import SecondLook
+from maskdet.onepass import Refiner
 from maskdet.types import Settings
 from maskdet.web import session
-from tests.app_driving import opened_at, run
-from tests.fakes import FakeClassifier, FakeDetector, grey
+from tests.app_driving import open_page, run_app
+from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 FAST, THOROUGH = "onepass-fast", "onepass"
@@ -33,18 +33,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """
     loaded: Asked = []
 
-    def load(name: str, classifier: str, *, second_look: bool) -> TwoStage:
-        loaded.append((name, second_look))
+    def load(name: str, classifier: str, *, refine: bool) -> TwoStage:
+        loaded.append((name, refine))
         finder = FakeDetector([[100.0, 100.0, 180.0, 200.0]], [0.9])
-        return TwoStage(finder, FakeClassifier(TWICE if second_look else ONCE))
+        return TwoStage(finder, FakeClassifier(TWICE if refine else ONCE))
 
     for name in (FAST, THOROUGH):
         monkeypatch.setitem(ANALYZERS, name, f"{name} is being tested")
     monkeypatch.setattr(analyzer, "DEFAULT_ANALYZER", THOROUGH)
-    looks = {THOROUGH: SecondLook}
-    monkeypatch.setattr(analyzer, "_SECOND_LOOKS", looks)
+    looks = {THOROUGH: Refiner}
+    monkeypatch.setattr(analyzer, "_REFINERS", looks)
     monkeypatch.setattr(session, "load_analyzer", load)
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     monkeypatch.setattr(
         "streamlit_webrtc.component.get_this_session_info", lambda: None
     )
@@ -55,26 +55,26 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 @pytest.fixture
 def fast_looks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the fast analyzer have a second look too."""
-    looks = dict.fromkeys((FAST, THOROUGH), SecondLook)
-    monkeypatch.setattr(analyzer, "_SECOND_LOOKS", looks)
+    looks = dict.fromkeys((FAST, THOROUGH), Refiner)
+    monkeypatch.setattr(analyzer, "_REFINERS", looks)
 
 
 def opened(page: str, **query: str) -> AppTest:
-    return opened_at(page, **query)
+    return open_page(page, **query)
 
 
 def go_to(app: AppTest, page: str) -> AppTest:
-    return run(app.switch_page(f"pages/{page}.py"))
+    return run_app(app.switch_page(f"pages/{page}.py"))
 
 
 def read_twice(app: AppTest, value: bool) -> AppTest:
-    app.sidebar.toggle(key="choice.second_look").set_value(value)
-    return run(app)
+    app.sidebar.toggle(key="choice.refine").set_value(value)
+    return run_app(app)
 
 
 def pick(app: AppTest, name: str) -> AppTest:
     app.sidebar.selectbox(key="choice.analyzer").set_value(name)
-    return run(app)
+    return run_app(app)
 
 
 def captions(app: AppTest) -> list[str]:
@@ -117,9 +117,9 @@ def test_auto_is_not_offered_where_its_file_is_missing(asked, monkeypatch):
             raise FileNotFoundError("onepass.tflite is missing; restore it")
         return APP
 
-    ours = replace(analyzer.ASSETS["classifier"], name="onepass")
-    monkeypatch.setitem(analyzer.ASSETS, "onepass", ours)
-    monkeypatch.setattr(session, "asset_path", path)
+    ours = replace(analyzer.MODEL_FILES["classifier"], name="onepass")
+    monkeypatch.setitem(analyzer.MODEL_FILES, "onepass", ours)
+    monkeypatch.setattr(session, "model_path", path)
     app = opened("live")
     offered = app.sidebar.selectbox(key="choice.analyzer")
     assert offered.value not in (AUTO, FAST, THOROUGH)
@@ -137,17 +137,17 @@ def test_auto_is_not_offered_where_its_file_is_missing(asked, monkeypatch):
         ("image", "haar", False),
     ],
 )
-def test_the_second_look_is_offered_where_there_is_one(page, name, can):
-    toggle = opened(page, analyzer=name).sidebar.toggle(key="choice.second_look")
+def test_the_refinement_is_offered_where_there_is_one(page, name, can):
+    toggle = opened(page, analyzer=name).sidebar.toggle(key="choice.refine")
     assert toggle.disabled is not can
     assert toggle.value is True
 
 
-def test_pictures_are_labelled_anew_without_the_second_look(asked):
+def test_pictures_are_labelled_anew_without_the_refinement(asked):
     app = opened("image")
     assert labels(app) == ["Mask"]
     assert labels(read_twice(app, False)) == ["No mask"]
-    assert "second_look=false" in app.sidebar.code[0].value
+    assert "refine=false" in app.sidebar.code[0].value
     assert labels(read_twice(app, True)) == ["Mask"]
     assert asked == [(THOROUGH, True), (THOROUGH, False)], "each is loaded once"
 
@@ -155,14 +155,14 @@ def test_pictures_are_labelled_anew_without_the_second_look(asked):
 def test_a_running_stream_stops_reading_twice_and_goes_on(fast_looks_twice):
     app = opened("live")
     state = app.session_state["maskdet.live"]
-    _, stream = state._source
+    _, stream = state._active
     places = [part.type for part in app.main]
-    image = grey(320, 240)
+    image = make_grey_image(320, 240)
     assert [
         label.key for label in stream.step(image, 0.0, Settings()).scene.labels
     ] == ["mask"]
     read_twice(app, False)
-    assert state._source[1] is stream, "the stream was not started anew"
+    assert state._active[1] is stream, "the stream was not started anew"
     assert [part.type for part in app.main] == places, "nothing moved the picture"
     assert [
         label.key for label in stream.step(image, 9.0, Settings()).scene.labels
@@ -170,7 +170,7 @@ def test_a_running_stream_stops_reading_twice_and_goes_on(fast_looks_twice):
 
 
 def test_who_never_looks_twice_is_not_loaded_anew(asked):
-    app = opened("image", second_look="false")
+    app = opened("image", refine="false")
     assert labels(app) == ["No mask"]
     assert labels(pick(app, "haar")) == ["Mask"]
     opened("image", analyzer="haar")

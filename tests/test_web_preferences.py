@@ -11,8 +11,8 @@ import pytest
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.style import Style
 from maskdet.types import Settings
-from maskdet.web.ice import VARIABLE, rtc_configuration
-from maskdet.web.markdown import plain
+from maskdet.web.ice import ICE_SERVERS_VARIABLE, get_rtc_configuration
+from maskdet.web.markdown import escape_markdown
 from maskdet.web.preferences import Preferences
 
 CHANGED = [
@@ -21,7 +21,7 @@ CHANGED = [
     Preferences(settings=Settings(min_score=0.25, min_face_px=40, nms_iou=1)),
     Preferences(style=Style(palette="colour-blind", labels=False, scale=2)),
     Preferences(camera_width=1280, camera_height=720, camera_fps=30),
-    Preferences(second_look=False),
+    Preferences(refine=False),
     Preferences(rotate=270),
     Preferences(settings=Settings(class_weights=(1, 0.25, 0))),
     Preferences(
@@ -51,14 +51,14 @@ def test_a_file_brings_back_what_was_saved(chosen: Preferences) -> None:
 
 @pytest.mark.parametrize("chosen", CHANGED)
 def test_a_link_brings_back_what_was_shared(chosen: Preferences) -> None:
-    link = chosen.link("https://example.org/image?old=1")
+    link = chosen.to_link("https://example.org/image?old=1")
     parts = urlsplit(link)
     assert (parts.netloc, parts.path) == ("example.org", "/image")
     assert Preferences.from_query(dict(parse_qsl(parts.query))) == chosen
 
 
 def test_a_link_names_only_what_differs_from_the_defaults() -> None:
-    assert Preferences().link("https://example.org/") == "https://example.org/"
+    assert Preferences().to_link("https://example.org/") == "https://example.org/"
     chosen = replace(CHANGED[2], mirror=False)
     assert chosen.to_query() == {
         "min_score": "0.25",
@@ -80,12 +80,12 @@ def test_the_mask_model_travels_in_file_and_link(monkeypatch) -> None:
 def test_a_first_visit_leaves_the_analyzer_to_us() -> None:
     assert Preferences().analyzer == "auto"
     assert Preferences(analyzer="haar").to_query() == {"analyzer": "haar"}
-    assert Preferences(second_look=False).to_query() == {"second_look": "false"}
+    assert Preferences(refine=False).to_query() == {"refine": "false"}
 
 
 def test_a_file_saved_before_there_was_a_choice_gets_the_default() -> None:
     saved = json.loads(Preferences(mirror=False).to_json())
-    del saved["classifier"], saved["second_look"]
+    del saved["classifier"], saved["refine"]
     assert Preferences.from_json(json.dumps(saved)) == Preferences(mirror=False)
 
 
@@ -129,7 +129,7 @@ def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
         ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
         ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
         ({"rotate": "45"}, "rotate must be one of 0, 90, 180, 270 degrees, not 45"),
-        ({"second_look": "1"}, "second_look must be true or false, not 1"),
+        ({"refine": "1"}, "refine must be true or false, not 1"),
         ({"analyzer": "magic"}, "analyzer must be one of auto, .*, not 'magic'"),
         ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),
         ({"classifier": "magic"}, "classifier must be one of maskdet.*, not 'magic'"),
@@ -152,13 +152,15 @@ def test_a_bad_link_is_refused_with_one_line(query, line: str) -> None:
 
 
 def test_no_server_is_asked_unless_someone_says_so() -> None:
-    assert rtc_configuration({}) == {"iceServers": []}
-    assert rtc_configuration({"TWILIO_ACCOUNT_SID": "x"}) == {"iceServers": []}
-    assert rtc_configuration({"HF_TOKEN": "x"}) == {}
+    assert get_rtc_configuration({}) == {"iceServers": []}
+    assert get_rtc_configuration({"TWILIO_ACCOUNT_SID": "x"}) == {"iceServers": []}
+    assert get_rtc_configuration({"HF_TOKEN": "x"}) == {}
     servers = [{"urls": ["turn:turn.example.org"], "username": "a", "credential": "b"}]
-    told = {VARIABLE: json.dumps(servers), "HF_TOKEN": "x"}
-    assert rtc_configuration(told) == {"iceServers": servers}
-    assert rtc_configuration({VARIABLE: "[]", "HF_TOKEN": "x"}) == {"iceServers": []}
+    told = {ICE_SERVERS_VARIABLE: json.dumps(servers), "HF_TOKEN": "x"}
+    assert get_rtc_configuration(told) == {"iceServers": servers}
+    assert get_rtc_configuration({ICE_SERVERS_VARIABLE: "[]", "HF_TOKEN": "x"}) == {
+        "iceServers": []
+    }
 
 
 @pytest.mark.parametrize(
@@ -174,13 +176,13 @@ def test_no_server_is_asked_unless_someone_says_so() -> None:
     ],
 )
 def test_bad_servers_are_refused_without_repeating_them(text: str, line: str) -> None:
-    with pytest.raises(ValueError, match=f"{VARIABLE}.*{line}"):
-        rtc_configuration({VARIABLE: text})
+    with pytest.raises(ValueError, match=f"{ICE_SERVERS_VARIABLE}.*{line}"):
+        get_rtc_configuration({ICE_SERVERS_VARIABLE: text})
 
 
 def test_markdown_of_a_stranger_is_shown_as_it_is() -> None:
-    assert plain("_a_") == r"\_a\_"
-    assert plain("[x](http://y) <b>`$:red[z]") == (
+    assert escape_markdown("_a_") == r"\_a\_"
+    assert escape_markdown("[x](http://y) <b>`$:red[z]") == (
         r"\[x\]\(http\:\/\/y\) \<b\>\`\$\:red\[z\]"
     )
 

@@ -8,42 +8,55 @@ import zipfile
 import numpy as np
 import pytest
 
-from maskdet.drawing import blurred
+from maskdet.drawing import blur_faces
 from maskdet.style import Style
 from maskdet.types import Label, Settings
 from maskdet.web import results
-from maskdet.web.cards import cards_html, legend_html
-from maskdet.web.pictures import Picture
-from tests.pictures_fakes import broken, changes, decoded, result
+from maskdet.web.cards import legend_html, scene_cards_html
+from maskdet.web.pictures import AnalyzedImage
+from tests.pictures_fakes import (
+    decode_image,
+    make_broken_result,
+    make_result,
+    pixel_changes,
+)
 
 
 def test_totals_count_faces_by_label_and_pictures_without() -> None:
     sure, unsure = Settings(min_score=0.3), Settings(min_score=0.3, min_confidence=0.9)
-    found = [result(sure), result(unsure), result(Settings(min_score=1)), broken()]
-    total = results.totals(found)
-    assert (total.pictures, total.without_face) == (3, 1)
-    assert total.faces[Label.MASK] == 0  # 55 % lies below the usual 60 %
-    found = [result(Settings(min_score=0.3, min_confidence=0.5)), *found]
-    total = results.totals(found)
-    assert total.faces[Label.MASK] == 2
-    assert total.faces[Label.UNKNOWN] == 4
-    assert total.share_masked == "100 %"
-    assert results.totals([]).share_masked == "-"
+    found = [
+        make_result(sure),
+        make_result(unsure),
+        make_result(Settings(min_score=1)),
+        make_broken_result(),
+    ]
+    total = results.compute_totals(found)
+    assert (total.n_images, total.n_without_face) == (3, 1)
+    assert total.label_counts[Label.MASK] == 0  # 55 % lies below the usual 60 %
+    found = [make_result(Settings(min_score=0.3, min_confidence=0.5)), *found]
+    total = results.compute_totals(found)
+    assert total.label_counts[Label.MASK] == 2
+    assert total.label_counts[Label.UNKNOWN] == 4
+    assert total.mask_rate_text == "100 %"
+    assert results.compute_totals([]).mask_rate_text == "-"
 
 
 def test_the_summary_and_the_tables() -> None:
-    shown = result(Settings(min_score=0.3, min_confidence=0.5))
-    assert results.summary(shown.scene) == "2 faces (2 Mask)"
+    shown = make_result(Settings(min_score=0.3, min_confidence=0.5))
+    assert results.summarize_scene(shown.scene) == "2 faces (2 Mask)"
     table = results.face_table(shown.scene)
     assert table["Face"] == [1, 2]
     assert table["Label"] == ["Mask", "Mask"]
     assert table["Confidence"] == pytest.approx([55, 55])
     assert table["Face score"] == pytest.approx([90, 40])
     assert table["Size (px)"] == ["50 x 60", "40 x 50"]
-    everything = results.picture_table([shown, broken()])
+    everything = results.image_table([shown, make_broken_result()])
     assert everything["Picture"] == ["a.png"]
     assert everything["Faces"] == everything["Mask"] == [2]
-    assert results.summary(result(Settings(min_score=1)).scene) == "no face found"
+    assert (
+        results.summarize_scene(make_result(Settings(min_score=1)).scene)
+        == "no face found"
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,9 +77,9 @@ def test_the_summary_and_the_tables() -> None:
     ],
 )
 def test_advice_names_numbers_that_help(settings: Settings, line: str) -> None:
-    shown = result(settings)
+    shown = make_result(settings)
     assert len(shown.scene) == 0
-    tips = results.advice(shown.picture, settings)
+    tips = results.suggest_changes(shown.analyzed, settings)
     assert re.search(line, tips[0])
     assert "200 x 100" in tips[-1]
     score = re.search(r"Face score\*\* to (\d\.\d+)", tips[0])
@@ -75,18 +88,18 @@ def test_advice_names_numbers_that_help(settings: Settings, line: str) -> None:
         min_score=float(score[1]) if score else settings.min_score,
         min_face_px=float(size[1]) if size else settings.min_face_px,
     )
-    assert len(shown.picture.raw.filter(followed)) >= 1
+    assert len(shown.analyzed.raw_scene.filter(followed)) >= 1
 
 
 def test_advice_when_nothing_looks_like_a_face() -> None:
-    picture = Picture(width=20, height=10)
-    assert "0.10" in results.advice(picture, Settings())[0]
-    assert "12 pixels" in results.advice(picture, Settings())[-1]
+    picture = AnalyzedImage(width=20, height=10)
+    assert "0.10" in results.suggest_changes(picture, Settings())[0]
+    assert "12 pixels" in results.suggest_changes(picture, Settings())[-1]
 
 
 def test_json_and_csv_say_what_the_page_shows() -> None:
-    shown = result(Settings(min_score=0.3, min_confidence=0.5))
-    document = json.loads(results.json_text([shown, broken()]))
+    shown = make_result(Settings(min_score=0.3, min_confidence=0.5))
+    document = json.loads(results.results_json([shown, make_broken_result()]))
     assert document["version"] == 1
     first, second = document["images"]
     assert (first["path"], first["width"], first["height"]) == ("a.png", 200, 100)
@@ -98,12 +111,14 @@ def test_json_and_csv_say_what_the_page_shows() -> None:
     )
     assert "not an image" in second["error"]
     assert second["faces"] == []
-    assert len(results.csv_text([shown]).splitlines()) == 3
+    assert len(results.results_csv([shown]).splitlines()) == 3
 
 
 def test_the_zip_holds_every_picture_once_and_the_numbers() -> None:
-    same, evil = result(), result(name="../../etc/<b>evil</b>.png")
-    content = results.everything_zip([same, same, evil, broken()], Style())
+    same, evil = make_result(), make_result(name="../../etc/<b>evil</b>.png")
+    content = results.build_results_zip(
+        [same, same, evil, make_broken_result()], Style()
+    )
     with zipfile.ZipFile(io.BytesIO(content)) as files:
         assert files.testzip() is None
         assert files.namelist() == [
@@ -114,7 +129,7 @@ def test_the_zip_holds_every_picture_once_and_the_numbers() -> None:
             "03-b-marked.png",
         ]
         assert len(json.loads(files.read("results.json"))["images"]) == 4
-        png = decoded(files.read("01-a-marked.png"))
+        png = decode_image(files.read("01-a-marked.png"))
     assert png.shape == (100, 200, 3)
 
 
@@ -129,11 +144,11 @@ def test_the_zip_holds_every_picture_once_and_the_numbers() -> None:
     ],
 )
 def test_names_are_shown_literally(name: str, shown: str) -> None:
-    assert results.as_code(name) == shown
+    assert results.to_code_markdown(name) == shown
 
 
 def test_long_names_are_shortened_and_keep_their_end() -> None:
-    short = results.short_name("x" * 200 + "-holiday.png")
+    short = results.shorten_name("x" * 200 + "-holiday.png")
     assert len(short) == 60
     assert short.endswith("-holiday.png")
 
@@ -149,29 +164,29 @@ def test_long_names_are_shortened_and_keep_their_end() -> None:
     ],
 )
 def test_downloads_get_harmless_names(name: str, stem: str) -> None:
-    assert results.file_stem(name) == stem
+    assert results.to_file_stem(name) == stem
 
 
 def test_cards_hold_one_bar_a_probability_with_its_number() -> None:
-    shown = result(Settings(min_score=0.3))
-    html = cards_html(shown.scene, shown.crops(Style()), Style())
+    shown = make_result(Settings(min_score=0.3))
+    html = scene_cards_html(shown.scene, shown.crops(Style()), Style())
     assert html.count("<figure>") == 2
     assert html.count("<span>55 %</span>") == 2
     assert html.count('style="width:35%;background:#e60000"') == 2
     assert "1 · Unsure (55 % " in html
-    fewer = cards_html(shown.scene, shown.crops(Style())[:1], Style())
+    fewer = scene_cards_html(shown.scene, shown.crops(Style())[:1], Style())
     assert fewer.count("<figure>") == 1
 
 
 def test_crops_of_faces_are_blurred_from_edge_to_edge_if_wanted() -> None:
-    shown = result(Settings(min_score=0.3))
+    shown = make_result(Settings(min_score=0.3))
     sharp, coarse = shown.crops(Style()), shown.crops(Style(blur=True))
     assert len(sharp) == len(coarse) == 2
     for clear, blurry in zip(sharp, coarse, strict=True):
-        whole = np.array([[0, 0, *decoded(clear).shape[1::-1]]], np.float32)
-        squares = blurred(decoded(clear), whole)
-        assert np.median(changes(squares, decoded(blurry))) < 4
-        assert np.median(changes(squares, decoded(clear))) > 5
+        whole = np.array([[0, 0, *decode_image(clear).shape[1::-1]]], np.float32)
+        squares = blur_faces(decode_image(clear), whole)
+        assert np.median(pixel_changes(squares, decode_image(blurry))) < 4
+        assert np.median(pixel_changes(squares, decode_image(clear))) > 5
 
 
 def test_the_legend_names_every_label() -> None:

@@ -12,7 +12,7 @@ from streamlit.runtime.app_session import AppSession
 from maskdet.web import camera, route
 
 LIVE, VIDEO = "hash of live", "hash of video"
-STREAMER = f"$$ID-0123-{camera.frontend_key()}"
+STREAMER = f"$$ID-0123-{camera.get_frontend_key()}"
 
 
 def request(page: str, *widgets: str, fragment: str = "") -> ClientState:
@@ -27,9 +27,11 @@ def request(page: str, *widgets: str, fragment: str = "") -> ClientState:
 def reached(monkeypatch: pytest.MonkeyPatch) -> list[ClientState | None]:
     """The requests that Streamlit gets to see."""
     seen: list[ClientState | None] = []
-    monkeypatch.setattr(route, "_request_rerun", lambda _, asked: seen.append(asked))
+    monkeypatch.setattr(
+        route, "_original_request_rerun", lambda _, asked: seen.append(asked)
+    )
     monkeypatch.setattr(AppSession, "request_rerun", AppSession.request_rerun)
-    route.keep_to_the_page()
+    route.ignore_stale_reruns()
     return seen
 
 
@@ -99,8 +101,8 @@ def test_visitors_do_not_share_their_page(reached) -> None:
 def test_who_left_is_forgotten(reached) -> None:
     visitor = Visitor()
     send(visitor, request(VIDEO))
-    assert visitor in route._PAGES
-    before = len(route._PAGES)
+    assert visitor in route._requested_pages
+    before = len(route._requested_pages)
     del visitor
     gc.collect()
-    assert len(route._PAGES) < before
+    assert len(route._requested_pages) < before

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from maskdet.media import read_image
-from maskdet.web.samples import SAMPLES, Sample
+from maskdet.web.samples import IMAGE_SAMPLES, Sample
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.title)
+@pytest.mark.parametrize("sample", IMAGE_SAMPLES, ids=lambda sample: sample.title)
 def test_a_sample_is_there_small_and_credited(sample: Sample) -> None:
     assert sample.path.parent == ROOT / "samples"
     assert sample.path.stat().st_size <= 200_000
@@ -26,15 +26,15 @@ def test_a_sample_is_there_small_and_credited(sample: Sample) -> None:
 
 
 def test_every_picture_of_the_folder_is_offered_once() -> None:
-    offered = [sample.path.name for sample in SAMPLES]
+    offered = [sample.path.name for sample in IMAGE_SAMPLES]
     assert sorted(offered) == sorted(p.name for p in (ROOT / "samples").glob("*.jpg"))
-    assert len({sample.title for sample in SAMPLES}) == len(SAMPLES)
+    assert len({sample.title for sample in IMAGE_SAMPLES}) == len(IMAGE_SAMPLES)
 
 
 def test_samples_are_found_from_any_working_directory(tmp_path: Path) -> None:
     code = (
-        "from maskdet.web.samples import SAMPLES; "
-        "print(all(sample.path.is_file() for sample in SAMPLES))"
+        "from maskdet.web.samples import IMAGE_SAMPLES; "
+        "print(all(sample.path.is_file() for sample in IMAGE_SAMPLES))"
     )
     found = subprocess.run(
         [sys.executable, "-c", code],
@@ -54,7 +54,7 @@ def test_the_script_makes_the_same_pictures(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
     )
-    for sample in SAMPLES:
+    for sample in IMAGE_SAMPLES:
         made = read_image(tmp_path / sample.path.name).astype(int)
         kept = read_image(sample.path).astype(int)
         assert made.shape == kept.shape

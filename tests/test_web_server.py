@@ -21,11 +21,16 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 
 from maskdet.events import Event
-from maskdet.events.place import URL_VARIABLE, sqlite_url
+from maskdet.events.place import EVENTS_URL_VARIABLE, sqlite_url
 from maskdet.events.store import EventStore
 from maskdet.types import Label
 from maskdet.web import uploads
-from tests.servers import LAUNCHER, STREAMLIT, Served, served
+from tests.servers import (
+    LAUNCH_ARGUMENTS,
+    STREAMLIT_ARGUMENTS,
+    ServedDashboard,
+    serve_dashboard,
+)
 from tests.waiting import WAIT_S, wait_until
 
 MB = 2**20
@@ -54,13 +59,18 @@ sys.addaudithook(note)
 
 @contextlib.contextmanager
 def watched(
-    folder: Path, *words: str, command: Sequence[str] = LAUNCHER, **environment: str
-) -> Iterator[Served]:
+    folder: Path,
+    *words: str,
+    command: Sequence[str] = LAUNCH_ARGUMENTS,
+    **environment: str,
+) -> Iterator[ServedDashboard]:
     """Serve the dashboard; what it asks of other machines goes to `folder/asked`."""
     (folder / "sitecustomize.py").write_text(ASKED)
     (folder / "asked").touch()
     more = {"PYTHONPATH": str(folder), "ASKED": str(folder / "asked")}
-    with served(folder, *words, command=command, **environment, **more) as running:
+    with serve_dashboard(
+        folder, *words, command=command, **environment, **more
+    ) as running:
         yield running
 
 
@@ -79,15 +89,15 @@ def events_url(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def running(folder: Path, events_url: str) -> Iterator[Served]:
+def running(folder: Path, events_url: str) -> Iterator[ServedDashboard]:
     """A dashboard as on one's own machine, with small limits of uploads."""
-    limits = {uploads.VISITOR_VARIABLE: "8", uploads.TOTAL_VARIABLE: "12"}
-    with watched(folder, **limits, **{URL_VARIABLE: events_url}) as found:
+    limits = {uploads.VISITOR_LIMIT_VARIABLE: "8", uploads.TOTAL_LIMIT_VARIABLE: "12"}
+    with watched(folder, **limits, **{EVENTS_URL_VARIABLE: events_url}) as found:
         yield found
 
 
 def connected(
-    running: Served, *, host: str = "", origin: str | None = "", **headers: str
+    running: ServedDashboard, *, host: str = "", origin: str | None = "", **headers: str
 ) -> ClientConnection:
     """Open the page's connection, with a name and an origin of one's own."""
     own = f"localhost:{running.port}"
@@ -107,7 +117,7 @@ def connected(
     )
 
 
-def status_of(running: Served, **how: str | None) -> int:
+def status_of(running: ServedDashboard, **how: str | None) -> int:
     """Return the status that a handshake is answered with."""
     from websockets.exceptions import InvalidStatus
 
@@ -154,12 +164,12 @@ def test_no_borrowed_name_may_connect(running, host) -> None:
     assert status_of(running, host=name, origin=f"http://{name}") == 403
 
 
-def link_to(running: Served) -> http.client.HTTPConnection:
+def link_to(running: ServedDashboard) -> http.client.HTTPConnection:
     return http.client.HTTPConnection("127.0.0.1", running.port, timeout=WAIT_S)
 
 
 def get(
-    running: Served, path: str = "/", **headers: str
+    running: ServedDashboard, path: str = "/", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, str]:
     with contextlib.closing(link_to(running)) as link:
         own = {"Host": f"localhost:{running.port}"}
@@ -186,7 +196,7 @@ def test_no_stranger_may_frame_it(running) -> None:
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def may_delete(running: Served, **how: str | None) -> bool:
+def may_delete(running: ServedDashboard, **how: str | None) -> bool:
     """Return whether the Events page offers to delete what was recorded."""
     texts: list[str] = []
     with connected(running, **how) as connection:
@@ -219,20 +229,22 @@ def test_only_a_browser_on_this_machine_is_offered_to_delete(running) -> None:
 def test_nobody_is_offered_to_delete_if_it_is_switched_off(
     tmp_path, events_url
 ) -> None:
-    with watched(tmp_path, "--no-local-admin", **{URL_VARIABLE: events_url}) as running:
+    with watched(
+        tmp_path, "--no-local-admin", **{EVENTS_URL_VARIABLE: events_url}
+    ) as running:
         assert not may_delete(running)
 
 
 def test_nobody_is_offered_to_delete_behind_a_name(tmp_path, events_url) -> None:
     words = ("--allow-host", "masks.example.org")
-    with watched(tmp_path, *words, **{URL_VARIABLE: events_url}) as running:
+    with watched(tmp_path, *words, **{EVENTS_URL_VARIABLE: events_url}) as running:
         # As a proxy that writes its own name and adds nothing passes it on.
         assert not may_delete(running)
         name = "masks.example.org"
         assert not may_delete(running, host=name, origin=f"https://{name}")
 
 
-def n_connected(running: Served) -> int:
+def n_connected(running: ServedDashboard) -> int:
     text = get(running, "/_stcore/metrics")[2]
     found = re.search(r"^active_sessions\S* (\d+)", text, re.MULTILINE)
     assert found is not None, text
@@ -242,7 +254,7 @@ def n_connected(running: Served) -> int:
 class Visitor:
     """A browser's connection, and the files that it sends."""
 
-    def __init__(self, running: Served) -> None:
+    def __init__(self, running: ServedDashboard) -> None:
         self._running = running
         answer = get(running, "/_stcore/health")[1]
         cookies = "; ".join(answer.get_all("Set-Cookie") or ())
@@ -339,7 +351,7 @@ class Visitor:
 
 
 @pytest.fixture
-def visitors(running: Served) -> Iterator[list[Visitor]]:
+def visitors(running: ServedDashboard) -> Iterator[list[Visitor]]:
     made = [Visitor(running), Visitor(running)]
     yield made
     for visitor in made:
@@ -411,7 +423,7 @@ def test_nobody_is_asked_at_the_start(tmp_path) -> None:
     with watched(tmp_path, "--address", "0.0.0.0") as running:
         assert status_of(running, origin="http://evil.example") == 403
         assert status_of(running) == 101
-        status, out, _ = running.end()
+        status, out, _ = running.stop()
     assert status == 0
     assert f"http://localhost:{running.port}" in out
     assert asked(tmp_path) == ""
@@ -444,8 +456,8 @@ def test_who_is_allowed_may_connect(tmp_path) -> None:
 def test_most_holds_without_the_launcher_from_the_first_visit_on(
     tmp_path, events_url
 ) -> None:
-    limits = {uploads.VISITOR_VARIABLE: "1", URL_VARIABLE: events_url}
-    with watched(tmp_path, command=STREAMLIT, **limits) as running:
+    limits = {uploads.VISITOR_LIMIT_VARIABLE: "1", EVENTS_URL_VARIABLE: events_url}
+    with watched(tmp_path, command=STREAMLIT_ARGUMENTS, **limits) as running:
         visitor = Visitor(running)
         visitor.wait_for_page()
         assert visitor.send("a", 2 * MB) == 413
@@ -456,13 +468,13 @@ def test_most_holds_without_the_launcher_from_the_first_visit_on(
         assert may_delete(running)
         rebound = {"host": "evil.example", "origin": "http://evil.example"}
         assert not may_delete(running, **rebound)
-        status, _, err = running.end()
+        status, _, err = running.stop()
     assert status == 0, err
     assert asked(tmp_path) == ""
 
 
 def test_it_ends_although_somebody_sends(tmp_path) -> None:
-    with served(tmp_path) as running:
+    with serve_dashboard(tmp_path) as running:
         visitor = Visitor(running)
         link = socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S)
         head = (
@@ -474,7 +486,7 @@ def test_it_ends_although_somebody_sends(tmp_path) -> None:
         )
         link.sendall(head.encode())
         time.sleep(1)
-        status, _, err = running.end(signal.SIGTERM)
+        status, _, err = running.stop(signal.SIGTERM)
         link.close()
     assert status == 0, err
     assert "Traceback" not in err, err

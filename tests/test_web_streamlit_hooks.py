@@ -45,14 +45,20 @@ def parameters(function: object) -> list[str]:
 def test_what_is_changed_is_as_it_was() -> None:
     """Names and arguments of what is put in the place of another."""
     source = inspect.getsource
-    assert parameters(streamlit_hooks._path_security) == [
+    assert parameters(streamlit_hooks._original_path_security) == [
         *("self", "scope", "receive", "send")
     ]
-    assert parameters(streamlit_hooks._uvicorn_options) == []
-    assert {"ws_max_size", "access_log"} <= {*streamlit_hooks._uvicorn_options()}
-    assert parameters(streamlit_hooks._run_callback) == ["self", "votes", "run"]
-    assert parameters(streamlit_hooks._stop) == ["self"]
-    assert "must_stop.set()" in source(streamlit_hooks._stop)
+    assert parameters(streamlit_hooks._original_uvicorn_options) == []
+    assert {"ws_max_size", "access_log"} <= {
+        *streamlit_hooks._original_uvicorn_options()
+    }
+    assert parameters(streamlit_hooks._original_run_callback) == [
+        "self",
+        "votes",
+        "run",
+    ]
+    assert parameters(streamlit_hooks._original_stop) == ["self"]
+    assert "must_stop.set()" in source(streamlit_hooks._original_stop)
     assert "is_host_allowed(host)" in source(starlette_websocket)
     endpoint = source(starlette_websocket.create_websocket_handler)
     assert "_is_origin_allowed(origin, host)" in endpoint
@@ -70,7 +76,7 @@ def test_what_is_changed_is_as_it_was() -> None:
 
 def test_nobody_else_asks_for_addresses() -> None:
     """All questions of Streamlit for its own addresses go through two functions."""
-    streamlit_hooks.protect_app()
+    streamlit_hooks.patch_streamlit()
     assert net_util.get_external_ip() is None
     assert net_util.get_internal_ip() is None
     assert not server_util.is_url_from_allowed_origins("http://evil.example")
@@ -78,12 +84,12 @@ def test_nobody_else_asks_for_addresses() -> None:
 
 def test_changes_hold_once_however_often_they_are_made() -> None:
     for _ in range(2):
-        streamlit_hooks.protect_app()
+        streamlit_hooks.patch_streamlit()
         streamlit_hooks.limit_server()
-    assert PathSecurityMiddleware.__call__ is streamlit_hooks._guarded
-    assert streamlit_hooks._path_security is not streamlit_hooks._guarded
+    assert PathSecurityMiddleware.__call__ is streamlit_hooks._call_guarded
+    assert streamlit_hooks._original_path_security is not streamlit_hooks._call_guarded
     options = starlette_server._get_uvicorn_config_kwargs()
-    assert options["timeout_graceful_shutdown"] == streamlit_hooks._GRACE_S
+    assert options["timeout_graceful_shutdown"] == streamlit_hooks._SHUTDOWN_TIMEOUT_S
     assert options["ws_max_size"] < 100 * 2**20
 
 
@@ -112,7 +118,7 @@ def test_live_video_is_closed_before_the_server_ends(monkeypatch) -> None:
         done.append("stopped")
         ended.set()
 
-    monkeypatch.setattr(streamlit_hooks, "_stop", stop)
+    monkeypatch.setattr(streamlit_hooks, "_original_stop", stop)
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
@@ -130,7 +136,7 @@ PAGE = """
 import streamlit as st
 from maskdet.web import streamlit_hooks
 
-streamlit_hooks.protect_app()
+streamlit_hooks.patch_streamlit()
 
 def fail():
     raise ZeroDivisionError("a secret in a callback")
@@ -214,11 +220,11 @@ def test_no_control_flow_is_taken_for_a_failure(control) -> None:
 
 
 def test_runtime_and_state_have_what_is_changed() -> None:
-    streamlit_hooks.protect_app()
+    streamlit_hooks.patch_streamlit()
     assert Runtime.stop is streamlit_hooks._close_and_stop
     assert (
         SessionState._run_callback_and_record_rerun
-        is streamlit_hooks._run_callback_to_its_end
+        is streamlit_hooks._run_callback_safely
     )
     assert starlette_websocket._is_origin_allowed is guard.is_allowed_connection
     assert starlette_websocket.is_host_allowed is guard.is_allowed_host

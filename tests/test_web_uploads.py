@@ -13,29 +13,38 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.testing.v1 import AppTest
 
 from maskdet.web import uploads
-from maskdet.web.uploads import TOTAL_VARIABLE, VISITOR_VARIABLE, Arrival, Limits
-from tests.app_driving import opened_at, run
+from maskdet.web.uploads import (
+    TOTAL_LIMIT_VARIABLE,
+    VISITOR_LIMIT_VARIABLE,
+    IncomingUpload,
+    UploadLimits,
+)
+from tests.app_driving import open_page, run_app
 from tests.waiting import WAIT_S
 
 MB = 2**20
 
 
 def test_the_usual_limits_follow_from_the_largest_file() -> None:
-    assert Limits.from_environment({}, 400) == Limits(500, 1000)
-    assert Limits.from_environment({}, 900) == Limits(1000, 2000)
-    given = {VISITOR_VARIABLE: " 50 ", TOTAL_VARIABLE: "70"}
-    assert Limits.from_environment(given, 400) == Limits(50, 70)
-    assert Limits.from_environment({VISITOR_VARIABLE: "50"}, 400) == Limits(50, 100)
+    assert UploadLimits.from_environment({}, 400) == UploadLimits(500, 1000)
+    assert UploadLimits.from_environment({}, 900) == UploadLimits(1000, 2000)
+    given = {VISITOR_LIMIT_VARIABLE: " 50 ", TOTAL_LIMIT_VARIABLE: "70"}
+    assert UploadLimits.from_environment(given, 400) == UploadLimits(50, 70)
+    assert UploadLimits.from_environment(
+        {VISITOR_LIMIT_VARIABLE: "50"}, 400
+    ) == UploadLimits(50, 100)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "1e3", "x", "²", "1 GB"])
 def test_a_limit_is_a_whole_number(text, monkeypatch, caplog) -> None:
-    line = rf"{TOTAL_VARIABLE} is '.*'; wanted a whole number of MB above 0"
+    line = rf"{TOTAL_LIMIT_VARIABLE} is '.*'; wanted a whole number of MB above 0"
     with pytest.raises(ValueError, match=line):
-        Limits.from_environment({TOTAL_VARIABLE: text}, 400)
-    monkeypatch.setenv(TOTAL_VARIABLE, text)
-    assert uploads.limits().total_mb > 100  # no mistake switches the limits off
-    assert TOTAL_VARIABLE in caplog.text
+        UploadLimits.from_environment({TOTAL_LIMIT_VARIABLE: text}, 400)
+    monkeypatch.setenv(TOTAL_LIMIT_VARIABLE, text)
+    assert (
+        uploads.get_upload_limits().total_mb > 100
+    )  # no mistake switches the limits off
+    assert TOTAL_LIMIT_VARIABLE in caplog.text
 
 
 @pytest.fixture
@@ -44,9 +53,9 @@ def store(monkeypatch) -> MemoryUploadedFileManager:
     manager = MemoryUploadedFileManager("/")
     server = SimpleNamespace(uploaded_file_mgr=manager)
     monkeypatch.setattr(uploads.runtime, "get_instance", lambda: server)
-    monkeypatch.setenv(VISITOR_VARIABLE, "8")
-    monkeypatch.setenv(TOTAL_VARIABLE, "12")
-    uploads._arriving.clear()
+    monkeypatch.setenv(VISITOR_LIMIT_VARIABLE, "8")
+    monkeypatch.setenv(TOTAL_LIMIT_VARIABLE, "12")
+    uploads._incoming_bytes.clear()
     return manager
 
 
@@ -56,42 +65,42 @@ def record(file: str, size: int) -> UploadedFileRec:
 
 def test_what_is_stored_and_what_arrives_counts_together(store) -> None:
     store.add_file("a", record("1", 5 * MB))
-    with Arrival("a") as one, Arrival("a") as two:
-        assert not one.refusal(2 * MB)
+    with IncomingUpload("a") as one, IncomingUpload("a") as two:
+        assert not one.rejection_reason(2 * MB)
         assert not one.add(2 * MB)
-        assert "at most 8 MB" in two.refusal(2 * MB)
-        assert not two.refusal(MB // 2)
-    with Arrival("a") as three:
-        assert not three.refusal(2 * MB)
-    assert not uploads._arriving
+        assert "at most 8 MB" in two.rejection_reason(2 * MB)
+        assert not two.rejection_reason(MB // 2)
+    with IncomingUpload("a") as three:
+        assert not three.rejection_reason(2 * MB)
+    assert not uploads._incoming_bytes
 
 
 def test_files_of_all_visitors_count_together(store) -> None:
     store.add_file("a", record("1", 7 * MB))
-    with Arrival("b") as one:
+    with IncomingUpload("b") as one:
         assert not one.add(4 * MB)
         assert "no memory left" in one.add(2 * MB)
     store.remove_session_files("a")
-    with Arrival("b") as again:
-        assert not again.refusal(7 * MB)
+    with IncomingUpload("b") as again:
+        assert not again.rejection_reason(7 * MB)
 
 
 def test_empty_files_are_not_free(store) -> None:
     for number in range(8 * 1024):
         store.add_file("a", record(str(number), 0))
-    with Arrival("a") as one:
-        assert "at most 8 MB" in one.refusal(1)
+    with IncomingUpload("a") as one:
+        assert "at most 8 MB" in one.rejection_reason(1)
 
 
 def test_a_failed_request_leaves_nothing(store) -> None:
     def fail() -> None:
-        with Arrival("a") as one:
+        with IncomingUpload("a") as one:
             one.add(7 * MB)
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
         fail()
-    assert not uploads._arriving
+    assert not uploads._incoming_bytes
 
 
 PAGE = """
@@ -101,9 +110,9 @@ from maskdet.web import uploads
 where = st.radio("Where", ["files", "nowhere"], key="where")
 if where == "files":
     files = st.file_uploader("Files", accept_multiple_files=True, key="files")
-    kept = uploads.keep_within(files, 1)
+    kept = uploads.reject_large_files(files, 1)
     st.write(" ".join(file.name for file in kept))
-uploads.free_unused()
+uploads.delete_unused_files()
 """
 
 
@@ -138,7 +147,7 @@ def test_files_of_a_page_that_was_left_are_freed(monkeypatch) -> None:
 
 
 def test_settings_above_their_limit_are_one_line() -> None:
-    app = opened_at("about")
+    app = open_page("about")
     large = ("s.json", b"[" * (2 * MB), "application/json")
     app.file_uploader(key="choice.file").set_value(large)
-    assert any("it has more than 1 MB" in line.value for line in run(app).warning)
+    assert any("it has more than 1 MB" in line.value for line in run_app(app).warning)

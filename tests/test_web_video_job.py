@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 
 from maskdet.analyzer import Analyzer, TwoStage
-from maskdet.media import FilmLimits
+from maskdet.media import VideoLimits
 from maskdet.style import Style
 from maskdet.types import Image, Scene, Settings
 from maskdet.web import video_job
 from maskdet.web.preferences import Preferences
-from maskdet.web.video_job import FilmJob, find_again
-from maskdet.web.video_plan import Plan
+from maskdet.web.video_job import VideoAnalysisJob, find_job_by_tab
+from maskdet.web.video_plan import VideoOptions
 from tests.fakes import FakeClassifier, FakeDetector
-from tests.media.moving import N_FRAMES, film
+from tests.media.moving import N_FRAMES, write_video
 from tests.waiting import WAIT_S, wait_until
 
-PLAN = Plan(Preferences())
+PLAN = VideoOptions(Preferences())
 BOX = [10, 10, 50, 50]
 
-Make = Callable[..., FilmJob]
+Make = Callable[..., VideoAnalysisJob]
 
 
 class Gate:
@@ -43,18 +43,20 @@ class Gate:
         return self._sees.analyze(image, settings)
 
 
-def sees_one(plan: Plan) -> Analyzer:
+def sees_one(plan: VideoOptions) -> Analyzer:
     return TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier())
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     """A function that takes a film of 1.2 s, and is cleaned up after."""
-    made: list[FilmJob] = []
-    path = film(tmp_path / "a.mp4")
+    made: list[VideoAnalysisJob] = []
+    path = write_video(tmp_path / "a.mp4")
 
-    def job(content: bytes | Path = path, plan: Plan = PLAN, load=sees_one, **how):
-        made.append(FilmJob("a.mp4", content, plan, load, **how))
+    def job(
+        content: bytes | Path = path, plan: VideoOptions = PLAN, load=sees_one, **how
+    ):
+        made.append(VideoAnalysisJob("a.mp4", content, plan, load, **how))
         return made[-1]
 
     yield job
@@ -63,8 +65,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
         one.join(WAIT_S)
 
 
-def folder(job: FilmJob) -> Path:
-    return job.rows.parent
+def folder(job: VideoAnalysisJob) -> Path:
+    return job.rows_path.parent
 
 
 def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
@@ -77,17 +79,17 @@ def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
     assert job.report.is_complete
     assert [person.label.key for person in job.report.people] == ["mask"]
     assert job.report.people[0].crop == b""
-    with job.rows.open(newline="") as file:
+    with job.rows_path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == N_FRAMES
     assert {row["film"] for row in rows} == {"a.mp4"}
-    assert job.annotated is not None
-    assert job.annotated.read_bytes()[4:8] == b"ftyp"
-    assert job.shown.preview[:2] == b"\xff\xd8"
+    assert job.annotated_path is not None
+    assert job.annotated_path.read_bytes()[4:8] == b"ftyp"
+    assert job.progress.preview[:2] == b"\xff\xd8"
     there = folder(job)
     job.close()
     assert job.state == "closed"
-    assert (job.report, job.annotated, there.exists()) == (None, None, False)
+    assert (job.report, job.annotated_path, there.exists()) == (None, None, False)
 
 
 def test_bytes_are_as_good_as_a_file(make: Make, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_a_visitor_may_look_again_otherwise(make: Make) -> None:
     job.start()
     assert job.join(WAIT_S)
     first = job.number
-    job.start(Plan(Preferences(), every=3, keep_crops=True))
+    job.start(VideoOptions(Preferences(), every=3, keep_crops=True))
     assert job.join(WAIT_S)
     assert job.report is not None
     assert job.report.n_frames == N_FRAMES // 3
@@ -112,7 +114,7 @@ def test_a_visitor_may_look_again_otherwise(make: Make) -> None:
 
 
 def test_no_view_is_kept_of_who_must_not_be_recognised(make: Make) -> None:
-    plan = Plan(Preferences(style=Style(blur=True)), keep_crops=True)
+    plan = VideoOptions(Preferences(style=Style(blur=True)), keep_crops=True)
     job = make(plan=plan)
     job.start()
     assert job.join(WAIT_S)
@@ -125,15 +127,15 @@ def test_a_stop_keeps_what_was_found(make: Make) -> None:
     job = make(load=lambda plan: gate)
     job.start()
     assert gate.asked.wait(WAIT_S)
-    assert (job.state, job.shown.n_pictures) == ("working", 1)
+    assert (job.state, job.progress.n_frames) == ("working", 1)
     job.stop()
     gate.open.set()
     assert job.join(WAIT_S)
     assert job.state == "done"
     assert job.report is not None
     assert (job.report.n_frames, job.report.is_complete) == (2, False)
-    assert job.annotated is not None
-    assert job.annotated.is_file()
+    assert job.annotated_path is not None
+    assert job.annotated_path.is_file()
 
 
 def test_a_cancel_in_the_middle_leaves_nothing(make: Make) -> None:
@@ -164,18 +166,18 @@ def test_one_line_says_why_a_film_cannot_be_read(make: Make, tmp_path: Path) -> 
 
 
 def test_a_film_that_is_too_long_is_refused(make: Make, monkeypatch) -> None:
-    monkeypatch.setattr(video_job, "LIMITS", FilmLimits(max_s=0.5))
+    monkeypatch.setattr(video_job, "VIDEO_LIMITS", VideoLimits(max_duration_s=0.5))
     job = make()
     job.start()
     assert job.join(WAIT_S)
     assert job.problem == "the film is longer than 30 minutes; please cut it"
-    assert job.shown.n_pictures == 0
+    assert job.progress.n_frames == 0
 
 
 def test_a_clock_that_leaps_makes_no_film_too_long(make: Make, tmp_path: Path) -> None:
-    parts = [film(tmp_path / "b.ts", "libx264")]
+    parts = [write_video(tmp_path / "b.ts", "libx264")]
     hours = tuple(range(36_000_000, 36_001_200, 100))
-    parts.append(film(tmp_path / "c.ts", "libx264", times_ms=hours))
+    parts.append(write_video(tmp_path / "c.ts", "libx264", times_ms=hours))
     job = make(b"".join(part.read_bytes() for part in parts))
     job.start()
     assert job.join(WAIT_S)
@@ -185,7 +187,7 @@ def test_a_clock_that_leaps_makes_no_film_too_long(make: Make, tmp_path: Path) -
 
 
 def test_an_unforeseen_fault_is_told_and_logged(make: Make, caplog) -> None:
-    def broken(plan: Plan) -> Analyzer:
+    def broken(plan: VideoOptions) -> Analyzer:
         raise LookupError("secret")
 
     job = make(load=broken)
@@ -198,7 +200,7 @@ def test_an_unforeseen_fault_is_told_and_logged(make: Make, caplog) -> None:
 
 
 def test_who_comes_when_all_turns_are_taken_waits(make: Make, monkeypatch) -> None:
-    monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(video_job, "_job_slots", threading.BoundedSemaphore(1))
     gate = Gate()
     first, second, third = make(load=lambda plan: gate), make(), make()
     first.start()
@@ -214,11 +216,11 @@ def test_who_comes_when_all_turns_are_taken_waits(make: Make, monkeypatch) -> No
 
 
 def test_the_film_goes_when_its_visitor_has_left(make: Make, monkeypatch) -> None:
-    monkeypatch.setattr(video_job, "GONE_S", 0.1)
-    monkeypatch.setattr(video_job, "_LOOK_FOR_VISITOR_S", 0.05)
+    monkeypatch.setattr(video_job, "ABANDONED_AFTER_S", 0.1)
+    monkeypatch.setattr(video_job, "_PRESENCE_INTERVAL_S", 0.05)
     present = threading.Event()
     present.set()
-    job = make(present=present.is_set)
+    job = make(is_present=present.is_set)
     there = folder(job)
     job.start()
     assert job.join(WAIT_S)
@@ -231,9 +233,9 @@ def test_the_film_goes_when_its_visitor_has_left(make: Make, monkeypatch) -> Non
 def test_a_film_whose_visitor_is_away_lets_another_go_first_and_goes_on(
     make: Make, monkeypatch
 ) -> None:
-    monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(video_job, "_job_slots", threading.BoundedSemaphore(1))
     gate, here = Gate(), threading.Event()
-    away = make(load=lambda plan: gate, present=here.is_set)
+    away = make(load=lambda plan: gate, is_present=here.is_set)
     away.start()
     assert gate.asked.wait(WAIT_S)
     other_gate = Gate()
@@ -249,14 +251,14 @@ def test_a_film_whose_visitor_is_away_lets_another_go_first_and_goes_on(
     assert (other.state, away.state) == ("done", "done")
     assert away.report is not None
     assert away.report.is_complete
-    assert video_job._turns.acquire(blocking=False), "the turn was given back, once"
+    assert video_job._job_slots.acquire(blocking=False), "the turn was given back, once"
 
 
 def test_of_two_who_wait_the_one_who_is_there_is_first(make: Make, monkeypatch) -> None:
-    monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(video_job, "_job_slots", threading.BoundedSemaphore(1))
     gate, other_gate = Gate(), Gate()
     first = make(load=lambda plan: gate)
-    away = make(present=lambda: False)
+    away = make(is_present=lambda: False)
     there = make(load=lambda plan: other_gate)
     first.start()
     assert gate.asked.wait(WAIT_S)
@@ -275,9 +277,9 @@ def test_of_two_who_wait_the_one_who_is_there_is_first(make: Make, monkeypatch) 
 def test_a_film_that_gave_way_can_be_stopped_and_closed(
     make: Make, monkeypatch
 ) -> None:
-    monkeypatch.setattr(video_job, "_turns", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(video_job, "_job_slots", threading.BoundedSemaphore(1))
     gate, other_gate = Gate(), Gate()
-    away = make(load=lambda plan: gate, present=lambda: False)
+    away = make(load=lambda plan: gate, is_present=lambda: False)
     away.start()
     assert gate.asked.wait(WAIT_S)
     other = make(load=lambda plan: other_gate)
@@ -296,18 +298,18 @@ def test_a_film_that_gave_way_can_be_stopped_and_closed(
 def test_after_a_reload_the_film_is_found_again_in_its_tab_only(make: Make) -> None:
     here = threading.Event()
     here.set()
-    job = make(present=here.is_set)
-    job.keep_for("a" * 32)
-    assert find_again("a" * 32, lambda: True) is None, "its visitor is still there"
+    job = make(is_present=here.is_set)
+    job.register_tab("a" * 32)
+    assert find_job_by_tab("a" * 32, lambda: True) is None, "its visitor is still there"
     here.clear()
-    assert find_again("b" * 32, lambda: True) is None
-    assert find_again("", lambda: True) is None
-    assert find_again("a" * 32, lambda: True) is job
-    assert find_again("a" * 32, lambda: True) is None, "the new session is there"
+    assert find_job_by_tab("b" * 32, lambda: True) is None
+    assert find_job_by_tab("", lambda: True) is None
+    assert find_job_by_tab("a" * 32, lambda: True) is job
+    assert find_job_by_tab("a" * 32, lambda: True) is None, "the new session is there"
     job.close()
-    assert find_again("a" * 32, lambda: True) is None
+    assert find_job_by_tab("a" * 32, lambda: True) is None
 
 
 def test_a_film_without_a_tab_is_not_kept(make: Make) -> None:
-    make(present=lambda: False).keep_for("")
-    assert find_again("", lambda: True) is None
+    make(is_present=lambda: False).register_tab("")
+    assert find_job_by_tab("", lambda: True) is None

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from maskdet.web import video_scratch
-from maskdet.web.video_scratch import Scratch
+from maskdet.web.video_scratch import ScratchFolder
 from tests.waiting import wait_until
 
 
 def test_only_its_user_may_look_inside_and_it_goes_with_close() -> None:
-    scratch = Scratch(1000)
+    scratch = ScratchFolder(1000)
     assert stat.S_IMODE(scratch.path.stat().st_mode) == 0o700
     (scratch.path / "film").write_bytes(b"film")
     (scratch.path / "more").mkdir()
@@ -27,7 +27,7 @@ def test_only_its_user_may_look_inside_and_it_goes_with_close() -> None:
 
 
 def test_it_goes_when_nobody_has_it_any_more() -> None:
-    scratch = Scratch(1000)
+    scratch = ScratchFolder(1000)
     path = scratch.path
     del scratch
     wait_until(lambda: not path.exists(), "the folder to go")
@@ -36,8 +36,8 @@ def test_it_goes_when_nobody_has_it_any_more() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_it_goes_even_if_the_program_is_killed() -> None:
     code = (
-        "import sys, time; from maskdet.web.video_scratch import Scratch; "
-        "scratch = Scratch(1); (scratch.path / 'film').write_bytes(b'film'); "
+        "import sys, time; from maskdet.web.video_scratch import ScratchFolder; "
+        "scratch = ScratchFolder(1); (scratch.path / 'film').write_bytes(b'film'); "
         "print(scratch.path, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as one:
@@ -51,7 +51,7 @@ def test_it_goes_even_if_the_program_is_killed() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a folder")
 def test_it_lies_in_memory_only_where_there_is_room(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(video_scratch, "SHARED_MEMORY", tmp_path)
-    small, large = Scratch(1), Scratch(10**15)
+    small, large = ScratchFolder(1), ScratchFolder(10**15)
     try:
         assert (small.in_memory, small.path.parent) == (True, tmp_path)
         assert (large.in_memory, large.path.parent == tmp_path) == (False, False)
@@ -62,7 +62,7 @@ def test_it_lies_in_memory_only_where_there_is_room(tmp_path, monkeypatch) -> No
 
 def test_without_shared_memory_a_temporary_folder_does(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(video_scratch, "SHARED_MEMORY", tmp_path / "none")
-    scratch = Scratch(1)
+    scratch = ScratchFolder(1)
     assert not scratch.in_memory
     assert scratch.path.is_dir()
     scratch.close()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from maskdet.wording import counted
     ],
 )
 def test_a_noun_agrees_with_its_number(n, words, text):
-    assert counted(n, *words) == text
+    assert format_count(n, *words) == text

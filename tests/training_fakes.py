@@ -11,22 +11,22 @@ import cv2
 import numpy as np
 
 from maskdet.training.crops import Crops
-from maskdet.training.material import Material
-from maskdet.training.recipes import RECIPES, Recipe, Stage
-from maskdet.training.samples import Samples
-from maskdet.training.views import Passes
+from maskdet.training.material import ClassifierData
+from maskdet.training.recipes import RECIPES, ClassifierRecipe, Stage
+from maskdet.training.samples import PackedCrops
+from maskdet.training.views import EpochIterator
 from maskdet.types import Label
 
 if TYPE_CHECKING:
     import keras
 
-EIGHT = {
+EIGHT_CROPS = {
     (Label.MASK, False): 3,
     (Label.NO_MASK, False): 3,
     (Label.INCORRECT, False): 2,
 }
 
-TINY = Recipe(
+TINY_RECIPE = ClassifierRecipe(
     name="tutorial",
     title="Tiny",
     about="For tests.",
@@ -43,53 +43,59 @@ TINY = Recipe(
 )
 
 
-def samples(counts: dict[tuple[Label, bool], int], side: int = 32) -> Samples:
+def make_samples(counts: dict[tuple[Label, bool], int], side: int = 32) -> PackedCrops:
     """Return samples with `counts` crops a (label, whole), each class in a colour."""
     labels = [label for (label, _), n in counts.items() for _ in range(n)]
-    whole = [kind for (_, kind), n in counts.items() for _ in range(n)]
+    is_whole = [
+        is_whole_image for (_, is_whole_image), n in counts.items() for _ in range(n)
+    ]
     rng = np.random.default_rng(0)
     images = rng.integers(0, 40, (len(labels), side, side, 3), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[..., int(label)] += 180
     sources = np.array(["odd" if row % 2 else "even" for row in range(len(labels))])
     drawn = np.zeros(len(labels), np.bool_)
-    return Samples(images, np.array(labels, np.int64), sources, np.array(whole), drawn)
+    return PackedCrops(
+        images, np.array(labels, np.int64), sources, np.array(is_whole), drawn
+    )
 
 
-def crops(counts: dict[tuple[Label, bool], int] = EIGHT, side: int = 32) -> Crops:
+def make_crops(
+    counts: dict[tuple[Label, bool], int] = EIGHT_CROPS, side: int = 32
+) -> Crops:
     """Return the same pictures as crops to validate on."""
-    made = samples(counts, side)
-    return Crops(made.images, made.labels, made.sources)
+    samples_ = make_samples(counts, side)
+    return Crops(samples_.images, samples_.labels, samples_.sources)
 
 
-def still(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
+def keep_unchanged(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
     """Leave a crop as it is."""
     return image
 
 
-def material(steps: int = 1, seed: int = 1) -> Material:
+def make_training_data(steps: int = 1, seed: int = 1) -> ClassifierData:
     """Return eight crops to learn from and the same eight to validate on."""
-    eight = crops()
-    batches = Passes(eight, still, 8, seed)
-    return Material(batches, steps, 8, eight, np.ones(3, np.float32))
+    eight = make_crops()
+    batches = EpochIterator(eight, keep_unchanged, 8, seed)
+    return ClassifierData(batches, steps, 8, eight, np.ones(3, np.float32))
 
 
-def tiny_network(recipe: Recipe, weights: object = None) -> keras.Model:
+def build_tiny_network(recipe: ClassifierRecipe, weights: object = None) -> keras.Model:
     """Build a network of one layer, to stand in the place of the real ones."""
     import keras
 
-    pictures = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(pictures))
+    images = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
     probs = keras.layers.Dense(3, activation="softmax", name="probs")(x)
-    return keras.Model(pictures, probs)
+    return keras.Model(images, probs)
 
 
-def conv_network(recipe: Recipe, weights: object = None) -> keras.Model:
+def build_conv_network(recipe: ClassifierRecipe, weights: object = None) -> keras.Model:
     """Build a small network of the kinds of layers that the real ones have."""
     import keras
 
-    pictures = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pictures)
+    images = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
     x = keras.layers.BatchNormalization(momentum=0.5)(x)
     x = keras.layers.ReLU(max_value=6.0)(x)
@@ -97,26 +103,26 @@ def conv_network(recipe: Recipe, weights: object = None) -> keras.Model:
     x = keras.layers.MaxPooling2D(2)(keras.layers.Add()([x, y]))
     x = keras.layers.GlobalAveragePooling2D()(x)
     probs = keras.layers.Dense(3, activation="softmax", name="probs")(x)
-    return keras.Model(pictures, probs)
+    return keras.Model(images, probs)
 
 
-def small(name: str, **knobs: object) -> Recipe:
+def make_small_recipe(name: str, **changes: object) -> ClassifierRecipe:
     """Return a recipe that ships, made small enough for a test."""
     return dataclasses.replace(
-        RECIPES[name], size_px=32, dropout=0.0, batch_size=8, **knobs
+        RECIPES[name], size_px=32, dropout=0.0, batch_size=8, **changes
     )
 
 
-def write_folder(folder: Path, splits: Iterable[str] = ("train", "val")) -> Path:
+def write_class_folders(folder: Path, splits: Iterable[str] = ("train", "val")) -> Path:
     """Write a data set of two classes whose pictures all look different."""
     for split in splits:
         for label in (Label.MASK, Label.NO_MASK):
-            place = folder / split / label.key
-            place.mkdir(parents=True)
+            class_folder = folder / split / label.key
+            class_folder.mkdir(parents=True)
             for number in range(4):
                 rng = np.random.default_rng([len(split), int(label), number])
                 coarse = rng.integers(0, 60, (6, 6, 3), dtype=np.uint8)
                 coarse[..., int(label)] += 180
                 image = cv2.resize(coarse, (48, 48), interpolation=cv2.INTER_CUBIC)
-                cv2.imwrite(str(place / f"{number}.png"), image)
+                cv2.imwrite(str(class_folder / f"{number}.png"), image)
     return folder

@@ -8,28 +8,28 @@ import zipfile
 from collections.abc import Mapping
 
 from maskdet.media import encode_jpeg, encode_png
-from tests.datasets_fakes import scribble
+from tests.datasets_fakes import make_textured_image
 
 
-def jpeg(seed: int = 0, width: int = 90, height: int = 80) -> bytes:
+def make_jpeg(seed: int = 0, width: int = 90, height: int = 80) -> bytes:
     """Return a small picture."""
-    return encode_jpeg(scribble(seed, width, height))
+    return encode_jpeg(make_textured_image(seed, width, height))
 
 
-def png(seed: int = 0, width: int = 90, height: int = 80) -> bytes:
-    return encode_png(scribble(seed, width, height))
+def make_png_bytes(seed: int = 0, width: int = 90, height: int = 80) -> bytes:
+    return encode_png(make_textured_image(seed, width, height))
 
 
-def packed(contents: Mapping[str, bytes | str]) -> bytes:
+def make_zip(contents: Mapping[str, bytes | str]) -> bytes:
     """Return a zip of files."""
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents.items():
-            made.writestr(name, content)
+            archive.writestr(name, content)
     return target.getvalue()
 
 
-def coco(
+def make_coco_json(
     faces: Mapping[str, list[tuple[list[float], int]]],
     classes: tuple[str, ...] = ("mask", "no_mask", "incorrect"),
     size_wh: tuple[int, int] = (90, 80),
@@ -40,8 +40,8 @@ def coco(
         size = {"width": size_wh[0], "height": size_wh[1]}
         images.append({"id": number, "file_name": name, **size})
         annotations += [
-            {"image_id": number, "bbox": box, "category_id": kind}
-            for box, kind in boxes
+            {"image_id": number, "bbox": box, "category_id": category}
+            for box, category in boxes
         ]
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
     return json.dumps(

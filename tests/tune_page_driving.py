@@ -12,48 +12,50 @@ from streamlit.testing.v1 import AppTest
 
 from maskdet.tune import bundled
 from maskdet.web import session
-from tests.app_driving import opened_at, run
-from tests.tune_page_fakes import scored
+from tests.app_driving import open_page, run_app
+from tests.tune_page_fakes import make_page_predictions
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 
-def use_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def use_fake_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two analyzers on one set, and files of every model."""
     names = {f"{name} on village": name for name in ("onepass", "mtcnn")}
-    monkeypatch.setattr(bundled, "bundled", lambda: tuple(names))
+    monkeypatch.setattr(bundled, "list_bundled", lambda: tuple(names))
     monkeypatch.setattr(
-        bundled, "load_bundled", lambda name: scored(analyzer=names[name])
+        bundled,
+        "load_bundled_predictions",
+        lambda name: make_page_predictions(analyzer=names[name]),
     )
-    monkeypatch.setattr(session, "asset_path", lambda name: APP)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
     st.cache_resource.clear()
 
 
-def opened(**query: str) -> AppTest:
-    return opened_at("tune", **query)
+def open_tune_page(**query: str) -> AppTest:
+    return open_page("tune", **query)
 
 
-def choose(app: AppTest, key: str, value: Any) -> AppTest:
+def select_segment(app: AppTest, key: str, value: Any) -> AppTest:
     app.main.button_group(key=f"tune.{key}").set_value(value)
-    return run(app)
+    return run_app(app)
 
 
-def move(app: AppTest, key: str, value: float) -> AppTest:
+def move_slider(app: AppTest, key: str, value: float) -> AppTest:
     app.main.slider(key=f"tune.{key}").set_value(value)
-    return run(app)
+    return run_app(app)
 
 
-def press(app: AppTest, label: str) -> AppTest:
-    next(one for one in app.main.button if one.label == label).click()
-    return run(app)
+def press_button(app: AppTest, label: str) -> AppTest:
+    next(button for button in app.main.button if button.label == label).click()
+    return run_app(app)
 
 
-def texts(app: AppTest) -> str:
+def page_texts(app: AppTest) -> str:
     kinds = ("markdown", "caption", "info", "warning", "error", "html")
     return "\n".join(str(part.value) for kind in kinds for part in app.main.get(kind))
 
 
-def datasets(app: AppTest, chart: int) -> dict[str, Any]:
+def chart_datasets(app: AppTest, chart: int) -> dict[str, Any]:
     """Return the tables of a chart by name."""
     proto = app.main.get("vega_lite_chart")[chart].proto
     tables = {}

@@ -4,52 +4,63 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskdet.tune.scored import FaceRows, LabelledSet, Scored
+from maskdet.tune.scored import AnalyzerPredictions, FaceRows, LabelledSet
 from maskdet.types import CLASSES
 
 SIDE_PX = 400
 
 
-def truth(pictures: int = 60, *, seed: int = 0, name: str = "village") -> LabelledSet:
+def make_labelled_set(
+    n_images: int = 60, *, seed: int = 0, name: str = "village"
+) -> LabelledSet:
     """A set of three faces a picture: mostly masked, some bare, few incorrect."""
     rng = np.random.default_rng(seed)
-    numbers = np.repeat(np.arange(pictures), 3)
-    n = len(numbers)
+    image_rows = np.repeat(np.arange(n_images), 3)
+    n = len(image_rows)
     sizes = rng.integers(8, 90, n)
     # Each in its own third, so that no two overlap.
-    corners = np.stack([np.tile([5, 140, 275], pictures), rng.integers(5, 280, n)], 1)
+    corners = np.stack([np.tile([5, 140, 275], n_images), rng.integers(5, 280, n)], 1)
     boxes = np.concatenate([corners, corners + sizes[:, None]], 1)
-    faces = FaceRows(numbers, boxes, rng.uniform(20, 220, n), rng.uniform(0, 900, n))
+    faces = FaceRows(image_rows, boxes, rng.uniform(20, 220, n), rng.uniform(0, 900, n))
     labels = rng.choice(3, n, p=[0.6, 0.3, 0.1])
-    sizes_wh = np.full((pictures, 2), SIDE_PX)
-    names = tuple(f"{number}.jpg" for number in range(pictures))
+    sizes_wh = np.full((n_images, 2), SIDE_PX)
+    names = tuple(f"{number}.jpg" for number in range(n_images))
     return LabelledSet(name, names, sizes_wh, faces, labels)
 
 
-def scored(
-    true: LabelledSet | None = None, analyzer: str = "onepass", *, seed: int = 1
-) -> Scored:
+def make_page_predictions(
+    labelled_set: LabelledSet | None = None, analyzer: str = "onepass", *, seed: int = 1
+) -> AnalyzerPredictions:
     """What an analyzer said: most faces, mostly right, and a false alarm a picture."""
-    true = true or truth()
+    labelled_set = labelled_set or make_labelled_set()
     rng = np.random.default_rng(seed)
-    seen = np.flatnonzero(rng.random(len(true.faces)) < 0.95)
-    pictures = len(true.names)
-    alarms = rng.integers(0, 300, (pictures, 2)).astype(np.float32)
-    alarms[:, 1] = 375  # below all true faces
+    detected = np.flatnonzero(rng.random(len(labelled_set.faces)) < 0.95)
+    n_images = len(labelled_set.names)
+    false_positives = rng.integers(0, 300, (n_images, 2)).astype(np.float32)
+    false_positives[:, 1] = 375  # below all true faces
     boxes = np.concatenate(
         [
-            true.faces.boxes[seen] + rng.normal(0, 1, (len(seen), 4)),
-            np.concatenate([alarms, alarms + 20], 1),
+            labelled_set.faces.boxes[detected] + rng.normal(0, 1, (len(detected), 4)),
+            np.concatenate([false_positives, false_positives + 20], 1),
         ]
     )
-    right = np.eye(len(CLASSES))[true.labels[seen]]
+    one_hot = np.eye(len(CLASSES))[labelled_set.labels[detected]]
     logits = np.concatenate(
-        [3 * right + rng.normal(0, 1.2, right.shape), rng.normal(0, 1, (pictures, 3))]
+        [
+            3 * one_hot + rng.normal(0, 1.2, one_hot.shape),
+            rng.normal(0, 1, (n_images, 3)),
+        ]
     )
     probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    scores = np.concatenate([rng.beta(5, 2, len(seen)), rng.beta(1, 6, pictures)])
-    numbers = np.concatenate([true.faces.pictures[seen], np.arange(pictures)])
-    order = np.lexsort((-scores, numbers))
-    n = len(numbers)
-    faces = FaceRows(numbers[order], boxes[order], np.full(n, 90.0), np.full(n, 90.0))
-    return Scored(true, analyzer, faces, np.clip(scores[order], 0.02, 1), probs[order])
+    scores = np.concatenate([rng.beta(5, 2, len(detected)), rng.beta(1, 6, n_images)])
+    image_rows = np.concatenate(
+        [labelled_set.faces.image_indices[detected], np.arange(n_images)]
+    )
+    order = np.lexsort((-scores, image_rows))
+    n = len(image_rows)
+    faces = FaceRows(
+        image_rows[order], boxes[order], np.full(n, 90.0), np.full(n, 90.0)
+    )
+    return AnalyzerPredictions(
+        labelled_set, analyzer, faces, np.clip(scores[order], 0.02, 1), probs[order]
+    )

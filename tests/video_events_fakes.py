@@ -15,7 +15,7 @@ from maskdet.events.store import EventFilter, EventStore
 from tests.fakes import FakeClassifier, FakeDetector
 
 
-def one_bare_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def fake_unmasked_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let every film show one person without a mask, and no test touch my events."""
 
     def load(*_, **__):
@@ -24,19 +24,19 @@ def one_bare_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         )
 
     monkeypatch.setattr(video, "load_analyzer", load)
-    monkeypatch.setattr(video_telling, "WAIT_S", 5.0)
+    monkeypatch.setattr(video_telling, "FLUSH_TIMEOUT_S", 5.0)
     monkeypatch.setenv("MASKDET_EVENTS_URL", sqlite_url(tmp_path / "usual.sqlite3"))
     for name in ("EVENTS_DAYS", "WEBHOOK_SECRET", "MQTT_PASSWORD"):
         monkeypatch.delenv(f"MASKDET_{name}", raising=False)
 
 
-def run(*words: object) -> int:
+def run_video(*words: object) -> int:
     return main(["video", *map(str, words)])
 
 
-def stored(file: Path) -> Sequence[Event]:
+def read_events(file: Path) -> Sequence[Event]:
     return EventStore(sqlite_url(file)).read(EventFilter())[::-1]
 
 
-def complaints(text: str) -> list[str]:
+def error_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("maskdet: ")]

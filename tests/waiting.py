@@ -15,9 +15,11 @@ WAIT_MS: Final = 1000 * WAIT_S
 """The same in the unit of Playwright."""
 
 
-def wait_until(condition: Callable[[], object], what: str = "a condition") -> None:
+def wait_until(
+    condition: Callable[[], object], description: str = "a condition"
+) -> None:
     """Return as soon as the condition is true."""
     deadline_s = time.monotonic() + WAIT_S
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited {WAIT_S:g} s for {what}"
+        assert time.monotonic() < deadline_s, f"waited {WAIT_S:g} s for {description}"
         time.sleep(0.02)

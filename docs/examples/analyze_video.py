@@ -16,6 +16,6 @@ for person in report.people:
 for contact in report.contacts:
     print(f"#{contact.first_id} and #{contact.second_id}: {contact.total_s:.1f} s")
 for event in report.events:
-    print(f"{report.time_s(event):6.1f} s  {event.kind}  #{event.person}")
+    print(f"{report.event_time_s(event):6.1f} s  {event.kind}  #{event.person}")
 rate = report.mask_rate
 print("mask rate:", "unknown" if rate is None else f"{rate:.0%}")

@@ -6,6 +6,6 @@ gave an address.
 
 from __future__ import annotations
 
-from maskdet.alerts.rules import RULES, AlertRule, Alerts
+from maskdet.alerts.rules import RULE_KINDS, AlertDetector, AlertRule
 
-__all__ = ["RULES", "AlertRule", "Alerts"]
+__all__ = ["RULE_KINDS", "AlertDetector", "AlertRule"]

@@ -14,16 +14,16 @@ from typing import Final
 
 from maskdet.events.event import Event
 
-_RATE_HZ: Final = 16_000
+_SAMPLE_RATE_HZ: Final = 16_000
 _TONES_HZ: Final = (880.0, 660.0)
 _TONE_S: Final = 0.16
-_EDGE_S: Final = 0.01  # a tone that begins at once clicks
-_LOUDNESS: Final = 0.4
+_FADE_S: Final = 0.01  # a tone that begins at once clicks
+_AMPLITUDE: Final = 0.4
 
-_MOST = 50
+_MAX_ALERTS = 50
 
 
-class Bell:
+class AlertInbox:
     """Alerts that the page has not shown yet; safe to use from threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,28 +34,30 @@ class Bell:
         """
         self._clock = clock
         self._lock = threading.Lock()
-        self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MOST)
+        self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MAX_ALERTS)
 
-    def ring(self, alerts: Iterable[Event]) -> None:
+    def put(self, alerts: Iterable[Event]) -> None:
         """Keep alerts for the page; of very many, the newest."""
         with self._lock:
             now_s = self._clock()
             self._alerts.extend((now_s, alert) for alert in alerts)
 
-    def drain(self, fresh_s: float = math.inf) -> tuple[Event, ...]:
+    def pop_all(self, max_age_s: float = math.inf) -> tuple[Event, ...]:
         """Return the alerts that came since the last call, oldest first.
 
         Args:
-            fresh_s: those that rang longer ago are forgotten, in seconds.
+            max_age_s: those that rang longer ago are forgotten, in seconds.
         """
         with self._lock:
-            since_s = self._clock() - fresh_s
-            found = tuple(alert for rang_s, alert in self._alerts if rang_s >= since_s)
+            oldest_s = self._clock() - max_age_s
+            alerts = tuple(
+                alert for arrived_s, alert in self._alerts if arrived_s >= oldest_s
+            )
             self._alerts.clear()
-        return found
+        return alerts
 
 
-def beep_wav(number: int = 0) -> bytes:
+def make_beep_wav(number: int = 0) -> bytes:
     """Return two short tones as a WAV file.
 
     Args:
@@ -63,9 +65,16 @@ def beep_wav(number: int = 0) -> bytes:
             file only once by itself, so each alert needs another one.
     """
     samples = [
-        int(32767 * _LOUDNESS * _swell(place) * math.sin(2 * math.pi * hz * place))
+        int(
+            32767
+            * _AMPLITUDE
+            * _tone_envelope(time_s)
+            * math.sin(2 * math.pi * hz * time_s)
+        )
         for hz in _TONES_HZ
-        for place in (step / _RATE_HZ for step in range(int(_TONE_S * _RATE_HZ)))
+        for time_s in (
+            step / _SAMPLE_RATE_HZ for step in range(int(_TONE_S * _SAMPLE_RATE_HZ))
+        )
     ]
     # Values this small are silence.
     samples += [(number >> shift) & 7 for shift in range(0, 30, 3)]
@@ -73,11 +82,11 @@ def beep_wav(number: int = 0) -> bytes:
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
-        sound.setframerate(_RATE_HZ)
+        sound.setframerate(_SAMPLE_RATE_HZ)
         sound.writeframes(struct.pack(f"<{len(samples)}h", *samples))
     return file.getvalue()
 
 
-def _swell(place_s: float) -> float:
+def _tone_envelope(time_s: float) -> float:
     """Return how loud a tone is at a moment, in [0, 1]: it rises and falls."""
-    return min(1.0, place_s / _EDGE_S, (_TONE_S - place_s) / _EDGE_S)
+    return min(1.0, time_s / _FADE_S, (_TONE_S - time_s) / _FADE_S)

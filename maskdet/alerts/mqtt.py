@@ -11,13 +11,13 @@ from urllib.parse import unquote, urlsplit
 
 from maskdet.alerts.outbox import DeliveryError
 from maskdet.events.event import Event
-from maskdet.extras import require
+from maskdet.extras import require_libraries
 
 DEFAULT_TOPIC: Final = "maskdet/alerts"
 TIMEOUT_S: Final = 5.0
-_LOOK_S: Final = 0.1
+_POLL_INTERVAL_S: Final = 0.1
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
-_AT_LEAST_ONCE: Final = 1
+_QOS_AT_LEAST_ONCE: Final = 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Broker:
         return cls(host, port, topic, parts.scheme == "mqtts", user, password)
 
 
-class Mqtt:
+class MqttPublisher:
     """Publishes each alert; a connection for each, as there are few."""
 
     def __init__(
@@ -76,14 +76,14 @@ class Mqtt:
         url: str,
         *,
         timeout_s: float = TIMEOUT_S,
-        new_client: Callable[[], Any] | None = None,
+        client_factory: Callable[[], Any] | None = None,
     ) -> None:
         """Name the broker; nothing is sent yet.
 
         Args:
             url: as in `Broker`.
             timeout_s: so long the broker may take for each step.
-            new_client: makes a client like paho's; tests bring their own.
+            client_factory: makes a client like paho's; tests bring their own.
 
         Raises:
             ValueError: the address is none.
@@ -91,9 +91,9 @@ class Mqtt:
         """
         self._broker = Broker.from_url(url)
         self._timeout_s = timeout_s
-        self._new_client = new_client or _paho_client
-        if new_client is None:
-            _paho()
+        self._client_factory = client_factory or _create_paho_client
+        if client_factory is None:
+            _import_paho()
 
     def __call__(self, alert: Event) -> None:
         """Publish one alert and wait until the broker has it.
@@ -101,9 +101,9 @@ class Mqtt:
         Raises:
             DeliveryError: it has not; the line says why, without the password.
         """
-        client, broker = self._new_client(), self._broker
+        client, broker = self._client_factory(), self._broker
         refusals: list[str] = []
-        client.on_connect = _keep_refusal(refusals)
+        client.on_connect = _make_on_connect(refusals)
         client.connect_timeout = self._timeout_s
         if broker.user:
             client.username_pw_set(broker.user, broker.password or None)
@@ -112,8 +112,8 @@ class Mqtt:
         try:
             client.connect(broker.host, broker.port, keepalive=30)
         except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or type(error).__name__
-            raise DeliveryError(f"the MQTT broker is out of reach: {why}") from None
+            cause = getattr(error, "strerror", None) or type(error).__name__
+            raise DeliveryError(f"the MQTT broker is out of reach: {cause}") from None
         client.loop_start()
         try:
             self._publish(client, alert, refusals)
@@ -124,36 +124,38 @@ class Mqtt:
     def _publish(self, client: Any, alert: Event, refusals: list[str]) -> None:
         try:
             sent = client.publish(
-                self._broker.topic, alert.to_json(), qos=_AT_LEAST_ONCE
+                self._broker.topic, alert.to_json(), qos=_QOS_AT_LEAST_ONCE
             )
-            until_s = monotonic() + self._timeout_s
+            deadline_s = monotonic() + self._timeout_s
             # A broker that refuses never takes the alert: no need to wait for that.
-            while not refusals and monotonic() < until_s and not sent.is_published():
-                sent.wait_for_publish(min(_LOOK_S, self._timeout_s))
-            arrived = sent.is_published()
+            while not refusals and monotonic() < deadline_s and not sent.is_published():
+                sent.wait_for_publish(min(_POLL_INTERVAL_S, self._timeout_s))
+            is_delivered = sent.is_published()
         except (RuntimeError, ValueError):
-            arrived = False
+            is_delivered = False
         if refusals:
-            raise DeliveryError(f"the MQTT broker refuses: {refusals[0]}", again=False)
-        if not arrived:
+            raise DeliveryError(
+                f"the MQTT broker refuses: {refusals[0]}", retryable=False
+            )
+        if not is_delivered:
             raise DeliveryError("the MQTT broker did not take the alert in time")
 
 
-def _keep_refusal(refusals: list[str]) -> Callable[..., None]:
+def _make_on_connect(refusals: list[str]) -> Callable[..., None]:
     """Return what a client calls when the broker has answered."""
 
-    def connected(_client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
+    def on_connect(_client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
         if getattr(reason, "is_failure", False):
             refusals.append(str(reason))
 
-    return connected
+    return on_connect
 
 
-def _paho() -> Any:
-    require("sending alerts by MQTT", "paho.mqtt.client")
+def _import_paho() -> Any:
+    require_libraries("sending alerts by MQTT", "paho.mqtt.client")
     return importlib.import_module("paho.mqtt.client")
 
 
-def _paho_client() -> Any:
-    paho = _paho()
+def _create_paho_client() -> Any:
+    paho = _import_paho()
     return paho.Client(paho.CallbackAPIVersion.VERSION2)

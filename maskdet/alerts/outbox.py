@@ -14,7 +14,7 @@ from maskdet.events.event import Event
 
 logger = logging.getLogger(__name__)
 
-Send = Callable[[Event], None]
+SendAlert = Callable[[Event], None]
 """Delivers one alert, or raises `DeliveryError`."""
 
 
@@ -22,42 +22,46 @@ class DeliveryError(RuntimeError):
     """An alert could not be delivered; the message is one line on why.
 
     Attributes:
-        again: whether it makes sense to try again.
-        wait_s: how long the other side asked to be left alone, in seconds.
+        retryable: whether it makes sense to try again.
+        retry_after_s: how long the other side asked to be left alone, in seconds.
     """
 
-    def __init__(self, line: str, *, again: bool = True, wait_s: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, retryable: bool = True, retry_after_s: float = 0.0
+    ) -> None:
         """Say why, and whether it makes sense to try again."""
-        super().__init__(line)
-        self.again = again
-        self.wait_s = wait_s
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often and how late an alert is tried again; as it is, for 3 to 6 minutes.
 
     Attributes:
-        tries: in all.
-        first_s: the pause after the first try; each later one is twice as long.
-        longest_s: no pause is longer.
+        max_attempts: in all.
+        initial_delay_s: the pause after the first try; each later one is twice as long.
+        max_delay_s: no pause is longer.
     """
 
-    tries: int = 12
-    first_s: float = 1.0
-    longest_s: float = 60.0
+    max_attempts: int = 12
+    initial_delay_s: float = 1.0
+    max_delay_s: float = 60.0
 
-    def pause_s(self, n_tried: int, asked_s: float = 0.0) -> float:
+    def compute_delay_s(self, n_attempts: int, retry_after_s: float = 0.0) -> float:
         """Return the pause after so many tries, between half of it and all of it.
 
         Chance keeps many senders from coming back at the same moment.
         """
-        whole_s = min(self.longest_s, self.first_s * 2.0 ** (n_tried - 1))
-        return max(min(asked_s, self.longest_s), whole_s * random.uniform(0.5, 1.0))
+        delay_s = min(self.max_delay_s, self.initial_delay_s * 2.0 ** (n_attempts - 1))
+        return max(
+            min(retry_after_s, self.max_delay_s), delay_s * random.uniform(0.5, 1.0)
+        )
 
 
 @dataclass(frozen=True)
-class OutboxStatus:
+class DeliveryStatus:
     """What became of the alerts so far.
 
     Attributes:
@@ -75,28 +79,32 @@ class OutboxStatus:
     problem: str = ""
 
 
-class Outbox:
+class DeliveryQueue:
     """Delivers alerts to one receiver, one after the other, from a thread of its own.
 
     Each receiver has one: who is slow, or away, holds up nobody else.
     """
 
     def __init__(
-        self, send: Send, *, patience: Patience | None = None, capacity: int = 100
+        self,
+        send: SendAlert,
+        *,
+        retry_policy: RetryPolicy | None = None,
+        capacity: int = 100,
     ) -> None:
         """Start with nothing to send.
 
         Args:
             send: delivers one alert.
-            patience: how often and how late it is tried again.
+            retry_policy: how often and how late it is tried again.
             capacity: alerts that wait at most; more are dropped and counted.
         """
         self._send = send
-        self._patience = patience or Patience()
+        self._retry_policy = retry_policy or RetryPolicy()
         self._queue: queue.Queue[Event] = queue.Queue(capacity)
         self._lock = threading.Lock()
-        self._status = OutboxStatus()
-        self._ending = threading.Event()
+        self._status = DeliveryStatus()
+        self._stop_requested = threading.Event()
         self._running = False
 
     def put(self, alerts: Iterable[Event]) -> None:
@@ -104,28 +112,28 @@ class Outbox:
         for alert in alerts:
             try:
                 self._queue.put_nowait(alert)
-                self._count(n_waiting=1)
+                self._update_status(n_waiting=1)
             except queue.Full:
-                self._count(n_dropped=1)
-        self._wake()
+                self._update_status(n_dropped=1)
+        self._start_thread()
 
-    def status(self) -> OutboxStatus:
+    def status(self) -> DeliveryStatus:
         """Return what became of the alerts so far."""
         with self._lock:
             return self._status
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing waits; return whether nothing does."""
-        until_s = time.monotonic() + timeout_s
-        while self.status().n_waiting and time.monotonic() < until_s:
+        deadline_s = time.monotonic() + timeout_s
+        while self.status().n_waiting and time.monotonic() < deadline_s:
             time.sleep(0.01)
         return not self.status().n_waiting
 
     def close(self) -> None:
         """End the thread; what still waits is not sent. Returns at once."""
-        self._ending.set()
+        self._stop_requested.set()
 
-    def _wake(self) -> None:
+    def _start_thread(self) -> None:
         """Start the thread unless it runs.
 
         It ends when nothing waits: nobody says when a visitor is gone.
@@ -137,7 +145,7 @@ class Outbox:
         threading.Thread(target=self._run, name="maskdet-outbox", daemon=True).start()
 
     def _run(self) -> None:
-        while not self._ending.is_set():
+        while not self._stop_requested.is_set():
             with self._lock:
                 if self._queue.empty():
                     self._running = False
@@ -145,31 +153,38 @@ class Outbox:
             self._deliver(self._queue.get())
 
     def _deliver(self, alert: Event) -> None:
-        for n_tried in range(1, self._patience.tries + 1):
-            error = self._try(alert)
+        for n_attempts in range(1, self._retry_policy.max_attempts + 1):
+            error = self._try_send(alert)
             if error is None:
-                self._count(n_sent=1, n_waiting=-1, problem="")
+                self._update_status(n_sent=1, n_waiting=-1, problem="")
                 return
-            if not error.again:
+            if not error.retryable:
                 break
-            self._count(problem=str(error))
-            pause_s = self._patience.pause_s(n_tried, error.wait_s)
-            if n_tried < self._patience.tries and self._ending.wait(pause_s):
+            self._update_status(problem=str(error))
+            delay_s = self._retry_policy.compute_delay_s(
+                n_attempts, error.retry_after_s
+            )
+            if (
+                n_attempts < self._retry_policy.max_attempts
+                and self._stop_requested.wait(delay_s)
+            ):
                 return
-        self._count(n_failed=1, n_waiting=-1, problem=str(error))
+        self._update_status(n_failed=1, n_waiting=-1, problem=str(error))
         logger.error("an alert was not delivered: %s", error)
 
-    def _try(self, alert: Event) -> DeliveryError | None:
+    def _try_send(self, alert: Event) -> DeliveryError | None:
         try:
             self._send(alert)
         except DeliveryError as error:
             return error
         except Exception as error:  # a fault of ours must not end the thread
             logger.exception("an alert was not delivered")
-            return DeliveryError(f"not delivered: {type(error).__name__}", again=False)
+            return DeliveryError(
+                f"not delivered: {type(error).__name__}", retryable=False
+            )
         return None
 
-    def _count(
+    def _update_status(
         self,
         *,
         n_sent: int = 0,
@@ -179,11 +194,11 @@ class Outbox:
         problem: str | None = None,
     ) -> None:
         with self._lock:
-            now = self._status
-            self._status = OutboxStatus(
-                now.n_sent + n_sent,
-                now.n_waiting + n_waiting,
-                now.n_failed + n_failed,
-                now.n_dropped + n_dropped,
-                now.problem if problem is None else problem,
+            status = self._status
+            self._status = DeliveryStatus(
+                status.n_sent + n_sent,
+                status.n_waiting + n_waiting,
+                status.n_failed + n_failed,
+                status.n_dropped + n_dropped,
+                status.problem if problem is None else problem,
             )

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from maskdet.events.event import Event
-from maskdet.events.holding import Held, Holding, person_ids
-from maskdet.events.origin import Origin
+from maskdet.events.holding import LabelHistory, LabelState, list_track_ids
+from maskdet.events.origin import StreamInfo
 from maskdet.types import UNTRACKED, Label, Scene
 
-RULES: Final[Mapping[str, str]] = {
+RULE_KINDS: Final[Mapping[str, str]] = {
     "no_mask": "No mask",
     "incorrect": "Mask worn incorrectly",
     "close": "Too close without a mask",
@@ -20,7 +20,7 @@ RULES: Final[Mapping[str, str]] = {
 }
 """The kinds of rules: the name in files, and the name shown to people."""
 
-_GAP_S: Final = 0.5
+_CROWD_GAP_S: Final = 0.5
 """A crowd may be too small for so long and goes on: one unsure face is no news."""
 
 _RANGES: Final = (
@@ -36,7 +36,7 @@ class AlertRule:
     """When somebody is told.
 
     Attributes:
-        kind: a name in `RULES`.
+        kind: a name in `RULE_KINDS`.
         for_s: it must have stood for so long, in seconds.
         min_confidence: views less certain do not count, in [0, 1].
         cooldown_s: the same person raises no other alert of this rule for so long.
@@ -54,50 +54,56 @@ class AlertRule:
 
     def __post_init__(self) -> None:
         """Refuse unknown kinds and values out of range."""
-        if self.kind not in RULES:
-            known = ", ".join(RULES)
-            raise ValueError(f"kind must be one of {known}, not {self.kind!r}")
+        if self.kind not in RULE_KINDS:
+            kinds = ", ".join(RULE_KINDS)
+            raise ValueError(f"kind must be one of {kinds}, not {self.kind!r}")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 raise ValueError(f"{name} must lie from {low} to {high}, not {value}")
 
 
-class Alerts:
+class AlertDetector:
     """What the rules say of one stream: each person once, and not again too soon.
 
     A person who raised an alert raises the next one of the same rule only when what
     it was about has ended meanwhile, came again, and the cool-down is over.
     """
 
-    def __init__(self, origin: Origin, rules: Iterable[AlertRule] = ()) -> None:
+    def __init__(
+        self, stream_info: StreamInfo, rules: Iterable[AlertRule] = ()
+    ) -> None:
         """Start with nobody there.
 
         Args:
-            origin: names the stream and says when it began.
-            rules: what to look for; more under `use`.
+            stream_info: names the stream and says when it began.
+            rules: what to look for; more under `set_rules`.
         """
-        self._origin = origin
-        self._watches: dict[AlertRule, _RuleWatch] = {}
-        self.use(rules)
+        self._stream_info = stream_info
+        self._rule_states: dict[AlertRule, _RuleState] = {}
+        self.set_rules(rules)
 
-    def use(self, rules: Iterable[AlertRule]) -> None:
+    def set_rules(self, rules: Iterable[AlertRule]) -> None:
         """Go by these rules from now on.
 
         Those that stay remember who was told of, also with other numbers: who moves a
         slider is not told of everybody once more.
         """
-        wanted = tuple(dict.fromkeys(rules))
-        kept = {rule: self._watches[rule] for rule in wanted if rule in self._watches}
-        changed = {
-            rule.kind: watch
-            for rule, watch in self._watches.items()
-            if rule not in wanted
+        new_rules = tuple(dict.fromkeys(rules))
+        unchanged = {
+            rule: self._rule_states[rule]
+            for rule in new_rules
+            if rule in self._rule_states
         }
-        for rule in wanted:
-            if rule not in kept:
-                kept[rule] = changed.pop(rule.kind, _RuleWatch())
-        self._watches = {rule: kept[rule] for rule in wanted}
+        changed = {
+            rule.kind: state
+            for rule, state in self._rule_states.items()
+            if rule not in new_rules
+        }
+        for rule in new_rules:
+            if rule not in unchanged:
+                unchanged[rule] = changed.pop(rule.kind, _RuleState())
+        self._rule_states = {rule: unchanged[rule] for rule in new_rules}
 
     def update(self, scene: Scene) -> tuple[Event, ...]:
         """Return the alerts that the next scene raises, each an event.
@@ -105,137 +111,160 @@ class Alerts:
         Args:
             scene: the next one, with track ids; rows nobody tracks raise none.
         """
-        blank = Event(
+        template = Event(
             "alert",
-            self._origin.at(scene.time_s),
-            self._origin.camera,
-            self._origin.session,
+            self._stream_info.to_utc(scene.time_s),
+            self._stream_info.camera,
+            self._stream_info.session,
         )
         return tuple(
             alert
-            for rule, watch in self._watches.items()
-            for alert in watch.update(rule, scene, blank)
+            for rule, state in self._rule_states.items()
+            for alert in state.update(rule, scene, template)
         )
 
 
-class _RuleWatch:
+class _RuleState:
     """What one rule has seen, and whom it told of; the rule's numbers may change."""
 
     def __init__(self) -> None:
-        self._holding = Holding()
-        self._told_s: dict[int, float] = {}
-        self._ended: set[int] = set()
+        self._label_history = LabelHistory()
+        self._last_alert_s: dict[int, float] = {}
+        self._rearmed_ids: set[int] = set()
         self._crowd_since_s: float | None = None
-        self._crowd_seen_s = -math.inf
+        self._crowd_last_seen_s = -math.inf
 
-    def update(self, rule: AlertRule, scene: Scene, blank: Event) -> list[Event]:
-        """Return the alerts by `rule`; `blank` has what all of them share."""
-        found = self._holding.update(scene, rule.min_confidence)
-        blank = replace(blank, rule=rule.kind)
+    def update(self, rule: AlertRule, scene: Scene, template: Event) -> list[Event]:
+        """Return the alerts by `rule`; `template` has what all of them share."""
+        label_states = self._label_history.update(scene, rule.min_confidence)
+        template = replace(template, rule=rule.kind)
         if rule.kind == "crowd":
-            alerts = self._crowd(rule, scene, found, blank)
+            alerts = self._check_crowd(rule, scene, label_states, template)
         elif rule.kind == "close":
-            alerts = self._close(rule, scene, found, blank)
+            alerts = self._check_contacts(rule, scene, label_states, template)
         else:
-            alerts = self._worn(rule, scene, found, blank)
-        gone = (*scene.removed_ids, *self._holding.gone(scene.time_s))
-        for person in self._holding.forget(gone):
-            self._told_s.pop(person, None)
-            self._ended.discard(person)
+            alerts = self._check_labels(rule, scene, label_states, template)
+        removed_ids = (
+            *scene.removed_ids,
+            *self._label_history.find_expired(scene.time_s),
+        )
+        for person in self._label_history.forget(removed_ids):
+            self._last_alert_s.pop(person, None)
+            self._rearmed_ids.discard(person)
         return alerts
 
-    def _worn(
-        self, rule: AlertRule, scene: Scene, found: dict[int, Held], blank: Event
+    def _check_labels(
+        self,
+        rule: AlertRule,
+        scene: Scene,
+        label_states: dict[int, LabelState],
+        template: Event,
     ) -> list[Event]:
         """Return who wears none, or wears it wrongly, for long enough."""
-        wanted = Label.NO_MASK if rule.kind == "no_mask" else Label.INCORRECT
+        alert_label = Label.NO_MASK if rule.kind == "no_mask" else Label.INCORRECT
         alerts: list[Event] = []
-        for person, held in found.items():
-            if held.label is Label.UNKNOWN or held.for_s < rule.for_s:
+        for person, label_state in label_states.items():
+            if label_state.label is Label.UNKNOWN or label_state.stable_s < rule.for_s:
                 continue
-            if held.label is not wanted:
-                self._ended.add(person)
-            elif self._may_tell(rule, person, scene.time_s):
-                alerts.append(_about(blank, person, held))
+            if label_state.label is not alert_label:
+                self._rearmed_ids.add(person)
+            elif self._should_alert(rule, person, scene.time_s):
+                alerts.append(_make_person_alert(template, person, label_state))
         return alerts
 
-    def _close(
-        self, rule: AlertRule, scene: Scene, found: dict[int, Held], blank: Event
+    def _check_contacts(
+        self,
+        rule: AlertRule,
+        scene: Scene,
+        label_states: dict[int, LabelState],
+        template: Event,
     ) -> list[Event]:
         """Return pairs that are near for long enough, one of them without a mask."""
-        ids, alerts, near_people = person_ids(scene), [], set()
-        for near in scene.pairs:
-            pair = [ids[near.first], ids[near.second]]
-            if not near.in_contact or UNTRACKED in pair:
+        ids, alerts, people_in_contact = list_track_ids(scene), [], set()
+        for person_pair in scene.pairs:
+            pair = [ids[person_pair.first], ids[person_pair.second]]
+            if not person_pair.in_contact or UNTRACKED in pair:
                 continue
-            near_people.update(pair)
-            bare = [person for person in pair if _bare(rule, found[person])]
-            if near.contact_s < rule.for_s or not bare:
+            people_in_contact.update(pair)
+            unmasked = [
+                person for person in pair if _is_unmasked(rule, label_states[person])
+            ]
+            if person_pair.contact_s < rule.for_s or not unmasked:
                 continue
             # Both are told of at once: the second of a pair is no other alert.
-            if any([self._may_tell(rule, person, scene.time_s) for person in bare]):
-                person = bare[0]
+            if any(
+                [self._should_alert(rule, person, scene.time_s) for person in unmasked]
+            ):
+                person = unmasked[0]
                 other = pair[1] if person == pair[0] else pair[0]
                 alerts.append(
                     replace(
-                        _about(blank, person, found[person]),
+                        _make_person_alert(template, person, label_states[person]),
                         other=other,
-                        distance=near.distance,
-                        unit=near.unit,
-                        for_s=near.contact_s,
+                        distance=person_pair.distance,
+                        unit=person_pair.unit,
+                        for_s=person_pair.contact_s,
                     )
                 )
-        self._ended |= found.keys() - near_people
+        self._rearmed_ids |= label_states.keys() - people_in_contact
         return alerts
 
-    def _crowd(
-        self, rule: AlertRule, scene: Scene, found: dict[int, Held], blank: Event
+    def _check_crowd(
+        self,
+        rule: AlertRule,
+        scene: Scene,
+        label_states: dict[int, LabelState],
+        template: Event,
     ) -> list[Event]:
         """Return that too many wear none, for long enough."""
-        bare = [held for held in found.values() if held.label is Label.NO_MASK]
-        if len(bare) <= rule.more_than:
-            if scene.time_s - self._crowd_seen_s > _GAP_S:
+        unmasked = [
+            label_state
+            for label_state in label_states.values()
+            if label_state.label is Label.NO_MASK
+        ]
+        if len(unmasked) <= rule.more_than:
+            if scene.time_s - self._crowd_last_seen_s > _CROWD_GAP_S:
                 self._crowd_since_s = None
-                self._ended.add(UNTRACKED)
+                self._rearmed_ids.add(UNTRACKED)
             return []
         if self._crowd_since_s is None:
             self._crowd_since_s = scene.time_s
-        self._crowd_seen_s = scene.time_s
+        self._crowd_last_seen_s = scene.time_s
         for_s = scene.time_s - self._crowd_since_s
-        if for_s < rule.for_s or not self._may_tell(rule, UNTRACKED, scene.time_s):
+        if for_s < rule.for_s or not self._should_alert(rule, UNTRACKED, scene.time_s):
             return []
-        least = min(held.confidence for held in bare)
+        min_confidence = min(label_state.confidence for label_state in unmasked)
         return [
             replace(
-                blank,
+                template,
                 label=Label.NO_MASK,
-                confidence=least,
+                confidence=min_confidence,
                 for_s=for_s,
-                count=len(bare),
+                count=len(unmasked),
             )
         ]
 
-    def _may_tell(self, rule: AlertRule, person: int, now_s: float) -> bool:
+    def _should_alert(self, rule: AlertRule, person: int, now_s: float) -> bool:
         """Return whether a person may raise an alert now, and note that they did."""
-        told_s = self._told_s.get(person)
-        if told_s is not None:
-            over = now_s - told_s >= rule.cooldown_s
-            if person not in self._ended or not over:
+        last_alert_s = self._last_alert_s.get(person)
+        if last_alert_s is not None:
+            is_cooled_down = now_s - last_alert_s >= rule.cooldown_s
+            if person not in self._rearmed_ids or not is_cooled_down:
                 return False
-        self._told_s[person] = now_s
-        self._ended.discard(person)
+        self._last_alert_s[person] = now_s
+        self._rearmed_ids.discard(person)
         return True
 
 
-def _bare(rule: AlertRule, held: Held) -> bool:
-    return held.label is Label.NO_MASK and held.for_s >= rule.for_s
+def _is_unmasked(rule: AlertRule, label_state: LabelState) -> bool:
+    return label_state.label is Label.NO_MASK and label_state.stable_s >= rule.for_s
 
 
-def _about(blank: Event, person: int, held: Held) -> Event:
+def _make_person_alert(template: Event, person: int, label_state: LabelState) -> Event:
     return replace(
-        blank,
+        template,
         person=person,
-        label=held.label,
-        confidence=held.confidence,
-        for_s=held.for_s,
+        label=label_state.label,
+        confidence=label_state.confidence,
+        for_s=label_state.stable_s,
     )

@@ -13,20 +13,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from maskdet.alerts.bell import Bell
-from maskdet.alerts.mqtt import Mqtt
-from maskdet.alerts.outbox import Outbox, OutboxStatus, Patience, Send
-from maskdet.alerts.rules import AlertRule, Alerts
+from maskdet.alerts.bell import AlertInbox
+from maskdet.alerts.mqtt import MqttPublisher
+from maskdet.alerts.outbox import DeliveryQueue, DeliveryStatus, RetryPolicy, SendAlert
+from maskdet.alerts.rules import AlertDetector, AlertRule
 from maskdet.alerts.webhook import Webhook
 from maskdet.events.event import Event
-from maskdet.events.happenings import Happenings
-from maskdet.events.origin import Origin
+from maskdet.events.happenings import EventDetector
+from maskdet.events.origin import StreamInfo
 from maskdet.types import Scene
 
 logger = logging.getLogger(__name__)
 
 
-class Sink(Protocol):
+class EventSink(Protocol):
     """What takes events without letting anybody wait, as `EventWriter` does."""
 
     def put(self, events: Iterable[Event]) -> None:
@@ -34,7 +34,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class AlertConfig:
     """What a watch looks for, and whom it tells.
 
     Attributes:
@@ -50,111 +50,118 @@ class Plan:
     mqtt_url: str = ""
 
 
-class Watch:
+class AlertMonitor:
     """One user's events and alerts, from all the streams that user watches."""
 
     def __init__(
         self,
-        plan: Plan | None = None,
-        sink: Sink | None = None,
+        config: AlertConfig | None = None,
+        sink: EventSink | None = None,
         *,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         """Start without a stream.
 
         Args:
-            plan: what to look for and whom to tell.
+            config: what to look for and whom to tell.
             sink: where events are recorded; without one, none is.
-            patience: how often and how late a delivery is tried again.
+            retry_policy: how often and how late a delivery is tried again.
 
         Raises:
             ValueError: an address in the plan cannot be used.
         """
-        self.bell = Bell()
+        self.inbox = AlertInbox()
         self._lock = threading.Lock()
-        self._patience = patience
-        self._plan = Plan()
-        self._sink: Sink | None = None
-        self._outboxes: dict[str, Outbox] = {}
-        self.use(plan or Plan(), sink)
+        self._retry_policy = retry_policy
+        self._config = AlertConfig()
+        self._sink: EventSink | None = None
+        self._delivery_queues: dict[str, DeliveryQueue] = {}
+        self.configure(config or AlertConfig(), sink)
 
     @property
-    def plan(self) -> Plan:
+    def config(self) -> AlertConfig:
         """What is looked for, and who is told."""
         with self._lock:
-            return self._plan
+            return self._config
 
     @property
-    def sink(self) -> Sink | None:
+    def sink(self) -> EventSink | None:
         """Where events are recorded now."""
         with self._lock:
             return self._sink
 
-    def use(self, plan: Plan, sink: Sink | None) -> None:
+    def configure(self, config: AlertConfig, sink: EventSink | None) -> None:
         """Go by another plan from the next scene on.
 
         Raises:
             ValueError: an address cannot be used; the old plan stays.
             MissingExtraError: a library is not installed; the old plan stays.
         """
-        before = self.plan
-        fresh: dict[str, Send | None] = {}
-        if (plan.webhook_url, plan.webhook_secret) != (
-            before.webhook_url,
-            before.webhook_secret,
+        previous = self.config
+        new_senders: dict[str, SendAlert | None] = {}
+        if (config.webhook_url, config.webhook_secret) != (
+            previous.webhook_url,
+            previous.webhook_secret,
         ):
-            address, secret = plan.webhook_url, plan.webhook_secret
-            fresh["webhook"] = Webhook(address, secret) if address else None
-        if plan.mqtt_url != before.mqtt_url:
-            fresh["mqtt"] = Mqtt(plan.mqtt_url) if plan.mqtt_url else None
+            url, secret = config.webhook_url, config.webhook_secret
+            new_senders["webhook"] = Webhook(url, secret) if url else None
+        if config.mqtt_url != previous.mqtt_url:
+            new_senders["mqtt"] = (
+                MqttPublisher(config.mqtt_url) if config.mqtt_url else None
+            )
         with self._lock:
-            self._plan, self._sink = plan, sink
-            for name, send in fresh.items():
-                old = self._outboxes.pop(name, None)
-                if old is not None:
-                    old.close()
+            self._config, self._sink = config, sink
+            for name, send in new_senders.items():
+                old_queue = self._delivery_queues.pop(name, None)
+                if old_queue is not None:
+                    old_queue.close()
                 if send is not None:
-                    self._outboxes[name] = Outbox(send, patience=self._patience)
+                    self._delivery_queues[name] = DeliveryQueue(
+                        send, retry_policy=self._retry_policy
+                    )
 
-    def witness(self, origin: Origin) -> Witness:
+    def monitor_stream(self, stream_info: StreamInfo) -> StreamMonitor:
         """Return what looks at the scenes of one run of a stream."""
-        return Witness(self, origin)
+        return StreamMonitor(self, stream_info)
 
-    def rehearse(self, alert: Event) -> None:
+    def send_test(self, alert: Event) -> None:
         """Pass an alert on as if it were one, without recording it."""
         with self._lock:
-            outboxes = tuple(self._outboxes.values())
-        self.bell.ring((alert,))
-        for outbox in outboxes:
-            outbox.put((alert,))
+            delivery_queues = tuple(self._delivery_queues.values())
+        self.inbox.put((alert,))
+        for delivery_queue in delivery_queues:
+            delivery_queue.put((alert,))
 
-    def deliveries(self) -> dict[str, OutboxStatus]:
+    def delivery_statuses(self) -> dict[str, DeliveryStatus]:
         """Return what became of the alerts that were sent: `webhook`, `mqtt`."""
         with self._lock:
-            return {name: box.status() for name, box in self._outboxes.items()}
+            return {
+                name: delivery_queue.status()
+                for name, delivery_queue in self._delivery_queues.items()
+            }
 
-    def tell(self, happened: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
+    def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
         """Record events and alerts, and pass the alerts on; returns at once."""
         with self._lock:
-            sink, outboxes = self._sink, tuple(self._outboxes.values())
-        if sink is not None and (happened or alerts):
-            sink.put((*happened, *alerts))
+            sink, delivery_queues = self._sink, tuple(self._delivery_queues.values())
+        if sink is not None and (events or alerts):
+            sink.put((*events, *alerts))
         if alerts:
-            self.bell.ring(alerts)
-            for outbox in outboxes:
-                outbox.put(alerts)
+            self.inbox.put(alerts)
+            for delivery_queue in delivery_queues:
+                delivery_queue.put(alerts)
 
 
-class Witness:
+class StreamMonitor:
     """Looks at every scene of one run of a stream; nothing it does can stop it."""
 
-    def __init__(self, watch: Watch, origin: Origin) -> None:
-        """Start at the beginning of a stream; see `Watch.witness`."""
-        self.origin = origin
-        self._watch = watch
+    def __init__(self, monitor: AlertMonitor, stream_info: StreamInfo) -> None:
+        """Start at the beginning of a stream; see `AlertMonitor.witness`."""
+        self.stream_info = stream_info
+        self._monitor = monitor
         self._lock = threading.Lock()
-        self._happenings = Happenings(origin)
-        self._alerts = Alerts(origin)
+        self._event_detector = EventDetector(stream_info)
+        self._alert_detector = AlertDetector(stream_info)
         self._rules: tuple[AlertRule, ...] = ()
         self._n_failed = 0
 
@@ -169,9 +176,9 @@ class Witness:
         """
         try:
             with self._lock:
-                return self._look(scene)
+                return self._process_scene(scene)
         except Exception:
-            self._fail()
+            self._log_failure()
             return ()
 
     def end(self) -> tuple[Event, ...]:
@@ -181,24 +188,24 @@ class Witness:
         """
         try:
             with self._lock:
-                left = self._happenings.end()
-                self._watch.tell(left, ())
-                return left
+                events = self._event_detector.end()
+                self._monitor.publish(events, ())
+                return events
         except Exception:
-            self._fail()
+            self._log_failure()
             return ()
 
-    def _look(self, scene: Scene) -> tuple[Event, ...]:
-        rules = self._watch.plan.rules
+    def _process_scene(self, scene: Scene) -> tuple[Event, ...]:
+        rules = self._monitor.config.rules
         if rules != self._rules:
-            self._alerts.use(rules)
+            self._alert_detector.set_rules(rules)
             self._rules = rules
-        happened = self._happenings.update(scene)
-        alerts = self._alerts.update(scene)
-        self._watch.tell(happened, alerts)
-        return (*happened, *alerts)
+        events = self._event_detector.update(scene)
+        alerts = self._alert_detector.update(scene)
+        self._monitor.publish(events, alerts)
+        return (*events, *alerts)
 
-    def _fail(self) -> None:
+    def _log_failure(self) -> None:
         """Write down the failures 1, 10, 100 …: a stream can fail 30 times a second."""
         self._n_failed += 1
         if self._n_failed == 10 ** (len(str(self._n_failed)) - 1):

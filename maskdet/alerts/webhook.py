@@ -22,11 +22,11 @@ SIGNATURE_HEADER: Final = "X-Maskdet-Signature"
 """`sha256=` and the HMAC-SHA256 of the time, a point and the body, in hex."""
 
 TIMEOUT_S: Final = 5.0
-_MOST_HOPS: Final = 3
-_LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MAX_REDIRECTS: Final = 3
+_RETRYABLE_STATUS_CODES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def signature(secret: str, timestamp: str, body: bytes) -> str:
+def compute_signature(secret: str, timestamp: str, body: bytes) -> str:
     """Return what `SIGNATURE_HEADER` holds.
 
     A receiver computes the same from the two headers and the body as it came, compares
@@ -36,7 +36,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
-def checked_url(url: str) -> str:
+def validate_webhook_url(url: str) -> str:
     """Return an address that alerts can be sent to.
 
     Raises:
@@ -44,11 +44,11 @@ def checked_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url.strip())
-        fits = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
         _ = parts.port
     except ValueError:
-        fits = False
-    if not fits or not url.strip().isascii() or any(map(str.isspace, url.strip())):
+        is_valid = False
+    if not is_valid or not url.strip().isascii() or any(map(str.isspace, url.strip())):
         raise ValueError("a webhook is an address such as https://example.org/alerts")
     if parts.username is not None or parts.password is not None:
         raise ValueError(
@@ -80,7 +80,7 @@ class Webhook:
         Raises:
             ValueError: the address is none.
         """
-        self._url = checked_url(url)
+        self._url = validate_webhook_url(url)
         self._secret = secret
         self._timeout_s = timeout_s
         self._clock = clock
@@ -94,17 +94,17 @@ class Webhook:
             DeliveryError: it was not taken; the line says why, without the address.
         """
         body, url = alert.to_json().encode(), self._url
-        for _ in range(_MOST_HOPS + 1):
-            moved = self._post(url, body)
-            if not moved:
+        for _ in range(_MAX_REDIRECTS + 1):
+            redirect_url = self._post(url, body)
+            if not redirect_url:
                 return
-            if _place(urlsplit(moved)) != _place(urlsplit(self._url)):
+            if _url_origin(urlsplit(redirect_url)) != _url_origin(urlsplit(self._url)):
                 raise DeliveryError(
                     "the webhook sends on to another host, which is not followed",
-                    again=False,
+                    retryable=False,
                 )
-            url = moved
-        raise DeliveryError("the webhook sends on in a circle", again=False)
+            url = redirect_url
+        raise DeliveryError("the webhook sends on in a circle", retryable=False)
 
     def _post(self, url: str, body: bytes) -> str:
         """Send the body; return the address it should be sent to instead, or none."""
@@ -115,17 +115,19 @@ class Webhook:
         except urllib.error.HTTPError as error:
             with error:
                 location = error.headers.get("Location", "")
-                asked = error.headers.get("Retry-After", "")
+                retry_after = error.headers.get("Retry-After", "")
             if error.code in {307, 308} and location:
                 return urljoin(url, location)
-            raise _refused(error.code, asked) from None
+            raise _make_rejection_error(error.code, retry_after) from None
         except TimeoutError:
             raise DeliveryError("the webhook did not answer in time") from None
         except urllib.error.URLError as error:
-            raise DeliveryError(f"the webhook is out of reach: {_why(error)}") from None
+            raise DeliveryError(
+                f"the webhook is out of reach: {_describe_url_error(error)}"
+            ) from None
         except (OSError, http.client.HTTPException) as error:
-            line = f"the webhook broke off: {type(error).__name__}"
-            raise DeliveryError(line) from None
+            message = f"the webhook broke off: {type(error).__name__}"
+            raise DeliveryError(message) from None
 
     def _headers(self, body: bytes) -> dict[str, str]:
         timestamp = str(int(self._clock()))
@@ -135,7 +137,7 @@ class Webhook:
             TIME_HEADER: timestamp,
         }
         if self._secret:
-            headers[SIGNATURE_HEADER] = signature(self._secret, timestamp, body)
+            headers[SIGNATURE_HEADER] = compute_signature(self._secret, timestamp, body)
         return headers
 
 
@@ -146,19 +148,23 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    usual = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname, parts.port or usual
+def _url_origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    default_port = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or default_port
 
 
-def _refused(code: int, asked: str) -> DeliveryError:
-    wait_s = float(asked) if asked.isascii() and asked.isdigit() else 0.0
-    known = http.client.responses.get(code, "")
-    line = f"the webhook answered {code} {known}".strip()
-    return DeliveryError(line, again=code in _LATER, wait_s=wait_s)
+def _make_rejection_error(code: int, retry_after: str) -> DeliveryError:
+    wait_s = (
+        float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
+    )
+    reason_phrase = http.client.responses.get(code, "")
+    message = f"the webhook answered {code} {reason_phrase}".strip()
+    return DeliveryError(
+        message, retryable=code in _RETRYABLE_STATUS_CODES, retry_after_s=wait_s
+    )
 
 
-def _why(error: urllib.error.URLError) -> str:
+def _describe_url_error(error: urllib.error.URLError) -> str:
     reason = error.reason
     if isinstance(reason, TimeoutError):
         return "no answer in time"

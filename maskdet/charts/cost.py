@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import altair as alt
 
-from maskdet.charts.look import PERCENT, Row, data, run_colour
+from maskdet.charts.look import PERCENT_FORMAT, ChartRow, encode_run_colour, inline_data
 
 # Beside its colour each has a shape: more than five do not differ by colour alone.
 _SHAPES: Final = (
@@ -22,13 +22,13 @@ _SHAPES: Final = (
 
 
 def cost_chart(
-    rows: Iterable[Row],
+    rows: Iterable[ChartRow],
     names: Iterable[str],
     *,
     kind: str,
     cost: str,
     value: str,
-    shares: bool = True,
+    as_percent: bool = True,
 ) -> alt.LayerChart:
     """Return a point with its 95 % interval for each row.
 
@@ -39,21 +39,23 @@ def cost_chart(
         kind: what a name is the name of, as in "Model".
         cost: what it costs and in which unit, as in "One face (ms)".
         value: what was measured.
-        shares: show values in percent; else as decimals, as is usual for average
+        as_percent: show values in percent; else as decimals, as is usual for average
             precision.
     """
     rows, names = list(rows), list(names)
-    shapes = [_SHAPES[place % len(_SHAPES)] for place in range(len(names))]
-    base = alt.Chart(data(rows)).encode(
-        x=_across(rows, cost),
-        color=run_colour(names),
-        tooltip=_tips(kind, cost, value, PERCENT if shares else ".3f"),
+    shapes = [_SHAPES[index % len(_SHAPES)] for index in range(len(names))]
+    base = alt.Chart(inline_data(rows)).encode(
+        x=_cost_axis(rows, cost),
+        color=encode_run_colour(names),
+        tooltip=_cost_tooltips(
+            kind, cost, value, PERCENT_FORMAT if as_percent else ".3f"
+        ),
     )
     height = alt.Y(
         "share:Q",
         title=value,
         scale=alt.Scale(zero=False),
-        axis=alt.Axis(format="%" if shares else ".2f"),
+        axis=alt.Axis(format="%" if as_percent else ".2f"),
     )
     shape = alt.Shape("run:N", title=None, scale=alt.Scale(domain=names, range=shapes))
     rules = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2="high:Q")
@@ -61,27 +63,29 @@ def cost_chart(
     return alt.LayerChart(layer=[rules, points.encode(y=height, shape=shape)])
 
 
-def _across(rows: list[Row], title: str) -> alt.X:
+def _cost_axis(rows: list[ChartRow], title: str) -> alt.X:
     return alt.X(
         "cost:Q",
         title=title,
-        scale=alt.Scale(type=_scale(rows), zero=False, padding=20),
+        scale=alt.Scale(type=_cost_scale(rows), zero=False, padding=20),
         axis=alt.Axis(format="~g", tickCount=5, grid=False),
     )
 
 
-def _tips(kind: str, cost: str, value: str, number: str) -> list[alt.Tooltip]:
+def _cost_tooltips(
+    kind: str, cost: str, value: str, number_format: str
+) -> list[alt.Tooltip]:
     return [
         alt.Tooltip("run:N", title=kind),
         alt.Tooltip("cost:Q", title=cost, format=",.3~f"),
-        alt.Tooltip("share:Q", title=value, format=number),
-        alt.Tooltip("low:Q", title="From", format=number),
-        alt.Tooltip("high:Q", title="To", format=number),
+        alt.Tooltip("share:Q", title=value, format=number_format),
+        alt.Tooltip("low:Q", title="From", format=number_format),
+        alt.Tooltip("high:Q", title="To", format=number_format),
         alt.Tooltip("n:Q", title="Faces", format=","),
     ]
 
 
-def _scale(rows: list[Row]) -> Literal["log", "linear"]:
+def _cost_scale(rows: list[ChartRow]) -> Literal["log", "linear"]:
     """Return how costs are laid out: one of hundreds would push all others together."""
     costs = [float(row["cost"] or 0) for row in rows] or [1.0]
     return "log" if max(costs) > 10 * min(costs) else "linear"

@@ -10,188 +10,219 @@ import numpy as np
 
 from maskdet.charts.look import (
     GREY,
-    PERCENT,
-    Row,
-    data,
-    faces,
-    heading,
-    label_colour,
-    label_dash,
-    layered,
-    run_colour,
+    PERCENT_FORMAT,
+    ChartRow,
+    chart_title,
+    encode_label_colour,
+    encode_label_dash,
+    encode_run_colour,
+    format_face_count,
+    inline_data,
+    layer_charts,
 )
-from maskdet.charts.thinning import thinned
-from maskdet.metrics.answers import Answers
-from maskdet.metrics.classification import score_curves
+from maskdet.charts.thinning import simplify_line
+from maskdet.metrics.answers import Predictions
+from maskdet.metrics.classification import threshold_curves
 from maskdet.metrics.questions import (
-    CLASS_QUESTIONS,
-    Asked,
-    Question,
-    ask,
+    CLASS_TASKS,
+    BinaryTask,
+    BinaryTaskName,
+    binarize,
 )
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
-Shown: TypeAlias = Question | Literal["classes"]
+CurveSelection: TypeAlias = BinaryTaskName | Literal["classes"]
 """One question with a colour a run, or the three classes with a colour each."""
 
-_Kind: TypeAlias = Literal["roc", "pr"]
+_CurveKind: TypeAlias = Literal["roc", "pr"]
 
-_AXES: Mapping[_Kind, tuple[str, str]] = {
+_AXIS_TITLES: Mapping[_CurveKind, tuple[str, str]] = {
     "roc": ("Others called so", "Found (recall)"),
     "pr": ("Found (recall)", "Right when said (precision)"),
 }
 
-_AREAS: Mapping[_Kind, str] = {"roc": "Area", "pr": "Average precision"}
+_AREA_TITLES: Mapping[_CurveKind, str] = {"roc": "Area", "pr": "Average precision"}
 
-_TITLES: Mapping[Shown, str] = {
+_TASK_TITLES: Mapping[CurveSelection, str] = {
     "wearing": "mask against no mask",
     "classes": "class by class",
 }
 
 
-def roc(
-    answers: Mapping[str, Answers],
+def roc_chart(
+    predictions: Mapping[str, Predictions],
     *,
-    question: Shown = "wearing",
+    task: CurveSelection = "wearing",
     style: Style = DEFAULT_STYLE,
 ) -> alt.LayerChart:
     """Return ROC curves; the dot is what is said at the default threshold.
 
     Args:
-        answers: name of a run to its answers, all on the same set.
-        question: one question, or `classes` for three curves a run.
+        predictions: name of a run to its answers, all on the same set.
+        task: one question, or `classes` for three curves a run.
         style: names and colours of the classes.
     """
-    rows = _rows(answers, question, "roc", style)
+    rows = _curve_rows(predictions, task, "roc", style)
     diagonal = (
-        alt.Chart(data([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
+        alt.Chart(inline_data([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
         .mark_line(color=GREY, strokeDash=[3, 3], strokeWidth=1)
         .encode(x="x:Q", y="y:Q")
     )
-    layers = _layers(rows, "roc", list(answers), question, style)
-    asked = _title(question, style)
-    title = heading(f"ROC, {asked}", faces(map(len, answers.values())))
-    return layered(title, diagonal, *layers)
+    layers = _curve_layers(rows, "roc", list(predictions), task, style)
+    title_text = _task_title(task, style)
+    title = chart_title(
+        f"ROC, {title_text}", format_face_count(map(len, predictions.values()))
+    )
+    return layer_charts(title, diagonal, *layers)
 
 
-def precision_recall(
-    answers: Mapping[str, Answers],
+def precision_recall_chart(
+    predictions: Mapping[str, Predictions],
     *,
-    question: Shown = "wearing",
+    task: CurveSelection = "wearing",
     style: Style = DEFAULT_STYLE,
 ) -> alt.LayerChart:
-    """Return precision-recall curves; see `roc` for the arguments and the dot."""
-    rows = _rows(answers, question, "pr", style)
-    layers = _layers(rows, "pr", list(answers), question, style)
-    asked = _title(question, style)
-    title = heading(f"Precision and recall, {asked}", faces(map(len, answers.values())))
-    return layered(title, *layers)
+    """Return precision-recall curves; see `roc_chart` for the arguments and the dot."""
+    rows = _curve_rows(predictions, task, "pr", style)
+    layers = _curve_layers(rows, "pr", list(predictions), task, style)
+    title_text = _task_title(task, style)
+    title = chart_title(
+        f"Precision and recall, {title_text}",
+        format_face_count(map(len, predictions.values())),
+    )
+    return layer_charts(title, *layers)
 
 
-def _title(question: Shown, style: Style) -> str:
-    if question in _TITLES:
-        return _TITLES[question]
-    return f"{style.title(CLASSES[CLASS_QUESTIONS.index(question)])} against the rest"
+def _task_title(task: CurveSelection, style: Style) -> str:
+    if task in _TASK_TITLES:
+        return _TASK_TITLES[task]
+    return f"{style.title(CLASSES[CLASS_TASKS.index(task)])} against the rest"
 
 
-def _rows(
-    answers: Mapping[str, Answers], question: Shown, kind: _Kind, style: Style
-) -> tuple[list[Row], list[Row]]:
+def _curve_rows(
+    predictions: Mapping[str, Predictions],
+    task: CurveSelection,
+    kind: _CurveKind,
+    style: Style,
+) -> tuple[list[ChartRow], list[ChartRow]]:
     """Return the points of all curves, and the one point of each that is in use."""
-    lines: list[Row] = []
-    dots: list[Row] = []
-    for run, title, asked in _asked(answers, question, style):
-        if asked.truths.all() or not asked.truths.any():
+    lines: list[ChartRow] = []
+    dots: list[ChartRow] = []
+    for run, title, binary_task in _binary_tasks(predictions, task, style):
+        if binary_task.ground_truth.all() or not binary_task.ground_truth.any():
             continue  # one side is missing, so there is no curve
-        curves = score_curves(asked.truths, asked.scores)
+        curves = threshold_curves(binary_task.ground_truth, binary_task.scores)
         if kind == "roc":
             # From nobody called so to everybody.
-            x = np.concatenate([[0.0], curves.false_alarms])
+            x = np.concatenate([[0.0], curves.false_positive_rates])
             y = np.concatenate([[0.0], curves.recalls])
             thresholds = np.concatenate([curves.thresholds[:1], curves.thresholds])
             area = curves.roc_area
         else:
             x, y, thresholds = curves.recalls, curves.precisions, curves.thresholds
             area = curves.average_precision
-        head: Row = {"run": run, "class": title, "area": round(area, 4)}
-        for place in thinned(x, y):
-            threshold = round(float(thresholds[place]), 4)
-            lines.append({**head, **_point(x[place], y[place]), "threshold": threshold})
-        if asked.said.any():
-            dots.append({**head, **_point(*_in_use(asked, kind))})
+        common_fields: ChartRow = {"run": run, "class": title, "area": round(area, 4)}
+        for index in simplify_line(x, y):
+            threshold = round(float(thresholds[index]), 4)
+            lines.append(
+                {
+                    **common_fields,
+                    **_point_row(x[index], y[index]),
+                    "threshold": threshold,
+                }
+            )
+        if binary_task.predicted.any():
+            dots.append(
+                {**common_fields, **_point_row(*_operating_point(binary_task, kind))}
+            )
     return lines, dots
 
 
-def _asked(
-    answers: Mapping[str, Answers], question: Shown, style: Style
-) -> Iterator[tuple[str, str, Asked]]:
+def _binary_tasks(
+    predictions: Mapping[str, Predictions], task: CurveSelection, style: Style
+) -> Iterator[tuple[str, str, BinaryTask]]:
     """Yield run, class (empty for a single question) and what was asked."""
-    for run, one in answers.items():
-        if question != "classes":
-            yield run, "", ask(one.labelling, question)
+    for run, run_predictions in predictions.items():
+        if task != "classes":
+            yield run, "", binarize(run_predictions.classification, task)
             continue
-        for label, each in zip(CLASSES, CLASS_QUESTIONS, strict=True):
-            yield run, style.title(label), ask(one.labelling, each)
+        for label, class_task in zip(CLASSES, CLASS_TASKS, strict=True):
+            yield (
+                run,
+                style.title(label),
+                binarize(run_predictions.classification, class_task),
+            )
 
 
-def _point(x: float, y: float) -> Row:
+def _point_row(x: float, y: float) -> ChartRow:
     return {"x": round(float(x), 5), "y": round(float(y), 5)}
 
 
-def _in_use(asked: Asked, kind: _Kind) -> tuple[float, float]:
+def _operating_point(task: BinaryTask, kind: _CurveKind) -> tuple[float, float]:
     """Return where the decisions that were taken lie."""
-    hits = int((asked.truths & asked.said).sum())
-    recall = hits / int(asked.truths.sum())
+    true_positives = int((task.ground_truth & task.predicted).sum())
+    recall = true_positives / int(task.ground_truth.sum())
     if kind == "roc":
-        wrong = int((~asked.truths & asked.said).sum())
-        return wrong / int((~asked.truths).sum()), recall
-    return recall, hits / int(asked.said.sum())
+        false_positives = int((~task.ground_truth & task.predicted).sum())
+        return false_positives / int((~task.ground_truth).sum()), recall
+    return recall, true_positives / int(task.predicted.sum())
 
 
-def _tips(kind: _Kind, *, several: bool, classes: bool) -> list[alt.Tooltip]:
-    x_title, y_title = _AXES[kind]
+def _curve_tooltips(
+    kind: _CurveKind, *, several: bool, classes: bool
+) -> list[alt.Tooltip]:
+    x_title, y_title = _AXIS_TITLES[kind]
     return [
         *[alt.Tooltip("run:N", title="Run")] * several,
         *[alt.Tooltip("class:N", title="Class")] * classes,
-        alt.Tooltip("x:Q", title=x_title, format=PERCENT),
-        alt.Tooltip("y:Q", title=y_title, format=PERCENT),
-        alt.Tooltip("area:Q", title=_AREAS[kind], format=".4f"),
+        alt.Tooltip("x:Q", title=x_title, format=PERCENT_FORMAT),
+        alt.Tooltip("y:Q", title=y_title, format=PERCENT_FORMAT),
+        alt.Tooltip("area:Q", title=_AREA_TITLES[kind], format=".4f"),
     ]
 
 
-def _layers(
-    rows: tuple[list[Row], list[Row]],
-    kind: _Kind,
+def _curve_layers(
+    rows: tuple[list[ChartRow], list[ChartRow]],
+    kind: _CurveKind,
     runs: list[str],
-    question: Shown,
+    task: CurveSelection,
     style: Style,
 ) -> list[alt.Chart]:
     """Return the lines, what a pointer near them reads, and the dots in use."""
     lines, dots = rows
-    x_title, y_title = _AXES[kind]
-    tips = _tips(kind, several=len(runs) > 1, classes=question == "classes")
-    share = alt.Scale(domain=[0, 1])
+    x_title, y_title = _AXIS_TITLES[kind]
+    tooltips = _curve_tooltips(kind, several=len(runs) > 1, classes=task == "classes")
+    unit_scale = alt.Scale(domain=[0, 1])
     common = {
-        "x": alt.X("x:Q", title=x_title, scale=share, axis=alt.Axis(format="%")),
-        "y": alt.Y("y:Q", title=y_title, scale=share, axis=alt.Axis(format="%")),
-        "color": label_colour(style) if question == "classes" else run_colour(runs),
+        "x": alt.X("x:Q", title=x_title, scale=unit_scale, axis=alt.Axis(format="%")),
+        "y": alt.Y("y:Q", title=y_title, scale=unit_scale, axis=alt.Axis(format="%")),
+        "color": encode_label_colour(style)
+        if task == "classes"
+        else encode_run_colour(runs),
         "detail": ["run:N", "class:N"],
         "order": alt.Order("place:Q"),
     }
-    dash = {"strokeDash": label_dash(style)} if question == "classes" else {}
-    at = [*tips, alt.Tooltip("threshold:Q", title="From score", format=".3f")]
-    used = [*tips, alt.Tooltip("what:N", title="Point")]
-    base = alt.Chart(data({**row, "place": n} for n, row in enumerate(lines)))
-    shown = alt.Chart(data({**row, "what": "as labelled by default"} for row in dots))
+    dash = {"strokeDash": encode_label_dash(style)} if task == "classes" else {}
+    threshold_tooltips = [
+        *tooltips,
+        alt.Tooltip("threshold:Q", title="From score", format=".3f"),
+    ]
+    operating_tooltips = [*tooltips, alt.Tooltip("what:N", title="Point")]
+    base = alt.Chart(inline_data({**row, "place": n} for n, row in enumerate(lines)))
+    operating_points = alt.Chart(
+        inline_data({**row, "what": "as labelled by default"} for row in dots)
+    )
     # A step, as between two thresholds that occur nothing changes.
     steps: Literal["linear", "step-before"] = (
         "linear" if kind == "roc" else "step-before"
     )
     return [
         base.mark_line(interpolate=steps, strokeWidth=2).encode(**common, **dash),
-        base.mark_point(size=120, opacity=0, filled=True).encode(**common, tooltip=at),
-        shown.mark_point(size=90, filled=True, opacity=1, stroke=GREY).encode(
-            **common, tooltip=used
+        base.mark_point(size=120, opacity=0, filled=True).encode(
+            **common, tooltip=threshold_tooltips
         ),
+        operating_points.mark_point(
+            size=90, filled=True, opacity=1, stroke=GREY
+        ).encode(**common, tooltip=operating_tooltips),
     ]

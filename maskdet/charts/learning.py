@@ -9,11 +9,18 @@ from typing import Final, Literal, TypeAlias
 
 import altair as alt
 
-from maskdet.charts.look import GREY, Row, data, heading, layered, run_colour
+from maskdet.charts.look import (
+    GREY,
+    ChartRow,
+    chart_title,
+    encode_run_colour,
+    inline_data,
+    layer_charts,
+)
 
-Quantity: TypeAlias = Literal["accuracy", "loss", "faces", "mean"]
+LoggedQuantity: TypeAlias = Literal["accuracy", "loss", "faces", "mean"]
 
-QUANTITIES: Final[Mapping[Quantity, str]] = {
+QUANTITIES: Final[Mapping[LoggedQuantity, str]] = {
     "accuracy": "Accuracy",
     "loss": "Loss",
     "faces": "Average precision of faces",
@@ -22,14 +29,14 @@ QUANTITIES: Final[Mapping[Quantity, str]] = {
 """Name of a column of a log to its title. Classifiers have the first two, single-stage
 networks all but the first."""
 
-_SETS = {"": "training", "val_": "validation"}
+_SPLIT_TITLES = {"": "training", "val_": "validation"}
 
-Log: TypeAlias = Sequence[Mapping[str, float]]
+TrainingLog: TypeAlias = Sequence[Mapping[str, float]]
 """One row an epoch; see `runs.Run.log`."""
 
 
 def learning_curves(
-    logs: Mapping[str, Log], *, quantity: Quantity = "accuracy"
+    logs: Mapping[str, TrainingLog], *, quantity: LoggedQuantity = "accuracy"
 ) -> alt.LayerChart:
     """Return a quantity by epoch, on training (dashed) and validation.
 
@@ -39,7 +46,7 @@ def learning_curves(
         logs: name of a run to its log; epochs count on through the stages.
         quantity: which one.
     """
-    rows = [row for run, log in logs.items() for row in _rows(run, log, quantity)]
+    rows = [row for run, log in logs.items() for row in _log_rows(run, log, quantity)]
     starts = [{"epoch": x} for log in logs.values() for x in _stage_starts(log)]
     axis = alt.Axis() if quantity == "loss" else alt.Axis(format="%")
     common = {
@@ -50,29 +57,31 @@ def learning_curves(
             scale=alt.Scale(zero=False),
             axis=axis,
         ),
-        "color": run_colour(logs),
+        "color": encode_run_colour(logs),
         "detail": ["set:N"],
     }
-    base = alt.Chart(data(rows))
-    return layered(
-        heading(f"Learning: {_lower(QUANTITIES[quantity])}", _epochs(logs)),
-        alt.Chart(data(starts))
+    base = alt.Chart(inline_data(rows))
+    return layer_charts(
+        chart_title(
+            f"Learning: {_lower_first(QUANTITIES[quantity])}", _format_epochs(logs)
+        ),
+        alt.Chart(inline_data(starts))
         .mark_rule(color=GREY, strokeDash=[2, 2])
         .encode(x="epoch:Q"),
-        base.mark_line(strokeWidth=2).encode(**common, strokeDash=_dash()),
+        base.mark_line(strokeWidth=2).encode(**common, strokeDash=_split_dash()),
         base.mark_point(size=40, filled=True, opacity=0.8).encode(
-            **common, tooltip=_tips(quantity, several=len(logs) > 1)
+            **common, tooltip=_log_tooltips(quantity, several=len(logs) > 1)
         ),
     )
 
 
-def _dash() -> alt.StrokeDash:
+def _split_dash() -> alt.StrokeDash:
     """Return dashes for training, whole lines for validation."""
-    scale = alt.Scale(domain=list(_SETS.values()), range=[[4, 3], [1, 0]])
+    scale = alt.Scale(domain=list(_SPLIT_TITLES.values()), range=[[4, 3], [1, 0]])
     return alt.StrokeDash("set:N", title=None, scale=scale)
 
 
-def _tips(quantity: Quantity, *, several: bool) -> list[alt.Tooltip]:
+def _log_tooltips(quantity: LoggedQuantity, *, several: bool) -> list[alt.Tooltip]:
     form = ".4f" if quantity == "loss" else ".2%"
     return [
         *[alt.Tooltip("run:N", title="Run")] * several,
@@ -83,40 +92,40 @@ def _tips(quantity: Quantity, *, several: bool) -> list[alt.Tooltip]:
     ]
 
 
-def _rows(run: str, log: Log, quantity: Quantity) -> list[Row]:
+def _log_rows(run: str, log: TrainingLog, quantity: LoggedQuantity) -> list[ChartRow]:
     return [
         {
             "run": run,
             "set": title,
-            "epoch": row.get("epoch", place),
+            "epoch": row.get("epoch", index),
             "value": row[prefix + quantity],
             "rate": row.get("learning_rate"),
         }
-        for place, row in enumerate(log, start=1)
-        for prefix, title in _SETS.items()
+        for index, row in enumerate(log, start=1)
+        for prefix, title in _SPLIT_TITLES.items()
         if math.isfinite(row.get(prefix + quantity, math.nan))
     ]
 
 
-def is_logged(log: Log, quantity: Quantity) -> bool:
+def is_logged(log: TrainingLog, quantity: LoggedQuantity) -> bool:
     """Return whether a log holds a quantity, on training or validation."""
-    return bool(_rows("", log, quantity))
+    return bool(_log_rows("", log, quantity))
 
 
-def _lower(title: str) -> str:
+def _lower_first(title: str) -> str:
     return title[:1].lower() + title[1:]
 
 
-def _stage_starts(log: Log) -> list[float]:
+def _stage_starts(log: TrainingLog) -> list[float]:
     """Return between which epochs a further stage began."""
     return [
-        row.get("epoch", place) - 0.5
-        for place, (before, row) in enumerate(pairwise(log), start=2)
+        row.get("epoch", index) - 0.5
+        for index, (before, row) in enumerate(pairwise(log), start=2)
         if row.get("stage") != before.get("stage")
     ]
 
 
-def _epochs(logs: Mapping[str, Log]) -> str:
+def _format_epochs(logs: Mapping[str, TrainingLog]) -> str:
     if len(logs) == 1:
         count = len(next(iter(logs.values())))
         return f"{count} epoch{'' if count == 1 else 's'}"

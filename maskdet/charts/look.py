@@ -10,7 +10,7 @@ import altair as alt
 from maskdet.style import Style, line_style
 from maskdet.types import CLASSES
 
-Row: TypeAlias = Mapping[str, float | int | str | bool | None]
+ChartRow: TypeAlias = Mapping[str, float | int | str | bool | None]
 
 GREY: Final = "#808495"
 """Reads on white and on black: for words and lines that stand back."""
@@ -26,25 +26,25 @@ _DASHES: Final = {
     "dotted": [2, 2],
 }
 
-PERCENT: Final = ".1%"
+PERCENT_FORMAT: Final = ".1%"
 
 
-def run_colours(names: Iterable[str]) -> dict[str, str]:
+def assign_run_colours(names: Iterable[str]) -> dict[str, str]:
     """Return a colour, `#rrggbb`, for each run; the same order, the same colours."""
     return {
-        name: _RUN_COLOURS[place % len(_RUN_COLOURS)]
-        for place, name in enumerate(names)
+        name: _RUN_COLOURS[index % len(_RUN_COLOURS)]
+        for index, name in enumerate(names)
     }
 
 
-def run_colour(names: Iterable[str]) -> alt.Color:
+def encode_run_colour(names: Iterable[str]) -> alt.Color:
     """Return the encoding that colours by the field `run`."""
-    colours = run_colours(names)
+    colours = assign_run_colours(names)
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     return alt.Color("run:N", title=None, scale=scale)
 
 
-def label_colour(style: Style) -> alt.Color:
+def encode_label_colour(style: Style) -> alt.Color:
     """Return the encoding that colours the field `class` as everywhere else.
 
     The field holds what the style calls the classes.
@@ -56,7 +56,7 @@ def label_colour(style: Style) -> alt.Color:
     return alt.Color("class:N", title=None, scale=scale, legend=_line_legend())
 
 
-def label_dash(style: Style) -> alt.StrokeDash:
+def encode_label_dash(style: Style) -> alt.StrokeDash:
     """Return the encoding that tells labels apart without colour."""
     scale = alt.Scale(
         domain=[style.title(label) for label in CLASSES],
@@ -70,24 +70,24 @@ def _line_legend() -> alt.Legend:
     return alt.Legend(symbolType="stroke", symbolStrokeWidth=2, symbolSize=400)
 
 
-def data(rows: Iterable[Row]) -> alt.InlineData:
+def inline_data(rows: Iterable[ChartRow]) -> alt.InlineData:
     """Return rows as a chart takes them; without pandas, which is slow to load."""
     return alt.InlineData(values=[dict(row) for row in rows])
 
 
-def heading(text: str, subtitle: str) -> alt.Title:
+def chart_title(text: str, subtitle: str) -> alt.Title:
     """Return a title; the line below it keeps a colour that reads on both themes."""
     return alt.Title(text, subtitle=subtitle, subtitleColor=GREY, anchor="start")
 
 
-def layered(title: alt.Title, *layers: alt.Chart) -> alt.LayerChart:
+def layer_charts(title: alt.Title, *layers: alt.Chart) -> alt.LayerChart:
     """Return charts drawn over each other under one title."""
     return alt.LayerChart(layer=list(layers), title=title)
 
 
-def faces(counts: Iterable[int]) -> str:
+def format_face_count(counts: Iterable[int]) -> str:
     """Return how many faces there are, as in "n = 512" or "n = 512 to 520"."""
-    known = sorted(set(counts)) or [0]
-    if len(known) == 1:
-        return f"n = {known[0]:,}"
-    return f"n = {known[0]:,} to {known[-1]:,}"
+    distinct_counts = sorted(set(counts)) or [0]
+    if len(distinct_counts) == 1:
+        return f"n = {distinct_counts[0]:,}"
+    return f"n = {distinct_counts[0]:,} to {distinct_counts[-1]:,}"

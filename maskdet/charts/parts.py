@@ -9,141 +9,159 @@ import altair as alt
 
 from maskdet.charts.look import (
     GREY,
-    PERCENT,
-    Row,
-    data,
-    faces,
-    heading,
-    layered,
-    run_colour,
+    PERCENT_FORMAT,
+    ChartRow,
+    chart_title,
+    encode_run_colour,
+    format_face_count,
+    inline_data,
+    layer_charts,
 )
-from maskdet.metrics.answers import Answers
-from maskdet.metrics.calibration import Reliability, reliability, top_label
-from maskdet.metrics.estimate import share
-from maskdet.metrics.labelling import Labelling
-from maskdet.metrics.questions import ask
-from maskdet.metrics.slices import Slice, slices
+from maskdet.metrics.answers import Predictions
+from maskdet.metrics.calibration import (
+    ReliabilityCurve,
+    correct_and_confidence,
+    reliability_curve,
+)
+from maskdet.metrics.estimate import proportion
+from maskdet.metrics.labelling import ClassificationResult
+from maskdet.metrics.questions import binarize
+from maskdet.metrics.slices import Slice, evaluate_slices
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
-Believed: TypeAlias = Literal["top", "wearing"]
+ReliabilityTarget: TypeAlias = Literal["top", "wearing"]
 """Which probability: that of the label given, or that a mask is worn at all."""
 
-_BELIEVED = {"top": "the label given", "wearing": "mask against no mask"}
+_RELIABILITY_TITLES = {"top": "the label given", "wearing": "mask against no mask"}
 
-_FEW, _MANY = "#eaf2fa", "#0b559f"
+_LOW_FILL, _HIGH_FILL = "#eaf2fa", "#0b559f"
 """Ends of the colours of a matrix; its numbers are black or white upon them."""
 
 
-def confusion_matrix(
-    answers: Answers | Labelling, *, style: Style = DEFAULT_STYLE
+def confusion_matrix_chart(
+    labels_or_predictions: Predictions | ClassificationResult,
+    *,
+    style: Style = DEFAULT_STYLE,
 ) -> alt.LayerChart:
     """Return truth by label given, coloured by the share of the truth."""
-    labels = answers.labelling if isinstance(answers, Answers) else answers
-    counts = labels.states.counts[:, : len(CLASSES)]
-    rows: list[Row] = [
+    labels = (
+        labels_or_predictions.classification
+        if isinstance(labels_or_predictions, Predictions)
+        else labels_or_predictions
+    )
+    counts = labels.class_confusion.counts[:, : len(CLASSES)]
+    rows: list[ChartRow] = [
         {
-            "truth": style.title(truth),
-            "said": style.title(said),
-            "count": int(counts[truth, said]),
-            "share": float(counts[truth, said] / max(1, counts[truth].sum())),
+            "truth": style.title(actual),
+            "said": style.title(predicted),
+            "count": int(counts[actual, predicted]),
+            "share": float(counts[actual, predicted] / max(1, counts[actual].sum())),
         }
-        for truth in CLASSES
-        for said in CLASSES
+        for actual in CLASSES
+        for predicted in CLASSES
     ]
     order = [style.title(label) for label in CLASSES]
-    base = alt.Chart(data(rows)).encode(
+    base = alt.Chart(inline_data(rows)).encode(
         x=alt.X("said:N", title="Said", sort=order, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("truth:N", title="Truth", sort=order),
         tooltip=[
             alt.Tooltip("truth:N", title="Truth"),
             alt.Tooltip("said:N", title="Said"),
             alt.Tooltip("count:Q", title="Faces", format=","),
-            alt.Tooltip("share:Q", title="Of this truth", format=PERCENT),
+            alt.Tooltip("share:Q", title="Of this truth", format=PERCENT_FORMAT),
         ],
     )
-    scale = alt.Scale(domain=[0, 1], range=[_FEW, _MANY])
-    ink = alt.condition(
+    scale = alt.Scale(domain=[0, 1], range=[_LOW_FILL, _HIGH_FILL])
+    text_colour = alt.condition(
         "datum.share > 0.5", alt.ColorValue("white"), alt.ColorValue("black")
     )
-    return layered(
-        heading("Truth and label", faces([labels.states.n])),
+    return layer_charts(
+        chart_title("Truth and label", format_face_count([labels.class_confusion.n])),
         base.mark_rect().encode(color=alt.Color("share:Q", scale=scale, legend=None)),
         base.mark_text(fontSize=16, dy=-7).encode(
-            text=alt.Text("count:Q", format=","), color=ink
+            text=alt.Text("count:Q", format=","), color=text_colour
         ),
         base.mark_text(fontSize=11, dy=11).encode(
-            text=alt.Text("share:Q", format=PERCENT), color=ink
+            text=alt.Text("share:Q", format=PERCENT_FORMAT), color=text_colour
         ),
     ).properties(width=300, height=220)
 
 
 def reliability_chart(
-    answers: Mapping[str, Answers], *, believed: Believed = "top"
+    predictions: Mapping[str, Predictions], *, target: ReliabilityTarget = "top"
 ) -> alt.LayerChart:
     """Return how often was right what was said so surely; on the diagonal at best.
 
     Args:
-        answers: name of a run to its answers, all on the same set.
-        believed: the probability of the label given, or that a mask is worn.
+        predictions: name of a run to its answers, all on the same set.
+        target: the probability of the label given, or that a mask is worn.
     """
     curves = {
-        run: _reliability(one.labelling, believed) for run, one in answers.items()
+        run: _measure_reliability(run_predictions.classification, target)
+        for run, run_predictions in predictions.items()
     }
-    rows = [row for run, curve in curves.items() for row in _bins(run, curve)]
+    rows = [
+        row for run, curve in curves.items() for row in _reliability_rows(run, curve)
+    ]
     # A little more than 0 to 1: a dot at 100 % would be cut in half.
-    both = alt.Scale(domain=[-0.04, 1.04], nice=False)
+    unit_scale = alt.Scale(domain=[-0.04, 1.04], nice=False)
     percent = alt.Axis(format="%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])
-    base = alt.Chart(data(rows)).encode(
-        x=alt.X("score:Q", title="Said", scale=both, axis=percent),
-        color=run_colour(answers),
+    base = alt.Chart(inline_data(rows)).encode(
+        x=alt.X("score:Q", title="Said", scale=unit_scale, axis=percent),
+        color=encode_run_colour(predictions),
     )
-    right = alt.Y("share:Q", title="True", scale=both, axis=percent)
-    tips = _reliability_tips(several=len(answers) > 1)
+    right = alt.Y("share:Q", title="True", scale=unit_scale, axis=percent)
+    tooltips = _reliability_tooltips(several=len(predictions) > 1)
     n = alt.Size("n:Q", legend=None, scale=alt.Scale(type="sqrt", range=[25, 250]))
-    return layered(
-        heading(
-            f"Reliability, {_BELIEVED[believed]}", faces(map(len, answers.values()))
+    return layer_charts(
+        chart_title(
+            f"Reliability, {_RELIABILITY_TITLES[target]}",
+            format_face_count(map(len, predictions.values())),
         ),
-        alt.Chart(data([{"score": 0, "share": 0}, {"score": 1, "share": 1}]))
+        alt.Chart(inline_data([{"score": 0, "share": 0}, {"score": 1, "share": 1}]))
         .mark_line(color=GREY, strokeDash=[3, 3], strokeWidth=1)
         .encode(x="score:Q", y="share:Q"),
         base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"),
         base.mark_line(strokeWidth=1.5).encode(y=right),
-        base.mark_point(filled=True, opacity=0.9).encode(y=right, size=n, tooltip=tips),
+        base.mark_point(filled=True, opacity=0.9).encode(
+            y=right, size=n, tooltip=tooltips
+        ),
     )
 
 
-def _reliability_tips(*, several: bool) -> list[alt.Tooltip]:
+def _reliability_tooltips(*, several: bool) -> list[alt.Tooltip]:
     return [
         *[alt.Tooltip("run:N", title="Run")] * several,
-        alt.Tooltip("score:Q", title="Said", format=PERCENT),
-        alt.Tooltip("share:Q", title="True", format=PERCENT),
-        alt.Tooltip("low:Q", title="From", format=PERCENT),
-        alt.Tooltip("high:Q", title="To", format=PERCENT),
+        alt.Tooltip("score:Q", title="Said", format=PERCENT_FORMAT),
+        alt.Tooltip("share:Q", title="True", format=PERCENT_FORMAT),
+        alt.Tooltip("low:Q", title="From", format=PERCENT_FORMAT),
+        alt.Tooltip("high:Q", title="To", format=PERCENT_FORMAT),
         alt.Tooltip("n:Q", title="Faces", format=","),
         alt.Tooltip("ece:Q", title="ECE", format=".4f"),
     ]
 
 
-def slices_chart(answers: Mapping[str, Answers]) -> alt.LayerChart:
+def slices_chart(predictions: Mapping[str, Predictions]) -> alt.LayerChart:
     """Return mask against no mask, right, by parts of a set, with intervals.
 
     A part that does worse than the rest by more than the interval allows is a
     triangle that points down.
 
     Args:
-        answers: name of a run to its answers, all on the same set.
+        predictions: name of a run to its answers, all on the same set.
     """
     rows = [
-        _slice_row(run, part) for run, one in answers.items() for part in slices(one)
+        _slice_row(run, part)
+        for run, run_predictions in predictions.items()
+        for part in evaluate_slices(run_predictions)
     ]
     order = list(dict.fromkeys(str(row["place"]) for row in rows))
-    base = alt.Chart(data(rows)).encode(
+    base = alt.Chart(inline_data(rows)).encode(
         y=alt.Y("place:N", title=None, sort=order, axis=alt.Axis(labelLimit=240)),
-        yOffset=alt.YOffset("run:N", sort=list(answers)),
-        color=run_colour(answers),
-        tooltip=_slice_tips(several=len(answers) > 1),
+        yOffset=alt.YOffset("run:N", sort=list(predictions)),
+        color=encode_run_colour(predictions),
+        tooltip=_slice_tooltips(several=len(predictions) > 1),
     )
     shape = alt.condition(
         "datum.worse", alt.ShapeValue("triangle-down"), alt.ShapeValue("circle")
@@ -154,51 +172,57 @@ def slices_chart(answers: Mapping[str, Answers]) -> alt.LayerChart:
         scale=alt.Scale(zero=False),
         axis=alt.Axis(format="%"),
     )
-    return layered(
-        heading("By parts of the set", faces(map(len, answers.values()))),
+    return layer_charts(
+        chart_title(
+            "By parts of the set", format_face_count(map(len, predictions.values()))
+        ),
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
         base.mark_point(filled=True, size=80, opacity=1).encode(x=right, shape=shape),
     )
 
 
-def _reliability(labels: Labelling, believed: Believed) -> Reliability:
-    if believed == "top":
-        return reliability(*top_label(labels))
-    asked = ask(labels, "wearing")
-    return reliability(asked.truths, asked.scores)
+def _measure_reliability(
+    labels: ClassificationResult, target: ReliabilityTarget
+) -> ReliabilityCurve:
+    if target == "top":
+        return reliability_curve(*correct_and_confidence(labels))
+    task = binarize(labels, "wearing")
+    return reliability_curve(task.ground_truth, task.scores)
 
 
-def _bins(run: str, curve: Reliability) -> list[Row]:
-    rows: list[Row] = []
-    for score, hits, n in zip(curve.scores, curve.hits, curve.counts, strict=True):
-        part = share(int(hits), int(n))
+def _reliability_rows(run: str, curve: ReliabilityCurve) -> list[ChartRow]:
+    rows: list[ChartRow] = []
+    for score, n_correct, n in zip(
+        curve.scores, curve.positives, curve.counts, strict=True
+    ):
+        interval = proportion(int(n_correct), int(n))
         rows.append(
             {
                 "run": run,
                 "score": round(float(score), 4),
-                "share": round(part.value, 4),
-                "low": round(part.low, 4),
-                "high": round(part.high, 4),
-                "n": part.n,
+                "share": round(interval.value, 4),
+                "low": round(interval.low, 4),
+                "high": round(interval.high, 4),
+                "n": interval.n,
                 "ece": round(curve.ece, 4),
             }
         )
     return rows
 
 
-def _slice_tips(*, several: bool) -> list[alt.Tooltip]:
+def _slice_tooltips(*, several: bool) -> list[alt.Tooltip]:
     return [
         *[alt.Tooltip("run:N", title="Run")] * several,
         alt.Tooltip("place:N", title="Part"),
-        alt.Tooltip("share:Q", title="Right", format=PERCENT),
-        alt.Tooltip("low:Q", title="From", format=PERCENT),
-        alt.Tooltip("high:Q", title="To", format=PERCENT),
+        alt.Tooltip("share:Q", title="Right", format=PERCENT_FORMAT),
+        alt.Tooltip("low:Q", title="From", format=PERCENT_FORMAT),
+        alt.Tooltip("high:Q", title="To", format=PERCENT_FORMAT),
         alt.Tooltip("n:Q", title="Faces", format=","),
         alt.Tooltip("verdict:N", title="Against the rest"),
     ]
 
 
-def _slice_row(run: str, part: Slice) -> Row:
+def _slice_row(run: str, part: Slice) -> ChartRow:
     accuracy = part.accuracy
     return {
         "run": run,
@@ -207,6 +231,6 @@ def _slice_row(run: str, part: Slice) -> Row:
         "low": round(accuracy.low, 4),
         "high": round(accuracy.high, 4),
         "n": accuracy.n,
-        "worse": part.worse,
-        "verdict": "worse" if part.worse else "no worse than chance allows",
+        "worse": part.is_worse,
+        "verdict": "worse" if part.is_worse else "no worse than chance allows",
     }

@@ -8,33 +8,35 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_POINTS = 400
+MAX_CURVE_POINTS = 400
 """In one curve: more would be heavier to send and look the same."""
 
 _Floats: TypeAlias = NDArray[np.float64]
 
 
-def thinned(x: _Floats, y: _Floats, most: int = MOST_POINTS) -> NDArray[np.int64]:
+def simplify_line(
+    x: _Floats, y: _Floats, max_points: int = MAX_CURVE_POINTS
+) -> NDArray[np.int64]:
     """Return which points of a line to keep so that its shape stays, rising.
 
     The ends stay; then, as in Douglas and Peucker's way to simplify a line (1973), the
-    point farthest from what is drawn so far is added, until `most` are kept or none
-    is off by more than a millionth.
+    point farthest from what is drawn so far is added, until `max_points` are kept or
+    none is off by more than a millionth.
     """
     last = len(x) - 1
-    kept = {0, last} if last > 0 else set(range(len(x)))
-    open_parts: list[tuple[float, int, int, int]] = []
-    _open(open_parts, x, y, 0, last)
-    while open_parts and len(kept) < most:
-        _, start, far, end = heapq.heappop(open_parts)
-        kept.add(far)
-        _open(open_parts, x, y, start, far)
-        _open(open_parts, x, y, far, end)
-    return np.array(sorted(kept), np.int64)
+    kept_points = {0, last} if last > 0 else set(range(len(x)))
+    segments: list[tuple[float, int, int, int]] = []
+    _push_segment(segments, x, y, 0, last)
+    while segments and len(kept_points) < max_points:
+        _, start, farthest, end = heapq.heappop(segments)
+        kept_points.add(farthest)
+        _push_segment(segments, x, y, start, farthest)
+        _push_segment(segments, x, y, farthest, end)
+    return np.array(sorted(kept_points), np.int64)
 
 
-def _open(
-    parts: list[tuple[float, int, int, int]],
+def _push_segment(
+    segments: list[tuple[float, int, int, int]],
     x: _Floats,
     y: _Floats,
     start: int,
@@ -47,9 +49,11 @@ def _open(
     length = float(np.hypot(along_x, along_y))
     off_x, off_y = x[start + 1 : end] - x[start], y[start + 1 : end] - y[start]
     if length:
-        off = np.abs(along_x * off_y - along_y * off_x) / length
+        distances = np.abs(along_x * off_y - along_y * off_x) / length
     else:
-        off = np.hypot(off_x, off_y)
-    far = int(off.argmax())
-    if off[far] > 1e-6:
-        heapq.heappush(parts, (-float(off[far]), start, start + 1 + far, end))
+        distances = np.hypot(off_x, off_y)
+    farthest = int(distances.argmax())
+    if distances[farthest] > 1e-6:
+        heapq.heappush(
+            segments, (-float(distances[farthest]), start, start + 1 + farthest, end)
+        )

@@ -9,29 +9,29 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.charts.look import GREY, PERCENT, Row
-from maskdet.charts.thinning import thinned
-from maskdet.charts.tune import CUT_INK, Spec
+from maskdet.charts.look import GREY, PERCENT_FORMAT, ChartRow
+from maskdet.charts.thinning import simplify_line
+from maskdet.charts.tune import THRESHOLD_COLOUR, VegaSpec
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import CLASSES
 
 FACES_TITLE: Final = "Faces"
 """The curve of faces, whatever their label."""
 
-_CONFIG: Final = {
+_CURVE_CONFIG: Final = {
     "legend": {"orient": "bottom", "columns": 3, "title": None},
     "axis": {"gridOpacity": 0.5},
 }
 
 
-_WHOLE: Final = {"domain": [0, 1]}
+_UNIT_SCALE: Final = {"domain": [0, 1]}
 """A scale for shares."""
 
 _DIAGONAL: Final = [{"score": 0, "share": 0}, {"score": 1, "share": 1}]
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class ChartCurve:
     """A curve to draw.
 
     Attributes:
@@ -39,25 +39,25 @@ class Line:
         x: `(k,)` of each point.
         y: `(k,)` of each point.
         thresholds: `(k,)` from which score on each point is.
-        point: where the thresholds in use lie, or nowhere.
+        operating_point: where the thresholds in use lie, or nowhere.
     """
 
     title: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     thresholds: NDArray[np.float64]
-    point: tuple[float, float] | None
+    operating_point: tuple[float, float] | None
 
 
-def swept(
-    lines: Iterable[Line],
+def threshold_curves_chart(
+    lines: Iterable[ChartCurve],
     *,
     x_title: str,
     y_title: str,
     steps: bool,
-    x_most: float | None = 1.0,
+    x_max: float | None = 1.0,
     style: Style = DEFAULT_STYLE,
-) -> Spec:
+) -> VegaSpec:
     """Return curves over all thresholds; each dot is what is in use.
 
     Args:
@@ -65,55 +65,77 @@ def swept(
         x_title: of the axis to the right.
         y_title: of the axis upwards.
         steps: draw steps, as between two scores that occur nothing changes.
-        x_most: where the axis to the right ends; None where the curves do.
+        x_max: where the axis to the right ends; None where the curves do.
         style: names and colours of the classes.
     """
     lines = list(lines)
-    dots = [_at(one.title, *one.point) for one in lines if one.point is not None]
+    dots = [
+        _point_row(line.title, *line.operating_point)
+        for line in lines
+        if line.operating_point is not None
+    ]
     common = {
-        "x": _swept_across(x_title, x_most),
-        "y": {**_tip("y", y_title), "axis": {"format": "%"}, "scale": _WHOLE},
-        "color": _colour(lines, style),
+        "x": _threshold_curve_axis(x_title, x_max),
+        "y": {
+            **_quantitative_field("y", y_title),
+            "axis": {"format": "%"},
+            "scale": _UNIT_SCALE,
+        },
+        "color": _curve_colour(lines, style),
     }
     return {
-        "datasets": {"points": _points(lines), "dots": dots},
-        "layer": _swept_layers(common, steps=steps, shares=x_most == 1.0),
+        "datasets": {"points": _curve_points(lines), "dots": dots},
+        "layer": _threshold_curve_layers(common, steps=steps, as_percent=x_max == 1.0),
         "height": 320,
-        "config": _CONFIG,
+        "config": _CURVE_CONFIG,
     }
 
 
-def _points(lines: Iterable[Line]) -> list[Row]:
+def _curve_points(lines: Iterable[ChartCurve]) -> list[ChartRow]:
     """Return the points that the curves are drawn through, and their thresholds."""
-    points: list[Row] = []
+    points: list[ChartRow] = []
     for line in lines:
-        for place in thinned(line.x, line.y):
-            at = _at(line.title, line.x[place], line.y[place])
-            threshold = round(float(line.thresholds[place]), 3)
-            points.append({**at, "place": len(points), "threshold": threshold})
+        for index in simplify_line(line.x, line.y):
+            point = _point_row(line.title, line.x[index], line.y[index])
+            threshold = round(float(line.thresholds[index]), 3)
+            points.append({**point, "place": len(points), "threshold": threshold})
     return points
 
 
-def _swept_across(title: str, most: float | None) -> Spec:
-    scale: Spec = {"nice": most is None, "zero": True}
-    if most is not None:
-        scale["domain"] = [0, most]
-    axis = {"format": "%" if most == 1.0 else "~g"}
-    return {**_tip("x", title), "axis": axis, "scale": scale}
+def _threshold_curve_axis(title: str, x_max: float | None) -> VegaSpec:
+    scale: VegaSpec = {"nice": x_max is None, "zero": True}
+    if x_max is not None:
+        scale["domain"] = [0, x_max]
+    axis = {"format": "%" if x_max == 1.0 else "~g"}
+    return {**_quantitative_field("x", title), "axis": axis, "scale": scale}
 
 
-def _swept_layers(
-    common: Mapping[str, Any], *, steps: bool, shares: bool
-) -> list[Spec]:
-    tips = [
+def _threshold_curve_layers(
+    common: Mapping[str, Any], *, steps: bool, as_percent: bool
+) -> list[VegaSpec]:
+    tooltips = [
         {"field": "class", "type": "nominal", "title": "Class"},
-        {**_tip("x", common["x"]["title"]), "format": PERCENT if shares else ".3~f"},
-        {**_tip("y", common["y"]["title"]), "format": PERCENT},
+        {
+            **_quantitative_field("x", common["x"]["title"]),
+            "format": PERCENT_FORMAT if as_percent else ".3~f",
+        },
+        {**_quantitative_field("y", common["y"]["title"]), "format": PERCENT_FORMAT},
     ]
-    threshold = {**_tip("threshold", "From score"), "format": ".2f"}
-    how = "step-before" if steps else "linear"
-    line = {"type": "line", "interpolate": how, "strokeWidth": 2, "clip": True}
-    near = {"type": "point", "size": 120, "opacity": 0, "filled": True, "clip": True}
+    threshold = {**_quantitative_field("threshold", "From score"), "format": ".2f"}
+    interpolation = "step-before" if steps else "linear"
+    line = {
+        "type": "line",
+        "interpolate": interpolation,
+        "strokeWidth": 2,
+        "clip": True,
+    }
+    hover_point = {
+        "type": "point",
+        "size": 120,
+        "opacity": 0,
+        "filled": True,
+        "clip": True,
+    }
     order = {"order": {"field": "place", "type": "quantitative"}}
     dot = {"type": "point", "size": 130, "filled": True, "opacity": 1, "clip": False}
     return [
@@ -124,56 +146,59 @@ def _swept_layers(
         },
         {
             "data": {"name": "points"},
-            "mark": near,
-            "encoding": {**common, "tooltip": [*tips, threshold]},
+            "mark": hover_point,
+            "encoding": {**common, "tooltip": [*tooltips, threshold]},
         },
         {
             "data": {"name": "dots"},
-            "mark": {**dot, "stroke": CUT_INK, "strokeWidth": 3},
-            "encoding": {**common, "tooltip": tips},
+            "mark": {**dot, "stroke": THRESHOLD_COLOUR, "strokeWidth": 3},
+            "encoding": {**common, "tooltip": tooltips},
         },
     ]
 
 
-def _colour(lines: Iterable[Line], style: Style) -> Spec:
-    known = {style.title(label): style.colour_css(label) for label in CLASSES}
+def _curve_colour(lines: Iterable[ChartCurve], style: Style) -> VegaSpec:
+    class_colours = {style.title(label): style.colour_css(label) for label in CLASSES}
     titles = [line.title for line in lines]
-    inks = [known.get(title, GREY) for title in titles]
+    colours = [class_colours.get(title, GREY) for title in titles]
     return {
         "field": "class",
         "type": "nominal",
-        "scale": {"domain": titles, "range": inks},
+        "scale": {"domain": titles, "range": colours},
         "legend": {"symbolType": "stroke", "symbolStrokeWidth": 3},
     }
 
 
-def _at(title: str, x: float, y: float) -> Row:
+def _point_row(title: str, x: float, y: float) -> ChartRow:
     return {"class": title, "x": round(float(x), 5), "y": round(float(y), 5)}
 
 
-def _tip(field: str, title: str) -> Spec:
+def _quantitative_field(field: str, title: str) -> VegaSpec:
     return {"field": field, "type": "quantitative", "title": title}
 
 
-def _share_tips(field: str, title: str, shares: Mapping[str, str]) -> list[Spec]:
+def _rate_tooltips(field: str, title: str, rates: Mapping[str, str]) -> list[VegaSpec]:
     """Return what is told of a dot: its name, shares by field, how many faces."""
     return [
         {"field": field, "type": "nominal", "title": title},
-        *({**_tip(one, said), "format": PERCENT} for one, said in shares.items()),
-        _tip("n", "Faces"),
+        *(
+            {**_quantitative_field(field_name, field_title), "format": PERCENT_FORMAT}
+            for field_name, field_title in rates.items()
+        ),
+        _quantitative_field("n", "Faces"),
     ]
 
 
-def calibration_chart(rows: Iterable[Row], names: Sequence[str]) -> Spec:
+def calibration_chart(rows: Iterable[ChartRow], names: Sequence[str]) -> VegaSpec:
     """Return how often was right what was said so surely; on the diagonal at best.
 
     Args:
         rows: `run` (one of `names`), `score`, `share`, `low`, `high` and `n`.
         names: before and after.
     """
-    common = _said_and_right(names)
+    common = _calibration_encoding(names)
     numbers = {"score": "Said", "share": "Right", "low": "From", "high": "To"}
-    tips = _share_tips("run", "Confidence", numbers)
+    tooltips = _rate_tooltips("run", "Confidence", numbers)
     low = {**common["y"], "field": "low"}
     return {
         "datasets": {"bins": list(rows)},
@@ -191,33 +216,33 @@ def calibration_chart(rows: Iterable[Row], names: Sequence[str]) -> Spec:
             {
                 "data": {"name": "bins"},
                 "mark": {"type": "line", "point": {"size": 60}},
-                "encoding": {**common, "tooltip": tips},
+                "encoding": {**common, "tooltip": tooltips},
             },
         ],
         "height": 320,
-        "config": _CONFIG,
+        "config": _CURVE_CONFIG,
     }
 
 
-def _said_and_right(names: Sequence[str]) -> Spec:
+def _calibration_encoding(names: Sequence[str]) -> VegaSpec:
     """Return the two axes, a little wider than shares are, and the colours."""
     both = {
         "scale": {"domain": [-0.03, 1.03], "nice": False},
         "axis": {"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]},
     }
-    inks = [GREY, CUT_INK][-len(names) :]
+    colours = [GREY, THRESHOLD_COLOUR][-len(names) :]
     return {
-        "x": {**_tip("score", "Confidence said"), **both},
-        "y": {**_tip("share", "Right"), **both},
+        "x": {**_quantitative_field("score", "Confidence said"), **both},
+        "y": {**_quantitative_field("share", "Right"), **both},
         "color": {
             "field": "run",
             "type": "nominal",
-            "scale": {"domain": list(names), "range": inks},
+            "scale": {"domain": list(names), "range": colours},
         },
     }
 
 
-def parts_chart(rows: Sequence[Row], *, x_title: str) -> Spec:
+def slice_rates_chart(rows: Sequence[ChartRow], *, x_title: str) -> VegaSpec:
     """Return a share with its interval for each part of a set.
 
     Args:
@@ -231,9 +256,13 @@ def parts_chart(rows: Sequence[Row], *, x_title: str) -> Spec:
         "sort": [row["part"] for row in rows],
         "axis": {"labelLimit": 150},
     }
-    x = {**_tip("share", x_title), "scale": _WHOLE, "axis": {"format": "%"}}
+    x = {
+        **_quantitative_field("share", x_title),
+        "scale": _UNIT_SCALE,
+        "axis": {"format": "%"},
+    }
     numbers = {"share": x_title, "low": "From", "high": "To"}
-    tips = _share_tips("part", "Part", numbers)
+    tooltips = _rate_tooltips("part", "Part", numbers)
     return {
         "datasets": {"parts": list(rows)},
         "data": {"name": "parts"},
@@ -248,10 +277,10 @@ def parts_chart(rows: Sequence[Row], *, x_title: str) -> Spec:
             },
             {
                 "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1}
-                | {"color": CUT_INK},
-                "encoding": {"y": y, "x": x, "tooltip": tips},
+                | {"color": THRESHOLD_COLOUR},
+                "encoding": {"y": y, "x": x, "tooltip": tooltips},
             },
         ],
         "height": {"step": 24},
-        "config": _CONFIG,
+        "config": _CURVE_CONFIG,
     }

@@ -9,23 +9,23 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskdet.charts.tune import Spec
+from maskdet.charts.tune import VegaSpec
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Label
 
-AREA: Final = "area"
+BOX_SELECTION: Final = "area"
 """Name of the selection that drawing makes; it has the ranges `x` and `y` in pixels."""
 
-_LONG_SIDE_PX: Final = 1000
-_SHOWN_PX: Final = 620
+_SENT_LONG_SIDE_PX: Final = 1000
+_DISPLAY_LONG_SIDE_PX: Final = 620
 """Long side on the page."""
 
 
-def boxes_chart(
+def draw_boxes_chart(
     image: Image,
     faces: Iterable[tuple[Sequence[float], Label]],
     style: Style = DEFAULT_STYLE,
-) -> Spec:
+) -> VegaSpec:
     """Return a picture with its boxes, upon which another one can be drawn.
 
     Args:
@@ -34,20 +34,20 @@ def boxes_chart(
         style: names and colours of the classes.
     """
     height, width = image.shape[:2]
-    x = {"type": "quantitative", "axis": None, "scale": _ends(width)}
-    y = {"type": "quantitative", "axis": None, "scale": _ends(height, down=True)}
+    x = {"type": "quantitative", "axis": None, "scale": _pixel_scale(width)}
+    y = {"type": "quantitative", "axis": None, "scale": _pixel_scale(height, down=True)}
     return {
-        "layer": [_picture(image, x, y), _boxes(faces, style, x, y)],
-        "width": round(width * _SHOWN_PX / max(width, height)),
-        "height": round(height * _SHOWN_PX / max(width, height)),
+        "layer": [_image_layer(image, x, y), _box_layer(faces, style, x, y)],
+        "width": round(width * _DISPLAY_LONG_SIDE_PX / max(width, height)),
+        "height": round(height * _DISPLAY_LONG_SIDE_PX / max(width, height)),
         "config": {"view": {"stroke": None}},
     }
 
 
-def _picture(image: Image, x: Spec, y: Spec) -> Spec:
+def _image_layer(image: Image, x: VegaSpec, y: VegaSpec) -> VegaSpec:
     """Return the layer of the picture, upon which a box can be drawn."""
     return {
-        "data": {"values": [{"url": _url(image), "x": 0, "y": 0}]},
+        "data": {"values": [{"url": _image_data_url(image), "x": 0, "y": 0}]},
         "mark": {
             "type": "image",
             "align": "left",
@@ -61,13 +61,16 @@ def _picture(image: Image, x: Spec, y: Spec) -> Spec:
             "y": {"field": "y", **y},
             "url": {"field": "url", "type": "nominal"},
         },
-        "params": [{"name": AREA, "select": {"type": "interval"}}],
+        "params": [{"name": BOX_SELECTION, "select": {"type": "interval"}}],
     }
 
 
-def _boxes(
-    faces: Iterable[tuple[Sequence[float], Label]], style: Style, x: Spec, y: Spec
-) -> Spec:
+def _box_layer(
+    faces: Iterable[tuple[Sequence[float], Label]],
+    style: Style,
+    x: VegaSpec,
+    y: VegaSpec,
+) -> VegaSpec:
     """Return the layer of the boxes there are."""
     rows = [
         {
@@ -90,14 +93,14 @@ def _boxes(
     }
 
 
-def _ends(length: int, *, down: bool = False) -> Spec:
+def _pixel_scale(length: int, *, down: bool = False) -> VegaSpec:
     ends = [length, 0] if down else [0, length]
     return {"domain": ends, "nice": False, "zero": False}
 
 
-def _url(image: Image) -> str:
+def _image_data_url(image: Image) -> str:
     height, width = image.shape[:2]
-    scale = min(1.0, _LONG_SIDE_PX / max(width, height))
+    scale = min(1.0, _SENT_LONG_SIDE_PX / max(width, height))
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA))
     jpeg = cv2.imencode(".jpg", small)[1].tobytes()

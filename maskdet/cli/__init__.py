@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from maskdet import __version__
-from maskdet.assets import MODEL_DIR_VARIABLE, model_folder
-from maskdet.cli.console import complain, reason, set_up_output
+from maskdet.assets import MODEL_DIR_VARIABLE, check_model_folder
+from maskdet.cli.console import configure_output, format_error_reason, print_warning
 
 COMMANDS: dict[str, str] = {
     "app": "open the dashboard",
@@ -29,10 +29,10 @@ COMMANDS: dict[str, str] = {
 }
 """Name to what it does. `maskdet.cli.NAME` has `add_parser` and `run`."""
 
-STOPPED = 130
+EXIT_INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
 
-PIPE_CLOSED = 141
+EXIT_BROKEN_PIPE = 141
 """Exit status when the reader of our output went away: 128 + SIGPIPE."""
 
 
@@ -45,32 +45,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the words after the program's name; those of this process by default.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    set_up_output()
-    command = next((word for word in words if word in COMMANDS), "")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    configure_output()
+    command = next((argument for argument in arguments if argument in COMMANDS), "")
     try:
         if command == "evaluate":
-            words = import_module("maskdet.cli.evaluate").with_kind(words)
-        args = build_parser(command).parse_args(words)
+            arguments = import_module("maskdet.cli.evaluate").insert_kind(arguments)
+        args = build_parser(command).parse_args(arguments)
         folder = getattr(args, "models", None)
         if folder is not None:
-            os.environ[MODEL_DIR_VARIABLE] = str(model_folder("--models", folder))
+            os.environ[MODEL_DIR_VARIABLE] = str(check_model_folder("--models", folder))
         status = int(import_module(f"maskdet.cli.{args.command}").run(args))
         sys.stdout.flush()
         return status
     except BrokenPipeError:
         # Otherwise Python complains when it flushes the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        return EXIT_BROKEN_PIPE
     except (ValueError, OSError, RuntimeError) as error:
-        complain(reason(error))
+        print_warning(format_error_reason(error))
         return 1
     except KeyboardInterrupt:
-        complain("stopped")
-        return STOPPED
+        print_warning("stopped")
+        return EXIT_INTERRUPTED
 
 
-class _Help(argparse.HelpFormatter):
+class _HelpFormatter(argparse.HelpFormatter):
     """Keeps each command and its line on one line: argparse forgets their indent."""
 
     def __init__(self, prog: str) -> None:
@@ -85,7 +85,7 @@ def build_parser(command: str) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(
         prog="maskdet",
-        formatter_class=_Help,
+        formatter_class=_HelpFormatter,
         description="Detect faces and classify whether a mask is worn, not worn, or "
         "worn incorrectly.",
         epilog="`maskdet COMMAND --help` describes the options of a command.",
@@ -96,9 +96,9 @@ def build_parser(command: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, title="commands"
     )
-    for name, line in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         if name == command:
             import_module(f"maskdet.cli.{name}").add_parser(commands)
         else:
-            commands.add_parser(name, help=line)
+            commands.add_parser(name, help=summary)
     return parser

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from maskdet.cli.choosing import add_models_option
-from maskdet.extras import require
+from maskdet.extras import require_libraries
 
-_LAST_PORT = 65_535
+_MAX_PORT = 65_535
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,7 +21,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--port",
-        type=_port,
+        type=_parse_port,
         metavar="N",
         help="where to listen (default: 8501, or the next one that is free)",
     )
@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         dest="allowed_hosts",
-        type=_host,
+        type=_parse_host_pattern,
         metavar="NAME",
         help="a name by which visitors may call this server, as masks.example.org; "
         "*.example.org allows all below, * all names (default: this machine's own "
@@ -63,10 +63,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         MissingExtraError: Streamlit is not installed.
     """
-    require("maskdet app", "streamlit", "streamlit_webrtc", "altair", "sqlalchemy")
-    from maskdet.web.launch import launch
+    require_libraries(
+        "maskdet app", "streamlit", "streamlit_webrtc", "altair", "sqlalchemy"
+    )
+    from maskdet.web.launch import launch_dashboard
 
-    launch(
+    launch_dashboard(
         port=args.port,
         address=args.address,
         browser=args.browser,
@@ -76,15 +78,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LAST_PORT):
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PORT):
         raise argparse.ArgumentTypeError(
-            f"wanted a whole number from 1 to {_LAST_PORT}, not {text!r}"
+            f"wanted a whole number from 1 to {_MAX_PORT}, not {text!r}"
         )
     return int(text)
 
 
-def _host(text: str) -> str:
+def _parse_host_pattern(text: str) -> str:
     # Imported late, as this module is loaded where Streamlit is not installed.
     from maskdet.web.access import is_host_pattern
 

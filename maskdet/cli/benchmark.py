@@ -15,41 +15,50 @@ import cv2
 import numpy as np
 
 from maskdet.analyzer import ANALYZERS, load_analyzer
-from maskdet.cli.choosing import add_models_option, add_settings_options, chosen
+from maskdet.cli.choosing import (
+    add_models_option,
+    add_settings_options,
+    parse_analyzer_options,
+)
 from maskdet.cli.console import (
     STDOUT,
-    check_target,
-    complain,
-    progress,
-    say,
+    check_output_path,
+    iterate_with_progress_bar,
+    print_line,
+    print_warning,
     write_text,
 )
 from maskdet.detectors import load_detector
 from maskdet.extras import MissingExtraError
 from maskdet.media import read_image
 from maskdet.resources import resource_path
-from maskdet.timing import Look, Timing, take_turns, whole_loop
-from maskdet.types import CLASSES, Image, Scene, Settings, accepted
+from maskdet.timing import (
+    LatencyStats,
+    TimedFunction,
+    benchmark_interleaved,
+    make_analyze_and_draw,
+)
+from maskdet.types import CLASSES, Image, Scene, Settings, select_rows
 
-_OLD_WAY = resource_path("benchmarks/old_way.py")
-_OLD = "old-way"
+_TUTORIAL_SCRIPT = resource_path("benchmarks/old_way.py")
+_TUTORIAL_NAME = "old-way"
 
 _PORTRAITS = ("portrait-bare", "portrait-mask", "portrait-below-nose", "portrait-bare")
-_PART = (slice(0, 384), slice(0, 512))
+_PORTRAIT_CROP = (slice(0, 384), slice(0, 512))
 """Rows and columns of a sample portrait that fill a quarter of the frame: all finders
 see four faces then, so that all label as many."""
 
 _QUARTER_WH = (320, 240)
 
-_ALONE = {
+_NETWORKS_ALONE = {
     "aizoo": "AIZOO's network alone: finds and labels, draws nothing",
     "yunet-alone": "YuNet alone: finds only",
 }
 
-_ABOUT = """Time the analyzers on one frame of 640 x 480 pixels with four faces, made
-from the samples: detect, classify and draw. They take turns, so that a slow moment of
-the machine affects all of them. For comparison: AIZOO's and YuNet's networks alone, and
-the usual tutorial pipeline (ResNet-10 SSD, then `keras.Model.predict`; needs
+_DESCRIPTION = """Time the analyzers on one frame of 640 x 480 pixels with four faces,
+made from the samples: detect, classify and draw. They take turns, so that a slow moment
+of the machine affects all of them. For comparison: AIZOO's and YuNet's networks alone,
+and the usual tutorial pipeline (ResNet-10 SSD, then `keras.Model.predict`; needs
 TensorFlow). What cannot be loaded is left out with a line. A ratio is the median over
 the rounds, relative to the first row. Quote ratios: a single time says more about the
 machine."""
@@ -58,13 +67,16 @@ machine."""
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
-        "benchmark", help="compare the speed of the analyzers", description=_ABOUT
+        "benchmark", help="compare the speed of the analyzers", description=_DESCRIPTION
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"only these: {', '.join(_names())}"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"only these: {', '.join(_list_names())}",
     )
     parser.add_argument(
-        "--rounds", type=_count, default=50, help="frames for each (default: 50)"
+        "--rounds", type=_parse_count, default=50, help="frames for each (default: 50)"
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     add_models_option(parser)
@@ -74,119 +86,128 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Load what can be loaded, let all take turns, print."""
     for name in args.names:
-        if name not in _names():
-            raise ValueError(f"name must be one of {', '.join(_names())}, not {name!r}")
-    check_target("--json", args.json, [])
-    settings = chosen(args).settings
-    quiet = args.json == STDOUT
-    looks: dict[str, Look] = {}
-    for name in args.names or _names():
+        if name not in _list_names():
+            raise ValueError(
+                f"name must be one of {', '.join(_list_names())}, not {name!r}"
+            )
+    check_output_path("--json", args.json, [])
+    settings = parse_analyzer_options(args).settings
+    data_only = args.json == STDOUT
+    pipelines: dict[str, TimedFunction] = {}
+    for name in args.names or _list_names():
         try:
-            looks |= _looks(name, settings)
-        except (FileNotFoundError, ImportError, MissingExtraError) as missing:
-            complain(f"{name}: left out: {missing}")
-    if not looks:
+            pipelines |= _load_pipelines(name, settings)
+        except (FileNotFoundError, ImportError, MissingExtraError) as error:
+            print_warning(f"{name}: left out: {error}")
+    if not pipelines:
         raise ValueError("nothing is left to be timed")
-    timings = take_turns(looks, frame(), progress(range(args.rounds), "round"))
-    for line in _lines(timings, args.rounds):
-        say(line, quiet_stdout=quiet)
+    timings = benchmark_interleaved(
+        pipelines,
+        make_benchmark_frame(),
+        iterate_with_progress_bar(range(args.rounds), "round"),
+    )
+    for line in _format_lines(timings, args.rounds):
+        print_line(line, to_stderr=data_only)
     if args.json is not None:
         write_text(
             args.json,
-            json.dumps(_content(timings, args.rounds, settings), indent=2) + "\n",
+            json.dumps(_to_json(timings, args.rounds, settings), indent=2) + "\n",
         )
     return 0
 
 
-def frame() -> Image:
+def make_benchmark_frame() -> Image:
     """Return four sample portraits in one 640 x 480 frame."""
-    parts = []
+    portraits = []
     for name in _PORTRAITS:
-        portrait = read_image(resource_path(f"samples/{name}.jpg"))[_PART]
-        parts.append(cv2.resize(portrait, _QUARTER_WH, interpolation=cv2.INTER_AREA))
+        portrait = read_image(resource_path(f"samples/{name}.jpg"))[_PORTRAIT_CROP]
+        portraits.append(
+            cv2.resize(portrait, _QUARTER_WH, interpolation=cv2.INTER_AREA)
+        )
     # The same face twice, but not the same pixels.
-    parts[-1] = parts[-1][:, ::-1]
-    rows = [np.hstack(parts[:2]), np.hstack(parts[2:])]
+    portraits[-1] = portraits[-1][:, ::-1]
+    rows = [np.hstack(portraits[:2]), np.hstack(portraits[2:])]
     return np.ascontiguousarray(np.vstack(rows), np.uint8)
 
 
-def _names() -> list[str]:
-    ours = sorted(
-        (name for name in ANALYZERS if name not in _ALONE),
+def _list_names() -> list[str]:
+    analyzers = sorted(
+        (name for name in ANALYZERS if name not in _NETWORKS_ALONE),
         key=lambda name: name != "onepass-fast",
     )
-    return [*ours, *_ALONE, _OLD]
+    return [*analyzers, *_NETWORKS_ALONE, _TUTORIAL_NAME]
 
 
-def _looks(name: str, settings: Settings) -> dict[str, Look]:
+def _load_pipelines(name: str, settings: Settings) -> dict[str, TimedFunction]:
     """Load one contestant; the old way comes in two kinds."""
-    if name == _OLD:
-        return _old_ways()
+    if name == _TUTORIAL_NAME:
+        return _load_tutorial_pipelines()
     if name == "yunet-alone":
-        return {name: _finder_alone("yunet", settings)}
+        return {name: _make_detector_pipeline("yunet", settings)}
     analyzer = load_analyzer(name)
-    if name in _ALONE:
+    if name in _NETWORKS_ALONE:
         return {name: lambda image: analyzer.analyze(image, settings)}
-    return {name: whole_loop(analyzer, settings)}
+    return {name: make_analyze_and_draw(analyzer, settings)}
 
 
-def _finder_alone(name: str, settings: Settings) -> Look:
-    finder = load_detector(name)
+def _make_detector_pipeline(name: str, settings: Settings) -> TimedFunction:
+    detector = load_detector(name)
 
-    def look(image: Image) -> Scene:
-        started = perf_counter()
-        faces = finder.detect(image)
-        find_ms = (perf_counter() - started) * 1e3
-        faces = faces[accepted(faces, settings)]
+    def detect_only(image: Image) -> Scene:
+        start_s = perf_counter()
+        faces = detector.detect(image)
+        detection_ms = (perf_counter() - start_s) * 1e3
+        faces = faces[select_rows(faces, settings)]
         unknown = np.full((len(faces), len(CLASSES)), 1 / len(CLASSES), np.float32)
-        return Scene(faces, unknown, stage_ms={"find": find_ms})
+        return Scene(faces, unknown, stage_ms={"find": detection_ms})
 
-    return look
+    return detect_only
 
 
-def _old_ways() -> dict[str, Look]:
+def _load_tutorial_pipelines() -> dict[str, TimedFunction]:
     """Load the file outside the package that may use TensorFlow."""
-    spec = util.spec_from_file_location("old_way", _OLD_WAY)
-    if spec is None or spec.loader is None or not _OLD_WAY.is_file():
+    spec = util.spec_from_file_location("old_way", _TUTORIAL_SCRIPT)
+    if spec is None or spec.loader is None or not _TUTORIAL_SCRIPT.is_file():
         raise FileNotFoundError(
             "benchmarks/old_way.py is missing; only a checkout of the repository has it"
         )
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    made: Callable[[], dict[str, Look]] = module.looks
-    return made()
+    make_pipelines: Callable[[], dict[str, TimedFunction]] = module.looks
+    return make_pipelines()
 
 
-def _lines(timings: Mapping[str, Timing], rounds: int) -> Iterator[str]:
+def _format_lines(timings: Mapping[str, LatencyStats], rounds: int) -> Iterator[str]:
     first = next(iter(timings))
     yield f"640 x 480, 4 faces, {rounds} rounds, {os.cpu_count()} cores; milliseconds"
     yield f"{'':20} {'faces':>5} {'median':>8} {'p95':>8} {'ratio':>7}  stages"
-    for name, one in timings.items():
+    for name, timing in timings.items():
         stages = ", ".join(
-            f"{key} {ms:.2f}" for key, ms in one.median_stages_ms.items()
+            f"{key} {ms:.2f}" for key, ms in timing.median_stages_ms.items()
         )
-        ratio = one.ratio_to(timings[first])
+        ratio = timing.ratio_to(timings[first])
         yield (
-            f"{name:20} {one.faces:5} {one.median_ms:8.2f} {one.p95_ms:8.2f} "
+            f"{name:20} {timing.n_faces:5} {timing.median_ms:8.2f} "
+            f"{timing.p95_ms:8.2f} "
             f"{ratio:7.2f}  {stages}"
         )
 
 
-def _content(
-    timings: Mapping[str, Timing], rounds: int, settings: Settings
+def _to_json(
+    timings: Mapping[str, LatencyStats], rounds: int, settings: Settings
 ) -> dict[str, object]:
     first = next(iter(timings))
     rows = {
         name: {
-            "faces": one.faces,
-            "median_ms": round(one.median_ms, 3),
-            "p95_ms": round(one.p95_ms, 3),
-            "ratio": round(one.ratio_to(timings[first]), 3),
+            "faces": timing.n_faces,
+            "median_ms": round(timing.median_ms, 3),
+            "p95_ms": round(timing.p95_ms, 3),
+            "ratio": round(timing.ratio_to(timings[first]), 3),
             "stages_ms": {
-                stage: round(ms, 3) for stage, ms in one.median_stages_ms.items()
+                stage: round(ms, 3) for stage, ms in timing.median_stages_ms.items()
             },
         }
-        for name, one in timings.items()
+        for name, timing in timings.items()
     }
     return {
         "version": 1,
@@ -200,7 +221,7 @@ def _content(
     }
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"wanted a whole number above 0, not {text!r}")
     return int(text)

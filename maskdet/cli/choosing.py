@@ -16,18 +16,18 @@ from maskdet.analyzer import (
     DEFAULT_ANALYZER,
     Analyzer,
     classifies_every_face,
-    pipeline,
-    resolved,
+    describe_pipeline,
+    resolve_analyzer,
 )
 from maskdet.assets import MODEL_DIR_VARIABLE
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
-from maskdet.cli.console import say
+from maskdet.cli.console import print_line
 from maskdet.media import ROTATIONS
-from maskdet.settings import DISTANCES, SMOOTHINGS
+from maskdet.settings import DISTANCE_METHODS, SMOOTHING_METHODS
 from maskdet.style import DEFAULT_STYLE, Style
-from maskdet.tiles import MIN_SIDE_PX, Tiled, Tiling
+from maskdet.tiles import MIN_TILE_PX, TiledAnalyzer, Tiling
 from maskdet.types import Settings
-from maskdet.voting import PRESETS, TrackingPreset
+from maskdet.voting import TRACKING_PRESETS, TrackingPreset
 
 IMAGE_OPTIONS = {
     "min_score": "detection threshold: drop faces with a lower score, 0 to 1",
@@ -41,12 +41,12 @@ IMAGE_OPTIONS = {
 STREAM_OPTIONS: dict[str, str] = {
     "memory_s": "how long a person who is not detected is remembered, in seconds",
     "smoothing": "how several observations of a person become one class: "
-    f"{', '.join(SMOOTHINGS)}",
+    f"{', '.join(SMOOTHING_METHODS)}",
     "smoothing_window_s": "how far back observations count, in seconds",
     "class_weights": "how much an observation counts that shows a mask, no mask, an "
     "incorrectly worn mask: three numbers, 0 to 1; with the probabilities p it counts "
     "by the factor sum(p * weight)",
-    "distance": f"how distances between people are measured: {', '.join(DISTANCES)}",
+    "distance": f"how distances between people are measured: {', '.join(DISTANCE_METHODS)}",
     "contact_distance_m": "people who are closer are in contact, in metres",
     "contact_duration_s": "a contact that lasts longer is too long, in seconds",
     "field_of_view_deg": "horizontal field of view of the camera, for pinhole",
@@ -57,61 +57,64 @@ STREAM_OPTIONS: dict[str, str] = {
 }
 """The settings that act on what is known of people over time, and what each does."""
 
-_WORDS: dict[str, Sequence[str]] = {"smoothing": SMOOTHINGS, "distance": DISTANCES}
-_NUMBERS: dict[str, int] = {"class_weights": 3, "ground_points": 8}
+_OPTION_CHOICES: dict[str, Sequence[str]] = {
+    "smoothing": SMOOTHING_METHODS,
+    "distance": DISTANCE_METHODS,
+}
+_OPTION_LENGTHS: dict[str, int] = {"class_weights": 3, "ground_points": 8}
 
 
 @dataclass(frozen=True)
-class Choice:
+class AnalyzerOptions:
     """What was chosen.
 
     Attributes:
         analyzer: a name in `ANALYZERS`.
         classifier: a name in `CLASSIFIERS`, or the path of a `.tflite` file.
         settings: the thresholds.
-        second_look: whether the classifier may check large faces again after a
+        refine: whether the classifier may check large faces again after a
             single-stage network.
         style: how images and videos are annotated, and what classes are called.
-        said: what the preset does and which pipeline runs, a line each; nothing
+        notices: what the preset does and which pipeline runs, a line each; nothing
             where all is as usual.
     """
 
     analyzer: str = DEFAULT_ANALYZER
     classifier: str = DEFAULT_CLASSIFIER
     settings: Settings = field(default_factory=Settings)
-    second_look: bool = True
+    refine: bool = True
     style: Style = field(default_factory=Style)
-    said: tuple[str, ...] = field(default=(), compare=False)
+    notices: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def pipeline(self) -> str:
         """Who detects and who classifies, in one line."""
-        return pipeline(self.analyzer, self.classifier, second_look=self.second_look)
+        return describe_pipeline(self.analyzer, self.classifier, refine=self.refine)
 
-    def tell(self) -> None:
+    def print_notices(self) -> None:
         """Say on stderr which pipeline runs; once it is loaded, so that it is true."""
-        for line in self.said:
-            say(line, quiet_stdout=True)
+        for notice in self.notices:
+            print_line(notice, to_stderr=True)
 
-    def tell_undrawn(self) -> None:
+    def print_undrawable_names(self) -> None:
         """Say on stderr which own names the images that are written cannot show."""
-        if self.style.undrawn:
-            say(self.style.undrawn, quiet_stdout=True)
+        if self.style.substitution_note:
+            print_line(self.style.substitution_note, to_stderr=True)
 
 
 def add_analyzer_options(
     parser: argparse.ArgumentParser, *, live: bool = False
 ) -> None:
     """Add the options that choose the analyzer and its settings."""
-    usual = resolved(AUTO, live=True) if live else DEFAULT_ANALYZER
+    default = resolve_analyzer(AUTO, live=True) if live else DEFAULT_ANALYZER
     parser.add_argument(
         "--analyzer",
         metavar="NAME",
-        help=f"{', '.join(ANALYZERS)} (default: the one in --settings, else {usual})",
+        help=f"{', '.join(ANALYZERS)} (default: the one in --settings, else {default})",
     )
     add_classifier_option(parser)
     parser.add_argument(
-        "--no-second-look",
+        "--no-refinement",
         action="store_true",
         help="no refinement: do not let the classifier check large faces again whose "
         "confidence is low",
@@ -137,37 +140,42 @@ def add_settings_options(
     if preset:
         parser.add_argument(
             "--preset",
-            choices=list(PRESETS),
+            choices=list(TRACKING_PRESETS),
             help="start from an example program of ami-a/MaskDetection. "
             + " ".join(
-                f"{name}: {one.about.replace('%', '%%')}"
-                for name, one in PRESETS.items()
+                f"{name}: {tracking_preset.description.replace('%', '%%')}"
+                for name, tracking_preset in TRACKING_PRESETS.items()
             ),
         )
-    for name, line in IMAGE_OPTIONS.items():
-        usual = getattr(Settings(), name)
+    for name, description in IMAGE_OPTIONS.items():
+        default = getattr(Settings(), name)
         parser.add_argument(
-            _option(name), type=float, metavar="F", help=f"{line} (default: {usual:g})"
+            _option_string(name),
+            type=float,
+            metavar="F",
+            help=f"{description} (default: {default:g})",
         )
 
 
-def add_people_options(parser: argparse.ArgumentParser) -> None:
+def add_tracking_options(parser: argparse.ArgumentParser) -> None:
     """Add the settings of what is known of people over time."""
-    people = parser.add_argument_group("tracking and distances")
-    for name, line in STREAM_OPTIONS.items():
-        usual = getattr(Settings(), name)
-        if isinstance(usual, tuple):
-            usual = " ".join(f"{number:g}" for number in usual)
-        shown = f" (default: {usual})" if usual != "" else ""
-        form: dict[str, Any] = {"type": float, "metavar": "F"}
-        if name in _WORDS:
-            form = {"choices": _WORDS[name], "metavar": "WORD"}
-        elif name in _NUMBERS:
-            form["nargs"] = _NUMBERS[name]
-        people.add_argument(_option(name), help=line + shown, **form)
+    group = parser.add_argument_group("tracking and distances")
+    for name, description in STREAM_OPTIONS.items():
+        default = getattr(Settings(), name)
+        if isinstance(default, tuple):
+            default = " ".join(f"{number:g}" for number in default)
+        default_text = f" (default: {default})" if default != "" else ""
+        argument_kwargs: dict[str, Any] = {"type": float, "metavar": "F"}
+        if name in _OPTION_CHOICES:
+            argument_kwargs = {"choices": _OPTION_CHOICES[name], "metavar": "WORD"}
+        elif name in _OPTION_LENGTHS:
+            argument_kwargs["nargs"] = _OPTION_LENGTHS[name]
+        group.add_argument(
+            _option_string(name), help=description + default_text, **argument_kwargs
+        )
 
 
-def _option(name: str) -> str:
+def _option_string(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
@@ -199,7 +207,7 @@ def add_tiles_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that looks at pictures in windows, for far cameras."""
     parser.add_argument(
         "--tiles",
-        type=_tiling,
+        type=_parse_tiling,
         nargs="?",
         const=Tiling(),
         metavar="PX",
@@ -247,21 +255,23 @@ def add_rotate_option(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def tiled(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
+def apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
     """Return the analyzer, looking in windows if that was asked for."""
-    return analyzer if tiling is None else Tiled(analyzer, tiling)
+    return analyzer if tiling is None else TiledAnalyzer(analyzer, tiling)
 
 
-def _tiling(text: str) -> Tiling:
+def _parse_tiling(text: str) -> Tiling:
     try:
         return Tiling(int(text))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"wanted a whole number of pixels, at least {MIN_SIDE_PX}, not {text!r}"
+            f"wanted a whole number of pixels, at least {MIN_TILE_PX}, not {text!r}"
         ) from None
 
 
-def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
+def parse_analyzer_options(
+    args: argparse.Namespace, *, live: bool = False
+) -> AnalyzerOptions:
     """Return what was chosen: options win over the file, that over defaults.
 
     Args:
@@ -273,101 +283,105 @@ def chosen(args: argparse.Namespace, *, live: bool = False) -> Choice:
             options contradict each other.
         OSError: the file cannot be read.
     """
-    usual = Choice(resolved(AUTO, live=live))
-    choice = dataclasses.replace(usual, analyzer=AUTO if live else DEFAULT_ANALYZER)
-    preset = _preset(args)
+    defaults = AnalyzerOptions(resolve_analyzer(AUTO, live=live))
+    base = dataclasses.replace(defaults, analyzer=AUTO if live else DEFAULT_ANALYZER)
+    preset = _parse_preset(args)
     if preset is not None:
-        choice = _with_preset(choice, preset)
+        base = _apply_preset(base, preset)
     if args.settings is not None:
         try:
-            choice = _from_file(args.settings.read_bytes())
+            base = _parse_settings_file(args.settings.read_bytes())
         except ValueError as error:
             raise ValueError(f"{args.settings}: {error}") from None
     analyzer = getattr(args, "analyzer", None)
     classifier = getattr(args, "classifier", None)
-    once = getattr(args, "no_second_look", False)
-    made = Choice(
-        resolved(analyzer or choice.analyzer, live=live),
-        classifier or choice.classifier,
-        chosen_settings(args, choice.settings),
-        choice.second_look and not once,
-        chosen_style(args, choice.style),
+    no_refinement = getattr(args, "no_refinement", False)
+    options = AnalyzerOptions(
+        resolve_analyzer(analyzer or base.analyzer, live=live),
+        classifier or base.classifier,
+        parse_settings(args, base.settings),
+        base.refine and not no_refinement,
+        parse_style(args, base.style),
     )
-    if once and classifier and classifies_every_face(made.analyzer, made.classifier):
+    if (
+        no_refinement
+        and classifier
+        and classifies_every_face(options.analyzer, options.classifier)
+    ):
         raise ValueError(
-            f"--no-second-look: {made.pipeline}, so there is no second look to leave "
-            "out; leave out --no-second-look or --classifier"
+            f"--no-refinement: {options.pipeline}, so there is no second look to leave "
+            "out; leave out --no-refinement or --classifier"
         )
-    if preset or analyzer or classifier or made.pipeline != usual.pipeline:
-        said = [f"preset {args.preset}: {preset.about}"] if preset else []
-        said.append(f"pipeline: {made.pipeline}")
-        made = dataclasses.replace(made, said=tuple(said))
-    return made
+    if preset or analyzer or classifier or options.pipeline != defaults.pipeline:
+        notices = [f"preset {args.preset}: {preset.description}"] if preset else []
+        notices.append(f"pipeline: {options.pipeline}")
+        options = dataclasses.replace(options, notices=tuple(notices))
+    return options
 
 
-def chosen_settings(args: argparse.Namespace, before: Settings) -> Settings:
+def parse_settings(args: argparse.Namespace, base: Settings) -> Settings:
     """Return the settings with those that an option names put in."""
-    given = {
+    overrides = {
         option: getattr(args, option)
         for option in (*IMAGE_OPTIONS, *STREAM_OPTIONS)
         if getattr(args, option, None) is not None
     }
-    return dataclasses.replace(before, **given)
+    return dataclasses.replace(base, **overrides)
 
 
-def _preset(args: argparse.Namespace) -> TrackingPreset | None:
+def _parse_preset(args: argparse.Namespace) -> TrackingPreset | None:
     name = getattr(args, "preset", None)
     if name is not None and args.settings is not None:
         raise ValueError("--preset and --settings are both a beginning: choose one")
-    return None if name is None else PRESETS[name]
+    return None if name is None else TRACKING_PRESETS[name]
 
 
-def _with_preset(choice: Choice, preset: TrackingPreset) -> Choice:
+def _apply_preset(options: AnalyzerOptions, preset: TrackingPreset) -> AnalyzerOptions:
     return dataclasses.replace(
-        choice,
+        options,
         analyzer=preset.analyzer,
         settings=preset.settings,
-        second_look=preset.second_look,
+        refine=preset.refine,
     )
 
 
-def _from_file(content: bytes) -> Choice:
+def _parse_settings_file(content: bytes) -> AnalyzerOptions:
     """Read bare settings, or everything that the dashboard saves around them."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict) or not isinstance(values.get("settings"), dict):
-        return Choice(settings=Settings.from_json(content))
-    second_look = values.get("second_look", True)
-    if not isinstance(second_look, bool):
-        raise ValueError(f"second_look must be true or false, not {second_look!r}")
-    return Choice(
+        return AnalyzerOptions(settings=Settings.from_json(content))
+    refine = values.get("refine", True)
+    if not isinstance(refine, bool):
+        raise ValueError(f"refine must be true or false, not {refine!r}")
+    return AnalyzerOptions(
         str(values.get("analyzer", DEFAULT_ANALYZER)),
         str(values.get("classifier", DEFAULT_CLASSIFIER)),
         Settings.from_json(json.dumps(values["settings"])),
-        second_look,
+        refine,
         Style.from_json(json.dumps(values.get("style", {}))),
     )
 
 
-def chosen_style(args: argparse.Namespace, before: Style = DEFAULT_STYLE) -> Style:
+def parse_style(args: argparse.Namespace, base: Style = DEFAULT_STYLE) -> Style:
     """Return the style: what the file of `--style` says, else that of `--settings`.
 
     Raises:
         ValueError: the file is no style file, or a value is not allowed.
         OSError: the file cannot be read.
     """
-    style, file = before, getattr(args, "style", None)
+    style, file = base, getattr(args, "style", None)
     if file is not None:
         try:
-            style = _style_in(file.read_bytes())
+            style = _parse_style_file(file.read_bytes())
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
     return dataclasses.replace(style, blur=style.blur or getattr(args, "blur", False))
 
 
-def _style_in(content: bytes) -> Style:
+def _parse_style_file(content: bytes) -> Style:
     """Read a bare style, or the one in what the dashboard saves."""
     try:
         values = json.loads(content)

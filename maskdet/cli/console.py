@@ -10,70 +10,79 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
-from maskdet.part_file import PartFile
-from maskdet.records import printable
+from maskdet.part_file import AtomicFile
+from maskdet.records import escape_unprintable
 
 if TYPE_CHECKING:
-    from maskdet.films import Progress as FilmProgress
+    from maskdet.films import VideoProgress as FilmProgress
 
 _Item = TypeVar("_Item")
 
-FilmListener: TypeAlias = "Callable[[FilmProgress], None]"
+VideoProgressCallback: TypeAlias = "Callable[[FilmProgress], None]"
 
 STDOUT = "-"
 """Stands for the standard output where a file is asked for."""
 
 
-def set_up_output() -> None:
+def configure_output() -> None:
     """Write UTF-8 whatever the locale says; what cannot be written is spelled out."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-def reason(error: Exception) -> str:
+def format_error_reason(error: Exception) -> str:
     """Return what went wrong, without Python's error numbers."""
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror[:1].lower()}{error.strerror[1:]}"
+        prefix = f"{error.filename}: " if error.filename is not None else ""
+        return f"{prefix}{error.strerror[:1].lower()}{error.strerror[1:]}"
     return str(error) or type(error).__name__
 
 
-def complain(line: str) -> None:
+def print_warning(line: str) -> None:
     """Print one line on stderr, below a progress bar if there is one.
 
     It begins with the name of the program, unless it names a whole command anyway.
     """
-    named = line.startswith("maskdet ")
-    _line(printable(line) if named else f"maskdet: {printable(line)}", sys.stderr)
-
-
-def say(line: str, *, quiet_stdout: bool = False) -> None:
-    """Print one line on stdout, or on stderr where stdout is for data only."""
-    _line(printable(line), sys.stderr if quiet_stdout else sys.stdout)
-
-
-def columns(text: str) -> int:
-    """Return how wide text is on a terminal: Chinese letters take two, accents none."""
-    return sum(
-        0 if unicodedata.category(one) in {"Mn", "Me", "Cf"} else 1 + (wide in "WF")
-        for one, wide in ((one, unicodedata.east_asian_width(one)) for one in text)
+    has_program_name = line.startswith("maskdet ")
+    _write_line(
+        escape_unprintable(line)
+        if has_program_name
+        else f"maskdet: {escape_unprintable(line)}",
+        sys.stderr,
     )
 
 
-def padded(text: str, width: int, *, right: bool = False) -> str:
-    """Return text with spaces up to a width in `columns`, as a cell of a table.
+def print_line(line: str, *, to_stderr: bool = False) -> None:
+    """Print one line on stdout, or on stderr where stdout is for data only."""
+    _write_line(escape_unprintable(line), sys.stderr if to_stderr else sys.stdout)
+
+
+def display_width(text: str) -> int:
+    """Return how wide text is on a terminal: Chinese letters take two, accents none."""
+    return sum(
+        0
+        if unicodedata.category(char) in {"Mn", "Me", "Cf"}
+        else 1 + (east_asian_width in "WF")
+        for char, east_asian_width in (
+            (char, unicodedata.east_asian_width(char)) for char in text
+        )
+    )
+
+
+def pad_text(text: str, width: int, *, align_right: bool = False) -> str:
+    """Return text with spaces up to a width in `display_width`, as a cell of a table.
 
     Args:
         text: may be the own name of a class, in any script.
         width: of the cell; wider text is left as it is.
-        right: whether the text stands at the right end.
+        align_right: whether the text stands at the right end.
     """
-    spaces = " " * (width - columns(text))
-    return spaces + text if right else text + spaces
+    spaces = " " * (width - display_width(text))
+    return spaces + text if align_right else text + spaces
 
 
-def _line(line: str, stream: TextIO) -> None:
+def _write_line(line: str, stream: TextIO) -> None:
     # tqdm knows how to print above its own bar; without it, nobody drew one.
     tqdm = sys.modules.get("tqdm")
     if tqdm is None:
@@ -82,7 +91,7 @@ def _line(line: str, stream: TextIO) -> None:
         tqdm.tqdm.write(line, file=stream)
 
 
-def progress(items: Sequence[_Item], unit: str) -> Iterator[_Item]:
+def iterate_with_progress_bar(items: Sequence[_Item], unit: str) -> Iterator[_Item]:
     """Go through `items` with a progress bar on stderr if that is a terminal."""
     if len(items) < 2 or not sys.stderr.isatty():
         return iter(items)
@@ -91,48 +100,52 @@ def progress(items: Sequence[_Item], unit: str) -> Iterator[_Item]:
     return iter(tqdm(items, unit=f" {unit}", leave=False, file=sys.stderr))
 
 
-def check_target(option: str, target: str | None, inputs: Iterable[Path]) -> None:
+def check_output_path(
+    option: str, path_text: str | None, inputs: Iterable[Path]
+) -> None:
     """Refuse a file that cannot be written, before the work instead of after.
 
     Args:
         option: the option that names it, for the message.
-        target: the file; `-` and None are always fine.
+        path_text: the file; `-` and None are always fine.
         inputs: files that must not be overwritten.
 
     Raises:
         ValueError: it is a folder, lies in no folder, or is one of the inputs.
     """
-    if target is None or target == STDOUT:
+    if path_text is None or path_text == STDOUT:
         return
-    path = Path(target)
+    path = Path(path_text)
     if path.is_dir():
-        raise ValueError(f"{option} {target}: is a folder, wanted a file")
+        raise ValueError(f"{option} {path_text}: is a folder, wanted a file")
     if not path.parent.is_dir():
-        raise ValueError(f"{option} {target}: there is no folder {path.parent}")
+        raise ValueError(f"{option} {path_text}: there is no folder {path.parent}")
     if path.resolve() in {source.resolve() for source in inputs}:
-        raise ValueError(f"{option} {target}: would overwrite what is read")
+        raise ValueError(f"{option} {path_text}: would overwrite what is read")
 
 
-def write_text(target: str, text: str) -> None:
-    """Write to stdout if `target` is `-`, else to that file, and say so on stderr."""
-    if target == STDOUT:
+def write_text(path_text: str, text: str) -> None:
+    """Write to stdout if `path_text` is `-`, else to that file, and say so on stderr."""
+    if path_text == STDOUT:
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        write_file(Path(target), text.encode("utf-8"))
-        say(f"wrote {target}", quiet_stdout=True)
+        write_file(Path(path_text), text.encode("utf-8"))
+        print_line(f"wrote {path_text}", to_stderr=True)
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a whole file or none: an interrupted run leaves no half of one."""
-    with PartFile(path) as file:
-        with file.named():
+    with AtomicFile(path) as file:
+        with file.report_target_errors():
             file.stream.buffer.write(content)
-        file.keep()
+        file.commit()
 
 
 @contextlib.contextmanager
-def film_progress(name: str, duration_s: float) -> Iterator[FilmListener | None]:
+def show_video_progress(
+    name: str, duration_s: float
+) -> Iterator[VideoProgressCallback | None]:
     """Show how far a film is, on stderr if that is a terminal.
 
     Args:
@@ -147,19 +160,19 @@ def film_progress(name: str, duration_s: float) -> Iterator[FilmListener | None]
         return
     from tqdm import tqdm
 
-    timed = "{desc} {percentage:3.0f} %|{bar}| {remaining} left"
+    timed_format = "{desc} {percentage:3.0f} %|{bar}| {remaining} left"
     with tqdm(
         total=duration_s or None,
-        desc=printable(Path(name).name)[:30],
+        desc=escape_unprintable(Path(name).name)[:30],
         unit=" s",
-        bar_format=timed if duration_s else "{desc} {postfix}, {elapsed}",
+        bar_format=timed_format if duration_s else "{desc} {postfix}, {elapsed}",
         leave=False,
         file=sys.stderr,
     ) as bar:
 
-        def show(now: FilmProgress) -> None:
-            n = now.n_pictures
+        def update_bar(video_progress: FilmProgress) -> None:
+            n = video_progress.n_frames
             bar.set_postfix_str(f"{n} frame{'s' * (n != 1)}", refresh=False)
-            bar.update(max(0.0, now.time_s - bar.n))
+            bar.update(max(0.0, video_progress.time_s - bar.n))
 
-        yield show
+        yield update_bar

@@ -10,20 +10,28 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
-from maskdet.cli.labelled import add_classes_option, class_names
+from maskdet.cli.console import (
+    STDOUT,
+    check_output_path,
+    iterate_with_progress_bar,
+    print_line,
+    write_text,
+)
+from maskdet.cli.labelled import add_classes_option, parse_class_names_option
 from maskdet.datasets import Example
-from maskdet.datasets.loading import load_checked, with_validation
-from maskdet.datasets.looks import ALIKE_BITS
-from maskdet.datasets.reading import UNDERSTOOD
-from maskdet.datasets.report import report_on
-from maskdet.datasets.splits import Straddling, split_by_group, without_straddlers
+from maskdet.datasets.loading import ensure_validation, load_and_check
+from maskdet.datasets.looks import NEAR_DUPLICATE_BITS
+from maskdet.datasets.reading import SUPPORTED_FORMATS
+from maskdet.datasets.report import build_report
+from maskdet.datasets.splits import Leakage, drop_leaks, split_by_group
 
-_ABOUT = f"""Report images that cannot be read, near-duplicates (difference hash, at
-most {ALIKE_BITS} of 64 bits), near-duplicates in different splits, and the number and
-size of the faces of each class. Everything that would stop a training is listed: images
-and labels that do not fit each other, unknown classes, boxes outside of their image.
-Formats: {UNDERSTOOD}. The exit status is 1 if an image cannot be read or a label is
+_DESCRIPTION = f"""Report images that cannot be read, near-duplicates (difference hash,
+at most {NEAR_DUPLICATE_BITS} of 64 bits), near-duplicates in different splits, and the
+number and size of the faces of each class. Everything that would stop a training is
+listed: images and labels that do not fit each other, unknown classes, boxes outside of
+their image.
+Formats: {SUPPORTED_FORMATS}. The exit status is 1 if an image cannot be read or a label
+is
 wrong."""
 
 _COLUMNS = ("path", "label", "split", "source", "group")
@@ -32,7 +40,7 @@ _COLUMNS = ("path", "label", "split", "source", "group")
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
-        "data", help="check labelled images and split them", description=_ABOUT
+        "data", help="check labelled images and split them", description=_DESCRIPTION
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--source", help="only images of this source")
@@ -43,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     parser.add_argument(
         "--split",
-        type=_shares,
+        type=_parse_split_fractions,
         metavar="70/20/10",
         help="make a new split into train, val and test; near-duplicates stay together",
     )
@@ -56,66 +64,70 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     """Check, report, and write what was asked for."""
     for option, target in (("--json", args.json), ("--out", args.out)):
-        check_target(option, target, args.paths)
+        check_output_path(option, target, args.paths)
     if args.json == STDOUT and args.out == STDOUT:
         raise ValueError("--json and --out cannot both go to stdout")
-    clean = load_checked(
+    checked = load_and_check(
         args.paths,
         source=args.source,
         corrections=args.corrections,
-        classes=class_names(args),
+        classes=parse_class_names_option(args),
         strict=False,
-        progress=lambda paths: progress(paths, "picture"),
+        progress=lambda paths: iterate_with_progress_bar(paths, "picture"),
     )
-    kept, straddling = without_straddlers(clean.examples)
+    examples, leakage = drop_leaks(checked.examples)
     notes: tuple[str, ...] = ()
     if args.split is not None:
-        kept = split_by_group(clean.examples, args.split, seed=args.seed)
-        straddling = Straddling()
+        examples = split_by_group(checked.examples, args.split, seed=args.seed)
+        leakage = Leakage()
     elif args.out is not None:
-        kept, notes = with_validation(kept, seed=args.seed)
-    if args.out is not None and clean.issues:
+        examples, notes = ensure_validation(examples, seed=args.seed)
+    if args.out is not None and checked.issues:
         raise ValueError(
-            f"--out: mend the labels first, maskdet data lists all: {clean.issues[0]}"
+            f"--out: mend the labels first, maskdet data lists all: {checked.issues[0]}"
         )
-    report = report_on(clean, kept, straddling, notes)
+    report = build_report(checked, examples, leakage, notes)
     if args.out is not None:
-        text = _index(kept, Path() if args.out == STDOUT else Path(args.out).parent)
+        text = _format_index(
+            examples, Path() if args.out == STDOUT else Path(args.out).parent
+        )
     for line in report.lines():
-        say(line, quiet_stdout=STDOUT in (args.json, args.out))
+        print_line(line, to_stderr=STDOUT in (args.json, args.out))
     if args.json is not None:
-        head = {"version": 1, "paths": [str(path) for path in args.paths]}
-        write_text(args.json, json.dumps(head | report.to_json(), indent=2) + "\n")
+        metadata = {"version": 1, "paths": [str(path) for path in args.paths]}
+        write_text(args.json, json.dumps(metadata | report.to_json(), indent=2) + "\n")
     if args.out is not None:
         write_text(args.out, text)
-    return 1 if clean.unreadable or clean.issues else 0
+    return 1 if checked.unreadable or checked.issues else 0
 
 
-def _index(examples: Sequence[Example], folder: Path) -> str:
+def _format_index(examples: Sequence[Example], folder: Path) -> str:
     """Return an index of the pictures, their paths relative to `folder`."""
-    boxed = sum(not one.whole for one in examples)
-    if boxed:
+    n_boxed = sum(not example.is_crop for example in examples)
+    if n_boxed:
         raise ValueError(
             "--out: an index holds one label a picture, but these have boxes "
-            f"(boxes in {boxed} of them); leave out --out"
+            f"(boxes in {n_boxed} of them); leave out --out"
         )
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(_COLUMNS)
-    for one in sorted(examples, key=lambda one: one.path):
-        path = Path(os.path.relpath(one.path, folder)).as_posix()
-        rows.writerow([path, one.labels[0].key, one.split, one.source, one.group])
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for example in sorted(examples, key=lambda example: example.path):
+        path = Path(os.path.relpath(example.path, folder)).as_posix()
+        writer.writerow(
+            [path, example.labels[0].key, example.split, example.source, example.group]
+        )
     return text.getvalue()
 
 
-def _shares(text: str) -> tuple[float, float, float]:
+def _parse_split_fractions(text: str) -> tuple[float, float, float]:
     """Read `70/20/10`, or `80/20` for no test."""
     try:
-        parts = [float(part) for part in text.split("/")]
-        train, val, test = parts if len(parts) == 3 else [*parts, 0.0]
+        percentages = [float(percentage) for percentage in text.split("/")]
+        train, val, test = percentages if len(percentages) == 3 else [*percentages, 0.0]
     except ValueError:
-        parts = []
-    if not parts or min(parts) < 0 or train == 0 or sum(parts) != 100:
+        percentages = []
+    if not percentages or min(percentages) < 0 or train == 0 or sum(percentages) != 100:
         raise argparse.ArgumentTypeError(
             f"wanted shares such as 70/20/10 that sum to 100, not {text!r}"
         )

@@ -11,49 +11,56 @@ from pathlib import Path
 
 from maskdet.analyzer import Analyzer, analyze_decoded, load_analyzer
 from maskdet.cli.choosing import (
-    Choice,
+    AnalyzerOptions,
     add_analyzer_options,
     add_blur_option,
     add_rotate_option,
     add_tiles_option,
-    chosen,
-    tiled,
+    apply_tiling,
+    parse_analyzer_options,
 )
 from maskdet.cli.console import (
     STDOUT,
-    check_target,
-    complain,
-    progress,
-    reason,
-    say,
+    check_output_path,
+    format_error_reason,
+    iterate_with_progress_bar,
+    print_line,
+    print_warning,
     write_file,
     write_text,
 )
 from maskdet.drawing import draw
 from maskdet.media import (
-    FORMATS,
+    IMAGE_FORMATS,
     DecodedImage,
     decode_image,
     encode_jpeg,
     encode_png,
     find_images,
-    public_name,
+    redact_url,
 )
-from maskdet.records import ImageRecord, error_record, image_record, to_csv, to_json
-from maskdet.style import Style, describe
+from maskdet.records import (
+    ImageRecord,
+    error_record,
+    format_results_csv,
+    format_results_json,
+    image_record,
+)
+from maskdet.style import Style, format_face_caption
 from maskdet.types import Scene
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
 _JPEG_QUALITY = 95
 
-_SHOWN = 3
+_MAX_SHOWN_NAMES = 3
 """So many of the files that are left out are named; the JSON has all."""
 
-_ABOUT = f"""Detect the faces of images and classify their masks. Read are {FORMATS}
-files; their content decides, not their names. A folder is searched with the folders in
-it, except hidden ones; files in it that are not images are left out and counted. For an
-image that cannot be read, one line says why, and the others are analyzed. The exit
-status is 0 if every image was analyzed and every file written, else 1; files that were
+_DESCRIPTION = f"""Detect the faces of images and classify their masks. Read are
+{IMAGE_FORMATS} files; their content decides, not their names. A folder is searched with
+the folders in it, except hidden ones; files in it that are not images are left out and
+counted. For an image that cannot be read, one line says why, and the others are
+analyzed. The exit status is 0 if every image was analyzed and every file written, else
+1; files that were
 left out do not change it."""
 
 
@@ -62,7 +69,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "detect",
         help="detect and classify the faces of images",
-        description=_ABOUT,
+        description=_DESCRIPTION,
     )
     # No `Path`: it would swallow a slash of an address.
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image or a folder")
@@ -84,64 +91,68 @@ def run(args: argparse.Namespace) -> int:
     """Analyze every image; 1 if one could not be read or written."""
     if args.json == args.csv == STDOUT:
         raise ValueError("--json - and --csv - cannot both write to stdout")
-    choice = chosen(args)
-    asked = _asked(args.paths, args.out)
-    inputs = [source.path for source in asked.sources]
+    options = parse_analyzer_options(args)
+    inputs_to_read = _collect_inputs(args.paths, args.out)
+    inputs = [source.path for source in inputs_to_read.sources]
     for option, target in (("--json", args.json), ("--csv", args.csv)):
-        check_target(option, target, inputs)
-    copies = None if args.out is None else _Copies(args.out, inputs, choice.style)
+        check_output_path(option, target, inputs)
+    copies = (
+        None if args.out is None else _AnnotatedCopies(args.out, inputs, options.style)
+    )
     data_only = STDOUT in (args.json, args.csv)
-    for path, line in asked.problems.items():
-        complain(f"{path}: {line}")
-    if asked.left_out:
-        complain(_left_out_line(asked.left_out))
-    records = [error_record(path, line) for path, line in asked.problems.items()]
-    if asked.sources:
+    for path, message in inputs_to_read.problems.items():
+        print_warning(f"{path}: {message}")
+    if inputs_to_read.left_out:
+        print_warning(_format_left_out(inputs_to_read.left_out))
+    records = [
+        error_record(path, message) for path, message in inputs_to_read.problems.items()
+    ]
+    if inputs_to_read.sources:
         loaded = load_analyzer(
-            choice.analyzer, choice.classifier, second_look=choice.second_look
+            options.analyzer, options.classifier, refine=options.refine
         )
-        choice.tell()
-        analyzer = tiled(loaded, args.tiles)
+        options.print_notices()
+        analyzer = apply_tiling(loaded, args.tiles)
         records += [
-            _look(
+            _process_image(
                 source,
                 analyzer,
-                choice,
+                options,
                 rotate=args.rotate,
                 copies=copies,
                 data_only=data_only,
             )
-            for source in progress(asked.sources, "image")
+            for source in iterate_with_progress_bar(inputs_to_read.sources, "image")
         ]
     if args.json is not None:
-        write_text(args.json, to_json(records, asked.left_out))
+        write_text(args.json, format_results_json(records, inputs_to_read.left_out))
     if args.csv is not None:
-        write_text(args.csv, to_csv(records))
+        write_text(args.csv, format_results_csv(records))
     if copies is not None:
-        what = counted(copies.written, "annotated image")
-        say(f"wrote {what} to {args.out}", quiet_stdout=True)
-        choice.tell_undrawn()
+        what = format_count(copies.n_written, "annotated image")
+        print_line(f"wrote {what} to {args.out}", to_stderr=True)
+        options.print_undrawable_names()
     unread = any(record["error"] is not None for record in records)
-    return int(unread or (copies is not None and copies.failed > 0))
+    return int(unread or (copies is not None and copies.n_failed > 0))
 
 
 @dataclass(frozen=True)
-class _Source:
+class _ImageInput:
     """An image file that was asked for.
 
     Attributes:
         path: of the file.
         name: how it was asked for; a path would lose a slash of an address.
-        below: its folder within the folder that was asked for.
+        relative_folder: its folder within the folder that was asked for.
     """
 
     path: Path
     name: str
-    below: Path = Path()
+    relative_folder: Path = Path()
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _ImageInputs:
     """What the words of the command stand for.
 
     Attributes:
@@ -150,74 +161,82 @@ class _Asked:
         left_out: files of folders that are not images.
     """
 
-    sources: list[_Source] = field(default_factory=list)
+    sources: list[_ImageInput] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     left_out: list[Path] = field(default_factory=list)
 
 
-def _asked(words: Iterable[str], out: Path | None) -> _Asked:
+def _collect_inputs(path_texts: Iterable[str], out: Path | None) -> _ImageInputs:
     """Return the images that paths of files and folders stand for."""
-    asked = _Asked()
-    for word in words:
-        path = Path(word)
+    collected = _ImageInputs()
+    for path_text in path_texts:
+        path = Path(path_text)
         if path.is_dir():
-            _add_folder(asked, path, out)
+            _add_folder(collected, path, out)
         else:
-            asked.sources.append(_Source(path, word))
-    return asked
+            collected.sources.append(_ImageInput(path, path_text))
+    return collected
 
 
-def _add_folder(asked: _Asked, folder: Path, out: Path | None) -> None:
-    inside = find_images(folder, without=out)
-    asked.left_out.extend(inside.left_out)
-    for path, error in inside.unread.items():
-        asked.problems[str(path)] = f"the folder cannot be read: {reason(error)}"
-    asked.sources.extend(
-        _Source(path, str(path), path.parent.relative_to(folder))
-        for path in inside.images
+def _add_folder(collected: _ImageInputs, folder: Path, out: Path | None) -> None:
+    folder_content = find_images(folder, exclude=out)
+    collected.left_out.extend(folder_content.skipped)
+    for path, error in folder_content.unreadable_folders.items():
+        collected.problems[str(path)] = (
+            f"the folder cannot be read: {format_error_reason(error)}"
+        )
+    collected.sources.extend(
+        _ImageInput(path, str(path), path.parent.relative_to(folder))
+        for path in folder_content.images
     )
-    if not inside.images and not inside.unread:
-        asked.problems[str(folder)] = (
-            f"there is no image in this folder; accepted are {FORMATS}"
+    if not folder_content.images and not folder_content.unreadable_folders:
+        collected.problems[str(folder)] = (
+            f"there is no image in this folder; accepted are {IMAGE_FORMATS}"
         )
 
 
-def _left_out_line(paths: Sequence[Path]) -> str:
-    names = ", ".join(str(path) for path in paths[:_SHOWN])
-    more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
-    what = counted(len(paths), "file that is not an image", "files that are not images")
-    return f"left out {what}: {names}{more}"
+def _format_left_out(paths: Sequence[Path]) -> str:
+    names = ", ".join(str(path) for path in paths[:_MAX_SHOWN_NAMES])
+    more_text = (
+        f" and {len(paths) - _MAX_SHOWN_NAMES:,} more"
+        if len(paths) > _MAX_SHOWN_NAMES
+        else ""
+    )
+    count_text = format_count(
+        len(paths), "file that is not an image", "files that are not images"
+    )
+    return f"left out {count_text}: {names}{more_text}"
 
 
-def _look(
-    source: _Source,
+def _process_image(
+    source: _ImageInput,
     analyzer: Analyzer,
-    choice: Choice,
+    options: AnalyzerOptions,
     *,
     rotate: int,
-    copies: _Copies | None,
+    copies: _AnnotatedCopies | None,
     data_only: bool,
 ) -> ImageRecord:
     """Do all there is to do with one image, and return its record."""
-    name = public_name(source.name)
+    name = redact_url(source.name)
     try:
-        image = decode_image(source.name).rotated(rotate)
+        image = decode_image(source.name).rotate(rotate)
     except (ValueError, OSError) as error:
-        complain(f"{name}: {reason(error)}")
-        return error_record(name, reason(error))
-    scene = analyze_decoded(analyzer, image, choice.settings)
+        print_warning(f"{name}: {format_error_reason(error)}")
+        return error_record(name, format_error_reason(error))
+    scene = analyze_decoded(analyzer, image, options.settings)
     if not data_only:
-        for line in _lines(name, scene, choice.style):
-            say(line)
+        for line in _format_scene(name, scene, options.style):
+            print_line(line)
     if copies is not None:
         copies.write(source, image, scene)
     return image_record(name, (image.width, image.height), scene)
 
 
-def _lines(name: str, scene: Scene, style: Style) -> list[str]:
-    found = counted(len(scene), "face") if len(scene) else "no face found"
-    lines = [f"{name}: {found}"]
-    words = dataclasses.replace(style, labels=True, percentages=True)
+def _format_scene(name: str, scene: Scene, style: Style) -> list[str]:
+    count_text = format_count(len(scene), "face") if len(scene) else "no face found"
+    lines = [f"{name}: {count_text}"]
+    text_style = dataclasses.replace(style, labels=True, percentages=True)
     for label, likeliest, confidence, box, score in zip(
         scene.labels,
         scene.likeliest,
@@ -227,55 +246,60 @@ def _lines(name: str, scene: Scene, style: Style) -> list[str]:
         strict=True,
     ):
         x1, y1, x2, y2 = (round(float(corner)) for corner in box)
-        place = f"{x2 - x1} x {y2 - y1} px at {x1}, {y1}"
-        what = describe(label, float(confidence), words, likeliest=likeliest)
-        lines.append(f"  {what:22} {place:28} face score {score:.2f}")
+        box_text = f"{x2 - x1} x {y2 - y1} px at {x1}, {y1}"
+        label_text = format_face_caption(
+            label, float(confidence), text_style, likeliest=likeliest
+        )
+        lines.append(f"  {label_text:22} {box_text:28} face score {score:.2f}")
     return lines
 
 
-class _Copies:
+class _AnnotatedCopies:
     """Writes annotated images into one folder and those in it, never onto an input.
 
     Attributes:
-        written: how many there are by now.
-        failed: how many could not be written.
+        n_written: how many there are by now.
+        n_failed: how many could not be written.
     """
 
     def __init__(self, folder: Path, inputs: Sequence[Path], style: Style) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.written = 0
-        self.failed = 0
+        self.n_written = 0
+        self.n_failed = 0
         self._folder = folder
         self._style = style
         self._inputs = {source.resolve() for source in inputs}
-        self._taken: set[str] = set()
+        self._used_names: set[str] = set()
 
-    def write(self, source: _Source, image: DecodedImage, scene: Scene) -> None:
+    def write(self, source: _ImageInput, image: DecodedImage, scene: Scene) -> None:
         """Write the annotated copy of an image; a line says why if it cannot be.
 
         Of a very large JPEG, the copy is as large as what was decoded.
         """
-        pixels = draw(image.pixels, image.on_pixels(scene), self._style)
+        pixels = draw(image.pixels, image.scale_scene(scene), self._style)
         jpeg = image.format == "JPEG"
         content = encode_jpeg(pixels, _JPEG_QUALITY) if jpeg else encode_png(pixels)
-        target = self._target(source, ".jpg" if jpeg else ".png")
+        target = self._free_path(source, ".jpg" if jpeg else ".png")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_file(target, content)
         except OSError as error:
-            self.failed += 1
-            complain(f"--out: {reason(error)}")
+            self.n_failed += 1
+            print_warning(f"--out: {format_error_reason(error)}")
         else:
-            self.written += 1
+            self.n_written += 1
 
-    def _target(self, source: _Source, suffix: str) -> Path:
+    def _free_path(self, source: _ImageInput, suffix: str) -> Path:
         """Return the first free name; case does not part names on every system."""
         stem = source.path.stem
         for number in itertools.count(1):
             name = f"{stem}{'' if number == 1 else f'-{number}'}{suffix}"
-            target = self._folder / source.below / name
-            taken = str(source.below / name).lower()
-            if taken not in self._taken and target.resolve() not in self._inputs:
+            target = self._folder / source.relative_folder / name
+            name_key = str(source.relative_folder / name).lower()
+            if (
+                name_key not in self._used_names
+                and target.resolve() not in self._inputs
+            ):
                 break
-        self._taken.add(taken)
+        self._used_names.add(name_key)
         return target

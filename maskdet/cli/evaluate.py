@@ -8,67 +8,79 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskdet.analyzer import Analyzer, load_analyzer, reads_twice
+from maskdet.analyzer import Analyzer, has_refinement, load_analyzer
 from maskdet.classifier import DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli import evaluate_analyzers
 from maskdet.cli.choosing import (
-    Choice,
+    AnalyzerOptions,
     add_analyzer_options,
     add_style_option,
     add_tiles_option,
-    chosen,
-    tiled,
+    apply_tiling,
+    parse_analyzer_options,
 )
-from maskdet.cli.console import STDOUT, check_target, progress, say, write_text
-from maskdet.cli.evaluate_tables import face_lines, label_lines, scene_lines
+from maskdet.cli.console import (
+    STDOUT,
+    check_output_path,
+    iterate_with_progress_bar,
+    print_line,
+    write_text,
+)
+from maskdet.cli.evaluate_tables import (
+    format_classification_table,
+    format_detection_table,
+    format_label_metrics,
+)
 from maskdet.cli.labelled import (
     add_classes_option,
-    class_names,
-    of_source,
-    read_examples,
+    filter_by_source,
+    parse_class_names_option,
+    read_examples_with_warnings,
 )
-from maskdet.datasets import SPLITS, Example, of_split
-from maskdet.datasets.reading import UNDERSTOOD, is_boxed
+from maskdet.datasets import SPLITS, Example, select_split
+from maskdet.datasets.reading import SUPPORTED_FORMATS, has_boxes
 from maskdet.evaluation import (
-    FLOOR_SCORE,
     LARGE_PX,
+    MIN_CURVE_SCORE,
     MIN_IOU,
-    Judged,
+    FacePredictions,
     evaluate_boxes,
     evaluate_detection,
     evaluate_faces,
 )
-from maskdet.extras import require
+from maskdet.extras import require_libraries
 from maskdet.media import encode_png
 from maskdet.metrics.labelling import Json
 from maskdet.style import Style
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
 SAMPLES_NAME = "samples.png"
 """In a report folder: some faces of each class, with what they are labelled as."""
 
-MISTAKES_NAME = "mistakes.png"
+ERRORS_NAME = "mistakes.png"
 """In a report folder: the faces that were labelled wrongly, the surest first."""
 
 _KINDS = ("scenes", "faces", "analyzers")
 
-_ABOUT = f"""Measure an analyzer on labelled images. Without a KIND, the data decide:
-`maskdet evaluate FOLDER` measures on images with boxes as `scenes` does, on images of
-one face as `faces` does. Formats: {UNDERSTOOD}."""
+_DESCRIPTION = f"""Measure an analyzer on labelled images. Without a KIND, the data
+decide: `maskdet evaluate FOLDER` measures on images with boxes as `scenes` does, on
+images of
+one face as `faces` does. Formats: {SUPPORTED_FORMATS}."""
 
-_SCENES = f"""Evaluate on images with ground-truth boxes (COCO, VOC or YOLO). Average
-precision at IoU {MIN_IOU}: detections by falling score, each matched to the best free
-face, all-point interpolation, from score {FLOOR_SCORE} and size 1 px on. A detection
-counts for its most likely class only, with its detection score; under "ap_every_class"
-the JSON also has the more lenient rule of YOLO's validation: every detection for every
-class, its score times the probability of that class. For "at least
+_SCENES_DESCRIPTION = f"""Evaluate on images with ground-truth boxes (COCO, VOC or
+YOLO). Average precision at IoU {MIN_IOU}: detections by falling score, each matched to
+the best free face, all-point interpolation, from score {MIN_CURVE_SCORE} and size 1 px
+on. A detection counts for its most likely class only, with its detection score; under
+"ap_every_class" the JSON also has the more lenient rule of YOLO's validation: every
+detection for every class, its score times the probability of that class. For "at least
 {LARGE_PX:g} px", smaller faces are ignored. Intervals are 95 %: a bootstrap over images
 for average precision, Wilson's for rates, and a bootstrap over faces for the other
 numbers on classes and for all under "numbers" in the JSON."""
 
-_FACES = """Evaluate on images of one face: a folder for each class, or an index.csv
-(path, label, split, source). Mask against no mask: an incorrectly worn mask counts as a
-mask. Intervals are 95 %: Wilson's for rates, and a bootstrap over faces for the other
+_FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
+index.csv (path, label, split, source). Mask against no mask: an incorrectly worn mask
+counts as a mask. Intervals are 95 %: Wilson's for rates, and a bootstrap over faces for
+the other
 numbers and for all under "numbers" in the JSON."""
 
 
@@ -77,11 +89,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "evaluate",
         help="measure an analyzer on labelled images",
-        description=_ABOUT,
+        description=_DESCRIPTION,
     )
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
     scenes = kinds.add_parser(
-        "scenes", help="images with ground-truth boxes", description=_SCENES
+        "scenes", help="images with ground-truth boxes", description=_SCENES_DESCRIPTION
     )
     scenes.add_argument("file", type=Path, metavar="DATA")
     scenes.add_argument(
@@ -92,7 +104,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         f"classifier alone, on ground-truth boxes of at least {LARGE_PX:g} px",
     )
     add_tiles_option(scenes)
-    faces = kinds.add_parser("faces", help="images of one face", description=_FACES)
+    faces = kinds.add_parser(
+        "faces", help="images of one face", description=_FACES_DESCRIPTION
+    )
     faces.add_argument("file", type=Path, metavar="DATA")
     faces.add_argument(
         "--split",
@@ -110,21 +124,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     for kind in (scenes, faces):
         _add_common_options(kind)
-    evaluate_analyzers.add_kind(kinds)
+    evaluate_analyzers.add_analyzers_parser(kinds)
 
 
-def with_kind(words: list[str]) -> list[str]:
+def insert_kind(arguments: list[str]) -> list[str]:
     """Return the words with the kind of data where a person named only the data."""
-    at = words.index("evaluate") + 1
-    data = Path(words[at]) if at < len(words) else Path("-")
-    if words[at:] and words[at] not in _KINDS and data.exists():
-        options, _ = _classes_alone().parse_known_args(words[at:])
-        kind = "scenes" if is_boxed(data, class_names(options)) else "faces"
-        return [*words[:at], kind, *words[at:]]
-    return words
+    index = arguments.index("evaluate") + 1
+    data = Path(arguments[index]) if index < len(arguments) else Path("-")
+    if arguments[index:] and arguments[index] not in _KINDS and data.exists():
+        options, _ = _make_classes_parser().parse_known_args(arguments[index:])
+        kind = (
+            "scenes" if has_boxes(data, parse_class_names_option(options)) else "faces"
+        )
+        return [*arguments[:index], kind, *arguments[index:]]
+    return arguments
 
 
-def _classes_alone() -> argparse.ArgumentParser:
+def _make_classes_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     add_classes_option(parser)
     return parser
@@ -146,60 +162,66 @@ def _add_common_options(kind: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, then print a table or write the report."""
     if args.kind == "analyzers":
-        return evaluate_analyzers.run(args)
-    alone = args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
-    choice = chosen(args)
-    if alone and (args.analyzer, args.preset) != (None, None):
+        return evaluate_analyzers.run_analyzers(args)
+    classifier_only = (
+        args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
+    )
+    options = parse_analyzer_options(args)
+    if classifier_only and (args.analyzer, args.preset) != (None, None):
         raise ValueError(
             "here the classifier is measured alone: leave out --analyzer and --preset"
         )
-    check_target("--json", args.json, [args.file])
+    check_output_path("--json", args.json, [args.file])
     if args.report is not None and args.report.exists() and not args.report.is_dir():
         raise ValueError(f"--report {args.report}: is a file, wanted a folder")
     if args.report is not None:
-        require("maskdet evaluate --report", "altair", "vl_convert")
-    measure = _measure_scenes if args.kind == "scenes" else _measure_faces
-    done = measure(args, choice)
+        require_libraries("maskdet evaluate --report", "altair", "vl_convert")
+    evaluate = _evaluate_scenes if args.kind == "scenes" else _evaluate_faces
+    evaluation = evaluate(args, options)
     if args.json != STDOUT:
-        for line in done.lines:
-            say(line)
+        for line in evaluation.lines:
+            print_line(line)
     if args.json is not None:
-        head: Json = {
+        metadata: Json = {
             "version": 1,
             "kind": args.kind,
             "file": str(args.file),
-            "settings": dataclasses.asdict(choice.settings),
-            "classifier": choice.classifier,
-            "second_look": choice.second_look,
-            "pipeline": None if alone else choice.pipeline,
+            "settings": dataclasses.asdict(options.settings),
+            "classifier": options.classifier,
+            "refine": options.refine,
+            "pipeline": None if classifier_only else options.pipeline,
         }
-        write_text(args.json, json.dumps({**head, **done.content}, indent=2) + "\n")
+        write_text(
+            args.json, json.dumps({**metadata, **evaluation.content}, indent=2) + "\n"
+        )
     if args.report is not None:
-        _write_report(args, done, choice.style)
-        choice.tell_undrawn()
+        _write_report(args, evaluation, options.style)
+        options.print_undrawable_names()
     return 0
 
 
 @dataclass(frozen=True, eq=False)
-class _Measured:
+class _EvaluationOutput:
     """What was measured.
 
     Attributes:
         set_name: the name of the set in the report folder.
         lines: the table; the first line says what was measured.
         content: the same for JSON.
-        judged: every answer.
+        matched_predictions: every answer.
         examples: the pictures that were measured on.
     """
 
     set_name: str
     lines: list[str]
     content: Json
-    judged: Judged
+    matched_predictions: FacePredictions
     examples: list[Example]
 
 
-def _write_report(args: argparse.Namespace, done: _Measured, style: Style) -> None:
+def _write_report(
+    args: argparse.Namespace, evaluation: _EvaluationOutput, style: Style
+) -> None:
     # Charts need libraries that take long to load, and nobody else here wants them.
     from maskdet.report import (
         mistakes_grid,
@@ -210,105 +232,132 @@ def _write_report(args: argparse.Namespace, done: _Measured, style: Style) -> No
 
     folder: Path = args.report
     # Who gets the report need not know where the pictures lie.
-    title = done.lines[0].replace(str(args.file), args.file.name)
-    mistakes = worst_mistakes(done.judged)
-    answers = {done.set_name: done.judged.answers}
-    written = write_report(folder, answers, title=title, mistakes=mistakes, style=style)
-    grids = {SAMPLES_NAME: samples_grid(done.examples, style=style)}
-    if mistakes:
-        grids[MISTAKES_NAME] = mistakes_grid(mistakes, style=style)
+    title = evaluation.lines[0].replace(str(args.file), args.file.name)
+    worst_errors = worst_mistakes(evaluation.matched_predictions)
+    predictions = {evaluation.set_name: evaluation.matched_predictions.predictions}
+    written = write_report(
+        folder, predictions, title=title, mistakes=worst_errors, style=style
+    )
+    grids = {SAMPLES_NAME: samples_grid(evaluation.examples, style=style)}
+    if worst_errors:
+        grids[ERRORS_NAME] = mistakes_grid(worst_errors, style=style)
     for name, grid in grids.items():
         written.append(folder / name)
         written[-1].write_bytes(encode_png(grid))
-    say(f"wrote {counted(len(written), 'file')} to {folder}", quiet_stdout=True)
+    print_line(
+        f"wrote {format_count(len(written), 'file')} to {folder}", to_stderr=True
+    )
 
 
-def _measure_scenes(args: argparse.Namespace, choice: Choice) -> _Measured:
-    examples = read_examples(args.file, args)
-    if any(example.whole for example in examples):
+def _evaluate_scenes(
+    args: argparse.Namespace, options: AnalyzerOptions
+) -> _EvaluationOutput:
+    examples = read_examples_with_warnings(args.file, args)
+    if any(example.is_crop for example in examples):
         raise ValueError(
             f"{args.file}: its images have one label each and no boxes; use maskdet "
             "evaluate faces"
         )
     faces = sum(len(example.labels) for example in examples)
-    title = (
-        f"{args.file}: {counted(len(examples), 'picture')}, {counted(faces, 'face')}"
-    )
-    watched = progress(examples, "picture")
+    title = f"{args.file}: {format_count(len(examples), 'picture')}, {format_count(faces, 'face')}"
+    examples_with_progress = iterate_with_progress_bar(examples, "picture")
     if args.boxes == "truth":
-        alone = evaluate_boxes(load_classifier(choice.classifier), watched)
+        classifier_report = evaluate_boxes(
+            load_classifier(options.classifier), examples_with_progress
+        )
         lines = [
-            f"{title}; {_named(choice, alone=True)} on true boxes of at least "
+            f"{title}; {_describe_model(options, classifier_only=True)} on true boxes "
+            "of at least "
             f"{LARGE_PX:g} px",
             "",
-            *label_lines(alone.labels, alone.numbers, choice.style),
+            *format_label_metrics(
+                classifier_report.classification,
+                classifier_report.summary,
+                options.style,
+            ),
             "",
-            f"median time {alone.median_ms:.1f} ms a picture",
+            f"median time {classifier_report.median_ms:.1f} ms a picture",
         ]
-        content: Json = {"boxes": "truth", **alone.to_json()}
+        content: Json = {"boxes": "truth", **classifier_report.to_json()}
         set_name = f"{args.file.stem}/true"
-        return _Measured(set_name, lines, content, alone.judged, examples)
-    analyzer = tiled(_analyzer(choice), args.tiles)
-    report = evaluate_detection(analyzer, watched, choice.settings)
-    table = scene_lines(report, choice.settings, choice.style)
-    lines = [f"{title}; {_named(choice)}", *table]
-    content = {"boxes": "found", "analyzer": choice.analyzer, **report.to_json()}
+        return _EvaluationOutput(
+            set_name, lines, content, classifier_report.face_predictions, examples
+        )
+    analyzer = apply_tiling(_load_analyzer(options), args.tiles)
+    report = evaluate_detection(analyzer, examples_with_progress, options.settings)
+    table = format_detection_table(report, options.settings, options.style)
+    lines = [f"{title}; {_describe_model(options)}", *table]
+    content = {"boxes": "found", "analyzer": options.analyzer, **report.to_json()}
     set_name = f"{args.file.stem}/found"
-    return _Measured(set_name, lines, content, report.judged, examples)
-
-
-def _analyzer(choice: Choice) -> Analyzer:
-    loaded = load_analyzer(
-        choice.analyzer, choice.classifier, second_look=choice.second_look
+    return _EvaluationOutput(
+        set_name, lines, content, report.face_predictions, examples
     )
-    choice.tell()
+
+
+def _load_analyzer(options: AnalyzerOptions) -> Analyzer:
+    loaded = load_analyzer(options.analyzer, options.classifier, refine=options.refine)
+    options.print_notices()
     return loaded
 
 
-def _measure_faces(args: argparse.Namespace, choice: Choice) -> _Measured:
-    examples = _chosen_faces(args)
-    whole = args.view == "whole"
-    analyzer = None if whole else _analyzer(choice)
-    classifier = load_classifier(choice.classifier)
-    watched = progress(examples, "picture")
-    report = evaluate_faces(analyzer, classifier, watched, choice.settings)
-    view = (
-        f"the whole picture, {_named(choice, alone=True)}" if whole else _named(choice)
+def _evaluate_faces(
+    args: argparse.Namespace, options: AnalyzerOptions
+) -> _EvaluationOutput:
+    examples = _read_face_examples(args)
+    whole_images = args.view == "whole"
+    analyzer = None if whole_images else _load_analyzer(options)
+    classifier = load_classifier(options.classifier)
+    examples_with_progress = iterate_with_progress_bar(examples, "picture")
+    report = evaluate_faces(
+        analyzer, classifier, examples_with_progress, options.settings
     )
-    n = counted(len(examples), "picture")
+    view = (
+        f"the whole picture, {_describe_model(options, classifier_only=True)}"
+        if whole_images
+        else _describe_model(options)
+    )
+    n = format_count(len(examples), "picture")
     title = f"{args.file}: {n}, split {args.split}; {view}"
     content: Json = {
         "split": args.split,
         "view": args.view,
         "source": args.source,
-        "analyzer": None if whole else choice.analyzer,
+        "analyzer": None if whole_images else options.analyzer,
         **report.to_json(),
     }
-    lines = [title, *face_lines(report, args.view, choice.style)]
+    lines = [title, *format_classification_table(report, args.view, options.style)]
     set_name = f"faces-{args.split}"
-    return _Measured(set_name, lines, content, report.judged, examples)
+    return _EvaluationOutput(
+        set_name, lines, content, report.face_predictions, examples
+    )
 
 
-def _chosen_faces(args: argparse.Namespace) -> list[Example]:
+def _read_face_examples(args: argparse.Namespace) -> list[Example]:
     """Return the pictures of one split, and of one source if one is asked for."""
-    examples = read_examples(args.file, args)
-    if not all(example.whole for example in examples):
+    examples = read_examples_with_warnings(args.file, args)
+    if not all(example.is_crop for example in examples):
         raise ValueError(
             f"{args.file}: its images have boxes; use maskdet evaluate scenes"
         )
     if args.split is None:
-        args.split = "test" if any(one.split for one in examples) else "all"
+        args.split = (
+            "test"
+            if any(labelled_image.split for labelled_image in examples)
+            else "all"
+        )
     if args.split != "all":
-        examples = of_split(examples, args.split, args.file)
-    return of_source(args.file, examples, args.source)
+        examples = select_split(examples, args.split, args.file)
+    return filter_by_source(args.file, examples, args.source)
 
 
-def _named(choice: Choice, *, alone: bool = False) -> str:
-    """Return who was measured, in words; `alone` for the classifier without finder."""
-    ours = choice.classifier == DEFAULT_CLASSIFIER
-    classifier = "our classifier" if ours else f"classifier {choice.classifier}"
-    if alone:
+def _describe_model(options: AnalyzerOptions, *, classifier_only: bool = False) -> str:
+    """Return who was measured, in words; `classifier_only` for the classifier without finder."""
+    is_default = options.classifier == DEFAULT_CLASSIFIER
+    classifier = "our classifier" if is_default else f"classifier {options.classifier}"
+    if classifier_only:
         return classifier
-    name = f"analyzer {choice.analyzer}" + ("" if ours else f", {classifier}")
-    once = reads_twice(choice.analyzer, choice.classifier) and not choice.second_look
-    return f"{name}, without a second look" if once else name
+    name = f"analyzer {options.analyzer}" + ("" if is_default else f", {classifier}")
+    without_refinement = (
+        has_refinement(options.analyzer, options.classifier) and not options.refine
+    )
+    return f"{name}, without a second look" if without_refinement else name

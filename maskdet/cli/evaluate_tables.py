@@ -5,28 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from maskdet.cli.console import columns, padded
-from maskdet.comparison import PRECISIONS, SHARES, Measured
-from maskdet.evaluation import LARGE_PX, MIN_IOU, DetectionReport, LabelsReport
+from maskdet.cli.console import display_width, pad_text
+from maskdet.comparison import AP_NAMES, RATE_NAMES, AnalyzerMetrics
+from maskdet.evaluation import LARGE_PX, MIN_IOU, ClassificationReport, DetectionReport
 from maskdet.metrics.estimate import Estimate
-from maskdet.metrics.labelling import Labelling
-from maskdet.metrics.numbers import Numbers
+from maskdet.metrics.labelling import ClassificationResult
+from maskdet.metrics.numbers import ClassificationSummary
 from maskdet.style import Style
 from maskdet.types import CLASSES, Settings
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
 _WIDTH = 34
 """Of the first column of the tables, in characters."""
 
-_CELL = 22
+_CELL_WIDTH = 22
 """Of a column that holds a number with its interval."""
 
 
 _LARGE = f"at least {LARGE_PX:g} px"
-_SHARE_TITLES = (f"{_LARGE} found", "boxes that are faces", "three classes", "ms")
+_RATE_TITLES = (f"{_LARGE} found", "boxes that are faces", "three classes", "ms")
 
 
-def scene_lines(report: DetectionReport, settings: Settings, style: Style) -> list[str]:
+def format_detection_table(
+    report: DetectionReport, settings: Settings, style: Style
+) -> list[str]:
     """Return how well the faces of scenes were found and labelled."""
     titles = {
         "faces": "  faces",
@@ -35,128 +37,144 @@ def scene_lines(report: DetectionReport, settings: Settings, style: Style) -> li
     }
     lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{_LARGE}"]
     for key, title in titles.items():
-        both = "".join(f"{table[key]!s:32}" for table in (report.ap, report.ap_large))
-        lines.append((padded(title, _WIDTH) + both).rstrip())
+        cells = "".join(f"{table[key]!s:32}" for table in (report.ap, report.ap_large))
+        lines.append((pad_text(title, _WIDTH) + cells).rstrip())
     return [
         *lines,
         "",
         f"as shown, from face score {settings.min_score:g} on",
-        _line(f"  faces of {_LARGE} found", report.recall),
-        _line("  boxes that are faces", report.precision),
+        _format_line(f"  faces of {_LARGE} found", report.recall),
+        _format_line("  boxes that are faces", report.precision),
         "",
         f"labels of the faces found, {_LARGE}",
-        *label_lines(report.labels, report.numbers, style),
+        *format_label_metrics(report.classification, report.summary, style),
         "",
         f"median time {report.median_ms:.1f} ms a picture",
     ]
 
 
-def comparison_lines(rows: Sequence[Measured], style: Style) -> list[str]:
+def format_comparison_table(rows: Sequence[AnalyzerMetrics], style: Style) -> list[str]:
     """Return a table a set, with a line an analyzer, for three kinds of numbers."""
     lines: list[str] = []
     names = ("faces", *map(style.title, CLASSES), "mean of the three")
     for set_name in dict.fromkeys(row.set_name for row in rows):
-        of_set = [row for row in rows if row.set_name == set_name]
-        n = of_set[0].ap["faces"].n
-        size = f"{counted(of_set[0].images, 'picture')}, {counted(n, 'face')}"
+        set_rows = [row for row in rows if row.set_name == set_name]
+        n = set_rows[0].ap["faces"].n
+        size = f"{format_count(set_rows[0].n_images, 'picture')}, {format_count(n, 'face')}"
         lines += ["", f"{set_name}: {size}"]
-        for title, sizes in (("all sizes", False), (_LARGE, True)):
-            lines.append(_row(f"  AP at IoU {MIN_IOU}, {title}", names))
-            for row in of_set:
-                table = row.ap_large if sizes else row.ap
-                cells = (_cell(table[name]) for name in PRECISIONS)
-                lines.append(_row(f"    {row.analyzer}", cells))
-        lines.append(_row("  as shown", _SHARE_TITLES))
-        for row in of_set:
-            shares = (_cell(row.shares[name]) for name in SHARES)
+        for title, large_only in (("all sizes", False), (_LARGE, True)):
+            lines.append(_format_row(f"  AP at IoU {MIN_IOU}, {title}", names))
+            for row in set_rows:
+                table = row.ap_large if large_only else row.ap
+                cells = (_format_cell(table[name]) for name in AP_NAMES)
+                lines.append(_format_row(f"    {row.analyzer}", cells))
+        lines.append(_format_row("  as shown", _RATE_TITLES))
+        for row in set_rows:
+            rates = (_format_cell(row.rates[name]) for name in RATE_NAMES)
             time_ms = f"{row.median_ms:.1f}"
-            lines.append(_row(f"    {row.analyzer}", (*shares, time_ms)))
+            lines.append(_format_row(f"    {row.analyzer}", (*rates, time_ms)))
     return lines[1:]
 
 
-def face_lines(report: LabelsReport, view: str, style: Style) -> list[str]:
+def format_classification_table(
+    report: ClassificationReport, view: str, style: Style
+) -> list[str]:
     """Return how well pictures of one face were labelled."""
-    lines = ["", *label_lines(report.labels, report.numbers, style)]
+    lines = ["", *format_label_metrics(report.classification, report.summary, style)]
     if len(report.by_source) > 1:
         lines += ["", "mask against no mask, by source"]
         for source, labels in report.by_source.items():
-            lines.append(_line(f"  {source or '(none)'}", labels.wearing.accuracy))
+            lines.append(
+                _format_line(
+                    f"  {source or '(none)'}", labels.binary_confusion.accuracy
+                )
+            )
     lines.append("")
     if view == "found":
-        n = len(report.labels.truths)
-        lines.append(f"a face was found in {report.found} of {n}")
+        n = len(report.classification.ground_truth)
+        lines.append(f"a face was found in {report.n_detected} of {n}")
     return [*lines, f"median time {report.median_ms:.1f} ms a picture"]
 
 
-def label_lines(labels: Labelling, numbers: Numbers, style: Style) -> list[str]:
+def format_label_metrics(
+    labels: ClassificationResult, summary: ClassificationSummary, style: Style
+) -> list[str]:
     """Return every number about the labels of a set."""
-    states, wearing = labels.states, labels.wearing
+    three_class, mask_or_not = labels.class_confusion, labels.binary_confusion
     titles = [style.title(label) for label in CLASSES]
-    widths = [max(14, 2 + columns(title)) for title in titles]
+    widths = [max(14, 2 + display_width(title)) for title in titles]
     lines = [
-        _line("mask against no mask", wearing.accuracy),
-        _line("  wearing one, right", wearing.recalls[0]),
-        _line("  bare, right", wearing.recalls[1]),
-        _line("three states", states.accuracy),
-        _line("  mean of their rows", states.balanced_accuracy()),
+        _format_line("mask against no mask", mask_or_not.accuracy),
+        _format_line("  wearing one, right", mask_or_not.recalls[0]),
+        _format_line("  bare, right", mask_or_not.recalls[1]),
+        _format_line("three states", three_class.accuracy),
+        _format_line("  mean of their rows", three_class.balanced_accuracy()),
         *(
-            _line(f"  {title}, right", recall)
-            for title, recall in zip(titles, states.recalls, strict=True)
+            _format_line(f"  {title}, right", recall)
+            for title, recall in zip(titles, three_class.recalls, strict=True)
         ),
-        padded("truth / said", _WIDTH) + _right(titles, widths),
+        pad_text("truth / said", _WIDTH) + _format_right_aligned(titles, widths),
     ]
-    for title, row in zip(titles, states.counts, strict=True):
-        counts = _right(map(str, row[:-1]), widths)
-        lines.append(padded(f"  {title}", _WIDTH) + counts)
-    return [*lines, "", *_against_rest_lines(labels, numbers, titles)]
+    for title, row in zip(titles, three_class.counts, strict=True):
+        counts = _format_right_aligned(map(str, row[:-1]), widths)
+        lines.append(pad_text(f"  {title}", _WIDTH) + counts)
+    return [*lines, "", *_format_one_vs_rest(labels, summary, titles)]
 
 
-def _right(cells: Iterable[str], widths: Sequence[int]) -> str:
+def _format_right_aligned(cells: Iterable[str], widths: Sequence[int]) -> str:
     return "".join(
-        padded(cell, width, right=True)
+        pad_text(cell, width, align_right=True)
         for cell, width in zip(cells, widths, strict=True)
     )
 
 
-def _against_rest_lines(
-    labels: Labelling, numbers: Numbers, titles: Sequence[str]
+def _format_one_vs_rest(
+    labels: ClassificationResult, summary: ClassificationSummary, titles: Sequence[str]
 ) -> list[str]:
-    states, wearing = labels.states, labels.wearing
-    of_classes = (numbers.classes[label.key] for label in CLASSES)
+    three_class, mask_or_not = labels.class_confusion, labels.binary_confusion
+    of_classes = (summary.classes[label.key] for label in CLASSES)
     rows = list(zip(titles, of_classes, strict=True))
-    precisions = [wearing.precisions[0], *states.precisions]
-    recalls = [wearing.recalls[0], *states.recalls]
-    both = [("a mask, worn well or not", numbers.wearing), *rows]
+    precisions = [mask_or_not.precisions[0], *three_class.precisions]
+    recalls = [mask_or_not.recalls[0], *three_class.recalls]
+    class_rows = [("a mask, worn well or not", summary.masked), *rows]
     return [
-        _row("each against the rest", ("precision", "recall", "F1")),
+        _format_row("each against the rest", ("precision", "recall", "F1")),
         *(
-            _row(f"  {title}", map(_cell, (precision, recall, one.f1)))
-            for (title, one), precision, recall in zip(
-                both, precisions, recalls, strict=True
+            _format_row(
+                f"  {title}", map(_format_cell, (precision, recall, class_summary.f1))
+            )
+            for (title, class_summary), precision, recall in zip(
+                class_rows, precisions, recalls, strict=True
             )
         ),
-        _row("from scores", ("ROC area", "average precision")),
+        _format_row("from scores", ("ROC area", "average precision")),
         *(
-            _row(f"  {title}", map(_cell, (one.roc_area, one.average_precision)))
-            for title, one in both
+            _format_row(
+                f"  {title}",
+                map(
+                    _format_cell,
+                    (class_summary.roc_area, class_summary.average_precision),
+                ),
+            )
+            for title, class_summary in class_rows
         ),
-        _line("calibration error of the label", numbers.ece),
-        _line("  of mask against no mask", numbers.wearing_ece),
+        _format_line("calibration error of the label", summary.ece),
+        _format_line("  of mask against no mask", summary.binary_ece),
     ]
 
 
-def _row(title: str, cells: Iterable[str]) -> str:
+def _format_row(title: str, cells: Iterable[str]) -> str:
     return (
-        padded(title, _WIDTH) + "".join(padded(cell, _CELL) for cell in cells)
+        pad_text(title, _WIDTH) + "".join(pad_text(cell, _CELL_WIDTH) for cell in cells)
     ).rstrip()
 
 
-def _cell(estimate: Estimate) -> str:
+def _format_cell(estimate: Estimate) -> str:
     # The ends of an interval are unknown where hardly anything was measured.
     if not estimate.n or math.isnan(estimate.value):
         return "-"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _line(title: str, estimate: Estimate) -> str:
-    return f"{padded(title, _WIDTH)}{estimate}"
+def _format_line(title: str, estimate: Estimate) -> str:
+    return f"{pad_text(title, _WIDTH)}{estimate}"

@@ -11,35 +11,44 @@ from pathlib import Path
 import numpy as np
 
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, load_classifier
-from maskdet.cli.console import STDOUT, check_target, progress, say, write_file
-from maskdet.cli.labelled import add_classes_option, read_examples
-from maskdet.datasets import SPLITS, Example, corrected
-from maskdet.datasets.coco_writing import coco_content, listed_name
-from maskdet.datasets.reading import UNDERSTOOD
+from maskdet.cli.console import (
+    STDOUT,
+    check_output_path,
+    iterate_with_progress_bar,
+    print_line,
+    write_file,
+)
+from maskdet.cli.labelled import add_classes_option, read_examples_with_warnings
+from maskdet.datasets import SPLITS, Example, apply_corrections
+from maskdet.datasets.coco_writing import build_coco, relative_file_name
+from maskdet.datasets.reading import SUPPORTED_FORMATS
 from maskdet.detectors import DETECTORS, load_detector
-from maskdet.labeller import Boxed, Rules, box_faces, settled
+from maskdet.labeller import AutoLabel, AutoLabelRules, auto_label_faces, to_example
 from maskdet.media import encode_png
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
-LIST_NAME = "review.csv"
+REVIEW_LIST_NAME = "review.csv"
 """In a review folder: every doubtful picture, to be filled in with yes or no."""
 
-_ABOUT = f"""Add a box to each image of one face whose class is known, and write COCO.
-The class comes from the name of the folder or from the index, the box from a face
+_DESCRIPTION = f"""Add a box to each image of one face whose class is known, and write
+COCO. The class comes from the name of the folder or from the index, the box from a face
 detector. Images without a reliable box are left out and listed in the file with the
-reason. Other faces of an image get no class and are ignored. Formats: {UNDERSTOOD};
+reason. Other faces of an image get no class and are ignored. Formats:
+{SUPPORTED_FORMATS};
 each image needs one label and no box."""
 
-_REFUSED = "refused in review"
+_REJECTED_IN_REVIEW = "refused in review"
 
-_SAMPLE = 96
+_SAMPLE_SIZE = 96
 """Sure boxes shown in a review folder, drawn by chance."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
-        "label", help="add boxes to images whose class is known", description=_ABOUT
+        "label",
+        help="add boxes to images whose class is known",
+        description=_DESCRIPTION,
     )
     parser.add_argument("path", type=Path, metavar="FOLDER_OR_INDEX")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
@@ -62,13 +71,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         metavar="DIR",
         help="write contact sheets of the images to review, a sample of the others, "
-        f"and {LIST_NAME} there",
+        f"and {REVIEW_LIST_NAME} there",
     )
     parser.add_argument(
         "--reviewed",
         type=Path,
         metavar="LIST",
-        help=f"a {LIST_NAME} that was filled in: keep yes or no",
+        help=f"a {REVIEW_LIST_NAME} that was filled in: keep yes or no",
     )
     add_classes_option(parser)
     for option, line in (
@@ -82,70 +91,83 @@ def run(args: argparse.Namespace) -> int:
     """Box, write, and say what is left out."""
     from maskdet.report.review import read_review
 
-    check_target("--out", str(args.out), [args.path])
+    check_output_path("--out", str(args.out), [args.path])
     if str(args.out) == STDOUT:
         raise ValueError("--out: wanted a file, paths in it are relative to its place")
-    examples = _chosen(args)
-    kept = {} if args.reviewed is None else read_review(args.reviewed)
-    finder = load_detector(args.finder)
+    examples = _read_examples(args)
+    review_decisions = {} if args.reviewed is None else read_review(args.reviewed)
+    detector = load_detector(args.finder)
     classifier = None if args.classifier == "none" else load_classifier(args.classifier)
-    watched = progress(examples, "picture")
-    boxed = list(box_faces(watched, finder, classifier, _rules(args)))
-    sure, doubtful = _sorted(boxed, kept)
-    write_file(args.out, _file(sure, doubtful, args).encode("utf-8"))
-    for line in _lines(sure, doubtful):
-        say(line)
-    say(f"wrote {args.out}", quiet_stdout=True)
+    examples_with_progress = iterate_with_progress_bar(examples, "picture")
+    boxed = list(
+        auto_label_faces(
+            examples_with_progress, detector, classifier, _parse_rules(args)
+        )
+    )
+    accepted, doubtful = _split_by_doubt(boxed, review_decisions)
+    write_file(args.out, _format_coco(accepted, doubtful, args).encode("utf-8"))
+    for line in _format_summary(accepted, doubtful):
+        print_line(line)
+    print_line(f"wrote {args.out}", to_stderr=True)
     if args.review is not None:
-        _write_review(args.review, sure, doubtful)
+        _write_review(args.review, accepted, doubtful)
     return 0
 
 
-def _chosen(args: argparse.Namespace) -> list[Example]:
-    examples = read_examples(args.path, args)
+def _read_examples(args: argparse.Namespace) -> list[Example]:
+    examples = read_examples_with_warnings(args.path, args)
     if args.corrections is not None:
-        examples = corrected(examples, args.corrections)
-    wanted = [
-        one
-        for one in examples
-        if args.split in (None, one.split) and args.source in (None, one.source)
+        examples = apply_corrections(examples, args.corrections)
+    selected = [
+        example
+        for example in examples
+        if args.split in (None, example.split) and args.source in (None, example.source)
     ]
-    if not wanted:
+    if not selected:
         raise ValueError(f"{args.path}: no picture of that split and source")
-    return wanted
+    return selected
 
 
-def _rules(args: argparse.Namespace) -> Rules:
-    usual = Rules()
-    return Rules(
-        min_score=usual.min_score if args.min_score is None else args.min_score,
-        min_px=usual.min_px if args.min_face_px is None else args.min_face_px,
+def _parse_rules(args: argparse.Namespace) -> AutoLabelRules:
+    defaults = AutoLabelRules()
+    return AutoLabelRules(
+        min_score=defaults.min_score if args.min_score is None else args.min_score,
+        min_px=defaults.min_px if args.min_face_px is None else args.min_face_px,
     )
 
 
-def _sorted(
-    boxed: Sequence[Boxed], kept: Mapping[Path, bool]
-) -> tuple[list[Boxed], list[Boxed]]:
+def _split_by_doubt(
+    boxed: Sequence[AutoLabel], review_decisions: Mapping[Path, bool]
+) -> tuple[list[AutoLabel], list[AutoLabel]]:
     """Return the sure and the doubtful ones, as a person said where one did."""
-    sure: list[Boxed] = []
-    doubtful: list[Boxed] = []
-    for one in boxed:
-        keeps = kept.get(one.example.path.resolve(), not one.doubt)
-        (sure if keeps and len(one.boxes) else doubtful).append(one)
-    return sure, doubtful
+    accepted: list[AutoLabel] = []
+    doubtful: list[AutoLabel] = []
+    for boxed_image in boxed:
+        is_accepted = review_decisions.get(
+            boxed_image.example.path.resolve(), not boxed_image.review_reason
+        )
+        (accepted if is_accepted and len(boxed_image.boxes) else doubtful).append(
+            boxed_image
+        )
+    return accepted, doubtful
 
 
-def _file(
-    sure: Sequence[Boxed], doubtful: Sequence[Boxed], args: argparse.Namespace
+def _format_coco(
+    accepted: Sequence[AutoLabel],
+    doubtful: Sequence[AutoLabel],
+    args: argparse.Namespace,
 ) -> str:
     folder = args.out.parent
-    content = coco_content([(settled(one), one.image_wh) for one in sure], folder)
+    content = build_coco(
+        [(to_example(boxed_image), boxed_image.image_wh) for boxed_image in accepted],
+        folder,
+    )
     content["left_out"] = [
         {
-            "file_name": listed_name(one.example.path, folder),
-            "reason": one.doubt or _REFUSED,
+            "file_name": relative_file_name(boxed_image.example.path, folder),
+            "reason": boxed_image.review_reason or _REJECTED_IN_REVIEW,
         }
-        for one in doubtful
+        for boxed_image in doubtful
     ]
     content["info"] = {
         "description": f"boxes by {args.finder}, classes from the labels",
@@ -153,27 +175,34 @@ def _file(
     return json.dumps(content, indent=1) + "\n"
 
 
-def _lines(sure: Sequence[Boxed], doubtful: Sequence[Boxed]) -> list[str]:
-    labels = Counter(one.example.labels[0].key for one in sure)
-    strangers = sum(len(one.others) for one in sure)
-    reasons = Counter(one.doubt or _REFUSED for one in doubtful)
-    lines = [f"boxed {len(sure)} of {counted(len(sure) + len(doubtful), 'picture')}"]
+def _format_summary(
+    accepted: Sequence[AutoLabel], doubtful: Sequence[AutoLabel]
+) -> list[str]:
+    labels = Counter(boxed_image.example.labels[0].key for boxed_image in accepted)
+    n_other_faces = sum(len(boxed_image.other_boxes) for boxed_image in accepted)
+    reasons = Counter(
+        boxed_image.review_reason or _REJECTED_IN_REVIEW for boxed_image in doubtful
+    )
+    lines = [
+        f"boxed {len(accepted)} of "
+        f"{format_count(len(accepted) + len(doubtful), 'picture')}"
+    ]
     lines += [f"  {label} {n}" for label, n in labels.most_common()]
-    lines.append(f"  faces of unknown class beside them: {strangers}")
+    lines.append(f"  faces of unknown class beside them: {n_other_faces}")
     lines.append(f"left out {len(doubtful)}")
     return lines + [f"  {reason} {n}" for reason, n in reasons.most_common()]
 
 
 def _write_review(
-    folder: Path, sure: Sequence[Boxed], doubtful: Sequence[Boxed]
+    folder: Path, accepted: Sequence[AutoLabel], doubtful: Sequence[AutoLabel]
 ) -> None:
-    from maskdet.report.review import review_list, review_sheets
+    from maskdet.report.review import format_review_csv, render_review_sheets
 
     folder.mkdir(parents=True, exist_ok=True)
-    for number, sheet in enumerate(review_sheets(doubtful), start=1):
+    for number, sheet in enumerate(render_review_sheets(doubtful), start=1):
         write_file(folder / f"doubtful-{number}.png", encode_png(sheet))
-    drawn = np.random.default_rng(0).permutation(len(sure))[:_SAMPLE]
-    for sheet in review_sheets([sure[row] for row in np.sort(drawn)]):
+    sample_rows = np.random.default_rng(0).permutation(len(accepted))[:_SAMPLE_SIZE]
+    for sheet in render_review_sheets([accepted[row] for row in np.sort(sample_rows)]):
         write_file(folder / "sure.png", encode_png(sheet))
-    write_file(folder / LIST_NAME, review_list(doubtful).encode("utf-8"))
-    say(f"wrote sheets and {LIST_NAME} to {folder}", quiet_stdout=True)
+    write_file(folder / REVIEW_LIST_NAME, format_review_csv(doubtful).encode("utf-8"))
+    print_line(f"wrote sheets and {REVIEW_LIST_NAME} to {folder}", to_stderr=True)

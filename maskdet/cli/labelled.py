@@ -6,9 +6,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskdet.cli.console import complain
-from maskdet.datasets import ClassNames, Example, Issues, parse_class_names, read_any
-from maskdet.datasets.class_names import IGNORE, NO_FACE, TARGETS
+from maskdet.cli.console import print_warning
+from maskdet.datasets import (
+    ClassNames,
+    Example,
+    Issues,
+    parse_class_names,
+    read_dataset,
+)
+from maskdet.datasets.class_names import CLASS_TARGETS, IGNORE, NO_FACE
 
 
 def add_classes_option(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +25,8 @@ def add_classes_option(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=CLASS,...",
         help="what the class names of the data mean, as in helmet=none,chin=incorrect: "
-        f"{', '.join(TARGETS)}. {IGNORE}: a face of unknown class; {NO_FACE}: not a "
+        f"{', '.join(CLASS_TARGETS)}. {IGNORE}: a face of unknown class; {NO_FACE}: "
+        "not a "
         "face",
     )
 
@@ -36,7 +43,7 @@ def add_held_out_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def class_names(args: argparse.Namespace) -> ClassNames:
+def parse_class_names_option(args: argparse.Namespace) -> ClassNames:
     """Return what `--classes` says.
 
     Raises:
@@ -48,16 +55,16 @@ def class_names(args: argparse.Namespace) -> ClassNames:
         raise ValueError(f"--classes: {error}") from None
 
 
-def read_examples(path: Path, args: argparse.Namespace) -> list[Example]:
+def read_examples_with_warnings(path: Path, args: argparse.Namespace) -> list[Example]:
     """Return the examples of a set; what is doubtful about it is told on stderr."""
     issues = Issues()
-    examples = read_any(path, classes=class_names(args), issues=issues)
-    for line in issues.notes():
-        complain(f"{path}: {line}")
+    examples = read_dataset(path, classes=parse_class_names_option(args), issues=issues)
+    for note in issues.notes():
+        print_warning(f"{path}: {note}")
     return examples
 
 
-def of_source(
+def filter_by_source(
     path: Path, examples: Sequence[Example], source: str | None
 ) -> list[Example]:
     """Return the examples of one source, or all.
@@ -65,8 +72,8 @@ def of_source(
     Raises:
         ValueError: there are none; the message names the sources.
     """
-    kept = [one for one in examples if source in (None, one.source)]
-    if not kept:
-        known = ", ".join(sorted({one.source for one in examples}))
-        raise ValueError(f"{path}: no image of source {source!r}; there are {known}")
-    return kept
+    selected = [example for example in examples if source in (None, example.source)]
+    if not selected:
+        sources = ", ".join(sorted({example.source for example in examples}))
+        raise ValueError(f"{path}: no image of source {source!r}; there are {sources}")
+    return selected

@@ -7,12 +7,17 @@ import json
 import sys
 from collections.abc import Sequence
 
-from maskdet.analyzer import own_model_problems
-from maskdet.assets import ASSETS, asset_path, fetch, sha256_of
+from maskdet.analyzer import list_own_model_problems
+from maskdet.assets import MODEL_FILES, fetch_model, model_path, sha256_of
 from maskdet.cli.choosing import add_models_option
-from maskdet.cli.console import complain, reason, say, write_text
-from maskdet.manifest import Asset
-from maskdet.own_models import OwnModel, own_models
+from maskdet.cli.console import (
+    format_error_reason,
+    print_line,
+    print_warning,
+    write_text,
+)
+from maskdet.manifest import ModelFile
+from maskdet.own_models import OwnModel, get_own_models
 
 PRESENT, MISSING, DAMAGED = "here", "missing", "damaged"
 
@@ -44,25 +49,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Do as asked and return the exit status."""
     if args.action == "list":
-        return _list(args.json)
+        return _list_models(args.json)
     if args.action == "verify":
-        return _verify(args.names)
-    return _fetch(args.names)
+        return _verify_models(args.names)
+    return _fetch_models(args.names)
 
 
-def _state(asset: Asset) -> tuple[str, str]:
+def _check_state(asset: ModelFile) -> tuple[str, str]:
     """Return one of the three states, and where the file lies or what is wrong."""
     try:
-        return PRESENT, str(asset_path(asset.name))
+        return PRESENT, str(model_path(asset.name))
     except FileNotFoundError as error:
         return MISSING, str(error)
     except RuntimeError as error:
         return DAMAGED, str(error)
 
 
-def _list(target: str | None) -> int:
-    states = {name: _state(asset) for name, asset in ASSETS.items()}
-    if target is not None:
+def _list_models(json_path: str | None) -> int:
+    states = {name: _check_state(asset) for name, asset in MODEL_FILES.items()}
+    if json_path is not None:
         rows: list[dict[str, object]] = [
             {
                 "name": name,
@@ -74,32 +79,33 @@ def _list(target: str | None) -> int:
                 "url": asset.url,
                 "note": asset.note,
             }
-            for name, asset in ASSETS.items()
+            for name, asset in MODEL_FILES.items()
         ]
-        rows += [_own_row(model) for model in own_models().values()]
-        write_text(target, json.dumps(rows, indent=2) + "\n")
-        return _complaints()
-    for name, asset in ASSETS.items():
+        rows += [_own_model_row(model) for model in get_own_models().values()]
+        write_text(json_path, json.dumps(rows, indent=2) + "\n")
+        return _print_own_model_problems()
+    for name, asset in MODEL_FILES.items():
         size = f"{asset.n_bytes / 1e6:.1f} MB"
         state = states[name][0]
-        say(f"{name:12} {state:8} {size:>7}  {asset.licence:10}  {asset.note}")
-    for name, model in own_models().items():
+        print_line(f"{name:12} {state:8} {size:>7}  {asset.licence:10}  {asset.note}")
+    for name, model in get_own_models().items():
         size = f"{model.path.stat().st_size / 1e6:.1f} MB"
-        say(
-            f"{name:12} {PRESENT:8} {size:>7}  {'own':10}  {_what(model)}: {model.path}"
+        print_line(
+            f"{name:12} {PRESENT:8} {size:>7}  {'own':10}  "
+            f"{_describe_own_model(model)}: {model.path}"
         )
-    return _complaints()
+    return _print_own_model_problems()
 
 
-def _complaints() -> int:
+def _print_own_model_problems() -> int:
     """Tell what is wrong with own model files, a line each; 1 if anything is."""
-    problems = own_model_problems()
-    for line in problems:
-        complain(f"own model {line}")
+    problems = list_own_model_problems()
+    for problem in problems:
+        print_warning(f"own model {problem}")
     return int(bool(problems))
 
 
-def _own_row(model: OwnModel) -> dict[str, object]:
+def _own_model_row(model: OwnModel) -> dict[str, object]:
     return {
         "name": model.name,
         "file": str(model.path),
@@ -108,57 +114,59 @@ def _own_row(model: OwnModel) -> dict[str, object]:
         "sha256": sha256_of(model.path),
         "licence": "own",
         "url": "",
-        "note": _what(model),
+        "note": _describe_own_model(model),
     }
 
 
-def _what(model: OwnModel) -> str:
+def _describe_own_model(model: OwnModel) -> str:
     if model.kind == "classifier":
         return f"Your classifier; --classifier {model.name}"
     return f"Your single-stage network; --analyzer {model.name} or {model.name}-fast"
 
 
-def _verify(names: Sequence[str]) -> int:
+def _verify_models(names: Sequence[str]) -> int:
     """Check what is named, else all that is here or must be; 1 if any is wrong."""
-    wrong = False
-    for name in names or ASSETS:
-        if name not in ASSETS:
-            raise ValueError(f"model must be one of {', '.join(ASSETS)}, not {name!r}")
-        state, line = _state(ASSETS[name])
-        needed = bool(names) or ASSETS[name].ships
+    has_error = False
+    for name in names or MODEL_FILES:
+        if name not in MODEL_FILES:
+            raise ValueError(
+                f"model must be one of {', '.join(MODEL_FILES)}, not {name!r}"
+            )
+        state, detail = _check_state(MODEL_FILES[name])
+        needed = bool(names) or MODEL_FILES[name].is_bundled
         if state == PRESENT:
-            say(f"{name}: sha256 is right, {line}")
+            print_line(f"{name}: sha256 is right, {detail}")
         elif state == DAMAGED or needed:
-            wrong = True
-            complain(line)
+            has_error = True
+            print_warning(detail)
         else:
-            say(f"{name}: not here, and not needed unless you ask for it")
-    for model in () if names else own_models().values():
+            print_line(f"{name}: not here, and not needed unless you ask for it")
+    for model in () if names else get_own_models().values():
         # What its facts do not fit is not among them.
-        say(f"{model.name}: own model can be used, {model.path}")
-    return int(wrong) | (0 if names else _complaints())
+        print_line(f"{model.name}: own model can be used, {model.path}")
+    return int(has_error) | (0 if names else _print_own_model_problems())
 
 
-def _fetch(names: Sequence[str]) -> int:
+def _fetch_models(names: Sequence[str]) -> int:
     failed = False
     for name in names:
         try:
-            say(f"{name}: {_fetched(name)}")
+            print_line(f"{name}: {_fetch_with_progress(name)}")
         except (ValueError, OSError, RuntimeError) as error:
             failed = True
-            complain(f"{name}: {reason(error)}")
+            print_warning(f"{name}: {format_error_reason(error)}")
     return int(failed)
 
 
-def _fetched(name: str) -> str:
+def _fetch_with_progress(name: str) -> str:
     if not sys.stderr.isatty():
-        return str(fetch(name))
+        return str(fetch_model(name))
     from tqdm import tqdm
 
     with tqdm(unit="B", unit_scale=True, desc=name, leave=False) as bar:
 
-        def show(received: int, expected: int) -> None:
+        def update_bar(received: int, expected: int) -> None:
             bar.total = expected
             bar.update(received - bar.n)
 
-        return str(fetch(name, show))
+        return str(fetch_model(name, update_bar))

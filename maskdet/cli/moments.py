@@ -15,8 +15,8 @@ def _now() -> datetime:
     return datetime.now().astimezone()
 
 
-def moment(
-    text: str, *, whole_day: bool = False, now: Callable[[], datetime] = _now
+def parse_time(
+    text: str, *, whole_day: bool = False, clock: Callable[[], datetime] = _now
 ) -> datetime:
     """Return the moment that a text names, with its time zone.
 
@@ -24,21 +24,21 @@ def moment(
         text: `2026-11-21`, `2026-11-21T10:30`, the same with a zone such as `Z` or
             `+01:00` (else it is local time), or how long ago: `36h`, `7d`.
         whole_day: a date alone is the end of that day, not its beginning.
-        now: tells the time; tests bring their own.
+        clock: tells the time; tests bring their own.
 
     Raises:
         ValueError: it names none.
     """
-    wanted = text.strip()
-    ago = _AGO.fullmatch(wanted)
+    stripped = text.strip()
+    ago_match = _AGO.fullmatch(stripped)
     try:
-        if ago is not None:
-            n_hours = int(ago[1]) * (24 if ago[2] == "d" else 1)
-            return now() - timedelta(hours=n_hours)
-        found = datetime.fromisoformat(wanted)
-        if whole_day and _DATE.fullmatch(wanted):
-            found += timedelta(days=1)
-        return found if found.tzinfo is not None else found.astimezone()
+        if ago_match is not None:
+            n_hours = int(ago_match[1]) * (24 if ago_match[2] == "d" else 1)
+            return clock() - timedelta(hours=n_hours)
+        parsed = datetime.fromisoformat(stripped)
+        if whole_day and _DATE.fullmatch(stripped):
+            parsed += timedelta(days=1)
+        return parsed if parsed.tzinfo is not None else parsed.astimezone()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
             f"a time looks like 2026-11-21, 2026-11-21T10:30, 36h or 7d, not {text!r}"

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Protocol
 
-from maskdet.cli.console import say
-from maskdet.manifest import MANIFEST_NAME, pin, read_manifest
+from maskdet.cli.console import print_line
+from maskdet.manifest import MANIFEST_NAME, pin_checksum, read_manifest
 
 
-class _File(Protocol):
+class _ModelFile(Protocol):
     """What both exports know of the file that they chose."""
 
     @property
@@ -29,7 +29,7 @@ def add_pin_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_pin(args: argparse.Namespace) -> None:
+def check_pin_option(args: argparse.Namespace) -> None:
     """Find out before the work whether there is a manifest to write to.
 
     Raises:
@@ -37,10 +37,10 @@ def check_pin(args: argparse.Namespace) -> None:
         ValueError: it is broken.
     """
     if args.pin:
-        read_manifest(_manifest(args))
+        read_manifest(_manifest_path(args))
 
 
-def pin_model(args: argparse.Namespace, name: str, file: _File) -> None:
+def pin_model(args: argparse.Namespace, name: str, file: _ModelFile) -> None:
     """Write the model's size and sha256 into the manifest, or say what would be.
 
     Args:
@@ -49,15 +49,15 @@ def pin_model(args: argparse.Namespace, name: str, file: _File) -> None:
         file: the model.
     """
     if args.pin:
-        pin(_manifest(args), name, file.sha256, file.n_bytes)
-        say(f"pinned {name} in {_manifest(args)}")
+        pin_checksum(_manifest_path(args), name, file.sha256, file.n_bytes)
+        print_line(f"pinned {name} in {_manifest_path(args)}")
     else:
-        say(
-            f"not pinned in {_manifest(args)}; --pin writes {name}, sha256 "
+        print_line(
+            f"not pinned in {_manifest_path(args)}; --pin writes {name}, sha256 "
             f"{file.sha256}, {file.n_bytes} bytes"
         )
 
 
-def _manifest(args: argparse.Namespace) -> Path:
+def _manifest_path(args: argparse.Namespace) -> Path:
     out: Path = args.out
     return out / MANIFEST_NAME

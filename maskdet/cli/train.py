@@ -9,29 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskdet.cli import train_onepass
-from maskdet.cli.console import say
-from maskdet.cli.labelled import add_classes_option, class_names
-from maskdet.cli.train_onepass import add_negatives_options, read_negatives_of
+from maskdet.cli.console import print_line
+from maskdet.cli.labelled import add_classes_option, parse_class_names_option
+from maskdet.cli.train_onepass import add_negatives_options, read_negatives_options
 from maskdet.cli.training_run import (
     add_workers_option,
-    bar,
-    check_libraries,
-    check_paths,
-    find_with,
-    finish,
-    show_progress,
-    with_knobs,
+    check_training_libraries,
+    check_training_paths,
+    enable_training_log,
+    finish_training,
+    load_detector_option,
+    make_progress_bar,
+    override_recipe,
 )
 from maskdet.datasets import load_training_data
-from maskdet.training.logs import BEST_FILE, epochs_of, waited
-from maskdet.training.recipes import RECIPES, Recipe
+from maskdet.training.logs import BEST_FILE, epochs_since_lowest_loss, read_epochs
+from maskdet.training.recipes import RECIPES, ClassifierRecipe
 
 if TYPE_CHECKING:
     from maskdet.datasets import TrainingData
     from maskdet.detectors import Detector
-    from maskdet.training.material import Material
+    from maskdet.training.material import ClassifierData
 
-_RECIPES = "\n".join(
+_RECIPES_HELP = "\n".join(
     f"  {recipe.name:12}{recipe.title}: {recipe.about}" for recipe in RECIPES.values()
 )
 
@@ -41,12 +41,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     networks = subparsers.add_parser(
         "train", help="train a classifier or the single-stage network"
     ).add_subparsers(dest="network", metavar="NETWORK", required=True)
-    train_onepass.add_parser(networks)
+    train_onepass.add_onepass_parser(networks)
     parser = networks.add_parser(
         "classifier",
         help="a network that classifies one face",
         description="Train a classifier for mask, no mask and incorrectly worn.",
-        epilog=f"recipes:\n{_RECIPES}",
+        epilog=f"recipes:\n{_RECIPES_HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -79,10 +79,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_negatives_options(parser)
     add_classes_option(parser)
     parser.add_argument("--source", help="only images of this source, such as drawn")
-    _add_knobs(parser)
+    _add_recipe_options(parser)
 
 
-def _add_knobs(parser: argparse.ArgumentParser) -> None:
+def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """Add what changes a recipe, and where the run is kept."""
     parser.add_argument(
         "--weights",
@@ -118,50 +118,64 @@ def _add_knobs(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training`."""
-    check_libraries()
+    check_training_libraries()
     if args.network == "onepass":
-        return train_onepass.run(args)
-    recipe = _recipe(args)
+        return train_onepass.run_onepass_training(args)
+    recipe = _parse_recipe(args)
     out = args.out or Path("runs") / recipe.name
-    check_paths(args, out)
+    check_training_paths(args, out)
     weights = recipe.weights if args.weights is None else args.weights
     weights = None if weights == "none" else weights
-    show_progress()
+    enable_training_log()
     if not args.resume:
         _check_weights(recipe, weights)
-    finder = _finder(args, recipe)
-    data = _data(args, recipe)
-    from maskdet.training.fit import Start, fit
-    from maskdet.training.pictures import write_pictures
-    from maskdet.training.validation import by_source, class_report
+    detector = _load_detector(args, recipe)
+    data = _load_data(args, recipe)
+    from maskdet.training.fit import TrainingStart, fit_classifier
+    from maskdet.training.pictures import write_contact_sheets
+    from maskdet.training.validation import (
+        compute_metrics_by_source,
+        format_class_report,
+    )
 
-    material = _material(args, data, recipe, finder, out)
-    about = _about(args, data, material, _command(args, recipe, out))
+    training_data = _prepare_data(args, data, recipe, detector, out)
+    run_facts = _collect_run_facts(
+        args, data, training_data, _format_command(args, recipe, out)
+    )
     if not args.resume:
-        about["start"] = weights and Path(weights).name
-    probs = fit(material, out, recipe, Start(weights, args.resume, about))
-    held_out = material.validation
-    results = by_source(held_out.sources, held_out.labels, probs)
-    report = ["validation", *class_report(held_out.labels, probs)]
+        run_facts["start"] = weights and Path(weights).name
+    probs = fit_classifier(
+        training_data, out, recipe, TrainingStart(weights, args.resume, run_facts)
+    )
+    held_out = training_data.validation
+    results = compute_metrics_by_source(held_out.sources, held_out.labels, probs)
+    report = ["validation", *format_class_report(held_out.labels, probs)]
     report += [f"{source}: {result}" for source, result in results.items()]
     for line in report:
-        say(line)
+        print_line(line)
     (out / "report.txt").write_text("\n".join(report) + "\n", encoding="utf-8")
-    pictures = write_pictures(material, out)
-    say(f"wrote {', '.join(str(path) for path in (out / BEST_FILE, *pictures))}")
-    ended = recipe.patience is not None and waited(epochs_of(out)) >= recipe.patience
-    status = finish(out, recipe.name, planned=recipe.epochs, ended=ended)
+    sheet_paths = write_contact_sheets(training_data, out)
+    print_line(
+        f"wrote {', '.join(str(path) for path in (out / BEST_FILE, *sheet_paths))}"
+    )
+    has_ended = (
+        recipe.patience is not None
+        and epochs_since_lowest_loss(read_epochs(out)) >= recipe.patience
+    )
+    status = finish_training(
+        out, recipe.name, n_planned_epochs=recipe.epochs, has_ended=has_ended
+    )
     if not status:
-        say(f"next: maskdet export {out} --name {recipe.name}")
+        print_line(f"next: maskdet export {out} --name {recipe.name}")
     return status
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
+def _parse_recipe(args: argparse.Namespace) -> ClassifierRecipe:
     names = ("size_px", "batch_size", "steps", "drawn", "seed")
-    recipe = with_knobs(
+    recipe = override_recipe(
         RECIPES[args.recipe], {name: getattr(args, name) for name in names}
     )
-    last = with_knobs(recipe.stages[-1], {"learning_rate": args.learning_rate})
+    last = override_recipe(recipe.stages[-1], {"learning_rate": args.learning_rate})
     recipe = dataclasses.replace(
         recipe, stages=(*recipe.stages[:-1], last), verifies=bool(args.negatives)
     )
@@ -173,7 +187,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         raise ValueError(f"--epochs {args.epochs}: {error}") from None
 
 
-def _check_weights(recipe: Recipe, weights: str | None) -> None:
+def _check_weights(recipe: ClassifierRecipe, weights: str | None) -> None:
     """Make sure, before the data are read, that the network can start from them."""
     if weights is None:
         return
@@ -182,84 +196,104 @@ def _check_weights(recipe: Recipe, weights: str | None) -> None:
             f"--weights {weights}: there is no such file; `--weights imagenet` "
             "downloads the usual ones, `--weights none` starts from random weights"
         )
-    from maskdet.training.network import build_network
+    from maskdet.training.network import build_classifier
 
-    build_network(recipe, weights)
+    build_classifier(recipe, weights)
 
 
-def _finder(args: argparse.Namespace, recipe: Recipe) -> Detector | None:
+def _load_detector(
+    args: argparse.Namespace, recipe: ClassifierRecipe
+) -> Detector | None:
     """Return the face detector of a recipe that needs one, fit to draw with."""
     if recipe.views != "camera":
         return None
-    from maskdet.training.material import landmark_finder
+    from maskdet.training.material import require_landmark_detector
 
-    finder = find_with(args.finder)
-    return landmark_finder(finder) if recipe.drawn else finder
+    detector = load_detector_option(args.finder)
+    return require_landmark_detector(detector) if recipe.drawn else detector
 
 
-def _data(args: argparse.Namespace, recipe: Recipe) -> TrainingData:
+def _load_data(args: argparse.Namespace, recipe: ClassifierRecipe) -> TrainingData:
     """Read the pictures, check them, and tell what was found."""
     data = load_training_data(
         args.data,
         args.val,
         seed=recipe.seed,
-        shares=recipe.shares,
+        fractions=recipe.shares,
         source=args.source,
         corrections=args.corrections,
-        classes=class_names(args),
-        progress=bar("checking"),
+        classes=parse_class_names_option(args),
+        progress=make_progress_bar("checking"),
     )
     for line in data.report.lines():
-        say(line)
+        print_line(line)
     return data
 
 
-def _material(
+def _prepare_data(
     args: argparse.Namespace,
     data: TrainingData,
-    recipe: Recipe,
-    finder: Detector | None,
+    recipe: ClassifierRecipe,
+    detector: Detector | None,
     out: Path,
-) -> Material:
-    from maskdet.training.material import PACKED_FILE, Parts, prepare, recut
+) -> ClassifierData:
+    from maskdet.training.material import (
+        PACKED_FILE,
+        DataSplits,
+        prepare_classifier_data,
+        resplit,
+    )
 
     if not args.resume:  # how crops are cut and drawn may have changed since
         (out / PACKED_FILE).unlink(missing_ok=True)
-    parts = Parts(data.train, data.validation, data.test)
+    splits = DataSplits(data.train, data.validation, data.test)
     if not args.val:
-        parts = recut(parts, recipe)
-    counts = ", ".join(f"{len(part)} {title}" for title, part in vars(parts).items())
-    say(f"pictures for the recipe {recipe.name}: {counts}")
-    negatives = read_negatives_of(args)
-    return prepare(parts, recipe, out, lambda: finder, bar, negatives, args.workers)
+        splits = resplit(splits, recipe)
+    counts = ", ".join(f"{len(split)} {title}" for title, split in vars(splits).items())
+    print_line(f"pictures for the recipe {recipe.name}: {counts}")
+    negatives = read_negatives_options(args)
+    return prepare_classifier_data(
+        splits,
+        recipe,
+        out,
+        lambda: detector,
+        make_progress_bar,
+        negatives,
+        args.workers,
+    )
 
 
-def _about(
-    args: argparse.Namespace, data: TrainingData, material: Material, command: str
+def _collect_run_facts(
+    args: argparse.Namespace,
+    data: TrainingData,
+    training_data: ClassifierData,
+    command: str,
 ) -> dict[str, object]:
     """Return what the card of the run needs to know beside the recipe."""
     return {
         "command": command,
-        "data": [_name(Path(path)) for path in args.data],
-        "val": [_name(Path(path)) for path in args.val],
+        "data": [_data_set_name(Path(path)) for path in args.data],
+        "val": [_data_set_name(Path(path)) for path in args.val],
         "only_source": args.source,
         "finder": args.finder,
-        "crops": material.n,
-        "class_counts": material.class_counts,
-        "drawn_crops": material.drawn,
-        "class_weights": material.class_weights.tolist(),
+        "crops": training_data.n_crops,
+        "class_counts": training_data.class_counts,
+        "drawn_crops": training_data.n_drawn,
+        "class_weights": training_data.class_weights.tolist(),
         "data_report": data.report.to_json(),
     }
 
 
-def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
+def _format_command(
+    args: argparse.Namespace, recipe: ClassifierRecipe, out: Path
+) -> str:
     """Return the command that makes this run from nothing."""
-    words = ["maskdet", "train", args.network]
-    words += ["--recipe", recipe.name, "--data", *args.data]
-    words += ["--val", *args.val] if args.val else []
-    for several in ("negatives", "held-out-kinds"):
-        values = getattr(args, several.replace("-", "_"))
-        words += [f"--{several}", *values] if values else []
+    arguments = ["maskdet", "train", args.network]
+    arguments += ["--recipe", recipe.name, "--data", *args.data]
+    arguments += ["--val", *args.val] if args.val else []
+    for option_name in ("negatives", "held-out-kinds"):
+        values = getattr(args, option_name.replace("-", "_"))
+        arguments += [f"--{option_name}", *values] if values else []
     for option in (
         "corrections",
         "source",
@@ -273,15 +307,15 @@ def _command(args: argparse.Namespace, recipe: Recipe, out: Path) -> str:
     ):
         value = getattr(args, option)
         if value is not None:
-            words += [f"--{option.replace('_', '-')}", str(value)]
-    for part in args.classes:
-        words += ["--classes", part]
+            arguments += [f"--{option.replace('_', '-')}", str(value)]
+    for class_option in args.classes:
+        arguments += ["--classes", class_option]
     if recipe.views == "camera":
-        words += ["--finder", args.finder]
-    return shlex.join([*words, "--seed", str(recipe.seed), "--out", str(out)])
+        arguments += ["--finder", args.finder]
+    return shlex.join([*arguments, "--seed", str(recipe.seed), "--out", str(out)])
 
 
-def _name(path: Path) -> str:
+def _data_set_name(path: Path) -> str:
     """Return what data is called, such as `faces` or `kaggle-train`."""
     path = path.resolve()
     return path.parent.name if path.name == "index.csv" else path.stem

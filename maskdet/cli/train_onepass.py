@@ -11,41 +11,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskdet.cli.console import complain, say
+from maskdet.cli.console import print_line, print_warning
 from maskdet.cli.labelled import (
     add_classes_option,
     add_held_out_option,
-    class_names,
+    parse_class_names_option,
 )
 from maskdet.cli.training_run import (
     add_workers_option,
-    bar,
-    check_paths,
-    find_with,
-    finish,
-    show_progress,
-    with_knobs,
+    check_training_paths,
+    enable_training_log,
+    finish_training,
+    load_detector_option,
+    make_progress_bar,
+    override_recipe,
 )
 from maskdet.datasets import load_training_data
-from maskdet.runs import FACTS_NAME, NETWORKS_FOLDER
+from maskdet.runs import FACTS_NAME, ONEPASS_RUNS_NAME
 from maskdet.training.logs import BEST_FILE, RECIPE_FILE
 from maskdet.types import CLASSES
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
 if TYPE_CHECKING:
     from maskdet.classifier import Classifier
     from maskdet.datasets import TrainingData
-    from maskdet.detectors import LandmarkFinder
-    from maskdet.training.onepass.fit import Material
-    from maskdet.training.onepass.negatives import Negatives
-    from maskdet.training.onepass.recipe import OnepassRecipe
+    from maskdet.detectors import LandmarkDetector
+    from maskdet.training.onepass.fit import OnePassData
+    from maskdet.training.onepass.negatives import NegativeImages
+    from maskdet.training.onepass.recipe import OnePassRecipe
 
-NETWORK = "onepass"
+ONEPASS_NETWORK = "onepass"
 """What a recipe calls the network; `export` knows a run by it."""
 
-PACKED_FILE = "scenes.npz"
+PACKED_IMAGES_FILE = "scenes.npz"
 
-_KNOBS = (
+_RECIPE_OPTIONS = (
     "epochs",
     "steps",
     "batch_size",
@@ -56,7 +56,9 @@ _KNOBS = (
 )
 
 
-def add_parser(networks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_onepass_parser(
+    networks: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
     """Add `onepass` to the networks that `train` knows."""
     parser = networks.add_parser(
         "onepass",
@@ -164,209 +166,252 @@ def add_negatives_options(parser: argparse.ArgumentParser) -> None:
     add_held_out_option(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run_onepass_training(args: argparse.Namespace) -> int:
     """Train as asked; the work is in `maskdet.training.onepass`."""
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
-    watcher = args.detection_teacher
-    if watcher is not None and not watcher.is_file():
-        raise FileNotFoundError(f"--detection-teacher {watcher}: there is no such file")
-    check_paths(args, args.out)
-    show_progress()
+    detection_teacher = args.detection_teacher
+    if detection_teacher is not None and not detection_teacher.is_file():
+        raise FileNotFoundError(
+            f"--detection-teacher {detection_teacher}: there is no such file"
+        )
+    check_training_paths(args, args.out)
+    enable_training_log()
     from maskdet.classifier import load_classifier
-    from maskdet.training.onepass.fit import check_weights, fit
+    from maskdet.training.onepass.fit import check_initial_weights, fit_onepass
 
-    recipe = _recipe(args)
+    recipe = _parse_onepass_recipe(args)
     if args.weights is not None and not args.resume:
-        check_weights(Path(args.weights))
-    finder = _finder(args, recipe)
+        check_initial_weights(Path(args.weights))
+    detector = _load_landmark_detector(args, recipe)
     teacher = load_classifier(args.teacher) if args.teacher else None
     data = load_training_data(
         args.data,
         args.val,
         seed=recipe.seed,
         corrections=args.corrections,
-        classes=class_names(args),
-        progress=bar("checking"),
+        classes=parse_class_names_option(args),
+        progress=make_progress_bar("checking"),
     )
     for line in data.report.lines():
-        say(line)
-    _check_sources(args.loose, data)
+        print_line(line)
+    _warn_unknown_sources(args.loose, data)
     args.out.mkdir(parents=True, exist_ok=True)
-    material = _material(args, data, recipe, teacher, finder)
-    about = _about(args, data, recipe, material)
-    results = fit(
-        material, args.out, recipe, args.weights, resume=args.resume, about=about
+    training_data = _pack_training_data(args, data, recipe, teacher, detector)
+    run_facts = _collect_onepass_run_facts(args, data, recipe, training_data)
+    results = fit_onepass(
+        training_data,
+        args.out,
+        recipe,
+        args.weights,
+        resume=args.resume,
+        metadata=run_facts,
     )
     lines = [f"{name}: {result}" for name, result in results.items()]
     for line in lines:
-        say(line)
+        print_line(line)
     (args.out / "report.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    say(f"wrote {args.out / BEST_FILE}")
-    status = finish(args.out, NETWORK, planned=recipe.epochs)
+    print_line(f"wrote {args.out / BEST_FILE}")
+    status = finish_training(args.out, ONEPASS_NETWORK, n_planned_epochs=recipe.epochs)
     if not status:
-        say(f"next: maskdet export {args.out}")
+        print_line(f"next: maskdet export {args.out}")
     return status
 
 
-def _recipe(args: argparse.Namespace) -> OnepassRecipe:
-    from maskdet.training.onepass.recipe import OnepassRecipe
+def _parse_onepass_recipe(args: argparse.Namespace) -> OnePassRecipe:
+    from maskdet.training.onepass.recipe import OnePassRecipe
 
-    recipe = with_knobs(OnepassRecipe(), {name: getattr(args, name) for name in _KNOBS})
-    views = with_knobs(recipe.views, {"distracted": args.distracted})
-    borders = (*views.borders, *(_border(word) for word in args.loose))
-    recipe = with_knobs(recipe, {"negatives": args.negatives_share})
-    views = dataclasses.replace(views, borders=borders)
-    return dataclasses.replace(recipe, views=views)
+    recipe = override_recipe(
+        OnePassRecipe(), {name: getattr(args, name) for name in _RECIPE_OPTIONS}
+    )
+    augmentation = override_recipe(recipe.views, {"distracted": args.distracted})
+    borders = (
+        *augmentation.borders,
+        *(_parse_loose_source(loose_source) for loose_source in args.loose),
+    )
+    recipe = override_recipe(recipe, {"negatives": args.negatives_share})
+    augmentation = dataclasses.replace(augmentation, borders=borders)
+    return dataclasses.replace(recipe, views=augmentation)
 
 
-def _finder(args: argparse.Namespace, recipe: OnepassRecipe) -> LandmarkFinder | None:
+def _load_landmark_detector(
+    args: argparse.Namespace, recipe: OnePassRecipe
+) -> LandmarkDetector | None:
     """Return the face detector to draw with; None if nothing is drawn."""
-    from maskdet.training.material import landmark_finder
+    from maskdet.training.material import require_landmark_detector
 
-    finder = find_with(args.finder) if recipe.drawn else None
-    return None if finder is None else landmark_finder(finder)
+    detector = load_detector_option(args.finder) if recipe.drawn else None
+    return None if detector is None else require_landmark_detector(detector)
 
 
-def _check_sources(loose: Sequence[str], data: TrainingData) -> None:
+def _warn_unknown_sources(loose: Sequence[str], data: TrainingData) -> None:
     """Say which sources of `--loose` no image is of: a slip would go unseen."""
-    known = {one.source for one in data.train}
-    for source in (_border(word)[0] for word in loose):
-        if source not in known | {"drawn"}:  # also what our own code draws is called so
-            complain(
+    sources = {example.source for example in data.train}
+    for source in (_parse_loose_source(loose_source)[0] for loose_source in loose):
+        if source not in sources | {
+            "drawn"
+        }:  # also what our own code draws is called so
+            print_warning(
                 f"--loose {source}: no image is of this source; there are "
-                f"{', '.join(sorted(known))}"
+                f"{', '.join(sorted(sources))}"
             )
 
 
-def _border(word: str) -> tuple[str, float]:
+def _parse_loose_source(loose_source: str) -> tuple[str, float]:
     """Return a source, and how much its boxes count: nothing unless said."""
-    source, given, weight = word.partition("=")
+    source, has_weight, weight = loose_source.partition("=")
     try:
-        return source, float(weight) if given else 0.0
+        return source, float(weight) if has_weight else 0.0
     except ValueError:
         raise ValueError(
-            f"--loose {word}: wanted a source, or a source and a weight from 0 to 1 "
+            f"--loose {loose_source}: wanted a source, or a source and a weight from 0 "
+            "to 1 "
             "such as ilc=0.5"
         ) from None
 
 
-def _material(
+def _pack_training_data(
     args: argparse.Namespace,
     data: TrainingData,
-    recipe: OnepassRecipe,
+    recipe: OnePassRecipe,
     teacher: Classifier | None,
-    finder: LandmarkFinder | None,
-) -> Material:
+    detector: LandmarkDetector | None,
+) -> OnePassData:
     """Pack what to train on, once: a run that goes on takes the file."""
-    from maskdet.training.onepass.detection_teacher import DetectionTeacher, looked_at
-    from maskdet.training.onepass.drawing import draw_places
-    from maskdet.training.onepass.fit import Material
-    from maskdet.training.onepass.negatives import HELD_OUT_FILE, Negatives
+    from maskdet.training.onepass.detection_teacher import (
+        DetectionTeacher,
+        apply_detection_teacher,
+    )
+    from maskdet.training.onepass.drawing import draw_training_images
+    from maskdet.training.onepass.fit import OnePassData
+    from maskdet.training.onepass.negatives import HELD_OUT_FILE, NegativeImages
     from maskdet.training.onepass.scenes import (
         VALIDATION_FILE,
-        Scenes,
-        read_places,
-        read_scenes,
-        save_scenes,
+        PackedImages,
+        read_packed_images,
+        read_training_images,
+        save_packed_images,
     )
 
-    held_out = read_places(data.validation, bar("reading validation"))
-    # The export measures what it converts on the same pictures.
-    save_scenes(Scenes.of(held_out), args.out / VALIDATION_FILE, "validation")
-    made_of = _made_of(args, data, recipe)
-    packed = read_scenes(args.out / PACKED_FILE, made_of)
-    if packed is None:
-        places = read_places(data.train, bar("packing"), teacher)
-        if args.detection_teacher is not None:
-            seeing = DetectionTeacher(args.detection_teacher)
-            places = looked_at(places, seeing, bar("looking for unlabelled"))
-        if finder is not None:
-            places += draw_places(
-                places, finder, recipe.drawn, recipe.seed, bar("drawing")
-            )
-        packed = Scenes.of(places)
-        save_scenes(packed, args.out / PACKED_FILE, made_of)
-    say(
-        f"scenes to train on: {len(packed)}, with {counted(len(packed.labels), 'face')}"
+    held_out = read_training_images(
+        data.validation, make_progress_bar("reading validation")
     )
-    negatives = read_negatives_of(args) or Negatives()
+    # The export measures what it converts on the same pictures.
+    save_packed_images(
+        PackedImages.pack(held_out), args.out / VALIDATION_FILE, "validation"
+    )
+    fingerprint = _compute_fingerprint(args, data, recipe)
+    packed = read_packed_images(args.out / PACKED_IMAGES_FILE, fingerprint)
+    if packed is None:
+        image_regions = read_training_images(
+            data.train, make_progress_bar("packing"), teacher
+        )
+        if args.detection_teacher is not None:
+            detection_teacher = DetectionTeacher(args.detection_teacher)
+            image_regions = apply_detection_teacher(
+                image_regions,
+                detection_teacher,
+                make_progress_bar("looking for unlabelled"),
+            )
+        if detector is not None:
+            image_regions += draw_training_images(
+                image_regions,
+                detector,
+                recipe.drawn,
+                recipe.seed,
+                make_progress_bar("drawing"),
+            )
+        packed = PackedImages.pack(image_regions)
+        save_packed_images(packed, args.out / PACKED_IMAGES_FILE, fingerprint)
+    print_line(
+        f"scenes to train on: {len(packed)}, with "
+        f"{format_count(len(packed.labels), 'face')}"
+    )
+    negatives = read_negatives_options(args) or NegativeImages()
     (args.out / HELD_OUT_FILE).unlink(missing_ok=True)
     if negatives.held_out:
-        save_scenes(Scenes.of(negatives.held_out), args.out / HELD_OUT_FILE, "held out")
-    return Material(packed, held_out, negatives=negatives, workers=args.workers)
+        save_packed_images(
+            PackedImages.pack(negatives.held_out), args.out / HELD_OUT_FILE, "held out"
+        )
+    return OnePassData(packed, held_out, negatives=negatives, workers=args.workers)
 
 
-def read_negatives_of(args: argparse.Namespace) -> Negatives | None:
+def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
     """Return the pictures without a face that were asked for, or None."""
     if not args.negatives:
         return None
     from maskdet.training.onepass.negatives import read_negatives
 
     negatives = read_negatives(
-        args.negatives, args.held_out_kinds, bar("reading negatives")
+        args.negatives, args.held_out_kinds, make_progress_bar("reading negatives")
     )
-    say(
+    print_line(
         f"pictures without a face: {len(negatives.train)} to train on, "
         f"{len(negatives.held_out)} held out"
     )
     return negatives
 
 
-def _made_of(
-    args: argparse.Namespace, data: TrainingData, recipe: OnepassRecipe
+def _compute_fingerprint(
+    args: argparse.Namespace, data: TrainingData, recipe: OnePassRecipe
 ) -> str:
     """Return what is the same exactly when the packed scenes would be."""
     parts: list[object] = [args.finder, args.teacher, recipe.drawn, recipe.seed]
     if args.detection_teacher is not None:
         parts.append(hashlib.sha256(args.detection_teacher.read_bytes()).hexdigest())
-    for one in data.train:
-        parts += [one.path, one.boxes.tolist(), [int(label) for label in one.labels]]
+    for example in data.train:
+        parts += [
+            example.path,
+            example.boxes.tolist(),
+            [int(label) for label in example.labels],
+        ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _about(
+def _collect_onepass_run_facts(
     args: argparse.Namespace,
     data: TrainingData,
-    recipe: OnepassRecipe,
-    material: Material,
+    recipe: OnePassRecipe,
+    training_data: OnePassData,
 ) -> dict[str, object]:
     """Return what the card of the run needs to know beside the recipe."""
-    about: dict[str, object] = {
-        "network": NETWORK,
-        "command": _command(args, recipe),
+    run_facts: dict[str, object] = {
+        "network": ONEPASS_NETWORK,
+        "command": _format_onepass_command(args, recipe),
         "data": [Path(path).stem for path in args.data],
         "val": [Path(path).stem for path in args.val],
         "teacher": args.teacher,
-        "scenes": len(material.scenes),
-        "negative_pictures": len(material.negatives.train),
-        "held_out_negatives": len(material.negatives.held_out),
-        "drawn_scenes": len(material.scenes) - sum(not one.whole for one in data.train),
+        "scenes": len(training_data.packed_images),
+        "negative_pictures": len(training_data.negatives.train),
+        "held_out_negatives": len(training_data.negatives.held_out),
+        "drawn_scenes": len(training_data.packed_images)
+        - sum(not example.is_crop for example in data.train),
         "class_counts": [
-            int((material.scenes.labels == label).sum()) for label in CLASSES
+            int((training_data.packed_images.labels == label).sum())
+            for label in CLASSES
         ],
         "data_report": data.report.to_json(),
     }
     if not args.resume:
-        first, commands = _start(args.weights)
-        about |= {"weights": first, "before": commands}
-    return about
+        initial_weights, commands = _trace_initial_weights(args.weights)
+        run_facts |= {"weights": initial_weights, "before": commands}
+    return run_facts
 
 
-def _start(weights: str | None) -> tuple[str | None, list[str]]:
+def _trace_initial_weights(weights: str | None) -> tuple[str | None, list[str]]:
     """Return the file that the first of several runs began with, and their commands."""
     if weights is None:
         return None, []
-    known = _earlier(Path(weights))
-    if known is None:
+    recipe = _read_weights_recipe(Path(weights))
+    if recipe is None:
         return Path(weights).name, []
-    return known.get("weights"), [*known.get("before", []), known["command"]]
+    return recipe.get("weights"), [*recipe.get("before", []), recipe["command"]]
 
 
-def _earlier(weights: Path) -> dict[str, Any] | None:
+def _read_weights_recipe(weights: Path) -> dict[str, Any] | None:
     """Return the recipe of the run that some weights are from, if it is at hand."""
     if weights.suffix == ".tflite":
-        facts = weights.parent / NETWORKS_FOLDER / weights.stem / FACTS_NAME
+        facts = weights.parent / ONEPASS_RUNS_NAME / weights.stem / FACTS_NAME
         if not facts.is_file():
             return None
         exported: dict[str, Any] = json.loads(facts.read_text(encoding="utf-8"))
@@ -374,25 +419,28 @@ def _earlier(weights: Path) -> dict[str, Any] | None:
     recipe = weights.parent / RECIPE_FILE
     if weights.suffix != ".h5" or not recipe.is_file():
         return None
-    known: dict[str, Any] = json.loads(recipe.read_text(encoding="utf-8"))
-    return known
+    recipe_facts: dict[str, Any] = json.loads(recipe.read_text(encoding="utf-8"))
+    return recipe_facts
 
 
-def _command(args: argparse.Namespace, recipe: OnepassRecipe) -> str:
+def _format_onepass_command(args: argparse.Namespace, recipe: OnePassRecipe) -> str:
     """Return the command that makes this run from nothing."""
-    words = ["maskdet", "train", "onepass", "--data", *args.data]
-    words += ["--val", *args.val] if args.val else []
-    for several in ("loose", "negatives", "held-out-kinds"):
-        values = getattr(args, several.replace("-", "_"))
-        words += [f"--{several}", *values] if values else []
-    for part in args.classes:
-        words += ["--classes", part]
+    arguments = ["maskdet", "train", "onepass", "--data", *args.data]
+    arguments += ["--val", *args.val] if args.val else []
+    for option_name in ("loose", "negatives", "held-out-kinds"):
+        values = getattr(args, option_name.replace("-", "_"))
+        arguments += [f"--{option_name}", *values] if values else []
+    for class_option in args.classes:
+        arguments += ["--classes", class_option]
     for option in ("corrections", "weights", "teacher", "finder", "detection-teacher"):
         value = getattr(args, option.replace("-", "_"))
-        words += [f"--{option}", str(value)] if value is not None else []
-    for knob in _KNOBS:
-        words += [f"--{knob.replace('_', '-')}", str(getattr(recipe, knob))]
-    words += ["--distracted", str(recipe.views.distracted)]
+        arguments += [f"--{option}", str(value)] if value is not None else []
+    for field_name in _RECIPE_OPTIONS:
+        arguments += [
+            f"--{field_name.replace('_', '-')}",
+            str(getattr(recipe, field_name)),
+        ]
+    arguments += ["--distracted", str(recipe.views.distracted)]
     if args.negatives:
-        words += ["--negatives-share", str(recipe.negatives)]
-    return shlex.join([*words, "--out", str(args.out)])
+        arguments += ["--negatives-share", str(recipe.negatives)]
+    return shlex.join([*arguments, "--out", str(args.out)])

@@ -8,21 +8,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from maskdet.analyzer import load_analyzer
-from maskdet.cli.choosing import Choice
-from maskdet.cli.console import complain, say, write_file
-from maskdet.datasets.class_names import ClassNames, suggest_classes
-from maskdet.datasets.issues import shortened
-from maskdet.tune.bundled import bundle_file
-from maskdet.tune.scored import Scored
-from maskdet.tune.scoring import score_set
-from maskdet.tune.sets import ClassesError, Loaded, Progress, read_set
+from maskdet.cli.choosing import AnalyzerOptions
+from maskdet.cli.console import print_line, print_warning, write_file
+from maskdet.datasets.class_names import ClassNames, format_classes_hint
+from maskdet.datasets.issues import truncate_name
+from maskdet.tune.bundled import encode_bundled_file
+from maskdet.tune.scored import AnalyzerPredictions
+from maskdet.tune.scoring import predict_dataset
+from maskdet.tune.sets import (
+    ClassesError,
+    ImportedDataset,
+    ProgressCallback,
+    import_dataset,
+)
 
 
-def store(
+def store_scored_sets(
     sources: Sequence[Path],
     folder: Path,
-    choice: Choice,
-    names: Sequence[str] | None,
+    options: AnalyzerOptions,
+    analyzer_names: Sequence[str] | None,
     classes: ClassNames,
 ) -> None:
     """Look at sets and store what was found, a file for each set and analyzer.
@@ -30,8 +35,8 @@ def store(
     Args:
         sources: the sets.
         folder: where to; made if there is none.
-        choice: the classifier, and the analyzer unless there are `names`.
-        names: the analyzers.
+        options: the classifier, and the analyzer unless there are `analyzer_names`.
+        analyzer_names: the analyzers.
         classes: what the names of classes mean.
 
     Raises:
@@ -39,16 +44,18 @@ def store(
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder}: is a file, wanted a folder")
-    sets = [read(source, classes) for source in sources]
+    sets = [read_labelled_set(source, classes) for source in sources]
     folder.mkdir(parents=True, exist_ok=True)
-    for name in names or (choice.analyzer,):
-        for loaded in sets:
-            file, content = bundle_file(look(loaded, choice, name))
+    for name in analyzer_names or (options.analyzer,):
+        for labelled_set in sets:
+            file, content = encode_bundled_file(
+                score_labelled_set(labelled_set, options, name)
+            )
             write_file(folder / file, content)
-            say(f"wrote {folder / file}, {len(content) / 1000:.0f} kB")
+            print_line(f"wrote {folder / file}, {len(content) / 1000:.0f} kB")
 
 
-def read(source: Path, classes: ClassNames) -> Loaded:
+def read_labelled_set(source: Path, classes: ClassNames) -> ImportedDataset:
     """Return a labelled set; what was left out of it is told on stderr.
 
     Raises:
@@ -56,34 +63,48 @@ def read(source: Path, classes: ClassNames) -> Loaded:
         ValueError: it cannot be read, or no class is known.
     """
     try:
-        with _bar(f"reading {source.name}") as progress:
-            loaded = read_set(source, source.stem, classes=classes, progress=progress)
+        with _show_image_progress(f"reading {source.name}") as progress:
+            labelled_set = import_dataset(
+                source, source.stem, classes=classes, progress=progress
+            )
     except ClassesError as error:
-        hint = _hint(error.words, classes) if "--classes" not in str(error) else ""
+        hint = (
+            _format_class_hint(error.name_counts, classes)
+            if "--classes" not in str(error)
+            else ""
+        )
         raise ValueError(f"{error}; {hint}" if hint else str(error)) from None
-    for note in loaded.notes:
-        complain(f"{source}: {note}")
-    if hint := _hint(loaded.words, classes):
-        complain(f"{source}: unknown class: {hint}")
-    return loaded
+    for note in labelled_set.notes:
+        print_warning(f"{source}: {note}")
+    if hint := _format_class_hint(labelled_set.class_word_counts, classes):
+        print_warning(f"{source}: unknown class: {hint}")
+    return labelled_set
 
 
-def _hint(words: Iterable[str], classes: ClassNames) -> str:
-    unknown = [shortened(word) for word in words if not classes.target(word)]
-    return suggest_classes(unknown) if unknown else ""
+def _format_class_hint(class_words: Iterable[str], classes: ClassNames) -> str:
+    unknown = [
+        truncate_name(class_word)
+        for class_word in class_words
+        if not classes.target(class_word)
+    ]
+    return format_classes_hint(unknown) if unknown else ""
 
 
-def look(loaded: Loaded, choice: Choice, name: str) -> Scored:
+def score_labelled_set(
+    labelled_set: ImportedDataset, options: AnalyzerOptions, name: str
+) -> AnalyzerPredictions:
     """Return all that an analyzer finds in a set."""
-    analyzer = load_analyzer(name, choice.classifier, second_look=choice.second_look)
-    if name == choice.analyzer:
-        choice.tell()
-    with _bar(f"{name} on {loaded.truth.name}") as progress:
-        return score_set(loaded, analyzer, name, progress=progress)
+    analyzer = load_analyzer(name, options.classifier, refine=options.refine)
+    if name == options.analyzer:
+        options.print_notices()
+    with _show_image_progress(
+        f"{name} on {labelled_set.ground_truth.name}"
+    ) as progress:
+        return predict_dataset(labelled_set, analyzer, name, progress=progress)
 
 
 @contextlib.contextmanager
-def _bar(title: str) -> Iterator[Progress | None]:
+def _show_image_progress(title: str) -> Iterator[ProgressCallback | None]:
     """Show how far it is, on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
@@ -92,8 +113,8 @@ def _bar(title: str) -> Iterator[Progress | None]:
 
     with tqdm(desc=title, unit=" picture", leave=False, file=sys.stderr) as bar:
 
-        def show(done: int, n: int) -> None:
+        def update_bar(n_done: int, n: int) -> None:
             bar.total = n
-            bar.update(done - bar.n)
+            bar.update(n_done - bar.n)
 
-        yield show
+        yield update_bar

@@ -12,30 +12,36 @@ from typing import Final
 
 from maskdet.analyzer import Analyzer, load_analyzer
 from maskdet.cli.choosing import (
-    Choice,
+    AnalyzerOptions,
     add_analyzer_options,
     add_blur_option,
-    add_people_options,
     add_rotate_option,
     add_tiles_option,
-    chosen,
-    tiled,
+    add_tracking_options,
+    apply_tiling,
+    parse_analyzer_options,
 )
 from maskdet.cli.console import (
     STDOUT,
-    check_target,
-    complain,
-    reason,
-    say,
+    check_output_path,
+    format_error_reason,
+    print_line,
+    print_warning,
     write_text,
 )
-from maskdet.cli.video_events import add_event_options, wishes
-from maskdet.cli.video_job import Job
-from maskdet.cli.video_telling import Telling
-from maskdet.films import RowFile, Rows, VideoReport, Wanted, to_json
-from maskdet.media import checked_target, film_paths
+from maskdet.cli.video_events import add_event_options, parse_event_options
+from maskdet.cli.video_job import VideoBatch
+from maskdet.cli.video_telling import EventOutput
+from maskdet.films import (
+    VideoCsvFile,
+    VideoCsvWriter,
+    VideoOutputs,
+    VideoReport,
+    reports_to_json,
+)
+from maskdet.media import find_videos, validate_output_path
 
-_SHOWN: Final = 5
+_MAX_SHOWN_NAMES: Final = 5
 """Names of so many files are told of those that are left out."""
 
 
@@ -55,10 +61,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="a video, a folder of videos, the number or device of a webcam, or an "
         "RTSP or HTTP address of a stream or of a camera's snapshot",
     )
-    _add_targets(parser)
+    _add_output_options(parser)
     parser.add_argument(
         "--every",
-        type=_above_zero,
+        type=_parse_positive_int,
         default=1,
         metavar="N",
         help="analyze and write only every Nth frame (default: every frame)",
@@ -68,10 +74,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_rotate_option(parser, "every frame")
     add_event_options(parser)
     add_analyzer_options(parser, live=True)
-    add_people_options(parser)
+    add_tracking_options(parser)
 
 
-def _add_targets(parser: argparse.ArgumentParser) -> None:
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
@@ -91,40 +97,55 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at every film; 1 if one of them could not be read to its end."""
-    _check_apart(args)
-    choice = chosen(args, live=True)
-    if choice.settings.distance == "ground_plane" and not choice.settings.ground_points:
+    _check_distinct_outputs(args)
+    options = parse_analyzer_options(args, live=True)
+    if (
+        options.settings.distance == "ground_plane"
+        and not options.settings.ground_points
+    ):
         raise ValueError(
             "--distance ground_plane needs four points on it: say --ground-points"
         )
-    sources = _sources(args.source)
-    films = [Path(source) for source in sources if Path(source).is_file()]
+    sources = _list_sources(args.source)
+    video_files = [Path(source) for source in sources if Path(source).is_file()]
     for option, target in (("--json", args.json), ("--csv", args.csv)):
-        check_target(option, target, films)
-    targets = _targets(args, sources, films)
+        check_output_path(option, target, video_files)
+    output_paths = _choose_output_paths(args, sources, video_files)
     to_stdout = STDOUT in (args.json, args.csv, args.events)
-    telling = Telling(
-        wishes(args, choice.settings, films), data_only=to_stdout, style=choice.style
+    event_output = EventOutput(
+        parse_event_options(args, options.settings, video_files),
+        data_only=to_stdout,
+        style=options.style,
     )
-    with telling, _rows(args.csv) as rows:
-        analyzer = _loaded(choice, args)
-        wanted = Wanted(style=choice.style, rows=rows, every=args.every, keep_part=True)
-        job = Job(
-            analyzer, choice, wanted, telling, rotate=args.rotate, data_only=to_stdout
+    with event_output, _open_csv_sink(args.csv) as csv_sink:
+        analyzer = _load_analyzer(options, args)
+        outputs = VideoOutputs(
+            style=options.style,
+            csv_writer=csv_sink,
+            every=args.every,
+            keep_partial=True,
         )
-        for source, out in zip(sources, targets, strict=True):
-            job.look(source, out)
-            if job.over:
+        job = VideoBatch(
+            analyzer,
+            options,
+            outputs,
+            event_output,
+            rotate=args.rotate,
+            data_only=to_stdout,
+        )
+        for source, out in zip(sources, output_paths, strict=True):
+            job.process_source(source, out)
+            if job.is_finished:
                 break
-        lost = _each_done(
-            lambda: _keep_rows(args.csv, rows, job.full),
+        output_status = _run_all(
+            lambda: _commit_rows(args.csv, csv_sink, job.csv_error),
             lambda: _write_json(args.json, job.reports),
-            telling.finish,
+            event_output.finish,
         )
-    return job.status or lost
+    return job.status or output_status
 
 
-def _each_done(*steps: Callable[[], int]) -> int:
+def _run_all(*steps: Callable[[], int]) -> int:
     """Do everything that is left to do: what fails is one line, and harms no other.
 
     Returns:
@@ -133,138 +154,142 @@ def _each_done(*steps: Callable[[], int]) -> int:
     Raises:
         BrokenPipeError: nobody reads what we say any more.
     """
-    status, unread = 0, None
+    status, broken_pipe = 0, None
     for step in steps:
         try:
             status |= step()
         except BrokenPipeError as error:
-            unread = error
+            broken_pipe = error
         except (OSError, ValueError, RuntimeError) as error:
-            complain(reason(error))
+            print_warning(format_error_reason(error))
             status = 1
-    if unread is not None:
-        raise unread
+    if broken_pipe is not None:
+        raise broken_pipe
     return status
 
 
-def _keep_rows(target: str | None, rows: Rows | None, full: OSError | None) -> int:
+def _commit_rows(
+    csv_path: str | None, csv_sink: VideoCsvWriter | None, write_error: OSError | None
+) -> int:
     """Keep the rows, or say why there are none."""
-    if full is not None:
-        if isinstance(rows, RowFile):
-            rows.drop()
-        if full.filename is None:
-            full.filename = "stdout"
-        raise full
-    if isinstance(rows, RowFile):
-        rows.keep()
-        say(f"wrote {target}", quiet_stdout=True)
+    if write_error is not None:
+        if isinstance(csv_sink, VideoCsvFile):
+            csv_sink.discard()
+        if write_error.filename is None:
+            write_error.filename = "stdout"
+        raise write_error
+    if isinstance(csv_sink, VideoCsvFile):
+        csv_sink.commit()
+        print_line(f"wrote {csv_path}", to_stderr=True)
     return 0
 
 
-def _write_json(target: str | None, reports: list[VideoReport]) -> int:
-    if target is not None:
-        write_text(target, to_json(reports))
+def _write_json(json_path: str | None, reports: list[VideoReport]) -> int:
+    if json_path is not None:
+        write_text(json_path, reports_to_json(reports))
     return 0
 
 
-def _check_apart(args: argparse.Namespace) -> None:
+def _check_distinct_outputs(args: argparse.Namespace) -> None:
     """Refuse two kinds of data in one stream or file."""
-    wanted = {"--json": args.json, "--csv": args.csv, "--events": args.events}
-    named = [
-        Path(one) for one in (*wanted.values(), args.out) if one not in (None, STDOUT)
+    data_outputs = {"--json": args.json, "--csv": args.csv, "--events": args.events}
+    paths = [
+        Path(path)
+        for path in (*data_outputs.values(), args.out)
+        if path not in (None, STDOUT)
     ]
-    files = [one.resolve() for one in named if one.is_file() or not one.exists()]
+    files = [path.resolve() for path in paths if path.is_file() or not path.exists()]
     if len(set(files)) < len(files):
         raise ValueError("--out, --json, --csv and --events need a file each")
-    there = [f"{option} -" for option, target in wanted.items() if target == STDOUT]
-    if len(there) > 1:
-        raise ValueError(f"{' and '.join(there)} cannot both write to stdout")
+    stdout_options = [
+        f"{option} -" for option, target in data_outputs.items() if target == STDOUT
+    ]
+    if len(stdout_options) > 1:
+        raise ValueError(f"{' and '.join(stdout_options)} cannot both write to stdout")
 
 
-def _loaded(choice: Choice, args: argparse.Namespace) -> Analyzer:
-    loaded = load_analyzer(
-        choice.analyzer, choice.classifier, second_look=choice.second_look
-    )
-    choice.tell()
+def _load_analyzer(options: AnalyzerOptions, args: argparse.Namespace) -> Analyzer:
+    loaded = load_analyzer(options.analyzer, options.classifier, refine=options.refine)
+    options.print_notices()
     if args.out is not None:
-        choice.tell_undrawn()
-    return tiled(loaded, args.tiles)
+        options.print_undrawable_names()
+    return apply_tiling(loaded, args.tiles)
 
 
-def _sources(source: str) -> list[str]:
+def _list_sources(source: str) -> list[str]:
     """Return the films in a folder, or the one source that it is."""
     if not source.strip():
         raise ValueError("IN is empty: name a video, a folder, a camera or an address")
     if not Path(source).is_dir():
         return [source]
-    inside = film_paths(source)
-    left_out = _left_out(Path(source), inside)
-    if not inside:
-        others = f", only {left_out}" if left_out else ""
-        raise ValueError(f"{source}: there is no video in this folder{others}")
+    video_files = find_videos(source)
+    left_out = _format_left_out(Path(source), video_files)
+    if not video_files:
+        left_out_text = f", only {left_out}" if left_out else ""
+        raise ValueError(f"{source}: there is no video in this folder{left_out_text}")
     if left_out:
-        say(f"{source}: left out {left_out}", quiet_stdout=True)
-    return [str(path) for path in inside]
+        print_line(f"{source}: left out {left_out}", to_stderr=True)
+    return [str(path) for path in video_files]
 
 
-def _left_out(folder: Path, films: list[Path]) -> str:
+def _format_left_out(folder: Path, video_files: list[Path]) -> str:
     """Return how many other files and folders there are, and the names of some."""
-    taken = set(films)
-    rest = sorted(
+    video_set = set(video_files)
+    other_paths = sorted(
         path
         for path in folder.iterdir()
-        if path not in taken and not path.name.startswith(".")
+        if path not in video_set and not path.name.startswith(".")
     )
-    folders = [f"{path.name}/" for path in rest if path.is_dir()]
-    files = [path.name for path in rest if not path.is_dir()]
+    folders = [f"{path.name}/" for path in other_paths if path.is_dir()]
+    files = [path.name for path in other_paths if not path.is_dir()]
     kinds = (files, "file that is not a video", "files that are not videos")
     parts = [
-        f"{len(names)} {single if len(names) == 1 else several}"
-        for names, single, several in (kinds, (folders, "folder", "folders"))
+        f"{len(names)} {singular if len(names) == 1 else plural}"
+        for names, singular, plural in (kinds, (folders, "folder", "folders"))
         if names
     ]
-    names = ", ".join([*files, *folders][:_SHOWN])
-    more = ", ..." if len(rest) > _SHOWN else ""
+    names = ", ".join([*files, *folders][:_MAX_SHOWN_NAMES])
+    more = ", ..." if len(other_paths) > _MAX_SHOWN_NAMES else ""
     return f"{' and '.join(parts)} ({names}{more})" if parts else ""
 
 
-def _targets(
-    args: argparse.Namespace, sources: list[str], films: list[Path]
+def _choose_output_paths(
+    args: argparse.Namespace, sources: list[str], video_files: list[Path]
 ) -> list[Path | None]:
     """Return where each annotated film goes, none of them onto an input."""
     out: Path | None = args.out
     if out is None:
         return [None] * len(sources)
     if not Path(args.source).is_dir():
-        check_target("--out", str(out), films)
-        return [checked_target(out)]
+        check_output_path("--out", str(out), video_files)
+        return [validate_output_path(out)]
     out.mkdir(parents=True, exist_ok=True)
-    taken = {film.resolve() for film in films}
+    used_paths = {video_file.resolve() for video_file in video_files}
     targets: list[Path | None] = []
     for source in sources:
         for number in itertools.count(1):
-            ending = "" if number == 1 else f"-{number}"
-            target = out / f"{Path(source).stem}{ending}.mp4"
-            if target.resolve() not in taken:
+            suffix = "" if number == 1 else f"-{number}"
+            target = out / f"{Path(source).stem}{suffix}.mp4"
+            if target.resolve() not in used_paths:
                 break
-        taken.add(target.resolve())
+        used_paths.add(target.resolve())
         targets.append(target)
     return targets
 
 
 @contextlib.contextmanager
-def _rows(target: str | None) -> Iterator[Rows | None]:
+def _open_csv_sink(target: str | None) -> Iterator[VideoCsvWriter | None]:
     """Open what gets the rows, if they are wanted."""
     if target is None:
         yield None
     elif target == STDOUT:
-        yield Rows(sys.stdout)
+        yield VideoCsvWriter(sys.stdout)
     else:
-        with RowFile(target) as rows:
-            yield rows
+        with VideoCsvFile(target) as csv_sink:
+            yield csv_sink
 
 
-def _above_zero(text: str) -> int:
+def _parse_positive_int(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"wanted a whole number from 1, not {text!r}")
     return int(text)

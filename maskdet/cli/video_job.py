@@ -11,33 +11,38 @@ from types import FrameType
 from typing import Final
 
 from maskdet.analyzer import Analyzer
-from maskdet.cli.choosing import Choice
-from maskdet.cli.console import complain, film_progress, reason, say
-from maskdet.cli.video_summary import summary_lines
-from maskdet.cli.video_telling import Telling
-from maskdet.films import Unwritten, VideoReport, Wanted, analyze_film
-from maskdet.media import Live, VideoSource, open_video, public_name
+from maskdet.cli.choosing import AnalyzerOptions
+from maskdet.cli.console import (
+    format_error_reason,
+    print_line,
+    print_warning,
+    show_video_progress,
+)
+from maskdet.cli.video_summary import summarize_video
+from maskdet.cli.video_telling import EventOutput
+from maskdet.films import OutputError, VideoOutputs, VideoReport, run_video_analysis
+from maskdet.media import LatestFrameSource, VideoSource, open_video, redact_url
 
-_STOPPED: Final = 130
+_EXIT_INTERRUPTED: Final = 130
 """Exit status after Ctrl-C, as shells have it; that of a camera is 0: it has no end."""
 
 
-class Job:
+class VideoBatch:
     """Looks at one film after the other.
 
     Attributes:
         reports: what was found.
         stopped: whether Ctrl-C was pressed.
-        full: why no more rows can be written; None while they can.
+        csv_error: why no more rows can be written; None while they can.
         status: the exit status so far.
     """
 
     def __init__(
         self,
         analyzer: Analyzer,
-        choice: Choice,
-        wanted: Wanted,
-        telling: Telling,
+        options: AnalyzerOptions,
+        outputs: VideoOutputs,
+        event_output: EventOutput,
         *,
         rotate: int = 0,
         data_only: bool,
@@ -46,113 +51,120 @@ class Job:
 
         Args:
             analyzer: looks at each picture.
-            choice: what was chosen of it.
-            wanted: what is written of each film; `out` is given with the film.
-            telling: what becomes of events.
+            options: what was chosen of it.
+            outputs: what is written of each film; `out` is given with the film.
+            event_output: what becomes of events.
             rotate: degrees clockwise by which frames are turned.
             data_only: whether stdout is for data only.
         """
         self.reports: list[VideoReport] = []
         self.stopped = False
-        self.full: OSError | None = None
+        self.csv_error: OSError | None = None
         self.status = 0
-        self._analyzer, self._settings = analyzer, choice.settings
-        self._wanted, self._data_only = wanted, data_only
-        self._telling, self._rotate = telling, rotate
+        self._analyzer, self._settings = analyzer, options.settings
+        self._outputs, self._data_only = outputs, data_only
+        self._event_output, self._rotate = event_output, rotate
 
     @property
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it is no use to look at another film."""
-        told = self._telling.problem is not None
-        return self.stopped or told or self.full is not None
+        has_event_problem = self._event_output.problem is not None
+        return self.stopped or has_event_problem or self.csv_error is not None
 
-    def look(self, source: str, out: Path | None) -> None:
+    def process_source(self, source: str, out: Path | None) -> None:
         """Do all there is to do with one film or camera."""
-        name, endless = public_name(source), False
+        name, is_live = redact_url(source), False
         try:
-            report, endless = self._report(source, name, out)
-        except Unwritten as error:
-            found = error.report or VideoReport(name)
-            report = dataclasses.replace(found, error=reason(error))
-            if error.part == "rows":  # no film's fault, and the next would fare alike
+            report, is_live = self._analyze_source(source, name, out)
+        except OutputError as error:
+            partial_report = error.report or VideoReport(name)
+            report = dataclasses.replace(
+                partial_report, error=format_error_reason(error)
+            )
+            if error.output == "rows":  # no film's fault, and the next would fare alike
                 cause = error.__cause__
-                self.full = cause if isinstance(cause, OSError) else error
+                self.csv_error = cause if isinstance(cause, OSError) else error
         except (ValueError, OSError) as error:
-            report = VideoReport(name, error=reason(error))
-            self._note_unread(name, report.error)
+            report = VideoReport(name, error=format_error_reason(error))
+            self._record_unreadable(name, report.error)
         if report.error:
-            if self.full is None:
-                complain(f"{name}: {report.error}")
+            if self.csv_error is None:
+                print_warning(f"{name}: {report.error}")
             self.status = self.status or 1
         if report.n_frames:
-            for line in summary_lines(report, self._wanted.style):
-                say(line, quiet_stdout=self._data_only)
+            for line in summarize_video(report, self._outputs.style):
+                print_line(line, to_stderr=self._data_only)
         if report.out is not None:
-            part = f"only the first {report.analyzed_s:.1f} s" if report.error else ""
-            notes = ", ".join(filter(None, (part, report.note)))
-            left_out = f" ({notes})" if notes else ""
-            say(f"wrote {report.out}{left_out}", quiet_stdout=True)
+            part_text = (
+                f"only the first {report.analyzed_s:.1f} s" if report.error else ""
+            )
+            notes = ", ".join(filter(None, (part_text, report.note)))
+            notes_text = f" ({notes})" if notes else ""
+            print_line(f"wrote {report.out}{notes_text}", to_stderr=True)
         self.reports.append(report)
-        if self.stopped and not endless:
-            self.status = _STOPPED
+        if self.stopped and not is_live:
+            self.status = _EXIT_INTERRUPTED
 
-    def _report(
+    def _analyze_source(
         self, source: str, name: str, out: Path | None
     ) -> tuple[VideoReport, bool]:
         """Return what was found, and whether it was a camera."""
         frames = open_video(
             source,
-            every=self._wanted.every,
+            every=self._outputs.every,
             rotate=self._rotate,
-            tell=lambda line: complain(f"{name}: {line}"),
+            on_status=lambda message: print_warning(f"{name}: {message}"),
         )
         if frames.info.rate_is_assumed:
             rate = f"{float(frames.info.frame_rate):g}"
-            line = f"the file has no times; {rate} frames a second are assumed"
-            say(f"{name}: {line}", quiet_stdout=True)
+            message = f"the file has no times; {rate} frames a second are assumed"
+            print_line(f"{name}: {message}", to_stderr=True)
         with (
             contextlib.closing(frames),
-            self._until_ctrl_c(frames),
-            film_progress(name, frames.info.duration_s) as heard,
+            self._stop_on_signal(frames),
+            show_video_progress(name, frames.info.duration_s) as progress_callback,
         ):
-            witness = self._telling.witness(frames, source)
-            report = analyze_film(
+            observer = self._event_output.observe(frames, source)
+            report = run_video_analysis(
                 frames,
                 self._analyzer,
                 self._settings,
-                dataclasses.replace(self._wanted, out=out, witness=witness),
+                dataclasses.replace(self._outputs, out=out, observer=observer),
                 name=name,
-                progress=heard,
-                cancelled=self._given_up,
+                on_progress=progress_callback,
+                is_cancelled=self._is_cancelled,
             )
-        return report, isinstance(frames, Live)
+        return report, isinstance(frames, LatestFrameSource)
 
-    def _note_unread(self, name: str, error: str) -> None:
+    def _record_unreadable(self, name: str, error: str) -> None:
         """Write a row on a video that cannot be read, as long as there is room."""
-        if self._wanted.rows is None or self.full is not None:
+        if self._outputs.csv_writer is None or self.csv_error is not None:
             return
         try:
-            self._wanted.rows.fail(name, None, error)
-        except OSError as full:
-            self.full = full
+            self._outputs.csv_writer.add_error(name, None, error)
+        except OSError as csv_error:
+            self.csv_error = csv_error
 
-    def _given_up(self) -> bool:
-        return self.stopped or self._telling.problem is not None
+    def _is_cancelled(self) -> bool:
+        return self.stopped or self._event_output.problem is not None
 
     @contextlib.contextmanager
-    def _until_ctrl_c(self, frames: VideoSource) -> Iterator[None]:
+    def _stop_on_signal(self, frames: VideoSource) -> Iterator[None]:
         """End the pictures at the first Ctrl-C; the second one ends the program."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.stopped = True
             frames.stop()
-            signal.signal(signal.SIGINT, before[signal.SIGINT])
+            signal.signal(signal.SIGINT, previous_handlers[signal.SIGINT])
 
-        before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-        for one in before:
-            signal.signal(one, stop)
+        previous_handlers = {
+            signal_number: signal.getsignal(signal_number)
+            for signal_number in (signal.SIGINT, signal.SIGTERM)
+        }
+        for signal_number in previous_handlers:
+            signal.signal(signal_number, stop)
         try:
             yield
         finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+            for signal_number, handler in previous_handlers.items():
+                signal.signal(signal_number, handler)

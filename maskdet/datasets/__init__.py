@@ -8,11 +8,16 @@ from maskdet.datasets.class_names import (
     label_from_name,
     parse_class_names,
 )
-from maskdet.datasets.corrections import corrected
-from maskdet.datasets.examples import SPLITS, Example, class_counts, of_split
+from maskdet.datasets.corrections import apply_corrections
+from maskdet.datasets.examples import (
+    SPLITS,
+    Example,
+    count_faces_by_class,
+    select_split,
+)
 from maskdet.datasets.issues import Issues
 from maskdet.datasets.loading import TrainingData, load_training_data
-from maskdet.datasets.reading import read_any
+from maskdet.datasets.reading import read_dataset
 from maskdet.datasets.report import DataReport
 from maskdet.datasets.splits import split_by_group
 
@@ -24,12 +29,12 @@ __all__ = [
     "Example",
     "Issues",
     "TrainingData",
-    "class_counts",
-    "corrected",
+    "apply_corrections",
+    "count_faces_by_class",
     "label_from_name",
     "load_training_data",
-    "of_split",
     "parse_class_names",
-    "read_any",
+    "read_dataset",
+    "select_split",
     "split_by_group",
 ]

@@ -16,16 +16,18 @@ from typing import IO, Final, Protocol
 
 from maskdet.datasets.issues import Issues
 
-_DIRECTORY_MARK: Final = b"PK\x01\x02"
+_DIRECTORY_SIGNATURE: Final = b"PK\x01\x02"
 _BLOCK_BYTES: Final = 1 << 20
 _HEAD_BYTES: Final = 32
 
-_NESTED: Final = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
-_OPENED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ARCHIVE_SUFFIXES: Final = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+_SUPPORTED_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Other methods unpack in steps that no limit can interrupt."""
 
-_LOCKED: Final = 0x1  # APPNOTE 6.3.10, 4.4.4: bit 0 of the general purpose flags
-_DRIVE = re.compile(r"[A-Za-z]:")
+_ENCRYPTED_FLAG: Final = (
+    0x1  # APPNOTE 6.3.10, 4.4.4: bit 0 of the general purpose flags
+)
+_DRIVE_LETTER = re.compile(r"[A-Za-z]:")
 
 
 class DatasetError(ValueError):
@@ -33,24 +35,24 @@ class DatasetError(ValueError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """What a zip may be before it is refused unread.
 
     Attributes:
-        files: how many it may hold.
-        total_bytes: how much all of them may be once unpacked.
-        ratio: how many times the size of the zip that may be. Images do not shrink,
+        max_files: how many it may hold.
+        max_total_bytes: how much all of them may be once unpacked.
+        max_ratio: how many times the size of the zip that may be. Images do not shrink,
             text does by ten.
-        free_bytes: unpacked sizes up to this are harmless whatever the ratio.
+        ratio_exempt_bytes: unpacked sizes up to this are harmless whatever the ratio.
     """
 
-    files: int = 20_000
-    total_bytes: int = 2_000_000_000
-    ratio: float = 100.0
-    free_bytes: int = 50_000_000
+    max_files: int = 20_000
+    max_total_bytes: int = 2_000_000_000
+    max_ratio: float = 100.0
+    ratio_exempt_bytes: int = 50_000_000
 
 
-class Files(Protocol):
+class FileSource(Protocol):
     """Where a set's files are; names are relative, with `/` between folders."""
 
     @property
@@ -63,19 +65,19 @@ class Files(Protocol):
         """What was left out and why, a line each."""
         ...
 
-    def path(self, name: str) -> Path | None:
+    def local_path(self, name: str) -> Path | None:
         """Return where a file lies on this machine; None in a zip or in memory."""
         ...
 
-    def below(self, folder: str) -> Sequence[str]:
+    def list_folder(self, folder: str) -> Sequence[str]:
         """Return every file in a folder and the folders in it, sorted."""
         ...
 
-    def head(self, name: str) -> bytes:
+    def read_head(self, name: str) -> bytes:
         """Return the first bytes of a file; none where it cannot be read."""
         ...
 
-    def has(self, name: str) -> bool:
+    def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
         ...
 
@@ -89,21 +91,21 @@ class Files(Protocol):
         ...
 
 
-class _NotOnDisk:
+class _VirtualFiles:
     """What files in a zip and files in memory share."""
 
     names: tuple[str, ...]
 
-    def path(self, name: str) -> Path | None:
+    def local_path(self, name: str) -> Path | None:
         """Return None: the file is not on a disk."""
         return None
 
-    def below(self, folder: str) -> Sequence[str]:
-        """Return every file in a folder; see `Files.below`."""
-        return _below(self.names, folder)
+    def list_folder(self, folder: str) -> Sequence[str]:
+        """Return every file in a folder; see `FileSource.below`."""
+        return _names_in_folder(self.names, folder)
 
 
-class MemoryFiles(_NotOnDisk):
+class MemoryFiles(_VirtualFiles):
     """Files that somebody sent one by one."""
 
     notes: tuple[str, ...] = ()
@@ -113,20 +115,20 @@ class MemoryFiles(_NotOnDisk):
         self._contents = dict(contents)
         self.names = tuple(sorted(self._contents))
 
-    def head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `Files.head`."""
+    def read_head(self, name: str) -> bytes:
+        """Return the first bytes of a file; see `FileSource.head`."""
         return self._contents.get(name, b"")[:_HEAD_BYTES]
 
-    def has(self, name: str) -> bool:
+    def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
         return name in self._contents
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Return the content of a file; see `Files.read`."""
+        """Return the content of a file; see `FileSource.read`."""
         if name not in self._contents:
             raise DatasetError("there is no such file")
         if len(self._contents[name]) > max_bytes:
-            raise DatasetError(_too_large(max_bytes))
+            raise DatasetError(_too_large_message(max_bytes))
         return self._contents[name]
 
 
@@ -145,32 +147,32 @@ class FolderFiles:
         return tuple(self._walk(self._root))
 
     def _walk(self, folder: Path) -> list[str]:
-        found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
         return sorted(
-            name for name in found if not _hidden(name) and (folder / name).is_file()
+            name for name in paths if not _is_hidden(name) and (folder / name).is_file()
         )
 
-    def path(self, name: str) -> Path | None:
+    def local_path(self, name: str) -> Path | None:
         """Return where a file lies."""
         return self._root / name
 
-    def below(self, folder: str) -> Sequence[str]:
-        """Return every file in a folder, which may lie elsewhere; see `Files.below`."""
+    def list_folder(self, folder: str) -> Sequence[str]:
+        """Return every file in a folder, which may lie elsewhere; see `FileSource.below`."""
         if not folder.startswith(("/", "..")):
-            return _below(self.names, folder)
-        place = self._root / folder
-        found = self._walk(place) if place.is_dir() else []
-        return [posixpath.join(folder, name) for name in found]
+            return _names_in_folder(self.names, folder)
+        path = self._root / folder
+        names = self._walk(path) if path.is_dir() else []
+        return [posixpath.join(folder, name) for name in names]
 
-    def head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `Files.head`."""
+    def read_head(self, name: str) -> bytes:
+        """Return the first bytes of a file; see `FileSource.head`."""
         try:
             with (self._root / name).open("rb") as file:
                 return file.read(_HEAD_BYTES)
         except (OSError, ValueError):
             return b""
 
-    def has(self, name: str) -> bool:
+    def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
         try:
             return (self._root / name).is_file()
@@ -178,8 +180,8 @@ class FolderFiles:
             return False
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Return the content of a file; see `Files.read`."""
-        if not self.has(name):
+        """Return the content of a file; see `FileSource.read`."""
+        if not self.exists(name):
             raise DatasetError("there is no such file")
         try:
             with (self._root / name).open("rb") as file:
@@ -187,18 +189,20 @@ class FolderFiles:
         except OSError as error:
             raise DatasetError(f"it cannot be read: {error.strerror}") from None
         if len(content) > max_bytes:
-            raise DatasetError(_too_large(max_bytes))
+            raise DatasetError(_too_large_message(max_bytes))
         return content
 
 
-class ZipFiles(_NotOnDisk):
+class ZipFiles(_VirtualFiles):
     """Files of a zip, read one by one into memory; nothing is written to disk.
 
     What would lead out of a folder, links, locked files and zips within the zip are
     left out and noted; the rest is read. Threads may share it, taking turns.
     """
 
-    def __init__(self, source: Path | bytes, limits: Limits | None = None) -> None:
+    def __init__(
+        self, source: Path | bytes, limits: ArchiveLimits | None = None
+    ) -> None:
         """Open a zip and judge its table of files before anything is unpacked.
 
         Raises:
@@ -206,25 +210,25 @@ class ZipFiles(_NotOnDisk):
             DatasetError: it is no zip, is damaged, is built to burst, or holds nothing
                 that may be read.
         """
-        limits = Limits() if limits is None else limits
-        opened: IO[bytes] = (
+        limits = ArchiveLimits() if limits is None else limits
+        stream: IO[bytes] = (
             io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
         )
-        self._zip = _opened(opened, limits)
+        self._zip = _open_zip(stream, limits)
         self._lock = threading.Lock()
-        self._entries, self.notes = _sorted_out(self._zip.infolist())
+        self._entries, self.notes = _select_entries(self._zip.infolist())
         self.names = tuple(sorted(self._entries))
-        packed_bytes = opened.seek(0, io.SEEK_END)
-        _refuse_bombs(self._zip.infolist(), packed_bytes, limits)
+        packed_bytes = stream.seek(0, io.SEEK_END)
+        _reject_bombs(self._zip.infolist(), packed_bytes, limits)
         if not self.names:
             raise DatasetError("; ".join(self.notes) or "the zip is empty")
 
-    def has(self, name: str) -> bool:
+    def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
         return name in self._entries
 
-    def head(self, name: str) -> bytes:
-        """Return the first bytes of a file; see `Files.head`."""
+    def read_head(self, name: str) -> bytes:
+        """Return the first bytes of a file; see `FileSource.head`."""
         try:
             with self._lock, self._zip.open(self._entries[name]) as file:
                 return file.read(_HEAD_BYTES)
@@ -232,12 +236,12 @@ class ZipFiles(_NotOnDisk):
             return b""
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Return the content of a file; see `Files.read`."""
+        """Return the content of a file; see `FileSource.read`."""
         if name not in self._entries:
             raise DatasetError("there is no such file")
         entry = self._entries[name]
         if entry.file_size > max_bytes:
-            raise DatasetError(_too_large(max_bytes))
+            raise DatasetError(_too_large_message(max_bytes))
         try:
             with self._lock, self._zip.open(entry) as file:
                 content = file.read(max_bytes + 1)
@@ -247,58 +251,59 @@ class ZipFiles(_NotOnDisk):
             raise DatasetError("it is damaged in the zip") from None
         # The table of files may have lied about the size.
         if len(content) > max_bytes:
-            raise DatasetError(_too_large(max_bytes))
+            raise DatasetError(_too_large_message(max_bytes))
         return content
 
 
-def _opened(file: IO[bytes], limits: Limits) -> zipfile.ZipFile:
-    if _entries_at_most(file) > limits.files:
+def _open_zip(file: IO[bytes], limits: ArchiveLimits) -> zipfile.ZipFile:
+    if _count_entries(file) > limits.max_files:
         raise DatasetError(
-            f"the zip holds more than {limits.files:,} files; please send fewer"
+            f"the zip holds more than {limits.max_files:,} files; please send fewer"
         )
     try:
         return zipfile.ZipFile(file)
     except Exception:
         file.seek(0)
-        why = "this is not a zip; please pack the set as one"
+        reason = "this is not a zip; please pack the set as one"
         if file.read(2) == b"PK":
-            why = "the zip is damaged or incomplete; please pack it again"
-        raise DatasetError(why) from None
+            reason = "the zip is damaged or incomplete; please pack it again"
+        raise DatasetError(reason) from None
 
 
-def _entries_at_most(file: IO[bytes]) -> int:
+def _count_entries(file: IO[bytes]) -> int:
     """Return how often an entry of the table of files may begin.
 
     Counted before zipfile builds an object for each: the number that a zip tells of
     itself may be wrong.
     """
-    found, tail = 0, b""
+    count, tail = 0, b""
     file.seek(0)
     while block := file.read(_BLOCK_BYTES):
-        found += (tail + block).count(_DIRECTORY_MARK)
+        count += (tail + block).count(_DIRECTORY_SIGNATURE)
         # Too short to hold a whole mark, so none counts twice.
-        tail = block[-(len(_DIRECTORY_MARK) - 1) :]
-    return found
+        tail = block[-(len(_DIRECTORY_SIGNATURE) - 1) :]
+    return count
 
 
-def _refuse_bombs(
-    entries: list[zipfile.ZipInfo], packed_bytes: int, limits: Limits
+def _reject_bombs(
+    entries: list[zipfile.ZipInfo], packed_bytes: int, limits: ArchiveLimits
 ) -> None:
     """Refuse by the sizes told; no more than these is ever unpacked."""
     total = sum(entry.file_size for entry in entries)
-    if total > limits.total_bytes:
+    if total > limits.max_total_bytes:
         raise DatasetError(
-            f"the zip unpacks to more than {limits.total_bytes / 1e9:g} GB; it is not "
+            f"the zip unpacks to more than {limits.max_total_bytes / 1e9:g} GB; it is "
+            "not "
             "opened, please send less"
         )
-    if total > max(limits.free_bytes, limits.ratio * packed_bytes):
+    if total > max(limits.ratio_exempt_bytes, limits.max_ratio * packed_bytes):
         raise DatasetError(
             f"the zip unpacks to {total / packed_bytes:,.0f} times its size, as no "
             "images do; it is not opened"
         )
 
 
-def _sorted_out(
+def _select_entries(
     entries: list[zipfile.ZipInfo],
 ) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...]]:
     """Return the files that may be read, by name, and notes about the others."""
@@ -307,10 +312,10 @@ def _sorted_out(
     for entry in entries:
         # zipfile cuts names at a null byte; the whole name decides.
         name = entry.orig_filename.replace("\\", "/")
-        if name.endswith("/") or _hidden(name):
+        if name.endswith("/") or _is_hidden(name):
             continue
-        reason = _reason(entry)
-        name = name if reason else "/".join(_parts(name))
+        reason = _rejection_reason(entry)
+        name = name if reason else "/".join(_path_parts(name))
         if not reason and name in kept:
             reason = "there already is one of that name"
         if reason:
@@ -320,35 +325,35 @@ def _sorted_out(
     return kept, notes.lines()
 
 
-def _below(names: Sequence[str], folder: str) -> Sequence[str]:
+def _names_in_folder(names: Sequence[str], folder: str) -> Sequence[str]:
     folder = posixpath.normpath(folder)
-    return [one for one in names if folder == "." or one.startswith(f"{folder}/")]
+    return [name for name in names if folder == "." or name.startswith(f"{folder}/")]
 
 
-def _parts(name: str) -> list[str]:
+def _path_parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".")]
 
 
-def _reason(entry: zipfile.ZipInfo) -> str:
+def _rejection_reason(entry: zipfile.ZipInfo) -> str:
     """Return why an entry is left out, or nothing."""
     name = entry.orig_filename.replace("\\", "/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    if name.startswith("/") or _DRIVE.match(name) or ".." in name.split("/"):
+    if name.startswith("/") or _DRIVE_LETTER.match(name) or ".." in name.split("/"):
         return "the path leads out of the zip"
     if not name.isprintable():
         return "no file should have such a name"
     if kind not in (0, stat.S_IFREG):
         return "a link or device, not a file"
-    if entry.flag_bits & _LOCKED:
+    if entry.flag_bits & _ENCRYPTED_FLAG:
         return "locked with a password, please pack it without"
-    if name.lower().endswith(_NESTED):
+    if name.lower().endswith(_ARCHIVE_SUFFIXES):
         return "an archive within the zip, please unpack it first"
-    if entry.compress_type not in _OPENED:
+    if entry.compress_type not in _SUPPORTED_METHODS:
         return "packed in an unusual way, please pack it as a plain zip"
     return ""
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     """Return whether systems put such a file there and nobody looks at it."""
     parts = name.split("/")
     return any(
@@ -357,5 +362,5 @@ def _hidden(name: str) -> bool:
     )
 
 
-def _too_large(max_bytes: int) -> str:
+def _too_large_message(max_bytes: int) -> str:
     return f"it is larger than {max_bytes / 1e6:g} MB"

@@ -10,46 +10,50 @@ from pathlib import Path
 import numpy as np
 
 from maskdet.datasets.examples import SPLITS, Example
-from maskdet.datasets.grouping import with_groups
-from maskdet.datasets.looks import Look, Progress, look_at
+from maskdet.datasets.grouping import group_duplicates
+from maskdet.datasets.looks import HashedImage, PathProgress, hash_images
 
 
 @dataclass(frozen=True, eq=False)
-class Checked:
+class CheckedExamples:
     """Examples that can be trained on, and what was left out.
 
     Attributes:
         examples: each picture once; all carry a group.
         unreadable: pictures that cannot be opened, each with the reason.
-        repeated: how often a picture was listed again.
+        n_repeated: how often a picture was listed again.
         notes: what else a person should know, a sentence each.
         issues: what was left out of the labels, a line each.
     """
 
     examples: list[Example]
-    unreadable: tuple[Look, ...]
-    repeated: int
+    unreadable: tuple[HashedImage, ...]
+    n_repeated: int
     notes: tuple[str, ...] = ()
     issues: tuple[str, ...] = ()
 
 
-def checked(examples: Sequence[Example], progress: Progress = iter) -> Checked:
+def check_examples(
+    examples: Sequence[Example], progress: PathProgress = iter
+) -> CheckedExamples:
     """Keep each picture once, leave out what cannot be opened, and group copies.
 
     Raises:
         ValueError: a picture is listed twice with different faces.
     """
-    single = each_once(examples)
-    looks = look_at([one.path for one in single], progress)
-    hashes = {seen.path: seen.hash for seen in looks if not seen.reason}
-    return Checked(
-        with_groups([one for one in single if one.path in hashes], hashes),
-        tuple(seen for seen in looks if seen.reason),
-        len(examples) - len(single),
+    unique = deduplicate(examples)
+    hashed_images = hash_images([example.path for example in unique], progress)
+    hashes = {item.path: item.hash for item in hashed_images if not item.reason}
+    return CheckedExamples(
+        group_duplicates(
+            [example for example in unique if example.path in hashes], hashes
+        ),
+        tuple(item for item in hashed_images if item.reason),
+        len(examples) - len(unique),
     )
 
 
-def each_once(examples: Sequence[Example]) -> list[Example]:
+def deduplicate(examples: Sequence[Example]) -> list[Example]:
     """Return the examples without those whose picture was listed before.
 
     Where the splits differ, the later of train, val and test counts, so that what is
@@ -58,14 +62,16 @@ def each_once(examples: Sequence[Example]) -> list[Example]:
     Raises:
         ValueError: a picture is listed twice with different faces.
     """
-    found: dict[Path, Example] = {}
-    for one in examples:
-        place = one.path.resolve()
-        first = found.setdefault(place, one)
-        if first is one:
+    by_path: dict[Path, Example] = {}
+    for example in examples:
+        resolved = example.path.resolve()
+        first = by_path.setdefault(resolved, example)
+        if first is example:
             continue
-        if first.labels != one.labels or not np.array_equal(first.boxes, one.boxes):
-            raise ValueError(f"{one.path}: listed twice with different faces")
-        split = max(first.split, one.split, key=("", *SPLITS).index)
-        found[place] = dataclasses.replace(first, split=split)
-    return list(found.values())
+        if first.labels != example.labels or not np.array_equal(
+            first.boxes, example.boxes
+        ):
+            raise ValueError(f"{example.path}: listed twice with different faces")
+        split = max(first.split, example.split, key=("", *SPLITS).index)
+        by_path[resolved] = dataclasses.replace(first, split=split)
+    return list(by_path.values())

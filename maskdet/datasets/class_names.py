@@ -16,17 +16,17 @@ IGNORE: Final = "ignore"
 NO_FACE: Final = "none"
 """Maps a class to nothing, as if its boxes were not there."""
 
-TARGETS: Final = (*(label.key for label in CLASSES), IGNORE, NO_FACE)
+CLASS_TARGETS: Final = (*(label.key for label in CLASSES), IGNORE, NO_FACE)
 """What a class of a data set can be mapped to."""
 
-_SUGGESTED: Final = 20
+_MAX_SUGGESTED: Final = 20
 
 # The public sets name the same three states in their own words: `with_mask` and
 # `mask_weared_incorrect` are Kaggle's, `face` and `face_mask` AIZOO's, `masked_face`
 # FMLD's, `cmfd`, `imfd` and `mask_chin` MaskedFace-Net's. Other languages follow in the
 # order German, French, Spanish, Portuguese, Italian, Dutch, Polish, Turkish,
 # Indonesian, Vietnamese, Russian, Chinese, Japanese, Korean. Accents do not matter.
-_WORDS: dict[Label, str] = {
+_NAMES_BY_LABEL: dict[Label, str] = {
     Label.MASK: "mask with_mask withmask wearing_mask wear_mask masked masked_face "
     "face_masked face_mask facemask face_with_mask mask_on maskon mask_worn has_mask "
     "correct correct_mask correctly_masked correctly_masked_face mask_correct "
@@ -70,20 +70,22 @@ _WORDS: dict[Label, str] = {
 }
 
 
-def normalized(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a class name without what people write in several ways.
 
     Case, accents, and whether words are joined by spaces, hyphens, dots or underscores
     do not matter.
     """
     plain = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(item for item in plain if not unicodedata.combining(item))
+    plain = "".join(char for char in plain if not unicodedata.combining(char))
     plain = plain.translate({ord("đ"): "d", ord("ł"): "l", 0x131: "i"})
     return re.sub(r"[\s_.\-]+", "_", plain).strip("_")
 
 
-_NAMES = {
-    normalized(word): label for label, ws in _WORDS.items() for word in ws.split()
+_LABEL_BY_NAME = {
+    normalize_name(word): label
+    for label, ws in _NAMES_BY_LABEL.items()
+    for word in ws.split()
 }
 
 
@@ -93,11 +95,12 @@ def label_from_name(name: str) -> Label:
     Raises:
         ValueError: the name is not one that this project knows.
     """
-    label = _NAMES.get(normalized(name), Label.UNKNOWN)
+    label = _LABEL_BY_NAME.get(normalize_name(name), Label.UNKNOWN)
     if label == Label.UNKNOWN:
-        known = ", ".join(item.key for item in CLASSES)
+        class_keys = ", ".join(item.key for item in CLASSES)
         raise ValueError(
-            f"unknown class {name!r}; known are {known}, and the usual words for them"
+            f"unknown class {name!r}; known are {class_keys}, and the usual words for "
+            "them"
         )
     return label
 
@@ -107,31 +110,35 @@ class ClassNames:
     """Which class each name of a data set stands for.
 
     Attributes:
-        own: what a user said of some names, one of `TARGETS` each; the other names
-            mean what they usually mean.
+        targets: what a user said of some names, one of `CLASS_TARGETS` each; the other
+            names mean what they usually mean.
     """
 
-    own: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the targets."""
-        for name, target in self.own.items():
-            if target not in TARGETS:
+        for name, target in self.targets.items():
+            if target not in CLASS_TARGETS:
                 raise ValueError(
-                    f"{name}={target}: a class can be {', '.join(TARGETS)}, not "
+                    f"{name}={target}: a class can be {', '.join(CLASS_TARGETS)}, not "
                     f"{target!r}"
                 )
-        own = {normalized(name): target for name, target in self.own.items()}
-        object.__setattr__(self, "own", own)
+        targets = {
+            normalize_name(name): target for name, target in self.targets.items()
+        }
+        object.__setattr__(self, "targets", targets)
 
     def target(self, name: str) -> str:
-        """Return which of `TARGETS` a name stands for; empty if nothing is known."""
-        key = normalized(name)
-        if key in self.own:
-            return self.own[key]
-        if key not in _NAMES:
+        """Return which of `CLASS_TARGETS` a name stands for; empty if nothing is known."""
+        key = normalize_name(name)
+        if key in self.targets:
+            return self.targets[key]
+        if key not in _LABEL_BY_NAME:
             return ""
-        return IGNORE if _NAMES[key] == Label.UNKNOWN else _NAMES[key].key
+        return (
+            IGNORE if _LABEL_BY_NAME[key] == Label.UNKNOWN else _LABEL_BY_NAME[key].key
+        )
 
     def label(self, name: str) -> Label | None:
         """Return the class of a name, or None where its boxes are not there.
@@ -146,12 +153,12 @@ class ClassNames:
         return Label[target.upper()]
 
 
-def suggest_classes(names: Iterable[str]) -> str:
+def format_classes_hint(names: Iterable[str]) -> str:
     """Return how to say what some names that are not known mean."""
-    option = ",".join(f"{name}={IGNORE}" for name in list(names)[:_SUGGESTED])
+    option = ",".join(f"{name}={IGNORE}" for name in list(names)[:_MAX_SUGGESTED])
     return (
         f'say what it means, as in --classes "{option}"; a class can be '
-        + ", ".join(TARGETS)
+        + ", ".join(CLASS_TARGETS)
     )
 
 
@@ -161,13 +168,13 @@ def parse_class_names(texts: Iterable[str]) -> ClassNames:
     Raises:
         ValueError: a part is not NAME=CLASS; one line says what is accepted.
     """
-    own: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for part in (part.strip() for text in texts for part in text.split(",")):
         name, equals, target = (word.strip() for word in part.rpartition("="))
         if not equals or not name:
             raise ValueError(
                 f"wanted NAME=CLASS, as in helmet=ignore, not {part!r}; a class can be "
-                f"{', '.join(TARGETS)}"
+                f"{', '.join(CLASS_TARGETS)}"
             )
-        own[name] = target
-    return ClassNames(own)
+        targets[name] = target
+    return ClassNames(targets)

@@ -12,40 +12,44 @@ import numpy as np
 
 from maskdet.datasets.archives import DatasetError
 from maskdet.datasets.examples import split_from_name
-from maskdet.datasets.issues import Issues, shortened
+from maskdet.datasets.issues import Issues, truncate_name
 from maskdet.datasets.listing import (
-    BROKEN,
-    IGNORED,
-    MAX_BRACKETS,
+    IGNORED_NAME,
+    MAX_ELEMENTS,
     MAX_FACES_PER_IMAGE,
+    PARSE_ERRORS,
     Coordinates,
-    Listed,
-    SetFiles,
-    copies_group,
-    stacked,
-    too_crowded,
+    DatasetFiles,
+    ImageAnnotations,
+    augmentation_group,
+    stack_boxes,
+    too_many_boxes,
 )
 
-ORIGIN: Final = "maskdet"
+MASKDET_KEY: Final = "maskdet"
 """Key of an image's row under which our own files keep source, split and group."""
 
-_IN_FOLDER: Final = "_annotations.coco"
+_FOLDER_FILE_STEM: Final = "_annotations.coco"
 """Stem of the file that labelling services put into each split's folder."""
 
-_LABELS: Final = "annotations"
+_ANNOTATIONS_FOLDER: Final = "annotations"
 """The folder in which COCO and CVAT keep their files, beside `images/`."""
 
 _MAX_SIDE: Final = 1_000_000
 
 # As COCO itself and CVAT call files of a split: `instances_train2017.json`.
-_OF_SPLIT = re.compile(r"(?:instances|annotations|person_keypoints)_([a-z]+?)\d*")
+_SPLIT_FILE_PATTERN = re.compile(
+    r"(?:instances|annotations|person_keypoints)_([a-z]+?)\d*"
+)
 
-_Faces = list[tuple[Coordinates, str]]
-Tables = tuple[list[Any], list[Any], list[Any]]
+_NamedBoxes = list[tuple[Coordinates, str]]
+CocoTables = tuple[list[Any], list[Any], list[Any]]
 """Rows of images, of annotations and of categories, as JSON has them."""
 
 
-def coco_rows(files: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
+def read_coco(
+    files: DatasetFiles, name: str, issues: Issues
+) -> Iterator[ImageAnnotations]:
     """Return the images of a COCO file.
 
     Images lie in `images/` beside it, beside it, or in the same places of the folder
@@ -62,39 +66,45 @@ def coco_rows(files: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
     Raises:
         DatasetError: it is not COCO.
     """
-    images, annotations, categories = coco_tables(files, name)
-    known = _numbered(images, name, issues)
-    faces = _faces(annotations, _words(categories, name, issues), name, issues, known)
+    images, annotations, categories = read_coco_tables(files, name)
+    images_by_id = _images_by_id(images, name, issues)
+    faces = _boxes_by_image(
+        annotations,
+        _category_names(categories, name, issues),
+        name,
+        issues,
+        images_by_id,
+    )
     folder = PurePosixPath(name).parent
-    own_source, own_split = source_and_split(PurePosixPath(files.root, name))
-    for row in known.values():
-        named = row["file_name"]
-        image = files.image(named, _folders(folder, own_split))
+    file_source, file_split = source_and_split(PurePosixPath(files.root, name))
+    for row in images_by_id.values():
+        file_name = row["file_name"]
+        image = files.find_image(file_name, _image_folders(folder, file_split))
         if not image:
-            reason = f"listed in {shortened(name)}, but there is no such image"
-            issues.add(named, reason, missing=True)
+            reason = f"listed in {truncate_name(name)}, but there is no such image"
+            issues.add(file_name, reason, missing=True)
             continue
-        origin = row.get(ORIGIN)
-        origin = origin if isinstance(origin, dict) else {}
+        provenance = row.get(MASKDET_KEY)
+        provenance = provenance if isinstance(provenance, dict) else {}
         boxes = faces[row["id"]]
         if not boxes:
             note = "without an annotation, so counted as without a face"
-            issues.add(image, note, stops=False)
-        yield Listed(
+            issues.add(image, note, is_error=False)
+        yield ImageAnnotations(
             image,
-            tuple(word for _, word in boxes),
-            stacked([box for box, _ in boxes]),
-            size_wh=_told_wh(row, name, issues),
-            labels=name,
-            source=str(origin.get("source", own_source)),
-            split=split_from_name(str(origin.get("split", own_split))),
-            group=str(origin.get("group") or "")
-            or copies_group(image)
+            tuple(class_name for _, class_name in boxes),
+            stack_boxes([box for box, _ in boxes]),
+            size_wh=_listed_size(row, name, issues),
+            label_file=name,
+            source=str(provenance.get("source", file_source)),
+            split=split_from_name(str(provenance.get("split", file_split))),
+            group=str(provenance.get("group") or "")
+            or augmentation_group(image)
             or PurePosixPath(image).stem,
         )
 
 
-def coco_tables(files: SetFiles, name: str) -> Tables:
+def read_coco_tables(files: DatasetFiles, name: str) -> CocoTables:
     """Return the three tables of a COCO file.
 
     Args:
@@ -104,142 +114,148 @@ def coco_tables(files: SetFiles, name: str) -> Tables:
     Raises:
         DatasetError: it is not COCO.
     """
-    shown = shortened(name)
-    text = files.text(name)
-    uploaded = files.source.path(name) is None
-    if uploaded and text.count("[") + text.count("{") > MAX_BRACKETS:
-        raise DatasetError(f"{shown}: not opened, it holds more rows than real sets do")
+    short_name = truncate_name(name)
+    text = files.read_text(name)
+    uploaded = files.source.local_path(name) is None
+    if uploaded and text.count("[") + text.count("{") > MAX_ELEMENTS:
+        raise DatasetError(
+            f"{short_name}: not opened, it holds more rows than real sets do"
+        )
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        raise DatasetError(f"{shown}: not valid JSON") from None
+        raise DatasetError(f"{short_name}: not valid JSON") from None
     if not isinstance(content, dict):
-        raise DatasetError(f"{shown}: not a COCO file, wanted a JSON object")
+        raise DatasetError(f"{short_name}: not a COCO file, wanted a JSON object")
     tables = [content.get(key) for key in ("images", "annotations", "categories")]
     if not all(isinstance(table, list) for table in tables):
         raise DatasetError(
-            f"{shown}: not a COCO file, wanted images, annotations and categories"
+            f"{short_name}: not a COCO file, wanted images, annotations and categories"
         )
-    return cast(Tables, tuple(tables))
+    return cast(CocoTables, tuple(tables))
 
 
 def source_and_split(path: PurePosixPath) -> tuple[str, str]:
     """Return what the name of a COCO file says of its source and split."""
     folder = path.parent
-    if path.stem == _IN_FOLDER:
+    if path.stem == _FOLDER_FILE_STEM:
         split = split_from_name(folder.name)
         return (folder.parent.name, split) if split else (folder.name, "")
-    source, _, word = path.stem.rpartition("-")
-    if source and (split := split_from_name(word)):
+    source, _, split_name = path.stem.rpartition("-")
+    if source and (split := split_from_name(split_name)):
         return source, split
-    if named := _OF_SPLIT.fullmatch(path.stem.lower()):
-        inner = folder.name.lower() == _LABELS
-        return (folder.parent if inner else folder).name, split_from_name(named[1])
+    if split_match := _SPLIT_FILE_PATTERN.fullmatch(path.stem.lower()):
+        inner = folder.name.lower() == _ANNOTATIONS_FOLDER
+        return (folder.parent if inner else folder).name, split_from_name(
+            split_match[1]
+        )
     return path.stem, ""
 
 
-def _folders(folder: PurePosixPath, split: str) -> list[str]:
+def _image_folders(folder: PurePosixPath, split: str) -> list[str]:
     """Return where the images of a JSON file in a folder may lie."""
     bases = [folder, folder / ".."]
-    folders = [base / between for base in bases for between in ("images", "")]
+    folders = [base / subfolder for base in bases for subfolder in ("images", "")]
     folders += [item / split for item in folders if split]
     return [str(item) for item in folders]
 
 
-def _numbered(
+def _images_by_id(
     rows: Sequence[Any], name: str, issues: Issues
 ) -> dict[Any, Mapping[str, Any]]:
     """Return the rows of images by their number."""
-    known: dict[Any, Mapping[str, Any]] = {}
-    twice = "used by several images; each needs an id of its own"
+    images_by_id: dict[Any, Mapping[str, Any]] = {}
+    reason = "used by several images; each needs an id of its own"
     for row in rows:
         try:
-            number, named = row["id"], row["file_name"]
-            if not isinstance(named, str) or not named.isprintable():
+            image_id, file_name = row["id"], row["file_name"]
+            if not isinstance(file_name, str) or not file_name.isprintable():
                 raise ValueError
-            if number in known:
-                issues.add(f"{name}: {number}", twice, "image id")
-            known.setdefault(number, row)
-        except BROKEN:
+            if image_id in images_by_id:
+                issues.add(f"{name}: {image_id}", reason, "image id")
+            images_by_id.setdefault(image_id, row)
+        except PARSE_ERRORS:
             issues.add(name, "not understood; an image needs id and file_name", "row")
-    return known
+    return images_by_id
 
 
-def _words(rows: Sequence[Any], name: str, issues: Issues) -> dict[Any, str]:
+def _category_names(rows: Sequence[Any], name: str, issues: Issues) -> dict[Any, str]:
     """Return what a COCO file calls its classes, by their number."""
-    words: dict[Any, str] = {}
+    category_names: dict[Any, str] = {}
     for row in rows:
         try:
-            words[row["id"]] = str(row["name"])
-        except BROKEN:
+            category_names[row["id"]] = str(row["name"])
+        except PARSE_ERRORS:
             issues.add(name, "not understood; a class needs id and name", "row")
-    return words
+    return category_names
 
 
-def _faces(
+def _boxes_by_image(
     rows: Sequence[Any],
-    words: Mapping[Any, str],
+    category_names: Mapping[Any, str],
     name: str,
     issues: Issues,
     images: Iterable[Any],
-) -> dict[Any, _Faces]:
+) -> dict[Any, _NamedBoxes]:
     """Return the boxes and words of each image, by its number."""
-    faces: dict[Any, _Faces] = {number: [] for number in images}
+    boxes_by_image: dict[Any, _NamedBoxes] = {image_id: [] for image_id in images}
     for row in rows:
         try:
-            number, kind = row["image_id"], row["category_id"]
-            word = words.get(kind, f"class {kind}")
-            word = IGNORED if _marked(row, "iscrowd", "ignore") else word
-            listed = number in faces
-        except BROKEN:
+            image_id, category_id = row["image_id"], row["category_id"]
+            class_name = category_names.get(category_id, f"class {category_id}")
+            class_name = (
+                IGNORED_NAME if _has_flag(row, "iscrowd", "ignore") else class_name
+            )
+            is_listed = image_id in boxes_by_image
+        except PARSE_ERRORS:
             reason = "not understood; a box needs image_id and category_id"
             issues.add(name, reason, "row")
             continue
         try:
-            box = _corners(row)
-        except BROKEN:
+            box = _annotation_box(row)
+        except PARSE_ERRORS:
             reason = (
                 "its bbox is not four numbers: x, y, width, height; mend or remove it"
             )
-            issues.add(f"{name}: image {number}", reason, "annotation")
+            issues.add(f"{name}: image {image_id}", reason, "annotation")
             continue
-        if not listed:
+        if not is_listed:
             reason = "of an image that the file does not list"
-            issues.add(f"{name}: image_id {number}", reason, "annotation")
+            issues.add(f"{name}: image_id {image_id}", reason, "annotation")
             continue
-        faces[number].append((box, word))
-        if len(faces[number]) > MAX_FACES_PER_IMAGE:
-            raise too_crowded(name, len(faces[number]))
-    return faces
+        boxes_by_image[image_id].append((box, class_name))
+        if len(boxes_by_image[image_id]) > MAX_FACES_PER_IMAGE:
+            raise too_many_boxes(name, len(boxes_by_image[image_id]))
+    return boxes_by_image
 
 
-def _marked(row: Mapping[str, Any], *keys: str) -> bool:
+def _has_flag(row: Mapping[str, Any], *keys: str) -> bool:
     return any(row.get(key) not in (None, False, 0, "", "0", "false") for key in keys)
 
 
-def _corners(row: Mapping[str, Any]) -> Coordinates:
+def _annotation_box(row: Mapping[str, Any]) -> Coordinates:
     """Return `x1, y1, x2, y2` of an annotation: its bbox, else that of its polygons."""
     bbox, polygons = row.get("bbox"), row.get("segmentation")
     if not bbox and isinstance(polygons, list) and polygons:
         points = [float(value) for polygon in polygons for value in polygon]
-        across, down = points[::2], points[1::2]
-        return np.array([min(across), min(down), max(across), max(down)])
+        xs, ys = points[::2], points[1::2]
+        return np.array([min(xs), min(ys), max(xs), max(ys)])
     if isinstance(bbox, str):
         raise ValueError
     x, y, width, height = (float(value) for value in row["bbox"])
     return np.array([x, y, x + width, y + height])
 
 
-def _told_wh(row: Mapping[str, Any], name: str, issues: Issues) -> tuple[int, int]:
+def _listed_size(row: Mapping[str, Any], name: str, issues: Issues) -> tuple[int, int]:
     """Return the size that a row tells; 0, 0 where it tells none."""
-    told: list[Any] = [row.get("width"), row.get("height")]
-    if any(value in (None, 0, "", "0") for value in told):
+    size_values: list[Any] = [row.get("width"), row.get("height")]
+    if any(value in (None, 0, "", "0") for value in size_values):
         return 0, 0
     try:
-        width, height = (int(float(value)) for value in told)
+        width, height = (int(float(value)) for value in size_values)
         if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
             raise ValueError
-    except BROKEN:
+    except PARSE_ERRORS:
         reason = "its width and height are not numbers of pixels"
         issues.add(f"{name}: {row['file_name']}", reason, outcome="read from the image")
         return 0, 0

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from maskdet.boxes import Boxes
-from maskdet.datasets.coco import ORIGIN
+from maskdet.datasets.coco import MASKDET_KEY
 from maskdet.datasets.examples import Example
 from maskdet.types import CLASSES
 
-Json = dict[str, Any]
+CocoObject = dict[str, Any]
 
 
-def coco_content(
+def build_coco(
     scenes: Iterable[tuple[Example, tuple[int, int]]], folder: str | Path
-) -> Json:
+) -> CocoObject:
     """Return the three tables of a COCO file.
 
     Faces of unknown class (`Example.ignored`) carry `ignore` and `iscrowd`; a class
@@ -27,46 +27,50 @@ def coco_content(
         scenes: each with the width and height of its picture in pixels.
         folder: where the file will lie; the paths in it are relative to that.
     """
-    images: list[Json] = []
-    annotations: list[Json] = []
-    for number, (scene, (width, height)) in enumerate(scenes, start=1):
+    images: list[CocoObject] = []
+    annotations: list[CocoObject] = []
+    for image_id, (scene, (width, height)) in enumerate(scenes, start=1):
         images.append(
             {
-                "id": number,
-                "file_name": listed_name(scene.path, folder),
+                "id": image_id,
+                "file_name": relative_file_name(scene.path, folder),
                 "width": width,
                 "height": height,
-                ORIGIN: {
+                MASKDET_KEY: {
                     "source": scene.source,
                     "split": scene.split,
                     "group": scene.group,
                 },
             }
         )
-        first = scene.labels[0] if scene.labels else CLASSES[0]
-        annotations += _rows(number, scene.boxes, scene.labels, unknown=False)
-        strangers = [first] * len(scene.ignored)
-        annotations += _rows(number, scene.ignored, strangers, unknown=True)
-    for number, row in enumerate(annotations, start=1):
-        row["id"] = number
+        placeholder = scene.labels[0] if scene.labels else CLASSES[0]
+        annotations += _annotation_rows(
+            image_id, scene.boxes, scene.labels, unknown=False
+        )
+        placeholder_labels = [placeholder] * len(scene.ignore_boxes)
+        annotations += _annotation_rows(
+            image_id, scene.ignore_boxes, placeholder_labels, unknown=True
+        )
+    for image_id, row in enumerate(annotations, start=1):
+        row["id"] = image_id
     categories = [{"id": int(label) + 1, "name": label.key} for label in CLASSES]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def listed_name(path: Path, folder: str | Path) -> str:
+def relative_file_name(path: Path, folder: str | Path) -> str:
     """Return how a file in `folder` names a picture that may lie elsewhere."""
     # Links are followed first: `..` behind one would lead elsewhere.
     return Path(os.path.relpath(path.resolve(), Path(folder).resolve())).as_posix()
 
 
-def _rows(
+def _annotation_rows(
     image: int, boxes: Boxes, labels: Sequence[int], *, unknown: bool
-) -> list[Json]:
-    rows: list[Json] = []
+) -> list[CocoObject]:
+    rows: list[CocoObject] = []
     for box, label in zip(boxes, labels, strict=True):
         x1, y1, x2, y2 = (round(float(corner), 2) for corner in box)
         sides = (round(x2 - x1, 2), round(y2 - y1, 2))
-        row: Json = {
+        row: CocoObject = {
             "id": 0,
             "image_id": image,
             "category_id": int(label) + 1,

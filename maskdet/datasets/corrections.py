@@ -15,11 +15,11 @@ from maskdet.datasets.examples import Example
 from maskdet.datasets.listing import read_text
 from maskdet.types import Label
 
-COLUMNS = ("file", "face", "label", "reason")
+CORRECTION_COLUMNS = ("file", "face", "label", "reason")
 """The columns of a list of corrections."""
 
 _DROP = "drop"
-_PICTURE = "-"
+_WHOLE_IMAGE = "-"
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,12 @@ class _Correction:
     file: str
     face: int | None
     label: Label | None
-    place: str
+    location: str
 
 
-def corrected(examples: Sequence[Example], list_path: str | Path) -> list[Example]:
+def apply_corrections(
+    examples: Sequence[Example], list_path: str | Path
+) -> list[Example]:
     """Return the examples with labels put right or faces dropped, as a list says.
 
     The list is a CSV file with the columns file, face, label and reason; lines that
@@ -48,84 +50,95 @@ def corrected(examples: Sequence[Example], list_path: str | Path) -> list[Exampl
             its picture; the message names file and line.
     """
     result: list[Example | None] = list(examples)
-    rows = _rows(Path(list_path))
-    places = _places(examples, {row.file for row in rows})
-    for (file, index), found in _by_picture(rows, places).items():
-        result[index] = _put_right(examples[index], file, found)
-    return [one for one in result if one is not None]
+    rows = _read_rows(Path(list_path))
+    indices_by_file = _find_examples(examples, {row.file for row in rows})
+    for (file, index), corrections in _group_by_example(rows, indices_by_file).items():
+        result[index] = _correct_example(examples[index], file, corrections)
+    return [example for example in result if example is not None]
 
 
-def _rows(path: Path) -> list[_Correction]:
+def _read_rows(path: Path) -> list[_Correction]:
     rows = csv.reader(read_text(path).splitlines())
-    found: list[_Correction] = []
+    corrections: list[_Correction] = []
     titles: tuple[str, ...] = ()
     for cells in rows:
         values = tuple(cell.strip() for cell in cells)
-        place = f"{path}, line {rows.line_num}"
+        location = f"{path}, line {rows.line_num}"
         if not any(values) or values[0].startswith("#"):
             continue
         if not titles:
             titles = values
-            if titles != COLUMNS:
-                raise ValueError(f"{place}: wanted the columns {', '.join(COLUMNS)}")
+            if titles != CORRECTION_COLUMNS:
+                raise ValueError(
+                    f"{location}: wanted the columns {', '.join(CORRECTION_COLUMNS)}"
+                )
         else:
-            found.append(_row(values, place))
-    return found
+            corrections.append(_parse_row(values, location))
+    return corrections
 
 
-def _row(values: tuple[str, ...], place: str) -> _Correction:
-    if len(values) != len(COLUMNS) or not all(values):
-        raise ValueError(f"{place}: wanted {', '.join(COLUMNS)}, none of them empty")
+def _parse_row(values: tuple[str, ...], location: str) -> _Correction:
+    if len(values) != len(CORRECTION_COLUMNS) or not all(values):
+        raise ValueError(
+            f"{location}: wanted {', '.join(CORRECTION_COLUMNS)}, none of them empty"
+        )
     file, face, label, _ = values
-    if face != _PICTURE and not (face.isascii() and face.isdigit()):
-        raise ValueError(f"{place}: face must be a number from 0, or -, not {face!r}")
+    if face != _WHOLE_IMAGE and not (face.isascii() and face.isdigit()):
+        raise ValueError(
+            f"{location}: face must be a number from 0, or -, not {face!r}"
+        )
     try:
-        right = None if label == _DROP else label_from_name(label)
+        new_label = None if label == _DROP else label_from_name(label)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}, or drop") from None
-    return _Correction(file, None if face == _PICTURE else int(face), right, place)
+        raise ValueError(f"{location}: {error}, or drop") from None
+    return _Correction(
+        file, None if face == _WHOLE_IMAGE else int(face), new_label, location
+    )
 
 
-def _places(examples: Sequence[Example], files: set[str]) -> dict[str, list[int]]:
+def _find_examples(
+    examples: Sequence[Example], files: set[str]
+) -> dict[str, list[int]]:
     """Return for each listed file which examples it means."""
     by_name: dict[str, list[str]] = {}
     for file in files:
         by_name.setdefault(PurePosixPath(file).name, []).append(file)
-    places: dict[str, list[int]] = {file: [] for file in files}
-    for index, one in enumerate(examples):
-        for file in by_name.get(one.path.name, ()):
+    indices_by_file: dict[str, list[int]] = {file: [] for file in files}
+    for index, example in enumerate(examples):
+        for file in by_name.get(example.path.name, ()):
             parts = PurePosixPath(file).parts
-            if one.path.resolve().parts[-len(parts) :] == parts:
-                places[file].append(index)
-    return places
+            if example.path.resolve().parts[-len(parts) :] == parts:
+                indices_by_file[file].append(index)
+    return indices_by_file
 
 
-def _by_picture(
-    rows: Sequence[_Correction], places: dict[str, list[int]]
+def _group_by_example(
+    rows: Sequence[_Correction], indices_by_file: dict[str, list[int]]
 ) -> dict[tuple[str, int], list[_Correction]]:
-    found: dict[tuple[str, int], list[_Correction]] = {}
+    by_example: dict[tuple[str, int], list[_Correction]] = {}
     for row in rows:
-        if len(places[row.file]) > 1:
+        if len(indices_by_file[row.file]) > 1:
             raise ValueError(
-                f"{row.place}: {row.file} means {len(places[row.file])} pictures; "
+                f"{row.location}: {row.file} means {len(indices_by_file[row.file])} "
+                "pictures; "
                 "write more of its path"
             )
-        for index in places[row.file]:
-            found.setdefault((row.file, index), []).append(row)
-    return found
+        for index in indices_by_file[row.file]:
+            by_example.setdefault((row.file, index), []).append(row)
+    return by_example
 
 
-def _fits(row: _Correction, example: Example) -> bool:
+def _matches_labels(row: _Correction, example: Example) -> bool:
     """Return whether a row means one of the labels of an example.
 
     `maskdet label` gives pictures of one face a box: `-` still means that one.
     """
     if row.face is None:
         return len(example.labels) == 1
-    return not example.whole and row.face < len(example.labels)
+    return not example.is_crop and row.face < len(example.labels)
 
 
-def _put_right(
+def _correct_example(
     example: Example, file: str, rows: Sequence[_Correction]
 ) -> Example | None:
     """Return the example as the rows say, or None where it is dropped."""
@@ -133,13 +146,15 @@ def _put_right(
     for row in rows:
         if row.face is None and row.label is None:
             return None
-        if not _fits(row, example):
-            faces = "one label" if example.whole else f"{len(labels)} boxes"
-            raise ValueError(f"{row.place}: {file} has {faces}; this row does not fit")
+        if not _matches_labels(row, example):
+            faces = "one label" if example.is_crop else f"{len(labels)} boxes"
+            raise ValueError(
+                f"{row.location}: {file} has {faces}; this row does not fit"
+            )
         labels[row.face or 0] = row.label
     kept = [i for i, label in enumerate(labels) if label is not None]
     return dataclasses.replace(
         example,
-        boxes=example.boxes if example.whole else example.boxes[np.array(kept, int)],
+        boxes=example.boxes if example.is_crop else example.boxes[np.array(kept, int)],
         labels=tuple(label for label in labels if label is not None),
     )

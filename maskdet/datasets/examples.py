@@ -24,7 +24,7 @@ _SPLIT_NAMES = {
 }
 
 
-def no_boxes() -> Boxes:
+def empty_boxes() -> Boxes:
     """Return the boxes of a picture that has none."""
     return np.zeros((0, 4), np.float32)
 
@@ -37,13 +37,13 @@ class Example:
         path: the picture file.
         boxes: `(n, 4)` float32 `x1, y1, x2, y2` in pixels; `(0, 4)` where the label
             speaks of the whole picture.
-        labels: one a box; exactly one where there is no box (`whole`), and none in
+        labels: one a box; exactly one where there is no box (`is_crop`), and none in
             a scene without a face.
         source: which collection the picture is from, such as `real` or `kaggle`.
         split: `train`, `val`, `test` or empty.
         group: pictures that look alike share it and must stay on one side of a split.
-        ignored: `(m, 4)` boxes where there is a face of unknown class: neither a face
-            to learn nor background.
+        ignore_boxes: `(m, 4)` boxes where there is a face of unknown class: neither a
+            face to learn nor background.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class Example:
     source: str = ""
     split: str = ""
     group: str = ""
-    ignored: Boxes = field(default_factory=no_boxes)
+    ignore_boxes: Boxes = field(default_factory=empty_boxes)
 
     def __post_init__(self) -> None:
         """Check that labels and boxes fit each other."""
@@ -63,12 +63,12 @@ class Example:
                 f"{self.path}: {len(boxes)} boxes need as many labels, "
                 f"got {len(self.labels)}"
             )
-        ignored = np.asarray(self.ignored, dtype=np.float32).reshape(-1, 4)
+        ignored = np.asarray(self.ignore_boxes, dtype=np.float32).reshape(-1, 4)
         object.__setattr__(self, "boxes", boxes)
-        object.__setattr__(self, "ignored", ignored)
+        object.__setattr__(self, "ignore_boxes", ignored)
 
     @property
-    def whole(self) -> bool:
+    def is_crop(self) -> bool:
         """Whether the one label speaks of the whole picture."""
         return len(self.boxes) == 0 and len(self.labels) == 1
 
@@ -83,7 +83,7 @@ def split_from_name(name: str) -> str:
     return _SPLIT_NAMES.get(name.strip().lower(), "")
 
 
-def of_split(
+def select_split(
     examples: Iterable[Example], split: str, file: str | Path
 ) -> list[Example]:
     """Return the examples of a split.
@@ -91,13 +91,13 @@ def of_split(
     Raises:
         ValueError: there are none; the message names the file that they are from.
     """
-    kept = [one for one in examples if one.split == split]
+    kept = [example for example in examples if example.split == split]
     if not kept:
         raise ValueError(f"{file}: there is no image of split {split!r}")
     return kept
 
 
-def class_counts(examples: Iterable[Example]) -> dict[Label, int]:
+def count_faces_by_class(examples: Iterable[Example]) -> dict[Label, int]:
     """Return how many faces of each class the examples hold."""
     counts = dict.fromkeys(CLASSES, 0)
     for example in examples:

@@ -12,31 +12,35 @@ from typing import Final
 from maskdet.datasets.archives import DatasetError
 from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.examples import split_from_name
-from maskdet.datasets.issues import Issues, shortened
+from maskdet.datasets.issues import Issues, truncate_name
 from maskdet.datasets.listing import (
-    Listed,
-    SetFiles,
-    copies_group,
-    encoding_of,
-    split_of,
+    DatasetFiles,
+    ImageAnnotations,
+    augmentation_group,
+    detect_encoding,
+    split_from_path,
 )
 
-INDEX: Final = "index.csv"
+INDEX_FILE: Final = "index.csv"
 
-_PATH: Final = ("path", "file", "filename", "file_name", "image", "image_path")
-_LABEL: Final = ("label", "class", "category")
-_BOX: Final = {"xmin", "x1", "x_min", "bbox", "left"}
-_WANTED: Final = "wanted the columns path and label (and split, source, group)"
+_PATH_TITLES: Final = ("path", "file", "filename", "file_name", "image", "image_path")
+_LABEL_TITLES: Final = ("label", "class", "category")
+_BOX_TITLES: Final = {"xmin", "x1", "x_min", "bbox", "left"}
+_EXPECTED_COLUMNS: Final = (
+    "wanted the columns path and label (and split, source, group)"
+)
 
 # How Excel saves: with the separator of the country, in UTF-8, UTF-16 or the code page
 # of Windows.
 _SEPARATORS: Final = ",;\t|"
-_ANSI: Final = ("cp1252", "gb18030", "cp932", "cp1251")
+_CODE_PAGES: Final = ("cp1252", "gb18030", "cp932", "cp1251")
 
 _Row = dict[str, str]
 
 
-def index_rows(files: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
+def read_index(
+    files: DatasetFiles, name: str, issues: Issues
+) -> Iterator[ImageAnnotations]:
     """Return the images of an index (path, label, split, source, group).
 
     Only `path` and `label` must be there; paths are relative to the file's folder. An
@@ -51,79 +55,82 @@ def index_rows(files: SetFiles, name: str, issues: Issues) -> Iterator[Listed]:
         DatasetError: it is no CSV file with these columns.
     """
     folder = str(PurePosixPath(name).parent)
-    known: dict[str, Listed] = {}
-    for row in index_table(files, name):
+    rows_by_image: dict[str, ImageAnnotations] = {}
+    for row in read_index_table(files, name):
         split = split_from_name(row["split"])
         if row["split"] and not split:
             reason = "unknown split; known are train, val, test"
             issues.add(f"{name}: {row['split']}", reason, "row", outcome="read without")
-        image = files.image(row["path"], [folder]) if row["path"] else ""
+        image = files.find_image(row["path"], [folder]) if row["path"] else ""
         if not image:
-            reason = f"listed in {shortened(name)}, but there is no such image"
+            reason = f"listed in {truncate_name(name)}, but there is no such image"
             issues.add(row["path"] or name, reason, missing=True)
             continue
         if not row["label"]:
             issues.add(f"{name}: {row['path']}", "its label is empty", "row")
             continue
-        new = Listed(
+        new = ImageAnnotations(
             image,
             (row["label"],),
-            labels=name,
+            label_file=name,
             split=split,
             source=row["source"],
             group=row["group"],
         )
-        first = known.setdefault(image, new)
-        for what in ("words", "split"):
-            if getattr(first, what) != getattr(new, what):
-                reason = f"listed with two {'labels' if what == 'words' else 'splits'}"
+        first = rows_by_image.setdefault(image, new)
+        for field_name in ("class_names", "split"):
+            if getattr(first, field_name) != getattr(new, field_name):
+                reason = f"listed with two {'labels' if field_name == 'class_names' else 'splits'}"
                 issues.add(image, reason, outcome="only the first counts")
-    yield from known.values()
+    yield from rows_by_image.values()
 
 
-def index_table(files: SetFiles, name: str) -> Sequence[_Row]:
+def read_index_table(files: DatasetFiles, name: str) -> Sequence[_Row]:
     """Return the rows of an index, whatever Excel made of it.
 
     Raises:
         DatasetError: it is no CSV file with these columns.
     """
-    content = files.content(name)
-    usual = encoding_of(content)
+    content = files.read_bytes(name)
+    default_encoding = detect_encoding(content)
     with suppress(UnicodeDecodeError):
-        return _rows(content.decode(usual), name)
+        return _parse_index(content.decode(default_encoding), name)
     tables: list[Sequence[_Row]] = []
-    for encoding in _ANSI if usual == "utf-8-sig" else ():
+    for encoding in _CODE_PAGES if default_encoding == "utf-8-sig" else ():
         with suppress(UnicodeDecodeError):
-            tables.append(_rows(content.decode(encoding), name))
+            tables.append(_parse_index(content.decode(encoding), name))
     if not tables:
-        raise DatasetError(f"{shortened(name)}: not a text file; save it as CSV UTF-8")
+        raise DatasetError(
+            f"{truncate_name(name)}: not a text file; save it as CSV UTF-8"
+        )
     folder = [str(PurePosixPath(name).parent)]
 
-    def there(rows: Sequence[_Row]) -> int:
-        return sum(bool(files.image(row["path"], folder)) for row in rows)
+    def count_existing_images(rows: Sequence[_Row]) -> int:
+        return sum(bool(files.find_image(row["path"], folder)) for row in rows)
 
-    return max(tables, key=there)
+    return max(tables, key=count_existing_images)
 
 
-def _rows(text: str, name: str) -> Sequence[_Row]:
-    shown = shortened(name)
+def _parse_index(text: str, name: str) -> Sequence[_Row]:
+    short_name = truncate_name(name)
     lines = text.splitlines()
     if lines and lines[0].lower().startswith("sep="):
         lines = lines[1:]  # a hint for Excel
-    head = next((line for line in lines if line.strip()), "")
-    separator = max(_SEPARATORS, key=head.count)
+    header = next((line for line in lines if line.strip()), "")
+    separator = max(_SEPARATORS, key=header.count)
     try:
         cells = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator))
     except csv.Error as error:
-        raise DatasetError(f"{shown}: not a CSV file: {error}") from None
+        raise DatasetError(f"{short_name}: not a CSV file: {error}") from None
     cells = [row for row in cells if any(cell.strip() for cell in row)]
     titles = [cell.strip().casefold() for cell in cells[0]] if cells else []
-    if _BOX & set(titles):
+    if _BOX_TITLES & set(titles):
         raise DatasetError(
-            f"{shown}: a CSV file of boxes is not understood; export COCO, VOC or YOLO"
+            f"{short_name}: a CSV file of boxes is not understood; export COCO, VOC or "
+            "YOLO"
         )
-    columns = {"path": _column(titles, _PATH, shown)}
-    columns["label"] = _column(titles, _LABEL, shown)
+    columns = {"path": _find_column(titles, _PATH_TITLES, short_name)}
+    columns["label"] = _find_column(titles, _LABEL_TITLES, short_name)
     for key in ("split", "source", "group"):
         columns[key] = titles.index(key) if key in titles else len(titles)
     return [
@@ -135,42 +142,48 @@ def _rows(text: str, name: str) -> Sequence[_Row]:
     ]
 
 
-def _column(titles: Sequence[str], names: Sequence[str], shown: str) -> int:
+def _find_column(titles: Sequence[str], names: Sequence[str], short_name: str) -> int:
     for name in names:
         if name in titles:
             return titles.index(name)
-    there = ", ".join(shortened(title) for title in titles[:6]) or "nothing"
+    listed_titles = ", ".join(truncate_name(title) for title in titles[:6]) or "nothing"
     raise DatasetError(
-        f"{shown}: the column {names[0]!r} is missing; {_WANTED}, found {there}"
+        f"{short_name}: the column {names[0]!r} is missing; {_EXPECTED_COLUMNS}, found "
+        f"{listed_titles}"
     )
 
 
-def folder_rows(
-    files: SetFiles, issues: Issues, classes: ClassNames
-) -> Iterator[Listed]:
+def read_class_folders(
+    files: DatasetFiles, issues: Issues, classes: ClassNames
+) -> Iterator[ImageAnnotations]:
     """Return the images in folders that name a class, such as `mask/` and `no_mask/`.
 
     The nearest folder that names a class counts, else the nearest that names no split;
     `train/`, `val/` (or `valid/`) and `test/` folders are understood as splits.
     """
-    words = {image: _folder_word(image, classes) for image in files.images}
-    for image, word in words.items():
-        if word:
-            yield Listed(
-                image, (word,), split=split_of(image), group=copies_group(image)
+    folder_by_image = {image: _class_folder(image, classes) for image in files.images}
+    for image, class_folder in folder_by_image.items():
+        if class_folder:
+            yield ImageAnnotations(
+                image,
+                (class_folder,),
+                split=split_from_path(image),
+                group=augmentation_group(image),
             )
         else:
             note = "in no folder that names a class; left out"
-            issues.add(image, note, stops=False)
+            issues.add(image, note, is_error=False)
 
 
-def names_a_class(files: SetFiles, classes: ClassNames) -> bool:
+def has_class_folders(files: DatasetFiles, classes: ClassNames) -> bool:
     """Return whether an image lies in a folder that names a class."""
-    return any(classes.target(_folder_word(image, classes)) for image in files.images)
+    return any(classes.target(_class_folder(image, classes)) for image in files.images)
 
 
-def _folder_word(image: str, classes: ClassNames) -> str:
+def _class_folder(image: str, classes: ClassNames) -> str:
     """Return the nearest folder that names a class, else the nearest, else nothing."""
     folders = list(PurePosixPath(image).parts[:-1])[::-1]
-    known = next((item for item in folders if classes.target(item)), "")
-    return known or next((item for item in folders if not split_from_name(item)), "")
+    class_folder = next((item for item in folders if classes.target(item)), "")
+    return class_folder or next(
+        (item for item in folders if not split_from_name(item)), ""
+    )

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from maskdet.datasets.examples import Example
-from maskdet.datasets.looks import alike_pairs, joined
+from maskdet.datasets.looks import connected_components, find_near_duplicates
 
 
-def with_groups(
+def group_duplicates(
     examples: Sequence[Example], hashes: Mapping[Path, int]
 ) -> list[Example]:
     """Return the examples, each with the group of all pictures it is alike with.
@@ -25,18 +25,18 @@ def with_groups(
         examples: pictures; an empty `group` says nothing.
         hashes: the difference hash of each picture.
     """
-    values = np.array([hashes[one.path] for one in examples], dtype=np.uint64)
-    pairs = [tuple(pair) for pair in alike_pairs(values).tolist()]
-    same: dict[str, list[int]] = {}
+    values = np.array([hashes[item.path] for item in examples], dtype=np.uint64)
+    pairs = [tuple(pair) for pair in find_near_duplicates(values).tolist()]
+    members_by_group: dict[str, list[int]] = {}
     for i, example in enumerate(examples):
         if example.group:
-            same.setdefault(example.group, []).append(i)
-    for members in same.values():
+            members_by_group.setdefault(example.group, []).append(i)
+    for members in members_by_group.values():
         pairs += pairwise(members)
-    roots = joined(len(examples), pairs)
+    roots = connected_components(len(examples), pairs)
     names = np.full(len(examples), np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(names, roots, values)
     return [
-        dataclasses.replace(one, group=f"{int(names[root]):016x}")
-        for one, root in zip(examples, roots, strict=True)
+        dataclasses.replace(item, group=f"{int(names[root]):016x}")
+        for item, root in zip(examples, roots, strict=True)
     ]

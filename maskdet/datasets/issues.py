@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_SHOWN = 3
-_LONGEST = 60
+_MAX_NAMES = 3
+_MAX_NAME_LENGTH = 60
 
 
 @dataclass
@@ -15,14 +15,14 @@ class _Issue:
 
     reason: str
     noun: str
-    stops: bool
+    is_error: bool
     missing: bool
     outcome: str
     hint: str
     names: list[str] = field(default_factory=list)
 
-    def line(self) -> str:
-        return f"{listing(self.names, self.noun)}: {self.reason}"
+    def format(self) -> str:
+        return f"{summarize_names(self.names, self.noun)}: {self.reason}"
 
 
 class Issues:
@@ -35,7 +35,7 @@ class Issues:
 
     def __init__(self) -> None:
         """Start without an issue."""
-        self._found: dict[tuple[str, str], _Issue] = {}
+        self._issues: dict[tuple[str, str], _Issue] = {}
 
     def add(
         self,
@@ -43,7 +43,7 @@ class Issues:
         reason: str,
         noun: str = "image",
         *,
-        stops: bool = True,
+        is_error: bool = True,
         missing: bool = False,
         outcome: str = "left out",
         hint: str = "",
@@ -54,49 +54,51 @@ class Issues:
             name: of a file, or of a class.
             reason: what is wrong.
             noun: what the name is the name of.
-            stops: whether a strict reader ends.
+            is_error: whether a strict reader ends.
             missing: whether it is a file that is not there.
             outcome: what a lenient reader does about what stops others.
             hint: what a person can do who was stopped.
         """
-        new = _Issue(reason, noun, stops, missing, outcome, hint)
-        self._found.setdefault((reason, noun), new).names.append(name)
+        new = _Issue(reason, noun, is_error, missing, outcome, hint)
+        self._issues.setdefault((reason, noun), new).names.append(name)
 
     def extend(self, other: Issues) -> None:
         """Take over what another one collected."""
-        for key, issue in other._found.items():
-            self._found.setdefault(key, issue)
+        for key, issue in other._issues.items():
+            self._issues.setdefault(key, issue)
 
     def lines(self) -> tuple[str, ...]:
         """Return a line a reason, in the order they came up."""
         return tuple(
-            f"{item.line()}; {item.outcome}"
-            if item.stops and item.outcome
-            else item.line()
-            for item in self._found.values()
+            f"{item.format()}; {item.outcome}"
+            if item.is_error and item.outcome
+            else item.format()
+            for item in self._issues.values()
         )
 
     def notes(self) -> tuple[str, ...]:
         """Return the lines of what does not stop anybody."""
-        return tuple(item.line() for item in self._found.values() if not item.stops)
+        return tuple(
+            item.format() for item in self._issues.values() if not item.is_error
+        )
 
-    def stopping(self) -> tuple[str, ...]:
+    def errors(self) -> tuple[str, ...]:
         """Return the lines of what stops a strict reader."""
         return tuple(
-            f"{item.line()}; {item.hint}" if item.hint else item.line()
-            for item in self._found.values()
-            if item.stops
+            f"{item.format()}; {item.hint}" if item.hint else item.format()
+            for item in self._issues.values()
+            if item.is_error
         )
 
     @property
     def missing(self) -> bool:
         """Whether the first that stops is a file that is not there."""
         return next(
-            (item.missing for item in self._found.values() if item.stops), False
+            (item.missing for item in self._issues.values() if item.is_error), False
         )
 
 
-def listing(names: Sequence[str], noun: str) -> str:
+def summarize_names(names: Sequence[str], noun: str) -> str:
     """Return how many names there are, and the first few.
 
     Names come from strangers: they are cut, and what cannot be printed is escaped.
@@ -105,19 +107,23 @@ def listing(names: Sequence[str], noun: str) -> str:
         names: at least one; the same one may stand there several times.
         noun: what one of them is called; its first word gets the plural.
     """
-    single = list(dict.fromkeys(names))
-    shown = ", ".join(shortened(name) for name in single[:_SHOWN])
-    more = ", ..." if len(single) > _SHOWN else ""
-    return f"{len(names):,} {_counted(noun, len(names))} ({shown}{more})"
+    unique = list(dict.fromkeys(names))
+    listed = ", ".join(truncate_name(name) for name in unique[:_MAX_NAMES])
+    more = ", ..." if len(unique) > _MAX_NAMES else ""
+    return f"{len(names):,} {_pluralize(noun, len(names))} ({listed}{more})"
 
 
-def shortened(name: str) -> str:
+def truncate_name(name: str) -> str:
     """Return a name as it may stand in a line."""
-    plain = name if name.isprintable() else ascii(name)[1:-1]
-    return plain if len(plain) <= _LONGEST else f"...{plain[3 - _LONGEST :]}"
+    printable = name if name.isprintable() else ascii(name)[1:-1]
+    return (
+        printable
+        if len(printable) <= _MAX_NAME_LENGTH
+        else f"...{printable[3 - _MAX_NAME_LENGTH :]}"
+    )
 
 
-def _counted(noun: str, n: int) -> str:
+def _pluralize(noun: str, n: int) -> str:
     first, space, rest = noun.partition(" ")
     if n == 1:
         return noun

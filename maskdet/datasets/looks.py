@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from maskdet.media import read_image
 from maskdet.types import Image
 
-ALIKE_BITS = 3
+NEAR_DUPLICATE_BITS = 3
 """Pictures whose hashes differ in at most so many of 64 bits are copies: saved again,
 scaled or recoloured. Above that, other pictures begin to be among them."""
 
 Hashes = NDArray[np.uint64]
 """`(n,)` difference hashes, 64 bits each."""
 
-Progress = Callable[[Sequence[Path]], Iterable[Path]]
+PathProgress = Callable[[Sequence[Path]], Iterable[Path]]
 """Something like `tqdm`: passes paths on and may show how far it is."""
 
 _BLOCK = 256
@@ -29,7 +29,7 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Look:
+class HashedImage:
     """One picture, opened once.
 
     Attributes:
@@ -55,25 +55,29 @@ def difference_hash(image: Image) -> int:
     return int.from_bytes(np.packbits(grey[:, :-1] < grey[:, 1:]).tobytes())
 
 
-def look(path: Path) -> Look:
+def hash_image(path: Path) -> HashedImage:
     """Open a picture by the same rules as everywhere, and hash it or say why not."""
     try:
-        return Look(path, difference_hash(read_image(path)))
+        return HashedImage(path, difference_hash(read_image(path)))
     except (OSError, ValueError) as error:
-        return Look(path, 0, str(error))
+        return HashedImage(path, 0, str(error))
 
 
-def look_at(paths: Sequence[Path], progress: Progress = iter) -> list[Look]:
+def hash_images(
+    paths: Sequence[Path], progress: PathProgress = iter
+) -> list[HashedImage]:
     """Open and hash all pictures, in order.
 
     Threads are enough: the decoders let go of Python's lock.
     """
     with ThreadPoolExecutor() as pool:
-        looks = pool.map(look, paths)
-        return [seen for _, seen in zip(progress(paths), looks, strict=True)]
+        hashed_images = pool.map(hash_image, paths)
+        return [item for _, item in zip(progress(paths), hashed_images, strict=True)]
 
 
-def alike_pairs(hashes: Hashes, max_bits: int = ALIKE_BITS) -> NDArray[np.int64]:
+def find_near_duplicates(
+    hashes: Hashes, max_bits: int = NEAR_DUPLICATE_BITS
+) -> NDArray[np.int64]:
     """Return the pairs of hashes that differ in at most `max_bits` bits.
 
     Returns:
@@ -82,13 +86,13 @@ def alike_pairs(hashes: Hashes, max_bits: int = ALIKE_BITS) -> NDArray[np.int64]
     pairs = [np.zeros((0, 2), np.int64)]
     for start in range(0, len(hashes), _BLOCK):
         block = hashes[start : start + _BLOCK, None]
-        differing = np.bitwise_count(block ^ hashes[None, start:])
-        found = np.argwhere(differing <= max_bits)
-        pairs.append(found[found[:, 0] < found[:, 1]] + start)
+        distances = np.bitwise_count(block ^ hashes[None, start:])
+        matches = np.argwhere(distances <= max_bits)
+        pairs.append(matches[matches[:, 0] < matches[:, 1]] + start)
     return np.concatenate(pairs)
 
 
-def joined(n: int, pairs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
+def connected_components(n: int, pairs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
     """Return for each of `n` things the first of those it hangs together with.
 
     Union-find with path halving: R. E. Tarjan and J. van Leeuwen, "Worst-case Analysis

@@ -12,49 +12,49 @@ import numpy as np
 
 from maskdet.datasets.archives import DatasetError, FolderFiles, ZipFiles
 from maskdet.datasets.class_names import (
+    CLASS_TARGETS,
     IGNORE,
-    TARGETS,
     ClassNames,
-    suggest_classes,
+    format_classes_hint,
 )
-from maskdet.datasets.coco import coco_rows, coco_tables
-from maskdet.datasets.examples import SPLITS, Example, no_boxes
+from maskdet.datasets.coco import read_coco, read_coco_tables
+from maskdet.datasets.examples import SPLITS, Example, empty_boxes
 from maskdet.datasets.folders import (
-    INDEX,
-    folder_rows,
-    index_rows,
-    index_table,
-    names_a_class,
+    INDEX_FILE,
+    has_class_folders,
+    read_class_folders,
+    read_index,
+    read_index_table,
 )
-from maskdet.datasets.issues import Issues, shortened
+from maskdet.datasets.issues import Issues, truncate_name
 from maskdet.datasets.listing import (
-    IGNORED,
+    IGNORED_NAME,
     MAX_FACES,
-    Listed,
-    Listing,
-    SetFiles,
-    limited,
+    DatasetAnnotations,
+    DatasetFiles,
+    ImageAnnotations,
+    limit_faces,
 )
-from maskdet.datasets.placing import Placed, place
-from maskdet.datasets.voc import is_voc, voc_rows
+from maskdet.datasets.placing import PixelBoxes, convert_to_pixels
+from maskdet.datasets.voc import is_voc, read_voc
 from maskdet.datasets.yolo import (
+    has_class_names,
     has_labels,
-    names_classes,
     read_data_file,
-    yolo_rows,
+    read_yolo,
 )
 from maskdet.types import Label
 
-UNDERSTOOD: Final = (
+SUPPORTED_FORMATS: Final = (
     "index.csv (path, label), COCO (.json), Pascal VOC (.xml), YOLO (data.yaml, or "
     "images/ and labels/ with classes.txt), a folder for each class (mask/, no_mask/)"
 )
 """What `read_any` can read, for people."""
 
-_NO_CLASSES: Final = ("images", "JPEGImages", *SPLITS, "valid")
+_NON_CLASS_FOLDERS: Final = ("images", "JPEGImages", *SPLITS, "valid")
 """Folders of images that never name a class."""
 
-_ABOVE: Final = ("annotations", "labels")
+_LABEL_FOLDERS: Final = ("annotations", "labels")
 """Folders that lie beside the images of a set."""
 
 
@@ -62,19 +62,19 @@ class ClassesError(DatasetError):
     """A set in which no class is known; the message is one line.
 
     Attributes:
-        words: how many faces carry each of its names of classes.
+        name_counts: how many faces carry each of its names of classes.
     """
 
-    def __init__(self, message: str, words: Mapping[str, int]) -> None:
+    def __init__(self, message: str, name_counts: Mapping[str, int]) -> None:
         """Keep the names, so that a person can say what they mean."""
         super().__init__(message)
-        self.words = dict(words)
+        self.name_counts = dict(name_counts)
 
 
-_Reader = Callable[[SetFiles, Issues], Iterable[Listed]]
+_Reader = Callable[[DatasetFiles, Issues], Iterable[ImageAnnotations]]
 
 
-def read_any(
+def read_dataset(
     path: str | Path,
     *,
     classes: ClassNames | None = None,
@@ -102,10 +102,12 @@ def read_any(
     classes = classes or ClassNames()
     if path.suffix.lower() == ".zip" and path.is_file():
         raise DatasetError(f"{path}: unpack it first; here images are read many times")
-    files, folder = open_set(path)
+    files, folder = open_dataset(path)
     try:
-        listed = read_listing(files, classes, issues, label_file(path, folder))
-        examples = list(_examples(listed, files, classes, issues, folder))
+        annotations = read_annotations(
+            files, classes, issues, label_file_name(path, folder)
+        )
+        examples = list(_to_examples(annotations, files, classes, issues, folder))
     except DatasetError as error:
         if strict:  # what was collected before says better why nothing is left
             _raise_first(path, issues)
@@ -115,7 +117,7 @@ def read_any(
     return examples
 
 
-def is_boxed(path: str | Path, classes: ClassNames | None = None) -> bool:
+def has_boxes(path: str | Path, classes: ClassNames | None = None) -> bool:
     """Return whether a set has boxes; without, each image is one face.
 
     Raises:
@@ -123,15 +125,17 @@ def is_boxed(path: str | Path, classes: ClassNames | None = None) -> bool:
         DatasetError: it is no set.
     """
     path = Path(path)
-    files, folder = open_set(path)
+    files, folder = open_dataset(path)
     classes = classes or ClassNames()
     try:
-        return read_listing(files, classes, Issues(), label_file(path, folder)).boxed
+        return read_annotations(
+            files, classes, Issues(), label_file_name(path, folder)
+        ).has_boxes
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None
 
 
-def open_set(source: Path | bytes) -> tuple[SetFiles, Path]:
+def open_dataset(source: Path | bytes) -> tuple[DatasetFiles, Path]:
     """Return the files of a set, and the folder that their names are relative to.
 
     Args:
@@ -142,27 +146,27 @@ def open_set(source: Path | bytes) -> tuple[SetFiles, Path]:
         DatasetError: it is a zip that cannot be read.
     """
     if isinstance(source, bytes):
-        return SetFiles(ZipFiles(source)), Path()
+        return DatasetFiles(ZipFiles(source)), Path()
     if not source.exists():
         raise FileNotFoundError(f"{source}: there is no such file or folder")
     if source.is_dir():
-        return SetFiles(FolderFiles(source), _whole(source)), source
+        return DatasetFiles(FolderFiles(source), _absolute_path(source)), source
     if source.suffix.lower() == ".zip":
-        return SetFiles(ZipFiles(source)), Path()
+        return DatasetFiles(ZipFiles(source)), Path()
     folder = source.parent
-    if folder.name.lower() in _ABOVE and source.suffix.lower() == ".json":
+    if folder.name.lower() in _LABEL_FOLDERS and source.suffix.lower() == ".json":
         folder = folder.parent
-    return SetFiles(FolderFiles(folder), _whole(folder)), folder
+    return DatasetFiles(FolderFiles(folder), _absolute_path(folder)), folder
 
 
-def read_listing(
-    files: SetFiles,
+def read_annotations(
+    files: DatasetFiles,
     classes: ClassNames,
     issues: Issues,
     file: str = "",
     *,
-    most: int = MAX_FACES,
-) -> Listing:
+    max_faces: int = MAX_FACES,
+) -> DatasetAnnotations:
     """Return what the labels among some files say, whichever format they have.
 
     Args:
@@ -170,28 +174,32 @@ def read_listing(
         classes: which folders name a class.
         issues: get what is wrong.
         file: only what this label file says; without it, the format is found out.
-        most: faces that the set may hold.
+        max_faces: faces that the set may hold.
 
     Raises:
         ClassesError: there is no label of any format, and no folder names a class.
         DatasetError: the labels hold no image, or too many faces.
     """
-    for title, reader in _formats(files, classes, file):
-        rows = tuple(limited(reader(files, issues), most))
+    for title, reader in _detect_formats(files, classes, file):
+        rows = tuple(limit_faces(reader(files, issues), max_faces))
         if not rows:
             reasons = "; ".join(issues.lines()) or "it lists no image"
             raise DatasetError(f"no labelled image found: {reasons}")
-        listing = Listing(title, rows, title not in ("index", "folders"))
+        annotations = DatasetAnnotations(title, rows, title not in ("index", "folders"))
         if not file:
-            _tell_unlisted(listing, files, issues)
-        return listing
+            _note_unlisted(annotations, files, issues)
+        return annotations
     folders = Counter(PurePosixPath(item).parent.name for item in files.images)
-    names = {item: n for item, n in folders.items() if item and item not in _NO_CLASSES}
-    raise ClassesError(_not_a_set(files, names), names)
+    name_counts = {
+        item: n
+        for item, n in folders.items()
+        if item and item not in _NON_CLASS_FOLDERS
+    }
+    raise ClassesError(_no_dataset_message(files, name_counts), name_counts)
 
 
-def labels_of(
-    rows: Iterable[Listed], classes: ClassNames, issues: Issues
+def map_class_names(
+    rows: Iterable[ImageAnnotations], classes: ClassNames, issues: Issues
 ) -> dict[str, Label | None]:
     """Return what each word of a set means; None means that its boxes are not there.
 
@@ -200,89 +208,94 @@ def labels_of(
         classes: what the names mean.
         issues: get the names that are not known, and those that do not count.
     """
-    labels: dict[str, Label | None] = {IGNORED: Label.UNKNOWN}
+    labels: dict[str, Label | None] = {IGNORED_NAME: Label.UNKNOWN}
     unknown: list[str] = []
-    first = {}
+    first_file = {}
     for row in rows:
-        for word in row.words:
-            if word not in labels:
-                labels[word] = classes.label(word)
-                first[word] = row.labels or row.image
-            target = classes.target(word) if word != IGNORED else ""
+        for name in row.class_names:
+            if name not in labels:
+                labels[name] = classes.label(name)
+                first_file[name] = row.label_file or row.image
+            target = classes.target(name) if name != IGNORED_NAME else ""
             if target == IGNORE:
-                issues.add(word, "a class that does not count", "face", stops=False)
-            elif word != IGNORED and not target:
-                unknown.append(word)
+                issues.add(name, "a class that does not count", "face", is_error=False)
+            elif name != IGNORED_NAME and not target:
+                unknown.append(name)
     names = list(dict.fromkeys(unknown))
-    for word in unknown:
+    for name in unknown:
         issues.add(
-            word,
+            name,
             "unknown class",
             "face",
             outcome="neither right nor wrong",
-            hint=f"first in {shortened(first[names[0]])}; "
-            + suggest_classes(map(shortened, names)),
+            hint=f"first in {truncate_name(first_file[names[0]])}; "
+            + format_classes_hint(map(truncate_name, names)),
         )
     return labels
 
 
-def _formats(
-    files: SetFiles, classes: ClassNames, file: str
+def _detect_formats(
+    files: DatasetFiles, classes: ClassNames, file: str
 ) -> Iterator[tuple[str, _Reader]]:
     """Yield the readers that fit, the first one is it."""
     if file:
-        yield _format_of(file)
+        yield _format_from_suffix(file)
         return
-    csvs = files.ending(".csv")
-    indexes = [item for item in csvs if PurePosixPath(item).name.lower() == INDEX]
+    csv_files = files.files_with_suffix(".csv")
+    indexes = [
+        item for item in csv_files if PurePosixPath(item).name.lower() == INDEX_FILE
+    ]
     if indexes:
-        yield "index", partial(_each, indexes, index_rows)
-    named = names_classes(files)
-    if named and has_labels(files):
-        yield "YOLO", yolo_rows
-    if cocos := _readable(coco_tables, files, ".json"):
-        yield "COCO", partial(_each, cocos, coco_rows)
-    xmls = files.ending(".xml")
-    if any(is_voc(files.content(item)) for item in xmls):
-        yield "VOC", lambda files, issues: voc_rows(files, xmls, issues)
-    if names_a_class(files, classes):
-        yield "folders", lambda files, issues: folder_rows(files, issues, classes)
-    if tables := _readable(index_table, files, ".csv"):
-        yield "index", partial(_each, tables, index_rows)
-    if files.images and (named or has_labels(files, unnamed=True)):
+        yield "index", partial(_read_each, indexes, read_index)
+    has_names = has_class_names(files)
+    if has_names and has_labels(files):
+        yield "YOLO", read_yolo
+    if coco_files := _readable_files(read_coco_tables, files, ".json"):
+        yield "COCO", partial(_read_each, coco_files, read_coco)
+    xml_files = files.files_with_suffix(".xml")
+    if any(is_voc(files.read_bytes(item)) for item in xml_files):
+        yield "VOC", lambda files, issues: read_voc(files, xml_files, issues)
+    if has_class_folders(files, classes):
+        yield (
+            "folders",
+            lambda files, issues: read_class_folders(files, issues, classes),
+        )
+    if index_tables := _readable_files(read_index_table, files, ".csv"):
+        yield "index", partial(_read_each, index_tables, read_index)
+    if files.images and (has_names or has_labels(files, without_names=True)):
         # Of images without a face, as it seems, or of classes that only have numbers.
-        yield "YOLO", yolo_rows
+        yield "YOLO", read_yolo
 
 
-def _each(
+def _read_each(
     names: Iterable[str],
-    reader: Callable[[SetFiles, str, Issues], Iterable[Listed]],
-    files: SetFiles,
+    reader: Callable[[DatasetFiles, str, Issues], Iterable[ImageAnnotations]],
+    files: DatasetFiles,
     issues: Issues,
-) -> Iterator[Listed]:
+) -> Iterator[ImageAnnotations]:
     for name in names:
         yield from reader(files, name, issues)
 
 
-def _format_of(file: str) -> tuple[str, _Reader]:
+def _format_from_suffix(file: str) -> tuple[str, _Reader]:
     suffix = PurePosixPath(file).suffix.lower()
     if suffix == ".csv":
-        return "index", lambda files, issues: index_rows(files, file, issues)
+        return "index", lambda files, issues: read_index(files, file, issues)
     if suffix == ".json":
-        return "COCO", lambda files, issues: coco_rows(files, file, issues)
+        return "COCO", lambda files, issues: read_coco(files, file, issues)
     if suffix == ".xml":
-        return "VOC", lambda files, issues: voc_rows(files, [file], issues)
+        return "VOC", lambda files, issues: read_voc(files, [file], issues)
     if suffix in (".yaml", ".yml", ".data"):
-        return "YOLO", lambda files, issues: yolo_rows(files, issues, file)
-    raise DatasetError(f"not a data set; understood are {UNDERSTOOD}")
+        return "YOLO", lambda files, issues: read_yolo(files, issues, file)
+    raise DatasetError(f"not a data set; understood are {SUPPORTED_FORMATS}")
 
 
-def _whole(folder: Path) -> str:
+def _absolute_path(folder: Path) -> str:
     return folder.resolve().as_posix()
 
 
-def _trouble(
-    read: Callable[[SetFiles, str], object], files: SetFiles, name: str
+def _read_error(
+    read: Callable[[DatasetFiles, str], object], files: DatasetFiles, name: str
 ) -> str:
     """Return why a file is not what a reader wants; empty if it is."""
     try:
@@ -292,57 +305,63 @@ def _trouble(
     return ""
 
 
-def _readable(
-    read: Callable[[SetFiles, str], object], files: SetFiles, end: str
+def _readable_files(
+    read: Callable[[DatasetFiles, str], object], files: DatasetFiles, suffix: str
 ) -> list[str]:
-    return [name for name in files.ending(end) if not _trouble(read, files, name)]
+    return [
+        name
+        for name in files.files_with_suffix(suffix)
+        if not _read_error(read, files, name)
+    ]
 
 
-def _not_a_set(files: SetFiles, folders: Mapping[str, int]) -> str:
-    seen = "no labels found" if files.images else "no image found"
+def _no_dataset_message(files: DatasetFiles, folders: Mapping[str, int]) -> str:
+    summary = "no labels found" if files.images else "no image found"
     if folders:
-        names = [shortened(name) for name in sorted(folders)[:3]]
-        seen += (
+        names = [truncate_name(name) for name in sorted(folders)[:3]]
+        summary += (
             f" (if the folders {', '.join(names)} are classes, say which, as in "
-            f'--classes "{names[0]}={TARGETS[0]}")'
+            f'--classes "{names[0]}={CLASS_TARGETS[0]}")'
         )
-    reasons = [seen, *_why_not(files)]
-    return f"not a data set: {'; '.join(reasons)}; understood are {UNDERSTOOD}"
+    reasons = [summary, *_find_format_errors(files)]
+    return f"not a data set: {'; '.join(reasons)}; understood are {SUPPORTED_FORMATS}"
 
 
-def _why_not(files: SetFiles) -> Iterator[str]:
+def _find_format_errors(files: DatasetFiles) -> Iterator[str]:
     """Yield what is wrong with the first file of each kind that could hold labels."""
-    readers: Mapping[tuple[str, ...], Callable[[SetFiles, str], object]] = {
-        (".json",): coco_tables,
+    readers: Mapping[tuple[str, ...], Callable[[DatasetFiles, str], object]] = {
+        (".json",): read_coco_tables,
         (".yaml", ".yml"): read_data_file,
-        (".csv",): index_table,
+        (".csv",): read_index_table,
     }
-    for ends, read in readers.items():
-        for name in files.ending(*ends)[:1]:
-            if trouble := _trouble(read, files, name):
-                yield trouble
+    for suffixes, read in readers.items():
+        for name in files.files_with_suffix(*suffixes)[:1]:
+            if error := _read_error(read, files, name):
+                yield error
 
 
-def _tell_unlisted(listing: Listing, files: SetFiles, issues: Issues) -> None:
+def _note_unlisted(
+    annotations: DatasetAnnotations, files: DatasetFiles, issues: Issues
+) -> None:
     """Note the images of a folder that no label names."""
-    if listing.format == "folders":
+    if annotations.format == "folders":
         return
-    listed = {row.image for row in listing.rows}
+    listed = {row.image for row in annotations.images}
     for image in files.images:
         if image not in listed:
             note = "no label names it, or only a broken one; left out"
-            issues.add(image, note, stops=False)
+            issues.add(image, note, is_error=False)
 
 
-def label_file(path: Path, folder: Path) -> str:
+def label_file_name(path: Path, folder: Path) -> str:
     """Return the label file that a path names, or nothing for all of a set."""
-    whole = path.is_dir() or path.suffix.lower() == ".zip"
-    return "" if whole else path.relative_to(folder).as_posix()
+    is_whole_set = path.is_dir() or path.suffix.lower() == ".zip"
+    return "" if is_whole_set else path.relative_to(folder).as_posix()
 
 
 def _raise_first(path: Path, issues: Issues) -> None:
     """Raise what stops a strict reader, if anything does."""
-    lines = issues.stopping()
+    lines = issues.errors()
     if not lines:
         return
     more = f"; {len(lines) - 1} more: see maskdet data" if len(lines) > 1 else ""
@@ -350,32 +369,46 @@ def _raise_first(path: Path, issues: Issues) -> None:
     raise FileNotFoundError(line) if issues.missing else DatasetError(line)
 
 
-def _examples(
-    listed: Listing, files: SetFiles, classes: ClassNames, issues: Issues, folder: Path
+def _to_examples(
+    annotations: DatasetAnnotations,
+    files: DatasetFiles,
+    classes: ClassNames,
+    issues: Issues,
+    folder: Path,
 ) -> Iterator[Example]:
-    labels = labels_of(listed.rows, classes, issues)
-    places: Iterable[Placed | None] = (
-        place(listed.rows, files.source, issues)
-        if listed.boxed
-        else [None] * len(listed.rows)
+    labels = map_class_names(annotations.images, classes, issues)
+    conversions: Iterable[PixelBoxes | None] = (
+        convert_to_pixels(annotations.images, files.source, issues)
+        if annotations.has_boxes
+        else [None] * len(annotations.images)
     )
     source = folder.resolve().name
-    for row, placed in zip(listed.rows, places, strict=True):
-        known = [labels[word] for word in row.words]
+    for row, pixel_boxes in zip(annotations.images, conversions, strict=True):
+        image_labels = [labels[word] for word in row.class_names]
         path = folder / row.image
-        about = (row.source if row.source is not None else source, row.split, row.group)
-        if placed is None:
-            label = known[0]
+        metadata = (
+            row.source if row.source is not None else source,
+            row.split,
+            row.group,
+        )
+        if pixel_boxes is None:
+            label = image_labels[0]
             if label not in (None, Label.UNKNOWN):
-                yield Example(path, no_boxes(), (label,), *about)
+                yield Example(path, empty_boxes(), (label,), *metadata)
             continue
-        known = [item for item, kept in zip(known, placed.kept, strict=True) if kept]
-        counts = np.array([item not in (None, Label.UNKNOWN) for item in known], bool)
-        unknown = np.array([item == Label.UNKNOWN for item in known], bool)
+        image_labels = [
+            item
+            for item, is_kept in zip(image_labels, pixel_boxes.kept, strict=True)
+            if is_kept
+        ]
+        is_labelled = np.array(
+            [item not in (None, Label.UNKNOWN) for item in image_labels], bool
+        )
+        is_unknown = np.array([item == Label.UNKNOWN for item in image_labels], bool)
         yield Example(
             path,
-            placed.boxes[counts],
-            tuple(item for item in known if item not in (None, Label.UNKNOWN)),
-            *about,
-            placed.boxes[unknown],
+            pixel_boxes.boxes[is_labelled],
+            tuple(item for item in image_labels if item not in (None, Label.UNKNOWN)),
+            *metadata,
+            pixel_boxes.boxes[is_unknown],
         )

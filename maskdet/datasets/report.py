@@ -6,30 +6,30 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from maskdet.datasets.balance import Balance, balance, balance_lines
-from maskdet.datasets.checks import Checked
+from maskdet.datasets.balance import ClassBalance, balance_lines, compute_balance
+from maskdet.datasets.checks import CheckedExamples
 from maskdet.datasets.examples import Example
-from maskdet.datasets.looks import ALIKE_BITS, Look
-from maskdet.datasets.splits import Straddling
-from maskdet.wording import counted
+from maskdet.datasets.looks import NEAR_DUPLICATE_BITS, HashedImage
+from maskdet.datasets.splits import Leakage
+from maskdet.wording import format_count
 
-_SHOWN = 20
+_MAX_LISTED = 20
 """Files named in the text; the JSON names them all."""
 
 
 @dataclass(frozen=True)
-class Alike:
+class DuplicateStats:
     """Groups of pictures that look alike or are said to belong together.
 
     Attributes:
-        groups: how many have more than one picture.
-        pictures: how many pictures are in these.
-        largest: pictures in the largest; 0 without any.
+        n_groups: how many have more than one picture.
+        n_images: how many pictures are in these.
+        largest_group: pictures in the largest; 0 without any.
     """
 
-    groups: int
-    pictures: int
-    largest: int
+    n_groups: int
+    n_images: int
+    largest_group: int
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,19 @@ class DataReport:
 
     Attributes:
         unreadable: pictures that cannot be opened, each with the reason.
-        repeated: how often a picture was listed again; it counts once.
-        alike: copies among the pictures.
-        straddling: copies on both sides of the splits that the data carry.
+        n_repeated: how often a picture was listed again; it counts once.
+        duplicates: copies among the pictures.
+        leakage: copies on both sides of the splits that the data carry.
         balance: one row for each split and source.
         notes: what else a person should know, a sentence each.
         issues: what was left out of the labels, a line each.
     """
 
-    unreadable: tuple[Look, ...]
-    repeated: int
-    alike: Alike
-    straddling: Straddling
-    balance: tuple[Balance, ...]
+    unreadable: tuple[HashedImage, ...]
+    n_repeated: int
+    duplicates: DuplicateStats
+    leakage: Leakage
+    balance: tuple[ClassBalance, ...]
     notes: tuple[str, ...] = ()
     issues: tuple[str, ...] = ()
 
@@ -64,12 +64,12 @@ class DataReport:
             *self._unreadable_lines(),
             "in several sets: "
             + (
-                f"{counted(self.repeated, 'picture')}, counted once"
-                if self.repeated
+                f"{format_count(self.n_repeated, 'picture')}, counted once"
+                if self.n_repeated
                 else "none"
             ),
-            self._alike_line(),
-            *self._straddling_lines(),
+            self._duplicates_line(),
+            *self._leakage_lines(),
             *self.notes,
         ]
 
@@ -78,19 +78,20 @@ class DataReport:
         return {
             "balance": [row.to_json() for row in self.balance],
             "unreadable": [
-                {"path": str(one.path), "reason": one.reason} for one in self.unreadable
+                {"path": str(hashed_image.path), "reason": hashed_image.reason}
+                for hashed_image in self.unreadable
             ],
-            "repeated": self.repeated,
+            "repeated": self.n_repeated,
             "alike": {
-                "bits": ALIKE_BITS,
-                "groups": self.alike.groups,
-                "pictures": self.alike.pictures,
-                "largest": self.alike.largest,
+                "bits": NEAR_DUPLICATE_BITS,
+                "groups": self.duplicates.n_groups,
+                "pictures": self.duplicates.n_images,
+                "largest": self.duplicates.largest_group,
             },
             "straddling": {
-                "groups": self.straddling.groups,
-                "dropped": [str(path) for path in self.straddling.dropped],
-                "held_out": self.straddling.held_out,
+                "groups": self.leakage.n_groups,
+                "dropped": [str(path) for path in self.leakage.dropped],
+                "held_out": self.leakage.n_val_test_groups,
             },
             "notes": list(self.notes),
             "issues": list(self.issues),
@@ -100,59 +101,68 @@ class DataReport:
         if not self.unreadable:
             return ["unreadable: none"]
         return [
-            f"unreadable: {counted(len(self.unreadable), 'picture')}, left out",
-            *(f"  {one.path}: {one.reason}" for one in self.unreadable[:_SHOWN]),
-            *_more(len(self.unreadable)),
+            f"unreadable: {format_count(len(self.unreadable), 'picture')}, left out",
+            *(
+                f"  {hashed_image.path}: {hashed_image.reason}"
+                for hashed_image in self.unreadable[:_MAX_LISTED]
+            ),
+            *_remainder_line(len(self.unreadable)),
         ]
 
-    def _alike_line(self) -> str:
-        if not self.alike.groups:
+    def _duplicates_line(self) -> str:
+        if not self.duplicates.n_groups:
             return "alike: none"
         return (
-            f"alike: {counted(self.alike.pictures, 'picture')} in "
-            f"{counted(self.alike.groups, 'group')}, "
-            f"the largest of {self.alike.largest}"
+            f"alike: {format_count(self.duplicates.n_images, 'picture')} in "
+            f"{format_count(self.duplicates.n_groups, 'group')}, "
+            f"the largest of {self.duplicates.largest_group}"
         )
 
-    def _straddling_lines(self) -> list[str]:
-        found = self.straddling
+    def _leakage_lines(self) -> list[str]:
+        leakage_found = self.leakage
         lines = ["on both sides of a split: none"]
-        if found.groups:
+        if leakage_found.n_groups:
             lines = [
-                f"on both sides of a split: {counted(found.groups, 'group')}; "
-                f"{counted(len(found.dropped), 'picture')} left out of train",
-                *(f"  {path}" for path in found.dropped[:_SHOWN]),
-                *_more(len(found.dropped)),
+                "on both sides of a split: "
+                f"{format_count(leakage_found.n_groups, 'group')}; "
+                f"{format_count(len(leakage_found.dropped), 'picture')} left out of "
+                "train",
+                *(f"  {path}" for path in leakage_found.dropped[:_MAX_LISTED]),
+                *_remainder_line(len(leakage_found.dropped)),
             ]
-        if found.held_out:
+        if leakage_found.n_val_test_groups:
             lines.append(
-                f"in val and test: {counted(found.held_out, 'group')}, left as they are"
+                "in val and test: "
+                f"{format_count(leakage_found.n_val_test_groups, 'group')}, left as "
+                "they are"
             )
         return lines
 
 
-def report_on(
-    clean: Checked,
+def build_report(
+    checked_examples: CheckedExamples,
     kept: Sequence[Example],
-    straddling: Straddling,
+    leakage: Leakage,
     notes: Iterable[str] = (),
 ) -> DataReport:
     """Return the report of checked data, of which `kept` is what is used."""
     return DataReport(
-        clean.unreadable,
-        clean.repeated,
-        _alike(clean.examples),
-        straddling,
-        balance(kept),
-        (*clean.notes, *notes),
-        clean.issues,
+        checked_examples.unreadable,
+        checked_examples.n_repeated,
+        _duplicate_stats(checked_examples.examples),
+        leakage,
+        compute_balance(kept),
+        (*checked_examples.notes, *notes),
+        checked_examples.issues,
     )
 
 
-def _alike(examples: Iterable[Example]) -> Alike:
-    sizes = [n for n in Counter(one.group for one in examples).values() if n > 1]
-    return Alike(len(sizes), sum(sizes), max(sizes, default=0))
+def _duplicate_stats(examples: Iterable[Example]) -> DuplicateStats:
+    sizes = [
+        n for n in Counter(example.group for example in examples).values() if n > 1
+    ]
+    return DuplicateStats(len(sizes), sum(sizes), max(sizes, default=0))
 
 
-def _more(n: int) -> list[str]:
-    return [f"  and {n - _SHOWN:,} more"] if n > _SHOWN else []
+def _remainder_line(n: int) -> list[str]:
+    return [f"  and {n - _MAX_LISTED:,} more"] if n > _MAX_LISTED else []

@@ -11,18 +11,18 @@ import numpy as np
 
 from maskdet.datasets.archives import DatasetError
 from maskdet.datasets.examples import split_from_name
-from maskdet.datasets.issues import Issues, shortened
+from maskdet.datasets.issues import Issues, truncate_name
 from maskdet.datasets.listing import (
-    MAX_BRACKETS,
+    MAX_ELEMENTS,
     MAX_FACES_PER_IMAGE,
     Coordinates,
-    Listed,
-    SetFiles,
-    copies_group,
-    encoding_of,
-    split_of,
-    stacked,
-    too_crowded,
+    DatasetFiles,
+    ImageAnnotations,
+    augmentation_group,
+    detect_encoding,
+    split_from_path,
+    stack_boxes,
+    too_many_boxes,
 )
 
 if TYPE_CHECKING:
@@ -30,18 +30,22 @@ if TYPE_CHECKING:
 
 _IMAGE_FOLDERS: Final = ("images", "JPEGImages")
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
-_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
+_IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
 
-_MAX_BYTES: Final = 16_000_000
+_MAX_XML_BYTES: Final = 16_000_000
 """A file of one image's faces has a few kilobytes."""
 
-_DECLARED = re.compile(rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*\?>")
-_DECLARATION = re.compile(r"^\s*<\?xml.*?\?>", re.DOTALL)
+_DECLARED_ENCODING = re.compile(
+    rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*\?>"
+)
+_XML_DECLARATION = re.compile(r"^\s*<\?xml.*?\?>", re.DOTALL)
 # What editors write on Chinese systems, where the file does not declare it.
-_UNDECLARED: Final = "gb18030"
+_FALLBACK_ENCODING: Final = "gb18030"
 
 
-def voc_rows(files: SetFiles, names: Iterable[str], issues: Issues) -> Iterator[Listed]:
+def read_voc(
+    files: DatasetFiles, names: Iterable[str], issues: Issues
+) -> Iterator[ImageAnnotations]:
     """Return the images of XML files.
 
     An image is looked for by its `<filename>` or the name of the XML file: beside it,
@@ -61,36 +65,37 @@ def voc_rows(files: SetFiles, names: Iterable[str], issues: Issues) -> Iterator[
     Raises:
         DatasetError: an image has more boxes than are read.
     """
-    lists = _split_lists(files)
+    split_by_stem = _read_split_lists(files)
     for name in names:
-        content = files.content(name)
+        content = files.read_bytes(name)
         n = content.count(b"<object>")
         if n > MAX_FACES_PER_IMAGE:
-            raise too_crowded(name, n)
+            raise too_many_boxes(name, n)
         try:
-            root = voc_tree(content)
+            root = parse_voc(content)
         except DatasetError as error:
             issues.add(name, str(error), "XML file")
             continue
-        image = _image(files, PurePosixPath(name), root)
+        image = _find_image(files, PurePosixPath(name), root)
         if not image:
-            named = root.findtext("filename") or PurePosixPath(name).stem
-            reason = f"its image {shortened(named)} is missing"
+            file_name = root.findtext("filename") or PurePosixPath(name).stem
+            reason = f"its image {truncate_name(file_name)} is missing"
             issues.add(name, reason, "XML file", missing=True)
             continue
-        faces = list(_faces(root, name, issues))
-        yield Listed(
+        faces = list(_read_boxes(root, name, issues))
+        yield ImageAnnotations(
             image,
-            tuple(word for _, word in faces),
-            stacked([box for box, _ in faces]),
-            size_wh=_told_wh(root),
-            labels=name,
-            split=split_of(name) or lists.get(PurePosixPath(name).stem, ""),
-            group=copies_group(image),
+            tuple(class_name for _, class_name in faces),
+            stack_boxes([box for box, _ in faces]),
+            size_wh=_listed_size(root),
+            label_file=name,
+            split=split_from_path(name)
+            or split_by_stem.get(PurePosixPath(name).stem, ""),
+            group=augmentation_group(image),
         )
 
 
-def voc_tree(content: bytes) -> Element:
+def parse_voc(content: bytes) -> Element:
     """Return the `<annotation>` of a VOC file.
 
     Raises:
@@ -99,12 +104,12 @@ def voc_tree(content: bytes) -> Element:
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
-    if len(content) > _MAX_BYTES:
-        raise DatasetError(f"larger than {_MAX_BYTES / 1e6:g} MB, not opened")
-    if content.count(b"<") > MAX_BRACKETS:
+    if len(content) > _MAX_XML_BYTES:
+        raise DatasetError(f"larger than {_MAX_XML_BYTES / 1e6:g} MB, not opened")
+    if content.count(b"<") > MAX_ELEMENTS:
         raise DatasetError("not opened, it holds more elements than real files do")
     # As text: the parser itself knows few encodings, and none of Asia's.
-    text = _DECLARATION.sub("", _decoded(content), count=1)
+    text = _XML_DECLARATION.sub("", _decode_xml(content), count=1)
     try:
         root: Element = fromstring(text, forbid_dtd=True)
     except DefusedXmlException:
@@ -123,16 +128,16 @@ def is_voc(content: bytes) -> bool:
     return b"<annotation" in content[:4096].replace(b"\0", b"")
 
 
-def _decoded(content: bytes) -> str:
-    declared = _DECLARED.match(content.removeprefix(b"\xef\xbb\xbf"))
-    marked = content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))
-    if declared and not marked:
+def _decode_xml(content: bytes) -> str:
+    declared = _DECLARED_ENCODING.match(content.removeprefix(b"\xef\xbb\xbf"))
+    has_bom = content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))
+    if declared and not has_bom:
         encoding = declared[1].decode()
         # The names of GB 2312 are used for the larger sets that hold it.
-        chinese = encoding.lower().replace("-", "") in ("gb2312", "gbk")
-        encodings = [_UNDECLARED if chinese else encoding]
+        is_chinese = encoding.lower().replace("-", "") in ("gb2312", "gbk")
+        encodings = [_FALLBACK_ENCODING if is_chinese else encoding]
     else:
-        encodings = [encoding_of(content), _UNDECLARED]
+        encodings = [detect_encoding(content), _FALLBACK_ENCODING]
     for encoding in encodings:
         try:
             return content.decode(encoding)
@@ -144,35 +149,41 @@ def _decoded(content: bytes) -> str:
     )
 
 
-def _image(files: SetFiles, file: PurePosixPath, root: Element) -> str:
+def _find_image(files: DatasetFiles, file: PurePosixPath, root: Element) -> str:
     """Return the image of an XML file among the files, or nothing."""
     folders = [file.parent]
-    above = file.parent / ".."
-    folders += [above / name for name in _IMAGE_FOLDERS]
+    parent = file.parent / ".."
+    folders += [parent / name for name in _IMAGE_FOLDERS]
     # VOC with splits keeps `Annotations/train/` and `images/train/` side by side.
-    folders += [above / ".." / name / file.parent.name for name in _IMAGE_FOLDERS]
-    places = [str(folder) for folder in folders]
+    folders += [parent / ".." / name / file.parent.name for name in _IMAGE_FOLDERS]
+    folder_names = [str(folder) for folder in folders]
     # Only its name: the folder is that of the machine where the file was made.
-    told = PureWindowsPath((root.findtext("filename") or "").strip()).name
-    if told and told.isprintable() and (image := files.image(told, places)):
+    file_name = PureWindowsPath((root.findtext("filename") or "").strip()).name
+    if (
+        file_name
+        and file_name.isprintable()
+        and (image := files.find_image(file_name, folder_names))
+    ):
         return image
-    names = [file.stem + suffix for suffix in _SUFFIXES]
-    return next((item for name in names if (item := files.image(name, places))), "")
+    names = [file.stem + suffix for suffix in _IMAGE_SUFFIXES]
+    return next(
+        (item for name in names if (item := files.find_image(name, folder_names))), ""
+    )
 
 
-def _split_lists(files: SetFiles) -> Mapping[str, str]:
+def _read_split_lists(files: DatasetFiles) -> Mapping[str, str]:
     """Return the splits that `ImageSets/Main/train.txt` and its like give to stems."""
     return {
         line.split()[0]: split
-        for name in sorted(files.ending(".txt"))
+        for name in sorted(files.files_with_suffix(".txt"))
         if PurePosixPath(name).match("ImageSets/Main/*.txt")
         and (split := split_from_name(PurePosixPath(name).stem))
-        for line in files.text(name).splitlines()
+        for line in files.read_text(name).splitlines()
         if line.split()
     }
 
 
-def _told_wh(root: Element) -> tuple[int, int]:
+def _listed_size(root: Element) -> tuple[int, int]:
     """Return the size that the file tells; some tools write none, or 0."""
     try:
         width = int(float(root.findtext("size/width") or 0))
@@ -182,17 +193,17 @@ def _told_wh(root: Element) -> tuple[int, int]:
     return (width, height) if width > 0 and height > 0 else (0, 0)
 
 
-def _faces(
+def _read_boxes(
     root: Element, name: str, issues: Issues
 ) -> Iterator[tuple[Coordinates, str]]:
-    for face in root.iter("object"):
+    for element in root.iter("object"):
         try:
             x1, y1, x2, y2 = (
-                float(face.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS
+                float(element.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS
             )
         except ValueError:
             reason = f"its <bndbox> needs numbers in {', '.join(_CORNERS)}"
             issues.add(name, reason, "box")
             continue
-        word = (face.findtext("name") or "").strip()
-        yield np.array([x1 - 1, y1 - 1, x2, y2]), word or "?"
+        class_name = (element.findtext("name") or "").strip()
+        yield np.array([x1 - 1, y1 - 1, x2, y2]), class_name or "?"

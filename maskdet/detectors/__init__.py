@@ -8,10 +8,10 @@ from typing import Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.extras import MissingExtraError, missing
+from maskdet.extras import MissingExtraError, describe_missing_library
 from maskdet.types import Faces, Image
 
-Points = NDArray[np.float32]
+Landmarks = NDArray[np.float32]
 """`(n, 5, 2)` float32: x, y in pixels of the eye on the left of the picture, the other
 eye, the nose, the corner of the mouth on the left, the other corner."""
 
@@ -41,10 +41,10 @@ class Detector(Protocol):
 
 
 @runtime_checkable
-class LandmarkFinder(Detector, Protocol):
+class LandmarkDetector(Detector, Protocol):
     """A face finder that also knows where eyes, nose and mouth are."""
 
-    def landmarks(self, image: Image) -> tuple[Faces, Points]:
+    def detect_landmarks(self, image: Image) -> tuple[Faces, Landmarks]:
         """Return the faces in `image` and five points in each, row by row."""
         ...
 
@@ -58,16 +58,18 @@ DETECTORS: dict[str, str] = {
 }
 """Name to lazy `module:factory`; a name costs nothing until it is loaded."""
 
-_LIBRARIES: dict[str, tuple[str, ...]] = {
+_DETECTOR_LIBRARIES: dict[str, tuple[str, ...]] = {
     "mtcnn": ("mtcnn", "joblib", "lz4"),
     "yunet": ("onnxruntime",),
 }
 """What some of them need beyond the base of maskdet."""
 
 
-def missing_library(name: str) -> str:
+def describe_missing_detector_library(name: str) -> str:
     """Return one line on the library that a detector lacks here, or an empty text."""
-    return missing(f"the detector {name}", *_LIBRARIES.get(name, ()))
+    return describe_missing_library(
+        f"the detector {name}", *_DETECTOR_LIBRARIES.get(name, ())
+    )
 
 
 def load_detector(name: str) -> Detector:
@@ -90,8 +92,8 @@ def load_detector(name: str) -> Detector:
         raise ValueError(
             f"detector must be one of {', '.join(DETECTORS)}, not {name!r}"
         )
-    line = missing_library(name)
-    if line:
-        raise MissingExtraError(line)
+    message = describe_missing_detector_library(name)
+    if message:
+        raise MissingExtraError(message)
     module, _, attribute = DETECTORS[name].partition(":")
     return cast(Detector, getattr(import_module(module), attribute)())

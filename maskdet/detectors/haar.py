@@ -15,12 +15,12 @@ import cv2.data
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, clip, nms, sizes_px
+from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
 from maskdet.types import Faces, Image, check_image
 
 
 @dataclass(frozen=True)
-class Preset:
+class HaarPreset:
     """How the cascades search.
 
     Attributes:
@@ -36,9 +36,9 @@ class Preset:
     min_face_px: int = 40
 
 
-PRESETS: dict[str, Preset] = {
-    "image": Preset(600, 1.05, 4),
-    "live": Preset(500, 1.1, 5),
+HAAR_PRESETS: dict[str, HaarPreset] = {
+    "image": HaarPreset(600, 1.05, 4),
+    "live": HaarPreset(500, 1.1, 5),
 }
 """The values of Parise, "How I made a mask detection algorithm", 2020."""
 
@@ -49,17 +49,17 @@ class _Cascade:
 
     Attributes:
         file_name: in OpenCV's folder of cascades.
-        even_votes: where as many boxes are faces as are not.
-        step_votes: votes that raise the odds e-fold.
+        midpoint: where as many boxes are faces as are not.
+        slope_width: votes that raise the odds e-fold.
     """
 
     file_name: str
-    even_votes: float
-    step_votes: float
+    midpoint: float
+    slope_width: float
 
-    def scores(self, votes: NDArray[np.float64]) -> NDArray[np.float32]:
-        odds = np.clip((votes - self.even_votes) / self.step_votes, -30, 30)
-        result: NDArray[np.float32] = (1 / (1 + np.exp(-odds))).astype(np.float32)
+    def compute_scores(self, level_weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        log_odds = np.clip((level_weights - self.midpoint) / self.slope_width, -30, 30)
+        result: NDArray[np.float32] = (1 / (1 + np.exp(-log_odds))).astype(np.float32)
         return result
 
 
@@ -73,9 +73,9 @@ CASCADES: dict[str, _Cascade] = {
 
 # A cascade's square reaches beyond the face at the sides and above. Median shift of
 # the same boxes to the true ones, in shares of the side.
-_SHIFT = np.array([0.09, 0.135, -0.12, 0.03], np.float32)
+_BOX_SHIFT = np.array([0.09, 0.135, -0.12, 0.03], np.float32)
 
-_SAME_IOU = 0.4
+_NMS_IOU = 0.4
 
 
 class Haar:
@@ -94,15 +94,17 @@ class Haar:
             ValueError: there is no such preset or cascade.
             FileNotFoundError: OpenCV came without its cascades, as version 5 does.
         """
-        if preset not in PRESETS:
-            raise ValueError(f"preset must be {' or '.join(PRESETS)}, not {preset!r}")
+        if preset not in HAAR_PRESETS:
+            raise ValueError(
+                f"preset must be {' or '.join(HAAR_PRESETS)}, not {preset!r}"
+            )
         for name in cascades:
             if name not in CASCADES:
-                known = ", ".join(CASCADES)
-                raise ValueError(f"cascade must be one of {known}, not {name!r}")
-        self._preset = PRESETS[preset]
+                names = ", ".join(CASCADES)
+                raise ValueError(f"cascade must be one of {names}, not {name!r}")
+        self._preset = HAAR_PRESETS[preset]
         self._cascades = [
-            (CASCADES[name], _classifier(CASCADES[name])) for name in cascades
+            (CASCADES[name], _load_cascade(CASCADES[name])) for name in cascades
         ]
         self._lock = Lock()
         self.detect(np.zeros((48, 64, 3), np.uint8))
@@ -117,25 +119,27 @@ class Haar:
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         if min(size_wh) < self._preset.min_face_px:
             return Faces.empty()
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(image, size_wh, interpolation=how)
+        resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        small = cv2.resize(image, size_wh, interpolation=resampling)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         with self._lock:
-            found = [self._search(grey, *cascade) for cascade in self._cascades]
-        boxes = np.concatenate([boxes for boxes, _ in found])
-        scores = np.concatenate([scores for _, scores in found])
-        boxes = clip((boxes / scale).astype(np.float32), width, height)
-        rows = nms(boxes, scores, _SAME_IOU)
+            detections = [
+                self._run_cascade(grey, *cascade) for cascade in self._cascades
+            ]
+        boxes = np.concatenate([boxes for boxes, _ in detections])
+        scores = np.concatenate([scores for _, scores in detections])
+        boxes = clip_boxes((boxes / scale).astype(np.float32), width, height)
+        rows = nms(boxes, scores, _NMS_IOU)
         rows = rows[sizes_px(boxes[rows]) > 0]
         return Faces(boxes[rows], scores[rows])
 
-    def _search(
+    def _run_cascade(
         self,
         grey: NDArray[np.uint8],
         cascade: _Cascade,
         classifier: cv2.CascadeClassifier,
     ) -> tuple[Boxes, NDArray[np.float32]]:
-        found, _, votes = classifier.detectMultiScale3(
+        raw_boxes, _, level_weights = classifier.detectMultiScale3(
             grey,
             scaleFactor=self._preset.scale_factor,
             minNeighbors=self._preset.min_neighbours,
@@ -143,11 +147,13 @@ class Haar:
             minSize=(self._preset.min_face_px, self._preset.min_face_px),
             outputRejectLevels=True,
         )
-        boxes = np.array(found, np.float32).reshape(-1, 4)
+        boxes = np.array(raw_boxes, np.float32).reshape(-1, 4)
         sides = boxes[:, 2:].copy()
         boxes[:, 2:] += boxes[:, :2]
-        boxes += np.tile(sides, 2) * _SHIFT
-        return boxes, cascade.scores(np.array(votes, np.float64).reshape(-1))
+        boxes += np.tile(sides, 2) * _BOX_SHIFT
+        return boxes, cascade.compute_scores(
+            np.array(level_weights, np.float64).reshape(-1)
+        )
 
 
 def haar_live() -> Haar:
@@ -155,7 +161,7 @@ def haar_live() -> Haar:
     return Haar("live", cascades=("alt2",))
 
 
-def _classifier(cascade: _Cascade) -> cv2.CascadeClassifier:
+def _load_cascade(cascade: _Cascade) -> cv2.CascadeClassifier:
     path = Path(cv2.data.haarcascades) / cascade.file_name
     if not path.is_file():
         raise FileNotFoundError(

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.detectors.onnx_graph import Graph
+from maskdet.detectors.onnx_graph import OnnxGraph
 
-Weights = list[NDArray[np.float32]]
-Pool = tuple[int, str] | None
+LayerWeights = list[NDArray[np.float32]]
+Pooling = tuple[int, str] | None
 """Side and ONNX padding of a maximum pooling with stride 2; None for no pooling."""
 
 # The weights are stored as a joblib archive, and reading one can run code: so only
@@ -31,7 +31,7 @@ _SHA256 = {
 }
 
 
-class Network:
+class MTCNNStage:
     """One network; keeps its input inside, so one thread may call it at a time."""
 
     def __init__(self, onnx: bytes, outputs: Sequence[str]) -> None:
@@ -39,68 +39,72 @@ class Network:
 
         Args:
             onnx: the content of an `.onnx` file.
-            outputs: the names of the outputs, in the order `run` returns them.
+            outputs: the names of the outputs, in the order `forward` returns them.
         """
         self._net = cv2.dnn.readNetFromONNX(np.frombuffer(onnx, np.uint8))
         self._outputs = list(outputs)
 
-    def run(self, blob: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def forward(self, blob: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the outputs for `(n, 3, h, w)` RGB values in [-1, 1]."""
         self._net.setInput(blob)
         return [np.asarray(each) for each in self._net.forward(self._outputs)]
 
 
-def proposal_network() -> Network:
+def build_pnet() -> MTCNNStage:
     """Return P-Net: any image, `box` `(n, 4, h, w)` and `face` `(n, 2, h, w)`."""
-    weights = _weights("pnet")
-    graph = Graph(("n", 3, "h", "w"))
-    source = _body(graph, weights, [(2, "SAME_UPPER"), None, None])
+    weights = _load_weights("pnet")
+    graph = OnnxGraph(("n", 3, "h", "w"))
+    source = _add_convolutions(graph, weights, [(2, "SAME_UPPER"), None, None])
     for name in ("box", "face"):
         kernel, bias = weights.pop(0), weights.pop(0)
-        head = graph.add("Conv", source, _oihw(kernel), bias)
-        graph.output(head, name, ("n", len(bias), "oh", "ow"))
-    return Network(graph.to_bytes(), ("box", "face"))
+        head = graph.add_layer("Conv", source, _to_oihw(kernel), bias)
+        graph.add_output(head, name, ("n", len(bias), "oh", "ow"))
+    return MTCNNStage(graph.to_bytes(), ("box", "face"))
 
 
-def refinement_network() -> Network:
+def build_rnet() -> MTCNNStage:
     """Return R-Net: `(n, 3, 24, 24)` patches, `box` `(n, 4)` and `face` `(n, 2)`."""
-    pools: list[Pool] = [(3, "SAME_UPPER"), (3, "VALID"), None]
-    return _patch_network("rnet", 24, pools, ("box", "face"))
+    pools: list[Pooling] = [(3, "SAME_UPPER"), (3, "VALID"), None]
+    return _build_patch_network("rnet", 24, pools, ("box", "face"))
 
 
-def output_network() -> Network:
+def build_onet() -> MTCNNStage:
     """Return O-Net: 48 px patches, `box`, `points` `(n, 10)` (x, then y), `face`."""
-    pools: list[Pool] = [(3, "SAME_UPPER"), (3, "VALID"), (2, "SAME_UPPER"), None]
-    return _patch_network("onet", 48, pools, ("box", "points", "face"))
+    pools: list[Pooling] = [(3, "SAME_UPPER"), (3, "VALID"), (2, "SAME_UPPER"), None]
+    return _build_patch_network("onet", 48, pools, ("box", "points", "face"))
 
 
-def _patch_network(
-    name: str, side: int, pools: Sequence[Pool], heads: Sequence[str]
-) -> Network:
-    weights = _weights(name)
-    graph = Graph(("n", 3, side, side))
-    source = _body(graph, weights, pools)
+def _build_patch_network(
+    name: str, side: int, pools: Sequence[Pooling], heads: Sequence[str]
+) -> MTCNNStage:
+    weights = _load_weights(name)
+    graph = OnnxGraph(("n", 3, side, side))
+    source = _add_convolutions(graph, weights, pools)
     # Trained on column-major images, so the weights expect width before height.
-    source = graph.add("Transpose", source, perm=(0, 3, 2, 1))
-    source = graph.add("Flatten", source)
-    source = graph.add("Gemm", source, weights.pop(0), weights.pop(0))
-    source = graph.add("PRelu", source, weights.pop(0))
+    source = graph.add_layer("Transpose", source, perm=(0, 3, 2, 1))
+    source = graph.add_layer("Flatten", source)
+    source = graph.add_layer("Gemm", source, weights.pop(0), weights.pop(0))
+    source = graph.add_layer("PRelu", source, weights.pop(0))
     for head in heads:
         kernel, bias = weights.pop(0), weights.pop(0)
-        graph.output(graph.add("Gemm", source, kernel, bias), head, ("n", len(bias)))
-    return Network(graph.to_bytes(), heads)
+        graph.add_output(
+            graph.add_layer("Gemm", source, kernel, bias), head, ("n", len(bias))
+        )
+    return MTCNNStage(graph.to_bytes(), heads)
 
 
-def _body(graph: Graph, weights: Weights, pools: Sequence[Pool]) -> str:
+def _add_convolutions(
+    graph: OnnxGraph, weights: LayerWeights, pools: Sequence[Pooling]
+) -> str:
     """Add the convolutions, taking their weights off the list; return the last."""
     source = graph.input
     for pool in pools:
         kernel, bias, slope = (weights.pop(0) for _ in range(3))
-        source = graph.add("Conv", source, _oihw(kernel), bias)
-        source = graph.add("PRelu", source, slope.reshape(-1, 1, 1))
+        source = graph.add_layer("Conv", source, _to_oihw(kernel), bias)
+        source = graph.add_layer("PRelu", source, slope.reshape(-1, 1, 1))
         if pool is not None:
             side, padding = pool
-            source = graph.add(
+            source = graph.add_layer(
                 "MaxPool",
                 source,
                 kernel_shape=(side, side),
@@ -110,12 +114,12 @@ def _body(graph: Graph, weights: Weights, pools: Sequence[Pool]) -> str:
     return source
 
 
-def _oihw(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+def _to_oihw(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a Keras kernel `(h, w, in, out)` as ONNX wants it, `(out, in, h, w)`."""
     return kernel.transpose(3, 2, 0, 1)
 
 
-def _weights(name: str) -> Weights:
+def _load_weights(name: str) -> LayerWeights:
     """Return the arrays of one network, in the order of its layers.
 
     Raises:
@@ -132,10 +136,11 @@ def _weights(name: str) -> Weights:
             f"the mtcnn package with its {name}.lz4 is missing; "
             "get it with: pip install 'mtcnn==1.0.0'"
         )
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != _SHA256[name]:
+    actual_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if actual_sha256 != _SHA256[name]:
         raise RuntimeError(
-            f"{path} is not the file of mtcnn 1.0.0: sha256 {found[:12]}..., expected "
+            f"{path} is not the file of mtcnn 1.0.0: sha256 {actual_sha256[:12]}..., "
+            "expected "
             f"{_SHA256[name][:12]}...; repair it with: "
             "pip install --force-reinstall 'mtcnn==1.0.0'"
         )

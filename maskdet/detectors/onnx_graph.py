@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Attribute = int | str | Sequence[int]
+OnnxAttribute = int | str | Sequence[int]
 
 _IR_VERSION = 8
 _OPSET = 13
-_FLOAT, _INT64 = 1, 7
+_ONNX_FLOAT, _ONNX_INT64 = 1, 7
 
 
-class Graph:
+class OnnxGraph:
     """A network in the making: layers are added in the order they run."""
 
     def __init__(self, shape: Sequence[int | str]) -> None:
@@ -28,7 +28,7 @@ class Graph:
         Args:
             shape: of the input; a name stands for a size that may vary.
         """
-        self._source = _value(self.input, shape)
+        self._source = _encode_value_info(self.input, shape)
         self._nodes: list[bytes] = []
         self._weights: list[bytes] = []
         self._outputs: list[bytes] = []
@@ -38,12 +38,12 @@ class Graph:
         """The name of the input, for the first layer."""
         return "x"
 
-    def add(
+    def add_layer(
         self,
         op: str,
         source: str,
         *weights: NDArray[np.float32] | NDArray[np.int64],
-        **attributes: Attribute,
+        **attributes: OnnxAttribute,
     ) -> str:
         """Add a layer and return the name of what it puts out.
 
@@ -57,35 +57,45 @@ class Graph:
         inputs = [source]
         for array in weights:
             inputs.append(f"weight{len(self._weights)}")
-            self._weights.append(_tensor(inputs[-1], array))
-        fields = [_field(1, each) for each in inputs]
-        fields += [_field(2, name), _field(4, op)]
-        fields += [_field(5, _attribute(*item)) for item in attributes.items()]
+            self._weights.append(_encode_tensor(inputs[-1], array))
+        fields = [_encode_field(1, each) for each in inputs]
+        fields += [_encode_field(2, name), _encode_field(4, op)]
+        fields += [
+            _encode_field(5, _encode_attribute(*item)) for item in attributes.items()
+        ]
         self._nodes.append(b"".join(fields))
         return name
 
-    def output(self, source: str, name: str, shape: Sequence[int | str]) -> None:
+    def add_output(self, source: str, name: str, shape: Sequence[int | str]) -> None:
         """Make `source` an output of the network, called `name`."""
-        identity = _field(1, source) + _field(2, name) + _field(4, "Identity")
+        identity = (
+            _encode_field(1, source)
+            + _encode_field(2, name)
+            + _encode_field(4, "Identity")
+        )
         self._nodes.append(identity)
-        self._outputs.append(_value(name, shape))
+        self._outputs.append(_encode_value_info(name, shape))
 
     def to_bytes(self) -> bytes:
         """Return the network as the content of an `.onnx` file."""
         graph = b"".join(
             [
-                *(_field(1, node) for node in self._nodes),
-                _field(2, "graph"),
-                *(_field(5, tensor) for tensor in self._weights),
-                _field(11, self._source),
-                *(_field(12, output) for output in self._outputs),
+                *(_encode_field(1, node) for node in self._nodes),
+                _encode_field(2, "graph"),
+                *(_encode_field(5, tensor) for tensor in self._weights),
+                _encode_field(11, self._source),
+                *(_encode_field(12, output) for output in self._outputs),
             ]
         )
-        opset = _field(1, "") + _field(2, _OPSET)
-        return _field(1, _IR_VERSION) + _field(7, graph) + _field(8, opset)
+        opset = _encode_field(1, "") + _encode_field(2, _OPSET)
+        return (
+            _encode_field(1, _IR_VERSION)
+            + _encode_field(7, graph)
+            + _encode_field(8, opset)
+        )
 
 
-def _varint(value: int) -> bytes:
+def _encode_varint(value: int) -> bytes:
     value &= (1 << 64) - 1  # negative numbers are written in two's complement
     groups = bytearray()
     while value > 0x7F:
@@ -95,31 +105,36 @@ def _varint(value: int) -> bytes:
     return bytes(groups)
 
 
-def _field(number: int, value: int | str | bytes) -> bytes:
+def _encode_field(number: int, value: int | str | bytes) -> bytes:
     if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
+        return _encode_varint(number << 3) + _encode_varint(value)
     content = value.encode() if isinstance(value, str) else value
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    return _encode_varint(number << 3 | 2) + _encode_varint(len(content)) + content
 
 
-def _attribute(name: str, value: Attribute) -> bytes:
+def _encode_attribute(name: str, value: OnnxAttribute) -> bytes:
     if isinstance(value, int):
-        return _field(1, name) + _field(3, value) + _field(20, 2)
+        return _encode_field(1, name) + _encode_field(3, value) + _encode_field(20, 2)
     if isinstance(value, str):
-        return _field(1, name) + _field(4, value) + _field(20, 3)
-    numbers = b"".join(_field(8, number) for number in value)
-    return _field(1, name) + numbers + _field(20, 7)
+        return _encode_field(1, name) + _encode_field(4, value) + _encode_field(20, 3)
+    numbers = b"".join(_encode_field(8, number) for number in value)
+    return _encode_field(1, name) + numbers + _encode_field(20, 7)
 
 
-def _tensor(name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> bytes:
-    kind = _FLOAT if array.dtype == np.float32 else _INT64
-    sizes = b"".join(_field(1, size) for size in array.shape)
+def _encode_tensor(name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> bytes:
+    kind = _ONNX_FLOAT if array.dtype == np.float32 else _ONNX_INT64
+    sizes = b"".join(_encode_field(1, size) for size in array.shape)
     content = np.ascontiguousarray(array).tobytes()
-    return sizes + _field(2, kind) + _field(8, name) + _field(9, content)
+    return (
+        sizes
+        + _encode_field(2, kind)
+        + _encode_field(8, name)
+        + _encode_field(9, content)
+    )
 
 
-def _value(name: str, shape: Sequence[int | str]) -> bytes:
-    sizes = [_field(1 if isinstance(size, int) else 2, size) for size in shape]
-    dimensions = b"".join(_field(1, size) for size in sizes)
-    tensor_type = _field(1, _FLOAT) + _field(2, dimensions)
-    return _field(1, name) + _field(2, _field(1, tensor_type))
+def _encode_value_info(name: str, shape: Sequence[int | str]) -> bytes:
+    sizes = [_encode_field(1 if isinstance(size, int) else 2, size) for size in shape]
+    dimensions = b"".join(_encode_field(1, size) for size in sizes)
+    tensor_type = _encode_field(1, _ONNX_FLOAT) + _encode_field(2, dimensions)
+    return _encode_field(1, name) + _encode_field(2, _encode_field(1, tensor_type))

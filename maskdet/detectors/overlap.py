@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes
 
 
-def strongest(
+def nms_opencv(
     boxes: Boxes, scores: NDArray[np.float32], max_iou: float, *, limit: int
 ) -> NDArray[np.int64]:
     """Do what `maskdet.boxes.nms` does, in OpenCV and for the best `limit` boxes only.

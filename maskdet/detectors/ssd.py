@@ -12,13 +12,13 @@ from threading import Lock
 import cv2
 import numpy as np
 
-from maskdet.assets import asset_path
-from maskdet.boxes import clip, sizes_px
+from maskdet.assets import model_path
+from maskdet.boxes import clip_boxes, sizes_px
 from maskdet.types import Faces, Image, check_image
 
 _INPUT_WH = (300, 300)
 _MEAN_BGR = (104.0, 177.0, 123.0)
-_FLOOR = 0.05  # the network reports 200 boxes, nearly all of them with less
+_MIN_SCORE = 0.05  # the network reports 200 boxes, nearly all of them with less
 
 
 class SSD:
@@ -35,8 +35,8 @@ class SSD:
             FileNotFoundError: a file is missing; the message says how to get it.
             RuntimeError: a file is not the one that was published.
         """
-        weights = asset_path("ssd") if weights is None else weights
-        graph = asset_path("ssd-graph") if graph is None else graph
+        weights = model_path("ssd") if weights is None else weights
+        graph = model_path("ssd-graph") if graph is None else graph
         self._net = cv2.dnn.readNet(str(weights), str(graph))
         self._lock = Lock()
         self.detect(np.zeros((48, 64, 3), np.uint8))
@@ -52,6 +52,6 @@ class SSD:
             rows = np.asarray(self._net.forward(), np.float32).reshape(-1, 7)
         scores = np.clip(rows[:, 2], 0, 1)
         sides = np.array([width, height, width, height], np.float32)
-        boxes = clip(rows[:, 3:7] * sides, width, height)
-        wanted = (scores >= _FLOOR) & (sizes_px(boxes) > 0)
-        return Faces(boxes[wanted], scores[wanted])
+        boxes = clip_boxes(rows[:, 3:7] * sides, width, height)
+        is_kept = (scores >= _MIN_SCORE) & (sizes_px(boxes) > 0)
+        return Faces(boxes[is_kept], scores[is_kept])

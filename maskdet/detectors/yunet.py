@@ -12,15 +12,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from maskdet.assets import asset_path
-from maskdet.boxes import clip, nms, sizes_px
-from maskdet.detectors import Points
+from maskdet.assets import model_path
+from maskdet.boxes import clip_boxes, nms, sizes_px
+from maskdet.detectors import Landmarks
 from maskdet.types import Faces, Image, check_image
 
 _STRIDES_PX = (8, 16, 32)
-_FLOOR = 0.05
-_SAME_IOU = 0.45  # as in the publisher's demo
-_MOST = 500
+_MIN_SCORE = 0.05
+_NMS_IOU = 0.45  # as in the publisher's demo
+_MAX_CANDIDATES = 500
 
 
 class YuNet:
@@ -47,67 +47,71 @@ class YuNet:
         # Waiting threads that spin would take a core from whoever decodes the video.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            asset_path("yunet"), options, providers=["CPUExecutionProvider"]
+            model_path("yunet"), options, providers=["CPUExecutionProvider"]
         )
         self.detect(np.zeros((480, 640, 3), np.uint8))
 
     def detect(self, image: Image) -> Faces:
         """Return the faces in `image`; see `Detector.detect`."""
-        return self.landmarks(check_image(image))[0]
+        return self.detect_landmarks(check_image(image))[0]
 
-    def landmarks(self, image: Image) -> tuple[Faces, Points]:
+    def detect_landmarks(self, image: Image) -> tuple[Faces, Landmarks]:
         """Return the faces in `image` and five points in each, row by row."""
         height, width = image.shape[:2]
         scale = self._long_side_px / max(width, height)
-        blob = _padded(_resized(image, scale))
+        blob = _pad_to_stride(_resize(image, scale))
         names = [
             f"{kind}_{stride}"
             for kind in ("cls", "obj", "bbox", "kps")
             for stride in _STRIDES_PX
         ]
-        answers = self._session.run(names, {"input": blob})
-        rows = _decoded(answers, blob.shape[2:])
+        outputs = self._session.run(names, {"input": blob})
+        rows = _decode_outputs(outputs, blob.shape[2:])
         rows[:, :14] /= scale
-        boxes, scores = clip(rows[:, :4], width, height), rows[:, 14]
+        boxes, scores = clip_boxes(rows[:, :4], width, height), rows[:, 14]
         order = np.argsort(-scores, kind="stable")
-        order = order[(scores[order] >= _FLOOR) & (sizes_px(boxes[order]) > 0)][:_MOST]
-        order = order[nms(boxes[order], scores[order], _SAME_IOU)]
+        order = order[(scores[order] >= _MIN_SCORE) & (sizes_px(boxes[order]) > 0)][
+            :_MAX_CANDIDATES
+        ]
+        order = order[nms(boxes[order], scores[order], _NMS_IOU)]
         points = rows[order, 4:14].reshape(-1, 5, 2)
         return Faces(boxes[order], scores[order]), points
 
 
-def _resized(image: Image, scale: float) -> Image:
+def _resize(image: Image, scale: float) -> Image:
     size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size_wh, interpolation=how), np.uint8)
+    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size_wh, interpolation=resampling), np.uint8)
 
 
-def _padded(image: Image) -> NDArray[np.float32]:
+def _pad_to_stride(image: Image) -> NDArray[np.float32]:
     """Return `(1, 3, h, w)` float32, black to the next multiple of the last stride."""
     height, width = image.shape[:2]
     cell = _STRIDES_PX[-1]
     bottom, right = -height % cell, -width % cell
-    square = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
-    return np.asarray(cv2.dnn.blobFromImage(square), np.float32)
+    padded = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.dnn.blobFromImage(padded), np.float32)
 
 
-def _decoded(
-    answers: list[NDArray[np.float32]], size_hw: tuple[int, ...]
+def _decode_outputs(
+    outputs: list[NDArray[np.float32]], size_hw: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """Return `(n, 15)`: box, five points, score, in pixels of the network's input."""
     levels = len(_STRIDES_PX)
     parts: list[NDArray[np.float32]] = []
     for level, stride in enumerate(_STRIDES_PX):
         faceness, objectness, shifts, points = (
-            answers[kind * levels + level][0] for kind in range(4)
+            outputs[kind * levels + level][0] for kind in range(4)
         )
         y, x = np.mgrid[: size_hw[0] // stride, : size_hw[1] // stride]
         cells = np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
         centres = (cells + shifts[:, :2]) * stride
         halves = np.exp(shifts[:, 2:]) * (stride / 2)
-        places = (np.tile(cells, 5) + points) * stride
+        landmarks = (np.tile(cells, 5) + points) * stride
         scores = np.sqrt(np.clip(faceness, 0, 1) * np.clip(objectness, 0, 1))
         parts.append(
-            np.concatenate([centres - halves, centres + halves, places, scores], axis=1)
+            np.concatenate(
+                [centres - halves, centres + halves, landmarks, scores], axis=1
+            )
         )
     return np.concatenate(parts)

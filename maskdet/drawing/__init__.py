@@ -1,15 +1,15 @@
 """Boxes, captions and distances on a picture, told apart by more than colour."""
 
-from maskdet.drawing.blurring import blurred, coarse, hidden
+from maskdet.drawing.blurring import anonymize_scene, blur_faces, pixelate_image
 from maskdet.drawing.picture import draw
-from maskdet.style import Style, describe, line_style
+from maskdet.style import Style, format_face_caption, line_style
 
 __all__ = [
     "Style",
-    "blurred",
-    "coarse",
-    "describe",
+    "anonymize_scene",
+    "blur_faces",
     "draw",
-    "hidden",
+    "format_face_caption",
     "line_style",
+    "pixelate_image",
 ]

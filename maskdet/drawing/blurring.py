@@ -8,27 +8,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, clip, expand
+from maskdet.boxes import Boxes, clip_boxes, scale_boxes
 from maskdet.types import Image, Scene
 
-_ROOM: Final = 1.4
+_BLUR_SCALE: Final = 1.4
 """Hair, ears and chin belong to a face: what is blurred is so much larger."""
 
-_ROOM_PER_S: Final = 0.3
-_MAX_ROOM: Final = 2.0
+_BLUR_SCALE_PER_S: Final = 0.3
+_MAX_BLUR_SCALE: Final = 2.0
 """Where a head is gets less certain while its face is not seen."""
 
-_CELLS: Final = 6
+_N_CELLS: Final = 6
 """Cells across the shorter side of the larger box, four across the face: known faces
 are told from about 18 across (T. Bachmann, "Identification of spatially quantised
 tachistoscopic images of faces", European Journal of Cognitive Psychology, 1991)."""
 
-_STEP: Final = 16
+_BRIGHTNESS_STEP: Final = 16
 """Brightness is rounded to multiples of this, so that the pictures of a film, whose
 cells lie a little differently each time, do not add up to a finer one."""
 
 
-def hidden(image: Image, scene: Scene) -> Image:
+def anonymize_scene(image: Image, scene: Scene) -> Image:
     """Return a copy of the picture in which nobody of its scene can be recognised.
 
     Args:
@@ -38,16 +38,16 @@ def hidden(image: Image, scene: Scene) -> Image:
     boxes = np.concatenate([scene.faces.boxes, scene.blur_boxes])
     unseen_s = np.zeros(len(boxes), np.float32)
     unseen_s[: len(scene)] = scene.unseen_s
-    return blurred(image, boxes, unseen_s)
+    return blur_faces(image, boxes, unseen_s)
 
 
-def coarse(image: Image) -> Image:
+def pixelate_image(image: Image) -> Image:
     """Return a copy in which nothing can be recognised, wherever faces are in it."""
     height, width = image.shape[:2]
-    return blurred(image, np.array([[0, 0, width, height]], np.float32))
+    return blur_faces(image, np.array([[0, 0, width, height]], np.float32))
 
 
-def blurred(
+def blur_faces(
     image: Image, boxes: Boxes, unseen_s: NDArray[np.float32] | None = None
 ) -> Image:
     """Return a copy of the picture in which no face can be recognised.
@@ -62,23 +62,25 @@ def blurred(
     canvas = image.copy()
     height, width = image.shape[:2]
     ages_s = np.zeros(len(boxes)) if unseen_s is None else np.asarray(unseen_s)
-    rooms = np.minimum(_MAX_ROOM, _ROOM + _ROOM_PER_S * ages_s)
-    for box, room in zip(boxes, rooms, strict=True):
-        larger = clip(expand(box[None], float(room)), width, height)[0]
-        x1, y1 = (int(value) for value in np.floor(larger[:2]))
-        x2, y2 = (int(value) for value in np.ceil(larger[2:]))
+    scales = np.minimum(_MAX_BLUR_SCALE, _BLUR_SCALE + _BLUR_SCALE_PER_S * ages_s)
+    for box, scale in zip(boxes, scales, strict=True):
+        expanded = clip_boxes(scale_boxes(box[None], float(scale)), width, height)[0]
+        x1, y1 = (int(value) for value in np.floor(expanded[:2]))
+        x2, y2 = (int(value) for value in np.ceil(expanded[2:]))
         if x2 > x1 and y2 > y1:
-            canvas[y1:y2, x1:x2] = _coarse(canvas[y1:y2, x1:x2])
+            canvas[y1:y2, x1:x2] = _pixelate(canvas[y1:y2, x1:x2])
     return canvas
 
 
-def _coarse(part: Image) -> Image:
+def _pixelate(region: Image) -> Image:
     """Return the part as coarse squares of few colours."""
-    height, width = part.shape[:2]
-    cell = max(1.0, min(height, width) / _CELLS)
+    height, width = region.shape[:2]
+    cell = max(1.0, min(height, width) / _N_CELLS)
     small_wh = max(1, round(width / cell)), max(1, round(height / cell))
-    small = cv2.resize(part, small_wh, interpolation=cv2.INTER_AREA)
-    rounded = np.minimum(255, np.rint(small / _STEP) * _STEP).astype(np.uint8)
+    small = cv2.resize(region, small_wh, interpolation=cv2.INTER_AREA)
+    rounded = np.minimum(
+        255, np.rint(small / _BRIGHTNESS_STEP) * _BRIGHTNESS_STEP
+    ).astype(np.uint8)
     squares: Image = cv2.resize(
         rounded, (width, height), interpolation=cv2.INTER_NEAREST
     )

@@ -7,26 +7,26 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, clip, sizes_px
+from maskdet.boxes import Boxes, clip_boxes, sizes_px
 from maskdet.style import BGR, BLACK, LineStyle, Style, line_style
 from maskdet.types import Image, Label
 
 # Dash and gap, in line widths.
-_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
+_OUTLINE_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
     "dashed": (6, 3),
     "dotted": (1.5, 2),
 }
 
 _LINE_PX_AT_640: Final = 3.0
 _LINE_POWER: Final = 0.75
-_LINES_PER_FACE: Final = 16
+_FACE_WIDTHS_PER_LINE: Final = 16
 """Lines grow slower than the picture, and stay thin on small faces (by eye)."""
 
-_ARM: Final = 0.28
+_CORNER_ARM_RATIO: Final = 0.28
 """Length of a corner's two arms, as a share of the side."""
 
 
-class _Pen(NamedTuple):
+class _LinePattern(NamedTuple):
     """How a band is drawn.
 
     Attributes:
@@ -42,52 +42,52 @@ class _Pen(NamedTuple):
     arm_px: int = 0
 
 
-def usual_line_px(style: Style, image_wh: tuple[int, int]) -> float:
+def compute_default_line_px(style: Style, image_wh: tuple[int, int]) -> float:
     """Return how wide a line is on a picture of that size."""
     grown: float = (max(image_wh) / 640) ** _LINE_POWER
     return style.scale * _LINE_PX_AT_640 * grown
 
 
-def line_px_of(
+def compute_line_px(
     boxes: Boxes, style: Style, image_wh: tuple[int, int]
 ) -> NDArray[np.int64]:
     """Return the `(n,)` line widths: thin on small pictures and on small faces."""
-    by_image = usual_line_px(style, image_wh)
-    by_face = sizes_px(boxes) / _LINES_PER_FACE
+    by_image = compute_default_line_px(style, image_wh)
+    by_face = sizes_px(boxes) / _FACE_WIDTHS_PER_LINE
     lines: NDArray[np.int64] = np.maximum(
         1, np.rint(np.minimum(by_image, by_face))
     ).astype(np.int64)
     return lines
 
 
-def frames_of(
+def compute_outline_boxes(
     boxes: Boxes, line_px: NDArray[np.int64], image_wh: tuple[int, int]
 ) -> Boxes:
     """Return the `(n, 4)` outer edges of the outlines, whole pixels, inside."""
-    inside = clip(boxes, *image_wh)
+    inside = clip_boxes(boxes, *image_wh)
     out = line_px[:, None]
-    whole = np.concatenate(
+    integer_boxes = np.concatenate(
         [np.floor(inside[:, :2]) - out, np.ceil(inside[:, 2:]) + out], axis=1
     )
-    return clip(whole.astype(np.float32), *image_wh)
+    return clip_boxes(integer_boxes.astype(np.float32), *image_wh)
 
 
-def outline(
+def draw_outline(
     canvas: Image,
-    frame: NDArray[np.float32],
+    outline_box: NDArray[np.float32],
     label: Label,
     colour: BGR,
     line_px: int,
     *,
     corners_only: bool = False,
 ) -> None:
-    """Draw one outline, inwards from `frame`, on dark so that it shows anywhere.
+    """Draw one outline, inwards from `outline_box`, on dark so that it shows anywhere.
 
     Edges lie on whole pixels, so there is nothing to smooth.
 
     Args:
         canvas: drawn on.
-        frame: `(4,)` the outer edge.
+        outline_box: `(4,)` the outer edge.
         label: its line style is used.
         colour: of the line.
         line_px: its width.
@@ -99,48 +99,54 @@ def outline(
         line_px = max(1, line_px // 2)
     if lines == 2:  # together not much wider than a single one
         line_px = max(min(line_px, 2), round(0.6 * line_px))
-    edge_px = max(1, line_px // 3)
-    x1, y1, x2, y2 = (int(value) for value in frame)
-    arm_px = max(4, round(_ARM * min(x2 - x1, y2 - y1))) if corners_only else 0
-    dark_px = lines * (line_px + edge_px) + edge_px
-    _ring(canvas, (x1, y1, x2, y2), _Pen(dark_px, BLACK, arm_px=arm_px))
+    border_px = max(1, line_px // 3)
+    x1, y1, x2, y2 = (int(value) for value in outline_box)
+    arm_px = (
+        max(4, round(_CORNER_ARM_RATIO * min(x2 - x1, y2 - y1))) if corners_only else 0
+    )
+    dark_px = lines * (line_px + border_px) + border_px
+    _draw_ring(canvas, (x1, y1, x2, y2), _LinePattern(dark_px, BLACK, arm_px=arm_px))
     for line in range(lines):
-        inset = edge_px + line * (line_px + edge_px)
+        inset = border_px + line * (line_px + border_px)
         ring = (x1 + inset, y1 + inset, x2 - inset, y2 - inset)
         # The dark edge shows at the ends of the arms too.
-        arm = max(1, arm_px - inset - edge_px) if corners_only else 0
-        _ring(canvas, ring, _Pen(line_px, colour, _DASHES.get(style), arm))
+        arm = max(1, arm_px - inset - border_px) if corners_only else 0
+        _draw_ring(
+            canvas, ring, _LinePattern(line_px, colour, _OUTLINE_DASHES.get(style), arm)
+        )
 
 
-def _ring(canvas: Image, box: tuple[int, int, int, int], pen: _Pen) -> None:
+def _draw_ring(
+    canvas: Image, box: tuple[int, int, int, int], pattern: _LinePattern
+) -> None:
     """Fill a band along the inner edge of `box`: whole, in dashes, or at corners."""
     x1, y1, x2, y2 = box
     if x2 <= x1 or y2 <= y1:
         return
-    t = pen.line_px
-    for start, stop in _marks(x1, x2, pen):
-        canvas[y1 : min(y1 + t, y2), start:stop] = pen.colour
-        canvas[max(y2 - t, y1) : y2, start:stop] = pen.colour
-    for start, stop in _marks(y1, y2, pen):
-        canvas[start:stop, x1 : min(x1 + t, x2)] = pen.colour
-        canvas[start:stop, max(x2 - t, x1) : x2] = pen.colour
+    t = pattern.line_px
+    for start, stop in _split_side(x1, x2, pattern):
+        canvas[y1 : min(y1 + t, y2), start:stop] = pattern.colour
+        canvas[max(y2 - t, y1) : y2, start:stop] = pattern.colour
+    for start, stop in _split_side(y1, y2, pattern):
+        canvas[start:stop, x1 : min(x1 + t, x2)] = pattern.colour
+        canvas[start:stop, max(x2 - t, x1) : x2] = pattern.colour
 
 
-def _marks(start: int, stop: int, pen: _Pen) -> list[tuple[int, int]]:
+def _split_side(start: int, stop: int, pattern: _LinePattern) -> list[tuple[int, int]]:
     """Return the pieces of a side that are drawn."""
-    marks = pieces(start, stop, pen.line_px, pen.dash)
-    if not pen.arm_px or 2 * pen.arm_px >= stop - start:
-        return marks
-    arms = [(start, start + pen.arm_px), (stop - pen.arm_px, stop)]
+    dashes = split_into_dashes(start, stop, pattern.line_px, pattern.dash)
+    if not pattern.arm_px or 2 * pattern.arm_px >= stop - start:
+        return dashes
+    arms = [(start, start + pattern.arm_px), (stop - pattern.arm_px, stop)]
     return [
         (max(a, first), min(b, last))
-        for a, b in marks
+        for a, b in dashes
         for first, last in arms
         if max(a, first) < min(b, last)
     ]
 
 
-def pieces(
+def split_into_dashes(
     start: int, stop: int, line_px: float, dash: tuple[float, float] | None
 ) -> list[tuple[int, int]]:
     """Cut a line into dashes that begin and end with one, so that corners show."""
@@ -149,6 +155,9 @@ def pieces(
     mark, gap = dash[0] * line_px, dash[1] * line_px
     gaps = max(1, round((stop - start - mark) / (mark + gap)))
     # Dash and gap shrink or grow together until they fill the side exactly.
-    fit = (stop - start) / (gaps * (mark + gap) + mark)
-    starts = [start + step * (mark + gap) * fit for step in range(gaps + 1)]
-    return [(round(at), max(round(at + mark * fit), round(at) + 1)) for at in starts]
+    scale = (stop - start) / (gaps * (mark + gap) + mark)
+    starts = [start + step * (mark + gap) * scale for step in range(gaps + 1)]
+    return [
+        (round(position), max(round(position + mark * scale), round(position) + 1))
+        for position in starts
+    ]

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from maskdet.boxes import areas, clip
-from maskdet.drawing.blurring import hidden
-from maskdet.drawing.captions import captions, write
-from maskdet.drawing.outlines import frames_of, line_px_of, outline
-from maskdet.drawing.pairs import draw_lines, place_distances
+from maskdet.boxes import box_areas, clip_boxes
+from maskdet.drawing.blurring import anonymize_scene
+from maskdet.drawing.captions import build_captions, draw_caption
+from maskdet.drawing.outlines import (
+    compute_line_px,
+    compute_outline_boxes,
+    draw_outline,
+)
+from maskdet.drawing.pairs import draw_pair_lines, place_distance_labels
 from maskdet.media import decode_image
-from maskdet.placement import place
+from maskdet.placement import place_captions
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import Image, Scene
 
-_BLINK_S = 0.25
+_MIN_UNSEEN_S = 0.25
 """A face missed for less is drawn as if it were seen, lest its outline flicker."""
 
 
@@ -52,28 +56,44 @@ def draw(
         FileNotFoundError: there is no such file.
     """
     decoded = decode_image(image)
-    image, scene = decoded.pixels, decoded.on_pixels(scene)
-    wh = image.shape[1], image.shape[0]
-    canvas = hidden(image, scene) if style.blur else image.copy()
-    inside = areas(clip(scene.faces.boxes, *wh)) > 0
-    shown = scene if inside.all() else scene[inside]
+    image, scene = decoded.pixels, decoded.scale_scene(scene)
+    size_wh = image.shape[1], image.shape[0]
+    canvas = anonymize_scene(image, scene) if style.blur else image.copy()
+    is_inside = box_areas(clip_boxes(scene.faces.boxes, *size_wh)) > 0
+    shown = scene if is_inside.all() else scene[is_inside]
     if not len(shown):
         return canvas
     labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
     colours = [style.colour_bgr(label) for label in labels]
-    turned = unseen_s >= _BLINK_S
-    line_px = line_px_of(shown.faces.boxes, style, wh)
-    frames = frames_of(shown.faces.boxes, line_px, wh)
-    draw_lines(canvas, shown.pairs, frames, style)
+    is_unseen = unseen_s >= _MIN_UNSEEN_S
+    line_px = compute_line_px(shown.faces.boxes, style, size_wh)
+    outline_boxes = compute_outline_boxes(shown.faces.boxes, line_px, size_wh)
+    draw_pair_lines(canvas, shown.pairs, outline_boxes, style)
     if style.boxes:
         # The surest face comes last, so that its outline lies on top.
         for row in reversed(range(len(shown))):
-            how = labels[row], colours[row], int(line_px[row])
-            outline(canvas, frames[row], *how, corners_only=bool(turned[row]))
-    placed = place(frames, captions(shown, turned, frames, style, wh), image_wh=wh)
-    for one in placed:
-        write(canvas, one.caption, one.box, colours[one.face])
-    plates = [one.box for one in placed]
-    for caption, box, colour in place_distances(shown.pairs, frames, plates, style, wh):
-        write(canvas, caption, box, colour)
+            outline_args = labels[row], colours[row], int(line_px[row])
+            draw_outline(
+                canvas,
+                outline_boxes[row],
+                *outline_args,
+                corners_only=bool(is_unseen[row]),
+            )
+    placed_captions = place_captions(
+        outline_boxes,
+        build_captions(shown, is_unseen, outline_boxes, style, size_wh),
+        image_wh=size_wh,
+    )
+    for placed_caption in placed_captions:
+        draw_caption(
+            canvas,
+            placed_caption.caption,
+            placed_caption.box,
+            colours[placed_caption.face],
+        )
+    plates = [placed_caption.box for placed_caption in placed_captions]
+    for caption, box, colour in place_distance_labels(
+        shown.pairs, outline_boxes, plates, style, size_wh
+    ):
+        draw_caption(canvas, caption, box, colour)
     return canvas

@@ -7,29 +7,29 @@ from pathlib import Path
 
 from maskdet.analyzer import TwoStage
 from maskdet.classifier import Classifier
-from maskdet.datasets import Example, of_split, read_any
+from maskdet.datasets import Example, read_dataset, select_split
 from maskdet.detectors import Detector
-from maskdet.evaluation.judged import LARGE_PX, Judged, read_example
+from maskdet.evaluation.judged import LARGE_PX, FacePredictions, read_example
 from maskdet.evaluation.labels import evaluate_boxes, evaluate_faces
-from maskdet.evaluation.scenes import judge_found
-from maskdet.metrics.answers import Answers
+from maskdet.evaluation.scenes import match_predictions
+from maskdet.metrics.answers import Predictions
 from maskdet.types import Settings
 
 FACES_TEST = "faces-test"
 """The name of the answers on pictures of one face; scenes bring their own names."""
 
-Watched = Callable[[Sequence[Example]], Iterable[Example]]
+ExampleProgress = Callable[[Sequence[Example]], Iterable[Example]]
 """Goes through examples, and may show how far it is."""
 
 
-def collect_answers(
+def collect_predictions(
     classifier: Classifier,
     detector: Detector,
     faces_index: Path,
     scenes: Mapping[str, Path],
     *,
-    watched: Watched = iter,
-) -> dict[str, Answers]:
+    progress: ExampleProgress = iter,
+) -> dict[str, Predictions]:
     """Return what a classifier answers on the sets of `runs.SETS`.
 
     Args:
@@ -40,24 +40,24 @@ def collect_answers(
         scenes: name, as in `kaggle-val`, to COCO file. Each gives two sets, the true
             boxes of at least `LARGE_PX` (`NAME/true`) and the faces found that match
             such a box (`NAME/found`).
-        watched: for a progress bar: called once for each of these passes.
+        progress: for a progress bar: called once for each of these passes.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file or picture cannot be read; the message names it.
     """
     analyzer, settings = TwoStage(detector, classifier), Settings()
-    faces = watched(of_split(read_any(faces_index), "test", faces_index))
-    one_each = evaluate_faces(analyzer, classifier, faces, settings)
-    collected = {FACES_TEST: one_each.judged.answers}
+    faces = progress(select_split(read_dataset(faces_index), "test", faces_index))
+    face_report = evaluate_faces(analyzer, classifier, faces, settings)
+    predictions = {FACES_TEST: face_report.face_predictions.predictions}
     for name, path in scenes.items():
-        examples = read_any(path)
-        given = evaluate_boxes(classifier, watched(examples))
-        collected[f"{name}/true"] = given.judged.answers
+        examples = read_dataset(path)
+        box_report = evaluate_boxes(classifier, progress(examples))
+        predictions[f"{name}/true"] = box_report.face_predictions.predictions
         parts = []
-        for example in watched(examples):
+        for example in progress(examples):
             image = read_example(example)
-            seen = analyzer.analyze(image, settings)
-            parts.append(judge_found(example, image, seen, min_px=LARGE_PX))
-        collected[f"{name}/found"] = Judged.joined(parts).answers
-    return collected
+            scene = analyzer.analyze(image, settings)
+            parts.append(match_predictions(example, image, scene, min_px=LARGE_PX))
+        predictions[f"{name}/found"] = FacePredictions.concat(parts).predictions
+    return predictions

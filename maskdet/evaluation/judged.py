@@ -14,7 +14,7 @@ from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.metrics.answers import Answers
+from maskdet.metrics.answers import Predictions
 from maskdet.metrics.slices import MEASURED_PX, crop_light, crop_sharpness
 from maskdet.types import CLASSES, Image
 
@@ -27,56 +27,56 @@ MIN_IOU = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class FacePredictions:
     """Answers, and where each face is to be seen.
 
     Attributes:
-        answers: what was said of each face, and what is true.
+        predictions: what was said of each face, and what is true.
         paths: the picture of each face.
         boxes: `(n, 4)` the face in its picture, as the classifier was given it.
     """
 
-    answers: Answers
+    predictions: Predictions
     paths: tuple[Path, ...]
     boxes: Boxes
 
     @classmethod
-    def of(
+    def from_image(
         cls,
         example: Example,
         image: Image,
         boxes: Boxes,
-        truths: NDArray[np.int64],
+        ground_truth: NDArray[np.int64],
         probs: NDArray[np.float32],
-    ) -> Judged:
+    ) -> FacePredictions:
         """Note the answers on one picture, with size, light and sharpness of each face.
 
         Light and sharpness are those of the box itself, made a square by its
         surroundings, not of the wider crop that the classifier reads.
         """
-        lights, sharpness = looks(image, boxes)
-        answers = Answers(
-            truths=np.asarray(truths, np.int64),
+        lights, sharpness = measure_crop_quality(image, boxes)
+        predictions = Predictions(
+            ground_truth=np.asarray(ground_truth, np.int64),
             probs=np.asarray(probs, np.float32).reshape(-1, len(CLASSES)),
             sizes_px=sizes_px(boxes).astype(np.float32),
             lights=lights,
             sharpness=sharpness,
             sources=np.array([example.source] * len(boxes), np.str_),
         )
-        return cls(answers, (example.path,) * len(boxes), boxes)
+        return cls(predictions, (example.path,) * len(boxes), boxes)
 
     @classmethod
-    def joined(cls, parts: Iterable[Judged]) -> Judged:
+    def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
         """Join what was judged on several pictures; none gives no faces."""
-        known = [_nothing(), *parts]
+        items = [_empty_predictions(), *parts]
         return cls(
-            Answers.joined(part.answers for part in known),
-            tuple(path for part in known for path in part.paths),
-            np.concatenate([part.boxes for part in known]),
+            Predictions.concat(part.predictions for part in items),
+            tuple(path for part in items for path in part.paths),
+            np.concatenate([part.boxes for part in items]),
         )
 
 
-def looks(
+def measure_crop_quality(
     image: Image, boxes: Boxes
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return light and sharpness of each box, made a square by its surroundings."""
@@ -98,19 +98,19 @@ def read_example(example: Example) -> Image:
         raise ValueError(f"{example.path}: {error}") from None
 
 
-def median(times_ms: list[float]) -> float:
+def median_or_zero(times_ms: list[float]) -> float:
     """Return the middle time, 0 for none."""
     return statistics.median(times_ms) if times_ms else 0.0
 
 
-def _nothing() -> Judged:
-    numbers = np.zeros(0, np.float32)
-    answers = Answers(
+def _empty_predictions() -> FacePredictions:
+    no_values = np.zeros(0, np.float32)
+    predictions = Predictions(
         np.zeros(0, np.int64),
         np.zeros((0, len(CLASSES)), np.float32),
-        numbers,
-        numbers,
-        numbers,
+        no_values,
+        no_values,
+        no_values,
         np.zeros(0, np.str_),
     )
-    return Judged(answers, (), np.zeros((0, 4), np.float32))
+    return FacePredictions(predictions, (), np.zeros((0, 4), np.float32))

@@ -10,74 +10,88 @@ from time import perf_counter
 import numpy as np
 
 from maskdet.analyzer import Analyzer
-from maskdet.boxes import Boxes, areas, sizes_px
+from maskdet.boxes import Boxes, box_areas, sizes_px
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
-from maskdet.evaluation.judged import LARGE_PX, Judged, median, read_example
-from maskdet.metrics.labelling import Json, Labelling
-from maskdet.metrics.numbers import Numbers, numbers
+from maskdet.evaluation.judged import (
+    LARGE_PX,
+    FacePredictions,
+    median_or_zero,
+    read_example,
+)
+from maskdet.metrics.labelling import ClassificationResult, Json
+from maskdet.metrics.numbers import ClassificationSummary, summarize_classification
 from maskdet.types import Image, Scene, Settings
 
 
 @dataclass(frozen=True, eq=False)
-class LabelsReport:
+class ClassificationReport:
     """The answers for faces that did not have to be found among others.
 
     Attributes:
-        judged: all answers, and where the faces are.
-        found: of how many pictures the finder saw the face; 0 where none was asked.
+        face_predictions: all answers, and where the faces are.
+        n_detected: of how many pictures the finder saw the face; 0 where none was
+            asked.
         median_ms: time for one picture.
     """
 
-    judged: Judged
-    found: int
+    face_predictions: FacePredictions
+    n_detected: int
     median_ms: float
 
     @property
-    def labels(self) -> Labelling:
+    def classification(self) -> ClassificationResult:
         """All answers."""
-        return self.judged.answers.labelling
+        return self.face_predictions.predictions.classification
 
     @property
-    def by_source(self) -> dict[str, Labelling]:
+    def by_source(self) -> dict[str, ClassificationResult]:
         """The answers for each collection the pictures are from."""
-        answers = self.judged.answers
+        predictions = self.face_predictions.predictions
         return {
-            str(source): answers.keep(answers.sources == source).labelling
-            for source in np.unique(answers.sources)
+            str(source): predictions.select(
+                predictions.sources == source
+            ).classification
+            for source in np.unique(predictions.sources)
         }
 
     @cached_property
-    def numbers(self) -> Numbers:
+    def summary(self) -> ClassificationSummary:
         """Every number about these answers."""
-        return numbers(self.labels)
+        return summarize_classification(self.classification)
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
-            "labels": self.labels.to_json(),
-            "numbers": self.numbers.to_json(),
+            "labels": self.classification.to_json(),
+            "numbers": self.summary.to_json(),
             "by_source": {
-                source: labels.to_json() for source, labels in self.by_source.items()
+                source: result.to_json() for source, result in self.by_source.items()
             },
-            "found": self.found,
+            "found": self.n_detected,
             "median_ms": round(self.median_ms, 2),
         }
 
 
-def evaluate_boxes(classifier: Classifier, examples: Iterable[Example]) -> LabelsReport:
+def evaluate_boxes(
+    classifier: Classifier, examples: Iterable[Example]
+) -> ClassificationReport:
     """Measure a classifier on the true boxes of at least `LARGE_PX`."""
-    judged, times_ms = [], []
+    parts, times_ms = [], []
     for example in examples:
         image = read_example(example)
         large = sizes_px(example.boxes) >= LARGE_PX
         boxes = example.boxes[large]
-        started = perf_counter()
+        start_s = perf_counter()
         probs = classifier.predict(image, boxes)
-        times_ms.append((perf_counter() - started) * 1e3)
-        truths = example.label_values[large]
-        judged.append(Judged.of(example, image, boxes, truths, probs))
-    return LabelsReport(Judged.joined(judged), 0, median(times_ms))
+        times_ms.append((perf_counter() - start_s) * 1e3)
+        ground_truth = example.label_values[large]
+        parts.append(
+            FacePredictions.from_image(example, image, boxes, ground_truth, probs)
+        )
+    return ClassificationReport(
+        FacePredictions.concat(parts), 0, median_or_zero(times_ms)
+    )
 
 
 def evaluate_faces(
@@ -85,7 +99,7 @@ def evaluate_faces(
     classifier: Classifier,
     examples: Iterable[Example],
     settings: Settings,
-) -> LabelsReport:
+) -> ClassificationReport:
     """Measure the label of pictures that show one face.
 
     Args:
@@ -95,23 +109,29 @@ def evaluate_faces(
         examples: whole pictures with a label.
         settings: what counts as found.
     """
-    judged, times_ms, found = [], [], 0
+    parts, times_ms, n_detected = [], [], 0
     for example in examples:
         image = read_example(example)
-        started = perf_counter()
+        start_s = perf_counter()
         scene = Scene.empty() if analyzer is None else analyzer.analyze(image, settings)
         if len(scene):
-            found += 1
-            largest = [int(areas(scene.faces.boxes).argmax())]
+            n_detected += 1
+            largest = [int(box_areas(scene.faces.boxes).argmax())]
             boxes, probs = scene.faces.boxes[largest], scene.probs[largest]
         else:
-            boxes = _whole(image)
+            boxes = _whole_image_box(image)
             probs = classifier.predict(image, boxes)
-        times_ms.append((perf_counter() - started) * 1e3)
-        judged.append(Judged.of(example, image, boxes, example.label_values, probs))
-    return LabelsReport(Judged.joined(judged), found, median(times_ms))
+        times_ms.append((perf_counter() - start_s) * 1e3)
+        parts.append(
+            FacePredictions.from_image(
+                example, image, boxes, example.label_values, probs
+            )
+        )
+    return ClassificationReport(
+        FacePredictions.concat(parts), n_detected, median_or_zero(times_ms)
+    )
 
 
-def _whole(image: Image) -> Boxes:
+def _whole_image_box(image: Image) -> Boxes:
     height, width = image.shape[:2]
     return np.array([[0, 0, width, height]], np.float32)

@@ -19,7 +19,11 @@ from typing import Literal, TypeAlias
 from maskdet.boxes import Boxes
 from maskdet.datasets import Example
 from maskdet.evaluation.judged import MIN_IOU
-from maskdet.metrics.detection import Matches, match, mean_average_precision
+from maskdet.metrics.detection import (
+    DetectionMatches,
+    match_detections,
+    mean_average_precision,
+)
 from maskdet.metrics.estimate import Estimate
 from maskdet.types import CLASSES, Faces, Label, Scene
 
@@ -27,7 +31,7 @@ ClassRule: TypeAlias = Literal["likeliest", "every"]
 """Which classes a face counts for; see above."""
 
 
-def face_precision(
+def face_average_precision(
     examples: Sequence[Example], scenes: Sequence[Scene], min_px: float
 ) -> Estimate:
     """Return the average precision of the faces, whatever their class.
@@ -37,12 +41,14 @@ def face_precision(
         scenes: what was found in the same pictures.
         min_px: true boxes with a smaller side do not count.
     """
-    found = [scene.faces for scene in scenes]
-    truths = [example.boxes for example in examples]
-    return mean_average_precision([_matches(examples, found, truths, min_px)])
+    detections = [scene.faces for scene in scenes]
+    ground_truth = [example.boxes for example in examples]
+    return mean_average_precision(
+        [_match_examples(examples, detections, ground_truth, min_px)]
+    )
 
 
-def class_precisions(
+def class_average_precisions(
     examples: Sequence[Example],
     scenes: Sequence[Scene],
     min_px: float,
@@ -56,30 +62,34 @@ def class_precisions(
         min_px: true boxes with a smaller side do not count.
         rule: which classes a face counts for.
     """
-    classes: list[Matches] = []
+    classes: list[DetectionMatches] = []
     for label in CLASSES:
-        found = [_of_class(scene, label, rule) for scene in scenes]
-        truths = [example.boxes[example.label_values == label] for example in examples]
-        classes.append(_matches(examples, found, truths, min_px))
-    each = {
+        detections = [_faces_of_class(scene, label, rule) for scene in scenes]
+        ground_truth = [
+            example.boxes[example.label_values == label] for example in examples
+        ]
+        classes.append(_match_examples(examples, detections, ground_truth, min_px))
+    class_aps = {
         label.key: mean_average_precision([matches])
         for label, matches in zip(CLASSES, classes, strict=True)
     }
-    return {**each, "mean": mean_average_precision(classes)}
+    return {**class_aps, "mean": mean_average_precision(classes)}
 
 
-def _matches(
+def _match_examples(
     examples: Sequence[Example],
-    found: Sequence[Faces],
-    truths: Sequence[Boxes],
+    detections: Sequence[Faces],
+    ground_truth: Sequence[Boxes],
     min_px: float,
-) -> Matches:
+) -> DetectionMatches:
     """Match faces to truths; those on a box of unknown class count neither way."""
-    ignored = [example.ignored for example in examples]
-    return match(found, truths, min_iou=MIN_IOU, min_px=min_px, ignored=ignored)
+    ignored = [example.ignore_boxes for example in examples]
+    return match_detections(
+        detections, ground_truth, min_iou=MIN_IOU, min_px=min_px, ignored=ignored
+    )
 
 
-def _of_class(scene: Scene, label: Label, rule: ClassRule) -> Faces:
+def _faces_of_class(scene: Scene, label: Label, rule: ClassRule) -> Faces:
     """Return the faces that count for a class, with the scores that they have there."""
     if rule == "likeliest":
         return scene.faces[scene.probs.argmax(axis=1) == label]

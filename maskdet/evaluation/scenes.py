@@ -11,19 +11,28 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer, pipeline_of
+from maskdet.analyzer import Analyzer, get_pipeline
 from maskdet.boxes import sizes_px
 from maskdet.datasets import Example
-from maskdet.evaluation.judged import LARGE_PX, MIN_IOU, Judged, median, read_example
-from maskdet.evaluation.precision import class_precisions, face_precision
-from maskdet.metrics.detection import match_faces
-from maskdet.metrics.estimate import Estimate, share
-from maskdet.metrics.labelling import Json, Labelling
-from maskdet.metrics.numbers import Numbers, numbers
+from maskdet.evaluation.judged import (
+    LARGE_PX,
+    MIN_IOU,
+    FacePredictions,
+    median_or_zero,
+    read_example,
+)
+from maskdet.evaluation.precision import (
+    class_average_precisions,
+    face_average_precision,
+)
+from maskdet.metrics.detection import match_detections_in_image
+from maskdet.metrics.estimate import Estimate, proportion
+from maskdet.metrics.labelling import ClassificationResult, Json
+from maskdet.metrics.numbers import ClassificationSummary, summarize_classification
 from maskdet.types import Image, Scene, Settings
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
-FLOOR_SCORE = 0.02
+MIN_CURVE_SCORE = 0.02
 """Faces from this score on enter the curve; below, they would change its tail only."""
 
 
@@ -41,13 +50,13 @@ class DetectionReport:
         ap: average precision of `faces`, of each class and their `mean`; a detection
             counts for its most likely class only, with its detection score.
         ap_large: the same, with faces smaller than `LARGE_PX` ignored.
-        ap_every: of each class and their `mean`, where a detection counts for every
-            class, with its score times the probability of that class.
-        ap_every_large: the same, with faces smaller than `LARGE_PX` ignored.
+        ap_every_class: of each class and their `mean`, where a detection counts for
+            every class, with its score times the probability of that class.
+        ap_every_class_large: the same, with faces smaller than `LARGE_PX` ignored.
         recall: fraction of the large faces that are detected, at the thresholds.
         precision: fraction of the detections that are faces of any size, at the
             thresholds.
-        judged: predictions for the detected large faces, and where they are.
+        face_predictions: predictions for the detected large faces, and where they are.
         median_ms: time of one image, at the thresholds, in milliseconds.
         pipeline: who detected and who classified, in one line.
     """
@@ -55,11 +64,11 @@ class DetectionReport:
     images: int
     ap: dict[str, Estimate]
     ap_large: dict[str, Estimate]
-    ap_every: dict[str, Estimate]
-    ap_every_large: dict[str, Estimate]
+    ap_every_class: dict[str, Estimate]
+    ap_every_class_large: dict[str, Estimate]
     recall: Estimate
     precision: Estimate
-    judged: Judged
+    face_predictions: FacePredictions
     median_ms: float
     pipeline: str = ""
 
@@ -70,32 +79,34 @@ class DetectionReport:
         rows |= {f"AP {name}, {large}": value for name, value in self.ap_large.items()}
         rows |= {f"recall, {large}": self.recall, "precision": self.precision}
         lines = [f"{name:24} {value}" for name, value in rows.items()]
-        return "\n".join([f"{counted(self.images, 'image')}, IoU {MIN_IOU}", *lines])
+        return "\n".join(
+            [f"{format_count(self.images, 'image')}, IoU {MIN_IOU}", *lines]
+        )
 
     @property
-    def labels(self) -> Labelling:
+    def classification(self) -> ClassificationResult:
         """The answers for the large faces found, as a user sees them."""
-        return self.judged.answers.labelling
+        return self.face_predictions.predictions.classification
 
     @cached_property
-    def numbers(self) -> Numbers:
+    def summary(self) -> ClassificationSummary:
         """Every number about these answers."""
-        return numbers(self.labels)
+        return summarize_classification(self.classification)
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
             "images": self.images,
             "pipeline": self.pipeline,
-            "ap": _rounded(self.ap),
-            "ap_large": _rounded(self.ap_large),
-            "ap_every_class": _rounded(self.ap_every),
-            "ap_every_class_large": _rounded(self.ap_every_large),
+            "ap": _estimates_to_json(self.ap),
+            "ap_large": _estimates_to_json(self.ap_large),
+            "ap_every_class": _estimates_to_json(self.ap_every_class),
+            "ap_every_class_large": _estimates_to_json(self.ap_every_class_large),
             "large_px": LARGE_PX,
-            "recall": self.recall.rounded(),
-            "precision": self.precision.rounded(),
-            "labels": self.labels.to_json(),
-            "numbers": self.numbers.to_json(),
+            "recall": self.recall.to_json(),
+            "precision": self.precision.to_json(),
+            "labels": self.classification.to_json(),
+            "numbers": self.summary.to_json(),
             "median_ms": round(self.median_ms, 2),
         }
 
@@ -105,11 +116,11 @@ def evaluate_detection(
 ) -> DetectionReport:
     """Measure an analyzer on scenes with true boxes and labels.
 
-    Each picture is analysed twice: for the curves with every face from `FLOOR_SCORE`
-    on, of any size, and, timed, as a user would see it. A face counts for its most
-    likely class only, with the score of the face: see `precision` for this rule and
-    the other one, which the report has too. A face that matches a box of unknown class
-    (`Example.ignored`) is neither right nor wrong.
+    Each picture is analysed twice: for the curves with every face from
+    `MIN_CURVE_SCORE` on, of any size, and, timed, as a user would see it. A face counts
+    for its most likely class only, with the score of the face: see `precision` for this
+    rule and the other one, which the report has too. A face that matches a box of
+    unknown class (`Example.ignored`) is neither right nor wrong.
 
     Args:
         analyzer: finds and labels.
@@ -117,104 +128,118 @@ def evaluate_detection(
         settings: what a user would see: for recall, precision and labels. The
             curves take only `nms_iou` from it.
     """
-    looks = [_look(analyzer, example, settings) for example in examples]
-    known, scenes = [one.example for one in looks], [one.every for one in looks]
-    recall, precision = _as_shown(known, [one.shown for one in looks])
-    every, every_large = (
-        class_precisions(known, scenes, min_px, "every") for min_px in (0.0, LARGE_PX)
+    results = [_analyze_example(analyzer, example, settings) for example in examples]
+    used_examples, scenes = (
+        [result.example for result in results],
+        [result.unfiltered for result in results],
+    )
+    recall, precision = _recall_and_precision(
+        used_examples, [result.filtered for result in results]
+    )
+    every_class, every_class_large = (
+        class_average_precisions(used_examples, scenes, min_px, "every")
+        for min_px in (0.0, LARGE_PX)
     )
     return DetectionReport(
-        images=len(known),
-        ap=_precisions(known, scenes, 0.0),
-        ap_large=_precisions(known, scenes, LARGE_PX),
-        ap_every=every,
-        ap_every_large=every_large,
+        images=len(used_examples),
+        ap=_average_precisions(used_examples, scenes, 0.0),
+        ap_large=_average_precisions(used_examples, scenes, LARGE_PX),
+        ap_every_class=every_class,
+        ap_every_class_large=every_class_large,
         recall=recall,
         precision=precision,
-        judged=Judged.joined([one.judged for one in looks]),
-        median_ms=median([one.took_ms for one in looks]),
-        pipeline=pipeline_of(analyzer),
+        face_predictions=FacePredictions.concat(
+            [result.face_predictions for result in results]
+        ),
+        median_ms=median_or_zero([result.took_ms for result in results]),
+        pipeline=get_pipeline(analyzer),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Looked:
+class _ExampleResult:
     """A scene, every face found in it, what a user sees, and how long that took."""
 
     example: Example
-    every: Scene
-    shown: Scene
-    judged: Judged
+    unfiltered: Scene
+    filtered: Scene
+    face_predictions: FacePredictions
     took_ms: float
 
 
-def _look(analyzer: Analyzer, example: Example, settings: Settings) -> _Looked:
-    floor = dataclasses.replace(
-        settings, min_score=FLOOR_SCORE, min_face_px=1, min_confidence=0
+def _analyze_example(
+    analyzer: Analyzer, example: Example, settings: Settings
+) -> _ExampleResult:
+    permissive = dataclasses.replace(
+        settings, min_score=MIN_CURVE_SCORE, min_face_px=1, min_confidence=0
     )
     image = read_example(example)
     # The timed call comes second, when everything of this size is warm.
-    every = analyzer.analyze(image, floor)
-    started = perf_counter()
-    shown = analyzer.analyze(image, settings)
-    took_ms = (perf_counter() - started) * 1e3
-    judged = judge_found(example, image, shown, min_px=LARGE_PX)
-    return _Looked(example, every, shown, judged, took_ms)
+    unfiltered = analyzer.analyze(image, permissive)
+    start_s = perf_counter()
+    filtered = analyzer.analyze(image, settings)
+    took_ms = (perf_counter() - start_s) * 1e3
+    face_predictions = match_predictions(example, image, filtered, min_px=LARGE_PX)
+    return _ExampleResult(example, unfiltered, filtered, face_predictions, took_ms)
 
 
-def judge_found(
-    example: Example, image: Image, seen: Scene, *, min_px: float
-) -> Judged:
+def match_predictions(
+    example: Example, image: Image, scene: Scene, *, min_px: float
+) -> FacePredictions:
     """Return the answers for the faces found that match a true box.
 
     Args:
         example: the true boxes and labels of the picture.
         image: the picture.
-        seen: what was found in it.
+        scene: what was found in it.
         min_px: true boxes with a smaller side do not count.
     """
-    rows, matched = _found(example, seen, min_px)
-    truths = example.label_values[matched]
-    boxes = seen.faces.boxes[rows]
-    return Judged.of(example, image, boxes, truths, seen.probs[rows])
+    rows, matched = _matched_rows(example, scene, min_px)
+    ground_truth = example.label_values[matched]
+    boxes = scene.faces.boxes[rows]
+    return FacePredictions.from_image(
+        example, image, boxes, ground_truth, scene.probs[rows]
+    )
 
 
-def _found(
-    example: Example, seen: Scene, min_px: float
+def _matched_rows(
+    example: Example, scene: Scene, min_px: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows of the faces found, and of the true boxes that they match."""
-    matched = _matched(example, seen)
+    matched = _match_scene(example, scene)
     rows = np.flatnonzero((matched >= 0) & (matched < len(example.boxes)))
     rows = rows[sizes_px(example.boxes)[matched[rows]] >= min_px]
     return rows, matched[rows]
 
 
-def _matched(example: Example, seen: Scene) -> NDArray[np.int64]:
+def _match_scene(example: Example, scene: Scene) -> NDArray[np.int64]:
     """Return the box of each face found: the true ones, then the ignored ones."""
-    boxes = np.concatenate([example.boxes, example.ignored])
+    boxes = np.concatenate([example.boxes, example.ignore_boxes])
     ignored = np.arange(len(boxes)) >= len(example.boxes)
-    return match_faces(seen.faces, boxes, min_iou=MIN_IOU, ignored=ignored)
+    return match_detections_in_image(
+        scene.faces, boxes, min_iou=MIN_IOU, ignored=ignored
+    )
 
 
-def _precisions(
+def _average_precisions(
     examples: list[Example], scenes: list[Scene], min_px: float
 ) -> dict[str, Estimate]:
-    everyone = face_precision(examples, scenes, min_px)
-    return {"faces": everyone, **class_precisions(examples, scenes, min_px)}
+    faces_ap = face_average_precision(examples, scenes, min_px)
+    return {"faces": faces_ap, **class_average_precisions(examples, scenes, min_px)}
 
 
-def _rounded(table: dict[str, Estimate]) -> Json:
-    return {name: value.rounded() for name, value in table.items()}
+def _estimates_to_json(estimates: dict[str, Estimate]) -> Json:
+    return {name: value.to_json() for name, value in estimates.items()}
 
 
-def _as_shown(
+def _recall_and_precision(
     examples: list[Example], scenes: list[Scene]
 ) -> tuple[Estimate, Estimate]:
     """Return recall and precision of the faces that a user sees."""
-    large = found_large = shown = right = 0
-    for example, seen in zip(examples, scenes, strict=True):
-        large += int((sizes_px(example.boxes) >= LARGE_PX).sum())
-        found_large += len(_found(example, seen, LARGE_PX)[0])
-        shown += int((_matched(example, seen) < len(example.boxes)).sum())
-        right += len(_found(example, seen, 0.0)[0])
-    return share(found_large, large), share(right, shown)
+    n_large = n_large_detected = n_detected = n_correct = 0
+    for example, scene in zip(examples, scenes, strict=True):
+        n_large += int((sizes_px(example.boxes) >= LARGE_PX).sum())
+        n_large_detected += len(_matched_rows(example, scene, LARGE_PX)[0])
+        n_detected += int((_match_scene(example, scene) < len(example.boxes)).sum())
+        n_correct += len(_matched_rows(example, scene, 0.0)[0])
+    return proportion(n_large_detected, n_large), proportion(n_correct, n_detected)

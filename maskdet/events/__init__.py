@@ -5,8 +5,15 @@
 
 from __future__ import annotations
 
-from maskdet.events.event import COLUMNS, KINDS, Event, sentence
-from maskdet.events.happenings import Happenings
-from maskdet.events.origin import Origin
+from maskdet.events.event import EVENT_COLUMNS, EVENT_KINDS, Event, describe_event
+from maskdet.events.happenings import EventDetector
+from maskdet.events.origin import StreamInfo
 
-__all__ = ["COLUMNS", "KINDS", "Event", "Happenings", "Origin", "sentence"]
+__all__ = [
+    "EVENT_COLUMNS",
+    "EVENT_KINDS",
+    "Event",
+    "EventDetector",
+    "StreamInfo",
+    "describe_event",
+]

@@ -16,13 +16,13 @@ from sqlalchemy.exc import (
     StatementError,
 )
 
-from maskdet.extras import missing
+from maskdet.extras import describe_missing_library
 
-_WAIT_S: Final = 5.0  # for another program that is just writing
+_LOCK_TIMEOUT_S: Final = 5.0  # for another program that is just writing
 
-_NO_FILES: Final = (None, "", ":memory:")
+_IN_MEMORY_NAMES: Final = (None, "", ":memory:")
 
-_TROUBLES: Final = (
+_SQLITE_MESSAGES: Final = (
     ("locked", "is locked by another program"),
     ("full", "cannot take more: the disk is full"),
     ("readonly", "may only be read: check the rights of the file and its folder"),
@@ -32,11 +32,11 @@ _TROUBLES: Final = (
 )
 """What SQLite says, and what we say."""
 
-_LIBPQ: Final = ("psycopg", "psycopg2")
+_LIBPQ_DRIVERS: Final = ("psycopg", "psycopg2")
 """Drivers of PostgreSQL that know the options below; others do without."""
 
 _LIBPQ_OPTIONS: Final = {
-    "connect_timeout": round(_WAIT_S),
+    "connect_timeout": round(_LOCK_TIMEOUT_S),
     # In a database without an encoding, text would come back as bytes.
     "client_encoding": "utf8",
     # A network that swallows everything would hold us for a quarter of an hour.
@@ -48,37 +48,40 @@ class StoreError(RuntimeError):
     """The database of events cannot be used; the message is one line on why.
 
     Attributes:
-        refused: it could be used, but will never take these values.
+        rejected: it could be used, but will never take these values.
     """
 
-    def __init__(self, line: str, *, refused: bool = False) -> None:
+    def __init__(self, message: str, *, rejected: bool = False) -> None:
         """Say why, and whether it lies in what was to be written."""
-        super().__init__(line)
-        self.refused = refused
+        super().__init__(message)
+        self.rejected = rejected
 
 
-def parsed(url: str) -> sa.URL:
+def parse_database_url(url: str) -> sa.URL:
     """Return the parts of an SQLAlchemy URL.
 
     Raises:
         StoreError: it is none; the line does not repeat it, it may hold a password.
     """
     try:
-        found = sa.make_url(url)
-        found.get_backend_name()
+        parsed_url = sa.make_url(url)
+        parsed_url.get_backend_name()
     except (SQLAlchemyError, ValueError):
         raise StoreError(
             "the address of the events database is no SQLAlchemy URL; try "
             "sqlite:////folder/events.sqlite3 or postgresql://user:password@host/name"
         ) from None
-    if found.get_backend_name() == "postgres":  # as libpq and many hosts write it
-        found = found.set(drivername="postgresql")
-    if found.get_backend_name() == "sqlite" and found.database in _NO_FILES:
+    if parsed_url.get_backend_name() == "postgres":  # as libpq and many hosts write it
+        parsed_url = parsed_url.set(drivername="postgresql")
+    if (
+        parsed_url.get_backend_name() == "sqlite"
+        and parsed_url.database in _IN_MEMORY_NAMES
+    ):
         raise StoreError("an events database in memory keeps nothing: name a file")
-    return found
+    return parsed_url
 
 
-def engine(url: sa.URL) -> sa.Engine:
+def create_engine(url: sa.URL) -> sa.Engine:
     """Return the engine that opens connections when they are needed.
 
     Raises:
@@ -87,86 +90,84 @@ def engine(url: sa.URL) -> sa.Engine:
     kind = url.get_backend_name()
     options: dict[str, Any] = {"pool_pre_ping": True}
     if kind == "sqlite":
-        options["connect_args"] = {"timeout": _WAIT_S}
+        options["connect_args"] = {"timeout": _LOCK_TIMEOUT_S}
     try:
-        if kind == "postgresql" and url.get_dialect().driver in _LIBPQ:
+        if kind == "postgresql" and url.get_dialect().driver in _LIBPQ_DRIVERS:
             options["connect_args"] = {
                 name: value
                 for name, value in _LIBPQ_OPTIONS.items()
                 if name not in url.query
             }
-        made = sa.create_engine(url, **options)
+        created = sa.create_engine(url, **options)
     except ImportError as error:
-        line = ""
+        message = ""
         if error.name == "psycopg":
-            line = missing("a PostgreSQL database", "psycopg")
+            message = describe_missing_library("a PostgreSQL database", "psycopg")
         raise StoreError(
-            line or f"the driver of {kind} databases is missing: {error.name}"
+            message or f"the driver of {kind} databases is missing: {error.name}"
         ) from None
     except (SQLAlchemyError, ValueError, TypeError):
         raise StoreError(f"databases of the kind {kind!r} are not known") from None
     if kind == "sqlite":
-        sa.event.listen(made, "connect", _prepare_sqlite)
-    return made
+        sa.event.listen(created, "connect", _prepare_sqlite)
+    return created
 
 
-def looking_engine(url: sa.URL, usual: sa.Engine) -> sa.Engine:
+def create_read_only_engine(url: sa.URL, default_engine: sa.Engine) -> sa.Engine:
     """Return an engine that changes nothing, not even beside an SQLite file.
 
     Args:
         url: a database.
-        usual: its `engine`; for a server, that is returned.
+        default_engine: its `create_engine`; for a server, that is returned.
     """
     if url.get_backend_name() != "sqlite":
-        return usual
-    options = {"timeout": _WAIT_S, "uri": True}
+        return default_engine
+    options = {"timeout": _LOCK_TIMEOUT_S, "uri": True}
     # No connection waits for later: what it takes for granted may not be so then.
-    made = sa.create_engine(url, connect_args=options, poolclass=sa.NullPool)
-    sa.event.listen(made, "do_connect", _only_look)
-    return made
+    created = sa.create_engine(url, connect_args=options, poolclass=sa.NullPool)
+    sa.event.listen(created, "do_connect", _connect_read_only)
+    return created
 
 
-def may_write(url: sa.URL) -> bool:
+def can_write(url: sa.URL) -> bool:
     """Return whether an SQLite file may be written to; a server tells when asked."""
-    file = _file(url)
-    return file is None or all(
-        os.access(place, os.W_OK) for place in (file, file.parent)
-    )
+    file = _sqlite_file(url)
+    return file is None or all(os.access(path, os.W_OK) for path in (file, file.parent))
 
 
-def let_others_read(connection: sa.Connection) -> None:
+def enable_concurrent_reads(connection: sa.Connection) -> None:
     """Let others read an SQLite file while one writes; the file keeps that."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
-def be_impatient(connection: sa.Connection) -> None:
+def set_lock_timeout(connection: sa.Connection) -> None:
     """Wait for a locked table as long as SQLite does for a file, not for ever."""
     if connection.dialect.name == "postgresql":
         # Only in this transaction: others may get the connection from a pooler.
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_WAIT_S}s'")
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
 
 
-def shown(url: sa.URL) -> str:
+def format_database_url(url: sa.URL) -> str:
     """Return where a database is, for people: without password and options."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def file_exists(url: sa.URL) -> bool:
+def database_file_exists(url: sa.URL) -> bool:
     """Return whether an SQLite file is there; of a server that cannot be told."""
-    file = _file(url)
+    file = _sqlite_file(url)
     return file is None or file.exists()
 
 
-def make_folder(url: sa.URL) -> None:
+def create_database_file(url: sa.URL) -> None:
     """Make the folder of an SQLite file, for this user only.
 
     Raises:
         StoreError: it cannot be made.
     """
-    file = _file(url)
+    file = _sqlite_file(url)
     if file is None:
         return
     try:
@@ -179,54 +180,60 @@ def make_folder(url: sa.URL) -> None:
 
 
 @contextmanager
-def told(url: sa.URL) -> Iterator[None]:
+def translate_database_errors(url: sa.URL) -> Iterator[None]:
     """Turn every error of a database into one line without a password."""
     try:
         yield
     except SQLAlchemyError as error:
         # A plain StatementError comes from a value, before the database is asked.
-        refused = (
+        rejected = (
             isinstance(error, DataError | IntegrityError)
             or type(error) is StatementError
         )
-        raise StoreError(_line(url, error), refused=refused) from None
+        raise StoreError(
+            _format_database_error(url, error), rejected=rejected
+        ) from None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     """Write fast, and wipe what is deleted; the file does not change by that."""
     cursor = connection.cursor()
     try:
-        for line in ("synchronous=NORMAL", "secure_delete=ON"):
-            cursor.execute(f"PRAGMA {line}")
+        for pragma in ("synchronous=NORMAL", "secure_delete=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
     finally:
         cursor.close()
 
 
-def _only_look(_dialect: object, _record: object, names: Any, _options: object) -> None:
+def _connect_read_only(
+    _dialect: object, _record: object, connect_args: Any, _options: object
+) -> None:
     """Open an SQLite file as one that nobody may change.
 
     While somebody writes, there is a log beside it, and SQLite must be told of changes;
     without one it must be told that there are none, else it wants to make files.
     """
-    file = Path(names[0]).absolute()
+    file = Path(connect_args[0]).absolute()
     log = file.with_name(f"{file.name}-wal")
-    still = not log.exists() or not log.stat().st_size
-    names[0] = f"{file.as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    is_static = not log.exists() or not log.stat().st_size
+    connect_args[0] = f"{file.as_uri()}?mode=ro{'&immutable=1' if is_static else ''}"
 
 
-def _line(url: sa.URL, error: SQLAlchemyError) -> str:
+def _format_database_error(url: sa.URL, error: SQLAlchemyError) -> str:
     text = str(getattr(error, "orig", None) or type(error).__name__)
-    for sign, trouble in _TROUBLES:
-        if url.get_backend_name() == "sqlite" and sign in text:
-            return f"{shown(url)} {trouble}"
+    for pattern, message in _SQLITE_MESSAGES:
+        if url.get_backend_name() == "sqlite" and pattern in text:
+            return f"{format_database_url(url)} {message}"
     if "lock timeout" in text:
-        return f"the events database {shown(url)} is locked by another program"
-    first = next(iter(text.strip().splitlines()), type(error).__name__)
+        return f"the events database {format_database_url(url)} is locked by another program"
+    first_line = next(iter(text.strip().splitlines()), type(error).__name__)
     if url.password:
-        first = first.replace(str(url.password), "***")
-    return f"the events database {shown(url)} cannot be used: {first}"
+        first_line = first_line.replace(str(url.password), "***")
+    return (
+        f"the events database {format_database_url(url)} cannot be used: {first_line}"
+    )
 
 
-def _file(url: sa.URL) -> Path | None:
+def _sqlite_file(url: sa.URL) -> Path | None:
     is_file = url.get_backend_name() == "sqlite"
     return Path(str(url.database)) if is_file else None

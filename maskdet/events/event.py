@@ -11,7 +11,7 @@ from typing import Final
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import UNTRACKED, Label
 
-KINDS: Final[Mapping[str, str]] = {
+EVENT_KINDS: Final[Mapping[str, str]] = {
     "entered": "Came in",
     "verdict": "Label reached",
     "changed": "Label changed",
@@ -23,7 +23,7 @@ KINDS: Final[Mapping[str, str]] = {
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-VERSION: Final = 2
+JSON_VERSION: Final = 2
 """Of the JSON form; goes up when a field changes its meaning or goes away."""
 
 
@@ -37,7 +37,7 @@ class Event:
         'entered'
 
     Attributes:
-        kind: a name in `KINDS`.
+        kind: a name in `EVENT_KINDS`.
         at: when, in UTC.
         camera: name of the camera or video.
         session: one run of a stream; the same track ID in another session is another
@@ -71,9 +71,9 @@ class Event:
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind and a time without its zone."""
-        if self.kind not in KINDS:
-            known = ", ".join(KINDS)
-            raise ValueError(f"kind must be one of {known}, not {self.kind!r}")
+        if self.kind not in EVENT_KINDS:
+            kinds = ", ".join(EVENT_KINDS)
+            raise ValueError(f"kind must be one of {kinds}, not {self.kind!r}")
         if self.at.tzinfo is None:
             raise ValueError("at must say its time zone, as in datetime.now(UTC)")
         object.__setattr__(self, "at", self.at.astimezone(UTC))
@@ -83,7 +83,7 @@ class Event:
         """The time in whole milliseconds since 1970 in UTC."""
         return round(self.at.timestamp() * 1e3)
 
-    def record(self) -> dict[str, str | int | float | None]:
+    def to_record(self) -> dict[str, str | int | float | None]:
         """Return the event as a flat row; what does not apply is None."""
         # isoformat would cut what the database rounds.
         at = _EPOCH + timedelta(milliseconds=self.at_ms)
@@ -106,43 +106,47 @@ class Event:
 
     def to_json(self) -> str:
         """Return the event as one line of JSON, as it is sent to others."""
-        return json.dumps({"version": VERSION, **self.record()}, ensure_ascii=False)
+        return json.dumps(
+            {"version": JSON_VERSION, **self.to_record()}, ensure_ascii=False
+        )
 
 
-COLUMNS: Final = tuple(Event("entered", datetime.now(UTC), "", "").record())
+EVENT_COLUMNS: Final = tuple(Event("entered", datetime.now(UTC), "", "").to_record())
 """The names in `Event.record`, in their order: the columns of a CSV file."""
 
 
-_LABELS: Final = {label.key: label for label in Label}
+_LABELS_BY_KEY: Final = {label.key: label for label in Label}
 
 
-def label_of(key: str | None) -> Label:
+def parse_label(key: str | None) -> Label:
     """Return the label that `Label.key` names; anything else is `UNKNOWN`."""
-    return _LABELS.get(key or "", Label.UNKNOWN)
+    return _LABELS_BY_KEY.get(key or "", Label.UNKNOWN)
 
 
-def sentence(event: Event, style: Style = DEFAULT_STYLE) -> str:
+def describe_event(event: Event, style: Style = DEFAULT_STYLE) -> str:
     """Return what happened in a few words, without a time: "Person 3: No mask"."""
     who = "Somebody" if event.person == UNTRACKED else f"Person {event.person}"
     label = style.title(event.label)
-    apart = f", {event.distance:.1f} {event.unit} apart" if event.unit else ""
-    pair = f"{who} and person {event.other}{apart}"
+    distance = f", {event.distance:.1f} {event.unit} apart" if event.unit else ""
+    pair = f"{who} and person {event.other}{distance}"
     if event.kind == "alert":
-        return _alert_sentence(event, who, pair, style)
-    was = f"{style.title(event.before)}, now " if event.before is not None else ""
+        return _describe_alert(event, who, pair, style)
+    previous_label = (
+        f"{style.title(event.before)}, now " if event.before is not None else ""
+    )
     return {
         "entered": f"{who} came in",
         "verdict": f"{who}: {label}",
-        "changed": f"{who}: {was}{label}",
+        "changed": f"{who}: {previous_label}{label}",
         "close": f"{pair}: too close",
         "left": f"{who} left after {event.for_s:.0f} s, {label}",
     }[event.kind]
 
 
-def _alert_sentence(event: Event, who: str, pair: str, style: Style) -> str:
-    where = f" ({event.camera})" if event.camera else ""
+def _describe_alert(event: Event, who: str, pair: str, style: Style) -> str:
+    camera = f" ({event.camera})" if event.camera else ""
     if event.count:
-        return f"{event.count} people without a mask{where}"
+        return f"{event.count} people without a mask{camera}"
     if event.other != UNTRACKED:
-        return f"{pair}: too close without a mask{where}"
-    return f"{who}: {style.title(event.label)}{where}"
+        return f"{pair}: too close without a mask{camera}"
+    return f"{who}: {style.title(event.label)}{camera}"

@@ -6,31 +6,39 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from maskdet.events.event import Event
-from maskdet.events.holding import Held, Holding, person_ids
-from maskdet.events.origin import Origin
+from maskdet.events.holding import LabelHistory, LabelState, list_track_ids
+from maskdet.events.origin import StreamInfo
 from maskdet.types import UNTRACKED, Label, Scene
 
-HOLD_S = 1.0
+MIN_LABEL_DURATION_S = 1.0
 """A label that was seen for so long without a break is a verdict, in seconds."""
 
-_APART_S = 5.0  # Two people who were apart for less are still in the same contact.
+_CONTACT_GAP_S = (
+    5.0  # Two people who were apart for less are still in the same contact.
+)
 
 
-class Happenings:
+class EventDetector:
     """What happens to the people of one stream, told once each."""
 
-    def __init__(self, origin: Origin, *, hold_s: float = HOLD_S) -> None:
+    def __init__(
+        self,
+        stream_info: StreamInfo,
+        *,
+        min_label_duration_s: float = MIN_LABEL_DURATION_S,
+    ) -> None:
         """Start with nobody there.
 
         Args:
-            origin: names the stream and says when it began.
-            hold_s: how long a label must stand before it counts, in seconds.
+            stream_info: names the stream and says when it began.
+            min_label_duration_s: how long a label must stand before it counts, in
+                seconds.
         """
-        self._origin = origin
-        self._hold_s = hold_s
-        self._holding = Holding()
-        self._verdicts: dict[int, Held] = {}
-        self._contacts: dict[tuple[int, int], float] = {}
+        self._stream_info = stream_info
+        self._min_label_duration_s = min_label_duration_s
+        self._label_history = LabelHistory()
+        self._stable_states: dict[int, LabelState] = {}
+        self._last_contact_s: dict[tuple[int, int], float] = {}
 
     def update(self, scene: Scene) -> tuple[Event, ...]:
         """Return what happened since the scene before.
@@ -38,97 +46,104 @@ class Happenings:
         Args:
             scene: the next one, with track ids; rows nobody tracks make no events.
         """
-        before = set(self._holding.everybody())
-        found = self._holding.update(scene, scene.min_confidence)
+        previous_ids = set(self._label_history.track_ids())
+        label_states = self._label_history.update(scene, scene.min_confidence)
         events: list[Event] = []
-        for person, held in found.items():
-            if person not in before:
-                events.append(self._event("entered", person, scene.time_s))
-            events += self._verdict(person, held, scene.time_s)
-        events += self._close(scene)
-        gone = self._holding.gone(scene.time_s)
-        return (*events, *self._left((*scene.removed_ids, *gone)))
+        for person, label_state in label_states.items():
+            if person not in previous_ids:
+                events.append(self._make_event("entered", person, scene.time_s))
+            events += self._detect_label_events(person, label_state, scene.time_s)
+        events += self._detect_contact_events(scene)
+        expired_ids = self._label_history.find_expired(scene.time_s)
+        return (*events, *self._remove_people((*scene.removed_ids, *expired_ids)))
 
     def end(self) -> tuple[Event, ...]:
         """Return that everybody left, because the stream ended."""
-        return self._left(self._holding.everybody())
+        return self._remove_people(self._label_history.track_ids())
 
-    def _verdict(self, person: int, held: Held, time_s: float) -> list[Event]:
+    def _detect_label_events(
+        self, person: int, label_state: LabelState, time_s: float
+    ) -> list[Event]:
         """Return that a label has stood long enough to be one, or to be another."""
-        if held.label is Label.UNKNOWN or held.for_s < self._hold_s:
+        if (
+            label_state.label is Label.UNKNOWN
+            or label_state.stable_s < self._min_label_duration_s
+        ):
             return []
-        before = self._label(person)
-        self._verdicts[person] = held
-        if before is held.label:
+        previous_label = self._stable_label(person)
+        self._stable_states[person] = label_state
+        if previous_label is label_state.label:
             return []
-        kind = "verdict" if before is Label.UNKNOWN else "changed"
-        event = self._event(kind, person, time_s)
-        changed_from = None if before is Label.UNKNOWN else before
-        return [replace(event, before=changed_from, for_s=held.for_s)]
+        kind = "verdict" if previous_label is Label.UNKNOWN else "changed"
+        event = self._make_event(kind, person, time_s)
+        changed_from = None if previous_label is Label.UNKNOWN else previous_label
+        return [replace(event, before=changed_from, for_s=label_state.stable_s)]
 
-    def _close(self, scene: Scene) -> list[Event]:
+    def _detect_contact_events(self, scene: Scene) -> list[Event]:
         """Return who is too close to whom for too long, once a contact."""
         events: list[Event] = []
-        now_s, ids = scene.time_s, person_ids(scene)
-        for near in scene.pairs:
-            first, second = sorted((ids[near.first], ids[near.second]))
+        now_s, ids = scene.time_s, list_track_ids(scene)
+        for person_pair in scene.pairs:
+            first, second = sorted((ids[person_pair.first], ids[person_pair.second]))
             pair = (first, second)
             if UNTRACKED in pair:
                 continue
-            if near.exceeds_limit and pair not in self._contacts:
-                person, other = self._barer_first(pair)
-                event = self._event("close", person, now_s)
+            if person_pair.exceeds_limit and pair not in self._last_contact_s:
+                person, other = self._order_unmasked_first(pair)
+                event = self._make_event("close", person, now_s)
                 events.append(
                     replace(
                         event,
                         other=other,
-                        distance=near.distance,
-                        unit=near.unit,
-                        for_s=near.contact_s,
+                        distance=person_pair.distance,
+                        unit=person_pair.unit,
+                        for_s=person_pair.contact_s,
                     )
                 )
-            if near.exceeds_limit or (near.in_contact and pair in self._contacts):
-                self._contacts[pair] = now_s
-        self._contacts = {
+            if person_pair.exceeds_limit or (
+                person_pair.in_contact and pair in self._last_contact_s
+            ):
+                self._last_contact_s[pair] = now_s
+        self._last_contact_s = {
             pair: last_s
-            for pair, last_s in self._contacts.items()
-            if now_s - last_s <= _APART_S
+            for pair, last_s in self._last_contact_s.items()
+            if now_s - last_s <= _CONTACT_GAP_S
         }
         return events
 
-    def _barer_first(self, pair: tuple[int, int]) -> tuple[int, int]:
+    def _order_unmasked_first(self, pair: tuple[int, int]) -> tuple[int, int]:
         """Return the pair with somebody without a mask first: there it matters."""
         first, second = pair
-        bare = [self._label(person) is Label.NO_MASK for person in pair]
-        return (second, first) if bare == [False, True] else (first, second)
+        is_unmasked = [self._stable_label(person) is Label.NO_MASK for person in pair]
+        return (second, first) if is_unmasked == [False, True] else (first, second)
 
-    def _left(self, people: Collection[int]) -> tuple[Event, ...]:
+    def _remove_people(self, people: Collection[int]) -> tuple[Event, ...]:
         """Forget people; the event tells when each was last seen."""
-        known = self._holding.forget(people)
+        removed_states = self._label_history.forget(people)
         events = tuple(
             replace(
-                self._event("left", person, held.seen_s),
-                for_s=held.seen_s - held.came_s,
+                self._make_event("left", person, label_state.last_detected_s),
+                for_s=label_state.last_detected_s - label_state.entered_s,
             )
-            for person, held in known.items()
+            for person, label_state in removed_states.items()
         )
-        for person in known:
-            self._verdicts.pop(person, None)
+        for person in removed_states:
+            self._stable_states.pop(person, None)
         return events
 
-    def _label(self, person: int) -> Label:
-        held = self._verdicts.get(person)
-        return Label.UNKNOWN if held is None else held.label
+    def _stable_label(self, person: int) -> Label:
+        label_state = self._stable_states.get(person)
+        return Label.UNKNOWN if label_state is None else label_state.label
 
-    def _event(self, kind: str, person: int, time_s: float) -> Event:
+    def _make_event(self, kind: str, person: int, time_s: float) -> Event:
         """Return an event of a person with the verdict on them so far."""
-        verdict = self._verdicts.get(person)
+        label_state = self._stable_states.get(person)
         return Event(
             kind,
-            self._origin.at(time_s),
-            self._origin.camera,
-            self._origin.session,
+            self._stream_info.to_utc(time_s),
+            self._stream_info.camera,
+            self._stream_info.session,
             person,
-            label=self._label(person),
-            confidence=0.0 if verdict is None else verdict.confidence,
+            label=self._stable_label(person),
+            confidence=0.0 if label_state is None else label_state.confidence,
         )

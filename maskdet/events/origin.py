@@ -6,22 +6,22 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-LONGEST_NAME = 60
+MAX_CAMERA_NAME_LENGTH = 60
 """Characters of a camera's name that are kept."""
 
 
-def camera_name(text: str) -> str:
+def clean_camera_name(text: str) -> str:
     """Return a camera's name as it is kept: one line, printable and not too long."""
     line = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(line.split())[:LONGEST_NAME].strip()
+    return " ".join(line.split())[:MAX_CAMERA_NAME_LENGTH].strip()
 
 
-def _new_session() -> str:
+def _create_session_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
 @dataclass(frozen=True)
-class Origin:
+class StreamInfo:
     """One run of a stream.
 
     Attributes:
@@ -32,7 +32,7 @@ class Origin:
 
     camera: str
     start_utc: datetime
-    session: str = field(default_factory=_new_session)
+    session: str = field(default_factory=_create_session_id)
 
     def __post_init__(self) -> None:
         """Keep the name to one line and the time in UTC."""
@@ -40,11 +40,11 @@ class Origin:
             raise ValueError(
                 "start_utc must say its time zone, as in datetime.now(UTC)"
             )
-        object.__setattr__(self, "camera", camera_name(self.camera))
+        object.__setattr__(self, "camera", clean_camera_name(self.camera))
         object.__setattr__(self, "start_utc", self.start_utc.astimezone(UTC))
 
     @classmethod
-    def now(cls, camera: str, clock_s: float = 0.0) -> Origin:
+    def now(cls, camera: str, clock_s: float = 0.0) -> StreamInfo:
         """Return the origin of a stream that starts now.
 
         Args:
@@ -53,6 +53,6 @@ class Origin:
         """
         return cls(camera, datetime.now(UTC) - timedelta(seconds=clock_s))
 
-    def at(self, time_s: float) -> datetime:
+    def to_utc(self, time_s: float) -> datetime:
         """Return the wall-clock time of a moment in the stream, in UTC."""
         return self.start_utc + timedelta(seconds=time_s)

@@ -18,19 +18,19 @@ from maskdet.types import Label
 SCHEMA_VERSION: Final = 1
 HOUR_MS: Final = 3_600_000
 
-_TABLES = sa.MetaData()
+_METADATA = sa.MetaData()
 
-ABOUT: Final = sa.Table(
+INFO_TABLE: Final = sa.Table(
     "maskdet_about",
-    _TABLES,
+    _METADATA,
     sa.Column("name", sa.String(40), primary_key=True),
     sa.Column("value", sa.String(200), nullable=False),
 )
 """What the file says of itself: its `schema_version`."""
 
-EVENTS: Final = sa.Table(
+EVENTS_TABLE: Final = sa.Table(
     "maskdet_events",
-    _TABLES,
+    _METADATA,
     sa.Column(
         "id",
         sa.BigInteger().with_variant(sa.Integer, "sqlite"),
@@ -76,119 +76,136 @@ class EventFilter:
     cameras: tuple[str, ...] = ()
 
 
-def tables() -> sa.MetaData:
+def get_metadata() -> sa.MetaData:
     """Return all tables, to create them."""
-    return _TABLES
+    return _METADATA
 
 
-def row(event: Event) -> dict[str, str | int | float | None]:
-    """Return an event as a row of `EVENTS`."""
-    values = event.record()
+def to_event_row(event: Event) -> dict[str, str | int | float | None]:
+    """Return an event as a row of `EVENTS_TABLE`."""
+    values = event.to_record()
     del values["at"]
     return {"at_ms": event.at_ms, **values}
 
 
-def chosen(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:
+def build_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions that the wanted events fulfil."""
-    found: list[sa.ColumnElement[bool]] = []
-    if wanted.since_ms is not None:
-        found.append(EVENTS.c.at_ms >= wanted.since_ms)
-    if wanted.before_ms is not None:
-        found.append(EVENTS.c.at_ms < wanted.before_ms)
-    lists: Sequence[tuple[sa.Column[Any], tuple[str, ...]]] = (
-        (EVENTS.c.kind, wanted.kinds),
-        (EVENTS.c.label, wanted.labels),
-        (EVENTS.c.camera, wanted.cameras),
+    conditions: list[sa.ColumnElement[bool]] = []
+    if event_filter.since_ms is not None:
+        conditions.append(EVENTS_TABLE.c.at_ms >= event_filter.since_ms)
+    if event_filter.before_ms is not None:
+        conditions.append(EVENTS_TABLE.c.at_ms < event_filter.before_ms)
+    allowed_values: Sequence[tuple[sa.Column[Any], tuple[str, ...]]] = (
+        (EVENTS_TABLE.c.kind, event_filter.kinds),
+        (EVENTS_TABLE.c.label, event_filter.labels),
+        (EVENTS_TABLE.c.camera, event_filter.cameras),
     )
-    found += [column.in_(names) for column, names in lists if names]
-    return found
+    conditions += [column.in_(names) for column, names in allowed_values if names]
+    return conditions
 
 
-def newest(wanted: EventFilter, limit: int | None = None) -> sa.Select[Any]:
+def select_newest_events(
+    event_filter: EventFilter, limit: int | None = None
+) -> sa.Select[Any]:
     """Return the events, newest first, at most `limit` of them."""
-    order = (EVENTS.c.at_ms.desc(), EVENTS.c.id.desc())
-    return sa.select(EVENTS).where(*chosen(wanted)).order_by(*order).limit(limit)
+    order = (EVENTS_TABLE.c.at_ms.desc(), EVENTS_TABLE.c.id.desc())
+    return (
+        sa.select(EVENTS_TABLE)
+        .where(*build_conditions(event_filter))
+        .order_by(*order)
+        .limit(limit)
+    )
 
 
-def oldest(wanted: EventFilter) -> sa.Select[Any]:
+def select_oldest_events(event_filter: EventFilter) -> sa.Select[Any]:
     """Return the events, oldest first, as a file has them."""
     return (
-        sa.select(EVENTS).where(*chosen(wanted)).order_by(EVENTS.c.at_ms, EVENTS.c.id)
+        sa.select(EVENTS_TABLE)
+        .where(*build_conditions(event_filter))
+        .order_by(EVENTS_TABLE.c.at_ms, EVENTS_TABLE.c.id)
     )
 
 
-def counted(wanted: EventFilter) -> sa.Select[Any]:
+def select_kind_counts(event_filter: EventFilter) -> sa.Select[Any]:
     """Return kind and number of events of each kind."""
-    number = sa.func.count().label("n")
-    kind = EVENTS.c.kind
-    return sa.select(kind, number).where(*chosen(wanted)).group_by(kind)
+    count = sa.func.count().label("n")
+    kind = EVENTS_TABLE.c.kind
+    return sa.select(kind, count).where(*build_conditions(event_filter)).group_by(kind)
 
 
-def cameras() -> sa.Select[Any]:
+def select_cameras() -> sa.Select[Any]:
     """Return the names of all cameras, in order."""
-    return sa.select(EVENTS.c.camera).distinct().order_by(EVENTS.c.camera)
+    return sa.select(EVENTS_TABLE.c.camera).distinct().order_by(EVENTS_TABLE.c.camera)
 
 
-def hourly(wanted: EventFilter, offset_ms: int = 0) -> sa.Select[Any]:
+def select_hourly_people(
+    event_filter: EventFilter, offset_ms: int = 0
+) -> sa.Select[Any]:
     """Return hour, label and number of people: each counts once an hour.
 
     Who has several labels within an hour has the last one; who has none yet is not
     counted. An hour is the number of whole hours since 1970 in the zone of `offset_ms`.
 
     Args:
-        wanted: which events are looked at.
+        event_filter: which events are looked at.
         offset_ms: what local time is ahead of UTC, in milliseconds.
     """
-    hour = ((EVENTS.c.at_ms + offset_ms) // HOUR_MS).label("hour")
-    return _people(wanted, hour)
+    hour = ((EVENTS_TABLE.c.at_ms + offset_ms) // HOUR_MS).label("hour")
+    return _select_people_by(event_filter, hour)
 
 
-def people(wanted: EventFilter) -> sa.Select[Any]:
+def select_people(event_filter: EventFilter) -> sa.Select[Any]:
     """Return label and number of people: each counts once, with the last label."""
-    return _people(wanted)
+    return _select_people_by(event_filter)
 
 
-def _people(wanted: EventFilter, *parts: sa.Label[Any]) -> sa.Select[Any]:
+def _select_people_by(
+    event_filter: EventFilter, *group_columns: sa.Label[Any]
+) -> sa.Select[Any]:
     """Return the number of people by label in each of the parts of time."""
-    surely = EVENTS.c.label != Label.UNKNOWN.key
-    someone = EVENTS.c.person.is_not(None)
-    place = sa.func.row_number().over(
-        partition_by=(*parts, EVENTS.c.session, EVENTS.c.person),
-        order_by=(EVENTS.c.at_ms.desc(), EVENTS.c.id.desc()),
+    has_label = EVENTS_TABLE.c.label != Label.UNKNOWN.key
+    has_person = EVENTS_TABLE.c.person.is_not(None)
+    rank = sa.func.row_number().over(
+        partition_by=(*group_columns, EVENTS_TABLE.c.session, EVENTS_TABLE.c.person),
+        order_by=(EVENTS_TABLE.c.at_ms.desc(), EVENTS_TABLE.c.id.desc()),
     )
     last = (
-        sa.select(*parts, EVENTS.c.label, place.label("place"))
-        .where(*chosen(wanted), surely, someone)
+        sa.select(*group_columns, EVENTS_TABLE.c.label, rank.label("place"))
+        .where(*build_conditions(event_filter), has_label, has_person)
         .subquery()
     )
-    columns = [last.c[part.name] for part in parts]
-    number = sa.func.count().label("n")
+    columns = [last.c[column.name] for column in group_columns]
+    count = sa.func.count().label("n")
     return (
-        sa.select(*columns, last.c.label, number)
+        sa.select(*columns, last.c.label, count)
         .where(last.c.place == 1)
         .group_by(*columns, last.c.label)
         .order_by(*columns, last.c.label)
     )
 
 
-def unique_people(wanted: EventFilter) -> sa.Select[Any]:
+def select_unique_people(event_filter: EventFilter) -> sa.Select[Any]:
     """Return how many people there were, with a label or without."""
-    someone = EVENTS.c.person.is_not(None)
-    each = (
-        sa.select(EVENTS.c.session, EVENTS.c.person)
-        .where(*chosen(wanted), someone)
+    has_person = EVENTS_TABLE.c.person.is_not(None)
+    distinct_people = (
+        sa.select(EVENTS_TABLE.c.session, EVENTS_TABLE.c.person)
+        .where(*build_conditions(event_filter), has_person)
         .distinct()
         .subquery()
     )
-    return sa.select(sa.func.count()).select_from(each)
+    return sa.select(sa.func.count()).select_from(distinct_people)
 
 
-def insert() -> sa.Insert:
-    """Return the statement that adds rows as `row` makes them."""
-    return sa.insert(EVENTS)
+def insert_events() -> sa.Insert:
+    """Return the statement that adds rows as `to_event_row` makes them."""
+    return sa.insert(EVENTS_TABLE)
 
 
-def delete(before_ms: int | None = None) -> sa.Delete:
+def delete_events(before_ms: int | None = None) -> sa.Delete:
     """Return the statement that deletes events older than a time, or all."""
-    gone = sa.delete(EVENTS)
-    return gone if before_ms is None else gone.where(EVENTS.c.at_ms < before_ms)
+    statement = sa.delete(EVENTS_TABLE)
+    return (
+        statement
+        if before_ms is None
+        else statement.where(EVENTS_TABLE.c.at_ms < before_ms)
+    )

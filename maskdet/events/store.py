@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from maskdet.events import connecting, statements
 from maskdet.events.connecting import StoreError
-from maskdet.events.event import COLUMNS, Event, label_of
+from maskdet.events.event import EVENT_COLUMNS, Event, parse_label
 from maskdet.events.statements import EventFilter
-from maskdet.records import harmless
+from maskdet.records import escape_formula
 from maskdet.types import UNTRACKED, Label
 
 __all__ = ["EventFilter", "EventStore", "StoreError"]
@@ -23,7 +23,7 @@ __all__ = ["EventFilter", "EventStore", "StoreError"]
 _CSV_ROWS = 1000  # so many rows of a large export are in memory at a time
 
 
-class TextSink(Protocol):
+class TextWriter(Protocol):
     """What text can be written to."""
 
     def write(self, text: str, /) -> object:
@@ -46,15 +46,17 @@ class EventStore:
         Raises:
             StoreError: it is no such URL, or its driver is not installed.
         """
-        self._url = connecting.parsed(url)
-        self._engine = connecting.engine(self._url)
-        self._looking = connecting.looking_engine(self._url, self._engine)
-        self._ready = self._made = False
+        self._url = connecting.parse_database_url(url)
+        self._engine = connecting.create_engine(self._url)
+        self._read_only_engine = connecting.create_read_only_engine(
+            self._url, self._engine
+        )
+        self._is_ready = self._tables_created = False
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the events are, without a password: a file, or an address."""
-        return connecting.shown(self._url)
+        return connecting.format_database_url(self._url)
 
     def close(self) -> None:
         """Close every connection; the next use opens them again."""
@@ -62,112 +64,122 @@ class EventStore:
 
     def exists(self) -> bool:
         """Return whether anything was ever recorded there; makes nothing."""
-        if not connecting.file_exists(self._url):
+        if not connecting.database_file_exists(self._url):
             # What still writes to a deleted file writes to nowhere.
-            if self._ready:
+            if self._is_ready:
                 self.close()
-            self._ready = self._made = False
+            self._is_ready = self._tables_created = False
             return False
-        if self._ready:
+        if self._is_ready:
             return True
-        with self._connected(self._looking) as connection:
-            found = sa.inspect(connection).has_table(statements.EVENTS.name)
-            if found:
+        with self._open_transaction(self._read_only_engine) as connection:
+            has_tables = sa.inspect(connection).has_table(statements.EVENTS_TABLE.name)
+            if has_tables:
                 self._check_version(connection)
-        self._ready = found
-        return found
+        self._is_ready = has_tables
+        return has_tables
 
     def is_foreign(self) -> bool:
         """Return whether there are tables, but none of ours; makes nothing."""
-        if self.exists() or not connecting.file_exists(self._url):
+        if self.exists() or not connecting.database_file_exists(self._url):
             return False
-        with self._connected(self._looking) as connection:
+        with self._open_transaction(self._read_only_engine) as connection:
             return bool(sa.inspect(connection).get_table_names())
 
     def create(self) -> None:
         """Make folder, file and tables as far as they are missing."""
-        if self.exists() and self._made:
+        if self.exists() and self._tables_created:
             return
-        connecting.make_folder(self._url)
+        connecting.create_database_file(self._url)
         try:
-            self._make_tables()
+            self._create_tables()
         except StoreError:
             # Another program may have made them between our look and our attempt.
             if not self.exists():
                 raise
-        self._ready = self._made = True
+        self._is_ready = self._tables_created = True
 
-    def _make_tables(self) -> None:
-        with self._connected() as connection:
-            connecting.let_others_read(connection)
-            statements.tables().create_all(connection)
-            if self._version(connection) is None:
+    def _create_tables(self) -> None:
+        with self._open_transaction() as connection:
+            connecting.enable_concurrent_reads(connection)
+            statements.get_metadata().create_all(connection)
+            if self._read_schema_version(connection) is None:
                 value = str(statements.SCHEMA_VERSION)
                 row = {"name": "schema_version", "value": value}
-                connection.execute(sa.insert(statements.ABOUT), row)
+                connection.execute(sa.insert(statements.INFO_TABLE), row)
 
     def add(self, events: Sequence[Event]) -> None:
         """Write events down, all or none."""
         if not events:
             return
         self.create()
-        with self._connected() as connection:
-            rows = [statements.row(event) for event in events]
-            connection.execute(statements.insert(), rows)
+        with self._open_transaction() as connection:
+            rows = [statements.to_event_row(event) for event in events]
+            connection.execute(statements.insert_events(), rows)
 
-    def read(self, wanted: EventFilter, limit: int | None = None) -> list[Event]:
+    def read(self, event_filter: EventFilter, limit: int | None = None) -> list[Event]:
         """Return events, newest first, at most `limit` of them."""
-        return [_event(row) for row in self._rows(statements.newest(wanted, limit))]
+        return [
+            _event_from_row(row)
+            for row in self._fetch_rows(
+                statements.select_newest_events(event_filter, limit)
+            )
+        ]
 
-    def counts(self, wanted: EventFilter) -> Counter[str]:
+    def count_by_kind(self, event_filter: EventFilter) -> Counter[str]:
         """Return how many events there are of each kind."""
-        rows = self._rows(statements.counted(wanted))
+        rows = self._fetch_rows(statements.select_kind_counts(event_filter))
         return Counter({row.kind: row.n for row in rows})
 
-    def people(self, wanted: EventFilter) -> Counter[Label]:
+    def count_people(self, event_filter: EventFilter) -> Counter[Label]:
         """Return how many people there were by their last label, where they had one."""
-        rows = self._rows(statements.people(wanted))
-        return Counter({label_of(row.label): row.n for row in rows})
+        rows = self._fetch_rows(statements.select_people(event_filter))
+        return Counter({parse_label(row.label): row.n for row in rows})
 
-    def unique_people(self, wanted: EventFilter) -> int:
+    def count_unique_people(self, event_filter: EventFilter) -> int:
         """Return how many people there were, with a label or without."""
-        rows = self._rows(statements.unique_people(wanted))
+        rows = self._fetch_rows(statements.select_unique_people(event_filter))
         return int(rows[0][0]) if rows else 0
 
-    def hourly(
-        self, wanted: EventFilter, offset_ms: int = 0
+    def count_people_by_hour(
+        self, event_filter: EventFilter, offset_ms: int = 0
     ) -> dict[int, Counter[Label]]:
         """Return the number of people by label in every hour that has some.
 
         Args:
-            wanted: which events are looked at.
+            event_filter: which events are looked at.
             offset_ms: what local time is ahead of UTC, in milliseconds.
 
         Returns:
             By the start of the hour in milliseconds since 1970, in UTC.
         """
-        found: dict[int, Counter[Label]] = {}
-        for row in self._rows(statements.hourly(wanted, offset_ms)):
+        counts_by_hour: dict[int, Counter[Label]] = {}
+        for row in self._fetch_rows(
+            statements.select_hourly_people(event_filter, offset_ms)
+        ):
             start_ms = int(row.hour) * statements.HOUR_MS - offset_ms
-            found.setdefault(start_ms, Counter())[label_of(row.label)] = row.n
-        return found
+            counts_by_hour.setdefault(start_ms, Counter())[parse_label(row.label)] = (
+                row.n
+            )
+        return counts_by_hour
 
-    def cameras(self) -> list[str]:
+    def list_cameras(self) -> list[str]:
         """Return the names of all cameras, in order."""
-        return [row.camera for row in self._rows(statements.cameras())]
+        return [row.camera for row in self._fetch_rows(statements.select_cameras())]
 
-    def write_csv(self, wanted: EventFilter, file: TextSink) -> int:
+    def write_csv(self, event_filter: EventFilter, file: TextWriter) -> int:
         """Write events as CSV, oldest first; return how many.
 
         They pass through memory a thousand at a time, however many there are.
         """
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(EVENT_COLUMNS)
         n_rows = 0
-        for row in self._streamed(statements.oldest(wanted)):
-            values = _event(row).record().values()
+        for row in self._stream_rows(statements.select_oldest_events(event_filter)):
+            values = _event_from_row(row).to_record().values()
             writer.writerow(
-                harmless(value) if isinstance(value, str) else value for value in values
+                escape_formula(value) if isinstance(value, str) else value
+                for value in values
             )
             n_rows += 1
         return n_rows
@@ -177,63 +189,75 @@ class EventStore:
         if not self.exists():
             return 0
         before_ms = None if before is None else round(before.timestamp() * 1e3)
-        with self._connected() as connection:
-            return int(connection.execute(statements.delete(before_ms)).rowcount)
+        with self._open_transaction() as connection:
+            return int(connection.execute(statements.delete_events(before_ms)).rowcount)
 
-    def _rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    def _fetch_rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         if not self.exists():
             return ()
-        with self._connected(self._reading()) as connection:
+        with self._open_transaction(self._engine_for_reading()) as connection:
             return connection.execute(query).all()
 
-    def _streamed(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
+    def _stream_rows(self, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
         if not self.exists():
             return
-        with self._connected(self._reading()) as connection:
+        with self._open_transaction(self._engine_for_reading()) as connection:
             options = {"yield_per": _CSV_ROWS}
             yield from connection.execute(query, execution_options=options)
 
-    def _reading(self) -> sa.Engine:
-        return self._engine if connecting.may_write(self._url) else self._looking
+    def _engine_for_reading(self) -> sa.Engine:
+        return (
+            self._engine if connecting.can_write(self._url) else self._read_only_engine
+        )
 
     @contextmanager
-    def _connected(self, engine: sa.Engine | None = None) -> Iterator[sa.Connection]:
+    def _open_transaction(
+        self, engine: sa.Engine | None = None
+    ) -> Iterator[sa.Connection]:
         """Give a connection in a transaction; tell in one line what goes wrong."""
         engine = self._engine if engine is None else engine
         try:
-            with connecting.told(self._url), engine.begin() as connection:
-                connecting.be_impatient(connection)
+            with (
+                connecting.translate_database_errors(self._url),
+                engine.begin() as connection,
+            ):
+                connecting.set_lock_timeout(connection)
                 yield connection
         except StoreError:
             # Somebody may have put another database there.
-            self._ready = self._made = False
+            self._is_ready = self._tables_created = False
             raise
 
     def _check_version(self, connection: sa.Connection) -> None:
-        version = self._version(connection)
+        version = self._read_schema_version(connection)
         if version != str(statements.SCHEMA_VERSION):
             raise StoreError(
-                f"{self.place} was written by another version of maskdet: its schema "
+                f"{self.location} was written by another version of maskdet: its "
+                "schema "
                 f"is {version}, known is {statements.SCHEMA_VERSION}"
             )
 
     @staticmethod
-    def _version(connection: sa.Connection) -> str | None:
-        about = statements.ABOUT
-        wanted = sa.select(about.c.value).where(about.c.name == "schema_version")
-        found = connection.execute(wanted).scalar()
-        return None if found is None else str(found)
+    def _read_schema_version(connection: sa.Connection) -> str | None:
+        info_table = statements.INFO_TABLE
+        query = sa.select(info_table.c.value).where(
+            info_table.c.name == "schema_version"
+        )
+        value = connection.execute(query).scalar()
+        return None if value is None else str(value)
 
 
-def _event(row: sa.Row[Any]) -> Event:
+def _event_from_row(row: sa.Row[Any]) -> Event:
     values = row._mapping
-    known = {name: values[name] for name in ("kind", "camera", "session", "confidence")}
+    plain_values = {
+        name: values[name] for name in ("kind", "camera", "session", "confidence")
+    }
     return Event(
-        **known,
+        **plain_values,
         at=datetime.fromtimestamp(values["at_ms"] / 1e3, UTC),
         person=UNTRACKED if values["person"] is None else values["person"],
-        label=label_of(values["label"]),
-        before=None if values["before"] is None else label_of(values["before"]),
+        label=parse_label(values["label"]),
+        before=None if values["before"] is None else parse_label(values["before"]),
         other=UNTRACKED if values["other"] is None else values["other"],
         distance=values["distance"] or 0.0,
         unit=values["unit"] or "",

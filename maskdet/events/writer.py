@@ -21,10 +21,10 @@ CAPACITY = 2000
 RETRY_S = 5.0
 """After a failure the database is tried again so much later."""
 
-_REFUSALS = 3
+_MAX_BATCH_REJECTIONS = 3
 """A batch that was refused so often is written event by event."""
 
-_BATCH = 200
+_BATCH_SIZE = 200
 _DAY_S = 86_400.0
 
 
@@ -57,7 +57,7 @@ class EventWriter:
         self,
         store: EventStore,
         *,
-        keep_days: int,
+        retention_days: int,
         capacity: int = CAPACITY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,20 +65,20 @@ class EventWriter:
 
         Args:
             store: where events go.
-            keep_days: older ones are deleted at the start and then once a day.
+            retention_days: older ones are deleted at the start and then once a day.
             capacity: events that wait at most.
             clock: seconds that never go back; tests bring their own.
         """
-        self.keep_days = keep_days
+        self.retention_days = retention_days
         self._store = store
         self._clock = clock
         self._queue: queue.Queue[Event] = queue.Queue(capacity)
         self._lock = threading.Lock()
         self._n_written = self._n_dropped = self._n_pending = 0
-        self._n_refused = 0  # times in a row, of the batch at hand
+        self._n_rejections = 0  # times in a row, of the batch at hand
         self._problem = ""
-        self._ending = threading.Event()
-        self._cleaned_s: float | None = None
+        self._stop_requested = threading.Event()
+        self._last_cleanup_s: float | None = None
         self._thread = threading.Thread(
             target=self._run, name="maskdet-events", daemon=True
         )
@@ -103,25 +103,25 @@ class EventWriter:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all is written; return whether it is."""
-        until_s = time.monotonic() + timeout_s
-        while self.status().n_waiting and time.monotonic() < until_s:
+        deadline_s = time.monotonic() + timeout_s
+        while self.status().n_waiting and time.monotonic() < deadline_s:
             time.sleep(0.01)
         return not self.status().n_waiting
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what waits, as far as it can be, and end the thread."""
-        self._ending.set()
+        self._stop_requested.set()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
         batch: list[Event] = []
-        while not (self._ending.is_set() and not batch and self._queue.empty()):
+        while not (self._stop_requested.is_set() and not batch and self._queue.empty()):
             batch = batch or self._next_batch()
-            if self._try(batch):
+            if self._try_write(batch):
                 batch = []
-            elif self._n_refused >= _REFUSALS:
-                batch = self._one_by_one(batch)
-            elif self._ending.wait(RETRY_S):
+            elif self._n_rejections >= _MAX_BATCH_REJECTIONS:
+                batch = self._write_individually(batch)
+            elif self._stop_requested.wait(RETRY_S):
                 return
 
     def _next_batch(self) -> list[Event]:
@@ -129,60 +129,60 @@ class EventWriter:
             batch = [self._queue.get(timeout=0.2)]
         except queue.Empty:
             return []
-        while len(batch) < _BATCH and not self._queue.empty():
+        while len(batch) < _BATCH_SIZE and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         return batch
 
-    def _try(self, batch: list[Event]) -> bool:
+    def _try_write(self, batch: list[Event]) -> bool:
         """Write a batch and clean up; return whether the database took it."""
         try:
-            self._clean()
+            self._delete_expired()
             self._store.add(batch)
         except StoreError as error:
-            self._n_refused = self._n_refused + 1 if error.refused else 0
-            self._tell(str(error))
+            self._n_rejections = self._n_rejections + 1 if error.rejected else 0
+            self._set_problem(str(error))
             return False
         except Exception as error:  # a fault of ours must not end the thread
-            self._n_refused += 1
+            self._n_rejections += 1
             logger.exception("events were not written")
-            self._tell(f"events were not written: {type(error).__name__}")
+            self._set_problem(f"events were not written: {type(error).__name__}")
             return False
-        self._n_refused = 0
+        self._n_rejections = 0
         with self._lock:
             self._problem = ""
             self._n_written += len(batch)
             self._n_pending -= len(batch)
         return True
 
-    def _one_by_one(self, batch: list[Event]) -> list[Event]:
+    def _write_individually(self, batch: list[Event]) -> list[Event]:
         """Write what the database takes and drop what it refuses; return the rest.
 
         There is a rest only where the database could not be used any more.
         """
-        self._n_refused = 0
-        for place, event in enumerate(batch):
-            if self._try([event]):
+        self._n_rejections = 0
+        for index, event in enumerate(batch):
+            if self._try_write([event]):
                 continue
-            if not self._n_refused:
-                return batch[place:]
-            self._n_refused = 0
+            if not self._n_rejections:
+                return batch[index:]
+            self._n_rejections = 0
             logger.error("an event (%s) was dropped", event.kind)
             with self._lock:
                 self._n_dropped += 1
                 self._n_pending -= 1
         return []
 
-    def _clean(self) -> None:
+    def _delete_expired(self) -> None:
         """Delete what is too old, at the start and once a day."""
         now_s = self._clock()
-        if self._cleaned_s is not None and now_s - self._cleaned_s < _DAY_S:
+        if self._last_cleanup_s is not None and now_s - self._last_cleanup_s < _DAY_S:
             return
-        self._store.delete(datetime.now(UTC) - timedelta(days=self.keep_days))
-        self._cleaned_s = now_s
+        self._store.delete(datetime.now(UTC) - timedelta(days=self.retention_days))
+        self._last_cleanup_s = now_s
 
-    def _tell(self, problem: str) -> None:
+    def _set_problem(self, problem: str) -> None:
         with self._lock:
-            news = problem != self._problem
+            is_new = problem != self._problem
             self._problem = problem
-        if news:
+        if is_new:
             logger.error("%s", problem)

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from maskdet.films.happened import MOST_EVENTS, Witness
-from maskdet.films.looking_back import scene_at
+from maskdet.films.happened import MAX_EVENTS, SceneObserver
+from maskdet.films.looking_back import read_scene_at
 from maskdet.films.people import Person
-from maskdet.films.report import VideoReport, to_json
-from maskdet.films.rows import COLUMNS, EventFile, EventRows, RowFile, Rows
-from maskdet.films.running import Progress, Wanted, analyze_film
+from maskdet.films.report import VideoReport, reports_to_json
+from maskdet.films.rows import (
+    VIDEO_COLUMNS,
+    EventCsvFile,
+    EventCsvWriter,
+    VideoCsvFile,
+    VideoCsvWriter,
+)
+from maskdet.films.running import VideoOutputs, VideoProgress, run_video_analysis
 from maskdet.films.timeline import TimelineBin
-from maskdet.films.unwritten import Unwritten
+from maskdet.films.unwritten import OutputError
 
 __all__ = [
-    "COLUMNS",
-    "MOST_EVENTS",
-    "EventFile",
-    "EventRows",
+    "MAX_EVENTS",
+    "VIDEO_COLUMNS",
+    "EventCsvFile",
+    "EventCsvWriter",
+    "OutputError",
     "Person",
-    "Progress",
-    "RowFile",
-    "Rows",
+    "SceneObserver",
     "TimelineBin",
-    "Unwritten",
+    "VideoCsvFile",
+    "VideoCsvWriter",
+    "VideoOutputs",
+    "VideoProgress",
     "VideoReport",
-    "Wanted",
-    "Witness",
-    "analyze_film",
-    "scene_at",
-    "to_json",
+    "read_scene_at",
+    "reports_to_json",
+    "run_video_analysis",
 ]

@@ -7,20 +7,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from maskdet.events import Event, Happenings, Origin
+from maskdet.events import Event, EventDetector, StreamInfo
 from maskdet.types import Scene
 
 logger = logging.getLogger(__name__)
 
-MOST_EVENTS: Final = 10_000
+MAX_EVENTS: Final = 10_000
 """A report keeps the newest so many; a camera may run for months."""
 
 
-class Witness(Protocol):
-    """What is shown every scene of a film, as `maskdet.alerts.watch.Witness` is."""
+class SceneObserver(Protocol):
+    """What is shown every scene of a film, as `maskdet.alerts.watch.StreamMonitor` is."""
 
     @property
-    def origin(self) -> Origin:
+    def stream_info(self) -> StreamInfo:
         """What the film is called in events, and when it began."""
         ...
 
@@ -33,60 +33,60 @@ class Witness(Protocol):
         ...
 
 
-class Onlooker:
+class EventObserver:
     """A witness who says what happened, and tells nobody else."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, stream_info: StreamInfo) -> None:
         """Start at the beginning of a film."""
-        self.origin = origin
-        self._happenings = Happenings(origin)
+        self.stream_info = stream_info
+        self._event_detector = EventDetector(stream_info)
 
     def on_scene(self, scene: Scene) -> Sequence[Event]:
         """Look at the next scene; return what happened."""
-        return self._happenings.update(scene)
+        return self._event_detector.update(scene)
 
     def end(self) -> Sequence[Event]:
         """Return that everybody left, because the film ended."""
-        return self._happenings.end()
+        return self._event_detector.end()
 
 
-class Happened:
+class EventCollector:
     """Shows scenes to a witness, whose failures never stop a film.
 
     Attributes:
-        origin: what the film is called in events, and when it began.
+        stream_info: what the film is called in events, and when it began.
         n_events: how many there were in all.
     """
 
-    def __init__(self, witness: Witness, most: int = MOST_EVENTS) -> None:
+    def __init__(self, observer: SceneObserver, max_events: int = MAX_EVENTS) -> None:
         """Start with nothing.
 
         Args:
-            witness: looks at every scene.
-            most: so many events are kept, the newest.
+            observer: looks at every scene.
+            max_events: so many events are kept, the newest.
         """
-        self.origin = witness.origin
+        self.stream_info = observer.stream_info
         self.n_events = 0
-        self._witness = witness
-        self._kept: deque[Event] = deque(maxlen=most)
+        self._observer = observer
+        self._events: deque[Event] = deque(maxlen=max_events)
         self._n_failed = 0
 
     @property
     def events(self) -> tuple[Event, ...]:
         """What happened so far, oldest first; of very much, the newest."""
-        return tuple(sorted(self._kept, key=lambda event: event.at))
+        return tuple(sorted(self._events, key=lambda event: event.at))
 
     def add(self, scene: Scene) -> None:
         """Show the next scene."""
-        self._keep(lambda: self._witness.on_scene(scene))
+        self._collect(lambda: self._observer.on_scene(scene))
 
     def end(self) -> None:
         """Note that everybody left; may be called twice."""
-        self._keep(self._witness.end)
+        self._collect(self._observer.end)
 
-    def _keep(self, told: Callable[[], Sequence[Event]]) -> None:
+    def _collect(self, observe: Callable[[], Sequence[Event]]) -> None:
         try:
-            events = told()
+            events = observe()
         except Exception:
             # The failures 1, 10, 100 ...: a witness can fail with every picture.
             self._n_failed += 1
@@ -94,4 +94,4 @@ class Happened:
                 logger.exception("events were lost (%d scenes so far)", self._n_failed)
             return
         self.n_events += len(events)
-        self._kept.extend(events)
+        self._events.extend(events)

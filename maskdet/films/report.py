@@ -45,14 +45,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskdet.events import Event
-from maskdet.films.contacts import OtherContacts
-from maskdet.films.people import Earlier, Person
+from maskdet.films.contacts import EvictedContacts
+from maskdet.films.people import EvictedPeople, Person
 from maskdet.films.timeline import LABELS, TimelineBin
 from maskdet.media import VideoInfo
-from maskdet.records import as_utf8
+from maskdet.records import to_utf8
 from maskdet.types import CLASSES, Contact, Label
 
-VERSION: Final = 2
+REPORT_JSON_VERSION: Final = 2
 """Goes up when a field changes its meaning or goes away, not when one is added."""
 
 
@@ -82,8 +82,8 @@ class VideoReport:
         started_at: the date and time of second 0, in UTC.
         events: what happened, oldest first; of more than 10,000 events, the newest.
         n_events: how many events there were in all.
-        earlier: the people who are not in `people`.
-        other_contacts: the pairs that are not in `contacts`.
+        evicted_people: the people who are not in `people`.
+        evicted_contacts: the pairs that are not in `contacts`.
         pipeline: who detected and who classified, in one line.
     """
 
@@ -101,15 +101,15 @@ class VideoReport:
     started_at: datetime | None = None
     events: tuple[Event, ...] = ()
     n_events: int = 0
-    earlier: Earlier = field(default_factory=Earlier)
-    other_contacts: OtherContacts = field(default_factory=OtherContacts)
+    evicted_people: EvictedPeople = field(default_factory=EvictedPeople)
+    evicted_contacts: EvictedContacts = field(default_factory=EvictedContacts)
     pipeline: str = ""
 
     @property
     def label_s(self) -> dict[Label, float]:
         """How long people were there with each label, added up over people."""
         return {
-            label: self.earlier.label_s[label]
+            label: self.evicted_people.label_s[label]
             + sum(person.label_s[label] for person in self.people)
             for label in LABELS
         }
@@ -117,34 +117,34 @@ class VideoReport:
     @property
     def n_people(self) -> int:
         """How many people there were in all."""
-        return len(self.people) + self.earlier.n_people
+        return len(self.people) + self.evicted_people.n_people
 
     @property
     def label_counts(self) -> Counter[Label]:
         """How many people had each class for most of the time."""
         return Counter(person.label for person in self.people) + Counter(
-            self.earlier.labels
+            self.evicted_people.label_counts
         )
 
     @property
     def n_over_limit(self) -> int:
         """How many pairs had a contact that exceeds the limit."""
         listed = sum(contact.exceeds_limit for contact in self.contacts)
-        return listed + self.other_contacts.n_too_long
+        return listed + self.evicted_contacts.n_over_limit
 
     @property
     def mask_rate(self) -> float | None:
         """Time with a mask divided by the time with a known class; 0 to 1, or None."""
         label_s = self.label_s
-        known = sum(label_s[label] for label in CLASSES)
-        return label_s[Label.MASK] / known if known > 0 else None
+        known_s = sum(label_s[label] for label in CLASSES)
+        return label_s[Label.MASK] / known_s if known_s > 0 else None
 
     def _duration_s(self, info: VideoInfo) -> float:
         """Return how long the video lasts; a clock that leaps says too much."""
-        known = self.is_complete and info.duration_is_estimate
-        return self.analyzed_s if known else info.duration_s
+        is_estimate = self.is_complete and info.duration_is_estimate
+        return self.analyzed_s if is_estimate else info.duration_s
 
-    def time_s(self, event: Event) -> float:
+    def event_time_s(self, event: Event) -> float:
         """Return the time of an event in the video, in seconds."""
         return (
             0.0
@@ -156,101 +156,105 @@ class VideoReport:
         """Return it as in the module's description of the JSON."""
         info = self.info
         return {
-            "film": as_utf8(self.source),
-            "error": as_utf8(self.error) or None,
+            "film": to_utf8(self.source),
+            "error": to_utf8(self.error) or None,
             "whole": self.is_complete,
             "pipeline": self.pipeline or None,
             "width": None if info is None else info.width,
             "height": None if info is None else info.height,
-            "frame_rate": None if info is None else _short(float(info.frame_rate)),
+            "frame_rate": None if info is None else _round(float(info.frame_rate)),
             "frame_rate_assumed": None if info is None else info.rate_is_assumed,
-            "duration_s": None if info is None else _short(self._duration_s(info)),
+            "duration_s": None if info is None else _round(self._duration_s(info)),
             "has_sound": None if info is None else info.has_sound,
             "pictures": self.n_frames,
-            "analysed_s": _short(self.analyzed_s),
-            "seconds": _by_key(self.label_s),
-            "share_masked": _short(self.mask_rate),
-            "people": [_person(person) for person in self.people],
-            "contacts": [_contact(contact) for contact in self.contacts],
-            "timeline": [_moment(moment) for moment in self.timeline],
-            "earlier": _earlier(self.earlier, self.other_contacts),
-            "began": None if self.started_at is None else _utc(self.started_at),
+            "analysed_s": _round(self.analyzed_s),
+            "seconds": _values_by_key(self.label_s),
+            "share_masked": _round(self.mask_rate),
+            "people": [_person_to_dict(person) for person in self.people],
+            "contacts": [_contact_to_dict(contact) for contact in self.contacts],
+            "timeline": [_bin_to_dict(timeline_bin) for timeline_bin in self.timeline],
+            "earlier": _evicted_to_dict(self.evicted_people, self.evicted_contacts),
+            "began": None if self.started_at is None else _format_utc(self.started_at),
             "n_events": self.n_events,
-            "events": [_event(event, self.time_s(event)) for event in self.events],
+            "events": [
+                _event_to_dict(event, self.event_time_s(event)) for event in self.events
+            ],
         }
 
 
-def to_json(reports: Iterable[VideoReport]) -> str:
+def reports_to_json(reports: Iterable[VideoReport]) -> str:
     """Return reports as JSON text, one film a line, ended by a line break."""
     lines = ",\n  ".join(
         json.dumps(report.to_dict(), ensure_ascii=False) for report in reports
     )
-    films = f"[\n  {lines}\n]" if lines else "[]"
-    return f'{{"version": {VERSION}, "films": {films}}}\n'
+    videos = f"[\n  {lines}\n]" if lines else "[]"
+    return f'{{"version": {REPORT_JSON_VERSION}, "films": {videos}}}\n'
 
 
-def _person(person: Person) -> dict[str, Any]:
+def _person_to_dict(person: Person) -> dict[str, Any]:
     return {
         "person": person.track_id,
-        "first_s": _short(person.first_s),
-        "last_s": _short(person.last_s),
-        "seen_s": _short(person.seen_s),
+        "first_s": _round(person.first_s),
+        "last_s": _round(person.last_s),
+        "seen_s": _round(person.seen_s),
         "label": person.label.key,
-        "confidence": _short(person.confidence),
-        "seconds": _by_key(person.label_s),
+        "confidence": _round(person.confidence),
+        "seconds": _values_by_key(person.label_s),
     }
 
 
-def _contact(contact: Contact) -> dict[str, Any]:
+def _contact_to_dict(contact: Contact) -> dict[str, Any]:
     return {
         "people": [contact.first_id, contact.second_id],
-        "first_s": _short(contact.start_s),
-        "near_s": _short(contact.total_s),
-        "bare_s": _short(contact.unmasked_s),
-        "closest": _short(contact.min_distance),
+        "first_s": _round(contact.start_s),
+        "near_s": _round(contact.total_s),
+        "bare_s": _round(contact.unmasked_s),
+        "closest": _round(contact.min_distance),
         "unit": contact.unit,
         "too_long": contact.exceeds_limit,
     }
 
 
-def _earlier(people: Earlier, contacts: OtherContacts) -> dict[str, Any]:
+def _evicted_to_dict(
+    people: EvictedPeople, contacts: EvictedContacts
+) -> dict[str, Any]:
     return {
         "people": people.n_people,
-        "worn": {label.key: people.labels[label] for label in LABELS},
+        "worn": {label.key: people.label_counts[label] for label in LABELS},
         "contacts": contacts.n_contacts,
-        "too_long": contacts.n_too_long,
-        "near_s": _short(contacts.near_s),
-        "bare_s": _short(contacts.bare_s),
+        "too_long": contacts.n_over_limit,
+        "near_s": _round(contacts.total_s),
+        "bare_s": _round(contacts.unmasked_s),
     }
 
 
-def _moment(moment: TimelineBin) -> dict[str, Any]:
+def _bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
     return {
-        "start_s": _short(moment.start_s),
-        "length_s": _short(moment.length_s),
-        **_by_key(moment.counts),
-        "share_masked": _short(moment.mask_rate),
-        "near": moment.n_contacts,
-        "too_long": moment.n_over_limit,
+        "start_s": _round(timeline_bin.start_s),
+        "length_s": _round(timeline_bin.length_s),
+        **_values_by_key(timeline_bin.counts),
+        "share_masked": _round(timeline_bin.mask_rate),
+        "near": timeline_bin.n_contacts,
+        "too_long": timeline_bin.n_over_limit,
     }
 
 
-def _event(event: Event, time_s: float) -> dict[str, Any]:
+def _event_to_dict(event: Event, time_s: float) -> dict[str, Any]:
     """Return an event without what all events of a film share."""
-    known = event.record()
+    record = event.to_record()
     shared = ("at", "camera", "session")
-    rest = {name: value for name, value in known.items() if name not in shared}
-    return {"time_s": _short(time_s), **rest}
+    rest = {name: value for name, value in record.items() if name not in shared}
+    return {"time_s": _round(time_s), **rest}
 
 
-def _by_key(values: dict[Label, float]) -> dict[str, float | None]:
-    return {label.key: _short(values[label]) for label in LABELS}
+def _values_by_key(values: dict[Label, float]) -> dict[str, float | None]:
+    return {label.key: _round(values[label]) for label in LABELS}
 
 
-def _utc(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+def _format_utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def _short(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     """Return a number without digits that are noise."""
     return None if value is None else round(value, 3)

@@ -32,16 +32,16 @@ from typing import Final, TextIO
 
 import numpy as np
 
-from maskdet.events import COLUMNS as EVENT_COLUMNS
+from maskdet.events import EVENT_COLUMNS as EVENT_COLUMNS
 from maskdet.events import Event
-from maskdet.part_file import PartFile
-from maskdet.records import harmless
+from maskdet.part_file import AtomicFile
+from maskdet.records import escape_formula
 from maskdet.types import CLASSES, PersonPair, Scene
 
-VERSION: Final = 1
+VIDEO_CSV_VERSION: Final = 1
 """Goes up when a column changes its meaning or goes away, not when one is added."""
 
-COLUMNS: Final = (
+VIDEO_COLUMNS: Final = (
     *("film", "time_s", "person", "x1", "y1", "x2", "y2", "score", "label"),
     *(label.key for label in CLASSES),
     *("seen_s", "evidence", "nearest", "distance", "unit", "near", "x", "z"),
@@ -49,28 +49,28 @@ COLUMNS: Final = (
 )
 
 
-class Rows:
+class VideoCsvWriter:
     """Writes rows to a text stream."""
 
     def __init__(self, stream: TextIO) -> None:
         """Write the header."""
         self._writer = csv.writer(stream, lineterminator="\n")
-        self._writer.writerow(COLUMNS)
+        self._writer.writerow(VIDEO_COLUMNS)
 
-    def add(self, film: str, scene: Scene) -> None:
+    def add(self, video_name: str, scene: Scene) -> None:
         """Write the people of one picture.
 
         Args:
-            film: its name.
+            video_name: its name.
             scene: who they are, and where if that is known.
         """
-        head = [harmless(film), f"{scene.time_s:.3f}"]
+        head = [escape_formula(video_name), f"{scene.time_s:.3f}"]
         if not len(scene):
-            self._writer.writerow(_filled(head))
+            self._writer.writerow(_pad_row(head))
         ids, unseen_s = np.asarray(scene.track_ids), np.asarray(scene.unseen_s)
         n_views = np.asarray(scene.n_effective_views)
         for row, label in enumerate(scene.labels):
-            numbers = [
+            values = [
                 int(ids[row]),
                 *(round(float(corner), 1) for corner in scene.faces.boxes[row]),
                 round(float(scene.faces.scores[row]), 4),
@@ -79,25 +79,29 @@ class Rows:
                 round(float(unseen_s[row]), 2),
                 round(float(n_views[row]), 2),
             ]
-            place: list[object] = ["", ""]
+            position: list[object] = ["", ""]
             if len(scene.positions):
-                place = [round(float(one), 2) for one in scene.positions[row]]
-            numbers = [*numbers, *_nearest(scene, row), *place]
-            self._writer.writerow(_filled([*head, *numbers]))
+                position = [
+                    round(float(coordinate), 2) for coordinate in scene.positions[row]
+                ]
+            values = [*values, *_format_nearest(scene, row), *position]
+            self._writer.writerow(_pad_row([*head, *values]))
 
-    def fail(self, film: str, time_s: float | None, error: str) -> None:
+    def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
         """Write that a film breaks off, or cannot be read at all.
 
         Args:
-            film: its name.
+            video_name: its name.
             time_s: of its last picture, if there was one.
             error: one line.
         """
-        shown = "" if time_s is None else f"{time_s:.3f}"
-        self._writer.writerow(_filled([harmless(film), shown], harmless(error)))
+        time_text = "" if time_s is None else f"{time_s:.3f}"
+        self._writer.writerow(
+            _pad_row([escape_formula(video_name), time_text], escape_formula(error))
+        )
 
 
-class EventRows:
+class EventCsvWriter:
     """Writes events to a text stream, with the columns of the Events page's file."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -107,14 +111,15 @@ class EventRows:
 
     def add(self, events: Iterable[Event]) -> None:
         """Write events."""
-        for one in events:
-            values = one.record().values()
+        for event in events:
+            values = event.to_record().values()
             self._writer.writerow(
-                harmless(value) if isinstance(value, str) else value for value in values
+                escape_formula(value) if isinstance(value, str) else value
+                for value in values
             )
 
 
-class RowFile(PartFile, Rows):
+class VideoCsvFile(AtomicFile, VideoCsvWriter):
     """Everybody in every picture, as a whole file or none."""
 
     def __init__(self, target: str | Path) -> None:
@@ -123,29 +128,29 @@ class RowFile(PartFile, Rows):
         Raises:
             OSError: it cannot be written there.
         """
-        PartFile.__init__(self, target, "rows")
-        Rows.__init__(self, self.stream)
+        AtomicFile.__init__(self, target, "rows")
+        VideoCsvWriter.__init__(self, self.stream)
 
-    def add(self, film: str, scene: Scene) -> None:
-        """Write the people of one picture, as `Rows` does.
-
-        Raises:
-            OSError: there is no room; it names the file.
-        """
-        with self.named():
-            Rows.add(self, film, scene)
-
-    def fail(self, film: str, time_s: float | None, error: str) -> None:
-        """Write why a film ends too early, as `Rows` does.
+    def add(self, video_name: str, scene: Scene) -> None:
+        """Write the people of one picture, as `VideoCsvWriter` does.
 
         Raises:
             OSError: there is no room; it names the file.
         """
-        with self.named():
-            Rows.fail(self, film, time_s, error)
+        with self.report_target_errors():
+            VideoCsvWriter.add(self, video_name, scene)
+
+    def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
+        """Write why a film ends too early, as `VideoCsvWriter` does.
+
+        Raises:
+            OSError: there is no room; it names the file.
+        """
+        with self.report_target_errors():
+            VideoCsvWriter.add_error(self, video_name, time_s, error)
 
 
-class EventFile(PartFile, EventRows):
+class EventCsvFile(AtomicFile, EventCsvWriter):
     """Events, as a whole file or none."""
 
     def __init__(self, target: str | Path) -> None:
@@ -154,8 +159,8 @@ class EventFile(PartFile, EventRows):
         Raises:
             OSError: it cannot be written there.
         """
-        PartFile.__init__(self, target, "events")
-        EventRows.__init__(self, self.stream)
+        AtomicFile.__init__(self, target, "events")
+        EventCsvWriter.__init__(self, self.stream)
 
     def add(self, events: Iterable[Event]) -> None:
         """Write events.
@@ -163,25 +168,32 @@ class EventFile(PartFile, EventRows):
         Raises:
             OSError: there is no room; it names the file.
         """
-        with self.named():
-            EventRows.add(self, events)
+        with self.report_target_errors():
+            EventCsvWriter.add(self, events)
 
 
-def _filled(values: Sequence[object], error: str = "") -> list[object]:
+def _pad_row(values: Sequence[object], error: str = "") -> list[object]:
     """Return a row whose last column is the error, with blanks before it."""
-    blanks = [""] * (len(COLUMNS) - 1 - len(values))
+    blanks = [""] * (len(VIDEO_COLUMNS) - 1 - len(values))
     return [*values, *blanks, error]
 
 
-def _nearest(scene: Scene, row: int) -> list[object]:
+def _format_nearest(scene: Scene, row: int) -> list[object]:
     """Return who stands nearest to a row; pairs come nearest first."""
-    pair = next((one for one in scene.pairs if row in (one.first, one.second)), None)
+    pair = next(
+        (
+            candidate
+            for candidate in scene.pairs
+            if row in (candidate.first, candidate.second)
+        ),
+        None,
+    )
     if pair is None:
         return ["", "", "", ""]
     other = pair.second if pair.first == row else pair.first
-    there = int(np.asarray(scene.track_ids)[other])
-    return [there, round(pair.distance, 2), pair.unit, _nearness(pair)]
+    other_id = int(np.asarray(scene.track_ids)[other])
+    return [other_id, round(pair.distance, 2), pair.unit, _get_contact_level(pair)]
 
 
-def _nearness(pair: PersonPair) -> int:
+def _get_contact_level(pair: PersonPair) -> int:
     return (1 + pair.exceeds_limit) if pair.in_contact else 0

@@ -45,16 +45,16 @@ class TimelineBin:
 
         None where no class is known: no rate is not a rate of 0.
         """
-        known = sum(self.counts[label] for label in CLASSES)
-        return self.counts[Label.MASK] / known if known > 0 else None
+        n_known = sum(self.counts[label] for label in CLASSES)
+        return self.counts[Label.MASK] / n_known if n_known > 0 else None
 
 
 @dataclass
 class _Bin:
-    seen_s: float
+    observed_s: float
     people_s: dict[Label, float]
-    near: int = 0
-    too_long: int = 0
+    n_contacts: int = 0
+    n_over_limit: int = 0
 
 
 class Timeline:
@@ -66,48 +66,53 @@ class Timeline:
         self._length_s = 1.0
         self._bins: dict[int, _Bin] = {}
 
-    def add(self, scene: Scene, lasts_s: float) -> None:
+    def add(self, scene: Scene, duration_s: float) -> None:
         """Count a scene that is shown for so long, in seconds."""
-        number = int(scene.time_s // self._length_s)
-        one = self._bins.get(number)
-        if one is None:
-            one = self._bins[number] = _Bin(0.0, dict.fromkeys(LABELS, 0.0))
+        index = int(scene.time_s // self._length_s)
+        time_bin = self._bins.get(index)
+        if time_bin is None:
+            time_bin = self._bins[index] = _Bin(0.0, dict.fromkeys(LABELS, 0.0))
         # Two pictures at one time: both count, the second hardly.
-        lasts_s = max(lasts_s, 1e-6)
-        one.seen_s += lasts_s
+        duration_s = max(duration_s, 1e-6)
+        time_bin.observed_s += duration_s
         for label, track_id in zip(
             scene.labels, np.asarray(scene.track_ids), strict=True
         ):
             if track_id != UNTRACKED:
-                one.people_s[label] += lasts_s
-        one.near = max(one.near, sum(pair.in_contact for pair in scene.pairs))
-        one.too_long = max(
-            one.too_long, sum(pair.exceeds_limit for pair in scene.pairs)
+                time_bin.people_s[label] += duration_s
+        time_bin.n_contacts = max(
+            time_bin.n_contacts, sum(pair.in_contact for pair in scene.pairs)
+        )
+        time_bin.n_over_limit = max(
+            time_bin.n_over_limit, sum(pair.exceeds_limit for pair in scene.pairs)
         )
         if len(self._bins) > self._max_bins:
-            self._double()
+            self._double_bin_length()
 
-    def moments(self) -> tuple[TimelineBin, ...]:
+    def get_bins(self) -> tuple[TimelineBin, ...]:
         """Return what was counted so far; times without a picture are left out."""
         return tuple(
             TimelineBin(
-                number * self._length_s,
+                index * self._length_s,
                 self._length_s,
-                {label: s / one.seen_s for label, s in one.people_s.items()},
-                one.near,
-                one.too_long,
+                {
+                    label: label_s / time_bin.observed_s
+                    for label, label_s in time_bin.people_s.items()
+                },
+                time_bin.n_contacts,
+                time_bin.n_over_limit,
             )
-            for number, one in sorted(self._bins.items())
+            for index, time_bin in sorted(self._bins.items())
         )
 
-    def _double(self) -> None:
+    def _double_bin_length(self) -> None:
         old, self._bins = self._bins, {}
         self._length_s *= 2
-        for number, one in old.items():
-            same = self._bins.setdefault(number // 2, one)
-            if same is not one:
-                same.seen_s += one.seen_s
+        for index, old_bin in old.items():
+            merged = self._bins.setdefault(index // 2, old_bin)
+            if merged is not old_bin:
+                merged.observed_s += old_bin.observed_s
                 for label in LABELS:
-                    same.people_s[label] += one.people_s[label]
-                same.near = max(same.near, one.near)
-                same.too_long = max(same.too_long, one.too_long)
+                    merged.people_s[label] += old_bin.people_s[label]
+                merged.n_contacts = max(merged.n_contacts, old_bin.n_contacts)
+                merged.n_over_limit = max(merged.n_over_limit, old_bin.n_over_limit)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from maskdet.media.addresses import public_name
+from maskdet.media.addresses import redact_url
 from maskdet.media.films import (
     ROTATIONS,
-    Film,
-    FilmLimits,
     VideoInfo,
+    VideoLimits,
+    VideoReader,
     VideoReadError,
     VideoSource,
-    checked_rotation,
-    film_paths,
+    find_videos,
     open_video_file,
+    validate_rotation,
 )
 from maskdet.media.image_folder import ImageFolder, find_images
-from maskdet.media.image_formats import FORMATS, SUFFIXES, ImageReadError
-from maskdet.media.live import Live, Patience, open_video
-from maskdet.media.mixing import NO_SOUND, Sound
+from maskdet.media.image_formats import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageReadError
+from maskdet.media.live import LatestFrameSource, ReconnectPolicy, open_video
+from maskdet.media.mixing import AUDIO_LOST, AudioTrack
 from maskdet.media.pictures import (
     MAX_BYTES,
     MAX_JPEG_PIXELS,
@@ -28,43 +28,43 @@ from maskdet.media.pictures import (
     encode_jpeg,
     encode_png,
     read_image,
-    rotated,
+    rotate_image,
     write_image,
 )
-from maskdet.media.writing import FilmWriter, checked_target
+from maskdet.media.writing import VideoWriter, validate_output_path
 
 __all__ = [
-    "FORMATS",
+    "AUDIO_LOST",
+    "IMAGE_FORMATS",
+    "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_JPEG_PIXELS",
     "MAX_PIXELS",
     "MAX_SIDE_PX",
-    "NO_SOUND",
     "ROTATIONS",
-    "SUFFIXES",
+    "AudioTrack",
     "DecodedImage",
-    "Film",
-    "FilmLimits",
-    "FilmWriter",
     "ImageFolder",
     "ImageReadError",
-    "Live",
-    "Patience",
-    "Sound",
+    "LatestFrameSource",
+    "ReconnectPolicy",
     "VideoInfo",
+    "VideoLimits",
     "VideoReadError",
+    "VideoReader",
     "VideoSource",
-    "checked_rotation",
-    "checked_target",
+    "VideoWriter",
     "decode_image",
     "encode_jpeg",
     "encode_png",
-    "film_paths",
     "find_images",
+    "find_videos",
     "open_video",
     "open_video_file",
-    "public_name",
     "read_image",
-    "rotated",
+    "redact_url",
+    "rotate_image",
+    "validate_output_path",
+    "validate_rotation",
     "write_image",
 ]

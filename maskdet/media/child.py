@@ -22,14 +22,14 @@ import numpy as np
 from maskdet.media import decoder
 from maskdet.types import Image
 
-PROGRAM: Final = Path(decoder.__file__)
-_MAX_TEXT: Final = 4096
+DECODER_SCRIPT: Final = Path(decoder.__file__)
+_MAX_MESSAGE_BYTES: Final = 4096
 """Nothing that the decoder says is longer; whoever says more is not ours."""
 
-_OUT_OF_TIME: Final = (-getattr(signal, "SIGXCPU", 0),)
+_CPU_LIMIT_RETURN_CODES: Final = (-getattr(signal, "SIGXCPU", 0),)
 
 
-_AWAY: Final = {
+_CONNECTION_ERRORS: Final = {
     "HTTPUnauthorizedError": "login",
     "HTTPForbiddenError": "login",
     "HTTPNotFoundError": "no path",
@@ -38,7 +38,7 @@ _AWAY: Final = {
 """What a server's answer, or none, means; by the name of PyAV's error."""
 
 
-class DecoderStopped(Exception):  # noqa: N818 - says what, not that it is an error
+class DecoderError(Exception):
     """The decoder ended early.
 
     The message is one of `decoder.WHY`, `hangs` or `crash`; of an address also `login`,
@@ -46,48 +46,50 @@ class DecoderStopped(Exception):  # noqa: N818 - says what, not that it is an er
     """
 
 
-class Decoder:
+class DecoderClient:
     """A process that decodes one film.
 
     Attributes:
-        about: what it said about the film, once there was a first picture.
-        end: what it said about the film's end, once that was reached.
+        header: what it said about the film, once there was a first picture.
+        end_info: what it said about the film's end, once that was reached.
         end_s: until when the last picture is shown, once it was taken.
     """
 
-    def __init__(self, order: dict[str, Any], *, wait_s: float) -> None:
+    def __init__(self, request: dict[str, Any], *, timeout_s: float) -> None:
         """Start it.
 
         Args:
-            order: what to read and how; see `decode` in `maskdet.media.decoder`.
-            wait_s: how long it may take for one picture, in seconds.
+            request: what to read and how; see `decode` in `maskdet.media.decoder`.
+            timeout_s: how long it may take for one picture, in seconds.
         """
-        self.about: dict[str, Any] = {}
-        self.end: dict[str, Any] = {}
+        self.header: dict[str, Any] = {}
+        self.end_info: dict[str, Any] = {}
         self.end_s = 0.0
-        self._wait_s = wait_s
-        self._fd, tag = _shared()
-        self._process = _started(self._fd)
-        self._end = weakref.finalize(self, _ended, self._process)
-        self._asked_s: float | None = None
-        self._hangs = False
-        self._slots: Image | None = None
-        head = {**order, "fd": self._fd, "tag": tag, "wait_s": wait_s}
-        self._write(json.dumps(head).encode() + b"\n")
-        this = weakref.ref(self)
-        threading.Thread(target=_watch, args=(this, wait_s), daemon=True).start()
+        self._timeout_s = timeout_s
+        self._fd, tag = _create_shared_memory()
+        self._process = _start_process(self._fd)
+        self._finalizer = weakref.finalize(self, _kill_process, self._process)
+        self._requested_s: float | None = None
+        self._timed_out = False
+        self._frames: Image | None = None
+        message = {**request, "fd": self._fd, "tag": tag, "wait_s": timeout_s}
+        self._write(json.dumps(message).encode() + b"\n")
+        client_ref = weakref.ref(self)
+        threading.Thread(
+            target=_kill_when_overdue, args=(client_ref, timeout_s), daemon=True
+        ).start()
 
-    def next(self) -> tuple[Image, float] | None:
+    def read_frame(self) -> tuple[Image, float] | None:
         """Return the next picture and its time, or None after the last.
 
         Raises:
-            DecoderStopped: the film is not what it should be, or the decoder died.
+            DecoderError: the film is not what it should be, or the decoder died.
         """
-        self._asked_s = monotonic()
+        self._requested_s = monotonic()
         try:
-            return self._next()
+            return self._receive_frame()
         finally:
-            self._asked_s = None
+            self._requested_s = None
 
     def stop(self) -> None:
         """End the process without waiting for that, as a signal handler must."""
@@ -97,47 +99,52 @@ class Decoder:
     def close(self) -> None:
         """End the process and forget it; may be called twice."""
         self.stop()
-        self._end()
+        self._finalizer()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it has not been closed."""
-        return self._end.alive
+        return self._finalizer.alive
 
-    def end_if_overdue(self) -> None:
+    def kill_if_overdue(self) -> None:
         """End the process if it takes too long for a picture."""
-        asked_s = self._asked_s
-        if asked_s is not None and monotonic() - asked_s > self._wait_s:
-            self._hangs = True
+        requested_s = self._requested_s
+        if requested_s is not None and monotonic() - requested_s > self._timeout_s:
+            self._timed_out = True
             self.stop()
 
-    def _next(self) -> tuple[Image, float] | None:
+    def _receive_frame(self) -> tuple[Image, float] | None:
         while True:
-            head = self._read(decoder.RECORD.size)
-            kind, value, time_s = decoder.RECORD.unpack(head)
-            if kind == b"I" and self._slots is None:
-                self.about = json.loads(self._read(value))
-                self._map()
-            elif kind == b"F" and self._slots is not None:
-                image: Image = self._slots[value % decoder.SLOTS].copy()
+            record = self._read_exactly(decoder.RECORD.size)
+            kind, value, time_s = decoder.RECORD.unpack(record)
+            if kind == b"I" and self._frames is None:
+                self.header = json.loads(self._read_exactly(value))
+                self._map_shared_memory()
+            elif kind == b"F" and self._frames is not None:
+                image: Image = self._frames[value % decoder.N_SLOTS].copy()
                 self._write(b"+")
                 return image, time_s
             elif kind == b".":
-                self.end = json.loads(self._read(value))
+                self.end_info = json.loads(self._read_exactly(value))
                 self.end_s = time_s
                 self.close()
                 return None
             else:
-                word = self._read(value).decode("ascii", "replace")
+                reason = self._read_exactly(value).decode("ascii", "replace")
                 self.close()
-                raise DecoderStopped(_why(word))
+                raise DecoderError(_parse_reason(reason))
 
-    def _map(self) -> None:
+    def _map_shared_memory(self) -> None:
         """Open the shared memory, now that the size of its pictures is known."""
-        shape = (decoder.SLOTS, int(self.about["height"]), int(self.about["width"]), 3)
+        shape = (
+            decoder.N_SLOTS,
+            int(self.header["height"]),
+            int(self.header["width"]),
+            3,
+        )
         size = int(np.prod(shape))
         if sys.platform == "win32":
             memory = mmap.mmap(-1, size, str(self.about["tag"]))
@@ -145,25 +152,31 @@ class Decoder:
             memory = mmap.mmap(self._fd, size)
             os.close(self._fd)
             self._fd = -1
-        self._slots = np.frombuffer(memory, np.uint8).reshape(shape)
+        self._frames = np.frombuffer(memory, np.uint8).reshape(shape)
 
-    def _read(self, n: int) -> bytes:
+    def _read_exactly(self, n: int) -> bytes:
         """Return exactly `n` bytes of what it says."""
-        out = self._process.stdout
-        said = b""
-        while len(said) < n <= _MAX_TEXT and out is not None and not out.closed:
-            part = out.read(n - len(said))
-            if not part:
+        stdout = self._process.stdout
+        data = b""
+        while (
+            len(data) < n <= _MAX_MESSAGE_BYTES
+            and stdout is not None
+            and not stdout.closed
+        ):
+            chunk = stdout.read(n - len(data))
+            if not chunk:
                 break
-            said += part
-        if len(said) < n:
-            self._died()
-        return said
+            data += chunk
+        if len(data) < n:
+            self._raise_decoder_error()
+        return data
 
-    def _died(self) -> NoReturn:
+    def _raise_decoder_error(self) -> NoReturn:
         self.close()
-        late = self._hangs or self._process.returncode in _OUT_OF_TIME
-        raise DecoderStopped("hangs" if late else "crash")
+        timed_out = (
+            self._timed_out or self._process.returncode in _CPU_LIMIT_RETURN_CODES
+        )
+        raise DecoderError("hangs" if timed_out else "crash")
 
     def _write(self, content: bytes) -> None:
         # If it has ended, what it still says tells why.
@@ -172,14 +185,14 @@ class Decoder:
                 self._process.stdin.write(content)
 
 
-def _why(word: str) -> str:
+def _parse_reason(reason: str) -> str:
     """Return what a decoder's last word means; it may have been overwritten."""
-    if word.startswith("away:"):
-        return _AWAY.get(word.removeprefix("away:"), "away")
-    return word if word in decoder.WHY else "crash"
+    if reason.startswith("away:"):
+        return _CONNECTION_ERRORS.get(reason.removeprefix("away:"), "away")
+    return reason if reason in decoder.STOP_REASONS else "crash"
 
 
-def _shared() -> tuple[int, str]:
+def _create_shared_memory() -> tuple[int, str]:
     """Return memory that needs no name and so leaves nothing behind.
 
     Windows has that only by name: there the file number is -1.
@@ -193,12 +206,12 @@ def _shared() -> tuple[int, str]:
         return os.dup(file.fileno()), tag
 
 
-def _started(fd: int) -> subprocess.Popen[bytes]:
+def _start_process(fd: int) -> subprocess.Popen[bytes]:
     """Start the program, away from Ctrl-C, with nothing but its pipes and memory."""
     # -P: the folder of the program is no place to import from. One thread for
     # NumPy, which would reserve memory for as many as there are processors.
     return subprocess.Popen(
-        [sys.executable, "-P", str(PROGRAM)],
+        [sys.executable, "-P", str(DECODER_SCRIPT)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -209,7 +222,7 @@ def _started(fd: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
+def _kill_process(process: subprocess.Popen[bytes]) -> None:
     """End a process and leave nothing of it; also where its owner was just dropped."""
     process.kill()
     process.wait()
@@ -218,12 +231,14 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _watch(this: weakref.ref[Decoder], wait_s: float) -> None:
+def _kill_when_overdue(
+    client_ref: weakref.ref[DecoderClient], timeout_s: float
+) -> None:
     """End a decoder that takes too long, for as long as somebody wants it."""
     while True:
-        sleep(min(0.25, wait_s / 4))
-        owner = this()
-        if owner is None or not owner.running:
+        sleep(min(0.25, timeout_s / 4))
+        client = client_ref()
+        if client is None or not client.is_running:
             return
-        owner.end_if_overdue()
-        del owner
+        client.kill_if_overdue()
+        del client

@@ -9,12 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from maskdet.media.child import Decoder, DecoderStopped
-from maskdet.media.containers import is_video, is_whole
+from maskdet.media.child import DecoderClient, DecoderError
+from maskdet.media.containers import is_file_complete, is_video
 from maskdet.media.pictures import MAX_PIXELS
 from maskdet.types import Image
 
-FILM_SUFFIXES: Final = (
+VIDEO_SUFFIXES: Final = (
     *(".mp4", ".mov", ".webm", ".avi", ".mkv", ".m4v", ".3gp", ".3g2", ".f4v"),
     *(".mpg", ".mpeg", ".vob", ".m2ts", ".mts", ".wmv", ".asf", ".flv", ".ogv"),
     *(".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"),
@@ -25,12 +25,12 @@ damaged; case does not matter. Others are looked into. `.ts` is TypeScript as we
 ROTATIONS: Final = (0, 90, 180, 270)
 """Degrees clockwise by which frames can be turned after they were read."""
 
-NO_FILM: Final = (
+NOT_A_VIDEO: Final = (
     "this is no film, or it is damaged; please use a whole MP4, MOV, MKV or WebM"
 )
 
-_OFF_S: Final = 1.0
-_OFF_RATE: Final = 0.02
+_DURATION_TOLERANCE_S: Final = 1.0
+_DURATION_TOLERANCE_RATIO: Final = 0.02
 """A header may be wrong by so many seconds and such a part of what it says."""
 
 
@@ -47,28 +47,28 @@ class VideoReadError(ValueError):
 
 
 @dataclass(frozen=True)
-class FilmLimits:
+class VideoLimits:
     """What a film may cost.
 
     Attributes:
         max_pixels: width times height of its pictures.
-        max_s: how long it may last.
+        max_duration_s: how long it may last.
         max_bytes: how large its file may be.
         memory_bytes: what decoding it may take beyond what Python takes anyway; not
             watched on Windows and macOS.
-        wait_s: how long one picture may take to decode, in seconds.
+        frame_timeout_s: how long one picture may take to decode, in seconds.
         cpu_s: how long a processor may work for the whole film; not on Windows.
     """
 
     max_pixels: int = MAX_PIXELS
-    max_s: float = 6 * 3600.0
+    max_duration_s: float = 6 * 3600.0
     max_bytes: int = 16_000_000_000
     memory_bytes: int = 2_000_000_000
-    wait_s: float = 20.0
+    frame_timeout_s: float = 20.0
     cpu_s: int = 3600
 
 
-DEFAULT_LIMITS: Final = FilmLimits()
+DEFAULT_VIDEO_LIMITS: Final = VideoLimits()
 
 
 @dataclass(frozen=True)
@@ -160,32 +160,34 @@ class VideoSource(Protocol):
         ...
 
 
-class Film:
+class VideoReader:
     """A film that is being read; `open_video_file` opens it. Iterate it once.
 
     Attributes:
         info: what it says about itself.
     """
 
-    def __init__(self, order: dict[str, Any], wait_s: float) -> None:
+    def __init__(self, request: dict[str, Any], timeout_s: float) -> None:
         """Open the film and decode its first picture.
 
         Raises:
             VideoReadError: there is none.
         """
-        self._stopped, self._live = False, bool(order["live"])
-        self._order, self._any = order, False
+        self._stopped, self._is_live = False, bool(request["live"])
+        self._request, self._has_frames = request, False
         self._last_s = 0.0
-        self._decoder = Decoder(order, wait_s=wait_s)
-        self._waiting = self._next()
-        about = dict(self._decoder.about)
-        if not about:
-            raise VideoReadError(NO_FILM)
-        del about["tag"]
-        about["frame_rate"] = Fraction(*about["frame_rate"])
-        about["taken_at"] = _moment(about["taken_at"])
-        self.info = VideoInfo(**about, source="" if order["live"] else order["source"])
-        self._step_s = order["every"] / float(self.info.frame_rate or 25)
+        self._decoder = DecoderClient(request, timeout_s=timeout_s)
+        self._next_frame = self._read_next()
+        header = dict(self._decoder.header)
+        if not header:
+            raise VideoReadError(NOT_A_VIDEO)
+        del header["tag"]
+        header["frame_rate"] = Fraction(*header["frame_rate"])
+        header["taken_at"] = _parse_creation_time(header["taken_at"])
+        self.info = VideoInfo(
+            **header, source="" if request["live"] else request["source"]
+        )
+        self._step_s = request["every"] / float(self.info.frame_rate or 25)
 
     @property
     def end_s(self) -> float:
@@ -199,15 +201,15 @@ class Film:
             VideoReadError: the film breaks off, or goes beyond a limit.
         """
         try:
-            while self._waiting is not None:
-                taken, self._waiting = self._waiting, None
-                self._last_s = taken[1]
-                yield taken
-                self._waiting = self._next()
+            while self._next_frame is not None:
+                frame, self._next_frame = self._next_frame, None
+                self._last_s = frame[1]
+                yield frame
+                self._next_frame = self._read_next()
         finally:
             self.close()
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> VideoReader:
         """Return the film, to be closed at the end of the block."""
         return self
 
@@ -225,51 +227,60 @@ class Film:
         self._stopped = True
         self._decoder.close()
 
-    def _next(self) -> tuple[Image, float] | None:
+    def _read_next(self) -> tuple[Image, float] | None:
         if self._stopped:
             return None
         try:
-            taken = self._decoder.next()
-        except DecoderStopped as stopped:
+            frame = self._decoder.read_frame()
+        except DecoderError as stopped:
             self._decoder.close()
             if self._stopped:
                 return None
-            raise VideoReadError(self._line(str(stopped))) from None
-        if taken is None and self._decoder.end:
-            self._check_end(self._decoder.end)
-        self._any = True
-        return taken
+            raise VideoReadError(self._format_error(str(stopped))) from None
+        if frame is None and self._decoder.end_info:
+            self._check_complete(self._decoder.end_info)
+        self._has_frames = True
+        return frame
 
-    def _line(self, word: str) -> str:
+    def _format_error(self, reason: str) -> str:
         """Return why the decoder stopped, for people."""
-        if self._live and word == "hangs":
-            word = "silent"
-        if self._any and word in ("no film", "away"):
-            word = "damaged"
-        return _LINES.get(word, NO_FILM)
+        if self._is_live and reason == "hangs":
+            reason = "silent"
+        if self._has_frames and reason in ("no film", "away"):
+            reason = "damaged"
+        return _ERROR_MESSAGES.get(reason, NOT_A_VIDEO)
 
-    def _check_end(self, end: dict[str, Any]) -> None:
+    def _check_complete(self, end_info: dict[str, Any]) -> None:
         """Refuse an end that is not that of the film.
 
         Raises:
             VideoReadError: only the beginning of the film is there.
         """
-        if self._order["from_s"] > 0:  # somebody looks back, and knows it
+        if self._request["from_s"] > 0:  # somebody looks back, and knows it
             return
-        duration_s, missing_s = self.info.duration_s, float(end["missing_s"])
-        whole = None if self._live else is_whole(Path(self._order["source"]))
-        short = missing_s > _OFF_S + _OFF_RATE * duration_s
+        duration_s, missing_s = self.info.duration_s, float(end_info["missing_s"])
+        is_complete = (
+            None if self._is_live else is_file_complete(Path(self._request["source"]))
+        )
+        is_short = (
+            missing_s > _DURATION_TOLERANCE_S + _DURATION_TOLERANCE_RATIO * duration_s
+        )
         # Where all is there, a header that says more is only wrong.
-        if whole is False or end["torn"] or (short and (end["exact"] or not whole)):
-            said = f" by its header it lasts {duration_s:.1f} s;" if short else ""
+        if (
+            is_complete is False
+            or end_info["torn"]
+            or (is_short and (end_info["exact"] or not is_complete))
+        ):
+            detail = f" by its header it lasts {duration_s:.1f} s;" if is_short else ""
             raise VideoReadError(
-                f"the video is incomplete or damaged at its end;{said} please copy or "
+                f"the video is incomplete or damaged at its end;{detail} please copy "
+                "or "
                 "download it again"
             )
 
 
-_LINES: Final = {
-    "no film": NO_FILM,
+_ERROR_MESSAGES: Final = {
+    "no film": NOT_A_VIDEO,
     "only sound": "there is no video in this file, only sound",
     "damaged": "the rest of the video is damaged and cannot be read",
     "too large": "the film has too many pixels; please make its pictures smaller",
@@ -288,12 +299,12 @@ _LINES: Final = {
 
 def open_video_file(
     path: str | Path,
-    limits: FilmLimits = DEFAULT_LIMITS,
+    limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
     *,
     every: int = 1,
     from_s: float = 0.0,
     rotate: int = 0,
-) -> Film:
+) -> VideoReader:
     """Open a film; a process of its own decodes it, so that it can do no harm.
 
     Args:
@@ -317,13 +328,15 @@ def open_video_file(
     if path.stat().st_size > limits.max_bytes:
         size = f"{limits.max_bytes / 1e6:g} MB"
         raise VideoReadError(f"the film is larger than {size}; please make it smaller")
-    order = film_order(str(path.resolve()), limits, rotate=rotate)
-    return Film({**order, "every": int(every), "from_s": from_s}, limits.wait_s)
+    request = build_decode_request(str(path.resolve()), limits, rotate=rotate)
+    return VideoReader(
+        {**request, "every": int(every), "from_s": from_s}, limits.frame_timeout_s
+    )
 
 
-def film_order(
+def build_decode_request(
     source: str,
-    limits: FilmLimits = DEFAULT_LIMITS,
+    limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
     *,
     live: bool = False,
     rotate: int = 0,
@@ -338,38 +351,40 @@ def film_order(
         "live": live,
         "every": 1,
         "from_s": 0.0,
-        "rotate": checked_rotation(rotate),
+        "rotate": validate_rotation(rotate),
         "max_pixels": limits.max_pixels,
-        "max_s": limits.max_s,
+        "max_s": limits.max_duration_s,
         "memory_bytes": limits.memory_bytes,
         "cpu_s": limits.cpu_s,
     }
 
 
-def _moment(text: str) -> datetime | None:
+def _parse_creation_time(text: str) -> datetime | None:
     """Return a time of a film's header; without a zone it means that of here."""
     try:
-        found = datetime.fromisoformat(text).astimezone(UTC)
+        created_at = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
     # A camera whose clock was never set says 1904, 1970 or some year to come.
     latest = datetime.now(UTC) + timedelta(days=1)
-    return found if datetime(1990, 1, 1, tzinfo=UTC) <= found <= latest else None
+    return (
+        created_at if datetime(1990, 1, 1, tzinfo=UTC) <= created_at <= latest else None
+    )
 
 
-def checked_rotation(rotate: int) -> int:
+def validate_rotation(rotate: int) -> int:
     """Return degrees by which frames can be turned.
 
     Raises:
         ValueError: they are none of `ROTATIONS`.
     """
     if rotate not in ROTATIONS:
-        named = ", ".join(map(str, ROTATIONS))
-        raise ValueError(f"rotate must be one of {named} degrees, not {rotate!r}")
+        choices = ", ".join(map(str, ROTATIONS))
+        raise ValueError(f"rotate must be one of {choices} degrees, not {rotate!r}")
     return int(rotate)
 
 
-def film_paths(folder: str | Path) -> list[Path]:
+def find_videos(folder: str | Path) -> list[Path]:
     """Return the video files directly in a folder, sorted by name, no hidden ones.
 
     A file is one by its content, or if its name says so: then it may be damaged.
@@ -382,12 +397,12 @@ def film_paths(folder: str | Path) -> list[Path]:
     return sorted(
         path
         for path in Path(folder).iterdir()
-        if not path.name.startswith(".") and path.is_file() and _is_film(path)
+        if not path.name.startswith(".") and path.is_file() and _may_be_video(path)
     )
 
 
-def _is_film(path: Path) -> bool:
-    if path.suffix.lower() in FILM_SUFFIXES:
+def _may_be_video(path: Path) -> bool:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
         return True
     try:
         return is_video(path)

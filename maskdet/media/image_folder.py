@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskdet.media.image_formats import HEAD_BYTES, READABLE, SUFFIXES, UNREADABLE
+from maskdet.media.image_formats import (
+    IMAGE_SUFFIXES,
+    READABLE_FORMATS,
+    SIGNATURE_BYTES,
+    UNREADABLE_FORMATS,
+)
 
 
 @dataclass(frozen=True)
@@ -16,16 +21,16 @@ class ImageFolder:
 
     Attributes:
         images: files that hold an image, and files that should by their ending.
-        left_out: other files, and links that lead to none.
-        unread: folders that cannot be listed, each with what is wrong.
+        skipped: other files, and links that lead to none.
+        unreadable_folders: folders that cannot be listed, each with what is wrong.
     """
 
     images: list[Path] = field(default_factory=list)
-    left_out: list[Path] = field(default_factory=list)
-    unread: dict[Path, OSError] = field(default_factory=dict)
+    skipped: list[Path] = field(default_factory=list)
+    unreadable_folders: dict[Path, OSError] = field(default_factory=dict)
 
 
-def find_images(folder: str | Path, *, without: Path | None = None) -> ImageFolder:
+def find_images(folder: str | Path, *, exclude: Path | None = None) -> ImageFolder:
     """Return the image files in a folder and in the folders in it.
 
     The content of a file decides. An image of a kind that cannot be read counts as an
@@ -35,7 +40,7 @@ def find_images(folder: str | Path, *, without: Path | None = None) -> ImageFold
 
     Args:
         folder: where to search.
-        without: a folder in it that is not searched, such as that of the results.
+        exclude: a folder in it that is not searched, such as that of the results.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -45,48 +50,48 @@ def find_images(folder: str | Path, *, without: Path | None = None) -> ImageFold
         raise FileNotFoundError("there is no such folder")
     result = ImageFolder()
     # Links that lead up would bring everything beside the folder.
-    seen = {root.resolve(), *root.resolve().parents}
-    if without is not None:
-        seen.add(without.resolve())
-    for path in _files_below(root, seen, result.unread):
-        chosen = result.images if _may_be_image(path) else result.left_out
-        chosen.append(path)
+    visited = {root.resolve(), *root.resolve().parents}
+    if exclude is not None:
+        visited.add(exclude.resolve())
+    for path in _iter_files(root, visited, result.unreadable_folders):
+        target_list = result.images if _may_be_image(path) else result.skipped
+        target_list.append(path)
     return result
 
 
-def _files_below(
-    folder: Path, seen: set[Path], unread: dict[Path, OSError]
+def _iter_files(
+    folder: Path, visited: set[Path], unreadable_folders: dict[Path, OSError]
 ) -> Iterator[Path]:
     """Yield the files of a folder and of those below it that were not seen yet."""
     try:
         names = sorted(name for name in os.listdir(folder) if name[0] != ".")
     except OSError as error:
-        unread[folder] = error
+        unreadable_folders[folder] = error
         return
-    below = [folder / name for name in names if os.path.isdir(folder / name)]
-    yield from (folder / name for name in names if folder / name not in below)
-    fresh: list[Path] = []
+    subfolders = [folder / name for name in names if os.path.isdir(folder / name)]
+    yield from (folder / name for name in names if folder / name not in subfolders)
+    unvisited: list[Path] = []
     # Real folders first: a link beside a folder does not take its place.
-    for path in sorted(below, key=os.path.islink):
+    for path in sorted(subfolders, key=os.path.islink):
         target = path.resolve()
-        if target not in seen:
-            seen.add(target)
-            fresh.append(path)
-    for path in sorted(fresh):
-        yield from _files_below(path, seen, unread)
+        if target not in visited:
+            visited.add(target)
+            unvisited.append(path)
+    for path in sorted(unvisited):
+        yield from _iter_files(path, visited, unreadable_folders)
 
 
 def _may_be_image(path: Path) -> bool:
     """Return whether a file holds an image, or should by its ending."""
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
     if not os.path.isfile(path):
         return False
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = file.read(SIGNATURE_BYTES)
     except OSError:
         # Nobody knows what it is; reading it says why.
         return True
-    kinds = (*READABLE.values(), *UNREADABLE.values())
-    return any(begins.match(head) for begins in kinds)
+    signatures = (*READABLE_FORMATS.values(), *UNREADABLE_FORMATS.values())
+    return any(signature.match(head) for signature in signatures)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-SUFFIXES: Final = (
+IMAGE_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif"),
     *(".bmp", ".dib", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"),
 )
 """Usual endings of image files, in lower case. Readers of data sets search for them; a
 file of another name is read all the same where it is named."""
 
-FORMATS: Final = "JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM"
+IMAGE_FORMATS: Final = "JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF and PNM"
 """What can be read, for messages and help."""
 
-HEAD_BYTES: Final = 64
+SIGNATURE_BYTES: Final = 64
 """So much of a file tells what it is."""
 
 # Format as Pillow calls it, and how its files begin.
-READABLE: Final[dict[str, re.Pattern[bytes]]] = {
+READABLE_FORMATS: Final[dict[str, re.Pattern[bytes]]] = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
     "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
@@ -37,7 +37,7 @@ READABLE: Final[dict[str, re.Pattern[bytes]]] = {
 }
 
 # Images of other kinds, which a message can name.
-UNREADABLE: Final[dict[str, re.Pattern[bytes]]] = {
+UNREADABLE_FORMATS: Final[dict[str, re.Pattern[bytes]]] = {
     "a HEIC photo": re.compile(
         rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL
     ),
@@ -52,7 +52,7 @@ UNREADABLE: Final[dict[str, re.Pattern[bytes]]] = {
 }
 
 # What is no image but often sent for one.
-_OTHERS: Final[dict[str, re.Pattern[bytes]]] = {
+_NON_IMAGE_FORMATS: Final[dict[str, re.Pattern[bytes]]] = {
     "a PDF": re.compile(rb"%PDF"),
     "a video": re.compile(
         rb"....(?:ftyp|moov|mdat)|\x1aE\xdf\xa3|RIFF....AVI |\x00\x00\x01[\xb3\xba]",
@@ -73,7 +73,7 @@ class ImageReadError(ValueError):
     """
 
 
-def detect_format(data: bytes) -> str:
+def identify_format(data: bytes) -> str:
     """Return which readable format the content of a file has, as Pillow calls it.
 
     Raises:
@@ -81,19 +81,19 @@ def detect_format(data: bytes) -> str:
     """
     if not data:
         raise ImageReadError("the file is empty")
-    head = data[:HEAD_BYTES]
-    for format_, begins in READABLE.items():
-        if begins.match(head):
+    head = data[:SIGNATURE_BYTES]
+    for format_, signature in READABLE_FORMATS.items():
+        if signature.match(head):
             return format_
-    for name, begins in UNREADABLE.items():
-        if begins.match(head):
-            raise ImageReadError(refusal_of(name))
-    for name, begins in _OTHERS.items():
-        if begins.match(head):
-            raise ImageReadError(f"this is {name}; accepted are {FORMATS}")
-    raise ImageReadError(f"this is not an image; accepted are {FORMATS}")
+    for name, signature in UNREADABLE_FORMATS.items():
+        if signature.match(head):
+            raise ImageReadError(format_unsupported(name))
+    for name, signature in _NON_IMAGE_FORMATS.items():
+        if signature.match(head):
+            raise ImageReadError(f"this is {name}; accepted are {IMAGE_FORMATS}")
+    raise ImageReadError(f"this is not an image; accepted are {IMAGE_FORMATS}")
 
 
-def refusal_of(name: str) -> str:
+def format_unsupported(name: str) -> str:
     """Return a line on a kind of image that cannot be read."""
-    return f"this is {name}; save it as JPEG or PNG (accepted are {FORMATS})"
+    return f"this is {name}; save it as JPEG or PNG (accepted are {IMAGE_FORMATS})"

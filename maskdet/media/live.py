@@ -15,47 +15,47 @@ from typing import Final
 import cv2
 import numpy as np
 
-from maskdet.media.addresses import checked_address
+from maskdet.media.addresses import validate_url
 from maskdet.media.films import (
-    DEFAULT_LIMITS,
-    Film,
-    FilmLimits,
+    DEFAULT_VIDEO_LIMITS,
     VideoInfo,
+    VideoLimits,
+    VideoReader,
     VideoReadError,
     VideoSource,
-    checked_rotation,
-    film_order,
+    build_decode_request,
     open_video_file,
+    validate_rotation,
 )
-from maskdet.media.pictures import rotated
+from maskdet.media.pictures import rotate_image
 from maskdet.types import Image
 
 logger = logging.getLogger(__name__)
 
-_ENDLESS_S: Final = 2**31 - 1
+_UNLIMITED_S: Final = 2**31 - 1
 _POLL_S: Final = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
-class Patience:
+class ReconnectPolicy:
     """How a camera that goes away is waited for.
 
     Attributes:
-        first_s: it is tried again after so long, in seconds; after each failure, twice
-            as long.
-        longest_s: but never longer.
-        give_up_s: without a picture for so long it is given up.
+        initial_delay_s: it is tried again after so long, in seconds; after each
+            failure, twice as long.
+        max_delay_s: but never longer.
+        timeout_s: without a picture for so long it is given up.
     """
 
-    first_s: float = 0.5
-    longest_s: float = 30.0
-    give_up_s: float = 600.0
+    initial_delay_s: float = 0.5
+    max_delay_s: float = 30.0
+    timeout_s: float = 600.0
 
 
-DEFAULT_PATIENCE: Final = Patience()
+DEFAULT_RECONNECT_POLICY: Final = ReconnectPolicy()
 
 
-class Live:
+class LatestFrameSource:
     """A camera; iterating it gives the newest picture each time, older ones are lost.
 
     A thread reads all the time. Where the camera goes away it is tried again, after
@@ -67,34 +67,34 @@ class Live:
 
     def __init__(
         self,
-        opener: Callable[[], VideoSource],
+        open_source: Callable[[], VideoSource],
         *,
-        first: VideoSource | None = None,
-        patience: Patience = DEFAULT_PATIENCE,
-        tell: Callable[[str], None] | None = None,
+        opened_source: VideoSource | None = None,
+        reconnect_policy: ReconnectPolicy = DEFAULT_RECONNECT_POLICY,
+        on_status: Callable[[str], None] | None = None,
     ) -> None:
         """Open the camera.
 
         Args:
-            opener: opens it, now and again after it went away.
-            first: the camera, where it is open already.
-            patience: how it is waited for.
-            tell: gets one line when it goes away and when it is back.
+            open_source: opens it, now and again after it went away.
+            opened_source: the camera, where it is open already.
+            reconnect_policy: how it is waited for.
+            on_status: gets one line when it goes away and when it is back.
 
         Raises:
             VideoReadError: it cannot be opened.
         """
-        self._opener, self._patience = opener, patience
-        self._tell = tell if tell is not None else _nobody
-        self._source = opener() if first is None else first
+        self._open_source, self._reconnect_policy = open_source, reconnect_policy
+        self._on_status = on_status if on_status is not None else _ignore_status
+        self._source = open_source() if opened_source is None else opened_source
         self.info = dataclasses.replace(
             self._source.info, duration_s=0.0, n_frames=0, has_sound=False
         )
-        self._began_s, self._last_s = time.monotonic(), 0.0
-        self._problem = ""
-        self._newest: tuple[Image, float] | None = None
-        self._news, self._stopped = threading.Condition(), threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._start_s, self._last_s = time.monotonic(), 0.0
+        self._error = ""
+        self._latest_frame: tuple[Image, float] | None = None
+        self._condition, self._stopped = threading.Condition(), threading.Event()
+        self._thread = threading.Thread(target=self._read_thread, daemon=True)
         self._thread.start()
 
     @property
@@ -109,13 +109,13 @@ class Live:
             VideoReadError: the camera was away for too long.
         """
         try:
-            while (taken := self._take()) is not None:
-                self._last_s = taken[1]
-                yield taken
+            while (frame := self._take_frame()) is not None:
+                self._last_s = frame[1]
+                yield frame
         finally:
             self.close()
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> LatestFrameSource:
         """Return it, to be closed at the end of the block."""
         return self
 
@@ -133,78 +133,90 @@ class Live:
         self.stop()
         self._thread.join(5)
 
-    def _take(self) -> tuple[Image, float] | None:
-        with self._news:
-            while self._newest is None:
+    def _take_frame(self) -> tuple[Image, float] | None:
+        with self._condition:
+            while self._latest_frame is None:
                 if self._stopped.is_set():
                     return None
-                if self._problem:
-                    raise VideoReadError(self._problem)
-                self._news.wait(_POLL_S)
-            taken, self._newest = self._newest, None
-            return taken
+                if self._error:
+                    raise VideoReadError(self._error)
+                self._condition.wait(_POLL_S)
+            frame, self._latest_frame = self._latest_frame, None
+            return frame
 
-    def _read(self) -> None:
+    def _read_thread(self) -> None:
         """Read on a thread; whoever waits for pictures is told how it ended."""
         try:
-            self._read_patiently()
+            self._read_with_reconnect()
         except Exception as error:  # nobody else sees what ends a thread
             logger.exception("a camera was not read on")
-            self._problem = f"the camera cannot be read: {type(error).__name__}"
+            self._error = f"the camera cannot be read: {type(error).__name__}"
 
-    def _read_patiently(self) -> None:
+    def _read_with_reconnect(self) -> None:
         """Read until told to stop, or until patience ends."""
-        seen_s, wait_s, opened = time.monotonic(), self._patience.first_s, True
+        last_frame_s, delay_s, is_open = (
+            time.monotonic(),
+            self._reconnect_policy.initial_delay_s,
+            True,
+        )
         while not self._stopped.is_set():
-            if opened and self._read_on(again=wait_s > self._patience.first_s):
-                seen_s, wait_s = time.monotonic(), self._patience.first_s
+            if is_open and self._read_until_lost(
+                is_reconnect=delay_s > self._reconnect_policy.initial_delay_s
+            ):
+                last_frame_s, delay_s = (
+                    time.monotonic(),
+                    self._reconnect_policy.initial_delay_s,
+                )
             if self._stopped.is_set():
                 return
-            if time.monotonic() - seen_s + wait_s > self._patience.give_up_s:
-                self._problem = "the camera was away for too long"
+            if (
+                time.monotonic() - last_frame_s + delay_s
+                > self._reconnect_policy.timeout_s
+            ):
+                self._error = "the camera was away for too long"
                 return
-            self._tell(f"the camera is away; it is tried again in {wait_s:g} s")
-            self._stopped.wait(wait_s)
-            wait_s = min(2 * wait_s, self._patience.longest_s)
-            opened = self._open_again()
+            self._on_status(f"the camera is away; it is tried again in {delay_s:g} s")
+            self._stopped.wait(delay_s)
+            delay_s = min(2 * delay_s, self._reconnect_policy.max_delay_s)
+            is_open = self._reopen()
 
-    def _read_on(self, *, again: bool) -> bool:
+    def _read_until_lost(self, *, is_reconnect: bool) -> bool:
         """Read until the camera goes away; whether there was a picture."""
-        seen = False
-        gone = contextlib.suppress(VideoReadError, OSError)
-        with contextlib.closing(self._source), gone:
+        has_frames = False
+        ignore_read_errors = contextlib.suppress(VideoReadError, OSError)
+        with contextlib.closing(self._source), ignore_read_errors:
             for image, _ in self._source:
-                if again and not seen:
-                    self._tell("the camera is back")
-                seen = True
-                self._offer(image)
+                if is_reconnect and not has_frames:
+                    self._on_status("the camera is back")
+                has_frames = True
+                self._store_frame(image)
                 if self._stopped.is_set():
                     break
-        return seen
+        return has_frames
 
-    def _open_again(self) -> bool:
+    def _reopen(self) -> bool:
         if self._stopped.is_set():
             return False
         try:
-            self._source = self._opener()
+            self._source = self._open_source()
         except (VideoReadError, OSError):
             return False
         if self._stopped.is_set():  # while it was opened: nobody else closes it
             self._source.close()
         return True
 
-    def _offer(self, image: Image) -> None:
+    def _store_frame(self, image: Image) -> None:
         """Put a picture where the next one is taken from, in place of an older one."""
         size_wh = (self.info.width, self.info.height)
         if image.shape[1::-1] != size_wh:  # it came back with another size
             image = np.asarray(cv2.resize(image, size_wh), np.uint8)
-        with self._news:
-            self._newest = image, time.monotonic() - self._began_s
-            self._news.notify()
+        with self._condition:
+            self._latest_frame = image, time.monotonic() - self._start_s
+            self._condition.notify()
 
 
-class Camera:
-    """A camera of this computer, every picture; `Live` makes it the newest only.
+class Webcam:
+    """A camera of this computer, every picture; `LatestFrameSource` makes it the newest only.
 
     Attributes:
         info: its size and rate.
@@ -212,11 +224,11 @@ class Camera:
 
     end_s = 0.0
 
-    def __init__(self, number: int, every: int = 1, rotate: int = 0) -> None:
+    def __init__(self, device_index: int, every: int = 1, rotate: int = 0) -> None:
         """Open it.
 
         Args:
-            number: that of the camera.
+            device_index: that of the camera.
             every: yield only every so many frames.
             rotate: turn them so far clockwise, in degrees.
 
@@ -226,31 +238,34 @@ class Camera:
         # OpenCV tells the terminal about every camera that it cannot open.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._every, self._rotate = every, rotate
-        self._capture = cv2.VideoCapture(number)
-        fine, image = self._capture.read()
-        if not fine:
+        self._capture = cv2.VideoCapture(device_index)
+        has_frame, image = self._capture.read()
+        if not has_frame:
             self._capture.release()
             raise VideoReadError(
-                f"there is no camera {number}, or another program uses it"
+                f"there is no camera {device_index}, or another program uses it"
             )
         self._stopped = False
         height, width = image.shape[1::-1] if rotate % 180 else image.shape[:2]
         self.info = VideoInfo(width, height)
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield pictures until it goes away; `Live` knows their times."""
-        number = 0
+        """Yield pictures until it goes away; `LatestFrameSource` knows their times."""
+        frame_index = 0
         try:
             while not self._stopped and self._capture.grab():
-                number += 1
-                if number % self._every == 0:
-                    fine, image = self._capture.retrieve()
-                    if fine:
-                        yield rotated(np.asarray(image, np.uint8), self._rotate), 0.0
+                frame_index += 1
+                if frame_index % self._every == 0:
+                    has_frame, image = self._capture.retrieve()
+                    if has_frame:
+                        yield (
+                            rotate_image(np.asarray(image, np.uint8), self._rotate),
+                            0.0,
+                        )
         finally:
             self.close()
 
-    def __enter__(self) -> Camera:
+    def __enter__(self) -> Webcam:
         """Return it, to be closed at the end of the block."""
         return self
 
@@ -270,12 +285,12 @@ class Camera:
 
 def open_video(
     source: int | str | Path,
-    limits: FilmLimits = DEFAULT_LIMITS,
+    limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
     *,
     every: int = 1,
     rotate: int = 0,
-    patience: Patience = DEFAULT_PATIENCE,
-    tell: Callable[[str], None] | None = None,
+    reconnect_policy: ReconnectPolicy = DEFAULT_RECONNECT_POLICY,
+    on_status: Callable[[str], None] | None = None,
 ) -> VideoSource:
     """Open a video file, a camera of this computer, or an RTSP or HTTP address.
 
@@ -300,8 +315,8 @@ def open_video(
         rotate: 0, 90, 180 or 270; turn every frame so far clockwise, in degrees, for a
             camera that hangs upside down or on its side. Boxes and points are those of
             the turned frame.
-        patience: how long a camera that goes away is waited for.
-        tell: gets one line when a camera goes away and when it is back, and if an
+        reconnect_policy: how long a camera that goes away is waited for.
+        on_status: gets one line when a camera goes away and when it is back, and if an
             address gives single images.
 
     Raises:
@@ -310,22 +325,31 @@ def open_video(
         ValueError: the address is of an unknown kind, `every` is not above 0, or
             `rotate` is not one of those numbers.
     """
-    name, rotate = str(source), checked_rotation(rotate)
-    camera = _camera(source)
-    if camera is not None:
-        return Live(lambda: Camera(camera, every, rotate), patience=patience, tell=tell)
+    name, rotate = str(source), validate_rotation(rotate)
+    camera_index = _parse_camera_index(source)
+    if camera_index is not None:
+        return LatestFrameSource(
+            lambda: Webcam(camera_index, every, rotate),
+            reconnect_policy=reconnect_policy,
+            on_status=on_status,
+        )
     if isinstance(source, Path) or "://" not in name:
         return open_video_file(name, limits, every=every, rotate=rotate)
-    opener = _opener(name, limits, every, rotate)
-    first = opener()
-    if first.info.is_snapshot and tell is not None:
-        tell("the address gives single images; it is asked for one every second")
-    if first.info.duration_s > 0 and name.lower().startswith("http"):
-        return first
-    return Live(opener, first=first, patience=patience, tell=tell)
+    open_url = _make_url_opener(name, limits, every, rotate)
+    reader = open_url()
+    if reader.info.is_snapshot and on_status is not None:
+        on_status("the address gives single images; it is asked for one every second")
+    if reader.info.duration_s > 0 and name.lower().startswith("http"):
+        return reader
+    return LatestFrameSource(
+        open_url,
+        opened_source=reader,
+        reconnect_policy=reconnect_policy,
+        on_status=on_status,
+    )
 
 
-def _camera(source: int | str | Path) -> int | None:
+def _parse_camera_index(source: int | str | Path) -> int | None:
     """Return the number of the camera that a source is, or None.
 
     Raises:
@@ -338,20 +362,24 @@ def _camera(source: int | str | Path) -> int | None:
     if "://" in name or not device.is_char_device():
         return None
     # Links such as /dev/v4l/by-id/... stay the same when cameras are plugged in anew.
-    found = re.fullmatch(r"/dev/video(\d+)", str(device.resolve()))
-    if found is None:
+    match = re.fullmatch(r"/dev/video(\d+)", str(device.resolve()))
+    if match is None:
         raise VideoReadError("this device is not a camera, such as /dev/video0")
-    return int(found[1])
+    return int(match[1])
 
 
-def _opener(
-    address: str, limits: FilmLimits, every: int, rotate: int
-) -> Callable[[], Film]:
+def _make_url_opener(
+    url: str, limits: VideoLimits, every: int, rotate: int
+) -> Callable[[], VideoReader]:
     """Return what opens an address, as often as it has gone away."""
-    endless = dataclasses.replace(limits, max_s=_ENDLESS_S, cpu_s=_ENDLESS_S)
-    order = film_order(checked_address(address), endless, live=True, rotate=rotate)
-    return lambda: Film({**order, "every": every}, limits.wait_s)
+    unlimited = dataclasses.replace(
+        limits, max_duration_s=_UNLIMITED_S, cpu_s=_UNLIMITED_S
+    )
+    request = build_decode_request(
+        validate_url(url), unlimited, live=True, rotate=rotate
+    )
+    return lambda: VideoReader({**request, "every": every}, limits.frame_timeout_s)
 
 
-def _nobody(line: str) -> None:
+def _ignore_status(line: str) -> None:
     """Hear a line that nobody wants."""

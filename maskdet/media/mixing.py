@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
-NO_SOUND: Final = "the sound could not be kept"
+AUDIO_LOST: Final = "the sound could not be kept"
 
-_COPIED: Final = {
+_COPYABLE_CODECS: Final = {
     "mp4": ("aac", "mp3"),
     "mov": ("aac", "mp3"),
     "webm": ("opus", "vorbis"),
@@ -34,17 +34,17 @@ _COPIED: Final = {
 }
 """Sounds that a kind of file holds and browsers play; others are encoded anew."""
 
-_ENCODED: Final = {"webm": "libopus"}
-_RATE_HZ: Final = 48_000
-_BIT_RATE: Final = 128_000
+_AUDIO_ENCODERS: Final = {"webm": "libopus"}
+_SAMPLE_RATE_HZ: Final = 48_000
+_AUDIO_BIT_RATE: Final = 128_000
 
 
-class MixingFailed(RuntimeError):  # noqa: N818 - says what happened
+class AudioMuxError(RuntimeError):
     """There is no sound that could be added."""
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioTrack:
     """Sound to keep, and what reading it may cost.
 
     Attributes:
@@ -52,163 +52,180 @@ class Sound:
         start_s: what that film calls the time of the first picture.
         end_s: where the new film ends; sound after it is dropped.
         memory_bytes: as in `FilmLimits`.
-        max_wait_s: how long it may take, in seconds.
+        timeout_s: how long it may take, in seconds.
     """
 
     source: str
     start_s: float = 0.0
     end_s: float = math.inf
     memory_bytes: int = 2_000_000_000
-    max_wait_s: float = 600.0
+    timeout_s: float = 600.0
 
 
-def faststart(kind: str) -> dict[str, str]:
+def faststart_options(kind: str) -> dict[str, str]:
     """Return the option that puts a film's index first, where there is one."""
     return {"movflags": "faststart"} if kind in ("mp4", "mov") else {}
 
 
-def add_sound(sound: Sound, pictures: Path, target: Path, *, kind: str) -> None:
+def mux_audio(audio: AudioTrack, video: Path, target: Path, *, kind: str) -> None:
     """Write a film with the pictures of one and the sound of another.
 
     Args:
-        sound: what to add.
-        pictures: a film that was written here.
+        audio: what to add.
+        video: a film that was written here.
         target: where the film goes.
         kind: what kind of file it is, as PyAV calls it.
 
     Raises:
-        MixingFailed: the sound cannot be read, or takes too long.
+        AudioMuxError: the sound cannot be read, or takes too long.
     """
     root = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    order = {
-        **asdict(sound),
-        "end_s": min(sound.end_s, 1e9),
-        "pictures": str(pictures),
+    request = {
+        **asdict(audio),
+        "end_s": min(audio.end_s, 1e9),
+        "pictures": str(video),
         "target": str(target),
         "kind": kind,
     }
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", "maskdet.media.mixing"],
-            input=json.dumps(order).encode(),
+            input=json.dumps(request).encode(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=sound.max_wait_s,
+            timeout=audio.timeout_s,
             env={**os.environ, "PYTHONPATH": paths},
             start_new_session=True,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise MixingFailed(NO_SOUND) from None
-    if done.returncode != 0:
-        raise MixingFailed(NO_SOUND)
+        raise AudioMuxError(AUDIO_LOST) from None
+    if completed.returncode != 0:
+        raise AudioMuxError(AUDIO_LOST)
 
 
-def mix(order: dict[str, Any]) -> None:
-    """Do what `add_sound` asks for."""
+def mux_streams(request: dict[str, Any]) -> None:
+    """Do what `mux_audio` asks for."""
     import av
 
-    reading = {"source": order["source"], "live": False, "wait_s": None}
+    input_request = {"source": request["source"], "live": False, "wait_s": None}
     with (
-        decoder.opened(reading) as heard,
-        av.open(order["pictures"]) as seen,
+        decoder.open_input(input_request) as audio_input,
+        av.open(request["pictures"]) as video_input,
         av.open(
-            order["target"],
+            request["target"],
             "w",
-            format=order["kind"],
-            options=faststart(order["kind"]),
-        ) as out,
+            format=request["kind"],
+            options=faststart_options(request["kind"]),
+        ) as output,
     ):
-        pictures = out.add_stream_from_template(seen.streams.video[0])
-        sound = heard.streams.audio[0]
-        codec = sound.codec_context.name
-        copied = codec.removesuffix("float") in _COPIED[order["kind"]]
-        add = _copied if copied else _encoded
+        video_stream = output.add_stream_from_template(video_input.streams.video[0])
+        audio_stream = audio_input.streams.audio[0]
+        codec = audio_stream.codec_context.name
+        can_copy = codec.removesuffix("float") in _COPYABLE_CODECS[request["kind"]]
+        add_audio = _copy_audio if can_copy else _encode_audio
         packets = heapq.merge(
-            ((_time_s(one), one) for one in _moved(seen, pictures)),
-            add(heard, sound, out, order),
+            (
+                (_packet_time_s(video_packet), video_packet)
+                for video_packet in _iter_video_packets(video_input, video_stream)
+            ),
+            add_audio(audio_input, audio_stream, output, request),
             key=lambda pair: pair[0],
         )
         for _, packet in packets:
-            out.mux(packet)
+            output.mux(packet)
 
 
-def _moved(seen: InputContainer, pictures: Any) -> Iterator[Packet[Any]]:
-    for packet in seen.demux(video=0):
+def _iter_video_packets(
+    container: InputContainer, stream: Any
+) -> Iterator[Packet[Any]]:
+    for packet in container.demux(video=0):
         if packet.dts is not None:
-            packet.stream = pictures
+            packet.stream = stream
             yield packet
 
 
-def _copied(
-    heard: InputContainer, sound: AudioStream, out: OutputContainer, order: Any
+def _copy_audio(
+    container: InputContainer,
+    audio_stream: AudioStream,
+    output: OutputContainer,
+    request: Any,
 ) -> Iterator[tuple[float, Packet[Any]]]:
     """Yield the sound as it is, moved to where the first picture is at 0."""
-    stream = out.add_stream_from_template(sound)
-    clock = decoder.Clock(leaps=decoder.may_leap(heard))
+    stream = output.add_stream_from_template(audio_stream)
+    normalizer = decoder.TimestampNormalizer(
+        may_jump=decoder.has_clock_jumps(container)
+    )
 
     def packets() -> Iterator[tuple[float, Packet[Any]]]:
-        for packet in heard.demux(sound):
+        for packet in container.demux(audio_stream):
             if packet.dts is None or packet.pts is None or packet.time_base is None:
                 continue
-            begin_s = _time_s(packet) - order["start_s"]
-            lasts_s = float((packet.duration or 0) * packet.time_base)
-            later_s = clock.of(begin_s, lasts_s) - _time_s(packet)
-            later = round(later_s / packet.time_base)
-            packet.pts, packet.dts = packet.pts + later, packet.dts + later
-            if packet.pts >= 0 and _time_s(packet) < order["end_s"]:
+            start_s = _packet_time_s(packet) - request["start_s"]
+            duration_s = float((packet.duration or 0) * packet.time_base)
+            shift_s = normalizer.normalize(start_s, duration_s) - _packet_time_s(packet)
+            shift = round(shift_s / packet.time_base)
+            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            if packet.pts >= 0 and _packet_time_s(packet) < request["end_s"]:
                 packet.stream = stream
-                yield _time_s(packet), packet
+                yield _packet_time_s(packet), packet
 
     return packets()
 
 
-def _encoded(
-    heard: InputContainer, sound: AudioStream, out: OutputContainer, order: Any
+def _encode_audio(
+    container: InputContainer,
+    audio_stream: AudioStream,
+    output: OutputContainer,
+    request: Any,
 ) -> Iterator[tuple[float, Packet[Any]]]:
     """Yield the sound in a form that the file may hold."""
     import av
 
-    name = _ENCODED.get(order["kind"], "aac")
-    stream = cast("AudioStream", out.add_stream(name, rate=_RATE_HZ))
-    stream.bit_rate = _BIT_RATE
-    stream.layout = "mono" if sound.codec_context.channels == 1 else "stereo"
-    even = av.AudioResampler(format=stream.format, layout=stream.layout, rate=_RATE_HZ)
-    clock = decoder.Clock(leaps=decoder.may_leap(heard))
+    name = _AUDIO_ENCODERS.get(request["kind"], "aac")
+    stream = cast("AudioStream", output.add_stream(name, rate=_SAMPLE_RATE_HZ))
+    stream.bit_rate = _AUDIO_BIT_RATE
+    stream.layout = "mono" if audio_stream.codec_context.channels == 1 else "stereo"
+    resampler = av.AudioResampler(
+        format=stream.format, layout=stream.layout, rate=_SAMPLE_RATE_HZ
+    )
+    normalizer = decoder.TimestampNormalizer(
+        may_jump=decoder.has_clock_jumps(container)
+    )
 
     def packets() -> Iterator[tuple[float, Packet[Any]]]:
-        for frame in heard.decode(sound):
-            for piece in even.resample(frame):
-                begin_s = (piece.time or 0.0) - order["start_s"]
-                begin_s = clock.of(begin_s, piece.samples / _RATE_HZ)
-                if begin_s < 0 or begin_s >= order["end_s"]:
+        for frame in container.decode(audio_stream):
+            for chunk in resampler.resample(frame):
+                start_s = (chunk.time or 0.0) - request["start_s"]
+                start_s = normalizer.normalize(start_s, chunk.samples / _SAMPLE_RATE_HZ)
+                if start_s < 0 or start_s >= request["end_s"]:
                     continue
-                piece.pts = round(begin_s * _RATE_HZ)
-                for packet in stream.encode(piece):
-                    yield _time_s(packet), packet
+                chunk.pts = round(start_s * _SAMPLE_RATE_HZ)
+                for packet in stream.encode(chunk):
+                    yield _packet_time_s(packet), packet
         for packet in stream.encode():
-            yield _time_s(packet), packet
+            yield _packet_time_s(packet), packet
 
     return packets()
 
 
-def _time_s(packet: Packet[Any]) -> float:
+def _packet_time_s(packet: Packet[Any]) -> float:
     return float((packet.dts or 0) * (packet.time_base or 0))
 
 
-def main() -> int:
+def run_audio_mux() -> int:
     """Obey the order on stdin; anything that goes wrong is the sound's fault."""
-    order = json.loads(sys.stdin.readline())
+    request = json.loads(sys.stdin.readline())
     import av
 
-    decoder.limit(order["memory_bytes"], int(order["max_wait_s"]))
+    decoder.limit_resources(request["memory_bytes"], int(request["timeout_s"]))
     try:
-        mix(order)
+        mux_streams(request)
     except (av.error.FFmpegError, OSError, MemoryError, ValueError, IndexError):
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_audio_mux())

@@ -14,7 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.media.image_formats import ImageReadError, detect_format, refusal_of
+from maskdet.media.image_formats import (
+    ImageReadError,
+    format_unsupported,
+    identify_format,
+)
 from maskdet.types import Image, Scene, check_image
 
 if TYPE_CHECKING:
@@ -31,7 +35,7 @@ they take 153 MB. A JPEG up to four times as large can be decoded at half its wi
 height, and so takes no more. No JPEG has a side above 65,500 pixels; an image one pixel
 wide and millions high costs a decoder far more than its pixels."""
 
-_MAX_JPEG_BUFFER: Final = 260_000_000
+_MAX_JPEG_BUFFER_BYTES: Final = 260_000_000
 """A progressive JPEG is decoded only after all of its coefficients were collected, two
 bytes each, whatever the size that is asked for."""
 
@@ -42,19 +46,25 @@ pixels but only a few bytes, so thousands keep a processor busy for hours."""
 _MAX_PAGES: Final = 20
 """Pages of a TIFF that are looked at for another whole image."""
 
-_ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
+_TAG_ORIENTATION: Final = 0x0112  # Exif 2.32, tag 274
 # TIFF 6.0, sections 4 and 8; DNG 1.7, section 4.
-_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _DNG = 254, 258, 262, 277, 50706
-_REDUCED, _MASK = (
+(
+    _TAG_SUBFILE_TYPE,
+    _TAG_BITS_PER_SAMPLE,
+    _TAG_PHOTOMETRIC,
+    _TAG_SAMPLES_PER_PIXEL,
+    _TAG_DNG_VERSION,
+) = 254, 258, 262, 277, 50706
+_SUBFILE_REDUCED, _SUBFILE_MASK = (
     1,
     4,
 )  # bits of _SUBFILE: not a page, but a small copy or a mask of one
-_WHITE_IS_ZERO, _RGB = 0, 2
+_PHOTOMETRIC_WHITE_IS_ZERO, _PHOTOMETRIC_RGB = 0, 2
 
-_DEPTHS: Final = (8, 10, 12, 14, 16)
+_BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
 """Bits that sensors give; see `read_image`."""
 
-_ADDRESS: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
+_URL: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]+:/")
 """How an address begins; a drive of Windows has one letter only."""
 
 # Pillow warns of damaged tags and of sizes on the terminal; both are judged here,
@@ -63,12 +73,12 @@ for _kind_of_warning in (UserWarning, RuntimeWarning):
     warnings.filterwarnings("ignore", category=_kind_of_warning, module=r"PIL\.")
 
 
-def rotated(image: Image, rotate: int) -> Image:
+def rotate_image(image: Image, rotate: int) -> Image:
     """Return an image turned clockwise by so many degrees, one of `ROTATIONS`."""
     if rotate == 0:
         return image
-    turned: Image = np.ascontiguousarray(np.rot90(image, -rotate // 90))
-    return turned
+    result: Image = np.ascontiguousarray(np.rot90(image, -rotate // 90))
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,24 +105,26 @@ class DecodedImage:
             object.__setattr__(self, "width", self.pixels.shape[1])
 
     @property
-    def factors(self) -> tuple[float, float]:
+    def scale_factors(self) -> tuple[float, float]:
         """Pixels of the original for each one of `pixels`, across and down."""
         height, width = self.pixels.shape[:2]
         return self.width / width, self.height / height
 
-    def rotated(self, rotate: int) -> DecodedImage:
+    def rotate(self, rotate: int) -> DecodedImage:
         """Return the image turned clockwise by so many degrees, one of `ROTATIONS`."""
         width, height = self.width, self.height
         if rotate % 180:
             width, height = height, width
-        return DecodedImage(rotated(self.pixels, rotate), width, height, self.format)
+        return DecodedImage(
+            rotate_image(self.pixels, rotate), width, height, self.format
+        )
 
-    def on_pixels(self, scene: Scene) -> Scene:
+    def scale_scene(self, scene: Scene) -> Scene:
         """Return a scene of the original with its boxes in `pixels`."""
-        across, down = self.factors
+        across, down = self.scale_factors
         if across == down == 1:
             return scene
-        return scene.scaled(1 / across, 1 / down)
+        return scene.scale(1 / across, 1 / down)
 
 
 def read_image(
@@ -149,7 +161,7 @@ def read_image(
         ImageReadError: it is not an image, or one that is refused; the message says
             what is wrong and what to do.
     """
-    return _read(source, max_pixels, max_pixels, max_bytes).pixels
+    return _read_source(source, max_pixels, max_pixels, max_bytes).pixels
 
 
 def decode_image(source: object) -> DecodedImage:
@@ -167,7 +179,7 @@ def decode_image(source: object) -> DecodedImage:
         ValueError: the array is empty or has another shape.
     """
     if isinstance(source, str | Path | bytes):
-        return _read(source, MAX_PIXELS, MAX_JPEG_PIXELS, MAX_BYTES)
+        return _read_source(source, MAX_PIXELS, MAX_JPEG_PIXELS, MAX_BYTES)
     return DecodedImage(check_image(source))
 
 
@@ -199,51 +211,51 @@ def write_image(path: str | Path, image: Image) -> None:
 
 def encode_png(image: Image) -> bytes:
     """Return the picture as a PNG file, without any metadata."""
-    return _encoded(".png", image, [])
+    return _encode(".png", image, [])
 
 
 def encode_jpeg(image: Image, quality: int = 90) -> bytes:
     """Return the picture as a JPEG file of quality 1 to 100, without metadata."""
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be a number from 1 to 100, not {quality!r}")
-    return _encoded(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 _ENCODERS: Final[dict[str, Callable[[Image], bytes]]] = {
     ".png": encode_png,
     ".jpg": lambda image: encode_jpeg(image, 95),
     ".jpeg": lambda image: encode_jpeg(image, 95),
-    ".webp": lambda image: _encoded(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 101]),
+    ".webp": lambda image: _encode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 101]),
 }
 
 
-_LONGEST_SIDE: Final = {".jpg": 65_500, ".webp": 16_383}
+_ENCODER_MAX_SIDE_PX: Final = {".jpg": 65_500, ".webp": 16_383}
 """What the encoders take, in pixels."""
 
 
-def _encoded(suffix: str, image: Image, options: list[int]) -> bytes:
+def _encode(suffix: str, image: Image, options: list[int]) -> bytes:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             f"image must be (h, w, 3) uint8, not {image.shape} {image.dtype}"
         )
     height, width = image.shape[:2]
-    most = _LONGEST_SIDE.get(suffix)
-    if most is not None and max(width, height) > most:
+    max_side = _ENCODER_MAX_SIDE_PX.get(suffix)
+    if max_side is not None and max(width, height) > max_side:
         raise ValueError(
             f"an image of {width} x {height} pixels does not fit into a {suffix} file, "
-            f"whose sides have at most {most}; write a .png file"
+            f"whose sides have at most {max_side}; write a .png file"
         )
     content: NDArray[np.uint8] = cv2.imencode(suffix, image, options)[1]
     return content.tobytes()
 
 
-def _file_bytes(source: str | Path, max_bytes: int) -> bytes:
+def _read_file_bytes(source: str | Path, max_bytes: int) -> bytes:
     """Return the content of a file, at most one byte more than is allowed."""
     path = Path(source)
     try:
         if path.is_dir():
             raise ImageReadError("this is a folder, not an image")
-        if not path.exists() and _ADDRESS.match(str(source)):
+        if not path.exists() and _URL.match(str(source)):
             raise ImageReadError(
                 "this is an address and nothing is fetched: download the image and "
                 "give its file (`maskdet video` reads cameras and streams)"
@@ -264,20 +276,22 @@ def _file_bytes(source: str | Path, max_bytes: int) -> bytes:
         raise ImageReadError(f"the file cannot be read: {reason.lower()}") from None
 
 
-def _read(
+def _read_source(
     source: str | Path | bytes, max_pixels: int, max_jpeg_pixels: int, max_bytes: int
 ) -> DecodedImage:
-    data = source if isinstance(source, bytes) else _file_bytes(source, max_bytes)
+    data = source if isinstance(source, bytes) else _read_file_bytes(source, max_bytes)
     if len(data) > max_bytes:
         raise ImageReadError(
             f"the file is larger than {max_bytes / 1e6:g} MB; make the image smaller"
         )
-    format_ = detect_format(data)
+    format_ = identify_format(data)
     try:
         if format_ == "JPEG":
-            pixels, turned, size_wh = _jpeg(data, max_pixels, max_jpeg_pixels)
+            pixels, orientation, size_wh = _decode_jpeg(
+                data, max_pixels, max_jpeg_pixels
+            )
         else:
-            pixels, turned, size_wh = _other(data, format_, max_pixels)
+            pixels, orientation, size_wh = _decode_other(data, format_, max_pixels)
     except ImageReadError:
         raise
     # Hostile bytes make decoders raise nearly anything (OSError, SyntaxError,
@@ -287,8 +301,8 @@ def _read(
             "the image is damaged or incomplete; please save or send it again"
         ) from None
     # Only now, as the decoder has given its own copy of the pixels back.
-    width, height = size_wh if turned < 5 else size_wh[::-1]
-    return DecodedImage(_upright(pixels, turned), width, height, format_)
+    width, height = size_wh if orientation < 5 else size_wh[::-1]
+    return DecodedImage(_apply_orientation(pixels, orientation), width, height, format_)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -302,18 +316,18 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-_Stored = tuple[Image, int, tuple[int, int]]
+_StoredImage = tuple[Image, int, tuple[int, int]]
 """Pixels as they are stored, the EXIF orientation, and width and height as stored."""
 
 
-def _jpeg(data: bytes, max_pixels: int, max_jpeg_pixels: int) -> _Stored:
+def _decode_jpeg(data: bytes, max_pixels: int, max_jpeg_pixels: int) -> _StoredImage:
     """Decode a JPEG, at half its width and height if it has more than `max_pixels`."""
     # Imported here: `import maskdet` would take 80 ms longer. The class itself, as
     # `Image.open` has a limit of its own, and takes a second image (depth, HDR gain)
     # for another format.
     from PIL.JpegImagePlugin import JpegImageFile
 
-    n_scans, n_in_first = _scans(data)
+    n_scans, n_in_first = _count_scans(data)
     if n_scans > _MAX_SCANS:
         raise ImageReadError(
             f"the JPEG has more than {_MAX_SCANS} scans (possible decompression bomb)"
@@ -321,52 +335,52 @@ def _jpeg(data: bytes, max_pixels: int, max_jpeg_pixels: int) -> _Stored:
     with JpegImageFile(io.BytesIO(data)) as image:
         width, height = image.size
         _check_size(width, height, max_jpeg_pixels)
-        several = n_in_first < image.layers or "progressive" in image.info
-        if several and _coefficient_bytes(image) > _MAX_JPEG_BUFFER:
+        is_multi_scan = n_in_first < image.layers or "progressive" in image.info
+        if is_multi_scan and _count_coefficient_bytes(image) > _MAX_JPEG_BUFFER_BYTES:
             raise ImageReadError(
                 f"the image is a progressive JPEG of {width} x {height} pixels, too "
                 "large to decode: save it as a baseline JPEG or make it smaller"
             )
         if width * height > max_pixels:
             image.draft(None, (width // 2, height // 2))
-        orientation = _orientation(image)
-        return _bgr(image), orientation, (width, height)
+        orientation = _get_exif_orientation(image)
+        return _to_bgr(image), orientation, (width, height)
 
 
-def _scans(data: bytes) -> tuple[int, int]:
+def _count_scans(data: bytes) -> tuple[int, int]:
     """Return how many scans a JPEG has, and how many components the first one has.
 
     Counting ends at the end of the image: phones put other images and videos behind
     it, in which anything may look like the beginning of a scan.
     """
-    n_scans, n_in_first, at = 0, 0, 2
+    n_scans, n_in_first, position = 0, 0, 2
     while n_scans <= _MAX_SCANS:
-        found = _MARKER.search(data, at)
-        if found is None or found[1] == b"\xd9":
+        marker = _JPEG_MARKER.search(data, position)
+        if marker is None or marker[1] == b"\xd9":
             break
-        at = found.end()
-        if found[1] == b"\xda":
+        position = marker.end()
+        if marker[1] == b"\xda":
             n_scans += 1
-            n_in_first = n_in_first or int.from_bytes(data[at + 2 : at + 3])
-        at += int.from_bytes(data[at : at + 2])
+            n_in_first = n_in_first or int.from_bytes(data[position + 2 : position + 3])
+        position += int.from_bytes(data[position : position + 2])
     return n_scans, n_in_first
 
 
-_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
+_JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 """A marker that a segment follows, or the end: no stuffing, restart or fill."""
 
 
-def _coefficient_bytes(image: JpegImageFile) -> int:
+def _count_coefficient_bytes(image: JpegImageFile) -> int:
     """Return what all coefficients of a JPEG take, two bytes each."""
     width, height = image.size
     factors = [(across, down) for _, across, down, _ in image.layer]
-    most_across = max(across for across, _ in factors)
-    most_down = max(down for _, down in factors)
-    share = sum(across * down for across, down in factors) / (most_across * most_down)
-    return round(2 * width * height * share)
+    max_across = max(across for across, _ in factors)
+    max_down = max(down for _, down in factors)
+    ratio = sum(across * down for across, down in factors) / (max_across * max_down)
+    return round(2 * width * height * ratio)
 
 
-def _other(data: bytes, format_: str, max_pixels: int) -> _Stored:
+def _decode_other(data: bytes, format_: str, max_pixels: int) -> _StoredImage:
     """Decode what is no JPEG; the header is judged before the pixels are decoded."""
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
@@ -381,41 +395,43 @@ def _other(data: bytes, format_: str, max_pixels: int) -> _Stored:
     except UnidentifiedImageError:
         if format_ != "TIFF":
             raise
-        pixels = _unusual_tiff(data, max_pixels)
+        pixels = _decode_unusual_tiff(data, max_pixels)
         return pixels, 1, (pixels.shape[1], pixels.shape[0])
     with opened as image:
         _check_size(*image.size, max_pixels)
-        _refuse_several(image, format_)
-        by_opencv = format_ == "WEBP" or _deep_colour(data, image, format_)
-        inverted = _tags(image).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        _reject_multiple_images(image, format_)
+        use_opencv = format_ == "WEBP" or _is_deep_colour(data, image, format_)
+        is_inverted = (
+            _get_tiff_tags(image).get(_TAG_PHOTOMETRIC) == _PHOTOMETRIC_WHITE_IS_ZERO
+        )
         if format_ != "WEBP":  # of which Pillow would hold four copies
             # A TIFF turns itself here, and then has no orientation any more.
             image.load()
-        orientation = _orientation(image)
-        if not by_opencv:
-            pixels = _by_pillow(image, inverted=inverted)
-    if by_opencv:
+        orientation = _get_exif_orientation(image)
+        if not use_opencv:
+            pixels = _convert_pillow(image, is_inverted=is_inverted)
+    if use_opencv:
         # Pillow has found it whole, and gives its copy back.
         image.close()
-        pixels = _by_opencv(data)
+        pixels = _decode_with_opencv(data)
     return pixels, orientation, (pixels.shape[1], pixels.shape[0])
 
 
-def _tags(image: PillowImage) -> Any:
+def _get_tiff_tags(image: PillowImage) -> Any:
     """Return the tags of a TIFF by number; none of another format."""
     return getattr(image, "tag_v2", {})
 
 
-def _by_pillow(image: PillowImage, *, inverted: bool) -> Image:
+def _convert_pillow(image: PillowImage, *, is_inverted: bool) -> Image:
     """Return the pixels of what Pillow has decoded, of any mode, as 8-bit BGR."""
     if image.mode[0] not in "IF":
-        return _bgr(image)
+        return _to_bgr(image)
     values = np.asarray(image)
-    grey = _eight_bits(values, _white_of(values))
-    return check_image(255 - grey if inverted else grey)
+    grey = _to_8bit(values, _get_white_level(values))
+    return check_image(255 - grey if is_inverted else grey)
 
 
-def _refuse_several(image: PillowImage, format_: str) -> None:
+def _reject_multiple_images(image: PillowImage, format_: str) -> None:
     """Refuse an animation, pages, and a TIFF whose image is only a small copy."""
     if format_ != "TIFF":
         if getattr(image, "is_animated", False):
@@ -423,21 +439,26 @@ def _refuse_several(image: PillowImage, format_: str) -> None:
                 "this is an animation; send one frame of it, or use it as a video"
             )
         return
-    if _DNG in _tags(image) or _tags(image).get(_SUBFILE, 0) & _REDUCED:
-        raise ImageReadError(refusal_of("a camera's raw file"))
+    if (
+        _TAG_DNG_VERSION in _get_tiff_tags(image)
+        or _get_tiff_tags(image).get(_TAG_SUBFILE_TYPE, 0) & _SUBFILE_REDUCED
+    ):
+        raise ImageReadError(format_unsupported("a camera's raw file"))
     for page in range(1, _MAX_PAGES):
         try:
             image.seek(page)
         except EOFError:
             break
-        if not _tags(image).get(_SUBFILE, 0) & (_REDUCED | _MASK):
+        if not _get_tiff_tags(image).get(_TAG_SUBFILE_TYPE, 0) & (
+            _SUBFILE_REDUCED | _SUBFILE_MASK
+        ):
             raise ImageReadError(
                 "this TIFF has several pages; save each as an image of its own"
             )
     image.seek(0)
 
 
-def _deep_colour(data: bytes, image: PillowImage, format_: str) -> bool:
+def _is_deep_colour(data: bytes, image: PillowImage, format_: str) -> bool:
     """Return whether it has several channels of more than 8 bits.
 
     Pillow keeps only the upper 8 of 16 bits, and nothing of an image that uses 8 less.
@@ -446,7 +467,7 @@ def _deep_colour(data: bytes, image: PillowImage, format_: str) -> bool:
         # The IHDR chunk is the first: depth, then colour type (0 and 3: one channel).
         return data[24] == 16 and data[25] not in (0, 3)
     if format_ == "TIFF":
-        bits = _tags(image).get(_BITS, (1,))
+        bits = _get_tiff_tags(image).get(_TAG_BITS_PER_SAMPLE, (1,))
         return len(bits) > 1 and max(bits) > 8
     if format_ == "PPM":
         # "RGB" for 8 bits; else the name of the mode and the largest value.
@@ -455,7 +476,7 @@ def _deep_colour(data: bytes, image: PillowImage, format_: str) -> bool:
     return False
 
 
-def _by_opencv(data: bytes) -> Image:
+def _decode_with_opencv(data: bytes) -> Image:
     """Return the pixels of an image of any depth as 8-bit BGR, over white.
 
     OpenCV turns a TIFF upright, and nothing else.
@@ -474,28 +495,28 @@ def _by_opencv(data: bytes) -> Image:
     if values.dtype == np.uint8 and values.shape[2:] == (3,):
         return check_image(values)
     if values.ndim == 2:
-        return check_image(_eight_bits(values, _white_of(values)))
+        return check_image(_to_8bit(values, _get_white_level(values)))
     result = np.empty((*values.shape[:2], 3), np.uint8)
-    white, opaque = _white_of(values[..., :3]), _white_of(values[..., 3:])
-    for rows in _strips(*values.shape[:2]):
-        colours = _eight_bits(values[rows, :, :3], white)
+    white, opaque = _get_white_level(values[..., :3]), _get_white_level(values[..., 3:])
+    for rows in _iter_strips(*values.shape[:2]):
+        colours = _to_8bit(values[rows, :, :3], white)
         if values.shape[2] == 4:
             alpha = cv2.cvtColor(
-                _eight_bits(values[rows, :, 3], opaque), cv2.COLOR_GRAY2BGR
+                _to_8bit(values[rows, :, 3], opaque), cv2.COLOR_GRAY2BGR
             )
-            faded = cv2.multiply(colours, alpha, scale=1 / 255)
-            colours = check_image(np.asarray(cv2.add(faded, 255 - alpha)))
+            blended = cv2.multiply(colours, alpha, scale=1 / 255)
+            colours = check_image(np.asarray(cv2.add(blended, 255 - alpha)))
         result[rows] = colours
     return result
 
 
-def _strips(height: int, width: int) -> Iterator[slice]:
+def _iter_strips(height: int, width: int) -> Iterator[slice]:
     """Yield rows of an image, some at a time: whole copies take too much memory."""
     rows = max(1, 2_000_000 // width)
     return (slice(top, min(height, top + rows)) for top in range(0, height, rows))
 
 
-def _unusual_tiff(data: bytes, max_pixels: int) -> Image:
+def _decode_unusual_tiff(data: bytes, max_pixels: int) -> Image:
     """Decode a TIFF that Pillow does not know, such as colours in floating point."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -504,7 +525,9 @@ def _unusual_tiff(data: bytes, max_pixels: int) -> Image:
     file.seek(tags.next)
     tags.load(file)
     _check_size(tags[256], tags[257], max_pixels)
-    if tags.get(_PHOTOMETRIC) != _RGB or tags.get(_SAMPLES, 1) not in (3, 4):
+    if tags.get(_TAG_PHOTOMETRIC) != _PHOTOMETRIC_RGB or tags.get(
+        _TAG_SAMPLES_PER_PIXEL, 1
+    ) not in (3, 4):
         raise ImageReadError("this kind of TIFF cannot be read; save it as 8-bit RGB")
     ends = [
         offset + count
@@ -515,19 +538,21 @@ def _unusual_tiff(data: bytes, max_pixels: int) -> Image:
     ]
     if not ends or max(ends) > len(data):
         raise EOFError("truncated")
-    return _by_opencv(data)
+    return _decode_with_opencv(data)
 
 
-def _white_of(values: NDArray[Any]) -> float:
+def _get_white_level(values: NDArray[Any]) -> float:
     """Return which number is white in an image of any numbers; see `read_image`."""
     if values.dtype.kind == "f":
         return float(np.max(values, where=np.isfinite(values), initial=1))
-    most = int(values.max(initial=0))
-    bits = next((bits for bits in _DEPTHS if most < 1 << bits), most.bit_length())
+    max_value = int(values.max(initial=0))
+    bits = next(
+        (bits for bits in _BIT_DEPTHS if max_value < 1 << bits), max_value.bit_length()
+    )
     return float((1 << bits) - 1)
 
 
-def _eight_bits(values: NDArray[Any], white: float) -> Image:
+def _to_8bit(values: NDArray[Any], white: float) -> Image:
     """Return numbers of any kind as 8-bit, from 0 for 0 to 255 for `white`."""
     if values.dtype.kind == "f":
         values = np.nan_to_num(values.astype(np.float32), posinf=white)
@@ -536,19 +561,17 @@ def _eight_bits(values: NDArray[Any], white: float) -> Image:
     return np.asarray(cv2.convertScaleAbs(values, alpha=255 / white), np.uint8)
 
 
-def _bgr(image: PillowImage) -> Image:
+def _to_bgr(image: PillowImage) -> Image:
     """Return the pixels of any mode of 8 bits as BGR, over white."""
     from PIL import Image as Pillow
 
     width, height = image.size
     result = np.empty((height, width, 3), np.uint8)
-    for rows in _strips(height, width):
+    for rows in _iter_strips(height, width):
         strip = image.crop((0, rows.start, width, rows.stop))
         if strip.has_transparency_data:
-            clear = strip.convert("RGBA")
-            strip = Pillow.alpha_composite(
-                Pillow.new("RGBA", clear.size, "white"), clear
-            )
+            rgba = strip.convert("RGBA")
+            strip = Pillow.alpha_composite(Pillow.new("RGBA", rgba.size, "white"), rgba)
         try:
             rgb = np.asarray(strip.convert("RGB"))
         except ValueError:
@@ -559,17 +582,17 @@ def _bgr(image: PillowImage) -> Image:
     return result
 
 
-def _orientation(image: PillowImage) -> int:
+def _get_exif_orientation(image: PillowImage) -> int:
     """Return the EXIF orientation, 1 to 8; damaged metadata counts as upright."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(_TAG_ORIENTATION, 1)
     # EXIF is parsed from hostile bytes too, but the pixels are fine without it.
     except Exception:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _upright(image: Image, orientation: int) -> Image:
+def _apply_orientation(image: Image, orientation: int) -> Image:
     """Undo an EXIF orientation (Exif 2.32, section 4.6.4 A)."""
     if orientation >= 5:
         image = image.transpose(1, 0, 2)

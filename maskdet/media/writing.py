@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Final, cast
 import cv2
 import numpy as np
 
-from maskdet.media.mixing import NO_SOUND, MixingFailed, Sound, add_sound, faststart
+from maskdet.media.mixing import (
+    AUDIO_LOST,
+    AudioMuxError,
+    AudioTrack,
+    faststart_options,
+    mux_audio,
+)
 from maskdet.types import Image
 
 if TYPE_CHECKING:
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-CONTAINERS: Final = {
+VIDEO_CONTAINERS: Final = {
     ".mp4": "mp4",
     ".m4v": "mp4",
     ".mov": "mov",
@@ -31,7 +37,7 @@ CONTAINERS: Final = {
 }
 """What a film's name may end in, and what kind of file that is."""
 
-_ENCODERS: Final = {
+_VIDEO_ENCODERS: Final = {
     # Faces and captions stay sharp at 23, the encoder's own default; `veryfast`
     # takes a third of the time of `medium` for files a tenth larger.
     "libx264": {"preset": "veryfast", "crf": "23"},
@@ -44,15 +50,15 @@ _ENCODERS: Final = {
     },
 }
 
-_USUAL_RATE: Final = Fraction(25)
+_DEFAULT_RATE: Final = Fraction(25)
 _MIN_TICKS_HZ: Final = 10_000
 """A variable rate is kept to a tenth of a millisecond."""
 
-_RATES: Final = (Fraction(1, 100), 1000)
+_RATE_RANGE: Final = (Fraction(1, 100), 1000)
 """Usual frames a second that a header may name; others are a mistake."""
 
 
-class FilmWriter:
+class VideoWriter:
     """Writes one film; nothing is seen under its name until it is whole.
 
     Pictures keep their own times, so a variable rate stays one. H.264 knows even
@@ -70,47 +76,48 @@ class FilmWriter:
         target: str | Path,
         size_wh: tuple[int, int],
         *,
-        frame_rate: Fraction = _USUAL_RATE,
-        sound: Sound | None = None,
+        frame_rate: Fraction = _DEFAULT_RATE,
+        audio: AudioTrack | None = None,
     ) -> None:
         """Begin a film.
 
         Args:
-            target: where it goes; the ending says what kind of file, see `CONTAINERS`.
+            target: where it goes; the ending says what kind of file, see
+                `VIDEO_CONTAINERS`.
             size_wh: width and height of every picture, in pixels.
             frame_rate: usual pictures a second; 0 if not known.
-            sound: whose sound to keep.
+            audio: whose sound to keep.
 
         Raises:
             ValueError: the ending is not known.
             OSError: no file can be written there.
         """
         self.note = ""
-        self._target = checked_target(target)
-        self._kind = CONTAINERS[self._target.suffix.lower()]
-        self._size_wh, self._sound = size_wh, sound
+        self._target = validate_output_path(target)
+        self._kind = VIDEO_CONTAINERS[self._target.suffix.lower()]
+        self._size_wh, self._audio = size_wh, audio
         self._last_pts = -1
-        self._held: Packet[VideoStream] | None = None
+        self._pending_packet: Packet[VideoStream] | None = None
         name = f".maskdet-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         # FFmpeg takes what stands before a colon for a protocol, but not in a path
         # from the root.
         folder = self._target.absolute().parent
-        self._parts = [folder / f"{name}-{n}.part" for n in (1, 2)]
-        fits = _RATES[0] <= frame_rate <= _RATES[1]
-        rate = (frame_rate if fits else _USUAL_RATE).limit_denominator(1001)
+        self._part_paths = [folder / f"{name}-{n}.part" for n in (1, 2)]
+        is_plausible = _RATE_RANGE[0] <= frame_rate <= _RATE_RANGE[1]
+        rate = (frame_rate if is_plausible else _DEFAULT_RATE).limit_denominator(1001)
         self._rate = rate
         ticks_hz = rate.numerator * -(-_MIN_TICKS_HZ // rate.numerator)
         self._tick_s = Fraction(1, ticks_hz)
-        self._open: OutputContainer | None = None
+        self._output: OutputContainer | None = None
         try:
-            with self._named():
-                self._open = self._container()
-                self._stream = self._pictures(self._open)
+            with self._translate_errors():
+                self._output = self._open_output()
+                self._stream = self._add_video_stream(self._output)
         except BaseException:
             self.cancel()
             raise
 
-    def __enter__(self) -> FilmWriter:
+    def __enter__(self) -> VideoWriter:
         """Return the writer."""
         return self
 
@@ -128,14 +135,14 @@ class FilmWriter:
         """
         import av
 
-        if self._open is None:
+        if self._output is None:
             raise ValueError("this film is finished")
         if image.shape[1::-1] != self._size_wh:
             image = np.asarray(cv2.resize(image, self._size_wh), np.uint8)
         height, width = image.shape[:2]
         if height % 2 or width % 2:
-            odd = ((0, height % 2), (0, width % 2), (0, 0))
-            image = np.asarray(np.pad(image, odd, mode="edge"), np.uint8)
+            padding = ((0, height % 2), (0, width % 2), (0, 0))
+            image = np.asarray(np.pad(image, padding, mode="edge"), np.uint8)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
         # Players take films without a word on it for BT.601 when small and BT.709
         # when large; so the one that is meant is used and named.
@@ -143,55 +150,55 @@ class FilmWriter:
         pts = max(self._last_pts + 1, round(time_s / self._tick_s))
         frame.pts, frame.time_base = pts, self._tick_s
         self._last_pts = pts
-        with self._named():
+        with self._translate_errors():
             self._mux(self._stream.encode(frame))
 
-    def finish(self, end_s: float = 0.0, *, cut_sound: bool = False) -> Path:
+    def finish(self, end_s: float = 0.0, *, trim_audio: bool = False) -> Path:
         """End the film, put it in its place and return that.
 
         Args:
             end_s: until when the last picture is shown; by default, one usual step.
-            cut_sound: whether sound that goes on after that is dropped.
+            trim_audio: whether sound that goes on after that is dropped.
 
         Raises:
             ValueError: there was no picture.
             OSError: it cannot be written.
         """
-        if self._open is None or self._last_pts < 0:
+        if self._output is None or self._last_pts < 0:
             self.cancel()
             raise ValueError("a film needs at least one picture")
         step = max(1, round(1 / self._rate / self._tick_s))
         end = max(round(end_s / self._tick_s), self._last_pts + 1)
         if end_s <= 0:
             end = self._last_pts + step
-        with self._named():
+        with self._translate_errors():
             self._mux(self._stream.encode())
-            if self._held is not None:
-                self._held.duration = end - self._last_pts
-                self._open.mux(self._held)
-            self._open.close()
-        self._open = None
+            if self._pending_packet is not None:
+                self._pending_packet.duration = end - self._last_pts
+                self._output.mux(self._pending_packet)
+            self._output.close()
+        self._output = None
         try:
-            if cut_sound and self._sound is not None:
-                self._sound = replace(self._sound, end_s=float(end * self._tick_s))
-            with self._named():
-                os.replace(self._with_sound(), self._target)
+            if trim_audio and self._audio is not None:
+                self._audio = replace(self._audio, end_s=float(end * self._tick_s))
+            with self._translate_errors():
+                os.replace(self._mux_audio(), self._target)
         finally:
             self.cancel()
         return self._target
 
     def cancel(self) -> None:
         """Give the film up; does nothing to one that is finished."""
-        container, self._open, self._held = self._open, None, None
+        container, self._output, self._pending_packet = self._output, None, None
         if container is not None:
             # What cannot be ended well is thrown away all the same.
             with contextlib.suppress(Exception):
                 container.close()
-        for part in self._parts:
-            part.unlink(missing_ok=True)
+        for part_path in self._part_paths:
+            part_path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Tell errors of the name that was asked for, not of the unfinished file."""
         import av
 
@@ -203,22 +210,24 @@ class FilmWriter:
             line = f"the video cannot be encoded or written there: {error.strerror}"
             raise OSError(error.errno, line, str(self._target)) from None
 
-    def _container(self) -> OutputContainer:
+    def _open_output(self) -> OutputContainer:
         import av
 
         # The index goes to the front, so that a browser may start before the end;
         # where sound is added, that is done then.
-        fast = faststart(self._kind) if self._sound is None else {}
-        self._parts[0].touch()
-        return av.open(str(self._parts[0]), "w", format=self._kind, options=fast)
+        muxer_options = faststart_options(self._kind) if self._audio is None else {}
+        self._part_paths[0].touch()
+        return av.open(
+            str(self._part_paths[0]), "w", format=self._kind, options=muxer_options
+        )
 
-    def _pictures(self, container: OutputContainer) -> VideoStream:
+    def _add_video_stream(self, container: OutputContainer) -> VideoStream:
         """Add the stream of pictures."""
-        codec = encoder(self._kind)
+        codec = select_encoder(self._kind)
         stream = cast(
             "VideoStream",
             container.add_stream(
-                codec, rate=self._rate, options=dict(_ENCODERS[codec])
+                codec, rate=self._rate, options=dict(_VIDEO_ENCODERS[codec])
             ),
         )
         stream.width, stream.height = (side + side % 2 for side in self._size_wh)
@@ -233,36 +242,39 @@ class FilmWriter:
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         """Add packets, but the last one waits: only `finish` knows how long it is."""
         for packet in packets:
-            if self._held is not None and self._open is not None:
-                self._open.mux(self._held)
-            self._held = packet
+            if self._pending_packet is not None and self._output is not None:
+                self._output.mux(self._pending_packet)
+            self._pending_packet = packet
 
-    def _with_sound(self) -> Path:
-        if self._sound is None:
-            return self._parts[0]
+    def _mux_audio(self) -> Path:
+        if self._audio is None:
+            return self._part_paths[0]
         try:
-            add_sound(self._sound, self._parts[0], self._parts[1], kind=self._kind)
-        except MixingFailed:
-            self.note = NO_SOUND
-            return self._parts[0]
-        return self._parts[1]
+            mux_audio(
+                self._audio, self._part_paths[0], self._part_paths[1], kind=self._kind
+            )
+        except AudioMuxError:
+            self.note = AUDIO_LOST
+            return self._part_paths[0]
+        return self._part_paths[1]
 
 
-def checked_target(target: str | Path) -> Path:
+def validate_output_path(target: str | Path) -> Path:
     """Return where a film may be written.
 
     Raises:
         ValueError: the ending is not known; the message names those that are.
     """
     path = Path(target)
-    if path.suffix.lower() not in CONTAINERS:
+    if path.suffix.lower() not in VIDEO_CONTAINERS:
         raise ValueError(
-            f"a film's name must end in {', '.join(CONTAINERS)}, not {path.name!r}"
+            f"a film's name must end in {', '.join(VIDEO_CONTAINERS)}, not "
+            f"{path.name!r}"
         )
     return path
 
 
-def encoder(kind: str) -> str:
+def select_encoder(kind: str) -> str:
     """Return the name of the encoder for a kind of file.
 
     Raises:
@@ -270,7 +282,7 @@ def encoder(kind: str) -> str:
     """
     import av
 
-    for name in _ENCODERS:
+    for name in _VIDEO_ENCODERS:
         if (kind, name) != ("webm", "libx264") and name in av.codecs_available:
             return name
     raise RuntimeError("this PyAV can encode neither H.264 nor VP9; install PyAV 18")

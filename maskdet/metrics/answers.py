@@ -9,18 +9,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.labelling import Labelling
+from maskdet.metrics.labelling import ClassificationResult
 from maskdet.types import CLASSES
 
-_FIELDS = ("truths", "probs", "sizes_px", "lights", "sharpness", "sources")
+_FIELDS = ("ground_truth", "probs", "sizes_px", "lights", "sharpness", "sources")
+
+# Names in a file that differ from those of the fields.
+_STORED_NAMES = {"ground_truth": "truths"}
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """One answer a face, with what is needed to look at parts of the set.
 
     Attributes:
-        truths: `(n,)` int64 true classes, columns of `probs`.
+        ground_truth: `(n,)` int64 true classes, columns of `probs`.
         probs: `(n, 3)` float32, columns as in `CLASSES`.
         sizes_px: `(n,)` float32 shorter side of the face in its picture.
         lights: `(n,)` float32 mean luminance of the face, 0 to 255.
@@ -28,7 +31,7 @@ class Answers:
         sources: `(n,)` text: who labelled it, such as `real`, `drawn` or `kaggle`.
     """
 
-    truths: NDArray[np.int64]
+    ground_truth: NDArray[np.int64]
     probs: NDArray[np.float32]
     sizes_px: NDArray[np.float32]
     lights: NDArray[np.float32]
@@ -37,46 +40,46 @@ class Answers:
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit each other."""
-        n = len(self.truths)
+        n = len(self.ground_truth)
         for name in _FIELDS:
-            wanted = (n, len(CLASSES)) if name == "probs" else (n,)
-            if getattr(self, name).shape != wanted:
-                got = getattr(self, name).shape
-                raise ValueError(f"{name} must have the shape {wanted}, not {got}")
+            expected = (n, len(CLASSES)) if name == "probs" else (n,)
+            if getattr(self, name).shape != expected:
+                actual = getattr(self, name).shape
+                raise ValueError(f"{name} must have the shape {expected}, not {actual}")
 
     @classmethod
-    def joined(cls, parts: Iterable[Answers]) -> Answers:
+    def concat(cls, parts: Iterable[Predictions]) -> Predictions:
         """Join the answers on several pictures or sets, at least one."""
-        known = list(parts)
-        columns = ([getattr(one, name) for one in known] for name in _FIELDS)
+        items = list(parts)
+        columns = ([getattr(item, name) for item in items] for name in _FIELDS)
         return cls(*map(np.concatenate, columns))
 
     def __len__(self) -> int:
         """Return the number of faces."""
-        return len(self.truths)
+        return len(self.ground_truth)
 
     @property
-    def labelling(self) -> Labelling:
+    def classification(self) -> ClassificationResult:
         """The answers alone, to count them."""
-        return Labelling(self.truths, self.probs)
+        return ClassificationResult(self.ground_truth, self.probs)
 
-    def keep(self, chosen: NDArray[np.bool_]) -> Answers:
+    def select(self, selected: NDArray[np.bool_]) -> Predictions:
         """Return the answers for the chosen faces, `(n,)` boolean."""
-        return Answers(*(getattr(self, name)[chosen] for name in _FIELDS))
+        return Predictions(*(getattr(self, name)[selected] for name in _FIELDS))
 
 
-def save_answers(path: Path, answers: Mapping[str, Answers]) -> None:
+def save_class_predictions(path: Path, predictions: Mapping[str, Predictions]) -> None:
     """Write the answers on several sets, by the name of the set, into one `.npz`."""
     arrays = {
-        f"{name}/{field}": getattr(one, field)
-        for name, one in answers.items()
+        f"{name}/{_STORED_NAMES.get(field, field)}": getattr(item, field)
+        for name, item in predictions.items()
         for field in _FIELDS
     }
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
-def read_answers(path: Path) -> dict[str, Answers]:
-    """Return what `save_answers` wrote.
+def read_class_predictions(path: Path) -> dict[str, Predictions]:
+    """Return what `save_class_predictions` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -88,7 +91,12 @@ def read_answers(path: Path) -> dict[str, Answers]:
         with np.load(path, allow_pickle=False) as stored:
             names = dict.fromkeys(key.rpartition("/")[0] for key in stored.files)
             return {
-                name: Answers(*(stored[f"{name}/{field}"] for field in _FIELDS))
+                name: Predictions(
+                    *(
+                        stored[f"{name}/{_STORED_NAMES.get(field, field)}"]
+                        for field in _FIELDS
+                    )
+                )
                 for name in names
             }
     except (KeyError, OSError, ValueError) as error:

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.estimate import RESAMPLES, Estimate, percentile_estimate, share
+from maskdet.metrics.estimate import (
+    RESAMPLES,
+    Estimate,
+    percentile_estimate,
+    proportion,
+)
 
 Labels = Sequence[int] | NDArray[np.int64]
 """`(n,)` class numbers from 0; -1, as in `Label.UNKNOWN`, where none was given."""
 
 
 @dataclass(frozen=True, eq=False)
-class Confusion:
+class ConfusionMatrix:
     """How often each truth was given each label.
 
     Attributes:
@@ -27,28 +32,35 @@ class Confusion:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, truths: Labels, labels: Labels, classes: int) -> Confusion:
+    def from_labels(
+        cls, ground_truth: Labels, predicted: Labels, n_classes: int
+    ) -> ConfusionMatrix:
         """Count the pairs of truth and label.
 
         Args:
-            truths: `(n,)` true classes, 0 to `classes` - 1.
-            labels: `(n,)` labels given; -1 where none was, which is never right.
-            classes: how many classes there are.
+            ground_truth: `(n,)` true classes, 0 to `n_classes` - 1.
+            predicted: `(n,)` labels given; -1 where none was, which is never right.
+            n_classes: how many classes there are.
 
         Raises:
             ValueError: different lengths, or a number that is no class.
         """
-        true, given = np.asarray(truths, np.int64), np.asarray(labels, np.int64)
-        if true.shape != given.shape or true.ndim != 1:
-            raise ValueError(f"{true.shape} truths do not fit {given.shape} labels")
-        if len(true) and not (
-            true.min() >= 0
-            and given.min() >= -1
-            and max(true.max(), given.max()) < classes
+        true_labels, predicted_labels = (
+            np.asarray(ground_truth, np.int64),
+            np.asarray(predicted, np.int64),
+        )
+        if true_labels.shape != predicted_labels.shape or true_labels.ndim != 1:
+            raise ValueError(
+                f"{true_labels.shape} truths do not fit {predicted_labels.shape} labels"
+            )
+        if len(true_labels) and not (
+            true_labels.min() >= 0
+            and predicted_labels.min() >= -1
+            and max(true_labels.max(), predicted_labels.max()) < n_classes
         ):
-            raise ValueError(f"truths and labels must be classes below {classes}")
-        counts = np.zeros((classes, classes + 1), np.int64)
-        np.add.at(counts, (true, given), 1)
+            raise ValueError(f"truths and labels must be classes below {n_classes}")
+        counts = np.zeros((n_classes, n_classes + 1), np.int64)
+        np.add.at(counts, (true_labels, predicted_labels), 1)
         return cls(counts)
 
     @property
@@ -64,17 +76,17 @@ class Confusion:
     @property
     def accuracy(self) -> Estimate:
         """The share of items that got their true label."""
-        return share(int(self._hits.sum()), self.n)
+        return proportion(int(self._hits.sum()), self.n)
 
     @property
     def recalls(self) -> tuple[Estimate, ...]:
         """For each class, the share of its items that were labelled so."""
-        return _shares(self._hits, self.counts.sum(axis=1))
+        return _proportions(self._hits, self.counts.sum(axis=1))
 
     @property
     def precisions(self) -> tuple[Estimate, ...]:
         """For each label, the share of the items given it that deserve it."""
-        return _shares(self._hits, self.counts.sum(axis=0)[:-1])
+        return _proportions(self._hits, self.counts.sum(axis=0)[:-1])
 
     @property
     def f1s(self) -> tuple[float, ...]:
@@ -95,15 +107,19 @@ class Confusion:
         """
         if not self.n:
             return Estimate(math.nan, math.nan, math.nan, 0)
-        cells = self.counts.ravel() / self.n
-        drawn = np.random.default_rng(seed).multinomial(self.n, cells, size=resamples)
-        means = _mean_recalls(drawn.reshape(resamples, *self.counts.shape))
+        cell_fractions = self.counts.ravel() / self.n
+        resampled = np.random.default_rng(seed).multinomial(
+            self.n, cell_fractions, size=resamples
+        )
+        means = _mean_recalls(resampled.reshape(resamples, *self.counts.shape))
         value = float(_mean_recalls(self.counts[None])[0])
         return percentile_estimate(value, means, self.n)
 
 
-def _shares(hits: NDArray[np.int64], totals: NDArray[np.int64]) -> tuple[Estimate, ...]:
-    return tuple(share(int(h), int(n)) for h, n in zip(hits, totals, strict=True))
+def _proportions(
+    hits: NDArray[np.int64], totals: NDArray[np.int64]
+) -> tuple[Estimate, ...]:
+    return tuple(proportion(int(h), int(n)) for h, n in zip(hits, totals, strict=True))
 
 
 def _mean_recalls(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -116,25 +132,25 @@ def _mean_recalls(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreCurves:
+class ThresholdCurves:
     """What every threshold on a score would give, for a yes-or-no question.
 
     Attributes:
         thresholds: `(k,)` distinct scores, falling; "yes" is said at or above.
         recalls: `(k,)` share of the true ones said yes to (true positive rate).
-        false_alarms: `(k,)` share of the untrue ones said yes to.
+        false_positive_rates: `(k,)` share of the untrue ones said yes to.
         precisions: `(k,)` share of the yes that is right.
     """
 
     thresholds: NDArray[np.float64]
     recalls: NDArray[np.float64]
-    false_alarms: NDArray[np.float64]
+    false_positive_rates: NDArray[np.float64]
     precisions: NDArray[np.float64]
 
     @property
     def roc_area(self) -> float:
         """The chance that a true one scores above an untrue one; NaN if one lacks."""
-        x = np.concatenate([[0.0], self.false_alarms])
+        x = np.concatenate([[0.0], self.false_positive_rates])
         y = np.concatenate([[0.0], self.recalls])
         return float(np.trapezoid(y, x))
 
@@ -147,19 +163,19 @@ class ScoreCurves:
         return float((gains * self.precisions).sum())
 
 
-def score_curves(
-    truths: NDArray[np.bool_], scores: NDArray[np.floating]
-) -> ScoreCurves:
+def threshold_curves(
+    ground_truth: NDArray[np.bool_], scores: NDArray[np.floating]
+) -> ThresholdCurves:
     """Return recall, false alarms and precision at every threshold.
 
     Args:
-        truths: `(n,)` whether "yes" is right.
+        ground_truth: `(n,)` whether "yes" is right.
         scores: `(n,)` how strongly "yes" is said.
 
     Raises:
         ValueError: different lengths, or a score that is not a number.
     """
-    true, score = np.asarray(truths, np.bool_), np.asarray(scores, np.float64)
+    true, score = np.asarray(ground_truth, np.bool_), np.asarray(scores, np.float64)
     if true.shape != score.shape or true.ndim != 1:
         raise ValueError(f"{true.shape} truths do not fit {score.shape} scores")
     if np.isnan(score).any():
@@ -167,13 +183,13 @@ def score_curves(
     order = np.argsort(-score, kind="stable")
     score, true = score[order], true[order]
     ends = np.flatnonzero(np.diff(score, append=-np.inf) != 0)
-    right = np.cumsum(true.astype(np.int64))[ends]
-    wrong = ends + 1 - right
-    return ScoreCurves(
+    true_positives = np.cumsum(true.astype(np.int64))[ends]
+    false_positives = ends + 1 - true_positives
+    return ThresholdCurves(
         score[ends],
-        _rates(right, int(true.sum())),
-        _rates(wrong, int((~true).sum())),
-        right / (ends + 1),
+        _rates(true_positives, int(true.sum())),
+        _rates(false_positives, int((~true).sum())),
+        true_positives / (ends + 1),
     )
 
 

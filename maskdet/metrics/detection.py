@@ -27,44 +27,44 @@ from maskdet.boxes import Boxes, iou_matrix, sizes_px
 from maskdet.metrics.estimate import (
     RESAMPLES,
     Estimate,
-    image_weights,
+    draw_image_weights,
     percentile_estimate,
 )
 from maskdet.types import Faces
 
-_AT_ONCE = 200_000
+_CHUNK_SIZE = 200_000
 """Numbers a bootstrap step holds at once: they then stay in the processor's cache."""
 
-Weights = NDArray[np.int64] | NDArray[np.float32]
+ImageWeights = NDArray[np.int64] | NDArray[np.float32]
 """`(b, images)` how often each image counts, whole numbers of either kind."""
 
 _NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
 # A list that begins with nothing can be joined whatever follows.
 _NO_SCORES: NDArray[np.float32] = np.zeros(0, np.float32)
-_NO_VERDICTS: NDArray[np.bool_] = np.zeros(0, np.bool_)
+_NO_FLAGS: NDArray[np.bool_] = np.zeros(0, np.bool_)
 _NO_ROWS: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
-class Matches:
+class DetectionMatches:
     """The verdict on every face that counts, over all images, by falling score.
 
     Attributes:
         scores: `(k,)` float32, falling.
         correct: `(k,)` bool, whether the face was matched to a truth that counts.
-        images: `(k,)` int64, the index of the image that the face is in.
-        truths: `(images,)` int64, how many truths that count each image has.
+        image_indices: `(k,)` int64, the index of the image that the face is in.
+        n_ground_truth: `(images,)` int64, how many truths that count each image has.
     """
 
     scores: NDArray[np.float32]
     correct: NDArray[np.bool_]
-    images: NDArray[np.int64]
-    truths: NDArray[np.int64]
+    image_indices: NDArray[np.int64]
+    n_ground_truth: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class PrecisionRecallCurve:
     """Precision and recall at every score that a threshold can take.
 
     Attributes:
@@ -78,9 +78,9 @@ class Curve:
     recalls: NDArray[np.float64]
 
 
-def match_faces(
-    found: Faces,
-    truths: Boxes,
+def match_detections_in_image(
+    detections: Faces,
+    ground_truth: Boxes,
     *,
     min_iou: float = 0.5,
     ignored: NDArray[np.bool_] | None = None,
@@ -88,46 +88,46 @@ def match_faces(
     """Match the faces found in one image to its true boxes, best score first.
 
     Args:
-        found: the faces of the image.
-        truths: `(m, 4)` true boxes.
+        detections: the faces of the image.
+        ground_truth: `(m, 4)` true boxes.
         min_iou: smallest overlap that counts as a match, in (0, 1].
         ignored: `(m,)` truths that do not count; taken only when no other fits.
 
     Returns:
         `(n,)` row of the truth that each face got, -1 for none.
     """
-    m = len(truths)
-    matched = np.full(len(found), -1, np.int64)
-    if not m or not len(found):
+    n_ground_truth = len(ground_truth)
+    matched = np.full(len(detections), -1, np.int64)
+    if not n_ground_truth or not len(detections):
         return matched
-    ignored = np.zeros(m, np.bool_) if ignored is None else ignored
-    overlaps = iou_matrix(found.boxes, truths)
-    free = np.ones(m, np.bool_)
+    ignored = np.zeros(n_ground_truth, np.bool_) if ignored is None else ignored
+    ious = iou_matrix(detections.boxes, ground_truth)
+    unmatched = np.ones(n_ground_truth, np.bool_)
     # Among equal scores the better fitting box comes first, whatever their order.
-    for row in np.lexsort((-overlaps.max(axis=1), -found.scores)):
-        for allowed in (free & ~ignored, free & ignored):
-            fits = np.where(allowed, overlaps[row], -1.0)
-            best = int(fits.argmax())
-            if fits[best] >= min_iou:
+    for row in np.lexsort((-ious.max(axis=1), -detections.scores)):
+        for candidates in (unmatched & ~ignored, unmatched & ignored):
+            candidate_ious = np.where(candidates, ious[row], -1.0)
+            best = int(candidate_ious.argmax())
+            if candidate_ious[best] >= min_iou:
                 matched[row] = best
-                free[best] = False
+                unmatched[best] = False
                 break
     return matched
 
 
-def match(
-    found: Sequence[Faces],
-    truths: Sequence[Boxes],
+def match_detections(
+    detections: Sequence[Faces],
+    ground_truth: Sequence[Boxes],
     *,
     min_iou: float = 0.5,
     min_px: float = 0.0,
     ignored: Sequence[Boxes] | None = None,
-) -> Matches:
+) -> DetectionMatches:
     """Match the faces found in many images to the true boxes.
 
     Args:
-        found: one `Faces` an image; for one class, with that class's scores.
-        truths: the `(m, 4)` true boxes of the same images, of that class.
+        detections: one `Faces` an image; for one class, with that class's scores.
+        ground_truth: the `(m, 4)` true boxes of the same images, of that class.
         min_iou: smallest overlap that counts as a match.
         min_px: truths whose shorter side is smaller are ignored, in pixels.
         ignored: further `(k,)` true boxes of each image that count neither as found
@@ -136,34 +136,40 @@ def match(
     Raises:
         ValueError: not the same number of images on all sides.
     """
-    if len(found) != len(truths):
-        raise ValueError(f"{len(found)} images of faces but {len(truths)} of truths")
-    passed = _passed(ignored, len(truths))
-    scores, correct, images = [_NO_SCORES], [_NO_VERDICTS], [_NO_ROWS]
-    counts = np.zeros(len(truths), np.int64)
-    for index, faces in enumerate(found):
-        boxes = np.concatenate([truths[index], passed[index]])
+    if len(detections) != len(ground_truth):
+        raise ValueError(
+            f"{len(detections)} images of faces but {len(ground_truth)} of truths"
+        )
+    ignored_boxes = _check_ignored(ignored, len(ground_truth))
+    scores, correct, images = [_NO_SCORES], [_NO_FLAGS], [_NO_ROWS]
+    counts = np.zeros(len(ground_truth), np.int64)
+    for index, faces in enumerate(detections):
+        boxes = np.concatenate([ground_truth[index], ignored_boxes[index]])
         counted = sizes_px(boxes) >= min_px
-        counted[len(truths[index]) :] = False
+        counted[len(ground_truth[index]) :] = False
         counts[index] = np.count_nonzero(counted)
-        right, judged = _verdicts(faces, boxes, counted, min_iou, min_px)
-        scores.append(faces.scores[judged])
-        correct.append(right[judged])
-        images.append(np.full(np.count_nonzero(judged), index, np.int64))
+        is_correct, is_scored = _score_faces(faces, boxes, counted, min_iou, min_px)
+        scores.append(faces.scores[is_scored])
+        correct.append(is_correct[is_scored])
+        images.append(np.full(np.count_nonzero(is_scored), index, np.int64))
     all_scores = np.concatenate(scores)
     order = np.argsort(-all_scores, kind="stable")
-    verdicts = np.concatenate(correct)[order]
-    return Matches(all_scores[order], verdicts, np.concatenate(images)[order], counts)
+    all_correct = np.concatenate(correct)[order]
+    return DetectionMatches(
+        all_scores[order], all_correct, np.concatenate(images)[order], counts
+    )
 
 
-def _passed(ignored: Sequence[Boxes] | None, n_images: int) -> Sequence[Boxes]:
-    passed = [_NO_BOXES] * n_images if ignored is None else ignored
-    if len(passed) != n_images:
-        raise ValueError(f"{len(passed)} images of ignored but {n_images} of truths")
-    return passed
+def _check_ignored(ignored: Sequence[Boxes] | None, n_images: int) -> Sequence[Boxes]:
+    ignored_boxes = [_NO_BOXES] * n_images if ignored is None else ignored
+    if len(ignored_boxes) != n_images:
+        raise ValueError(
+            f"{len(ignored_boxes)} images of ignored but {n_images} of truths"
+        )
+    return ignored_boxes
 
 
-def _verdicts(
+def _score_faces(
     faces: Faces,
     boxes: Boxes,
     counted: NDArray[np.bool_],
@@ -171,22 +177,22 @@ def _verdicts(
     min_px: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which faces of an image are right, and which are right or wrong at all."""
-    matched = match_faces(faces, boxes, min_iou=min_iou, ignored=~counted)
-    alone = matched < 0
-    right = ~alone
-    right[right] = counted[matched[right]]
-    return right, right | (alone & (sizes_px(faces.boxes) >= min_px))
+    matched = match_detections_in_image(faces, boxes, min_iou=min_iou, ignored=~counted)
+    unmatched = matched < 0
+    correct = ~unmatched
+    correct[correct] = counted[matched[correct]]
+    return correct, correct | (unmatched & (sizes_px(faces.boxes) >= min_px))
 
 
-def _last_of_each_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+def _last_index_per_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     ends: NDArray[np.int64] = np.flatnonzero(
         np.diff(scores, append=np.float32(-np.inf)) != 0
     )
     return ends
 
 
-def _points(
-    matches: Matches, weights: Weights, ends: NDArray[np.int64]
+def _curve_points(
+    matches: DetectionMatches, weights: ImageWeights, ends: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return precisions and recalls after the faces up to each of `ends`.
 
@@ -199,32 +205,42 @@ def _points(
         Two arrays `(b, k)`.
     """
     if not len(ends):
-        nothing = np.zeros((len(weights), 0))
-        return nothing, nothing
+        empty = np.zeros((len(weights), 0))
+        return empty, empty
     used = slice(0, int(ends[-1]) + 1)
     # Counts stay exact in float32, which is twice as fast.
-    seen = weights.astype(np.float32, copy=False)[:, matches.images[used]]
-    shown = np.cumsum(seen, axis=1)[:, ends].astype(np.float64)
-    seen *= matches.correct[used]
-    right = np.cumsum(seen, axis=1)[:, ends].astype(np.float64)
-    truths = (weights @ matches.truths).astype(np.float64)[:, None]
+    weighted = weights.astype(np.float32, copy=False)[:, matches.image_indices[used]]
+    n_predicted = np.cumsum(weighted, axis=1)[:, ends].astype(np.float64)
+    weighted *= matches.correct[used]
+    true_positives = np.cumsum(weighted, axis=1)[:, ends].astype(np.float64)
+    n_ground_truth = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
     # A resample may leave out every image that has the first scores: 0 of 0 shown.
-    precisions = np.divide(right, shown, out=np.ones(right.shape), where=shown > 0)
+    precisions = np.divide(
+        true_positives,
+        n_predicted,
+        out=np.ones(true_positives.shape),
+        where=n_predicted > 0,
+    )
     recalls = np.divide(
-        right, truths, out=np.full(right.shape, np.nan), where=truths > 0
+        true_positives,
+        n_ground_truth,
+        out=np.full(true_positives.shape, np.nan),
+        where=n_ground_truth > 0,
     )
     return precisions, recalls
 
 
-def curve(matches: Matches) -> Curve:
+def precision_recall_curve(matches: DetectionMatches) -> PrecisionRecallCurve:
     """Return the precision and recall curve of the matches."""
-    ends = _last_of_each_score(matches.scores)
-    ones = np.ones((1, len(matches.truths)), np.int64)
-    precisions, recalls = _points(matches, ones, ends)
-    return Curve(matches.scores[ends], precisions[0], recalls[0])
+    ends = _last_index_per_score(matches.scores)
+    ones = np.ones((1, len(matches.n_ground_truth)), np.int64)
+    precisions, recalls = _curve_points(matches, ones, ends)
+    return PrecisionRecallCurve(matches.scores[ends], precisions[0], recalls[0])
 
 
-def average_precisions(matches: Matches, weights: Weights) -> NDArray[np.float64]:
+def average_precisions(
+    matches: DetectionMatches, weights: ImageWeights
+) -> NDArray[np.float64]:
     """Return the average precision with each image counted several times.
 
     Args:
@@ -234,31 +250,31 @@ def average_precisions(matches: Matches, weights: Weights) -> NDArray[np.float64
     Returns:
         `(b,)` in [0, 1]; 0 where nothing was found, NaN where there is no truth.
     """
-    ends = _last_of_each_score(matches.scores)
+    ends = _last_index_per_score(matches.scores)
     # Recall rises and precision peaks only where a right one is: the rest is skipped.
-    rights = np.diff(np.cumsum(matches.correct)[ends], prepend=0)
-    ends = ends[rights > 0]
-    step = max(1, _AT_ONCE // max(1, len(matches.scores)))
+    new_true_positives = np.diff(np.cumsum(matches.correct)[ends], prepend=0)
+    ends = ends[new_true_positives > 0]
+    step = max(1, _CHUNK_SIZE // max(1, len(matches.scores)))
     parts = [np.zeros(0)]
     for start in range(0, len(weights), step):
-        some = weights[start : start + step]
-        precisions, recalls = _points(matches, some, ends)
-        best_after = np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]
+        chunk = weights[start : start + step]
+        precisions, recalls = _curve_points(matches, chunk, ends)
+        envelope = np.maximum.accumulate(precisions[:, ::-1], axis=1)[:, ::-1]
         gains = np.diff(recalls, axis=1, prepend=0.0)
-        areas = (gains * best_after).sum(axis=1)
-        parts.append(np.where(some @ matches.truths > 0, areas, np.nan))
+        areas = (gains * envelope).sum(axis=1)
+        parts.append(np.where(chunk @ matches.n_ground_truth > 0, areas, np.nan))
     result: NDArray[np.float64] = np.concatenate(parts)
     return result
 
 
-def average_precision(matches: Matches) -> float:
+def average_precision(matches: DetectionMatches) -> float:
     """Return the average precision; NaN without a truth, as nothing can be missed."""
-    ones = np.ones((1, len(matches.truths)), np.int64)
+    ones = np.ones((1, len(matches.n_ground_truth)), np.int64)
     return float(average_precisions(matches, ones)[0])
 
 
 def mean_average_precision(
-    classes: Sequence[Matches], *, resamples: int = RESAMPLES, seed: int = 0
+    classes: Sequence[DetectionMatches], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Estimate:
     """Return the mean over the classes of their average precision, with its interval.
 
@@ -270,16 +286,16 @@ def mean_average_precision(
         resamples: bootstrap draws of the images.
         seed: makes the interval repeatable.
     """
-    images = {len(matches.truths) for matches in classes}
+    images = {len(matches.n_ground_truth) for matches in classes}
     if len(images) != 1:
         raise ValueError(f"classes must share their images, got {sorted(images)}")
     ones = np.ones((1, images.pop()), np.int64)
-    draws = image_weights(ones.shape[1], resamples=resamples, seed=seed)
+    draws = draw_image_weights(ones.shape[1], resamples=resamples, seed=seed)
     weights = np.concatenate([ones, draws])
-    each = np.stack([average_precisions(matches, weights) for matches in classes])
-    present = ~np.isnan(each)
-    total = np.where(present, each, 0.0).sum(axis=0)
+    class_aps = np.stack([average_precisions(matches, weights) for matches in classes])
+    present = ~np.isnan(class_aps)
+    total = np.where(present, class_aps, 0.0).sum(axis=0)
     count = present.sum(axis=0)
     means = np.divide(total, count, out=np.full(total.shape, math.nan), where=count > 0)
-    n = sum(int(matches.truths.sum()) for matches in classes)
+    n = sum(int(matches.n_ground_truth.sum()) for matches in classes)
     return percentile_estimate(float(means[0]), means[1:], n)

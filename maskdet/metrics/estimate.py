@@ -38,17 +38,17 @@ class Estimate:
             return "nothing to measure"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] n={self.n}"
 
-    def rounded(self) -> dict[str, float | int | None]:
+    def to_json(self) -> dict[str, float | int | None]:
         """Return the fields for JSON, four decimals, None instead of NaN."""
         ends = {"value": self.value, "low": self.low, "high": self.high}
-        known = {
+        values = {
             name: None if math.isnan(number) else round(number, 4)
             for name, number in ends.items()
         }
-        return {**known, "n": self.n}
+        return {**values, "n": self.n}
 
 
-def share(hits: int, n: int) -> Estimate:
+def proportion(hits: int, n: int) -> Estimate:
     """Return `hits` of `n` with Wilson's interval, which is sane at 0 % and 100 %.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical
@@ -61,10 +61,10 @@ def share(hits: int, n: int) -> Estimate:
         raise ValueError(f"hits must be from 0 to n = {n}, not {hits}")
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    return wilson(hits / n, n)
+    return wilson_interval(hits / n, n)
 
 
-def wilson(value: float, n: float) -> Estimate:
+def wilson_interval(value: float, n: float) -> Estimate:
     """Return a share with Wilson's interval for `n` items, which may be no whole one.
 
     Args:
@@ -79,7 +79,9 @@ def wilson(value: float, n: float) -> Estimate:
     return Estimate(value, low, high, round(n))
 
 
-def grouped_share(hits: NDArray[np.int64], totals: NDArray[np.int64]) -> Estimate:
+def clustered_proportion(
+    hits: NDArray[np.int64], totals: NDArray[np.int64]
+) -> Estimate:
     """Return `sum(hits)` of `sum(totals)`, where items of one picture go together.
 
     Wilson's interval for as many independent items as would vary as much as these do
@@ -92,21 +94,21 @@ def grouped_share(hits: NDArray[np.int64], totals: NDArray[np.int64]) -> Estimat
         hits: `(p,)` of each picture.
         totals: `(p,)` of each picture, at least as many.
     """
-    right, counts = np.asarray(hits, np.float64), np.asarray(totals, np.float64)
+    hit_counts, counts = np.asarray(hits, np.float64), np.asarray(totals, np.float64)
     n = int(counts.sum())
     if not n:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    value, used = float(right.sum()) / n, int((counts > 0).sum())
+    value, used = float(hit_counts.sum()) / n, int((counts > 0).sum())
     excess = 1.0
     if 0 < value < 1 and used > 1:
-        gaps = right - value * counts
+        gaps = hit_counts - value * counts
         spread = used / (used - 1) * float(gaps @ gaps) / n
         excess = max(1.0, spread / (value * (1 - value)))
-    found = wilson(value, n / excess)
-    return Estimate(value, found.low, found.high, n)
+    interval = wilson_interval(value, n / excess)
+    return Estimate(value, interval.low, interval.high, n)
 
 
-def rate(counts: Sequence[int]) -> Estimate:
+def poisson_rate(counts: Sequence[int]) -> Estimate:
     """Return how many of something there are in a picture, in the mean.
 
     The interval is Byar's approximation to the exact one of a Poisson count (Breslow
@@ -123,17 +125,17 @@ def rate(counts: Sequence[int]) -> Estimate:
     mean = total / n
     excess = sum((count - mean) ** 2 for count in counts) / max(n - 1, 1)
     spread = max(1.0, excess / mean) if total else 1.0
-    events, pictures = total / spread, n / spread
-    low = _byar(events, -Z_95) if total else 0.0
-    return Estimate(mean, low / pictures, _byar(events + 1, Z_95) / pictures, n)
+    events, n_images = total / spread, n / spread
+    low = _byar_bound(events, -Z_95) if total else 0.0
+    return Estimate(mean, low / n_images, _byar_bound(events + 1, Z_95) / n_images, n)
 
 
-def _byar(events: float, z: float) -> float:
+def _byar_bound(events: float, z: float) -> float:
     root = 1 - 1 / (9 * events) + z / (3 * math.sqrt(events))
     return events * max(0.0, root) ** 3
 
 
-def image_weights(
+def draw_image_weights(
     n: int, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.int64]:
     """Return how often each of `n` images is drawn in each resample, `(resamples, n)`.
@@ -143,10 +145,10 @@ def image_weights(
     """
     if n == 0:
         return np.zeros((resamples, 0), np.int64)
-    drawn = np.random.default_rng(seed).multinomial(
+    draws = np.random.default_rng(seed).multinomial(
         n, np.full(n, 1 / n), size=resamples
     )
-    weights: NDArray[np.int64] = drawn.astype(np.int64)
+    weights: NDArray[np.int64] = draws.astype(np.int64)
     return weights
 
 
@@ -160,8 +162,8 @@ def percentile_estimate(
         resampled: `(resamples,)` the same on resampled data; NaN ones are left out.
         n: how many items `value` was measured on.
     """
-    known = resampled[~np.isnan(resampled)]
-    if math.isnan(value) or not len(known):
+    valid = resampled[~np.isnan(resampled)]
+    if math.isnan(value) or not len(valid):
         return Estimate(value, math.nan, math.nan, n)
-    low, high = np.percentile(known, [2.5, 97.5])
+    low, high = np.percentile(valid, [2.5, 97.5])
     return Estimate(value, float(low), float(high), n)

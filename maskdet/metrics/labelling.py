@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.classification import Confusion
+from maskdet.metrics.classification import ConfusionMatrix
 from maskdet.types import CLASSES, Label
 
 Json = dict[str, object]
@@ -20,51 +20,55 @@ Json = dict[str, object]
 
 
 @dataclass(frozen=True, eq=False)
-class Labelling:
+class ClassificationResult:
     """The answers given for faces whose truth is known.
 
     Attributes:
-        truths: `(n,)` int64 true classes, columns of `probs`.
+        ground_truth: `(n,)` int64 true classes, columns of `probs`.
         probs: `(n, 3)` float32 answers.
     """
 
-    truths: NDArray[np.int64]
+    ground_truth: NDArray[np.int64]
     probs: NDArray[np.float32]
 
     @classmethod
-    def joined(
+    def concat(
         cls, parts: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]]
-    ) -> Labelling:
+    ) -> ClassificationResult:
         """Join the truths and answers of several images; none gives no faces."""
-        nothing = (np.zeros(0, np.int64), np.zeros((0, len(CLASSES)), np.float32))
-        truths, probs = zip(nothing, *parts, strict=True)
-        return cls(np.concatenate(truths), np.concatenate(probs))
+        empty = (np.zeros(0, np.int64), np.zeros((0, len(CLASSES)), np.float32))
+        ground_truth, probs = zip(empty, *parts, strict=True)
+        return cls(np.concatenate(ground_truth), np.concatenate(probs))
 
     @property
-    def states(self) -> Confusion:
+    def class_confusion(self) -> ConfusionMatrix:
         """All three states, each face taken for its most probable one."""
-        return Confusion.of(self.truths, self.probs.argmax(axis=1), len(CLASSES))
+        return ConfusionMatrix.from_labels(
+            self.ground_truth, self.probs.argmax(axis=1), len(CLASSES)
+        )
 
     @property
-    def wearing(self) -> Confusion:
+    def binary_confusion(self) -> ConfusionMatrix:
         """Mask (0) against no mask (1); incorrectly worn counts as a mask."""
-        bare = self.truths == Label.NO_MASK
-        said_bare = self.probs[:, Label.NO_MASK] > 0.5
-        return Confusion.of(bare.astype(np.int64), said_bare.astype(np.int64), 2)
+        unmasked = self.ground_truth == Label.NO_MASK
+        predicted_unmasked = self.probs[:, Label.NO_MASK] > 0.5
+        return ConfusionMatrix.from_labels(
+            unmasked.astype(np.int64), predicted_unmasked.astype(np.int64), 2
+        )
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
-        states, wearing = self.states, self.wearing
+        class_confusion, binary_confusion = self.class_confusion, self.binary_confusion
         return {
-            "n": states.n,
-            "mask_against_no_mask": wearing.accuracy.rounded(),
-            "masked_right": wearing.recalls[0].rounded(),
-            "bare_right": wearing.recalls[1].rounded(),
-            "three_states": states.accuracy.rounded(),
-            "balanced": states.balanced_accuracy().rounded(),
+            "n": class_confusion.n,
+            "mask_against_no_mask": binary_confusion.accuracy.to_json(),
+            "masked_right": binary_confusion.recalls[0].to_json(),
+            "bare_right": binary_confusion.recalls[1].to_json(),
+            "three_states": class_confusion.accuracy.to_json(),
+            "balanced": class_confusion.balanced_accuracy().to_json(),
             "recall": {
-                label.key: recall.rounded()
-                for label, recall in zip(CLASSES, states.recalls, strict=True)
+                label.key: recall.to_json()
+                for label, recall in zip(CLASSES, class_confusion.recalls, strict=True)
             },
-            "confusion": states.counts[:, :-1].tolist(),
+            "confusion": class_confusion.counts[:, :-1].tolist(),
         }

@@ -16,18 +16,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.calibration import BINS, bin_numbers, top_label
-from maskdet.metrics.estimate import RESAMPLES, Estimate, percentile_estimate, share
-from maskdet.metrics.labelling import Json, Labelling
-from maskdet.metrics.questions import CLASS_QUESTIONS, QUESTIONS, Asked, ask
-from maskdet.metrics.resampled import Floats, Weights, areas, face_weights, ratios
+from maskdet.metrics.calibration import N_BINS, bin_indices, correct_and_confidence
+from maskdet.metrics.estimate import (
+    RESAMPLES,
+    Estimate,
+    percentile_estimate,
+    proportion,
+)
+from maskdet.metrics.labelling import ClassificationResult, Json
+from maskdet.metrics.questions import BINARY_TASKS, CLASS_TASKS, BinaryTask, binarize
+from maskdet.metrics.resampled import (
+    FaceWeights,
+    Floats,
+    divide_or_nan,
+    draw_face_weights,
+    resampled_areas,
+)
 from maskdet.types import CLASSES
 
-_NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
+_NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True)
-class AgainstRest:
+class OneVsRest:
     """How well one class is told from all others.
 
     Attributes:
@@ -47,182 +58,212 @@ class AgainstRest:
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
-            field.name: getattr(self, field.name).rounded()
+            field.name: getattr(self, field.name).to_json()
             for field in dataclasses.fields(self)
         }
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What `numbers` measured on one set.
+class ClassificationSummary:
+    """What `summarize_classification` measured on one set.
 
     Attributes:
         n: how many faces there are.
         accuracy: all three states.
-        balanced: mean recall over the classes that occur.
+        balanced_accuracy: mean recall over the classes that occur.
         classes: by `Label.key`, each against the rest.
-        wearing_accuracy: mask against no mask.
-        wearing: a mask, worn well or not, against none.
-        bare: none against a mask, from the same decisions.
+        binary_accuracy: mask against no mask.
+        masked: a mask, worn well or not, against none.
+        unmasked: none against a mask, from the same decisions.
         ece: expected calibration error of the label given.
-        wearing_ece: the same for mask against no mask.
+        binary_ece: the same for mask against no mask.
         brier: squared distance to the truth, summed over the classes, 0 to 2.
-        wearing_brier: the same for mask against no mask, 0 to 1.
+        binary_brier: the same for mask against no mask, 0 to 1.
     """
 
     n: int
     accuracy: Estimate
-    balanced: Estimate
-    classes: Mapping[str, AgainstRest]
-    wearing_accuracy: Estimate
-    wearing: AgainstRest
-    bare: AgainstRest
+    balanced_accuracy: Estimate
+    classes: Mapping[str, OneVsRest]
+    binary_accuracy: Estimate
+    masked: OneVsRest
+    unmasked: OneVsRest
     ece: Estimate
-    wearing_ece: Estimate
+    binary_ece: Estimate
     brier: Estimate
-    wearing_brier: Estimate
+    binary_brier: Estimate
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
             "n": self.n,
             "mask_against_no_mask": {
-                "accuracy": self.wearing_accuracy.rounded(),
-                "masked": self.wearing.to_json(),
-                "bare": self.bare.to_json(),
-                "ece": self.wearing_ece.rounded(),
-                "brier": self.wearing_brier.rounded(),
+                "accuracy": self.binary_accuracy.to_json(),
+                "masked": self.masked.to_json(),
+                "bare": self.unmasked.to_json(),
+                "ece": self.binary_ece.to_json(),
+                "brier": self.binary_brier.to_json(),
             },
             "three_states": {
-                "accuracy": self.accuracy.rounded(),
-                "balanced": self.balanced.rounded(),
-                "classes": {key: one.to_json() for key, one in self.classes.items()},
-                "ece": self.ece.rounded(),
-                "brier": self.brier.rounded(),
+                "accuracy": self.accuracy.to_json(),
+                "balanced": self.balanced_accuracy.to_json(),
+                "classes": {
+                    key: summary.to_json() for key, summary in self.classes.items()
+                },
+                "ece": self.ece.to_json(),
+                "brier": self.brier.to_json(),
             },
         }
 
 
-def numbers(labels: Labelling, *, resamples: int = RESAMPLES, seed: int = 0) -> Numbers:
+def summarize_classification(
+    result: ClassificationResult, *, resamples: int = RESAMPLES, seed: int = 0
+) -> ClassificationSummary:
     """Measure a set of answers.
 
     Args:
-        labels: truths and answers.
+        result: truths and answers.
         resamples: how often faces are drawn anew.
         seed: of these draws.
     """
-    n = len(labels.truths)
-    weights = face_weights(n, resamples=resamples, seed=seed)
-    asked = {question: ask(labels, question) for question in QUESTIONS}
-    of_scores = {question: _areas(weights, one) for question, one in asked.items()}
-    wearing = asked["wearing"]
-    bare = Asked(~wearing.truths, 1 - wearing.scores, ~wearing.said)
-    right, confidence = top_label(labels)
-    truths = np.eye(len(CLASSES))[labels.truths]
-    return Numbers(
+    n = len(result.ground_truth)
+    weights = draw_face_weights(n, resamples=resamples, seed=seed)
+    tasks = {task_name: binarize(result, task_name) for task_name in BINARY_TASKS}
+    score_areas = {
+        task_name: _score_areas(weights, task) for task_name, task in tasks.items()
+    }
+    masked_task = tasks["wearing"]
+    unmasked_task = BinaryTask(
+        ~masked_task.ground_truth, 1 - masked_task.scores, ~masked_task.predicted
+    )
+    correct, confidence = correct_and_confidence(result)
+    one_hot = np.eye(len(CLASSES))[result.ground_truth]
+    return ClassificationSummary(
         n=n,
-        accuracy=_accuracy(weights, right),
-        balanced=_balanced(weights, labels.truths, right),
+        accuracy=_accuracy(weights, correct),
+        balanced_accuracy=_balanced_accuracy(weights, result.ground_truth, correct),
         classes={
-            label.key: _against_rest(weights, asked[question], of_scores[question])
-            for label, question in zip(CLASSES, CLASS_QUESTIONS, strict=True)
+            label.key: _one_vs_rest(weights, tasks[task_name], score_areas[task_name])
+            for label, task_name in zip(CLASSES, CLASS_TASKS, strict=True)
         },
-        wearing_accuracy=_accuracy(weights, wearing.truths == wearing.said),
-        wearing=_against_rest(weights, wearing, of_scores["wearing"]),
+        binary_accuracy=_accuracy(
+            weights, masked_task.ground_truth == masked_task.predicted
+        ),
+        masked=_one_vs_rest(weights, masked_task, score_areas["wearing"]),
         # Its scores are those of the class without a mask.
-        bare=_against_rest(weights, bare, of_scores["no_mask"]),
-        ece=calibration_error(weights, right, confidence),
-        wearing_ece=calibration_error(weights, wearing.truths, wearing.scores),
-        brier=_mean(weights, ((labels.probs - truths) ** 2).sum(axis=1)),
-        wearing_brier=_mean(weights, (wearing.scores - wearing.truths) ** 2),
+        unmasked=_one_vs_rest(weights, unmasked_task, score_areas["no_mask"]),
+        ece=calibration_error(weights, correct, confidence),
+        binary_ece=calibration_error(
+            weights, masked_task.ground_truth, masked_task.scores
+        ),
+        brier=_mean(weights, ((result.probs - one_hot) ** 2).sum(axis=1)),
+        binary_brier=_mean(
+            weights, (masked_task.scores - masked_task.ground_truth) ** 2
+        ),
     )
 
 
-def _sums(weights: Weights, *columns: NDArray[np.generic]) -> Floats:
+def _weighted_sums(weights: FaceWeights, *columns: NDArray[np.generic]) -> Floats:
     """Return the sums over the drawn faces, `(columns, resamples)`."""
-    table = np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
-    sums: Floats = (weights @ table).T.astype(np.float64)
+    matrix = np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+    sums: Floats = (weights @ matrix).T.astype(np.float64)
     return sums
 
 
-def _share(hits: float, n: float, drawn: Floats) -> Estimate:
-    known = share(int(hits), int(n))
-    if known.n == 0 or known.value in (0, 1):
-        return known
-    return percentile_estimate(known.value, drawn, known.n)
+def _resampled_proportion(hits: float, n: float, resampled: Floats) -> Estimate:
+    estimate = proportion(int(hits), int(n))
+    if estimate.n == 0 or estimate.value in (0, 1):
+        return estimate
+    return percentile_estimate(estimate.value, resampled, estimate.n)
 
 
-def _accuracy(weights: Weights, right: NDArray[np.bool_]) -> Estimate:
-    n = len(right)
-    drawn = _sums(weights, right)[0] / max(n, 1)
-    return _share(right.sum(), n, drawn)
+def _accuracy(weights: FaceWeights, correct: NDArray[np.bool_]) -> Estimate:
+    n = len(correct)
+    resampled = _weighted_sums(weights, correct)[0] / max(n, 1)
+    return _resampled_proportion(correct.sum(), n, resampled)
 
 
-def _mean(weights: Weights, values: Floats) -> Estimate:
+def _mean(weights: FaceWeights, values: Floats) -> Estimate:
     n = len(values)
     if not n:
-        return _NOTHING
-    return percentile_estimate(float(values.mean()), _sums(weights, values)[0] / n, n)
+        return _NO_ESTIMATE
+    return percentile_estimate(
+        float(values.mean()), _weighted_sums(weights, values)[0] / n, n
+    )
 
 
-def _balanced(
-    weights: Weights, truths: NDArray[np.int64], right: NDArray[np.bool_]
+def _balanced_accuracy(
+    weights: FaceWeights, ground_truth: NDArray[np.int64], correct: NDArray[np.bool_]
 ) -> Estimate:
-    if not len(truths):
-        return _NOTHING
-    present = [truths == label for label in np.unique(truths)]
-    totals = _sums(weights, *present)
-    recalls = ratios(_sums(weights, *(right & one for one in present)), totals)
-    value = float(np.mean([right[one].mean() for one in present]))
+    if not len(ground_truth):
+        return _NO_ESTIMATE
+    present = [ground_truth == label for label in np.unique(ground_truth)]
+    totals = _weighted_sums(weights, *present)
+    recalls = divide_or_nan(
+        _weighted_sums(weights, *(correct & is_class for is_class in present)), totals
+    )
+    value = float(np.mean([correct[is_class].mean() for is_class in present]))
     # A class that was not drawn is left out, as one that does not occur.
-    known = ~np.isnan(recalls)
-    drawn = np.where(known, recalls, 0).sum(axis=0) / known.sum(axis=0)
-    return percentile_estimate(value, drawn, len(truths))
+    drawn_classes = ~np.isnan(recalls)
+    resampled = np.where(drawn_classes, recalls, 0).sum(axis=0) / drawn_classes.sum(
+        axis=0
+    )
+    return percentile_estimate(value, resampled, len(ground_truth))
 
 
-def _areas(weights: Weights, asked: Asked) -> tuple[Estimate, Estimate]:
+def _score_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Estimate, Estimate]:
     """Return ROC area and average precision."""
-    n = len(asked.truths)
-    values = areas(np.ones((1, n), np.float32), asked)
-    both = zip(values, areas(weights, asked), strict=True)
-    roc, precision = (percentile_estimate(float(x[0]), drawn, n) for x, drawn in both)
+    n = len(task.ground_truth)
+    values = resampled_areas(np.ones((1, n), np.float32), task)
+    value_pairs = zip(values, resampled_areas(weights, task), strict=True)
+    roc, precision = (
+        percentile_estimate(float(x[0]), resampled, n) for x, resampled in value_pairs
+    )
     return roc, precision
 
 
-def _against_rest(
-    weights: Weights, asked: Asked, of_scores: tuple[Estimate, Estimate]
-) -> AgainstRest:
-    n = len(asked.truths)
-    columns = (asked.truths & asked.said, asked.truths, asked.said)
-    hits, true, said = (float(column.sum()) for column in columns)
-    drawn_hits, drawn_true, drawn_said = _sums(weights, *columns)
-    f1 = 2 * hits / (true + said) if true + said else math.nan
-    drawn_f1 = ratios(2 * drawn_hits, drawn_true + drawn_said)
-    roc_area, average_precision = of_scores
-    return AgainstRest(
-        precision=_share(hits, said, ratios(drawn_hits, drawn_said)),
-        recall=_share(hits, true, ratios(drawn_hits, drawn_true)),
-        f1=percentile_estimate(f1, drawn_f1, n),
+def _one_vs_rest(
+    weights: FaceWeights, task: BinaryTask, score_areas: tuple[Estimate, Estimate]
+) -> OneVsRest:
+    n = len(task.ground_truth)
+    columns = (task.ground_truth & task.predicted, task.ground_truth, task.predicted)
+    hits, true, predicted = (float(column.sum()) for column in columns)
+    resampled_hits, resampled_true, resampled_predicted = _weighted_sums(
+        weights, *columns
+    )
+    f1 = 2 * hits / (true + predicted) if true + predicted else math.nan
+    resampled_f1 = divide_or_nan(
+        2 * resampled_hits, resampled_true + resampled_predicted
+    )
+    roc_area, average_precision = score_areas
+    return OneVsRest(
+        precision=_resampled_proportion(
+            hits, predicted, divide_or_nan(resampled_hits, resampled_predicted)
+        ),
+        recall=_resampled_proportion(
+            hits, true, divide_or_nan(resampled_hits, resampled_true)
+        ),
+        f1=percentile_estimate(f1, resampled_f1, n),
         roc_area=roc_area,
         average_precision=average_precision,
     )
 
 
 def calibration_error(
-    weights: Weights, truths: NDArray[np.bool_], scores: Floats
+    weights: FaceWeights, ground_truth: NDArray[np.bool_], scores: Floats
 ) -> Estimate:
     """Return the expected calibration error, see `Reliability.ece`, of drawn faces.
 
     A sum of absolute gaps is larger on resamples than on the set they are drawn from,
     because chance adds to each gap; so the draws are moved down by that much.
     """
-    n = len(truths)
+    n = len(ground_truth)
     if not n:
-        return _NOTHING
-    gaps = np.zeros((n, BINS), np.float32)
-    gaps[np.arange(n), bin_numbers(scores)] = scores - truths
+        return _NO_ESTIMATE
+    gaps = np.zeros((n, N_BINS), np.float32)
+    gaps[np.arange(n), bin_indices(scores)] = scores - ground_truth
     value = float(np.abs(gaps.sum(axis=0, dtype=np.float64)).sum()) / n
-    drawn = np.abs(weights @ gaps).sum(axis=1).astype(np.float64)
-    drawn /= np.maximum(weights.sum(axis=1), 1)
-    centred = np.maximum(drawn - (drawn.mean() - value), 0)
+    resampled = np.abs(weights @ gaps).sum(axis=1).astype(np.float64)
+    resampled /= np.maximum(weights.sum(axis=1), 1)
+    centred = np.maximum(resampled - (resampled.mean() - value), 0)
     return percentile_estimate(value, centred, n)

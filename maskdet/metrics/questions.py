@@ -8,46 +8,48 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.labelling import Labelling
+from maskdet.metrics.labelling import ClassificationResult
 from maskdet.types import CLASSES, Label
 
-Question: TypeAlias = Literal["wearing", "mask", "no_mask", "incorrect"]
-QUESTIONS: tuple[Question, ...] = get_args(Question)
+BinaryTaskName: TypeAlias = Literal["wearing", "mask", "no_mask", "incorrect"]
+BINARY_TASKS: tuple[BinaryTaskName, ...] = get_args(BinaryTaskName)
 
-CLASS_QUESTIONS: tuple[Question, ...] = QUESTIONS[1:]
+CLASS_TASKS: tuple[BinaryTaskName, ...] = BINARY_TASKS[1:]
 """One a class, in the order of `CLASSES`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class BinaryTask:
     """One question put to every face.
 
     Attributes:
-        truths: `(n,)` whether "yes" is right.
+        ground_truth: `(n,)` whether "yes" is right.
         scores: `(n,)` float64 in [0, 1], how strongly "yes" is said.
-        said: `(n,)` whether "yes" was said: from 0.5 on for "mask against no mask",
-            else where the class is the most probable of the three.
+        predicted: `(n,)` whether "yes" was said: from 0.5 on for "mask against no
+            mask", else where the class is the most probable of the three.
     """
 
-    truths: NDArray[np.bool_]
+    ground_truth: NDArray[np.bool_]
     scores: NDArray[np.float64]
-    said: NDArray[np.bool_]
+    predicted: NDArray[np.bool_]
 
 
-def ask(labelling: Labelling, question: Question) -> Asked:
+def binarize(result: ClassificationResult, task_name: BinaryTaskName) -> BinaryTask:
     """Return truths, scores and decisions for a question; a mask worn is a "yes".
 
     Raises:
-        ValueError: the question is not one of `QUESTIONS`.
+        ValueError: the question is not one of `BINARY_TASKS`.
     """
-    probs = labelling.probs.astype(np.float64)
-    if question == "wearing":
-        bare = probs[:, Label.NO_MASK]
-        return Asked(labelling.truths != Label.NO_MASK, 1 - bare, bare <= 0.5)
-    if question not in CLASS_QUESTIONS:
-        raise ValueError(
-            f"question must be one of {', '.join(QUESTIONS)}, not {question!r}"
+    probs = result.probs.astype(np.float64)
+    if task_name == "wearing":
+        p_no_mask = probs[:, Label.NO_MASK]
+        return BinaryTask(
+            result.ground_truth != Label.NO_MASK, 1 - p_no_mask, p_no_mask <= 0.5
         )
-    label = CLASSES[CLASS_QUESTIONS.index(question)]
-    said = probs.argmax(axis=1) == label
-    return Asked(labelling.truths == label, probs[:, label], said)
+    if task_name not in CLASS_TASKS:
+        raise ValueError(
+            f"question must be one of {', '.join(BINARY_TASKS)}, not {task_name!r}"
+        )
+    label = CLASSES[CLASS_TASKS.index(task_name)]
+    predicted = probs.argmax(axis=1) == label
+    return BinaryTask(result.ground_truth == label, probs[:, label], predicted)

@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.answers import Answers
-from maskdet.metrics.estimate import Estimate, share
-from maskdet.metrics.labelling import Json, Labelling
+from maskdet.metrics.answers import Predictions
+from maskdet.metrics.estimate import Estimate, proportion
+from maskdet.metrics.labelling import ClassificationResult, Json
 from maskdet.types import Image
 
 MEASURED_PX = 64
 """Side that a face is scaled to before its light and sharpness are measured."""
 
-LEAST_COMPARED = 10
+MIN_COMPARED_FACES = 10
 """Faces in a part and in its rest from which one is called worse than the other: with
 fewer, Newcombe's interval would accuse a single mistake."""
 
@@ -34,86 +34,88 @@ class Slice:
     Attributes:
         name: what the set was cut by: `face size`, `light`, `sharpness`, `source`.
         part: which part of it, in words.
-        labels: the answers for the faces in this part.
+        classification: the answers for the faces in this part.
         difference: accuracy of mask against no mask here minus that of all other
             faces, with its interval; NaN where there is nothing to compare with.
-        others: how many faces the rest of the set has.
+        n_rest: how many faces the rest of the set has.
     """
 
     name: str
     part: str
-    labels: Labelling
+    classification: ClassificationResult
     difference: Estimate
-    others: int
+    n_rest: int
 
     @property
     def accuracy(self) -> Estimate:
         """Mask against no mask."""
-        return self.labels.wearing.accuracy
+        return self.classification.binary_confusion.accuracy
 
     @property
-    def worse(self) -> bool:
+    def is_worse(self) -> bool:
         """Whether it does worse than the rest by more than the interval allows.
 
         One in forty parts that are no worse is called so by chance.
         """
-        enough = min(self.difference.n, self.others) >= LEAST_COMPARED
+        enough = min(self.difference.n, self.n_rest) >= MIN_COMPARED_FACES
         return enough and self.difference.high < 0
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
-        wearing = self.labels.wearing
+        binary_confusion = self.classification.binary_confusion
         return {
             "name": self.name,
             "part": self.part,
-            "n": wearing.n,
-            "mask_against_no_mask": wearing.accuracy.rounded(),
-            "masked_right": wearing.recalls[0].rounded(),
-            "bare_right": wearing.recalls[1].rounded(),
-            "three_states": self.labels.states.accuracy.rounded(),
-            "difference_to_the_rest": self.difference.rounded(),
-            "worse": self.worse,
+            "n": binary_confusion.n,
+            "mask_against_no_mask": binary_confusion.accuracy.to_json(),
+            "masked_right": binary_confusion.recalls[0].to_json(),
+            "bare_right": binary_confusion.recalls[1].to_json(),
+            "three_states": self.classification.class_confusion.accuracy.to_json(),
+            "difference_to_the_rest": self.difference.to_json(),
+            "worse": self.is_worse,
         }
 
 
-def slices(answers: Answers) -> list[Slice]:
+def evaluate_slices(predictions: Predictions) -> list[Slice]:
     """Cut a set by face size, light, sharpness and source; parts without faces go.
 
     Sizes are the shorter side in pixels, lights mean luminances of 0 to 255; for
     sharpness the set itself is cut in three equal parts.
     """
-    labelling = answers.labelling
-    right = (labelling.probs[:, 1] > 0.5) == (labelling.truths == 1)
+    classification = predictions.classification
+    correct = (classification.probs[:, 1] > 0.5) == (classification.ground_truth == 1)
     result = []
-    for name, part, chosen in _parts(answers):
-        n, others = int(chosen.sum()), int((~chosen).sum())
+    for name, part, selected in _slice_predictions(predictions):
+        n, n_rest = int(selected.sum()), int((~selected).sum())
         if not n:
             continue
-        hits, other_hits = int(right[chosen].sum()), int(right[~chosen].sum())
-        gap = difference(share(hits, n), share(other_hits, others))
-        result.append(Slice(name, part, answers.keep(chosen).labelling, gap, others))
+        hits, other_hits = int(correct[selected].sum()), int(correct[~selected].sum())
+        gap = proportion_difference(proportion(hits, n), proportion(other_hits, n_rest))
+        result.append(
+            Slice(name, part, predictions.select(selected).classification, gap, n_rest)
+        )
     return result
 
 
-def difference(one: Estimate, other: Estimate) -> Estimate:
+def proportion_difference(first: Estimate, second: Estimate) -> Estimate:
     """Return the difference of two independent shares with its 95 % interval.
 
     Source: R. G. Newcombe, "Interval estimation for the difference between
     independent proportions", Statistics in Medicine 17 (1998), method 10.
 
     Args:
-        one: a share with Wilson's interval, as `share` gives it.
-        other: what is taken away from it.
+        first: a share with Wilson's interval, as `proportion` gives it.
+        second: what is taken away from it.
 
     Returns:
-        NaN where one of the two has nothing to measure; `n` is that of `one`.
+        NaN where one of the two has nothing to measure; `n` is that of `first`.
     """
-    if not one.n or not other.n:
-        return Estimate(math.nan, math.nan, math.nan, one.n)
-    value = one.value - other.value
-    down = math.hypot(one.value - one.low, other.high - other.value)
-    up = math.hypot(one.high - one.value, other.value - other.low)
-    return Estimate(value, value - down, value + up, one.n)
+    if not first.n or not second.n:
+        return Estimate(math.nan, math.nan, math.nan, first.n)
+    value = first.value - second.value
+    down = math.hypot(first.value - first.low, second.high - second.value)
+    up = math.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, value - down, value + up, first.n)
 
 
 def crop_light(crop: Image) -> float:
@@ -136,11 +138,11 @@ def crop_sharpness(crop: Image) -> float:
     return float(cv2.Laplacian(luma, cv2.CV_64F).var())
 
 
-FacePart = tuple[str, str, NDArray[np.bool_]]
+FaceSlice = tuple[str, str, NDArray[np.bool_]]
 """What a set was cut by, which part, and the `(n,)` faces that are in it."""
 
 
-def thirds(sharpness: NDArray[np.float32]) -> tuple[float, float]:
+def tercile_bounds(sharpness: NDArray[np.float32]) -> tuple[float, float]:
     """Return the two values that cut faces in three equal parts; NaN for no face."""
     if not len(sharpness):
         return math.nan, math.nan
@@ -148,37 +150,39 @@ def thirds(sharpness: NDArray[np.float32]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def face_parts(
+def slice_faces(
     sizes_px: NDArray[np.float32],
     lights: NDArray[np.float32],
     sharpness: NDArray[np.float32],
-    cuts: tuple[float, float],
-) -> Iterator[FacePart]:
+    sharpness_bounds: tuple[float, float],
+) -> Iterator[FaceSlice]:
     """Cut faces by size, light and sharpness; a part may be empty.
 
     Args:
         sizes_px: `(n,)` shorter sides in pixels.
         lights: `(n,)` mean luminances, 0 to 255.
         sharpness: `(n,)`, see `crop_sharpness`.
-        cuts: where sharpness is cut, as `thirds` gives it.
+        sharpness_bounds: where sharpness is cut, as `tercile_bounds` gives it.
     """
-    yield from _cut("face size", sizes_px, _SIZE_EDGES, " px")
-    yield from _cut("light", lights, _LIGHT_EDGES, "")
-    ranks = (sharpness > cuts[0]).astype(int) + (sharpness > cuts[1])
+    yield from _slice_by_range("face size", sizes_px, _SIZE_EDGES, " px")
+    yield from _slice_by_range("light", lights, _LIGHT_EDGES, "")
+    ranks = (sharpness > sharpness_bounds[0]).astype(int) + (
+        sharpness > sharpness_bounds[1]
+    )
     for rank, part in enumerate(("blurred third", "middle third", "sharp third")):
         yield "sharpness", part, ranks == rank
 
 
-def _parts(answers: Answers) -> Iterator[FacePart]:
-    looks = (answers.sizes_px, answers.lights, answers.sharpness)
-    yield from face_parts(*looks, thirds(answers.sharpness))
-    for source in sorted({str(source) for source in answers.sources}):
-        yield "source", source or "(none)", answers.sources == source
+def _slice_predictions(predictions: Predictions) -> Iterator[FaceSlice]:
+    qualities = (predictions.sizes_px, predictions.lights, predictions.sharpness)
+    yield from slice_faces(*qualities, tercile_bounds(predictions.sharpness))
+    for source in sorted({str(source) for source in predictions.sources}):
+        yield "source", source or "(none)", predictions.sources == source
 
 
-def _cut(
+def _slice_by_range(
     name: str, values: NDArray[np.float32], edges: tuple[float, ...], unit: str
-) -> Iterator[FacePart]:
+) -> Iterator[FaceSlice]:
     for low, high in pairwise(edges):
         if low == 0:
             part = f"under {high:g}{unit}"

@@ -22,31 +22,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.assignment import NOBODY, assign
+from maskdet.assignment import UNMATCHED, max_weight_assignment
 from maskdet.boxes import Boxes, iou_matrix
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class TrackingFrame:
     """One image: who was there, and whom the tracker says it saw.
 
     Attributes:
-        people: `(m,)` true numbers, each at most once.
-        people_boxes: `(m, 4)` where they were.
-        tracks: `(n,)` the tracker's numbers, each at most once.
+        person_ids: `(m,)` true numbers, each at most once.
+        person_boxes: `(m, 4)` where they were.
+        track_ids: `(n,)` the tracker's numbers, each at most once.
         track_boxes: `(n, 4)` where it says they were.
     """
 
-    people: NDArray[np.int64]
-    people_boxes: Boxes
-    tracks: NDArray[np.int64]
+    person_ids: NDArray[np.int64]
+    person_boxes: Boxes
+    track_ids: NDArray[np.int64]
     track_boxes: Boxes
 
     def __post_init__(self) -> None:
         """Check that numbers fit the boxes and are given once."""
-        for name in ("people", "tracks"):
+        for name in ("person_ids", "track_ids"):
             ids = getattr(self, name)
-            boxes = self.people_boxes if name == "people" else self.track_boxes
+            boxes = self.person_boxes if name == "person_ids" else self.track_boxes
             if ids.ndim != 1 or boxes.shape != (len(ids), 4):
                 raise ValueError(
                     f"{name} must have one box each, got {ids.shape} and {boxes.shape}"
@@ -60,136 +60,158 @@ class TrackingScore:
     """Counts over a film, and what follows from them.
 
     Attributes:
-        truths: people in all images.
-        found: tracks in all images.
-        missed: truths without a track (CLEAR MOT).
-        false_alarms: tracks without a truth.
-        switches: how often a person's track was not the last one it had.
-        overlap: mean overlap of truths and their tracks in [0, 1], called MOTP; NaN
+        n_ground_truth: people in all images.
+        n_predicted: tracks in all images.
+        false_negatives: truths without a track (CLEAR MOT).
+        false_positives: tracks without a truth.
+        id_switches: how often a person's track was not the last one it had.
+        motp: mean overlap of truths and their tracks in [0, 1], called MOTP; NaN
             without a match.
-        agreed: images of people with the one track that is theirs over the film.
+        id_true_positives: images of people with the one track that is theirs over the
+            film.
     """
 
-    truths: int
-    found: int
-    missed: int
-    false_alarms: int
-    switches: int
-    overlap: float
-    agreed: int
+    n_ground_truth: int
+    n_predicted: int
+    false_negatives: int
+    false_positives: int
+    id_switches: int
+    motp: float
+    id_true_positives: int
 
     @property
     def mota(self) -> float:
         """1 less the share of mistakes; NaN without a truth."""
-        if not self.truths:
+        if not self.n_ground_truth:
             return math.nan
-        return 1 - (self.missed + self.false_alarms + self.switches) / self.truths
+        return (
+            1
+            - (self.false_negatives + self.false_positives + self.id_switches)
+            / self.n_ground_truth
+        )
 
     @property
     def id_precision(self) -> float:
         """Share of the tracks' images with the right person; NaN without a track."""
-        return self.agreed / self.found if self.found else math.nan
+        return (
+            self.id_true_positives / self.n_predicted if self.n_predicted else math.nan
+        )
 
     @property
     def id_recall(self) -> float:
         """Share of the people's images with the right track; NaN without a truth."""
-        return self.agreed / self.truths if self.truths else math.nan
+        return (
+            self.id_true_positives / self.n_ground_truth
+            if self.n_ground_truth
+            else math.nan
+        )
 
     @property
     def idf1(self) -> float:
         """F1 of the two; NaN where nobody was there and nobody was found."""
-        total = self.truths + self.found
-        return 2 * self.agreed / total if total else math.nan
+        total = self.n_ground_truth + self.n_predicted
+        return 2 * self.id_true_positives / total if total else math.nan
 
 
-def tracking_score(film: Iterable[Sighting], *, min_iou: float = 0.5) -> TrackingScore:
+def evaluate_tracking(
+    frames: Iterable[TrackingFrame], *, min_iou: float = 0.5
+) -> TrackingScore:
     """Return how well a tracker did over one film.
 
     Args:
-        film: its images in order.
+        frames: its images in order.
         min_iou: smallest overlap of a track with a person that counts, in (0, 1].
     """
-    truths = found = matched = switches = 0
-    overlap = 0.0
-    last: dict[int, int] = {}
-    before: dict[int, int] = {}
-    together: Counter[tuple[int, int]] = Counter()
-    for image in film:
-        truths += len(image.people)
-        found += len(image.tracks)
-        overlaps = iou_matrix(image.people_boxes, image.track_boxes).astype(np.float64)
-        for row, column in np.argwhere(overlaps >= min_iou):
-            together[int(image.people[row]), int(image.tracks[column])] += 1
-        pairs = _pairs(image, overlaps, before, min_iou)
-        rows = np.flatnonzero(pairs != NOBODY)
-        before = {int(image.people[row]): int(image.tracks[pairs[row]]) for row in rows}
-        switches += sum(last.get(who, track) != track for who, track in before.items())
-        last |= before
-        matched += len(rows)
-        overlap += float(overlaps[rows, pairs[rows]].sum())
+    n_ground_truth = n_predicted = n_matched = id_switches = 0
+    iou_sum = 0.0
+    last_track: dict[int, int] = {}
+    previous_track: dict[int, int] = {}
+    overlap_counts: Counter[tuple[int, int]] = Counter()
+    for frame in frames:
+        n_ground_truth += len(frame.person_ids)
+        n_predicted += len(frame.track_ids)
+        ious = iou_matrix(frame.person_boxes, frame.track_boxes).astype(np.float64)
+        for row, column in np.argwhere(ious >= min_iou):
+            overlap_counts[
+                int(frame.person_ids[row]), int(frame.track_ids[column])
+            ] += 1
+        pairs = _match_frame(frame, ious, previous_track, min_iou)
+        rows = np.flatnonzero(pairs != UNMATCHED)
+        previous_track = {
+            int(frame.person_ids[row]): int(frame.track_ids[pairs[row]]) for row in rows
+        }
+        id_switches += sum(
+            last_track.get(person_id, track) != track
+            for person_id, track in previous_track.items()
+        )
+        last_track |= previous_track
+        n_matched += len(rows)
+        iou_sum += float(ious[rows, pairs[rows]].sum())
     return TrackingScore(
-        truths=truths,
-        found=found,
-        missed=truths - matched,
-        false_alarms=found - matched,
-        switches=switches,
-        overlap=overlap / matched if matched else math.nan,
-        agreed=_agreed(together),
+        n_ground_truth=n_ground_truth,
+        n_predicted=n_predicted,
+        false_negatives=n_ground_truth - n_matched,
+        false_positives=n_predicted - n_matched,
+        id_switches=id_switches,
+        motp=iou_sum / n_matched if n_matched else math.nan,
+        id_true_positives=_count_id_true_positives(overlap_counts),
     )
 
 
-def total_score(scores: Iterable[TrackingScore]) -> TrackingScore:
+def combine_tracking_scores(scores: Iterable[TrackingScore]) -> TrackingScore:
     """Return the score over several films, each image of all counting the same."""
-    films = list(scores)
-    matches = [film.truths - film.missed for film in films]
-    matched = sum(matches)
-    shared = sum(
-        film.overlap * count
-        for film, count in zip(films, matches, strict=True)
+    all_scores = list(scores)
+    match_counts = [
+        score.n_ground_truth - score.false_negatives for score in all_scores
+    ]
+    n_matched = sum(match_counts)
+    iou_sum = sum(
+        score.motp * count
+        for score, count in zip(all_scores, match_counts, strict=True)
         if count
     )
     return TrackingScore(
-        truths=sum(film.truths for film in films),
-        found=sum(film.found for film in films),
-        missed=sum(film.missed for film in films),
-        false_alarms=sum(film.false_alarms for film in films),
-        switches=sum(film.switches for film in films),
-        overlap=shared / matched if matched else math.nan,
-        agreed=sum(film.agreed for film in films),
+        n_ground_truth=sum(score.n_ground_truth for score in all_scores),
+        n_predicted=sum(score.n_predicted for score in all_scores),
+        false_negatives=sum(score.false_negatives for score in all_scores),
+        false_positives=sum(score.false_positives for score in all_scores),
+        id_switches=sum(score.id_switches for score in all_scores),
+        motp=iou_sum / n_matched if n_matched else math.nan,
+        id_true_positives=sum(score.id_true_positives for score in all_scores),
     )
 
 
-def _pairs(
-    image: Sighting,
-    overlaps: NDArray[np.float64],
-    before: dict[int, int],
+def _match_frame(
+    frame: TrackingFrame,
+    ious: NDArray[np.float64],
+    previous_track: dict[int, int],
     min_iou: float,
 ) -> NDArray[np.int64]:
-    """Return `(m,)` the row of each person's track, `NOBODY` for none."""
-    column_of = {int(track): column for column, track in enumerate(image.tracks)}
-    pairs = np.full(len(image.people), NOBODY, np.int64)
-    gains = np.where(overlaps >= min_iou, 1 + overlaps, 0.0)
-    for row, who in enumerate(image.people):
-        column = column_of.get(before.get(int(who), NOBODY), NOBODY)
-        if column != NOBODY and overlaps[row, column] >= min_iou:
+    """Return `(m,)` the row of each person's track, `UNMATCHED` for none."""
+    column_of = {int(track): column for column, track in enumerate(frame.track_ids)}
+    pairs = np.full(len(frame.person_ids), UNMATCHED, np.int64)
+    gains = np.where(ious >= min_iou, 1 + ious, 0.0)
+    for row, person_id in enumerate(frame.person_ids):
+        column = column_of.get(previous_track.get(int(person_id), UNMATCHED), UNMATCHED)
+        if column != UNMATCHED and ious[row, column] >= min_iou:
             pairs[row] = column
-    kept = pairs != NOBODY
+    kept = pairs != UNMATCHED
     gains[kept] = 0.0
     gains[:, pairs[kept]] = 0.0
-    others = assign(gains)
+    others = max_weight_assignment(gains)
     result: NDArray[np.int64] = np.where(kept, pairs, others)
     return result
 
 
-def _agreed(together: Counter[tuple[int, int]]) -> int:
+def _count_id_true_positives(overlap_counts: Counter[tuple[int, int]]) -> int:
     """Return the most images in which people and tracks, paired for good, agree."""
-    people = sorted({who for who, _ in together})
-    tracks = sorted({track for _, track in together})
-    row_of = {who: row for row, who in enumerate(people)}
+    people = sorted({person_id for person_id, _ in overlap_counts})
+    tracks = sorted({track for _, track in overlap_counts})
+    row_of = {person_id: row for row, person_id in enumerate(people)}
     column_of = {track: column for column, track in enumerate(tracks)}
     counts = np.zeros((len(people), len(tracks)))
-    for (who, track), images in together.items():
-        counts[row_of[who], column_of[track]] = images
-    pairs = assign(counts)
-    rows = np.flatnonzero(pairs != NOBODY)
+    for (person_id, track), n_frames in overlap_counts.items():
+        counts[row_of[person_id], column_of[track]] = n_frames
+    pairs = max_weight_assignment(counts)
+    rows = np.flatnonzero(pairs != UNMATCHED)
     return int(counts[rows, pairs[rows]].sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maskdet.onepass.analyzer import OnePass, Scaling, SecondLook
-from maskdet.onepass.network import Network
+from maskdet.onepass.analyzer import Refiner, Resize, SingleStage
+from maskdet.onepass.network import SingleStageNetwork
 
-__all__ = ["Network", "OnePass", "Scaling", "SecondLook"]
+__all__ = ["Refiner", "Resize", "SingleStage", "SingleStageNetwork"]

@@ -9,18 +9,18 @@ from typing import Any, Final, TypeVar
 
 from maskdet.types import Contact
 
-Pair = tuple[int, int]
+IdPair = tuple[int, int]
 """Two track ids, the smaller one first."""
 
 _Key = TypeVar("_Key")
 
-_MAX_KEPT: Final = 10_000
+_MAX_LOGGED: Final = 10_000
 """Pairs and people that are remembered; who was near longest ago goes first, so that a
 camera that never stops does not fill the memory."""
 
 
 @dataclass(slots=True)
-class _Sum:
+class _ContactSum:
     """What is known of one pair so far; fields as in `maskdet.types.Contact`."""
 
     start_s: float
@@ -37,12 +37,12 @@ class ContactLog:
 
     def __init__(self) -> None:
         """Start without a contact."""
-        self._pairs: dict[Pair, _Sum] = {}
+        self._pairs: dict[IdPair, _ContactSum] = {}
         self._people: dict[int, tuple[float, float]] = {}
 
     def add(
         self,
-        pair: Pair,
+        pair: IdPair,
         from_s: float,
         to_s: float,
         *,
@@ -69,20 +69,20 @@ class ContactLog:
             limit_s: a longer contact exceeds the limit.
         """
         # Taken out and put back at the end: a pair in contact is never the oldest.
-        known = self._pairs.pop(pair, None) or _Sum(since_s, unit)
-        self._pairs[pair] = known
-        known.total_s += to_s - from_s
-        known.longest_s = max(known.longest_s, to_s - since_s)
-        known.unmasked_s += (to_s - from_s) if unmasked else 0.0
-        known.min_distance = min(known.min_distance, distance)
-        known.exceeds_limit |= to_s - since_s >= limit_s
+        contact_sum = self._pairs.pop(pair, None) or _ContactSum(since_s, unit)
+        self._pairs[pair] = contact_sum
+        contact_sum.total_s += to_s - from_s
+        contact_sum.longest_s = max(contact_sum.longest_s, to_s - since_s)
+        contact_sum.unmasked_s += (to_s - from_s) if unmasked else 0.0
+        contact_sum.min_distance = min(contact_sum.min_distance, distance)
+        contact_sum.exceeds_limit |= to_s - since_s >= limit_s
         for person in pair:
-            so_far_s, until_s = self._people.pop(person, (0.0, from_s))
+            person_total_s, until_s = self._people.pop(person, (0.0, from_s))
             new_s = max(0.0, to_s - max(from_s, until_s))
-            self._people[person] = (so_far_s + new_s, to_s)
-        if max(len(self._pairs), len(self._people)) > _MAX_KEPT:
-            _bound(self._pairs)
-            _bound(self._people)
+            self._people[person] = (person_total_s + new_s, to_s)
+        if max(len(self._pairs), len(self._people)) > _MAX_LOGGED:
+            _drop_oldest(self._pairs)
+            _drop_oldest(self._people)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -94,25 +94,25 @@ class ContactLog:
         rows = [
             Contact(
                 *pair,
-                start_s=known.start_s,
-                total_s=known.total_s,
-                longest_s=known.longest_s,
-                unmasked_s=known.unmasked_s,
-                min_distance=known.min_distance,
-                unit=known.unit,
-                exceeds_limit=known.exceeds_limit,
+                start_s=contact_sum.start_s,
+                total_s=contact_sum.total_s,
+                longest_s=contact_sum.longest_s,
+                unmasked_s=contact_sum.unmasked_s,
+                min_distance=contact_sum.min_distance,
+                unit=contact_sum.unit,
+                exceeds_limit=contact_sum.exceeds_limit,
             )
-            for pair, known in self._pairs.items()
+            for pair, contact_sum in self._pairs.items()
         ]
         return tuple(sorted(rows, key=lambda contact: -contact.total_s))
 
     @property
-    def seconds(self) -> Mapping[int, float]:
+    def contact_s(self) -> Mapping[int, float]:
         """Return how long each person was near anybody, by track id."""
         return {person: seconds for person, (seconds, _) in self._people.items()}
 
 
-def _bound(kept: dict[_Key, Any]) -> None:
+def _drop_oldest(entries: dict[_Key, Any]) -> None:
     """Drop those who were near longest ago from a memory that is full."""
-    while len(kept) > _MAX_KEPT:
-        del kept[next(iter(kept))]
+    while len(entries) > _MAX_LOGGED:
+        del entries[next(iter(entries))]

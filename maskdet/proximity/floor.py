@@ -13,27 +13,27 @@ from numpy.typing import NDArray
 
 _Floats = NDArray[np.float64]
 
-_CLICK_SHARE: Final = 0.0016
+_CLICK_ERROR_RATIO: Final = 0.0016
 """How exactly points are clicked, as a share of the picture's width: 1 px of 640."""
 
-_PRIOR_SPREAD: Final = 0.5
+_FOCAL_PRIOR_STD: Final = 0.5
 """How far the focal length may be from the one that the field of view in the settings
 gives, as a standard deviation of its logarithm. It only decides where the points say
 little of the focal length, as they do seen from straight above."""
 
-_MAX_MISFIT: Final = 0.02
+_MAX_REPROJECTION_ERROR: Final = 0.02
 """Points further from every picture of the rectangle, in shares of the width, are
 wrong: another order, or another width and depth than was said."""
 
 _MIN_SIN: Final = 0.01
 """Corners of the clicked figure straighter than this make a line of three points."""
 
-_FOCALS: Final = np.geomspace(0.1, 6.0, 24)
+_FOCAL_CANDIDATES: Final = np.geomspace(0.1, 6.0, 24)
 """Focal lengths tried first, in widths of the picture: fields of 157 to 10 degrees."""
 
 
 @dataclass(frozen=True, eq=False)
-class FloorCamera:
+class GroundPlaneCamera:
     """Where a camera is above the floor, and where it looks.
 
     The floor's axes: x to the camera's right, y up, z away from it, in metres, with
@@ -42,23 +42,23 @@ class FloorCamera:
     Attributes:
         focal_px: focal length in pixels.
         height_m: of the camera above the floor.
-        turn: `(3, 3)`, from the camera's axes (x right, y down, z ahead) to these.
+        rotation: `(3, 3)`, from the camera's axes (x right, y down, z ahead) to these.
         corners_m: `(4, 2)` x and z of the four points.
     """
 
     focal_px: float
     height_m: float
-    turn: _Floats
+    rotation: _Floats
     corners_m: _Floats
 
 
-def floor_camera(
+def calibrate_ground_plane(
     points: tuple[float, ...],
     rectangle_m: tuple[float, float],
     size_wh: tuple[int, int],
     *,
-    likely_focal_px: float,
-) -> FloorCamera:
+    prior_focal_px: float,
+) -> GroundPlaneCamera:
     """Return the camera that sees a rectangle on the floor at four points.
 
     A homography has eight numbers and a camera with square pixels and the principal
@@ -72,24 +72,30 @@ def floor_camera(
             the picture's width and height.
         rectangle_m: width (first to second point) and depth (second to third).
         size_wh: width and height of the picture in pixels.
-        likely_focal_px: where the points do not tell the focal length, this is it.
+        prior_focal_px: where the points do not tell the focal length, this is it.
 
     Raises:
         ValueError: no camera above a floor sees such a rectangle at these points.
     """
-    seen = _seen(points, size_wh)
-    wide, deep = rectangle_m
-    corners = np.array([[0, deep, 0], [wide, deep, 0], [wide, 0, 0], [0, 0, 0]], float)
-    focal = _best_focal(corners, seen, size_wh, likely_focal_px)
-    pose = _pose(corners, seen, focal, size_wh)
+    image_points = _to_pixels(points, size_wh)
+    width_m, depth_m = rectangle_m
+    corners = np.array(
+        [[0, depth_m, 0], [width_m, depth_m, 0], [width_m, 0, 0], [0, 0, 0]], float
+    )
+    focal = _find_focal(corners, image_points, size_wh, prior_focal_px)
+    pose = _estimate_pose(corners, image_points, focal, size_wh)
     # Eight differences: the root of their mean square is comparable to one of them.
-    if not pose.misfit_px / math.sqrt(8) <= _MAX_MISFIT * size_wh[0]:
+    if (
+        not pose.reprojection_error_px / math.sqrt(8)
+        <= _MAX_REPROJECTION_ERROR * size_wh[0]
+    ):
         raise ValueError(
-            f"ground_points: no camera sees a rectangle of {wide:g} x {deep:g} m at "
+            f"ground_points: no camera sees a rectangle of {width_m:g} x {depth_m:g} m "
+            "at "
             "these four points; click them clockwise from the far left one, and "
             "check both lengths"
         )
-    return _described(pose, focal, corners)
+    return _to_ground_camera(pose, focal, corners)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,101 +103,122 @@ class _Pose:
     """Rotation and place of the rectangle before the camera, and how ill it fits."""
 
     rotation: _Floats
-    place: _Floats
-    misfit_px: float
+    translation: _Floats
+    reprojection_error_px: float
 
 
-def _best_focal(
-    corners: _Floats, seen: _Floats, size_wh: tuple[int, int], likely_px: float
+def _find_focal(
+    corners: _Floats, image_points: _Floats, size_wh: tuple[int, int], prior_px: float
 ) -> float:
     """Return the focal length in pixels that fits the points, and is likely."""
 
     def cost(focal_px: float) -> float:
-        pose = _pose(corners, seen, focal_px, size_wh)
-        clicks = pose.misfit_px / (_CLICK_SHARE * size_wh[0])
-        surprise = math.log(focal_px / likely_px) / _PRIOR_SPREAD
-        return clicks**2 + surprise**2
+        pose = _estimate_pose(corners, image_points, focal_px, size_wh)
+        click_error = pose.reprojection_error_px / (_CLICK_ERROR_RATIO * size_wh[0])
+        prior_error = math.log(focal_px / prior_px) / _FOCAL_PRIOR_STD
+        return click_error**2 + prior_error**2
 
-    return _smallest(cost, _FOCALS * size_wh[0])
+    return _minimize(cost, _FOCAL_CANDIDATES * size_wh[0])
 
 
 _NO_POSE = _Pose(np.eye(3), np.zeros(3), math.inf)
 
 
-def _seen(points: tuple[float, ...], size_wh: tuple[int, int]) -> _Floats:
+def _to_pixels(points: tuple[float, ...], size_wh: tuple[int, int]) -> _Floats:
     """Return the four points in pixels."""
-    seen: _Floats = np.array(points, np.float64).reshape(-1, 2) * size_wh
-    if seen.shape != (4, 2):
+    image_points: _Floats = np.array(points, np.float64).reshape(-1, 2) * size_wh
+    if image_points.shape != (4, 2):
         raise ValueError("distance by the floor needs four points; give ground_points")
-    _refuse_lines(seen)
-    return seen
+    _check_clockwise(image_points)
+    return image_points
 
 
-def _refuse_lines(seen: _Floats) -> None:
+def _check_clockwise(image_points: _Floats) -> None:
     """Refuse points that do not go round clockwise, every corner bending right."""
-    sides = np.roll(seen, -1, axis=0) - seen
+    sides = np.roll(image_points, -1, axis=0) - image_points
     lengths = np.hypot(sides[:, 0], sides[:, 1])
-    after = np.roll(sides, -1, axis=0)
-    bends = sides[:, 0] * after[:, 1] - sides[:, 1] * after[:, 0]
-    floor = _MIN_SIN * lengths * np.roll(lengths, -1)
-    if lengths.min() < 1 or not (bends > floor).all():
+    next_sides = np.roll(sides, -1, axis=0)
+    bends = sides[:, 0] * next_sides[:, 1] - sides[:, 1] * next_sides[:, 0]
+    min_bends = _MIN_SIN * lengths * np.roll(lengths, -1)
+    if lengths.min() < 1 or not (bends > min_bends).all():
         raise ValueError(
             "ground_points: the four points must go round a rectangle on the floor, "
             "clockwise from the far left one, no three in one line"
         )
 
 
-def _pose(
-    corners: _Floats, seen: _Floats, focal: float, size_wh: tuple[int, int]
+def _estimate_pose(
+    corners: _Floats, image_points: _Floats, focal: float, size_wh: tuple[int, int]
 ) -> _Pose:
     """Return the best pose with the camera above the floor, for one focal length."""
     width, height = size_wh
-    lens = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    _, turns, places, _ = cv2.solvePnPGeneric(
-        corners, seen, lens, None, flags=cv2.SOLVEPNP_IPPE
+    camera_matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    _, rotation_vectors, translations, _ = cv2.solvePnPGeneric(
+        corners, image_points, camera_matrix, None, flags=cv2.SOLVEPNP_IPPE
     )
     best = _NO_POSE
-    for turn, place in zip(turns, places, strict=True):
-        turn, place = cv2.solvePnPRefineLM(
-            corners, seen, lens, None, turn.copy(), place.copy()
+    for rotation_vector, translation in zip(
+        rotation_vectors, translations, strict=True
+    ):
+        rotation_vector, translation = cv2.solvePnPRefineLM(
+            corners,
+            image_points,
+            camera_matrix,
+            None,
+            rotation_vector.copy(),
+            translation.copy(),
         )
-        rotation = cv2.Rodrigues(turn)[0]
-        before = corners @ rotation.T + place.ravel()
-        above = float((-rotation.T @ place.ravel())[2])
-        if not (np.isfinite(before).all() and before[:, 2].min() > 0 and above > 0):
+        rotation = cv2.Rodrigues(rotation_vector)[0]
+        camera_points = corners @ rotation.T + translation.ravel()
+        height_m = float((-rotation.T @ translation.ravel())[2])
+        if not (
+            np.isfinite(camera_points).all()
+            and camera_points[:, 2].min() > 0
+            and height_m > 0
+        ):
             continue
-        drawn = before[:, :2] / before[:, 2:] * focal + lens[:2, 2]
-        misfit = float(np.linalg.norm(drawn - seen))
-        if misfit < best.misfit_px:
+        projected = (
+            camera_points[:, :2] / camera_points[:, 2:] * focal + camera_matrix[:2, 2]
+        )
+        error_px = float(np.linalg.norm(projected - image_points))
+        if error_px < best.reprojection_error_px:
             best = _Pose(
                 np.asarray(rotation, np.float64),
-                np.asarray(place, np.float64).ravel(),
-                misfit,
+                np.asarray(translation, np.float64).ravel(),
+                error_px,
             )
     return best
 
 
-def _described(pose: _Pose, focal: float, corners: _Floats) -> FloorCamera:
+def _to_ground_camera(pose: _Pose, focal: float, corners: _Floats) -> GroundPlaneCamera:
     """Return the pose with axes that start under the camera and follow its look."""
-    centre = -pose.rotation.T @ pose.place
-    ahead = pose.rotation[2, :2]
-    if np.hypot(*ahead) < 0.05:  # straight down: away is up in the picture
-        ahead = -pose.rotation[1, :2]
-    away = ahead / np.hypot(*ahead)
-    axes = np.array([[away[1], -away[0], 0], [0, 0, 1], [away[0], away[1], 0]])
-    around = (corners - [centre[0], centre[1], 0]) @ axes.T
-    return FloorCamera(
-        focal, float(centre[2]), axes @ pose.rotation.T, around[:, [0, 2]].copy()
+    centre = -pose.rotation.T @ pose.translation
+    forward = pose.rotation[2, :2]
+    if np.hypot(*forward) < 0.05:  # straight down: away is up in the picture
+        forward = -pose.rotation[1, :2]
+    direction = forward / np.hypot(*forward)
+    axes = np.array(
+        [[direction[1], -direction[0], 0], [0, 0, 1], [direction[0], direction[1], 0]]
+    )
+    ground_corners = (corners - [centre[0], centre[1], 0]) @ axes.T
+    return GroundPlaneCamera(
+        focal,
+        float(centre[2]),
+        axes @ pose.rotation.T,
+        ground_corners[:, [0, 2]].copy(),
     )
 
 
-def _smallest(cost: Callable[[float], float], first: _Floats) -> float:
-    """Return where `cost` is smallest: the best of `first`, then closer and closer."""
-    tried = first
+def _minimize(cost: Callable[[float], float], candidates: _Floats) -> float:
+    """Return where `cost` is smallest: the best of `candidates`, then closer and closer."""
+    grid = candidates
     for _ in range(4):
-        at = int(np.argmin([cost(float(one)) for one in tried]))
-        low, high = tried[max(at - 1, 0)], tried[min(at + 1, len(tried) - 1)]
-        best = float(tried[at])
-        tried = np.append(np.geomspace(low, high, 9), best)
-        tried.sort()
+        best_index = int(np.argmin([cost(float(value)) for value in grid]))
+        low, high = (
+            grid[max(best_index - 1, 0)],
+            grid[min(best_index + 1, len(grid) - 1)],
+        )
+        best = float(grid[best_index])
+        grid = np.append(np.geomspace(low, high, 9), best)
+        grid.sort()
     return best

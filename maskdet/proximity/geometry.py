@@ -17,13 +17,13 @@ from maskdet.proximity.body import (
     FACE_HEIGHT_ERROR,
     FACE_HEIGHT_M,
 )
-from maskdet.proximity.floor import FloorCamera, floor_camera
+from maskdet.proximity.floor import GroundPlaneCamera, calibrate_ground_plane
 from maskdet.settings import Settings
 
-Places = NDArray[np.float64]
+Points3D = NDArray[np.float64]
 """`(n, 3)` float64, x to the right, y up, z away, in metres or in heights of heads."""
 
-USUAL_FIELD_OF_VIEW_DEG: Final = 65.0
+DEFAULT_FIELD_OF_VIEW_DEG: Final = 65.0
 """From left to right; webcams, phones and dome cameras have 55 to 80. `relative` uses
 it, so depth there is right to a third and distances across the picture are exact."""
 
@@ -31,34 +31,34 @@ _HEIGHT_PER_WIDTH: Final = 1.27
 """Of boxes of upright frontal faces; measured as `FACE_HEIGHT_M` was: 2.81 by 2.16
 and 2.56 by 2.11 distances between the pupils."""
 
-_BOX_PX: Final = 1.0
+_BOX_ERROR_PX: Final = 1.0
 """Standard error of a box's height, in pixels."""
 
-_SURPRISE: Final = 2.0
+_MAX_DEVIATION: Final = 2.0
 """A face further from standing height than so many standard errors sits, or is a
 child: the height is then believed less, soon not at all. From 3 m up and more the two
 cannot be told apart, and who sits is put nearer than they are, by up to a quarter."""
 
 
 @dataclass(frozen=True, eq=False)
-class Geometry:
+class CameraGeometry:
     """How boxes in pictures of one size become places.
 
     Attributes:
         unit: of the places: `m`, or `heads`, which are heights of faces' boxes.
-        metre: how many of `unit` a metre is.
+        units_per_m: how many of `unit` a metre is.
         focal_px: focal length in pixels.
         size_wh: width and height of the pictures in pixels.
-        floor: the camera above the floor, where one was found.
+        ground_camera: the camera above the floor, where one was found.
     """
 
     unit: str
-    metre: float
+    units_per_m: float
     focal_px: float
     size_wh: tuple[int, int]
-    floor: FloorCamera | None = None
+    ground_camera: GroundPlaneCamera | None = None
 
-    def places(self, boxes: Boxes) -> Places:
+    def to_world(self, boxes: Boxes) -> Points3D:
         """Return where people are.
 
         From heads alone, places are those of the heads seen from the camera, y up
@@ -68,15 +68,15 @@ class Geometry:
         Args:
             boxes: `(n, 4)` faces in pixels.
         """
-        heads, heights_px = self._heads(boxes)
-        if self.floor is None:
-            heads *= FACE_HEIGHT_M * self.metre
+        heads, heights_px = self._locate_heads(boxes)
+        if self.ground_camera is None:
+            heads *= FACE_HEIGHT_M * self.units_per_m
             heads[:, 1] *= -1
             return heads
         heads *= FACE_HEIGHT_M
-        return _standing(heads, heights_px, self.floor)
+        return _project_to_ground(heads, heights_px, self.ground_camera)
 
-    def _heads(self, boxes: Boxes) -> tuple[Places, NDArray[np.float64]]:
+    def _locate_heads(self, boxes: Boxes) -> tuple[Points3D, NDArray[np.float64]]:
         """Return heads in heights of a head, y down, and their heights in pixels.
 
         A head is taken as round: it fills the same angle wherever it is in the picture,
@@ -86,24 +86,24 @@ class Geometry:
         width, height = self.size_wh
         x1, y1, x2, y2 = edges.T
         # A face cut by the picture's edge is as high as its width says.
-        cut = (y1 <= 1) | (y2 >= height - 1)
-        missing = np.where(cut, (x2 - x1) * _HEIGHT_PER_WIDTH - (y2 - y1), 0)
+        is_truncated = (y1 <= 1) | (y2 >= height - 1)
+        missing = np.where(is_truncated, (x2 - x1) * _HEIGHT_PER_WIDTH - (y2 - y1), 0)
         missing = np.maximum(missing, 0)
         upper = np.where(y1 <= 1, y1 - missing, y1)
         lower = np.where((y2 >= height - 1) & (y1 > 1), y2 + missing, y2)
         heights_px = np.maximum(lower - upper, 1e-3)
         top = np.arctan((upper - height / 2) / self.focal_px)
         bottom = np.arctan((upper + heights_px - height / 2) / self.focal_px)
-        reach = 0.5 / np.sin((bottom - top) / 2)
+        range_heads = 0.5 / np.sin((bottom - top) / 2)
         middle = (top + bottom) / 2
-        z = reach * np.cos(middle)
+        z = range_heads * np.cos(middle)
         x = z * ((x1 + x2) / 2 - width / 2) / self.focal_px
-        return np.stack([x, reach * np.sin(middle), z], axis=1), heights_px
+        return np.stack([x, range_heads * np.sin(middle), z], axis=1), heights_px
 
 
-def _standing(
-    heads: Places, heights_px: NDArray[np.float64], floor: FloorCamera
-) -> Places:
+def _project_to_ground(
+    heads: Points3D, heights_px: NDArray[np.float64], ground_camera: GroundPlaneCamera
+) -> Points3D:
     """Return where the people under some heads stand.
 
     Two things tell how far along its ray a head is: its size, and that it is as high
@@ -114,23 +114,30 @@ def _standing(
     Args:
         heads: `(n, 3)` in metres before the camera, y down, by their size alone.
         heights_px: `(n,)` heights of the boxes.
-        floor: the camera.
+        ground_camera: the camera.
     """
-    seen = heads @ floor.turn.T
-    size_error = np.hypot(FACE_HEIGHT_ERROR, _BOX_PX / heights_px)
-    rise, gap = seen[:, 1], FACE_ABOVE_FLOOR_M - floor.height_m
+    ground_heads = heads @ ground_camera.rotation.T
+    size_error = np.hypot(FACE_HEIGHT_ERROR, _BOX_ERROR_PX / heights_px)
+    rise, height_difference = (
+        ground_heads[:, 1],
+        FACE_ABOVE_FLOOR_M - ground_camera.height_m,
+    )
     height_error = np.full(len(heads), FACE_ABOVE_FLOOR_ERROR_M)
-    surprise = np.abs(rise - gap) / np.hypot(height_error, rise * size_error)
-    height_error *= np.maximum(1, surprise / _SURPRISE) ** 4
+    deviation = np.abs(rise - height_difference) / np.hypot(
+        height_error, rise * size_error
+    )
+    height_error *= np.maximum(1, deviation / _MAX_DEVIATION) ** 4
     # Weighted least squares along each ray: factor = 1 and rise * factor = gap.
     by_size, by_height = size_error**-2, height_error**-2
-    factor = (by_size + by_height * rise * gap) / (by_size + by_height * rise**2)
-    places = seen * np.maximum(factor, 0.1)[:, None]
-    places[:, 1] = 0
-    return places
+    factor = (by_size + by_height * rise * height_difference) / (
+        by_size + by_height * rise**2
+    )
+    positions = ground_heads * np.maximum(factor, 0.1)[:, None]
+    positions[:, 1] = 0
+    return positions
 
 
-def geometry(settings: Settings, size_wh: tuple[int, int]) -> Geometry:
+def get_geometry(settings: Settings, size_wh: tuple[int, int]) -> CameraGeometry:
     """Return how boxes become places; the same settings cost nothing again.
 
     Args:
@@ -140,13 +147,15 @@ def geometry(settings: Settings, size_wh: tuple[int, int]) -> Geometry:
     Raises:
         ValueError: distance is off, or `ground_points` is empty or impossible.
     """
-    return _geometry(*what_counts(settings, size_wh))
+    return _build_geometry(*make_geometry_key(settings, size_wh))
 
 
-_Key = tuple[str, float, tuple[float, ...], tuple[float, float], tuple[int, int]]
+_GeometryKey = tuple[
+    str, float, tuple[float, ...], tuple[float, float], tuple[int, int]
+]
 
 
-def what_counts(settings: Settings, size_wh: tuple[int, int]) -> _Key:
+def make_geometry_key(settings: Settings, size_wh: tuple[int, int]) -> _GeometryKey:
     """Return all that a geometry depends on, to tell whether it is still the same."""
     return (
         settings.distance,
@@ -158,31 +167,33 @@ def what_counts(settings: Settings, size_wh: tuple[int, int]) -> _Key:
 
 
 @lru_cache(maxsize=64)
-def _geometry(
+def _build_geometry(
     distance: str,
     field_deg: float,
     points: tuple[float, ...],
     rectangle_m: tuple[float, float],
     size_wh: tuple[int, int],
-) -> Geometry:
+) -> CameraGeometry:
     if distance == "off":
         raise ValueError("distance is off; set it to relative, pinhole or ground_plane")
     if distance == "relative":
-        focal = _focal_px(USUAL_FIELD_OF_VIEW_DEG, size_wh[0])
-        return Geometry("heads", 1 / FACE_HEIGHT_M, focal, size_wh)
-    focal = _focal_px(field_deg, size_wh[0])
+        focal = _compute_focal_px(DEFAULT_FIELD_OF_VIEW_DEG, size_wh[0])
+        return CameraGeometry("heads", 1 / FACE_HEIGHT_M, focal, size_wh)
+    focal = _compute_focal_px(field_deg, size_wh[0])
     if distance == "pinhole":
-        return Geometry("m", 1.0, focal, size_wh)
-    camera = floor_camera(points, rectangle_m, size_wh, likely_focal_px=focal)
-    return Geometry("m", 1.0, camera.focal_px, size_wh, camera)
+        return CameraGeometry("m", 1.0, focal, size_wh)
+    ground_camera = calibrate_ground_plane(
+        points, rectangle_m, size_wh, prior_focal_px=focal
+    )
+    return CameraGeometry("m", 1.0, ground_camera.focal_px, size_wh, ground_camera)
 
 
-def _focal_px(field_deg: float, width: int) -> float:
+def _compute_focal_px(field_deg: float, width: int) -> float:
     """Return the focal length of a lens that sees so many degrees across."""
     return width / 2 / math.tan(math.radians(field_deg) / 2)
 
 
-def positions_m(
+def compute_positions_m(
     boxes: Boxes, size_wh: tuple[int, int], settings: Settings
 ) -> NDArray[np.float64]:
     """Return `(n, 2)` x to the right and z away from the camera, in metres.
@@ -195,18 +206,20 @@ def positions_m(
     Raises:
         ValueError: distance is off or knows no metres, or the floor is impossible.
     """
-    shape = geometry(settings, size_wh)
-    if shape.unit != "m":
+    camera_geometry = get_geometry(settings, size_wh)
+    if camera_geometry.unit != "m":
         raise ValueError(
             "distance by heights of heads knows no metres; choose pinhole or "
             "ground_plane"
         )
-    places: NDArray[np.float64] = shape.places(boxes)[:, [0, 2]]
-    return places
+    positions: NDArray[np.float64] = camera_geometry.to_world(boxes)[:, [0, 2]]
+    return positions
 
 
-def distances(places: Places) -> NDArray[np.float64]:
+def compute_pairwise_distances(positions: Points3D) -> NDArray[np.float64]:
     """Return the `(n, n)` distances between places."""
-    steps = places[:, None] - places[None]
-    result: NDArray[np.float64] = np.sqrt(np.einsum("ijk,ijk->ij", steps, steps))
+    differences = positions[:, None] - positions[None]
+    result: NDArray[np.float64] = np.sqrt(
+        np.einsum("ijk,ijk->ij", differences, differences)
+    )
     return result

@@ -11,72 +11,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.proximity.contacts import ContactLog, Pair
+from maskdet.proximity.contacts import ContactLog, IdPair
 from maskdet.proximity.geometry import (
-    Geometry,
-    Places,
-    distances,
-    geometry,
-    what_counts,
+    CameraGeometry,
+    Points3D,
+    compute_pairwise_distances,
+    get_geometry,
+    make_geometry_key,
 )
 from maskdet.settings import Settings
 from maskdet.types import UNTRACKED, Contact, Label, PersonPair, Scene
 
-APART: Final = 1.15
+HYSTERESIS: Final = 1.15
 """Who is near stays so up to the limit times this, or a pair at the limit flickers."""
 
-SHOWN: Final = 2.0
+MAX_PAIR_RATIO: Final = 2.0
 """Pairs further apart than the limit times this are not worth a line."""
 
-BRIDGE_S: Final = 1.0
+MAX_GAP_S: Final = 1.0
 """A pair that is not seen for so long and then is near again never parted."""
 
-SMOOTH_S: Final = 0.4
+SMOOTHING_S: Final = 0.4
 """Places follow what is seen with this time constant, at any frame rate: boxes shake
 by a few percent, which is decimetres in depth, and people walk a metre a second."""
 
 
-_RENEW_S = 1.0
+_REFRESH_S = 1.0
 """How old the list of contacts may be, in seconds."""
 
-_FEW = 200
+_FEW_CONTACTS = 200
 """As long as there are fewer contacts, a new one is listed at once."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class _LastPositions:
     """Where people last were: track ids, `(m, 3)` places and `(m,)` times."""
 
-    names: list[int]
-    places: Places
-    seen_s: NDArray[np.float64]
+    ids: list[int]
+    positions: Points3D
+    times_s: NDArray[np.float64]
 
 
-_NOBODY: Final = _Seen([], np.zeros((0, 3)), np.zeros(0))
+_NO_POSITIONS: Final = _LastPositions([], np.zeros((0, 3)), np.zeros(0))
 
 
 @dataclass
-class _Meeting:
+class _OpenContact:
     """A pair that is near: since when, and when it was last seen so."""
 
-    since_s: float
-    seen_s: float
+    start_s: float
+    last_seen_s: float
 
 
-class Proximity:
+class ContactTracker:
     """Who is near whom in one camera or film; `update` it with each picture."""
 
     def __init__(self) -> None:
         """Start with nobody."""
-        self._geometry: Geometry | None = None
-        self._asked: object = None
+        self._geometry: CameraGeometry | None = None
+        self._geometry_key: object = None
         self._time_s = -math.inf
-        self._places = _NOBODY
-        self._meetings: dict[Pair, _Meeting] = {}
+        self._last_positions = _NO_POSITIONS
+        self._open_contacts: dict[IdPair, _OpenContact] = {}
         self._log = ContactLog()
         self._contacts: tuple[Contact, ...] = ()
         self._contacts_s = -math.inf
-        self._positions = _NOBODY.places[:, :2]
+        self._positions = _NO_POSITIONS.positions[:, :2]
 
     @property
     def positions(self) -> NDArray[np.float64]:
@@ -89,15 +89,15 @@ class Proximity:
 
         Sorting thousands of pairs in every frame would take longer than the frame.
         """
-        due = self._time_s - self._contacts_s >= _RENEW_S
-        if due or (len(self._contacts) < len(self._log) < _FEW):
+        due = self._time_s - self._contacts_s >= _REFRESH_S
+        if due or (len(self._contacts) < len(self._log) < _FEW_CONTACTS):
             self._contacts, self._contacts_s = self._log.contacts, self._time_s
         return self._contacts
 
     @property
     def contact_s(self) -> Mapping[int, float]:
         """Return for how many seconds each person was near anybody, by track id."""
-        return self._log.seconds
+        return self._log.contact_s
 
     def update(
         self,
@@ -126,140 +126,177 @@ class Proximity:
             raise ValueError(
                 f"time must not go back: {time_s} s after {self._time_s} s"
             )
-        before_s, self._time_s = self._time_s, time_s
+        previous_s, self._time_s = self._time_s, time_s
         if settings.distance == "off":
-            self._restart(None, None)
+            self._reset(None, None)
             return ()
-        shape = self._shape(settings, size_wh)
-        names = [int(one) for one in ids]
-        places = self._smoothed(shape.places(boxes), names, settings.memory_s)
-        self._positions = places[:, [0, 2]]
-        apart = distances(places)
-        limit = settings.contact_distance_m * shape.metre
-        bare = np.zeros(len(names), bool) if unmasked is None else unmasked
-        self._meet(apart, names, before_s, (limit, settings.contact_duration_s), bare)
-        return self._shown(
-            apart, names, (limit, shape.unit), settings.contact_duration_s
+        camera_geometry = self._update_geometry(settings, size_wh)
+        track_ids = [int(track_id) for track_id in ids]
+        positions = self._smooth_positions(
+            camera_geometry.to_world(boxes), track_ids, settings.memory_s
+        )
+        self._positions = positions[:, [0, 2]]
+        distance_matrix = compute_pairwise_distances(positions)
+        limit = settings.contact_distance_m * camera_geometry.units_per_m
+        is_unmasked = np.zeros(len(track_ids), bool) if unmasked is None else unmasked
+        self._update_contacts(
+            distance_matrix,
+            track_ids,
+            previous_s,
+            (limit, settings.contact_duration_s),
+            is_unmasked,
+        )
+        return self._select_pairs(
+            distance_matrix,
+            track_ids,
+            (limit, camera_geometry.unit),
+            settings.contact_duration_s,
         )
 
-    def _shape(self, settings: Settings, size_wh: tuple[int, int]) -> Geometry:
+    def _update_geometry(
+        self, settings: Settings, size_wh: tuple[int, int]
+    ) -> CameraGeometry:
         """Return how to measure; another way than before starts anew."""
         # Kept here, not only in the cache, which many streams share.
-        asked = what_counts(settings, size_wh)
-        shape = self._geometry
-        if shape is None or asked != self._asked:
-            shape = geometry(settings, size_wh)
-            self._restart(shape, asked)
-        return shape
+        key = make_geometry_key(settings, size_wh)
+        camera_geometry = self._geometry
+        if camera_geometry is None or key != self._geometry_key:
+            camera_geometry = get_geometry(settings, size_wh)
+            self._reset(camera_geometry, key)
+        return camera_geometry
 
-    def _restart(self, shape: Geometry | None, asked: object) -> None:
+    def _reset(self, camera_geometry: CameraGeometry | None, key: object) -> None:
         """Forget places and meetings: they were measured in another way."""
-        self._geometry, self._asked = shape, asked
-        self._meetings.clear()
-        self._places = _NOBODY
-        self._positions = _NOBODY.places[:, :2]
+        self._geometry, self._geometry_key = camera_geometry, key
+        self._open_contacts.clear()
+        self._last_positions = _NO_POSITIONS
+        self._positions = _NO_POSITIONS.positions[:, :2]
 
-    def _smoothed(self, places: Places, names: list[int], memory_s: float) -> Places:
+    def _smooth_positions(
+        self, positions: Points3D, track_ids: list[int], memory_s: float
+    ) -> Points3D:
         """Return the places drawn towards where the same people just were."""
-        old = self._places
-        before = {name: row for row, name in enumerate(old.names)}
-        rows = np.array([before.get(name, -1) for name in names], np.int64)
-        known = rows >= 0
-        waited_s = self._time_s - old.seen_s[rows[known]]
-        stay = np.exp(-waited_s / SMOOTH_S)[:, None]
-        places[known] += stay * (old.places[rows[known]] - places[known])
+        last = self._last_positions
+        last_rows = {track_id: row for row, track_id in enumerate(last.ids)}
+        rows = np.array(
+            [last_rows.get(track_id, -1) for track_id in track_ids], np.int64
+        )
+        has_last = rows >= 0
+        elapsed_s = self._time_s - last.times_s[rows[has_last]]
+        weight = np.exp(-elapsed_s / SMOOTHING_S)[:, None]
+        positions[has_last] += weight * (
+            last.positions[rows[has_last]] - positions[has_last]
+        )
         lost = [
             row
-            for name, row in before.items()
-            if name not in names and self._time_s - old.seen_s[row] <= memory_s
+            for track_id, row in last_rows.items()
+            if track_id not in track_ids
+            and self._time_s - last.times_s[row] <= memory_s
         ]
-        kept = [row for row, name in enumerate(names) if name != UNTRACKED]
-        self._places = _Seen(
-            [names[row] for row in kept] + [old.names[row] for row in lost],
-            np.concatenate([places[kept], old.places[lost]]),
-            np.concatenate([np.full(len(kept), self._time_s), old.seen_s[lost]]),
+        tracked_rows = [
+            row for row, track_id in enumerate(track_ids) if track_id != UNTRACKED
+        ]
+        self._last_positions = _LastPositions(
+            [track_ids[row] for row in tracked_rows] + [last.ids[row] for row in lost],
+            np.concatenate([positions[tracked_rows], last.positions[lost]]),
+            np.concatenate(
+                [np.full(len(tracked_rows), self._time_s), last.times_s[lost]]
+            ),
         )
-        return places
+        return positions
 
-    def _meet(
+    def _update_contacts(
         self,
-        apart: NDArray[np.float64],
-        names: list[int],
-        before_s: float,
+        distance_matrix: NDArray[np.float64],
+        track_ids: list[int],
+        previous_s: float,
         limits: tuple[float, float],
         unmasked: NDArray[np.bool_],
     ) -> None:
         """Begin, continue and end contacts, and add up their time.
 
         Args:
-            apart: `(n, n)` distances.
-            names: track ID of each row.
-            before_s: when the frame before was taken.
-            limits: contact distance, in the unit of `apart`, and duration in seconds.
+            distance_matrix: `(n, n)` distances.
+            track_ids: track ID of each row.
+            previous_s: when the frame before was taken.
+            limits: contact distance, in the unit of `distance_matrix`, and duration in
+                seconds.
             unmasked: `(n,)`, as in `update`.
         """
-        (limit, limit_s), now_s, rows = limits, self._time_s, apart.tolist()
+        (limit, limit_s), now_s, rows = limits, self._time_s, distance_matrix.tolist()
         unit = "m" if self._geometry is None else self._geometry.unit
-        where = {name: row for row, name in enumerate(names) if name != UNTRACKED}
-        for pair, meeting in list(self._meetings.items()):
-            first, second = where.get(pair[0]), where.get(pair[1])
-            unseen_s = now_s - meeting.seen_s
+        row_by_id = {
+            track_id: row
+            for row, track_id in enumerate(track_ids)
+            if track_id != UNTRACKED
+        }
+        for pair, contact in list(self._open_contacts.items()):
+            first, second = row_by_id.get(pair[0]), row_by_id.get(pair[1])
+            unseen_s = now_s - contact.last_seen_s
             # Between two pictures that follow each other nothing was missed.
-            bridged = unseen_s <= BRIDGE_S or meeting.seen_s == before_s
+            is_bridged = unseen_s <= MAX_GAP_S or contact.last_seen_s == previous_s
             if first is None or second is None:
-                if unseen_s > BRIDGE_S:
-                    del self._meetings[pair]
-            elif not bridged or rows[first][second] > APART * limit:
-                del self._meetings[pair]
+                if unseen_s > MAX_GAP_S:
+                    del self._open_contacts[pair]
+            elif not is_bridged or rows[first][second] > HYSTERESIS * limit:
+                del self._open_contacts[pair]
             else:
                 self._log.add(
                     pair,
-                    meeting.seen_s,
+                    contact.last_seen_s,
                     now_s,
-                    since_s=meeting.since_s,
+                    since_s=contact.start_s,
                     distance=rows[first][second],
                     unit=unit,
                     unmasked=bool(unmasked[first] or unmasked[second]),
                     limit_s=limit_s,
                 )
-                meeting.seen_s = now_s
-        for row, other in np.argwhere(np.triu(apart < limit, 1)).tolist():
-            pair = _pair(names[row], names[other])
-            if UNTRACKED not in pair and pair not in self._meetings:
-                self._meetings[pair] = _Meeting(now_s, now_s)
+                contact.last_seen_s = now_s
+        for row, other in np.argwhere(np.triu(distance_matrix < limit, 1)).tolist():
+            pair = _sort_ids(track_ids[row], track_ids[other])
+            if UNTRACKED not in pair and pair not in self._open_contacts:
+                self._open_contacts[pair] = _OpenContact(now_s, now_s)
 
-    def _shown(
+    def _select_pairs(
         self,
-        apart: NDArray[np.float64],
-        names: list[int],
-        limit_in: tuple[float, str],
-        for_s: float,
+        distance_matrix: NDArray[np.float64],
+        track_ids: list[int],
+        limit_and_unit: tuple[float, str],
+        min_contact_s: float,
     ) -> tuple[PersonPair, ...]:
         """Return the pairs worth showing, nearest first."""
-        limit, unit = limit_in
-        rows, others = np.nonzero(np.triu(apart <= SHOWN * limit, 1))
-        ways = apart[rows, others]
-        order = np.argsort(ways, kind="stable")
-        columns = (one[order].tolist() for one in (rows, others, ways))
-        shown = []
+        limit, unit = limit_and_unit
+        rows, others = np.nonzero(np.triu(distance_matrix <= MAX_PAIR_RATIO * limit, 1))
+        pair_distances = distance_matrix[rows, others]
+        order = np.argsort(pair_distances, kind="stable")
+        columns = (column[order].tolist() for column in (rows, others, pair_distances))
+        pairs = []
         for row, other, distance in zip(*columns, strict=True):
-            meeting = self._meetings.get(_pair(names[row], names[other]))
-            near = distance < limit or meeting is not None
-            near_s = self._time_s - meeting.since_s if meeting else 0.0
-            shown.append(
+            contact = self._open_contacts.get(
+                _sort_ids(track_ids[row], track_ids[other])
+            )
+            in_contact = distance < limit or contact is not None
+            contact_s = self._time_s - contact.start_s if contact else 0.0
+            pairs.append(
                 PersonPair(
-                    row, other, distance, unit, near, near_s, near and near_s >= for_s
+                    row,
+                    other,
+                    distance,
+                    unit,
+                    in_contact,
+                    contact_s,
+                    in_contact and contact_s >= min_contact_s,
                 )
             )
-        return tuple(shown)
+        return tuple(pairs)
 
 
-def _pair(first: int, second: int) -> Pair:
+def _sort_ids(first: int, second: int) -> IdPair:
     """Return two track ids, the smaller one first."""
     return (first, second) if first < second else (second, first)
 
 
-def most_pressing(scene: Scene) -> PersonPair | None:
+def find_highest_risk_pair(scene: Scene) -> PersonPair | None:
     """Return the pair that matters most: near, and somebody without a mask.
 
     Who is near for too long comes before who only passes by, then two uncovered faces
@@ -268,15 +305,20 @@ def most_pressing(scene: Scene) -> PersonPair | None:
     """
     labels = scene.labels
 
-    def weight(pair: PersonPair) -> tuple[float, float, float]:
-        bare = _BARE[labels[pair.first]] + _BARE[labels[pair.second]]
-        return pair.exceeds_limit, bare, -pair.distance
+    def compute_risk(pair: PersonPair) -> tuple[float, float, float]:
+        unmasked_weight = (
+            _UNMASKED_WEIGHTS[labels[pair.first]]
+            + _UNMASKED_WEIGHTS[labels[pair.second]]
+        )
+        return pair.exceeds_limit, unmasked_weight, -pair.distance
 
-    pressing = [pair for pair in scene.pairs if pair.in_contact and weight(pair)[1] > 0]
-    return max(pressing, key=weight, default=None)
+    risky_pairs = [
+        pair for pair in scene.pairs if pair.in_contact and compute_risk(pair)[1] > 0
+    ]
+    return max(risky_pairs, key=compute_risk, default=None)
 
 
-_BARE: Final = {
+_UNMASKED_WEIGHTS: Final = {
     Label.NO_MASK: 1.0,
     Label.INCORRECT: 0.5,
     Label.MASK: 0.0,

@@ -15,26 +15,26 @@ from maskdet.types import UNTRACKED, Image, Label, PersonPair, Scene
 
 _Floats = NDArray[np.float64]
 
-_PAPER: Final[BGR] = (250, 250, 250)
-_FLOOR: Final[BGR] = (238, 232, 226)
-_GRID: Final[BGR] = (222, 222, 222)
-_INK: Final[BGR] = (60, 60, 60)
-_FAINT: Final[BGR] = (150, 150, 150)
-_ALARM: Final[BGR] = (0, 0, 200)
+_BACKGROUND_COLOUR: Final[BGR] = (250, 250, 250)
+_GROUND_COLOUR: Final[BGR] = (238, 232, 226)
+_GRID_COLOUR: Final[BGR] = (222, 222, 222)
+_DARK_COLOUR: Final[BGR] = (60, 60, 60)
+_FAINT_COLOUR: Final[BGR] = (150, 150, 150)
+_WARNING_COLOUR: Final[BGR] = (0, 0, 200)
 
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
-_LEAST_REACH_M: Final = 4.0
-_REACH_STEP_M: Final = 2.0
-_BACK_M: Final = 0.6
+_MIN_DEPTH_M: Final = 4.0
+_DEPTH_STEP_M: Final = 2.0
+_BEHIND_CAMERA_M: Final = 0.6
 """The plan shows at least 4 m ahead, grows in steps of 2 m so that it does not breathe
 with every step somebody takes, and starts a little behind the camera."""
 
-_FIXED_POINT: Final = 4
+_FIXED_POINT_BITS: Final = 4
 """Bits after the point with which OpenCV draws: a sixteenth of a pixel."""
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Projection:
     """How metres become pixels.
 
     Attributes:
@@ -45,16 +45,16 @@ class _Plan:
     size_wh: tuple[int, int]
     px_per_m: float
 
-    def at(self, x_m: float, z_m: float) -> tuple[float, float]:
+    def to_pixel(self, x_m: float, z_m: float) -> tuple[float, float]:
         """Return the pixel of a place; the camera is in the middle at the bottom."""
         width, height = self.size_wh
         return (
             width / 2 + x_m * self.px_per_m,
-            height - (z_m + _BACK_M) * self.px_per_m,
+            height - (z_m + _BEHIND_CAMERA_M) * self.px_per_m,
         )
 
 
-def birds_eye(
+def draw_birds_eye(
     scene: Scene,
     positions: _Floats,
     *,
@@ -83,33 +83,37 @@ def birds_eye(
         raise ValueError(
             f"positions must have shape ({len(scene)}, 2), got {positions.shape}"
         )
-    plan = _planned(positions, corners_m, size_wh)
-    canvas = _empty(plan, corners_m)
-    places = [plan.at(float(x), float(z)) for x, z in positions]
+    projection = _fit_projection(positions, corners_m, size_wh)
+    canvas = _draw_ground(projection, corners_m)
+    points = [projection.to_pixel(float(x), float(z)) for x, z in positions]
     pairs = [pair for pair in reversed(scene.pairs) if pair.in_contact]
     for pair in pairs:
-        _join(canvas, places, pair)
-    _people(canvas, scene, places, style)
+        _draw_contact_line(canvas, points, pair)
+    _draw_people(canvas, scene, points, style)
     for pair in pairs:
-        _measure(canvas, places, pair)
+        _draw_distance(canvas, points, pair)
     return canvas
 
 
-def _empty(plan: _Plan, corners_m: _Floats | None) -> Image:
+def _draw_ground(projection: _Projection, corners_m: _Floats | None) -> Image:
     """Return the floor with nobody on it."""
-    width, height = plan.size_wh
-    canvas = np.full((height, width, 3), _PAPER, np.uint8)
+    width, height = projection.size_wh
+    canvas = np.full((height, width, 3), _BACKGROUND_COLOUR, np.uint8)
     if corners_m is not None:
-        _polygon(canvas, [plan.at(*map(float, one)) for one in corners_m], _FLOOR)
-    _grid(canvas, plan)
-    _camera(canvas, plan)
+        _fill_polygon(
+            canvas,
+            [projection.to_pixel(*map(float, corner)) for corner in corners_m],
+            _GROUND_COLOUR,
+        )
+    _draw_grid(canvas, projection)
+    _draw_camera(canvas, projection)
     return canvas
 
 
-def _people(
+def _draw_people(
     canvas: Image,
     scene: Scene,
-    places: list[tuple[float, float]],
+    points: list[tuple[float, float]],
     style: Style,
 ) -> None:
     """Draw a dot for each of them, then their names upon all dots."""
@@ -117,42 +121,46 @@ def _people(
     for row in reversed(range(len(scene))):
         label = scene.labels[row]
         colour = style.colour_bgr(label)
-        _dot(canvas, places[row], label, colour, radius, hollow=_unseen(scene, row))
-    for row, name in enumerate(_names(scene)):
-        x, y = places[row]
-        _write(canvas, name, (x + 1.5 * radius, y + 1.2 * radius), _INK)
+        _draw_marker(
+            canvas, points[row], label, colour, radius, is_hollow=_is_unseen(scene, row)
+        )
+    for row, id_text in enumerate(_format_ids(scene)):
+        x, y = points[row]
+        _draw_text(canvas, id_text, (x + 1.5 * radius, y + 1.2 * radius), _DARK_COLOUR)
 
 
-def _unseen(scene: Scene, row: int) -> bool:
+def _is_unseen(scene: Scene, row: int) -> bool:
     return bool(scene.unseen_s is not None and scene.unseen_s[row] > 0)
 
 
-def _names(scene: Scene) -> list[str]:
+def _format_ids(scene: Scene) -> list[str]:
     ids = [] if scene.track_ids is None else scene.track_ids.tolist()
-    return ["" if one == UNTRACKED else str(one) for one in ids]
+    return ["" if track_id == UNTRACKED else str(track_id) for track_id in ids]
 
 
-def _planned(
+def _fit_projection(
     positions: _Floats, corners_m: _Floats | None, size_wh: tuple[int, int]
-) -> _Plan:
+) -> _Projection:
     """Choose a scale that shows everybody, and most of the clicked floor."""
     width, height = size_wh
-    shown = positions[np.isfinite(positions).all(axis=1)]
+    shown_positions = positions[np.isfinite(positions).all(axis=1)]
     if corners_m is not None:
-        shown = np.concatenate([shown, corners_m])
-    aside_m = float(np.abs(shown[:, 0]).max(initial=0)) * 2 * height / width
-    reach_m = max(float(shown[:, 1].max(initial=0)), aside_m) + 0.4
-    steps = math.ceil(min(max(reach_m, _LEAST_REACH_M), 200) / _REACH_STEP_M)
-    return _Plan(size_wh, height / (steps * _REACH_STEP_M + _BACK_M))
+        shown_positions = np.concatenate([shown_positions, corners_m])
+    sideways_m = (
+        float(np.abs(shown_positions[:, 0]).max(initial=0)) * 2 * height / width
+    )
+    depth_m = max(float(shown_positions[:, 1].max(initial=0)), sideways_m) + 0.4
+    steps = math.ceil(min(max(depth_m, _MIN_DEPTH_M), 200) / _DEPTH_STEP_M)
+    return _Projection(size_wh, height / (steps * _DEPTH_STEP_M + _BEHIND_CAMERA_M))
 
 
-def _fixed(point: tuple[float, float]) -> tuple[int, int]:
+def _to_fixed_point(point: tuple[float, float]) -> tuple[int, int]:
     """Return a pixel in the fixed point numbers of OpenCV's drawing."""
-    scale = 1 << _FIXED_POINT
+    scale = 1 << _FIXED_POINT_BITS
     return round(point[0] * scale), round(point[1] * scale)
 
 
-def _line(
+def _draw_line(
     canvas: Image,
     first: tuple[float, float],
     second: tuple[float, float],
@@ -160,64 +168,78 @@ def _line(
     px: int,
 ) -> None:
     cv2.line(
-        canvas, _fixed(first), _fixed(second), colour, px, cv2.LINE_AA, _FIXED_POINT
+        canvas,
+        _to_fixed_point(first),
+        _to_fixed_point(second),
+        colour,
+        px,
+        cv2.LINE_AA,
+        _FIXED_POINT_BITS,
     )
 
 
-def _polygon(canvas: Image, corners: list[tuple[float, float]], colour: BGR) -> None:
-    points = np.array([_fixed(one) for one in corners], np.int32)
-    cv2.fillPoly(canvas, [points], colour, cv2.LINE_AA, _FIXED_POINT)
+def _fill_polygon(
+    canvas: Image, corners: list[tuple[float, float]], colour: BGR
+) -> None:
+    points = np.array([_to_fixed_point(corner) for corner in corners], np.int32)
+    cv2.fillPoly(canvas, [points], colour, cv2.LINE_AA, _FIXED_POINT_BITS)
 
 
-def _write(canvas: Image, text: str, at: tuple[float, float], colour: BGR) -> None:
+def _draw_text(
+    canvas: Image, text: str, position: tuple[float, float], colour: BGR
+) -> None:
     """Write dark letters with a light edge, readable on lines and dots."""
     scale = max(0.4, min(canvas.shape[:2]) / 1100)
-    place = (round(at[0]), round(at[1]))
-    cv2.putText(canvas, text, place, _FONT, scale, _PAPER, 4, cv2.LINE_AA)
-    cv2.putText(canvas, text, place, _FONT, scale, colour, 1, cv2.LINE_AA)
+    origin = (round(position[0]), round(position[1]))
+    cv2.putText(canvas, text, origin, _FONT, scale, _BACKGROUND_COLOUR, 4, cv2.LINE_AA)
+    cv2.putText(canvas, text, origin, _FONT, scale, colour, 1, cv2.LINE_AA)
 
 
-def _grid(canvas: Image, plan: _Plan) -> None:
+def _draw_grid(canvas: Image, projection: _Projection) -> None:
     """Draw a line every metre; over many metres only every second, fifth or tenth."""
-    width, height = plan.size_wh
-    step = next((m for m in (1, 2, 5, 10) if m * plan.px_per_m >= 28), 20)
-    for z in range(0, math.ceil(height / plan.px_per_m), step):
-        y = plan.at(0, z)[1]
-        _line(canvas, (0, y), (width, y), _GRID, 1)
-        _write(canvas, f"{z} m", (4, y - 3), _FAINT)
-    sides = math.ceil(width / 2 / plan.px_per_m / step)
+    width, height = projection.size_wh
+    step = next((m for m in (1, 2, 5, 10) if m * projection.px_per_m >= 28), 20)
+    for z in range(0, math.ceil(height / projection.px_per_m), step):
+        y = projection.to_pixel(0, z)[1]
+        _draw_line(canvas, (0, y), (width, y), _GRID_COLOUR, 1)
+        _draw_text(canvas, f"{z} m", (4, y - 3), _FAINT_COLOUR)
+    sides = math.ceil(width / 2 / projection.px_per_m / step)
     for x in range(-sides * step, sides * step + 1, step):
-        at = plan.at(x, 0)[0]
-        _line(canvas, (at, 0), (at, height), _GRID, 1)
+        x_px = projection.to_pixel(x, 0)[0]
+        _draw_line(canvas, (x_px, 0), (x_px, height), _GRID_COLOUR, 1)
 
 
-def _camera(canvas: Image, plan: _Plan) -> None:
+def _draw_camera(canvas: Image, projection: _Projection) -> None:
     """Draw the camera as a wedge that opens the way it looks."""
-    x, y = plan.at(0, 0)
-    side = max(6.0, min(plan.size_wh) / 40)
-    _polygon(
-        canvas, [(x, y + side / 2), (x - side, y - side), (x + side, y - side)], _INK
+    x, y = projection.to_pixel(0, 0)
+    side = max(6.0, min(projection.size_wh) / 40)
+    _fill_polygon(
+        canvas,
+        [(x, y + side / 2), (x - side, y - side), (x + side, y - side)],
+        _DARK_COLOUR,
     )
 
 
-def _join(canvas: Image, places: list[tuple[float, float]], pair: PersonPair) -> None:
-    colour, px = (_ALARM, 3) if pair.exceeds_limit else (_INK, 1)
-    _line(canvas, places[pair.first], places[pair.second], colour, px)
+def _draw_contact_line(
+    canvas: Image, points: list[tuple[float, float]], pair: PersonPair
+) -> None:
+    colour, px = (_WARNING_COLOUR, 3) if pair.exceeds_limit else (_DARK_COLOUR, 1)
+    _draw_line(canvas, points[pair.first], points[pair.second], colour, px)
 
 
-def _measure(
-    canvas: Image, places: list[tuple[float, float]], pair: PersonPair
+def _draw_distance(
+    canvas: Image, points: list[tuple[float, float]], pair: PersonPair
 ) -> None:
     """Write the metres beside the middle of the line."""
-    (x1, y1), (x2, y2) = places[pair.first], places[pair.second]
+    (x1, y1), (x2, y2) = points[pair.first], points[pair.second]
     # Right of the line, on the side from which it leads away.
     rises = (x2 - x1) * (y2 - y1) < 0
-    at = ((x1 + x2) / 2 + 8, (y1 + y2) / 2 + (14 if rises else -6))
-    colour = _ALARM if pair.exceeds_limit else _INK
-    _write(canvas, f"{pair.distance:.1f} {pair.unit}", at, colour)
+    text_position = ((x1 + x2) / 2 + 8, (y1 + y2) / 2 + (14 if rises else -6))
+    colour = _WARNING_COLOUR if pair.exceeds_limit else _DARK_COLOUR
+    _draw_text(canvas, f"{pair.distance:.1f} {pair.unit}", text_position, colour)
 
 
-_CORNERS: Final[dict[Label, tuple[tuple[float, float], ...]]] = {
+_MARKER_OUTLINES: Final[dict[Label, tuple[tuple[float, float], ...]]] = {
     Label.NO_MASK: ((-0.95, -0.95), (0.95, -0.95), (0.95, 0.95), (-0.95, 0.95)),
     Label.INCORRECT: ((0, -1.25), (1.2, 0.9), (-1.2, 0.9)),
     Label.UNKNOWN: (
@@ -229,22 +251,26 @@ _CORNERS: Final[dict[Label, tuple[tuple[float, float], ...]]] = {
 """Outlines in radii of a dot, y down; a mask is a circle."""
 
 
-def _dot(
+def _draw_marker(
     canvas: Image,
-    at: tuple[float, float],
+    position: tuple[float, float],
     label: Label,
     colour: BGR,
     radius: float,
     *,
-    hollow: bool,
+    is_hollow: bool,
 ) -> None:
     """Draw a person on a dark edge; hollow shapes are of people not seen right now."""
-    outline = _CORNERS.get(label)
+    outline = _MARKER_OUTLINES.get(label)
     if outline is None:
         angles = np.linspace(0, 2 * math.pi, 32, endpoint=False)
         outline = tuple(zip(np.cos(angles), np.sin(angles), strict=True))
-    inner = _PAPER if hollow else colour
-    for grown, ink in ((1.35, _INK), (1.1, colour), (0.65 if hollow else 1.1, inner)):
-        size = grown * radius
-        shape = [(at[0] + size * x, at[1] + size * y) for x, y in outline]
-        _polygon(canvas, shape, ink)
+    inner = _BACKGROUND_COLOUR if is_hollow else colour
+    for scale, fill in (
+        (1.35, _DARK_COLOUR),
+        (1.1, colour),
+        (0.65 if is_hollow else 1.1, inner),
+    ):
+        size = scale * radius
+        shape = [(position[0] + size * x, position[1] + size * y) for x, y in outline]
+        _fill_polygon(canvas, shape, fill)

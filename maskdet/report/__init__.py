@@ -7,17 +7,17 @@ person who has the pictures, and are written only to a folder that person names.
 from __future__ import annotations
 
 from maskdet.report.figures import save_chart
-from maskdet.report.files import measured, write_curves, write_report
-from maskdet.report.grids import picture_grid, samples_grid
+from maskdet.report.files import summarize_predictions, write_curves, write_report
+from maskdet.report.grids import image_grid, samples_grid
 from maskdet.report.mistakes import Mistake, mistakes_grid, worst_mistakes
 
 __all__ = [
     "Mistake",
-    "measured",
+    "image_grid",
     "mistakes_grid",
-    "picture_grid",
     "samples_grid",
     "save_chart",
+    "summarize_predictions",
     "worst_mistakes",
     "write_curves",
     "write_report",

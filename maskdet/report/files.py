@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from maskdet.extras import require
-from maskdet.metrics.answers import Answers
+from maskdet.extras import require_libraries
+from maskdet.metrics.answers import Predictions
 from maskdet.metrics.labelling import Json
-from maskdet.metrics.numbers import numbers
-from maskdet.metrics.slices import slices
+from maskdet.metrics.numbers import summarize_classification
+from maskdet.metrics.slices import evaluate_slices
 from maskdet.report.figures import save_chart
 from maskdet.report.mistakes import Mistake
 from maskdet.style import DEFAULT_STYLE, Style
@@ -21,7 +21,7 @@ from maskdet.types import CLASSES
 if TYPE_CHECKING:
     import altair as alt
 
-    from maskdet.charts.learning import Log
+    from maskdet.charts.learning import TrainingLog
 
 CHART_LIBRARIES: Final = ("altair", "vl_convert")
 """What charts as files are made with."""
@@ -34,21 +34,21 @@ _INTERVALS = (
 )
 
 
-def measured(answers: Answers) -> Json:
+def summarize_predictions(predictions: Predictions) -> Json:
     """Return every number on one set, with interval and n, and its parts."""
-    counts = answers.labelling.states.counts[:, : len(CLASSES)]
+    counts = predictions.classification.class_confusion.counts[:, : len(CLASSES)]
     return {
-        **numbers(answers.labelling).to_json(),
+        **summarize_classification(predictions.classification).to_json(),
         "confusion": counts.tolist(),
-        "slices": [part.to_json() for part in slices(answers)],
+        "slices": [part.to_json() for part in evaluate_slices(predictions)],
     }
 
 
 def write_report(
     folder: Path,
-    answers: Mapping[str, Answers],
+    predictions: Mapping[str, Predictions],
     *,
-    log: Log | None = None,
+    log: TrainingLog | None = None,
     title: str = "",
     mistakes: Sequence[Mistake] = (),
     style: Style = DEFAULT_STYLE,
@@ -57,7 +57,7 @@ def write_report(
 
     Args:
         folder: made if there is none; files of the same names are replaced.
-        answers: name of a set to the answers on it. With several sets, the names of
+        predictions: name of a set to the answers on it. With several sets, the names of
             the chart files begin with the name of the set.
         log: how the run learnt, for its learning curves.
         title: what was measured, in one line.
@@ -68,28 +68,32 @@ def write_report(
         OSError: the folder cannot be written.
         MissingExtraError: a library that draws the charts is not installed.
     """
-    require("a report with charts", *CHART_LIBRARIES)
+    require_libraries("a report with charts", *CHART_LIBRARIES)
     folder.mkdir(parents=True, exist_ok=True)
     content: Json = {
         "version": 1,
         "title": title,
         "intervals": _INTERVALS,
         "labels": [label.key for label in CLASSES],
-        "sets": {name: measured(one) for name, one in answers.items()},
-        "mistakes": [one.to_json() for one in mistakes],
-        "log": None if log is None else [_finite(row) for row in log],
+        "sets": {
+            name: summarize_predictions(item) for name, item in predictions.items()
+        },
+        "mistakes": [item.to_json() for item in mistakes],
+        "log": None if log is None else [_replace_nan(row) for row in log],
     }
     path = folder / REPORT_NAME
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     written = [path]
-    plain = style.drawable()
-    drawable = {} if plain == style else _charts(answers, plain)
-    for name, chart in _charts(answers, style).items():
-        written += save_chart(chart, folder, name, drawable=drawable.get(name))
+    plain_style = style.to_drawable()
+    plain_charts = (
+        {} if plain_style == style else _build_charts(predictions, plain_style)
+    )
+    for name, chart in _build_charts(predictions, style).items():
+        written += save_chart(chart, folder, name, png_chart=plain_charts.get(name))
     return [*written, *write_curves(folder, log or (), title)]
 
 
-def write_curves(folder: Path, log: Log, title: str = "") -> list[Path]:
+def write_curves(folder: Path, log: TrainingLog, title: str = "") -> list[Path]:
     """Write the learning curves of one run, `learning-loss.svg` and so on.
 
     Args:
@@ -101,7 +105,7 @@ def write_curves(folder: Path, log: Log, title: str = "") -> list[Path]:
         OSError: the folder cannot be written.
         MissingExtraError: a library that draws the charts is not installed.
     """
-    require("learning curves", *CHART_LIBRARIES)
+    require_libraries("learning curves", *CHART_LIBRARIES)
     from maskdet import charts
 
     logs = {title or "training": log}
@@ -113,32 +117,36 @@ def write_curves(folder: Path, log: Log, title: str = "") -> list[Path]:
     return written
 
 
-def _finite(row: Mapping[str, float]) -> Json:
+def _replace_nan(row: Mapping[str, float]) -> Json:
     """Return a row with None for what could not be measured: JSON has no NaN."""
     return {k: v if math.isfinite(v) else None for k, v in row.items()}
 
 
-def _charts(answers: Mapping[str, Answers], style: Style) -> dict[str, alt.LayerChart]:
+def _build_charts(
+    predictions: Mapping[str, Predictions], style: Style
+) -> dict[str, alt.LayerChart]:
     """Return the charts by the name of their file."""
     from maskdet import charts
 
-    drawn = {}
-    for name, one in answers.items():
-        if not len(one):
+    charts_by_name = {}
+    for name, item in predictions.items():
+        if not len(item):
             continue
-        start = f"{name.replace('/', '-')}-" if len(answers) > 1 else ""
-        alone = {name: one}
-        drawn[f"{start}confusion"] = charts.confusion_matrix(one, style=style)
-        drawn[f"{start}roc"] = charts.roc(alone)
-        drawn[f"{start}roc-classes"] = charts.roc(
-            alone, question="classes", style=style
+        prefix = f"{name.replace('/', '-')}-" if len(predictions) > 1 else ""
+        single_set = {name: item}
+        charts_by_name[f"{prefix}confusion"] = charts.confusion_matrix_chart(
+            item, style=style
         )
-        drawn[f"{start}precision-recall"] = charts.precision_recall(
-            alone, question="classes", style=style
+        charts_by_name[f"{prefix}roc"] = charts.roc_chart(single_set)
+        charts_by_name[f"{prefix}roc-classes"] = charts.roc_chart(
+            single_set, task="classes", style=style
         )
-        drawn[f"{start}reliability"] = charts.reliability_chart(alone)
-        drawn[f"{start}reliability-mask"] = charts.reliability_chart(
-            alone, believed="wearing"
+        charts_by_name[f"{prefix}precision-recall"] = charts.precision_recall_chart(
+            single_set, task="classes", style=style
         )
-        drawn[f"{start}slices"] = charts.slices_chart(alone)
-    return drawn
+        charts_by_name[f"{prefix}reliability"] = charts.reliability_chart(single_set)
+        charts_by_name[f"{prefix}reliability-mask"] = charts.reliability_chart(
+            single_set, target="wearing"
+        )
+        charts_by_name[f"{prefix}slices"] = charts.slices_chart(single_set)
+    return charts_by_name

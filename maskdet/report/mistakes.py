@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from maskdet.classifier import crop_face
-from maskdet.evaluation import Judged
+from maskdet.evaluation import FacePredictions
 from maskdet.media import read_image
 from maskdet.metrics.labelling import Json
-from maskdet.report.grids import CELL_PX, picture_grid
-from maskdet.style import DEFAULT_STYLE, Style, percent
+from maskdet.report.grids import CELL_PX, image_grid
+from maskdet.style import DEFAULT_STYLE, Style, format_percent
 from maskdet.types import CLASSES, Image, Label
 
-MOST_MISTAKES = 36
+MAX_MISTAKES = 36
 """In one grid: as many as a person looks at."""
 
 
@@ -27,15 +27,15 @@ class Mistake:
     Attributes:
         path: its picture.
         box: where it is, `x1, y1, x2, y2` in pixels.
-        truth: what it is.
-        said: what was said.
+        ground_truth: what it is.
+        predicted: what was said.
         probability: how surely, in [0, 1].
     """
 
     path: Path
     box: tuple[float, float, float, float]
-    truth: Label
-    said: Label
+    ground_truth: Label
+    predicted: Label
     probability: float
 
     def to_json(self) -> Json:
@@ -43,28 +43,33 @@ class Mistake:
         return {
             "file": self.path.name,
             "box": [round(side, 1) for side in self.box],
-            "truth": self.truth.key,
-            "said": self.said.key,
+            "truth": self.ground_truth.key,
+            "said": self.predicted.key,
             "probability": round(self.probability, 4),
         }
 
 
-def worst_mistakes(judged: Judged, *, most: int = MOST_MISTAKES) -> list[Mistake]:
+def worst_mistakes(
+    face_predictions: FacePredictions, *, limit: int = MAX_MISTAKES
+) -> list[Mistake]:
     """Return the mistakes among the three states, highest wrong probability first."""
-    probs, truths = judged.answers.probs, judged.answers.truths
-    said = probs.argmax(axis=1)
-    wrong = np.flatnonzero(said != truths)
-    order = wrong[np.argsort(-probs[wrong, said[wrong]], kind="stable")]
+    probs, ground_truth = (
+        face_predictions.predictions.probs,
+        face_predictions.predictions.ground_truth,
+    )
+    predicted = probs.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != ground_truth)
+    order = wrong[np.argsort(-probs[wrong, predicted[wrong]], kind="stable")]
     mistakes = []
-    for row in order[:most]:
-        x1, y1, x2, y2 = (float(side) for side in judged.boxes[row])
+    for row in order[:limit]:
+        x1, y1, x2, y2 = (float(side) for side in face_predictions.boxes[row])
         mistakes.append(
             Mistake(
-                path=judged.paths[row],
+                path=face_predictions.paths[row],
                 box=(x1, y1, x2, y2),
-                truth=CLASSES[truths[row]],
-                said=CLASSES[said[row]],
-                probability=float(probs[row, said[row]]),
+                ground_truth=CLASSES[ground_truth[row]],
+                predicted=CLASSES[predicted[row]],
+                probability=float(probs[row, predicted[row]]),
             )
         )
     return mistakes
@@ -83,10 +88,12 @@ def mistakes_grid(
     Raises:
         ValueError: a picture cannot be read any more.
     """
-    crops, captions, style = [], [], style.drawable()
-    for one in mistakes:
-        box = np.array(one.box, np.float32)
-        crops.append(crop_face(read_image(one.path), box, CELL_PX))
-        said = f"{percent(one.probability)} {style.title(one.said)}"
-        captions.append(f"{style.title(one.truth)}, said\n{said}")
-    return picture_grid(crops, captions, columns=columns)
+    crops, captions, style = [], [], style.to_drawable()
+    for mistake in mistakes:
+        box = np.array(mistake.box, np.float32)
+        crops.append(crop_face(read_image(mistake.path), box, CELL_PX))
+        prediction_text = (
+            f"{format_percent(mistake.probability)} {style.title(mistake.predicted)}"
+        )
+        captions.append(f"{style.title(mistake.ground_truth)}, said\n{prediction_text}")
+    return image_grid(crops, captions, columns=columns)

@@ -12,57 +12,69 @@ import numpy as np
 
 from maskdet.datasets.listing import read_text
 from maskdet.evaluation.judged import read_example
-from maskdet.labeller import UNREADABLE, Boxed
-from maskdet.report.grids import picture_grid
+from maskdet.labeller import REASON_UNREADABLE, AutoLabel
+from maskdet.report.grids import image_grid
 from maskdet.types import Image
 
-COLUMNS = ("number", "path", "label", "doubt", "score", "agreement", "box", "keep")
+REVIEW_COLUMNS = (
+    "number",
+    "path",
+    "label",
+    "doubt",
+    "score",
+    "agreement",
+    "box",
+    "keep",
+)
 """The columns of the list; `keep` is for the person who looks."""
 
-_A_SHEET = 96
-_COLUMNS = 12
+_IMAGES_PER_SHEET = 96
+_SHEET_COLUMNS = 12
 _GREEN, _GREY = (0, 200, 0), (128, 128, 128)
-_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
+_KEEP_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
 
 
-def review_sheets(doubtful: Sequence[Boxed]) -> list[Image]:
+def render_review_sheets(doubtful: Sequence[AutoLabel]) -> list[Image]:
     """Return sheets of the pictures with their boxes, numbered as in the list.
 
     The labelled face is green, faces of unknown class are grey.
     """
     sheets: list[Image] = []
-    for start in range(0, len(doubtful), _A_SHEET):
-        page = doubtful[start : start + _A_SHEET]
+    for start in range(0, len(doubtful), _IMAGES_PER_SHEET):
+        page = doubtful[start : start + _IMAGES_PER_SHEET]
         captions = [
-            f"{number} {one.example.labels[0].key} {one.score:.2f}\n{one.doubt}"
-            for number, one in enumerate(page, start=start + 1)
+            f"{number} {item.example.labels[0].key} "
+            f"{item.score:.2f}\n{item.review_reason}"
+            for number, item in enumerate(page, start=start + 1)
         ]
-        images = [_outlined(one) for one in page]
-        sheets.append(picture_grid(images, captions, columns=_COLUMNS))
+        images = [_draw_outlines(item) for item in page]
+        sheets.append(image_grid(images, captions, columns=_SHEET_COLUMNS))
     return sheets
 
 
-def _outlined(boxed: Boxed) -> Image:
-    if boxed.doubt == UNREADABLE:
+def _draw_outlines(boxed: AutoLabel) -> Image:
+    if boxed.review_reason == REASON_UNREADABLE:
         return np.full((1, 1, 3), 255, np.uint8)
     image = read_example(boxed.example).copy()
     line_px = max(1, max(boxed.image_wh) // 100)
-    for boxes, colour in ((boxed.others, _GREY), (boxed.boxes, _GREEN)):
+    for boxes, colour in ((boxed.other_boxes, _GREY), (boxed.boxes, _GREEN)):
         for x1, y1, x2, y2 in boxes.astype(int).tolist():
             cv2.rectangle(image, (x1, y1), (x2, y2), colour, line_px)
     return np.asarray(image, np.uint8)
 
 
-def review_list(doubtful: Sequence[Boxed]) -> str:
+def format_review_csv(doubtful: Sequence[AutoLabel]) -> str:
     """Return the list as CSV, the column `keep` empty."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
-    for number, one in enumerate(doubtful, start=1):
-        box = " ".join(f"{corner:.1f}" for corner in one.boxes.reshape(-1))
-        score, agreement = f"{one.score:.3f}", f"{one.agreement:.3f}"
-        place, label = one.example.path.resolve(), one.example.labels[0].key
-        rows.writerow([number, place, label, one.doubt, score, agreement, box, ""])
+    rows.writerow(REVIEW_COLUMNS)
+    for number, item in enumerate(doubtful, start=1):
+        box = " ".join(f"{corner:.1f}" for corner in item.boxes.reshape(-1))
+        score, agreement = f"{item.score:.3f}", f"{item.agreement:.3f}"
+        image_path, label = item.example.path.resolve(), item.example.labels[0].key
+        rows.writerow(
+            [number, image_path, label, item.review_reason, score, agreement, box, ""]
+        )
     return text.getvalue()
 
 
@@ -79,11 +91,11 @@ def read_review(path: str | Path) -> Mapping[Path, bool]:
     for column in ("path", "keep"):
         if column not in (rows.fieldnames or ()):
             raise ValueError(f"{path}: the column {column!r} is missing")
-    answers: dict[Path, bool] = {}
+    decisions: dict[Path, bool] = {}
     for line, row in enumerate(rows, start=2):
         word = (row["keep"] or "").strip().lower()
-        if word and word not in _WORDS:
+        if word and word not in _KEEP_WORDS:
             raise ValueError(f"{path}:{line}: keep must be yes, no or empty: {word!r}")
         if word:
-            answers[Path(row["path"])] = _WORDS[word]
-    return answers
+            decisions[Path(row["path"])] = _KEEP_WORDS[word]
+    return decisions

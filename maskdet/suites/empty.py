@@ -23,136 +23,147 @@ from numpy.typing import NDArray
 from maskdet.analyzer import Analyzer
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.metrics.estimate import Estimate, rate, share
+from maskdet.metrics.estimate import Estimate, poisson_rate, proportion
 from maskdet.metrics.labelling import Json
-from maskdet.suites.cartoons import CARTOONS, cartoon
-from maskdet.suites.pen import SIZE_WH, as_photographed
-from maskdet.suites.round_things import ROUND_THINGS, round_things
-from maskdet.suites.walls import WALLS, background, wall
-from maskdet.synthetic import Thing, cover_mouth
+from maskdet.suites.cartoons import CARTOON_KINDS, draw_cartoon
+from maskdet.suites.pen import SIZE_WH, simulate_camera
+from maskdet.suites.round_things import ROUND_OBJECT_KINDS, draw_round_objects
+from maskdet.suites.walls import WALL_PATTERNS, draw_background, draw_wall
+from maskdet.synthetic import Occluder, render_occluder
 from maskdet.synthetic.head import MEAN_FACE
 from maskdet.types import Image, Settings
 
-PARTS: Final = "parts of scenes"
+SCENE_PARTS: Final = "parts of scenes"
 """What the face-free parts of labelled scenes are called in a report."""
 
-PART_PX: Final = 96
+MIN_PART_PX: Final = 96
 """Side of the smallest part of a scene that is looked at."""
 
-EACH: Final = 20
+IMAGES_PER_KIND: Final = 20
 """Pictures that are drawn of each kind."""
 
 # A beard alone is nothing that one meets.
-_THINGS: Final[dict[str, Thing]] = {
+_OCCLUDERS: Final[dict[str, Occluder]] = {
     "hands": "hand",
     "cups": "cup",
     "phones": "phone",
     "scarves": "scarf",
 }
-_EYES_PX: Final = (18.0, 80.0)
-_SKINS: Final = ((180, 200, 235), (120, 150, 205), (80, 105, 160), (45, 60, 95))
+_EYE_DISTANCES_PX: Final = (18.0, 80.0)
+_SKIN_COLOURS: Final = ((180, 200, 235), (120, 150, 205), (80, 105, 160), (45, 60, 95))
 
 # People draw boxes tightly: round each, this share of its sides may still be a face.
 _MARGIN: Final = 0.35
 
-_Draw = Callable[[np.random.Generator], Image]
+_DrawImage = Callable[[np.random.Generator], Image]
 
 
 @dataclass(frozen=True)
-class EmptyReport:
+class FalsePositiveReport:
     """False alarms a picture at the settings that a user starts with.
 
     Attributes:
-        kinds: by kind of picture: `PARTS`, walls, round things and things on walls.
-        together: over all of these.
-        alarmed: share of all these pictures that have a false alarm at all: a single
-            patterned wall may give a hundred.
-        cartoons: boxes a picture on drawn faces, by kind; no part of `together`.
+        by_kind: by kind of picture: `SCENE_PARTS`, walls, round things and things on
+            walls.
+        overall: over all of these.
+        fraction_with_any: share of all these pictures that have a false alarm at all: a
+            single patterned wall may give a hundred.
+        cartoons: boxes a picture on drawn faces, by kind; no part of `overall`.
     """
 
-    kinds: dict[str, Estimate]
-    together: Estimate
-    alarmed: Estimate
+    by_kind: dict[str, Estimate]
+    overall: Estimate
+    fraction_with_any: Estimate
     cartoons: dict[str, Estimate]
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
-            "kinds": {name: one.rounded() for name, one in self.kinds.items()},
-            "together": self.together.rounded(),
-            "pictures_with_one": self.alarmed.rounded(),
-            "cartoons": {name: one.rounded() for name, one in self.cartoons.items()},
+            "kinds": {
+                name: estimate.to_json() for name, estimate in self.by_kind.items()
+            },
+            "together": self.overall.to_json(),
+            "pictures_with_one": self.fraction_with_any.to_json(),
+            "cartoons": {
+                name: estimate.to_json() for name, estimate in self.cartoons.items()
+            },
         }
 
 
-def false_alarms(
+def evaluate_false_positives(
     analyzer: Analyzer,
     examples: Iterable[Example],
     settings: Settings,
     *,
-    each: int = EACH,
+    n_per_kind: int = IMAGES_PER_KIND,
     seed: int = 0,
-) -> EmptyReport:
+) -> FalsePositiveReport:
     """Count the faces that an analyzer sees where there are none.
 
     Args:
         analyzer: finds the faces.
         examples: scenes; pictures of one face without a box are passed over.
         settings: which faces are shown.
-        each: how many pictures of each kind are drawn.
+        n_per_kind: how many pictures of each kind are drawn.
         seed: fixes which parts are taken and what is drawn.
     """
 
-    def counted(pictures: Iterable[Image]) -> list[int]:
-        return [len(analyzer.analyze(image, settings)) for image in pictures]
+    def count_detections(images: Iterable[Image]) -> list[int]:
+        return [len(analyzer.analyze(image, settings)) for image in images]
 
-    drawn, cartoons = _drawings()
-    counts = {PARTS: counted(_parts_of_all(examples, seed))}
+    empty_drawers, cartoon_drawers = _image_drawers()
+    counts = {SCENE_PARTS: count_detections(_scene_parts(examples, seed))}
     counts |= {
-        name: counted(_drawn(draw, each, (seed, place)))
-        for place, (name, draw) in enumerate(drawn.items(), 1)
+        name: count_detections(_draw_images(draw, n_per_kind, (seed, index)))
+        for index, (name, draw) in enumerate(empty_drawers.items(), 1)
     }
-    every = [one for some in counts.values() for one in some]
-    return EmptyReport(
-        kinds={name: rate(some) for name, some in counts.items()},
-        together=rate(every),
-        alarmed=_alarmed(every),
+    all_counts = [count for kind_counts in counts.values() for count in kind_counts]
+    return FalsePositiveReport(
+        by_kind={
+            name: poisson_rate(kind_counts) for name, kind_counts in counts.items()
+        },
+        overall=poisson_rate(all_counts),
+        fraction_with_any=_fraction_with_any(all_counts),
         cartoons={
-            name: rate(counted(_drawn(draw, each, (seed, 0, place))))
-            for place, (name, draw) in enumerate(cartoons.items())
+            name: poisson_rate(
+                count_detections(_draw_images(draw, n_per_kind, (seed, 0, index)))
+            )
+            for index, (name, draw) in enumerate(cartoon_drawers.items())
         },
     )
 
 
 @dataclass(frozen=True)
-class AlarmReport:
+class NegativeImageReport:
     """False alarms on pictures that are known to show no face.
 
     Attributes:
-        boxes: a picture.
-        alarmed: share of the pictures with one.
-        kinds: the same fraction of each kind of image.
+        per_image: a picture.
+        fraction_with_any: share of the pictures with one.
+        by_kind: the same fraction of each kind of image.
         unreadable: files that are no picture after all, and why.
     """
 
-    boxes: Estimate
-    alarmed: Estimate
-    kinds: dict[str, Estimate]
+    per_image: Estimate
+    fraction_with_any: Estimate
+    by_kind: dict[str, Estimate]
     unreadable: dict[str, str]
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
-            "boxes_a_picture": self.boxes.rounded(),
-            "pictures_with_one": self.alarmed.rounded(),
-            "kinds": {kind: rate.rounded() for kind, rate in self.kinds.items()},
+            "boxes_a_picture": self.per_image.to_json(),
+            "pictures_with_one": self.fraction_with_any.to_json(),
+            "kinds": {
+                kind: estimate.to_json() for kind, estimate in self.by_kind.items()
+            },
             "unreadable": dict(self.unreadable),
         }
 
 
-def alarms_in(
+def evaluate_negative_images(
     analyzer: Analyzer, files: Iterable[tuple[Path, str]], settings: Settings
-) -> AlarmReport:
+) -> NegativeImageReport:
     """Count what an analyzer sees in pictures that show no face.
 
     Args:
@@ -169,89 +180,108 @@ def alarms_in(
             unreadable[str(file)] = str(error)
         else:
             counts.setdefault(kind, []).append(count)
-    every = [count for of_kind in counts.values() for count in of_kind]
-    kinds = {kind: _alarmed(of_kind) for kind, of_kind in sorted(counts.items())}
-    return AlarmReport(rate(every), _alarmed(every), kinds, unreadable)
+    all_counts = [count for kind_counts in counts.values() for count in kind_counts]
+    fraction_by_kind = {
+        kind: _fraction_with_any(kind_counts)
+        for kind, kind_counts in sorted(counts.items())
+    }
+    return NegativeImageReport(
+        poisson_rate(all_counts),
+        _fraction_with_any(all_counts),
+        fraction_by_kind,
+        unreadable,
+    )
 
 
-def _alarmed(counts: Sequence[int]) -> Estimate:
-    return share(sum(count > 0 for count in counts), len(counts))
+def _fraction_with_any(counts: Sequence[int]) -> Estimate:
+    return proportion(sum(count > 0 for count in counts), len(counts))
 
 
-def free_windows(
+def face_free_windows(
     size_wh: tuple[int, int],
     boxes: NDArray[np.floating],
     rng: np.random.Generator,
     *,
-    most: int = 2,
+    limit: int = 2,
 ) -> list[tuple[int, int, int, int]]:
     """Return large squares of a picture, `x1, y1, x2, y2`, that touch no box.
 
     They do not touch each other either. The first is the largest there is, up to
     steps of a fifth, at a place that chance decides; a square may be as small as
-    `PART_PX`.
+    `MIN_PART_PX`.
 
     Args:
         size_wh: of the picture, in pixels.
         boxes: `(n, 4)` what they keep away from, and some pixels more.
         rng: decides among places.
-        most: how many are wanted.
+        limit: how many are wanted.
     """
     width, height = size_wh
-    taken = np.zeros((height, width), np.int64)
+    occupied = np.zeros((height, width), np.int64)
     for x1, y1, x2, y2 in boxes:
-        across, down = _MARGIN * (x2 - x1), _MARGIN * (y2 - y1)
-        left, top = max(int(x1 - across), 0), max(int(y1 - down), 0)
-        taken[top : int(np.ceil(y2 + down)), left : int(np.ceil(x2 + across))] = 1
-    found: list[tuple[int, int, int, int]] = []
+        margin_x, margin_y = _MARGIN * (x2 - x1), _MARGIN * (y2 - y1)
+        left, top = max(int(x1 - margin_x), 0), max(int(y1 - margin_y), 0)
+        occupied[
+            top : int(np.ceil(y2 + margin_y)), left : int(np.ceil(x2 + margin_x))
+        ] = 1
+    windows: list[tuple[int, int, int, int]] = []
     side = min(width, height)
-    while side >= PART_PX and len(found) < most:
+    while side >= MIN_PART_PX and len(windows) < limit:
         # The sum over every square at once, from the sums up to each corner.
-        sums = np.pad(taken, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+        sums = np.pad(occupied, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
         inside = sums[side:, side:] - sums[side:, :-side] - sums[:-side, side:]
-        places = np.argwhere(inside + sums[:-side, :-side] == 0)
-        if not len(places):
+        corners = np.argwhere(inside + sums[:-side, :-side] == 0)
+        if not len(corners):
             side = int(side * 0.8)
             continue
-        y, x = (int(value) for value in places[rng.integers(len(places))])
-        found.append((x, y, x + side, y + side))
-        taken[y : y + side, x : x + side] = 1
-    return found
+        y, x = (int(value) for value in corners[rng.integers(len(corners))])
+        windows.append((x, y, x + side, y + side))
+        occupied[y : y + side, x : x + side] = 1
+    return windows
 
 
-def _parts_of_all(examples: Iterable[Example], seed: int) -> Iterator[Image]:
-    for number, example in enumerate(examples):
-        if example.whole:
+def _scene_parts(examples: Iterable[Example], seed: int) -> Iterator[Image]:
+    for index, example in enumerate(examples):
+        if example.is_crop:
             continue
         image = read_image(example.path)
-        faces = np.concatenate([example.boxes, example.ignored])
+        faces = np.concatenate([example.boxes, example.ignore_boxes])
         size_wh = (image.shape[1], image.shape[0])
-        rng = np.random.default_rng((seed, number))
-        for x1, y1, x2, y2 in free_windows(size_wh, faces, rng):
+        rng = np.random.default_rng((seed, index))
+        for x1, y1, x2, y2 in face_free_windows(size_wh, faces, rng):
             yield np.ascontiguousarray(image[y1:y2, x1:x2])
 
 
-def _drawn(draw: _Draw, n: int, seed: tuple[int, ...]) -> Iterator[Image]:
+def _draw_images(draw: _DrawImage, n: int, seed: tuple[int, ...]) -> Iterator[Image]:
     rng = np.random.default_rng(seed)
     return (draw(rng) for _ in range(n))
 
 
-def _drawings() -> tuple[dict[str, _Draw], dict[str, _Draw]]:
+def _image_drawers() -> tuple[dict[str, _DrawImage], dict[str, _DrawImage]]:
     """Return who draws each kind of empty picture, and of drawn faces."""
-    empty: dict[str, _Draw] = {
-        **{kind: partial(wall, kind) for kind in WALLS},
-        **{kind: partial(round_things, kind) for kind in ROUND_THINGS},
-        **{name: partial(_held, thing) for name, thing in _THINGS.items()},
+    empty: dict[str, _DrawImage] = {
+        **{kind: partial(draw_wall, kind) for kind in WALL_PATTERNS},
+        **{kind: partial(draw_round_objects, kind) for kind in ROUND_OBJECT_KINDS},
+        **{
+            name: partial(_draw_held_object, occluder)
+            for name, occluder in _OCCLUDERS.items()
+        },
     }
-    faces: dict[str, _Draw] = {kind: partial(cartoon, kind) for kind in CARTOONS}
+    faces: dict[str, _DrawImage] = {
+        kind: partial(draw_cartoon, kind) for kind in CARTOON_KINDS
+    }
     return empty, faces
 
 
-def _held(thing: Thing, rng: np.random.Generator) -> Image:
+def _draw_held_object(occluder: Occluder, rng: np.random.Generator) -> Image:
     """Return a wall with one thing, and the hands that hold it, upon it."""
-    image = background(rng)
-    eyes_px = float(np.exp(rng.uniform(*np.log(_EYES_PX))))
-    middle = rng.uniform(2 * eyes_px, np.array(SIZE_WH) - 2 * eyes_px)
-    points = middle + eyes_px * (MEAN_FACE[:, :2] - MEAN_FACE[:, :2].mean(axis=0))
-    skin = _SKINS[rng.integers(len(_SKINS))]
-    return as_photographed(cover_mouth(image, points, thing, skin=skin, rng=rng), rng)
+    image = draw_background(rng)
+    eye_distance_px = float(np.exp(rng.uniform(*np.log(_EYE_DISTANCES_PX))))
+    centre = rng.uniform(2 * eye_distance_px, np.array(SIZE_WH) - 2 * eye_distance_px)
+    landmarks = centre + eye_distance_px * (
+        MEAN_FACE[:, :2] - MEAN_FACE[:, :2].mean(axis=0)
+    )
+    skin = _SKIN_COLOURS[rng.integers(len(_SKIN_COLOURS))]
+    return simulate_camera(
+        render_occluder(image, landmarks, occluder, skin=skin, rng=rng), rng
+    )

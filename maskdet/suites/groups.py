@@ -12,48 +12,49 @@ import numpy as np
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.metrics.estimate import Estimate, share
+from maskdet.metrics.estimate import Estimate, proportion
 from maskdet.metrics.labelling import Json
-from maskdet.metrics.slices import difference
+from maskdet.metrics.slices import proportion_difference
 from maskdet.types import Label
 
-Groups = Mapping[tuple[str, int], frozenset[str]]
+SubgroupsByFace = Mapping[tuple[str, int], frozenset[str]]
 """File name and number of the face in it, to the groups it was seen to belong to."""
 
 
 @dataclass(frozen=True)
-class GroupReport:
+class SubgroupReport:
     """How often one group's faces are told right, mask against no mask.
 
     Attributes:
         name: the group, or `everybody`.
-        right: share right within the group.
-        bare: share of its bare faces that are told right.
-        gap: `right` less that of all other faces, with Newcombe's interval.
+        accuracy: share right within the group.
+        unmasked_accuracy: share of its bare faces that are told right.
+        accuracy_difference: `accuracy` less that of all other faces, with Newcombe's
+            interval.
     """
 
     name: str
-    right: Estimate
-    bare: Estimate
-    gap: Estimate
+    accuracy: Estimate
+    unmasked_accuracy: Estimate
+    accuracy_difference: Estimate
 
     @property
-    def worse(self) -> bool:
+    def is_worse(self) -> bool:
         """Whether the group does worse by more than chance explains."""
-        return self.gap.high < 0
+        return self.accuracy_difference.high < 0
 
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
             "group": self.name,
-            "right": self.right.rounded(),
-            "bare_right": self.bare.rounded(),
-            "difference_to_the_rest": self.gap.rounded(),
-            "worse": self.worse,
+            "right": self.accuracy.to_json(),
+            "bare_right": self.unmasked_accuracy.to_json(),
+            "difference_to_the_rest": self.accuracy_difference.to_json(),
+            "worse": self.is_worse,
         }
 
 
-def read_groups(path: str | Path) -> Groups:
+def read_subgroups(path: str | Path) -> SubgroupsByFace:
     """Read a CSV file with the columns `file`, `face` and `groups`.
 
     `face` counts the boxes of the picture from 0; `groups` holds words with blanks
@@ -80,15 +81,15 @@ def read_groups(path: str | Path) -> Groups:
             raise ValueError(f"{path}: `face` must be a whole number") from None
 
 
-def compare_groups(
-    classifier: Classifier, examples: Iterable[Example], groups: Groups
-) -> list[GroupReport]:
+def compare_subgroups(
+    classifier: Classifier, examples: Iterable[Example], groups: SubgroupsByFace
+) -> list[SubgroupReport]:
     """Label the listed faces and compare each group with everybody else.
 
     Args:
         classifier: gives the labels; incorrectly worn counts as masked.
         examples: scenes that hold the listed faces.
-        groups: what `read_groups` gave.
+        groups: what `read_subgroups` gave.
 
     Returns:
         `everybody` first, then the groups by name.
@@ -96,36 +97,52 @@ def compare_groups(
     Raises:
         ValueError: none of the listed faces is in `examples`.
     """
-    bare: list[bool] = []
-    right: list[bool] = []
-    members: list[frozenset[str]] = []
+    unmasked: list[bool] = []
+    correct: list[bool] = []
+    member_groups: list[frozenset[str]] = []
     for example in examples:
         name = example.path.name
         rows = [row for row in range(len(example.boxes)) if (name, row) in groups]
         if not rows:
             continue
         probs = classifier.predict(read_image(example.path), example.boxes[rows])
-        said_bare = probs[:, Label.NO_MASK] > 0.5
-        is_bare = example.label_values[rows] == Label.NO_MASK
-        bare += is_bare.tolist()
-        right += (said_bare == is_bare).tolist()
-        members += [groups[name, row] for row in rows]
-    if not right:
+        predicted_unmasked = probs[:, Label.NO_MASK] > 0.5
+        is_unmasked = example.label_values[rows] == Label.NO_MASK
+        unmasked += is_unmasked.tolist()
+        correct += (predicted_unmasked == is_unmasked).tolist()
+        member_groups += [groups[name, row] for row in rows]
+    if not correct:
         raise ValueError("none of the faces that are listed with groups is in the data")
-    return _compared(np.array(bare), np.array(right), members)
+    return _build_reports(np.array(unmasked), np.array(correct), member_groups)
 
 
-def _compared(
-    bare: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    right: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    members: list[frozenset[str]],
-) -> list[GroupReport]:
-    names = sorted(frozenset().union(*members))
+def _build_reports(
+    unmasked: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    correct: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    member_groups: list[frozenset[str]],
+) -> list[SubgroupReport]:
+    names = sorted(frozenset().union(*member_groups))
     reports = []
     for name in ("everybody", *names):
-        inside = np.array([name == "everybody" or name in one for one in members])
-        own = share(int(right[inside].sum()), int(inside.sum()))
-        rest = share(int(right[~inside].sum()), int((~inside).sum()))
-        own_bare = share(int(right[inside & bare].sum()), int((inside & bare).sum()))
-        reports.append(GroupReport(name, own, own_bare, difference(own, rest)))
+        in_group = np.array(
+            [
+                name == "everybody" or name in face_groups
+                for face_groups in member_groups
+            ]
+        )
+        group_accuracy = proportion(int(correct[in_group].sum()), int(in_group.sum()))
+        rest_accuracy = proportion(
+            int(correct[~in_group].sum()), int((~in_group).sum())
+        )
+        unmasked_accuracy = proportion(
+            int(correct[in_group & unmasked].sum()), int((in_group & unmasked).sum())
+        )
+        reports.append(
+            SubgroupReport(
+                name,
+                group_accuracy,
+                unmasked_accuracy,
+                proportion_difference(group_accuracy, rest_accuracy),
+            )
+        )
     return reports

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from maskdet.boxes import Boxes
 from maskdet.classifier import Classifier
 from maskdet.datasets import Example
-from maskdet.detectors import LandmarkFinder
-from maskdet.metrics.estimate import Estimate, share
+from maskdet.detectors import LandmarkDetector
+from maskdet.metrics.estimate import Estimate, proportion
 from maskdet.metrics.labelling import Json
-from maskdet.suites.hard import bare_faces
-from maskdet.synthetic import LOOKALIKES, Lookalike, wear_lookalike
+from maskdet.suites.hard import unmasked_faces
+from maskdet.synthetic import LOOKALIKES, Lookalike, render_lookalike
 from maskdet.types import Image, Label
 
 
@@ -27,14 +27,14 @@ class LookalikeReport:
     """How often a face is called "no mask", bare and with each look-alike.
 
     Attributes:
-        untouched: rate of "no mask" for the bare faces as they are: higher is better.
-        called_bare: the same for each look-alike: lower is better.
+        baseline: rate of "no mask" for the bare faces as they are: higher is better.
+        predicted_no_mask: the same for each look-alike: lower is better.
         unsure: rate of `UNKNOWN` for each look-alike.
         min_confidence: the confidence threshold.
     """
 
-    untouched: Estimate
-    called_bare: dict[Lookalike, Estimate]
+    baseline: Estimate
+    predicted_no_mask: dict[Lookalike, Estimate]
     unsure: dict[Lookalike, Estimate]
     min_confidence: float
 
@@ -42,17 +42,20 @@ class LookalikeReport:
         """Return every number with its interval."""
         return {
             "min_confidence": self.min_confidence,
-            "untouched": self.untouched.rounded(),
+            "untouched": self.baseline.to_json(),
             "called_bare": {
-                name: one.rounded() for name, one in self.called_bare.items()
+                name: estimate.to_json()
+                for name, estimate in self.predicted_no_mask.items()
             },
-            "unsure": {name: one.rounded() for name, one in self.unsure.items()},
+            "unsure": {
+                name: estimate.to_json() for name, estimate in self.unsure.items()
+            },
         }
 
 
-def lookalikes(
+def evaluate_lookalikes(
     classifier: Classifier,
-    finder: LandmarkFinder,
+    detector: LandmarkDetector,
     examples: Iterable[Example],
     *,
     min_confidence: float,
@@ -62,28 +65,36 @@ def lookalikes(
 
     Args:
         classifier: gives the classes.
-        finder: finds the landmarks; faces it does not see are left out.
+        detector: finds the landmarks; faces it does not see are left out.
         examples: scenes or images of one face that were not trained on.
         min_confidence: below it a face is `UNKNOWN`, in [0, 1].
         seed: fixes what is drawn.
     """
     rng = np.random.default_rng(seed)
-    untouched: list[Label] = []
-    said: dict[Lookalike, list[Label]] = {kind: [] for kind in LOOKALIKES}
-    for image, box, points in bare_faces(finder, examples):
-        untouched.append(_said(classifier, image, box, min_confidence))
+    baseline_labels: list[Label] = []
+    predicted: dict[Lookalike, list[Label]] = {kind: [] for kind in LOOKALIKES}
+    for image, box, landmarks in unmasked_faces(detector, examples):
+        baseline_labels.append(_predict_label(classifier, image, box, min_confidence))
         for kind in LOOKALIKES:
-            worn = wear_lookalike(image, points, kind, box=box, rng=rng)
-            said[kind].append(_said(classifier, worn, box, min_confidence))
+            altered = render_lookalike(image, landmarks, kind, box=box, rng=rng)
+            predicted[kind].append(
+                _predict_label(classifier, altered, box, min_confidence)
+            )
     return LookalikeReport(
-        untouched=_rate(untouched, Label.NO_MASK),
-        called_bare={kind: _rate(one, Label.NO_MASK) for kind, one in said.items()},
-        unsure={kind: _rate(one, Label.UNKNOWN) for kind, one in said.items()},
+        baseline=_label_fraction(baseline_labels, Label.NO_MASK),
+        predicted_no_mask={
+            kind: _label_fraction(labels, Label.NO_MASK)
+            for kind, labels in predicted.items()
+        },
+        unsure={
+            kind: _label_fraction(labels, Label.UNKNOWN)
+            for kind, labels in predicted.items()
+        },
         min_confidence=min_confidence,
     )
 
 
-def _said(
+def _predict_label(
     classifier: Classifier,
     image: Image,
     box: NDArray[np.float32],
@@ -95,5 +106,5 @@ def _said(
     return likeliest if probs[likeliest] >= min_confidence else Label.UNKNOWN
 
 
-def _rate(labels: list[Label], wanted: Label) -> Estimate:
-    return share(sum(label is wanted for label in labels), len(labels))
+def _label_fraction(labels: list[Label], target: Label) -> Estimate:
+    return proportion(sum(label is target for label in labels), len(labels))

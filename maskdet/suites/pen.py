@@ -12,62 +12,72 @@ from numpy.typing import NDArray
 from maskdet.types import Image
 
 Rng: TypeAlias = np.random.Generator
-Field: TypeAlias = NDArray[np.float64]
-Colour: TypeAlias = Field | tuple[float, ...]
+FloatArray: TypeAlias = NDArray[np.float64]
+Colour: TypeAlias = FloatArray | tuple[float, ...]
 
 SIZE_WH: Final = (640, 480)
 """Of the pictures, in pixels, as a camera gives them."""
 
-_FINE: Final = 3
+_SUBPIXEL_BITS: Final = 3
 """Bits behind the point, with which OpenCV draws more finely than in whole pixels."""
 
 
-def as_photographed(image: Image, rng: Rng) -> Image:
+def simulate_camera(image: Image, rng: Rng) -> Image:
     """Return a drawing as if a camera had seen it."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width] / max(height, width)
     slope = rng.uniform(-0.5, 0.5, 2)
     light = rng.uniform(0.7, 1.1) + slope[0] * (x - 0.5) + slope[1] * (y - 0.4)
-    seen = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6)) * light[..., None]
-    seen += rng.standard_normal(image.shape, np.float32) * rng.uniform(1, 7)
-    seen8 = np.clip(np.rint(seen), 0, 255).astype(np.uint8)
+    captured = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6)) * light[..., None]
+    captured += rng.standard_normal(image.shape, np.float32) * rng.uniform(1, 7)
+    captured_uint8 = np.clip(np.rint(captured), 0, 255).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
-    _, data = cv2.imencode(".jpg", seen8, quality)
+    _, data = cv2.imencode(".jpg", captured_uint8, quality)
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
-def moved(place: Field, right: float, down: float) -> Field:
+def offset_point(point: FloatArray, dx: float, dy: float) -> FloatArray:
     """Return another place, so many pixels from this one."""
-    result: Field = place + np.array([right, down])
+    result: FloatArray = point + np.array([dx, dy])
     return result
 
 
-def ellipse(
+def draw_ellipse(
     image: Image,
-    centre: Field,
+    centre: FloatArray,
     axes: tuple[float, float],
     colour: Colour,
     *,
-    turn: float = 0.0,
+    angle_deg: float = 0.0,
     arc: tuple[float, float] = (0.0, 360.0),
-    thick: int = cv2.FILLED,
+    thickness: int = cv2.FILLED,
 ) -> None:
     """Draw an ellipse, or an arc of it, upon the image; angles in degrees."""
-    middle = [round(float(value) * 2**_FINE) for value in centre]
-    halves = [max(1, round(float(value) * 2**_FINE)) for value in axes]
+    fixed_centre = [round(float(value) * 2**_SUBPIXEL_BITS) for value in centre]
+    fixed_axes = [max(1, round(float(value) * 2**_SUBPIXEL_BITS)) for value in axes]
     bgr = [float(value) for value in colour]
-    edge = cv2.LINE_AA
-    cv2.ellipse(image, middle, halves, turn, *arc, bgr, thick, edge, _FINE)
+    line_type = cv2.LINE_AA
+    cv2.ellipse(
+        image,
+        fixed_centre,
+        fixed_axes,
+        angle_deg,
+        *arc,
+        bgr,
+        thickness,
+        line_type,
+        _SUBPIXEL_BITS,
+    )
 
 
-def line(
+def draw_line(
     image: Image,
-    points: Sequence[Field],
+    points: Sequence[FloatArray],
     colour: Colour,
     *,
-    thick: int = 1,
+    thickness: int = 1,
 ) -> None:
     """Draw a line through points upon the image."""
-    corners = np.rint(np.array(points) * 2**_FINE).astype(np.int32)
+    corners = np.rint(np.array(points) * 2**_SUBPIXEL_BITS).astype(np.int32)
     bgr = [float(value) for value in colour]
-    cv2.polylines(image, [corners], False, bgr, thick, cv2.LINE_AA, _FINE)
+    cv2.polylines(image, [corners], False, bgr, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)

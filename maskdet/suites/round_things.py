@@ -14,91 +14,111 @@ import numpy as np
 
 from maskdet.suites.pen import (
     SIZE_WH,
-    Field,
+    FloatArray,
     Rng,
-    as_photographed,
-    ellipse,
-    line,
-    moved,
+    draw_ellipse,
+    draw_line,
+    offset_point,
+    simulate_camera,
 )
-from maskdet.suites.walls import background
-from maskdet.synthetic.fabric import any_colour
+from maskdet.suites.walls import draw_background
+from maskdet.synthetic.fabric import sample_colour
 from maskdet.types import Image
 
-Round: TypeAlias = Literal["clocks", "plates", "lamps", "balls", "sockets"]
-ROUND_THINGS: Final[tuple[Round, ...]] = get_args(Round)
+RoundObjectKind: TypeAlias = Literal["clocks", "plates", "lamps", "balls", "sockets"]
+ROUND_OBJECT_KINDS: Final[tuple[RoundObjectKind, ...]] = get_args(RoundObjectKind)
 
-RADII_PX: Final = (14.0, 90.0)
+RADIUS_RANGE_PX: Final = (14.0, 90.0)
 
 
-def round_things(kind: Round, rng: Rng) -> Image:
+def draw_round_objects(kind: RoundObjectKind, rng: Rng) -> Image:
     """Return a quiet or patterned wall with 1 to 6 round things of one kind upon it."""
-    image = background(rng)
+    image = draw_background(rng)
     for _ in range(rng.integers(1, 7)):
-        radius = float(np.exp(rng.uniform(*np.log(RADII_PX))))
+        radius = float(np.exp(rng.uniform(*np.log(RADIUS_RANGE_PX))))
         centre = rng.uniform(radius, np.array(SIZE_WH) - radius)
-        _ROUND[kind](image, centre, radius, rng)
-    return as_photographed(image, rng)
+        _ROUND_OBJECT_DRAWERS[kind](image, centre, radius, rng)
+    return simulate_camera(image, rng)
 
 
-def _shaded(
-    image: Image, centre: Field, radius: float, colour: Field, depth: float
+def _draw_shaded_disc(
+    image: Image, centre: FloatArray, radius: float, colour: FloatArray, depth: float
 ) -> None:
     """Draw a disc as a ball lit from above left; a depth of 0 makes it flat."""
     for step in np.linspace(0, 1, 12):
-        inner = centre - 0.35 * radius * step * np.array([0.7, 0.7])
+        inner_centre = centre - 0.35 * radius * step * np.array([0.7, 0.7])
         tone = np.clip(colour * (1 - depth * (1 - step)), 0, 255)
-        ellipse(image, inner, (radius * (1 - 0.6 * step),) * 2, tone)
+        draw_ellipse(image, inner_centre, (radius * (1 - 0.6 * step),) * 2, tone)
 
 
-def _clock(image: Image, centre: Field, radius: float, rng: Rng) -> None:
-    face, ink = np.array(any_colour(rng)) * 0.3 + 170, np.array(any_colour(rng)) * 0.4
-    thick = max(1, round(radius / 18))
-    ellipse(image, centre, (radius, radius), ink)
-    ellipse(image, centre, (radius * 0.9, radius * 0.9), face)
+def _draw_clock(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+    face, ink = (
+        np.array(sample_colour(rng)) * 0.3 + 170,
+        np.array(sample_colour(rng)) * 0.4,
+    )
+    thickness_px = max(1, round(radius / 18))
+    draw_ellipse(image, centre, (radius, radius), ink)
+    draw_ellipse(image, centre, (radius * 0.9, radius * 0.9), face)
     for hour in range(12):
-        out = _direction(hour * 30)
-        ends = [centre + out * radius * far for far in (0.72, 0.82)]
-        line(image, ends, ink, thick=thick)
+        outward = _direction(hour * 30)
+        ends = [
+            centre + outward * radius * radius_fraction
+            for radius_fraction in (0.72, 0.82)
+        ]
+        draw_line(image, ends, ink, thickness=thickness_px)
     for length in (0.45, 0.68):
         tip = centre + _direction(rng.uniform(0, 360)) * radius * length
-        line(image, [centre, tip], ink, thick=2 * thick)
+        draw_line(image, [centre, tip], ink, thickness=2 * thickness_px)
 
 
-def _plate(image: Image, centre: Field, radius: float, rng: Rng) -> None:
-    colour = np.array(any_colour(rng)) * 0.4 + 140
-    flat = rng.uniform(0.6, 1)
-    for share, tone in ((1, 0.9), (0.96, 1), (0.68, 0.86), (0.65, 0.96)):
-        ellipse(image, centre, (radius * share, radius * share * flat), colour * tone)
+def _draw_plate(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+    colour = np.array(sample_colour(rng)) * 0.4 + 140
+    height_ratio = rng.uniform(0.6, 1)
+    for radius_fraction, tone in ((1, 0.9), (0.96, 1), (0.68, 0.86), (0.65, 0.96)):
+        draw_ellipse(
+            image,
+            centre,
+            (radius * radius_fraction, radius * radius_fraction * height_ratio),
+            colour * tone,
+        )
     for _ in range(rng.integers(0, 4)):  # what is left of a meal
-        place = centre + rng.uniform(-0.35, 0.35, 2) * radius
-        spot = radius * rng.uniform(0.08, 0.25)
-        ellipse(image, place, (spot, spot * 0.8), any_colour(rng))
+        spot_centre = centre + rng.uniform(-0.35, 0.35, 2) * radius
+        spot_radius = radius * rng.uniform(0.08, 0.25)
+        draw_ellipse(
+            image, spot_centre, (spot_radius, spot_radius * 0.8), sample_colour(rng)
+        )
 
 
-def _lamp(image: Image, centre: Field, radius: float, rng: Rng) -> None:
+def _draw_lamp(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
     colour = np.array([190, 230, 250.0])
-    line(image, [centre * np.array([1, 0]), centre], (40, 40, 40), thick=2)
+    draw_line(image, [centre * np.array([1, 0]), centre], (40, 40, 40), thickness=2)
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
-    far = np.hypot(x - centre[0], y - centre[1]) / radius
-    glow = np.exp(-((far / rng.uniform(1.2, 2)) ** 2))[..., None] * 0.7
+    distance = np.hypot(x - centre[0], y - centre[1]) / radius
+    glow = np.exp(-((distance / rng.uniform(1.2, 2)) ** 2))[..., None] * 0.7
     image[:] = np.rint(image * (1 - glow) + colour * glow).astype(np.uint8)
-    _shaded(image, centre, radius * 0.7, colour, 0.15)
+    _draw_shaded_disc(image, centre, radius * 0.7, colour, 0.15)
 
 
-def _ball(image: Image, centre: Field, radius: float, rng: Rng) -> None:
+def _draw_ball(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
     """Draw a ball with two dots where eyes would be, every other with a third."""
-    _shaded(image, centre, radius, np.array(any_colour(rng), float), 0.5)
-    ink = np.array(any_colour(rng)) * 0.3
-    dot = radius * rng.uniform(0.08, 0.16)
-    apart, up = rng.uniform(0.25, 0.45) * radius, rng.uniform(-0.35, 0.05) * radius
+    _draw_shaded_disc(image, centre, radius, np.array(sample_colour(rng), float), 0.5)
+    ink = np.array(sample_colour(rng)) * 0.3
+    dot_radius = radius * rng.uniform(0.08, 0.16)
+    dot_dx, dot_dy = rng.uniform(0.25, 0.45) * radius, rng.uniform(-0.35, 0.05) * radius
     for side in (-1, 1):
-        ellipse(image, moved(centre, side * apart, up), (dot, dot), ink)
+        draw_ellipse(
+            image,
+            offset_point(centre, side * dot_dx, dot_dy),
+            (dot_radius, dot_radius),
+            ink,
+        )
     if rng.random() < 0.5:
-        ellipse(image, moved(centre, 0, 0.3 * radius), (dot, dot), ink)
+        draw_ellipse(
+            image, offset_point(centre, 0, 0.3 * radius), (dot_radius, dot_radius), ink
+        )
 
 
-def _socket(image: Image, centre: Field, radius: float, rng: Rng) -> None:
+def _draw_socket(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
     """Draw a wall socket: two holes, and a slot or a pin below."""
     tone = rng.uniform(150, 245, 3).mean() * np.ones(3)
     x, y = centre
@@ -109,27 +129,32 @@ def _socket(image: Image, centre: Field, radius: float, rng: Rng) -> None:
         [float(value) for value in tone * 0.95],
         cv2.FILLED,
     )
-    ellipse(image, centre, (radius * 0.75, radius * 0.75), tone * 0.85)
-    ellipse(image, centre, (radius * 0.68, radius * 0.68), tone)
-    hole = radius * 0.1
-    tall = hole * rng.choice([1.0, 2.2])
+    draw_ellipse(image, centre, (radius * 0.75, radius * 0.75), tone * 0.85)
+    draw_ellipse(image, centre, (radius * 0.68, radius * 0.68), tone)
+    hole_radius = radius * 0.1
+    hole_height = hole_radius * rng.choice([1.0, 2.2])
     for side in (-1, 1):
-        place = moved(centre, side * 0.3 * radius, -0.1 * radius)
-        ellipse(image, place, (hole, tall), tone * 0.2)
-    ellipse(image, moved(centre, 0, 0.35 * radius), (hole, hole), tone * 0.3)
+        hole_centre = offset_point(centre, side * 0.3 * radius, -0.1 * radius)
+        draw_ellipse(image, hole_centre, (hole_radius, hole_height), tone * 0.2)
+    draw_ellipse(
+        image,
+        offset_point(centre, 0, 0.35 * radius),
+        (hole_radius, hole_radius),
+        tone * 0.3,
+    )
 
 
-def _direction(degrees: float) -> Field:
+def _direction(degrees: float) -> FloatArray:
     angle = np.deg2rad(degrees)
     return np.array([np.sin(angle), -np.cos(angle)])
 
 
-_Painter: TypeAlias = Callable[[Image, Field, float, Rng], None]
+_DrawFunction: TypeAlias = Callable[[Image, FloatArray, float, Rng], None]
 
-_ROUND: Final[dict[Round, _Painter]] = {
-    "clocks": _clock,
-    "plates": _plate,
-    "lamps": _lamp,
-    "balls": _ball,
-    "sockets": _socket,
+_ROUND_OBJECT_DRAWERS: Final[dict[RoundObjectKind, _DrawFunction]] = {
+    "clocks": _draw_clock,
+    "plates": _draw_plate,
+    "lamps": _draw_lamp,
+    "balls": _draw_ball,
+    "sockets": _draw_socket,
 }

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from maskdet.synthetic.fabric import (
-    KINDS,
-    PATTERNS,
-    POSITIONS,
-    Kind,
+    FABRIC_PATTERNS,
+    MASK_KINDS,
+    MASK_POSITIONS,
+    FabricPattern,
     Mask,
-    Pattern,
-    Position,
+    MaskKind,
+    MaskPosition,
 )
-from maskdet.synthetic.lookalikes import LOOKALIKES, Lookalike, wear_lookalike
-from maskdet.synthetic.things import THINGS, Thing, cover_mouth
-from maskdet.synthetic.wear import wear_mask
+from maskdet.synthetic.lookalikes import LOOKALIKES, Lookalike, render_lookalike
+from maskdet.synthetic.things import OCCLUDERS, Occluder, render_occluder
+from maskdet.synthetic.wear import render_mask
 
 __all__ = [
-    "KINDS",
+    "FABRIC_PATTERNS",
     "LOOKALIKES",
-    "PATTERNS",
-    "POSITIONS",
-    "THINGS",
-    "Kind",
+    "MASK_KINDS",
+    "MASK_POSITIONS",
+    "OCCLUDERS",
+    "FabricPattern",
     "Lookalike",
     "Mask",
-    "Pattern",
-    "Position",
-    "Thing",
-    "cover_mouth",
-    "wear_lookalike",
-    "wear_mask",
+    "MaskKind",
+    "MaskPosition",
+    "Occluder",
+    "render_lookalike",
+    "render_mask",
+    "render_occluder",
 ]

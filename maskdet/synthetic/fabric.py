@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from maskdet.synthetic.head import MOUTH_Y, Surface
 
-Field = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 BGR: TypeAlias = tuple[int, int, int]
 
-Kind: TypeAlias = Literal["surgical", "cloth", "ffp2", "black"]
-Pattern: TypeAlias = Literal["plain", "stripes", "dots", "checks"]
-Position: TypeAlias = Literal["worn", "below_nose", "chin"]
+MaskKind: TypeAlias = Literal["surgical", "cloth", "ffp2", "black"]
+FabricPattern: TypeAlias = Literal["plain", "stripes", "dots", "checks"]
+MaskPosition: TypeAlias = Literal["worn", "below_nose", "chin"]
 
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-PATTERNS: Final[tuple[Pattern, ...]] = get_args(Pattern)
-POSITIONS: Final[tuple[Position, ...]] = get_args(Position)
+MASK_KINDS: Final[tuple[MaskKind, ...]] = get_args(MaskKind)
+FABRIC_PATTERNS: Final[tuple[FabricPattern, ...]] = get_args(FabricPattern)
+MASK_POSITIONS: Final[tuple[MaskPosition, ...]] = get_args(MaskPosition)
 
 # Usual colours of masks that are sold; cloth comes in any.
-_COLOURS: Final[dict[Kind, tuple[BGR, ...]]] = {
+_MASK_COLOURS: Final[dict[MaskKind, tuple[BGR, ...]]] = {
     "surgical": (
         (226, 203, 165),
         (238, 236, 232),
@@ -38,7 +38,7 @@ _COLOURS: Final[dict[Kind, tuple[BGR, ...]]] = {
 
 # Height of the upper edge in the middle and at the sides, in eye distances below the
 # eyes: on the bridge of the nose; on the upper lip, below the nostrils; under the lip.
-_TOP_Y: Final[dict[Position, tuple[float, float]]] = {
+_TOP_Y: Final[dict[MaskPosition, tuple[float, float]]] = {
     "worn": (0.30, 0.60),
     "below_nose": (0.86, 0.92),
     "chin": (MOUTH_Y + 0.24, MOUTH_Y + 0.10),
@@ -61,40 +61,42 @@ class Mask:
         has_valve: whether a round valve sits on it, as on some `ffp2`.
     """
 
-    kind: Kind = "surgical"
-    position: Position = "worn"
+    kind: MaskKind = "surgical"
+    position: MaskPosition = "worn"
     colour: BGR = (226, 203, 165)
-    pattern: Pattern = "plain"
+    pattern: FabricPattern = "plain"
     print_colour: BGR = (240, 240, 240)
     has_valve: bool = False
 
     def __post_init__(self) -> None:
         """Refuse names that are not known."""
-        for name, known in (
-            ("kind", KINDS),
-            ("position", POSITIONS),
-            ("pattern", PATTERNS),
+        for name, allowed in (
+            ("kind", MASK_KINDS),
+            ("position", MASK_POSITIONS),
+            ("pattern", FABRIC_PATTERNS),
         ):
             value = getattr(self, name)
-            if value not in known:
+            if value not in allowed:
                 raise ValueError(
-                    f"{name} must be one of {', '.join(known)}, not {value!r}"
+                    f"{name} must be one of {', '.join(allowed)}, not {value!r}"
                 )
 
     @classmethod
-    def random(cls, rng: np.random.Generator, position: Position = "worn") -> Mask:
+    def random(cls, rng: np.random.Generator, position: MaskPosition = "worn") -> Mask:
         """Return a mask as one may meet it; `rng` decides kind, colour and pattern."""
-        kind = KINDS[rng.choice(len(KINDS), p=[0.45, 0.3, 0.15, 0.1])]
+        kind = MASK_KINDS[rng.choice(len(MASK_KINDS), p=[0.45, 0.3, 0.15, 0.1])]
         if kind != "cloth":
-            colours = _COLOURS[kind]
+            colours = _MASK_COLOURS[kind]
             colour = colours[rng.integers(len(colours))]
             valve = kind == "ffp2" and bool(rng.random() < 0.3)
             return cls(kind, position, colour, has_valve=valve)
-        pattern = PATTERNS[rng.choice(len(PATTERNS), p=[0.4, 0.2, 0.2, 0.2])]
-        return cls(kind, position, any_colour(rng), pattern, any_colour(rng))
+        pattern = FABRIC_PATTERNS[
+            rng.choice(len(FABRIC_PATTERNS), p=[0.4, 0.2, 0.2, 0.2])
+        ]
+        return cls(kind, position, sample_colour(rng), pattern, sample_colour(rng))
 
 
-def any_colour(rng: np.random.Generator) -> BGR:
+def sample_colour(rng: np.random.Generator) -> BGR:
     """Return a colour that cloth may have, from pale to strong."""
     hue, saturation, value = rng.integers((0, 0, 30), (180, 200, 245))
     pixel = cv2.cvtColor(
@@ -104,7 +106,9 @@ def any_colour(rng: np.random.Generator) -> BGR:
     return blue, green, red
 
 
-def edges_y(mask: Mask, across: Field, chin_y: float) -> tuple[Field, Field]:
+def compute_edges_y(
+    mask: Mask, across: FloatArray, chin_y: float
+) -> tuple[FloatArray, FloatArray]:
     """Return the heights of the upper and the lower edge.
 
     Args:
@@ -122,7 +126,9 @@ def edges_y(mask: Mask, across: Field, chin_y: float) -> tuple[Field, Field]:
     return top, bottom
 
 
-def coverage(mask: Mask, surface: Surface, chin_y: float) -> tuple[Field, Field]:
+def compute_coverage(
+    mask: Mask, surface: Surface, chin_y: float
+) -> tuple[FloatArray, FloatArray]:
     """Return how far inside the mask each pixel lies, and how far down on it.
 
     Returns:
@@ -130,29 +136,29 @@ def coverage(mask: Mask, surface: Surface, chin_y: float) -> tuple[Field, Field]
         upper edge to 1 at the lower.
     """
     across = surface.angle / SIDE_ANGLE
-    top, bottom = edges_y(mask, across, chin_y)
+    top, bottom = compute_edges_y(mask, across, chin_y)
     sides = (1 - np.abs(across)) * SIDE_ANGLE
     depth = np.minimum.reduce([surface.y - top, bottom - surface.y, sides])
     down = np.clip((surface.y - top) / np.maximum(bottom - top, 1e-3), 0, 1)
     return np.minimum(depth, surface.depth), down
 
 
-def paint(
-    mask: Mask, surface: Surface, down: Field, rng: np.random.Generator
+def render_fabric(
+    mask: Mask, surface: Surface, down: FloatArray, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return the `(h, w, 3)` colour of the fabric in even light, 0 to 255."""
     across = surface.angle / SIDE_ANGLE
-    printed = _printed(mask.pattern, surface)[..., None]
+    printed = _render_print(mask.pattern, surface)[..., None]
     colour = (
         np.array(mask.colour) * (1 - printed) + np.array(mask.print_colour) * printed
     )
     relief = {
-        "surgical": _pleats,
-        "cloth": _seam,
-        "ffp2": _fold,
-        "black": _seam,
+        "surgical": _render_pleats,
+        "cloth": _render_seam,
+        "ffp2": _render_fold,
+        "black": _render_seam,
     }[mask.kind](across, down)
-    relief = relief * _creases(across, down, rng) * _nose(mask, surface)
+    relief = relief * _render_creases(across, down, rng) * _render_nose(mask, surface)
     hem = np.minimum(down, 1 - down) < 0.045
     relief = np.where(hem & (mask.kind != "black"), relief * 0.93, relief)
     if mask.has_valve:
@@ -163,7 +169,7 @@ def paint(
     return result
 
 
-def _pleats(across: Field, down: Field) -> Field:
+def _render_pleats(across: FloatArray, down: FloatArray) -> FloatArray:
     """Three folds that flatten towards the sides, each with its shadow below."""
     relief = np.ones_like(down)
     for fold in (0.30, 0.48, 0.66):
@@ -174,21 +180,23 @@ def _pleats(across: Field, down: Field) -> Field:
     return relief
 
 
-def _seam(across: Field, down: Field) -> Field:
+def _render_seam(across: FloatArray, down: FloatArray) -> FloatArray:
     """A seam down the middle that bulges: both halves lean away from it."""
     return (
         1 - 0.16 * np.exp(-((across / 0.018) ** 2)) - 0.05 * np.abs(across) + 0 * down
     )
 
 
-def _fold(across: Field, down: Field) -> Field:
+def _render_fold(across: FloatArray, down: FloatArray) -> FloatArray:
     """A sharp fold down the middle, a weld along the edges, halves lit unequally."""
     fold = 0.14 * np.exp(-((across / 0.02) ** 2))
     weld = 0.12 * np.exp(-(((np.abs(across) - 0.88) / 0.02) ** 2))
     return 1 - fold - weld + 0.05 * np.tanh(across / 0.08) + 0 * down
 
 
-def _creases(across: Field, down: Field, rng: np.random.Generator) -> Field:
+def _render_creases(
+    across: FloatArray, down: FloatArray, rng: np.random.Generator
+) -> FloatArray:
     """A few weak waves: no fabric lies smooth."""
     relief = np.ones_like(down)
     for _ in range(5):
@@ -198,7 +206,7 @@ def _creases(across: Field, down: Field, rng: np.random.Generator) -> Field:
     return relief
 
 
-def _nose(mask: Mask, surface: Surface) -> Field:
+def _render_nose(mask: Mask, surface: Surface) -> FloatArray:
     """The nose under the fabric: a lit ridge between two darker flanks."""
     if mask.position != "worn":
         return np.ones_like(surface.y)
@@ -206,11 +214,11 @@ def _nose(mask: Mask, surface: Surface) -> Field:
     height = np.exp(-(((surface.y - 0.5) / 0.3) ** 2))
     ridge = 0.05 * np.exp(-((beside / 0.6) ** 2))
     flanks = 0.18 * np.abs(beside) * np.exp(-(beside**2))
-    result: Field = 1 + height * (ridge - flanks)
+    result: FloatArray = 1 + height * (ridge - flanks)
     return result
 
 
-def _printed(pattern: Pattern, surface: Surface) -> Field:
+def _render_print(pattern: FabricPattern, surface: Surface) -> FloatArray:
     """Return how much of the print's colour each pixel shows, 0 to 1."""
     x, y = surface.angle / 0.2, surface.y / 0.2
     if pattern == "stripes":

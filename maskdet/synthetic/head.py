@@ -32,7 +32,7 @@ _CENTRE: Final[Points] = np.array([0.0, 0.75, -0.55])
 _HALF_WIDTH: Final = 1.0
 _HALF_DEPTH: Final = 1.08
 
-_LEAST_EYES_PX: Final = 3.0
+_MIN_EYES_PX: Final = 3.0
 _BEND_GRID: Final = 24
 
 
@@ -59,14 +59,14 @@ class Head:
 
     Attributes:
         landmarks: `(5, 2)` right eye, left eye, nose, right and left mouth corner.
-        turn: `(3, 3)` rotation; its rows are the picture's x, its y and the viewer.
+        rotation: `(3, 3)` rotation; its rows are the picture's x, its y and the viewer.
         eyes_px: one eye distance of an upright frontal face, in pixels.
         origin: `(2,)` the point between the eyes, in pixels.
         chin_y: height of the chin, in eye distances below the eyes.
     """
 
     landmarks: Points
-    turn: Points
+    rotation: Points
     eyes_px: float
     origin: Points
     chin_y: float = CHIN_Y
@@ -95,28 +95,28 @@ class Head:
         # The closest turned and scaled view without shear (polar decomposition).
         left, sizes, right = np.linalg.svd(camera, full_matrices=False)
         eyes_px = float(sizes.mean())
-        if eyes_px < _LEAST_EYES_PX:
+        if eyes_px < _MIN_EYES_PX:
             raise ValueError("landmarks must span a face: they lie too close together")
         rows = left @ right
-        turn = np.stack([rows[0], rows[1], np.cross(rows[0], rows[1])])
+        rotation = np.stack([rows[0], rows[1], np.cross(rows[0], rows[1])])
         origin = centre - eyes_px * rows @ MEAN_FACE.mean(axis=0)
-        head = cls(points, turn, eyes_px, origin)
+        head = cls(points, rotation, eyes_px, origin)
         return head if bottom_px is None else head._with_bottom(bottom_px)
 
     def _with_bottom(self, bottom_px: float) -> Head:
         """Return the head with its chin at a height that the face's box tells."""
         chin = self.project(np.array([[0.0, CHIN_Y, 0.1]]))[0]
-        missing = (bottom_px - chin[1]) / (self.eyes_px * max(self.turn[1, 1], 0.5))
+        missing = (bottom_px - chin[1]) / (self.eyes_px * max(self.rotation[1, 1], 0.5))
         chin_y = float(np.clip(CHIN_Y + missing, CHIN_Y - 0.35, CHIN_Y + 0.3))
-        return Head(self.landmarks, self.turn, self.eyes_px, self.origin, chin_y)
+        return Head(self.landmarks, self.rotation, self.eyes_px, self.origin, chin_y)
 
     def project(self, points: Points) -> Points:
         """Return the `(n, 2)` pixels of `(n, 3)` points of the head."""
-        flat: Points = self.origin + self.eyes_px * points @ self.turn[:2].T
-        result: Points = flat + self._bend(flat)
+        flat: Points = self.origin + self.eyes_px * points @ self.rotation[:2].T
+        result: Points = flat + self._compute_bend(flat)
         return result
 
-    def point(self, angle: float, y: float) -> Points:
+    def point_at(self, angle: float, y: float) -> Points:
         """Return the `(3,)` point on the head at an angle around it and a height."""
         radii = self._radii
         height = float(np.clip((y - _CENTRE[1]) / radii[1], -1, 1))
@@ -129,7 +129,7 @@ class Head:
         # The chin lies a little above the lowest point, where the jaw turns under.
         return np.array([_HALF_WIDTH, self.chin_y + 0.3 - _CENTRE[1], _HALF_DEPTH])
 
-    def surface(
+    def raycast_surface(
         self, window: tuple[int, int, int, int], shape: tuple[int, int]
     ) -> Surface:
         """Return what lies behind each cell of a grid over a part of the picture.
@@ -142,20 +142,20 @@ class Head:
             shape: rows and columns of the grid.
         """
         # The bend is smooth: a coarse grid of it, enlarged, saves most of the time.
-        coarse = _centres(window, (_BEND_GRID, _BEND_GRID))
-        bend = self._bend(coarse.reshape(-1, 2)).reshape(coarse.shape)
-        straight = _centres(window, shape) - cv2.resize(bend, shape[::-1])
+        coarse = _cell_centres(window, (_BEND_GRID, _BEND_GRID))
+        bend = self._compute_bend(coarse.reshape(-1, 2)).reshape(coarse.shape)
+        straight = _cell_centres(window, shape) - cv2.resize(bend, shape[::-1])
         radii = self._radii
         flat = (straight - self.origin) / self.eyes_px
-        start = (flat @ self.turn[:2] - _CENTRE) / radii
-        sight = self.turn[2] / radii
+        start = (flat @ self.rotation[:2] - _CENTRE) / radii
+        sight = self.rotation[2] / radii
         along = start @ sight
         square = sight @ sight
         inside = along**2 - square * ((start**2).sum(axis=2) - 1)
         reach = (np.sqrt(np.maximum(inside, 0)) - along) / square
         hit = start + reach[..., None] * sight
         normal = hit / radii
-        facing = normal @ self.turn[2] / np.linalg.norm(normal, axis=2)
+        facing = normal @ self.rotation[2] / np.linalg.norm(normal, axis=2)
         return Surface(
             angle=np.arctan2(hit[..., 0], hit[..., 2]),
             y=hit[..., 1] * radii[1] + _CENTRE[1],
@@ -163,12 +163,12 @@ class Head:
             depth=inside / square / 2 / _HALF_DEPTH,
         )
 
-    def _bend(self, pixels: Points) -> Points:
+    def _compute_bend(self, pixels: Points) -> Points:
         """Return how far `(n, 2)` pixels move so that the landmarks fit exactly.
 
         No face is the mean face; what the turned one misses is shared out smoothly.
         """
-        flat = self.origin + self.eyes_px * MEAN_FACE @ self.turn[:2].T
+        flat = self.origin + self.eyes_px * MEAN_FACE @ self.rotation[:2].T
         misses = self.landmarks - flat
         offsets = (pixels[:, None] - self.landmarks[None]) / self.eyes_px
         weights = np.exp(-(offsets**2).sum(axis=2) / (2 * 0.6**2))
@@ -176,7 +176,7 @@ class Head:
         return result
 
 
-def _centres(window: tuple[int, int, int, int], shape: tuple[int, int]) -> Points:
+def _cell_centres(window: tuple[int, int, int, int], shape: tuple[int, int]) -> Points:
     """Return `(rows, columns, 2)` the middles of a grid's cells, in pixels."""
     x1, y1, x2, y2 = window
     y = y1 + (np.arange(shape[0]) + 0.5) * ((y2 - y1) / shape[0])

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.synthetic.fabric import Field
+from maskdet.synthetic.fabric import FloatArray
 from maskdet.synthetic.head import Head, Surface
 from maskdet.types import Image
 
@@ -21,10 +21,10 @@ _PAPER: Final = 215.0
 """Grey level of lit skin and of the brightest tenth of a well exposed picture: what
 a face and its picture fall short of these, a thing in them must fall short of too."""
 
-Window = tuple[int, int, int, int]
+PixelWindow = tuple[int, int, int, int]
 
 
-def window_around(head: Head, image: Image, reach: float) -> Window:
+def compute_window(head: Head, image: Image, reach: float) -> PixelWindow:
     """Return the part of the picture that may change, `x1, y1, x2, y2`.
 
     Args:
@@ -34,13 +34,15 @@ def window_around(head: Head, image: Image, reach: float) -> Window:
     """
     centre = head.project(np.array([[0.0, 1.0, 0.0]]))[0]
     height, width = image.shape[:2]
-    far = reach * head.eyes_px
-    x1, y1 = (int(max(value, 0)) for value in centre - far)
-    x2, y2 = (int(value) for value in np.minimum(centre + far, (width, height)))
+    radius_px = reach * head.eyes_px
+    x1, y1 = (int(max(value, 0)) for value in centre - radius_px)
+    x2, y2 = (int(value) for value in np.minimum(centre + radius_px, (width, height)))
     return x1, y1, x2, y2
 
 
-def detail(head: Head, window: Window) -> tuple[float, tuple[int, int]]:
+def compute_grid_resolution(
+    head: Head, window: PixelWindow
+) -> tuple[float, tuple[int, int]]:
     """Return how much finer than pixels to paint, and the grid's rows and columns.
 
     Small faces are painted larger and averaged down, so that thin lines stay even;
@@ -52,14 +54,18 @@ def detail(head: Head, window: Window) -> tuple[float, tuple[int, int]]:
     return zoom, (rows, columns)
 
 
-def to_pixels(values: Field, window: Window, zoom: float) -> Field:
+def resample_to_pixels(
+    values: FloatArray, window: PixelWindow, zoom: float
+) -> FloatArray:
     """Return a painted grid as one value a pixel of its window."""
     size = (window[2] - window[0], window[3] - window[1])
-    how = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(values, size, interpolation=how), float)
+    resampling = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(values, size, interpolation=resampling), float)
 
 
-def light_on(skin: Field, cover: Field, image: Image, head: Head) -> Field:
+def estimate_light(
+    skin: FloatArray, cover: FloatArray, image: Image, head: Head
+) -> FloatArray:
     """Return the `(h, w, 3)` light on what is drawn, 1 = bright, even and white.
 
     Args:
@@ -73,40 +79,40 @@ def light_on(skin: Field, cover: Field, image: Image, head: Head) -> Field:
     smooth = cv2.GaussianBlur(grey, (0, 0), 0.3 * head.eyes_px).astype(np.float64)
     level = float((smooth * cover).sum() / max(cover.sum(), 1e-6))
     # The colour of the light, weakly: most of a picture's colour is not its light.
-    means = _sample(image).mean(axis=0) + 1
+    means = _sample_pixels(image).mean(axis=0) + 1
     tint = np.clip((means / means.mean()) ** 0.25, 0.85, 1.15)
     shade = np.clip(smooth / max(level, 1.0), 0.35, 1.5)
-    light: Field = exposure(level, image) * shade[..., None] * tint
+    light: FloatArray = estimate_exposure(level, image) * shade[..., None] * tint
     return light
 
 
-def exposure(level: float, image: Image) -> float:
+def estimate_exposure(level: float, image: Image) -> float:
     """Return how bright the light on a face is, 1 = as in a well exposed picture.
 
     Args:
         level: mean grey level of the face, 0 to 255.
         image: the whole picture; its brightest parts tell the rest.
     """
-    brightest = float(np.percentile(_sample(image).mean(axis=1), 90))
+    brightest = float(np.percentile(_sample_pixels(image).mean(axis=1), 90))
     bright = 0.5 * level / _SKIN + 0.5 * brightest / _PAPER
     return float(np.clip(bright, 0.3, 1.1))
 
 
-def _sample(image: Image) -> NDArray[np.float64]:
+def _sample_pixels(image: Image) -> NDArray[np.float64]:
     """Return some of the picture's pixels, `(n, 3)`."""
     step = max(1, max(image.shape) // 200)
     return image[::step, ::step].reshape(-1, 3).astype(np.float64)
 
 
-def shadow_of(cover: Field, head: Head) -> Field:
+def cast_shadow(cover: FloatArray, head: Head) -> FloatArray:
     """Return the `(h, w)` shadow that a thing throws below itself, 0 to 1."""
     fall_px = 0.06 * head.eyes_px
-    moved = cv2.warpAffine(
+    shifted = cv2.warpAffine(
         cover.astype(np.float32),
         np.array([[1, 0, 0], [0, 1, fall_px]], np.float32),
         cover.shape[::-1],
     )
-    blurred = cv2.GaussianBlur(moved, (0, 0), max(0.5, 0.07 * head.eyes_px))
+    blurred = cv2.GaussianBlur(shifted, (0, 0), max(0.5, 0.07 * head.eyes_px))
     return blurred.astype(np.float64) * (1 - cover)
 
 
@@ -126,12 +132,12 @@ class Canvas:
     """
 
     head: Head
-    window: Window
+    window: PixelWindow
     zoom: float
     surface: Surface
-    plane: tuple[Field, Field]
-    cover: Field = field(repr=False)
-    colour: Field = field(repr=False)
+    plane: tuple[FloatArray, FloatArray]
+    cover: FloatArray = field(repr=False)
+    colour: FloatArray = field(repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -144,7 +150,7 @@ class Canvas:
         """One eye distance, in pixels of the picture."""
         return self.head.eyes_px
 
-    def add(self, cover: Field, colour: Field) -> None:
+    def add(self, cover: FloatArray, colour: FloatArray) -> None:
         """Paint over what is there.
 
         Args:
@@ -157,46 +163,46 @@ class Canvas:
         )
 
 
-def open_canvas(image: Image, head: Head, reach: float) -> Canvas | None:
+def create_canvas(image: Image, head: Head, reach: float) -> Canvas | None:
     """Return an empty canvas over a face, or None if the face is outside."""
-    window = window_around(head, image, reach)
+    window = compute_window(head, image, reach)
     if window[2] <= window[0] or window[3] <= window[1]:
         return None
-    zoom, shape = detail(head, window)
-    surface = head.surface(window, shape)
+    zoom, shape = compute_grid_resolution(head, window)
+    surface = head.raycast_surface(window, shape)
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
     pixels_x = window[0] + columns / shape[1] * (window[2] - window[0])
     pixels_y = window[1] + rows / shape[0] * (window[3] - window[1])
     eyes = head.landmarks[1] - head.landmarks[0]
-    lean = np.arctan2(eyes[1], eyes[0])
+    tilt = np.arctan2(eyes[1], eyes[0])
     dx = (pixels_x - head.origin[0]) / head.eyes_px
     dy = (pixels_y - head.origin[1]) / head.eyes_px
     # Straight ahead of the mouth, however the head is turned.
     mouth = (head.landmarks[3] + head.landmarks[4]) / 2 - head.origin
     drift = mouth / head.eyes_px
-    x = dx * np.cos(lean) + dy * np.sin(lean)
-    y = dy * np.cos(lean) - dx * np.sin(lean)
-    x -= drift[0] * np.cos(lean) + drift[1] * np.sin(lean)
+    x = dx * np.cos(tilt) + dy * np.sin(tilt)
+    y = dy * np.cos(tilt) - dx * np.sin(tilt)
+    x -= drift[0] * np.cos(tilt) + drift[1] * np.sin(tilt)
     empty = np.zeros(shape)
     paint = np.zeros((*shape, 3))
     return Canvas(head, window, zoom, surface, (x, y), empty, paint)
 
 
-def lay_on(image: Image, head: Head, canvas: Canvas) -> Image:
+def composite(image: Image, head: Head, canvas: Canvas) -> Image:
     """Return the picture with what the canvas holds, lit as the face is."""
     x1, y1, x2, y2 = canvas.window
-    cover = to_pixels(canvas.cover, canvas.window, canvas.zoom)
-    paint = to_pixels(canvas.colour, canvas.window, canvas.zoom)
+    cover = resample_to_pixels(canvas.cover, canvas.window, canvas.zoom)
+    paint = resample_to_pixels(canvas.colour, canvas.window, canvas.zoom)
     skin = image[y1:y2, x1:x2].astype(np.float64)
-    light = light_on(skin, cover, image, head)
-    skin *= 1 - 0.3 * shadow_of(cover, head)[..., None]
+    light = estimate_light(skin, cover, image, head)
+    skin *= 1 - 0.3 * cast_shadow(cover, head)[..., None]
     painted = skin * (1 - cover[..., None]) + paint * light
     result = image.copy()
     result[y1:y2, x1:x2] = np.rint(np.clip(painted, 0, 255)).astype(np.uint8)
     return result
 
 
-def soft_noise(
+def generate_smooth_noise(
     shape: tuple[int, int],
     grain: float,
     rng: np.random.Generator,

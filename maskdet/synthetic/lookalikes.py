@@ -11,10 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.synthetic.fabric import Field, Mask, any_colour
+from maskdet.synthetic.fabric import FloatArray, Mask, sample_colour
 from maskdet.synthetic.head import MOUTH_Y, Head
-from maskdet.synthetic.layers import Canvas, lay_on, open_canvas, soft_noise
-from maskdet.synthetic.wear import wear_mask
+from maskdet.synthetic.layers import (
+    Canvas,
+    composite,
+    create_canvas,
+    generate_smooth_noise,
+)
+from maskdet.synthetic.wear import render_mask
 from maskdet.types import Image
 
 Lookalike: TypeAlias = Literal["clear shield", "printed lips", "printed face"]
@@ -22,14 +27,14 @@ LOOKALIKES: Final[tuple[Lookalike, ...]] = get_args(Lookalike)
 
 Rng: TypeAlias = np.random.Generator
 
-_BAND_Y: Final = (-0.95, -0.62)
+_HEADBAND_Y: Final = (-0.95, -0.62)
 """The headband of a shield, in eye distances below the eyes."""
 
-_LIPS: Final = (70.0, 60.0, 185.0)
-_TEETH: Final = (232.0, 238.0, 242.0)
+_LIP_COLOUR: Final = (70.0, 60.0, 185.0)
+_TEETH_COLOUR: Final = (232.0, 238.0, 242.0)
 
 
-def wear_lookalike(
+def render_lookalike(
     image: Image,
     landmarks: NDArray[np.floating],
     kind: Lookalike,
@@ -41,7 +46,7 @@ def wear_lookalike(
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
-        landmarks: `(5, 2)` as in `wear_mask`.
+        landmarks: `(5, 2)` as in `render_mask`.
         kind: `clear shield`: a visor through which the face is seen; `printed lips`: a
             mask with a drawn mouth; `printed face`: a mask with a photograph of the
             lower face, here that of the wearer.
@@ -55,26 +60,26 @@ def wear_lookalike(
         raise ValueError(f"kind must be one of {', '.join(LOOKALIKES)}, not {kind!r}")
     head = Head.fit(landmarks, bottom_px=None if box is None else float(box[3]))
     if kind == "printed face":
-        return _printed_face(image, landmarks, head, box, rng)
-    under = image
+        return _render_printed_face(image, landmarks, head, box, rng)
+    base_image = image
     if kind == "printed lips":
-        cloth = Mask("cloth", colour=any_colour(rng))
-        under = wear_mask(image, landmarks, cloth, box=box, rng=rng)
-    canvas = open_canvas(under, head, reach=2.2)
+        cloth = Mask("cloth", colour=sample_colour(rng))
+        base_image = render_mask(image, landmarks, cloth, box=box, rng=rng)
+    canvas = create_canvas(base_image, head, reach=2.2)
     if canvas is None:
-        return under.copy()
+        return base_image.copy()
     if kind == "clear shield":
-        _shield(canvas, rng)
+        _paint_shield(canvas, rng)
     else:
-        _lips(canvas, rng)
-    return lay_on(under, head, canvas)
+        _paint_lips(canvas, rng)
+    return composite(base_image, head, canvas)
 
 
-def _shield(canvas: Canvas, rng: Rng) -> None:
+def _paint_shield(canvas: Canvas, rng: Rng) -> None:
     """A visor from the forehead to below the chin: haze, reflections, rim, band."""
     x, y = canvas.plane
     half = rng.uniform(1.05, 1.3)
-    top, bottom = _BAND_Y[0], canvas.head.chin_y + rng.uniform(0.25, 0.6)
+    top, bottom = _HEADBAND_Y[0], canvas.head.chin_y + rng.uniform(0.25, 0.6)
     corner = 0.35
     away_x = np.clip(np.abs(x) - half + corner, 0, None)
     away_y = np.clip(y - bottom + corner, 0, None)
@@ -83,39 +88,43 @@ def _shield(canvas: Canvas, rng: Rng) -> None:
     white = np.full((*canvas.shape, 3), 245.0)
     canvas.add(inside * rng.uniform(0.04, 0.14), white)
     for _ in range(rng.integers(1, 4)):
-        lean, at = rng.uniform(-0.6, 0.6), rng.uniform(-0.9, 0.9)
+        lean, centre_x = rng.uniform(-0.6, 0.6), rng.uniform(-0.9, 0.9)
         width = rng.uniform(0.04, 0.22)
-        streak = np.exp(-(((x - at + lean * (y - 0.6)) / width) ** 2))
+        streak = np.exp(-(((x - centre_x + lean * (y - 0.6)) / width) ** 2))
         fade = np.clip(1 - np.abs(y - rng.uniform(-0.3, 1.4)) / 1.3, 0, 1)
         canvas.add(inside * streak * fade * rng.uniform(0.2, 0.6), white)
     rim = np.exp(-((depth / 0.025) ** 2)) * (depth > -0.05)
     canvas.add(rim * rng.uniform(0.4, 0.8), white * rng.uniform(0.5, 1.0))
-    band = np.minimum(np.minimum(y - top, _BAND_Y[1] - y), half - np.abs(x))
+    band = np.minimum(np.minimum(y - top, _HEADBAND_Y[1] - y), half - np.abs(x))
     cover = np.clip(0.5 + band * canvas.eyes_px * canvas.zoom, 0, 1)
-    colour = (236.0, 238.0, 240.0) if rng.random() < 0.6 else any_colour(rng)
-    foam = 1 + 0.02 * soft_noise(canvas.shape, canvas.eyes_px * 0.02, rng)
+    colour = (236.0, 238.0, 240.0) if rng.random() < 0.6 else sample_colour(rng)
+    foam = 1 + 0.02 * generate_smooth_noise(canvas.shape, canvas.eyes_px * 0.02, rng)
     canvas.add(cover * 0.95, np.array(colour, float) * foam[..., None])
 
 
-def _lips(canvas: Canvas, rng: Rng) -> None:
+def _paint_lips(canvas: Canvas, rng: Rng) -> None:
     """A drawn mouth where the real one is: closed, or a smile with teeth."""
     x, y = canvas.plane
     y = y - MOUTH_Y - rng.uniform(-0.05, 0.1)
-    half, tall = rng.uniform(0.38, 0.55), rng.uniform(0.1, 0.2)
-    bend = rng.uniform(0.0, 0.3) * (x / half) ** 2 * tall
+    half, half_height = rng.uniform(0.38, 0.55), rng.uniform(0.1, 0.2)
+    bend = rng.uniform(0.0, 0.3) * (x / half) ** 2 * half_height
     across = np.clip(1 - (x / half) ** 2, 0, None)
     bow = 1 - 0.25 * np.exp(-((x / 0.12) ** 2))
-    edge = np.where(y + bend < 0, tall * bow, 1.25 * tall) * np.sqrt(across)
+    edge = np.where(y + bend < 0, half_height * bow, 1.25 * half_height) * np.sqrt(
+        across
+    )
     depth = edge - np.abs(y + bend)
     cover = np.clip(0.5 + depth * canvas.eyes_px * canvas.zoom, 0, 1) * (across > 0)
-    colour = np.array(_LIPS) * rng.uniform(0.8, 1.15) * np.ones((*canvas.shape, 3))
-    open_ = rng.random() < 0.5
-    middle = np.abs(y + bend) < (0.45 * edge if open_ else 0.06 * tall + 0.01)
-    inner = np.array(_TEETH if open_ else (40.0, 30.0, 90.0))
+    colour = (
+        np.array(_LIP_COLOUR) * rng.uniform(0.8, 1.15) * np.ones((*canvas.shape, 3))
+    )
+    is_open = rng.random() < 0.5
+    middle = np.abs(y + bend) < (0.45 * edge if is_open else 0.06 * half_height + 0.01)
+    inner = np.array(_TEETH_COLOUR if is_open else (40.0, 30.0, 90.0))
     canvas.add(cover, np.where(middle[..., None], inner, colour))
 
 
-def _printed_face(
+def _render_printed_face(
     image: Image,
     landmarks: NDArray[np.floating],
     head: Head,
@@ -123,19 +132,21 @@ def _printed_face(
     rng: Rng,
 ) -> Image:
     """A mask on which the lower face is printed, up to a plain rim."""
-    masked = wear_mask(image, landmarks, Mask(colour=any_colour(rng)), box=box, rng=rng)
+    masked = render_mask(
+        image, landmarks, Mask(colour=sample_colour(rng)), box=box, rng=rng
+    )
     changed = np.abs(masked.astype(int) - image).max(axis=2) > 6
     cover = cv2.morphologyEx(
         changed.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )
     rim_px = max(1, round(head.eyes_px * rng.uniform(0.06, 0.16)))
     kernel = np.ones((2 * rim_px + 1, 2 * rim_px + 1), np.uint8)
-    printed: Field = cv2.erode(cover, kernel).astype(np.float64)
+    printed: FloatArray = cv2.erode(cover, kernel).astype(np.float64)
     soft = cv2.GaussianBlur(printed, (0, 0), max(0.5, 0.02 * head.eyes_px))
     # Print is flatter and a little off in colour.
     tone = np.array([1.0, 1.0, 1.0]) + rng.uniform(-0.08, 0.08, 3)
     flat = 128 + (image.astype(np.float64) - 128) * rng.uniform(0.75, 0.95)
-    share = soft[..., None] * rng.uniform(0.8, 0.97)
-    mixed = masked * (1 - share) + np.clip(flat * tone, 0, 255) * share
+    opacity = soft[..., None] * rng.uniform(0.8, 0.97)
+    mixed = masked * (1 - opacity) + np.clip(flat * tone, 0, 255) * opacity
     result: Image = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
     return result

@@ -7,18 +7,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.assignment import assign
-from maskdet.boxes import Boxes, areas, iou_matrix, shared_areas
+from maskdet.assignment import max_weight_assignment
+from maskdet.boxes import Boxes, box_areas, intersection_areas, iou_matrix
 
 Array = NDArray[np.float64]
 
-_RIM = 0.5
+_MAX_EXIT_DISTANCE = 0.5
 """Somebody who comes out from behind a head is at most so far beside it at first, in
 face sizes: then half of the face is still hidden, or just no longer."""
 
 
-def costs(
-    heads: Boxes, faces: Boxes, reaches: Array, max_growth: float
+def compute_costs(
+    heads: Boxes, faces: Boxes, gates: Array, max_growth: float
 ) -> NDArray[np.float64]:
     """Return what it costs to take each face for each head; infinite if never.
 
@@ -30,31 +30,33 @@ def costs(
     Args:
         heads: `(n, 4)` where the heads should be.
         faces: `(m, 4)` what was seen.
-        reaches: `(n,)` how far from there each may be, in face sizes.
+        gates: `(n,)` how far from there each may be, in face sizes.
         max_growth: the largest allowed ratio of their sizes.
 
     Returns:
         `(n, m)` from 0 for the same box to 1.5.
     """
-    distances, growths = _apart(heads, faces)
-    far = distances / reaches[:, None]
-    grown = growths / math.log(max_growth)
-    total = (1 - iou_matrix(heads, faces) + far + grown) / 2
-    result: Array = np.where((far <= 1) & (grown <= 1), total, np.inf)
+    distances, growths = _distances_and_growths(heads, faces)
+    distance_ratios = distances / gates[:, None]
+    growth_ratios = growths / math.log(max_growth)
+    total = (1 - iou_matrix(heads, faces) + distance_ratios + growth_ratios) / 2
+    result: Array = np.where(
+        (distance_ratios <= 1) & (growth_ratios <= 1), total, np.inf
+    )
     return result
 
 
-def pair(costs: NDArray[np.float64], worst: float) -> NDArray[np.int64]:
-    """Pair heads with faces at the least cost, none that costs `worst` or more.
+def match_min_cost(costs: NDArray[np.float64], max_cost: float) -> NDArray[np.int64]:
+    """Pair heads with faces at the least cost, none that costs `max_cost` or more.
 
     Returns:
         `(n,)` the face of each head, `NOBODY` for none.
     """
-    return assign(np.maximum(worst - costs, 0.0))
+    return max_weight_assignment(np.maximum(max_cost - costs, 0.0))
 
 
-def reappearing(
-    heads: Boxes, faces: Boxes, fronts: Boxes, max_growth: float
+def compute_reappearance_costs(
+    heads: Boxes, faces: Boxes, occluders: Boxes, max_growth: float
 ) -> NDArray[np.float64]:
     """Return what it costs to take each face for each hidden head; infinite if never.
 
@@ -65,45 +67,51 @@ def reappearing(
     Args:
         heads: `(n, 4)` as they were last seen.
         faces: `(m, 4)` what was seen.
-        fronts: `(n, 4)` the head that each is behind.
-        max_growth: as for `costs`.
+        occluders: `(n, 4)` the head that each is behind.
+        max_growth: as for `compute_costs`.
 
     Returns:
         `(n, m)` from 0 to 1.
     """
-    _, growths = _apart(heads, faces)
-    grown = growths / math.log(max_growth)
-    far = _outside(fronts, faces) / _RIM
-    result: Array = np.where((far <= 1) & (grown <= 1), (far + grown) / 2, np.inf)
+    _, growths = _distances_and_growths(heads, faces)
+    growth_ratios = growths / math.log(max_growth)
+    distance_ratios = _distances_outside(occluders, faces) / _MAX_EXIT_DISTANCE
+    result: Array = np.where(
+        (distance_ratios <= 1) & (growth_ratios <= 1),
+        (distance_ratios + growth_ratios) / 2,
+        np.inf,
+    )
     return result
 
 
-def covered(heads: Boxes, faces: Boxes) -> NDArray[np.float32]:
+def compute_occlusion(heads: Boxes, faces: Boxes) -> NDArray[np.float32]:
     """Return the `(n, m)` share of each head that each face covers."""
-    whole = np.maximum(areas(heads), 1)[:, None]
-    result: NDArray[np.float32] = np.divide(shared_areas(heads, faces), whole)
+    head_areas = np.maximum(box_areas(heads), 1)[:, None]
+    result: NDArray[np.float32] = np.divide(
+        intersection_areas(heads, faces), head_areas
+    )
     return result
 
 
-def _outside(fronts: Boxes, faces: Boxes) -> Array:
+def _distances_outside(occluders: Boxes, faces: Boxes) -> Array:
     """Return how far outside each box the centres of faces are, in face sizes."""
-    boxes, others = fronts.astype(np.float64)[:, None], faces.astype(np.float64)
-    centres = (others[:, :2] + others[:, 2:]) / 2
-    ways = np.maximum(boxes[..., :2] - centres, centres - boxes[..., 2:]).clip(0)
-    result: Array = np.hypot(ways[..., 0], ways[..., 1]) / _sizes(faces)[None]
+    boxes, face_boxes = occluders.astype(np.float64)[:, None], faces.astype(np.float64)
+    centres = (face_boxes[:, :2] + face_boxes[:, 2:]) / 2
+    offsets = np.maximum(boxes[..., :2] - centres, centres - boxes[..., 2:]).clip(0)
+    result: Array = np.hypot(offsets[..., 0], offsets[..., 1]) / _box_sizes(faces)[None]
     return result
 
 
-def _sizes(boxes: Boxes) -> Array:
+def _box_sizes(boxes: Boxes) -> Array:
     sides = np.clip(boxes[:, 2:].astype(np.float64) - boxes[:, :2], 1e-3, None)
     result: Array = np.sqrt(sides[:, 0] * sides[:, 1])
     return result
 
 
-def _apart(heads: Boxes, faces: Boxes) -> tuple[Array, Array]:
+def _distances_and_growths(heads: Boxes, faces: Boxes) -> tuple[Array, Array]:
     """Return distances of centres in face sizes, and log ratios of sizes, `(n, m)`."""
     a, b = heads.astype(np.float64), faces.astype(np.float64)
-    head_sizes, face_sizes = _sizes(heads)[:, None], _sizes(faces)[None]
+    head_sizes, face_sizes = _box_sizes(heads)[:, None], _box_sizes(faces)[None]
     across, down = (
         (a[:, None, axis] + a[:, None, axis + 2] - b[:, axis] - b[:, axis + 2]) / 2
         for axis in (0, 1)

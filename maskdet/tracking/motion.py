@@ -16,125 +16,138 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.tracking.rules import TrackRules
+from maskdet.tracking.rules import TrackerConfig
 
 Array = NDArray[np.float64]
 
-_SIZE_SHARE = 0.2
+_SIZE_RATIO = 0.2
 """Sizes change this much slower than places, both in face sizes."""
 
-_LEAST_SIDE_PX = 1.0
+_MIN_SIDE_PX = 1.0
 """Boxes without an area have no logarithm."""
 
 
-class Motion:
+class KalmanFilter:
     """The places, sizes and speeds of `n` heads.
 
     Attributes:
-        places: `(n, 4)` centre x and y in pixels, logarithms of width and height.
-        speeds: `(n, 4)` the same per second.
+        states: `(n, 4)` centre x and y in pixels, logarithms of width and height.
+        velocities: `(n, 4)` the same per second.
     """
 
-    def __init__(self, rules: TrackRules) -> None:
+    def __init__(self, config: TrackerConfig) -> None:
         """Start without a head."""
-        self._rules = rules
-        self.places: Array = np.zeros((0, 4))
-        self.speeds: Array = np.zeros((0, 4))
+        self._config = config
+        self.states: Array = np.zeros((0, 4))
+        self.velocities: Array = np.zeros((0, 4))
         # Columns: centre, size. Variances of place and speed, and what they share.
-        self._place_var: Array = np.zeros((0, 2))
-        self._speed_var: Array = np.zeros((0, 2))
-        self._shared: Array = np.zeros((0, 2))
+        self._state_var: Array = np.zeros((0, 2))
+        self._velocity_var: Array = np.zeros((0, 2))
+        self._covariance: Array = np.zeros((0, 2))
 
     def __len__(self) -> int:
         """Return the number of heads."""
-        return len(self.places)
+        return len(self.states)
 
     def add(self, boxes: Boxes) -> None:
         """Add heads seen for the first time, at rest as far as is known."""
-        n, rules = len(boxes), self._rules
-        scale = np.array([1.0, _SIZE_SHARE])
-        self.places = np.concatenate([self.places, _places(boxes)])
-        self.speeds = np.concatenate([self.speeds, np.zeros((n, 4))])
-        seen = np.full((n, 2), rules.jitter**2)
-        fast = np.tile((rules.start_speed * scale) ** 2, (n, 1))
-        self._place_var = np.concatenate([self._place_var, seen])
-        self._speed_var = np.concatenate([self._speed_var, fast])
-        self._shared = np.concatenate([self._shared, np.zeros((n, 2))])
+        n, config = len(boxes), self._config
+        scale = np.array([1.0, _SIZE_RATIO])
+        self.states = np.concatenate([self.states, _to_states(boxes)])
+        self.velocities = np.concatenate([self.velocities, np.zeros((n, 4))])
+        initial_state_var = np.full((n, 2), config.measurement_noise**2)
+        initial_velocity_var = np.tile((config.initial_speed * scale) ** 2, (n, 1))
+        self._state_var = np.concatenate([self._state_var, initial_state_var])
+        self._velocity_var = np.concatenate([self._velocity_var, initial_velocity_var])
+        self._covariance = np.concatenate([self._covariance, np.zeros((n, 2))])
 
-    def keep(self, wanted: NDArray[np.bool_]) -> None:
+    def select(self, mask: NDArray[np.bool_]) -> None:
         """Forget all heads but those that a mask selects."""
-        self.places, self.speeds = self.places[wanted], self.speeds[wanted]
-        self._place_var = self._place_var[wanted]
-        self._speed_var = self._speed_var[wanted]
-        self._shared = self._shared[wanted]
+        self.states, self.velocities = self.states[mask], self.velocities[mask]
+        self._state_var = self._state_var[mask]
+        self._velocity_var = self._velocity_var[mask]
+        self._covariance = self._covariance[mask]
 
-    def advance(self, dt_s: float) -> None:
+    def predict(self, dt_s: float) -> None:
         """Move every head on by `dt_s` seconds."""
         if dt_s <= 0:
             return
-        glide = self._rules.glide_s
-        left = math.exp(-dt_s / glide)
-        way = glide * (1 - left)
-        self.places = self.places + way * self.speeds
-        self.speeds = left * self.speeds
+        decay_s = self._config.velocity_decay_s
+        decay = math.exp(-dt_s / decay_s)
+        travel_s = decay_s * (1 - decay)
+        self.states = self.states + travel_s * self.velocities
+        self.velocities = decay * self.velocities
         # White noise on the speed, integrated over the step (constant velocity's
         # usual covariance, Bar-Shalom 2001, 6.2.2).
-        push = (self._rules.push * np.array([1.0, _SIZE_SHARE])) ** 2
-        place, speed, shared = self._place_var, self._speed_var, self._shared
-        self._place_var = place + 2 * way * shared + way**2 * speed + push * dt_s**3 / 3
-        self._shared = left * (shared + way * speed) + push * dt_s**2 / 2
-        self._speed_var = left**2 * speed + push * dt_s
+        process_var = (self._config.process_noise * np.array([1.0, _SIZE_RATIO])) ** 2
+        state_var, velocity_var, covariance = (
+            self._state_var,
+            self._velocity_var,
+            self._covariance,
+        )
+        self._state_var = (
+            state_var
+            + 2 * travel_s * covariance
+            + travel_s**2 * velocity_var
+            + process_var * dt_s**3 / 3
+        )
+        self._covariance = (
+            decay * (covariance + travel_s * velocity_var) + process_var * dt_s**2 / 2
+        )
+        self._velocity_var = decay**2 * velocity_var + process_var * dt_s
 
-    def correct(self, rows: NDArray[np.int64], boxes: Boxes, jitter: float) -> None:
+    def update(
+        self, rows: NDArray[np.int64], boxes: Boxes, measurement_std: float
+    ) -> None:
         """Draw some heads towards where they were seen.
 
         Args:
             rows: `(k,)` which heads.
             boxes: `(k, 4)` where each was seen.
-            jitter: how far these boxes may lie beside them, in face sizes.
+            measurement_std: how far these boxes may lie beside them, in face sizes.
         """
         if not len(rows):
             return
-        place, shared = self._place_var[rows], self._shared[rows]
-        sure = place + jitter**2
-        gain, speed_gain = place / sure, shared / sure
-        surprise = _places(boxes) - self.places[rows]
-        self.places[rows] += np.repeat(gain, 2, axis=1) * surprise
-        self.speeds[rows] += np.repeat(speed_gain, 2, axis=1) * surprise
-        self._place_var[rows] = (1 - gain) * place
-        self._speed_var[rows] -= speed_gain * shared
-        self._shared[rows] = (1 - gain) * shared
+        state_var, covariance = self._state_var[rows], self._covariance[rows]
+        innovation_var = state_var + measurement_std**2
+        gain, velocity_gain = state_var / innovation_var, covariance / innovation_var
+        innovation = _to_states(boxes) - self.states[rows]
+        self.states[rows] += np.repeat(gain, 2, axis=1) * innovation
+        self.velocities[rows] += np.repeat(velocity_gain, 2, axis=1) * innovation
+        self._state_var[rows] = (1 - gain) * state_var
+        self._velocity_var[rows] -= velocity_gain * covariance
+        self._covariance[rows] = (1 - gain) * covariance
 
-    def rest(self, rows: NDArray[np.int64]) -> None:
+    def zero_scale_velocity(self, rows: NDArray[np.int64]) -> None:
         """Let some heads keep the size that they have."""
-        self.speeds[rows, 2:] = 0
+        self.velocities[rows, 2:] = 0
 
     def rescale(self, x: float, y: float) -> None:
         """Follow pictures that from now on come `x` times as wide, `y` as high."""
-        self.places[:, :2] *= (x, y)
-        self.places[:, 2:] += np.log((x, y))
-        self.speeds[:, :2] *= (x, y)
+        self.states[:, :2] *= (x, y)
+        self.states[:, 2:] += np.log((x, y))
+        self.velocities[:, :2] *= (x, y)
 
     @property
     def boxes(self) -> Boxes:
         """`(n, 4)` where the heads are."""
-        centres, halves = self.places[:, :2], np.exp(self.places[:, 2:]) / 2
+        centres, halves = self.states[:, :2], np.exp(self.states[:, 2:]) / 2
         result: Boxes = np.concatenate(
             [centres - halves, centres + halves], axis=1
         ).astype(np.float32)
         return result
 
     @property
-    def spreads(self) -> Array:
+    def std(self) -> Array:
         """`(n, 2)` how unsure place and size are, one deviation, in face sizes."""
-        result: Array = np.sqrt(self._place_var)
+        result: Array = np.sqrt(self._state_var)
         return result
 
 
-def _places(boxes: Boxes) -> Array:
-    wide = boxes.astype(np.float64)
-    sides = np.maximum(wide[:, 2:] - wide[:, :2], _LEAST_SIDE_PX)
+def _to_states(boxes: Boxes) -> Array:
+    corners = boxes.astype(np.float64)
+    sides = np.maximum(corners[:, 2:] - corners[:, :2], _MIN_SIDE_PX)
     result: Array = np.concatenate(
-        [(wide[:, :2] + wide[:, 2:]) / 2, np.log(sides)], axis=1
+        [(corners[:, :2] + corners[:, 2:]) / 2, np.log(sides)], axis=1
     )
     return result

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maskdet.tracking.cuts import Thumbnail, same_scene, thumbnail
-from maskdet.tracking.flow import Grey, small_grey
-from maskdet.tracking.people import People
-from maskdet.tracking.rules import TrackRules
+from maskdet.tracking.cuts import Thumbnail, is_same_shot, make_thumbnail
+from maskdet.tracking.flow import GreyImage, downscale_to_grey
+from maskdet.tracking.people import TrackTable
+from maskdet.tracking.rules import TrackerConfig
 from maskdet.types import Image
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class FrameThumbnail:
     """One picture, small.
 
     Attributes:
@@ -22,14 +22,14 @@ class View:
     """
 
     size_wh: tuple[int, int]
-    grey: Grey
+    grey: GreyImage
     thumb: Thumbnail
 
     @classmethod
-    def of(cls, image: Image) -> View:
+    def from_image(cls, image: Image) -> FrameThumbnail:
         """Return the view of an image, `(h, w, 3)` uint8, BGR."""
-        grey = small_grey(image)
-        return cls((image.shape[1], image.shape[0]), grey, thumbnail(grey))
+        grey = downscale_to_grey(image)
+        return cls((image.shape[1], image.shape[0]), grey, make_thumbnail(grey))
 
     @property
     def scale(self) -> float:
@@ -37,53 +37,55 @@ class View:
         return float(self.grey.shape[1] / self.size_wh[0])
 
 
-class Scenes:
+class ShotMemory:
     """The scene in view and the one before it.
 
     A film that cuts back to the scene before, or a camera that shows one broken
     picture, finds its people again; everybody else is new after a cut.
 
     Attributes:
-        people: who is in the scene in view.
-        view: its last picture, if pictures are given.
+        tracks: who is in the scene in view.
+        frame: its last picture, if pictures are given.
     """
 
-    def __init__(self, rules: TrackRules) -> None:
+    def __init__(self, config: TrackerConfig) -> None:
         """Start with nobody and no picture."""
-        self.people = People(rules)
-        self.view: View | None = None
-        self._rules = rules
-        self._other = People(rules)
-        self._other_view: View | None = None
+        self.tracks = TrackTable(config)
+        self.frame: FrameThumbnail | None = None
+        self._config = config
+        self._previous_tracks = TrackTable(config)
+        self._previous_frame: FrameThumbnail | None = None
 
-    def look(self, view: View | None) -> tuple[int, ...]:
+    def update(self, frame: FrameThumbnail | None) -> tuple[int, ...]:
         """Take in the next picture.
 
         Returns:
             The numbers of people who are forgotten because the scene changed twice.
         """
-        before, self.view = self.view, view
-        if view is None or before is None:
+        previous, self.frame = self.frame, frame
+        if frame is None or previous is None:
             return ()
-        if view.size_wh != before.size_wh:
+        if frame.size_wh != previous.size_wh:
             factors = (
-                view.size_wh[0] / before.size_wh[0],
-                (view.size_wh[1] / before.size_wh[1]),
+                frame.size_wh[0] / previous.size_wh[0],
+                (frame.size_wh[1] / previous.size_wh[1]),
             )
-            self.people.rescale(*factors)
-            self._other.rescale(*factors)
-        if same_scene(before.thumb, view.thumb):
+            self.tracks.rescale(*factors)
+            self._previous_tracks.rescale(*factors)
+        if is_same_shot(previous.thumb, frame.thumb):
             return ()
-        other, other_view = self._other, self._other_view
-        self.people.lose()
-        self._other, self._other_view = self.people, before
-        if other_view is not None and same_scene(other_view.thumb, view.thumb):
-            self.people = other
+        stored_tracks, stored_frame = self._previous_tracks, self._previous_frame
+        self.tracks.mark_lost()
+        self._previous_tracks, self._previous_frame = self.tracks, previous
+        if stored_frame is not None and is_same_shot(stored_frame.thumb, frame.thumb):
+            self.tracks = stored_tracks
             return ()
-        self.people = People(self._rules)
-        return tuple(int(number) for number in other.ids[other.known])
+        self.tracks = TrackTable(self._config)
+        return tuple(
+            int(track_id) for track_id in stored_tracks.ids[stored_tracks.has_id]
+        )
 
-    def forget(self, time_s: float, memory_s: float) -> tuple[int, ...]:
+    def remove_expired(self, time_s: float, memory_s: float) -> tuple[int, ...]:
         """Forget whoever was not seen for too long; return their numbers."""
-        here = self.people.forget(time_s, memory_s)
-        return here + self._other.forget(time_s, memory_s)
+        removed = self.tracks.remove_expired(time_s, memory_s)
+        return removed + self._previous_tracks.remove_expired(time_s, memory_s)

@@ -13,25 +13,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.assignment import NOBODY
-from maskdet.boxes import Boxes, areas, clip
-from maskdet.tracking.association import costs, covered, pair, reappearing
-from maskdet.tracking.flow import follow
-from maskdet.tracking.people import SAME_S
-from maskdet.tracking.rules import TrackRules
-from maskdet.tracking.scenes import Scenes, View
+from maskdet.assignment import UNMATCHED
+from maskdet.boxes import Boxes, box_areas, clip_boxes
+from maskdet.tracking.association import (
+    compute_costs,
+    compute_occlusion,
+    compute_reappearance_costs,
+    match_min_cost,
+)
+from maskdet.tracking.flow import track_boxes
+from maskdet.tracking.people import TIME_EPSILON_S
+from maskdet.tracking.rules import TrackerConfig
+from maskdet.tracking.scenes import FrameThumbnail, ShotMemory
 from maskdet.types import UNTRACKED, Faces, Image
 
-_DOUBTFUL = 0.4
+_LOW_THRESHOLD_RATIO = 0.4
 """Share of the lowest sure score that may still continue a track."""
 
 _AGE_COST = 0.3
 """What somebody nearly forgotten costs more than somebody seen a moment ago."""
 
-_HIDDEN_COST = 0.15
+_OCCLUSION_COST = 0.15
 """What somebody who was behind another costs more than that other."""
 
-_SPREADS = 3.0
+_GATE_STDS = 3.0
 """Deviations that a face may be from where it was expected."""
 
 
@@ -42,22 +47,22 @@ class Tracks:
     Attributes:
         ids: `(n,)` int64 number of each given face in the given order; `UNTRACKED`
             where it was not seen long enough yet, or is doubtful and nobody's.
-        shown: `(n,)` bool, False for doubtful faces that are nobody's.
-        carried_ids: `(k,)` int64 people whose head was followed without a face.
-        carried_boxes: `(k, 4)` float32 their heads, in pixels of the image.
-        carried_s: `(k,)` float32 seconds since each was last seen.
+        is_visible: `(n,)` bool, False for doubtful faces that are nobody's.
+        coasting_ids: `(k,)` int64 people whose head was followed without a face.
+        coasting_boxes: `(k, 4)` float32 their heads, in pixels of the image.
+        coasting_unseen_s: `(k,)` float32 seconds since each was last seen.
         lost_boxes: `(m, 4)` float32 where everybody else who is remembered was last
             and where they may be by now: covered, lost, or seen too short a time.
-        left: numbers that were forgotten in this step; they never come again.
+        removed_ids: numbers that were forgotten in this step; they never come again.
     """
 
     ids: NDArray[np.int64]
-    shown: NDArray[np.bool_]
-    carried_ids: NDArray[np.int64]
-    carried_boxes: Boxes
-    carried_s: NDArray[np.float32]
+    is_visible: NDArray[np.bool_]
+    coasting_ids: NDArray[np.int64]
+    coasting_boxes: Boxes
+    coasting_unseen_s: NDArray[np.float32]
     lost_boxes: Boxes
-    left: tuple[int, ...]
+    removed_ids: tuple[int, ...]
 
 
 class Tracker:
@@ -68,26 +73,28 @@ class Tracker:
             replaced at any time.
     """
 
-    def __init__(self, memory_s: float = 3.0, rules: TrackRules | None = None) -> None:
+    def __init__(
+        self, memory_s: float = 3.0, config: TrackerConfig | None = None
+    ) -> None:
         """Start with nobody.
 
         Args:
             memory_s: see the attribute.
-            rules: how people move and how sure a match must be.
+            config: how people move and how sure a match must be.
         """
         self.memory_s = memory_s
-        self._rules = TrackRules() if rules is None else rules
-        self._scenes = Scenes(self._rules)
+        self._config = TrackerConfig() if config is None else config
+        self._shots = ShotMemory(self._config)
         self._time_s = -math.inf
         self._next_id = 1
 
     @staticmethod
-    def low_score(min_score: float) -> float:
+    def low_threshold(min_score: float) -> float:
         """Return the lowest score with which a face may continue a track.
 
         An analyzer should be asked for faces down to this one.
         """
-        return _DOUBTFUL * min_score
+        return _LOW_THRESHOLD_RATIO * min_score
 
     def update(
         self,
@@ -100,7 +107,7 @@ class Tracker:
         """Say who is who in the next image.
 
         Args:
-            faces: what was found in it, down to `low_score(min_score)`.
+            faces: what was found in it, down to `low_threshold(min_score)`.
             time_s: when it was taken, in seconds; never earlier than the last one.
             image: `(h, w, 3)` uint8, BGR; not changed. Without, heads are followed by
                 their last motion alone, and cuts go unnoticed.
@@ -114,123 +121,150 @@ class Tracker:
                 f"time must not go back: {time_s} s after {self._time_s} s"
             )
         self._time_s = time_s
-        before = self._scenes.view
-        left = self._scenes.look(None if image is None else View.of(image))
-        left += self._scenes.forget(time_s, self.memory_s)
+        previous_frame = self._shots.frame
+        removed_ids = self._shots.update(
+            None if image is None else FrameThumbnail.from_image(image)
+        )
+        removed_ids += self._shots.remove_expired(time_s, self.memory_s)
         # Faces are sorted by score: sure ones first, then doubtful ones, then noise.
-        sure = int(np.count_nonzero(faces.scores >= min_score))
-        usable = int(np.count_nonzero(faces.scores >= self.low_score(min_score)))
-        face_of = self._recognise(faces.boxes, sure, usable, before)
-        people = self._scenes.people
-        people.see(face_of, faces.boxes, sure)
-        self._next_id = people.name(face_of, self._next_id)
-        tracks = self._tracks(face_of, len(faces), sure, left)
-        self._welcome(face_of, faces.boxes[:sure])
+        n_high_score = int(np.count_nonzero(faces.scores >= min_score))
+        n_usable = int(np.count_nonzero(faces.scores >= self.low_threshold(min_score)))
+        face_index = self._associate(
+            faces.boxes, n_high_score, n_usable, previous_frame
+        )
+        table = self._shots.tracks
+        table.update(face_index, faces.boxes, n_high_score)
+        self._next_id = table.assign_ids(face_index, self._next_id)
+        tracks = self._build_tracks(face_index, len(faces), n_high_score, removed_ids)
+        self._spawn_tracks(face_index, faces.boxes[:n_high_score])
         return tracks
 
-    def _recognise(
-        self, boxes: Boxes, sure: int, usable: int, before: View | None
-    ) -> NDArray[np.int64]:
-        """Return `(people,)` the face of each, `NOBODY` for none."""
-        people, rules = self._scenes.people, self._rules
-        starts = people.motion.boxes
-        people.advance(self._time_s)
-        face_of = np.full(len(people), NOBODY, np.int64)
-        everybody = np.ones(len(people), np.bool_)
-        self._pair(face_of, everybody, boxes[:sure], 0, rules.max_reach)
-        doubtful = boxes[sure:usable]
-        self._pair(face_of, people.lately_sure, doubtful, sure, rules.doubtful_reach)
-        self._carry(face_of, starts, boxes, before)
-        # Flow may have found where somebody went whose face was too far away before.
-        self._pair(face_of, people.followed, boxes[:sure], 0, rules.max_reach)
-        self._uncover(face_of, boxes[:sure])
-        return face_of
-
-    def _pair(
+    def _associate(
         self,
-        face_of: NDArray[np.int64],
-        allowed: NDArray[np.bool_],
+        boxes: Boxes,
+        n_high_score: int,
+        n_usable: int,
+        previous_frame: FrameThumbnail | None,
+    ) -> NDArray[np.int64]:
+        """Return `(people,)` the face of each, `UNMATCHED` for none."""
+        table, config = self._shots.tracks, self._config
+        previous_boxes = table.kalman.boxes
+        table.predict(self._time_s)
+        face_index = np.full(len(table), UNMATCHED, np.int64)
+        is_any = np.ones(len(table), np.bool_)
+        self._match_stage(face_index, is_any, boxes[:n_high_score], 0, config.max_gate)
+        low_score_boxes = boxes[n_high_score:n_usable]
+        self._match_stage(
+            face_index,
+            table.has_recent_high_score,
+            low_score_boxes,
+            n_high_score,
+            config.low_score_gate,
+        )
+        self._coast(face_index, previous_boxes, boxes, previous_frame)
+        # Flow may have found where somebody went whose face was too far away before.
+        self._match_stage(
+            face_index, table.is_located, boxes[:n_high_score], 0, config.max_gate
+        )
+        self._recover_occluded(face_index, boxes[:n_high_score])
+        return face_index
+
+    def _match_stage(
+        self,
+        face_index: NDArray[np.int64],
+        is_allowed: NDArray[np.bool_],
         boxes: Boxes,
         first: int,
-        max_reach: float,
+        max_gate: float,
     ) -> None:
         """Fill in faces of people who have none; `boxes` are those from `first` on."""
-        people, rules = self._scenes.people, self._rules
-        rows = np.flatnonzero(allowed & (face_of == NOBODY))
-        free = _free(first, first + len(boxes), face_of)
+        table, config = self._shots.tracks, self._config
+        rows = np.flatnonzero(is_allowed & (face_index == UNMATCHED))
+        free = _find_unassigned(first, first + len(boxes), face_index)
         if not len(rows) or not len(free):
             return
-        spreads = people.motion.spreads[rows, 0]
-        reaches = np.minimum(rules.min_reach + _SPREADS * spreads, max_reach)
-        heads = people.motion.boxes[rows]
-        prices = costs(heads, boxes[free - first], reaches, rules.max_growth)
-        self._give(face_of, rows, free, prices)
+        stds = table.kalman.std[rows, 0]
+        gates = np.minimum(config.min_gate + _GATE_STDS * stds, max_gate)
+        heads = table.kalman.boxes[rows]
+        costs_matrix = compute_costs(
+            heads, boxes[free - first], gates, config.max_growth
+        )
+        self._assign_faces(face_index, rows, free, costs_matrix)
 
-    def _uncover(self, face_of: NDArray[np.int64], boxes: Boxes) -> None:
+    def _recover_occluded(self, face_index: NDArray[np.int64], boxes: Boxes) -> None:
         """Fill in faces of people who come out from behind somebody, anywhere."""
-        people = self._scenes.people
-        rows = np.flatnonzero(people.covered & people.known & (face_of == NOBODY))
+        table = self._shots.tracks
+        rows = np.flatnonzero(
+            table.is_occluded & table.has_id & (face_index == UNMATCHED)
+        )
         if not len(rows):
             return
-        free = _free(0, len(boxes), face_of)
-        fronts = people.fronts(rows)
-        rows, fronts = rows[fronts != NOBODY], fronts[fronts != NOBODY]
+        free = _find_unassigned(0, len(boxes), face_index)
+        occluders = table.find_occluders(rows)
+        rows, occluders = (
+            rows[occluders != UNMATCHED],
+            occluders[occluders != UNMATCHED],
+        )
         if not len(rows) or not len(free):
             return
-        heads = people.motion.boxes
-        prices = reappearing(
-            heads[rows], boxes[free], heads[fronts], self._rules.max_growth
+        heads = table.kalman.boxes
+        costs_matrix = compute_reappearance_costs(
+            heads[rows], boxes[free], heads[occluders], self._config.max_growth
         )
-        self._give(face_of, rows, free, prices)
+        self._assign_faces(face_index, rows, free, costs_matrix)
 
-    def _give(
+    def _assign_faces(
         self,
-        face_of: NDArray[np.int64],
+        face_index: NDArray[np.int64],
         rows: NDArray[np.int64],
         free: NDArray[np.int64],
-        prices: NDArray[np.float64],
+        costs_matrix: NDArray[np.float64],
     ) -> None:
-        """Give free faces to people at the least cost; `prices` has a row for each."""
-        people = self._scenes.people
-        more = _AGE_COST * np.minimum(people.unseen_s[rows] / self.memory_s, 1)
+        """Give free faces to people at the least cost; `costs_matrix` has a row for each."""
+        table = self._shots.tracks
+        penalties = _AGE_COST * np.minimum(table.unseen_s[rows] / self.memory_s, 1)
         # Who was behind somebody must not take the face of whoever that is.
-        more += _HIDDEN_COST * people.covered[rows]
-        prices = prices + more[:, None]
-        pairs = pair(prices, self._rules.worst_cost)
-        got = pairs != NOBODY
-        face_of[rows[got]] = free[pairs[got]]
+        penalties += _OCCLUSION_COST * table.is_occluded[rows]
+        costs_matrix = costs_matrix + penalties[:, None]
+        matches = match_min_cost(costs_matrix, self._config.max_cost)
+        is_matched = matches != UNMATCHED
+        face_index[rows[is_matched]] = free[matches[is_matched]]
 
-    def _carry(
+    def _coast(
         self,
-        face_of: NDArray[np.int64],
-        starts: Boxes,
+        face_index: NDArray[np.int64],
+        previous_boxes: Boxes,
         boxes: Boxes,
-        before: View | None,
+        previous_frame: FrameThumbnail | None,
     ) -> None:
         """Move heads without a face along with the picture.
 
         Args:
-            face_of: `(people,)` the face of each.
-            starts: `(people, 4)` where the heads were in the image before.
+            face_index: `(people,)` the face of each.
+            previous_boxes: `(people, 4)` where the heads were in the image before.
             boxes: `(n, 4)` the faces; those of others may stand in front.
-            before: that image.
+            previous_frame: that image.
         """
-        people, view = self._scenes.people, self._scenes.view
-        rows = np.flatnonzero(people.followed & (face_of == NOBODY))
+        table, frame = self._shots.tracks, self._shots.frame
+        rows = np.flatnonzero(table.is_located & (face_index == UNMATCHED))
         if not len(rows):
             return
-        clear = rows[~self._cover(rows, face_of, boxes)]
-        if view is None:
-            people.follow(clear, people.motion.boxes[clear])
-        elif before is not None:
-            moved = follow(before.grey, view.grey, starts[clear], view.scale)
-            people.follow(clear[moved.found], moved.boxes[moved.found])
+        unoccluded = rows[~self._mark_occluded(rows, face_index, boxes)]
+        if frame is None:
+            table.update_coasting(unoccluded, table.kalman.boxes[unoccluded])
+        elif previous_frame is not None:
+            flow = track_boxes(
+                previous_frame.grey, frame.grey, previous_boxes[unoccluded], frame.scale
+            )
+            table.update_coasting(
+                unoccluded[flow.is_tracked], flow.boxes[flow.is_tracked]
+            )
             # Flow that tried again next time would follow the wall behind.
-            people.lose(clear[~moved.found])
-            self._lose_outside(rows, view.size_wh)
+            table.mark_lost(unoccluded[~flow.is_tracked])
+            self._lose_out_of_frame(rows, frame.size_wh)
 
-    def _cover(
-        self, rows: NDArray[np.int64], face_of: NDArray[np.int64], boxes: Boxes
+    def _mark_occluded(
+        self, rows: NDArray[np.int64], face_index: NDArray[np.int64], boxes: Boxes
     ) -> NDArray[np.bool_]:
         """Note which heads somebody stands in front of.
 
@@ -238,57 +272,73 @@ class Tracker:
             `(rows,)` who is or was a moment ago: what stands in front would take the
             points of the flow along.
         """
-        people = self._scenes.people
-        was_covered = people.covered[rows]
-        fronts = np.flatnonzero(face_of != NOBODY)
-        now = np.zeros(len(rows), np.bool_)
-        if len(fronts):
-            shares = covered(people.motion.boxes[rows], boxes[face_of[fronts]])
-            now = shares.max(axis=1) > self._rules.cover
-            people.cover(rows[now], fronts[shares[now].argmax(axis=1)])
+        table = self._shots.tracks
+        was_occluded = table.is_occluded[rows]
+        occluders = np.flatnonzero(face_index != UNMATCHED)
+        is_occluded = np.zeros(len(rows), np.bool_)
+        if len(occluders):
+            fractions = compute_occlusion(
+                table.kalman.boxes[rows], boxes[face_index[occluders]]
+            )
+            is_occluded = fractions.max(axis=1) > self._config.min_occlusion
+            table.mark_occluded(
+                rows[is_occluded], occluders[fractions[is_occluded].argmax(axis=1)]
+            )
         # Whoever is missed for a moment still stands where they stood.
-        before = people.fronts(rows)
-        gone = (before == NOBODY) | (face_of[before] != NOBODY)
-        people.behind[rows[~now & gone]] = NOBODY
-        result: NDArray[np.bool_] = now | was_covered
+        previous_occluders = table.find_occluders(rows)
+        is_gone = (previous_occluders == UNMATCHED) | (
+            face_index[previous_occluders] != UNMATCHED
+        )
+        table.occluder_keys[rows[~is_occluded & is_gone]] = UNMATCHED
+        result: NDArray[np.bool_] = is_occluded | was_occluded
         return result
 
-    def _lose_outside(self, rows: NDArray[np.int64], size_wh: tuple[int, int]) -> None:
-        people = self._scenes.people
-        boxes = people.motion.boxes[rows]
-        inside = areas(clip(boxes, *size_wh)) / areas(boxes)
-        people.lose(rows[inside < self._rules.inside])
+    def _lose_out_of_frame(
+        self, rows: NDArray[np.int64], size_wh: tuple[int, int]
+    ) -> None:
+        table = self._shots.tracks
+        boxes = table.kalman.boxes[rows]
+        visible_fractions = box_areas(clip_boxes(boxes, *size_wh)) / box_areas(boxes)
+        table.mark_lost(rows[visible_fractions < self._config.min_visible])
 
-    def _tracks(
-        self, face_of: NDArray[np.int64], n: int, sure: int, left: tuple[int, ...]
+    def _build_tracks(
+        self,
+        face_index: NDArray[np.int64],
+        n: int,
+        n_high_score: int,
+        removed_ids: tuple[int, ...],
     ) -> Tracks:
-        people = self._scenes.people
-        seen = face_of != NOBODY
+        table = self._shots.tracks
+        is_seen = face_index != UNMATCHED
         ids = np.full(n, UNTRACKED, np.int64)
-        ids[face_of[seen]] = people.ids[seen]
-        carried = people.followed & ~seen & ~people.covered
-        carried &= people.unseen_s <= self.memory_s + SAME_S
-        boxes, lost = people.motion.boxes, ~seen & ~carried
+        ids[face_index[is_seen]] = table.ids[is_seen]
+        is_coasting = table.is_located & ~is_seen & ~table.is_occluded
+        is_coasting &= table.unseen_s <= self.memory_s + TIME_EPSILON_S
+        boxes, is_lost = table.kalman.boxes, ~is_seen & ~is_coasting
         return Tracks(
             ids=ids,
-            shown=(np.arange(n) < sure) | (ids != UNTRACKED),
-            carried_ids=people.ids[carried],
-            carried_boxes=boxes[carried],
-            carried_s=people.unseen_s[carried].astype(np.float32),
-            lost_boxes=np.concatenate([people.places[lost], boxes[lost]]),
-            left=left,
+            is_visible=(np.arange(n) < n_high_score) | (ids != UNTRACKED),
+            coasting_ids=table.ids[is_coasting],
+            coasting_boxes=boxes[is_coasting],
+            coasting_unseen_s=table.unseen_s[is_coasting].astype(np.float32),
+            lost_boxes=np.concatenate([table.last_boxes[is_lost], boxes[is_lost]]),
+            removed_ids=removed_ids,
         )
 
-    def _welcome(self, face_of: NDArray[np.int64], boxes: Boxes) -> None:
+    def _spawn_tracks(self, face_index: NDArray[np.int64], boxes: Boxes) -> None:
         """Begin to watch sure faces that are nobody's, from left to right."""
-        new = boxes[_free(0, len(boxes), face_of)]
-        if len(new):
-            self._scenes.people.add(new[np.argsort(new[:, 0], kind="stable")])
+        new_boxes = boxes[_find_unassigned(0, len(boxes), face_index)]
+        if len(new_boxes):
+            self._shots.tracks.add(
+                new_boxes[np.argsort(new_boxes[:, 0], kind="stable")]
+            )
 
 
-def _free(first: int, stop: int, face_of: NDArray[np.int64]) -> NDArray[np.int64]:
+def _find_unassigned(
+    first: int, stop: int, face_index: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Return the faces from `first` to before `stop` that are nobody's."""
-    taken = np.zeros(stop, np.bool_)
-    taken[face_of[(face_of >= 0) & (face_of < stop)]] = True
-    free: NDArray[np.int64] = np.flatnonzero(~taken[first:]) + first
+    is_taken = np.zeros(stop, np.bool_)
+    is_taken[face_index[(face_index >= 0) & (face_index < stop)]] = True
+    free: NDArray[np.int64] = np.flatnonzero(~is_taken[first:]) + first
     return free

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.part_file import PartFile
+from maskdet.part_file import AtomicFile
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
@@ -20,9 +20,9 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     Raises:
         OSError: it cannot be written; an older file of this name is still there.
     """
-    with PartFile(path) as file, file.named():
+    with AtomicFile(path) as file, file.report_target_errors():
         np.savez(file.stream.buffer, allow_pickle=False, **arrays)
-        file.keep()
+        file.commit()
 
 
 @contextmanager

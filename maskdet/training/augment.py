@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.classifier import CONTEXT
+from maskdet.classifier import DEFAULT_CONTEXT
 from maskdet.types import Image
 
 PACKED_CONTEXT = 2.2
@@ -19,25 +19,28 @@ Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
-class Strength:
+class CropAugmentConfig:
     """How far each change may go; the numbers in brackets are chances.
 
     Attributes:
         scale: smallest and largest side of the crop, times the run-time one.
         shift: largest move of the centre, in sides of the face box.
         angle_deg: largest turn, in degrees.
-        small_px: the shortest and longest side a crop is shrunk to before it is
+        downscale_px: the shortest and longest side a crop is shrunk to before it is
             enlarged again; 16 is a face of 12 px.
     """
 
     scale: tuple[float, float] = (0.8, 1.3)
     shift: float = 0.12
     angle_deg: float = 20.0
-    small_px: tuple[int, int] = (16, 64)
+    downscale_px: tuple[int, int] = (16, 64)
 
 
-def augment(
-    packed: Image, size_px: int, rng: Rng, strength: Strength = Strength()
+def augment_crop(
+    packed: Image,
+    size_px: int,
+    rng: Rng,
+    config: CropAugmentConfig = CropAugmentConfig(),
 ) -> Image:
     """Return one random view of a packed crop.
 
@@ -45,30 +48,34 @@ def augment(
         packed: square BGR crop, `PACKED_CONTEXT` face sides wide.
         size_px: side of the result, the input size of the network.
         rng: the only source of chance: the same state gives the same picture.
-        strength: how far each change may go.
+        config: how far each change may go.
 
     Returns:
         `(size_px, size_px, 3)` uint8 BGR.
     """
-    image = _crop(packed, size_px, rng, strength)
+    image = _crop_randomly(packed, size_px, rng, config)
     if rng.random() < 0.12:
-        image = _cut_at_border(image, rng)
+        image = _replicate_border(image, rng)
     if rng.random() < 0.12:
-        image = _cover_top(image, rng)
+        image = _paint_upper_patch(image, rng)
     if rng.random() < 0.2:  # many cameras and lamps are good
         return image
-    image = _night(image, rng) if rng.random() < 0.18 else _light(image, rng)
-    return _degrade(image, rng, strength)
+    image = (
+        _simulate_night(image, rng) if rng.random() < 0.18 else _vary_light(image, rng)
+    )
+    return _degrade_image(image, rng, config)
 
 
-def _crop(packed: Image, size_px: int, rng: Rng, strength: Strength) -> Image:
+def _crop_randomly(
+    packed: Image, size_px: int, rng: Rng, config: CropAugmentConfig
+) -> Image:
     """Cut a window as a face finder might have put it: loose, tight, off, turned."""
     side = packed.shape[0]
     face = side / PACKED_CONTEXT
-    low, high = np.log(strength.scale)
-    window = face * CONTEXT * math.exp(rng.uniform(low, high))
-    dx, dy = rng.uniform(-strength.shift, strength.shift, 2) * face
-    angle = rng.uniform(-strength.angle_deg, strength.angle_deg)
+    low, high = np.log(config.scale)
+    window = face * DEFAULT_CONTEXT * math.exp(rng.uniform(low, high))
+    dx, dy = rng.uniform(-config.shift, config.shift, 2) * face
+    angle = rng.uniform(-config.angle_deg, config.angle_deg)
     if rng.random() < 0.4:
         angle = 0.0
     zoom = size_px / window
@@ -81,43 +88,45 @@ def _crop(packed: Image, size_px: int, rng: Rng, strength: Strength) -> Image:
     # warpAffine samples single pixels: without this blur a strong shrink would alias,
     # which the area average used at run time does not.
     if zoom < 0.6:
-        packed = _image(cv2.GaussianBlur(packed, (0, 0), 0.35 / zoom))
+        packed = _as_image(cv2.GaussianBlur(packed, (0, 0), 0.35 / zoom))
     size = (size_px, size_px)
-    return _image(cv2.warpAffine(packed, matrix, size, borderMode=cv2.BORDER_REPLICATE))
+    return _as_image(
+        cv2.warpAffine(packed, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    )
 
 
-def _cut_at_border(image: Image, rng: Rng) -> Image:
+def _replicate_border(image: Image, rng: Rng) -> Image:
     """Replicate from a line on, as `crop_face` does for a face that leaves the picture.
 
     The lower side is cut least: without the mouth nobody knows the label.
     """
     side = int(rng.integers(4))
-    turned = np.rot90(image, side)
-    most = 0.10 if side == 2 else 0.38
-    rows = int(image.shape[0] * rng.uniform(0.02, most))
-    cut = turned.copy()
-    cut[:rows] = turned[rows : rows + 1]
-    return np.ascontiguousarray(np.rot90(cut, -side))
+    rotated = np.rot90(image, side)
+    max_fraction = 0.10 if side == 2 else 0.38
+    rows = int(image.shape[0] * rng.uniform(0.02, max_fraction))
+    replicated = rotated.copy()
+    replicated[:rows] = rotated[rows : rows + 1]
+    return np.ascontiguousarray(np.rot90(replicated, -side))
 
 
-def _cover_top(image: Image, rng: Rng) -> Image:
+def _paint_upper_patch(image: Image, rng: Rng) -> Image:
     """Lay a patch over the upper face, where it cannot change the label."""
     side = image.shape[0]
-    covered = image.copy()
+    result = image.copy()
     colour = tuple(int(v) for v in rng.integers(0, 256, 3))
     centre = (int(side * rng.uniform(0.1, 0.9)), int(side * rng.uniform(0.0, 0.38)))
     axes = (int(side * rng.uniform(0.05, 0.3)), int(side * rng.uniform(0.03, 0.12)))
     if rng.random() < 0.5:
-        turn = float(rng.uniform(0, 30))
-        cv2.ellipse(covered, centre, axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
+        angle_deg = float(rng.uniform(0, 30))
+        cv2.ellipse(result, centre, axes, angle_deg, 0, 360, colour, -1, cv2.LINE_AA)
     else:
         corners = np.array([centre, centre]) + np.array([[-1, -1], [1, 1]]) * axes
         low, high = (tuple(int(v) for v in corner) for corner in corners)
-        cv2.rectangle(covered, low, high, colour, -1)
-    return covered
+        cv2.rectangle(result, low, high, colour, -1)
+    return result
 
 
-def _light(image: Image, rng: Rng) -> Image:
+def _vary_light(image: Image, rng: Rng) -> Image:
     """Change gamma, gain, colour and the fall of light; sometimes drop the colour."""
     values = image.astype(np.float32) / 255
     if rng.random() < 0.5:
@@ -125,7 +134,7 @@ def _light(image: Image, rng: Rng) -> Image:
     if rng.random() < 0.12:  # little light
         values = values * rng.uniform(0.18, 0.55)
     if rng.random() < 0.15:
-        values = values * _gradient(image.shape[0], rng)[..., None]
+        values = values * _sample_light_ramp(image.shape[0], rng)[..., None]
     if rng.random() < 0.4:  # colour cast of a lamp
         values = values * rng.uniform(0.78, 1.22, 3).astype(np.float32)
     if rng.random() < 0.4:
@@ -137,14 +146,16 @@ def _light(image: Image, rng: Rng) -> Image:
     return _to_bytes(values * 255)
 
 
-def _night(image: Image, rng: Rng) -> Image:
+def _simulate_night(image: Image, rng: Rng) -> Image:
     """Leave a mean of 6 to 45 of 255, with the noise that a sensor then shows.
 
     Shot noise grows with the root of the light, read noise does not (Healey and
     Kondepudy, "Radiometric CCD camera calibration and noise estimation", 1994).
     """
-    wanted = math.exp(rng.uniform(math.log(6), math.log(45)))
-    light = image.astype(np.float32) * min(1.0, wanted / max(float(image.mean()), 1.0))
+    target_mean = math.exp(rng.uniform(math.log(6), math.log(45)))
+    light = image.astype(np.float32) * min(
+        1.0, target_mean / max(float(image.mean()), 1.0)
+    )
     if rng.random() < 0.5:  # the colour of street lamps and screens
         light = light * rng.uniform(0.7, 1.2, 3).astype(np.float32)
     shot, read = rng.uniform(0.0, 0.4), rng.uniform(0.0, 5.0)
@@ -152,7 +163,7 @@ def _night(image: Image, rng: Rng) -> Image:
     return _to_bytes(light + noise)
 
 
-def _gradient(side: int, rng: Rng) -> NDArray[np.float32]:
+def _sample_light_ramp(side: int, rng: Rng) -> NDArray[np.float32]:
     """Return a `(side, side)` ramp of light across the picture, as beside a window."""
     angle = rng.uniform(0, 2 * math.pi)
     rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
@@ -161,29 +172,29 @@ def _gradient(side: int, rng: Rng) -> NDArray[np.float32]:
     return result
 
 
-def _degrade(image: Image, rng: Rng, strength: Strength) -> Image:
+def _degrade_image(image: Image, rng: Rng, config: CropAugmentConfig) -> Image:
     """Blur, shrink, add noise and compress, in the order that a camera does."""
     size = (image.shape[1], image.shape[0])
     if rng.random() < 0.2:
-        image = blurred(image, rng)
-    small = rng.random() < 0.4
-    if small:
-        low, high = np.log(strength.small_px)
+        image = blur_randomly(image, rng)
+    is_downscaled = rng.random() < 0.4
+    if is_downscaled:
+        low, high = np.log(config.downscale_px)
         side = round(math.exp(rng.uniform(low, high)))
-        image = _image(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
+        image = _as_image(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
     if rng.random() < 0.3:
         noise = rng.normal(0, rng.uniform(2, 14), image.shape)
         image = _to_bytes(image + noise)
     if rng.random() < 0.4:
         quality = int(rng.integers(20, 91))
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = _image(cv2.imdecode(data, cv2.IMREAD_COLOR))
-    if small:
-        image = _image(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+        image = _as_image(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    if is_downscaled:
+        image = _as_image(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
     return image
 
 
-def blurred(
+def blur_randomly(
     image: Image,
     rng: Rng,
     sigma_px: tuple[float, float] = (0.5, 2.0),
@@ -198,7 +209,7 @@ def blurred(
         length_px: shortest move, and one more than the longest.
     """
     if rng.random() < 0.5:
-        return _image(cv2.GaussianBlur(image, (0, 0), rng.uniform(*sigma_px)))
+        return _as_image(cv2.GaussianBlur(image, (0, 0), rng.uniform(*sigma_px)))
     length = int(rng.integers(*length_px))
     line = np.zeros((length, length), np.float32)
     line[length // 2] = 1
@@ -206,7 +217,7 @@ def blurred(
     turn = cv2.getRotationMatrix2D((middle, middle), rng.uniform(0, 180), 1)
     kernel = np.asarray(cv2.warpAffine(line, turn, (length, length)), np.float32)
     kernel /= max(float(kernel.sum()), 1e-6)
-    return _image(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE))
+    return _as_image(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE))
 
 
 def _to_bytes(values: NDArray[np.floating]) -> Image:
@@ -214,6 +225,6 @@ def _to_bytes(values: NDArray[np.floating]) -> Image:
     return result
 
 
-def _image(pixels: object) -> Image:
+def _as_image(pixels: object) -> Image:
     """Tell the type checker what OpenCV gave back; nothing is copied."""
     return np.asarray(pixels, np.uint8)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from maskdet.training.arrays import open_arrays, save_arrays
 
-Weights = list[NDArray[np.float32]]
+WeightArrays = list[NDArray[np.float32]]
 
 
 @dataclass
-class Average:
+class WeightAverage:
     """A slow copy of a network's weights, which judges better than the last step.
 
     The statistics of normalisation are averaged with the rest, so they fit.
@@ -27,18 +27,18 @@ class Average:
         decay: how much of the old stays at each step.
     """
 
-    weights: Weights
+    weights: WeightArrays
     decay: float
 
-    def update(self, weights: Weights, step: int) -> None:
+    def update(self, weights: WeightArrays, step: int) -> None:
         """Move towards `weights`; faster in the first steps, to forget the start."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for slow, new in zip(self.weights, weights, strict=True):
-            slow += (1 - decay) * (new - slow)
+        for averaged, new in zip(self.weights, weights, strict=True):
+            averaged += (1 - decay) * (new - averaged)
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingState:
     """How far a training is.
 
     Attributes:
@@ -57,7 +57,7 @@ class Progress:
     stage: int = 0
 
 
-_FIELDS = {
+_STATE_FIELDS = {
     "epochs_done": int,
     "best": float,
     "lowest_loss": float,
@@ -67,20 +67,20 @@ _FIELDS = {
 
 
 def save_state(
-    path: Path, model: keras.Model, average: Average | None, progress: Progress
+    path: Path, model: keras.Model, average: WeightAverage | None, state: TrainingState
 ) -> None:
     """Write weights, averaged weights, optimizer and progress; replaces as a whole."""
-    arrays = {name: np.array(getattr(progress, name)) for name in _FIELDS}
+    arrays = {name: np.array(getattr(state, name)) for name in _STATE_FIELDS}
     for name, values in (
         ("model", model.get_weights()),
         ("average", average.weights if average else []),
-        ("optimizer", _values(model.optimizer)),
+        ("optimizer", _get_optimizer_values(model.optimizer)),
     ):
         arrays |= {f"{name}_{index}": value for index, value in enumerate(values)}
     save_arrays(path, arrays)
 
 
-def read_progress(path: Path) -> Progress:
+def read_state(path: Path) -> TrainingState:
     """Return how far the training is that `save_state` wrote.
 
     Raises:
@@ -90,11 +90,13 @@ def read_progress(path: Path) -> Progress:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: nothing to resume; train without --resume")
     with open_arrays(path) as stored:
-        return Progress(**{name: kind(stored[name]) for name, kind in _FIELDS.items()})
+        return TrainingState(
+            **{name: kind(stored[name]) for name, kind in _STATE_FIELDS.items()}
+        )
 
 
 def load_state(
-    path: Path, model: keras.Model, average: Average | None, *, optimizer: bool
+    path: Path, model: keras.Model, average: WeightAverage | None, *, optimizer: bool
 ) -> None:
     """Put what `save_state` wrote into `model` and `average`.
 
@@ -110,13 +112,15 @@ def load_state(
     with open_arrays(path) as stored:
         model.optimizer.build(model.trainable_variables)
         try:
-            model.set_weights(_numbered(stored, "model"))
+            model.set_weights(_read_numbered_arrays(stored, "model"))
             if average is not None:
-                average.weights = _numbered(stored, "average")
+                average.weights = _read_numbered_arrays(stored, "average")
             if optimizer:
-                values = _numbered(stored, "optimizer")
-                for one, value in zip(model.optimizer.variables, values, strict=True):
-                    one.assign(value)
+                values = _read_numbered_arrays(stored, "optimizer")
+                for variable, value in zip(
+                    model.optimizer.variables, values, strict=True
+                ):
+                    variable.assign(value)
         except ValueError:
             raise ValueError(f"{path}: is of another network or optimizer") from None
 
@@ -129,36 +133,40 @@ def load_average(path: Path, model: keras.Model) -> None:
     """
     with open_arrays(path) as stored:
         try:
-            model.set_weights(_numbered(stored, "average"))
+            model.set_weights(_read_numbered_arrays(stored, "average"))
         except ValueError:
             raise ValueError(f"{path}: is of another network") from None
 
 
-def save_best(path: Path, model: keras.Model, average: Average | None) -> None:
+def save_best(path: Path, model: keras.Model, average: WeightAverage | None) -> None:
     """Write the weights that judge best, in Keras' format; `model` stays as it is.
 
     Raises:
         OSError: they cannot be written; an older file of this name is still there.
     """
-    own = use_average(model, average)
-    part = path.with_name(f".part-{path.name}")  # Keras knows the format by the ending
+    own_weights = swap_in_average(model, average)
+    part_file = path.with_name(
+        f".part-{path.name}"
+    )  # Keras knows the format by the ending
     try:
-        _reserve(part, model)
-        model.save_weights(part)
-        part.replace(path)
+        _reserve_disk_space(part_file, model)
+        model.save_weights(part_file)
+        part_file.replace(path)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else _first_line(error)
-        raise OSError(error.errno, why, str(path)) from None
+        reason = os.strerror(error.errno) if error.errno else _first_line(error)
+        raise OSError(error.errno, reason, str(path)) from None
     finally:
-        part.unlink(missing_ok=True)
-        if own is not None:
-            model.set_weights(own)
+        part_file.unlink(missing_ok=True)
+        if own_weights is not None:
+            model.set_weights(own_weights)
 
 
-def _reserve(path: Path, model: keras.Model) -> None:
+def _reserve_disk_space(path: Path, model: keras.Model) -> None:
     """Take the room of a weights file: HDF5 tells of a full disk in many lines."""
     optimizer = getattr(model, "optimizer", None)  # before it is compiled, none
-    values = model.get_weights() + ([] if optimizer is None else _values(optimizer))
+    values = model.get_weights() + (
+        [] if optimizer is None else _get_optimizer_values(optimizer)
+    )
     if hasattr(os, "posix_fallocate"):  # not on Windows and macOS
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, 2**16 + sum(v.nbytes for v in values))
@@ -185,19 +193,21 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
-def use_average(model: keras.Model, average: Average | None) -> Weights | None:
+def swap_in_average(
+    model: keras.Model, average: WeightAverage | None
+) -> WeightArrays | None:
     """Put the averaged weights into the model and return its own, if they differ."""
     if average is None:
         return None
-    own: Weights = model.get_weights()
+    own_weights: WeightArrays = model.get_weights()
     model.set_weights(average.weights)
-    return own
+    return own_weights
 
 
-def _values(optimizer: keras.Optimizer) -> Weights:
+def _get_optimizer_values(optimizer: keras.Optimizer) -> WeightArrays:
     return [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
 
 
-def _numbered(stored: np.lib.npyio.NpzFile, name: str) -> Weights:
+def _read_numbered_arrays(stored: np.lib.npyio.NpzFile, name: str) -> WeightArrays:
     count = sum(key.startswith(f"{name}_") for key in stored.files)
     return [stored[f"{name}_{index}"] for index in range(count)]

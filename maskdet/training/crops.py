@@ -13,7 +13,7 @@ from maskdet.boxes import Boxes, sizes_px
 from maskdet.classifier import crop_face
 from maskdet.datasets import Example
 from maskdet.training.arrays import open_arrays, save_arrays
-from maskdet.training.samples import Progress, opened, whole_box
+from maskdet.training.samples import ProgressWrapper, full_image_box, iter_images
 from maskdet.types import Image
 
 
@@ -38,7 +38,7 @@ class Crops:
 
 def cut_crops(
     examples: Sequence[Example],
-    progress: Progress,
+    progress: ProgressWrapper,
     size_px: int,
     *,
     context: float,
@@ -62,9 +62,9 @@ def cut_crops(
     images: list[Image] = []
     labels: list[int] = []
     sources: list[str] = []
-    for example, picture in opened(examples, progress):
-        boxes, values = _faces_of(example, picture, min_px)
-        images += [crop_face(picture, box, size_px, context=context) for box in boxes]
+    for example, image in iter_images(examples, progress):
+        boxes, values = _list_evaluation_faces(example, image, min_px)
+        images += [crop_face(image, box, size_px, context=context) for box in boxes]
         labels += values.tolist()
         sources += [example.source] * len(boxes)
     if not images:
@@ -72,13 +72,13 @@ def cut_crops(
     return Crops(np.stack(images), np.array(labels, np.int64), np.array(sources))
 
 
-def _faces_of(
-    example: Example, picture: Image, min_px: float
+def _list_evaluation_faces(
+    example: Example, image: Image, min_px: float
 ) -> tuple[Boxes, NDArray[np.int64]]:
-    if example.whole:
-        return whole_box(picture), example.label_values
-    big = sizes_px(example.boxes) >= min_px
-    return example.boxes[big], example.label_values[big]
+    if example.is_crop:
+        return full_image_box(image), example.label_values
+    large_enough = sizes_px(example.boxes) >= min_px
+    return example.boxes[large_enough], example.label_values[large_enough]
 
 
 def save_crops(crops: Crops, path: Path) -> None:

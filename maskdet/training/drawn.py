@@ -13,21 +13,21 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.detectors import LandmarkFinder
-from maskdet.synthetic import Mask, Position, Thing, cover_mouth, wear_mask
+from maskdet.detectors import LandmarkDetector
+from maskdet.synthetic import Mask, MaskPosition, Occluder, render_mask, render_occluder
 from maskdet.training.augment import PACKED_CONTEXT
-from maskdet.training.samples import Progress, Samples
+from maskdet.training.samples import PackedCrops, ProgressWrapper
 from maskdet.training.workers import map_parallel
 from maskdet.types import Image, Label
 
-MASKS: Final[Mapping[Position, tuple[Label, float]]] = {
+DRAWN_MASKS: Final[Mapping[MaskPosition, tuple[Label, float]]] = {
     "worn": (Label.MASK, 0.20),
     "below_nose": (Label.INCORRECT, 0.22),
     "chin": (Label.INCORRECT, 0.13),
 }
 """How a mask is drawn: what it is then, and its share of all that is drawn."""
 
-HARD_NEGATIVES: Final[Mapping[Thing, float]] = {
+HARD_NEGATIVES: Final[Mapping[Occluder, float]] = {
     "hand": 0.14,
     "scarf": 0.08,
     "beard": 0.09,
@@ -38,31 +38,31 @@ HARD_NEGATIVES: Final[Mapping[Thing, float]] = {
 """What else is drawn, with its share. Hands lead: people report them most."""
 
 # A box this sure, in the middle and of the right size, is the labelled face.
-_SURE_SCORE: Final = 0.7
-_LEAST_FACE: Final = 0.6
-_MOST_FACE: Final = 1.6
-_OFF_CENTRE: Final = 0.35
+_MIN_CENTRE_FACE_SCORE: Final = 0.7
+_MIN_FACE_RATIO: Final = 0.6
+_MAX_FACE_RATIO: Final = 1.6
+_MAX_CENTRE_OFFSET: Final = 0.35
 
 
-_Face: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+_FaceLandmarks: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Box and landmarks."""
 
-_Drawn: TypeAlias = tuple[Image, Label, str]
+_DrawnCrop: TypeAlias = tuple[Image, Label, str]
 """The face with something drawn on it, its label and what was drawn."""
 
 
-def draw_samples(
-    samples: Samples,
-    finder: LandmarkFinder,
+def draw_synthetic_crops(
+    packed_crops: PackedCrops,
+    detector: LandmarkDetector,
     count: int,
     seed: int,
-    progress: Progress = iter,
-) -> Samples:
-    """Return about `count` crops drawn on the bare ones among `samples`.
+    progress: ProgressWrapper = iter,
+) -> PackedCrops:
+    """Return about `count` crops drawn on the bare ones among `packed_crops`.
 
     Args:
-        samples: packed crops; only `no_mask` ones are drawn on.
-        finder: finds the landmarks.
+        packed_crops: packed crops; only `no_mask` ones are drawn on.
+        detector: finds the landmarks.
         count: how many to draw; fewer if few faces show their landmarks.
         seed: fixes every choice.
         progress: something like `tqdm`.
@@ -71,23 +71,23 @@ def draw_samples(
         Crops with `drawn` set, their source named `drawn-` and what was drawn. None
         if there is no bare face to draw on.
     """
-    bare = np.flatnonzero(samples.labels == Label.NO_MASK)
-    order = _order(bare, count, np.random.default_rng(seed))
+    no_mask_rows = np.flatnonzero(packed_crops.labels == Label.NO_MASK)
+    order = _shuffle_passes(no_mask_rows, count, np.random.default_rng(seed))
 
-    def draw(place: int) -> _Drawn | None:
-        image = samples.images[order[place]]
-        found = _middle_face(finder, image)
-        rng = np.random.default_rng([seed, place])
-        return None if found is None else _draw(image, *found, rng)
+    def draw(index: int) -> _DrawnCrop | None:
+        image = packed_crops.images[order[index]]
+        face = _detect_centre_face(detector, image)
+        rng = np.random.default_rng([seed, index])
+        return None if face is None else _draw_on_crop(image, *face, rng)
 
-    every = map_parallel(draw, range(len(order)), progress)
-    drawn = list(itertools.islice(filter(None, every), count))
-    return _packed(drawn, samples.images.shape[1:])
+    results = map_parallel(draw, range(len(order)), progress)
+    drawn = list(itertools.islice(filter(None, results), count))
+    return _pack_drawn(drawn, packed_crops.images.shape[1:])
 
 
-def _packed(drawn: list[_Drawn], side: tuple[int, ...]) -> Samples:
-    return Samples(
-        images=np.array([one for one, _, _ in drawn], np.uint8).reshape(-1, *side),
+def _pack_drawn(drawn: list[_DrawnCrop], side: tuple[int, ...]) -> PackedCrops:
+    return PackedCrops(
+        images=np.array([image for image, _, _ in drawn], np.uint8).reshape(-1, *side),
         labels=np.array([label for _, label, _ in drawn], np.int64),
         sources=np.array([f"drawn-{name}" for _, _, name in drawn], np.str_),
         whole=np.zeros(len(drawn), np.bool_),
@@ -95,44 +95,52 @@ def _packed(drawn: list[_Drawn], side: tuple[int, ...]) -> Samples:
     )
 
 
-def _order(bare: NDArray[np.int64], count: int, rng: np.random.Generator) -> list[int]:
+def _shuffle_passes(
+    no_mask_rows: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> list[int]:
     """Return one pass over the faces after the other, each in another order."""
-    passes = -(-count // max(len(bare), 1))
-    rows = np.concatenate([rng.permutation(bare) for _ in range(passes)] or [bare])
+    passes = -(-count // max(len(no_mask_rows), 1))
+    rows = np.concatenate(
+        [rng.permutation(no_mask_rows) for _ in range(passes)] or [no_mask_rows]
+    )
     return [int(row) for row in rows]
 
 
-def _middle_face(finder: LandmarkFinder, image: Image) -> _Face | None:
+def _detect_centre_face(
+    detector: LandmarkDetector, image: Image
+) -> _FaceLandmarks | None:
     """Return box and landmarks of the face that a packed crop was cut around."""
-    faces, points = finder.landmarks(image)
+    faces, landmarks = detector.detect_landmarks(image)
     side = image.shape[0]
-    wanted = side / PACKED_CONTEXT
+    expected_px = side / PACKED_CONTEXT
     sizes = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1)
-    off = np.abs(faces.boxes.reshape(-1, 2, 2).mean(axis=1) - side / 2).max(axis=1)
+    offsets = np.abs(faces.boxes.reshape(-1, 2, 2).mean(axis=1) - side / 2).max(axis=1)
     fits = (
-        (faces.scores >= _SURE_SCORE)
-        & (sizes > _LEAST_FACE * wanted)
-        & (sizes < _MOST_FACE * wanted)
-        & (off < _OFF_CENTRE * wanted)
+        (faces.scores >= _MIN_CENTRE_FACE_SCORE)
+        & (sizes > _MIN_FACE_RATIO * expected_px)
+        & (sizes < _MAX_FACE_RATIO * expected_px)
+        & (offsets < _MAX_CENTRE_OFFSET * expected_px)
     )
     if not fits.any():
         return None
     best = int(np.flatnonzero(fits)[0])
-    return faces.boxes[best], points[best]
+    return faces.boxes[best], landmarks[best]
 
 
-def _draw(
+def _draw_on_crop(
     image: Image,
     box: NDArray[np.float32],
-    points: NDArray[np.float32],
+    landmarks: NDArray[np.float32],
     rng: np.random.Generator,
-) -> _Drawn:
-    shares = [share for _, share in MASKS.values()] + list(HARD_NEGATIVES.values())
-    choice = int(rng.choice(len(shares), p=np.array(shares) / sum(shares)))
-    if choice < len(MASKS):
-        position, (label, _) = list(MASKS.items())[choice]
+) -> _DrawnCrop:
+    fractions = [fraction for _, fraction in DRAWN_MASKS.values()] + list(
+        HARD_NEGATIVES.values()
+    )
+    choice = int(rng.choice(len(fractions), p=np.array(fractions) / sum(fractions)))
+    if choice < len(DRAWN_MASKS):
+        position, (label, _) = list(DRAWN_MASKS.items())[choice]
         mask = Mask.random(rng, position)
-        return wear_mask(image, points, mask, box=box, rng=rng), label, position
-    thing = list(HARD_NEGATIVES)[choice - len(MASKS)]
-    drawn = cover_mouth(image, points, thing, box=box, rng=rng)
-    return drawn, Label.NO_MASK, thing
+        return render_mask(image, landmarks, mask, box=box, rng=rng), label, position
+    occluder = list(HARD_NEGATIVES)[choice - len(DRAWN_MASKS)]
+    drawn = render_occluder(image, landmarks, occluder, box=box, rng=rng)
+    return drawn, Label.NO_MASK, occluder

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from maskdet.litert import open_interpreter
 
-_READABLE: Final = (np.float16, np.float32)
+_FLOAT_TYPES: Final = (np.float16, np.float32)
 """Where a file has both, the first is what it stores: the other is only filled at run
 time."""
 
 
-def load_exported(model: keras.Model, path: str | Path) -> None:
+def load_litert_weights(model: keras.Model, path: str | Path) -> None:
     """Put the weights of a file that `maskdet export` wrote into a network.
 
     In the file each normalisation is a part of the convolution before it. Here the
@@ -39,49 +39,49 @@ def load_exported(model: keras.Model, path: str | Path) -> None:
         interpreter = open_interpreter(path, "network", threads=1)
     except RuntimeError as error:
         raise ValueError(str(error)) from None
-    _fill_all(model, _Stored(path, interpreter))
+    _load_layers(model, _LitertTensors(path, interpreter))
 
 
-def _fill_all(model: keras.Model, stored: _Stored) -> None:
+def _load_layers(model: keras.Model, stored: _LitertTensors) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            _fill_all(layer, stored)
+            _load_layers(layer, stored)
         elif isinstance(layer, keras.layers.Dense):
-            _fill_dense(layer, stored)
+            _load_dense(layer, stored)
         elif isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
-            _fill(layer, _norm_of(layer, model), stored)
+            _load_convolution(layer, _find_batchnorm(layer, model), stored)
 
 
-def _fill_dense(layer: Any, stored: _Stored) -> None:
+def _load_dense(layer: Any, stored: _LitertTensors) -> None:
     """Fill a dense layer; LiteRT has one row an output."""
     kernel, bias = layer.get_weights()
-    for known in range(kernel.shape[1], 0, -1):
-        if stored.has(layer.name, (known, kernel.shape[0])):
+    for n_stored in range(kernel.shape[1], 0, -1):
+        if stored.has(layer.name, (n_stored, kernel.shape[0])):
             break
-    kernel[:, :known] = stored.values(layer.name, (known, kernel.shape[0])).T
-    bias[:known] = stored.values(layer.name, (known,))
+    kernel[:, :n_stored] = stored.get(layer.name, (n_stored, kernel.shape[0])).T
+    bias[:n_stored] = stored.get(layer.name, (n_stored,))
     layer.set_weights([kernel, bias])
 
 
-def _fill(layer: Any, norm: Any, stored: _Stored) -> None:
+def _load_convolution(layer: Any, norm: Any, stored: _LitertTensors) -> None:
     """Fill a convolution, and the normalisation that was folded into it."""
     rows, columns, into, out = layer.kernel.shape
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     # LiteRT: out, rows, columns, in; the depthwise ones have 1 channel out.
     shape = (1, rows, columns, into) if depthwise else (out, rows, columns, into)
-    kernel = stored.values(layer.name, shape).transpose(1, 2, 3, 0)
+    kernel = stored.get(layer.name, shape).transpose(1, 2, 3, 0)
     channels = into if depthwise else out
     if layer.use_bias:
-        layer.set_weights([kernel, stored.values(layer.name, (channels,))])
+        layer.set_weights([kernel, stored.get(layer.name, (channels,))])
         return
     layer.set_weights([kernel])
     if norm is not None:
         zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
-        added = stored.values(layer.name, (channels,))
-        norm.set_weights([ones, added, zeros, ones - norm.epsilon])
+        offset = stored.get(layer.name, (channels,))
+        norm.set_weights([ones, offset, zeros, ones - norm.epsilon])
 
 
-def _norm_of(layer: Any, model: keras.Model) -> Any:
+def _find_batchnorm(layer: Any, model: keras.Model) -> Any:
     """Return the normalisation that reads what a convolution gives, or None."""
     return next(
         (
@@ -94,7 +94,7 @@ def _norm_of(layer: Any, model: keras.Model) -> Any:
     )
 
 
-class _Stored:
+class _LitertTensors:
     """The weights in a file, found by layer and shape."""
 
     def __init__(self, path: Path, interpreter: Any) -> None:
@@ -104,31 +104,31 @@ class _Stored:
 
     def has(self, layer: str, shape: tuple[int, ...]) -> bool:
         """Return whether there are weights of one shape that belong to a layer."""
-        return self._found(layer, shape) is not None
+        return self._find(layer, shape) is not None
 
-    def values(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def get(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the weights of one shape that belong to a layer.
 
         Raises:
             ValueError: the file has none.
         """
-        found = self._found(layer, shape)
-        if found is not None:
-            return found
+        tensor = self._find(layer, shape)
+        if tensor is not None:
+            return tensor
         raise ValueError(
             f"{self._path}: has no float weights {shape} for {layer}; wanted a float16 "
             "or float32 file that `maskdet export` wrote of this network"
         )
 
-    def _found(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    def _find(self, layer: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
         belongs = re.compile(rf"(^|/){re.escape(layer)}(_\d+)?/")
-        for kind in _READABLE:
-            for one in self._details:
+        for dtype in _FLOAT_TYPES:
+            for detail in self._details:
                 if (
-                    one["dtype"] is kind
-                    and tuple(one["shape"]) == shape
-                    and belongs.search(one["name"])
+                    detail["dtype"] is dtype
+                    and tuple(detail["shape"]) == shape
+                    and belongs.search(detail["name"])
                 ):
-                    found = self._interpreter.get_tensor(one["index"])
-                    return np.asarray(found, np.float32)
+                    tensor = self._interpreter.get_tensor(detail["index"])
+                    return np.asarray(tensor, np.float32)
         return None

@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
 from maskdet.classifier import crop_face
-from maskdet.onepass import Network, OnePass, Scaling
+from maskdet.onepass import Resize, SingleStage, SingleStageNetwork
 from maskdet.training.augment import PACKED_CONTEXT
-from maskdet.training.onepass.scenes import Place
-from maskdet.training.samples import NO_FACE, PACKED_PX, Progress, Samples
+from maskdet.training.onepass.scenes import TrainingImage
+from maskdet.training.samples import NO_FACE, PACKED_PX, PackedCrops, ProgressWrapper
 from maskdet.training.workers import map_parallel
 from maskdet.types import Image, Settings
 
-_SCALINGS: Final = (Scaling(640, 2.0), Scaling(320, 1.0))
+_SCALINGS: Final = (Resize(640, 2.0), Resize(320, 1.0))
 """How large the network sees a picture: as `onepass` and as `onepass-fast`."""
 
-_LEAST_SCORE: Final = 0.08
+_MIN_SCORE: Final = 0.08
 """Weaker detections are never shown, at any threshold that is of use."""
 
-_MOST: Final = 12
+_MAX_DETECTIONS: Final = 12
 """Detections of one picture and scaling, the best first."""
 
-_LEAST_PX: Final = 10.0
+_MIN_SIDE_PX: Final = 10.0
 
 
-class FalseDetections:
+class FalsePositiveMiner:
     """Finds boxes in pictures without a face that look like one to the network."""
 
     def __init__(self, network: str | Path) -> None:
@@ -43,47 +43,70 @@ class FalseDetections:
             FileNotFoundError: there is no such file.
             RuntimeError: it is not a one-pass network.
         """
-        loaded = Network(network)
-        self._looks = [OnePass(loaded, scaling) for scaling in _SCALINGS]
+        onepass_network = SingleStageNetwork(network)
+        self._analyzers = [
+            SingleStage(onepass_network, scaling) for scaling in _SCALINGS
+        ]
 
-    def boxes(self, image: Image) -> Boxes:
+    def detect_boxes(self, image: Image) -> Boxes:
         """Return the `(n, 4)` boxes of all looks, those of one look best first."""
         parts = [np.zeros((0, 4), np.float32)]
-        for look in self._looks:
-            faces = look.analyze(image, Settings.permissive()).faces
+        for analyzer in self._analyzers:
+            faces = analyzer.analyze(image, Settings.permissive()).faces
             sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(axis=1, initial=1e9)
-            rows = (faces.scores >= _LEAST_SCORE) & (sides >= _LEAST_PX)
-            parts.append(faces.boxes[rows][:_MOST])
+            rows = (faces.scores >= _MIN_SCORE) & (sides >= _MIN_SIDE_PX)
+            parts.append(faces.boxes[rows][:_MAX_DETECTIONS])
         return np.concatenate(parts)
 
-    def samples(self, places: Sequence[Place], progress: Progress) -> Samples:
+    def make_packed_crops(
+        self, negatives: Sequence[TrainingImage], progress: ProgressWrapper
+    ) -> PackedCrops:
         """Return the crops to train on, packed as those of faces."""
-        cut = self._cut(places, PACKED_PX, PACKED_CONTEXT, progress)
-        n = len(cut)
+        crops_and_kinds = self._cut_crops(
+            negatives, PACKED_PX, PACKED_CONTEXT, progress
+        )
+        n = len(crops_and_kinds)
         shape = (-1, PACKED_PX, PACKED_PX, 3)
-        return Samples(
-            images=np.array([crop for crop, _ in cut], np.uint8).reshape(shape),
+        return PackedCrops(
+            images=np.array([crop for crop, _ in crops_and_kinds], np.uint8).reshape(
+                shape
+            ),
             labels=np.full(n, NO_FACE, np.int64),
-            sources=np.array([f"no-face-{kind}" for _, kind in cut], np.str_),
+            sources=np.array(
+                [f"no-face-{kind}" for _, kind in crops_and_kinds], np.str_
+            ),
             whole=np.zeros(n, np.bool_),
             drawn=np.zeros(n, np.bool_),
         )
 
-    def crops(
-        self, places: Sequence[Place], size_px: int, context: float, progress: Progress
+    def make_evaluation_crops(
+        self,
+        negatives: Sequence[TrainingImage],
+        size_px: int,
+        context: float,
+        progress: ProgressWrapper,
     ) -> NDArray[np.uint8]:
         """Return the `(n, size_px, size_px, 3)` crops to judge by, as at run time."""
-        cut = self._cut(places, size_px, context, progress)
-        crops = [crop for crop, _ in cut]
+        crops_and_kinds = self._cut_crops(negatives, size_px, context, progress)
+        crops = [crop for crop, _ in crops_and_kinds]
         return np.array(crops, np.uint8).reshape(-1, size_px, size_px, 3)
 
-    def _cut(
-        self, places: Sequence[Place], size_px: int, context: float, progress: Progress
+    def _cut_crops(
+        self,
+        negatives: Sequence[TrainingImage],
+        size_px: int,
+        context: float,
+        progress: ProgressWrapper,
     ) -> list[tuple[Image, str]]:
-        def cut(place: Place) -> list[tuple[Image, str]]:
+        def cut(negative: TrainingImage) -> list[tuple[Image, str]]:
             return [
-                (crop_face(place.image, box, size_px, context=context), place.source)
-                for box in self.boxes(place.image)
+                (
+                    crop_face(negative.image, box, size_px, context=context),
+                    negative.source,
+                )
+                for box in self.detect_boxes(negative.image)
             ]
 
-        return [one for crops in map_parallel(cut, places, progress) for one in crops]
+        return [
+            item for crops in map_parallel(cut, negatives, progress) for item in crops
+        ]

@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 from maskdet.classifier import OUTPUT_NAME, MaskClassifier
 from maskdet.own_models import VERIFIER_OUTPUT
 from maskdet.training.crops import Crops
-from maskdet.training.sampling import network_input
-from maskdet.training.validation import Rightness, by_source
+from maskdet.training.sampling import to_network_input
+from maskdet.training.validation import ClassifierMetrics, compute_metrics_by_source
 from maskdet.types import CLASSES
 
-Precision = Literal["float32", "float16", "int8"]
+WeightFormat = Literal["float32", "float16", "int8"]
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+WEIGHT_FORMATS: tuple[WeightFormat, ...] = ("float32", "float16", "int8")
 
 # Where two shares of some hundred crops are the same, they are equal up to rounding.
 _ROUNDING = 1e-9
-_LOST_SHARE = 0.001
-_LOST_BALANCED = 0.005
+_MAX_ACCURACY_LOSS = 0.001
+_MAX_BALANCED_LOSS = 0.005
 
 
 @dataclass(frozen=True, eq=False)
-class Converted:
+class ConvertedClassifier:
     """One LiteRT file and how it compares with the Keras network it was made from.
 
     Attributes:
@@ -42,61 +42,70 @@ class Converted:
         n_bytes: its size.
         sha256: of the whole file.
         difference: largest difference of a probability to Keras, on real crops.
-        changed: crops whose most likely class differs from Keras.
-        one_ms: shortest time for one face.
-        four_ms: shortest time for four faces in one call.
-        rightness: on validation, source by source.
+        n_changed: crops whose most likely class differs from Keras.
+        one_face_ms: shortest time for one face.
+        four_faces_ms: shortest time for four faces in one call.
+        metrics: on validation, source by source.
     """
 
     path: Path
     n_bytes: int
     sha256: str
     difference: float
-    changed: int
-    one_ms: float
-    four_ms: float
-    rightness: dict[str, Rightness]
+    n_changed: int
+    one_face_ms: float
+    four_faces_ms: float
+    metrics: dict[str, ClassifierMetrics]
 
-    def is_worse_than(self, other: Converted) -> bool:
+    def is_worse_than(self, other: ConvertedClassifier) -> bool:
         """Return whether it is wrong more often than chance could make it.
 
         Allowed is one face in a thousand, mask against no mask, over all sources
         together, and half of that in a hundred for the mean of the three classes: a
         class of 18 faces moves by five points with a single one.
         """
-        two = [one.mask_or_not * one.n for one in self.rightness.values()]
-        had = [one.mask_or_not * one.n for one in other.rightness.values()]
-        n = sum(one.n for one in self.rightness.values())
-        three = [one.balanced for one in self.rightness.values()]
-        had_three = [one.balanced for one in other.rightness.values()]
+        n_correct = [
+            source_metrics.mask_or_not * source_metrics.n
+            for source_metrics in self.metrics.values()
+        ]
+        other_n_correct = [
+            source_metrics.mask_or_not * source_metrics.n
+            for source_metrics in other.metrics.values()
+        ]
+        n = sum(source_metrics.n for source_metrics in self.metrics.values())
+        balanced = [source_metrics.balanced for source_metrics in self.metrics.values()]
+        other_balanced = [
+            source_metrics.balanced for source_metrics in other.metrics.values()
+        ]
         return bool(
-            sum(two) < sum(had) - _LOST_SHARE * n - _ROUNDING
-            or np.mean(three) < np.mean(had_three) - _LOST_BALANCED - _ROUNDING
+            sum(n_correct) < sum(other_n_correct) - _MAX_ACCURACY_LOSS * n - _ROUNDING
+            or np.mean(balanced)
+            < np.mean(other_balanced) - _MAX_BALANCED_LOSS - _ROUNDING
         )
 
-    def loses_to(self, other: Converted) -> list[str]:
+    def list_regressions(self, other: ConvertedClassifier) -> list[str]:
         """Return the sources on which this file is right less often than `other`.
 
         Right: mask against no mask, or the mean over the three classes.
         """
         return [
             source
-            for source, mine in self.rightness.items()
-            if mine.mask_or_not < other.rightness[source].mask_or_not - _ROUNDING
-            or mine.balanced < other.rightness[source].balanced - _ROUNDING
+            for source, metrics in self.metrics.items()
+            if metrics.mask_or_not < other.metrics[source].mask_or_not - _ROUNDING
+            or metrics.balanced < other.metrics[source].balanced - _ROUNDING
         ]
 
 
-def convert(
+def convert_classifier(
     model: keras.Model,
-    precision: Precision,
+    weight_format: WeightFormat,
     calibration: NDArray[np.uint8] | None = None,
 ) -> bytes:
     """Return the network as a LiteRT file whose output is named after its columns.
 
     Args:
         model: `(n, s, s, 3)` RGB 0..255 -> `(n, 3)`, or `(n, 4)` with `no_face`.
-        precision: `float16` stores weights in half the room, and sums are of that
+        weight_format: `float16` stores weights in half the room, and sums are of that
             kind too where the processor can. `int8` computes with 8 bits; input and
             output stay float32.
         calibration: `(n, s, s, 3)` BGR crops that show `int8` the usual values.
@@ -104,30 +113,32 @@ def convert(
     archive = keras.export.ExportArchive()
     archive.track(model)
     shape = (None, *model.input_shape[1:])
-    verifies = model.output_shape[-1] > len(CLASSES)
-    name = VERIFIER_OUTPUT if verifies else OUTPUT_NAME
+    has_no_face = model.output_shape[-1] > len(CLASSES)
+    name = VERIFIER_OUTPUT if has_no_face else OUTPUT_NAME
     archive.add_endpoint(
         "classify",
         lambda image: {name: model(image, training=False)},
         input_signature=[keras.InputSpec(dtype="float32", shape=shape, name="image")],
     )
-    if precision == "int8" and (calibration is None or not len(calibration)):
+    if weight_format == "int8" and (calibration is None or not len(calibration)):
         raise ValueError("int8 needs crops to calibrate with")
 
     def prepare(converter: tf.lite.TFLiteConverter) -> None:
-        if precision != "float32":
+        if weight_format != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if precision == "float16":
+        if weight_format == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8" and calibration is not None:
-            kinds = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.target_spec.supported_ops = kinds
-            converter.representative_dataset = lambda: _one_by_one(calibration)
+        if weight_format == "int8" and calibration is not None:
+            ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.target_spec.supported_ops = ops
+            converter.representative_dataset = lambda: _iter_calibration_inputs(
+                calibration
+            )
 
-    return flatbuffer(archive, "classify", prepare)
+    return export_flatbuffer(archive, "classify", prepare)
 
 
-def flatbuffer(
+def export_flatbuffer(
     archive: keras.export.ExportArchive,
     endpoint: str,
     prepare: Callable[[tf.lite.TFLiteConverter], None],
@@ -150,37 +161,41 @@ def flatbuffer(
             return bytes(converter.convert())
 
 
-def _one_by_one(
+def _iter_calibration_inputs(
     crops: NDArray[np.uint8],
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     for row in range(len(crops)):
-        yield {"image": network_input(crops[row : row + 1])}
+        yield {"image": to_network_input(crops[row : row + 1])}
 
 
-def compared(path: Path, crops: Crops, truth: NDArray[np.float32]) -> Converted:
+def compare_classifier(
+    path: Path, crops: Crops, keras_probs: NDArray[np.float32]
+) -> ConvertedClassifier:
     """Return how a file does on crops that Keras has answered.
 
     Args:
         path: the file.
         crops: with their labels.
-        truth: `(n, 3)` the answers of Keras.
+        keras_probs: `(n, 3)` the answers of Keras.
     """
     classifier = MaskClassifier(path)
     probs = classifier.predict_crops(crops.images)
-    four = np.resize(crops.images, (4, *crops.images.shape[1:]))
-    return Converted(
+    four_crops = np.resize(crops.images, (4, *crops.images.shape[1:]))
+    return ConvertedClassifier(
         path=path,
         n_bytes=path.stat().st_size,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        difference=float(np.abs(probs - truth).max()),
-        changed=int((probs.argmax(axis=1) != truth.argmax(axis=1)).sum()),
-        one_ms=_shortest_ms(classifier, four[:1]),
-        four_ms=_shortest_ms(classifier, four),
-        rightness=by_source(crops.sources, crops.labels, probs),
+        difference=float(np.abs(probs - keras_probs).max()),
+        n_changed=int((probs.argmax(axis=1) != keras_probs.argmax(axis=1)).sum()),
+        one_face_ms=_measure_shortest_ms(classifier, four_crops[:1]),
+        four_faces_ms=_measure_shortest_ms(classifier, four_crops),
+        metrics=compute_metrics_by_source(crops.sources, crops.labels, probs),
     )
 
 
-def _shortest_ms(classifier: MaskClassifier, images: NDArray[np.uint8]) -> float:
+def _measure_shortest_ms(
+    classifier: MaskClassifier, images: NDArray[np.uint8]
+) -> float:
     """Return the shortest of 100 calls: what else the machine does only adds."""
     times_ms = []
     for _ in range(100):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from maskdet.part_file import PartFile
-from maskdet.training.recipes import Recipe
-from maskdet.training.validation import Rightness
+from maskdet.part_file import AtomicFile
+from maskdet.training.recipes import ClassifierRecipe
+from maskdet.training.validation import ClassifierMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ BEST_FILE = "best.weights.h5"
 _RUN_FILES = (STATE_FILE, BEST_FILE, LOG_CSV, LOG_JSON, RECIPE_FILE)
 
 
-class Knobs(Protocol):
+class AnyRecipe(Protocol):
     """A recipe of either network."""
 
     @property
@@ -41,7 +41,7 @@ class Knobs(Protocol):
 
 
 @dataclass(frozen=True)
-class Epoch:
+class ClassifierEpoch:
     """What one epoch came to.
 
     Attributes:
@@ -52,7 +52,7 @@ class Epoch:
         val_loss: the same loss on validation, without label smoothing.
         val_accuracy: share of the validation crops put into the right class.
         learning_rate: after its last step.
-        merit: mean over the sources of validation, see `Rightness.merit`.
+        merit: mean over the sources of validation, see `ClassifierMetrics.merit`.
         took_s: seconds, validation included.
         caught: share of the false detections that are told as such where one face in
             a hundred is lost; None where that is not learnt.
@@ -70,39 +70,44 @@ class Epoch:
     caught: float | None = None
 
 
-def log_epoch(
-    out: Path, done: Epoch, results: Mapping[str, Rightness], left: int
+def log_classifier_epoch(
+    out: Path,
+    epoch: ClassifierEpoch,
+    results: Mapping[str, ClassifierMetrics],
+    n_epochs_left: int,
 ) -> None:
     """Add a row to both logs and tell it on the console.
 
     Args:
         out: folder of the run.
-        done: the epoch.
+        epoch: the epoch.
         results: rightness on validation, source by source.
-        left: epochs still to come, at most.
+        n_epochs_left: epochs still to come, at most.
     """
     row: dict[str, float] = {
         name: value
-        for name, value in dataclasses.asdict(done).items()
+        for name, value in dataclasses.asdict(epoch).items()
         if value is not None
     }
-    if done.caught is not None:
+    if epoch.caught is not None:
         logger.info(
-            "epoch %d: %.3f of the false detections caught", done.epoch, done.caught
+            "epoch %d: %.3f of the false detections caught", epoch.epoch, epoch.caught
         )
     for source, result in results.items():
         row |= {f"{source}_{k}": v for k, v in dataclasses.asdict(result).items()}
-        logger.info("epoch %d %s: %s", done.epoch, source, result)
+        logger.info("epoch %d %s: %s", epoch.epoch, source, result)
     logger.info(
         "epoch %d: loss %.4f, accuracy %.4f; validation: loss %.4f, accuracy %.4f; "
         "%.0f s%s",
-        done.epoch,
-        done.loss,
-        done.accuracy,
-        done.val_loss,
-        done.val_accuracy,
-        done.took_s,
-        f", at most {_minutes(left * done.took_s)} left" if left else "",
+        epoch.epoch,
+        epoch.loss,
+        epoch.accuracy,
+        epoch.val_loss,
+        epoch.val_accuracy,
+        epoch.took_s,
+        f", at most {_format_duration(n_epochs_left * epoch.took_s)} left"
+        if n_epochs_left
+        else "",
     )
     append_row(out, row)
 
@@ -113,24 +118,24 @@ def append_row(out: Path, row: Mapping[str, float]) -> None:
     Raises:
         OSError: they cannot be written.
     """
-    _write(out, [*epochs_of(out), row])
+    _write_logs(out, [*read_epochs(out), row])
 
 
-def forget_epochs(out: Path, done: int) -> None:
-    """Drop rows of epochs after `done`, which a resumed training does again."""
-    rows = epochs_of(out)
-    kept = [row for row in rows if row["epoch"] <= done]
+def drop_epochs_after(out: Path, n_done: int) -> None:
+    """Drop rows of epochs after `n_done`, which a resumed training does again."""
+    rows = read_epochs(out)
+    kept = [row for row in rows if row["epoch"] <= n_done]
     if len(kept) < len(rows):
-        _write(out, kept)
+        _write_logs(out, kept)
 
 
-def epochs_of(run: Path) -> list[Mapping[str, float]]:
+def read_epochs(run_folder: Path) -> list[Mapping[str, float]]:
     """Return what a run noted, one row an epoch; none before its first is whole.
 
     Raises:
         ValueError: the log is damaged.
     """
-    path = run / LOG_JSON
+    path = run_folder / LOG_JSON
     if not path.is_file():
         return []
     try:
@@ -140,29 +145,29 @@ def epochs_of(run: Path) -> list[Mapping[str, float]]:
     return rows
 
 
-def waited(rows: Sequence[Mapping[str, float]]) -> int:
+def epochs_since_lowest_loss(rows: Sequence[Mapping[str, float]]) -> int:
     """Return how many epochs ago the validation loss was lowest."""
     losses = [row["val_loss"] for row in rows]
     return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
-def _write(out: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    with PartFile(out / LOG_JSON) as file, file.named():
+def _write_logs(out: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    with AtomicFile(out / LOG_JSON) as file, file.report_target_errors():
         file.stream.write(json.dumps(rows, indent=1) + "\n")
-        file.keep()
-    with PartFile(out / LOG_CSV) as file, file.named():
+        file.commit()
+    with AtomicFile(out / LOG_CSV) as file, file.report_target_errors():
         names = dict.fromkeys(name for row in rows for name in row)
         writer = csv.DictWriter(file.stream, list(names))
         writer.writeheader()
         writer.writerows(rows)
-        file.keep()
+        file.commit()
 
 
-def _minutes(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def check_folder(out: Path, *, resume: bool) -> None:
+def check_run_folder(out: Path, *, resume: bool) -> None:
     """Make sure, before any work, that a run can be kept in a folder.
 
     Args:
@@ -180,19 +185,19 @@ def check_folder(out: Path, *, resume: bool) -> None:
                 f"{out / STATE_FILE}: nothing to resume; train without --resume"
             )
     elif (out / STATE_FILE).is_file():
-        done = len(epochs_of(out))
+        n_done = len(read_epochs(out))
         raise ValueError(
-            f"--out {out}: holds a run of {done} epoch{'' if done == 1 else 's'}; "
+            f"--out {out}: holds a run of {n_done} epoch{'' if n_done == 1 else 's'}; "
             "continue it with --resume, or choose another folder"
         )
-    there = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ValueError(f"--out {out}: {there} is a file, wanted a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"--out {out}: no permission to write in {there}")
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"--out {out}: {existing} is a file, wanted a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"--out {out}: no permission to write in {existing}")
 
 
-def start_run(out: Path) -> None:
+def create_run_folder(out: Path) -> None:
     """Make the folder of a new run, and delete an older run in it."""
     out.mkdir(parents=True, exist_ok=True)
     for name in _RUN_FILES:
@@ -200,7 +205,7 @@ def start_run(out: Path) -> None:
 
 
 def write_recipe(
-    out: Path, recipe: Knobs, about: Mapping[str, object], *, done: int
+    out: Path, recipe: AnyRecipe, metadata: Mapping[str, object], *, n_done: int
 ) -> None:
     """Write `recipe.json`, or extend that of a run that goes on.
 
@@ -211,35 +216,36 @@ def write_recipe(
     Args:
         out: folder of the run.
         recipe: every knob.
-        about: what else to write, such as the command and the data.
-        done: whole epochs behind the run.
+        metadata: what else to write, such as the command and the data.
+        n_done: whole epochs behind the run.
 
     Raises:
         ValueError: a run that goes on began with other knobs or other data, or has
             done more epochs than it shall have.
     """
-    if done > recipe.epochs:
+    if n_done > recipe.epochs:
         raise ValueError(
-            f"{out}: has done {done} epochs already, more than {recipe.epochs}; resume "
-            f"it with --epochs {done} or more"
+            f"{out}: has done {n_done} epochs already, more than {recipe.epochs}; "
+            "resume "
+            f"it with --epochs {n_done} or more"
         )
     path = out / RECIPE_FILE
-    known = _read_json(path) if path.is_file() else {}
-    new = json.loads(json.dumps(recipe.to_json() | dict(about)))
-    if done:
-        _check_same(out, known, new)
-    if known.get("epochs", recipe.epochs) != recipe.epochs:
-        plan = [known["epochs"], done]
-        known["planned_before"] = [*known.get("planned_before", []), plan]
-    backends = [*known.get("backends", []), *new.get("backends", [])]
-    known |= new | {"epochs": recipe.epochs}
-    known["backends"] = list(dict.fromkeys(backends))
-    with PartFile(path) as file, file.named():
-        file.stream.write(json.dumps(known, indent=2) + "\n")
-        file.keep()
+    stored = _read_json(path) if path.is_file() else {}
+    new = json.loads(json.dumps(recipe.to_json() | dict(metadata)))
+    if n_done:
+        _check_unchanged(out, stored, new)
+    if stored.get("epochs", recipe.epochs) != recipe.epochs:
+        plan = [stored["epochs"], n_done]
+        stored["planned_before"] = [*stored.get("planned_before", []), plan]
+    backends = [*stored.get("backends", []), *new.get("backends", [])]
+    stored |= new | {"epochs": recipe.epochs}
+    stored["backends"] = list(dict.fromkeys(backends))
+    with AtomicFile(path) as file, file.report_target_errors():
+        file.stream.write(json.dumps(stored, indent=2) + "\n")
+        file.commit()
 
 
-_MAY_CHANGE = frozenset(
+_CHANGEABLE_KEYS = frozenset(
     (
         "title",
         "about",
@@ -255,13 +261,13 @@ _MAY_CHANGE = frozenset(
 """What may differ where a run goes on: words, and how long it shall be."""
 
 
-def _check_same(
-    out: Path, known: Mapping[str, object], new: Mapping[str, object]
+def _check_unchanged(
+    out: Path, stored: Mapping[str, object], new: Mapping[str, object]
 ) -> None:
-    for name in new.keys() & known.keys() - _MAY_CHANGE:
-        if new[name] != known[name]:
+    for name in new.keys() & stored.keys() - _CHANGEABLE_KEYS:
+        if new[name] != stored[name]:
             raise ValueError(
-                f"{out}: began with {name} {json.dumps(known[name])}, not "
+                f"{out}: began with {name} {json.dumps(stored[name])}, not "
                 f"{json.dumps(new[name])}; resume it with the options and the data it "
                 "began with, or train in another folder"
             )
@@ -274,24 +280,26 @@ def _read_json(path: Path) -> dict[str, Any]:
         ValueError: the file is damaged.
     """
     try:
-        known: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
+        content: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: is damaged ({error})") from None
-    return known
+    return content
 
 
-def read_recipe(run: Path) -> tuple[Recipe, dict[str, object]]:
+def read_recipe(run_folder: Path) -> tuple[ClassifierRecipe, dict[str, object]]:
     """Return the recipe of a run and everything that `recipe.json` says.
 
     Raises:
         FileNotFoundError: the folder is no run.
         ValueError: the run is of another version.
     """
-    path = run / RECIPE_FILE
+    path = run_folder / RECIPE_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file; {run} is no run")
-    known = _read_json(path)
+        raise FileNotFoundError(
+            f"{path}: there is no such file; {run_folder} is no run"
+        )
+    metadata = _read_json(path)
     try:
-        return Recipe.from_json(known), known
+        return ClassifierRecipe.from_json(metadata), metadata
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

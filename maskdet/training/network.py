@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.training.checkpoint import load_weights
-from maskdet.training.exported import load_exported
-from maskdet.training.recipes import Recipe, Stage
+from maskdet.training.exported import load_litert_weights
+from maskdet.training.recipes import ClassifierRecipe, Stage
 from maskdet.types import CLASSES
 
-ALPHA = 1.0
+WIDTH_MULTIPLIER = 1.0
 """Width of MobileNetV2; 1.0 keeps the float16 file under 5 MB."""
 
 # Keras ships MobileNetV2 with 0.999, made for a million steps. Fine-tuning here takes
@@ -27,7 +27,9 @@ _NORM_MOMENTUM = 0.98
 _DOWNLOAD_TIMEOUT_S = 30.0
 
 
-def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Model:
+def build_classifier(
+    recipe: ClassifierRecipe, weights: str | Path | None = None
+) -> keras.Model:
     """Build the network `(n, size_px, size_px, 3)` RGB 0..255 -> `(n, 3)` softmax.
 
     With `recipe.verifies` there is a fourth column, `no_face`.
@@ -46,21 +48,21 @@ def build_network(recipe: Recipe, weights: str | Path | None = None) -> keras.Mo
         RuntimeError: the ImageNet weights cannot be downloaded.
         ValueError: weights for a network that has none, or of another network.
     """
-    pictures = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(pictures)
+    images = keras.Input((recipe.size_px, recipe.size_px, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     if recipe.network == "custom-cnn":
         if weights is not None:
             raise ValueError("custom-cnn starts from chance; leave out --weights")
-        x = _custom_cnn(x, recipe.dropout)
+        x = _add_custom_cnn(x, recipe.dropout)
     else:
-        exported = weights is not None and Path(weights).suffix == ".tflite"
-        body = _mobilenet(recipe.size_px, None if exported else weights)
-        x = _head(body(x), recipe)
+        is_litert = weights is not None and Path(weights).suffix == ".tflite"
+        body = _build_mobilenet(recipe.size_px, None if is_litert else weights)
+        x = _add_head(body(x), recipe)
     columns = len(CLASSES) + recipe.verifies
     probs = keras.layers.Dense(columns, activation="softmax", name="probs")(x)
-    model = keras.Model(pictures, probs, name="maskdet_classifier")
+    model = keras.Model(images, probs, name="maskdet_classifier")
     if weights is not None and Path(weights).suffix == ".tflite":
-        load_exported(model, weights)
+        load_litert_weights(model, weights)
     return model
 
 
@@ -68,17 +70,17 @@ def set_trainable(model: keras.Model, stage: Stage, *, norm_learns: bool) -> Non
     """Let those layers learn that a stage trains; compile the model afterwards.
 
     Args:
-        model: what `build_network` returned; without a body, nothing is done.
+        model: what `build_classifier` returned; without a body, nothing is done.
         stage: says from which layer of the body on.
-        norm_learns: as in `Recipe`.
+        norm_learns: as in `ClassifierRecipe`.
     """
-    body = body_of(model)
+    body = find_body(model)
     if body is None:
         return
     body.trainable = stage.train_from is not None
-    for number, layer in enumerate(body.layers):
-        learns = stage.train_from is not None and number >= stage.train_from
-        layer.trainable = learns
+    for index, layer in enumerate(body.layers):
+        is_trainable = stage.train_from is not None and index >= stage.train_from
+        layer.trainable = is_trainable
         if norm_learns or not isinstance(layer, keras.layers.BatchNormalization):
             continue
         # `body(x, training=False)` would not do: Keras passes the flag of the outer
@@ -87,26 +89,26 @@ def set_trainable(model: keras.Model, stage: Stage, *, norm_learns: bool) -> Non
         # same, as in the published recipes.
         layer.trainable = False
         for variable in (layer.gamma, layer.beta):
-            variable.trainable = learns
+            variable.trainable = is_trainable
 
 
-def body_of(model: keras.Model) -> keras.Model | None:
+def find_body(model: keras.Model) -> keras.Model | None:
     """Return the part before the head, or None for a network without such parts."""
     return next(
         (layer for layer in model.layers if isinstance(layer, keras.Model)), None
     )
 
 
-def parameter_counts(model: keras.Model) -> tuple[int, int]:
+def count_parameters(model: keras.Model) -> tuple[int, int]:
     """Return how many parameters learn and how many do not."""
-    learn, rest = (
+    n_trainable, n_frozen = (
         sum(math.prod(weight.shape) for weight in weights)
         for weights in (model.trainable_weights, model.non_trainable_weights)
     )
-    return learn, rest
+    return n_trainable, n_frozen
 
 
-def summary_lines(model: keras.Model) -> list[str]:
+def format_layer_table(model: keras.Model) -> list[str]:
     """Return a table of the layers with their outputs and parameters."""
     rows = [
         (layer.name, str(layer.output.shape[1:]), f"{layer.count_params():,}")
@@ -115,23 +117,26 @@ def summary_lines(model: keras.Model) -> list[str]:
     return [f"{name:28}{shape:>20}{count:>14}" for name, shape, count in rows]
 
 
-def _mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
+def _build_mobilenet(size_px: int, weights: str | Path | None) -> keras.Model:
     make = partial(
-        keras.applications.MobileNetV2, (size_px, size_px, 3), ALPHA, include_top=False
+        keras.applications.MobileNetV2,
+        (size_px, size_px, 3),
+        WIDTH_MULTIPLIER,
+        include_top=False,
     )
     if weights == "imagenet":
-        body = _with_imagenet(make)
+        body = _build_with_imagenet(make)
     else:
         body = make(weights=None)
         if weights is not None:
-            load_weights(_existing(Path(weights)), body)
+            load_weights(_check_exists(Path(weights)), body)
     for layer in body.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _NORM_MOMENTUM
     return body
 
 
-def _existing(path: Path) -> Path:
+def _check_exists(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: there is no such file; `imagenet` downloads the usual weights"
@@ -139,29 +144,29 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:
+def _build_with_imagenet(make: Callable[..., keras.Model]) -> keras.Model:
     """Return the body with the weights that Keras has or downloads.
 
     Raises:
         RuntimeError: they cannot be had.
     """
-    before = socket.getdefaulttimeout()
+    previous_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)  # Keras itself waits without end
     try:
         return make(weights="imagenet")
     except Exception as error:  # Keras raises no narrower kind
-        why = str(error).rpartition(" -- ")[2]  # before it, Keras gives the address
+        reason = str(error).rpartition(" -- ")[2]  # before it, Keras gives the address
         raise RuntimeError(
-            f"the ImageNet weights of MobileNetV2 cannot be downloaded ({why}); "
+            f"the ImageNet weights of MobileNetV2 cannot be downloaded ({reason}); "
             "connect to the internet, or give --weights FILE.weights.h5 (weights "
             "of Keras' MobileNetV2 without its top, saved on another machine), "
             "or --weights none to start from random weights"
         ) from None
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(previous_timeout)
 
 
-def _head(x: keras.KerasTensor, recipe: Recipe) -> keras.KerasTensor:
+def _add_head(x: keras.KerasTensor, recipe: ClassifierRecipe) -> keras.KerasTensor:
     x = keras.layers.GlobalAveragePooling2D()(x)
     if recipe.network == "dense":
         # The published tutorial networks write the average of the whole 7 x 7 map
@@ -170,7 +175,7 @@ def _head(x: keras.KerasTensor, recipe: Recipe) -> keras.KerasTensor:
     return keras.layers.Dropout(recipe.dropout)(x)
 
 
-def _custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
+def _add_custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
     """Add the layers of the recipe `custom-cnn`, all but the last."""
     for filters, side in ((64, 3), (128, 5)):
         x = keras.layers.Conv2D(filters, side)(x)
@@ -182,7 +187,7 @@ def _custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
     return keras.layers.Dropout(dropout)(x)
 
 
-def settle_normalisation(
+def recalibrate_batchnorm(
     model: keras.Model, batches: Iterable[NDArray[np.float32]]
 ) -> None:
     """Give every normalisation the statistics of these pictures; outputs stay equal.
@@ -193,15 +198,15 @@ def settle_normalisation(
     new statistics, so the network's function is the same before and after.
 
     Args:
-        model: what `build_network` returned; without a body, nothing is done.
+        model: what `build_classifier` returned; without a body, nothing is done.
         batches: pictures as the network is trained on, `(n, s, s, 3)` RGB 0..255.
     """
-    body = body_of(model)
+    body = find_body(model)
     if body is not None:
-        settle_network(body, (batch / 127.5 - 1 for batch in batches))
+        recalibrate_network_batchnorm(body, (batch / 127.5 - 1 for batch in batches))
 
 
-def settle_network(
+def recalibrate_network_batchnorm(
     network: keras.Model, batches: Iterable[NDArray[np.float32]]
 ) -> None:
     """Do the same for a network that is called as it is, without a body.
@@ -217,10 +222,10 @@ def settle_network(
     ]
     moments = [_moments(layer.input) for layer in layers]
     probe = keras.Model(network.input, moments)
-    seen = [probe.predict_on_batch(batch) for batch in batches]
+    batch_moments = [probe.predict_on_batch(batch) for batch in batches]
     for index, layer in enumerate(layers):
-        first, second = np.mean([parts[index] for parts in seen], axis=0)
-        _settle(layer, first, np.maximum(second - first**2, 0))
+        first, second = np.mean([parts[index] for parts in batch_moments], axis=0)
+        _set_batchnorm_statistics(layer, first, np.maximum(second - first**2, 0))
 
 
 def _moments(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -229,7 +234,7 @@ def _moments(x: keras.KerasTensor) -> keras.KerasTensor:
     return keras.ops.stack([keras.ops.mean(power, axis=(0, 1, 2)) for power in powers])
 
 
-def _settle(
+def _set_batchnorm_statistics(
     layer: keras.layers.BatchNormalization,
     mean: NDArray[np.float32],
     variance: NDArray[np.float32],

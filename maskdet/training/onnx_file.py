@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.classifier import OUTPUT_NAME, split_columns
-from maskdet.extras import require
+from maskdet.classifier import OUTPUT_NAME, split_face_probability
+from maskdet.extras import require_libraries
 from maskdet.own_models import VERIFIER_OUTPUT
-from maskdet.training.sampling import network_input
+from maskdet.training.sampling import to_network_input
 from maskdet.types import CLASSES
 
 
@@ -26,35 +26,35 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     Raises:
         MissingExtraError: what Keras writes ONNX with is not installed.
     """
-    require("an ONNX file", "onnx", "tf2onnx")
+    require_libraries("an ONNX file", "onnx", "tf2onnx")
     import onnx
 
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras asks for a call
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of NumPy, about code in tf2onnx
         model.export(str(path), format="onnx", verbose=False)
-    written = onnx.load(str(path))
-    graph = written.graph
-    plain = graph.output[0].name
-    verifies = model.output_shape[-1] > len(CLASSES)
-    ours = VERIFIER_OUTPUT if verifies else OUTPUT_NAME
+    onnx_model = onnx.load(str(path))
+    graph = onnx_model.graph
+    keras_name = graph.output[0].name
+    has_no_face = model.output_shape[-1] > len(CLASSES)
+    output_name = VERIFIER_OUTPUT if has_no_face else OUTPUT_NAME
     for node in graph.node:
         for names in (node.input, node.output):
-            names[:] = [ours if name == plain else name for name in names]
-    graph.output[0].name = ours
-    onnx.checker.check_model(written)
-    onnx.save(written, str(path))
+            names[:] = [output_name if name == keras_name else name for name in names]
+    graph.output[0].name = output_name
+    onnx.checker.check_model(onnx_model)
+    onnx.save(onnx_model, str(path))
 
 
-def onnx_difference(
-    path: Path, images: NDArray[np.uint8], truth: NDArray[np.float32]
+def compute_onnx_difference(
+    path: Path, images: NDArray[np.uint8], keras_probs: NDArray[np.float32]
 ) -> float:
     """Return the largest difference of a probability to what Keras answered.
 
     Args:
         path: the ONNX file.
         images: `(n, s, s, 3)` BGR crops.
-        truth: `(n, 3)` the answers of Keras.
+        keras_probs: `(n, 3)` the answers of Keras.
     """
     import onnxruntime
 
@@ -62,8 +62,8 @@ def onnx_difference(
         str(path), providers=["CPUExecutionProvider"]
     )
     parts = [
-        session.run(None, {"image": network_input(images[first : first + 64])})
+        session.run(None, {"image": to_network_input(images[first : first + 64])})
         for first in range(0, len(images), 64)
     ]
-    probs = split_columns(np.concatenate([part[0] for part in parts]))[0]
-    return float(np.abs(probs - truth).max())
+    probs = split_face_probability(np.concatenate([part[0] for part in parts]))[0]
+    return float(np.abs(probs - keras_probs).max())

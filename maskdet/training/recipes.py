@@ -14,18 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from maskdet.classifier import CONTEXT
+from maskdet.classifier import DEFAULT_CONTEXT
 
-MOST_PX = 1024
+MAX_INPUT_PX = 1024
 """Largest side of an input: all crops of a training are in memory at once."""
 
-MOST_DRAWN = 1_000_000
+MAX_DRAWN = 1_000_000
 
-MOST_SEED = 2**32 - 1
+MAX_SEED = 2**32 - 1
 """Of NumPy's, which TensorFlow's follow."""
 
 
-def check_rate(learning_rate: float) -> None:
+def check_learning_rate(learning_rate: float) -> None:
     """Refuse a learning rate that cannot train.
 
     Raises:
@@ -35,16 +35,18 @@ def check_rate(learning_rate: float) -> None:
         raise ValueError(f"learning_rate must be over 0, not {learning_rate}")
 
 
-def check_count(name: str, count: int, least: int = 1, most: int | None = None) -> None:
+def check_count(
+    name: str, count: int, minimum: int = 1, maximum: int | None = None
+) -> None:
     """Refuse a number of something that cannot train.
 
     Raises:
-        ValueError: it is below `least` or above `most`.
+        ValueError: it is below `minimum` or above `maximum`.
     """
-    if count < least:
-        raise ValueError(f"{name} must be at least {least}, not {count}")
-    if most is not None and count > most:
-        raise ValueError(f"{name} must be at most {most}, not {count}")
+    if count < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, not {count}")
+    if maximum is not None and count > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, not {count}")
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,11 @@ class Stage:
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
         check_count("epochs", self.epochs)
-        check_rate(self.learning_rate)
+        check_learning_rate(self.learning_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ClassifierRecipe:
     """Every knob of a training.
 
     Attributes:
@@ -143,12 +145,12 @@ class Recipe:
         """Refuse values that cannot train."""
         if self.verifies and self.views != "camera":
             raise ValueError("only recipe maskdet learns what is no face")
-        check_count("size_px", self.size_px, 32, MOST_PX)
+        check_count("size_px", self.size_px, 32, MAX_INPUT_PX)
         check_count("batch_size", self.batch_size)
         if self.steps is not None:
             check_count("steps", self.steps)
-        check_count("drawn", self.drawn, 0, MOST_DRAWN)
-        check_count("seed", self.seed, 0, MOST_SEED)
+        check_count("drawn", self.drawn, 0, MAX_DRAWN)
+        check_count("seed", self.seed, 0, MAX_SEED)
         if self.size_px % 16:
             raise ValueError(f"size_px must be a multiple of 16, not {self.size_px}")
         if not self.stages:
@@ -159,7 +161,7 @@ class Recipe:
         """Rounds of all stages together."""
         return sum(stage.epochs for stage in self.stages)
 
-    def stage_of(self, epoch: int) -> int:
+    def stage_index(self, epoch: int) -> int:
         """Return the index of the stage that `epoch`, counted from 0, belongs to."""
         for index, stage in enumerate(self.stages):
             epoch -= stage.epochs
@@ -167,16 +169,16 @@ class Recipe:
                 return index
         raise ValueError(f"the recipe has {self.epochs} epochs")
 
-    def with_epochs(self, epochs: int) -> Recipe:
+    def with_epochs(self, epochs: int) -> ClassifierRecipe:
         """Return the recipe with this many rounds, shared out as its own are.
 
         Raises:
             ValueError: there are fewer epochs than stages.
         """
         if epochs < len(self.stages):
-            each = ", one for each stage" if len(self.stages) > 1 else ""
+            hint = ", one for each stage" if len(self.stages) > 1 else ""
             raise ValueError(
-                f"epochs must be at least {len(self.stages)}, not {epochs}{each}"
+                f"epochs must be at least {len(self.stages)}, not {epochs}{hint}"
             )
         ends = [sum(s.epochs for s in self.stages[:i]) for i in range(len(self.stages))]
         starts = [
@@ -196,7 +198,7 @@ class Recipe:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, known: Mapping[str, Any]) -> Recipe:
+    def from_json(cls, values: Mapping[str, Any]) -> ClassifierRecipe:
         """Return the recipe that `to_json` gave; other keys are not looked at.
 
         Raises:
@@ -204,7 +206,7 @@ class Recipe:
         """
         names = [field.name for field in dataclasses.fields(cls)]
         try:
-            knobs = {name: known[name] for name in names if name in known}
+            knobs = {name: values[name] for name in names if name in values}
             knobs["stages"] = tuple(Stage(**stage) for stage in knobs["stages"])
             if knobs.get("shares") is not None:
                 knobs["shares"] = tuple(knobs["shares"])
@@ -214,7 +216,7 @@ class Recipe:
 
 
 # The four systems showed the network the box as it was found, without a margin.
-_BOX = 1.0
+_BOX_CONTEXT = 1.0
 
 _ADAM = Stage(epochs=20, optimizer="adam", learning_rate=1e-4, train_from=None)
 
@@ -227,7 +229,7 @@ _TUTORIAL_SOURCE = (
     "(https://github.com/ikigai-aa/Face-Mask-Detector-using-MobileNetV2)"
 )
 
-_TUTORIAL = Recipe(
+_TUTORIAL = ClassifierRecipe(
     name="tutorial",
     title="Tutorial recipe",
     about="The usual tutorial recipe, as in Face-Mask-Detector-using-MobileNetV2: a "
@@ -236,7 +238,7 @@ _TUTORIAL = Recipe(
     source=_TUTORIAL_SOURCE,
     network="dense",
     size_px=224,
-    context=_BOX,
+    context=_BOX_CONTEXT,
     # Keras' old `decay`: learning rate / epochs, so the rate stays nearly the same.
     stages=(dataclasses.replace(_ADAM, decay=1e-4 / 20),),
     batch_size=32,
@@ -261,7 +263,7 @@ _CUSTOM_CNN = dataclasses.replace(
     weights=None,
 )
 
-_FINETUNE = Recipe(
+_FINETUNE = ClassifierRecipe(
     name="finetune",
     title="Two-stage fine-tuning",
     about="The recipe of the Streamlit app Face-Mask Detection: first the head on a "
@@ -272,7 +274,7 @@ _FINETUNE = Recipe(
     "(https://github.com/marinafdezban/final_project)",
     network="pooled",
     size_px=160,
-    context=_BOX,
+    context=_BOX_CONTEXT,
     stages=(
         Stage(epochs=10, optimizer="adam", learning_rate=1e-4, train_from=None),
         Stage(epochs=10, optimizer="rmsprop", learning_rate=1e-5, train_from=100),
@@ -301,7 +303,7 @@ _EARLY_STOP = dataclasses.replace(
     shares=(0.7, 0.2, 0.1),
 )
 
-_MASKDET = Recipe(
+_MASKDET = ClassifierRecipe(
     name="maskdet",
     title="maskdet",
     about="Our own recipe: all layers of MobileNetV2 are trained on crops augmented as "
@@ -311,7 +313,7 @@ _MASKDET = Recipe(
     # Half of the faces to read are narrower than 30 px; 128 costs a third more time a
     # face and more than packed crops show.
     size_px=112,
-    context=CONTEXT,
+    context=DEFAULT_CONTEXT,
     stages=(
         Stage(
             epochs=12,
@@ -335,7 +337,7 @@ _MASKDET = Recipe(
     keep="merit",
 )
 
-RECIPES: Mapping[str, Recipe] = {
+RECIPES: Mapping[str, ClassifierRecipe] = {
     recipe.name: recipe
     for recipe in (_MASKDET, _TUTORIAL, _CUSTOM_CNN, _FINETUNE, _EARLY_STOP)
 }

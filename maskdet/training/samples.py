@@ -29,23 +29,23 @@ PACKED_PX = 192
 MIN_TRAIN_PX = 8
 """Smaller faces are left out of training: nobody can see their label."""
 
-MIN_VAL_PX = 20
+MIN_VALIDATION_PX = 20
 """Smaller faces are left out of validation, as in the project's published numbers."""
 
 # A picture of the crops has one face; a box below this score may be a hand or a poster.
-_SURE_SCORE = 0.8
+_MIN_SINGLE_FACE_SCORE = 0.8
 
-_FIELDS = ("images", "labels", "sources", "whole", "drawn")
+_PACKED_FIELDS = ("images", "labels", "sources", "whole", "drawn")
 
 NO_FACE = len(CLASSES)
 """Label of a crop that shows no face: the column after those of `CLASSES`."""
 
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
+ProgressWrapper = Callable[[Iterable[Any]], Iterable[Any]]
 """Something like `tqdm`: passes on what it is given and may show how far it is."""
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class PackedCrops:
     """Square face crops in one array.
 
     Attributes:
@@ -67,18 +67,18 @@ class Samples:
         """Return the number of crops."""
         return len(self.labels)
 
-    def joined(self, other: Samples) -> Samples:
+    def concat(self, other: PackedCrops) -> PackedCrops:
         """Return these crops and those of `other`, in this order."""
-        pairs = ((getattr(self, name), getattr(other, name)) for name in _FIELDS)
-        return Samples(*(np.concatenate(pair) for pair in pairs))
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _PACKED_FIELDS)
+        return PackedCrops(*(np.concatenate(pair) for pair in pairs))
 
 
-def pack_training(
-    examples: Sequence[Example], finder: Detector | None, progress: Progress
-) -> Samples:
+def pack_crops(
+    examples: Sequence[Example], detector: Detector | None, progress: ProgressWrapper
+) -> PackedCrops:
     """Cut generous crops, with room for augmentation to move and turn within.
 
-    A picture of one face gives two: the whole picture, and the box of `finder` where
+    A picture of one face gives two: the whole picture, and the box of `detector` where
     it is sure, which is what the classifier will be shown.
     """
     images: list[Image] = []
@@ -88,21 +88,21 @@ def pack_training(
 
     def cut(example: Example) -> list[tuple[Image, int]]:
         return [
-            (crop_face(picture, box, PACKED_PX, context=PACKED_CONTEXT), label)
-            for _, picture in opened([example], iter)
-            for box, label in _faces_of(example, picture, finder)
+            (crop_face(image, box, PACKED_PX, context=PACKED_CONTEXT), label)
+            for _, image in iter_images([example], iter)
+            for box, label in _list_training_faces(example, image, detector)
         ]
 
-    every = map_parallel(cut, examples, progress)
-    for example, crops in zip(examples, every, strict=True):
+    results = map_parallel(cut, examples, progress)
+    for example, crops in zip(examples, results, strict=True):
         for crop, label in crops:
             images.append(crop)
             labels.append(label)
             sources.append(example.source)
-            whole.append(example.whole)
+            whole.append(example.is_crop)
     if not images:
         raise ValueError(f"none of {len(examples)} pictures holds a face to use")
-    return Samples(
+    return PackedCrops(
         images=np.stack(images),
         labels=np.array(labels),
         sources=np.array(sources),
@@ -111,57 +111,67 @@ def pack_training(
     )
 
 
-def opened(
-    examples: Sequence[Example], progress: Progress
+def iter_images(
+    examples: Sequence[Example], progress: ProgressWrapper
 ) -> Iterator[tuple[Example, Image]]:
     """Yield each example with its picture; the log names those left out as broken."""
     for example in progress(examples):
         try:
-            picture = read_image(example.path)
+            image = read_image(example.path)
         except ValueError as error:
             logger.warning("left out: %s", error)
             continue
-        yield example, picture
+        yield example, image
 
 
-def _faces_of(
-    example: Example, picture: Image, finder: Detector | None
+def _list_training_faces(
+    example: Example, image: Image, detector: Detector | None
 ) -> list[tuple[NDArray[np.float32], int]]:
-    if not example.whole:
-        big = sizes_px(example.boxes) >= MIN_TRAIN_PX
-        return list(zip(example.boxes[big], example.label_values[big], strict=True))
-    boxes = [whole_box(picture)[0]]
-    if finder is not None:
-        boxes += list(_sure_box(finder, picture))
+    if not example.is_crop:
+        large_enough = sizes_px(example.boxes) >= MIN_TRAIN_PX
+        return list(
+            zip(
+                example.boxes[large_enough],
+                example.label_values[large_enough],
+                strict=True,
+            )
+        )
+    boxes = [full_image_box(image)[0]]
+    if detector is not None:
+        boxes += list(_detect_single_face(detector, image))
     return [(box, int(example.labels[0])) for box in boxes]
 
 
-def whole_box(picture: Image) -> Boxes:
+def full_image_box(image: Image) -> Boxes:
     """Return the `(1, 4)` box that is the whole picture."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     return np.array([[0, 0, width, height]], dtype=np.float32)
 
 
-def _sure_box(finder: Detector, picture: Image) -> Boxes:
+def _detect_single_face(detector: Detector, image: Image) -> Boxes:
     """Return the one face that stands out, `(1, 4)`, or `(0, 4)` if none does."""
-    faces = finder.detect(picture)
+    faces = detector.detect(image)
     faces = faces[faces.scores >= 0.5]
     sizes = sizes_px(faces.boxes)
-    none = np.zeros((0, 4), np.float32)
-    if not len(faces) or faces.scores[0] < _SURE_SCORE or sizes[0] < MIN_VAL_PX:
-        return none
-    alone = (sizes[1:] < 0.5 * sizes[0]).all()
-    return faces.boxes[:1] if alone else none
+    no_box = np.zeros((0, 4), np.float32)
+    if (
+        not len(faces)
+        or faces.scores[0] < _MIN_SINGLE_FACE_SCORE
+        or sizes[0] < MIN_VALIDATION_PX
+    ):
+        return no_box
+    is_single = (sizes[1:] < 0.5 * sizes[0]).all()
+    return faces.boxes[:1] if is_single else no_box
 
 
-def save_samples(samples: Samples, path: Path, made_of: str = "") -> None:
-    """Write crops to `path` (.npz); `made_of` names what they were cut from."""
-    arrays = {name: getattr(samples, name) for name in _FIELDS}
-    save_arrays(path, arrays | {"made_of": np.array(made_of)})
+def save_packed_crops(samples: PackedCrops, path: Path, fingerprint: str = "") -> None:
+    """Write crops to `path` (.npz); `fingerprint` names what they were cut from."""
+    arrays = {name: getattr(samples, name) for name in _PACKED_FIELDS}
+    save_arrays(path, arrays | {"made_of": np.array(fingerprint)})
 
 
-def read_samples(path: Path) -> Samples:
-    """Return the crops that `save_samples` wrote.
+def read_packed_crops(path: Path) -> PackedCrops:
+    """Return the crops that `save_packed_crops` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -170,10 +180,10 @@ def read_samples(path: Path) -> Samples:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
     with open_arrays(path) as stored:
-        return Samples(*(stored[name] for name in _FIELDS))
+        return PackedCrops(*(stored[name] for name in _PACKED_FIELDS))
 
 
-def stored_made_of(path: Path) -> str | None:
+def read_fingerprint(path: Path) -> str | None:
     """Return what the crops in `path` were cut from; None without whole crops."""
     if not path.is_file():
         return None

@@ -12,7 +12,7 @@ from maskdet.types import CLASSES, Label
 
 
 @dataclass(frozen=True)
-class Rightness:
+class ClassifierMetrics:
     """Shares of right answers on one source, each in [0, 1].
 
     An incorrectly worn mask counts as worn in both, as in `metrics.labelling`.
@@ -33,7 +33,7 @@ class Rightness:
     balanced: float
 
     @property
-    def merit(self) -> float:
+    def selection_score(self) -> float:
         """One number to choose by: bare counts as worn does, two classes as three."""
         return (self.worn + self.bare) / 4 + self.balanced / 2
 
@@ -45,42 +45,46 @@ class Rightness:
         )
 
 
-def rightness(labels: NDArray[np.int64], probs: NDArray[np.float32]) -> Rightness:
+def compute_classifier_metrics(
+    labels: NDArray[np.int64], probs: NDArray[np.float32]
+) -> ClassifierMetrics:
     """Compare `(n,)` true labels with `(n, 3)` probabilities.
 
     A share over no face at all is given as 1, so that it neither helps nor harms.
     """
-    bare = labels == Label.NO_MASK
-    says_bare = probs[:, Label.NO_MASK] > 0.5
-    right = bare == says_bare
-    winners = probs.argmax(axis=1)
+    is_no_mask = labels == Label.NO_MASK
+    predicted_no_mask = probs[:, Label.NO_MASK] > 0.5
+    correct = is_no_mask == predicted_no_mask
+    predicted = probs.argmax(axis=1)
     recalls = [
-        _share((winners == label)[labels == label])
+        _mean_or_one((predicted == label)[labels == label])
         for label in CLASSES
         if (labels == label).any()
     ]
-    return Rightness(
+    return ClassifierMetrics(
         n=len(labels),
-        mask_or_not=_share(right),
-        worn=_share(right[~bare]),
-        bare=_share(right[bare]),
+        mask_or_not=_mean_or_one(correct),
+        worn=_mean_or_one(correct[~is_no_mask]),
+        bare=_mean_or_one(correct[is_no_mask]),
         balanced=float(np.mean(recalls)) if recalls else 1.0,
     )
 
 
-def by_source(
+def compute_metrics_by_source(
     sources: NDArray[np.str_], labels: NDArray[np.int64], probs: NDArray[np.float32]
-) -> dict[str, Rightness]:
+) -> dict[str, ClassifierMetrics]:
     """Return the rightness on each source, in alphabetical order."""
     return {
-        str(source): rightness(labels[sources == source], probs[sources == source])
+        str(source): compute_classifier_metrics(
+            labels[sources == source], probs[sources == source]
+        )
         for source in np.unique(sources)
     }
 
 
-def mean_merit(results: Iterable[Rightness]) -> float:
+def mean_selection_score(results: Iterable[ClassifierMetrics]) -> float:
     """Return the mean merit over sources, each counting the same."""
-    return float(np.mean([result.merit for result in results]))
+    return float(np.mean([result.selection_score for result in results]))
 
 
 def mean_loss(
@@ -95,42 +99,46 @@ def mean_loss(
         probs: `(n, 3)` answers.
         class_weights: `(3,)` how much a class counts.
     """
-    right = probs[np.arange(len(labels)), labels].astype(np.float64)
-    losses = -np.log(np.clip(right, 1e-7, 1))
+    true_class_probs = probs[np.arange(len(labels)), labels].astype(np.float64)
+    losses = -np.log(np.clip(true_class_probs, 1e-7, 1))
     return float(np.mean(losses * class_weights[labels]))
 
 
-def caught_share(
-    faces: NDArray[np.float32], others: NDArray[np.float32], lost: float = 0.01
+def compute_rejection_rate(
+    face_probs: NDArray[np.float32],
+    false_positive_probs: NDArray[np.float32],
+    max_lost_fraction: float = 0.01,
 ) -> float:
     """Return the share of false detections that can be told if few faces are lost.
 
     Args:
-        faces: `(n,)` how probable it is that there is a face, on faces.
-        others: `(m,)` the same on false detections.
-        lost: share of the faces that may be taken for none.
+        face_probs: `(n,)` how probable it is that there is a face, on faces.
+        false_positive_probs: `(m,)` the same on false detections.
+        max_lost_fraction: share of the faces that may be taken for none.
     """
-    least = np.quantile(faces, lost)
-    return float((others < least).mean())
+    threshold = np.quantile(face_probs, max_lost_fraction)
+    return float((false_positive_probs < threshold).mean())
 
 
-def class_report(labels: NDArray[np.int64], probs: NDArray[np.float32]) -> list[str]:
+def format_class_report(
+    labels: NDArray[np.int64], probs: NDArray[np.float32]
+) -> list[str]:
     """Return a table: precision, recall, F1 and number of each class that occurs."""
-    said = probs.argmax(axis=1)
+    predicted = probs.argmax(axis=1)
     lines = [f"{'':12}{'precision':>10}{'recall':>10}{'F1':>10}{'n':>8}"]
     for label in CLASSES:
-        of_class, called = labels == label, said == label
-        if not (of_class.any() or called.any()):
+        of_class, predicted_as = labels == label, predicted == label
+        if not (of_class.any() or predicted_as.any()):
             continue
-        both = int((of_class & called).sum())
-        precision = both / max(int(called.sum()), 1)
+        both = int((of_class & predicted_as).sum())
+        precision = both / max(int(predicted_as.sum()), 1)
         recall = both / max(int(of_class.sum()), 1)
-        f1 = 2 * both / (int(called.sum()) + int(of_class.sum()))
+        f1 = 2 * both / (int(predicted_as.sum()) + int(of_class.sum()))
         cells = "".join(f"{value:10.3f}" for value in (precision, recall, f1))
         lines.append(f"{label.key:12}{cells}{int(of_class.sum()):8}")
-    right = float((said == labels).mean())
-    return [*lines, f"{'accuracy':12}{right:30.3f}{len(labels):8}"]
+    accuracy = float((predicted == labels).mean())
+    return [*lines, f"{'accuracy':12}{accuracy:30.3f}{len(labels):8}"]
 
 
-def _share(right: NDArray[np.bool_]) -> float:
-    return float(right.mean()) if len(right) else 1.0
+def _mean_or_one(correct: NDArray[np.bool_]) -> float:
+    return float(correct.mean()) if len(correct) else 1.0

@@ -16,7 +16,7 @@ import cv2
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_AHEAD = 4
+_WAITING_PER_WORKER = 4
 """Results that may wait for each worker: a slow one must not stop the training."""
 
 _function: Callable[[Any], Any] | None = None
@@ -37,7 +37,9 @@ def map_parallel(
     """
     cores = os.cpu_count() or 1
     pool = ThreadPoolExecutor(cores)
-    yield from _run_in_order(pool, function, progress(items), _AHEAD * cores)
+    yield from _run_in_order(
+        pool, function, progress(items), _WAITING_PER_WORKER * cores
+    )
 
 
 def prefetch(
@@ -55,40 +57,44 @@ def prefetch(
     # OpenCV's own threads would fight with those of the training for the cores, and
     # do not exist in copies of the process.
     cv2.setNumThreads(1)
-    most = _AHEAD * max(workers, 1)
+    max_waiting = _WAITING_PER_WORKER * max(workers, 1)
     if workers and sys.platform == "linux":  # elsewhere a fork is not safe
         fork = multiprocessing.get_context("fork")
         pool: Executor = ProcessPoolExecutor(
-            workers, fork, initializer=_keep, initargs=(function,)
+            workers, fork, initializer=_set_function, initargs=(function,)
         )
-        yield from _run_in_order(pool, _call, range(count), most)
+        yield from _run_in_order(pool, _call_function, range(count), max_waiting)
     else:
         pool = ThreadPoolExecutor(max(workers, 1))
-        yield from _run_in_order(pool, function, range(count), most)
+        yield from _run_in_order(pool, function, range(count), max_waiting)
 
 
-def _keep(function: Callable[[Any], Any]) -> None:
+def _set_function(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
 
 
-def _call(item: Any) -> Any:
+def _call_function(item: Any) -> Any:
     assert _function is not None
     return _function(item)
 
 
 def _run_in_order(
-    pool: Executor, function: Callable[[Any], Any], items: Iterable[Any], most: int
+    pool: Executor,
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    max_waiting: int,
 ) -> Iterator[Any]:
-    """Yield the results of a pool, which then ends; at most `most` of them wait."""
-    rest = iter(items)
+    """Yield the results of a pool, which then ends; at most `max_waiting` of them wait."""
+    remaining = iter(items)
     try:
         waiting = deque(
-            pool.submit(function, item) for item in itertools.islice(rest, most)
+            pool.submit(function, item)
+            for item in itertools.islice(remaining, max_waiting)
         )
         while waiting:
             result = waiting.popleft().result()
-            for item in itertools.islice(rest, 1):
+            for item in itertools.islice(remaining, 1):
                 waiting.append(pool.submit(function, item))
             yield result
     finally:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskdet.metrics.estimate import Estimate
-from maskdet.tune.drawn import drawn_share
-from maskdet.tune.judging import MIN_IOU, NO_FACE, Judge, Outcome
-from maskdet.tune.overlaps import Chosen
+from maskdet.tune.drawn import bootstrap_proportion
+from maskdet.tune.judging import MIN_IOU, NO_FACE, EvaluationResult, Evaluator
+from maskdet.tune.overlaps import BoolArray
 from maskdet.types import Label, Settings
 
 
 @dataclass(frozen=True)
-class Band:
+class AbstentionBand:
     """What two thresholds on the probability of "no mask" would do.
 
     A mask incorrectly worn counts as a mask, as everywhere in maskdet.
@@ -23,38 +23,40 @@ class Band:
     Attributes:
         low: below it a face is said to wear a mask.
         high: from it on a face is said to wear none.
-        between: share of the true faces found that lie between: nothing is said; n is
-            how many are found.
-        errors: share of those outside that are said wrong; n is how many lie there.
-        errors_without: the same with no band, said at 0.5; n as for `between`.
-        missed_bare: share of the bare faces found that are said to wear a mask.
-        false_bare: share of the faces said to wear none that do, or are no faces.
+        abstention_rate: share of the true faces found that lie between: nothing is
+            said; n is how many are found.
+        error_rate: share of those outside that are said wrong; n is how many lie there.
+        error_rate_without_band: the same with no band, said at 0.5; n as for
+            `abstention_rate`.
+        missed_no_mask_rate: share of the bare faces found that are said to wear a mask.
+        false_no_mask_rate: share of the faces said to wear none that do, or are no
+            faces.
     """
 
     low: float
     high: float
-    between: Estimate
-    errors: Estimate
-    errors_without: Estimate
-    missed_bare: Estimate
-    false_bare: Estimate
+    abstention_rate: Estimate
+    error_rate: Estimate
+    error_rate_without_band: Estimate
+    missed_no_mask_rate: Estimate
+    false_no_mask_rate: Estimate
 
 
-def band(
-    judge: Judge,
+def evaluate_band(
+    evaluator: Evaluator,
     settings: Settings,
     low: float,
     high: float,
     *,
     min_iou: float = MIN_IOU,
     temperature: float = 1.0,
-) -> Band:
+) -> AbstentionBand:
     """Return what the two thresholds would do with the faces that are shown.
 
     The confidence of the settings does not count: the band takes its place.
 
     Args:
-        judge: of the set.
+        evaluator: of the set.
         settings: which faces are shown.
         low: a face with a lower probability of "no mask" is said to wear one.
         high: a face from this probability on is said to wear none.
@@ -66,31 +68,42 @@ def band(
     """
     if not 0 <= low <= high <= 1:
         raise ValueError(f"the band must rise within 0 to 1, not from {low} to {high}")
-    open_ = dataclasses.replace(settings, min_confidence=0)
-    outcome = judge(open_, min_iou=min_iou, temperature=temperature)
-    return _counted(outcome, low, high)
+    without_confidence = dataclasses.replace(settings, min_confidence=0)
+    result = evaluator(without_confidence, min_iou=min_iou, temperature=temperature)
+    return _count_band(result, low, high)
 
 
-def _counted(outcome: Outcome, low: float, high: float) -> Band:
+def _count_band(result: EvaluationResult, low: float, high: float) -> AbstentionBand:
     """Return what two thresholds would do with the faces of an outcome."""
-    judged = outcome.actual >= 0
-    pictures = outcome.scored.faces.pictures[outcome.shown[judged]]
-    actual, p_bare = outcome.actual[judged], outcome.probs[judged, Label.NO_MASK]
+    counted_faces = result.actual >= 0
+    image_indices = result.predictions.faces.image_indices[
+        result.shown_rows[counted_faces]
+    ]
+    actual, no_mask_probs = (
+        result.actual[counted_faces],
+        result.probs[counted_faces, Label.NO_MASK],
+    )
 
-    def told(hits: Chosen, of: Chosen) -> Estimate:
-        each = (pictures[rows] for rows in (hits & of, of))
-        counts = [np.bincount(rows, minlength=outcome.pictures) for rows in each]
-        return drawn_share(counts[0], counts[1])
+    def bootstrap_rate(numerator: BoolArray, denominator: BoolArray) -> Estimate:
+        row_sets = (
+            image_indices[rows] for rows in (numerator & denominator, denominator)
+        )
+        counts = [np.bincount(rows, minlength=result.n_images) for rows in row_sets]
+        return bootstrap_proportion(counts[0], counts[1])
 
-    known, bare = actual != NO_FACE, actual == Label.NO_MASK
-    said_bare, said_mask = p_bare >= high, p_bare < low
-    wrong = np.where(bare, said_mask, said_bare)
-    return Band(
+    is_face, no_mask = actual != NO_FACE, actual == Label.NO_MASK
+    predicted_no_mask, predicted_mask = no_mask_probs >= high, no_mask_probs < low
+    wrong = np.where(no_mask, predicted_mask, predicted_no_mask)
+    return AbstentionBand(
         low,
         high,
-        between=told(~said_bare & ~said_mask, known),
-        errors=told(wrong, known & (said_bare | said_mask)),
-        errors_without=told(bare != (p_bare > 0.5), known),
-        missed_bare=told(said_mask, bare),
-        false_bare=told(~bare, said_bare),
+        abstention_rate=bootstrap_rate(~predicted_no_mask & ~predicted_mask, is_face),
+        error_rate=bootstrap_rate(
+            wrong, is_face & (predicted_no_mask | predicted_mask)
+        ),
+        error_rate_without_band=bootstrap_rate(
+            no_mask != (no_mask_probs > 0.5), is_face
+        ),
+        missed_no_mask_rate=bootstrap_rate(predicted_mask, no_mask),
+        false_no_mask_rate=bootstrap_rate(~no_mask, predicted_no_mask),
     )

@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from maskdet.resources import resource_path
-from maskdet.tune.files import lean, nameless, read_scored, to_bytes
-from maskdet.tune.scored import Scored
+from maskdet.tune.files import (
+    anonymize_image_names,
+    encode_predictions,
+    quantize_predictions,
+    read_predictions,
+)
+from maskdet.tune.scored import AnalyzerPredictions
 
 BUNDLED_DIR: Final = resource_path("models/tune")
 """In a checkout, what ships is written there by `maskdet tune scores --out`."""
@@ -15,46 +20,51 @@ BUNDLED_DIR: Final = resource_path("models/tune")
 BUNDLED_ANALYZERS: Final = ("onepass", "onepass-fast", "mtcnn", "haar")
 """Whose scores ship: both of ours, and two that find first and label then."""
 
-_ON: Final = " on "
+_NAME_SEPARATOR: Final = " on "
 
 
-def bundled(folder: Path = BUNDLED_DIR) -> tuple[str, ...]:
+def list_bundled(folder: Path = BUNDLED_DIR) -> tuple[str, ...]:
     """Return the names of what is there, as in `onepass on kaggle-val`.
 
     Ours come first, in the order of `BUNDLED_ANALYZERS`; sets by name.
     """
-    names = [_name(path) for path in folder.glob("*.npz") if "." in path.stem]
+    names = [_bundled_name(path) for path in folder.glob("*.npz") if "." in path.stem]
 
-    def place(name: str) -> tuple[int, str]:
-        analyzer = name.partition(_ON)[0]
-        known = analyzer in BUNDLED_ANALYZERS
-        rank = BUNDLED_ANALYZERS.index(analyzer) if known else len(BUNDLED_ANALYZERS)
+    def sort_key(name: str) -> tuple[int, str]:
+        analyzer = name.partition(_NAME_SEPARATOR)[0]
+        is_listed = analyzer in BUNDLED_ANALYZERS
+        rank = (
+            BUNDLED_ANALYZERS.index(analyzer) if is_listed else len(BUNDLED_ANALYZERS)
+        )
         return rank, name
 
-    return tuple(sorted(names, key=place))
+    return tuple(sorted(names, key=sort_key))
 
 
-def load_bundled(name: str, folder: Path = BUNDLED_DIR) -> Scored:
-    """Return stored scores by a name of `bundled`.
+def load_bundled_predictions(
+    name: str, folder: Path = BUNDLED_DIR
+) -> AnalyzerPredictions:
+    """Return stored scores by a name of `list_bundled`.
 
     Raises:
         ValueError: there is none of that name, or its file is broken.
     """
-    known = bundled(folder)
-    if name not in known:
-        there = ", ".join(known) or "none at all"
-        raise ValueError(f"there are no stored scores {name!r}; there are {there}")
-    analyzer, _, set_name = name.partition(_ON)
-    return read_scored(folder / f"{set_name}.{analyzer}.npz")
+    names = list_bundled(folder)
+    if name not in names:
+        available = ", ".join(names) or "none at all"
+        raise ValueError(f"there are no stored scores {name!r}; there are {available}")
+    analyzer, _, set_name = name.partition(_NAME_SEPARATOR)
+    return read_predictions(folder / f"{set_name}.{analyzer}.npz")
 
 
-def bundle_file(scored: Scored) -> tuple[str, bytes]:
+def encode_bundled_file(predictions: AnalyzerPredictions) -> tuple[str, bytes]:
     """Return name and content of the file to bundle; rounded, pictures by number."""
-    return f"{scored.truth.name}.{scored.analyzer}.npz", to_bytes(
-        lean(nameless(scored))
+    return (
+        f"{predictions.ground_truth.name}.{predictions.analyzer}.npz",
+        encode_predictions(quantize_predictions(anonymize_image_names(predictions))),
     )
 
 
-def _name(path: Path) -> str:
+def _bundled_name(path: Path) -> str:
     set_name, _, analyzer = path.stem.rpartition(".")
-    return f"{analyzer}{_ON}{set_name}"
+    return f"{analyzer}{_NAME_SEPARATOR}{set_name}"

@@ -9,26 +9,26 @@ from typing import Final
 import numpy as np
 
 from maskdet.metrics.calibration import (
-    TEMPERATURES,
-    Reliability,
+    TEMPERATURE_RANGE,
+    ReliabilityCurve,
+    apply_temperature,
+    correct_and_confidence,
     fit_temperature,
-    reliability,
-    top_label,
-    with_temperature,
+    reliability_curve,
 )
 from maskdet.metrics.estimate import Estimate
-from maskdet.metrics.labelling import Labelling
+from maskdet.metrics.labelling import ClassificationResult
 from maskdet.metrics.numbers import calibration_error
-from maskdet.tune.drawn import picture_weights
-from maskdet.tune.judging import NO_FACE, Outcome
-from maskdet.tune.scored import Numbers, Rows
+from maskdet.tune.drawn import bootstrap_weights
+from maskdet.tune.judging import NO_FACE, EvaluationResult
+from maskdet.tune.scored import Float32Array, IntArray
 
-_SEED: Final = 0
+_CALIBRATION_SEED: Final = 0
 """Of the two halves of the pictures."""
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class CalibrationFit:
     """A temperature, and what it does to the confidence of the labels.
 
     Attributes:
@@ -40,55 +40,72 @@ class Fitted:
             fitted on the other half, so that nothing is promised that was fitted.
         ece_before: expected calibration error as it was.
         ece_after: the same for `after`.
-        bounded: whether the temperature says nothing: no face is called wrong, or it
-            stands at an end of the range searched.
+        is_degenerate: whether the temperature says nothing: no face is called wrong, or
+            it stands at an end of the range searched.
     """
 
     temperature: float
     n: int
-    before: Reliability
-    after: Reliability
+    before: ReliabilityCurve
+    after: ReliabilityCurve
     ece_before: Estimate
     ece_after: Estimate
-    bounded: bool
+    is_degenerate: bool
 
 
-def temperature(outcome: Outcome) -> Fitted:
+def fit_calibration(result: EvaluationResult) -> CalibrationFit:
     """Fit a temperature on the faces that an outcome shows, whatever it has itself.
 
     Raises:
         ValueError: it shows no face whose class is known.
     """
-    judged = (outcome.actual >= 0) & (outcome.actual != NO_FACE)
-    rows = outcome.shown[judged]
-    labels = Labelling(outcome.actual[judged], outcome.scored.probs[rows])
+    counted_faces = (result.actual >= 0) & (result.actual != NO_FACE)
+    rows = result.shown_rows[counted_faces]
+    labels = ClassificationResult(
+        result.actual[counted_faces], result.predictions.probs[rows]
+    )
     if not len(rows):
         raise ValueError("no face is found whose class is known: nothing to calibrate")
-    pictures = outcome.scored.faces.pictures[rows]
-    fitted = fit_temperature(labels.truths, labels.probs)
-    tempered = Labelling(labels.truths, _crossed(labels, pictures, outcome.pictures))
-    (before, ece_before), (after, ece_after) = (
-        _judged(one, pictures, outcome.pictures) for one in (labels, tempered)
+    image_indices = result.predictions.faces.image_indices[rows]
+    best_temperature = fit_temperature(labels.ground_truth, labels.probs)
+    tempered = ClassificationResult(
+        labels.ground_truth, _cross_fit_probs(labels, image_indices, result.n_images)
     )
-    ends = [math.isclose(fitted, end, rel_tol=0.01) for end in TEMPERATURES]
-    bounded = any(ends) or bool(top_label(labels)[0].all())
-    return Fitted(fitted, len(rows), before, after, ece_before, ece_after, bounded)
+    (before, ece_before), (after, ece_after) = (
+        _measure_calibration(label_pair, image_indices, result.n_images)
+        for label_pair in (labels, tempered)
+    )
+    ends = [
+        math.isclose(best_temperature, end, rel_tol=0.01) for end in TEMPERATURE_RANGE
+    ]
+    bounded = any(ends) or bool(correct_and_confidence(labels)[0].all())
+    return CalibrationFit(
+        best_temperature, len(rows), before, after, ece_before, ece_after, bounded
+    )
 
 
-def _crossed(labels: Labelling, pictures: Rows, n: int) -> Numbers:
+def _cross_fit_probs(
+    labels: ClassificationResult, image_indices: IntArray, n: int
+) -> Float32Array:
     """Return the probabilities, each half tempered by what fits the other half."""
-    order = np.random.default_rng(_SEED).permutation(n)
-    first = np.isin(pictures, order[: n // 2])
+    order = np.random.default_rng(_CALIBRATION_SEED).permutation(n)
+    first = np.isin(image_indices, order[: n // 2])
     probs = labels.probs.copy()
     for side in (first, ~first):
         # A half without faces teaches nothing: the other one stays as it is.
         if side.any() and not side.all():
-            degree = fit_temperature(labels.truths[~side], labels.probs[~side])
-            probs[side] = with_temperature(labels.probs[side], degree)
+            temperature_of_other = fit_temperature(
+                labels.ground_truth[~side], labels.probs[~side]
+            )
+            probs[side] = apply_temperature(labels.probs[side], temperature_of_other)
     return probs
 
 
-def _judged(labels: Labelling, pictures: Rows, n: int) -> tuple[Reliability, Estimate]:
-    right, confidence = top_label(labels)
-    weights = picture_weights(n)[:, pictures]
-    return reliability(right, confidence), calibration_error(weights, right, confidence)
+def _measure_calibration(
+    labels: ClassificationResult, image_indices: IntArray, n: int
+) -> tuple[ReliabilityCurve, Estimate]:
+    right, confidence = correct_and_confidence(labels)
+    weights = bootstrap_weights(n)[:, image_indices]
+    return reliability_curve(right, confidence), calibration_error(
+        weights, right, confidence
+    )

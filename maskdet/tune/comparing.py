@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskdet.metrics.estimate import Estimate, percentile_estimate, rate
-from maskdet.metrics.resampled import ratios
-from maskdet.tune.drawn import drawn_share, drawn_sums
-from maskdet.tune.judging import FALSE_ALARM, Outcome
-from maskdet.tune.overlaps import Chosen
-from maskdet.tune.scored import LabelledSet, Rows
+from maskdet.metrics.estimate import Estimate, percentile_estimate, poisson_rate
+from maskdet.metrics.resampled import divide_or_nan
+from maskdet.tune.drawn import bootstrap_proportion, bootstrap_sums
+from maskdet.tune.judging import FALSE_POSITIVE, EvaluationResult
+from maskdet.tune.overlaps import BoolArray
+from maskdet.tune.scored import IntArray, LabelledSet
 from maskdet.types import Label
 
 
@@ -25,28 +25,29 @@ class Comparison:
         only_b: rows of those that only the second gets right.
         both: how many both get right.
         neither: how many neither gets right.
-        p: McNemar's exact p: how often chance alone would part two equally good ones
-            at least so far. Faces are taken as independent of each other.
-        right_a: share of the true faces that the first gets right.
-        right_b: the same for the second.
-        difference: `right_a` minus `right_b`, with a bootstrap interval over pictures.
-        false_alarms_a: faces shown by the first that are none, a picture.
-        false_alarms_b: the same for the second.
+        p_value: McNemar's exact p: how often chance alone would part two equally good
+            ones at least so far. Faces are taken as independent of each other.
+        correct_rate_a: share of the true faces that the first gets right.
+        correct_rate_b: the same for the second.
+        difference: `correct_rate_a` minus `correct_rate_b`, with a bootstrap interval
+            over pictures.
+        false_positives_per_image_a: faces shown by the first that are none, a picture.
+        false_positives_per_image_b: the same for the second.
     """
 
-    only_a: Rows
-    only_b: Rows
+    only_a: IntArray
+    only_b: IntArray
     both: int
     neither: int
-    p: float
-    right_a: Estimate
-    right_b: Estimate
+    p_value: float
+    correct_rate_a: Estimate
+    correct_rate_b: Estimate
     difference: Estimate
-    false_alarms_a: Estimate
-    false_alarms_b: Estimate
+    false_positives_per_image_a: Estimate
+    false_positives_per_image_b: Estimate
 
 
-def compare(a: Outcome, b: Outcome) -> Comparison:
+def compare_results(a: EvaluationResult, b: EvaluationResult) -> Comparison:
     """Return what each outcome gets right that the other does not.
 
     Args:
@@ -56,35 +57,39 @@ def compare(a: Outcome, b: Outcome) -> Comparison:
     Raises:
         ValueError: they are of two sets.
     """
-    truth = a.scored.truth
-    if not same_truth(truth, b.scored.truth):
-        other = b.scored.truth.name
+    ground_truth = a.predictions.ground_truth
+    if not is_same_ground_truth(ground_truth, b.predictions.ground_truth):
+        other = b.predictions.ground_truth.name
         raise ValueError(
-            f"only outcomes on the same set can be compared, not {truth.name!r} and "
+            f"only outcomes on the same set can be compared, not {ground_truth.name!r} "
+            "and "
             f"{other!r} with other pictures or other true faces"
         )
-    known = truth.labels != Label.UNKNOWN
-    right_a, right_b = ((one.answers == truth.labels) & known for one in (a, b))
+    has_class = ground_truth.labels != Label.UNKNOWN
+    right_a, right_b = (
+        (result.ground_truth_columns == ground_truth.labels) & has_class
+        for result in (a, b)
+    )
     only_a, only_b = right_a & ~right_b, right_b & ~right_a
     each_a, each_b, each = (
-        np.bincount(truth.faces.pictures[rows], minlength=a.pictures)
-        for rows in (right_a, right_b, known)
+        np.bincount(ground_truth.faces.image_indices[rows], minlength=a.n_images)
+        for rows in (right_a, right_b, has_class)
     )
     return Comparison(
         only_a=np.flatnonzero(only_a),
         only_b=np.flatnonzero(only_b),
         both=int((right_a & right_b).sum()),
-        neither=int((known & ~right_a & ~right_b).sum()),
-        p=mcnemar(int(only_a.sum()), int(only_b.sum())),
-        right_a=drawn_share(each_a, each),
-        right_b=drawn_share(each_b, each),
-        difference=_difference(each_a, each_b, each),
-        false_alarms_a=_false_alarms(a),
-        false_alarms_b=_false_alarms(b),
+        neither=int((has_class & ~right_a & ~right_b).sum()),
+        p_value=mcnemar_p_value(int(only_a.sum()), int(only_b.sum())),
+        correct_rate_a=bootstrap_proportion(each_a, each),
+        correct_rate_b=bootstrap_proportion(each_b, each),
+        difference=_bootstrap_difference(each_a, each_b, each),
+        false_positives_per_image_a=_false_positives_per_image(a),
+        false_positives_per_image_b=_false_positives_per_image(b),
     )
 
 
-def mcnemar(only_a: int, only_b: int) -> float:
+def mcnemar_p_value(only_a: int, only_b: int) -> float:
     """Return the exact two-sided p of McNemar's test; 1 where the two never differ.
 
     Source: Q. McNemar, "Note on the sampling error of the difference between
@@ -103,30 +108,30 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * total / (1 << n))
 
 
-def same_truth(a: LabelledSet, b: LabelledSet) -> bool:
+def is_same_ground_truth(a: LabelledSet, b: LabelledSet) -> bool:
     """Tell whether two sets are the same pictures with the same true faces."""
     if a is b:
         return True
     pairs = (
         (a.sizes_wh, b.sizes_wh),
         (a.labels, b.labels),
-        (a.faces.pictures, b.faces.pictures),
+        (a.faces.image_indices, b.faces.image_indices),
         (a.faces.boxes, b.faces.boxes),
     )
-    same = a.names == b.names and a.boxed == b.boxed
-    return same and all(np.array_equal(one, other) for one, other in pairs)
+    same = a.names == b.names and a.has_boxes == b.has_boxes
+    return same and all(np.array_equal(first, second) for first, second in pairs)
 
 
-def _difference(a: Rows, b: Rows, each: Rows) -> Estimate:
+def _bootstrap_difference(a: IntArray, b: IntArray, each: IntArray) -> Estimate:
     n = int(each.sum())
     if not n:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    tops, bottoms = drawn_sums(a - b, each)
+    numerators, denominators = bootstrap_sums(a - b, each)
     value = int((a - b).sum()) / n
-    return percentile_estimate(value, ratios(tops, bottoms), n)
+    return percentile_estimate(value, divide_or_nan(numerators, denominators), n)
 
 
-def _false_alarms(outcome: Outcome) -> Estimate:
-    wrong: Chosen = outcome.truths == FALSE_ALARM
-    pictures = outcome.scored.faces.pictures[outcome.shown[wrong]]
-    return rate(np.bincount(pictures, minlength=outcome.pictures).tolist())
+def _false_positives_per_image(result: EvaluationResult) -> Estimate:
+    wrong: BoolArray = result.matched_ground_truth == FALSE_POSITIVE
+    image_indices = result.predictions.faces.image_indices[result.shown_rows[wrong]]
+    return poisson_rate(np.bincount(image_indices, minlength=result.n_images).tolist())

@@ -9,31 +9,36 @@ from typing import Final
 
 import numpy as np
 
-from maskdet.metrics.classification import score_curves
+from maskdet.metrics.classification import threshold_curves
 from maskdet.metrics.detection import (
-    Matches,
+    DetectionMatches,
     average_precision,
     average_precisions,
-    curve,
+    precision_recall_curve,
 )
 from maskdet.metrics.estimate import Estimate, percentile_estimate
-from maskdet.metrics.questions import Asked
-from maskdet.metrics.resampled import Floats, Weights, areas, ratios
-from maskdet.tune.drawn import picture_weights
-from maskdet.tune.judging import MIN_IOU, NO_FACE, Judge, Outcome
-from maskdet.tune.scored import Rows
+from maskdet.metrics.questions import BinaryTask
+from maskdet.metrics.resampled import (
+    FaceWeights,
+    Floats,
+    divide_or_nan,
+    resampled_areas,
+)
+from maskdet.tune.drawn import bootstrap_weights
+from maskdet.tune.judging import MIN_IOU, NO_FACE, EvaluationResult, Evaluator
+from maskdet.tune.scored import IntArray
 from maskdet.types import CLASSES, Label, Settings
 
-DRAWS: Final = 300
+CURVE_RESAMPLES: Final = 300
 """Bootstrap draws for an area: few enough to follow a slider; the ends of the interval
 move by a tenth of its width with the seed."""
 
-_AT_ONCE = 50
+_RESAMPLE_CHUNK = 50
 """Draws held at once: they then stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class TuningCurve:
     """What every threshold on a score would give.
 
     Attributes:
@@ -54,16 +59,16 @@ class Curve:
     point: tuple[float, float]
 
 
-def precision_recall(
-    judge: Judge,
+def compute_precision_recall(
+    evaluator: Evaluator,
     settings: Settings,
     label: Label | None = None,
     *,
     min_iou: float = MIN_IOU,
     temperature: float = 1.0,
-    resamples: int = DRAWS,
+    resamples: int = CURVE_RESAMPLES,
     seed: int = 0,
-) -> Curve:
+) -> TuningCurve:
     """Return precision (y) against recall (x), sweeping the score of the face.
 
     All else is held where the settings have it, so each point is what the table would
@@ -72,7 +77,7 @@ def precision_recall(
     found, called otherwise or unsure lowers its recall.
 
     Args:
-        judge: of the set.
+        evaluator: of the set.
         settings: the present ones.
         label: the class, None for faces whatever their class.
         min_iou: smallest overlap that counts as found.
@@ -87,30 +92,30 @@ def precision_recall(
         The area is average precision with all-point interpolation, as COCO defines it
         but for its 101 samples; see `metrics.detection`.
     """
-    _check(label)
-    floor = dataclasses.replace(settings, min_score=0)
-    outcome = judge(floor, min_iou=min_iou, temperature=temperature)
-    weights = picture_weights(outcome.pictures, resamples, seed)
-    return _swept(outcome, label, settings.min_score, weights)
+    _check_label(label)
+    unfiltered = dataclasses.replace(settings, min_score=0)
+    result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
+    weights = bootstrap_weights(result.n_images, resamples, seed)
+    return _precision_recall_curve(result, label, settings.min_score, weights)
 
 
-def roc(
-    judge: Judge,
+def compute_roc(
+    evaluator: Evaluator,
     settings: Settings,
     label: Label | None = None,
     *,
     min_iou: float = MIN_IOU,
     temperature: float = 1.0,
-    resamples: int = DRAWS,
+    resamples: int = CURVE_RESAMPLES,
     seed: int = 0,
-) -> Curve:
+) -> TuningCurve:
     """Return recall (y) against false alarms (x).
 
     For a class it sweeps its probability, and x is a share of the others; for faces
     whatever their class it sweeps their score, and x is false alarms a picture.
 
     Args:
-        judge: of the set.
+        evaluator: of the set.
         settings: the present ones.
         label: the class, None for faces whatever their class.
         min_iou: smallest overlap that counts as found.
@@ -125,89 +130,113 @@ def roc(
         The area is, for a class, the chance that one of it has a higher probability
         than another; for faces, the mean recall from 0 to 1 false alarm a picture.
     """
-    _check(label)
-    weights = picture_weights(len(judge.scored.truth.names), resamples, seed)
+    _check_label(label)
+    weights = bootstrap_weights(
+        len(evaluator.predictions.ground_truth.names), resamples, seed
+    )
     if label is None:
-        floor = dataclasses.replace(settings, min_score=0)
-        outcome = judge(floor, min_iou=min_iou, temperature=temperature)
-        return _froc(outcome, settings.min_score, weights)
-    outcome = judge(settings, min_iou=min_iou, temperature=temperature)
-    return _class_roc(outcome, label, weights)
+        unfiltered = dataclasses.replace(settings, min_score=0)
+        result = evaluator(unfiltered, min_iou=min_iou, temperature=temperature)
+        return _froc_curve(result, settings.min_score, weights)
+    result = evaluator(settings, min_iou=min_iou, temperature=temperature)
+    return _class_roc_curve(result, label, weights)
 
 
-def _check(label: Label | None) -> None:
+def _check_label(label: Label | None) -> None:
     if label is not None and label not in CLASSES:
         raise ValueError(f"there is no curve of {label.key!r}: it is no class")
 
 
-def _swept(
-    outcome: Outcome, label: Label | None, min_score: float, weights: Weights
-) -> Curve:
+def _precision_recall_curve(
+    result: EvaluationResult,
+    label: Label | None,
+    min_score: float,
+    weights: FaceWeights,
+) -> TuningCurve:
     """Return precision against recall from the outcome without a smallest score."""
-    matches = _matches(outcome, label)
-    found = curve(matches)
-    drawn = average_precisions(matches, weights)
+    matches = _rank_detections(result, label)
+    pr_curve = precision_recall_curve(matches)
+    resampled = average_precisions(matches, weights)
     value = average_precision(matches)
-    area = percentile_estimate(value, drawn, int(matches.truths.sum()))
-    above = np.count_nonzero(found.scores >= min_score)
+    area = percentile_estimate(value, resampled, int(matches.n_ground_truth.sum()))
+    above = np.count_nonzero(pr_curve.scores >= min_score)
     point = (math.nan, math.nan)
     if above:
-        point = float(found.recalls[above - 1]), float(found.precisions[above - 1])
-    scores = found.scores.astype(np.float64)
-    return Curve(label, found.recalls, found.precisions, scores, area, point)
-
-
-def _matches(outcome: Outcome, label: Label | None) -> Matches:
-    """Return which of the faces shown are right, by falling score."""
-    truth = outcome.scored.truth
-    if label is None:
-        asked, right = outcome.actual >= 0, outcome.truths >= 0
-        wanted = truth.labels != Label.UNKNOWN
-    else:
-        asked = (outcome.actual >= 0) & (outcome.said == label)
-        right, wanted = outcome.actual == label, truth.labels == label
-    places = np.flatnonzero(asked)
-    places = places[np.argsort(-outcome.scores[places], kind="stable")]
-    return Matches(
-        outcome.scores[places],
-        right[places],
-        outcome.scored.faces.pictures[outcome.shown[places]],
-        np.bincount(truth.faces.pictures[wanted], minlength=outcome.pictures),
+        point = (
+            float(pr_curve.recalls[above - 1]),
+            float(pr_curve.precisions[above - 1]),
+        )
+    scores = pr_curve.scores.astype(np.float64)
+    return TuningCurve(
+        label, pr_curve.recalls, pr_curve.precisions, scores, area, point
     )
 
 
-def _froc(outcome: Outcome, min_score: float, weights: Weights) -> Curve:
+def _rank_detections(result: EvaluationResult, label: Label | None) -> DetectionMatches:
+    """Return which of the faces shown are right, by falling score."""
+    ground_truth = result.predictions.ground_truth
+    if label is None:
+        counted, right = result.actual >= 0, result.matched_ground_truth >= 0
+        is_positive = ground_truth.labels != Label.UNKNOWN
+    else:
+        counted = (result.actual >= 0) & (result.predicted == label)
+        right, is_positive = result.actual == label, ground_truth.labels == label
+    order = np.flatnonzero(counted)
+    order = order[np.argsort(-result.scores[order], kind="stable")]
+    return DetectionMatches(
+        result.scores[order],
+        right[order],
+        result.predictions.faces.image_indices[result.shown_rows[order]],
+        np.bincount(
+            ground_truth.faces.image_indices[is_positive], minlength=result.n_images
+        ),
+    )
+
+
+def _froc_curve(
+    result: EvaluationResult, min_score: float, weights: FaceWeights
+) -> TuningCurve:
     """Sweep the score of faces whatever their class (FROC).
 
     Nobody can count the places without a face, so x is no share of them but false
     alarms a picture. The present point lies on the curve.
     """
-    matches = _matches(outcome, None)
-    n, pictures = int(matches.truths.sum()), outcome.pictures
+    matches = _rank_detections(result, None)
+    n, n_images = int(matches.n_ground_truth.sum()), result.n_images
     ends = np.flatnonzero(np.diff(matches.scores, append=np.float32(-np.inf)) != 0)
-    x, y = _rates(matches, np.ones((1, pictures), np.float32), ends)
-    drawn = [
-        _mean_recall(*_rates(matches, weights[first : first + _AT_ONCE], ends))
-        for first in range(0, len(weights), _AT_ONCE)
+    x, y = _froc_rates(matches, np.ones((1, n_images), np.float32), ends)
+    resampled = [
+        _mean_recall(
+            *_froc_rates(matches, weights[first : first + _RESAMPLE_CHUNK], ends)
+        )
+        for first in range(0, len(weights), _RESAMPLE_CHUNK)
     ]
     value = float(_mean_recall(x, y)[0]) if n else math.nan
-    area = percentile_estimate(value, np.concatenate(drawn), n)
+    area = percentile_estimate(value, np.concatenate(resampled), n)
     scores = matches.scores[ends].astype(np.float64)
     above = np.count_nonzero(matches.scores[ends] >= min_score)
-    nothing = (0.0, 0.0) if n else (math.nan, math.nan)
-    point = (float(x[0, above - 1]), float(y[0, above - 1])) if above else nothing
-    return Curve(None, x[0], y[0], scores, area, point)
+    origin = (0.0, 0.0) if n else (math.nan, math.nan)
+    point = (float(x[0, above - 1]), float(y[0, above - 1])) if above else origin
+    return TuningCurve(None, x[0], y[0], scores, area, point)
 
 
-def _rates(matches: Matches, weights: Weights, ends: Rows) -> tuple[Floats, Floats]:
+def _froc_rates(
+    matches: DetectionMatches, weights: FaceWeights, ends: IntArray
+) -> tuple[Floats, Floats]:
     """Return false alarms a picture and recalls, `(draws, k)` each."""
-    seen = weights[:, matches.images]
-    right = np.cumsum(seen * matches.correct, axis=1)[:, ends].astype(np.float64)
-    wrong = np.cumsum(seen, axis=1)[:, ends] - right
-    truths = (weights @ matches.truths).astype(np.float64)[:, None]
-    pictures = weights.sum(axis=1).astype(np.float64)[:, None]
-    recalls = ratios(right, np.broadcast_to(truths, right.shape))
-    return ratios(wrong, np.broadcast_to(pictures, wrong.shape)), recalls
+    drawn_detections = weights[:, matches.image_indices]
+    true_positives = np.cumsum(drawn_detections * matches.correct, axis=1)[
+        :, ends
+    ].astype(np.float64)
+    false_positives = np.cumsum(drawn_detections, axis=1)[:, ends] - true_positives
+    n_faces = (weights @ matches.n_ground_truth).astype(np.float64)[:, None]
+    n_images = weights.sum(axis=1).astype(np.float64)[:, None]
+    recalls = divide_or_nan(
+        true_positives, np.broadcast_to(n_faces, true_positives.shape)
+    )
+    return divide_or_nan(
+        false_positives, np.broadcast_to(n_images, false_positives.shape)
+    ), recalls
 
 
 def _mean_recall(x: Floats, y: Floats) -> Floats:
@@ -225,7 +254,9 @@ def _mean_recall(x: Floats, y: Floats) -> Floats:
     return areas
 
 
-def _class_roc(outcome: Outcome, label: Label, weights: Weights) -> Curve:
+def _class_roc_curve(
+    result: EvaluationResult, label: Label, weights: FaceWeights
+) -> TuningCurve:
     """Sweep the probability of a class over the true faces of known class shown.
 
     y is the share of those of the class at or above, x that of the others. The present
@@ -233,19 +264,22 @@ def _class_roc(outcome: Outcome, label: Label, weights: Weights) -> Curve:
     `min_confidence` is above 0.5, and may lie below it elsewhere, as then the likeliest
     class decides too.
     """
-    judged = (outcome.actual >= 0) & (outcome.actual != NO_FACE)
-    true = outcome.actual[judged] == label
-    said = outcome.said[judged] == label
-    scores = outcome.probs[judged, label].astype(np.float64)
-    pictures = outcome.scored.faces.pictures[outcome.shown[judged]]
-    asked = Asked(true, scores, said)
-    found = score_curves(true, scores)
-    drawn, _ = areas(weights[:, pictures], asked)
+    counted_faces = (result.actual >= 0) & (result.actual != NO_FACE)
+    true = result.actual[counted_faces] == label
+    predicted = result.predicted[counted_faces] == label
+    scores = result.probs[counted_faces, label].astype(np.float64)
+    image_indices = result.predictions.faces.image_indices[
+        result.shown_rows[counted_faces]
+    ]
+    task = BinaryTask(true, scores, predicted)
+    roc_curve = threshold_curves(true, scores)
+    resampled, _ = resampled_areas(weights[:, image_indices], task)
     # Without a face there is no point, and the area under none would be 0.
-    value = found.roc_area if len(true) else math.nan
-    area = percentile_estimate(value, drawn, len(true))
+    value = roc_curve.roc_area if len(true) else math.nan
+    area = percentile_estimate(value, resampled, len(true))
     x, y = (
-        float(said[side].mean()) if side.any() else math.nan for side in (~true, true)
+        float(predicted[side].mean()) if side.any() else math.nan
+        for side in (~true, true)
     )
-    sides = (found.false_alarms, found.recalls, found.thresholds)
-    return Curve(label, *sides, area, (x, y))
+    sides = (roc_curve.false_positive_rates, roc_curve.recalls, roc_curve.thresholds)
+    return TuningCurve(label, *sides, area, (x, y))

@@ -13,22 +13,27 @@ from typing import Final
 
 import numpy as np
 
-from maskdet.boxes import Boxes, clip, sizes_px
+from maskdet.boxes import Boxes, clip_boxes, sizes_px
 from maskdet.datasets import Example
 from maskdet.datasets.archives import MemoryFiles
-from maskdet.datasets.coco_writing import coco_content
+from maskdet.datasets.coco_writing import build_coco
 from maskdet.datasets.issues import Issues
-from maskdet.datasets.listing import IGNORED, Listed, Listing, stacked
+from maskdet.datasets.listing import (
+    IGNORED_NAME,
+    DatasetAnnotations,
+    ImageAnnotations,
+    stack_boxes,
+)
 from maskdet.media import read_image
-from maskdet.tune.measuring import measured
-from maskdet.tune.sets import Loaded, Pictures
+from maskdet.tune.measuring import build_labelled_set
+from maskdet.tune.sets import ImageStore, ImportedDataset
 from maskdet.types import Image, Label
 
-LABELS_NAME: Final = "_annotations.coco.json"
+LABELS_FILE_NAME: Final = "_annotations.coco.json"
 """The file of labels in a packed draft, beside its pictures."""
 
 # No such folder is needed: names of pictures are told relative to it.
-_FOLDER = Path("/draft")
+_DRAFT_FOLDER = Path("/draft")
 
 Corners = tuple[float, float, float, float]
 """`x1, y1, x2, y2` in pixels of the picture."""
@@ -54,13 +59,13 @@ class DraftFace:
     confirmed: bool = False
 
     @property
-    def doubt(self) -> float:
+    def uncertainty(self) -> float:
         """How likely the analyzer thinks that box or label is wrong, in [0, 1]."""
         return 1 - self.confidence * self.score
 
 
 @dataclass(frozen=True)
-class DraftPicture:
+class DraftImage:
     """One picture of a draft.
 
     Attributes:
@@ -78,7 +83,7 @@ class DraftPicture:
     complete: bool = False
 
     @property
-    def touched(self) -> bool:
+    def is_reviewed(self) -> bool:
         """Whether a person said anything about it; only then it is in the set."""
         return self.complete or any(face.confirmed for face in self.faces)
 
@@ -91,39 +96,41 @@ class Draft:
     a picture that nobody touched is left out.
 
     Attributes:
-        pictures: in the order they came.
+        images: in the order they came.
         notes: what was left out, a line each.
     """
 
-    pictures: tuple[DraftPicture, ...] = ()
+    images: tuple[DraftImage, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def image(self, picture: int) -> Image:
+    def load_image(self, image_index: int) -> Image:
         """Return a picture, upright, BGR."""
-        return read_image(self.pictures[picture].content)
+        return read_image(self.images[image_index].content)
 
-    def confirmed(self, picture: int, face: int) -> Draft:
+    def confirm_face(self, image_index: int, face_index: int) -> Draft:
         """Return the draft with a face said to be right."""
-        known = self.pictures[picture].faces[face]
-        changed = dataclasses.replace(known, confirmed=True)
-        return self._with_face(picture, face, changed)
+        old_face = self.images[image_index].faces[face_index]
+        changed = dataclasses.replace(old_face, confirmed=True)
+        return self._replace_face(image_index, face_index, changed)
 
-    def relabelled(self, picture: int, face: int, label: Label) -> Draft:
+    def relabel_face(self, image_index: int, face_index: int, label: Label) -> Draft:
         """Return the draft with a face of another class; that confirms it."""
-        box = self.pictures[picture].faces[face].box
-        return self._with_face(picture, face, DraftFace(box, label, confirmed=True))
+        box = self.images[image_index].faces[face_index].box
+        return self._replace_face(
+            image_index, face_index, DraftFace(box, label, confirmed=True)
+        )
 
-    def removed(self, picture: int, face: int) -> Draft:
+    def remove_face(self, image_index: int, face_index: int) -> Draft:
         """Return the draft without a box that is no face."""
-        faces = list(self.pictures[picture].faces)
-        del faces[face]
-        return self._with_faces(picture, faces)
+        faces = list(self.images[image_index].faces)
+        del faces[face_index]
+        return self._replace_faces(image_index, faces)
 
-    def added(self, picture: int, box: Corners, label: Label) -> Draft:
+    def add_face(self, image_index: int, box: Corners, label: Label) -> Draft:
         """Return the draft with a face that the analyzer missed.
 
         Args:
-            picture: of the draft.
+            image_index: of the draft.
             box: corners in any order; cut at the picture's border.
             label: what it shows.
 
@@ -132,110 +139,121 @@ class Draft:
         """
         x1, y1, x2, y2 = box
         corners = [min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]
-        wanted = np.array([corners], np.float32)
-        inside = clip(wanted, *self.pictures[picture].size_wh)
+        box_array = np.array([corners], np.float32)
+        inside = clip_boxes(box_array, *self.images[image_index].size_wh)
         # Written so that a box which is not a number fails too.
         if not sizes_px(inside)[0] >= 1:
             raise ValueError("the box is empty or outside the picture; draw it anew")
-        face = DraftFace(corners_of(inside[0]), label, confirmed=True)
-        return self._with_faces(picture, [*self.pictures[picture].faces, face])
+        face = DraftFace(to_corners(inside[0]), label, confirmed=True)
+        return self._replace_faces(image_index, [*self.images[image_index].faces, face])
 
-    def completed(self, picture: int) -> Draft:
+    def complete_image(self, image_index: int) -> Draft:
         """Return the draft with a picture said to be right, all faces of it."""
-        known = self.pictures[picture]
-        faces = [dataclasses.replace(face, confirmed=True) for face in known.faces]
-        changed = dataclasses.replace(known, faces=tuple(faces), complete=True)
-        return self._with(picture, changed)
+        old_image = self.images[image_index]
+        faces = [dataclasses.replace(face, confirmed=True) for face in old_image.faces]
+        changed = dataclasses.replace(old_image, faces=tuple(faces), complete=True)
+        return self._replace_image(image_index, changed)
 
-    def doubtful(self) -> tuple[tuple[int, int], ...]:
+    def rank_unconfirmed(self) -> tuple[tuple[int, int], ...]:
         """Return picture and face of all that nobody confirmed, most doubtful first."""
-        open_faces = [
-            (-face.doubt, number, place)
-            for number, picture in enumerate(self.pictures)
-            for place, face in enumerate(picture.faces)
+        unconfirmed = [
+            (-face.uncertainty, image_index, face_index)
+            for image_index, image in enumerate(self.images)
+            for face_index, face in enumerate(image.faces)
             if not face.confirmed
         ]
-        return tuple((number, place) for _, number, place in sorted(open_faces))
+        return tuple(
+            (image_index, face_index)
+            for _, image_index, face_index in sorted(unconfirmed)
+        )
 
-    def coco(self) -> bytes:
+    def to_coco(self) -> bytes:
         """Return the labels of all touched pictures as a COCO file."""
-        scenes = [(_example(one), one.size_wh) for one in self._touched()]
-        content = coco_content(scenes, _FOLDER)
+        scenes = [
+            (_to_example(image), image.size_wh) for image in self._reviewed_images()
+        ]
+        content = build_coco(scenes, _DRAFT_FOLDER)
         return (json.dumps(content, indent=1) + "\n").encode("utf-8")
 
-    def packed(self) -> bytes:
+    def to_zip(self) -> bytes:
         """Return a zip of the labels and their pictures, which `read_set` reads."""
-        target = io.BytesIO()
-        with zipfile.ZipFile(target, "w") as packed:
-            packed.writestr(LABELS_NAME, self.coco(), zipfile.ZIP_DEFLATED)
-            for one in self._touched():
-                packed.writestr(one.name, one.content)
-        return target.getvalue()
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(LABELS_FILE_NAME, self.to_coco(), zipfile.ZIP_DEFLATED)
+            for image in self._reviewed_images():
+                archive.writestr(image.name, image.content)
+        return buffer.getvalue()
 
-    def loaded(self, name: str = "your labels") -> Loaded:
+    def to_dataset(self, name: str = "your labels") -> ImportedDataset:
         """Return the labelled set, to tune on.
 
         Raises:
             ValueError: nobody confirmed any face yet.
         """
-        touched = self._touched()
-        if not any(_word(face) for one in touched for face in one.faces):
+        reviewed = self._reviewed_images()
+        if not any(_class_word(face) for image in reviewed for face in image.faces):
             raise ValueError("no face is confirmed yet; confirm or correct a few first")
-        files = MemoryFiles({one.name: one.content for one in touched})
+        files = MemoryFiles({image.name: image.content for image in reviewed})
         rows = tuple(
-            Listed(
-                one.name,
-                tuple(_word(face) for face in one.faces),
-                stacked([np.array(face.box) for face in one.faces]),
+            ImageAnnotations(
+                image.name,
+                tuple(_class_word(face) for face in image.faces),
+                stack_boxes([np.array(face.box) for face in image.faces]),
             )
-            for one in touched
+            for image in reviewed
         )
         notes = Issues()
-        for one in self.pictures:
-            if not one.touched:
-                notes.add(one.name, "nobody confirmed anything in it")
-        truth, places = measured(Listing("labelled here", rows), files, name, notes)
-        return Loaded(truth, Pictures(files, places), (*self.notes, *notes.lines()))
+        for image in self.images:
+            if not image.is_reviewed:
+                notes.add(image.name, "nobody confirmed anything in it")
+        ground_truth, paths = build_labelled_set(
+            DatasetAnnotations("labelled here", rows), files, name, notes
+        )
+        return ImportedDataset(
+            ground_truth, ImageStore(files, paths), (*self.notes, *notes.lines())
+        )
 
-    def _touched(self) -> tuple[DraftPicture, ...]:
-        return tuple(one for one in self.pictures if one.touched)
+    def _reviewed_images(self) -> tuple[DraftImage, ...]:
+        return tuple(image for image in self.images if image.is_reviewed)
 
-    def _with_face(self, picture: int, place: int, face: DraftFace) -> Draft:
-        faces = list(self.pictures[picture].faces)
-        faces[place] = face
-        return self._with_faces(picture, faces)
+    def _replace_face(
+        self, image_index: int, face_index: int, face: DraftFace
+    ) -> Draft:
+        faces = list(self.images[image_index].faces)
+        faces[face_index] = face
+        return self._replace_faces(image_index, faces)
 
-    def _with_faces(self, picture: int, faces: Sequence[DraftFace]) -> Draft:
-        changed = dataclasses.replace(self.pictures[picture], faces=tuple(faces))
-        return self._with(picture, changed)
+    def _replace_faces(self, image_index: int, faces: Sequence[DraftFace]) -> Draft:
+        changed = dataclasses.replace(self.images[image_index], faces=tuple(faces))
+        return self._replace_image(image_index, changed)
 
-    def _with(self, picture: int, changed: DraftPicture) -> Draft:
-        pictures = list(self.pictures)
-        pictures[picture] = changed
-        return dataclasses.replace(self, pictures=tuple(pictures))
+    def _replace_image(self, image_index: int, changed: DraftImage) -> Draft:
+        images = list(self.images)
+        images[image_index] = changed
+        return dataclasses.replace(self, images=tuple(images))
 
 
-def corners_of(box: Iterable[float]) -> Corners:
+def to_corners(box: Iterable[float]) -> Corners:
     """Return a box as plain numbers."""
     x1, y1, x2, y2 = (float(corner) for corner in box)
     return x1, y1, x2, y2
 
 
-def _word(face: DraftFace) -> str:
-    known = face.confirmed and face.label != Label.UNKNOWN
-    return face.label.key if known else IGNORED
+def _class_word(face: DraftFace) -> str:
+    has_class = face.confirmed and face.label != Label.UNKNOWN
+    return face.label.key if has_class else IGNORED_NAME
 
 
-def _example(picture: DraftPicture) -> Example:
-    known = [face for face in picture.faces if _word(face)]
-    others = [face for face in picture.faces if not _word(face)]
+def _to_example(image: DraftImage) -> Example:
+    labelled = [face for face in image.faces if _class_word(face)]
+    others = [face for face in image.faces if not _class_word(face)]
     return Example(
-        _FOLDER / picture.name,
-        _boxes(known),
-        tuple(face.label for face in known),
-        ignored=_boxes(others),
+        _DRAFT_FOLDER / image.name,
+        _stack_boxes(labelled),
+        tuple(face.label for face in labelled),
+        ignore_boxes=_stack_boxes(others),
     )
 
 
-def _boxes(faces: Sequence[DraftFace]) -> Boxes:
-    return stacked([np.array(face.box) for face in faces]).astype(np.float32)
+def _stack_boxes(faces: Sequence[DraftFace]) -> Boxes:
+    return stack_boxes([np.array(face.box) for face in faces]).astype(np.float32)

@@ -10,25 +10,32 @@ from typing import Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from maskdet.boxes import sizes_px
-from maskdet.tune.judging import FALSE_ALARM, MISSED, NEITHER, UNSURE, Hit, Outcome
-from maskdet.tune.scored import Numbers, Rows
+from maskdet.tune.judging import (
+    FALSE_POSITIVE,
+    IGNORED_MATCH,
+    MISSED,
+    UNSURE,
+    EvaluationResult,
+    FaceRef,
+)
+from maskdet.tune.scored import Float32Array, IntArray
 from maskdet.types import Label, Settings
 
-Change: TypeAlias = Literal["appeared", "vanished", "label", "verdict"]
+DecisionChangeKind: TypeAlias = Literal["appeared", "vanished", "label", "verdict"]
 """A face is shown now, is shown no more, is called otherwise, or is shown and called
 as before but matches another true face."""
 
-Slider: TypeAlias = Literal["min_score", "min_face_px", "min_confidence"]
+ThresholdName: TypeAlias = Literal["min_score", "min_face_px", "min_confidence"]
 """The fields of `Settings` that a face lies on one side of."""
 
 
 @dataclass(frozen=True)
-class Flip:
+class DecisionChange:
     """One found face that a change of the settings changed.
 
     Attributes:
-        hit: the face; its true face is that of the state in which it matches one.
-        change: what became of it.
+        face: the face; its true face is that of the state in which it matches one.
+        kind: what became of it.
         before: column of `judging.SAID`, `MISSED` where it was not shown.
         after: the same now.
         better: whether that is better (True) or worse (False); None for neither.
@@ -37,8 +44,8 @@ class Flip:
             overlaps decided.
     """
 
-    hit: Hit
-    change: Change
+    face: FaceRef
+    kind: DecisionChangeKind
     before: int
     after: int
     better: bool | None
@@ -50,25 +57,27 @@ OVERLAP_DECIDED: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Near:
+class NearMiss:
     """One mistake that a small move of a slider would mend.
 
     Attributes:
-        hit: the face.
+        face: the face.
         setting: the field of `Settings` that would have to move.
         value: where the face lies on that slider.
         threshold: where the slider stands.
-        distance: between the two, as in `Flip`.
+        distance: between the two, as in `DecisionChange`.
     """
 
-    hit: Hit
-    setting: Slider
+    face: FaceRef
+    setting: ThresholdName
     value: float
     threshold: float
     distance: float
 
 
-def flips(before: Outcome, after: Outcome) -> tuple[Flip, ...]:
+def find_decision_changes(
+    before: EvaluationResult, after: EvaluationResult
+) -> tuple[DecisionChange, ...]:
     """Return the found faces that changed, nearest to the threshold first.
 
     For a true face right is better than unsure, and that better than missed or called
@@ -81,24 +90,37 @@ def flips(before: Outcome, after: Outcome) -> tuple[Flip, ...]:
     Raises:
         ValueError: they are of different found faces.
     """
-    scored = after.scored
-    other = before.scored
-    if scored is not other and not np.array_equal(scored.scores, other.scores):
+    predictions = after.predictions
+    other = before.predictions
+    if predictions is not other and not np.array_equal(
+        predictions.scores, other.scores
+    ):
         raise ValueError("flips need two outcomes on the same found faces")
-    (said_b, truth_b), (said_a, truth_a) = _spread(before), _spread(after)
-    both = (said_b != MISSED) & (said_a != MISSED)
-    changed = np.flatnonzero((said_b != said_a) | (both & (truth_b != truth_a)))
-    distances = _crossed(before, after)
-    order = np.lexsort((-scored.scores[changed], distances[changed]))
+    (predicted_before, match_before), (predicted_after, match_after) = (
+        _spread_over_detections(before),
+        _spread_over_detections(after),
+    )
+    both = (predicted_before != MISSED) & (predicted_after != MISSED)
+    changed = np.flatnonzero(
+        (predicted_before != predicted_after) | (both & (match_before != match_after))
+    )
+    distances = _distances_to_crossed(before, after)
+    order = np.lexsort((-predictions.scores[changed], distances[changed]))
     rows = changed[order]
-    truths = np.where(truth_a >= 0, truth_a, truth_b)
-    gains = _worth(after, truths, truth_a) - _worth(before, truths, truth_b)
+    ground_truth_rows = np.where(match_after >= 0, match_after, match_before)
+    gains = _rate_decisions(after, ground_truth_rows, match_after) - _rate_decisions(
+        before, ground_truth_rows, match_before
+    )
     return tuple(
-        Flip(
-            Hit(int(scored.faces.pictures[row]), int(row), max(int(truths[row]), -1)),
-            _change(int(said_b[row]), int(said_a[row])),
-            int(said_b[row]),
-            int(said_a[row]),
+        DecisionChange(
+            FaceRef(
+                int(predictions.faces.image_indices[row]),
+                int(row),
+                max(int(ground_truth_rows[row]), -1),
+            ),
+            _change_kind(int(predicted_before[row]), int(predicted_after[row])),
+            int(predicted_before[row]),
+            int(predicted_after[row]),
             None if gains[row] == 0 else bool(gains[row] > 0),
             float(distances[row]),
         )
@@ -106,7 +128,9 @@ def flips(before: Outcome, after: Outcome) -> tuple[Flip, ...]:
     )
 
 
-def nearest(outcome: Outcome, most: int = 200) -> tuple[Near, ...]:
+def find_near_misses(
+    result: EvaluationResult, max_count: int = 200
+) -> tuple[NearMiss, ...]:
     """Return the mistakes that a small move would mend, nearest first.
 
     Those are true faces missed for their score or their size alone, false alarms,
@@ -114,123 +138,163 @@ def nearest(outcome: Outcome, most: int = 200) -> tuple[Near, ...]:
     make unsure.
 
     Args:
-        outcome: the present one.
-        most: how many to return.
+        result: the present one.
+        max_count: how many to return.
     """
-    found = [
-        *_would_appear(outcome, "min_score"),
-        *_would_appear(outcome, "min_face_px"),
-        *_would_go(outcome),
-        *_would_be_told(outcome),
+    near_misses = [
+        *_find_suppressed(result, "min_score"),
+        *_find_suppressed(result, "min_face_px"),
+        *_find_false_positives(result),
+        *_find_confidence_errors(result),
     ]
-    return tuple(sorted(found, key=lambda near: near.distance)[:most])
+    return tuple(
+        sorted(near_misses, key=lambda near_miss: near_miss.distance)[:max_count]
+    )
 
 
-def _would_appear(outcome: Outcome, slider: Slider) -> Iterator[Near]:
+def _find_suppressed(
+    result: EvaluationResult, slider: ThresholdName
+) -> Iterator[NearMiss]:
     """Yield the missed faces that this slider alone would show."""
     if slider == "min_score":
-        lax = dataclasses.replace(outcome.settings, min_score=0)
+        permissive = dataclasses.replace(result.settings, min_score=0)
     else:
-        lax = dataclasses.replace(outcome.settings, min_face_px=1)
-    floor = outcome.judge(lax, min_iou=outcome.min_iou, temperature=outcome.temperature)
-    labels = outcome.scored.truth.labels
-    gained = (outcome.found < 0) & (floor.found >= 0) & (labels != Label.UNKNOWN)
-    values = _values(floor, slider)
-    for place in floor.found[gained].tolist():
+        permissive = dataclasses.replace(result.settings, min_face_px=1)
+    unfiltered = result.evaluator(
+        permissive, min_iou=result.min_iou, temperature=result.temperature
+    )
+    labels = result.predictions.ground_truth.labels
+    gained = (
+        (result.matched_detections < 0)
+        & (unfiltered.matched_detections >= 0)
+        & (labels != Label.UNKNOWN)
+    )
+    values = _shown_values(unfiltered, slider)
+    for index in unfiltered.matched_detections[gained].tolist():
         # One that gave way to a stronger box that this slider now shows stays out.
-        if values[place] < getattr(outcome.settings, slider):
-            yield _near(floor.hit(place), slider, values[place], outcome.settings)
+        if values[index] < getattr(result.settings, slider):
+            yield _near_miss(
+                unfiltered.shown_face(index), slider, values[index], result.settings
+            )
 
 
-def _would_go(outcome: Outcome) -> Iterator[Near]:
+def _find_false_positives(result: EvaluationResult) -> Iterator[NearMiss]:
     """Yield the false alarms, by the slider that would drop them first."""
-    scores, sizes = _values(outcome, "min_score"), _values(outcome, "min_face_px")
-    for place in np.flatnonzero(outcome.truths == FALSE_ALARM).tolist():
-        hit, stand = outcome.hit(place), outcome.settings
-        by_score = _near(hit, "min_score", scores[place], stand)
-        by_size = _near(hit, "min_face_px", sizes[place], stand)
-        yield min(by_score, by_size, key=lambda near: near.distance)
+    scores, sizes = (
+        _shown_values(result, "min_score"),
+        _shown_values(result, "min_face_px"),
+    )
+    for index in np.flatnonzero(result.matched_ground_truth == FALSE_POSITIVE).tolist():
+        face, settings = result.shown_face(index), result.settings
+        by_score = _near_miss(face, "min_score", scores[index], settings)
+        by_size = _near_miss(face, "min_face_px", sizes[index], settings)
+        yield min(by_score, by_size, key=lambda near_miss: near_miss.distance)
 
 
-def _would_be_told(outcome: Outcome) -> Iterator[Near]:
+def _find_confidence_errors(result: EvaluationResult) -> Iterator[NearMiss]:
     """Yield the faces called right but unsure, and those called wrong."""
-    right = outcome.probs.argmax(axis=1) == outcome.actual
-    unsure = outcome.called == UNSURE
-    values = _values(outcome, "min_confidence")
-    for place in np.flatnonzero((outcome.truths >= 0) & (right == unsure)).tolist():
-        hit, value = outcome.hit(place), values[place]
-        yield _near(hit, "min_confidence", value, outcome.settings)
+    right = result.probs.argmax(axis=1) == result.actual
+    unsure = result.predicted_columns == UNSURE
+    values = _shown_values(result, "min_confidence")
+    for index in np.flatnonzero(
+        (result.matched_ground_truth >= 0) & (right == unsure)
+    ).tolist():
+        face, value = result.shown_face(index), values[index]
+        yield _near_miss(face, "min_confidence", value, result.settings)
 
 
-def _values(outcome: Outcome, slider: Slider) -> Numbers:
+def _shown_values(result: EvaluationResult, slider: ThresholdName) -> Float32Array:
     """Return where each face shown lies on a slider."""
     if slider == "min_score":
-        return outcome.scores
+        return result.scores
     if slider == "min_confidence":
-        return outcome.confidences
-    return sizes_px(outcome.scored.faces.boxes[outcome.shown])
+        return result.confidences
+    return sizes_px(result.predictions.faces.boxes[result.shown_rows])
 
 
-def _near(hit: Hit, slider: Slider, value: float, settings: Settings) -> Near:
+def _near_miss(
+    face: FaceRef, slider: ThresholdName, value: float, settings: Settings
+) -> NearMiss:
     threshold = float(getattr(settings, slider))
-    gap = abs(float(value) - threshold) / _range(slider, threshold)
-    return Near(hit, slider, float(value), threshold, gap)
+    gap = abs(float(value) - threshold) / _slider_range(slider, threshold)
+    return NearMiss(face, slider, float(value), threshold, gap)
 
 
-def _spread(outcome: Outcome) -> tuple[Rows, Rows]:
+def _spread_over_detections(result: EvaluationResult) -> tuple[IntArray, IntArray]:
     """Return what is said of each found face and the true face that it matches."""
-    n = len(outcome.scored.faces)
-    said, truths = np.full(n, MISSED, np.int64), np.full(n, NEITHER, np.int64)
-    said[outcome.shown], truths[outcome.shown] = outcome.called, outcome.truths
-    return said, truths
+    n = len(result.predictions.faces)
+    predicted, matches = (
+        np.full(n, MISSED, np.int64),
+        np.full(n, IGNORED_MATCH, np.int64),
+    )
+    predicted[result.shown_rows], matches[result.shown_rows] = (
+        result.predicted_columns,
+        result.matched_ground_truth,
+    )
+    return predicted, matches
 
 
-def _worth(outcome: Outcome, truths: Rows, matched: Rows) -> Rows:
+def _rate_decisions(
+    result: EvaluationResult, ground_truth_rows: IntArray, matched: IntArray
+) -> IntArray:
     """Return how good it is that each found face is treated so.
 
     Args:
-        outcome: that treats it so.
-        truths: `(n,)` the true face that counts for each found one, below 0 for none.
+        result: that treats it so.
+        ground_truth_rows: `(n,)` the true face that counts for each found one, below 0
+            for none.
         matched: `(n,)` what each found face matches in this outcome.
     """
-    labels = outcome.scored.truth.labels
-    right = (outcome.answers == labels) & (labels != Label.UNKNOWN)
-    unsure = (outcome.answers == UNSURE) & (labels != Label.UNKNOWN)
+    labels = result.predictions.ground_truth.labels
+    right = (result.ground_truth_columns == labels) & (labels != Label.UNKNOWN)
+    unsure = (result.ground_truth_columns == UNSURE) & (labels != Label.UNKNOWN)
     # The last one is for no true face, which the index -1 finds.
     levels = np.append(2 * right.astype(np.int64) + unsure, 0)
-    worth: Rows = levels[np.maximum(truths, -1)] - (matched == FALSE_ALARM)
+    worth: IntArray = levels[np.maximum(ground_truth_rows, -1)] - (
+        matched == FALSE_POSITIVE
+    )
     return worth
 
 
-def _crossed(before: Outcome, after: Outcome) -> Numbers:
+def _distances_to_crossed(
+    before: EvaluationResult, after: EvaluationResult
+) -> Float32Array:
     """Return the distance of each found face to the nearest threshold it crossed."""
-    n, sliders = len(after.scored.faces), get_args(Slider)
+    n, sliders = len(after.predictions.faces), get_args(ThresholdName)
     distances = np.full(n, OVERLAP_DECIDED, np.float32)
     for slider in sliders:
-        was, now = (float(getattr(one.settings, slider)) for one in (before, after))
-        old, new = (_everywhere(one, slider) for one in (before, after))
-        crossed = ((old >= was) != (new >= now)) & ~np.isnan(old) & ~np.isnan(new)
-        gaps = np.abs(new - now) / _range(slider, now)
+        old_threshold, new_threshold = (
+            float(getattr(result.settings, slider)) for result in (before, after)
+        )
+        old_values, new_values = (
+            _all_values(result, slider) for result in (before, after)
+        )
+        crossed = (
+            ((old_values >= old_threshold) != (new_values >= new_threshold))
+            & ~np.isnan(old_values)
+            & ~np.isnan(new_values)
+        )
+        gaps = np.abs(new_values - new_threshold) / _slider_range(slider, new_threshold)
         distances[crossed] = np.minimum(distances, gaps)[crossed]
     return distances
 
 
-def _everywhere(outcome: Outcome, slider: Slider) -> Numbers:
+def _all_values(result: EvaluationResult, slider: ThresholdName) -> Float32Array:
     """Return where each found face lies on a slider, NaN where that is not known."""
     if slider == "min_score":
-        return outcome.scored.scores
+        return result.predictions.scores
     if slider == "min_face_px":
-        return sizes_px(outcome.scored.faces.boxes)
-    values = np.full(len(outcome.scored.faces), np.nan, np.float32)
-    values[outcome.shown] = outcome.confidences
+        return sizes_px(result.predictions.faces.boxes)
+    values = np.full(len(result.predictions.faces), np.nan, np.float32)
+    values[result.shown_rows] = result.confidences
     return values
 
 
-def _range(slider: Slider, threshold: float) -> float:
+def _slider_range(slider: ThresholdName, threshold: float) -> float:
     return threshold if slider == "min_face_px" else 1.0
 
 
-def _change(before: int, after: int) -> Change:
+def _change_kind(before: int, after: int) -> DecisionChangeKind:
     if before == MISSED:
         return "appeared"
     if after == MISSED:

@@ -10,31 +10,41 @@ import numpy as np
 
 from maskdet.metrics.estimate import Estimate, percentile_estimate
 from maskdet.metrics.labelling import Json
-from maskdet.metrics.resampled import Floats, Weights
-from maskdet.tune.drawn import picture_weights
-from maskdet.tune.halves import class_counts, halves
-from maskdet.tune.judging import MIN_IOU, Judge, Outcome
-from maskdet.tune.performance import Change, Chosen, Counts, Performance
-from maskdet.tune.promise import Promise, gain_promise, percent, recall_promise
-from maskdet.tune.sweeping import Sweep, losses, reaches
-from maskdet.tune.wanted import GOALS as GOALS
+from maskdet.metrics.resampled import FaceWeights, Floats
+from maskdet.tune.drawn import bootstrap_weights
+from maskdet.tune.halves import count_classes_per_image, split_stratified
+from maskdet.tune.judging import MIN_IOU, EvaluationResult, Evaluator
+from maskdet.tune.performance import (
+    BoolArray,
+    ClassCounts,
+    ClassPerformance,
+    PerformanceChange,
+)
+from maskdet.tune.promise import (
+    Guarantee,
+    format_rate,
+    guarantee_gain,
+    guarantee_recall,
+)
+from maskdet.tune.sweeping import GridSearch, compute_goal_losses, is_recall_reached
+from maskdet.tune.wanted import GOAL_KINDS as GOAL_KINDS
 from maskdet.tune.wanted import Goal as Goal
 from maskdet.tune.wanted import GoalKind as GoalKind
 from maskdet.types import Settings
-from maskdet.wording import counted, noun
+from maskdet.wording import format_count, pluralize
 
-_FACE_PX: Final = (8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0)
+_MIN_FACE_PX_CANDIDATES: Final = (8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0)
 """Smallest faces that are tried besides that of now."""
 
-FEW: Final = 30
+FEW_FACES: Final = 30
 """Faces of a class below which its numbers are said to move with every face."""
 
-SINGLE_PICTURES: Final = (
+PER_IMAGE_NOTE: Final = (
     "Counted picture by picture; Live judges people over time, so shares there differ."
 )
 """What holds for every number of a set of pictures."""
 
-_NOTABLE: Final = 0.03
+_MIN_NOTABLE_CHANGE: Final = 0.03
 """Shares that change by less are not worth a sentence."""
 
 
@@ -44,57 +54,58 @@ class Proposal:
 
     Attributes:
         goal: what was wanted.
-        before: the settings of now.
-        after: the proposed ones; only face score, confidence and, where it surely
-            helps, the smallest face differ.
-        chosen_on: `(p,)` the pictures they were chosen on; all else is reported on
+        settings_before: the settings of now.
+        settings_after: the proposed ones; only face score, confidence and, where it
+            surely helps, the smallest face differ.
+        selection_mask: `(p,)` the pictures they were chosen on; all else is reported on
             the others.
         reached: whether any settings reached the goal where they were chosen; always
             true for goals other than `recall`.
-        choosing: what `after` does where it was chosen, which flatters it.
-        now: what `before` does on the other half.
-        then: what `after` does on the other half.
+        selection_performance: what `settings_after` does where it was chosen, which
+            flatters it.
+        performance_before: what `settings_before` does on the other half.
+        performance_after: what `settings_after` does on the other half.
         change: the faces that change sides there, in both directions.
-        promise: whether the goal can be promised.
-        cautions: what else should be known, a sentence each.
+        guarantee: whether the goal can be promised.
+        warnings: what else should be known, a sentence each.
     """
 
     goal: Goal
-    before: Settings
-    after: Settings
-    chosen_on: Chosen
+    settings_before: Settings
+    settings_after: Settings
+    selection_mask: BoolArray
     reached: bool
-    choosing: Performance
-    now: Performance
-    then: Performance
-    change: Change
-    promise: Promise
-    cautions: tuple[str, ...]
+    selection_performance: ClassPerformance
+    performance_before: ClassPerformance
+    performance_after: ClassPerformance
+    change: PerformanceChange
+    guarantee: Guarantee
+    warnings: tuple[str, ...]
 
     @property
-    def lines(self) -> tuple[str, ...]:
+    def messages(self) -> tuple[str, ...]:
         """What to tell a person: the promise, the cost both ways, the cautions."""
-        return (self.promise.text, *self.change.lines(), *self.cautions)
+        return (self.guarantee.text, *self.change.messages(), *self.warnings)
 
     def to_json(self) -> Json:
         """Return everything but the pictures."""
-        promise = dataclasses.asdict(self.promise)
-        measured = self.promise.measured.rounded()
+        guarantee = dataclasses.asdict(self.guarantee)
+        measured = self.guarantee.measured.to_json()
         return {
             "goal": {**dataclasses.asdict(self.goal), "label": self.goal.label.key},
-            "settings": dataclasses.asdict(self.after),
+            "settings": dataclasses.asdict(self.settings_after),
             "reached": self.reached,
-            "chosen_on": self.choosing.to_json(),
-            "now": self.now.to_json(),
-            "then": self.then.to_json(),
+            "chosen_on": self.selection_performance.to_json(),
+            "now": self.performance_before.to_json(),
+            "then": self.performance_after.to_json(),
             "change": dataclasses.asdict(self.change),
-            "promise": {**promise, "measured": measured},
-            "cautions": list(self.cautions),
+            "promise": {**guarantee, "measured": measured},
+            "cautions": list(self.warnings),
         }
 
 
-def propose(
-    judge: Judge,
+def propose_settings(
+    evaluator: Evaluator,
     settings: Settings,
     goal: Goal,
     *,
@@ -107,132 +118,189 @@ def propose(
     and one that was fitted on this set has seen the half that is reported.
 
     Args:
-        judge: of the set and what an analyzer said about it.
+        evaluator: of the set and what an analyzer said about it.
         settings: those of now; all but three fields are kept.
         goal: what is wanted.
-        seed: of the halves; see `halves`.
+        seed: of the halves; see `split_stratified`.
         min_iou: from which overlap on a face counts as found.
 
     Raises:
         ValueError: fewer than two pictures have a face of the class, so that none
             would be left to check on.
     """
-    here = halves(judge.scored.truth, seed=seed)
-    _check_enough(judge, goal, here)
-    look = _Look(judge, goal, here, min_iou)
-    after = look.best(settings)
-    return _proposal(goal, here, look(settings), look(after))
+    selection_mask = split_stratified(evaluator.predictions.ground_truth, seed=seed)
+    _check_enough_images(evaluator, goal, selection_mask)
+    search = _SettingsSearch(evaluator, goal, selection_mask, min_iou)
+    after = search.find_best(settings)
+    return _build_proposal(goal, selection_mask, search(settings), search(after))
 
 
-def _proposal(goal: Goal, here: Chosen, was: Outcome, now: Outcome) -> Proposal:
+def _build_proposal(
+    goal: Goal,
+    selection_mask: BoolArray,
+    result_before: EvaluationResult,
+    result_after: EvaluationResult,
+) -> Proposal:
     """Return what changes, and what that is worth on the pictures not chosen on."""
-    counts = [Counts.of(one, goal.label) for one in (was, now)]
-    choosing, before, then = (
-        Performance.of(one, goal.label, half)
-        for one, half in ((now, here), (was, ~here), (now, ~here))
+    counts = [
+        ClassCounts.from_result(result, goal.label)
+        for result in (result_before, result_after)
+    ]
+    selection_performance, performance_before, performance_after = (
+        ClassPerformance.from_result(result, goal.label, half)
+        for result, half in (
+            (result_after, selection_mask),
+            (result_before, ~selection_mask),
+            (result_after, ~selection_mask),
+        )
     )
-    reached = reaches(goal, choosing.hits, choosing.hits + choosing.misses)
+    reached = is_recall_reached(
+        goal,
+        selection_performance.true_positives,
+        selection_performance.true_positives + selection_performance.false_negatives,
+    )
     return Proposal(
         goal,
-        was.settings,
-        now.settings,
-        here,
+        result_before.settings,
+        result_after.settings,
+        selection_mask,
         reached,
-        choosing,
-        before,
-        then,
-        Change.of(was, now, goal.label, ~here),
-        _promise(goal, then, *(one.only(~here) for one in counts)),
-        tuple(_cautions(goal, reached, choosing, before, then)),
+        selection_performance,
+        performance_before,
+        performance_after,
+        PerformanceChange.from_results(
+            result_before, result_after, goal.label, ~selection_mask
+        ),
+        _guarantee_goal(
+            goal,
+            performance_after,
+            *(result.select_images(~selection_mask) for result in counts),
+        ),
+        tuple(
+            _collect_warnings(
+                goal,
+                reached,
+                selection_performance,
+                performance_before,
+                performance_after,
+            )
+        ),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _SettingsSearch:
     """Judges settings, and looks for better ones on the chosen pictures."""
 
-    judge: Judge
+    evaluator: Evaluator
     goal: Goal
-    chosen: Chosen
+    selection_mask: BoolArray
     min_iou: float
 
-    def __call__(self, settings: Settings) -> Outcome:
-        return self.judge(settings, min_iou=self.min_iou)
+    def __call__(self, settings: Settings) -> EvaluationResult:
+        return self.evaluator(settings, min_iou=self.min_iou)
 
-    def best(self, now: Settings) -> Settings:
+    def find_best(self, current: Settings) -> Settings:
         """Return the best settings; another smallest face only if it surely helps."""
-        best = self._with_face_px(now, now.min_face_px)
-        for px in _FACE_PX:
-            if px == now.min_face_px:
+        best = self._search_thresholds(current, current.min_face_px)
+        for face_px in _MIN_FACE_PX_CANDIDATES:
+            if face_px == current.min_face_px:
                 continue
-            other = self._with_face_px(now, px)
-            if self._surely_better(other, best):
+            other = self._search_thresholds(current, face_px)
+            if self._is_significantly_better(other, best):
                 best = other
         return best
 
-    def _with_face_px(self, now: Settings, px: float) -> Settings:
-        lax = dataclasses.replace(
-            now, min_score=0.0, min_confidence=0.0, min_face_px=px
+    def _search_thresholds(self, current: Settings, face_px: float) -> Settings:
+        permissive = dataclasses.replace(
+            current, min_score=0.0, min_confidence=0.0, min_face_px=face_px
         )
-        sweep = Sweep.of(self(lax), self.goal.label, self.chosen)
-        score, confidence = sweep.best(self.goal, now)
-        return dataclasses.replace(lax, min_score=score, min_confidence=confidence)
-
-    def _surely_better(self, one: Settings, other: Settings) -> bool:
-        ours, theirs = (
-            Counts.of(self(settings), self.goal.label).only(self.chosen)
-            for settings in (one, other)
+        grid = GridSearch.from_result(
+            self(permissive), self.goal.label, self.selection_mask
         )
-        n = int((ours.hits + ours.misses).sum())
-        ready = [reaches(self.goal, int(c.hits.sum()), n) for c in (ours, theirs)]
-        if ready[0] != ready[1]:
-            return ready[0]
-        return _gain(self.goal, theirs, ours, reached=ready[0]).low > 0
+        score, confidence = grid.select_best(self.goal, current)
+        return dataclasses.replace(
+            permissive, min_score=score, min_confidence=confidence
+        )
+
+    def _is_significantly_better(self, candidate: Settings, current: Settings) -> bool:
+        candidate_counts, current_counts = (
+            ClassCounts.from_result(self(settings), self.goal.label).select_images(
+                self.selection_mask
+            )
+            for settings in (candidate, current)
+        )
+        n = int(
+            (candidate_counts.true_positives + candidate_counts.false_negatives).sum()
+        )
+        is_reached = [
+            is_recall_reached(self.goal, int(counts.true_positives.sum()), n)
+            for counts in (candidate_counts, current_counts)
+        ]
+        if is_reached[0] != is_reached[1]:
+            return is_reached[0]
+        return (
+            _estimate_gain(
+                self.goal, current_counts, candidate_counts, reached=is_reached[0]
+            ).low
+            > 0
+        )
 
 
-def _gain(
-    goal: Goal, before: Counts, after: Counts, *, reached: bool = True
+def _estimate_gain(
+    goal: Goal, before: ClassCounts, after: ClassCounts, *, reached: bool = True
 ) -> Estimate:
     """Return by how much less the goal has to suffer, on pictures drawn anew.
 
     In units of F1, of cost a picture, or of errors a face of the class; for `recall`
     the alarms a picture where it is reached, otherwise the misses.
     """
-    n = len(after.hits)
-    faces = int((after.hits + after.misses).sum())
+    n = len(after.true_positives)
+    faces = int((after.true_positives + after.false_negatives).sum())
 
-    def suffered(counts: Counts, weights: Weights) -> Floats:
+    def compute_loss(counts: ClassCounts, weights: FaceWeights) -> Floats:
         sums = [
             weights @ part.astype(np.float32)
-            for part in (counts.hits, counts.misses, counts.alarms)
+            for part in (
+                counts.true_positives,
+                counts.false_negatives,
+                counts.false_positives,
+            )
         ]
         if goal.kind == "recall":
             return np.asarray(sums[2] if reached else sums[1], np.float64) / n
         unit = {"f1": 1, "cost": n, "equal": max(faces, 1)}[goal.kind]
-        result: Floats = losses(goal, *sums) / unit
+        result: Floats = compute_goal_losses(goal, *sums) / unit
         return result
 
-    weights = picture_weights(n)
-    as_it_is = np.ones((1, n), np.float32)
-    value = suffered(before, as_it_is) - suffered(after, as_it_is)
-    resampled = suffered(before, weights) - suffered(after, weights)
+    weights = bootstrap_weights(n)
+    unweighted = np.ones((1, n), np.float32)
+    value = compute_loss(before, unweighted) - compute_loss(after, unweighted)
+    resampled = compute_loss(before, weights) - compute_loss(after, weights)
     return percentile_estimate(float(value[0]), resampled, faces)
 
 
-def _promise(goal: Goal, then: Performance, before: Counts, after: Counts) -> Promise:
+def _guarantee_goal(
+    goal: Goal,
+    performance_after: ClassPerformance,
+    before: ClassCounts,
+    after: ClassCounts,
+) -> Guarantee:
     if goal.kind == "recall":
-        return recall_promise(then.recall, goal.recall)
-    what, unit = {
+        return guarantee_recall(performance_after.recall, goal.recall)
+    metric, unit = {
         "f1": ("F1", ""),
         "cost": ("cost saved", " a picture"),
         "equal": ("errors saved", " a face"),
     }[goal.kind]
-    return gain_promise(_gain(goal, before, after), what, unit)
+    return guarantee_gain(_estimate_gain(goal, before, after), metric, unit)
 
 
-def _check_enough(judge: Judge, goal: Goal, here: Chosen) -> None:
-    counts = class_counts(judge.scored.truth)[:, goal.label]
-    if not counts[here].sum() or not counts[~here].sum():
+def _check_enough_images(
+    evaluator: Evaluator, goal: Goal, selection_mask: BoolArray
+) -> None:
+    counts = count_classes_per_image(evaluator.predictions.ground_truth)[:, goal.label]
+    if not counts[selection_mask].sum() or not counts[~selection_mask].sum():
         raise ValueError(
             "a goal needs faces of its class in at least two pictures, one to choose "
             "on and one to check on; this set has them in "
@@ -240,41 +308,60 @@ def _check_enough(judge: Judge, goal: Goal, here: Chosen) -> None:
         )
 
 
-def _cautions(
+def _collect_warnings(
     goal: Goal,
     reached: bool,
-    choosing: Performance,
-    now: Performance,
-    then: Performance,
+    selection_performance: ClassPerformance,
+    performance_before: ClassPerformance,
+    performance_after: ClassPerformance,
 ) -> list[str]:
     """Return what else should be known, a sentence each."""
     lines = []
     if not reached:
         lines.append(
-            f"No settings reach {percent(goal.recall)}: this is the most that can be "
-            f"found, {percent(choosing.recall.value)} where it was chosen."
+            f"No settings reach {format_rate(goal.recall)}: this is the most that can "
+            "be "
+            f"found, {format_rate(selection_performance.recall.value)} where it was "
+            "chosen."
         )
-    few = min(one.hits + one.misses for one in (choosing, then))
-    if few < FEW:
+    n_faces = min(
+        performance.true_positives + performance.false_negatives
+        for performance in (selection_performance, performance_after)
+    )
+    if n_faces < FEW_FACES:
         lines.append(
-            f"There {noun(few, 'is', 'are')} only {counted(few, 'true face')} of the "
+            f"There {pluralize(n_faces, 'is', 'are')} only "
+            f"{format_count(n_faces, 'true face')} of the "
             "class on one half: one face more or less moves the numbers by "
-            f"{percent(1 / few)}."
+            f"{format_rate(1 / n_faces)}."
         )
-    if then.found.value < now.found.value - _NOTABLE:
+    if (
+        performance_after.detection_recall.value
+        < performance_before.detection_recall.value - _MIN_NOTABLE_CHANGE
+    ):
         lines.append(
-            f"Fewer faces are shown at all: {percent(then.found.value)} of the true "
-            f"ones of every class instead of {percent(now.found.value)}."
+            "Fewer faces are shown at all: "
+            f"{format_rate(performance_after.detection_recall.value)} of the true "
+            "ones of every class instead of "
+            f"{format_rate(performance_before.detection_recall.value)}."
         )
-    if then.unsure.value > now.unsure.value + _NOTABLE:
+    if (
+        performance_after.unsure_rate.value
+        > performance_before.unsure_rate.value + _MIN_NOTABLE_CHANGE
+    ):
         lines.append(
-            f"More faces are called unsure: {percent(then.unsure.value)} of those "
-            f"shown instead of {percent(now.unsure.value)}."
+            "More faces are called unsure: "
+            f"{format_rate(performance_after.unsure_rate.value)} of those "
+            f"shown instead of {format_rate(performance_before.unsure_rate.value)}."
         )
-    more = then.no_faces.value - now.no_faces.value
-    if more > _NOTABLE:
+    non_faces_increase = (
+        performance_after.non_faces_per_image.value
+        - performance_before.non_faces_per_image.value
+    )
+    if non_faces_increase > _MIN_NOTABLE_CHANGE:
         lines.append(
-            f"More boxes show no face: {then.no_faces.value:.2f} a picture instead of "
-            f"{now.no_faces.value:.2f}."
+            "More boxes show no face: "
+            f"{performance_after.non_faces_per_image.value:.2f} a picture instead of "
+            f"{performance_before.non_faces_per_image.value:.2f}."
         )
-    return [*lines, SINGLE_PICTURES]
+    return [*lines, PER_IMAGE_NOTE]

@@ -10,48 +10,50 @@ from typing import Final
 import numpy as np
 
 from maskdet.boxes import sizes_px
-from maskdet.metrics.calibration import with_temperature
-from maskdet.tune.overlaps import Chosen, Overlaps
-from maskdet.tune.scored import Numbers, Rows, Scored
+from maskdet.metrics.calibration import apply_temperature
+from maskdet.tune.overlaps import BoolArray, Overlaps
+from maskdet.tune.scored import AnalyzerPredictions, Float32Array, IntArray
 from maskdet.types import CLASSES, Label, Settings
 
 MIN_IOU: Final = 0.5
 """A face counts as found when its box overlaps the true one so much, as is usual."""
 
-FALSE_ALARM: Final = -1
+FALSE_POSITIVE: Final = -1
 """In `Outcome.truths`: a face is shown where there is none."""
 
-NEITHER: Final = -2
+IGNORED_MATCH: Final = -2
 """In `Outcome.truths`: neither right nor wrong, see `Outcome`."""
 
-ACTUAL: Final = (*(label.key for label in CLASSES), "no_face")
+ACTUAL_KEYS: Final = (*(label.key for label in CLASSES), "no_face")
 """The rows of `Outcome.confusion`: what is true."""
 
-SAID: Final = (*(label.key for label in CLASSES), "unsure", "missed")
+PREDICTED_KEYS: Final = (*(label.key for label in CLASSES), "unsure", "missed")
 """The columns of `Outcome.confusion`: what was said."""
 
-NO_FACE: Final = ACTUAL.index("no_face")
-UNSURE: Final = SAID.index("unsure")
-MISSED: Final = SAID.index("missed")
+NO_FACE: Final = ACTUAL_KEYS.index("no_face")
+UNSURE: Final = PREDICTED_KEYS.index("unsure")
+MISSED: Final = PREDICTED_KEYS.index("missed")
 
 
 @dataclass(frozen=True)
-class Hit:
+class FaceRef:
     """One face to look at.
 
     Attributes:
-        picture: which picture of the set it is in.
-        found_row: its row in `Scored.faces`, -1 where nothing was found.
-        truth_row: its row in `LabelledSet.faces`, -1 where there is no such face.
+        image_index: which picture of the set it is in.
+        detection_row: its row in `AnalyzerPredictions.faces`, -1 where nothing was
+            found.
+        ground_truth_row: its row in `LabelledSet.faces`, -1 where there is no such
+            face.
     """
 
-    picture: int
-    found_row: int
-    truth_row: int
+    image_index: int
+    detection_row: int
+    ground_truth_row: int
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class EvaluationResult:
     """What settings show of a set, and what of that is right.
 
     A face that matches a true one of unknown class is neither right nor wrong; nor is,
@@ -59,115 +61,133 @@ class Outcome:
     A true face that is too small for the settings counts as missed.
 
     Attributes:
-        scored: what was found.
+        predictions: what was found.
         settings: what is shown of it.
         min_iou: smallest overlap that counts as found.
         temperature: that the probabilities were divided by, as logits; 1 as they were.
-        shown: `(k,)` int64 rows of `scored.faces` that are shown, rising.
+        shown_rows: `(k,)` int64 rows of `predictions.faces` that are shown, rising.
         probs: `(k, 3)` float32 after the temperature.
-        said: `(k,)` int64 values of `Label`, `UNKNOWN` below the confidence.
-        truths: `(k,)` int64 rows of `scored.truth.faces` that the faces shown match,
-            `FALSE_ALARM` or `NEITHER`.
-        found: `(t,)` int64 place in `shown` of the face that matches each true one,
-            also those of unknown class; -1 where it is not found.
-        confusion: `(4, 5)` int64, rows as in `ACTUAL`, columns as in `SAID`; what is
-            neither right nor wrong is left out.
-        judge: who judged, to ask for other settings.
+        predicted: `(k,)` int64 values of `Label`, `UNKNOWN` below the confidence.
+        matched_ground_truth: `(k,)` int64 rows of `predictions.truth.faces` that the
+            faces shown match, `FALSE_POSITIVE` or `IGNORED_MATCH`.
+        matched_detections: `(t,)` int64 place in `shown_rows` of the face that matches
+            each true one, also those of unknown class; -1 where it is not found.
+        confusion: `(4, 5)` int64, rows as in `ACTUAL_KEYS`, columns as in
+            `PREDICTED_KEYS`; what is neither right nor wrong is left out.
+        evaluator: who judged, to ask for other settings.
     """
 
-    scored: Scored
+    predictions: AnalyzerPredictions
     settings: Settings
     min_iou: float
     temperature: float
-    shown: Rows
-    probs: Numbers
-    said: Rows
-    truths: Rows
-    found: Rows
-    confusion: Rows
-    judge: Judge = field(repr=False)
+    shown_rows: IntArray
+    probs: Float32Array
+    predicted: IntArray
+    matched_ground_truth: IntArray
+    matched_detections: IntArray
+    confusion: IntArray
+    evaluator: Evaluator = field(repr=False)
 
     @property
-    def pictures(self) -> int:
+    def n_images(self) -> int:
         """How many pictures the set has."""
-        return len(self.scored.truth.names)
+        return len(self.predictions.ground_truth.names)
 
     @cached_property
-    def actual(self) -> Rows:
+    def actual(self) -> IntArray:
         """`(k,)` row of `confusion` that each face shown counts in; -1 for neither."""
-        return _actual(self.truths, self.scored.truth.labels)
+        return _find_actual_rows(
+            self.matched_ground_truth, self.predictions.ground_truth.labels
+        )
 
     @cached_property
-    def called(self) -> Rows:
+    def predicted_columns(self) -> IntArray:
         """`(k,)` column of `confusion` that each face shown counts in."""
-        return np.where(self.said == Label.UNKNOWN, UNSURE, self.said)
+        return np.where(self.predicted == Label.UNKNOWN, UNSURE, self.predicted)
 
     @cached_property
-    def answers(self) -> Rows:
+    def ground_truth_columns(self) -> IntArray:
         """`(t,)` column of `confusion` that each true face counts in."""
-        answers = np.full(len(self.found), MISSED, np.int64)
-        known = self.found >= 0
-        answers[known] = self.called[self.found[known]]
-        return answers
+        columns = np.full(len(self.matched_detections), MISSED, np.int64)
+        is_matched = self.matched_detections >= 0
+        columns[is_matched] = self.predicted_columns[
+            self.matched_detections[is_matched]
+        ]
+        return columns
 
     @property
-    def scores(self) -> Numbers:
+    def scores(self) -> Float32Array:
         """`(k,)` score of each face shown."""
-        return self.scored.scores[self.shown]
+        return self.predictions.scores[self.shown_rows]
 
     @property
-    def confidences(self) -> Numbers:
+    def confidences(self) -> Float32Array:
         """`(k,)` probability of the likeliest class of each face shown."""
-        best: Numbers = self.probs.max(axis=1, initial=0)
+        best: Float32Array = self.probs.max(axis=1, initial=0)
         return best
 
-    def cell(self, actual: int, said: int) -> tuple[Hit, ...]:
+    def faces_in_cell(self, actual: int, predicted: int) -> tuple[FaceRef, ...]:
         """Return the faces that one cell of `confusion` counts.
 
         Faces found come by falling confidence, missed ones by falling size.
 
         Args:
-            actual: row, as in `ACTUAL`.
-            said: column, as in `SAID`.
+            actual: row, as in `ACTUAL_KEYS`.
+            predicted: column, as in `PREDICTED_KEYS`.
 
         Raises:
             ValueError: there is no such cell.
         """
-        if not (0 <= actual < len(ACTUAL) and 0 <= said < len(SAID)):
-            raise ValueError(f"there is no cell {actual}, {said} in 4 rows, 5 columns")
-        truth = self.scored.truth
-        if said == MISSED:
-            lost = (self.found < 0) & (truth.labels == actual)
-            rows = np.flatnonzero(lost & (actual != NO_FACE))
-            order = np.argsort(-sizes_px(truth.faces.boxes[rows]), kind="stable")
-            return tuple(self.missed(int(row)) for row in rows[order])
-        places = np.flatnonzero((self.actual == actual) & (self.called == said))
-        order = np.argsort(-self.confidences[places], kind="stable")
-        return tuple(self.hit(int(place)) for place in places[order])
+        if not (
+            0 <= actual < len(ACTUAL_KEYS) and 0 <= predicted < len(PREDICTED_KEYS)
+        ):
+            raise ValueError(
+                f"there is no cell {actual}, {predicted} in 4 rows, 5 columns"
+            )
+        ground_truth = self.predictions.ground_truth
+        if predicted == MISSED:
+            is_missed = (self.matched_detections < 0) & (ground_truth.labels == actual)
+            rows = np.flatnonzero(is_missed & (actual != NO_FACE))
+            order = np.argsort(-sizes_px(ground_truth.faces.boxes[rows]), kind="stable")
+            return tuple(self.missed_face(int(row)) for row in rows[order])
+        indices = np.flatnonzero(
+            (self.actual == actual) & (self.predicted_columns == predicted)
+        )
+        order = np.argsort(-self.confidences[indices], kind="stable")
+        return tuple(self.shown_face(int(index)) for index in indices[order])
 
-    def hit(self, place: int) -> Hit:
-        """Return the face at a place of `shown`."""
-        row = int(self.shown[place])
-        picture = int(self.scored.faces.pictures[row])
-        return Hit(picture, row, max(int(self.truths[place]), -1))
+    def shown_face(self, index: int) -> FaceRef:
+        """Return the face at a place of `shown_rows`."""
+        row = int(self.shown_rows[index])
+        image_index = int(self.predictions.faces.image_indices[row])
+        return FaceRef(image_index, row, max(int(self.matched_ground_truth[index]), -1))
 
-    def missed(self, truth_row: int) -> Hit:
+    def missed_face(self, truth_row: int) -> FaceRef:
         """Return a true face, as one that was not found."""
-        return Hit(int(self.scored.truth.faces.pictures[truth_row]), -1, truth_row)
+        return FaceRef(
+            int(self.predictions.ground_truth.faces.image_indices[truth_row]),
+            -1,
+            truth_row,
+        )
 
 
-class Judge:
+class Evaluator:
     """Judges any settings on one set without looking at a picture again.
 
     Args:
-        scored: what was found; overlaps are worked out once, here.
+        predictions: what was found; overlaps are worked out once, here.
     """
 
-    def __init__(self, scored: Scored, *, overlaps: Overlaps | None = None) -> None:
+    def __init__(
+        self, predictions: AnalyzerPredictions, *, overlaps: Overlaps | None = None
+    ) -> None:
         """Work out which boxes overlap, unless that is known."""
-        self.scored = scored
-        self._overlaps = Overlaps.of(scored) if overlaps is None else overlaps
-        self._sizes_px = sizes_px(scored.faces.boxes)
+        self.predictions = predictions
+        self._overlaps = (
+            Overlaps.from_predictions(predictions) if overlaps is None else overlaps
+        )
+        self._sizes_px = sizes_px(predictions.faces.boxes)
 
     def __call__(
         self,
@@ -175,7 +195,7 @@ class Judge:
         *,
         min_iou: float = MIN_IOU,
         temperature: float = 1.0,
-    ) -> Outcome:
+    ) -> EvaluationResult:
         """Return what the settings show, as `Scene.select` does, and what is right.
 
         Faces take true ones by falling score, as in `metrics.detection.match_faces`.
@@ -188,84 +208,107 @@ class Judge:
         Raises:
             ValueError: the overlap or the temperature is out of its range.
         """
-        _check(min_iou, temperature)
-        scored, labels = self.scored, self.scored.truth.labels
-        passes = scored.scores >= settings.min_score
-        passes &= self._sizes_px >= settings.min_face_px
-        alive = self._overlaps.settle(passes, settings.nms_iou)
-        shown = np.flatnonzero(alive)
-        matched = self._overlaps.match(alive, min_iou, len(labels))[shown]
-        probs = self._probs(shown, temperature)
-        said = _said(probs, settings.min_confidence)
-        truths = self._verdicts(shown, matched)
-        found = _inverse(matched, len(labels))
-        counts = _count(_actual(truths, labels), said, labels[found < 0])
-        how = settings, min_iou, temperature
-        return Outcome(scored, *how, shown, probs, said, truths, found, counts, self)
+        _check_ranges(min_iou, temperature)
+        predictions, labels = self.predictions, self.predictions.ground_truth.labels
+        is_candidate = predictions.scores >= settings.min_score
+        is_candidate &= self._sizes_px >= settings.min_face_px
+        is_kept = self._overlaps.nms(is_candidate, settings.nms_iou)
+        shown = np.flatnonzero(is_kept)
+        matches = self._overlaps.match(is_kept, min_iou, len(labels))[shown]
+        probs = self._scale_probs(shown, temperature)
+        predicted = _predict_labels(probs, settings.min_confidence)
+        matched_ground_truth = self._mark_ignored(shown, matches)
+        matched_detections = _invert_matches(matches, len(labels))
+        counts = _count_confusion(
+            _find_actual_rows(matched_ground_truth, labels),
+            predicted,
+            labels[matched_detections < 0],
+        )
+        parameters = settings, min_iou, temperature
+        return EvaluationResult(
+            predictions,
+            *parameters,
+            shown,
+            probs,
+            predicted,
+            matched_ground_truth,
+            matched_detections,
+            counts,
+            self,
+        )
 
-    def only(self, pictures: Chosen) -> Judge:
+    def select_images(self, selected: BoolArray) -> Evaluator:
         """Return the judge of some pictures of the set, which are counted anew.
 
         Args:
-            pictures: `(p,)` whether each picture takes part.
+            selected: `(p,)` whether each picture takes part.
         """
-        scored, truth = self.scored, self.scored.truth
-        wanted = np.asarray(pictures, np.bool_)
-        if wanted.shape != (len(truth.names),):
-            names = len(truth.names)
-            raise ValueError(f"{wanted.shape} choices do not fit {names} pictures")
-        found, true = wanted[scored.faces.pictures], wanted[truth.faces.pictures]
-        overlaps = self._overlaps.only(found, true)
-        return Judge(scored.only(wanted), overlaps=overlaps)
+        predictions, ground_truth = self.predictions, self.predictions.ground_truth
+        image_mask = np.asarray(selected, np.bool_)
+        if image_mask.shape != (len(ground_truth.names),):
+            n_images = len(ground_truth.names)
+            raise ValueError(
+                f"{image_mask.shape} choices do not fit {n_images} pictures"
+            )
+        detection_mask, ground_truth_mask = (
+            image_mask[predictions.faces.image_indices],
+            image_mask[ground_truth.faces.image_indices],
+        )
+        overlaps = self._overlaps.select_rows(detection_mask, ground_truth_mask)
+        return Evaluator(predictions.select_images(image_mask), overlaps=overlaps)
 
-    def _probs(self, shown: Rows, temperature: float) -> Numbers:
-        probs = self.scored.probs[shown]
-        return probs if temperature == 1 else with_temperature(probs, temperature)
+    def _scale_probs(self, shown: IntArray, temperature: float) -> Float32Array:
+        probs = self.predictions.probs[shown]
+        return probs if temperature == 1 else apply_temperature(probs, temperature)
 
-    def _verdicts(self, shown: Rows, matched: Rows) -> Rows:
-        truth = self.scored.truth
-        verdicts = matched.copy()
-        taken = matched >= 0
-        unknown = truth.labels[matched[taken]] == Label.UNKNOWN
-        verdicts[np.flatnonzero(taken)[unknown]] = NEITHER
-        if not truth.boxed:
-            answered = np.zeros(len(truth.names), np.bool_)
-            answered[truth.faces.pictures] = True
-            further = ~taken & answered[self.scored.faces.pictures[shown]]
-            verdicts[further] = NEITHER
-        return verdicts
+    def _mark_ignored(self, shown: IntArray, matched: IntArray) -> IntArray:
+        ground_truth = self.predictions.ground_truth
+        marked = matched.copy()
+        is_matched = matched >= 0
+        unknown = ground_truth.labels[matched[is_matched]] == Label.UNKNOWN
+        marked[np.flatnonzero(is_matched)[unknown]] = IGNORED_MATCH
+        if not ground_truth.has_boxes:
+            has_face = np.zeros(len(ground_truth.names), np.bool_)
+            has_face[ground_truth.faces.image_indices] = True
+            is_extra = (
+                ~is_matched & has_face[self.predictions.faces.image_indices[shown]]
+            )
+            marked[is_extra] = IGNORED_MATCH
+        return marked
 
 
-def _check(min_iou: float, temperature: float) -> None:
+def _check_ranges(min_iou: float, temperature: float) -> None:
     if not 0 < min_iou <= 1:
         raise ValueError(f"min_iou must be above 0 and at most 1, not {min_iou}")
     if not (temperature > 0 and math.isfinite(temperature)):
         raise ValueError(f"the temperature must be above 0, not {temperature}")
 
 
-def _said(probs: Numbers, min_confidence: float) -> Rows:
-    sure = probs.max(axis=1, initial=0) >= min_confidence
-    return np.where(sure, probs.argmax(axis=1), Label.UNKNOWN)
+def _predict_labels(probs: Float32Array, min_confidence: float) -> IntArray:
+    is_confident = probs.max(axis=1, initial=0) >= min_confidence
+    return np.where(is_confident, probs.argmax(axis=1), Label.UNKNOWN)
 
 
-def _inverse(matched: Rows, truths: int) -> Rows:
-    found = np.full(truths, -1, np.int64)
-    taken = np.flatnonzero(matched >= 0)
-    found[matched[taken]] = taken
-    return found
+def _invert_matches(matched: IntArray, n_ground_truth: int) -> IntArray:
+    inverse = np.full(n_ground_truth, -1, np.int64)
+    matched_rows = np.flatnonzero(matched >= 0)
+    inverse[matched[matched_rows]] = matched_rows
+    return inverse
 
 
-def _actual(truths: Rows, labels: Rows) -> Rows:
-    actual = np.where(truths == NEITHER, -1, NO_FACE)
-    known = truths >= 0
-    actual[known] = labels[truths[known]]
+def _find_actual_rows(matched_ground_truth: IntArray, labels: IntArray) -> IntArray:
+    actual = np.where(matched_ground_truth == IGNORED_MATCH, -1, NO_FACE)
+    is_matched = matched_ground_truth >= 0
+    actual[is_matched] = labels[matched_ground_truth[is_matched]]
     return actual
 
 
-def _count(actual: Rows, said: Rows, missed: Rows) -> Rows:
-    counts = np.zeros((len(ACTUAL), len(SAID)), np.int64)
-    judged = actual >= 0
-    called = np.where(said == Label.UNKNOWN, UNSURE, said)
-    np.add.at(counts, (actual[judged], called[judged]), 1)
+def _count_confusion(
+    actual: IntArray, predicted: IntArray, missed: IntArray
+) -> IntArray:
+    counts = np.zeros((len(ACTUAL_KEYS), len(PREDICTED_KEYS)), np.int64)
+    is_counted = actual >= 0
+    columns = np.where(predicted == Label.UNKNOWN, UNSURE, predicted)
+    np.add.at(counts, (actual[is_counted], columns[is_counted]), 1)
     np.add.at(counts[:, MISSED], missed[missed != Label.UNKNOWN], 1)
     return counts

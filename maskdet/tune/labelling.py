@@ -11,19 +11,23 @@ from maskdet.media import read_image
 from maskdet.tune.draft import Corners as Corners
 from maskdet.tune.draft import Draft as Draft
 from maskdet.tune.draft import DraftFace as DraftFace
-from maskdet.tune.draft import DraftPicture as DraftPicture
-from maskdet.tune.draft import corners_of
-from maskdet.tune.measuring import Cancelled, Progress, watched
+from maskdet.tune.draft import DraftImage as DraftImage
+from maskdet.tune.draft import to_corners
+from maskdet.tune.measuring import (
+    CancelCallback,
+    ProgressCallback,
+    iterate_with_progress,
+)
 from maskdet.types import CLASSES, Scene, Settings
 
 
-def draft_of(
+def create_draft(
     uploads: Iterable[tuple[str, bytes]],
     analyzer: Analyzer,
     settings: Settings | None = None,
     *,
-    progress: Progress | None = None,
-    cancelled: Cancelled | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCallback | None = None,
 ) -> Draft:
     """Return a draft of pictures with the faces that an analyzer finds.
 
@@ -39,29 +43,29 @@ def draft_of(
         ValueError: no picture can be read; one line.
         Stopped: `cancelled` said so.
     """
-    sent = list(uploads)
-    pictures: dict[str, DraftPicture] = {}
+    upload_list = list(uploads)
+    images: dict[str, DraftImage] = {}
     notes = Issues()
-    for given, content in watched(sent, progress, cancelled):
+    for upload_name, content in iterate_with_progress(upload_list, progress, cancelled):
         try:
             image = read_image(content)
         except ValueError as error:
-            notes.add(given, str(error))
+            notes.add(upload_name, str(error))
         else:
             scene = analyzer.analyze(image, settings or Settings())
-            name = _free_name(given, pictures)
+            name = _unique_name(upload_name, images)
             size_wh = (image.shape[1], image.shape[0])
-            pictures[name] = DraftPicture(name, content, size_wh, _faces(scene))
-    if not pictures:
+            images[name] = DraftImage(name, content, size_wh, _draft_faces(scene))
+    if not images:
         raise ValueError("; ".join(["no image can be read", *notes.lines()]))
-    return Draft(tuple(pictures.values()), notes.lines())
+    return Draft(tuple(images.values()), notes.lines())
 
 
-def _faces(scene: Scene) -> tuple[DraftFace, ...]:
+def _draft_faces(scene: Scene) -> tuple[DraftFace, ...]:
     winners = scene.probs.argmax(axis=1) if len(scene) else ()
     return tuple(
         DraftFace(
-            corners_of(box), CLASSES[int(winner)], float(confidence), float(score)
+            to_corners(box), CLASSES[int(winner)], float(confidence), float(score)
         )
         for box, winner, confidence, score in zip(
             scene.faces.boxes,
@@ -73,13 +77,13 @@ def _faces(scene: Scene) -> tuple[DraftFace, ...]:
     )
 
 
-def _free_name(given: str, taken: Iterable[str]) -> str:
+def _unique_name(upload_name: str, taken: Iterable[str]) -> str:
     """Return the last part of a name, numbered where another picture has it."""
-    path = PureWindowsPath("".join(one for one in given if one.isprintable()))
+    path = PureWindowsPath("".join(char for char in upload_name if char.isprintable()))
     stem, suffix = path.stem.lstrip(".") or "picture", path.suffix or ".jpg"
-    known = set(taken)
-    tried, number = f"{stem}{suffix}", 1
-    while tried in known:
+    taken_names = set(taken)
+    candidate, number = f"{stem}{suffix}", 1
+    while candidate in taken_names:
         number += 1
-        tried = f"{stem}-{number}{suffix}"
-    return tried
+        candidate = f"{stem}-{number}{suffix}"
+    return candidate

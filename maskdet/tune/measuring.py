@@ -11,44 +11,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.datasets.archives import DatasetError, Files
+from maskdet.datasets.archives import DatasetError, FileSource
 from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.issues import Issues
-from maskdet.datasets.listing import Listed, Listing
-from maskdet.datasets.placing import Placed, place
-from maskdet.datasets.reading import ClassesError, labels_of
-from maskdet.evaluation.judged import looks
+from maskdet.datasets.listing import DatasetAnnotations, ImageAnnotations
+from maskdet.datasets.placing import PixelBoxes, convert_to_pixels
+from maskdet.datasets.reading import ClassesError, map_class_names
+from maskdet.evaluation.judged import measure_crop_quality
 from maskdet.media import MAX_BYTES, read_image
-from maskdet.tune.scored import FaceRows, LabelledSet, Numbers
+from maskdet.tune.scored import FaceRows, Float32Array, LabelledSet
 from maskdet.types import CLASSES, Label
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told how many pictures are done, and of how many."""
 
-Cancelled = Callable[[], bool]
+CancelCallback = Callable[[], bool]
 """Asked before each picture whether to stop."""
 
 _Item = TypeVar("_Item")
 
 
-class Stopped(Exception):  # noqa: N818 - says what, not that it is an error
+class CancelledError(Exception):
     """Somebody stopped what was running."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class _CheckedImage:
     """One picture that could be opened, and its true faces."""
 
-    place: str
+    path: str
     size_wh: tuple[int, int]
     boxes: Boxes
     labels: NDArray[np.int64]
-    lights: Numbers
-    sharpness: Numbers
+    lights: Float32Array
+    sharpness: Float32Array
 
 
-def watched(
-    items: Sequence[_Item], progress: Progress | None, cancelled: Cancelled | None
+def iterate_with_progress(
+    items: Sequence[_Item],
+    progress: ProgressCallback | None,
+    cancelled: CancelCallback | None,
 ) -> Iterator[_Item]:
     """Yield one picture after the other, and tell when its turn is over.
 
@@ -57,21 +59,21 @@ def watched(
     """
     for number, item in enumerate(items, start=1):
         if cancelled is not None and cancelled():
-            raise Stopped
+            raise CancelledError
         yield item
         if progress is not None:
             progress(number, len(items))
 
 
-def measured(
-    listing: Listing,
-    files: Files,
+def build_labelled_set(
+    listing: DatasetAnnotations,
+    files: FileSource,
     name: str,
     issues: Issues,
     classes: ClassNames | None = None,
     *,
-    progress: Progress | None = None,
-    cancelled: Cancelled | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCallback | None = None,
 ) -> tuple[LabelledSet, tuple[str, ...]]:
     """Open every listed picture and return the set, and where each picture is.
 
@@ -90,87 +92,107 @@ def measured(
         ValueError: no picture or no face is left; one line.
         Stopped: `cancelled` said so.
     """
-    labels = labels_of(listing.rows, classes or ClassNames(), issues)
-    rows = _once(listing.rows, issues)
-    places: Iterable[Placed | None] = (
-        place(rows, files, issues) if listing.boxed else [None] * len(rows)
+    labels = map_class_names(listing.images, classes or ClassNames(), issues)
+    rows = _drop_repeated_images(listing.images, issues)
+    placements: Iterable[PixelBoxes | None] = (
+        convert_to_pixels(rows, files, issues)
+        if listing.has_boxes
+        else [None] * len(rows)
     )
-    seen: list[_Seen] = []
-    for row, placed in zip(watched(rows, progress, cancelled), places, strict=True):
-        one = _look(row, placed, files, labels, issues)
-        seen += [] if one is None else [one]
-    if not seen:
+    checked_images: list[_CheckedImage] = []
+    for row, placed in zip(
+        iterate_with_progress(rows, progress, cancelled), placements, strict=True
+    ):
+        checked_image = _check_image(row, placed, files, labels, issues)
+        checked_images += [] if checked_image is None else [checked_image]
+    if not checked_images:
         raise DatasetError("; ".join(["no image can be read", *issues.lines()]))
-    truth = _joined(seen, name, boxed=listing.boxed)
-    if not (truth.labels != Label.UNKNOWN).any():
-        known = ", ".join(label.key for label in CLASSES)
-        none = () if listing.words else ("the labels hold no face",)
-        reasons = "; ".join([*none, *issues.lines()])
-        raise ClassesError(f"no face of {known} is labelled: {reasons}", listing.words)
-    return truth, tuple(one.place for one in seen)
+    ground_truth = _join_images(checked_images, name, boxed=listing.has_boxes)
+    if not (ground_truth.labels != Label.UNKNOWN).any():
+        class_keys = ", ".join(label.key for label in CLASSES)
+        no_faces = () if listing.class_name_counts else ("the labels hold no face",)
+        reasons = "; ".join([*no_faces, *issues.lines()])
+        raise ClassesError(
+            f"no face of {class_keys} is labelled: {reasons}", listing.class_name_counts
+        )
+    return ground_truth, tuple(checked_image.path for checked_image in checked_images)
 
 
-def _once(rows: Sequence[Listed], issues: Issues) -> list[Listed]:
+def _drop_repeated_images(
+    rows: Sequence[ImageAnnotations], issues: Issues
+) -> list[ImageAnnotations]:
     """Return the rows without images that were listed before."""
-    known: dict[str, Listed] = {}
+    first_rows: dict[str, ImageAnnotations] = {}
     for row in rows:
-        if row.image in known:
+        if row.image in first_rows:
             note = "listed twice, only the first time counts"
-            issues.add(row.image, note, stops=False)
-        known.setdefault(row.image, row)
-    return list(known.values())
+            issues.add(row.image, note, is_error=False)
+        first_rows.setdefault(row.image, row)
+    return list(first_rows.values())
 
 
-def _look(
-    row: Listed,
-    placed: Placed | None,
-    files: Files,
+def _check_image(
+    row: ImageAnnotations,
+    placed: PixelBoxes | None,
+    files: FileSource,
     labels: Mapping[str, Label | None],
     issues: Issues,
-) -> _Seen | None:
+) -> _CheckedImage | None:
     """Return a picture with its faces, or None where it cannot be opened."""
     try:
         image = read_image(files.read(row.image, MAX_BYTES))
     except ValueError as error:
-        issues.add(_shown(row.image), str(error))
+        issues.add(_display_name(row.image), str(error))
         return None
     height, width = image.shape[:2]
     if placed is None:
-        placed = Placed(np.array([[0, 0, width, height]], np.float32), np.ones(1, bool))
-    kept = [w for w, keep in zip(row.words, placed.kept, strict=True) if keep]
-    faces = [label for label in map(labels.__getitem__, kept) if label is not None]
-    there = np.array([labels[word] is not None for word in kept], bool)
-    boxes = placed.boxes[there]
-    if not row.boxes.size and row.words and not faces:
+        placed = PixelBoxes(
+            np.array([[0, 0, width, height]], np.float32), np.ones(1, bool)
+        )
+    kept_words = [
+        w for w, keep in zip(row.class_names, placed.kept, strict=True) if keep
+    ]
+    faces = [
+        label for label in map(labels.__getitem__, kept_words) if label is not None
+    ]
+    has_label = np.array([labels[word] is not None for word in kept_words], bool)
+    boxes = placed.boxes[has_label]
+    if not row.boxes.size and row.class_names and not faces:
         return None  # a whole picture that is not of a face
-    return _Seen(
+    return _CheckedImage(
         row.image,
         (width, height),
         boxes,
         np.array(faces, np.int64),
-        *looks(image, boxes),
+        *measure_crop_quality(image, boxes),
     )
 
 
-def _joined(seen: Sequence[_Seen], name: str, *, boxed: bool) -> LabelledSet:
-    counts = [len(one.boxes) for one in seen]
+def _join_images(
+    checked_images: Sequence[_CheckedImage], name: str, *, boxed: bool
+) -> LabelledSet:
+    counts = [len(image.boxes) for image in checked_images]
     faces = FaceRows(
-        np.repeat(np.arange(len(seen)), counts),
-        np.concatenate([one.boxes for one in seen]),
-        np.concatenate([one.lights for one in seen]),
-        np.concatenate([one.sharpness for one in seen]),
+        np.repeat(np.arange(len(checked_images)), counts),
+        np.concatenate([image.boxes for image in checked_images]),
+        np.concatenate([image.lights for image in checked_images]),
+        np.concatenate([image.sharpness for image in checked_images]),
     )
     return LabelledSet(
         name,
-        tuple(_shown(one.place) for one in seen),
-        np.array([one.size_wh for one in seen], np.int64),
+        tuple(_display_name(image.path) for image in checked_images),
+        np.array([image.size_wh for image in checked_images], np.int64),
         faces,
-        np.concatenate([one.labels for one in seen]),
+        np.concatenate([image.labels for image in checked_images]),
         boxed,
     )
 
 
-def _shown(place: str) -> str:
+def _display_name(file_path: str) -> str:
     """Return a picture's name as people may see it: no path outside of the set."""
-    path = PurePosixPath(place)
-    return path.name if path.is_absolute() or ".." in path.parts else place
+    pure_path = PurePosixPath(file_path)
+    return (
+        pure_path.name
+        if pure_path.is_absolute() or ".." in pure_path.parts
+        else file_path
+    )

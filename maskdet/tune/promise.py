@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from maskdet.metrics.estimate import Z_95, Estimate, wilson
-from maskdet.wording import counted, noun
+from maskdet.metrics.estimate import Z_95, Estimate, wilson_interval
+from maskdet.wording import format_count, pluralize
 
-PromiseState: TypeAlias = Literal["kept", "open", "broken"]
+GuaranteeState: TypeAlias = Literal["kept", "open", "broken"]
 
 
 @dataclass(frozen=True)
-class Promise:
+class Guarantee:
     """What was measured for a goal on pictures that nothing was chosen on.
 
     Attributes:
@@ -29,84 +29,85 @@ class Promise:
         text: all this in a sentence or two.
     """
 
-    state: PromiseState
+    state: GuaranteeState
     measured: Estimate
     target: float
     needed: int | None
     text: str
 
 
-def percent(value: float) -> str:
+def format_rate(value: float) -> str:
     """Return a share as people write it: 95 %, 97.5 %."""
     return f"{100 * value:.3g} %"
 
 
-def recall_promise(recall: Estimate, target: float) -> Promise:
+def guarantee_recall(recall: Estimate, target: float) -> Guarantee:
     """Return whether `target` of the faces of a class will be found.
 
     Args:
         recall: as measured on the reporting half, at least one face.
         target: the share wanted.
     """
-    state = _state(recall, target)
-    needed = 0 if state == "kept" else _needed_share(recall, target)
-    measured = (
-        f"{percent(recall.value)} of {counted(recall.n, 'face')} of the class "
-        f"{noun(recall.n, 'was', 'were')} found on the half that nothing was chosen "
-        f"on (95 % sure: {percent(recall.low)} to {percent(recall.high)})"
+    state = _guarantee_state(recall, target)
+    needed = 0 if state == "kept" else _faces_needed_for_recall(recall, target)
+    measurement = (
+        f"{format_rate(recall.value)} of {format_count(recall.n, 'face')} of the class "
+        f"{pluralize(recall.n, 'was', 'were')} found on the half that nothing was "
+        "chosen "
+        f"on (95 % sure: {format_rate(recall.low)} to {format_rate(recall.high)})"
     )
-    verdict = {
-        "kept": f"Kept: {measured}.",
-        "open": f"Too few faces to promise {percent(target)}: {measured}.",
-        "broken": f"Not kept, {percent(target)} was wanted: {measured}.",
+    summary = {
+        "kept": f"Kept: {measurement}.",
+        "open": f"Too few faces to promise {format_rate(target)}: {measurement}.",
+        "broken": f"Not kept, {format_rate(target)} was wanted: {measurement}.",
     }[state]
-    text = f"{verdict}{_needs(recall, target, needed)}"
-    return Promise(state, recall, target, needed, text)
+    text = f"{summary}{_format_needed(recall, target, needed)}"
+    return Guarantee(state, recall, target, needed, text)
 
 
-def gain_promise(gain: Estimate, what: str, unit: str) -> Promise:
+def guarantee_gain(gain: Estimate, metric: str, unit: str) -> Guarantee:
     """Return whether the settings do better than those of now.
 
     Args:
         gain: how much better, above 0 is better, with its interval.
-        what: that is better, as in "F1".
+        metric: that is better, as in "F1".
         unit: that follows the numbers, with its space; may be empty.
     """
     if math.isnan(gain.value) or math.isnan(gain.low):
-        text = f"Too few faces to promise anything about {what}."
-        return Promise("open", gain, 0.0, None, text)
-    same = gain.low == gain.high == 0
-    state: PromiseState = "open" if same else _state(gain, 0.0)
-    needed = 0 if state == "kept" else _needed_gain(gain)
+        text = f"Too few faces to promise anything about {metric}."
+        return Guarantee("open", gain, 0.0, None, text)
+    is_unchanged = gain.low == gain.high == 0
+    state: GuaranteeState = "open" if is_unchanged else _guarantee_state(gain, 0.0)
+    needed = 0 if state == "kept" else _faces_needed_for_gain(gain)
     numbers = (
         f"{gain.value:+.3g}{unit} (95 % sure: {gain.low:+.3g} to {gain.high:+.3g})"
     )
-    verdict = {
-        "kept": f"Better than now: {what} {numbers}",
-        "open": f"Too few faces to promise more than now: {what} {numbers}",
-        "broken": f"No better than now: {what} {numbers}",
+    summary = {
+        "kept": f"Better than now: {metric} {numbers}",
+        "open": f"Too few faces to promise more than now: {metric} {numbers}",
+        "broken": f"No better than now: {metric} {numbers}",
     }[state]
-    if same:
-        verdict = f"As good as now: {what} stays as it is"
-    more = ""
+    if is_unchanged:
+        summary = f"As good as now: {metric} stays as it is"
+    needed_text = ""
     if needed:
-        more = f" If it stays so, it takes about {_about(needed)} faces of the class."
-    text = f"{verdict}, on the half that nothing was chosen on.{more}"
-    return Promise(state, gain, 0.0, needed, text)
+        needed_text = f" If it stays so, it takes about {_format_about(needed)} faces of the class."
+    text = f"{summary}, on the half that nothing was chosen on.{needed_text}"
+    return Guarantee(state, gain, 0.0, needed, text)
 
 
-def _state(measured: Estimate, target: float) -> PromiseState:
+def _guarantee_state(measured: Estimate, target: float) -> GuaranteeState:
     if measured.low >= target and measured.value > 0:
         return "kept"
     return "broken" if measured.high < target else "open"
 
 
-def fewest_for(target: float) -> int:
+def min_faces_for_recall(target: float) -> int:
     """Return how many faces, none of them missed, can promise a share of `target`."""
     return math.ceil(Z_95**2 * target / (1 - target))
 
 
-def _needed_share(measured: Estimate, target: float) -> int | None:
+def _faces_needed_for_recall(measured: Estimate, target: float) -> int | None:
     """Return from which n the lower end of Wilson's interval is at the target.
 
     That is where the score test no longer rejects it: the distance is then Z_95
@@ -116,36 +117,38 @@ def _needed_share(measured: Estimate, target: float) -> int | None:
     if gap <= 0:
         return None
     independent = Z_95**2 * target * (1 - target) / gap**2
-    alone = wilson(measured.value, measured.n)
+    alone = wilson_interval(measured.value, measured.n)
     wider = (measured.high - measured.low) / (alone.high - alone.low)
     return math.ceil(independent * max(1.0, wider**2))
 
 
-def _needed_gain(gain: Estimate) -> int | None:
+def _faces_needed_for_gain(gain: Estimate) -> int | None:
     """Return how many faces it takes: an interval narrows as the root of n."""
     if gain.value <= 0:
         return None
     return math.ceil(gain.n * ((gain.value - gain.low) / gain.value) ** 2)
 
 
-def _about(n: int) -> str:
+def _format_about(n: int) -> str:
     """Return a number that is an estimate, to two digits."""
     digits = max(0, len(str(n)) - 2)
     return f"{math.ceil(n / 10**digits) * 10**digits:,}"
 
 
-def _needs(recall: Estimate, target: float, needed: int | None) -> str:
+def _format_needed(recall: Estimate, target: float, needed: int | None) -> str:
     if needed == 0:
         return ""
     if needed is not None:
         return (
-            f" If it stays so, it takes about {_about(needed)} such faces on that "
-            f"half; with these, {percent(recall.low)} can be promised."
+            f" If it stays so, it takes about {_format_about(needed)} such faces on "
+            "that "
+            f"half; with these, {format_rate(recall.low)} can be promised."
         )
-    fewest = fewest_for(target)
+    fewest = min_faces_for_recall(target)
     if recall.n < fewest:
         return (
-            f" Even without a miss, {counted(recall.n, 'face')} could not promise it: "
+            f" Even without a miss, {format_count(recall.n, 'face')} could not promise "
+            "it: "
             "that takes "
             f"at least {fewest}."
         )

@@ -8,24 +8,30 @@ from typing import Final
 
 from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.tune.comparing import Comparison
-from maskdet.tune.curves import Curve, precision_recall, roc
-from maskdet.tune.goals import SINGLE_PICTURES, Proposal
-from maskdet.tune.histograms import histogram
-from maskdet.tune.judging import ACTUAL, Outcome
-from maskdet.tune.report_charts import Panel, curves_svg, histogram_svg, key_of, legend
+from maskdet.tune.curves import TuningCurve, compute_precision_recall, compute_roc
+from maskdet.tune.goals import PER_IMAGE_NOTE, Proposal
+from maskdet.tune.histograms import compute_histogram
+from maskdet.tune.judging import ACTUAL_KEYS, EvaluationResult
+from maskdet.tune.report_charts import (
+    CurvePanel,
+    css_class,
+    render_curves_svg,
+    render_histogram_svg,
+    render_legend,
+)
 from maskdet.tune.report_parts import (
-    classes_table,
-    comparison_part,
-    confusion_table,
-    number,
-    parts_table,
-    proposal_part,
-    settings_table,
+    format_estimate,
+    render_classes_table,
+    render_comparison,
+    render_confusion_table,
+    render_proposal,
+    render_settings_table,
+    render_slices_table,
 )
 from maskdet.types import CLASSES, Label
-from maskdet.wording import counted
+from maskdet.wording import format_count
 
-_LOOK: Final = """
+_STYLESHEET: Final = """
 :root { color-scheme: light dark; --ink: #1b1e28; --soft: #5c6070; --line: #d5d8e0;
   --paper: #fff; --mask: #0f8a3c; --no_mask: #c62828; --incorrect: #b26a00;
   --faces: #1b1e28; --no_face: #808495; --cut: #6a5fd0; --kept: #0f8a3c;
@@ -77,144 +83,156 @@ ul.open { border-color: var(--open) } ul.broken { border-color: var(--broken) }
 """
 
 # Nothing may be loaded or run, whatever names a set may have.
-_ALONE: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_CONTENT_SECURITY_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def usual_panels(outcome: Outcome) -> tuple[Panel, ...]:
+def default_panels(result: EvaluationResult) -> tuple[CurvePanel, ...]:
     """Return the curves of every class and of faces at the settings of an outcome."""
     labels = (*CLASSES, None)
-    lines = tuple(_curve(precision_recall, outcome, label) for label in labels)
-    shares = tuple(_curve(roc, outcome, label) for label in CLASSES)
-    found = _curve(roc, outcome, None)
+    precision_recall_curves = tuple(
+        _compute_curve(compute_precision_recall, result, label) for label in labels
+    )
+    roc_curves = tuple(_compute_curve(compute_roc, result, label) for label in CLASSES)
+    froc_curve = _compute_curve(compute_roc, result, None)
     return (
-        Panel(
+        CurvePanel(
             "Precision and recall",
             "How many of those called so are, against how many of the true ones are "
             "called so, for every face score. The dot is these settings.",
             "recall",
             "precision",
-            lines,
+            precision_recall_curves,
         ),
-        Panel(
+        CurvePanel(
             "ROC of the faces found",
             "True ones against others called so, for every probability. The nearer to "
             "the upper left, the better told apart.",
             "share of the others",
             "share of the true ones",
-            shares,
+            roc_curves,
         ),
-        Panel(
+        CurvePanel(
             "Faces found",
             "Faces found against boxes that show no face, for every face score.",
             "false alarms a picture",
             "recall",
-            (found,),
+            (froc_curve,),
             x_max=2.0,
         ),
     )
 
 
-def report_html(
-    outcome: Outcome,
+def render_html_report(
+    result: EvaluationResult,
     *,
     proposal: Proposal | None = None,
-    compared: Comparison | None = None,
-    panels: Sequence[Panel] | None = None,
+    comparison: Comparison | None = None,
+    panels: Sequence[CurvePanel] | None = None,
     style: Style = DEFAULT_STYLE,
 ) -> str:
     """Return one page with numbers, charts, settings and goal; no script, no address.
 
     Args:
-        outcome: what the settings do on the set.
+        result: what the settings do on the set.
         proposal: settings for a goal, to tell beside it.
-        compared: this outcome (A) beside another one on the same set (B).
-        panels: the curves; those of `usual_panels` unless given.
+        comparison: this outcome (A) beside another one on the same set (B).
+        panels: the curves; those of `default_panels` unless given.
         style: names and colours of the classes.
     """
-    truth, name = outcome.scored.truth, outcome.scored.analyzer
-    title = f"{name} on {truth.name}"
+    ground_truth, name = result.predictions.ground_truth, result.predictions.analyzer
+    title = f"{name} on {ground_truth.name}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{counted(len(truth.names), 'picture')}, "
-        f"{counted(len(truth.faces), 'true face')}. Small "
+        f"<p>{format_count(len(ground_truth.names), 'picture')}, "
+        f"{format_count(len(ground_truth.faces), 'true face')}. Small "
         "numbers are 95 % intervals.</p>",
-        "" if proposal is None else proposal_part(proposal, style),
+        "" if proposal is None else render_proposal(proposal, style),
         "<h2>Settings of the numbers below</h2>",
-        settings_table([("Value", outcome.settings)]),
-        f"<p>{escape(' '.join(_how_counted(outcome)))}</p>",
-        f"<p>{escape(SINGLE_PICTURES)}</p>" if proposal is None else "",
+        render_settings_table([("Value", result.settings)]),
+        f"<p>{escape(' '.join(_describe_method(result)))}</p>",
+        f"<p>{escape(PER_IMAGE_NOTE)}</p>" if proposal is None else "",
         "<h2>Each class</h2>",
-        classes_table(outcome, style),
+        render_classes_table(result, style),
         "<h2>What is true, and what was said</h2>",
-        confusion_table(outcome, style),
+        render_confusion_table(result, style),
         "<p>“No face” said to be something is a false alarm.</p>",
-        *_charts(outcome, usual_panels(outcome) if panels is None else panels, style),
+        *_render_charts(
+            result, default_panels(result) if panels is None else panels, style
+        ),
         "<h2>Parts of the set</h2>",
-        parts_table(outcome),
-        "" if compared is None else comparison_part(compared),
+        render_slices_table(result),
+        "" if comparison is None else render_comparison(comparison),
     ]
-    return _page(title, "".join(body), style)
+    return _render_page(title, "".join(body), style)
 
 
-def _how_counted(outcome: Outcome) -> Iterable[str]:
-    yield f"A face counts as found from an overlap of {outcome.min_iou:g} on."
-    if outcome.temperature != 1:
+def _describe_method(result: EvaluationResult) -> Iterable[str]:
+    yield f"A face counts as found from an overlap of {result.min_iou:g} on."
+    if result.temperature != 1:
         yield (
             f"Confidences are calibrated with a temperature of "
-            f"{outcome.temperature:.2f}, which Live does not have."
+            f"{result.temperature:.2f}, which Live does not have."
         )
 
 
-def _page(title: str, body: str, style: Style) -> str:
+def _render_page(title: str, body: str, style: Style) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_SECURITY_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_LOOK}{_own_inks(style)}</style></head>"
+        f"<title>{escape(title)}</title><style>{_STYLESHEET}{_custom_colours(style)}</style></head>"
         f"<body>{body}</body></html>\n"
     )
 
 
-def _own_inks(style: Style) -> str:
+def _custom_colours(style: Style) -> str:
     """Return the colours that differ from the usual ones; those suit paper and dark."""
-    inks = {label.key: style.colour_css(label) for label in CLASSES}
-    usual = {label.key: DEFAULT_STYLE.colour_css(label) for label in CLASSES}
-    own = [f"--{key}: {ink}" for key, ink in inks.items() if ink != usual[key]]
+    colours = {label.key: style.colour_css(label) for label in CLASSES}
+    default_colours = {label.key: DEFAULT_STYLE.colour_css(label) for label in CLASSES}
+    declarations = [
+        f"--{key}: {colour}"
+        for key, colour in colours.items()
+        if colour != default_colours[key]
+    ]
     # Twice the class weighs more than what the dark theme says.
-    return f":root:root {{ {'; '.join(own)} }}" if own else ""
+    return f":root:root {{ {'; '.join(declarations)} }}" if declarations else ""
 
 
-def _curve(kind: Callable[..., Curve], outcome: Outcome, label: Label | None) -> Curve:
+def _compute_curve(
+    kind: Callable[..., TuningCurve], result: EvaluationResult, label: Label | None
+) -> TuningCurve:
     return kind(
-        outcome.judge,
-        outcome.settings,
+        result.evaluator,
+        result.settings,
         label,
-        min_iou=outcome.min_iou,
-        temperature=outcome.temperature,
+        min_iou=result.min_iou,
+        temperature=result.temperature,
     )
 
 
-def _charts(outcome: Outcome, panels: Sequence[Panel], style: Style) -> Iterable[str]:
+def _render_charts(
+    result: EvaluationResult, panels: Sequence[CurvePanel], style: Style
+) -> Iterable[str]:
     figures = []
     for panel in panels:
-        areas = "; ".join(_area(curve, style) for curve in panel.curves)
-        keys = [key_of(curve.label) for curve in panel.curves]
+        areas = "; ".join(_format_area(curve, style) for curve in panel.curves)
+        keys = [css_class(curve.label) for curve in panel.curves]
         figures.append(
-            f"<figure><h3>{escape(panel.title)}</h3><p>{escape(panel.tells)}</p>"
-            f"{curves_svg(panel)}{legend(keys, style)}"
+            f"<figure><h3>{escape(panel.title)}</h3><p>{escape(panel.description)}</p>"
+            f"{render_curves_svg(panel)}{render_legend(keys, style)}"
             f"<p>Area: {escape(areas)}</p></figure>"
         )
     yield f'<h2>Every threshold</h2><div class="charts">{"".join(figures)}</div>'
-    scores = histogram(outcome, "score")
+    scores = compute_histogram(result, "score")
     yield (
         "<figure><h3>Face scores</h3><p>What is left of the line is not shown. Boxes "
         "that show no face hang below. Heights are roots of the numbers, so that a few "
         "faces show beside hundreds.</p>"
-        f"{histogram_svg(scores, 'Face scores', 'face score', style)}"
-        f"{legend(ACTUAL, style)}</figure>"
+        f"{render_histogram_svg(scores, 'Face scores', 'face score', style)}"
+        f"{render_legend(ACTUAL_KEYS, style)}</figure>"
     )
 
 
-def _area(curve: Curve, style: Style) -> str:
+def _format_area(curve: TuningCurve, style: Style) -> str:
     name = "faces" if curve.label is None else style.title(curve.label)
-    return f"{name} {number(curve.area, ', ')}"
+    return f"{name} {format_estimate(curve.area, ', ')}"

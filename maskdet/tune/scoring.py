@@ -15,32 +15,43 @@ import numpy as np
 from maskdet.analyzer import (
     ANALYZERS,
     Analyzer,
-    asset_of,
+    analyzer_model_name,
     classifies_every_face,
-    network_file,
-    network_name,
-    reads_twice,
+    has_refinement,
+    network_path,
+    own_network_name,
 )
-from maskdet.assets import ASSETS, asset, asset_path, sha256_of
+from maskdet.assets import MODEL_FILES, get_model_file, model_path, sha256_of
 from maskdet.boxes import Boxes
 from maskdet.classifier import DEFAULT_CLASSIFIER, classifier_path
-from maskdet.datasets.examples import no_boxes
-from maskdet.evaluation.judged import looks
+from maskdet.datasets.examples import empty_boxes
+from maskdet.evaluation.judged import measure_crop_quality
 from maskdet.media import read_image
-from maskdet.onepass import OnePass
-from maskdet.tune.measuring import Cancelled, Progress, watched
-from maskdet.tune.scored import FLOOR_SCORE, FaceRows, Numbers, Scored
-from maskdet.tune.sets import Loaded
+from maskdet.onepass import SingleStage
+from maskdet.tune.measuring import (
+    CancelCallback,
+    ProgressCallback,
+    iterate_with_progress,
+)
+from maskdet.tune.scored import (
+    MIN_STORED_SCORE,
+    AnalyzerPredictions,
+    FaceRows,
+    Float32Array,
+)
+from maskdet.tune.sets import ImportedDataset
 from maskdet.types import CLASSES, Settings
 
-_PACKAGES = ("opencv-python-headless", "mtcnn")
+_DETECTOR_PACKAGES = ("opencv-python-headless", "mtcnn")
 
-LAX: Final = Settings(min_score=FLOOR_SCORE, min_confidence=0, min_face_px=1, nms_iou=1)
+PERMISSIVE_SETTINGS: Final = Settings(
+    min_score=MIN_STORED_SCORE, min_confidence=0, min_face_px=1, nms_iou=1
+)
 """Nothing that any slider could show is refused."""
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class CachedDetections:
     """What an analyzer found in one picture; rows by falling score.
 
     Attributes:
@@ -52,25 +63,25 @@ class Found:
     """
 
     boxes: Boxes
-    scores: Numbers
-    probs: Numbers
-    lights: Numbers
-    sharpness: Numbers
+    scores: Float32Array
+    probs: Float32Array
+    lights: Float32Array
+    sharpness: Float32Array
 
 
-Cache = MutableMapping[tuple[str, str], Found]
+DetectionCache = MutableMapping[tuple[str, str], CachedDetections]
 """By sha256 of the picture's file and `analyzer_key`; a plain dict will do."""
 
 
 def analyzer_key(
-    name: str, classifier: str = DEFAULT_CLASSIFIER, *, second_look: bool = True
+    name: str, classifier: str = DEFAULT_CLASSIFIER, *, refinement: bool = True
 ) -> str:
     """Return a text that differs where the answers of an analyzer may differ.
 
     Args:
         name: as `load_analyzer` has it; another one stands for itself.
         classifier: who labels the faces, a name or the path of a file.
-        second_look: whether it may read large faces again.
+        refinement: whether it may read large faces again.
 
     Raises:
         ValueError: there is no such classifier.
@@ -80,39 +91,45 @@ def analyzer_key(
     if name not in ANALYZERS:
         return name
     parts = [name]
-    model = asset_of(name)
-    if network_name(name) is not None:
-        parts.append(sha256_of(network_file(name)))
-    elif model in ASSETS:
-        parts += [sha256_of(asset_path(one)) for one in (model, *asset(model).also)]
+    model = analyzer_model_name(name)
+    if own_network_name(name) is not None:
+        parts.append(sha256_of(network_path(name)))
+    elif model in MODEL_FILES:
+        parts += [
+            sha256_of(model_path(name_part))
+            for name_part in (model, *get_model_file(model).requires)
+        ]
     else:
         # Its files come with these packages, so their versions say which ones.
-        parts += [f"{one} {_version(one)}" for one in _PACKAGES]
-    again = second_look and reads_twice(name, classifier)
+        parts += [
+            f"{name_part} {_package_version(name_part)}"
+            for name_part in _DETECTOR_PACKAGES
+        ]
+    uses_refinement = refinement and has_refinement(name, classifier)
     if classifies_every_face(name, classifier):
         parts.append("every face by")
-    if again or classifies_every_face(name, classifier):
+    if uses_refinement or classifies_every_face(name, classifier):
         parts.append(sha256_of(classifier_path(classifier)))
     return " ".join(parts)
 
 
-def _version(package: str) -> str:
+def _package_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
         return "none"
 
 
-def score_set(
-    loaded: Loaded,
+def predict_dataset(
+    dataset: ImportedDataset,
     analyzer: Analyzer,
     name: str,
     *,
-    progress: Progress | None = None,
-    cancelled: Cancelled | None = None,
-    cache: Cache | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCallback | None = None,
+    cache: DetectionCache | None = None,
     key: str = "",
-) -> Scored:
+) -> AnalyzerPredictions:
     """Return all that an analyzer finds in a set, for `Judge` to choose from.
 
     Whose second look reads only some faces of a picture reads all of them here: which
@@ -121,8 +138,8 @@ def score_set(
     (eight with `onepass-fast`): Live leaves the rest of them as first read.
 
     Args:
-        loaded: the set.
-        analyzer: looks at each picture once, with `LAX` settings.
+        dataset: the set.
+        analyzer: looks at each picture once, with `PERMISSIVE_SETTINGS` settings.
         name: of the analyzer.
         progress: told how far it is.
         cancelled: asked before each picture.
@@ -137,57 +154,72 @@ def score_set(
     """
     key = key or analyzer_key(name)
     cache = {} if cache is None else cache
-    analyzer = _unlimited(analyzer)
-    everything: list[Found] = []
-    for picture in watched(range(len(loaded.pictures)), progress, cancelled):
-        everything.append(_found(loaded, picture, analyzer, cache, key))
-    return _joined(loaded, name, everything)
+    analyzer = _without_refinement_limit(analyzer)
+    all_detections: list[CachedDetections] = []
+    for image_index in iterate_with_progress(
+        range(len(dataset.images)), progress, cancelled
+    ):
+        all_detections.append(_detect_image(dataset, image_index, analyzer, cache, key))
+    return _join_detections(dataset, name, all_detections)
 
 
-def _unlimited(analyzer: Analyzer) -> Analyzer:
+def _without_refinement_limit(analyzer: Analyzer) -> Analyzer:
     """Return the analyzer without a limit on how many faces are read again.
 
-    With `LAX` settings that limit would go to faces that no slider shows later.
+    With `PERMISSIVE_SETTINGS` settings that limit would go to faces that no slider
+    shows later.
     """
-    if not isinstance(analyzer, OnePass) or analyzer.second_look is None:
+    if not isinstance(analyzer, SingleStage) or analyzer.refiner is None:
         return analyzer
     result = copy.copy(analyzer)  # the networks stay shared
-    result.second_look = dataclasses.replace(analyzer.second_look, most=None)
+    result.refiner = dataclasses.replace(analyzer.refiner, max_faces=None)
     return result
 
 
-def _found(
-    loaded: Loaded, picture: int, analyzer: Analyzer, cache: Cache, key: str
-) -> Found:
-    shown = loaded.truth.names[picture]
+def _detect_image(
+    dataset: ImportedDataset,
+    image_index: int,
+    analyzer: Analyzer,
+    cache: DetectionCache,
+    key: str,
+) -> CachedDetections:
+    image_name = dataset.ground_truth.names[image_index]
     try:
-        content = loaded.pictures.content(picture)
-        place = (hashlib.sha256(content).hexdigest(), key)
-        if place in cache:
-            return cache[place]
+        content = dataset.images.read_bytes(image_index)
+        cache_key = (hashlib.sha256(content).hexdigest(), key)
+        if cache_key in cache:
+            return cache[cache_key]
         image = read_image(content)
     except ValueError as error:
-        raise ValueError(f"{shown}: {error}") from None
-    scene = analyzer.analyze(image, LAX)
+        raise ValueError(f"{image_name}: {error}") from None
+    scene = analyzer.analyze(image, PERMISSIVE_SETTINGS)
     boxes = scene.faces.boxes
-    found = Found(boxes, scene.faces.scores, scene.probs, *looks(image, boxes))
-    cache[place] = found
-    return found
+    detections = CachedDetections(
+        boxes, scene.faces.scores, scene.probs, *measure_crop_quality(image, boxes)
+    )
+    cache[cache_key] = detections
+    return detections
 
 
-def _joined(loaded: Loaded, name: str, everything: Sequence[Found]) -> Scored:
-    counts = [len(one.scores) for one in everything]
+def _join_detections(
+    dataset: ImportedDataset, name: str, everything: Sequence[CachedDetections]
+) -> AnalyzerPredictions:
+    counts = [len(detections.scores) for detections in everything]
     faces = FaceRows(
         np.repeat(np.arange(len(everything)), counts),
-        np.concatenate([no_boxes(), *(one.boxes for one in everything)]),
-        _numbers(one.lights for one in everything),
-        _numbers(one.sharpness for one in everything),
+        np.concatenate(
+            [empty_boxes(), *(detections.boxes for detections in everything)]
+        ),
+        _concat_float32(detections.lights for detections in everything),
+        _concat_float32(detections.sharpness for detections in everything),
     )
-    scores = _numbers(one.scores for one in everything)
+    scores = _concat_float32(detections.scores for detections in everything)
     probs = [np.zeros((0, len(CLASSES)), np.float32)]
-    probs += [one.probs for one in everything]
-    return Scored(loaded.truth, name, faces, scores, np.concatenate(probs))
+    probs += [detections.probs for detections in everything]
+    return AnalyzerPredictions(
+        dataset.ground_truth, name, faces, scores, np.concatenate(probs)
+    )
 
 
-def _numbers(parts: Iterable[Numbers]) -> Numbers:
+def _concat_float32(parts: Iterable[Float32Array]) -> Float32Array:
     return np.concatenate([np.zeros(0, np.float32), *parts])

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from maskdet.datasets.archives import Files
+from maskdet.datasets.archives import FileSource
 from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.issues import Issues
-from maskdet.datasets.listing import SetFiles
+from maskdet.datasets.listing import DatasetFiles
 from maskdet.datasets.reading import ClassesError as ClassesError
-from maskdet.datasets.reading import label_file, open_set, read_listing
+from maskdet.datasets.reading import label_file_name, open_dataset, read_annotations
 from maskdet.media import MAX_BYTES, read_image
-from maskdet.tune.measuring import Cancelled as Cancelled
-from maskdet.tune.measuring import Progress as Progress
-from maskdet.tune.measuring import Stopped as Stopped
-from maskdet.tune.measuring import measured
+from maskdet.tune.measuring import CancelCallback as CancelCallback
+from maskdet.tune.measuring import CancelledError as CancelledError
+from maskdet.tune.measuring import ProgressCallback as ProgressCallback
+from maskdet.tune.measuring import build_labelled_set
 from maskdet.tune.scored import LabelledSet
 from maskdet.types import Image
 
@@ -26,64 +26,64 @@ MAX_FACES: Final = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ImageStore:
     """The pictures of a set, read one by one when somebody looks.
 
     Attributes:
         files: where they are.
-        places: name of each in `files`, in the order of `LabelledSet.names`.
+        paths: name of each in `files`, in the order of `LabelledSet.names`.
     """
 
-    files: Files
-    places: tuple[str, ...]
+    files: FileSource
+    paths: tuple[str, ...]
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self.places)
+        return len(self.paths)
 
-    def content(self, picture: int) -> bytes:
+    def read_bytes(self, image_index: int) -> bytes:
         """Return the file of a picture.
 
         Raises:
             DatasetError: it cannot be read any more.
         """
-        return self.files.read(self.places[picture], MAX_BYTES)
+        return self.files.read(self.paths[image_index], MAX_BYTES)
 
-    def image(self, picture: int) -> Image:
+    def load_image(self, image_index: int) -> Image:
         """Return a picture, upright, BGR.
 
         Raises:
             DatasetError: it cannot be read any more.
             ImageReadError: it is no picture.
         """
-        return read_image(self.content(picture))
+        return read_image(self.read_bytes(image_index))
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class ImportedDataset:
     """A labelled set and its pictures.
 
     Attributes:
-        truth: what people said.
-        pictures: in the order of `truth.names`.
+        ground_truth: what people said.
+        images: in the order of `ground_truth.names`.
         notes: what was left out or is doubtful, a line each.
-        words: how many faces carry each of the set's own names of classes.
+        class_word_counts: how many faces carry each of the set's own names of classes.
     """
 
-    truth: LabelledSet
-    pictures: Pictures
+    ground_truth: LabelledSet
+    images: ImageStore
     notes: tuple[str, ...] = ()
-    words: Mapping[str, int] = field(default_factory=dict)
+    class_word_counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_set(
+def import_dataset(
     source: Path | bytes,
     name: str = "",
     *,
     classes: ClassNames | None = None,
-    progress: Progress | None = None,
-    cancelled: Cancelled | None = None,
-) -> Loaded:
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCallback | None = None,
+) -> ImportedDataset:
     """Read a set of any known format; every picture is opened once and checked.
 
     What is broken is left out and noted.
@@ -103,11 +103,11 @@ def read_set(
         Stopped: `cancelled` said so.
     """
     try:
-        files, folder = open_set(source)
-        return _read(
+        files, folder = open_dataset(source)
+        return _import_files(
             files,
-            "" if isinstance(source, bytes) else label_file(source, folder),
-            name or _name_of(source),
+            "" if isinstance(source, bytes) else label_file_name(source, folder),
+            name or _default_name(source),
             classes or ClassNames(),
             progress,
             cancelled,
@@ -115,24 +115,24 @@ def read_set(
     except ClassesError as error:
         if isinstance(source, bytes):
             raise
-        raise ClassesError(f"{source}: {error}", error.words) from None
+        raise ClassesError(f"{source}: {error}", error.name_counts) from None
     except ValueError as error:
         if isinstance(source, bytes):
             raise
         raise ValueError(f"{source}: {error}") from None
 
 
-def _read(
-    files: SetFiles,
+def _import_files(
+    files: DatasetFiles,
     file: str,
     name: str,
     classes: ClassNames,
-    progress: Progress | None,
-    cancelled: Cancelled | None,
-) -> Loaded:
+    progress: ProgressCallback | None,
+    cancelled: CancelCallback | None,
+) -> ImportedDataset:
     issues = Issues()
-    listing = read_listing(files, classes, issues, file, most=MAX_FACES)
-    truth, places = measured(
+    listing = read_annotations(files, classes, issues, file, max_faces=MAX_FACES)
+    ground_truth, paths = build_labelled_set(
         listing,
         files.source,
         name,
@@ -141,13 +141,13 @@ def _read(
         progress=progress,
         cancelled=cancelled,
     )
-    return Loaded(
-        truth,
-        Pictures(files.source, places),
+    return ImportedDataset(
+        ground_truth,
+        ImageStore(files.source, paths),
         (*files.source.notes, *issues.lines()),
-        listing.words,
+        listing.class_name_counts,
     )
 
 
-def _name_of(source: Path | bytes) -> str:
+def _default_name(source: Path | bytes) -> str:
     return "your set" if isinstance(source, bytes) else source.resolve().stem

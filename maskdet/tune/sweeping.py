@@ -8,41 +8,44 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.resampled import Floats, ratios
-from maskdet.tune.judging import Outcome
-from maskdet.tune.performance import Chosen
-from maskdet.tune.scored import Rows
+from maskdet.metrics.resampled import Floats, divide_or_nan
+from maskdet.tune.judging import EvaluationResult
+from maskdet.tune.performance import BoolArray
+from maskdet.tune.scored import IntArray
 from maskdet.tune.wanted import Goal
 from maskdet.types import Label, Settings
 
-Sums = NDArray[np.int64] | NDArray[np.float32]
+CountArray = NDArray[np.int64] | NDArray[np.float32]
 """Whole numbers of faces, as integers or as sums of drawn pictures."""
 
 # In hundredths, as on the sliders. The likeliest of three classes is never below 1/3.
-_SCORES: Final = np.arange(2, 100) / 100
-_CERTAINTIES: Final = np.arange(33, 100) / 100
+_SCORE_GRID: Final = np.arange(2, 100) / 100
+_CONFIDENCE_GRID: Final = np.arange(33, 100) / 100
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class GridSearch:
     """What happens to one class at every pair of face score and confidence.
 
     Attributes:
         scores: `(s,)` lowest face scores, rising.
         confidences: `(c,)` lowest confidences, rising.
-        hits: `(s, c)` int64 true faces of the class that are said to be of it.
-        alarms: `(s, c)` int64 faces said to be of the class that are none.
+        true_positives: `(s, c)` int64 true faces of the class that are said to be of
+            it.
+        false_positives: `(s, c)` int64 faces said to be of the class that are none.
         n: how many true faces of the class there are.
     """
 
     scores: Floats
     confidences: Floats
-    hits: Rows
-    alarms: Rows
+    true_positives: IntArray
+    false_positives: IntArray
     n: int
 
     @classmethod
-    def of(cls, outcome: Outcome, label: Label, chosen: Chosen) -> Sweep:
+    def from_result(
+        cls, result: EvaluationResult, label: Label, image_mask: BoolArray
+    ) -> GridSearch:
         """Count on the chosen pictures.
 
         Overlaps are settled and faces matched by falling score, so what is shown and
@@ -50,77 +53,111 @@ class Sweep:
         outcome tells all.
 
         Args:
-            outcome: with the lowest face score and no confidence.
+            result: with the lowest face score and no confidence.
             label: the class.
-            chosen: `(p,)` which pictures count.
+            image_mask: `(p,)` which pictures count.
         """
-        scores, confidences = _SCORES, _CERTAINTIES
-        pictures = outcome.scored.faces.pictures[outcome.shown]
-        said = (outcome.probs.argmax(axis=1) == label) & chosen[pictures]
-        ours = outcome.scored.scores[outcome.shown]
+        scores, confidences = _SCORE_GRID, _CONFIDENCE_GRID
+        image_indices = result.predictions.faces.image_indices[result.shown_rows]
+        predicted = (result.probs.argmax(axis=1) == label) & image_mask[image_indices]
+        shown_scores = result.predictions.scores[result.shown_rows]
 
-        def counted(which: NDArray[np.bool_]) -> Rows:
-            rows = np.flatnonzero(said & which)
+        def count_grid(face_mask: NDArray[np.bool_]) -> IntArray:
+            rows = np.flatnonzero(predicted & face_mask)
             # As float32, because settings are compared with scores so.
-            at = np.searchsorted(scores.astype(np.float32), ours[rows], "right") - 1
-            sure = confidences.astype(np.float32)
-            to = np.searchsorted(sure, outcome.confidences[rows], "right") - 1
+            score_indices = (
+                np.searchsorted(scores.astype(np.float32), shown_scores[rows], "right")
+                - 1
+            )
+            confidence_edges = confidences.astype(np.float32)
+            confidence_indices = (
+                np.searchsorted(confidence_edges, result.confidences[rows], "right") - 1
+            )
             counts = np.zeros((len(scores), len(confidences)), np.int64)
-            seen = (at >= 0) & (to >= 0)
-            np.add.at(counts, (at[seen], to[seen]), 1)
-            total: Rows = counts[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
+            is_in_grid = (score_indices >= 0) & (confidence_indices >= 0)
+            np.add.at(
+                counts, (score_indices[is_in_grid], confidence_indices[is_in_grid]), 1
+            )
+            total: IntArray = (
+                counts[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
+            )
             return total
 
-        truth = outcome.scored.truth
-        true = (truth.labels == label) & chosen[truth.faces.pictures]
-        right = outcome.actual == label
-        alarm = (outcome.actual >= 0) & ~right
-        return cls(scores, confidences, counted(right), counted(alarm), int(true.sum()))
+        ground_truth = result.predictions.ground_truth
+        is_actual = (ground_truth.labels == label) & image_mask[
+            ground_truth.faces.image_indices
+        ]
+        is_correct = result.actual == label
+        false_positive = (result.actual >= 0) & ~is_correct
+        return cls(
+            scores,
+            confidences,
+            count_grid(is_correct),
+            count_grid(false_positive),
+            int(is_actual.sum()),
+        )
 
-    def best(self, goal: Goal, now: Settings) -> tuple[float, float]:
+    def select_best(self, goal: Goal, current: Settings) -> tuple[float, float]:
         """Return the best face score and confidence; of equal ones the nearest to now.
 
         Args:
             goal: what is wanted.
-            now: the settings of now.
+            current: the settings of now.
         """
-        far = np.hypot(
-            (self.scores - now.min_score)[:, None],
-            (self.confidences - now.min_confidence)[None, :],
+        distances = np.hypot(
+            (self.scores - current.min_score)[:, None],
+            (self.confidences - current.min_confidence)[None, :],
         )
-        ranks = [*_ranks(goal, self.hits, self.alarms, self.n), far.round(9)]
-        order = np.lexsort([rank.ravel() for rank in reversed(ranks)])
-        row, column = np.unravel_index(order[0], self.hits.shape)
+        sort_keys = [
+            *_goal_sort_keys(goal, self.true_positives, self.false_positives, self.n),
+            distances.round(9),
+        ]
+        order = np.lexsort([sort_key.ravel() for sort_key in reversed(sort_keys)])
+        row, column = np.unravel_index(order[0], self.true_positives.shape)
         return float(self.scores[row]), float(self.confidences[column])
 
 
-def reaches(goal: Goal, hits: int, n: int) -> bool:
+def is_recall_reached(goal: Goal, true_positives: int, n: int) -> bool:
     """Return whether so many hits of `n` faces are as many as the goal wants."""
-    return goal.kind != "recall" or hits >= goal.recall * n - 1e-9
+    return goal.kind != "recall" or true_positives >= goal.recall * n - 1e-9
 
 
-def losses(goal: Goal, hits: Sums, misses: Sums, alarms: Sums) -> Floats:
+def compute_goal_losses(
+    goal: Goal,
+    true_positives: CountArray,
+    false_negatives: CountArray,
+    false_positives: CountArray,
+) -> Floats:
     """Return what a goal other than `recall` wants little of, for each of `(b,)` sums.
 
     For `f1` that is what F1 lacks of 1; for `cost` the cost; for `equal` the larger
     of misses and alarms, which is smallest where both are equal.
     """
     if goal.kind == "cost":
-        cost: Floats = goal.cost * misses.astype(np.float64) + alarms
+        cost: Floats = goal.cost * false_negatives.astype(np.float64) + false_positives
         return cost
     if goal.kind == "equal":
-        larger: Floats = np.maximum(misses, alarms).astype(np.float64)
+        larger: Floats = np.maximum(false_negatives, false_positives).astype(np.float64)
         return larger
-    halves = hits.astype(np.float64)
-    lacking: Floats = 1 - ratios(2 * halves, 2 * halves + misses + alarms)
-    return lacking
+    true_positive_counts = true_positives.astype(np.float64)
+    f1_loss: Floats = 1 - divide_or_nan(
+        2 * true_positive_counts,
+        2 * true_positive_counts + false_negatives + false_positives,
+    )
+    return f1_loss
 
 
-def _ranks(goal: Goal, hits: Rows, alarms: Rows, n: int) -> list[Floats]:
+def _goal_sort_keys(
+    goal: Goal, true_positives: IntArray, false_positives: IntArray, n: int
+) -> list[Floats]:
     """Return what is to be small, the most important first."""
     if goal.kind == "recall":
-        lacking = np.maximum(goal.recall * n - 1e-9 - hits, 0)
-        return [lacking, alarms.astype(np.float64), -hits.astype(np.float64)]
-    misses = n - hits
-    loss = losses(goal, hits, misses, alarms)
-    return [loss.round(12), (misses + alarms).astype(np.float64)]
+        recall_shortfall = np.maximum(goal.recall * n - 1e-9 - true_positives, 0)
+        return [
+            recall_shortfall,
+            false_positives.astype(np.float64),
+            -true_positives.astype(np.float64),
+        ]
+    false_negatives = n - true_positives
+    loss = compute_goal_losses(goal, true_positives, false_negatives, false_positives)
+    return [loss.round(12), (false_negatives + false_positives).astype(np.float64)]

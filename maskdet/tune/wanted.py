@@ -11,7 +11,7 @@ from maskdet.types import CLASSES, Label
 
 GoalKind: TypeAlias = Literal["f1", "recall", "cost", "equal"]
 
-GOALS: Final[dict[GoalKind, str]] = {
+GOAL_KINDS: Final[dict[GoalKind, str]] = {
     "f1": "best balance: the highest F1",
     "recall": "at least this recall, with as few false positives as possible",
     "cost": "lowest cost; a false negative costs this many times a false positive",
@@ -29,7 +29,7 @@ class Goal:
     that is none: of another class, or no face at all.
 
     Attributes:
-        kind: one of `GOALS`.
+        kind: one of `GOAL_KINDS`.
         recall: for `recall`: the share to find at least, above 0 and below 1.
         cost: for `cost`: of a miss, where a false alarm costs 1.
         label: the class; by default the one that alarms are about.
@@ -46,8 +46,8 @@ class Goal:
     def __post_init__(self) -> None:
         """Refuse what cannot be wanted."""
         if self.kind not in get_args(GoalKind):
-            known = ", ".join(GOALS)
-            raise ValueError(f"a goal must be one of {known}, not {self.kind!r}")
+            kinds = ", ".join(GOAL_KINDS)
+            raise ValueError(f"a goal must be one of {kinds}, not {self.kind!r}")
         if not 0 < self.recall < 1:
             raise ValueError(
                 f"the share to find must be above 0 and below 1, not {self.recall!r}"

@@ -6,22 +6,22 @@ kept = vote.recall(ids_of_turned_heads, time_s)
 """
 
 from maskdet.voting.presets import (
-    PRESETS,
+    TRACKING_PRESETS,
     TrackingPreset,
-    confidence_of_uncertainty,
-    window_of_beta,
-    window_of_frames,
+    beta_to_window_s,
+    frames_to_window_s,
+    uncertainty_to_confidence,
 )
-from maskdet.voting.views import view_weights
-from maskdet.voting.vote import Verdicts, Vote
+from maskdet.voting.views import compute_observation_weights
+from maskdet.voting.vote import LabelSmoother, SmoothedLabels
 
 __all__ = [
-    "PRESETS",
+    "TRACKING_PRESETS",
+    "LabelSmoother",
+    "SmoothedLabels",
     "TrackingPreset",
-    "Verdicts",
-    "Vote",
-    "confidence_of_uncertainty",
-    "view_weights",
-    "window_of_beta",
-    "window_of_frames",
+    "beta_to_window_s",
+    "compute_observation_weights",
+    "frames_to_window_s",
+    "uncertainty_to_confidence",
 ]

@@ -32,23 +32,23 @@ class TrackingPreset:
         title: a word for a button.
         analyzer: name of the analyzer that comes closest to its detector.
         settings: its thresholds and its label smoothing.
-        about: one line that says what the preset does.
-        second_look: whether the classifier may check faces again.
+        description: one line that says what the preset does.
+        refine: whether the classifier may check faces again.
     """
 
     title: str
     analyzer: str
     settings: Settings
-    about: str
-    second_look: bool = True
+    description: str
+    refine: bool = True
 
 
-def window_of_frames(n: int, frames_per_s: float = FRAMES_PER_S) -> float:
+def frames_to_window_s(n: int, frames_per_s: float = FRAMES_PER_S) -> float:
     """Return the `smoothing_window_s` of a moving window over `n` frames."""
     return n / frames_per_s
 
 
-def window_of_beta(beta: float, frames_per_s: float = FRAMES_PER_S) -> float:
+def beta_to_window_s(beta: float, frames_per_s: float = FRAMES_PER_S) -> float:
     """Return the `smoothing_window_s` of an exponential mean that keeps `beta` a frame.
 
     It keeps beta = exp(-2 dt / window) of what it knew after dt seconds.
@@ -56,7 +56,7 @@ def window_of_beta(beta: float, frames_per_s: float = FRAMES_PER_S) -> float:
     return -2 / (frames_per_s * math.log(beta))
 
 
-def confidence_of_uncertainty(u: float) -> float:
+def uncertainty_to_confidence(u: float) -> float:
     """Return the `min_confidence` that stands for an uncertainty threshold `u`.
 
     With n classes that is 1/n + u (1 - 1/n), to two digits: `u` of the way from
@@ -67,15 +67,15 @@ def confidence_of_uncertainty(u: float) -> float:
 
 
 _COMMON: Final = Settings(
-    min_confidence=confidence_of_uncertainty(0.1),
+    min_confidence=uncertainty_to_confidence(0.1),
     nms_iou=0.3,
     # A face is gone with the tenth frame that misses it, and boxes need 2 pixels.
-    memory_s=window_of_frames(10),
+    memory_s=frames_to_window_s(10),
     min_face_px=2,
 )
 
 
-PRESETS: Final[dict[str, TrackingPreset]] = {
+TRACKING_PRESETS: Final[dict[str, TrackingPreset]] = {
     "track-head": TrackingPreset(
         "Heads",
         "onepass",
@@ -83,7 +83,7 @@ PRESETS: Final[dict[str, TrackingPreset]] = {
             _COMMON,
             min_score=0.4,
             smoothing="window",
-            smoothing_window_s=window_of_frames(10),
+            smoothing_window_s=frames_to_window_s(10),
         ),
         "Example 1, heads: onepass on large images, as maskdet has no head detector, "
         "from score 0.4; mean of the last 10 frames; unsure below 40 %.",
@@ -101,13 +101,13 @@ PRESETS: Final[dict[str, TrackingPreset]] = {
         replace(
             _COMMON,
             min_score=0.4,
-            min_confidence=confidence_of_uncertainty(0.5),
+            min_confidence=uncertainty_to_confidence(0.5),
             smoothing="ema",
-            smoothing_window_s=window_of_beta(0.9),
+            smoothing_window_s=beta_to_window_s(0.9),
         ),
         "Example 3, one network: onepass-fast on small images without refinement, "
         "from score 0.4; exponential mean (0.9 a frame); unsure below 67 %.",
-        second_look=False,
+        refine=False,
     ),
 }
 """Name to preset.

@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 from maskdet.boxes import sizes_px
 from maskdet.types import CLASSES, Faces
 
-UNREADABLE_PX: Final = 10.0
-READABLE_PX: Final = 32.0
+MIN_READABLE_PX: Final = 10.0
+FULLY_READABLE_PX: Final = 32.0
 """Shorter side up to which a face tells nothing, and from which it tells all: a mask
 is then a patch of some 5 by 3, or 16 by 10 pixels (by eye)."""
 
-HARDLY: Final = 0.05
+MIN_INFORMATION: Final = 0.05
 """Who says less than so much of what could be said says nothing: about 45 %, 30 %
 and 25 %."""
 
 
-def view_weights(faces: Faces, probs: NDArray[np.float32]) -> NDArray[np.float32]:
+def compute_observation_weights(
+    faces: Faces, probs: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Return `(n,)` how much of a whole readable view each face is, in [0, 1].
 
     It is the product of three shares: how sure the finder is that it is a face, how
@@ -34,15 +36,19 @@ def view_weights(faces: Faces, probs: NDArray[np.float32]) -> NDArray[np.float32
         faces: the faces of one picture.
         probs: `(n, 3)` their probabilities, rows sum to 1.
     """
-    spread = READABLE_PX - UNREADABLE_PX
-    readable = np.clip((sizes_px(faces.boxes) - UNREADABLE_PX) / spread, 0, 1)
-    told = np.clip(1 - _entropies(probs) / math.log(len(CLASSES)), 0, 1)
-    weights = faces.scores * readable * np.where(told < HARDLY, 0, told)
+    range_px = FULLY_READABLE_PX - MIN_READABLE_PX
+    readable = np.clip((sizes_px(faces.boxes) - MIN_READABLE_PX) / range_px, 0, 1)
+    information = np.clip(1 - _compute_entropies(probs) / math.log(len(CLASSES)), 0, 1)
+    weights = (
+        faces.scores
+        * readable
+        * np.where(information < MIN_INFORMATION, 0, information)
+    )
     result: NDArray[np.float32] = weights.astype(np.float32)
     return result
 
 
-def _entropies(probs: NDArray[np.float32]) -> NDArray[np.float64]:
+def _compute_entropies(probs: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the `(n,)` entropies in nats; 0 log 0 is 0."""
     rows = np.asarray(probs, np.float64).reshape(-1, len(CLASSES))
     logs = np.log(rows, out=np.zeros_like(rows), where=rows > 0)

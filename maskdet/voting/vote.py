@@ -10,43 +10,43 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.settings import SMOOTHINGS
+from maskdet.settings import SMOOTHING_METHODS
 from maskdet.types import CLASSES, UNTRACKED
-from maskdet.voting.statistics import STATISTICS, Row, Statistic, View
+from maskdet.voting.statistics import AGGREGATORS, Aggregator, Observation, ProbRow
 
-_VIEW_S: Final = 0.2
+_INDEPENDENT_VIEW_S: Final = 0.2
 """After so long a view of a face is a whole new one: heads turn and nod in about that
 time, and pictures that follow each other faster show nearly the same."""
 
-_UNIFORM: Final = 1 / len(CLASSES)
+_UNIFORM_PROB: Final = 1 / len(CLASSES)
 
 
 @dataclass(frozen=True, eq=False)
-class Verdicts:
+class SmoothedLabels:
     """What is known of some people; row i is the person asked for in row i.
 
     Attributes:
         probs: `(n, 3)` float32, rows sum to 1; near 1/3 each where nothing is known
             any more. The largest of a row is its confidence.
-        evidence: `(n,)` float32, how many whole readable views it rests on.
+        n_effective_views: `(n,)` float32, how many whole readable views it rests on.
         ages_s: `(n,)` float32, seconds since the last view that counted.
     """
 
     probs: NDArray[np.float32]
-    evidence: NDArray[np.float32]
+    n_effective_views: NDArray[np.float32]
     ages_s: NDArray[np.float32]
 
 
 @dataclass
-class _Person:
+class _PersonState:
     """One person: by which method they are judged, and when last seen readably."""
 
     method: str
-    statistic: Statistic
-    time_s: float
+    aggregator: Aggregator
+    last_view_s: float
 
 
-class Vote:
+class LabelSmoother:
     """One stream's memory of what was seen of each person.
 
     A verdict that no new view supports fades: of its distance from "all labels
@@ -56,7 +56,7 @@ class Vote:
     after 65 %.
 
     Attributes:
-        method: one of `SMOOTHINGS`; a change keeps what is known.
+        method: one of `SMOOTHING_METHODS`; a change keeps what is known.
         window_s: how far back views count, in seconds.
         memory_s: after so long without a view nothing is known, in seconds.
         class_weights: how much a view counts that shows each of `CLASSES`, in [0, 1]:
@@ -76,15 +76,18 @@ class Vote:
         Raises:
             ValueError: an argument is out of its range.
         """
-        if method not in SMOOTHINGS:
+        if method not in SMOOTHING_METHODS:
             raise ValueError(
-                f"smoothing must be one of {', '.join(SMOOTHINGS)}, not {method!r}"
+                f"smoothing must be one of {', '.join(SMOOTHING_METHODS)}, not "
+                f"{method!r}"
             )
         for name, seconds in (("window_s", window_s), ("memory_s", memory_s)):
             if not 0 < seconds < math.inf:
                 raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
-        effects = tuple(class_weights)
-        if len(effects) != len(CLASSES) or not all(0 <= one <= 1 for one in effects):
+        weights = tuple(class_weights)
+        if len(weights) != len(CLASSES) or not all(
+            0 <= weight <= 1 for weight in weights
+        ):
             raise ValueError(
                 f"class_weights must be {len(CLASSES)} numbers from 0 to 1, "
                 f"not {class_weights!r}"
@@ -93,7 +96,7 @@ class Vote:
         self.window_s = window_s
         self.memory_s = memory_s
         self.class_weights = class_weights
-        self._people: dict[int, _Person] = {}
+        self._people: dict[int, _PersonState] = {}
         self._time_s = -math.inf
 
     def __len__(self) -> int:
@@ -106,7 +109,7 @@ class Vote:
         probs: NDArray[np.float32],
         weights: NDArray[np.float32],
         time_s: float,
-    ) -> Verdicts:
+    ) -> SmoothedLabels:
         """Take in one picture and return what is known of the people in it.
 
         Args:
@@ -120,19 +123,23 @@ class Vote:
         Raises:
             ValueError: time went back or is not a number.
         """
-        self._advance(time_s)
-        given = np.asarray(probs, np.float64).reshape(len(ids), len(CLASSES))
-        counts = np.asarray(weights, np.float64) * (given @ self.class_weights)
-        for face_id, row, count in zip(ids, given, counts, strict=True):
-            if face_id != UNTRACKED and count > 0:
-                self._see(int(face_id), row, float(count))
+        self._advance_time(time_s)
+        frame_probs = np.asarray(probs, np.float64).reshape(len(ids), len(CLASSES))
+        class_weighted = np.asarray(weights, np.float64) * (
+            frame_probs @ self.class_weights
+        )
+        for track_id, row, weight in zip(ids, frame_probs, class_weighted, strict=True):
+            if track_id != UNTRACKED and weight > 0:
+                self._add_observation(int(track_id), row, float(weight))
         rows = [
-            self._verdict(int(face_id)) or (row, float(count), 0.0)
-            for face_id, row, count in zip(ids, given, counts, strict=True)
+            self._predict_row(int(track_id)) or (row, float(weight), 0.0)
+            for track_id, row, weight in zip(
+                ids, frame_probs, class_weighted, strict=True
+            )
         ]
-        return _verdicts(rows)
+        return _stack_rows(rows)
 
-    def recall(self, ids: Iterable[int], time_s: float) -> Verdicts:
+    def predict_unseen(self, ids: Iterable[int], time_s: float) -> SmoothedLabels:
         """Return what is known of people whose face is not seen: nothing new.
 
         Args:
@@ -142,55 +149,72 @@ class Vote:
         Raises:
             ValueError: time went back or is not a number.
         """
-        self._advance(time_s)
-        unknown = (np.full(len(CLASSES), _UNIFORM), 0.0, self.memory_s)
-        return _verdicts([self._verdict(int(one)) or unknown for one in ids])
+        self._advance_time(time_s)
+        unknown_row = (np.full(len(CLASSES), _UNIFORM_PROB), 0.0, self.memory_s)
+        return _stack_rows(
+            [self._predict_row(int(track_id)) or unknown_row for track_id in ids]
+        )
 
     def forget(self, ids: Iterable[int]) -> None:
         """Drop all that is known of some people; strangers are no error."""
-        for face_id in ids:
-            self._people.pop(int(face_id), None)
+        for track_id in ids:
+            self._people.pop(int(track_id), None)
 
-    def _advance(self, time_s: float) -> None:
+    def _advance_time(self, time_s: float) -> None:
         if not time_s >= self._time_s:
             raise ValueError(
                 f"time must not go back: {time_s} s after {self._time_s} s"
             )
         self._time_s = time_s
 
-    def _see(self, face_id: int, probs: Row, weight: float) -> None:
+    def _add_observation(self, track_id: int, probs: ProbRow, weight: float) -> None:
         """Add a view that counts."""
-        person = self._people.get(face_id)
-        share = 1.0
+        person = self._people.get(track_id)
+        novelty = 1.0
         if person is None:
-            person = _Person(self.method, STATISTICS[self.method](), self._time_s)
-            self._people[face_id] = person
+            person = _PersonState(self.method, AGGREGATORS[self.method](), self._time_s)
+            self._people[track_id] = person
         else:
-            share = min(1.0, (self._time_s - person.time_s) / _VIEW_S)
+            novelty = min(
+                1.0, (self._time_s - person.last_view_s) / _INDEPENDENT_VIEW_S
+            )
         if person.method != self.method:
-            self._judge_anew(person)
-        person.statistic.add(View(probs, weight, share, self._time_s), self.window_s)
-        person.time_s = self._time_s
+            self._switch_method(person)
+        person.aggregator.add(
+            Observation(probs, weight, novelty, self._time_s), self.window_s
+        )
+        person.last_view_s = self._time_s
 
-    def _judge_anew(self, person: _Person) -> None:
+    def _switch_method(self, person: _PersonState) -> None:
         """Change the method; what was known is the first view of the new one."""
-        known, new = person.statistic, STATISTICS[self.method]()
-        new.add(View(known.verdict(), known.evidence, 1.0, person.time_s), 1.0)
-        person.method, person.statistic = self.method, new
+        old_aggregator, new_aggregator = person.aggregator, AGGREGATORS[self.method]()
+        new_aggregator.add(
+            Observation(
+                old_aggregator.compute_probs(),
+                old_aggregator.n_effective_views,
+                1.0,
+                person.last_view_s,
+            ),
+            1.0,
+        )
+        person.method, person.aggregator = self.method, new_aggregator
 
-    def _verdict(self, face_id: int) -> tuple[Row, float, float] | None:
+    def _predict_row(self, track_id: int) -> tuple[ProbRow, float, float] | None:
         """Return probabilities, evidence and age, or None for a stranger."""
-        person = self._people.get(face_id)
+        person = self._people.get(track_id)
         if person is None:
             return None
-        age_s = self._time_s - person.time_s
-        left = max(0.0, 1 - (age_s / self.memory_s) ** 2)
-        probs = left * person.statistic.verdict() + (1 - left) * _UNIFORM
-        return probs, person.statistic.evidence, age_s
+        age_s = self._time_s - person.last_view_s
+        retained = max(0.0, 1 - (age_s / self.memory_s) ** 2)
+        probs = (
+            retained * person.aggregator.compute_probs()
+            + (1 - retained) * _UNIFORM_PROB
+        )
+        return probs, person.aggregator.n_effective_views, age_s
 
 
-def _verdicts(rows: list[tuple[Row, float, float]]) -> Verdicts:
+def _stack_rows(rows: list[tuple[ProbRow, float, float]]) -> SmoothedLabels:
     """Return the rows as arrays."""
     probs = np.array([row[0] for row in rows], np.float32).reshape(-1, len(CLASSES))
-    numbers = np.array([row[1:] for row in rows], np.float32).reshape(-1, 2)
-    return Verdicts(probs, numbers[:, 0], numbers[:, 1])
+    values = np.array([row[1:] for row in rows], np.float32).reshape(-1, 2)
+    return SmoothedLabels(probs, values[:, 0], values[:, 1])

@@ -22,7 +22,7 @@ they may delete events and have alerts sent to any host. See `gives_local_admin`
 _ON: Final = frozenset({"on", "1", "true", "yes"})
 _OFF: Final = frozenset({"off", "0", "false", "no"})
 
-_FORWARDING: Final = (
+_PROXY_HEADER_PREFIXES: Final = (
     "forwarded",
     "via",
     "x-forwarded",
@@ -44,11 +44,11 @@ _FORWARDING: Final = (
 """How the names of headers begin that proxies add. Behind a proxy, the address of
 every visitor is the proxy's."""
 
-_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+_HOST_NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:]+)(?::([0-9]{1,5}))?")
 _ORIGIN: Final = re.compile(r"(https?)://(.+)")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_LAST_PORT: Final = 65_535
+_MAX_PORT: Final = 65_535
 
 
 class Host(NamedTuple):
@@ -73,13 +73,13 @@ def parse_host(text: str | None) -> Host | None:
     if match is None:
         return None
     bracketed = match[1].startswith("[")
-    address = _address(match[1].strip("[]"))
+    address = _parse_address(match[1].strip("[]"))
     if bracketed and address is None:
         return None
-    if address is None and not _NAME.fullmatch(match[1]):
+    if address is None and not _HOST_NAME.fullmatch(match[1]):
         return None
     port = int(match[2]) if match[2] else None
-    if port is not None and not 1 <= port <= _LAST_PORT:
+    if port is not None and not 1 <= port <= _MAX_PORT:
         return None
     name = match[1].removesuffix(".") if address is None else str(address)
     return Host(name, port)
@@ -89,7 +89,7 @@ def is_loopback(name: str | None) -> bool:
     """Return whether a host name or an address always means the same machine."""
     if name is None:
         return False
-    address = _address(name)
+    address = _parse_address(name)
     return name == "localhost" if address is None else address.is_loopback
 
 
@@ -103,7 +103,7 @@ def is_host_pattern(text: str) -> bool:
     return text == "*" or (host is not None and host.port is None)
 
 
-def is_known_host(host: str | None, allowed: Collection[str]) -> bool:
+def is_accepted_host(host: str | None, allowed: Collection[str]) -> bool:
     """Return whether a server answers to what a header `Host` says.
 
     It answers to addresses, to `localhost` and to the machine's own name, as no
@@ -118,13 +118,18 @@ def is_known_host(host: str | None, allowed: Collection[str]) -> bool:
     if parsed is None:
         return False
     name = parsed.name
-    if not allowed or is_loopback(name) or _address(name) or name in _own_names():
+    if (
+        not allowed
+        or is_loopback(name)
+        or _parse_address(name)
+        or name in _get_machine_names()
+    ):
         return True
     for pattern in allowed:
-        wanted = pattern.strip().lower().removesuffix(".")
-        if wanted == "*" or wanted == name:
+        normalized = pattern.strip().lower().removesuffix(".")
+        if normalized == "*" or normalized == name:
             return True
-        if wanted.startswith("*.") and name.endswith(wanted[1:]):
+        if normalized.startswith("*.") and name.endswith(normalized[1:]):
             return True
     return False
 
@@ -143,34 +148,34 @@ def is_same_origin(origin: str | None, host: str | None) -> bool:
     return (name, port) == (server.name, server.port or _DEFAULT_PORTS[scheme])
 
 
-def is_listed_origin(origin: str, listed: Collection[str]) -> bool:
+def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
     """Return whether a page's origin is in a list.
 
     Args:
         origin: the header `Origin`.
-        listed: origins such as `https://example.org`, or hosts with or without a port.
+        allowed: origins such as `https://example.org`, or hosts with or without a port.
     """
     page = _parse_origin(origin)
     if page is None:
         return False
     _, name, port = page
-    for text in listed:
-        other = _parse_origin(text.strip().rstrip("/"))
-        if other == page:
+    for text in allowed:
+        allowed_origin = _parse_origin(text.strip().rstrip("/"))
+        if allowed_origin == page:
             return True
-        host = parse_host(text.strip()) if other is None else None
+        host = parse_host(text.strip()) if allowed_origin is None else None
         if host == (name, None) or host == (name, port):
             return True
     return False
 
 
-def is_local(peer: str | None, headers: Iterable[tuple[str, str]]) -> bool:
+def is_local_request(peer: str | None, headers: Iterable[tuple[str, str]]) -> bool:
     """Return whether a visitor's browser runs on the server's own machine.
 
     Peer, `Host` and `Origin` must all be of this machine, and no header may come from
     a proxy. A program that makes up its headers and reaches the server through a proxy
     that rewrites `Host` and adds nothing cannot be told apart; see
-    `gives_local_admin`.
+    `is_local_admin_enabled`.
 
     Args:
         peer: the address that the connection comes from.
@@ -179,14 +184,14 @@ def is_local(peer: str | None, headers: Iterable[tuple[str, str]]) -> bool:
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value)
-    if any(name.startswith(_FORWARDING) for name in values):
+    if any(name.startswith(_PROXY_HEADER_PREFIXES) for name in values):
         return False
     hosts, origins = values.get("host", []), values.get("origin", [])
     if len(hosts) != 1 or len(origins) != 1:
         return False
     host = parse_host(hosts[0])
     return (
-        _address(peer or "") is not None
+        _parse_address(peer or "") is not None
         and is_loopback(peer)
         and host is not None
         and is_loopback(host.name)
@@ -194,7 +199,7 @@ def is_local(peer: str | None, headers: Iterable[tuple[str, str]]) -> bool:
     )
 
 
-def gives_local_admin(environment: Mapping[str, str], *, public: bool) -> bool:
+def is_local_admin_enabled(environment: Mapping[str, str], *, public: bool) -> bool:
     """Return whether visitors on the server's own machine may do more than others.
 
     Args:
@@ -213,7 +218,7 @@ def gives_local_admin(environment: Mapping[str, str], *, public: bool) -> bool:
     return text in _ON if text else not public
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Return an address, or `None` for anything else; zones are refused."""
     if "%" in text:
         return None
@@ -235,7 +240,7 @@ def _parse_origin(text: str | None) -> tuple[str, str, int] | None:
 
 
 @cache
-def _own_names() -> frozenset[str]:
+def _get_machine_names() -> frozenset[str]:
     """Return this machine's names, as it knows them itself; nobody is asked."""
     name = socket.gethostname().lower().removesuffix(".")
     return frozenset({name, f"{name}.local"} if name else ())

@@ -10,35 +10,35 @@ from typing import Final
 from maskdet.analyzer import Analyzer
 from maskdet.types import Image, Scene, Settings
 
-KEEP_IDLE: Final = 2
+MAX_IDLE_ANALYZERS: Final = 2
 """So many analyzers stay loaded for the next visitor: one for video, one for images."""
 
 
 @dataclass(frozen=True)
-class Choice:
+class AnalyzerKey:
     """What an analyzer is loaded by.
 
     Attributes:
         name: a name in `ANALYZERS`.
         classifier: which mask model classifies.
-        second_look: whether it checks large faces again.
+        refine: whether it checks large faces again.
     """
 
     name: str
     classifier: str
-    second_look: bool
+    refine: bool
 
 
 @dataclass(eq=False)
-class Loaded:
+class PooledAnalyzer:
     """An analyzer that takes one caller at a time: its networks keep their input.
 
     The thread of an abandoned stream may still hold it when the next session gets it.
     """
 
-    choice: Choice
+    key: AnalyzerKey
     analyzer: Analyzer
-    session: str = ""
+    session_id: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
@@ -47,7 +47,7 @@ class Loaded:
             return self.analyzer.analyze(image, settings)
 
 
-class Pool:
+class AnalyzerPool:
     """Lends analyzers to sessions.
 
     One that is given back, or whose session is gone, goes to the next session that
@@ -57,26 +57,26 @@ class Pool:
 
     def __init__(
         self,
-        load: Callable[[Choice], Analyzer],
+        load: Callable[[AnalyzerKey], Analyzer],
         is_active: Callable[[str], bool],
-        keep_idle: int = KEEP_IDLE,
+        max_idle: int = MAX_IDLE_ANALYZERS,
     ) -> None:
         """Start without any.
 
         Args:
             load: loads an analyzer.
             is_active: whether the browser of a session is still connected.
-            keep_idle: how many that nobody uses stay loaded.
+            max_idle: how many that nobody uses stay loaded.
         """
-        self._load, self._is_active, self._keep_idle = load, is_active, keep_idle
+        self._load, self._is_active, self._max_idle = load, is_active, max_idle
         self._lock = threading.Lock()
-        self._all: list[Loaded] = []  # the one lent last is the last
+        self._analyzers: list[PooledAnalyzer] = []  # the one lent last is the last
 
     def __len__(self) -> int:
         """Return how many are loaded."""
-        return len(self._all)
+        return len(self._analyzers)
 
-    def lend(self, choice: Choice, session: str) -> Loaded:
+    def acquire(self, key: AnalyzerKey, session_id: str) -> PooledAnalyzer:
         """Return the analyzer that a session has, one that nobody uses, or a new one.
 
         Raises:
@@ -84,37 +84,39 @@ class Pool:
             RuntimeError: a model is broken.
         """
         with self._lock:
-            found = self._find(choice, session)
+            pooled = self._claim(key, session_id)
         # Loading takes seconds, in which others may borrow.
-        found = found or Loaded(choice, self._load(choice), session)
+        pooled = pooled or PooledAnalyzer(key, self._load(key), session_id)
         with self._lock:
-            if found in self._all:
-                self._all.remove(found)
-            self._all.append(found)
-        self.tidy()
-        return found
+            if pooled in self._analyzers:
+                self._analyzers.remove(pooled)
+            self._analyzers.append(pooled)
+        self.evict_idle()
+        return pooled
 
-    def give_back(self, loaded: Loaded, session: str) -> None:
+    def release(self, pooled: PooledAnalyzer, session_id: str) -> None:
         """Let the next session have an analyzer, if this session still has it."""
         with self._lock:
-            if loaded.session == session:
-                loaded.session = ""
-        self.tidy()
+            if pooled.session_id == session_id:
+                pooled.session_id = ""
+        self.evict_idle()
 
-    def tidy(self) -> None:
+    def evict_idle(self) -> None:
         """Forget analyzers that nobody uses, but for those that were used last."""
         with self._lock:
-            idle = [each for each in self._all if self._is_idle(each)]
-            for each in idle[: max(0, len(idle) - self._keep_idle)]:
-                self._all.remove(each)
+            idle = [pooled for pooled in self._analyzers if self._is_idle(pooled)]
+            for pooled in idle[: max(0, len(idle) - self._max_idle)]:
+                self._analyzers.remove(pooled)
 
-    def _find(self, choice: Choice, session: str) -> Loaded | None:
-        fitting = [each for each in self._all if each.choice == choice]
-        own = next((each for each in fitting if each.session == session), None)
-        found = own or next(filter(self._is_idle, fitting), None)
-        if found is not None:
-            found.session = session
-        return found
+    def _claim(self, key: AnalyzerKey, session_id: str) -> PooledAnalyzer | None:
+        matching = [pooled for pooled in self._analyzers if pooled.key == key]
+        session_analyzer = next(
+            (pooled for pooled in matching if pooled.session_id == session_id), None
+        )
+        claimed = session_analyzer or next(filter(self._is_idle, matching), None)
+        if claimed is not None:
+            claimed.session_id = session_id
+        return claimed
 
-    def _is_idle(self, loaded: Loaded) -> bool:
-        return not loaded.session or not self._is_active(loaded.session)
+    def _is_idle(self, pooled: PooledAnalyzer) -> bool:
+        return not pooled.session_id or not self._is_active(pooled.session_id)

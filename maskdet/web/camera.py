@@ -13,35 +13,35 @@ from streamlit_webrtc.component import (
     generate_frontend_component_key,
 )
 
-from maskdet.analyzer import resolved
+from maskdet.analyzer import resolve_analyzer
 from maskdet.web import events, events_alerts, session
-from maskdet.web.cards import cards_html
-from maskdet.web.connection import WAITS_S, Connection, camera_allowed
-from maskdet.web.ice import VARIABLE, rtc_configuration
+from maskdet.web.cards import scene_cards_html
+from maskdet.web.connection import RECONNECT_DELAYS_S, StreamConnection, can_use_camera
+from maskdet.web.ice import ICE_SERVERS_VARIABLE, get_rtc_configuration
 from maskdet.web.live import LiveState
 from maskdet.web.live_frames import make_callback
-from maskdet.web.live_run import Run
-from maskdet.web.markdown import plain
-from maskdet.web.pictures import Album, result_preview
+from maskdet.web.live_run import LiveSession
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.pictures import ImageCache, render_result_preview
 from maskdet.web.preferences import Preferences
-from maskdet.web.readings import readings_html
-from maskdet.web.results import Result
-from maskdet.web.uploads import MAX_PICTURE_MB, keep_within
-from maskdet.web.viewers import VARIABLE as VIEWERS_VARIABLE
-from maskdet.web.viewers import Viewers, max_viewers
+from maskdet.web.readings import live_stats_html
+from maskdet.web.results import ImageResult
+from maskdet.web.uploads import MAX_IMAGE_MB, reject_large_files
+from maskdet.web.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
+from maskdet.web.viewers import ViewerSlots, get_max_viewers
 
 logger = logging.getLogger(__name__)
 
 # `webrtc_streamer` keeps its own object under this key; ours must be called otherwise.
-_STREAMER = "camera"
-_STATE = "maskdet.live"
-_CONNECTION = "maskdet.connection"
-_PRESSED = "maskdet.pressed"
-_NOT_RUNNING: Final = WebRtcStreamerState(playing=False, signalling=False)
+_STREAMER_KEY = "camera"
+_STATE_KEY = "maskdet.live"
+_CONNECTION_KEY = "maskdet.connection"
+_BUTTON_KEY = "maskdet.pressed"
+_STOPPED: Final = WebRtcStreamerState(playing=False, signalling=False)
 
 # Whether a stream was stopped by its visitor or broke off, only the browser knows: the
 # streamer tells the same of both. Nothing here may start a camera after Stop.
-_PRESSES: Final = """
+_BUTTON_LISTENER_JS: Final = """
 const heard = new WeakSet();
 let tell = () => {};
 const listen = () => {
@@ -63,73 +63,78 @@ export default function ({ setStateValue }) {
   return () => clearInterval(timer);
 }
 """
-_presses = st.components.v2.component("maskdet.presses", js=_PRESSES)
+_button_listener = st.components.v2.component("maskdet.presses", js=_BUTTON_LISTENER_JS)
 
 
-def stream(preferences: Preferences) -> WebRtcStreamerState:
+def render_stream(preferences: Preferences) -> WebRtcStreamerState:
     """Show the camera's picture with its Start button; return its running state.
 
     The analyzer is loaded and warmed up first, so that no frame waits for a model.
     """
     # The places above the picture are taken in any case: a picture that moves down
     # the page is built anew by the browser, and so stops.
-    loading, warning, picture = st.container(), st.empty(), st.container()
-    _presses(
-        key=_PRESSED,
+    loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
+    _button_listener(
+        key=_BUTTON_KEY,
         default={"pressed": ""},
         on_pressed_change=lambda: None,
         width="content",
         height="content",
     )
-    if _CONNECTION in st.session_state:
+    if _CONNECTION_KEY in st.session_state:
         # Else the visitor comes from another page, with which the last stream ended.
-        _take_state(connection(), _stream_state())
-    connecting = connection()
-    was_shown = connecting.shown
-    connecting.full = not _admitted(connecting)
-    if not connecting.shown or not was_shown:
+        _update_connection(get_connection(), _get_stream_state())
+    stream_connection = get_connection()
+    was_visible = stream_connection.streamer_visible
+    stream_connection.server_full = not _try_admit(stream_connection)
+    if not stream_connection.streamer_visible or not was_visible:
         # A streamer that is gone may still tell its state for a moment.
-        st.session_state[_STREAMER] = WebRtcStreamerContext(None, _NOT_RUNNING)
-    if connecting.full:
-        connecting.cancel()  # Start is offered again, and no camera starts by itself
-    if not connecting.shown:
-        return _NOT_RUNNING
-    with loading:
-        name = resolved(preferences.analyzer, live=True)
-        analyzer = session.analyzer(name)
-    state = live_state()
-    state.use(preferences)
-    run = state.run(name, analyzer, events.witness(state.clock()))
+        st.session_state[_STREAMER_KEY] = WebRtcStreamerContext(None, _STOPPED)
+    if stream_connection.server_full:
+        stream_connection.cancel()  # Start is offered again, and no camera starts by itself
+    if not stream_connection.streamer_visible:
+        return _STOPPED
+    with loading_area:
+        analyzer_name = resolve_analyzer(preferences.analyzer, live=True)
+        analyzer = session.get_analyzer(analyzer_name)
+    state = get_live_state()
+    state.set_preferences(preferences)
+    live_session = state.get_or_create_session(
+        analyzer_name, analyzer, events.create_stream_monitor(state.clock())
+    )
     try:
-        configuration = rtc_configuration()
+        configuration = get_rtc_configuration()
     except ValueError as error:
-        warning.warning(plain(f"{error}."), icon=":material/warning:")
+        warning_area.warning(escape_markdown(f"{error}."), icon=":material/warning:")
         configuration = {"iceServers": []}
     try:
-        with picture:
-            _streamer(preferences, configuration, state, run)
+        with video_area:
+            _render_streamer(preferences, configuration, state, live_session)
     except Exception:
-        if not _stream_state().signalling:
+        if not _get_stream_state().signalling:
             raise
         # An overloaded server takes too long to answer an offer, among others. The
         # visitor is told, and the streamer begins anew.
         logger.exception("live video could not be started")
-        connecting.fail(state.clock())
+        stream_connection.fail(state.clock())
         st.rerun()
-    return _stream_state()
+    return _get_stream_state()
 
 
-def _streamer(
-    preferences: Preferences, configuration: dict[str, Any], state: LiveState, run: Run
+def _render_streamer(
+    preferences: Preferences,
+    configuration: dict[str, Any],
+    state: LiveState,
+    live_session: LiveSession,
 ) -> None:
     webrtc_streamer(
-        key=_STREAMER,
+        key=_STREAMER_KEY,
         mode=WebRtcMode.SENDRECV,
         rtc_configuration=configuration,
-        media_stream_constraints=_constraints(preferences),
-        desired_playing_state=connection().desired,
-        queued_video_frames_callback=make_callback(state, run),
-        on_video_ended=functools.partial(state.ended, run),
+        media_stream_constraints=_build_constraints(preferences),
+        desired_playing_state=get_connection().desired_playing,
+        queued_video_frames_callback=make_callback(state, live_session),
+        on_video_ended=functools.partial(state.end_session, live_session),
         async_processing=True,
         sendback_audio=False,
         media_toggle_controls=False,
@@ -138,99 +143,109 @@ def _streamer(
             "controls": False,
             "muted": True,
             "playsInline": True,
-            "style": _style(preferences),
+            "style": _build_video_css(preferences),
         },
     )
 
 
-def numbers(stream_state: WebRtcStreamerState) -> None:
+def render_live_stats(stream_state: WebRtcStreamerState) -> None:
     """Show once a second what the stream says of itself, its last error, and alerts."""
-    busy = stream_state.playing or stream_state.signalling or connection().busy
-    interval_s = 1.0 if busy or connection().full else None
-    st.fragment(_numbers, run_every=interval_s)()
+    busy = (
+        stream_state.playing
+        or stream_state.signalling
+        or get_connection().needs_updates
+    )
+    interval_s = 1.0 if busy or get_connection().server_full else None
+    st.fragment(_render_stats, run_every=interval_s)()
 
 
-def leave() -> None:
+def release_viewer_slot() -> None:
     """Free this session's place, as the visitor is on another page; no matter if none.
 
     A stream ends with its page by itself.
     """
-    if _CONNECTION in st.session_state:
-        del st.session_state[_CONNECTION]
-        _viewers().leave(session.own_id())
+    if _CONNECTION_KEY in st.session_state:
+        del st.session_state[_CONNECTION_KEY]
+        _get_viewer_slots().release(session.get_session_id())
 
 
-def _stream_state() -> WebRtcStreamerState:
+def _get_stream_state() -> WebRtcStreamerState:
     """Return what the browser said last of its stream."""
-    context: WebRtcStreamerContext[Any, Any] | None = st.session_state.get(_STREAMER)
-    if context is None or not connection().shown:
-        return _NOT_RUNNING
+    context: WebRtcStreamerContext[Any, Any] | None = st.session_state.get(
+        _STREAMER_KEY
+    )
+    if context is None or not get_connection().streamer_visible:
+        return _STOPPED
     return context.state
 
 
-def _take_state(connecting: Connection, running: WebRtcStreamerState) -> bool:
+def _update_connection(
+    stream_connection: StreamConnection, stream_state: WebRtcStreamerState
+) -> bool:
     """Return whether something changed that the page shows outside of a fragment."""
-    state = live_state()
-    return connecting.update(
-        playing=running.playing,
-        signalling=running.signalling,
-        pressed=_pressed(),
-        frame_s=state.last_frame_s(),
+    state = get_live_state()
+    return stream_connection.update(
+        playing=stream_state.playing,
+        signalling=stream_state.signalling,
+        last_button=_get_last_button(),
+        last_frame_s=state.get_last_frame_s(),
         now_s=state.clock(),
     )
 
 
-def _pressed() -> str:
+def _get_last_button() -> str:
     """Return the streamer's button that the visitor pressed last, if it is known."""
-    told = (st.session_state.get(_PRESSED) or {}).get("pressed")
-    return told if told in ("Start", "Stop") else ""
+    button = (st.session_state.get(_BUTTON_KEY) or {}).get("pressed")
+    return button if button in ("Start", "Stop") else ""
 
 
 @st.cache_resource(show_spinner=False)
-def _viewers() -> Viewers:
-    return Viewers(session.is_active)
+def _get_viewer_slots() -> ViewerSlots:
+    return ViewerSlots(session.is_session_active)
 
 
-def _limit() -> int:
+def _get_viewer_limit() -> int:
     try:
-        return max_viewers()
+        return get_max_viewers()
     except ValueError:
-        return max_viewers({})  # `help_with_camera` says what is wrong
+        return get_max_viewers({})  # `render_connection_help` says what is wrong
 
 
-def _admitted(connecting: Connection) -> bool:
+def _try_admit(stream_connection: StreamConnection) -> bool:
     """Return whether this session may have live video now, and take or free its place.
 
     A stream that broke off keeps its place while it connects again.
     """
-    if connecting.busy:
-        return _viewers().admit(session.own_id(), _limit())
-    _viewers().leave(session.own_id())
-    return _viewers().has_room(_limit())
+    if stream_connection.needs_updates:
+        return _get_viewer_slots().acquire(
+            session.get_session_id(), _get_viewer_limit()
+        )
+    _get_viewer_slots().release(session.get_session_id())
+    return _get_viewer_slots().has_free_slot(_get_viewer_limit())
 
 
-def frontend_key() -> str:
+def get_frontend_key() -> str:
     """Return the key under which the browser tells the streamer's state."""
-    return generate_frontend_component_key(_STREAMER)
+    return generate_frontend_component_key(_STREAMER_KEY)
 
 
-def live_state() -> LiveState:
+def get_live_state() -> LiveState:
     """Return this session's live picture."""
-    if _STATE not in st.session_state:
-        st.session_state[_STATE] = LiveState(session.preferences())
-    state: LiveState = st.session_state[_STATE]
+    if _STATE_KEY not in st.session_state:
+        st.session_state[_STATE_KEY] = LiveState(session.get_preferences())
+    state: LiveState = st.session_state[_STATE_KEY]
     return state
 
 
-def connection() -> Connection:
+def get_connection() -> StreamConnection:
     """Return how this session's connection does."""
-    if _CONNECTION not in st.session_state:
-        st.session_state[_CONNECTION] = Connection()
-    found: Connection = st.session_state[_CONNECTION]
-    return found
+    if _CONNECTION_KEY not in st.session_state:
+        st.session_state[_CONNECTION_KEY] = StreamConnection()
+    current: StreamConnection = st.session_state[_CONNECTION_KEY]
+    return current
 
 
-def _constraints(preferences: Preferences) -> dict[str, Any]:
+def _build_constraints(preferences: Preferences) -> dict[str, Any]:
     fps = preferences.camera_fps
     video = {
         "width": {"ideal": preferences.camera_width},
@@ -240,7 +255,7 @@ def _constraints(preferences: Preferences) -> dict[str, Any]:
     return {"video": video, "audio": False}
 
 
-def _style(preferences: Preferences) -> dict[str, str]:
+def _build_video_css(preferences: Preferences) -> dict[str, str]:
     """Return how the video is laid out.
 
     Its frame on the page does not grow with a picture that is higher than wide, so
@@ -253,40 +268,45 @@ def _style(preferences: Preferences) -> dict[str, str]:
     return style
 
 
-def _numbers() -> None:
-    state = live_state()
-    let_in = connection().full and _viewers().has_room(_limit())
-    if _take_state(connection(), _stream_state()) or let_in:
+def _render_stats() -> None:
+    state = get_live_state()
+    has_free_slot = get_connection().server_full and _get_viewer_slots().has_free_slot(
+        _get_viewer_limit()
+    )
+    if _update_connection(get_connection(), _get_stream_state()) or has_free_slot:
         # What to do about it stands outside of this fragment.
         st.rerun()
-    reading = state.reading()
-    failed = (
-        f"Frames that could not be analysed since Start: {reading.n_failed}. "
-        f"The last error: {plain(reading.last_error)}"
+    stats = state.get_stats()
+    error_text = (
+        f"Frames that could not be analysed since Start: {stats.n_failed}. "
+        f"The last error: {escape_markdown(stats.last_error)}"
     )
-    if reading.failing:
-        st.error(failed, icon=":material/error:")
-    st.html(readings_html(reading, session.preferences().style))
-    if reading.n_failed and not reading.failing:
-        st.caption(failed)
-    events_alerts.announce()
+    if stats.is_failing:
+        st.error(error_text, icon=":material/error:")
+    st.html(live_stats_html(stats, session.get_preferences().style))
+    if stats.n_failed and not stats.is_failing:
+        st.caption(error_text)
+    events_alerts.render_new_alerts()
 
 
-def help_with_camera() -> None:
+def render_connection_help() -> None:
     """Say why there is no picture, once it is late or where none can be."""
-    if not camera_allowed(st.context.url or ""):
+    if not can_use_camera(st.context.url or ""):
         st.warning(
             "Browsers give a page the camera only over HTTPS or on localhost, and "
             "this page has neither. The Image page still takes files.",
             icon=":material/lock_open:",
         )
     try:
-        limit = max_viewers()
+        max_sessions = get_max_viewers()
     except ValueError as error:
-        limit = _limit()
-        st.warning(plain(f"{error}. Here it is {limit}."), icon=":material/warning:")
-    if connection().full:
-        visitors = "one visitor" if limit == 1 else f"{limit} visitors"
+        max_sessions = _get_viewer_limit()
+        st.warning(
+            escape_markdown(f"{error}. Here it is {max_sessions}."),
+            icon=":material/warning:",
+        )
+    if get_connection().server_full:
+        visitors = "one visitor" if max_sessions == 1 else f"{max_sessions} visitors"
         st.warning(
             f"""**All places for live video are taken.** This server shows it to \
 {visitors} at a time. This page lets you start as soon as a place is free. \
@@ -295,14 +315,15 @@ Whoever runs this server can set another number in `{VIEWERS_VARIABLE}`.
 The snapshot below needs no place.""",
             icon=":material/group:",
         )
-    _what_happened(connection())
-    if connection().late:
+    _render_connection_status(get_connection())
+    if get_connection().timed_out:
         st.warning(
             f"""**No connection after 10 seconds.** Your browser and this server do not
 reach each other for live video. The usual reasons:
 
 - a firewall or router stands between them. Whoever runs this server can set up a
-  TURN server and name it in `{VARIABLE}`, as "Deployment" in the docs describes;
+  TURN server and name it in `{ICE_SERVERS_VARIABLE}`, as "Deployment" in the docs
+  describes;
 - the page was opened without HTTPS on another machine than the server's.
 
 The snapshot below needs no live video and works in the meantime.""",
@@ -310,73 +331,78 @@ The snapshot below needs no live video and works in the meantime.""",
         )
 
 
-def _what_happened(connecting: Connection) -> None:
+def _render_connection_status(stream_connection: StreamConnection) -> None:
     """Say that the stream broke off and what is done about it, if it did."""
     reasons = "The network was interrupted, or this server has too much to do."
-    if connecting.reconnecting:
+    if stream_connection.reconnecting:
         st.warning(
             f"**The live video broke off.** {reasons} Connecting again: attempt "
-            f"{connecting.attempt} of {len(WAITS_S)}.",
+            f"{stream_connection.attempt} of {len(RECONNECT_DELAYS_S)}.",
             icon=":material/sync:",
         )
-        if connecting.phase == "lost":
-            st.button("Do not connect again", on_click=_cancel, key="live.cancel")
-    elif connecting.phase == "given up":
+        if stream_connection.phase == "lost":
+            st.button(
+                "Do not connect again", on_click=_cancel_reconnect, key="live.cancel"
+            )
+    elif stream_connection.phase == "given up":
         st.error(
-            f"**The live video broke off**, and {len(WAITS_S)} attempts to connect "
+            f"**The live video broke off**, and {len(RECONNECT_DELAYS_S)} attempts to "
+            "connect "
             f"again failed. {reasons} Press **Start** to try it again.",
             icon=":material/sync_problem:",
         )
-    elif connecting.phase == "ended":
+    elif stream_connection.phase == "ended":
         st.info(
             "The live video has ended. Press **Start** to see it again.",
             icon=":material/info:",
         )
 
 
-def _cancel() -> None:
-    connection().cancel()
+def _cancel_reconnect() -> None:
+    get_connection().cancel()
 
 
-def snapshot(preferences: Preferences) -> None:
+def render_snapshot(preferences: Preferences) -> None:
     """Offer one still picture of the camera, which needs no WebRTC."""
-    late = connection().late
-    offered = st.expander(
+    timed_out = get_connection().timed_out
+    expander = st.expander(
         "No live video? Take a snapshot",
         # A key of its own opens it when it is needed, whatever it was before.
-        expanded=late,
-        key="snapshot.late" if late else "snapshot.early",
+        expanded=timed_out,
+        key="snapshot.late" if timed_out else "snapshot.early",
         icon=":material/photo_camera:",
         on_change="rerun",
     )
     # Only an open one asks for the camera: it may be in use by the live picture.
-    if offered.open:
-        with offered:
-            _snapshot(preferences)
+    if expander.open:
+        with expander:
+            _analyze_snapshot(preferences)
 
 
-def _snapshot(preferences: Preferences) -> None:
+def _analyze_snapshot(preferences: Preferences) -> None:
     photo = st.camera_input(
         "Take a snapshot",
         resolution="720p",
         key="snapshot.photo",
         label_visibility="collapsed",
     )
-    if photo is None or not keep_within([photo], MAX_PICTURE_MB):
+    if photo is None or not reject_large_files([photo], MAX_IMAGE_MB):
         return
-    album: Album = st.session_state.setdefault("maskdet.album", Album())
-    source = album.source(photo.name, photo.getvalue(), file_id=photo.file_id)
+    cache: ImageCache = st.session_state.setdefault("maskdet.album", ImageCache())
+    source = cache.add_file(photo.name, photo.getvalue(), file_id=photo.file_id)
     # A still picture has the time for the thorough one, and shares the Image page's.
-    name = resolved(preferences.analyzer, live=False)
-    analyzer, settings = session.analyzer(name), preferences.settings
-    picture = album.picture(source, analyzer, name=name, settings=settings)
-    if picture.error:
-        st.error(plain(f"{picture.error}."), icon=":material/error:")
+    name = resolve_analyzer(preferences.analyzer, live=False)
+    analyzer, settings = session.get_analyzer(name), preferences.settings
+    analyzed = cache.get_or_analyze(
+        source, analyzer, analyzer_name=name, settings=settings
+    )
+    if analyzed.error:
+        st.error(escape_markdown(f"{analyzed.error}."), icon=":material/error:")
         return
-    found, style = Result(source, picture, settings), preferences.style
-    st.image(result_preview(picture, settings, style))
-    crops = found.crops(style)
+    result, style = ImageResult(source, analyzed, settings), preferences.style
+    st.image(render_result_preview(analyzed, settings, style))
+    crops = result.crops(style)
     if crops:
-        st.html(cards_html(found.scene, crops, style))
+        st.html(scene_cards_html(result.scene, crops, style))
     else:
         st.info("No face found. Come closer, with light on your face.")

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 
-from maskdet.style import Style, describe, line_style, percent
+from maskdet.style import Style, format_face_caption, format_percent, line_style
 from maskdet.types import CLASSES, Label, Scene
-from maskdet.web.results import Totals
-from maskdet.wording import noun
+from maskdet.web.results import ImageTotals
+from maskdet.wording import pluralize
 
-_MEANINGS = {
+_LABEL_DESCRIPTIONS = {
     Label.MASK: "A mask covers nose, mouth and chin.",
     Label.NO_MASK: "There is no mask on this face.",
     Label.INCORRECT: "There is a mask, but nose, mouth or chin is free.",
@@ -20,7 +20,7 @@ _MEANINGS = {
 }
 
 # Greys come from the text colour, so that the cards suit the light and dark theme.
-_STYLE = """<style>
+_CARDS_CSS = """<style>
 .maskdet-cards {display: grid; gap: .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr));}
 .maskdet-cards figure {display: flex; gap: .75rem; margin: 0; padding: .6rem;
@@ -37,7 +37,7 @@ _STYLE = """<style>
 .maskdet-cards div i {display: block; height: 100%;}
 </style>"""
 
-_TOTALS_STYLE = """<style>
+_METRICS_CSS = """<style>
 .maskdet-totals dl {display: grid; gap: .5rem; margin: 0; padding: 0;
   grid-template-columns: repeat(auto-fit, minmax(6.2rem, 1fr));}
 .maskdet-totals div {display: flex; flex-direction: column-reverse;
@@ -50,7 +50,7 @@ _TOTALS_STYLE = """<style>
   line-height: 1.3;}
 </style>"""
 
-_LEGEND_STYLE = """<style>
+_LEGEND_CSS = """<style>
 .maskdet-legend {display: grid; grid-template-columns: 3.5rem max-content 1fr;
   gap: .5rem 1rem; align-items: center;}
 .maskdet-legend i {height: 1.6rem; border-radius: .2rem; border-width: 4px;}
@@ -60,12 +60,12 @@ _LEGEND_STYLE = """<style>
 </style>"""
 
 
-def cards_html(
+def scene_cards_html(
     scene: Scene,
     crops: Sequence[bytes],
     style: Style,
     *,
-    truths: Sequence[Label] = (),
+    ground_truth: Sequence[Label] = (),
 ) -> str:
     """Return one card a face as HTML that holds nothing a stranger wrote.
 
@@ -73,26 +73,31 @@ def cards_html(
         scene: the faces.
         crops: one JPEG a face; with fewer, only so many cards are made.
         style: names and colours of the classes.
-        truths: the true label of each face, where it is known and to be shown.
+        ground_truth: the true label of each face, where it is known and to be shown.
     """
     colours = {label: style.colour_css(label) for label in Label}
-    verdicts = [
-        _verdict(*pair, style) for pair in zip(scene.labels, truths, strict=False)
+    ground_truth_rows = [
+        _ground_truth_html(*pair, style)
+        for pair in zip(scene.labels, ground_truth, strict=False)
     ]
-    verdicts += [""] * (len(scene) - len(verdicts))
+    ground_truth_rows += [""] * (len(scene) - len(ground_truth_rows))
     columns = scene.labels, scene.likeliest, scene.confidences, scene.probs
-    rows = zip(crops, *columns, verdicts, strict=False)
+    rows = zip(crops, *columns, ground_truth_rows, strict=False)
     cards = [
-        _card(
+        _card_html(
             number,
             crop,
             heading=escape(
-                describe(label, float(confidence), _words(style), likeliest=likeliest)
+                format_face_caption(
+                    label, float(confidence), _with_all_text(style), likeliest=likeliest
+                )
             ),
             colour=colours[label],
-            bars=verdict
+            bars=ground_truth_row
             + "".join(
-                _bar(escape(style.title(column)), float(prob), colours[column])
+                _prob_bar_html(
+                    escape(style.title(column)), float(prob), colours[column]
+                )
                 for column, prob in zip(CLASSES, probs, strict=True)
             ),
         )
@@ -102,37 +107,39 @@ def cards_html(
             likeliest,
             confidence,
             probs,
-            verdict,
+            ground_truth_row,
         ) in enumerate(rows, start=1)
     ]
     attributes = 'class="maskdet-cards" aria-label="Faces"'
-    return f"{_STYLE}<section {attributes}>{''.join(cards)}</section>"
+    return f"{_CARDS_CSS}<section {attributes}>{''.join(cards)}</section>"
 
 
-def totals_html(total: Totals, style: Style) -> str:
+def image_totals_html(image_totals: ImageTotals, style: Style) -> str:
     """Return the counts over all pictures as tiles, as HTML."""
-    faces = sum(total.faces.values())
-    tiles = [
-        tile_html(noun(total.pictures, "Picture"), total.pictures),
-        tile_html(noun(faces, "Face"), faces),
+    faces = sum(image_totals.label_counts.values())
+    metrics = [
+        metric_html(pluralize(image_totals.n_images, "Picture"), image_totals.n_images),
+        metric_html(pluralize(faces, "Face"), faces),
     ]
     for label in Label:
         edge = f"{line_style(label)} {style.colour_css(label)}"
         name = escape(style.title(label))
-        tiles.append(tile_html(name, total.faces[label], edge=edge))
-    tiles.append(tile_html("Masked, of those that are sure", total.share_masked))
-    without = f"{noun(total.without_face, 'Picture')} without a face"
-    tiles.append(tile_html(without, total.without_face))
-    return tiles_html(tiles)
+        metrics.append(metric_html(name, image_totals.label_counts[label], edge=edge))
+    metrics.append(
+        metric_html("Masked, of those that are sure", image_totals.mask_rate_text)
+    )
+    title = f"{pluralize(image_totals.n_without_face, 'Picture')} without a face"
+    metrics.append(metric_html(title, image_totals.n_without_face))
+    return metrics_html(metrics)
 
 
-def tiles_html(tiles: Sequence[str]) -> str:
-    """Return tiles as `tile_html` makes them, side by side as far as there is room."""
-    list_ = f"<dl>{''.join(tiles)}</dl>"
-    return f'{_TOTALS_STYLE}<section class="maskdet-totals">{list_}</section>'
+def metrics_html(metrics: Sequence[str]) -> str:
+    """Return tiles as `metric_html` makes them, side by side as far as there is room."""
+    items = f"<dl>{''.join(metrics)}</dl>"
+    return f'{_METRICS_CSS}<section class="maskdet-totals">{items}</section>'
 
 
-def tile_html(name: str, value: int | str, *, edge: str = "") -> str:
+def metric_html(name: str, value: int | str, *, edge: str = "") -> str:
     """Return one number with its name below, as HTML.
 
     Args:
@@ -149,13 +156,15 @@ def legend_html(style: Style) -> str:
     rows = [
         f'<i style="border-color:{style.colour_css(label)};'
         f'border-style:{line_style(label)}"></i>'
-        f"<b>{escape(style.title(label))}</b><span>{meaning}</span>"
-        for label, meaning in _MEANINGS.items()
+        f"<b>{escape(style.title(label))}</b><span>{description}</span>"
+        for label, description in _LABEL_DESCRIPTIONS.items()
     ]
-    return f'{_LEGEND_STYLE}<section class="maskdet-legend">{"".join(rows)}</section>'
+    return f'{_LEGEND_CSS}<section class="maskdet-legend">{"".join(rows)}</section>'
 
 
-def _card(number: int, crop: bytes, *, heading: str, colour: str, bars: str) -> str:
+def _card_html(
+    number: int, crop: bytes, *, heading: str, colour: str, bars: str
+) -> str:
     source = f"data:image/jpeg;base64,{b64encode(crop).decode()}"
     return (
         f'<figure><img src="{source}" alt="Face {number}"><figcaption>'
@@ -164,18 +173,18 @@ def _card(number: int, crop: bytes, *, heading: str, colour: str, bars: str) -> 
     )
 
 
-def _words(style: Style) -> Style:
+def _with_all_text(style: Style) -> Style:
     """Return the style with all its words: a card has room for them."""
     return replace(style, labels=True, percentages=True)
 
 
-def _verdict(label: Label, truth: Label, style: Style) -> str:
-    said = "right" if label is truth else "wrong"
-    return f"<p><span>Truth: {escape(style.title(truth))}</span><span>{said}</span></p>"
+def _ground_truth_html(label: Label, ground_truth: Label, style: Style) -> str:
+    outcome = "right" if label is ground_truth else "wrong"
+    return f"<p><span>Truth: {escape(style.title(ground_truth))}</span><span>{outcome}</span></p>"
 
 
-def _bar(name: str, prob: float, colour: str) -> str:
+def _prob_bar_html(name: str, prob: float, colour: str) -> str:
     return (
-        f"<p><span>{name}</span><span>{escape(percent(prob))}</span></p>"
+        f"<p><span>{name}</span><span>{escape(format_percent(prob))}</span></p>"
         f'<div><i style="width:{100 * prob:.0f}%;background:{colour}"></i></div>'
     )

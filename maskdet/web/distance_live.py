@@ -8,73 +8,88 @@ import numpy as np
 import streamlit as st
 
 from maskdet.web import camera, distance, distance_floor, session
-from maskdet.web.distance_plan import plan_of
+from maskdet.web.distance_plan import render_birds_eye
 from maskdet.web.distance_readings import distances_html
-from maskdet.web.live_distance import obstacle
-from maskdet.web.markdown import plain
+from maskdet.web.live_distance import distance_error
+from maskdet.web.markdown import escape_markdown
 
-_STILL: Final = "maskdet.still"
+_STILL_KEY: Final = "maskdet.still"
 
 
-def section(stream_state: Any) -> None:
+def render_distance_section(stream_state: Any) -> None:
     """Show the section; call it below the live picture, as it grows and shrinks.
 
     Args:
         stream_state: what `camera.stream` returned.
     """
     st.subheader("Distance", divider="gray")
-    mode = distance.choose().distance
+    mode = distance.render_distance_settings().distance
     if mode == "off":
         return
     interval_s = 1.0 if stream_state.playing else None
-    results = st.fragment(_results, run_every=interval_s)
+    results = st.fragment(_render_distances, run_every=interval_s)
     if mode != "ground_plane":
         results()
         return
-    marking, found = st.columns(2, gap="medium")
-    with marking:
-        _marking()
-    with found:
+    editor_column, results_column = st.columns(2, gap="medium")
+    with editor_column:
+        _render_ground_calibration()
+    with results_column:
         results()
 
 
-def _marking() -> None:
-    if _STILL not in st.session_state:
-        _take()
-    distance_floor.mark(st.session_state.get(_STILL))
+def _render_ground_calibration() -> None:
+    if _STILL_KEY not in st.session_state:
+        _capture_still()
+    distance_floor.render_point_editor(st.session_state.get(_STILL_KEY))
     st.button(
         "Take the picture anew",
         icon=":material/photo_camera:",
-        on_click=_take,
+        on_click=_capture_still,
         help="Takes the frame that the camera shows now. Press Start above first.",
     )
 
 
-def _take() -> None:
-    view = camera.live_state().view()
-    if view is not None:
-        faces = np.concatenate([view.scene.faces.boxes, view.scene.blur_boxes])
-        st.session_state[_STILL] = distance_floor.Still(view.image, faces)
+def _capture_still() -> None:
+    snapshot = camera.get_live_state().get_snapshot()
+    if snapshot is not None:
+        face_boxes = np.concatenate(
+            [snapshot.scene.faces.boxes, snapshot.scene.blur_boxes]
+        )
+        st.session_state[_STILL_KEY] = distance_floor.StillImage(
+            snapshot.image, face_boxes
+        )
 
 
-def _results() -> None:
+def _render_distances() -> None:
     """Show the last frame's plan and numbers, or what keeps them from being known."""
-    preferences, view = session.preferences(), camera.live_state().view()
+    preferences, snapshot = (
+        session.get_preferences(),
+        camera.get_live_state().get_snapshot(),
+    )
     size_wh = preferences.camera_width, preferences.camera_height
-    line = obstacle(preferences.settings, size_wh if view is None else view.size_wh)
-    if line:
-        st.warning(plain(line), icon=":material/square_foot:")
+    problem = distance_error(
+        preferences.settings, size_wh if snapshot is None else snapshot.size_wh
+    )
+    if problem:
+        st.warning(escape_markdown(problem), icon=":material/square_foot:")
         return
-    if view is None or not camera.live_state().reading().fps_done:
+    if snapshot is None or not camera.get_live_state().get_stats().fps_analyzed:
         st.info("Press **Start** above to see how far apart people stand.")
         return
-    plan = plan_of(
-        view.scene, view.scene.positions, view.settings, preferences.style, view.size_wh
+    birds_eye_image = render_birds_eye(
+        snapshot.scene,
+        snapshot.scene.positions,
+        snapshot.settings,
+        preferences.style,
+        snapshot.size_wh,
     )
-    if plan is None:
-        st.html(distances_html(view, preferences.style))
+    if birds_eye_image is None:
+        st.html(distances_html(snapshot, preferences.style))
         return
-    picture, numbers = st.columns(2)
+    image_column, distances_column = st.columns(2)
     title = "From above; one square is a metre"
-    picture.image(plan, title, channels="BGR", alt="Plan of where people stand")
-    numbers.html(distances_html(view, preferences.style))
+    image_column.image(
+        birds_eye_image, title, channels="BGR", alt="Plan of where people stand"
+    )
+    distances_column.html(distances_html(snapshot, preferences.style))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-HTML: Final = """
+POINT_EDITOR_HTML: Final = """
 <div class="stage" role="group" aria-label="Four points on the floor">
   <img alt="" draggable="false">
   <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
@@ -18,7 +18,7 @@ HTML: Final = """
 """
 
 # White on black lines and black on yellow points show on any picture.
-CSS: Final = """
+POINT_EDITOR_CSS: Final = """
 .stage {position: relative; overflow: hidden; border-radius: .5rem; line-height: 0;
   min-height: 8rem; touch-action: none; cursor: crosshair; user-select: none;
   background: var(--st-secondary-background-color);}
@@ -37,7 +37,7 @@ button:focus-visible {outline: 3px solid var(--st-primary-color);
   outline-offset: 2px;}
 """
 
-JS: Final = """
+POINT_EDITOR_JS: Final = """
 export default function ({ parentElement, data, setTriggerValue }) {
   const stage = parentElement.querySelector('.stage');
   const img = stage.querySelector('img');

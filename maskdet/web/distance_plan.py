@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.proximity import birds_eye, geometry
+from maskdet.proximity import draw_birds_eye, get_geometry
 from maskdet.style import Style
 from maskdet.types import Image, Scene, Settings
 
 
-def plan_of(
+def render_birds_eye(
     scene: Scene,
     positions: NDArray[np.float64],
     settings: Settings,
@@ -28,13 +28,13 @@ def plan_of(
         style: colours, and whether people are named by their numbers.
         size_wh: width and height of the picture.
     """
-    known = len(positions) == len(scene)
-    if settings.distance not in ("pinhole", "ground_plane") or not known:
+    has_positions = len(positions) == len(scene)
+    if settings.distance not in ("pinhole", "ground_plane") or not has_positions:
         return None
-    floor = geometry(settings, size_wh).floor
-    return birds_eye(
+    ground_plane = get_geometry(settings, size_wh).ground_camera
+    return draw_birds_eye(
         scene if style.ids else replace(scene, track_ids=None),
         positions,
         style=style,
-        corners_m=None if floor is None else floor.corners_m,
+        corners_m=None if ground_plane is None else ground_plane.corners_m,
     )

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 
 import streamlit as st
 
-Content = str | bytes | Callable[[], str | bytes]
+FileContent = str | bytes | Callable[[], str | bytes]
 """What is in a file; a function is asked only when the file is wanted."""
 
-Download = tuple[str, Content, str, str]
+Download = tuple[str, FileContent, str, str]
 """Title of the button, content, file name, MIME type."""
 
 
-def downloads(files: Iterable[Download]) -> None:
+def render_downloads(files: Iterable[Download]) -> None:
     """Show a button for each file; taking one does not run the page again."""
     with st.container(horizontal=True):
         for title, content, name, mime in files:

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 
-def through_app() -> None:
+def require_app_entry() -> None:
     """Start again through `app.py` if this page was run without it; call it first.
 
     Until `st.navigation` has run once in a server's life, Streamlit 1.67 takes a

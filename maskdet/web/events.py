@@ -4,8 +4,9 @@ The Live page needs three lines of it. In the script, before the stream:
 
     witness = events.witness(state.clock())
 
-in the frame callback, after each step: `witness.on_scene(scene)`, and when
-the stream has ended: `witness.end()`. `events_alerts.announce()` shows new alerts.
+in the frame callback, after each step: `create_stream_monitor.on_scene(scene)`, and
+when the stream has ended: `create_stream_monitor.end()`. `events_alerts.announce()`
+shows new alerts.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from maskdet.alerts.watch import Plan, Watch, Witness
-from maskdet.events.origin import Origin
-from maskdet.events.place import events_url, keep_days
+from maskdet.alerts.watch import AlertConfig, AlertMonitor, StreamMonitor
+from maskdet.events.origin import StreamInfo
+from maskdet.events.place import read_events_url, read_retention_days
 from maskdet.events.store import EventStore, StoreError
 from maskdet.events.writer import EventWriter
 from maskdet.web import access, guard
 
-_CHOICES: Final = "maskdet.events"
-_WATCH: Final = "maskdet.watch"
+_PREFERENCES_KEY: Final = "maskdet.events"
+_MONITOR_KEY: Final = "maskdet.watch"
 
 DEFAULT_CAMERA: Final = "Camera"
 
@@ -37,64 +38,68 @@ _DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True)
-class Choices:
+class EventPreferences:
     """What a visitor chose on the Events page; a first visit records and sends nothing.
 
     Attributes:
         record: write events down.
         camera: what this visitor's camera is called in them.
-        plan: the rules of alerts, and where they are sent.
+        alert_config: the rules of alerts, and where they are sent.
         toast: show new alerts in the page.
         sound: play a sound for them.
     """
 
     record: bool = False
     camera: str = DEFAULT_CAMERA
-    plan: Plan = field(default_factory=Plan)
+    alert_config: AlertConfig = field(default_factory=AlertConfig)
     toast: bool = True
     sound: bool = False
 
 
 @dataclass(frozen=True)
-class Database:
+class DatabaseStatus:
     """The database of this server, or why there is none.
 
     Attributes:
         url: its address, which may hold a password; empty if there is none.
-        days: for how many days events are kept.
+        keep_days: for how many days events are kept.
         problem: one line on why it cannot be used; empty if it can be tried.
-        off: whoever runs the server switched events off.
+        is_disabled: whoever runs the server switched events off.
     """
 
     url: str = ""
-    days: int = 0
+    keep_days: int = 0
     problem: str = ""
-    off: bool = False
+    is_disabled: bool = False
 
 
-def choices() -> Choices:
+def get_event_preferences() -> EventPreferences:
     """Return what this visitor chose."""
-    return cast(Choices, st.session_state.get(_CHOICES, Choices()))
+    return cast(
+        EventPreferences, st.session_state.get(_PREFERENCES_KEY, EventPreferences())
+    )
 
 
-def remember(chosen: Choices) -> None:
+def apply_event_preferences(preferences: EventPreferences) -> None:
     """Put choices in force, also for a stream that runs.
 
     Raises:
         ValueError: an address in the plan cannot be used; nothing changes.
     """
-    watch().use(chosen.plan, recorder() if chosen.record else None)
-    st.session_state[_CHOICES] = chosen
+    get_alert_monitor().configure(
+        preferences.alert_config, get_event_writer() if preferences.record else None
+    )
+    st.session_state[_PREFERENCES_KEY] = preferences
 
 
-def watch() -> Watch:
+def get_alert_monitor() -> AlertMonitor:
     """Return what watches this visitor's streams."""
-    if _WATCH not in st.session_state:
-        st.session_state[_WATCH] = Watch()
-    return cast(Watch, st.session_state[_WATCH])
+    if _MONITOR_KEY not in st.session_state:
+        st.session_state[_MONITOR_KEY] = AlertMonitor()
+    return cast(AlertMonitor, st.session_state[_MONITOR_KEY])
 
 
-def witness(clock_s: float, camera: str = "") -> Witness:
+def create_stream_monitor(clock_s: float, camera: str = "") -> StreamMonitor:
     """Return what looks at each scene of a stream that starts now.
 
     Call it in the script; its `on_scene` is made for a frame callback.
@@ -103,35 +108,37 @@ def witness(clock_s: float, camera: str = "") -> Witness:
         clock_s: what the clock that gives `Scene.time_s` says now, in seconds.
         camera: what the stream is called; the visitor's choice unless it is given.
     """
-    return watch().witness(Origin.now(camera or choices().camera, clock_s))
+    return get_alert_monitor().monitor_stream(
+        StreamInfo.now(camera or get_event_preferences().camera, clock_s)
+    )
 
 
-def database() -> Database:
+def get_database_status() -> DatabaseStatus:
     """Return the database of this server, or why there is none."""
-    url = events_url(os.environ)
+    url = read_events_url(os.environ)
     if not url:
-        return Database(off=True)
+        return DatabaseStatus(is_disabled=True)
     try:
-        days = keep_days(os.environ)
-        _store(url)
+        days = read_retention_days(os.environ)
+        _open_store(url)
     except (StoreError, ValueError) as error:
-        return Database(problem=str(error))
-    return Database(url, days)
+        return DatabaseStatus(problem=str(error))
+    return DatabaseStatus(url, days)
 
 
-def store() -> EventStore | None:
+def get_event_store() -> EventStore | None:
     """Return the database to read from; it is made when something is recorded."""
-    found = database()
-    return _store(found.url) if found.url else None
+    status = get_database_status()
+    return _open_store(status.url) if status.url else None
 
 
-def recorder() -> EventWriter | None:
+def get_event_writer() -> EventWriter | None:
     """Return the one thread of this server that writes to the database."""
-    found = database()
-    return _writer(found.url, found.days) if found.url else None
+    status = get_database_status()
+    return _open_writer(status.url, status.keep_days) if status.url else None
 
 
-def delete_old() -> str:
+def delete_expired_events() -> str:
     """Delete what is older than this server keeps it, at most once a day.
 
     The recorder does so too, but only while somebody records.
@@ -139,16 +146,16 @@ def delete_old() -> str:
     Returns:
         One line on why it could not be done; else empty.
     """
-    found = database()
+    status = get_database_status()
     try:
-        if found.url:
-            _delete_old(found.url, found.days)
+        if status.url:
+            _delete_expired(status.url, status.keep_days)
     except StoreError as error:
         return f"old events were not deleted: {error}"
     return ""
 
 
-def is_local() -> bool:
+def is_local_admin() -> bool:
     """Return whether the visitor may do what only the server's own machine may.
 
     A visitor who has just left is not there, so may not.
@@ -157,17 +164,19 @@ def is_local() -> bool:
     if context is None or not runtime.exists():
         return False
     client = runtime.get_instance().get_client(context.session_id)
-    visitor = client.client_context if client is not None else None
+    client_context = client.client_context if client is not None else None
     try:
-        allowed = access.gives_local_admin(os.environ, public=guard.is_public())
+        allowed = access.is_local_admin_enabled(
+            os.environ, public=guard.is_public_server()
+        )
     except ValueError:
         return False
-    if visitor is None or not allowed:
+    if client_context is None or not allowed:
         return False
-    return access.is_local(visitor.remote_ip, visitor.headers)
+    return access.is_local_request(client_context.remote_ip, client_context.headers)
 
 
-def zone() -> tzinfo:
+def get_time_zone() -> tzinfo:
     """Return the visitor's time zone, or UTC where the browser does not tell."""
     try:
         return ZoneInfo(st.context.timezone or "UTC")
@@ -177,18 +186,18 @@ def zone() -> tzinfo:
 
 # One for all visitors: connections are given out one by one, and hold no picture.
 @st.cache_resource(show_spinner=False)
-def _store(url: str) -> EventStore:
+def _open_store(url: str) -> EventStore:
     return EventStore(url)
 
 
 # Once a day for all visitors: what fails is not kept here, so it is tried again.
 @st.cache_resource(ttl=_DAY_S, show_spinner=False)
-def _delete_old(url: str, days: int) -> int:
-    return _store(url).delete(datetime.now(UTC) - timedelta(days=days))
+def _delete_expired(url: str, max_age_days: int) -> int:
+    return _open_store(url).delete(datetime.now(UTC) - timedelta(days=max_age_days))
 
 
 @st.cache_resource(show_spinner=False)
-def _writer(url: str, days: int) -> EventWriter:
-    writer = EventWriter(_store(url), keep_days=days)
+def _open_writer(url: str, max_age_days: int) -> EventWriter:
+    writer = EventWriter(_open_store(url), retention_days=max_age_days)
     atexit.register(writer.close)
     return writer

@@ -12,23 +12,25 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from maskdet.alerts import hosts
-from maskdet.alerts.bell import beep_wav
-from maskdet.alerts.mqtt import Broker, Mqtt
-from maskdet.alerts.outbox import OutboxStatus
-from maskdet.alerts.rules import RULES, AlertRule
-from maskdet.alerts.watch import Plan
-from maskdet.alerts.webhook import checked_url
-from maskdet.events.event import Event, sentence
+from maskdet.alerts.bell import make_beep_wav
+from maskdet.alerts.mqtt import Broker, MqttPublisher
+from maskdet.alerts.outbox import DeliveryStatus
+from maskdet.alerts.rules import RULE_KINDS, AlertRule
+from maskdet.alerts.watch import AlertConfig
+from maskdet.alerts.webhook import validate_webhook_url
+from maskdet.events.event import Event, describe_event
 from maskdet.extras import MissingExtraError
 from maskdet.types import Label
 from maskdet.web import events
-from maskdet.web.markdown import plain
+from maskdet.web.markdown import escape_markdown
 
 _SESSION: Final = "session"
-_BEEP: Final = "maskdet.beep"
-_MOST_TOASTS: Final = 3
-_FRESH_S: Final = 10.0  # older ones would be told as if they were now
-_BEEP_S: Final = 3.0  # older ones are not played again when the page is built anew
+_BEEP_KEY: Final = "maskdet.beep"
+_MAX_TOASTS: Final = 3
+_MAX_TOAST_AGE_S: Final = 10.0  # older ones would be told as if they were now
+_BEEP_DURATION_S: Final = (
+    3.0  # older ones are not played again when the page is built anew
+)
 
 _RULE_HELP: Final = {
     "no_mask": "Somebody is seen without a mask.",
@@ -39,7 +41,9 @@ _RULE_HELP: Final = {
 }
 
 
-_NUMBERS: Final[Mapping[str, tuple[str, tuple[float, float, float, float], str]]] = {
+_RULE_INPUTS: Final[
+    Mapping[str, tuple[str, tuple[float, float, float, float], str]]
+] = {
     "for_s": (
         "For at least (s)",
         (0.0, 60.0, 3.0, 0.5),
@@ -65,9 +69,9 @@ _NUMBERS: Final[Mapping[str, tuple[str, tuple[float, float, float, float], str]]
 """Title, then lowest, highest, usual value and step, then help."""
 
 
-def settings() -> tuple[Plan, bool, bool]:
+def render_alert_settings() -> tuple[AlertConfig, bool, bool]:
     """Show the settings of alerts; return the plan, and whether to toast and beep."""
-    rules = _rules()
+    rules = _render_rules()
     st.markdown("**Tell me**")
     with st.container(horizontal=True):
         toast = st.toggle(
@@ -78,16 +82,16 @@ def settings() -> tuple[Plan, bool, bool]:
             help="A note appears on the Live page.",
         )
         sound = st.toggle("With a sound", key="events.sound", persist_state=_SESSION)
-    webhook, secret = _webhook()
-    plan = Plan(rules, webhook, secret, _mqtt())
-    return plan, toast, sound
+    webhook, secret = _render_webhook()
+    alert_config = AlertConfig(rules, webhook, secret, _render_mqtt())
+    return alert_config, toast, sound
 
 
-def _rules() -> tuple[AlertRule, ...]:
+def _render_rules() -> tuple[AlertRule, ...]:
     with st.container(horizontal=True):
-        wanted = [
+        kinds = [
             kind
-            for kind, title in RULES.items()
+            for kind, title in RULE_KINDS.items()
             if st.toggle(
                 title,
                 key=f"events.rule.{kind}",
@@ -95,24 +99,27 @@ def _rules() -> tuple[AlertRule, ...]:
                 help=_RULE_HELP[kind],
             )
         ]
-    for_s, sure_percent, cool_min, more_than = (
-        _number(place, name)
-        for place, name in zip(st.columns(len(_NUMBERS)), _NUMBERS, strict=True)
+    for_s, min_confidence_percent, cooldown_min, crowd_limit = (
+        _render_rule_input(column, name)
+        for column, name in zip(
+            st.columns(len(_RULE_INPUTS)), _RULE_INPUTS, strict=True
+        )
     )
-    sure, cool_s = sure_percent / 100, 60 * cool_min
+    min_confidence, cooldown_s = min_confidence_percent / 100, 60 * cooldown_min
     return tuple(
-        AlertRule(kind, for_s, sure, cool_s, int(more_than)) for kind in wanted
+        AlertRule(kind, for_s, min_confidence, cooldown_s, int(crowd_limit))
+        for kind in kinds
     )
 
 
-def _number(place: DeltaGenerator, name: str) -> float:
-    """Ask for a number of `_NUMBERS`."""
-    title, (low, high, usual, step), help_ = _NUMBERS[name]
-    return place.number_input(
+def _render_rule_input(column: DeltaGenerator, name: str) -> float:
+    """Ask for a number of `_RULE_INPUTS`."""
+    title, (low, high, default, step), help_ = _RULE_INPUTS[name]
+    return column.number_input(
         title,
         low,
         high,
-        usual,
+        default,
         step,
         key=f"events.{name}",
         persist_state=_SESSION,
@@ -120,10 +127,10 @@ def _number(place: DeltaGenerator, name: str) -> float:
     )
 
 
-def _webhook() -> tuple[str, str]:
+def _render_webhook() -> tuple[str, str]:
     """Ask for a web address and its secret; return only what can be used."""
-    left, right = st.columns(2)
-    url = left.text_input(
+    url_column, secret_column = st.columns(2)
+    url = url_column.text_input(
         "Send to a webhook",
         key="events.webhook",
         persist_state=_SESSION,
@@ -131,7 +138,7 @@ def _webhook() -> tuple[str, str]:
         help="Gets each alert as JSON, by POST. If it does not answer, it is tried "
         "again for some minutes, then it is given up.",
     )
-    secret = right.text_input(
+    secret = secret_column.text_input(
         "Secret to sign with",
         key="events.secret",
         persist_state=_SESSION,
@@ -142,14 +149,14 @@ def _webhook() -> tuple[str, str]:
     if not url:
         return "", ""
     try:
-        _check_host(urlsplit(checked_url(url)).hostname or "")
+        _check_host(urlsplit(validate_webhook_url(url)).hostname or "")
     except ValueError as error:
-        st.warning(plain(f"Not used: {error}."), icon=":material/link_off:")
+        st.warning(escape_markdown(f"Not used: {error}."), icon=":material/link_off:")
         return "", ""
     return url.strip(), secret
 
 
-def _mqtt() -> str:
+def _render_mqtt() -> str:
     """Ask for a broker; return its address only if it can be used."""
     url = st.text_input(
         "Send to an MQTT broker",
@@ -163,31 +170,31 @@ def _mqtt() -> str:
         return ""
     try:
         _check_host(Broker.from_url(url).host)
-        Mqtt(url)
+        MqttPublisher(url)
     except (ValueError, MissingExtraError) as error:
-        st.warning(plain(f"Not used: {error}."), icon=":material/link_off:")
+        st.warning(escape_markdown(f"Not used: {error}."), icon=":material/link_off:")
         return ""
     return url.strip()
 
 
 def _check_host(host: str) -> None:
-    line = hosts.refusal(host, local=events.is_local())
-    if line:
-        raise ValueError(line)
+    reason = hosts.describe_host_rejection(host, is_local=events.is_local_admin())
+    if reason:
+        raise ValueError(reason)
 
 
-def rehearsal() -> None:
+def render_test_alert() -> None:
     """Offer an alert to try the ways with, and say what became of all alerts."""
     st.button(
         "Send a test alert",
         icon=":material/notifications_active:",
-        on_click=_rehearse,
+        on_click=_send_test_alert,
         key="events.rehearse",
     )
-    _deliveries()
+    _render_delivery_status()
 
 
-def _rehearse() -> None:
+def _send_test_alert() -> None:
     alert = Event(
         "alert",
         datetime.now(UTC),
@@ -198,50 +205,60 @@ def _rehearse() -> None:
         1.0,
         rule="no_mask",
     )
-    events.watch().rehearse(alert)
+    events.get_alert_monitor().send_test(alert)
 
 
 @st.fragment(run_every=2.0)
-def _deliveries() -> None:
-    for name, status in events.watch().deliveries().items():
+def _render_delivery_status() -> None:
+    for name, status in events.get_alert_monitor().delivery_statuses().items():
         title = {"webhook": "Webhook", "mqtt": "MQTT"}[name]
-        st.caption(f"{title}: {_told(status)}")
+        st.caption(f"{title}: {_format_delivery_status(status)}")
 
 
-def _told(status: OutboxStatus) -> str:
+def _format_delivery_status(status: DeliveryStatus) -> str:
     parts = [f"{status.n_sent} sent", f"{status.n_waiting} waiting"]
     if status.n_failed:
         parts.append(f"{status.n_failed} given up")
     if status.n_dropped:
         parts.append(f"{status.n_dropped} lost, as too many waited")
     line = ", ".join(parts)
-    return f"{line}. Last trouble: {plain(status.problem)}" if status.problem else line
+    return (
+        f"{line}. Last trouble: {escape_markdown(status.problem)}"
+        if status.problem
+        else line
+    )
 
 
-def announce() -> None:
+def render_new_alerts() -> None:
     """Show alerts that came since the last call, as notes and with a sound.
 
-    Those that nobody fetched for `_FRESH_S` seconds are passed over: no page was open.
+    Those that nobody fetched for `_MAX_TOAST_AGE_S` seconds are passed over: no page
+    was open.
 
     Call it about once a second, in a fragment. It takes one place on the page in any
     case, so that nothing below is built anew.
     """
-    chosen, bell = events.choices(), events.watch().bell
-    place = st.container(key="alert-sound")
-    alerts = bell.drain(_FRESH_S)
+    preferences, inbox = (
+        events.get_event_preferences(),
+        events.get_alert_monitor().inbox,
+    )
+    sound_area = st.container(key="alert-sound")
+    alerts = inbox.pop_all(_MAX_TOAST_AGE_S)
     try:
-        for alert in alerts[-_MOST_TOASTS:] if chosen.toast else ():
-            st.toast(plain(sentence(alert)), icon=":material/notifications:")
+        for alert in alerts[-_MAX_TOASTS:] if preferences.toast else ():
+            st.toast(
+                escape_markdown(describe_event(alert)), icon=":material/notifications:"
+            )
     except BaseException:  # a newer run takes the place of this one
-        bell.ring(alerts)
+        inbox.put(alerts)
         raise
-    if alerts and chosen.sound:
-        st.session_state[_BEEP] = time.time()
+    if alerts and preferences.sound:
+        st.session_state[_BEEP_KEY] = time.time()
     # It stays for the next runs, or its end would be cut off.
-    rung_s = st.session_state.get(_BEEP, 0.0)
-    with place:
+    beep_started_s = st.session_state.get(_BEEP_KEY, 0.0)
+    with sound_area:
         sound = st.empty()
-        if chosen.sound and time.time() - rung_s < _BEEP_S:
-            sound.audio(beep_wav(int(rung_s * 10)), autoplay=True)
+        if preferences.sound and time.time() - beep_started_s < _BEEP_DURATION_S:
+            sound.audio(make_beep_wav(int(beep_started_s * 10)), autoplay=True)
         # The sound needs no controls, and an empty place no room.
         st.html("<style>.st-key-alert-sound {height: 0; overflow: hidden;}</style>")

@@ -11,12 +11,18 @@ from typing import Any, Final
 
 import altair as alt
 
-from maskdet.events.event import KINDS, Event, sentence
+from maskdet.events.event import EVENT_KINDS, Event, describe_event
 from maskdet.events.statements import HOUR_MS, EventFilter
 from maskdet.events.store import EventStore
-from maskdet.style import DEFAULT_STYLE, Style, line_style, percent, percent_number
+from maskdet.style import (
+    DEFAULT_STYLE,
+    Style,
+    format_percent,
+    line_style,
+    to_display_percent,
+)
 from maskdet.types import CLASSES, UNTRACKED, Label
-from maskdet.web.cards import tile_html, tiles_html
+from maskdet.web.cards import metric_html, metrics_html
 
 PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
     "hour": ("Last hour", 1.0),
@@ -26,69 +32,78 @@ PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
 }
 """Title of a period, and how many hours it goes back."""
 
-MOST_ROWS: Final = 500
+MAX_TABLE_EVENTS: Final = 500
 """Events in the table; the CSV file has all."""
 
 
 @dataclass(frozen=True)
-class Found:
+class EventQueryResult:
     """What the database has of the events that are wanted.
 
     Attributes:
         events: the newest of them.
-        counts: how many there are of each kind.
-        people: how many people there were by their last label.
+        kind_counts: how many there are of each kind.
+        label_counts: how many people there were by their last label.
         n_people: how many people there were, with a label or without.
-        hours: number of people by label, by the start of the hour in milliseconds.
+        hourly_label_counts: number of people by label, by the start of the hour in
+            milliseconds.
     """
 
     events: Sequence[Event]
-    counts: Counter[str]
-    people: Counter[Label]
+    kind_counts: Counter[str]
+    label_counts: Counter[Label]
     n_people: int
-    hours: Mapping[int, Counter[Label]]
+    hourly_label_counts: Mapping[int, Counter[Label]]
 
     @property
     def n_events(self) -> int:
         """How many events there are."""
-        return sum(self.counts.values())
+        return sum(self.kind_counts.values())
 
 
-def found(store: EventStore, wanted: EventFilter, zone: tzinfo) -> Found:
+def query_events(
+    store: EventStore, event_filter: EventFilter, zone: tzinfo
+) -> EventQueryResult:
     """Return what the database has of the wanted events.
 
     Raises:
         StoreError: the database cannot be used.
     """
-    ahead = datetime.now(zone).utcoffset() or timedelta()
-    return Found(
-        store.read(wanted, MOST_ROWS),
-        store.counts(wanted),
-        store.people(wanted),
-        store.unique_people(wanted),
-        store.hourly(wanted, round(ahead.total_seconds() * 1e3)),
+    utc_offset = datetime.now(zone).utcoffset() or timedelta()
+    return EventQueryResult(
+        store.read(event_filter, MAX_TABLE_EVENTS),
+        store.count_by_kind(event_filter),
+        store.count_people(event_filter),
+        store.count_unique_people(event_filter),
+        store.count_people_by_hour(
+            event_filter, round(utc_offset.total_seconds() * 1e3)
+        ),
     )
 
 
-def numbers_html(result: Found, style: Style) -> str:
+def event_totals_html(result: EventQueryResult, style: Style) -> str:
     """Return the totals as tiles, as HTML."""
-    tiles = [tile_html("People", result.n_people)]
+    metrics = [metric_html("People", result.n_people)]
     for label in CLASSES:
         edge = f"{line_style(label)} {style.colour_css(label)}"
         name = escape(style.title(label))
-        tiles.append(tile_html(name, result.people[label], edge=edge))
-    known = sum(result.people.values())
-    share = escape(percent(result.people[Label.MASK] / known)) if known else "&ndash;"
-    tiles.append(tile_html("Masked, of those", share))
-    tiles.append(tile_html("Too close", result.counts["close"]))
-    tiles.append(tile_html("Alerts", result.counts["alert"]))
-    return tiles_html(tiles)
+        metrics.append(metric_html(name, result.label_counts[label], edge=edge))
+    n_labelled = sum(result.label_counts.values())
+    mask_rate_text = (
+        escape(format_percent(result.label_counts[Label.MASK] / n_labelled))
+        if n_labelled
+        else "&ndash;"
+    )
+    metrics.append(metric_html("Masked, of those", mask_rate_text))
+    metrics.append(metric_html("Too close", result.kind_counts["close"]))
+    metrics.append(metric_html("Alerts", result.kind_counts["alert"]))
+    return metrics_html(metrics)
 
 
-def hourly_chart(result: Found, style: Style) -> dict[str, Any]:
+def hourly_label_chart(result: EventQueryResult, style: Style) -> dict[str, Any]:
     """Return what share of the people wore a mask, by hour, as a Vega-Lite chart."""
     bars = (
-        alt.Chart(alt.InlineData(values=_bars(result.hours, style)))
+        alt.Chart(alt.InlineData(values=_build_bars(result.hourly_label_counts, style)))
         .mark_bar(stroke="white", strokeOpacity=0.25, strokeWidth=0.5)
         .encode(
             x=alt.X(
@@ -102,7 +117,7 @@ def hourly_chart(result: Found, style: Style) -> dict[str, Any]:
                 scale=alt.Scale(domain=[0, 1]),
             ),
             y2="high:Q",
-            color=_colour(style),
+            color=_encode_label_colour(style),
             tooltip=[
                 alt.Tooltip("start:T", title="Hour", format="%Y-%m-%d %H:%M"),
                 alt.Tooltip("class:N", title="Label"),
@@ -118,7 +133,7 @@ def hourly_chart(result: Found, style: Style) -> dict[str, Any]:
     return spec
 
 
-def _colour(style: Style) -> alt.Color:
+def _encode_label_colour(style: Style) -> alt.Color:
     """Return the encoding that colours bars by label, as everywhere else."""
     scale = alt.Scale(
         domain=[style.title(label) for label in CLASSES],
@@ -127,43 +142,43 @@ def _colour(style: Style) -> alt.Color:
     return alt.Color("class:N", title=None, scale=scale)
 
 
-def _bars(
-    hours: Mapping[int, Counter[Label]], style: Style
+def _build_bars(
+    hourly_label_counts: Mapping[int, Counter[Label]], style: Style
 ) -> list[dict[str, int | float | str]]:
     """Return the parts of each hour's bar, masked people at the bottom."""
     rows: list[dict[str, int | float | str]] = []
-    for start_ms, people in hours.items():
-        n_all, below = sum(people.values()), 0
+    for start_ms, label_counts in hourly_label_counts.items():
+        n_all, n_below = sum(label_counts.values()), 0
         for label in CLASSES:
-            n = people[label]
-            if n:
+            n_people = label_counts[label]
+            if n_people:
                 rows.append(
                     {
                         "start": start_ms,
                         "end": start_ms + HOUR_MS,
                         "class": style.title(label),
-                        "low": below / n_all,
-                        "high": (below + n) / n_all,
-                        "share": n / n_all,
-                        "people": n,
+                        "low": n_below / n_all,
+                        "high": (n_below + n_people) / n_all,
+                        "share": n_people / n_all,
+                        "people": n_people,
                         "all": n_all,
                     }
                 )
-            below += n
+            n_below += n_people
     return rows
 
 
-def table(
+def event_table(
     events: Sequence[Event], zone: tzinfo, style: Style = DEFAULT_STYLE
 ) -> list[dict[str, Any]]:
     """Return events as people read them, in the visitor's own time."""
     return [
         {
             "Time": event.at.astimezone(zone).replace(tzinfo=None),
-            "What happened": sentence(event, style),
-            "Event": KINDS[event.kind],
+            "What happened": describe_event(event, style),
+            "Event": EVENT_KINDS[event.kind],
             "Label": style.title(event.label),
-            "Confidence": percent_number(event.confidence)
+            "Confidence": to_display_percent(event.confidence)
             if event.confidence
             else None,
             "Person": None if event.person == UNTRACKED else event.person,

@@ -16,16 +16,18 @@ from streamlit import config
 
 from maskdet.web import access, uploads
 
-FRAMES_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
+FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
 """Origins of pages, separated by spaces, that may show the dashboard in a frame."""
 
-_UPLOAD: Final = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)")
-_SOURCE: Final = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?")
-_PATIENCE_S: Final = 60.0
+_UPLOAD_PATH: Final = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)")
+_FRAME_ORIGIN: Final = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+_UPLOAD_TIMEOUT_S: Final = 60.0
 """A visitor who sends nothing of a file for so long is no longer waited for."""
 
 
-async def answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def handle_request(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Answer a request, or let the app do so.
 
     Args:
@@ -44,35 +46,35 @@ async def answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> No
         nonlocal started
         if message["type"] == "http.response.start":
             started = True
-            MutableHeaders(scope=message).update(_safety_headers())
+            MutableHeaders(scope=message).update(_get_security_headers())
         await send(message)
 
     try:
-        await _answer_request(app, scope, receive, send_with_headers)
+        await _dispatch_request(app, scope, receive, send_with_headers)
     except asyncio.CancelledError:  # the server is stopped, and waits no longer
         if not started:
-            line = PlainTextResponse("The server was stopped.\n", 503)
-            await line(scope, receive, send_with_headers)
+            response = PlainTextResponse("The server was stopped.\n", 503)
+            await response(scope, receive, send_with_headers)
 
 
-async def _answer_request(
+async def _dispatch_request(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
     headers = Headers(scope=scope)
-    if not is_allowed_host(_single(headers, "host")):
-        refused = PlainTextResponse(_unknown_host(headers), status_code=403)
-        await refused(scope, receive, send)
+    if not is_allowed_host(_get_single_header(headers, "host")):
+        response = PlainTextResponse(_format_unknown_host(headers), status_code=403)
+        await response(scope, receive, send)
         return
-    match = _UPLOAD.search(scope["path"]) if scope["method"] == "PUT" else None
+    match = _UPLOAD_PATH.search(scope["path"]) if scope["method"] == "PUT" else None
     if match:
-        await _take_file(app, scope, receive, send, *match.groups())
+        await _receive_file(app, scope, receive, send, *match.groups())
     else:
         await app(scope, receive, send)
 
 
 def is_allowed_host(host: str | None) -> bool:
     """Return whether this server answers to what a header `Host` says."""
-    return access.is_known_host(host, config.get_option("server.allowedHosts"))
+    return access.is_accepted_host(host, config.get_option("server.allowedHosts"))
 
 
 def is_allowed_connection(origin: str | None, host: str | None) -> bool:
@@ -88,42 +90,42 @@ def is_allowed_connection(origin: str | None, host: str | None) -> bool:
         return False
     if origin is None or not config.get_option("server.enableCORS"):
         return True
-    return access.is_same_origin(origin, host) or access.is_listed_origin(
-        origin, _public_origins()
+    return access.is_same_origin(origin, host) or access.is_allowed_origin(
+        origin, _get_public_origins()
     )
 
 
-def is_public() -> bool:
+def is_public_server() -> bool:
     """Return whether the server has a name or an origin for other machines.
 
     Then whoever runs it has put a proxy in front of it.
     """
     names: list[str] = config.get_option("server.allowedHosts")
-    return bool(_public_origins()) or any(
+    return bool(_get_public_origins()) or any(
         not access.is_loopback(name.strip("[] ").lower()) for name in names
     )
 
 
-def frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
+def get_frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
     """Return who may show the dashboard in a frame, as in the header.
 
     Args:
-        environment: may list origins under `FRAMES_VARIABLE`.
+        environment: may list origins under `FRAME_ANCESTORS_VARIABLE`.
 
     Raises:
         ValueError: an entry is not an origin; the message is one line.
     """
-    origins = environment.get(FRAMES_VARIABLE, "").replace(",", " ").split()
+    origins = environment.get(FRAME_ANCESTORS_VARIABLE, "").replace(",", " ").split()
     for origin in origins:
-        if not _SOURCE.fullmatch(origin):
+        if not _FRAME_ORIGIN.fullmatch(origin):
             raise ValueError(
-                f"{FRAMES_VARIABLE} has {origin!r}; wanted origins such as "
+                f"{FRAME_ANCESTORS_VARIABLE} has {origin!r}; wanted origins such as "
                 "https://example.org, separated by spaces"
             )
     return " ".join(["frame-ancestors 'self'", *origins])
 
 
-def _public_origins() -> list[str]:
+def _get_public_origins() -> list[str]:
     """Return the origins other than its own host's that the server is open to."""
     origins = [*config.get_option("server.corsAllowedOrigins")]
     if config.is_manually_set("browser.serverAddress"):
@@ -135,9 +137,9 @@ def _public_origins() -> list[str]:
     return origins
 
 
-def _safety_headers() -> dict[str, str]:
+def _get_security_headers() -> dict[str, str]:
     try:
-        ancestors = frame_ancestors()
+        ancestors = get_frame_ancestors()
     except ValueError:  # the launcher tells; until it is mended, nobody may
         ancestors = "frame-ancestors 'self'"
     return {
@@ -147,13 +149,13 @@ def _safety_headers() -> dict[str, str]:
     }
 
 
-def _single(headers: Headers, name: str) -> str | None:
+def _get_single_header(headers: Headers, name: str) -> str | None:
     values = headers.getlist(name)
     return values[0] if len(values) == 1 else None
 
 
-def _unknown_host(headers: Headers) -> str:
-    name = (_single(headers, "host") or "")[:100]
+def _format_unknown_host(headers: Headers) -> str:
+    name = (_get_single_header(headers, "host") or "")[:100]
     return (
         f"This server does not answer to the name {name!r}. If it is the right one, "
         "whoever runs the server can allow it: maskdet app --allow-host NAME, or "
@@ -161,28 +163,33 @@ def _unknown_host(headers: Headers) -> str:
     )
 
 
-async def _take_file(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, session: str, file: str
+async def _receive_file(
+    app: ASGIApp,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    session_id: str,
+    file_id: str,
 ) -> None:
     """Let a file come in as long as there is room for it."""
     length = Headers(scope=scope).get("content-length", "")
-    with uploads.Arrival(session) as arrival:
+    with uploads.IncomingUpload(session_id) as upload:
 
         async def receive_counted() -> Message:
             try:
-                message = await asyncio.wait_for(receive(), _PATIENCE_S)
+                message = await asyncio.wait_for(receive(), _UPLOAD_TIMEOUT_S)
             except TimeoutError:
                 raise HTTPException(408, "The file did not come in.") from None
-            line = arrival.add(len(message.get("body", b"")))
-            if line:
-                uploads.show_refusal(session, line)
-                raise HTTPException(413, line)
+            reason = upload.add(len(message.get("body", b"")))
+            if reason:
+                uploads.show_upload_rejection(session_id, reason)
+                raise HTTPException(413, reason)
             return message
 
-        line = arrival.refusal(int(length) if length.isdecimal() else 0)
-        if line:
-            uploads.show_refusal(session, line)
-            await PlainTextResponse(line, 413)(scope, receive, send)
+        reason = upload.rejection_reason(int(length) if length.isdecimal() else 0)
+        if reason:
+            uploads.show_upload_rejection(session_id, reason)
+            await PlainTextResponse(reason, 413)(scope, receive, send)
             return
         await app(scope, receive_counted, send)
-    uploads.forget_if_left(session, file)
+    uploads.delete_abandoned_file(session_id, file_id)

@@ -7,21 +7,23 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-VARIABLE = "MASKDET_ICE_SERVERS"
+ICE_SERVERS_VARIABLE = "MASKDET_ICE_SERVERS"
 """A JSON list as in `RTCPeerConnection`: `[{"urls": "turn:...", "username": ...}]`."""
 
-PROVIDERS: tuple[tuple[str, ...], ...] = (
+TURN_PROVIDER_VARIABLES: tuple[tuple[str, ...], ...] = (
     ("CLOUDFLARE_TURN_KEY_ID", "CLOUDFLARE_TURN_KEY_API_TOKEN"),
     ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
     ("HF_TOKEN",),
 )
 """With all variables of a row set, streamlit-webrtc asks that provider by itself."""
 
-_SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
-_KEYS = {"urls", "username", "credential", "credentialType"}
+_URL_SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
+_SERVER_KEYS = {"urls", "username", "credential", "credentialType"}
 
 
-def rtc_configuration(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def get_rtc_configuration(
+    environment: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
     """Return what `webrtc_streamer` is told, from the environment.
 
     Streamlit puts the top level of its secrets into the environment, so a secret of
@@ -31,31 +33,40 @@ def rtc_configuration(environment: Mapping[str, str] = os.environ) -> dict[str, 
     Raises:
         ValueError: the variable is not a list of servers; the message says why.
     """
-    text = environment.get(VARIABLE, "").strip()
+    text = environment.get(ICE_SERVERS_VARIABLE, "").strip()
     if text:
-        return {"iceServers": _servers(text)}
-    if any(all(environment.get(name) for name in row) for row in PROVIDERS):
+        return {"iceServers": _parse_ice_servers(text)}
+    if any(
+        all(environment.get(name) for name in row) for row in TURN_PROVIDER_VARIABLES
+    ):
         return {}
     return {"iceServers": []}
 
 
-def _servers(text: str) -> list[dict[str, Any]]:
+def _parse_ice_servers(text: str) -> list[dict[str, Any]]:
     example = '[{"urls": "stun:stun.example.org:3478"}]'
     try:
         servers = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError(f"{VARIABLE} is not valid JSON; try {example}") from None
+        raise ValueError(
+            f"{ICE_SERVERS_VARIABLE} is not valid JSON; try {example}"
+        ) from None
     if not isinstance(servers, list):
-        raise ValueError(f"{VARIABLE} must be a JSON list such as {example}")
+        raise ValueError(
+            f"{ICE_SERVERS_VARIABLE} must be a JSON list such as {example}"
+        )
     for server in servers:
         # The server itself may hold a password, so it is not repeated.
-        if not isinstance(server, dict) or not set(server) <= _KEYS:
-            known = ", ".join(sorted(_KEYS))
-            raise ValueError(f"{VARIABLE}: each server is an object of {known}")
+        if not isinstance(server, dict) or not set(server) <= _SERVER_KEYS:
+            allowed_keys = ", ".join(sorted(_SERVER_KEYS))
+            raise ValueError(
+                f"{ICE_SERVERS_VARIABLE}: each server is an object of {allowed_keys}"
+            )
         urls = server.get("urls")
         for url in urls if isinstance(urls, list) and urls else [urls]:
-            if not isinstance(url, str) or not url.startswith(_SCHEMES):
+            if not isinstance(url, str) or not url.startswith(_URL_SCHEMES):
                 raise ValueError(
-                    f"{VARIABLE}: urls must begin with {', '.join(_SCHEMES)}"
+                    f"{ICE_SERVERS_VARIABLE}: urls must begin with "
+                    f"{', '.join(_URL_SCHEMES)}"
                 )
     return servers

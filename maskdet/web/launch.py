@@ -14,10 +14,10 @@ from streamlit.web import cli
 from maskdet.resources import resource_path
 from maskdet.web import access, guard, streamlit_hooks, uploads
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
-def launch(
+def launch_dashboard(
     *,
     port: int | None = None,
     address: str | None = None,
@@ -51,42 +51,42 @@ def launch(
     """
     if local_admin is not None:
         os.environ[access.ADMIN_VARIABLE] = "on" if local_admin else "off"
-    _check(os.environ)
-    streamlit_hooks.protect_app()
+    _check_environment(os.environ)
+    streamlit_hooks.patch_streamlit()
     streamlit_hooks.limit_server()
-    words = ["run", str(resource_path("app.py"))]
-    if address is None and not _setting("address"):
+    args = ["run", str(resource_path("app.py"))]
+    if address is None and not _read_server_option("address"):
         address = "localhost"  # Streamlit itself would listen to the whole network
     if address is not None:
-        words += ["--server.address", address]
-    if not _setting("fileWatcherType"):
+        args += ["--server.address", address]
+    if not _read_server_option("fileWatcherType"):
         # Nobody edits what is served; watching all files of a checkout fills the log.
-        words += ["--server.fileWatcherType", "none"]
+        args += ["--server.fileWatcherType", "none"]
     if port is not None:
-        words += ["--server.port", str(port)]
+        args += ["--server.port", str(port)]
     if browser is not None:
-        words += ["--server.headless", "false" if browser else "true"]
-    for host in (*_LOOPBACK, *_hosts_of_settings(), *allowed_hosts):
-        words += ["--server.allowedHosts", host]
-    cli.main(words, prog_name="streamlit", standalone_mode=False)
+        args += ["--server.headless", "false" if browser else "true"]
+    for host in (*_LOOPBACK_HOSTS, *_read_allowed_hosts(), *allowed_hosts):
+        args += ["--server.allowedHosts", host]
+    cli.main(args, prog_name="streamlit", standalone_mode=False)
 
 
-def _check(environment: Mapping[str, str]) -> None:
+def _check_environment(environment: Mapping[str, str]) -> None:
     """Raise `ValueError` for a variable that a page could not use."""
-    access.gives_local_admin(environment, public=False)
-    guard.frame_ancestors(environment)
-    uploads.Limits.from_environment(environment, file_mb=1)
+    access.is_local_admin_enabled(environment, public=False)
+    guard.get_frame_ancestors(environment)
+    uploads.UploadLimits.from_environment(environment, file_mb=1)
 
 
-def _hosts_of_settings() -> list[str]:
+def _read_allowed_hosts() -> list[str]:
     """Return the allowed hosts of the user's settings of Streamlit."""
-    hosts = _setting("allowedHosts")
+    hosts = _read_server_option("allowedHosts")
     if isinstance(hosts, str):  # from a variable
         return hosts.split()
     return [str(host) for host in hosts] if isinstance(hosts, list) else []
 
 
-def _setting(name: str) -> object:
+def _read_server_option(name: str) -> object:
     """Return a setting of the server in the user's settings of Streamlit, or `None`.
 
     Asking Streamlit would make it warn of settings that change after the start.
@@ -94,7 +94,7 @@ def _setting(name: str) -> object:
     variable = "STREAMLIT_SERVER_" + re.sub("([A-Z])", r"_\1", name).upper()
     if os.environ.get(variable):
         return os.environ[variable]
-    found: object = None
+    value: object = None
     for file in config.get_config_files("config.toml"):
         try:
             content = tomllib.loads(Path(file).read_text(encoding="utf-8"))
@@ -102,5 +102,5 @@ def _setting(name: str) -> object:
             continue  # Streamlit says what is wrong with it
         server = content.get("server")
         if isinstance(server, dict) and server.get(name):
-            found = server[name]
-    return found
+            value = server[name]
+    return value

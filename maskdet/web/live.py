@@ -11,24 +11,24 @@ from types import MappingProxyType
 
 import numpy as np
 
-from maskdet.alerts.watch import Witness
+from maskdet.alerts.watch import StreamMonitor
 from maskdet.analyzer import Analyzer
 from maskdet.streaming import Stream
-from maskdet.web.live_people import People
-from maskdet.web.live_run import Run, View
+from maskdet.web.live_people import PeopleCount
+from maskdet.web.live_run import LiveSession, LiveSnapshot
 from maskdet.web.preferences import Preferences
 
-WINDOW_S = 2.0
+STATS_WINDOW_S = 2.0
 """Rates and times are those of the last so many seconds."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class LiveStats:
     """What the running stream says of itself at one moment; never changed.
 
     Attributes:
         fps_in: frames that arrived, per second.
-        fps_done: frames that were analysed, per second.
+        fps_analyzed: frames that were analysed, per second.
         fps_skipped: frames that arrived and were passed over, per second.
         n_skipped: the same, since Start.
         n_failed: frames whose analysis failed, since Start.
@@ -36,24 +36,24 @@ class Reading:
         stage_ms: mean milliseconds per frame of each stage, in their order:
             `read`, those of `Scene.stage_ms`, `draw`.
         people: how many there are, now and since Start.
-        started: whether any frame arrived since Start.
-        failing: whether a frame failed within the last seconds.
+        has_started: whether any frame arrived since Start.
+        is_failing: whether a frame failed within the last seconds.
     """
 
     fps_in: float = 0.0
-    fps_done: float = 0.0
+    fps_analyzed: float = 0.0
     fps_skipped: float = 0.0
     n_skipped: int = 0
     n_failed: int = 0
     last_error: str = ""
     stage_ms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    people: People = field(default_factory=People)
-    started: bool = False
-    failing: bool = False
+    people: PeopleCount = field(default_factory=PeopleCount)
+    has_started: bool = False
+    is_failing: bool = False
 
 
 @dataclass(frozen=True)
-class _Turn:
+class _FrameRecord:
     """One call of the callback.
 
     Attributes:
@@ -86,11 +86,11 @@ class LiveState:
         self.clock = clock
         self._lock = threading.Lock()
         self._preferences = preferences
-        self._source: tuple[str, Run] | None = None
-        self._turns: deque[_Turn] = deque()
+        self._active: tuple[str, LiveSession] | None = None
+        self._records: deque[_FrameRecord] = deque()
         self._started_s = self._last_frame_s = clock()
-        self._view: View | None = None
-        self._restart()
+        self._snapshot: LiveSnapshot | None = None
+        self._reset()
 
     @property
     def preferences(self) -> Preferences:
@@ -98,106 +98,123 @@ class LiveState:
         with self._lock:
             return self._preferences
 
-    def use(self, preferences: Preferences) -> None:
+    def set_preferences(self, preferences: Preferences) -> None:
         """Let the next frame obey other choices."""
         with self._lock:
             self._preferences = preferences
 
-    def run(self, name: str, analyzer: Analyzer, witness: Witness | None = None) -> Run:
+    def get_or_create_session(
+        self,
+        analyzer_name: str,
+        analyzer: Analyzer,
+        monitor: StreamMonitor | None = None,
+    ) -> LiveSession:
         """Return the run that goes on, or a fresh one for another analyzer.
 
         Args:
-            name: what `analyzer` is called in `ANALYZERS`.
+            analyzer_name: what `analyzer` is called in `ANALYZERS`.
             analyzer: what a fresh stream uses.
-            witness: is shown the scenes of a run that has not begun.
+            monitor: is shown the scenes of a run that has not begun.
         """
         with self._lock:
-            before = self._source
-            if before is not None and before[0] == name:
-                before[1].watch(witness)
-                return before[1]
-            fresh = Run(Stream(analyzer, self._preferences.settings), witness)
-            self._source = (name, fresh)
-            self._restart()
-        if before is not None:
-            before[1].end()
-        return fresh
+            active = self._active
+            if active is not None and active[0] == analyzer_name:
+                active[1].set_monitor(monitor)
+                return active[1]
+            new_session = LiveSession(
+                Stream(analyzer, self._preferences.settings), monitor
+            )
+            self._active = (analyzer_name, new_session)
+            self._reset()
+        if active is not None:
+            active[1].end()
+        return new_session
 
-    def ended(self, run: Run) -> None:
+    def end_session(self, session: LiveSession) -> None:
         """End a run, and forget it unless another has taken its place.
 
         A browser that vanished is noticed half a minute later, and by then its
         visitor may have started anew.
         """
         with self._lock:
-            if self._source is not None and self._source[1] is run:
-                self._source = None
-                self._restart()
-        run.end()
+            if self._active is not None and self._active[1] is session:
+                self._active = None
+                self._reset()
+        session.end()
 
-    def note(self, n_arrived: int, stage_ms: Mapping[str, float], view: View) -> None:
+    def record_frame(
+        self, n_arrived: int, stage_ms: Mapping[str, float], snapshot: LiveSnapshot
+    ) -> None:
         """Count a frame that was analysed; one that comes after the end is not."""
         with self._lock:
-            if self._source is not None:
-                self._count(n_arrived, stage_ms)
-                self._view = view
+            if self._active is not None:
+                self._add_record(n_arrived, stage_ms)
+                self._snapshot = snapshot
 
-    def view(self) -> View | None:
+    def get_snapshot(self) -> LiveSnapshot | None:
         """Return the last frame that was analysed since Start."""
         with self._lock:
-            return self._view
+            return self._snapshot
 
-    def note_failure(self, n_arrived: int, error: Exception) -> int:
+    def record_failure(self, n_arrived: int, error: Exception) -> int:
         """Count a frame that failed; return how many did since Start."""
         with self._lock:
-            self._count(n_arrived, {})
+            self._add_record(n_arrived, {})
             self._n_failed += 1
             self._last_error = f"{type(error).__name__}: {error}"
             return self._n_failed
 
-    def last_frame_s(self) -> float:
+    def get_last_frame_s(self) -> float:
         """Return when the last frame was through, by this state's clock."""
         with self._lock:
             return self._last_frame_s
 
-    def reading(self) -> Reading:
+    def get_stats(self) -> LiveStats:
         """Return what the stream says of itself now."""
         with self._lock:
-            now = self.clock()
-            turns = [turn for turn in self._turns if turn.time_s > now - WINDOW_S]
-            done = [turn for turn in turns if turn.stage_ms]
+            now_s = self.clock()
+            records = [
+                record
+                for record in self._records
+                if record.time_s > now_s - STATS_WINDOW_S
+            ]
+            succeeded = [record for record in records if record.stage_ms]
             # A stream younger than the window is judged by its own age, and the
             # first moments by half a second, lest one frame count as a storm.
-            span_s = min(WINDOW_S, max(0.5, now - self._started_s))
+            span_s = min(STATS_WINDOW_S, max(0.5, now_s - self._started_s))
             stage_ms = {
-                stage: float(np.mean([turn.stage_ms.get(stage, 0) for turn in done]))
-                for stage in (done[-1].stage_ms if done else ())
+                stage: float(
+                    np.mean([record.stage_ms.get(stage, 0) for record in succeeded])
+                )
+                for stage in (succeeded[-1].stage_ms if succeeded else ())
             }
-            return Reading(
-                fps_in=sum(turn.n_arrived for turn in turns) / span_s,
-                fps_done=len(done) / span_s,
-                fps_skipped=sum(turn.n_arrived - 1 for turn in turns) / span_s,
+            return LiveStats(
+                fps_in=sum(record.n_arrived for record in records) / span_s,
+                fps_analyzed=len(succeeded) / span_s,
+                fps_skipped=sum(record.n_arrived - 1 for record in records) / span_s,
                 n_skipped=self._n_skipped,
                 n_failed=self._n_failed,
                 last_error=self._last_error,
                 stage_ms=MappingProxyType(stage_ms),
-                people=People() if self._view is None else self._view.people,
-                started=self._n_turns > 0,
-                failing=len(done) < len(turns),
+                people=PeopleCount()
+                if self._snapshot is None
+                else self._snapshot.people,
+                has_started=self._n_processed > 0,
+                is_failing=len(succeeded) < len(records),
             )
 
-    def _restart(self) -> None:
-        self._turns.clear()
-        self._n_turns = self._n_skipped = self._n_failed = 0
+    def _reset(self) -> None:
+        self._records.clear()
+        self._n_processed = self._n_skipped = self._n_failed = 0
         self._last_error = ""
-        self._view = None
+        self._snapshot = None
 
-    def _count(self, n_arrived: int, stage_ms: Mapping[str, float]) -> None:
-        now = self._last_frame_s = self.clock()
-        if not self._n_turns:
-            self._started_s = now
-        self._n_turns += 1
+    def _add_record(self, n_arrived: int, stage_ms: Mapping[str, float]) -> None:
+        now_s = self._last_frame_s = self.clock()
+        if not self._n_processed:
+            self._started_s = now_s
+        self._n_processed += 1
         self._n_skipped += n_arrived - 1
-        self._turns.append(_Turn(now, n_arrived, stage_ms))
-        while self._turns[0].time_s <= now - WINDOW_S:
-            self._turns.popleft()
+        self._records.append(_FrameRecord(now_s, n_arrived, stage_ms))
+        while self._records[0].time_s <= now_s - STATS_WINDOW_S:
+            self._records.popleft()

@@ -11,19 +11,19 @@ import av
 import cv2
 import numpy as np
 
-from maskdet.drawing import coarse, draw
-from maskdet.media import rotated
+from maskdet.drawing import draw, pixelate_image
+from maskdet.media import rotate_image
 from maskdet.types import Image
 from maskdet.web.live import LiveState
-from maskdet.web.live_hooks import n_dropped_before
-from maskdet.web.live_run import Run
+from maskdet.web.live_hooks import count_dropped_frames
+from maskdet.web.live_run import LiveSession
 
 logger = logging.getLogger(__name__)
 
-Callback = Callable[[list[av.VideoFrame]], Awaitable[list[av.VideoFrame]]]
+FrameCallback = Callable[[list[av.VideoFrame]], Awaitable[list[av.VideoFrame]]]
 
 
-def make_callback(state: LiveState, run: Run) -> Callback:
+def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
     """Return what streamlit-webrtc calls from its own thread; it never raises.
 
     An exception there would freeze the picture for good without a word on the page
@@ -34,74 +34,76 @@ def make_callback(state: LiveState, run: Run) -> Callback:
 
     async def callback(frames: list[av.VideoFrame]) -> list[av.VideoFrame]:
         frame = frames[-1]
-        n_arrived = sum(1 + n_dropped_before(each) for each in frames)
+        n_arrived = sum(
+            1 + count_dropped_frames(queued_frame) for queued_frame in frames
+        )
         try:
-            return [_answer(frame, n_arrived, state, run)]
+            return [_annotate_frame(frame, n_arrived, state, live_session)]
         except Exception as error:
-            _log(state.note_failure(n_arrived, error), error)
+            _log_failure(state.record_failure(n_arrived, error), error)
             # Not even the error could be drawn: better the bare picture than none,
             # but not where nobody may be recognised.
-            return [_empty(frame) if state.preferences.style.blur else frame]
+            return [_make_black_frame(frame) if state.preferences.style.blur else frame]
 
     return callback
 
 
-def _answer(
-    frame: av.VideoFrame, n_arrived: int, state: LiveState, run: Run
+def _annotate_frame(
+    frame: av.VideoFrame, n_arrived: int, state: LiveState, live_session: LiveSession
 ) -> av.VideoFrame:
     """Return the frame with its faces drawn in, or with the error written on it."""
     preferences = state.preferences
-    started = time.perf_counter()
-    image = _image(frame, mirror=preferences.mirror, rotate=preferences.rotate)
-    read = time.perf_counter()
+    started_s = time.perf_counter()
+    image = _to_image(frame, mirror=preferences.mirror, rotate=preferences.rotate)
+    read_s = time.perf_counter()
     try:
-        view = run.step(image, state.clock(), preferences.settings)
-        analysed = time.perf_counter()
-        answer = _frame_like(frame, draw(image, view.scene, preferences.style))
+        snapshot = live_session.step(image, state.clock(), preferences.settings)
+        analyzed_s = time.perf_counter()
+        annotated = _to_frame(frame, draw(image, snapshot.scene, preferences.style))
     except Exception as error:
-        n_failed = state.note_failure(n_arrived, error)
-        _log(n_failed, error)
+        n_failed = state.record_failure(n_arrived, error)
+        _log_failure(n_failed, error)
         # Where the faces are is not known now.
-        shown = coarse(image) if preferences.style.blur else image
-        return _frame_like(frame, _with_banner(shown, n_failed))
+        background = pixelate_image(image) if preferences.style.blur else image
+        return _to_frame(frame, _draw_error_banner(background, n_failed))
     stage_ms = {
-        "read": (read - started) * 1e3,
-        **view.scene.stage_ms,
-        "draw": (time.perf_counter() - analysed) * 1e3,
+        "read": (read_s - started_s) * 1e3,
+        **snapshot.scene.stage_ms,
+        "draw": (time.perf_counter() - analyzed_s) * 1e3,
     }
-    state.note(n_arrived, stage_ms, view)
-    return answer
+    state.record_frame(n_arrived, stage_ms, snapshot)
+    return annotated
 
 
-def _image(frame: av.VideoFrame, *, mirror: bool, rotate: int) -> Image:
+def _to_image(frame: av.VideoFrame, *, mirror: bool, rotate: int) -> Image:
     image: Any = frame.to_ndarray(format="bgr24")
-    image = rotated(image, rotate)
+    image = rotate_image(image, rotate)
     if mirror:
         image = cv2.flip(image, 1)
     result: Image = image
     return result
 
 
-def _frame_like(frame: av.VideoFrame, image: Image) -> av.VideoFrame:
+def _to_frame(frame: av.VideoFrame, image: Image) -> av.VideoFrame:
     """Return `image` as a frame with the time stamp of `frame`."""
-    answer = av.VideoFrame.from_ndarray(image, format="bgr24")
-    answer.pts = frame.pts
-    answer.time_base = frame.time_base
-    return answer
+    result = av.VideoFrame.from_ndarray(image, format="bgr24")
+    result.pts = frame.pts
+    result.time_base = frame.time_base
+    return result
 
 
-def _empty(frame: av.VideoFrame) -> av.VideoFrame:
+def _make_black_frame(frame: av.VideoFrame) -> av.VideoFrame:
     """Return a black frame, as large as `frame`."""
-    return _frame_like(frame, np.zeros((frame.height, frame.width, 3), np.uint8))
+    return _to_frame(frame, np.zeros((frame.height, frame.width, 3), np.uint8))
 
 
-def _log(n_failed: int, error: Exception) -> None:
+def _log_failure(n_failed: int, error: Exception) -> None:
     """Write down the failures 1, 10, 100 …: a stream can fail 30 times a second."""
     if n_failed == 10 ** (len(str(n_failed)) - 1):
         logger.error("live frame failed (%d since Start)", n_failed, exc_info=error)
 
 
-def _with_banner(image: Image, n_failed: int) -> Image:
+def _draw_error_banner(image: Image, n_failed: int) -> Image:
     """Return the picture with a bar at its top that says the analysis failed."""
     height, width = image.shape[:2]
     text = f"Not analysed: an error ({n_failed} so far)"

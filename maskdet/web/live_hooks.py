@@ -1,7 +1,7 @@
 """What live video needs changed in Streamlit and streamlit-webrtc, and why.
 
 Each function changes one thing, may be called more than once, and names the reason.
-`WRITTEN_FOR` says which versions were read; a test fails when they change.
+`TESTED_VERSIONS` says which versions were read; a test fails when they change.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from streamlit.runtime.state import SafeSessionState, SessionState
 
 logger = logging.getLogger(__name__)
 
-WRITTEN_FOR: Final[Mapping[str, str]] = {
+TESTED_VERSIONS: Final[Mapping[str, str]] = {
     "streamlit": "1.67.0",
     "streamlit-webrtc": "0.79.0",
     "aiortc": "1.16.0",
 }
 
-COLLECT_EVERY_S: Final = 45.0
-_FREEZE_EVERY_S: Final = 600.0
+COLLECT_INTERVAL_S: Final = 45.0
+_FREEZE_INTERVAL_S: Final = 600.0
 
 
 def relay_newest_frames() -> None:
@@ -56,29 +56,29 @@ class NewestFrameRelay(MediaRelay):
         if track.kind != "video":
             return super().subscribe(track, buffered)
         super().subscribe(track, buffered=False)  # makes the track known
-        return _NewestFrames(self, track)
+        return _NewestFrameTrack(self, track)
 
 
-class _NewestFrames(RelayStreamTrack):
+class _NewestFrameTrack(RelayStreamTrack):
     """Gives the newest frame; each says how many before it were passed over."""
 
     def __init__(self, relay: MediaRelay, source: MediaStreamTrack) -> None:
         super().__init__(relay, source, buffered=False)
-        self._arrivals = _Arrivals()
-        self._new_frame_event = self._arrivals
+        self._frame_event = _CountingEvent()
+        self._new_frame_event = self._frame_event
 
     async def recv(self) -> Any:
         frame = await super().recv()
-        before = _Before(self._arrivals.n_dropped)
-        self._arrivals.n_dropped = 0
+        tag = _FrameTag(self._frame_event.n_dropped)
+        self._frame_event.n_dropped = 0
         # A frame that is sent back as it came has its number from the way in.
         if isinstance(frame, av.VideoFrame) and frame.opaque is None:
-            frame.opaque = before
+            frame.opaque = tag
         return frame
 
 
 @dataclass(frozen=True, eq=False)
-class _Before:
+class _FrameTag:
     """What a frame carries.
 
     Not the bare number: PyAV forgets what two frames share when the first one goes.
@@ -87,7 +87,7 @@ class _Before:
     n_dropped: int
 
 
-class _Arrivals(asyncio.Event):
+class _CountingEvent(asyncio.Event):
     """Set when a frame arrives; counts those that came before it was cleared."""
 
     def __init__(self) -> None:
@@ -100,20 +100,20 @@ class _Arrivals(asyncio.Event):
         super().set()
 
 
-def n_dropped_before(frame: av.VideoFrame) -> int:
+def count_dropped_frames(frame: av.VideoFrame) -> int:
     """Return how many frames the relay passed over in favour of this one."""
-    before = getattr(frame, "opaque", None)
-    return before.n_dropped if isinstance(before, _Before) else 0
+    tag = getattr(frame, "opaque", None)
+    return tag.n_dropped if isinstance(tag, _FrameTag) else 0
 
 
-_init_safe_state: Final = SafeSessionState.__init__
-_locks: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
+_original_init: Final = SafeSessionState.__init__
+_session_locks: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
 """By the identity of a session's state; whoever has the state has its lock."""
 
-_adding_a_lock: Final = threading.Lock()
+_session_locks_guard: Final = threading.Lock()
 
 
-def share_session_lock() -> None:
+def use_one_lock_per_session() -> None:
     """Let the runs of one session take turns with its state.
 
     While a run is broken off, the next one may have begun. Streamlit gives each of them
@@ -126,14 +126,14 @@ def share_session_lock() -> None:
 def _init_with_shared_lock(
     self: SafeSessionState, state: SessionState, yield_callback: Callable[[], None]
 ) -> None:
-    _init_safe_state(self, state, yield_callback)
-    with _adding_a_lock:
-        lock = _locks.setdefault(id(state), threading.RLock())
+    _original_init(self, state, yield_callback)
+    with _session_locks_guard:
+        lock = _session_locks.setdefault(id(state), threading.RLock())
     object.__setattr__(self, "_lock", lock)
 
 
 @functools.cache
-def collect_by_timer(tidy: Callable[[], None]) -> None:
+def start_garbage_collector(release_unused: Callable[[], None]) -> None:
     """Collect garbage in a thread, some times a minute, instead of after each run.
 
     With `runner.postScriptGC`, Streamlit collects all garbage after every run, also of
@@ -141,29 +141,33 @@ def collect_by_timer(tidy: Callable[[], None]) -> None:
     off in `.streamlit/config.toml`, so this has to be done instead.
 
     Args:
-        tidy: is called before each collection; gives back what nobody uses any more.
+        release_unused: is called before each collection; gives back what nobody uses
+            any more.
     """
     threading.Thread(
-        target=_collect_for_ever, args=(tidy,), name="maskdet-garbage", daemon=True
+        target=_collect_periodically,
+        args=(release_unused,),
+        name="maskdet-garbage",
+        daemon=True,
     ).start()
 
 
-def _collect_for_ever(tidy: Callable[[], None]) -> None:
-    frozen_s = -_FREEZE_EVERY_S
+def _collect_periodically(release_unused: Callable[[], None]) -> None:
+    last_freeze_s = -_FREEZE_INTERVAL_S
     while True:
-        time.sleep(COLLECT_EVERY_S)
+        time.sleep(COLLECT_INTERVAL_S)
         try:
-            tidy()
+            release_unused()
         except Exception:  # nobody else sees what ends a thread
             logger.exception("what nobody uses could not be given back")
-        if time.monotonic() - frozen_s >= _FREEZE_EVERY_S:
-            freeze()
-            frozen_s = time.monotonic()
+        if time.monotonic() - last_freeze_s >= _FREEZE_INTERVAL_S:
+            collect_and_freeze()
+            last_freeze_s = time.monotonic()
         else:
             gc.collect()
 
 
-def freeze() -> None:
+def collect_and_freeze() -> None:
     """Collect all garbage, and let later collections pass over what is in use now.
 
     Most of it are libraries and models, which stay. What else was frozen, such as a

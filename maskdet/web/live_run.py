@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from maskdet.alerts.watch import Witness
+from maskdet.alerts.watch import StreamMonitor
 from maskdet.streaming import Stream
 from maskdet.types import Image, Scene, Settings
-from maskdet.web.live_distance import Measurable
-from maskdet.web.live_people import People, Roll
+from maskdet.web.live_distance import DistanceGuard
+from maskdet.web.live_people import PeopleCount, PeopleCounter
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class LiveSnapshot:
     """A frame as it was understood; never changed.
 
     Attributes:
@@ -25,7 +25,7 @@ class View:
 
     image: Image
     scene: Scene
-    people: People = field(default_factory=People)
+    people: PeopleCount = field(default_factory=PeopleCount)
     settings: Settings = field(default_factory=Settings)
 
     @property
@@ -34,52 +34,52 @@ class View:
         return self.image.shape[1], self.image.shape[0]
 
 
-class Run:
+class LiveSession:
     """One run of a camera; frames go in, what is known after each comes out."""
 
-    def __init__(self, stream: Stream, witness: Witness | None = None) -> None:
+    def __init__(self, stream: Stream, monitor: StreamMonitor | None = None) -> None:
         """Start before the first frame.
 
         Args:
             stream: looks at the frames.
-            witness: is shown every scene.
+            monitor: is shown every scene.
         """
         self._stream = stream
-        self._witness = witness
-        self._roll = Roll()
-        self._measurable = Measurable()
+        self._monitor = monitor
+        self._people_counter = PeopleCounter()
+        self._distance_guard = DistanceGuard()
         self._lock = threading.Lock()
-        self._begun = self._ended = False
+        self._started = self._ended = False
 
-    def watch(self, witness: Witness | None) -> None:
+    def set_monitor(self, monitor: StreamMonitor | None) -> None:
         """Show the scenes to another witness, unless the run has begun.
 
         The page is often opened long before Start, and the camera's name may change
         in between.
         """
         with self._lock:
-            if not self._begun:
-                self._witness = witness
+            if not self._started:
+                self._monitor = monitor
 
-    def step(self, image: Image, time_s: float, settings: Settings) -> View:
+    def step(self, image: Image, time_s: float, settings: Settings) -> LiveSnapshot:
         """Return what is known after the next frame; see `Stream.step`.
 
         Settings by which distances cannot be told act as if distance were off:
         `obstacle` says why.
         """
         size_wh = image.shape[1], image.shape[0]
-        settings = self._measurable.settings(settings, size_wh)
+        settings = self._distance_guard.effective_settings(settings, size_wh)
         scene = self._stream.step(image, time_s, settings)
         with self._lock:
-            self._begun = True
+            self._started = True
             # The last frame may come after the end, and nobody enters then.
-            if self._witness is not None and not self._ended:
-                self._witness.on_scene(scene)
-        return View(image, scene, self._roll.update(scene), settings)
+            if self._monitor is not None and not self._ended:
+                self._monitor.on_scene(scene)
+        return LiveSnapshot(image, scene, self._people_counter.update(scene), settings)
 
     def end(self) -> None:
         """Note that no frame comes any more; may be called twice."""
         with self._lock:
             self._ended = True
-            if self._witness is not None:
-                self._witness.end()
+            if self._monitor is not None:
+                self._monitor.end()

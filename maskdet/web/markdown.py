@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return Markdown that shows `text` as it is.
 
     A link, a file or an error may hold anything, also the picture or address of a

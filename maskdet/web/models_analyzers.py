@@ -9,24 +9,24 @@ from typing import Any, Final, Literal, TypeAlias
 import streamlit as st
 
 from maskdet import charts, comparison
-from maskdet.analyzer import ANALYZERS, AUTO, resolved
-from maskdet.comparison import Measured, read_comparison
+from maskdet.analyzer import ANALYZERS, AUTO, resolve_analyzer
+from maskdet.comparison import AnalyzerMetrics, read_comparison
 from maskdet.metrics.estimate import Estimate
-from maskdet.style import Style, mid_sentence
+from maskdet.style import Style, uncapitalize
 from maskdet.types import CLASSES
-from maskdet.web.models_charts import Spec, as_spec
+from maskdet.web.models_charts import VegaSpec, to_chart_spec
 from maskdet.web.models_numbers import Column, Heading
 
-View: TypeAlias = Literal["ap", "ap_large", "shown"]
+MetricView: TypeAlias = Literal["ap", "ap_large", "shown"]
 
-VIEWS: Final[Mapping[View, str]] = {
+METRIC_VIEWS: Final[Mapping[MetricView, str]] = {
     "ap": "Faces of all sizes",
     "ap_large": "From 20 px on",
     "shown": "As you see them",
 }
 """Which faces count, in the words of the page."""
 
-VIEW_HELP: Final[Mapping[View, str]] = {
+METRIC_VIEW_HELP: Final[Mapping[MetricView, str]] = {
     "ap": "Average precision at IoU 0.5, from 0 to 1: how well faces are found and "
     "told apart, whatever the threshold. For a class, a face counts if that is its "
     "most likely one.",
@@ -38,21 +38,21 @@ VIEW_HELP: Final[Mapping[View, str]] = {
 }
 """One line for each."""
 
-_SHARES: Final[Mapping[str, str]] = {
+_RATE_TITLES: Final[Mapping[str, str]] = {
     "recall": "Faces found",
     "precision": "Boxes that are faces",
     "three_states": "Label right",
 }
 
-VALUE, INTERVAL = "Value", "95 % interval"
+VALUE_HEADING, INTERVAL_HEADING = "Value", "95 % interval"
 """Headings of the two columns of each number."""
 
-TIME: Final = "Time a picture (ms)"
+TIME_HEADING: Final = "Time a picture (ms)"
 """Heading above the columns of times."""
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class AnalyzerComparison:
     """The comparison that ships.
 
     Attributes:
@@ -61,47 +61,49 @@ class Known:
         stamp: changes with the file.
     """
 
-    rows: tuple[Measured, ...]
+    rows: tuple[AnalyzerMetrics, ...]
     problem: str
     stamp: tuple[int, int]
 
     @property
-    def sets(self) -> tuple[str, ...]:
+    def set_names(self) -> tuple[str, ...]:
         """The sets of scenes, in the order of the file."""
         return tuple(dict.fromkeys(row.set_name for row in self.rows))
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def analyzer_names(self) -> tuple[str, ...]:
         """The analyzers, in the order of the file."""
         return tuple(dict.fromkeys(row.analyzer for row in self.rows))
 
 
-def known() -> Known:
+def load_analyzer_comparison() -> AnalyzerComparison:
     """Return the comparison that ships, read once as long as it does not change."""
     path = comparison.COMPARISON_FILE
     if not path.is_file():
-        return Known((), "", (0, 0))
+        return AnalyzerComparison((), "", (0, 0))
     stat = path.stat()
-    return _read(str(path), (stat.st_mtime_ns, stat.st_size))
+    return _read_comparison_file(str(path), (stat.st_mtime_ns, stat.st_size))
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
-def _read(path: str, stamp: tuple[int, int]) -> Known:
+def _read_comparison_file(path: str, stamp: tuple[int, int]) -> AnalyzerComparison:
     name = comparison.COMPARISON_FILE.name
     try:
-        return Known(read_comparison(path), "", stamp)
+        return AnalyzerComparison(read_comparison(path), "", stamp)
     except OSError:
         reason = "cannot be read"
     except ValueError as error:
         # No folder of this machine is told to visitors.
         reason = str(error).removeprefix(f"{path}: ")
-    return Known((), f"The analyzers cannot be compared: {name} {reason}.", stamp)
+    return AnalyzerComparison(
+        (), f"The analyzers cannot be compared: {name} {reason}.", stamp
+    )
 
 
-def measures(view: View, style: Style) -> Mapping[str, str]:
+def metric_titles(view: MetricView, style: Style) -> Mapping[str, str]:
     """Return what a view tells, and how the page calls it."""
     if view == "shown":
-        return _SHARES
+        return _RATE_TITLES
     return {
         "faces": "Faces",
         **{label.key: style.title(label) for label in CLASSES},
@@ -109,109 +111,129 @@ def measures(view: View, style: Style) -> Mapping[str, str]:
     }
 
 
-def measured(row: Measured, view: View, measure: str) -> Estimate:
+def get_metric(row: AnalyzerMetrics, view: MetricView, measure: str) -> Estimate:
     """Return one number of a row."""
-    tables = {"ap": row.ap, "ap_large": row.ap_large, "shown": row.shares}
+    tables = {"ap": row.ap, "ap_large": row.ap_large, "shown": row.rates}
     return tables[view][measure]
 
 
-def uses(analyzer: str) -> dict[str, str]:
+def describe_use(analyzer: str) -> dict[str, str]:
     """Return where each analyzer at work is in use, if that is the one chosen.
 
     Args:
         analyzer: a name in `ANALYZERS`, or `AUTO`.
     """
-    live, still = (resolved(analyzer, live=one) for one in (True, False))
-    if live == still:
-        return {live: "in use"}
-    return {live: "in use on Live", still: "in use on pictures"}
+    live_analyzer, image_analyzer = (
+        resolve_analyzer(analyzer, live=is_live) for is_live in (True, False)
+    )
+    if live_analyzer == image_analyzer:
+        return {live_analyzer: "in use"}
+    return {live_analyzer: "in use on Live", image_analyzer: "in use on pictures"}
 
 
-def table(
-    shown: Known, view: View, *, in_use: str, usable: Iterable[str], style: Style
+def analyzer_table(
+    results: AnalyzerComparison,
+    view: MetricView,
+    *,
+    in_use: str,
+    usable: Iterable[str],
+    style: Style,
 ) -> dict[Heading, Column]:
     """Return the columns of the table of analyzers.
 
     Args:
-        shown: what was measured.
+        results: what was measured.
         view: which numbers are shown.
         in_use: the analyzer that was chosen, or `AUTO`.
         usable: names of those that are here.
         style: names of the classes.
     """
-    able, used = set(usable), uses(in_use)
-    by_key = {(row.analyzer, row.set_name): row for row in shown.rows}
+    usable_names, use_by_name = set(usable), describe_use(in_use)
+    by_key = {(row.analyzer, row.set_name): row for row in results.rows}
     columns: dict[Heading, Column] = {
-        ("", "Analyzer"): list(shown.names),
+        ("", "Analyzer"): list(results.analyzer_names),
         ("", "Use"): [
-            used.get(name, "can be used" if name in able else "not here")
-            for name in shown.names
+            use_by_name.get(name, "can be used" if name in usable_names else "not here")
+            for name in results.analyzer_names
         ],
     }
-    for set_name in shown.sets:
-        rows = [by_key.get((name, set_name)) for name in shown.names]
-        for measure, title in measures(view, style).items():
-            numbers = [measured(row, view, measure) if row else None for row in rows]
-            heading = f"{set_name}: {mid_sentence(title)}"
-            columns[heading, VALUE] = [
-                one.value if one and one.n else None for one in numbers
+    for set_name in results.set_names:
+        rows = [by_key.get((name, set_name)) for name in results.analyzer_names]
+        for measure, title in metric_titles(view, style).items():
+            estimates = [
+                get_metric(row, view, measure) if row else None for row in rows
             ]
-            columns[heading, INTERVAL] = [_interval(one) for one in numbers]
-    for set_name in shown.sets:
-        columns[TIME, set_name] = [
+            heading = f"{set_name}: {uncapitalize(title)}"
+            columns[heading, VALUE_HEADING] = [
+                estimate.value if estimate and estimate.n else None
+                for estimate in estimates
+            ]
+            columns[heading, INTERVAL_HEADING] = [
+                _format_interval(estimate) for estimate in estimates
+            ]
+    for set_name in results.set_names:
+        columns[TIME_HEADING, set_name] = [
             by_key[name, set_name].median_ms if (name, set_name) in by_key else None
-            for name in shown.names
+            for name in results.analyzer_names
         ]
-    columns["", "What it is"] = [ANALYZERS.get(name, "") for name in shown.names]
+    columns["", "What it is"] = [
+        ANALYZERS.get(name, "") for name in results.analyzer_names
+    ]
     return columns
 
 
-def _interval(estimate: Estimate | None) -> str | None:
+def _format_interval(estimate: Estimate | None) -> str | None:
     if estimate is None or not estimate.n:
         return None
     return f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
-def chart(shown: Known, set_name: str, view: View, measure: str, style: Style) -> Spec:
+def analyzer_chart(
+    results: AnalyzerComparison,
+    set_name: str,
+    view: MetricView,
+    measure: str,
+    style: Style,
+) -> VegaSpec:
     """Return one number of every analyzer on a set against the time it takes."""
-    title = measures(view, style)[measure]
-    return _chart(shown.stamp, set_name, view, measure, title, shown)
+    title = metric_titles(view, style)[measure]
+    return _build_analyzer_chart(results.stamp, set_name, view, measure, title, results)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _chart(
+def _build_analyzer_chart(
     stamp: tuple[int, int],
     set_name: str,
-    view: View,
+    view: MetricView,
     measure: str,
     title: str,
-    _shown: Known,
-) -> Spec:
+    _results: AnalyzerComparison,
+) -> VegaSpec:
     rows: list[dict[str, Any]] = []
-    for row in _shown.rows:
-        number = measured(row, view, measure)
-        if row.set_name != set_name or not number.n:
+    for row in _results.rows:
+        estimate = get_metric(row, view, measure)
+        if row.set_name != set_name or not estimate.n:
             continue
-        ends = {"share": number.value, "low": number.low, "high": number.high}
+        interval = {"share": estimate.value, "low": estimate.low, "high": estimate.high}
         rows.append(
             {
                 "run": row.analyzer,
                 "cost": round(row.median_ms, 2),
-                **{name: round(value, 4) for name, value in ends.items()},
-                "n": number.n,
+                **{name: round(value, 4) for name, value in interval.items()},
+                "n": estimate.n,
             }
         )
-    drawn = charts.cost_chart(
+    altair_chart = charts.cost_chart(
         rows,
-        _shown.names,
+        _results.analyzer_names,
         kind="Analyzer",
-        cost=TIME,
+        cost=TIME_HEADING,
         value=title,
-        shares=view == "shown",
+        as_percent=view == "shown",
     )
-    return as_spec(drawn, title=set_name)
+    return to_chart_spec(altair_chart, title=set_name)
 
 
-def choices() -> tuple[str, ...]:
+def analyzer_choices() -> tuple[str, ...]:
     """Return every analyzer that can be chosen, `AUTO` first."""
     return (AUTO, *ANALYZERS)

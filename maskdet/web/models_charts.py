@@ -10,27 +10,27 @@ import altair as alt
 import streamlit as st
 
 from maskdet import charts
-from maskdet.metrics.answers import Answers
+from maskdet.metrics.answers import Predictions
 from maskdet.style import Style
-from maskdet.web.models import Shelf, Stamp
-from maskdet.web.models_numbers import SET_TITLES, numbers
+from maskdet.web.models import FileStamp, RunCatalog
+from maskdet.web.models_numbers import SET_TITLES, list_run_estimates
 
-Spec: TypeAlias = dict[str, Any]
+VegaSpec: TypeAlias = dict[str, Any]
 """A Vega-Lite chart with its data."""
 
-Cost: TypeAlias = Literal["bytes", "one_face_ms"]
+CostFact: TypeAlias = Literal["bytes", "one_face_ms"]
 
-AGAINST: Final[Mapping[Cost, str]] = {
+COST_FACT_TITLES: Final[Mapping[CostFact, str]] = {
     "bytes": "File size",
     "one_face_ms": "Time a face",
 }
 """What accuracy can be drawn against: the fact's name, and its name on the page."""
 
-_COST_TITLES: Final[Mapping[Cost, str]] = {
+_COST_AXIS_TITLES: Final[Mapping[CostFact, str]] = {
     "bytes": "File (MB)",
     "one_face_ms": "One face (ms)",
 }
-_COST_UNITS: Final[Mapping[Cost, float]] = {"bytes": 1e6, "one_face_ms": 1.0}
+_COST_UNITS: Final[Mapping[CostFact, float]] = {"bytes": 1e6, "one_face_ms": 1.0}
 
 COMPARED_SETS: Final = ("kaggle-val/true", "ilc-val/true")
 """The sets of scenes that accuracy is drawn for, against what it costs."""
@@ -39,91 +39,107 @@ _HEIGHT: Final = 380
 
 
 @dataclass(frozen=True)
-class Drawn:
+class CaptionedChart:
     """A chart and what it says.
 
     Attributes:
         name: in one or two words, for screen readers.
-        line: what a person can see in it.
+        caption: what a person can see in it.
         spec: the chart.
     """
 
     name: str
-    line: str
-    spec: Spec
+    caption: str
+    spec: VegaSpec
 
 
-def comparison(shelf: Shelf, set_name: str, cost: Cost) -> Spec:
+def cost_comparison_chart(
+    catalog: RunCatalog, set_name: str, cost: CostFact
+) -> VegaSpec:
     """Return the accuracy of every run on a set against what it costs to use it."""
-    return _comparison(shelf.stamp, set_name, cost, shelf)
+    return _build_cost_comparison(catalog.stamp, set_name, cost, catalog)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _comparison(stamp: Stamp, set_name: str, cost: Cost, _shelf: Shelf) -> Spec:
+def _build_cost_comparison(
+    stamp: FileStamp, set_name: str, cost: CostFact, _catalog: RunCatalog
+) -> VegaSpec:
     chart = charts.cost_chart(
-        _comparison_rows(_shelf, set_name, cost),
-        _shelf.runs,
+        _cost_comparison_rows(_catalog, set_name, cost),
+        _catalog.runs,
         kind="Model",
-        cost=_COST_TITLES[cost],
+        cost=_COST_AXIS_TITLES[cost],
         value="Accuracy",
     )
-    return as_spec(chart, title=SET_TITLES[set_name])
+    return to_chart_spec(chart, title=SET_TITLES[set_name])
 
 
-def _comparison_rows(shelf: Shelf, set_name: str, cost: Cost) -> list[dict[str, Any]]:
+def _cost_comparison_rows(
+    catalog: RunCatalog, set_name: str, cost: CostFact
+) -> list[dict[str, Any]]:
     return [
         {
-            "run": number.run,
-            "cost": round(shelf.runs[number.run].facts[cost] / _COST_UNITS[cost], 3),
-            "share": round(number.estimate.value, 4),
-            "low": round(number.estimate.low, 4),
-            "high": round(number.estimate.high, 4),
-            "n": number.estimate.n,
+            "run": run_estimate.run,
+            "cost": round(
+                catalog.runs[run_estimate.run].facts[cost] / _COST_UNITS[cost], 3
+            ),
+            "share": round(run_estimate.estimate.value, 4),
+            "low": round(run_estimate.estimate.low, 4),
+            "high": round(run_estimate.estimate.high, 4),
+            "n": run_estimate.estimate.n,
         }
-        for number in numbers(shelf)
-        if (number.set_name, number.measure) == (set_name, "wearing")
-        and number.estimate.n
-        and shelf.runs[number.run].facts[cost]
+        for run_estimate in list_run_estimates(catalog)
+        if (run_estimate.set_name, run_estimate.measure) == (set_name, "wearing")
+        and run_estimate.estimate.n
+        and catalog.runs[run_estimate.run].facts[cost]
     ]
 
 
-def drawn(
-    shelf: Shelf, names: tuple[str, ...], set_name: str, style: Style
-) -> list[Drawn]:
+def run_charts(
+    catalog: RunCatalog, names: tuple[str, ...], set_name: str, style: Style
+) -> list[CaptionedChart]:
     """Return the charts of runs on one set, as far as they have what is needed.
 
     Args:
-        shelf: the runs.
+        catalog: the runs.
         names: the chosen run, then those to compare it with.
         set_name: a name in `SETS`.
         style: names and colours of the classes.
     """
-    return _drawn(shelf.stamp, names, set_name, style, shelf)
+    return _build_run_charts(catalog.stamp, names, set_name, style, catalog)
 
 
 @st.cache_data(max_entries=64, show_spinner="Drawing …")
-def _drawn(
-    stamp: Stamp, names: tuple[str, ...], set_name: str, style: Style, _shelf: Shelf
-) -> list[Drawn]:
-    runs = {name: _shelf.runs[name] for name in names}
+def _build_run_charts(
+    stamp: FileStamp,
+    names: tuple[str, ...],
+    set_name: str,
+    style: Style,
+    _catalog: RunCatalog,
+) -> list[CaptionedChart]:
+    runs = {name: _catalog.runs[name] for name in names}
     logs = {name: run.log for name, run in runs.items() if run.log}
-    answers = {
-        name: run.answers[set_name]
+    predictions = {
+        name: run.predictions[set_name]
         for name, run in runs.items()
-        if len(run.answers.get(set_name, ()))
+        if len(run.predictions.get(set_name, ()))
     }
-    found: list[Drawn] = []
+    captioned: list[CaptionedChart] = []
     if logs:
-        found += [
-            Drawn(name, line, as_spec(charts.learning_curves(logs, quantity=quantity)))
-            for name, line, quantity in _LEARNING
+        captioned += [
+            CaptionedChart(
+                name,
+                caption,
+                to_chart_spec(charts.learning_curves(logs, quantity=quantity)),
+            )
+            for name, caption, quantity in _LEARNING_CURVES
         ]
-    if answers:
-        found += _of_answers(answers, names[0], style)
-    return found
+    if predictions:
+        captioned += _prediction_charts(predictions, names[0], style)
+    return captioned
 
 
-_LEARNING: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
+_LEARNING_CURVES: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
     (
         "Learning curve: accuracy",
         "The gap between the lines is what was learnt by heart only.",
@@ -137,56 +153,68 @@ _LEARNING: Final[tuple[tuple[str, str, Literal["loss", "accuracy"]], ...]] = (
 )
 
 
-def _of_answers(
-    answers: Mapping[str, Answers], chosen: str, style: Style
-) -> list[Drawn]:
-    found = [_matrix(answers[chosen], chosen, style)] if chosen in answers else []
-    alone = len(answers) == 1
-    shown: Literal["classes", "wearing"] = "classes" if alone else "wearing"
+def _prediction_charts(
+    predictions: Mapping[str, Predictions], selected: str, style: Style
+) -> list[CaptionedChart]:
+    captioned = (
+        [_captioned_confusion_matrix(predictions[selected], selected, style)]
+        if selected in predictions
+        else []
+    )
+    is_single = len(predictions) == 1
+    question_name: Literal["classes", "wearing"] = "classes" if is_single else "wearing"
     return [
-        *found,
-        Drawn(
+        *captioned,
+        CaptionedChart(
             "ROC",
             "What is found at each rate of false alarms: the nearer the upper left "
             "corner, the better.",
-            as_spec(charts.roc(answers, question=shown, style=style)),
+            to_chart_spec(
+                charts.roc_chart(predictions, task=question_name, style=style)
+            ),
         ),
-        Drawn(
+        CaptionedChart(
             "Precision and recall",
             "How often it is right when it says so, for each share it finds: the "
             "nearer the upper right corner, the better.",
-            as_spec(charts.precision_recall(answers, question=shown, style=style)),
+            to_chart_spec(
+                charts.precision_recall_chart(
+                    predictions, task=question_name, style=style
+                )
+            ),
         ),
-        Drawn(
+        CaptionedChart(
             "Reliability",
             "Whether a confidence of 80 % is right 8 times in 10: then the points lie "
             "on the dashed line; below it, it is too sure of itself.",
-            as_spec(charts.reliability_chart(answers)),
+            to_chart_spec(charts.reliability_chart(predictions)),
         ),
-        Drawn(
+        CaptionedChart(
             "Slices",
             "Which faces are harder, with 95 % intervals: a triangle is worse than "
             "the rest by more than chance.",
-            as_spec(charts.slices_chart(answers), height=None),
+            to_chart_spec(charts.slices_chart(predictions), height=None),
         ),
     ]
 
 
-def _matrix(answers: Answers, run_name: str, style: Style) -> Drawn:
-    line = (
+def _captioned_confusion_matrix(
+    predictions: Predictions, run_name: str, style: Style
+) -> CaptionedChart:
+    caption = (
         f"Each row is a truth, each column what {run_name} said: all that is off the "
         "diagonal is wrong."
     )
-    chart = charts.confusion_matrix(answers, style=style)
-    return Drawn("Confusion matrix", line, as_spec(chart))
+    chart = charts.confusion_matrix_chart(predictions, style=style)
+    return CaptionedChart("Confusion matrix", caption, to_chart_spec(chart))
 
 
-def as_spec(
+def to_chart_spec(
     chart: alt.LayerChart | alt.FacetChart,
     *,
     title: str = "",
     height: int | None = _HEIGHT,
-) -> Spec:
+) -> VegaSpec:
     """Return a chart as the pages take it.
 
     Args:
@@ -194,7 +222,7 @@ def as_spec(
         title: replaces its own one, if given.
         height: in pixels; None to leave it to the chart.
     """
-    spec: Spec = chart.to_dict()
+    spec: VegaSpec = chart.to_dict()
     if title:
         spec["title"] = title
     if height is not None:

@@ -9,69 +9,76 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from maskdet.analyzer import pipeline, resolved
+from maskdet.analyzer import describe_pipeline, resolve_analyzer
 from maskdet.classifier import CLASSIFIERS
-from maskdet.runs import SETS, Run
+from maskdet.runs import EVALUATION_SETS, TrainingRun
 from maskdet.web import models, session
-from maskdet.web.cards import cards_html
-from maskdet.web.downloads import Download, downloads
-from maskdet.web.markdown import plain
-from maskdet.web.models import Shelf
-from maskdet.web.models_charts import AGAINST, COMPARED_SETS, comparison, drawn
-from maskdet.web.models_numbers import (
-    COSTS,
-    COUNT,
-    INTERVAL,
-    MEASURE_HELP,
-    MEASURES,
-    SET_TITLES,
-    VALUE,
-    Measure,
-    mistakes_line,
-    numbers_csv,
-    table,
+from maskdet.web.cards import scene_cards_html
+from maskdet.web.downloads import Download, render_downloads
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.models import RunCatalog
+from maskdet.web.models_charts import (
+    COMPARED_SETS,
+    COST_FACT_TITLES,
+    cost_comparison_chart,
+    run_charts,
 )
-from maskdet.web.models_samples import judged
+from maskdet.web.models_numbers import (
+    COST_COLUMNS,
+    COUNT_HEADING,
+    MEASURE_HELP,
+    MEASURE_TITLES,
+    PERCENT_HEADING,
+    PERCENT_INTERVAL_HEADING,
+    SET_TITLES,
+    AccuracyMeasure,
+    describe_mistakes,
+    run_estimates_csv,
+    run_table,
+)
+from maskdet.web.models_samples import classify_samples
 
 # Sample faces that are shown: those with the worst answers.
-_FEW_CARDS = 6
-_JUST_CHOSEN = "maskdet.just_chosen"
+_MAX_CARDS = 6
+_APPLIED_CLASSIFIER_KEY = "maskdet.just_chosen"
 
 
-def mask_models() -> None:
+def render_classifiers() -> None:
     """Show the runs side by side, then one of them closely."""
-    shelf = models.shelf()
-    in_use = session.preferences().classifier
+    catalog = models.load_run_catalog()
+    in_use = session.get_preferences().classifier
     st.markdown(
         "A mask model says of each face that was found how its mask is worn. "
-        f"In use: **{plain(in_use)}**. {_at_work()}"
+        f"In use: **{escape_markdown(in_use)}**. {_describe_pipelines()}"
     )
-    for problem in shelf.problems:
-        st.warning(plain(problem), icon=":material/folder_off:")
-    if not shelf.runs:
+    for problem in catalog.problems:
+        st.warning(escape_markdown(problem), icon=":material/folder_off:")
+    if not catalog.runs:
         st.info(
             "There is no run to show. `maskdet train classifier` trains a "
             "model, and `maskdet export` puts its numbers in `models/runs`.",
             icon=":material/folder_open:",
         )
         return
-    missing = session.unavailable_classifiers()
-    _side_by_side(shelf, in_use, [name for name in CLASSIFIERS if name not in missing])
-    run = _chosen(shelf, in_use)
-    _about(run, in_use, missing)
-    _charts(shelf, run)
-    _mistakes(run, missing)
-    _files(shelf, run)
+    missing = session.list_unavailable_classifiers()
+    _render_run_table(
+        catalog, in_use, [name for name in CLASSIFIERS if name not in missing]
+    )
+    run = _select_run(catalog, in_use)
+    _render_run(run, in_use, missing)
+    _render_run_charts(catalog, run)
+    _render_mistakes(run, missing)
+    _render_files(catalog, run)
 
 
-def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
+def _render_run_table(catalog: RunCatalog, in_use: str, usable: list[str]) -> None:
     """Show the table of all runs, and accuracy against what it costs."""
-    measure: Measure = st.segmented_control(
+    measure: AccuracyMeasure = st.segmented_control(
         "Compare by",
-        list(MEASURES),
+        list(MEASURE_TITLES),
         default="wearing",
         required=True,
-        format_func=MEASURES.__getitem__,
+        format_func=MEASURE_TITLES.__getitem__,
         key="models.measure",
         persist_state="session",
     )
@@ -81,11 +88,11 @@ def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
         "difference may be chance."
     )
     st.dataframe(
-        pd.DataFrame(table(shelf, measure, in_use=in_use, usable=usable)),
+        pd.DataFrame(run_table(catalog, measure, in_use=in_use, usable=usable)),
         hide_index=True,
-        column_config=_columns(),
+        column_config=_column_config(),
         placeholder="\N{EN DASH}",
-        alt=f"Table of the models: size, time, and {MEASURES[measure].lower()}",
+        alt=f"Table of the models: size, time, and {MEASURE_TITLES[measure].lower()}",
     )
     st.caption(
         "True boxes are those people drew, found boxes those that MTCNN found, "
@@ -95,30 +102,35 @@ def _side_by_side(shelf: Shelf, in_use: str, usable: list[str]) -> None:
         "classifier --recipe NAME`, then `maskdet export`; a model's card "
         "has its whole command."
     )
-    _comparison(shelf)
+    _render_cost_comparison(catalog)
 
 
-def _columns() -> dict[str, Any]:
+def _column_config() -> dict[str, Any]:
     """Return how columns look, by their own heading: alike below each set."""
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    costs = {heading: number(format="%.1f", width=95) for heading in COSTS}
+    number_column, text_column = (
+        st.column_config.NumberColumn,
+        st.column_config.TextColumn,
+    )
+    costs = {
+        heading: number_column(format="%.1f", width=95) for heading in COST_COLUMNS
+    }
     return {
-        "Model": text(pinned=True, width=95),
-        "Use": text(width=95),
-        VALUE: number(format="%.1f", width=55),
-        INTERVAL: text(alignment="right", width=100),
-        COUNT: number(format="localized", width=50),
+        "Model": text_column(pinned=True, width=95),
+        "Use": text_column(width=95),
+        PERCENT_HEADING: number_column(format="%.1f", width=55),
+        PERCENT_INTERVAL_HEADING: text_column(alignment="right", width=100),
+        COUNT_HEADING: number_column(format="localized", width=50),
         **costs,
     }
 
 
-def _comparison(shelf: Shelf) -> None:
+def _render_cost_comparison(catalog: RunCatalog) -> None:
     cost = st.segmented_control(
         "Accuracy against",
-        list(AGAINST),
+        list(COST_FACT_TITLES),
         default="bytes",
         required=True,
-        format_func=AGAINST.__getitem__,
+        format_func=COST_FACT_TITLES.__getitem__,
         key="models.cost",
         persist_state="session",
     )
@@ -126,15 +138,16 @@ def _comparison(shelf: Shelf) -> None:
         "Mask against no mask on true boxes, with 95 % intervals: higher is better, "
         "further left is cheaper."
     )
-    for place, name in zip(st.columns(2), COMPARED_SETS, strict=True):
-        place.vega_lite_chart(
-            comparison(shelf, name, cost), alt=f"Accuracy on {SET_TITLES[name]}"
+    for column, name in zip(st.columns(2), COMPARED_SETS, strict=True):
+        column.vega_lite_chart(
+            cost_comparison_chart(catalog, name, cost),
+            alt=f"Accuracy on {SET_TITLES[name]}",
         )
 
 
-def _chosen(shelf: Shelf, in_use: str) -> Run:
+def _select_run(catalog: RunCatalog, in_use: str) -> TrainingRun:
     st.subheader("A closer look", divider="gray")
-    names = list(shelf.runs)
+    names = list(catalog.runs)
     name = st.segmented_control(
         "Model",
         names,
@@ -143,50 +156,55 @@ def _chosen(shelf: Shelf, in_use: str) -> Run:
         key="models.run",
         persist_state="session",
     )
-    return shelf.runs[name]
+    return catalog.runs[name]
 
 
-def _about(run: Run, in_use: str, missing: dict[str, str]) -> None:
+def _render_run(run: TrainingRun, in_use: str, missing: dict[str, str]) -> None:
     """Say what the run is, and let it be put in use."""
-    st.markdown(f"**{plain(run.facts['title'])}.** {plain(run.facts['about'])}")
-    reason = _why_not(run, in_use, missing)
+    st.markdown(
+        f"**{escape_markdown(run.facts['title'])}.** "
+        f"{escape_markdown(run.facts['about'])}"
+    )
+    reason = _unusable_reason(run, in_use, missing)
     st.button(
         "Use this model",
         type="primary",
         icon=":material/check:",
         disabled=bool(reason),
-        on_click=_use,
+        on_click=_use_classifier,
         args=(run.name,),
         key=f"models.use.{run.name}",
     )
     # A toast of the callback itself would be lost: the page is drawn after it.
-    if st.session_state.pop(_JUST_CHOSEN, "") == run.name:
-        text = f"**{plain(run.name)}** is in use. {_at_work()}"
+    if st.session_state.pop(_APPLIED_CLASSIFIER_KEY, "") == run.name:
+        text = f"**{escape_markdown(run.name)}** is in use. {_describe_pipelines()}"
         st.toast(text, icon=":material/check:")
     if reason:
         st.caption(reason)
 
 
-def _at_work() -> str:
+def _describe_pipelines() -> str:
     """Return who detects and who labels now, on video and on pictures."""
-    chosen = session.preferences()
+    preferences = session.get_preferences()
     lines = {
-        where: pipeline(
-            resolved(chosen.analyzer, live=live),
-            chosen.classifier,
-            second_look=chosen.second_look,
+        medium: describe_pipeline(
+            resolve_analyzer(preferences.analyzer, live=live),
+            preferences.classifier,
+            refine=preferences.refine,
         )
-        for where, live in (("video", True), ("pictures", False))
+        for medium, live in (("video", True), ("pictures", False))
     }
-    return " ".join(f"On {where}: {plain(line)}." for where, line in lines.items())
+    return " ".join(
+        f"On {medium}: {escape_markdown(line)}." for medium, line in lines.items()
+    )
 
 
-def _why_not(run: Run, in_use: str, missing: dict[str, str]) -> str:
+def _unusable_reason(run: TrainingRun, in_use: str, missing: dict[str, str]) -> str:
     """Return why a run cannot be put in use, or an empty text."""
     if run.name == in_use:
         return "It is in use: the sidebar and every page go by it."
     if run.name in missing:
-        return f"It cannot be used here: {plain(missing[run.name])}."
+        return f"It cannot be used here: {escape_markdown(missing[run.name])}."
     if run.name in CLASSIFIERS:
         return ""
     size = run.facts["bytes"]
@@ -197,73 +215,83 @@ def _why_not(run: Run, in_use: str, missing: dict[str, str]) -> str:
     )
 
 
-def _use(name: str) -> None:
-    before = session.preferences()
-    session.set_preferences(dataclasses.replace(before, classifier=name))
-    st.session_state[_JUST_CHOSEN] = name
+def _use_classifier(name: str) -> None:
+    preferences = session.get_preferences()
+    session.set_preferences(dataclasses.replace(preferences, classifier=name))
+    st.session_state[_APPLIED_CLASSIFIER_KEY] = name
 
 
-def _charts(shelf: Shelf, run: Run) -> None:
+def _render_run_charts(catalog: RunCatalog, run: TrainingRun) -> None:
     """Show the run's charts, two in a row, for the set and beside the runs chosen."""
-    set_place, others_place = st.columns(2)
-    set_name = set_place.selectbox(
+    set_column, others_column = st.columns(2)
+    set_name = set_column.selectbox(
         "Drawn for",
         list(SET_TITLES),
-        format_func=SETS.__getitem__,
+        format_func=EVALUATION_SETS.__getitem__,
         key="models.set",
         persist_state="session",
     )
-    others = others_place.multiselect(
+    others = others_column.multiselect(
         "Beside it",
-        [name for name in shelf.runs if name != run.name],
+        [name for name in catalog.runs if name != run.name],
         key="models.beside",
         persist_state="session",
         placeholder="Other models to compare with",
     )
-    if set_name not in run.answers:
-        st.info(f"{run.name} was not measured on this set: {SETS[set_name]}.")
-    style = session.preferences().style
-    found = drawn(shelf, (run.name, *others), set_name, style)
-    for start in range(0, len(found), 2):
-        row = found[start : start + 2]
-        for place, one in zip(st.columns(len(row)), row, strict=True):
-            place.vega_lite_chart(one.spec, alt=f"{one.name} of {run.name}")
-            place.caption(one.line)
+    if set_name not in run.predictions:
+        st.info(
+            f"{run.name} was not measured on this set: {EVALUATION_SETS[set_name]}."
+        )
+    style = session.get_preferences().style
+    captioned_charts = run_charts(catalog, (run.name, *others), set_name, style)
+    for start in range(0, len(captioned_charts), 2):
+        row = captioned_charts[start : start + 2]
+        for column, captioned in zip(st.columns(len(row)), row, strict=True):
+            column.vega_lite_chart(
+                captioned.spec, alt=f"{captioned.name} of {run.name}"
+            )
+            column.caption(captioned.caption)
 
 
-def _mistakes(run: Run, missing: dict[str, str]) -> None:
+def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
     st.subheader("Mistakes")
     st.caption(
         "By truth and label given, over three classes. The pictures of these sets "
         "are not ours to show."
     )
-    style = session.preferences().style
+    style = session.get_preferences().style
     lines = [
-        f"- **{title}**: {plain(mistakes_line(run.answers[name], style))}"
+        f"- **{title}**: "
+        f"{escape_markdown(describe_mistakes(run.predictions[name], style))}"
         for name, title in SET_TITLES.items()
-        if name in run.answers
+        if name in run.predictions
     ]
     st.markdown("\n".join(lines))
     if run.name not in CLASSIFIERS or run.name in missing:
         return
     try:
-        seen = judged(run.name)
+        sample_result = classify_samples(run.name)
     except (FileNotFoundError, RuntimeError) as error:
-        st.warning(plain(f"{error}."), icon=":material/warning:")
+        st.warning(escape_markdown(f"{error}."), icon=":material/warning:")
         return
     st.markdown(
-        f"On the faces of our own samples: **{seen.wrong} of {len(seen.truths)} "
+        f"On the faces of our own samples: **{sample_result.n_wrong} of "
+        f"{len(sample_result.ground_truth)} "
         "wrong**. These are those it is most wrong about, or least sure of."
     )
-    few = seen.first(_FEW_CARDS)
-    st.html(cards_html(few.scene, few.crops, style, truths=few.truths))
+    worst = sample_result.take(_MAX_CARDS)
+    st.html(
+        scene_cards_html(
+            worst.scene, worst.crops, style, ground_truth=worst.ground_truth
+        )
+    )
     st.caption(
         "Pictures: NASA, Eileen Collins, public domain; masks drawn by this program. "
         "Drawn masks are no proof of how well real ones are read."
     )
 
 
-def _files(shelf: Shelf, run: Run) -> None:
+def _render_files(catalog: RunCatalog, run: TrainingRun) -> None:
     st.subheader("Card and files")
     # A wide table or a long command must not make the page wider than a phone.
     st.html(
@@ -273,8 +301,8 @@ def _files(shelf: Shelf, run: Run) -> None:
     title = f"Model card of {run.name}"
     expander = st.expander(title, icon=":material/description:")
     with expander, st.container(key="card"):
-        st.markdown(_smaller(run.card))
-    command = models.command(run)
+        st.markdown(_demote_headings(run.card))
+    command = models.training_command(run)
     if command:
         st.caption("The command that trained it:")
         st.code(command, language=None, wrap_lines=True)
@@ -284,15 +312,20 @@ def _files(shelf: Shelf, run: Run) -> None:
         ("Facts (JSON)", facts, f"{run.name}-facts.json", "application/json"),
         (
             "Its numbers (CSV)",
-            numbers_csv(shelf, run.name),
+            run_estimates_csv(catalog, run.name),
             f"{run.name}.csv",
             "text/csv",
         ),
-        ("All numbers (CSV)", numbers_csv(shelf), "maskdet-models.csv", "text/csv"),
+        (
+            "All numbers (CSV)",
+            run_estimates_csv(catalog),
+            "maskdet-models.csv",
+            "text/csv",
+        ),
     ]
-    downloads(files)
+    render_downloads(files)
 
 
-def _smaller(card: str) -> str:
+def _demote_headings(card: str) -> str:
     """Return the card with headings that stand below those of the page."""
     return card.replace("\n## ", "\n#### ").replace("# ", "### ", 1)

@@ -10,23 +10,23 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import streamlit as st
 
-from maskdet.metrics.answers import Answers
+from maskdet.metrics.answers import Predictions
 from maskdet.metrics.estimate import Estimate
-from maskdet.runs import SETS, Run
+from maskdet.runs import EVALUATION_SETS, TrainingRun
 from maskdet.style import Style
 from maskdet.types import CLASSES
-from maskdet.web.models import Shelf, Stamp, ships_weights
+from maskdet.web.models import FileStamp, RunCatalog, has_bundled_weights
 
-Measure: TypeAlias = Literal["wearing", "bare", "balanced"]
+AccuracyMeasure: TypeAlias = Literal["wearing", "bare", "balanced"]
 
-MEASURES: Final[Mapping[Measure, str]] = {
+MEASURE_TITLES: Final[Mapping[AccuracyMeasure, str]] = {
     "wearing": "Mask against no mask",
     "bare": "Bare faces right",
     "balanced": "Three classes, balanced",
 }
 """What is measured, in the words of the page."""
 
-MEASURE_HELP: Final[Mapping[Measure, str]] = {
+MEASURE_HELP: Final[Mapping[AccuracyMeasure, str]] = {
     "wearing": "The share of all faces for which it is right whether a mask is worn; "
     "one that is incorrectly worn counts as a mask.",
     "bare": "The share of the faces without a mask that are called so: the rest are "
@@ -43,27 +43,27 @@ SET_TITLES: Final[Mapping[str, str]] = {
     "ilc-val/found": "ilc-val, found boxes",
     "faces-test": "Faces test",
 }
-"""Short names of the sets in `maskdet.runs.SETS`, those that tell most first."""
+"""Short names of the sets in `maskdet.runs.EVALUATION_SETS`, those that tell most first."""
 
 
 @dataclass(frozen=True)
-class Number:
+class RunEstimate:
     """One measured number of one run.
 
     Attributes:
         run: its name.
-        set_name: a name in `SETS`.
+        set_name: a name in `EVALUATION_SETS`.
         measure: what was measured.
         estimate: the number with its interval, as shares.
     """
 
     run: str
     set_name: str
-    measure: Measure
+    measure: AccuracyMeasure
     estimate: Estimate
 
 
-COSTS: Final[Mapping[str, tuple[str, float]]] = {
+COST_COLUMNS: Final[Mapping[str, tuple[str, float]]] = {
     "Parameters (M)": ("parameters", 1e6),
     "File (MB)": ("bytes", 1e6),
     "1 face (ms)": ("one_face_ms", 1.0),
@@ -72,29 +72,31 @@ COSTS: Final[Mapping[str, tuple[str, float]]] = {
 """Heading of a column to the fact it shows and its unit; the last is a whole call."""
 
 
-def measured(answers: Answers, measure: Measure) -> Estimate:
+def compute_measure(predictions: Predictions, measure: AccuracyMeasure) -> Estimate:
     """Return one number of a set of answers."""
-    labels = answers.labelling
+    labels = predictions.classification
     if measure == "wearing":
-        return labels.wearing.accuracy
+        return labels.binary_confusion.accuracy
     if measure == "bare":
-        return labels.wearing.recalls[1]
-    return labels.states.balanced_accuracy()
+        return labels.binary_confusion.recalls[1]
+    return labels.class_confusion.balanced_accuracy()
 
 
-def numbers(shelf: Shelf) -> list[Number]:
+def list_run_estimates(catalog: RunCatalog) -> list[RunEstimate]:
     """Return every number of every run, counted once."""
-    return _numbers(shelf.stamp, shelf)
+    return _compute_run_estimates(catalog.stamp, catalog)
 
 
 @st.cache_data(max_entries=2, show_spinner="Counting …")
-def _numbers(stamp: Stamp, _shelf: Shelf) -> list[Number]:
+def _compute_run_estimates(stamp: FileStamp, _catalog: RunCatalog) -> list[RunEstimate]:
     return [
-        Number(name, set_name, measure, measured(run.answers[set_name], measure))
-        for name, run in _shelf.runs.items()
-        for set_name in SETS
-        if set_name in run.answers
-        for measure in get_args(Measure)
+        RunEstimate(
+            name, set_name, measure, compute_measure(run.predictions[set_name], measure)
+        )
+        for name, run in _catalog.runs.items()
+        for set_name in EVALUATION_SETS
+        if set_name in run.predictions
+        for measure in get_args(AccuracyMeasure)
     ]
 
 
@@ -103,99 +105,118 @@ Column: TypeAlias = list[str] | list[str | None] | list[float | None] | list[int
 Heading: TypeAlias = tuple[str, str]
 """Of a column: what stands above it and its neighbours, and its own."""
 
-VALUE, INTERVAL, COUNT = "%", "95 % interval", "n"
+PERCENT_HEADING, PERCENT_INTERVAL_HEADING, COUNT_HEADING = "%", "95 % interval", "n"
 """Headings of the three columns of each set."""
 
 
-def table(
-    shelf: Shelf, measure: Measure, *, in_use: str, usable: Iterable[str]
+def run_table(
+    catalog: RunCatalog, measure: AccuracyMeasure, *, in_use: str, usable: Iterable[str]
 ) -> dict[Heading, Column]:
     """Return the columns of the table of runs, shares in percent.
 
     Args:
-        shelf: the runs.
+        catalog: the runs.
         measure: which number is shown for each set.
         in_use: name of the run that labels the faces now.
         usable: names of the runs that could.
     """
-    rows = list(shelf.runs.items())
-    able = set(usable)
+    rows = list(catalog.runs.items())
+    usable_names = set(usable)
     columns: dict[Heading, Column] = {
         ("", "Model"): [name for name, _ in rows],
-        ("", "Use"): [_use(name, run, in_use=in_use, able=able) for name, run in rows],
+        ("", "Use"): [
+            _describe_run_use(name, run, in_use=in_use, usable_names=usable_names)
+            for name, run in rows
+        ],
     }
-    known = {
-        (number.run, number.set_name): number.estimate
-        for number in numbers(shelf)
-        if number.measure == measure
+    estimates_by_key = {
+        (run_estimate.run, run_estimate.set_name): run_estimate.estimate
+        for run_estimate in list_run_estimates(catalog)
+        if run_estimate.measure == measure
     }
     for set_name, title in SET_TITLES.items():
-        estimates = [known.get((name, set_name)) for name, _ in rows]
-        columns[title, VALUE] = [percent(one) for one in estimates]
-        columns[title, INTERVAL] = [interval(one) for one in estimates]
-        columns[title, COUNT] = [one.n if one else None for one in estimates]
-    for heading, (fact, unit) in COSTS.items():
-        columns["Cost", heading] = [_scaled(run, fact, unit) for _, run in rows]
+        estimates = [estimates_by_key.get((name, set_name)) for name, _ in rows]
+        columns[title, PERCENT_HEADING] = [
+            to_percent(estimate) for estimate in estimates
+        ]
+        columns[title, PERCENT_INTERVAL_HEADING] = [
+            format_percent_interval(estimate) for estimate in estimates
+        ]
+        columns[title, COUNT_HEADING] = [
+            estimate.n if estimate else None for estimate in estimates
+        ]
+    for heading, (fact, unit) in COST_COLUMNS.items():
+        columns["Cost", heading] = [_scale_fact(run, fact, unit) for _, run in rows]
     return columns
 
 
-def percent(estimate: Estimate | None) -> float | None:
+def to_percent(estimate: Estimate | None) -> float | None:
     """Return the number in percent; None where there was nothing to measure."""
     return 100 * estimate.value if estimate is not None and estimate.n else None
 
 
-def interval(estimate: Estimate | None) -> str | None:
+def format_percent_interval(estimate: Estimate | None) -> str | None:
     """Return the 95 % interval in percent, as in "95.1 to 98.2", or None as above."""
     if estimate is None or not estimate.n:
         return None
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
 
 
-def _use(name: str, run: Run, *, in_use: str, able: set[str]) -> str:
+def _describe_run_use(
+    name: str, run: TrainingRun, *, in_use: str, usable_names: set[str]
+) -> str:
     if name == in_use:
         return "in use"
-    if name in able:
+    if name in usable_names:
         return "can be used"
-    return "not here" if ships_weights(run) else "numbers only"
+    return "not here" if has_bundled_weights(run) else "numbers only"
 
 
-def _scaled(run: Run, fact: str, unit: float) -> float | None:
+def _scale_fact(run: TrainingRun, fact: str, unit: float) -> float | None:
     value = run.facts[fact]
     return None if value is None else float(value) / unit
 
 
-def numbers_csv(shelf: Shelf, run_name: str | None = None) -> str:
+def run_estimates_csv(catalog: RunCatalog, run_name: str | None = None) -> str:
     """Return the numbers of one run, or of all, as CSV with a row a number."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", "set", "measure", "value", "low", "high", "n"])
-    for number in numbers(shelf):
-        if run_name in (None, number.run):
-            ends = number.estimate.rounded()
-            values = ["" if ends[key] is None else ends[key] for key in _ENDS]
+    for run_estimate in list_run_estimates(catalog):
+        if run_name in (None, run_estimate.run):
+            rounded = run_estimate.estimate.to_json()
+            values = [
+                "" if rounded[key] is None else rounded[key] for key in _CSV_FIELDS
+            ]
             writer.writerow(
-                [number.run, number.set_name, number.measure, *values, ends["n"]]
+                [
+                    run_estimate.run,
+                    run_estimate.set_name,
+                    run_estimate.measure,
+                    *values,
+                    rounded["n"],
+                ]
             )
     return text.getvalue()
 
 
-_ENDS: Final = ("value", "low", "high")
+_CSV_FIELDS: Final = ("value", "low", "high")
 
 
-def mistakes_line(answers: Answers, style: Style) -> str:
+def describe_mistakes(predictions: Predictions, style: Style) -> str:
     """Return how many faces got a wrong class, and which for which, most first."""
-    counts = answers.labelling.states.counts
+    counts = predictions.classification.class_confusion.counts
     pairs = [
-        (int(counts[truth, said]), truth, said)
-        for truth in CLASSES
-        for said in CLASSES
-        if truth != said and counts[truth, said]
+        (int(counts[actual, predicted]), actual, predicted)
+        for actual in CLASSES
+        for predicted in CLASSES
+        if actual != predicted and counts[actual, predicted]
     ]
-    n = len(answers)
+    n = len(predictions)
     if not pairs:
         return f"none of {n:,} wrong"
     parts = [
-        f"{count} “{style.title(truth)}” called “{style.title(said)}”"
-        for count, truth, said in sorted(pairs, key=lambda pair: -pair[0])
+        f"{count} “{style.title(actual)}” called “{style.title(predicted)}”"
+        for count, actual, predicted in sorted(pairs, key=lambda pair: -pair[0])
     ]
     return f"{sum(pair[0] for pair in pairs):,} of {n:,} wrong: {', '.join(parts)}"

@@ -18,16 +18,16 @@ from maskdet.classifier import classifier_path, crop_face, load_classifier
 from maskdet.media import encode_jpeg, read_image
 from maskdet.types import Faces, Label, Scene
 from maskdet.web.pictures import CROP_PX
-from maskdet.web.samples import SAMPLES
+from maskdet.web.samples import IMAGE_SAMPLES
 
-_Known: TypeAlias = tuple[tuple[float, float, float, float], Label]
+_LabelledBox: TypeAlias = tuple[tuple[float, float, float, float], Label]
 
-_FACE: Final = (178.1, 65.0, 269.5, 176.4)
+_PORTRAIT_BOX: Final = (178.1, 65.0, 269.5, 176.4)
 
-KNOWN_FACES: Final[Mapping[str, tuple[_Known, ...]]] = {
-    "portrait-bare.jpg": ((_FACE, Label.NO_MASK),),
-    "portrait-mask.jpg": ((_FACE, Label.MASK),),
-    "portrait-below-nose.jpg": ((_FACE, Label.INCORRECT),),
+SAMPLE_FACES: Final[Mapping[str, tuple[_LabelledBox, ...]]] = {
+    "portrait-bare.jpg": ((_PORTRAIT_BOX, Label.NO_MASK),),
+    "portrait-mask.jpg": ((_PORTRAIT_BOX, Label.MASK),),
+    "portrait-below-nose.jpg": ((_PORTRAIT_BOX, Label.INCORRECT),),
     "group.jpg": (
         ((61.4, 208.3, 118.1, 277.4), Label.NO_MASK),
         ((315.0, 192.9, 375.4, 266.4), Label.MASK),
@@ -43,32 +43,32 @@ worn, as `scripts/make_samples.py` put them there."""
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class SampleResult:
     """The sample faces as one mask model sees them, the worst answers first.
 
     Attributes:
         scene: the faces with their probabilities; boxes in pixels of their pictures.
-        truths: the true label of each.
+        ground_truth: the true label of each.
         crops: one JPEG a face.
     """
 
     scene: Scene
-    truths: tuple[Label, ...]
+    ground_truth: tuple[Label, ...]
     crops: tuple[bytes, ...]
 
     @property
-    def wrong(self) -> int:
+    def n_wrong(self) -> int:
         """How many faces got another label than the true one."""
-        pairs = zip(self.scene.labels, self.truths, strict=True)
-        return sum(label is not truth for label, truth in pairs)
+        pairs = zip(self.scene.labels, self.ground_truth, strict=True)
+        return sum(label is not actual for label, actual in pairs)
 
-    def first(self, n: int) -> Judged:
+    def take(self, n: int) -> SampleResult:
         """Return only the `n` faces with the worst answers."""
-        rows = np.arange(min(n, len(self.truths)))
-        return Judged(self.scene[rows], self.truths[:n], self.crops[:n])
+        rows = np.arange(min(n, len(self.ground_truth)))
+        return SampleResult(self.scene[rows], self.ground_truth[:n], self.crops[:n])
 
 
-def judged(classifier: str) -> Judged:
+def classify_samples(classifier: str) -> SampleResult:
     """Return what a mask model says of the sample faces, asked once.
 
     Raises:
@@ -76,32 +76,34 @@ def judged(classifier: str) -> Judged:
         RuntimeError: its file is broken or another version.
     """
     path = classifier_path(classifier)
-    return _judged(classifier, str(path), path.stat().st_mtime_ns)
+    return _classify_samples(classifier, str(path), path.stat().st_mtime_ns)
 
 
 @st.cache_data(max_entries=8, show_spinner="Looking at the samples …")
-def _judged(classifier: str, path: str, time_ns: int) -> Judged:
+def _classify_samples(classifier: str, path: str, time_ns: int) -> SampleResult:
     model = load_classifier(classifier)
     crops: list[bytes] = []
     probs: list[NDArray[np.float32]] = []
-    rows: list[_Known] = []
-    for sample in SAMPLES:
-        known = KNOWN_FACES[sample.path.name]
+    rows: list[_LabelledBox] = []
+    for sample in IMAGE_SAMPLES:
+        labelled_boxes = SAMPLE_FACES[sample.path.name]
         image = read_image(sample.path)
-        boxes = np.array([box for box, _ in known], np.float32)
+        boxes = np.array([box for box, _ in labelled_boxes], np.float32)
         probs.append(model.predict(image, boxes))
         crops += [encode_jpeg(crop_face(image, box, CROP_PX)) for box in boxes]
-        rows += known
-    return _worst_first(rows, np.concatenate(probs), crops)
+        rows += labelled_boxes
+    return _sort_worst_first(rows, np.concatenate(probs), crops)
 
 
-def _worst_first(
-    rows: list[_Known], probs: NDArray[np.float32], crops: list[bytes]
-) -> Judged:
-    truths = [label for _, label in rows]
-    order = np.argsort(probs[np.arange(len(rows)), truths], kind="stable")
+def _sort_worst_first(
+    rows: list[_LabelledBox], probs: NDArray[np.float32], crops: list[bytes]
+) -> SampleResult:
+    ground_truth = [label for _, label in rows]
+    order = np.argsort(probs[np.arange(len(rows)), ground_truth], kind="stable")
     boxes = np.array([box for box, _ in rows], np.float32)[order]
     scene = Scene(Faces(boxes, np.ones(len(rows), np.float32)), probs[order])
-    return Judged(
-        scene, tuple(truths[row] for row in order), tuple(crops[row] for row in order)
+    return SampleResult(
+        scene,
+        tuple(ground_truth[row] for row in order),
+        tuple(crops[row] for row in order),
     )

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from maskdet.analyzer import ANALYZERS, AUTO
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
-from maskdet.media import checked_rotation
-from maskdet.settings import Settings, read_object, upgrade
+from maskdet.media import validate_rotation
+from maskdet.settings import Settings, parse_json_object, upgrade_settings
 from maskdet.style import Style
 
 CAMERA_LIMITS: dict[str, tuple[int, int]] = {
@@ -22,7 +22,7 @@ CAMERA_LIMITS: dict[str, tuple[int, int]] = {
 }
 """Smallest and largest value that is asked of a camera, in pixels and frames/s."""
 
-_Value = bool | int | float | str | tuple[float, ...] | Mapping[str, str]
+_SettingValue = bool | int | float | str | tuple[float, ...] | Mapping[str, str]
 _Part = TypeVar("_Part", bound="Preferences | Settings | Style")
 
 
@@ -41,7 +41,7 @@ class Preferences:
         camera_fps: asked of the camera, in frames per second.
         classifier: a name in `CLASSIFIERS`: the mask model. One other than the
             default labels every face.
-        second_look: whether the default mask model may read large faces again after
+        refine: whether the default mask model may read large faces again after
             a one-pass analyzer.
 
     Raises:
@@ -57,13 +57,13 @@ class Preferences:
     camera_height: int = 480
     camera_fps: int = 15
     classifier: str = DEFAULT_CLASSIFIER
-    second_look: bool = True
+    refine: bool = True
 
     def __post_init__(self) -> None:
         """Refuse unknown models and a camera that cannot be."""
         _check_name("analyzer", self.analyzer, (AUTO, *ANALYZERS))
         _check_name("classifier", self.classifier, CLASSIFIERS)
-        checked_rotation(self.rotate)
+        validate_rotation(self.rotate)
         for name, (low, high) in CAMERA_LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -82,18 +82,18 @@ class Preferences:
         Raises:
             ValueError: not a JSON object, an unknown field, or a bad value.
         """
-        values = read_object(text, "this file is")
-        if values and set(upgrade(values)) <= _names(Settings()):
+        values = parse_json_object(text, "this file is")
+        if values and set(upgrade_settings(values)) <= _get_field_names(Settings()):
             values = {"settings": values}
-        return _replaced(cls(), values)
+        return _replace_fields(cls(), values)
 
     def to_query(self) -> dict[str, str]:
         """Return the choices that differ from the defaults, as flat URL parameters."""
-        ours, usual = _flat(self), _flat(Preferences())
+        values, defaults = _flatten(self), _flatten(Preferences())
         return {
             name: json.dumps(value).strip('"')
-            for name, value in ours.items()
-            if value != usual[name]
+            for name, value in values.items()
+            if value != defaults[name]
         }
 
     @classmethod
@@ -103,78 +103,79 @@ class Preferences:
         Raises:
             ValueError: an unknown parameter or a bad value.
         """
-        usual, query = _flat(cls()), upgrade(query)
-        unknown = sorted(set(query) - set(usual))
+        defaults, query = _flatten(cls()), upgrade_settings(query)
+        unknown = sorted(set(query) - set(defaults))
         if unknown:
-            raise ValueError(_unknown(unknown[0], usual))
+            raise ValueError(_format_unknown_setting(unknown[0], defaults))
         values = {
-            name: _parsed(name, text, usual[name]) for name, text in query.items()
+            name: _parse_value(name, text, defaults[name])
+            for name, text in query.items()
         }
         parts: dict[str, object] = {}
         for part in ("settings", "style"):
-            names = _names(getattr(cls(), part))
+            names = _get_field_names(getattr(cls(), part))
             parts[part] = {name: values.pop(name) for name in names & set(values)}
-        return _replaced(cls(), {**values, **parts})
+        return _replace_fields(cls(), {**values, **parts})
 
-    def link(self, page_url: str) -> str:
+    def to_link(self, page_url: str) -> str:
         """Return a link to the page at `page_url` that opens with these choices."""
         address = page_url.partition("?")[0]
         query = urlencode(self.to_query())
         return f"{address}?{query}" if query else address
 
 
-def rotation_text(rotate: int) -> str:
+def format_rotation(rotate: int) -> str:
     """Return how a choice among `maskdet.media.ROTATIONS` is called."""
     return f"{rotate}° clockwise" if rotate else "Not at all"
 
 
-def _check_name(field_name: str, name: str, known: Collection[str]) -> None:
-    if name not in known:
+def _check_name(field_name: str, name: str, allowed: Collection[str]) -> None:
+    if name not in allowed:
         raise ValueError(
-            f"{field_name} must be one of {', '.join(known)}, not {name!r}"
+            f"{field_name} must be one of {', '.join(allowed)}, not {name!r}"
         )
 
 
-def _names(part: Preferences | Settings | Style) -> set[str]:
+def _get_field_names(part: Preferences | Settings | Style) -> set[str]:
     return {field.name for field in dataclasses.fields(part)}
 
 
-def _flat(preferences: Preferences) -> dict[str, _Value]:
+def _flatten(preferences: Preferences) -> dict[str, _SettingValue]:
     """Return every single choice by its own name; the names do not repeat."""
-    flat: dict[str, _Value] = {}
+    flat: dict[str, _SettingValue] = {}
     for name, value in dataclasses.asdict(preferences).items():
         flat.update(value if isinstance(value, dict) else {name: value})
     return flat
 
 
-def _unknown(name: str, known: Mapping[str, object]) -> str:
-    return f"unknown setting {name!r}; known are {', '.join(known)}"
+def _format_unknown_setting(name: str, allowed: Mapping[str, object]) -> str:
+    return f"unknown setting {name!r}; known are {', '.join(allowed)}"
 
 
-def _parsed(name: str, text: str, usual: _Value) -> _Value:
-    """Return the value that a URL parameter spells, of the same type as `usual`."""
-    if isinstance(usual, str):
+def _parse_value(name: str, text: str, default: _SettingValue) -> _SettingValue:
+    """Return the value that a URL parameter spells, of the same type as `default`."""
+    if isinstance(default, str):
         return text
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = text
-    return _checked(name, value, usual)
+    return _check_value(name, value, default)
 
 
-def _checked(name: str, value: object, usual: _Value) -> _Value:
-    """Return `value` if it is of the type of `usual`; a whole number is a number."""
-    if isinstance(usual, bool):
+def _check_value(name: str, value: object, default: _SettingValue) -> _SettingValue:
+    """Return `value` if it is of the type of `default`; a whole number is a number."""
+    if isinstance(default, bool):
         fits, kind = isinstance(value, bool), "true or false"
-    elif isinstance(usual, int):
+    elif isinstance(default, int):
         fits = isinstance(value, int) and not isinstance(value, bool)
         kind = "a whole number"
-    elif isinstance(usual, float):
+    elif isinstance(default, float):
         fits = isinstance(value, int | float) and not isinstance(value, bool)
         kind = "a number"
-    elif isinstance(usual, Mapping):
+    elif isinstance(default, Mapping):
         fits, kind = isinstance(value, Mapping), "an object"
-    elif isinstance(usual, tuple):
+    elif isinstance(default, tuple):
         fits, kind = isinstance(value, list | tuple), "a list of numbers"
     else:
         fits, kind = isinstance(value, str), "a text"
@@ -183,19 +184,23 @@ def _checked(name: str, value: object, usual: _Value) -> _Value:
     return value  # type: ignore[return-value]
 
 
-def _replaced(part: _Part, values: Mapping[str, object]) -> _Part:
+def _replace_fields(part: _Part, values: Mapping[str, object]) -> _Part:
     """Return a copy of the dataclass `part` with checked `values` put in."""
     checked: dict[str, Any] = {}
     if isinstance(part, Settings):
-        values = upgrade(values)
+        values = upgrade_settings(values)
     for name, value in values.items():
-        if name not in _names(part):
-            raise ValueError(_unknown(name, dict.fromkeys(sorted(_names(part)))))
-        usual = getattr(part, name)
-        if not isinstance(usual, Settings | Style):
-            checked[name] = _checked(name, value, usual)
+        if name not in _get_field_names(part):
+            raise ValueError(
+                _format_unknown_setting(
+                    name, dict.fromkeys(sorted(_get_field_names(part)))
+                )
+            )
+        default = getattr(part, name)
+        if not isinstance(default, Settings | Style):
+            checked[name] = _check_value(name, value, default)
         elif isinstance(value, Mapping):
-            checked[name] = _replaced(usual, value)
+            checked[name] = _replace_fields(default, value)
         else:
             raise ValueError(f"{name} must be a JSON object, not {value!r}")
     return dataclasses.replace(part, **checked)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
-from maskdet.style import Style, line_style, percent
+from maskdet.style import Style, format_percent, line_style
 from maskdet.types import CLASSES, Label
-from maskdet.web.live import Reading
+from maskdet.web.live import LiveStats
 
-_NONE = "&ndash;"
+_DASH = "&ndash;"
 
-_STAGES = {
+_STAGE_TITLES = {
     "read": "Read the frame",
     "resize": "Scale it",
     "find": "Find faces",
@@ -20,10 +20,10 @@ _STAGES = {
     "draw": "Draw",
 }
 
-_ALWAYS = ("read", "find", "label", "track", "draw")
+_DEFAULT_STAGES = ("read", "find", "label", "track", "draw")
 
 # Greys come from the text colour, so that the numbers suit the light and dark theme.
-LOOK = """<style>
+STATS_CSS = """<style>
 .maskdet-live {display: grid; gap: 1.1rem; font-size: .875rem; line-height: 1.35;
   font-variant-numeric: tabular-nums;}
 .maskdet-live h3 {font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; padding: 0;
@@ -49,106 +49,110 @@ LOOK = """<style>
 </style>"""
 
 
-def readings_html(reading: Reading, style: Style) -> str:
+def live_stats_html(stats: LiveStats, style: Style) -> str:
     """Return people by label, share masked, rates and times; dashes before Start.
 
     Args:
-        reading: what the stream says of itself.
+        stats: what the stream says of itself.
         style: names and colours of the classes.
     """
-    parts = (_people(reading, style), _rates(reading), _times(reading))
-    return f'{LOOK}<div class="maskdet-live">{"".join(parts)}</div>'
+    parts = (
+        _people_html(stats, style),
+        _frame_rates_html(stats),
+        _stage_times_html(stats),
+    )
+    return f'{STATS_CSS}<div class="maskdet-live">{"".join(parts)}</div>'
 
 
-def _people(reading: Reading, style: Style) -> str:
+def _people_html(stats: LiveStats, style: Style) -> str:
     # Without a frame analysed just now, nobody knows who is there now.
-    known, people = reading.fps_done > 0, reading.people
+    is_current, people = stats.fps_analyzed > 0, stats.people
     cells = "".join(
-        cell_html(
+        stat_html(
             escape(style.title(label)),
-            str(people.now[label]) if known else _NONE,
+            str(people.current[label]) if is_current else _DASH,
             attributes=f'class="label" style="border-left-style:{line_style(label)};'
             f'border-left-color:{style.colour_css(label)}"',
-            note=f"{people.so_far[label]} since Start" if reading.started else "",
+            note=f"{people.total[label]} since Start" if stats.has_started else "",
         )
         for label in Label
     )
-    here = f"{sum(people.now.values())}" if known else _NONE
+    n_in_view = f"{sum(people.current.values())}" if is_current else _DASH
     return (
-        f"<section><h3>People in view: {here}</h3><dl>{cells}</dl>"
-        f"<small>{_so_far(reading)}</small></section>{_share(reading, style)}"
+        f"<section><h3>People in view: {n_in_view}</h3><dl>{cells}</dl>"
+        f"<small>{_format_total(stats)}</small></section>{_mask_rate_html(stats, style)}"
     )
 
 
-def _so_far(reading: Reading) -> str:
+def _format_total(stats: LiveStats) -> str:
     """Return how many there were, and how many turned away, in a line."""
-    if not reading.started:
+    if not stats.has_started:
         return ""
-    n_people, turned = sum(reading.people.so_far.values()), reading.people.turned
+    n_people, n_turned_away = sum(stats.people.total.values()), stats.people.turned_away
     line = f"{n_people} {'person' if n_people == 1 else 'people'} since Start"
-    if turned and reading.fps_done:
-        line += f"; {turned} turned away now, with what was last seen"
+    if n_turned_away and stats.fps_analyzed:
+        line += f"; {n_turned_away} turned away now, with what was last seen"
     return line
 
 
-def _share(reading: Reading, style: Style) -> str:
-    now = reading.people.now
-    sure = sum(now[label] for label in CLASSES) if reading.fps_done else 0
-    share = now[Label.MASK] / sure if sure else 0.0
-    shown = escape(percent(share)) if sure else _NONE
-    bar = _bar(share, style.colour_css(Label.MASK))
+def _mask_rate_html(stats: LiveStats, style: Style) -> str:
+    label_counts = stats.people.current
+    n_classified = (
+        sum(label_counts[label] for label in CLASSES) if stats.fps_analyzed else 0
+    )
+    mask_rate = label_counts[Label.MASK] / n_classified if n_classified else 0.0
+    mask_rate_text = escape(format_percent(mask_rate)) if n_classified else _DASH
+    bar = _bar_html(mask_rate, style.colour_css(Label.MASK))
     return (
         "<section><p><span>Share masked, of those that are sure</span>"
-        f"<b>{shown}</b></p>{bar}</section>"
+        f"<b>{mask_rate_text}</b></p>{bar}</section>"
     )
 
 
-def _rates(reading: Reading) -> str:
+def _frame_rates_html(stats: LiveStats) -> str:
     rates = {
-        "Arrived": reading.fps_in,
-        "Analysed": reading.fps_done,
-        "Skipped": reading.fps_skipped,
+        "Arrived": stats.fps_in,
+        "Analysed": stats.fps_analyzed,
+        "Skipped": stats.fps_skipped,
     }
     cells = "".join(
-        cell_html(name, f"{fps:.1f}<small> /s</small>" if reading.started else _NONE)
+        stat_html(name, f"{fps:.1f}<small> /s</small>" if stats.has_started else _DASH)
         for name, fps in rates.items()
     )
-    total = (
-        f"{reading.n_skipped} skipped since Start, to stay current"
-        if reading.started
+    skipped_text = (
+        f"{stats.n_skipped} skipped since Start, to stay current"
+        if stats.has_started
         else ""
     )
     return (
         f'<section><h3>Frames</h3><dl class="three">{cells}</dl>'
-        f"<small>{total}</small></section>"
+        f"<small>{skipped_text}</small></section>"
     )
 
 
-def _times(reading: Reading) -> str:
-    total_ms = sum(reading.stage_ms.values())
-    stages = reading.stage_ms or dict.fromkeys(_ALWAYS, 0.0)
+def _stage_times_html(stats: LiveStats) -> str:
+    total_ms = sum(stats.stage_ms.values())
+    stages = stats.stage_ms or dict.fromkeys(_DEFAULT_STAGES, 0.0)
     rows = "".join(
-        f"<p><span>{_STAGES.get(stage, stage.capitalize())}</span>"
-        f"<span>{_ms(ms) if total_ms else _NONE}</span></p>"
-        f"{_bar(ms / total_ms if total_ms else 0.0)}"
+        f"<p><span>{_STAGE_TITLES.get(stage, stage.capitalize())}</span>"
+        f"<span>{_format_ms(ms) if total_ms else _DASH}</span></p>"
+        f"{_bar_html(ms / total_ms if total_ms else 0.0)}"
         for stage, ms in stages.items()
     )
-    whole = f"{_ms(total_ms)} a frame" if total_ms else _NONE
-    return f"<section><h3>Time</h3>{rows}<p><b>Together</b><b>{whole}</b></p></section>"
+    total_text = f"{_format_ms(total_ms)} a frame" if total_ms else _DASH
+    return f"<section><h3>Time</h3>{rows}<p><b>Together</b><b>{total_text}</b></p></section>"
 
 
-def cell_html(name: str, value: str, attributes: str = "", note: str = "") -> str:
+def stat_html(name: str, value: str, attributes: str = "", note: str = "") -> str:
     """Return a value with its name below, for a `dl` inside `.maskdet-live`."""
-    more = f'<dd class="note">{note}</dd>' if note else ""
-    return f"<div {attributes}><dt>{name}</dt><dd>{value}</dd>{more}</div>"
+    note_html = f'<dd class="note">{note}</dd>' if note else ""
+    return f"<div {attributes}><dt>{name}</dt><dd>{value}</dd>{note_html}</div>"
 
 
-def _bar(share: float, colour: str = "") -> str:
+def _bar_html(fraction: float, colour: str = "") -> str:
     background = f";background:{colour}" if colour else ""
-    return (
-        f'<div class="bar"><i style="width:{100 * share:.0f}%{background}"></i></div>'
-    )
+    return f'<div class="bar"><i style="width:{100 * fraction:.0f}%{background}"></i></div>'
 
 
-def _ms(ms: float) -> str:
+def _format_ms(ms: float) -> str:
     return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"

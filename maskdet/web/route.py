@@ -18,22 +18,24 @@ from streamlit.runtime.app_session import AppSession
 
 from maskdet.web import camera, tab
 
-_PAGES: Final[WeakKeyDictionary[AppSession, tuple[str, float]]] = WeakKeyDictionary()
+_requested_pages: Final[WeakKeyDictionary[AppSession, tuple[str, float]]] = (
+    WeakKeyDictionary()
+)
 """The page that each visitor asked for last, and when; until the visitor leaves."""
 
-_PATIENCE_S: Final = 5.0
+_STALE_WINDOW_S: Final = 5.0
 """What comes later after a page was asked for is no remainder of the page before: the
 browser shows that one, as after a connection that broke, and is obeyed."""
 
-_request_rerun: Final = AppSession.request_rerun
+_original_request_rerun: Final = AppSession.request_rerun
 
 
-def keep_to_the_page() -> None:
+def ignore_stale_reruns() -> None:
     """Leave out requests that nobody made; call it before pages are shown."""
-    AppSession.request_rerun = _request_unless_stray  # type: ignore[assignment]
+    AppSession.request_rerun = _request_rerun_unless_stale  # type: ignore[assignment]
 
 
-def is_stray(request: ClientState, page: str) -> bool:
+def is_stale_rerun(request: ClientState, page: str) -> bool:
     """Return whether a request would lead away from a page though nobody asked for it.
 
     Args:
@@ -43,17 +45,21 @@ def is_stray(request: ClientState, page: str) -> bool:
     """
     if not page or request.page_script_hash in ("", page):
         return False
-    keys = camera.frontend_key(), tab.KEY
-    by_itself = any(state.id.endswith(keys) for state in request.widget_states.widgets)
-    return by_itself or bool(request.fragment_id)
+    keys = camera.get_frontend_key(), tab.TAB_KEY
+    is_automatic = any(
+        state.id.endswith(keys) for state in request.widget_states.widgets
+    )
+    return is_automatic or bool(request.fragment_id)
 
 
-def _request_unless_stray(session: AppSession, request: ClientState | None) -> None:
+def _request_rerun_unless_stale(
+    session: AppSession, request: ClientState | None
+) -> None:
     if request is not None:
         now_s = time.monotonic()
-        page, asked_s = _PAGES.get(session, ("", now_s))
-        if now_s - asked_s < _PATIENCE_S and is_stray(request, page):
+        page, requested_s = _requested_pages.get(session, ("", now_s))
+        if now_s - requested_s < _STALE_WINDOW_S and is_stale_rerun(request, page):
             return
         if not request.fragment_id:
-            _PAGES[session] = request.page_script_hash, now_s
-    _request_rerun(session, request)
+            _requested_pages[session] = request.page_script_hash, now_s
+    _original_request_rerun(session, request)

@@ -8,10 +8,10 @@ from typing import Final
 
 from maskdet.resources import resource_path
 
-_FOLDER: Final = resource_path("samples")
+_SAMPLES_FOLDER: Final = resource_path("samples")
 
-_PORTRAIT: Final = "NASA, Eileen Collins, public domain"
-_DRAWN: Final = f"{_PORTRAIT}; mask drawn by this program"
+_PORTRAIT_CREDIT: Final = "NASA, Eileen Collins, public domain"
+_DRAWN_MASK_CREDIT: Final = f"{_PORTRAIT_CREDIT}; mask drawn by this program"
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,21 @@ class Sample:
     credit: str
 
 
-SAMPLES: Final[tuple[Sample, ...]] = (
-    Sample("Group", _FOLDER / "group.jpg", _DRAWN),
-    Sample("Mask", _FOLDER / "portrait-mask.jpg", _DRAWN),
-    Sample("No mask", _FOLDER / "portrait-bare.jpg", _PORTRAIT),
-    Sample("Mask below the nose", _FOLDER / "portrait-below-nose.jpg", _DRAWN),
+IMAGE_SAMPLES: Final[tuple[Sample, ...]] = (
+    Sample("Group", _SAMPLES_FOLDER / "group.jpg", _DRAWN_MASK_CREDIT),
+    Sample("Mask", _SAMPLES_FOLDER / "portrait-mask.jpg", _DRAWN_MASK_CREDIT),
+    Sample("No mask", _SAMPLES_FOLDER / "portrait-bare.jpg", _PORTRAIT_CREDIT),
+    Sample(
+        "Mask below the nose",
+        _SAMPLES_FOLDER / "portrait-below-nose.jpg",
+        _DRAWN_MASK_CREDIT,
+    ),
 )
 """In the order in which they are offered."""
 
-FILM: Final = Sample(
+VIDEO_SAMPLE: Final = Sample(
     "Film",
-    _FOLDER / "film.mp4",
-    f"{_PORTRAIT}; masks, hall and movement drawn by this program",
+    _SAMPLES_FOLDER / "film.mp4",
+    f"{_PORTRAIT_CREDIT}; masks, hall and movement drawn by this program",
 )
 """Twelve seconds with three people; one of them turns away for a while."""

@@ -15,84 +15,90 @@ from maskdet.analyzer import (
     AUTO,
     DEFAULT_ANALYZER,
     Analyzer,
-    asset_of,
+    analyzer_model_name,
+    has_refinement,
     load_analyzer,
-    reads_twice,
-    resolved,
+    resolve_analyzer,
 )
-from maskdet.assets import ASSETS, asset_path, folders
+from maskdet.assets import MODEL_FILES, model_folders, model_path
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
-from maskdet.detectors import missing_library
+from maskdet.detectors import describe_missing_detector_library
 from maskdet.types import Image, Scene, Settings
-from maskdet.web.analyzer_pool import Choice, Loaded, Pool
+from maskdet.web.analyzer_pool import AnalyzerKey, AnalyzerPool, PooledAnalyzer
 from maskdet.web.preferences import Preferences
 
 # Dots keep these apart from the keys that widgets and components use.
-_CURRENT = "maskdet.preferences"
-_WANTED = "maskdet.wanted"
-_COMPLAINT = "maskdet.complaint"
-_ENDED = "maskdet.ended"
-_WHOLE = "maskdet.whole"
-_LENT = "maskdet.analyzers"
-_ALBUM = "maskdet.album"
+_PREFERENCES_KEY = "maskdet.preferences"
+_PENDING_KEY = "maskdet.wanted"
+_WARNING_KEY = "maskdet.complaint"
+_COMPLETED_URL_KEY = "maskdet.ended"
+_COMPLETED_KEY = "maskdet.whole"
+_ANALYZERS_KEY = "maskdet.analyzers"
+_IMAGE_CACHE_KEY = "maskdet.album"
 
 
-def preferences() -> Preferences:
+def get_preferences() -> Preferences:
     """Return the choices in force; a new session starts with those in its link."""
-    if _CURRENT not in st.session_state:
-        _start()
-    return cast(Preferences, st.session_state[_CURRENT])
+    if _PREFERENCES_KEY not in st.session_state:
+        _load_link_preferences()
+    return cast(Preferences, st.session_state[_PREFERENCES_KEY])
 
 
-def set_preferences(wanted: Preferences) -> None:
+def set_preferences(pending: Preferences) -> None:
     """Put choices in force; the sidebar's widgets show them from the next run on.
 
     Outside a widget's callback, call `st.rerun()` afterwards.
     """
-    _put(wanted)
-    st.session_state[_WANTED] = wanted
-    complain("")
+    _set_current(pending)
+    st.session_state[_PENDING_KEY] = pending
+    set_warning("")
 
 
-def take_wanted() -> Preferences | None:
+def pop_pending_preferences() -> Preferences | None:
     """Return the choices that the widgets do not show yet, once; else `None`.
 
     An analyzer or mask model that cannot be used here, as after opening the link of
     somebody who has its file, is replaced by the first one that can.
     """
-    preferences()
-    wanted: Preferences | None = st.session_state.pop(_WANTED, None)
-    if wanted is None:
+    get_preferences()
+    pending: Preferences | None = st.session_state.pop(_PENDING_KEY, None)
+    if pending is None:
         return None
     analyzers = (AUTO, DEFAULT_ANALYZER, *ANALYZERS)
-    analyzer = _usable(wanted.analyzer, analyzers, unavailable())
+    analyzer = _replace_unavailable(
+        pending.analyzer, analyzers, list_unavailable_analyzers()
+    )
     classifiers = (DEFAULT_CLASSIFIER, *CLASSIFIERS)
-    classifier = _usable(wanted.classifier, classifiers, unavailable_classifiers())
-    wanted = dataclasses.replace(wanted, analyzer=analyzer, classifier=classifier)
-    _put(wanted)
-    return wanted
+    classifier = _replace_unavailable(
+        pending.classifier, classifiers, list_unavailable_classifiers()
+    )
+    pending = dataclasses.replace(pending, analyzer=analyzer, classifier=classifier)
+    _set_current(pending)
+    return pending
 
 
-def begin() -> None:
+def begin_run() -> None:
     """Note that a run begins; before anything that `app.py` shows.
 
     The page stops with one line if `MASKDET_MODEL_DIR` is set and is not a folder:
     then no model can be loaded.
     """
-    st.session_state[_WHOLE] = st.session_state.pop(_ENDED, "") == st.context.url
+    st.session_state[_COMPLETED_KEY] = (
+        st.session_state.pop(_COMPLETED_URL_KEY, "") == st.context.url
+    )
     try:
-        folders()
+        model_folders()
     except ValueError as error:
         st.error(str(error), icon=":material/error:")
         st.stop()
 
 
-def end() -> None:
+def end_run() -> None:
     """Note that a run came to its end; the last line of `app.py`."""
-    st.session_state[_ENDED] = st.context.url
+    st.session_state[_COMPLETED_URL_KEY] = st.context.url
 
 
-def ended_here() -> bool:
+def is_previous_run_complete() -> bool:
     """Return whether the run before this one came to its end, and on this page.
 
     The browser is told the value of a widget only in the run that sets it. Who changes
@@ -100,27 +106,27 @@ def ended_here() -> bool:
     show, and send back, the lowest value of each slider and nothing for each choice.
     So where this is false, values are set again.
     """
-    return cast(bool, st.session_state.get(_WHOLE, False))
+    return cast(bool, st.session_state.get(_COMPLETED_KEY, False))
 
 
-def remember(chosen: Preferences) -> None:
+def store_preferences(preferences: Preferences) -> None:
     """Keep what the sidebar's widgets say; a change settles an old complaint."""
-    if chosen != st.session_state.get(_CURRENT):
-        complain("")
-    _put(chosen)
+    if preferences != st.session_state.get(_PREFERENCES_KEY):
+        set_warning("")
+    _set_current(preferences)
 
 
-def complain(line: str) -> None:
+def set_warning(line: str) -> None:
     """Keep one line on what was wrong with a link or a file; empty takes it back."""
-    st.session_state[_COMPLAINT] = line
+    st.session_state[_WARNING_KEY] = line
 
 
-def complaint() -> str:
-    """Return the line that `complain` kept, or an empty text."""
-    return cast(str, st.session_state.get(_COMPLAINT, ""))
+def get_warning() -> str:
+    """Return the line that `set_warning` kept, or an empty text."""
+    return cast(str, st.session_state.get(_WARNING_KEY, ""))
 
 
-def analyzer(name: str) -> Analyzer:
+def get_analyzer(name: str) -> Analyzer:
     """Return this session's analyzer, loaded and run once; safe to use from threads.
 
     It labels with the mask model in force, once or twice as is wanted, also after
@@ -132,26 +138,29 @@ def analyzer(name: str) -> Analyzer:
     line on the page, and the page stops there.
 
     Args:
-        name: a name in `ANALYZERS`; what `AUTO` stands for is said by `resolved`.
+        name: a name in `ANALYZERS`; what `AUTO` stands for is said by
+            `resolve_analyzer`.
     """
-    chosen = preferences()
+    current = get_preferences()
     # Who never reads twice need not be loaded anew for it.
-    second_look = chosen.second_look or not reads_twice(name, chosen.classifier)
-    lent: dict[str, _Lent] = st.session_state.setdefault(_LENT, {})
+    refine = current.refine or not has_refinement(name, current.classifier)
+    session_analyzers: dict[str, _SessionAnalyzer] = st.session_state.setdefault(
+        _ANALYZERS_KEY, {}
+    )
     try:
-        choice = Choice(name, chosen.classifier, second_look)
-        loaded = _pool().lend(choice, own_id())
+        key = AnalyzerKey(name, current.classifier, refine)
+        pooled = _get_pool().acquire(key, get_session_id())
     except (FileNotFoundError, RuntimeError) as error:
         st.error(str(error), icon=":material/error:")
         st.stop()
-    known = lent.setdefault(name, _Lent(loaded))
-    if known.loaded is not loaded:
-        _pool().give_back(known.loaded, own_id())
-        known.loaded = loaded
-    return known
+    session_analyzer = session_analyzers.setdefault(name, _SessionAnalyzer(pooled))
+    if session_analyzer.pooled is not pooled:
+        _get_pool().release(session_analyzer.pooled, get_session_id())
+        session_analyzer.pooled = pooled
+    return session_analyzer
 
 
-def own_analyzer(name: str, chosen: Preferences) -> Analyzer:
+def load_private_analyzer(name: str, preferences: Preferences) -> Analyzer:
     """Return an analyzer that is nobody else's, for work beside the pages.
 
     It neither waits for the live picture nor changes when the visitor chooses
@@ -159,27 +168,27 @@ def own_analyzer(name: str, chosen: Preferences) -> Analyzer:
 
     Args:
         name: a name in `ANALYZERS`.
-        chosen: says which mask model labels, and whether twice.
+        preferences: says which mask model labels, and whether twice.
 
     Raises:
         FileNotFoundError: a model is missing; the message says how to get it.
         RuntimeError: a model is broken.
     """
-    return load_analyzer(name, chosen.classifier, second_look=chosen.second_look)
+    return load_analyzer(name, preferences.classifier, refine=preferences.refine)
 
 
-def tidy() -> None:
+def evict_idle_analyzers() -> None:
     """Forget analyzers of visitors who have left; called now and then by a thread."""
-    _pool().tidy()
+    _get_pool().evict_idle()
 
 
-def own_id() -> str:
+def get_session_id() -> str:
     """Return what this session is called; in the script only."""
     context = get_script_run_ctx()
     return "" if context is None else context.session_id
 
 
-def is_active(session_id: str) -> bool:
+def is_session_active(session_id: str) -> bool:
     """Return whether the browser of a session is connected; safe in any thread.
 
     A page that is reloaded or closed is not, from the same moment on. Streamlit itself
@@ -188,7 +197,7 @@ def is_active(session_id: str) -> bool:
     return not runtime.exists() or runtime.get_instance().is_active_session(session_id)
 
 
-def unavailable() -> dict[str, str]:
+def list_unavailable_analyzers() -> dict[str, str]:
     """Return one line on how to get it for each analyzer that is not here.
 
     Its model file is missing, or a library that it needs.
@@ -197,83 +206,85 @@ def unavailable() -> dict[str, str]:
     """
     lines: dict[str, str] = {}
     for name in ANALYZERS:
-        asset = ASSETS.get(asset_of(name))
-        for file in (asset.name, *asset.also) if asset else ():
+        asset = MODEL_FILES.get(analyzer_model_name(name))
+        for file in (asset.name, *asset.requires) if asset else ():
             try:
-                asset_path(file)
+                model_path(file)
             except (FileNotFoundError, RuntimeError) as error:
                 lines.setdefault(name, str(error))
-        if line := missing_library(name):
+        if line := describe_missing_detector_library(name):
             lines[name] = line
-    for name in (resolved(AUTO, live=live) for live in (True, False)):
+    for name in (resolve_analyzer(AUTO, live=live) for live in (True, False)):
         if name in lines:
             lines[AUTO] = lines[name]
     return lines
 
 
-def unavailable_classifiers() -> dict[str, str]:
+def list_unavailable_classifiers() -> dict[str, str]:
     """Return one line on how to get it for each mask model whose file is missing."""
     lines: dict[str, str] = {}
     for name, file in CLASSIFIERS.items():
-        if file.own is not None:  # only those that can be used have a name
+        if file.user_path is not None:  # only those that can be used have a name
             continue
         try:
-            asset_path(file.asset)
+            model_path(file.model_name)
         except (FileNotFoundError, RuntimeError) as error:
             lines[name] = str(error)
     return lines
 
 
-def _usable(wanted: str, names: Sequence[str], missing: Mapping[str, str]) -> str:
-    """Return `wanted`, or with a complaint the first of `names` that is not missing."""
-    if wanted not in missing:
-        return wanted
-    complain(f"{wanted} cannot be used here: {missing[wanted]}.")
+def _replace_unavailable(
+    requested: str, names: Sequence[str], missing: Mapping[str, str]
+) -> str:
+    """Return `requested`, or with a complaint the first of `names` that is not missing."""
+    if requested not in missing:
+        return requested
+    set_warning(f"{requested} cannot be used here: {missing[requested]}.")
     return next((name for name in names if name not in missing), names[0])
 
 
-class _Lent:
+class _SessionAnalyzer:
     """What a session knows an analyzer by; another classifier does not change it.
 
     A stream that has it obeys the next choice without being started anew.
     """
 
-    def __init__(self, loaded: Loaded) -> None:
-        self.loaded = loaded
+    def __init__(self, pooled: PooledAnalyzer) -> None:
+        self.pooled = pooled
 
     def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
         """Wait for the other callers, then analyze; see `Analyzer.analyze`."""
-        return self.loaded.analyze(image, settings)
+        return self.pooled.analyze(image, settings)
 
 
 @st.cache_resource(show_spinner=False)
-def _pool() -> Pool:
-    def load(choice: Choice) -> Analyzer:
+def _get_pool() -> AnalyzerPool:
+    def load(key: AnalyzerKey) -> Analyzer:
         with st.spinner("Loading the models …"):
-            return load_analyzer(
-                choice.name, choice.classifier, second_look=choice.second_look
-            )
+            return load_analyzer(key.name, key.classifier, refine=key.refine)
 
-    return Pool(load, is_active)
+    return AnalyzerPool(load, is_session_active)
 
 
-def _put(chosen: Preferences) -> None:
+def _set_current(preferences: Preferences) -> None:
     """Put choices in force, and forget pictures that were labelled otherwise."""
-    before: Preferences | None = st.session_state.get(_CURRENT)
-    if before is not None and _labelling(before) != _labelling(chosen):
-        st.session_state.pop(_ALBUM, None)
-    st.session_state[_CURRENT] = chosen
+    previous: Preferences | None = st.session_state.get(_PREFERENCES_KEY)
+    if previous is not None and _get_classification_options(
+        previous
+    ) != _get_classification_options(preferences):
+        st.session_state.pop(_IMAGE_CACHE_KEY, None)
+    st.session_state[_PREFERENCES_KEY] = preferences
 
 
-def _labelling(chosen: Preferences) -> tuple[str, bool]:
-    return chosen.classifier, chosen.second_look
+def _get_classification_options(preferences: Preferences) -> tuple[str, bool]:
+    return preferences.classifier, preferences.refine
 
 
-def _start() -> None:
+def _load_link_preferences() -> None:
     try:
-        wanted, line = Preferences.from_query(st.query_params.to_dict()), ""
+        linked, warning = Preferences.from_query(st.query_params.to_dict()), ""
     except ValueError as error:
-        wanted = Preferences()
-        line = f"The settings in this link were not used: {error}."
-    set_preferences(wanted)
-    complain(line)
+        linked = Preferences()
+        warning = f"The settings in this link were not used: {error}."
+    set_preferences(linked)
+    set_warning(warning)

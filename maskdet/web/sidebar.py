@@ -12,12 +12,15 @@ from maskdet.media import ROTATIONS
 from maskdet.style import PALETTES, Style
 from maskdet.types import Settings
 from maskdet.web import distance, session
-from maskdet.web.live_distance import mirrored
-from maskdet.web.markdown import plain
-from maskdet.web.networks import choose_networks
-from maskdet.web.preferences import Preferences, rotation_text
-from maskdet.web.sidebar_advanced import advanced, advanced_values
-from maskdet.web.sidebar_people import choose_following
+from maskdet.web.live_distance import mirror_points
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.networks import render_model_choice
+from maskdet.web.preferences import Preferences, format_rotation
+from maskdet.web.sidebar_advanced import (
+    get_advanced_widget_values,
+    render_advanced_settings,
+)
+from maskdet.web.sidebar_people import render_smoothing
 
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
 _CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)
@@ -27,7 +30,7 @@ _MAX_SETTINGS_MB = 1
 _Option = TypeVar("_Option")
 
 
-def sidebar(*, live: bool = False) -> Preferences:
+def render_sidebar(*, live: bool = False) -> Preferences:
     """Show the sidebar and return what it says; call it once, in `app.py`.
 
     There its widgets are on every page, so their values survive a change of page.
@@ -35,37 +38,39 @@ def sidebar(*, live: bool = False) -> Preferences:
     Args:
         live: whether the page shows video: who is at work there may be another.
     """
-    _fill(session.take_wanted())
+    _fill_sidebar(session.pop_pending_preferences())
     with st.sidebar:
-        chosen = _chosen(live=live)
-        _keep_and_share(chosen)
-    session.remember(chosen)
+        preferences = _render_choices(live=live)
+        _render_settings_files(preferences)
+    session.store_preferences(preferences)
     # The place is taken in any case: whatever moves down the page is built anew by
     # the browser, and a live picture would stop.
-    place = st.empty()
-    if session.complaint():
-        place.warning(plain(session.complaint()), icon=":material/warning:")
-    return chosen
+    warning_area = st.empty()
+    if session.get_warning():
+        warning_area.warning(
+            escape_markdown(session.get_warning()), icon=":material/warning:"
+        )
+    return preferences
 
 
-def _fill(wanted: Preferences | None) -> None:
+def _fill_sidebar(pending: Preferences | None) -> None:
     """Give the widgets their values; they have no other source of them."""
-    if wanted is None and session.ended_here():
+    if pending is None and session.is_previous_run_complete():
         return
-    for key, value in _values(wanted or session.preferences()).items():
-        kept = st.session_state.get(key, value) if wanted is None else value
-        st.session_state[key] = kept
+    for key, value in _get_widget_values(pending or session.get_preferences()).items():
+        current = st.session_state.get(key, value) if pending is None else value
+        st.session_state[key] = current
 
 
-def _values(preferences: Preferences) -> dict[str, object]:
+def _get_widget_values(preferences: Preferences) -> dict[str, object]:
     """Return the value of each widget by its key."""
     style, settings = preferences.style, preferences.settings
-    parts = {"boxes": style.boxes, "labels": style.labels}
-    parts["percentages"] = style.percentages
+    drawn_parts = {"boxes": style.boxes, "labels": style.labels}
+    drawn_parts["percentages"] = style.percentages
     return {
         "choice.analyzer": preferences.analyzer,
         "choice.classifier": preferences.classifier,
-        "choice.second_look": preferences.second_look,
+        "choice.refine": preferences.refine,
         "choice.min_score": settings.min_score,
         "choice.min_confidence": settings.min_confidence,
         "choice.min_face_px": settings.min_face_px,
@@ -73,7 +78,7 @@ def _values(preferences: Preferences) -> dict[str, object]:
         "choice.smoothing": settings.smoothing,
         "choice.smoothing_window_s": settings.smoothing_window_s,
         "choice.memory_s": settings.memory_s,
-        "choice.parts": [part for part, drawn in parts.items() if drawn],
+        "choice.parts": [part for part, drawn in drawn_parts.items() if drawn],
         "choice.palette": style.palette,
         "choice.scale": style.scale,
         "choice.ids": style.ids,
@@ -82,17 +87,17 @@ def _values(preferences: Preferences) -> dict[str, object]:
         "choice.rotate": preferences.rotate,
         "choice.camera_wh": (preferences.camera_width, preferences.camera_height),
         "choice.camera_fps": preferences.camera_fps,
-        **advanced_values(preferences),
-        **distance.values(settings),
+        **get_advanced_widget_values(preferences),
+        **distance.get_distance_widget_values(settings),
     }
 
 
-def _chosen(*, live: bool) -> Preferences:
-    analyzer, classifier, second_look = choose_networks(live=live)
+def _render_choices(*, live: bool) -> Preferences:
+    analyzer, classifier, refine = render_model_choice(live=live)
     with st.expander("Thresholds", expanded=True, icon=":material/tune:"):
-        settings = _settings(session.preferences().settings)
+        settings = _render_thresholds(session.get_preferences().settings)
     with st.expander("People over time", icon=":material/history:"):
-        smoothing, window_s, memory_s = choose_following()
+        smoothing, window_s, memory_s = render_smoothing()
         settings = dataclasses.replace(
             settings,
             smoothing=smoothing,
@@ -100,9 +105,11 @@ def _chosen(*, live: bool) -> Preferences:
             memory_s=memory_s,
         )
     with st.expander("Drawing", icon=":material/palette:"):
-        style = _style()
+        style = _render_drawing_options()
     with st.expander("Advanced", icon=":material/settings:"):
-        settings, style = advanced(settings, style, session.preferences())
+        settings, style = render_advanced_settings(
+            settings, style, session.get_preferences()
+        )
     with st.expander("Camera", icon=":material/photo_camera:"):
         mirror = st.toggle(
             "Mirror the live picture",
@@ -112,15 +119,15 @@ def _chosen(*, live: bool) -> Preferences:
         rotate = st.selectbox(
             "Rotate the live picture",
             ROTATIONS,
-            format_func=rotation_text,
+            format_func=format_rotation,
             key="choice.rotate",
             help="For a camera that hangs upside down or on its side.",
         )
-        width, height = _camera_wh()
-        fps = _camera_fps()
-    if mirror != session.preferences().mirror:
+        width, height = _select_camera_size()
+        fps = _select_camera_rate()
+    if mirror != session.get_preferences().mirror:
         settings = dataclasses.replace(
-            settings, ground_points=mirrored(settings.ground_points)
+            settings, ground_points=mirror_points(settings.ground_points)
         )
     return Preferences(
         analyzer=analyzer,
@@ -132,11 +139,11 @@ def _chosen(*, live: bool) -> Preferences:
         camera_height=height,
         camera_fps=fps,
         classifier=classifier,
-        second_look=second_look,
+        refine=refine,
     )
 
 
-def _settings(before: Settings) -> Settings:
+def _render_thresholds(previous: Settings) -> Settings:
     """Ask for the thresholds; all else stays as it was before."""
     min_score = st.slider(
         "Face score",
@@ -169,7 +176,7 @@ def _settings(before: Settings) -> Settings:
         help="Of two boxes that overlap more, the weaker goes. Raise it in crowds.",
     )
     return dataclasses.replace(
-        before,
+        previous,
         min_score=min_score,
         min_confidence=min_confidence,
         min_face_px=min_face_px,
@@ -177,7 +184,7 @@ def _settings(before: Settings) -> Settings:
     )
 
 
-def _style() -> Style:
+def _render_drawing_options() -> Style:
     blur = st.toggle(
         "Blur faces in every output",
         key="choice.blur",
@@ -222,10 +229,10 @@ def _style() -> Style:
     )
 
 
-def _camera_wh() -> tuple[int, int]:
+def _select_camera_size() -> tuple[int, int]:
     return st.selectbox(
         "Camera size",
-        _offered(_CAMERA_SIZES_WH, "choice.camera_wh"),
+        _add_current_option(_CAMERA_SIZES_WH, "choice.camera_wh"),
         format_func=lambda size_wh: f"{size_wh[0]} x {size_wh[1]}",
         key="choice.camera_wh",
         help="Asked of the camera when you press Start; it may give another. "
@@ -233,10 +240,10 @@ def _camera_wh() -> tuple[int, int]:
     )
 
 
-def _camera_fps() -> int:
+def _select_camera_rate() -> int:
     return st.selectbox(
         "Camera rate",
-        _offered(_CAMERA_RATES_FPS, "choice.camera_fps"),
+        _add_current_option(_CAMERA_RATES_FPS, "choice.camera_fps"),
         format_func=lambda fps: f"{fps} pictures a second",
         key="choice.camera_fps",
         help="Asked of the camera when you press Start. "
@@ -244,17 +251,17 @@ def _camera_fps() -> int:
     )
 
 
-def _offered(usual: Sequence[_Option], key: str) -> list[_Option]:
+def _add_current_option(options: Sequence[_Option], key: str) -> list[_Option]:
     """Return the usual options, and the value in force should it be another."""
     value = cast(_Option, st.session_state[key])
-    return [*usual] if value in usual else [*usual, value]
+    return [*options] if value in options else [*options, value]
 
 
-def _keep_and_share(chosen: Preferences) -> None:
+def _render_settings_files(preferences: Preferences) -> None:
     with st.expander("Save, load, share", icon=":material/save:"):
         st.download_button(
             "Save settings",
-            chosen.to_json(),
+            preferences.to_json(),
             file_name="maskdet-settings.json",
             mime="application/json",
             icon=":material/download:",
@@ -266,7 +273,7 @@ def _keep_and_share(chosen: Preferences) -> None:
             "Load settings",
             type="json",
             key="choice.file",
-            on_change=_load,
+            on_change=_load_settings_file,
             max_upload_size=_MAX_SETTINGS_MB,
             help="A file that “Save settings” wrote.",
         )
@@ -278,21 +285,23 @@ def _keep_and_share(chosen: Preferences) -> None:
             width="stretch",
         )
         st.caption("This link opens the page with these settings:")
-        st.code(chosen.link(st.context.url or ""), language=None, wrap_lines=True)
+        st.code(
+            preferences.to_link(st.context.url or ""), language=None, wrap_lines=True
+        )
 
 
-def _load() -> None:
+def _load_settings_file() -> None:
     file = st.session_state["choice.file"]
     if file is None:
         return
     if (
         file.size > _MAX_SETTINGS_MB * 2**20
     ):  # the widget's limit holds in the browser only
-        session.complain(
+        session.set_warning(
             f"The file was not loaded: it has more than {_MAX_SETTINGS_MB} MB."
         )
         return
     try:
         session.set_preferences(Preferences.from_json(file.getvalue()))
     except ValueError as error:
-        session.complain(f"The file was not loaded: {error}.")
+        session.set_warning(f"The file was not loaded: {error}.")

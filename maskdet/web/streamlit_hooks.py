@@ -25,34 +25,34 @@ from streamlit.web.server.starlette.starlette_path_security_middleware import (
 
 from maskdet.web import failures, guard
 
-_GRACE_S: Final = 5
+_SHUTDOWN_TIMEOUT_S: Final = 5
 """How long the server waits for requests that go on when it is stopped."""
-_CLOSING_S: Final = 3.0
-_MESSAGE_MARGIN: Final = 64 * 1024
+_CLOSE_TIMEOUT_S: Final = 3.0
+_MESSAGE_MARGIN_BYTES: Final = 64 * 1024
 
-_path_security: Final = PathSecurityMiddleware.__call__
-_uvicorn_options: Final = starlette_server._get_uvicorn_config_kwargs
-_run_callback: Final = SessionState._run_callback_and_record_rerun
-_stop: Final = Runtime.stop
+_original_path_security: Final = PathSecurityMiddleware.__call__
+_original_uvicorn_options: Final = starlette_server._get_uvicorn_config_kwargs
+_original_run_callback: Final = SessionState._run_callback_and_record_rerun
+_original_stop: Final = Runtime.stop
 
 
-def protect_app() -> None:
+def patch_streamlit() -> None:
     """Change all that can be changed while the server runs."""
-    ask_nobody_for_addresses()
+    disable_address_lookup()
     guard_requests()
-    judge_connections()
+    check_connections()
     hide_errors()
-    close_streams_at_stop()
+    close_streams_on_stop()
 
 
-def ask_nobody_for_addresses() -> None:
+def disable_address_lookup() -> None:
     """Let the server never ask other machines for its own address.
 
     Streamlit 1.67 asks a server of Amazon for it, on the thread that serves everybody,
     at the start and whenever a page of another origin tries to connect.
     """
-    net_util.get_external_ip = _no_address
-    net_util.get_internal_ip = _no_address
+    net_util.get_external_ip = _return_no_address
+    net_util.get_internal_ip = _return_no_address
 
 
 def guard_requests() -> None:
@@ -61,10 +61,10 @@ def guard_requests() -> None:
     Streamlit 1.67 takes middleware of others only for apps that are not scripts. Its
     own outermost one is changed: that works while the server runs, too.
     """
-    PathSecurityMiddleware.__call__ = _guarded  # type: ignore[method-assign]
+    PathSecurityMiddleware.__call__ = _call_guarded  # type: ignore[method-assign]
 
 
-def judge_connections() -> None:
+def check_connections() -> None:
     """Let `guard` decide which names the server answers to, and to which pages.
 
     Streamlit 1.67 lets any page of `localhost` connect, whatever its port, and its
@@ -79,14 +79,14 @@ def hide_errors() -> None:
 
     After an error in a callback, Streamlit 1.67 would not show the page at all.
     """
-    error_util._log_uncaught_app_exception = failures.log
-    error_util.show_uncaught_app_exception = failures.show
+    error_util._log_uncaught_app_exception = failures.log_error
+    error_util.show_uncaught_app_exception = failures.render_error
     SessionState._run_callback_and_record_rerun = (  # type: ignore[method-assign]
-        _run_callback_to_its_end
+        _run_callback_safely
     )
 
 
-def close_streams_at_stop() -> None:
+def close_streams_on_stop() -> None:
     """Close live video before the server's event loop ends.
 
     The threads of streamlit-webrtc 0.79 and aiortc would use the loop when it is gone.
@@ -101,23 +101,23 @@ def limit_server() -> None:
     request that goes on, and each connection may hold a message of 200 MB, of which
     `server.maxWidgetStateSize` is used.
     """
-    starlette_server._get_uvicorn_config_kwargs = _limited_options
+    starlette_server._get_uvicorn_config_kwargs = _get_limited_options
 
 
-def _no_address() -> None:
+def _return_no_address() -> None:
     return None
 
 
-async def _guarded(
+async def _call_guarded(
     self: PathSecurityMiddleware, scope: Scope, receive: Receive, send: Send
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await _path_security(self, scope, receive, send)
+        await _original_path_security(self, scope, receive, send)
 
-    await guard.answer(app, scope, receive, send)
+    await guard.handle_request(app, scope, receive, send)
 
 
-def _run_callback_to_its_end(
+def _run_callback_safely(
     self: SessionState, votes: Any, run: Callable[[], None]
 ) -> None:
     def run_safely() -> None:
@@ -126,13 +126,13 @@ def _run_callback_to_its_end(
         except Exception as error:
             error_util.handle_uncaught_app_exception(error)
 
-    _run_callback(self, votes, run_safely)
+    _original_run_callback(self, votes, run_safely)
 
 
-def _limited_options() -> dict[str, Any]:
-    return _uvicorn_options() | {
-        "timeout_graceful_shutdown": _GRACE_S,
-        "ws_max_size": get_max_widget_state_size_bytes() + _MESSAGE_MARGIN,
+def _get_limited_options() -> dict[str, Any]:
+    return _original_uvicorn_options() | {
+        "timeout_graceful_shutdown": _SHUTDOWN_TIMEOUT_S,
+        "ws_max_size": get_max_widget_state_size_bytes() + _MESSAGE_MARGIN_BYTES,
     }
 
 
@@ -147,11 +147,13 @@ def _close_and_stop(self: Runtime) -> None:
             *(peer.close() for peer in peers), return_exceptions=True
         )
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(closing, _CLOSING_S)
-        _stop(self)
+            await asyncio.wait_for(closing, _CLOSE_TIMEOUT_S)
+        _original_stop(self)
 
-    loop.call_soon_threadsafe(lambda: _tasks.add(loop.create_task(close_and_stop())))
+    loop.call_soon_threadsafe(
+        lambda: _pending_tasks.add(loop.create_task(close_and_stop()))
+    )
 
 
-_tasks: Final[set[asyncio.Task[None]]] = set()
+_pending_tasks: Final[set[asyncio.Task[None]]] = set()
 """Keeps tasks from being collected while they run."""

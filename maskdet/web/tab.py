@@ -7,11 +7,11 @@ from typing import Final
 
 import streamlit as st
 
-KEY: Final = "maskdet.tab"
+TAB_KEY: Final = "maskdet.tab"
 """Under this key the browser tells it."""
 
 # The tab keeps this number until it is closed, and tells nobody else.
-_SCRIPT: Final = """
+_TAB_JS: Final = """
 export default function ({ data, setStateValue }) {
   let tab = "";
   try {
@@ -27,23 +27,27 @@ export default function ({ data, setStateValue }) {
   if (tab !== data) setStateValue("tab", tab);
 }
 """
-_teller = st.components.v2.component(KEY, js=_SCRIPT)
+_tab_component = st.components.v2.component(TAB_KEY, js=_TAB_JS)
 
 
-def tab() -> str:
+def get_tab_id() -> str:
     """Return a secret number of this visitor's tab, the same after a reload.
 
     Call it once a run. It is empty in the first run of a session, and where the browser
     keeps nothing; the browser runs the page again when it tells it.
     """
-    told = (st.session_state.get(KEY) or {}).get("tab")
-    known = told if isinstance(told, str) and re.fullmatch("[0-9a-f]{32}", told) else ""
-    _teller(
-        key=KEY,
-        data=known,
+    stored = (st.session_state.get(TAB_KEY) or {}).get("tab")
+    tab_id = (
+        stored
+        if isinstance(stored, str) and re.fullmatch("[0-9a-f]{32}", stored)
+        else ""
+    )
+    _tab_component(
+        key=TAB_KEY,
+        data=tab_id,
         default={"tab": ""},
         on_tab_change=lambda: None,
         width="content",
         height="content",
     )
-    return known
+    return tab_id

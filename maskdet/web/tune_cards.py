@@ -14,19 +14,19 @@ from maskdet.boxes import sizes_px
 from maskdet.charts.look import GREY
 from maskdet.classifier import crop_face
 from maskdet.datasets.archives import DatasetError
-from maskdet.drawing import coarse
+from maskdet.drawing import pixelate_image
 from maskdet.media import ImageReadError, encode_jpeg
-from maskdet.metrics.calibration import with_temperature
-from maskdet.style import Style, percent
-from maskdet.tune.judging import Hit, Outcome
-from maskdet.tune.scored import Numbers
+from maskdet.metrics.calibration import apply_temperature
+from maskdet.style import Style, format_percent
+from maskdet.tune.judging import EvaluationResult, FaceRef
+from maskdet.tune.scored import Float32Array
 from maskdet.types import CLASSES, Label
 from maskdet.web.pictures import CROP_PX
-from maskdet.web.results import short_name
-from maskdet.web.tune import Material
+from maskdet.web.results import shorten_name
+from maskdet.web.tune import TuningSet
 
 # Greys come from the text colour, so that the cards suit the light and dark theme.
-_STYLE = """<style>
+_CARDS_CSS = """<style>
 .maskdet-hits {display: grid; gap: .6rem;
   grid-template-columns: repeat(auto-fill, minmax(min(15.5rem, 100%), 1fr));}
 .maskdet-hits figure {display: flex; gap: .65rem; margin: 0; padding: .55rem;
@@ -49,153 +49,165 @@ _STYLE = """<style>
 
 
 @dataclass(frozen=True)
-class Card:
+class FaceCard:
     """One face to show.
 
     Attributes:
-        hit: the face.
+        face: the face.
         note: why it is shown, in our own words; empty if that goes without saying.
     """
 
-    hit: Hit
+    face: FaceRef
     note: str = ""
 
 
-def cards_html(
-    material: Material,
-    outcome: Outcome,
-    cards: Iterable[Card],
+def face_cards_html(
+    tuning_set: TuningSet,
+    outcome: EvaluationResult,
+    cards: Iterable[FaceCard],
     style: Style,
     *,
     blur: bool = False,
 ) -> str:
     """Return the cards as HTML; names of pictures and classes are foreign words."""
     style = dataclasses.replace(style, blur=blur)
-    parts = "".join(_card(material, outcome, card, style) for card in cards)
-    return f'{_STYLE}<section class="maskdet-hits" aria-label="Faces">{parts}</section>'
+    parts = "".join(_card_html(tuning_set, outcome, card, style) for card in cards)
+    return f'{_CARDS_CSS}<section class="maskdet-hits" aria-label="Faces">{parts}</section>'
 
 
-def _card(material: Material, outcome: Outcome, card: Card, style: Style) -> str:
-    scored, hit = outcome.scored, card.hit
-    lines = [f"<b>{_heading(outcome, hit, style)}</b>"]
+def _card_html(
+    tuning_set: TuningSet, outcome: EvaluationResult, card: FaceCard, style: Style
+) -> str:
+    scored, face_ref = outcome.predictions, card.face
+    rows_html = [f"<b>{_format_heading(outcome, face_ref, style)}</b>"]
     if card.note:
-        lines.append(f'<p><span class="note">{html.escape(card.note)}</span></p>')
-    if hit.found_row >= 0:
-        probs = _probs(outcome, hit.found_row)
-        lines += [
-            _bar(html.escape(style.title(label)), float(prob), style.colour_css(label))
+        rows_html.append(f'<p><span class="note">{html.escape(card.note)}</span></p>')
+    if face_ref.detection_row >= 0:
+        probs = _face_probs(outcome, face_ref.detection_row)
+        rows_html += [
+            _bar_html(
+                html.escape(style.title(label)), float(prob), style.colour_css(label)
+            )
             for label, prob in zip(CLASSES, probs, strict=True)
         ]
-        score = float(scored.scores[hit.found_row])
-        lines.append(_line("Face score", f"{score:.2f}"))
-    name = html.escape(short_name(scored.truth.names[hit.picture]))
-    lines.append(_line(f"Picture {name}", f"{_size_px(outcome, hit):.0f} px"))
-    face = _crop(material, hit, blur=style.blur)
-    seen = face + _place(outcome, hit, style)
+        score = float(scored.scores[face_ref.detection_row])
+        rows_html.append(_row_html("Face score", f"{score:.2f}"))
+    name = html.escape(shorten_name(scored.ground_truth.names[face_ref.image_index]))
+    rows_html.append(
+        _row_html(f"Picture {name}", f"{_face_size_px(outcome, face_ref):.0f} px")
+    )
+    crop_html = _crop_html(tuning_set, face_ref, blur=style.blur)
+    images_html = crop_html + _location_html(outcome, face_ref, style)
     return (
-        f'<figure><div class="seen">{seen}</div>'
-        f"<figcaption>{''.join(lines)}</figcaption></figure>"
+        f'<figure><div class="seen">{images_html}</div>'
+        f"<figcaption>{''.join(rows_html)}</figcaption></figure>"
     )
 
 
-def _heading(outcome: Outcome, hit: Hit, style: Style) -> str:
-    truth = "No face"
-    if hit.truth_row >= 0:
-        label = Label(int(outcome.scored.truth.labels[hit.truth_row]))
-        truth = "A face" if label is Label.UNKNOWN else style.title(label)
-    words = html.escape(said(outcome, hit, style)), html.escape(truth)
-    return "{} <small>· truth: {}</small>".format(*words)
+def _format_heading(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
+    actual = "No face"
+    if face.ground_truth_row >= 0:
+        label = Label(
+            int(outcome.predictions.ground_truth.labels[face.ground_truth_row])
+        )
+        actual = "A face" if label is Label.UNKNOWN else style.title(label)
+    texts = html.escape(format_prediction(outcome, face, style)), html.escape(actual)
+    return "{} <small>· truth: {}</small>".format(*texts)
 
 
-def _probs(outcome: Outcome, row: int) -> Numbers:
+def _face_probs(outcome: EvaluationResult, row: int) -> Float32Array:
     """Return the three probabilities of a face found, also of one that is not shown."""
-    probs: Numbers = outcome.scored.probs[row]
+    probs: Float32Array = outcome.predictions.probs[row]
     if outcome.temperature == 1:
         return probs
-    softer: Numbers = with_temperature(probs[None], outcome.temperature)[0]
-    return softer
+    calibrated: Float32Array = apply_temperature(probs[None], outcome.temperature)[0]
+    return calibrated
 
 
-def said(outcome: Outcome, hit: Hit, style: Style) -> str:
+def format_prediction(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
     """Return what the outcome says of a face, in a word or two."""
-    place = np.flatnonzero(outcome.shown == hit.found_row)
-    if hit.found_row < 0 or not len(place):
-        return "Not shown" if hit.found_row >= 0 else "Missed"
-    return style.title(Label(int(outcome.said[place[0]])))
+    positions = np.flatnonzero(outcome.shown_rows == face.detection_row)
+    if face.detection_row < 0 or not len(positions):
+        return "Not shown" if face.detection_row >= 0 else "Missed"
+    return style.title(Label(int(outcome.predicted[positions[0]])))
 
 
-def _box(outcome: Outcome, hit: Hit) -> np.ndarray:
-    scored = outcome.scored
-    if hit.found_row >= 0:
-        found: np.ndarray = scored.faces.boxes[hit.found_row]
-        return found
-    true: np.ndarray = scored.truth.faces.boxes[hit.truth_row]
-    return true
+def _face_box(outcome: EvaluationResult, face: FaceRef) -> np.ndarray:
+    scored = outcome.predictions
+    if face.detection_row >= 0:
+        detected_box: np.ndarray = scored.faces.boxes[face.detection_row]
+        return detected_box
+    true_box: np.ndarray = scored.ground_truth.faces.boxes[face.ground_truth_row]
+    return true_box
 
 
-def _size_px(outcome: Outcome, hit: Hit) -> float:
-    return float(sizes_px(_box(outcome, hit)[None])[0])
+def _face_size_px(outcome: EvaluationResult, face: FaceRef) -> float:
+    return float(sizes_px(_face_box(outcome, face)[None])[0])
 
 
-def _crop(material: Material, hit: Hit, *, blur: bool) -> str:
+def _crop_html(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
     """Return the face itself, where its picture is at hand, coarse if it must be."""
-    pictures = material.pictures
-    if pictures is None:
+    images = tuning_set.images
+    if images is None:
         return ""
 
-    def made() -> str:
+    def encode_crop() -> str:
         try:
-            image = pictures.image(hit.picture)
+            image = images.load_image(face.image_index)
         except (DatasetError, ImageReadError):
             return ""
-        scored = material.scored
-        faces = scored.faces if hit.found_row >= 0 else scored.truth.faces
-        row = hit.found_row if hit.found_row >= 0 else hit.truth_row
+        scored = tuning_set.predictions
+        faces = scored.faces if face.detection_row >= 0 else scored.ground_truth.faces
+        row = face.detection_row if face.detection_row >= 0 else face.ground_truth_row
         crop = crop_face(image, faces.boxes[row], CROP_PX)
-        jpeg = encode_jpeg(coarse(crop) if blur else crop)
+        jpeg = encode_jpeg(pixelate_image(crop) if blur else crop)
         source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
         return f'<img src="{source}" alt="The face">'
 
-    return material.once(("crop", hit, blur), made)
+    return tuning_set.get_cached(("crop", face, blur), encode_crop)
 
 
-def _place(outcome: Outcome, hit: Hit, style: Style) -> str:
+def _location_html(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
     """Return a drawing of where in its picture the face lies.
 
     As an image: Streamlit removes drawings from HTML.
     """
-    scored = outcome.scored
-    truth = scored.truth
-    width, height = (int(side) for side in truth.sizes_wh[hit.picture])
-    rows = np.flatnonzero(truth.faces.pictures == hit.picture)
-    ink = style.colour_css(_label(outcome, hit))
-    others = "".join(
-        _rect(truth.faces.boxes[row], f'stroke="{GREY}" stroke-opacity=".55"')
+    scored = outcome.predictions
+    ground_truth = scored.ground_truth
+    width, height = (int(side) for side in ground_truth.sizes_wh[face.image_index])
+    rows = np.flatnonzero(ground_truth.faces.image_indices == face.image_index)
+    colour = style.colour_css(_predicted_label(outcome, face))
+    other_faces_svg = "".join(
+        _rect_svg(
+            ground_truth.faces.boxes[row], f'stroke="{GREY}" stroke-opacity=".55"'
+        )
         for row in rows
-        if row != hit.truth_row
+        if row != face.ground_truth_row
     )
-    mine = ""
-    if hit.truth_row >= 0:
+    face_svg = ""
+    if face.ground_truth_row >= 0:
         dashed = f'stroke="{GREY}" stroke-dasharray="4 3" stroke-width="2"'
-        mine += _rect(truth.faces.boxes[hit.truth_row], dashed)
-    if hit.found_row >= 0:
-        solid = f'stroke="{ink}" stroke-width="2.5"'
-        mine += _rect(scored.faces.boxes[hit.found_row], solid)
-    drawing = (
+        face_svg += _rect_svg(ground_truth.faces.boxes[face.ground_truth_row], dashed)
+    if face.detection_row >= 0:
+        solid = f'stroke="{colour}" stroke-width="2.5"'
+        face_svg += _rect_svg(scored.faces.boxes[face.detection_row], solid)
+    svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}">{others}{mine}</svg>'
+        f'width="{width}" height="{height}">{other_faces_svg}{face_svg}</svg>'
     )
-    source = f"data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()}"
+    source = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
     return f'<img src="{source}" alt="Where it lies in the picture">'
 
 
-def _label(outcome: Outcome, hit: Hit) -> Label:
-    place = np.flatnonzero(outcome.shown == hit.found_row)
-    return Label(int(outcome.said[place[0]])) if len(place) else Label.UNKNOWN
+def _predicted_label(outcome: EvaluationResult, face: FaceRef) -> Label:
+    positions = np.flatnonzero(outcome.shown_rows == face.detection_row)
+    return (
+        Label(int(outcome.predicted[positions[0]])) if len(positions) else Label.UNKNOWN
+    )
 
 
-def _rect(box: np.ndarray, attributes: str) -> str:
-    x1, y1, x2, y2 = (float(number) for number in box)
+def _rect_svg(box: np.ndarray, attributes: str) -> str:
+    x1, y1, x2, y2 = (float(coordinate) for coordinate in box)
     return (
         f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{max(0.0, x2 - x1):.1f}" '
         f'height="{max(0.0, y2 - y1):.1f}" fill="none" '
@@ -203,13 +215,13 @@ def _rect(box: np.ndarray, attributes: str) -> str:
     )
 
 
-def _bar(name: str, prob: float, colour: str) -> str:
+def _bar_html(name: str, prob: float, colour: str) -> str:
     return (
-        f"{_line(name, html.escape(percent(prob)))}"
+        f"{_row_html(name, html.escape(format_percent(prob)))}"
         f'<div class="bar"><i style="width:{100 * prob:.0f}%;'
         f'background:{colour}"></i></div>'
     )
 
 
-def _line(name: str, value: str) -> str:
+def _row_html(name: str, value: str) -> str:
     return f"<p><span>{name}</span><span>{value}</span></p>"

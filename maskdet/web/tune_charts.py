@@ -7,88 +7,99 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from maskdet.charts.tune import NO_FACE, Spec, cut_histogram
+from maskdet.charts.tune import NO_FACE_TITLE, VegaSpec, threshold_histogram
 from maskdet.charts.tune_curves import (
     FACES_TITLE,
-    Line,
+    ChartCurve,
     calibration_chart,
-    parts_chart,
-    swept,
+    slice_rates_chart,
+    threshold_curves_chart,
 )
-from maskdet.charts.tune_matrix import outcome_matrix
-from maskdet.metrics.calibration import Reliability
-from maskdet.metrics.estimate import Estimate, share
+from maskdet.charts.tune_matrix import confusion_heatmap
+from maskdet.metrics.calibration import ReliabilityCurve
+from maskdet.metrics.estimate import Estimate, proportion
 from maskdet.style import Style
 from maskdet.tune import histograms
-from maskdet.tune.calibrating import Fitted
-from maskdet.tune.curves import Curve
-from maskdet.tune.histograms import What
-from maskdet.tune.judging import Outcome
-from maskdet.tune.table import Part
+from maskdet.tune.calibrating import CalibrationFit
+from maskdet.tune.curves import TuningCurve
+from maskdet.tune.histograms import HistogramQuantity
+from maskdet.tune.judging import EvaluationResult
+from maskdet.tune.table import SliceMetrics
 from maskdet.types import CLASSES, Label
 
-SCORE_TITLES: Mapping[What, str] = {"score": "Face score", "confidence": "Confidence"}
+SCORE_TITLES: Mapping[HistogramQuantity, str] = {
+    "score": "Face score",
+    "confidence": "Confidence",
+}
 
 
 def actual_titles(style: Style) -> tuple[str, ...]:
     """Return the rows of the matrix: what is true."""
-    return (*map(style.title, CLASSES), NO_FACE)
+    return (*map(style.title, CLASSES), NO_FACE_TITLE)
 
 
-def said_titles(style: Style) -> tuple[str, ...]:
+def predicted_titles(style: Style) -> tuple[str, ...]:
     """Return the columns of the matrix: what was said."""
     return (*map(style.title, CLASSES), style.title(Label.UNKNOWN), "Missed")
 
 
-def histogram(outcome: Outcome, what: What, style: Style) -> Spec:
+def score_histogram_chart(
+    outcome: EvaluationResult, score_kind: HistogramQuantity, style: Style
+) -> VegaSpec:
     """Return how many faces have which score, by truth, with the threshold."""
-    counted = histograms.histogram(outcome, what)
+    score_counts = histograms.compute_histogram(outcome, score_kind)
     parts = {
-        title: counted.counts[row].tolist()
+        title: score_counts.counts[row].tolist()
         for row, title in enumerate(actual_titles(style))
     }
-    return cut_histogram(
-        counted.edges.tolist(),
+    return threshold_histogram(
+        score_counts.edges.tolist(),
         parts,
-        [counted.threshold],
-        x_title=SCORE_TITLES[what],
+        [score_counts.threshold],
+        x_title=SCORE_TITLES[score_kind],
         style=style,
     )
 
 
-def bare_histogram(outcome: Outcome, low: float, high: float, style: Style) -> Spec:
+def no_mask_histogram_chart(
+    outcome: EvaluationResult, low: float, high: float, style: Style
+) -> VegaSpec:
     """Return how likely "no mask" is for the faces shown, with the band's ends."""
-    bare = style.title(Label.NO_MASK)
+    no_mask = style.title(Label.NO_MASK)
     edges = np.linspace(0, 1, 51)
-    likely = outcome.probs[:, Label.NO_MASK]
+    no_mask_probs = outcome.probs[:, Label.NO_MASK]
     parts = {
-        title: np.histogram(likely[outcome.actual == row], edges)[0].tolist()
+        title: np.histogram(no_mask_probs[outcome.actual == row], edges)[0].tolist()
         for row, title in enumerate(actual_titles(style))
     }
-    return cut_histogram(
+    return threshold_histogram(
         edges.tolist(),
         parts,
         [low, high],
-        below=(bare,),
-        x_title=f"Probability of “{bare}”",
+        below=(no_mask,),
+        x_title=f"Probability of “{no_mask}”",
         style=style,
     )
 
 
-def matrix(outcome: Outcome, chosen: tuple[int, int] | None, style: Style) -> Spec:
+def tuning_confusion_chart(
+    outcome: EvaluationResult, selected_cell: tuple[int, int] | None, style: Style
+) -> VegaSpec:
     """Return truth by answer, with what was missed and what is no face."""
-    return outcome_matrix(
+    return confusion_heatmap(
         outcome.confusion.tolist(),
         actual_titles(style),
-        said_titles(style),
-        chosen=chosen,
+        predicted_titles(style),
+        selected=selected_cell,
     )
 
 
-def precision_recall(found: list[Curve], style: Style) -> Spec:
+def tuning_precision_recall_chart(
+    curve_list: list[TuningCurve], style: Style
+) -> VegaSpec:
     """Return how often it is right for each share that it finds."""
-    return swept(
-        [_line(curve, style) for curve in found],
+    return threshold_curves_chart(
+        [_to_chart_line(curve, style) for curve in curve_list],
         x_title="Found (recall)",
         y_title="Right when said (precision)",
         steps=True,
@@ -96,10 +107,10 @@ def precision_recall(found: list[Curve], style: Style) -> Spec:
     )
 
 
-def roc(found: list[Curve], style: Style) -> Spec:
+def tuning_roc_chart(curve_list: list[TuningCurve], style: Style) -> VegaSpec:
     """Return how much is found at each rate of false alarms among faces."""
-    return swept(
-        [_line(curve, style) for curve in found],
+    return threshold_curves_chart(
+        [_to_chart_line(curve, style) for curve in curve_list],
         x_title="Other faces called so",
         y_title="Found (recall)",
         steps=False,
@@ -107,65 +118,76 @@ def roc(found: list[Curve], style: Style) -> Spec:
     )
 
 
-def alarms(curve: Curve, style: Style) -> Spec:
+def false_positive_chart(curve: TuningCurve, style: Style) -> VegaSpec:
     """Return how many faces are found at each number of false alarms a picture."""
-    return swept(
-        [_line(curve, style)],
+    return threshold_curves_chart(
+        [_to_chart_line(curve, style)],
         x_title="False alarms a picture",
         y_title="Faces found (recall)",
         steps=False,
-        x_most=_end(curve),
+        x_max=_fp_axis_end(curve),
     )
 
 
-def _end(curve: Curve) -> float | None:
+def _fp_axis_end(curve: TuningCurve) -> float | None:
     """Return where the axis of alarms ends: far beyond the point nobody looks."""
     if not len(curve.x):
         return None
-    used = curve.point[0] if not math.isnan(curve.point[0]) else 0.0
-    far = float(curve.x[-1])
-    end = min(far, max(2.0, 3 * used))
+    current = curve.point[0] if not math.isnan(curve.point[0]) else 0.0
+    last_x = float(curve.x[-1])
+    end = min(last_x, max(2.0, 3 * current))
     # 1 would be taken as a share.
     return end if end != 1.0 else 1.01
 
 
-def _line(curve: Curve, style: Style) -> Line:
+def _to_chart_line(curve: TuningCurve, style: Style) -> ChartCurve:
     title = FACES_TITLE if curve.label is None else style.title(curve.label)
-    known = not any(math.isnan(number) for number in curve.point)
-    return Line(
-        title, curve.x, curve.y, curve.thresholds, curve.point if known else None
+    has_point = not any(math.isnan(coordinate) for coordinate in curve.point)
+    return ChartCurve(
+        title, curve.x, curve.y, curve.thresholds, curve.point if has_point else None
     )
 
 
-def calibration(fitted: Fitted) -> Spec:
+def calibration_comparison_chart(fitted: CalibrationFit) -> VegaSpec:
     """Return how often is right what is said so surely, before and after."""
-    both = {"As it is": fitted.before, "Calibrated": fitted.after}
-    rows = [row for name, curve in both.items() for row in _bins(name, curve)]
-    return calibration_chart(rows, tuple(both))
+    curves_by_name = {"As it is": fitted.before, "Calibrated": fitted.after}
+    rows = [
+        row
+        for name, curve in curves_by_name.items()
+        for row in _reliability_rows(name, curve)
+    ]
+    return calibration_chart(rows, tuple(curves_by_name))
 
 
-def _bins(name: str, curve: Reliability) -> list[dict[str, float | int | str]]:
+def _reliability_rows(
+    name: str, curve: ReliabilityCurve
+) -> list[dict[str, float | int | str]]:
     rows: list[dict[str, float | int | str]] = []
-    for score, hits, n in zip(curve.scores, curve.hits, curve.counts, strict=True):
-        part = share(int(hits), int(n))
-        rows.append({"run": name, "score": round(float(score), 4), **_ends(part)})
+    for score, hits, n in zip(curve.scores, curve.positives, curve.counts, strict=True):
+        estimate = proportion(int(hits), int(n))
+        rows.append(
+            {"run": name, "score": round(float(score), 4), **_interval_fields(estimate)}
+        )
     return rows
 
 
-def slices(found: tuple[Part, ...]) -> Spec:
+def slice_accuracy_chart(slice_rows: tuple[SliceMetrics, ...]) -> VegaSpec:
     """Return which faces are harder, with their intervals."""
     rows = [
-        {"part": f"{part.name}: {part.part}", **_ends(part.right)}
-        for part in found
-        if part.right.n
+        {
+            "part": f"{slice_row.name}: {slice_row.part}",
+            **_interval_fields(slice_row.correct_rate),
+        }
+        for slice_row in slice_rows
+        if slice_row.correct_rate.n
     ]
-    return parts_chart(rows, x_title="Found and called right")
+    return slice_rates_chart(rows, x_title="Found and called right")
 
 
-def _ends(part: Estimate) -> dict[str, float | int]:
+def _interval_fields(estimate: Estimate) -> dict[str, float | int]:
     return {
-        "share": round(part.value, 4),
-        "low": round(part.low, 4),
-        "high": round(part.high, 4),
-        "n": part.n,
+        "share": round(estimate.value, 4),
+        "low": round(estimate.low, 4),
+        "high": round(estimate.high, 4),
+        "n": estimate.n,
     }

@@ -9,112 +9,134 @@ import streamlit as st
 
 from maskdet.metrics.estimate import Estimate
 from maskdet.style import Style
-from maskdet.tune.comparing import Comparison, compare
-from maskdet.tune.judging import Hit, Outcome
+from maskdet.tune.comparing import Comparison, compare_results
+from maskdet.tune.judging import EvaluationResult, FaceRef
 from maskdet.web import session
-from maskdet.web.cards import tile_html, tiles_html
-from maskdet.web.tune import Choice, Desk, Material, offered
-from maskdet.web.tune_cards import Card, cards_html
-from maskdet.web.tune_data import same_set
+from maskdet.web.cards import metric_html, metrics_html
+from maskdet.web.tune import SliderValues, TuneState, TuningSet, clamp_settings
+from maskdet.web.tune_cards import FaceCard, face_cards_html
+from maskdet.web.tune_data import find_comparable_sets
 
-_KEPT, _BEFORE, _LIVE = "B: what I kept", "B: before the last move", "B: what Live uses"
-_CHANCE = 0.05
-_FIRST = 12
+_PINNED, _PREVIOUS, _LIVE = (
+    "B: what I kept",
+    "B: before the last move",
+    "B: what Live uses",
+)
+_SIGNIFICANCE_LEVEL = 0.05
+_MAX_COMPARED_FACES = 12
 
 
-def compare_view(desk: Desk, material: Material, style: Style) -> None:
+def render_settings_comparison(
+    state: TuneState, tuning_set: TuningSet, style: Style
+) -> None:
     """Show what the sliders get right that another choice does not, and the reverse."""
-    others = _others(desk, material)
+    alternatives = _list_alternatives(state, tuning_set)
     st.caption(
         "**A** is what the sliders say now. What does each get right that the other "
         "does not? Right is: found, and called what it is."
     )
-    if not others:
+    if not alternatives:
         st.info(
             "Press “Keep as B”, then move a slider: the two are compared here.",
             icon=":material/compare_arrows:",
         )
         return
-    name = st.selectbox("Compare with", list(others), key="tune.against")
-    other, choice = others[name]
-    a, b = material.outcome(desk.choice), other.outcome(choice)
-    got: Comparison = material.once(
-        ("compare", desk.choice, name, choice), lambda: compare(a, b)
+    name = st.selectbox("Compare with", list(alternatives), key="tune.against")
+    other_set, other_sliders = alternatives[name]
+    a, b = tuning_set.evaluate(state.sliders), other_set.evaluate(other_sliders)
+    comparison: Comparison = tuning_set.get_cached(
+        ("compare", state.sliders, name, other_sliders), lambda: compare_results(a, b)
     )
     st.html(
-        tiles_html(
+        metrics_html(
             [
-                tile_html("only A gets right", len(got.only_a)),
-                tile_html("only B gets right", len(got.only_b)),
-                tile_html("both", got.both),
-                tile_html("neither", got.neither),
+                metric_html("only A gets right", len(comparison.only_a)),
+                metric_html("only B gets right", len(comparison.only_b)),
+                metric_html("both", comparison.both),
+                metric_html("neither", comparison.neither),
             ]
         )
     )
-    st.markdown(_verdict(got))
-    _table(got, a, b)
-    _faces(got, (material, a), (other, b), style)
+    st.markdown(_describe_difference(comparison))
+    _render_comparison_table(comparison, a, b)
+    _render_compared_faces(comparison, (tuning_set, a), (other_set, b), style)
 
 
-def _others(desk: Desk, material: Material) -> dict[str, tuple[Material, Choice]]:
+def _list_alternatives(
+    state: TuneState, tuning_set: TuningSet
+) -> dict[str, tuple[TuningSet, SliderValues]]:
     """Return what differs from the sliders and can be compared, by its title."""
-    live = dataclasses.replace(desk.choice, settings=offered(desk.based_on))
-    mine = {_KEPT: desk.kept, _LIVE: live, _BEFORE: desk.before}
-    found = {
-        title: (material, choice)
-        for title, choice in mine.items()
-        if choice is not None and choice != desk.choice
+    live = dataclasses.replace(state.sliders, settings=clamp_settings(state.baseline))
+    candidates = {_PINNED: state.pinned, _LIVE: live, _PREVIOUS: state.previous}
+    alternatives = {
+        title: (tuning_set, sliders)
+        for title, sliders in candidates.items()
+        if sliders is not None and sliders != state.sliders
     }
-    for other in same_set(desk, material).values():
-        found[f"B: {other.scored.analyzer}, same sliders"] = other, desk.choice
-    return found
+    for other_set in find_comparable_sets(state, tuning_set).values():
+        alternatives[f"B: {other_set.predictions.analyzer}, same sliders"] = (
+            other_set,
+            state.sliders,
+        )
+    return alternatives
 
 
-def _verdict(got: Comparison) -> str:
-    if not len(got.only_a) + len(got.only_b):
+def _describe_difference(comparison: Comparison) -> str:
+    if not len(comparison.only_a) + len(comparison.only_b):
         return "Both get the same faces right."
-    ends = (
-        f"95 % interval {_points(got.difference.low)} to {_points(got.difference.high)}"
+    interval = f"95 % interval {_format_points(comparison.difference.low)} to {_format_points(comparison.difference.high)}"
+    difference = f"A minus B is {_format_points(comparison.difference.value)} points ({interval})."
+    p = (
+        f"p = {comparison.p_value:.3f}"
+        if comparison.p_value >= 0.001
+        else "p is less than 0.001"
     )
-    size = f"A minus B is {_points(got.difference.value)} points ({ends})."
-    p = f"p = {got.p:.3f}" if got.p >= 0.001 else "p is less than 0.001"
-    said = f"McNemar's test: {p}"
-    if got.p >= _CHANCE:
-        return f"The difference **may be chance**. {size} {said}."
-    better = "A" if len(got.only_a) > len(got.only_b) else "B"
-    return f"**{better} gets more right**, by more than chance. {size} {said}."
+    test_result = f"McNemar's test: {p}"
+    if comparison.p_value >= _SIGNIFICANCE_LEVEL:
+        return f"The difference **may be chance**. {difference} {test_result}."
+    better = "A" if len(comparison.only_a) > len(comparison.only_b) else "B"
+    return f"**{better} gets more right**, by more than chance. {difference} {test_result}."
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
+def _format_points(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}"
 
 
-def _table(got: Comparison, a: Outcome, b: Outcome) -> None:
-    rights = got.right_a, got.right_b
-    alarms = got.false_alarms_a, got.false_alarms_b
+def _render_comparison_table(
+    comparison: Comparison, a: EvaluationResult, b: EvaluationResult
+) -> None:
+    accuracies = comparison.correct_rate_a, comparison.correct_rate_b
+    false_positive_rates = (
+        comparison.false_positives_per_image_a,
+        comparison.false_positives_per_image_b,
+    )
     rows: dict[str, list[str]] = {
-        "Analyzer": [one.scored.analyzer for one in (a, b)],
-        "Found and right": [_percent(one) for one in rights],
-        "False alarms a picture": [f"{one.value:.2f}" for one in alarms],
-        "Face score": [f"{one.settings.min_score:.2f}" for one in (a, b)],
-        "Confidence": [f"{one.settings.min_confidence:.2f}" for one in (a, b)],
-        "Smallest face (px)": [f"{one.settings.min_face_px:g}" for one in (a, b)],
-        "Overlap of boxes": [f"{one.settings.nms_iou:.2f}" for one in (a, b)],
+        "Analyzer": [item.predictions.analyzer for item in (a, b)],
+        "Found and right": [_format_percent_interval(item) for item in accuracies],
+        "False alarms a picture": [
+            f"{item.value:.2f}" for item in false_positive_rates
+        ],
+        "Face score": [f"{item.settings.min_score:.2f}" for item in (a, b)],
+        "Confidence": [f"{item.settings.min_confidence:.2f}" for item in (a, b)],
+        "Smallest face (px)": [f"{item.settings.min_face_px:g}" for item in (a, b)],
+        "Overlap of boxes": [f"{item.settings.nms_iou:.2f}" for item in (a, b)],
     }
     table = {"": list(rows)}
-    table |= {name: [row[at] for row in rows.values()] for at, name in enumerate("AB")}
+    table |= {
+        name: [row[column] for row in rows.values()] for column, name in enumerate("AB")
+    }
     st.dataframe(pd.DataFrame(table), hide_index=True, alt="A and B in numbers")
 
 
-def _percent(estimate: Estimate) -> str:
+def _format_percent_interval(estimate: Estimate) -> str:
     low, high = 100 * estimate.low, 100 * estimate.high
     return f"{100 * estimate.value:.1f} % ({low:.1f} to {high:.1f})"
 
 
-def _faces(
-    got: Comparison,
-    a: tuple[Material, Outcome],
-    b: tuple[Material, Outcome],
+def _render_compared_faces(
+    comparison: Comparison,
+    a: tuple[TuningSet, EvaluationResult],
+    b: tuple[TuningSet, EvaluationResult],
     style: Style,
 ) -> None:
     title = st.segmented_control(
@@ -126,19 +148,25 @@ def _faces(
         persist_state="session",
         label_visibility="collapsed",
     )
-    rows = got.only_a if title == "Only A is right" else got.only_b
+    rows = comparison.only_a if title == "Only A is right" else comparison.only_b
     # What the one that errs says of it is the news.
-    material, outcome = b if title == "Only A is right" else a
+    tuning_set, outcome = b if title == "Only A is right" else a
     letter = "B" if title == "Only A is right" else "A"
     if not len(rows):
         st.caption("There is none.")
         return
-    st.caption(f"What {letter} says of them; the first {min(_FIRST, len(rows))}.")
-    cards = [Card(_hit(outcome, int(row))) for row in rows[:_FIRST]]
-    blur = session.preferences().style.blur
-    st.html(cards_html(material, outcome, cards, style, blur=blur))
+    st.caption(
+        f"What {letter} says of them; the first {min(_MAX_COMPARED_FACES, len(rows))}."
+    )
+    cards = [
+        FaceCard(_face_ref(outcome, int(row))) for row in rows[:_MAX_COMPARED_FACES]
+    ]
+    blur = session.get_preferences().style.blur
+    st.html(face_cards_html(tuning_set, outcome, cards, style, blur=blur))
 
 
-def _hit(outcome: Outcome, truth_row: int) -> Hit:
-    place = int(outcome.found[truth_row])
-    return outcome.missed(truth_row) if place < 0 else outcome.hit(place)
+def _face_ref(outcome: EvaluationResult, truth_row: int) -> FaceRef:
+    position = int(outcome.matched_detections[truth_row])
+    return (
+        outcome.missed_face(truth_row) if position < 0 else outcome.shown_face(position)
+    )

@@ -11,45 +11,45 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from maskdet.classifier import DEFAULT_CLASSIFIER
-from maskdet.datasets.class_names import IGNORE, NO_FACE, TARGETS, ClassNames
+from maskdet.datasets.class_names import CLASS_TARGETS, IGNORE, NO_FACE, ClassNames
 from maskdet.tune import bundled as stored
-from maskdet.tune.files import from_bytes, refuse_crowds
-from maskdet.tune.judging import Judge
+from maskdet.tune.files import check_limits, decode_predictions
+from maskdet.tune.judging import Evaluator
 from maskdet.tune.scored import LabelledSet
-from maskdet.tune.sets import ClassesError, read_set
+from maskdet.tune.sets import ClassesError, import_dataset
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
-from maskdet.web.markdown import plain
-from maskdet.web.results import short_name
-from maskdet.web.tune import Desk, Material
-from maskdet.web.tune_label import label_here
-from maskdet.web.tune_scoring import looked_at, notes
-from maskdet.web.uploads import keep_within
-from maskdet.wording import counted
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.results import shorten_name
+from maskdet.web.tune import TuneState, TuningSet
+from maskdet.web.tune_label import annotate_images
+from maskdet.web.tune_scoring import render_notes, render_scoring
+from maskdet.web.uploads import reject_large_files
+from maskdet.wording import format_count
 
 MAX_ZIP_MB = 200
 """Of a set that is sent; it is read in memory."""
 
-_ASKED = 60
+_MAX_CLASS_NAMES = 60
 """Names of classes that are asked about; sets with more are of something else."""
 
-_BUNDLED_BY = (DEFAULT_CLASSIFIER, True)
+_BUNDLED_CLASSIFIER = (DEFAULT_CLASSIFIER, True)
 """The mask model of the stored scores, which may read again."""
 
 _STORED, _OWN, _LABEL = "Stored scores", "My own set", "Label here"
 
 
-def choose(desk: Desk) -> Material | None:
+def select_tuning_set(state: TuneState) -> TuningSet | None:
     """Let the visitor say what to tune on, and return it once it is there."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        where = _where()
-        name = _stored_name() if where == _STORED else ""
-    if where == _STORED:
-        return _stored(desk, name)
-    return _own(desk) if where == _OWN else label_here(desk)
+        source = _select_source()
+        name = _select_stored_name() if source == _STORED else ""
+    if source == _STORED:
+        return _load_stored(state, name)
+    return _select_own(state) if source == _OWN else annotate_images(state)
 
 
-def _where() -> str:
+def _select_source() -> str:
     return st.segmented_control(
         "Data to tune on",
         (_STORED, _OWN, _LABEL),
@@ -61,9 +61,9 @@ def _where() -> str:
     )
 
 
-def _stored_name() -> str:
+def _select_stored_name() -> str:
     """Offer the stored scores beside it; without any, return an empty text."""
-    names = stored.bundled()
+    names = stored.list_bundled()
     if not names:
         return ""
     return st.selectbox(
@@ -76,7 +76,7 @@ def _stored_name() -> str:
     )
 
 
-def _stored(desk: Desk, name: str) -> Material | None:
+def _load_stored(state: TuneState, name: str) -> TuningSet | None:
     if not name:
         st.info(
             "No stored scores come with this copy: choose a labelled set of your own.",
@@ -84,123 +84,148 @@ def _stored(desk: Desk, name: str) -> Material | None:
         )
         return None
     try:
-        judge = _judge(name)
+        evaluator = _load_evaluator(name)
     except ValueError as error:
-        st.error(plain(f"{error}"), icon=":material/error:")
+        st.error(escape_markdown(f"{error}"), icon=":material/error:")
         return None
     st.caption(
-        f"{about(judge.scored.truth)}. Numbers only: the pictures themselves do not "
+        f"{describe_dataset(evaluator.predictions.ground_truth)}. Numbers only: the "
+        "pictures themselves do not "
         "come along. No analyzer was trained on them, but our networks and their "
         "second look were chosen on them: expect a little less elsewhere."
     )
-    if name not in desk.materials:
-        desk.materials[name] = Material(judge, labelled_by=_BUNDLED_BY)
-    return desk.materials[name]
+    if name not in state.tuning_sets:
+        state.tuning_sets[name] = TuningSet(
+            evaluator, classified_by=_BUNDLED_CLASSIFIER
+        )
+    return state.tuning_sets[name]
 
 
 # Shared by all visitors: it comes with the project, and nobody changes it.
 @st.cache_resource(max_entries=16, show_spinner="Reading stored scores …")
-def _judge(name: str) -> Judge:
-    return Judge(stored.load_bundled(name))
+def _load_evaluator(name: str) -> Evaluator:
+    return Evaluator(stored.load_bundled_predictions(name))
 
 
-def same_set(desk: Desk, material: Material) -> dict[str, Material]:
+def find_comparable_sets(
+    state: TuneState, tuning_set: TuningSet
+) -> dict[str, TuningSet]:
     """Return what other analyzers said about the same set, by name."""
-    truth = material.scored.truth
-    for name in stored.bundled() if material.pictures is None else ():
-        if name.endswith(f" on {truth.name}") and name not in desk.materials:
+    ground_truth = tuning_set.predictions.ground_truth
+    for name in stored.list_bundled() if tuning_set.images is None else ():
+        if name.endswith(f" on {ground_truth.name}") and name not in state.tuning_sets:
             try:
-                desk.materials[name] = Material(_judge(name), labelled_by=_BUNDLED_BY)
+                state.tuning_sets[name] = TuningSet(
+                    _load_evaluator(name), classified_by=_BUNDLED_CLASSIFIER
+                )
             except ValueError:
                 continue  # it is told about where it is chosen
     return {
-        name: other
-        for name, other in desk.materials.items()
-        if other is not material and _same(other.scored.truth, truth)
+        name: other_set
+        for name, other_set in state.tuning_sets.items()
+        if other_set is not tuning_set
+        and _is_same_dataset(other_set.predictions.ground_truth, ground_truth)
     }
 
 
-def _same(one: LabelledSet, other: LabelledSet) -> bool:
-    return (one.name, one.names) == (other.name, other.names) and len(one.faces) == len(
-        other.faces
-    )
+def _is_same_dataset(first: LabelledSet, second: LabelledSet) -> bool:
+    return (first.name, first.names) == (second.name, second.names) and len(
+        first.faces
+    ) == len(second.faces)
 
 
-def about(truth: LabelledSet) -> str:
+def describe_dataset(ground_truth: LabelledSet) -> str:
     """Return what a set holds in a line, as in "206 pictures, 512 faces: 400 Mask"."""
-    style = session.preferences().style
-    counts = {label: int((truth.labels == label).sum()) for label in Label}
-    parts = [f"{counts[label]:,} {plain(style.title(label))}" for label in CLASSES]
+    style = session.get_preferences().style
+    counts = {label: int((ground_truth.labels == label).sum()) for label in Label}
+    parts = [
+        f"{counts[label]:,} {escape_markdown(style.title(label))}" for label in CLASSES
+    ]
     if counts[Label.UNKNOWN]:
         parts.append(f"{counts[Label.UNKNOWN]:,} of unknown class")
-    faces = counted(len(truth.faces), "face") if truth.boxed else "one face each"
-    return f"{counted(len(truth.names), 'picture')}, {faces}: {', '.join(parts)}"
+    faces = (
+        format_count(len(ground_truth.faces), "face")
+        if ground_truth.has_boxes
+        else "one face each"
+    )
+    return f"{format_count(len(ground_truth.names), 'picture')}, {faces}: {', '.join(parts)}"
 
 
-def _own(desk: Desk) -> Material | None:
+def _select_own(state: TuneState) -> TuningSet | None:
     """Take a set of the visitor's own and return it once it was looked at."""
     st.caption(
         "Boxes as **COCO** (JSON), **VOC** (XML) or **YOLO** (txt), or a folder for "
         "each class: mask, no_mask, incorrect. It is looked at in memory, never "
         "written to a disk, and gone soon after you close this page."
     )
-    given, folder = st.columns(2)
-    file = given.file_uploader(
+    zip_column, folder_column = st.columns(2)
+    file = zip_column.file_uploader(
         "A zip with pictures and labels",
         type=["zip", "npz"],
         key="tune.zip",
         max_upload_size=MAX_ZIP_MB,
-        on_change=_forget,
-        args=(desk,),
+        on_change=_reset_upload,
+        args=(state,),
         help="Or scores that “maskdet tune scores” stored, as .npz.",
     )
-    files = folder.file_uploader(
+    files = folder_column.file_uploader(
         "Or their folder",
         accept_multiple_files="directory",
         key="tune.folder",
         max_upload_size=MAX_ZIP_MB,
-        on_change=_forget,
-        args=(desk,),
+        on_change=_reset_upload,
+        args=(state,),
     )
-    if file is not None and not keep_within([file], MAX_ZIP_MB):
+    if file is not None and not reject_large_files([file], MAX_ZIP_MB):
         return None
     if file is not None and file.name.lower().endswith(".npz"):
-        return _numbers(desk, file)
-    sent = [file] if file is not None else files
+        return _load_uploaded_scores(state, file)
+    uploads = [file] if file is not None else files
     # Whoever comes back from another page finds the uploads empty, but not the set.
-    if sent and _ids(sent) not in desk.sent:
-        _receive(desk, sent, zipped=file is not None)
-    elif desk.stale:
-        _read(desk)
-    desk.stale = False
-    return _told(desk)
+    if uploads and _file_ids(uploads) not in state.upload_keys:
+        _receive_upload(state, uploads, zipped=file is not None)
+    elif state.needs_reload:
+        _import_dataset(state)
+    state.needs_reload = False
+    return _render_imported(state)
 
 
-def _ids(files: Sequence[UploadedFile]) -> tuple[str, ...]:
+def _file_ids(files: Sequence[UploadedFile]) -> tuple[str, ...]:
     return tuple(file.file_id for file in files)
 
 
-def _told(desk: Desk) -> Material | None:
+def _render_imported(state: TuneState) -> TuningSet | None:
     """Say what the set holds, or what is wrong with it, and let it be looked at."""
-    if desk.trouble:
-        st.error(plain(f"{desk.trouble}."), icon=":material/broken_image:")
-    if desk.words:
-        _classes(desk)
-    if desk.loaded is None:
+    if state.import_error:
+        st.error(
+            escape_markdown(f"{state.import_error}."), icon=":material/broken_image:"
+        )
+    if state.class_name_counts:
+        _render_class_mapping(state)
+    if state.dataset is None:
         return None
-    truth = desk.loaded.truth
-    st.caption(f"**{plain(truth.name)}**: {about(truth)}.")
-    notes(desk.loaded.notes)
-    return looked_at(desk, desk.loaded, set_key=desk.set_key)
+    ground_truth = state.dataset.ground_truth
+    st.caption(
+        f"**{escape_markdown(ground_truth.name)}**: {describe_dataset(ground_truth)}."
+    )
+    render_notes(state.dataset.notes)
+    return render_scoring(state, state.dataset, set_key=state.set_key)
 
 
-def _classes(desk: Desk) -> None:
+def _render_class_mapping(state: TuneState) -> None:
     """Ask what the set's own names of classes mean, where they are not usual."""
-    known = ClassNames(desk.classes)
-    unknown = [word for word in desk.words if not known.target(word)]
-    words = sorted(desk.words, key=lambda word: (word not in unknown, word))
-    title = f"Classes of this set: {len(words)}"
-    style = session.preferences().style
+    mapping = ClassNames(state.class_mapping)
+    unknown = [
+        class_name
+        for class_name in state.class_name_counts
+        if not mapping.target(class_name)
+    ]
+    class_names = sorted(
+        state.class_name_counts,
+        key=lambda class_name: (class_name not in unknown, class_name),
+    )
+    title = f"Classes of this set: {len(class_names)}"
+    style = session.get_preferences().style
     titles = {
         **{label.key: style.title(label) for label in CLASSES},
         IGNORE: "Ignore this face",
@@ -213,111 +238,129 @@ def _classes(desk: Desk) -> None:
     ):
         st.caption("What each name in the labels stands for, and how often it is used.")
         with st.form("tune.classes", border=False):
-            for start in range(0, len(words[:_ASKED]), 3):
-                for column, word in zip(
-                    st.columns(3), words[start : start + 3], strict=False
+            for start in range(0, len(class_names[:_MAX_CLASS_NAMES]), 3):
+                for column, class_name in zip(
+                    st.columns(3), class_names[start : start + 3], strict=False
                 ):
                     column.selectbox(
-                        f"{plain(short_name(word))} ({desk.words[word]:,})",
-                        TARGETS,
-                        TARGETS.index(known.target(word) or IGNORE),
+                        f"{escape_markdown(shorten_name(class_name))} "
+                        f"({state.class_name_counts[class_name]:,})",
+                        CLASS_TARGETS,
+                        CLASS_TARGETS.index(mapping.target(class_name) or IGNORE),
                         format_func=titles.__getitem__,
-                        key=_class_key(desk, word),
+                        key=_class_name_key(state, class_name),
                     )
             st.form_submit_button(
                 "Read the set with these classes",
                 icon=":material/refresh:",
-                on_click=_reclassify,
-                args=(desk, words[:_ASKED]),
+                on_click=_apply_class_mapping,
+                args=(state, class_names[:_MAX_CLASS_NAMES]),
             )
 
 
-def _class_key(desk: Desk, word: str) -> str:
-    return f"tune.class.{desk.set_key}.{word}"
+def _class_name_key(state: TuneState, class_name: str) -> str:
+    return f"tune.class.{state.set_key}.{class_name}"
 
 
-def _reclassify(desk: Desk, words: Sequence[str]) -> None:
-    desk.classes = {word: st.session_state[_class_key(desk, word)] for word in words}
-    desk.stale = True
+def _apply_class_mapping(state: TuneState, class_names: Sequence[str]) -> None:
+    state.class_mapping = {
+        class_name: st.session_state[_class_name_key(state, class_name)]
+        for class_name in class_names
+    }
+    state.needs_reload = True
 
 
-def _forget(desk: Desk) -> None:
+def _reset_upload(state: TuneState) -> None:
     """Let go of the set and its pictures; memory is for one set a visitor."""
-    _drop(desk)
-    desk.zipped, desk.classes = ("", b""), {}
-    desk.found.clear()
-    desk.sent.clear()
+    _discard_import(state)
+    state.archive, state.class_mapping = ("", b""), {}
+    state.detection_cache.clear()
+    state.upload_keys.clear()
 
 
-def _drop(desk: Desk) -> None:
+def _discard_import(state: TuneState) -> None:
     """Let go of what was read, but not of what analyzers found in its pictures."""
-    if desk.set_key:
-        desk.drop(desk.set_key)
-    desk.set_key, desk.loaded, desk.trouble, desk.words = "", None, "", {}
-    desk.running, desk.failed, desk.looked = "", "", 0
-
-
-def _numbers(desk: Desk, file: UploadedFile) -> Material | None:
-    ids = _ids([file])
-    if ids not in desk.sent:
-        desk.sent[ids] = hashlib.sha256(file.getvalue()).hexdigest()
-    name = desk.sent[ids]
-    if name not in desk.materials:
-        try:
-            judge = Judge(from_bytes(file.getvalue(), short_name(file.name)))
-        except ValueError as error:
-            st.error(plain(f"{error}."), icon=":material/broken_image:")
-            return None
-        desk.materials[name] = Material(judge)
-    material = desk.materials[name]
-    st.caption(
-        f"{plain(material.scored.analyzer)} on {plain(material.scored.truth.name)}: "
-        f"{about(material.scored.truth)}."
+    if state.set_key:
+        state.drop_set(state.set_key)
+    state.set_key, state.dataset, state.import_error, state.class_name_counts = (
+        "",
+        None,
+        "",
+        {},
     )
-    return material
+    state.running, state.scoring_error, state.n_scored = "", "", 0
 
 
-def _receive(desk: Desk, files: Sequence[UploadedFile], *, zipped: bool) -> None:
+def _load_uploaded_scores(state: TuneState, file: UploadedFile) -> TuningSet | None:
+    ids = _file_ids([file])
+    if ids not in state.upload_keys:
+        state.upload_keys[ids] = hashlib.sha256(file.getvalue()).hexdigest()
+    name = state.upload_keys[ids]
+    if name not in state.tuning_sets:
+        try:
+            evaluator = Evaluator(
+                decode_predictions(file.getvalue(), shorten_name(file.name))
+            )
+        except ValueError as error:
+            st.error(escape_markdown(f"{error}."), icon=":material/broken_image:")
+            return None
+        state.tuning_sets[name] = TuningSet(evaluator)
+    tuning_set = state.tuning_sets[name]
+    st.caption(
+        f"{escape_markdown(tuning_set.predictions.analyzer)} on "
+        f"{escape_markdown(tuning_set.predictions.ground_truth.name)}: "
+        f"{describe_dataset(tuning_set.predictions.ground_truth)}."
+    )
+    return tuning_set
+
+
+def _receive_upload(
+    state: TuneState, files: Sequence[UploadedFile], *, zipped: bool
+) -> None:
     """Take a set that was sent as a zip or as a folder, and read it once."""
-    _forget(desk)
+    _reset_upload(state)
     name = files[0].name
     name = name.rsplit(".", 1)[0] if zipped else name.partition("/")[0]
     try:
-        desk.zipped = name, files[0].getvalue() if zipped else _packed(files)
-        _read(desk)
+        state.archive = name, files[0].getvalue() if zipped else _zip_files(files)
+        _import_dataset(state)
     except ValueError as error:
-        desk.trouble = f"{short_name(name)}: {error}"
-    desk.sent[_ids(files)] = desk.set_key
+        state.import_error = f"{shorten_name(name)}: {error}"
+    state.upload_keys[_file_ids(files)] = state.set_key
 
 
-def _read(desk: Desk) -> None:
+def _import_dataset(state: TuneState) -> None:
     """Read the set with the visitor's classes; what is wrong is one line."""
-    _drop(desk)
-    name, content = desk.zipped
+    _discard_import(state)
+    name, content = state.archive
     key = hashlib.sha256(content)
-    key.update(repr(sorted(desk.classes.items())).encode("utf-8", "backslashreplace"))
-    desk.set_key = key.hexdigest()
+    key.update(
+        repr(sorted(state.class_mapping.items())).encode("utf-8", "backslashreplace")
+    )
+    state.set_key = key.hexdigest()
     bar = st.progress(0.0, "Reading the set …")
 
-    def progress(done: int, of: int) -> None:
-        bar.progress(done / max(1, of), f"Reading picture {done} of {of} …")
+    def progress(done: int, total: int) -> None:
+        bar.progress(done / max(1, total), f"Reading picture {done} of {total} …")
 
     try:
-        loaded = read_set(
+        dataset = import_dataset(
             content,
-            short_name(name),
-            classes=ClassNames(desk.classes),
+            shorten_name(name),
+            classes=ClassNames(state.class_mapping),
             progress=progress,
         )
-        refuse_crowds(loaded.truth)
-        desk.loaded, desk.words = loaded, loaded.words
+        check_limits(dataset.ground_truth)
+        state.dataset, state.class_name_counts = dataset, dataset.class_word_counts
     except (ValueError, FileNotFoundError) as error:
-        desk.trouble = f"{short_name(name)}: {error}"
-        desk.words = error.words if isinstance(error, ClassesError) else {}
+        state.import_error = f"{shorten_name(name)}: {error}"
+        state.class_name_counts = (
+            error.name_counts if isinstance(error, ClassesError) else {}
+        )
     bar.empty()
 
 
-def _packed(files: Sequence[UploadedFile]) -> bytes:
+def _zip_files(files: Sequence[UploadedFile]) -> bytes:
     """Return a folder that was sent file by file as one zip, to be read like any.
 
     Raises:

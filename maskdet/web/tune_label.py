@@ -9,167 +9,174 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from maskdet.analyzer import resolved
-from maskdet.charts.tune_pictures import AREA, boxes_chart
+from maskdet.analyzer import resolve_analyzer
+from maskdet.charts.tune_pictures import BOX_SELECTION, draw_boxes_chart
 from maskdet.classifier import crop_face
 from maskdet.media import encode_jpeg
-from maskdet.style import percent
+from maskdet.style import format_percent
 from maskdet.tune.draft import Draft
-from maskdet.tune.labelling import draft_of
+from maskdet.tune.labelling import create_draft
 from maskdet.types import CLASSES, Label
 from maskdet.web import session
-from maskdet.web.markdown import plain
-from maskdet.web.pictures import CROP_PX, MAX_PICTURES
-from maskdet.web.results import short_name
-from maskdet.web.tune import Desk, Material
-from maskdet.web.tune_scoring import looked_at, notes
-from maskdet.web.uploads import MAX_PICTURE_MB, keep_within
-from maskdet.wording import counted
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.pictures import CROP_PX, MAX_IMAGES
+from maskdet.web.results import shorten_name
+from maskdet.web.tune import TuneState, TuningSet
+from maskdet.web.tune_scoring import render_notes, render_scoring
+from maskdet.web.uploads import MAX_IMAGE_MB, reject_large_files
+from maskdet.wording import format_count
 
-_WANTED, _TROUBLE = "maskdet.tune.box", "maskdet.tune.unlabelled"
-_AT_ONCE = 6
+_DETECT_KEY, _LABEL_ERROR_KEY = "maskdet.tune.box", "maskdet.tune.unlabelled"
+_FACES_AT_ONCE = 6
 """Faces that are asked about at once."""
 
 
-def label_here(desk: Desk) -> Material | None:
+def annotate_images(state: TuneState) -> TuningSet | None:
     """Let the visitor label pictures, and return them once an analyzer was judged."""
     st.caption(
-        f"Send up to {MAX_PICTURES} pictures. The analyzer boxes the faces; you "
+        f"Send up to {MAX_IMAGES} pictures. The analyzer boxes the faces; you "
         "confirm or correct each with one click, doubtful ones first. Nothing is saved "
         "here: download what you did."
     )
-    if session.preferences().style.blur:
+    if session.get_preferences().style.blur:
         st.caption("Labelling needs to see the faces: here they are not blurred.")
     files = st.file_uploader(
         "Pictures to label",
         # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
-        max_upload_size=MAX_PICTURE_MB,
+        max_upload_size=MAX_IMAGE_MB,
         key="tune.pictures",
     )
-    files = keep_within(files, MAX_PICTURE_MB)
+    files = reject_large_files(files, MAX_IMAGE_MB)
     if files:
-        count = min(len(files), MAX_PICTURES)
+        count = min(len(files), MAX_IMAGES)
         st.button(
-            f"Find the faces in {counted(count, 'picture')}",
-            type="primary" if desk.draft is None else "secondary",
+            f"Find the faces in {format_count(count, 'picture')}",
+            type="primary" if state.draft is None else "secondary",
             icon=":material/frame_person:",
             key="tune.box",
-            on_click=_wanted,
+            on_click=_request_detection,
         )
-    if st.session_state.pop(_WANTED, False):
-        uploads = [(file.name, file.getvalue()) for file in files[:MAX_PICTURES]]
-        _box(desk, uploads)
-    if desk.draft is None:
+    if st.session_state.pop(_DETECT_KEY, False):
+        uploads = [(file.name, file.getvalue()) for file in files[:MAX_IMAGES]]
+        _detect_faces(state, uploads)
+    if state.draft is None:
         return None
-    notes(desk.labelled[1].notes if desk.labelled else desk.draft.notes)
-    _ask(desk)
-    return _done(desk)
+    render_notes(state.annotated[1].notes if state.annotated else state.draft.notes)
+    _render_uncertain_faces(state)
+    return _render_label_export(state)
 
 
-def _wanted() -> None:
-    st.session_state[_WANTED] = True
+def _request_detection() -> None:
+    st.session_state[_DETECT_KEY] = True
 
 
-def _box(desk: Desk, uploads: list[tuple[str, bytes]]) -> None:
-    preferences = session.preferences()
-    analyzer = session.analyzer(resolved(preferences.analyzer, live=False))
+def _detect_faces(state: TuneState, uploads: list[tuple[str, bytes]]) -> None:
+    preferences = session.get_preferences()
+    analyzer = session.get_analyzer(resolve_analyzer(preferences.analyzer, live=False))
     bar = st.progress(0.0, "Finding the faces …")
 
-    def progress(done: int, of: int) -> None:
-        bar.progress(done / max(1, of), f"Finding the faces: {done} of {of} …")
+    def progress(done: int, total: int) -> None:
+        bar.progress(done / max(1, total), f"Finding the faces: {done} of {total} …")
 
     try:
-        desk.draft = draft_of(
+        state.draft = create_draft(
             uploads, analyzer, preferences.settings, progress=progress
         )
     except ValueError as error:
-        st.error(plain(f"{error}."), icon=":material/broken_image:")
-    _renew(desk, desk.draft)
+        st.error(escape_markdown(f"{error}."), icon=":material/broken_image:")
+    _set_draft(state, state.draft)
     bar.empty()
 
 
-def _renew(desk: Desk, draft: Draft | None) -> None:
+def _set_draft(state: TuneState, draft: Draft | None) -> None:
     """Take a new state of the labels; what was judged by the old one is out of date."""
-    desk.draft = draft
-    desk.labelled = None
-    desk.drop("labels ")
+    state.draft = draft
+    state.annotated = None
+    state.drop_set("labels ")
 
 
 # Only its own part of the page is drawn anew by a click.
 @st.fragment
-def _ask(desk: Desk) -> None:
+def _render_uncertain_faces(state: TuneState) -> None:
     """Ask about the most doubtful faces, and for faces that were missed."""
-    draft = desk.draft
+    draft = state.draft
     if draft is None:
         return
-    open_faces = draft.doubtful()
-    faces = sum(len(picture.faces) for picture in draft.pictures)
+    open_faces = draft.rank_unconfirmed()
+    faces = sum(len(image.faces) for image in draft.images)
     st.progress(
         1 - len(open_faces) / faces if faces else 1.0,
-        f"{faces - len(open_faces)} of {counted(faces, 'face')} confirmed",
+        f"{faces - len(open_faces)} of {format_count(faces, 'face')} confirmed",
     )
     columns = st.columns(3)
-    for number, (picture, face) in enumerate(open_faces[:_AT_ONCE]):
-        with columns[number % 3].container(border=True):
-            _one(desk, draft, picture, face)
+    for position, (image, face) in enumerate(open_faces[:_FACES_AT_ONCE]):
+        with columns[position % 3].container(border=True):
+            _render_face(state, draft, image, face)
     if open_faces:
         st.button(
             f"All {len(open_faces)} are right as they are",
             icon=":material/done_all:",
             key="tune.label_all",
             on_click=_confirm_all,
-            args=(desk,),
+            args=(state,),
         )
     with st.expander("A face was missed: add its box", icon=":material/add_box:"):
-        _add(desk, draft)
+        _render_add_box(state, draft)
 
 
-def _one(desk: Desk, draft: Draft, picture: int, face: int) -> None:
-    one, style = draft.pictures[picture].faces[face], session.preferences().style
-    st.html(_crop(draft, picture, face))
+def _render_face(
+    state: TuneState, draft: Draft, image_index: int, face_index: int
+) -> None:
+    draft_face, style = (
+        draft.images[image_index].faces[face_index],
+        session.get_preferences().style,
+    )
+    st.html(_crop_to_label_html(draft, image_index, face_index))
     for label in CLASSES:
-        guess = label is one.label
+        guess = label is draft_face.label
         st.button(
-            plain(style.title(label))
-            + (f" ({percent(one.confidence)})" if guess else ""),
+            escape_markdown(style.title(label))
+            + (f" ({format_percent(draft_face.confidence)})" if guess else ""),
             type="primary" if guess else "secondary",
-            key=f"tune.label.{picture}.{face}.{label.key}.{len(draft.doubtful())}",
+            key=f"tune.label.{image_index}.{face_index}.{label.key}.{len(draft.rank_unconfirmed())}",
             width="stretch",
-            on_click=_say,
-            args=(desk, picture, face, label),
+            on_click=_on_label,
+            args=(state, image_index, face_index, label),
         )
     st.button(
         "No face",
         icon=":material/close:",
         type="tertiary",
-        key=f"tune.label.{picture}.{face}.none.{len(draft.doubtful())}",
-        on_click=_say,
-        args=(desk, picture, face, None),
+        key=f"tune.label.{image_index}.{face_index}.none.{len(draft.rank_unconfirmed())}",
+        on_click=_on_label,
+        args=(state, image_index, face_index, None),
     )
 
 
-def _say(desk: Desk, picture: int, face: int, label: Label | None) -> None:
-    draft = desk.draft
+def _on_label(
+    state: TuneState, image_index: int, face_index: int, label: Label | None
+) -> None:
+    draft = state.draft
     if draft is None:
         return
     if label is None:
-        _renew(desk, draft.removed(picture, face))
+        _set_draft(state, draft.remove_face(image_index, face_index))
     else:
-        _renew(desk, draft.relabelled(picture, face, label))
+        _set_draft(state, draft.relabel_face(image_index, face_index, label))
 
 
-def _confirm_all(desk: Desk) -> None:
-    draft = desk.draft
+def _confirm_all(state: TuneState) -> None:
+    draft = state.draft
     if draft is not None:
-        for picture in range(len(draft.pictures)):
-            draft = draft.completed(picture)
-        _renew(desk, draft)
+        for image_index in range(len(draft.images)):
+            draft = draft.complete_image(image_index)
+        _set_draft(state, draft)
 
 
-def _crop(draft: Draft, picture: int, face: int) -> str:
-    box = np.array(draft.pictures[picture].faces[face].box, np.float32)
-    jpeg = encode_jpeg(crop_face(draft.image(picture), box, CROP_PX))
+def _crop_to_label_html(draft: Draft, image_index: int, face_index: int) -> str:
+    box = np.array(draft.images[image_index].faces[face_index].box, np.float32)
+    jpeg = encode_jpeg(crop_face(draft.load_image(image_index), box, CROP_PX))
     source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
     return (
         f'<img src="{source}" alt="A face to label" style="width:100%;'
@@ -177,61 +184,61 @@ def _crop(draft: Draft, picture: int, face: int) -> str:
     )
 
 
-def _add(desk: Desk, draft: Draft) -> None:
+def _render_add_box(tune_state: TuneState, draft: Draft) -> None:
     """Let the visitor draw a box on a picture, and say what it shows."""
-    names = [short_name(picture.name) for picture in draft.pictures]
-    picture = st.selectbox(
+    names = [shorten_name(image.name) for image in draft.images]
+    image = st.selectbox(
         "In which picture",
         range(len(names)),
-        format_func=lambda number: names[number],
+        format_func=lambda index: names[index],
         key="tune.add_to",
     )
     st.caption("Draw a box around the face, then say what it shows.")
-    style = session.preferences().style
+    style = session.get_preferences().style
     # A wide picture scrolls on a phone: squeezed, it would be hard to draw upon.
     st.html("<style>.st-key-tune_draw {overflow-x: auto;}</style>")
     state = st.container(key="tune_draw").vega_lite_chart(
-        boxes_chart(
-            draft.image(picture),
-            [(face.box, face.label) for face in draft.pictures[picture].faces],
+        draw_boxes_chart(
+            draft.load_image(image),
+            [(face.box, face.label) for face in draft.images[image].faces],
             style,
         ),
-        key=f"tune.draw.{picture}.{len(draft.pictures[picture].faces)}",
+        key=f"tune.draw.{image}.{len(draft.images[image].faces)}",
         on_select="rerun",
-        selection_mode=AREA,
+        selection_mode=BOX_SELECTION,
         width="content",
         alt="The picture with its boxes; draw another one",
     )
-    area = dict(state["selection"].get(AREA) or {})
+    area = dict(state["selection"].get(BOX_SELECTION) or {})
     with st.container(horizontal=True):
         for label in CLASSES:
             st.button(
-                f"It is “{plain(style.title(label))}”",
+                f"It is “{escape_markdown(style.title(label))}”",
                 disabled=len(area) < 2,
                 key=f"tune.add.{label.key}",
-                on_click=_added,
-                args=(desk, picture, area, label),
+                on_click=_on_box_added,
+                args=(tune_state, image, area, label),
             )
 
 
-def _added(
-    desk: Desk, picture: int, area: dict[str, list[float]], label: Label
+def _on_box_added(
+    state: TuneState, image_index: int, area: dict[str, list[float]], label: Label
 ) -> None:
-    if desk.draft is None:
+    if state.draft is None:
         return
     (x1, x2), (y1, y2) = sorted(area["x"]), sorted(area["y"])
-    _renew(desk, desk.draft.added(picture, (x1, y1, x2, y2), label))
+    _set_draft(state, state.draft.add_face(image_index, (x1, y1, x2, y2), label))
 
 
-def _done(desk: Desk) -> Material | None:
+def _render_label_export(state: TuneState) -> TuningSet | None:
     """Offer the labels as files, and to tune on them."""
-    draft = desk.draft
+    draft = state.draft
     if draft is None:
         return None
     with st.container(horizontal=True):
         st.download_button(
             "Labels (COCO)",
-            partial(_coco, desk),
+            partial(_export_coco, state),
             file_name="maskdet-labels.json",
             mime="application/json",
             icon=":material/download:",
@@ -239,7 +246,7 @@ def _done(desk: Desk) -> Material | None:
         )
         st.download_button(
             "Labels and pictures (zip)",
-            partial(_packed, desk),
+            partial(_export_zip, state),
             file_name="maskdet-set.zip",
             mime="application/zip",
             icon=":material/folder_zip:",
@@ -250,31 +257,34 @@ def _done(desk: Desk) -> Material | None:
             type="primary",
             icon=":material/tune:",
             key="tune.on_labels",
-            on_click=_tune_on,
-            args=(desk,),
+            on_click=_use_labels,
+            args=(state,),
         )
-    if _TROUBLE in st.session_state:
-        st.warning(f"{plain(st.session_state.pop(_TROUBLE))}.", icon=":material/info:")
-    if desk.labelled is None:
+    if _LABEL_ERROR_KEY in st.session_state:
+        st.warning(
+            f"{escape_markdown(st.session_state.pop(_LABEL_ERROR_KEY))}.",
+            icon=":material/info:",
+        )
+    if state.annotated is None:
         return None
-    key, loaded = desk.labelled
-    return looked_at(desk, loaded, set_key=key)
+    key, dataset = state.annotated
+    return render_scoring(state, dataset, set_key=key)
 
 
-def _tune_on(desk: Desk) -> None:
-    if desk.draft is not None:
+def _use_labels(state: TuneState) -> None:
+    if state.draft is not None:
         # Every change of a label makes another set.
-        key = hashlib.sha256(desk.draft.coco()).hexdigest()
+        key = hashlib.sha256(state.draft.to_coco()).hexdigest()
         try:
-            desk.labelled = f"labels {key}", desk.draft.loaded()
+            state.annotated = f"labels {key}", state.draft.to_dataset()
         except ValueError as error:
-            st.session_state[_TROUBLE] = str(error)
+            st.session_state[_LABEL_ERROR_KEY] = str(error)
 
 
 # A click on a face draws only the faces anew: files are of the labels of that moment.
-def _coco(desk: Desk) -> bytes:
-    return desk.draft.coco() if desk.draft else b""
+def _export_coco(state: TuneState) -> bytes:
+    return state.draft.to_coco() if state.draft else b""
 
 
-def _packed(desk: Desk) -> bytes:
-    return desk.draft.packed() if desk.draft else b""
+def _export_zip(state: TuneState) -> bytes:
+    return state.draft.to_zip() if state.draft else b""

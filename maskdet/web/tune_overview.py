@@ -8,20 +8,20 @@ from html import escape
 
 import streamlit as st
 
-from maskdet.charts.tune import PICK
+from maskdet.charts.tune import CLICK_SELECTION
 from maskdet.metrics.estimate import Estimate
 from maskdet.style import Style, line_style
-from maskdet.tune.histograms import What
+from maskdet.tune.histograms import HistogramQuantity
 from maskdet.tune.judging import MISSED, UNSURE
-from maskdet.tune.scored import FLOOR_SCORE
-from maskdet.tune.table import ClassRow, class_rows
+from maskdet.tune.scored import MIN_STORED_SCORE
+from maskdet.tune.table import ClassMetrics, compute_class_metrics
 from maskdet.types import Label
-from maskdet.web.cards import tile_html, tiles_html
-from maskdet.web.markdown import plain
-from maskdet.web.tune import Choice, Desk, Material
-from maskdet.web.tune_charts import SCORE_TITLES, histogram
+from maskdet.web.cards import metric_html, metrics_html
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.tune import SliderValues, TuneState, TuningSet
+from maskdet.web.tune_charts import SCORE_TITLES, score_histogram_chart
 
-_LINES: dict[What, str] = {
+_HISTOGRAM_NOTES: dict[HistogramQuantity, str] = {
     "score": "Faces stand on the axis, what is no face hangs from it. All left of the "
     "line is not shown: faces there are missed, grey right of it is a false alarm. "
     "Low counts are drawn taller, so that they show. **Click or drag to move the "
@@ -31,14 +31,14 @@ _LINES: dict[What, str] = {
 }
 
 
-def price(desk: Desk, material: Material, style: Style) -> None:
+def render_kpis(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the numbers that matter first, and how the last move changed them."""
-    st.html(_tiles(desk, material, style))
+    st.html(_kpi_tiles_html(state, tuning_set, style))
 
 
-def cut(desk: Desk, material: Material, style: Style) -> None:
+def render_histogram(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the histogram with its line."""
-    what: What = st.segmented_control(
+    score_kind: HistogramQuantity = st.segmented_control(
         "What the line cuts",
         list(SCORE_TITLES),
         default="score",
@@ -48,85 +48,99 @@ def cut(desk: Desk, material: Material, style: Style) -> None:
         key="tune.what",
         persist_state="session",
     )
-    st.caption(_LINES[what].format(unsure=plain(style.title(Label.UNKNOWN))))
-    key = f"tune.histogram.{what}"
+    st.caption(
+        _HISTOGRAM_NOTES[score_kind].format(
+            unsure=escape_markdown(style.title(Label.UNKNOWN))
+        )
+    )
+    key = f"tune.histogram.{score_kind}"
     st.vega_lite_chart(
-        histogram(material.outcome(desk.choice), what, style),
+        score_histogram_chart(tuning_set.evaluate(state.sliders), score_kind, style),
         key=key,
-        on_select=lambda: _clicked(desk, what, key),
-        selection_mode=PICK,
-        alt=f"{SCORE_TITLES[what]} of the faces by what is true, with the threshold",
+        on_select=lambda: _on_histogram_click(state, score_kind, key),
+        selection_mode=CLICK_SELECTION,
+        alt=f"{SCORE_TITLES[score_kind]} of the faces by what is true, with the threshold",
     )
 
 
-def _clicked(desk: Desk, what: What, key: str) -> None:
-    picked = st.session_state[key]["selection"].get(PICK) or []
-    if not picked:
+def _on_histogram_click(
+    state: TuneState, score_kind: HistogramQuantity, key: str
+) -> None:
+    selection = st.session_state[key]["selection"].get(CLICK_SELECTION) or []
+    if not selection:
         return
-    at = round(float(picked[0]["at"]), 2)
-    settings = desk.choice.settings
-    if what == "score":
-        at = max(FLOOR_SCORE, at)
-        desk.set_settings(dataclasses.replace(settings, min_score=at))
+    threshold = round(float(selection[0]["at"]), 2)
+    settings = state.sliders.settings
+    if score_kind == "score":
+        threshold = max(MIN_STORED_SCORE, threshold)
+        state.set_settings(dataclasses.replace(settings, min_score=threshold))
     else:
-        desk.set_settings(dataclasses.replace(settings, min_confidence=at))
+        state.set_settings(dataclasses.replace(settings, min_confidence=threshold))
 
 
-def _tiles(desk: Desk, material: Material, style: Style) -> str:
-    now = _numbers(material, desk.choice, style)
-    was = _numbers(material, desk.before, style) if desk.before else {}
-    bare = f"{line_style(Label.NO_MASK)} {style.colour_css(Label.NO_MASK)}"
-    edges = dict.fromkeys(_of_bare(style), bare)
-    return tiles_html(
+def _kpi_tiles_html(state: TuneState, tuning_set: TuningSet, style: Style) -> str:
+    current = _compute_kpis(tuning_set, state.sliders, style)
+    previous = (
+        _compute_kpis(tuning_set, state.previous, style) if state.previous else {}
+    )
+    no_mask_edge = f"{line_style(Label.NO_MASK)} {style.colour_css(Label.NO_MASK)}"
+    edges = dict.fromkeys(_no_mask_kpi_names(style), no_mask_edge)
+    return metrics_html(
         [
-            tile_html(
-                escape(name), _told(value, was.get(name)), edge=edges.get(name, "")
+            metric_html(
+                escape(name),
+                _format_kpi(value, previous.get(name)),
+                edge=edges.get(name, ""),
             )
-            for name, value in now.items()
+            for name, value in current.items()
         ]
     )
 
 
-def _of_bare(style: Style) -> tuple[str, str]:
+def _no_mask_kpi_names(style: Style) -> tuple[str, str]:
     """Return the names of the two numbers about faces without a mask."""
     name = f"“{style.title(Label.NO_MASK)}”"
     return f"{name} found", f"right when it says {name}"
 
 
-def _numbers(
-    material: Material, choice: Choice, style: Style
+def _compute_kpis(
+    tuning_set: TuningSet, sliders: SliderValues, style: Style
 ) -> dict[str, tuple[float, str]]:
     """Return the numbers by name, each with its unit."""
-    outcome = material.outcome(choice)
-    rows = material.once(("rows", choice), lambda: class_rows(outcome))
-    by_label: dict[Label | None, ClassRow] = {row.label: row for row in rows}
-    faces, bare = by_label[None], by_label[Label.NO_MASK]
+    outcome = tuning_set.evaluate(sliders)
+    rows = tuning_set.get_cached(
+        ("rows", sliders), lambda: compute_class_metrics(outcome)
+    )
+    by_label: dict[Label | None, ClassMetrics] = {row.label: row for row in rows}
+    faces, no_mask_row = by_label[None], by_label[Label.NO_MASK]
     shown = int(outcome.confusion[:, :MISSED].sum())
-    found, right = _of_bare(style)
-    called = f"called “{style.title(Label.UNKNOWN)}”"
+    recall_name, precision_name = _no_mask_kpi_names(style)
+    unsure_name = f"called “{style.title(Label.UNKNOWN)}”"
     unsure = int(outcome.confusion[:, UNSURE].sum())
     return {
-        "faces found": _percent(faces.recall),
-        "false alarms a picture": (faces.false_alarms.value, ""),
-        found: _percent(bare.recall),
-        right: _percent(bare.precision),
-        called: (100 * unsure / shown if shown else math.nan, " %"),
+        "faces found": _percent_value(faces.recall),
+        "false alarms a picture": (faces.false_positives_per_image.value, ""),
+        recall_name: _percent_value(no_mask_row.recall),
+        precision_name: _percent_value(no_mask_row.precision),
+        unsure_name: (100 * unsure / shown if shown else math.nan, " %"),
     }
 
 
-def _percent(one: Estimate) -> tuple[float, str]:
-    return (100 * one.value if one.n else math.nan), " %"
+def _percent_value(estimate: Estimate) -> tuple[float, str]:
+    return (100 * estimate.value if estimate.n else math.nan), " %"
 
 
-def _told(now: tuple[float, str], was: tuple[float, str] | None) -> str:
+def _format_kpi(current: tuple[float, str], previous: tuple[float, str] | None) -> str:
     """Return a number, and small beside it how it changed with the last move."""
-    value, unit = now
+    value, unit = current
     if math.isnan(value):
         return "\N{EN DASH}"
     digits = 1 if unit else 2
     text = f"{value:.{digits}f}{unit}"
-    if was is None or math.isnan(was[0]):
+    if previous is None or math.isnan(previous[0]):
         return text
-    change = round(value - was[0], digits)
-    moved = f"{change:+.{digits}f}" if change else "±0"
-    return f'{text} <small style="font-size:.8rem;font-weight:400">{moved}</small>'
+    change = round(value - previous[0], digits)
+    change_text = f"{change:+.{digits}f}" if change else "±0"
+    return (
+        f'{text} <small style="font-size:.8rem;font-weight:400">{change_text}</small>'
+    )

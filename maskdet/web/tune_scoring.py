@@ -6,118 +6,124 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from maskdet.analyzer import ANALYZERS, resolved
-from maskdet.tune.files import refuse_crowds
-from maskdet.tune.judging import Judge
-from maskdet.tune.scoring import analyzer_key, score_set
-from maskdet.tune.sets import Loaded
+from maskdet.analyzer import ANALYZERS, resolve_analyzer
+from maskdet.tune.files import check_limits
+from maskdet.tune.judging import Evaluator
+from maskdet.tune.scoring import analyzer_key, predict_dataset
+from maskdet.tune.sets import ImportedDataset
 from maskdet.web import session
-from maskdet.web.markdown import plain
-from maskdet.web.tune import Desk, Material
-from maskdet.wording import counted
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.tune import TuneState, TuningSet
+from maskdet.wording import format_count
 
 
-def looked_at(desk: Desk, loaded: Loaded, *, set_key: str) -> Material | None:
+def render_scoring(
+    state: TuneState, dataset: ImportedDataset, *, set_key: str
+) -> TuningSet | None:
     """Return what an analyzer says about the set, once it has looked at it.
 
     Stopping is one more run of the page: whatever shows progress in this one ends
     there. What was looked at by then is kept.
 
     Args:
-        desk: of the visitor.
-        loaded: the set.
+        state: of the visitor.
+        dataset: the set.
         set_key: names its content: another set, another key.
     """
-    preferences = session.preferences()
+    preferences = session.get_preferences()
     start, stop = st.columns([3, 2], vertical_alignment="bottom")
     with start:
-        name = _asked(preferences.analyzer)
-    key = analyzer_key(
-        name, preferences.classifier, second_look=preferences.second_look
-    )
+        name = _select_analyzer(preferences.analyzer)
+    key = analyzer_key(name, preferences.classifier, refinement=preferences.refine)
     title = f"{set_key} {name} {key}"
-    if title in desk.materials:
-        return desk.materials[title]
-    n = len(loaded.pictures)
-    running = desk.running == title
+    if title in state.tuning_sets:
+        return state.tuning_sets[title]
+    n = len(dataset.images)
+    running = state.running == title
     stop.button(
-        "Stop" if running else f"Look at {counted(n, 'picture')}",
+        "Stop" if running else f"Look at {format_count(n, 'picture')}",
         type="secondary" if running else "primary",
         icon=":material/stop:" if running else ":material/play_arrow:",
         key="tune.look",
-        on_click=_switch,
-        args=(desk, "" if running else title),
+        on_click=_set_running,
+        args=(state, "" if running else title),
         width="stretch",
     )
     if not running:
-        _say_stopped(desk, n)
+        _render_stopped(state, n)
         return None
-    return _look(desk, loaded, name, key, title)
+    return _score_dataset(state, dataset, name, key, title)
 
 
-def _asked(chosen: str) -> str:
+def _select_analyzer(preferred: str) -> str:
     """Return the analyzer that the visitor wants to tune."""
-    missing = session.unavailable()
+    missing = session.list_unavailable_analyzers()
     names = [name for name in ANALYZERS if name not in missing]
-    usual = resolved(chosen, live=False)
+    default = resolve_analyzer(preferred, live=False)
     return st.selectbox(
         "Analyzer to tune",
         names,
-        index=names.index(usual) if usual in names else 0,
+        index=names.index(default) if default in names else 0,
         key="tune.analyzer",
         help="It looks at every picture once; every slider afterwards is instant. "
         "Another one can be compared with it later.",
     )
 
 
-def _say_stopped(desk: Desk, n: int) -> None:
-    if desk.failed:
-        st.error(plain(f"{desk.failed}."), icon=":material/error:")
-    if desk.looked:
+def _render_stopped(state: TuneState, n: int) -> None:
+    if state.scoring_error:
+        st.error(escape_markdown(f"{state.scoring_error}."), icon=":material/error:")
+    if state.n_scored:
         st.info(
-            f"Stopped after {desk.looked} of {counted(n, 'picture')}. What is done is "
+            f"Stopped after {state.n_scored} of {format_count(n, 'picture')}. What is "
+            "done is "
             "kept: it goes on from there.",
             icon=":material/pause:",
         )
 
 
-def _switch(desk: Desk, title: str) -> None:
-    desk.running, desk.failed = title, ""
+def _set_running(state: TuneState, title: str) -> None:
+    state.running, state.scoring_error = title, ""
 
 
-def _look(
-    desk: Desk, loaded: Loaded, name: str, key: str, title: str
-) -> Material | None:
-    chosen = session.preferences()
+def _score_dataset(
+    state: TuneState, dataset: ImportedDataset, name: str, key: str, title: str
+) -> TuningSet | None:
+    preferences = session.get_preferences()
     bar = st.progress(0.0, f"{name} looks at the pictures …")
 
-    def progress(done: int, of: int) -> None:
-        desk.looked = done
-        bar.progress(done / max(1, of), f"{name}: picture {done} of {of} …")
+    def progress(done: int, total: int) -> None:
+        state.n_scored = done
+        bar.progress(done / max(1, total), f"{name}: picture {done} of {total} …")
 
     try:
         # Its own one, so that a live picture need not wait for it.
-        analyzer = session.own_analyzer(name, chosen)
-        scored = score_set(
-            loaded, analyzer, name, progress=progress, cache=desk.found, key=key
+        analyzer = session.load_private_analyzer(name, preferences)
+        predictions = predict_dataset(
+            dataset,
+            analyzer,
+            name,
+            progress=progress,
+            cache=state.detection_cache,
+            key=key,
         )
-        refuse_crowds(scored.truth, scored.faces)
-        judge = Judge(scored)
+        check_limits(predictions.ground_truth, predictions.faces)
+        evaluator = Evaluator(predictions)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         # Else every further run of the page would try, and fail, again.
-        desk.running, desk.failed = "", f"{loaded.truth.name}: {error}"
+        state.running, state.scoring_error = "", f"{dataset.ground_truth.name}: {error}"
         st.rerun()
-    desk.running, desk.looked = "", 0
-    by = (chosen.classifier, chosen.second_look)
-    desk.materials[title] = Material(judge, loaded.pictures, by)
+    state.running, state.n_scored = "", 0
+    classified_by = (preferences.classifier, preferences.refine)
+    state.tuning_sets[title] = TuningSet(evaluator, dataset.images, classified_by)
     st.rerun()
 
 
-def notes(lines: Sequence[str]) -> None:
+def render_notes(lines: Sequence[str]) -> None:
     """Say what was left out of a set; many lines are folded."""
     if not lines:
         return
-    text = "\n".join(f"- {plain(line)}" for line in lines)
+    text = "\n".join(f"- {escape_markdown(line)}" for line in lines)
     if len(lines) <= 3:
         st.warning(text, icon=":material/warning:")
         return

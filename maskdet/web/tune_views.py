@@ -14,26 +14,27 @@ import streamlit as st
 from maskdet.metrics.estimate import Estimate
 from maskdet.style import Style
 from maskdet.tune import curves
-from maskdet.tune.band import Band, band
-from maskdet.tune.curves import Curve
-from maskdet.tune.table import class_rows, parts
+from maskdet.tune.band import AbstentionBand, evaluate_band
+from maskdet.tune.curves import TuningCurve
+from maskdet.tune.table import compute_class_metrics, compute_slice_metrics
 from maskdet.types import CLASSES, Label
 from maskdet.web import tune_charts as charts
-from maskdet.web.cards import tile_html, tiles_html
-from maskdet.web.markdown import plain
-from maskdet.web.tune import Desk, Material
-from maskdet.wording import counted
+from maskdet.web.cards import metric_html, metrics_html
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.tune import TuneState, TuningSet
+from maskdet.wording import format_count
 
-Kind: TypeAlias = Literal["precision_recall", "roc"]
+CurveKind: TypeAlias = Literal["precision_recall", "roc"]
 
 _DASH = "\N{EN DASH}"
 
 
-def curve_view(desk: Desk, material: Material, style: Style) -> None:
+def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show precision and recall, ROC, and alarms, with the point in use on them."""
     labels: tuple[Label | None, ...] = (None, *CLASSES)
-    found = {
-        label: _curve(desk, material, "precision_recall", label) for label in labels
+    pr_curves = {
+        label: _get_curve(state, tuning_set, "precision_recall", label)
+        for label in labels
     }
     st.markdown("**Precision and recall**")
     st.caption(
@@ -41,17 +42,19 @@ def curve_view(desk: Desk, material: Material, style: Style) -> None:
         "are your sliders: further up fewer false alarms, further right fewer misses."
     )
     st.vega_lite_chart(
-        charts.precision_recall(list(found.values()), style),
+        charts.tuning_precision_recall_chart(list(pr_curves.values()), style),
         alt="Precision against recall, for faces and each class",
     )
-    rocs = {label: _curve(desk, material, "roc", label) for label in labels}
+    roc_curves = {
+        label: _get_curve(state, tuning_set, "roc", label) for label in labels
+    }
     st.markdown("**ROC**")
     st.caption(
         "Among the faces found: how many of a class are called so, against how many "
         "others are too. The nearer the upper left corner, the better."
     )
     st.vega_lite_chart(
-        charts.roc([rocs[label] for label in CLASSES], style),
+        charts.tuning_roc_chart([roc_curves[label] for label in CLASSES], style),
         alt="ROC of each class",
     )
     st.markdown("**Faces found against false alarms**")
@@ -60,73 +63,83 @@ def curve_view(desk: Desk, material: Material, style: Style) -> None:
         "of faces found."
     )
     st.vega_lite_chart(
-        charts.alarms(rocs[None], style),
+        charts.false_positive_chart(roc_curves[None], style),
         alt="Faces found against false alarms a picture",
     )
-    _areas(found, rocs, style)
+    _render_areas(pr_curves, roc_curves, style)
 
 
-def _curve(desk: Desk, material: Material, kind: Kind, label: Label | None) -> Curve:
+def _get_curve(
+    state: TuneState, tuning_set: TuningSet, kind: CurveKind, label: Label | None
+) -> TuningCurve:
     """Return a curve, made once for each choice that changes more than its point.
 
     Args:
-        desk: what the sliders say.
-        material: what they are tried on.
+        state: what the sliders say.
+        tuning_set: what they are tried on.
         kind: which curve.
         label: of which class, None for faces whatever their class.
     """
-    choice = desk.choice
-    settings = choice.settings
-    swept = kind == "precision_recall" or label is None
-    if swept:
+    sliders = state.sliders
+    settings = sliders.settings
+    is_swept = kind == "precision_recall" or label is None
+    if is_swept:
         settings = dataclasses.replace(settings, min_score=0)
     if label is None:
         settings = dataclasses.replace(settings, min_confidence=0)
-    temperature = material.fitted.temperature if choice.calibrated else 1.0
-    make = curves.precision_recall if kind == "precision_recall" else curves.roc
-    made = material.once(
-        (kind, label, settings, choice.min_iou, choice.calibrated),
-        lambda: make(
-            material.judge,
+    temperature = tuning_set.calibration_fit.temperature if sliders.calibrated else 1.0
+    compute = (
+        curves.compute_precision_recall
+        if kind == "precision_recall"
+        else curves.compute_roc
+    )
+    curve = tuning_set.get_cached(
+        (kind, label, settings, sliders.min_iou, sliders.calibrated),
+        lambda: compute(
+            tuning_set.evaluator,
             settings,
             label,
-            min_iou=choice.min_iou,
+            min_iou=sliders.min_iou,
             temperature=temperature,
         ),
     )
-    return _with_point(made, choice.settings.min_score) if swept else made
+    return _set_curve_point(curve, sliders.settings.min_score) if is_swept else curve
 
 
-def _with_point(curve: Curve, min_score: float) -> Curve:
+def _set_curve_point(curve: TuningCurve, min_score: float) -> TuningCurve:
     """Return a curve over the face score with the point of another threshold."""
     # Scores are float32: the threshold must be compared as they are.
-    asked = np.float32(min_score)
-    above = int(np.count_nonzero(curve.thresholds.astype(np.float32) >= asked))
-    at = above - 1
-    none = (math.nan, math.nan)
-    point = (float(curve.x[at]), float(curve.y[at])) if above else none
+    threshold = np.float32(min_score)
+    n_above = int(np.count_nonzero(curve.thresholds.astype(np.float32) >= threshold))
+    index = n_above - 1
+    no_point = (math.nan, math.nan)
+    point = (float(curve.x[index]), float(curve.y[index])) if n_above else no_point
     return dataclasses.replace(curve, point=point)
 
 
-def _areas(
-    found: dict[Label | None, Curve], rocs: dict[Label | None, Curve], style: Style
+def _render_areas(
+    pr_curves: dict[Label | None, TuningCurve],
+    roc_curves: dict[Label | None, TuningCurve],
+    style: Style,
 ) -> None:
     st.caption("Areas under the curves with 95 % intervals: 1 is perfect.")
     rows = [
         {
             "": "Faces" if label is None else style.title(label),
-            "Average precision": _decimals(found[label].area),
-            "ROC area": _DASH if label is None else _decimals(rocs[label].area),
-            "n": found[label].area.n,
+            "Average precision": _format_decimals(pr_curves[label].area),
+            "ROC area": _DASH
+            if label is None
+            else _format_decimals(roc_curves[label].area),
+            "n": pr_curves[label].area.n,
         }
-        for label in found
+        for label in pr_curves
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Areas under the curves")
 
 
-def number_view(desk: Desk, material: Material, style: Style) -> None:
+def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the numbers of each class, and of parts of the set."""
-    outcome = material.outcome(desk.choice)
+    outcome = tuning_set.evaluate(state.sliders)
     st.caption(
         "Precision (right when said), recall (found), their mean F1, and false alarms, "
         "with 95 % intervals: where two overlap much, the difference may be chance."
@@ -134,55 +147,71 @@ def number_view(desk: Desk, material: Material, style: Style) -> None:
     rows = [
         {
             "": "Faces" if row.label is None else style.title(row.label),
-            "Right when said": _percent(row.precision),
-            "Found": _percent(row.recall),
-            "F1": _percent(row.f1),
-            "Alarms a picture": _rate(row.false_alarms),
+            "Right when said": _format_percent(row.precision),
+            "Found": _format_percent(row.recall),
+            "F1": _format_percent(row.f1),
+            "Alarms a picture": _format_rate(row.false_positives_per_image),
             "n": row.recall.n,
         }
-        for row in material.once(("rows", desk.choice), lambda: class_rows(outcome))
+        for row in tuning_set.get_cached(
+            ("rows", state.sliders), lambda: compute_class_metrics(outcome)
+        )
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Numbers of each class")
-    found = material.once(("parts", desk.choice), lambda: parts(outcome))
+    slice_rows = tuning_set.get_cached(
+        ("parts", state.sliders), lambda: compute_slice_metrics(outcome)
+    )
     st.markdown("**Which faces are harder**")
     st.caption(
         "The share of the true faces that is found and called right, by size, light "
         "and sharpness."
     )
-    st.vega_lite_chart(charts.slices(found), alt="Faces right, by part of the set")
-    worse = [f"{part.name}: {part.part}" for part in found if part.worse]
+    st.vega_lite_chart(
+        charts.slice_accuracy_chart(slice_rows), alt="Faces right, by part of the set"
+    )
+    worse = [
+        f"{slice_row.name}: {slice_row.part}"
+        for slice_row in slice_rows
+        if slice_row.worse
+    ]
     if worse:
         st.caption(f"Worse than the rest by more than chance: {'; '.join(worse)}.")
 
 
-def confidence_view(desk: Desk, material: Material, style: Style) -> None:
+def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     """Show the unsure band, and whether confidences can be believed."""
-    _band(desk, material, style)
+    _render_abstention(state, tuning_set, style)
     st.subheader("Can a confidence be believed?", divider="gray")
-    fitted = material.fitted
+    calibration_fit = tuning_set.calibration_fit
     st.caption(
         "Where the points lie on the dashed line, 80 % is right 8 times in 10; below "
         "it, the analyzer is too sure of itself."
     )
-    st.vega_lite_chart(charts.calibration(fitted), alt="Confidence against being right")
-    if fitted.bounded:
+    st.vega_lite_chart(
+        charts.calibration_comparison_chart(calibration_fit),
+        alt="Confidence against being right",
+    )
+    if calibration_fit.is_degenerate:
         st.caption("No temperature can be fitted: too few of these faces are wrong.")
         return
     st.caption(
-        f"Expected calibration error {_decimals(fitted.ece_before)} as it is, "
-        f"{_decimals(fitted.ece_after)} with a temperature of "
-        f"**{fitted.temperature:.2f}**, fitted on "
-        f"{counted(fitted.n, 'face')} (each half of the pictures with the other "
+        f"Expected calibration error {_format_decimals(calibration_fit.ece_before)} as "
+        "it is, "
+        f"{_format_decimals(calibration_fit.ece_after)} with a temperature of "
+        f"**{calibration_fit.temperature:.2f}**, fitted on "
+        f"{format_count(calibration_fit.n, 'face')} (each half of the pictures with "
+        "the other "
         "half's). “Calibrate confidences” under “Overlaps and calibration” puts it "
         "into everything here."
     )
 
 
-def _band(desk: Desk, material: Material, style: Style) -> None:
+def _render_abstention(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
     st.subheader("The unsure band", divider="gray")
-    bare = style.title(Label.NO_MASK)
+    no_mask = style.title(Label.NO_MASK)
     st.caption(
-        f"Two thresholds on the probability of “{plain(bare)}”: below the first a "
+        f"Two thresholds on the probability of “{escape_markdown(no_mask)}”: below the "
+        "first a "
         "mask is said, above the second none, and nothing between. Wider is right "
         "more often, and silent more often."
     )
@@ -194,61 +223,65 @@ def _band(desk: Desk, material: Material, style: Style) -> None:
         key="tune.band",
         persist_state="session",
     )
-    outcome = material.outcome(desk.choice)
-    got = material.once(
-        ("band", desk.choice, low, high),
-        lambda: band(
-            material.judge,
-            desk.choice.settings,
+    outcome = tuning_set.evaluate(state.sliders)
+    band_result = tuning_set.get_cached(
+        ("band", state.sliders, low, high),
+        lambda: evaluate_band(
+            tuning_set.evaluator,
+            state.sliders.settings,
             low,
             high,
-            min_iou=desk.choice.min_iou,
+            min_iou=state.sliders.min_iou,
             temperature=outcome.temperature,
         ),
     )
-    st.html(_band_html(got, bare))
+    st.html(_abstention_html(band_result, no_mask))
     st.caption(
         "Bare faces hang from the axis: they belong right of the band, all others left."
     )
     st.vega_lite_chart(
-        charts.bare_histogram(outcome, low, high, style),
-        alt=f"Probability of “{bare}” by what is true, with the two thresholds",
+        charts.no_mask_histogram_chart(outcome, low, high, style),
+        alt=f"Probability of “{no_mask}” by what is true, with the two thresholds",
     )
 
 
-def _band_html(got: Band, bare: str) -> str:
-    shares = {
-        f"of {counted(got.between.n, 'face')} say nothing": got.between,
-        "wrong, of those that say something": got.errors,
-        "wrong, had all to say something": got.errors_without,
-        "of bare faces called masked": got.missed_bare,
-        f"of “{escape(bare)}” said wrongly": got.false_bare,
+def _abstention_html(band_result: AbstentionBand, no_mask: str) -> str:
+    rates = {
+        f"of {format_count(band_result.abstention_rate.n, 'face')} say nothing": band_result.abstention_rate,
+        "wrong, of those that say something": band_result.error_rate,
+        "wrong, had all to say something": band_result.error_rate_without_band,
+        "of bare faces called masked": band_result.missed_no_mask_rate,
+        f"of “{escape(no_mask)}” said wrongly": band_result.false_no_mask_rate,
     }
-    return tiles_html([tile_html(text, _short(one)) for text, one in shares.items()])
+    return metrics_html(
+        [metric_html(text, _format_short(estimate)) for text, estimate in rates.items()]
+    )
 
 
-def _short(estimate: Estimate) -> str:
+def _format_short(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f} %" if estimate.n else _DASH
 
 
-def _percent(estimate: Estimate) -> str:
-    return _between(estimate, 100, ".0f", " %")
+def _format_percent(estimate: Estimate) -> str:
+    return _format_interval(estimate, 100, ".0f", " %")
 
 
-def _decimals(estimate: Estimate) -> str:
-    return _between(estimate, 1, ".3f", "")
+def _format_decimals(estimate: Estimate) -> str:
+    return _format_interval(estimate, 1, ".3f", "")
 
 
-def _rate(estimate: Estimate) -> str:
-    return _between(estimate, 1, ".2f", "")
+def _format_rate(estimate: Estimate) -> str:
+    return _format_interval(estimate, 1, ".2f", "")
 
 
-def _between(estimate: Estimate, by: float, number: str, unit: str) -> str:
+def _format_interval(
+    estimate: Estimate, factor: float, number_format: str, unit: str
+) -> str:
     """Return a number with the ends of its interval."""
     if not estimate.n or math.isnan(estimate.value):
         return _DASH
     value, low, high = (
-        format(by * one, number)
-        for one in (estimate.value, estimate.low, estimate.high)
+        format(factor * bound, number_format)
+        for bound in (estimate.value, estimate.low, estimate.high)
     )
     return f"{value}{unit} ({low} to {high})"

@@ -14,71 +14,71 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from maskdet.analyzer import Analyzer, resolved
+from maskdet.analyzer import Analyzer, resolve_analyzer
 from maskdet.media import ROTATIONS
 from maskdet.web import results, session, video_distance
-from maskdet.web.markdown import plain
-from maskdet.web.preferences import Preferences, rotation_text
-from maskdet.web.samples import FILM
-from maskdet.web.tab import tab
-from maskdet.web.video_job import MAX_MINUTES, FilmJob, find_again
-from maskdet.web.video_plan import Plan, clock
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.preferences import Preferences, format_rotation
+from maskdet.web.samples import VIDEO_SAMPLE
+from maskdet.web.tab import get_tab_id
+from maskdet.web.video_job import MAX_VIDEO_MINUTES, VideoAnalysisJob, find_job_by_tab
+from maskdet.web.video_plan import VideoOptions, format_video_time
 
-_JOB: Final = "maskdet.film"
-_REFUSED: Final = "maskdet.film_refused"
-_TAB: Final = "maskdet.film_tab"
+_JOB_KEY: Final = "maskdet.film"
+_ERROR_KEY: Final = "maskdet.film_refused"
+_TAB_ID_KEY: Final = "maskdet.film_tab"
 _REFRESH_S: Final = 1.0
-_EARLY: Final = 0.03
+_MIN_ESTIMATE_FRACTION: Final = 0.03
 """Until so much is done, the loading of networks is most of the time taken."""
 
-_EVERY: Final = {
+_FRAME_STEP_TITLES: Final = {
     1: "Every picture",
     2: "Every 2nd: twice as fast",
     5: "Every 5th: a quick look, loses people more easily",
 }
 
-_PREVIEW: Final = """<style>
+_PREVIEW_CSS: Final = """<style>
 .maskdet-film img {display: block; max-width: 100%; max-height: 60vh; margin: auto;
   border-radius: .5rem;}
 </style>"""
 
 
-def job() -> FilmJob | None:
+def get_video_job() -> VideoAnalysisJob | None:
     """Return this visitor's film, if there is one, also after a reload of the page.
 
     Call it once a run.
     """
-    found: FilmJob | None = st.session_state.get(_JOB)
-    this_tab = st.session_state[_TAB] = tab()
-    if found is None:
-        found = find_again(this_tab, _presence())
-        if found is not None:
-            st.session_state[_JOB] = found
-    if found is not None and found.state == "closed":
-        forget()
+    current: VideoAnalysisJob | None = st.session_state.get(_JOB_KEY)
+    tab_id = st.session_state[_TAB_ID_KEY] = get_tab_id()
+    if current is None:
+        current = find_job_by_tab(tab_id, _make_presence_check())
+        if current is not None:
+            st.session_state[_JOB_KEY] = current
+    if current is not None and current.state == "closed":
+        discard_video()
         return None
-    return found
+    return current
 
 
-def forget() -> None:
+def discard_video() -> None:
     """Delete this visitor's film and all that was made of it."""
-    found: FilmJob | None = st.session_state.pop(_JOB, None)
-    if found is not None:
-        found.close()
+    current: VideoAnalysisJob | None = st.session_state.pop(_JOB_KEY, None)
+    if current is not None:
+        current.close()
 
 
-def plan(job: FilmJob | None = None) -> Plan:
+def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
     """Ask how to look at a film; the sidebar says the rest.
 
     Args:
         job: the film, if it was looked at and may be looked at again.
     """
-    settings = video_distance.ask(job)
-    chosen = replace(session.preferences(), settings=settings)
+    settings = video_distance.render_video_distance_settings(job)
+    preferences = replace(session.get_preferences(), settings=settings)
     every = st.selectbox(
         "Look at",
-        list(_EVERY),
-        format_func=lambda every: _EVERY[every],
+        list(_FRAME_STEP_TITLES),
+        format_func=lambda every: _FRAME_STEP_TITLES[every],
         key="video.every",
         width=360,
         persist_state="session",
@@ -87,14 +87,14 @@ def plan(job: FilmJob | None = None) -> Plan:
     rotate = st.selectbox(
         "Rotate",
         ROTATIONS,
-        format_func=rotation_text,
+        format_func=format_rotation,
         key="video.rotate",
         width=360,
         persist_state="session",
         help="For a camera that hung upside down or on its side. A rotation that the "
         "file itself names is applied anyway.",
     )
-    blur = chosen.style.blur
+    blur = preferences.style.blur
     crops = st.checkbox(
         "Show a picture of each person",
         key="video.crops",
@@ -105,14 +105,16 @@ def plan(job: FilmJob | None = None) -> Plan:
         else "Each person's best view, in the table of people. It is kept in memory "
         "only, and not part of the downloads.",
     )
-    return Plan(chosen, every, keep_crops=crops and not blur, rotate=rotate)
+    return VideoOptions(
+        preferences, every, keep_crops=crops and not blur, rotate=rotate
+    )
 
 
-def choose() -> None:
+def render_video_upload() -> None:
     """Ask for a film, or offer the sample."""
-    refused: str = st.session_state.pop(_REFUSED, "")
-    if refused:
-        st.error(refused, icon=":material/broken_image:")
+    error: str = st.session_state.pop(_ERROR_KEY, "")
+    if error:
+        st.error(error, icon=":material/broken_image:")
     file = st.file_uploader(
         "A film from this device",
         # Browsers know few types of video; what a file is, its content decides.
@@ -121,68 +123,79 @@ def choose() -> None:
         help="MP4, MOV, WebM, AVI, MKV, 3GP, MPEG, TS, WMV, FLV, Ogg, GIF and others.",
     )
     st.caption(
-        f"Up to {st.get_option('server.maxUploadSize')} MB and {MAX_MINUTES} minutes. "
+        f"Up to {st.get_option('server.maxUploadSize')} MB and {MAX_VIDEO_MINUTES} "
+        "minutes. "
         "Nothing is kept: film and result are deleted soon after you leave."
     )
     if file is None:
-        _sample()
+        _render_sample()
         return
-    st.markdown(f"Your film: {results.as_code(file.name)}, {file.size / 1e6:.1f} MB")
+    st.markdown(
+        f"Your film: {results.to_code_markdown(file.name)}, {file.size / 1e6:.1f} MB"
+    )
     st.button(
         "Look at this film",
         type="primary",
         icon=":material/play_circle:",
-        on_click=_begin_upload,
-        args=(file, plan()),
+        on_click=_start_upload,
+        args=(file, render_video_options()),
     )
 
 
-def _sample() -> None:
+def _render_sample() -> None:
     st.info(
         "No film at hand? Try this sample: three people, one of them turns away.",
         icon=":material/movie:",
     )
-    picture, options = st.columns(2, gap="medium")
-    with picture:
-        st.video(str(FILM.path), alt="The sample film")
-        st.caption(f"Film: {FILM.credit}.")
-    with options:
+    video_column, options_column = st.columns(2, gap="medium")
+    with video_column:
+        st.video(str(VIDEO_SAMPLE.path), alt="The sample film")
+        st.caption(f"Film: {VIDEO_SAMPLE.credit}.")
+    with options_column:
         st.button(
             "Look at the sample",
             type="primary",
             icon=":material/play_circle:",
-            on_click=begin,
-            args=(FILM.path.name, FILM.path, plan()),
+            on_click=start_video_job,
+            args=(VIDEO_SAMPLE.path.name, VIDEO_SAMPLE.path, render_video_options()),
         )
 
 
-def _begin_upload(file: UploadedFile, asked: Plan) -> None:
-    begin(file.name, file.getvalue(), asked)
+def _start_upload(file: UploadedFile, options: VideoOptions) -> None:
+    start_video_job(file.name, file.getvalue(), options)
 
 
-def begin(name: str, film: bytes | Path, asked: Plan) -> None:
+def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> None:
     """Start to look at a film; returns at once. The next run says what was wrong."""
-    forget()
-    if not film:
-        st.session_state[_REFUSED] = "The file is empty."
+    discard_video()
+    if not video:
+        st.session_state[_ERROR_KEY] = "The file is empty."
         return
     try:
-        made = FilmJob(name, film, asked, _load, present=_presence())
+        new_job = VideoAnalysisJob(
+            name,
+            video,
+            options,
+            _load_video_analyzer,
+            is_present=_make_presence_check(),
+        )
     except OSError:
         line = "This server has no room for the film. Please use a smaller one."
-        st.session_state[_REFUSED] = line
+        st.session_state[_ERROR_KEY] = line
         return
-    st.session_state[_JOB] = made
-    made.keep_for(st.session_state.get(_TAB, ""))
-    made.start()
+    st.session_state[_JOB_KEY] = new_job
+    new_job.register_tab(st.session_state.get(_TAB_ID_KEY, ""))
+    new_job.start()
 
 
-def _load(asked: Plan) -> Analyzer:
-    chosen = asked.preferences
-    return session.own_analyzer(resolved(chosen.analyzer, live=True), chosen)
+def _load_video_analyzer(options: VideoOptions) -> Analyzer:
+    preferences = options.preferences
+    return session.load_private_analyzer(
+        resolve_analyzer(preferences.analyzer, live=True), preferences
+    )
 
 
-def _presence() -> Callable[[], bool]:
+def _make_presence_check() -> Callable[[], bool]:
     """Return what tells, in any thread, whether this visitor is still there."""
     context = get_script_run_ctx()
     if context is None or not runtime.exists():
@@ -190,89 +203,99 @@ def _presence() -> Callable[[], bool]:
     return partial(runtime.get_instance().is_active_session, context.session_id)
 
 
-def working(found: FilmJob) -> None:
+def render_video_progress(job: VideoAnalysisJob) -> None:
     """Show how far a film is, until there is a result."""
-    st.markdown(f"Looking at {results.as_code(found.name)}")
+    st.markdown(f"Looking at {results.to_code_markdown(job.name)}")
     st.caption("You may visit other pages meanwhile; the film goes on.")
-    _progress(found)
-    whereabouts(found)
+    _render_progress(job)
+    render_storage_note(job)
 
 
-def whereabouts(found: FilmJob) -> None:
+def render_storage_note(job: VideoAnalysisJob) -> None:
     """Say where the film and its result lie, and for how long."""
-    where = (
+    location = (
         "in this server's memory, not on a disk"
-        if found.in_memory
+        if job.in_memory
         else "in a private temporary folder on this server's disk"
     )
     st.caption(
-        f"For now your film and what is made of it lie {where}. Both are deleted when "
+        f"For now your film and what is made of it lie {location}. Both are deleted "
+        "when "
         "you take another film or cancel, two minutes after you close this page, and "
         "when the server ends."
     )
 
 
 @st.fragment(run_every=_REFRESH_S)
-def _progress(found: FilmJob) -> None:
-    if not found.busy:
+def _render_progress(job: VideoAnalysisJob) -> None:
+    if not job.busy:
         st.rerun()
-    shown = found.shown
-    st.progress(shown.done, _how_far(found))
+    progress = job.progress
+    st.progress(progress.fraction_done, _format_progress(job))
     with st.container(horizontal=True):
         st.button(
             "Stop here",
             icon=":material/stop_circle:",
-            on_click=found.stop,
-            disabled=not shown.n_pictures,
+            on_click=job.stop,
+            disabled=not progress.n_frames,
             help="Shows what was found until now.",
         )
         st.button(
             "Cancel",
             icon=":material/cancel:",
-            on_click=forget,
+            on_click=discard_video,
             help="Deletes the film and what was found.",
         )
-    if shown.preview:
+    if progress.preview:
         # As part of the page: Streamlit keeps a picture of `st.image` until the next
         # rerun of the whole page, and there are many of these.
-        source = f"data:image/jpeg;base64,{b64encode(shown.preview).decode()}"
-        picture = f'<img src="{source}" alt="The film where it is looked at now">'
-        st.html(f'{_PREVIEW}<div class="maskdet-film">{picture}</div>')
+        source = f"data:image/jpeg;base64,{b64encode(progress.preview).decode()}"
+        image_html = f'<img src="{source}" alt="The film where it is looked at now">'
+        st.html(f'{_PREVIEW_CSS}<div class="maskdet-film">{image_html}</div>')
 
 
-def _how_far(found: FilmJob) -> str:
-    shown = found.shown
-    if found.state == "waiting":
+def _format_progress(job: VideoAnalysisJob) -> str:
+    progress = job.progress
+    if job.state == "waiting":
         return "Other visitors' films come first; this one waits for its turn ..."
-    if not shown.n_pictures:
+    if not progress.n_frames:
         return "Opening the film ..."
-    known = shown.left_s is not None and shown.done >= _EARLY
-    left = f", {_about(shown.left_s or 0.0)} left" if known else ""
-    return f"{clock(int(shown.time_s))} looked at{left}"
+    has_estimate = (
+        progress.remaining_s is not None
+        and progress.fraction_done >= _MIN_ESTIMATE_FRACTION
+    )
+    remaining_text = (
+        f", {_format_remaining(progress.remaining_s or 0.0)} left"
+        if has_estimate
+        else ""
+    )
+    return f"{format_video_time(int(progress.time_s))} looked at{remaining_text}"
 
 
-def _about(left_s: float) -> str:
-    if left_s < 1:
+def _format_remaining(remaining_s: float) -> str:
+    if remaining_s < 1:
         return "less than a second"
-    if left_s < 90:
-        return f"about {left_s:.0f} s"
-    return f"about {left_s / 60:.0f} minutes"
+    if remaining_s < 90:
+        return f"about {remaining_s:.0f} s"
+    return f"about {remaining_s / 60:.0f} minutes"
 
 
-def failed(found: FilmJob) -> None:
+def render_video_error(job: VideoAnalysisJob) -> None:
     """Say in one line why there is no result, and let another film be chosen."""
-    line = found.problem[:1].upper() + found.problem[1:]
+    line = job.problem[:1].upper() + job.problem[1:]
     st.error(
-        f"{results.as_code(found.name)}: {plain(line)}.",
+        f"{results.to_code_markdown(job.name)}: {escape_markdown(line)}.",
         icon=":material/broken_image:",
     )
 
 
-def changed(found: FilmJob, chosen: Preferences) -> bool:
+def has_changed_settings(job: VideoAnalysisJob, preferences: Preferences) -> bool:
     """Return whether the sidebar says something else of films than it did."""
-    return _of_films(found.plan.preferences) != _of_films(chosen)
+    return _get_video_settings(job.options.preferences) != _get_video_settings(
+        preferences
+    )
 
 
-def _of_films(chosen: Preferences) -> tuple[object, ...]:
-    networks = chosen.analyzer, chosen.classifier, chosen.second_look
-    return *networks, chosen.settings, chosen.style
+def _get_video_settings(preferences: Preferences) -> tuple[object, ...]:
+    models = preferences.analyzer, preferences.classifier, preferences.refine
+    return *models, preferences.settings, preferences.style

@@ -17,52 +17,62 @@ import cv2
 import numpy as np
 
 from maskdet.analyzer import Analyzer
-from maskdet.films import Progress, RowFile, VideoReport, Wanted, analyze_film
-from maskdet.media import Film, FilmLimits, encode_jpeg, open_video_file
+from maskdet.films import (
+    VideoCsvFile,
+    VideoOutputs,
+    VideoProgress,
+    VideoReport,
+    run_video_analysis,
+)
+from maskdet.media import VideoLimits, VideoReader, encode_jpeg, open_video_file
 from maskdet.types import Image
-from maskdet.web.video_plan import Plan, Shown
-from maskdet.web.video_scratch import Scratch
+from maskdet.web.video_plan import VideoJobProgress, VideoOptions
+from maskdet.web.video_scratch import ScratchFolder
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-State: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
+VideoJobState: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
 
-MAX_MINUTES: Final = 30
+MAX_VIDEO_MINUTES: Final = 30
 """How long a visitor's film may be."""
 
-LIMITS: Final = FilmLimits(max_s=60.0 * MAX_MINUTES)
+VIDEO_LIMITS: Final = VideoLimits(max_duration_s=60.0 * MAX_VIDEO_MINUTES)
 
-GONE_S: Final = 120.0
+ABANDONED_AFTER_S: Final = 120.0
 """A visitor who is away for so long has left: Streamlit forgets them then, too."""
 
-_LOOK_FOR_VISITOR_S: Final = 5.0
-_LOOK_FOR_TURN_S: Final = 0.1
+_PRESENCE_INTERVAL_S: Final = 5.0
+_SLOT_INTERVAL_S: Final = 0.1
 _PREVIEW_SIDE_PX: Final = 640
 
-_turns = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+_job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 """So many films at once on this server; who comes later waits, the page does not."""
 
-_queue: Final[set[FilmJob]] = set()
+_waiting_jobs: Final[set[VideoAnalysisJob]] = set()
 """The films that wait for their turn."""
 
-_by_tab: Final[WeakValueDictionary[str, FilmJob]] = WeakValueDictionary()
+_jobs_by_tab: Final[WeakValueDictionary[str, VideoAnalysisJob]] = WeakValueDictionary()
 """The films by the tab that each was begun in: a reload makes a visitor a new one."""
 
-_numbers = itertools.count(1)
+_job_numbers = itertools.count(1)
 
-_TOO_LONG: Final = f"the film is longer than {MAX_MINUTES} minutes; please cut it"
-_BROKE: Final = "something went wrong while looking at this film; the log says what"
+_TOO_LONG_MESSAGE: Final = (
+    f"the film is longer than {MAX_VIDEO_MINUTES} minutes; please cut it"
+)
+_UNEXPECTED_MESSAGE: Final = (
+    "something went wrong while looking at this film; the log says what"
+)
 
 
-class FilmJob:
+class VideoAnalysisJob:
     """One film of one visitor, from its bytes to its result.
 
     Attributes:
         number: tells results apart; looking again gives a new one.
         name: the film's file name; written by a stranger, so only shown as plain text.
-        plan: how it is looked at.
+        options: how it is looked at.
         state: `waiting` for its turn, `working`, `done`, `failed`, or `closed`.
-        shown: how far it is.
+        progress: how far it is.
         report: what was found; None until `done`.
         problem: one line on why it `failed`, else empty.
     """
@@ -70,39 +80,40 @@ class FilmJob:
     def __init__(
         self,
         name: str,
-        film: bytes | Path,
-        plan: Plan,
-        load: Callable[[Plan], Analyzer],
+        video: bytes | Path,
+        options: VideoOptions,
+        load_for: Callable[[VideoOptions], Analyzer],
         *,
-        present: Callable[[], bool] = lambda: True,
+        is_present: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take a film; `start` begins.
 
         Args:
             name: its file name.
-            film: what is in the file, or where it lies.
-            plan: how to look at it.
-            load: gives a plan's analyzer, which nobody else uses; called in the thread.
-            present: whether the visitor is still there; asked now and then.
+            video: what is in the file, or where it lies.
+            options: how to look at it.
+            load_for: gives a plan's analyzer, which nobody else uses; called in the
+                thread.
+            is_present: whether the visitor is still there; asked now and then.
 
         Raises:
             OSError: there is no room for it.
         """
-        self.number = next(_numbers)
-        self.name, self.plan = name, plan
-        self.state: State = "waiting"
-        self.shown = Shown()
+        self.number = next(_job_numbers)
+        self.name, self.options = name, options
+        self.state: VideoJobState = "waiting"
+        self.progress = VideoJobProgress()
         self.report: VideoReport | None = None
         self.problem = ""
-        self._load, self._present = load, present
+        self._load, self._is_present = load_for, is_present
         self._closed, self._stopped = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._active = self._has_turn = False
-        self._film: Film | None = None
-        size = len(film) if isinstance(film, bytes) else film.stat().st_size
-        self._scratch = Scratch(size)
-        self._put_down(film)
+        self._active = self._has_slot = False
+        self._reader: VideoReader | None = None
+        size = len(video) if isinstance(video, bytes) else video.stat().st_size
+        self._scratch = ScratchFolder(size)
+        self._store_video(video)
 
     @property
     def busy(self) -> bool:
@@ -115,59 +126,59 @@ class FilmJob:
         return self._scratch.in_memory
 
     @property
-    def annotated(self) -> Path | None:
+    def annotated_path(self) -> Path | None:
         """The annotated film, once there is one."""
         return None if self.report is None else self.report.out
 
     @property
-    def rows(self) -> Path:
+    def rows_path(self) -> Path:
         """The CSV file with everybody in every picture."""
         return self._scratch.path / "rows.csv"
 
     @property
-    def _source(self) -> Path:
+    def _video_path(self) -> Path:
         return self._scratch.path / "film"
 
-    def _put_down(self, film: bytes | Path) -> None:
+    def _store_video(self, video: bytes | Path) -> None:
         """Write the film where it is read from."""
         try:
-            if isinstance(film, bytes):
-                self._source.write_bytes(film)
+            if isinstance(video, bytes):
+                self._video_path.write_bytes(video)
             else:
-                shutil.copyfile(film, self._source)
+                shutil.copyfile(video, self._video_path)
         except OSError:
             self._scratch.close()
             raise
 
-    def start(self, plan: Plan | None = None) -> None:
+    def start(self, options: VideoOptions | None = None) -> None:
         """Begin, or begin anew; returns at once, and does nothing while it is busy.
 
         Args:
-            plan: how to look at the film from now on; as before if it is not given.
+            options: how to look at the film from now on; as before if it is not given.
         """
         with self._lock:
             if self._closed.is_set() or self._active:
                 return
-            first = self._thread is None
+            is_first_start = self._thread is None
             self._active = True
-            self.plan = plan or self.plan
-            self.number = next(_numbers)
-            self.state, self.shown = "waiting", Shown()
+            self.options = options or self.options
+            self.number = next(_job_numbers)
+            self.state, self.progress = "waiting", VideoJobProgress()
             self.report, self.problem = None, ""
             self._stopped.clear()
             self._thread = threading.Thread(
                 target=self._run, name=f"film {self.number}", daemon=True
             )
             self._thread.start()
-        if first:
-            threading.Thread(target=self._watch, daemon=True).start()
+        if is_first_start:
+            threading.Thread(target=self._close_when_abandoned, daemon=True).start()
 
     def stop(self) -> None:
         """End early and keep what was found until then."""
         self._stopped.set()
-        film = self._film
-        if film is not None:
-            film.stop()
+        reader = self._reader
+        if reader is not None:
+            reader.stop()
 
     def close(self) -> None:
         """Give everything up and delete all files; may be called twice."""
@@ -177,16 +188,17 @@ class FilmJob:
         self.stop()
         # A thread that still works deletes its files itself, when it has let go.
         if not active:
-            self._drop()
+            self._delete_files()
 
-    def keep_for(self, tab: str) -> None:
-        """Let `find_again` find it for a tab, as long as it is not closed.
+    def register_tab(self, tab_id: str) -> None:
+        """Let `find_job_by_tab` find it for a tab, as long as it is not closed.
 
         Args:
-            tab: a secret number of the visitor's tab; nothing is kept for an empty one.
+            tab_id: a secret number of the visitor's tab; nothing is kept for an empty
+                one.
         """
-        if tab:
-            _by_tab[tab] = self
+        if tab_id:
+            _jobs_by_tab[tab_id] = self
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread; return whether it has ended."""
@@ -196,136 +208,152 @@ class FilmJob:
 
     def _run(self) -> None:
         try:
-            if not self._wait_for_turn():
+            if not self._wait_for_slot():
                 self._fail("the film was stopped before its turn came")
                 return
             try:
-                self.report = self._look()
+                self.report = self._analyze()
                 self.state = "done"
             finally:
-                self._end_turn()
+                self._release_slot()
         except (ValueError, OSError) as error:
-            self._fail(_reason(error))
+            self._fail(_format_failure(error))
         except Exception:
-            _log.exception("a film could not be looked at")
-            self._fail(_BROKE)
+            logger.exception("a film could not be looked at")
+            self._fail(_UNEXPECTED_MESSAGE)
         finally:
-            self._film = None
+            self._reader = None
             with self._lock:
                 self._active = False
                 closed = self._closed.is_set()
             if closed:
-                self._drop()
+                self._delete_files()
 
-    def _wait_for_turn(self) -> bool:
+    def _wait_for_slot(self) -> bool:
         """Return whether its turn has come, and not the order to stop."""
         self.state = "waiting"
-        _queue.add(self)
+        _waiting_jobs.add(self)
         try:
-            while self._comes_last() or not _turns.acquire(timeout=_LOOK_FOR_TURN_S):
-                if self._stopped.wait(_LOOK_FOR_TURN_S):
+            while self._should_yield() or not _job_slots.acquire(
+                timeout=_SLOT_INTERVAL_S
+            ):
+                if self._stopped.wait(_SLOT_INTERVAL_S):
                     return False
         finally:
-            _queue.discard(self)
-        self.state, self._has_turn = "working", True
+            _waiting_jobs.discard(self)
+        self.state, self._has_slot = "working", True
         return True
 
-    def _end_turn(self) -> None:
-        if self._has_turn:
-            self._has_turn = False
-            _turns.release()
+    def _release_slot(self) -> None:
+        if self._has_slot:
+            self._has_slot = False
+            _job_slots.release()
 
-    def _comes_last(self) -> bool:
+    def _should_yield(self) -> bool:
         """Return whether its visitor is away, and another who is there waits."""
-        others = [other for other in list(_queue) if other is not self]
+        others = [other for other in list(_waiting_jobs) if other is not self]
         return (
             bool(others)
-            and not self._present()
-            and any(other._present() for other in others)
+            and not self._is_present()
+            and any(other._is_present() for other in others)
         )
 
-    def _must_stop(self) -> bool:
+    def _should_stop(self) -> bool:
         """Return whether to stop, after others whose visitors are there went first."""
-        if self._comes_last():
-            self._end_turn()
-            self._wait_for_turn()
+        if self._should_yield():
+            self._release_slot()
+            self._wait_for_slot()
         return self._stopped.is_set()
 
-    def _look(self) -> VideoReport:
+    def _analyze(self) -> VideoReport:
         """Do the work."""
-        analyzer = self._load(self.plan)
-        chosen, folder = self.plan.preferences, self._scratch.path
+        analyzer = self._load(self.options)
+        preferences, folder = self.options.preferences, self._scratch.path
         with (
             open_video_file(
-                self._source, LIMITS, every=self.plan.every, rotate=self.plan.rotate
-            ) as self._film,
-            RowFile(self.rows) as rows,
+                self._video_path,
+                VIDEO_LIMITS,
+                every=self.options.every,
+                rotate=self.options.rotate,
+            ) as self._reader,
+            VideoCsvFile(self.rows_path) as rows,
         ):
             # Else a visitor would wait half an hour for this news.
-            info = self._film.info
-            if info.duration_s > LIMITS.max_s and not info.duration_is_estimate:
-                raise ValueError(_TOO_LONG)
-            wanted = Wanted(
-                style=chosen.style,
+            info = self._reader.info
+            if (
+                info.duration_s > VIDEO_LIMITS.max_duration_s
+                and not info.duration_is_estimate
+            ):
+                raise ValueError(_TOO_LONG_MESSAGE)
+            outputs = VideoOutputs(
+                style=preferences.style,
                 out=folder / "annotated.mp4",
-                rows=rows,
-                every=self.plan.every,
-                keep_crops=self.plan.keep_crops,
-                keep_part=True,
+                csv_writer=rows,
+                every=self.options.every,
+                keep_crops=self.options.keep_crops,
+                keep_partial=True,
             )
-            report = analyze_film(
-                self._film,
+            report = run_video_analysis(
+                self._reader,
                 analyzer,
-                chosen.settings,
-                wanted,
+                preferences.settings,
+                outputs,
                 name=self.name,
-                progress=self._hear,
-                cancelled=self._must_stop,
+                on_progress=self._update_progress,
+                is_cancelled=self._should_stop,
             )
             if not report.n_frames:
                 raise ValueError("the film was stopped before its first picture")
-            rows.keep()
+            rows.commit()
         return report
 
-    def _hear(self, now: Progress) -> None:
-        seen = self.shown.preview
-        if now.preview is not None:
-            seen = encode_jpeg(_small(now.preview))
-        self.shown = Shown(now.done, now.left_s, now.time_s, now.n_pictures, seen)
+    def _update_progress(self, video_progress: VideoProgress) -> None:
+        preview_jpeg = self.progress.preview
+        if video_progress.preview is not None:
+            preview_jpeg = encode_jpeg(_shrink_preview(video_progress.preview))
+        self.progress = VideoJobProgress(
+            video_progress.fraction_done,
+            video_progress.remaining_s,
+            video_progress.time_s,
+            video_progress.n_frames,
+            preview_jpeg,
+        )
 
-    def _fail(self, line: str) -> None:
-        self.problem, self.state = line, "failed"
+    def _fail(self, message: str) -> None:
+        self.problem, self.state = message, "failed"
 
-    def _drop(self) -> None:
-        self.report, self.shown, self.state = None, Shown(), "closed"
+    def _delete_files(self) -> None:
+        self.report, self.progress, self.state = None, VideoJobProgress(), "closed"
         self._scratch.close()
 
-    def _watch(self) -> None:
+    def _close_when_abandoned(self) -> None:
         """Close when the visitor has left."""
-        gone_s = 0.0
-        while not self._closed.wait(_LOOK_FOR_VISITOR_S):
-            gone_s = 0.0 if self._present() else gone_s + _LOOK_FOR_VISITOR_S
-            if gone_s >= GONE_S:
+        absent_s = 0.0
+        while not self._closed.wait(_PRESENCE_INTERVAL_S):
+            absent_s = 0.0 if self._is_present() else absent_s + _PRESENCE_INTERVAL_S
+            if absent_s >= ABANDONED_AFTER_S:
                 self.close()
 
 
-def find_again(tab: str, present: Callable[[], bool]) -> FilmJob | None:
+def find_job_by_tab(
+    tab_id: str, is_present: Callable[[], bool]
+) -> VideoAnalysisJob | None:
     """Return the film that was begun in a tab before its page was loaded anew.
 
     One whose visitor is still there is not given: the tab was copied.
 
     Args:
-        tab: as in `FilmJob.keep_for`.
-        present: whether the visitor, in the new session, is still there.
+        tab_id: as in `VideoAnalysisJob.keep_for`.
+        is_present: whether the visitor, in the new session, is still there.
     """
-    found = _by_tab.get(tab)
-    if found is None or found.state == "closed" or found._present():
+    job = _jobs_by_tab.get(tab_id)
+    if job is None or job.state == "closed" or job._is_present():
         return None
-    found._present = present
-    return found
+    job._is_present = is_present
+    return job
 
 
-def _small(image: Image) -> Image:
+def _shrink_preview(image: Image) -> Image:
     scale = _PREVIEW_SIDE_PX / max(image.shape[:2])
     if scale >= 1:
         return image
@@ -333,7 +361,7 @@ def _small(image: Image) -> Image:
     return np.asarray(smaller, np.uint8)
 
 
-def _reason(error: Exception) -> str:
+def _format_failure(error: Exception) -> str:
     """Return one line without a path of this server."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "this server has no room for this film; please use a smaller one"

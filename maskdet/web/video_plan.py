@@ -8,7 +8,7 @@ from maskdet.web.preferences import Preferences
 
 
 @dataclass(frozen=True)
-class Plan:
+class VideoOptions:
     """How a film is looked at; the same film and plan give the same result.
 
     Attributes:
@@ -25,25 +25,26 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Shown:
+class VideoJobProgress:
     """What the page shows of a film that is being looked at.
 
     Attributes:
-        done: share of it, 0 to 1.
-        left_s: how long the rest takes, in seconds; None where that is not known yet.
+        fraction_done: share of it, 0 to 1.
+        remaining_s: how long the rest takes, in seconds; None where that is not known
+            yet.
         time_s: where in the film it is, in seconds.
-        n_pictures: how many pictures were looked at.
+        n_frames: how many pictures were looked at.
         preview: the last annotated picture as JPEG; empty before the first.
     """
 
-    done: float = 0.0
-    left_s: float | None = None
+    fraction_done: float = 0.0
+    remaining_s: float | None = None
     time_s: float = 0.0
-    n_pictures: int = 0
+    n_frames: int = 0
     preview: bytes = field(default=b"", repr=False)
 
 
-def clock(time_s: float) -> str:
+def format_video_time(time_s: float) -> str:
     """Return a time in a film as people write it, "1:05.2"."""
     tenths = round(10 * time_s)
     minutes, rest = divmod(tenths, 600)

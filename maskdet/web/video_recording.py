@@ -10,15 +10,15 @@ from typing import Final
 from maskdet.events import Event
 from maskdet.events.store import EventStore, StoreError
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-BATCH: Final = 200
+WRITE_BATCH_SIZE: Final = 200
 """So many events are written at a time, all or none of them."""
 
-_BROKE: Final = "something went wrong; the log says what"
+_UNEXPECTED_WRITE_MESSAGE: Final = "something went wrong; the log says what"
 
 
-class Recording:
+class EventRecording:
     """Writes events down, each once, and goes on where it was broken off.
 
     Attributes:
@@ -32,7 +32,7 @@ class Recording:
         """Take events; `start` begins."""
         self.n_all, self.n_written = len(events), 0
         self.busy, self.problem = False, ""
-        self._store, self._waiting = store, list(events)
+        self._store, self._pending = store, list(events)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -59,15 +59,15 @@ class Recording:
 
     def _run(self) -> None:
         try:
-            while self._waiting:
-                part = self._waiting[:BATCH]
-                self._store.add(part)
-                del self._waiting[:BATCH]
-                self.n_written += len(part)
+            while self._pending:
+                batch = self._pending[:WRITE_BATCH_SIZE]
+                self._store.add(batch)
+                del self._pending[:WRITE_BATCH_SIZE]
+                self.n_written += len(batch)
         except StoreError as error:
             self.problem = str(error)
         except Exception:  # nobody else sees what ends a thread
-            _log.exception("events of a film were not written")
-            self.problem = _BROKE
+            logger.exception("events of a film were not written")
+            self.problem = _UNEXPECTED_WRITE_MESSAGE
         finally:
             self.busy = False

@@ -9,41 +9,56 @@ from typing import Any, Final
 
 import streamlit as st
 
-from maskdet.charts.film import MOMENT, near_chart, people_chart, share_chart
-from maskdet.films import Person, VideoReport, to_json
-from maskdet.style import DEFAULT_STYLE, Style, line_style, percent, percent_number
+from maskdet.charts.film import (
+    TIME_SELECTION,
+    contacts_chart,
+    mask_rate_chart,
+    people_chart,
+)
+from maskdet.films import Person, VideoReport, reports_to_json
+from maskdet.style import (
+    DEFAULT_STYLE,
+    Style,
+    format_percent,
+    line_style,
+    to_display_percent,
+)
 from maskdet.types import Contact, Label
 from maskdet.web import results, video_distance, video_events
 from maskdet.web import video_moment as moment
-from maskdet.web.cards import tile_html, tiles_html
-from maskdet.web.downloads import Download, downloads
-from maskdet.web.markdown import plain
-from maskdet.web.video import forget, whereabouts
-from maskdet.web.video_job import FilmJob
-from maskdet.web.video_plan import clock
-from maskdet.wording import counted
+from maskdet.web.cards import metric_html, metrics_html
+from maskdet.web.downloads import Download, render_downloads
+from maskdet.web.markdown import escape_markdown
+from maskdet.web.video import discard_video, render_storage_note
+from maskdet.web.video_job import VideoAnalysisJob
+from maskdet.web.video_plan import format_video_time
+from maskdet.wording import format_count
 
 _UNITS: Final = {"m": "m", "heads": "heads"}
 
 
-def show(job: FilmJob, report: VideoReport) -> None:
+def render_video_result(job: VideoAnalysisJob, report: VideoReport) -> None:
     """Show everything; a click on a chart or the slider reruns only this part."""
-    _heading(job, report)
-    chosen = job.plan.preferences
-    measured = chosen.settings.distance != "off"
-    st.html(tiles_html(_tiles(report, chosen.style, measured=measured)))
-    _scrub(job, report)
-    _people(report, crops=job.plan.keep_crops, style=chosen.style)
-    _contacts(report, measured=measured)
-    video_events.show(job, report)
-    _downloads(job, report)
-    whereabouts(job)
+    _render_heading(job, report)
+    preferences = job.options.preferences
+    has_distances = preferences.settings.distance != "off"
+    st.html(
+        metrics_html(
+            _build_metrics(report, preferences.style, has_distances=has_distances)
+        )
+    )
+    _render_player(job, report)
+    _render_people(report, crops=job.options.keep_crops, style=preferences.style)
+    _render_contacts(report, has_distances=has_distances)
+    video_events.render_video_events(job, report)
+    _render_video_downloads(job, report)
+    render_storage_note(job)
 
 
-def _heading(job: FilmJob, report: VideoReport) -> None:
+def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
     info = report.info
-    n = report.n_frames
-    parts = [clock(report.analyzed_s), counted(n, "frame")]
+    n_frames = report.n_frames
+    parts = [format_video_time(report.analyzed_s), format_count(n_frames, "frame")]
     if info is not None:
         parts.insert(0, f"{info.width} x {info.height}")
         parts.append("with sound" if info.has_sound else "without sound")
@@ -52,22 +67,25 @@ def _heading(job: FilmJob, report: VideoReport) -> None:
         horizontal_alignment="distribute",
         vertical_alignment="center",
     ):
-        st.markdown(f"{results.as_code(job.name)}: {', '.join(parts)}", width="content")
+        st.markdown(
+            f"{results.to_code_markdown(job.name)}: {', '.join(parts)}", width="content"
+        )
         st.button(
             "Another film",
             icon=":material/movie:",
-            on_click=forget,
+            on_click=discard_video,
             help="Deletes this film and its result.",
         )
     if report.error:
         st.warning(
-            f"The video breaks off at {clock(report.analyzed_s)}: "
-            f"{plain(report.error)}. These are the results up to there.",
+            f"The video breaks off at {format_video_time(report.analyzed_s)}: "
+            f"{escape_markdown(report.error)}. These are the results up to there.",
             icon=":material/warning:",
         )
     elif not report.is_complete:
         st.info(
-            f"You stopped at {clock(report.analyzed_s)}: this is what was found until "
+            f"You stopped at {format_video_time(report.analyzed_s)}: this is what was "
+            "found until "
             "there.",
             icon=":material/stop_circle:",
         )
@@ -77,82 +95,88 @@ def _heading(job: FilmJob, report: VideoReport) -> None:
             "assumed."
         )
     if report.pipeline:
-        st.caption(plain(f"{report.pipeline}."))
+        st.caption(escape_markdown(f"{report.pipeline}."))
     if report.note:
-        st.caption(f"The annotated film lacks something: {plain(report.note)}.")
+        st.caption(
+            f"The annotated film lacks something: {escape_markdown(report.note)}."
+        )
 
 
-def _tiles(report: VideoReport, style: Style, *, measured: bool) -> list[str]:
+def _build_metrics(
+    report: VideoReport, style: Style, *, has_distances: bool
+) -> list[str]:
     counts = report.label_counts
-    share = report.mask_rate
-    tiles = [tile_html("People", report.n_people)]
-    tiles += [
-        tile_html(
+    mask_rate = report.mask_rate
+    metrics = [metric_html("People", report.n_people)]
+    metrics += [
+        metric_html(
             escape(style.title(label)),
             counts[label],
             edge=f"{line_style(label)} {style.colour_css(label)}",
         )
         for label in Label
     ]
-    masked = "-" if share is None else escape(percent(share))
-    tiles.append(tile_html("Of the time with a mask", masked))
-    if measured:
-        tiles.append(tile_html("Pairs too close for too long", report.n_over_limit))
-    return tiles
+    mask_rate_text = "-" if mask_rate is None else escape(format_percent(mask_rate))
+    metrics.append(metric_html("Of the time with a mask", mask_rate_text))
+    if has_distances:
+        metrics.append(metric_html("Pairs too close for too long", report.n_over_limit))
+    return metrics
 
 
 @st.fragment
-def _scrub(job: FilmJob, report: VideoReport) -> None:
+def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
     """Show the film and one moment of it, and let that be chosen."""
     if job.state != "done":
         st.rerun()
-    at_s = moment.at_s(job)
-    film, still = st.columns(2, gap="medium")
-    if job.annotated is not None:
-        film.video(str(job.annotated), start_time=int(at_s), alt="The annotated film")
-        with still:
-            moment.show(job, report, job.annotated, at_s)
-    step, last_s = moment.steps(report)
+    at_s = moment.get_moment_s(job)
+    video_column, image_column = st.columns(2, gap="medium")
+    if job.annotated_path is not None:
+        video_column.video(
+            str(job.annotated_path), start_time=int(at_s), alt="The annotated film"
+        )
+        with image_column:
+            moment.render_moment(job, report, job.annotated_path, at_s)
+    step, last_s = moment.get_slider_steps(report)
     st.slider(
         "Moment of the film, in seconds",
         *(0.0, last_s),
-        key=moment.key(job),
+        key=moment.get_slider_key(job),
         step=step,
         format="%.1f" if step < 1 else "%.0f",
         persist_state="session",
-        on_change=moment.moved,
+        on_change=moment.record_slider_move,
         args=(job,),
         help="The film starts there, and the picture beside it shows that moment. "
         "A click on a chart goes there too.",
     )
-    video_distance.show(job, report, at_s)
-    _charts(job, report, at_s)
+    video_distance.render_moment_distances(job, report, at_s)
+    _render_charts(job, report, at_s)
 
 
-def _charts(job: FilmJob, report: VideoReport, at_s: float) -> None:
-    style = job.plan.preferences.style
+def _render_charts(job: VideoAnalysisJob, report: VideoReport, at_s: float) -> None:
+    style = job.options.preferences.style
     charts: dict[str, Any] = {
-        "people": people_chart(report.timeline, at_s=at_s, style=style),
-        "share": share_chart(report.timeline, at_s=at_s, style=style),
+        "people": people_chart(report.timeline, marked_s=at_s, style=style),
+        "share": mask_rate_chart(report.timeline, marked_s=at_s, style=style),
     }
-    if any(one.n_contacts for one in report.timeline):
-        charts["near"] = near_chart(report.timeline, at_s=at_s, style=style)
+    if any(timeline_bin.n_contacts for timeline_bin in report.timeline):
+        charts["near"] = contacts_chart(report.timeline, marked_s=at_s, style=style)
     for name, chart in charts.items():
         # A chart that was clicked says nothing when the same place is clicked again;
         # after the slider was moved it is a new chart.
-        key = f"video.{name}.{job.number}.{moment.moves(job)}"
-        clicked = partial(_clicked, key, job, report)
-        st.altair_chart(chart, key=key, on_select=clicked, width="stretch")
+        key = f"video.{name}.{job.number}.{moment.count_slider_moves(job)}"
+        on_click = partial(_seek_clicked_moment, key, job, report)
+        st.altair_chart(chart, key=key, on_select=on_click, width="stretch")
 
 
-def _clicked(key: str, job: FilmJob, report: VideoReport) -> None:
+def _seek_clicked_moment(key: str, job: VideoAnalysisJob, report: VideoReport) -> None:
     """Go to the moment that was clicked."""
-    points = st.session_state[key]["selection"].get(MOMENT, [])
+    points = st.session_state[key]["selection"].get(TIME_SELECTION, [])
     if points and "start" in points[0]:
-        moment.go_to(job, report, float(points[0]["start"]))
+        moment.seek_moment(job, report, float(points[0]["start"]))
 
 
-def _people(report: VideoReport, *, crops: bool, style: Style) -> None:
+def _render_people(report: VideoReport, *, crops: bool, style: Style) -> None:
     st.subheader("People")
     if not report.people:
         st.info(
@@ -182,28 +206,30 @@ def people_table(
     people: tuple[Person, ...], *, crops: bool, style: Style = DEFAULT_STYLE
 ) -> dict[str, list[Any]]:
     """Return the columns of the table of people."""
-    columns: dict[str, list[Any]] = {"Person": [one.track_id for one in people]}
+    columns: dict[str, list[Any]] = {"Person": [person.track_id for person in people]}
     if crops:
-        columns["Best view"] = [_address(one.crop) for one in people]
+        columns["Best view"] = [_to_data_url(person.crop) for person in people]
     columns |= {
-        "Verdict": [style.title(one.label) for one in people],
+        "Verdict": [style.title(person.label) for person in people],
         "Confidence": [
-            None if one.label is Label.UNKNOWN else percent_number(one.confidence)
-            for one in people
+            None
+            if person.label is Label.UNKNOWN
+            else to_display_percent(person.confidence)
+            for person in people
         ],
-        "First seen": [clock(one.first_s) for one in people],
-        "Last seen": [clock(one.last_s) for one in people],
-        "Seen for (s)": [round(one.seen_s, 1) for one in people],
+        "First seen": [format_video_time(person.first_s) for person in people],
+        "Last seen": [format_video_time(person.last_s) for person in people],
+        "Seen for (s)": [round(person.seen_s, 1) for person in people],
     }
     return columns
 
 
-def _address(jpeg: bytes) -> str | None:
+def _to_data_url(jpeg: bytes) -> str | None:
     return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}" if jpeg else None
 
 
-def _contacts(report: VideoReport, *, measured: bool) -> None:
-    if not measured:
+def _render_contacts(report: VideoReport, *, has_distances: bool) -> None:
+    if not has_distances:
         st.caption("Distances were not measured. Choose how, below, and look again.")
         return
     st.subheader("Who was near whom")
@@ -220,27 +246,38 @@ def _contacts(report: VideoReport, *, measured: bool) -> None:
 def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
     """Return the columns of the table of contacts."""
     return {
-        "People": [f"{one.first_id} and {one.second_id}" for one in contacts],
-        "First near": [clock(one.start_s) for one in contacts],
-        "Near for (s)": [round(one.total_s, 1) for one in contacts],
-        "Of it without mask (s)": [round(one.unmasked_s, 1) for one in contacts],
-        "Closest": [f"{one.min_distance:.1f} {_UNITS[one.unit]}" for one in contacts],
-        "Too long": ["yes" if one.exceeds_limit else "no" for one in contacts],
+        "People": [
+            f"{contact.first_id} and {contact.second_id}" for contact in contacts
+        ],
+        "First near": [format_video_time(contact.start_s) for contact in contacts],
+        "Near for (s)": [round(contact.total_s, 1) for contact in contacts],
+        "Of it without mask (s)": [
+            round(contact.unmasked_s, 1) for contact in contacts
+        ],
+        "Closest": [
+            f"{contact.min_distance:.1f} {_UNITS[contact.unit]}" for contact in contacts
+        ],
+        "Too long": ["yes" if contact.exceeds_limit else "no" for contact in contacts],
     }
 
 
-def _downloads(job: FilmJob, report: VideoReport) -> None:
+def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
     """Offer film, CSV and JSON; the large ones are read only when asked for."""
-    stem = results.file_stem(job.name)
+    stem = results.to_file_stem(job.name)
     events_file = f"{stem}-events.csv", "text/csv"
     files: list[Download] = [
-        ("Every picture (CSV)", job.rows.read_bytes, f"{stem}.csv", "text/csv"),
-        ("Events (CSV)", partial(video_events.csv_text, report), *events_file),
-        ("Summary (JSON)", to_json([report]), f"{stem}.json", "application/json"),
+        ("Every picture (CSV)", job.rows_path.read_bytes, f"{stem}.csv", "text/csv"),
+        ("Events (CSV)", partial(video_events.video_events_csv, report), *events_file),
+        (
+            "Summary (JSON)",
+            reports_to_json([report]),
+            f"{stem}.json",
+            "application/json",
+        ),
     ]
-    if job.annotated is not None:
-        read = job.annotated.read_bytes
+    if job.annotated_path is not None:
+        read_video = job.annotated_path.read_bytes
         files.insert(
-            0, ("Annotated film (MP4)", read, f"{stem}-marked.mp4", "video/mp4")
+            0, ("Annotated film (MP4)", read_video, f"{stem}-marked.mp4", "video/mp4")
         )
-    downloads(files)
+    render_downloads(files)

@@ -15,14 +15,14 @@ from typing import Final
 SHARED_MEMORY: Final = Path("/dev/shm")
 """Files in it never reach a disk; Linux has it."""
 
-_ROOM_TIMES: Final = 6
+_SPACE_FACTOR: Final = 6
 """For the film, the annotated film without and with sound, and both somewhat larger."""
 
-_ROOM_BYTES: Final = 16_000_000
+_SPACE_MARGIN_BYTES: Final = 16_000_000
 
 # It waits until whoever started it closes the pipe, which the system does also for a
 # process that was killed. Whatever still writes there gets a moment to end.
-_CARETAKER: Final = """
+_CLEANUP_SCRIPT: Final = """
 import os, shutil, sys, time
 sys.stdin.buffer.read()
 for _ in range(40):
@@ -33,7 +33,7 @@ for _ in range(40):
 """
 
 
-class Scratch:
+class ScratchFolder:
     """A folder that only this program's user can open, and that surely goes away.
 
     It goes with `close`, with this object, with the program, and also if the program
@@ -44,44 +44,46 @@ class Scratch:
         in_memory: whether it lies in memory, not on a disk.
     """
 
-    def __init__(self, film_bytes: int) -> None:
+    def __init__(self, video_bytes: int) -> None:
         """Make the folder: in memory if there is room, else where temporary files go.
 
         Args:
-            film_bytes: size of the film that it is for.
+            video_bytes: size of the film that it is for.
 
         Raises:
             OSError: no folder can be made.
         """
-        where = _memory(_ROOM_TIMES * film_bytes + _ROOM_BYTES)
-        self.in_memory = where is not None
-        self.path = Path(tempfile.mkdtemp(prefix="maskdet-film-", dir=where))
+        parent = _find_memory_folder(_SPACE_FACTOR * video_bytes + _SPACE_MARGIN_BYTES)
+        self.in_memory = parent is not None
+        self.path = Path(tempfile.mkdtemp(prefix="maskdet-film-", dir=parent))
         try:
-            caretaker = _caretaker(self.path)
+            cleanup_process = _start_cleanup_process(self.path)
         except BaseException:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
-        self._end = weakref.finalize(self, _removed, self.path, caretaker)
+        self._finalizer = weakref.finalize(
+            self, _delete_folder, self.path, cleanup_process
+        )
 
     def close(self) -> None:
         """Delete the folder with all that is in it; may be called twice."""
-        self._end()
+        self._finalizer()
 
 
-def _memory(wanted_bytes: int) -> Path | None:
+def _find_memory_folder(required_bytes: int) -> Path | None:
     """Return the folder that lies in memory, if it has so much room."""
     if sys.platform != "linux" or not os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
         return None
     with contextlib.suppress(OSError):
-        if shutil.disk_usage(SHARED_MEMORY).free >= wanted_bytes:
+        if shutil.disk_usage(SHARED_MEMORY).free >= required_bytes:
             return SHARED_MEMORY
     return None
 
 
-def _caretaker(path: Path) -> subprocess.Popen[bytes]:
+def _start_cleanup_process(path: Path) -> subprocess.Popen[bytes]:
     """Start what deletes the folder when this process is no more."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _CARETAKER, str(path)],
+        [sys.executable, "-I", "-S", "-c", _CLEANUP_SCRIPT, str(path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -89,10 +91,10 @@ def _caretaker(path: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _removed(path: Path, caretaker: subprocess.Popen[bytes]) -> None:
+def _delete_folder(path: Path, cleanup_process: subprocess.Popen[bytes]) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    if caretaker.stdin is not None:
-        caretaker.stdin.close()
+    if cleanup_process.stdin is not None:
+        cleanup_process.stdin.close()
     # What is open there still, on Windows, it deletes a little later.
     with contextlib.suppress(subprocess.TimeoutExpired):
-        caretaker.wait(timeout=2)
+        cleanup_process.wait(timeout=2)

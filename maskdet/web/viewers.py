@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-VARIABLE: Final = "MASKDET_MAX_VIEWERS"
+MAX_VIEWERS_VARIABLE: Final = "MASKDET_MAX_VIEWERS"
 """Environment variable with the number of visitors who have live video at a time."""
 
-_MOST: Final = 6
+_MAX_DEFAULT_VIEWERS: Final = 6
 
 
-def max_viewers(
+def get_max_viewers(
     environment: Mapping[str, str] = os.environ, *, n_cores: int | None = None
 ) -> int:
     """Return how many visitors may have live video at a time.
@@ -28,17 +28,18 @@ def max_viewers(
     Raises:
         ValueError: the variable is not a whole number from 1 on.
     """
-    text = environment.get(VARIABLE, "").strip()
+    text = environment.get(MAX_VIEWERS_VARIABLE, "").strip()
     if not text:
-        return min(_MOST, 2 * (n_cores or os.cpu_count() or 1))
+        return min(_MAX_DEFAULT_VIEWERS, 2 * (n_cores or os.cpu_count() or 1))
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0):
         raise ValueError(
-            f"{VARIABLE} is {text[:40]!r}; it must be a whole number from 1 to 99999"
+            f"{MAX_VIEWERS_VARIABLE} is {text[:40]!r}; it must be a whole number from "
+            "1 to 99999"
         )
     return int(text)
 
 
-class Viewers:
+class ViewerSlots:
     """The sessions that have live video; one whose browser is gone has it no more."""
 
     def __init__(self, is_active: Callable[[str], bool]) -> None:
@@ -51,31 +52,31 @@ class Viewers:
         self._lock = threading.Lock()
         self._sessions: set[str] = set()
 
-    def admit(self, session: str, limit: int) -> bool:
+    def acquire(self, session_id: str, limit: int) -> bool:
         """Return whether a session has a place; one that has none takes one if it can.
 
         Args:
-            session: what the session is called.
+            session_id: what the session is called.
             limit: how many places there are.
         """
         with self._lock:
-            if session in self._sessions:
+            if session_id in self._sessions:
                 return True
-            if not self._has_room(limit):
+            if not self._has_free_slot(limit):
                 return False
-            self._sessions.add(session)
+            self._sessions.add(session_id)
             return True
 
-    def has_room(self, limit: int) -> bool:
+    def has_free_slot(self, limit: int) -> bool:
         """Return whether one more session would get a place."""
         with self._lock:
-            return self._has_room(limit)
+            return self._has_free_slot(limit)
 
-    def leave(self, session: str) -> None:
+    def release(self, session_id: str) -> None:
         """Free the place of a session, if it has one."""
         with self._lock:
-            self._sessions.discard(session)
+            self._sessions.discard(session_id)
 
-    def _has_room(self, limit: int) -> bool:
+    def _has_free_slot(self, limit: int) -> bool:
         self._sessions = set(filter(self._is_active, self._sessions))
         return len(self._sessions) < limit

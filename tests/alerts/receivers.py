@@ -12,23 +12,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
-class Receiver:
-    """What came, and what is answered: one entry of `answers` a request, then 204."""
+class WebReceiver:
+    """What came, and what is answered: one entry of `responses` a request, then 204."""
 
     url: str = ""
-    answers: list[tuple[int, Mapping[str, str]]] = field(default_factory=list)
-    got: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
+    responses: list[tuple[int, Mapping[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, Mapping[str, str], bytes]] = field(default_factory=list)
 
 
 @contextmanager
-def web_receiver(*answers: tuple[int, Mapping[str, str]]) -> Iterator[Receiver]:
-    receiver = Receiver(answers=list(answers))
+def run_web_receiver(
+    *responses: tuple[int, Mapping[str, str]],
+) -> Iterator[WebReceiver]:
+    receiver = WebReceiver(responses=list(responses))
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.got.append((self.path, dict(self.headers), body))
-            code, headers = receiver.answers.pop(0) if receiver.answers else (204, {})
+            receiver.requests.append((self.path, dict(self.headers), body))
+            code, headers = (
+                receiver.responses.pop(0) if receiver.responses else (204, {})
+            )
             self.send_response(code)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -51,14 +55,14 @@ def web_receiver(*answers: tuple[int, Mapping[str, str]]) -> Iterator[Receiver]:
 
 
 @contextmanager
-def silent_receiver() -> Iterator[str]:
+def run_silent_receiver() -> Iterator[str]:
     """An address that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
-def mqtt_receiver(*, accept: bool = True) -> Iterator[tuple[int, list[bytes]]]:
+def run_mqtt_broker(*, accept: bool = True) -> Iterator[tuple[int, list[bytes]]]:
     """A broker that takes one client: gives its port and the packets it published."""
     packets: list[bytes] = []
     server = socket.create_server(("127.0.0.1", 0))
@@ -68,7 +72,7 @@ def mqtt_receiver(*, accept: bool = True) -> Iterator[tuple[int, list[bytes]]]:
         with contextlib.suppress(OSError):
             client, _ = server.accept()
             with client:
-                _talk(client, packets, accept=accept)
+                _serve_client(client, packets, accept=accept)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -79,21 +83,21 @@ def mqtt_receiver(*, accept: bool = True) -> Iterator[tuple[int, list[bytes]]]:
         thread.join(5)
 
 
-def _talk(client: socket.socket, packets: list[bytes], *, accept: bool) -> None:
+def _serve_client(client: socket.socket, packets: list[bytes], *, accept: bool) -> None:
     """Answer one client until it hangs up."""
     while True:
-        kind, body = _packet(client)
-        if kind == 1:
+        packet_type, body = _read_packet(client)
+        if packet_type == 1:
             client.sendall(bytes([0x20, 2, 0, 0 if accept else 5]))
-        elif kind == 3:
+        elif packet_type == 3:
             packets.append(body)
             size = int.from_bytes(body[:2], "big")
             client.sendall(bytes([0x40, 2]) + body[2 + size : 4 + size])
-        elif kind in (0, 14):
+        elif packet_type in (0, 14):
             return
 
 
-def _packet(client: socket.socket) -> tuple[int, bytes]:
+def _read_packet(client: socket.socket) -> tuple[int, bytes]:
     """Return the kind and content of the next MQTT packet; kind 0 at the end."""
     head = client.recv(1)
     if not head:

@@ -8,32 +8,32 @@ from datetime import UTC, datetime
 
 import pytest
 
-from maskdet.alerts.hosts import refusal
-from maskdet.alerts.outbox import DeliveryError, Outbox, Patience
+from maskdet.alerts.hosts import describe_host_rejection
+from maskdet.alerts.outbox import DeliveryError, DeliveryQueue, RetryPolicy
 from maskdet.alerts.webhook import (
     SIGNATURE_HEADER,
     TIME_HEADER,
     Webhook,
-    checked_url,
-    signature,
+    compute_signature,
+    validate_webhook_url,
 )
 from maskdet.events import Event
 from maskdet.types import Label
-from tests.alerts.receivers import silent_receiver, web_receiver
+from tests.alerts.receivers import run_silent_receiver, run_web_receiver
 from tests.waiting import WAIT_S, wait_until
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")
-HASTE = Patience(tries=3, first_s=0.01, longest_s=0.05)
+HASTE = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
 
 
 def test_a_webhook_gets_signed_json() -> None:
-    with web_receiver() as receiver:
+    with run_web_receiver() as receiver:
         Webhook(f"{receiver.url}/hook?a=1", "geheim", clock=lambda: 1234.9)(ALERT)
-    (path, headers, body) = receiver.got[0]
+    (path, headers, body) = receiver.requests[0]
     assert path == "/hook?a=1"
     assert headers[TIME_HEADER] == "1234"
-    assert headers[SIGNATURE_HEADER] == signature("geheim", "1234", body)
+    assert headers[SIGNATURE_HEADER] == compute_signature("geheim", "1234", body)
     assert headers["Content-Type"].startswith("application/json")
     wanted = {"version": 2, "kind": "alert", "camera": "Tür", "label": "no_mask"}
     assert wanted.items() <= json.loads(body).items()
@@ -42,16 +42,16 @@ def test_a_webhook_gets_signed_json() -> None:
 
 def test_a_signature_is_hmac_sha256_of_time_point_body() -> None:
     # Computed with: printf '1234.{}' | openssl dgst -sha256 -hmac key
-    assert signature("key", "1234", b"{}") == "sha256=" + OPENSSL
+    assert compute_signature("key", "1234", b"{}") == "sha256=" + OPENSSL
 
 
 OPENSSL = "1aec968b9f0e9a246b35506d8aaeb8347e8d3a3dd6bf37271adab4d862fbb4fb"
 
 
 def test_without_a_secret_nothing_is_signed() -> None:
-    with web_receiver() as receiver:
+    with run_web_receiver() as receiver:
         Webhook(receiver.url)(ALERT)
-    assert SIGNATURE_HEADER not in receiver.got[0][1]
+    assert SIGNATURE_HEADER not in receiver.requests[0][1]
 
 
 @pytest.mark.parametrize(
@@ -61,50 +61,50 @@ def test_without_a_secret_nothing_is_signed() -> None:
 def test_a_refusal_says_whether_trying_again_helps(code, again) -> None:
     headers = {"Retry-After": "7"}
     with (
-        web_receiver((code, headers)) as receiver,
+        run_web_receiver((code, headers)) as receiver,
         pytest.raises(DeliveryError) as told,
     ):
         Webhook(receiver.url)(ALERT)
     assert str(told.value).startswith(f"the webhook answered {code}")
-    assert (told.value.again, told.value.wait_s) == (again, 7.0)
+    assert (told.value.retryable, told.value.retry_after_s) == (again, 7.0)
 
 
 def test_a_redirect_is_followed_on_the_same_host_only() -> None:
-    with web_receiver((308, {"Location": "/there"})) as receiver:
+    with run_web_receiver((308, {"Location": "/there"})) as receiver:
         Webhook(receiver.url + "/here")(ALERT)
-        assert [path for path, _, _ in receiver.got] == ["/here", "/there"]
-        assert receiver.got[0][2] == receiver.got[1][2]
-    with web_receiver() as other:
+        assert [path for path, _, _ in receiver.requests] == ["/here", "/there"]
+        assert receiver.requests[0][2] == receiver.requests[1][2]
+    with run_web_receiver() as other:
         moved = (307, {"Location": other.url})
         with (
-            web_receiver(moved) as receiver,
+            run_web_receiver(moved) as receiver,
             pytest.raises(DeliveryError, match="host"),
         ):
             Webhook(receiver.url)(ALERT)
-        assert other.got == []
+        assert other.requests == []
 
 
 @pytest.mark.parametrize("code", [301, 302, 303])
 def test_a_redirect_that_would_drop_the_alert_is_a_refusal(code) -> None:
-    with web_receiver((code, {"Location": "/x"})) as receiver:
+    with run_web_receiver((code, {"Location": "/x"})) as receiver:
         with pytest.raises(DeliveryError, match=str(code)) as told:
             Webhook(receiver.url)(ALERT)
-        assert len(receiver.got) == 1
-    assert not told.value.again
+        assert len(receiver.requests) == 1
+    assert not told.value.retryable
 
 
 def test_a_circle_of_redirects_ends() -> None:
     circle = [(307, {"Location": "/again"})] * 9
     with (
-        web_receiver(*circle) as receiver,
+        run_web_receiver(*circle) as receiver,
         pytest.raises(DeliveryError, match="circle"),
     ):
         Webhook(receiver.url)(ALERT)
-    assert len(receiver.got) == 4
+    assert len(receiver.requests) == 4
 
 
 def test_who_does_not_answer_is_left_soon() -> None:
-    with silent_receiver() as url, pytest.raises(DeliveryError, match="in time"):
+    with run_silent_receiver() as url, pytest.raises(DeliveryError, match="in time"):
         Webhook(url, timeout_s=0.1)(ALERT)
     with pytest.raises(DeliveryError, match="out of reach: Connection refused") as told:
         Webhook("http://127.0.0.1:1/geheim")(ALERT)
@@ -128,37 +128,37 @@ def test_who_does_not_answer_is_left_soon() -> None:
 )
 def test_what_is_no_web_address_is_refused_without_repeating_it(url) -> None:
     with pytest.raises(ValueError, match="webhook") as told:
-        checked_url(url)
+        validate_webhook_url(url)
     assert "geheim" not in str(told.value)
 
 
 def test_an_outbox_tries_again_until_it_works() -> None:
-    with web_receiver((500, {}), (503, {})) as receiver:
-        outbox = Outbox(Webhook(receiver.url), patience=HASTE)
+    with run_web_receiver((500, {}), (503, {})) as receiver:
+        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
         outbox.put([ALERT])
         assert outbox.flush(WAIT_S)
-    assert len(receiver.got) == 3
+    assert len(receiver.requests) == 3
     status = outbox.status()
     assert (status.n_sent, status.n_failed, status.problem) == (1, 0, "")
 
 
 def test_an_outbox_gives_up_in_the_end_and_says_why() -> None:
-    with web_receiver(*[(500, {})] * 9) as receiver:
-        outbox = Outbox(Webhook(receiver.url), patience=HASTE)
+    with run_web_receiver(*[(500, {})] * 9) as receiver:
+        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
         outbox.put([ALERT, ALERT])
         assert outbox.flush(WAIT_S)
-    assert len(receiver.got) == 6
+    assert len(receiver.requests) == 6
     status = outbox.status()
     assert (status.n_sent, status.n_failed) == (0, 2)
     assert status.problem.startswith("the webhook answered 500")
 
 
 def test_an_outbox_does_not_insist_where_it_is_no_use() -> None:
-    with web_receiver((404, {})) as receiver:
-        outbox = Outbox(Webhook(receiver.url), patience=HASTE)
+    with run_web_receiver((404, {})) as receiver:
+        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
         outbox.put([ALERT])
         assert outbox.flush(WAIT_S)
-    assert len(receiver.got) == 1
+    assert len(receiver.requests) == 1
     assert outbox.status().n_failed == 1
 
 
@@ -169,7 +169,7 @@ def test_nobody_waits_for_a_slow_receiver_and_drops_are_counted() -> None:
         go_on.wait(WAIT_S)
         sent.append(alert)
 
-    outbox = Outbox(slow, capacity=5)
+    outbox = DeliveryQueue(slow, capacity=5)
     outbox.put([ALERT] * 20)
     status = outbox.status()
     assert status.n_dropped >= 14
@@ -184,7 +184,7 @@ def test_an_outbox_that_has_nothing_to_do_has_no_thread() -> None:
         return sum(one.name == "maskdet-outbox" for one in threading.enumerate())
 
     before = n_threads()
-    outbox = Outbox(lambda alert: None)
+    outbox = DeliveryQueue(lambda alert: None)
     assert n_threads() == before
     for _ in range(3):
         outbox.put([ALERT])
@@ -200,7 +200,7 @@ def test_a_fault_of_ours_costs_one_alert_and_no_more() -> None:
         if faults:
             raise faults.pop()
 
-    outbox = Outbox(sometimes)
+    outbox = DeliveryQueue(sometimes)
     outbox.put([ALERT])
     assert outbox.flush(WAIT_S)
     assert outbox.status().problem == "not delivered: KeyError"
@@ -210,28 +210,41 @@ def test_a_fault_of_ours_costs_one_alert_and_no_more() -> None:
 
 
 def test_pauses_grow_are_never_alike_and_never_too_long() -> None:
-    patience = Patience(first_s=1.0, longest_s=60.0)
+    patience = RetryPolicy(initial_delay_s=1.0, max_delay_s=60.0)
     for n_tried, whole_s in ((1, 1), (2, 2), (3, 4), (7, 60), (50, 60)):
-        pauses = [patience.pause_s(n_tried) for _ in range(50)]
+        pauses = [patience.compute_delay_s(n_tried) for _ in range(50)]
         assert whole_s / 2 <= min(pauses) < max(pauses) <= whole_s
-    assert patience.pause_s(1, asked_s=20) == 20
-    assert patience.pause_s(1, asked_s=9999) == 60
+    assert patience.compute_delay_s(1, retry_after_s=20) == 20
+    assert patience.compute_delay_s(1, retry_after_s=9999) == 60
 
 
 def test_only_visitors_of_this_machine_may_name_any_host() -> None:
     listed = {"MASKDET_ALERT_HOSTS": "a.example, B.example"}
-    assert refusal("x.example", local=True, environment={}) == ""
-    assert "MASKDET_ALERT_HOSTS" in refusal("x.example", local=False, environment={})
-    assert refusal("A.example", local=False, environment=listed) == ""
-    assert refusal("b.example", local=False, environment=listed) == ""
-    assert refusal("", local=False, environment=listed) != ""
-    assert refusal("x", local=False, environment={"MASKDET_ALERT_HOSTS": "*"}) == ""
+    assert describe_host_rejection("x.example", is_local=True, environment={}) == ""
+    assert "MASKDET_ALERT_HOSTS" in describe_host_rejection(
+        "x.example", is_local=False, environment={}
+    )
+    assert (
+        describe_host_rejection("A.example", is_local=False, environment=listed) == ""
+    )
+    assert (
+        describe_host_rejection("b.example", is_local=False, environment=listed) == ""
+    )
+    assert describe_host_rejection("", is_local=False, environment=listed) != ""
+    assert (
+        describe_host_rejection(
+            "x", is_local=False, environment={"MASKDET_ALERT_HOSTS": "*"}
+        )
+        == ""
+    )
 
 
 def test_an_alert_is_tried_for_some_minutes_before_it_is_given_up(monkeypatch) -> None:
     for chance, longest_s in ((0.5, 180), (1.0, 360)):
         monkeypatch.setattr("random.uniform", lambda *_, chance=chance: chance)
-        patience = Patience()
-        pauses_s = [patience.pause_s(n) for n in range(1, patience.tries)]
+        patience = RetryPolicy()
+        pauses_s = [
+            patience.compute_delay_s(n) for n in range(1, patience.max_attempts)
+        ]
         assert sum(pauses_s) == pytest.approx(longest_s, rel=0.05)
         assert max(pauses_s) <= 60

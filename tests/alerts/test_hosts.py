@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maskdet.alerts.hosts import VARIABLE, refusal
+from maskdet.alerts.hosts import ALERT_HOSTS_VARIABLE, describe_host_rejection
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,13 @@ from maskdet.alerts.hosts import VARIABLE, refusal
     ],
 )
 def test_only_listed_hosts_are_allowed(host, listed, allowed) -> None:
-    line = refusal(host, local=False, environment={VARIABLE: listed})
+    line = describe_host_rejection(
+        host, is_local=False, environment={ALERT_HOSTS_VARIABLE: listed}
+    )
     assert (line == "") is allowed
-    assert refusal(host, local=True, environment={VARIABLE: listed}) == ""
+    assert (
+        describe_host_rejection(
+            host, is_local=True, environment={ALERT_HOSTS_VARIABLE: listed}
+        )
+        == ""
+    )

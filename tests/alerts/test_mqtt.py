@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from maskdet.alerts.mqtt import Broker, Mqtt
+from maskdet.alerts.mqtt import Broker, MqttPublisher
 from maskdet.alerts.outbox import DeliveryError
 from maskdet.events import Event
 from maskdet.extras import MissingExtraError
 from maskdet.types import Label
-from tests.alerts.receivers import mqtt_receiver
+from tests.alerts.receivers import run_mqtt_broker
 from tests.waiting import WAIT_S
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
@@ -39,7 +39,9 @@ class FakeClient:
 
 def test_mqtt_with_tls_and_password() -> None:
     client = FakeClient()
-    Mqtt("mqtts://who:ge%40heim@broker/a/b", new_client=lambda: client)(ALERT)
+    MqttPublisher("mqtts://who:ge%40heim@broker/a/b", client_factory=lambda: client)(
+        ALERT
+    )
     assert ("username_pw_set", "who", "ge@heim") in client.asked
     assert ("tls_set",) in client.asked
     assert ("connect", "broker", 8883, 30) in client.asked
@@ -50,14 +52,16 @@ def test_mqtt_with_tls_and_password() -> None:
 def test_mqtt_that_is_not_taken_is_told_and_hung_up() -> None:
     client = FakeClient(arrives=False)
     with pytest.raises(DeliveryError, match="did not take"):
-        Mqtt("mqtt://broker", timeout_s=0.01, new_client=lambda: client)(ALERT)
+        MqttPublisher("mqtt://broker", timeout_s=0.01, client_factory=lambda: client)(
+            ALERT
+        )
     assert ("loop_stop",) in client.asked
 
 
 def test_a_broker_gets_the_alert_through_paho() -> None:
     pytest.importorskip("paho.mqtt.client", reason="the optional extra mqtt")
-    with mqtt_receiver() as (port, packets):
-        Mqtt(f"mqtt://127.0.0.1:{port}/door/alerts")(ALERT)
+    with run_mqtt_broker() as (port, packets):
+        MqttPublisher(f"mqtt://127.0.0.1:{port}/door/alerts")(ALERT)
     assert len(packets) == 1
     assert packets[0][2:13] == b"door/alerts"
     assert packets[0][15:] == ALERT.to_json().encode()
@@ -65,18 +69,21 @@ def test_a_broker_gets_the_alert_through_paho() -> None:
 
 def test_a_broker_that_refuses_or_is_not_there_is_one_line() -> None:
     pytest.importorskip("paho.mqtt.client", reason="the optional extra mqtt")
-    with mqtt_receiver(accept=False) as (port, _), pytest.raises(DeliveryError) as told:
-        Mqtt(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=WAIT_S)(ALERT)
+    with (
+        run_mqtt_broker(accept=False) as (port, _),
+        pytest.raises(DeliveryError) as told,
+    ):
+        MqttPublisher(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=WAIT_S)(ALERT)
     assert str(told.value).startswith("the MQTT broker refuses: Not auth")
-    assert not told.value.again
+    assert not told.value.retryable
     with pytest.raises(DeliveryError, match="out of reach: Connection refused"):
-        Mqtt("mqtt://127.0.0.1:1")(ALERT)
+        MqttPublisher("mqtt://127.0.0.1:1")(ALERT)
 
 
 def test_without_paho_one_line_says_how_to_get_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maskdet\[mqtt\]'"):
-        Mqtt("mqtt://broker")
+        MqttPublisher("mqtt://broker")
 
 
 def test_what_an_mqtt_address_says() -> None:

@@ -6,15 +6,19 @@ import json
 import threading
 from datetime import UTC, datetime
 
-from maskdet.alerts.outbox import Outbox, Patience
-from maskdet.alerts.watch import Plan, Watch
+from maskdet.alerts.outbox import DeliveryQueue, RetryPolicy
+from maskdet.alerts.watch import AlertConfig, AlertMonitor
 from maskdet.alerts.webhook import Webhook
 from maskdet.events import Event
-from tests.alerts.receivers import mqtt_receiver, silent_receiver, web_receiver
+from tests.alerts.receivers import (
+    run_mqtt_broker,
+    run_silent_receiver,
+    run_web_receiver,
+)
 from tests.waiting import WAIT_S
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
-HASTE = Patience(tries=3, first_s=0.01, longest_s=0.05)
+HASTE = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
 
 
 def alert(person: int) -> Event:
@@ -22,36 +26,45 @@ def alert(person: int) -> Event:
 
 
 def test_a_webhook_that_never_answers_does_not_hold_up_the_broker() -> None:
-    with silent_receiver() as silent, mqtt_receiver() as (port, packets):
+    with run_silent_receiver() as silent, run_mqtt_broker() as (port, packets):
         address = f"mqtt://127.0.0.1:{port}/doors"
-        watch = Watch(Plan(webhook_url=silent, mqtt_url=address))
-        watch.rehearse(alert(1))
-        assert watch._outboxes["mqtt"].flush(WAIT_S)
-        now = watch.deliveries()
+        watch = AlertMonitor(AlertConfig(webhook_url=silent, mqtt_url=address))
+        watch.send_test(alert(1))
+        assert watch._delivery_queues["mqtt"].flush(WAIT_S)
+        now = watch.delivery_statuses()
         assert (now["mqtt"].n_sent, now["webhook"].n_waiting) == (1, 1)
         assert len(packets) == 1
-        watch.use(Plan(), None)
+        watch.configure(AlertConfig(), None)
 
 
 def test_one_users_slow_receiver_does_not_hold_up_anothers() -> None:
-    with silent_receiver() as silent, web_receiver() as quick:
-        watches = [Watch(Plan(webhook_url=url)) for url in (silent, quick.url)]
+    with run_silent_receiver() as silent, run_web_receiver() as quick:
+        watches = [
+            AlertMonitor(AlertConfig(webhook_url=url)) for url in (silent, quick.url)
+        ]
         for watch in watches:
             for person in range(3):
-                watch.rehearse(alert(person))
-        assert watches[1]._outboxes["webhook"].flush(WAIT_S)
-        assert [watch.deliveries()["webhook"].n_sent for watch in watches] == [0, 3]
-        assert [json.loads(body)["person"] for _, _, body in quick.got] == [0, 1, 2]
+                watch.send_test(alert(person))
+        assert watches[1]._delivery_queues["webhook"].flush(WAIT_S)
+        assert [watch.delivery_statuses()["webhook"].n_sent for watch in watches] == [
+            0,
+            3,
+        ]
+        assert [json.loads(body)["person"] for _, _, body in quick.requests] == [
+            0,
+            1,
+            2,
+        ]
         for watch in watches:
-            watch.use(Plan(), None)
+            watch.configure(AlertConfig(), None)
 
 
 def test_an_alert_that_is_tried_again_stays_before_those_that_came_later() -> None:
-    with web_receiver((500, {}), (503, {})) as receiver:
-        outbox = Outbox(Webhook(receiver.url), patience=HASTE)
+    with run_web_receiver((500, {}), (503, {})) as receiver:
+        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
         outbox.put([alert(1), alert(2), alert(3)])
         assert outbox.flush(WAIT_S)
-    people = [json.loads(body)["person"] for _, _, body in receiver.got]
+    people = [json.loads(body)["person"] for _, _, body in receiver.requests]
     assert people == [1, 1, 1, 2, 3]
 
 
@@ -65,7 +78,7 @@ def test_an_outbox_that_is_closed_sends_no_more_and_its_thread_ends() -> None:
         sent.append(one.person)
 
     before = set(threading.enumerate())
-    outbox = Outbox(slow)
+    outbox = DeliveryQueue(slow)
     outbox.put([alert(1), alert(2), alert(3)])
     assert begun.wait(WAIT_S)
     outbox.close()

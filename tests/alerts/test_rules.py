@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from maskdet.alerts import AlertRule, Alerts
-from maskdet.events import Event, Origin
+from maskdet.alerts import AlertDetector, AlertRule
+from maskdet.events import Event, StreamInfo
 from maskdet.types import UNTRACKED, Label
-from tests.events.scenes import near, scene
+from tests.events.scenes import make_pair, make_tracked_scene
 
 MASK, NO_MASK, INCORRECT = Label.MASK, Label.NO_MASK, Label.INCORRECT
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 FPS = 10
 
 
-def alerts(*rules: AlertRule) -> Alerts:
-    return Alerts(Origin("Door", START, "run"), rules)
+def alerts(*rules: AlertRule) -> AlertDetector:
+    return AlertDetector(StreamInfo("Door", START, "run"), rules)
 
 
 def second(event: Event) -> float:
@@ -26,14 +26,21 @@ def second(event: Event) -> float:
 
 
 def play(
-    running: Alerts, until_s: float, people_at, *, from_s: float = 0.0, near_at=None
+    running: AlertDetector,
+    until_s: float,
+    people_at,
+    *,
+    from_s: float = 0.0,
+    near_at=None,
 ):
     """Show people who depend on the time, ten times a second; return the alerts."""
     found: list[Event] = []
     for number in range(round((until_s - from_s) * FPS)):
         time_s = from_s + number / FPS
         pairs = near_at(time_s) if near_at else []
-        found += running.update(scene(time_s, people_at(time_s), near=pairs))
+        found += running.update(
+            make_tracked_scene(time_s, people_at(time_s), person_pairs=pairs)
+        )
     return found
 
 
@@ -77,9 +84,13 @@ def test_the_same_person_alerts_again_after_a_mask_and_the_cool_down() -> None:
 def test_who_left_is_forgotten() -> None:
     running = alerts(AlertRule("no_mask", for_s=1.0))
     assert len(play(running, 3, lambda s: [(1, NO_MASK, 0.95)])) == 1
-    assert running.update(scene(6.0, removed_ids=(1,))) == ()
-    watch = next(iter(running._watches.values()))
-    assert (watch._told_s, watch._ended, watch._holding.everybody()) == ({}, set(), ())
+    assert running.update(make_tracked_scene(6.0, removed_ids=(1,))) == ()
+    watch = next(iter(running._rule_states.values()))
+    assert (
+        watch._last_alert_s,
+        watch._rearmed_ids,
+        watch._label_history.track_ids(),
+    ) == ({}, set(), ())
 
 
 def test_a_turned_back_raises_nothing_and_takes_nothing_back() -> None:
@@ -87,7 +98,9 @@ def test_a_turned_back_raises_nothing_and_takes_nothing_back() -> None:
     assert play(running, 1.6, lambda s: [(1, NO_MASK, 0.95)]) == []
     for number in range(20):
         time_s = 1.6 + number / FPS
-        turned = scene(time_s, [(1, NO_MASK, 0.95)], unseen_s=[time_s - 1.5])
+        turned = make_tracked_scene(
+            time_s, [(1, NO_MASK, 0.95)], unseen_s=[time_s - 1.5]
+        )
         assert running.update(turned) == ()
     found = play(running, 6, lambda s: [(1, NO_MASK, 0.95)], from_s=3.6)
     assert [second(event) for event in found] == pytest.approx([4.1], abs=0.11)
@@ -111,7 +124,7 @@ def test_a_pair_too_close_alerts_once_for_whoever_is_bare() -> None:
     people = [(1, MASK, 0.95), (2, NO_MASK, 0.95)]
 
     def nearness(time_s: float):
-        return [near(1.1, time_s - 3, is_near=True)] if time_s >= 3 else []
+        return [make_pair(1.1, time_s - 3, is_near=True)] if time_s >= 3 else []
 
     found = play(alerts(rule), 20, lambda s: people, near_at=nearness)
     assert [(event.person, event.other) for event in found] == [(2, 1)]
@@ -125,7 +138,7 @@ def test_a_pair_too_close_alerts_once_for_whoever_is_bare() -> None:
         alerts(rule),
         20,
         lambda s: people,
-        near_at=lambda s: [near(3, s, is_near=False)],
+        near_at=lambda s: [make_pair(3, s, is_near=False)],
     )
     assert apart == []
 
@@ -163,7 +176,8 @@ def test_faces_that_nobody_tracks_raise_nothing() -> None:
     ]
     people = [(UNTRACKED, NO_MASK, 0.99), (UNTRACKED, NO_MASK, 0.99)]
     assert (
-        play(alerts(*rules), 5, lambda s: people, near_at=lambda s: [near(1, s)]) == []
+        play(alerts(*rules), 5, lambda s: people, near_at=lambda s: [make_pair(1, s)])
+        == []
     )
 
 
@@ -175,7 +189,7 @@ def test_a_moved_slider_tells_nobody_of_the_same_people_again(changed) -> None:
     running = alerts(rule)
     bare = [(1, NO_MASK, 0.95)]
     assert len(play(running, 3, lambda s: bare)) == 1
-    running.use([replace(rule, **changed)])
+    running.set_rules([replace(rule, **changed)])
     found = play(running, 9, lambda s: [*bare, (2, NO_MASK, 0.95)], from_s=3)
     assert [event.person for event in found] == [2]
 
@@ -184,7 +198,7 @@ def test_a_moved_slider_lets_what_stood_so_far_stand() -> None:
     rule = AlertRule("no_mask", for_s=20.0)
     running = alerts(rule)
     assert play(running, 5, lambda s: [(1, NO_MASK, 0.95)]) == []
-    running.use([replace(rule, for_s=4.0)])
+    running.set_rules([replace(rule, for_s=4.0)])
     found = play(running, 6, lambda s: [(1, NO_MASK, 0.95)], from_s=5)
     assert [second(event) for event in found] == pytest.approx([5.0])
 
@@ -194,7 +208,7 @@ def test_two_rules_of_a_kind_keep_apart() -> None:
     running = alerts(soon, late)
     bare = [(1, NO_MASK, 0.95)]
     assert [round(second(event)) for event in play(running, 3, lambda s: bare)] == [1]
-    running.use([replace(soon, cooldown_s=90.0), late])
+    running.set_rules([replace(soon, cooldown_s=90.0), late])
     found = play(running, 9, lambda s: bare, from_s=3)
     assert [round(second(event)) for event in found] == [4]
 
@@ -203,9 +217,9 @@ def test_a_changed_rule_lets_the_others_remember() -> None:
     bare, wrong = AlertRule("no_mask", for_s=1.0), AlertRule("incorrect", for_s=1.0)
     running = alerts(bare)
     assert len(play(running, 3, lambda s: [(1, NO_MASK, 0.95)])) == 1
-    running.use([bare, wrong])
+    running.set_rules([bare, wrong])
     assert play(running, 6, lambda s: [(1, NO_MASK, 0.95)], from_s=3) == []
-    running.use([])
+    running.set_rules([])
     assert play(running, 9, lambda s: [(2, NO_MASK, 0.95)], from_s=6) == []
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driving import Dashboard, running_dashboard
+from tests.browser.driving import Dashboard, run_dashboard
 from tests.waiting import WAIT_MS
 
-HERE = Path(__file__).resolve().parent
+BROWSER_FOLDER = Path(__file__).resolve().parent
 # The picture comes from a file, permission is given unasked, and media may travel
 # over 127.0.0.1, so that no network is needed.
 FLAGS = (
@@ -32,7 +32,7 @@ FLAGS = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:
+        if BROWSER_FOLDER in item.path.parents:
             item.add_marker(pytest.mark.browser)
 
 
@@ -40,13 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def chromium() -> str:
     """The browser's path; without one, these tests are skipped or fail if told to."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
         reason = "no Chromium here; on Debian: apt-get install chromium"
         if os.environ.get("MASKDET_REQUIRE_BROWSER"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return found
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
     """The dashboard as visitors get it, with the default analyzer."""
-    with running_dashboard(tmp_path_factory.mktemp("real")) as running:
+    with run_dashboard(tmp_path_factory.mktemp("real")) as running:
         yield running
 
 
@@ -64,7 +64,7 @@ def fake_dashboard(
 ) -> Iterator[Dashboard]:
     """The dashboard with an analyzer that knows the film `fake_film` plays."""
     folder = tmp_path_factory.mktemp("fake")
-    with running_dashboard(folder, "--fake") as running:
+    with run_dashboard(folder, "--fake") as running:
         yield running
 
 
@@ -78,38 +78,38 @@ def playwright() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def browser_with(
+def launch_browser(
     playwright: Any, chromium: str
 ) -> Iterator[Callable[[Path | None], Any]]:
     """A function that returns the browser whose camera plays a film."""
-    with contextlib.ExitStack() as closing:
+    with contextlib.ExitStack() as stack:
 
         @functools.cache
-        def launched(film: Path | None) -> Any:
-            camera = [f"--use-file-for-fake-video-capture={film}"] if film else []
+        def launch(video: Path | None) -> Any:
+            camera = [f"--use-file-for-fake-video-capture={video}"] if video else []
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=[*FLAGS, *camera], timeout=WAIT_MS
             )
-            closing.callback(browser.close)
+            stack.callback(browser.close)
             return browser
 
-        yield launched
+        yield launch
 
 
 @pytest.fixture
 def open_page(
-    browser_with: Callable[[Path | None], Any],
+    launch_browser: Callable[[Path | None], Any],
 ) -> Iterator[Callable[[str, Path | None], Any]]:
     """A function that opens an address as a new visitor with a film as camera."""
-    with contextlib.ExitStack() as closing:
+    with contextlib.ExitStack() as stack:
 
-        def opened(url: str, film: Path | None = None) -> Any:
-            visitor = browser_with(film).new_context()
-            closing.callback(visitor.close)
-            visitor.set_default_timeout(WAIT_MS)
-            page = visitor.new_page()
+        def open_(url: str, video: Path | None = None) -> Any:
+            context = launch_browser(video).new_context()
+            stack.callback(context.close)
+            context.set_default_timeout(WAIT_MS)
+            page = context.new_page()
             page.set_viewport_size({"width": 1400, "height": 1000})
             page.goto(url)
             return page
 
-        yield opened
+        yield open_

@@ -15,16 +15,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskdet.events.place import URL_VARIABLE, sqlite_url
-from tests.servers import free_port, is_healthy
+from maskdet.events.place import EVENTS_URL_VARIABLE, sqlite_url
+from tests.servers import find_free_port, is_healthy
 from tests.waiting import wait_until
 
-HERE = Path(__file__).resolve().parent
+BROWSER_FOLDER = Path(__file__).resolve().parent
 STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
-_NUMBERS = ".maskdet-live:not(.maskdet-near)"
+_STATS_SELECTOR = ".maskdet-live:not(.maskdet-near)"
 
 # The stream's <video> as PNG; null while it has no picture.
-PICTURE = """() => {
+VIDEO_AS_PNG_SCRIPT = """() => {
   const video = document.querySelector('video');
   if (!video || !video.videoWidth) return null;
   const canvas = document.createElement('canvas');
@@ -45,17 +45,22 @@ class Dashboard:
     """
 
     def __init__(self, folder: Path, *arguments: str, script: str = "serve.py") -> None:
-        self.port = free_port()
+        self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.events = sqlite_url(folder / "events.sqlite3")
         self.log = folder / "log.txt"
-        command = [sys.executable, str(HERE / script), str(self.port), *arguments]
+        command = [
+            sys.executable,
+            str(BROWSER_FOLDER / script),
+            str(self.port),
+            *arguments,
+        ]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, URL_VARIABLE: self.events},
+                env={**os.environ, EVENTS_URL_VARIABLE: self.events},
             )
 
     def wait(self) -> None:
@@ -75,7 +80,7 @@ class Dashboard:
 
 
 @contextlib.contextmanager
-def running_dashboard(
+def run_dashboard(
     folder: Path, *arguments: str, script: str = "serve.py"
 ) -> Iterator[Dashboard]:
     """Run a dashboard that writes into a folder, and end it.
@@ -85,12 +90,12 @@ def running_dashboard(
         arguments: what the script gets after its port.
         script: starts the dashboard; it lies beside this file.
     """
-    running = Dashboard(folder, *arguments, script=script)
+    dashboard = Dashboard(folder, *arguments, script=script)
     try:
-        running.wait()
-        yield running
+        dashboard.wait()
+        yield dashboard
     finally:
-        running.stop()
+        dashboard.stop()
 
 
 class LivePage:
@@ -117,124 +122,126 @@ class LivePage:
 
     def image(self) -> np.ndarray | None:
         """The picture that came back from the server, BGR."""
-        url = self.frame.evaluate(PICTURE)
+        url = self.frame.evaluate(VIDEO_AS_PNG_SCRIPT)
         if url is None:
             return None
         content = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
         return cv2.imdecode(content, cv2.IMREAD_COLOR)
 
-    def wait_for(
-        self, condition: Callable[[np.ndarray], bool], what: str
+    def wait_for_image(
+        self, condition: Callable[[np.ndarray], bool], description: str
     ) -> np.ndarray:
         """Return the first picture that meets the condition."""
-        seen: list[np.ndarray] = []
+        images: list[np.ndarray] = []
 
-        def met() -> bool:
+        def is_met() -> bool:
             image = self.image()
             if image is not None:
-                seen.append(image)
+                images.append(image)
             return image is not None and condition(image)
 
-        wait_until(met, what)
-        return seen[-1]
+        wait_until(is_met, description)
+        return images[-1]
 
-    def move(self, slider: str, key: str) -> None:
+    def press_slider_key(self, slider: str, key: str) -> None:
         """Press a key on a slider of the sidebar."""
         self.page.get_by_role("slider", name=slider).press(key)
 
-    def go_to(self, page_name: str) -> None:
-        go_to(self.page, page_name)
+    def open_page(self, page_name: str) -> None:
+        open_page_from_sidebar(self.page, page_name)
 
-    def numbers(self) -> str:
+    def read_stats(self) -> str:
         """Everything beside the picture, as text."""
-        return self.page.locator(_NUMBERS).inner_text()
+        return self.page.locator(_STATS_SELECTOR).inner_text()
 
-    def cell(self, name: str) -> str:
+    def read_stat(self, name: str) -> str:
         """The value that stands over a name in the numbers beside the picture."""
-        cells = self.page.locator(f"{_NUMBERS} dl div")
+        cells = self.page.locator(f"{_STATS_SELECTOR} dl div")
         return cells.filter(has_text=name).locator("dd").first.inner_text()
 
 
-def go_to(page: Any, page_name: str) -> None:
+def open_page_from_sidebar(page: Any, page_name: str) -> None:
     """Open another page by its name in the sidebar, and wait for it.
 
     As a person does, who looks at a page before going on to another.
     """
     link = page.get_by_test_id("stSidebarNav").get_by_text(page_name, exact=True)
     link.wait_for()
-    settle(page)
+    wait_until_idle(page)
     link.click()
     title = page.get_by_role("heading", name=page_name, level=1)
     title.wait_for()
 
 
-def choose(page: Any, box: str, option: str) -> None:
+def select_option(page: Any, box: str, option: str) -> None:
     """Choose from a select box.
 
     A rerun that is under way closes the list again, so it may take more than one try.
     """
-    from playwright.sync_api import TimeoutError as NotInTime
 
-    def chosen() -> bool:
-        settle(page)
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    def try_select() -> bool:
+        wait_until_idle(page)
         page.get_by_role("combobox", name=box).click()
-        listed = page.get_by_role("option", name=option, exact=True)
-        with contextlib.suppress(NotInTime):
-            listed.click(timeout=5_000)
+        option_item = page.get_by_role("option", name=option, exact=True)
+        with contextlib.suppress(PlaywrightTimeout):
+            option_item.click(timeout=5_000)
             return True
         page.keyboard.press("Escape")
         return False
 
-    wait_until(chosen, f"{option} in the list of {box}")
+    wait_until(try_select, f"{option} in the list of {box}")
 
 
-def turn_on(page: Any, toggle: str) -> None:
+def turn_toggle_on(page: Any, toggle: str) -> None:
     """Turn a toggle on that is seen; a rerun under way may take a click away."""
     box = page.get_by_test_id("stCheckbox").filter(has_text=toggle, visible=True).first
 
     def is_on() -> bool:
         box.wait_for()
-        settle(page)
+        wait_until_idle(page)
         if not box.locator("input").is_checked():
             box.get_by_text(toggle, exact=True).click()
-            settle(page)
+            wait_until_idle(page)
         return bool(box.locator("input").is_checked())
 
     wait_until(is_on, f"the toggle {toggle} to be on")
 
 
-def send(page: Any, uploader: Any, files: Any, arrived: Any) -> None:
+def upload_files(page: Any, uploader: Any, files: Any, arrival: Any) -> None:
     """Give files to an uploader until something shows that they are there.
 
     An uploader that is drawn anew while it sends, as on a busy machine, forgets them.
     """
-    from playwright.sync_api import TimeoutError as NotInTime
 
-    def sent() -> bool:
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    def try_upload() -> bool:
         uploader.wait_for(state="attached")
-        settle(page)
+        wait_until_idle(page)
         uploader.set_input_files(files)
-        with contextlib.suppress(NotInTime):
-            arrived.wait_for(timeout=40_000)
+        with contextlib.suppress(PlaywrightTimeout):
+            arrival.wait_for(timeout=40_000)
             return True
         return False
 
-    wait_until(sent, "the files to arrive")
+    wait_until(try_upload, "the files to arrive")
 
 
-def settle(page: Any, quiet_s: float = 0.3, patience_s: float = 10) -> None:
+def wait_until_idle(page: Any, quiet_s: float = 0.3, timeout_s: float = 10) -> None:
     """Wait until no script has run for a moment, but not for ever."""
     app = page.get_by_test_id("stApp")
     busy_at_s = began_at_s = time.monotonic()
     while time.monotonic() - busy_at_s < quiet_s:
         if app.get_attribute("data-test-script-state") != "notRunning":
             busy_at_s = time.monotonic()
-        if busy_at_s - began_at_s > patience_s:
+        if busy_at_s - began_at_s > timeout_s:
             return
         time.sleep(0.05)
 
 
-def write_film(path: Path, images: Sequence[np.ndarray]) -> Path:
+def write_camera_video(path: Path, images: Sequence[np.ndarray]) -> Path:
     """Write what Chromium's fake camera plays in a loop, 30 pictures a second."""
     jpegs = (cv2.imencode(".jpg", image)[1].tobytes() for image in images)
     path.write_bytes(b"".join(jpegs))

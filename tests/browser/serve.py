@@ -32,17 +32,19 @@ class ColourAnalyzer:
 
         if settings is not None and settings.nms_iou == 0:
             raise RuntimeError("the test asked for a failure")
-        face, mask = (self._part(image, colour) for colour in (FACE_BGR, MASK_BGR))
+        face, mask = (
+            self._match_colour(image, colour) for colour in (FACE_BGR, MASK_BGR)
+        )
         # Compressed film has seams between the two colours.
-        whole = cv2.dilate((face | mask).astype(np.uint8), np.ones((9, 9)))
-        found, parts = cv2.connectedComponents(whole)
+        face_mask = cv2.dilate((face | mask).astype(np.uint8), np.ones((9, 9)))
+        n_components, components = cv2.connectedComponents(face_mask)
         boxes, probs = [], []
-        for part in range(1, found):
-            rows, columns = np.nonzero((parts == part) & (face | mask))
+        for component in range(1, n_components):
+            rows, columns = np.nonzero((components == component) & (face | mask))
             if len(rows) < 400:
                 continue
             boxes.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
-            masked = mask[parts == part].sum() > 0.2 * len(rows)
+            masked = mask[components == component].sum() > 0.2 * len(rows)
             probs.append([0.96, 0.02, 0.02] if masked else [0.02, 0.96, 0.02])
         scene = Scene(
             Faces(np.array(boxes).reshape(-1, 4), np.full(len(boxes), 0.9)),
@@ -52,7 +54,7 @@ class ColourAnalyzer:
         return scene if settings is None else scene.filter(settings)
 
     @staticmethod
-    def _part(image, colour_bgr):
+    def _match_colour(image, colour_bgr):
         return np.abs(image.astype(np.int16) - colour_bgr).max(axis=2) < 30
 
 
@@ -63,7 +65,7 @@ def main() -> None:
     if "--fake" in sys.argv:
         from maskdet.web import session
 
-        session.load_analyzer = lambda *names, **how: ColourAnalyzer()
+        session.load_analyzer = lambda *names, **options_: ColourAnalyzer()
     options = {
         "server.headless": "true",
         "server.address": "127.0.0.1",

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.browser import serve
 
 
-class MaskedAnalyzer(serve.ColourAnalyzer):
+class AllMaskedAnalyzer(serve.ColourAnalyzer):
     """Finds the same faces, and calls each of them masked."""
 
     def analyze(self, image, settings=None):
@@ -32,8 +32,8 @@ def main() -> None:
     from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
     from maskdet.web import session
 
-    def load(name, classifier=DEFAULT_CLASSIFIER, *, second_look=True):
-        return MaskedAnalyzer() if classifier == "twin" else serve.ColourAnalyzer()
+    def load(name, classifier=DEFAULT_CLASSIFIER, *, refine=True):
+        return AllMaskedAnalyzer() if classifier == "twin" else serve.ColourAnalyzer()
 
     runs.RUNS_FOLDER = Path(sys.argv[2])
     comparison.COMPARISON_FILE = runs.RUNS_FOLDER.parent / "analyzers.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.browser import serve
-from tests.tune_page_fakes import scored
+from tests.tune_page_fakes import make_page_predictions
 
 
 def main() -> None:
@@ -17,10 +17,10 @@ def main() -> None:
     names = {"onepass on village": "onepass", "mtcnn on village": "mtcnn"}
 
     def load(name):
-        return scored(analyzer=names[name], seed=len(name))
+        return make_page_predictions(analyzer=names[name], seed=len(name))
 
-    bundled.bundled = lambda: tuple(names)
-    bundled.load_bundled = load
+    bundled.list_bundled = lambda: tuple(names)
+    bundled.load_bundled_predictions = load
     sys.argv.append("--fake")
     serve.main()
 

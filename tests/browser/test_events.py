@@ -11,7 +11,12 @@ import pytest
 
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
-from tests.browser.driving import Dashboard, LivePage, turn_on, write_film
+from tests.browser.driving import (
+    Dashboard,
+    LivePage,
+    turn_toggle_on,
+    write_camera_video,
+)
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -26,7 +31,9 @@ def pair_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image[y1:y2, x1:x2] = FACE_BGR
         if masked:
             image[(y1 + y2) // 2 : y2, x1:x2] = MASK_BGR
-    return write_film(tmp_path_factory.mktemp("film") / "pair.mjpeg", [image] * 30)
+    return write_camera_video(
+        tmp_path_factory.mktemp("film") / "pair.mjpeg", [image] * 30
+    )
 
 
 @pytest.fixture
@@ -47,14 +54,14 @@ def live(
 
 def recorded(place: str) -> list[str]:
     """Return the kinds of all events so far, sorted."""
-    counts = EventStore(place).counts(EventFilter())
+    counts = EventStore(place).count_by_kind(EventFilter())
     return sorted(counts.elements())
 
 
 def watched(live: LivePage) -> None:
     """Let the camera see both people until they are too close for too long."""
     live.start()
-    wait_until(lambda: live.cell("No mask") == "1", "a person without a mask")
+    wait_until(lambda: live.read_stat("No mask") == "1", "a person without a mask")
     near = live.page.locator(".maskdet-near")
     near.get_by_text("No mask and").or_(near.get_by_text("and #")).first.wait_for()
     too_long = near.locator("dl div").filter(has_text="For too long").locator("dd")
@@ -62,11 +69,11 @@ def watched(live: LivePage) -> None:
 
 
 def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> None:
-    live.go_to("Events")
+    live.open_page("Events")
     live.page.get_by_text("Nothing is recorded yet.").wait_for()
     live.page.get_by_text("Record events", exact=True).click()
     live.page.get_by_text("No picture is ever stored").wait_for()
-    live.go_to("Live")
+    live.open_page("Live")
     watched(live)
     live.stop()
     wait_until(lambda: recorded(place).count("left") == 2, "both people to leave")
@@ -74,7 +81,7 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     assert kinds.count("entered") == kinds.count("verdict") == 2
     assert kinds.count("close") == 1
 
-    live.go_to("Events")
+    live.open_page("Events")
     tiles = live.page.locator(".maskdet-totals")
     tiles.wait_for()
     shown = dict(
@@ -91,7 +98,7 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
 def test_nothing_is_written_unless_somebody_records(live, place) -> None:
     watched(live)
     live.stop()
-    live.go_to("Events")
+    live.open_page("Events")
     live.page.get_by_text("Nothing is recorded yet.").wait_for()
     assert recorded(place) == []
 
@@ -107,10 +114,10 @@ KEEP_NOTES = """() => {
 
 
 def test_an_alert_is_told_beside_the_live_picture(live) -> None:
-    live.go_to("Events")
+    live.open_page("Events")
     live.page.get_by_text("Alerts", exact=True).click()
-    turn_on(live.page, "No mask")
-    live.go_to("Live")
+    turn_toggle_on(live.page, "No mask")
+    live.open_page("Live")
     live.page.evaluate(KEEP_NOTES)
     live.start()
     live.page.wait_for_function("() => window.notes.some(it => it.includes('No mask'))")

@@ -17,7 +17,12 @@ import pytest
 
 from maskdet.style import colour_bgr
 from maskdet.types import Image, Label
-from tests.browser.driving import Dashboard, go_to, running_dashboard, send
+from tests.browser.driving import (
+    Dashboard,
+    open_page_from_sidebar,
+    run_dashboard,
+    upload_files,
+)
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -69,7 +74,7 @@ class ImagePage:
     def upload(self, *paths: Path) -> None:
         files = [str(path) for path in paths]
         named = self.page.get_by_test_id("stFileChipName").first
-        send(self.page, self.page.locator(UPLOADER), files, named)
+        upload_files(self.page, self.page.locator(UPLOADER), files, named)
 
     def see(self, text: str) -> None:
         self.page.get_by_text(text, exact=True).wait_for()
@@ -125,7 +130,7 @@ def image_page(
 
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append((str(error), "")))
-    go_to(page, "Image")
+    open_page_from_sidebar(page, "Image")
     page.locator(UPLOADER).wait_for(state="attached")
     yield ImagePage(page, fake_dashboard.url)
     assert [one for one in complaints if not replaced(page, *one)] == []
@@ -242,7 +247,7 @@ def test_a_picture_without_a_face_says_what_to_try(image_page, files) -> None:
 def test_the_first_visitor_of_all_may_come_by_a_page_s_own_address(
     open_page: Callable[..., Any], chromium: str, tmp_path: Path
 ) -> None:
-    with running_dashboard(tmp_path, "--fake") as running:
+    with run_dashboard(tmp_path, "--fake") as running:
         page = open_page(f"{running.url}image?min_confidence=0.75")
         slider = page.get_by_role("slider", name="Confidence")
         slider.wait_for()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.browser.driving import Dashboard, LivePage, settle
+from tests.browser.driving import Dashboard, LivePage, wait_until_idle
 
 # A click on another page just before the streamer tells its state.
 LEAVE = """name => {
@@ -25,5 +25,5 @@ def test_who_leaves_is_not_thrown_back(
     live.frame.evaluate(LEAVE, "Video")
     heading = live.page.get_by_role("heading", name="Video", exact=True)
     heading.wait_for()
-    settle(live.page, quiet_s=1.0)
+    wait_until_idle(live.page, quiet_s=1.0)
     assert heading.is_visible()

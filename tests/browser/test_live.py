@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from maskdet.style import colour_bgr
-from maskdet.synthetic import wear_mask
+from maskdet.synthetic import render_mask
 from maskdet.types import CLASSES, Label
-from maskdet.web.viewers import VARIABLE
+from maskdet.web.viewers import MAX_VIEWERS_VARIABLE
 from tests.browser.driving import (
     Dashboard,
     LivePage,
-    choose,
-    running_dashboard,
-    send,
-    settle,
-    write_film,
+    run_dashboard,
+    select_option,
+    upload_files,
+    wait_until_idle,
+    write_camera_video,
 )
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
@@ -44,7 +44,7 @@ def fake_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image[(y1 + y2) // 2 : y2, x1:x2] = MASK_BGR
         cv2.circle(image, (20 + 3 * number, 440), 14, (255, 255, 255), -1)
         images.append(image)
-    return write_film(tmp_path_factory.mktemp("film") / "fake.mjpeg", images)
+    return write_camera_video(tmp_path_factory.mktemp("film") / "fake.mjpeg", images)
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def no_outline(image: np.ndarray) -> bool:
 
 def moving(live: LivePage) -> bool:
     """Return whether the ball rolls, which no frozen picture can show."""
-    first = live.wait_for(lambda image: True, "a picture")
-    live.wait_for(
+    first = live.wait_for_image(lambda image: True, "a picture")
+    live.wait_for_image(
         lambda image: bool((np.abs(image.astype(int) - first) > 80).any()),
         "another picture",
     )
@@ -94,10 +94,12 @@ def portrait_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bare = np.ascontiguousarray(data.astronaut()[:384, :, ::-1])
     landmarks = [[205, 97], [248, 103], [223, 126], [201, 141], [239, 146]]
     box = np.array([181, 54, 274, 178])
-    masked = wear_mask(bare, np.array(landmarks, float), box=box)
+    masked = render_mask(bare, np.array(landmarks, float), box=box)
     images = [cv2.resize(image, (640, 480)) for image in (bare, masked)]
     frames = [images[number // (4 * FILM_FPS)] for number in range(8 * FILM_FPS)]
-    return write_film(tmp_path_factory.mktemp("film") / "portrait.mjpeg", frames)
+    return write_camera_video(
+        tmp_path_factory.mktemp("film") / "portrait.mjpeg", frames
+    )
 
 
 def around_the_head(label: Label) -> Callable[[np.ndarray], bool]:
@@ -116,12 +118,12 @@ def test_the_default_analyzer_labels_a_real_face(
     live = LivePage(open_page(f"{dashboard.url}?mirror=false", portrait_film))
     live.start()
     for label in (Label.NO_MASK, Label.MASK, Label.NO_MASK):
-        live.wait_for(around_the_head(label), f"the colour of {label.title}")
-    assert "Together\n0" not in live.numbers()
-    live.move("Confidence", "End")
-    wait_until(lambda: live.cell("Unsure") == "1", "one face that is unsure")
+        live.wait_for_image(around_the_head(label), f"the colour of {label.title}")
+    assert "Together\n0" not in live.read_stats()
+    live.press_slider_key("Confidence", "End")
+    wait_until(lambda: live.read_stat("Unsure") == "1", "one face that is unsure")
     coloured = [around_the_head(label) for label in CLASSES]
-    live.wait_for(
+    live.wait_for_image(
         lambda image: not any(seen(image) for seen in coloured),
         "a face in none of the colours",
     )
@@ -131,26 +133,27 @@ def test_the_default_analyzer_labels_a_real_face(
 def test_each_state_gets_its_colour_and_the_numbers_follow(live: LivePage) -> None:
     # On a busy machine pictures may stop for longer than people are remembered.
     live.page.goto(f"{live.page.url}?memory_s=60")
-    assert live.cell("Analysed") == NONE
+    assert live.read_stat("Analysed") == NONE
     live.start()
-    live.wait_for(outlined(Label.NO_MASK), "a red outline")
-    wait_until(lambda: live.cell("No mask") == "1", "one person without a mask")
-    assert "people in view: 1" in live.numbers().lower()
-    assert "Share masked, of those that are sure\n0 %" in live.numbers()
-    live.wait_for(outlined(Label.MASK), "a green outline")
-    wait_until(lambda: "\n100 %" in live.numbers(), "everybody masked")
-    assert "1 person since Start" in live.numbers()
+    live.wait_for_image(outlined(Label.NO_MASK), "a red outline")
+    wait_until(lambda: live.read_stat("No mask") == "1", "one person without a mask")
+    assert "people in view: 1" in live.read_stats().lower()
+    assert "Share masked, of those that are sure\n0 %" in live.read_stats()
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
+    wait_until(lambda: "\n100 %" in live.read_stats(), "everybody masked")
+    assert "1 person since Start" in live.read_stats()
     arrived, analysed, skipped = (
-        float(live.cell(name).split()[0]) for name in ("Arrived", "Analysed", "Skipped")
+        float(live.read_stat(name).split()[0])
+        for name in ("Arrived", "Analysed", "Skipped")
     )
     assert 0 < analysed <= arrived <= 40
     assert arrived == pytest.approx(analysed + skipped, abs=0.2)
-    assert f"Together\n{NONE}" not in live.numbers()
+    assert f"Together\n{NONE}" not in live.read_stats()
 
 
 def test_distances_appear_below_the_running_picture(live: LivePage) -> None:
     live.start()
-    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
     live.page.get_by_role("radio", name="By field of view").click()
     live.page.get_by_alt_text("Plan of where people stand").wait_for()
     live.page.locator(".maskdet-near").get_by_text("Pairs near now").wait_for()
@@ -168,26 +171,26 @@ def test_distances_appear_below_the_running_picture(live: LivePage) -> None:
 
 def test_blurred_faces_leave_no_face_in_the_picture(live: LivePage) -> None:
     live.start()
-    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
 
     def smeared(image: np.ndarray) -> bool:
         # The squares reach out of the face: grey beside it takes on its red.
         return float(image[165:225, 186:204, 2].mean()) > 100
 
-    assert not smeared(live.wait_for(lambda image: True, "a picture"))
+    assert not smeared(live.wait_for_image(lambda image: True, "a picture"))
     live.page.get_by_text("Drawing", exact=True).click()
     live.page.get_by_text("Blur faces in every output").click()
-    live.wait_for(smeared, "a blurred face")
+    live.wait_for_image(smeared, "a blurred face")
     assert moving(live)
 
 
 def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:
     live.start()
-    live.wait_for(outlined(Label.MASK), "a green outline")
-    live.move("Confidence", "End")
-    live.wait_for(outlined(Label.UNKNOWN), "a grey outline")
-    live.move("Face score", "End")
-    live.wait_for(no_outline, "a picture without an outline")
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
+    live.press_slider_key("Confidence", "End")
+    live.wait_for_image(outlined(Label.UNKNOWN), "a grey outline")
+    live.press_slider_key("Face score", "End")
+    live.wait_for_image(no_outline, "a picture without an outline")
     assert moving(live)
 
 
@@ -195,56 +198,58 @@ def test_what_appears_above_the_picture_does_not_stop_it(
     live: LivePage, tmp_path: Path
 ) -> None:
     live.start()
-    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
     live.page.get_by_text("Save, load, share").click()
     torn = tmp_path / "torn.json"
     torn.write_text("{")
     alert = live.page.get_by_test_id("stAlert")
     told = alert.filter(has_text="this file is not valid JSON")
-    send(live.page, live.page.locator("input[type=file]").first, torn, told)
+    upload_files(live.page, live.page.locator("input[type=file]").first, torn, told)
     assert moving(live)
-    choose(live.page, "Analyzer", "haar")
+    select_option(live.page, "Analyzer", "haar")
     live.page.get_by_text("Haar cascades detect").wait_for()
-    live.wait_for(outlined(Label.NO_MASK), "a red outline")
+    live.wait_for_image(outlined(Label.NO_MASK), "a red outline")
     assert moving(live)
     assert live.button("Stop").is_visible()
 
 
 def test_leaving_and_coming_back_keeps_the_settings(live: LivePage) -> None:
-    live.move("Confidence", "End")
+    live.press_slider_key("Confidence", "End")
     live.start()
-    live.wait_for(outlined(Label.UNKNOWN), "a grey outline")
-    live.go_to("About")
-    live.go_to("Live")
+    live.wait_for_image(outlined(Label.UNKNOWN), "a grey outline")
+    live.open_page("About")
+    live.open_page("Live")
     live.button("Start").wait_for()
-    settle(live.page)
+    wait_until_idle(live.page)
     assert not live.page.get_by_test_id("stAlert").count()
     live.start()
-    live.wait_for(outlined(Label.UNKNOWN), "a grey outline again")
+    live.wait_for_image(outlined(Label.UNKNOWN), "a grey outline again")
     assert moving(live)
 
 
 def test_a_stopped_stream_starts_again(live: LivePage) -> None:
     for _ in range(2):
         live.start()
-        live.wait_for(outlined(Label.MASK), "a green outline")
+        live.wait_for_image(outlined(Label.MASK), "a green outline")
         live.stop()
-        wait_until(lambda: live.cell("Analysed") == NONE, "the numbers to be cleared")
+        wait_until(
+            lambda: live.read_stat("Analysed") == NONE, "the numbers to be cleared"
+        )
 
 
 def test_failing_frames_are_told_and_the_stream_lives(live: LivePage) -> None:
     live.start()
-    live.wait_for(outlined(Label.MASK), "a green outline")
-    live.move("Overlap", "Home")
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
+    live.press_slider_key("Overlap", "Home")
     alert = live.page.get_by_test_id("stAlert")
     alert.filter(has_text="the test asked for a failure").wait_for()
-    live.wait_for(
+    live.wait_for_image(
         lambda image: float(image[:8, -40:, 1].mean()) < 60,
         "a bar with the error over the picture",
     )
     assert moving(live)
-    live.move("Overlap", "End")
-    live.wait_for(outlined(Label.MASK), "a green outline again")
+    live.press_slider_key("Overlap", "End")
+    live.wait_for_image(outlined(Label.MASK), "a green outline again")
 
 
 def test_without_a_connection_the_reason_and_a_snapshot_are_offered(
@@ -282,7 +287,7 @@ def test_a_stream_that_breaks_off_is_told_and_connects_again(live: LivePage) -> 
     live.frame.evaluate(_KEEP_PEER)
     live.start()
     for _ in range(2):
-        live.wait_for(outlined(Label.MASK), "a green outline")
+        live.wait_for_image(outlined(Label.MASK), "a green outline")
         live.frame.evaluate(_BREAK_OFF)
         alert = live.page.get_by_test_id("stAlert")
         alert.filter(has_text="The live video broke off").wait_for()
@@ -293,7 +298,7 @@ def test_a_stream_that_breaks_off_is_told_and_connects_again(live: LivePage) -> 
 
 def test_after_stop_no_camera_starts_again(live: LivePage) -> None:
     live.start()
-    live.wait_for(outlined(Label.MASK), "a green outline")
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
     live.stop()
     live.page.wait_for_timeout(5_000)
     assert live.button("Start").is_visible()
@@ -308,8 +313,8 @@ def test_one_viewer_too_many_is_told_and_gets_the_place_that_becomes_free(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "1")
-    with running_dashboard(tmp_path, "--fake") as dashboard:
+    monkeypatch.setenv(MAX_VIEWERS_VARIABLE, "1")
+    with run_dashboard(tmp_path, "--fake") as dashboard:
         first, second = (
             LivePage(open_page(dashboard.url, fake_film)) for _ in range(2)
         )
@@ -330,7 +335,7 @@ def test_settings_travel_in_a_file_and_in_a_link(
     live: LivePage, tmp_path: Path
 ) -> None:
     page = live.page
-    live.move("Face score", "End")
+    live.press_slider_key("Face score", "End")
     page.get_by_text("Save, load, share").click()
     link = page.get_by_test_id("stCode")
     link.filter(has_text="min_score=1.0").wait_for()
@@ -343,7 +348,7 @@ def test_settings_travel_in_a_file_and_in_a_link(
     slider = page.get_by_role("slider", name="Face score")
     page.get_by_role("button", name="Reset to defaults").click()
     wait_until(lambda: slider.input_value() == "0.5", "the default")
-    settle(page)
+    wait_until_idle(page)
     page.locator("input[type=file]").first.set_input_files(saved)
     wait_until(lambda: slider.input_value() == "1", "the loaded value")
 

@@ -10,20 +10,20 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.comparison import comparison_json
+from maskdet.comparison import format_comparison
 from maskdet.style import colour_bgr
 from maskdet.types import Label
 from tests.browser.driving import (
     Dashboard,
     LivePage,
-    choose,
-    go_to,
-    running_dashboard,
-    write_film,
+    open_page_from_sidebar,
+    run_dashboard,
+    select_option,
+    write_camera_video,
 )
 from tests.browser.serve import FACE_BGR
-from tests.comparison_fakes import rows
-from tests.models_fakes import FACTS, LARGE, write_run
+from tests.comparison_fakes import make_analyzer_results
+from tests.models_fakes import FACTS, LARGE_FACTS, write_training_run
 from tests.waiting import wait_until
 
 FACE_BOX = (220, 140, 420, 340)
@@ -37,13 +37,13 @@ def models_dashboard(
     """A dashboard with the runs of a folder, and a second mask model, `twin`."""
     place = tmp_path_factory.mktemp("models")
     path = place / "analyzers.json"
-    path.write_text(comparison_json(rows("mtcnn", "haar", "yunet")))
-    write_run(place / "runs", n=300)
-    write_run(place / "runs", "twin", {**FACTS, "title": "Twin"}, wrong=30, n=300)
-    write_run(place / "runs", "custom-cnn", LARGE, wrong=20, n=300)
-    with running_dashboard(
-        place, str(place / "runs"), script="serve_models.py"
-    ) as running:
+    path.write_text(format_comparison(make_analyzer_results("mtcnn", "haar", "yunet")))
+    write_training_run(place / "runs", n=300)
+    write_training_run(
+        place / "runs", "twin", {**FACTS, "title": "Twin"}, n_wrong=30, n=300
+    )
+    write_training_run(place / "runs", "custom-cnn", LARGE_FACTS, n_wrong=20, n=300)
+    with run_dashboard(place, str(place / "runs"), script="serve_models.py") as running:
         yield running
 
 
@@ -57,7 +57,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image[y1:y2, x1:x2] = FACE_BGR
         cv2.circle(image, (20 + 6 * number, 440), 14, (255, 255, 255), -1)
         images.append(image)
-    return write_film(tmp_path_factory.mktemp("film") / "bare.mjpeg", images)
+    return write_camera_video(tmp_path_factory.mktemp("film") / "bare.mjpeg", images)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def sideways_px(page: Any) -> int:
 
 def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
     page = live.page
-    go_to(page, "Models")
+    open_page_from_sidebar(page, "Models")
     open_part(page, "Mask models")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
     wait_until(lambda: charts(page).count() >= CHARTS, "every chart")
@@ -120,26 +120,26 @@ def test_the_runs_are_shown_and_one_is_put_in_use(live: LivePage) -> None:
     chosen = page.get_by_role("combobox", name="Mask model")
     wait_until(lambda: chosen.input_value() == "twin", "the sidebar to follow")
 
-    live.go_to("Live")
+    live.open_page("Live")
     live.start()
-    live.wait_for(outlined(Label.MASK), "the answer of the other model")
+    live.wait_for_image(outlined(Label.MASK), "the answer of the other model")
 
 
 def test_another_model_takes_over_while_the_picture_runs(live: LivePage) -> None:
     live.start()
-    live.wait_for(outlined(Label.NO_MASK), "a red outline")
+    live.wait_for_image(outlined(Label.NO_MASK), "a red outline")
     live.frame.evaluate("() => { window.sameFrame = true; }")
-    choose(live.page, "Mask model", "twin")
-    live.wait_for(outlined(Label.MASK), "a green outline")
-    choose(live.page, "Mask model", "maskdet (default)")
-    live.wait_for(outlined(Label.NO_MASK), "a red outline again")
+    select_option(live.page, "Mask model", "twin")
+    live.wait_for_image(outlined(Label.MASK), "a green outline")
+    select_option(live.page, "Mask model", "maskdet (default)")
+    live.wait_for_image(outlined(Label.NO_MASK), "a red outline again")
     assert live.frame.evaluate("() => window.sameFrame"), "the stream was built anew"
     assert live.button("Stop").is_visible()
 
 
 def test_an_analyzer_is_put_in_use(live: LivePage) -> None:
     page = live.page
-    go_to(page, "Models")
+    open_page_from_sidebar(page, "Models")
     page.get_by_test_id("stDataFrame").locator("canvas").first.wait_for()
     wait_until(lambda: charts(page).count() == 2, "a chart a set")
     page.get_by_test_id("stButtonGroup").get_by_text("haar", exact=True).click()

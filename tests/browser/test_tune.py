@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.driving import Dashboard, LivePage, running_dashboard, send
+from tests.browser.driving import Dashboard, LivePage, run_dashboard, upload_files
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -31,7 +31,7 @@ def tune_dashboard(
 ) -> Iterator[Dashboard]:
     """A dashboard whose stored scores are `tests.tune_page_fakes`'."""
     folder = tmp_path_factory.mktemp("tune")
-    with running_dashboard(folder, script="serve_tune.py") as running:
+    with run_dashboard(folder, script="serve_tune.py") as running:
         yield running
 
 
@@ -151,7 +151,7 @@ def test_a_goal_is_proposed_set_and_used_on_live(page: Any) -> None:
     page.get_by_test_id("stToast").get_by_text("now use these settings").wait_for()
     beside = page.get_by_test_id("stSidebar").get_by_role("slider", name="Confidence")
     wait_until(lambda: beside.input_value() == wanted, "the sidebar to follow")
-    LivePage(page).go_to("Live")
+    LivePage(page).open_page("Live")
     page.get_by_role("heading", name="Live", exact=True).wait_for()
     assert beside.input_value() == wanted
 
@@ -160,14 +160,14 @@ def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
     choose(page, "My own set")
     found = page.get_by_text("4 pictures, 4 faces: 3 Mask, 1 No mask")
     yard = {"name": "yard.zip", "mimeType": "application/zip", "buffer": coco_zip()}
-    send(page, page.locator(ZIP), yard, found)
+    upload_files(page, page.locator(ZIP), yard, found)
     page.get_by_role("button", name="Look at 4 pictures").click()
     page.get_by_text("truth: Mask").first.wait_for()
     faces = page.locator(".maskdet-hits figure").first.locator("img")
     assert faces.count() == 2, "the face itself, and where it lies"
-    LivePage(page).go_to("Image")
+    LivePage(page).open_page("Image")
     page.get_by_role("heading", name="Image", exact=True).wait_for()
-    LivePage(page).go_to("Tune")
+    LivePage(page).open_page("Tune")
     page.get_by_text("4 pictures, 4 faces").wait_for()
     charts(page).first.locator("canvas, svg.marks").wait_for()
 
@@ -176,7 +176,7 @@ def test_what_is_no_set_is_told_in_a_line(page: Any) -> None:
     choose(page, "My own set")
     told = page.get_by_test_id("stAlert").get_by_text("this is not a zip")
     none = {"name": "a.zip", "mimeType": "application/zip", "buffer": b"no zip at all"}
-    send(page, page.locator(ZIP), none, told)
+    upload_files(page, page.locator(ZIP), none, told)
     assert page.get_by_test_id("stException").count() == 0
 
 
@@ -191,7 +191,7 @@ def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None
         for at in range(2)
     ]
     find = page.get_by_role("button", name="Find the faces in 2 pictures")
-    send(page, page.locator(PICTURES), pictures, find)
+    upload_files(page, page.locator(PICTURES), pictures, find)
     find.click()
     page.get_by_text("0 of 2 faces confirmed").wait_for()
     page.get_by_role("button", name="No mask (96 %)").click()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maskdet.web.uploads import VISITOR_VARIABLE
-from tests.servers import served
+from maskdet.web.uploads import VISITOR_LIMIT_VARIABLE
+from tests.servers import serve_dashboard
 
 
 def test_a_refused_file_is_told_in_one_line(
@@ -15,7 +15,7 @@ def test_a_refused_file_is_told_in_one_line(
 ) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(bytes(2_000_000))
-    with served(tmp_path, **{VISITOR_VARIABLE: "1"}) as running:
+    with serve_dashboard(tmp_path, **{VISITOR_LIMIT_VARIABLE: "1"}) as running:
         page = open_page(f"http://localhost:{running.port}/image")
         field = page.get_by_test_id("stMain").locator("input[type=file]")
         field.wait_for(state="attached")

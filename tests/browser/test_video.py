@@ -13,8 +13,8 @@ import pytest
 
 from maskdet.events.statements import EventFilter
 from maskdet.events.store import EventStore
-from maskdet.media import FilmWriter
-from tests.browser.driving import Dashboard, go_to, send
+from maskdet.media import VideoWriter
+from tests.browser.driving import Dashboard, open_page_from_sidebar, upload_files
 from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.waiting import wait_until
 
@@ -42,7 +42,7 @@ PLAY = """async seconds => {
 def write_film(path: Path, seconds: float = LENGTH_S) -> Path:
     """Write a film of a face as the fake analyzer knows it; it puts a mask on."""
     n = round(seconds * RATE)
-    with FilmWriter(path, (320, 240), frame_rate=Fraction(RATE)) as film:
+    with VideoWriter(path, (320, 240), frame_rate=Fraction(RATE)) as film:
         for number in range(n):
             image = np.full((240, 320, 3), 90, np.uint8)
             image[60:160, 110:210] = FACE_BGR
@@ -61,7 +61,7 @@ class VideoPage:
 
     def upload(self, path: Path) -> None:
         look = self.page.get_by_role("button", name="Look at this film", exact=True)
-        send(self.page, self.page.locator(UPLOADER), str(path), look)
+        upload_files(self.page, self.page.locator(UPLOADER), str(path), look)
         look.click()
 
     def press(self, name: str) -> None:
@@ -101,7 +101,7 @@ def video_page(
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     shown = VideoPage(page)
-    go_to(shown.page, "Video")
+    open_page_from_sidebar(shown.page, "Video")
     yield shown
     assert complaints == []
 
@@ -140,8 +140,8 @@ def test_a_film_goes_on_during_a_visit_elsewhere_and_can_be_left(
     video_page, tmp_path
 ) -> None:
     video_page.upload(write_film(tmp_path / "mine.mp4"))
-    go_to(video_page.page, "Events")
-    go_to(video_page.page, "Video")
+    open_page_from_sidebar(video_page.page, "Events")
+    open_page_from_sidebar(video_page.page, "Video")
     video_page.see_result()
     video_page.press("Another film")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
@@ -194,7 +194,7 @@ def test_what_happened_can_be_visited_and_written_to_the_store(
     shown = VideoPage(open_page(f"{fake_dashboard.url}events"))
     shown.page.get_by_text("Record events", exact=True).click()
     shown.page.get_by_text("No picture is ever stored").wait_for()
-    go_to(shown.page, "Video")
+    open_page_from_sidebar(shown.page, "Video")
     shown.upload(write_film(tmp_path / "mine.mp4"))
     shown.see_result()
     visit_last_row(shown)

@@ -17,7 +17,13 @@ import skimage.data
 from maskdet.boxes import iou_matrix
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.types import Image
-from tests.stand_ins.weights import PUBLISHED, STAND_IN, kinds, marks_of, weights
+from tests.stand_ins.weights import (
+    PUBLISHED,
+    STAND_IN,
+    available_kinds,
+    marks_of,
+    use_weights,
+)
 
 # The face of NASA's astronaut (public domain), from the forehead to the chin: read off
 # the image by eye. The detectors draw it tighter or wider, so 0.55 must be enough.
@@ -82,7 +88,7 @@ def params(*names: str, stand_ins: bool = True) -> list[object]:
         if name in FETCHED:
             rows += [
                 pytest.param((name, kind), id=f"{name}-{kind}", marks=marks_of(kind))
-                for kind in kinds(name)
+                for kind in available_kinds(name)
                 if stand_ins or kind != STAND_IN
             ]
         else:
@@ -115,7 +121,7 @@ def portrait(case) -> Portrait:
 @pytest.fixture(scope="module")
 def detector(case) -> Detector:
     name, kind = case
-    with weights(kind):
+    with use_weights(kind):
         return load_detector(name)
 
 
@@ -216,7 +222,7 @@ def test_threads_may_share_a_detector(detector, portrait):
 
 @pytest.mark.parametrize("case", WITH_LANDMARKS, indirect=True)
 def test_landmarks_lie_in_the_face_in_their_order(detector, portrait):
-    faces, points = detector.landmarks(portrait.image)
+    faces, points = detector.detect_landmarks(portrait.image)
     assert np.array_equal(faces.boxes, detector.detect(portrait.image).boxes)
     assert points.shape == (len(faces), 5, 2)
     assert points.dtype == np.float32
@@ -225,6 +231,6 @@ def test_landmarks_lie_in_the_face_in_their_order(detector, portrait):
 
 @pytest.mark.parametrize("case", WITH_LANDMARKS, indirect=True)
 def test_landmarks_of_an_empty_picture_are_empty(detector):
-    faces, points = detector.landmarks(np.zeros((4, 4, 3), np.uint8))
+    faces, points = detector.detect_landmarks(np.zeros((4, 4, 3), np.uint8))
     assert len(faces) == 0
     assert points.shape == (0, 5, 2)

@@ -13,8 +13,8 @@ import pytest
 from maskdet.detectors.ssd import SSD
 from maskdet.detectors.yunet import YuNet
 from maskdet.types import Image
-from tests.stand_ins.ink import confidence
-from tests.stand_ins.weights import stand_ins
+from tests.stand_ins.ink import patch_confidence
+from tests.stand_ins.weights import use_stand_ins
 from tests.stand_ins.yunet import OBJECTNESS
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -22,13 +22,13 @@ BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 @pytest.fixture(scope="module")
 def yunet() -> YuNet:
-    with stand_ins():
+    with use_stand_ins():
         return YuNet(640)
 
 
 @pytest.fixture(scope="module")
 def ssd() -> SSD:
-    with stand_ins():
+    with use_stand_ins():
         return SSD()
 
 
@@ -50,7 +50,7 @@ def test_yunet_reads_each_level_at_its_own_stride(yunet):
         ((32, 320, 48, 336), GREEN),
         ((320, 192, 352, 224), RED),
     )
-    faces, points = yunet.landmarks(image)
+    faces, points = yunet.detect_landmarks(image)
     wanted = {
         (154, 64, 170, 88): [(160, 80), (168, 80), (164, 84), (160, 88), (168, 88)],
         (20, 288, 52, 336): [(32, 320), (48, 320), (40, 328), (32, 336), (48, 336)],
@@ -70,7 +70,7 @@ def test_yunet_reads_each_level_at_its_own_stride(yunet):
 @pytest.mark.parametrize("ink", [80, 100, 150, 255])
 def test_a_score_of_yunet_is_the_geometric_mean_of_class_and_object(yunet, ink):
     faces = yunet.detect(painted(640, 480, ((160, 80, 168, 88), (ink, 0, 0))))
-    wanted = math.sqrt(confidence(ink) * OBJECTNESS)
+    wanted = math.sqrt(patch_confidence(ink) * OBJECTNESS)
     assert faces.scores == pytest.approx([wanted], abs=1e-5)
 
 
@@ -104,7 +104,7 @@ def test_yunet_keeps_the_stronger_of_two_that_overlap(yunet):
     ],
 )
 def test_boxes_of_yunet_are_in_pixels_of_the_image(yunet, size_wh, patch, box):
-    faces, points = yunet.landmarks(painted(*size_wh, (patch, BLUE)))
+    faces, points = yunet.detect_landmarks(painted(*size_wh, (patch, BLUE)))
     assert faces.boxes == pytest.approx(np.array([box]), abs=1e-3)
     left, top, right, bottom = patch
     corners = [(left, top), (right, top), (left, bottom), (right, bottom)]
@@ -112,7 +112,7 @@ def test_boxes_of_yunet_are_in_pixels_of_the_image(yunet, size_wh, patch, box):
 
 
 def test_yunet_scales_to_the_long_side_that_is_asked_for():
-    with stand_ins():
+    with use_stand_ins():
         large = YuNet(1280)
     # The patch of 16 px becomes 32 px and fills a cell of the last level.
     faces = large.detect(painted(640, 480, ((160, 80, 176, 96), RED)))
@@ -136,12 +136,12 @@ def test_boxes_of_ssd_are_where_the_network_puts_them(ssd):
 def test_a_score_of_ssd_is_that_of_the_network(ssd, ink):
     # The score would change without the subtracted mean, and with swapped channels.
     faces = ssd.detect(painted(300, 300, ((120, 60, 150, 90), (ink, 0, 0))))
-    assert faces.scores == pytest.approx([confidence(ink)], abs=1e-4)
+    assert faces.scores == pytest.approx([patch_confidence(ink)], abs=1e-4)
 
 
 def test_ssd_drops_scores_below_the_floor(ssd):
     # The floor is 0.05; the network itself reports from 0.01 on.
-    assert confidence(50) < 0.05
+    assert patch_confidence(50) < 0.05
     assert not len(ssd.detect(painted(300, 300, ((120, 60, 150, 90), (50, 0, 0)))))
 
 
@@ -153,7 +153,7 @@ def test_the_best_face_of_ssd_comes_first(ssd):
     ]
     scores = ssd.detect(painted(300, 300, *patches)).scores
     assert scores == pytest.approx(
-        [confidence(ink) for ink in (200, 150, 110)], abs=1e-4
+        [patch_confidence(ink) for ink in (200, 150, 110)], abs=1e-4
     )
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import skimage.data
 
-from maskdet.assets import asset_path
+from maskdet.assets import model_path
 from maskdet.detectors import load_detector
-from maskdet.detectors.haar import CASCADES, PRESETS, Haar
+from maskdet.detectors.haar import CASCADES, HAAR_PRESETS, Haar
 from maskdet.detectors.ssd import SSD
 from maskdet.detectors.yunet import YuNet
-from tests.stand_ins.weights import PUBLISHED, weights, with_kinds
+from tests.stand_ins.weights import PUBLISHED, parametrize_kinds, use_weights
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +28,13 @@ def test_an_unknown_name_lists_the_known_ones():
 
 
 def test_the_presets_are_those_of_the_older_system():
-    image, live = PRESETS["image"], PRESETS["live"]
+    image, live = HAAR_PRESETS["image"], HAAR_PRESETS["live"]
     assert (image.width_px, image.scale_factor, image.min_neighbours) == (600, 1.05, 4)
     assert (live.width_px, live.scale_factor, live.min_neighbours) == (500, 1.1, 5)
     assert image.min_face_px == live.min_face_px == 40
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", HAAR_PRESETS)
 @pytest.mark.parametrize("cascade", CASCADES)
 def test_each_cascade_finds_the_face_alone(preset, cascade, astronaut):
     faces = Haar(preset, cascades=(cascade,)).detect(astronaut)
@@ -67,20 +67,20 @@ def test_opencv_without_cascades_is_explained(tmp_path, monkeypatch):
         Haar()
 
 
-@with_kinds("ssd")
+@parametrize_kinds("ssd")
 def test_ssd_takes_files_of_ones_own(kind, astronaut, tmp_path):
     image = astronaut.copy()
     image[:100, :100] = (255, 0, 0)  # what the stand-in finds
     moved = tmp_path / "face.pb"
-    with weights(kind):
-        moved.write_bytes(asset_path("ssd").read_bytes())
-        known, own = SSD(), SSD(moved, asset_path("ssd-graph"))
+    with use_weights(kind):
+        moved.write_bytes(model_path("ssd").read_bytes())
+        known, own = SSD(), SSD(moved, model_path("ssd-graph"))
     boxes = known.detect(image).boxes
     assert len(boxes) > 0
     assert np.array_equal(own.detect(image).boxes, boxes)
 
 
-@with_kinds("yunet")
+@parametrize_kinds("yunet")
 def test_yunet_finds_smaller_faces_when_it_looks_closer(kind, astronaut):
     small = cv2.resize(astronaut, (64, 64), interpolation=cv2.INTER_AREA)
     frame = np.full((480, 640, 3), 127, np.uint8)
@@ -88,7 +88,7 @@ def test_yunet_finds_smaller_faces_when_it_looks_closer(kind, astronaut):
         frame[100:164, 300:364] = small
     else:
         frame[96:104, 304:312] = (0, 255, 0)
-    with weights(kind):
+    with use_weights(kind):
         near, far = YuNet(1280).detect(frame), YuNet(160).detect(frame)
     assert near.scores[0] > 0.5
     assert len(far) == 0 or far.scores[0] < 0.5

@@ -24,9 +24,9 @@ def astronaut():
 @pytest.mark.parametrize(
     ("stage", "size_hw", "ours"),
     [
-        ("StagePNet", (61, 87), mtcnn_networks.proposal_network),
-        ("StageRNet", (24, 24), mtcnn_networks.refinement_network),
-        ("StageONet", (48, 48), mtcnn_networks.output_network),
+        ("StagePNet", (61, 87), mtcnn_networks.build_pnet),
+        ("StageRNet", (24, 24), mtcnn_networks.build_rnet),
+        ("StageONet", (48, 48), mtcnn_networks.build_onet),
     ],
 )
 def test_the_networks_say_what_the_package_says(stage, size_hw, ours):

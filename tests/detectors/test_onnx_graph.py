@@ -6,10 +6,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from maskdet.detectors.onnx_graph import Graph
+from maskdet.detectors.onnx_graph import OnnxGraph
 
 
-def run(graph: Graph, image):
+def run(graph: OnnxGraph, image):
     session = onnxruntime.InferenceSession(
         graph.to_bytes(), providers=["CPUExecutionProvider"]
     )
@@ -21,9 +21,11 @@ def test_layers_run_in_order_with_their_weights():
     kernel = rng.normal(size=(200, 3, 1, 1)).astype(np.float32)
     bias = rng.normal(size=200).astype(np.float32)
     slope = rng.uniform(0, 1, (200, 1, 1)).astype(np.float32)
-    graph = Graph(("n", 3, "h", "w"))
-    source = graph.add("Conv", graph.input, kernel, bias)
-    graph.output(graph.add("PRelu", source, slope), "answer", ("n", 200, "h", "w"))
+    graph = OnnxGraph(("n", 3, "h", "w"))
+    source = graph.add_layer("Conv", graph.input, kernel, bias)
+    graph.add_output(
+        graph.add_layer("PRelu", source, slope), "answer", ("n", 200, "h", "w")
+    )
     image = rng.normal(size=(2, 3, 5, 7)).astype(np.float32)
     wanted = np.einsum("oi,nihw->nohw", kernel[:, :, 0, 0], image)
     wanted += bias[:, None, None]
@@ -33,17 +35,17 @@ def test_layers_run_in_order_with_their_weights():
 
 
 def test_attributes_may_be_numbers_words_and_lists():
-    graph = Graph((1, 1, 3, 3))
-    pooled = graph.add(
+    graph = OnnxGraph((1, 1, 3, 3))
+    pooled = graph.add_layer(
         "MaxPool",
         graph.input,
         kernel_shape=(2, 2),
         strides=(2, 2),
         auto_pad="SAME_UPPER",
     )
-    flat = graph.add("Reshape", pooled, np.array([1, -1], np.int64))
-    graph.output(pooled, "pooled", (1, 1, 2, 2))
-    graph.output(graph.add("Softmax", flat, axis=-1), "softmax", (1, 4))
+    flat = graph.add_layer("Reshape", pooled, np.array([1, -1], np.int64))
+    graph.add_output(pooled, "pooled", (1, 1, 2, 2))
+    graph.add_output(graph.add_layer("Softmax", flat, axis=-1), "softmax", (1, 4))
     image = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
     pooled_values, softmax = run(graph, image)
     assert pooled_values.ravel().tolist() == [4, 5, 7, 8]

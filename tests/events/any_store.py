@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from maskdet.events.event import COLUMNS, Event
+from maskdet.events.event import EVENT_COLUMNS, Event
 from maskdet.events.store import EventFilter
 from maskdet.types import Label
 
@@ -17,41 +17,41 @@ ALL = EventFilter()
 MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 
 
-def event(minute: float, person: int, label: Label = MASK, **more) -> Event:
-    at = NOON + timedelta(minutes=minute)
-    values = {"kind": "verdict", "camera": "Door", "session": "run", **more}
-    return Event(at=at, person=person, label=label, confidence=0.9, **values)
+def make_event(minute: float, person: int, label: Label = MASK, **fields) -> Event:
+    occurred_at = NOON + timedelta(minutes=minute)
+    values = {"kind": "verdict", "camera": "Door", "session": "run", **fields}
+    return Event(at=occurred_at, person=person, label=label, confidence=0.9, **values)
 
 
-DAY = (
-    event(0, 1, UNKNOWN, kind="entered"),
-    event(1, 1, NO_MASK),
-    event(2, 1, MASK, kind="changed", before=NO_MASK),
-    event(3, 2, NO_MASK, camera="Hall"),
-    event(4, 2, NO_MASK, kind="alert", rule="no_mask", camera="Hall", for_s=3.5),
-    event(61, 1, MASK, kind="left", for_s=3660.0),
-    event(62, 1, MASK, session="later"),
-    event(63, 3, UNKNOWN, kind="close", other=1, distance=1.25, unit="m"),
-    event(64, -1, NO_MASK, kind="alert", rule="crowd", count=5),
+DAY_EVENTS = (
+    make_event(0, 1, UNKNOWN, kind="entered"),
+    make_event(1, 1, NO_MASK),
+    make_event(2, 1, MASK, kind="changed", before=NO_MASK),
+    make_event(3, 2, NO_MASK, camera="Hall"),
+    make_event(4, 2, NO_MASK, kind="alert", rule="no_mask", camera="Hall", for_s=3.5),
+    make_event(61, 1, MASK, kind="left", for_s=3660.0),
+    make_event(62, 1, MASK, session="later"),
+    make_event(63, 3, UNKNOWN, kind="close", other=1, distance=1.25, unit="m"),
+    make_event(64, -1, NO_MASK, kind="alert", rule="crowd", count=5),
 )
 
 
-class AnyStore:
-    """Needs two fixtures: `store`, an empty one, and `full`, with `DAY` in it."""
+class StoreContract:
+    """Needs two fixtures: `store`, an empty one, and `full`, with `DAY_EVENTS` in it."""
 
-    def test_an_empty_one_has_nothing(self, store) -> None:
+    def test_empty_store(self, store) -> None:
         assert not store.exists()
         assert store.read(ALL) == []
-        assert store.counts(ALL) == store.people(ALL) == Counter()
-        assert store.hourly(ALL) == {}
-        assert (store.unique_people(ALL), store.cameras()) == (0, [])
+        assert store.count_by_kind(ALL) == store.count_people(ALL) == Counter()
+        assert store.count_people_by_hour(ALL) == {}
+        assert (store.count_unique_people(ALL), store.list_cameras()) == (0, [])
         assert store.delete() == 0
         assert store.write_csv(ALL, io.StringIO()) == 0
         assert not store.exists()
 
-    def test_events_come_back_as_they_were_newest_first(self, full) -> None:
-        assert full.read(ALL) == list(reversed(DAY))
-        assert full.read(ALL, 2) == [DAY[8], DAY[7]]
+    def test_read_newest_first(self, full) -> None:
+        assert full.read(ALL) == list(reversed(DAY_EVENTS))
+        assert full.read(ALL, 2) == [DAY_EVENTS[8], DAY_EVENTS[7]]
 
     @pytest.mark.parametrize(
         ("wanted", "rows"),
@@ -60,31 +60,33 @@ class AnyStore:
             (EventFilter(labels=("mask",)), [6, 5, 2]),
             (EventFilter(cameras=("Hall",)), [4, 3]),
             (EventFilter(cameras=("Hall",), kinds=("alert",)), [4]),
-            (EventFilter(since_ms=DAY[7].at_ms), [8, 7]),
-            (EventFilter(before_ms=DAY[1].at_ms), [0]),
+            (EventFilter(since_ms=DAY_EVENTS[7].at_ms), [8, 7]),
+            (EventFilter(before_ms=DAY_EVENTS[1].at_ms), [0]),
             (EventFilter(kinds=("nothing",)), []),
         ],
     )
-    def test_only_what_is_wanted_is_read(self, full, wanted, rows) -> None:
-        assert full.read(wanted) == [DAY[row] for row in rows]
+    def test_filter_selects_events(self, full, wanted, rows) -> None:
+        assert full.read(wanted) == [DAY_EVENTS[row] for row in rows]
 
-    def test_people_count_once_with_their_last_label(self, full) -> None:
-        assert full.people(ALL) == {MASK: 2, NO_MASK: 1}
-        assert full.unique_people(ALL) == 4, "person 3 has no label yet"
-        assert full.people(EventFilter(before_ms=DAY[2].at_ms)) == {NO_MASK: 1}
-        assert full.counts(ALL)["alert"] == 2
-        assert full.cameras() == ["Door", "Hall"]
+    def test_people_are_counted_once_with_their_last_label(self, full) -> None:
+        assert full.count_people(ALL) == {MASK: 2, NO_MASK: 1}
+        assert full.count_unique_people(ALL) == 4, "person 3 has no label yet"
+        assert full.count_people(EventFilter(before_ms=DAY_EVENTS[2].at_ms)) == {
+            NO_MASK: 1
+        }
+        assert full.count_by_kind(ALL)["alert"] == 2
+        assert full.list_cameras() == ["Door", "Hall"]
 
-    def test_an_hour_has_each_person_once(self, full) -> None:
-        noon_ms = DAY[0].at_ms
+    def test_hourly_counts_each_person_once(self, full) -> None:
+        noon_ms = DAY_EVENTS[0].at_ms
         hour_ms = 3_600_000
-        assert full.hourly(ALL) == {
+        assert full.count_people_by_hour(ALL) == {
             noon_ms: {MASK: 1, NO_MASK: 1},
             noon_ms + hour_ms: {MASK: 2},
         }
         # Where clocks are half an hour off, so are the hours.
-        half = full.hourly(ALL, hour_ms // 2)
-        assert half == {
+        shifted = full.count_people_by_hour(ALL, hour_ms // 2)
+        assert shifted == {
             noon_ms - hour_ms // 2: {MASK: 1, NO_MASK: 1},
             noon_ms + hour_ms // 2: {MASK: 2},
         }
@@ -93,22 +95,22 @@ class AnyStore:
         file = io.StringIO()
         assert full.write_csv(EventFilter(kinds=("changed", "close")), file) == 2
         head, changed, close = file.getvalue().splitlines()
-        assert head == ",".join(COLUMNS)
+        assert head == ",".join(EVENT_COLUMNS)
         assert changed == (
             "changed,2025-03-01T12:02:00.000Z,Door,run,1,mask,0.9,no_mask,,,,0.0,,"
         )
         assert close.endswith(",3,unknown,0.9,,1,1.25,m,0.0,,")
 
-    def test_csv_of_many_events_runs_no_formula(self, store) -> None:
-        store.add([event(n, n, camera='=HYPERLINK("x")') for n in range(2500)])
+    def test_csv_escapes_formulas(self, store) -> None:
+        store.add([make_event(n, n, camera='=HYPERLINK("x")') for n in range(2500)])
         file = io.StringIO()
         assert store.write_csv(ALL, file) == 2500
         assert len(file.getvalue().splitlines()) == 2501
         assert ",=HYP" not in file.getvalue()
         assert "'=HYP" in file.getvalue()
 
-    def test_old_events_go(self, full) -> None:
-        assert full.delete(DAY[5].at) == 5
-        assert full.read(ALL) == list(reversed(DAY[5:]))
+    def test_delete_old_events(self, full) -> None:
+        assert full.delete(DAY_EVENTS[5].at) == 5
+        assert full.read(ALL) == list(reversed(DAY_EVENTS[5:]))
         assert full.delete() == 4
         assert full.read(ALL) == []

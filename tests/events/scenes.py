@@ -9,12 +9,12 @@ import numpy as np
 from maskdet.types import CLASSES, Faces, Label, PersonPair, Scene
 
 
-def scene(
+def make_tracked_scene(
     time_s: float,
     people: Sequence[tuple[int, Label, float]] = (),
     *,
     unseen_s: Sequence[float] = (),
-    near: Sequence[PersonPair] = (),
+    person_pairs: Sequence[PersonPair] = (),
     min_confidence: float = 0.6,
     removed_ids: Sequence[int] = (),
 ) -> Scene:
@@ -32,17 +32,17 @@ def scene(
         time_s=time_s,
         min_confidence=min_confidence,
         unseen_s=np.array(unseen_s or [0.0] * n, np.float32),
-        pairs=tuple(near),
+        pairs=tuple(person_pairs),
         removed_ids=tuple(removed_ids),
     )
 
 
-def near(
+def make_pair(
     distance: float = 1.2,
     for_s: float = 0.0,
     *,
     is_near: bool = True,
-    too: bool = False,
+    exceeds_limit: bool = False,
 ) -> PersonPair:
     """Return that the first two people of a scene are so far apart."""
-    return PersonPair(0, 1, distance, "m", is_near, for_s, too)
+    return PersonPair(0, 1, distance, "m", is_near, for_s, exceeds_limit)

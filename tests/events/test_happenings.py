@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from maskdet.events import Event, Happenings, Origin, sentence
+from maskdet.events import Event, EventDetector, StreamInfo, describe_event
 from maskdet.types import UNTRACKED, Faces, Label, Scene
-from tests.events.scenes import near, scene
+from tests.events.scenes import make_pair, make_tracked_scene
 
 MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def story(hold_s: float = 1.0) -> Happenings:
-    return Happenings(Origin("Door", START, "run"), hold_s=hold_s)
+def story(hold_s: float = 1.0) -> EventDetector:
+    return EventDetector(StreamInfo("Door", START, "run"), min_label_duration_s=hold_s)
 
 
 def told(events: tuple[Event, ...]) -> list[tuple[str, int]]:
@@ -28,13 +28,15 @@ def second(event: Event) -> float:
 
 
 def play(
-    happenings: Happenings, fps: float, until_s: float, label_at, from_s: float = 0.0
+    happenings: EventDetector, fps: float, until_s: float, label_at, from_s: float = 0.0
 ) -> list[Event]:
     """Show person 7 with a label that depends on the time; return all events."""
     found: list[Event] = []
     for number in range(round((until_s - from_s) * fps) + 1):
         time_s = from_s + number / fps
-        found += happenings.update(scene(time_s, [(7, label_at(time_s), 0.9)]))
+        found += happenings.update(
+            make_tracked_scene(time_s, [(7, label_at(time_s), 0.9)])
+        )
     return found
 
 
@@ -42,7 +44,7 @@ def play(
 def test_somebody_comes_is_judged_changes_and_leaves_at_any_frame_rate(fps) -> None:
     happenings = story()
     events = play(happenings, fps, 6, lambda s: MASK if s < 3 else NO_MASK)
-    events += happenings.update(scene(9.0, removed_ids=(7,)))
+    events += happenings.update(make_tracked_scene(9.0, removed_ids=(7,)))
     kinds = ["entered", "verdict", "changed", "left"]
     assert [event.kind for event in events] == kinds
     assert {event.person for event in events} == {7}
@@ -66,35 +68,51 @@ def test_a_flicker_is_neither_a_verdict_nor_a_change() -> None:
 
 def test_an_unsure_label_is_no_verdict_and_takes_none_back() -> None:
     happenings = story()
-    unsure = [happenings.update(scene(s, [(1, NO_MASK, 0.5)])) for s in range(5)]
+    unsure = [
+        happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)])) for s in range(5)
+    ]
     assert sum(unsure, ()) == unsure[0]
-    sure = [happenings.update(scene(s, [(1, NO_MASK, 0.9)])) for s in range(5, 8)]
+    sure = [
+        happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.9)]))
+        for s in range(5, 8)
+    ]
     assert told(sum(sure, ())) == [("verdict", 1)]
-    again = [happenings.update(scene(s, [(1, NO_MASK, 0.5)])) for s in range(8, 11)]
-    again += [happenings.update(scene(s, [(1, NO_MASK, 0.9)])) for s in range(11, 14)]
+    again = [
+        happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)]))
+        for s in range(8, 11)
+    ]
+    again += [
+        happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.9)]))
+        for s in range(11, 14)
+    ]
     assert sum(again, ()) == ()
 
 
 def test_the_time_of_an_absence_counts_for_nothing() -> None:
     happenings = story(hold_s=2.0)
-    happenings.update(scene(0.0, [(1, MASK, 0.9)]))
+    happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
     for time_s in (1.0, 2.0):
-        assert happenings.update(scene(time_s, [])) == ()
-    back = [happenings.update(scene(s, [(1, MASK, 0.9)])) for s in (3.0, 4.0, 5.0)]
+        assert happenings.update(make_tracked_scene(time_s, [])) == ()
+    back = [
+        happenings.update(make_tracked_scene(s, [(1, MASK, 0.9)]))
+        for s in (3.0, 4.0, 5.0)
+    ]
     assert [told(events) for events in back] == [[], [], [("verdict", 1)]]
     assert back[2][0].for_s == pytest.approx(2.0)
 
 
 def test_the_time_of_a_turned_back_counts_for_nothing() -> None:
     happenings = story(hold_s=2.0)
-    happenings.update(scene(0.0, [(1, MASK, 0.9)]))
-    happenings.update(scene(0.5, [(1, MASK, 0.9)]))
+    happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
+    happenings.update(make_tracked_scene(0.5, [(1, MASK, 0.9)]))
     for time_s in (1.0, 2.0, 3.0):
-        turned = scene(time_s, [(1, MASK, 0.9)], unseen_s=[time_s - 0.5])
+        turned = make_tracked_scene(time_s, [(1, MASK, 0.9)], unseen_s=[time_s - 0.5])
         assert happenings.update(turned) == ()
-    assert happenings.update(scene(3.5, [(1, MASK, 0.9)])) == ()
-    assert happenings.update(scene(4.5, [(1, MASK, 0.9)])) == ()
-    assert told(happenings.update(scene(5.1, [(1, MASK, 0.9)]))) == [("verdict", 1)]
+    assert happenings.update(make_tracked_scene(3.5, [(1, MASK, 0.9)])) == ()
+    assert happenings.update(make_tracked_scene(4.5, [(1, MASK, 0.9)])) == ()
+    assert told(happenings.update(make_tracked_scene(5.1, [(1, MASK, 0.9)]))) == [
+        ("verdict", 1)
+    ]
 
 
 def test_faces_that_nobody_tracks_make_no_events() -> None:
@@ -103,7 +121,11 @@ def test_faces_that_nobody_tracks_make_no_events() -> None:
     )
     happenings = story(hold_s=0.0)
     assert happenings.update(still) == ()
-    both = scene(1.0, [(UNTRACKED, MASK, 0.9), (2, MASK, 0.9)], near=[near(too=True)])
+    both = make_tracked_scene(
+        1.0,
+        [(UNTRACKED, MASK, 0.9), (2, MASK, 0.9)],
+        person_pairs=[make_pair(exceeds_limit=True)],
+    )
     assert told(happenings.update(both)) == [("entered", 2), ("verdict", 2)]
 
 
@@ -115,23 +137,29 @@ def test_a_contact_is_told_once_with_the_bare_face_first() -> None:
         time_s = number / 10
         too = time_s >= 3
         apart = 5.0 < time_s < 6.0  # a short step apart is the same contact
-        close = near(1.25, time_s, is_near=not apart, too=too and not apart)
-        found += happenings.update(scene(time_s, pair, near=[close]))
+        close = make_pair(
+            1.25, time_s, is_near=not apart, exceeds_limit=too and not apart
+        )
+        found += happenings.update(
+            make_tracked_scene(time_s, pair, person_pairs=[close])
+        )
     events = [event for event in found if event.kind == "close"]
     assert told(tuple(events)) == [("close", 2)]
     event = events[0]
     assert (event.other, event.distance, event.unit) == (1, 1.25, "m")
     assert (event.label, event.for_s, second(event)) == (NO_MASK, 3.0, 3.0)
     for time_s in (10.0, 16.0):
-        assert happenings.update(scene(time_s, pair)) == ()
-    again = happenings.update(scene(17.0, pair, near=[near(too=True)]))
+        assert happenings.update(make_tracked_scene(time_s, pair)) == ()
+    again = happenings.update(
+        make_tracked_scene(17.0, pair, person_pairs=[make_pair(exceeds_limit=True)])
+    )
     assert told(again) == [("close", 2)]
 
 
 def test_the_end_of_a_stream_is_the_end_of_every_stay() -> None:
     happenings = story()
-    happenings.update(scene(0.0, [(1, MASK, 0.9), (2, MASK, 0.9)]))
-    happenings.update(scene(4.0, [(1, MASK, 0.9)]))
+    happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9), (2, MASK, 0.9)]))
+    happenings.update(make_tracked_scene(4.0, [(1, MASK, 0.9)]))
     ended = happenings.end()
     assert sorted(told(ended)) == [("left", 1), ("left", 2)]
     assert {event.person: event.for_s for event in ended} == {1: 4.0, 2: 0.0}
@@ -140,35 +168,37 @@ def test_the_end_of_a_stream_is_the_end_of_every_stay() -> None:
 
 def test_whom_no_tracker_forgets_is_forgotten_in_the_end() -> None:
     happenings = story()
-    happenings.update(scene(0.0, [(1, MASK, 0.9)]))
-    assert happenings.update(scene(60.0)) == ()
-    assert told(happenings.update(scene(70.0))) == [("left", 1)]
+    happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
+    assert happenings.update(make_tracked_scene(60.0)) == ()
+    assert told(happenings.update(make_tracked_scene(70.0))) == [("left", 1)]
 
 
 def test_somebody_unknown_cannot_leave() -> None:
-    assert story().update(scene(0.0, removed_ids=(5, 6))) == ()
+    assert story().update(make_tracked_scene(0.0, removed_ids=(5, 6))) == ()
 
 
 def test_times_are_wall_clock_times_in_utc() -> None:
     local = datetime(2025, 3, 1, 14, 0, tzinfo=timezone(timedelta(hours=2)))
-    event = Happenings(Origin("Door", local)).update(scene(2.5, [(1, MASK, 0.9)]))[0]
+    event = EventDetector(StreamInfo("Door", local)).update(
+        make_tracked_scene(2.5, [(1, MASK, 0.9)])
+    )[0]
     assert event.at == START + timedelta(seconds=2.5)
-    assert event.record()["at"] == "2025-03-01T12:00:02.500Z"
+    assert event.to_record()["at"] == "2025-03-01T12:00:02.500Z"
     with pytest.raises(ValueError, match="zone"):
-        Origin("Door", datetime(2025, 3, 1))
+        StreamInfo("Door", datetime(2025, 3, 1))
     with pytest.raises(ValueError, match="zone"):
         Event("left", datetime(2025, 3, 1), "", "")
 
 
 def test_a_stream_that_starts_now_has_now_for_its_clock() -> None:
-    origin = Origin.now("Door", clock_s=500.0)
-    assert abs((origin.at(500.0) - datetime.now(UTC)).total_seconds()) < 60
-    assert Origin.now("Door").session != origin.session
+    origin = StreamInfo.now("Door", clock_s=500.0)
+    assert abs((origin.to_utc(500.0) - datetime.now(UTC)).total_seconds()) < 60
+    assert StreamInfo.now("Door").session != origin.session
 
 
 def test_a_camera_has_a_short_name_in_one_line() -> None:
-    assert Origin.now(" Front\n\x1b[31m door ").camera == "Front [31m door"
-    assert len(Origin.now("x" * 500).camera) == 60
+    assert StreamInfo.now(" Front\n\x1b[31m door ").camera == "Front [31m door"
+    assert len(StreamInfo.now("x" * 500).camera) == 60
 
 
 def test_an_unknown_kind_is_refused() -> None:
@@ -205,4 +235,4 @@ def test_an_unknown_kind_is_refused() -> None:
     ],
 )
 def test_each_event_is_said_in_plain_words(event, wanted) -> None:
-    assert sentence(event) == wanted
+    assert describe_event(event) == wanted

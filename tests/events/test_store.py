@@ -14,9 +14,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from maskdet.events import statements
-from maskdet.events.place import events_url, keep_days, sqlite_url
+from maskdet.events.place import read_events_url, read_retention_days, sqlite_url
 from maskdet.events.store import EventFilter, EventStore, StoreError
-from tests.events.any_store import ALL, DAY, AnyStore, event
+from tests.events.any_store import ALL, DAY_EVENTS, StoreContract, make_event
 
 
 @pytest.fixture
@@ -31,17 +31,17 @@ def store(file: Path) -> EventStore:
 
 @pytest.fixture
 def full(store: EventStore) -> EventStore:
-    store.add(DAY)
+    store.add(DAY_EVENTS)
     return store
 
 
-class TestSqlite(AnyStore):
+class TestSqlite(StoreContract):
     """What is true of every store, of a file."""
 
 
 def test_looking_makes_no_file(store, file) -> None:
     assert store.read(ALL) == []
-    assert (store.cameras(), store.delete()) == ([], 0)
+    assert (store.list_cameras(), store.delete()) == ([], 0)
     assert not file.parent.exists()
 
 
@@ -51,7 +51,7 @@ def test_the_file_is_its_owners_alone_and_others_may_read_meanwhile(full, file) 
     with sqlite3.connect(file) as direct:
         assert direct.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         direct.execute("BEGIN IMMEDIATE")
-        assert len(full.read(ALL)) == len(DAY)
+        assert len(full.read(ALL)) == len(DAY_EVENTS)
 
 
 def test_a_file_of_version_0_1_keeps_its_column(full, file) -> None:
@@ -65,8 +65,8 @@ def test_a_file_of_version_0_1_keeps_its_column(full, file) -> None:
 
 
 def test_old_events_go_and_nothing_of_them_stays(full, file) -> None:
-    assert full.delete(DAY[5].at) == 5
-    assert full.read(ALL) == list(reversed(DAY[5:]))
+    assert full.delete(DAY_EVENTS[5].at) == 5
+    assert full.read(ALL) == list(reversed(DAY_EVENTS[5:]))
     assert full.delete() == 4
     assert full.read(ALL) == []
     full.close()
@@ -76,16 +76,18 @@ def test_old_events_go_and_nothing_of_them_stays(full, file) -> None:
 
 def test_a_time_is_the_same_in_the_store_and_in_a_file(store) -> None:
     """Half a millisecond more is another one in both, and in the export of both."""
-    late = replace(DAY[0], at=DAY[0].at.replace(microsecond=999_700))
+    late = replace(DAY_EVENTS[0], at=DAY_EVENTS[0].at.replace(microsecond=999_700))
     store.add([late])
     (read,) = store.read(ALL)
-    assert read.record()["at"] == late.record()["at"] == "2025-03-01T12:00:01.000Z"
+    assert (
+        read.to_record()["at"] == late.to_record()["at"] == "2025-03-01T12:00:01.000Z"
+    )
     assert late.to_json() == read.to_json()
 
 
 def test_events_outlive_the_program(full, file) -> None:
     full.close()
-    assert len(EventStore(sqlite_url(file)).read(ALL)) == len(DAY)
+    assert len(EventStore(sqlite_url(file)).read(ALL)) == len(DAY_EVENTS)
 
 
 def test_a_newer_file_is_left_alone(full, file) -> None:
@@ -93,7 +95,7 @@ def test_a_newer_file_is_left_alone(full, file) -> None:
         direct.execute("UPDATE maskdet_about SET value = '99'")
     other = EventStore(sqlite_url(file))
     with pytest.raises(StoreError, match=r"another version .* is 99, known is 1"):
-        other.add(DAY)
+        other.add(DAY_EVENTS)
 
 
 def test_a_file_that_is_no_database_is_one_line(file) -> None:
@@ -108,16 +110,16 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path) -> None:
     (tmp_path / "file").touch()
     store = EventStore(sqlite_url(tmp_path / "file" / "events.sqlite3"))
     with pytest.raises(StoreError, match="cannot be made"):
-        store.add(DAY)
+        store.add(DAY_EVENTS)
 
 
 def test_a_locked_database_is_one_line(full, file, monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.events.connecting._WAIT_S", 0.05)
+    monkeypatch.setattr("maskdet.events.connecting._LOCK_TIMEOUT_S", 0.05)
     impatient = EventStore(sqlite_url(file))
     with sqlite3.connect(file) as direct:
         direct.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="is locked by another program"):
-            impatient.add(DAY)
+            impatient.add(DAY_EVENTS)
 
 
 def test_a_full_disk_is_one_line(full, file) -> None:
@@ -125,8 +127,8 @@ def test_a_full_disk_is_one_line(full, file) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match="the disk is full"):
-        full.add([event(n, n, camera="x" * 60) for n in range(3000)])
-    assert len(full.read(ALL)) == len(DAY), "all or none"
+        full.add([make_event(n, n, camera="x" * 60) for n in range(3000)])
+    assert len(full.read(ALL)) == len(DAY_EVENTS), "all or none"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_a_full_disk_is_one_line(full, file) -> None:
 def test_no_line_and_no_place_holds_a_password(url) -> None:
     def read() -> None:
         store = EventStore(url)
-        assert "geheim" not in store.place
+        assert "geheim" not in store.location
         store.read(ALL)
 
     with pytest.raises(StoreError) as told:
@@ -154,17 +156,17 @@ def test_no_line_and_no_place_holds_a_password(url) -> None:
 def test_every_statement_is_sql_that_postgresql_takes() -> None:
     wanted = EventFilter(1, 2, ("left",), ("mask",), ("Door",))
     queries = [
-        statements.newest(wanted, 5),
-        statements.oldest(wanted),
-        statements.counted(wanted),
-        statements.cameras(),
-        statements.hourly(wanted, 1800),
-        statements.people(wanted),
-        statements.unique_people(wanted),
-        statements.insert(),
-        statements.delete(7),
-        statements.delete(),
-        *(CreateTable(table) for table in statements.tables().sorted_tables),
+        statements.select_newest_events(wanted, 5),
+        statements.select_oldest_events(wanted),
+        statements.select_kind_counts(wanted),
+        statements.select_cameras(),
+        statements.select_hourly_people(wanted, 1800),
+        statements.select_people(wanted),
+        statements.select_unique_people(wanted),
+        statements.insert_events(),
+        statements.delete_events(7),
+        statements.delete_events(),
+        *(CreateTable(table) for table in statements.get_metadata().sorted_tables),
     ]
     texts = [str(query.compile(dialect=postgresql.dialect())) for query in queries]
     assert "BIGSERIAL" in texts[-1]
@@ -175,23 +177,26 @@ def test_every_statement_is_sql_that_postgresql_takes() -> None:
 
 
 def test_where_events_go_is_told_by_the_environment() -> None:
-    assert events_url({}).startswith("sqlite:///")
-    assert events_url({"MASKDET_EVENTS_URL": " off "}) == ""
-    assert events_url({"MASKDET_EVENTS_URL": "postgresql://h/n"}) == "postgresql://h/n"
+    assert read_events_url({}).startswith("sqlite:///")
+    assert read_events_url({"MASKDET_EVENTS_URL": " off "}) == ""
+    assert (
+        read_events_url({"MASKDET_EVENTS_URL": "postgresql://h/n"})
+        == "postgresql://h/n"
+    )
 
 
 def test_a_folder_with_odd_signs_in_its_name_works(tmp_path) -> None:
     file = tmp_path / "a b?c#d%20" / "events.sqlite3"
-    EventStore(sqlite_url(file)).add(DAY)
+    EventStore(sqlite_url(file)).add(DAY_EVENTS)
     assert file.exists()
 
 
 def test_days_are_told_by_the_environment() -> None:
-    assert keep_days({}) == 30
-    assert keep_days({"MASKDET_EVENTS_DAYS": "7"}) == 7
+    assert read_retention_days({}) == 30
+    assert read_retention_days({"MASKDET_EVENTS_DAYS": "7"}) == 7
     for text in ("0", "-1", "many", "1e3", "99999", "٣"):
         with pytest.raises(ValueError, match="whole number from 1 to 3650"):
-            keep_days({"MASKDET_EVENTS_DAYS": text})
+            read_retention_days({"MASKDET_EVENTS_DAYS": text})
 
 
 def test_rules_and_happenings_load_no_database_and_no_client() -> None:

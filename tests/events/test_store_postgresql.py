@@ -12,17 +12,17 @@ from maskdet.cli import main
 from maskdet.events import writer
 from maskdet.events.store import EventFilter, EventStore, StoreError
 from maskdet.events.writer import EventWriter
-from tests.events.any_store import ALL, DAY, AnyStore, event
-from tests.events.postgres import Server, programs, server
+from tests.events.any_store import ALL, DAY_EVENTS, StoreContract, make_event
+from tests.events.postgres import PostgresServer, find_programs, run_server
 from tests.waiting import WAIT_S, wait_until
 
-programs()  # skips all of them at once where there is no PostgreSQL
+find_programs()  # skips all of them at once where there is no PostgreSQL
 psycopg = pytest.importorskip("psycopg")
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with server() as one:
+def running() -> Iterator[PostgresServer]:
+    with run_server() as one:
         yield one
 
 
@@ -43,17 +43,17 @@ def store(running, name) -> Iterator[EventStore]:
 
 @pytest.fixture
 def full(store) -> EventStore:
-    store.add(DAY)
+    store.add(DAY_EVENTS)
     return store
 
 
-def command(where: Server, line: str, name: str = "postgres") -> None:
+def command(where: PostgresServer, line: str, name: str = "postgres") -> None:
     address = where.url(name).replace("+psycopg", "")
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(line)
 
 
-class TestPostgresql(AnyStore):
+class TestPostgresql(StoreContract):
     """What is true of every store, of a server."""
 
 
@@ -64,7 +64,7 @@ def test_several_programs_make_the_tables_at_once(running, name) -> None:
     def record(number: int) -> None:
         line.wait()
         try:
-            stores[number].add([event(number, number)])
+            stores[number].add([make_event(number, number)])
         except StoreError as error:
             failures.append(error)
 
@@ -74,7 +74,7 @@ def test_several_programs_make_the_tables_at_once(running, name) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert stores[0].unique_people(ALL) == 8
+    assert stores[0].count_unique_people(ALL) == 8
     for store in stores:
         store.close()
 
@@ -84,16 +84,16 @@ def test_a_database_without_an_encoding_keeps_text_as_text(running, name) -> Non
     like = "ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0"
     command(running, f"CREATE DATABASE {plain} {like}")
     store = EventStore(running.url(plain))
-    store.add([event(0, 1, camera="Tür")])
-    assert store.read(EventFilter(cameras=("Tür",))) == [event(0, 1, camera="Tür")]
-    assert store.cameras() == ["Tür"]
+    store.add([make_event(0, 1, camera="Tür")])
+    assert store.read(EventFilter(cameras=("Tür",))) == [make_event(0, 1, camera="Tür")]
+    assert store.list_cameras() == ["Tür"]
     store.close()
 
 
 @pytest.mark.parametrize("start", ["postgresql://", "postgres://"])
 def test_an_address_needs_no_driver(running, name, full, start) -> None:
     store = EventStore(running.url(name).replace("postgresql+psycopg://", start))
-    assert len(store.read(ALL)) == len(DAY)
+    assert len(store.read(ALL)) == len(DAY_EVENTS)
     store.close()
 
 
@@ -102,8 +102,8 @@ def test_an_address_needs_no_driver(running, name, full, start) -> None:
 )
 def test_what_can_never_be_written_is_refused(store, values) -> None:
     with pytest.raises(StoreError) as told:
-        store.add([event(0, 1), event(1, **{"person": 1, **values})])
-    assert told.value.refused
+        store.add([make_event(0, 1), make_event(1, **{"person": 1, **values})])
+    assert told.value.rejected
     assert store.read(ALL) == [], "all or none"
 
 
@@ -117,7 +117,7 @@ def test_a_wrong_password_is_one_line_without_it(running) -> None:
 
 def test_a_database_that_is_not_there_is_one_line(running) -> None:
     with pytest.raises(StoreError, match='database "nowhere" does not exist') as told:
-        EventStore(running.url("nowhere")).add(DAY)
+        EventStore(running.url("nowhere")).add(DAY_EVENTS)
     assert "\n" not in str(told.value)
 
 
@@ -126,31 +126,31 @@ def test_who_may_only_look_can_look(running, name, full) -> None:
     command(running, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}", name)
     address = running.url(name, password="x").replace("maskdet:", f"{name}:")
     guest = EventStore(address)
-    assert len(guest.read(ALL)) == len(DAY)
+    assert len(guest.read(ALL)) == len(DAY_EVENTS)
     with pytest.raises(StoreError, match="permission denied") as told:
-        guest.add(DAY)
-    assert not told.value.refused, "somebody may grant it"
+        guest.add(DAY_EVENTS)
+    assert not told.value.rejected, "somebody may grant it"
     guest.close()
 
 
 def test_a_locked_table_is_one_line(running, name, full, monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.events.connecting._WAIT_S", 0.05)
+    monkeypatch.setattr("maskdet.events.connecting._LOCK_TIMEOUT_S", 0.05)
     address = running.url(name).replace("+psycopg", "")
     with psycopg.connect(address) as other:
         other.execute("LOCK TABLE maskdet_events")
         with pytest.raises(StoreError, match="is locked by another program"):
             full.read(ALL)
-    assert len(full.read(ALL)) == len(DAY)
+    assert len(full.read(ALL)) == len(DAY_EVENTS)
 
 
 def test_events_wait_for_a_server_that_went_away(running, name, monkeypatch) -> None:
     monkeypatch.setattr(writer, "RETRY_S", 0.05)
     store = EventStore(running.url(name))
-    recorder = EventWriter(store, keep_days=3650)
-    recorder.put(DAY[:1])
+    recorder = EventWriter(store, retention_days=3650)
+    recorder.put(DAY_EVENTS[:1])
     assert recorder.flush(WAIT_S)
     running.stop()
-    recorder.put(DAY[1:])
+    recorder.put(DAY_EVENTS[1:])
     wait_until(lambda: recorder.status().problem, "the problem")
     assert "Connection refused" in recorder.status().problem
     assert "\n" not in recorder.status().problem
@@ -158,8 +158,12 @@ def test_events_wait_for_a_server_that_went_away(running, name, monkeypatch) -> 
     assert recorder.flush(WAIT_S)
     recorder.close()
     status = recorder.status()
-    assert (status.n_written, status.n_dropped, status.problem) == (len(DAY), 0, "")
-    assert sorted(store.read(ALL), key=DAY.index) == list(DAY)
+    assert (status.n_written, status.n_dropped, status.problem) == (
+        len(DAY_EVENTS),
+        0,
+        "",
+    )
+    assert sorted(store.read(ALL), key=DAY_EVENTS.index) == list(DAY_EVENTS)
     store.close()
 
 

@@ -47,7 +47,7 @@ def test_a_database_that_was_deleted_is_made_anew(full, file) -> None:
 
 def test_tables_that_were_dropped_are_made_anew(full, file) -> None:
     with sqlite3.connect(file) as connection:
-        for name in (statements.EVENTS.name, statements.ABOUT.name):
+        for name in (statements.EVENTS_TABLE.name, statements.INFO_TABLE.name):
             connection.execute(f"DROP TABLE {name}")
     with pytest.raises(StoreError):
         full.add([event(1, 7)])
@@ -58,18 +58,19 @@ def test_tables_that_were_dropped_are_made_anew(full, file) -> None:
 def test_only_what_can_never_be_written_counts_as_refused(full, file) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute(
-            f"CREATE UNIQUE INDEX once ON {statements.EVENTS.name} (person, at_ms)"
+            f"CREATE UNIQUE INDEX once ON {statements.EVENTS_TABLE.name} (person, "
+            "at_ms)"
             " WHERE person > 90"
         )
     full.add([event(1, 91)])
     with pytest.raises(StoreError) as refusal:
         full.add([event(1, 91)])
-    assert refusal.value.refused
+    assert refusal.value.rejected
     broken = file.with_name("broken.sqlite3")
     broken.write_bytes(b"no database " * 100)
     with pytest.raises(StoreError) as trouble:
         EventStore(sqlite_url(broken)).add([event(1, 92)])
-    assert not trouble.value.refused
+    assert not trouble.value.rejected
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -119,7 +120,7 @@ def test_a_store_that_may_only_be_read_is_read_without_files_beside_it(
     made: list[str] = []
     store = EventStore(sqlite_url(file))
     found = store.read(ALL)
-    with store._connected(store._reading()) as connection:
+    with store._open_transaction(store._engine_for_reading()) as connection:
         connection.exec_driver_sql("SELECT * FROM maskdet_events").all()
         made = [path.name for path in file.parent.iterdir()]
         with pytest.raises(OperationalError, match="readonly"):

@@ -66,7 +66,7 @@ def store(tmp_path: Path) -> EventStore:
 
 
 def test_events_are_in_the_database_soon(store) -> None:
-    writing = EventWriter(store, keep_days=30)
+    writing = EventWriter(store, retention_days=30)
     writing.put(events(500))
     assert writing.flush(WAIT_S)
     assert len(store.read(ALL)) == 500
@@ -75,7 +75,7 @@ def test_events_are_in_the_database_soon(store) -> None:
 
 
 def test_closing_writes_what_waits(store) -> None:
-    writing = EventWriter(store, keep_days=30)
+    writing = EventWriter(store, retention_days=30)
     writing.put(events(300))
     writing.close(WAIT_S)
     assert len(store.read(ALL)) == 300
@@ -84,7 +84,7 @@ def test_closing_writes_what_waits(store) -> None:
 def test_old_events_go_at_the_start_and_once_a_day(store) -> None:
     store.add(events(3, days_ago=40) + events(2, days_ago=1))
     clock = Clock()
-    writing = EventWriter(store, keep_days=30, clock=clock)
+    writing = EventWriter(store, retention_days=30, clock=clock)
     wait_until(lambda: len(store.read(ALL)) == 2)
     writing.put(events(1, days_ago=35))
     assert writing.flush(WAIT_S)
@@ -95,13 +95,13 @@ def test_old_events_go_at_the_start_and_once_a_day(store) -> None:
 
 
 def test_without_events_no_file_is_made(store, tmp_path) -> None:
-    EventWriter(store, keep_days=30).close(WAIT_S)
+    EventWriter(store, retention_days=30).close(WAIT_S)
     assert not list(tmp_path.iterdir())
 
 
 def test_trouble_is_told_and_nothing_is_lost_when_it_ends(quick) -> None:
     trouble = Trouble()
-    writing = EventWriter(trouble, keep_days=30)
+    writing = EventWriter(trouble, retention_days=30)
     writing.put(events(3))
     wait_until(lambda: writing.status().problem == trouble.line)
     writing.put(events(2))
@@ -114,7 +114,7 @@ def test_trouble_is_told_and_nothing_is_lost_when_it_ends(quick) -> None:
 
 def test_one_trouble_is_logged_once(quick, caplog) -> None:
     trouble = Trouble()
-    writing = EventWriter(trouble, keep_days=30)
+    writing = EventWriter(trouble, retention_days=30)
     writing.put(events(1))
     wait_until(lambda: trouble.n_asked >= 5)
     writing.close()
@@ -125,7 +125,7 @@ def test_nobody_waits_for_a_slow_disk_and_drops_are_counted() -> None:
     slow = Trouble()
     slow.error = None
     slow.open.clear()
-    writing = EventWriter(slow, keep_days=30, capacity=10)
+    writing = EventWriter(slow, retention_days=30, capacity=10)
     writing.put(events(1))
     wait_until(lambda: writing._queue.empty())
     writing.put(events(25))
@@ -151,11 +151,11 @@ class Picky(Trouble):
 
 
 @pytest.mark.parametrize(
-    "refused", [StoreError("too long", refused=True), OverflowError("too large")]
+    "refused", [StoreError("too long", rejected=True), OverflowError("too large")]
 )
 def test_what_is_refused_is_dropped_and_blocks_nothing_else(quick, refused) -> None:
     picky = Picky(refused, {2, 4})
-    writing = EventWriter(picky, keep_days=30)
+    writing = EventWriter(picky, retention_days=30)
     writing.put(events(6))
     assert writing.flush(WAIT_S)
     writing.put(events(2))
@@ -167,7 +167,7 @@ def test_what_is_refused_is_dropped_and_blocks_nothing_else(quick, refused) -> N
 
 
 def test_a_number_that_sqlite_cannot_hold_blocks_nothing_else(quick, store) -> None:
-    writing = EventWriter(store, keep_days=30)
+    writing = EventWriter(store, retention_days=30)
     good = events(3)
     writing.put([good[0], replace(good[1], person=2**70), good[2]])
     assert writing.flush(WAIT_S)
@@ -178,7 +178,7 @@ def test_a_number_that_sqlite_cannot_hold_blocks_nothing_else(quick, store) -> N
 
 def test_out_of_reach_is_no_refusal(quick) -> None:
     trouble = Trouble()
-    writing = EventWriter(trouble, keep_days=30)
+    writing = EventWriter(trouble, retention_days=30)
     writing.put(events(2))
     wait_until(lambda: trouble.n_asked >= 5)
     assert (writing.status().n_waiting, writing.status().n_dropped) == (2, 0)
@@ -188,7 +188,7 @@ def test_out_of_reach_is_no_refusal(quick) -> None:
 def test_a_fault_of_ours_does_not_end_the_thread(quick) -> None:
     trouble = Trouble()
     trouble.error = KeyError("secret detail")
-    writing = EventWriter(trouble, keep_days=30)
+    writing = EventWriter(trouble, retention_days=30)
     writing.put(events(1))
     wait_until(lambda: writing.status().problem)
     assert writing.status().problem == "events were not written: KeyError"

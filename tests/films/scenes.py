@@ -16,12 +16,12 @@ PROBS = {
 }
 
 
-def scene(
+def make_people_scene(
     time_s: float,
     people: Sequence[tuple[int, Label]] = (),
     *,
-    away_s: Sequence[float] = (),
-    near: Sequence[PersonPair] = (),
+    seconds_unseen: Sequence[float] = (),
+    person_pairs: Sequence[PersonPair] = (),
 ) -> Scene:
     """Return a scene in which each person stands in a place of their own."""
     n = len(people)
@@ -32,21 +32,28 @@ def scene(
         np.array([number for number, _ in people], np.int64),
         time_s,
         min_confidence=0.6,
-        unseen_s=np.array(away_s if len(away_s) else np.zeros(n), np.float32),
-        pairs=tuple(near),
+        unseen_s=np.array(
+            seconds_unseen if len(seconds_unseen) else np.zeros(n), np.float32
+        ),
+        pairs=tuple(person_pairs),
     )
 
 
-def pair(
-    first: int, second: int, distance: float, *, near: bool = True, too_long=False
+def make_people_pair(
+    first: int,
+    second: int,
+    distance: float,
+    *,
+    is_near: bool = True,
+    exceeds_limit=False,
 ) -> PersonPair:
-    return PersonPair(first, second, distance, "m", near, 1.0, too_long)
+    return PersonPair(first, second, distance, "m", is_near, 1.0, exceeds_limit)
 
 
-class Story:
+class ScriptedStream:
     """Stands in for `Stream`: says of each time what a script says."""
 
-    script = staticmethod(lambda time_s: scene(time_s))
+    script = staticmethod(lambda time_s: make_people_scene(time_s))
 
     def __init__(self, analyzer: object, settings: Settings) -> None:
         pass

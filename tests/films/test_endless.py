@@ -8,34 +8,34 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from maskdet.cli.video_summary import summary_lines
-from maskdet.films import VideoReport, people, to_json
-from maskdet.films.contacts import Contacts, OtherContacts
-from maskdet.films.people import Earlier, People
+from maskdet.cli.video_summary import summarize_video
+from maskdet.films import VideoReport, people, reports_to_json
+from maskdet.films.contacts import ContactAggregator, EvictedContacts
+from maskdet.films.people import EvictedPeople, PersonAggregator
 from maskdet.types import Label
-from tests.films.scenes import pair, scene
+from tests.films.scenes import make_people_pair, make_people_scene
 
 MASK, BARE = Label.MASK, Label.NO_MASK
 
 
 def test_thirty_thousand_people_are_counted_and_ten_thousand_kept() -> None:
-    everybody = People()
+    everybody = PersonAggregator()
     for number in range(30_000):
         label = MASK if number % 3 else BARE
-        everybody.add(scene(float(number), [(number, label)]), None, 0.5)
-    kept, earlier = everybody.people(), everybody.earlier
+        everybody.add(make_people_scene(float(number), [(number, label)]), None, 0.5)
+    kept, earlier = everybody.get_people(), everybody.evicted
     assert [one.track_id for one in kept] == list(range(20_000, 30_000))
     assert earlier.n_people == 20_000
-    assert (earlier.labels[BARE], earlier.labels[MASK]) == (6_667, 13_333)
+    assert (earlier.label_counts[BARE], earlier.label_counts[MASK]) == (6_667, 13_333)
     assert earlier.label_s[BARE] == pytest.approx(6_667 * 0.5)
 
 
 def test_memory_does_not_grow_with_those_who_came() -> None:
-    some = People(most=1000)
+    some = PersonAggregator(max_people=1000)
     half_way = 0
     tracemalloc.start()
     for number in range(3000):
-        some.add(scene(float(number), [(number, MASK)]), None, 0.5)
+        some.add(make_people_scene(float(number), [(number, MASK)]), None, 0.5)
         if number == 1500:
             half_way = tracemalloc.get_traced_memory()[0]
     grown = tracemalloc.get_traced_memory()[0] / half_way
@@ -44,65 +44,73 @@ def test_memory_does_not_grow_with_those_who_came() -> None:
 
 
 def test_who_is_still_there_is_kept_however_early_they_came() -> None:
-    some = People(most=10)
+    some = PersonAggregator(max_people=10)
     for number in range(1, 200):
-        some.add(scene(float(number), [(0, MASK), (number, BARE)]), None, 1.0)
-    kept = some.people()
+        some.add(
+            make_people_scene(float(number), [(0, MASK), (number, BARE)]), None, 1.0
+        )
+    kept = some.get_people()
     assert [one.track_id for one in kept] == [0, *range(191, 200)]
     assert kept[0].seen_s == pytest.approx(199)
-    assert some.earlier.labels[BARE] == 190
+    assert some.evicted.label_counts[BARE] == 190
 
 
 def test_views_of_those_who_are_not_kept_make_room_for_others(monkeypatch) -> None:
     monkeypatch.setattr(people, "_MAX_CROPS", 3)
-    some = People(keep_crops=True, most=3)
+    some = PersonAggregator(keep_crops=True, max_people=3)
     image = np.zeros((60, 80, 3), np.uint8)
     for step in range(40):
-        some.add(scene(float(step), [(step // 2, MASK)]), image, 1.0)
-    assert [bool(one.crop) for one in some.people()] == [True] * 3
+        some.add(make_people_scene(float(step), [(step // 2, MASK)]), image, 1.0)
+    assert [bool(one.crop) for one in some.get_people()] == [True] * 3
 
 
 def test_of_very_many_pairs_those_who_matter_are_kept() -> None:
-    contacts = Contacts(most=10)
+    contacts = ContactAggregator(max_contacts=10)
     for number in range(1000):
         label = BARE if number == 3 else MASK
         who = [(2 * number, label), (2 * number + 1, MASK)]
-        near = [pair(0, 1, 0.7, too_long=number in (5, 6))]
+        near = [make_people_pair(0, 1, 0.7, exceeds_limit=number in (5, 6))]
         # A minute later nobody is near any more.
-        contacts.add(scene(100.0 * number, who, near=near), 2.0)
-    kept = contacts.contacts()
+        contacts.add(make_people_scene(100.0 * number, who, person_pairs=near), 2.0)
+    kept = contacts.get_contacts()
     assert len(kept) == 10
     assert kept[0].first_id == 6, "without a mask"
     assert {one.first_id for one in kept if one.exceeds_limit} == {10, 12}
-    assert contacts.others == OtherContacts(990, 0, 1980.0, 0.0)
+    assert contacts.evicted == EvictedContacts(990, 0, 1980.0, 0.0)
 
 
 def test_pairs_who_are_near_now_go_on_being_counted() -> None:
-    contacts = Contacts(most=3)
+    contacts = ContactAggregator(max_contacts=3)
     for step in range(50):
         who = [(0, MASK), (1, MASK), (100 + step, MASK)]
-        near = [pair(0, 1, 0.7), pair(1, 2, 1.0)]
-        contacts.add(scene(100.0 * step, who, near=near), 0.25)
-    kept = {(one.first_id, one.second_id): one.total_s for one in contacts.contacts()}
+        near = [make_people_pair(0, 1, 0.7), make_people_pair(1, 2, 1.0)]
+        contacts.add(make_people_scene(100.0 * step, who, person_pairs=near), 0.25)
+    kept = {
+        (one.first_id, one.second_id): one.total_s for one in contacts.get_contacts()
+    }
     assert kept[0, 1] == pytest.approx(12.5)
-    assert contacts.others.n_contacts == 51 - 3
+    assert contacts.evicted.n_contacts == 51 - 3
 
 
 def report() -> VideoReport:
-    some, contacts = People(most=2), Contacts(most=1)
+    some, contacts = PersonAggregator(max_people=2), ContactAggregator(max_contacts=1)
     for number in range(8):
         label = BARE if number == 1 else MASK
         who = [(2 * number, label), (2 * number + 1, MASK)]
-        seen = scene(100.0 * number, who, near=[pair(0, 1, 0.7, too_long=True)])
+        seen = make_people_scene(
+            100.0 * number,
+            who,
+            person_pairs=[make_people_pair(0, 1, 0.7, exceeds_limit=True)],
+        )
         some.add(seen, None, 1.0)
         contacts.add(seen, 1.0)
     return VideoReport(
         "door",
         analyzed_s=701.0,
-        people=some.people(),
-        contacts=contacts.contacts(),
-        earlier=some.earlier,
-        other_contacts=contacts.others,
+        people=some.get_people(),
+        contacts=contacts.get_contacts(),
+        evicted_people=some.evicted,
+        evicted_contacts=contacts.evicted,
     )
 
 
@@ -113,7 +121,7 @@ def test_a_report_has_everybody_in_its_sums() -> None:
     assert found.label_s[MASK] == pytest.approx(15.0)
     assert found.mask_rate == pytest.approx(15 / 16)
     assert found.n_over_limit == 8
-    (film,) = json.loads(to_json([found]))["films"]
+    (film,) = json.loads(reports_to_json([found]))["films"]
     assert film["seconds"]["mask"] == 15.0
     assert film["earlier"] == {
         "people": 14,
@@ -126,7 +134,7 @@ def test_a_report_has_everybody_in_its_sums() -> None:
 
 
 def test_the_summary_says_how_many_are_not_listed() -> None:
-    lines = summary_lines(report())
+    lines = summarize_video(report())
     assert lines[0].startswith("door: 16 people in 701.0 s, 94 % of the time")
     assert lines[1] == "  the newest 2 of them:"
     assert lines[-1] == "  and 7 pairs more were close"
@@ -134,7 +142,7 @@ def test_the_summary_says_how_many_are_not_listed() -> None:
 
 
 def test_a_film_of_few_has_nobody_who_is_only_counted() -> None:
-    some = People()
-    some.add(scene(0.0, [(1, MASK)]), None, 1.0)
-    some.people()
-    assert some.earlier == Earlier()
+    some = PersonAggregator()
+    some.add(make_people_scene(0.0, [(1, MASK)]), None, 1.0)
+    some.get_people()
+    assert some.evicted == EvictedPeople()

@@ -4,20 +4,22 @@ import numpy as np
 import pytest
 
 from maskdet.films import people as people_module
-from maskdet.films.contacts import Contacts
-from maskdet.films.people import People
+from maskdet.films.contacts import ContactAggregator
+from maskdet.films.people import PersonAggregator
 from maskdet.media import read_image
 from maskdet.types import UNTRACKED, Label
-from tests.films.scenes import pair, scene
+from tests.films.scenes import make_people_pair, make_people_scene
 
 MASK, BARE, UNSURE = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 
 
 def test_a_person_is_what_they_wore_for_longest() -> None:
-    people = People()
+    people = PersonAggregator()
     for time_s, label in ((0.0, UNSURE), (5.0, MASK), (6.0, BARE), (8.0, UNSURE)):
-        people.add(scene(time_s, [(4, label)]), None, 2.0 if label is BARE else 1.0)
-    (person,) = people.people()
+        people.add(
+            make_people_scene(time_s, [(4, label)]), None, 2.0 if label is BARE else 1.0
+        )
+    (person,) = people.get_people()
     assert (person.track_id, person.label) == (4, BARE)
     assert person.confidence == pytest.approx(0.8)
     assert (person.first_s, person.last_s) == (0.0, 8.0)
@@ -26,37 +28,39 @@ def test_a_person_is_what_they_wore_for_longest() -> None:
 
 
 def test_of_whom_nothing_is_known_stays_unsure() -> None:
-    people = People()
-    people.add(scene(0.0, [(1, UNSURE)]), None, 1.0)
-    (person,) = people.people()
+    people = PersonAggregator()
+    people.add(make_people_scene(0.0, [(1, UNSURE)]), None, 1.0)
+    (person,) = people.get_people()
     assert person.label is UNSURE
     assert person.confidence == pytest.approx(0.4)
 
 
 def test_a_turned_head_is_there_but_not_seen() -> None:
-    people = People()
-    people.add(scene(0.0, [(1, MASK)]), None, 1.0)
-    people.add(scene(1.0, [(1, MASK)], away_s=[1.0]), None, 2.0)
-    (person,) = people.people()
+    people = PersonAggregator()
+    people.add(make_people_scene(0.0, [(1, MASK)]), None, 1.0)
+    people.add(make_people_scene(1.0, [(1, MASK)], seconds_unseen=[1.0]), None, 2.0)
+    (person,) = people.get_people()
     assert (person.last_s, person.seen_s) == (0.0, pytest.approx(1.0))
     assert person.label_s[MASK] == pytest.approx(3.0)
 
 
 def test_people_come_in_order_and_the_untracked_not_at_all() -> None:
-    people = People()
-    people.add(scene(0.0, [(7, MASK), (UNTRACKED, BARE)]), None, 1.0)
-    people.add(scene(1.0, [(2, MASK)]), None, 1.0)
-    assert [person.track_id for person in people.people()] == [7, 2]
+    people = PersonAggregator()
+    people.add(make_people_scene(0.0, [(7, MASK), (UNTRACKED, BARE)]), None, 1.0)
+    people.add(make_people_scene(1.0, [(2, MASK)]), None, 1.0)
+    assert [person.track_id for person in people.get_people()] == [7, 2]
 
 
 def test_views_are_kept_only_if_wanted() -> None:
     image = np.full((60, 80, 3), 50, np.uint8)
     image[10:30, 20:36] = (0, 0, 250)
     for wanted in (False, True):
-        people = People(keep_crops=wanted)
-        people.add(scene(0.0, [(1, MASK), (2, MASK)]), image, 1.0)
-        people.add(scene(1.0, [(1, MASK)], away_s=[1.0]), image, 1.0)
-        first, second = people.people()
+        people = PersonAggregator(keep_crops=wanted)
+        people.add(make_people_scene(0.0, [(1, MASK), (2, MASK)]), image, 1.0)
+        people.add(
+            make_people_scene(1.0, [(1, MASK)], seconds_unseen=[1.0]), image, 1.0
+        )
+        first, second = people.get_people()
         assert bool(first.crop) == wanted
     assert read_image(first.crop)[:, :, 2].mean() < 100
     # The face, and a quarter of its size around it.
@@ -67,20 +71,29 @@ def test_views_are_kept_only_if_wanted() -> None:
 
 def test_views_are_bounded(monkeypatch) -> None:
     monkeypatch.setattr(people_module, "_MAX_CROPS", 3)
-    people = People(keep_crops=True)
+    people = PersonAggregator(keep_crops=True)
     image = np.zeros((60, 80, 3), np.uint8)
     for number in range(6):
-        people.add(scene(float(number), [(number, MASK)]), image, 1.0)
-    assert [bool(one.crop) for one in people.people()] == [True] * 3 + [False] * 3
+        people.add(make_people_scene(float(number), [(number, MASK)]), image, 1.0)
+    assert [bool(one.crop) for one in people.get_people()] == [True] * 3 + [False] * 3
 
 
 def test_contacts_add_up_and_the_unmasked_come_first() -> None:
-    contacts = Contacts()
+    contacts = ContactAggregator()
     who = [(9, MASK), (3, MASK), (5, BARE)]
-    near = [pair(0, 1, 0.8), pair(1, 2, 1.2), pair(0, 2, 4.0, near=False)]
-    contacts.add(scene(2.0, who, near=near), 1.0)
-    contacts.add(scene(3.0, who, near=[pair(0, 1, 0.6, too_long=True)]), 4.0)
-    bare, masked = contacts.contacts()
+    near = [
+        make_people_pair(0, 1, 0.8),
+        make_people_pair(1, 2, 1.2),
+        make_people_pair(0, 2, 4.0, is_near=False),
+    ]
+    contacts.add(make_people_scene(2.0, who, person_pairs=near), 1.0)
+    contacts.add(
+        make_people_scene(
+            3.0, who, person_pairs=[make_people_pair(0, 1, 0.6, exceeds_limit=True)]
+        ),
+        4.0,
+    )
+    bare, masked = contacts.get_contacts()
     assert (bare.first_id, bare.second_id, bare.start_s) == (3, 5, 2.0)
     assert (bare.total_s, bare.unmasked_s, bare.exceeds_limit) == (1.0, 1.0, False)
     assert (masked.first_id, masked.second_id) == (3, 9)
@@ -90,7 +103,9 @@ def test_contacts_add_up_and_the_unmasked_come_first() -> None:
 
 
 def test_faces_without_a_number_have_no_contacts() -> None:
-    contacts = Contacts()
-    near = [pair(0, 1, 0.8)]
-    contacts.add(scene(0.0, [(1, MASK), (UNTRACKED, MASK)], near=near), 1.0)
-    assert contacts.contacts() == ()
+    contacts = ContactAggregator()
+    near = [make_people_pair(0, 1, 0.8)]
+    contacts.add(
+        make_people_scene(0.0, [(1, MASK), (UNTRACKED, MASK)], person_pairs=near), 1.0
+    )
+    assert contacts.get_contacts() == ()

@@ -10,27 +10,45 @@ from pathlib import Path
 
 import pytest
 
-from maskdet.films import COLUMNS, RowFile, Rows, VideoReport, report, rows, to_json
-from maskdet.films.contacts import Contacts
-from maskdet.films.people import People
+from maskdet.films import (
+    VIDEO_COLUMNS,
+    VideoCsvFile,
+    VideoCsvWriter,
+    VideoReport,
+    report,
+    reports_to_json,
+    rows,
+)
+from maskdet.films.contacts import ContactAggregator
+from maskdet.films.people import PersonAggregator
 from maskdet.films.timeline import Timeline
 from maskdet.media import VideoInfo
 from maskdet.types import Label
-from tests.films.scenes import pair, scene
+from tests.films.scenes import make_people_pair, make_people_scene
 
 MASK, BARE = Label.MASK, Label.NO_MASK
 
 
 def test_each_person_of_each_picture_is_a_row() -> None:
     text = io.StringIO()
-    written = Rows(text)
-    written.add("=a.mp4", scene(0.0))
-    near = [pair(0, 1, 0.61234, too_long=True), pair(1, 2, 1.5, near=False)]
+    written = VideoCsvWriter(text)
+    written.add("=a.mp4", make_people_scene(0.0))
+    near = [
+        make_people_pair(0, 1, 0.61234, exceeds_limit=True),
+        make_people_pair(1, 2, 1.5, is_near=False),
+    ]
     who = [(4, MASK), (2, BARE), (3, MASK)]
-    written.add("=a.mp4", scene(0.04, who, away_s=[0, 0, 1.25], near=near))
+    written.add(
+        "=a.mp4",
+        make_people_scene(0.04, who, seconds_unseen=[0, 0, 1.25], person_pairs=near),
+    )
     empty, first, second, third = csv.DictReader(io.StringIO(text.getvalue()))
-    assert list(first) == list(COLUMNS)
-    assert empty == {**dict.fromkeys(COLUMNS, ""), "film": "'=a.mp4", "time_s": "0.000"}
+    assert list(first) == list(VIDEO_COLUMNS)
+    assert empty == {
+        **dict.fromkeys(VIDEO_COLUMNS, ""),
+        "film": "'=a.mp4",
+        "time_s": "0.000",
+    }
     box = [first[name] for name in ("x1", "y1", "x2", "y2")]
     assert box == ["0.0", "10.0", "16.0", "30.0"]
     assert (first["person"], first["label"], first["mask"]) == ("4", "mask", "0.9")
@@ -41,31 +59,33 @@ def test_each_person_of_each_picture_is_a_row() -> None:
 
 
 def test_every_column_is_described() -> None:
-    for column in COLUMNS:
+    for column in VIDEO_COLUMNS:
         assert f" {column} " in rows.__doc__, column
-    assert rows.VERSION == 1
+    assert rows.VIDEO_CSV_VERSION == 1
 
 
 def test_a_row_file_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    with RowFile(path) as written:
-        written.add("a", scene(0.0, [(1, MASK)]))
+    with VideoCsvFile(path) as written:
+        written.add("a", make_people_scene(0.0, [(1, MASK)]))
         assert not path.exists()
     assert list(tmp_path.iterdir()) == []
-    with RowFile(path) as written:
-        written.add("a", scene(0.0, [(1, MASK)]))
-        written.keep()
+    with VideoCsvFile(path) as written:
+        written.add("a", make_people_scene(0.0, [(1, MASK)]))
+        written.commit()
     assert [one.name for one in tmp_path.iterdir()] == ["a.csv"]
     assert len(path.read_text().splitlines()) == 2
     with pytest.raises(OSError, match="No such file") as caught:
-        RowFile(tmp_path / "no" / "a.csv")
+        VideoCsvFile(tmp_path / "no" / "a.csv")
     assert caught.value.filename == str(tmp_path / "no" / "a.csv")
 
 
 def found() -> VideoReport:
-    timeline, people, contacts = Timeline(), People(), Contacts()
+    timeline, people, contacts = Timeline(), PersonAggregator(), ContactAggregator()
     for time_s, label in ((0.0, MASK), (1.0, MASK), (2.0, BARE)):
-        seen = scene(time_s, [(1, label), (2, MASK)], near=[pair(0, 1, 0.7)])
+        seen = make_people_scene(
+            time_s, [(1, label), (2, MASK)], person_pairs=[make_people_pair(0, 1, 0.7)]
+        )
         timeline.add(seen, 1.0)
         people.add(seen, None, 1.0)
         contacts.add(seen, 1.0)
@@ -74,16 +94,18 @@ def found() -> VideoReport:
         VideoInfo(64, 48, 3.0, Fraction(30000, 1001)),
         90,
         3.0,
-        timeline.moments(),
-        people.people(),
-        contacts.contacts(),
+        timeline.get_bins(),
+        people.get_people(),
+        contacts.get_contacts(),
         is_complete=True,
     )
 
 
 def test_the_json_is_as_described() -> None:
-    content = json.loads(to_json([found(), VideoReport("b.mp4", error="no film")]))
-    assert content["version"] == report.VERSION == 2
+    content = json.loads(
+        reports_to_json([found(), VideoReport("b.mp4", error="no film")])
+    )
+    assert content["version"] == report.REPORT_JSON_VERSION == 2
     whole, broken = content["films"]
     assert (whole["film"], whole["error"], whole["whole"]) == ("a.mp4", None, True)
     assert (whole["width"], whole["frame_rate"]) == (64, 29.97)
@@ -109,7 +131,9 @@ def test_the_json_is_as_described() -> None:
 
 
 def test_a_name_that_is_no_utf_8_can_be_written() -> None:
-    text = to_json([VideoReport("bad\udcff.mp4", error="bad\udcff: is no film")])
+    text = reports_to_json(
+        [VideoReport("bad\udcff.mp4", error="bad\udcff: is no film")]
+    )
     (film,) = json.loads(text.encode("utf-8"))["films"]
     assert film["film"] == r"bad\udcff.mp4"
     assert film["error"] == r"bad\udcff: is no film"

@@ -16,7 +16,7 @@ from maskdet.media import encode_jpeg, encode_png
 from maskdet.types import Image
 
 
-def scenery(width: int = 160, height: int = 120) -> Image:
+def make_corners_image(width: int = 160, height: int = 120) -> Image:
     """Return a smooth BGR picture whose four corners differ, so that turns show."""
     corners = np.array(
         [[[250, 20, 20], [20, 250, 20]], [[20, 20, 250], [240, 240, 240]]], np.uint8
@@ -24,17 +24,17 @@ def scenery(width: int = 160, height: int = 120) -> Image:
     return cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def saved(image: Pillow.Image, kind: str, **options: object) -> bytes:
+def encode_image(image: Pillow.Image, format_name: str, **options: object) -> bytes:
     file = io.BytesIO()
-    image.save(file, kind, **options)
+    image.save(file, format_name, **options)
     return file.getvalue()
 
 
-def pillow(image: Image) -> Pillow.Image:
+def to_pillow(image: Image) -> Pillow.Image:
     return Pillow.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
 
 
-def png_of(header: bytes, rows: bytes) -> bytes:
+def make_png(header: bytes, rows: bytes) -> bytes:
     """Return a PNG written by hand: 13 header bytes and the unpacked rows."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
@@ -45,7 +45,7 @@ def png_of(header: bytes, rows: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
-def tiff_of(pixels: NDArray[Any], **tags: int | list[int]) -> bytes:
+def make_tiff(pixels: NDArray[Any], **tags: int | list[int]) -> bytes:
     """Return an uncompressed TIFF written by hand, with further tags `t274=6`.
 
     Args:
@@ -67,81 +67,83 @@ def tiff_of(pixels: NDArray[Any], **tags: int | list[int]) -> bytes:
         **{int(name[1:]): value for name, value in tags.items()},
     }
     begin = 8 + len(body)
-    after = begin + 2 + 12 * len(entries) + 4
+    values_begin = begin + 2 + 12 * len(entries) + 4
     rows, long_values = b"", b""
     for tag, value in sorted(entries.items()):
         values = value if isinstance(value, list) else [value]
         code, kind = ("H", 3) if max(values) < 1 << 16 else ("I", 4)
         packed = struct.pack(f"<{len(values)}{code}", *values)
         if len(packed) > 4:
-            place = struct.pack("<I", after + len(long_values))
+            offset = struct.pack("<I", values_begin + len(long_values))
             long_values += packed
         else:
-            place = packed.ljust(4, b"\0")
-        rows += struct.pack("<HHI", tag, kind, len(values)) + place
+            offset = packed.ljust(4, b"\0")
+        rows += struct.pack("<HHI", tag, kind, len(values)) + offset
     table = struct.pack("<H", len(entries)) + rows + struct.pack("<I", 0)
     return b"II*\0" + struct.pack("<I", begin) + body + table + long_values
 
 
-def encode_deep(
-    image: Image, form: str = "png", *, bits: int, alpha: bool = False
+def encode_16_bit(
+    image: Image, format_name: str = "png", *, bits: int, alpha: bool = False
 ) -> bytes:
     """Return an image of 16 bits a channel that uses only `bits` of them.
 
     Args:
         image: `(h, w)` grey or `(h, w, 3)` BGR, 8-bit.
-        form: png, tiff, ppm or pgm.
+        format_name: png, tiff, ppm or pgm.
         bits: what white has.
         alpha: whether an opaque alpha channel follows.
     """
-    numbers = (image.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
+    levels = (image.astype(np.uint32) * ((1 << bits) - 1) // 255).astype(np.uint16)
     if alpha:
         opaque = np.full(image.shape[:2], (1 << bits) - 1, np.uint16)
-        numbers = np.dstack([numbers, opaque])
-    if form == "tiff":
-        rgb = [2, 1, 0, 3][: numbers.shape[-1]]
-        return tiff_of(numbers if numbers.ndim == 2 else numbers[..., rgb])
-    return cv2.imencode(f".{form}", numbers)[1].tobytes()
+        levels = np.dstack([levels, opaque])
+    if format_name == "tiff":
+        rgb = [2, 1, 0, 3][: levels.shape[-1]]
+        return make_tiff(levels if levels.ndim == 2 else levels[..., rgb])
+    return cv2.imencode(f".{format_name}", levels)[1].tobytes()
 
 
-def sized_jpeg(width: int, height: int, **options: object) -> bytes:
+def make_jpeg_with_size(width: int, height: int, **options: object) -> bytes:
     """Return a JPEG whose header gives it another size; its pixels do not matter."""
-    data = bytearray(saved(pillow(scenery(64, 48)), "JPEG", **options))
+    data = bytearray(
+        encode_image(to_pillow(make_corners_image(64, 48)), "JPEG", **options)
+    )
     frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
     return bytes(data)
 
 
-def difference(a: Image, b: Image) -> float:
+def mean_difference(a: Image, b: Image) -> float:
     assert a.shape == b.shape
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
 
 
-def huge_png() -> bytes:
+def make_huge_png() -> bytes:
     """A picture whose header says 20000 x 20000; its pixels do not matter."""
     header = b"IHDR" + struct.pack(">II5B", 20000, 20000, 8, 2, 0, 0, 0)
-    sealed = header + struct.pack(">I", zlib.crc32(header))
-    plain = encode_png(scenery(8, 8))
-    return plain[:12] + sealed + plain[33:]
+    chunk = header + struct.pack(">I", zlib.crc32(header))
+    png = encode_png(make_corners_image(8, 8))
+    return png[:12] + chunk + png[33:]
 
 
-def moving(kind: str = "GIF") -> bytes:
+def make_animation(format_name: str = "GIF") -> bytes:
     frames = [Pillow.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
-    return saved(frames[0], kind, save_all=True, append_images=frames[1:])
+    return encode_image(frames[0], format_name, save_all=True, append_images=frames[1:])
 
 
-def broken_files() -> dict[str, tuple[bytes, str]]:
+def make_broken_files() -> dict[str, tuple[bytes, str]]:
     """Return files that are no good pictures by name, and what is said of each."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    whole = encode_jpeg(noise)
+    jpeg = encode_jpeg(noise)
     return {
         "empty.jpg": (b"", "the file is empty"),
-        "truncated.jpg": (whole[: len(whole) // 2], "damaged or incomplete"),
+        "truncated.jpg": (jpeg[: len(jpeg) // 2], "damaged or incomplete"),
         "text.png": (b"I am no picture", "not an image"),
-        "moving.gif": (moving(), "an animation"),
+        "moving.gif": (make_animation(), "an animation"),
         "photo.heic": (
             b"\0\0\0\x18ftypheic" + bytes(40),
             "a HEIC photo; save it as JPEG",
         ),
-        "huge.png": (huge_png(), "more than 51 megapixels"),
+        "huge.png": (make_huge_png(), "more than 51 megapixels"),
     }

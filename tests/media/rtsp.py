@@ -28,63 +28,73 @@ import numpy as np
 
 PATH = "/door"
 RATE_HZ = 25
-N_PICTURES = 50
+N_IMAGES = 50
 """So many differ; then they begin again."""
 
 _CLOCK_HZ = 90_000
-_LARGEST = 1200  # bytes of a packet
+_MAX_PAYLOAD_BYTES = 1200  # bytes of a packet
 _REALM = "camera"
 _METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 
 
 def brightness(number: int) -> float:
     """Return how bright a picture is when it is decoded, in [0, 255] (BT.601)."""
-    return (4 + 4 * (number % N_PICTURES)) * 255 / 219
+    return (4 + 4 * (number % N_IMAGES)) * 255 / 219
 
 
 @cache
-def pictures(size_wh: tuple[int, int]) -> tuple[tuple[bytes, ...], ...]:
+def encode_images(size_wh: tuple[int, int]) -> tuple[tuple[bytes, ...], ...]:
     """Return the H.264 units of each picture; every one can be read without others."""
     width, height = size_wh
-    coder = av.CodecContext.create("libx264", "w")
-    coder.width, coder.height, coder.pix_fmt = width, height, "yuv420p"
-    coder.time_base = Fraction(1, RATE_HZ)
-    coder.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "1", "crf": "5"}
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base = Fraction(1, RATE_HZ)
+    encoder.options = {
+        "preset": "ultrafast",
+        "tune": "zerolatency",
+        "g": "1",
+        "crf": "5",
+    }
     packets = []
-    for number in range(N_PICTURES):
-        plain = np.full((height * 3 // 2, width), 128, np.uint8)
-        plain[:height] = 20 + 4 * number
-        frame = av.VideoFrame.from_ndarray(plain, format="yuv420p")
+    for number in range(N_IMAGES):
+        yuv = np.full((height * 3 // 2, width), 128, np.uint8)
+        yuv[:height] = 20 + 4 * number
+        frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
         frame.pts = number
-        packets += coder.encode(frame)
-    packets += coder.encode(None)
+        packets += encoder.encode(frame)
+    packets += encoder.encode(None)
     return tuple(
         tuple(unit for unit in re.split(b"\0\0\0?\1", bytes(packet)) if unit)
         for packet in packets
     )
 
 
-def packets(units: tuple[bytes, ...], number: int, sequence: int) -> Iterator[bytes]:
+def rtp_packets(
+    units: tuple[bytes, ...], number: int, sequence: int
+) -> Iterator[bytes]:
     """Yield one picture as RTP (RFC 3550), long units in parts (RFC 6184, 5.8)."""
     stamp = number * _CLOCK_HZ // RATE_HZ % 2**32
     bodies: list[bytes] = []
     for unit in units:
-        if len(unit) <= _LARGEST:
+        if len(unit) <= _MAX_PAYLOAD_BYTES:
             bodies.append(unit)
             continue
-        parts = [unit[at : at + _LARGEST] for at in range(1, len(unit), _LARGEST)]
-        for place, part in enumerate(parts):
-            edge = 0x80 * (place == 0) | 0x40 * (place == len(parts) - 1)
+        parts = [
+            unit[offset : offset + _MAX_PAYLOAD_BYTES]
+            for offset in range(1, len(unit), _MAX_PAYLOAD_BYTES)
+        ]
+        for index, part in enumerate(parts):
+            edge = 0x80 * (index == 0) | 0x40 * (index == len(parts) - 1)
             head = bytes([unit[0] & 0xE0 | 28, edge | unit[0] & 0x1F])
             bodies.append(head + part)
-    for place, body in enumerate(bodies):
-        kind = 96 | 0x80 * (place == len(bodies) - 1)
-        head = struct.pack(">BBHII", 0x80, kind, (sequence + place) % 2**16, stamp, 7)
+    for index, body in enumerate(bodies):
+        kind = 96 | 0x80 * (index == len(bodies) - 1)
+        head = struct.pack(">BBHII", 0x80, kind, (sequence + index) % 2**16, stamp, 7)
         yield head + body
 
 
 @dataclass
-class Camera:
+class RtspCamera:
     """What the camera does; tests change it while it runs.
 
     Attributes:
@@ -94,10 +104,10 @@ class Camera:
         digest: it asks for them by Digest (RFC 2069), not Basic.
         udp: it sends over UDP only, as some do.
         silent: it keeps connections and sends nothing on them.
-        away: it hangs up on whoever comes.
+        refuses: it hangs up on whoever comes.
         n_plays: how often somebody began to look.
         number: of the picture that was sent last.
-        asked: the method of every request.
+        methods: the method of every request.
     """
 
     port: int = 0
@@ -106,74 +116,74 @@ class Camera:
     digest: bool = False
     udp: bool = False
     silent: bool = False
-    away: bool = False
+    refuses: bool = False
     n_plays: int = 0
     number: int = -1
-    asked: list[str] = field(default_factory=list)
-    open: list[socket.socket] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    connections: list[socket.socket] = field(default_factory=list)
 
-    def address(self, path: str = PATH, login: str = "") -> str:
+    def url(self, path: str = PATH, login: str = "") -> str:
         """Return its address."""
         return f"rtsp://{login}127.0.0.1:{self.port}{path}"
 
-    def drop(self) -> None:
+    def close_connections(self) -> None:
         """Hang up on everybody."""
-        for one in self.open:
+        for connection in self.connections:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
-    def knows(self, method: str, header: str) -> bool:
+    def is_authorized(self, method: str, header: str) -> bool:
         """Return whether a request may be answered."""
         if self.login is None:
             return True
-        user, word = self.login
+        user, password = self.login
         if not self.digest:
-            wanted = base64.b64encode(f"{user}:{word}".encode()).decode()
-            return header == f"Basic {wanted}"
-        given = dict(re.findall(r'(\w+)="([^"]*)"', header))
-        first = _md5(f"{user}:{_REALM}:{word}")
-        second = _md5(f"{method}:{given.get('uri', '')}")
-        return given.get("response") == _md5(f"{first}:once:{second}")
+            expected = base64.b64encode(f"{user}:{password}".encode()).decode()
+            return header == f"Basic {expected}"
+        digest_fields = dict(re.findall(r'(\w+)="([^"]*)"', header))
+        ha1 = _md5(f"{user}:{_REALM}:{password}")
+        ha2 = _md5(f"{method}:{digest_fields.get('uri', '')}")
+        return digest_fields.get("response") == _md5(f"{ha1}:once:{ha2}")
 
 
 @contextmanager
-def camera(**how: object) -> Iterator[Camera]:
+def run_camera(**options: object) -> Iterator[RtspCamera]:
     """Run a camera, which then looks as its attributes say."""
-    one = Camera(**how)  # type: ignore[arg-type]
+    rtsp_camera = RtspCamera(**options)  # type: ignore[arg-type]
 
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = True
         daemon_threads = True
 
-    class Handler(_Talk):
-        camera = one
+    class Handler(_RtspHandler):
+        camera = rtsp_camera
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        one.port = server.server_address[1]
+        rtsp_camera.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield one
+            yield rtsp_camera
         finally:
-            one.drop()
+            rtsp_camera.close_connections()
             server.shutdown()
 
 
-class _Talk(socketserver.StreamRequestHandler):
+class _RtspHandler(socketserver.StreamRequestHandler):
     """One connection."""
 
-    camera: Camera
-    there: tuple[str, int] | None = None  # where pictures go, if by UDP
+    camera: RtspCamera
+    _udp_target: tuple[str, int] | None = None  # where pictures go, if by UDP
 
     def handle(self) -> None:
-        if self.camera.away:
+        if self.camera.refuses:
             return
-        self.camera.open.append(self.connection)
+        self.camera.connections.append(self.connection)
         with contextlib.suppress(OSError, ValueError, IndexError):
-            while self._answer(self._request()):
+            while self._answer_request(self._read_request()):
                 pass
-        self.camera.open.remove(self.connection)
+        self.camera.connections.remove(self.connection)
 
-    def _request(self) -> dict[str, str]:
+    def _read_request(self) -> dict[str, str]:
         """Return method, address and headers; empty when nobody is there any more."""
         line = self.rfile.readline()
         while line.startswith(b"$"):  # what the reader reports of its reception
@@ -183,62 +193,68 @@ class _Talk(socketserver.StreamRequestHandler):
         if not line.strip():
             return {}
         method, address, _ = line.decode().split()
-        found = {"method": method, "address": address}
+        fields = {"method": method, "address": address}
         while (line := self.rfile.readline()).strip():
             name, _, value = line.decode().partition(":")
-            found[name.strip().lower()] = value.strip()
-        return found
+            fields[name.strip().lower()] = value.strip()
+        return fields
 
-    def _answer(self, request: dict[str, str]) -> bool:
+    def _answer_request(self, request: dict[str, str]) -> bool:
         """Answer; return whether more may come."""
         if not request:
             return False
         method = request["method"]
-        self.camera.asked.append(method)
+        self.camera.methods.append(method)
         if method == "OPTIONS":
-            self._say(request, {"Public": _METHODS})
-        elif not self.camera.knows(method, request.get("authorization", "")):
-            way = f'realm="{_REALM}"'
-            way = (
-                f'Digest {way}, nonce="once"' if self.camera.digest else f"Basic {way}"
+            self._send_response(request, {"Public": _METHODS})
+        elif not self.camera.is_authorized(method, request.get("authorization", "")):
+            challenge = f'realm="{_REALM}"'
+            challenge = (
+                f'Digest {challenge}, nonce="once"'
+                if self.camera.digest
+                else f"Basic {challenge}"
             )
-            self._say(request, {"WWW-Authenticate": way}, "401 Unauthorized")
+            self._send_response(
+                request, {"WWW-Authenticate": challenge}, "401 Unauthorized"
+            )
         elif PATH not in request["address"]:
-            self._say(request, {}, "404 Not Found")
+            self._send_response(request, {}, "404 Not Found")
         elif method == "DESCRIBE":
-            what = {"Content-Type": "application/sdp"}
-            self._say(request, what, body=_description(self.camera.size_wh))
+            headers = {"Content-Type": "application/sdp"}
+            self._send_response(request, headers, body=_make_sdp(self.camera.size_wh))
         elif method == "SETUP":
-            self._set_up(request)
+            self._set_up_transport(request)
         elif method == "PLAY":
-            self._say(request, {"Session": "1", "Range": "npt=now-"})
-            self._play()
+            self._send_response(request, {"Session": "1", "Range": "npt=now-"})
+            self._send_images()
             return False
         else:
-            self._say(request, {"Session": "1"})
+            self._send_response(request, {"Session": "1"})
         return method != "TEARDOWN"
 
-    def _set_up(self, request: dict[str, str]) -> None:
+    def _set_up_transport(self, request: dict[str, str]) -> None:
         """Agree on the way that pictures take."""
-        asked = request["transport"]
-        way = "RTP/AVP/TCP;unicast;interleaved=0-1"
-        if self.camera.udp and (ports := re.search(r"client_port=(\d+)", asked)):
-            self.there = self.client_address[0], int(ports[1])
-            way = f"{asked};server_port=9-10"
-        elif self.camera.udp or "TCP" not in asked:
-            self._say(request, {}, "461 Unsupported Transport")
+        requested = request["transport"]
+        transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        if self.camera.udp and (ports := re.search(r"client_port=(\d+)", requested)):
+            self._udp_target = self.client_address[0], int(ports[1])
+            transport = f"{requested};server_port=9-10"
+        elif self.camera.udp or "TCP" not in requested:
+            self._send_response(request, {}, "461 Unsupported Transport")
             return
-        self._say(request, {"Transport": way, "Session": "1;timeout=60"})
+        self._send_response(
+            request, {"Transport": transport, "Session": "1;timeout=60"}
+        )
 
-    def _send(self, packet: bytes) -> None:
-        if self.there is None:
+    def _send_packet(self, packet: bytes) -> None:
+        if self._udp_target is None:
             head = struct.pack(">cBH", b"$", 0, len(packet))
             self.wfile.write(head + packet)
             return
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-            way.sendto(packet, self.there)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp_socket:
+            udp_socket.sendto(packet, self._udp_target)
 
-    def _say(
+    def _send_response(
         self,
         request: dict[str, str],
         headers: dict[str, str],
@@ -251,33 +267,37 @@ class _Talk(socketserver.StreamRequestHandler):
         lines = [f"RTSP/1.0 {status}", *(f"{k}: {v}" for k, v in all_headers.items())]
         self.wfile.write("\r\n".join([*lines, "", ""]).encode() + body)
 
-    def _play(self) -> None:
+    def _send_images(self) -> None:
         """Send pictures at their rate until somebody hangs up."""
         self.camera.n_plays += 1
-        made = pictures(self.camera.size_wh)
+        units_by_image = encode_images(self.camera.size_wh)
         began_s, sequence = time.monotonic(), 0
         for number in range(10**6):
             wait_s = began_s + number / RATE_HZ - time.monotonic()
             if select.select([self.connection], [], [], max(0.0, wait_s))[0]:
                 # Whatever it asks now, nothing needs an answer but an end.
-                said = self.connection.recv(4096)
-                if b"TEARDOWN" in said or not said:
+                received = self.connection.recv(4096)
+                if b"TEARDOWN" in received or not received:
                     return
             if self.camera.silent:
                 continue
-            for packet in packets(made[number % N_PICTURES], number, sequence):
-                self._send(packet)
+            for packet in rtp_packets(
+                units_by_image[number % N_IMAGES], number, sequence
+            ):
+                self._send_packet(packet)
                 sequence += 1
             self.camera.number = number
 
 
-def _description(size_wh: tuple[int, int]) -> bytes:
+def _make_sdp(size_wh: tuple[int, int]) -> bytes:
     """Return what there is to see, as SDP (RFC 4566; RFC 6184, 8.1)."""
-    units = pictures(size_wh)[0]
+    units = encode_images(size_wh)[0]
     heads = [unit for unit in units if unit[0] & 0x1F in (7, 8)]
     sets = ",".join(base64.b64encode(unit).decode() for unit in heads)
     level = heads[0][1:4].hex()
-    how = f"packetization-mode=1;profile-level-id={level};sprop-parameter-sets={sets}"
+    format_parameters = (
+        f"packetization-mode=1;profile-level-id={level};sprop-parameter-sets={sets}"
+    )
     lines = (
         "v=0",
         "o=- 1 1 IN IP4 127.0.0.1",
@@ -288,7 +308,7 @@ def _description(size_wh: tuple[int, int]) -> bytes:
         "a=control:track0",
         "m=video 0 RTP/AVP 96",
         f"a=rtpmap:96 H264/{_CLOCK_HZ}",
-        f"a=fmtp:96 {how}",
+        f"a=fmtp:96 {format_parameters}",
         f"a=framerate:{RATE_HZ}",
         "a=control:track1",
     )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.media import Live, VideoReadError, live, open_video
+from maskdet.media import LatestFrameSource, VideoReadError, live, open_video
 from tests.media.test_live import QUICK
 
 
@@ -33,12 +33,12 @@ class FakeCapture:
 
 def test_a_camera_of_this_computer(monkeypatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    camera = live.Camera(3, every=2)
+    camera = live.Webcam(3, every=2)
     assert (camera.info.width, camera.info.height) == (8, 6)
     assert [int(image[0, 0, 0]) for image, _ in camera] == [4, 2, 0]
     assert camera._capture.released
-    source = open_video("3", patience=QUICK)
-    assert isinstance(source, Live)
+    source = open_video("3", reconnect_policy=QUICK)
+    assert isinstance(source, LatestFrameSource)
     source.close()
     with pytest.raises(VideoReadError, match="there is no camera 5"):
         open_video("5")
@@ -46,26 +46,28 @@ def test_a_camera_of_this_computer(monkeypatch) -> None:
 
 def test_a_camera_on_its_side_is_turned(monkeypatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    with live.Camera(3, rotate=270) as camera:
+    with live.Webcam(3, rotate=270) as camera:
         assert (camera.info.width, camera.info.height) == (6, 8)
         assert next(iter(camera))[0].shape == (8, 6, 3)
 
 
 def test_a_camera_is_let_go_of_however_its_pictures_end(monkeypatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
-    half = live.Camera(3)
+    half = live.Webcam(3)
     pictures = iter(half)
     next(pictures)
     pictures.close()
     assert half._capture.released
-    unread = live.Camera(3)
+    unread = live.Webcam(3)
     unread.close()
     assert unread._capture.released
 
     held: list[object] = []
-    monkeypatch.setattr(Live, "_offer", lambda source, image: source._stopped.set())
+    monkeypatch.setattr(
+        LatestFrameSource, "_store_frame", lambda source, image: source._stopped.set()
+    )
 
-    class Clung(live.Camera):
+    class Clung(live.Webcam):
         """A camera whose pictures somebody else holds on to."""
 
         def __iter__(self):
@@ -73,6 +75,6 @@ def test_a_camera_is_let_go_of_however_its_pictures_end(monkeypatch) -> None:
             return held[-1]
 
     camera = Clung(3)
-    Live(lambda: camera).close()
+    LatestFrameSource(lambda: camera).close()
     assert len(held) == 1
     assert camera._capture.released

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.media import FilmLimits, VideoReadError, child, open_video_file
-from tests.media.moving import film
+from maskdet.media import VideoLimits, VideoReadError, child, open_video_file
+from tests.media.moving import write_video
 from tests.waiting import WAIT_S, wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -63,7 +63,7 @@ def program(tmp_path, monkeypatch):
     def replace(code: str) -> Path:
         path = tmp_path / "decoder.py"
         path.write_text(HEAD + code)
-        monkeypatch.setattr(child, "PROGRAM", path)
+        monkeypatch.setattr(child, "DECODER_SCRIPT", path)
         (tmp_path / "film.mp4").touch()
         return tmp_path / "film.mp4"
 
@@ -87,7 +87,9 @@ def test_whatever_happens_costs_one_line(program, code, words) -> None:
     path = program(code)
     files, children = open_files(), decoders()
     with pytest.raises(VideoReadError, match=words) as caught:
-        open_video_file(path, FilmLimits(wait_s=0.5 if "sleep" in code else WAIT_S))
+        open_video_file(
+            path, VideoLimits(frame_timeout_s=0.5 if "sleep" in code else WAIT_S)
+        )
     assert "\n" not in str(caught.value)
     assert decoders() == children
     assert open_files() == files
@@ -104,22 +106,23 @@ def test_a_crash_in_the_middle_comes_after_what_was_read(program) -> None:
 
 def test_a_film_that_works_too_long_is_ended(program) -> None:
     path = program(
-        "from maskdet.media import decoder\ndecoder.limit(10**9, 1)\nwhile True: pass"
+        "from maskdet.media import decoder\ndecoder.limit_resources(10**9, 1)\nwhile "
+        "True: pass"
     )
     with pytest.raises(VideoReadError, match="takes too long"):
-        open_video_file(path, FilmLimits(wait_s=WAIT_S))
+        open_video_file(path, VideoLimits(frame_timeout_s=WAIT_S))
 
 
 def test_a_film_may_not_take_more_memory_than_allowed(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4", size_wh=(1920, 1080), times_ms=(0, 100, 200))
+    path = write_video(tmp_path / "a.mp4", size_wh=(1920, 1080), times_ms=(0, 100, 200))
     with pytest.raises(VideoReadError):
-        list(open_video_file(path, FilmLimits(memory_bytes=4_000_000)))
+        list(open_video_file(path, VideoLimits(memory_bytes=4_000_000)))
     assert len(list(open_video_file(path))) == 3
 
 
 @pytest.mark.parametrize("how", ["close", "drop", "break", "stop", "end"])
 def test_nothing_is_left_when_a_film_is_let_go(tmp_path: Path, how: str) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     files, children = open_files(), decoders()
     opened = open_video_file(path)
     assert len(decoders()) == len(children) + 1
@@ -146,7 +149,7 @@ def test_nothing_is_left_when_a_film_is_let_go(tmp_path: Path, how: str) -> None
 
 def test_pictures_stay_as_they_were_when_later_ones_come(tmp_path: Path) -> None:
     images, copies = [], []
-    for image, _ in open_video_file(film(tmp_path / "a.mp4")):
+    for image, _ in open_video_file(write_video(tmp_path / "a.mp4")):
         images.append(image)
         copies.append(image.copy())
     assert all(np.array_equal(*pair) for pair in zip(images, copies, strict=True))
@@ -154,7 +157,7 @@ def test_pictures_stay_as_they_were_when_later_ones_come(tmp_path: Path) -> None
 
 
 def test_a_decoder_goes_with_its_parent(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     code = (
         "import sys, time\nfrom maskdet.media import open_video_file\n"
         f"film = open_video_file({str(path)!r})\n"

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from maskdet.media import decoder
-from tests.media.moving import film
+from tests.media.moving import write_video
 
 
 @pytest.mark.parametrize(
@@ -24,19 +24,19 @@ def test_only_a_camera_gives_up_speed_to_be_up_to_date(
     tmp_path: Path, address, live, threads
 ) -> None:
     order = {"source": address, "live": live, "max_pixels": 10**6}
-    with av.open(film(tmp_path / "a.mp4")) as opened:
-        stream = decoder.picture_stream(opened, order)
+    with av.open(write_video(tmp_path / "a.mp4")) as opened:
+        stream = decoder.select_video_stream(opened, order)
         assert stream.thread_type.name == threads
 
 
 def test_a_web_address_without_an_end_is_a_camera(tmp_path: Path) -> None:
     """A stream of JPEG pictures says nothing of how long it lasts."""
     path = tmp_path / "a.mjpeg"
-    with av.open(film(tmp_path / "a.mp4")) as opened:
+    with av.open(write_video(tmp_path / "a.mp4")) as opened:
         pictures = [frame.to_image() for frame in opened.decode(video=0)]
     with path.open("wb") as stream:
         for picture in pictures:
             picture.save(stream, "JPEG")
     order = {"source": "http://a.example/", "live": True, "max_pixels": 10**6}
     with av.open(path) as opened:
-        assert decoder.picture_stream(opened, order).thread_type.name == "SLICE"
+        assert decoder.select_video_stream(opened, order).thread_type.name == "SLICE"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskdet.media import VideoReadError, open_video_file
-from tests.media.moving import N_FRAMES, film
+from tests.media.moving import N_FRAMES, write_video
 
 LONG_MS = tuple(range(0, 4000, 100))
 FRONT = {"movflags": "faststart"}
@@ -20,13 +20,13 @@ KINDS = {
     "a.mp4": ("libx264", {"options": FRONT}),
     "a.mov": ("mpeg4", {"options": FRONT}),
     "a.3gp": ("mpeg4", {"options": FRONT, "size_wh": (176, 144)}),
-    "sound.mp4": ("libx264", {"options": FRONT, "sound": "aac"}),
+    "sound.mp4": ("libx264", {"options": FRONT, "audio_codec": "aac"}),
     "pieces.mp4": ("libx264", {"options": PIECES}),
     "a.mkv": ("libx264", {}),
-    "sound.mkv": ("mpeg4", {"sound": "aac"}),
+    "sound.mkv": ("mpeg4", {"audio_codec": "aac"}),
     "a.webm": ("libvpx-vp9", {}),
     "a.avi": ("mpeg4", {"rate": 20, "size_wh": (640, 480)}),
-    "sound.avi": ("mjpeg", {"rate": 20, "sound": "pcm_s16le"}),
+    "sound.avi": ("mjpeg", {"rate": 20, "audio_codec": "pcm_s16le"}),
     "a.wmv": ("wmv2", {}),
     "a.flv": ("flv", {}),
     "a.ogv": ("libvpx", {}),
@@ -41,7 +41,7 @@ KINDS = {
 
 def made(folder: Path, name: str) -> Path:
     codec, how = KINDS[name]
-    return film(folder / name, codec, times_ms=LONG_MS, **how)
+    return write_video(folder / name, codec, times_ms=LONG_MS, **how)
 
 
 def read(path: Path) -> tuple[int, float, str]:
@@ -101,7 +101,7 @@ def test_a_file_that_is_filled_with_zeros_is_not_whole(
 def test_fragments_that_are_missing_are_noticed_if_the_header_counts_them(
     tmp_path: Path,
 ) -> None:
-    path = film(
+    path = write_video(
         tmp_path / "a.mp4",
         "libx264",
         times_ms=LONG_MS,
@@ -124,7 +124,9 @@ def test_sound_that_goes_on_is_no_missing_video(tmp_path: Path, name: str) -> No
     sound = {"a.avi": "pcm_s16le", "a.flv": "aac"}.get(name, "aac")
     codec = {"a.flv": "flv"}.get(name, "mpeg4")
     codec = "libx264" if name == "a.ts" else codec
-    path = film(tmp_path / name, codec, rate=rate, sound=sound, sound_s=6.0)
+    path = write_video(
+        tmp_path / name, codec, rate=rate, audio_codec=sound, audio_length_s=6.0
+    )
     assert read(path)[::2] == (N_FRAMES, "")
 
 
@@ -133,7 +135,9 @@ def test_a_last_frame_that_is_shown_for_long_is_no_missing_video(
     tmp_path: Path, name: str
 ) -> None:
     codec = "libvpx" if name == "a.webm" else "libx264"
-    path = film(tmp_path / name, codec, times_ms=(0, 40, 300, 2000, 9000, 20_000))
+    path = write_video(
+        tmp_path / name, codec, times_ms=(0, 40, 300, 2000, 9000, 20_000)
+    )
     assert read(path)[::2] == (6, "")
 
 
@@ -184,7 +188,7 @@ def test_a_recording_that_was_written_as_it_came_has_no_end_to_miss(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.mkv"
-    film(path, "libx264", options={"live": "1"})
+    write_video(path, "libx264", options={"live": "1"})
     assert read(path)[::2] == (N_FRAMES, "")
 
 

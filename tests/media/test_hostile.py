@@ -14,14 +14,14 @@ from PIL import Image as Pillow
 
 from maskdet.media import ImageReadError, decode_image, read_image
 from tests.media.files import (
-    difference,
-    moving,
-    pillow,
-    png_of,
-    saved,
-    scenery,
-    sized_jpeg,
-    tiff_of,
+    encode_image,
+    make_animation,
+    make_corners_image,
+    make_jpeg_with_size,
+    make_png,
+    make_tiff,
+    mean_difference,
+    to_pillow,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,16 +73,16 @@ def test_what_is_no_allowed_picture_is_refused_by_name(
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "AVIF"])
 def test_animations_are_refused(kind: str) -> None:
-    assert "this is an animation" in refusal(moving(kind))
+    assert "this is an animation" in refusal(make_animation(kind))
 
 
 def test_several_pages_and_raw_files_are_refused() -> None:
-    assert "several pages" in refusal(moving("TIFF"))
-    rgb = scenery(20, 10)
+    assert "several pages" in refusal(make_animation("TIFF"))
+    rgb = make_corners_image(20, 10)
     # A small copy in front of the real image, in a format that is not read.
-    assert "raw file; save it as JPEG" in refusal(tiff_of(rgb, t254=1))
-    assert "raw file; save it as JPEG" in refusal(tiff_of(rgb, t50706=[1, 4, 0, 0]))
-    assert read_image(tiff_of(rgb, t254=2)).shape == (10, 20, 3)
+    assert "raw file; save it as JPEG" in refusal(make_tiff(rgb, t254=1))
+    assert "raw file; save it as JPEG" in refusal(make_tiff(rgb, t50706=[1, 4, 0, 0]))
+    assert read_image(make_tiff(rgb, t254=2)).shape == (10, 20, 3)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -90,23 +90,27 @@ def test_several_pages_and_raw_files_are_refused() -> None:
 def test_huge_pictures_are_refused_from_the_header(size_wh: tuple[int, int]) -> None:
     """The file holds a header only: whoever decodes it first would say damaged."""
     header = struct.pack(">IIBBBBB", *size_wh, 8, 2, 0, 0, 0)
-    line = refusal(png_of(header, b""))
+    line = refusal(make_png(header, b""))
     assert "51 megapixels" in line
     assert "make it smaller" in line
 
 
 def test_a_huge_jpeg_and_a_huge_webp_are_refused_from_the_header() -> None:
-    assert "20000 x 20000 pixels; at most 51" in refusal(sized_jpeg(20000, 20000))
+    assert "20000 x 20000 pixels; at most 51" in refusal(
+        make_jpeg_with_size(20000, 20000)
+    )
     with pytest.raises(ImageReadError, match="20000 x 20000 pixels; at most 204"):
-        decode_image(sized_jpeg(20000, 20000))
-    data = bytearray(saved(pillow(scenery()), "WEBP", lossless=True))
+        decode_image(make_jpeg_with_size(20000, 20000))
+    data = bytearray(
+        encode_image(to_pillow(make_corners_image()), "WEBP", lossless=True)
+    )
     at = data.index(b"VP8L") + 9
     data[at : at + 4] = struct.pack("<I", 16382 | 16382 << 14)
     assert "51 megapixels" in refusal(bytes(data))
 
 
 def test_the_limits_can_be_chosen() -> None:
-    data = saved(pillow(scenery(100, 100)), "PNG")
+    data = encode_image(to_pillow(make_corners_image(100, 100)), "PNG")
     assert read_image(data, max_pixels=10_000, max_bytes=len(data)).shape[0] == 100
     assert "0.009999 megapixels" in refusal(data, max_pixels=9_999)
     assert "larger than" in refusal(data, max_bytes=len(data) - 1)
@@ -121,7 +125,7 @@ def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:
 
 
 def test_a_jpeg_built_to_be_slow_is_refused() -> None:
-    data = saved(pillow(scenery()), "JPEG", progressive=True)
+    data = encode_image(to_pillow(make_corners_image()), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     assert read_image(data).shape == (120, 160, 3)
     slow = data[:last] + data[last:-2] * 200 + data[-2:]
@@ -130,22 +134,22 @@ def test_a_jpeg_built_to_be_slow_is_refused() -> None:
 
 def test_what_a_phone_puts_behind_a_photo_is_not_counted_as_scans() -> None:
     """A motion photo has a video behind it, in which a scan seems to begin at times."""
-    photo = saved(pillow(scenery()), "JPEG", quality=95)
+    photo = encode_image(to_pillow(make_corners_image()), "JPEG", quality=95)
     video = b"\x00\x00\x00\x18ftypmp42" + b"\xff\xda\x00\x0c" * 500
-    assert difference(read_image(photo + video), scenery()) < 1.5
+    assert mean_difference(read_image(photo + video), make_corners_image()) < 1.5
 
 
 def test_a_progressive_jpeg_too_large_for_its_coefficients_is_refused() -> None:
     for size_wh in ((12000, 9000), (16000, 12000)):
         with pytest.raises(ImageReadError, match=r"progressive JPEG of .* baseline"):
-            decode_image(sized_jpeg(*size_wh, progressive=True))
+            decode_image(make_jpeg_with_size(*size_wh, progressive=True))
 
 
 def sized(kind: str, width: int, height: int) -> bytes:
     """Return a small file whose header says what nobody should try to decode."""
     if kind == "PNG":
         header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-        return png_of(header, b"\x00" * 1000)
+        return make_png(header, b"\x00" * 1000)
     if kind == "BMP":
         sizes = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
         return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + sizes + b"\x00" * 1000
@@ -156,7 +160,7 @@ def sized(kind: str, width: int, height: int) -> bytes:
         place = struct.pack("<BHHHHB", 0x2C, 0, 0, width, height, 0)
         return b"GIF89a" + screen + place + b"\x02\x02\x44\x01\x00;"
     numbers = np.float32 if kind == "float TIFF" else np.uint8
-    return tiff_of(np.zeros((2, 2, 3), numbers), t256=width, t257=height)
+    return make_tiff(np.zeros((2, 2, 3), numbers), t256=width, t257=height)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -182,7 +186,7 @@ def peak_megabytes(data: bytes) -> tuple[str, float]:
     code = """if True:
         import io, sys
         from maskdet.media import decode_image
-        from tests.media.files import png_of  # what reading imports is no news
+        from tests.media.files import make_png  # what reading imports is no news
         import PIL.Image, PIL.JpegImagePlugin, PIL.TiffImagePlugin
         def peak():
             lines = open("/proc/self/status").read().splitlines()
@@ -207,7 +211,7 @@ def peak_megabytes(data: bytes) -> tuple[str, float]:
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_the_largest_photo_of_a_phone_takes_bounded_memory() -> None:
     """200 megapixels are 600 MB decoded, and 1.5 GB with the copies on the way."""
-    data = saved(Pillow.new("RGB", (16320, 12240), "grey"), "JPEG")
+    data = encode_image(Pillow.new("RGB", (16320, 12240), "grey"), "JPEG")
     line, megabytes = peak_megabytes(data)
     assert line == "16320 12240 6120 8160 3"
     assert megabytes < 480
@@ -221,8 +225,8 @@ def test_a_truncated_picture_is_refused_and_leaks_nothing(kind: str) -> None:
     red = np.zeros((120, 160, 3), np.uint8)
     red[..., 2] = 255
     noise = np.random.default_rng(3).integers(0, 255, (120, 160, 3), dtype=np.uint8)
-    whole = saved(pillow(noise), kind)
-    before = saved(pillow(red), kind)
+    whole = encode_image(to_pillow(noise), kind)
+    before = encode_image(to_pillow(red), kind)
     for share in (0.05, 0.2, 0.5, 0.8, 0.95, 0.99):
         read_image(before)
         refusal(whole[: int(share * len(whole))])
@@ -244,7 +248,7 @@ def outcome(data: bytes) -> str:
 def test_mutated_pictures_are_read_or_refused(kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     exif = {"exif": Pillow.Exif()} if kind in {"JPEG", "PNG", "WEBP"} else {}
-    whole = saved(pillow(scenery(64, 48)), kind, **exif)
+    whole = encode_image(to_pillow(make_corners_image(64, 48)), kind, **exif)
     outcomes = set()
     for _ in range(60):
         data = bytearray(whole)

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 
 from maskdet.media import (
-    Film,
-    Live,
-    Patience,
+    LatestFrameSource,
+    ReconnectPolicy,
     VideoInfo,
+    VideoReader,
     VideoReadError,
     open_video,
-    public_name,
+    redact_url,
 )
-from tests.media.files import difference, scenery
-from tests.media.moving import N_FRAMES, film
+from tests.media.files import make_corners_image, mean_difference
+from tests.media.moving import N_FRAMES, write_video
 from tests.waiting import WAIT_S, wait_until
 
-QUICK = Patience(first_s=0.01, longest_s=0.05, give_up_s=WAIT_S)
+QUICK = ReconnectPolicy(initial_delay_s=0.01, max_delay_s=0.05, timeout_s=WAIT_S)
 
 
 class FakeCamera:
@@ -68,8 +68,12 @@ def opening(cameras: list[FakeCamera | None]):
 
 def test_only_the_newest_picture_is_handed_out() -> None:
     camera = FakeCamera(50, forever=True)
-    source = Live(opening([camera]))
-    wait_until(lambda: source._newest is not None and source._newest[0][0, 0, 0] == 49)
+    source = LatestFrameSource(opening([camera]))
+    wait_until(
+        lambda: (
+            source._latest_frame is not None and source._latest_frame[0][0, 0, 0] == 49
+        )
+    )
     frames = iter(source)
     image, time_s = next(frames)
     assert image[0, 0, 0] == 49
@@ -84,7 +88,9 @@ def test_only_the_newest_picture_is_handed_out() -> None:
 def test_a_camera_that_goes_away_is_tried_again_ever_more_slowly(monkeypatch) -> None:
     said: list[str] = []
     cameras = [FakeCamera(1), None, None, None, FakeCamera(3, forever=True)]
-    source = Live(opening(cameras), patience=QUICK, tell=said.append)
+    source = LatestFrameSource(
+        opening(cameras), reconnect_policy=QUICK, on_status=said.append
+    )
     frames = iter(source)
     times = [next(frames)[1]]
     wait_until(lambda: "the camera is back" in said)
@@ -97,8 +103,8 @@ def test_a_camera_that_goes_away_is_tried_again_ever_more_slowly(monkeypatch) ->
 
 
 def test_a_camera_that_stays_away_is_given_up() -> None:
-    short = Patience(first_s=0.01, longest_s=0.05, give_up_s=0.2)
-    source = Live(opening([FakeCamera(0)]), patience=short)
+    short = ReconnectPolicy(initial_delay_s=0.01, max_delay_s=0.05, timeout_s=0.2)
+    source = LatestFrameSource(opening([FakeCamera(0)]), reconnect_policy=short)
     with pytest.raises(VideoReadError, match="away for too long"):
         list(source)
     assert not source._thread.is_alive()
@@ -116,8 +122,8 @@ def test_a_fault_while_reading_is_told_to_who_waits(of, monkeypatch) -> None:
         return opener() if not broken.closed else fail()
 
     if of == "pictures":
-        monkeypatch.setattr(Live, "_offer", fail)
-    source = Live(open_or_fail, patience=QUICK)
+        monkeypatch.setattr(LatestFrameSource, "_store_frame", fail)
+    source = LatestFrameSource(open_or_fail, reconnect_policy=QUICK)
     # A source that says nothing for ever would hang here.
     stopping = threading.Timer(WAIT_S, source.stop)
     stopping.start()
@@ -129,19 +135,19 @@ def test_a_fault_while_reading_is_told_to_who_waits(of, monkeypatch) -> None:
 
 def test_a_camera_that_was_never_there_is_refused_at_once() -> None:
     with pytest.raises(VideoReadError, match="gone"):
-        Live(opening([None]))
+        LatestFrameSource(opening([None]))
 
 
 def test_a_camera_that_comes_back_larger_gives_pictures_of_one_size() -> None:
     cameras = [FakeCamera(0), FakeCamera(1, forever=True, size_wh=(16, 12))]
-    source = Live(opening(cameras), patience=QUICK)
+    source = LatestFrameSource(opening(cameras), reconnect_policy=QUICK)
     image, _ = next(iter(source))
     assert image.shape == (6, 8, 3)
     source.close()
 
 
 def test_whoever_waits_for_a_camera_can_be_stopped() -> None:
-    source = Live(opening([FakeCamera(0, forever=True)]))
+    source = LatestFrameSource(opening([FakeCamera(0, forever=True)]))
     threading.Timer(0.2, source.stop).start()
     assert list(source) == []
 
@@ -167,29 +173,29 @@ def served(tmp_path):
 
 def test_a_film_at_an_address_gives_every_picture(served) -> None:
     folder, address, _ = served
-    film(folder / "a.mp4")
+    write_video(folder / "a.mp4")
     source = open_video(f"{address}/a.mp4")
-    assert isinstance(source, Film)
+    assert isinstance(source, VideoReader)
     pictures = list(source)
     assert [time_s for _, time_s in pictures] == pytest.approx(
         [number / 10 for number in range(N_FRAMES)], abs=1e-3
     )
-    assert difference(pictures[0][0], scenery(96, 64)) < 8
+    assert mean_difference(pictures[0][0], make_corners_image(96, 64)) < 8
 
 
 def test_a_camera_at_an_address_is_opened_again_when_it_ends(served) -> None:
     folder, address, asked = served
     content = b"".join(
-        cv2.imencode(".jpg", scenery(96, 64))[1].tobytes() for _ in range(30)
+        cv2.imencode(".jpg", make_corners_image(96, 64))[1].tobytes() for _ in range(30)
     )
     (folder / "a.mjpeg").write_bytes(content)
     said: list[str] = []
     name = f"{address}/a.mjpeg"
-    source = open_video(name, patience=QUICK, tell=said.append)
-    assert isinstance(source, Live)
+    source = open_video(name, reconnect_policy=QUICK, on_status=said.append)
+    assert isinstance(source, LatestFrameSource)
     frames = iter(source)
     image, _ = next(frames)
-    assert difference(image, scenery(96, 64)) < 8
+    assert mean_difference(image, make_corners_image(96, 64)) < 8
     wait_until(lambda: said.count("the camera is back") >= 1)
     assert next(frames)[0].shape == (64, 96, 3)
     source.close()
@@ -199,7 +205,7 @@ def test_a_camera_at_an_address_is_opened_again_when_it_ends(served) -> None:
 @pytest.mark.parametrize("name", ["/missing.mp4", "/a.txt", "/list.m3u8"])
 def test_an_address_without_pictures_is_refused(served, name) -> None:
     folder, address, _ = served
-    secret = film(folder / "secret.mp4")
+    secret = write_video(folder / "secret.mp4")
     (folder / "a.txt").write_text("hello")
     # A playlist must not lead to files of this computer.
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:1,", f"file://{secret}"]
@@ -210,7 +216,7 @@ def test_an_address_without_pictures_is_refused(served, name) -> None:
 
 
 def test_what_can_be_opened(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     assert len(list(open_video(str(path), every=4))) == 3
     with pytest.raises(FileNotFoundError, match="no such file"):
         open_video(str(tmp_path / "no.mp4"))
@@ -239,4 +245,4 @@ def test_what_can_be_opened(tmp_path: Path) -> None:
     ],
 )
 def test_passwords_are_not_shown(name, shown) -> None:
-    assert public_name(name) == shown
+    assert redact_url(name) == shown

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.media import open_video, open_video_file, rotated
+from maskdet.media import open_video, open_video_file, rotate_image
 from maskdet.types import Image
-from tests.media.files import difference, scenery
-from tests.media.moving import film, turned
+from tests.media.files import make_corners_image, mean_difference
+from tests.media.moving import rotate_in_header, write_video
 
 # The eight matrices a, b, c, d that turn or mirror without stretching.
 MATRICES = [
@@ -38,13 +38,13 @@ def shown(image: Image, matrix: tuple[int, int, int, int]) -> Image:
 def test_each_of_the_eight_orientations_is_honoured(
     tmp_path: Path, matrix: tuple[int, int, int, int]
 ) -> None:
-    path = turned(film(tmp_path / "a.mp4"), matrix)
+    path = rotate_in_header(write_video(tmp_path / "a.mp4"), matrix)
     with open_video_file(path) as opened:
         info = opened.info
         image, _ = next(iter(opened))
-    expected = shown(scenery(96, 64), matrix)
+    expected = shown(make_corners_image(96, 64), matrix)
     assert image.shape == (info.height, info.width, 3)
-    assert difference(image, expected) < 8
+    assert mean_difference(image, expected) < 8
     assert info.mirrored == (matrix[0] * matrix[3] - matrix[1] * matrix[2] < 0)
 
 
@@ -57,26 +57,26 @@ def test_there_are_eight() -> None:
 def test_a_rotation_comes_after_what_the_file_says(
     tmp_path: Path, matrix: tuple[int, int, int, int], rotate: int
 ) -> None:
-    path = turned(film(tmp_path / "a.mp4"), matrix)
+    path = rotate_in_header(write_video(tmp_path / "a.mp4"), matrix)
     with open_video(path, rotate=rotate) as opened:
         size_wh = opened.info.width, opened.info.height
         image, _ = next(iter(opened))
-    expected = np.rot90(shown(scenery(96, 64), matrix), -rotate // 90)
+    expected = np.rot90(shown(make_corners_image(96, 64), matrix), -rotate // 90)
     assert image.shape[1::-1] == size_wh
-    assert difference(image, expected) < 8
+    assert mean_difference(image, expected) < 8
 
 
 def test_90_degrees_are_clockwise() -> None:
-    image = scenery(4, 2)
-    turned_image = rotated(image, 90)
+    image = make_corners_image(4, 2)
+    turned_image = rotate_image(image, 90)
     assert turned_image.shape == (4, 2, 3)
     assert (turned_image[0, -1] == image[0, 0]).all(), "left above is right above now"
     assert turned_image.flags.c_contiguous
-    assert rotated(image, 0) is image
+    assert rotate_image(image, 0) is image
 
 
 @pytest.mark.parametrize("rotate", [45, -90, 360, 90.5, True])
 def test_other_angles_are_refused(tmp_path: Path, rotate: int) -> None:
     line = "rotate must be one of 0, 90, 180, 270 degrees"
     with pytest.raises(ValueError, match=line):
-        open_video(film(tmp_path / "a.mp4"), rotate=rotate)
+        open_video(write_video(tmp_path / "a.mp4"), rotate=rotate)

@@ -13,30 +13,36 @@ import pytest
 
 from maskdet.analyzer import TwoStage
 from maskdet.cli import main, video
-from maskdet.media import FilmLimits, Live, VideoReadError, child, open_video
+from maskdet.media import (
+    LatestFrameSource,
+    VideoLimits,
+    VideoReadError,
+    child,
+    open_video,
+)
 from tests.fakes import FakeClassifier, FakeDetector
-from tests.media.rtsp import N_PICTURES, Camera, brightness, camera
+from tests.media.rtsp import N_IMAGES, RtspCamera, brightness, run_camera
 from tests.media.test_live import QUICK
 from tests.waiting import WAIT_S, wait_until
 
-SHORT = FilmLimits(wait_s=0.5)
-LONG = FilmLimits(wait_s=WAIT_S)
+SHORT = VideoLimits(frame_timeout_s=0.5)
+LONG = VideoLimits(frame_timeout_s=WAIT_S)
 
 
 def number_of(image) -> int:
     """Return which of the pictures it is, by its brightness."""
     shown = float(image.mean())
-    return min(range(N_PICTURES), key=lambda n: abs(brightness(n) - shown))
+    return min(range(N_IMAGES), key=lambda n: abs(brightness(n) - shown))
 
 
-def behind(one: Camera, image) -> int:
+def behind(one: RtspCamera, image) -> int:
     """Return how many pictures the camera has sent since; decoders keep back a few."""
-    return (one.number - number_of(image)) % N_PICTURES
+    return (one.number - number_of(image)) % N_IMAGES
 
 
 def test_its_pictures_come_and_their_times_rise() -> None:
-    with camera() as one, contextlib.closing(open_video(one.address())) as source:
-        assert isinstance(source, Live)
+    with run_camera() as one, contextlib.closing(open_video(one.url())) as source:
+        assert isinstance(source, LatestFrameSource)
         assert (source.info.width, source.info.height) == (160, 120)
         assert float(source.info.frame_rate) == 25
         frames = iter(source)
@@ -51,41 +57,41 @@ def test_its_pictures_come_and_their_times_rise() -> None:
     )
     numbers = [number_of(image) for image, _ in taken]
     assert all(first != then for first, then in pairwise(numbers)), "each is a new one"
-    assert one.asked[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+    assert one.methods[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
 
 
 def test_sound_is_not_asked_for_as_it_may_never_come() -> None:
-    with camera() as one, contextlib.closing(open_video(one.address())) as source:
+    with run_camera() as one, contextlib.closing(open_video(one.url())) as source:
         assert not source.info.has_sound
-    assert one.asked.count("SETUP") == 1
+    assert one.methods.count("SETUP") == 1
 
 
 def test_one_that_sends_over_udp_only_is_seen_too() -> None:
     with (
-        camera(udp=True) as one,
-        contextlib.closing(open_video(one.address())) as source,
+        run_camera(udp=True) as one,
+        contextlib.closing(open_video(one.url())) as source,
     ):
         image, _ = next(iter(source))
     assert image.shape == (120, 160, 3)
-    assert one.asked.count("SETUP") == 2, "TCP was asked for before"
+    assert one.methods.count("SETUP") == 2, "TCP was asked for before"
 
 
 def test_who_looks_away_sees_the_newest_picture_next() -> None:
-    with camera() as one, contextlib.closing(open_video(one.address())) as source:
+    with run_camera() as one, contextlib.closing(open_video(one.url())) as source:
         frames = iter(source)
         next(frames)
         began = one.number
-        wait_until(lambda: one.number >= began + N_PICTURES // 2)
+        wait_until(lambda: one.number >= began + N_IMAGES // 2)
         one.silent = True
-        wait_until(lambda: behind(one, source._newest[0]) < 4)
+        wait_until(lambda: behind(one, source._latest_frame[0]) < 4)
         image, _ = next(frames)
     assert behind(one, image) < 4, "pictures in between were left out"
 
 
 def test_a_large_picture_comes_in_many_packets() -> None:
     with (
-        camera(size_wh=(1280, 720)) as one,
-        contextlib.closing(open_video(one.address())) as source,
+        run_camera(size_wh=(1280, 720)) as one,
+        contextlib.closing(open_video(one.url())) as source,
     ):
         image, _ = next(iter(source))
     assert image.shape == (720, 1280, 3)
@@ -94,15 +100,15 @@ def test_a_large_picture_comes_in_many_packets() -> None:
 
 def test_it_is_looked_at_again_after_it_hung_up_and_came_back_larger() -> None:
     said: list[str] = []
-    with camera() as one:
-        source = open_video(one.address(), patience=QUICK, tell=said.append)
+    with run_camera() as one:
+        source = open_video(one.url(), reconnect_policy=QUICK, on_status=said.append)
         frames = iter(source)
         next(frames)
-        one.away, one.size_wh = True, (320, 240)
-        one.drop()
+        one.refuses, one.size_wh = True, (320, 240)
+        one.close_connections()
         wait_until(lambda: len(said) >= 2)
         assert all("the camera is away; it is tried again in" in line for line in said)
-        one.away = False
+        one.refuses = False
         wait_until(lambda: "the camera is back" in said)
         next(frames)
         image, _ = next(frames)
@@ -128,14 +134,16 @@ def test_one_that_falls_silent_is_asked_again(monkeypatch) -> None:
     said: list[str] = []
     clock = Clock()
     monkeypatch.setattr(child, "monotonic", clock)
-    with camera() as one:
-        address = one.address()
-        source = open_video(address, LONG, patience=QUICK, tell=said.append)
+    with run_camera() as one:
+        address = one.url()
+        source = open_video(
+            address, LONG, reconnect_policy=QUICK, on_status=said.append
+        )
         frames = iter(source)
         next(frames)
         one.silent = True
         # More than once: a picture that was on its way may come after the first.
-        wait_until(lambda: clock.skip(LONG.wait_s) or said)
+        wait_until(lambda: clock.skip(LONG.frame_timeout_s) or said)
         one.silent = False
         wait_until(lambda: "the camera is back" in said)
         assert next(frames)[0].shape == (120, 160, 3)
@@ -144,30 +152,35 @@ def test_one_that_falls_silent_is_asked_again(monkeypatch) -> None:
 
 @pytest.mark.parametrize("digest", [False, True])
 def test_a_password_opens_what_nobody_else_can(digest) -> None:
-    with camera(login=("me", "ge/heim"), digest=digest) as one:
-        source = open_video(one.address(login="me:ge%2Fheim@"))
+    with run_camera(login=("me", "ge/heim"), digest=digest) as one:
+        source = open_video(one.url(login="me:ge%2Fheim@"))
         assert source.info.width == 160
         source.close()
         for login in ("", "me:falsch@"):
             with pytest.raises(VideoReadError, match="wants a user and a password"):
-                open_video(one.address(login=login))
+                open_video(one.url(login=login))
 
 
-def nobody(one: Camera) -> str:
-    return one.address().replace(str(one.port), "1")
+def nobody(one: RtspCamera) -> str:
+    return one.url().replace(str(one.port), "1")
 
 
 @pytest.mark.parametrize(
     ("how", "address", "limits", "line"),
     [
-        ({}, lambda one: one.address("/attic"), LONG, "there is nothing at this"),
+        ({}, lambda one: one.url("/attic"), LONG, "there is nothing at this"),
         ({}, nobody, LONG, "nobody answers at this address; check its host and port"),
-        ({"away": True}, Camera.address, LONG, "gives no film or camera that can be"),
-        ({"silent": True}, Camera.address, SHORT, "the address sends no pictures"),
+        (
+            {"refuses": True},
+            RtspCamera.url,
+            LONG,
+            "gives no film or camera that can be",
+        ),
+        ({"silent": True}, RtspCamera.url, SHORT, "the address sends no pictures"),
     ],
 )
 def test_what_is_wrong_with_an_address_is_one_line(how, address, limits, line) -> None:
-    with camera(**how) as one, pytest.raises(VideoReadError, match=line) as told:
+    with run_camera(**how) as one, pytest.raises(VideoReadError, match=line) as told:
         open_video(address(one), limits)
     assert "\n" not in str(told.value)
 
@@ -184,7 +197,7 @@ def _quick_models(monkeypatch) -> None:
 def test_the_command_follows_people_before_it_until_ctrl_c(
     tmp_path, capsys, monkeypatch
 ) -> None:
-    with camera(login=("me", "geheim")) as one:
+    with run_camera(login=("me", "geheim")) as one:
         analyze, seen_s = TwoStage.analyze, []
 
         def timed(self, *args, **how):
@@ -198,10 +211,10 @@ def test_the_command_follows_people_before_it_until_ctrl_c(
         stopped: list[bool] = []
         monkeypatch.setattr(TwoStage, "analyze", timed)
         summary = tmp_path / "a.json"
-        address = one.address(login="me:geheim@")
+        address = one.url(login="me:geheim@")
         assert main(["video", address, "--json", str(summary)]) == 0
     (report,) = json.loads(summary.read_text("utf-8"))["films"]
-    assert report["film"] == one.address()
+    assert report["film"] == one.url()
     assert report["pictures"] >= 29
     assert [person["label"] for person in report["people"]] == ["mask"]
     shown = capsys.readouterr()
@@ -211,10 +224,10 @@ def test_the_command_follows_people_before_it_until_ctrl_c(
 
 @pytest.mark.usefixtures("_quick_models")
 def test_the_command_says_no_password_where_it_is_wrong(capsys) -> None:
-    with camera(login=("me", "geheim")) as one:
-        assert main(["video", one.address(login="me:falsch@")]) == 1
+    with run_camera(login=("me", "geheim")) as one:
+        assert main(["video", one.url(login="me:falsch@")]) == 1
     shown = capsys.readouterr()
     assert "wants a user and a password, or refuses" in shown.err
-    assert shown.err.startswith(f"maskdet: {one.address()}: ")
+    assert shown.err.startswith(f"maskdet: {one.url()}: ")
     assert "falsch" not in shown.out + shown.err
     assert shown.err.count("\n") == 1

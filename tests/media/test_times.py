@@ -10,23 +10,23 @@ import numpy as np
 import pytest
 
 from maskdet.media import (
-    FilmLimits,
-    FilmWriter,
-    Sound,
+    AudioTrack,
+    VideoLimits,
     VideoReadError,
+    VideoWriter,
     open_video,
     open_video_file,
 )
-from maskdet.media.decoder import Clock
-from tests.media.files import pillow, scenery
-from tests.media.moving import N_FRAMES, film, packets
+from maskdet.media.decoder import TimestampNormalizer
+from tests.media.files import make_corners_image, to_pillow
+from tests.media.moving import N_FRAMES, read_packets, write_video
 
 HOURS_MS = 36_000_000
 
 
 def later(path: Path, from_ms: int, **how: object) -> Path:
     times_ms = range(from_ms, from_ms + 1200, 100)
-    return film(path, "libx264", times_ms=tuple(times_ms), **how)
+    return write_video(path, "libx264", times_ms=tuple(times_ms), **how)
 
 
 def joined(path: Path, *parts: Path) -> Path:
@@ -56,13 +56,13 @@ def test_a_clock_that_leaps_ahead_goes_on(tmp_path: Path) -> None:
     times, end_s = times_of(path)
     assert times == even(2 * N_FRAMES)
     assert end_s == pytest.approx(2.4, abs=0.01)
-    with open_video_file(path, FilmLimits(max_s=60)) as opened:
+    with open_video_file(path, VideoLimits(max_duration_s=60)) as opened:
         assert opened.info.duration_is_estimate
         assert len(list(opened)) == 2 * N_FRAMES
 
 
 def test_a_clock_that_starts_anew_goes_on_in_matroska_too(tmp_path: Path) -> None:
-    part = film(tmp_path / "a.mkv", "libx264", options={"live": "1"})
+    part = write_video(tmp_path / "a.mkv", "libx264", options={"live": "1"})
     times, _ = times_of(joined(tmp_path / "b.mkv", part, part))
     assert times == even(2 * N_FRAMES)
 
@@ -70,50 +70,50 @@ def test_a_clock_that_starts_anew_goes_on_in_matroska_too(tmp_path: Path) -> Non
 def test_a_long_pause_is_one(tmp_path: Path) -> None:
     """A camera that films only what moves; also in a stream that may leap."""
     times_ms = (0, 100, 30_000, 30_100)
-    assert times_of(film(tmp_path / "a.mp4", times_ms=times_ms))[0] == pytest.approx(
-        [0, 0.1, 30, 30.1], abs=2e-3
-    )
+    assert times_of(write_video(tmp_path / "a.mp4", times_ms=times_ms))[
+        0
+    ] == pytest.approx([0, 0.1, 30, 30.1], abs=2e-3)
     times_ms = (0, 100, 9000, 9100)
-    path = film(tmp_path / "a.ts", "libx264", times_ms=times_ms)
+    path = write_video(tmp_path / "a.ts", "libx264", times_ms=times_ms)
     assert times_of(path)[0] == pytest.approx([0, 0.1, 9, 9.1], abs=2e-3)
 
 
 def test_what_is_slightly_out_of_order_is_no_new_start() -> None:
-    clock = Clock(leaps=True)
+    clock = TimestampNormalizer(may_jump=True)
     stamps = [0.0, 0.1, 0.05, 0.2, 0.15, 0.3]
-    assert [clock.of(stamp, 0.1) for stamp in stamps] == stamps
-    assert clock.of(-5.0, 0.1) == pytest.approx(0.4)
-    assert clock.of(-4.9, 0.1) == pytest.approx(0.5)
-    assert clock.of(90.0, 0.1) == pytest.approx(0.6)
-    assert clock.of(90.1, 0.1) == pytest.approx(0.7)
+    assert [clock.normalize(stamp, 0.1) for stamp in stamps] == stamps
+    assert clock.normalize(-5.0, 0.1) == pytest.approx(0.4)
+    assert clock.normalize(-4.9, 0.1) == pytest.approx(0.5)
+    assert clock.normalize(90.0, 0.1) == pytest.approx(0.6)
+    assert clock.normalize(90.1, 0.1) == pytest.approx(0.7)
 
 
 def test_the_sound_goes_on_as_the_frames_do(tmp_path: Path) -> None:
-    part = later(tmp_path / "a.ts", 0, sound="aac")
+    part = later(tmp_path / "a.ts", 0, audio_codec="aac")
     source = joined(tmp_path / "b.ts", part, part)
     out = tmp_path / "out.mp4"
     with open_video_file(source) as opened:
-        sound = Sound(str(source), opened.info.start_s)
-        with FilmWriter(out, (96, 64), frame_rate=Fraction(10), sound=sound) as writer:
+        sound = AudioTrack(str(source), opened.info.start_s)
+        with VideoWriter(out, (96, 64), frame_rate=Fraction(10), audio=sound) as writer:
             for image, time_s in opened:
                 writer.write(image, time_s)
             writer.finish(opened.end_s)
     assert writer.note == ""
-    heard = [time_s for time_s, _ in packets(out, "audio")]
+    heard = [time_s for time_s, _ in read_packets(out, "audio")]
     assert heard[-1] == pytest.approx(2.4, abs=0.15)
     assert max(np.diff(heard)) < 0.1
 
 
 def test_a_bare_stream_names_its_rate_or_it_is_assumed(tmp_path: Path) -> None:
     for name, codec in (("a.h264", "libx264"), ("a.m1v", "mpeg1video")):
-        path = film(tmp_path / name, codec, rate=50 if name == "a.h264" else 30)
+        path = write_video(tmp_path / name, codec, rate=50 if name == "a.h264" else 30)
         with open_video_file(path) as opened:
             info = opened.info
             times = [time_s for _, time_s in opened]
         rate = 50 if name == "a.h264" else 30
         assert (info.frame_rate, info.rate_is_assumed) == (rate, False)
         assert times == pytest.approx([number / rate for number in range(N_FRAMES)])
-    with open_video_file(film(tmp_path / "a.mjpeg", "mjpeg", rate=25)) as opened:
+    with open_video_file(write_video(tmp_path / "a.mjpeg", "mjpeg", rate=25)) as opened:
         assert opened.info.frame_rate == 25
         assert opened.info.rate_is_assumed
         assert len(list(opened)) == N_FRAMES
@@ -121,10 +121,14 @@ def test_a_bare_stream_names_its_rate_or_it_is_assumed(tmp_path: Path) -> None:
 
 
 def test_an_hevc_stream_and_a_gif_are_read(tmp_path: Path) -> None:
-    with open_video_file(film(tmp_path / "a.hevc", "libx265", rate=20)) as opened:
+    with open_video_file(
+        write_video(tmp_path / "a.hevc", "libx265", rate=20)
+    ) as opened:
         assert len(list(opened)) == N_FRAMES
         assert opened.info.frame_rate == 20
-    images = [pillow(np.maximum(scenery(), np.uint8(60 * n))) for n in range(4)]
+    images = [
+        to_pillow(np.maximum(make_corners_image(), np.uint8(60 * n))) for n in range(4)
+    ]
     path = tmp_path / "a.gif"
     images[0].save(path, save_all=True, append_images=images[1:], duration=250)
     times, end_s = times_of(path)
@@ -134,7 +138,7 @@ def test_an_hevc_stream_and_a_gif_are_read(tmp_path: Path) -> None:
 
 def test_a_frame_rate_near_zero_is_one_line(tmp_path: Path) -> None:
     """The header of an AVI says that a frame is shown for years."""
-    path = film(tmp_path / "a.avi", rate=20)
+    path = write_video(tmp_path / "a.avi", rate=20)
     content = bytearray(path.read_bytes())
     at = content.index(b"strh") + 8 + 20
     content[at : at + 8] = (684_510_413).to_bytes(4, "little") + b"\x04\0\0\0"
@@ -148,7 +152,7 @@ def test_a_frame_rate_near_zero_is_one_line(tmp_path: Path) -> None:
 
 def test_a_frame_that_claims_to_last_for_years_does_not(tmp_path: Path) -> None:
     """One of the times in an MP4 is the largest that there can be (8.6.1.2)."""
-    path = film(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     content = bytearray(path.read_bytes())
     at = content.index(b"stts") + 16
     content[at : at + 4] = (2**31 - 1).to_bytes(4, "big")
@@ -164,7 +168,9 @@ def test_a_rate_that_cannot_be_is_no_rate_for_the_writer(
     tmp_path: Path, rate: Fraction
 ) -> None:
     path = tmp_path / "a.mp4"
-    with FilmWriter(path, (96, 64), frame_rate=rate) as writer:
-        writer.write(np.asarray(cv2.resize(scenery(), (96, 64)), np.uint8), 0.0)
+    with VideoWriter(path, (96, 64), frame_rate=rate) as writer:
+        writer.write(
+            np.asarray(cv2.resize(make_corners_image(), (96, 64)), np.uint8), 0.0
+        )
         writer.finish()
     assert len(list(open_video(path))) == 1

@@ -9,17 +9,23 @@ import av
 import numpy as np
 import pytest
 
-from maskdet.media import FilmWriter, Sound, checked_target, open_video_file, writing
-from tests.media.files import difference, scenery
-from tests.media.moving import film, packets
+from maskdet.media import (
+    AudioTrack,
+    VideoWriter,
+    open_video_file,
+    validate_output_path,
+    writing,
+)
+from tests.media.files import make_corners_image, mean_difference
+from tests.media.moving import read_packets, write_video
 
 
 def written(path: Path, times_s: list[float], end_s: float = 0.0, **how) -> Path:
     size_wh = how.pop("size_wh", (96, 64))
     path.unlink(missing_ok=True)
-    with FilmWriter(path, size_wh, **how) as writer:
+    with VideoWriter(path, size_wh, **how) as writer:
         for time_s in times_s:
-            writer.write(scenery(*size_wh), time_s)
+            writer.write(make_corners_image(*size_wh), time_s)
         assert not path.exists()
         assert writer.finish(end_s) == path
         assert writer.note == ""
@@ -45,7 +51,7 @@ def test_a_film_comes_back_as_it_was_written(tmp_path, name, codec) -> None:
         pictures = list(opened)
         assert opened.end_s == pytest.approx(0.4, abs=2e-3)
     assert [time_s for _, time_s in pictures] == pytest.approx(times_s, abs=1e-3)
-    assert difference(pictures[0][0], scenery(96, 64)) < 6
+    assert mean_difference(pictures[0][0], make_corners_image(96, 64)) < 6
 
 
 @pytest.mark.parametrize(
@@ -83,15 +89,15 @@ def test_an_odd_side_grows_by_one_pixel(tmp_path: Path, size_wh) -> None:
     width, height = size_wh
     assert image.shape == (height + height % 2, width + width % 2, 3)
     if width == 97:
-        assert difference(image[:height, :97], scenery(97, height)) < 6
+        assert mean_difference(image[:height, :97], make_corners_image(97, height)) < 6
         last = image[:, 97].astype(int) - image[:, 96]
         assert np.abs(last).mean() < 6
 
 
 def test_the_index_comes_first_so_that_browsers_can_start(tmp_path: Path) -> None:
-    source = film(tmp_path / "s.mp4", sound="aac")
-    for sound in (None, Sound(str(source))):
-        path = written(tmp_path / "a.mp4", [0.0, 0.1], sound=sound)
+    source = write_video(tmp_path / "s.mp4", audio_codec="aac")
+    for sound in (None, AudioTrack(str(source))):
+        path = written(tmp_path / "a.mp4", [0.0, 0.1], audio=sound)
         content = path.read_bytes()
         assert content.index(b"moov") < content.index(b"mdat")
 
@@ -109,10 +115,10 @@ def test_the_index_comes_first_so_that_browsers_can_start(tmp_path: Path) -> Non
 )
 def test_sound_is_kept(tmp_path, source, sound, target, codec) -> None:
     pictures = "libvpx" if source.endswith("webm") else "mpeg4"
-    film(tmp_path / source, pictures, sound=sound)
-    heard = Sound(str(tmp_path / source))
+    write_video(tmp_path / source, pictures, audio_codec=sound)
+    heard = AudioTrack(str(tmp_path / source))
     times_s = [number / 10 for number in range(12)]
-    path = written(tmp_path / target, times_s, 1.2, sound=heard)
+    path = written(tmp_path / target, times_s, 1.2, audio=heard)
     with av.open(str(path)) as container:
         assert container.streams.audio[0].codec_context.name == codec
         frames = list(container.decode(audio=0))
@@ -126,8 +132,8 @@ def test_sound_is_kept(tmp_path, source, sound, target, codec) -> None:
 
 
 def test_sound_that_fits_is_copied_bit_by_bit(tmp_path: Path) -> None:
-    source = film(tmp_path / "s.mp4", sound="aac")
-    path = written(tmp_path / "a.mp4", [0.0, 1.1], 1.2, sound=Sound(str(source)))
+    source = write_video(tmp_path / "s.mp4", audio_codec="aac")
+    path = written(tmp_path / "a.mp4", [0.0, 1.1], 1.2, audio=AudioTrack(str(source)))
 
     def content(film_path: Path) -> list[bytes]:
         with av.open(str(film_path)) as container:
@@ -142,30 +148,34 @@ def test_sound_that_fits_is_copied_bit_by_bit(tmp_path: Path) -> None:
 
 
 def test_sound_stays_beside_its_picture(tmp_path: Path) -> None:
-    source = film(tmp_path / "s.mkv", sound="aac", sound_from_s=0.5)
-    first_s = packets(source, "audio")[0][0]
+    source = write_video(tmp_path / "s.mkv", audio_codec="aac", audio_start_s=0.5)
+    first_s = read_packets(source, "audio")[0][0]
     assert first_s == pytest.approx(0.48, abs=0.03)
     for target in ("a.mkv", "a.webm"):
-        moved = Sound(str(source), start_s=0.2)
-        path = written(tmp_path / target, [0.0, 1.5], sound=moved)
-        assert packets(path, "audio")[0][0] == pytest.approx(first_s - 0.2, abs=0.03)
+        moved = AudioTrack(str(source), start_s=0.2)
+        path = written(tmp_path / target, [0.0, 1.5], audio=moved)
+        assert read_packets(path, "audio")[0][0] == pytest.approx(
+            first_s - 0.2, abs=0.03
+        )
 
 
 def test_sound_is_cut_where_a_film_was_stopped(tmp_path: Path) -> None:
-    source = film(tmp_path / "s.mp4", sound="aac")
+    source = write_video(tmp_path / "s.mp4", audio_codec="aac")
     path = tmp_path / "a.mp4"
-    with FilmWriter(path, (96, 64), sound=Sound(str(source))) as writer:
-        writer.write(scenery(96, 64), 0.0)
-        writer.write(scenery(96, 64), 0.2)
-        writer.finish(0.4, cut_sound=True)
-    assert packets(path, "audio")[-1][0] < 0.4
+    with VideoWriter(path, (96, 64), audio=AudioTrack(str(source))) as writer:
+        writer.write(make_corners_image(96, 64), 0.0)
+        writer.write(make_corners_image(96, 64), 0.2)
+        writer.finish(0.4, trim_audio=True)
+    assert read_packets(path, "audio")[-1][0] < 0.4
 
 
 def test_sound_that_cannot_be_read_is_left_out_and_said(tmp_path: Path) -> None:
     (tmp_path / "s.mp4").write_bytes(b"no film")
     path = tmp_path / "a.mp4"
-    with FilmWriter(path, (96, 64), sound=Sound(str(tmp_path / "s.mp4"))) as writer:
-        writer.write(scenery(96, 64), 0.0)
+    with VideoWriter(
+        path, (96, 64), audio=AudioTrack(str(tmp_path / "s.mp4"))
+    ) as writer:
+        writer.write(make_corners_image(96, 64), 0.0)
         writer.finish()
         assert "sound could not be kept" in writer.note
     assert len(list(open_video_file(path))) == 1
@@ -175,21 +185,24 @@ def test_sound_that_cannot_be_read_is_left_out_and_said(tmp_path: Path) -> None:
 def test_half_a_film_is_not_seen_and_an_old_one_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(b"old")
-    with FilmWriter(path, (96, 64)) as writer:
-        writer.write(scenery(96, 64), 0.0)
-    with FilmWriter(path, (96, 64)) as writer, pytest.raises(ValueError, match="least"):
+    with VideoWriter(path, (96, 64)) as writer:
+        writer.write(make_corners_image(96, 64), 0.0)
+    with (
+        VideoWriter(path, (96, 64)) as writer,
+        pytest.raises(ValueError, match="least"),
+    ):
         writer.finish()
     assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
     assert path.read_bytes() == b"old"
     with pytest.raises(ValueError, match="is finished"):
-        writer.write(scenery(96, 64), 0.0)
+        writer.write(make_corners_image(96, 64), 0.0)
 
 
 def test_where_a_film_cannot_go_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in \.mp4"):
-        checked_target("a.gif")
+        validate_output_path("a.gif")
     with pytest.raises(OSError, match="No such file"):
-        FilmWriter(tmp_path / "no" / "a.mp4", (96, 64))
+        VideoWriter(tmp_path / "no" / "a.mp4", (96, 64))
 
 
 def test_a_full_disk_is_told_of_the_film_that_was_asked_for(
@@ -201,21 +214,21 @@ def test_a_full_disk_is_told_of_the_film_that_was_asked_for(
     def full(writer, packets):
         raise OSError(28, "No space left on device", part)
 
-    monkeypatch.setattr(FilmWriter, "_mux", full)
+    monkeypatch.setattr(VideoWriter, "_mux", full)
     with (
         pytest.raises(OSError, match="No space left") as caught,
-        FilmWriter(path, (96, 64)) as writer,
+        VideoWriter(path, (96, 64)) as writer,
     ):
-        writer.write(scenery(96, 64), 0.0)
+        writer.write(make_corners_image(96, 64), 0.0)
     assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_h264_it_is_vp9(monkeypatch) -> None:
-    assert writing.encoder("mp4") == "libx264"
-    assert writing.encoder("webm") == "libvpx-vp9"
+    assert writing.select_encoder("mp4") == "libx264"
+    assert writing.select_encoder("webm") == "libvpx-vp9"
     monkeypatch.setattr(av, "codecs_available", {"libvpx-vp9"})
-    assert writing.encoder("mp4") == "libvpx-vp9"
+    assert writing.select_encoder("mp4") == "libvpx-vp9"
     monkeypatch.setattr(av, "codecs_available", set())
     with pytest.raises(RuntimeError, match="neither"):
-        writing.encoder("mp4")
+        writing.select_encoder("mp4")

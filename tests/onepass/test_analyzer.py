@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from maskdet.onepass import OnePass, Scaling, SecondLook
-from maskdet.onepass.decode import CHANNELS, STRIDES_PX, Map
+from maskdet.onepass import Refiner, Resize, SingleStage
+from maskdet.onepass.decode import N_CHANNELS, STRIDES_PX, FeatureMap
 from maskdet.types import Image, Label, Settings
-from tests.fakes import FakeClassifier, grey
+from tests.fakes import FakeClassifier, make_grey_image
 
 
 class FakeNetwork:
@@ -20,12 +20,12 @@ class FakeNetwork:
         self.sizes_wh: list[tuple[int, int]] = []
         self._seen = seen
 
-    def run(self, image: Image) -> list[Map]:
+    def forward(self, image: Image) -> list[FeatureMap]:
         height, width = image.shape[:2]
         self.sizes_wh.append((width, height))
         maps = [
             np.full(
-                (-(-height // 32) * 32 // s, -(-width // 32) * 32 // s, CHANNELS), -20
+                (-(-height // 32) * 32 // s, -(-width // 32) * 32 // s, N_CHANNELS), -20
             )
             for s in STRIDES_PX
         ]
@@ -55,15 +55,15 @@ SURE, TWIN, WEAK, SMALL = (
 )
 
 
-def analyzer(*seen, scaling=None, second_look=None) -> tuple[OnePass, FakeNetwork]:
+def analyzer(*seen, scaling=None, refine=None) -> tuple[SingleStage, FakeNetwork]:
     network = FakeNetwork(*seen)
-    return OnePass(network, scaling, second_look=second_look), network
+    return SingleStage(network, scaling, refiner=refine), network
 
 
 @pytest.mark.parametrize("size_wh", [(640, 480), (1280, 960), (200, 150), (333, 77)])
 def test_boxes_come_back_in_pixels_of_the_picture(size_wh):
     width, height = size_wh
-    scene = analyzer(SURE)[0].analyze(grey(width, height), ALL)
+    scene = analyzer(SURE)[0].analyze(make_grey_image(width, height), ALL)
     wanted = [0.3 * width, 0.25 * height, 0.7 * width, 0.75 * height]
     assert scene.faces.boxes[0] == pytest.approx(wanted, abs=1e-3 * width)
     assert scene.labels == (Label.MASK,)
@@ -72,17 +72,17 @@ def test_boxes_come_back_in_pixels_of_the_picture(size_wh):
 @pytest.mark.parametrize(
     ("scaling", "size_wh", "seen_wh"),
     [
-        (Scaling(320, 1), (640, 480), (320, 240)),
-        (Scaling(320, 1), (100, 50), (100, 50)),
-        (Scaling(640, 2), (480, 640), (480, 640)),
-        (Scaling(640, 2), (400, 300), (640, 480)),
-        (Scaling(640, 2), (100, 50), (200, 100)),
-        (Scaling(640, 2), (4000, 3), (640, 1)),
+        (Resize(320, 1), (640, 480), (320, 240)),
+        (Resize(320, 1), (100, 50), (100, 50)),
+        (Resize(640, 2), (480, 640), (480, 640)),
+        (Resize(640, 2), (400, 300), (640, 480)),
+        (Resize(640, 2), (100, 50), (200, 100)),
+        (Resize(640, 2), (4000, 3), (640, 1)),
     ],
 )
 def test_the_network_sees_the_size_that_was_asked_for(scaling, size_wh, seen_wh):
     looks, network = analyzer(scaling=scaling)
-    looks.analyze(grey(*size_wh), ALL)
+    looks.analyze(make_grey_image(*size_wh), ALL)
     assert network.sizes_wh == [seen_wh]
 
 
@@ -92,7 +92,7 @@ def test_the_network_sees_the_size_that_was_asked_for(scaling, size_wh, seen_wh)
 )
 def test_scalings_that_make_no_sense_are_refused(values, says):
     with pytest.raises(ValueError, match=says):
-        Scaling(*values)
+        Resize(*values)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_scalings_that_make_no_sense_are_refused(values, says):
     ],
 )
 def test_choosing_early_equals_choosing_late(settings):
-    look = SecondLook(FakeClassifier((0.1, 0.2, 0.7)), min_px=60, share=0.5)
-    looks, _ = analyzer(SURE, TWIN, WEAK, SMALL, second_look=look)
-    image = grey(320, 240)
+    look = Refiner(FakeClassifier((0.1, 0.2, 0.7)), min_px=60, weight=0.5)
+    looks, _ = analyzer(SURE, TWIN, WEAK, SMALL, refine=look)
+    image = make_grey_image(320, 240)
     early, late = (
         looks.analyze(image, settings),
         looks.analyze(image, ALL).filter(settings),
@@ -122,7 +122,7 @@ def test_choosing_early_equals_choosing_late(settings):
 
 def test_candidates_of_one_face_are_joined_and_parts_outside_cut():
     scene = analyzer(SURE, TWIN, (0.98, 0.5, 0.2, 0.2, 2.0))[0].analyze(
-        grey(320, 240), ALL
+        make_grey_image(320, 240), ALL
     )
     assert len(scene) == 2
     assert scene.faces.boxes[:, 2].max() == 320
@@ -134,7 +134,9 @@ def score_of(logit: float) -> float:
 
 def test_neighbours_move_a_box_by_their_score_squared():
     sure, other = (0.5, 0.5, 0.4, 0.5, 3.0), (0.54, 0.5, 0.4, 0.5, 2.0)
-    box = analyzer(sure, other)[0].analyze(grey(640, 480), ALL).faces.boxes[0]
+    box = (
+        analyzer(sure, other)[0].analyze(make_grey_image(640, 480), ALL).faces.boxes[0]
+    )
     share = score_of(2.0) ** 2 / (score_of(3.0) ** 2 + score_of(2.0) ** 2)
     moved = 0.04 * 640 * share
     assert box == pytest.approx([192 + moved, 120, 448 + moved, 360], abs=0.1)
@@ -142,19 +144,23 @@ def test_neighbours_move_a_box_by_their_score_squared():
 
 def test_whoever_is_much_less_sure_has_no_vote():
     sure, doubtful = (0.5, 0.5, 0.4, 0.5, 3.0), (0.54, 0.5, 0.4, 0.5, -1.0)
-    box = analyzer(sure, doubtful)[0].analyze(grey(640, 480), ALL).faces.boxes[0]
+    box = (
+        analyzer(sure, doubtful)[0]
+        .analyze(make_grey_image(640, 480), ALL)
+        .faces.boxes[0]
+    )
     assert score_of(-1.0) < 0.3 * score_of(3.0)
     assert box == pytest.approx([192, 120, 448, 360], abs=0.1)
 
 
 def test_large_faces_are_read_again_and_small_ones_are_not():
     classifier = FakeClassifier((0.0, 0.0, 1.0))
-    look = SecondLook(classifier, min_px=60, share=0.25)
-    looks, _ = analyzer(SURE, SMALL, second_look=look)
+    look = Refiner(classifier, min_px=60, weight=0.25)
+    looks, _ = analyzer(SURE, SMALL, refine=look)
     plain, _ = analyzer(SURE, SMALL)
     before, after = (
-        plain.analyze(grey(320, 240), ALL),
-        looks.analyze(grey(320, 240), ALL),
+        plain.analyze(make_grey_image(320, 240), ALL),
+        looks.analyze(make_grey_image(320, 240), ALL),
     )
     assert classifier.boxes[-1].tolist() == before.faces.boxes[:1].tolist()
     mixed = 0.75 * before.probs[0] + 0.25 * np.array([0, 0, 1])
@@ -164,27 +170,33 @@ def test_large_faces_are_read_again_and_small_ones_are_not():
 
 def test_nobody_is_asked_again_where_no_face_is_large():
     classifier = FakeClassifier()
-    looks, _ = analyzer(SMALL, second_look=SecondLook(classifier, min_px=60))
-    assert len(looks.analyze(grey(320, 240), ALL)) == 1
+    looks, _ = analyzer(SMALL, refine=Refiner(classifier, min_px=60))
+    assert len(looks.analyze(make_grey_image(320, 240), ALL)) == 1
     assert classifier.boxes == []
 
 
 def test_whoever_is_told_surely_is_not_read_again():
     classifier = FakeClassifier((0.0, 0.0, 1.0))
     other = (0.8, 0.3, 0.3, 0.4, 2.0)
-    first = analyzer(SURE, other)[0].analyze(grey(320, 240), ALL).probs.max(axis=1)
+    first = (
+        analyzer(SURE, other)[0]
+        .analyze(make_grey_image(320, 240), ALL)
+        .probs.max(axis=1)
+    )
     assert first == pytest.approx([0.787, 0.787], abs=1e-3)
     for sure, count in ((0.78, 0), (0.79, 2)):
-        look = SecondLook(classifier, min_px=10, share=1.0, sure=sure)
-        scene = analyzer(SURE, other, second_look=look)[0].analyze(grey(320, 240), ALL)
+        look = Refiner(classifier, min_px=10, weight=1.0, skip_above=sure)
+        scene = analyzer(SURE, other, refine=look)[0].analyze(
+            make_grey_image(320, 240), ALL
+        )
         assert scene.labels.count(Label.INCORRECT) == count
 
 
 def test_in_a_crowd_only_the_surest_faces_are_read_again():
     other, third = (0.8, 0.3, 0.3, 0.4, 2.0), (0.2, 0.7, 0.3, 0.4, 1.0)
-    look = SecondLook(FakeClassifier((0.0, 0.0, 1.0)), min_px=10, share=1.0, most=2)
-    scene = analyzer(third, other, SURE, second_look=look)[0].analyze(
-        grey(320, 240), ALL
+    look = Refiner(FakeClassifier((0.0, 0.0, 1.0)), min_px=10, weight=1.0, max_faces=2)
+    scene = analyzer(third, other, SURE, refine=look)[0].analyze(
+        make_grey_image(320, 240), ALL
     )
     wanted = (Label.INCORRECT, Label.INCORRECT, Label.MASK)
     assert scene.labels == wanted
@@ -203,25 +215,27 @@ class FakeVerifier(FakeClassifier):
 
 
 def test_detections_without_a_face_lose_score_and_others_keep_theirs():
-    plain = analyzer(SURE, SMALL)[0].analyze(grey(320, 240), ALL)
-    look = SecondLook(FakeVerifier(), min_px=1000, doubted=1.0, power=0.5)
-    looks, _ = analyzer(SURE, SMALL, second_look=look)
-    scene = looks.analyze(grey(320, 240), ALL)
+    plain = analyzer(SURE, SMALL)[0].analyze(make_grey_image(320, 240), ALL)
+    look = Refiner(FakeVerifier(), min_px=1000, verify_below=1.0, verify_power=0.5)
+    looks, _ = analyzer(SURE, SMALL, refine=look)
+    scene = looks.analyze(make_grey_image(320, 240), ALL)
     assert scene.faces.scores[0] == plain.faces.scores[0]
     assert scene.faces.scores[1] == pytest.approx(plain.faces.scores[1] * 0.5)
     np.testing.assert_array_equal(scene.probs, plain.probs)
     # Those that the network is sure of are not asked about.
-    sure = SecondLook(FakeVerifier(), min_px=1000, doubted=0.1)
-    kept = analyzer(SURE, SMALL, second_look=sure)[0].analyze(grey(320, 240), ALL)
+    sure = Refiner(FakeVerifier(), min_px=1000, verify_below=0.1)
+    kept = analyzer(SURE, SMALL, refine=sure)[0].analyze(make_grey_image(320, 240), ALL)
     assert kept.faces.scores.tolist() == plain.faces.scores.tolist()
 
 
 def test_weak_detections_are_checked_from_a_score_on():
-    plain = analyzer(SURE, SMALL)[0].analyze(grey(320, 240), ALL)
+    plain = analyzer(SURE, SMALL)[0].analyze(make_grey_image(320, 240), ALL)
     weak = float(plain.faces.scores[1])
     for min_score, lowered in ((weak - 0.01, True), (weak + 0.01, False)):
-        look = SecondLook(FakeVerifier(), min_px=1, doubted=1.0, min_score=min_score)
-        scene = analyzer(SURE, SMALL, second_look=look)[0].analyze(grey(320, 240), ALL)
+        look = Refiner(FakeVerifier(), min_px=1, verify_below=1.0, min_score=min_score)
+        scene = analyzer(SURE, SMALL, refine=look)[0].analyze(
+            make_grey_image(320, 240), ALL
+        )
         assert (float(scene.faces.scores[1]) < weak) == lowered
         assert (scene.probs[1] != plain.probs[1]).any() == lowered
 
@@ -229,11 +243,13 @@ def test_weak_detections_are_checked_from_a_score_on():
 @pytest.mark.parametrize("min_score", [0.0, 0.2, 0.4, 0.5, 0.6, 0.9])
 @pytest.mark.parametrize("most", [None, 1, 2])
 def test_verifying_early_equals_verifying_late(min_score, most):
-    look = SecondLook(FakeVerifier((0.1, 0.2, 0.7)), min_px=10, doubted=1, most=most)
-    looks, _ = analyzer(SURE, TWIN, WEAK, SMALL, second_look=look)
+    look = Refiner(
+        FakeVerifier((0.1, 0.2, 0.7)), min_px=10, verify_below=1, max_faces=most
+    )
+    looks, _ = analyzer(SURE, TWIN, WEAK, SMALL, refine=look)
     settings = Settings(min_score=min_score, min_face_px=1)
-    early = looks.analyze(grey(320, 240), settings)
-    late = looks.analyze(grey(320, 240), ALL).filter(settings)
+    early = looks.analyze(make_grey_image(320, 240), settings)
+    late = looks.analyze(make_grey_image(320, 240), ALL).filter(settings)
     assert early.faces.scores.tolist() == late.faces.scores.tolist()
     np.testing.assert_allclose(early.probs, late.probs)
 
@@ -241,38 +257,40 @@ def test_verifying_early_equals_verifying_late(min_score, most):
 def test_what_the_classifier_rejects_is_still_blurred():
     verifier = FakeVerifier()
     verifier.small_is_face = 0.0
-    look = SecondLook(verifier, min_px=1000, doubted=1.0)
-    looks, _ = analyzer(SURE, SMALL, second_look=look)
-    small = looks.analyze(grey(320, 240), ALL).faces.boxes[1]
+    look = Refiner(verifier, min_px=1000, verify_below=1.0)
+    looks, _ = analyzer(SURE, SMALL, refine=look)
+    small = looks.analyze(make_grey_image(320, 240), ALL).faces.boxes[1]
     settings = Settings(min_face_px=1)
     for scene in (
-        looks.analyze(grey(320, 240), settings),
-        looks.analyze(grey(320, 240), ALL).filter(settings),
+        looks.analyze(make_grey_image(320, 240), settings),
+        looks.analyze(make_grey_image(320, 240), ALL).filter(settings),
     ):
         assert len(scene) == 1
         assert scene.blur_boxes.tolist() == [small.tolist()]
 
 
 def test_a_classifier_that_knows_no_faces_lowers_no_score():
-    look = SecondLook(FakeClassifier(), min_px=1000, doubted=1.0)
-    scene = analyzer(SURE, SMALL, second_look=look)[0].analyze(grey(320, 240), ALL)
-    plain = analyzer(SURE, SMALL)[0].analyze(grey(320, 240), ALL)
+    look = Refiner(FakeClassifier(), min_px=1000, verify_below=1.0)
+    scene = analyzer(SURE, SMALL, refine=look)[0].analyze(
+        make_grey_image(320, 240), ALL
+    )
+    plain = analyzer(SURE, SMALL)[0].analyze(make_grey_image(320, 240), ALL)
     assert scene.faces.scores.tolist() == plain.faces.scores.tolist()
 
 
-@pytest.mark.parametrize("name", ["share", "sure", "min_score", "doubted"])
+@pytest.mark.parametrize("name", ["weight", "skip_above", "min_score", "verify_below"])
 def test_a_share_that_is_none_is_refused(name):
     with pytest.raises(ValueError, match=name):
-        SecondLook(FakeClassifier(), **{name: 1.5})
+        Refiner(FakeClassifier(), **{name: 1.5})
 
 
 def test_every_stage_is_timed_and_the_picture_is_not_changed():
-    image = grey(1000, 700)
+    image = make_grey_image(1000, 700)
     scene = analyzer(SURE)[0].analyze(image, Settings())
     assert list(scene.stage_ms) == ["resize", "find", "decode", "label"]
     assert min(scene.stage_ms.values()) >= 0
-    np.testing.assert_array_equal(image, grey(1000, 700))
+    np.testing.assert_array_equal(image, make_grey_image(1000, 700))
 
 
 def test_an_image_without_faces_is_an_empty_scene():
-    assert len(analyzer()[0].analyze(grey(1, 1), Settings())) == 0
+    assert len(analyzer()[0].analyze(make_grey_image(1, 1), Settings())) == 0

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.onepass import Network, OnePass
-from maskdet.onepass.decode import CHANNELS, OUTPUT_NAMES, STRIDES_PX
+from maskdet.onepass import SingleStage, SingleStageNetwork
+from maskdet.onepass.decode import N_CHANNELS, OUTPUT_NAMES, STRIDES_PX
 from maskdet.types import Image, Settings
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ def write_network(
     path: Path,
     names: Sequence[str] = OUTPUT_NAMES,
     *,
-    channels: int = CHANNELS,
+    channels: int = N_CHANNELS,
     shape: Sequence[int | None] = (None, None, None, 3),
 ) -> Path:
     """Write a network whose map at each stride is the stride times mean colours."""
@@ -63,8 +63,8 @@ def path(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def network(path) -> Network:
-    return Network(path)
+def network(path) -> SingleStageNetwork:
+    return SingleStageNetwork(path)
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image:
@@ -81,12 +81,12 @@ def expected(image: Image) -> list[np.ndarray]:
     for s in STRIDES_PX:
         rows, columns = whole.shape[0] // s, whole.shape[1] // s
         means = whole.reshape(rows, s, columns, s, 3).mean(axis=(1, 3)) * s
-        maps.append(np.tile(means, CHANNELS // 3))
+        maps.append(np.tile(means, N_CHANNELS // 3))
     return maps
 
 
-def agree(network: Network, image: Image) -> None:
-    for seen, wanted in zip(network.run(image), expected(image), strict=True):
+def agree(network: SingleStageNetwork, image: Image) -> None:
+    for seen, wanted in zip(network.forward(image), expected(image), strict=True):
         np.testing.assert_allclose(seen, wanted, rtol=1e-3, atol=1e-2)
 
 
@@ -101,7 +101,7 @@ def test_maps_come_fine_to_coarse_whatever_the_order_in_the_file(tmp_path):
     # The converter sorts by name, and "stride16" comes before "stride8".
     names = dict(zip(OUTPUT_NAMES, OUTPUT_NAMES, strict=True))
     assert sorted(names) != list(OUTPUT_NAMES)
-    agree(Network(write_network(tmp_path / "a.tflite")), noise(64, 64))
+    agree(SingleStageNetwork(write_network(tmp_path / "a.tflite")), noise(64, 64))
 
 
 def test_the_maps_stay_after_the_next_call(network):
@@ -121,7 +121,7 @@ def test_threads_take_turns(network):
 
 
 def test_the_analyzer_runs_on_a_file(network):
-    scene = OnePass(network).analyze(noise(100, 80), Settings(min_score=0.99))
+    scene = SingleStage(network).analyze(noise(100, 80), Settings(min_score=0.99))
     assert scene.probs.shape == (len(scene), 3)
 
 
@@ -144,12 +144,12 @@ def test_the_analyzer_runs_on_a_file(network):
 )
 def test_other_networks_are_refused(tmp_path, changes, says):
     with pytest.raises(RuntimeError, match=says):
-        Network(write_network(tmp_path / "other.tflite", **changes))
+        SingleStageNetwork(write_network(tmp_path / "other.tflite", **changes))
 
 
 def test_no_file_and_no_network_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.tflite is missing"):
-        Network(tmp_path / "none.tflite")
+        SingleStageNetwork(tmp_path / "none.tflite")
     (tmp_path / "bad.tflite").write_bytes(b"no network")
     with pytest.raises(RuntimeError, match=r"bad\.tflite is no LiteRT network"):
-        Network(tmp_path / "bad.tflite")
+        SingleStageNetwork(tmp_path / "bad.tflite")

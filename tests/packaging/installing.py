@@ -19,19 +19,19 @@ ROOT = Path(__file__).resolve().parents[2]
 def build_wheel(folder: Path) -> Path:
     """Build the wheel of this checkout into a folder."""
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
-    pip("wheel", "--quiet", *options, str(ROOT))
+    run_pip("wheel", "--quiet", *options, str(ROOT))
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
-def pip(*words: str) -> None:
+def run_pip(*arguments: str) -> None:
     """Run the pip of this environment."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
 
 
-class Installed:
+class InstalledWheel:
     """A new environment with the wheel and what some of its extras ask for.
 
     Attributes:
@@ -52,15 +52,17 @@ class Installed:
         self.folder.mkdir(parents=True)
         venv.create(folder / "venv", with_pip=False, symlinks=True)
         self.bin = folder / "venv" / "bin"
-        words = ("install", "--quiet", "--no-deps", "--no-index", str(wheel))
-        pip("--python", str(self.bin / "python"), *words)
+        arguments = ("install", "--quiet", "--no-deps", "--no-index", str(wheel))
+        run_pip("--python", str(self.bin / "python"), *arguments)
         (site,) = (folder / "venv").glob("lib/python*/site-packages")
         link_packages(site, wheel, extras)
 
-    def run(self, command: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: str, *arguments: str | Path
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of the environment, or its `python`."""
         return subprocess.run(
-            [self.bin / command, *map(str, words)],
+            [self.bin / command, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -74,11 +76,11 @@ class Installed:
 
 def link_packages(site: Path, wheel: Path, extras: Iterable[str]) -> None:
     """Link what a wheel asks for, and what that asks for, from this environment."""
-    (found,) = importlib.metadata.distributions(path=[str(wheel)])
-    wanted = [Requirement(text) for text in found.requires or ()]
+    (distribution,) = importlib.metadata.distributions(path=[str(wheel)])
+    requirements = [Requirement(text) for text in distribution.requires or ()]
     names: set[str] = set()
     for extra in ("", *extras):
-        _follow(wanted, extra, names)
+        _collect_requirements(requirements, extra, names)
     for name in names:
         files = importlib.metadata.distribution(name).files or ()
         tops = {file.parts[0] for file in files if file.parts[0] not in ("..", "bin")}
@@ -88,15 +90,19 @@ def link_packages(site: Path, wheel: Path, extras: Iterable[str]) -> None:
                 (site / top).symlink_to(source)
 
 
-def _follow(wanted: Iterable[Requirement], extra: str, names: set[str]) -> None:
+def _collect_requirements(
+    requirements: Iterable[Requirement], extra: str, names: set[str]
+) -> None:
     """Add to `names` what these requirements ask for, with all that they need."""
-    for one in wanted:
-        name = canonicalize_name(one.name)
-        if one.marker is not None and not one.marker.evaluate({"extra": extra}):
+    for requirement in requirements:
+        name = canonicalize_name(requirement.name)
+        if requirement.marker is not None and not requirement.marker.evaluate(
+            {"extra": extra}
+        ):
             continue
-        if name in names and not one.extras:
+        if name in names and not requirement.extras:
             continue
         names.add(name)
-        needs = importlib.metadata.distribution(name).requires or ()
-        for inner in ("", *one.extras):
-            _follow(map(Requirement, needs), inner, names)
+        dependencies = importlib.metadata.distribution(name).requires or ()
+        for inner in ("", *requirement.extras):
+            _collect_requirements(map(Requirement, dependencies), inner, names)

@@ -14,8 +14,8 @@ import pytest
 from maskdet import __version__
 from maskdet.manifest import read_manifest
 from maskdet.media import open_video
-from tests.packaging.installing import ROOT, Installed, build_wheel
-from tests.servers import free_port, is_healthy
+from tests.packaging.installing import ROOT, InstalledWheel, build_wheel
+from tests.servers import find_free_port, is_healthy
 from tests.waiting import WAIT_S, wait_until
 
 SAMPLES = ROOT / "samples"
@@ -64,15 +64,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
     """The wheel with its base dependencies only."""
-    return Installed(tmp_path_factory.mktemp("base"), wheel)
+    return InstalledWheel(tmp_path_factory.mktemp("base"), wheel)
 
 
 @pytest.fixture(scope="module")
-def app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
     """The wheel with the extra `app`."""
-    return Installed(tmp_path_factory.mktemp("app"), wheel, ["app"])
+    return InstalledWheel(tmp_path_factory.mktemp("app"), wheel, ["app"])
 
 
 def test_the_wheel_holds_what_the_repository_keeps_beside_the_package(wheel) -> None:
@@ -87,7 +87,7 @@ def test_the_wheel_holds_what_the_repository_keeps_beside_the_package(wheel) -> 
     assert {name for name in names if "/_data/" in name} == wanted
     assert "maskdet/py.typed" in names
     assert all(name.startswith(("maskdet/", "maskdet-")) for name in names)
-    foreign = {row.file_name for row in read_manifest().values() if not row.ships}
+    foreign = {row.file_name for row in read_manifest().values() if not row.is_bundled}
     assert foreign.isdisjoint(Path(name).name for name in names)
 
 
@@ -141,7 +141,7 @@ def test_the_base_has_its_models(base) -> None:
     listed = base.run("maskdet", "models", "list", "--json", "-")
     rows = {row["name"]: row for row in json.loads(listed.stdout)}
     assert set(rows) == set(read_manifest())
-    ours = [name for name, row in read_manifest().items() if row.ships]
+    ours = [name for name, row in read_manifest().items() if row.is_bundled]
     assert {rows[name]["state"] for name in ours} == {"here"}
     verified = base.run("maskdet", "models", "verify")
     assert verified.returncode == 0, verified.stderr
@@ -187,7 +187,7 @@ def test_every_page_runs_where_the_extra_app_is_installed(app) -> None:
 
 
 def test_the_dashboard_is_served_until_ctrl_c(app) -> None:
-    port = free_port()
+    port = find_free_port()
     command = [app.bin / "maskdet", "app", "--no-browser", "--port", str(port)]
     served = subprocess.Popen(
         command,

@@ -42,35 +42,35 @@ def test_a_person_near_two_others_is_near_once() -> None:
     for time_s in range(10):
         log.add((1, 2), time_s, time_s + 1, since_s=0.0)
         log.add((1, 3), time_s, time_s + 1, since_s=0.0)
-    assert log.seconds == {1: 10.0, 2: 10.0, 3: 10.0}
+    assert log.contact_s == {1: 10.0, 2: 10.0, 3: 10.0}
 
 
 def test_one_after_the_other_counts_twice() -> None:
     log = ContactLog()
     log.add((1, 2), 0.0, 4.0, since_s=0.0)
     log.add((1, 3), 6.0, 9.0, since_s=6.0)
-    assert log.seconds == {1: 7.0, 2: 4.0, 3: 3.0}
+    assert log.contact_s == {1: 7.0, 2: 4.0, 3: 3.0}
 
 
 def test_a_camera_that_never_stops_does_not_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(contacts, "_MAX_KEPT", 3)
+    monkeypatch.setattr(contacts, "_MAX_LOGGED", 3)
     log = ContactLog()
     for person in range(0, 20, 2):
         log.add((person, person + 1), person, person + 1, since_s=person)
     assert sorted(one.first_id for one in log.contacts) == [14, 16, 18]
-    assert len(log.seconds) == 3
+    assert len(log.contact_s) == 3
 
 
 def test_who_is_still_near_is_remembered_however_early_they_came(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(contacts, "_MAX_KEPT", 6)
+    monkeypatch.setattr(contacts, "_MAX_LOGGED", 6)
     log = ContactLog()
     for second in range(50):
         log.add((0, 1), second, second + 1, since_s=0.0)
         person = 10 + 2 * second
         log.add((person, person + 1), second, second + 1, since_s=second)
     assert log.contacts[0].total_s == 50.0
-    assert {0, 1} <= log.seconds.keys()
+    assert {0, 1} <= log.contact_s.keys()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from maskdet.proximity import FACE_HEIGHT_M, Proximity, most_pressing
+from maskdet.proximity import FACE_HEIGHT_M, ContactTracker, find_highest_risk_pair
 from maskdet.settings import Settings
 from maskdet.types import UNTRACKED, Faces, Label, PersonPair, Scene
 
@@ -31,9 +31,9 @@ def play(
     story: Callable[[float], Sequence[Row]],
     times_s: Sequence[float],
     settings: Settings = LIMITS,
-    proximity: Proximity | None = None,
+    proximity: ContactTracker | None = None,
 ) -> list[tuple[PersonPair, ...]]:
-    proximity = Proximity() if proximity is None else proximity
+    proximity = ContactTracker() if proximity is None else proximity
     shown = []
     for time_s in times_s:
         rows = story(time_s)
@@ -120,7 +120,7 @@ def test_irregular_times_and_any_rate_count_the_same(times_s: list[float]) -> No
     rng = np.random.default_rng(1)
     shaken = sorted({0.0, 4.0, *rng.choice(times_s, len(times_s) // 2).tolist()})
     for times in (times_s, shaken):
-        proximity = Proximity()
+        proximity = ContactTracker()
         shown = play(still(1.0), times, proximity=proximity)
         assert shown[-1][0].contact_s == pytest.approx(4.0)
         assert proximity.contact_s[3] == pytest.approx(4.0)
@@ -137,13 +137,13 @@ def test_a_jump_is_followed_in_seconds_not_in_pictures(step_s: float) -> None:
 
 def test_shaking_boxes_give_steady_metres() -> None:
     rng = np.random.default_rng(2)
-    proximity, raw, smooth = Proximity(), [], []
+    proximity, raw, smooth = ContactTracker(), [], []
     for time_s in every(1 / 30, 6.0):
         boxes = boxes_of([(1, 0.0), (2, 1.5)]).astype(np.float64)
         boxes[:, [1, 3]] += rng.normal(0, 0.3, (2, 2))
         ids = np.array([1, 2])
         smooth.append(proximity.update(boxes, ids, time_s, WH, LIMITS)[0].distance)
-        raw.append(Proximity().update(boxes, ids, time_s, WH, LIMITS)[0].distance)
+        raw.append(ContactTracker().update(boxes, ids, time_s, WH, LIMITS)[0].distance)
     assert np.std(smooth[30:]) < 0.4 * np.std(raw[30:])
     assert np.mean(smooth[30:]) == pytest.approx(1.5, rel=0.03)
 
@@ -172,7 +172,7 @@ def test_rows_may_change_places_people_do_not() -> None:
 
 
 def test_positions_are_those_of_the_rows() -> None:
-    proximity = Proximity()
+    proximity = ContactTracker()
     play(lambda _: [(1, -1.0), (UNTRACKED, 2.0)], [0.0, 0.1], proximity=proximity)
     assert proximity.positions == pytest.approx(
         np.array([[-1.0, AWAY_M], [2.0, AWAY_M]]), rel=0.02
@@ -180,7 +180,7 @@ def test_positions_are_those_of_the_rows() -> None:
 
 
 def test_a_moved_limit_keeps_the_meeting_another_way_of_measuring_does_not() -> None:
-    proximity = Proximity()
+    proximity = ContactTracker()
     play(still(1.0), every(0.1, 2.0), proximity=proximity)
     closer = Settings(**{**vars(LIMITS), "contact_distance_m": 1.5})
     assert play(still(1.0), [2.1], closer, proximity)[0][0].contact_s == pytest.approx(
@@ -192,7 +192,7 @@ def test_a_moved_limit_keeps_the_meeting_another_way_of_measuring_does_not() -> 
 
 
 def test_off_measures_nothing() -> None:
-    proximity = Proximity()
+    proximity = ContactTracker()
     assert play(still(1.0), [0.0, 1.0], Settings(), proximity) == [(), ()]
     assert proximity.contacts == ()
 
@@ -246,5 +246,5 @@ MASK, BARE, WRONG, UNSURE = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UN
 def test_the_pair_that_matters_most(
     labels: list[Label], near: tuple[PersonPair, ...], wanted: int | None
 ) -> None:
-    found = most_pressing(scene_of(labels, near))
+    found = find_highest_risk_pair(scene_of(labels, near))
     assert found == (None if wanted is None else near[wanted])

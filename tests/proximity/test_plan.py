@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.proximity import birds_eye
+from maskdet.proximity import draw_birds_eye
 from maskdet.style import colour_bgr
 from maskdet.types import Faces, Image, Label, PersonPair, Scene
 
@@ -41,7 +41,9 @@ def where(image: Image, label: Label) -> np.ndarray:
 @pytest.mark.parametrize("label", LABELS)
 def test_a_person_is_where_the_metres_say(label: Label) -> None:
     # Nobody further than 4 m: 460 px are 4 m and 0.6 m behind the camera.
-    image = birds_eye(scene_of([label]), np.array([[1.0, 2.0]]), size_wh=(460, 460))
+    image = draw_birds_eye(
+        scene_of([label]), np.array([[1.0, 2.0]]), size_wh=(460, 460)
+    )
     middle = where(image, label).mean(axis=0)
     assert middle == pytest.approx([230 + 100, 460 - 260], abs=2)
 
@@ -49,7 +51,7 @@ def test_a_person_is_where_the_metres_say(label: Label) -> None:
 def test_each_label_has_a_shape_of_its_own() -> None:
     shapes = []
     for label in LABELS:
-        image = birds_eye(scene_of([label]), np.array([[0.0, 2.0]]))
+        image = draw_birds_eye(scene_of([label]), np.array([[0.0, 2.0]]))
         points = where(image, label)
         outline = np.zeros((40, 40), bool)
         x, y = (points - points.min(axis=0)).T
@@ -62,7 +64,7 @@ def test_each_label_has_a_shape_of_its_own() -> None:
 
 def test_the_plan_grows_until_everybody_is_on_it() -> None:
     positions = np.array([[0.0, 1.0], [0.0, 17.0], [-9.0, 3.0]])
-    image = birds_eye(scene_of(LABELS[:3]), positions)
+    image = draw_birds_eye(scene_of(LABELS[:3]), positions)
     for label in LABELS[:3]:
         assert len(where(image, label)) > 20
 
@@ -70,7 +72,7 @@ def test_the_plan_grows_until_everybody_is_on_it() -> None:
 def test_a_step_forwards_does_not_change_the_scale() -> None:
     near, far = (
         where(
-            birds_eye(scene_of(LABELS[:2]), np.array([[1.0, 2.0], [0.0, z]])),
+            draw_birds_eye(scene_of(LABELS[:2]), np.array([[1.0, 2.0], [0.0, z]])),
             Label.MASK,
         )
         for z in (2.5, 3.4)
@@ -82,7 +84,10 @@ def test_who_is_not_seen_is_hollow() -> None:
     position = np.array([[0.0, 2.0]])
     seen, unseen = (
         len(
-            where(birds_eye(scene_of([Label.MASK], unseen_s=[s]), position), Label.MASK)
+            where(
+                draw_birds_eye(scene_of([Label.MASK], unseen_s=[s]), position),
+                Label.MASK,
+            )
         )
         for s in (0.0, 1.5)
     )
@@ -96,8 +101,8 @@ def test_a_line_joins_who_is_near(near: bool, too_long: bool) -> None:
     pair = PersonPair(
         0, 1, 2.0, "m", in_contact=near, contact_s=1.0, exceeds_limit=too_long
     )
-    alone = birds_eye(scene_of(labels), positions)
-    joined = birds_eye(scene_of(labels, (pair,)), positions)
+    alone = draw_birds_eye(scene_of(labels), positions)
+    joined = draw_birds_eye(scene_of(labels, (pair,)), positions)
     changed = np.nonzero((alone != joined).any(axis=2))
     assert changed[1].max() - changed[1].min() > 150
     red = ((joined == (0, 0, 200)).all(axis=2)).sum()
@@ -111,15 +116,15 @@ def test_who_is_not_near_gets_no_line() -> None:
     )
     labels = [Label.MASK, Label.MASK]
     assert np.array_equal(
-        birds_eye(scene_of(labels), positions),
-        birds_eye(scene_of(labels, (pair,)), positions),
+        draw_birds_eye(scene_of(labels), positions),
+        draw_birds_eye(scene_of(labels, (pair,)), positions),
     )
 
 
 def test_the_clicked_floor_is_shown() -> None:
     corners = np.array([[-1.0, 3.0], [1.0, 3.0], [1.0, 1.5], [-1.0, 1.5]])
-    plain = birds_eye(Scene.empty(), np.zeros((0, 2)), size_wh=(460, 460))
-    image = birds_eye(
+    plain = draw_birds_eye(Scene.empty(), np.zeros((0, 2)), size_wh=(460, 460))
+    image = draw_birds_eye(
         Scene.empty(), np.zeros((0, 2)), size_wh=(460, 460), corners_m=corners
     )
     rows, columns = np.nonzero((plain != image).any(axis=2))
@@ -128,7 +133,7 @@ def test_the_clicked_floor_is_shown() -> None:
 
 
 def test_the_plan_has_the_size_that_was_asked_for() -> None:
-    image = birds_eye(
+    image = draw_birds_eye(
         scene_of([Label.MASK]), np.array([[0.0, 2.0]]), size_wh=(300, 200)
     )
     assert image.shape == (200, 300, 3)
@@ -137,4 +142,4 @@ def test_the_plan_has_the_size_that_was_asked_for() -> None:
 
 def test_every_row_needs_a_position() -> None:
     with pytest.raises(ValueError, match=r"\(1, 2\), got \(0, 2\)"):
-        birds_eye(scene_of([Label.MASK]), np.zeros((0, 2)))
+        draw_birds_eye(scene_of([Label.MASK]), np.zeros((0, 2)))

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.distance import Camera, Trial, errors, rectangle, render, standing
-from maskdet.proximity import Proximity, distances, geometry
+from benchmarks.distance import (
+    PinholeCamera,
+    Trial,
+    make_people,
+    project_rectangle,
+    relative_errors,
+    render_boxes,
+)
+from maskdet.proximity import ContactTracker, compute_pairwise_distances, get_geometry
 from maskdet.settings import Settings
 
-ALIKE = Trial(rise_m=0.0, face_share=0.0)
+ALIKE = Trial(body_height_std_m=0.0, face_height_std=0.0)
 
 FEET = [(-1.2, 3.0), (0.3, 3.2), (1.4, 4.6), (-0.8, 4.8)]
 
@@ -23,17 +30,17 @@ def test_every_distance_holds_its_promise_for_people_of_the_usual_size(
     mode: str, within: float, height_m: float, tilt_deg: float
 ) -> None:
     """Two seconds of boxes that shake by a pixel; the last distances are judged."""
-    camera = Camera(height_m=height_m, tilt_deg=tilt_deg)
-    people = standing(FEET)
+    camera = PinholeCamera(height_m=height_m, tilt_deg=tilt_deg)
+    people = make_people(FEET)
     rng = np.random.default_rng(3)
-    floor = rectangle(camera, (-1.5, 3.0), 3.0, 3.0)
+    floor = project_rectangle(camera, (-1.5, 3.0), 3.0, 3.0)
     settings = Settings(distance=mode, ground_points=floor, contact_distance_m=4.0)
-    proximity, ids = Proximity(), np.arange(len(FEET))
+    proximity, ids = ContactTracker(), np.arange(len(FEET))
     for step in range(50):
-        boxes = render(camera, people)
+        boxes = render_boxes(camera, people)
         boxes += rng.normal(0, 1, boxes.shape)
         near = proximity.update(boxes, ids, step / 25, camera.size_wh, settings)
-    true = distances(people.heads)
+    true = compute_pairwise_distances(people.head_centres)
     assert len(near) == 6
     for pair in near:
         assert pair.distance == pytest.approx(true[pair.first, pair.second], rel=within)
@@ -54,19 +61,19 @@ def test_the_mean_error_of_random_scenes_holds_the_promise(
     """Promise: 5 % on a floor, 15 % from a field of view; with a pixel of noise in
     boxes and clicks, faces within 5 cm of the usual height above the floor and within
     6 % of the usual size (standard deviations)."""
-    assert np.abs(errors(mode, trial, scenes=60)).mean() < within
+    assert np.abs(relative_errors(mode, trial, scenes=60)).mean() < within
 
 
 def test_the_promise_would_notice_a_wrong_field_of_view() -> None:
-    camera = Camera(height_m=1.6, tilt_deg=0.0, field_deg=60.0)
-    people = standing([(0.0, 2.0), (0.0, 4.0)])
-    boxes = render(camera, people)
+    camera = PinholeCamera(height_m=1.6, tilt_deg=0.0, field_of_view_deg=60.0)
+    people = make_people([(0.0, 2.0), (0.0, 4.0)])
+    boxes = render_boxes(camera, people)
     found = [
-        distances(
-            geometry(
+        compute_pairwise_distances(
+            get_geometry(
                 Settings(distance="pinhole", field_of_view_deg=field_deg),
                 camera.size_wh,
-            ).places(boxes)
+            ).to_world(boxes)
         )[0, 1]
         for field_deg in (60.0, 90.0)
     ]

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from maskdet.assets import ASSETS, MODEL_DIR_VARIABLE, asset_path
+from maskdet.assets import MODEL_DIR_VARIABLE, MODEL_FILES, model_path
 from tests.stand_ins import aizoo, ssd, yunet
 
 STAND_IN, PUBLISHED = "stand-in", "published"
@@ -21,22 +21,22 @@ DATA_DIR_VARIABLE = "MASKDET_DATA_DIR"
 """Environment variable that names a folder of labelled images, for tests only."""
 
 
-def at_hand(name: str) -> bool:
+def is_present(name: str) -> bool:
     """Return whether the published file of this name and its companions are present."""
     try:
-        for file in (name, *ASSETS[name].also):
-            asset_path(file)
+        for file in (name, *MODEL_FILES[name].requires):
+            model_path(file)
     except FileNotFoundError:
         return False
     return True
 
 
-def kinds(name: str) -> list[str]:
+def available_kinds(name: str) -> list[str]:
     """Return which weights a test can run: the stand-in, the published if present.
 
     Missing ones are reported once, by the skips of `test_assets.py`.
     """
-    return [STAND_IN, PUBLISHED] if at_hand(name) else [STAND_IN]
+    return [STAND_IN, PUBLISHED] if is_present(name) else [STAND_IN]
 
 
 def marks_of(kind: str) -> tuple[pytest.MarkDecorator, ...]:
@@ -44,51 +44,51 @@ def marks_of(kind: str) -> tuple[pytest.MarkDecorator, ...]:
     return (pytest.mark.weights,) if kind == PUBLISHED else ()
 
 
-def with_kinds(name: str) -> pytest.MarkDecorator:
-    """Run a test once for each of `kinds(name)`, as its argument `kind`."""
-    rows = [pytest.param(kind, marks=marks_of(kind)) for kind in kinds(name)]
+def parametrize_kinds(name: str) -> pytest.MarkDecorator:
+    """Run a test once for each of `available_kinds(name)`, as its argument `kind`."""
+    rows = [pytest.param(kind, marks=marks_of(kind)) for kind in available_kinds(name)]
     return pytest.mark.parametrize("kind", rows)
 
 
 @contextmanager
-def weights(kind: str) -> Iterator[None]:
+def use_weights(kind: str) -> Iterator[None]:
     """Let maskdet load weights of this kind; loaded networks stay usable afterwards."""
-    with stand_ins() if kind == STAND_IN else nullcontext():
+    with use_stand_ins() if kind == STAND_IN else nullcontext():
         yield
 
 
 @contextmanager
-def stand_ins() -> Iterator[None]:
+def use_stand_ins() -> Iterator[None]:
     """Put the stand-ins in the place of the published files.
 
     maskdet finds and checks them in the usual way: in the folder that the environment
-    variable names, by the name and sha256 of their row in `ASSETS`.
+    variable names, by the name and sha256 of their row in `MODEL_FILES`.
     """
     contents = {
-        "yunet": yunet.weights(),
-        "ssd": ssd.weights(),
-        "ssd-graph": ssd.graph().encode(),
-        "aizoo": aizoo.weights(),
-        "aizoo-graph": aizoo.graph().encode(),
+        "yunet": yunet.make_onnx(),
+        "ssd": ssd.make_graph_weights(),
+        "ssd-graph": ssd.make_graph_text().encode(),
+        "aizoo": aizoo.make_caffemodel(),
+        "aizoo-graph": aizoo.make_prototxt().encode(),
     }
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for name, content in contents.items():
-            (Path(folder) / ASSETS[name].file_name).write_bytes(content)
+            (Path(folder) / MODEL_FILES[name].file_name).write_bytes(content)
             sha256 = hashlib.sha256(content).hexdigest()
-            row = replace(ASSETS[name], sha256=sha256, n_bytes=len(content))
-            patch.setitem(ASSETS, name, row)
+            row = replace(MODEL_FILES[name], sha256=sha256, n_bytes=len(content))
+            patch.setitem(MODEL_FILES, name, row)
         patch.setenv(MODEL_DIR_VARIABLE, folder)
         yield
 
 
-def extra_file(variable: str, place: str) -> Path:
+def find_extra_file(variable: str, relative_path: str) -> Path:
     """Return a file in the folder that an environment variable names, or skip.
 
     Args:
         variable: `MODEL_DIR_VARIABLE` or `DATA_DIR_VARIABLE`.
-        place: of the file, in that folder.
+        relative_path: of the file, in that folder.
     """
-    path = Path(os.environ.get(variable, "")) / place
+    path = Path(os.environ.get(variable, "")) / relative_path
     if not os.environ.get(variable) or not path.is_file():
-        pytest.skip(f"needs {place} in the folder that {variable} names")
+        pytest.skip(f"needs {relative_path} in the folder that {variable} names")
     return path

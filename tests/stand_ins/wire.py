@@ -7,10 +7,10 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-Value = int | float | str | bytes
+FieldValue = int | float | str | bytes
 
 
-def field(number: int, value: Value) -> bytes:
+def encode_field(number: int, value: FieldValue) -> bytes:
     """Return one field of a message: its key, then its value.
 
     Args:
@@ -18,29 +18,34 @@ def field(number: int, value: Value) -> bytes:
         value: a message that is already written, or packed numbers, are bytes.
     """
     if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
+        return _encode_varint(number << 3) + _encode_varint(value)
     if isinstance(value, float):
-        return _varint(number << 3 | 5) + struct.pack("<f", value)
+        return _encode_varint(number << 3 | 5) + struct.pack("<f", value)
     content = value.encode() if isinstance(value, str) else value
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    return _encode_varint(number << 3 | 2) + _encode_varint(len(content)) + content
 
 
-def caffe_weights(layers: dict[str, list[NDArray[np.float32]]]) -> bytes:
+def encode_caffe_weights(layers: dict[str, list[NDArray[np.float32]]]) -> bytes:
     """Return a `.caffemodel` with kernel and bias of each layer (`caffe.proto`)."""
     return b"".join(
-        field(100, field(1, name) + b"".join(field(7, _blob(one)) for one in arrays))
+        encode_field(
+            100,
+            encode_field(1, name)
+            + b"".join(encode_field(7, _encode_blob(array)) for array in arrays),
+        )
         for name, arrays in layers.items()
     )
 
 
-def tensorflow_weights(constants: dict[str, NDArray[np.float32]]) -> bytes:
+def encode_tensorflow_weights(constants: dict[str, NDArray[np.float32]]) -> bytes:
     """Return a `GraphDef` with nothing but constants (`graph.proto`)."""
     return b"".join(
-        field(1, _constant(name, array)) for name, array in constants.items()
+        encode_field(1, _encode_constant(name, array))
+        for name, array in constants.items()
     )
 
 
-def _varint(value: int) -> bytes:
+def _encode_varint(value: int) -> bytes:
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)
@@ -49,17 +54,26 @@ def _varint(value: int) -> bytes:
     return bytes(groups)
 
 
-def _blob(array: NDArray[np.float32]) -> bytes:
-    sizes = b"".join(_varint(size) for size in array.shape)
-    return field(7, field(1, sizes)) + field(5, array.tobytes())
+def _encode_blob(array: NDArray[np.float32]) -> bytes:
+    sizes = b"".join(_encode_varint(size) for size in array.shape)
+    return encode_field(7, encode_field(1, sizes)) + encode_field(5, array.tobytes())
 
 
-def _constant(name: str, array: NDArray[np.float32]) -> bytes:
+def _encode_constant(name: str, array: NDArray[np.float32]) -> bytes:
     float32 = 1  # DT_FLOAT
-    sizes = b"".join(field(2, field(1, size)) for size in array.shape)
-    tensor = field(1, float32) + field(2, sizes) + field(4, array.tobytes())
-    attributes = {"dtype": field(6, float32), "value": field(8, tensor)}
-    pairs = [field(1, key) + field(2, value) for key, value in attributes.items()]
+    sizes = b"".join(encode_field(2, encode_field(1, size)) for size in array.shape)
+    tensor = (
+        encode_field(1, float32)
+        + encode_field(2, sizes)
+        + encode_field(4, array.tobytes())
+    )
+    attributes = {"dtype": encode_field(6, float32), "value": encode_field(8, tensor)}
+    pairs = [
+        encode_field(1, key) + encode_field(2, value)
+        for key, value in attributes.items()
+    ]
     return (
-        field(1, name) + field(2, "Const") + b"".join(field(5, pair) for pair in pairs)
+        encode_field(1, name)
+        + encode_field(2, "Const")
+        + b"".join(encode_field(5, pair) for pair in pairs)
     )

@@ -15,13 +15,13 @@ from tests.stand_ins.ink import BIAS, GAIN
 
 STRIDES_PX = (8, 16, 32)
 
-SHIFT = (0.25, -0.5)
+CENTRE_SHIFT = (0.25, -0.5)
 """From the corner of its cell to the centre of a face, in strides."""
 
-SIDES = (2.0, 3.0)
+SIZE_FACTORS = (2.0, 3.0)
 """Width and height of every face, in strides."""
 
-POINTS = (0.0, 0.0, 1.0, 0.0, 0.5, 0.5, 0.0, 1.0, 1.0, 1.0)
+LANDMARKS = (0.0, 0.0, 1.0, 0.0, 0.5, 0.5, 0.0, 1.0, 1.0, 1.0)
 """x and y of five points, in strides from the corner of the cell."""
 
 OBJECTNESS = 0.9
@@ -30,12 +30,12 @@ OBJECTNESS = 0.9
 _BIASES = {
     "cls": (BIAS,),
     "obj": (np.log(OBJECTNESS / (1 - OBJECTNESS)),),
-    "bbox": (*SHIFT, *np.log(SIDES)),
-    "kps": POINTS,
+    "bbox": (*CENTRE_SHIFT, *np.log(SIZE_FACTORS)),
+    "kps": LANDMARKS,
 }
 
 
-def weights() -> bytes:
+def make_onnx() -> bytes:
     """Return the content of the `.onnx` file."""
     nodes, constants, outputs = [], [], []
     for channel, stride in enumerate(STRIDES_PX):
@@ -56,9 +56,9 @@ def weights() -> bytes:
             constants += [
                 numpy_helper.from_array(array, key) for key, array in arrays.items()
             ]
-            nodes += _head(pooled, name, is_score=kind in ("cls", "obj"))
-            outputs.append(_value(name, ("batch", "dim", len(bias))))
-    source = _value("input", ("batch", 3, "height", "width"))
+            nodes += _output_head(pooled, name, is_score=kind in ("cls", "obj"))
+            outputs.append(_tensor_info(name, ("batch", "dim", len(bias))))
+    source = _tensor_info("input", ("batch", 3, "height", "width"))
     graph = helper.make_graph(nodes, "stand-in", [source], outputs, constants)
     # The versions of the published file.
     opset = helper.make_opsetid("", 11)
@@ -66,7 +66,7 @@ def weights() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _head(pooled: str, name: str, *, is_score: bool) -> Iterator[NodeProto]:
+def _output_head(pooled: str, name: str, *, is_score: bool) -> Iterator[NodeProto]:
     """Yield the layers from the cells of a level to one output, one row per cell."""
     maps, turned, rows = f"{name}_maps", f"{name}_turned", f"{name}_rows"
     yield helper.make_node("Conv", [pooled, f"{name}_kernel", f"{name}_bias"], [maps])
@@ -75,5 +75,5 @@ def _head(pooled: str, name: str, *, is_score: bool) -> Iterator[NodeProto]:
     yield helper.make_node("Sigmoid" if is_score else "Identity", [rows], [name])
 
 
-def _value(name: str, shape: tuple[int | str, ...]) -> object:
+def _tensor_info(name: str, shape: tuple[int | str, ...]) -> object:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

@@ -10,20 +10,20 @@ import numpy as np
 from maskdet.tracking import Tracker, Tracks
 from maskdet.types import Faces, Image
 
-Spot = tuple[float, float, float, float]
+HeadSpot = tuple[float, float, float, float]
 """Centre x and y, side, score."""
 
-Cast = dict[str, Spot]
-Seen = tuple[dict[str, int], Tracks]
+Heads = dict[str, HeadSpot]
+Update = tuple[dict[str, int], Tracks]
 
 
-def show(
-    tracker: Tracker, cast: Cast, time_s: float, image: Image | None = None
-) -> Seen:
+def update_tracker(
+    tracker: Tracker, heads: Heads, time_s: float, image: Image | None = None
+) -> Update:
     """Show one image to the tracker; return the number of everybody by name."""
     # Faces sort themselves by score; so do the names.
-    names = sorted(cast, key=lambda name: -cast[name][3])
-    rows = [cast[name] for name in names]
+    names = sorted(heads, key=lambda name: -heads[name][3])
+    rows = [heads[name] for name in names]
     boxes = [[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for x, y, s, _ in rows]
     faces = Faces(
         np.array(boxes, np.float32).reshape(-1, 4), np.array([row[3] for row in rows])
@@ -32,24 +32,27 @@ def show(
     return dict(zip(names, tracks.ids.tolist(), strict=True)), tracks
 
 
-def play(
+def play_story(
     tracker: Tracker,
-    story: Callable[[float], Cast],
+    story: Callable[[float], Heads],
     times_s: Iterable[float],
-    draw: Callable[[float], Image] | None = None,
-) -> list[Seen]:
+    draw_image: Callable[[float], Image] | None = None,
+) -> list[Update]:
     """Show a whole film to the tracker."""
     return [
-        show(tracker, story(t), t, None if draw is None else draw(t)) for t in times_s
+        update_tracker(
+            tracker, story(t), t, None if draw_image is None else draw_image(t)
+        )
+        for t in times_s
     ]
 
 
-def times(start_s: float, end_s: float, rate_hz: float) -> list[float]:
+def frame_times(start_s: float, end_s: float, rate_hz: float) -> list[float]:
     count = round((end_s - start_s) * rate_hz)
     return [start_s + frame / rate_hz for frame in range(count)]
 
 
-def texture(seed: int, size_wh: tuple[int, int], cell_px: int = 12) -> Image:
+def make_texture(seed: int, size_wh: tuple[int, int], cell_px: int = 12) -> Image:
     rng = np.random.default_rng(seed)
     cells = size_wh[1] // cell_px, size_wh[0] // cell_px
     coarse = rng.integers(20, 235, (*cells, 3)).astype(np.uint8)
@@ -57,15 +60,19 @@ def texture(seed: int, size_wh: tuple[int, int], cell_px: int = 12) -> Image:
     return smooth
 
 
-def paint(scene: int, heads: Iterable[tuple[int, float, float, float]] = ()) -> Image:
+def draw_heads(
+    scene: int, heads: Iterable[tuple[int, float, float, float]] = ()
+) -> Image:
     """Return a picture of 320x240: a wall, and heads of seed, centre and side."""
-    picture = texture(scene, (320, 240), 20)
+    image = make_texture(scene, (320, 240), 20)
     for seed, x, y, side in heads:
-        patch = texture(seed, (48, 48), 6)
+        patch = make_texture(seed, (48, 48), 6)
         scale = side / 48
         move = np.array([[scale, 0, x - side / 2], [0, scale, y - side / 2]])
-        laid = cv2.warpAffine(patch, move, (320, 240), borderMode=cv2.BORDER_REPLICATE)
-        full = np.full((48, 48), 255, np.uint8)
-        where = cv2.warpAffine(full, move, (320, 240)) > 127
-        picture[where] = laid[where]
-    return picture
+        warped = cv2.warpAffine(
+            patch, move, (320, 240), borderMode=cv2.BORDER_REPLICATE
+        )
+        opaque = np.full((48, 48), 255, np.uint8)
+        covered = cv2.warpAffine(opaque, move, (320, 240)) > 127
+        image[covered] = warped[covered]
+    return image

@@ -5,28 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.tracking import PlainMatching, compare
-from maskdet.synthetic.crowd import crowd_film
+from benchmarks.tracking import IouTracker, compare_trackers
+from maskdet.synthetic.crowd import generate_crowd_video
 from maskdet.tracking import Tracker
 from maskdet.types import Faces
 
 
 @pytest.mark.parametrize("rate_hz", [10, 30])
 def test_ours_is_clearly_better_than_plain_overlap(rate_hz) -> None:
-    scores = compare(range(200, 203), rate_hz)
+    scores = compare_trackers(range(200, 203), rate_hz)
     ours = scores["ours, faces"]
     for plain in (scores["plain overlap, faces"], scores["plain overlap 0.3, faces"]):
         assert ours.mota > plain.mota + 0.04
         assert ours.idf1 > plain.idf1 + 0.12
-        assert ours.switches < plain.switches / 2
+        assert ours.id_switches < plain.id_switches / 2
     heads = scores["ours, heads"]
     assert heads.idf1 > scores["ours, heads, no pictures"].idf1
     # Turned heads count as truth here: only following finds them.
-    assert heads.missed / heads.truths < ours.missed / ours.truths
+    assert (
+        heads.false_negatives / heads.n_ground_truth
+        < ours.false_negatives / ours.n_ground_truth
+    )
 
 
 def test_plain_matching_gives_numbers_by_overlap() -> None:
-    plain = PlainMatching(memory_s=1.0)
+    plain = IouTracker(memory_s=1.0)
     boxes = np.array([[0, 0, 10, 10], [50, 0, 60, 10]], np.float32)
     two = Faces(boxes, np.array([0.9, 0.8]))
     assert plain.update(two, 0).tolist() == [1, 2]
@@ -37,20 +40,22 @@ def test_plain_matching_gives_numbers_by_overlap() -> None:
 
 def test_every_row_is_told_in_the_given_order() -> None:
     tracker, left, alive = Tracker(), set(), set()
-    for moment in crowd_film(1, every=3):
-        tracks = tracker.update(moment.faces, moment.time_s)
-        n = len(moment.faces)
-        assert tracks.ids.shape == tracks.shown.shape == (n,)
-        assert tracks.shown[moment.faces.scores >= 0.5].all()
-        assert tracks.shown[tracks.ids > 0].all()
-        k = len(tracks.carried_ids)
-        assert tracks.carried_boxes.shape == (k, 4)
-        assert tracks.carried_boxes.dtype == tracks.carried_s.dtype == np.float32
-        assert (tracks.carried_s > 0).all()
-        here = [*tracks.ids[tracks.ids > 0].tolist(), *tracks.carried_ids.tolist()]
+    for moment in generate_crowd_video(1, frame_step=3):
+        tracks = tracker.update(moment.detections, moment.time_s)
+        n = len(moment.detections)
+        assert tracks.ids.shape == tracks.is_visible.shape == (n,)
+        assert tracks.is_visible[moment.detections.scores >= 0.5].all()
+        assert tracks.is_visible[tracks.ids > 0].all()
+        k = len(tracks.coasting_ids)
+        assert tracks.coasting_boxes.shape == (k, 4)
+        assert (
+            tracks.coasting_boxes.dtype == tracks.coasting_unseen_s.dtype == np.float32
+        )
+        assert (tracks.coasting_unseen_s > 0).all()
+        here = [*tracks.ids[tracks.ids > 0].tolist(), *tracks.coasting_ids.tolist()]
         assert len(set(here)) == len(here)
         assert not left & set(here)
-        assert set(tracks.left) <= alive
+        assert set(tracks.removed_ids) <= alive
         alive |= set(here)
-        left |= set(tracks.left)
+        left |= set(tracks.removed_ids)
     assert left

@@ -16,48 +16,50 @@ BOXES = np.array(
 )
 
 
-def blank(side, n=1):
+def make_blank_maps(side, n=1):
     """Maps of a network that sees a face nowhere and puts small boxes everywhere."""
     maps = []
     for stride in (8, 16, 32):
-        one = np.zeros((n, side // stride, side // stride, 9), np.float32)
-        one[..., :2] = -4.0
-        maps.append(one)
+        stride_map = np.zeros((n, side // stride, side // stride, 9), np.float32)
+        stride_map[..., :2] = -4.0
+        maps.append(stride_map)
     return maps
 
 
-def rows(boxes, state=1.0, label=0):
-    truth = np.zeros((1, len(boxes), 10), np.float32)
-    truth[0, :, :4] = boxes
-    truth[0, :, 4] = state
-    truth[0, :, 5 + label] = 1.0
-    truth[0, :, 8:] = 1.0
-    return truth
+def make_target_rows(boxes, state=1.0, label=0):
+    targets = np.zeros((1, len(boxes), 10), np.float32)
+    targets[0, :, :4] = boxes
+    targets[0, :, 4] = state
+    targets[0, :, 5 + label] = 1.0
+    targets[0, :, 8:] = 1.0
+    return targets
 
 
-def place(boxes, labels=None):
+def make_packed_image(boxes, labels=None):
     """A dim grey picture of 160 x 120 with a bright patch for each face."""
-    from maskdet.training.onepass.scenes import Place
+    from maskdet.training.onepass.scenes import TrainingImage
 
     faces = np.array(boxes, np.float32).reshape(-1, 4)
-    known = np.zeros(len(faces), np.int64) if labels is None else np.array(labels)
+    class_ids = np.zeros(len(faces), np.int64) if labels is None else np.array(labels)
     rng = np.random.default_rng(len(faces))
     image = rng.integers(60, 80, (120, 160, 3), dtype=np.uint8)
     for x1, y1, x2, y2 in faces.astype(int):
         image[y1:y2, x1:x2] += 130
-    taught = np.full((len(faces), 3), np.nan, np.float32)
-    return Place(image, faces, known.astype(np.int64), taught, "town")
+    teacher_probs = np.full((len(faces), 3), np.nan, np.float32)
+    return TrainingImage(
+        image, faces, class_ids.astype(np.int64), teacher_probs, "town"
+    )
 
 
-def stand_in():
+def build_stand_in_network():
     """A network of one layer a stride, in the place of the real one."""
     import keras
 
     image = keras.Input((None, None, 3), name="image")
-    seen = keras.layers.Rescaling(1 / 255)(image)
+    scaled = keras.layers.Rescaling(1 / 255)(image)
     maps = []
     for stride in (8, 16, 32):
-        mean = keras.layers.AveragePooling2D(stride)(seen)
+        mean = keras.layers.AveragePooling2D(stride)(scaled)
         parts = [
             keras.layers.Conv2D(6, 1, name=f"find{stride}")(mean),
             keras.layers.Conv2D(3, 1, name=f"mask{stride}_logits")(mean),

@@ -8,8 +8,8 @@ import pytest
 
 from maskdet.cli import main
 from maskdet.types import CLASSES
-from tests.datasets_fakes import picture
-from tests.training_onepass.fakes import stand_in
+from tests.datasets_fakes import write_image
+from tests.training_onepass.fakes import build_stand_in_network
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ def write_scenes(folder, name, labels, seed):
     for number, label in enumerate(labels):
         x = 20 + 30 * number
         file = f"{name}-{number}.png"
-        picture(folder / file, seed + number, 160, 120)
+        write_image(folder / file, seed + number, 160, 120)
         pictures.append({"id": number, "file_name": file, "width": 160, "height": 120})
         box = {"bbox": [x, 30, 40, 50], "category_id": label}
         faces.append({"id": number, "image_id": number, **box})
@@ -32,9 +32,9 @@ def write_scenes(folder, name, labels, seed):
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch, eagerly):
+def words(tmp_path, monkeypatch, eager_tensorflow):
     room = "maskdet.training.onepass"
-    monkeypatch.setattr(f"{room}.fit.build_onepass", stand_in)
+    monkeypatch.setattr(f"{room}.fit.build_onepass", build_stand_in_network)
     monkeypatch.setattr(f"{room}.fit.VALIDATION_PX", (64, 32))
     monkeypatch.setattr(f"{room}.sampling.SIDES_PX", {64: 1.0})
     train = write_scenes(tmp_path, "train", [0, 1, 2], 1)
@@ -81,23 +81,23 @@ def test_a_run_that_goes_on_from_another_says_both_commands(words, tmp_path, cap
 
 
 def test_a_run_that_goes_on_from_an_exported_file_says_how_that_was_made(tmp_path):
-    from maskdet.cli.train_onepass import _start
+    from maskdet.cli.train_onepass import _trace_initial_weights
 
     file = tmp_path / "onepass.tflite"
     file.write_bytes(b"")
-    assert _start(str(file)) == ("onepass.tflite", [])
+    assert _trace_initial_weights(str(file)) == ("onepass.tflite", [])
     folder = tmp_path / "runs-onepass" / "onepass"
     folder.mkdir(parents=True)
     recipe = {"weights": "yunet.onnx", "before": ["first"], "command": "second"}
     (folder / "facts.json").write_text(json.dumps({"recipe": recipe}))
-    assert _start(str(file)) == ("yunet.onnx", ["first", "second"])
+    assert _trace_initial_weights(str(file)) == ("yunet.onnx", ["first", "second"])
 
 
 def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, capsys):
     folder = tmp_path / "walls"
     folder.mkdir()
     for number in range(12):
-        picture(folder / f"{number}.png", number, 160, 120)
+        write_image(folder / f"{number}.png", number, 160, 120)
     more = ["--negatives", str(folder), "--negatives-share", "0.5"]
     more += ["--loose", "train=0.5", "--body-rate", "0.5"]
     assert main([*words, *more]) == 0, capsys.readouterr().err
@@ -117,9 +117,9 @@ def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, cap
 
 
 def test_ctrl_c_is_one_line_and_the_run_goes_on(words, tmp_path, capsys, monkeypatch):
-    from maskdet.training.onepass.sampling import Sampler
+    from maskdet.training.onepass.sampling import OnePassSampler
 
-    original, out = Sampler.epoch, tmp_path / "run"
+    original, out = OnePassSampler.iter_batches, tmp_path / "run"
 
     def stopped(self, epoch, steps):
         if epoch == 1:
@@ -128,7 +128,7 @@ def test_ctrl_c_is_one_line_and_the_run_goes_on(words, tmp_path, capsys, monkeyp
 
     longer = [*words, "--epochs", "3"]
     with monkeypatch.context() as patch:
-        patch.setattr(Sampler, "epoch", stopped)
+        patch.setattr(OnePassSampler, "iter_batches", stopped)
         assert main(longer) == 130
     said = capsys.readouterr()
     assert "stopped after 1 of 3 epochs; the same command with --resume" in said.err

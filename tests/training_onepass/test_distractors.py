@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskdet.training.onepass.distractors import with_distractors
+from maskdet.training.onepass.distractors import paste_distractors
 
 NOBODY = np.zeros((0, 4), np.float32)
 
@@ -20,7 +20,7 @@ def test_things_are_laid_beside_faces_and_never_on_them() -> None:
     touched = np.zeros((200, 240))
     for seed in range(60):
         touched += changed(
-            grey, with_distractors(grey, faces, None, np.random.default_rng(seed))
+            grey, paste_distractors(grey, faces, None, np.random.default_rng(seed))
         )
     outside = np.ones((200, 240), bool)
     for x1, y1, x2, y2 in faces.astype(int):
@@ -35,7 +35,7 @@ def test_the_view_itself_is_not_changed_and_chance_is_the_only_difference() -> N
     view = np.random.default_rng(5).integers(0, 255, (128, 128, 3)).astype(np.uint8)
     kept = view.copy()
     first, again, other = (
-        with_distractors(view, NOBODY, view[:40, :40], np.random.default_rng(seed))
+        paste_distractors(view, NOBODY, view[:40, :40], np.random.default_rng(seed))
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(view, kept)
@@ -47,7 +47,7 @@ def test_where_faces_fill_the_view_nothing_is_laid() -> None:
     view = np.full((96, 96, 3), 90, np.uint8)
     everywhere = np.array([[0, 0, 96, 96]], np.float32)
     for seed in range(20):
-        got = with_distractors(view, everywhere, None, np.random.default_rng(seed))
+        got = paste_distractors(view, everywhere, None, np.random.default_rng(seed))
         np.testing.assert_array_equal(got, view)
 
 
@@ -55,6 +55,6 @@ def test_where_faces_fill_the_view_nothing_is_laid() -> None:
 def test_small_views_are_no_trouble(side) -> None:
     view = np.zeros((side, side, 3), np.uint8)
     for seed in range(30):
-        got = with_distractors(view, NOBODY, view, np.random.default_rng(seed))
+        got = paste_distractors(view, NOBODY, view, np.random.default_rng(seed))
         assert got.shape == view.shape
         assert got.dtype == np.uint8

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from maskdet.training.onepass.negatives import (
-    Mined,
-    false_positive_rates,
+    MinedNegatives,
+    compute_false_positive_rates,
     highest_scores,
     is_held_out,
     read_negatives,
 )
-from maskdet.training.onepass.pasting import scrap_of, with_face
-from maskdet.training.onepass.sampling import Sampler
-from maskdet.training.onepass.scenes import Scenes
-from maskdet.training.onepass.views import ViewRules, negative_view
+from maskdet.training.onepass.pasting import cut_patch_around, paste_face
+from maskdet.training.onepass.sampling import OnePassSampler
+from maskdet.training.onepass.scenes import PackedImages
+from maskdet.training.onepass.views import SampleConfig, make_negative_sample
 from maskdet.types import Faces
-from tests.datasets_fakes import picture
-from tests.training_onepass.fakes import place
+from tests.datasets_fakes import write_image
+from tests.training_onepass.fakes import make_packed_image
 
 
 def rng(seed=0):
@@ -32,7 +32,7 @@ def write_negatives(folder, kinds, faces=()):
     rows = []
     for number, kind in enumerate(kinds):
         file = f"{kind}-{number}.png"
-        picture(folder / file, number, 160, 120)
+        write_image(folder / file, number, 160, 120)
         size = {"file_name": file, "width": 160, "height": 120}
         rows.append({"id": number, "kind": kind, **size})
     path = folder / "things-train.json"
@@ -62,7 +62,7 @@ def test_a_folder_will_do_and_what_is_wrong_is_said(tmp_path):
     with pytest.raises(ValueError, match="holds no picture"):
         read_negatives([folder])
     for number in range(8):
-        picture(folder / f"{number}.png", number, 160, 120)
+        write_image(folder / f"{number}.png", number, 160, 120)
     found = read_negatives([folder])
     assert {one.source for one in (*found.train, *found.held_out)} == {"walls"}
     with pytest.raises(ValueError, match="no negative is of the kind 'sea'"):
@@ -73,8 +73,8 @@ def test_a_folder_will_do_and_what_is_wrong_is_said(tmp_path):
 
 
 def test_what_the_network_is_wrong_about_is_shown_more_often_but_nothing_never():
-    mined = Mined(np.float32([0.9, 0.1, 0.0]), np.zeros((3, 4), np.float32))
-    chances = mined.chances()
+    mined = MinedNegatives(np.float32([0.9, 0.1, 0.0]), np.zeros((3, 4), np.float32))
+    chances = mined.compute_probabilities()
     assert chances.sum() == pytest.approx(1)
     assert chances[0] > 10 * chances[1] > 10 * chances[2] > 0
 
@@ -84,20 +84,20 @@ def test_false_positives_are_shares_of_pictures():
     found = [Faces(np.zeros((2, 4), np.float32), scores), Faces.empty()]
     best = highest_scores(found)
     assert best.tolist() == pytest.approx([0.9, 0])
-    assert false_positive_rates(best) == {"0.5": 0.5, "0.6": 0.5, "0.7": 0.5}
-    assert false_positive_rates(np.float32([0.5, 0.65])) == {
+    assert compute_false_positive_rates(best) == {"0.5": 0.5, "0.6": 0.5, "0.7": 0.5}
+    assert compute_false_positive_rates(np.float32([0.5, 0.65])) == {
         "0.5": 1.0,
         "0.6": 0.5,
         "0.7": 0.0,
     }
-    assert false_positive_rates(np.zeros(0, np.float32)) == {}
+    assert compute_false_positive_rates(np.zeros(0, np.float32)) == {}
 
 
 def test_a_face_is_laid_into_a_picture_and_the_truth_says_where():
-    giver = place([[60, 40, 100, 90]], [2])
-    wall = place([])
+    giver = make_packed_image([[60, 40, 100, 90]], [2])
+    wall = make_packed_image([])
     before = wall.image.copy()
-    both = with_face(wall, giver, 0, rng(1))
+    both = paste_face(wall, giver, 0, rng(1))
     np.testing.assert_array_equal(wall.image, before)
     assert both.labels.tolist() == [2]
     x1, y1, x2, y2 = np.rint(both.boxes[0]).astype(int)
@@ -106,53 +106,62 @@ def test_a_face_is_laid_into_a_picture_and_the_truth_says_where():
     assert inside > before.mean() + 60
     changed = (both.image != before).any(axis=2)
     assert changed.mean() < 0.5
-    twice = with_face(both, giver, 0, rng(2))
+    twice = paste_face(both, giver, 0, rng(2))
     assert len(twice.boxes) in {1, 2}  # there may be no room left
     np.testing.assert_array_equal(twice.boxes[0], both.boxes[0])
 
 
 def test_a_face_that_is_cut_off_or_not_alone_is_not_laid():
     for boxes in ([[0, 40, 40, 90]], [[40, 40, 80, 90], [85, 40, 120, 90]]):
-        wall = place([])
-        assert with_face(wall, place(boxes), 0, rng(1)) is wall
-    unknown = place([[60, 40, 100, 90]], [-1])
-    wall = place([])
-    assert with_face(wall, unknown, 0, rng(1)) is wall
+        wall = make_packed_image([])
+        assert paste_face(wall, make_packed_image(boxes), 0, rng(1)) is wall
+    unknown = make_packed_image([[60, 40, 100, 90]], [-1])
+    wall = make_packed_image([])
+    assert paste_face(wall, unknown, 0, rng(1)) is wall
 
 
 def test_scraps_are_cut_where_the_network_saw_a_face():
-    scene = place([[60, 40, 100, 90]])
-    scrap = scrap_of(scene, scene.boxes[0], rng(1))
+    scene = make_packed_image([[60, 40, 100, 90]])
+    scrap = cut_patch_around(scene, scene.boxes[0], rng(1))
     assert scrap is not None
     assert scrap.mean() > scene.image.mean() + 40
-    assert scrap_of(scene, np.zeros(4, np.float32), rng(1)) is None
+    assert cut_patch_around(scene, np.zeros(4, np.float32), rng(1)) is None
 
 
 def test_a_view_of_a_negative_is_whole_or_a_part_and_has_no_truth():
-    rules = dataclasses.replace(ViewRules(), distracted=0.0)
-    views = [negative_view(place([]), 64, rng(seed), rules) for seed in range(40)]
+    rules = dataclasses.replace(SampleConfig(), distracted=0.0)
+    views = [
+        make_negative_sample(make_packed_image([]), 64, rng(seed), rules)
+        for seed in range(40)
+    ]
     assert {view.image.shape for view in views} == {(64, 64, 3)}
-    assert all(len(view.truth) == 0 for view in views)
+    assert all(len(view.targets) == 0 for view in views)
     borders = [(view.image == 0).all(axis=2).mean() > 0.1 for view in views]
     assert 8 < sum(borders) < 40  # the picture is wider than high: whole, it has some
 
 
 def test_the_sampler_shows_negatives_as_often_as_it_is_told(monkeypatch):
-    monkeypatch.setattr("maskdet.training.onepass.sampling.GRIDS", {1: 1.0})
-    monkeypatch.setattr("maskdet.training.onepass.sampling.SIDES_PX", {64: 1.0})
-    monkeypatch.setattr("maskdet.training.onepass.sampling.EMPTY_SHARE", 0.0)
-    scenes = Scenes.of([place([[60, 40, 100, 90]])])
-    black = place([])
+    monkeypatch.setattr("maskdet.training.onepass.sampling.MOSAIC_GRIDS", {1: 1.0})
+    monkeypatch.setattr("maskdet.training.onepass.sampling.SAMPLE_SIDES_PX", {64: 1.0})
+    monkeypatch.setattr("maskdet.training.onepass.sampling.EMPTY_FRACTION", 0.0)
+    scenes = PackedImages.pack([make_packed_image([[60, 40, 100, 90]])])
+    black = make_packed_image([])
     black.image[:] = 0
     white = dataclasses.replace(black, image=black.image + 255)
-    mined = Mined(np.float32([0.0, 1.0]), np.float32([[0, 0, 0, 0], [9, 9, 60, 60]]))
-    sampler = Sampler(scenes, 200, 1, negatives=(black, white), negative_share=0.25)
+    mined = MinedNegatives(
+        np.float32([0.0, 1.0]), np.float32([[0, 0, 0, 0], [9, 9, 60, 60]])
+    )
+    sampler = OnePassSampler(
+        scenes, 200, 1, negatives=(black, white), negative_fraction=0.25
+    )
     sampler = dataclasses.replace(sampler, mined=mined)
-    truth = sampler.batch(0, 0).truth
+    truth = sampler.make_batch(0, 0).targets
     without = (truth[..., 4] == 0).all(axis=1).mean()
     assert without == pytest.approx(0.25 * 0.75, abs=0.09)  # some have faces laid in
-    everywhere = dataclasses.replace(sampler, negative_share=1.0).batch(0, 1).images
+    everywhere = (
+        dataclasses.replace(sampler, negative_fraction=1.0).make_batch(0, 1).images
+    )
     means = everywhere.mean(axis=(1, 2, 3))
     assert (means > 40).mean() > 0.7  # the white one: the network is wrong about it
-    again = sampler.batch(0, 0).truth
+    again = sampler.make_batch(0, 0).targets
     np.testing.assert_array_equal(truth, again)

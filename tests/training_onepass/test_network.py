@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskdet.assets import MODEL_DIR_VARIABLE
-from tests.stand_ins.weights import extra_file
+from tests.stand_ins.weights import find_extra_file
 
 # On a busy machine the import of TensorFlow alone may take a minute or two.
 pytestmark = pytest.mark.slow
@@ -14,9 +14,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def network():
-    from maskdet.training.onepass.network import build_onepass
+    from maskdet.training.onepass.network import build_onepass_network
 
-    return build_onepass()
+    return build_onepass_network()
 
 
 def test_a_map_a_stride_whatever_the_size_of_the_picture(network):
@@ -44,14 +44,14 @@ def test_an_untrained_network_hardly_sees_a_face_and_says_the_usual_classes(netw
 
 @pytest.mark.weights
 def test_finding_starts_as_yunet_to_a_thousandth():
-    yunet = extra_file(MODEL_DIR_VARIABLE, "yunet_n_640_640.onnx")
+    yunet = find_extra_file(MODEL_DIR_VARIABLE, "yunet_n_640_640.onnx")
     import onnxruntime
 
-    from maskdet.training.onepass.network import build_onepass
-    from maskdet.training.onepass.yunet import load_yunet
+    from maskdet.training.onepass.network import build_onepass_network
+    from maskdet.training.onepass.yunet import load_yunet_weights
 
-    model = build_onepass(landmarks=True)
-    load_yunet(model, yunet)
+    model = build_onepass_network(landmarks=True)
+    load_yunet_weights(model, yunet)
     rng = np.random.default_rng(1)
     image = rng.uniform(0, 255, (1, 20, 20, 3)).repeat(32, axis=1).repeat(32, axis=2)
     image = image.astype(np.float32)
@@ -73,10 +73,10 @@ def test_finding_starts_as_yunet_to_a_thousandth():
 
 
 def test_another_network_is_refused_in_one_line(tmp_path, network):
-    from maskdet.training.onepass.yunet import load_yunet
+    from maskdet.training.onepass.yunet import load_yunet_weights
 
     with pytest.raises(FileNotFoundError, match="no such file"):
-        load_yunet(network, tmp_path / "none.onnx")
+        load_yunet_weights(network, tmp_path / "none.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"no network")
     with pytest.raises(ValueError, match="not an ONNX file"):
-        load_yunet(network, tmp_path / "bad.onnx")
+        load_yunet_weights(network, tmp_path / "bad.onnx")

@@ -11,17 +11,17 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import precision_score, recall_score, roc_auc_score, roc_curve
 
-from maskdet.tune.curves import precision_recall, roc
-from maskdet.tune.judging import ACTUAL, MISSED, NO_FACE, Judge
+from maskdet.tune.curves import compute_precision_recall, compute_roc
+from maskdet.tune.judging import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
 from maskdet.types import CLASSES, Label, Settings
 from tests.tune.counting_fakes import (
     ELSEWHERE,
     A,
-    Found,
-    Real,
-    by_chance,
-    probs,
-    scored,
+    DetectedFace,
+    TrueFace,
+    make_counted_predictions,
+    make_probs,
+    make_random_predictions,
 )
 
 MASK, BARE = Label.MASK, Label.NO_MASK
@@ -30,10 +30,10 @@ SETTINGS = Settings(min_score=0.35, min_confidence=0.6, min_face_px=1)
 
 def coco_precision(one, outcome):
     """Return COCO's average precision at 0.5 of the faces of an outcome."""
-    wide = np.concatenate([one.truth.faces.boxes, one.faces.boxes])
+    wide = np.concatenate([one.ground_truth.faces.boxes, one.faces.boxes])
     wide[:, 2:] -= wide[:, :2]
-    n = len(one.truth.faces)
-    names = range(1, len(one.truth.names) + 1)
+    n = len(one.ground_truth.faces)
+    names = range(1, len(one.ground_truth.names) + 1)
     truth, images = COCO(), [{"id": number} for number in names]
     truth.dataset = {
         "images": images,
@@ -41,11 +41,11 @@ def coco_precision(one, outcome):
         "annotations": [
             {
                 "id": row + 1,
-                "image_id": int(one.truth.faces.pictures[row]) + 1,
+                "image_id": int(one.ground_truth.faces.image_indices[row]) + 1,
                 "category_id": 1,
                 "bbox": wide[row].tolist(),
                 # It ignores what lies outside its range of areas.
-                "area": 1e9 if one.truth.labels[row] == Label.UNKNOWN else 100.0,
+                "area": 1e9 if one.ground_truth.labels[row] == Label.UNKNOWN else 100.0,
                 "iscrowd": 0,
             }
             for row in range(n)
@@ -53,12 +53,12 @@ def coco_precision(one, outcome):
     }
     found = [
         {
-            "image_id": int(one.faces.pictures[row]) + 1,
+            "image_id": int(one.faces.image_indices[row]) + 1,
             "category_id": 1,
             "bbox": wide[n + row].tolist(),
             "score": float(one.scores[row]),
         }
-        for row in outcome.shown
+        for row in outcome.shown_rows
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
@@ -74,13 +74,13 @@ def coco_precision(one, outcome):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_area_of_faces_is_what_coco_says(seed):
-    one = by_chance(seed)
-    judge = Judge(one)
-    area = precision_recall(judge, SETTINGS).area
+    one = make_random_predictions(seed)
+    judge = Evaluator(one)
+    area = compute_precision_recall(judge, SETTINGS).area
     shown = judge(dataclasses.replace(SETTINGS, min_score=0))
     assert area.value == pytest.approx(coco_precision(one, shown), abs=2e-3)
     assert area.low < area.value < area.high
-    assert area.n == (one.truth.labels != Label.UNKNOWN).sum()
+    assert area.n == (one.ground_truth.labels != Label.UNKNOWN).sum()
 
 
 @pytest.mark.parametrize("label", [None, *CLASSES])
@@ -88,8 +88,8 @@ def test_the_area_of_faces_is_what_coco_says(seed):
 def test_each_point_of_precision_and_recall_is_what_the_table_would_say(
     label, equal_scores
 ):
-    judge = Judge(by_chance(4, equal_scores=equal_scores))
-    curve = precision_recall(judge, SETTINGS, label, temperature=1.5)
+    judge = Evaluator(make_random_predictions(4, equal_scores=equal_scores))
+    curve = compute_precision_recall(judge, SETTINGS, label, temperature=1.5)
     assert (np.diff(curve.thresholds) < 0).all()
     for at in range(0, len(curve.x), 7):
         settings = dataclasses.replace(SETTINGS, min_score=float(curve.thresholds[at]))
@@ -108,25 +108,27 @@ def test_each_point_of_precision_and_recall_is_what_the_table_would_say(
 
 @pytest.mark.parametrize("label", CLASSES)
 def test_precision_and_recall_of_a_class_agree_with_scikit_learn(label):
-    judge = Judge(by_chance(5))
+    judge = Evaluator(make_random_predictions(5))
     outcome = judge(SETTINGS)
-    said = outcome.called.tolist() + [MISSED] * int(outcome.confusion[:, MISSED].sum())
-    lost = np.repeat(np.arange(len(ACTUAL)), outcome.confusion[:, MISSED])
+    said = outcome.predicted_columns.tolist() + [MISSED] * int(
+        outcome.confusion[:, MISSED].sum()
+    )
+    lost = np.repeat(np.arange(len(ACTUAL_KEYS)), outcome.confusion[:, MISSED])
     actual = np.array(outcome.actual.tolist() + lost.tolist())
     counted = actual >= 0
     actual, said = actual[counted], np.array(said)[counted]
-    recall, precision = precision_recall(judge, SETTINGS, label).point
+    recall, precision = compute_precision_recall(judge, SETTINGS, label).point
     assert recall == pytest.approx(recall_score(actual == label, said == label))
     assert precision == pytest.approx(precision_score(actual == label, said == label))
 
 
 @pytest.mark.parametrize("label", CLASSES)
 def test_roc_of_a_class_agrees_with_scikit_learn(label):
-    judge = Judge(by_chance(6, 80))
+    judge = Evaluator(make_random_predictions(6, 80))
     outcome = judge(SETTINGS)
-    found = outcome.truths >= 0
+    found = outcome.matched_ground_truth >= 0
     true, scores = outcome.actual[found] == label, outcome.probs[found, label]
-    curve = roc(judge, SETTINGS, label)
+    curve = compute_roc(judge, SETTINGS, label)
     x, y, thresholds = roc_curve(true, scores, drop_intermediate=False)
     assert curve.x == pytest.approx(x[1:])
     assert curve.y == pytest.approx(y[1:])
@@ -139,19 +141,19 @@ def test_roc_of_a_class_agrees_with_scikit_learn(label):
 
 
 def test_faces_have_false_alarms_a_picture_instead_of_a_share():
-    judge = Judge(
-        scored(
-            [Real(0, A, MASK), Real(1, A, BARE)],
+    judge = Evaluator(
+        make_counted_predictions(
+            [TrueFace(0, A, MASK), TrueFace(1, A, BARE)],
             [
-                Found(0, A, 0.9, probs(MASK)),
-                Found(0, ELSEWHERE, 0.8, probs(MASK)),
-                Found(1, A, 0.6, probs(MASK)),
-                Found(1, ELSEWHERE, 0.3, probs(MASK)),
+                DetectedFace(0, A, 0.9, make_probs(MASK)),
+                DetectedFace(0, ELSEWHERE, 0.8, make_probs(MASK)),
+                DetectedFace(1, A, 0.6, make_probs(MASK)),
+                DetectedFace(1, ELSEWHERE, 0.3, make_probs(MASK)),
             ],
-            pictures=2,
+            n_images=2,
         )
     )
-    curve = roc(judge, Settings(min_score=0.7, min_face_px=1))
+    curve = compute_roc(judge, Settings(min_score=0.7, min_face_px=1))
     assert curve.thresholds == pytest.approx([0.9, 0.8, 0.6, 0.3])
     assert curve.x.tolist() == [0, 0.5, 0.5, 1]
     assert curve.y.tolist() == [0.5, 0.5, 1, 1]
@@ -162,28 +164,41 @@ def test_faces_have_false_alarms_a_picture_instead_of_a_share():
 
 
 def test_recall_stays_after_the_last_alarm():
-    alone = Judge(scored([Real(0, A, MASK)], [Found(0, A, 0.9, probs(MASK))]))
-    assert roc(alone, SETTINGS).area.value == 1
-    missed = Judge(scored([Real(0, A, MASK)], []))
-    assert roc(missed, SETTINGS).area.value == 0
-    assert roc(missed, SETTINGS).point == (0, 0)
+    alone = Evaluator(
+        make_counted_predictions(
+            [TrueFace(0, A, MASK)], [DetectedFace(0, A, 0.9, make_probs(MASK))]
+        )
+    )
+    assert compute_roc(alone, SETTINGS).area.value == 1
+    missed = Evaluator(make_counted_predictions([TrueFace(0, A, MASK)], []))
+    assert compute_roc(missed, SETTINGS).area.value == 0
+    assert compute_roc(missed, SETTINGS).point == (0, 0)
 
 
 def test_where_nothing_is_true_nothing_is_promised():
-    judge, empty = Judge(scored([], [Found(0, A, 0.9, probs(MASK))])), scored([], [])
-    for one in (judge, Judge(empty)):
-        for curve in (precision_recall(one, SETTINGS), roc(one, SETTINGS)):
+    judge, empty = (
+        Evaluator(
+            make_counted_predictions([], [DetectedFace(0, A, 0.9, make_probs(MASK))])
+        ),
+        make_counted_predictions([], []),
+    )
+    for one in (judge, Evaluator(empty)):
+        for curve in (
+            compute_precision_recall(one, SETTINGS),
+            compute_roc(one, SETTINGS),
+        ):
             assert math.isnan(curve.area.value)
             assert curve.area.n == 0
-    assert math.isnan(roc(judge, SETTINGS, BARE).area.value)
+    assert math.isnan(compute_roc(judge, SETTINGS, BARE).area.value)
     with pytest.raises(ValueError, match="no curve of 'unknown'"):
-        roc(judge, SETTINGS, Label.UNKNOWN)
+        compute_roc(judge, SETTINGS, Label.UNKNOWN)
 
 
 def test_the_same_seed_gives_the_same_interval():
-    judge = Judge(by_chance(7))
+    judge = Evaluator(make_random_predictions(7))
     one, same, other = (
-        precision_recall(judge, SETTINGS, BARE, seed=seed).area for seed in (0, 0, 1)
+        compute_precision_recall(judge, SETTINGS, BARE, seed=seed).area
+        for seed in (0, 0, 1)
     )
     assert one == same
     assert one != other

@@ -11,27 +11,36 @@ import pytest
 
 from maskdet.tune import bundled as bundle
 from maskdet.tune import files
-from maskdet.tune.files import from_bytes, lean, nameless, read_scored, to_bytes
-from maskdet.tune.judging import Judge
-from maskdet.tune.scored import FaceRows, LabelledSet, Scored
+from maskdet.tune.files import (
+    anonymize_image_names,
+    decode_predictions,
+    encode_predictions,
+    quantize_predictions,
+    read_predictions,
+)
+from maskdet.tune.judging import Evaluator
+from maskdet.tune.scored import AnalyzerPredictions, FaceRows, LabelledSet
 from maskdet.types import Label, Settings
-from tests.tune.goals_fakes import crowd, scored
+from tests.tune.goals_fakes import make_crowded_set, make_goal_predictions
 
-FIELDS = ("pictures", "boxes", "lights", "sharpness")
+FIELDS = ("image_indices", "boxes", "lights", "sharpness")
 
 
 def assert_same(one, other):
-    assert (one.analyzer, one.truth.name) == (other.analyzer, other.truth.name)
-    assert one.truth.names == other.truth.names
-    assert one.truth.boxed is other.truth.boxed
+    assert (one.analyzer, one.ground_truth.name) == (
+        other.analyzer,
+        other.ground_truth.name,
+    )
+    assert one.ground_truth.names == other.ground_truth.names
+    assert one.ground_truth.has_boxes is other.ground_truth.has_boxes
     pairs = [
         (one.scores, other.scores),
         (one.probs, other.probs),
-        (one.truth.labels, other.truth.labels),
-        (one.truth.sizes_wh, other.truth.sizes_wh),
+        (one.ground_truth.labels, other.ground_truth.labels),
+        (one.ground_truth.sizes_wh, other.ground_truth.sizes_wh),
         *((getattr(one.faces, at), getattr(other.faces, at)) for at in FIELDS),
         *(
-            (getattr(one.truth.faces, at), getattr(other.truth.faces, at))
+            (getattr(one.ground_truth.faces, at), getattr(other.ground_truth.faces, at))
             for at in FIELDS
         ),
     ]
@@ -52,36 +61,38 @@ def changed(content, **arrays):
 @pytest.mark.parametrize(
     "given",
     [
-        crowd(8),
-        scored([], 0),
-        scored([], 3),
-        scored([(0, Label.UNKNOWN, None, (1, 0, 0))], boxed=False, name="Плац “7”"),
+        make_crowded_set(8),
+        make_goal_predictions([], 0),
+        make_goal_predictions([], 3),
+        make_goal_predictions(
+            [(0, Label.UNKNOWN, None, (1, 0, 0))], boxed=False, name="Плац “7”"
+        ),
     ],
 )
 def test_what_goes_in_comes_out(given, tmp_path):
-    content = to_bytes(given)
-    assert_same(from_bytes(content), given)
+    content = encode_predictions(given)
+    assert_same(decode_predictions(content), given)
     (tmp_path / "a.npz").write_bytes(content)
-    assert_same(read_scored(tmp_path / "a.npz"), given)
-    assert to_bytes(given) == content, "the same numbers make the same file"
+    assert_same(read_predictions(tmp_path / "a.npz"), given)
+    assert encode_predictions(given) == content, "the same numbers make the same file"
 
 
 def test_names_of_pictures_become_numbers():
-    given = crowd(3)
-    assert nameless(given).truth.names == ("1", "2", "3")
-    assert given.truth.names[0] == "0.png"
-    assert b"0.png" not in to_bytes(nameless(given))
+    given = make_crowded_set(3)
+    assert anonymize_image_names(given).ground_truth.names == ("1", "2", "3")
+    assert given.ground_truth.names[0] == "0.png"
+    assert b"0.png" not in encode_predictions(anonymize_image_names(given))
 
 
 def test_rounding_changes_next_to_nothing():
-    given = crowd(60)
-    rounded = lean(given)
+    given = make_crowded_set(60)
+    rounded = quantize_predictions(given)
     assert np.abs(rounded.probs - given.probs).max() < 2e-4
     assert np.abs(rounded.scores - given.scores).max() < 2e-4
     assert np.abs(rounded.faces.boxes - given.faces.boxes).max() <= 1 / 32
-    one, other = (Judge(each)(Settings()).confusion for each in (given, rounded))
+    one, other = (Evaluator(each)(Settings()).confusion for each in (given, rounded))
     assert np.abs(one - other).sum() <= 2
-    assert len(to_bytes(rounded)) < 0.8 * len(to_bytes(given))
+    assert len(encode_predictions(rounded)) < 0.8 * len(encode_predictions(given))
 
 
 @pytest.mark.parametrize(
@@ -108,9 +119,11 @@ def test_rounding_changes_next_to_nothing():
     ],
 )
 def test_a_file_that_does_not_fit_is_one_line(arrays, complaint):
-    given = scored([(at, Label(at % 3), 0.9, (0.5, 0.3, 0.2)) for at in range(4)])
+    given = make_goal_predictions(
+        [(at, Label(at % 3), 0.9, (0.5, 0.3, 0.2)) for at in range(4)]
+    )
     with pytest.raises(ValueError, match=complaint) as caught:
-        from_bytes(changed(to_bytes(given), **arrays))
+        decode_predictions(changed(encode_predictions(given), **arrays))
     assert str(caught.value).startswith("this file: ")
     assert "\n" not in str(caught.value)
 
@@ -118,25 +131,25 @@ def test_a_file_that_does_not_fit_is_one_line(arrays, complaint):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip at all", b"\0" * 99])
 def test_what_is_no_file_of_scores_is_one_line(content):
     with pytest.raises(ValueError, match=r"this file: is no file of stored scores"):
-        from_bytes(content)
+        decode_predictions(content)
 
 
 def test_every_cut_of_a_file_is_refused():
-    content = to_bytes(crowd(2))
+    content = encode_predictions(make_crowded_set(2))
     for n in range(0, len(content), 97):
         with pytest.raises(ValueError, match=r"^cut: "):
-            from_bytes(content[:n], "cut")
+            decode_predictions(content[:n], "cut")
 
 
 def test_flipped_bytes_never_get_further_than_one_line():
-    content, rng = to_bytes(crowd(2)), np.random.default_rng(0)
+    content, rng = encode_predictions(make_crowded_set(2)), np.random.default_rng(0)
     told = []
     for _ in range(300):
         broken = bytearray(content)
         for place in rng.integers(0, len(content), rng.integers(1, 6)):
             broken[place] = rng.integers(0, 256)
         try:
-            from_bytes(bytes(broken), "broken")
+            decode_predictions(bytes(broken), "broken")
         except ValueError as error:
             told.append(str(error))
     assert len(told) > 200
@@ -147,15 +160,15 @@ def test_nothing_in_a_file_is_run():
     harm = io.BytesIO()
     np.savez(harm, version=np.array([print], dtype=object))
     with pytest.raises(ValueError, match="something else than numbers and text"):
-        from_bytes(harm.getvalue())
+        decode_predictions(harm.getvalue())
 
 
 def test_a_file_too_large_is_refused_before_it_is_unpacked(monkeypatch):
-    content = to_bytes(crowd(2))
-    monkeypatch.setattr(files, "MAX_BYTES", 1000)
-    monkeypatch.setattr(files, "_array", None)
+    content = encode_predictions(make_crowded_set(2))
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(files, "_read_array", None)
     with pytest.raises(ValueError, match="is too large"):
-        from_bytes(content)
+        decode_predictions(content)
 
 
 def test_an_array_that_claims_more_than_there_is_takes_no_memory():
@@ -165,7 +178,7 @@ def test_an_array_that_claims_more_than_there_is_takes_no_memory():
     with zipfile.ZipFile(out, "w") as stored:
         stored.writestr("scores.npy", member.getvalue())
     with pytest.raises(ValueError, match="cut off"):
-        from_bytes(out.getvalue())
+        decode_predictions(out.getvalue())
 
 
 def crowded(found, true):
@@ -184,7 +197,9 @@ def crowded(found, true):
         np.zeros(sum(true)),
     )
     n = sum(found)
-    return Scored(truth, "fake", rows(found), np.ones(n), np.tile([1, 0, 0], (n, 1)))
+    return AnalyzerPredictions(
+        truth, "fake", rows(found), np.ones(n), np.tile([1, 0, 0], (n, 1))
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,51 +213,53 @@ def crowded(found, true):
     ],
 )
 def test_a_small_file_that_would_take_all_memory_is_one_line(found, true, complaint):
-    content = to_bytes(crowded(found, true))
+    content = encode_predictions(crowded(found, true))
     assert len(content) < 400_000
     with pytest.raises(ValueError, match=rf"^small\.npz: .*{complaint}") as caught:
-        from_bytes(content, "small.npz")
+        decode_predictions(content, "small.npz")
     assert "\n" not in str(caught.value)
 
 
 def test_a_true_crowd_is_read():
-    stored = from_bytes(to_bytes(crowded([2000, 1], [400, 1])))
+    stored = decode_predictions(encode_predictions(crowded([2000, 1], [400, 1])))
     assert len(stored.faces) == 2001
 
 
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no such file"):
-        read_scored(tmp_path / "none.npz")
+        read_predictions(tmp_path / "none.npz")
 
 
 def test_what_is_bundled_goes_by_name(tmp_path):
     for analyzer, name in (("haar", "b"), ("onepass", "b"), ("own", "a.c")):
-        given = dataclasses.replace(scored([], 2, name=name), analyzer=analyzer)
-        file, content = bundle.bundle_file(given)
+        given = dataclasses.replace(
+            make_goal_predictions([], 2, name=name), analyzer=analyzer
+        )
+        file, content = bundle.encode_bundled_file(given)
         (tmp_path / file).write_bytes(content)
     (tmp_path / "README.md").write_text("no scores")
-    names = bundle.bundled(tmp_path)
+    names = bundle.list_bundled(tmp_path)
     assert names == ("onepass on b", "haar on b", "own on a.c")
-    loaded = bundle.load_bundled("own on a.c", tmp_path)
-    assert (loaded.analyzer, loaded.truth.name) == ("own", "a.c")
-    assert loaded.truth.names == ("1", "2")
+    loaded = bundle.load_bundled_predictions("own on a.c", tmp_path)
+    assert (loaded.analyzer, loaded.ground_truth.name) == ("own", "a.c")
+    assert loaded.ground_truth.names == ("1", "2")
     with pytest.raises(ValueError, match="there are onepass on b, haar on b"):
-        bundle.load_bundled("ssd on b", tmp_path)
-    assert bundle.bundled(tmp_path / "none") == ()
+        bundle.load_bundled_predictions("ssd on b", tmp_path)
+    assert bundle.list_bundled(tmp_path / "none") == ()
 
 
-@pytest.mark.parametrize("name", bundle.bundled())
+@pytest.mark.parametrize("name", bundle.list_bundled())
 def test_what_ships_can_be_judged_and_names_nothing(name):
-    stored = bundle.load_bundled(name)
-    assert name == f"{stored.analyzer} on {stored.truth.name}"
-    assert all(one.isdigit() for one in stored.truth.names)
-    assert len(stored.truth.faces) > 100
-    assert Judge(stored)(Settings()).confusion[:3, :3].trace() > 50
+    stored = bundle.load_bundled_predictions(name)
+    assert name == f"{stored.analyzer} on {stored.ground_truth.name}"
+    assert all(one.isdigit() for one in stored.ground_truth.names)
+    assert len(stored.ground_truth.faces) > 100
+    assert Evaluator(stored)(Settings()).confusion[:3, :3].trace() > 50
 
 
 def test_ours_ship_on_both_sets():
     wanted = {f"{name} on {place}-val" for name in ("onepass", "onepass-fast")
               for place in ("ilc", "kaggle")}  # fmt: skip
-    assert wanted <= set(bundle.bundled())
+    assert wanted <= set(bundle.list_bundled())
     sizes = [path.stat().st_size for path in bundle.BUNDLED_DIR.glob("*.npz")]
     assert max(sizes) < 600_000

@@ -9,85 +9,102 @@ import numpy as np
 import pytest
 
 from maskdet.style import Style
-from maskdet.tune.goals import GOALS, SINGLE_PICTURES, Goal, propose
-from maskdet.tune.halves import halves
-from maskdet.tune.judging import Judge
-from maskdet.tune.performance import Change, Performance
+from maskdet.tune.goals import GOAL_KINDS, PER_IMAGE_NOTE, Goal, propose_settings
+from maskdet.tune.halves import split_stratified
+from maskdet.tune.judging import Evaluator
+from maskdet.tune.performance import ClassPerformance, PerformanceChange
 from maskdet.types import Label, Settings
-from tests.tune.goals_fakes import crowd, scored
+from tests.tune.goals_fakes import make_crowded_set, make_goal_predictions
 
 BARE, MASKED = (0.05, 0.9, 0.05), (0.9, 0.05, 0.05)
 
 
 @pytest.fixture(scope="module")
 def judge():
-    return Judge(crowd(120))
+    return Evaluator(make_crowded_set(120))
 
 
-@pytest.mark.parametrize("kind", list(GOALS))
+@pytest.mark.parametrize("kind", list(GOAL_KINDS))
 def test_what_is_told_is_what_judging_says_of_the_other_half(judge, kind):
     now = Settings(min_score=0.6, memory_s=2, nms_iou=0.3)
-    proposal = propose(judge, now, Goal(kind, recall=0.7))
-    here = halves(judge.scored.truth)
-    assert np.array_equal(proposal.chosen_on, here)
+    proposal = propose_settings(judge, now, Goal(kind, recall=0.7))
+    here = split_stratified(judge.predictions.ground_truth)
+    assert np.array_equal(proposal.selection_mask, here)
     untouched = dataclasses.replace(
-        proposal.after,
+        proposal.settings_after,
         **{
             name: getattr(now, name)
             for name in ("min_score", "min_confidence", "min_face_px")
         },
     )
     assert untouched == now
-    for half, told in ((~here, proposal.then), (here, proposal.choosing)):
-        outcome = judge.only(half)(proposal.after)
+    for half, told in (
+        (~here, proposal.performance_after),
+        (here, proposal.selection_performance),
+    ):
+        outcome = judge.select_images(half)(proposal.settings_after)
         row, column = outcome.confusion[1], outcome.confusion[:, 1]
-        assert told.hits == row[1]
-        assert told.misses == row.sum() - row[1]
-        assert told.alarms == column.sum() - row[1]
+        assert told.true_positives == row[1]
+        assert told.false_negatives == row.sum() - row[1]
+        assert told.false_positives == column.sum() - row[1]
         assert told.recall.value == pytest.approx(row[1] / row.sum())
         assert told.precision.value == pytest.approx(row[1] / column.sum())
-        assert told.pictures == half.sum()
-        assert told.alarms_per_picture.value == pytest.approx(told.alarms / half.sum())
+        assert told.n_images == half.sum()
+        assert told.false_positives_per_image.value == pytest.approx(
+            told.false_positives / half.sum()
+        )
     change = proposal.change
-    assert change.gained - change.lost == proposal.then.hits - proposal.now.hits
-    more = change.alarms_new - change.alarms_gone
-    assert more == proposal.then.alarms - proposal.now.alarms
+    assert (
+        change.gained - change.lost
+        == proposal.performance_after.true_positives
+        - proposal.performance_before.true_positives
+    )
+    more = change.false_positives_added - change.false_positives_removed
+    assert (
+        more
+        == proposal.performance_after.false_positives
+        - proposal.performance_before.false_positives
+    )
 
 
 def test_a_goal_is_reached_where_it_is_chosen(judge):
-    proposal = propose(judge, Settings(), Goal("recall", recall=0.7))
+    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
     assert proposal.reached
-    assert proposal.choosing.recall.value >= 0.7
-    assert proposal.promise.target == 0.7
-    assert proposal.promise.measured == proposal.then.recall
+    assert proposal.selection_performance.recall.value >= 0.7
+    assert proposal.guarantee.target == 0.7
+    assert proposal.guarantee.measured == proposal.performance_after.recall
 
 
 def test_what_no_settings_reach_is_said(judge):
-    proposal = propose(judge, Settings(), Goal("recall", recall=0.999))
+    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.999))
     assert not proposal.reached
-    assert any("No settings reach 99.9 %" in line for line in proposal.cautions)
-    assert proposal.promise.state != "kept"
+    assert any("No settings reach 99.9 %" in line for line in proposal.warnings)
+    assert proposal.guarantee.state != "kept"
 
 
 def test_a_promise_that_holds_is_kept():
     faces = [(at, Label.NO_MASK, 0.9, BARE) for at in range(400)]
     faces += [(at, None, 0.3, BARE) for at in range(400)]
     now = Settings(min_score=0.1)
-    proposal = propose(Judge(scored(faces)), now, Goal("recall", recall=0.95))
-    assert proposal.promise.state == "kept"
-    assert proposal.after.min_score == pytest.approx(0.31)
-    assert proposal.change == Change(0, 0, 200, 0)
-    assert proposal.lines[2] == "False alarms of the class: 200 fewer, 0 more."
-    assert proposal.cautions == (SINGLE_PICTURES,)
+    proposal = propose_settings(
+        Evaluator(make_goal_predictions(faces)), now, Goal("recall", recall=0.95)
+    )
+    assert proposal.guarantee.state == "kept"
+    assert proposal.settings_after.min_score == pytest.approx(0.31)
+    assert proposal.change == PerformanceChange(0, 0, 200, 0)
+    assert proposal.messages[2] == "False alarms of the class: 200 fewer, 0 more."
+    assert proposal.warnings == (PER_IMAGE_NOTE,)
 
 
 def test_few_faces_are_never_hidden():
     faces = [(at, Label.NO_MASK, 0.9, BARE) for at in range(10)]
-    proposal = propose(Judge(scored(faces)), Settings(), Goal("recall"))
-    assert proposal.then.recall.value == 1
-    assert proposal.promise.state == "open"
-    assert "Too few faces to promise 95 %" in proposal.lines[0]
-    assert any("only 5 true faces of the class" in line for line in proposal.lines)
+    proposal = propose_settings(
+        Evaluator(make_goal_predictions(faces)), Settings(), Goal("recall")
+    )
+    assert proposal.performance_after.recall.value == 1
+    assert proposal.guarantee.state == "open"
+    assert "Too few faces to promise 95 %" in proposal.messages[0]
+    assert any("only 5 true faces of the class" in line for line in proposal.messages)
 
 
 @pytest.mark.parametrize("pictures", [[], [0, 0, 0]])
@@ -95,22 +112,27 @@ def test_one_picture_is_too_few_to_choose_and_to_check(pictures):
     faces = [(at, Label.NO_MASK, 0.9, BARE) for at in pictures]
     faces += [(at, Label.MASK, 0.9, MASKED) for at in range(5)]
     with pytest.raises(ValueError, match="at least two pictures"):
-        propose(Judge(scored(faces)), Settings(), Goal())
+        propose_settings(Evaluator(make_goal_predictions(faces)), Settings(), Goal())
 
 
 def test_the_smallest_face_changes_only_where_it_surely_helps():
     rows = []
     for at in range(120):
         rows += [(at, Label.NO_MASK, 0.9, BARE), (at, None, 0.9, BARE)]
-    given = scored(rows)
+    given = make_goal_predictions(rows)
     boxes = given.faces.boxes.copy()
     alarms = np.arange(len(boxes)) % 2 == 1
     boxes[alarms, 2] = boxes[alarms, 0] + 14
     small = dataclasses.replace(given.faces, boxes=boxes)
-    judge = Judge(dataclasses.replace(given, faces=small))
-    assert propose(judge, Settings(), Goal()).after.min_face_px == 16
+    judge = Evaluator(dataclasses.replace(given, faces=small))
+    assert propose_settings(judge, Settings(), Goal()).settings_after.min_face_px == 16
     # Without small false alarms, nothing is to be won.
-    assert propose(Judge(given), Settings(), Goal()).after.min_face_px == 12
+    assert (
+        propose_settings(
+            Evaluator(given), Settings(), Goal()
+        ).settings_after.min_face_px
+        == 12
+    )
 
 
 def test_what_else_it_costs_is_said():
@@ -122,16 +144,18 @@ def test_what_else_it_costs_is_said():
             (at, None, 0.45, BARE),
         ]
     now = Settings(min_score=0.3)
-    proposal = propose(Judge(scored(rows)), now, Goal())
-    assert proposal.after.min_score == pytest.approx(0.46)
-    assert proposal.cautions == (
+    proposal = propose_settings(Evaluator(make_goal_predictions(rows)), now, Goal())
+    assert proposal.settings_after.min_score == pytest.approx(0.46)
+    assert proposal.warnings == (
         "Fewer faces are shown at all: 50 % of the true ones of every class instead of "
         "100 %.",
         "Counted picture by picture; Live judges people over time, so shares there "
         "differ.",
     )
-    back = propose(Judge(scored(rows)), Settings(), Goal(label=Label.MASK))
-    assert any("boxes show no face: 1.00 a picture" in line for line in back.cautions)
+    back = propose_settings(
+        Evaluator(make_goal_predictions(rows)), Settings(), Goal(label=Label.MASK)
+    )
+    assert any("boxes show no face: 1.00 a picture" in line for line in back.warnings)
 
 
 def test_faces_of_unknown_class_count_neither_way():
@@ -139,7 +163,9 @@ def test_faces_of_unknown_class_count_neither_way():
     unknown = [(at, Label.UNKNOWN, 0.9, BARE) for at in range(4)]
     both = np.ones(4, np.bool_)
     alone, beside = (
-        Performance.of(Judge(scored(rows))(Settings()), Label.NO_MASK, both)
+        ClassPerformance.from_result(
+            Evaluator(make_goal_predictions(rows))(Settings()), Label.NO_MASK, both
+        )
         for rows in (faces, faces + unknown)
     )
     assert alone == beside
@@ -147,20 +173,20 @@ def test_faces_of_unknown_class_count_neither_way():
 
 def test_the_same_seed_the_same_proposal(judge):
     one, other, third = (
-        propose(judge, Settings(), Goal(), seed=seed) for seed in (4, 4, 5)
+        propose_settings(judge, Settings(), Goal(), seed=seed) for seed in (4, 4, 5)
     )
-    assert one.lines == other.lines
-    assert not np.array_equal(one.chosen_on, third.chosen_on)
+    assert one.messages == other.messages
+    assert not np.array_equal(one.selection_mask, third.selection_mask)
 
 
 def test_all_of_it_goes_into_json(judge):
-    proposal = propose(judge, Settings(), Goal("cost", cost=2))
+    proposal = propose_settings(judge, Settings(), Goal("cost", cost=2))
     content = json.loads(json.dumps(proposal.to_json()))
     assert content["goal"]["label"] == "no_mask"
     assert content["goal"]["cost"] == 2
-    assert content["settings"]["min_score"] == proposal.after.min_score
-    assert content["then"]["recall"]["n"] == proposal.then.recall.n
-    assert content["promise"]["state"] == proposal.promise.state
+    assert content["settings"]["min_score"] == proposal.settings_after.min_score
+    assert content["then"]["recall"]["n"] == proposal.performance_after.recall.n
+    assert content["promise"]["state"] == proposal.guarantee.state
     assert content["change"]["gained"] == proposal.change.gained
 
 
@@ -187,6 +213,8 @@ def test_a_goal_says_the_name_that_somebody_gave_the_class():
 
 
 def test_what_was_found_names_no_class_so_that_every_style_can_show_it():
-    proposal = propose(Judge(crowd(60)), Settings(), Goal("recall", recall=0.999))
-    for line in proposal.lines:
+    proposal = propose_settings(
+        Evaluator(make_crowded_set(60)), Settings(), Goal("recall", recall=0.999)
+    )
+    for line in proposal.messages:
         assert not any(f"“{label.title}”" in line for label in Label)

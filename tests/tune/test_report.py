@@ -11,17 +11,21 @@ import pytest
 
 from maskdet.metrics.estimate import Estimate
 from maskdet.style import DEFAULT_STYLE, Style
-from maskdet.tune.comparing import compare
-from maskdet.tune.curves import Curve
-from maskdet.tune.goals import Goal, propose
-from maskdet.tune.histograms import histogram
-from maskdet.tune.judging import Judge
-from maskdet.tune.report import report_html, usual_panels
-from maskdet.tune.report_charts import Panel, curves_svg, histogram_svg
-from maskdet.tune.report_parts import number
-from maskdet.tune.table import class_rows
+from maskdet.tune.comparing import compare_results
+from maskdet.tune.curves import TuningCurve
+from maskdet.tune.goals import Goal, propose_settings
+from maskdet.tune.histograms import compute_histogram
+from maskdet.tune.judging import Evaluator
+from maskdet.tune.report import default_panels, render_html_report
+from maskdet.tune.report_charts import (
+    CurvePanel,
+    render_curves_svg,
+    render_histogram_svg,
+)
+from maskdet.tune.report_parts import format_estimate
+from maskdet.tune.table import compute_class_metrics
 from maskdet.types import Label, Settings
-from tests.tune.goals_fakes import crowd, scored
+from tests.tune.goals_fakes import make_crowded_set, make_goal_predictions
 
 VOID = {"meta", "circle", "polyline", "path"}
 
@@ -60,14 +64,16 @@ def read(page):
 
 @pytest.fixture(scope="module")
 def judge():
-    return Judge(crowd(40))
+    return Evaluator(make_crowded_set(40))
 
 
 def test_the_page_has_all_numbers_and_needs_nothing_else(judge):
     outcome = judge(Settings())
-    proposal = propose(judge, Settings(), Goal("recall", recall=0.7))
+    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
     other = judge(Settings(min_score=0.2))
-    page = report_html(outcome, proposal=proposal, compared=compare(outcome, other))
+    page = render_html_report(
+        outcome, proposal=proposal, comparison=compare_results(outcome, other)
+    )
     reader = read(page)
     assert not {"script", "link", "img", "iframe"} & set(reader.tags)
     assert "://" not in page
@@ -77,9 +83,9 @@ def test_the_page_has_all_numbers_and_needs_nothing_else(judge):
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
     assert reader.tags.count("svg") == 4
-    for row in class_rows(outcome):
+    for row in compute_class_metrics(outcome):
         assert f"{row.f1.value:.3f}" in reader.text
-    for line in (*proposal.lines, "McNemar", "fake on made-up"):
+    for line in (*proposal.messages, "McNemar", "fake on made-up"):
         assert line in reader.text
     for count in outcome.confusion[:3, :3].ravel():
         assert re.search(rf"\b{count}\b", reader.text)
@@ -88,19 +94,19 @@ def test_the_page_has_all_numbers_and_needs_nothing_else(judge):
 def test_what_numbers_do_not_say_is_said_once(judge):
     line = "Counted picture by picture; Live judges people over time"
     outcome = judge(Settings())
-    proposal = propose(judge, Settings(), Goal("recall", recall=0.7))
+    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
     for one in (None, proposal):
-        assert read(report_html(outcome, proposal=one)).text.count(line) == 1
-    calibrated = report_html(judge(Settings(), temperature=1.25))
+        assert read(render_html_report(outcome, proposal=one)).text.count(line) == 1
+    calibrated = render_html_report(judge(Settings(), temperature=1.25))
     assert "a temperature of 1.25, which Live does not have" in calibrated
-    assert "temperature" not in report_html(outcome)
+    assert "temperature" not in render_html_report(outcome)
 
 
 def test_names_cannot_bring_anything_in(judge):
     harm = "<script>alert(1)</script>&\"'"
-    truth = dataclasses.replace(judge.scored.truth, name=harm)
-    given = dataclasses.replace(judge.scored, truth=truth, analyzer=harm)
-    page = report_html(Judge(given)(Settings()))
+    truth = dataclasses.replace(judge.predictions.ground_truth, name=harm)
+    given = dataclasses.replace(judge.predictions, ground_truth=truth, analyzer=harm)
+    page = render_html_report(Evaluator(given)(Settings()))
     assert "<script" not in page
     assert harm in read(page).text
 
@@ -108,8 +114,8 @@ def test_names_cannot_bring_anything_in(judge):
 def test_classes_have_ones_own_names_and_colours(judge):
     names = {"mask": "口罩", "no_mask": "Bare", "incorrect": "Sloppy", "unknown": "Hm"}
     style = Style(class_names=names, class_colours={"no_mask": "#0072b2"})
-    proposal = propose(judge, Settings(), Goal("recall", recall=0.7))
-    page = report_html(judge(Settings()), proposal=proposal, style=style)
+    proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
+    page = render_html_report(judge(Settings()), proposal=proposal, style=style)
     text = read(page).text
     for name in names.values():
         assert name in text
@@ -117,24 +123,24 @@ def test_classes_have_ones_own_names_and_colours(judge):
     for label in Label:
         assert not re.search(rf"\b{label.title}\b", text), label
     assert "--no_mask: #0072b2 }" in page
-    usual = report_html(judge(Settings()))
+    usual = render_html_report(judge(Settings()))
     assert "#0072b2" not in usual
     assert ":root:root" not in usual
 
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_a_set_without_faces_has_a_page(n):
-    page = report_html(Judge(scored([], n))(Settings()))
+    page = render_html_report(Evaluator(make_goal_predictions([], n))(Settings()))
     assert f"{n} pictures, 0 true faces" in read(page).text
     assert "nan" not in page.replace("finance", "")
 
 
 def test_curves_lie_where_their_numbers_are():
     xs, ys = np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.5, 0.0])
-    curve = Curve(
+    curve = TuningCurve(
         Label.NO_MASK, xs, ys, xs[::-1], Estimate(0.5, 0.4, 0.6, 9), (0.5, 1.0)
     )
-    svg = curves_svg(Panel("t", "", "x", "y", (curve,)))
+    svg = render_curves_svg(CurvePanel("t", "", "x", "y", (curve,)))
     points = re.search(r'points="([^"]+)"', svg)
     assert points is not None
     (x0, y0), (x1, y1), (x2, y2) = (
@@ -148,22 +154,22 @@ def test_curves_lie_where_their_numbers_are():
 
 def test_thousands_of_points_make_a_short_line(judge):
     xs = np.linspace(0, 1, 20_000)
-    curve = Curve(None, xs, xs, xs, Estimate(0.5, 0.4, 0.6, 9), (np.nan, np.nan))
-    svg = curves_svg(Panel("t", "", "x", "y", (curve,)))
+    curve = TuningCurve(None, xs, xs, xs, Estimate(0.5, 0.4, 0.6, 9), (np.nan, np.nan))
+    svg = render_curves_svg(CurvePanel("t", "", "x", "y", (curve,)))
     assert len(svg) < 12_000
     assert "<circle" not in svg
-    assert len(usual_panels(judge(Settings()))) == 3
+    assert len(default_panels(judge(Settings()))) == 3
 
 
 def test_bars_count_every_face(judge):
-    shown = histogram(judge(Settings()), "score")
-    svg = histogram_svg(shown, "t", "x", DEFAULT_STYLE)
+    shown = compute_histogram(judge(Settings()), "score")
+    svg = render_histogram_svg(shown, "t", "x", DEFAULT_STYLE)
     assert svg.count("<rect") == np.count_nonzero(shown.counts)
     told = [int(n) for n in re.findall(r"<title>(\d+) ", svg)]
     assert sum(told) == shown.counts.sum()
 
 
 def test_numbers_are_written_with_their_interval():
-    assert number(Estimate(0.5, 0.25, 0.75, 4)) == "0.500\n0.250 to 0.750"
-    assert number(Estimate(0.5, np.nan, np.nan, 4)) == "0.500"
-    assert number(Estimate(np.nan, np.nan, np.nan, 0)) == "none"
+    assert format_estimate(Estimate(0.5, 0.25, 0.75, 4)) == "0.500\n0.250 to 0.750"
+    assert format_estimate(Estimate(0.5, np.nan, np.nan, 4)) == "0.500"
+    assert format_estimate(Estimate(np.nan, np.nan, np.nan, 0)) == "none"

@@ -7,9 +7,9 @@ import pytest
 
 from maskdet.media import read_image
 from maskdet.metrics.slices import crop_light
-from maskdet.tune.sets import Stopped, read_set
+from maskdet.tune.sets import CancelledError, import_dataset
 from maskdet.types import Label
-from tests.tune_fakes import coco, jpeg, packed, png
+from tests.tune_fakes import make_coco_json, make_jpeg, make_png_bytes, make_zip
 
 MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
 
@@ -21,43 +21,47 @@ VOC = """<annotation><filename>{name}</filename>
 
 def test_a_coco_zip_becomes_truth() -> None:
     faces = {"b.jpg": [([10.0, 20, 30, 40], 2)], "a.jpg": [([0.0, 0, 9, 9], 3)]}
-    content = packed(
-        {"labels.json": coco(faces), "images/a.jpg": jpeg(1), "images/b.jpg": jpeg(2)}
+    content = make_zip(
+        {
+            "labels.json": make_coco_json(faces),
+            "images/a.jpg": make_jpeg(1),
+            "images/b.jpg": make_jpeg(2),
+        }
     )
-    loaded = read_set(content, "lobby")
-    truth = loaded.truth
+    loaded = import_dataset(content, "lobby")
+    truth = loaded.ground_truth
     assert truth.name == "lobby"
-    assert truth.boxed
+    assert truth.has_boxes
     assert truth.names == ("images/b.jpg", "images/a.jpg")
     assert truth.sizes_wh.tolist() == [[90, 80], [90, 80]]
-    assert truth.faces.pictures.tolist() == [0, 1]
+    assert truth.faces.image_indices.tolist() == [0, 1]
     assert truth.faces.boxes.tolist() == [[10, 20, 40, 60], [0, 0, 9, 9]]
     assert truth.labels.tolist() == [BARE, WRONG]
     assert loaded.notes == ()
-    assert np.array_equal(loaded.pictures.image(1), read_image(jpeg(1)))
+    assert np.array_equal(loaded.images.load_image(1), read_image(make_jpeg(1)))
 
 
 def test_light_and_sharpness_of_true_faces_are_measured() -> None:
     white = np.full((80, 90, 3), 255, np.uint8)
     faces = {"a.png": [([10.0, 10, 20, 20], 1)]}
-    content = packed({"a.json": coco(faces), "a.png": png(3)})
-    truth = read_set(content).truth
-    crop = read_image(png(3))[10:30, 10:30]
+    content = make_zip({"a.json": make_coco_json(faces), "a.png": make_png_bytes(3)})
+    truth = import_dataset(content).ground_truth
+    crop = read_image(make_png_bytes(3))[10:30, 10:30]
     assert truth.faces.lights[0] == pytest.approx(crop_light(crop), abs=2)
     assert 0 < truth.faces.sharpness[0] < np.inf
     assert crop_light(white) == 255
 
 
 def test_kaggles_voc_zip_is_read() -> None:
-    content = packed(
+    content = make_zip(
         {
             "annotations/a.xml": VOC.format(name="a.png", word="with_mask"),
             "annotations/b.xml": VOC.format(name="", word="mask_weared_incorrect"),
-            "images/a.png": png(1),
-            "images/b.png": png(2),
+            "images/a.png": make_png_bytes(1),
+            "images/b.png": make_png_bytes(2),
         }
     )
-    truth = read_set(content).truth
+    truth = import_dataset(content).ground_truth
     assert truth.names == ("images/a.png", "images/b.png")
     assert truth.faces.boxes.tolist() == [[10, 20, 30, 40]] * 2
     assert truth.labels.tolist() == [MASK, WRONG]
@@ -71,18 +75,23 @@ def test_a_yolo_zip_is_read(list_name: str) -> None:
         if "yaml" in list_name
         else words
     )
-    content = packed(
+    content = make_zip(
         {
             f"top/{list_name}": text,
-            "top/train/images/a.jpg": jpeg(1),
+            "top/train/images/a.jpg": make_jpeg(1),
             "top/train/labels/a.txt": "1 0.5 0.5 0.2 0.5\n0 0.1 0.1 0.2 0.2\n",
-            "top/train/images/b.jpg": jpeg(2),
+            "top/train/images/b.jpg": make_jpeg(2),
         }
     )
-    loaded = read_set(content)
-    assert loaded.truth.labels.tolist() == [MASK, BARE]
-    assert np.allclose(loaded.truth.faces.boxes, [[36, 20, 54, 60], [0, 0, 18, 16]])
-    assert loaded.truth.names == ("top/train/images/a.jpg", "top/train/images/b.jpg")
+    loaded = import_dataset(content)
+    assert loaded.ground_truth.labels.tolist() == [MASK, BARE]
+    assert np.allclose(
+        loaded.ground_truth.faces.boxes, [[36, 20, 54, 60], [0, 0, 18, 16]]
+    )
+    assert loaded.ground_truth.names == (
+        "top/train/images/a.jpg",
+        "top/train/images/b.jpg",
+    )
     assert loaded.notes == (
         "1 image without a label file (top/train/images/b.jpg): counted as without a "
         "face",
@@ -90,19 +99,19 @@ def test_a_yolo_zip_is_read(list_name: str) -> None:
 
 
 def test_a_folder_for_each_class_is_whole_pictures() -> None:
-    content = packed(
+    content = make_zip(
         {
-            "set/with_mask/a.jpg": jpeg(1),
-            "set/val/without_mask/b.jpg": jpeg(2, 40, 30),
-            "set/cats/c.jpg": jpeg(3),
+            "set/with_mask/a.jpg": make_jpeg(1),
+            "set/val/without_mask/b.jpg": make_jpeg(2, 40, 30),
+            "set/cats/c.jpg": make_jpeg(3),
             "set/readme.txt": "hello",
         }
     )
-    loaded = read_set(content)
-    assert not loaded.truth.boxed
-    assert loaded.truth.names[0] == "set/cats/c.jpg"
-    assert loaded.truth.labels.tolist() == [UNKNOWN, BARE, MASK]
-    assert loaded.truth.faces.boxes.tolist()[1] == [0, 0, 40, 30]
+    loaded = import_dataset(content)
+    assert not loaded.ground_truth.has_boxes
+    assert loaded.ground_truth.names[0] == "set/cats/c.jpg"
+    assert loaded.ground_truth.labels.tolist() == [UNKNOWN, BARE, MASK]
+    assert loaded.ground_truth.faces.boxes.tolist()[1] == [0, 0, 40, 30]
     assert len(loaded.notes) == 1
     assert loaded.notes[0].startswith(
         "1 face (cats): unknown class; neither right nor wrong"
@@ -111,10 +120,12 @@ def test_a_folder_for_each_class_is_whole_pictures() -> None:
 
 def test_an_index_is_read() -> None:
     rows = "path,label\nx/a.jpg,mask\nx/b.jpg,bare\nx/gone.jpg,mask\n"
-    content = packed({"index.csv": rows, "x/a.jpg": jpeg(1), "x/b.jpg": jpeg(2)})
-    loaded = read_set(content)
-    assert loaded.truth.labels.tolist() == [MASK, BARE]
-    assert not loaded.truth.boxed
+    content = make_zip(
+        {"index.csv": rows, "x/a.jpg": make_jpeg(1), "x/b.jpg": make_jpeg(2)}
+    )
+    loaded = import_dataset(content)
+    assert loaded.ground_truth.labels.tolist() == [MASK, BARE]
+    assert not loaded.ground_truth.has_boxes
     assert loaded.notes == (
         "1 image (x/gone.jpg): listed in index.csv, but there is no such image; left "
         "out",
@@ -123,28 +134,32 @@ def test_an_index_is_read() -> None:
 
 def test_unknown_classes_are_named_and_neither_right_nor_wrong() -> None:
     faces = {"a.jpg": [([1.0, 1, 9, 9], kind) for kind in (1, 2, 2, 3, 9)]}
-    text = coco(faces, classes=("mask", "helmet", "hat\n\x1b[31m"))
-    loaded = read_set(packed({"a.json": text, "a.jpg": jpeg()}))
-    assert loaded.truth.labels.tolist() == [MASK, *[UNKNOWN] * 4]
+    text = make_coco_json(faces, classes=("mask", "helmet", "hat\n\x1b[31m"))
+    loaded = import_dataset(make_zip({"a.json": text, "a.jpg": make_jpeg()}))
+    assert loaded.ground_truth.labels.tolist() == [MASK, *[UNKNOWN] * 4]
     assert len(loaded.notes) == 1
     start = "4 faces (helmet, hat\\n\\x1b[31m, class 9): unknown class"
     assert loaded.notes[0].startswith(start)
 
 
 def test_faces_marked_as_crowd_are_unknown_without_a_note() -> None:
-    content = json.loads(coco({"a.jpg": [([1.0, 1, 9, 9], 1), ([2.0, 2, 9, 9], 2)]}))
+    content = json.loads(
+        make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1), ([2.0, 2, 9, 9], 2)]})
+    )
     content["annotations"][0]["iscrowd"] = 1
-    loaded = read_set(packed({"a.json": json.dumps(content), "a.jpg": jpeg()}))
-    assert loaded.truth.labels.tolist() == [UNKNOWN, BARE]
+    loaded = import_dataset(
+        make_zip({"a.json": json.dumps(content), "a.jpg": make_jpeg()})
+    )
+    assert loaded.ground_truth.labels.tolist() == [UNKNOWN, BARE]
     assert loaded.notes == ()
 
 
 def test_boxes_outside_are_cut_or_left_out_and_said() -> None:
     boxes = [[-20.0, 10, 40, 20], [100.0, 10, 5, 5], [1.0, 1, 0, 9], [0.0, 0, 90.5, 9]]
     boxes += [[float("nan"), 0, 5, 5], [1e300, 0, 5, 5], [-1e9, -1e9, 2e9, 2e9]]
-    text = coco({"a.jpg": [(box, 1) for box in boxes]})
-    loaded = read_set(packed({"a.json": text, "a.jpg": jpeg()}))
-    assert loaded.truth.faces.boxes.tolist() == [
+    text = make_coco_json({"a.jpg": [(box, 1) for box in boxes]})
+    loaded = import_dataset(make_zip({"a.json": text, "a.jpg": make_jpeg()}))
+    assert loaded.ground_truth.faces.boxes.tolist() == [
         [0, 10, 20, 30],
         [0, 0, 90, 9],
         [0, 0, 90, 80],
@@ -157,17 +172,17 @@ def test_boxes_outside_are_cut_or_left_out_and_said() -> None:
 
 def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
     faces = {f"{name}.jpg": [([1.0, 1, 9, 9], 1)] for name in "abcd"}
-    content = packed(
+    content = make_zip(
         {
-            "x.json": coco(faces),
-            "a.jpg": jpeg()[:300],
+            "x.json": make_coco_json(faces),
+            "a.jpg": make_jpeg()[:300],
             "b.jpg": b"hello",
-            "c.jpg": jpeg(),
+            "c.jpg": make_jpeg(),
         }
     )
-    loaded = read_set(content)
-    assert loaded.truth.names == ("c.jpg",)
-    assert len(loaded.pictures) == 1
+    loaded = import_dataset(content)
+    assert loaded.ground_truth.names == ("c.jpg",)
+    assert len(loaded.images) == 1
     lines = "\n".join(loaded.notes)
     assert (
         "1 image (d.jpg): listed in x.json, but there is no such image; left out"
@@ -178,7 +193,7 @@ def test_pictures_that_cannot_be_read_cost_only_themselves() -> None:
 
 
 def test_rows_that_are_not_understood_cost_only_themselves() -> None:
-    content = json.loads(coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}))
+    content = json.loads(make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}))
     content["annotations"] += [
         7,
         {},
@@ -189,8 +204,10 @@ def test_rows_that_are_not_understood_cost_only_themselves() -> None:
         {"image_id": 0, "bbox": [1, 2, 3, 4], "category_id": {}},
     ]
     content["images"] += [None, {"id": 5}, {"id": {}, "file_name": "a.jpg"}]
-    loaded = read_set(packed({"x.json": json.dumps(content), "a.jpg": jpeg()}))
-    assert loaded.truth.labels.tolist() == [MASK]
+    loaded = import_dataset(
+        make_zip({"x.json": json.dumps(content), "a.jpg": make_jpeg()})
+    )
+    assert loaded.ground_truth.labels.tolist() == [MASK]
     counted = {line.partition(" (")[0]: line for line in loaded.notes}
     assert "a box needs image_id and category_id" in counted["4 rows"]
     assert "an image needs id and file_name" in counted["3 rows"]
@@ -199,18 +216,18 @@ def test_rows_that_are_not_understood_cost_only_themselves() -> None:
 
 def test_broken_label_files_cost_only_themselves() -> None:
     entities = '<!DOCTYPE a [<!ENTITY b "c">]>' + VOC.format(name="b.jpg", word="mask")
-    content = packed(
+    content = make_zip(
         {
             "a.xml": VOC.format(name="a.jpg", word="mask"),
             "b.xml": entities,
             "c.xml": "<html/>",
             "d.xml": VOC.format(name="d.jpg", word="mask").replace(">11<", ">x<"),
-            **{f"{name}.jpg": jpeg() for name in "abcd"},
+            **{f"{name}.jpg": make_jpeg() for name in "abcd"},
         }
     )
-    loaded = read_set(content)
-    assert loaded.truth.names == ("a.jpg", "d.jpg")
-    assert loaded.truth.labels.tolist() == [MASK]
+    loaded = import_dataset(content)
+    assert loaded.ground_truth.names == ("a.jpg", "d.jpg")
+    assert loaded.ground_truth.labels.tolist() == [MASK]
     assert loaded.notes == (
         "1 XML file (b.xml): it has a document type, which such files do not need; "
         "left out",
@@ -221,48 +238,50 @@ def test_broken_label_files_cost_only_themselves() -> None:
 
 
 def test_a_broken_yolo_file_leaves_its_picture_out() -> None:
-    content = packed(
+    content = make_zip(
         {
             "classes.txt": "mask",
-            "a.jpg": jpeg(),
+            "a.jpg": make_jpeg(),
             "a.txt": "0 .5 .5 .5 .5",
-            "b.jpg": jpeg(),
+            "b.jpg": make_jpeg(),
             "b.txt": "0 .5 .5 .5",
-            "c.jpg": jpeg(),
+            "c.jpg": make_jpeg(),
             "c.txt": "0 nan .5 .5 inf\n4 .5 .5 .1 .1",
         }
     )
-    loaded = read_set(content)
-    assert loaded.truth.names == ("a.jpg", "c.jpg")
-    assert loaded.truth.labels.tolist() == [MASK, UNKNOWN]
+    loaded = import_dataset(content)
+    assert loaded.ground_truth.names == ("a.jpg", "c.jpg")
+    assert loaded.ground_truth.labels.tolist() == [MASK, UNKNOWN]
     lines = "\n".join(loaded.notes)
     assert "1 label file (b.txt line 1): wanted class cx cy w h" in lines
     assert "1 face (class 4)" in lines
 
 
 def test_a_picture_listed_twice_counts_once() -> None:
-    text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)]})
-    loaded = read_set(packed({"x.json": text, "y.json": text, "a.jpg": jpeg()}))
-    assert loaded.truth.labels.tolist() == [MASK]
+    text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]})
+    loaded = import_dataset(
+        make_zip({"x.json": text, "y.json": text, "a.jpg": make_jpeg()})
+    )
+    assert loaded.ground_truth.labels.tolist() == [MASK]
     assert loaded.notes == (
         "1 image (a.jpg): listed twice, only the first time counts",
     )
 
 
 def test_another_size_than_told_is_said() -> None:
-    text = coco({"a.jpg": [([1.0, 1, 9, 9], 1)]}, size_wh=(180, 160))
-    loaded = read_set(packed({"x.json": text, "a.jpg": jpeg()}))
+    text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}, size_wh=(180, 160))
+    loaded = import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))
     assert "another size than the labels say" in loaded.notes[0]
 
 
 def test_progress_is_told_and_stopping_stops() -> None:
-    content = packed({f"mask/{i}.jpg": jpeg(i) for i in range(4)})
+    content = make_zip({f"mask/{i}.jpg": make_jpeg(i) for i in range(4)})
     seen: list[tuple[int, int]] = []
-    read_set(content, progress=lambda done, total: seen.append((done, total)))
+    import_dataset(content, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     seen.clear()
-    with pytest.raises(Stopped):
-        read_set(
+    with pytest.raises(CancelledError):
+        import_dataset(
             content,
             progress=lambda done, total: seen.append((done, total)),
             cancelled=lambda: len(seen) == 2,

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from maskdet.metrics.estimate import share
-from maskdet.tune.judging import ACTUAL, MISSED, NO_FACE, Judge
-from maskdet.tune.table import class_rows, parts
+from maskdet.metrics.estimate import proportion
+from maskdet.tune.judging import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
+from maskdet.tune.table import compute_class_metrics, compute_slice_metrics
 from maskdet.types import CLASSES, Label, Settings
 from tests.tune.counting_fakes import (
     ELSEWHERE,
     A,
     B,
-    Found,
-    Real,
-    by_chance,
-    probs,
-    scored,
+    DetectedFace,
+    TrueFace,
+    make_counted_predictions,
+    make_probs,
+    make_random_predictions,
 )
 
 MASK, BARE = Label.MASK, Label.NO_MASK
@@ -27,7 +27,7 @@ SETTINGS = Settings(min_score=0.4, min_face_px=1)
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_classes_agree_with_scikit_learn(seed):
-    outcome = Judge(by_chance(seed, 60))(SETTINGS)
+    outcome = Evaluator(make_random_predictions(seed, 60))(SETTINGS)
     cells = [
         (actual, said)
         for (actual, said), count in np.ndenumerate(outcome.confusion)
@@ -35,7 +35,7 @@ def test_classes_agree_with_scikit_learn(seed):
     ]
     actual, said = np.array(cells).T
     wanted = precision_recall_fscore_support(actual, said, labels=[0, 1, 2])
-    faces, *classes = class_rows(outcome)
+    faces, *classes = compute_class_metrics(outcome)
     assert [row.label for row in classes] == list(CLASSES)
     for row, precision, recall, f1, n in zip(classes, *wanted, strict=True):
         assert row.precision.value == pytest.approx(precision)
@@ -49,38 +49,53 @@ def test_classes_agree_with_scikit_learn(seed):
     assert faces.precision.value == pytest.approx((true & shown).sum() / shown.sum())
     assert faces.recall.value == pytest.approx((true & shown).sum() / true.sum())
     wrong = outcome.confusion[NO_FACE].sum()
-    assert faces.false_alarms.value == pytest.approx(wrong / 60)
-    assert faces.false_alarms.n == 60
+    assert faces.false_positives_per_image.value == pytest.approx(wrong / 60)
+    assert faces.false_positives_per_image.n == 60
 
 
 def test_a_false_alarm_of_a_class_may_be_a_face_of_another():
-    found = [Found(0, A, 0.9, probs(BARE)), Found(1, ELSEWHERE, 0.9, probs(BARE))]
-    judge = Judge(scored([Real(0, A, MASK)], found, pictures=4))
-    faces, mask, bare, _ = class_rows(judge(SETTINGS))
-    assert faces.false_alarms.value == 0.25
-    assert bare.false_alarms.value == 0.5
-    assert mask.false_alarms.value == 0
+    found = [
+        DetectedFace(0, A, 0.9, make_probs(BARE)),
+        DetectedFace(1, ELSEWHERE, 0.9, make_probs(BARE)),
+    ]
+    judge = Evaluator(
+        make_counted_predictions([TrueFace(0, A, MASK)], found, n_images=4)
+    )
+    faces, mask, bare, _ = compute_class_metrics(judge(SETTINGS))
+    assert faces.false_positives_per_image.value == 0.25
+    assert bare.false_positives_per_image.value == 0.5
+    assert mask.false_positives_per_image.value == 0
     assert math.isnan(bare.recall.value)
     assert (bare.precision.value, bare.precision.n) == (0, 2)
 
 
 def test_where_all_is_right_the_interval_is_that_of_wilson():
-    truths = [Real(picture, A, MASK) for picture in range(5)]
-    found = [Found(picture, A, 0.9, probs(MASK)) for picture in range(5)]
-    rows = class_rows(Judge(scored(truths, found, pictures=5))(SETTINGS))
-    assert rows[1].recall == rows[1].precision == share(5, 5)
+    truths = [TrueFace(picture, A, MASK) for picture in range(5)]
+    found = [DetectedFace(picture, A, 0.9, make_probs(MASK)) for picture in range(5)]
+    rows = compute_class_metrics(
+        Evaluator(make_counted_predictions(truths, found, n_images=5))(SETTINGS)
+    )
+    assert rows[1].recall == rows[1].precision == proportion(5, 5)
 
 
 def test_faces_of_one_picture_widen_the_interval():
-    spread = [Real(picture, A, MASK) for picture in range(40)]
-    found = [Found(picture, A, 0.9, probs(MASK)) for picture in range(0, 40, 2)]
-    alone = class_rows(Judge(scored(spread, found, pictures=40))(SETTINGS))[0].recall
-    boxes = [(30 * place, 0, 30 * place + 20, 20) for place in range(10)]
-    crowds = [Real(picture, box, MASK) for picture in range(4) for box in boxes]
-    seen = [
-        Found(picture, box, 0.9, probs(MASK)) for picture in (0, 2) for box in boxes
+    spread = [TrueFace(picture, A, MASK) for picture in range(40)]
+    found = [
+        DetectedFace(picture, A, 0.9, make_probs(MASK)) for picture in range(0, 40, 2)
     ]
-    crowd = class_rows(Judge(scored(crowds, seen, pictures=4))(SETTINGS))[0].recall
+    alone = compute_class_metrics(
+        Evaluator(make_counted_predictions(spread, found, n_images=40))(SETTINGS)
+    )[0].recall
+    boxes = [(30 * place, 0, 30 * place + 20, 20) for place in range(10)]
+    crowds = [TrueFace(picture, box, MASK) for picture in range(4) for box in boxes]
+    seen = [
+        DetectedFace(picture, box, 0.9, make_probs(MASK))
+        for picture in (0, 2)
+        for box in boxes
+    ]
+    crowd = compute_class_metrics(
+        Evaluator(make_counted_predictions(crowds, seen, n_images=4))(SETTINGS)
+    )[0].recall
     assert alone.value == crowd.value == 0.5
     assert crowd.high - crowd.low > 2 * (alone.high - alone.low)
 
@@ -89,40 +104,51 @@ def test_parts_tell_small_dark_and_blurred_faces_apart():
     small, large = (100, 0, 110, 10), (0, 0, 70, 70)
     truths, found = [], []
     for picture in range(30):
-        truths.append(Real(picture, large, MASK, light=200, sharpness=900))
-        truths.append(Real(picture, small, BARE, light=20, sharpness=picture))
-        found.append(Found(picture, large, 0.9, probs(MASK)))
+        truths.append(TrueFace(picture, large, MASK, light=200, sharpness=900))
+        truths.append(TrueFace(picture, small, BARE, light=20, sharpness=picture))
+        found.append(DetectedFace(picture, large, 0.9, make_probs(MASK)))
         if picture < 6:
-            found.append(Found(picture, small, 0.9, probs(BARE)))
-    found.append(Found(29, (200, 0, 210, 10), 0.9, probs(MASK)))
+            found.append(DetectedFace(picture, small, 0.9, make_probs(BARE)))
+    found.append(DetectedFace(29, (200, 0, 210, 10), 0.9, make_probs(MASK)))
     table = {
         (part.name, part.part): part
-        for part in parts(Judge(scored(truths, found, pictures=30))(SETTINGS))
+        for part in compute_slice_metrics(
+            Evaluator(make_counted_predictions(truths, found, n_images=30))(SETTINGS)
+        )
     }
     assert ("face size", "32 to 64 px") not in table
     tiny, big = table["face size", "under 32 px"], table["face size", "64 to 128 px"]
-    assert tiny.found == tiny.right == share(6, 30)
-    assert tiny.precision == share(6, 7)
+    assert tiny.detection_recall == tiny.correct_rate == proportion(6, 30)
+    assert tiny.precision == proportion(6, 7)
     assert tiny.worse
     assert tiny.difference.value == pytest.approx(-0.8)
-    assert big.right == share(30, 30)
+    assert big.correct_rate == proportion(30, 30)
     assert not big.worse
-    assert table["light", "under 40"].right == share(6, 30)
-    thirds = [part.found.n for (name, _), part in table.items() if name == "sharpness"]
+    assert table["light", "under 40"].correct_rate == proportion(6, 30)
+    thirds = [
+        part.detection_recall.n
+        for (name, _), part in table.items()
+        if name == "sharpness"
+    ]
     assert sum(thirds) == 60
     assert table["sharpness", "blurred third"].worse
 
 
 def test_a_face_found_but_called_wrong_is_found_and_not_right():
-    found = [Found(0, A, 0.9, probs(BARE)), Found(0, B, 0.9, probs(MASK, 0.5))]
-    judge = Judge(scored([Real(0, A, MASK), Real(0, B, MASK)], found))
-    for part in parts(judge(SETTINGS)):
-        assert part.found.value == 1
-        assert part.right.value == 0
+    found = [
+        DetectedFace(0, A, 0.9, make_probs(BARE)),
+        DetectedFace(0, B, 0.9, make_probs(MASK, 0.5)),
+    ]
+    judge = Evaluator(
+        make_counted_predictions([TrueFace(0, A, MASK), TrueFace(0, B, MASK)], found)
+    )
+    for part in compute_slice_metrics(judge(SETTINGS)):
+        assert part.detection_recall.value == 1
+        assert part.correct_rate.value == 0
         assert not part.worse
 
 
 def test_an_empty_set_has_rows_and_no_parts():
-    outcome = Judge(scored([], []))(SETTINGS)
-    assert len(class_rows(outcome)) == len(ACTUAL)
-    assert parts(outcome) == ()
+    outcome = Evaluator(make_counted_predictions([], []))(SETTINGS)
+    assert len(compute_class_metrics(outcome)) == len(ACTUAL_KEYS)
+    assert compute_slice_metrics(outcome) == ()

@@ -8,11 +8,11 @@ import pytest
 
 from maskdet.types import Faces, Label, Scene, Settings
 from maskdet.voting import (
-    PRESETS,
-    Vote,
-    confidence_of_uncertainty,
-    window_of_beta,
-    window_of_frames,
+    TRACKING_PRESETS,
+    LabelSmoother,
+    beta_to_window_s,
+    frames_to_window_s,
+    uncertainty_to_confidence,
 )
 
 
@@ -25,42 +25,44 @@ from maskdet.voting import (
     ],
 )
 def test_presets_hold_the_published_values(name, min_score, smoothing, min_confidence):
-    preset = PRESETS[name].settings
+    preset = TRACKING_PRESETS[name].settings
     assert preset.min_score == min_score
     assert preset.smoothing == smoothing
     assert preset.min_confidence == min_confidence
     assert preset.nms_iou == 0.3
     assert preset.memory_s * 30 == pytest.approx(10)
-    Vote(preset.smoothing, preset.smoothing_window_s, preset.memory_s)
+    LabelSmoother(preset.smoothing, preset.smoothing_window_s, preset.memory_s)
 
 
 def test_ten_frames_and_beta_are_seconds_at_thirty_frames_a_second():
-    assert PRESETS["track-head"].settings.smoothing_window_s == pytest.approx(1 / 3)
-    window_s = PRESETS["track-onepass"].settings.smoothing_window_s
+    assert TRACKING_PRESETS["track-head"].settings.smoothing_window_s == pytest.approx(
+        1 / 3
+    )
+    window_s = TRACKING_PRESETS["track-onepass"].settings.smoothing_window_s
     assert math.exp(-(1 / 30) / (window_s / 2)) == pytest.approx(0.9)
 
 
 def test_other_frame_rates_give_other_seconds():
-    assert window_of_frames(10, 25) == pytest.approx(0.4)
-    assert window_of_beta(0.9, 10) == pytest.approx(3 * window_of_beta(0.9, 30))
+    assert frames_to_window_s(10, 25) == pytest.approx(0.4)
+    assert beta_to_window_s(0.9, 10) == pytest.approx(3 * beta_to_window_s(0.9, 30))
 
 
 def test_there_are_three_and_each_can_be_saved():
-    assert len(PRESETS) == 3
-    for preset in PRESETS.values():
+    assert len(TRACKING_PRESETS) == 3
+    for preset in TRACKING_PRESETS.values():
         settings = preset.settings
         assert Settings.from_json(settings.to_json()) == settings
 
 
 def test_uncertainty_is_the_same_part_of_the_way_from_nothing_known() -> None:
-    assert confidence_of_uncertainty(0.0) == pytest.approx(1 / 3, abs=0.005)
-    assert confidence_of_uncertainty(0.1) == 0.4
-    assert confidence_of_uncertainty(0.5) == 0.67
-    assert confidence_of_uncertainty(1.0) == 1.0
+    assert uncertainty_to_confidence(0.0) == pytest.approx(1 / 3, abs=0.005)
+    assert uncertainty_to_confidence(0.1) == 0.4
+    assert uncertainty_to_confidence(0.5) == 0.67
+    assert uncertainty_to_confidence(1.0) == 1.0
 
 
 def test_unsure_can_act_with_three_classes() -> None:
-    for preset in PRESETS.values():
+    for preset in TRACKING_PRESETS.values():
         settings = preset.settings
         # Below a third no label of three can fall.
         assert settings.min_confidence > 1 / 3

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from maskdet.types import Faces
-from maskdet.voting import view_weights
+from maskdet.voting import compute_observation_weights
 
 
 def weight(probs, *, side_px: float = 64, score: float = 1.0) -> float:
     faces = Faces(np.array([[0, 0, side_px, 2 * side_px]]), np.array([score]))
-    return float(view_weights(faces, np.array([probs], np.float32))[0])
+    return float(compute_observation_weights(faces, np.array([probs], np.float32))[0])
 
 
 def test_a_certain_label_of_a_sure_large_face_is_a_whole_view() -> None:
@@ -42,4 +42,6 @@ def test_a_hardly_certain_label_is_no_vote(probs) -> None:
 
 
 def test_no_face_has_no_weight() -> None:
-    assert view_weights(Faces.empty(), np.zeros((0, 3), np.float32)).shape == (0,)
+    assert compute_observation_weights(
+        Faces.empty(), np.zeros((0, 3), np.float32)
+    ).shape == (0,)

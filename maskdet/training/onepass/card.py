@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 from maskdet.onepass.decode import OUTPUT_NAMES
 from maskdet.training.card import (
     backends_sentence,
-    class_counts,
-    counts_text,
-    epochs_done,
-    named,
+    format_class_counts,
+    format_epochs_done,
+    format_set_names,
     notes_sentence,
-    rare_sentence,
+    rare_class_sentence,
+    read_class_counts,
     resumed_sentence,
     stopped_sentence,
 )
-from maskdet.training.onepass.litert import TIMED_WH, Converted
+from maskdet.training.onepass.litert import TIMED_WH, ConvertedOnePass
 from maskdet.training.onepass.negatives import (
     FALSE_POSITIVE_COST,
     FALSE_POSITIVE_SCORES,
 )
-from maskdet.training.onepass.validation import LARGE_PX, Precision
+from maskdet.training.onepass.validation import LARGE_PX, OnePassMetrics
 from maskdet.types import CLASSES
 
 if TYPE_CHECKING:
-    from maskdet.training.onepass.export import Exported
+    from maskdet.training.onepass.export import OnePassExport
 
 _TEMPLATE = """\
 # {name}
@@ -98,87 +98,92 @@ light, and some wrong labels. It is no security or health device.
 """
 
 
-def card_text(exported: Exported, command: str) -> str:
+def format_onepass_card(model_export: OnePassExport, command: str) -> str:
     """Return the card of a run, Markdown.
 
     Args:
-        exported: the run, converted and compared.
+        model_export: the run, converted and compared.
         command: the export's own.
     """
-    known, chosen = exported.known, exported.chosen
-    commands = known.get("before")
-    before = [str(one) for one in commands] if isinstance(commands, list) else []
+    metadata, selected = model_export.metadata, model_export.selected
+    commands = metadata.get("before")
+    earlier_commands = (
+        [str(earlier_command) for earlier_command in commands]
+        if isinstance(commands, list)
+        else []
+    )
     return _TEMPLATE.format(
-        name=exported.name,
-        about=exported.about,
-        parameters=exported.parameters,
+        name=model_export.name,
+        about=model_export.about,
+        parameters=model_export.n_parameters,
         outputs=", ".join(f"`{name}`" for name in OUTPUT_NAMES),
         labels=", ".join(label.key for label in CLASSES),
-        n_bytes=chosen.n_bytes,
-        weights=exported.weights,
-        sha256=chosen.sha256,
+        n_bytes=selected.n_bytes,
+        weights=model_export.weight_format,
+        sha256=selected.sha256,
         made=date.today().isoformat(),
-        start=_start(known),
-        train="\n".join([*before, str(known.get("command", ""))]),
+        start=_start_clause(metadata),
+        train="\n".join([*earlier_commands, str(metadata.get("command", ""))]),
         export=command,
-        seed=known.get("seed"),
-        trained=" ".join(_trained(exported)),
-        val=named(known.get("val")),
-        chose="the version" if exported.last else "epoch and version",
-        rare=rare_sentence(known.get("class_counts")),
-        temperature=exported.temperature,
-        scenes=exported.validation,
+        seed=metadata.get("seed"),
+        trained=" ".join(_training_sentences(model_export)),
+        val=format_set_names(metadata.get("val")),
+        chose="the version" if model_export.is_last_epoch else "epoch and version",
+        rare=rare_class_sentence(metadata.get("class_counts")),
+        temperature=model_export.temperature,
+        scenes=model_export.n_validation,
         large_px=LARGE_PX,
-        validation=_validation_table(chosen.precision),
-        false_positives=_false_positives_text(
-            exported.negatives, chosen.false_positives
+        validation=_validation_table(selected.metrics),
+        false_positives=_false_positives_section(
+            model_export.n_negatives, selected.false_positive_rates
         ),
-        versions=_versions_table(exported.versions),
+        versions=_versions_table(model_export.versions),
     )
 
 
-def _start(known: Mapping[str, object]) -> str:
-    start = known.get("weights")
+def _start_clause(metadata: Mapping[str, object]) -> str:
+    start = metadata.get("weights")
     if not start:
         return ""
-    whose = "" if str(start).endswith(".h5") else " of YuNet"
-    return f" Training began with the weights{whose} in `{start}`."
+    origin = "" if str(start).endswith(".h5") else " of YuNet"
+    return f" Training began with the weights{origin} in `{start}`."
 
 
-def _trained(exported: Exported) -> Iterator[str]:
+def _training_sentences(model_export: OnePassExport) -> Iterator[str]:
     """Yield how the network learnt, each sentence from what was done."""
-    known, log = exported.known, exported.log
-    planned, counts = known.get("epochs"), class_counts(known)
+    metadata, log = model_export.metadata, model_export.log
+    planned, counts = metadata.get("epochs"), read_class_counts(metadata)
     if log and isinstance(planned, int):
         yield (
-            f"{epochs_done(len(log), planned)} of {known.get('steps')} batches of up "
-            f"to {known.get('batch_size')} views."
+            f"{format_epochs_done(len(log), planned)} of {metadata.get('steps')} "
+            "batches of up "
+            f"to {metadata.get('batch_size')} views."
         )
         if len(log) < planned:
             yield stopped_sentence(len(log), planned)
-    if known.get("planned_before"):
-        yield resumed_sentence(known["planned_before"])
-    if backends := backends_sentence(known.get("backends")):
+    if metadata.get("planned_before"):
+        yield resumed_sentence(metadata["planned_before"])
+    if backends := backends_sentence(metadata.get("backends")):
         yield backends
-    data = known.get("data")
-    held = "" if counts is None else f" ({counts_text(counts)})"
-    of = ", ".join(map(str, data)) if isinstance(data, list) else "unknown"
-    yield f"Trained on scenes of: {of}{held}."
-    if known.get("drawn_scenes"):
-        yield f"Our own code drew on {known['drawn_scenes']:,} more."
-    if known.get("negative_pictures"):
+    data = metadata.get("data")
+    counts_suffix = "" if counts is None else f" ({format_class_counts(counts)})"
+    sets_text = ", ".join(map(str, data)) if isinstance(data, list) else "unknown"
+    yield f"Trained on scenes of: {sets_text}{counts_suffix}."
+    if metadata.get("drawn_scenes"):
+        yield f"Our own code drew on {metadata['drawn_scenes']:,} more."
+    if metadata.get("negative_pictures"):
         yield (
-            f"A share of {known.get('negatives')} of the views came from "
-            f"{known['negative_pictures']:,} images without a face."
+            f"A share of {metadata.get('negatives')} of the views came from "
+            f"{metadata['negative_pictures']:,} images without a face."
         )
-    if known.get("teacher"):
-        yield f"It also learnt the answers of the classifier `{known['teacher']}`."
-    if notes_sentence(known.get("data_report")):
-        yield notes_sentence(known.get("data_report"))
-    yield f"{_kept(exported)}, with averaged weights."
+    if metadata.get("teacher"):
+        yield f"It also learnt the answers of the classifier `{metadata['teacher']}`."
+    if notes_sentence(metadata.get("data_report")):
+        yield notes_sentence(metadata.get("data_report"))
+    yield f"{_kept_sentence(model_export)}, with averaged weights."
 
 
-def _score(row: Mapping[str, float]) -> float:
+def _selection_score(row: Mapping[str, float]) -> float:
     """Return what an epoch was chosen by, as `fit` counts it."""
     false_positive_rates = row.get(
         f"val_false_positives_{FALSE_POSITIVE_SCORES[0]:g}", 0.0
@@ -188,37 +193,44 @@ def _score(row: Mapping[str, float]) -> float:
     ) / 2 - FALSE_POSITIVE_COST * false_positive_rates
 
 
-def _kept(exported: Exported) -> str:
+def _kept_sentence(model_export: OnePassExport) -> str:
     """Say which epoch the weights are of; see `fit`, which keeps the first best."""
-    log = exported.log
-    scores = [_score(row) for row in log]
-    judged = [score for score in scores if not math.isnan(score)]
-    if exported.last or (log and not judged):
+    log = model_export.log
+    scores = [_selection_score(row) for row in log]
+    finite_scores = [score for score in scores if not math.isnan(score)]
+    if model_export.is_last_epoch or (log and not finite_scores):
         return "The last epoch was kept" + (f", number {len(log)}" if log else "")
-    number = f", number {scores.index(max(judged)) + 1}" if judged else ""
+    number = f", number {scores.index(max(finite_scores)) + 1}" if finite_scores else ""
     return f"The epoch with the best validation was kept{number}"
 
 
-def _validation_table(results: Mapping[str, Precision]) -> str:
+def _validation_table(results: Mapping[str, OnePassMetrics]) -> str:
     classes = [label.key for label in CLASSES]
     heads = ["Scenes", "faces", "large", *classes, "mean", "right"]
     rows = [
-        [name, *(_number(getattr(one, head)) for head in heads[1:])]
-        for name, one in results.items()
+        [name, *(_format_number(getattr(metrics, head)) for head in heads[1:])]
+        for name, metrics in results.items()
     ]
-    return _rows(heads, rows)
+    return _format_table(heads, rows)
 
 
-def _false_positives_text(count: int, rates: Mapping[str, Mapping[str, float]]) -> str:
+def _false_positives_section(
+    count: int, rates: Mapping[str, Mapping[str, float]]
+) -> str:
     """Return the false positives by threshold, or nothing if nobody counted them."""
     if not rates:
         return ""
     thresholds = list(next(iter(rates.values())))
     rows = [
-        [f"{side} px", *(_number(found[one]) for one in thresholds)]
-        for side, found in rates.items()
+        [
+            f"{side} px",
+            *(_format_number(side_rates[threshold]) for threshold in thresholds),
+        ]
+        for side, side_rates in rates.items()
     ]
-    table = _rows(["Longer side", *(f"from {one}" for one in thresholds)], rows)
+    table = _format_table(
+        ["Longer side", *(f"from {threshold}" for threshold in thresholds)], rows
+    )
     return (
         f"\nOn {count} held-out pictures that show no face, which also chose the "
         "epoch: the share in which one is seen, by the least face score that counts.\n"
@@ -226,27 +238,27 @@ def _false_positives_text(count: int, rates: Mapping[str, Mapping[str, float]]) 
     )
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return "none" if math.isnan(value) else f"{value:.3f}"
 
 
-def _versions_table(versions: Mapping[str, Converted]) -> str:
-    full = versions["float32"]
+def _versions_table(versions: Mapping[str, ConvertedOnePass]) -> str:
+    float32_version = versions["float32"]
     sizes = [f"{width}x{height}" for width, height in TIMED_WH]
     rows = [
         [
             name,
-            f"{one.n_bytes:,}",
-            f"{one.difference:.1g}",
-            *(f"{time_ms:.1f} ms" for time_ms in one.times_ms),
-            ", ".join(one.loses_to(full)) or "nowhere",
+            f"{version.n_bytes:,}",
+            f"{version.difference:.1g}",
+            *(f"{time_ms:.1f} ms" for time_ms in version.times_ms),
+            ", ".join(version.list_regressions(float32_version)) or "nowhere",
         ]
-        for name, one in versions.items()
+        for name, version in versions.items()
     ]
     heads = ["Weights", "bytes", "largest difference", *sizes]
-    return _rows([*heads, "worse than float32"], rows)
+    return _format_table([*heads, "worse than float32"], rows)
 
 
-def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _format_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

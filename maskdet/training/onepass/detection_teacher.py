@@ -15,48 +15,48 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, areas, iou_matrix, nms, shared_areas
-from maskdet.onepass import Network, OnePass, Scaling
-from maskdet.training.onepass.scenes import NO_LABEL, Place
-from maskdet.training.samples import Progress
+from maskdet.boxes import Boxes, box_areas, intersection_areas, iou_matrix, nms
+from maskdet.onepass import Resize, SingleStage, SingleStageNetwork
+from maskdet.training.onepass.scenes import NO_LABEL, TrainingImage
+from maskdet.training.samples import ProgressWrapper
 from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Faces, Image, Settings
 
-_LOOKS: Final = ((Scaling(640, 2.0), 1.0), (Scaling(320, 1.0), 0.7))
+_WEIGHTED_SCALINGS: Final = ((Resize(640, 2.0), 1.0), (Resize(320, 1.0), 0.7))
 """How large the network sees a picture, and how much that look counts."""
 
-_LEAST_SCORE: Final = 0.4
+_MIN_UNLABELLED_SCORE: Final = 0.4
 """On the audited validation scenes, of the detections that no label covers, half to
 nine tenths are real faces from here on, a third just below, one in fifteen at 0.15."""
 
 _SAME_IOU: Final = 0.5
-_SEEN_IOU: Final = 0.4
+_DETECTED_IOU: Final = 0.4
 """Lower: a face whose box is a bit off was seen."""
 
-_COVERED: Final = 0.5
+_MAX_COVERED_FRACTION: Final = 0.5
 """A detection that shares so much of its area with a known face is not another one."""
 
 
-def fused(looks: Sequence[Faces], weights: Sequence[float]) -> Faces:
+def fuse_detections(detections: Sequence[Faces], weights: Sequence[float]) -> Faces:
     """Return what several looks at one picture see, each face once.
 
     The score is the weighted mean over the looks, 0 where one does not see the face;
     the box is that of the best look.
     """
-    boxes = np.concatenate([one.boxes for one in looks])
+    boxes = np.concatenate([faces.boxes for faces in detections])
     parts = [
-        one.scores * (weight / sum(weights))
-        for one, weight in zip(looks, weights, strict=True)
+        faces.scores * (weight / sum(weights))
+        for faces, weight in zip(detections, weights, strict=True)
     ]
     order = np.argsort(-np.concatenate(parts), kind="stable")
     scores = np.concatenate(parts)
     kept = order[nms(boxes[order], scores[order], _SAME_IOU)]
-    same = iou_matrix(boxes[kept], boxes) >= _SAME_IOU
+    overlaps = iou_matrix(boxes[kept], boxes) >= _SAME_IOU
     total = np.zeros(len(kept), np.float32)
     first = 0
     for part in parts:
         rows = slice(first, first + len(part))
-        total += (same[:, rows] * part).max(axis=1, initial=0)
+        total += (overlaps[:, rows] * part).max(axis=1, initial=0)
         first += len(part)
     best = np.argsort(-total, kind="stable")
     return Faces(boxes[kept][best], total[best])
@@ -72,47 +72,65 @@ class DetectionTeacher:
             FileNotFoundError: there is no such file.
             RuntimeError: it is not a one-pass network.
         """
-        network = Network(path)
-        self._looks = [(OnePass(network, scaling), share) for scaling, share in _LOOKS]
+        network = SingleStageNetwork(path)
+        self._weighted_analyzers = [
+            (SingleStage(network, scaling), weight)
+            for scaling, weight in _WEIGHTED_SCALINGS
+        ]
 
-    def faces(self, image: Image) -> Faces:
+    def detect(self, image: Image) -> Faces:
         """Return the faces in a picture, with their fused scores."""
         settings = Settings.permissive()
-        looks = [one.analyze(image, settings).faces for one, _ in self._looks]
-        return fused(looks, [share for _, share in self._looks])
+        detections = [
+            analyzer.analyze(image, settings).faces
+            for analyzer, _ in self._weighted_analyzers
+        ]
+        return fuse_detections(
+            detections, [weight for _, weight in self._weighted_analyzers]
+        )
 
 
-def looked_at(
-    places: Sequence[Place],
+def apply_detection_teacher(
+    images: Sequence[TrainingImage],
     detection_teacher: DetectionTeacher,
-    progress: Progress = iter,
-) -> list[Place]:
+    progress: ProgressWrapper = iter,
+) -> list[TrainingImage]:
     """Return scenes with how well each face is seen, and unlabelled ones ignored."""
-    look = partial(_looked_at, detection_teacher)
-    return list(map_parallel(look, places, progress))
+    apply = partial(_apply_to_image, detection_teacher)
+    return list(map_parallel(apply, images, progress))
 
 
-def _looked_at(detection_teacher: DetectionTeacher, place: Place) -> Place:
-    found = detection_teacher.faces(place.image)
-    more = _uncovered(found.boxes[found.scores >= _LEAST_SCORE], place.boxes)
-    nothing = np.full((len(more), len(CLASSES)), np.nan, np.float32)
+def _apply_to_image(
+    detection_teacher: DetectionTeacher, image: TrainingImage
+) -> TrainingImage:
+    detected = detection_teacher.detect(image.image)
+    unlabelled = _select_unlabelled(
+        detected.boxes[detected.scores >= _MIN_UNLABELLED_SCORE], image.boxes
+    )
+    no_probs = np.full((len(unlabelled), len(CLASSES)), np.nan, np.float32)
     return dataclasses.replace(
-        place,
-        boxes=np.concatenate([place.boxes, more]),
-        labels=np.append(place.labels, np.full(len(more), NO_LABEL)).astype(np.int64),
-        taught=np.concatenate([place.taught, nothing]),
-        seen=np.append(_scores(place.boxes, found), np.ones(len(more), np.float32)),
+        image,
+        boxes=np.concatenate([image.boxes, unlabelled]),
+        labels=np.append(image.labels, np.full(len(unlabelled), NO_LABEL)).astype(
+            np.int64
+        ),
+        teacher_probs=np.concatenate([image.teacher_probs, no_probs]),
+        detector_scores=np.append(
+            _best_scores(image.boxes, detected), np.ones(len(unlabelled), np.float32)
+        ),
     )
 
 
-def _scores(boxes: Boxes, found: Faces) -> NDArray[np.float32]:
+def _best_scores(boxes: Boxes, detected: Faces) -> NDArray[np.float32]:
     """Return the best score of a detection on each known face, 0 for none."""
-    same = iou_matrix(boxes, found.boxes) >= _SEEN_IOU
-    result: NDArray[np.float32] = (same * found.scores).max(axis=1, initial=0)
+    matches = iou_matrix(boxes, detected.boxes) >= _DETECTED_IOU
+    result: NDArray[np.float32] = (matches * detected.scores).max(axis=1, initial=0)
     return result
 
 
-def _uncovered(boxes: Boxes, known: Boxes) -> Boxes:
-    shared = shared_areas(boxes, known).max(axis=1, initial=0)
-    result: Boxes = boxes[shared < _COVERED * np.maximum(areas(boxes), 1e-6)]
+def _select_unlabelled(boxes: Boxes, labelled: Boxes) -> Boxes:
+    covered = intersection_areas(boxes, labelled).max(axis=1, initial=0)
+    result: Boxes = boxes[
+        covered < _MAX_COVERED_FRACTION * np.maximum(box_areas(boxes), 1e-6)
+    ]
     return result

@@ -10,106 +10,124 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import iou_matrix, sizes_px
-from maskdet.detectors import LandmarkFinder
-from maskdet.synthetic import Mask, cover_mouth, wear_mask
-from maskdet.training.drawn import HARD_NEGATIVES, MASKS
-from maskdet.training.onepass.scenes import Place
-from maskdet.training.samples import Progress
+from maskdet.detectors import LandmarkDetector
+from maskdet.synthetic import Mask, render_mask, render_occluder
+from maskdet.training.drawn import DRAWN_MASKS, HARD_NEGATIVES
+from maskdet.training.onepass.scenes import TrainingImage
+from maskdet.training.samples import ProgressWrapper
 from maskdet.training.workers import map_parallel
 from maskdet.types import Image, Label
 
-_LEAST_PX: Final = 32
+_MIN_DRAWABLE_PX: Final = 32
 """Shortest side of a face to draw on: below, its points are guesses."""
 
 _SAME_FACE_IOU: Final = 0.5
-_DRAWN_SHARE: Final = 0.7
+_DRAWN_FRACTION: Final = 0.7
 """How many of the bare faces of a picture are drawn on; the rest stay for contrast."""
 
-Drawing = tuple[int, NDArray[np.float32]]
+DrawableFace = tuple[int, NDArray[np.float32]]
 """Row of a face in its picture, and its `(5, 2)` points."""
 
 
-def draw_places(
-    places: Sequence[Place],
-    finder: LandmarkFinder,
+def draw_training_images(
+    images: Sequence[TrainingImage],
+    detector: LandmarkDetector,
     count: int,
     seed: int,
-    progress: Progress = iter,
-) -> list[Place]:
+    progress: ProgressWrapper = iter,
+) -> list[TrainingImage]:
     """Return about `count` pictures with something drawn on their bare faces.
 
     Args:
-        places: training pictures.
-        finder: finds the points of faces.
+        images: training pictures.
+        detector: finds the points of faces.
         count: how many to make; fewer if few bare faces show their points.
         seed: fixes every choice.
         progress: something like `tqdm`.
     """
     rng = np.random.default_rng(seed)
-    bare = [
+    candidates = [
         index
-        for index, place in enumerate(places)
-        if (_large(place) & (place.labels == Label.NO_MASK)).any()
+        for index, training_image in enumerate(images)
+        if (
+            _is_drawable_size(training_image) & (training_image.labels == Label.NO_MASK)
+        ).any()
     ]
-    passes = -(-count // max(len(bare), 1))
-    order = [index for _ in range(passes) for index in rng.permutation(bare)][:count]
+    passes = -(-count // max(len(candidates), 1))
+    order = [index for _ in range(passes) for index in rng.permutation(candidates)][
+        :count
+    ]
 
-    def draw(turn: int) -> Place | None:
-        place = places[order[turn]]
-        faces = _drawable(place, finder)
-        chance = np.random.default_rng([seed, turn])
-        return _drawn(place, faces, chance) if faces else None
+    def draw(number: int) -> TrainingImage | None:
+        training_image = images[order[number]]
+        faces = _find_drawable_faces(training_image, detector)
+        image_rng = np.random.default_rng([seed, number])
+        return _draw_on_faces(training_image, faces, image_rng) if faces else None
 
     return [
-        one
-        for one in map_parallel(draw, range(len(order)), progress)
-        if one is not None
+        drawn_image
+        for drawn_image in map_parallel(draw, range(len(order)), progress)
+        if drawn_image is not None
     ]
 
 
-def _large(place: Place) -> NDArray[np.bool_]:
-    result: NDArray[np.bool_] = sizes_px(place.boxes) >= _LEAST_PX
+def _is_drawable_size(image: TrainingImage) -> NDArray[np.bool_]:
+    result: NDArray[np.bool_] = sizes_px(image.boxes) >= _MIN_DRAWABLE_PX
     return result
 
 
-def _drawable(place: Place, finder: LandmarkFinder) -> list[Drawing]:
+def _find_drawable_faces(
+    image: TrainingImage, detector: LandmarkDetector
+) -> list[DrawableFace]:
     """Return the bare faces that the finder sees too, with their points."""
-    faces, points = finder.landmarks(place.image)
-    wanted = np.flatnonzero(_large(place) & (place.labels == Label.NO_MASK))
+    faces, landmarks = detector.detect_landmarks(image.image)
+    candidates = np.flatnonzero(
+        _is_drawable_size(image) & (image.labels == Label.NO_MASK)
+    )
     if not len(faces):
         return []
-    overlaps = iou_matrix(place.boxes[wanted], faces.boxes)
+    overlaps = iou_matrix(image.boxes[candidates], faces.boxes)
     return [
-        (int(row), points[seen.argmax()])
-        for row, seen in zip(wanted, overlaps, strict=True)
-        if seen.max() >= _SAME_FACE_IOU
+        (int(row), landmarks[ious.argmax()])
+        for row, ious in zip(candidates, overlaps, strict=True)
+        if ious.max() >= _SAME_FACE_IOU
     ]
 
 
-def _drawn(place: Place, faces: Sequence[Drawing], rng: np.random.Generator) -> Place:
-    image, labels = place.image, place.labels.copy()
-    taught = place.taught.copy()
-    chosen = [face for face in faces if rng.random() < _DRAWN_SHARE] or [faces[0]]
-    for row, points in chosen:
-        image, label = _draw(image, place.boxes[row], points, rng)
+def _draw_on_faces(
+    training_image: TrainingImage,
+    faces: Sequence[DrawableFace],
+    rng: np.random.Generator,
+) -> TrainingImage:
+    image, labels = training_image.image, training_image.labels.copy()
+    teacher_probs = training_image.teacher_probs.copy()
+    selected = [face for face in faces if rng.random() < _DRAWN_FRACTION] or [faces[0]]
+    for row, landmarks in selected:
+        image, label = _draw_on_face(image, training_image.boxes[row], landmarks, rng)
         labels[row] = label
-        taught[row] = np.nan  # nobody asked about the new face
+        teacher_probs[row] = np.nan  # nobody asked about the new face
     return dataclasses.replace(
-        place, image=image, labels=labels, taught=taught, source="drawn"
+        training_image,
+        image=image,
+        labels=labels,
+        teacher_probs=teacher_probs,
+        source="drawn",
     )
 
 
-def _draw(
+def _draw_on_face(
     image: Image,
     box: NDArray[np.float32],
-    points: NDArray[np.float32],
+    landmarks: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> tuple[Image, Label]:
-    shares = [share for _, share in MASKS.values()] + list(HARD_NEGATIVES.values())
-    choice = int(rng.choice(len(shares), p=np.array(shares) / sum(shares)))
-    if choice < len(MASKS):
-        position, (label, _) = list(MASKS.items())[choice]
+    fractions = [fraction for _, fraction in DRAWN_MASKS.values()] + list(
+        HARD_NEGATIVES.values()
+    )
+    choice = int(rng.choice(len(fractions), p=np.array(fractions) / sum(fractions)))
+    if choice < len(DRAWN_MASKS):
+        position, (label, _) = list(DRAWN_MASKS.items())[choice]
         mask = Mask.random(rng, position)
-        return wear_mask(image, points, mask, box=box, rng=rng), label
-    thing = list(HARD_NEGATIVES)[choice - len(MASKS)]
-    return cover_mouth(image, points, thing, box=box, rng=rng), Label.NO_MASK
+        return render_mask(image, landmarks, mask, box=box, rng=rng), label
+    occluder = list(HARD_NEGATIVES)[choice - len(DRAWN_MASKS)]
+    return render_occluder(image, landmarks, occluder, box=box, rng=rng), Label.NO_MASK

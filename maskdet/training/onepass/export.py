@@ -14,32 +14,32 @@ import keras
 import numpy as np
 
 from maskdet.metrics.calibration import fit_temperature
-from maskdet.metrics.detection import match_faces
+from maskdet.metrics.detection import match_detections_in_image
 from maskdet.onepass.decode import OUTPUT_NAMES, STRIDES_PX
-from maskdet.onepass.network import CELL_PX
-from maskdet.runs import CARD_NAME, FACTS_NAME, LOG_NAME, NETWORKS_FOLDER
+from maskdet.onepass.network import MAX_STRIDE_PX
+from maskdet.runs import CARD_NAME, FACTS_NAME, LOG_NAME, ONEPASS_RUNS_NAME
 from maskdet.training.checkpoint import load_average, load_weights
-from maskdet.training.logs import BEST_FILE, RECIPE_FILE, STATE_FILE, epochs_of
-from maskdet.training.onepass.card import card_text
+from maskdet.training.logs import BEST_FILE, RECIPE_FILE, STATE_FILE, read_epochs
+from maskdet.training.onepass.card import format_onepass_card
 from maskdet.training.onepass.litert import (
     TIMED_WH,
-    WEIGHTS,
-    Converted,
-    compared,
-    convert,
+    WEIGHT_FORMATS,
+    ConvertedOnePass,
+    compare_onepass,
+    convert_onepass,
 )
 from maskdet.training.onepass.negatives import HELD_OUT_FILE
-from maskdet.training.onepass.network import build_onepass
+from maskdet.training.onepass.network import build_onepass_network
 from maskdet.training.onepass.scenes import (
     NO_LABEL,
     VALIDATION_FILE,
-    Place,
-    load_places,
+    TrainingImage,
+    load_training_images,
 )
-from maskdet.training.onepass.validation import Precision, look
+from maskdet.training.onepass.validation import OnePassMetrics, detect_with_keras
 from maskdet.types import CLASSES
 
-MOST_BYTES = 5_000_000
+MAX_BYTES = 5_000_000
 """Larger files do not ship: every clone brings them along."""
 
 _ABOUT = (
@@ -48,44 +48,45 @@ _ABOUT = (
 )
 
 # A float32 file computes the same sums in another order; more than this is a defect.
-_MOST_DIFFERENCE = 1e-3
-_AS_FAST = 1.1
+_MAX_DIFFERENCE = 1e-3
+_MAX_SLOWDOWN = 1.1
 
 
 @dataclass(frozen=True, eq=False)
-class Exported:
+class OnePassExport:
     """Everything that is known about a run once it is converted and measured.
 
     Attributes:
         name: what it is called from now on.
-        run: folder that the training wrote.
-        known: all that its `recipe.json` says.
+        run_folder: folder that the training wrote.
+        metadata: all that its `recipe.json` says.
         log: one row an epoch.
-        parameters: how many numbers the network has.
+        n_parameters: how many numbers the network has.
         temperature: by which the mask logits are divided.
         versions: kind of weights to what came of it.
-        weights: the version that is used.
-        validation: number of validation scenes.
-        negatives: number of held-out pictures without a face.
-        last: whether it is the last epoch, not the one with the best validation.
+        weight_format: the version that is used.
+        n_validation: number of validation scenes.
+        n_negatives: number of held-out pictures without a face.
+        is_last_epoch: whether it is the last epoch, not the one with the best
+            validation.
     """
 
     name: str
-    run: Path
-    known: Mapping[str, object]
+    run_folder: Path
+    metadata: Mapping[str, object]
     log: Sequence[Mapping[str, float]]
-    parameters: int
+    n_parameters: int
     temperature: float
-    versions: Mapping[str, Converted]
-    weights: str
-    validation: int
-    negatives: int = 0
-    last: bool = False
+    versions: Mapping[str, ConvertedOnePass]
+    weight_format: str
+    n_validation: int
+    n_negatives: int = 0
+    is_last_epoch: bool = False
 
     @property
-    def chosen(self) -> Converted:
+    def selected(self) -> ConvertedOnePass:
         """The version that is used."""
-        return self.versions[self.weights]
+        return self.versions[self.weight_format]
 
     @property
     def about(self) -> str:
@@ -93,91 +94,95 @@ class Exported:
         return _ABOUT
 
 
-def export(run: Path, name: str, *, last: bool = False) -> Exported:
+def export_onepass(
+    run_folder: Path, name: str, *, use_last_epoch: bool = False
+) -> OnePassExport:
     """Convert the kept weights of a run, compare the versions, and choose one.
 
-    Every version stays in `run`.
+    Every version stays in `run_folder`.
 
     Args:
-        run: folder that the training wrote.
+        run_folder: folder that the training wrote.
         name: what the network is called from now on.
-        last: take the last epoch instead of the one with the best validation.
+        use_last_epoch: take the last epoch instead of the one with the best validation.
 
     Raises:
-        FileNotFoundError: `run` lacks its weights, its recipe or its validation.
+        FileNotFoundError: `run_folder` lacks its weights, its recipe or its validation.
         RuntimeError: float32 differs from Keras, or no version is small enough.
     """
-    weights_file = STATE_FILE if last else BEST_FILE
+    weights_file = STATE_FILE if use_last_epoch else BEST_FILE
     for needed in (RECIPE_FILE, weights_file, LOG_NAME, VALIDATION_FILE):
-        if not (run / needed).is_file():
-            raise FileNotFoundError(f"{run / needed} is missing; train first")
-    known = json.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))
-    places = load_places(run / VALIDATION_FILE)
-    apart = run / HELD_OUT_FILE
-    negatives = load_places(apart) if apart.is_file() else []
-    model = build_onepass()
-    if last:
-        load_average(run / STATE_FILE, model)
+        if not (run_folder / needed).is_file():
+            raise FileNotFoundError(f"{run_folder / needed} is missing; train first")
+    metadata = json.loads((run_folder / RECIPE_FILE).read_text(encoding="utf-8"))
+    images = load_training_images(run_folder / VALIDATION_FILE)
+    negatives_file = run_folder / HELD_OUT_FILE
+    negatives = load_training_images(negatives_file) if negatives_file.is_file() else []
+    model = build_onepass_network()
+    if use_last_epoch:
+        load_average(run_folder / STATE_FILE, model)
     else:
-        load_weights(run / BEST_FILE, model)
-    temperature = fitted_temperature(model, places)
-    fold_temperature(model, temperature)
-    versions = _versions(model, run, places, negatives)
-    return Exported(
+        load_weights(run_folder / BEST_FILE, model)
+    temperature = fit_onepass_temperature(model, images)
+    fold_onepass_temperature(model, temperature)
+    versions = _convert_versions(model, run_folder, images, negatives)
+    return OnePassExport(
         name=name,
-        run=run,
-        known=known,
-        log=epochs_of(run),
-        parameters=model.count_params(),
+        run_folder=run_folder,
+        metadata=metadata,
+        log=read_epochs(run_folder),
+        n_parameters=model.count_params(),
         temperature=temperature,
         versions=versions,
-        weights=best_version(versions),
-        validation=len(places),
-        negatives=len(negatives),
-        last=last,
+        weight_format=select_smallest_version(versions),
+        n_validation=len(images),
+        n_negatives=len(negatives),
+        is_last_epoch=use_last_epoch,
     )
 
 
-def _versions(
+def _convert_versions(
     model: keras.Model,
-    run: Path,
-    places: Sequence[Place],
-    negatives: Sequence[Place],
-) -> dict[str, Converted]:
+    run_folder: Path,
+    images: Sequence[TrainingImage],
+    negatives: Sequence[TrainingImage],
+) -> dict[str, ConvertedOnePass]:
     """Write every version into the run's folder and compare it with Keras."""
-    versions: dict[str, Converted] = {}
-    for weights in WEIGHTS:
-        path = run / f"{weights}.tflite"
-        path.write_bytes(convert(model, weights))
-        versions[weights] = compared(path, model, places, negatives)
-    _check(versions["float32"])
+    versions: dict[str, ConvertedOnePass] = {}
+    for weight_format in WEIGHT_FORMATS:
+        path = run_folder / f"{weight_format}.tflite"
+        path.write_bytes(convert_onepass(model, weight_format))
+        versions[weight_format] = compare_onepass(path, model, images, negatives)
+    _check_conversion(versions["float32"])
     return versions
 
 
-def fitted_temperature(
-    model: keras.Model, places: Sequence[Place], long_side_px: int = 640
+def fit_onepass_temperature(
+    model: keras.Model, images: Sequence[TrainingImage], long_side_px: int = 640
 ) -> float:
     """Return the temperature that fits the mask probabilities of found faces best."""
     probs, labels = [], []
-    for place in places:
-        found = look(model, place.image, long_side_px)
-        matched = match_faces(found.faces, place.boxes)
+    for image in images:
+        detections = detect_with_keras(model, image.image, long_side_px)
+        matched = match_detections_in_image(detections.faces, image.boxes)
         rows = np.flatnonzero(matched >= 0)
-        rows = rows[place.labels[matched[rows]] != NO_LABEL]
-        probs.append(found.probs[rows])
-        labels.append(place.labels[matched[rows]])
-    every = np.concatenate(labels)
-    return fit_temperature(every, np.concatenate(probs)) if len(every) else 1.0
+        rows = rows[image.labels[matched[rows]] != NO_LABEL]
+        probs.append(detections.probs[rows])
+        labels.append(image.labels[matched[rows]])
+    all_labels = np.concatenate(labels)
+    return (
+        fit_temperature(all_labels, np.concatenate(probs)) if len(all_labels) else 1.0
+    )
 
 
-def fold_temperature(model: keras.Model, temperature: float) -> None:
+def fold_onepass_temperature(model: keras.Model, temperature: float) -> None:
     """Divide the mask logits by a temperature, inside the last layers' weights."""
     for stride in STRIDES_PX:
         last = model.get_layer(f"mask{stride}_logits")
         last.set_weights([values / temperature for values in last.get_weights()])
 
 
-def best_version(versions: Mapping[str, Converted]) -> str:
+def select_smallest_version(versions: Mapping[str, ConvertedOnePass]) -> str:
     """Return the smallest of the fast versions that lose nothing to float32.
 
     Fast is within a tenth of the fastest on small pictures: less is chance.
@@ -185,92 +190,106 @@ def best_version(versions: Mapping[str, Converted]) -> str:
     Raises:
         RuntimeError: all of them are too large to ship.
     """
-    full = versions["float32"]
-    good = [
+    float32_version = versions["float32"]
+    candidates = [
         name
-        for name, one in versions.items()
-        if not one.loses_to(full) and one.n_bytes <= MOST_BYTES
+        for name, version in versions.items()
+        if not version.list_regressions(float32_version)
+        and version.n_bytes <= MAX_BYTES
     ]
-    if not good:
-        raise RuntimeError(f"no version has at most {MOST_BYTES:,} bytes")
-    shortest = min(versions[name].times_ms[0] for name in good)
-    fast = [name for name in good if versions[name].times_ms[0] <= _AS_FAST * shortest]
+    if not candidates:
+        raise RuntimeError(f"no version has at most {MAX_BYTES:,} bytes")
+    shortest = min(versions[name].times_ms[0] for name in candidates)
+    fast = [
+        name
+        for name in candidates
+        if versions[name].times_ms[0] <= _MAX_SLOWDOWN * shortest
+    ]
     return min(fast, key=lambda name: versions[name].n_bytes)
 
 
-def write_run(exported: Exported, out: Path, command: str) -> list[Path]:
+def write_onepass_export(
+    model_export: OnePassExport, out: Path, command: str
+) -> list[Path]:
     """Write what ships into `out`, and return the files.
 
     Args:
-        exported: what `export` gave.
+        model_export: what `export_onepass` gave.
         out: folder such as `models/`; gets the file, and `runs-onepass/NAME/`.
         command: the export's own, for the card.
     """
-    folder = out / NETWORKS_FOLDER / exported.name
+    folder = out / ONEPASS_RUNS_NAME / model_export.name
     folder.mkdir(parents=True, exist_ok=True)
-    file = out / f"{exported.name}.tflite"
-    shutil.copyfile(exported.chosen.path, file)
-    text = json.dumps(facts(exported), indent=2, allow_nan=False) + "\n"
+    file = out / f"{model_export.name}.tflite"
+    shutil.copyfile(model_export.selected.path, file)
+    text = (
+        json.dumps(collect_onepass_facts(model_export), indent=2, allow_nan=False)
+        + "\n"
+    )
     (folder / FACTS_NAME).write_text(text, encoding="utf-8")
-    shutil.copyfile(exported.run / LOG_NAME, folder / LOG_NAME)
-    card = card_text(exported, command)
+    shutil.copyfile(model_export.run_folder / LOG_NAME, folder / LOG_NAME)
+    card = format_onepass_card(model_export, command)
     (folder / CARD_NAME).write_text(card, encoding="utf-8")
     return [file, *(folder / name for name in (FACTS_NAME, LOG_NAME, CARD_NAME))]
 
 
-def facts(exported: Exported) -> dict[str, object]:
+def collect_onepass_facts(model_export: OnePassExport) -> dict[str, object]:
     """Return what a program needs to know about a run."""
-    chosen = exported.chosen
+    selected = model_export.selected
     return {
-        "title": exported.name,
-        "about": exported.about,
-        "parameters": exported.parameters,
-        "file": f"{exported.name}.tflite",
-        "bytes": chosen.n_bytes,
-        "sha256": chosen.sha256,
-        "weights": exported.weights,
-        "input": {"multiple_px": CELL_PX, "colours": "BGR", "range": [0, 255]},
+        "title": model_export.name,
+        "about": model_export.about,
+        "parameters": model_export.n_parameters,
+        "file": f"{model_export.name}.tflite",
+        "bytes": selected.n_bytes,
+        "sha256": selected.sha256,
+        "weights": model_export.weight_format,
+        "input": {"multiple_px": MAX_STRIDE_PX, "colours": "BGR", "range": [0, 255]},
         "outputs": list(OUTPUT_NAMES),
         "labels": [label.key for label in CLASSES],
-        "times_ms": _times(chosen),
+        "times_ms": _round_times(selected),
         "versions": {
             name: {
-                "bytes": one.n_bytes,
-                "difference": one.difference,
-                "times_ms": _times(one),
-                "loses": one.loses_to(exported.versions["float32"]),
+                "bytes": version.n_bytes,
+                "difference": version.difference,
+                "times_ms": _round_times(version),
+                "loses": version.list_regressions(model_export.versions["float32"]),
             }
-            for name, one in exported.versions.items()
+            for name, version in model_export.versions.items()
         },
-        "validation": {name: _numbers(one) for name, one in chosen.precision.items()},
+        "validation": {
+            name: _round_metrics(version) for name, version in selected.metrics.items()
+        },
         "false_positives": {
-            side: dict(one) for side, one in chosen.false_positives.items()
+            side: dict(version)
+            for side, version in selected.false_positive_rates.items()
         },
-        "recipe": dict(exported.known),
-        "temperature": round(exported.temperature, 4),
+        "recipe": dict(model_export.metadata),
+        "temperature": round(model_export.temperature, 4),
         "credits": "YuNet (Apache-2.0)",
         "made": date.today().isoformat(),
     }
 
 
-def _times(one: Converted) -> dict[str, float]:
+def _round_times(version: ConvertedOnePass) -> dict[str, float]:
     return {
         f"{width}x{height}": round(time_ms, 3)
-        for (width, height), time_ms in zip(TIMED_WH, one.times_ms, strict=True)
+        for (width, height), time_ms in zip(TIMED_WH, version.times_ms, strict=True)
     }
 
 
-def _numbers(precision: Precision) -> dict[str, float | None]:
+def _round_metrics(metrics: OnePassMetrics) -> dict[str, float | None]:
     """Return the numbers, None for what could not be measured: JSON has no NaN."""
     return {
         name: None if math.isnan(value) else round(value, 4)
-        for name, value in vars(precision).items()
+        for name, value in vars(metrics).items()
     }
 
 
-def _check(full: Converted) -> None:
-    if full.difference > _MOST_DIFFERENCE:
+def _check_conversion(float32_version: ConvertedOnePass) -> None:
+    if float32_version.difference > _MAX_DIFFERENCE:
         raise RuntimeError(
-            f"{full.path} differs from Keras by {full.difference:.2g}, "
-            f"wanted {_MOST_DIFFERENCE:g}"
+            f"{float32_version.path} differs from Keras by "
+            f"{float32_version.difference:.2g}, "
+            f"wanted {_MAX_DIFFERENCE:g}"
         )

@@ -21,38 +21,42 @@ import numpy as np
 from tqdm import tqdm
 
 from maskdet.training.checkpoint import (
-    Average,
-    Progress,
+    TrainingState,
+    WeightAverage,
     load_state,
     load_weights,
-    read_progress,
+    read_state,
     save_best,
     save_state,
-    use_average,
+    swap_in_average,
 )
-from maskdet.training.exported import load_exported
+from maskdet.training.exported import load_litert_weights
 from maskdet.training.fit import check_finite
 from maskdet.training.logs import (
     BEST_FILE,
     STATE_FILE,
-    forget_epochs,
-    start_run,
+    create_run_folder,
+    drop_epochs_after,
     write_recipe,
 )
-from maskdet.training.network import settle_network
-from maskdet.training.onepass.logs import Epoch, log_epoch
-from maskdet.training.onepass.losses import LOSSES, Learner
+from maskdet.training.network import recalibrate_network_batchnorm
+from maskdet.training.onepass.logs import OnePassEpoch, log_onepass_epoch
+from maskdet.training.onepass.losses import LOSS_NAMES, OnePassLearner
 from maskdet.training.onepass.negatives import (
     FALSE_POSITIVE_COST,
-    Negatives,
-    false_positive_rates,
+    NegativeImages,
+    compute_false_positive_rates,
 )
-from maskdet.training.onepass.network import build_onepass
-from maskdet.training.onepass.recipe import OnepassRecipe
-from maskdet.training.onepass.sampling import Sampler
-from maskdet.training.onepass.scenes import Place, Scenes
-from maskdet.training.onepass.validation import Precision, measured, mine
-from maskdet.training.onepass.yunet import load_yunet, yunet_layers
+from maskdet.training.onepass.network import build_onepass_network
+from maskdet.training.onepass.recipe import OnePassRecipe
+from maskdet.training.onepass.sampling import OnePassSampler
+from maskdet.training.onepass.scenes import PackedImages, TrainingImage
+from maskdet.training.onepass.validation import (
+    OnePassMetrics,
+    evaluate_onepass,
+    mine_false_positives,
+)
+from maskdet.training.onepass.yunet import load_yunet_weights, yunet_layers
 
 logger = logging.getLogger(__name__)
 
@@ -60,64 +64,67 @@ VALIDATION_PX = (640, 320)
 """Long sides that the kept weights are measured at; epochs only at the first."""
 
 
-_SETTLING_BATCHES = 24
+_RECALIBRATION_BATCHES = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class OnePassData:
     """What a training learns from and is judged by.
 
     Attributes:
-        scenes: to learn from.
+        packed_images: to learn from.
         validation: to judge by.
-        judged: how many of them judge an epoch, spread over all; the end takes all.
+        n_epoch_validation: how many of them judge an epoch, spread over all; the end
+            takes all.
         negatives: pictures without a face, to learn from and to judge by.
         workers: processes that make the batches; 0 for a thread.
     """
 
-    scenes: Scenes
-    validation: Sequence[Place]
-    judged: int = 120
-    negatives: Negatives = Negatives()  # noqa: RUF009 - frozen
+    packed_images: PackedImages
+    validation: Sequence[TrainingImage]
+    n_epoch_validation: int = 120
+    negatives: NegativeImages = NegativeImages()  # noqa: RUF009 - frozen
     workers: int = 0
 
-    def some(self) -> list[Place]:
+    def select_epoch_validation(self) -> list[TrainingImage]:
         """Return the validation scenes that judge an epoch."""
-        return _spread(self.validation, self.judged)
+        return _select_evenly(self.validation, self.n_epoch_validation)
 
-    def some_held_out(self) -> list[Place]:
+    def select_epoch_negatives(self) -> list[TrainingImage]:
         """Return the pictures without a face that judge an epoch."""
-        return _spread(self.negatives.held_out, self.judged)
+        return _select_evenly(self.negatives.held_out, self.n_epoch_validation)
 
 
-def _spread(places: Sequence[Place], most: int) -> list[Place]:
-    count = min(most, len(places))
-    rows = np.linspace(0, len(places) - 1, count).astype(int)
-    return [places[row] for row in rows]
+def _select_evenly(
+    images: Sequence[TrainingImage], max_count: int
+) -> list[TrainingImage]:
+    count = min(max_count, len(images))
+    rows = np.linspace(0, len(images) - 1, count).astype(int)
+    return [images[row] for row in rows]
 
 
-def fit(
-    material: Material,
+def fit_onepass(
+    training_data: OnePassData,
     out: Path,
-    recipe: OnepassRecipe,
+    recipe: OnePassRecipe,
     weights: str | Path | None = None,
     *,
     resume: bool = False,
-    about: Mapping[str, object] = MappingProxyType({}),
-) -> dict[str, Precision]:
+    metadata: Mapping[str, object] = MappingProxyType({}),
+) -> dict[str, OnePassMetrics]:
     """Train, validate after each epoch and keep the weights that did best.
 
     Ctrl-C ends it early and leaves a usable model.
 
     Args:
-        material: what it learns from.
+        training_data: what it learns from.
         out: folder of the run; gets logs, recipe, last state and best weights. A
             fresh start deletes an older run.
         recipe: every knob.
         weights: YuNet's ONNX file to start from, the best weights of another run, or
             a LiteRT file that was exported; None for chance.
         resume: go on after the last whole epoch in `out` instead.
-        about: what else `recipe.json` tells a reader, such as the data's name.
+        metadata: what else `recipe.json` tells a reader, such as the data's name.
 
     Returns:
         How the kept weights do on all of validation, by source and long side.
@@ -128,82 +135,88 @@ def fit(
         ValueError: there is nothing to resume, or it began with other knobs.
     """
     keras.utils.set_random_seed(recipe.seed)
-    model = build_onepass()
+    model = build_onepass_network()
     if weights is not None and not resume:
-        _begin_with(model, Path(weights))
-    learner = compiled(model, recipe)
-    average = Average([w.copy() for w in model.get_weights()], recipe.average_decay)
-    progress = _begin(out, resume=resume)
+        _load_initial_weights(model, Path(weights))
+    learner = compile_learner(model, recipe)
+    weight_average = WeightAverage(
+        [w.copy() for w in model.get_weights()], recipe.average_decay
+    )
+    state = _begin_run(out, resume=resume)
     if resume:
         model.optimizer = learner.optimizer
-        load_state(out / STATE_FILE, model, average, optimizer=True)
-    told = {**about, "backends": [keras.config.backend()]}
-    write_recipe(out, recipe, told, done=progress.epochs_done)
-    run = _Run(model, learner, average, material, recipe, out)
+        load_state(out / STATE_FILE, model, weight_average, optimizer=True)
+    run_metadata = {**metadata, "backends": [keras.config.backend()]}
+    write_recipe(out, recipe, run_metadata, n_done=state.epochs_done)
+    loop = _OnePassTrainingLoop(
+        model, learner, weight_average, training_data, recipe, out
+    )
     if weights is not None and Path(weights).suffix == ".tflite" and not resume:
-        run.settle()
-    progress = run.go_on(progress)
-    if progress.best == -math.inf:  # no epoch was done, or none had a score
-        save_best(out / BEST_FILE, model, average)
+        loop.recalibrate_batchnorm()
+    state = loop.train(state)
+    if state.best == -math.inf:  # no epoch was done, or none had a score
+        save_best(out / BEST_FILE, model, weight_average)
     load_weights(out / BEST_FILE, model)
-    return measured_by_source(model, material.validation)
+    return evaluate_onepass_by_source(model, training_data.validation)
 
 
-def check_weights(weights: Path) -> None:
+def check_initial_weights(weights: Path) -> None:
     """Make sure, before any work, that a training can start from a file.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it holds another network.
     """
-    _begin_with(build_onepass(), weights)
+    _load_initial_weights(build_onepass_network(), weights)
 
 
-def _begin_with(model: keras.Model, weights: Path) -> None:
+def _load_initial_weights(model: keras.Model, weights: Path) -> None:
     if weights.suffix == ".h5":
         load_weights(weights, model)
     elif weights.suffix == ".tflite":
-        load_exported(model, weights)
+        load_litert_weights(model, weights)
     else:
-        load_yunet(model, weights)
+        load_yunet_weights(model, weights)
 
 
-def measured_by_source(
-    model: keras.Model, places: Sequence[Place]
-) -> dict[str, Precision]:
+def evaluate_onepass_by_source(
+    model: keras.Model, images: Sequence[TrainingImage]
+) -> dict[str, OnePassMetrics]:
     """Return how a network does on scenes: `kaggle 640`, `kaggle 320`, ..."""
     results = {}
-    for source in dict.fromkeys(place.source for place in places):
-        own = [place for place in places if place.source == source]
+    for source in dict.fromkeys(image.source for image in images):
+        source_images = [image for image in images if image.source == source]
         for side in VALIDATION_PX:
-            results[f"{source} {side}"] = measured(model, own, side)
+            results[f"{source} {side}"] = evaluate_onepass(model, source_images, side)
     return results
 
 
-def compiled(model: keras.Model, recipe: OnepassRecipe) -> Learner:
+def compile_learner(model: keras.Model, recipe: OnePassRecipe) -> OnePassLearner:
     """Return the network with its loss and optimizer; weights are shared.
 
     Args:
-        model: what `build_onepass` gave.
+        model: what `build_onepass_network` gave.
         recipe: every knob.
     """
-    learner = Learner(model.inputs, model.outputs)
-    learner.watch(recipe.losses)
+    learner = OnePassLearner(model.inputs, model.outputs)
+    learner.attach_losses(recipe.losses)
     total = recipe.epochs * recipe.steps
-    rising = max(1, round(total * recipe.warm_up))
+    n_warm_up = max(1, round(total * recipe.warm_up))
     rate = keras.optimizers.schedules.CosineDecay(
         recipe.learning_rate / 50,
-        max(total - rising, 1),
+        max(total - n_warm_up, 1),
         alpha=0.01,
         warmup_target=recipe.learning_rate,
-        warmup_steps=rising,
+        warmup_steps=n_warm_up,
     )
-    slow = {v.path for layer in yunet_layers(model) for v in layer.trainable_variables}
-    optimizer = TwoRates(
+    slow_paths = {
+        v.path for layer in yunet_layers(model) for v in layer.trainable_variables
+    }
+    optimizer = DiscriminativeAdamW(
         rate,
         weight_decay=recipe.weight_decay,
         global_clipnorm=recipe.clip_norm,
-        slow=[v.path in slow for v in learner.trainable_variables],
+        slow=[v.path in slow_paths for v in learner.trainable_variables],
         slow_rate=recipe.body_rate,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -213,15 +226,15 @@ def compiled(model: keras.Model, recipe: OnepassRecipe) -> Learner:
     return learner
 
 
-class TwoRates(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
+class DiscriminativeAdamW(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no types
     """AdamW with a lower rate for some weights (one rate for all under PyTorch)."""
 
     def __init__(
-        self, rate: object, *, slow: Sequence[bool], slow_rate: float, **rest: Any
+        self, rate: object, *, slow: Sequence[bool], slow_rate: float, **options: Any
     ) -> None:
         """Take AdamW's arguments, and which trainable weights are slow, in order."""
-        super().__init__(rate, **rest)
-        self._factors = [slow_rate if one else 1.0 for one in slow]
+        super().__init__(rate, **options)
+        self._factors = [slow_rate if is_slow else 1.0 for is_slow in slow]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Move one weight; called by Keras."""
@@ -230,121 +243,127 @@ class TwoRates(keras.optimizers.AdamW):  # type: ignore[misc] # Keras has no typ
 
 
 @dataclass(eq=False)
-class _Run:
+class _OnePassTrainingLoop:
     """A training in progress."""
 
     model: keras.Model
-    learner: Learner
-    average: Average
-    material: Material
-    recipe: OnepassRecipe
+    learner: OnePassLearner
+    weight_average: WeightAverage
+    training_data: OnePassData
+    recipe: OnePassRecipe
     out: Path
 
     def __post_init__(self) -> None:
-        self.sampler = Sampler(
-            self.material.scenes,
+        self.sampler = OnePassSampler(
+            self.training_data.packed_images,
             self.recipe.batch_size,
             self.recipe.seed,
             self.recipe.views,
-            self.material.negatives.train,
+            self.training_data.negatives.train,
             self.recipe.negatives,
-            workers=self.material.workers,
+            workers=self.training_data.workers,
         )
-        self.judges = self.material.some()
-        self.held_out = self.material.some_held_out()
+        self.epoch_validation = self.training_data.select_epoch_validation()
+        self.epoch_negatives = self.training_data.select_epoch_negatives()
 
-    def settle(self) -> None:
+    def recalibrate_batchnorm(self) -> None:
         """Give normalisations that were folded away the statistics of the views."""
-        first = self.sampler.epoch(self.recipe.epochs, _SETTLING_BATCHES)
-        settle_network(self.model, (batch.images.astype(np.float32) for batch in first))
-        self.average.weights = [one.copy() for one in self.model.get_weights()]
+        first = self.sampler.iter_batches(self.recipe.epochs, _RECALIBRATION_BATCHES)
+        recalibrate_network_batchnorm(
+            self.model, (batch.images.astype(np.float32) for batch in first)
+        )
+        self.weight_average.weights = [
+            array.copy() for array in self.model.get_weights()
+        ]
 
-    def go_on(self, progress: Progress) -> Progress:
+    def train(self, state: TrainingState) -> TrainingState:
         """Train to the end from where it is; Ctrl-C ends it early."""
         with contextlib.suppress(KeyboardInterrupt):
-            for epoch in range(progress.epochs_done, self.recipe.epochs):
-                progress = self.epoch(epoch, progress)
-        return progress
+            for epoch in range(state.epochs_done, self.recipe.epochs):
+                state = self.run_epoch(epoch, state)
+        return state
 
-    def epoch(self, epoch: int, before: Progress) -> Progress:
+    def run_epoch(self, epoch: int, previous: TrainingState) -> TrainingState:
         """Train and validate once, keep what is better, and write the logs."""
         started = time.monotonic()
         if self.sampler.mined is None or epoch % self.recipe.mined_every == 0:
-            self._mine()
+            self._mine_negatives()
         mined_s = time.monotonic() - started
-        losses, views = self._train(epoch)
+        losses, views = self._train_epoch(epoch)
         trained_s = time.monotonic() - started - mined_s
-        own = use_average(self.model, self.average)
-        result = measured(self.model, self.judges, VALIDATION_PX[0])
-        false_positives = false_positive_rates(
-            mine(self.model, self.held_out, VALIDATION_PX[0]).scores
+        own_weights = swap_in_average(self.model, self.weight_average)
+        metrics = evaluate_onepass(self.model, self.epoch_validation, VALIDATION_PX[0])
+        false_positives = compute_false_positive_rates(
+            mine_false_positives(
+                self.model, self.epoch_negatives, VALIDATION_PX[0]
+            ).scores
         )
-        if own is not None:
-            self.model.set_weights(own)
-        done = Epoch(
+        if own_weights is not None:
+            self.model.set_weights(own_weights)
+        record = OnePassEpoch(
             epoch=epoch + 1,
             learning_rate=float(self.learner.optimizer.learning_rate),
             views_per_s=round(views / trained_s, 1),
             took_s=round(time.monotonic() - started, 1),
             losses=losses,
-            validation=result,
-            false_positives=false_positives,
+            validation_metrics=metrics,
+            false_positive_rates=false_positives,
         )
-        score = (result.faces + result.mean) / 2
+        score = (metrics.faces + metrics.mean) / 2
         score -= FALSE_POSITIVE_COST * next(iter(false_positives.values()), 0.0)
         # NaN, where validation holds no face, is no best: `max` keeps its first then.
-        after = dataclasses.replace(
-            before, epochs_done=epoch + 1, best=max(before.best, score)
+        state = dataclasses.replace(
+            previous, epochs_done=epoch + 1, best=max(previous.best, score)
         )
-        check_finite(done.epoch, *losses.values())
-        if score > before.best:
-            save_best(self.out / BEST_FILE, self.model, self.average)
+        check_finite(record.epoch, *losses.values())
+        if score > previous.best:
+            save_best(self.out / BEST_FILE, self.model, self.weight_average)
         # The state comes last, see the training of the classifiers.
-        log_epoch(self.out, done, self.recipe.epochs - epoch - 1)
+        log_onepass_epoch(self.out, record, self.recipe.epochs - epoch - 1)
         self.model.optimizer = self.learner.optimizer
-        save_state(self.out / STATE_FILE, self.model, self.average, after)
-        return after
+        save_state(self.out / STATE_FILE, self.model, self.weight_average, state)
+        return state
 
-    def _mine(self) -> None:
+    def _mine_negatives(self) -> None:
         """Look at all pictures without a face with the averaged weights."""
-        own = use_average(self.model, self.average)
-        mined = mine(self.model, self.material.negatives.train)
-        if own is not None:
-            self.model.set_weights(own)
+        own_weights = swap_in_average(self.model, self.weight_average)
+        mined = mine_false_positives(self.model, self.training_data.negatives.train)
+        if own_weights is not None:
+            self.model.set_weights(own_weights)
         if len(mined.scores):
             self.sampler = dataclasses.replace(self.sampler, mined=mined)
             logger.info(
                 "training pictures without a face: %s",
-                false_positive_rates(mined.scores),
+                compute_false_positive_rates(mined.scores),
             )
 
-    def _train(self, epoch: int) -> tuple[dict[str, float], int]:
+    def _train_epoch(self, epoch: int) -> tuple[dict[str, float], int]:
         """Return the mean of each loss, and how many views there were."""
         steps = self.recipe.steps
-        bar = tqdm(
-            self.sampler.epoch(epoch, steps),
+        progress_bar = tqdm(
+            self.sampler.iter_batches(epoch, steps),
             f"epoch {epoch + 1} of {self.recipe.epochs}",
             total=steps,
             disable=None,
         )
-        views = 0
-        said: dict[str, float] = {}
+        n_samples = 0
+        logs: dict[str, float] = {}
         self.learner.reset_metrics()
-        for step, batch in enumerate(bar):
-            said = self.learner.train_on_batch(
+        for step, batch in enumerate(progress_bar):
+            logs = self.learner.train_on_batch(
                 batch.images.astype(np.float32), batch.truth, return_dict=True
             )
-            self.average.update(self.model.get_weights(), epoch * steps + step)
-            views += len(batch.images)
-            bar.set_postfix(mask=f"{float(said['mask']):.3f}", refresh=False)
-        return {name: float(said[name]) for name in LOSSES}, views
+            self.weight_average.update(self.model.get_weights(), epoch * steps + step)
+            n_samples += len(batch.images)
+            progress_bar.set_postfix(mask=f"{float(logs['mask']):.3f}", refresh=False)
+        return {name: float(logs[name]) for name in LOSS_NAMES}, n_samples
 
 
-def _begin(out: Path, *, resume: bool) -> Progress:
+def _begin_run(out: Path, *, resume: bool) -> TrainingState:
     """Return how far the run is; a fresh start first deletes an older one."""
     if resume:
-        progress = read_progress(out / STATE_FILE)
-        forget_epochs(out, progress.epochs_done)
-        return progress
-    start_run(out)
-    return Progress()
+        state = read_state(out / STATE_FILE)
+        drop_epochs_after(out, state.epochs_done)
+        return state
+    create_run_folder(out)
+    return TrainingState()

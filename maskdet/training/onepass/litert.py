@@ -13,30 +13,37 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from maskdet.onepass import Network, OnePass, Scaling
-from maskdet.onepass.decode import OUTPUT_NAMES, Map
-from maskdet.training.litert import flatbuffer
-from maskdet.training.onepass.negatives import false_positive_rates, highest_scores
-from maskdet.training.onepass.scenes import Place
-from maskdet.training.onepass.validation import Found, Precision, precision_of
+from maskdet.onepass import Resize, SingleStage, SingleStageNetwork
+from maskdet.onepass.decode import OUTPUT_NAMES, FeatureMap
+from maskdet.training.litert import export_flatbuffer
+from maskdet.training.onepass.negatives import (
+    compute_false_positive_rates,
+    highest_scores,
+)
+from maskdet.training.onepass.scenes import TrainingImage
+from maskdet.training.onepass.validation import (
+    OnePassDetections,
+    OnePassMetrics,
+    compute_onepass_metrics,
+)
 from maskdet.types import Image, Settings
 
-Weights = Literal["float32", "float16", "int8"]
+WeightFormat = Literal["float32", "float16", "int8"]
 
-WEIGHTS: tuple[Weights, ...] = ("float32", "float16", "int8")
+WEIGHT_FORMATS: tuple[WeightFormat, ...] = ("float32", "float16", "int8")
 
-SCALINGS: Mapping[int, Scaling] = {640: Scaling(640, 2.0), 320: Scaling(320, 1.0)}
+SCALINGS: Mapping[int, Resize] = {640: Resize(640, 2.0), 320: Resize(320, 1.0)}
 """Long side to how the analyzers `onepass` and `onepass-fast` see a picture."""
 
 TIMED_WH = ((320, 256), (640, 480))
 """Sizes that are timed: small live video, and a picture."""
 
-_CALLS = 50
-_LOST = 0.003
+_N_TIMED_CALLS = 50
+_MAX_AP_LOSS = 0.003
 
 
 @dataclass(frozen=True, eq=False)
-class Converted:
+class ConvertedOnePass:
     """One LiteRT file and how it compares with the Keras network it was made from.
 
     Attributes:
@@ -46,8 +53,8 @@ class Converted:
         difference: largest difference of a number in the maps to Keras, as a share of
             the number where that is above 1.
         times_ms: shortest time of one call, for each size in `TIMED_WH`.
-        precision: on validation, as the analyzers see it: `kaggle 640`, ...
-        false_positives: fraction of held-out images without a face in which one is
+        metrics: on validation, as the analyzers see it: `kaggle 640`, ...
+        false_positive_rates: fraction of held-out images without a face in which one is
             detected, by threshold, for each long side; empty without such images.
     """
 
@@ -56,27 +63,29 @@ class Converted:
     sha256: str
     difference: float
     times_ms: tuple[float, ...]
-    precision: Mapping[str, Precision]
-    false_positives: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    metrics: Mapping[str, OnePassMetrics]
+    false_positive_rates: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict
+    )
 
-    def loses_to(self, other: Converted) -> list[str]:
+    def list_regressions(self, other: ConvertedOnePass) -> list[str]:
         """Return where this file finds or labels noticeably less well than `other`."""
         return [
             name
-            for name, mine in self.precision.items()
-            if mine.faces < other.precision[name].faces - _LOST
-            or mine.mean < other.precision[name].mean - _LOST
+            for name, source_metrics in self.metrics.items()
+            if source_metrics.faces < other.metrics[name].faces - _MAX_AP_LOSS
+            or source_metrics.mean < other.metrics[name].mean - _MAX_AP_LOSS
         ]
 
 
-def convert(model: keras.Model, weights: Weights) -> bytes:
+def convert_onepass(model: keras.Model, weight_format: WeightFormat) -> bytes:
     """Return the network as a LiteRT file for pictures of any size.
 
     Its outputs are named as `maskdet.onepass` wants them, labels and all.
 
     Args:
         model: what `build_onepass` gave.
-        weights: `float16` stores them in half the room, `int8` in a quarter, with
+        weight_format: `float16` stores them in half the room, `int8` in a quarter, with
             sums of 8 bits where the scale of the numbers is found in each call.
     """
     archive = keras.export.ExportArchive()
@@ -91,97 +100,110 @@ def convert(model: keras.Model, weights: Weights) -> bytes:
     )
 
     def prepare(converter: tf.lite.TFLiteConverter) -> None:
-        if weights != "float32":
+        if weight_format != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if weights == "float16":
+        if weight_format == "float16":
             converter.target_spec.supported_types = [tf.float16]
 
-    return flatbuffer(archive, "find", prepare)
+    return export_flatbuffer(archive, "find", prepare)
 
 
-def compared(
+def compare_onepass(
     path: Path,
     model: keras.Model,
-    places: Sequence[Place],
-    negatives: Sequence[Place] = (),
-) -> Converted:
+    images: Sequence[TrainingImage],
+    negatives: Sequence[TrainingImage] = (),
+) -> ConvertedOnePass:
     """Return how a file does beside the network that it was made from.
 
     Args:
         path: the file.
         model: the network.
-        places: validation scenes; the first few are compared number by number.
+        images: validation scenes; the first few are compared number by number.
         negatives: held-out pictures without a face.
     """
-    network = Network(path)
-    return Converted(
+    network = SingleStageNetwork(path)
+    return ConvertedOnePass(
         path=path,
         n_bytes=path.stat().st_size,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         difference=max(
-            _difference(network.run(seen), model, seen) for seen in _samples(places)
+            _compute_max_difference(network.forward(sample), model, sample)
+            for sample in _cut_comparison_images(images)
         ),
-        times_ms=tuple(_shortest_ms(network, *size) for size in TIMED_WH),
-        precision=_measured(network, places),
-        false_positives=_false_positive_rates(network, negatives) if negatives else {},
+        times_ms=tuple(_measure_shortest_ms(network, *size) for size in TIMED_WH),
+        metrics=_evaluate_by_source(network, images),
+        false_positive_rates=_measure_false_positive_rates(network, negatives)
+        if negatives
+        else {},
     )
 
 
-def _samples(places: Sequence[Place]) -> list[Image]:
+def _cut_comparison_images(images: Sequence[TrainingImage]) -> list[Image]:
     """Return a lying and an upright cut, both of whole cells, from a few scenes."""
-    rows = np.linspace(0, len(places) - 1, min(3, len(places))).astype(int)
+    rows = np.linspace(0, len(images) - 1, min(3, len(images))).astype(int)
     sizes_hw = ((192, 256), (256, 160))
     return [
-        np.resize(places[row].image[:height, :width], (height, width, 3))
+        np.resize(images[row].image[:height, :width], (height, width, 3))
         for row in rows
         for height, width in sizes_hw
     ]
 
 
-def _difference(maps: Sequence[Map], model: keras.Model, seen: Image) -> float:
-    truth = model(seen[None].astype(np.float32), training=False)
+def _compute_max_difference(
+    maps: Sequence[FeatureMap], model: keras.Model, image: Image
+) -> float:
+    keras_maps = model(image[None].astype(np.float32), training=False)
     largest = 0.0
-    for mine, kept in zip(maps, truth, strict=True):
-        wanted = np.asarray(kept)[0]
-        off = np.abs(mine - wanted) / np.maximum(np.abs(wanted), 1)
-        largest = max(largest, float(off.max()))
+    for litert_map, keras_map in zip(maps, keras_maps, strict=True):
+        expected = np.asarray(keras_map)[0]
+        difference = np.abs(litert_map - expected) / np.maximum(np.abs(expected), 1)
+        largest = max(largest, float(difference.max()))
     return largest
 
 
-def _shortest_ms(network: Network, width: int, height: int) -> float:
+def _measure_shortest_ms(network: SingleStageNetwork, width: int, height: int) -> float:
     """Return the shortest of some calls: what else the machine does only adds."""
     image = np.full((height, width, 3), 90, np.uint8)
     times_ms = []
-    for _ in range(_CALLS):
+    for _ in range(_N_TIMED_CALLS):
         started = perf_counter()
-        network.run(image)
+        network.forward(image)
         times_ms.append((perf_counter() - started) * 1e3)
     return min(times_ms)
 
 
-def _false_positive_rates(
-    network: Network, negatives: Sequence[Place]
+def _measure_false_positive_rates(
+    network: SingleStageNetwork, negatives: Sequence[TrainingImage]
 ) -> dict[str, Mapping[str, float]]:
-    found: dict[str, Mapping[str, float]] = {}
+    rates: dict[str, Mapping[str, float]] = {}
     for side, scaling in SCALINGS.items():
-        analyzer = OnePass(network, scaling)
+        analyzer = SingleStage(network, scaling)
         scenes = [
-            analyzer.analyze(place.image, Settings.permissive()) for place in negatives
+            analyzer.analyze(negative.image, Settings.permissive())
+            for negative in negatives
         ]
         scores = highest_scores(scene.faces for scene in scenes)
-        found[str(side)] = false_positive_rates(scores)
-    return found
+        rates[str(side)] = compute_false_positive_rates(scores)
+    return rates
 
 
-def _measured(network: Network, places: Sequence[Place]) -> dict[str, Precision]:
+def _evaluate_by_source(
+    network: SingleStageNetwork, images: Sequence[TrainingImage]
+) -> dict[str, OnePassMetrics]:
     results = {}
-    for source in dict.fromkeys(place.source for place in places):
-        own = [place for place in places if place.source == source]
+    for source in dict.fromkeys(image.source for image in images):
+        source_images = [image for image in images if image.source == source]
         for side, scaling in SCALINGS.items():
-            analyzer = OnePass(network, scaling)
+            analyzer = SingleStage(network, scaling)
             scenes = [
-                analyzer.analyze(place.image, Settings.permissive()) for place in own
+                analyzer.analyze(image.image, Settings.permissive())
+                for image in source_images
             ]
-            found = [Found(scene.faces, scene.probs) for scene in scenes]
-            results[f"{source} {side}"] = precision_of(own, found)
+            detections = [
+                OnePassDetections(scene.faces, scene.probs) for scene in scenes
+            ]
+            results[f"{source} {side}"] = compute_onepass_metrics(
+                source_images, detections
+            )
     return results

@@ -9,16 +9,16 @@ import keras
 from keras import ops
 
 from maskdet.training.onepass.targets import (
-    Assigned,
     Cells,
+    CellTargets,
     Tensor,
-    assign,
-    cells_of,
+    assign_cells,
+    flatten_maps,
 )
 
-LOSSES = ("obj", "cls", "box", "mask")
+LOSS_NAMES = ("obj", "cls", "box", "mask")
 
-_LEAST_CELLS = 4.0
+_MIN_POSITIVE_CELLS = 4.0
 """A single face has about so many cells."""
 
 
@@ -42,77 +42,92 @@ class LossWeights:
     mask: float = 2.0
 
 
-def onepass_losses(maps: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:
+def compute_onepass_losses(
+    maps: Sequence[Tensor], targets: Tensor
+) -> dict[str, Tensor]:
     """Return the loss of each kind, unweighted; finite without any face.
 
     The loss of `obj` is a sum over all cells for each cell that has a face. Batches
-    with few faces are divided by `_LEAST_CELLS` a picture instead, else one view
+    with few faces are divided by `_MIN_POSITIVE_CELLS` a picture instead, else one view
     without a face would weigh as much as hundreds of faces.
 
     Args:
         maps: `(n, h, w, 9)` at each stride.
-        truth: `(n, faces, 10)`, see `truth.TRUTH_COLUMNS`.
+        targets: `(n, faces, 10)`, see `targets.TRUTH_COLUMNS`.
     """
-    cells = cells_of(maps)
-    task = assign(cells, truth)
-    positive = ops.sum(task.positive)
+    cells = flatten_maps(maps)
+    cell_targets = assign_cells(cells, targets)
+    positive = ops.sum(cell_targets.positive)
     count = ops.maximum(positive, 1.0)
-    least = _LEAST_CELLS * ops.cast(ops.shape(cells.logits)[0], "float32")
-    found = cells.logits
-    there = _cross_entropy(found[..., 1], task.positive) * (1 - task.ignored)
-    fits = _cross_entropy(found[..., 0], task.overlap) * task.positive
-    bordered = task.positive * task.truth[..., 9]
-    apart = eiou_loss(cells.boxes, task.truth[..., :4]) * bordered
+    min_positive = _MIN_POSITIVE_CELLS * ops.cast(ops.shape(cells.logits)[0], "float32")
+    logits = cells.logits
+    objectness_loss = _cross_entropy(logits[..., 1], cell_targets.positive) * (
+        1 - cell_targets.ignored
+    )
+    iou_loss = _cross_entropy(logits[..., 0], cell_targets.iou) * cell_targets.positive
+    box_weights = cell_targets.positive * cell_targets.targets[..., 9]
+    box_loss = (
+        compute_eiou_loss(cells.boxes, cell_targets.targets[..., :4]) * box_weights
+    )
     return {
-        "obj": ops.sum(there) / ops.maximum(positive, least),
-        "cls": ops.sum(fits) / count,
-        "box": ops.sum(apart) / ops.maximum(ops.sum(bordered), 1.0),
-        "mask": _mask_loss(cells, task),
+        "obj": ops.sum(objectness_loss) / ops.maximum(positive, min_positive),
+        "cls": ops.sum(iou_loss) / count,
+        "box": ops.sum(box_loss) / ops.maximum(ops.sum(box_weights), 1.0),
+        "mask": _mask_loss(cells, cell_targets),
     }
 
 
-def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
-    return ops.softplus(logits) - logits * wanted
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return ops.softplus(logits) - logits * target
 
 
-def _mask_loss(cells: Cells, task: Assigned) -> Tensor:
+def _mask_loss(cells: Cells, cell_targets: CellTargets) -> Tensor:
     """Return the mean over cells, each with the weight of its face."""
     logs = ops.log_softmax(cells.logits[..., 6:], axis=-1)
-    wrong = -ops.sum(logs * task.truth[..., 5:8], axis=-1)
-    weights = task.positive * task.truth[..., 8]
-    return ops.sum(wrong * weights) / ops.maximum(ops.sum(weights), 1.0)
+    cross_entropy = -ops.sum(logs * cell_targets.targets[..., 5:8], axis=-1)
+    weights = cell_targets.positive * cell_targets.targets[..., 8]
+    return ops.sum(cross_entropy * weights) / ops.maximum(ops.sum(weights), 1.0)
 
 
-def eiou_loss(found: Tensor, truth: Tensor) -> Tensor:
+def compute_eiou_loss(predicted: Tensor, targets: Tensor) -> Tensor:
     """Return 1 - EIoU of boxes `(..., 4)` with the truths of the same rows."""
-    low = ops.maximum(found[..., :2], truth[..., :2])
-    shared = ops.relu(ops.minimum(found[..., 2:], truth[..., 2:]) - low)
-    sides, true_sides = found[..., 2:] - found[..., :2], truth[..., 2:] - truth[..., :2]
-    both = _product(sides) + _product(true_sides) - _product(shared)
-    overlap = _product(shared) / ops.maximum(both, 1e-6)
-    around = ops.maximum(found[..., 2:], truth[..., 2:]) - ops.minimum(
-        found[..., :2], truth[..., :2]
+    low = ops.maximum(predicted[..., :2], targets[..., :2])
+    shared = ops.relu(ops.minimum(predicted[..., 2:], targets[..., 2:]) - low)
+    sides, target_sides = (
+        predicted[..., 2:] - predicted[..., :2],
+        targets[..., 2:] - targets[..., :2],
+    )
+    both = (
+        _multiply_sides(sides) + _multiply_sides(target_sides) - _multiply_sides(shared)
+    )
+    overlap = _multiply_sides(shared) / ops.maximum(both, 1e-6)
+    around = ops.maximum(predicted[..., 2:], targets[..., 2:]) - ops.minimum(
+        predicted[..., :2], targets[..., :2]
     )
     squares = ops.maximum(ops.square(around), 1e-6)
-    moved = (found[..., :2] + found[..., 2:] - truth[..., :2] - truth[..., 2:]) / 2
-    off = ops.sum(ops.square(moved), axis=-1) / ops.sum(squares, axis=-1)
-    resized = ops.sum(ops.square(sides - true_sides) / squares, axis=-1)
-    return 1 - overlap + off + resized
+    centre_offset = (
+        predicted[..., :2] + predicted[..., 2:] - targets[..., :2] - targets[..., 2:]
+    ) / 2
+    centre_loss = ops.sum(ops.square(centre_offset), axis=-1) / ops.sum(
+        squares, axis=-1
+    )
+    side_loss = ops.sum(ops.square(sides - target_sides) / squares, axis=-1)
+    return 1 - overlap + centre_loss + side_loss
 
 
-def _product(sides: Tensor) -> Tensor:
+def _multiply_sides(sides: Tensor) -> Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
-class Learner(keras.Model):  # type: ignore[misc] # Keras has no types
-    """The network with its loss: `Learner(network.inputs, network.outputs)`."""
+class OnePassLearner(keras.Model):  # type: ignore[misc] # Keras has no types
+    """The network with its loss: `OnePassLearner(network.inputs, network.outputs)`."""
 
-    weights_of_losses: LossWeights = LossWeights()
+    component_weights: LossWeights = LossWeights()
 
-    def watch(self, weights: LossWeights) -> None:
+    def attach_losses(self, weights: LossWeights) -> None:
         """Weigh the losses, and keep their means, under their names."""
-        self.weights_of_losses = weights
-        self.means = {name: keras.metrics.Mean(name=name) for name in LOSSES}
+        self.component_weights = weights
+        self.loss_means = {name: keras.metrics.Mean(name=name) for name in LOSS_NAMES}
 
     def compute_loss(
         self,
@@ -123,9 +138,9 @@ class Learner(keras.Model):  # type: ignore[misc] # Keras has no types
         training: bool = True,
     ) -> Tensor:
         """Return the loss of a batch; called by Keras in each step."""
-        parts: Mapping[str, Tensor] = onepass_losses(y_pred, y)
-        for name, mean in self.means.items():
+        parts: Mapping[str, Tensor] = compute_onepass_losses(y_pred, y)
+        for name, mean in self.loss_means.items():
             mean.update_state(parts[name])
         return sum(
-            getattr(self.weights_of_losses, name) * part for name, part in parts.items()
+            getattr(self.component_weights, name) * part for name, part in parts.items()
         )

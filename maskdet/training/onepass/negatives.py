@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.datasets.examples import no_boxes
+from maskdet.datasets.examples import empty_boxes
 from maskdet.media import find_images, read_image
-from maskdet.training.onepass.scenes import Place, shrunk
+from maskdet.training.onepass.scenes import TrainingImage, shrink_image
 from maskdet.types import CLASSES, Faces
 
 HELD_OUT_FILE = "negatives.npz"
@@ -28,10 +28,10 @@ FALSE_POSITIVE_COST: Final = 0.25
 """What a false positive in all images without a face would take from the score of an
 epoch: four of a hundred are worth a hundredth of average precision."""
 
-_HELD_OUT_OF: Final = 4
+_HELD_OUT_EVERY: Final = 4
 """One picture in so many of each kind is held out, chosen by its name."""
 
-_LEAST_CHANCE: Final = 0.03
+_MIN_SAMPLING_WEIGHT: Final = 0.03
 """Added to the squared score: a picture that was learnt must not be forgotten."""
 
 
@@ -50,7 +50,7 @@ class NegativeImage(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Negatives:
+class NegativeImages:
     """Pictures without a face; `source` is their kind.
 
     Attributes:
@@ -58,12 +58,12 @@ class Negatives:
         held_out: to judge by: of each kind a part, and some kinds as a whole.
     """
 
-    train: Sequence[Place] = ()
-    held_out: Sequence[Place] = ()
+    train: Sequence[TrainingImage] = ()
+    held_out: Sequence[TrainingImage] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Mined:
+class MinedNegatives:
     """Where the network sees faces in pictures that have none.
 
     Attributes:
@@ -74,10 +74,12 @@ class Mined:
     scores: NDArray[np.float32]
     boxes: Boxes
 
-    def chances(self) -> NDArray[np.float64]:
+    def compute_probabilities(self) -> NDArray[np.float64]:
         """Return the `(n,)` chance of each picture to be shown."""
-        worth = _LEAST_CHANCE + np.square(self.scores.astype(np.float64))
-        result: NDArray[np.float64] = worth / worth.sum()
+        sampling_weights = _MIN_SAMPLING_WEIGHT + np.square(
+            self.scores.astype(np.float64)
+        )
+        result: NDArray[np.float64] = sampling_weights / sampling_weights.sum()
         return result
 
 
@@ -85,7 +87,7 @@ def read_negatives(
     paths: Iterable[str | Path],
     kinds: Sequence[str] = (),
     progress: Callable[[Iterable[NegativeImage]], Iterable[NegativeImage]] = iter,
-) -> Negatives:
+) -> NegativeImages:
     """Read the images of `list_negatives`; arguments and errors as there.
 
     Args:
@@ -93,12 +95,12 @@ def read_negatives(
         kinds: see there.
         progress: something like `tqdm`.
     """
-    train: list[Place] = []
-    held_out: list[Place] = []
+    train: list[TrainingImage] = []
+    held_out: list[TrainingImage] = []
     for image in progress(list_negatives(paths, kinds)):
-        part = held_out if image.held_out else train
-        part.append(_place(image.path, image.kind))
-    return Negatives(train, held_out)
+        target_list = held_out if image.held_out else train
+        target_list.append(_read_negative(image.path, image.kind))
+    return NegativeImages(train, held_out)
 
 
 def list_negatives(
@@ -115,13 +117,13 @@ def list_negatives(
         FileNotFoundError: a path or an image is missing.
         ValueError: a file is not COCO, lists a face, or has none of `kinds`.
     """
-    listed = [row for path in paths for row in _listed(Path(path))]
-    known = {kind for _, kind in listed}
+    listed = [row for path in paths for row in _list_path(Path(path))]
+    all_kinds = {kind for _, kind in listed}
     for kind in kinds:
-        if kind not in known:
+        if kind not in all_kinds:
             raise ValueError(
                 f"no negative is of the kind {kind!r}; there are "
-                f"{', '.join(sorted(known)) or 'none'}"
+                f"{', '.join(sorted(all_kinds)) or 'none'}"
             )
     return [
         NegativeImage(file, kind, kind in kinds or is_held_out(file.name))
@@ -132,16 +134,16 @@ def list_negatives(
 def is_held_out(name: str) -> bool:
     """Return whether a picture of this file name is judged by, not learnt."""
     digest = hashlib.sha256(name.encode()).digest()
-    return digest[0] % _HELD_OUT_OF == 0
+    return digest[0] % _HELD_OUT_EVERY == 0
 
 
-def _listed(path: Path) -> list[tuple[Path, str]]:
+def _list_path(path: Path) -> list[tuple[Path, str]]:
     """Return the pictures of a file or folder, and the kind of each."""
     if path.is_dir():
-        found = [(file, path.resolve().name) for file in find_images(path).images]
-        if not found:
+        files = [(file, path.resolve().name) for file in find_images(path).images]
+        if not files:
             raise ValueError(f"{path}: holds no picture")
-        return found
+        return files
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         images, faces = content["images"], content["annotations"]
@@ -156,10 +158,10 @@ def _listed(path: Path) -> list[tuple[Path, str]]:
             f"{path}: lists {len(faces)} boxes; negatives must show no face. Give it "
             "as --data instead"
         )
-    return [_row(path, row) for row in images]
+    return [_parse_coco_row(path, row) for row in images]
 
 
-def _row(path: Path, row: Mapping[str, Any]) -> tuple[Path, str]:
+def _parse_coco_row(path: Path, row: Mapping[str, Any]) -> tuple[Path, str]:
     try:
         name = str(row["file_name"])
     except (KeyError, TypeError):
@@ -170,27 +172,27 @@ def _row(path: Path, row: Mapping[str, Any]) -> tuple[Path, str]:
     raise FileNotFoundError(f"{path}: the image {name} is missing")
 
 
-def _place(file: Path, kind: str) -> Place:
-    image, _ = shrunk(read_image(file))
-    return Place(
+def _read_negative(file: Path, kind: str) -> TrainingImage:
+    image, _ = shrink_image(read_image(file))
+    return TrainingImage(
         image,
-        no_boxes(),
+        empty_boxes(),
         np.zeros(0, np.int64),
         np.zeros((0, len(CLASSES)), np.float32),
         kind,
     )
 
 
-def highest_scores(found: Iterable[Faces]) -> NDArray[np.float32]:
+def highest_scores(detections: Iterable[Faces]) -> NDArray[np.float32]:
     """Return the best face score of each picture, 0 where nothing was found."""
-    scores = [one.scores.max(initial=0) for one in found]
+    scores = [faces.scores.max(initial=0) for faces in detections]
     return np.array(scores, np.float32)
 
 
-def false_positive_rates(scores: NDArray[np.float32]) -> dict[str, float]:
+def compute_false_positive_rates(scores: NDArray[np.float32]) -> dict[str, float]:
     """Return the share of pictures in which a face is seen, by threshold."""
     return {
-        f"{least:g}": round(float((scores >= least).mean()), 4)
-        for least in FALSE_POSITIVE_SCORES
+        f"{threshold:g}": round(float((scores >= threshold).mean()), 4)
+        for threshold in FALSE_POSITIVE_SCORES
         if len(scores)
     }

@@ -33,11 +33,11 @@ for Dense Object Detection", 2017, section 4.1)."""
 MASK_PRIOR = (0.50, 0.38, 0.12)
 """How likely an untrained network says each class: as often as training shows it."""
 
-_WIDTH = 64
-_LANDMARKS = 10
+_N_CHANNELS = 64
+_N_LANDMARK_VALUES = 10
 
 
-def build_onepass(
+def build_onepass_network(
     *, landmarks: bool = False, mask_widths: Sequence[int] = MASK_WIDTHS
 ) -> keras.Model:
     """Return the network: `(n, h, w, 3)` BGR 0..255 -> three maps, fine to coarse.
@@ -52,88 +52,100 @@ def build_onepass(
         mask_widths: channels of the mask branch at each stride.
     """
     image = keras.Input((None, None, 3), name="image")
-    fine, backbone = _backbone(image)
-    pyramid = _neck(backbone)
-    branch = _mask_branch(fine, pyramid, mask_widths)
+    stride4, backbone = _build_backbone(image)
+    pyramid = _build_neck(backbone)
+    branch = _build_mask_branch(stride4, pyramid, mask_widths)
     maps, points = [], []
-    for stride, features, read in zip(STRIDES_PX, pyramid, branch, strict=True):
-        shared = _unit(features, _WIDTH, f"head{stride}")
+    for stride, features, mask_features in zip(
+        STRIDES_PX, pyramid, branch, strict=True
+    ):
+        shared = _add_unit(features, _N_CHANNELS, f"head{stride}")
         parts = [
-            _unit(shared, 1, f"cls{stride}", relu=False),
-            _unit(shared, 1, f"obj{stride}", relu=False),
-            _unit(shared, 4, f"box{stride}", relu=False),
+            _add_unit(shared, 1, f"cls{stride}", relu=False),
+            _add_unit(shared, 1, f"obj{stride}", relu=False),
+            _add_unit(shared, 4, f"box{stride}", relu=False),
         ]
         face = layers.Concatenate(name=f"face{stride}")(parts)
-        more = layers.Conv2D(
+        correction = layers.Conv2D(
             6, 1, use_bias=False, kernel_initializer="zeros", name=f"correct{stride}"
         )
-        face = layers.Add(name=f"corrected{stride}")([face, more(read)])
-        mask = layers.Conv2D(len(CLASSES), 1, name=f"mask{stride}_logits")(read)
+        face = layers.Add(name=f"corrected{stride}")([face, correction(mask_features)])
+        mask = layers.Conv2D(len(CLASSES), 1, name=f"mask{stride}_logits")(
+            mask_features
+        )
         maps.append(layers.Concatenate(name=f"stride{stride}")([face, mask]))
         if landmarks:
-            points.append(_unit(shared, _LANDMARKS, f"kps{stride}", relu=False))
+            points.append(
+                _add_unit(shared, _N_LANDMARK_VALUES, f"kps{stride}", relu=False)
+            )
     model = keras.Model(image, [*maps, *points], name="onepass")
-    _start_from_prior(model)
+    _set_prior_biases(model)
     return model
 
 
-def _backbone(image: keras.KerasTensor) -> tuple[keras.KerasTensor, list[object]]:
+def _build_backbone(image: keras.KerasTensor) -> tuple[keras.KerasTensor, list[object]]:
     """Return the features at stride 4, and those at 8, 16 and 32."""
     # PyTorch pads one pixel on each side; Keras' "same" would pad the far side only.
     x = layers.ZeroPadding2D(1, name="pad")(image)
     x = layers.Conv2D(16, 3, strides=2, name="stem")(x)
-    x = _unit(layers.ReLU(name="stem_relu")(x), 16, "stage0")
+    x = _add_unit(layers.ReLU(name="stem_relu")(x), 16, "stage0")
     x = layers.MaxPool2D(name="pool4")(x)
-    x = _unit(_unit(x, 16, "stage1a"), _WIDTH, "stage1b")
-    fine = x = _unit(_unit(x, _WIDTH, "stage2a"), _WIDTH, "stage2b")
+    x = _add_unit(_add_unit(x, 16, "stage1a"), _N_CHANNELS, "stage1b")
+    stride4 = x = _add_unit(
+        _add_unit(x, _N_CHANNELS, "stage2a"), _N_CHANNELS, "stage2b"
+    )
     levels: list[object] = []
     for stage, stride in enumerate(STRIDES_PX, 3):
         x = layers.MaxPool2D(name=f"pool{stride}")(x)
-        x = _unit(_unit(x, _WIDTH, f"stage{stage}a"), _WIDTH, f"stage{stage}b")
+        x = _add_unit(
+            _add_unit(x, _N_CHANNELS, f"stage{stage}a"), _N_CHANNELS, f"stage{stage}b"
+        )
         levels.append(x)
-    return fine, levels
+    return stride4, levels
 
 
-def _neck(levels: Sequence[object]) -> list[object]:
+def _build_neck(levels: Sequence[object]) -> list[object]:
     """Return the pyramid: what is seen from afar is added to what is seen closely."""
-    found: list[object] = []
+    pyramid: list[object] = []
     for stride, level in zip(STRIDES_PX[::-1], levels[::-1], strict=True):
-        if found:
-            up = layers.UpSampling2D(name=f"up{stride}")(found[0])
+        if pyramid:
+            up = layers.UpSampling2D(name=f"up{stride}")(pyramid[0])
             level = layers.Add(name=f"sum{stride}")([level, up])
-        found.insert(0, _unit(level, _WIDTH, f"neck{stride}"))
-    return found
+        pyramid.insert(0, _add_unit(level, _N_CHANNELS, f"neck{stride}"))
+    return pyramid
 
 
-def _unit(x: object, width: int, name: str, *, relu: bool = True) -> keras.KerasTensor:
+def _add_unit(
+    x: object, width: int, name: str, *, relu: bool = True
+) -> keras.KerasTensor:
     """YuNet's only building block: across channels, then across 3x3 pixels."""
     x = layers.Conv2D(width, 1, name=f"{name}_point")(x)
     x = layers.DepthwiseConv2D(3, padding="same", name=f"{name}_depth")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def _mask_branch(
+def _build_mask_branch(
     fine: object, pyramid: Sequence[object], widths: Sequence[int]
 ) -> list[object]:
     """Return what the wide path sees at each level, `(n, h / s, w / s, width)`."""
     levels = []
-    for stride, seen, width in zip(STRIDES_PX, pyramid, widths, strict=True):
+    for stride, features, width in zip(STRIDES_PX, pyramid, widths, strict=True):
         name = f"mask{stride}"
-        closer = layers.DepthwiseConv2D(
+        downsampled = layers.DepthwiseConv2D(
             3, strides=2, padding="same", name=f"{name}_down"
         )(fine)
-        both = layers.Concatenate(name=f"{name}_join")([closer, seen])
-        x = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_mix")(both)
+        merged = layers.Concatenate(name=f"{name}_join")([downsampled, features])
+        x = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_mix")(merged)
         x = layers.BatchNormalization(momentum=0.98, name=f"{name}_norm")(x)
         x = layers.ReLU(name=f"{name}_relu")(x)
         for block in "ab":
-            x = _wide_block(x, width, f"{name}{block}")
+            x = _add_wide_block(x, width, f"{name}{block}")
         fine = x
         levels.append(x)
     return levels
 
 
-def _wide_block(x: object, width: int, name: str) -> keras.KerasTensor:
+def _add_wide_block(x: object, width: int, name: str) -> keras.KerasTensor:
     """5x5 pixels, then channels, added to what came in (He et al., ResNet, 2016)."""
     y = layers.DepthwiseConv2D(5, padding="same", use_bias=False, name=f"{name}_depth")
     z = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_point")(y(x))
@@ -141,7 +153,7 @@ def _wide_block(x: object, width: int, name: str) -> keras.KerasTensor:
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")([x, z]))
 
 
-def _start_from_prior(model: keras.Model) -> None:
+def _set_prior_biases(model: keras.Model) -> None:
     """Let an untrained network say `no face` nearly everywhere, and usual classes."""
     for stride in STRIDES_PX:
         for head in ("cls", "obj"):

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 
 from maskdet.training.onepass.losses import LossWeights
 from maskdet.training.onepass.sampling import (
-    CLASS_SHARES,
-    EMPTY_SHARE,
-    GRIDS,
-    SIDES_PX,
+    CLASS_FRACTIONS,
+    EMPTY_FRACTION,
+    MOSAIC_GRIDS,
+    SAMPLE_SIDES_PX,
 )
-from maskdet.training.onepass.views import ViewRules
-from maskdet.training.recipes import MOST_DRAWN, MOST_SEED, check_count, check_rate
+from maskdet.training.onepass.views import SampleConfig
+from maskdet.training.recipes import (
+    MAX_DRAWN,
+    MAX_SEED,
+    check_count,
+    check_learning_rate,
+)
 
 
 @dataclass(frozen=True)
-class OnepassRecipe:
+class OnePassRecipe:
     """Every knob; the rest of the numbers is beside what it turns.
 
     Attributes:
@@ -51,7 +56,7 @@ class OnepassRecipe:
     average_decay: float = 0.999
     drawn: int = 800
     losses: LossWeights = LossWeights()  # noqa: RUF009 - frozen
-    views: ViewRules = ViewRules()  # noqa: RUF009 - frozen
+    views: SampleConfig = SampleConfig()  # noqa: RUF009 - frozen
     negatives: float = 0.25
     mined_every: int = 3
     seed: int = 1
@@ -60,17 +65,19 @@ class OnepassRecipe:
         """Refuse values that cannot train."""
         for name in ("epochs", "steps", "batch_size"):
             check_count(name, getattr(self, name))
-        check_count("drawn", self.drawn, 0, MOST_DRAWN)
-        check_count("seed", self.seed, 0, MOST_SEED)
-        check_rate(self.learning_rate)
+        check_count("drawn", self.drawn, 0, MAX_DRAWN)
+        check_count("seed", self.seed, 0, MAX_SEED)
+        check_learning_rate(self.learning_rate)
         if not 0 <= self.negatives <= 1:
             raise ValueError(f"negatives must be from 0 to 1, not {self.negatives!r}")
 
     def to_json(self) -> dict[str, object]:
         """Return every knob by name, those of the views' choice among them."""
         return dataclasses.asdict(self) | {
-            "class_shares": {label.key: part for label, part in CLASS_SHARES.items()},
-            "empty_share": EMPTY_SHARE,
-            "sides_px": {str(side): part for side, part in SIDES_PX.items()},
-            "grids": {str(side): part for side, part in GRIDS.items()},
+            "class_shares": {
+                label.key: part for label, part in CLASS_FRACTIONS.items()
+            },
+            "empty_share": EMPTY_FRACTION,
+            "sides_px": {str(side): part for side, part in SAMPLE_SIDES_PX.items()},
+            "grids": {str(side): part for side, part in MOSAIC_GRIDS.items()},
         }

@@ -18,7 +18,7 @@ from maskdet.classifier import Classifier
 from maskdet.datasets import Example
 from maskdet.media import read_image
 from maskdet.training.arrays import open_arrays, save_arrays
-from maskdet.training.samples import Progress
+from maskdet.training.samples import ProgressWrapper
 from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
 
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 VALIDATION_FILE = "validation.npz"
 """Of a run: the scenes that it is judged by."""
 
-LONGEST_PX = 640
+MAX_SIDE_PX = 640
 """Larger pictures are shrunk to this: no view shows more of a face."""
 
-_TEACH_PX = 16
+_MIN_TEACHER_PX = 16
 """Shortest side of a face that a classifier can be asked about."""
 
 NO_LABEL = -1
@@ -38,28 +38,29 @@ NO_LABEL = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class TrainingImage:
     """One picture of a training set.
 
     Attributes:
         image: `(h, w, 3)` BGR.
         boxes: `(n, 4)` its faces in pixels.
         labels: `(n,)` columns as in `CLASSES`, or `NO_LABEL`.
-        taught: `(n, 3)` what a classifier said; NaN where none was asked.
+        teacher_probs: `(n, 3)` what a classifier said; NaN where none was asked.
         source: which collection it is from; `drawn` where our own code drew on it.
-        seen: `(n,)` scores that a detection teacher gave them; None without one.
+        detector_scores: `(n,)` scores that a detection teacher gave them; None without
+            one.
     """
 
     image: Image
     boxes: Boxes
     labels: NDArray[np.int64]
-    taught: NDArray[np.float32]
+    teacher_probs: NDArray[np.float32]
     source: str
-    seen: NDArray[np.float32] | None = None
+    detector_scores: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Scenes:
+class PackedImages:
     """Many pictures; those of any size share one long row of pixels.
 
     Attributes:
@@ -91,47 +92,51 @@ class Scenes:
         ends = np.cumsum(np.concatenate([[0], self.sizes_hw.prod(axis=1) * 3]))
         object.__setattr__(self, "_starts", ends)
 
-    def place(self, index: int) -> Place:
+    def get(self, index: int) -> TrainingImage:
         """Return one picture; nothing is copied."""
         starts: NDArray[np.int64] = getattr(self, "_starts")  # noqa: B009 - frozen
         height, width = self.sizes_hw[index]
         flat = self.pixels[starts[index] : starts[index + 1]]
         faces = slice(self.first_face[index], self.first_face[index + 1])
-        return Place(
+        return TrainingImage(
             image=flat.reshape(height, width, 3),
             boxes=self.boxes[faces],
             labels=self.labels[faces],
-            taught=self.taught[faces],
+            teacher_probs=self.taught[faces],
             source=str(self.sources[index]),
-            seen=self.seen[faces],
+            detector_scores=self.seen[faces],
         )
 
     @classmethod
-    def of(cls, places: Sequence[Place]) -> Scenes:
+    def pack(cls, images: Sequence[TrainingImage]) -> PackedImages:
         """Join pictures."""
-        counts = [len(place.boxes) for place in places]
+        counts = [len(image.boxes) for image in images]
         return cls(
-            pixels=np.concatenate([place.image.ravel() for place in places]),
-            sizes_hw=np.array([place.image.shape[:2] for place in places], np.int64),
+            pixels=np.concatenate([image.image.ravel() for image in images]),
+            sizes_hw=np.array([image.image.shape[:2] for image in images], np.int64),
             first_face=np.cumsum([0, *counts]).astype(np.int64),
-            boxes=np.concatenate([place.boxes for place in places]),
-            labels=np.concatenate([place.labels for place in places]),
-            taught=np.concatenate([place.taught for place in places]),
-            sources=np.array([place.source for place in places], np.str_),
-            seen=np.concatenate([_seen(place) for place in places]),
+            boxes=np.concatenate([image.boxes for image in images]),
+            labels=np.concatenate([image.labels for image in images]),
+            taught=np.concatenate([image.teacher_probs for image in images]),
+            sources=np.array([image.source for image in images], np.str_),
+            seen=np.concatenate([_get_detector_scores(image) for image in images]),
         )
 
 
-def _seen(place: Place) -> NDArray[np.float32]:
+def _get_detector_scores(image: TrainingImage) -> NDArray[np.float32]:
     """Return the scores that a detection teacher gave the faces, 1 without one."""
-    return np.ones(len(place.boxes), np.float32) if place.seen is None else place.seen
+    return (
+        np.ones(len(image.boxes), np.float32)
+        if image.detector_scores is None
+        else image.detector_scores
+    )
 
 
-def read_places(
+def read_training_images(
     examples: Sequence[Example],
-    progress: Progress = iter,
+    progress: ProgressWrapper = iter,
     teacher: Classifier | None = None,
-) -> list[Place]:
+) -> list[TrainingImage]:
     """Read pictures with boxes, and ask a classifier about their faces.
 
     Args:
@@ -142,21 +147,21 @@ def read_places(
     Raises:
         ValueError: no example has boxes.
     """
-    unboxed = sum(example.whole for example in examples)
+    unboxed = sum(example.is_crop for example in examples)
     if unboxed:
         logger.warning(
             "left out %d pictures without boxes; `maskdet label` can box them", unboxed
         )
-    boxed = [one for one in examples if not one.whole]
-    places = list(map_parallel(partial(_read_place, teacher), boxed, progress))
-    if not places:
+    boxed = [boxed_example for boxed_example in examples if not boxed_example.is_crop]
+    images = list(map_parallel(partial(_read_training_image, teacher), boxed, progress))
+    if not images:
         raise ValueError("no picture has boxes; `maskdet label` makes them")
-    return places
+    return images
 
 
-def shrunk(image: Image) -> tuple[Image, float]:
-    """Return a picture with at most `LONGEST_PX`, and by how much it was scaled."""
-    scale = min(1.0, LONGEST_PX / max(image.shape[:2]))
+def shrink_image(image: Image) -> tuple[Image, float]:
+    """Return a picture with at most `MAX_SIDE_PX`, and by how much it was scaled."""
+    scale = min(1.0, MAX_SIDE_PX / max(image.shape[:2]))
     if scale == 1:
         return image, scale
     size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
@@ -164,54 +169,62 @@ def shrunk(image: Image) -> tuple[Image, float]:
     return np.asarray(small, np.uint8), scale
 
 
-def _read_place(teacher: Classifier | None, example: Example) -> Place:
+def _read_training_image(teacher: Classifier | None, example: Example) -> TrainingImage:
     image = read_image(example.path)
-    boxes = np.concatenate([example.boxes, example.ignored]).astype(np.float32)
-    unknown = np.full(len(example.ignored), NO_LABEL)
+    boxes = np.concatenate([example.boxes, example.ignore_boxes]).astype(np.float32)
+    unknown = np.full(len(example.ignore_boxes), NO_LABEL)
     labels = np.concatenate([example.label_values, unknown]).astype(np.int64)
-    taught = np.full((len(boxes), len(CLASSES)), np.nan, np.float32)
-    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= _TEACH_PX
+    teacher_probs = np.full((len(boxes), len(CLASSES)), np.nan, np.float32)
+    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= _MIN_TEACHER_PX
     if teacher is not None and len(boxes):
-        asked = large & (labels != NO_LABEL)
-        taught[asked] = teacher.predict(image, boxes[asked])
-    image, scale = shrunk(image)
-    return Place(image, boxes * scale, labels, taught, example.source)
+        teachable = large & (labels != NO_LABEL)
+        teacher_probs[teachable] = teacher.predict(image, boxes[teachable])
+    image, scale = shrink_image(image)
+    return TrainingImage(image, boxes * scale, labels, teacher_probs, example.source)
 
 
-def save_scenes(scenes: Scenes, path: Path, made_of: str) -> None:
-    """Write scenes to `path` (.npz); `made_of` names what they were made from."""
-    arrays = {field.name: getattr(scenes, field.name) for field in _fields()}
-    save_arrays(path, arrays | {"made_of": np.array(made_of)})
+def save_packed_images(
+    packed_images: PackedImages, path: Path, fingerprint: str
+) -> None:
+    """Write scenes to `path` (.npz); `fingerprint` names what they were made from."""
+    arrays = {
+        field.name: getattr(packed_images, field.name) for field in _packed_fields()
+    }
+    save_arrays(path, arrays | {"made_of": np.array(fingerprint)})
 
 
-def read_scenes(path: Path, made_of: str) -> Scenes | None:
+def read_packed_images(path: Path, fingerprint: str) -> PackedImages | None:
     """Return the scenes in `path` if they were made of the same, else None."""
     if not path.is_file():
         return None
     try:
         with open_arrays(path) as stored:
-            return _scenes(stored) if str(stored["made_of"]) == made_of else None
+            return (
+                _load_packed_images(stored)
+                if str(stored["made_of"]) == fingerprint
+                else None
+            )
     except ValueError:
         return None  # of a version that did not write whole files or none
 
 
-def load_places(path: Path) -> list[Place]:
-    """Return the pictures that `save_scenes` wrote, whatever they were made of.
+def load_training_images(path: Path) -> list[TrainingImage]:
+    """Return the pictures that `save_packed_images` wrote, whatever they were made of.
 
     Raises:
         ValueError: the file is damaged.
     """
     with open_arrays(path) as stored:
-        scenes = _scenes(stored)
-    return [scenes.place(index) for index in range(len(scenes))]
+        packed_images = _load_packed_images(stored)
+    return [packed_images.get(index) for index in range(len(packed_images))]
 
 
-def _scenes(stored: np.lib.npyio.NpzFile) -> Scenes:
+def _load_packed_images(stored: np.lib.npyio.NpzFile) -> PackedImages:
     arrays = {name: stored[name] for name in stored.files if name != "made_of"}
     # Files of older versions, where nobody looked, say nothing of it.
     arrays.setdefault("seen", np.ones(len(arrays["labels"]), np.float32))
-    return Scenes(**arrays)
+    return PackedImages(**arrays)
 
 
-def _fields() -> tuple[dataclasses.Field[object], ...]:
-    return dataclasses.fields(Scenes)
+def _packed_fields() -> tuple[dataclasses.Field[object], ...]:
+    return dataclasses.fields(PackedImages)

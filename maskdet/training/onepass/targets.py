@@ -16,15 +16,15 @@ from keras import ops
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes
-from maskdet.onepass.decode import CHANNELS, STRIDES_PX
+from maskdet.onepass.decode import N_CHANNELS, STRIDES_PX
 
-_MOST_CELLS = 10
+_MAX_CELLS_PER_FACE = 10
 _CENTRE_RADIUS = 2.5
 """In strides, as in YOLOX."""
 
 _IOU_COST = 3.0
 _OUTSIDE_COST = 1e5
-_NEVER = 1e9
+_FORBIDDEN_COST = 1e9
 
 _LOG_LIMIT = 8.0
 """Largest log of a side in strides: e^8 is past any picture, and stays finite."""
@@ -51,74 +51,83 @@ class Cells:
 
 
 @dataclass(frozen=True, eq=False)
-class Assigned:
+class CellTargets:
     """The task of each cell.
 
     Attributes:
         positive: `(n, cells)` 1 where a cell should find a face.
         ignored: `(n, cells)` 1 where it does not matter what it says.
-        truth: `(n, cells, 10)` the row of truth of positive cells, else any.
-        overlap: `(n, cells)` IoU of positive cells with their truth, else 0.
+        targets: `(n, cells, 10)` the row of truth of positive cells, else any.
+        iou: `(n, cells)` IoU of positive cells with their truth, else 0.
     """
 
     positive: Tensor
     ignored: Tensor
-    truth: Tensor
-    overlap: Tensor
+    targets: Tensor
+    iou: Tensor
 
 
-def cells_of(maps: Sequence[Tensor]) -> Cells:
+def flatten_maps(maps: Sequence[Tensor]) -> Cells:
     """Put the maps, fine to coarse, `(n, h, w, 9)`, into one row of cells."""
     logits, corners, strides = [], [], []
-    for stride, one in zip(STRIDES_PX, maps, strict=True):
-        ones = ops.ones_like(one[..., 0])
+    for stride, feature_map in zip(STRIDES_PX, maps, strict=True):
+        ones = ops.ones_like(feature_map[..., 0])
         columns, rows = ops.cumsum(ones, axis=2) - 1, ops.cumsum(ones, axis=1) - 1
-        n = ops.shape(one)[0]
-        logits.append(ops.reshape(one, (n, -1, CHANNELS)))
-        places = ops.stack([columns, rows], axis=-1) * stride
-        corners.append(ops.reshape(places, (n, -1, 2)))
+        n = ops.shape(feature_map)[0]
+        logits.append(ops.reshape(feature_map, (n, -1, N_CHANNELS)))
+        cell_corners = ops.stack([columns, rows], axis=-1) * stride
+        corners.append(ops.reshape(cell_corners, (n, -1, 2)))
         strides.append(ops.reshape(ones, (n, -1)) * stride)
-    said, corner = ops.concatenate(logits, axis=1), ops.concatenate(corners, axis=1)
+    all_logits, corner = (
+        ops.concatenate(logits, axis=1),
+        ops.concatenate(corners, axis=1),
+    )
     stride = ops.concatenate(strides, axis=1)
-    wide = stride[..., None]
-    middles = corner + said[..., 2:4] * wide
-    halves = ops.exp(ops.clip(said[..., 4:6], -_LOG_LIMIT, _LOG_LIMIT)) * wide / 2
+    stride_column = stride[..., None]
+    middles = corner + all_logits[..., 2:4] * stride_column
+    halves = (
+        ops.exp(ops.clip(all_logits[..., 4:6], -_LOG_LIMIT, _LOG_LIMIT))
+        * stride_column
+        / 2
+    )
     boxes = ops.concatenate([middles - halves, middles + halves], axis=-1)
-    return Cells(said, boxes, corner + wide / 2, stride)
+    return Cells(all_logits, boxes, corner + stride_column / 2, stride)
 
 
-def assign(cells: Cells, truth: Tensor) -> Assigned:
+def assign_cells(cells: Cells, targets: Tensor) -> CellTargets:
     """Give each face to cells, and each cell its task; no gradient passes.
 
     Args:
         cells: what the network says.
-        truth: `(n, faces, 10)`, see `truth.TRUTH_COLUMNS`.
+        targets: `(n, faces, 10)`, see `targets.TRUTH_COLUMNS`.
     """
-    truth = ops.convert_to_tensor(truth)
-    boxes, state = truth[..., :4], truth[..., 4]
-    inside = _inside(cells.centres, boxes)  # (n, faces, cells)
-    near = _near(cells, boxes)
+    targets = ops.convert_to_tensor(targets)
+    boxes, state = targets[..., :4], targets[..., 4]
+    inside = _is_inside_box(cells.centres, boxes)  # (n, faces, cells)
+    near_centre = _is_near_centre(cells, boxes)
     faces = ops.cast(state > 0, "float32")[..., None]
-    open_to = faces * ops.maximum(inside, near)
-    overlaps = ops.stop_gradient(pair_iou(boxes, cells.boxes)) * open_to
-    cost = ops.stop_gradient(_cost(cells, overlaps, inside * near))
-    cost = ops.where(open_to > 0, cost, _NEVER)
-    wanted = _cheapest(cost, overlaps) * open_to
+    eligible = faces * ops.maximum(inside, near_centre)
+    overlaps = ops.stop_gradient(compute_pair_iou(boxes, cells.boxes)) * eligible
+    cost = ops.stop_gradient(_compute_cost(cells, overlaps, inside * near_centre))
+    cost = ops.where(eligible > 0, cost, _FORBIDDEN_COST)
+    selected = _select_cheapest(cost, overlaps) * eligible
     # A cell that several faces want goes to the one it fits at the least cost.
-    owner = ops.argmin(ops.where(wanted > 0, cost, 2 * _NEVER), axis=1)
-    positive = ops.max(wanted, axis=1)
+    owner = ops.argmin(ops.where(selected > 0, cost, 2 * _FORBIDDEN_COST), axis=1)
+    positive = ops.max(selected, axis=1)
     rows = ops.cast(owner, "int32")[..., None]
     overlap = ops.take_along_axis(ops.swapaxes(overlaps, 1, 2), rows, axis=2)[..., 0]
-    nobodys = ops.cast(state < 0, "float32")[..., None] * ops.maximum(inside, near)
-    return Assigned(
+    ignored_cells = ops.cast(state < 0, "float32")[..., None] * ops.maximum(
+        inside, near_centre
+    )
+    return CellTargets(
         positive=positive,
-        ignored=ops.max(nobodys, axis=1) * (1 - positive),
-        truth=ops.take_along_axis(truth, rows, axis=1),
-        overlap=overlap * positive,
+        ignored=ops.max(ignored_cells, axis=1) * (1 - positive),
+        targets=ops.take_along_axis(targets, rows, axis=1),
+        iou=overlap * positive,
     )
 
 
-def _inside(centres: Tensor, boxes: Tensor) -> Tensor:
+def _is_inside_box(centres: Tensor, boxes: Tensor) -> Tensor:
     """Return `(n, faces, cells)` 1 where the centre of a cell lies in a box."""
     x, y = centres[:, None, :, 0], centres[:, None, :, 1]
     box = boxes[:, :, None, :]
@@ -126,15 +135,15 @@ def _inside(centres: Tensor, boxes: Tensor) -> Tensor:
     return ops.cast(across & (y > box[..., 1]) & (y < box[..., 3]), "float32")
 
 
-def _near(cells: Cells, boxes: Tensor) -> Tensor:
+def _is_near_centre(cells: Cells, boxes: Tensor) -> Tensor:
     """Return `(n, faces, cells)` 1 where a cell is close to the middle of a box."""
     middles = (boxes[..., :2] + boxes[..., 2:]) / 2
-    off = ops.abs(cells.centres[:, None] - middles[:, :, None])
+    distance = ops.abs(cells.centres[:, None] - middles[:, :, None])
     reach = _CENTRE_RADIUS * cells.strides[:, None]
-    return ops.cast(ops.max(off, axis=-1) < reach, "float32")
+    return ops.cast(ops.max(distance, axis=-1) < reach, "float32")
 
 
-def pair_iou(a: Tensor, b: Tensor) -> Tensor:
+def compute_pair_iou(a: Tensor, b: Tensor) -> Tensor:
     """Return `(n, k, m)` overlaps of boxes `(n, k, 4)` with boxes `(n, m, 4)`."""
     a, b = a[:, :, None], b[:, None]
     low = ops.maximum(a[..., :2], b[..., :2])
@@ -148,23 +157,25 @@ def _area(boxes: Tensor) -> Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
-def _cost(cells: Cells, overlaps: Tensor, fits: Tensor) -> Tensor:
+def _compute_cost(cells: Cells, overlaps: Tensor, fits: Tensor) -> Tensor:
     # -log of the face score sqrt(cls * obj)
-    said = ops.softplus(-cells.logits[..., 0]) + ops.softplus(-cells.logits[..., 1])
-    cost = said[:, None] / 2 - _IOU_COST * ops.log(overlaps + 1e-7)
+    score_cost = ops.softplus(-cells.logits[..., 0]) + ops.softplus(
+        -cells.logits[..., 1]
+    )
+    cost = score_cost[:, None] / 2 - _IOU_COST * ops.log(overlaps + 1e-7)
     return cost + _OUTSIDE_COST * (1 - fits)
 
 
-def _cheapest(cost: Tensor, overlaps: Tensor) -> Tensor:
+def _select_cheapest(cost: Tensor, overlaps: Tensor) -> Tensor:
     """Return 1 at the cheapest cells of a face, as many as its overlaps add up to."""
-    best = ops.sum(ops.top_k(overlaps, _MOST_CELLS)[0], axis=-1)
-    count = ops.cast(ops.clip(ops.floor(best), 1, _MOST_CELLS), "int32")
-    lowest = -ops.top_k(-cost, _MOST_CELLS)[0]
+    best = ops.sum(ops.top_k(overlaps, _MAX_CELLS_PER_FACE)[0], axis=-1)
+    count = ops.cast(ops.clip(ops.floor(best), 1, _MAX_CELLS_PER_FACE), "int32")
+    lowest = -ops.top_k(-cost, _MAX_CELLS_PER_FACE)[0]
     limit = ops.take_along_axis(lowest, count[..., None] - 1, axis=-1)
     return ops.cast(cost <= limit, "float32")
 
 
-def encode(
+def encode_maps(
     boxes: Boxes, labels: NDArray[np.int64], size_hw: tuple[int, int]
 ) -> list[NDArray[np.float32]]:
     """Return the maps that a perfect network would give: the opposite of decoding.
@@ -182,13 +193,13 @@ def encode(
     """
     maps = []
     for stride in STRIDES_PX:
-        one = np.zeros((size_hw[0] // stride, size_hw[1] // stride, CHANNELS))
-        one[..., :2] = -20.0
-        maps.append(one.astype(np.float32))
+        encoded = np.zeros((size_hw[0] // stride, size_hw[1] // stride, N_CHANNELS))
+        encoded[..., :2] = -20.0
+        maps.append(encoded.astype(np.float32))
     sides = boxes[:, 2:] - boxes[:, :2]
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    wanted = np.log2(np.sqrt(sides.prod(axis=1)) / (4 * STRIDES_PX[0]))
-    levels = np.clip(np.rint(wanted), 0, len(STRIDES_PX) - 1).astype(np.int64)
+    ideal_levels = np.log2(np.sqrt(sides.prod(axis=1)) / (4 * STRIDES_PX[0]))
+    levels = np.clip(np.rint(ideal_levels), 0, len(STRIDES_PX) - 1).astype(np.int64)
     for level, middle, side, label in zip(levels, middles, sides, labels, strict=True):
         stride = STRIDES_PX[level]
         column, row = (middle // stride).astype(np.int64)

@@ -11,11 +11,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, clip, nms, sizes_px
-from maskdet.metrics.detection import average_precision, match, match_faces
-from maskdet.onepass.decode import STRIDES_PX, decode
-from maskdet.training.onepass.negatives import Mined, highest_scores
-from maskdet.training.onepass.scenes import NO_LABEL, Place
+from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
+from maskdet.metrics.detection import (
+    average_precision,
+    match_detections,
+    match_detections_in_image,
+)
+from maskdet.onepass.decode import STRIDES_PX, decode_maps
+from maskdet.training.onepass.negatives import MinedNegatives, highest_scores
+from maskdet.training.onepass.scenes import NO_LABEL, TrainingImage
 from maskdet.types import CLASSES, Faces, Image
 
 LARGE_PX = 20.0
@@ -25,11 +29,11 @@ _MINING_PX = 480
 """Between the sizes at which the two analyzers see a picture."""
 
 _NMS_IOU = 0.45
-_MOST = 600
+_MAX_DETECTIONS = 600
 
 
 @dataclass(frozen=True)
-class Precision:
+class OnePassMetrics:
     """Average precision at IoU 0.5 on some scenes, and how many labels are right.
 
     Attributes:
@@ -56,28 +60,33 @@ class Precision:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class OnePassDetections:
     """What was found in one picture: faces by falling score, and their `(n, 3)`."""
 
     faces: Faces
     probs: NDArray[np.float32]
 
 
-def measured(
-    model: keras.Model, places: Iterable[Place], long_side_px: int
-) -> Precision:
+def evaluate_onepass(
+    model: keras.Model, images: Iterable[TrainingImage], long_side_px: int
+) -> OnePassMetrics:
     """Return how the network does on scenes.
 
     Args:
         model: what `build_onepass` gave.
-        places: the scenes.
+        images: the scenes.
         long_side_px: pictures are scaled, up or down, to this.
     """
-    known = list(places)
-    return precision_of(known, [look(model, one.image, long_side_px) for one in known])
+    image_list = list(images)
+    return compute_onepass_metrics(
+        image_list,
+        [detect_with_keras(model, image.image, long_side_px) for image in image_list],
+    )
 
 
-def look(model: keras.Model, image: Image, long_side_px: int) -> Found:
+def detect_with_keras(
+    model: keras.Model, image: Image, long_side_px: int
+) -> OnePassDetections:
     """Return what the network finds in one picture.
 
     The picture is filled up to a square in black, so that all have one size: other
@@ -85,72 +94,94 @@ def look(model: keras.Model, image: Image, long_side_px: int) -> Found:
     """
     scale = long_side_px / max(image.shape[:2])
     size_wh = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(image, size_wh, interpolation=how)
+    resampling = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized = cv2.resize(image, size_wh, interpolation=resampling)
     cell = STRIDES_PX[-1]
     side = -(-long_side_px // cell) * cell
     # Two shapes of input, lying and square, hold most pictures at little waste.
     height = side if size_wh[1] > 0.75 * side else -(-side * 3 // 4 // cell) * cell
-    filled = np.zeros((1, height, side, 3), np.float32)
-    filled[0, : size_wh[1], : size_wh[0]] = small
-    maps = [np.asarray(one)[0] for one in model.predict_on_batch(filled)]
-    boxes, scores, probs = decode(maps)
-    best = np.argsort(-scores, kind="stable")[:_MOST]
+    padded = np.zeros((1, height, side, 3), np.float32)
+    padded[0, : size_wh[1], : size_wh[0]] = resized
+    maps = [
+        np.asarray(feature_map)[0] for feature_map in model.predict_on_batch(padded)
+    ]
+    boxes, scores, probs = decode_maps(maps)
+    best = np.argsort(-scores, kind="stable")[:_MAX_DETECTIONS]
     boxes, scores, probs = boxes[best] / scale, scores[best], probs[best]
-    boxes = clip(boxes, image.shape[1], image.shape[0])
+    boxes = clip_boxes(boxes, image.shape[1], image.shape[0])
     kept = nms(boxes, scores, _NMS_IOU)
-    return Found(Faces(boxes[kept], scores[kept]), probs[kept])
+    return OnePassDetections(Faces(boxes[kept], scores[kept]), probs[kept])
 
 
-def mine(
-    model: keras.Model, places: Iterable[Place], long_side_px: int = _MINING_PX
-) -> Mined:
+def mine_false_positives(
+    model: keras.Model,
+    negatives: Iterable[TrainingImage],
+    long_side_px: int = _MINING_PX,
+) -> MinedNegatives:
     """Return where the network sees faces in pictures that have none."""
-    found = [look(model, place.image, long_side_px).faces for place in places]
-    boxes = [one.boxes[0] if len(one) else np.zeros(4) for one in found]
-    return Mined(highest_scores(found), np.array(boxes, np.float32).reshape(-1, 4))
+    detections = [
+        detect_with_keras(model, negative.image, long_side_px).faces
+        for negative in negatives
+    ]
+    boxes = [faces.boxes[0] if len(faces) else np.zeros(4) for faces in detections]
+    return MinedNegatives(
+        highest_scores(detections), np.array(boxes, np.float32).reshape(-1, 4)
+    )
 
 
-def precision_of(places: Sequence[Place], found: Sequence[Found]) -> Precision:
+def compute_onepass_metrics(
+    images: Sequence[TrainingImage], detections: Sequence[OnePassDetections]
+) -> OnePassMetrics:
     """Return the numbers for what was found in some scenes.
 
     Finding a face of unknown class is neither right nor wrong, as in `maskdet evaluate
     scenes`.
     """
-    faces = [one.faces for one in found]
-    known = [place.labels != NO_LABEL for place in places]
-    truths: list[Boxes] = [
-        place.boxes[rows] for place, rows in zip(places, known, strict=True)
+    faces = [image_detections.faces for image_detections in detections]
+    is_labelled = [image.labels != NO_LABEL for image in images]
+    labelled_boxes: list[Boxes] = [
+        image.boxes[rows] for image, rows in zip(images, is_labelled, strict=True)
     ]
-    others = [place.boxes[~rows] for place, rows in zip(places, known, strict=True)]
-    judge = partial(match, ignored=others)
+    ignored_boxes = [
+        image.boxes[~rows] for image, rows in zip(images, is_labelled, strict=True)
+    ]
+    match_labelled = partial(match_detections, ignored=ignored_boxes)
     classes = {}
     for label in CLASSES:
-        scored = [
-            Faces(one.faces.boxes, one.faces.scores * one.probs[:, label])
-            for one in found
+        class_detections = [
+            Faces(
+                image_detections.faces.boxes,
+                image_detections.faces.scores * image_detections.probs[:, label],
+            )
+            for image_detections in detections
         ]
-        of_class = [place.boxes[place.labels == label] for place in places]
-        classes[label.key] = average_precision(judge(scored, of_class))
+        of_class = [image.boxes[image.labels == label] for image in images]
+        classes[label.key] = average_precision(
+            match_labelled(class_detections, of_class)
+        )
     occurring = [value for value in classes.values() if not np.isnan(value)]
-    return Precision(
-        faces=average_precision(judge(faces, truths)),
-        large=average_precision(judge(faces, truths, min_px=LARGE_PX)),
+    return OnePassMetrics(
+        faces=average_precision(match_labelled(faces, labelled_boxes)),
+        large=average_precision(match_labelled(faces, labelled_boxes, min_px=LARGE_PX)),
         mean=float(np.mean(occurring)) if occurring else float("nan"),
-        right=_right(places, found),
+        right=_compute_class_accuracy(images, detections),
         **classes,
     )
 
 
-def _right(places: Sequence[Place], found: Sequence[Found]) -> float:
-    verdicts: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
-    for place, one in zip(places, found, strict=True):
-        sure = one.faces.scores >= 0.5
-        matched = match_faces(one.faces[sure], place.boxes)
+def _compute_class_accuracy(
+    images: Sequence[TrainingImage], detections: Sequence[OnePassDetections]
+) -> float:
+    correct: list[NDArray[np.bool_]] = [np.zeros(0, np.bool_)]
+    for image, image_detections in zip(images, detections, strict=True):
+        is_confident = image_detections.faces.scores >= 0.5
+        matched = match_detections_in_image(
+            image_detections.faces[is_confident], image.boxes
+        )
         rows = np.flatnonzero(matched >= 0)
-        rows = rows[sizes_px(place.boxes)[matched[rows]] >= LARGE_PX]
-        rows = rows[place.labels[matched[rows]] != NO_LABEL]
-        said = one.probs[sure][rows].argmax(axis=1)
-        verdicts.append(said == place.labels[matched[rows]])
-    every = np.concatenate(verdicts)
-    return float(every.mean()) if len(every) else float("nan")
+        rows = rows[sizes_px(image.boxes)[matched[rows]] >= LARGE_PX]
+        rows = rows[image.labels[matched[rows]] != NO_LABEL]
+        predicted = image_detections.probs[is_confident][rows].argmax(axis=1)
+        correct.append(predicted == image.labels[matched[rows]])
+    all_correct = np.concatenate(correct)
+    return float(all_correct.mean()) if len(all_correct) else float("nan")

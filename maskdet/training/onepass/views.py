@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.boxes import Boxes, areas, clip, shared_areas
-from maskdet.training.onepass.distractors import with_distractors
-from maskdet.training.onepass.scenes import NO_LABEL, Place
-from maskdet.training.onepass.truth import FACE, IGNORED, TRUTH_COLUMNS
-from maskdet.training.onepass.weather import weathered
+from maskdet.boxes import Boxes, box_areas, clip_boxes, intersection_areas
+from maskdet.training.onepass.distractors import paste_distractors
+from maskdet.training.onepass.scenes import NO_LABEL, TrainingImage
+from maskdet.training.onepass.truth import FACE, IGNORED, TARGET_COLUMNS
+from maskdet.training.onepass.weather import augment_photometric
 from maskdet.types import CLASSES, Image, Label
 
 Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
-class ViewRules:
+class SampleConfig:
     """How scenes become views.
 
     Attributes:
@@ -72,139 +72,168 @@ class ViewRules:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class TrainingSample:
     """What the network learns from in one picture.
 
     Attributes:
         image: `(h, w, 3)` BGR.
-        truth: `(n, 10)` rows, see `targets.TRUTH_COLUMNS`.
+        targets: `(n, 10)` rows, see `targets.TARGET_COLUMNS`.
     """
 
     image: Image
-    truth: NDArray[np.float32]
+    targets: NDArray[np.float32]
 
 
-def face_view(
-    place: Place,
+def make_face_sample(
+    training_image: TrainingImage,
     face: int,
     size_px: int,
     rng: Rng,
-    rules: ViewRules,
-    scrap: Image | None = None,
-) -> View:
+    config: SampleConfig,
+    background_patch: Image | None = None,
+) -> TrainingSample:
     """Return a square view in which one face comes out at a size drawn by chance.
 
     Args:
-        place: the scene.
+        training_image: the scene.
         face: row of the face.
         size_px: side of the view.
         rng: the only source of chance.
-        rules: how.
-        scrap: a piece without a face, for `distractors`; one of the scene unless given.
+        config: how.
+        background_patch: a piece without a face, for `distractors`; one of the scene
+            unless given.
     """
-    x1, y1, x2, y2 = place.boxes[face]
-    scale = _scale(place, x2 - x1, size_px, rng, rules)
-    seen = size_px / scale
+    x1, y1, x2, y2 = training_image.boxes[face]
+    scale = _sample_scale(training_image, x2 - x1, size_px, rng, config)
+    window_px = size_px / scale
     # The middle of the face stays inside, so at least about half of the face does.
-    corner = np.array([_start(x1, x2, seen, rng), _start(y1, y2, seen, rng)])
-    height, width = place.image.shape[:2]
+    corner = np.array(
+        [_sample_start(x1, x2, window_px, rng), _sample_start(y1, y2, window_px, rng)]
+    )
+    height, width = training_image.image.shape[:2]
     if rng.random() < 0.88:  # show as much of the picture as fits
-        most = np.array([width, height]) - seen
-        corner = np.clip(corner, np.minimum(most, 0), np.maximum(most, 0))
-    return _cut(place, corner, scale, size_px, rng, rules, scrap)
+        room = np.array([width, height]) - window_px
+        corner = np.clip(corner, np.minimum(room, 0), np.maximum(room, 0))
+    return _cut_sample(
+        training_image, corner, scale, size_px, rng, config, background_patch
+    )
 
 
-def negative_view(place: Place, size_px: int, rng: Rng, rules: ViewRules) -> View:
+def make_negative_sample(
+    training_image: TrainingImage, size_px: int, rng: Rng, config: SampleConfig
+) -> TrainingSample:
     """Return a view of a picture without faces, or with few that were laid into it.
 
     Mostly the whole picture, as at run time, else a part of it.
     """
-    height, width = place.image.shape[:2]
+    height, width = training_image.image.shape[:2]
     low, high = (0.85, 1.25) if rng.random() < 0.65 else (0.3, 0.85)
-    seen = max(height, width) * math.exp(rng.uniform(math.log(low), math.log(high)))
-    room = np.array([width - seen, height - seen])
+    window_px = max(height, width) * math.exp(
+        rng.uniform(math.log(low), math.log(high))
+    )
+    room = np.array([width - window_px, height - window_px])
     corner = rng.uniform(np.minimum(room, 0), np.maximum(room, 0) + 1e-6)
-    return _cut(place, corner, size_px / seen, size_px, rng, rules)
+    return _cut_sample(
+        training_image, corner, size_px / window_px, size_px, rng, config
+    )
 
 
-def empty_view(
-    place: Place, size_px: int, rng: Rng, rules: ViewRules, tries: int = 12
-) -> View | None:
+def make_empty_sample(
+    training_image: TrainingImage,
+    size_px: int,
+    rng: Rng,
+    config: SampleConfig,
+    tries: int = 12,
+) -> TrainingSample | None:
     """Return a view of a part of the scene without any face; None if none was found."""
-    height, width = place.image.shape[:2]
+    height, width = training_image.image.shape[:2]
     for _ in range(tries):
-        seen = math.exp(
+        window_px = math.exp(
             rng.uniform(math.log(48), math.log(max(64, min(height, width))))
         )
-        corner = rng.uniform(0, np.maximum([width - seen, height - seen], 1))
-        if _is_empty(place, corner, seen):
-            return _cut(place, corner, size_px / seen, size_px, rng, rules)
+        corner = rng.uniform(0, np.maximum([width - window_px, height - window_px], 1))
+        if _is_empty(training_image, corner, window_px):
+            return _cut_sample(
+                training_image, corner, size_px / window_px, size_px, rng, config
+            )
     return None
 
 
-def _is_empty(place: Place, corner: NDArray[np.float64], seen: float) -> bool:
+def _is_empty(
+    training_image: TrainingImage, corner: NDArray[np.float64], window_px: float
+) -> bool:
     """Return whether a square window of the picture touches no face."""
-    window = np.array([[*corner, *(corner + seen)]], np.float32)
-    return not shared_areas(window, place.boxes).any()
+    window = np.array([[*corner, *(corner + window_px)]], np.float32)
+    return not intersection_areas(window, training_image.boxes).any()
 
 
-def _scrap(place: Place, rng: Rng, tries: int = 4) -> Image | None:
+def _cut_background_patch(
+    training_image: TrainingImage, rng: Rng, tries: int = 4
+) -> Image | None:
     """Return a piece of the picture without any face, as it is; None without one."""
-    height, width = place.image.shape[:2]
+    height, width = training_image.image.shape[:2]
     for _ in range(tries):
-        seen = int(rng.integers(12, max(13, min(160, height, width))))
-        corner = rng.uniform(0, np.maximum([width - seen, height - seen], 1))
-        if _is_empty(place, corner, seen):
+        patch_px = int(rng.integers(12, max(13, min(160, height, width))))
+        corner = rng.uniform(0, np.maximum([width - patch_px, height - patch_px], 1))
+        if _is_empty(training_image, corner, patch_px):
             x, y = corner.astype(int)
-            return place.image[y : y + seen, x : x + seen]
+            return training_image.image[y : y + patch_px, x : x + patch_px]
     return None
 
 
-def _scale(
-    place: Place, face_px: float, size_px: int, rng: Rng, rules: ViewRules
+def _sample_scale(
+    training_image: TrainingImage,
+    face_px: float,
+    size_px: int,
+    rng: Rng,
+    config: SampleConfig,
 ) -> float:
     """Return the zoom: for the wanted face, but never so that little is left to see."""
-    low, high = np.log(rules.face_px)
-    high = min(high, math.log(max(rules.most_zoom * face_px, rules.face_px[0] + 1)))
+    low, high = np.log(config.face_px)
+    high = min(high, math.log(max(config.most_zoom * face_px, config.face_px[0] + 1)))
     high = min(high, math.log(0.9 * size_px))
     scale = math.exp(rng.uniform(min(low, high), high)) / max(face_px, 1.0)
-    least = rng.uniform(0.75, 1.1) * size_px / max(place.image.shape[:2])
-    return float(min(max(scale, least), rules.most_zoom * 1.5))
+    min_scale = rng.uniform(0.75, 1.1) * size_px / max(training_image.image.shape[:2])
+    return float(min(max(scale, min_scale), config.most_zoom * 1.5))
 
 
-def _start(low: float, high: float, seen: float, rng: Rng) -> float:
-    """Return where a window of the length `seen` may begin around a face."""
-    middle, reach = (low + high) / 2, (high - low) / 2
-    first, last = middle + reach - seen, middle - reach
+def _sample_start(low: float, high: float, window_px: float, rng: Rng) -> float:
+    """Return where a window of the length `window_px` may begin around a face."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    first, last = middle + half - window_px, middle - half
     if first > last:  # the face is larger than the window
         first, last = last, first
     return float(rng.uniform(first, last))
 
 
-def _cut(
-    place: Place,
+def _cut_sample(
+    training_image: TrainingImage,
     corner: NDArray[np.float64],
     scale: float,
     size_px: int,
     rng: Rng,
-    rules: ViewRules,
-    scrap: Image | None = None,
-) -> View:
-    zoom = scale * (1 + rng.uniform(-rules.stretch, rules.stretch, 2))
-    image = _window(place.image, corner, zoom, size_px, rng)
-    moved = (place.boxes.reshape(-1, 2, 2) - corner) * zoom
-    boxes = moved.reshape(-1, 4).astype(np.float32)
-    truth = truths(place, boxes, size_px, rules)
-    if rules.distracted and rng.random() < rules.distracted:
-        piece = _scrap(place, rng) if scrap is None else scrap
-        image = with_distractors(image, boxes, piece, rng)
+    config: SampleConfig,
+    background_patch: Image | None = None,
+) -> TrainingSample:
+    zoom = scale * (1 + rng.uniform(-config.stretch, config.stretch, 2))
+    image = _warp_window(training_image.image, corner, zoom, size_px, rng)
+    corners = (training_image.boxes.reshape(-1, 2, 2) - corner) * zoom
+    boxes = corners.reshape(-1, 4).astype(np.float32)
+    targets = make_targets(training_image, boxes, size_px, config)
+    if config.distracted and rng.random() < config.distracted:
+        distractor_patch = (
+            _cut_background_patch(training_image, rng)
+            if background_patch is None
+            else background_patch
+        )
+        image = paste_distractors(image, boxes, distractor_patch, rng)
     if rng.random() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
-        truth[:, [0, 2]] = size_px - truth[:, [2, 0]]
-    return View(weathered(image, rng), truth)
+        targets[:, [0, 2]] = size_px - targets[:, [2, 0]]
+    return TrainingSample(augment_photometric(image, rng), targets)
 
 
-def _window(
+def _warp_window(
     image: Image,
     corner: NDArray[np.float64],
     zoom: NDArray[np.float64],
@@ -216,62 +245,74 @@ def _window(
     first = np.clip(np.floor(corner), 0, limits - 1).astype(int)
     last = np.clip(np.ceil(corner + size_px / zoom), first + 1, limits).astype(int)
     part = image[first[1] : last[1], first[0] : last[0]]
-    left = zoom
+    remaining_zoom = zoom
     if float(zoom.min()) < 1 and rng.random() < 0.8:  # as run time does; the rest skip
         size_wh = np.maximum(np.rint((last - first) * zoom), 1).astype(int)
         part = np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA))
-        left = np.ones(2)
+        remaining_zoom = np.ones(2)
     # Pixel i covers i to i + 1, and its middle is what moves.
-    shift = (first - corner) * zoom + (left - 1) / 2
-    matrix = np.array([[left[0], 0, shift[0]], [0, left[1], shift[1]]])
-    how = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
-    view = cv2.warpAffine(part, matrix, (size_px, size_px), flags=how)
-    return np.asarray(view, np.uint8)
+    shift = (first - corner) * zoom + (remaining_zoom - 1) / 2
+    matrix = np.array(
+        [[remaining_zoom[0], 0, shift[0]], [0, remaining_zoom[1], shift[1]]]
+    )
+    resampling = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
+    warped = cv2.warpAffine(part, matrix, (size_px, size_px), flags=resampling)
+    return np.asarray(warped, np.uint8)
 
 
-def truths(
-    place: Place, boxes: Boxes, size_px: int, rules: ViewRules
+def make_targets(
+    training_image: TrainingImage, boxes: Boxes, size_px: int, config: SampleConfig
 ) -> NDArray[np.float32]:
-    """Return `(k, 10)` what is to be found in a view, see `targets.TRUTH_COLUMNS`.
+    """Return `(k, 10)` what is to be found in a view, see `targets.TARGET_COLUMNS`.
 
     Args:
-        place: the scene.
+        training_image: the scene.
         boxes: `(n, 4)` its faces in pixels of the view, uncut.
         size_px: side of the view.
-        rules: what counts.
+        config: what counts.
     """
-    inside = clip(boxes, size_px, size_px)
-    shown = areas(inside) / np.maximum(areas(boxes), 1e-6)
+    inside = clip_boxes(boxes, size_px, size_px)
+    visible_fractions = box_areas(inside) / np.maximum(box_areas(boxes), 1e-6)
     sides = inside[:, 2:] - inside[:, :2]
-    counts = (
-        (shown >= rules.kept_share)
-        & (np.sqrt(areas(inside)) >= rules.least_px)
-        & (place.labels != NO_LABEL)
+    is_counted = (
+        (visible_fractions >= config.kept_share)
+        & (np.sqrt(box_areas(inside)) >= config.least_px)
+        & (training_image.labels != NO_LABEL)
     )
-    truth = np.zeros((len(boxes), TRUTH_COLUMNS), np.float32)
-    truth[:, :4] = inside
-    truth[:, 4] = np.where(counts, FACE, IGNORED)
-    known = np.maximum(place.labels, 0)
-    shares = np.eye(len(CLASSES), dtype=np.float32)[known]
-    shares += rules.smoothing * (1 / len(CLASSES) - shares)
-    shares = _blurred(shares, sides.min(axis=1, initial=np.inf), rules)
-    mixed = shares + rules.taught_share * (place.taught - shares)
-    truth[:, 5:8] = np.where(np.isnan(mixed), shares, mixed)
-    seen = np.clip(
-        (sides.min(axis=1, initial=np.inf) - 5) / (rules.sure_px - 5), 0.1, 1
+    targets = np.zeros((len(boxes), TARGET_COLUMNS), np.float32)
+    targets[:, :4] = inside
+    targets[:, 4] = np.where(is_counted, FACE, IGNORED)
+    class_columns = np.maximum(training_image.labels, 0)
+    class_probs = np.eye(len(CLASSES), dtype=np.float32)[class_columns]
+    class_probs += config.smoothing * (1 / len(CLASSES) - class_probs)
+    class_probs = _mix_ambiguous_classes(
+        class_probs, sides.min(axis=1, initial=np.inf), config
     )
-    truth[:, 8] = np.array(rules.class_weights)[known] * seen
-    truth[:, 9] = dict(rules.borders).get(place.source, 1.0)
-    return truth[areas(inside) > 0]
+    teacher_mix = class_probs + config.taught_share * (
+        training_image.teacher_probs - class_probs
+    )
+    targets[:, 5:8] = np.where(np.isnan(teacher_mix), class_probs, teacher_mix)
+    size_weights = np.clip(
+        (sides.min(axis=1, initial=np.inf) - 5) / (config.sure_px - 5), 0.1, 1
+    )
+    targets[:, 8] = np.array(config.class_weights)[class_columns] * size_weights
+    targets[:, 9] = dict(config.borders).get(training_image.source, 1.0)
+    return targets[box_areas(inside) > 0]
 
 
-def _blurred(
-    shares: NDArray[np.float32], sides_px: NDArray[np.float32], rules: ViewRules
+def _mix_ambiguous_classes(
+    class_probs: NDArray[np.float32],
+    sides_px: NDArray[np.float32],
+    config: SampleConfig,
 ) -> NDArray[np.float32]:
     """Return the shares, those of `mask` and `incorrect` mixed in small faces."""
-    low, high = rules.blurred_px
-    part = rules.blurred_share * np.clip((high - sides_px) / (high - low), 0, 1)
+    low, high = config.blurred_px
+    mix_fraction = config.blurred_share * np.clip(
+        (high - sides_px) / (high - low), 0, 1
+    )
     pair = [Label.MASK, Label.INCORRECT]
-    result = shares.copy()
-    result[:, pair] += part[:, None] * (shares[:, pair[::-1]] - shares[:, pair])
+    result = class_probs.copy()
+    result[:, pair] += mix_fraction[:, None] * (
+        class_probs[:, pair[::-1]] - class_probs[:, pair]
+    )
     return result

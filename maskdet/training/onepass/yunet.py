@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.extras import require
+from maskdet.extras import require_libraries
 from maskdet.onepass.decode import STRIDES_PX
 
 
-def load_yunet(model: keras.Model, path: str | Path) -> None:
+def load_yunet_weights(model: keras.Model, path: str | Path) -> None:
     """Put the weights of a YuNet ONNX file into the layers that finding uses.
 
     The file has its normalisation folded into the convolutions, in the order in which
@@ -27,14 +27,14 @@ def load_yunet(model: keras.Model, path: str | Path) -> None:
         ValueError: the file holds another network.
     """
     names = _layer_names()
-    stored = _convolutions(Path(path))
+    stored = _read_convolutions(Path(path))
     if len(stored) != len(names):
         raise ValueError(
             f"{path}: holds {len(stored)} convolutions, YuNet has {len(names)}"
         )
-    known = {layer.name for layer in model.layers}
+    layer_names = {layer.name for layer in model.layers}
     for name, (kernel, bias) in zip(names, stored, strict=True):
-        if name not in known:  # the landmarks, where they are not wanted
+        if name not in layer_names:  # the landmarks, where they are not wanted
             continue
         layer = model.get_layer(name)
         # ONNX: out, in, height, width; the depthwise ones have 1 channel in.
@@ -46,7 +46,7 @@ def load_yunet(model: keras.Model, path: str | Path) -> None:
 
 
 def yunet_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers of `model` that `load_yunet` fills."""
+    """Return the layers of `model` that `load_yunet_weights` fills."""
     names = set(_layer_names())
     return [layer for layer in model.layers if layer.name in names]
 
@@ -64,12 +64,12 @@ def _layer_names() -> list[str]:
     ]
 
 
-def _convolutions(
+def _read_convolutions(
     path: Path,
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    require("reading ONNX weights", "onnx")
+    require_libraries("reading ONNX weights", "onnx")
     import onnx
     from onnx import numpy_helper
 
@@ -77,7 +77,10 @@ def _convolutions(
         graph = onnx.load(path).graph
     except Exception as error:  # protobuf has its own kinds, none of them public
         raise ValueError(f"{path}: not an ONNX file") from error
-    weights = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    weights = {
+        initializer.name: numpy_helper.to_array(initializer)
+        for initializer in graph.initializer
+    }
     return [
         (weights[node.input[1]], weights[node.input[2]])
         for node in graph.node
