@@ -6,24 +6,20 @@ import logging
 
 import streamlit as st
 
-from maskdet.web import (
-    camera,
-    live_hooks,
-    route,
-    session,
-    streamlit_hooks,
-    uploads,
-)
+from maskdet.web import session
+from maskdet.web.live import page as live_page
+from maskdet.web.live import webrtc_patches
+from maskdet.web.server import navigation, streamlit_patches, uploads
 from maskdet.web.sidebar import render_sidebar
 
 # Without a handler at the root, what fails in streamlit-webrtc is printed nowhere.
 logging.basicConfig(level=logging.WARNING)
 uploads.disable_upload_spooling()
-streamlit_hooks.patch_streamlit()
-route.ignore_stale_reruns()
-live_hooks.relay_newest_frames()
-live_hooks.use_one_lock_per_session()
-live_hooks.start_garbage_collector(session.evict_idle_analyzers)
+streamlit_patches.patch_streamlit()
+navigation.ignore_stale_reruns()
+webrtc_patches.relay_newest_frames()
+webrtc_patches.use_one_lock_per_session()
+webrtc_patches.start_garbage_collector(session.evict_idle_analyzers)
 
 # An emoji comes with the page; a Material icon would be asked of a Google server.
 st.set_page_config(page_title="maskdet", page_icon="😷", layout="wide")
@@ -40,7 +36,7 @@ page = st.navigation(
 )
 session.begin_run()
 if page.title != "Live":
-    camera.release_viewer_slot()
+    live_page.release_viewer_slot()
 render_sidebar(live=page.title in ("Live", "Video"))
 page.run()
 session.end_run()

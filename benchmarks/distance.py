@@ -3,7 +3,7 @@
 `python benchmarks/distance.py` draws lots of cameras and people, renders the boxes of
 their faces, shakes them by a pixel and compares the distances with the true ones. A
 face is an ellipsoid, turned as its owner likes, and its outline is exact, which is not
-how `maskdet.proximity` takes it: a method cannot be right by sharing a simplification.
+how `maskdet.distance` takes it: a method cannot be right by sharing a simplification.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
-from maskdet.proximity import (
+from maskdet.distance import (
     FACE_ABOVE_FLOOR_M,
     FACE_HEIGHT_M,
     compute_pairwise_distances,

@@ -26,13 +26,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskdet.analyzer import AUTO, load_analyzer, resolve_analyzer
+from maskdet.analyzers.pipelines import AUTO, load_analyzer, resolve_analyzer
 from maskdet.cli.benchmark import make_benchmark_frame
 from maskdet.drawing import draw
-from maskdet.films import VideoOutputs, VideoProgress, run_video_analysis
 from maskdet.media import VideoWriter, open_video_file, read_image
+from maskdet.settings import Settings
 from maskdet.streaming import Stream
-from maskdet.types import Image, Settings
+from maskdet.types import Image
+from maskdet.video import VideoOutputs, VideoProgress, run_video_analysis
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = Settings(distance="pinhole")

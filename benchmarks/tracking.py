@@ -1,7 +1,7 @@
 """Our tracker beside plain overlap matching, on drawn films where the truth is known.
 
 Run `python benchmarks/tracking.py` from the root of the project. First it prints how
-well each tells people apart at several frame rates (see `maskdet.metrics.tracking`),
+well each tells people apart at several frame rates (see `benchmarks.tracking_metrics`),
 then how long one image takes.
 
 Truth, for the rows about faces, are all heads that show a face and are not hidden;
@@ -24,21 +24,21 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskdet.assignment import UNMATCHED, max_weight_assignment
-from maskdet.boxes import iou_matrix
-from maskdet.metrics.tracking import (
-    TrackingFrame,
-    TrackingScore,
-    combine_tracking_scores,
-    evaluate_tracking,
-)
-from maskdet.synthetic.crowd import (
+from benchmarks.crowd_video import (
     BASE_HZ,
     GroundTruthFrame,
     draw_crowd_frame,
     generate_crowd_video,
 )
+from benchmarks.tracking_metrics import (
+    TrackingFrame,
+    TrackingScore,
+    combine_tracking_scores,
+    evaluate_tracking,
+)
+from maskdet.boxes import iou_matrix
 from maskdet.tracking import Tracker, TrackerConfig
+from maskdet.tracking.association import UNMATCHED, max_weight_assignment
 from maskdet.types import UNTRACKED, Faces, Image
 
 MEMORY_S = 3.0

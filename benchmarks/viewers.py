@@ -50,7 +50,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.servers import find_free_port, is_healthy
+from tests.helpers.servers import find_free_port, is_healthy
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,7 +18,7 @@ Images are arrays `(h, w, 3)` of uint8 in BGR order, boxes are `x1, y1, x2, y2` 
 pixels, times are in seconds.
 """
 
-from maskdet.analyzer import (
+from maskdet.analyzers.pipelines import (
     ANALYZERS,
     DEFAULT_ANALYZER,
     Analyzer,
@@ -32,7 +32,6 @@ from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.drawing import Style, draw
 from maskdet.evaluation import DetectionReport
 from maskdet.events import Event
-from maskdet.films import Person, TimelineBin, VideoReport
 from maskdet.media import (
     ImageReadError,
     VideoReadError,
@@ -41,6 +40,7 @@ from maskdet.media import (
     read_image,
     write_image,
 )
+from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.types import (
     CLASSES,
@@ -52,8 +52,8 @@ from maskdet.types import (
     Label,
     PersonPair,
     Scene,
-    Settings,
 )
+from maskdet.video import Person, TimelineBin, VideoReport
 
 __all__ = [
     "ANALYZERS",

@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from maskdet.analyzer import (
+from maskdet.analyzers.pipelines import (
     AUTO,
     Analyzer,
     analyze_decoded,
@@ -25,11 +25,12 @@ from maskdet.classifier import (
 )
 from maskdet.datasets import Example, Issues, read_dataset
 from maskdet.evaluation import DetectionReport, evaluate_detection
-from maskdet.films import VideoOutputs, VideoProgress, VideoReport, run_video_analysis
 from maskdet.media import decode_image, open_video
+from maskdet.settings import Settings
 from maskdet.streaming import Stream
 from maskdet.style import DEFAULT_STYLE, Style
-from maskdet.types import Image, Scene, Settings
+from maskdet.types import Image, Scene
+from maskdet.video import VideoOutputs, VideoProgress, VideoReport, run_video_analysis
 
 
 def analyze(

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.assets import MODEL_FILES, model_path
 from maskdet.boxes import Boxes
+from maskdet.model_zoo import MODEL_FILES, model_path
 from maskdet.own_models import (
     CLASSIFIER_OUTPUT,
     FACTS_NAME,
@@ -37,7 +37,7 @@ class ClassifierFile:
     """One classifier that can be asked for by name.
 
     Attributes:
-        model_name: name of its file in `maskdet.assets`; empty for one of the user's
+        model_name: name of its file in `maskdet.model_zoo`; empty for one of the user's
             own.
         context: side of the crop that it was trained on, in longer sides of the box.
         title: a few words for people.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from maskdet.assets import MODEL_FILES, sha256_of, user_folders
+from maskdet.model_zoo import MODEL_FILES, sha256_of, user_folders
 from maskdet.types import CLASSES
 
 OwnModelKind: TypeAlias = Literal["classifier", "network"]

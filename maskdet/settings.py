@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 SmoothingMethod: TypeAlias = Literal["log_pool", "latest", "mean", "window", "ema"]
-"""How several observations of a person become one class; see `maskdet.voting`."""
+"""How several observations of a person become one class; see `maskdet.smoothing`."""
 
 DistanceMethod: TypeAlias = Literal["off", "relative", "pinhole", "ground_plane"]
 """How distances are measured: not at all, by face heights, by the camera's field of
-view, or by four points on the ground; see `maskdet.proximity`."""
+view, or by four points on the ground; see `maskdet.distance`."""
 
 SMOOTHING_METHODS: tuple[SmoothingMethod, ...] = get_args(SmoothingMethod)
 DISTANCE_METHODS: tuple[DistanceMethod, ...] = get_args(DistanceMethod)

@@ -10,11 +10,12 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.analyzer import Analyzer
-from maskdet.proximity import ContactTracker
+from maskdet.analyzers.pipelines import Analyzer
+from maskdet.distance import ContactTracker
+from maskdet.settings import Settings
+from maskdet.smoothing import LabelSmoother, compute_observation_weights
 from maskdet.tracking import Tracker, Tracks
-from maskdet.types import Faces, Image, Label, Scene, Settings, check_image
-from maskdet.voting import LabelSmoother, compute_observation_weights
+from maskdet.types import Faces, Image, Label, Scene, check_image
 
 
 class Stream:

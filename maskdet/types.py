@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, nms, sizes_px
-from maskdet.settings import Settings as Settings
+from maskdet.settings import Settings
 from maskdet.wording import format_count
 
 Image = NDArray[np.uint8]

@@ -26,15 +26,15 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maskdet.events.place import EVENTS_URL_VARIABLE, sqlite_url
+from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
 from tests.browser.conftest import FLAGS
-from tests.browser.driving import (
+from tests.browser.dashboard import (
     Dashboard,
     LivePage,
     wait_until_idle,
     write_camera_video,
 )
-from tests.waiting import wait_until
+from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"

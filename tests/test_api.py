@@ -18,8 +18,8 @@ from PIL import Image as Pillow
 import maskdet
 from maskdet import api
 from maskdet.media import encode_png
-from tests.fakes import FakeClassifier, FakeDetector, make_grey_image
-from tests.media.moving import N_FRAMES, write_video
+from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.media.video_files import N_FRAMES, write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "docs" / "examples"

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskdet.assets import MODEL_FILES, model_path
 from maskdet.classifier import (
     CLASSIFIERS,
     DEFAULT_CLASSIFIER,
@@ -18,7 +17,8 @@ from maskdet.classifier import (
     crop_face,
     load_classifier,
 )
-from maskdet.runs import RUNS_FOLDER, list_training_runs
+from maskdet.evaluation.training_runs import RUNS_FOLDER, list_training_runs
+from maskdet.model_zoo import MODEL_FILES, model_path
 from maskdet.types import Label
 
 ODD_BOXES = [
@@ -192,7 +192,7 @@ def by_colour(path: Path) -> Path:
     """Write a network that calls red `mask`, green `no_mask` and blue `incorrect`."""
     import keras
 
-    from maskdet.training.litert import convert_classifier
+    from maskdet.training.classifier.export import convert_classifier
 
     pictures = keras.Input((32, 32, 3))
     means = keras.layers.GlobalAveragePooling2D()(pictures)
@@ -219,7 +219,9 @@ def test_colours_are_not_swapped(tmp_path):
 
 @pytest.mark.slow
 def test_a_file_with_other_columns_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("maskdet.training.litert.OUTPUT_NAME", "no_mask__mask")
+    monkeypatch.setattr(
+        "maskdet.training.classifier.export.OUTPUT_NAME", "no_mask__mask"
+    )
     path = by_colour(tmp_path / "swapped.tflite")
     with pytest.raises(RuntimeError, match="no_mask__mask"):
         MaskClassifier(path)

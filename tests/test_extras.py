@@ -11,7 +11,8 @@ import pytest
 
 from maskdet.cli import main
 from maskdet.detectors import load_detector
-from maskdet.events.store import EventStore, StoreError
+from maskdet.events.database import StoreError
+from maskdet.events.store import EventStore
 from maskdet.extras import (
     LIBRARIES,
     MissingExtraError,

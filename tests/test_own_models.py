@@ -12,7 +12,8 @@ import pytest
 import streamlit as st
 
 import maskdet
-from maskdet.analyzer import (
+from maskdet.analyzers.onepass import SingleStage
+from maskdet.analyzers.pipelines import (
     ANALYZERS,
     TwoStage,
     describe_pipeline,
@@ -21,17 +22,16 @@ from maskdet.analyzer import (
     list_own_model_problems,
     load_analyzer,
 )
-from maskdet.assets import MODEL_DIR_VARIABLE, model_path, sha256_of
 from maskdet.classifier import CLASSIFIERS, load_classifier
 from maskdet.cli import main
 from maskdet.datasets import Example
 from maskdet.media import read_image
-from maskdet.onepass import SingleStage
+from maskdet.model_zoo import MODEL_DIR_VARIABLE, model_path, sha256_of
 from maskdet.own_models import get_own_models, read_own_models
 from maskdet.resources import resource_path
-from maskdet.tune.scoring import analyzer_key
-from maskdet.web.samples import IMAGE_SAMPLES
-from tests.app_driving import open_page, run_app
+from maskdet.tuning.scoring import analyzer_key
+from maskdet.web.widgets import IMAGE_SAMPLES
+from tests.helpers.app import open_page, run_app
 
 GROUP = resource_path("samples/group.jpg")
 

@@ -8,17 +8,26 @@ import math
 import numpy as np
 import pytest
 
-from maskdet.analyzer import TwoStage
+from maskdet.analyzers.pipelines import TwoStage
+from maskdet.settings import Settings
 from maskdet.streaming import Stream
-from maskdet.types import UNTRACKED, Image, Label, Settings
-from tests.fakes import (
+from maskdet.types import UNTRACKED, Image, Label
+from tests.helpers.fakes import (
     FakeClassifier,
     FakeDetector,
     ScriptedAnalyzer,
     ScriptedFace,
     make_grey_image,
 )
-from tests.stream_fakes import LEFT, MASK, NO_MASK, NOISE, RIGHT, play_script, turn_away
+from tests.helpers.streams import (
+    LEFT,
+    MASK,
+    NO_MASK,
+    NOISE,
+    RIGHT,
+    play_script,
+    turn_away,
+)
 
 
 def once(*faces: ScriptedFace) -> Stream:

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from maskdet.types import UNTRACKED, Faces, Label, Scene, Settings, select_rows
+from maskdet.settings import Settings
+from maskdet.types import UNTRACKED, Faces, Label, Scene, select_rows
 
 BOXES = np.array([[0, 0, 10, 10], [20, 20, 50, 60], [21, 20, 51, 60]], np.float32)
 SCORES = np.array([0.3, 0.8, 0.9], np.float32)

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from maskdet.alerts.outbox import DeliveryError
+from maskdet.alerts.delivery import DeliveryError
 from maskdet.events.event import Event
 from maskdet.extras import require_libraries
 

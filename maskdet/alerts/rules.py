@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from maskdet.events.event import Event
-from maskdet.events.holding import LabelHistory, LabelState, list_track_ids
-from maskdet.events.origin import StreamInfo
+from maskdet.events.detection import LabelHistory, LabelState, list_track_ids
+from maskdet.events.event import Event, StreamInfo
 from maskdet.types import UNTRACKED, Label, Scene
 
 RULE_KINDS: Final[Mapping[str, str]] = {

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from maskdet.alerts.outbox import DeliveryError
+from maskdet.alerts.delivery import DeliveryError
 from maskdet.events.event import Event
 
 TIME_HEADER: Final = "X-Maskdet-Timestamp"

@@ -6,12 +6,16 @@ leaves background and fonts to where it is shown. Several runs go into one chart
 
 from __future__ import annotations
 
-from maskdet.charts.cost import cost_chart
-from maskdet.charts.curves import precision_recall_chart, roc_chart
-from maskdet.charts.learning import QUANTITIES, is_logged, learning_curves
-from maskdet.charts.look import assign_run_colours
-from maskdet.charts.parts import confusion_matrix_chart, reliability_chart, slices_chart
-from maskdet.charts.thinning import MAX_CURVE_POINTS, simplify_line
+from maskdet.charts.classification import (
+    confusion_matrix_chart,
+    cost_chart,
+    precision_recall_chart,
+    reliability_chart,
+    roc_chart,
+    slices_chart,
+)
+from maskdet.charts.theme import MAX_CURVE_POINTS, assign_run_colours, simplify_line
+from maskdet.charts.training import QUANTITIES, is_logged, learning_curves
 
 __all__ = [
     "MAX_CURVE_POINTS",

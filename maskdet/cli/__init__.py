@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from maskdet import __version__
-from maskdet.assets import MODEL_DIR_VARIABLE, check_model_folder
 from maskdet.cli.console import configure_output, format_error_reason, print_warning
+from maskdet.model_zoo import MODEL_DIR_VARIABLE, check_model_folder
 
 COMMANDS: dict[str, str] = {
     "app": "open the dashboard",
@@ -19,7 +19,7 @@ COMMANDS: dict[str, str] = {
     "events": "list, summarize, export and delete recorded events",
     "evaluate": "measure an analyzer on labelled images",
     "tune": "report what thresholds cost, and choose them for a goal",
-    "suites": "benchmark robustness: hard negatives, low light, false positives",
+    "robustness": "benchmark robustness: hard negatives, low light, false positives",
     "models": "list, verify and download model files",
     "benchmark": "compare the speed of the analyzers",
     "data": "check labelled images and split them for training",

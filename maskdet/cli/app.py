@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from maskdet.cli.choosing import add_models_option
+from maskdet.cli.options import add_models_option
 from maskdet.extras import require_libraries
 
 _MAX_PORT = 65_535
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     require_libraries(
         "maskdet app", "streamlit", "streamlit_webrtc", "altair", "sqlalchemy"
     )
-    from maskdet.web.launch import launch_dashboard
+    from maskdet.web.server.launch import launch_dashboard
 
     launch_dashboard(
         port=args.port,
@@ -88,7 +88,7 @@ def _parse_port(text: str) -> int:
 
 def _parse_host_pattern(text: str) -> str:
     # Imported late, as this module is loaded where Streamlit is not installed.
-    from maskdet.web.access import is_host_pattern
+    from maskdet.web.server.access import is_host_pattern
 
     if not is_host_pattern(text):
         raise argparse.ArgumentTypeError(

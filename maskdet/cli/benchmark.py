@@ -14,12 +14,7 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from maskdet.analyzer import ANALYZERS, load_analyzer
-from maskdet.cli.choosing import (
-    add_models_option,
-    add_settings_options,
-    parse_analyzer_options,
-)
+from maskdet.analyzers.pipelines import ANALYZERS, load_analyzer
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
@@ -28,17 +23,23 @@ from maskdet.cli.console import (
     print_warning,
     write_text,
 )
+from maskdet.cli.options import (
+    add_models_option,
+    add_settings_options,
+    parse_analyzer_options,
+)
 from maskdet.detectors import load_detector
-from maskdet.extras import MissingExtraError
-from maskdet.media import read_image
-from maskdet.resources import resource_path
-from maskdet.timing import (
+from maskdet.evaluation.timing import (
     LatencyStats,
     TimedFunction,
     benchmark_interleaved,
     make_analyze_and_draw,
 )
-from maskdet.types import CLASSES, Image, Scene, Settings, select_rows
+from maskdet.extras import MissingExtraError
+from maskdet.media import read_image
+from maskdet.resources import resource_path
+from maskdet.settings import Settings
+from maskdet.types import CLASSES, Image, Scene, select_rows
 
 _TUTORIAL_SCRIPT = resource_path("benchmarks/old_way.py")
 _TUTORIAL_NAME = "old-way"

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
-from maskdet.part_file import AtomicFile
-from maskdet.records import escape_unprintable
+from maskdet.atomic_file import AtomicFile
+from maskdet.results_io import escape_unprintable
 
 if TYPE_CHECKING:
-    from maskdet.films import VideoProgress as FilmProgress
+    from maskdet.video import VideoProgress as FilmProgress
 
 _Item = TypeVar("_Item")
 

@@ -17,12 +17,11 @@ from maskdet.cli.console import (
     print_line,
     write_text,
 )
-from maskdet.cli.labelled import add_classes_option, parse_class_names_option
+from maskdet.cli.dataset_options import add_classes_option, parse_class_names_option
 from maskdet.datasets import Example
-from maskdet.datasets.loading import ensure_validation, load_and_check
-from maskdet.datasets.looks import NEAR_DUPLICATE_BITS
+from maskdet.datasets.duplicates import NEAR_DUPLICATE_BITS
+from maskdet.datasets.loading import build_report, ensure_validation, load_and_check
 from maskdet.datasets.reading import SUPPORTED_FORMATS
-from maskdet.datasets.report import build_report
 from maskdet.datasets.splits import Leakage, drop_leaks, split_by_group
 
 _DESCRIPTION = f"""Report images that cannot be read, near-duplicates (difference hash,

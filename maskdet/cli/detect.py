@@ -9,16 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskdet.analyzer import Analyzer, analyze_decoded, load_analyzer
-from maskdet.cli.choosing import (
-    AnalyzerOptions,
-    add_analyzer_options,
-    add_blur_option,
-    add_rotate_option,
-    add_tiles_option,
-    apply_tiling,
-    parse_analyzer_options,
-)
+from maskdet.analyzers.pipelines import Analyzer, analyze_decoded, load_analyzer
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
@@ -28,6 +19,15 @@ from maskdet.cli.console import (
     print_warning,
     write_file,
     write_text,
+)
+from maskdet.cli.options import (
+    AnalyzerOptions,
+    add_analyzer_options,
+    add_blur_option,
+    add_rotate_option,
+    add_tiles_option,
+    apply_tiling,
+    parse_analyzer_options,
 )
 from maskdet.drawing import draw
 from maskdet.media import (
@@ -39,7 +39,7 @@ from maskdet.media import (
     find_images,
     redact_url,
 )
-from maskdet.records import (
+from maskdet.results_io import (
     ImageRecord,
     error_record,
     format_results_csv,

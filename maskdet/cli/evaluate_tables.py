@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Sequence
 
 from maskdet.cli.console import display_width, pad_text
-from maskdet.comparison import AP_NAMES, RATE_NAMES, AnalyzerMetrics
 from maskdet.evaluation import LARGE_PX, MIN_IOU, ClassificationReport, DetectionReport
-from maskdet.metrics.estimate import Estimate
-from maskdet.metrics.labelling import ClassificationResult
-from maskdet.metrics.numbers import ClassificationSummary
+from maskdet.evaluation.comparison import AP_NAMES, RATE_NAMES, AnalyzerMetrics
+from maskdet.metrics.classification import ClassificationResult
+from maskdet.metrics.intervals import Estimate
+from maskdet.metrics.summary import ClassificationSummary
+from maskdet.settings import Settings
 from maskdet.style import Style
-from maskdet.types import CLASSES, Settings
+from maskdet.types import CLASSES
 from maskdet.wording import format_count
 
 _WIDTH = 34

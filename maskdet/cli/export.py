@@ -1,24 +1,141 @@
-"""`maskdet export`: write a trained classifier in the forms that run."""
+"""`maskdet export`: write a trained classifier in the forms that run.
+
+The part of `maskdet export` that concerns the one-pass network.
+
+The option `--pin` of `maskdet export`: the new model's sha256 into a manifest.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from maskdet.cli import export_onepass
 from maskdet.cli.console import print_line
-from maskdet.cli.pinning import add_pin_option, check_pin_option, pin_model
+from maskdet.cli.train_onepass import ONEPASS_NETWORK
 from maskdet.extras import require_libraries
+from maskdet.model_zoo import MANIFEST_NAME, pin_checksum, read_manifest
+from maskdet.training.run_log import RECIPE_FILE
 from maskdet.wording import format_count
 
 if TYPE_CHECKING:
-    from maskdet.metrics.answers import Predictions
-    from maskdet.training.export import ClassifierExport
+    from maskdet.metrics.classification import Predictions
+    from maskdet.training.classifier.export import ClassifierExport
+    from maskdet.training.onepass.export import OnePassExport
+
+
+class _ModelFile(Protocol):
+    """What both exports know of the file that they chose."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def n_bytes(self) -> int: ...
+
+
+def add_pin_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
+    parser.add_argument(
+        "--pin",
+        action="store_true",
+        help=f"write size and sha256 of the model into {MANIFEST_NAME} of --out",
+    )
+
+
+def check_pin_option(args: argparse.Namespace) -> None:
+    """Find out before the work whether there is a manifest to write to.
+
+    Raises:
+        FileNotFoundError: the folder has none.
+        ValueError: it is broken.
+    """
+    if args.pin:
+        read_manifest(_manifest_path(args))
+
+
+def pin_model(args: argparse.Namespace, name: str, file: _ModelFile) -> None:
+    """Write the model's size and sha256 into the manifest, or say what would be.
+
+    Args:
+        args: the words of the command.
+        name: of the model, without the ending of its file.
+        file: the model.
+    """
+    if args.pin:
+        pin_checksum(_manifest_path(args), name, file.sha256, file.n_bytes)
+        print_line(f"pinned {name} in {_manifest_path(args)}")
+    else:
+        print_line(
+            f"not pinned in {_manifest_path(args)}; --pin writes {name}, sha256 "
+            f"{file.sha256}, {file.n_bytes} bytes"
+        )
+
+
+def _manifest_path(args: argparse.Namespace) -> Path:
+    out: Path = args.out
+    return out / MANIFEST_NAME
+
+
+def is_onepass_run(run: Path) -> bool:
+    """Return whether a run's recipe says that it trained the one-pass network."""
+    try:
+        recipe = json.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # what is wrong with it, the export of classifiers says
+    return isinstance(recipe, dict) and recipe.get("network") == ONEPASS_NETWORK
+
+
+def run_onepass(args: argparse.Namespace) -> int:
+    """Export as asked; the work is in `maskdet.training.onepass.export`."""
+    if args.faces or args.scenes or args.finder or args.onnx:
+        raise ValueError(
+            "--faces, --scenes, --finder and --onnx are for classifiers; measure with "
+            "`maskdet evaluate scenes FILE --analyzer onepass`"
+        )
+    # TensorFlow tells of missing graphics cards unless it is told not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from maskdet.training.onepass.export import export_onepass, write_onepass_export
+
+    exported = export_onepass(
+        args.run, args.name or ONEPASS_NETWORK, use_last_epoch=args.last
+    )
+    _print_onepass_export(exported)
+    for path in write_onepass_export(exported, args.out, _format_onepass_command(args)):
+        print_line(f"wrote {path}")
+    pin_model(args, exported.name, exported.selected)
+    return 0
+
+
+def _print_onepass_export(exported: OnePassExport) -> None:
+    print_line(
+        f"{exported.n_parameters:,} parameters, temperature {exported.temperature:.3f}"
+    )
+    float32 = exported.versions["float32"]
+    for weights, version in exported.versions.items():
+        times = " and ".join(f"{time_ms:.2f}" for time_ms in version.times_ms)
+        worse_on = ", ".join(version.list_regressions(float32)) or "nowhere"
+        print_line(
+            f"{weights}: {version.n_bytes:,} bytes, at most {version.difference:.2g} "
+            f"from Keras, worse than float32: {worse_on}, {times} ms"
+        )
+    print_line(
+        f"{exported.weight_format} is used: the smallest fast one that loses nothing"
+    )
+    for name, result in exported.selected.metrics.items():
+        print_line(f"validation {name}: {result}")
+
+
+def _format_onepass_command(args: argparse.Namespace) -> str:
+    arguments = ["maskdet", "export", str(args.run)]
+    arguments += ["--name", args.name] if args.name else []
+    arguments += ["--last"] if args.last else []
+    return shlex.join([*arguments, "--out", str(args.out)])
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,18 +187,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export as asked; the work is in `maskdet.training.export`."""
+    """Export as asked; the work is in `maskdet.training.classifier.export`."""
     require_libraries("maskdet export", "tensorflow", "altair", "vl_convert")
     if args.onnx:
         require_libraries("maskdet export --onnx", "onnx", "tf2onnx")
     check_pin_option(args)
-    if export_onepass.is_onepass_run(args.run):
-        return export_onepass.run_onepass(args)
+    if is_onepass_run(args.run):
+        return run_onepass(args)
     _check_options(args)
     # TensorFlow tells of missing graphics cards unless it is told not to.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from maskdet.training.export import export_classifier, write_classifier_export
-    from maskdet.training.logs import read_recipe
+    from maskdet.training.classifier.export import (
+        export_classifier,
+        write_classifier_export,
+    )
+    from maskdet.training.run_log import read_recipe
 
     name = args.name or read_recipe(args.run)[0].name
     exported = export_classifier(args.run, name)
@@ -143,10 +263,10 @@ def _print_export(exported: ClassifierExport) -> None:
 
 
 def _write_onnx(exported: ClassifierExport) -> None:
-    from maskdet.training.crops import read_crops
-    from maskdet.training.fit import predict_probabilities
-    from maskdet.training.material import VALIDATION_FILE
-    from maskdet.training.onnx_file import compute_onnx_difference, write_onnx
+    from maskdet.training.classifier.crops import read_crops
+    from maskdet.training.classifier.data import VALIDATION_FILE
+    from maskdet.training.classifier.export import compute_onnx_difference, write_onnx
+    from maskdet.training.classifier.fit import predict_probabilities
 
     path = exported.run_folder / f"{exported.name}.onnx"
     write_onnx(exported.model, path)
@@ -178,8 +298,8 @@ def _write_report(
     exported: ClassifierExport, predictions: Mapping[str, Predictions]
 ) -> None:
     """Put every number, the learning curves and the charts into the run's folder."""
-    from maskdet.report import write_report
-    from maskdet.training.logs import read_epochs
+    from maskdet.evaluation.report import write_report
+    from maskdet.training.run_log import read_epochs
 
     folder = exported.run_folder / "report"
     log = read_epochs(exported.run_folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskdet.auto_label import AutoLabel, AutoLabelRules, auto_label_faces, to_example
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER, load_classifier
 from maskdet.cli.console import (
     STDOUT,
@@ -18,12 +19,11 @@ from maskdet.cli.console import (
     print_line,
     write_file,
 )
-from maskdet.cli.labelled import add_classes_option, read_examples_with_warnings
+from maskdet.cli.dataset_options import add_classes_option, read_examples_with_warnings
 from maskdet.datasets import SPLITS, Example, apply_corrections
-from maskdet.datasets.coco_writing import build_coco, relative_file_name
+from maskdet.datasets.coco import build_coco, relative_file_name
 from maskdet.datasets.reading import SUPPORTED_FORMATS
 from maskdet.detectors import DETECTORS, load_detector
-from maskdet.labeller import AutoLabel, AutoLabelRules, auto_label_faces, to_example
 from maskdet.media import encode_png
 from maskdet.wording import format_count
 
@@ -89,7 +89,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Box, write, and say what is left out."""
-    from maskdet.report.review import read_review
+    from maskdet.evaluation.report import read_review
 
     check_output_path("--out", str(args.out), [args.path])
     if str(args.out) == STDOUT:
@@ -196,7 +196,7 @@ def _format_summary(
 def _write_review(
     folder: Path, accepted: Sequence[AutoLabel], doubtful: Sequence[AutoLabel]
 ) -> None:
-    from maskdet.report.review import format_review_csv, render_review_sheets
+    from maskdet.evaluation.report import format_review_csv, render_review_sheets
 
     folder.mkdir(parents=True, exist_ok=True)
     for number, sheet in enumerate(render_review_sheets(doubtful), start=1):

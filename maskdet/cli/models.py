@@ -7,16 +7,15 @@ import json
 import sys
 from collections.abc import Sequence
 
-from maskdet.analyzer import list_own_model_problems
-from maskdet.assets import MODEL_FILES, fetch_model, model_path, sha256_of
-from maskdet.cli.choosing import add_models_option
+from maskdet.analyzers.pipelines import list_own_model_problems
 from maskdet.cli.console import (
     format_error_reason,
     print_line,
     print_warning,
     write_text,
 )
-from maskdet.manifest import ModelFile
+from maskdet.cli.options import add_models_option
+from maskdet.model_zoo import MODEL_FILES, ModelFile, fetch_model, model_path, sha256_of
 from maskdet.own_models import OwnModel, get_own_models
 
 PRESENT, MISSING, DAMAGED = "here", "missing", "damaged"

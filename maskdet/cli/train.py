@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from maskdet.cli import train_onepass
 from maskdet.cli.console import print_line
-from maskdet.cli.labelled import add_classes_option, parse_class_names_option
+from maskdet.cli.dataset_options import add_classes_option, parse_class_names_option
 from maskdet.cli.train_onepass import add_negatives_options, read_negatives_options
 from maskdet.cli.training_run import (
     add_workers_option,
@@ -23,13 +23,13 @@ from maskdet.cli.training_run import (
     override_recipe,
 )
 from maskdet.datasets import load_training_data
-from maskdet.training.logs import BEST_FILE, epochs_since_lowest_loss, read_epochs
-from maskdet.training.recipes import RECIPES, ClassifierRecipe
+from maskdet.training.classifier.recipes import RECIPES, ClassifierRecipe
+from maskdet.training.run_log import BEST_FILE, epochs_since_lowest_loss, read_epochs
 
 if TYPE_CHECKING:
     from maskdet.datasets import TrainingData
     from maskdet.detectors import Detector
-    from maskdet.training.material import ClassifierData
+    from maskdet.training.classifier.data import ClassifierData
 
 _RECIPES_HELP = "\n".join(
     f"  {recipe.name:12}{recipe.title}: {recipe.about}" for recipe in RECIPES.values()
@@ -131,9 +131,9 @@ def run(args: argparse.Namespace) -> int:
         _check_weights(recipe, weights)
     detector = _load_detector(args, recipe)
     data = _load_data(args, recipe)
-    from maskdet.training.fit import TrainingStart, fit_classifier
-    from maskdet.training.pictures import write_contact_sheets
-    from maskdet.training.validation import (
+    from maskdet.training.classifier.data import write_contact_sheets
+    from maskdet.training.classifier.fit import TrainingStart, fit_classifier
+    from maskdet.training.classifier.validation import (
         compute_metrics_by_source,
         format_class_report,
     )
@@ -196,7 +196,7 @@ def _check_weights(recipe: ClassifierRecipe, weights: str | None) -> None:
             f"--weights {weights}: there is no such file; `--weights imagenet` "
             "downloads the usual ones, `--weights none` starts from random weights"
         )
-    from maskdet.training.network import build_classifier
+    from maskdet.training.classifier.network import build_classifier
 
     build_classifier(recipe, weights)
 
@@ -207,7 +207,7 @@ def _load_detector(
     """Return the face detector of a recipe that needs one, fit to draw with."""
     if recipe.views != "camera":
         return None
-    from maskdet.training.material import require_landmark_detector
+    from maskdet.training.classifier.data import require_landmark_detector
 
     detector = load_detector_option(args.finder)
     return require_landmark_detector(detector) if recipe.drawn else detector
@@ -237,7 +237,7 @@ def _prepare_data(
     detector: Detector | None,
     out: Path,
 ) -> ClassifierData:
-    from maskdet.training.material import (
+    from maskdet.training.classifier.data import (
         PACKED_FILE,
         DataSplits,
         prepare_classifier_data,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskdet.cli.console import print_line, print_warning
-from maskdet.cli.labelled import (
+from maskdet.cli.dataset_options import (
     add_classes_option,
     add_held_out_option,
     parse_class_names_option,
@@ -27,8 +27,8 @@ from maskdet.cli.training_run import (
     override_recipe,
 )
 from maskdet.datasets import load_training_data
-from maskdet.runs import FACTS_NAME, ONEPASS_RUNS_NAME
-from maskdet.training.logs import BEST_FILE, RECIPE_FILE
+from maskdet.evaluation.training_runs import FACTS_NAME, ONEPASS_RUNS_NAME
+from maskdet.training.run_log import BEST_FILE, RECIPE_FILE
 from maskdet.types import CLASSES
 from maskdet.wording import format_count
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from maskdet.classifier import Classifier
     from maskdet.datasets import TrainingData
     from maskdet.detectors import LandmarkDetector
+    from maskdet.training.onepass.data import NegativeImages
     from maskdet.training.onepass.fit import OnePassData
-    from maskdet.training.onepass.negatives import NegativeImages
     from maskdet.training.onepass.recipe import OnePassRecipe
 
 ONEPASS_NETWORK = "onepass"
@@ -238,7 +238,7 @@ def _load_landmark_detector(
     args: argparse.Namespace, recipe: OnePassRecipe
 ) -> LandmarkDetector | None:
     """Return the face detector to draw with; None if nothing is drawn."""
-    from maskdet.training.material import require_landmark_detector
+    from maskdet.training.classifier.data import require_landmark_detector
 
     detector = load_detector_option(args.finder) if recipe.drawn else None
     return None if detector is None else require_landmark_detector(detector)
@@ -278,20 +278,19 @@ def _pack_training_data(
     detector: LandmarkDetector | None,
 ) -> OnePassData:
     """Pack what to train on, once: a run that goes on takes the file."""
-    from maskdet.training.onepass.detection_teacher import (
-        DetectionTeacher,
-        apply_detection_teacher,
-    )
-    from maskdet.training.onepass.drawing import draw_training_images
-    from maskdet.training.onepass.fit import OnePassData
-    from maskdet.training.onepass.negatives import HELD_OUT_FILE, NegativeImages
-    from maskdet.training.onepass.scenes import (
+    from maskdet.training.onepass.augment import draw_training_images
+    from maskdet.training.onepass.data import (
+        HELD_OUT_FILE,
         VALIDATION_FILE,
+        DetectionTeacher,
+        NegativeImages,
         PackedImages,
+        apply_detection_teacher,
         read_packed_images,
         read_training_images,
         save_packed_images,
     )
+    from maskdet.training.onepass.fit import OnePassData
 
     held_out = read_training_images(
         data.validation, make_progress_bar("reading validation")
@@ -340,7 +339,7 @@ def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
     """Return the pictures without a face that were asked for, or None."""
     if not args.negatives:
         return None
-    from maskdet.training.onepass.negatives import read_negatives
+    from maskdet.training.onepass.data import read_negatives
 
     negatives = read_negatives(
         args.negatives, args.held_out_kinds, make_progress_bar("reading negatives")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from maskdet.cli import EXIT_INTERRUPTED
 from maskdet.cli.console import print_line, print_warning
 from maskdet.extras import require_libraries
-from maskdet.training.logs import check_run_folder, read_epochs
+from maskdet.training.run_log import check_run_folder, read_epochs
 
 if TYPE_CHECKING:
     from maskdet.detectors import Detector
@@ -130,7 +130,7 @@ def finish_training(
         n_planned_epochs: epochs of the recipe.
         has_ended: whether fewer epochs than planned are the end.
     """
-    from maskdet.report import write_curves
+    from maskdet.evaluation.report import write_curves
 
     log = read_epochs(out)
     curves = write_curves(out, log, title)

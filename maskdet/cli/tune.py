@@ -1,38 +1,242 @@
-"""`maskdet tune`: what thresholds cost on a labelled set, and which reach a goal."""
+"""`maskdet tune`: what thresholds cost on a labelled set, and which reach a goal.
+
+Labelled sets for `maskdet tune`: read, looked at by an analyzer, stored.
+
+What `maskdet tune` prints.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from maskdet.analyzer import ANALYZERS
-from maskdet.cli.choosing import (
+from maskdet.analyzers.pipelines import ANALYZERS, load_analyzer
+from maskdet.cli.console import (
+    STDOUT,
+    check_output_path,
+    pad_text,
+    print_line,
+    print_warning,
+    write_file,
+    write_text,
+)
+from maskdet.cli.dataset_options import add_classes_option, parse_class_names_option
+from maskdet.cli.options import (
     AnalyzerOptions,
     add_analyzer_options,
     add_style_option,
     parse_analyzer_options,
 )
-from maskdet.cli.console import STDOUT, check_output_path, print_line, write_text
-from maskdet.cli.labelled import add_classes_option, parse_class_names_option
-from maskdet.cli.tune_sets import (
-    read_labelled_set,
-    score_labelled_set,
-    store_scored_sets,
-)
-from maskdet.cli.tune_tables import format_operating_point, format_proposal
-from maskdet.metrics.labelling import Json
+from maskdet.datasets.class_names import ClassNames, format_classes_hint
+from maskdet.datasets.issues import truncate_name
+from maskdet.datasets.reading import ClassesError
+from maskdet.metrics.classification import Json
+from maskdet.metrics.intervals import Estimate
+from maskdet.settings import Settings
 from maskdet.style import Style
-from maskdet.tune.bundled import BUNDLED_ANALYZERS
-from maskdet.tune.files import read_predictions
-from maskdet.tune.goals import GOAL_KINDS, Goal, Proposal, propose_settings
-from maskdet.tune.judging import MIN_IOU, EvaluationResult, Evaluator
-from maskdet.tune.scored import AnalyzerPredictions
-from maskdet.tune.table import compute_class_metrics
+from maskdet.tuning.class_metrics import ClassPerformance, compute_class_metrics
+from maskdet.tuning.goal_search import Proposal, propose_settings
+from maskdet.tuning.goals import GOAL_KINDS, Goal
+from maskdet.tuning.labelled_set import (
+    ImportedDataset,
+    ProgressCallback,
+    import_dataset,
+)
+from maskdet.tuning.operating_point import MIN_IOU, EvaluationResult, Evaluator
+from maskdet.tuning.predictions import (
+    BUNDLED_ANALYZERS,
+    AnalyzerPredictions,
+    encode_bundled_file,
+    read_predictions,
+)
+from maskdet.tuning.scoring import predict_dataset
 from maskdet.types import CLASSES, Label
 from maskdet.wording import format_count
+
+
+def store_scored_sets(
+    sources: Sequence[Path],
+    folder: Path,
+    options: AnalyzerOptions,
+    analyzer_names: Sequence[str] | None,
+    classes: ClassNames,
+) -> None:
+    """Look at sets and store what was found, a file for each set and analyzer.
+
+    Args:
+        sources: the sets.
+        folder: where to; made if there is none.
+        options: the classifier, and the analyzer unless there are `analyzer_names`.
+        analyzer_names: the analyzers.
+        classes: what the names of classes mean.
+
+    Raises:
+        ValueError: a set cannot be read, or the folder is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {folder}: is a file, wanted a folder")
+    sets = [read_labelled_set(source, classes) for source in sources]
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in analyzer_names or (options.analyzer,):
+        for labelled_set in sets:
+            file, content = encode_bundled_file(
+                score_labelled_set(labelled_set, options, name)
+            )
+            write_file(folder / file, content)
+            print_line(f"wrote {folder / file}, {len(content) / 1000:.0f} kB")
+
+
+def read_labelled_set(source: Path, classes: ClassNames) -> ImportedDataset:
+    """Return a labelled set; what was left out of it is told on stderr.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder.
+        ValueError: it cannot be read, or no class is known.
+    """
+    try:
+        with _show_image_progress(f"reading {source.name}") as progress:
+            labelled_set = import_dataset(
+                source, source.stem, classes=classes, progress=progress
+            )
+    except ClassesError as error:
+        hint = (
+            _format_class_hint(error.name_counts, classes)
+            if "--classes" not in str(error)
+            else ""
+        )
+        raise ValueError(f"{error}; {hint}" if hint else str(error)) from None
+    for note in labelled_set.notes:
+        print_warning(f"{source}: {note}")
+    if hint := _format_class_hint(labelled_set.class_word_counts, classes):
+        print_warning(f"{source}: unknown class: {hint}")
+    return labelled_set
+
+
+def _format_class_hint(class_words: Iterable[str], classes: ClassNames) -> str:
+    unknown = [
+        truncate_name(class_word)
+        for class_word in class_words
+        if not classes.target(class_word)
+    ]
+    return format_classes_hint(unknown) if unknown else ""
+
+
+def score_labelled_set(
+    labelled_set: ImportedDataset, options: AnalyzerOptions, name: str
+) -> AnalyzerPredictions:
+    """Return all that an analyzer finds in a set."""
+    analyzer = load_analyzer(name, options.classifier, refine=options.refine)
+    if name == options.analyzer:
+        options.print_notices()
+    with _show_image_progress(
+        f"{name} on {labelled_set.ground_truth.name}"
+    ) as progress:
+        return predict_dataset(labelled_set, analyzer, name, progress=progress)
+
+
+@contextlib.contextmanager
+def _show_image_progress(title: str) -> Iterator[ProgressCallback | None]:
+    """Show how far it is, on stderr if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit=" picture", leave=False, file=sys.stderr) as bar:
+
+        def update_bar(n_done: int, n: int) -> None:
+            bar.total = n
+            bar.update(n_done - bar.n)
+
+        yield update_bar
+
+
+_WIDTH = 24
+"""Of the first column, in characters."""
+
+_CELL_WIDTH = 22
+"""Of a column that holds a number with its interval."""
+
+_METRIC_TITLES = ("precision", "recall", "F1", "false alarms a picture")
+
+
+def format_operating_point(
+    operating_point: EvaluationResult, style: Style
+) -> list[str]:
+    """Return what settings do on a whole set, a line a class."""
+    lines = [
+        _format_settings_line("with", operating_point.settings),
+        _format_row("", _METRIC_TITLES),
+    ]
+    for row in compute_class_metrics(operating_point):
+        title = "faces" if row.label is None else style.title(row.label)
+        metrics = (row.precision, row.recall, row.f1, row.false_positives_per_image)
+        lines.append(_format_row(f"  {title}", map(_format_cell, metrics)))
+    return lines
+
+
+def format_proposal(proposal: Proposal, style: Style) -> list[str]:
+    """Return settings for a goal, what they do, and whether it can be promised."""
+    n_selection, n_holdout = (
+        proposal.selection_performance.n_images,
+        proposal.performance_after.n_images,
+    )
+    rows = (
+        ("now", proposal.performance_before),
+        ("proposed", proposal.performance_after),
+        ("where it was chosen", proposal.selection_performance),
+    )
+    return [
+        f"goal: {proposal.goal.title(style)}",
+        _format_settings_line("proposed:", proposal.settings_after),
+        f"chosen on {format_count(n_selection, 'picture')}, reported on the other "
+        f"{n_holdout}",
+        _format_row(style.title(proposal.goal.label), _METRIC_TITLES),
+        *(
+            _format_row(f"  {title}", map(_format_cell, _list_metrics(performance)))
+            for title, performance in rows
+        ),
+        "",
+        *proposal.messages,
+    ]
+
+
+def _list_metrics(performance: ClassPerformance) -> tuple[Estimate, ...]:
+    return (
+        performance.precision,
+        performance.recall,
+        performance.f1,
+        performance.false_positives_per_image,
+    )
+
+
+def _format_settings_line(prefix: str, settings: Settings) -> str:
+    return (
+        f"{prefix} face score {settings.min_score:g}, confidence "
+        f"{settings.min_confidence:g}, smallest face {settings.min_face_px:g} px, "
+        f"overlap {settings.nms_iou:g}"
+    )
+
+
+def _format_row(title: str, cells: Iterable[str]) -> str:
+    cells = (pad_text(cell, _CELL_WIDTH) for cell in cells)
+    return f"{pad_text(title, _WIDTH)}{''.join(cells)}".rstrip()
+
+
+def _format_cell(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "-"
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
 
 _SCORES_COMMAND: Final = "scores"
 """As the first word: store scores instead of tuning on them."""
@@ -195,7 +399,7 @@ def _make_report(
     proposal: Proposal | None,
     style: Style,
 ) -> str:
-    from maskdet.tune.report import render_html_report
+    from maskdet.tuning.html_report import render_html_report
 
     reported_point = operating_point
     if proposal is not None:

@@ -9,16 +9,10 @@ from maskdet.datasets.class_names import (
     parse_class_names,
 )
 from maskdet.datasets.corrections import apply_corrections
-from maskdet.datasets.examples import (
-    SPLITS,
-    Example,
-    count_faces_by_class,
-    select_split,
-)
+from maskdet.datasets.example import SPLITS, Example, count_faces_by_class, select_split
 from maskdet.datasets.issues import Issues
-from maskdet.datasets.loading import TrainingData, load_training_data
+from maskdet.datasets.loading import DataReport, TrainingData, load_training_data
 from maskdet.datasets.reading import read_dataset
-from maskdet.datasets.report import DataReport
 from maskdet.datasets.splits import split_by_group
 
 __all__ = [

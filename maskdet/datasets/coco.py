@@ -1,19 +1,23 @@
-"""COCO files: boxes and classes of many images in one JSON file."""
+"""COCO files: boxes and classes of many images in one JSON file.
+
+Scenes become a COCO file that `read_coco` reads.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, cast
 
 import numpy as np
 
+from maskdet.boxes import Boxes
 from maskdet.datasets.archives import DatasetError
-from maskdet.datasets.examples import split_from_name
-from maskdet.datasets.issues import Issues, truncate_name
-from maskdet.datasets.listing import (
+from maskdet.datasets.example import Example, split_from_name
+from maskdet.datasets.files import (
     IGNORED_NAME,
     MAX_ELEMENTS,
     MAX_FACES_PER_IMAGE,
@@ -25,6 +29,8 @@ from maskdet.datasets.listing import (
     stack_boxes,
     too_many_boxes,
 )
+from maskdet.datasets.issues import Issues, truncate_name
+from maskdet.types import CLASSES
 
 MASKDET_KEY: Final = "maskdet"
 """Key of an image's row under which our own files keep source, split and group."""
@@ -260,3 +266,73 @@ def _listed_size(row: Mapping[str, Any], name: str, issues: Issues) -> tuple[int
         issues.add(f"{name}: {row['file_name']}", reason, outcome="read from the image")
         return 0, 0
     return width, height
+
+
+CocoObject = dict[str, Any]
+
+
+def build_coco(
+    scenes: Iterable[tuple[Example, tuple[int, int]]], folder: str | Path
+) -> CocoObject:
+    """Return the three tables of a COCO file.
+
+    Faces of unknown class (`Example.ignore_boxes`) carry `ignore` and `iscrowd`; a class
+    must stand there, so it is the picture's first.
+
+    Args:
+        scenes: each with the width and height of its picture in pixels.
+        folder: where the file will lie; the paths in it are relative to that.
+    """
+    images: list[CocoObject] = []
+    annotations: list[CocoObject] = []
+    for image_id, (scene, (width, height)) in enumerate(scenes, start=1):
+        images.append(
+            {
+                "id": image_id,
+                "file_name": relative_file_name(scene.path, folder),
+                "width": width,
+                "height": height,
+                MASKDET_KEY: {
+                    "source": scene.source,
+                    "split": scene.split,
+                    "group": scene.group,
+                },
+            }
+        )
+        placeholder = scene.labels[0] if scene.labels else CLASSES[0]
+        annotations += _annotation_rows(
+            image_id, scene.boxes, scene.labels, unknown=False
+        )
+        placeholder_labels = [placeholder] * len(scene.ignore_boxes)
+        annotations += _annotation_rows(
+            image_id, scene.ignore_boxes, placeholder_labels, unknown=True
+        )
+    for image_id, row in enumerate(annotations, start=1):
+        row["id"] = image_id
+    categories = [{"id": int(label) + 1, "name": label.key} for label in CLASSES]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def relative_file_name(path: Path, folder: str | Path) -> str:
+    """Return how a file in `folder` names a picture that may lie elsewhere."""
+    # Links are followed first: `..` behind one would lead elsewhere.
+    return Path(os.path.relpath(path.resolve(), Path(folder).resolve())).as_posix()
+
+
+def _annotation_rows(
+    image: int, boxes: Boxes, labels: Sequence[int], *, unknown: bool
+) -> list[CocoObject]:
+    rows: list[CocoObject] = []
+    for box, label in zip(boxes, labels, strict=True):
+        x1, y1, x2, y2 = (round(float(corner), 2) for corner in box)
+        sides = (round(x2 - x1, 2), round(y2 - y1, 2))
+        row: CocoObject = {
+            "id": 0,
+            "image_id": image,
+            "category_id": int(label) + 1,
+            "bbox": [x1, y1, *sides],
+            "area": round(sides[0] * sides[1], 2),
+            "iscrowd": int(unknown),
+        }
+        rows.append(row | {"ignore": 1} if unknown else row)
+    return rows

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from maskdet.datasets.class_names import label_from_name
-from maskdet.datasets.examples import Example
-from maskdet.datasets.listing import read_text
+from maskdet.datasets.example import Example
+from maskdet.datasets.files import read_text
 from maskdet.types import Label
 
 CORRECTION_COLUMNS = ("file", "face", "label", "reason")

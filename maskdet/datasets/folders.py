@@ -11,15 +11,15 @@ from typing import Final
 
 from maskdet.datasets.archives import DatasetError
 from maskdet.datasets.class_names import ClassNames
-from maskdet.datasets.examples import split_from_name
-from maskdet.datasets.issues import Issues, truncate_name
-from maskdet.datasets.listing import (
+from maskdet.datasets.example import split_from_name
+from maskdet.datasets.files import (
     DatasetFiles,
     ImageAnnotations,
     augmentation_group,
     detect_encoding,
     split_from_path,
 )
+from maskdet.datasets.issues import Issues, truncate_name
 
 INDEX_FILE: Final = "index.csv"
 

@@ -1,23 +1,341 @@
-"""Everything between the paths a person names and the pictures a training gets."""
+"""Everything between the paths a person names and the pictures a training gets.
+
+Listed pictures become usable ones: each once, each readable, copies grouped.
+
+How many pictures and faces there are of each kind, and how large the faces are.
+
+What was found in data before anybody trains on it, for people and as JSON.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from maskdet.datasets.checks import CheckedExamples, check_examples
+import numpy as np
+
+from maskdet.boxes import sizes_px
 from maskdet.datasets.class_names import ClassNames
 from maskdet.datasets.corrections import apply_corrections
-from maskdet.datasets.examples import SPLITS, Example, count_faces_by_class
+from maskdet.datasets.duplicates import (
+    NEAR_DUPLICATE_BITS,
+    HashedImage,
+    PathProgress,
+    group_duplicates,
+    hash_images,
+)
+from maskdet.datasets.example import SPLITS, Example, count_faces_by_class
 from maskdet.datasets.issues import Issues
-from maskdet.datasets.looks import PathProgress
 from maskdet.datasets.reading import read_dataset
-from maskdet.datasets.report import DataReport, build_report
-from maskdet.datasets.splits import DEFAULT_FRACTIONS, drop_leaks, split_by_group
+from maskdet.datasets.splits import (
+    DEFAULT_FRACTIONS,
+    Leakage,
+    drop_leaks,
+    split_by_group,
+)
 from maskdet.types import CLASSES, Label
+from maskdet.wording import format_count
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedExamples:
+    """Examples that can be trained on, and what was left out.
+
+    Attributes:
+        examples: each picture once; all carry a group.
+        unreadable: pictures that cannot be opened, each with the reason.
+        n_repeated: how often a picture was listed again.
+        notes: what else a person should know, a sentence each.
+        issues: what was left out of the labels, a line each.
+    """
+
+    examples: list[Example]
+    unreadable: tuple[HashedImage, ...]
+    n_repeated: int
+    notes: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
+
+
+def check_examples(
+    examples: Sequence[Example], progress: PathProgress = iter
+) -> CheckedExamples:
+    """Keep each picture once, leave out what cannot be opened, and group copies.
+
+    Raises:
+        ValueError: a picture is listed twice with different faces.
+    """
+    unique = deduplicate(examples)
+    hashed_images = hash_images([example.path for example in unique], progress)
+    hashes = {item.path: item.hash for item in hashed_images if not item.reason}
+    return CheckedExamples(
+        group_duplicates(
+            [example for example in unique if example.path in hashes], hashes
+        ),
+        tuple(item for item in hashed_images if item.reason),
+        len(examples) - len(unique),
+    )
+
+
+def deduplicate(examples: Sequence[Example]) -> list[Example]:
+    """Return the examples without those whose picture was listed before.
+
+    Where the splits differ, the later of train, val and test counts, so that what is
+    held out anywhere is held out.
+
+    Raises:
+        ValueError: a picture is listed twice with different faces.
+    """
+    by_path: dict[Path, Example] = {}
+    for example in examples:
+        resolved = example.path.resolve()
+        first = by_path.setdefault(resolved, example)
+        if first is example:
+            continue
+        if first.labels != example.labels or not np.array_equal(
+            first.boxes, example.boxes
+        ):
+            raise ValueError(f"{example.path}: listed twice with different faces")
+        split = max(first.split, example.split, key=("", *SPLITS).index)
+        by_path[resolved] = dataclasses.replace(first, split=split)
+    return list(by_path.values())
+
+
+_SIZE_QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class ClassBalance:
+    """One part of the data: one split of one source.
+
+    Attributes:
+        split: `train`, `val`, `test` or empty.
+        source: which collection.
+        n_images: how many.
+        n_faces: how many of each class.
+        sizes_px: shorter sides of the boxes in pixels: smallest twentieth, half and
+            largest twentieth lie below, between and above; empty without boxes.
+    """
+
+    split: str
+    source: str
+    n_images: int
+    n_faces: dict[Label, int]
+    sizes_px: tuple[float, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return it with plain keys."""
+        return {
+            "split": self.split,
+            "source": self.source,
+            "pictures": self.n_images,
+            "faces": {label.key: n for label, n in self.n_faces.items()},
+            "sizes_px": list(self.sizes_px),
+        }
+
+
+def compute_balance(examples: Iterable[Example]) -> tuple[ClassBalance, ...]:
+    """Return one row for each split and source, in the order of `SPLITS`."""
+    parts: dict[tuple[str, str], list[Example]] = {}
+    for example in examples:
+        parts.setdefault((example.split, example.source), []).append(example)
+    return tuple(
+        _balance_row(*key, parts[key]) for key in sorted(parts, key=_balance_sort_key)
+    )
+
+
+def balance_lines(rows: Sequence[ClassBalance]) -> list[str]:
+    """Return the rows as a table for people."""
+    width = max([len(row.source) for row in rows], default=0) + 2
+    titles = "".join(f"{label.key:>10}" for label in CLASSES)
+    header = f"{'split':<7}{'source':<{width}}{'pictures':>9}{titles}  face sizes"
+    return [header, *(_balance_line(row, width) for row in rows)]
+
+
+def _balance_sort_key(key: tuple[str, str]) -> tuple[int, str]:
+    split, source = key
+    return (SPLITS.index(split) if split in SPLITS else -1, source)
+
+
+def _balance_row(split: str, source: str, examples: Sequence[Example]) -> ClassBalance:
+    sizes = np.concatenate([sizes_px(example.boxes) for example in examples])
+    quantiles = np.quantile(sizes, _SIZE_QUANTILES).tolist() if len(sizes) else []
+    return ClassBalance(
+        split,
+        source,
+        len(examples),
+        count_faces_by_class(examples),
+        tuple(round(size, 1) for size in quantiles),
+    )
+
+
+def _balance_line(row: ClassBalance, width: int) -> str:
+    counts = "".join(f"{row.n_faces[label]:>10,}" for label in CLASSES)
+    sizes = "whole pictures"
+    if row.sizes_px:
+        low, half, high = row.sizes_px
+        sizes = f"{low:.0f} to {high:.0f} px, half below {half:.0f}"
+    prefix = f"{row.split or '-':<7}{row.source:<{width}}{row.n_images:>9,}"
+    return f"{prefix}{counts}  {sizes}"
+
+
+_MAX_LISTED = 20
+"""Files named in the text; the JSON names them all."""
+
+
+@dataclass(frozen=True)
+class DuplicateStats:
+    """Groups of pictures that look alike or are said to belong together.
+
+    Attributes:
+        n_groups: how many have more than one picture.
+        n_images: how many pictures are in these.
+        largest_group: pictures in the largest; 0 without any.
+    """
+
+    n_groups: int
+    n_images: int
+    largest_group: int
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What the checks of some data found.
+
+    Attributes:
+        unreadable: pictures that cannot be opened, each with the reason.
+        n_repeated: how often a picture was listed again; it counts once.
+        duplicates: copies among the pictures.
+        leakage: copies on both sides of the splits that the data carry.
+        balance: one row for each split and source.
+        notes: what else a person should know, a sentence each.
+        issues: what was left out of the labels, a line each.
+    """
+
+    unreadable: tuple[HashedImage, ...]
+    n_repeated: int
+    duplicates: DuplicateStats
+    leakage: Leakage
+    balance: tuple[ClassBalance, ...]
+    notes: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Return the report for people, a few lines."""
+        return [
+            *balance_lines(self.balance),
+            "",
+            *(["issues in the labels:"] * bool(self.issues)),
+            *(f"  {line}" for line in self.issues),
+            *self._unreadable_lines(),
+            "in several sets: "
+            + (
+                f"{format_count(self.n_repeated, 'picture')}, counted once"
+                if self.n_repeated
+                else "none"
+            ),
+            self._duplicates_line(),
+            *self._leakage_lines(),
+            *self.notes,
+        ]
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything, with every file that the text leaves out."""
+        return {
+            "balance": [row.to_json() for row in self.balance],
+            "unreadable": [
+                {"path": str(hashed_image.path), "reason": hashed_image.reason}
+                for hashed_image in self.unreadable
+            ],
+            "repeated": self.n_repeated,
+            "alike": {
+                "bits": NEAR_DUPLICATE_BITS,
+                "groups": self.duplicates.n_groups,
+                "pictures": self.duplicates.n_images,
+                "largest": self.duplicates.largest_group,
+            },
+            "straddling": {
+                "groups": self.leakage.n_groups,
+                "dropped": [str(path) for path in self.leakage.dropped],
+                "held_out": self.leakage.n_val_test_groups,
+            },
+            "notes": list(self.notes),
+            "issues": list(self.issues),
+        }
+
+    def _unreadable_lines(self) -> list[str]:
+        if not self.unreadable:
+            return ["unreadable: none"]
+        return [
+            f"unreadable: {format_count(len(self.unreadable), 'picture')}, left out",
+            *(
+                f"  {hashed_image.path}: {hashed_image.reason}"
+                for hashed_image in self.unreadable[:_MAX_LISTED]
+            ),
+            *_remainder_line(len(self.unreadable)),
+        ]
+
+    def _duplicates_line(self) -> str:
+        if not self.duplicates.n_groups:
+            return "alike: none"
+        return (
+            f"alike: {format_count(self.duplicates.n_images, 'picture')} in "
+            f"{format_count(self.duplicates.n_groups, 'group')}, "
+            f"the largest of {self.duplicates.largest_group}"
+        )
+
+    def _leakage_lines(self) -> list[str]:
+        leakage_found = self.leakage
+        lines = ["on both sides of a split: none"]
+        if leakage_found.n_groups:
+            lines = [
+                "on both sides of a split: "
+                f"{format_count(leakage_found.n_groups, 'group')}; "
+                f"{format_count(len(leakage_found.dropped), 'picture')} left out of "
+                "train",
+                *(f"  {path}" for path in leakage_found.dropped[:_MAX_LISTED]),
+                *_remainder_line(len(leakage_found.dropped)),
+            ]
+        if leakage_found.n_val_test_groups:
+            lines.append(
+                "in val and test: "
+                f"{format_count(leakage_found.n_val_test_groups, 'group')}, left as "
+                "they are"
+            )
+        return lines
+
+
+def build_report(
+    checked_examples: CheckedExamples,
+    kept: Sequence[Example],
+    leakage: Leakage,
+    notes: Iterable[str] = (),
+) -> DataReport:
+    """Return the report of checked data, of which `kept` is what is used."""
+    return DataReport(
+        checked_examples.unreadable,
+        checked_examples.n_repeated,
+        _duplicate_stats(checked_examples.examples),
+        leakage,
+        compute_balance(kept),
+        (*checked_examples.notes, *notes),
+        checked_examples.issues,
+    )
+
+
+def _duplicate_stats(examples: Iterable[Example]) -> DuplicateStats:
+    sizes = [
+        n for n in Counter(example.group for example in examples).values() if n > 1
+    ]
+    return DuplicateStats(len(sizes), sum(sizes), max(sizes, default=0))
+
+
+def _remainder_line(n: int) -> list[str]:
+    return [f"  and {n - _MAX_LISTED:,} more"] if n > _MAX_LISTED else []
+
 
 _TRAIN, _VAL, _TEST = SPLITS
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.datasets.examples import SPLITS, Example
+from maskdet.datasets.example import SPLITS, Example
 
 DEFAULT_FRACTIONS = (0.7, 0.2, 0.1)
 """How much of the data goes to train, val and test unless asked otherwise."""

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from maskdet.datasets.archives import DatasetError
-from maskdet.datasets.examples import split_from_name
-from maskdet.datasets.issues import Issues, truncate_name
-from maskdet.datasets.listing import (
+from maskdet.datasets.example import split_from_name
+from maskdet.datasets.files import (
     MAX_ELEMENTS,
     MAX_FACES_PER_IMAGE,
     Coordinates,
@@ -24,6 +23,7 @@ from maskdet.datasets.listing import (
     stack_boxes,
     too_many_boxes,
 )
+from maskdet.datasets.issues import Issues, truncate_name
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -18,9 +18,8 @@ import cv2
 import numpy as np
 
 from maskdet.datasets.archives import DatasetError
-from maskdet.datasets.examples import SPLITS, split_from_name
-from maskdet.datasets.issues import Issues, truncate_name
-from maskdet.datasets.listing import (
+from maskdet.datasets.example import SPLITS, split_from_name
+from maskdet.datasets.files import (
     Coordinates,
     DatasetFiles,
     ImageAnnotations,
@@ -28,6 +27,7 @@ from maskdet.datasets.listing import (
     empty_coordinates,
     split_from_path,
 )
+from maskdet.datasets.issues import Issues, truncate_name
 
 _IMAGES_FOLDER, _LABELS_FOLDER = "images", "labels"
 _YAML_SUFFIXES: Final = (".yaml", ".yml")

@@ -2,10 +2,28 @@
 
 Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded
 Convolutional Networks", 2016; weights of the `mtcnn` package.
+
+MTCNN's three networks, run by OpenCV from the weights in the `mtcnn` package.
+
+The package itself runs them through Keras, one TensorFlow call a layer, which is slow
+at each frame and slower to start. Here its weights are read from its folder, without
+importing it, and handed to OpenCV, which computes the same numbers.
+
+Write a small network as ONNX bytes, to run weights that we hold as plain arrays.
+
+ONNX is a Protocol Buffers format: every field is a key (number and wire type) and a
+value. Writing the few messages that a chain of layers needs takes less than a
+package that can write them all. Field numbers are those of `onnx.proto3`.
+
+Drop the weaker of overlapping boxes among thousands, where NumPy is too slow.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from threading import Lock
 
 import cv2
@@ -14,13 +32,283 @@ from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, clip_boxes, sizes_px
 from maskdet.detectors import Landmarks
-from maskdet.detectors.mtcnn_networks import (
-    build_onet,
-    build_pnet,
-    build_rnet,
-)
-from maskdet.detectors.overlap import nms_opencv
 from maskdet.types import Faces, Image, check_image
+
+OnnxAttribute = int | str | Sequence[int]
+
+_IR_VERSION = 8
+_OPSET = 13
+_ONNX_FLOAT, _ONNX_INT64 = 1, 7
+
+
+class OnnxGraph:
+    """A network in the making: layers are added in the order they run."""
+
+    def __init__(self, shape: Sequence[int | str]) -> None:
+        """Start with one float32 input.
+
+        Args:
+            shape: of the input; a name stands for a size that may vary.
+        """
+        self._source = _encode_value_info(self.input, shape)
+        self._nodes: list[bytes] = []
+        self._weights: list[bytes] = []
+        self._outputs: list[bytes] = []
+
+    @property
+    def input(self) -> str:
+        """The name of the input, for the first layer."""
+        return "x"
+
+    def add_layer(
+        self,
+        op: str,
+        source: str,
+        *weights: NDArray[np.float32] | NDArray[np.int64],
+        **attributes: OnnxAttribute,
+    ) -> str:
+        """Add a layer and return the name of what it puts out.
+
+        Args:
+            op: the ONNX operator.
+            source: the name of what goes in.
+            *weights: its further inputs, constant.
+            **attributes: as the operator's documentation names them.
+        """
+        name = f"{op}{len(self._nodes)}"
+        inputs = [source]
+        for array in weights:
+            inputs.append(f"weight{len(self._weights)}")
+            self._weights.append(_encode_tensor(inputs[-1], array))
+        fields = [_encode_field(1, each) for each in inputs]
+        fields += [_encode_field(2, name), _encode_field(4, op)]
+        fields += [
+            _encode_field(5, _encode_attribute(*item)) for item in attributes.items()
+        ]
+        self._nodes.append(b"".join(fields))
+        return name
+
+    def add_output(self, source: str, name: str, shape: Sequence[int | str]) -> None:
+        """Make `source` an output of the network, called `name`."""
+        identity = (
+            _encode_field(1, source)
+            + _encode_field(2, name)
+            + _encode_field(4, "Identity")
+        )
+        self._nodes.append(identity)
+        self._outputs.append(_encode_value_info(name, shape))
+
+    def to_bytes(self) -> bytes:
+        """Return the network as the content of an `.onnx` file."""
+        graph = b"".join(
+            [
+                *(_encode_field(1, node) for node in self._nodes),
+                _encode_field(2, "graph"),
+                *(_encode_field(5, tensor) for tensor in self._weights),
+                _encode_field(11, self._source),
+                *(_encode_field(12, output) for output in self._outputs),
+            ]
+        )
+        opset = _encode_field(1, "") + _encode_field(2, _OPSET)
+        return (
+            _encode_field(1, _IR_VERSION)
+            + _encode_field(7, graph)
+            + _encode_field(8, opset)
+        )
+
+
+def _encode_varint(value: int) -> bytes:
+    value &= (1 << 64) - 1  # negative numbers are written in two's complement
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def _encode_field(number: int, value: int | str | bytes) -> bytes:
+    if isinstance(value, int):
+        return _encode_varint(number << 3) + _encode_varint(value)
+    content = value.encode() if isinstance(value, str) else value
+    return _encode_varint(number << 3 | 2) + _encode_varint(len(content)) + content
+
+
+def _encode_attribute(name: str, value: OnnxAttribute) -> bytes:
+    if isinstance(value, int):
+        return _encode_field(1, name) + _encode_field(3, value) + _encode_field(20, 2)
+    if isinstance(value, str):
+        return _encode_field(1, name) + _encode_field(4, value) + _encode_field(20, 3)
+    numbers = b"".join(_encode_field(8, number) for number in value)
+    return _encode_field(1, name) + numbers + _encode_field(20, 7)
+
+
+def _encode_tensor(name: str, array: NDArray[np.float32] | NDArray[np.int64]) -> bytes:
+    kind = _ONNX_FLOAT if array.dtype == np.float32 else _ONNX_INT64
+    sizes = b"".join(_encode_field(1, size) for size in array.shape)
+    content = np.ascontiguousarray(array).tobytes()
+    return (
+        sizes
+        + _encode_field(2, kind)
+        + _encode_field(8, name)
+        + _encode_field(9, content)
+    )
+
+
+def _encode_value_info(name: str, shape: Sequence[int | str]) -> bytes:
+    sizes = [_encode_field(1 if isinstance(size, int) else 2, size) for size in shape]
+    dimensions = b"".join(_encode_field(1, size) for size in sizes)
+    tensor_type = _encode_field(1, _ONNX_FLOAT) + _encode_field(2, dimensions)
+    return _encode_field(1, name) + _encode_field(2, _encode_field(1, tensor_type))
+
+
+LayerWeights = list[NDArray[np.float32]]
+Pooling = tuple[int, str] | None
+"""Side and ONNX padding of a maximum pooling with stride 2; None for no pooling."""
+
+# The weights are stored as a joblib archive, and reading one can run code: so only
+# the three files of mtcnn 1.0.0 are read.
+_SHA256 = {
+    "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
+    "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
+    "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
+}
+
+
+class MTCNNStage:
+    """One network; keeps its input inside, so one thread may call it at a time."""
+
+    def __init__(self, onnx: bytes, outputs: Sequence[str]) -> None:
+        """Load the network.
+
+        Args:
+            onnx: the content of an `.onnx` file.
+            outputs: the names of the outputs, in the order `forward` returns them.
+        """
+        self._net = cv2.dnn.readNetFromONNX(np.frombuffer(onnx, np.uint8))
+        self._outputs = list(outputs)
+
+    def forward(self, blob: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return the outputs for `(n, 3, h, w)` RGB values in [-1, 1]."""
+        self._net.setInput(blob)
+        return [np.asarray(each) for each in self._net.forward(self._outputs)]
+
+
+def build_pnet() -> MTCNNStage:
+    """Return P-Net: any image, `box` `(n, 4, h, w)` and `face` `(n, 2, h, w)`."""
+    weights = _load_weights("pnet")
+    graph = OnnxGraph(("n", 3, "h", "w"))
+    source = _add_convolutions(graph, weights, [(2, "SAME_UPPER"), None, None])
+    for name in ("box", "face"):
+        kernel, bias = weights.pop(0), weights.pop(0)
+        head = graph.add_layer("Conv", source, _to_oihw(kernel), bias)
+        graph.add_output(head, name, ("n", len(bias), "oh", "ow"))
+    return MTCNNStage(graph.to_bytes(), ("box", "face"))
+
+
+def build_rnet() -> MTCNNStage:
+    """Return R-Net: `(n, 3, 24, 24)` patches, `box` `(n, 4)` and `face` `(n, 2)`."""
+    pools: list[Pooling] = [(3, "SAME_UPPER"), (3, "VALID"), None]
+    return _build_patch_network("rnet", 24, pools, ("box", "face"))
+
+
+def build_onet() -> MTCNNStage:
+    """Return O-Net: 48 px patches, `box`, `points` `(n, 10)` (x, then y), `face`."""
+    pools: list[Pooling] = [(3, "SAME_UPPER"), (3, "VALID"), (2, "SAME_UPPER"), None]
+    return _build_patch_network("onet", 48, pools, ("box", "points", "face"))
+
+
+def _build_patch_network(
+    name: str, side: int, pools: Sequence[Pooling], heads: Sequence[str]
+) -> MTCNNStage:
+    weights = _load_weights(name)
+    graph = OnnxGraph(("n", 3, side, side))
+    source = _add_convolutions(graph, weights, pools)
+    # Trained on column-major images, so the weights expect width before height.
+    source = graph.add_layer("Transpose", source, perm=(0, 3, 2, 1))
+    source = graph.add_layer("Flatten", source)
+    source = graph.add_layer("Gemm", source, weights.pop(0), weights.pop(0))
+    source = graph.add_layer("PRelu", source, weights.pop(0))
+    for head in heads:
+        kernel, bias = weights.pop(0), weights.pop(0)
+        graph.add_output(
+            graph.add_layer("Gemm", source, kernel, bias), head, ("n", len(bias))
+        )
+    return MTCNNStage(graph.to_bytes(), heads)
+
+
+def _add_convolutions(
+    graph: OnnxGraph, weights: LayerWeights, pools: Sequence[Pooling]
+) -> str:
+    """Add the convolutions, taking their weights off the list; return the last."""
+    source = graph.input
+    for pool in pools:
+        kernel, bias, slope = (weights.pop(0) for _ in range(3))
+        source = graph.add_layer("Conv", source, _to_oihw(kernel), bias)
+        source = graph.add_layer("PRelu", source, slope.reshape(-1, 1, 1))
+        if pool is not None:
+            side, padding = pool
+            source = graph.add_layer(
+                "MaxPool",
+                source,
+                kernel_shape=(side, side),
+                strides=(2, 2),
+                auto_pad=padding,
+            )
+    return source
+
+
+def _to_oihw(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a Keras kernel `(h, w, in, out)` as ONNX wants it, `(out, in, h, w)`."""
+    return kernel.transpose(3, 2, 0, 1)
+
+
+def _load_weights(name: str) -> LayerWeights:
+    """Return the arrays of one network, in the order of its layers.
+
+    Raises:
+        FileNotFoundError: the package or its file is missing.
+        RuntimeError: the file is not the one of mtcnn 1.0.0.
+    """
+    import joblib  # type: ignore[import-untyped]
+
+    package = find_spec("mtcnn")
+    origin = package.origin if package is not None else None
+    path = Path(origin or "").parent / "assets" / "weights" / f"{name}.lz4"
+    if origin is None or not path.is_file():
+        raise FileNotFoundError(
+            f"the mtcnn package with its {name}.lz4 is missing; "
+            "get it with: pip install 'mtcnn==1.0.0'"
+        )
+    actual_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if actual_sha256 != _SHA256[name]:
+        raise RuntimeError(
+            f"{path} is not the file of mtcnn 1.0.0: sha256 {actual_sha256[:12]}..., "
+            "expected "
+            f"{_SHA256[name][:12]}...; repair it with: "
+            "pip install --force-reinstall 'mtcnn==1.0.0'"
+        )
+    return list(joblib.load(path))
+
+
+def nms_opencv(
+    boxes: Boxes, scores: NDArray[np.float32], max_iou: float, *, limit: int
+) -> NDArray[np.int64]:
+    """Do what `maskdet.boxes.nms` does, in OpenCV and for the best `limit` boxes only.
+
+    Returns:
+        Indices of the kept boxes, best score first.
+    """
+    corners_and_sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+    kept = cv2.dnn.NMSBoxes(
+        corners_and_sides.astype(np.float64).tolist(),
+        scores.tolist(),
+        score_threshold=0.0,
+        nms_threshold=max_iou,
+        top_k=limit,
+    )
+    return np.asarray(kept, np.int64).reshape(-1)
+
 
 _CELL_PX = 12  # side of what P-Net looks at
 _STRIDE_PX = 2  # distance between two looks of P-Net

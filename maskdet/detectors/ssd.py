@@ -12,8 +12,8 @@ from threading import Lock
 import cv2
 import numpy as np
 
-from maskdet.assets import model_path
 from maskdet.boxes import clip_boxes, sizes_px
+from maskdet.model_zoo import model_path
 from maskdet.types import Faces, Image, check_image
 
 _INPUT_WH = (300, 300)

@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from maskdet.assets import model_path
 from maskdet.boxes import clip_boxes, nms, sizes_px
 from maskdet.detectors import Landmarks
+from maskdet.model_zoo import model_path
 from maskdet.types import Faces, Image, check_image
 
 _STRIDES_PX = (8, 16, 32)

@@ -1,7 +1,7 @@
 """Boxes, captions and distances on a picture, told apart by more than colour."""
 
-from maskdet.drawing.blurring import anonymize_scene, blur_faces, pixelate_image
-from maskdet.drawing.picture import draw
+from maskdet.drawing.annotate import draw
+from maskdet.drawing.anonymize import anonymize_scene, blur_faces, pixelate_image
 from maskdet.style import Style, format_face_caption, line_style
 
 __all__ = [

@@ -15,18 +15,18 @@ Each report holds its answers as `FacePredictions`: what was said of which face.
 
 from __future__ import annotations
 
-from maskdet.evaluation.collecting import collect_predictions
-from maskdet.evaluation.judged import LARGE_PX, MIN_IOU, FacePredictions
-from maskdet.evaluation.labels import (
+from maskdet.evaluation.classification import (
     ClassificationReport,
+    collect_predictions,
     evaluate_boxes,
     evaluate_faces,
 )
-from maskdet.evaluation.scenes import (
+from maskdet.evaluation.detection import (
     MIN_CURVE_SCORE,
     DetectionReport,
     evaluate_detection,
 )
+from maskdet.evaluation.matching import LARGE_PX, MIN_IOU, FacePredictions
 
 __all__ = [
     "LARGE_PX",

@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
-from maskdet.events.event import EVENT_COLUMNS, EVENT_KINDS, Event, describe_event
-from maskdet.events.happenings import EventDetector
-from maskdet.events.origin import StreamInfo
+from maskdet.events.detection import EventDetector
+from maskdet.events.event import (
+    EVENT_COLUMNS,
+    EVENT_KINDS,
+    Event,
+    StreamInfo,
+    describe_event,
+)
 
 __all__ = [
     "EVENT_COLUMNS",

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from maskdet.events import connecting, statements
-from maskdet.events.connecting import StoreError
+from maskdet.events import database
+from maskdet.events.database import EventFilter, StoreError
 from maskdet.events.event import EVENT_COLUMNS, Event, parse_label
-from maskdet.events.statements import EventFilter
-from maskdet.records import escape_formula
+from maskdet.results_io import escape_formula
 from maskdet.types import UNTRACKED, Label
 
 __all__ = ["EventFilter", "EventStore", "StoreError"]
@@ -46,9 +45,9 @@ class EventStore:
         Raises:
             StoreError: it is no such URL, or its driver is not installed.
         """
-        self._url = connecting.parse_database_url(url)
-        self._engine = connecting.create_engine(self._url)
-        self._read_only_engine = connecting.create_read_only_engine(
+        self._url = database.parse_database_url(url)
+        self._engine = database.create_engine(self._url)
+        self._read_only_engine = database.create_read_only_engine(
             self._url, self._engine
         )
         self._is_ready = self._tables_created = False
@@ -56,7 +55,7 @@ class EventStore:
     @property
     def location(self) -> str:
         """Where the events are, without a password: a file, or an address."""
-        return connecting.format_database_url(self._url)
+        return database.format_database_url(self._url)
 
     def close(self) -> None:
         """Close every connection; the next use opens them again."""
@@ -64,7 +63,7 @@ class EventStore:
 
     def exists(self) -> bool:
         """Return whether anything was ever recorded there; makes nothing."""
-        if not connecting.database_file_exists(self._url):
+        if not database.database_file_exists(self._url):
             # What still writes to a deleted file writes to nowhere.
             if self._is_ready:
                 self.close()
@@ -73,7 +72,7 @@ class EventStore:
         if self._is_ready:
             return True
         with self._open_transaction(self._read_only_engine) as connection:
-            has_tables = sa.inspect(connection).has_table(statements.EVENTS_TABLE.name)
+            has_tables = sa.inspect(connection).has_table(database.EVENTS_TABLE.name)
             if has_tables:
                 self._check_version(connection)
         self._is_ready = has_tables
@@ -81,7 +80,7 @@ class EventStore:
 
     def is_foreign(self) -> bool:
         """Return whether there are tables, but none of ours; makes nothing."""
-        if self.exists() or not connecting.database_file_exists(self._url):
+        if self.exists() or not database.database_file_exists(self._url):
             return False
         with self._open_transaction(self._read_only_engine) as connection:
             return bool(sa.inspect(connection).get_table_names())
@@ -90,7 +89,7 @@ class EventStore:
         """Make folder, file and tables as far as they are missing."""
         if self.exists() and self._tables_created:
             return
-        connecting.create_database_file(self._url)
+        database.create_database_file(self._url)
         try:
             self._create_tables()
         except StoreError:
@@ -101,12 +100,12 @@ class EventStore:
 
     def _create_tables(self) -> None:
         with self._open_transaction() as connection:
-            connecting.enable_concurrent_reads(connection)
-            statements.get_metadata().create_all(connection)
+            database.enable_concurrent_reads(connection)
+            database.get_metadata().create_all(connection)
             if self._read_schema_version(connection) is None:
-                value = str(statements.SCHEMA_VERSION)
+                value = str(database.SCHEMA_VERSION)
                 row = {"name": "schema_version", "value": value}
-                connection.execute(sa.insert(statements.INFO_TABLE), row)
+                connection.execute(sa.insert(database.INFO_TABLE), row)
 
     def add(self, events: Sequence[Event]) -> None:
         """Write events down, all or none."""
@@ -114,31 +113,31 @@ class EventStore:
             return
         self.create()
         with self._open_transaction() as connection:
-            rows = [statements.to_event_row(event) for event in events]
-            connection.execute(statements.insert_events(), rows)
+            rows = [database.to_event_row(event) for event in events]
+            connection.execute(database.insert_events(), rows)
 
     def read(self, event_filter: EventFilter, limit: int | None = None) -> list[Event]:
         """Return events, newest first, at most `limit` of them."""
         return [
             _event_from_row(row)
             for row in self._fetch_rows(
-                statements.select_newest_events(event_filter, limit)
+                database.select_newest_events(event_filter, limit)
             )
         ]
 
     def count_by_kind(self, event_filter: EventFilter) -> Counter[str]:
         """Return how many events there are of each kind."""
-        rows = self._fetch_rows(statements.select_kind_counts(event_filter))
+        rows = self._fetch_rows(database.select_kind_counts(event_filter))
         return Counter({row.kind: row.n for row in rows})
 
     def count_people(self, event_filter: EventFilter) -> Counter[Label]:
         """Return how many people there were by their last label, where they had one."""
-        rows = self._fetch_rows(statements.select_people(event_filter))
+        rows = self._fetch_rows(database.select_people(event_filter))
         return Counter({parse_label(row.label): row.n for row in rows})
 
     def count_unique_people(self, event_filter: EventFilter) -> int:
         """Return how many people there were, with a label or without."""
-        rows = self._fetch_rows(statements.select_unique_people(event_filter))
+        rows = self._fetch_rows(database.select_unique_people(event_filter))
         return int(rows[0][0]) if rows else 0
 
     def count_people_by_hour(
@@ -155,9 +154,9 @@ class EventStore:
         """
         counts_by_hour: dict[int, Counter[Label]] = {}
         for row in self._fetch_rows(
-            statements.select_hourly_people(event_filter, offset_ms)
+            database.select_hourly_people(event_filter, offset_ms)
         ):
-            start_ms = int(row.hour) * statements.HOUR_MS - offset_ms
+            start_ms = int(row.hour) * database.HOUR_MS - offset_ms
             counts_by_hour.setdefault(start_ms, Counter())[parse_label(row.label)] = (
                 row.n
             )
@@ -165,7 +164,7 @@ class EventStore:
 
     def list_cameras(self) -> list[str]:
         """Return the names of all cameras, in order."""
-        return [row.camera for row in self._fetch_rows(statements.select_cameras())]
+        return [row.camera for row in self._fetch_rows(database.select_cameras())]
 
     def write_csv(self, event_filter: EventFilter, file: TextWriter) -> int:
         """Write events as CSV, oldest first; return how many.
@@ -175,7 +174,7 @@ class EventStore:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(EVENT_COLUMNS)
         n_rows = 0
-        for row in self._stream_rows(statements.select_oldest_events(event_filter)):
+        for row in self._stream_rows(database.select_oldest_events(event_filter)):
             values = _event_from_row(row).to_record().values()
             writer.writerow(
                 escape_formula(value) if isinstance(value, str) else value
@@ -190,7 +189,7 @@ class EventStore:
             return 0
         before_ms = None if before is None else round(before.timestamp() * 1e3)
         with self._open_transaction() as connection:
-            return int(connection.execute(statements.delete_events(before_ms)).rowcount)
+            return int(connection.execute(database.delete_events(before_ms)).rowcount)
 
     def _fetch_rows(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         if not self.exists():
@@ -206,9 +205,7 @@ class EventStore:
             yield from connection.execute(query, execution_options=options)
 
     def _engine_for_reading(self) -> sa.Engine:
-        return (
-            self._engine if connecting.can_write(self._url) else self._read_only_engine
-        )
+        return self._engine if database.can_write(self._url) else self._read_only_engine
 
     @contextmanager
     def _open_transaction(
@@ -218,10 +215,10 @@ class EventStore:
         engine = self._engine if engine is None else engine
         try:
             with (
-                connecting.translate_database_errors(self._url),
+                database.translate_database_errors(self._url),
                 engine.begin() as connection,
             ):
-                connecting.set_lock_timeout(connection)
+                database.set_lock_timeout(connection)
                 yield connection
         except StoreError:
             # Somebody may have put another database there.
@@ -230,16 +227,16 @@ class EventStore:
 
     def _check_version(self, connection: sa.Connection) -> None:
         version = self._read_schema_version(connection)
-        if version != str(statements.SCHEMA_VERSION):
+        if version != str(database.SCHEMA_VERSION):
             raise StoreError(
                 f"{self.location} was written by another version of maskdet: its "
                 "schema "
-                f"is {version}, known is {statements.SCHEMA_VERSION}"
+                f"is {version}, known is {database.SCHEMA_VERSION}"
             )
 
     @staticmethod
     def _read_schema_version(connection: sa.Connection) -> str | None:
-        info_table = statements.INFO_TABLE
+        info_table = database.INFO_TABLE
         query = sa.select(info_table.c.value).where(
             info_table.c.name == "schema_version"
         )

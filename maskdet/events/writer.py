@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from maskdet.events.database import StoreError
 from maskdet.events.event import Event
-from maskdet.events.store import EventStore, StoreError
+from maskdet.events.store import EventStore
 
 logger = logging.getLogger(__name__)
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from maskdet.media.addresses import redact_url
-from maskdet.media.films import (
-    ROTATIONS,
-    VideoInfo,
-    VideoLimits,
-    VideoReader,
-    VideoReadError,
-    VideoSource,
-    find_videos,
-    open_video_file,
-    validate_rotation,
+from maskdet.media.audio_mux import AUDIO_LOST, AudioTrack
+from maskdet.media.cameras import (
+    LatestFrameSource,
+    ReconnectPolicy,
+    open_video,
+    redact_url,
 )
 from maskdet.media.image_folder import ImageFolder, find_images
 from maskdet.media.image_formats import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageReadError
-from maskdet.media.live import LatestFrameSource, ReconnectPolicy, open_video
-from maskdet.media.mixing import AUDIO_LOST, AudioTrack
-from maskdet.media.pictures import (
+from maskdet.media.images import (
     MAX_BYTES,
     MAX_JPEG_PIXELS,
     MAX_PIXELS,
@@ -31,7 +24,18 @@ from maskdet.media.pictures import (
     rotate_image,
     write_image,
 )
-from maskdet.media.writing import VideoWriter, validate_output_path
+from maskdet.media.video_reader import (
+    ROTATIONS,
+    VideoInfo,
+    VideoLimits,
+    VideoReader,
+    VideoReadError,
+    VideoSource,
+    find_videos,
+    open_video_file,
+    validate_rotation,
+)
+from maskdet.media.video_writer import VideoWriter, validate_output_path
 
 __all__ = [
     "AUDIO_LOST",

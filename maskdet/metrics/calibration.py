@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.labelling import ClassificationResult
+from maskdet.metrics.classification import ClassificationResult
 
 N_BINS = 15
 """As in Guo et al., "On calibration of modern neural networks", ICML 2017."""

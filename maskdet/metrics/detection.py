@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskdet.boxes import Boxes, iou_matrix, sizes_px
-from maskdet.metrics.estimate import (
+from maskdet.metrics.intervals import (
     RESAMPLES,
     Estimate,
     draw_image_weights,

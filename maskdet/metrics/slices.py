@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.metrics.answers import Predictions
-from maskdet.metrics.estimate import Estimate, proportion
-from maskdet.metrics.labelling import ClassificationResult, Json
+from maskdet.metrics.classification import ClassificationResult, Json, Predictions
+from maskdet.metrics.intervals import Estimate, proportion
 from maskdet.types import Image
 
 MEASURED_PX = 64

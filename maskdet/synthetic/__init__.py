@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from maskdet.synthetic.fabric import (
+from maskdet.synthetic.lookalikes import LOOKALIKES, Lookalike, render_lookalike
+from maskdet.synthetic.masks import (
     FABRIC_PATTERNS,
     MASK_KINDS,
     MASK_POSITIONS,
@@ -10,10 +11,9 @@ from maskdet.synthetic.fabric import (
     Mask,
     MaskKind,
     MaskPosition,
+    render_mask,
 )
-from maskdet.synthetic.lookalikes import LOOKALIKES, Lookalike, render_lookalike
-from maskdet.synthetic.things import OCCLUDERS, Occluder, render_occluder
-from maskdet.synthetic.wear import render_mask
+from maskdet.synthetic.occluders import OCCLUDERS, Occluder, render_occluder
 
 __all__ = [
     "FABRIC_PATTERNS",

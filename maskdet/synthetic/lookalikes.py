@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.synthetic.fabric import FloatArray, Mask, sample_colour
-from maskdet.synthetic.head import MOUTH_Y, Head
-from maskdet.synthetic.layers import (
+from maskdet.synthetic.compositing import (
     Canvas,
+    FloatArray,
     composite,
     create_canvas,
     generate_smooth_noise,
 )
-from maskdet.synthetic.wear import render_mask
+from maskdet.synthetic.head import MOUTH_Y, Head
+from maskdet.synthetic.masks import Mask, render_mask, sample_colour
 from maskdet.types import Image
 
 Lookalike: TypeAlias = Literal["clear shield", "printed lips", "printed face"]

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskdet.assignment import UNMATCHED
 from maskdet.boxes import Boxes, box_areas, clip_boxes
 from maskdet.tracking.association import (
+    UNMATCHED,
     compute_costs,
     compute_occlusion,
     compute_reappearance_costs,
     match_min_cost,
 )
-from maskdet.tracking.flow import track_boxes
-from maskdet.tracking.people import TIME_EPSILON_S
-from maskdet.tracking.rules import TrackerConfig
-from maskdet.tracking.scenes import FrameThumbnail, ShotMemory
+from maskdet.tracking.config import TrackerConfig
+from maskdet.tracking.optical_flow import track_boxes
+from maskdet.tracking.shots import FrameThumbnail, ShotMemory
+from maskdet.tracking.tracks import TIME_EPSILON_S
 from maskdet.types import UNTRACKED, Faces, Image
 
 _LOW_THRESHOLD_RATIO = 0.4

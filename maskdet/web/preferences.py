@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from maskdet.analyzer import ANALYZERS, AUTO
+from maskdet.analyzers.pipelines import ANALYZERS, AUTO
 from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
 from maskdet.media import validate_rotation
 from maskdet.settings import Settings, parse_json_object, upgrade_settings

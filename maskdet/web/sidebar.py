@@ -1,26 +1,366 @@
-"""The sidebar: every choice a visitor has, on every page."""
+"""The sidebar: every choice a visitor has, on every page.
+
+The sidebar's choice of how people are followed and judged over time.
+
+The sidebar's rarer choices: weights, names and colours of the classes.
+
+The sidebar's choice of networks: who finds the faces, and who labels them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import streamlit as st
 
-from maskdet.media import ROTATIONS
-from maskdet.style import PALETTES, Style
-from maskdet.types import Settings
-from maskdet.web import distance, session
-from maskdet.web.live_distance import mirror_points
-from maskdet.web.markdown import escape_markdown
-from maskdet.web.networks import render_model_choice
-from maskdet.web.preferences import Preferences, format_rotation
-from maskdet.web.sidebar_advanced import (
-    get_advanced_widget_values,
-    render_advanced_settings,
+from maskdet.analyzers.pipelines import (
+    ANALYZERS,
+    AUTO,
+    classifies_every_face,
+    describe_pipeline,
+    has_refinement,
+    list_own_model_problems,
+    resolve_analyzer,
 )
-from maskdet.web.sidebar_people import render_smoothing
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.media import ROTATIONS
+from maskdet.settings import SMOOTHING_METHODS, Settings, SmoothingMethod
+from maskdet.smoothing import TRACKING_PRESETS, TrackingPreset
+from maskdet.style import PALETTES, Style
+from maskdet.types import CLASSES, Label
+from maskdet.web import distance, session
+from maskdet.web.distance import mirror_points
+from maskdet.web.preferences import Preferences, format_rotation
+from maskdet.web.widgets import escape_markdown
+
+_SMOOTHING_TITLES: Final = {
+    "log_pool": "Surest views count most",
+    "latest": "Each view alone",
+    "mean": "Mean of all views",
+    "window": "Mean of the last views",
+    "ema": "Fading mean",
+}
+
+_PRESET_FIELDS: Final = frozenset(
+    {"min_score", "min_confidence", "min_face_px", "nms_iou"}
+    | {"memory_s", "smoothing", "smoothing_window_s", "class_weights"}
+)
+"""The settings that a preset is about; the others stay as they are."""
+
+
+def render_smoothing() -> tuple[SmoothingMethod, float, float]:
+    """Show the choice; return smoothing, its window and the memory, in seconds."""
+    smoothing = st.selectbox(
+        "Vote",
+        SMOOTHING_METHODS,
+        format_func=_SMOOTHING_TITLES.__getitem__,
+        key="choice.smoothing",
+        help="How many views of a person become one label.",
+    )
+    window_s = st.slider(
+        "Views count for (s)",
+        *_get_slider_range_s("choice.smoothing_window_s", 10.0),
+        key="choice.smoothing_window_s",
+        step=0.1,
+        help="How far back views count. Longer is steadier, and slower to notice "
+        "that somebody takes the mask off.",
+        disabled=smoothing in ("latest", "mean"),
+    )
+    memory_s = st.slider(
+        "Remember people for (s)",
+        *_get_slider_range_s("choice.memory_s", 15.0),
+        key="choice.memory_s",
+        step=0.1,
+        help="Who turns away keeps number and label for so long; the label fades.",
+    )
+    st.caption("Presets of the three examples of MaskDetection (ami-a):")
+    with st.container(horizontal=True, gap="small"):
+        for name, preset in TRACKING_PRESETS.items():
+            st.button(
+                preset.title,
+                key=f"preset.{name}",
+                help=preset.description,
+                on_click=_apply_preset,
+                args=(preset,),
+            )
+    st.caption(
+        "A preset sets the analyzer, the thresholds and all of this section. "
+        + " ".join(
+            f"**{each_preset.title}**: {escape_markdown(each_preset.description)}"
+            for each_preset in TRACKING_PRESETS.values()
+        )
+    )
+    return smoothing, window_s, memory_s
+
+
+def _get_slider_range_s(key: str, max_s: float) -> tuple[float, float]:
+    """Return the ends of a slider; a link or file may ask for more than usual."""
+    return 0.1, max(max_s, float(st.session_state[key]))
+
+
+def _apply_preset(preset: TrackingPreset) -> None:
+    preferences = session.get_preferences()
+    values = {name: getattr(preset.settings, name) for name in _PRESET_FIELDS}
+    session.set_preferences(
+        dataclasses.replace(
+            preferences,
+            analyzer=preset.analyzer,
+            refine=preset.refine,
+            settings=dataclasses.replace(preferences.settings, **values),
+        )
+    )
+
+
+def get_advanced_widget_values(preferences: Preferences) -> dict[str, object]:
+    """Return the value of each widget of this section by its key."""
+    style = preferences.style
+    weights = zip(CLASSES, preferences.settings.class_weights, strict=True)
+    return {
+        **{_get_class_widget_key("weight", label): weight for label, weight in weights},
+        **{
+            _get_class_widget_key("name", face_label): style.class_names.get(
+                face_label.key, ""
+            )
+            for face_label in Label
+        },
+        **{
+            _get_class_widget_key("colour", face_label): style.colour_css(face_label)
+            for face_label in Label
+        },
+    }
+
+
+def render_advanced_settings(
+    settings: Settings, style: Style, previous: Preferences
+) -> tuple[Settings, Style]:
+    """Show the section; return settings and style with what it says.
+
+    Args:
+        settings: what the other sections say.
+        style: likewise; it has the palette.
+        previous: the choices of the run before, which stay where a new one is refused.
+    """
+    # The weights stand above the names, and have them at once.
+    weights_area = st.container()
+    style = _render_class_styles(style, previous.style)
+    with weights_area:
+        return _render_class_weights(settings, previous.settings, style), style
+
+
+def _render_class_weights(
+    settings: Settings, previous: Settings, style: Style
+) -> Settings:
+    st.caption(
+        "**Class weights.** How much a view of a person counts that shows this class, "
+        "by the factor Σ probability · weight. With 0 for a class, such views change "
+        "nothing that is known of the person."
+    )
+    weights = tuple(
+        st.slider(
+            escape_markdown(style.title(label)),
+            *(0.0, 1.0),
+            key=_get_class_widget_key("weight", label),
+            step=0.05,
+        )
+        for label in CLASSES
+    )
+    try:
+        return dataclasses.replace(settings, class_weights=weights)
+    except ValueError:
+        st.warning(
+            "At least one class must count. The weights before stay in force.",
+            icon=":material/warning:",
+        )
+        return dataclasses.replace(settings, class_weights=previous.class_weights)
+
+
+def _render_class_styles(style: Style, previous: Style) -> Style:
+    st.caption(
+        "**Names and colours.** Your own, in images, tables, charts and counts. Files "
+        "keep the keys `mask`, `no_mask`, `incorrect`, `unknown`."
+    )
+    colours = dict(_update_custom_colours(style, previous))
+    names = {}
+    for label in Label:
+        name, colour = st.columns([4, 1], vertical_alignment="bottom")
+        names[label.key] = name.text_input(
+            label.title,
+            key=_get_class_widget_key("name", label),
+            placeholder=label.title,
+            max_chars=24,
+        ).strip()
+        colour.color_picker(
+            f"Colour of {label.title}",
+            key=_get_class_widget_key("colour", label),
+            label_visibility="collapsed",
+        )
+    st.button(
+        "Standard names and colours",
+        icon=":material/restart_alt:",
+        on_click=_reset_class_styles,
+        disabled=not (any(names.values()) or colours),
+        width="stretch",
+    )
+    style = dataclasses.replace(style, class_colours=colours)
+    custom_names = {key: name for key, name in names.items() if name}
+    try:
+        style = dataclasses.replace(style, class_names=custom_names)
+    except ValueError as error:
+        st.warning(
+            escape_markdown(f"{error}. The names before stay in force."),
+            icon=":material/warning:",
+        )
+        style = dataclasses.replace(style, class_names=previous.class_names)
+    if style.substitution_note:
+        st.caption(
+            escape_markdown(
+                f"{style.substitution_note[:1].upper()}{style.substitution_note[1:]}."
+            )
+        )
+    return style
+
+
+def _update_custom_colours(style: Style, previous: Style) -> dict[str, str]:
+    """Return the colours that are the visitor's own, and let the pickers show all.
+
+    A picker that shows what was in force was not touched, so that a new palette
+    changes it.
+    """
+    custom = dict(previous.class_colours)
+    for label in Label:
+        picked = str(st.session_state[_get_class_widget_key("colour", label)]).lower()
+        if picked != previous.colour_css(label):
+            custom[label.key] = picked
+    updated = dataclasses.replace(style, class_colours=custom)
+    for label in Label:
+        st.session_state[_get_class_widget_key("colour", label)] = updated.colour_css(
+            label
+        )
+    return custom
+
+
+def _reset_class_styles() -> None:
+    preferences = session.get_preferences()
+    style = dataclasses.replace(preferences.style, class_names={}, class_colours={})
+    session.set_preferences(dataclasses.replace(preferences, style=style))
+
+
+def _get_class_widget_key(kind: str, label: Label) -> str:
+    return f"choice.{kind}.{label.key}"
+
+
+def render_model_choice(*, live: bool) -> tuple[str, str, bool]:
+    """Show the choice; return analyzer, mask model and whether large faces are re-read.
+
+    Args:
+        live: whether the page shows video: who is at work there may be another.
+    """
+    analyzer = _select_analyzer(live=live)
+    resolved_name = resolve_analyzer(analyzer, live=live)
+    refine = _toggle_refinement(resolved_name)
+    classifier = _select_classifier()
+    classifies_all = classifies_every_face(resolved_name, classifier)
+    if not classifies_all and not (
+        refine and has_refinement(resolved_name, classifier)
+    ):
+        st.caption(":gray[Not asked here: the analyzer labels the faces itself.]")
+    st.caption(
+        "At work: "
+        f"{escape_markdown(describe_pipeline(resolved_name, classifier, refine=refine))}."
+    )
+    _render_model_problems()
+    return analyzer, classifier, refine
+
+
+def _select_analyzer(*, live: bool) -> str:
+    missing = session.list_unavailable_analyzers()
+    names = [name for name in (AUTO, *ANALYZERS) if name not in missing]
+    _replace_missing_model("choice.analyzer", names)
+    name = st.selectbox(
+        "Analyzer",
+        names,
+        format_func=_format_analyzer,
+        key="choice.analyzer",
+        help="Finds the faces and labels each of them. Another one finds other faces, "
+        "and takes another time. “auto” takes the best that is here: a fast one on the "
+        "Live page, a thorough one for pictures.",
+    )
+    resolved_name = resolve_analyzer(name, live=live)
+    st.caption(
+        f"Here **{resolved_name}**: {ANALYZERS[resolved_name]}."
+        if name == AUTO
+        else f"{ANALYZERS[name]}."
+    )
+    if missing:
+        with st.expander(f":gray[Not here: {', '.join(missing)}]"):
+            for other, line in missing.items():
+                st.caption(f"**{other}**: {escape_markdown(line)}.")
+    return str(name)
+
+
+def _format_analyzer(name: str) -> str:
+    return "auto: fast on video" if name == AUTO else name
+
+
+def _toggle_refinement(analyzer: str) -> bool:
+    """Offer the second look; its place is taken also where there is none."""
+    return st.toggle(
+        "Check uncertain faces again",
+        key="choice.refine",
+        disabled=not has_refinement(analyzer, st.session_state["choice.classifier"]),
+        help="Where the confidence of the network is low, the mask model checks the "
+        "face again: better labels and fewer false positives, for a little more time. "
+        "Two-stage analyzers, and mask models other than the default one, classify "
+        "every face in any case.",
+    )
+
+
+def _select_classifier() -> str:
+    """Offer the mask models that are here; with only one there is nothing to choose."""
+    missing = session.list_unavailable_classifiers()
+    names = [name for name in CLASSIFIERS if name not in missing]
+    _replace_missing_model("choice.classifier", names)
+    if len(names) < 2:
+        return cast(str, st.session_state["choice.classifier"])
+    name = st.selectbox(
+        "Mask model",
+        names,
+        format_func=_format_classifier,
+        key="choice.classifier",
+        help="The default one labels faces where it is asked, as the line below says. "
+        "Another one labels every face. The Models page shows how well each of them "
+        "does.",
+    )
+    if missing:
+        st.caption(f":gray[Not here: {', '.join(missing)}]")
+    return str(name)
+
+
+def _replace_missing_model(key: str, names: Sequence[str]) -> None:
+    """Take the first of `names` where the file of the chosen one has gone."""
+    selected = st.session_state[key]
+    if selected not in names and names:
+        st.session_state[key] = names[0]
+        line = (
+            f"{selected} is no longer in the folder of own models; {names[0]} is used."
+        )
+        st.warning(escape_markdown(line), icon=":material/warning:")
+
+
+def _render_model_problems() -> None:
+    """Say which files in the folder of own models are not offered, and why."""
+    lines = list_own_model_problems()
+    if lines:
+        with st.expander(f":gray[Own models that cannot be used: {len(lines)}]"):
+            for line in lines:
+                st.caption(f"{escape_markdown(line)}.")
+
+
+def _format_classifier(name: str) -> str:
+    return f"{name} (default)" if name == DEFAULT_CLASSIFIER else name
+
 
 _CAMERA_SIZES_WH: tuple[tuple[int, int], ...] = ((320, 240), (640, 480), (1280, 720))
 _CAMERA_RATES_FPS: tuple[int, ...] = (5, 10, 15, 30)

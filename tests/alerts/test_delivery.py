@@ -8,8 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from maskdet.alerts.hosts import describe_host_rejection
-from maskdet.alerts.outbox import DeliveryError, DeliveryQueue, RetryPolicy
+from maskdet.alerts.delivery import (
+    DeliveryError,
+    DeliveryQueue,
+    RetryPolicy,
+    describe_host_rejection,
+)
 from maskdet.alerts.webhook import (
     SIGNATURE_HEADER,
     TIME_HEADER,
@@ -20,7 +24,7 @@ from maskdet.alerts.webhook import (
 from maskdet.events import Event
 from maskdet.types import Label
 from tests.alerts.receivers import run_silent_receiver, run_web_receiver
-from tests.waiting import WAIT_S, wait_until
+from tests.helpers.waiting import WAIT_S, wait_until
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")

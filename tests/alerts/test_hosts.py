@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maskdet.alerts.hosts import ALERT_HOSTS_VARIABLE, describe_host_rejection
+from maskdet.alerts.delivery import ALERT_HOSTS_VARIABLE, describe_host_rejection
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from maskdet.alerts.delivery import DeliveryError
 from maskdet.alerts.mqtt import Broker, MqttPublisher
-from maskdet.alerts.outbox import DeliveryError
 from maskdet.events import Event
 from maskdet.extras import MissingExtraError
 from maskdet.types import Label
 from tests.alerts.receivers import run_mqtt_broker
-from tests.waiting import WAIT_S
+from tests.helpers.waiting import WAIT_S
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.driving import Dashboard, run_dashboard
-from tests.waiting import WAIT_MS
+from tests.browser.dashboard import Dashboard, run_dashboard
+from tests.helpers.waiting import WAIT_MS
 
 BROWSER_FOLDER = Path(__file__).resolve().parent
 # The picture comes from a file, permission is given unasked, and media may travel

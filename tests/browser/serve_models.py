@@ -28,15 +28,15 @@ class AllMaskedAnalyzer(serve.ColourAnalyzer):
 
 
 def main() -> None:
-    from maskdet import comparison, runs
     from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+    from maskdet.evaluation import comparison, training_runs
     from maskdet.web import session
 
     def load(name, classifier=DEFAULT_CLASSIFIER, *, refine=True):
         return AllMaskedAnalyzer() if classifier == "twin" else serve.ColourAnalyzer()
 
-    runs.RUNS_FOLDER = Path(sys.argv[2])
-    comparison.COMPARISON_FILE = runs.RUNS_FOLDER.parent / "analyzers.json"
+    training_runs.RUNS_FOLDER = Path(sys.argv[2])
+    comparison.COMPARISON_FILE = training_runs.RUNS_FOLDER.parent / "analyzers.json"
     CLASSIFIERS["twin"] = CLASSIFIERS[DEFAULT_CLASSIFIER]
     session.load_analyzer = load
     serve.main()

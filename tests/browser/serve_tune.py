@@ -8,19 +8,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.browser import serve
-from tests.tune_page_fakes import make_page_predictions
+from tests.helpers.tune_predictions import make_page_predictions
 
 
 def main() -> None:
-    from maskdet.tune import bundled
+    from maskdet.tuning import predictions
 
     names = {"onepass on village": "onepass", "mtcnn on village": "mtcnn"}
 
     def load(name):
         return make_page_predictions(analyzer=names[name], seed=len(name))
 
-    bundled.list_bundled = lambda: tuple(names)
-    bundled.load_bundled_predictions = load
+    predictions.list_bundled = lambda: tuple(names)
+    predictions.load_bundled_predictions = load
     sys.argv.append("--fake")
     serve.main()
 

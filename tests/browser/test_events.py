@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskdet.events.statements import EventFilter
+from maskdet.events.database import EventFilter
 from maskdet.events.store import EventStore
-from tests.browser.driving import (
+from tests.browser.dashboard import (
     Dashboard,
     LivePage,
     turn_toggle_on,
     write_camera_video,
 )
 from tests.browser.serve import FACE_BGR, MASK_BGR
-from tests.waiting import wait_until
+from tests.helpers.waiting import wait_until
 
 LEFT, RIGHT = (150, 140, 250, 267), (330, 140, 430, 267)
 

@@ -17,14 +17,14 @@ import pytest
 
 from maskdet.style import colour_bgr
 from maskdet.types import Image, Label
-from tests.browser.driving import (
+from tests.browser.dashboard import (
     Dashboard,
     open_page_from_sidebar,
     run_dashboard,
     upload_files,
 )
 from tests.browser.serve import FACE_BGR, MASK_BGR
-from tests.waiting import wait_until
+from tests.helpers.waiting import wait_until
 
 FACE_BOX = (220, 140, 420, 340)
 UPLOADER = '[data-testid="stMain"] input[type="file"]'

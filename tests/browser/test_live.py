@@ -13,8 +13,8 @@ import pytest
 from maskdet.style import colour_bgr
 from maskdet.synthetic import render_mask
 from maskdet.types import CLASSES, Label
-from maskdet.web.viewers import MAX_VIEWERS_VARIABLE
-from tests.browser.driving import (
+from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE
+from tests.browser.dashboard import (
     Dashboard,
     LivePage,
     run_dashboard,
@@ -24,7 +24,7 @@ from tests.browser.driving import (
     write_camera_video,
 )
 from tests.browser.serve import FACE_BGR, MASK_BGR
-from tests.waiting import wait_until
+from tests.helpers.waiting import wait_until
 
 FILM_FPS = 30
 NONE = "\N{EN DASH}"

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from maskdet.comparison import format_comparison
+from maskdet.evaluation.comparison import format_comparison
 from maskdet.style import colour_bgr
 from maskdet.types import Label
-from tests.browser.driving import (
+from tests.browser.dashboard import (
     Dashboard,
     LivePage,
     open_page_from_sidebar,
@@ -22,9 +22,9 @@ from tests.browser.driving import (
     write_camera_video,
 )
 from tests.browser.serve import FACE_BGR
-from tests.comparison_fakes import make_analyzer_results
-from tests.models_fakes import FACTS, LARGE_FACTS, write_training_run
-from tests.waiting import wait_until
+from tests.helpers.analyzer_results import make_analyzer_results
+from tests.helpers.training_runs import FACTS, LARGE_FACTS, write_training_run
+from tests.helpers.waiting import wait_until
 
 FACE_BOX = (220, 140, 420, 340)
 CHARTS = 9

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.driving import Dashboard, LivePage, run_dashboard, upload_files
+from tests.browser.dashboard import Dashboard, LivePage, run_dashboard, upload_files
 from tests.browser.serve import FACE_BGR, MASK_BGR
-from tests.waiting import wait_until
+from tests.helpers.waiting import wait_until
 
 ZIP = "[data-testid=stFileUploader]:has-text('A zip with') input[type=file]"
 PICTURES = "[data-testid=stFileUploader]:has-text('Pictures to label') input[type=file]"
@@ -29,7 +29,7 @@ FACE_XYWH = (100, 60, 80, 80)
 def tune_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    """A dashboard whose stored scores are `tests.tune_page_fakes`'."""
+    """A dashboard whose stored scores are `tests.helpers.tune_predictions`'."""
     folder = tmp_path_factory.mktemp("tune")
     with run_dashboard(folder, script="serve_tune.py") as running:
         yield running

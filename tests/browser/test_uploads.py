@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maskdet.web.uploads import VISITOR_LIMIT_VARIABLE
-from tests.servers import serve_dashboard
+from maskdet.web.server.uploads import VISITOR_LIMIT_VARIABLE
+from tests.helpers.servers import serve_dashboard
 
 
 def test_a_refused_file_is_told_in_one_line(

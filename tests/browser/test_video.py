@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskdet.events.statements import EventFilter
+from maskdet.events.database import EventFilter
 from maskdet.events.store import EventStore
 from maskdet.media import VideoWriter
-from tests.browser.driving import Dashboard, open_page_from_sidebar, upload_files
+from tests.browser.dashboard import Dashboard, open_page_from_sidebar, upload_files
 from tests.browser.serve import FACE_BGR, MASK_BGR
-from tests.waiting import wait_until
+from tests.helpers.waiting import wait_until
 
 UPLOADER = '[data-testid="stMain"] input[type="file"]'
 RATE = 5

@@ -17,7 +17,7 @@ import skimage.data
 from maskdet.boxes import iou_matrix
 from maskdet.detectors import DETECTORS, Detector, load_detector
 from maskdet.types import Image
-from tests.stand_ins.weights import (
+from tests.helpers.fake_networks.weights import (
     PUBLISHED,
     STAND_IN,
     available_kinds,

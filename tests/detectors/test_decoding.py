@@ -13,9 +13,9 @@ import pytest
 from maskdet.detectors.ssd import SSD
 from maskdet.detectors.yunet import YuNet
 from maskdet.types import Image
-from tests.stand_ins.ink import patch_confidence
-from tests.stand_ins.weights import use_stand_ins
-from tests.stand_ins.yunet import OBJECTNESS
+from tests.helpers.fake_networks.contrast import patch_confidence
+from tests.helpers.fake_networks.weights import use_stand_ins
+from tests.helpers.fake_networks.yunet import OBJECTNESS
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 import skimage.data
 
-from maskdet.assets import model_path
 from maskdet.detectors import load_detector
 from maskdet.detectors.haar import CASCADES, HAAR_PRESETS, Haar
 from maskdet.detectors.ssd import SSD
 from maskdet.detectors.yunet import YuNet
-from tests.stand_ins.weights import PUBLISHED, parametrize_kinds, use_weights
+from maskdet.model_zoo import model_path
+from tests.helpers.fake_networks.weights import (
+    PUBLISHED,
+    parametrize_kinds,
+    use_weights,
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 
 from maskdet.boxes import iou_matrix
-from maskdet.detectors import mtcnn_networks
+from maskdet.detectors import mtcnn
 from maskdet.detectors.mtcnn import MTCNN
 
 
@@ -24,9 +24,9 @@ def astronaut():
 @pytest.mark.parametrize(
     ("stage", "size_hw", "ours"),
     [
-        ("StagePNet", (61, 87), mtcnn_networks.build_pnet),
-        ("StageRNet", (24, 24), mtcnn_networks.build_rnet),
-        ("StageONet", (48, 48), mtcnn_networks.build_onet),
+        ("StagePNet", (61, 87), mtcnn.build_pnet),
+        ("StageRNet", (24, 24), mtcnn.build_rnet),
+        ("StageONet", (48, 48), mtcnn.build_onet),
     ],
 )
 def test_the_networks_say_what_the_package_says(stage, size_hw, ours):

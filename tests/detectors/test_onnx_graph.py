@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from maskdet.detectors.onnx_graph import OnnxGraph
+from maskdet.detectors.mtcnn import OnnxGraph
 
 
 def run(graph: OnnxGraph, image):

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers import find_free_port
-from tests.waiting import WAIT_S
+from tests.helpers.servers import find_free_port
+from tests.helpers.waiting import WAIT_S
 
 USER, PASSWORD = "maskdet", "p@ss/w:rd"
 ESCAPED_PASSWORD = "p%40ss%2Fw%3Ard"

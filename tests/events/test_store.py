@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
-from maskdet.events import statements
-from maskdet.events.place import read_events_url, read_retention_days, sqlite_url
-from maskdet.events.store import EventFilter, EventStore, StoreError
-from tests.events.any_store import ALL, DAY_EVENTS, StoreContract, make_event
+from maskdet.events import database
+from maskdet.events.config import read_events_url, read_retention_days, sqlite_url
+from maskdet.events.database import EventFilter, StoreError
+from maskdet.events.store import EventStore
+from tests.events.store_contract import ALL, DAY_EVENTS, StoreContract, make_event
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path) -> None:
 
 
 def test_a_locked_database_is_one_line(full, file, monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.events.connecting._LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("maskdet.events.database._LOCK_TIMEOUT_S", 0.05)
     impatient = EventStore(sqlite_url(file))
     with sqlite3.connect(file) as direct:
         direct.execute("BEGIN EXCLUSIVE")
@@ -156,17 +157,17 @@ def test_no_line_and_no_place_holds_a_password(url) -> None:
 def test_every_statement_is_sql_that_postgresql_takes() -> None:
     wanted = EventFilter(1, 2, ("left",), ("mask",), ("Door",))
     queries = [
-        statements.select_newest_events(wanted, 5),
-        statements.select_oldest_events(wanted),
-        statements.select_kind_counts(wanted),
-        statements.select_cameras(),
-        statements.select_hourly_people(wanted, 1800),
-        statements.select_people(wanted),
-        statements.select_unique_people(wanted),
-        statements.insert_events(),
-        statements.delete_events(7),
-        statements.delete_events(),
-        *(CreateTable(table) for table in statements.get_metadata().sorted_tables),
+        database.select_newest_events(wanted, 5),
+        database.select_oldest_events(wanted),
+        database.select_kind_counts(wanted),
+        database.select_cameras(),
+        database.select_hourly_people(wanted, 1800),
+        database.select_people(wanted),
+        database.select_unique_people(wanted),
+        database.insert_events(),
+        database.delete_events(7),
+        database.delete_events(),
+        *(CreateTable(table) for table in database.get_metadata().sorted_tables),
     ]
     texts = [str(query.compile(dialect=postgresql.dialect())) for query in queries]
     assert "BIGSERIAL" in texts[-1]
@@ -201,7 +202,7 @@ def test_days_are_told_by_the_environment() -> None:
 
 def test_rules_and_happenings_load_no_database_and_no_client() -> None:
     code = (
-        "import sys, maskdet.events, maskdet.alerts.watch, maskdet.events.place; "
+        "import sys, maskdet.events, maskdet.alerts.monitor, maskdet.events.config; "
         "print(*[n for n in ('sqlalchemy', 'paho', 'streamlit') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

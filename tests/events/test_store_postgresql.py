@@ -10,11 +10,12 @@ import pytest
 
 from maskdet.cli import main
 from maskdet.events import writer
-from maskdet.events.store import EventFilter, EventStore, StoreError
+from maskdet.events.database import EventFilter, StoreError
+from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
-from tests.events.any_store import ALL, DAY_EVENTS, StoreContract, make_event
 from tests.events.postgres import PostgresServer, find_programs, run_server
-from tests.waiting import WAIT_S, wait_until
+from tests.events.store_contract import ALL, DAY_EVENTS, StoreContract, make_event
+from tests.helpers.waiting import WAIT_S, wait_until
 
 find_programs()  # skips all of them at once where there is no PostgreSQL
 psycopg = pytest.importorskip("psycopg")
@@ -134,7 +135,7 @@ def test_who_may_only_look_can_look(running, name, full) -> None:
 
 
 def test_a_locked_table_is_one_line(running, name, full, monkeypatch) -> None:
-    monkeypatch.setattr("maskdet.events.connecting._LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("maskdet.events.database._LOCK_TIMEOUT_S", 0.05)
     address = running.url(name).replace("+psycopg", "")
     with psycopg.connect(address) as other:
         other.execute("LOCK TABLE maskdet_events")

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from maskdet.events import Event, writer
-from maskdet.events.place import sqlite_url
-from maskdet.events.store import EventFilter, EventStore, StoreError
+from maskdet.events.config import sqlite_url
+from maskdet.events.database import EventFilter, StoreError
+from maskdet.events.store import EventStore
 from maskdet.events.writer import EventWriter
-from tests.waiting import WAIT_S, wait_until
+from tests.helpers.waiting import WAIT_S, wait_until
 
 ALL = EventFilter()
 

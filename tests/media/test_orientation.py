@@ -10,8 +10,8 @@ import pytest
 
 from maskdet.media import open_video, open_video_file, rotate_image
 from maskdet.types import Image
-from tests.media.files import make_corners_image, mean_difference
-from tests.media.moving import rotate_in_header, write_video
+from tests.media.image_files import make_corners_image, mean_difference
+from tests.media.video_files import rotate_in_header, write_video
 
 # The eight matrices a, b, c, d that turn or mirror without stretching.
 MATRICES = [

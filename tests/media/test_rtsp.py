@@ -11,19 +11,19 @@ from itertools import pairwise
 
 import pytest
 
-from maskdet.analyzer import TwoStage
+from maskdet.analyzers.pipelines import TwoStage
 from maskdet.cli import main, video
 from maskdet.media import (
     LatestFrameSource,
     VideoLimits,
     VideoReadError,
-    child,
+    decoder_client,
     open_video,
 )
-from tests.fakes import FakeClassifier, FakeDetector
-from tests.media.rtsp import N_IMAGES, RtspCamera, brightness, run_camera
-from tests.media.test_live import QUICK
-from tests.waiting import WAIT_S, wait_until
+from tests.helpers.fakes import FakeClassifier, FakeDetector
+from tests.helpers.waiting import WAIT_S, wait_until
+from tests.media.rtsp_camera import N_IMAGES, RtspCamera, brightness, run_camera
+from tests.media.test_cameras import QUICK
 
 SHORT = VideoLimits(frame_timeout_s=0.5)
 LONG = VideoLimits(frame_timeout_s=WAIT_S)
@@ -133,7 +133,7 @@ class Clock:
 def test_one_that_falls_silent_is_asked_again(monkeypatch) -> None:
     said: list[str] = []
     clock = Clock()
-    monkeypatch.setattr(child, "monotonic", clock)
+    monkeypatch.setattr(decoder_client, "monotonic", clock)
     with run_camera() as one:
         address = one.url()
         source = open_video(

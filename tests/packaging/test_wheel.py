@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from maskdet import __version__
-from maskdet.manifest import read_manifest
 from maskdet.media import open_video
-from tests.packaging.installing import ROOT, InstalledWheel, build_wheel
-from tests.servers import find_free_port, is_healthy
-from tests.waiting import WAIT_S, wait_until
+from maskdet.model_zoo import read_manifest
+from tests.helpers.servers import find_free_port, is_healthy
+from tests.helpers.waiting import WAIT_S, wait_until
+from tests.packaging.environments import ROOT, InstalledWheel, build_wheel
 
 SAMPLES = ROOT / "samples"
 SHIPPED = ("app.py", "pages", "models", "samples", ".streamlit/config.toml")
@@ -172,7 +172,9 @@ def test_what_the_base_lacks_is_named_in_one_line(base, words: str, says: str) -
     assert line.removeprefix("maskdet: ") == says
 
 
-@pytest.mark.parametrize("command", ["benchmark", "data", "evaluate", "suites", "tune"])
+@pytest.mark.parametrize(
+    "command", ["benchmark", "data", "evaluate", "robustness", "tune"]
+)
 def test_every_command_of_the_base_explains_itself(base, command: str) -> None:
     done = base.run("maskdet", command, "--help")
     assert done.returncode == 0, done.stderr

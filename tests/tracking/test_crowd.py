@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.crowd_video import generate_crowd_video
 from benchmarks.tracking import IouTracker, compare_trackers
-from maskdet.synthetic.crowd import generate_crowd_video
 from maskdet.tracking import Tracker
 from maskdet.types import Faces
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from maskdet.onepass.decode import OUTPUT_NAMES
-from maskdet.training.card import (
+from maskdet.analyzers.onepass import OUTPUT_NAMES
+from maskdet.training.classifier.card import (
     backends_sentence,
     format_class_counts,
     format_epochs_done,
@@ -19,16 +19,13 @@ from maskdet.training.card import (
     resumed_sentence,
     stopped_sentence,
 )
-from maskdet.training.onepass.litert import TIMED_WH, ConvertedOnePass
-from maskdet.training.onepass.negatives import (
-    FALSE_POSITIVE_COST,
-    FALSE_POSITIVE_SCORES,
-)
+from maskdet.training.onepass.data import FALSE_POSITIVE_COST, FALSE_POSITIVE_SCORES
+from maskdet.training.onepass.recipe import TIMED_WH
 from maskdet.training.onepass.validation import LARGE_PX, OnePassMetrics
 from maskdet.types import CLASSES
 
 if TYPE_CHECKING:
-    from maskdet.training.onepass.export import OnePassExport
+    from maskdet.training.onepass.export import ConvertedOnePass, OnePassExport
 
 _TEMPLATE = """\
 # {name}
@@ -44,7 +41,7 @@ chin is free). Written by `maskdet export`; do not edit by hand.
 | Input | `image`: (1, h, w, 3) float32 BGR, 0 to 255; h and w are multiples of 32, of \
 any number |
 | Output | {outputs}: (1, h/s, w/s, 9) at the strides 8, 16 and 32: class and object \
-logit, `dx, dy, log w, log h`, logits of {labels} (`maskdet.onepass.decode`) |
+logit, `dx, dy, log w, log h`, logits of {labels} (`maskdet.analyzers.onepass`) |
 | File | `{name}.tflite`: {n_bytes:,} bytes, {weights} weights, sha256 `{sha256}` |
 | Licence | Apache-2.0, as the project |
 | Made | {made} |
@@ -92,7 +89,7 @@ fastest.
 - Faces below 8 px are not seen, and of those below 20 px the mask often cannot be.
 - {rare}
 - Hands, scarves, cups and beards before the mouth can pass for a mask; `maskdet \
-suites` measures how often.
+robustness` measures how often.
 - The pictures are of the sets named above, with their choice of people, places and \
 light, and some wrong labels. It is no security or health device.
 """

@@ -5,20 +5,20 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from maskdet.training.onepass.losses import LossWeights
-from maskdet.training.onepass.sampling import (
-    CLASS_FRACTIONS,
-    EMPTY_FRACTION,
-    MOSAIC_GRIDS,
-    SAMPLE_SIDES_PX,
-)
-from maskdet.training.onepass.views import SampleConfig
-from maskdet.training.recipes import (
+from maskdet.training.classifier.recipes import (
     MAX_DRAWN,
     MAX_SEED,
     check_count,
     check_learning_rate,
 )
+from maskdet.training.onepass.batches import (
+    CLASS_FRACTIONS,
+    EMPTY_FRACTION,
+    MOSAIC_GRIDS,
+    SAMPLE_SIDES_PX,
+    SampleConfig,
+)
+from maskdet.training.onepass.losses import LossWeights
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,7 @@ class OnePassRecipe:
             "sides_px": {str(side): part for side, part in SAMPLE_SIDES_PX.items()},
             "grids": {str(side): part for side, part in MOSAIC_GRIDS.items()},
         }
+
+
+TIMED_WH = ((320, 256), (640, 480))
+"""Sizes that are timed: small live video, and a picture."""

@@ -15,8 +15,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from maskdet.analyzers.onepass import N_CHANNELS, STRIDES_PX
 from maskdet.boxes import Boxes
-from maskdet.onepass.decode import N_CHANNELS, STRIDES_PX
 
 _MAX_CELLS_PER_FACE = 10
 _CENTRE_RADIUS = 2.5

@@ -11,15 +11,19 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from maskdet.analyzers.onepass import STRIDES_PX, decode_maps
 from maskdet.boxes import Boxes, clip_boxes, nms, sizes_px
 from maskdet.metrics.detection import (
     average_precision,
     match_detections,
     match_detections_in_image,
 )
-from maskdet.onepass.decode import STRIDES_PX, decode_maps
-from maskdet.training.onepass.negatives import MinedNegatives, highest_scores
-from maskdet.training.onepass.scenes import NO_LABEL, TrainingImage
+from maskdet.training.onepass.data import (
+    NO_LABEL,
+    MinedNegatives,
+    TrainingImage,
+    highest_scores,
+)
 from maskdet.types import CLASSES, Faces, Image
 
 LARGE_PX = 20.0

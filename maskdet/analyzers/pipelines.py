@@ -1,0 +1,513 @@
+"""Analyzers: an image in, a scene out; in one pass, or find faces, then label them."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from time import perf_counter
+from typing import Final, Protocol
+
+import numpy as np
+
+from maskdet.analyzers.aizoo import Aizoo
+from maskdet.analyzers.onepass import Refiner, Resize, SingleStage, SingleStageNetwork
+from maskdet.classifier import (
+    BUILT_IN_CLASSIFIERS,
+    DEFAULT_CLASSIFIER,
+    Classifier,
+    load_classifier,
+)
+from maskdet.detectors import DETECTORS, Detector, load_detector
+from maskdet.media import DecodedImage
+from maskdet.model_zoo import MODEL_FILES, model_path
+from maskdet.own_models import get_own_models, read_own_models
+from maskdet.settings import Settings
+from maskdet.types import Faces, Image, Scene, check_image, rejected_boxes, select_rows
+
+AUTO = "auto"
+"""What a visitor who leaves the choice to us has chosen; see `resolved`."""
+
+_ONEPASS, _ONEPASS_FAST = "onepass", "onepass-fast"
+
+_FAST_SUFFIX = "-fast"
+"""An own network is offered twice, as ours is: thorough, and fast with this ending."""
+
+_ONEPASS_DESCRIPTIONS = {
+    _ONEPASS: "our one-pass network on a large picture; a mask model may read again",
+    _ONEPASS_FAST: "our one-pass network on a small picture, for live video",
+}
+
+# Pictures grow for `onepass`, where small faces count, and never for live video.
+_RESIZES = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
+
+
+_onepass_refiner = partial(Refiner, min_px=12, weight=0.5, verify_power=0.35)
+
+_REFINERS: dict[str, Callable[[Classifier], Refiner]] = {
+    _ONEPASS: partial(_onepass_refiner, skip_above=0.98, verify_below=0.9),
+    _ONEPASS_FAST: partial(
+        _onepass_refiner, skip_above=0.9, verify_below=0.85, min_score=0.4, max_faces=8
+    ),
+}
+"""The refinement of each single-stage analyzer; others have none. Chosen on the
+validation images and on images without a face. Each face costs time, so fewer are
+checked in video, and no weak detections, which only continue tracks."""
+
+ENTRY_POINT_GROUP: Final = "maskdet.analyzers"
+"""The entry point group by which a package adds analyzers of its own."""
+
+
+class _AnalyzerRegistry(MutableMapping[str, str]):
+    """Analyzer names with one line each: built-in, registered, entry points, own.
+
+    Entry points are looked up once, when somebody first asks for a name that is not
+    built in, or for all names; their code is imported only when they are loaded. The
+    folder of own models is read each time, for files may come and go.
+    """
+
+    def __init__(self, built_in: Mapping[str, str]) -> None:
+        self._descriptions = dict(built_in)
+        self.built_in = frozenset(built_in)
+        self._factories: dict[str, Callable[[], Analyzer]] = {}
+        self._discovered = False
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._descriptions:
+            self._discover()
+        return (
+            self._descriptions[name]
+            if name in self._descriptions
+            else _own_descriptions()[name]
+        )
+
+    def __setitem__(self, name: str, description: str) -> None:
+        self._descriptions[name] = description
+
+    def __delitem__(self, name: str) -> None:
+        del self._descriptions[name]
+        self._factories.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        self._discover()
+        return iter(dict.fromkeys([*self._descriptions, *_own_descriptions()]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def add(self, name: str, factory: Callable[[], Analyzer], description: str) -> None:
+        """Add or replace an analyzer that is not built in."""
+        if name in self.built_in or name == AUTO:
+            raise ValueError(
+                f"{name!r} is the name of an analyzer that ships with maskdet; choose "
+                "another name"
+            )
+        self._factories[name], self._descriptions[name] = factory, description
+
+    def factory(self, name: str) -> Callable[[], Analyzer] | None:
+        """Return what makes the analyzer, or None for one that is built in."""
+        return self._factories.get(name)
+
+    def _discover(self) -> None:
+        with self._lock:
+            if self._discovered:
+                return
+            self._discovered = True
+            for point in entry_points(group=ENTRY_POINT_GROUP):
+                if point.name in self._descriptions or point.name == AUTO:
+                    continue
+                package = "another package" if point.dist is None else point.dist.name
+                self.add(point.name, _entry_point_factory(point), f"added by {package}")
+
+
+def _entry_point_factory(point: EntryPoint) -> Callable[[], Analyzer]:
+    """Return a factory that imports an entry point when it is called."""
+
+    def load() -> Analyzer:
+        analyzer: Analyzer = point.load()()
+        return analyzer
+
+    return load
+
+
+def _own_descriptions() -> dict[str, str]:
+    """Return the analyzers that the user's own networks make, with a line each."""
+    descriptions: dict[str, str] = {}
+    for name in get_own_models("network"):
+        descriptions[name] = "your single-stage network on a large image"
+        descriptions[f"{name}{_FAST_SUFFIX}"] = (
+            "your single-stage network on a small image, for live video"
+        )
+    return descriptions
+
+
+ANALYZERS: Final = _AnalyzerRegistry(
+    {
+        **(_ONEPASS_DESCRIPTIONS if _ONEPASS in MODEL_FILES else {}),
+        "mtcnn": "MTCNN detects, our classifier classifies",
+        "haar": "Haar cascades detect, our classifier classifies",
+        "haar-live": "one Haar cascade in its fast preset detects, our classifier "
+        "classifies",
+        "yunet": "YuNet detects, our classifier classifies",
+        "ssd": "ResNet-10 SSD detects, our classifier classifies",
+        "aizoo": "AIZOO's single-stage network, for comparison",
+    }
+)
+"""Analyzer name to one line that says what it does; `register_analyzer` adds to it."""
+
+
+def register_analyzer(
+    name: str, factory: Callable[[], Analyzer], description: str = ""
+) -> None:
+    """Make an analyzer of your own known by a name, here, to the CLI and the dashboard.
+
+    A package does the same without being imported, by an entry point of the group
+    `maskdet.analyzers` that names the factory:
+
+        [project.entry-points."maskdet.analyzers"]
+        mine = "my_package:make_analyzer"
+
+    Examples:
+        >>> maskdet.register_analyzer(
+        ...     "my-haar", lambda: maskdet.TwoStage(maskdet.load_detector("haar"))
+        ... )
+        >>> "my-haar" in maskdet.ANALYZERS
+        True
+        >>> del maskdet.ANALYZERS["my-haar"]
+
+    Args:
+        name: what `load_analyzer`, `--analyzer` and the dashboard call it.
+        factory: makes the analyzer; called without arguments when it is first used,
+            for example `lambda: maskdet.TwoStage(MyDetector())`.
+        description: one line that says what it does.
+
+    Raises:
+        ValueError: the name is empty or is that of an analyzer of maskdet.
+        TypeError: the factory cannot be called.
+    """
+    if not name.strip():
+        raise ValueError("name must be a word, not empty")
+    if not callable(factory):
+        raise TypeError(f"factory must be callable without arguments, not {factory!r}")
+    ANALYZERS.add(name, factory, description or "registered by a program")
+
+
+BUILT_IN_ANALYZERS: Final = ANALYZERS.built_in
+"""The analyzers that ship with maskdet."""
+
+DEFAULT_ANALYZER = _ONEPASS if _ONEPASS in ANALYZERS else "mtcnn"
+"""The embedded analyzer that does best on the validation scenes; see README."""
+
+
+class Analyzer(Protocol):
+    """Anything that detects the faces of an image and classifies them.
+
+    Examples:
+        >>> class Nobody:
+        ...     def analyze(self, image, settings=None):
+        ...         return maskdet.Scene.empty()
+        >>> maskdet.analyze("group.jpg", analyzer=Nobody())
+        <Scene: 0 faces>
+    """
+
+    def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
+        """Return the scene in `image`, which is not changed.
+
+        Args:
+            image: `(h, w, 3)` uint8, BGR; grey `(h, w)` is accepted too.
+            settings: thresholds; by default `Settings()`. Faces that they drop are
+                dropped before they are classified. `analyze(image, settings)` equals
+                `analyze(image, Settings.permissive()).filter(settings)`.
+
+        Raises:
+            TypeError: `image` is not an array of uint8 numbers.
+            ValueError: `image` is empty or has another shape.
+        """
+        ...
+
+
+class TwoStage:
+    """A face detector followed by a classifier over all faces in one call.
+
+    Examples:
+        >>> class MyDetector:
+        ...     def detect(self, image):
+        ...         return maskdet.Faces([[691, 270, 780, 366]], [0.9])
+        >>> analyzer = maskdet.TwoStage(MyDetector())
+        >>> maskdet.analyze("group.jpg", analyzer=analyzer)
+        <Scene: 1 face (1 no_mask)>
+    """
+
+    def __init__(
+        self, detector: Detector, classifier: Classifier | None = None
+    ) -> None:
+        """Join the two stages.
+
+        Args:
+            detector: an object with `detect(image) -> Faces`.
+            classifier: gives each face its probabilities; by default the one that
+                ships with maskdet.
+
+        Raises:
+            TypeError: the detector has no `detect` method.
+        """
+        if not callable(getattr(detector, "detect", None)):
+            raise TypeError(
+                "detector must have a method detect(image) -> Faces, which "
+                f"{type(detector).__name__} does not have"
+            )
+        self.detector = detector
+        self.classifier = load_classifier() if classifier is None else classifier
+        self.pipeline = (
+            f"{type(detector).__name__} detects, {type(self.classifier).__name__} "
+            "classifies every face"
+        )
+
+    def analyze(self, image: Image, settings: Settings | None = None) -> Scene:
+        """Find, choose, then label; see `Analyzer.analyze`."""
+        image = check_image(image)
+        settings = Settings() if settings is None else settings
+        started_at = perf_counter()
+        faces = self.detector.detect(image)
+        rows = select_rows(faces, settings)
+        blur_boxes, faces = rejected_boxes(faces, rows, settings), faces[rows]
+        detected_at = perf_counter()
+        probs = self.classifier.predict(image, faces.boxes)
+        classified_at = perf_counter()
+        return Scene(
+            faces,
+            probs,
+            min_confidence=settings.min_confidence,
+            stage_ms={
+                "find": (detected_at - started_at) * 1e3,
+                "label": (classified_at - detected_at) * 1e3,
+            },
+            blur_boxes=blur_boxes,
+        )
+
+
+def analyze_decoded(
+    analyzer: Analyzer, image: DecodedImage, settings: Settings
+) -> Scene:
+    """Return the scene of an image in pixels of its original, however it was decoded.
+
+    Args:
+        analyzer: looks at the pixels that were decoded.
+        image: perhaps smaller than its original.
+        settings: the smallest face is in pixels of the original, too.
+    """
+    factor_x, factor_y = image.scale_factors
+    if factor_x == factor_y == 1:
+        return analyzer.analyze(image.pixels, settings)
+    decoded_min_px = max(1.0, settings.min_face_px / max(factor_x, factor_y))
+    decoded_settings = dataclasses.replace(settings, min_face_px=decoded_min_px)
+    scene = analyzer.analyze(image.pixels, decoded_settings)
+    return scene.scale(factor_x, factor_y).filter(settings)
+
+
+def resolve_analyzer(name: str, *, live: bool) -> str:
+    """Return the name in `ANALYZERS` that a choice stands for.
+
+    Args:
+        name: a name in `ANALYZERS`, which stands for itself, or `AUTO`: the fast
+            one on video, the thorough one on pictures.
+        live: whether it is for video, where each picture is late after a moment.
+    """
+    if name != AUTO:
+        return name
+    return _ONEPASS_FAST if live and _ONEPASS_FAST in ANALYZERS else DEFAULT_ANALYZER
+
+
+def has_refinement(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
+    """Return whether the classifier checks large faces again after this analyzer.
+
+    A classifier other than the default one classifies every face instead.
+    """
+    return _preset_name(name) in _REFINERS and classifier == DEFAULT_CLASSIFIER
+
+
+def classifies_every_face(name: str, classifier: str = DEFAULT_CLASSIFIER) -> bool:
+    """Return whether the classifier gives every face its class.
+
+    So it is after a face detector; and if a classifier other than the default one was
+    chosen, after every analyzer: who chooses one wants to see what it says.
+    """
+    return name in DETECTORS or classifier != DEFAULT_CLASSIFIER
+
+
+def describe_pipeline(
+    name: str, classifier: str = DEFAULT_CLASSIFIER, *, refine: bool = True
+) -> str:
+    """Return in one line who detects and who classifies; arguments of `load_analyzer`.
+
+    Examples:
+        >>> from maskdet.analyzers.pipelines import describe_pipeline
+        >>> pipeline("onepass", "tutorial")
+        'onepass detects, classifier tutorial classifies every face'
+    """
+    if classifies_every_face(name, classifier):
+        return f"{name} detects, classifier {classifier} classifies every face"
+    description = f"{name} detects and classifies"
+    if refine and has_refinement(name, classifier):
+        description += f", classifier {classifier} checks uncertain faces again"
+    return description
+
+
+def get_pipeline(analyzer: Analyzer) -> str:
+    """Return in one line who detects and who classifies in an analyzer.
+
+    That is its attribute `describe_pipeline`; of one without, the name of its class.
+    """
+    return str(getattr(analyzer, "pipeline", "") or type(analyzer).__name__)
+
+
+def list_own_model_problems() -> tuple[str, ...]:
+    """Return one line for each file in the folder of own models that is not used.
+
+    Raises:
+        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+    """
+    own = read_own_models()
+    reserved_names = {*BUILT_IN_ANALYZERS, *BUILT_IN_CLASSIFIERS, AUTO}
+    clashes = [
+        f"{model.path.parent.name}/{model.path.name}: {name} is the name of a model "
+        "that ships with maskdet, which is used; rename the file and the folder of "
+        "its facts"
+        for name, model in own.models.items()
+        if {name, f"{name}{_FAST_SUFFIX}"} & reserved_names
+    ]
+    return (*own.problems, *clashes)
+
+
+def _preset_name(name: str) -> str:
+    """Return whose scale and refinement an analyzer has; most have their own."""
+    own = own_network_name(name)
+    if own is None:
+        return name
+    return _ONEPASS if own == name else _ONEPASS_FAST
+
+
+def own_network_name(name: str) -> str | None:
+    """Return which own network an analyzer runs; None if it does not run one."""
+    if name in BUILT_IN_ANALYZERS:
+        return None
+    own_networks = get_own_models("network")
+    for candidate in (name, name.removesuffix(_FAST_SUFFIX)):
+        if candidate in own_networks:
+            return candidate
+    return None
+
+
+def network_path(name: str) -> Path:
+    """Return the network file of a single-stage analyzer, ours or the user's own."""
+    own_name = own_network_name(name)
+    return (
+        model_path(_ONEPASS)
+        if own_name is None
+        else get_own_models("network")[own_name].path
+    )
+
+
+def analyzer_model_name(name: str) -> str:
+    """Return the name of the model file that an analyzer has for itself.
+
+    Not every analyzer has one: then it is no name in `MODEL_FILES`.
+    """
+    return _ONEPASS if name in _RESIZES else name
+
+
+def load_analyzer(
+    name: str = DEFAULT_ANALYZER,
+    classifier: str = DEFAULT_CLASSIFIER,
+    *,
+    refine: bool = True,
+) -> Analyzer:
+    """Load an analyzer and run it once, so that the first image is not slow.
+
+    Examples:
+        >>> analyzer = maskdet.load_analyzer("onepass-fast")
+        >>> len(analyzer.analyze(maskdet.read_image("group.jpg")))
+        7
+
+    Args:
+        name: a name in `ANALYZERS`.
+        classifier: name or path, see `load_classifier`. The default one classifies
+            the faces of a face detector, and checks uncertain faces again after a
+            single-stage network. Any other one classifies every face,
+            after every analyzer; boxes and scores are those of the analyzer.
+        refine: whether the default classifier may check faces again that a
+            single-stage network has classified; without, it is not even loaded.
+
+    Raises:
+        ValueError: there is no such analyzer or classifier.
+        FileNotFoundError: a model file is missing; the message says how to get it.
+        RuntimeError: a model file is not the one that was published.
+    """
+    if name not in ANALYZERS:
+        names = ", ".join(ANALYZERS)
+        raise ValueError(f"analyzer must be one of {names}, not {name!r}")
+    analyzer = _build_analyzer(name, classifier, refine=refine)
+    # What a factory made may be somebody else's; it speaks for itself.
+    is_built_here = ANALYZERS.factory(name) is None or classifies_every_face(
+        name, classifier
+    )
+    if is_built_here and isinstance(analyzer, TwoStage | SingleStage | Aizoo):
+        analyzer.pipeline = describe_pipeline(name, classifier, refine=refine)
+    analyzer.analyze(np.zeros((48, 64, 3), np.uint8))
+    return analyzer
+
+
+def _build_analyzer(name: str, classifier: str, *, refine: bool) -> Analyzer:
+    if name in DETECTORS:
+        return TwoStage(load_detector(name), load_classifier(classifier))
+    if classifies_every_face(name, classifier):
+        analyzer = _build_base_analyzer(name, None)
+        return TwoStage(_AnalyzerAsDetector(analyzer), load_classifier(classifier))
+    make_refiner = _REFINERS.get(_preset_name(name)) if refine else None
+    refiner = None
+    if make_refiner is not None and ANALYZERS.factory(name) is None:
+        refiner = make_refiner(load_classifier(classifier))
+    return _build_base_analyzer(name, refiner)
+
+
+def _build_base_analyzer(name: str, refiner: Refiner | None) -> Analyzer:
+    """Return an analyzer that classifies the faces itself."""
+    factory = ANALYZERS.factory(name)
+    if factory is not None:
+        return _call_factory(name, factory)
+    kind = _preset_name(name)
+    if kind not in _RESIZES:
+        return Aizoo()
+    network = SingleStageNetwork(network_path(name))
+    return SingleStage(network, _RESIZES[kind], refiner=refiner)
+
+
+class _AnalyzerAsDetector:
+    """The faces that an analyzer detects, without the classes it gives them."""
+
+    def __init__(self, analyzer: Analyzer) -> None:
+        self._analyzer = analyzer
+        # Tiles ask how large the network sees an image.
+        self.resize = getattr(analyzer, "resize", None)
+
+    def detect(self, image: Image) -> Faces:
+        """Return every candidate of the analyzer; see `Detector.detect`."""
+        return self._analyzer.analyze(image, Settings.permissive()).faces
+
+
+def _call_factory(name: str, factory: Callable[[], Analyzer]) -> Analyzer:
+    """Return what the factory of a registered analyzer makes, checked."""
+    try:
+        analyzer = factory()
+    except Exception as error:
+        raise RuntimeError(f"analyzer {name!r} cannot be made: {error}") from error
+    if not callable(getattr(analyzer, "analyze", None)):
+        raise RuntimeError(
+            f"analyzer {name!r}: its factory must return an object with "
+            f"analyze(image, settings) -> Scene, not {type(analyzer).__name__}"
+        )
+    return analyzer

@@ -1,0 +1,154 @@
+"""What each picture looks like in 64 bits, and which pictures look alike.
+
+Pictures that look alike or are said to belong together, as groups.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.datasets.example import Example
+from maskdet.media import read_image
+from maskdet.types import Image
+
+NEAR_DUPLICATE_BITS = 3
+"""Pictures whose hashes differ in at most so many of 64 bits are copies: saved again,
+scaled or recoloured. Above that, other pictures begin to be among them."""
+
+Hashes = NDArray[np.uint64]
+"""`(n,)` difference hashes, 64 bits each."""
+
+PathProgress = Callable[[Sequence[Path]], Iterable[Path]]
+"""Something like `tqdm`: passes paths on and may show how far it is."""
+
+_BLOCK = 256
+"""Hashes compared with all others at a time: 2 MB for every thousand others."""
+
+
+@dataclass(frozen=True)
+class HashedImage:
+    """One picture, opened once.
+
+    Attributes:
+        path: the picture file.
+        hash: its difference hash; 0 where it cannot be read.
+        reason: why it cannot be read; empty where it can.
+    """
+
+    path: Path
+    hash: int
+    reason: str = ""
+
+
+def difference_hash(image: Image) -> int:
+    """Return 64 bits that say in which places a picture gets brighter to the right.
+
+    The picture is shrunk to 9 x 8 grey pixels; each bit tells whether a pixel is darker
+    than its right neighbour, row by row, the first in the highest bit. This is the
+    dHash of N. Krawetz, "Kind of Like That", The Hacker Factor Blog, 2013.
+    """
+    small = cv2.resize(image, (9, 8), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    return int.from_bytes(np.packbits(grey[:, :-1] < grey[:, 1:]).tobytes())
+
+
+def hash_image(path: Path) -> HashedImage:
+    """Open a picture by the same rules as everywhere, and hash it or say why not."""
+    try:
+        return HashedImage(path, difference_hash(read_image(path)))
+    except (OSError, ValueError) as error:
+        return HashedImage(path, 0, str(error))
+
+
+def hash_images(
+    paths: Sequence[Path], progress: PathProgress = iter
+) -> list[HashedImage]:
+    """Open and hash all pictures, in order.
+
+    Threads are enough: the decoders let go of Python's lock.
+    """
+    with ThreadPoolExecutor() as pool:
+        hashed_images = pool.map(hash_image, paths)
+        return [item for _, item in zip(progress(paths), hashed_images, strict=True)]
+
+
+def find_near_duplicates(
+    hashes: Hashes, max_bits: int = NEAR_DUPLICATE_BITS
+) -> NDArray[np.int64]:
+    """Return the pairs of hashes that differ in at most `max_bits` bits.
+
+    Returns:
+        `(m, 2)` indices, the smaller first.
+    """
+    pairs = [np.zeros((0, 2), np.int64)]
+    for start in range(0, len(hashes), _BLOCK):
+        block = hashes[start : start + _BLOCK, None]
+        distances = np.bitwise_count(block ^ hashes[None, start:])
+        matches = np.argwhere(distances <= max_bits)
+        pairs.append(matches[matches[:, 0] < matches[:, 1]] + start)
+    return np.concatenate(pairs)
+
+
+def connected_components(n: int, pairs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
+    """Return for each of `n` things the first of those it hangs together with.
+
+    Union-find with path halving: R. E. Tarjan and J. van Leeuwen, "Worst-case Analysis
+    of Set Union Algorithms", Journal of the ACM 31 (1984).
+
+    Args:
+        n: how many there are.
+        pairs: `(i, j)` that belong together.
+
+    Returns:
+        `(n,)` indices; equal for all that are joined, directly or by others.
+    """
+    parents = list(range(n))
+
+    def root(i: int) -> int:
+        while parents[i] != i:
+            parents[i] = parents[parents[i]]
+            i = parents[i]
+        return i
+
+    for i, j in pairs:
+        first, second = sorted((root(i), root(j)))
+        parents[second] = first
+    return np.array([root(i) for i in range(n)], dtype=np.int64)
+
+
+def group_duplicates(
+    examples: Sequence[Example], hashes: Mapping[Path, int]
+) -> list[Example]:
+    """Return the examples, each with the group of all pictures it is alike with.
+
+    Groups that the examples carry are kept and joined with what looks alike. The name
+    of a group is the smallest hash in it, so it does not depend on their order.
+
+    Args:
+        examples: pictures; an empty `group` says nothing.
+        hashes: the difference hash of each picture.
+    """
+    values = np.array([hashes[item.path] for item in examples], dtype=np.uint64)
+    pairs = [tuple(pair) for pair in find_near_duplicates(values).tolist()]
+    members_by_group: dict[str, list[int]] = {}
+    for i, example in enumerate(examples):
+        if example.group:
+            members_by_group.setdefault(example.group, []).append(i)
+    for members in members_by_group.values():
+        pairs += pairwise(members)
+    roots = connected_components(len(examples), pairs)
+    names = np.full(len(examples), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(names, roots, values)
+    return [
+        dataclasses.replace(item, group=f"{int(names[root]):016x}")
+        for item, root in zip(examples, roots, strict=True)
+    ]

@@ -1,0 +1,597 @@
+"""A picture with all that is known of its scene drawn into it.
+
+Outlines of faces, whose line style tells the label without any colour.
+
+What is written beside faces, and how letters get onto a picture.
+
+Lines between people, and how far apart they stand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes, box_areas, clip_boxes, intersection_areas, sizes_px
+from maskdet.drawing.anonymize import anonymize_scene
+from maskdet.drawing.label_layout import Caption, place_captions
+from maskdet.media import decode_image
+from maskdet.style import (
+    BGR,
+    BLACK,
+    DEFAULT_STYLE,
+    LineStyle,
+    Style,
+    format_face_caption,
+    format_pair_caption,
+    line_style,
+    strip_accents,
+    text_colour_bgr,
+)
+from maskdet.types import Image, Label, PersonPair, Scene
+
+# Dash and gap, in line widths.
+_OUTLINE_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
+    "dashed": (6, 3),
+    "dotted": (1.5, 2),
+}
+
+_LINE_PX_AT_640: Final = 3.0
+_LINE_POWER: Final = 0.75
+_FACE_WIDTHS_PER_LINE: Final = 16
+"""Lines grow slower than the picture, and stay thin on small faces (by eye)."""
+
+_CORNER_ARM_RATIO: Final = 0.28
+"""Length of a corner's two arms, as a share of the side."""
+
+
+class _LinePattern(NamedTuple):
+    """How a band is drawn.
+
+    Attributes:
+        line_px: its width.
+        colour: of what.
+        dash: mark and gap in line widths, or None for a whole line.
+        arm_px: if above 0, only so much of it beside each corner.
+    """
+
+    line_px: int
+    colour: BGR
+    dash: tuple[float, float] | None = None
+    arm_px: int = 0
+
+
+def compute_default_line_px(style: Style, image_wh: tuple[int, int]) -> float:
+    """Return how wide a line is on a picture of that size."""
+    grown: float = (max(image_wh) / 640) ** _LINE_POWER
+    return style.scale * _LINE_PX_AT_640 * grown
+
+
+def compute_line_px(
+    boxes: Boxes, style: Style, image_wh: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Return the `(n,)` line widths: thin on small pictures and on small faces."""
+    by_image = compute_default_line_px(style, image_wh)
+    by_face = sizes_px(boxes) / _FACE_WIDTHS_PER_LINE
+    lines: NDArray[np.int64] = np.maximum(
+        1, np.rint(np.minimum(by_image, by_face))
+    ).astype(np.int64)
+    return lines
+
+
+def compute_outline_boxes(
+    boxes: Boxes, line_px: NDArray[np.int64], image_wh: tuple[int, int]
+) -> Boxes:
+    """Return the `(n, 4)` outer edges of the outlines, whole pixels, inside."""
+    inside = clip_boxes(boxes, *image_wh)
+    out = line_px[:, None]
+    integer_boxes = np.concatenate(
+        [np.floor(inside[:, :2]) - out, np.ceil(inside[:, 2:]) + out], axis=1
+    )
+    return clip_boxes(integer_boxes.astype(np.float32), *image_wh)
+
+
+def draw_outline(
+    canvas: Image,
+    outline_box: NDArray[np.float32],
+    label: Label,
+    colour: BGR,
+    line_px: int,
+    *,
+    corners_only: bool = False,
+) -> None:
+    """Draw one outline, inwards from `outline_box`, on dark so that it shows anywhere.
+
+    Edges lie on whole pixels, so there is nothing to smooth.
+
+    Args:
+        canvas: drawn on.
+        outline_box: `(4,)` the outer edge.
+        label: its line style is used.
+        colour: of the line.
+        line_px: its width.
+        corners_only: draw thin corners, as for a head that shows no face.
+    """
+    style = line_style(label)
+    lines = 2 if style == "double" else 1
+    if corners_only:
+        line_px = max(1, line_px // 2)
+    if lines == 2:  # together not much wider than a single one
+        line_px = max(min(line_px, 2), round(0.6 * line_px))
+    border_px = max(1, line_px // 3)
+    x1, y1, x2, y2 = (int(value) for value in outline_box)
+    arm_px = (
+        max(4, round(_CORNER_ARM_RATIO * min(x2 - x1, y2 - y1))) if corners_only else 0
+    )
+    dark_px = lines * (line_px + border_px) + border_px
+    _draw_ring(canvas, (x1, y1, x2, y2), _LinePattern(dark_px, BLACK, arm_px=arm_px))
+    for line in range(lines):
+        inset = border_px + line * (line_px + border_px)
+        ring = (x1 + inset, y1 + inset, x2 - inset, y2 - inset)
+        # The dark edge shows at the ends of the arms too.
+        arm = max(1, arm_px - inset - border_px) if corners_only else 0
+        _draw_ring(
+            canvas, ring, _LinePattern(line_px, colour, _OUTLINE_DASHES.get(style), arm)
+        )
+
+
+def _draw_ring(
+    canvas: Image, box: tuple[int, int, int, int], pattern: _LinePattern
+) -> None:
+    """Fill a band along the inner edge of `box`: whole, in dashes, or at corners."""
+    x1, y1, x2, y2 = box
+    if x2 <= x1 or y2 <= y1:
+        return
+    t = pattern.line_px
+    for start, stop in _split_side(x1, x2, pattern):
+        canvas[y1 : min(y1 + t, y2), start:stop] = pattern.colour
+        canvas[max(y2 - t, y1) : y2, start:stop] = pattern.colour
+    for start, stop in _split_side(y1, y2, pattern):
+        canvas[start:stop, x1 : min(x1 + t, x2)] = pattern.colour
+        canvas[start:stop, max(x2 - t, x1) : x2] = pattern.colour
+
+
+def _split_side(start: int, stop: int, pattern: _LinePattern) -> list[tuple[int, int]]:
+    """Return the pieces of a side that are drawn."""
+    dashes = split_into_dashes(start, stop, pattern.line_px, pattern.dash)
+    if not pattern.arm_px or 2 * pattern.arm_px >= stop - start:
+        return dashes
+    arms = [(start, start + pattern.arm_px), (stop - pattern.arm_px, stop)]
+    return [
+        (max(a, first), min(b, last))
+        for a, b in dashes
+        for first, last in arms
+        if max(a, first) < min(b, last)
+    ]
+
+
+def split_into_dashes(
+    start: int, stop: int, line_px: float, dash: tuple[float, float] | None
+) -> list[tuple[int, int]]:
+    """Cut a line into dashes that begin and end with one, so that corners show."""
+    if dash is None:
+        return [(start, stop)]
+    mark, gap = dash[0] * line_px, dash[1] * line_px
+    gaps = max(1, round((stop - start - mark) / (mark + gap)))
+    # Dash and gap shrink or grow together until they fill the side exactly.
+    scale = (stop - start) / (gaps * (mark + gap) + mark)
+    starts = [start + step * (mark + gap) * scale for step in range(gaps + 1)]
+    return [
+        (round(position), max(round(position + mark * scale), round(position) + 1))
+        for position in starts
+    ]
+
+
+_FONT: Final = cv2.FONT_HERSHEY_DUPLEX
+_FONT_CAP_PX: Final = 22
+"""Height of a capital letter at scale 1, measured with `cv2.getTextSize`."""
+
+_TEXT_OVERSAMPLING: Final = 4
+"""Letters are drawn so much larger and averaged down: Hershey fonts are thin and
+uneven when drawn at 10 px directly."""
+
+_STROKE_RATIO: Final = 0.14
+_PADDING_RATIO: Final = 0.45
+"""Stroke of the letters and the plate's margin, in heights of a capital."""
+
+_TEXT_HEIGHT_RATIOS: Final = (0.020, 0.014, 0.010)
+_MIN_TEXT_PX: Final = (12, 10, 8)
+"""Capitals of large, usual and small captions, as a share of the picture's longer
+side and at least in pixels; under 8 px Hershey letters run together (by eye)."""
+
+_MAX_CAPTION_FACE_WIDTHS: Final = 1.3
+"""Captions wider than this many faces are written small, so that faces prevail."""
+
+
+def build_captions(
+    scene: Scene,
+    is_unseen: NDArray[np.bool_],
+    outline_boxes: Boxes,
+    style: Style,
+    image_wh: tuple[int, int],
+) -> list[list[Caption]]:
+    """Return the ways to write about each face: large to small, then shorter.
+
+    Args:
+        scene: the faces.
+        is_unseen: `(n,)` whose face is not seen now.
+        outline_boxes: `(n, 4)` their outlines.
+        style: what is written.
+        image_wh: width and height of the picture.
+    """
+    sizes_px = compute_text_sizes_px(style, image_wh)
+    style = style.to_drawable()
+    # How sure a class is tells nothing without its name where it is not sure enough.
+    short_style = replace(style, labels=False)
+    unsure_style = replace(style, percentages=False)
+    options = []
+    for row, (label, likeliest, confidence) in enumerate(
+        zip(scene.labels, scene.likeliest, scene.confidences, strict=True)
+    ):
+        full, short = (
+            format_face_caption(
+                label,
+                float(confidence),
+                caption_style,
+                likeliest=likeliest,
+                track_id=int(np.asarray(scene.track_ids)[row]),
+                unseen_s=float(np.asarray(scene.unseen_s)[row])
+                if is_unseen[row]
+                else 0.0,
+            )
+            for caption_style in (
+                style,
+                unsure_style if label is Label.UNKNOWN else short_style,
+            )
+        )
+        face_px = float(outline_boxes[row, 2] - outline_boxes[row, 0])
+        ascii_texts = strip_accents(full), strip_accents(short)
+        options.append(_list_options(*ascii_texts, sizes_px, face_px))
+    return options
+
+
+def compute_text_sizes_px(
+    style: Style, image_wh: tuple[int, int]
+) -> tuple[int, int, int]:
+    """Return the height of capitals in large, usual and small captions."""
+    large, medium, small = (
+        round(style.scale * max(min_px, ratio * max(image_wh)))
+        for min_px, ratio in zip(_MIN_TEXT_PX, _TEXT_HEIGHT_RATIOS, strict=True)
+    )
+    return large, medium, small
+
+
+def draw_caption(
+    canvas: Image, caption: Caption, box: tuple[int, int, int, int], colour: BGR
+) -> None:
+    """Draw a caption on its plate; `box` is as large as the plate, in the picture."""
+    x1, y1, x2, y2 = box
+    canvas[y1:y2, x1:x2] = _render_plate(caption.text, caption.text_px, colour)
+
+
+def _list_options(
+    full: str, short: str, sizes_px: tuple[int, int, int], face_px: float
+) -> list[Caption]:
+    large, medium, small = sizes_px
+    text_options = dict.fromkeys(
+        [(full, large), (full, medium), (full, small), (short, small)]
+    )
+    candidates = [
+        Caption(*option, compute_plate_wh(*option))
+        for option in text_options
+        if option[0]
+    ]
+    return [
+        candidate
+        for candidate in candidates
+        if candidate.text_px == small
+        or candidate.size_wh[0] <= _MAX_CAPTION_FACE_WIDTHS * face_px
+    ]
+
+
+@lru_cache(maxsize=2048)
+def compute_plate_wh(text: str, text_px: int) -> tuple[int, int]:
+    """Return width and height of a caption's plate, in pixels."""
+    (width, _), _ = cv2.getTextSize(text, _FONT, *_compute_font_scale(text_px))
+    margins_px = 2 * _PADDING_RATIO * text_px
+    return round(width / _TEXT_OVERSAMPLING + margins_px), round(text_px + margins_px)
+
+
+def _compute_font_scale(text_px: int) -> tuple[float, int]:
+    """Return scale and stroke of the oversampled letters."""
+    cap_px = text_px * _TEXT_OVERSAMPLING
+    return cap_px / _FONT_CAP_PX, max(1, round(cap_px * _STROKE_RATIO))
+
+
+# Few: long-lived plates among the pictures of a film keep memory from being given back.
+@lru_cache(maxsize=64)
+def _render_plate(text: str, text_px: int, colour: BGR) -> Image:
+    """Return a caption on its plate; people say the same from picture to picture."""
+    ink = _render_letters(text, text_px)[..., None]
+    background = np.array(colour, np.float32)
+    blended = background + ink * (
+        np.array(text_colour_bgr(colour), np.float32) - background
+    )
+    plate: Image = np.rint(blended).astype(np.uint8)
+    plate.flags.writeable = False  # one array serves every later picture
+    return plate
+
+
+def _render_letters(text: str, text_px: int) -> NDArray[np.float32]:
+    """Return how much ink, 0 to 1, each pixel of a caption's plate gets."""
+    width, height = compute_plate_wh(text, text_px)
+    scale, stroke_px = _compute_font_scale(text_px)
+    plate = np.zeros(
+        (height * _TEXT_OVERSAMPLING, width * _TEXT_OVERSAMPLING), np.uint8
+    )
+    left = round(_PADDING_RATIO * text_px * _TEXT_OVERSAMPLING)
+    base = (plate.shape[0] + text_px * _TEXT_OVERSAMPLING) // 2
+    cv2.putText(plate, text, (left, base), _FONT, scale, 255, stroke_px, cv2.LINE_AA)
+    averaged = cv2.resize(plate, (width, height), interpolation=cv2.INTER_AREA)
+    ink: NDArray[np.float32] = np.divide(averaged, 255, dtype=np.float32)
+    return ink
+
+
+Point = tuple[float, float]
+"""x and y in pixels. Two numbers are added a hundred times before NumPy has begun."""
+
+_MAX_PEOPLE_FOR_ALL_PAIRS: Final = 5
+"""Among more people only those who are near get a line: the rest is a cobweb."""
+
+_MAX_LINES: Final = 4
+"""Lines at most, those of near pairs first; a plan from above can show them all."""
+
+_LABEL_FRACTIONS: Final = (0.5, 0.35, 0.65, 0.2, 0.8)
+"""Where on its line a distance may be written, best first."""
+
+_LABEL_SHIFTS: Final = np.array([[[0.0, down]] for down in (0.0, 1.2, -1.2, 2.4, -2.4)])
+"""How far beside it, in sizes of what is written."""
+
+
+_PAIR_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
+    "dashed": (6, 5),
+    "dotted": (1.5, 6),
+}
+"""Mark and gap in line widths; round ends make marks longer than on outlines."""
+
+
+def draw_pair_lines(
+    canvas: Image, pairs: Sequence[PersonPair], outline_boxes: Boxes, style: Style
+) -> None:
+    """Draw a line from face to face for each pair, on dark so that it shows.
+
+    Args:
+        canvas: drawn on.
+        pairs: the pairs, by rows of `outline_boxes`.
+        outline_boxes: `(n, 4)` the outlines of the faces.
+        style: colours and widths.
+    """
+    size_wh = canvas.shape[1], canvas.shape[0]
+    usual_px = compute_default_line_px(style, size_wh)
+    for pair in reversed(
+        _select_drawn_pairs(pairs, len(outline_boxes))
+    ):  # the nearest come on top
+        ends = _clip_line_to_boxes(
+            outline_boxes[pair.first], outline_boxes[pair.second]
+        )
+        if ends is None:
+            continue
+        dash_style, colour = _get_pair_style(pair, style)
+        line_px = max(2, round(usual_px * (0.75 if pair.in_contact else 0.5)))
+        dark_px = line_px + 2 * max(1, line_px // 2)
+        dashes = list(_compute_dashes(*ends, line_px, dash_style))
+        for width_px, line_colour in ((dark_px, BLACK), (line_px, colour)):
+            cv2.polylines(canvas, dashes, False, line_colour, width_px, cv2.LINE_AA)
+
+
+def place_distance_labels(
+    pairs: Sequence[PersonPair],
+    outline_boxes: Boxes,
+    plates: Sequence[tuple[int, int, int, int]],
+    style: Style,
+    image_wh: tuple[int, int],
+) -> list[tuple[Caption, tuple[int, int, int, int], BGR]]:
+    """Return what is written at each line, where, and on which colour.
+
+    A distance takes the first spot on its line that covers no face and no plate,
+    else the one that covers least.
+
+    Args:
+        pairs: the pairs, by rows of `outline_boxes`.
+        outline_boxes: `(n, 4)` the outlines of the faces.
+        plates: what is written already.
+        style: colours and sizes.
+        image_wh: width and height of the picture.
+    """
+    _, medium_px, small = compute_text_sizes_px(style, image_wh)
+    occupied = [*plates]
+    labels = []
+    for pair in _select_drawn_pairs(pairs, len(outline_boxes)):
+        text, text_px = (
+            format_pair_caption(pair),
+            medium_px if pair.in_contact else small,
+        )
+        caption = Caption(text, text_px, compute_plate_wh(text, text_px))
+        candidates = _list_label_boxes(
+            outline_boxes[pair.first], outline_boxes[pair.second], caption, image_wh
+        )
+        if not len(candidates):
+            continue
+        occupied_boxes = np.concatenate(
+            [outline_boxes, np.array(occupied, np.float32).reshape(-1, 4)]
+        )
+        overlaps = intersection_areas(
+            candidates.astype(np.float32), occupied_boxes
+        ).sum(axis=1)
+        x1, y1, x2, y2 = candidates[int(overlaps.argmin())].tolist()
+        box = (x1, y1, x2, y2)
+        occupied.append(box)
+        labels.append((caption, box, _get_pair_style(pair, style)[1]))
+    return labels
+
+
+def _select_drawn_pairs(pairs: Sequence[PersonPair], n: int) -> list[PersonPair]:
+    """Return the pairs that are drawn, the nearest of those who are near first."""
+    selected = [
+        pair for pair in pairs if pair.in_contact or n <= _MAX_PEOPLE_FOR_ALL_PAIRS
+    ]
+    return sorted(selected, key=lambda pair: not pair.in_contact)[:_MAX_LINES]
+
+
+def _get_pair_style(pair: PersonPair, style: Style) -> tuple[LineStyle, BGR]:
+    """Return line and colour: grey dots, orange dashes, or a red line."""
+    # Own colours of classes say nothing about pairs, where red is a warning.
+    palette = Style(palette=style.palette)
+    if pair.exceeds_limit:
+        return "solid", palette.colour_bgr(Label.NO_MASK)
+    if pair.in_contact:
+        return "dashed", palette.colour_bgr(Label.INCORRECT)
+    return "dotted", palette.colour_bgr(Label.UNKNOWN)
+
+
+def _clip_line_to_boxes(
+    a: NDArray[np.float32], b: NDArray[np.float32]
+) -> tuple[Point, Point] | None:
+    """Return where the line between two centres leaves the boxes, if they are apart."""
+    (x, y), (x_end, y_end) = _box_centre(a), _box_centre(b)
+    direction = (x_end - x, y_end - y)
+    first, last = _exit_fraction(a, direction), 1 - _exit_fraction(b, direction)
+    if first >= last:
+        return None
+    return _interpolate((x, y), direction, first), _interpolate((x, y), direction, last)
+
+
+def _box_centre(box: NDArray[np.float32]) -> Point:
+    x1, y1, x2, y2 = box.tolist()
+    return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+def _interpolate(start: Point, direction: Point, fraction: float) -> Point:
+    return start[0] + fraction * direction[0], start[1] + fraction * direction[1]
+
+
+def _exit_fraction(box: NDArray[np.float32], direction: Point) -> float:
+    """Return the share of `direction` from the centre at which the box ends."""
+    x1, y1, x2, y2 = box.tolist()
+    across = (x2 - x1) / 2 / abs(direction[0]) if direction[0] else math.inf
+    down = (y2 - y1) / 2 / abs(direction[1]) if direction[1] else math.inf
+    return min(across, down)
+
+
+def _compute_dashes(
+    start: Point, stop: Point, line_px: int, dash_style: LineStyle
+) -> NDArray[np.int32]:
+    """Return the `(n, 2, 2)` two ends of each dash of a line, in whole pixels."""
+    direction = (stop[0] - start[0], stop[1] - start[1])
+    length_px = max(1, round(math.hypot(*direction)))
+    dashes = split_into_dashes(0, length_px, line_px, _PAIR_DASHES.get(dash_style))
+    ends = [
+        [_interpolate(start, direction, position / length_px) for position in dash]
+        for dash in dashes
+    ]
+    return np.rint(ends).astype(np.int32)
+
+
+def _list_label_boxes(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    caption: Caption,
+    image_wh: tuple[int, int],
+) -> NDArray[np.int64]:
+    """Return `(n, 4)` plates inside the picture: on the line, then beside it."""
+    size, image = np.array(caption.size_wh), np.array(image_wh)
+    if (size > image).any():
+        return np.zeros((0, 4), np.int64)
+    ends = _clip_line_to_boxes(a, b) or (_box_centre(a), _box_centre(b))
+    start, stop = np.array(ends)
+    middles = start + np.array(_LABEL_FRACTIONS)[:, None] * (stop - start)
+    corners = np.clip(middles - size / 2 + _LABEL_SHIFTS * size, 0, image - size)
+    low = np.rint(corners.reshape(-1, 2)).astype(np.int64)
+    return np.concatenate([low, low + size], axis=1)
+
+
+_MIN_UNSEEN_S = 0.25
+"""A face missed for less is drawn as if it were seen, lest its outline flicker."""
+
+
+def draw(
+    image: Image | str | Path | bytes, scene: Scene, style: Style = DEFAULT_STYLE
+) -> Image:
+    """Return a copy of an image with a box and a caption for every face.
+
+    Examples:
+        >>> scene = maskdet.analyze("group.jpg")
+        >>> maskdet.write_image("out.png", maskdet.draw("group.jpg", scene))
+
+    Captions stay inside the image and off other faces; where a crowd leaves no room
+    they get shorter, then are left out: the line style still tells the class. People
+    who turned away get thin corners, and how long ago their face was detected. Lines
+    between people are dotted, dashed in contact, and solid where the contact exceeds
+    the limit.
+
+    Args:
+        image: path, file content, or `(h, w, 3)` uint8 BGR array; not changed.
+        scene: what `analyze` or `Stream.step` returned for it; boxes may reach out of
+            the image.
+        style: what to draw; by default everything, in the classic colours.
+
+    Returns:
+        `(h, w, 3)` uint8 BGR, a new array. A JPEG file of more than 51 megapixels is
+        drawn at half its width and height.
+
+    Raises:
+        TypeError: `image` is none of these.
+        ValueError: the array is empty or of another shape, or the file is not an
+            image.
+        FileNotFoundError: there is no such file.
+    """
+    decoded = decode_image(image)
+    image, scene = decoded.pixels, decoded.scale_scene(scene)
+    size_wh = image.shape[1], image.shape[0]
+    canvas = anonymize_scene(image, scene) if style.blur else image.copy()
+    is_inside = box_areas(clip_boxes(scene.faces.boxes, *size_wh)) > 0
+    shown = scene if is_inside.all() else scene[is_inside]
+    if not len(shown):
+        return canvas
+    labels, unseen_s = shown.labels, np.asarray(shown.unseen_s)
+    colours = [style.colour_bgr(label) for label in labels]
+    is_unseen = unseen_s >= _MIN_UNSEEN_S
+    line_px = compute_line_px(shown.faces.boxes, style, size_wh)
+    outline_boxes = compute_outline_boxes(shown.faces.boxes, line_px, size_wh)
+    draw_pair_lines(canvas, shown.pairs, outline_boxes, style)
+    if style.boxes:
+        # The surest face comes last, so that its outline lies on top.
+        for row in reversed(range(len(shown))):
+            outline_args = labels[row], colours[row], int(line_px[row])
+            draw_outline(
+                canvas,
+                outline_boxes[row],
+                *outline_args,
+                corners_only=bool(is_unseen[row]),
+            )
+    placed_captions = place_captions(
+        outline_boxes,
+        build_captions(shown, is_unseen, outline_boxes, style, size_wh),
+        image_wh=size_wh,
+    )
+    for placed_caption in placed_captions:
+        draw_caption(
+            canvas,
+            placed_caption.caption,
+            placed_caption.box,
+            colours[placed_caption.face],
+        )
+    plates = [placed_caption.box for placed_caption in placed_captions]
+    for caption, box, colour in place_distance_labels(
+        shown.pairs, outline_boxes, plates, style, size_wh
+    ):
+        draw_caption(canvas, caption, box, colour)
+    return canvas

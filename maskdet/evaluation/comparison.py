@@ -1,0 +1,135 @@
+"""What analyzers were measured to do on the same scenes, kept as a file of numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from maskdet.metrics.intervals import Estimate
+from maskdet.resources import resource_path
+from maskdet.types import CLASSES
+
+COMPARISON_FILE: Final = resource_path("models/analyzers.json")
+"""The comparison that ships, which the dashboard shows."""
+
+AP_NAMES: Final = ("faces", *(label.key for label in CLASSES), "mean")
+"""What average precision is told for: all faces, each class, their mean."""
+
+RATE_NAMES: Final = ("recall", "precision", "three_states")
+"""What is told of the faces that a user sees; see `Measured`."""
+
+_COMPARISON_VERSION: Final = 1
+_INTERVAL_KEYS: Final = ("value", "low", "high")
+
+
+@dataclass(frozen=True, eq=False)
+class AnalyzerMetrics:
+    """What one analyzer did on one set of scenes.
+
+    Attributes:
+        analyzer: its name.
+        set_name: the set, as in `kaggle-val`.
+        n_images: how many pictures the set has.
+        ap: average precision at IoU 0.5, by the names in `AP_NAMES`.
+        ap_large: the same for faces of at least 20 px.
+        rates: by the names in `RATE_NAMES`: the large faces that are found, the boxes
+            shown that are faces, and the large faces found whose class is right, all
+            with the settings that a user starts with.
+        median_ms: time a picture, with these settings.
+    """
+
+    analyzer: str
+    set_name: str
+    n_images: int
+    ap: Mapping[str, Estimate]
+    ap_large: Mapping[str, Estimate]
+    rates: Mapping[str, Estimate]
+    median_ms: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return every number with its interval."""
+        return {
+            "analyzer": self.analyzer,
+            "set": self.set_name,
+            "images": self.n_images,
+            "ap": {name: interval.to_json() for name, interval in self.ap.items()},
+            "ap_large": {
+                name: interval.to_json() for name, interval in self.ap_large.items()
+            },
+            **{name: interval.to_json() for name, interval in self.rates.items()},
+            "median_ms": round(self.median_ms, 2),
+        }
+
+
+def format_comparison(rows: Iterable[AnalyzerMetrics]) -> str:
+    """Return the rows as the text that `read_comparison` reads."""
+    content = {"version": _COMPARISON_VERSION, "rows": [row.to_json() for row in rows]}
+    return json.dumps(content, indent=2) + "\n"
+
+
+def read_comparison(path: str | Path) -> tuple[AnalyzerMetrics, ...]:
+    """Return the rows of a file that `format_comparison` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is broken, or of another version; the message says where.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path}: is not valid JSON") from None
+    if not isinstance(content, dict) or content.get("version") != _COMPARISON_VERSION:
+        raise ValueError(f"{path}: is no comparison of version {_COMPARISON_VERSION}")
+    rows = content.get("rows")
+    if not isinstance(rows, list) or not rows:
+        raise ValueError(f"{path}: holds no rows")
+    results = []
+    for number, row in enumerate(rows, 1):
+        try:
+            results.append(_parse_metrics(row))
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{path}: row {number} is incomplete or broken") from None
+    return tuple(results)
+
+
+def _parse_metrics(row: Any) -> AnalyzerMetrics:
+    """Return one row; raises `KeyError`, `TypeError` or `ValueError` if it is none."""
+    return AnalyzerMetrics(
+        analyzer=_get_text(row, "analyzer"),
+        set_name=_get_text(row, "set"),
+        n_images=int(_get_number(row, "images")),
+        ap={name: _parse_interval(row["ap"], name) for name in AP_NAMES},
+        ap_large={name: _parse_interval(row["ap_large"], name) for name in AP_NAMES},
+        rates={name: _parse_interval(row, name) for name in RATE_NAMES},
+        median_ms=_get_number(row, "median_ms"),
+    )
+
+
+def _parse_interval(table: Any, name: str) -> Estimate:
+    value, low, high = (
+        math.nan if table[name][end] is None else _get_number(table[name], end)
+        for end in _INTERVAL_KEYS
+    )
+    return Estimate(value, low, high, int(_get_number(table[name], "n")))
+
+
+def _get_text(table: Any, name: str) -> str:
+    value = table[name]
+    if not isinstance(value, str):
+        raise ValueError(name)
+    return value
+
+
+def _get_number(table: Any, name: str) -> float:
+    value = table[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
+        raise ValueError(name)
+    return float(value)

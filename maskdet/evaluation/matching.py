@@ -1,0 +1,116 @@
+"""What was said of which face, and how that face looks to a camera."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes, sizes_px
+from maskdet.classifier import crop_face
+from maskdet.datasets import Example
+from maskdet.media import read_image
+from maskdet.metrics.classification import Predictions
+from maskdet.metrics.slices import MEASURED_PX, crop_light, crop_sharpness
+from maskdet.types import CLASSES, Image
+
+LARGE_PX = 20.0
+"""Shorter side from which a face counts as large enough to judge its label; people
+who labelled the public sets disagree on smaller ones."""
+
+MIN_IOU = 0.5
+"""A face is found when its box overlaps the true one so much, as is usual."""
+
+
+@dataclass(frozen=True, eq=False)
+class FacePredictions:
+    """Answers, and where each face is to be seen.
+
+    Attributes:
+        predictions: what was said of each face, and what is true.
+        paths: the picture of each face.
+        boxes: `(n, 4)` the face in its picture, as the classifier was given it.
+    """
+
+    predictions: Predictions
+    paths: tuple[Path, ...]
+    boxes: Boxes
+
+    @classmethod
+    def from_image(
+        cls,
+        example: Example,
+        image: Image,
+        boxes: Boxes,
+        ground_truth: NDArray[np.int64],
+        probs: NDArray[np.float32],
+    ) -> FacePredictions:
+        """Note the answers on one picture, with size, light and sharpness of each face.
+
+        Light and sharpness are those of the box itself, made a square by its
+        surroundings, not of the wider crop that the classifier reads.
+        """
+        lights, sharpness = measure_crop_quality(image, boxes)
+        predictions = Predictions(
+            ground_truth=np.asarray(ground_truth, np.int64),
+            probs=np.asarray(probs, np.float32).reshape(-1, len(CLASSES)),
+            sizes_px=sizes_px(boxes).astype(np.float32),
+            lights=lights,
+            sharpness=sharpness,
+            sources=np.array([example.source] * len(boxes), np.str_),
+        )
+        return cls(predictions, (example.path,) * len(boxes), boxes)
+
+    @classmethod
+    def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
+        """Join what was judged on several pictures; none gives no faces."""
+        items = [_empty_predictions(), *parts]
+        return cls(
+            Predictions.concat(part.predictions for part in items),
+            tuple(path for part in items for path in part.paths),
+            np.concatenate([part.boxes for part in items]),
+        )
+
+
+def measure_crop_quality(
+    image: Image, boxes: Boxes
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return light and sharpness of each box, made a square by its surroundings."""
+    crops = [crop_face(image, box, MEASURED_PX, context=1.0) for box in boxes]
+    lights = np.array([crop_light(crop) for crop in crops], np.float32)
+    return lights, np.array([crop_sharpness(crop) for crop in crops], np.float32)
+
+
+def read_example(example: Example) -> Image:
+    """Return the picture of an example.
+
+    Raises:
+        ValueError: it cannot be read; numbers without it would look like those of the
+            whole set.
+    """
+    try:
+        return read_image(example.path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{example.path}: {error}") from None
+
+
+def median_or_zero(times_ms: list[float]) -> float:
+    """Return the middle time, 0 for none."""
+    return statistics.median(times_ms) if times_ms else 0.0
+
+
+def _empty_predictions() -> FacePredictions:
+    no_values = np.zeros(0, np.float32)
+    predictions = Predictions(
+        np.zeros(0, np.int64),
+        np.zeros((0, len(CLASSES)), np.float32),
+        no_values,
+        no_values,
+        no_values,
+        np.zeros(0, np.str_),
+    )
+    return FacePredictions(predictions, (), np.zeros((0, 4), np.float32))

@@ -1,0 +1,525 @@
+"""A report folder: every number as JSON, every chart as SVG and PNG.
+
+What was measured, as files in a folder: JSON, charts, and grids of pictures.
+
+JSON and charts hold numbers and file names only. Grids show faces: they are for the
+person who has the pictures, and are written only to a folder that person names.
+
+Charts as files that any program opens.
+
+Many small pictures in one: samples, augmentations, mistakes.
+
+The worst mistakes: faces whose wrong label was given most surely.
+
+Boxes that somebody should look at: sheets of pictures, and a list to fill in.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from maskdet.auto_label import REASON_UNREADABLE, AutoLabel
+from maskdet.boxes import sizes_px
+from maskdet.classifier import crop_face
+from maskdet.datasets import Example
+from maskdet.datasets.files import read_text
+from maskdet.evaluation import LARGE_PX, FacePredictions
+from maskdet.evaluation.matching import read_example
+from maskdet.extras import require_libraries
+from maskdet.media import read_image
+from maskdet.metrics.classification import Json, Predictions
+from maskdet.metrics.slices import evaluate_slices
+from maskdet.metrics.summary import summarize_classification
+from maskdet.style import DEFAULT_STYLE, Style, format_percent, strip_accents
+from maskdet.types import CLASSES, Image, Label
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from maskdet.charts.training import TrainingLog
+
+_SCALE = 2.0
+"""Pixels of a PNG for each of the chart's own: sharp on screens and on paper."""
+
+
+def save_chart(
+    chart: alt.LayerChart,
+    folder: Path,
+    name: str,
+    *,
+    png_chart: alt.LayerChart | None = None,
+) -> list[Path]:
+    """Write a chart as `NAME.svg` and `NAME.png`, on white, and return the two files.
+
+    Args:
+        chart: the chart.
+        folder: where.
+        name: of the files.
+        png_chart: the chart for the PNG, if its words must be others: letters that the
+            fonts of this machine lack would be missing.
+
+    Raises:
+        MissingExtraError: what draws without a browser is not installed.
+    """
+    require_libraries("a report with charts", "vl_convert")
+    import vl_convert
+
+    svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+    svg.write_text(vl_convert.vegalite_to_svg(chart.to_dict()), encoding="utf-8")
+    content = (png_chart or chart).to_dict()
+    png.write_bytes(vl_convert.vegalite_to_png(content, scale=_SCALE))
+    return [svg, png]
+
+
+CELL_PX = 128
+"""Side of the square that each picture is fitted into."""
+
+_LINE_PX = 15
+_GAP_PX = 6
+_BACKGROUND = 255
+_TEXT_COLOUR = (30, 30, 30)
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.38
+
+
+def image_grid(
+    images: Sequence[Image],
+    captions: Sequence[str],
+    *,
+    columns: int = 6,
+    cell_px: int = CELL_PX,
+) -> Image:
+    """Return pictures row by row on white, each with its text below it.
+
+    Args:
+        images: of any size, BGR; not changed. Each keeps its shape.
+        captions: one a picture, of one or more lines; what does not fit is cut,
+            letters lose their accents, and what is no Latin letter becomes "?".
+        columns: pictures in a row.
+        cell_px: side of the square that a picture is fitted into.
+
+    Returns:
+        The grid, BGR; one empty cell for no pictures.
+
+    Raises:
+        ValueError: captions and pictures differ in number, or a number is not above 0.
+    """
+    _check_grid(len(images), len(captions), columns, cell_px)
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    lines = [caption.split("\n") for caption in captions]
+    text_px = _LINE_PX * max(map(len, lines), default=1)
+    step_x, step_y = cell_px + _GAP_PX, cell_px + text_px + _GAP_PX
+    shape = (rows * step_y + _GAP_PX, columns * step_x + _GAP_PX, 3)
+    grid = np.full(shape, _BACKGROUND, np.uint8)
+    for index, (image, caption_lines) in enumerate(zip(images, lines, strict=True)):
+        top = _GAP_PX + index // columns * step_y
+        left = _GAP_PX + index % columns * step_x
+        _draw_cell(
+            grid[top:, left : left + cell_px], _fit_image(image, cell_px), caption_lines
+        )
+    return grid
+
+
+def _check_grid(n_images: int, n_captions: int, columns: int, cell_px: int) -> None:
+    if n_images != n_captions:
+        raise ValueError(f"{n_images} pictures need as many captions, got {n_captions}")
+    if columns < 1 or cell_px < 1:
+        raise ValueError(f"columns and cell_px must be above 0: {columns}, {cell_px}")
+
+
+def _draw_cell(cell: Image, image: Image, lines: Sequence[str]) -> None:
+    """Put a picture and its text into a cell, which is a view into the grid."""
+    side_px = cell.shape[1]
+    height, width = image.shape[:2]
+    x, y = (side_px - width) // 2, (side_px - height) // 2
+    cell[y : y + height, x : x + width] = image
+    for index, line in enumerate(lines, start=1):
+        # OpenCV writes into a copy where the memory has gaps, as in a view.
+        strip = np.full((_LINE_PX, side_px, 3), _BACKGROUND, np.uint8)
+        origin, text = (0, _LINE_PX - 4), _truncate_caption(line, side_px)
+        cv2.putText(
+            strip, text, origin, _FONT, _FONT_SCALE, _TEXT_COLOUR, 1, cv2.LINE_AA
+        )
+        bottom = side_px + index * _LINE_PX
+        cell[bottom - _LINE_PX : bottom] = strip
+
+
+def samples_grid(
+    examples: Sequence[Example],
+    *,
+    n_per_class: int = 12,
+    columns: int = 6,
+    seed: int = 0,
+    style: Style = DEFAULT_STYLE,
+) -> Image:
+    """Return up to `n_per_class` faces of every class, drawn by chance, with their labels.
+
+    Args:
+        examples: labelled pictures; of scenes, true boxes of at least `LARGE_PX`.
+        n_per_class: how many of a class; a multiple of `columns` gives it rows of its
+            own.
+        columns: pictures in a row.
+        seed: of the draw.
+        style: names of the classes.
+    """
+    style = style.to_drawable()
+    rng = np.random.default_rng(seed)
+    images, captions = [], []
+    for label in CLASSES:
+        faces = [
+            (example, row) for example in examples for row in _face_rows(example, label)
+        ]
+        for index in rng.permutation(len(faces))[:n_per_class]:
+            example, row = faces[index]
+            image = read_example(example)
+            if not example.is_crop:
+                image = crop_face(image, example.boxes[row], CELL_PX)
+            images.append(image)
+            name = style.title(label)
+            captions.append("\n".join(filter(None, (name, example.source))))
+    return image_grid(images, captions, columns=columns)
+
+
+def _face_rows(example: Example, label: Label) -> list[int]:
+    """Return which faces of a picture have this label and can be judged."""
+    rows = [row for row, face_label in enumerate(example.labels) if face_label == label]
+    if example.is_crop:
+        return rows
+    large = sizes_px(example.boxes) >= LARGE_PX
+    return [row for row in rows if large[row]]
+
+
+def _fit_image(image: Image, cell_px: int) -> Image:
+    height, width = image.shape[:2]
+    scale = cell_px / max(height, width)
+    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+    rule = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size_wh, interpolation=rule), np.uint8)
+
+
+def _truncate_caption(caption: str, width_px: int) -> str:
+    """Return as much of a caption as fits, as OpenCV's font can write it."""
+    text = strip_accents(caption).encode("ascii", "replace").decode("ascii")
+    while text and cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0] > width_px:
+        text = text[:-1]
+    return text
+
+
+MAX_MISTAKES = 36
+"""In one grid: as many as a person looks at."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One face that was labelled wrongly.
+
+    Attributes:
+        path: its picture.
+        box: where it is, `x1, y1, x2, y2` in pixels.
+        ground_truth: what it is.
+        predicted: what was said.
+        probability: how surely, in [0, 1].
+    """
+
+    path: Path
+    box: tuple[float, float, float, float]
+    ground_truth: Label
+    predicted: Label
+    probability: float
+
+    def to_json(self) -> Json:
+        """Return it with the name of its file only: folders say who works where."""
+        return {
+            "file": self.path.name,
+            "box": [round(side, 1) for side in self.box],
+            "truth": self.ground_truth.key,
+            "said": self.predicted.key,
+            "probability": round(self.probability, 4),
+        }
+
+
+def worst_mistakes(
+    face_predictions: FacePredictions, *, limit: int = MAX_MISTAKES
+) -> list[Mistake]:
+    """Return the mistakes among the three states, highest wrong probability first."""
+    probs, ground_truth = (
+        face_predictions.predictions.probs,
+        face_predictions.predictions.ground_truth,
+    )
+    predicted = probs.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != ground_truth)
+    order = wrong[np.argsort(-probs[wrong, predicted[wrong]], kind="stable")]
+    mistakes = []
+    for row in order[:limit]:
+        x1, y1, x2, y2 = (float(side) for side in face_predictions.boxes[row])
+        mistakes.append(
+            Mistake(
+                path=face_predictions.paths[row],
+                box=(x1, y1, x2, y2),
+                ground_truth=CLASSES[ground_truth[row]],
+                predicted=CLASSES[predicted[row]],
+                probability=float(probs[row, predicted[row]]),
+            )
+        )
+    return mistakes
+
+
+def mistakes_grid(
+    mistakes: Sequence[Mistake], *, columns: int = 6, style: Style = DEFAULT_STYLE
+) -> Image:
+    """Return the faces, each with truth and label, as the classifier saw them.
+
+    Args:
+        mistakes: the faces.
+        columns: pictures in a row.
+        style: names of the classes.
+
+    Raises:
+        ValueError: a picture cannot be read any more.
+    """
+    crops, captions, style = [], [], style.to_drawable()
+    for mistake in mistakes:
+        box = np.array(mistake.box, np.float32)
+        crops.append(crop_face(read_image(mistake.path), box, CELL_PX))
+        prediction_text = (
+            f"{format_percent(mistake.probability)} {style.title(mistake.predicted)}"
+        )
+        captions.append(f"{style.title(mistake.ground_truth)}, said\n{prediction_text}")
+    return image_grid(crops, captions, columns=columns)
+
+
+CHART_LIBRARIES: Final = ("altair", "vl_convert")
+"""What charts as files are made with."""
+
+REPORT_NAME = "report.json"
+
+_INTERVALS = (
+    "low and high are 95 %: by drawing faces anew (Wilson's where all or none is "
+    "right); slices: Wilson's, and Newcombe's for differences"
+)
+
+
+def summarize_predictions(predictions: Predictions) -> Json:
+    """Return every number on one set, with interval and n, and its parts."""
+    counts = predictions.classification.class_confusion.counts[:, : len(CLASSES)]
+    return {
+        **summarize_classification(predictions.classification).to_json(),
+        "confusion": counts.tolist(),
+        "slices": [part.to_json() for part in evaluate_slices(predictions)],
+    }
+
+
+def write_report(
+    folder: Path,
+    predictions: Mapping[str, Predictions],
+    *,
+    log: TrainingLog | None = None,
+    title: str = "",
+    mistakes: Sequence[Mistake] = (),
+    style: Style = DEFAULT_STYLE,
+) -> list[Path]:
+    """Write `report.json` and the charts of one run, and return what was written.
+
+    Args:
+        folder: made if there is none; files of the same names are replaced.
+        predictions: name of a set to the answers on it. With several sets, the names of
+            the chart files begin with the name of the set.
+        log: how the run learnt, for its learning curves.
+        title: what was measured, in one line.
+        mistakes: named in the JSON by file and box.
+        style: names and colours of the classes in the charts; the JSON has their keys.
+
+    Raises:
+        OSError: the folder cannot be written.
+        MissingExtraError: a library that draws the charts is not installed.
+    """
+    require_libraries("a report with charts", *CHART_LIBRARIES)
+    folder.mkdir(parents=True, exist_ok=True)
+    content: Json = {
+        "version": 1,
+        "title": title,
+        "intervals": _INTERVALS,
+        "labels": [label.key for label in CLASSES],
+        "sets": {
+            name: summarize_predictions(item) for name, item in predictions.items()
+        },
+        "mistakes": [item.to_json() for item in mistakes],
+        "log": None if log is None else [_replace_nan(row) for row in log],
+    }
+    path = folder / REPORT_NAME
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    written = [path]
+    plain_style = style.to_drawable()
+    plain_charts = (
+        {} if plain_style == style else _build_charts(predictions, plain_style)
+    )
+    for name, chart in _build_charts(predictions, style).items():
+        written += save_chart(chart, folder, name, png_chart=plain_charts.get(name))
+    return [*written, *write_curves(folder, log or (), title)]
+
+
+def write_curves(folder: Path, log: TrainingLog, title: str = "") -> list[Path]:
+    """Write the learning curves of one run, `learning-loss.svg` and so on.
+
+    Args:
+        folder: where; files of the same names are replaced.
+        log: how the run learnt.
+        title: name of the run.
+
+    Raises:
+        OSError: the folder cannot be written.
+        MissingExtraError: a library that draws the charts is not installed.
+    """
+    require_libraries("learning curves", *CHART_LIBRARIES)
+    from maskdet import charts
+
+    logs = {title or "training": log}
+    written = []
+    for quantity in charts.QUANTITIES:
+        if charts.is_logged(log, quantity):
+            chart = charts.learning_curves(logs, quantity=quantity)
+            written += save_chart(chart, folder, f"learning-{quantity}")
+    return written
+
+
+def _replace_nan(row: Mapping[str, float]) -> Json:
+    """Return a row with None for what could not be measured: JSON has no NaN."""
+    return {k: v if math.isfinite(v) else None for k, v in row.items()}
+
+
+def _build_charts(
+    predictions: Mapping[str, Predictions], style: Style
+) -> dict[str, alt.LayerChart]:
+    """Return the charts by the name of their file."""
+    from maskdet import charts
+
+    charts_by_name = {}
+    for name, item in predictions.items():
+        if not len(item):
+            continue
+        prefix = f"{name.replace('/', '-')}-" if len(predictions) > 1 else ""
+        single_set = {name: item}
+        charts_by_name[f"{prefix}confusion"] = charts.confusion_matrix_chart(
+            item, style=style
+        )
+        charts_by_name[f"{prefix}roc"] = charts.roc_chart(single_set)
+        charts_by_name[f"{prefix}roc-classes"] = charts.roc_chart(
+            single_set, task="classes", style=style
+        )
+        charts_by_name[f"{prefix}precision-recall"] = charts.precision_recall_chart(
+            single_set, task="classes", style=style
+        )
+        charts_by_name[f"{prefix}reliability"] = charts.reliability_chart(single_set)
+        charts_by_name[f"{prefix}reliability-mask"] = charts.reliability_chart(
+            single_set, target="wearing"
+        )
+        charts_by_name[f"{prefix}slices"] = charts.slices_chart(single_set)
+    return charts_by_name
+
+
+__all__ = [
+    "Mistake",
+    "image_grid",
+    "mistakes_grid",
+    "samples_grid",
+    "save_chart",
+    "summarize_predictions",
+    "worst_mistakes",
+    "write_curves",
+    "write_report",
+]
+
+
+REVIEW_COLUMNS = (
+    "number",
+    "path",
+    "label",
+    "doubt",
+    "score",
+    "agreement",
+    "box",
+    "keep",
+)
+"""The columns of the list; `keep` is for the person who looks."""
+
+_IMAGES_PER_SHEET = 96
+_SHEET_COLUMNS = 12
+_GREEN, _GREY = (0, 200, 0), (128, 128, 128)
+_KEEP_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": False}
+
+
+def render_review_sheets(doubtful: Sequence[AutoLabel]) -> list[Image]:
+    """Return sheets of the pictures with their boxes, numbered as in the list.
+
+    The labelled face is green, faces of unknown class are grey.
+    """
+    sheets: list[Image] = []
+    for start in range(0, len(doubtful), _IMAGES_PER_SHEET):
+        page = doubtful[start : start + _IMAGES_PER_SHEET]
+        captions = [
+            f"{number} {item.example.labels[0].key} "
+            f"{item.score:.2f}\n{item.review_reason}"
+            for number, item in enumerate(page, start=start + 1)
+        ]
+        images = [_draw_outlines(item) for item in page]
+        sheets.append(image_grid(images, captions, columns=_SHEET_COLUMNS))
+    return sheets
+
+
+def _draw_outlines(boxed: AutoLabel) -> Image:
+    if boxed.review_reason == REASON_UNREADABLE:
+        return np.full((1, 1, 3), 255, np.uint8)
+    image = read_example(boxed.example).copy()
+    line_px = max(1, max(boxed.image_wh) // 100)
+    for boxes, colour in ((boxed.other_boxes, _GREY), (boxed.boxes, _GREEN)):
+        for x1, y1, x2, y2 in boxes.astype(int).tolist():
+            cv2.rectangle(image, (x1, y1), (x2, y2), colour, line_px)
+    return np.asarray(image, np.uint8)
+
+
+def format_review_csv(doubtful: Sequence[AutoLabel]) -> str:
+    """Return the list as CSV, the column `keep` empty."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(REVIEW_COLUMNS)
+    for number, item in enumerate(doubtful, start=1):
+        box = " ".join(f"{corner:.1f}" for corner in item.boxes.reshape(-1))
+        score, agreement = f"{item.score:.3f}", f"{item.agreement:.3f}"
+        image_path, label = item.example.path.resolve(), item.example.labels[0].key
+        rows.writerow(
+            [number, image_path, label, item.review_reason, score, agreement, box, ""]
+        )
+    return text.getvalue()
+
+
+def read_review(path: str | Path) -> Mapping[Path, bool]:
+    """Return for each picture of a list whether the person who looked keeps its box.
+
+    Pictures where `keep` is empty are not among them.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a column is missing, or `keep` is neither yes nor no.
+    """
+    rows = csv.DictReader(io.StringIO(read_text(Path(path))))
+    for column in ("path", "keep"):
+        if column not in (rows.fieldnames or ()):
+            raise ValueError(f"{path}: the column {column!r} is missing")
+    decisions: dict[Path, bool] = {}
+    for line, row in enumerate(rows, start=2):
+        word = (row["keep"] or "").strip().lower()
+        if word and word not in _KEEP_WORDS:
+            raise ValueError(f"{path}:{line}: keep must be yes, no or empty: {word!r}")
+        if word:
+            decisions[Path(row["path"])] = _KEEP_WORDS[word]
+    return decisions

@@ -1,0 +1,85 @@
+"""The training runs that ship: what they are, how they learnt, what they answered."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskdet.metrics.classification import Predictions, read_class_predictions
+from maskdet.resources import resource_path
+
+RUNS_FOLDER = resource_path("models/runs")
+"""One folder a run; its name is the name of the run."""
+
+ONEPASS_RUNS_NAME = "runs-onepass"
+"""Inside `models/`: the runs of one-pass networks, which have other facts."""
+
+FACTS_NAME = "facts.json"
+LOG_NAME = "log.csv"
+PREDICTIONS_NAME = "answers.npz"
+CARD_NAME = "card.md"
+
+EVALUATION_SETS: Mapping[str, str] = {
+    "faces-test": "pictures of one face, test split",
+    "kaggle-val/true": "kaggle-val, true boxes of at least 20 px",
+    "kaggle-val/found": "kaggle-val, faces of at least 20 px as found",
+    "ilc-val/true": "ilc-val, true boxes of at least 20 px",
+    "ilc-val/found": "ilc-val, faces of at least 20 px as found",
+}
+"""The sets that every run that ships has answers for."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRun:
+    """One training run, as `maskdet export` leaves it.
+
+    Attributes:
+        name: of its folder, such as `maskdet` or `tutorial`.
+        facts: what `facts.json` says: `title`, `about`, `parameters`, `file` (name
+            in `models/`, or null where the weights are too large to ship), `bytes`,
+            `sha256`, `weights`, `input` (`size_px`, `context`), `labels`,
+            `one_face_ms`, `four_faces_ms`, `versions`, `recipe`, `temperature`,
+            `made`.
+        log: one row an epoch, names to numbers: `epoch`, `stage`, `loss`,
+            `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`, `took_s`.
+        predictions: name of a set in `EVALUATION_SETS` to the answers on it.
+        card: the model card, Markdown.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    log: tuple[Mapping[str, float], ...]
+    predictions: Mapping[str, Predictions]
+    card: str
+
+
+def list_training_runs(folder: Path = RUNS_FOLDER) -> list[str]:
+    """Return the names of the runs that ship, our own first."""
+    names = sorted(path.parent.name for path in folder.glob(f"*/{FACTS_NAME}"))
+    return sorted(names, key=lambda name: name != "maskdet")
+
+
+def read_training_run(name: str, folder: Path = RUNS_FOLDER) -> TrainingRun:
+    """Return a run by name.
+
+    Raises:
+        FileNotFoundError: one of its files is missing.
+        ValueError: one of its files cannot be understood.
+    """
+    run_folder = folder / name
+    try:
+        facts = json.loads((run_folder / FACTS_NAME).read_text(encoding="utf-8"))
+        with (run_folder / LOG_NAME).open(newline="", encoding="utf-8") as file:
+            rows = [
+                {key: float(value) for key, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{run_folder}: no run that can be read ({error})") from None
+    card = (run_folder / CARD_NAME).read_text(encoding="utf-8")
+    predictions = read_class_predictions(run_folder / PREDICTIONS_NAME)
+    return TrainingRun(name, facts, tuple(rows), predictions, card)

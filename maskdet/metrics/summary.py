@@ -1,0 +1,337 @@
+"""Every number that describes the answers on a set, each with its 95 % interval.
+
+Intervals are a bootstrap over faces with a fixed seed: faces are drawn anew, with
+replacement, and the middle 95 % of what they give is kept (B. Efron, R. Tibshirani,
+"An introduction to the bootstrap", 1993). Where all or none is right, each draw would
+say the same, so there Wilson's interval stands instead.
+
+Numbers on many resamples of a set at once, as sums over weighted faces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.metrics.calibration import N_BINS, bin_indices, correct_and_confidence
+from maskdet.metrics.classification import (
+    BINARY_TASKS,
+    CLASS_TASKS,
+    BinaryTask,
+    ClassificationResult,
+    Json,
+    binarize,
+)
+from maskdet.metrics.intervals import (
+    RESAMPLES,
+    Estimate,
+    percentile_estimate,
+    proportion,
+)
+from maskdet.types import CLASSES
+
+Floats = NDArray[np.float64]
+FaceWeights = NDArray[np.float32]
+"""`(resamples, n)`: how often each face was drawn; whole numbers, exact in float32."""
+
+_RESAMPLES_PER_CHUNK = 50
+"""Resamples: their sorted copies then stay in the processor's cache."""
+
+
+def draw_face_weights(
+    n: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> FaceWeights:
+    """Return how often each of `n` faces is drawn in each resample of `n` faces."""
+    rng = np.random.default_rng(seed)
+    weights = np.zeros((resamples, n), np.float32)
+    if n:
+        for row in weights:
+            row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    return weights
+
+
+def divide_or_nan(numerators: Floats, denominators: Floats) -> Floats:
+    """Return the quotients; NaN where there is nothing to divide by."""
+    result: Floats = np.divide(
+        numerators,
+        denominators,
+        out=np.full(np.shape(numerators), np.nan),
+        where=denominators > 0,
+    )
+    return result
+
+
+def resampled_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Floats, Floats]:
+    """Return ROC area and average precision of each resample, `(resamples,)` each.
+
+    The area is the share of pairs of a true and an untrue face in which the true one
+    scores higher, equal scores counting half; NaN where one side is missing.
+    """
+    order = np.argsort(-task.scores, kind="stable")
+    scores, true = task.scores[order], task.ground_truth[order].astype(np.float32)
+    ends = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)
+    roc, precision = np.full((2, len(weights)), np.nan)
+    if not len(ends):
+        return roc, precision
+    for first in range(0, len(weights), _RESAMPLES_PER_CHUNK):
+        part = slice(first, first + _RESAMPLES_PER_CHUNK)
+        draws = weights[part][:, order]
+        # Counts stay exact in float32, which is twice as fast; sums of many do not.
+        true_positives = np.cumsum(draws * true, axis=1)[:, ends]
+        n_predicted = np.cumsum(draws, axis=1)[:, ends]
+        positives = np.diff(true_positives, axis=1, prepend=np.float32(0))
+        negatives = np.diff(n_predicted, axis=1, prepend=np.float32(0)) - positives
+        n_positives = true_positives[:, -1].astype(np.float64)
+        n_negatives = n_predicted[:, -1] - n_positives
+        pairs = _row_sums(negatives * (true_positives - positives / 2))
+        roc[part] = divide_or_nan(pairs, n_positives * n_negatives)
+        precision[part] = divide_or_nan(
+            _row_sums(positives * true_positives / np.maximum(n_predicted, 1)),
+            n_positives,
+        )
+    return roc, precision
+
+
+def _row_sums(values: NDArray[np.floating]) -> Floats:
+    sums: Floats = values.sum(axis=1, dtype=np.float64)
+    return sums
+
+
+_NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+@dataclass(frozen=True)
+class OneVsRest:
+    """How well one class is told from all others.
+
+    Attributes:
+        precision: share of those called so that are.
+        recall: share of those that are that were called so.
+        f1: harmonic mean of the two.
+        roc_area: chance that one of them scores above one of the others.
+        average_precision: mean precision over the steps of recall.
+    """
+
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    roc_area: Estimate
+    average_precision: Estimate
+
+    def to_json(self) -> Json:
+        """Return every number with its interval."""
+        return {
+            field.name: getattr(self, field.name).to_json()
+            for field in dataclasses.fields(self)
+        }
+
+
+@dataclass(frozen=True)
+class ClassificationSummary:
+    """What `summarize_classification` measured on one set.
+
+    Attributes:
+        n: how many faces there are.
+        accuracy: all three states.
+        balanced_accuracy: mean recall over the classes that occur.
+        classes: by `Label.key`, each against the rest.
+        binary_accuracy: mask against no mask.
+        masked: a mask, worn well or not, against none.
+        unmasked: none against a mask, from the same decisions.
+        ece: expected calibration error of the label given.
+        binary_ece: the same for mask against no mask.
+        brier: squared distance to the truth, summed over the classes, 0 to 2.
+        binary_brier: the same for mask against no mask, 0 to 1.
+    """
+
+    n: int
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    classes: Mapping[str, OneVsRest]
+    binary_accuracy: Estimate
+    masked: OneVsRest
+    unmasked: OneVsRest
+    ece: Estimate
+    binary_ece: Estimate
+    brier: Estimate
+    binary_brier: Estimate
+
+    def to_json(self) -> Json:
+        """Return every number with its interval."""
+        return {
+            "n": self.n,
+            "mask_against_no_mask": {
+                "accuracy": self.binary_accuracy.to_json(),
+                "masked": self.masked.to_json(),
+                "bare": self.unmasked.to_json(),
+                "ece": self.binary_ece.to_json(),
+                "brier": self.binary_brier.to_json(),
+            },
+            "three_states": {
+                "accuracy": self.accuracy.to_json(),
+                "balanced": self.balanced_accuracy.to_json(),
+                "classes": {
+                    key: summary.to_json() for key, summary in self.classes.items()
+                },
+                "ece": self.ece.to_json(),
+                "brier": self.brier.to_json(),
+            },
+        }
+
+
+def summarize_classification(
+    result: ClassificationResult, *, resamples: int = RESAMPLES, seed: int = 0
+) -> ClassificationSummary:
+    """Measure a set of answers.
+
+    Args:
+        result: truths and answers.
+        resamples: how often faces are drawn anew.
+        seed: of these draws.
+    """
+    n = len(result.ground_truth)
+    weights = draw_face_weights(n, resamples=resamples, seed=seed)
+    tasks = {task_name: binarize(result, task_name) for task_name in BINARY_TASKS}
+    score_areas = {
+        task_name: _score_areas(weights, task) for task_name, task in tasks.items()
+    }
+    masked_task = tasks["wearing"]
+    unmasked_task = BinaryTask(
+        ~masked_task.ground_truth, 1 - masked_task.scores, ~masked_task.predicted
+    )
+    correct, confidence = correct_and_confidence(result)
+    one_hot = np.eye(len(CLASSES))[result.ground_truth]
+    return ClassificationSummary(
+        n=n,
+        accuracy=_accuracy(weights, correct),
+        balanced_accuracy=_balanced_accuracy(weights, result.ground_truth, correct),
+        classes={
+            label.key: _one_vs_rest(weights, tasks[task_name], score_areas[task_name])
+            for label, task_name in zip(CLASSES, CLASS_TASKS, strict=True)
+        },
+        binary_accuracy=_accuracy(
+            weights, masked_task.ground_truth == masked_task.predicted
+        ),
+        masked=_one_vs_rest(weights, masked_task, score_areas["wearing"]),
+        # Its scores are those of the class without a mask.
+        unmasked=_one_vs_rest(weights, unmasked_task, score_areas["no_mask"]),
+        ece=calibration_error(weights, correct, confidence),
+        binary_ece=calibration_error(
+            weights, masked_task.ground_truth, masked_task.scores
+        ),
+        brier=_mean(weights, ((result.probs - one_hot) ** 2).sum(axis=1)),
+        binary_brier=_mean(
+            weights, (masked_task.scores - masked_task.ground_truth) ** 2
+        ),
+    )
+
+
+def _weighted_sums(weights: FaceWeights, *columns: NDArray[np.generic]) -> Floats:
+    """Return the sums over the drawn faces, `(columns, resamples)`."""
+    matrix = np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+    sums: Floats = (weights @ matrix).T.astype(np.float64)
+    return sums
+
+
+def _resampled_proportion(hits: float, n: float, resampled: Floats) -> Estimate:
+    estimate = proportion(int(hits), int(n))
+    if estimate.n == 0 or estimate.value in (0, 1):
+        return estimate
+    return percentile_estimate(estimate.value, resampled, estimate.n)
+
+
+def _accuracy(weights: FaceWeights, correct: NDArray[np.bool_]) -> Estimate:
+    n = len(correct)
+    resampled = _weighted_sums(weights, correct)[0] / max(n, 1)
+    return _resampled_proportion(correct.sum(), n, resampled)
+
+
+def _mean(weights: FaceWeights, values: Floats) -> Estimate:
+    n = len(values)
+    if not n:
+        return _NO_ESTIMATE
+    return percentile_estimate(
+        float(values.mean()), _weighted_sums(weights, values)[0] / n, n
+    )
+
+
+def _balanced_accuracy(
+    weights: FaceWeights, ground_truth: NDArray[np.int64], correct: NDArray[np.bool_]
+) -> Estimate:
+    if not len(ground_truth):
+        return _NO_ESTIMATE
+    present = [ground_truth == label for label in np.unique(ground_truth)]
+    totals = _weighted_sums(weights, *present)
+    recalls = divide_or_nan(
+        _weighted_sums(weights, *(correct & is_class for is_class in present)), totals
+    )
+    value = float(np.mean([correct[is_class].mean() for is_class in present]))
+    # A class that was not drawn is left out, as one that does not occur.
+    drawn_classes = ~np.isnan(recalls)
+    resampled = np.where(drawn_classes, recalls, 0).sum(axis=0) / drawn_classes.sum(
+        axis=0
+    )
+    return percentile_estimate(value, resampled, len(ground_truth))
+
+
+def _score_areas(weights: FaceWeights, task: BinaryTask) -> tuple[Estimate, Estimate]:
+    """Return ROC area and average precision."""
+    n = len(task.ground_truth)
+    values = resampled_areas(np.ones((1, n), np.float32), task)
+    value_pairs = zip(values, resampled_areas(weights, task), strict=True)
+    roc, precision = (
+        percentile_estimate(float(x[0]), resampled, n) for x, resampled in value_pairs
+    )
+    return roc, precision
+
+
+def _one_vs_rest(
+    weights: FaceWeights, task: BinaryTask, score_areas: tuple[Estimate, Estimate]
+) -> OneVsRest:
+    n = len(task.ground_truth)
+    columns = (task.ground_truth & task.predicted, task.ground_truth, task.predicted)
+    hits, true, predicted = (float(column.sum()) for column in columns)
+    resampled_hits, resampled_true, resampled_predicted = _weighted_sums(
+        weights, *columns
+    )
+    f1 = 2 * hits / (true + predicted) if true + predicted else math.nan
+    resampled_f1 = divide_or_nan(
+        2 * resampled_hits, resampled_true + resampled_predicted
+    )
+    roc_area, average_precision = score_areas
+    return OneVsRest(
+        precision=_resampled_proportion(
+            hits, predicted, divide_or_nan(resampled_hits, resampled_predicted)
+        ),
+        recall=_resampled_proportion(
+            hits, true, divide_or_nan(resampled_hits, resampled_true)
+        ),
+        f1=percentile_estimate(f1, resampled_f1, n),
+        roc_area=roc_area,
+        average_precision=average_precision,
+    )
+
+
+def calibration_error(
+    weights: FaceWeights, ground_truth: NDArray[np.bool_], scores: Floats
+) -> Estimate:
+    """Return the expected calibration error, see `Reliability.ece`, of drawn faces.
+
+    A sum of absolute gaps is larger on resamples than on the set they are drawn from,
+    because chance adds to each gap; so the draws are moved down by that much.
+    """
+    n = len(ground_truth)
+    if not n:
+        return _NO_ESTIMATE
+    gaps = np.zeros((n, N_BINS), np.float32)
+    gaps[np.arange(n), bin_indices(scores)] = scores - ground_truth
+    value = float(np.abs(gaps.sum(axis=0, dtype=np.float64)).sum()) / n
+    resampled = np.abs(weights @ gaps).sum(axis=1).astype(np.float64)
+    resampled /= np.maximum(weights.sum(axis=1), 1)
+    centred = np.maximum(resampled - (resampled.mean() - value), 0)
+    return percentile_estimate(value, centred, n)

@@ -1,0 +1,461 @@
+"""Where the model files of the manifest are on this disk, and how to get them.
+
+The list of model files, `models/manifest.json`: what each is, and its sha256.
+
+Fetch one file over HTTPS, whole and with the right sha256 or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from maskdet.atomic_file import AtomicFile
+from maskdet.resources import resource_path
+
+MANIFEST_NAME: Final = "manifest.json"
+
+MANIFEST_FILE: Final = resource_path(f"models/{MANIFEST_NAME}")
+"""The manifest of the files that maskdet knows."""
+
+_MANIFEST_VERSION: Final = 1
+
+_MANIFEST_FIELDS: Final = {
+    "name": str,
+    "file": str,
+    "sha256": str,
+    "bytes": int,
+    "licence": str,
+    "url": str,
+    "note": str,
+    "ships": bool,
+    "also": list,
+}
+"""What each row holds, in the order in which it is written."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One model file.
+
+    Attributes:
+        name: what `asset_path` and `models fetch` call it.
+        file_name: its name on disk, in every folder that is searched.
+        sha256: of the whole file, in hexadecimal.
+        n_bytes: its exact size; a download that grows beyond it is cut off.
+        licence: SPDX name of its licence.
+        url: HTTPS address of its publisher; empty for a file of our own. It names a
+            commit, so that what it gives cannot change.
+        note: what it is, in one sentence.
+        is_bundled: whether it is committed to this project under `models/`.
+        requires: names of the files without which this one is of no use.
+    """
+
+    name: str
+    file_name: str
+    sha256: str
+    n_bytes: int
+    licence: str
+    url: str
+    note: str
+    is_bundled: bool = False
+    requires: tuple[str, ...] = ()
+
+
+def read_manifest(path: Path = MANIFEST_FILE) -> dict[str, ModelFile]:
+    """Return the model files that a manifest lists, by name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a manifest; the message names the row and the field.
+    """
+    model_files: dict[str, ModelFile] = {}
+    for number, row in enumerate(_read_rows(path), 1):
+        try:
+            model_file = _parse_row(row)
+            if model_file.name in model_files:
+                raise ValueError(f"the name {model_file.name!r} is there twice")
+        except ValueError as error:
+            raise ValueError(f"{path}: file {number}: {error}") from None
+        model_files[model_file.name] = model_file
+    for model_file in model_files.values():
+        if not set(model_file.requires) <= set(model_files):
+            raise ValueError(
+                f"{path}: {model_file.name}: also must name files of the manifest, "
+                f"not {list(model_file.requires)}"
+            )
+    return model_files
+
+
+def pin_checksum(path: Path, name: str, sha256: str, n_bytes: int) -> None:
+    """Write size and sha256 of one of our own files into a manifest.
+
+    A name that the manifest does not list yet is added to it.
+
+    Args:
+        path: the manifest to change; the file that is pinned lies beside it.
+        name: of the file, without `.tflite`.
+        sha256: of the whole file, in hexadecimal.
+        n_bytes: its size.
+
+    Raises:
+        FileNotFoundError: there is no such manifest.
+        ValueError: it is not a manifest, or the values make none of it.
+        OSError: it cannot be written.
+    """
+    read_manifest(path)
+    rows = _read_rows(path)
+    new_row = {
+        "name": name,
+        "file": f"{name}.tflite",
+        "licence": "Apache-2.0",
+        "url": "",
+        "note": "A model of our own.",
+        "ships": True,
+        "also": [],
+    }
+    row = next((row for row in rows if row["name"] == name), None)
+    if row is None:
+        rows.append(row := new_row)
+    row |= {"sha256": sha256, "bytes": n_bytes}
+    _parse_row(row)
+    ordered = [{field: row[field] for field in _MANIFEST_FIELDS} for row in rows]
+    text = json.dumps({"version": _MANIFEST_VERSION, "files": ordered}, indent=2) + "\n"
+    with AtomicFile(path) as file:
+        file.stream.write(text)
+        file.commit()
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a manifest as they are written."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: the list of model files is missing; install maskdet again, or "
+            "restore the file in a checkout"
+        ) from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path}: is not valid JSON") from None
+    if not isinstance(content, dict) or content.get("version") != _MANIFEST_VERSION:
+        raise ValueError(
+            f"{path}: is not a model manifest of version {_MANIFEST_VERSION}"
+        )
+    rows = content.get("files")
+    if not isinstance(rows, list):
+        raise ValueError(f"{path}: files must be a list, not {rows!r}")
+    return rows
+
+
+def _parse_row(row: Any) -> ModelFile:
+    """Return one row, once all of it is as it must be."""
+    if not isinstance(row, dict) or set(row) != set(_MANIFEST_FIELDS):
+        actual_fields = ", ".join(row) if isinstance(row, dict) else repr(row)
+        raise ValueError(
+            f"must hold {', '.join(_MANIFEST_FIELDS)}, not {actual_fields}"
+        )
+    for field, kind in _MANIFEST_FIELDS.items():
+        if type(row[field]) is not kind:
+            raise ValueError(f"{field} must be {kind.__name__}, not {row[field]!r}")
+    if not re.fullmatch("[0-9a-f]{64}", row["sha256"]):
+        raise ValueError(f"sha256 must be 64 hex digits, not {row['sha256']!r}")
+    if row["bytes"] < 1:
+        raise ValueError(f"bytes must be at least 1, not {row['bytes']}")
+    if not row["file"] or row["file"] != Path(row["file"]).name:
+        raise ValueError(f"file must be a name without folder, not {row['file']!r}")
+    if not all(isinstance(name, str) for name in row["also"]):
+        raise ValueError(f"also must hold names, not {row['also']}")
+    return ModelFile(
+        name=row["name"],
+        file_name=row["file"],
+        sha256=row["sha256"],
+        n_bytes=row["bytes"],
+        licence=row["licence"],
+        url=row["url"],
+        note=row["note"],
+        is_bundled=row["ships"],
+        requires=tuple(row["also"]),
+    )
+
+
+DownloadProgress = Callable[[int, int], None]
+"""Called with the bytes received so far and the bytes expected."""
+
+_CHUNK_BYTES = 1 << 16
+_TIMEOUT_S = 30.0
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    sha256: str,
+    n_bytes: int,
+    progress: DownloadProgress | None = None,
+) -> None:
+    """Write what `url` gives to `target`, replacing what may lie there.
+
+    Args:
+        url: an HTTPS address; it may redirect, but only to HTTPS.
+        target: appears under this name only when complete and checked.
+        sha256: what the file must have, in hexadecimal.
+        n_bytes: its size; reading stops with an error as soon as more comes.
+        progress: called after each piece.
+
+    Raises:
+        ConnectionError: the address could not be read.
+        RuntimeError: it gave another file than the one that was meant.
+    """
+    try:
+        with _open_url(url) as source:
+            write_verified(
+                source, target, sha256=sha256, n_bytes=n_bytes, progress=progress
+            )
+    except _NETWORK_ERRORS as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConnectionError(
+            f"could not fetch {target.name} from {url} ({reason}); "
+            f"check the network, or put the file into {target.parent} yourself"
+        ) from None
+
+
+_NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    TimeoutError,
+    ConnectionError,
+)
+
+
+def write_verified(
+    source: IO[bytes],
+    target: Path,
+    *,
+    sha256: str,
+    n_bytes: int,
+    progress: DownloadProgress | None = None,
+) -> None:
+    """Write an open stream to `target` under the same rules as `download`.
+
+    Raises:
+        RuntimeError: the stream is longer than `n_bytes` or has another sha256.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = Path(name)
+    try:
+        digest = hashlib.sha256()
+        received = 0
+        with os.fdopen(handle, "wb") as file:
+            while received <= n_bytes and (chunk := source.read(_CHUNK_BYTES)):
+                received += len(chunk)
+                digest.update(chunk)
+                file.write(chunk)
+                if progress is not None:
+                    progress(received, n_bytes)
+        if received > n_bytes or digest.hexdigest() != sha256:
+            size = "more than" if received > n_bytes else f"{received} of"
+            raise RuntimeError(
+                f"what came is not {target.name}: {size} {n_bytes} bytes, sha256 "
+                f"{digest.hexdigest()[:12]}..., expected {sha256[:12]}...; "
+                "nothing was kept"
+            )
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _HttpsOnlyRedirectHandler(urllib.request.HTTPRedirectHandler):
+    """Refuses to be sent from HTTPS to anything weaker."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        _require_https(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _require_https(url: str) -> None:
+    if urlsplit(url).scheme != "https":
+        raise urllib.error.URLError(f"{url} is not an HTTPS address")
+
+
+def _open_url(url: str) -> IO[bytes]:
+    _require_https(url)
+    opener = urllib.request.build_opener(_HttpsOnlyRedirectHandler())
+    source: IO[bytes] = opener.open(url, timeout=_TIMEOUT_S)
+    return source
+
+
+MODEL_DIR_VARIABLE = "MASKDET_MODEL_DIR"
+"""Environment variable that names a folder of model files that do not ship: those of
+other projects, and the user's own (see `maskdet.own_models`)."""
+
+MODEL_FILES: dict[str, ModelFile] = read_manifest()
+"""Every model file that maskdet knows, by name."""
+
+_checksums: dict[tuple[Path, int, int], str] = {}
+
+
+def get_model_file(name: str) -> ModelFile:
+    """Return the manifest's row for `name`.
+
+    Raises:
+        ValueError: the manifest has no such name.
+    """
+    if name not in MODEL_FILES:
+        raise ValueError(f"model must be one of {', '.join(MODEL_FILES)}, not {name!r}")
+    return MODEL_FILES[name]
+
+
+def cache_folder() -> Path:
+    """Return the folder that `fetch_model` writes to; it need not exist yet."""
+    return platformdirs.user_cache_path("maskdet", appauthor=False) / "models"
+
+
+def model_folders() -> tuple[Path, ...]:
+    """Return the folders that are searched for model files, in this order.
+
+    First what ships, then the folder that `MASKDET_MODEL_DIR` names, then what
+    `fetch_model` downloaded, so that the files of a named folder come before older
+    downloads.
+
+    Raises:
+        ValueError: `MASKDET_MODEL_DIR` is set, and is not a folder.
+    """
+    return (resource_path("models"), *user_folders(), cache_folder())
+
+
+def user_folders() -> tuple[Path, ...]:
+    """Return the folder that `MASKDET_MODEL_DIR` names, or nothing.
+
+    Raises:
+        ValueError: it is set, and is not a folder.
+    """
+    value = os.environ.get(MODEL_DIR_VARIABLE, "")
+    if not value:
+        return ()
+    return (check_model_folder(MODEL_DIR_VARIABLE, value),)
+
+
+def check_model_folder(where: str, value: str | Path) -> Path:
+    """Return a folder of model files that somebody named.
+
+    Args:
+        where: the variable or option that names it, for the message.
+        value: what it says.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise ValueError(
+            f"{where} is {str(value)!r}, which is not a folder; it must name a folder "
+            "of model files; correct it or unset it"
+        )
+    return folder
+
+
+def model_path(name: str) -> Path:
+    """Return where the file called `name` lies, its sha256 checked.
+
+    Raises:
+        ValueError: the manifest has no such name, or `MASKDET_MODEL_DIR` is not a
+            folder.
+        FileNotFoundError: no folder has the file; the message says how to get it.
+        RuntimeError: the file is not the one that was meant.
+    """
+    model_file = get_model_file(name)
+    for folder in model_folders():
+        path = folder / model_file.file_name
+        if path.is_file():
+            _verify_checksum(path, model_file)
+            return path
+    hint = _reinstall_hint(model_file) or f"get it with: maskdet models fetch {name}"
+    raise FileNotFoundError(f"model file {model_file.file_name} is missing; {hint}")
+
+
+def fetch_model(name: str, progress: DownloadProgress | None = None) -> Path:
+    """Return where the file lies, downloaded from its publisher if it is missing.
+
+    The files that it needs beside it (`ModelFile.also`) are fetched too.
+
+    Raises:
+        ValueError: the manifest has no such name, or `MASKDET_MODEL_DIR` is not a
+            folder.
+        FileNotFoundError: a file that ships with the project is missing.
+        ConnectionError: the publisher's address could not be read.
+        RuntimeError: what came, or what lay there, is not the file that was meant.
+    """
+    model_file = get_model_file(name)
+    for companion in model_file.requires:
+        fetch_model(companion, progress)
+    target = cache_folder() / model_file.file_name
+    if target.is_file() and sha256_of(target) != model_file.sha256:
+        target.unlink()
+    try:
+        return model_path(name)
+    except FileNotFoundError:
+        if not model_file.url:
+            raise
+    download(
+        model_file.url,
+        target,
+        sha256=model_file.sha256,
+        n_bytes=model_file.n_bytes,
+        progress=progress,
+    )
+    return model_path(name)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the file's sha256 in hexadecimal; an unchanged file is read once."""
+    stat = path.stat()
+    key = (path, stat.st_mtime_ns, stat.st_size)
+    if key not in _checksums:
+        with path.open("rb") as file:
+            _checksums[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _checksums[key]
+
+
+def _verify_checksum(path: Path, model_file: ModelFile) -> None:
+    actual = sha256_of(path)
+    if actual == model_file.sha256:
+        return
+    hint = (
+        _reinstall_hint(model_file)
+        or f"delete it, then: maskdet models fetch {model_file.name}"
+    )
+    raise RuntimeError(
+        f"model {model_file.name} at {path} is damaged or another version: sha256 "
+        f"{actual[:12]}..., expected {model_file.sha256[:12]}...; {hint}"
+    )
+
+
+def _reinstall_hint(model_file: ModelFile) -> str:
+    """Return how to get a file of our own back; empty for one of others."""
+    if not model_file.is_bundled:
+        return ""
+    return (
+        f"install maskdet again, or restore models/{model_file.file_name} in a checkout"
+    )

@@ -1,0 +1,110 @@
+"""Look-alikes: is a clear shield, or a mouth printed on a mask, called "no mask"?
+
+Neither is a plainly bare face. The least that is asked is that it is unsure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes
+from maskdet.classifier import Classifier
+from maskdet.datasets import Example
+from maskdet.detectors import LandmarkDetector
+from maskdet.metrics.classification import Json
+from maskdet.metrics.intervals import Estimate, proportion
+from maskdet.robustness.occlusion import unmasked_faces
+from maskdet.synthetic import LOOKALIKES, Lookalike, render_lookalike
+from maskdet.types import Image, Label
+
+
+@dataclass(frozen=True)
+class LookalikeReport:
+    """How often a face is called "no mask", bare and with each look-alike.
+
+    Attributes:
+        baseline: rate of "no mask" for the bare faces as they are: higher is better.
+        predicted_no_mask: the same for each look-alike: lower is better.
+        unsure: rate of `UNKNOWN` for each look-alike.
+        min_confidence: the confidence threshold.
+    """
+
+    baseline: Estimate
+    predicted_no_mask: dict[Lookalike, Estimate]
+    unsure: dict[Lookalike, Estimate]
+    min_confidence: float
+
+    def to_json(self) -> Json:
+        """Return every number with its interval."""
+        return {
+            "min_confidence": self.min_confidence,
+            "untouched": self.baseline.to_json(),
+            "called_bare": {
+                name: estimate.to_json()
+                for name, estimate in self.predicted_no_mask.items()
+            },
+            "unsure": {
+                name: estimate.to_json() for name, estimate in self.unsure.items()
+            },
+        }
+
+
+def evaluate_lookalikes(
+    classifier: Classifier,
+    detector: LandmarkDetector,
+    examples: Iterable[Example],
+    *,
+    min_confidence: float,
+    seed: int = 0,
+) -> LookalikeReport:
+    """Draw each of `LOOKALIKES` on every bare face and count what they are called.
+
+    Args:
+        classifier: gives the classes.
+        detector: finds the landmarks; faces it does not see are left out.
+        examples: scenes or images of one face that were not trained on.
+        min_confidence: below it a face is `UNKNOWN`, in [0, 1].
+        seed: fixes what is drawn.
+    """
+    rng = np.random.default_rng(seed)
+    baseline_labels: list[Label] = []
+    predicted: dict[Lookalike, list[Label]] = {kind: [] for kind in LOOKALIKES}
+    for image, box, landmarks in unmasked_faces(detector, examples):
+        baseline_labels.append(_predict_label(classifier, image, box, min_confidence))
+        for kind in LOOKALIKES:
+            altered = render_lookalike(image, landmarks, kind, box=box, rng=rng)
+            predicted[kind].append(
+                _predict_label(classifier, altered, box, min_confidence)
+            )
+    return LookalikeReport(
+        baseline=_label_fraction(baseline_labels, Label.NO_MASK),
+        predicted_no_mask={
+            kind: _label_fraction(labels, Label.NO_MASK)
+            for kind, labels in predicted.items()
+        },
+        unsure={
+            kind: _label_fraction(labels, Label.UNKNOWN)
+            for kind, labels in predicted.items()
+        },
+        min_confidence=min_confidence,
+    )
+
+
+def _predict_label(
+    classifier: Classifier,
+    image: Image,
+    box: NDArray[np.float32],
+    min_confidence: float,
+) -> Label:
+    boxes: Boxes = box[None]
+    probs = classifier.predict(image, boxes)[0]
+    likeliest = Label(int(probs.argmax()))
+    return likeliest if probs[likeliest] >= min_confidence else Label.UNKNOWN
+
+
+def _label_fraction(labels: list[Label], target: Label) -> Estimate:
+    return proportion(sum(label is target for label in labels), len(labels))

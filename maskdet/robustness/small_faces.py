@@ -1,0 +1,154 @@
+"""Pictures of one face, pasted small and many into scenes: found, and labelled right?
+
+A set of portraits (`index.csv`) has no crowds and no far faces, and its people are none
+of those in the scenes that a network was trained on. So its pictures are shrunk and
+pasted on drawn walls: the answer to what a scene of strangers would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from maskdet.analyzers.pipelines import Analyzer
+from maskdet.boxes import Boxes
+from maskdet.datasets import Example
+from maskdet.media import read_image
+from maskdet.metrics.classification import Json
+from maskdet.metrics.intervals import Estimate, poisson_rate, proportion
+from maskdet.settings import Settings
+from maskdet.synthetic.backgrounds import SIZE_WH, draw_background
+from maskdet.types import Image, Label, Scene
+
+IMAGE_SIDES_PX: Final = (40, 80, 160)
+"""Longer sides that the pictures are scaled to; a face takes about half of one."""
+
+_GAP_PX: Final = 12
+"""Wall between two pictures, at least: a few pixels for a box that is too large."""
+
+
+@dataclass(frozen=True)
+class SmallFaceReport:
+    """What became of pasted pictures, by their longer side in pixels.
+
+    Attributes:
+        recall: share of the pictures in which a face was found.
+        accuracy: rate of found faces with the right class, mask against no mask;
+            incorrect counts as masked, and an unsure answer as wrong.
+        false_positives: faces seen on the wall between them, a scene.
+    """
+
+    recall: dict[int, Estimate]
+    accuracy: dict[int, Estimate]
+    false_positives: Estimate
+
+    def to_json(self) -> Json:
+        """Return every number with its interval."""
+        return {
+            "found": {
+                str(px): estimate.to_json() for px, estimate in self.recall.items()
+            },
+            "right": {
+                str(px): estimate.to_json() for px, estimate in self.accuracy.items()
+            },
+            "beside": self.false_positives.to_json(),
+        }
+
+
+def evaluate_small_faces(
+    analyzer: Analyzer,
+    examples: Iterable[Example],
+    settings: Settings,
+    *,
+    seed: int = 0,
+) -> SmallFaceReport:
+    """Paste pictures of one face into drawn scenes and look at each once a size.
+
+    Args:
+        analyzer: finds and labels.
+        examples: pictures of one face; scenes are passed over.
+        settings: which faces are shown.
+        seed: fixes walls and places.
+    """
+    portraits = [example for example in examples if example.is_crop]
+    images = [read_image(example.path) for example in portraits]
+    masked = [example.label_values[0] != Label.NO_MASK for example in portraits]
+    recalls: dict[int, Estimate] = {}
+    accuracies: dict[int, Estimate] = {}
+    false_positives: list[int] = []
+    for side_px in IMAGE_SIDES_PX:
+        outcomes: list[bool | None] = []
+        for rows, image, boxes in _compose_scenes(images, side_px, (seed, side_px)):
+            scene = analyzer.analyze(image, settings)
+            predicted, n_outside = _predict_in_boxes(scene, boxes)
+            false_positives.append(n_outside)
+            for row, label in zip(rows, predicted, strict=True):
+                outcomes.append(
+                    None if label is None else _is_correct(label, masked[row])
+                )
+        detected_outcomes = [outcome for outcome in outcomes if outcome is not None]
+        recalls[side_px] = proportion(len(detected_outcomes), len(outcomes))
+        accuracies[side_px] = proportion(sum(detected_outcomes), len(detected_outcomes))
+    return SmallFaceReport(recalls, accuracies, poisson_rate(false_positives))
+
+
+def _is_correct(label: Label, masked: bool) -> bool:
+    return label != Label.UNKNOWN and (label != Label.NO_MASK) == masked
+
+
+def _compose_scenes(
+    images: Sequence[Image], side_px: int, seed: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...], Image, Boxes]]:
+    """Yield scenes: which pictures are in it, the image, and where each of them is."""
+    rng = np.random.default_rng(seed)
+    cell_px = side_px + _GAP_PX
+    n_columns, n_rows = SIZE_WH[0] // cell_px, SIZE_WH[1] // cell_px
+    order, images_per_scene = (
+        rng.permutation(len(images)).tolist(),
+        max(1, n_columns * n_rows // 2),
+    )
+    for start in range(0, len(order), images_per_scene):
+        rows = tuple(order[start : start + images_per_scene])
+        image = draw_background(rng)
+        cells = rng.choice(n_columns * n_rows, len(rows), replace=False)
+        boxes = np.zeros((len(rows), 4), np.float32)
+        for index, (row, cell_index) in enumerate(zip(rows, cells, strict=True)):
+            small = _resize_to_side(images[row], side_px)
+            height, width = small.shape[:2]
+            x = cell_index % n_columns * cell_px + _GAP_PX // 2 + (side_px - width) // 2
+            y = (
+                cell_index // n_columns * cell_px
+                + _GAP_PX // 2
+                + (side_px - height) // 2
+            )
+            image[y : y + height, x : x + width] = small
+            boxes[index] = x, y, x + width, y + height
+        yield rows, image, boxes
+
+
+def _resize_to_side(image: Image, side_px: int) -> Image:
+    height, width = image.shape[:2]
+    factor = side_px / max(height, width)
+    size_wh = max(1, round(width * factor)), max(1, round(height * factor))
+    rule = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size_wh, interpolation=rule), np.uint8)
+
+
+def _predict_in_boxes(scene: Scene, boxes: Boxes) -> tuple[list[Label | None], int]:
+    """Return what was said in each place, by the surest face, and how many lie beside.
+
+    A face is in the place that holds its middle.
+    """
+    centres = (scene.faces.boxes[:, :2] + scene.faces.boxes[:, 2:]) / 2
+    x, y = centres[:, 0, None], centres[:, 1, None]
+    inside = (x > boxes[:, 0]) & (x < boxes[:, 2])
+    inside &= (y > boxes[:, 1]) & (y < boxes[:, 3])
+    predicted = [
+        scene.labels[int(inside[:, index].argmax())] if inside[:, index].any() else None
+        for index in range(len(boxes))
+    ]
+    return predicted, len(scene) - int(inside.any(axis=1).sum())

@@ -1,0 +1,471 @@
+"""Pictures without a face, drawn: patterned walls in many scales and colours.
+
+The pen that the empty pictures are drawn with, and the camera that sees them.
+
+Pictures without a face, drawn: round things that finders take for one.
+
+Clocks, plates and lamps have a face's outline; balls and sockets also have two dots
+where the eyes would be.
+
+Drawn faces: smileys, line drawings and cartoons.
+
+Whether a drawing of a face is a face is a matter of taste: what finders make of these
+is told apart from their false alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, TypeAlias, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.synthetic.masks import sample_colour
+from maskdet.types import Image
+
+Rng: TypeAlias = np.random.Generator
+FloatArray: TypeAlias = NDArray[np.float64]
+Colour: TypeAlias = FloatArray | tuple[float, ...]
+
+SIZE_WH: Final = (640, 480)
+"""Of the pictures, in pixels, as a camera gives them."""
+
+_SUBPIXEL_BITS: Final = 3
+"""Bits behind the point, with which OpenCV draws more finely than in whole pixels."""
+
+
+def simulate_camera(image: Image, rng: Rng) -> Image:
+    """Return a drawing as if a camera had seen it."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    slope = rng.uniform(-0.5, 0.5, 2)
+    light = rng.uniform(0.7, 1.1) + slope[0] * (x - 0.5) + slope[1] * (y - 0.4)
+    captured = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6)) * light[..., None]
+    captured += rng.standard_normal(image.shape, np.float32) * rng.uniform(1, 7)
+    captured_uint8 = np.clip(np.rint(captured), 0, 255).astype(np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
+    _, data = cv2.imencode(".jpg", captured_uint8, quality)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+
+
+def offset_point(point: FloatArray, dx: float, dy: float) -> FloatArray:
+    """Return another place, so many pixels from this one."""
+    result: FloatArray = point + np.array([dx, dy])
+    return result
+
+
+def draw_ellipse(
+    image: Image,
+    centre: FloatArray,
+    axes: tuple[float, float],
+    colour: Colour,
+    *,
+    angle_deg: float = 0.0,
+    arc: tuple[float, float] = (0.0, 360.0),
+    thickness: int = cv2.FILLED,
+) -> None:
+    """Draw an ellipse, or an arc of it, upon the image; angles in degrees."""
+    fixed_centre = [round(float(value) * 2**_SUBPIXEL_BITS) for value in centre]
+    fixed_axes = [max(1, round(float(value) * 2**_SUBPIXEL_BITS)) for value in axes]
+    bgr = [float(value) for value in colour]
+    line_type = cv2.LINE_AA
+    cv2.ellipse(
+        image,
+        fixed_centre,
+        fixed_axes,
+        angle_deg,
+        *arc,
+        bgr,
+        thickness,
+        line_type,
+        _SUBPIXEL_BITS,
+    )
+
+
+def draw_line(
+    image: Image,
+    points: Sequence[FloatArray],
+    colour: Colour,
+    *,
+    thickness: int = 1,
+) -> None:
+    """Draw a line through points upon the image."""
+    corners = np.rint(np.array(points) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    bgr = [float(value) for value in colour]
+    cv2.polylines(image, [corners], False, bgr, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+WallPattern: TypeAlias = Literal[
+    "bricks", "stripes", "checks", "dots", "leaves", "noise"
+]
+
+WALL_PATTERNS: Final[tuple[WallPattern, ...]] = get_args(WallPattern)
+
+_PATTERN_SCALES_PX: Final = (10.0, 120.0)
+"""The finest and the coarsest repeat of a pattern."""
+
+
+def draw_wall(kind: WallPattern, rng: Rng) -> Image:
+    """Return a wall of one kind, its repeat 10 to 120 px wide."""
+    return simulate_camera(_draw_pattern(kind, rng), rng)
+
+
+def draw_background(rng: Rng) -> Image:
+    """Return something to draw upon: every other time plain, else a patterned wall."""
+    if rng.random() < 0.5:
+        return np.full((*SIZE_WH[::-1], 3), sample_colour(rng), np.uint8)
+    return _draw_pattern(WALL_PATTERNS[rng.integers(len(WALL_PATTERNS))], rng)
+
+
+def _draw_pattern(kind: WallPattern, rng: Rng) -> Image:
+    scale = float(np.exp(rng.uniform(*np.log(_PATTERN_SCALES_PX))))
+    if kind == "leaves":
+        return _leaves(scale, rng)
+    blend = (
+        _noise(scale, rng)
+        if kind == "noise"
+        else _PATTERNS[kind](*_pattern_coordinates(scale, rng))
+    )
+    first, second = np.array(sample_colour(rng)), np.array(sample_colour(rng))
+    blended = first * (1 - blend[..., None]) + second * blend[..., None]
+    return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
+
+
+def _pattern_coordinates(scale: float, rng: Rng) -> tuple[FloatArray, FloatArray, Rng]:
+    """Return x and y of each pixel in repeats of a pattern that leans a little."""
+    y, x = np.mgrid[: SIZE_WH[1], : SIZE_WH[0]] / scale
+    angle_rad = rng.uniform(-0.6, 0.6) if rng.random() < 0.5 else 0.0
+    x, y = x + rng.random(), y + rng.random()
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    return x * cos + y * sin + 99, y * cos - x * sin + 99, rng
+
+
+def _bricks(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
+    row = np.floor(2 * y)
+    along = x + 0.5 * (row % 2)
+    joint = rng.uniform(0.04, 0.14)
+    inside = (along % 1 > joint) & (2 * y % 1 > 2 * joint)
+    shades = rng.uniform(0.55, 1, (61, 67))
+    shade = shades[row.astype(int) % 61, np.floor(along).astype(int) % 67]
+    mixed: FloatArray = inside * shade
+    return mixed
+
+
+def _stripes(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
+    part: FloatArray = (x % 1 > rng.uniform(0.2, 0.8)).astype(float)
+    return part
+
+
+def _checks(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
+    columns, rows = _stripes(x, y, rng), _stripes(y, x, rng)
+    mixed: FloatArray = (
+        (columns + rows) / 2 if rng.random() < 0.5 else np.abs(columns - rows)
+    )
+    return mixed
+
+
+def _dots(x: FloatArray, y: FloatArray, rng: Rng) -> FloatArray:
+    distance = np.hypot(x % 1 - 0.5, y % 1 - 0.5)
+    dots: FloatArray = (distance < rng.uniform(0.12, 0.45)).astype(float)
+    return dots
+
+
+_PATTERNS: Final = {
+    "bricks": _bricks,
+    "stripes": _stripes,
+    "checks": _checks,
+    "dots": _dots,
+}
+
+
+def _noise(scale: float, rng: Rng) -> FloatArray:
+    """Return clouds of several sizes over each other, each half as strong."""
+    total = np.zeros(SIZE_WH[::-1])
+    for octave in range(4):
+        cells = [max(2, round(side / scale * 2**octave)) for side in SIZE_WH[::-1]]
+        layer = cv2.resize(rng.random(cells), SIZE_WH, interpolation=cv2.INTER_CUBIC)
+        total += (layer - 0.5) * 0.6**octave
+    return np.clip(0.5 + total * rng.uniform(0.5, 1.5), 0, 1)
+
+
+def _leaves(scale: float, rng: Rng) -> Image:
+    image = np.full((*SIZE_WH[::-1], 3), rng.integers(10, 60, 3), np.uint8)
+    green = rng.uniform((20, 70, 30), (70, 170, 120))
+    area = SIZE_WH[0] * SIZE_WH[1] / scale**2
+    for _ in range(int(np.clip(4 * area, 30, 4000))):
+        centre, angle_deg = rng.uniform((0, 0), SIZE_WH), rng.uniform(0, 360)
+        tip = np.array([np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))])
+        half_length = scale * rng.uniform(0.35, 0.7)
+        tone = np.clip(green * rng.uniform(0.4, 1.5), 0, 255)
+        axes = half_length, half_length * rng.uniform(0.3, 0.6)
+        draw_ellipse(image, centre, axes, tone, angle_deg=angle_deg)
+        draw_line(
+            image, [centre - tip * half_length, centre + tip * half_length], tone * 0.7
+        )
+    return image
+
+
+RoundObjectKind: TypeAlias = Literal["clocks", "plates", "lamps", "balls", "sockets"]
+ROUND_OBJECT_KINDS: Final[tuple[RoundObjectKind, ...]] = get_args(RoundObjectKind)
+
+RADIUS_RANGE_PX: Final = (14.0, 90.0)
+
+
+def draw_round_objects(kind: RoundObjectKind, rng: Rng) -> Image:
+    """Return a quiet or patterned wall with 1 to 6 round things of one kind upon it."""
+    image = draw_background(rng)
+    for _ in range(rng.integers(1, 7)):
+        radius = float(np.exp(rng.uniform(*np.log(RADIUS_RANGE_PX))))
+        centre = rng.uniform(radius, np.array(SIZE_WH) - radius)
+        _ROUND_OBJECT_DRAWERS[kind](image, centre, radius, rng)
+    return simulate_camera(image, rng)
+
+
+def _draw_shaded_disc(
+    image: Image, centre: FloatArray, radius: float, colour: FloatArray, depth: float
+) -> None:
+    """Draw a disc as a ball lit from above left; a depth of 0 makes it flat."""
+    for step in np.linspace(0, 1, 12):
+        inner_centre = centre - 0.35 * radius * step * np.array([0.7, 0.7])
+        tone = np.clip(colour * (1 - depth * (1 - step)), 0, 255)
+        draw_ellipse(image, inner_centre, (radius * (1 - 0.6 * step),) * 2, tone)
+
+
+def _draw_clock(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+    face, ink = (
+        np.array(sample_colour(rng)) * 0.3 + 170,
+        np.array(sample_colour(rng)) * 0.4,
+    )
+    thickness_px = max(1, round(radius / 18))
+    draw_ellipse(image, centre, (radius, radius), ink)
+    draw_ellipse(image, centre, (radius * 0.9, radius * 0.9), face)
+    for hour in range(12):
+        outward = _direction(hour * 30)
+        ends = [
+            centre + outward * radius * radius_fraction
+            for radius_fraction in (0.72, 0.82)
+        ]
+        draw_line(image, ends, ink, thickness=thickness_px)
+    for length in (0.45, 0.68):
+        tip = centre + _direction(rng.uniform(0, 360)) * radius * length
+        draw_line(image, [centre, tip], ink, thickness=2 * thickness_px)
+
+
+def _draw_plate(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+    colour = np.array(sample_colour(rng)) * 0.4 + 140
+    height_ratio = rng.uniform(0.6, 1)
+    for radius_fraction, tone in ((1, 0.9), (0.96, 1), (0.68, 0.86), (0.65, 0.96)):
+        draw_ellipse(
+            image,
+            centre,
+            (radius * radius_fraction, radius * radius_fraction * height_ratio),
+            colour * tone,
+        )
+    for _ in range(rng.integers(0, 4)):  # what is left of a meal
+        spot_centre = centre + rng.uniform(-0.35, 0.35, 2) * radius
+        spot_radius = radius * rng.uniform(0.08, 0.25)
+        draw_ellipse(
+            image, spot_centre, (spot_radius, spot_radius * 0.8), sample_colour(rng)
+        )
+
+
+def _draw_lamp(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+    colour = np.array([190, 230, 250.0])
+    draw_line(image, [centre * np.array([1, 0]), centre], (40, 40, 40), thickness=2)
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    distance = np.hypot(x - centre[0], y - centre[1]) / radius
+    glow = np.exp(-((distance / rng.uniform(1.2, 2)) ** 2))[..., None] * 0.7
+    image[:] = np.rint(image * (1 - glow) + colour * glow).astype(np.uint8)
+    _draw_shaded_disc(image, centre, radius * 0.7, colour, 0.15)
+
+
+def _draw_ball(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+    """Draw a ball with two dots where eyes would be, every other with a third."""
+    _draw_shaded_disc(image, centre, radius, np.array(sample_colour(rng), float), 0.5)
+    ink = np.array(sample_colour(rng)) * 0.3
+    dot_radius = radius * rng.uniform(0.08, 0.16)
+    dot_dx, dot_dy = rng.uniform(0.25, 0.45) * radius, rng.uniform(-0.35, 0.05) * radius
+    for side in (-1, 1):
+        draw_ellipse(
+            image,
+            offset_point(centre, side * dot_dx, dot_dy),
+            (dot_radius, dot_radius),
+            ink,
+        )
+    if rng.random() < 0.5:
+        draw_ellipse(
+            image, offset_point(centre, 0, 0.3 * radius), (dot_radius, dot_radius), ink
+        )
+
+
+def _draw_socket(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+    """Draw a wall socket: two holes, and a slot or a pin below."""
+    tone = rng.uniform(150, 245, 3).mean() * np.ones(3)
+    x, y = centre
+    cv2.rectangle(
+        image,
+        (round(x - radius), round(y - radius)),
+        (round(x + radius), round(y + radius)),
+        [float(value) for value in tone * 0.95],
+        cv2.FILLED,
+    )
+    draw_ellipse(image, centre, (radius * 0.75, radius * 0.75), tone * 0.85)
+    draw_ellipse(image, centre, (radius * 0.68, radius * 0.68), tone)
+    hole_radius = radius * 0.1
+    hole_height = hole_radius * rng.choice([1.0, 2.2])
+    for side in (-1, 1):
+        hole_centre = offset_point(centre, side * 0.3 * radius, -0.1 * radius)
+        draw_ellipse(image, hole_centre, (hole_radius, hole_height), tone * 0.2)
+    draw_ellipse(
+        image,
+        offset_point(centre, 0, 0.35 * radius),
+        (hole_radius, hole_radius),
+        tone * 0.3,
+    )
+
+
+def _direction(degrees: float) -> FloatArray:
+    angle = np.deg2rad(degrees)
+    return np.array([np.sin(angle), -np.cos(angle)])
+
+
+_DrawFunction: TypeAlias = Callable[[Image, FloatArray, float, Rng], None]
+
+_ROUND_OBJECT_DRAWERS: Final[dict[RoundObjectKind, _DrawFunction]] = {
+    "clocks": _draw_clock,
+    "plates": _draw_plate,
+    "lamps": _draw_lamp,
+    "balls": _draw_ball,
+    "sockets": _draw_socket,
+}
+
+
+CartoonKind: TypeAlias = Literal["smileys", "line drawings", "cartoons"]
+CARTOON_KINDS: Final[tuple[CartoonKind, ...]] = get_args(CartoonKind)
+
+_CARTOON_SKINS: Final = (
+    (170, 200, 240),
+    (130, 170, 225),
+    (90, 130, 190),
+    (50, 80, 120),
+)
+_WHITE: Final = (245, 245, 245)
+_CARTOON_INK: Final = (25, 25, 25)
+
+
+def draw_cartoon(kind: CartoonKind, rng: Rng) -> Image:
+    """Return a wall or a sheet with one drawn face of this kind upon it."""
+    image = draw_background(rng)
+    if kind == "line drawings":
+        image[:] = rng.integers(215, 256, 3)
+    radius = float(np.exp(rng.uniform(*np.log(RADIUS_RANGE_PX)))) * 1.4
+    centre = rng.uniform(1.3 * radius, np.array(SIZE_WH) - 1.3 * radius)
+    _CARTOON_DRAWERS[kind](image, centre, radius, rng)
+    return simulate_camera(image, rng)
+
+
+def _draw_smiley(image: Image, centre: FloatArray, radius: float, rng: Rng) -> None:
+    outline_px = max(1, round(radius / 14))
+    yellow = rng.uniform((0, 170, 210), (90, 230, 256))
+    draw_ellipse(image, centre, (radius, radius), _CARTOON_INK)
+    draw_ellipse(image, centre, (radius - outline_px, radius - outline_px), yellow)
+    for side in (-1, 1):
+        eye = centre + np.array([side * 0.35, -0.25]) * radius
+        draw_ellipse(image, eye, (radius * 0.1, radius * 0.16), _CARTOON_INK)
+    arc = (20.0, 160.0) if rng.random() < 0.7 else (200.0, 340.0)
+    mouth = centre + np.array([0, 0.15 if arc[0] < 90 else 0.65]) * radius
+    draw_ellipse(
+        image,
+        mouth,
+        (radius * 0.55, radius * 0.42),
+        _CARTOON_INK,
+        arc=arc,
+        thickness=outline_px,
+    )
+
+
+def _draw_line_drawing(
+    image: Image, centre: FloatArray, radius: float, rng: Rng
+) -> None:
+    """Draw outline, eyes, brows, nose and mouth in one thin pen, as on paper."""
+    pen_px = max(1, round(radius / 30))
+    width = radius * rng.uniform(0.7, 0.85)
+    draw_ellipse(image, centre, (width, radius), _CARTOON_INK, thickness=pen_px)
+    for side in (-1, 1):
+        eye = offset_point(centre, side * 0.36 * width, -0.15 * radius)
+        draw_ellipse(
+            image, eye, (0.18 * width, 0.08 * radius), _CARTOON_INK, thickness=pen_px
+        )
+        draw_ellipse(image, eye, (0.06 * width, 0.06 * radius), _CARTOON_INK)
+        brow = offset_point(eye, 0, -0.1 * radius)
+        axes = (0.22 * width, 0.1 * radius)
+        draw_ellipse(
+            image, brow, axes, _CARTOON_INK, arc=(200, 340), thickness=2 * pen_px
+        )
+        ear = offset_point(centre, side * width, 0)
+        draw_ellipse(
+            image, ear, (0.1 * width, 0.18 * radius), _CARTOON_INK, thickness=pen_px
+        )
+    nose = [(0.0, -0.1), (-0.1, 0.22), (0.06, 0.24)]
+    draw_line(
+        image,
+        [centre + np.array(offset) * radius for offset in nose],
+        _CARTOON_INK,
+        thickness=pen_px,
+    )
+    mouth = offset_point(centre, 0, rng.uniform(0.4, 0.5) * radius)
+    mouth_axes = (0.32 * width, rng.uniform(0.03, 0.14) * radius)
+    draw_ellipse(image, mouth, mouth_axes, _CARTOON_INK, arc=(0, 180), thickness=pen_px)
+    for start in np.linspace(-0.9, 0.9, 14):  # hair
+        root = offset_point(centre, start * width, -np.sqrt(1 - start**2) * radius)
+        tip = root + rng.uniform((-0.1, -0.25), (0.1, -0.05)) * radius
+        draw_line(image, [root, tip], _CARTOON_INK, thickness=pen_px)
+
+
+def _draw_cartoon_head(
+    image: Image, centre: FloatArray, radius: float, rng: Rng
+) -> None:
+    """Draw a flat coloured head with large eyes, every third with a mask before it."""
+    skin = np.array(_CARTOON_SKINS[rng.integers(len(_CARTOON_SKINS))], float)
+    hair = np.array(sample_colour(rng)) * 0.5
+    width = radius * 0.85
+    draw_ellipse(
+        image, offset_point(centre, 0, -0.2 * radius), (1.08 * width, radius), hair
+    )
+    draw_ellipse(image, centre, (width, radius * 0.95), skin)
+    fringe_axes = (width, 0.85 * radius)
+    draw_ellipse(
+        image, offset_point(centre, 0, -0.1 * radius), fringe_axes, hair, arc=(205, 335)
+    )
+    for side in (-1, 1):
+        eye = offset_point(centre, side * 0.38 * width, -0.05 * radius)
+        draw_ellipse(image, eye, (0.22 * width, 0.2 * radius), _WHITE)
+        draw_ellipse(
+            image,
+            offset_point(eye, 0.03 * radius, 0),
+            (0.1 * width, 0.11 * radius),
+            _CARTOON_INK,
+        )
+    if rng.random() < 1 / 3:
+        mask = np.array(sample_colour(rng), float)
+        mask_centre = offset_point(centre, 0, 0.48 * radius)
+        draw_ellipse(image, mask_centre, (0.72 * width, 0.34 * radius), mask)
+        return
+    draw_ellipse(
+        image, offset_point(centre, 0, 0.25 * radius), (0.09 * width,) * 2, skin * 0.8
+    )
+    mouth = offset_point(centre, 0, 0.5 * radius)
+    draw_ellipse(
+        image, mouth, (0.3 * width, 0.16 * radius), (60, 50, 180), arc=(0, 180)
+    )
+
+
+_CARTOON_DRAWERS: Final[
+    dict[CartoonKind, Callable[[Image, FloatArray, float, Rng], None]]
+] = {
+    "smileys": _draw_smiley,
+    "line drawings": _draw_line_drawing,
+    "cartoons": _draw_cartoon_head,
+}

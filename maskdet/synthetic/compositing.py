@@ -1,0 +1,225 @@
+"""Painting something over a face: a grid over the head, and the light on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.synthetic.head import Head, Surface
+from maskdet.types import Image
+
+DETAIL_PX: Final = 96.0
+"""Eye distance, in pixels, beyond which nothing gets finer detail."""
+
+_SKIN: Final = 150.0
+_PAPER: Final = 215.0
+"""Grey level of lit skin and of the brightest tenth of a well exposed picture: what
+a face and its picture fall short of these, a thing in them must fall short of too."""
+
+FloatArray = NDArray[np.float64]
+
+PixelWindow = tuple[int, int, int, int]
+
+
+def compute_window(head: Head, image: Image, reach: float) -> PixelWindow:
+    """Return the part of the picture that may change, `x1, y1, x2, y2`.
+
+    Args:
+        head: where the face is.
+        image: what it is in.
+        reach: how far around the mouth, in eye distances.
+    """
+    centre = head.project(np.array([[0.0, 1.0, 0.0]]))[0]
+    height, width = image.shape[:2]
+    radius_px = reach * head.eyes_px
+    x1, y1 = (int(max(value, 0)) for value in centre - radius_px)
+    x2, y2 = (int(value) for value in np.minimum(centre + radius_px, (width, height)))
+    return x1, y1, x2, y2
+
+
+def compute_grid_resolution(
+    head: Head, window: PixelWindow
+) -> tuple[float, tuple[int, int]]:
+    """Return how much finer than pixels to paint, and the grid's rows and columns.
+
+    Small faces are painted larger and averaged down, so that thin lines stay even;
+    large ones smaller and enlarged, so that no face takes long.
+    """
+    zoom = min(2.0, DETAIL_PX / head.eyes_px)
+    rows = max(1, round((window[3] - window[1]) * zoom))
+    columns = max(1, round((window[2] - window[0]) * zoom))
+    return zoom, (rows, columns)
+
+
+def resample_to_pixels(
+    values: FloatArray, window: PixelWindow, zoom: float
+) -> FloatArray:
+    """Return a painted grid as one value a pixel of its window."""
+    size = (window[2] - window[0], window[3] - window[1])
+    resampling = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(values, size, interpolation=resampling), float)
+
+
+def estimate_light(
+    skin: FloatArray, cover: FloatArray, image: Image, head: Head
+) -> FloatArray:
+    """Return the `(h, w, 3)` light on what is drawn, 1 = bright, even and white.
+
+    Args:
+        skin: `(h, w, 3)` the face below it, 0 to 255.
+        cover: `(h, w)` how much of each pixel is covered.
+        image: the whole picture, which tells the colour of its light.
+        head: whose face it is.
+    """
+    grey = cv2.cvtColor(skin.astype(np.float32), cv2.COLOR_BGR2GRAY)
+    # Wide enough to lose lips and nostrils, narrow enough to keep light and shade.
+    smooth = cv2.GaussianBlur(grey, (0, 0), 0.3 * head.eyes_px).astype(np.float64)
+    level = float((smooth * cover).sum() / max(cover.sum(), 1e-6))
+    # The colour of the light, weakly: most of a picture's colour is not its light.
+    means = _sample_pixels(image).mean(axis=0) + 1
+    tint = np.clip((means / means.mean()) ** 0.25, 0.85, 1.15)
+    shade = np.clip(smooth / max(level, 1.0), 0.35, 1.5)
+    light: FloatArray = estimate_exposure(level, image) * shade[..., None] * tint
+    return light
+
+
+def estimate_exposure(level: float, image: Image) -> float:
+    """Return how bright the light on a face is, 1 = as in a well exposed picture.
+
+    Args:
+        level: mean grey level of the face, 0 to 255.
+        image: the whole picture; its brightest parts tell the rest.
+    """
+    brightest = float(np.percentile(_sample_pixels(image).mean(axis=1), 90))
+    bright = 0.5 * level / _SKIN + 0.5 * brightest / _PAPER
+    return float(np.clip(bright, 0.3, 1.1))
+
+
+def _sample_pixels(image: Image) -> NDArray[np.float64]:
+    """Return some of the picture's pixels, `(n, 3)`."""
+    step = max(1, max(image.shape) // 200)
+    return image[::step, ::step].reshape(-1, 3).astype(np.float64)
+
+
+def cast_shadow(cover: FloatArray, head: Head) -> FloatArray:
+    """Return the `(h, w)` shadow that a thing throws below itself, 0 to 1."""
+    fall_px = 0.06 * head.eyes_px
+    shifted = cv2.warpAffine(
+        cover.astype(np.float32),
+        np.array([[1, 0, 0], [0, 1, fall_px]], np.float32),
+        cover.shape[::-1],
+    )
+    blurred = cv2.GaussianBlur(shifted, (0, 0), max(0.5, 0.07 * head.eyes_px))
+    return blurred.astype(np.float64) * (1 - cover)
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A fine grid over a face on which things are painted one over the other.
+
+    Attributes:
+        head: whose face it is.
+        window: the part of the picture it covers.
+        zoom: cells of the grid a pixel.
+        surface: what of the head lies behind each cell.
+        plane: `(rows, columns)` x and y of each cell in the plane before the face, in
+            eye distances from the point between the eyes, upright with the head.
+        cover: `(rows, columns)` how much of each cell is painted, 0 to 1.
+        colour: `(rows, columns, 3)` the paint in even light, times `cover`.
+    """
+
+    head: Head
+    window: PixelWindow
+    zoom: float
+    surface: Surface
+    plane: tuple[FloatArray, FloatArray]
+    cover: FloatArray = field(repr=False)
+    colour: FloatArray = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.cover.shape
+        return rows, columns
+
+    @property
+    def eyes_px(self) -> float:
+        """One eye distance, in pixels of the picture."""
+        return self.head.eyes_px
+
+    def add(self, cover: FloatArray, colour: FloatArray) -> None:
+        """Paint over what is there.
+
+        Args:
+            cover: `(rows, columns)` how much of each cell it hides, 0 to 1.
+            colour: `(rows, columns, 3)` BGR in even light, 0 to 255.
+        """
+        self.cover[:] = cover + self.cover * (1 - cover)
+        self.colour[:] = (
+            colour * cover[..., None] + self.colour * (1 - cover)[..., None]
+        )
+
+
+def create_canvas(image: Image, head: Head, reach: float) -> Canvas | None:
+    """Return an empty canvas over a face, or None if the face is outside."""
+    window = compute_window(head, image, reach)
+    if window[2] <= window[0] or window[3] <= window[1]:
+        return None
+    zoom, shape = compute_grid_resolution(head, window)
+    surface = head.raycast_surface(window, shape)
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    pixels_x = window[0] + columns / shape[1] * (window[2] - window[0])
+    pixels_y = window[1] + rows / shape[0] * (window[3] - window[1])
+    eyes = head.landmarks[1] - head.landmarks[0]
+    tilt = np.arctan2(eyes[1], eyes[0])
+    dx = (pixels_x - head.origin[0]) / head.eyes_px
+    dy = (pixels_y - head.origin[1]) / head.eyes_px
+    # Straight ahead of the mouth, however the head is turned.
+    mouth = (head.landmarks[3] + head.landmarks[4]) / 2 - head.origin
+    drift = mouth / head.eyes_px
+    x = dx * np.cos(tilt) + dy * np.sin(tilt)
+    y = dy * np.cos(tilt) - dx * np.sin(tilt)
+    x -= drift[0] * np.cos(tilt) + drift[1] * np.sin(tilt)
+    empty = np.zeros(shape)
+    paint = np.zeros((*shape, 3))
+    return Canvas(head, window, zoom, surface, (x, y), empty, paint)
+
+
+def composite(image: Image, head: Head, canvas: Canvas) -> Image:
+    """Return the picture with what the canvas holds, lit as the face is."""
+    x1, y1, x2, y2 = canvas.window
+    cover = resample_to_pixels(canvas.cover, canvas.window, canvas.zoom)
+    paint = resample_to_pixels(canvas.colour, canvas.window, canvas.zoom)
+    skin = image[y1:y2, x1:x2].astype(np.float64)
+    light = estimate_light(skin, cover, image, head)
+    skin *= 1 - 0.3 * cast_shadow(cover, head)[..., None]
+    painted = skin * (1 - cover[..., None]) + paint * light
+    result = image.copy()
+    result[y1:y2, x1:x2] = np.rint(np.clip(painted, 0, 255)).astype(np.uint8)
+    return result
+
+
+def generate_smooth_noise(
+    shape: tuple[int, int],
+    grain: float,
+    rng: np.random.Generator,
+    *,
+    stretch: float = 1.0,
+) -> NDArray[np.float64]:
+    """Return `(rows, columns)` smooth noise of mean 0 and deviation about 1.
+
+    Args:
+        shape: rows and columns.
+        grain: size of a grain, in cells.
+        rng: the source of chance.
+        stretch: how much longer than wide the grains are, downwards.
+    """
+    noise = rng.normal(size=shape)
+    grain = max(grain, 0.4)
+    blurred = cv2.GaussianBlur(noise, (0, 0), sigmaX=grain, sigmaY=grain * stretch)
+    smooth = np.asarray(blurred, np.float64)
+    return smooth / max(float(smooth.std()), 1e-6)

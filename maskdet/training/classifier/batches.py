@@ -1,0 +1,262 @@
+"""Which crops a training step sees: balanced by class and by kind of picture.
+
+Random views of a crop as the published recipes make them, and passes over crops.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.training.classifier.augment import augment_crop
+from maskdet.training.classifier.crops import NO_FACE, Crops, PackedCrops
+from maskdet.training.workers import prefetch
+from maskdet.types import CLASSES, Image, Label
+
+CLASS_FRACTIONS: Mapping[Label, float] = {
+    Label.MASK: 0.42,
+    Label.NO_MASK: 0.42,
+    Label.INCORRECT: 0.16,
+}
+"""How often each class is taken. `incorrect` is rare in the world and in the data:
+more of it would repeat the few faces there are too often."""
+
+ORIGIN_FRACTIONS: Mapping[Label, tuple[float, float, float]] = {
+    Label.MASK: (0.55, 0.35, 0.10),
+    Label.NO_MASK: (0.50, 0.25, 0.25),
+    Label.INCORRECT: (0.65, 0.0, 0.35),
+}
+"""How much of a class comes from scenes, from pictures of one face, and from what our
+own code drew. Drawn bare faces are the hard negatives."""
+
+NO_FACE_FRACTION = 0.25
+"""How often a crop without a face is taken, where the network learns to know them."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierBatch:
+    """One training step's input.
+
+    Attributes:
+        images: `(n, size_px, size_px, 3)` uint8 RGB.
+        targets: `(n, 3)` float32 one-hot, columns as in `CLASSES`; `(n, 4)` with
+            `NO_FACE`.
+    """
+
+    images: NDArray[np.uint8]
+    targets: NDArray[np.float32]
+
+
+def compute_crop_probabilities(samples: PackedCrops) -> NDArray[np.float64]:
+    """Return the `(n,)` chance of each crop, so that classes and kinds are balanced.
+
+    A kind that a class lacks leaves its share to the others.
+    """
+    probabilities = np.zeros(len(samples))
+    kinds = (
+        ~samples.whole & ~samples.drawn,
+        samples.whole & ~samples.drawn,
+        samples.drawn,
+    )
+    for label in CLASSES:
+        rows = [kind & (samples.labels == label) for kind in kinds]
+        fractions = [
+            max(fraction, 1e-6) * in_kind.any()
+            for fraction, in_kind in zip(ORIGIN_FRACTIONS[label], rows, strict=True)
+        ]
+        for fraction, in_kind in zip(fractions, rows, strict=True):
+            if fraction:
+                crop_probability = fraction / sum(fractions) / in_kind.sum()
+                probabilities[in_kind] = CLASS_FRACTIONS[label] * crop_probability
+    no_face = samples.labels == NO_FACE
+    if no_face.any():
+        probabilities *= (1 - NO_FACE_FRACTION) / probabilities.sum()
+        probabilities[no_face] = NO_FACE_FRACTION / no_face.sum()
+    result: NDArray[np.float64] = probabilities / probabilities.sum()
+    return result
+
+
+def to_network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return BGR crops `(n, s, s, 3)` as the network wants them: RGB float32."""
+    return np.ascontiguousarray(images[..., ::-1], dtype=np.float32)
+
+
+def to_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return BGR crops `(n, s, s, 3)` as RGB."""
+    return np.ascontiguousarray(images[..., ::-1])
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierSampler:
+    """Endless choice, the same for the same seed and epoch.
+
+    Attributes:
+        packed_crops: packed crops.
+        size_px: input size of the network.
+        batch_size: crops a step.
+        seed: with the epoch and the step it fixes every random choice.
+        workers: processes that make the batches; 0 for a thread.
+    """
+
+    packed_crops: PackedCrops
+    size_px: int
+    batch_size: int
+    seed: int
+    workers: int = 0
+    _probabilities: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Work out the chances once: they are the same for every step."""
+        object.__setattr__(
+            self, "_probabilities", compute_crop_probabilities(self.packed_crops)
+        )
+
+    def make_batch(self, epoch: int, step: int) -> ClassifierBatch:
+        """Return the crops of one step, augmented."""
+        rng = np.random.default_rng([self.seed, epoch, step])
+        rows = rng.choice(
+            len(self.packed_crops), self.batch_size, p=self._probabilities
+        )
+        augmented = np.stack(
+            [
+                augment_crop(self.packed_crops.images[row], self.size_px, rng)
+                for row in rows
+            ]
+        )
+        columns = max(len(CLASSES), int(self.packed_crops.labels.max()) + 1)
+        targets = np.eye(columns, dtype=np.float32)[self.packed_crops.labels[rows]]
+        return ClassifierBatch(to_rgb(augmented), targets)
+
+    def iter_batches(self, epoch: int, steps: int) -> Iterator[ClassifierBatch]:
+        """Yield the batches of one epoch."""
+        return prefetch(partial(self.make_batch, epoch), steps, self.workers)
+
+
+Rng = np.random.Generator
+
+
+class BatchSource(Protocol):
+    """Where a training gets its steps from; `sampling.Sampler` is another."""
+
+    def iter_batches(self, epoch: int, steps: int) -> Iterator[ClassifierBatch]:
+        """Yield the batches of one epoch, the same for the same epoch."""
+        ...
+
+
+class Augmentation(Protocol):
+    """A random change of a picture."""
+
+    def __call__(self, image: Image, rng: Rng) -> Image:
+        """Return a view of the same size; `image` is not changed."""
+        ...
+
+
+def augment_tutorial(image: Image, rng: Rng) -> Image:
+    """Rotate, shift, zoom, shear and flip as the tutorial recipe does.
+
+    Keras' `ImageDataGenerator`: up to 20 degrees, a fifth of the side each way, 15 %
+    larger or smaller (each direction on its own), 0.15 degrees of shear, the border
+    repeated.
+    """
+    angle = math.radians(rng.uniform(-20, 20))
+    dy, dx = rng.uniform(-0.2, 0.2, 2) * image.shape[:2]
+    shear = math.radians(rng.uniform(-0.15, 0.15))
+    zoom_y, zoom_x = rng.uniform(0.85, 1.15, 2)
+    sheared = np.array([[1, -math.sin(shear)], [0, math.cos(shear)]])
+    inverse = _rotation_matrix(angle) @ sheared @ np.diag([zoom_x, zoom_y])
+    offset = _rotation_matrix(angle) @ np.array([dx, dy])
+    augmented = _warp_inverse(image, inverse, offset, cv2.BORDER_REPLICATE)
+    return augmented[:, ::-1] if rng.random() < 0.5 else augmented
+
+
+def augment_flip_rotate(image: Image, rng: Rng) -> Image:
+    """Flip and rotate as recipe `finetune` does: up to a fifth of a turn each way."""
+    angle = rng.uniform(-0.2, 0.2) * 2 * math.pi
+    augmented = _warp_inverse(
+        image, _rotation_matrix(angle), np.zeros(2), cv2.BORDER_REFLECT
+    )
+    return augmented[:, ::-1] if rng.random() < 0.5 else augmented
+
+
+def _rotation_matrix(angle: float) -> NDArray[np.float64]:
+    return np.array(
+        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    )
+
+
+def _warp_inverse(
+    image: Image, inverse: NDArray[np.float64], offset: NDArray[np.float64], border: int
+) -> Image:
+    """Fetch the pixel at p, seen from the middle, from `inverse` p + `offset`."""
+    height, width = image.shape[:2]
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    matrix = np.column_stack([inverse, offset + middle - inverse @ middle])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(
+        image, matrix, (width, height), flags=flags, borderMode=border
+    )
+    return np.asarray(warped, np.uint8)
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "tutorial": augment_tutorial,
+    "flip-turn": augment_flip_rotate,
+}
+"""Name in `Recipe.views` to what it does to a picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class EpochIterator:
+    """Every crop once an epoch, in a new order and a new view each time.
+
+    Attributes:
+        crops: in the size of the network.
+        augmentation: changes each crop before it is shown.
+        batch_size: crops a step; what is left over at the end of a pass is skipped,
+            other crops each time.
+        seed: with the epoch and the step it fixes every random choice.
+        workers: processes that make the batches; 0 for a thread.
+    """
+
+    crops: Crops
+    augmentation: Augmentation
+    batch_size: int
+    seed: int
+    workers: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Batches in a pass; at least one, which then may be smaller."""
+        return max(1, len(self.crops) // self.batch_size)
+
+    def make_batch(
+        self, rows: NDArray[np.int64], epoch: int, step: int
+    ) -> ClassifierBatch:
+        """Return the crops `rows` as one step sees them."""
+        rng = np.random.default_rng([self.seed, epoch, step])
+        augmented = np.stack(
+            [self.augmentation(self.crops.images[row], rng) for row in rows]
+        )
+        targets = np.eye(len(CLASSES), dtype=np.float32)[self.crops.labels[rows]]
+        return ClassifierBatch(to_rgb(augmented), targets)
+
+    def iter_batches(self, epoch: int, steps: int) -> Iterator[ClassifierBatch]:
+        """Yield `steps` batches.
+
+        More steps than a pass has begin it again, in the same order.
+        """
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.crops))
+        size = self.batch_size
+
+        def batch(step: int) -> ClassifierBatch:
+            first = step % self.steps * size
+            return self.make_batch(order[first : first + size], epoch, step)
+
+        return prefetch(batch, steps, self.workers)

@@ -1,0 +1,412 @@
+"""Crops as a network is shown them at run time: to validate, calibrate and test on.
+
+Crops to train and validate on, cut once from labelled pictures.
+
+Crops drawn for training only: more masks, wrongly worn ones, and hard negatives.
+
+Bare faces whose landmarks are found get a mask of a random kind, worn well or wrongly,
+or something before the mouth that is no mask. Validation and test never see them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.boxes import Boxes, sizes_px
+from maskdet.classifier import crop_face
+from maskdet.datasets import Example
+from maskdet.detectors import Detector, LandmarkDetector
+from maskdet.media import read_image
+from maskdet.synthetic import Mask, MaskPosition, Occluder, render_mask, render_occluder
+from maskdet.training.checkpoint import open_arrays, save_arrays
+from maskdet.training.classifier.augment import PACKED_CONTEXT
+from maskdet.training.workers import map_parallel
+from maskdet.types import CLASSES, Image, Label
+
+logger = logging.getLogger(__name__)
+
+PACKED_PX = 192
+"""Side of a packed crop: as fine as the network's input when cut to the face."""
+
+MIN_TRAIN_PX = 8
+"""Smaller faces are left out of training: nobody can see their label."""
+
+MIN_VALIDATION_PX = 20
+"""Smaller faces are left out of validation, as in the project's published numbers."""
+
+# A picture of the crops has one face; a box below this score may be a hand or a poster.
+_MIN_SINGLE_FACE_SCORE = 0.8
+
+_PACKED_FIELDS = ("images", "labels", "sources", "whole", "drawn")
+
+NO_FACE = len(CLASSES)
+"""Label of a crop that shows no face: the column after those of `CLASSES`."""
+
+ProgressWrapper = Callable[[Iterable[Any]], Iterable[Any]]
+"""Something like `tqdm`: passes on what it is given and may show how far it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedCrops:
+    """Square face crops in one array.
+
+    Attributes:
+        images: `(n, side, side, 3)` uint8 BGR.
+        labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
+        sources: `(n,)` text: which collection a crop is from.
+        whole: `(n,)` whether the crop is from a picture of one face (`faces`), not
+            from a scene.
+        drawn: `(n,)` whether our own code drew on it; never in validation.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.str_]
+    whole: NDArray[np.bool_]
+    drawn: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return the number of crops."""
+        return len(self.labels)
+
+    def concat(self, other: PackedCrops) -> PackedCrops:
+        """Return these crops and those of `other`, in this order."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _PACKED_FIELDS)
+        return PackedCrops(*(np.concatenate(pair) for pair in pairs))
+
+
+def pack_crops(
+    examples: Sequence[Example], detector: Detector | None, progress: ProgressWrapper
+) -> PackedCrops:
+    """Cut generous crops, with room for augmentation to move and turn within.
+
+    A picture of one face gives two: the whole picture, and the box of `detector` where
+    it is sure, which is what the classifier will be shown.
+    """
+    images: list[Image] = []
+    labels: list[int] = []
+    sources: list[str] = []
+    whole: list[bool] = []
+
+    def cut(example: Example) -> list[tuple[Image, int]]:
+        return [
+            (crop_face(image, box, PACKED_PX, context=PACKED_CONTEXT), label)
+            for _, image in iter_images([example], iter)
+            for box, label in _list_training_faces(example, image, detector)
+        ]
+
+    results = map_parallel(cut, examples, progress)
+    for example, crops in zip(examples, results, strict=True):
+        for crop, label in crops:
+            images.append(crop)
+            labels.append(label)
+            sources.append(example.source)
+            whole.append(example.is_crop)
+    if not images:
+        raise ValueError(f"none of {len(examples)} pictures holds a face to use")
+    return PackedCrops(
+        images=np.stack(images),
+        labels=np.array(labels),
+        sources=np.array(sources),
+        whole=np.array(whole),
+        drawn=np.zeros(len(images), np.bool_),
+    )
+
+
+def iter_images(
+    examples: Sequence[Example], progress: ProgressWrapper
+) -> Iterator[tuple[Example, Image]]:
+    """Yield each example with its picture; the log names those left out as broken."""
+    for example in progress(examples):
+        try:
+            image = read_image(example.path)
+        except ValueError as error:
+            logger.warning("left out: %s", error)
+            continue
+        yield example, image
+
+
+def _list_training_faces(
+    example: Example, image: Image, detector: Detector | None
+) -> list[tuple[NDArray[np.float32], int]]:
+    if not example.is_crop:
+        large_enough = sizes_px(example.boxes) >= MIN_TRAIN_PX
+        return list(
+            zip(
+                example.boxes[large_enough],
+                example.label_values[large_enough],
+                strict=True,
+            )
+        )
+    boxes = [full_image_box(image)[0]]
+    if detector is not None:
+        boxes += list(_detect_single_face(detector, image))
+    return [(box, int(example.labels[0])) for box in boxes]
+
+
+def full_image_box(image: Image) -> Boxes:
+    """Return the `(1, 4)` box that is the whole picture."""
+    height, width = image.shape[:2]
+    return np.array([[0, 0, width, height]], dtype=np.float32)
+
+
+def _detect_single_face(detector: Detector, image: Image) -> Boxes:
+    """Return the one face that stands out, `(1, 4)`, or `(0, 4)` if none does."""
+    faces = detector.detect(image)
+    faces = faces[faces.scores >= 0.5]
+    sizes = sizes_px(faces.boxes)
+    no_box = np.zeros((0, 4), np.float32)
+    if (
+        not len(faces)
+        or faces.scores[0] < _MIN_SINGLE_FACE_SCORE
+        or sizes[0] < MIN_VALIDATION_PX
+    ):
+        return no_box
+    is_single = (sizes[1:] < 0.5 * sizes[0]).all()
+    return faces.boxes[:1] if is_single else no_box
+
+
+def save_packed_crops(samples: PackedCrops, path: Path, fingerprint: str = "") -> None:
+    """Write crops to `path` (.npz); `fingerprint` names what they were cut from."""
+    arrays = {name: getattr(samples, name) for name in _PACKED_FIELDS}
+    save_arrays(path, arrays | {"made_of": np.array(fingerprint)})
+
+
+def read_packed_crops(path: Path) -> PackedCrops:
+    """Return the crops that `save_packed_crops` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
+    with open_arrays(path) as stored:
+        return PackedCrops(*(stored[name] for name in _PACKED_FIELDS))
+
+
+def read_fingerprint(path: Path) -> str | None:
+    """Return what the crops in `path` were cut from; None without whole crops."""
+    if not path.is_file():
+        return None
+    try:
+        with open_arrays(path) as stored:
+            return str(stored["made_of"])
+    except ValueError:
+        return None  # of a version that did not write whole files or none
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Square crops of faces whose label is known.
+
+    Attributes:
+        images: `(n, side, side, 3)` uint8 BGR.
+        labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
+        sources: `(n,)` text: which collection a crop is from.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        """Return the number of crops."""
+        return len(self.labels)
+
+
+def cut_crops(
+    examples: Sequence[Example],
+    progress: ProgressWrapper,
+    size_px: int,
+    *,
+    context: float,
+    min_px: float,
+) -> Crops:
+    """Cut every labelled face exactly as `MaskClassifier` does.
+
+    A picture of one face counts as a whole: its box is the picture. A picture that
+    cannot be read is left out, and the log says so.
+
+    Args:
+        examples: labelled pictures.
+        progress: goes through them.
+        size_px: side of a crop.
+        context: side of the window in longer sides of the box.
+        min_px: shortest side of a box of a scene; smaller ones are left out.
+
+    Raises:
+        ValueError: not one face is left.
+    """
+    images: list[Image] = []
+    labels: list[int] = []
+    sources: list[str] = []
+    for example, image in iter_images(examples, progress):
+        boxes, values = _list_evaluation_faces(example, image, min_px)
+        images += [crop_face(image, box, size_px, context=context) for box in boxes]
+        labels += values.tolist()
+        sources += [example.source] * len(boxes)
+    if not images:
+        raise ValueError(f"none of {len(examples)} pictures holds a face to use")
+    return Crops(np.stack(images), np.array(labels, np.int64), np.array(sources))
+
+
+def _list_evaluation_faces(
+    example: Example, image: Image, min_px: float
+) -> tuple[Boxes, NDArray[np.int64]]:
+    if example.is_crop:
+        return full_image_box(image), example.label_values
+    large_enough = sizes_px(example.boxes) >= min_px
+    return example.boxes[large_enough], example.label_values[large_enough]
+
+
+def save_crops(crops: Crops, path: Path) -> None:
+    """Write crops to `path` (.npz)."""
+    save_arrays(path, vars(crops))
+
+
+def read_crops(path: Path) -> Crops:
+    """Return the crops that `save_crops` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there are no crops; `maskdet train` makes it")
+    with open_arrays(path) as stored:
+        return Crops(stored["images"], stored["labels"], stored["sources"])
+
+
+DRAWN_MASKS: Final[Mapping[MaskPosition, tuple[Label, float]]] = {
+    "worn": (Label.MASK, 0.20),
+    "below_nose": (Label.INCORRECT, 0.22),
+    "chin": (Label.INCORRECT, 0.13),
+}
+"""How a mask is drawn: what it is then, and its share of all that is drawn."""
+
+HARD_NEGATIVES: Final[Mapping[Occluder, float]] = {
+    "hand": 0.14,
+    "scarf": 0.08,
+    "beard": 0.09,
+    "cup": 0.09,
+    "phone": 0.06,
+    "headscarf": 0.14,
+}
+"""What else is drawn, with its share. Hands lead: people report them most."""
+
+# A box this sure, in the middle and of the right size, is the labelled face.
+_MIN_CENTRE_FACE_SCORE: Final = 0.7
+_MIN_FACE_RATIO: Final = 0.6
+_MAX_FACE_RATIO: Final = 1.6
+_MAX_CENTRE_OFFSET: Final = 0.35
+
+
+_FaceLandmarks: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Box and landmarks."""
+
+_DrawnCrop: TypeAlias = tuple[Image, Label, str]
+"""The face with something drawn on it, its label and what was drawn."""
+
+
+def draw_synthetic_crops(
+    packed_crops: PackedCrops,
+    detector: LandmarkDetector,
+    count: int,
+    seed: int,
+    progress: ProgressWrapper = iter,
+) -> PackedCrops:
+    """Return about `count` crops drawn on the bare ones among `packed_crops`.
+
+    Args:
+        packed_crops: packed crops; only `no_mask` ones are drawn on.
+        detector: finds the landmarks.
+        count: how many to draw; fewer if few faces show their landmarks.
+        seed: fixes every choice.
+        progress: something like `tqdm`.
+
+    Returns:
+        Crops with `drawn` set, their source named `drawn-` and what was drawn. None
+        if there is no bare face to draw on.
+    """
+    no_mask_rows = np.flatnonzero(packed_crops.labels == Label.NO_MASK)
+    order = _shuffle_passes(no_mask_rows, count, np.random.default_rng(seed))
+
+    def draw(index: int) -> _DrawnCrop | None:
+        image = packed_crops.images[order[index]]
+        face = _detect_centre_face(detector, image)
+        rng = np.random.default_rng([seed, index])
+        return None if face is None else _draw_on_crop(image, *face, rng)
+
+    results = map_parallel(draw, range(len(order)), progress)
+    drawn = list(itertools.islice(filter(None, results), count))
+    return _pack_drawn(drawn, packed_crops.images.shape[1:])
+
+
+def _pack_drawn(drawn: list[_DrawnCrop], side: tuple[int, ...]) -> PackedCrops:
+    return PackedCrops(
+        images=np.array([image for image, _, _ in drawn], np.uint8).reshape(-1, *side),
+        labels=np.array([label for _, label, _ in drawn], np.int64),
+        sources=np.array([f"drawn-{name}" for _, _, name in drawn], np.str_),
+        whole=np.zeros(len(drawn), np.bool_),
+        drawn=np.ones(len(drawn), np.bool_),
+    )
+
+
+def _shuffle_passes(
+    no_mask_rows: NDArray[np.int64], count: int, rng: np.random.Generator
+) -> list[int]:
+    """Return one pass over the faces after the other, each in another order."""
+    passes = -(-count // max(len(no_mask_rows), 1))
+    rows = np.concatenate(
+        [rng.permutation(no_mask_rows) for _ in range(passes)] or [no_mask_rows]
+    )
+    return [int(row) for row in rows]
+
+
+def _detect_centre_face(
+    detector: LandmarkDetector, image: Image
+) -> _FaceLandmarks | None:
+    """Return box and landmarks of the face that a packed crop was cut around."""
+    faces, landmarks = detector.detect_landmarks(image)
+    side = image.shape[0]
+    expected_px = side / PACKED_CONTEXT
+    sizes = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1)
+    offsets = np.abs(faces.boxes.reshape(-1, 2, 2).mean(axis=1) - side / 2).max(axis=1)
+    fits = (
+        (faces.scores >= _MIN_CENTRE_FACE_SCORE)
+        & (sizes > _MIN_FACE_RATIO * expected_px)
+        & (sizes < _MAX_FACE_RATIO * expected_px)
+        & (offsets < _MAX_CENTRE_OFFSET * expected_px)
+    )
+    if not fits.any():
+        return None
+    best = int(np.flatnonzero(fits)[0])
+    return faces.boxes[best], landmarks[best]
+
+
+def _draw_on_crop(
+    image: Image,
+    box: NDArray[np.float32],
+    landmarks: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> _DrawnCrop:
+    fractions = [fraction for _, fraction in DRAWN_MASKS.values()] + list(
+        HARD_NEGATIVES.values()
+    )
+    choice = int(rng.choice(len(fractions), p=np.array(fractions) / sum(fractions)))
+    if choice < len(DRAWN_MASKS):
+        position, (label, _) = list(DRAWN_MASKS.items())[choice]
+        mask = Mask.random(rng, position)
+        return render_mask(image, landmarks, mask, box=box, rng=rng), label, position
+    occluder = list(HARD_NEGATIVES)[choice - len(DRAWN_MASKS)]
+    drawn = render_occluder(image, landmarks, occluder, box=box, rng=rng)
+    return drawn, Label.NO_MASK, occluder

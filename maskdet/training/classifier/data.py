@@ -1,0 +1,434 @@
+"""What a run learns from: its crops, cut as its recipe wants them, on disk and in use.
+
+The run's folder keeps what the export needs later: the validation and test crops, and
+a few hundred of the training crops to calibrate 8-bit weights with.
+
+What the one-pass network takes for faces where there are none: crops to unlearn.
+
+What a run shows of its data: a grid of training crops, and one of their views.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskdet.analyzers.onepass import Resize, SingleStage, SingleStageNetwork
+from maskdet.boxes import Boxes
+from maskdet.classifier import crop_face
+from maskdet.datasets import SPLITS, Example, split_by_group
+from maskdet.detectors import Detector, LandmarkDetector
+from maskdet.evaluation.report import image_grid
+from maskdet.model_zoo import model_path
+from maskdet.settings import Settings
+from maskdet.training.classifier.augment import PACKED_CONTEXT
+from maskdet.training.classifier.batches import (
+    AUGMENTATIONS,
+    BatchSource,
+    ClassifierSampler,
+    EpochIterator,
+)
+from maskdet.training.classifier.crops import (
+    MIN_TRAIN_PX,
+    MIN_VALIDATION_PX,
+    NO_FACE,
+    PACKED_PX,
+    Crops,
+    PackedCrops,
+    ProgressWrapper,
+    cut_crops,
+    draw_synthetic_crops,
+    pack_crops,
+    read_fingerprint,
+    read_packed_crops,
+    save_crops,
+    save_packed_crops,
+)
+from maskdet.training.classifier.recipes import ClassifierRecipe
+from maskdet.training.onepass.data import NegativeImages, TrainingImage
+from maskdet.training.workers import map_parallel
+from maskdet.types import CLASSES, Image
+
+_SCALINGS: Final = (Resize(640, 2.0), Resize(320, 1.0))
+"""How large the network sees a picture: as `onepass` and as `onepass-fast`."""
+
+_MIN_SCORE: Final = 0.08
+"""Weaker detections are never shown, at any threshold that is of use."""
+
+_MAX_DETECTIONS: Final = 12
+"""Detections of one picture and scaling, the best first."""
+
+_MIN_SIDE_PX: Final = 10.0
+
+
+class FalsePositiveMiner:
+    """Finds boxes in pictures without a face that look like one to the network."""
+
+    def __init__(self, network: str | Path) -> None:
+        """Load the one-pass network.
+
+        Args:
+            network: its LiteRT file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            RuntimeError: it is not a one-pass network.
+        """
+        onepass_network = SingleStageNetwork(network)
+        self._analyzers = [
+            SingleStage(onepass_network, scaling) for scaling in _SCALINGS
+        ]
+
+    def detect_boxes(self, image: Image) -> Boxes:
+        """Return the `(n, 4)` boxes of all looks, those of one look best first."""
+        parts = [np.zeros((0, 4), np.float32)]
+        for analyzer in self._analyzers:
+            faces = analyzer.analyze(image, Settings.permissive()).faces
+            sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).min(axis=1, initial=1e9)
+            rows = (faces.scores >= _MIN_SCORE) & (sides >= _MIN_SIDE_PX)
+            parts.append(faces.boxes[rows][:_MAX_DETECTIONS])
+        return np.concatenate(parts)
+
+    def make_packed_crops(
+        self, negatives: Sequence[TrainingImage], progress: ProgressWrapper
+    ) -> PackedCrops:
+        """Return the crops to train on, packed as those of faces."""
+        crops_and_kinds = self._cut_crops(
+            negatives, PACKED_PX, PACKED_CONTEXT, progress
+        )
+        n = len(crops_and_kinds)
+        shape = (-1, PACKED_PX, PACKED_PX, 3)
+        return PackedCrops(
+            images=np.array([crop for crop, _ in crops_and_kinds], np.uint8).reshape(
+                shape
+            ),
+            labels=np.full(n, NO_FACE, np.int64),
+            sources=np.array(
+                [f"no-face-{kind}" for _, kind in crops_and_kinds], np.str_
+            ),
+            whole=np.zeros(n, np.bool_),
+            drawn=np.zeros(n, np.bool_),
+        )
+
+    def make_evaluation_crops(
+        self,
+        negatives: Sequence[TrainingImage],
+        size_px: int,
+        context: float,
+        progress: ProgressWrapper,
+    ) -> NDArray[np.uint8]:
+        """Return the `(n, size_px, size_px, 3)` crops to judge by, as at run time."""
+        crops_and_kinds = self._cut_crops(negatives, size_px, context, progress)
+        crops = [crop for crop, _ in crops_and_kinds]
+        return np.array(crops, np.uint8).reshape(-1, size_px, size_px, 3)
+
+    def _cut_crops(
+        self,
+        negatives: Sequence[TrainingImage],
+        size_px: int,
+        context: float,
+        progress: ProgressWrapper,
+    ) -> list[tuple[Image, str]]:
+        def cut(negative: TrainingImage) -> list[tuple[Image, str]]:
+            return [
+                (
+                    crop_face(negative.image, box, size_px, context=context),
+                    negative.source,
+                )
+                for box in self.detect_boxes(negative.image)
+            ]
+
+        return [
+            item for crops in map_parallel(cut, negatives, progress) for item in crops
+        ]
+
+
+PACKED_FILE = "crops.npz"
+CALIBRATION_FILE = "calibration.npz"
+VALIDATION_FILE = "validation.npz"
+TEST_FILE = "test.npz"
+FALSE_POSITIVES_FILE = "false_detections.npz"
+
+_N_CALIBRATION = 300
+
+ProgressFactory = Callable[[str], Callable[[Iterable[Any]], Iterable[Any]]]
+"""Gives something like `tqdm` for a piece of work by its title."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierData:
+    """Everything a training reads.
+
+    Attributes:
+        batch_source: the training crops, batch by batch.
+        steps: batches an epoch.
+        n_crops: number of training crops.
+        validation: crops to validate on, as at run time.
+        class_weights: `(3,)` float32, how much the loss of a class counts; `(4,)`
+            where a fourth output is trained.
+        class_counts: number of training crops of each class, as in `CLASSES`.
+        n_drawn: how many of the training crops our own code drew.
+        false_positives: `(m, s, s, 3)` crops without a face that it is judged by.
+    """
+
+    batch_source: BatchSource
+    steps: int
+    n_crops: int
+    validation: Crops
+    class_weights: NDArray[np.float32]
+    class_counts: tuple[int, ...] = ()
+    n_drawn: int = 0
+    false_positives: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DataSplits:
+    """Labelled pictures, of which none stands in two parts.
+
+    Attributes:
+        train: to learn from.
+        validation: to choose by.
+        test: held back; may be none.
+    """
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    test: Sequence[Example] = ()
+
+
+def resplit(splits: DataSplits, recipe: ClassifierRecipe) -> DataSplits:
+    """Cut train and validation anew where the recipe asks for other shares.
+
+    The test part stays what it is, so that every recipe is measured on the same
+    pictures; so do scenes, whose validation files are measured on, too. Pictures of
+    one group stay together.
+    """
+    if recipe.shares is None:
+        return splits
+    train, validation, _ = recipe.shares
+    fractions = (train / (train + validation), validation / (train + validation), 0.0)
+    combined = [*splits.train, *splits.validation]
+    crops = split_by_group(
+        [example for example in combined if example.is_crop],
+        fractions,
+        seed=recipe.seed,
+    )
+    by_split = {
+        split: [example for example in crops if example.split == split]
+        for split in SPLITS
+    }
+    return DataSplits(
+        [example for example in splits.train if not example.is_crop]
+        + by_split["train"],
+        [example for example in splits.validation if not example.is_crop]
+        + by_split["val"],
+        splits.test,
+    )
+
+
+def prepare_classifier_data(
+    splits: DataSplits,
+    recipe: ClassifierRecipe,
+    out: Path,
+    make_detector: Callable[[], Detector | None],
+    progress: ProgressFactory,
+    negatives: NegativeImages | None = None,
+    workers: int = 0,
+) -> ClassifierData:
+    """Cut the crops of a run and keep in `out` what its export needs.
+
+    Args:
+        splits: the pictures.
+        recipe: says how to cut, and how the batches are made.
+        out: folder of the run.
+        make_detector: gives the finder for pictures of one face, if it is needed.
+        progress: shows how far the cutting is.
+        negatives: pictures without a face; needed where the recipe `verifies`.
+        workers: processes that make the batches; 0 for a thread.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    validation = _cut_recipe_crops(splits.validation, recipe, progress("validation"))
+    save_crops(validation, out / VALIDATION_FILE)
+    (out / TEST_FILE).unlink(missing_ok=True)
+    if splits.test:
+        save_crops(
+            _cut_recipe_crops(splits.test, recipe, progress("test")), out / TEST_FILE
+        )
+    calibration = _sample_calibration(splits.train, recipe.seed)
+    save_crops(
+        _cut_recipe_crops(calibration, recipe, progress("calibration")),
+        out / CALIBRATION_FILE,
+    )
+    if recipe.views == "camera":
+        packed = _load_or_pack_crops(
+            splits.train, recipe, out / PACKED_FILE, make_detector, progress
+        )
+        equal_weights = np.ones(len(CLASSES) + recipe.verifies, np.float32)
+        false_positives = None
+        if recipe.verifies and negatives is not None:
+            miner = FalsePositiveMiner(model_path("onepass"))
+            false_positive_crops = miner.make_packed_crops(
+                negatives.train, progress("false detections")
+            )
+            packed = packed.concat(false_positive_crops)
+            false_positives = miner.make_evaluation_crops(
+                negatives.held_out, recipe.size_px, recipe.context, progress("held out")
+            )
+            np.savez(
+                out / FALSE_POSITIVES_FILE, images=false_positives, allow_pickle=False
+            )
+        sampler = ClassifierSampler(
+            packed, recipe.size_px, recipe.batch_size, recipe.seed, workers
+        )
+        steps = recipe.steps or max(1, len(packed) // recipe.batch_size)
+        # The sampler balances by drawing, so every class weighs the same.
+        return ClassifierData(
+            sampler,
+            steps,
+            len(packed),
+            validation,
+            equal_weights,
+            _count_classes(packed.labels),
+            int(packed.drawn.sum()),
+            false_positives,
+        )
+    crops = _cut_recipe_crops(splits.train, recipe, progress("crops"), MIN_TRAIN_PX)
+    epoch_iterator = EpochIterator(
+        crops, AUGMENTATIONS[recipe.views], recipe.batch_size, recipe.seed, workers
+    )
+    loss_weights = compute_class_weights(crops.labels)
+    return ClassifierData(
+        epoch_iterator,
+        recipe.steps or epoch_iterator.steps,
+        len(crops),
+        validation,
+        loss_weights,
+        _count_classes(crops.labels),
+    )
+
+
+def _count_classes(labels: NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(np.bincount(labels, minlength=len(CLASSES)).tolist())
+
+
+def compute_class_weights(labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return `(3,)` weights under which all classes present count the same.
+
+    n / (classes present * n of the class), scikit-learn's "balanced"; 1 where a class
+    has no crop.
+    """
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    present = int((counts > 0).sum())
+    weights = len(labels) / (present * np.maximum(counts, 1))
+    result: NDArray[np.float32] = np.where(counts > 0, weights, 1).astype(np.float32)
+    return result
+
+
+def _cut_recipe_crops(
+    examples: Sequence[Example],
+    recipe: ClassifierRecipe,
+    progress: ProgressWrapper,
+    min_px: float = MIN_VALIDATION_PX,
+) -> Crops:
+    return cut_crops(
+        examples, progress, recipe.size_px, context=recipe.context, min_px=min_px
+    )
+
+
+def _sample_calibration(train: Sequence[Example], seed: int) -> list[Example]:
+    """Return a few hundred pictures by chance, those of faces that can be judged."""
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(train))[:_N_CALIBRATION])
+    return [train[row] for row in rows]
+
+
+def _load_or_pack_crops(
+    train: Sequence[Example],
+    recipe: ClassifierRecipe,
+    path: Path,
+    make_detector: Callable[[], Detector | None],
+    progress: ProgressFactory,
+) -> PackedCrops:
+    """Cut the training crops, or take them from the run's folder if nothing changed."""
+    detector = make_detector()
+    example_lines = [
+        f"{example.path} {example.boxes.tolist()} {example.label_values}"
+        for example in train
+    ]
+    lines = [type(detector).__name__, f"{recipe.drawn} {recipe.seed}", *example_lines]
+    fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    if read_fingerprint(path) != fingerprint:
+        packed = pack_crops(train, detector, progress("crops"))
+        if recipe.drawn:
+            landmark_detector = require_landmark_detector(detector)
+            drawing_progress = progress("drawing")
+            drawn = draw_synthetic_crops(
+                packed, landmark_detector, recipe.drawn, recipe.seed, drawing_progress
+            )
+            packed = packed.concat(drawn)
+        save_packed_crops(packed, path, fingerprint)
+    return read_packed_crops(path)
+
+
+def require_landmark_detector(detector: Detector | None) -> LandmarkDetector:
+    """Return a finder that can be drawn with.
+
+    Raises:
+        ValueError: it does not know where mouth and nose are.
+    """
+    if detector is None or not hasattr(detector, "landmarks"):
+        raise ValueError(
+            "this recipe draws on faces, which needs a finder that knows where mouth "
+            "and nose are: --finder yunet or mtcnn, or --drawn 0"
+        )
+    return cast("LandmarkDetector", detector)
+
+
+VALIDATION_SHEET_FILE = "samples.png"
+AUGMENTED_SHEET_FILE = "views.png"
+
+_COLUMNS = 8
+_ROWS_PER_CLASS = 2
+
+
+def write_contact_sheets(training_data: ClassifierData, out: Path) -> list[Path]:
+    """Write both grids into the folder of a run and return where they are.
+
+    Args:
+        training_data: what the run learns from.
+        out: folder of the run.
+    """
+    validation = training_data.validation
+    rows = _select_rows_per_class(validation)
+    names = [CLASSES[label].key for label in validation.labels[rows]]
+    validation_sheet = image_grid(
+        list(validation.images[rows]), names, columns=_COLUMNS
+    )
+    batch = next(iter(training_data.batch_source.iter_batches(0, 1)))
+    views = batch.images[..., ::-1]
+    class_names = [*(label.key for label in CLASSES), "no_face"]
+    names = [class_names[column] for column in batch.targets.argmax(axis=1)]
+    paths = [out / VALIDATION_SHEET_FILE, out / AUGMENTED_SHEET_FILE]
+    augmented_sheet = image_grid(list(views), names, columns=_COLUMNS)
+    for path, sheet in zip(paths, (validation_sheet, augmented_sheet), strict=True):
+        _, data = cv2.imencode(".png", sheet)
+        path.write_bytes(data.tobytes())
+    return paths
+
+
+def _select_rows_per_class(crops: Crops) -> NDArray[np.int64]:
+    """Return up to two rows of crops of each class, spread over the set."""
+    parts = []
+    for label in CLASSES:
+        rows = np.flatnonzero(crops.labels == label)
+        count = min(len(rows), _ROWS_PER_CLASS * _COLUMNS)
+        if count:
+            parts.append(rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)])
+    return np.concatenate(parts)

@@ -1,0 +1,338 @@
+"""Labelling begins: what an analyzer finds in pictures, for a person to put right.
+
+Labels made on the page: an analyzer boxes the faces, a person has the last word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Final
+
+import numpy as np
+
+from maskdet.analyzers.pipelines import Analyzer
+from maskdet.boxes import Boxes, clip_boxes, sizes_px
+from maskdet.datasets import Example
+from maskdet.datasets.archives import MemoryFiles
+from maskdet.datasets.coco import build_coco
+from maskdet.datasets.files import (
+    IGNORED_NAME,
+    DatasetAnnotations,
+    ImageAnnotations,
+    stack_boxes,
+)
+from maskdet.datasets.issues import Issues
+from maskdet.media import read_image
+from maskdet.settings import Settings
+from maskdet.tuning.labelled_set import (
+    CancelCallback,
+    ImageStore,
+    ImportedDataset,
+    ProgressCallback,
+    build_labelled_set,
+    iterate_with_progress,
+)
+from maskdet.types import CLASSES, Image, Label, Scene
+
+LABELS_FILE_NAME: Final = "_annotations.coco.json"
+"""The file of labels in a packed draft, beside its pictures."""
+
+# No such folder is needed: names of pictures are told relative to it.
+_DRAFT_FOLDER = Path("/draft")
+
+Corners = tuple[float, float, float, float]
+"""`x1, y1, x2, y2` in pixels of the picture."""
+
+
+@dataclass(frozen=True)
+class DraftFace:
+    """One face of a draft.
+
+    Attributes:
+        box: where it is.
+        label: what it shows, as far as is known; `UNKNOWN` counts as neither right nor
+            wrong.
+        confidence: probability of the label that the analyzer gave; 1 by a person.
+        score: how sure the analyzer is that it is a face; 1 by a person.
+        confirmed: whether a person said so.
+    """
+
+    box: Corners
+    label: Label
+    confidence: float = 1.0
+    score: float = 1.0
+    confirmed: bool = False
+
+    @property
+    def uncertainty(self) -> float:
+        """How likely the analyzer thinks that box or label is wrong, in [0, 1]."""
+        return 1 - self.confidence * self.score
+
+
+@dataclass(frozen=True)
+class DraftImage:
+    """One picture of a draft.
+
+    Attributes:
+        name: no path, and no other picture of the draft has it.
+        content: the file as it was sent.
+        size_wh: width and height in pixels.
+        faces: in it.
+        complete: whether a person said that no face is missing.
+    """
+
+    name: str
+    content: bytes = dataclasses.field(repr=False)
+    size_wh: tuple[int, int]
+    faces: tuple[DraftFace, ...] = ()
+    complete: bool = False
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether a person said anything about it; only then it is in the set."""
+        return self.complete or any(face.confirmed for face in self.faces)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Pictures being labelled; each step returns a new draft, so that one can go back.
+
+    In what is saved or tuned on, a face that nobody confirmed is of unknown class, and
+    a picture that nobody touched is left out.
+
+    Attributes:
+        images: in the order they came.
+        notes: what was left out, a line each.
+    """
+
+    images: tuple[DraftImage, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def load_image(self, image_index: int) -> Image:
+        """Return a picture, upright, BGR."""
+        return read_image(self.images[image_index].content)
+
+    def confirm_face(self, image_index: int, face_index: int) -> Draft:
+        """Return the draft with a face said to be right."""
+        old_face = self.images[image_index].faces[face_index]
+        changed = dataclasses.replace(old_face, confirmed=True)
+        return self._replace_face(image_index, face_index, changed)
+
+    def relabel_face(self, image_index: int, face_index: int, label: Label) -> Draft:
+        """Return the draft with a face of another class; that confirms it."""
+        box = self.images[image_index].faces[face_index].box
+        return self._replace_face(
+            image_index, face_index, DraftFace(box, label, confirmed=True)
+        )
+
+    def remove_face(self, image_index: int, face_index: int) -> Draft:
+        """Return the draft without a box that is no face."""
+        faces = list(self.images[image_index].faces)
+        del faces[face_index]
+        return self._replace_faces(image_index, faces)
+
+    def add_face(self, image_index: int, box: Corners, label: Label) -> Draft:
+        """Return the draft with a face that the analyzer missed.
+
+        Args:
+            image_index: of the draft.
+            box: corners in any order; cut at the picture's border.
+            label: what it shows.
+
+        Raises:
+            ValueError: the box is empty or outside the picture.
+        """
+        x1, y1, x2, y2 = box
+        corners = [min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]
+        box_array = np.array([corners], np.float32)
+        inside = clip_boxes(box_array, *self.images[image_index].size_wh)
+        # Written so that a box which is not a number fails too.
+        if not sizes_px(inside)[0] >= 1:
+            raise ValueError("the box is empty or outside the picture; draw it anew")
+        face = DraftFace(to_corners(inside[0]), label, confirmed=True)
+        return self._replace_faces(image_index, [*self.images[image_index].faces, face])
+
+    def complete_image(self, image_index: int) -> Draft:
+        """Return the draft with a picture said to be right, all faces of it."""
+        old_image = self.images[image_index]
+        faces = [dataclasses.replace(face, confirmed=True) for face in old_image.faces]
+        changed = dataclasses.replace(old_image, faces=tuple(faces), complete=True)
+        return self._replace_image(image_index, changed)
+
+    def rank_unconfirmed(self) -> tuple[tuple[int, int], ...]:
+        """Return picture and face of all that nobody confirmed, most doubtful first."""
+        unconfirmed = [
+            (-face.uncertainty, image_index, face_index)
+            for image_index, image in enumerate(self.images)
+            for face_index, face in enumerate(image.faces)
+            if not face.confirmed
+        ]
+        return tuple(
+            (image_index, face_index)
+            for _, image_index, face_index in sorted(unconfirmed)
+        )
+
+    def to_coco(self) -> bytes:
+        """Return the labels of all touched pictures as a COCO file."""
+        scenes = [
+            (_to_example(image), image.size_wh) for image in self._reviewed_images()
+        ]
+        content = build_coco(scenes, _DRAFT_FOLDER)
+        return (json.dumps(content, indent=1) + "\n").encode("utf-8")
+
+    def to_zip(self) -> bytes:
+        """Return a zip of the labels and their pictures, which `read_set` reads."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(LABELS_FILE_NAME, self.to_coco(), zipfile.ZIP_DEFLATED)
+            for image in self._reviewed_images():
+                archive.writestr(image.name, image.content)
+        return buffer.getvalue()
+
+    def to_dataset(self, name: str = "your labels") -> ImportedDataset:
+        """Return the labelled set, to tune on.
+
+        Raises:
+            ValueError: nobody confirmed any face yet.
+        """
+        reviewed = self._reviewed_images()
+        if not any(_class_word(face) for image in reviewed for face in image.faces):
+            raise ValueError("no face is confirmed yet; confirm or correct a few first")
+        files = MemoryFiles({image.name: image.content for image in reviewed})
+        rows = tuple(
+            ImageAnnotations(
+                image.name,
+                tuple(_class_word(face) for face in image.faces),
+                stack_boxes([np.array(face.box) for face in image.faces]),
+            )
+            for image in reviewed
+        )
+        notes = Issues()
+        for image in self.images:
+            if not image.is_reviewed:
+                notes.add(image.name, "nobody confirmed anything in it")
+        ground_truth, paths = build_labelled_set(
+            DatasetAnnotations("labelled here", rows), files, name, notes
+        )
+        return ImportedDataset(
+            ground_truth, ImageStore(files, paths), (*self.notes, *notes.lines())
+        )
+
+    def _reviewed_images(self) -> tuple[DraftImage, ...]:
+        return tuple(image for image in self.images if image.is_reviewed)
+
+    def _replace_face(
+        self, image_index: int, face_index: int, face: DraftFace
+    ) -> Draft:
+        faces = list(self.images[image_index].faces)
+        faces[face_index] = face
+        return self._replace_faces(image_index, faces)
+
+    def _replace_faces(self, image_index: int, faces: Sequence[DraftFace]) -> Draft:
+        changed = dataclasses.replace(self.images[image_index], faces=tuple(faces))
+        return self._replace_image(image_index, changed)
+
+    def _replace_image(self, image_index: int, changed: DraftImage) -> Draft:
+        images = list(self.images)
+        images[image_index] = changed
+        return dataclasses.replace(self, images=tuple(images))
+
+
+def to_corners(box: Iterable[float]) -> Corners:
+    """Return a box as plain numbers."""
+    x1, y1, x2, y2 = (float(corner) for corner in box)
+    return x1, y1, x2, y2
+
+
+def _class_word(face: DraftFace) -> str:
+    has_class = face.confirmed and face.label != Label.UNKNOWN
+    return face.label.key if has_class else IGNORED_NAME
+
+
+def _to_example(image: DraftImage) -> Example:
+    labelled = [face for face in image.faces if _class_word(face)]
+    others = [face for face in image.faces if not _class_word(face)]
+    return Example(
+        _DRAFT_FOLDER / image.name,
+        _stack_boxes(labelled),
+        tuple(face.label for face in labelled),
+        ignore_boxes=_stack_boxes(others),
+    )
+
+
+def _stack_boxes(faces: Sequence[DraftFace]) -> Boxes:
+    return stack_boxes([np.array(face.box) for face in faces]).astype(np.float32)
+
+
+def create_draft(
+    uploads: Iterable[tuple[str, bytes]],
+    analyzer: Analyzer,
+    settings: Settings | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCallback | None = None,
+) -> Draft:
+    """Return a draft of pictures with the faces that an analyzer finds.
+
+    Args:
+        uploads: name and content of each picture; what cannot be read is left out and
+            noted.
+        analyzer: boxes and labels the faces.
+        settings: which faces it shows; `Settings()` unless given.
+        progress: told how far it is.
+        cancelled: asked before each picture.
+
+    Raises:
+        ValueError: no picture can be read; one line.
+        Stopped: `cancelled` said so.
+    """
+    upload_list = list(uploads)
+    images: dict[str, DraftImage] = {}
+    notes = Issues()
+    for upload_name, content in iterate_with_progress(upload_list, progress, cancelled):
+        try:
+            image = read_image(content)
+        except ValueError as error:
+            notes.add(upload_name, str(error))
+        else:
+            scene = analyzer.analyze(image, settings or Settings())
+            name = _unique_name(upload_name, images)
+            size_wh = (image.shape[1], image.shape[0])
+            images[name] = DraftImage(name, content, size_wh, _draft_faces(scene))
+    if not images:
+        raise ValueError("; ".join(["no image can be read", *notes.lines()]))
+    return Draft(tuple(images.values()), notes.lines())
+
+
+def _draft_faces(scene: Scene) -> tuple[DraftFace, ...]:
+    winners = scene.probs.argmax(axis=1) if len(scene) else ()
+    return tuple(
+        DraftFace(
+            to_corners(box), CLASSES[int(winner)], float(confidence), float(score)
+        )
+        for box, winner, confidence, score in zip(
+            scene.faces.boxes,
+            winners,
+            scene.confidences,
+            scene.faces.scores,
+            strict=True,
+        )
+    )
+
+
+def _unique_name(upload_name: str, taken: Iterable[str]) -> str:
+    """Return the last part of a name, numbered where another picture has it."""
+    path = PureWindowsPath("".join(char for char in upload_name if char.isprintable()))
+    stem, suffix = path.stem.lstrip(".") or "picture", path.suffix or ".jpg"
+    taken_names = set(taken)
+    candidate, number = f"{stem}{suffix}", 1
+    while candidate in taken_names:
+        number += 1
+        candidate = f"{stem}-{number}{suffix}"
+    return candidate

@@ -1,0 +1,303 @@
+"""Which faces a move of a slider changed, and which are next to change."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from maskdet.boxes import sizes_px
+from maskdet.settings import Settings
+from maskdet.tuning.operating_point import (
+    FALSE_POSITIVE,
+    IGNORED_MATCH,
+    MISSED,
+    UNSURE,
+    EvaluationResult,
+    FaceRef,
+)
+from maskdet.tuning.predictions import Float32Array, IntArray
+from maskdet.types import Label
+
+DecisionChangeKind: TypeAlias = Literal["appeared", "vanished", "label", "verdict"]
+"""A face is shown now, is shown no more, is called otherwise, or is shown and called
+as before but matches another true face."""
+
+ThresholdName: TypeAlias = Literal["min_score", "min_face_px", "min_confidence"]
+"""The fields of `Settings` that a face lies on one side of."""
+
+
+@dataclass(frozen=True)
+class DecisionChange:
+    """One found face that a change of the settings changed.
+
+    Attributes:
+        face: the face; its true face is that of the state in which it matches one.
+        kind: what became of it.
+        before: column of `judging.SAID`, `MISSED` where it was not shown.
+        after: the same now.
+        better: whether that is better (True) or worse (False); None for neither.
+        distance: how far it lies from the threshold that it crossed, as a share of
+            the slider's range (for sizes of the threshold); 1 if none was crossed but
+            overlaps decided.
+    """
+
+    face: FaceRef
+    kind: DecisionChangeKind
+    before: int
+    after: int
+    better: bool | None
+    distance: float
+
+
+OVERLAP_DECIDED: Final = 1.0
+"""The distance of a face that crossed no threshold."""
+
+
+@dataclass(frozen=True)
+class NearMiss:
+    """One mistake that a small move of a slider would mend.
+
+    Attributes:
+        face: the face.
+        setting: the field of `Settings` that would have to move.
+        value: where the face lies on that slider.
+        threshold: where the slider stands.
+        distance: between the two, as in `DecisionChange`.
+    """
+
+    face: FaceRef
+    setting: ThresholdName
+    value: float
+    threshold: float
+    distance: float
+
+
+def find_decision_changes(
+    before: EvaluationResult, after: EvaluationResult
+) -> tuple[DecisionChange, ...]:
+    """Return the found faces that changed, nearest to the threshold first.
+
+    For a true face right is better than unsure, and that better than missed or called
+    wrong, which weigh the same; a false alarm is worse than none.
+
+    Args:
+        before: under the settings that were.
+        after: of the same found faces, under those that are.
+
+    Raises:
+        ValueError: they are of different found faces.
+    """
+    predictions = after.predictions
+    other = before.predictions
+    if predictions is not other and not np.array_equal(
+        predictions.scores, other.scores
+    ):
+        raise ValueError("flips need two outcomes on the same found faces")
+    (predicted_before, match_before), (predicted_after, match_after) = (
+        _spread_over_detections(before),
+        _spread_over_detections(after),
+    )
+    both = (predicted_before != MISSED) & (predicted_after != MISSED)
+    changed = np.flatnonzero(
+        (predicted_before != predicted_after) | (both & (match_before != match_after))
+    )
+    distances = _distances_to_crossed(before, after)
+    order = np.lexsort((-predictions.scores[changed], distances[changed]))
+    rows = changed[order]
+    ground_truth_rows = np.where(match_after >= 0, match_after, match_before)
+    gains = _rate_decisions(after, ground_truth_rows, match_after) - _rate_decisions(
+        before, ground_truth_rows, match_before
+    )
+    return tuple(
+        DecisionChange(
+            FaceRef(
+                int(predictions.faces.image_indices[row]),
+                int(row),
+                max(int(ground_truth_rows[row]), -1),
+            ),
+            _change_kind(int(predicted_before[row]), int(predicted_after[row])),
+            int(predicted_before[row]),
+            int(predicted_after[row]),
+            None if gains[row] == 0 else bool(gains[row] > 0),
+            float(distances[row]),
+        )
+        for row in rows
+    )
+
+
+def find_near_misses(
+    result: EvaluationResult, max_count: int = 200
+) -> tuple[NearMiss, ...]:
+    """Return the mistakes that a small move would mend, nearest first.
+
+    Those are true faces missed for their score or their size alone, false alarms,
+    faces called right but unsure, and faces called wrong, which more confidence would
+    make unsure.
+
+    Args:
+        result: the present one.
+        max_count: how many to return.
+    """
+    near_misses = [
+        *_find_suppressed(result, "min_score"),
+        *_find_suppressed(result, "min_face_px"),
+        *_find_false_positives(result),
+        *_find_confidence_errors(result),
+    ]
+    return tuple(
+        sorted(near_misses, key=lambda near_miss: near_miss.distance)[:max_count]
+    )
+
+
+def _find_suppressed(
+    result: EvaluationResult, slider: ThresholdName
+) -> Iterator[NearMiss]:
+    """Yield the missed faces that this slider alone would show."""
+    if slider == "min_score":
+        permissive = dataclasses.replace(result.settings, min_score=0)
+    else:
+        permissive = dataclasses.replace(result.settings, min_face_px=1)
+    unfiltered = result.evaluator(
+        permissive, min_iou=result.min_iou, temperature=result.temperature
+    )
+    labels = result.predictions.ground_truth.labels
+    gained = (
+        (result.matched_detections < 0)
+        & (unfiltered.matched_detections >= 0)
+        & (labels != Label.UNKNOWN)
+    )
+    values = _shown_values(unfiltered, slider)
+    for index in unfiltered.matched_detections[gained].tolist():
+        # One that gave way to a stronger box that this slider now shows stays out.
+        if values[index] < getattr(result.settings, slider):
+            yield _near_miss(
+                unfiltered.shown_face(index), slider, values[index], result.settings
+            )
+
+
+def _find_false_positives(result: EvaluationResult) -> Iterator[NearMiss]:
+    """Yield the false alarms, by the slider that would drop them first."""
+    scores, sizes = (
+        _shown_values(result, "min_score"),
+        _shown_values(result, "min_face_px"),
+    )
+    for index in np.flatnonzero(result.matched_ground_truth == FALSE_POSITIVE).tolist():
+        face, settings = result.shown_face(index), result.settings
+        by_score = _near_miss(face, "min_score", scores[index], settings)
+        by_size = _near_miss(face, "min_face_px", sizes[index], settings)
+        yield min(by_score, by_size, key=lambda near_miss: near_miss.distance)
+
+
+def _find_confidence_errors(result: EvaluationResult) -> Iterator[NearMiss]:
+    """Yield the faces called right but unsure, and those called wrong."""
+    right = result.probs.argmax(axis=1) == result.actual
+    unsure = result.predicted_columns == UNSURE
+    values = _shown_values(result, "min_confidence")
+    for index in np.flatnonzero(
+        (result.matched_ground_truth >= 0) & (right == unsure)
+    ).tolist():
+        face, value = result.shown_face(index), values[index]
+        yield _near_miss(face, "min_confidence", value, result.settings)
+
+
+def _shown_values(result: EvaluationResult, slider: ThresholdName) -> Float32Array:
+    """Return where each face shown lies on a slider."""
+    if slider == "min_score":
+        return result.scores
+    if slider == "min_confidence":
+        return result.confidences
+    return sizes_px(result.predictions.faces.boxes[result.shown_rows])
+
+
+def _near_miss(
+    face: FaceRef, slider: ThresholdName, value: float, settings: Settings
+) -> NearMiss:
+    threshold = float(getattr(settings, slider))
+    gap = abs(float(value) - threshold) / _slider_range(slider, threshold)
+    return NearMiss(face, slider, float(value), threshold, gap)
+
+
+def _spread_over_detections(result: EvaluationResult) -> tuple[IntArray, IntArray]:
+    """Return what is said of each found face and the true face that it matches."""
+    n = len(result.predictions.faces)
+    predicted, matches = (
+        np.full(n, MISSED, np.int64),
+        np.full(n, IGNORED_MATCH, np.int64),
+    )
+    predicted[result.shown_rows], matches[result.shown_rows] = (
+        result.predicted_columns,
+        result.matched_ground_truth,
+    )
+    return predicted, matches
+
+
+def _rate_decisions(
+    result: EvaluationResult, ground_truth_rows: IntArray, matched: IntArray
+) -> IntArray:
+    """Return how good it is that each found face is treated so.
+
+    Args:
+        result: that treats it so.
+        ground_truth_rows: `(n,)` the true face that counts for each found one, below 0
+            for none.
+        matched: `(n,)` what each found face matches in this outcome.
+    """
+    labels = result.predictions.ground_truth.labels
+    right = (result.ground_truth_columns == labels) & (labels != Label.UNKNOWN)
+    unsure = (result.ground_truth_columns == UNSURE) & (labels != Label.UNKNOWN)
+    # The last one is for no true face, which the index -1 finds.
+    levels = np.append(2 * right.astype(np.int64) + unsure, 0)
+    worth: IntArray = levels[np.maximum(ground_truth_rows, -1)] - (
+        matched == FALSE_POSITIVE
+    )
+    return worth
+
+
+def _distances_to_crossed(
+    before: EvaluationResult, after: EvaluationResult
+) -> Float32Array:
+    """Return the distance of each found face to the nearest threshold it crossed."""
+    n, sliders = len(after.predictions.faces), get_args(ThresholdName)
+    distances = np.full(n, OVERLAP_DECIDED, np.float32)
+    for slider in sliders:
+        old_threshold, new_threshold = (
+            float(getattr(result.settings, slider)) for result in (before, after)
+        )
+        old_values, new_values = (
+            _all_values(result, slider) for result in (before, after)
+        )
+        crossed = (
+            ((old_values >= old_threshold) != (new_values >= new_threshold))
+            & ~np.isnan(old_values)
+            & ~np.isnan(new_values)
+        )
+        gaps = np.abs(new_values - new_threshold) / _slider_range(slider, new_threshold)
+        distances[crossed] = np.minimum(distances, gaps)[crossed]
+    return distances
+
+
+def _all_values(result: EvaluationResult, slider: ThresholdName) -> Float32Array:
+    """Return where each found face lies on a slider, NaN where that is not known."""
+    if slider == "min_score":
+        return result.predictions.scores
+    if slider == "min_face_px":
+        return sizes_px(result.predictions.faces.boxes)
+    values = np.full(len(result.predictions.faces), np.nan, np.float32)
+    values[result.shown_rows] = result.confidences
+    return values
+
+
+def _slider_range(slider: ThresholdName, threshold: float) -> float:
+    return threshold if slider == "min_face_px" else 1.0
+
+
+def _change_kind(before: int, after: int) -> DecisionChangeKind:
+    if before == MISSED:
+        return "appeared"
+    if after == MISSED:
+        return "vanished"
+    return "label" if before != after else "verdict"

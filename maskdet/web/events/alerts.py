@@ -1,0 +1,263 @@
+"""Alerts in the page: the settings of the rules, and how a new one is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from maskdet.alerts import delivery
+from maskdet.alerts.delivery import DeliveryStatus
+from maskdet.alerts.monitor import AlertConfig, make_beep_wav
+from maskdet.alerts.mqtt import Broker, MqttPublisher
+from maskdet.alerts.rules import RULE_KINDS, AlertRule
+from maskdet.alerts.webhook import validate_webhook_url
+from maskdet.events.event import Event, describe_event
+from maskdet.extras import MissingExtraError
+from maskdet.types import Label
+from maskdet.web.events import service
+from maskdet.web.widgets import escape_markdown
+
+_SESSION: Final = "session"
+_BEEP_KEY: Final = "maskdet.beep"
+_MAX_TOASTS: Final = 3
+_MAX_TOAST_AGE_S: Final = 10.0  # older ones would be told as if they were now
+_BEEP_DURATION_S: Final = (
+    3.0  # older ones are not played again when the page is built anew
+)
+
+_RULE_HELP: Final = {
+    "no_mask": "Somebody is seen without a mask.",
+    "incorrect": "Somebody has a mask, but nose, mouth or chin is free.",
+    "close": "Two people stand closer than the limit, and one of them wears no mask. "
+    "It needs distance to be measured.",
+    "crowd": "At one time, more people than you say wear no mask.",
+}
+
+
+_RULE_INPUTS: Final[
+    Mapping[str, tuple[str, tuple[float, float, float, float], str]]
+] = {
+    "for_s": (
+        "For at least (s)",
+        (0.0, 60.0, 3.0, 0.5),
+        "A face is seen for so long without a doubt before anybody is told.",
+    ),
+    "sure": (
+        "Confidence at least (%)",
+        (50, 100, 80, 5),
+        "Less sure views do not count.",
+    ),
+    "cooldown": (
+        "Cool-down (minutes)",
+        (0, 240, 5, 1),
+        "Each person raises an alert once, and the next one only after a mask was seen "
+        "in between and so much time has passed.",
+    ),
+    "crowd": (
+        "Several are more than",
+        (0, 100, 3, 1),
+        "So many people without a mask are no alert yet.",
+    ),
+}
+"""Title, then lowest, highest, usual value and step, then help."""
+
+
+def render_alert_settings() -> tuple[AlertConfig, bool, bool]:
+    """Show the settings of alerts; return the plan, and whether to toast and beep."""
+    rules = _render_rules()
+    st.markdown("**Tell me**")
+    with st.container(horizontal=True):
+        toast = st.toggle(
+            "In the page",
+            value=True,
+            key="events.toast",
+            persist_state=_SESSION,
+            help="A note appears on the Live page.",
+        )
+        sound = st.toggle("With a sound", key="events.sound", persist_state=_SESSION)
+    webhook, secret = _render_webhook()
+    alert_config = AlertConfig(rules, webhook, secret, _render_mqtt())
+    return alert_config, toast, sound
+
+
+def _render_rules() -> tuple[AlertRule, ...]:
+    with st.container(horizontal=True):
+        kinds = [
+            kind
+            for kind, title in RULE_KINDS.items()
+            if st.toggle(
+                title,
+                key=f"events.rule.{kind}",
+                persist_state=_SESSION,
+                help=_RULE_HELP[kind],
+            )
+        ]
+    for_s, min_confidence_percent, cooldown_min, crowd_limit = (
+        _render_rule_input(column, name)
+        for column, name in zip(
+            st.columns(len(_RULE_INPUTS)), _RULE_INPUTS, strict=True
+        )
+    )
+    min_confidence, cooldown_s = min_confidence_percent / 100, 60 * cooldown_min
+    return tuple(
+        AlertRule(kind, for_s, min_confidence, cooldown_s, int(crowd_limit))
+        for kind in kinds
+    )
+
+
+def _render_rule_input(column: DeltaGenerator, name: str) -> float:
+    """Ask for a number of `_RULE_INPUTS`."""
+    title, (low, high, default, step), help_ = _RULE_INPUTS[name]
+    return column.number_input(
+        title,
+        low,
+        high,
+        default,
+        step,
+        key=f"events.{name}",
+        persist_state=_SESSION,
+        help=help_,
+    )
+
+
+def _render_webhook() -> tuple[str, str]:
+    """Ask for a web address and its secret; return only what can be used."""
+    url_column, secret_column = st.columns(2)
+    url = url_column.text_input(
+        "Send to a webhook",
+        key="events.webhook",
+        persist_state=_SESSION,
+        placeholder="https://example.org/alerts",
+        help="Gets each alert as JSON, by POST. If it does not answer, it is tried "
+        "again for some minutes, then it is given up.",
+    )
+    secret = secret_column.text_input(
+        "Secret to sign with",
+        key="events.secret",
+        persist_state=_SESSION,
+        type="password",
+        help="Known to you and the receiver. `X-Maskdet-Signature` holds `sha256=` and "
+        "the HMAC-SHA256 of `X-Maskdet-Timestamp`, a point and the body.",
+    )
+    if not url:
+        return "", ""
+    try:
+        _check_host(urlsplit(validate_webhook_url(url)).hostname or "")
+    except ValueError as error:
+        st.warning(escape_markdown(f"Not used: {error}."), icon=":material/link_off:")
+        return "", ""
+    return url.strip(), secret
+
+
+def _render_mqtt() -> str:
+    """Ask for a broker; return its address only if it can be used."""
+    url = st.text_input(
+        "Send to an MQTT broker",
+        key="events.mqtt",
+        persist_state=_SESSION,
+        type="password",
+        placeholder="mqtts://user:password@host/topic",
+        help="The same JSON, at least once. `mqtts` is encrypted.",
+    )
+    if not url:
+        return ""
+    try:
+        _check_host(Broker.from_url(url).host)
+        MqttPublisher(url)
+    except (ValueError, MissingExtraError) as error:
+        st.warning(escape_markdown(f"Not used: {error}."), icon=":material/link_off:")
+        return ""
+    return url.strip()
+
+
+def _check_host(host: str) -> None:
+    reason = delivery.describe_host_rejection(host, is_local=service.is_local_admin())
+    if reason:
+        raise ValueError(reason)
+
+
+def render_test_alert() -> None:
+    """Offer an alert to try the ways with, and say what became of all alerts."""
+    st.button(
+        "Send a test alert",
+        icon=":material/notifications_active:",
+        on_click=_send_test_alert,
+        key="events.rehearse",
+    )
+    _render_delivery_status()
+
+
+def _send_test_alert() -> None:
+    alert = Event(
+        "alert",
+        datetime.now(UTC),
+        "This is a test",
+        "test",
+        1,
+        Label.NO_MASK,
+        1.0,
+        rule="no_mask",
+    )
+    service.get_alert_monitor().send_test(alert)
+
+
+@st.fragment(run_every=2.0)
+def _render_delivery_status() -> None:
+    for name, status in service.get_alert_monitor().delivery_statuses().items():
+        title = {"webhook": "Webhook", "mqtt": "MQTT"}[name]
+        st.caption(f"{title}: {_format_delivery_status(status)}")
+
+
+def _format_delivery_status(status: DeliveryStatus) -> str:
+    parts = [f"{status.n_sent} sent", f"{status.n_waiting} waiting"]
+    if status.n_failed:
+        parts.append(f"{status.n_failed} given up")
+    if status.n_dropped:
+        parts.append(f"{status.n_dropped} lost, as too many waited")
+    line = ", ".join(parts)
+    return (
+        f"{line}. Last trouble: {escape_markdown(status.problem)}"
+        if status.problem
+        else line
+    )
+
+
+def render_new_alerts() -> None:
+    """Show alerts that came since the last call, as notes and with a sound.
+
+    Those that nobody fetched for `_MAX_TOAST_AGE_S` seconds are passed over: no page
+    was open.
+
+    Call it about once a second, in a fragment. It takes one place on the page in any
+    case, so that nothing below is built anew.
+    """
+    preferences, inbox = (
+        service.get_event_preferences(),
+        service.get_alert_monitor().inbox,
+    )
+    sound_area = st.container(key="alert-sound")
+    alerts = inbox.pop_all(_MAX_TOAST_AGE_S)
+    try:
+        for alert in alerts[-_MAX_TOASTS:] if preferences.toast else ():
+            st.toast(
+                escape_markdown(describe_event(alert)), icon=":material/notifications:"
+            )
+    except BaseException:  # a newer run takes the place of this one
+        inbox.put(alerts)
+        raise
+    if alerts and preferences.sound:
+        st.session_state[_BEEP_KEY] = time.time()
+    # It stays for the next runs, or its end would be cut off.
+    beep_started_s = st.session_state.get(_BEEP_KEY, 0.0)
+    with sound_area:
+        sound = st.empty()
+        if preferences.sound and time.time() - beep_started_s < _BEEP_DURATION_S:
+            sound.audio(make_beep_wav(int(beep_started_s * 10)), autoplay=True)
+        # The sound needs no controls, and an empty place no room.
+        st.html("<style>.st-key-alert-sound {height: 0; overflow: hidden;}</style>")

@@ -1,0 +1,474 @@
+"""Events: what happened to whom, if it is recorded, and who is told of it.
+
+What the Events page shows of recorded events: numbers, a chart, a table.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from html import escape
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from maskdet.events.database import HOUR_MS, EventFilter, StoreError
+from maskdet.events.event import (
+    EVENT_KINDS,
+    MAX_CAMERA_NAME_LENGTH,
+    Event,
+    clean_camera_name,
+    describe_event,
+)
+from maskdet.events.store import EventStore
+from maskdet.style import (
+    DEFAULT_STYLE,
+    Style,
+    format_percent,
+    line_style,
+    to_display_percent,
+)
+from maskdet.types import CLASSES, UNTRACKED, Label
+from maskdet.web import session
+from maskdet.web.events import alerts, service
+from maskdet.web.widgets import escape_markdown, metric_html, metrics_html
+from maskdet.wording import format_count, pluralize
+
+PERIODS: Final[Mapping[str, tuple[str, float | None]]] = {
+    "hour": ("Last hour", 1.0),
+    "day": ("24 hours", 24.0),
+    "week": ("7 days", 168.0),
+    "all": ("All", None),
+}
+"""Title of a period, and how many hours it goes back."""
+
+MAX_TABLE_EVENTS: Final = 500
+"""Events in the table; the CSV file has all."""
+
+
+@dataclass(frozen=True)
+class EventQueryResult:
+    """What the database has of the events that are wanted.
+
+    Attributes:
+        events: the newest of them.
+        kind_counts: how many there are of each kind.
+        label_counts: how many people there were by their last label.
+        n_people: how many people there were, with a label or without.
+        hourly_label_counts: number of people by label, by the start of the hour in
+            milliseconds.
+    """
+
+    events: Sequence[Event]
+    kind_counts: Counter[str]
+    label_counts: Counter[Label]
+    n_people: int
+    hourly_label_counts: Mapping[int, Counter[Label]]
+
+    @property
+    def n_events(self) -> int:
+        """How many events there are."""
+        return sum(self.kind_counts.values())
+
+
+def query_events(
+    store: EventStore, event_filter: EventFilter, zone: tzinfo
+) -> EventQueryResult:
+    """Return what the database has of the wanted events.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    utc_offset = datetime.now(zone).utcoffset() or timedelta()
+    return EventQueryResult(
+        store.read(event_filter, MAX_TABLE_EVENTS),
+        store.count_by_kind(event_filter),
+        store.count_people(event_filter),
+        store.count_unique_people(event_filter),
+        store.count_people_by_hour(
+            event_filter, round(utc_offset.total_seconds() * 1e3)
+        ),
+    )
+
+
+def event_totals_html(result: EventQueryResult, style: Style) -> str:
+    """Return the totals as tiles, as HTML."""
+    metrics = [metric_html("People", result.n_people)]
+    for label in CLASSES:
+        edge = f"{line_style(label)} {style.colour_css(label)}"
+        name = escape(style.title(label))
+        metrics.append(metric_html(name, result.label_counts[label], edge=edge))
+    n_labelled = sum(result.label_counts.values())
+    mask_rate_text = (
+        escape(format_percent(result.label_counts[Label.MASK] / n_labelled))
+        if n_labelled
+        else "&ndash;"
+    )
+    metrics.append(metric_html("Masked, of those", mask_rate_text))
+    metrics.append(metric_html("Too close", result.kind_counts["close"]))
+    metrics.append(metric_html("Alerts", result.kind_counts["alert"]))
+    return metrics_html(metrics)
+
+
+def hourly_label_chart(result: EventQueryResult, style: Style) -> dict[str, Any]:
+    """Return what share of the people wore a mask, by hour, as a Vega-Lite chart."""
+    bars = (
+        alt.Chart(alt.InlineData(values=_build_bars(result.hourly_label_counts, style)))
+        .mark_bar(stroke="white", strokeOpacity=0.25, strokeWidth=0.5)
+        .encode(
+            x=alt.X(
+                "start:T", title=None, axis=alt.Axis(grid=False, labelOverlap=True)
+            ),
+            x2="end:T",
+            y=alt.Y(
+                "low:Q",
+                title="Share of the people",
+                axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+                scale=alt.Scale(domain=[0, 1]),
+            ),
+            y2="high:Q",
+            color=_encode_label_colour(style),
+            tooltip=[
+                alt.Tooltip("start:T", title="Hour", format="%Y-%m-%d %H:%M"),
+                alt.Tooltip("class:N", title="Label"),
+                alt.Tooltip("share:Q", title="Share", format=".0%"),
+                alt.Tooltip("people:Q", title="People"),
+                alt.Tooltip("all:Q", title="Of"),
+            ],
+        )
+    )
+    spec: dict[str, Any] = bars.to_dict()
+    spec["height"] = 300
+    spec["config"] = {"legend": {"orient": "bottom", "columns": 3}}
+    return spec
+
+
+def _encode_label_colour(style: Style) -> alt.Color:
+    """Return the encoding that colours bars by label, as everywhere else."""
+    scale = alt.Scale(
+        domain=[style.title(label) for label in CLASSES],
+        range=[style.colour_css(label) for label in CLASSES],
+    )
+    return alt.Color("class:N", title=None, scale=scale)
+
+
+def _build_bars(
+    hourly_label_counts: Mapping[int, Counter[Label]], style: Style
+) -> list[dict[str, int | float | str]]:
+    """Return the parts of each hour's bar, masked people at the bottom."""
+    rows: list[dict[str, int | float | str]] = []
+    for start_ms, label_counts in hourly_label_counts.items():
+        n_all, n_below = sum(label_counts.values()), 0
+        for label in CLASSES:
+            n_people = label_counts[label]
+            if n_people:
+                rows.append(
+                    {
+                        "start": start_ms,
+                        "end": start_ms + HOUR_MS,
+                        "class": style.title(label),
+                        "low": n_below / n_all,
+                        "high": (n_below + n_people) / n_all,
+                        "share": n_people / n_all,
+                        "people": n_people,
+                        "all": n_all,
+                    }
+                )
+            n_below += n_people
+    return rows
+
+
+def event_table(
+    events: Sequence[Event], zone: tzinfo, style: Style = DEFAULT_STYLE
+) -> list[dict[str, Any]]:
+    """Return events as people read them, in the visitor's own time."""
+    return [
+        {
+            "Time": event.at.astimezone(zone).replace(tzinfo=None),
+            "What happened": describe_event(event, style),
+            "Event": EVENT_KINDS[event.kind],
+            "Label": style.title(event.label),
+            "Confidence": to_display_percent(event.confidence)
+            if event.confidence
+            else None,
+            "Person": None if event.person == UNTRACKED else event.person,
+            "Camera": event.camera,
+            "Stream": event.session[:4],
+        }
+        for event in events
+    ]
+
+
+_DELETED_KEY = "maskdet.events_deleted"
+
+
+def render_events_page() -> None:
+    """Show the page."""
+    st.title("Events")
+    st.markdown(
+        "Who came in, what is known of each mask, who stood too close and who left: "
+        "written down if you want it, and told to you if you ask for it."
+    )
+    database = service.get_database_status()
+    record, camera = _render_recording_settings(database)
+    with st.expander("Alerts", icon=":material/notifications:"):
+        alert_config, toast, sound = alerts.render_alert_settings()
+        service.apply_event_preferences(
+            service.EventPreferences(record, camera, alert_config, toast, sound)
+        )
+        alerts.render_test_alert()
+    alerts.render_new_alerts()
+    _render_writer_status(record)
+    store = service.get_event_store()
+    if store is not None:
+        _render_recorded_events(store)
+
+
+def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, str]:
+    """Ask whether to record, and under which name."""
+    st.subheader("Recording", divider="gray")
+    if database.is_disabled:
+        st.info(
+            "Whoever runs this server switched recording off.",
+            icon=":material/block:",
+        )
+    if database.problem:
+        st.error(
+            escape_markdown(f"{database.problem}."), icon=":material/database_off:"
+        )
+    toggle_column, name_column = st.columns([2, 1], vertical_alignment="bottom")
+    record = toggle_column.toggle(
+        "Record events",
+        key="events.record",
+        persist_state="session",
+        disabled=not database.url,
+    )
+    camera = name_column.text_input(
+        "Name of the camera",
+        service.DEFAULT_CAMERA,
+        max_chars=MAX_CAMERA_NAME_LENGTH,
+        key="events.camera",
+        persist_state="session",
+        help="Tells apart what several cameras recorded.",
+    )
+    store = service.get_event_store()
+    if store is not None:
+        st.caption(
+            "No picture is ever stored, only lines: the time, a number for the person "
+            "that says nothing outside of this stream, the label and its confidence, "
+            f"the distance to others, and the camera's name. They go to "
+            f"{_format_code(store.location)} and are deleted after "
+            f"**{database.keep_days} days**."
+        )
+    return record and bool(database.url), clean_camera_name(
+        camera
+    ) or service.DEFAULT_CAMERA
+
+
+def _format_code(text: str) -> str:
+    """Return Markdown that shows a path or address as it is."""
+    return f"`{text.replace('`', '')}`"
+
+
+def _render_writer_status(record: bool) -> None:
+    """Say what the writer has to say of itself."""
+    writer = service.get_event_writer() if record else None
+    if writer is None:
+        return
+    status = writer.status()
+    if status.problem:
+        st.error(
+            escape_markdown(f"{status.problem}.")
+            + f" {format_count(status.n_waiting, 'event waits', 'events wait')}.",
+            icon=":material/database_off:",
+        )
+    if status.n_dropped:
+        st.warning(
+            f"{format_count(status.n_dropped, 'event was', 'events were')} lost: too "
+            "many "
+            "waited, or the database refused them.",
+            icon=":material/warning:",
+        )
+
+
+def _render_recorded_events(store: EventStore) -> None:
+    """Show what was recorded, or say in one line why it cannot be shown."""
+    st.subheader("What was recorded", divider="gray")
+    deleted: str = st.session_state.pop(_DELETED_KEY, "")
+    if deleted:
+        st.toast(deleted, icon=":material/delete:")
+    problem = service.delete_expired_events()
+    try:
+        event_counts = store.count_by_kind(EventFilter())
+        if event_counts.total():
+            _render_history(store, event_counts.total())
+        else:
+            _render_no_events()
+    except StoreError as error:
+        st.error(escape_markdown(f"{error}."), icon=":material/database_off:")
+        return
+    if problem:
+        st.warning(escape_markdown(f"{problem}."), icon=":material/auto_delete:")
+
+
+def _render_no_events() -> None:
+    st.info(
+        "**Nothing is recorded yet.** Switch on “Record events” above, then open "
+        "the Live page and press Start: events appear here as people come, are "
+        "labelled and leave. The Video page can add those of a film.",
+        icon=":material/event_note:",
+    )
+
+
+def _render_history(store: EventStore, n_all: int) -> None:
+    event_filter = _select_filter(store)
+    zone = service.get_time_zone()
+    result = query_events(store, event_filter, zone)
+    st.html(event_totals_html(result, session.get_preferences().style))
+    if not result.n_events:
+        st.info("No event is like that. Choose a longer time, or fewer filters.")
+    if result.hourly_label_counts:
+        st.caption(
+            "Each person counts once an hour, with the last label, in every hour in "
+            "which something happened to them."
+        )
+        st.vega_lite_chart(
+            hourly_label_chart(result, session.get_preferences().style),
+            alt="Share of people with a mask, incorrectly worn and without, by hour",
+        )
+    _render_table(result)
+    _render_files(store, event_filter, result, n_all)
+
+
+def _select_filter(store: EventStore) -> EventFilter:
+    """Ask which events are wanted."""
+    period = st.segmented_control(
+        "Time",
+        list(PERIODS),
+        default="day",
+        required=True,
+        format_func=lambda name: PERIODS[name][0],
+        key="events.period",
+        persist_state="session",
+    )
+    kinds_column, labels_column, cameras_column, refresh_column = st.columns(
+        [4, 4, 4, 2], vertical_alignment="bottom"
+    )
+    kinds = kinds_column.multiselect(
+        "Events",
+        list(EVENT_KINDS),
+        format_func=EVENT_KINDS.__getitem__,
+        placeholder="All",
+        key="events.kinds",
+        persist_state="session",
+    )
+    style = session.get_preferences().style
+    titles = {label.key: style.title(label) for label in Label}
+    labels = labels_column.multiselect(
+        "Labels",
+        list(titles),
+        format_func=titles.__getitem__,
+        placeholder="All",
+        key="events.labels",
+        persist_state="session",
+    )
+    cameras = cameras_column.multiselect(
+        "Cameras", store.list_cameras(), placeholder="All", key="events.cameras"
+    )
+    refresh_column.button("Refresh", icon=":material/refresh:", key="events.again")
+    hours = PERIODS[period][1]
+    since = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
+    since_ms = None if since is None else round(since.timestamp() * 1e3)
+    return EventFilter(since_ms, None, tuple(kinds), tuple(labels), tuple(cameras))
+
+
+def _render_table(result: EventQueryResult) -> None:
+    if not result.n_events:
+        return
+    st.dataframe(
+        pd.DataFrame(
+            event_table(
+                result.events, service.get_time_zone(), session.get_preferences().style
+            )
+        ),
+        hide_index=True,
+        column_config={
+            "Time": st.column_config.DatetimeColumn(
+                format="YYYY-MM-DD HH:mm:ss", width=150, pinned=True
+            ),
+            "What happened": st.column_config.TextColumn(width="large"),
+            "Confidence": st.column_config.NumberColumn(format="%.0f %%", width=80),
+            "Person": st.column_config.NumberColumn(format="%d", width=70),
+            "Stream": st.column_config.TextColumn(
+                width=70, help="Person numbers start anew in each run of a stream."
+            ),
+        },
+        placeholder="\N{EN DASH}",
+        alt="Table of the events, newest first",
+    )
+    if result.n_events > MAX_TABLE_EVENTS:
+        st.caption(
+            f"The newest {MAX_TABLE_EVENTS} of {result.n_events:,}; the file has them "
+            "all."
+        )
+
+
+def _render_files(
+    store: EventStore, event_filter: EventFilter, result: EventQueryResult, n_all: int
+) -> None:
+    """Offer the events as a file, and to delete them to whoever runs the server."""
+    with st.container(horizontal=True):
+        st.download_button(
+            "Events (CSV)",
+            partial(_build_csv, store, event_filter),
+            file_name="maskdet-events.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            disabled=not result.n_events,
+        )
+        if service.is_local_admin():
+            _render_delete_button(store, n_all)
+    if not service.is_local_admin():
+        st.caption("Events can be deleted from the server's own machine only.")
+
+
+def _render_delete_button(store: EventStore, n_all: int) -> None:
+    with st.popover("Delete all", icon=":material/delete:"):
+        st.markdown(
+            f"This deletes all **{n_all:,}** {pluralize(n_all, 'event')} of every "
+            "camera, "
+            "whatever the filters show. It cannot be undone."
+        )
+        st.button(
+            f"Yes, delete {format_count(n_all, 'event')}",
+            type="primary",
+            on_click=_delete_all_events,
+            args=(store,),
+            key="events.delete",
+        )
+
+
+def _build_csv(store: EventStore, event_filter: EventFilter) -> io.StringIO:
+    """Return the file; it is made when somebody asks for it."""
+    file = io.StringIO()
+    store.write_csv(event_filter, file)
+    return file
+
+
+def _delete_all_events(store: EventStore) -> None:
+    if not service.is_local_admin():
+        return
+    try:
+        n_deleted = store.delete()
+    except StoreError as error:
+        st.session_state[_DELETED_KEY] = escape_markdown(f"Not deleted: {error}.")
+        return
+    deleted_text = format_count(n_deleted, "event was", "events were")
+    st.session_state[_DELETED_KEY] = f"{deleted_text} deleted."

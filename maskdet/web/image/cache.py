@@ -1,0 +1,250 @@
+"""A visitor's pictures: analysed once, kept for the session, judged anew for free."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from maskdet.analyzers.pipelines import Analyzer, analyze_decoded
+from maskdet.classifier import crop_face
+from maskdet.drawing import anonymize_scene, draw, pixelate_image
+from maskdet.media import (
+    ImageReadError,
+    decode_image,
+    encode_jpeg,
+    encode_png,
+)
+from maskdet.settings import Settings
+from maskdet.style import Style
+from maskdet.types import Image, Scene, select_rows
+
+MAX_IMAGES: Final = 30
+"""So many are taken at once; it bounds the memory that one visitor can use."""
+
+IMAGE_CACHE_SIZE: Final = 50
+"""So many analysed pictures a session remembers, the last used ones."""
+
+PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
+    min_score=0.1, min_confidence=0, min_face_px=4, nms_iou=1
+)
+"""Every face that passes these is labelled and kept, so that a slider moved anywhere
+above them needs no network. Overlapping boxes all stay: which of them goes depends on
+the other three thresholds."""
+
+CROP_PX: Final = 112
+"""Side of a face's crop, about twice what a card on the page shows."""
+
+# Small pictures are enlarged for the page, so that their captions can be read; large
+# ones shrink: each redraw must be fast, and a higher one would not fit the screen.
+_MIN_PREVIEW_SIDE_PX: Final = 640
+_MAX_PREVIEW_WH: Final = (1280, 800)
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """A picture as it was given.
+
+    Attributes:
+        name: its file name; written by a stranger, so only ever shown as plain text.
+        content: the bytes of the file.
+        digest: the SHA-256 of `content`, in hexadecimal.
+    """
+
+    name: str
+    content: bytes
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class AnalyzedImage:
+    """A picture after its one pass through the networks, without its own pixels.
+
+    Attributes:
+        width: in pixels; 0 if it could not be read.
+        height: in pixels; 0 if it could not be read.
+        preview: the picture as JPEG, in the size that the page shows.
+        crops: one JPEG a row of `raw_scene`: what the classifier saw.
+        raw_scene: every face that passes `base_settings`, in pixels of the original.
+        base_settings: the settings `raw_scene` was made with; stricter ones need no
+            network.
+        error: why it could not be read, or empty.
+    """
+
+    width: int = 0
+    height: int = 0
+    preview: bytes = b""
+    crops: tuple[bytes, ...] = ()
+    raw_scene: Scene = dataclasses.field(default_factory=Scene.empty)
+    base_settings: Settings = PERMISSIVE_IMAGE_SETTINGS
+    error: str = ""
+
+    def select_rows(self, settings: Settings) -> list[int]:
+        """Return the rows of `raw_scene` that `settings` accept, best first."""
+        return [int(row) for row in select_rows(self.raw_scene.faces, settings)]
+
+    def covers(self, settings: Settings) -> bool:
+        """Return whether `raw_scene` holds every face that `settings` could accept."""
+        return bool(self.error) or (
+            self.base_settings.min_score <= settings.min_score
+            and self.base_settings.min_face_px <= settings.min_face_px
+        )
+
+
+class ImageCache:
+    """The analysed pictures of one session; nothing is on disk, nothing is shared."""
+
+    def __init__(self, capacity: int = IMAGE_CACHE_SIZE) -> None:
+        """Start empty.
+
+        Args:
+            capacity: so many pictures are remembered, the last used ones.
+        """
+        self._capacity = capacity
+        self._images: OrderedDict[tuple[str, str], AnalyzedImage] = OrderedDict()
+        self._digests: OrderedDict[str, str] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of remembered pictures."""
+        return len(self._images)
+
+    def add_file(self, name: str, content: bytes, *, file_id: str) -> SourceImage:
+        """Return the source; a `file_id` is hashed once, as large files take time."""
+        if file_id not in self._digests:
+            self._digests[file_id] = hashlib.sha256(content).hexdigest()
+        self._digests.move_to_end(file_id)
+        _evict_oldest(self._digests, self._capacity)
+        return SourceImage(name, content, self._digests[file_id])
+
+    def has_analysis(
+        self, source: SourceImage, analyzer_name: str, settings: Settings
+    ) -> bool:
+        """Return whether `get_or_analyze` would answer without a network."""
+        cached = self._images.get((source.digest, analyzer_name))
+        return cached is not None and cached.covers(settings)
+
+    def get_or_analyze(
+        self,
+        source: SourceImage,
+        analyzer: Analyzer,
+        *,
+        analyzer_name: str,
+        settings: Settings,
+    ) -> AnalyzedImage:
+        """Return the analysed picture; only an unknown one goes through the networks.
+
+        Args:
+            source: the file.
+            analyzer: looks at the picture if it must be.
+            analyzer_name: the analyzer's name; each has its own results.
+            settings: the result holds at least every face that they could accept.
+        """
+        key = (source.digest, analyzer_name)
+        if not self.has_analysis(source, analyzer_name, settings):
+            self._images[key] = analyze_upload(source.content, analyzer, settings)
+        self._images.move_to_end(key)
+        _evict_oldest(self._images, self._capacity)
+        return self._images[key]
+
+
+def analyze_upload(
+    content: bytes, analyzer: Analyzer, settings: Settings
+) -> AnalyzedImage:
+    """Read one file and find its faces, down to `PERMISSIVE_IMAGE_SETTINGS` or to `settings` if lower.
+
+    A file that is no readable picture gives a `AnalyzedImage` with its `error`.
+    """
+    try:
+        image = decode_image(content)
+    except ImageReadError as error:
+        return AnalyzedImage(error=str(error))
+    base_settings = dataclasses.replace(
+        PERMISSIVE_IMAGE_SETTINGS,
+        min_score=min(PERMISSIVE_IMAGE_SETTINGS.min_score, settings.min_score),
+        min_face_px=min(PERMISSIVE_IMAGE_SETTINGS.min_face_px, settings.min_face_px),
+    )
+    raw_scene = analyze_decoded(analyzer, image, base_settings)
+    boxes = image.scale_scene(raw_scene).faces.boxes
+    crops = (crop_face(image.pixels, box, CROP_PX) for box in boxes)
+    return AnalyzedImage(
+        width=image.width,
+        height=image.height,
+        preview=encode_jpeg(_resize_for_page(image.pixels)),
+        crops=tuple(encode_jpeg(crop) for crop in crops),
+        raw_scene=raw_scene,
+        base_settings=base_settings,
+    )
+
+
+def render_result_preview(
+    analyzed: AnalyzedImage, settings: Settings, style: Style
+) -> bytes:
+    """Return the preview with the accepted faces drawn on it, as JPEG."""
+    image, scene = _scale_to_preview(analyzed, settings)
+    return encode_jpeg(draw(image, scene, style))
+
+
+def render_original_preview(
+    analyzed: AnalyzedImage, settings: Settings, style: Style
+) -> bytes:
+    """Return the preview as it is, or with the accepted faces blurred, as JPEG."""
+    if not style.blur:
+        return analyzed.preview
+    image, scene = _scale_to_preview(analyzed, settings)
+    return encode_jpeg(anonymize_scene(image, scene))
+
+
+def blur_crop(crop: bytes) -> bytes:
+    """Return a face's crop, a JPEG, in which nobody can be recognised."""
+    return encode_jpeg(pixelate_image(_decode_jpeg(crop)))
+
+
+def render_result_png(
+    source: SourceImage, analyzed: AnalyzedImage, settings: Settings, style: Style
+) -> bytes:
+    """Return the picture in full size with the accepted faces drawn on it, as PNG.
+
+    A very large JPEG has half its width and height.
+    """
+    return encode_png(draw(source.content, analyzed.raw_scene.filter(settings), style))
+
+
+def _scale_to_preview(
+    analyzed: AnalyzedImage, settings: Settings
+) -> tuple[Image, Scene]:
+    """Return the preview, and the accepted faces in its pixels."""
+    image = _decode_jpeg(analyzed.preview)
+    scene = analyzed.raw_scene.filter(settings)
+    height, width = image.shape[:2]
+    return image, scene.scale(width / analyzed.width, height / analyzed.height)
+
+
+def _decode_jpeg(jpeg: bytes) -> Image:
+    content = np.frombuffer(jpeg, np.uint8)
+    image: Image = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
+    return image
+
+
+def _resize_for_page(image: Image) -> Image:
+    height, width = image.shape[:2]
+    max_scale = min(_MAX_PREVIEW_WH[0] / width, _MAX_PREVIEW_WH[1] / height)
+    scale = min(max_scale, max(1, _MIN_PREVIEW_SIDE_PX / max(width, height)))
+    if scale == 1:
+        return image
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    result: Image = np.asarray(cv2.resize(image, size_wh, interpolation=method))
+    return result
+
+
+def _evict_oldest(
+    cache: OrderedDict[str, str] | OrderedDict[tuple[str, str], AnalyzedImage],
+    capacity: int,
+) -> None:
+    while len(cache) > capacity:
+        cache.popitem(last=False)

@@ -1,0 +1,265 @@
+"""Image: pictures from files, from the camera or from our samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from maskdet.analyzers.pipelines import resolve_analyzer
+from maskdet.analyzers.tiles import TiledAnalyzer, Tiling
+from maskdet.media import IMAGE_FORMATS, MAX_JPEG_PIXELS, MAX_PIXELS
+from maskdet.web import session
+from maskdet.web.image import results
+from maskdet.web.image.cache import (
+    MAX_IMAGES,
+    ImageCache,
+    SourceImage,
+    render_original_preview,
+    render_result_preview,
+)
+from maskdet.web.image.results import ImageResult
+from maskdet.web.preferences import Preferences
+from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
+from maskdet.web.widgets import (
+    IMAGE_SAMPLES,
+    Download,
+    Sample,
+    image_totals_html,
+    render_downloads,
+    scene_cards_html,
+)
+
+# Cards shown at once; a crowd's other faces come when asked for.
+_MAX_INITIAL_CARDS = 24
+
+
+def render_image_page() -> None:
+    """Show the page."""
+    st.title("Image")
+    st.markdown("See who wears a mask in your pictures.")
+    preferences = session.get_preferences()
+    cache: ImageCache = st.session_state.setdefault("maskdet.album", ImageCache())
+    sources = _select_images(cache)
+    if not sources:
+        return
+    tiles = _toggle_tiles()
+    image_results = _analyze_images(cache, sources, preferences, tiles=tiles)
+    _render_read_errors([result for result in image_results if result.analyzed.error])
+    readable = [result for result in image_results if not result.analyzed.error]
+    if not readable:
+        return
+    if len(image_results) > 1:
+        _render_overview(readable, preferences)
+    selected = _select_result(readable)
+    _render_image(selected, preferences, tiles=tiles)
+    _render_image_downloads(selected, image_results, preferences)
+    _render_faces(selected, preferences)
+
+
+def _select_images(cache: ImageCache) -> list[SourceImage]:
+    """Return the pictures to look at; a sample while no file is given."""
+    origin = st.segmented_control(
+        "Where the pictures come from",
+        ("Files", "Camera", "Samples"),
+        default="Files",
+        required=True,
+        label_visibility="collapsed",
+        key="image.where",
+        persist_state="session",
+    )
+    if origin == "Samples":
+        by_title = {sample.title: sample for sample in IMAGE_SAMPLES}
+        title = st.pills(
+            "Sample", list(by_title), default=IMAGE_SAMPLES[0].title, required=True
+        )
+        return [_load_sample(cache, by_title[title])]
+    if origin == "Camera":
+        photo = st.camera_input(
+            "Take a picture", resolution="720p", width=560, key="image.photo"
+        )
+        files = reject_large_files([photo] if photo else [], MAX_IMAGE_MB)
+    else:
+        files = _upload_images()
+        if not files:
+            st.info(
+                "This is a sample with drawn masks. Add your own pictures above.",
+                icon=":material/image:",
+            )
+            return [_load_sample(cache, IMAGE_SAMPLES[0])]
+    return [
+        cache.add_file(file.name, file.getvalue(), file_id=file.file_id)
+        for file in files
+    ]
+
+
+def _load_sample(cache: ImageCache, sample: Sample) -> SourceImage:
+    st.caption(f"Picture: {sample.credit}.")
+    path = sample.path
+    return cache.add_file(path.name, path.read_bytes(), file_id=str(path))
+
+
+def _upload_images() -> list[UploadedFile]:
+    files = st.file_uploader(
+        "Pictures from this device",
+        # No `type`: a browser would refuse by name what the content decides.
+        accept_multiple_files=True,
+        max_upload_size=MAX_IMAGE_MB,
+        key="image.files",
+        help="They are looked at in memory, never written to a disk, and gone soon "
+        "after you close this page.",
+    )
+    st.caption(
+        f"{IMAGE_FORMATS}: at most {MAX_IMAGES} images at once, each up to "
+        f"{MAX_IMAGE_MB} MB and {MAX_PIXELS / 1e6:g} megapixels (JPEG: "
+        f"{MAX_JPEG_PIXELS / 1e6:g}). Nothing is saved."
+    )
+    files = reject_large_files(files, MAX_IMAGE_MB)
+    if len(files) > MAX_IMAGES:
+        st.warning(
+            f"{len(files)} files are too many at once: only the first {MAX_IMAGES} "
+            "are looked at. Remove some to see the others.",
+            icon=":material/warning:",
+        )
+    return files[:MAX_IMAGES]
+
+
+def _toggle_tiles() -> bool:
+    """Return whether to look at parts of the pictures too."""
+    return st.toggle(
+        results.TILES_TITLE,
+        key="image.tiles",
+        persist_state="session",
+        help="For large pictures of people far away, as from a camera high on a wall: "
+        f"each part of {Tiling.side_px} pixels is also looked at on its own, which "
+        "finds smaller faces. A picture of many parts takes as many times as long.",
+    )
+
+
+def _analyze_images(
+    cache: ImageCache,
+    sources: Sequence[SourceImage],
+    preferences: Preferences,
+    *,
+    tiles: bool,
+) -> list[ImageResult]:
+    """Return what is in the pictures; only new ones go through the networks."""
+    settings = preferences.settings
+    name = resolve_analyzer(preferences.analyzer, live=False)
+    analyzer = session.get_analyzer(name)
+    if tiles:
+        # What is known without tiles stays known beside it.
+        name, analyzer = f"{name} in tiles", TiledAnalyzer(analyzer)
+    is_cached = all(cache.has_analysis(source, name, settings) for source in sources)
+    bar = st.empty() if is_cached else st.progress(0.0, "Looking ...")
+    image_results: list[ImageResult] = []
+    for number, source in enumerate(sources, start=1):
+        if not is_cached:
+            text = f"Looking at picture {number} of {len(sources)} ..."
+            bar.progress((number - 1) / len(sources), text)
+        analyzed = cache.get_or_analyze(
+            source, analyzer, analyzer_name=name, settings=settings
+        )
+        image_results.append(ImageResult(source, analyzed, settings))
+    bar.empty()
+    return image_results
+
+
+def _render_read_errors(unreadable: Sequence[ImageResult]) -> None:
+    for result in unreadable:
+        name = results.to_code_markdown(result.source.name)
+        st.error(f"{name}: {result.analyzed.error}.", icon=":material/broken_image:")
+
+
+def _render_overview(readable: Sequence[ImageResult], preferences: Preferences) -> None:
+    """Show the totals over all pictures, and what is in each."""
+    image_totals = results.compute_totals(readable)
+    st.html(image_totals_html(image_totals, preferences.style))
+    with st.expander("Every picture in numbers", icon=":material/table_rows:"):
+        st.dataframe(results.image_table(readable, preferences.style), hide_index=True)
+
+
+def _select_result(readable: Sequence[ImageResult]) -> ImageResult:
+    """Return the picture to show, which the visitor chooses if there are several."""
+    if len(readable) == 1:
+        return readable[0]
+    names = [results.shorten_name(result.source.name) for result in readable]
+    number = st.selectbox(
+        "Picture",
+        range(len(readable)),
+        format_func=lambda number: f"{number + 1} of {len(names)}: {names[number]}",
+    )
+    return readable[number]
+
+
+def _render_image(
+    result: ImageResult, preferences: Preferences, *, tiles: bool
+) -> None:
+    """Show the picture as it was beside the picture with its faces drawn."""
+    scene, analyzed = result.scene, result.analyzed
+    original_column, result_column = st.columns(2)
+    settings, style = result.settings, preferences.style
+    original = render_original_preview(analyzed, settings, style)
+    original_column.image(original, "Original", alt="The original picture")
+    annotated = render_result_preview(analyzed, settings, style)
+    summary = results.summarize_scene(scene, style)
+    result_column.image(annotated, f"Result: {summary}", alt=f"The result: {summary}")
+    if not len(scene):
+        tips = results.suggest_changes(analyzed, settings, tiles=tiles)
+        lines = "\n".join(f"- {tip}" for tip in tips)
+        st.warning(f"**No face found.** What you can try:\n{lines}")
+
+
+def _render_image_downloads(
+    selected: ImageResult,
+    image_results: Sequence[ImageResult],
+    preferences: Preferences,
+) -> None:
+    """Offer the results as files; the large ones are only made when asked for."""
+    stem = results.to_file_stem(selected.source.name)
+    style = preferences.style
+    files: list[Download] = [
+        (
+            "Marked picture (PNG)",
+            partial(results.annotated_png, selected, style),
+            f"{stem}-marked.png",
+            "image/png",
+        ),
+        ("JSON", results.results_json([selected]), f"{stem}.json", "application/json"),
+        ("CSV", results.results_csv([selected]), f"{stem}.csv", "text/csv"),
+    ]
+    if len(image_results) > 1:
+        archive = partial(results.build_results_zip, image_results, style)
+        title = f"All {len(image_results)} (zip)"
+        files.append((title, archive, "maskdet-results.zip", "application/zip"))
+    render_downloads(files)
+
+
+def _render_faces(result: ImageResult, preferences: Preferences) -> None:
+    """Show the table of faces, and each face with its three probabilities."""
+    scene = result.scene
+    if not len(scene):
+        return
+    st.subheader("Faces")
+    percent = partial(st.column_config.NumberColumn, format="%.0f %%", width="small")
+    st.dataframe(
+        results.face_table(scene, preferences.style),
+        hide_index=True,
+        column_config={
+            "Face": st.column_config.NumberColumn(width=50),
+            "Confidence": percent(
+                help="How sure the classifier is of its likeliest label."
+            ),
+            "Face score": percent(help="How sure the finder is that this is a face."),
+            "Size (px)": st.column_config.TextColumn(width="small"),
+        },
+        alt="Table of the faces: number, label, confidence, face score, size",
+    )
+    crops = result.crops(preferences.style)
+    if len(crops) > _MAX_INITIAL_CARDS and not st.toggle(
+        f"Show all {len(crops)} faces"
+    ):
+        crops = crops[:_MAX_INITIAL_CARDS]
+    st.html(scene_cards_html(scene, crops, preferences.style))

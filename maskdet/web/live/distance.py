@@ -1,0 +1,95 @@
+"""The Live page's section on distances: the choice, the plan, and who is too close.
+
+What keeps a live picture from telling how far apart people stand.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import streamlit as st
+
+from maskdet.web import distance, session
+from maskdet.web.distance import distance_error, distances_html, render_birds_eye
+from maskdet.web.live import state
+from maskdet.web.widgets import escape_markdown
+
+_STILL_KEY: Final = "maskdet.still"
+
+
+def render_distance_section(stream_state: Any) -> None:
+    """Show the section; call it below the live picture, as it grows and shrinks.
+
+    Args:
+        stream_state: what `camera.stream` returned.
+    """
+    st.subheader("Distance", divider="gray")
+    mode = distance.render_distance_settings().distance
+    if mode == "off":
+        return
+    interval_s = 1.0 if stream_state.playing else None
+    results = st.fragment(_render_distances, run_every=interval_s)
+    if mode != "ground_plane":
+        results()
+        return
+    editor_column, results_column = st.columns(2, gap="medium")
+    with editor_column:
+        _render_ground_calibration()
+    with results_column:
+        results()
+
+
+def _render_ground_calibration() -> None:
+    if _STILL_KEY not in st.session_state:
+        _capture_still()
+    distance.render_point_editor(st.session_state.get(_STILL_KEY))
+    st.button(
+        "Take the picture anew",
+        icon=":material/photo_camera:",
+        on_click=_capture_still,
+        help="Takes the frame that the camera shows now. Press Start above first.",
+    )
+
+
+def _capture_still() -> None:
+    snapshot = state.get_live_state().get_snapshot()
+    if snapshot is not None:
+        face_boxes = np.concatenate(
+            [snapshot.scene.faces.boxes, snapshot.scene.blur_boxes]
+        )
+        st.session_state[_STILL_KEY] = distance.StillImage(snapshot.image, face_boxes)
+
+
+def _render_distances() -> None:
+    """Show the last frame's plan and numbers, or what keeps them from being known."""
+    preferences, snapshot = (
+        session.get_preferences(),
+        state.get_live_state().get_snapshot(),
+    )
+    size_wh = preferences.camera_width, preferences.camera_height
+    problem = distance_error(
+        preferences.settings, size_wh if snapshot is None else snapshot.size_wh
+    )
+    if problem:
+        st.warning(escape_markdown(problem), icon=":material/square_foot:")
+        return
+    if snapshot is None or not state.get_live_state().get_stats().fps_analyzed:
+        st.info("Press **Start** above to see how far apart people stand.")
+        return
+    birds_eye_image = render_birds_eye(
+        snapshot.scene,
+        snapshot.scene.positions,
+        snapshot.settings,
+        preferences.style,
+        snapshot.size_wh,
+    )
+    if birds_eye_image is None:
+        st.html(distances_html(snapshot, preferences.style))
+        return
+    image_column, distances_column = st.columns(2)
+    title = "From above; one square is a metre"
+    image_column.image(
+        birds_eye_image, title, channels="BGR", alt="Plan of where people stand"
+    )
+    distances_column.html(distances_html(snapshot, preferences.style))

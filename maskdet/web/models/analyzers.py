@@ -1,0 +1,412 @@
+"""What analyzers were measured to do, as the Models page reads, lists and draws it.
+
+The Models page's part about whole analyzers: who finds and labels the faces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import pandas as pd
+import streamlit as st
+
+from maskdet import charts
+from maskdet.analyzers.pipelines import ANALYZERS, AUTO, resolve_analyzer
+from maskdet.evaluation import comparison
+from maskdet.evaluation.comparison import AnalyzerMetrics, read_comparison
+from maskdet.metrics.intervals import Estimate
+from maskdet.style import Style, uncapitalize
+from maskdet.types import CLASSES
+from maskdet.web import session
+from maskdet.web.models.charts import VegaSpec, to_chart_spec
+from maskdet.web.models.tables import Column, Heading
+from maskdet.web.widgets import escape_markdown
+
+MetricView: TypeAlias = Literal["ap", "ap_large", "shown"]
+
+METRIC_VIEWS: Final[Mapping[MetricView, str]] = {
+    "ap": "Faces of all sizes",
+    "ap_large": "From 20 px on",
+    "shown": "As you see them",
+}
+"""Which faces count, in the words of the page."""
+
+METRIC_VIEW_HELP: Final[Mapping[MetricView, str]] = {
+    "ap": "Average precision at IoU 0.5, from 0 to 1: how well faces are found and "
+    "told apart, whatever the threshold. For a class, a face counts if that is its "
+    "most likely one.",
+    "ap_large": "Average precision at IoU 0.5, from 0 to 1, where faces smaller than "
+    "20 px count neither way: people who drew the boxes disagree on those.",
+    "shown": "With the thresholds that a visitor starts with: the share of the faces "
+    "from 20 px on that are found, of the boxes that are faces, and of the faces found "
+    "whose class, one of three, is right.",
+}
+"""One line for each."""
+
+_RATE_TITLES: Final[Mapping[str, str]] = {
+    "recall": "Faces found",
+    "precision": "Boxes that are faces",
+    "three_states": "Label right",
+}
+
+VALUE_HEADING, INTERVAL_HEADING = "Value", "95 % interval"
+"""Headings of the two columns of each number."""
+
+TIME_HEADING: Final = "Time a picture (ms)"
+"""Heading above the columns of times."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnalyzerComparison:
+    """The comparison that ships.
+
+    Attributes:
+        rows: what was measured; empty if it could not be read.
+        problem: one line on why; empty if there is no file at all.
+        stamp: changes with the file.
+    """
+
+    rows: tuple[AnalyzerMetrics, ...]
+    problem: str
+    stamp: tuple[int, int]
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        """The sets of scenes, in the order of the file."""
+        return tuple(dict.fromkeys(row.set_name for row in self.rows))
+
+    @property
+    def analyzer_names(self) -> tuple[str, ...]:
+        """The analyzers, in the order of the file."""
+        return tuple(dict.fromkeys(row.analyzer for row in self.rows))
+
+
+def load_analyzer_comparison() -> AnalyzerComparison:
+    """Return the comparison that ships, read once as long as it does not change."""
+    path = comparison.COMPARISON_FILE
+    if not path.is_file():
+        return AnalyzerComparison((), "", (0, 0))
+    stat = path.stat()
+    return _read_comparison_file(str(path), (stat.st_mtime_ns, stat.st_size))
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _read_comparison_file(path: str, stamp: tuple[int, int]) -> AnalyzerComparison:
+    name = comparison.COMPARISON_FILE.name
+    try:
+        return AnalyzerComparison(read_comparison(path), "", stamp)
+    except OSError:
+        reason = "cannot be read"
+    except ValueError as error:
+        # No folder of this machine is told to visitors.
+        reason = str(error).removeprefix(f"{path}: ")
+    return AnalyzerComparison(
+        (), f"The analyzers cannot be compared: {name} {reason}.", stamp
+    )
+
+
+def metric_titles(view: MetricView, style: Style) -> Mapping[str, str]:
+    """Return what a view tells, and how the page calls it."""
+    if view == "shown":
+        return _RATE_TITLES
+    return {
+        "faces": "Faces",
+        **{label.key: style.title(label) for label in CLASSES},
+        "mean": "Mean of the classes",
+    }
+
+
+def get_metric(row: AnalyzerMetrics, view: MetricView, measure: str) -> Estimate:
+    """Return one number of a row."""
+    tables = {"ap": row.ap, "ap_large": row.ap_large, "shown": row.rates}
+    return tables[view][measure]
+
+
+def describe_use(analyzer: str) -> dict[str, str]:
+    """Return where each analyzer at work is in use, if that is the one chosen.
+
+    Args:
+        analyzer: a name in `ANALYZERS`, or `AUTO`.
+    """
+    live_analyzer, image_analyzer = (
+        resolve_analyzer(analyzer, live=is_live) for is_live in (True, False)
+    )
+    if live_analyzer == image_analyzer:
+        return {live_analyzer: "in use"}
+    return {live_analyzer: "in use on Live", image_analyzer: "in use on pictures"}
+
+
+def analyzer_table(
+    results: AnalyzerComparison,
+    view: MetricView,
+    *,
+    in_use: str,
+    usable: Iterable[str],
+    style: Style,
+) -> dict[Heading, Column]:
+    """Return the columns of the table of analyzers.
+
+    Args:
+        results: what was measured.
+        view: which numbers are shown.
+        in_use: the analyzer that was chosen, or `AUTO`.
+        usable: names of those that are here.
+        style: names of the classes.
+    """
+    usable_names, use_by_name = set(usable), describe_use(in_use)
+    by_key = {(row.analyzer, row.set_name): row for row in results.rows}
+    columns: dict[Heading, Column] = {
+        ("", "Analyzer"): list(results.analyzer_names),
+        ("", "Use"): [
+            use_by_name.get(name, "can be used" if name in usable_names else "not here")
+            for name in results.analyzer_names
+        ],
+    }
+    for set_name in results.set_names:
+        rows = [by_key.get((name, set_name)) for name in results.analyzer_names]
+        for measure, title in metric_titles(view, style).items():
+            estimates = [
+                get_metric(row, view, measure) if row else None for row in rows
+            ]
+            heading = f"{set_name}: {uncapitalize(title)}"
+            columns[heading, VALUE_HEADING] = [
+                estimate.value if estimate and estimate.n else None
+                for estimate in estimates
+            ]
+            columns[heading, INTERVAL_HEADING] = [
+                _format_interval(estimate) for estimate in estimates
+            ]
+    for set_name in results.set_names:
+        columns[TIME_HEADING, set_name] = [
+            by_key[name, set_name].median_ms if (name, set_name) in by_key else None
+            for name in results.analyzer_names
+        ]
+    columns["", "What it is"] = [
+        ANALYZERS.get(name, "") for name in results.analyzer_names
+    ]
+    return columns
+
+
+def _format_interval(estimate: Estimate | None) -> str | None:
+    if estimate is None or not estimate.n:
+        return None
+    return f"{estimate.low:.3f} to {estimate.high:.3f}"
+
+
+def analyzer_chart(
+    results: AnalyzerComparison,
+    set_name: str,
+    view: MetricView,
+    measure: str,
+    style: Style,
+) -> VegaSpec:
+    """Return one number of every analyzer on a set against the time it takes."""
+    title = metric_titles(view, style)[measure]
+    return _build_analyzer_chart(results.stamp, set_name, view, measure, title, results)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _build_analyzer_chart(
+    stamp: tuple[int, int],
+    set_name: str,
+    view: MetricView,
+    measure: str,
+    title: str,
+    _results: AnalyzerComparison,
+) -> VegaSpec:
+    rows: list[dict[str, Any]] = []
+    for row in _results.rows:
+        estimate = get_metric(row, view, measure)
+        if row.set_name != set_name or not estimate.n:
+            continue
+        interval = {"share": estimate.value, "low": estimate.low, "high": estimate.high}
+        rows.append(
+            {
+                "run": row.analyzer,
+                "cost": round(row.median_ms, 2),
+                **{name: round(value, 4) for name, value in interval.items()},
+                "n": estimate.n,
+            }
+        )
+    altair_chart = charts.cost_chart(
+        rows,
+        _results.analyzer_names,
+        kind="Analyzer",
+        cost=TIME_HEADING,
+        value=title,
+        as_percent=view == "shown",
+    )
+    return to_chart_spec(altair_chart, title=set_name)
+
+
+def analyzer_choices() -> tuple[str, ...]:
+    """Return every analyzer that can be chosen, `AUTO` first."""
+    return (AUTO, *ANALYZERS)
+
+
+_APPLIED_ANALYZER_KEY = "maskdet.just_chosen_analyzer"
+
+_EVALUATE_COMMAND = "maskdet evaluate analyzers FILE.json ... --out "
+_COMPARISON_PATH = "models/analyzers.json"
+
+
+def render_analyzers() -> None:
+    """Show all analyzers side by side, and let one be put in use."""
+    st.header("Analyzers: who finds and labels", divider="gray")
+    in_use = session.get_preferences().analyzer
+    in_use_names = " and ".join(
+        f"**{escape_markdown(name)}**" for name in describe_use(in_use)
+    )
+    auto = " (auto)" if in_use == AUTO else ""
+    st.markdown(
+        "An analyzer finds the faces of a picture and says how each mask is worn: one "
+        "network for both, or a finder and then the mask model. "
+        f"In use: {in_use_names}{auto}."
+    )
+    missing = session.list_unavailable_analyzers()
+    results = load_analyzer_comparison()
+    if results.rows:
+        usable = [name for name in ANALYZERS if name not in missing]
+        _render_analyzer_table(results, in_use, usable)
+    elif results.problem:
+        st.warning(escape_markdown(results.problem), icon=":material/folder_off:")
+    else:
+        st.info(
+            f"There is no comparison to show. `{_EVALUATE_COMMAND}{_COMPARISON_PATH}` "
+            "measures the "
+            "analyzers that are here.",
+            icon=":material/folder_open:",
+        )
+    _render_analyzer_choice(in_use, missing)
+
+
+def _render_analyzer_table(
+    results: AnalyzerComparison, in_use: str, usable: list[str]
+) -> None:
+    view: MetricView = st.segmented_control(
+        "What counts",
+        list(METRIC_VIEWS),
+        default="ap",
+        required=True,
+        format_func=METRIC_VIEWS.__getitem__,
+        key="models.view",
+        persist_state="session",
+    )
+    st.caption(
+        f"{METRIC_VIEW_HELP[view]} Where two intervals overlap much, the difference "
+        "may be "
+        "chance."
+    )
+    style = session.get_preferences().style
+    columns = analyzer_table(results, view, in_use=in_use, usable=usable, style=style)
+    st.dataframe(
+        pd.DataFrame(columns),
+        hide_index=True,
+        column_config=_column_config(results),
+        placeholder="\N{EN DASH}",
+        alt=f"Table of the analyzers: {METRIC_VIEWS[view].lower()}, and time a picture",
+    )
+    st.caption(
+        "All were measured by one command on one machine, on scenes that ours were "
+        f"tuned on but not trained on: `{_EVALUATE_COMMAND}{_COMPARISON_PATH}`. Times "
+        "are medians of a "
+        "whole picture; yours will differ, their order hardly."
+    )
+    _render_analyzer_charts(results, view)
+
+
+def _column_config(results: AnalyzerComparison) -> dict[str, Any]:
+    """Return how columns look, by their own heading."""
+    number_column, text_column = (
+        st.column_config.NumberColumn,
+        st.column_config.TextColumn,
+    )
+    return {
+        "Analyzer": text_column(pinned=True, width=105),
+        "Use": text_column(width=125),
+        VALUE_HEADING: number_column(format="%.3f", width=60),
+        INTERVAL_HEADING: text_column(alignment="right", width=115),
+        **{name: number_column(format="%.1f", width=85) for name in results.set_names},
+        "What it is": text_column(width="large"),
+    }
+
+
+def _render_analyzer_charts(results: AnalyzerComparison, view: MetricView) -> None:
+    style = session.get_preferences().style
+    titles = metric_titles(view, style)
+    measure = st.segmented_control(
+        "Against time",
+        list(titles),
+        default=next(iter(titles)),
+        required=True,
+        format_func=lambda key: escape_markdown(titles[key]),
+        key=f"models.against.{'shown' if view == 'shown' else 'ap'}",
+        persist_state="session",
+    )
+    st.caption("With 95 % intervals: higher is better, further left is faster.")
+    for start in range(0, len(results.set_names), 2):
+        row = results.set_names[start : start + 2]
+        for column, set_name in zip(st.columns(2), row, strict=False):
+            column.vega_lite_chart(
+                analyzer_chart(results, set_name, view, measure, style),
+                alt=f"{titles[measure]} on {set_name} against {TIME_HEADING.lower()}",
+            )
+
+
+def _render_analyzer_choice(in_use: str, missing: dict[str, str]) -> None:
+    """Say what each analyzer is, and let it be put in use."""
+    st.subheader("Choose one", divider="gray")
+    name = st.segmented_control(
+        "Analyzer",
+        analyzer_choices(),
+        default=in_use,
+        required=True,
+        key="models.analyzer",
+        persist_state="session",
+    )
+    st.markdown(f"**{escape_markdown(name)}**: {_describe_analyzer(name)}.")
+    reason = _unusable_reason(name, in_use, missing)
+    st.button(
+        "Use this analyzer",
+        type="primary",
+        icon=":material/check:",
+        disabled=bool(reason),
+        on_click=_use_analyzer,
+        args=(name,),
+        key=f"models.use_analyzer.{name}",
+    )
+    # A toast of the callback itself would be lost: the page is drawn after it.
+    if st.session_state.pop(_APPLIED_ANALYZER_KEY, "") == name:
+        text = f"From now on **{escape_markdown(name)}** finds and labels the faces."
+        st.toast(text, icon=":material/check:")
+    if reason:
+        st.caption(reason)
+
+
+def _describe_analyzer(name: str) -> str:
+    if name != AUTO:
+        return ANALYZERS[name]
+    live_analyzer, image_analyzer = (
+        resolve_analyzer(AUTO, live=is_live) for is_live in (True, False)
+    )
+    if live_analyzer == image_analyzer:
+        return f"the best that is here, now {live_analyzer}"
+    return f"the best that is here, {live_analyzer} on Live and {image_analyzer} for pictures"
+
+
+def _unusable_reason(name: str, in_use: str, missing: dict[str, str]) -> str:
+    """Return why an analyzer cannot be put in use, or an empty text."""
+    if name == in_use:
+        return "It is in use: the sidebar and every page go by it."
+    if name in missing:
+        return f"It cannot be used here: {escape_markdown(missing[name])}."
+    return ""
+
+
+def _use_analyzer(name: str) -> None:
+    preferences = session.get_preferences()
+    session.set_preferences(dataclasses.replace(preferences, analyzer=name))
+    st.session_state[_APPLIED_ANALYZER_KEY] = name

@@ -1,0 +1,369 @@
+"""The runs that ship and the visitor's own; a broken one costs one line.
+
+What the Models page says of the runs in numbers, side by side and as a file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import streamlit as st
+
+from maskdet.analyzers.pipelines import list_own_model_problems
+from maskdet.classifier import BUILT_IN_CLASSIFIERS
+from maskdet.evaluation import training_runs
+from maskdet.evaluation.training_runs import EVALUATION_SETS, TrainingRun
+from maskdet.metrics.classification import Predictions
+from maskdet.metrics.intervals import Estimate
+from maskdet.own_models import OwnModel, get_own_models
+from maskdet.style import Style
+from maskdet.types import CLASSES
+
+FileStamp: TypeAlias = tuple[tuple[str, int, int], ...]
+"""Name, time and size of every file of every run: another one, another content."""
+
+_NUMERIC_FACTS: Final = ("parameters", "bytes", "one_face_ms", "four_faces_ms")
+"""What a run's facts must say; a number may be null where it was not measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunCatalog:
+    """All the runs that could be read.
+
+    Attributes:
+        runs: by name, our own first.
+        problems: one line for each run that could not be read.
+        stamp: changes with the content of the folder.
+    """
+
+    runs: Mapping[str, TrainingRun]
+    problems: tuple[str, ...]
+    stamp: FileStamp
+
+
+def load_run_catalog() -> RunCatalog:
+    """Return the runs that ship, then the own ones; files are read once per change."""
+    folder = training_runs.RUNS_FOLDER
+    files = sorted(folder.glob("*/*"))
+    bundled = _read_runs(str(folder), _compute_stamp(files))
+    own = {
+        name: model
+        for name, model in get_own_models("classifier").items()
+        if name not in bundled.runs and name not in BUILT_IN_CLASSIFIERS
+    }
+    problems = list_own_model_problems()
+    if not own and not problems:
+        return bundled
+    all_runs = {
+        **bundled.runs,
+        **{name: _run_from_own_model(model) for name, model in own.items()},
+    }
+    paths = [
+        path
+        for model in own.values()
+        for path in (model.path, *(model.folder or model.path).glob("*"))
+    ]
+    lines = [f"An own model cannot be used: {line}." for line in problems]
+    return RunCatalog(
+        all_runs,
+        (*bundled.problems, *lines),
+        (*bundled.stamp, *_compute_stamp(sorted(paths))),
+    )
+
+
+def _compute_stamp(files: Sequence[Path]) -> FileStamp:
+    stats = [(path, path.stat()) for path in files if path.is_file()]
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+
+
+def _run_from_own_model(model: OwnModel) -> TrainingRun:
+    """Return an own model as a run, with what its folder has; the rest stays empty."""
+    facts: dict[str, Any] = {
+        "title": model.name,
+        "about": f"Your own model, {model.path.name}.",
+        **dict.fromkeys(_NUMERIC_FACTS),
+        **model.facts,
+        "file": model.path.name,
+        "bytes": model.path.stat().st_size,
+    }
+    folder = model.folder
+    run = TrainingRun(model.name, facts, (), {}, "")
+    if folder is not None:
+        try:
+            stored_run = training_runs.read_training_run(folder.name, folder.parent)
+            run = replace(stored_run, name=model.name, facts=facts)
+        except (OSError, ValueError):
+            pass  # facts are all that a model needs
+    try:
+        return _validate_run(run)
+    except ValueError:
+        texts = {"title": model.name, "about": run.facts["about"]}
+        return replace(
+            run, facts={**facts, **dict.fromkeys(_NUMERIC_FACTS), **texts, "about": ""}
+        )
+
+
+@st.cache_data(max_entries=2, show_spinner="Reading the runs …")
+def _read_runs(folder_name: str, stamp: FileStamp) -> RunCatalog:
+    folder = Path(folder_name)
+    runs_by_name: dict[str, TrainingRun] = {}
+    problems: list[str] = []
+    for name in training_runs.list_training_runs(folder):
+        try:
+            runs_by_name[name] = _validate_run(
+                training_runs.read_training_run(name, folder)
+            )
+        except (OSError, ValueError) as error:
+            reason = _format_reason(error, folder / name)
+            problems.append(f"The run {name} is not shown: {reason}")
+    return RunCatalog(runs_by_name, tuple(problems), stamp)
+
+
+def _format_reason(error: Exception, folder: Path) -> str:
+    """Return what is wrong in one line that names no folder of this machine."""
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"its {Path(error.filename).name} is missing."
+    line = " ".join(str(error).split())
+    line = line.replace(f"{folder}/", "").replace(f"{folder}: ", "")
+    return f"{line}."
+
+
+def _validate_run(run: TrainingRun) -> TrainingRun:
+    """Return the run if its facts say what the page shows.
+
+    Raises:
+        ValueError: something is missing or of another kind; the message names it.
+    """
+    if not isinstance(run.facts, Mapping):
+        raise ValueError("facts.json must hold a JSON object")
+    for name in _NUMERIC_FACTS:
+        value: Any = run.facts.get(name, "nothing")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not is_number:
+            raise ValueError(f"facts.json must have a number as {name}, not {value!r}")
+    for name in ("title", "about"):
+        if not isinstance(run.facts.get(name), str):
+            raise ValueError(f"facts.json must have a text as {name}")
+    return run
+
+
+def has_bundled_weights(run: TrainingRun) -> bool:
+    """Return whether the run's network comes with the project, not only its numbers."""
+    return bool(run.facts.get("file"))
+
+
+def training_command(run: TrainingRun) -> str:
+    """Return the command that makes the run again, or an empty text."""
+    recipe = run.facts.get("recipe")
+    text = recipe.get("command", "") if isinstance(recipe, Mapping) else ""
+    return str(text)
+
+
+AccuracyMeasure: TypeAlias = Literal["wearing", "bare", "balanced"]
+
+MEASURE_TITLES: Final[Mapping[AccuracyMeasure, str]] = {
+    "wearing": "Mask against no mask",
+    "bare": "Bare faces right",
+    "balanced": "Three classes, balanced",
+}
+"""What is measured, in the words of the page."""
+
+MEASURE_HELP: Final[Mapping[AccuracyMeasure, str]] = {
+    "wearing": "The share of all faces for which it is right whether a mask is worn; "
+    "one that is incorrectly worn counts as a mask.",
+    "bare": "The share of the faces without a mask that are called so: the rest are "
+    "false alarms that let somebody pass.",
+    "balanced": "The mean share right over mask, no mask and incorrectly worn, each "
+    "weighing the same however few there are.",
+}
+"""One line for each."""
+
+SET_TITLES: Final[Mapping[str, str]] = {
+    "kaggle-val/true": "kaggle-val, true boxes",
+    "ilc-val/true": "ilc-val, true boxes",
+    "kaggle-val/found": "kaggle-val, found boxes",
+    "ilc-val/found": "ilc-val, found boxes",
+    "faces-test": "Faces test",
+}
+"""Short names of the sets in `maskdet.evaluation.training_runs.EVALUATION_SETS`, those that tell most first."""
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """One measured number of one run.
+
+    Attributes:
+        run: its name.
+        set_name: a name in `EVALUATION_SETS`.
+        measure: what was measured.
+        estimate: the number with its interval, as shares.
+    """
+
+    run: str
+    set_name: str
+    measure: AccuracyMeasure
+    estimate: Estimate
+
+
+COST_COLUMNS: Final[Mapping[str, tuple[str, float]]] = {
+    "Parameters (M)": ("parameters", 1e6),
+    "File (MB)": ("bytes", 1e6),
+    "1 face (ms)": ("one_face_ms", 1.0),
+    "Of 4, each (ms)": ("four_faces_ms", 4.0),
+}
+"""Heading of a column to the fact it shows and its unit; the last is a whole call."""
+
+
+def compute_measure(predictions: Predictions, measure: AccuracyMeasure) -> Estimate:
+    """Return one number of a set of answers."""
+    labels = predictions.classification
+    if measure == "wearing":
+        return labels.binary_confusion.accuracy
+    if measure == "bare":
+        return labels.binary_confusion.recalls[1]
+    return labels.class_confusion.balanced_accuracy()
+
+
+def list_run_estimates(catalog: RunCatalog) -> list[RunEstimate]:
+    """Return every number of every run, counted once."""
+    return _compute_run_estimates(catalog.stamp, catalog)
+
+
+@st.cache_data(max_entries=2, show_spinner="Counting …")
+def _compute_run_estimates(stamp: FileStamp, _catalog: RunCatalog) -> list[RunEstimate]:
+    return [
+        RunEstimate(
+            name, set_name, measure, compute_measure(run.predictions[set_name], measure)
+        )
+        for name, run in _catalog.runs.items()
+        for set_name in EVALUATION_SETS
+        if set_name in run.predictions
+        for measure in get_args(AccuracyMeasure)
+    ]
+
+
+Column: TypeAlias = list[str] | list[str | None] | list[float | None] | list[int | None]
+
+Heading: TypeAlias = tuple[str, str]
+"""Of a column: what stands above it and its neighbours, and its own."""
+
+PERCENT_HEADING, PERCENT_INTERVAL_HEADING, COUNT_HEADING = "%", "95 % interval", "n"
+"""Headings of the three columns of each set."""
+
+
+def run_table(
+    catalog: RunCatalog, measure: AccuracyMeasure, *, in_use: str, usable: Iterable[str]
+) -> dict[Heading, Column]:
+    """Return the columns of the table of runs, shares in percent.
+
+    Args:
+        catalog: the runs.
+        measure: which number is shown for each set.
+        in_use: name of the run that labels the faces now.
+        usable: names of the runs that could.
+    """
+    rows = list(catalog.runs.items())
+    usable_names = set(usable)
+    columns: dict[Heading, Column] = {
+        ("", "Model"): [name for name, _ in rows],
+        ("", "Use"): [
+            _describe_run_use(name, run, in_use=in_use, usable_names=usable_names)
+            for name, run in rows
+        ],
+    }
+    estimates_by_key = {
+        (run_estimate.run, run_estimate.set_name): run_estimate.estimate
+        for run_estimate in list_run_estimates(catalog)
+        if run_estimate.measure == measure
+    }
+    for set_name, title in SET_TITLES.items():
+        estimates = [estimates_by_key.get((name, set_name)) for name, _ in rows]
+        columns[title, PERCENT_HEADING] = [
+            to_percent(estimate) for estimate in estimates
+        ]
+        columns[title, PERCENT_INTERVAL_HEADING] = [
+            format_percent_interval(estimate) for estimate in estimates
+        ]
+        columns[title, COUNT_HEADING] = [
+            estimate.n if estimate else None for estimate in estimates
+        ]
+    for heading, (fact, unit) in COST_COLUMNS.items():
+        columns["Cost", heading] = [_scale_fact(run, fact, unit) for _, run in rows]
+    return columns
+
+
+def to_percent(estimate: Estimate | None) -> float | None:
+    """Return the number in percent; None where there was nothing to measure."""
+    return 100 * estimate.value if estimate is not None and estimate.n else None
+
+
+def format_percent_interval(estimate: Estimate | None) -> str | None:
+    """Return the 95 % interval in percent, as in "95.1 to 98.2", or None as above."""
+    if estimate is None or not estimate.n:
+        return None
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+
+
+def _describe_run_use(
+    name: str, run: TrainingRun, *, in_use: str, usable_names: set[str]
+) -> str:
+    if name == in_use:
+        return "in use"
+    if name in usable_names:
+        return "can be used"
+    return "not here" if has_bundled_weights(run) else "numbers only"
+
+
+def _scale_fact(run: TrainingRun, fact: str, unit: float) -> float | None:
+    value = run.facts[fact]
+    return None if value is None else float(value) / unit
+
+
+def run_estimates_csv(catalog: RunCatalog, run_name: str | None = None) -> str:
+    """Return the numbers of one run, or of all, as CSV with a row a number."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "set", "measure", "value", "low", "high", "n"])
+    for run_estimate in list_run_estimates(catalog):
+        if run_name in (None, run_estimate.run):
+            rounded = run_estimate.estimate.to_json()
+            values = [
+                "" if rounded[key] is None else rounded[key] for key in _CSV_FIELDS
+            ]
+            writer.writerow(
+                [
+                    run_estimate.run,
+                    run_estimate.set_name,
+                    run_estimate.measure,
+                    *values,
+                    rounded["n"],
+                ]
+            )
+    return text.getvalue()
+
+
+_CSV_FIELDS: Final = ("value", "low", "high")
+
+
+def describe_mistakes(predictions: Predictions, style: Style) -> str:
+    """Return how many faces got a wrong class, and which for which, most first."""
+    counts = predictions.classification.class_confusion.counts
+    pairs = [
+        (int(counts[actual, predicted]), actual, predicted)
+        for actual in CLASSES
+        for predicted in CLASSES
+        if actual != predicted and counts[actual, predicted]
+    ]
+    n = len(predictions)
+    if not pairs:
+        return f"none of {n:,} wrong"
+    parts = [
+        f"{count} “{style.title(actual)}” called “{style.title(predicted)}”"
+        for count, actual, predicted in sorted(pairs, key=lambda pair: -pair[0])
+    ]
+    return f"{sum(pair[0] for pair in pairs):,} of {n:,} wrong: {', '.join(parts)}"

@@ -1,0 +1,195 @@
+"""What every request to the dashboard goes through, before Streamlit sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config
+
+from maskdet.web.server import access, uploads
+
+FRAME_ANCESTORS_VARIABLE: Final = "MASKDET_FRAME_ANCESTORS"
+"""Origins of pages, separated by spaces, that may show the dashboard in a frame."""
+
+_UPLOAD_PATH: Final = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)")
+_FRAME_ORIGIN: Final = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+_UPLOAD_TIMEOUT_S: Final = 60.0
+"""A visitor who sends nothing of a file for so long is no longer waited for."""
+
+
+async def handle_request(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answer a request, or let the app do so.
+
+    Args:
+        app: the rest of the server.
+        scope: as the next two, see the specification of ASGI.
+        receive: returns the next part of the request.
+        send: takes the next part of the answer.
+    """
+    if scope["type"] != "http":  # is_allowed_connection judges connections
+        await app(scope, receive, send)
+        return
+
+    started = False
+
+    async def send_with_headers(message: Message) -> None:
+        nonlocal started
+        if message["type"] == "http.response.start":
+            started = True
+            MutableHeaders(scope=message).update(_get_security_headers())
+        await send(message)
+
+    try:
+        await _dispatch_request(app, scope, receive, send_with_headers)
+    except asyncio.CancelledError:  # the server is stopped, and waits no longer
+        if not started:
+            response = PlainTextResponse("The server was stopped.\n", 503)
+            await response(scope, receive, send_with_headers)
+
+
+async def _dispatch_request(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    headers = Headers(scope=scope)
+    if not is_allowed_host(_get_single_header(headers, "host")):
+        response = PlainTextResponse(_format_unknown_host(headers), status_code=403)
+        await response(scope, receive, send)
+        return
+    match = _UPLOAD_PATH.search(scope["path"]) if scope["method"] == "PUT" else None
+    if match:
+        await _receive_file(app, scope, receive, send, *match.groups())
+    else:
+        await app(scope, receive, send)
+
+
+def is_allowed_host(host: str | None) -> bool:
+    """Return whether this server answers to what a header `Host` says."""
+    return access.is_accepted_host(host, config.get_option("server.allowedHosts"))
+
+
+def is_allowed_connection(origin: str | None, host: str | None) -> bool:
+    """Return whether a page may open the connection that everything else goes over.
+
+    Nobody is asked for this server's own addresses, as Streamlit itself would do.
+
+    Args:
+        origin: the header `Origin`; browsers always send it, programs need not.
+        host: the header `Host`.
+    """
+    if not is_allowed_host(host):
+        return False
+    if origin is None or not config.get_option("server.enableCORS"):
+        return True
+    return access.is_same_origin(origin, host) or access.is_allowed_origin(
+        origin, _get_public_origins()
+    )
+
+
+def is_public_server() -> bool:
+    """Return whether the server has a name or an origin for other machines.
+
+    Then whoever runs it has put a proxy in front of it.
+    """
+    names: list[str] = config.get_option("server.allowedHosts")
+    return bool(_get_public_origins()) or any(
+        not access.is_loopback(name.strip("[] ").lower()) for name in names
+    )
+
+
+def get_frame_ancestors(environment: Mapping[str, str] = os.environ) -> str:
+    """Return who may show the dashboard in a frame, as in the header.
+
+    Args:
+        environment: may list origins under `FRAME_ANCESTORS_VARIABLE`.
+
+    Raises:
+        ValueError: an entry is not an origin; the message is one line.
+    """
+    origins = environment.get(FRAME_ANCESTORS_VARIABLE, "").replace(",", " ").split()
+    for origin in origins:
+        if not _FRAME_ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{FRAME_ANCESTORS_VARIABLE} has {origin!r}; wanted origins such as "
+                "https://example.org, separated by spaces"
+            )
+    return " ".join(["frame-ancestors 'self'", *origins])
+
+
+def _get_public_origins() -> list[str]:
+    """Return the origins other than its own host's that the server is open to."""
+    origins = [*config.get_option("server.corsAllowedOrigins")]
+    if config.is_manually_set("browser.serverAddress"):
+        address = str(config.get_option("browser.serverAddress"))
+        host = access.parse_host(address)
+        if host is not None and not access.is_loopback(host.name):
+            port = config.get_option("browser.serverPort")
+            origins += [f"http://{address}", f"https://{address}", f"{address}:{port}"]
+    return origins
+
+
+def _get_security_headers() -> dict[str, str]:
+    try:
+        ancestors = get_frame_ancestors()
+    except ValueError:  # the launcher tells; until it is mended, nobody may
+        ancestors = "frame-ancestors 'self'"
+    return {
+        "Content-Security-Policy": ancestors,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+    }
+
+
+def _get_single_header(headers: Headers, name: str) -> str | None:
+    values = headers.getlist(name)
+    return values[0] if len(values) == 1 else None
+
+
+def _format_unknown_host(headers: Headers) -> str:
+    name = (_get_single_header(headers, "host") or "")[:100]
+    return (
+        f"This server does not answer to the name {name!r}. If it is the right one, "
+        "whoever runs the server can allow it: maskdet app --allow-host NAME, or "
+        "STREAMLIT_SERVER_ALLOWED_HOSTS.\n"
+    )
+
+
+async def _receive_file(
+    app: ASGIApp,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    session_id: str,
+    file_id: str,
+) -> None:
+    """Let a file come in as long as there is room for it."""
+    length = Headers(scope=scope).get("content-length", "")
+    with uploads.IncomingUpload(session_id) as upload:
+
+        async def receive_counted() -> Message:
+            try:
+                message = await asyncio.wait_for(receive(), _UPLOAD_TIMEOUT_S)
+            except TimeoutError:
+                raise HTTPException(408, "The file did not come in.") from None
+            reason = upload.add(len(message.get("body", b"")))
+            if reason:
+                uploads.show_upload_rejection(session_id, reason)
+                raise HTTPException(413, reason)
+            return message
+
+        reason = upload.rejection_reason(int(length) if length.isdecimal() else 0)
+        if reason:
+            uploads.show_upload_rejection(session_id, reason)
+            await PlainTextResponse(reason, 413)(scope, receive, send)
+            return
+        await app(scope, receive_counted, send)
+    uploads.delete_abandoned_file(session_id, file_id)

@@ -1,0 +1,289 @@
+"""Label pictures on the Tune page: an analyzer boxes, the visitor has the last word."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from maskdet.analyzers.pipelines import resolve_analyzer
+from maskdet.charts.tuning import BOX_SELECTION, draw_boxes_chart
+from maskdet.classifier import crop_face
+from maskdet.media import encode_jpeg
+from maskdet.style import format_percent
+from maskdet.tuning.annotation import Draft, create_draft
+from maskdet.types import CLASSES, Label
+from maskdet.web import session
+from maskdet.web.image.cache import CROP_PX, MAX_IMAGES
+from maskdet.web.image.results import shorten_name
+from maskdet.web.server.uploads import MAX_IMAGE_MB, reject_large_files
+from maskdet.web.tune.scoring import render_notes, render_scoring
+from maskdet.web.tune.tune_state import TuneState, TuningSet
+from maskdet.web.widgets import escape_markdown
+from maskdet.wording import format_count
+
+_DETECT_KEY, _LABEL_ERROR_KEY = "maskdet.tuning.box", "maskdet.tuning.unlabelled"
+_FACES_AT_ONCE = 6
+"""Faces that are asked about at once."""
+
+
+def annotate_images(state: TuneState) -> TuningSet | None:
+    """Let the visitor label pictures, and return them once an analyzer was judged."""
+    st.caption(
+        f"Send up to {MAX_IMAGES} pictures. The analyzer boxes the faces; you "
+        "confirm or correct each with one click, doubtful ones first. Nothing is saved "
+        "here: download what you did."
+    )
+    if session.get_preferences().style.blur:
+        st.caption("Labelling needs to see the faces: here they are not blurred.")
+    files = st.file_uploader(
+        "Pictures to label",
+        # No `type`: a browser would refuse by name what the content decides.
+        accept_multiple_files=True,
+        max_upload_size=MAX_IMAGE_MB,
+        key="tune.pictures",
+    )
+    files = reject_large_files(files, MAX_IMAGE_MB)
+    if files:
+        count = min(len(files), MAX_IMAGES)
+        st.button(
+            f"Find the faces in {format_count(count, 'picture')}",
+            type="primary" if state.draft is None else "secondary",
+            icon=":material/frame_person:",
+            key="tune.box",
+            on_click=_request_detection,
+        )
+    if st.session_state.pop(_DETECT_KEY, False):
+        uploads = [(file.name, file.getvalue()) for file in files[:MAX_IMAGES]]
+        _detect_faces(state, uploads)
+    if state.draft is None:
+        return None
+    render_notes(state.annotated[1].notes if state.annotated else state.draft.notes)
+    _render_uncertain_faces(state)
+    return _render_label_export(state)
+
+
+def _request_detection() -> None:
+    st.session_state[_DETECT_KEY] = True
+
+
+def _detect_faces(state: TuneState, uploads: list[tuple[str, bytes]]) -> None:
+    preferences = session.get_preferences()
+    analyzer = session.get_analyzer(resolve_analyzer(preferences.analyzer, live=False))
+    bar = st.progress(0.0, "Finding the faces …")
+
+    def progress(done: int, total: int) -> None:
+        bar.progress(done / max(1, total), f"Finding the faces: {done} of {total} …")
+
+    try:
+        state.draft = create_draft(
+            uploads, analyzer, preferences.settings, progress=progress
+        )
+    except ValueError as error:
+        st.error(escape_markdown(f"{error}."), icon=":material/broken_image:")
+    _set_draft(state, state.draft)
+    bar.empty()
+
+
+def _set_draft(state: TuneState, draft: Draft | None) -> None:
+    """Take a new state of the labels; what was judged by the old one is out of date."""
+    state.draft = draft
+    state.annotated = None
+    state.drop_set("labels ")
+
+
+# Only its own part of the page is drawn anew by a click.
+@st.fragment
+def _render_uncertain_faces(state: TuneState) -> None:
+    """Ask about the most doubtful faces, and for faces that were missed."""
+    draft = state.draft
+    if draft is None:
+        return
+    open_faces = draft.rank_unconfirmed()
+    faces = sum(len(image.faces) for image in draft.images)
+    st.progress(
+        1 - len(open_faces) / faces if faces else 1.0,
+        f"{faces - len(open_faces)} of {format_count(faces, 'face')} confirmed",
+    )
+    columns = st.columns(3)
+    for position, (image, face) in enumerate(open_faces[:_FACES_AT_ONCE]):
+        with columns[position % 3].container(border=True):
+            _render_face(state, draft, image, face)
+    if open_faces:
+        st.button(
+            f"All {len(open_faces)} are right as they are",
+            icon=":material/done_all:",
+            key="tune.label_all",
+            on_click=_confirm_all,
+            args=(state,),
+        )
+    with st.expander("A face was missed: add its box", icon=":material/add_box:"):
+        _render_add_box(state, draft)
+
+
+def _render_face(
+    state: TuneState, draft: Draft, image_index: int, face_index: int
+) -> None:
+    draft_face, style = (
+        draft.images[image_index].faces[face_index],
+        session.get_preferences().style,
+    )
+    st.html(_crop_to_label_html(draft, image_index, face_index))
+    for label in CLASSES:
+        guess = label is draft_face.label
+        st.button(
+            escape_markdown(style.title(label))
+            + (f" ({format_percent(draft_face.confidence)})" if guess else ""),
+            type="primary" if guess else "secondary",
+            key=f"tune.label.{image_index}.{face_index}.{label.key}.{len(draft.rank_unconfirmed())}",
+            width="stretch",
+            on_click=_on_label,
+            args=(state, image_index, face_index, label),
+        )
+    st.button(
+        "No face",
+        icon=":material/close:",
+        type="tertiary",
+        key=f"tune.label.{image_index}.{face_index}.none.{len(draft.rank_unconfirmed())}",
+        on_click=_on_label,
+        args=(state, image_index, face_index, None),
+    )
+
+
+def _on_label(
+    state: TuneState, image_index: int, face_index: int, label: Label | None
+) -> None:
+    draft = state.draft
+    if draft is None:
+        return
+    if label is None:
+        _set_draft(state, draft.remove_face(image_index, face_index))
+    else:
+        _set_draft(state, draft.relabel_face(image_index, face_index, label))
+
+
+def _confirm_all(state: TuneState) -> None:
+    draft = state.draft
+    if draft is not None:
+        for image_index in range(len(draft.images)):
+            draft = draft.complete_image(image_index)
+        _set_draft(state, draft)
+
+
+def _crop_to_label_html(draft: Draft, image_index: int, face_index: int) -> str:
+    box = np.array(draft.images[image_index].faces[face_index].box, np.float32)
+    jpeg = encode_jpeg(crop_face(draft.load_image(image_index), box, CROP_PX))
+    source = f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
+    return (
+        f'<img src="{source}" alt="A face to label" style="width:100%;'
+        'max-width:130px;border-radius:.4rem;display:block;margin:auto">'
+    )
+
+
+def _render_add_box(tune_state: TuneState, draft: Draft) -> None:
+    """Let the visitor draw a box on a picture, and say what it shows."""
+    names = [shorten_name(image.name) for image in draft.images]
+    image = st.selectbox(
+        "In which picture",
+        range(len(names)),
+        format_func=lambda index: names[index],
+        key="tune.add_to",
+    )
+    st.caption("Draw a box around the face, then say what it shows.")
+    style = session.get_preferences().style
+    # A wide picture scrolls on a phone: squeezed, it would be hard to draw upon.
+    st.html("<style>.st-key-tune_draw {overflow-x: auto;}</style>")
+    state = st.container(key="tune_draw").vega_lite_chart(
+        draw_boxes_chart(
+            draft.load_image(image),
+            [(face.box, face.label) for face in draft.images[image].faces],
+            style,
+        ),
+        key=f"tune.draw.{image}.{len(draft.images[image].faces)}",
+        on_select="rerun",
+        selection_mode=BOX_SELECTION,
+        width="content",
+        alt="The picture with its boxes; draw another one",
+    )
+    area = dict(state["selection"].get(BOX_SELECTION) or {})
+    with st.container(horizontal=True):
+        for label in CLASSES:
+            st.button(
+                f"It is “{escape_markdown(style.title(label))}”",
+                disabled=len(area) < 2,
+                key=f"tune.add.{label.key}",
+                on_click=_on_box_added,
+                args=(tune_state, image, area, label),
+            )
+
+
+def _on_box_added(
+    state: TuneState, image_index: int, area: dict[str, list[float]], label: Label
+) -> None:
+    if state.draft is None:
+        return
+    (x1, x2), (y1, y2) = sorted(area["x"]), sorted(area["y"])
+    _set_draft(state, state.draft.add_face(image_index, (x1, y1, x2, y2), label))
+
+
+def _render_label_export(state: TuneState) -> TuningSet | None:
+    """Offer the labels as files, and to tune on them."""
+    draft = state.draft
+    if draft is None:
+        return None
+    with st.container(horizontal=True):
+        st.download_button(
+            "Labels (COCO)",
+            partial(_export_coco, state),
+            file_name="maskdet-labels.json",
+            mime="application/json",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Labels and pictures (zip)",
+            partial(_export_zip, state),
+            file_name="maskdet-set.zip",
+            mime="application/zip",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+        )
+        st.button(
+            "Tune on these labels",
+            type="primary",
+            icon=":material/tune:",
+            key="tune.on_labels",
+            on_click=_use_labels,
+            args=(state,),
+        )
+    if _LABEL_ERROR_KEY in st.session_state:
+        st.warning(
+            f"{escape_markdown(st.session_state.pop(_LABEL_ERROR_KEY))}.",
+            icon=":material/info:",
+        )
+    if state.annotated is None:
+        return None
+    key, dataset = state.annotated
+    return render_scoring(state, dataset, set_key=key)
+
+
+def _use_labels(state: TuneState) -> None:
+    if state.draft is not None:
+        # Every change of a label makes another set.
+        key = hashlib.sha256(state.draft.to_coco()).hexdigest()
+        try:
+            state.annotated = f"labels {key}", state.draft.to_dataset()
+        except ValueError as error:
+            st.session_state[_LABEL_ERROR_KEY] = str(error)
+
+
+# A click on a face draws only the faces anew: files are of the labels of that moment.
+def _export_coco(state: TuneState) -> bytes:
+    return state.draft.to_coco() if state.draft else b""
+
+
+def _export_zip(state: TuneState) -> bytes:
+    return state.draft.to_zip() if state.draft else b""

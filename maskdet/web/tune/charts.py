@@ -1,0 +1,196 @@
+"""What an outcome says, as charts of the Tune page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from maskdet.charts.tuning import (
+    NO_FACE_TITLE,
+    VegaSpec,
+    confusion_heatmap,
+    threshold_histogram,
+)
+from maskdet.charts.tuning_curves import (
+    FACES_TITLE,
+    ChartCurve,
+    calibration_chart,
+    slice_rates_chart,
+    threshold_curves_chart,
+)
+from maskdet.metrics.calibration import ReliabilityCurve
+from maskdet.metrics.intervals import Estimate, proportion
+from maskdet.style import Style
+from maskdet.tuning import curves
+from maskdet.tuning.calibration import CalibrationFit
+from maskdet.tuning.class_metrics import SliceMetrics
+from maskdet.tuning.curves import HistogramQuantity, TuningCurve
+from maskdet.tuning.operating_point import EvaluationResult
+from maskdet.types import CLASSES, Label
+
+SCORE_TITLES: Mapping[HistogramQuantity, str] = {
+    "score": "Face score",
+    "confidence": "Confidence",
+}
+
+
+def actual_titles(style: Style) -> tuple[str, ...]:
+    """Return the rows of the matrix: what is true."""
+    return (*map(style.title, CLASSES), NO_FACE_TITLE)
+
+
+def predicted_titles(style: Style) -> tuple[str, ...]:
+    """Return the columns of the matrix: what was said."""
+    return (*map(style.title, CLASSES), style.title(Label.UNKNOWN), "Missed")
+
+
+def score_histogram_chart(
+    outcome: EvaluationResult, score_kind: HistogramQuantity, style: Style
+) -> VegaSpec:
+    """Return how many faces have which score, by truth, with the threshold."""
+    score_counts = curves.compute_histogram(outcome, score_kind)
+    parts = {
+        title: score_counts.counts[row].tolist()
+        for row, title in enumerate(actual_titles(style))
+    }
+    return threshold_histogram(
+        score_counts.edges.tolist(),
+        parts,
+        [score_counts.threshold],
+        x_title=SCORE_TITLES[score_kind],
+        style=style,
+    )
+
+
+def no_mask_histogram_chart(
+    outcome: EvaluationResult, low: float, high: float, style: Style
+) -> VegaSpec:
+    """Return how likely "no mask" is for the faces shown, with the band's ends."""
+    no_mask = style.title(Label.NO_MASK)
+    edges = np.linspace(0, 1, 51)
+    no_mask_probs = outcome.probs[:, Label.NO_MASK]
+    parts = {
+        title: np.histogram(no_mask_probs[outcome.actual == row], edges)[0].tolist()
+        for row, title in enumerate(actual_titles(style))
+    }
+    return threshold_histogram(
+        edges.tolist(),
+        parts,
+        [low, high],
+        below=(no_mask,),
+        x_title=f"Probability of “{no_mask}”",
+        style=style,
+    )
+
+
+def tuning_confusion_chart(
+    outcome: EvaluationResult, selected_cell: tuple[int, int] | None, style: Style
+) -> VegaSpec:
+    """Return truth by answer, with what was missed and what is no face."""
+    return confusion_heatmap(
+        outcome.confusion.tolist(),
+        actual_titles(style),
+        predicted_titles(style),
+        selected=selected_cell,
+    )
+
+
+def tuning_precision_recall_chart(
+    curve_list: list[TuningCurve], style: Style
+) -> VegaSpec:
+    """Return how often it is right for each share that it finds."""
+    return threshold_curves_chart(
+        [_to_chart_line(curve, style) for curve in curve_list],
+        x_title="Found (recall)",
+        y_title="Right when said (precision)",
+        steps=True,
+        style=style,
+    )
+
+
+def tuning_roc_chart(curve_list: list[TuningCurve], style: Style) -> VegaSpec:
+    """Return how much is found at each rate of false alarms among faces."""
+    return threshold_curves_chart(
+        [_to_chart_line(curve, style) for curve in curve_list],
+        x_title="Other faces called so",
+        y_title="Found (recall)",
+        steps=False,
+        style=style,
+    )
+
+
+def false_positive_chart(curve: TuningCurve, style: Style) -> VegaSpec:
+    """Return how many faces are found at each number of false alarms a picture."""
+    return threshold_curves_chart(
+        [_to_chart_line(curve, style)],
+        x_title="False alarms a picture",
+        y_title="Faces found (recall)",
+        steps=False,
+        x_max=_fp_axis_end(curve),
+    )
+
+
+def _fp_axis_end(curve: TuningCurve) -> float | None:
+    """Return where the axis of alarms ends: far beyond the point nobody looks."""
+    if not len(curve.x):
+        return None
+    current = curve.point[0] if not math.isnan(curve.point[0]) else 0.0
+    last_x = float(curve.x[-1])
+    end = min(last_x, max(2.0, 3 * current))
+    # 1 would be taken as a share.
+    return end if end != 1.0 else 1.01
+
+
+def _to_chart_line(curve: TuningCurve, style: Style) -> ChartCurve:
+    title = FACES_TITLE if curve.label is None else style.title(curve.label)
+    has_point = not any(math.isnan(coordinate) for coordinate in curve.point)
+    return ChartCurve(
+        title, curve.x, curve.y, curve.thresholds, curve.point if has_point else None
+    )
+
+
+def calibration_comparison_chart(fitted: CalibrationFit) -> VegaSpec:
+    """Return how often is right what is said so surely, before and after."""
+    curves_by_name = {"As it is": fitted.before, "Calibrated": fitted.after}
+    rows = [
+        row
+        for name, curve in curves_by_name.items()
+        for row in _reliability_rows(name, curve)
+    ]
+    return calibration_chart(rows, tuple(curves_by_name))
+
+
+def _reliability_rows(
+    name: str, curve: ReliabilityCurve
+) -> list[dict[str, float | int | str]]:
+    rows: list[dict[str, float | int | str]] = []
+    for score, hits, n in zip(curve.scores, curve.positives, curve.counts, strict=True):
+        estimate = proportion(int(hits), int(n))
+        rows.append(
+            {"run": name, "score": round(float(score), 4), **_interval_fields(estimate)}
+        )
+    return rows
+
+
+def slice_accuracy_chart(slice_rows: tuple[SliceMetrics, ...]) -> VegaSpec:
+    """Return which faces are harder, with their intervals."""
+    rows = [
+        {
+            "part": f"{slice_row.name}: {slice_row.part}",
+            **_interval_fields(slice_row.correct_rate),
+        }
+        for slice_row in slice_rows
+        if slice_row.correct_rate.n
+    ]
+    return slice_rates_chart(rows, x_title="Found and called right")
+
+
+def _interval_fields(estimate: Estimate) -> dict[str, float | int]:
+    return {
+        "share": round(estimate.value, 4),
+        "low": round(estimate.low, 4),
+        "high": round(estimate.high, 4),
+        "n": estimate.n,
+    }

@@ -1,0 +1,377 @@
+"""What the Tune page tunes on: stored scores, a set of the visitor's own, or labels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Sequence
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from maskdet.classifier import DEFAULT_CLASSIFIER
+from maskdet.datasets.class_names import CLASS_TARGETS, IGNORE, NO_FACE, ClassNames
+from maskdet.datasets.reading import ClassesError
+from maskdet.tuning import predictions as stored
+from maskdet.tuning.labelled_set import import_dataset
+from maskdet.tuning.operating_point import Evaluator
+from maskdet.tuning.predictions import LabelledSet, check_limits, decode_predictions
+from maskdet.types import CLASSES, Label
+from maskdet.web import session
+from maskdet.web.image.results import shorten_name
+from maskdet.web.server.uploads import reject_large_files
+from maskdet.web.tune.annotation import annotate_images
+from maskdet.web.tune.scoring import render_notes, render_scoring
+from maskdet.web.tune.tune_state import TuneState, TuningSet
+from maskdet.web.widgets import escape_markdown
+from maskdet.wording import format_count
+
+MAX_ZIP_MB = 200
+"""Of a set that is sent; it is read in memory."""
+
+_MAX_CLASS_NAMES = 60
+"""Names of classes that are asked about; sets with more are of something else."""
+
+_BUNDLED_CLASSIFIER = (DEFAULT_CLASSIFIER, True)
+"""The mask model of the stored scores, which may read again."""
+
+_STORED, _OWN, _LABEL = "Stored scores", "My own set", "Label here"
+
+
+def select_tuning_set(state: TuneState) -> TuningSet | None:
+    """Let the visitor say what to tune on, and return it once it is there."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        source = _select_source()
+        name = _select_stored_name() if source == _STORED else ""
+    if source == _STORED:
+        return _load_stored(state, name)
+    return _select_own(state) if source == _OWN else annotate_images(state)
+
+
+def _select_source() -> str:
+    return st.segmented_control(
+        "Data to tune on",
+        (_STORED, _OWN, _LABEL),
+        default=_STORED,
+        required=True,
+        label_visibility="collapsed",
+        key="tune.where",
+        persist_state="session",
+    )
+
+
+def _select_stored_name() -> str:
+    """Offer the stored scores beside it; without any, return an empty text."""
+    names = stored.list_bundled()
+    if not names:
+        return ""
+    return st.selectbox(
+        "Scores of",
+        names,
+        key="tune.stored",
+        persist_state="session",
+        label_visibility="collapsed",
+        width=330,
+    )
+
+
+def _load_stored(state: TuneState, name: str) -> TuningSet | None:
+    if not name:
+        st.info(
+            "No stored scores come with this copy: choose a labelled set of your own.",
+            icon=":material/folder_open:",
+        )
+        return None
+    try:
+        evaluator = _load_evaluator(name)
+    except ValueError as error:
+        st.error(escape_markdown(f"{error}"), icon=":material/error:")
+        return None
+    st.caption(
+        f"{describe_dataset(evaluator.predictions.ground_truth)}. Numbers only: the "
+        "pictures themselves do not "
+        "come along. No analyzer was trained on them, but our networks and their "
+        "second look were chosen on them: expect a little less elsewhere."
+    )
+    if name not in state.tuning_sets:
+        state.tuning_sets[name] = TuningSet(
+            evaluator, classified_by=_BUNDLED_CLASSIFIER
+        )
+    return state.tuning_sets[name]
+
+
+# Shared by all visitors: it comes with the project, and nobody changes it.
+@st.cache_resource(max_entries=16, show_spinner="Reading stored scores …")
+def _load_evaluator(name: str) -> Evaluator:
+    return Evaluator(stored.load_bundled_predictions(name))
+
+
+def find_comparable_sets(
+    state: TuneState, tuning_set: TuningSet
+) -> dict[str, TuningSet]:
+    """Return what other analyzers said about the same set, by name."""
+    ground_truth = tuning_set.predictions.ground_truth
+    for name in stored.list_bundled() if tuning_set.images is None else ():
+        if name.endswith(f" on {ground_truth.name}") and name not in state.tuning_sets:
+            try:
+                state.tuning_sets[name] = TuningSet(
+                    _load_evaluator(name), classified_by=_BUNDLED_CLASSIFIER
+                )
+            except ValueError:
+                continue  # it is told about where it is chosen
+    return {
+        name: other_set
+        for name, other_set in state.tuning_sets.items()
+        if other_set is not tuning_set
+        and _is_same_dataset(other_set.predictions.ground_truth, ground_truth)
+    }
+
+
+def _is_same_dataset(first: LabelledSet, second: LabelledSet) -> bool:
+    return (first.name, first.names) == (second.name, second.names) and len(
+        first.faces
+    ) == len(second.faces)
+
+
+def describe_dataset(ground_truth: LabelledSet) -> str:
+    """Return what a set holds in a line, as in "206 pictures, 512 faces: 400 Mask"."""
+    style = session.get_preferences().style
+    counts = {label: int((ground_truth.labels == label).sum()) for label in Label}
+    parts = [
+        f"{counts[label]:,} {escape_markdown(style.title(label))}" for label in CLASSES
+    ]
+    if counts[Label.UNKNOWN]:
+        parts.append(f"{counts[Label.UNKNOWN]:,} of unknown class")
+    faces = (
+        format_count(len(ground_truth.faces), "face")
+        if ground_truth.has_boxes
+        else "one face each"
+    )
+    return f"{format_count(len(ground_truth.names), 'picture')}, {faces}: {', '.join(parts)}"
+
+
+def _select_own(state: TuneState) -> TuningSet | None:
+    """Take a set of the visitor's own and return it once it was looked at."""
+    st.caption(
+        "Boxes as **COCO** (JSON), **VOC** (XML) or **YOLO** (txt), or a folder for "
+        "each class: mask, no_mask, incorrect. It is looked at in memory, never "
+        "written to a disk, and gone soon after you close this page."
+    )
+    zip_column, folder_column = st.columns(2)
+    file = zip_column.file_uploader(
+        "A zip with pictures and labels",
+        type=["zip", "npz"],
+        key="tune.zip",
+        max_upload_size=MAX_ZIP_MB,
+        on_change=_reset_upload,
+        args=(state,),
+        help="Or scores that “maskdet tune scores” stored, as .npz.",
+    )
+    files = folder_column.file_uploader(
+        "Or their folder",
+        accept_multiple_files="directory",
+        key="tune.folder",
+        max_upload_size=MAX_ZIP_MB,
+        on_change=_reset_upload,
+        args=(state,),
+    )
+    if file is not None and not reject_large_files([file], MAX_ZIP_MB):
+        return None
+    if file is not None and file.name.lower().endswith(".npz"):
+        return _load_uploaded_scores(state, file)
+    uploads = [file] if file is not None else files
+    # Whoever comes back from another page finds the uploads empty, but not the set.
+    if uploads and _file_ids(uploads) not in state.upload_keys:
+        _receive_upload(state, uploads, zipped=file is not None)
+    elif state.needs_reload:
+        _import_dataset(state)
+    state.needs_reload = False
+    return _render_imported(state)
+
+
+def _file_ids(files: Sequence[UploadedFile]) -> tuple[str, ...]:
+    return tuple(file.file_id for file in files)
+
+
+def _render_imported(state: TuneState) -> TuningSet | None:
+    """Say what the set holds, or what is wrong with it, and let it be looked at."""
+    if state.import_error:
+        st.error(
+            escape_markdown(f"{state.import_error}."), icon=":material/broken_image:"
+        )
+    if state.class_name_counts:
+        _render_class_mapping(state)
+    if state.dataset is None:
+        return None
+    ground_truth = state.dataset.ground_truth
+    st.caption(
+        f"**{escape_markdown(ground_truth.name)}**: {describe_dataset(ground_truth)}."
+    )
+    render_notes(state.dataset.notes)
+    return render_scoring(state, state.dataset, set_key=state.set_key)
+
+
+def _render_class_mapping(state: TuneState) -> None:
+    """Ask what the set's own names of classes mean, where they are not usual."""
+    mapping = ClassNames(state.class_mapping)
+    unknown = [
+        class_name
+        for class_name in state.class_name_counts
+        if not mapping.target(class_name)
+    ]
+    class_names = sorted(
+        state.class_name_counts,
+        key=lambda class_name: (class_name not in unknown, class_name),
+    )
+    title = f"Classes of this set: {len(class_names)}"
+    style = session.get_preferences().style
+    titles = {
+        **{label.key: style.title(label) for label in CLASSES},
+        IGNORE: "Ignore this face",
+        NO_FACE: "Not a face",
+    }
+    with st.expander(
+        f"{title}, {len(unknown)} of them unknown" if unknown else title,
+        expanded=bool(unknown),
+        icon=":material/label:",
+    ):
+        st.caption("What each name in the labels stands for, and how often it is used.")
+        with st.form("tune.classes", border=False):
+            for start in range(0, len(class_names[:_MAX_CLASS_NAMES]), 3):
+                for column, class_name in zip(
+                    st.columns(3), class_names[start : start + 3], strict=False
+                ):
+                    column.selectbox(
+                        f"{escape_markdown(shorten_name(class_name))} "
+                        f"({state.class_name_counts[class_name]:,})",
+                        CLASS_TARGETS,
+                        CLASS_TARGETS.index(mapping.target(class_name) or IGNORE),
+                        format_func=titles.__getitem__,
+                        key=_class_name_key(state, class_name),
+                    )
+            st.form_submit_button(
+                "Read the set with these classes",
+                icon=":material/refresh:",
+                on_click=_apply_class_mapping,
+                args=(state, class_names[:_MAX_CLASS_NAMES]),
+            )
+
+
+def _class_name_key(state: TuneState, class_name: str) -> str:
+    return f"tune.class.{state.set_key}.{class_name}"
+
+
+def _apply_class_mapping(state: TuneState, class_names: Sequence[str]) -> None:
+    state.class_mapping = {
+        class_name: st.session_state[_class_name_key(state, class_name)]
+        for class_name in class_names
+    }
+    state.needs_reload = True
+
+
+def _reset_upload(state: TuneState) -> None:
+    """Let go of the set and its pictures; memory is for one set a visitor."""
+    _discard_import(state)
+    state.archive, state.class_mapping = ("", b""), {}
+    state.detection_cache.clear()
+    state.upload_keys.clear()
+
+
+def _discard_import(state: TuneState) -> None:
+    """Let go of what was read, but not of what analyzers found in its pictures."""
+    if state.set_key:
+        state.drop_set(state.set_key)
+    state.set_key, state.dataset, state.import_error, state.class_name_counts = (
+        "",
+        None,
+        "",
+        {},
+    )
+    state.running, state.scoring_error, state.n_scored = "", "", 0
+
+
+def _load_uploaded_scores(state: TuneState, file: UploadedFile) -> TuningSet | None:
+    ids = _file_ids([file])
+    if ids not in state.upload_keys:
+        state.upload_keys[ids] = hashlib.sha256(file.getvalue()).hexdigest()
+    name = state.upload_keys[ids]
+    if name not in state.tuning_sets:
+        try:
+            evaluator = Evaluator(
+                decode_predictions(file.getvalue(), shorten_name(file.name))
+            )
+        except ValueError as error:
+            st.error(escape_markdown(f"{error}."), icon=":material/broken_image:")
+            return None
+        state.tuning_sets[name] = TuningSet(evaluator)
+    tuning_set = state.tuning_sets[name]
+    st.caption(
+        f"{escape_markdown(tuning_set.predictions.analyzer)} on "
+        f"{escape_markdown(tuning_set.predictions.ground_truth.name)}: "
+        f"{describe_dataset(tuning_set.predictions.ground_truth)}."
+    )
+    return tuning_set
+
+
+def _receive_upload(
+    state: TuneState, files: Sequence[UploadedFile], *, zipped: bool
+) -> None:
+    """Take a set that was sent as a zip or as a folder, and read it once."""
+    _reset_upload(state)
+    name = files[0].name
+    name = name.rsplit(".", 1)[0] if zipped else name.partition("/")[0]
+    try:
+        state.archive = name, files[0].getvalue() if zipped else _zip_files(files)
+        _import_dataset(state)
+    except ValueError as error:
+        state.import_error = f"{shorten_name(name)}: {error}"
+    state.upload_keys[_file_ids(files)] = state.set_key
+
+
+def _import_dataset(state: TuneState) -> None:
+    """Read the set with the visitor's classes; what is wrong is one line."""
+    _discard_import(state)
+    name, content = state.archive
+    key = hashlib.sha256(content)
+    key.update(
+        repr(sorted(state.class_mapping.items())).encode("utf-8", "backslashreplace")
+    )
+    state.set_key = key.hexdigest()
+    bar = st.progress(0.0, "Reading the set …")
+
+    def progress(done: int, total: int) -> None:
+        bar.progress(done / max(1, total), f"Reading picture {done} of {total} …")
+
+    try:
+        dataset = import_dataset(
+            content,
+            shorten_name(name),
+            classes=ClassNames(state.class_mapping),
+            progress=progress,
+        )
+        check_limits(dataset.ground_truth)
+        state.dataset, state.class_name_counts = dataset, dataset.class_word_counts
+    except (ValueError, FileNotFoundError) as error:
+        state.import_error = f"{shorten_name(name)}: {error}"
+        state.class_name_counts = (
+            error.name_counts if isinstance(error, ClassesError) else {}
+        )
+    bar.empty()
+
+
+def _zip_files(files: Sequence[UploadedFile]) -> bytes:
+    """Return a folder that was sent file by file as one zip, to be read like any.
+
+    Raises:
+        ValueError: it is larger than a zip may be; each file for itself may be small.
+    """
+    if sum(file.size for file in files) > MAX_ZIP_MB * 2**20:
+        raise ValueError(
+            f"the folder is larger than {MAX_ZIP_MB} MB; please send fewer pictures"
+        )
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            archive.writestr(file.name, file.getvalue())
+    return content.getvalue()

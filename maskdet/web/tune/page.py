@@ -1,0 +1,92 @@
+"""Tune: choose data, move a slider, see what it costs; or ask for a goal."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from maskdet.web import session
+from maskdet.web.tune import tune_state
+from maskdet.web.tune.controls import (
+    render_apply,
+    render_goal_form,
+    render_goal_proposal,
+    render_sliders,
+    render_undo_and_pin,
+)
+from maskdet.web.tune.data import select_tuning_set
+from maskdet.web.tune.gallery import render_confusion
+from maskdet.web.tune.tune_state import TuneState, TuningSet
+from maskdet.web.tune.views import (
+    render_calibration,
+    render_class_metrics,
+    render_curves,
+    render_histogram,
+    render_kpis,
+    render_settings_comparison,
+)
+
+_VIEWS = {
+    "Right and wrong": render_confusion,
+    "Curves": render_curves,
+    "Numbers": render_class_metrics,
+    "How sure": render_calibration,
+    "Compare": render_settings_comparison,
+}
+
+# The sliders stay in sight while the charts beside them are scrolled.
+_STICKY_CONTROLS_CSS = """<style>
+@media (min-width: 900px) {
+  [data-testid="stLayoutWrapper"]:has(> .st-key-tune_sliders) {
+    position: sticky; top: 3.75rem;}
+  .st-key-tune_sliders {max-height: calc(100vh - 4.5rem); overflow-y: auto;
+    overflow-x: hidden; padding-right: .6rem; scrollbar-width: thin;}
+}
+</style>"""
+
+
+def render_tune_page() -> None:
+    """Show the page: data first, then the desk that goes by it."""
+    st.title("Tune")
+    st.markdown(
+        "See what a threshold costs before you choose it: **1.** choose data, "
+        "**2.** move a slider or ask for a goal, **3.** use it on Live."
+    )
+    state = tune_state.get_state()
+    tuning_set = select_tuning_set(state)
+    if tuning_set is None:
+        return
+    shown: object = st.session_state.get("tune.material")
+    if shown is not tuning_set:
+        # What was asked of one set says nothing about another.
+        state.proposal, state.n_cards = None, 12
+        st.session_state["tune.material"] = tuning_set
+    tune_state.sync_sliders(state, force=True)
+    _render_tuning(state, tuning_set)
+
+
+# A slider draws only this part anew.
+@st.fragment
+def _render_tuning(state: TuneState, tuning_set: TuningSet) -> None:
+    tune_state.sync_sliders(state)
+    st.html(_STICKY_CONTROLS_CSS)
+    style = session.get_preferences().style
+    render_kpis(state, tuning_set, style)
+    controls_column, results_column = st.columns([3, 7], gap="medium")
+    with controls_column.container(key="tune_sliders"):
+        render_sliders(state)
+        render_undo_and_pin(state)
+        render_goal_form(state, tuning_set)
+        render_apply(state, tuning_set)
+    with results_column:
+        render_goal_proposal(state)
+        render_histogram(state, tuning_set, style)
+        view = st.segmented_control(
+            "What to look at",
+            list(_VIEWS),
+            default="Right and wrong",
+            required=True,
+            label_visibility="collapsed",
+            key="tune.view",
+            persist_state="session",
+        )
+        _VIEWS[view](state, tuning_set, style)

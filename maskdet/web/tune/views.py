@@ -1,0 +1,588 @@
+"""The Tune page's further views: curves, numbers, confidence, two side by side.
+
+What the Tune page always shows: the price of the sliders, and where they cut.
+
+The Tune page's comparison: two settings, or two analyzers, face by face.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from html import escape
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from maskdet.charts.tuning import CLICK_SELECTION
+from maskdet.metrics.intervals import Estimate
+from maskdet.style import Style, line_style
+from maskdet.tuning import curves
+from maskdet.tuning.abstention import AbstentionBand, evaluate_band
+from maskdet.tuning.class_metrics import (
+    ClassMetrics,
+    compute_class_metrics,
+    compute_slice_metrics,
+)
+from maskdet.tuning.comparison import Comparison, compare_results
+from maskdet.tuning.curves import HistogramQuantity, TuningCurve
+from maskdet.tuning.operating_point import MISSED, UNSURE, EvaluationResult, FaceRef
+from maskdet.tuning.predictions import MIN_STORED_SCORE
+from maskdet.types import CLASSES, Label
+from maskdet.web import session
+from maskdet.web.tune import charts
+from maskdet.web.tune.charts import SCORE_TITLES, score_histogram_chart
+from maskdet.web.tune.data import find_comparable_sets
+from maskdet.web.tune.gallery import FaceCard, face_cards_html
+from maskdet.web.tune.tune_state import (
+    SliderValues,
+    TuneState,
+    TuningSet,
+    clamp_settings,
+)
+from maskdet.web.widgets import escape_markdown, metric_html, metrics_html
+from maskdet.wording import format_count
+
+CurveKind: TypeAlias = Literal["precision_recall", "roc"]
+
+_DASH = "\N{EN DASH}"
+
+
+def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
+    """Show precision and recall, ROC, and alarms, with the point in use on them."""
+    labels: tuple[Label | None, ...] = (None, *CLASSES)
+    pr_curves = {
+        label: _get_curve(state, tuning_set, "precision_recall", label)
+        for label in labels
+    }
+    st.markdown("**Precision and recall**")
+    st.caption(
+        "How often it is right when it says so, for each share that it finds. The dots "
+        "are your sliders: further up fewer false alarms, further right fewer misses."
+    )
+    st.vega_lite_chart(
+        charts.tuning_precision_recall_chart(list(pr_curves.values()), style),
+        alt="Precision against recall, for faces and each class",
+    )
+    roc_curves = {
+        label: _get_curve(state, tuning_set, "roc", label) for label in labels
+    }
+    st.markdown("**ROC**")
+    st.caption(
+        "Among the faces found: how many of a class are called so, against how many "
+        "others are too. The nearer the upper left corner, the better."
+    )
+    st.vega_lite_chart(
+        charts.tuning_roc_chart([roc_curves[label] for label in CLASSES], style),
+        alt="ROC of each class",
+    )
+    st.markdown("**Faces found against false alarms**")
+    st.caption(
+        "What one more face costs: how many false alarms a picture has at each share "
+        "of faces found."
+    )
+    st.vega_lite_chart(
+        charts.false_positive_chart(roc_curves[None], style),
+        alt="Faces found against false alarms a picture",
+    )
+    _render_areas(pr_curves, roc_curves, style)
+
+
+def _get_curve(
+    state: TuneState, tuning_set: TuningSet, kind: CurveKind, label: Label | None
+) -> TuningCurve:
+    """Return a curve, made once for each choice that changes more than its point.
+
+    Args:
+        state: what the sliders say.
+        tuning_set: what they are tried on.
+        kind: which curve.
+        label: of which class, None for faces whatever their class.
+    """
+    sliders = state.sliders
+    settings = sliders.settings
+    is_swept = kind == "precision_recall" or label is None
+    if is_swept:
+        settings = dataclasses.replace(settings, min_score=0)
+    if label is None:
+        settings = dataclasses.replace(settings, min_confidence=0)
+    temperature = tuning_set.calibration_fit.temperature if sliders.calibrated else 1.0
+    compute = (
+        curves.compute_precision_recall
+        if kind == "precision_recall"
+        else curves.compute_roc
+    )
+    curve = tuning_set.get_cached(
+        (kind, label, settings, sliders.min_iou, sliders.calibrated),
+        lambda: compute(
+            tuning_set.evaluator,
+            settings,
+            label,
+            min_iou=sliders.min_iou,
+            temperature=temperature,
+        ),
+    )
+    return _set_curve_point(curve, sliders.settings.min_score) if is_swept else curve
+
+
+def _set_curve_point(curve: TuningCurve, min_score: float) -> TuningCurve:
+    """Return a curve over the face score with the point of another threshold."""
+    # Scores are float32: the threshold must be compared as they are.
+    threshold = np.float32(min_score)
+    n_above = int(np.count_nonzero(curve.thresholds.astype(np.float32) >= threshold))
+    index = n_above - 1
+    no_point = (math.nan, math.nan)
+    point = (float(curve.x[index]), float(curve.y[index])) if n_above else no_point
+    return dataclasses.replace(curve, point=point)
+
+
+def _render_areas(
+    pr_curves: dict[Label | None, TuningCurve],
+    roc_curves: dict[Label | None, TuningCurve],
+    style: Style,
+) -> None:
+    st.caption("Areas under the curves with 95 % intervals: 1 is perfect.")
+    rows = [
+        {
+            "": "Faces" if label is None else style.title(label),
+            "Average precision": _format_decimals(pr_curves[label].area),
+            "ROC area": _DASH
+            if label is None
+            else _format_decimals(roc_curves[label].area),
+            "n": pr_curves[label].area.n,
+        }
+        for label in pr_curves
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Areas under the curves")
+
+
+def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
+    """Show the numbers of each class, and of parts of the set."""
+    outcome = tuning_set.evaluate(state.sliders)
+    st.caption(
+        "Precision (right when said), recall (found), their mean F1, and false alarms, "
+        "with 95 % intervals: where two overlap much, the difference may be chance."
+    )
+    rows = [
+        {
+            "": "Faces" if row.label is None else style.title(row.label),
+            "Right when said": _format_percent(row.precision),
+            "Found": _format_percent(row.recall),
+            "F1": _format_percent(row.f1),
+            "Alarms a picture": _format_rate(row.false_positives_per_image),
+            "n": row.recall.n,
+        }
+        for row in tuning_set.get_cached(
+            ("rows", state.sliders), lambda: compute_class_metrics(outcome)
+        )
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Numbers of each class")
+    slice_rows = tuning_set.get_cached(
+        ("parts", state.sliders), lambda: compute_slice_metrics(outcome)
+    )
+    st.markdown("**Which faces are harder**")
+    st.caption(
+        "The share of the true faces that is found and called right, by size, light "
+        "and sharpness."
+    )
+    st.vega_lite_chart(
+        charts.slice_accuracy_chart(slice_rows), alt="Faces right, by part of the set"
+    )
+    worse = [
+        f"{slice_row.name}: {slice_row.part}"
+        for slice_row in slice_rows
+        if slice_row.worse
+    ]
+    if worse:
+        st.caption(f"Worse than the rest by more than chance: {'; '.join(worse)}.")
+
+
+def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
+    """Show the unsure band, and whether confidences can be believed."""
+    _render_abstention(state, tuning_set, style)
+    st.subheader("Can a confidence be believed?", divider="gray")
+    calibration_fit = tuning_set.calibration_fit
+    st.caption(
+        "Where the points lie on the dashed line, 80 % is right 8 times in 10; below "
+        "it, the analyzer is too sure of itself."
+    )
+    st.vega_lite_chart(
+        charts.calibration_comparison_chart(calibration_fit),
+        alt="Confidence against being right",
+    )
+    if calibration_fit.is_degenerate:
+        st.caption("No temperature can be fitted: too few of these faces are wrong.")
+        return
+    st.caption(
+        f"Expected calibration error {_format_decimals(calibration_fit.ece_before)} as "
+        "it is, "
+        f"{_format_decimals(calibration_fit.ece_after)} with a temperature of "
+        f"**{calibration_fit.temperature:.2f}**, fitted on "
+        f"{format_count(calibration_fit.n, 'face')} (each half of the pictures with "
+        "the other "
+        "half's). “Calibrate confidences” under “Overlaps and calibration” puts it "
+        "into everything here."
+    )
+
+
+def _render_abstention(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
+    st.subheader("The unsure band", divider="gray")
+    no_mask = style.title(Label.NO_MASK)
+    st.caption(
+        f"Two thresholds on the probability of “{escape_markdown(no_mask)}”: below the "
+        "first a "
+        "mask is said, above the second none, and nothing between. Wider is right "
+        "more often, and silent more often."
+    )
+    low, high = st.slider(
+        "Say nothing between",
+        *(0.0, 1.0),
+        value=(0.3, 0.7),
+        step=0.01,
+        key="tune.band",
+        persist_state="session",
+    )
+    outcome = tuning_set.evaluate(state.sliders)
+    band_result = tuning_set.get_cached(
+        ("band", state.sliders, low, high),
+        lambda: evaluate_band(
+            tuning_set.evaluator,
+            state.sliders.settings,
+            low,
+            high,
+            min_iou=state.sliders.min_iou,
+            temperature=outcome.temperature,
+        ),
+    )
+    st.html(_abstention_html(band_result, no_mask))
+    st.caption(
+        "Bare faces hang from the axis: they belong right of the band, all others left."
+    )
+    st.vega_lite_chart(
+        charts.no_mask_histogram_chart(outcome, low, high, style),
+        alt=f"Probability of “{no_mask}” by what is true, with the two thresholds",
+    )
+
+
+def _abstention_html(band_result: AbstentionBand, no_mask: str) -> str:
+    rates = {
+        f"of {format_count(band_result.abstention_rate.n, 'face')} say nothing": band_result.abstention_rate,
+        "wrong, of those that say something": band_result.error_rate,
+        "wrong, had all to say something": band_result.error_rate_without_band,
+        "of bare faces called masked": band_result.missed_no_mask_rate,
+        f"of “{escape(no_mask)}” said wrongly": band_result.false_no_mask_rate,
+    }
+    return metrics_html(
+        [metric_html(text, _format_short(estimate)) for text, estimate in rates.items()]
+    )
+
+
+def _format_short(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} %" if estimate.n else _DASH
+
+
+def _format_percent(estimate: Estimate) -> str:
+    return _format_interval(estimate, 100, ".0f", " %")
+
+
+def _format_decimals(estimate: Estimate) -> str:
+    return _format_interval(estimate, 1, ".3f", "")
+
+
+def _format_rate(estimate: Estimate) -> str:
+    return _format_interval(estimate, 1, ".2f", "")
+
+
+def _format_interval(
+    estimate: Estimate, factor: float, number_format: str, unit: str
+) -> str:
+    """Return a number with the ends of its interval."""
+    if not estimate.n or math.isnan(estimate.value):
+        return _DASH
+    value, low, high = (
+        format(factor * bound, number_format)
+        for bound in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value}{unit} ({low} to {high})"
+
+
+_HISTOGRAM_NOTES: dict[HistogramQuantity, str] = {
+    "score": "Faces stand on the axis, what is no face hangs from it. All left of the "
+    "line is not shown: faces there are missed, grey right of it is a false alarm. "
+    "Low counts are drawn taller, so that they show. **Click or drag to move the "
+    "line.**",
+    "confidence": "How sure the label of each face is that is shown. All left of the "
+    "line is called “{unsure}”. **Click or drag to move the line.**",
+}
+
+
+def render_kpis(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
+    """Show the numbers that matter first, and how the last move changed them."""
+    st.html(_kpi_tiles_html(state, tuning_set, style))
+
+
+def render_histogram(state: TuneState, tuning_set: TuningSet, style: Style) -> None:
+    """Show the histogram with its line."""
+    score_kind: HistogramQuantity = st.segmented_control(
+        "What the line cuts",
+        list(SCORE_TITLES),
+        default="score",
+        required=True,
+        format_func=SCORE_TITLES.__getitem__,
+        label_visibility="collapsed",
+        key="tune.what",
+        persist_state="session",
+    )
+    st.caption(
+        _HISTOGRAM_NOTES[score_kind].format(
+            unsure=escape_markdown(style.title(Label.UNKNOWN))
+        )
+    )
+    key = f"tune.histogram.{score_kind}"
+    st.vega_lite_chart(
+        score_histogram_chart(tuning_set.evaluate(state.sliders), score_kind, style),
+        key=key,
+        on_select=lambda: _on_histogram_click(state, score_kind, key),
+        selection_mode=CLICK_SELECTION,
+        alt=f"{SCORE_TITLES[score_kind]} of the faces by what is true, with the threshold",
+    )
+
+
+def _on_histogram_click(
+    state: TuneState, score_kind: HistogramQuantity, key: str
+) -> None:
+    selection = st.session_state[key]["selection"].get(CLICK_SELECTION) or []
+    if not selection:
+        return
+    threshold = round(float(selection[0]["at"]), 2)
+    settings = state.sliders.settings
+    if score_kind == "score":
+        threshold = max(MIN_STORED_SCORE, threshold)
+        state.set_settings(dataclasses.replace(settings, min_score=threshold))
+    else:
+        state.set_settings(dataclasses.replace(settings, min_confidence=threshold))
+
+
+def _kpi_tiles_html(state: TuneState, tuning_set: TuningSet, style: Style) -> str:
+    current = _compute_kpis(tuning_set, state.sliders, style)
+    previous = (
+        _compute_kpis(tuning_set, state.previous, style) if state.previous else {}
+    )
+    no_mask_edge = f"{line_style(Label.NO_MASK)} {style.colour_css(Label.NO_MASK)}"
+    edges = dict.fromkeys(_no_mask_kpi_names(style), no_mask_edge)
+    return metrics_html(
+        [
+            metric_html(
+                escape(name),
+                _format_kpi(value, previous.get(name)),
+                edge=edges.get(name, ""),
+            )
+            for name, value in current.items()
+        ]
+    )
+
+
+def _no_mask_kpi_names(style: Style) -> tuple[str, str]:
+    """Return the names of the two numbers about faces without a mask."""
+    name = f"“{style.title(Label.NO_MASK)}”"
+    return f"{name} found", f"right when it says {name}"
+
+
+def _compute_kpis(
+    tuning_set: TuningSet, sliders: SliderValues, style: Style
+) -> dict[str, tuple[float, str]]:
+    """Return the numbers by name, each with its unit."""
+    outcome = tuning_set.evaluate(sliders)
+    rows = tuning_set.get_cached(
+        ("rows", sliders), lambda: compute_class_metrics(outcome)
+    )
+    by_label: dict[Label | None, ClassMetrics] = {row.label: row for row in rows}
+    faces, no_mask_row = by_label[None], by_label[Label.NO_MASK]
+    shown = int(outcome.confusion[:, :MISSED].sum())
+    recall_name, precision_name = _no_mask_kpi_names(style)
+    unsure_name = f"called “{style.title(Label.UNKNOWN)}”"
+    unsure = int(outcome.confusion[:, UNSURE].sum())
+    return {
+        "faces found": _percent_value(faces.recall),
+        "false alarms a picture": (faces.false_positives_per_image.value, ""),
+        recall_name: _percent_value(no_mask_row.recall),
+        precision_name: _percent_value(no_mask_row.precision),
+        unsure_name: (100 * unsure / shown if shown else math.nan, " %"),
+    }
+
+
+def _percent_value(estimate: Estimate) -> tuple[float, str]:
+    return (100 * estimate.value if estimate.n else math.nan), " %"
+
+
+def _format_kpi(current: tuple[float, str], previous: tuple[float, str] | None) -> str:
+    """Return a number, and small beside it how it changed with the last move."""
+    value, unit = current
+    if math.isnan(value):
+        return "\N{EN DASH}"
+    digits = 1 if unit else 2
+    text = f"{value:.{digits}f}{unit}"
+    if previous is None or math.isnan(previous[0]):
+        return text
+    change = round(value - previous[0], digits)
+    change_text = f"{change:+.{digits}f}" if change else "±0"
+    return (
+        f'{text} <small style="font-size:.8rem;font-weight:400">{change_text}</small>'
+    )
+
+
+_PINNED, _PREVIOUS, _LIVE = (
+    "B: what I kept",
+    "B: before the last move",
+    "B: what Live uses",
+)
+_SIGNIFICANCE_LEVEL = 0.05
+_MAX_COMPARED_FACES = 12
+
+
+def render_settings_comparison(
+    state: TuneState, tuning_set: TuningSet, style: Style
+) -> None:
+    """Show what the sliders get right that another choice does not, and the reverse."""
+    alternatives = _list_alternatives(state, tuning_set)
+    st.caption(
+        "**A** is what the sliders say now. What does each get right that the other "
+        "does not? Right is: found, and called what it is."
+    )
+    if not alternatives:
+        st.info(
+            "Press “Keep as B”, then move a slider: the two are compared here.",
+            icon=":material/compare_arrows:",
+        )
+        return
+    name = st.selectbox("Compare with", list(alternatives), key="tune.against")
+    other_set, other_sliders = alternatives[name]
+    a, b = tuning_set.evaluate(state.sliders), other_set.evaluate(other_sliders)
+    comparison: Comparison = tuning_set.get_cached(
+        ("compare", state.sliders, name, other_sliders), lambda: compare_results(a, b)
+    )
+    st.html(
+        metrics_html(
+            [
+                metric_html("only A gets right", len(comparison.only_a)),
+                metric_html("only B gets right", len(comparison.only_b)),
+                metric_html("both", comparison.both),
+                metric_html("neither", comparison.neither),
+            ]
+        )
+    )
+    st.markdown(_describe_difference(comparison))
+    _render_comparison_table(comparison, a, b)
+    _render_compared_faces(comparison, (tuning_set, a), (other_set, b), style)
+
+
+def _list_alternatives(
+    state: TuneState, tuning_set: TuningSet
+) -> dict[str, tuple[TuningSet, SliderValues]]:
+    """Return what differs from the sliders and can be compared, by its title."""
+    live = dataclasses.replace(state.sliders, settings=clamp_settings(state.baseline))
+    candidates = {_PINNED: state.pinned, _LIVE: live, _PREVIOUS: state.previous}
+    alternatives = {
+        title: (tuning_set, sliders)
+        for title, sliders in candidates.items()
+        if sliders is not None and sliders != state.sliders
+    }
+    for other_set in find_comparable_sets(state, tuning_set).values():
+        alternatives[f"B: {other_set.predictions.analyzer}, same sliders"] = (
+            other_set,
+            state.sliders,
+        )
+    return alternatives
+
+
+def _describe_difference(comparison: Comparison) -> str:
+    if not len(comparison.only_a) + len(comparison.only_b):
+        return "Both get the same faces right."
+    interval = f"95 % interval {_format_points(comparison.difference.low)} to {_format_points(comparison.difference.high)}"
+    difference = f"A minus B is {_format_points(comparison.difference.value)} points ({interval})."
+    p = (
+        f"p = {comparison.p_value:.3f}"
+        if comparison.p_value >= 0.001
+        else "p is less than 0.001"
+    )
+    test_result = f"McNemar's test: {p}"
+    if comparison.p_value >= _SIGNIFICANCE_LEVEL:
+        return f"The difference **may be chance**. {difference} {test_result}."
+    better = "A" if len(comparison.only_a) > len(comparison.only_b) else "B"
+    return f"**{better} gets more right**, by more than chance. {difference} {test_result}."
+
+
+def _format_points(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}"
+
+
+def _render_comparison_table(
+    comparison: Comparison, a: EvaluationResult, b: EvaluationResult
+) -> None:
+    accuracies = comparison.correct_rate_a, comparison.correct_rate_b
+    false_positive_rates = (
+        comparison.false_positives_per_image_a,
+        comparison.false_positives_per_image_b,
+    )
+    rows: dict[str, list[str]] = {
+        "Analyzer": [item.predictions.analyzer for item in (a, b)],
+        "Found and right": [_format_percent_interval(item) for item in accuracies],
+        "False alarms a picture": [
+            f"{item.value:.2f}" for item in false_positive_rates
+        ],
+        "Face score": [f"{item.settings.min_score:.2f}" for item in (a, b)],
+        "Confidence": [f"{item.settings.min_confidence:.2f}" for item in (a, b)],
+        "Smallest face (px)": [f"{item.settings.min_face_px:g}" for item in (a, b)],
+        "Overlap of boxes": [f"{item.settings.nms_iou:.2f}" for item in (a, b)],
+    }
+    table = {"": list(rows)}
+    table |= {
+        name: [row[column] for row in rows.values()] for column, name in enumerate("AB")
+    }
+    st.dataframe(pd.DataFrame(table), hide_index=True, alt="A and B in numbers")
+
+
+def _format_percent_interval(estimate: Estimate) -> str:
+    low, high = 100 * estimate.low, 100 * estimate.high
+    return f"{100 * estimate.value:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def _render_compared_faces(
+    comparison: Comparison,
+    a: tuple[TuningSet, EvaluationResult],
+    b: tuple[TuningSet, EvaluationResult],
+    style: Style,
+) -> None:
+    title = st.segmented_control(
+        "Faces",
+        ("Only A is right", "Only B is right"),
+        default="Only A is right",
+        required=True,
+        key="tune.only",
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    rows = comparison.only_a if title == "Only A is right" else comparison.only_b
+    # What the one that errs says of it is the news.
+    tuning_set, outcome = b if title == "Only A is right" else a
+    letter = "B" if title == "Only A is right" else "A"
+    if not len(rows):
+        st.caption("There is none.")
+        return
+    st.caption(
+        f"What {letter} says of them; the first {min(_MAX_COMPARED_FACES, len(rows))}."
+    )
+    cards = [
+        FaceCard(_face_ref(outcome, int(row))) for row in rows[:_MAX_COMPARED_FACES]
+    ]
+    blur = session.get_preferences().style.blur
+    st.html(face_cards_html(tuning_set, outcome, cards, style, blur=blur))
+
+
+def _face_ref(outcome: EvaluationResult, truth_row: int) -> FaceRef:
+    position = int(outcome.matched_detections[truth_row])
+    return (
+        outcome.missed_face(truth_row) if position < 0 else outcome.shown_face(position)
+    )

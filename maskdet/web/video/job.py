@@ -1,0 +1,513 @@
+"""A visitor's film while it is looked at: a thread of its own, never a rerun.
+
+The folder in which a visitor's film lies for as long as it is needed.
+
+How a visitor wants a film to be looked at, and how far that is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+from weakref import WeakValueDictionary
+
+import cv2
+import numpy as np
+
+from maskdet.analyzers.pipelines import Analyzer
+from maskdet.media import VideoLimits, VideoReader, encode_jpeg, open_video_file
+from maskdet.types import Image
+from maskdet.video import (
+    VideoCsvFile,
+    VideoOutputs,
+    VideoProgress,
+    VideoReport,
+    run_video_analysis,
+)
+from maskdet.web.preferences import Preferences
+
+SHARED_MEMORY: Final = Path("/dev/shm")
+"""Files in it never reach a disk; Linux has it."""
+
+_SPACE_FACTOR: Final = 6
+"""For the film, the annotated film without and with sound, and both somewhat larger."""
+
+_SPACE_MARGIN_BYTES: Final = 16_000_000
+
+# It waits until whoever started it closes the pipe, which the system does also for a
+# process that was killed. Whatever still writes there gets a moment to end.
+_CLEANUP_SCRIPT: Final = """
+import os, shutil, sys, time
+sys.stdin.buffer.read()
+for _ in range(40):
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    if not os.path.exists(sys.argv[1]):
+        break
+    time.sleep(0.25)
+"""
+
+
+class ScratchFolder:
+    """A folder that only this program's user can open, and that surely goes away.
+
+    It goes with `close`, with this object, with the program, and also if the program
+    is killed: a small process of its own waits for that.
+
+    Attributes:
+        path: the folder.
+        in_memory: whether it lies in memory, not on a disk.
+    """
+
+    def __init__(self, video_bytes: int) -> None:
+        """Make the folder: in memory if there is room, else where temporary files go.
+
+        Args:
+            video_bytes: size of the film that it is for.
+
+        Raises:
+            OSError: no folder can be made.
+        """
+        parent = _find_memory_folder(_SPACE_FACTOR * video_bytes + _SPACE_MARGIN_BYTES)
+        self.in_memory = parent is not None
+        self.path = Path(tempfile.mkdtemp(prefix="maskdet-film-", dir=parent))
+        try:
+            cleanup_process = _start_cleanup_process(self.path)
+        except BaseException:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+        self._finalizer = weakref.finalize(
+            self, _delete_folder, self.path, cleanup_process
+        )
+
+    def close(self) -> None:
+        """Delete the folder with all that is in it; may be called twice."""
+        self._finalizer()
+
+
+def _find_memory_folder(required_bytes: int) -> Path | None:
+    """Return the folder that lies in memory, if it has so much room."""
+    if sys.platform != "linux" or not os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
+        return None
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(SHARED_MEMORY).free >= required_bytes:
+            return SHARED_MEMORY
+    return None
+
+
+def _start_cleanup_process(path: Path) -> subprocess.Popen[bytes]:
+    """Start what deletes the folder when this process is no more."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _CLEANUP_SCRIPT, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _delete_folder(path: Path, cleanup_process: subprocess.Popen[bytes]) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    if cleanup_process.stdin is not None:
+        cleanup_process.stdin.close()
+    # What is open there still, on Windows, it deletes a little later.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        cleanup_process.wait(timeout=2)
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a film is looked at; the same film and plan give the same result.
+
+    Attributes:
+        preferences: thresholds, networks and what is drawn, as they were at the start.
+        every: only every so many pictures are looked at.
+        keep_crops: whether each person's best view is kept.
+        rotate: degrees clockwise by which every frame is turned first.
+    """
+
+    preferences: Preferences
+    every: int = 1
+    keep_crops: bool = False
+    rotate: int = 0
+
+
+@dataclass(frozen=True)
+class VideoJobProgress:
+    """What the page shows of a film that is being looked at.
+
+    Attributes:
+        fraction_done: share of it, 0 to 1.
+        remaining_s: how long the rest takes, in seconds; None where that is not known
+            yet.
+        time_s: where in the film it is, in seconds.
+        n_frames: how many pictures were looked at.
+        preview: the last annotated picture as JPEG; empty before the first.
+    """
+
+    fraction_done: float = 0.0
+    remaining_s: float | None = None
+    time_s: float = 0.0
+    n_frames: int = 0
+    preview: bytes = field(default=b"", repr=False)
+
+
+def format_video_time(time_s: float) -> str:
+    """Return a time in a film as people write it, "1:05.2"."""
+    tenths = round(10 * time_s)
+    minutes, rest = divmod(tenths, 600)
+    seconds, tenth = divmod(rest, 10)
+    return f"{minutes}:{seconds:02d}" + (f".{tenth}" if tenth else "")
+
+
+logger = logging.getLogger(__name__)
+
+VideoJobState: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
+
+MAX_VIDEO_MINUTES: Final = 30
+"""How long a visitor's film may be."""
+
+VIDEO_LIMITS: Final = VideoLimits(max_duration_s=60.0 * MAX_VIDEO_MINUTES)
+
+ABANDONED_AFTER_S: Final = 120.0
+"""A visitor who is away for so long has left: Streamlit forgets them then, too."""
+
+_PRESENCE_INTERVAL_S: Final = 5.0
+_SLOT_INTERVAL_S: Final = 0.1
+_PREVIEW_SIDE_PX: Final = 640
+
+_job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+"""So many films at once on this server; who comes later waits, the page does not."""
+
+_waiting_jobs: Final[set[VideoAnalysisJob]] = set()
+"""The films that wait for their turn."""
+
+_jobs_by_tab: Final[WeakValueDictionary[str, VideoAnalysisJob]] = WeakValueDictionary()
+"""The films by the tab that each was begun in: a reload makes a visitor a new one."""
+
+_job_numbers = itertools.count(1)
+
+_TOO_LONG_MESSAGE: Final = (
+    f"the film is longer than {MAX_VIDEO_MINUTES} minutes; please cut it"
+)
+_UNEXPECTED_MESSAGE: Final = (
+    "something went wrong while looking at this film; the log says what"
+)
+
+
+class VideoAnalysisJob:
+    """One film of one visitor, from its bytes to its result.
+
+    Attributes:
+        number: tells results apart; looking again gives a new one.
+        name: the film's file name; written by a stranger, so only shown as plain text.
+        options: how it is looked at.
+        state: `waiting` for its turn, `working`, `done`, `failed`, or `closed`.
+        progress: how far it is.
+        report: what was found; None until `done`.
+        problem: one line on why it `failed`, else empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        video: bytes | Path,
+        options: VideoOptions,
+        load_for: Callable[[VideoOptions], Analyzer],
+        *,
+        is_present: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Take a film; `start` begins.
+
+        Args:
+            name: its file name.
+            video: what is in the file, or where it lies.
+            options: how to look at it.
+            load_for: gives a plan's analyzer, which nobody else uses; called in the
+                thread.
+            is_present: whether the visitor is still there; asked now and then.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        self.number = next(_job_numbers)
+        self.name, self.options = name, options
+        self.state: VideoJobState = "waiting"
+        self.progress = VideoJobProgress()
+        self.report: VideoReport | None = None
+        self.problem = ""
+        self._load, self._is_present = load_for, is_present
+        self._closed, self._stopped = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._active = self._has_slot = False
+        self._reader: VideoReader | None = None
+        size = len(video) if isinstance(video, bytes) else video.stat().st_size
+        self._scratch = ScratchFolder(size)
+        self._store_video(video)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is no result yet."""
+        return self.state in ("waiting", "working")
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether its files lie in memory, not on a disk."""
+        return self._scratch.in_memory
+
+    @property
+    def annotated_path(self) -> Path | None:
+        """The annotated film, once there is one."""
+        return None if self.report is None else self.report.out
+
+    @property
+    def rows_path(self) -> Path:
+        """The CSV file with everybody in every picture."""
+        return self._scratch.path / "rows.csv"
+
+    @property
+    def _video_path(self) -> Path:
+        return self._scratch.path / "film"
+
+    def _store_video(self, video: bytes | Path) -> None:
+        """Write the film where it is read from."""
+        try:
+            if isinstance(video, bytes):
+                self._video_path.write_bytes(video)
+            else:
+                shutil.copyfile(video, self._video_path)
+        except OSError:
+            self._scratch.close()
+            raise
+
+    def start(self, options: VideoOptions | None = None) -> None:
+        """Begin, or begin anew; returns at once, and does nothing while it is busy.
+
+        Args:
+            options: how to look at the film from now on; as before if it is not given.
+        """
+        with self._lock:
+            if self._closed.is_set() or self._active:
+                return
+            is_first_start = self._thread is None
+            self._active = True
+            self.options = options or self.options
+            self.number = next(_job_numbers)
+            self.state, self.progress = "waiting", VideoJobProgress()
+            self.report, self.problem = None, ""
+            self._stopped.clear()
+            self._thread = threading.Thread(
+                target=self._run, name=f"film {self.number}", daemon=True
+            )
+            self._thread.start()
+        if is_first_start:
+            threading.Thread(target=self._close_when_abandoned, daemon=True).start()
+
+    def stop(self) -> None:
+        """End early and keep what was found until then."""
+        self._stopped.set()
+        reader = self._reader
+        if reader is not None:
+            reader.stop()
+
+    def close(self) -> None:
+        """Give everything up and delete all files; may be called twice."""
+        with self._lock:
+            self._closed.set()
+            active = self._active
+        self.stop()
+        # A thread that still works deletes its files itself, when it has let go.
+        if not active:
+            self._delete_files()
+
+    def register_tab(self, tab_id: str) -> None:
+        """Let `find_job_by_tab` find it for a tab, as long as it is not closed.
+
+        Args:
+            tab_id: a secret number of the visitor's tab; nothing is kept for an empty
+                one.
+        """
+        if tab_id:
+            _jobs_by_tab[tab_id] = self
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the thread; return whether it has ended."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return not self._active
+
+    def _run(self) -> None:
+        try:
+            if not self._wait_for_slot():
+                self._fail("the film was stopped before its turn came")
+                return
+            try:
+                self.report = self._analyze()
+                self.state = "done"
+            finally:
+                self._release_slot()
+        except (ValueError, OSError) as error:
+            self._fail(_format_failure(error))
+        except Exception:
+            logger.exception("a film could not be looked at")
+            self._fail(_UNEXPECTED_MESSAGE)
+        finally:
+            self._reader = None
+            with self._lock:
+                self._active = False
+                closed = self._closed.is_set()
+            if closed:
+                self._delete_files()
+
+    def _wait_for_slot(self) -> bool:
+        """Return whether its turn has come, and not the order to stop."""
+        self.state = "waiting"
+        _waiting_jobs.add(self)
+        try:
+            while self._should_yield() or not _job_slots.acquire(
+                timeout=_SLOT_INTERVAL_S
+            ):
+                if self._stopped.wait(_SLOT_INTERVAL_S):
+                    return False
+        finally:
+            _waiting_jobs.discard(self)
+        self.state, self._has_slot = "working", True
+        return True
+
+    def _release_slot(self) -> None:
+        if self._has_slot:
+            self._has_slot = False
+            _job_slots.release()
+
+    def _should_yield(self) -> bool:
+        """Return whether its visitor is away, and another who is there waits."""
+        others = [other for other in list(_waiting_jobs) if other is not self]
+        return (
+            bool(others)
+            and not self._is_present()
+            and any(other._is_present() for other in others)
+        )
+
+    def _should_stop(self) -> bool:
+        """Return whether to stop, after others whose visitors are there went first."""
+        if self._should_yield():
+            self._release_slot()
+            self._wait_for_slot()
+        return self._stopped.is_set()
+
+    def _analyze(self) -> VideoReport:
+        """Do the work."""
+        analyzer = self._load(self.options)
+        preferences, folder = self.options.preferences, self._scratch.path
+        with (
+            open_video_file(
+                self._video_path,
+                VIDEO_LIMITS,
+                every=self.options.every,
+                rotate=self.options.rotate,
+            ) as self._reader,
+            VideoCsvFile(self.rows_path) as rows,
+        ):
+            # Else a visitor would wait half an hour for this news.
+            info = self._reader.info
+            if (
+                info.duration_s > VIDEO_LIMITS.max_duration_s
+                and not info.duration_is_estimate
+            ):
+                raise ValueError(_TOO_LONG_MESSAGE)
+            outputs = VideoOutputs(
+                style=preferences.style,
+                out=folder / "annotated.mp4",
+                csv_writer=rows,
+                every=self.options.every,
+                keep_crops=self.options.keep_crops,
+                keep_partial=True,
+            )
+            report = run_video_analysis(
+                self._reader,
+                analyzer,
+                preferences.settings,
+                outputs,
+                name=self.name,
+                on_progress=self._update_progress,
+                is_cancelled=self._should_stop,
+            )
+            if not report.n_frames:
+                raise ValueError("the film was stopped before its first picture")
+            rows.commit()
+        return report
+
+    def _update_progress(self, video_progress: VideoProgress) -> None:
+        preview_jpeg = self.progress.preview
+        if video_progress.preview is not None:
+            preview_jpeg = encode_jpeg(_shrink_preview(video_progress.preview))
+        self.progress = VideoJobProgress(
+            video_progress.fraction_done,
+            video_progress.remaining_s,
+            video_progress.time_s,
+            video_progress.n_frames,
+            preview_jpeg,
+        )
+
+    def _fail(self, message: str) -> None:
+        self.problem, self.state = message, "failed"
+
+    def _delete_files(self) -> None:
+        self.report, self.progress, self.state = None, VideoJobProgress(), "closed"
+        self._scratch.close()
+
+    def _close_when_abandoned(self) -> None:
+        """Close when the visitor has left."""
+        absent_s = 0.0
+        while not self._closed.wait(_PRESENCE_INTERVAL_S):
+            absent_s = 0.0 if self._is_present() else absent_s + _PRESENCE_INTERVAL_S
+            if absent_s >= ABANDONED_AFTER_S:
+                self.close()
+
+
+def find_job_by_tab(
+    tab_id: str, is_present: Callable[[], bool]
+) -> VideoAnalysisJob | None:
+    """Return the film that was begun in a tab before its page was loaded anew.
+
+    One whose visitor is still there is not given: the tab was copied.
+
+    Args:
+        tab_id: as in `VideoAnalysisJob.keep_for`.
+        is_present: whether the visitor, in the new session, is still there.
+    """
+    job = _jobs_by_tab.get(tab_id)
+    if job is None or job.state == "closed" or job._is_present():
+        return None
+    job._is_present = is_present
+    return job
+
+
+def _shrink_preview(image: Image) -> Image:
+    scale = _PREVIEW_SIDE_PX / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
+
+
+def _format_failure(error: Exception) -> str:
+    """Return one line without a path of this server."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "this server has no room for this film; please use a smaller one"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"this server cannot work on the film: {error.strerror}"
+    return str(error)

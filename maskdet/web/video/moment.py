@@ -1,0 +1,109 @@
+"""One moment of an analyzed video: where the slider stands, and its frame."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from maskdet.media import VideoReadError, encode_jpeg, open_video_file
+from maskdet.video import VideoReport
+from maskdet.web.video.job import VideoAnalysisJob, format_video_time
+
+
+def get_slider_key(job: VideoAnalysisJob) -> str:
+    """Return what the slider is called."""
+    return f"video.at.{job.number}"
+
+
+def get_moment_s(job: VideoAnalysisJob) -> float:
+    """Return the moment that is shown, in seconds."""
+    return float(st.session_state.get(get_slider_key(job), 0.0))
+
+
+def get_slider_steps(report: VideoReport) -> tuple[float, float]:
+    """Return by what the slider moves and where it ends, in seconds."""
+    step = 0.1 if report.analyzed_s <= _FINE_STEP_MAX_S else 1.0
+    return step, max(step, step * int(report.analyzed_s / step))
+
+
+def seek_moment(job: VideoAnalysisJob, report: VideoReport, time_s: float) -> None:
+    """Show another moment from the next run on; call it in a callback."""
+    step, last_s = get_slider_steps(report)
+    # The slider's next place: what began at a moment is there a little later.
+    n_steps = math.ceil(time_s / step - 1e-6)
+    st.session_state[get_slider_key(job)] = min(last_s, round(step * n_steps, 1))
+
+
+def count_slider_moves(job: VideoAnalysisJob) -> int:
+    """Return how often the slider was moved."""
+    return int(st.session_state.get(f"video.moves.{job.number}", 0))
+
+
+def record_slider_move(job: VideoAnalysisJob) -> None:
+    """Note that the slider was moved."""
+    st.session_state[f"video.moves.{job.number}"] = count_slider_moves(job) + 1
+
+
+def render_moment(
+    job: VideoAnalysisJob, report: VideoReport, video_path: Path, time_s: float
+) -> None:
+    """Show one picture of the annotated film, and who was there then."""
+    jpeg = get_frame_jpeg(job, video_path, time_s)
+    timeline_bins = [
+        timeline_bin
+        for timeline_bin in report.timeline
+        if timeline_bin.start_s <= time_s
+    ]
+    description, style = "", job.options.preferences.style
+    if timeline_bins:
+        rounded = {
+            label: round(number)
+            for label, number in timeline_bins[-1].counts.items()
+            if round(number)
+        }
+        counts_text = ", ".join(
+            f"{n} {style.title(label)}" for label, n in rounded.items()
+        )
+        description = f": {counts_text or 'nobody'}"
+    if jpeg:
+        text = f"At {format_video_time(time_s)}{description}"
+        description = f"The film {text[0].lower()}{text[1:]}"
+        st.image(jpeg, text, alt=description, width="stretch")
+
+
+def get_frame_jpeg(job: VideoAnalysisJob, video_path: Path, time_s: float) -> bytes:
+    """Return one picture of a film as JPEG; the last one asked for costs nothing."""
+    cached: tuple[tuple[int, float], bytes] | None = st.session_state.get(_FRAME_KEY)
+    cache_key = (job.number, time_s)
+    if cached is None or cached[0] != cache_key:
+        cached = cache_key, read_frame_jpeg(video_path, time_s)
+        st.session_state[_FRAME_KEY] = cached
+    return cached[1]
+
+
+def read_frame_jpeg(video_path: Path, at_s: float) -> bytes:
+    """Return the picture that is shown at a time, as JPEG; the last one after the end.
+
+    Returns:
+        The picture, or nothing if the film is not there any more.
+    """
+    for earlier_s in (0.0, 0.5, 2.0):
+        try:
+            with open_video_file(
+                video_path, from_s=max(0.0, at_s - earlier_s)
+            ) as reader:
+                for image, _ in reader:
+                    return encode_jpeg(image)
+        except (VideoReadError, FileNotFoundError):
+            continue
+    return b""
+
+
+_FRAME_KEY: Final = "maskdet.film_still"
+
+
+_FINE_STEP_MAX_S: Final = 120.0
+"""In a shorter film the slider moves by tenths of a second."""

@@ -1,0 +1,50 @@
+"""Video: upload a video, analyze it and look at the result."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from maskdet.web import session
+from maskdet.web.video import result
+from maskdet.web.video.job import (
+    VideoAnalysisJob,
+)
+from maskdet.web.video.upload import (
+    get_video_job,
+    has_changed_settings,
+    render_video_error,
+    render_video_options,
+    render_video_progress,
+    render_video_upload,
+)
+
+
+def render_video_page() -> None:
+    """Show the page."""
+    st.title("Video")
+    st.markdown("See who wears a mask in a film, when, and for how long.")
+    job = get_video_job()
+    if job is None:
+        render_video_upload()
+    elif job.busy:
+        render_video_progress(job)
+    elif job.report is None:
+        render_video_error(job)
+        render_video_upload()
+    else:
+        result.render_video_result(job, job.report)
+        _render_repeat(job)
+
+
+def _render_repeat(job: VideoAnalysisJob) -> None:
+    """Offer to look at the film again."""
+    st.subheader("Look again", divider="gray")
+    if has_changed_settings(job, session.get_preferences()):
+        st.info(
+            "You have changed settings since this film was looked at.",
+            icon=":material/tune:",
+        )
+    options = render_video_options(job)
+    st.button(
+        "Look again", icon=":material/replay:", on_click=job.start, args=(options,)
+    )

@@ -1,0 +1,298 @@
+"""What is shown of a film that was looked at: the film, its time line, its people.
+
+Which moment of a film the Video page shows, and its picture.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from functools import partial
+from html import escape
+from typing import Any, Final
+
+import streamlit as st
+
+from maskdet.charts.video import (
+    TIME_SELECTION,
+    contacts_chart,
+    mask_rate_chart,
+    people_chart,
+)
+from maskdet.style import (
+    DEFAULT_STYLE,
+    Style,
+    format_percent,
+    line_style,
+    to_display_percent,
+)
+from maskdet.types import Contact, Label
+from maskdet.video import Person, VideoReport, reports_to_json
+from maskdet.web.image import results
+from maskdet.web.video import distance, events
+from maskdet.web.video.job import VideoAnalysisJob, format_video_time
+from maskdet.web.video.moment import (
+    count_slider_moves,
+    get_moment_s,
+    get_slider_key,
+    get_slider_steps,
+    record_slider_move,
+    render_moment,
+    seek_moment,
+)
+from maskdet.web.video.upload import discard_video, render_storage_note
+from maskdet.web.widgets import (
+    Download,
+    escape_markdown,
+    metric_html,
+    metrics_html,
+    render_downloads,
+)
+from maskdet.wording import format_count
+
+_UNITS: Final = {"m": "m", "heads": "heads"}
+
+
+def render_video_result(job: VideoAnalysisJob, report: VideoReport) -> None:
+    """Show everything; a click on a chart or the slider reruns only this part."""
+    _render_heading(job, report)
+    preferences = job.options.preferences
+    has_distances = preferences.settings.distance != "off"
+    st.html(
+        metrics_html(
+            _build_metrics(report, preferences.style, has_distances=has_distances)
+        )
+    )
+    _render_player(job, report)
+    _render_people(report, crops=job.options.keep_crops, style=preferences.style)
+    _render_contacts(report, has_distances=has_distances)
+    events.render_video_events(job, report)
+    _render_video_downloads(job, report)
+    render_storage_note(job)
+
+
+def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
+    info = report.info
+    n_frames = report.n_frames
+    parts = [format_video_time(report.analyzed_s), format_count(n_frames, "frame")]
+    if info is not None:
+        parts.insert(0, f"{info.width} x {info.height}")
+        parts.append("with sound" if info.has_sound else "without sound")
+    with st.container(
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+    ):
+        st.markdown(
+            f"{results.to_code_markdown(job.name)}: {', '.join(parts)}", width="content"
+        )
+        st.button(
+            "Another film",
+            icon=":material/movie:",
+            on_click=discard_video,
+            help="Deletes this film and its result.",
+        )
+    if report.error:
+        st.warning(
+            f"The video breaks off at {format_video_time(report.analyzed_s)}: "
+            f"{escape_markdown(report.error)}. These are the results up to there.",
+            icon=":material/warning:",
+        )
+    elif not report.is_complete:
+        st.info(
+            f"You stopped at {format_video_time(report.analyzed_s)}: this is what was "
+            "found until "
+            "there.",
+            icon=":material/stop_circle:",
+        )
+    if info is not None and info.rate_is_assumed:
+        st.caption(
+            f"This file has no times: {float(info.frame_rate):g} frames a second are "
+            "assumed."
+        )
+    if report.pipeline:
+        st.caption(escape_markdown(f"{report.pipeline}."))
+    if report.note:
+        st.caption(
+            f"The annotated film lacks something: {escape_markdown(report.note)}."
+        )
+
+
+def _build_metrics(
+    report: VideoReport, style: Style, *, has_distances: bool
+) -> list[str]:
+    counts = report.label_counts
+    mask_rate = report.mask_rate
+    metrics = [metric_html("People", report.n_people)]
+    metrics += [
+        metric_html(
+            escape(style.title(label)),
+            counts[label],
+            edge=f"{line_style(label)} {style.colour_css(label)}",
+        )
+        for label in Label
+    ]
+    mask_rate_text = "-" if mask_rate is None else escape(format_percent(mask_rate))
+    metrics.append(metric_html("Of the time with a mask", mask_rate_text))
+    if has_distances:
+        metrics.append(metric_html("Pairs too close for too long", report.n_over_limit))
+    return metrics
+
+
+@st.fragment
+def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
+    """Show the film and one moment of it, and let that be chosen."""
+    if job.state != "done":
+        st.rerun()
+    at_s = get_moment_s(job)
+    video_column, image_column = st.columns(2, gap="medium")
+    if job.annotated_path is not None:
+        video_column.video(
+            str(job.annotated_path), start_time=int(at_s), alt="The annotated film"
+        )
+        with image_column:
+            render_moment(job, report, job.annotated_path, at_s)
+    step, last_s = get_slider_steps(report)
+    st.slider(
+        "Moment of the film, in seconds",
+        *(0.0, last_s),
+        key=get_slider_key(job),
+        step=step,
+        format="%.1f" if step < 1 else "%.0f",
+        persist_state="session",
+        on_change=record_slider_move,
+        args=(job,),
+        help="The film starts there, and the picture beside it shows that moment. "
+        "A click on a chart goes there too.",
+    )
+    distance.render_moment_distances(job, report, at_s)
+    _render_charts(job, report, at_s)
+
+
+def _render_charts(job: VideoAnalysisJob, report: VideoReport, at_s: float) -> None:
+    style = job.options.preferences.style
+    charts: dict[str, Any] = {
+        "people": people_chart(report.timeline, marked_s=at_s, style=style),
+        "share": mask_rate_chart(report.timeline, marked_s=at_s, style=style),
+    }
+    if any(timeline_bin.n_contacts for timeline_bin in report.timeline):
+        charts["near"] = contacts_chart(report.timeline, marked_s=at_s, style=style)
+    for name, chart in charts.items():
+        # A chart that was clicked says nothing when the same place is clicked again;
+        # after the slider was moved it is a new chart.
+        key = f"video.{name}.{job.number}.{count_slider_moves(job)}"
+        on_click = partial(_seek_clicked_moment, key, job, report)
+        st.altair_chart(chart, key=key, on_select=on_click, width="stretch")
+
+
+def _seek_clicked_moment(key: str, job: VideoAnalysisJob, report: VideoReport) -> None:
+    """Go to the moment that was clicked."""
+    points = st.session_state[key]["selection"].get(TIME_SELECTION, [])
+    if points and "start" in points[0]:
+        seek_moment(job, report, float(points[0]["start"]))
+
+
+def _render_people(report: VideoReport, *, crops: bool, style: Style) -> None:
+    st.subheader("People")
+    if not report.people:
+        st.info(
+            "Nobody was found. Lower **Face score** or **Smallest face** in the "
+            "sidebar and look again.",
+            icon=":material/person_off:",
+        )
+        return
+    percent = st.column_config.NumberColumn(
+        format="%.0f %%",
+        help="How sure the verdict was, on average while it held.",
+    )
+    st.dataframe(
+        people_table(report.people, crops=crops, style=style),
+        hide_index=True,
+        row_height=72 if crops else None,
+        column_config={
+            "Confidence": percent,
+            "Best view": st.column_config.ImageColumn(width="small"),
+            "Seen for (s)": st.column_config.NumberColumn(format="%.1f"),
+        },
+        alt="Table of the people: number, verdict, confidence, when they were seen",
+    )
+
+
+def people_table(
+    people: tuple[Person, ...], *, crops: bool, style: Style = DEFAULT_STYLE
+) -> dict[str, list[Any]]:
+    """Return the columns of the table of people."""
+    columns: dict[str, list[Any]] = {"Person": [person.track_id for person in people]}
+    if crops:
+        columns["Best view"] = [_to_data_url(person.crop) for person in people]
+    columns |= {
+        "Verdict": [style.title(person.label) for person in people],
+        "Confidence": [
+            None
+            if person.label is Label.UNKNOWN
+            else to_display_percent(person.confidence)
+            for person in people
+        ],
+        "First seen": [format_video_time(person.first_s) for person in people],
+        "Last seen": [format_video_time(person.last_s) for person in people],
+        "Seen for (s)": [round(person.seen_s, 1) for person in people],
+    }
+    return columns
+
+
+def _to_data_url(jpeg: bytes) -> str | None:
+    return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}" if jpeg else None
+
+
+def _render_contacts(report: VideoReport, *, has_distances: bool) -> None:
+    if not has_distances:
+        st.caption("Distances were not measured. Choose how, below, and look again.")
+        return
+    st.subheader("Who was near whom")
+    if not report.contacts:
+        st.markdown("Nobody was near anybody else.")
+        return
+    st.dataframe(
+        contact_table(report.contacts),
+        hide_index=True,
+        alt="Table of the pairs who were near each other",
+    )
+
+
+def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
+    """Return the columns of the table of contacts."""
+    return {
+        "People": [
+            f"{contact.first_id} and {contact.second_id}" for contact in contacts
+        ],
+        "First near": [format_video_time(contact.start_s) for contact in contacts],
+        "Near for (s)": [round(contact.total_s, 1) for contact in contacts],
+        "Of it without mask (s)": [
+            round(contact.unmasked_s, 1) for contact in contacts
+        ],
+        "Closest": [
+            f"{contact.min_distance:.1f} {_UNITS[contact.unit]}" for contact in contacts
+        ],
+        "Too long": ["yes" if contact.exceeds_limit else "no" for contact in contacts],
+    }
+
+
+def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
+    """Offer film, CSV and JSON; the large ones are read only when asked for."""
+    stem = results.to_file_stem(job.name)
+    events_file = f"{stem}-events.csv", "text/csv"
+    files: list[Download] = [
+        ("Every picture (CSV)", job.rows_path.read_bytes, f"{stem}.csv", "text/csv"),
+        ("Events (CSV)", partial(events.video_events_csv, report), *events_file),
+        (
+            "Summary (JSON)",
+            reports_to_json([report]),
+            f"{stem}.json",
+            "application/json",
+        ),
+    ]
+    if job.annotated_path is not None:
+        read_video = job.annotated_path.read_bytes
+        files.insert(
+            0, ("Annotated film (MP4)", read_video, f"{stem}-marked.mp4", "video/mp4")
+        )
+    render_downloads(files)

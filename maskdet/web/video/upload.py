@@ -1,0 +1,310 @@
+"""Video: a film, looked at from its first picture to its last.
+
+The Video page while there is no result: choosing a film, and waiting for it.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from maskdet.analyzers.pipelines import Analyzer, resolve_analyzer
+from maskdet.media import ROTATIONS
+from maskdet.web import session
+from maskdet.web.image import results
+from maskdet.web.preferences import Preferences, format_rotation
+from maskdet.web.session import get_tab_id
+from maskdet.web.video import distance
+from maskdet.web.video.job import (
+    MAX_VIDEO_MINUTES,
+    VideoAnalysisJob,
+    VideoOptions,
+    find_job_by_tab,
+    format_video_time,
+)
+from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
+
+_JOB_KEY: Final = "maskdet.film"
+_ERROR_KEY: Final = "maskdet.film_refused"
+_TAB_ID_KEY: Final = "maskdet.film_tab"
+_REFRESH_S: Final = 1.0
+_MIN_ESTIMATE_FRACTION: Final = 0.03
+"""Until so much is done, the loading of networks is most of the time taken."""
+
+_FRAME_STEP_TITLES: Final = {
+    1: "Every picture",
+    2: "Every 2nd: twice as fast",
+    5: "Every 5th: a quick look, loses people more easily",
+}
+
+_PREVIEW_CSS: Final = """<style>
+.maskdet-film img {display: block; max-width: 100%; max-height: 60vh; margin: auto;
+  border-radius: .5rem;}
+</style>"""
+
+
+def get_video_job() -> VideoAnalysisJob | None:
+    """Return this visitor's film, if there is one, also after a reload of the page.
+
+    Call it once a run.
+    """
+    current: VideoAnalysisJob | None = st.session_state.get(_JOB_KEY)
+    tab_id = st.session_state[_TAB_ID_KEY] = get_tab_id()
+    if current is None:
+        current = find_job_by_tab(tab_id, _make_presence_check())
+        if current is not None:
+            st.session_state[_JOB_KEY] = current
+    if current is not None and current.state == "closed":
+        discard_video()
+        return None
+    return current
+
+
+def discard_video() -> None:
+    """Delete this visitor's film and all that was made of it."""
+    current: VideoAnalysisJob | None = st.session_state.pop(_JOB_KEY, None)
+    if current is not None:
+        current.close()
+
+
+def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
+    """Ask how to look at a film; the sidebar says the rest.
+
+    Args:
+        job: the film, if it was looked at and may be looked at again.
+    """
+    settings = distance.render_video_distance_settings(job)
+    preferences = replace(session.get_preferences(), settings=settings)
+    every = st.selectbox(
+        "Look at",
+        list(_FRAME_STEP_TITLES),
+        format_func=lambda every: _FRAME_STEP_TITLES[every],
+        key="video.every",
+        width=360,
+        persist_state="session",
+        help="The annotated film has only the pictures that were looked at.",
+    )
+    rotate = st.selectbox(
+        "Rotate",
+        ROTATIONS,
+        format_func=format_rotation,
+        key="video.rotate",
+        width=360,
+        persist_state="session",
+        help="For a camera that hung upside down or on its side. A rotation that the "
+        "file itself names is applied anyway.",
+    )
+    blur = preferences.style.blur
+    crops = st.checkbox(
+        "Show a picture of each person",
+        key="video.crops",
+        persist_state="session",
+        disabled=blur,
+        help="Faces are blurred, so no picture of them is kept."
+        if blur
+        else "Each person's best view, in the table of people. It is kept in memory "
+        "only, and not part of the downloads.",
+    )
+    return VideoOptions(
+        preferences, every, keep_crops=crops and not blur, rotate=rotate
+    )
+
+
+def render_video_upload() -> None:
+    """Ask for a film, or offer the sample."""
+    error: str = st.session_state.pop(_ERROR_KEY, "")
+    if error:
+        st.error(error, icon=":material/broken_image:")
+    file = st.file_uploader(
+        "A film from this device",
+        # Browsers know few types of video; what a file is, its content decides.
+        type=None,
+        key="video.file",
+        help="MP4, MOV, WebM, AVI, MKV, 3GP, MPEG, TS, WMV, FLV, Ogg, GIF and others.",
+    )
+    st.caption(
+        f"Up to {st.get_option('server.maxUploadSize')} MB and {MAX_VIDEO_MINUTES} "
+        "minutes. "
+        "Nothing is kept: film and result are deleted soon after you leave."
+    )
+    if file is None:
+        _render_sample()
+        return
+    st.markdown(
+        f"Your film: {results.to_code_markdown(file.name)}, {file.size / 1e6:.1f} MB"
+    )
+    st.button(
+        "Look at this film",
+        type="primary",
+        icon=":material/play_circle:",
+        on_click=_start_upload,
+        args=(file, render_video_options()),
+    )
+
+
+def _render_sample() -> None:
+    st.info(
+        "No film at hand? Try this sample: three people, one of them turns away.",
+        icon=":material/movie:",
+    )
+    video_column, options_column = st.columns(2, gap="medium")
+    with video_column:
+        st.video(str(VIDEO_SAMPLE.path), alt="The sample film")
+        st.caption(f"Film: {VIDEO_SAMPLE.credit}.")
+    with options_column:
+        st.button(
+            "Look at the sample",
+            type="primary",
+            icon=":material/play_circle:",
+            on_click=start_video_job,
+            args=(VIDEO_SAMPLE.path.name, VIDEO_SAMPLE.path, render_video_options()),
+        )
+
+
+def _start_upload(file: UploadedFile, options: VideoOptions) -> None:
+    start_video_job(file.name, file.getvalue(), options)
+
+
+def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> None:
+    """Start to look at a film; returns at once. The next run says what was wrong."""
+    discard_video()
+    if not video:
+        st.session_state[_ERROR_KEY] = "The file is empty."
+        return
+    try:
+        new_job = VideoAnalysisJob(
+            name,
+            video,
+            options,
+            _load_video_analyzer,
+            is_present=_make_presence_check(),
+        )
+    except OSError:
+        line = "This server has no room for the film. Please use a smaller one."
+        st.session_state[_ERROR_KEY] = line
+        return
+    st.session_state[_JOB_KEY] = new_job
+    new_job.register_tab(st.session_state.get(_TAB_ID_KEY, ""))
+    new_job.start()
+
+
+def _load_video_analyzer(options: VideoOptions) -> Analyzer:
+    preferences = options.preferences
+    return session.load_private_analyzer(
+        resolve_analyzer(preferences.analyzer, live=True), preferences
+    )
+
+
+def _make_presence_check() -> Callable[[], bool]:
+    """Return what tells, in any thread, whether this visitor is still there."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
+        return lambda: True
+    return partial(runtime.get_instance().is_active_session, context.session_id)
+
+
+def render_video_progress(job: VideoAnalysisJob) -> None:
+    """Show how far a film is, until there is a result."""
+    st.markdown(f"Looking at {results.to_code_markdown(job.name)}")
+    st.caption("You may visit other pages meanwhile; the film goes on.")
+    _render_progress(job)
+    render_storage_note(job)
+
+
+def render_storage_note(job: VideoAnalysisJob) -> None:
+    """Say where the film and its result lie, and for how long."""
+    location = (
+        "in this server's memory, not on a disk"
+        if job.in_memory
+        else "in a private temporary folder on this server's disk"
+    )
+    st.caption(
+        f"For now your film and what is made of it lie {location}. Both are deleted "
+        "when "
+        "you take another film or cancel, two minutes after you close this page, and "
+        "when the server ends."
+    )
+
+
+@st.fragment(run_every=_REFRESH_S)
+def _render_progress(job: VideoAnalysisJob) -> None:
+    if not job.busy:
+        st.rerun()
+    progress = job.progress
+    st.progress(progress.fraction_done, _format_progress(job))
+    with st.container(horizontal=True):
+        st.button(
+            "Stop here",
+            icon=":material/stop_circle:",
+            on_click=job.stop,
+            disabled=not progress.n_frames,
+            help="Shows what was found until now.",
+        )
+        st.button(
+            "Cancel",
+            icon=":material/cancel:",
+            on_click=discard_video,
+            help="Deletes the film and what was found.",
+        )
+    if progress.preview:
+        # As part of the page: Streamlit keeps a picture of `st.image` until the next
+        # rerun of the whole page, and there are many of these.
+        source = f"data:image/jpeg;base64,{b64encode(progress.preview).decode()}"
+        image_html = f'<img src="{source}" alt="The film where it is looked at now">'
+        st.html(f'{_PREVIEW_CSS}<div class="maskdet-film">{image_html}</div>')
+
+
+def _format_progress(job: VideoAnalysisJob) -> str:
+    progress = job.progress
+    if job.state == "waiting":
+        return "Other visitors' films come first; this one waits for its turn ..."
+    if not progress.n_frames:
+        return "Opening the film ..."
+    has_estimate = (
+        progress.remaining_s is not None
+        and progress.fraction_done >= _MIN_ESTIMATE_FRACTION
+    )
+    remaining_text = (
+        f", {_format_remaining(progress.remaining_s or 0.0)} left"
+        if has_estimate
+        else ""
+    )
+    return f"{format_video_time(int(progress.time_s))} looked at{remaining_text}"
+
+
+def _format_remaining(remaining_s: float) -> str:
+    if remaining_s < 1:
+        return "less than a second"
+    if remaining_s < 90:
+        return f"about {remaining_s:.0f} s"
+    return f"about {remaining_s / 60:.0f} minutes"
+
+
+def render_video_error(job: VideoAnalysisJob) -> None:
+    """Say in one line why there is no result, and let another film be chosen."""
+    line = job.problem[:1].upper() + job.problem[1:]
+    st.error(
+        f"{results.to_code_markdown(job.name)}: {escape_markdown(line)}.",
+        icon=":material/broken_image:",
+    )
+
+
+def has_changed_settings(job: VideoAnalysisJob, preferences: Preferences) -> bool:
+    """Return whether the sidebar says something else of films than it did."""
+    return _get_video_settings(job.options.preferences) != _get_video_settings(
+        preferences
+    )
+
+
+def _get_video_settings(preferences: Preferences) -> tuple[object, ...]:
+    models = preferences.analyzer, preferences.classifier, preferences.refine
+    return *models, preferences.settings, preferences.style

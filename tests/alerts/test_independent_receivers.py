@@ -1,0 +1,91 @@
+"""Several receivers: a slow one holds up nobody else, and each gets them in order."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime
+
+from maskdet.alerts.delivery import DeliveryQueue, RetryPolicy
+from maskdet.alerts.monitor import AlertConfig, AlertMonitor
+from maskdet.alerts.webhook import Webhook
+from maskdet.events import Event
+from tests.alerts.receivers import (
+    run_mqtt_broker,
+    run_silent_receiver,
+    run_web_receiver,
+)
+from tests.helpers.waiting import WAIT_S
+
+NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+HASTE = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
+
+
+def alert(person: int) -> Event:
+    return Event("alert", NOON, "Door", "run", person, rule="no_mask")
+
+
+def test_a_webhook_that_never_answers_does_not_hold_up_the_broker() -> None:
+    with run_silent_receiver() as silent, run_mqtt_broker() as (port, packets):
+        address = f"mqtt://127.0.0.1:{port}/doors"
+        watch = AlertMonitor(AlertConfig(webhook_url=silent, mqtt_url=address))
+        watch.send_test(alert(1))
+        assert watch._delivery_queues["mqtt"].flush(WAIT_S)
+        now = watch.delivery_statuses()
+        assert (now["mqtt"].n_sent, now["webhook"].n_waiting) == (1, 1)
+        assert len(packets) == 1
+        watch.configure(AlertConfig(), None)
+
+
+def test_one_users_slow_receiver_does_not_hold_up_anothers() -> None:
+    with run_silent_receiver() as silent, run_web_receiver() as quick:
+        watches = [
+            AlertMonitor(AlertConfig(webhook_url=url)) for url in (silent, quick.url)
+        ]
+        for watch in watches:
+            for person in range(3):
+                watch.send_test(alert(person))
+        assert watches[1]._delivery_queues["webhook"].flush(WAIT_S)
+        assert [watch.delivery_statuses()["webhook"].n_sent for watch in watches] == [
+            0,
+            3,
+        ]
+        assert [json.loads(body)["person"] for _, _, body in quick.requests] == [
+            0,
+            1,
+            2,
+        ]
+        for watch in watches:
+            watch.configure(AlertConfig(), None)
+
+
+def test_an_alert_that_is_tried_again_stays_before_those_that_came_later() -> None:
+    with run_web_receiver((500, {}), (503, {})) as receiver:
+        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
+        outbox.put([alert(1), alert(2), alert(3)])
+        assert outbox.flush(WAIT_S)
+    people = [json.loads(body)["person"] for _, _, body in receiver.requests]
+    assert people == [1, 1, 1, 2, 3]
+
+
+def test_an_outbox_that_is_closed_sends_no_more_and_its_thread_ends() -> None:
+    sent: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(one: Event) -> None:
+        begun.set()
+        go_on.wait(WAIT_S)
+        sent.append(one.person)
+
+    before = set(threading.enumerate())
+    outbox = DeliveryQueue(slow)
+    outbox.put([alert(1), alert(2), alert(3)])
+    assert begun.wait(WAIT_S)
+    outbox.close()
+    go_on.set()
+    outbox.put([alert(4)])
+    for thread in set(threading.enumerate()) - before:
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+    assert sent == [1], "what was on its way is sent to its end"
+    assert outbox.status().n_sent == 1

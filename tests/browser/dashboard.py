@@ -1,0 +1,248 @@
+"""What the browser tests do with the dashboard and with the page in the browser."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from maskdet.events.config import EVENTS_URL_VARIABLE, sqlite_url
+from tests.helpers.servers import find_free_port, is_healthy
+from tests.helpers.waiting import wait_until
+
+BROWSER_FOLDER = Path(__file__).resolve().parent
+STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
+_STATS_SELECTOR = ".maskdet-live:not(.maskdet-near)"
+
+# The stream's <video> as PNG; null while it has no picture.
+VIDEO_AS_PNG_SCRIPT = """() => {
+  const video = document.querySelector('video');
+  if (!video || !video.videoWidth) return null;
+  const canvas = document.createElement('canvas');
+  canvas.width = video.videoWidth; canvas.height = video.videoHeight;
+  canvas.getContext('2d').drawImage(video, 0, 0);
+  return canvas.toDataURL('image/png');
+}"""
+
+
+class Dashboard:
+    """A running dashboard.
+
+    Attributes:
+        port: where it listens, on this machine.
+        url: its address.
+        events: the address of its database of events.
+        log: where its output goes.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, script: str = "serve.py") -> None:
+        self.port = find_free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.events = sqlite_url(folder / "events.sqlite3")
+        self.log = folder / "log.txt"
+        command = [
+            sys.executable,
+            str(BROWSER_FOLDER / script),
+            str(self.port),
+            *arguments,
+        ]
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, EVENTS_URL_VARIABLE: self.events},
+            )
+
+    def wait(self) -> None:
+        def healthy() -> bool:
+            assert self._process.poll() is None, self.log.read_text()
+            return is_healthy(self.port)
+
+        wait_until(healthy, "the dashboard to answer")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def run_dashboard(
+    folder: Path, *arguments: str, script: str = "serve.py"
+) -> Iterator[Dashboard]:
+    """Run a dashboard that writes into a folder, and end it.
+
+    Args:
+        folder: where its output and its events go.
+        arguments: what the script gets after its port.
+        script: starts the dashboard; it lies beside this file.
+    """
+    dashboard = Dashboard(folder, *arguments, script=script)
+    try:
+        dashboard.wait()
+        yield dashboard
+    finally:
+        dashboard.stop()
+
+
+class LivePage:
+    """The Live page in a browser."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    @property
+    def frame(self) -> Any:
+        """The streamer's frame; after a change of page it is a new one."""
+        return self.page.wait_for_selector(STREAMER).content_frame()
+
+    def button(self, name: str) -> Any:
+        return self.frame.get_by_role("button", name=name, exact=True)
+
+    def start(self) -> None:
+        self.button("Start").click()
+        wait_until(lambda: self.image() is not None, "the first picture")
+
+    def stop(self) -> None:
+        self.button("Stop").click()
+        self.button("Start").wait_for()
+
+    def image(self) -> np.ndarray | None:
+        """The picture that came back from the server, BGR."""
+        url = self.frame.evaluate(VIDEO_AS_PNG_SCRIPT)
+        if url is None:
+            return None
+        content = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+        return cv2.imdecode(content, cv2.IMREAD_COLOR)
+
+    def wait_for_image(
+        self, condition: Callable[[np.ndarray], bool], description: str
+    ) -> np.ndarray:
+        """Return the first picture that meets the condition."""
+        images: list[np.ndarray] = []
+
+        def is_met() -> bool:
+            image = self.image()
+            if image is not None:
+                images.append(image)
+            return image is not None and condition(image)
+
+        wait_until(is_met, description)
+        return images[-1]
+
+    def press_slider_key(self, slider: str, key: str) -> None:
+        """Press a key on a slider of the sidebar."""
+        self.page.get_by_role("slider", name=slider).press(key)
+
+    def open_page(self, page_name: str) -> None:
+        open_page_from_sidebar(self.page, page_name)
+
+    def read_stats(self) -> str:
+        """Everything beside the picture, as text."""
+        return self.page.locator(_STATS_SELECTOR).inner_text()
+
+    def read_stat(self, name: str) -> str:
+        """The value that stands over a name in the numbers beside the picture."""
+        cells = self.page.locator(f"{_STATS_SELECTOR} dl div")
+        return cells.filter(has_text=name).locator("dd").first.inner_text()
+
+
+def open_page_from_sidebar(page: Any, page_name: str) -> None:
+    """Open another page by its name in the sidebar, and wait for it.
+
+    As a person does, who looks at a page before going on to another.
+    """
+    link = page.get_by_test_id("stSidebarNav").get_by_text(page_name, exact=True)
+    link.wait_for()
+    wait_until_idle(page)
+    link.click()
+    title = page.get_by_role("heading", name=page_name, level=1)
+    title.wait_for()
+
+
+def select_option(page: Any, box: str, option: str) -> None:
+    """Choose from a select box.
+
+    A rerun that is under way closes the list again, so it may take more than one try.
+    """
+
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    def try_select() -> bool:
+        wait_until_idle(page)
+        page.get_by_role("combobox", name=box).click()
+        option_item = page.get_by_role("option", name=option, exact=True)
+        with contextlib.suppress(PlaywrightTimeout):
+            option_item.click(timeout=5_000)
+            return True
+        page.keyboard.press("Escape")
+        return False
+
+    wait_until(try_select, f"{option} in the list of {box}")
+
+
+def turn_toggle_on(page: Any, toggle: str) -> None:
+    """Turn a toggle on that is seen; a rerun under way may take a click away."""
+    box = page.get_by_test_id("stCheckbox").filter(has_text=toggle, visible=True).first
+
+    def is_on() -> bool:
+        box.wait_for()
+        wait_until_idle(page)
+        if not box.locator("input").is_checked():
+            box.get_by_text(toggle, exact=True).click()
+            wait_until_idle(page)
+        return bool(box.locator("input").is_checked())
+
+    wait_until(is_on, f"the toggle {toggle} to be on")
+
+
+def upload_files(page: Any, uploader: Any, files: Any, arrival: Any) -> None:
+    """Give files to an uploader until something shows that they are there.
+
+    An uploader that is drawn anew while it sends, as on a busy machine, forgets them.
+    """
+
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    def try_upload() -> bool:
+        uploader.wait_for(state="attached")
+        wait_until_idle(page)
+        uploader.set_input_files(files)
+        with contextlib.suppress(PlaywrightTimeout):
+            arrival.wait_for(timeout=40_000)
+            return True
+        return False
+
+    wait_until(try_upload, "the files to arrive")
+
+
+def wait_until_idle(page: Any, quiet_s: float = 0.3, timeout_s: float = 10) -> None:
+    """Wait until no script has run for a moment, but not for ever."""
+    app = page.get_by_test_id("stApp")
+    busy_at_s = began_at_s = time.monotonic()
+    while time.monotonic() - busy_at_s < quiet_s:
+        if app.get_attribute("data-test-script-state") != "notRunning":
+            busy_at_s = time.monotonic()
+        if busy_at_s - began_at_s > timeout_s:
+            return
+        time.sleep(0.05)
+
+
+def write_camera_video(path: Path, images: Sequence[np.ndarray]) -> Path:
+    """Write what Chromium's fake camera plays in a loop, 30 pictures a second."""
+    jpegs = (cv2.imencode(".jpg", image)[1].tobytes() for image in images)
+    path.write_bytes(b"".join(jpegs))
+    return path

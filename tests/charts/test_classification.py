@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from maskdet import charts
+from maskdet.charts.theme import GREY
+from maskdet.metrics.classification import binarize, threshold_curves
+from maskdet.metrics.summary import summarize_classification
+from maskdet.style import WHITE, Style, contrast_ratio
+from maskdet.types import CLASSES
+from tests.helpers.predictions import random_predictions
+
+DARK = (23, 17, 14)
+"""Streamlit's dark background, BGR."""
+
+LOG = [
+    {
+        "epoch": epoch,
+        "stage": 1 + (epoch > 2),
+        "loss": 1 / epoch,
+        "accuracy": 1 - 0.5 / epoch,
+        "val_loss": 1.2 / epoch,
+        "val_accuracy": 1 - 0.6 / epoch,
+        "learning_rate": 0.001,
+    }
+    for epoch in (1, 2, 3, 4)
+]
+
+
+@pytest.fixture(scope="module")
+def answers():
+    return {
+        "maskdet": random_predictions(900),
+        "tutorial": random_predictions(700, skill=1),
+    }
+
+
+def layers(chart):
+    """The layers of a chart, each with its data in place of a reference."""
+    content = chart.to_dict()
+    named = content.get("datasets", {})
+    for layer in content["layer"]:
+        own = layer.get("data", content.get("data", {}))
+        values = named[own["name"]] if "name" in own else own["values"]
+        mark = (
+            layer["mark"]["type"] if isinstance(layer["mark"], dict) else layer["mark"]
+        )
+        yield mark, layer.get("encoding", {}), values
+
+
+def rows_of(chart, kind):
+    return [values for mark, _, values in layers(chart) if mark == kind]
+
+
+def everything(answers):
+    return {
+        "roc": charts.roc_chart(answers),
+        "roc classes": charts.roc_chart(answers, task="classes"),
+        "pr": charts.precision_recall_chart(answers),
+        "pr incorrect": charts.precision_recall_chart(answers, task="incorrect"),
+        "reliability": charts.reliability_chart(answers),
+        "reliability wearing": charts.reliability_chart(answers, target="wearing"),
+        "slices": charts.slices_chart(answers),
+        "confusion": charts.confusion_matrix_chart(next(iter(answers.values()))),
+        "accuracy": charts.learning_curves({"maskdet": LOG, "tutorial": LOG[:2]}),
+        "loss": charts.learning_curves({"maskdet": LOG}, quantity="loss"),
+    }
+
+
+def test_every_chart_has_tooltips_a_title_and_says_how_much_it_is_made_of(answers):
+    for name, chart in everything(answers).items():
+        content = chart.to_dict()  # checked against Vega-Lite's schema
+        assert "background" not in content, name
+        assert content["title"]["text"], name
+        words = content["title"]["subtitle"]
+        assert "n = " in words or "runs" in words or "epochs" in words, name
+        assert any("tooltip" in encoding for _, encoding, _ in layers(chart)), name
+        json.dumps(content, allow_nan=False)
+
+
+def test_several_runs_share_a_chart_and_keep_their_colours(answers):
+    colours = charts.assign_run_colours(answers)
+    assert len(set(colours.values())) == 2
+    assert charts.assign_run_colours(["maskdet"]) == {"maskdet": colours["maskdet"]}
+    for chart in (charts.roc_chart(answers), charts.slices_chart(answers)):
+        runs = {row["run"] for row in rows_of(chart, "point")[0]}
+        assert runs == {"maskdet", "tutorial"}
+        scales = [
+            encoding["color"]["scale"]
+            for _, encoding, _ in layers(chart)
+            if "scale" in encoding.get("color", {})
+        ]
+        assert scales[0] == {
+            "domain": list(colours),
+            "range": list(colours.values()),
+        }
+
+
+def test_colours_read_on_light_and_dark_pages():
+    for css in [*charts.assign_run_colours("abcde").values(), GREY]:
+        bgr = tuple(int(css[i : i + 2], 16) for i in (5, 3, 1))
+        assert contrast_ratio(bgr, WHITE) >= 3, css
+        assert contrast_ratio(bgr, DARK) >= 3, css
+
+
+def test_classes_have_the_colours_that_they_have_everywhere(answers):
+    chart = charts.roc_chart(
+        answers, task="classes", style=Style(palette="colour-blind")
+    )
+    _, encoding, _ = list(layers(chart))[1]
+    assert encoding["color"]["scale"] == {
+        "domain": ["Mask", "No mask", "Incorrect"],
+        "range": [Style(palette="colour-blind").colour_css(label) for label in CLASSES],
+    }
+
+
+def test_roc_has_the_area_and_the_point_in_use(answers):
+    alone = {"maskdet": answers["maskdet"]}
+    one = answers["maskdet"].classification
+    line, dots = rows_of(charts.roc_chart(alone), "point")
+    assert (line[0]["x"], line[0]["y"]) == (0, 0)
+    assert (line[-1]["x"], line[-1]["y"]) == (1, 1)
+    assert len(line) <= charts.MAX_CURVE_POINTS
+    exact = summarize_classification(one, resamples=2).masked.roc_area.value
+    drawn = np.trapezoid([row["y"] for row in line], [row["x"] for row in line])
+    assert drawn == pytest.approx(exact, abs=1e-3)
+    assert line[0]["area"] == pytest.approx(exact, abs=1e-4)
+    counts = one.binary_confusion.counts
+    assert dots[0]["y"] == pytest.approx(counts[0, 0] / counts[0].sum(), abs=1e-5)
+    assert dots[0]["x"] == pytest.approx(counts[1, 0] / counts[1].sum(), abs=1e-5)
+
+
+def test_precision_recall_has_the_point_in_use_for_each_class(answers):
+    alone = {"maskdet": answers["maskdet"]}
+    states = answers["maskdet"].classification.class_confusion
+    dots = rows_of(charts.precision_recall_chart(alone, task="classes"), "point")[1]
+    assert [row["class"] for row in dots] == [label.title for label in CLASSES]
+    for row, recall, precision in zip(
+        dots, states.recalls, states.precisions, strict=True
+    ):
+        assert row["x"] == pytest.approx(recall.value, abs=1e-5)
+        assert row["y"] == pytest.approx(precision.value, abs=1e-5)
+
+
+def test_a_class_without_faces_has_no_curve(answers):
+    one = answers["maskdet"]
+    kept = one.select(one.ground_truth != 2)
+    chart = charts.roc_chart({"maskdet": kept}, task="classes")
+    assert {row["class"] for row in rows_of(chart, "line")[1]} == {"Mask", "No mask"}
+    nothing = one.select(np.zeros(len(one), bool))
+    for chart in everything({"maskdet": nothing}).values():
+        chart.to_dict()
+
+
+def test_the_matrix_shows_counts_and_shares_of_the_truth(answers):
+    one = answers["tutorial"]
+    rows = rows_of(charts.confusion_matrix_chart(one), "rect")[0]
+    counts = one.classification.class_confusion.counts[:, :3]
+    assert [row["count"] for row in rows] == counts.ravel().tolist()
+    assert sum(row["share"] for row in rows[:3]) == pytest.approx(1)
+    assert rows == rows_of(charts.confusion_matrix_chart(one.classification), "rect")[0]
+
+
+def test_reliability_says_how_many_faces_each_point_is_made_of(answers):
+    rows = rows_of(charts.reliability_chart(answers), "point")[0]
+    ours = [row for row in rows if row["run"] == "maskdet"]
+    assert sum(row["n"] for row in ours) == 900
+    for row in ours:
+        assert row["low"] <= row["share"] <= row["high"]
+
+
+def test_parts_that_are_worse_are_marked():
+    one = random_predictions(900)
+    one.lights[:] = np.where(one.probs.argmax(axis=1) == one.ground_truth, 200, 20)
+    rows = rows_of(charts.slices_chart({"maskdet": one}), "point")[0]
+    assert [row["place"] for row in rows if row["worse"]] == ["light: under 40"]
+    dark = next(row for row in rows if row["place"] == "light: under 40")
+    assert dark["verdict"] == "worse"
+
+
+def test_learning_curves_show_both_sets_and_where_a_stage_began():
+    chart = charts.learning_curves({"maskdet": LOG}, quantity="loss")
+    assert rows_of(chart, "rule") == [[{"epoch": 2.5}]]
+    rows = rows_of(chart, "line")[0]
+    known = {(row["set"], row["epoch"]): row["value"] for row in rows}
+    assert len(known) == 8
+    assert known["training", 4] == pytest.approx(0.25)
+    assert known["validation", 4] == pytest.approx(0.3)
+
+
+def test_thinning_keeps_the_ends_and_every_corner():
+    x = np.linspace(0, 1, 1001)
+    y = np.where(x < 0.5, 0.0, 1.0)
+    kept = charts.simplify_line(x, y)
+    assert x[kept].tolist() == pytest.approx([0, 0.499, 0.5, 1])
+    assert charts.simplify_line(np.zeros(1), np.zeros(1)).tolist() == [0]
+    assert charts.simplify_line(np.zeros(0), np.zeros(0)).tolist() == []
+
+
+def test_thinning_keeps_the_shape_of_a_real_curve():
+    asked = binarize(random_predictions(5000, skill=1.0).classification, "wearing")
+    curves = threshold_curves(asked.ground_truth, asked.scores)
+    x, y = curves.false_positive_rates, curves.recalls
+    kept = charts.simplify_line(x, y)
+    assert len(kept) == charts.MAX_CURVE_POINTS
+    assert (np.diff(kept) > 0).all()
+    between = np.interp(np.arange(len(x)), kept, np.arange(len(kept)))
+    left = kept[np.floor(between).astype(int)]
+    right = kept[np.ceil(between).astype(int)]
+    # distance of each point from the piece of the drawn line that stands for it
+    along = np.stack([x[right] - x[left], y[right] - y[left]])
+    off = np.stack([x - x[left], y - y[left]])
+    length = np.hypot(*along)
+    far = np.abs(along[0] * off[1] - along[1] * off[0])
+    assert np.divide(far, length, where=length > 0, out=np.zeros(len(x))).max() < 0.002
+
+
+def test_charts_need_neither_streamlit_nor_pandas():
+    code = (
+        "import sys; from maskdet import charts; "
+        "print('streamlit' in sys.modules, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "False"], done.stderr
+
+
+def test_classes_are_called_what_the_visitor_calls_them(answers):
+    names = {"mask": "口罩", "no_mask": "St. Mary's", "incorrect": "Sloppy"}
+    style = Style(class_names=names)
+    drawn = [
+        make(answers, task=question, style=style).to_dict()
+        for make in (charts.roc_chart, charts.precision_recall_chart)
+        for question in ("classes", "incorrect")
+    ]
+    one = next(iter(answers.values()))
+    drawn.append(charts.confusion_matrix_chart(one, style=style).to_dict())
+    for chart in drawn:
+        text = json.dumps(chart, ensure_ascii=False)
+        assert "Sloppy" in text
+        assert not {"Mask", "No mask", "Incorrect"} & set(text.split('"'))
+    scales = [
+        layer["encoding"][channel]["scale"]["domain"]
+        for layer in drawn[0]["layer"]
+        for channel in ("color", "strokeDash")
+        if "scale" in layer["encoding"].get(channel, {})
+    ]
+    assert scales
+    assert all(domain == list(names.values()) for domain in scales)

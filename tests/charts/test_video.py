@@ -1,0 +1,96 @@
+"""The charts of a film: what they are made of, and what a click on them says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from maskdet.charts.video import (
+    TIME_SELECTION,
+    contacts_chart,
+    mask_rate_chart,
+    people_chart,
+)
+from maskdet.style import Style
+from maskdet.types import Label
+from maskdet.video import TimelineBin
+
+NOBODY = dict.fromkeys(Label, 0.0)
+MOMENTS = (
+    TimelineBin(0.0, 1.0, NOBODY | {Label.MASK: 1.5, Label.NO_MASK: 0.5}, 0, 0),
+    TimelineBin(1.0, 1.0, dict(NOBODY), 0, 0),
+    TimelineBin(2.0, 1.0, NOBODY | {Label.UNKNOWN: 1.0, Label.INCORRECT: 2.0}, 3, 1),
+)
+
+
+def spec(chart: Any) -> dict[str, Any]:
+    built: dict[str, Any] = chart.to_dict()
+    return built
+
+
+def rows(built: Mapping[str, Any], layer: int) -> list[dict[str, Any]]:
+    data = built["layer"][layer]["data"]
+    values = data.get("values") or built["datasets"][data["name"]]
+    return list(values)
+
+
+def test_people_are_stacked_in_the_colours_of_their_labels() -> None:
+    built = spec(
+        people_chart(MOMENTS, marked_s=1.5, style=Style(palette="colour-blind"))
+    )
+    bars = [
+        (row["start"], row["class"], row["low"], row["high"]) for row in rows(built, 0)
+    ]
+    assert bars == [
+        (0.0, "Mask", 0, 1.5),
+        (0.0, "No mask", 1.5, 2.0),
+        (2.0, "Incorrect", 0, 2.0),
+        (2.0, "Unsure", 2.0, 3.0),
+    ]
+    scale = built["layer"][0]["encoding"]["color"]["scale"]
+    colours = dict(zip(scale["domain"], scale["range"], strict=True))
+    assert colours == {
+        label.title: Style(palette="colour-blind").colour_css(label) for label in Label
+    }
+    assert built["layer"][0]["encoding"]["x"]["scale"]["domain"] == [0, 3.0]
+
+
+def test_the_share_is_unknown_where_nobody_is() -> None:
+    built = spec(mask_rate_chart(MOMENTS, marked_s=0))
+    line = next(
+        number
+        for number, layer in enumerate(built["layer"])
+        if layer["mark"]["type"] == "line"
+    )
+    assert [row["share"] for row in rows(built, line)] == [0.75, None, 0.0]
+    assert [row["middle"] for row in rows(built, line)] == [0.5, 1.5, 2.5]
+
+
+def test_pairs_that_were_near_for_too_long_stand_at_the_bottom() -> None:
+    built = spec(contacts_chart(MOMENTS, marked_s=0))
+    bars = [(row["kind"], row["low"], row["high"]) for row in rows(built, 0)]
+    assert bars == [("for too long", 0, 1), ("near", 1, 3)]
+
+
+@pytest.mark.parametrize("chart", [people_chart, mask_rate_chart, contacts_chart])
+def test_every_moment_can_be_clicked_also_an_empty_one(chart) -> None:
+    built = spec(chart(MOMENTS, marked_s=2.5))
+    (chosen,) = built["params"]
+    assert chosen["name"] == TIME_SELECTION
+    assert chosen["select"]["fields"] == ["start"]
+    touched = rows(built, len(built["layer"]) - 1)
+    assert [row["start"] for row in touched] == [0.0, 1.0, 2.0]
+    assert all(row["top"] > row["bottom"] for row in touched)
+    marks = [
+        rows(built, number)
+        for number, layer in enumerate(built["layer"])
+        if layer["mark"]["type"] == "rule"
+    ]
+    assert marks == [[{"at": 2.5}]] * 2
+
+
+@pytest.mark.parametrize("chart", [people_chart, mask_rate_chart, contacts_chart])
+def test_a_film_without_anything_has_charts_too(chart) -> None:
+    assert spec(chart((), marked_s=0))["layer"]

@@ -1,0 +1,28 @@
+"""What `detect` loads if the choice is left to it, and without a second look."""
+
+from __future__ import annotations
+
+from maskdet.analyzers.pipelines import DEFAULT_ANALYZER, TwoStage
+from maskdet.cli import detect, main
+from maskdet.media import encode_png
+from maskdet.web.preferences import Preferences
+from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
+
+
+def test_a_file_of_a_newcomer_means_the_default_analyzer(tmp_path, monkeypatch):
+    asked = []
+
+    def load(name, classifier, *, refine):
+        asked.append((name, refine))
+        return TwoStage(FakeDetector(), FakeClassifier())
+
+    monkeypatch.setattr(detect, "load_analyzer", load)
+    picture = tmp_path / "a.png"
+    picture.write_bytes(encode_png(make_grey_image()))
+    saved = tmp_path / "untouched.json"
+    saved.write_text(Preferences().to_json())
+    assert main(["detect", str(picture), "--settings", str(saved)]) == 0
+    saved.write_text(Preferences(refine=False).to_json())
+    assert main(["detect", str(picture), "--settings", str(saved)]) == 0
+    assert main(["detect", str(picture), "--no-refinement", "--analyzer", "auto"]) == 0
+    assert asked == [(DEFAULT_ANALYZER, looks) for looks in (True, False, False)]

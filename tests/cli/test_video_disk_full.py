@@ -1,0 +1,164 @@
+"""`maskdet video` where a file finds no room: the rest is kept, one line said."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from maskdet.analyzers.pipelines import TwoStage
+from maskdet.cli import main, video
+from maskdet.media import VideoWriter, find_videos, open_video_file
+from maskdet.settings import Settings
+from maskdet.video import (
+    OutputError,
+    VideoCsvFile,
+    VideoCsvWriter,
+    VideoOutputs,
+    run_video_analysis,
+)
+from tests.helpers.fakes import FakeClassifier, FakeDetector
+from tests.media.video_files import N_FRAMES, write_video
+
+NO_ROOM = "no space left on device"
+
+
+def fake() -> TwoStage:
+    return TwoStage(FakeDetector([[5, 5, 45, 55]], [0.9]), FakeClassifier())
+
+
+@pytest.fixture(autouse=True)
+def _no_models(monkeypatch) -> None:
+    monkeypatch.setattr(video, "load_analyzer", lambda *_, **__: fake())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    films = tmp_path / "films"
+    films.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        write_video(films / name)
+    return films
+
+
+def run(*words: object) -> int:
+    return main(["video", *map(str, words)])
+
+
+def complaints(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("maskdet: ")]
+
+
+def fill_up(monkeypatch, of: type, method: str, after: int) -> None:
+    """Let a file take so many calls, and no more until the disk is emptied."""
+    whole, calls = getattr(of, method), []
+
+    def call(self, *words, **how):
+        calls.append(1)
+        if len(calls) > after:
+            raise OSError(28, "No space left on device")
+        return whole(self, *words, **how)
+
+    monkeypatch.setattr(of, method, call)
+
+
+def reports(path: Path) -> list[dict]:
+    return json.loads(path.read_text())["films"]
+
+
+def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
+    folder, tmp_path, capsys, monkeypatch
+) -> None:
+    fill_up(monkeypatch, VideoCsvWriter, "add", after=4)
+    rows, summary, events = (tmp_path / one for one in ("o.csv", "o.json", "e.csv"))
+    out = tmp_path / "out"
+    more = ("--json", summary, "--events", events, "--out", out)
+    assert run(folder, "--csv", rows, *more) == 1
+    shown = capsys.readouterr()
+    assert complaints(shown.err) == [f"maskdet: {rows}: {NO_ROOM}"]
+    assert f"{folder / 'a.mp4'}: 1 person" in shown.out
+    assert "b.mp4" not in shown.out
+    assert not rows.exists()
+    (report,) = reports(summary)
+    assert (report["pictures"], report["whole"]) == (5, False)
+    assert report["error"] == f"{rows}: {NO_ROOM}"
+    kinds = [row["kind"] for row in csv.DictReader(events.open())]
+    assert kinds[0] == "entered"
+    assert kinds[-1] == "left"
+    assert [path.name for path in find_videos(out)] == ["a.mp4"]
+    assert len(list(open_video_file(out / "a.mp4"))) == 4
+    assert not list(tmp_path.glob(".maskdet*"))
+
+
+@pytest.mark.parametrize(("method", "n"), [("write", 5), ("finish", N_FRAMES)])
+def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
+    folder, tmp_path, capsys, monkeypatch, method, n
+) -> None:
+    out, rows, summary = (tmp_path / one for one in ("out", "o.csv", "o.json"))
+    failed: list[str] = []
+    whole = getattr(VideoWriter, method)
+
+    def call(self, *words, **how):
+        # The disk is full at the first film's fifth picture, or at its end.
+        failed.append("")
+        if len(failed) == (5 if method == "write" else 1):
+            raise OSError(28, "No space left on device", str(self._target))
+        return whole(self, *words, **how)
+
+    monkeypatch.setattr(VideoWriter, method, call)
+    words = ("--out", out, "--csv", rows, "--json", summary)
+    assert run(folder, *words) == 1
+    shown = capsys.readouterr()
+    line = f"{out / 'a.mp4'}: {NO_ROOM}"
+    assert complaints(shown.err) == [f"maskdet: {folder / 'a.mp4'}: {line}"]
+    first, second = reports(summary)
+    assert (first["pictures"], first["error"]) == (n, line)
+    assert first["whole"] == (n == N_FRAMES)
+    assert len(first["people"]) == 1
+    assert (second["pictures"], second["error"]) == (N_FRAMES, None)
+    assert [path.name for path in out.iterdir()] == ["b.mp4"]
+    assert len(rows.read_text().splitlines()) == 1 + n + N_FRAMES
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+def test_a_file_that_finds_no_room_in_the_end_takes_no_other_with_it(
+    folder, tmp_path, capsys, option
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no device that is always full")
+    places = {"--csv": tmp_path / "o.csv", "--json": tmp_path / "o.json"}
+    places["--events"] = tmp_path / "e.csv"
+    words = {**places, option: Path("/dev/full")}
+    assert run(folder, *(part for pair in words.items() for part in pair)) == 1
+    lines = complaints(capsys.readouterr().err)
+    assert lines == [f"maskdet: /dev/full: {NO_ROOM}"]
+    left = {name: path.exists() for name, path in places.items()}
+    assert left == {**dict.fromkeys(places, True), option: False}
+
+
+def test_what_nobody_reads_any_more_ends_at_once_and_quietly(
+    folder, tmp_path, capfd, monkeypatch
+) -> None:
+    def closed(self, *words):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(VideoCsvWriter, "add", closed)
+    events = tmp_path / "e.csv"
+    monkeypatch.setattr("maskdet.cli.os.dup2", lambda *_: None)
+    assert run(folder, "--csv", "-", "--events", events) == 141
+    assert complaints(capfd.readouterr().err) == []
+    assert events.exists()
+
+
+def test_the_error_has_the_report_and_says_what_it_was(tmp_path, monkeypatch) -> None:
+    fill_up(monkeypatch, VideoCsvWriter, "add", after=2)
+    path = write_video(tmp_path / "a.mp4")
+    with VideoCsvFile(tmp_path / "o.csv") as rows, pytest.raises(OutputError) as caught:
+        run_video_analysis(path, fake(), Settings(), VideoOutputs(csv_writer=rows))
+    error = caught.value
+    assert (error.output, error.errno) == ("rows", 28)
+    assert error.filename == str(tmp_path / "o.csv")
+    assert error.report is not None
+    assert (error.report.n_frames, error.report.is_complete) == (3, False)

@@ -1,0 +1,123 @@
+"""Servers that a test starts as programs of their own: ports, and whether they run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tests.helpers.waiting import WAIT_S, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Below those that systems give to outgoing connections (32768 and up on Linux, 49152
+# and up elsewhere): nobody else takes the port before the server is up.
+_PORTS = range(20_000, 32_000)
+
+
+def find_free_port() -> int:
+    """Return a port of this machine on which nobody listens."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("none of 100 ports is free")
+
+
+def is_healthy(port: int) -> bool:
+    """Return whether a dashboard answers at this port."""
+    address = f"http://localhost:{port}/_stcore/health"
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(address, timeout=10) as response,
+    ):
+        return bool(response.status == 200)
+    return False
+
+
+@dataclass
+class ServedDashboard:
+    """A dashboard that `maskdet app` serves as a program of its own.
+
+    Attributes:
+        port: where it listens.
+        process: the program.
+        stdout: its output.
+        stderr: its complaints. Both are files: a pipe that nobody reads would fill up,
+            and the program would wait for ever.
+    """
+
+    port: int
+    process: subprocess.Popen[str]
+    stdout: IO[str]
+    stderr: IO[str]
+
+    def stop(
+        self, signal_number: signal.Signals = signal.SIGTERM
+    ) -> tuple[int, str, str]:
+        """Tell it to end; return its status, its output and its complaints."""
+        self.process.send_signal(signal_number)
+        self.process.wait(timeout=WAIT_S)
+        texts = []
+        for file in (self.stdout, self.stderr):
+            file.seek(0)
+            texts.append(file.read())
+        return self.process.returncode, texts[0], texts[1]
+
+
+LAUNCH_ARGUMENTS = ("maskdet", "app", "--no-browser", "--port")
+STREAMLIT_ARGUMENTS = (
+    *("streamlit", "run", str(ROOT / "app.py"), "--server.headless", "true"),
+    *("--server.address", "localhost", "--server.port"),
+)
+
+
+@contextlib.contextmanager
+def serve_dashboard(
+    folder: Path,
+    *options: str,
+    command: Sequence[str] = LAUNCH_ARGUMENTS,
+    **environment: str,
+) -> Iterator[ServedDashboard]:
+    """Serve the dashboard until the context ends.
+
+    Args:
+        folder: where it runs.
+        options: more options of the command.
+        command: a module and its first arguments; the port comes behind them.
+        environment: variables beside those of the tests.
+    """
+    port = find_free_port()
+    paths = [environment.pop("PYTHONPATH", ""), str(ROOT)]
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as out,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as err,
+    ):
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, str(port), *options],
+            cwd=folder,
+            env=os.environ
+            | environment
+            | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            stdout=out,
+            stderr=err,
+            text=True,
+        )
+        try:
+            wait_until(
+                lambda: process.poll() is not None or is_healthy(port), "the server"
+            )
+            yield ServedDashboard(port, process, out, err)
+        finally:
+            process.kill()
+            process.wait()

@@ -1,0 +1,73 @@
+"""The numbers of the three examples of ami-a/MaskDetection."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from maskdet.settings import Settings
+from maskdet.smoothing import (
+    TRACKING_PRESETS,
+    LabelSmoother,
+    beta_to_window_s,
+    frames_to_window_s,
+    uncertainty_to_confidence,
+)
+from maskdet.types import Faces, Label, Scene
+
+
+@pytest.mark.parametrize(
+    ("name", "min_score", "smoothing", "min_confidence"),
+    [
+        ("track-head", 0.4, "window", 0.4),
+        ("track-face", 0.12, "latest", 0.4),
+        ("track-onepass", 0.4, "ema", 0.67),
+    ],
+)
+def test_presets_hold_the_published_values(name, min_score, smoothing, min_confidence):
+    preset = TRACKING_PRESETS[name].settings
+    assert preset.min_score == min_score
+    assert preset.smoothing == smoothing
+    assert preset.min_confidence == min_confidence
+    assert preset.nms_iou == 0.3
+    assert preset.memory_s * 30 == pytest.approx(10)
+    LabelSmoother(preset.smoothing, preset.smoothing_window_s, preset.memory_s)
+
+
+def test_ten_frames_and_beta_are_seconds_at_thirty_frames_a_second():
+    assert TRACKING_PRESETS["track-head"].settings.smoothing_window_s == pytest.approx(
+        1 / 3
+    )
+    window_s = TRACKING_PRESETS["track-onepass"].settings.smoothing_window_s
+    assert math.exp(-(1 / 30) / (window_s / 2)) == pytest.approx(0.9)
+
+
+def test_other_frame_rates_give_other_seconds():
+    assert frames_to_window_s(10, 25) == pytest.approx(0.4)
+    assert beta_to_window_s(0.9, 10) == pytest.approx(3 * beta_to_window_s(0.9, 30))
+
+
+def test_there_are_three_and_each_can_be_saved():
+    assert len(TRACKING_PRESETS) == 3
+    for preset in TRACKING_PRESETS.values():
+        settings = preset.settings
+        assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_uncertainty_is_the_same_part_of_the_way_from_nothing_known() -> None:
+    assert uncertainty_to_confidence(0.0) == pytest.approx(1 / 3, abs=0.005)
+    assert uncertainty_to_confidence(0.1) == 0.4
+    assert uncertainty_to_confidence(0.5) == 0.67
+    assert uncertainty_to_confidence(1.0) == 1.0
+
+
+def test_unsure_can_act_with_three_classes() -> None:
+    for preset in TRACKING_PRESETS.values():
+        settings = preset.settings
+        # Below a third no label of three can fall.
+        assert settings.min_confidence > 1 / 3
+        wavering = Scene(Faces([[0, 0, 40, 40]], [0.9]), [[0.36, 0.33, 0.31]]).filter(
+            settings
+        )
+        assert wavering.labels == (Label.UNKNOWN,)

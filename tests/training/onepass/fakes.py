@@ -1,0 +1,68 @@
+"""Maps and truths made by hand, for the tests of the one-pass training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LABELS = np.array([0, 1, 2, 0])
+BOXES = np.array(
+    [
+        [10.2, 20.7, 21.4, 33.1],
+        [60, 8, 110, 70],
+        [0.5, 90, 120, 255],
+        [200, 3, 208, 12],
+    ],
+    np.float32,
+)
+
+
+def make_blank_maps(side, n=1):
+    """Maps of a network that sees a face nowhere and puts small boxes everywhere."""
+    maps = []
+    for stride in (8, 16, 32):
+        stride_map = np.zeros((n, side // stride, side // stride, 9), np.float32)
+        stride_map[..., :2] = -4.0
+        maps.append(stride_map)
+    return maps
+
+
+def make_target_rows(boxes, state=1.0, label=0):
+    targets = np.zeros((1, len(boxes), 10), np.float32)
+    targets[0, :, :4] = boxes
+    targets[0, :, 4] = state
+    targets[0, :, 5 + label] = 1.0
+    targets[0, :, 8:] = 1.0
+    return targets
+
+
+def make_packed_image(boxes, labels=None):
+    """A dim grey picture of 160 x 120 with a bright patch for each face."""
+    from maskdet.training.onepass.data import TrainingImage
+
+    faces = np.array(boxes, np.float32).reshape(-1, 4)
+    class_ids = np.zeros(len(faces), np.int64) if labels is None else np.array(labels)
+    rng = np.random.default_rng(len(faces))
+    image = rng.integers(60, 80, (120, 160, 3), dtype=np.uint8)
+    for x1, y1, x2, y2 in faces.astype(int):
+        image[y1:y2, x1:x2] += 130
+    teacher_probs = np.full((len(faces), 3), np.nan, np.float32)
+    return TrainingImage(
+        image, faces, class_ids.astype(np.int64), teacher_probs, "town"
+    )
+
+
+def build_stand_in_network():
+    """A network of one layer a stride, in the place of the real one."""
+    import keras
+
+    image = keras.Input((None, None, 3), name="image")
+    scaled = keras.layers.Rescaling(1 / 255)(image)
+    maps = []
+    for stride in (8, 16, 32):
+        mean = keras.layers.AveragePooling2D(stride)(scaled)
+        parts = [
+            keras.layers.Conv2D(6, 1, name=f"find{stride}")(mean),
+            keras.layers.Conv2D(3, 1, name=f"mask{stride}_logits")(mean),
+        ]
+        maps.append(keras.layers.Concatenate()(parts))
+    return keras.Model(image, maps)

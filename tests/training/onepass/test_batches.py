@@ -1,0 +1,204 @@
+"""Which faces are shown how often, and scenes that come back from their file."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from maskdet.datasets import Example
+from maskdet.training.onepass.augment import draw_training_images
+from maskdet.training.onepass.batches import (
+    CLASS_FRACTIONS,
+    OnePassSampler,
+    compute_face_probabilities,
+)
+from maskdet.training.onepass.data import (
+    MAX_SIDE_PX,
+    PackedImages,
+    load_training_images,
+    read_packed_images,
+    read_training_images,
+    save_packed_images,
+)
+from maskdet.types import CLASSES, Faces, Label
+from tests.training.onepass.fakes import make_packed_image
+
+
+@pytest.fixture
+def scenes():
+    crowd = make_packed_image(
+        [[10, 10, 34, 34], [40, 10, 64, 34], [80, 10, 104, 34]], [0, 0, 1]
+    )
+    wrong = make_packed_image([[60, 40, 100, 90]], [2])
+    other = dataclasses.replace(
+        make_packed_image([[5, 5, 29, 29]], [0]), source="other"
+    )
+    unknown = make_packed_image([[20, 20, 60, 60]], [-1])
+    return PackedImages.pack([crowd, wrong, other, unknown, make_packed_image([])])
+
+
+def test_classes_get_their_share_and_a_source_the_root_of_its_faces(scenes):
+    chances = compute_face_probabilities(scenes)
+    assert chances.sum() == pytest.approx(1)
+    for label in CLASSES:
+        share = chances[scenes.labels == label].sum()
+        assert share == pytest.approx(CLASS_FRACTIONS[label])
+    assert chances[0] == chances[1]
+    # two masks are of `town`, one of `other`: the roots are 1.414 to 1
+    assert (chances[0] + chances[1]) / chances[4] == pytest.approx(np.sqrt(2))
+    assert chances[5] == 0
+
+
+def test_large_faces_are_shown_more_often():
+    chances = compute_face_probabilities(
+        PackedImages.pack([make_packed_image([[0, 0, 24, 24], [30, 0, 78, 48]])])
+    )
+    assert chances[1] / chances[0] == pytest.approx(2)
+
+
+def test_faces_that_an_detection_teacher_hardly_sees_are_shown_more_often():
+    one = make_packed_image([[0, 0, 24, 24], [30, 0, 54, 24]])
+    one = dataclasses.replace(one, detector_scores=np.float32([1.0, 0.5]))
+    chances = compute_face_probabilities(PackedImages.pack([one]))
+    assert chances[1] / chances[0] == pytest.approx(1 + 5 * 0.25)
+
+
+def test_no_known_face_is_refused():
+    with pytest.raises(ValueError, match="no picture to train on holds a face"):
+        compute_face_probabilities(
+            PackedImages.pack([make_packed_image([[0, 0, 24, 24]], [-1])])
+        )
+
+
+def test_batches_are_the_same_for_the_same_seed_epoch_and_step(scenes):
+    sampler = OnePassSampler(scenes, 3, 1)
+    first, again = sampler.make_batch(2, 5), sampler.make_batch(2, 5)
+    np.testing.assert_array_equal(first.images, again.images)
+    np.testing.assert_array_equal(first.targets, again.targets)
+    assert not np.array_equal(sampler.make_batch(2, 6).images[0, 0], first.images[0, 0])
+    side = first.images.shape[1]
+    assert first.images.shape[1:] == (side, side, 3)
+    assert first.images.dtype == np.uint8
+    assert first.targets.shape[2] == 10
+    assert first.targets[..., :4].max() <= side
+
+
+def test_an_epoch_yields_all_its_steps_in_order(scenes):
+    sampler = OnePassSampler(scenes, 1, 1)
+    for steps in (2, 6):
+        batches = list(sampler.iter_batches(0, steps))
+        assert len(batches) == steps
+        wanted = sampler.make_batch(0, steps - 1)
+        np.testing.assert_array_equal(batches[-1].images, wanted.images)
+
+
+def test_mosaics_put_every_truth_into_its_own_tile(scenes, monkeypatch):
+    monkeypatch.setattr("maskdet.training.onepass.batches.MOSAIC_GRIDS", {2: 1.0})
+    monkeypatch.setattr("maskdet.training.onepass.batches.EMPTY_FRACTION", 0.0)
+    truth = OnePassSampler(scenes, 4, 3).make_batch(0, 0)
+    half = truth.images.shape[1] // 2
+    rows = truth.targets[truth.targets[..., 4] != 0]
+    tiles = {tuple(tile) for tile in (rows[:, :2] // half).astype(int).tolist()}
+    assert tiles == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert ((rows[:, 2:4] - 1e-3) // half == rows[:, :2] // half).all()
+
+
+def test_scenes_come_back_from_their_file_only_if_made_of_the_same(scenes, tmp_path):
+    path = tmp_path / "scenes.npz"
+    assert read_packed_images(path, "a") is None
+    save_packed_images(scenes, path, "a")
+    assert read_packed_images(path, "b") is None
+    back = read_packed_images(path, "a")
+    assert len(back) == 5
+    for index, one in enumerate(load_training_images(path)):
+        wanted = scenes.get(index)
+        for other in (one, back.get(index)):
+            for name in ("image", "boxes", "labels", "teacher_probs"):
+                kept = getattr(other, name)
+                np.testing.assert_array_equal(kept, getattr(wanted, name))
+            assert other.source == wanted.source
+            assert other.detector_scores.tolist() == [1] * len(wanted.boxes)
+
+
+class Sure:
+    """A classifier that sees a mask everywhere, and remembers what it was asked."""
+
+    asked: int = 0
+
+    def predict(self, image, boxes):
+        self.asked += len(boxes)
+        return np.tile(np.float32([0.8, 0.1, 0.1]), (len(boxes), 1))
+
+
+def test_pictures_are_read_shrunk_and_taught(tmp_path, caplog):
+    path = tmp_path / "large.png"
+    cv2.imwrite(str(path), np.full((300, 1280, 3), 90, np.uint8))
+    boxes = np.float32([[100, 100, 200, 200], [300, 100, 310, 110]])
+    labels = (Label.NO_MASK, Label.MASK)
+    ignored = np.float32([[400, 10, 480, 90]])
+    large = Example(path, boxes, labels, "town", ignore_boxes=ignored)
+    whole = Example(path, np.zeros((0, 4), np.float32), (Label.MASK,))
+    teacher = Sure()
+    with caplog.at_level(logging.WARNING):
+        (found,) = read_training_images([whole, large], teacher=teacher)
+    assert "left out 1 pictures without boxes" in caplog.text
+    assert found.image.shape == (150, MAX_SIDE_PX, 3)
+    assert found.boxes[0].tolist() == [50, 50, 100, 100]
+    assert found.labels.tolist() == [1, 0, -1]
+    assert teacher.asked == 1  # neither the tiny face nor the one of unknown class
+    np.testing.assert_allclose(found.teacher_probs[0], [0.8, 0.1, 0.1])
+    assert np.isnan(found.teacher_probs[1:]).all()
+    with pytest.raises(ValueError, match="maskdet label"):
+        read_training_images([whole])
+
+
+class LandmarkDetectorStub:
+    """Finds the faces that it was told of, with the points of an upright face."""
+
+    def __init__(self, boxes):
+        self.boxes = np.float32(boxes).reshape(-1, 4)
+
+    def detect_landmarks(self, image):
+        shares = np.float32(
+            [[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]]
+        )
+        corners, sides = (
+            self.boxes[:, None, :2],
+            np.ptp(self.boxes.reshape(-1, 2, 2), axis=1),
+        )
+        points = corners + shares * sides[:, None]
+        return Faces(self.boxes, np.ones(len(self.boxes), np.float32)), points
+
+
+def test_things_are_drawn_on_bare_faces_only():
+    bare, masked = [60, 40, 110, 100], [5, 40, 55, 100]
+    scene = make_packed_image([bare, masked], [1, 0])
+    taught = np.full((2, 3), 1 / 3, np.float32)
+    scene = dataclasses.replace(scene, teacher_probs=taught)
+    before = scene.image.copy()
+    made = draw_training_images(
+        [scene], LandmarkDetectorStub([bare, masked]), 12, seed=1
+    )
+    assert len(made) == 12
+    np.testing.assert_array_equal(scene.image, before)
+    assert scene.labels.tolist() == [1, 0]
+    for one in made:
+        assert one.source == "drawn"
+        assert one.labels[1] == Label.MASK
+        assert np.isnan(one.teacher_probs[0]).all()
+        assert not np.array_equal(one.image[40:100, 60:110], before[40:100, 60:110])
+    assert {int(one.labels[0]) for one in made} >= {0, 2}
+    assert draw_training_images([scene], LandmarkDetectorStub([]), 3, seed=1) == []
+    assert (
+        draw_training_images(
+            [make_packed_image([masked], [0])],
+            LandmarkDetectorStub([masked]),
+            3,
+            seed=1,
+        )
+        == []
+    )

@@ -1,0 +1,85 @@
+"""Work on other cores: in order, bounded, the same as without them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskdet.cli import main
+from maskdet.training.classifier.batches import ClassifierSampler
+from maskdet.training.workers import map_parallel, prefetch
+from maskdet.types import CLASSES
+from tests.training.classifier.fakes import make_samples
+
+MANY = range(100)
+
+
+def test_results_come_in_the_order_of_the_items(monkeypatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    second_is_done = threading.Event()
+
+    def wait_for_the_second(number: int) -> int:
+        if number == 0:
+            assert second_is_done.wait(60), "nothing was done beside the first item"
+        second_is_done.set()
+        return number
+
+    assert list(map_parallel(wait_for_the_second, MANY)) == list(MANY)
+
+
+def test_progress_sees_every_item() -> None:
+    shown: list[int] = []
+
+    def progress(items):
+        for item in items:
+            shown.append(item)
+            yield item
+
+    assert list(map_parallel(abs, MANY, progress)) == list(MANY)
+    assert shown == list(MANY)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_more_than_wanted_is_made_ahead(workers: int, tmp_path: Path) -> None:
+    def make(number: int) -> int:
+        (tmp_path / str(number)).touch()
+        return number
+
+    made = prefetch(make, 1000, workers)
+    assert [next(made) for _ in range(3)] == [0, 1, 2]
+    made.close()
+    assert len(list(tmp_path.iterdir())) < 30
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_of_a_worker_is_raised_here(workers: int) -> None:
+    def fail(number: int) -> int:
+        raise ValueError(f"no {number}")
+
+    with pytest.raises(ValueError, match="no 0"):
+        next(prefetch(fail, 9, workers))
+
+
+@pytest.mark.parametrize("count", ["-1", "two", "1000"])
+def test_a_number_of_workers_that_cannot_be_is_refused(count, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "onepass", "--data", "town.json", f"--workers={count}"])
+    assert "wanted a whole number from 0 to 256" in capsys.readouterr().err
+
+
+def test_processes_make_the_batches_of_the_thread() -> None:
+    eight = make_samples({(label, False): 3 for label in CLASSES})
+    one, other = (
+        list(
+            ClassifierSampler(eight, 32, 6, seed=1, workers=workers).iter_batches(2, 5)
+        )
+        for workers in (0, 3)
+    )
+    assert len(one) == len(other) == 5
+    for batch, again in zip(one, other, strict=True):
+        np.testing.assert_array_equal(batch.images, again.images)
+        np.testing.assert_array_equal(batch.targets, again.targets)

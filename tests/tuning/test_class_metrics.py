@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import precision_recall_fscore_support
+
+from maskdet.metrics.intervals import proportion
+from maskdet.settings import Settings
+from maskdet.tuning.class_metrics import compute_class_metrics, compute_slice_metrics
+from maskdet.tuning.operating_point import ACTUAL_KEYS, MISSED, NO_FACE, Evaluator
+from maskdet.types import CLASSES, Label
+from tests.tuning.counting_fakes import (
+    ELSEWHERE,
+    A,
+    B,
+    DetectedFace,
+    TrueFace,
+    make_counted_predictions,
+    make_probs,
+    make_random_predictions,
+)
+
+MASK, BARE = Label.MASK, Label.NO_MASK
+SETTINGS = Settings(min_score=0.4, min_face_px=1)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_classes_agree_with_scikit_learn(seed):
+    outcome = Evaluator(make_random_predictions(seed, 60))(SETTINGS)
+    cells = [
+        (actual, said)
+        for (actual, said), count in np.ndenumerate(outcome.confusion)
+        for _ in range(count)
+    ]
+    actual, said = np.array(cells).T
+    wanted = precision_recall_fscore_support(actual, said, labels=[0, 1, 2])
+    faces, *classes = compute_class_metrics(outcome)
+    assert [row.label for row in classes] == list(CLASSES)
+    for row, precision, recall, f1, n in zip(classes, *wanted, strict=True):
+        assert row.precision.value == pytest.approx(precision)
+        assert row.recall.value == pytest.approx(recall)
+        assert row.f1.value == pytest.approx(f1)
+        assert row.recall.n == row.f1.n == n
+        for one in (row.precision, row.recall, row.f1):
+            assert 0 <= one.low <= one.value <= one.high <= 1
+    true, shown = actual != NO_FACE, said != MISSED
+    assert faces.label is None
+    assert faces.precision.value == pytest.approx((true & shown).sum() / shown.sum())
+    assert faces.recall.value == pytest.approx((true & shown).sum() / true.sum())
+    wrong = outcome.confusion[NO_FACE].sum()
+    assert faces.false_positives_per_image.value == pytest.approx(wrong / 60)
+    assert faces.false_positives_per_image.n == 60
+
+
+def test_a_false_alarm_of_a_class_may_be_a_face_of_another():
+    found = [
+        DetectedFace(0, A, 0.9, make_probs(BARE)),
+        DetectedFace(1, ELSEWHERE, 0.9, make_probs(BARE)),
+    ]
+    judge = Evaluator(
+        make_counted_predictions([TrueFace(0, A, MASK)], found, n_images=4)
+    )
+    faces, mask, bare, _ = compute_class_metrics(judge(SETTINGS))
+    assert faces.false_positives_per_image.value == 0.25
+    assert bare.false_positives_per_image.value == 0.5
+    assert mask.false_positives_per_image.value == 0
+    assert math.isnan(bare.recall.value)
+    assert (bare.precision.value, bare.precision.n) == (0, 2)
+
+
+def test_where_all_is_right_the_interval_is_that_of_wilson():
+    truths = [TrueFace(picture, A, MASK) for picture in range(5)]
+    found = [DetectedFace(picture, A, 0.9, make_probs(MASK)) for picture in range(5)]
+    rows = compute_class_metrics(
+        Evaluator(make_counted_predictions(truths, found, n_images=5))(SETTINGS)
+    )
+    assert rows[1].recall == rows[1].precision == proportion(5, 5)
+
+
+def test_faces_of_one_picture_widen_the_interval():
+    spread = [TrueFace(picture, A, MASK) for picture in range(40)]
+    found = [
+        DetectedFace(picture, A, 0.9, make_probs(MASK)) for picture in range(0, 40, 2)
+    ]
+    alone = compute_class_metrics(
+        Evaluator(make_counted_predictions(spread, found, n_images=40))(SETTINGS)
+    )[0].recall
+    boxes = [(30 * place, 0, 30 * place + 20, 20) for place in range(10)]
+    crowds = [TrueFace(picture, box, MASK) for picture in range(4) for box in boxes]
+    seen = [
+        DetectedFace(picture, box, 0.9, make_probs(MASK))
+        for picture in (0, 2)
+        for box in boxes
+    ]
+    crowd = compute_class_metrics(
+        Evaluator(make_counted_predictions(crowds, seen, n_images=4))(SETTINGS)
+    )[0].recall
+    assert alone.value == crowd.value == 0.5
+    assert crowd.high - crowd.low > 2 * (alone.high - alone.low)
+
+
+def test_parts_tell_small_dark_and_blurred_faces_apart():
+    small, large = (100, 0, 110, 10), (0, 0, 70, 70)
+    truths, found = [], []
+    for picture in range(30):
+        truths.append(TrueFace(picture, large, MASK, light=200, sharpness=900))
+        truths.append(TrueFace(picture, small, BARE, light=20, sharpness=picture))
+        found.append(DetectedFace(picture, large, 0.9, make_probs(MASK)))
+        if picture < 6:
+            found.append(DetectedFace(picture, small, 0.9, make_probs(BARE)))
+    found.append(DetectedFace(29, (200, 0, 210, 10), 0.9, make_probs(MASK)))
+    table = {
+        (part.name, part.part): part
+        for part in compute_slice_metrics(
+            Evaluator(make_counted_predictions(truths, found, n_images=30))(SETTINGS)
+        )
+    }
+    assert ("face size", "32 to 64 px") not in table
+    tiny, big = table["face size", "under 32 px"], table["face size", "64 to 128 px"]
+    assert tiny.detection_recall == tiny.correct_rate == proportion(6, 30)
+    assert tiny.precision == proportion(6, 7)
+    assert tiny.worse
+    assert tiny.difference.value == pytest.approx(-0.8)
+    assert big.correct_rate == proportion(30, 30)
+    assert not big.worse
+    assert table["light", "under 40"].correct_rate == proportion(6, 30)
+    thirds = [
+        part.detection_recall.n
+        for (name, _), part in table.items()
+        if name == "sharpness"
+    ]
+    assert sum(thirds) == 60
+    assert table["sharpness", "blurred third"].worse
+
+
+def test_a_face_found_but_called_wrong_is_found_and_not_right():
+    found = [
+        DetectedFace(0, A, 0.9, make_probs(BARE)),
+        DetectedFace(0, B, 0.9, make_probs(MASK, 0.5)),
+    ]
+    judge = Evaluator(
+        make_counted_predictions([TrueFace(0, A, MASK), TrueFace(0, B, MASK)], found)
+    )
+    for part in compute_slice_metrics(judge(SETTINGS)):
+        assert part.detection_recall.value == 1
+        assert part.correct_rate.value == 0
+        assert not part.worse
+
+
+def test_an_empty_set_has_rows_and_no_parts():
+    outcome = Evaluator(make_counted_predictions([], []))(SETTINGS)
+    assert len(compute_class_metrics(outcome)) == len(ACTUAL_KEYS)
+    assert compute_slice_metrics(outcome) == ()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maskdet.tuning import labelled_set
+from maskdet.tuning.labelled_set import import_dataset
+from maskdet.types import Label
+from tests.helpers.zipped_datasets import (
+    make_coco_json,
+    make_jpeg,
+    make_png_bytes,
+    make_zip,
+)
+
+MASK, BARE, WRONG, UNKNOWN = Label.MASK, Label.NO_MASK, Label.INCORRECT, Label.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({"a.txt": "hello"}, "no image found; understood are"),
+        ({"a.jpg": make_jpeg()}, "no labels found; understood are index.csv"),
+        (
+            {"photos/a.jpg": make_jpeg()},
+            r"no labels found \(if the folders photos are classes, say which, as in",
+        ),
+        ({"mask/a.jpg": b"x"}, "no image can be read; 1 image .mask/a.jpg"),
+        (
+            {"a.json": make_coco_json({"a.jpg": []}), "a.jpg": make_jpeg()},
+            "the labels hold no face",
+        ),
+        ({"a.json": "{" * 9000, "a.jpg": make_jpeg()}, "no labels found"),
+        ({"a.json": "[" * 90000, "a.jpg": make_jpeg()}, "no labels found"),
+        (
+            {"index.csv": "a,b\n1,2", "a.jpg": make_jpeg()},
+            "the column 'path' is missing",
+        ),
+        (
+            {"index.csv": "path,label\n" + "x" * 200_000, "a.jpg": make_jpeg()},
+            "not a CSV",
+        ),
+        ({"index.csv": b"\xff\xfe\xfd", "a.jpg": make_jpeg()}, "not a text file"),
+        (
+            {
+                "a.json": make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)]}, ("cap",)),
+                "a.jpg": make_png_bytes(),
+            },
+            r"no face of mask, no_mask, incorrect is labelled: 1 face \(cap\)",
+        ),
+    ],
+)
+def test_what_cannot_be_tuned_on_is_refused_in_one_line(
+    contents: dict[str, bytes | str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        import_dataset(make_zip(contents))
+    assert str(caught.value).isprintable()
+
+
+def test_a_label_cannot_reach_out_of_the_zip(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(make_jpeg())
+    faces = {
+        str(secret): [([1.0, 1, 9, 9], 1)],
+        f"../../{secret}": [([1.0, 1, 9, 9], 1)],
+        "a.jpg": [([1.0, 1, 9, 9], 2)],
+    }
+    loaded = import_dataset(
+        make_zip({"x.json": make_coco_json(faces), "a.jpg": make_jpeg()})
+    )
+    assert loaded.ground_truth.names == ("a.jpg",)
+
+
+def test_too_many_faces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelled_set, "MAX_FACES", 2)
+    text = make_coco_json({"a.jpg": [([1.0, 1, 9, 9], 1)] * 3})
+    with pytest.raises(ValueError, match="more than 2 faces; please give fewer"):
+        import_dataset(make_zip({"x.json": text, "a.jpg": make_jpeg()}))

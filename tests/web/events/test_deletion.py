@@ -1,0 +1,84 @@
+"""The Events page: who deletes what was recorded, and when it goes by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from maskdet.events import Event
+from maskdet.events.database import EventFilter, StoreError
+from maskdet.events.store import EventStore
+from tests.helpers.app import run_app
+from tests.helpers.events_page import (
+    event_rows,
+    open_events_page,
+    page_texts,
+    prepare_database,
+    store_three_people,
+)
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's events go."""
+    return prepare_database(tmp_path / "data" / "events.sqlite3", monkeypatch)
+
+
+@pytest.fixture
+def store(file: Path) -> EventStore:
+    """A database with three people, one of them two days ago."""
+    return store_three_people(file)
+
+
+def test_all_events_are_deleted_only_when_it_is_confirmed(store, monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: True)
+    app = open_events_page()
+    assert "all **5** events of every camera" in page_texts(app, "markdown")
+    app.main.button(key="events.delete").click()
+    run_app(app)
+    assert app.toast[0].value == "5 events were deleted."
+    assert store.read(EventFilter()) == []
+    assert "Nothing is recorded yet" in page_texts(app, "info")
+    assert not run_app(app).toast
+
+
+def test_visitors_from_elsewhere_delete_nothing(store, monkeypatch) -> None:
+    monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: True)
+    app = open_events_page()
+    monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: False)
+    # The button is still in a page that was built before.
+    app.main.button(key="events.delete").click()
+    run_app(app)
+    assert len(store.read(EventFilter())) == 5
+    assert "from the server's own machine only" in page_texts(app, "caption")
+    assert "events.delete" not in [button.key for button in app.main.button]
+    assert not app.toast
+
+
+def test_what_is_too_old_goes_also_where_nobody_records(
+    store, file, monkeypatch
+) -> None:
+    monkeypatch.setenv("MASKDET_EVENTS_DAYS", "1")
+    app = open_events_page()
+    assert len(store.read(EventFilter())) == 4
+    old = Event("entered", datetime.now(UTC) - timedelta(days=3), "Door", "run", 9)
+    store.add([old])
+    run_app(app)
+    assert len(store.read(EventFilter())) == 5, "once a day is enough"
+    assert not app.main.warning
+
+
+def test_a_database_that_may_only_be_read_is_shown_with_a_warning(
+    store, monkeypatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise StoreError("the file may only be read")
+
+    monkeypatch.setattr(EventStore, "delete", refuse)
+    app = open_events_page()
+    assert "old events were not deleted: the file may only be read" in page_texts(
+        app, "warning"
+    )
+    assert len(event_rows(app)) == 4

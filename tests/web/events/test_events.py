@@ -1,0 +1,184 @@
+"""What the Events page shows of events, and who counts as a local visitor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+from streamlit import config
+
+from maskdet.events import Event
+from maskdet.events.config import sqlite_url
+from maskdet.events.database import HOUR_MS, EventFilter
+from maskdet.events.store import EventStore
+from maskdet.style import Style
+from maskdet.types import UNTRACKED, Label
+from maskdet.web.events import service
+from maskdet.web.events.page import (
+    MAX_TABLE_EVENTS,
+    EventQueryResult,
+    event_table,
+    event_totals_html,
+    hourly_label_chart,
+    query_events,
+)
+from maskdet.web.server.access import ADMIN_VARIABLE
+
+NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+MASK, NO_MASK, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
+
+
+def result(hours=None, people=None, **counts: int) -> EventQueryResult:
+    people = Counter(people or {})
+    return EventQueryResult(
+        [], Counter(counts), people, people.total() + 1, hours or {}
+    )
+
+
+def _rows(chart: dict) -> list[dict]:
+    return next(iter(chart["datasets"].values()))
+
+
+def bars(chart: dict) -> list[tuple]:
+    names = ("start", "class", "low", "high", "people", "all")
+    return [tuple(bar[name] for name in names) for bar in _rows(chart)]
+
+
+def test_each_hour_is_a_bar_with_the_masked_at_the_bottom() -> None:
+    hours = {0: Counter({NO_MASK: 1, MASK: 2, WRONG: 1}), HOUR_MS: Counter({WRONG: 3})}
+    chart = hourly_label_chart(result(hours), Style())
+    assert bars(chart) == [
+        (0, "Mask", 0.0, 0.5, 2, 4),
+        (0, "No mask", 0.5, 0.75, 1, 4),
+        (0, "Incorrect", 0.75, 1.0, 1, 4),
+        (HOUR_MS, "Incorrect", 0.0, 1.0, 3, 3),
+    ]
+    assert {bar["end"] - bar["start"] for bar in _rows(chart)} == {HOUR_MS}
+
+
+def test_tiles_say_how_many_and_what_share() -> None:
+    tiles = event_totals_html(
+        result(people={MASK: 3, NO_MASK: 1}, close=2, alert=5), Style()
+    )
+    for name, value in {
+        "People": 5,
+        "Mask": 3,
+        "Incorrect": 0,
+        "Masked, of those": "75 %",
+        "Too close": 2,
+        "Alerts": 5,
+    }.items():
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in tiles
+    assert "<dd>&ndash;</dd>" in event_totals_html(result(), Style())
+
+
+def test_the_table_is_in_the_visitors_time() -> None:
+    seen = event_table(
+        [
+            Event("verdict", NOON, "Door", "abcdef", 3, NO_MASK, 0.9),
+            Event("alert", NOON, "Door", "abcdef", UNTRACKED, count=4),
+        ],
+        ZoneInfo("Asia/Kolkata"),
+    )
+    rows = pd.DataFrame(seen)
+    assert rows["Time"].tolist() == [datetime(2025, 3, 1, 17, 30)] * 2
+    assert rows["What happened"].tolist()[0] == "Person 3: No mask"
+    assert rows["Confidence"].tolist()[0] == pytest.approx(90)
+    assert rows["Person"].isna().tolist() == [False, True]
+    assert set(rows["Stream"]) == {"abcd"}
+
+
+def test_the_table_has_the_newest_and_the_numbers_have_all(tmp_path) -> None:
+    store = EventStore(sqlite_url(tmp_path / "events.sqlite3"))
+    many = [
+        Event("verdict", NOON + timedelta(seconds=n), "Door", "run", n, MASK, 0.9)
+        for n in range(MAX_TABLE_EVENTS + 100)
+    ]
+    store.add(many)
+    seen = query_events(store, EventFilter(), UTC)
+    assert list(seen.events) == many[:99:-1]
+    assert (seen.n_events, seen.n_people) == (len(many), len(many))
+    assert sum(hour[MASK] for hour in seen.hourly_label_counts.values()) == len(many)
+
+
+@pytest.fixture
+def visitor(monkeypatch):
+    """A browser on the server's own machine; what is changed of it counts."""
+    client = SimpleNamespace(
+        remote_ip="127.0.0.1",
+        headers=[("host", "localhost:8501"), ("origin", "http://localhost:8501")],
+    )
+    server = SimpleNamespace(
+        get_client=lambda session: SimpleNamespace(client_context=client)
+    )
+    context = SimpleNamespace(session_id="a")
+    monkeypatch.setattr(service, "get_script_run_ctx", lambda: context)
+    monkeypatch.setattr(service.runtime, "exists", lambda: True)
+    monkeypatch.setattr(service.runtime, "get_instance", lambda: server)
+    monkeypatch.delenv(ADMIN_VARIABLE, raising=False)
+    client.server = server
+    return client
+
+
+@pytest.mark.parametrize(
+    "names", [[], ["localhost", "127.0.0.1", "::1"], [" LocalHost", "[::1]"]]
+)
+def test_a_visitor_on_this_machine_may_do_more(visitor, names) -> None:
+    before = config.get_option("server.allowedHosts")
+    config.set_option("server.allowedHosts", names)
+    try:
+        assert service.is_local_admin()
+    finally:
+        config.set_option("server.allowedHosts", before, "<default>")
+
+
+def test_a_visitor_from_elsewhere_may_not(visitor) -> None:
+    visitor.headers = [*visitor.headers, ("x-forwarded-for", "127.0.0.1")]
+    assert not service.is_local_admin()
+    visitor.headers, visitor.remote_ip = visitor.headers[:2], "192.168.0.7"
+    assert not service.is_local_admin()
+
+
+def test_who_has_just_left_may_not(visitor) -> None:
+    visitor.server.get_client = lambda session: None
+    assert not service.is_local_admin()
+
+
+@pytest.mark.parametrize("value", ["off", "0", "neither"])
+def test_nobody_may_if_it_is_switched_off(visitor, monkeypatch, value) -> None:
+    monkeypatch.setenv(ADMIN_VARIABLE, value)
+    assert not service.is_local_admin()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("server.allowedHosts", ["localhost", "masks.example.org"]),
+        ("server.allowedHosts", ["*"]),
+        ("server.corsAllowedOrigins", ["https://masks.example.org"]),
+        ("browser.serverAddress", "masks.example.org"),
+    ],
+)
+def test_nobody_may_behind_a_proxy_unless_it_is_switched_on(
+    visitor, monkeypatch, option, value
+) -> None:
+    """A proxy that writes `Host` anew and adds nothing looks like a browser here."""
+    before = config.get_option(option)
+    config.set_option(option, value)
+    try:
+        assert not service.is_local_admin()
+        monkeypatch.setenv(ADMIN_VARIABLE, "on")
+        assert service.is_local_admin()
+    finally:
+        config.set_option(option, before, "<default>")
+
+
+def test_a_browser_that_tells_no_time_zone_gets_utc(monkeypatch) -> None:
+    for name, wanted in (("Europe/Rome", ZoneInfo("Europe/Rome")), ("No/Where", UTC)):
+        context = SimpleNamespace(timezone=name)
+        monkeypatch.setattr("maskdet.web.events.service.st.context", context)
+        assert service.get_time_zone() == wanted

@@ -1,0 +1,233 @@
+"""The Events page, run without a browser, with a database of its own."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.runtime.scriptrunner import RerunData, RerunException
+
+from maskdet.alerts import AlertRule
+from maskdet.events import Event
+from maskdet.events.config import sqlite_url
+from maskdet.events.database import EventFilter
+from maskdet.events.store import EventStore
+from maskdet.types import Label
+from tests.alerts.receivers import run_web_receiver
+from tests.events.scenes import make_tracked_scene
+from tests.helpers.app import run_app
+from tests.helpers.events_page import (
+    enter_text,
+    event_rows,
+    events_state,
+    open_events_page,
+    page_texts,
+    prepare_database,
+    set_toggle,
+    store_three_people,
+)
+from tests.helpers.waiting import WAIT_S, wait_until
+
+MASK, NO_MASK = Label.MASK, Label.NO_MASK
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's events go."""
+    return prepare_database(tmp_path / "data" / "events.sqlite3", monkeypatch)
+
+
+@pytest.fixture
+def store(file: Path) -> EventStore:
+    """A database with three people, one of them two days ago."""
+    return store_three_people(file)
+
+
+def test_nothing_is_stored_before_it_is_wanted(file) -> None:
+    app = open_events_page()
+    assert app.title[0].value == "Events"
+    assert not app.main.toggle(key="events.record").value
+    assert "Nothing is recorded yet" in page_texts(app, "info")
+    said = page_texts(app, "caption")
+    assert "No picture is ever stored" in said
+    assert str(file) in said
+    assert "after **30 days**" in said
+    assert not file.parent.exists()
+    assert app.session_state["maskdet.watch"].sink is None
+
+
+def test_the_switch_records_what_a_stream_sees(file) -> None:
+    app = set_toggle(open_events_page(), "events.record")
+    enter_text(app, "events.camera", "Front door")
+    from maskdet.events import StreamInfo
+
+    watch = app.session_state["maskdet.watch"]
+    witness = watch.monitor_stream(StreamInfo.now(events_state(app).camera))
+    for number in range(20):
+        witness.on_scene(make_tracked_scene(number / 10, [(4, NO_MASK, 0.95)]))
+    witness.end()
+    assert watch.sink.flush(WAIT_S)
+    run_app(app)
+    assert event_rows(app)[-1] == "Person 4 came in"
+    assert "Person 4: No mask" in event_rows(app)
+    stored = EventStore(sqlite_url(file)).read(EventFilter())
+    assert {event.camera for event in stored} == {"Front door"}
+    set_toggle(app, "events.record", False)
+    witness.on_scene(make_tracked_scene(3.0, [(5, MASK, 0.95)]))
+    assert watch.sink is None
+
+
+def test_what_was_recorded_is_shown_of_the_last_day(store) -> None:
+    app = open_events_page()
+    assert event_rows(app) == [
+        "Person 3: No mask (Door)",
+        "Person 3: No mask",
+        "Person 2 left after 360 s, Mask",
+        "Person 2: Mask",
+    ]
+    tiles = page_texts(app, "html")
+    assert "<dt>People</dt><dd>2</dd>" in tiles
+    assert "<dt>Masked, of those</dt><dd>50 %</dd>" in tiles
+    assert "<dt>Alerts</dt><dd>1</dd>" in tiles
+    assert len(app.main.get("vega_lite_chart")) == 1
+
+
+def test_filters_choose_time_kind_label_and_camera(store) -> None:
+    app = open_events_page()
+    app.main.button_group(key="events.period").set_value("all")
+    run_app(app)
+    assert len(event_rows(app)) == 5
+    app.main.multiselect(key="events.cameras").set_value(["Hall"])
+    run_app(app)
+    assert event_rows(app) == ["Person 1: No mask"]
+    app.main.multiselect(key="events.cameras").set_value([])
+    app.main.multiselect(key="events.kinds").set_value(["left", "alert"])
+    assert len(event_rows(run_app(app))) == 2
+    app.main.multiselect(key="events.labels").set_value(["incorrect"])
+    run_app(app)
+    assert "No event is like that" in page_texts(app, "info")
+    assert not app.main.dataframe
+
+
+def test_rules_become_a_plan_that_streams_obey() -> None:
+    app = open_events_page()
+    assert events_state(app).alert_config.rules == ()
+    set_toggle(app, "events.rule.no_mask")
+    set_toggle(app, "events.rule.crowd")
+    app.main.number_input(key="events.for_s").set_value(2.0)
+    app.main.number_input(key="events.cooldown").set_value(10)
+    app.main.number_input(key="events.crowd").set_value(7)
+    run_app(app)
+    wanted = {"for_s": 2.0, "min_confidence": 0.8, "cooldown_s": 600.0, "more_than": 7}
+    rules = tuple(AlertRule(kind, **wanted) for kind in ("no_mask", "crowd"))
+    assert app.session_state["maskdet.watch"].config.rules == rules
+    app.switch_page("pages/about.py")
+    run_app(app)
+    assert events_state(app).alert_config.rules == rules, "other pages forget nothing"
+    app.switch_page("pages/events.py")
+    assert run_app(app).main.toggle(key="events.rule.crowd").value
+    assert events_state(app).alert_config.rules == rules
+
+
+def test_a_test_alert_is_shown_sounded_and_sent(monkeypatch) -> None:
+    monkeypatch.setenv("MASKDET_ALERT_HOSTS", "127.0.0.1")
+    with run_web_receiver() as receiver:
+        app = set_toggle(open_events_page(), "events.sound")
+        enter_text(app, "events.webhook", receiver.url)
+        enter_text(app, "events.secret", "geheim")
+        app.main.button(key="events.rehearse").click()
+        run_app(app)
+        assert "Person 1: No mask" in app.toast[0].value.replace("\\", "")
+        assert app.main.get("audio")
+        wait_until(lambda: receiver.requests, "the alert")
+        _path, headers, body = receiver.requests[0]
+        assert headers["X-Maskdet-Signature"].startswith("sha256=")
+        assert json.loads(body)["camera"] == "This is a test"
+    assert not run_app(app).toast
+
+
+def test_an_alert_of_a_run_that_breaks_off_is_shown_by_the_next(monkeypatch) -> None:
+    app, interruptions = open_events_page(), [RerunException(RerunData())]
+    alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
+    app.session_state["maskdet.watch"].inbox.put([alert])
+    shown = st.toast
+
+    def toast(*words: str, **options: str) -> None:
+        if interruptions:
+            raise interruptions.pop()
+        shown(*words, **options)
+
+    monkeypatch.setattr(st, "toast", toast)
+    assert run_app(app).toast
+    assert interruptions == []
+
+
+def test_an_alert_from_long_before_the_page_was_opened_is_not_shown() -> None:
+    app = open_events_page()
+    bell = app.session_state["maskdet.watch"].inbox
+    alert = Event("alert", datetime.now(UTC), "Door", "run", 1, NO_MASK)
+    began_s = bell._clock()
+    bell.put([alert])
+    bell._clock = lambda: began_s + 20
+    assert not run_app(app).toast
+    bell.put([alert])
+    assert run_app(app).toast
+
+
+@pytest.mark.parametrize(
+    ("key", "address", "line"),
+    [
+        ("events.webhook", "ftp://who:geheim@x", "a webhook is an address such as"),
+        ("events.mqtt", "http://who:geheim@x", "an MQTT address looks like"),
+    ],
+)
+def test_a_bad_address_is_one_line_and_not_used(key, address, line) -> None:
+    app = enter_text(open_events_page(), key, address)
+    assert line in page_texts(app, "warning")
+    assert "geheim" not in page_texts(app)
+    plan = events_state(app).alert_config
+    assert (plan.webhook_url, plan.mqtt_url) == ("", "")
+
+
+def test_visitors_from_elsewhere_may_send_only_to_hosts_that_are_listed(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr("maskdet.web.events.service.is_local_admin", lambda: False)
+    app = enter_text(open_events_page(), "events.webhook", "https://inside.example/x")
+    assert "MASKDET_ALERT_HOSTS" in page_texts(app, "warning")
+    assert events_state(app).alert_config.webhook_url == ""
+    monkeypatch.setenv("MASKDET_ALERT_HOSTS", "other.example, Inside.example")
+    run_app(app)
+    assert events_state(app).alert_config.webhook_url == "https://inside.example/x"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("MASKDET_EVENTS_URL", "what:geheim", "is no SQLAlchemy URL"),
+        ("MASKDET_EVENTS_URL", "off", "switched recording off"),
+        ("MASKDET_EVENTS_DAYS", "never", "must be a whole number from 1 to 3650"),
+    ],
+)
+def test_without_a_database_the_page_says_why_and_alerts_still_work(
+    monkeypatch, variable, value, line
+) -> None:
+    monkeypatch.setenv(variable, value)
+    app = open_events_page()
+    assert line in page_texts(app, "error", "info")
+    assert "geheim" not in page_texts(app)
+    assert app.main.toggle(key="events.record").disabled
+    set_toggle(app, "events.rule.no_mask")
+    assert events_state(app).alert_config.rules
+
+
+def test_a_broken_database_is_one_line(file) -> None:
+    file.parent.mkdir()
+    file.write_text("this is no database, whatever its name says " * 30)
+    app = open_events_page()
+    assert "is not a database" in page_texts(app, "error")
+    assert len(app.main.error) == 1
+    assert app.main.toggle(key="events.rule.no_mask")

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskdet.analyzers.pipelines import TwoStage
+from maskdet.media import encode_jpeg, encode_png
+from maskdet.settings import Settings
+from maskdet.style import Style
+from maskdet.web.image import cache, results
+from maskdet.web.image.cache import ImageCache
+from tests.helpers.analyzed_images import (
+    NAME,
+    count_detector_calls,
+    decode_image,
+    make_ramp_image,
+    make_result,
+    make_source,
+    make_two_stage,
+    pixel_changes,
+)
+from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
+
+SLIDERS = [
+    Settings(),
+    Settings(min_score=0.1, min_face_px=4, nms_iou=1),
+    Settings(min_score=0.3, min_confidence=0.9),
+    Settings(min_score=0.85, nms_iou=0),
+    Settings(min_face_px=45),
+    Settings(min_score=0.0),
+    Settings(min_score=0.6, min_face_px=1),
+]
+
+
+@pytest.mark.parametrize("settings", SLIDERS)
+def test_kept_results_say_the_same_as_a_fresh_run(settings: Settings) -> None:
+    album, analyzer = ImageCache(), make_two_stage()
+    given = make_source(album)
+    album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=Settings())
+    kept = album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=settings)
+    fresh = make_two_stage().analyze(make_ramp_image(), settings)
+    shown = kept.raw_scene.filter(settings)
+    assert shown.faces.boxes.tolist() == fresh.faces.boxes.tolist()
+    assert shown.probs.tolist() == fresh.probs.tolist()
+    assert shown.labels == fresh.labels
+
+
+def test_moving_sliders_above_the_floor_runs_no_network() -> None:
+    album, analyzer = ImageCache(), make_two_stage()
+    given = make_source(album)
+    for settings in (
+        *(Settings(min_score=score / 10) for score in range(1, 11)),
+        Settings(nms_iou=1, min_face_px=4, min_confidence=1),
+    ):
+        album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=settings)
+    assert count_detector_calls(analyzer) == 1
+
+
+def test_a_threshold_below_the_floor_runs_the_networks_once_more() -> None:
+    album, analyzer = ImageCache(), make_two_stage()
+    given = make_source(album)
+    low = Settings(min_score=0.01)
+    for settings in (Settings(), low, Settings(), low):
+        picture = album.get_or_analyze(
+            given, analyzer, analyzer_name=NAME, settings=settings
+        )
+    assert count_detector_calls(analyzer) == 2
+    assert len(picture.raw_scene) == 5
+    assert len(picture.raw_scene.filter(Settings(min_score=0.01, nms_iou=1))) == 4
+
+
+def test_the_same_picture_under_another_name_is_known() -> None:
+    album, analyzer = ImageCache(), make_two_stage()
+    for name in ("a.png", "copy.png"):
+        given = make_source(album, name=name)
+        album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=Settings())
+    assert count_detector_calls(analyzer) == 1
+
+
+def test_each_analyzer_has_its_own_results() -> None:
+    album, analyzer = ImageCache(), make_two_stage()
+    given = make_source(album)
+    for name in ("one", "two", "one"):
+        album.get_or_analyze(given, analyzer, analyzer_name=name, settings=Settings())
+    assert count_detector_calls(analyzer) == 2
+
+
+def test_an_album_forgets_the_picture_unused_for_longest() -> None:
+    album, analyzer = ImageCache(capacity=2), make_two_stage()
+    a, b, c = (
+        make_source(album, make_grey_image(60 + side, 50), f"{side}.png")
+        for side in range(3)
+    )
+    for given in (a, b, a, c):
+        album.get_or_analyze(given, analyzer, analyzer_name=NAME, settings=Settings())
+    assert len(album) == 2
+    assert album.has_analysis(a, NAME, Settings())
+    assert not album.has_analysis(b, NAME, Settings())
+
+
+def test_a_broken_file_is_told_and_not_tried_again() -> None:
+    album, analyzer = ImageCache(), make_two_stage()
+    given = album.add_file("x.jpg", encode_jpeg(make_ramp_image())[:400], file_id="x")
+    for _ in range(2):
+        picture = album.get_or_analyze(
+            given, analyzer, analyzer_name=NAME, settings=Settings()
+        )
+    assert "damaged" in picture.error
+    assert count_detector_calls(analyzer) == 0
+    assert len(picture.raw_scene) == 0
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown_wh"),
+    [
+        (100, 50, (640, 320)),
+        (800, 600, (800, 600)),
+        (3000, 1500, (1280, 640)),
+        (800, 1000, (640, 800)),
+        (1, 3000, (1, 800)),
+        (1, 1, (640, 640)),
+    ],
+)
+def test_the_preview_suits_the_page(width, height, shown_wh) -> None:
+    picture = cache.analyze_upload(
+        encode_png(make_grey_image(width, height)),
+        TwoStage(FakeDetector(), FakeClassifier()),
+        Settings(),
+    )
+    assert decode_image(picture.preview).shape[1::-1] == shown_wh
+    assert (picture.width, picture.height) == (width, height)
+
+
+def test_the_result_is_drawn_at_the_right_place_of_preview_and_png() -> None:
+    shown = make_result()
+    preview = decode_image(shown.analyzed.preview)
+    drawn = decode_image(
+        cache.render_result_preview(shown.analyzed, Settings(), Style())
+    )
+    changed = pixel_changes(preview, drawn)
+    scale = 640 / 200
+    left, middle = round(10 * scale), round(40 * scale)
+    assert changed[middle, left - 4 : left + 5].max() > 60
+    assert changed[:, round(100 * scale) :].max() < 40
+
+    changed = pixel_changes(
+        make_ramp_image(), decode_image(results.annotated_png(shown, Style()))
+    )
+    assert changed[40, 8:13].max() > 60
+    # The caption "Unsure (55 % mask)" is wider than the face.
+    assert changed[:, 145:].max() == 0
+
+
+def test_crops_belong_to_the_faces_that_are_shown() -> None:
+    shown = make_result(Settings(min_score=0.3, nms_iou=0.3, min_face_px=12))
+    assert len(shown.scene) == len(shown.crops(Style())) == 2
+    second = decode_image(shown.crops(Style())[1])
+    # Row 1 of the raw faces, the overlapping twin, was dropped: this is the third box.
+    expected = make_ramp_image()[45, 100].astype(int)
+    middle = second[second.shape[0] // 2, second.shape[1] // 2].astype(int)
+    assert np.abs(middle - expected).max() < 25
+
+
+def test_blur_takes_faces_out_of_the_original_too() -> None:
+    shown = make_result()
+    style, settings = Style(blur=True), Settings()
+    given = cache.render_original_preview(shown.analyzed, settings, Style())
+    assert given == shown.analyzed.preview
+    clear = decode_image(given)
+    original = decode_image(
+        cache.render_original_preview(shown.analyzed, settings, style)
+    )
+    drawn = decode_image(cache.render_result_preview(shown.analyzed, settings, style))
+    # The preview is 3.2 times as large; the surest face is at 10 to 60, 10 to 70.
+    for image in (original, drawn):
+        assert pixel_changes(clear, image)[60:200, 60:170].mean() > 6
+    assert pixel_changes(clear, original)[:, 500:].mean() < 3

@@ -1,0 +1,343 @@
+"""The Image page, run without a browser."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image as Pillow
+from streamlit.testing.v1 import AppTest
+
+from maskdet.analyzers.pipelines import ANALYZERS, DEFAULT_ANALYZER, TwoStage
+from maskdet.analyzers.tiles import Tiling
+from maskdet.media import IMAGE_FORMATS, encode_jpeg, encode_png
+from maskdet.web import session
+from maskdet.web.image import cache
+from tests.helpers.analyzed_images import BOXES, SCORES, make_ramp_image
+from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
+from tests.helpers.waiting import WAIT_S
+from tests.media.image_files import (
+    encode_16_bit,
+    encode_image,
+    make_animation,
+    make_png,
+)
+
+ALBUM = "maskdet.album"
+APP = Path(__file__).resolve().parents[3] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
+    """Let no test load a network; the analyzer that every page gets instead."""
+    fake = TwoStage(FakeDetector(BOXES, SCORES), FakeClassifier((0.7, 0.2, 0.1)))
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
+    st.cache_resource.clear()  # every AppTest has the same session
+    return fake
+
+
+def opened() -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
+    app.switch_page("pages/image.py").run()
+    assert not app.exception
+    return app
+
+
+def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    uploader = next(one for one in app.main if one.type == "file_uploader")
+    uploader.set_value([(name, content, "") for name, content in files])
+    return run(app)
+
+
+def run(app: AppTest) -> AppTest:
+    app.run()
+    assert not app.exception
+    return app
+
+
+def move(app: AppTest, label: str, value: float) -> AppTest:
+    next(one for one in app.sidebar.slider if one.label == label).set_value(value)
+    return run(app)
+
+
+def table(app: AppTest, column: str) -> list[object]:
+    return list(app.main.dataframe[-1].value[column])
+
+
+def captions(app: AppTest) -> list[str]:
+    """What is written under the pictures."""
+    return [caption for image in app.main.get("image") for caption in image.captions]
+
+
+def texts(parts: Sequence[object]) -> str:
+    return "\n".join(str(part.value) for part in parts)
+
+
+def test_a_newcomer_sees_a_sample_with_its_result(analyzer) -> None:
+    app = opened()
+    assert app.title[0].value == "Image"
+    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+    assert table(app, "Label") == ["Mask"]
+    assert "sample" in texts(app.info)
+    assert analyzer.detector.calls == 1
+
+
+def test_a_moved_slider_labels_anew_without_another_look(analyzer) -> None:
+    app = upload(opened(), ("a.png", encode_png(make_ramp_image())))
+    seen = analyzer.detector.calls
+    assert table(app, "Label") == ["Mask"]
+    move(app, "Confidence", 0.8)
+    assert table(app, "Label") == ["Unsure"]
+    assert captions(app)[1] == "Result: 1 face (1 Unsure)"
+    move(app, "Face score", 0.3)
+    assert table(app, "Label") == ["Unsure", "Unsure"]
+    move(app, "Confidence", 0.5)
+    assert table(app, "Label") == ["Mask", "Mask"]
+    assert analyzer.detector.calls == seen
+
+
+def test_another_analyzer_looks_again(analyzer) -> None:
+    app = opened()
+    others = [name for name in ANALYZERS if name != DEFAULT_ANALYZER]
+    app.sidebar.selectbox(key="choice.analyzer").set_value(others[0])
+    run(app)
+    assert analyzer.detector.calls == 2
+
+
+def test_tiles_look_at_the_parts_too_and_nothing_is_looked_at_twice(analyzer) -> None:
+    app = upload(opened(), ("far.png", encode_png(make_grey_image(1000, 700))))
+    seen = analyzer.detector.calls
+    tiles = app.main.toggle(key="image.tiles")
+    assert tiles.value is False, "it takes longer, so it is off until asked for"
+    tiles.set_value(True)
+    run(app)
+    # The whole, and two rows of two windows of 640 pixels.
+    assert analyzer.detector.calls == seen + 5
+    for asked_for in (False, True):
+        app.main.toggle(key="image.tiles").set_value(asked_for)
+        run(app)
+    move(app, "Confidence", 0.8)
+    assert analyzer.detector.calls == seen + 5
+
+
+def test_tiles_show_faces_that_the_whole_picture_hides(monkeypatch) -> None:
+    class Near:
+        """Sees a face in the corner of a window, and none in a picture too large."""
+
+        def detect(self, image):
+            found = BOXES[:1] if image.shape[1] <= Tiling.side_px else []
+            return FakeDetector(found, [0.9] * len(found)).detect(image)
+
+    near = TwoStage(Near(), FakeClassifier())
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: near)
+    app = upload(opened(), ("far.png", encode_png(make_grey_image(1000, 600))))
+    assert "No face found" in texts(app.warning)
+    app.main.toggle(key="image.tiles").set_value(True)
+    run(app)
+    assert table(app, "Label") == ["Mask", "Mask"]
+    run(app.switch_page("pages/about.py"))
+    run(app.switch_page("pages/image.py"))
+    assert app.main.toggle(key="image.tiles").value is True
+
+
+def test_a_broken_file_gets_its_line_and_the_good_one_its_result() -> None:
+    good, evil = encode_png(make_ramp_image()), "<b>`x`</b>.jpg"
+    app = upload(
+        opened(), (evil, encode_jpeg(make_ramp_image())[:300]), ("good.png", good)
+    )
+    assert len(app.error) == 1
+    assert "`<b>'x'</b>.jpg`: " in app.error[0].value
+    assert "damaged" in app.error[0].value
+    assert table(app, "Label") == ["Mask"]
+    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+
+
+def test_only_broken_files_leave_a_page_with_their_lines() -> None:
+    wide = make_png(struct.pack(">IIBBBBB", 1, 40_000_000, 8, 0, 0, 0, 0), b"\0" * 99)
+    heic = b"\0\0\0\x18ftypheic" + bytes(40)
+    app = upload(
+        opened(),
+        ("a.png", b""),
+        ("b.gif", make_animation()),
+        ("c", heic),
+        ("d.png", wide),
+    )
+    assert [part.value for part in app.error] == [
+        "`a.png`: the file is empty.",
+        "`b.gif`: this is an animation; send one frame of it, or use it as a video.",
+        "`c`: this is a HEIC photo; save it as JPEG or PNG (accepted are "
+        f"{IMAGE_FORMATS}).",
+        "`d.png`: the image has 1 x 40000000 pixels; a side may have at most 65500: "
+        "crop it.",
+    ]
+    assert captions(app) == []
+
+
+def test_images_of_any_name_and_depth_are_analyzed(download_data) -> None:
+    image = Pillow.fromarray(make_ramp_image()[..., ::-1].copy())
+    files = [
+        ("saved-by-edge.jfif", encode_image(image, "JPEG")),
+        ("none", encode_image(image, "PNG")),
+        ("wrong.txt", encode_image(image, "WEBP")),
+        ("phone.avif", encode_image(image, "AVIF")),
+        ("scan.tif", encode_image(image, "TIFF")),
+        ("infrared.png", encode_16_bit(make_ramp_image()[..., 0], bits=12)),
+    ]
+    app = upload(opened(), *files)
+    assert len(app.error) == 0
+    assert list(app.main.dataframe[0].value["Faces"]) == [1] * len(files)
+    previews = [kept.preview for kept in app.session_state[ALBUM]._images.values()]
+    for preview in previews[-len(files) :]:
+        assert 100 < np.asarray(Pillow.open(io.BytesIO(preview))).mean() < 160
+
+
+def test_a_very_large_photo_has_its_boxes_in_its_own_pixels(download_data) -> None:
+    photo = encode_image(Pillow.new("L", (12000, 9000), 128), "JPEG")
+    upload(opened(), ("phone.jpg", photo))
+    (record,) = json.loads(download_data["JSON"])["images"]
+    assert (record["width"], record["height"]) == (12000, 9000)
+    x1, y1, x2, y2 = BOXES[0]
+    assert record["faces"][0]["box"] == [2 * x1, 2 * y1, 2 * x2, 2 * y2]
+    marked = Pillow.open(io.BytesIO(download_data["Marked picture (PNG)"]()))
+    assert marked.size == (6000, 4500)
+
+
+def test_one_image_and_one_face_are_not_told_in_the_plural() -> None:
+    app = upload(opened(), ("a.png", b""), ("b.png", encode_png(make_ramp_image())))
+    shown = texts(app.main.get("html"))
+    assert "<dt>Picture</dt><dd>1</dd>" in shown
+    assert "<dt>Face</dt><dd>1</dd>" in shown
+    assert "<dt>Pictures without a face</dt><dd>0</dd>" in shown
+
+
+def test_a_long_image_without_a_face_is_not_called_too_small(monkeypatch) -> None:
+    nobody = TwoStage(FakeDetector(), FakeClassifier())
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: nobody)
+    app = upload(opened(), ("long.png", encode_png(make_grey_image(6000, 200))))
+    assert "larger image" not in texts(app.warning)
+    assert "Switch on **Far camera" in texts(app.warning)
+    assert "6000 x 200 pixels" in texts(app.warning)
+    app.main.toggle(key="image.tiles").set_value(True)
+    run(app)
+    assert "Come closer: this image is 6000 x 200" in texts(app.warning)
+    app = upload(opened(), ("line.png", encode_png(make_grey_image(300, 1))))
+    assert "use a larger image: this one is 300 x 1 pixels" in texts(app.warning)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photo_is_shown_and_analysed_upright(
+    orientation, download_data
+) -> None:
+    upright = Pillow.fromarray(make_ramp_image(240, 120)[..., ::-1].copy())
+    # What a camera held that way stores: the operation that orientation undoes.
+    undo = {
+        2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+        3: Pillow.Transpose.ROTATE_180,
+        4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+        5: Pillow.Transpose.TRANSPOSE,
+        6: Pillow.Transpose.ROTATE_90,
+        7: Pillow.Transpose.TRANSVERSE,
+        8: Pillow.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    stored.save(file, "JPEG", quality=95, exif=exif)
+    app = upload(opened(), ("phone.jpg", file.getvalue()))
+    record = json.loads(download_data["JSON"])["images"][0]
+    assert (record["width"], record["height"]) == (240, 120)
+    album = app.session_state["maskdet.album"]
+    shown = Pillow.open(io.BytesIO(list(album._images.values())[-1].preview))
+    small = np.asarray(shown.resize((240, 120)), np.int16)
+    assert np.abs(small - np.asarray(upright, np.int16)).mean() < 12
+
+
+def test_several_pictures_get_totals_and_one_is_chosen(download_data) -> None:
+    files = [(f"{n}.png", encode_png(make_ramp_image(200 + n, 100))) for n in range(3)]
+    app = upload(opened(), *files)
+    assert "<dd>3</dd>" in texts(app.main.get("html"))
+    assert list(app.main.dataframe[0].value["Picture"]) == ["0.png", "1.png", "2.png"]
+    with zipfile.ZipFile(io.BytesIO(download_data["All 3 (zip)"]())) as archive:
+        assert len(archive.namelist()) == 5
+    app.main.selectbox[0].set_value(2)
+    run(app)
+    assert json.loads(download_data["JSON"])["images"][0]["path"] == "2.png"
+
+
+def test_too_many_files_are_told() -> None:
+    blank = encode_png(np.zeros((8, 8, 3), np.uint8))
+    files = [(f"{n}.png", blank) for n in range(cache.MAX_IMAGES + 2)]
+    app = upload(opened(), *files)
+    assert "32 files are too many" in texts(app.warning)
+
+
+def test_no_face_says_what_to_try() -> None:
+    app = move(opened(), "Face score", 0.95)
+    assert "No face found" in texts(app.warning)
+    assert "0.95 is asked" in texts(app.warning)
+    assert captions(app)[1] == "Result: no face found"
+
+
+def test_a_crowd_shows_its_first_faces_until_all_are_asked_for(monkeypatch) -> None:
+    boxes = [[x, y, x + 15, y + 15] for x in range(0, 180, 20) for y in (0, 30, 60)]
+    crowd = TwoStage(FakeDetector(boxes, [0.9] * len(boxes)), FakeClassifier())
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: crowd)
+    app = opened()
+    assert texts(app.main.get("html")).count("<figure>") == 24
+    everyone = next(one for one in app.main.toggle if one.label.startswith("Show all"))
+    everyone.set_value(True)
+    run(app)
+    assert texts(app.main.get("html")).count("<figure>") == len(boxes)
+
+
+def test_samples_and_camera_can_be_chosen() -> None:
+    app = opened()
+    where = app.main.button_group(key="image.where")
+    where.set_value("Samples")
+    run(app)
+    assert len(captions(app)) == 2
+    assert "NASA, Eileen Collins, public domain" in texts(app.main.caption)
+    app.main.button_group(key="image.where").set_value("Camera")
+    run(app)
+    assert captions(app) == []
+    app.main.get("camera_input")[0].set_value(
+        ("photo.jpg", encode_jpeg(make_ramp_image()), "image/jpeg")
+    )
+    run(app)
+    assert captions(app) == ["Original", "Result: 1 face (1 Mask)"]
+
+
+def test_choices_survive_a_visit_to_another_page() -> None:
+    app = opened()
+    app.main.button_group(key="image.where").set_value("Samples")
+    run(app)
+    move(app, "Confidence", 0.8)
+    run(app.switch_page("pages/about.py"))
+    run(app.switch_page("pages/image.py"))
+    assert app.main.button_group(key="image.where").value == "Samples"
+    assert set(table(app, "Label")) == {"Unsure"}
+
+
+def test_nothing_is_written_to_disk(tmp_path, monkeypatch) -> None:
+    opened_for_writing: list[str] = []
+    real = io.open
+
+    def watched(file, mode="r", *args, **kwargs):
+        if set(mode) & set("wax+"):
+            opened_for_writing.append(str(file))
+        return real(file, mode, *args, **kwargs)
+
+    app = opened()
+    monkeypatch.setattr("builtins.open", watched)
+    monkeypatch.setattr("io.open", watched)
+    upload(app, ("a.png", encode_png(make_ramp_image())))
+    assert opened_for_writing == []

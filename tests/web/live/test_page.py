@@ -1,0 +1,254 @@
+"""The Live page and the sidebar, run without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+import streamlit_webrtc.relay
+from streamlit.testing.v1 import AppTest
+from streamlit_webrtc.component import WebRtcStreamerContext, WebRtcStreamerState
+from streamlit_webrtc.webrtc import SignallingTimeoutError
+
+from maskdet.analyzers.pipelines import AUTO, TwoStage, resolve_analyzer
+from maskdet.web import session
+from maskdet.web.live import page as live_page
+from maskdet.web.live.connection import ICE_SERVERS_VARIABLE
+from maskdet.web.live.viewers import MAX_VIEWERS_VARIABLE as VIEWERS_VARIABLE
+from maskdet.web.live.viewers import ViewerSlots
+from maskdet.web.live.webrtc_patches import NewestFrameRelay
+from maskdet.web.preferences import Preferences
+from tests.helpers.fakes import FakeClassifier, FakeDetector
+from tests.helpers.waiting import WAIT_S
+
+APP = Path(__file__).resolve().parents[3] / "app.py"
+FIRST = resolve_analyzer(AUTO, live=True)
+
+
+@pytest.fixture(autouse=True)
+def light_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let no test load a network; return the names that were asked for."""
+    asked: list[str] = []
+
+    def load(name: str, classifier: str, *, refine: bool) -> TwoStage:
+        asked.append(name)
+        return TwoStage(FakeDetector(), FakeClassifier())
+
+    monkeypatch.setattr(session, "load_analyzer", load)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
+    # AppTest has no session that streamlit-webrtc could ask for its number of runs.
+    monkeypatch.setattr(
+        "streamlit_webrtc.component.get_this_session_info", lambda: None
+    )
+    monkeypatch.delenv(ICE_SERVERS_VARIABLE, raising=False)
+    monkeypatch.delenv(VIEWERS_VARIABLE, raising=False)
+    st.cache_resource.clear()  # every AppTest has the same session
+    return asked
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=WAIT_S)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def streamers(app: AppTest) -> list[object]:
+    return [part for part in app.main if part.type == "component_instance"]
+
+
+def slider(app: AppTest, label: str) -> float:
+    return next(one for one in app.sidebar.slider if one.label == label).value
+
+
+def move(app: AppTest, label: str, value: float) -> AppTest:
+    next(one for one in app.sidebar.slider if one.label == label).set_value(value)
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_the_first_visit_offers_a_camera_and_says_what_to_do(light_models) -> None:
+    app = opened()
+    assert app.title[0].value == "Live"
+    assert "Press **Start**" in app.markdown[0].value
+    assert len(streamers(app)) == 1
+    assert not app.warning
+    assert not app.error
+    app.run()
+    assert light_models == [FIRST], "loaded once, then kept"
+    assert streamlit_webrtc.relay.MediaRelay is NewestFrameRelay
+
+
+def test_a_missing_model_is_one_line_and_no_camera_is_offered(monkeypatch) -> None:
+    def load(name: str, classifier: str, *, refine: bool) -> TwoStage:
+        raise FileNotFoundError("model x is missing; get it with: y")
+
+    monkeypatch.setattr(session, "load_analyzer", load)
+    app = opened()
+    assert [error.value for error in app.error] == [
+        "model x is missing; get it with: y"
+    ]
+    assert not streamers(app)
+
+
+def test_an_analyzer_without_its_file_is_told_and_not_offered(monkeypatch) -> None:
+    def path(name: str) -> Path:
+        if name == "yunet":
+            raise FileNotFoundError("get it with: maskdet models fetch yunet")
+        return APP
+
+    monkeypatch.setattr(session, "model_path", path)
+    app = opened(analyzer="yunet")
+    assert app.sidebar.selectbox(key="choice.analyzer").value == AUTO
+    assert "yunet" not in app.sidebar.selectbox(key="choice.analyzer").options
+    told = [line.value.replace("\\", "") for line in app.sidebar.caption]
+    assert any("models fetch yunet" in line for line in told)
+    assert "models fetch yunet" in app.warning[0].value.replace("\\", "")
+
+
+def test_another_analyzer_is_loaded_before_the_camera_is_offered(light_models) -> None:
+    app = opened()
+    app.sidebar.selectbox(key="choice.analyzer").select("haar").run()
+    assert not app.exception
+    assert light_models == [FIRST, "haar"]
+    assert session_state_of(app).analyzer == "haar"
+
+
+def session_state_of(app: AppTest):
+    return app.session_state["maskdet.live"].preferences
+
+
+def test_a_moved_slider_reaches_the_running_stream() -> None:
+    app = move(opened(), "Confidence", 0.9)
+    assert session_state_of(app).settings.min_confidence == 0.9
+
+
+def test_choices_survive_a_change_of_page() -> None:
+    app = move(opened(), "Face score", 0.35)
+    app.switch_page("pages/about.py").run()
+    assert not app.exception
+    assert slider(app, "Face score") == 0.35
+    app.switch_page("pages/live.py").run()
+    assert app.title[0].value == "Live"
+    assert slider(app, "Face score") == 0.35
+
+
+def test_a_link_sets_the_sidebar_and_reset_takes_it_back() -> None:
+    app = opened(min_score="0.25", camera_width="800", mirror="false")
+    assert slider(app, "Face score") == 0.25
+    assert app.sidebar.selectbox(key="choice.camera_wh").value == (800, 480)
+    assert app.sidebar.toggle(key="choice.mirror").value is False
+    assert "min_score=0.25" in app.sidebar.code[0].value
+    reset = next(one for one in app.sidebar.button if one.label.startswith("Reset"))
+    reset.click().run()
+    assert not app.exception
+    assert slider(app, "Face score") == 0.5
+    assert app.sidebar.toggle(key="choice.mirror").value is True
+    assert "min_score" not in app.sidebar.code[0].value
+
+
+def test_a_bad_link_is_told_until_something_changes() -> None:
+    app = opened(min_score="many")
+    assert "min_score must be a number" in app.warning[0].value.replace("\\", "")
+    assert slider(app, "Face score") == 0.5
+    app.run()
+    assert app.warning
+    assert not move(app, "Face score", 0.4).warning
+
+
+def test_bad_ice_servers_are_told_and_the_camera_still_offered(monkeypatch) -> None:
+    monkeypatch.setenv(ICE_SERVERS_VARIABLE, "stun:example.org")
+    app = opened()
+    assert ICE_SERVERS_VARIABLE in app.warning[0].value.replace("\\", "")
+    assert len(streamers(app)) == 1
+
+
+def test_a_picture_on_its_side_is_shown_in_the_shape_of_the_camera() -> None:
+    """The frame of the video does not grow: below it, the Stop button would be cut."""
+    lying = live_page._build_video_css(Preferences(rotate=180))
+    standing = live_page._build_video_css(
+        Preferences(rotate=90, camera_width=320, camera_height=240)
+    )
+    assert "aspectRatio" not in lying
+    assert (standing["aspectRatio"], standing["objectFit"]) == ("320 / 240", "contain")
+
+
+class Taken:
+    """Live video for one visitor at a time, whom a test brings and takes away."""
+
+    def __init__(self) -> None:
+        self.active = {"another"}
+        self.viewers = ViewerSlots(self._is_active)
+        assert self.viewers.acquire("another", 1)
+
+    def _is_active(self, session_id: str) -> bool:
+        return session_id != "another" or session_id in self.active
+
+
+def test_one_too_many_is_told_and_let_in_when_a_place_is_free(monkeypatch) -> None:
+    taken = Taken()
+    monkeypatch.setattr(live_page, "_get_viewer_slots", lambda: taken.viewers)
+    monkeypatch.setenv(VIEWERS_VARIABLE, "1")
+    app = opened()
+    (warning,) = app.warning
+    assert "All places for live video are taken" in warning.value
+    assert "one visitor at a time" in warning.value
+    assert VIEWERS_VARIABLE in warning.value
+    assert not streamers(app)
+    taken.active.clear()
+    app.run()
+    assert not app.warning
+    assert len(streamers(app)) == 1
+
+
+def test_a_bad_number_of_viewers_is_told_and_the_camera_still_offered(
+    monkeypatch,
+) -> None:
+    monkeypatch.setenv(VIEWERS_VARIABLE, "many")
+    app = opened()
+    (warning,) = app.warning
+    assert "must be a whole number" in warning.value
+    assert len(streamers(app)) == 1
+
+
+def test_what_the_server_cannot_take_is_told_and_begins_anew(
+    monkeypatch, caplog
+) -> None:
+    def too_slow(*, key: str, **how: object) -> None:
+        offered = WebRtcStreamerState(playing=False, signalling=True)
+        st.session_state[key] = WebRtcStreamerContext(None, offered)
+        raise SignallingTimeoutError("no answer in 10 seconds")
+
+    real = live_page.webrtc_streamer
+    monkeypatch.setattr(live_page, "webrtc_streamer", too_slow)
+    app = opened()
+    (warning,) = app.warning
+    assert "The live video broke off" in warning.value
+    assert "attempt 1 of 5" in warning.value
+    assert not streamers(app), "so that the browser forgets its offer"
+    assert "no answer in 10 seconds" in caplog.text
+    monkeypatch.setattr(live_page, "webrtc_streamer", real)
+    connecting = app.session_state["maskdet.connection"]
+    connecting._since_s = 0.0
+    app.run()
+    assert not app.exception
+    assert len(streamers(app)) == 1
+
+
+def test_another_page_frees_the_place(monkeypatch) -> None:
+    viewers = ViewerSlots(lambda session_id: True)
+    monkeypatch.setattr(live_page, "_get_viewer_slots", lambda: viewers)
+    monkeypatch.setenv(VIEWERS_VARIABLE, "1")
+    app = opened()
+    app.session_state["maskdet.connection"].phase = "lost"
+    app.session_state["maskdet.connection"]._since_s = float("inf")
+    monkeypatch.setattr(live_page, "_get_last_button", lambda: "Start")
+    app.run()
+    assert not viewers.has_free_slot(1), "a stream that broke off keeps its place"
+    app.switch_page("pages/about.py").run()
+    assert not app.exception
+    assert viewers.has_free_slot(1)

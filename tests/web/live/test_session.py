@@ -1,0 +1,164 @@
+"""One run of the live camera: distances that cannot be told, and who watches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskdet.alerts.monitor import AlertConfig, AlertMonitor
+from maskdet.events import StreamInfo
+from maskdet.settings import Settings
+from maskdet.streaming import Stream
+from maskdet.web import distance
+from maskdet.web.distance import DistanceGuard, distance_error, mirror_points
+from maskdet.web.live.state import LiveSession
+from tests.helpers.fakes import ScriptedAnalyzer, ScriptedFace
+from tests.helpers.streams import LEFT, MASK, NO_MASK, NOISE
+
+SIZE_WH = (320, 240)
+FLOOR = (0.35, 0.55, 0.65, 0.55, 0.9, 0.95, 0.1, 0.95)
+BESIDE = (110.0, 60.0, 170.0, 130.0)
+ROUND_THE_OTHER_WAY = (0.65, 0.55, 0.35, 0.55, 0.1, 0.95, 0.9, 0.95)
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.events = []
+
+    def put(self, events) -> None:
+        self.events += events
+
+
+def run_of(script=None, **options) -> tuple[LiveSession, ScriptedAnalyzer]:
+    faces = [ScriptedFace(LEFT, NO_MASK), ScriptedFace(BESIDE, MASK)]
+    analyzer = ScriptedAnalyzer(script or (lambda time_s: faces))
+    return LiveSession(Stream(analyzer), **options), analyzer
+
+
+def play(run: LiveSession, analyzer, settings: Settings, times_s=(0, 3)):
+    for time_s in np.arange(*times_s, 0.1):
+        analyzer.time_s = float(time_s)
+        view = run.step(NOISE, float(time_s), settings)
+    return view
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (Settings(), ""),
+        (Settings(distance="relative"), ""),
+        (Settings(distance="pinhole"), ""),
+        (Settings(distance="ground_plane", ground_points=FLOOR), ""),
+        (Settings(distance="ground_plane"), "Mark the four corners of a rectangle"),
+        (
+            Settings(distance="ground_plane", ground_points=ROUND_THE_OTHER_WAY),
+            "The four points must go round a rectangle on the floor, clockwise",
+        ),
+        (
+            Settings(distance="ground_plane", ground_points=FLOOR, ground_width_m=900),
+            "No camera sees a rectangle of 900 x 3 m at these four points",
+        ),
+    ],
+)
+def test_what_keeps_distances_from_being_told_is_one_line(settings, line) -> None:
+    told = distance_error(settings, SIZE_WH)
+    assert told.startswith(line)
+    assert bool(told) == bool(line)
+    assert "\n" not in told
+
+
+def test_an_impossible_floor_does_not_stop_the_stream_and_is_refused_once(
+    monkeypatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        distance, "distance_error", lambda *of: asked.append(of) or "no floor."
+    )
+    run, analyzer = run_of()
+    view = play(
+        run,
+        analyzer,
+        Settings(distance="ground_plane", ground_points=ROUND_THE_OTHER_WAY),
+    )
+    assert len(view.scene) == 2
+    assert view.scene.pairs == ()
+    assert view.settings.distance == "off"
+    assert len(asked) == 1
+
+
+def test_a_change_of_settings_is_obeyed_by_the_next_frame() -> None:
+    measurable = DistanceGuard()
+    bad, good = (
+        Settings(distance="ground_plane"),
+        Settings(distance="ground_plane", ground_points=FLOOR),
+    )
+    assert measurable.effective_settings(bad, SIZE_WH).distance == "off"
+    assert measurable.effective_settings(good, SIZE_WH) == good
+
+
+def test_the_view_holds_pairs_places_and_contacts() -> None:
+    run, analyzer = run_of()
+    view = play(run, analyzer, Settings(distance="pinhole"))
+    (pair,) = view.scene.pairs
+    assert pair.in_contact
+    assert view.scene.positions.shape == (2, 2)
+    assert view.size_wh == SIZE_WH
+    (contact,) = view.scene.contacts
+    assert contact.total_s == pytest.approx(2.4, abs=0.6)
+    assert sum(view.people.current.values()) == 2
+
+
+def test_a_witness_sees_everybody_come_and_go() -> None:
+    sink = Sink()
+    watch = AlertMonitor(AlertConfig(), sink)
+    run, analyzer = run_of(monitor=watch.monitor_stream(StreamInfo.now("Door", 0.0)))
+    play(run, analyzer, Settings(distance="pinhole", contact_duration_s=1))
+    kinds = [event.kind for event in sink.events]
+    assert sorted(kinds) == ["close", "entered", "entered", "verdict", "verdict"]
+    run.end()
+    run.end()
+    assert [event.kind for event in sink.events[5:]] == ["left", "left"]
+    assert {event.camera for event in sink.events} == {"Door"}
+
+
+def test_a_frame_that_comes_after_the_end_brings_nobody_in() -> None:
+    sink = Sink()
+    run, analyzer = run_of(
+        monitor=AlertMonitor(AlertConfig(), sink).monitor_stream(
+            StreamInfo.now("", 0.0)
+        )
+    )
+    run.end()
+    play(run, analyzer, Settings())
+    assert sink.events == []
+
+
+def test_only_before_the_first_frame_another_witness_takes_over() -> None:
+    first, second, third = Sink(), Sink(), Sink()
+    run, analyzer = run_of(
+        monitor=AlertMonitor(AlertConfig(), first).monitor_stream(
+            StreamInfo.now("", 0.0)
+        )
+    )
+    run.set_monitor(
+        AlertMonitor(AlertConfig(), second).monitor_stream(StreamInfo.now("", 0.0))
+    )
+    play(run, analyzer, Settings())
+    run.set_monitor(
+        AlertMonitor(AlertConfig(), third).monitor_stream(StreamInfo.now("", 0.0))
+    )
+    play(run, analyzer, Settings(), (3, 4))
+    run.end()
+    assert not first.events
+    assert len(second.events) == 6
+    assert not third.events
+
+
+def test_points_on_the_floor_follow_the_mirror_in_their_order() -> None:
+    floor = (0.2, 0.5, 0.7, 0.55, 0.9, 0.9, 0.1, 0.95)
+    turned = mirror_points(floor)
+    assert turned == pytest.approx((0.3, 0.55, 0.8, 0.5, 0.9, 0.95, 0.1, 0.9))
+    assert mirror_points(turned) == pytest.approx(floor)
+    settings = Settings(distance="ground_plane", ground_points=mirror_points(FLOOR))
+    assert distance_error(settings, SIZE_WH) == ""
+    assert mirror_points(()) == ()

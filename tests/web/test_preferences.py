@@ -1,0 +1,223 @@
+"""A visitor's choices on their way through a file, a link and the environment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from maskdet.classifier import CLASSIFIERS, DEFAULT_CLASSIFIER
+from maskdet.settings import Settings
+from maskdet.style import Style
+from maskdet.web.live.connection import ICE_SERVERS_VARIABLE, get_rtc_configuration
+from maskdet.web.preferences import Preferences
+from maskdet.web.widgets import escape_markdown
+
+CHANGED = [
+    Preferences(),
+    Preferences(analyzer="haar", mirror=False),
+    Preferences(settings=Settings(min_score=0.25, min_face_px=40, nms_iou=1)),
+    Preferences(style=Style(palette="colour-blind", labels=False, scale=2)),
+    Preferences(camera_width=1280, camera_height=720, camera_fps=30),
+    Preferences(refine=False),
+    Preferences(rotate=270),
+    Preferences(settings=Settings(class_weights=(1, 0.25, 0))),
+    Preferences(
+        style=Style(
+            class_names={"no_mask": "Ohne Maske", "unknown": "Collecting info"},
+            class_colours={"mask": "#0000ff"},
+        )
+    ),
+    Preferences(style=Style(ids=False, blur=True)),
+    Preferences(
+        settings=Settings(smoothing="window", smoothing_window_s=0.5, memory_s=8)
+    ),
+    Preferences(
+        settings=Settings(
+            distance="ground_plane",
+            ground_points=(0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.95),
+            contact_distance_m=1,
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("chosen", CHANGED)
+def test_a_file_brings_back_what_was_saved(chosen: Preferences) -> None:
+    assert Preferences.from_json(chosen.to_json()) == chosen
+
+
+@pytest.mark.parametrize("chosen", CHANGED)
+def test_a_link_brings_back_what_was_shared(chosen: Preferences) -> None:
+    link = chosen.to_link("https://example.org/image?old=1")
+    parts = urlsplit(link)
+    assert (parts.netloc, parts.path) == ("example.org", "/image")
+    assert Preferences.from_query(dict(parse_qsl(parts.query))) == chosen
+
+
+def test_a_link_names_only_what_differs_from_the_defaults() -> None:
+    assert Preferences().to_link("https://example.org/") == "https://example.org/"
+    chosen = replace(CHANGED[2], mirror=False)
+    assert chosen.to_query() == {
+        "min_score": "0.25",
+        "min_face_px": "40.0",
+        "nms_iou": "1.0",
+        "mirror": "false",
+    }
+
+
+def test_the_mask_model_travels_in_file_and_link(monkeypatch) -> None:
+    monkeypatch.setitem(CLASSIFIERS, "twin", CLASSIFIERS[DEFAULT_CLASSIFIER])
+    chosen = Preferences(classifier="twin")
+    assert chosen.to_query() == {"classifier": "twin"}
+    assert Preferences.from_query(chosen.to_query()) == chosen
+    assert Preferences.from_json(chosen.to_json()) == chosen
+    assert Preferences().classifier == DEFAULT_CLASSIFIER
+
+
+def test_a_first_visit_leaves_the_analyzer_to_us() -> None:
+    assert Preferences().analyzer == "auto"
+    assert Preferences(analyzer="haar").to_query() == {"analyzer": "haar"}
+    assert Preferences(refine=False).to_query() == {"refine": "false"}
+
+
+def test_a_file_saved_before_there_was_a_choice_gets_the_default() -> None:
+    saved = json.loads(Preferences(mirror=False).to_json())
+    del saved["classifier"], saved["refine"]
+    assert Preferences.from_json(json.dumps(saved)) == Preferences(mirror=False)
+
+
+def test_settings_saved_elsewhere_can_be_loaded() -> None:
+    settings = Settings(min_score=0.7)
+    assert Preferences.from_json(settings.to_json()).settings == settings
+    saved = json.loads(Preferences(settings=settings).to_json())
+    assert Settings.from_json(json.dumps(saved["settings"])) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "this file is not valid JSON"),
+        ("[" * 100_000, "this file is not valid JSON"),
+        ("[1]", "this file must be a JSON object, not list"),
+        ('{"colour": 1}', "unknown setting 'colour'; known are analyzer, camera_fps"),
+        ('{"analyzer": "magic"}', "analyzer must be one of .*, not 'magic'"),
+        ('{"analyzer": 7}', "analyzer must be a text, not 7"),
+        ('{"style": 3}', "style must be a JSON object, not 3"),
+        ('{"style": {"labels": 1}}', "labels must be true or false, not 1"),
+        ('{"style": {"palette": "pink"}}', "palette must be one of .*, not 'pink'"),
+        ('{"settings": {"min_score": true}}', "min_score must be a number, not True"),
+        ('{"settings": {"min_score": NaN}}', "min_score must be a number from 0 to 1"),
+        ('{"settings": {"min_size": 1}}', "unknown setting 'min_size'"),
+        ('{"camera_fps": 0}', "camera_fps must lie from 1 to 60, not 0"),
+        ('{"camera_width": 99999}', "camera_width must lie from 160 to 1920"),
+    ],
+)
+def test_a_bad_file_is_refused_with_one_line(text: str, line: str) -> None:
+    with pytest.raises(ValueError, match=line) as refused:
+        Preferences.from_json(text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ({"utm_source": "x"}, "unknown setting 'utm_source'; known are analyzer"),
+        ({"min_score": "much"}, "min_score must be a number, not 'much'"),
+        ({"min_score": "2"}, "min_score must be a number from 0 to 1, not 2"),
+        ({"mirror": "yes"}, "mirror must be true or false, not 'yes'"),
+        ({"rotate": "45"}, "rotate must be one of 0, 90, 180, 270 degrees, not 45"),
+        ({"refine": "1"}, "refine must be true or false, not 1"),
+        ({"analyzer": "magic"}, "analyzer must be one of auto, .*, not 'magic'"),
+        ({"camera_fps": "7.5"}, "camera_fps must be a whole number, not 7.5"),
+        ({"classifier": "magic"}, "classifier must be one of maskdet.*, not 'magic'"),
+        ({"classifier": "a.tflite"}, "classifier must be one of .*, not 'a.tflite'"),
+        ({"ground_points": "0.5"}, "ground_points must be a list of numbers, not 0.5"),
+        ({"ground_points": "[1, 2]"}, "ground_points must be eight numbers or none"),
+        ({"blur": "1"}, "blur must be true or false, not 1"),
+        ({"palette": ""}, "palette must be one of .*, not ''"),
+        ({"class_weights": "1"}, "class_weights must be a list of numbers, not 1"),
+        ({"class_weights": "[1, 1]"}, "class_weights must be three numbers from 0 to"),
+        ({"class_names": "Mask"}, "class_names must be an object, not 'Mask'"),
+        ({"class_names": '{"mask": "<b>"}'}, "class_names: mask must be 1 to 24"),
+        ({"class_colours": '{"mask": "red"}'}, "class_colours: mask must be a colour"),
+        ({"camera_fps": "[" * 9999}, "camera_fps must be a whole number"),
+    ],
+)
+def test_a_bad_link_is_refused_with_one_line(query, line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        Preferences.from_query(query)
+
+
+def test_no_server_is_asked_unless_someone_says_so() -> None:
+    assert get_rtc_configuration({}) == {"iceServers": []}
+    assert get_rtc_configuration({"TWILIO_ACCOUNT_SID": "x"}) == {"iceServers": []}
+    assert get_rtc_configuration({"HF_TOKEN": "x"}) == {}
+    servers = [{"urls": ["turn:turn.example.org"], "username": "a", "credential": "b"}]
+    told = {ICE_SERVERS_VARIABLE: json.dumps(servers), "HF_TOKEN": "x"}
+    assert get_rtc_configuration(told) == {"iceServers": servers}
+    assert get_rtc_configuration({ICE_SERVERS_VARIABLE: "[]", "HF_TOKEN": "x"}) == {
+        "iceServers": []
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("stun:stun.example.org", "not valid JSON; try"),
+        ('{"urls": "stun:x"}', "must be a JSON list such as"),
+        ('["stun:x"]', "each server is an object of credential"),
+        ('[{"url": "stun:x"}]', "each server is an object of credential"),
+        ("[{}]", "urls must begin with stun:"),
+        ('[{"urls": []}]', "urls must begin with stun:"),
+        ('[{"urls": ["http://x"]}]', "urls must begin with stun:"),
+    ],
+)
+def test_bad_servers_are_refused_without_repeating_them(text: str, line: str) -> None:
+    with pytest.raises(ValueError, match=f"{ICE_SERVERS_VARIABLE}.*{line}"):
+        get_rtc_configuration({ICE_SERVERS_VARIABLE: text})
+
+
+def test_markdown_of_a_stranger_is_shown_as_it_is() -> None:
+    assert escape_markdown("_a_") == r"\_a\_"
+    assert escape_markdown("[x](http://y) <b>`$:red[z]") == (
+        r"\[x\]\(http\:\/\/y\) \<b\>\`\$\:red\[z\]"
+    )
+
+
+OLD = {
+    "min_score": 0.4,
+    "min_certainty": 0.7,
+    "vote": "cumulative",
+    "vote_window_s": 1.5,
+    "distance": "floor",
+    "near_m": 1.0,
+    "near_for_s": 2.0,
+    "floor": [0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.95],
+    "floor_width_m": 2.0,
+    "floor_depth_m": 4.0,
+}
+"""Settings as version 0.1 wrote them."""
+
+TODAY = Settings(
+    min_score=0.4,
+    min_confidence=0.7,
+    smoothing="mean",
+    smoothing_window_s=1.5,
+    distance="ground_plane",
+    contact_distance_m=1.0,
+    contact_duration_s=2.0,
+    ground_points=(0.3, 0.5, 0.7, 0.5, 0.9, 0.9, 0.1, 0.95),
+    ground_width_m=2.0,
+    ground_depth_m=4.0,
+)
+
+
+def test_files_and_links_of_version_0_1_are_read() -> None:
+    assert Settings.from_json(json.dumps(OLD)) == TODAY
+    assert Preferences.from_json(json.dumps(OLD)).settings == TODAY
+    assert Preferences.from_json(json.dumps({"settings": OLD})).settings == TODAY
+    link = {name: json.dumps(value).strip('"') for name, value in OLD.items()}
+    assert Preferences.from_query(link).settings == TODAY

@@ -1,0 +1,309 @@
+"""The Video page, run without a browser."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from maskdet.analyzers.pipelines import TwoStage
+from maskdet.video import read_scene_at
+from maskdet.web import session
+from maskdet.web.video import job as video_job
+from maskdet.web.video import upload as video_upload
+from maskdet.web.video.job import VideoAnalysisJob
+from maskdet.web.widgets import Sample
+from tests.helpers.fakes import FakeClassifier, FakeDetector
+from tests.helpers.waiting import WAIT_S
+from tests.media.video_files import N_FRAMES, write_video
+from tests.web.video.test_job import BOX, Gate
+
+APP = Path(__file__).resolve().parents[3] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
+    """Let no test load a network; the analyzer that every film gets instead."""
+    fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.7, 0.2, 0.1)))
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
+    monkeypatch.setattr(session, "model_path", lambda name: APP)
+    st.cache_resource.clear()  # every AppTest has the same session
+    return fake
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    """The page with a short sample; what it began is ended after."""
+    sample = Sample("Film", write_video(tmp_path / "a.mp4"), "nobody")
+    monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", sample)
+    opened = AppTest.from_file(str(APP), default_timeout=WAIT_S)
+    run(opened.switch_page("pages/video.py"))
+    yield opened
+    if "maskdet.film" in opened.session_state:
+        opened.session_state["maskdet.film"].close()
+
+
+def run(app: AppTest) -> AppTest:
+    app.run()
+    assert not app.exception
+    return app
+
+
+def job(app: AppTest) -> VideoAnalysisJob:
+    found = app.session_state["maskdet.film"]
+    assert isinstance(found, VideoAnalysisJob)
+    return found
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(one for one in app.main.button if one.label == label).click()
+    return run(app)
+
+
+def finished(app: AppTest) -> AppTest:
+    assert job(app).join(WAIT_S)
+    return run(app)
+
+
+def upload(app: AppTest, name: str, content: bytes, kind: str = "") -> AppTest:
+    uploader = next(one for one in app.main if one.type == "file_uploader")
+    assert list(uploader.proto.type) == [], "a browser would refuse some videos"
+    uploader.set_value((name, content, kind))
+    return press(run(app), "Look at this film")
+
+
+def texts(parts: Sequence[object]) -> str:
+    return "\n".join(str(part.value) for part in parts)
+
+
+def buttons(app: AppTest) -> list[str]:
+    return [one.label for one in app.main.button]
+
+
+def test_a_newcomer_may_try_the_sample(app: AppTest, download_data) -> None:
+    assert app.title[0].value == "Video"
+    assert "Look at this film" not in buttons(app)
+    finished(press(app, "Look at the sample"))
+    people, happened = [one.value for one in app.main.dataframe]
+    assert list(people["Verdict"]) == ["Mask"]
+    assert "Best view" not in people
+    assert "<dd>1</dd>" in texts(app.main.get("html"))
+    assert "not measured" in texts(app.caption)
+    document = json.loads(download_data["Summary (JSON)"])["films"][0]
+    assert (document["film"], document["pictures"]) == ("a.mp4", N_FRAMES)
+    rows = download_data["Every picture (CSV)"]().decode().splitlines()
+    assert len(rows) == 1 + N_FRAMES
+    assert download_data["Annotated film (MP4)"]()[4:8] == b"ftyp"
+    assert list(happened["What happened"]) == [
+        "Person 1 came in",
+        "Person 1 left after 1 s, Unsure",
+    ]
+    lines = list(csv.DictReader(download_data["Events (CSV)"]().splitlines()))
+    assert [line["kind"] for line in lines] == ["entered", "left"]
+    assert {line["camera"] for line in lines} == {"a.mp4"}
+    assert "Write these events to the store" not in [one.label for one in app.toggle]
+
+
+def test_the_slider_shows_another_moment(app: AppTest) -> None:
+    finished(press(app, "Look at the sample"))
+    first = app.session_state["maskdet.film_still"]
+    app.main.slider[0].set_value(1.0)
+    run(app)
+    second = app.session_state["maskdet.film_still"]
+    assert (first[0][1], second[0][1]) == (0.0, 1.0)
+    assert first[1] != second[1]
+    shown = [text for image in app.main.get("image") for text in image.captions]
+    assert shown == ["At 0:01: 1 Mask"]
+    assert app.main.get("video")[0].proto.start_time == 1
+
+
+def choose(app: AppTest, key: str, value: object) -> AppTest:
+    parts = [one for one in app.main if getattr(one, "key", None) == key]
+    parts[0].set_value(value)
+    return run(app)
+
+
+def test_distances_are_chosen_here_and_each_moment_is_shown_from_above(
+    app: AppTest,
+) -> None:
+    choose(app, "distance.distance", "pinhole")
+    finished(press(app, "Look at the sample"))
+    captions = [text for one in app.main.get("image") for text in one.captions]
+    assert "That moment from above; one square is a metre" in captions
+    html = texts(app.main.get("html"))
+    assert "Most pressing" in html
+    assert "Pairs too close for too long" in html
+    assert "not measured" not in texts(app.caption)
+    moment = read_scene_at(job(app).rows_path, 1.0, 0.6)
+    assert moment is not None
+    assert moment.positions.shape == (1, 2)
+    assert moment.positions[0, 1] > 0.2
+
+
+def test_a_floor_without_points_is_said_and_the_film_is_looked_at_all_the_same(
+    app: AppTest,
+) -> None:
+    choose(app, "distance.distance", "ground_plane")
+    assert "no distances are measured" in texts(app.warning)
+    assert "marked on its picture" in texts(app.caption)
+    finished(press(app, "Look at the sample"))
+    assert job(app).options.preferences.settings.distance == "off"
+    assert "Distances were not measured" in texts(app.caption)
+    # Now there is a picture to mark the points on.
+    assert "marked on its picture" not in texts(app.caption)
+
+
+def test_best_views_are_shown_only_if_asked_for(app: AppTest) -> None:
+    app.main.checkbox(key="video.crops").check()
+    finished(press(run(app), "Look at the sample"))
+    (view,) = app.main.dataframe[0].value["Best view"]
+    assert view.startswith("data:image/jpeg;base64,")
+
+
+def test_a_film_goes_on_while_its_visitor_is_on_another_page(
+    app: AppTest, monkeypatch
+) -> None:
+    gate = Gate()
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
+    press(app, "Look at the sample")
+    assert gate.asked.wait(WAIT_S)
+    assert {"Stop here", "Cancel"} <= set(buttons(run(app)))
+    assert "data:image/jpeg" in texts(app.main.get("html"))
+    run(app.switch_page("pages/about.py"))
+    gate.open.set()
+    assert job(app).join(WAIT_S)
+    run(app.switch_page("pages/video.py"))
+    assert len(app.main.dataframe) == 2
+    assert {"Look again", "Another film"} <= set(buttons(app))
+
+
+def test_cancel_leaves_nothing_and_the_page_as_it_was(
+    app: AppTest, monkeypatch
+) -> None:
+    gate = Gate()
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
+    press(app, "Look at the sample")
+    assert gate.asked.wait(WAIT_S)
+    begun = job(app)
+    press(app, "Cancel")
+    gate.open.set()
+    assert begun.join(WAIT_S)
+    assert "maskdet.film" not in app.session_state
+    assert not begun.rows_path.parent.exists()
+    assert "Look at the sample" in buttons(app)
+
+
+def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
+    gate = Gate()
+    monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: gate)
+    press(app, "Look at the sample")
+    assert gate.asked.wait(WAIT_S)
+    press(run(app), "Stop here")
+    gate.open.set()
+    finished(app)
+    assert "You stopped at" in texts(app.info)
+    assert len(app.main.get("video")) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", "The file is empty."),
+        (b"no film at all", "`<b>'x'</b>.mp4`: This is no film"),
+    ],
+)
+def test_a_film_that_cannot_be_read_costs_one_line(
+    app: AppTest, content: bytes, line: str
+) -> None:
+    upload(app, "<b>`x`</b>.mp4", content)
+    if "maskdet.film" in app.session_state:
+        finished(app)
+    (error,) = app.error
+    assert error.value.replace("\\", "").startswith(line)
+    assert any(one.type == "file_uploader" for one in app.main)
+
+
+def test_half_a_video_says_so_and_shows_its_part(
+    app: AppTest, tmp_path: Path, download_data
+) -> None:
+    front = {"movflags": "faststart"}
+    whole = write_video(tmp_path / "b.mp4", "libx264", options=front).read_bytes()
+    finished(upload(app, "half.mp4", whole[: len(whole) * 3 // 4]))
+    (warning,) = app.main.warning
+    text = warning.value.replace("\\", "")
+    assert text.startswith("The video breaks off at 0:00.")
+    assert "the video is incomplete or damaged at its end" in text
+    assert len(app.main.get("video")) == 1
+    document = json.loads(download_data["Summary (JSON)"])["films"][0]
+    assert document["whole"] is False
+    *_, last = csv.DictReader(
+        download_data["Every picture (CSV)"]().decode().splitlines()
+    )
+    assert last["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind"),
+    [
+        ("a.ts", "libx264", "text/vnd.trolltech.linguist"),
+        ("a.3gp", "mpeg4", "video/3gpp"),
+        ("a", "libx264", ""),
+        ("a.jpeg", "mpeg4", "image/jpeg"),
+    ],
+)
+def test_the_content_of_an_upload_decides(
+    app: AppTest, tmp_path: Path, name: str, codec: str, kind: str
+) -> None:
+    ending = ".ts" if name.endswith(".ts") else ".mp4"
+    path = write_video(tmp_path / f"b{ending}", codec, size_wh=(176, 144))
+    finished(upload(app, name, path.read_bytes(), kind))
+    assert not app.error
+    assert f"`{name}`: 176 x 144, 0:01.2, 12 frames" in texts(app.main.markdown)
+
+
+def test_a_rotation_is_chosen_here(app: AppTest) -> None:
+    choose(app, "video.rotate", 90)
+    finished(press(app, "Look at the sample"))
+    assert "`a.mp4`: 64 x 96" in texts(app.main.markdown)
+
+
+def test_an_assumed_frame_rate_is_told(app: AppTest, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "b.mjpeg", "mjpeg", rate=25)
+    finished(upload(app, "b.mjpeg", path.read_bytes()))
+    assert "no times: 25 frames a second are assumed" in texts(app.caption)
+
+
+def test_one_frame_is_a_frame(app: AppTest, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "b.mp4", times_ms=(0,))
+    finished(upload(app, "b.mp4", path.read_bytes()))
+    assert ", 1 frame, without sound" in texts(app.main.markdown)
+
+
+def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
+    finished(upload(app, "mine.mkv", write_video(tmp_path / "b.mkv").read_bytes()))
+    assert "`mine.mkv`" in texts(app.main.markdown)
+    assert "changed settings" not in texts(app.info)
+    next(one for one in app.sidebar.slider if one.label == "Confidence").set_value(0.8)
+    run(app)
+    assert "changed settings" in texts(app.info)
+    finished(press(app, "Look again"))
+    assert list(app.main.dataframe[0].value["Verdict"]) == ["Unsure"]
+    there = job(app).rows_path.parent
+    press(app, "Another film")
+    assert not there.exists()
+    assert "Look at the sample" in buttons(app)
+
+
+def test_times_are_written_as_people_write_them() -> None:
+    assert [video_job.format_video_time(s) for s in (0, 7.24, 59.96, 65, 3600)] == [
+        "0:00",
+        "0:07.2",
+        "1:00",
+        "1:05",
+        "60:00",
+    ]
