@@ -1,9 +1,9 @@
-"""Drawn films of heads that walk, cross and turn away, with everything known.
+"""Drawn videos of heads that walk, cross and turn away, with everything known.
 
-Truth and pictures for whatever works over time: tracking, votes, distances. What a
-face finder would report is made as well: boxes that tremble, scores that dip, faces
-that are missed for a moment, and false alarms. All of it is drawn for `BASE_HZ` images
-a second; a lower rate leaves images out and changes nothing else.
+Truth and images for whatever works over time: tracking, votes, distances. What a
+face detector would report is made as well: boxes that tremble, scores that dip, faces
+that are missed for a moment, and false positives. All of it is drawn for `BASE_HZ`
+images a second; a lower rate leaves images out and changes nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maskdet.boxes import Boxes, box_areas, clip_boxes, iou_matrix
 from maskdet.types import Faces, Image
 
 BASE_HZ = 30
-"""Images a second that a film is made of."""
+"""Images a second that a video is made of."""
 
 _TURN_S = 0.4
 """Seconds from a face to the back of the head."""
@@ -32,16 +32,16 @@ _MISSED_OCCLUSION, _WEAK_OCCLUSION = 0.55, 0.35
 
 @dataclass(frozen=True, eq=False)
 class GroundTruthFrame:
-    """One image of a film, and what is true in it.
+    """One image of a video, and what is true in it.
 
     Attributes:
         time_s: when it was taken.
-        person_ids: `(n,)` int64 number of each head in the picture, nearest first.
+        person_ids: `(n,)` int64 number of each head in the image, nearest first.
         head_boxes: `(n, 4)` float32 its box, in pixels.
         turn_fractions: `(n,)` how far each is turned: 0 shows a face, 1 the back of the
             head.
         occlusions: `(n,)` share of each that nearer heads cover.
-        detections: what a face finder reports.
+        detections: what a face detector reports.
     """
 
     time_s: float
@@ -90,14 +90,14 @@ def generate_crowd_video(
     frame_step: int = 1,
     size_wh: tuple[int, int] = (640, 480),
 ) -> Iterator[GroundTruthFrame]:
-    """Make a film.
+    """Make a video.
 
     Args:
-        seed: the same gives the same film.
+        seed: the same gives the same video.
         n_people: how many walk through it.
         duration_s: its length.
         frame_step: only each so-many-th image of `BASE_HZ` a second.
-        size_wh: the picture's size in pixels.
+        size_wh: the image's size in pixels.
     """
     rng = np.random.default_rng(seed)
     walks = [_sample_walk(rng, duration_s, size_wh) for _ in range(n_people)]
@@ -206,7 +206,7 @@ def _simulate_detection(
     turn_fraction: float,
     occlusion: float,
 ) -> tuple[NDArray[np.float64], float] | None:
-    """Return the box and score that a finder reports, or None."""
+    """Return the box and score that a detector reports, or None."""
     is_missed, is_weak = (
         bool(((spans[:, 0] <= time_s) & (time_s < spans[:, 1])).any())
         for spans in walk.dropouts_s
@@ -223,7 +223,7 @@ def _simulate_detection(
 
 @dataclass(frozen=True, eq=False)
 class _FalsePositive:
-    """A thing that a finder takes for a face for a moment."""
+    """A thing that a detector takes for a face for a moment."""
 
     box: NDArray[np.float64]
     score: float
@@ -246,12 +246,12 @@ def _spawn_false_positives(
 def draw_crowd_frame(
     frame: GroundTruthFrame, seed: int, size_wh: tuple[int, int] = (640, 480)
 ) -> Image:
-    """Draw the picture of a moment: heads are textures, faces and backs differ.
+    """Draw the image of a moment: heads are textures, faces and backs differ.
 
     Args:
         frame: what is to be seen.
         seed: the same gives everybody the same looks.
-        size_wh: the size for which the film was made.
+        size_wh: the size for which the video was made.
     """
     image = _make_texture((seed, 0), (40, 30), (60, 160), size_wh).copy()
     for row in range(len(frame.person_ids) - 1, -1, -1):

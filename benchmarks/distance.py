@@ -46,7 +46,7 @@ class PinholeCamera:
     """A pinhole camera above the origin of the floor, looking along z.
 
     Attributes:
-        size_wh: width and height of its pictures in pixels.
+        size_wh: width and height of its images in pixels.
         field_of_view_deg: field of view from left to right.
         height_m: above the floor.
         tilt_deg: how far it looks down.
@@ -66,7 +66,7 @@ class PinholeCamera:
 
     @property
     def projection(self) -> FloatArray:
-        """`(3, 4)`: from the floor's x, y (up), z, 1 to the picture."""
+        """`(3, 4)`: from the floor's x, y (up), z, 1 to the image."""
         tilt, roll = np.radians([self.tilt_deg, self.roll_deg])
         down = np.array([[1, 0, 0], [0, -1, 0], [0, 0, 1]])
         tilted = np.array(
@@ -181,7 +181,7 @@ class Trial:
         noise_px: standard deviation of boxes' edges and of clicked points.
         body_height_std_m: standard deviation of people's heights.
         face_height_std: standard deviation of their faces' heights, as a share.
-        box_size_bias: how much larger the finder's boxes are than usual.
+        box_size_bias: how much larger the detector's boxes are than usual.
     """
 
     heights_m: tuple[float, float] = (2.2, 4.0)

@@ -1,12 +1,12 @@
-"""What tracking, votes and distances cost a picture, and how fast and lean films are.
+"""What tracking, votes and distances cost an image, and how fast and lean videos are.
 
 Run `python benchmarks/stream.py` from the root of the project, on a machine that does
 nothing else. It prints three things:
 
 - the whole loop with and without people over time, 4 and 20 faces on 640 x 480 pixels
-  that move from picture to picture, in turns;
-- how many times faster than it plays a 720p film is looked at, drawn on and written;
-- the memory of the process after each part of a long film (`--minutes`).
+  that move from image to image, in turns;
+- how many times faster than it plays a 720p video is looked at, drawn on and written;
+- the memory of the process after each part of a long video (`--minutes`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HD_WH = (1280, 720)
 
 
 def make_crowd_image() -> Image:
-    """Return 20 sample faces in one 640 x 480 picture."""
+    """Return 20 sample faces in one 640 x 480 image."""
     small = cv2.resize(make_benchmark_frame(), (256, 192), interpolation=cv2.INTER_AREA)
     rows = [np.hstack([small[:96]] * 3)[:, :640] for _ in range(5)]
     image = np.vstack(rows)
@@ -53,7 +53,7 @@ def make_crowd_image() -> Image:
 
 
 def shift_image(image: Image, number: int) -> Image:
-    """Return the picture a little aside, as a hand-held camera would show it."""
+    """Return the image a little aside, as a hand-held camera would show it."""
     angle = number / 9
     shift = np.array([[1, 0, 6 * np.sin(angle)], [0, 1, 4 * np.cos(angle)]])
     size_wh = (image.shape[1], image.shape[0])
@@ -80,7 +80,7 @@ def time_loops(
             faces = len(scene)
             draw(shifted, scene)
 
-        # Who comes second finds the picture in the cache: they take turns at that.
+        # Who comes second finds the image in the cache: they take turns at that.
         order = (analyze_and_draw, step) if number % 2 else (step, analyze_and_draw)
         times = {task: time_ms(task) for task in order}
         if number >= warm_up:
@@ -97,7 +97,7 @@ def time_ms(call: Callable[[], None]) -> float:
 
 
 def write_hd_video(path: Path, length_s: float) -> Path:
-    """Write the sample film, large and again and again, and return its path."""
+    """Write the sample video, large and again and again, and return its path."""
     count = round(length_s * HZ)
     with VideoWriter(path, HD_WH) as writer:
         for number, image in enumerate(itertools.islice(repeat_sample_video(), count)):
@@ -108,9 +108,9 @@ def write_hd_video(path: Path, length_s: float) -> Path:
 
 
 def repeat_sample_video() -> Iterator[Image]:
-    """Yield the sample film again and again; kept pictures would count as memory."""
+    """Yield the sample video again and again; kept images would count as memory."""
     while True:
-        with open_video_file(ROOT / "samples" / "film.mp4") as video:
+        with open_video_file(ROOT / "samples" / "video.mp4") as video:
             for image, _ in video:
                 yield image
 
@@ -123,7 +123,7 @@ def read_memory_mb() -> float:
 
 
 def measure_videos(minutes: float) -> Iterator[str]:
-    """Yield how fast a film of one minute is, and the memory of a long one."""
+    """Yield how fast a video of one minute is, and the memory of a long one."""
     analyzer = load_analyzer(resolve_analyzer(AUTO, live=True))
     with tempfile.TemporaryDirectory() as folder:
         source = write_hd_video(Path(folder) / "in.mp4", 60)
@@ -132,7 +132,7 @@ def measure_videos(minutes: float) -> Iterator[str]:
             source, analyzer, SETTINGS, VideoOutputs(out=Path(folder) / "marked.mp4")
         )
         took_s = perf_counter() - started
-        yield f"720p film of 60 s: {took_s:.1f} s, {60 / took_s:.2f} times real time"
+        yield f"720p video of 60 s: {took_s:.1f} s, {60 / took_s:.2f} times real time"
         if not minutes:
             return
         long_video = write_hd_video(Path(folder) / "long.mp4", minutes * 60)
@@ -149,7 +149,7 @@ def measure_videos(minutes: float) -> Iterator[str]:
             VideoOutputs(out=Path(folder) / "long-marked.mp4"),
             on_progress=record_memory,
         )
-        yield "memory of the process, MB, at each tenth of the film:"
+        yield "memory of the process, MB, at each tenth of the video:"
         yield "  " + "  ".join(f"{time_s:.0f} s {mb:.0f}" for time_s, mb in samples)
 
 
@@ -158,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=150)
     parser.add_argument("--minutes", type=float, default=10.0, help="0 leaves it out")
-    parser.add_argument("--no-films", action="store_true")
+    parser.add_argument("--no-videos", action="store_true")
     args = parser.parse_args()
     read_image(ROOT / "samples" / "group.jpg")  # says at once if samples are missing
     small = dataclasses.replace(SETTINGS, min_face_px=8.0)

@@ -1,4 +1,4 @@
-"""Our tracker beside plain overlap matching, on drawn films where the truth is known.
+"""Our tracker beside plain overlap matching, on drawn videos where the truth is known.
 
 Run `python benchmarks/tracking.py` from the root of the project. First it prints how
 well each tells people apart at several frame rates (see `benchmarks.tracking_metrics`),
@@ -44,7 +44,7 @@ from maskdet.types import UNTRACKED, Faces, Image
 MEMORY_S = 3.0
 _MIN_SCORE = 0.5
 _FIRST_SEED = 300
-"""Films with smaller seeds were looked at while the tracker was built."""
+"""Videos with smaller seeds were looked at while the tracker was built."""
 
 _MAX_HIDDEN = 0.5
 """Heads that are covered by more do not count as truth."""
@@ -102,7 +102,7 @@ def _make_sighting(
 
 
 def track_by_iou(video: CrowdVideo, min_iou: float = 0.05) -> Iterator[TrackingFrame]:
-    """Track a film by plain matching; doubtful faces are left out."""
+    """Track a video by plain matching; doubtful faces are left out."""
     tracker = IouTracker(min_iou=min_iou)
     for gt_frame in video:
         faces = gt_frame.detections[gt_frame.detections.scores >= _MIN_SCORE]
@@ -117,11 +117,11 @@ def track_with_maskdet(
     include_coasting: bool,
     rules: TrackerConfig | None = None,
 ) -> Iterator[TrackingFrame]:
-    """Track a film our way; faces without a number yet do not count as found.
+    """Track a video our way; faces without a number yet do not count as found.
 
     Args:
         video: its images.
-        images: their pictures, or nothing for each.
+        images: their images, or nothing for each.
         include_coasting: whether heads without a face count, as truth and as found.
         rules: the tracker's.
     """
@@ -137,7 +137,7 @@ def track_with_maskdet(
 
 
 def compare_trackers(seeds: Iterable[int], rate_hz: int) -> dict[str, TrackingScore]:
-    """Return the score of each way over films of several seeds."""
+    """Return the score of each way over videos of several seeds."""
     scores: dict[str, list[TrackingScore]] = {}
     for seed in seeds:
         video = list(generate_crowd_video(seed, frame_step=BASE_HZ // rate_hz))
@@ -147,7 +147,7 @@ def compare_trackers(seeds: Iterable[int], rate_hz: int) -> dict[str, TrackingSc
             "plain overlap, faces": track_by_iou(video),
             "plain overlap 0.3, faces": track_by_iou(video, 0.3),
             "ours, faces": track_with_maskdet(video, images, include_coasting=False),
-            "ours, heads, no pictures": track_with_maskdet(
+            "ours, heads, no images": track_with_maskdet(
                 video, no_images, include_coasting=True
             ),
             "ours, heads": track_with_maskdet(video, images, include_coasting=True),
@@ -189,7 +189,7 @@ def _time_update_ms(video: CrowdVideo) -> float:
 def _print_quality(
     seeds: range, rates_hz: list[int], print_line: Callable[..., None]
 ) -> None:
-    print_line(f"{len(seeds)} films of 20 s with 6 people each, memory {MEMORY_S:g} s")
+    print_line(f"{len(seeds)} videos of 20 s with 6 people each, memory {MEMORY_S:g} s")
     print_line(
         f"{'':28}{'rate':>6}{'MOTA':>8}{'IDF1':>8}{'switches':>10}{'missed':>8}"
         f"{'alarms':>8}{'people':>8}"
@@ -206,7 +206,7 @@ def _print_quality(
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=10, help="how many films")
+    parser.add_argument("--seeds", type=int, default=10, help="how many videos")
     count = parser.parse_args().seeds
     seeds = range(_FIRST_SEED, _FIRST_SEED + count)
     _print_quality(seeds, [10, 15, 30], print)

@@ -1,4 +1,4 @@
-"""How well people were told apart over a film: CLEAR MOT and IDF1.
+"""How well people were told apart over a video: CLEAR MOT and IDF1.
 
 CLEAR MOT (Bernardin & Stiefelhagen, EURASIP JIVP 2008) judges image by image: a truth
 keeps the track that it had in the image before while both still overlap enough; the
@@ -6,7 +6,7 @@ others are paired at the best total overlap. What is left over is missed or a fa
 alarm, and a truth whose track is not the last one it had is a switch. MOTA is 1 less
 all three over the number of truths; it may be negative.
 
-IDF1 (Ristani et al., ECCV workshops 2016) judges the film as a whole: every person is
+IDF1 (Ristani et al., ECCV workshops 2016) judges the video as a whole: every person is
 given at most one track, and every track one person, so that they agree in as many
 images as possible; it is the F1 score of those images. A person whose number changes
 halfway costs one switch, but half of the images.
@@ -57,7 +57,7 @@ class TrackingFrame:
 
 @dataclass(frozen=True)
 class TrackingScore:
-    """Counts over a film, and what follows from them.
+    """Counts over a video, and what follows from them.
 
     Attributes:
         n_ground_truth: people in all images.
@@ -68,7 +68,7 @@ class TrackingScore:
         motp: mean overlap of truths and their tracks in [0, 1], called MOTP; NaN
             without a match.
         id_true_positives: images of people with the one track that is theirs over the
-            film.
+            video.
     """
 
     n_ground_truth: int
@@ -116,7 +116,7 @@ class TrackingScore:
 def evaluate_tracking(
     frames: Iterable[TrackingFrame], *, min_iou: float = 0.5
 ) -> TrackingScore:
-    """Return how well a tracker did over one film.
+    """Return how well a tracker did over one video.
 
     Args:
         frames: its images in order.
@@ -159,7 +159,7 @@ def evaluate_tracking(
 
 
 def combine_tracking_scores(scores: Iterable[TrackingScore]) -> TrackingScore:
-    """Return the score over several films, each image of all counting the same."""
+    """Return the score over several videos, each image of all counting the same."""
     all_scores = list(scores)
     match_counts = [
         score.n_ground_truth - score.false_negatives for score in all_scores

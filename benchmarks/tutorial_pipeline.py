@@ -33,7 +33,7 @@ def load_pipelines() -> dict[str, Callable[[Image], Scene]]:
 
     Raises:
         ImportError: TensorFlow is not installed.
-        FileNotFoundError: the face finder's file is missing.
+        FileNotFoundError: the face detector's file is missing.
     """
     detector = load_detector("ssd")
     model = _build_model()

@@ -1,4 +1,4 @@
-"""Boxes for pictures of one face: a finder draws them, and says where it is unsure."""
+"""Boxes for images of one face: a detector draws them, and says where it is unsure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from maskdet.media import read_image
 from maskdet.types import Faces, Image
 
 REASON_UNREADABLE = "cannot be read"
-"""The doubt about a picture of which nothing can be seen."""
+"""The doubt about an image of which nothing can be seen."""
 
 _NMS_IOU = 0.4
-"""Boxes of two looks at one picture that overlap more are the same face."""
+"""Boxes of two looks at one image that overlap more are the same face."""
 
 _MAX_OVERLAP = 0.5
 """A box that lies to this share in the labelled face's is a part of that face."""
@@ -33,7 +33,7 @@ class AutoLabelRules:
     """When a box is sure enough to be taught without anybody looking at it.
 
     Attributes:
-        min_score: of the finder, in [0, 1].
+        min_score: of the detector, in [0, 1].
         min_px: shorter side of the face, in pixels.
         max_score_gap: boxes whose score is lower than the best by more than this are
             not considered as the labelled face, however large they are.
@@ -54,14 +54,14 @@ class AutoLabelRules:
 
 @dataclass(frozen=True, eq=False)
 class AutoLabel:
-    """One picture with the box of its labelled face.
+    """One image with the box of its labelled face.
 
     Attributes:
-        example: the picture with its label, and no box.
-        image_wh: width and height of the picture; 0, 0 where it cannot be read.
+        example: the image with its label, and no box.
+        image_wh: width and height of the image; 0, 0 where it cannot be read.
         boxes: `(1, 4)` the labelled face; `(0, 4)` where none was found.
         other_boxes: `(m, 4)` faces of unknown class.
-        score: of the finder, 0 where nothing was found.
+        score: of the detector, 0 where nothing was found.
         agreement: probability that the classifier gives the label; 1 without one.
         review_reason: why somebody should look at it; empty where it is sure.
     """
@@ -81,16 +81,16 @@ def auto_label_faces(
     classifier: Classifier | None,
     rules: AutoLabelRules,
 ) -> Iterator[AutoLabel]:
-    """Box the labelled face of each picture.
+    """Box the labelled face of each image.
 
     Args:
-        examples: whole pictures, each with one label.
+        examples: whole images, each with one label.
         detector: draws the boxes.
         classifier: is asked for its opinion of the label; None for nobody.
         rules: say what is sure.
 
     Raises:
-        ValueError: a picture has boxes already.
+        ValueError: an image has boxes already.
     """
     for example in examples:
         if not example.is_crop:
@@ -139,9 +139,9 @@ def _auto_label_face(
 
 
 def detect_with_border(detector: Detector, image: Image) -> Faces:
-    """Return the faces of a picture as it is and of it with a wide border.
+    """Return the faces of an image as it is and of it with a wide border.
 
-    A face that fills its picture is often missed or cut in two, and found at once
+    A face that fills its image is often missed or cut in two, and found at once
     where there is room around it.
     """
     height, width = image.shape[:2]
@@ -229,7 +229,7 @@ def _find_review_reason(
 
 
 def to_example(label: AutoLabel) -> Example:
-    """Return the picture as a scene: its face with the label, the others ignored."""
+    """Return the image as a scene: its face with the label, the others ignored."""
     return dataclasses.replace(
         label.example, boxes=label.boxes, ignore_boxes=label.other_boxes
     )

@@ -313,7 +313,7 @@ def crop_face(
 ) -> Image:
     """Cut a square window around one face; training and running use this one rule.
 
-    Pixels outside the picture repeat its border. A box that is empty, not finite or
+    Pixels outside the image repeat its border. A box that is empty, not finite or
     outside gives some window of at least one pixel, never an error.
 
     Args:
@@ -329,7 +329,7 @@ def crop_face(
     limits = np.array([width, height, width, height], np.float64)
     x1, y1, x2, y2 = np.clip(np.nan_to_num(np.asarray(box, np.float64)), 0, limits)
     side = max(1, round(context * max(x2 - x1, y2 - y1)))
-    # The centre stays half a pixel inside, so that the window always meets the picture.
+    # The centre stays half a pixel inside, so that the window always meets the image.
     left = math.floor(min(max((x1 + x2) / 2, 0.5), width - 0.5) - side / 2 + 0.5)
     top = math.floor(min(max((y1 + y2) / 2, 0.5), height - 0.5) - side / 2 + 0.5)
     return _resize_window(_cut_window(image, left, top, side), size_px)

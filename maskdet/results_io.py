@@ -42,11 +42,11 @@ CSV_COLUMNS = (
     "label",
     *(label.key for label in CLASSES),
 )
-"""One row a face, counted from 1; a picture without a face has one row without."""
+"""One row a face, counted from 1; an image without a face has one row without."""
 
 
 class ImageRecord(TypedDict):
-    """One picture and its faces, or the line that says why it could not be read."""
+    """One image and its faces, or the line that says why it could not be read."""
 
     path: str
     width: int | None
@@ -76,7 +76,7 @@ def image_record(
 
 
 def error_record(path: str | Path, message: str) -> ImageRecord:
-    """Return the record of a picture that could not be read, and why in one line."""
+    """Return the record of an image that could not be read, and why in one line."""
     return {
         "path": to_utf8(path),
         "width": None,

@@ -155,14 +155,14 @@ def compute_observation_weights(
 ) -> NDArray[np.float32]:
     """Return `(n,)` how much of a whole readable view each face is, in [0, 1].
 
-    It is the product of three shares: how sure the finder is that it is a face, how
+    It is the product of three shares: how sure the detector is that it is a face, how
     large the face is, and how certain its label is. The last is what a row tells,
     1 - entropy / ln 3 (C. E. Shannon, 1948): 0 where all labels are equally likely, 1
     where one is certain. Blurred, dark and half hidden faces need no rule of their
     own: their labels are uncertain.
 
     Args:
-        faces: the faces of one picture.
+        faces: the faces of one image.
         probs: `(n, 3)` their probabilities, rows sum to 1.
     """
     range_px = FULLY_READABLE_PX - MIN_READABLE_PX
@@ -209,7 +209,7 @@ class Observation(NamedTuple):
         probs: what it says.
         weight: how much of a whole readable view it is, above 0 and up to 1.
         novelty: how much of it is new, in [0, 1]: the time since the view before, as a
-            share of the time after which a view is a whole new one. So ten pictures
+            share of the time after which a view is a whole new one. So ten images
             of one second weigh as much as thirty.
         time_s: when it was taken, in seconds.
     """
@@ -364,7 +364,7 @@ AGGREGATORS: Final[
 
 _INDEPENDENT_VIEW_S: Final = 0.2
 """After so long a view of a face is a whole new one: heads turn and nod in about that
-time, and pictures that follow each other faster show nearly the same."""
+time, and images that follow each other faster show nearly the same."""
 
 _UNIFORM_PROB: Final = 1 / len(CLASSES)
 
@@ -458,11 +458,11 @@ class LabelSmoother:
         weights: NDArray[np.float32],
         time_s: float,
     ) -> SmoothedLabels:
-        """Take in one picture and return what is known of the people in it.
+        """Take in one image and return what is known of the people in it.
 
         Args:
             ids: `(n,)` who each face is; an `UNTRACKED` face comes back as it is.
-            probs: `(n, 3)` what this picture says of each, rows sum to 1.
+            probs: `(n, 3)` what this image says of each, rows sum to 1.
             weights: `(n,)` how much of a whole readable view each is, as
                 `view_weights` tells; 0 is no vote, and whoever had none yet comes
                 back as they are, without evidence.

@@ -66,7 +66,7 @@ _JOINERS: Final = "\u200c\u200d"
 """Invisible, but some scripts and emoji are not written without them."""
 
 _RESERVED_NAMES: Final = frozenset(
-    {"faces", "picture", "a picture", "no face", "found", "missed", "false alarms"}
+    {"faces", "image", "an image", "no face", "found", "missed", "false positives"}
     | {"right when said", "mean of the classes"}
 )
 """Names that tables and charts have beside those of the classes, in lower case."""

@@ -359,7 +359,7 @@ class Scene:
         n = len(self.faces)
         probs = np.asarray(self.probs, dtype=np.float32)
         _check_shape("probs", probs, (n, len(CLASSES)))
-        # `allclose` says the same ten times as slowly, three times a picture.
+        # `allclose` says the same ten times as slowly, three times an image.
         if n and not np.abs(probs.sum(axis=1) - 1).max() <= 1e-3:
             raise ValueError("each row of probs must sum to 1")
         ids = self.track_ids

@@ -1,4 +1,4 @@
-"""Image: pictures from files, from the camera or from our samples."""
+"""Image: images from files, from the camera or from our samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live: the camera's picture, analysed while it runs."""
+"""Live: the camera's image, analysed while it runs."""
 
 from __future__ import annotations
 

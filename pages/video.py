@@ -1,4 +1,4 @@
-"""Video: a film, looked at from its first picture to its last."""
+"""Video: a video, looked at from its first image to its last."""
 
 from __future__ import annotations
 

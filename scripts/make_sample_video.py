@@ -1,4 +1,4 @@
-"""Make the film samples/film.mp4 with `python scripts/make_sample_film.py`.
+"""Make the video samples/video.mp4 with `python scripts/make_sample_video.py`.
 
 Three people move in a drawn hall: one with a mask walks through, one without turns
 away for a while, and one comes nearer with the mask below the nose. All of them are
@@ -45,11 +45,11 @@ HEAD_XY = (224, 100)
 
 @dataclass(frozen=True)
 class Walker:
-    """One person of the film.
+    """One person of the video.
 
     Attributes:
         appearance: what they wear.
-        path: time in seconds to middle x, head y and scale in the film's pixels.
+        path: time in seconds to middle x, head y and scale in the video's pixels.
         turns_away: whether they turn away for a while.
     """
 
@@ -91,7 +91,7 @@ WALKERS = (
 
 
 def remove_buckle(image: Image) -> Image:
-    """Return the portrait without a buckle that some finders take for a tiny face."""
+    """Return the portrait without a buckle that some detectors take for a tiny face."""
     cover = np.zeros(image.shape[:2], np.uint8)
     cv2.ellipse(cover, (246, 322), (18, 31), 0, 0, 360, 255, -1)
     return np.asarray(cv2.inpaint(image, cover, 4, cv2.INPAINT_TELEA), np.uint8)
@@ -121,7 +121,7 @@ def draw_back_of_head(image: Image) -> Image:
 
 
 def render_layers(walker: Walker) -> list[NDArray[np.float32]]:
-    """Return their pictures, `(512, 512, 4)` BGR and cover: front, and back if any."""
+    """Return their images, `(512, 512, 4)` BGR and cover: front, and back if any."""
     image = remove_buckle(portrait())
     outline = bust(portrait())
     front = dressed(image, walker.appearance)
@@ -146,7 +146,7 @@ def turned_fraction(time_s: float) -> float:
 def place_layer(
     view: NDArray[np.float32], walker: Walker, time_s: float
 ) -> NDArray[np.float32]:
-    """Return a person's layer in the film's picture."""
+    """Return a person's layer in the video's image."""
     x, y, scale = walker.path(time_s)
     middle = 511 - HEAD_XY[0] if walker.appearance.flipped else HEAD_XY[0]
     move = np.array(
@@ -160,7 +160,7 @@ def place_layer(
 def render_frame(
     scene: Image, people: list[list[NDArray[np.float32]]], time_s: float
 ) -> Image:
-    """Return one picture of the film."""
+    """Return one image of the video."""
     result = scene.astype(np.float32)
     for walker, views in zip(WALKERS, people, strict=True):
         view = views[0]
@@ -173,9 +173,9 @@ def render_frame(
 
 
 def main() -> None:
-    """Write the film."""
-    parser = argparse.ArgumentParser(description="Make the film samples/film.mp4.")
-    parser.add_argument("--out", type=Path, default=ROOT / "samples" / "film.mp4")
+    """Write the video."""
+    parser = argparse.ArgumentParser(description="Make the video samples/video.mp4.")
+    parser.add_argument("--out", type=Path, default=ROOT / "samples" / "video.mp4")
     out: Path = parser.parse_args().out
     scene = hall(*SIZE_WH)
     people = [render_layers(walker) for walker in WALKERS]

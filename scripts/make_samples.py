@@ -1,4 +1,4 @@
-"""Make the pictures under samples/ with `python scripts/make_samples.py`.
+"""Make the images under samples/ with `python scripts/make_samples.py`.
 
 All of them come from one public-domain portrait that scikit-image carries, and from
 masks that `maskdet.synthetic` draws on it; no network is needed.
@@ -42,7 +42,7 @@ class Person:
     """One person of the group: where they stand and how they differ.
 
     Attributes:
-        x: middle of the bust, in pixels of the group's picture.
+        x: middle of the bust, in pixels of the group's image.
         top: where the portrait begins, in its pixels.
         scale: size, 1 = as in the portrait.
         mask: what is worn, or None.
@@ -153,7 +153,7 @@ def draw_group(width: int = 960, height: int = 480) -> Image:
 
 
 def make_samples() -> dict[str, Image]:
-    """Return the pictures by file name."""
+    """Return the images by file name."""
     no_mask = load_portrait()
     return {
         "portrait-bare.jpg": no_mask,
@@ -167,7 +167,7 @@ def make_samples() -> dict[str, Image]:
 
 def main() -> None:
     """Write the samples."""
-    parser = argparse.ArgumentParser(description="Make the pictures under samples/.")
+    parser = argparse.ArgumentParser(description="Make the images under samples/.")
     parser.add_argument("--out", type=Path, default=ROOT / "samples", metavar="DIR")
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)

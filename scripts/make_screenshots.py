@@ -1,7 +1,7 @@
 """Make the images of README and docs: `python scripts/make_screenshots.py [NAME ...]`.
 
 Starts the dashboard as the browser tests do, opens its pages in a real Chromium whose
-camera plays `samples/film.mp4`, and writes `docs/images/NAME.webp`. No network is
+camera plays `samples/video.mp4`, and writes `docs/images/NAME.webp`. No network is
 needed; `requirements-dev.txt` and a Chromium are.
 """
 
@@ -38,7 +38,7 @@ from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
-SAMPLE_VIDEO = ROOT / "samples" / "film.mp4"
+SAMPLE_VIDEO = ROOT / "samples" / "video.mp4"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 SIZE_WH = (1360, 940)
 QUALITY = 82

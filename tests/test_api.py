@@ -310,7 +310,7 @@ def test_images_without_boxes_cannot_be_evaluated(fake, tmp_path) -> None:
 def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the examples of docstrings name."""
     shutil.copy(GROUP, tmp_path / "group.jpg")
-    shutil.copy(ROOT / "samples" / "film.mp4", tmp_path / "lobby.mp4")
+    shutil.copy(ROOT / "samples" / "video.mp4", tmp_path / "lobby.mp4")
     (tmp_path / "notes.txt").write_text("not a video")
     (tmp_path / "images").mkdir()
     shutil.copy(GROUP, tmp_path / "images")
@@ -382,7 +382,7 @@ def test_program_analyze_image(tmp_path) -> None:
 
 
 def test_program_analyze_video(tmp_path) -> None:
-    source = ROOT / "samples" / "film.mp4"
+    source = ROOT / "samples" / "video.mp4"
     printed = example("analyze_video", source, tmp_path / "out.mp4")
     assert "mask rate:" in printed
     assert "#1: " in printed
@@ -390,7 +390,7 @@ def test_program_analyze_video(tmp_path) -> None:
 
 
 def test_program_stream() -> None:
-    assert "#1: " in example("stream", ROOT / "samples" / "film.mp4")
+    assert "#1: " in example("stream", ROOT / "samples" / "video.mp4")
 
 
 def test_program_evaluate(tmp_path) -> None:

@@ -27,7 +27,7 @@ def faces(*rows: tuple[list[int], float]) -> Faces:
 
 
 def doubts(tmp_path, *rows: tuple[list[int], float], probs=(0.9, 0.1, 0.0)) -> str:
-    """Return the doubt about one picture; boxes are shown to the plain look only."""
+    """Return the doubt about one image; boxes are shown to the plain look only."""
     write_image(tmp_path / "set" / "mask" / "a.jpg")
     found = faces(*rows)
     finder = OneLook(found)
@@ -38,7 +38,7 @@ def doubts(tmp_path, *rows: tuple[list[int], float], probs=(0.9, 0.1, 0.0)) -> s
 
 
 class OneLook(FakeDetector):
-    """Finds its faces in every first picture and nothing in every second one."""
+    """Finds its faces in every first image and nothing in every second one."""
 
     def __init__(self, found: Faces) -> None:
         super().__init__(found.boxes.tolist(), found.scores.tolist())
@@ -99,7 +99,7 @@ def test_a_classifier_that_is_sure_of_something_else_is_heard(tmp_path):
 
 def test_a_look_with_room_around_is_moved_back():
     class Corner:
-        """Finds one face, at the same distance from the picture's middle."""
+        """Finds one face, at the same distance from the image's middle."""
 
         def detect(self, image: Image) -> Faces:
             height, width = image.shape[:2]

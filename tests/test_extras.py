@@ -84,16 +84,16 @@ def test_a_finder_that_refuses_is_understood(monkeypatch) -> None:
         ("evaluate faces a.csv --report b", "vl_convert", "maskdet evaluate --report "),
         ("app", "streamlit", "maskdet app needs Streamlit"),
         ("events", "sqlalchemy", "maskdet events needs SQLAlchemy"),
-        ("video {film} --record", "sqlalchemy", "maskdet video --record needs SQLAlc"),
+        ("video {video} --record", "sqlalchemy", "maskdet video --record needs SQLAlc"),
         (
-            "video {film} --alert no_mask --mqtt mqtt://host",
+            "video {video} --alert no_mask --mqtt mqtt://host",
             "paho.mqtt.client",
             "maskdet video --mqtt needs paho-mqtt",
         ),
         ("detect {image} --analyzer yunet", "onnxruntime", "the detector yunet needs"),
         ("detect {image} --analyzer mtcnn", "mtcnn", "the detector mtcnn needs"),
         (
-            "label faces --finder mtcnn --out a",
+            "label faces --detector mtcnn --out a",
             "joblib",
             "the detector mtcnn needs",
         ),
@@ -109,7 +109,7 @@ def test_a_command_that_lacks_one_says_which_and_stops(
         (SAMPLES / "portrait-mask.jpg").read_bytes()
     )
     hide(library)
-    paths = {"film": SAMPLES / "film.mp4", "image": SAMPLES / "group.jpg"}
+    paths = {"video": SAMPLES / "video.mp4", "image": SAMPLES / "group.jpg"}
     assert main([word.format(**paths) for word in words.split()]) == 1
     said = capsys.readouterr()
     (line,) = said.err.splitlines()

@@ -344,7 +344,7 @@ def test_a_model_that_goes_away_while_it_is_in_use_is_told(folder: Path) -> None
 
 
 def test_a_video_and_an_evaluation_say_which_pipeline_ran(folder: Path) -> None:
-    video = resource_path("samples/film.mp4")
+    video = resource_path("samples/video.mp4")
     report = maskdet.analyze_video(video, every=100, classifier="mine")
     line = "onepass-fast detects, classifier mine classifies every face"
     assert report.pipeline == report.to_dict()["pipeline"] == line

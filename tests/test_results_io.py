@@ -62,7 +62,7 @@ def test_json_is_version_1_and_reads_back():
     records = [
         image_record("a.jpg", (160, 120), scene()),
         image_record("empty.jpg", (160, 120), Scene.empty()),
-        error_record("broken.jpg", "not a picture"),
+        error_record("broken.jpg", "not an image"),
     ]
     content = json.loads(format_results_json(records))
     assert content == {"version": 1, "images": records}
@@ -70,7 +70,7 @@ def test_json_is_version_1_and_reads_back():
         "path": "broken.jpg",
         "width": None,
         "height": None,
-        "error": "not a picture",
+        "error": "not an image",
         "faces": [],
     }
     assert json.loads(format_results_json([])) == {"version": 1, "images": []}
@@ -86,7 +86,7 @@ def test_csv_has_a_row_a_face_and_one_for_a_picture_without():
     records = [
         image_record("a.jpg", (640, 480), scene()),
         image_record("empty.jpg", (160, 120), Scene.empty()),
-        error_record("broken.jpg", "not a picture, sorry"),
+        error_record("broken.jpg", "not an image, sorry"),
     ]
     rows = rows_of(records)
     assert [row["path"] for row in rows] == [
@@ -101,7 +101,7 @@ def test_csv_has_a_row_a_face_and_one_for_a_picture_without():
         *["0.5", "no_mask", "0.3", "0.45", "0.25"],
     ]
     assert rows[2]["face"] == rows[2]["mask"] == ""
-    assert rows[3]["error"] == "not a picture, sorry"
+    assert rows[3]["error"] == "not an image, sorry"
     assert rows[3]["width"] == ""
 
 

@@ -186,7 +186,7 @@ def test_a_turned_back_stays_masked_then_gets_unsure_then_is_gone(per_s) -> None
 @pytest.mark.parametrize("per_s", [2, 3, 5])
 def test_a_slow_camera_tells_of_a_turned_back_what_a_fast_one_tells(per_s) -> None:
     def back(time_s: float) -> list[ScriptedFace]:
-        # In fast and slow pictures alike, the last face is that of second 2.
+        # In fast and slow images alike, the last face is that of second 2.
         return [ScriptedFace(LEFT, MASK)] if time_s < 2.01 else []
 
     slow, fast = (

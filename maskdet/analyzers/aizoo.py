@@ -73,7 +73,7 @@ class Aizoo:
         image = check_image(image)
         settings = Settings() if settings is None else settings
         times = [perf_counter()]
-        # The picture is squeezed into a square, as the network was trained.
+        # The image is squeezed into a square, as the network was trained.
         blob = cv2.dnn.blobFromImage(image, 1 / 255, _INPUT_WH, swapRB=True)
         times.append(perf_counter())
         with self._lock:
@@ -100,7 +100,7 @@ class Aizoo:
 
 
 def build_anchors() -> Boxes:
-    """Return the `(5972, 4)` anchors, `x1, y1, x2, y2` in shares of the picture.
+    """Return the `(5972, 4)` anchors, `x1, y1, x2, y2` in shares of the image.
 
     Four on each cell of each grid: two squares, and two upright ones of the first size.
     """

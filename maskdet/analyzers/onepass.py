@@ -1,6 +1,6 @@
 """The analyzer around the one-pass network: scale, run, decode, look again.
 
-The one-pass network in a LiteRT file: a picture in, three raw maps out.
+The one-pass network in a LiteRT file: an image in, three raw maps out.
 
 What the one-pass network's maps mean: boxes, face scores, mask probabilities.
 
@@ -54,7 +54,7 @@ OUTPUT_NAMES = tuple(
 MIN_CANDIDATE_SCORE = 0.02
 """Face scores below this are never looked at."""
 
-# Far above any picture; keeps `exp` of a wild answer finite.
+# Far above any image; keeps `exp` of a wild answer finite.
 _MAX_LOG = 10.0
 
 FeatureMap = NDArray[np.float32]
@@ -168,9 +168,9 @@ class SingleStageNetwork:
         self._lock = threading.Lock()
 
     def forward(self, image: Image) -> list[FeatureMap]:
-        """Return the maps of a picture, fine to coarse.
+        """Return the maps of an image, fine to coarse.
 
-        The picture gets a black border on the right and below, up to whole cells.
+        The image gets a black border on the right and below, up to whole cells.
 
         Args:
             image: `(h, w, 3)` BGR, already as large as the network shall see it.
@@ -193,7 +193,7 @@ class SingleStageNetwork:
         self._size_hw = size_hw
 
     def _write_input(self, image: Image) -> None:
-        """Write the picture straight into the network's memory: no copy between.
+        """Write the image straight into the network's memory: no copy between.
 
         The view must be gone before the network runs, hence a method of its own.
         """
@@ -206,7 +206,7 @@ class SingleStageNetwork:
 
 # LiteRT has no types that mypy can read.
 def _get_input_index(interpreter: Any, path: Path) -> int:
-    """Return where the picture goes, once it is clear that any size fits there."""
+    """Return where the image goes, once it is clear that any size fits there."""
     inputs = interpreter.get_input_details()
     shapes = [[int(side) for side in details["shape_signature"]] for details in inputs]
     dtypes = [details["dtype"] for details in inputs]
@@ -247,7 +247,7 @@ _NMS_IOU = 0.5
 """Candidates that overlap more are one face; `Settings.nms_iou` may join more."""
 
 _MAX_CANDIDATES = 500
-"""Candidates looked at, the best first; no picture shows so many faces."""
+"""Candidates looked at, the best first; no image shows so many faces."""
 
 _MIN_VOTER_RATIO = 0.3
 """A candidate votes for a box when its score has at least this share of the box's.
@@ -258,11 +258,11 @@ Probs = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Resize:
-    """How large the network sees a picture.
+    """How large the network sees an image.
 
     Attributes:
         long_side_px: the longer side of what it sees, at most.
-        max_upscale: a small picture grows by this factor at most; 1 for never.
+        max_upscale: a small image grows by this factor at most; 1 for never.
 
     Raises:
         ValueError: a number is too small.
@@ -272,7 +272,7 @@ class Resize:
     max_upscale: float = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse what no picture could be scaled to."""
+        """Refuse what no image could be scaled to."""
         if self.long_side_px < MAX_STRIDE_PX:
             raise ValueError(
                 f"long_side_px must be at least {MAX_STRIDE_PX}, not "
@@ -282,7 +282,7 @@ class Resize:
             raise ValueError(f"enlarge must be at least 1, not {self.max_upscale!r}")
 
     def apply(self, image: Image) -> Image:
-        """Return the picture as the network shall see it; never a changed one."""
+        """Return the image as the network shall see it; never a changed one."""
         height, width = image.shape[:2]
         factor = min(self.long_side_px / max(height, width), self.max_upscale)
         size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -404,7 +404,7 @@ class SingleStage:
 
         Args:
             network: gives the raw maps.
-            resize: how large it sees a picture; `Resize()` unless given.
+            resize: how large it sees an image; `Resize()` unless given.
             refiner: reads large faces again; nobody does unless given.
         """
         self.resize = Resize() if resize is None else resize

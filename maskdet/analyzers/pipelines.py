@@ -37,11 +37,11 @@ _FAST_SUFFIX = "-fast"
 """An own network is offered twice, as ours is: thorough, and fast with this ending."""
 
 _ONEPASS_DESCRIPTIONS = {
-    _ONEPASS: "our one-pass network on a large picture; a mask model may read again",
-    _ONEPASS_FAST: "our one-pass network on a small picture, for live video",
+    _ONEPASS: "our one-pass network on a large image; a mask model may read again",
+    _ONEPASS_FAST: "our one-pass network on a small image, for live video",
 }
 
-# Pictures grow for `onepass`, where small faces count, and never for live video.
+# Images grow for `onepass`, where small faces count, and never for live video.
 _RESIZES = {_ONEPASS: Resize(640, 2.0), _ONEPASS_FAST: Resize(320, 1.0)}
 
 
@@ -314,8 +314,8 @@ def resolve_analyzer(name: str, *, live: bool) -> str:
 
     Args:
         name: a name in `ANALYZERS`, which stands for itself, or `AUTO`: the fast
-            one on video, the thorough one on pictures.
-        live: whether it is for video, where each picture is late after a moment.
+            one on video, the thorough one on images.
+        live: whether it is for video, where each image is late after a moment.
     """
     if name != AUTO:
         return name

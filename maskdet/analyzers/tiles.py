@@ -1,4 +1,4 @@
-"""Far cameras: a picture looked at in overlapping windows, the faces put together."""
+"""Far cameras: an image looked at in overlapping windows, the faces put together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NMS_IOU = 0.5
 """Boxes from two windows that overlap more are one face."""
 
 _BORDER_PX = 2.0
-"""A box so near to where its window ends, inside the picture, may be half a face."""
+"""A box so near to where its window ends, inside the image, may be half a face."""
 
 _VISIBLE_PX = 9.0
 """A single-stage network that sees the whole image in its own size has at least a guess
@@ -36,15 +36,15 @@ _MIN_GUESS_SCORE = 0.1
 """Detection score of such a guess."""
 
 Tile = tuple[int, int, int, int]
-"""`x1, y1, x2, y2` in whole pixels of the picture."""
+"""`x1, y1, x2, y2` in whole pixels of the image."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a picture is cut into windows.
+    """How an image is cut into windows.
 
     Attributes:
-        side_px: of the windows, which are square where the picture allows it.
+        side_px: of the windows, which are square where the image allows it.
         overlap: of neighbours, as a share of the side. A face that fits into it is
             whole in one of them.
 
@@ -65,7 +65,7 @@ class Tiling:
             raise ValueError(f"overlap must be from 0 to 0.75, not {self.overlap!r}")
 
     def split(self, width: int, height: int) -> list[Tile]:
-        """Return windows that cover the picture, row by row, all of one size."""
+        """Return windows that cover the image, row by row, all of one size."""
         tile_width = min(self.side_px, width)
         tile_height = min(self.side_px, height)
         return [
@@ -85,14 +85,14 @@ class Tiling:
 
 
 class TiledAnalyzer:
-    """An analyzer that also looks at every part of a large picture on its own."""
+    """An analyzer that also looks at every part of a large image on its own."""
 
     def __init__(self, analyzer: Analyzer, tiling: Tiling | None = None) -> None:
         """Wrap an analyzer.
 
         Args:
-            analyzer: looks at the whole picture, then at each window.
-            tiling: how pictures are cut; `Tiling()` unless given.
+            analyzer: looks at the whole image, then at each window.
+            tiling: how images are cut; `Tiling()` unless given.
         """
         self.analyzer = analyzer
         self.tiling = Tiling() if tiling is None else tiling
@@ -105,7 +105,7 @@ class TiledAnalyzer:
 
         Windows add faces that are too small in the whole image; of larger ones, the
         whole image decides whether they are faces.
-        A picture that fits into one window is looked at once.
+        An image that fits into one window is looked at once.
         """
         image = check_image(image)
         settings = Settings() if settings is None else settings
@@ -146,10 +146,10 @@ def _settings_before_merging(settings: Settings) -> Settings:
 
 
 def _shift_to_image(scene: Scene, tile: Tile, size_wh: tuple[int, int]) -> Scene:
-    """Return what a window shows in pixels of the picture, without cut faces.
+    """Return what a window shows in pixels of the image, without cut faces.
 
     Whoever does not fit into the overlap is large enough to be seen in the whole
-    picture; whoever does is whole in a neighbour.
+    image; whoever does is whole in a neighbour.
     """
     x, y = tile[:2]
     shifted = scene.faces.boxes + np.array([x, y, x, y], np.float32)
@@ -186,7 +186,7 @@ def _drop_fragments(scene: Scene, image_scene: Scene, visible_px: float) -> Scen
 
 
 def _is_cut(boxes: Boxes, tile: Tile, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return which boxes touch a side of the window that lies inside the picture."""
+    """Return which boxes touch a side of the window that lies inside the image."""
     x1, y1, x2, y2 = tile
     margins = [boxes[:, 0] - x1, boxes[:, 1] - y1, x2 - boxes[:, 2], y2 - boxes[:, 3]]
     is_inner = [x1 > 0, y1 > 0, x2 < size_wh[0], y2 < size_wh[1]]

@@ -5,7 +5,7 @@ may. Their numbers are named datasets, so that a move of a slider changes only t
 
 Truth by answer, with what was missed and what is no face, to be clicked on.
 
-A picture with boxes on it, and room to draw another one.
+An image with boxes on it, and room to draw another one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLICK_SELECTION: Final = "pick"
 """Name of the selection that a click makes, in every chart that can be clicked."""
 
 NO_FACE_TITLE: Final = "No face"
-"""What a false alarm is in truth."""
+"""What a false positive is in truth."""
 
 THRESHOLD_COLOUR: Final = "#7d74d6"
 """Thresholds, and what is chosen; none of the labels has it."""
@@ -391,10 +391,10 @@ def draw_boxes_chart(
     faces: Iterable[tuple[Sequence[float], Label]],
     style: Style = DEFAULT_STYLE,
 ) -> VegaSpec:
-    """Return a picture with its boxes, upon which another one can be drawn.
+    """Return an image with its boxes, upon which another one can be drawn.
 
     Args:
-        image: the picture; a large one is shown smaller, its pixels stay the unit.
+        image: the image; a large one is shown smaller, its pixels stay the unit.
         faces: box `x1, y1, x2, y2` in pixels, and label of each face.
         style: names and colours of the classes.
     """
@@ -410,7 +410,7 @@ def draw_boxes_chart(
 
 
 def _image_layer(image: Image, x: VegaSpec, y: VegaSpec) -> VegaSpec:
-    """Return the layer of the picture, upon which a box can be drawn."""
+    """Return the layer of the image, upon which a box can be drawn."""
     return {
         "data": {"values": [{"url": _image_data_url(image), "x": 0, "y": 0}]},
         "mark": {

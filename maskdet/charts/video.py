@@ -1,7 +1,7 @@
-"""A film over time: people by what they wore, share masked, pairs that were near.
+"""A video over time: people by what they wore, share masked, pairs that were near.
 
 Each chart can be clicked: the selection `TIME_SELECTION` then holds the field `start`,
-the second at which the clicked part of the film begins.
+the second at which the clicked part of the video begins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _AXIS_PX: Final = 44
 
 
 class ChartTimeBin(Protocol):
-    """A part of a film, as `maskdet.video.TimelineBin` is one."""
+    """A part of a video, as `maskdet.video.TimelineBin` is one."""
 
     @property
     def start_s(self) -> float:
@@ -74,7 +74,7 @@ def people_chart(
     """Return how many people there were at each moment, by what they wore.
 
     Args:
-        bins: the parts of the film.
+        bins: the parts of the video.
         marked_s: which moment is marked, in seconds.
         style: names and colours of the classes.
     """
@@ -148,7 +148,7 @@ def contacts_chart(
 
 
 def _bars(rows: alt.Data, bins: Sequence[ChartTimeBin], colour: alt.Color) -> alt.Chart:
-    """Return bars from `low` to `high`, each as wide as its part of the film."""
+    """Return bars from `low` to `high`, each as wide as its part of the video."""
     bars: alt.Chart = (
         alt.Chart(rows)
         .mark_rect()
@@ -258,7 +258,7 @@ def _click_layer(bins: Sequence[ChartTimeBin], top: float, style: Style) -> alt.
     """Return what is pointed at and clicked: all of a moment, also where it is empty.
 
     Args:
-        bins: the parts of the film.
+        bins: the parts of the video.
         top: the highest value of the chart.
         style: names of the classes.
     """

@@ -41,12 +41,12 @@ from maskdet.resources import resource_path
 from maskdet.settings import Settings
 from maskdet.types import CLASSES, Image, Scene, select_rows
 
-_TUTORIAL_SCRIPT = resource_path("benchmarks/old_way.py")
+_TUTORIAL_SCRIPT = resource_path("benchmarks/tutorial_pipeline.py")
 _TUTORIAL_NAME = "old-way"
 
 _PORTRAITS = ("portrait-bare", "portrait-mask", "portrait-below-nose", "portrait-bare")
 _PORTRAIT_CROP = (slice(0, 384), slice(0, 512))
-"""Rows and columns of a sample portrait that fill a quarter of the frame: all finders
+"""Rows and columns of a sample portrait that fill a quarter of the frame: all detectors
 see four faces then, so that all label as many."""
 
 _QUARTER_WH = (320, 240)
@@ -167,14 +167,14 @@ def _make_detector_pipeline(name: str, settings: Settings) -> TimedFunction:
 
 def _load_tutorial_pipelines() -> dict[str, TimedFunction]:
     """Load the file outside the package that may use TensorFlow."""
-    spec = util.spec_from_file_location("old_way", _TUTORIAL_SCRIPT)
+    spec = util.spec_from_file_location("tutorial_pipeline", _TUTORIAL_SCRIPT)
     if spec is None or spec.loader is None or not _TUTORIAL_SCRIPT.is_file():
         raise FileNotFoundError(
-            "benchmarks/old_way.py is missing; only a checkout of the repository has it"
+            "benchmarks/tutorial_pipeline.py is missing; only a checkout of the repository has it"
         )
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    make_pipelines: Callable[[], dict[str, TimedFunction]] = module.looks
+    make_pipelines: Callable[[], dict[str, TimedFunction]] = module.load_pipelines
     return make_pipelines()
 
 

@@ -146,14 +146,14 @@ def write_file(path: Path, content: bytes) -> None:
 def show_video_progress(
     name: str, duration_s: float
 ) -> Iterator[VideoProgressCallback | None]:
-    """Show how far a film is, on stderr if that is a terminal.
+    """Show how far a video is, on stderr if that is a terminal.
 
     Args:
-        name: of the film.
+        name: of the video.
         duration_s: how long it is; 0 if that is not known, as of a camera.
 
     Yields:
-        What to tell about each picture, or None where nobody would see it.
+        What to tell about each image, or None where nobody would see it.
     """
     if not sys.stderr.isatty():
         yield None

@@ -1,4 +1,4 @@
-"""`maskdet data`: look at labelled pictures before anybody trains on them."""
+"""`maskdet data`: look at labelled images before anybody trains on them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         corrections=args.corrections,
         classes=parse_class_names_option(args),
         strict=False,
-        progress=lambda paths: iterate_with_progress_bar(paths, "picture"),
+        progress=lambda paths: iterate_with_progress_bar(paths, "image"),
     )
     examples, leakage = drop_leaks(checked.examples)
     notes: tuple[str, ...] = ()
@@ -101,11 +101,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _format_index(examples: Sequence[Example], folder: Path) -> str:
-    """Return an index of the pictures, their paths relative to `folder`."""
+    """Return an index of the images, their paths relative to `folder`."""
     n_boxed = sum(not example.is_crop for example in examples)
     if n_boxed:
         raise ValueError(
-            "--out: an index holds one label a picture, but these have boxes "
+            "--out: an index holds one label an image, but these have boxes "
             f"(boxes in {n_boxed} of them); leave out --out"
         )
     text = io.StringIO()

@@ -155,7 +155,7 @@ def _evaluate_analyzer(
     rows = []
     for set_name, examples in sets.items():
         examples_with_progress = iterate_with_progress_bar(
-            examples, f"picture, {name} on {set_name}"
+            examples, f"image, {name} on {set_name}"
         )
         report = evaluate_detection(analyzer, examples_with_progress, settings)
         rows.append(_make_row(name, set_name, report))
@@ -334,7 +334,7 @@ class _EvaluationOutput:
         lines: the table; the first line says what was measured.
         content: the same for JSON.
         matched_predictions: every answer.
-        examples: the pictures that were measured on.
+        examples: the images that were measured on.
     """
 
     set_name: str
@@ -356,7 +356,7 @@ def _write_report(
     )
 
     folder: Path = args.report
-    # Who gets the report need not know where the pictures lie.
+    # Who gets the report need not know where the images lie.
     title = evaluation.lines[0].replace(str(args.file), args.file.name)
     worst_errors = worst_mistakes(evaluation.matched_predictions)
     predictions = {evaluation.set_name: evaluation.matched_predictions.predictions}
@@ -384,8 +384,8 @@ def _evaluate_scenes(
             "evaluate faces"
         )
     faces = sum(len(example.labels) for example in examples)
-    title = f"{args.file}: {format_count(len(examples), 'picture')}, {format_count(faces, 'face')}"
-    examples_with_progress = iterate_with_progress_bar(examples, "picture")
+    title = f"{args.file}: {format_count(len(examples), 'image')}, {format_count(faces, 'face')}"
+    examples_with_progress = iterate_with_progress_bar(examples, "image")
     if args.boxes == "truth":
         classifier_report = evaluate_boxes(
             load_classifier(options.classifier), examples_with_progress
@@ -401,7 +401,7 @@ def _evaluate_scenes(
                 options.style,
             ),
             "",
-            f"median time {classifier_report.median_ms:.1f} ms a picture",
+            f"median time {classifier_report.median_ms:.1f} ms an image",
         ]
         content: Json = {"boxes": "truth", **classifier_report.to_json()}
         set_name = f"{args.file.stem}/true"
@@ -432,16 +432,16 @@ def _evaluate_faces(
     whole_images = args.view == "whole"
     analyzer = None if whole_images else _load_analyzer(options)
     classifier = load_classifier(options.classifier)
-    examples_with_progress = iterate_with_progress_bar(examples, "picture")
+    examples_with_progress = iterate_with_progress_bar(examples, "image")
     report = evaluate_faces(
         analyzer, classifier, examples_with_progress, options.settings
     )
     view = (
-        f"the whole picture, {_describe_model(options, classifier_only=True)}"
+        f"the whole image, {_describe_model(options, classifier_only=True)}"
         if whole_images
         else _describe_model(options)
     )
-    n = format_count(len(examples), "picture")
+    n = format_count(len(examples), "image")
     title = f"{args.file}: {n}, split {args.split}; {view}"
     content: Json = {
         "split": args.split,
@@ -458,7 +458,7 @@ def _evaluate_faces(
 
 
 def _read_face_examples(args: argparse.Namespace) -> list[Example]:
-    """Return the pictures of one split, and of one source if one is asked for."""
+    """Return the images of one split, and of one source if one is asked for."""
     examples = read_examples_with_warnings(args.file, args)
     if not all(example.is_crop for example in examples):
         raise ValueError(
@@ -476,7 +476,7 @@ def _read_face_examples(args: argparse.Namespace) -> list[Example]:
 
 
 def _describe_model(options: AnalyzerOptions, *, classifier_only: bool = False) -> str:
-    """Return who was measured, in words; `classifier_only` for the classifier without finder."""
+    """Return who was measured, in words; `classifier_only` for the classifier without detector."""
     is_default = options.classifier == DEFAULT_CLASSIFIER
     classifier = "our classifier" if is_default else f"classifier {options.classifier}"
     if classifier_only:

@@ -50,7 +50,7 @@ def format_detection_table(
         f"labels of the faces found, {_LARGE}",
         *format_label_metrics(report.classification, report.summary, style),
         "",
-        f"median time {report.median_ms:.1f} ms a picture",
+        f"median time {report.median_ms:.1f} ms an image",
     ]
 
 
@@ -61,7 +61,9 @@ def format_comparison_table(rows: Sequence[AnalyzerMetrics], style: Style) -> li
     for set_name in dict.fromkeys(row.set_name for row in rows):
         set_rows = [row for row in rows if row.set_name == set_name]
         n = set_rows[0].ap["faces"].n
-        size = f"{format_count(set_rows[0].n_images, 'picture')}, {format_count(n, 'face')}"
+        size = (
+            f"{format_count(set_rows[0].n_images, 'image')}, {format_count(n, 'face')}"
+        )
         lines += ["", f"{set_name}: {size}"]
         for title, large_only in (("all sizes", False), (_LARGE, True)):
             lines.append(_format_row(f"  AP at IoU {MIN_IOU}, {title}", names))
@@ -80,7 +82,7 @@ def format_comparison_table(rows: Sequence[AnalyzerMetrics], style: Style) -> li
 def format_classification_table(
     report: ClassificationReport, view: str, style: Style
 ) -> list[str]:
-    """Return how well pictures of one face were labelled."""
+    """Return how well images of one face were labelled."""
     lines = ["", *format_label_metrics(report.classification, report.summary, style)]
     if len(report.by_source) > 1:
         lines += ["", "mask against no mask, by source"]
@@ -94,7 +96,7 @@ def format_classification_table(
     if view == "found":
         n = len(report.classification.ground_truth)
         lines.append(f"a face was found in {report.n_detected} of {n}")
-    return [*lines, f"median time {report.median_ms:.1f} ms a picture"]
+    return [*lines, f"median time {report.median_ms:.1f} ms an image"]
 
 
 def format_label_metrics(

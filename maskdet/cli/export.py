@@ -93,9 +93,10 @@ def is_onepass_run(run: Path) -> bool:
 
 def run_onepass(args: argparse.Namespace) -> int:
     """Export as asked; the work is in `maskdet.training.onepass.export`."""
-    if args.faces or args.scenes or args.finder or args.onnx:
+    if args.faces or args.scenes or args.detector or args.onnx:
         raise ValueError(
-            "--faces, --scenes, --finder and --onnx are for classifiers; measure with "
+            "--faces, --scenes, --detector and --onnx are for classifiers; measure "
+            "with "
             "`maskdet evaluate scenes FILE --analyzer onepass`"
         )
     # TensorFlow tells of missing graphics cards unless it is told not to.
@@ -178,7 +179,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="COCO files to evaluate on, such as kaggle-val.json",
     )
     parser.add_argument(
-        "--finder", help="face detector for the evaluation (default: mtcnn)"
+        "--detector", help="face detector for the evaluation (default: mtcnn)"
     )
     parser.add_argument(
         "--onnx", action="store_true", help="also write an ONNX file into RUN"
@@ -287,7 +288,7 @@ def _collect_predictions(
     from maskdet.evaluation import collect_predictions
 
     classifier = MaskClassifier(exported.selected.path, context=exported.recipe.context)
-    detector = load_detector(args.finder or "mtcnn")
+    detector = load_detector(args.detector or "mtcnn")
     scenes = {path.stem: path for path in args.scenes}
     return collect_predictions(
         classifier, detector, args.faces, scenes, progress=_make_progress_bar()
@@ -318,5 +319,5 @@ def _format_command(args: argparse.Namespace) -> str:
     arguments += ["--name", args.name] if args.name else []
     arguments += ["--faces", str(args.faces)] if args.faces else []
     arguments += ["--scenes", *map(str, args.scenes)] if args.scenes else []
-    arguments += ["--finder", args.finder] if args.finder else []
+    arguments += ["--detector", args.detector] if args.detector else []
     return shlex.join([*arguments, "--out", str(args.out)])

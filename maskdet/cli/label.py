@@ -1,4 +1,4 @@
-"""`maskdet label`: boxes for a folder of pictures whose class is known, as COCO."""
+"""`maskdet label`: boxes for a folder of images whose class is known, as COCO."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from maskdet.media import encode_png
 from maskdet.wording import format_count
 
 REVIEW_LIST_NAME = "review.csv"
-"""In a review folder: every doubtful picture, to be filled in with yes or no."""
+"""In a review folder: every doubtful image, to be filled in with yes or no."""
 
 _DESCRIPTION = f"""Add a box to each image of one face whose class is known, and write
 COCO. The class comes from the name of the folder or from the index, the box from a face
@@ -52,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("path", type=Path, metavar="FOLDER_OR_INDEX")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    parser.add_argument("--finder", choices=sorted(DETECTORS), default="mtcnn")
+    parser.add_argument("--detector", choices=sorted(DETECTORS), default="mtcnn")
     parser.add_argument("--split", choices=SPLITS, help="only images of this split")
     parser.add_argument("--source", help="only images of this source")
     parser.add_argument(
@@ -96,9 +96,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--out: wanted a file, paths in it are relative to its place")
     examples = _read_examples(args)
     review_decisions = {} if args.reviewed is None else read_review(args.reviewed)
-    detector = load_detector(args.finder)
+    detector = load_detector(args.detector)
     classifier = None if args.classifier == "none" else load_classifier(args.classifier)
-    examples_with_progress = iterate_with_progress_bar(examples, "picture")
+    examples_with_progress = iterate_with_progress_bar(examples, "image")
     boxed = list(
         auto_label_faces(
             examples_with_progress, detector, classifier, _parse_rules(args)
@@ -124,7 +124,7 @@ def _read_examples(args: argparse.Namespace) -> list[Example]:
         if args.split in (None, example.split) and args.source in (None, example.source)
     ]
     if not selected:
-        raise ValueError(f"{args.path}: no picture of that split and source")
+        raise ValueError(f"{args.path}: no image of that split and source")
     return selected
 
 
@@ -170,7 +170,7 @@ def _format_coco(
         for boxed_image in doubtful
     ]
     content["info"] = {
-        "description": f"boxes by {args.finder}, classes from the labels",
+        "description": f"boxes by {args.detector}, classes from the labels",
     }
     return json.dumps(content, indent=1) + "\n"
 
@@ -185,7 +185,7 @@ def _format_summary(
     )
     lines = [
         f"boxed {len(accepted)} of "
-        f"{format_count(len(accepted) + len(doubtful), 'picture')}"
+        f"{format_count(len(accepted) + len(doubtful), 'image')}"
     ]
     lines += [f"  {label} {n}" for label, n in labels.most_common()]
     lines.append(f"  faces of unknown class beside them: {n_other_faces}")

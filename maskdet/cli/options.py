@@ -208,7 +208,7 @@ def add_models_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tiles_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that looks at pictures in windows, for far cameras."""
+    """Add the option that looks at images in windows, for far cameras."""
     parser.add_argument(
         "--tiles",
         type=_parse_tiling,
@@ -221,7 +221,7 @@ def add_tiles_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_blur_option(parser: argparse.ArgumentParser, where: str) -> None:
-    """Add the options on how what is written looks, say `the film`."""
+    """Add the options on how what is written looks, say `the video`."""
     parser.add_argument(
         "--blur", action="store_true", help=f"blur all faces in {where}"
     )

@@ -1,4 +1,4 @@
-"""`maskdet robustness`: hard negatives, low light, groups, false alarms."""
+"""`maskdet robustness`: hard negatives, low light, groups, false positives."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
         _run_on_labelled(args, options, analyzer) if args.files else ([], {})
     )
     if args.without_faces and analyzer is not None:
-        files = iterate_with_progress_bar(_list_images_without_faces(args), "picture")
+        files = iterate_with_progress_bar(_list_images_without_faces(args), "image")
         false_positives = evaluate_negative_images(analyzer, files, options.settings)
         lines += _format_images_without_faces(false_positives, options.analyzer)
         numbers["without_faces"] = false_positives.to_json()
@@ -168,20 +168,20 @@ def _run_on_labelled(
     """Return lines and numbers of every suite that needs labelled faces."""
     groups = None if args.groups is None else read_subgroups(args.groups)
     classifier = load_classifier(options.classifier)
-    # The finder whose weights come with the package, so that this runs anywhere.
+    # The detector whose weights come with the package, so that this runs anywhere.
     detector = load_detector("mtcnn")
     assert isinstance(detector, LandmarkDetector)
     examples = _read_labelled_examples(args)
     occlusion = evaluate_occlusion(
         classifier,
         detector,
-        iterate_with_progress_bar(examples, "picture"),
+        iterate_with_progress_bar(examples, "image"),
         seed=args.seed,
     )
     low_light_report = evaluate_low_light(
         classifier,
         detector,
-        iterate_with_progress_bar(examples, "picture"),
+        iterate_with_progress_bar(examples, "image"),
         seed=args.seed,
     )
     group_reports = (
@@ -193,7 +193,7 @@ def _run_on_labelled(
     lookalike_report = evaluate_lookalikes(
         classifier,
         detector,
-        iterate_with_progress_bar(examples, "picture"),
+        iterate_with_progress_bar(examples, "image"),
         min_confidence=options.settings.min_confidence,
         seed=args.seed,
     )
@@ -207,7 +207,9 @@ def _run_on_labelled(
         "low_light": low_light_report.to_json(),
         "lookalikes": lookalike_report.to_json(),
         "groups": [group.to_json() for group in group_reports],
-        "false_alarms": None if false_positives is None else false_positives.to_json(),
+        "false_positives": None
+        if false_positives is None
+        else false_positives.to_json(),
         "pasted": None if small_faces is None else small_faces.to_json(),
     }
 
@@ -230,7 +232,7 @@ def _list_images_without_faces(args: argparse.Namespace) -> list[tuple[Path, str
     ]
     if not files:
         names = ", ".join(str(path) for path in args.without_faces)
-        raise ValueError(f"--without-faces {names}: there is no picture in it")
+        raise ValueError(f"--without-faces {names}: there is no image in it")
     return files
 
 
@@ -240,7 +242,7 @@ def _run_analyzer_benchmarks(
     """Return what an analyzer, if one is asked for, finds where no face and one is."""
     if analyzer is None:
         return None, None
-    examples_with_progress = iterate_with_progress_bar(examples, "picture")
+    examples_with_progress = iterate_with_progress_bar(examples, "image")
     false_positives = evaluate_false_positives(
         analyzer, examples_with_progress, settings, seed=seed
     )
@@ -318,15 +320,15 @@ def _format_false_positives(
         return []
     return [
         "",
-        f"false alarms a picture, {analyzer}",
+        f"false positives an image, {analyzer}",
         *(
             _format_line(f"  {name}", estimate)
             for name, estimate in report.by_kind.items()
         ),
         _format_line("  together", report.overall),
-        _format_line("  share of pictures with one", report.fraction_with_any),
+        _format_line("  share of images with one", report.fraction_with_any),
         "",
-        "drawn faces taken for faces, a picture (a matter of taste)",
+        "drawn faces taken for faces, an image (a matter of taste)",
         *(
             _format_line(f"  {name}", estimate)
             for name, estimate in report.cartoons.items()
@@ -339,9 +341,9 @@ def _format_images_without_faces(
 ) -> list[str]:
     return [
         "",
-        f"pictures without a face, {analyzer}",
-        _format_line("  false alarms a picture", report.per_image),
-        _format_line("  share of pictures with one", report.fraction_with_any),
+        f"images without a face, {analyzer}",
+        _format_line("  false positives an image", report.per_image),
+        _format_line("  share of images with one", report.fraction_with_any),
         *(
             _format_line(f"    {kind}", estimate)
             for kind, estimate in report.by_kind.items()
@@ -357,11 +359,11 @@ def _format_images_without_faces(
 def _format_small_faces(report: SmallFaceReport | None, analyzer: str) -> list[str]:
     if report is None:
         return []
-    lines = ["", f"pictures of one face pasted on walls, {analyzer}"]
+    lines = ["", f"images of one face pasted on walls, {analyzer}"]
     for side_px, recall in report.recall.items():
         lines.append(_format_line(f"  {side_px} px, found", recall))
         lines.append(_format_line("    found ones right", report.accuracy[side_px]))
-    return [*lines, _format_line("  false alarms a scene", report.false_positives)]
+    return [*lines, _format_line("  false positives a scene", report.false_positives)]
 
 
 def _format_line(title: str, estimate: Estimate) -> str:

@@ -1,4 +1,4 @@
-"""`maskdet train`: make our networks from labelled pictures."""
+"""`maskdet train`: make our networks from labelled images."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drawn", type=int, help="number of synthetic crops to add")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
     parser.add_argument(
-        "--finder",
+        "--detector",
         default="yunet",
         help="recipe maskdet: face detector for images of one face, and for the "
         "landmarks to draw masks at; `none` for none",
@@ -209,12 +209,12 @@ def _load_detector(
         return None
     from maskdet.training.classifier.data import require_landmark_detector
 
-    detector = load_detector_option(args.finder)
+    detector = load_detector_option(args.detector)
     return require_landmark_detector(detector) if recipe.drawn else detector
 
 
 def _load_data(args: argparse.Namespace, recipe: ClassifierRecipe) -> TrainingData:
-    """Read the pictures, check them, and tell what was found."""
+    """Read the images, check them, and tell what was found."""
     data = load_training_data(
         args.data,
         args.val,
@@ -250,7 +250,7 @@ def _prepare_data(
     if not args.val:
         splits = resplit(splits, recipe)
     counts = ", ".join(f"{len(split)} {title}" for title, split in vars(splits).items())
-    print_line(f"pictures for the recipe {recipe.name}: {counts}")
+    print_line(f"images for the recipe {recipe.name}: {counts}")
     negatives = read_negatives_options(args)
     return prepare_classifier_data(
         splits,
@@ -275,7 +275,7 @@ def _collect_run_facts(
         "data": [_data_set_name(Path(path)) for path in args.data],
         "val": [_data_set_name(Path(path)) for path in args.val],
         "only_source": args.source,
-        "finder": args.finder,
+        "detector": args.detector,
         "crops": training_data.n_crops,
         "class_counts": training_data.class_counts,
         "drawn_crops": training_data.n_drawn,
@@ -311,7 +311,7 @@ def _format_command(
     for class_option in args.classes:
         arguments += ["--classes", class_option]
     if recipe.views == "camera":
-        arguments += ["--finder", args.finder]
+        arguments += ["--detector", args.detector]
     return shlex.join([*arguments, "--seed", str(recipe.seed), "--out", str(out)])
 
 

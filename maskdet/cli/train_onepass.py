@@ -80,7 +80,7 @@ def add_onepass_parser(
         help="classifier whose probabilities are added as soft targets",
     )
     add(
-        "--finder",
+        "--detector",
         default="yunet",
         help="face detector with landmarks, for drawing masks on faces; `none` draws "
         "none",
@@ -153,7 +153,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_negatives_options(parser: argparse.ArgumentParser) -> None:
-    """Add the pictures that show no face, for both networks."""
+    """Add the images that show no face, for both networks."""
     parser.add_argument(
         "--negatives",
         nargs="+",
@@ -240,7 +240,7 @@ def _load_landmark_detector(
     """Return the face detector to draw with; None if nothing is drawn."""
     from maskdet.training.classifier.data import require_landmark_detector
 
-    detector = load_detector_option(args.finder) if recipe.drawn else None
+    detector = load_detector_option(args.detector) if recipe.drawn else None
     return None if detector is None else require_landmark_detector(detector)
 
 
@@ -295,7 +295,7 @@ def _pack_training_data(
     held_out = read_training_images(
         data.validation, make_progress_bar("reading validation")
     )
-    # The export measures what it converts on the same pictures.
+    # The export measures what it converts on the same images.
     save_packed_images(
         PackedImages.pack(held_out), args.out / VALIDATION_FILE, "validation"
     )
@@ -336,7 +336,7 @@ def _pack_training_data(
 
 
 def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
-    """Return the pictures without a face that were asked for, or None."""
+    """Return the images without a face that were asked for, or None."""
     if not args.negatives:
         return None
     from maskdet.training.onepass.data import read_negatives
@@ -345,7 +345,7 @@ def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
         args.negatives, args.held_out_kinds, make_progress_bar("reading negatives")
     )
     print_line(
-        f"pictures without a face: {len(negatives.train)} to train on, "
+        f"images without a face: {len(negatives.train)} to train on, "
         f"{len(negatives.held_out)} held out"
     )
     return negatives
@@ -355,7 +355,7 @@ def _compute_fingerprint(
     args: argparse.Namespace, data: TrainingData, recipe: OnePassRecipe
 ) -> str:
     """Return what is the same exactly when the packed scenes would be."""
-    parts: list[object] = [args.finder, args.teacher, recipe.drawn, recipe.seed]
+    parts: list[object] = [args.detector, args.teacher, recipe.drawn, recipe.seed]
     if args.detection_teacher is not None:
         parts.append(hashlib.sha256(args.detection_teacher.read_bytes()).hexdigest())
     for example in data.train:
@@ -381,7 +381,7 @@ def _collect_onepass_run_facts(
         "val": [Path(path).stem for path in args.val],
         "teacher": args.teacher,
         "scenes": len(training_data.packed_images),
-        "negative_pictures": len(training_data.negatives.train),
+        "negative_images": len(training_data.negatives.train),
         "held_out_negatives": len(training_data.negatives.held_out),
         "drawn_scenes": len(training_data.packed_images)
         - sum(not example.is_crop for example in data.train),
@@ -431,7 +431,13 @@ def _format_onepass_command(args: argparse.Namespace, recipe: OnePassRecipe) -> 
         arguments += [f"--{option_name}", *values] if values else []
     for class_option in args.classes:
         arguments += ["--classes", class_option]
-    for option in ("corrections", "weights", "teacher", "finder", "detection-teacher"):
+    for option in (
+        "corrections",
+        "weights",
+        "teacher",
+        "detector",
+        "detection-teacher",
+    ):
         value = getattr(args, option.replace("-", "_"))
         arguments += [f"--{option}", str(value)] if value is not None else []
     for field_name in _RECIPE_OPTIONS:

@@ -111,7 +111,7 @@ def make_progress_bar(title: str) -> partial[Any]:
 
 
 def load_detector_option(name: str) -> Detector | None:
-    """Return the face detector that `--finder` names; None for `none`."""
+    """Return the face detector that `--detector` names; None for `none`."""
     if name == "none":
         return None
     from maskdet.detectors import load_detector

@@ -149,7 +149,7 @@ def _show_image_progress(title: str) -> Iterator[ProgressCallback | None]:
         return
     from tqdm import tqdm
 
-    with tqdm(desc=title, unit=" picture", leave=False, file=sys.stderr) as bar:
+    with tqdm(desc=title, unit=" image", leave=False, file=sys.stderr) as bar:
 
         def update_bar(n_done: int, n: int) -> None:
             bar.total = n
@@ -164,7 +164,7 @@ _WIDTH = 24
 _CELL_WIDTH = 22
 """Of a column that holds a number with its interval."""
 
-_METRIC_TITLES = ("precision", "recall", "F1", "false alarms a picture")
+_METRIC_TITLES = ("precision", "recall", "F1", "false positives an image")
 
 
 def format_operating_point(
@@ -196,7 +196,7 @@ def format_proposal(proposal: Proposal, style: Style) -> list[str]:
     return [
         f"goal: {proposal.goal.title(style)}",
         _format_settings_line("proposed:", proposal.settings_after),
-        f"chosen on {format_count(n_selection, 'picture')}, reported on the other "
+        f"chosen on {format_count(n_selection, 'image')}, reported on the other "
         f"{n_holdout}",
         _format_row(style.title(proposal.goal.label), _METRIC_TITLES),
         *(
@@ -358,7 +358,7 @@ def _tune(
         )
     ground_truth = scored_set.ground_truth
     title = (
-        f"{source}: {format_count(len(ground_truth.names), 'picture')}, "
+        f"{source}: {format_count(len(ground_truth.names), 'image')}, "
         f"{format_count(len(ground_truth.faces), 'face')}; "
         f"analyzer {scored_set.analyzer}"
     )
@@ -466,14 +466,14 @@ def _to_json(operating_point: EvaluationResult, proposal: Proposal | None) -> Js
             "precision": row.precision,
             "recall": row.recall,
             "f1": row.f1,
-            "false_alarms": row.false_positives_per_image,
+            "false_positives": row.false_positives_per_image,
         }
         key = "faces" if row.label is None else row.label.key
         classes[key] = {name: estimate.to_json() for name, estimate in metrics.items()}
     return {
         "version": 1,
         "set": ground_truth.name,
-        "pictures": len(ground_truth.names),
+        "images": len(ground_truth.names),
         "faces": len(ground_truth.faces),
         "analyzer": operating_point.predictions.analyzer,
         "settings": dataclasses.asdict(operating_point.settings),

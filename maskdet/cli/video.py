@@ -1,8 +1,8 @@
-"""`maskdet video`: films and cameras as an annotated film, JSON, CSV and a summary.
+"""`maskdet video`: videos and cameras as an annotated video, JSON, CSV and a summary.
 
-One film or camera of `maskdet video` after the other, and what is said of it.
+One video or camera of `maskdet video` after the other, and what is said of it.
 
-The lines in which `maskdet video` sums up a film.
+The lines in which `maskdet video` sums up a video.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from maskdet.wording import format_count
 
 
 def summarize_video(report: VideoReport, style: Style = DEFAULT_STYLE) -> list[str]:
-    """Return the summary of one film."""
+    """Return the summary of one video."""
     n = report.n_people
     people_text = {0: "nobody", 1: "1 person"}.get(n, f"{n} people")
     mask_rate = report.mask_rate
@@ -106,7 +106,7 @@ _EXIT_INTERRUPTED: Final = 130
 
 
 class VideoBatch:
-    """Looks at one film after the other.
+    """Looks at one video after the other.
 
     Attributes:
         reports: what was found.
@@ -128,9 +128,9 @@ class VideoBatch:
         """Look at nothing yet.
 
         Args:
-            analyzer: looks at each picture.
+            analyzer: looks at each image.
             options: what was chosen of it.
-            outputs: what is written of each film; `out` is given with the film.
+            outputs: what is written of each video; `out` is given with the video.
             event_output: what becomes of events.
             rotate: degrees clockwise by which frames are turned.
             data_only: whether stdout is for data only.
@@ -145,12 +145,12 @@ class VideoBatch:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is no use to look at another film."""
+        """Whether it is no use to look at another video."""
         has_event_problem = self._event_output.problem is not None
         return self.stopped or has_event_problem or self.csv_error is not None
 
     def process_source(self, source: str, out: Path | None) -> None:
-        """Do all there is to do with one film or camera."""
+        """Do all there is to do with one video or camera."""
         name, is_live = redact_url(source), False
         try:
             report, is_live = self._analyze_source(source, name, out)
@@ -159,7 +159,9 @@ class VideoBatch:
             report = dataclasses.replace(
                 partial_report, error=format_error_reason(error)
             )
-            if error.output == "rows":  # no film's fault, and the next would fare alike
+            if (
+                error.output == "rows"
+            ):  # no video's fault, and the next would fare alike
                 cause = error.__cause__
                 self.csv_error = cause if isinstance(cause, OSError) else error
         except (ValueError, OSError) as error:
@@ -228,7 +230,7 @@ class VideoBatch:
 
     @contextlib.contextmanager
     def _stop_on_signal(self, frames: VideoSource) -> Iterator[None]:
-        """End the pictures at the first Ctrl-C; the second one ends the program."""
+        """End the images at the first Ctrl-C; the second one ends the program."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.stopped = True
@@ -303,7 +305,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at every film; 1 if one of them could not be read to its end."""
+    """Look at every video; 1 if one of them could not be read to its end."""
     _check_distinct_outputs(args)
     options = parse_analyzer_options(args, live=True)
     if (
@@ -424,7 +426,7 @@ def _load_analyzer(options: AnalyzerOptions, args: argparse.Namespace) -> Analyz
 
 
 def _list_sources(source: str) -> list[str]:
-    """Return the films in a folder, or the one source that it is."""
+    """Return the videos in a folder, or the one source that it is."""
     if not source.strip():
         raise ValueError("IN is empty: name a video, a folder, a camera or an address")
     if not Path(source).is_dir():
@@ -463,7 +465,7 @@ def _format_left_out(folder: Path, video_files: list[Path]) -> str:
 def _choose_output_paths(
     args: argparse.Namespace, sources: list[str], video_files: list[Path]
 ) -> list[Path | None]:
-    """Return where each annotated film goes, none of them onto an input."""
+    """Return where each annotated video goes, none of them onto an input."""
     out: Path | None = args.out
     if out is None:
         return [None] * len(sources)

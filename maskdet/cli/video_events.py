@@ -57,11 +57,11 @@ _DEFAULT_RULE: Final = AlertRule("no_mask")
 
 @dataclass(frozen=True)
 class EventOptions:
-    """What is wanted of the events of films and cameras.
+    """What is wanted of the events of videos and cameras.
 
     Attributes:
         camera: what the source is called in them; empty for its public name.
-        start_time: when the film was taken; None for what it says itself, else now.
+        start_time: when the video was taken; None for what it says itself, else now.
         csv_path: gets them as CSV; `-` for stdout, None for nowhere.
         store_url: the database that they are recorded in; empty for none.
         retention_days: for how many days it keeps them.
@@ -197,8 +197,8 @@ def parse_event_options(
 
     Args:
         args: the words of the command.
-        settings: how films are looked at.
-        inputs: films, which nothing may overwrite.
+        settings: how videos are looked at.
+        inputs: videos, which nothing may overwrite.
         environment: may hold secrets, and where the dashboard records.
 
     Raises:
@@ -210,7 +210,7 @@ def parse_event_options(
     if args.keep_days is not None and args.record is None:
         raise ValueError("--keep-days goes with --record only")
     if args.began is not None and Path(args.source).is_dir():
-        raise ValueError("--began says when one film was taken, not a folder of them")
+        raise ValueError("--began says when one video was taken, not a folder of them")
     is_recording = args.record is not None
     if is_recording:
         require_libraries("maskdet video --record", "sqlalchemy")
@@ -323,7 +323,7 @@ def _parse_start_time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(str(error)) from None
     # Clocks differ by minutes; events of next year would be kept a year too long.
     if start_time > datetime.now(UTC) + timedelta(days=1):
-        raise argparse.ArgumentTypeError(f"no film was taken in the future: {text!r}")
+        raise argparse.ArgumentTypeError(f"no video was taken in the future: {text!r}")
     return start_time
 
 
@@ -412,7 +412,7 @@ class EventOutput:
         self._exit_stack.close()
 
     def observe(self, frames: VideoSource, source: str) -> VideoObserver:
-        """Return what looks at the scenes of a film or camera that was just opened.
+        """Return what looks at the scenes of a video or camera that was just opened.
 
         Raises:
             ValueError: its events cannot be what was asked for.
@@ -520,10 +520,10 @@ class EventOutput:
 
 
 class VideoObserver:
-    """Looks at every scene of one film, and has all of it told.
+    """Looks at every scene of one video, and has all of it told.
 
     Attributes:
-        stream_info: what the film is called, and when it began.
+        stream_info: what the video is called, and when it began.
     """
 
     def __init__(
@@ -542,7 +542,7 @@ class VideoObserver:
         return self._publish(self._stream_monitor.on_scene(scene))
 
     def end(self) -> Sequence[Event]:
-        """Note and return that everybody left, because the film ended."""
+        """Note and return that everybody left, because the video ended."""
         return self._publish(self._stream_monitor.end())
 
     def _publish(self, events: Sequence[Event]) -> Sequence[Event]:

@@ -1,4 +1,4 @@
-"""Labelled pictures from disk, checked and split before anybody trains on them."""
+"""Labelled images from disk, checked and split before anybody trains on them."""
 
 from __future__ import annotations
 

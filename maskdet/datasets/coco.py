@@ -276,11 +276,11 @@ def build_coco(
 ) -> CocoObject:
     """Return the three tables of a COCO file.
 
-    Faces of unknown class (`Example.ignore_boxes`) carry `ignore` and `iscrowd`; a class
-    must stand there, so it is the picture's first.
+    Faces of unknown class (`Example.ignore_boxes`) carry `ignore` and `iscrowd`; a
+    class must stand there, so it is the image's first.
 
     Args:
-        scenes: each with the width and height of its picture in pixels.
+        scenes: each with the width and height of its image in pixels.
         folder: where the file will lie; the paths in it are relative to that.
     """
     images: list[CocoObject] = []
@@ -314,7 +314,7 @@ def build_coco(
 
 
 def relative_file_name(path: Path, folder: str | Path) -> str:
-    """Return how a file in `folder` names a picture that may lie elsewhere."""
+    """Return how a file in `folder` names an image that may lie elsewhere."""
     # Links are followed first: `..` behind one would lead elsewhere.
     return Path(os.path.relpath(path.resolve(), Path(folder).resolve())).as_posix()
 

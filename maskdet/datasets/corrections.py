@@ -38,16 +38,16 @@ def apply_corrections(
     """Return the examples with labels put right or faces dropped, as a list says.
 
     The list is a CSV file with the columns file, face, label and reason; lines that
-    start with # are remarks. `file` is the end of the picture's path, such as
+    start with # are remarks. `file` is the end of the image's path, such as
     `faces/with_mask/real-12.jpg`; `face` is the place of a box, from 0, or `-` for the
-    whole picture or its only box; `label` is the right class, or `drop`; `reason` is
-    for people, and must be there. Rows about pictures that are not among the
+    whole image or its only box; `label` is the right class, or `drop`; `reason` is
+    for people, and must be there. Rows about images that are not among the
     examples do nothing.
 
     Raises:
         FileNotFoundError: there is no such list.
-        ValueError: a row is not understood, means several pictures, or does not fit
-            its picture; the message names file and line.
+        ValueError: a row is not understood, means several images, or does not fit
+            its image; the message names file and line.
     """
     result: list[Example | None] = list(examples)
     rows = _read_rows(Path(list_path))
@@ -120,7 +120,7 @@ def _group_by_example(
         if len(indices_by_file[row.file]) > 1:
             raise ValueError(
                 f"{row.location}: {row.file} means {len(indices_by_file[row.file])} "
-                "pictures; "
+                "images; "
                 "write more of its path"
             )
         for index in indices_by_file[row.file]:
@@ -131,7 +131,7 @@ def _group_by_example(
 def _matches_labels(row: _Correction, example: Example) -> bool:
     """Return whether a row means one of the labels of an example.
 
-    `maskdet label` gives pictures of one face a box: `-` still means that one.
+    `maskdet label` gives images of one face a box: `-` still means that one.
     """
     if row.face is None:
         return len(example.labels) == 1

@@ -1,6 +1,6 @@
-"""What each picture looks like in 64 bits, and which pictures look alike.
+"""What each image looks like in 64 bits, and which images look alike.
 
-Pictures that look alike or are said to belong together, as groups.
+Images that look alike or are said to belong together, as groups.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from maskdet.media import read_image
 from maskdet.types import Image
 
 NEAR_DUPLICATE_BITS = 3
-"""Pictures whose hashes differ in at most so many of 64 bits are copies: saved again,
-scaled or recoloured. Above that, other pictures begin to be among them."""
+"""Images whose hashes differ in at most so many of 64 bits are copies: saved again,
+scaled or recoloured. Above that, other images begin to be among them."""
 
 Hashes = NDArray[np.uint64]
 """`(n,)` difference hashes, 64 bits each."""
@@ -36,10 +36,10 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class HashedImage:
-    """One picture, opened once.
+    """One image, opened once.
 
     Attributes:
-        path: the picture file.
+        path: the image file.
         hash: its difference hash; 0 where it cannot be read.
         reason: why it cannot be read; empty where it can.
     """
@@ -50,9 +50,9 @@ class HashedImage:
 
 
 def difference_hash(image: Image) -> int:
-    """Return 64 bits that say in which places a picture gets brighter to the right.
+    """Return 64 bits that say in which places an image gets brighter to the right.
 
-    The picture is shrunk to 9 x 8 grey pixels; each bit tells whether a pixel is darker
+    The image is shrunk to 9 x 8 grey pixels; each bit tells whether a pixel is darker
     than its right neighbour, row by row, the first in the highest bit. This is the
     dHash of N. Krawetz, "Kind of Like That", The Hacker Factor Blog, 2013.
     """
@@ -62,7 +62,7 @@ def difference_hash(image: Image) -> int:
 
 
 def hash_image(path: Path) -> HashedImage:
-    """Open a picture by the same rules as everywhere, and hash it or say why not."""
+    """Open an image by the same rules as everywhere, and hash it or say why not."""
     try:
         return HashedImage(path, difference_hash(read_image(path)))
     except (OSError, ValueError) as error:
@@ -72,7 +72,7 @@ def hash_image(path: Path) -> HashedImage:
 def hash_images(
     paths: Sequence[Path], progress: PathProgress = iter
 ) -> list[HashedImage]:
-    """Open and hash all pictures, in order.
+    """Open and hash all images, in order.
 
     Threads are enough: the decoders let go of Python's lock.
     """
@@ -128,14 +128,14 @@ def connected_components(n: int, pairs: Iterable[Sequence[int]]) -> NDArray[np.i
 def group_duplicates(
     examples: Sequence[Example], hashes: Mapping[Path, int]
 ) -> list[Example]:
-    """Return the examples, each with the group of all pictures it is alike with.
+    """Return the examples, each with the group of all images it is alike with.
 
     Groups that the examples carry are kept and joined with what looks alike. The name
     of a group is the smallest hash in it, so it does not depend on their order.
 
     Args:
-        examples: pictures; an empty `group` says nothing.
-        hashes: the difference hash of each picture.
+        examples: images; an empty `group` says nothing.
+        hashes: the difference hash of each image.
     """
     values = np.array([hashes[item.path] for item in examples], dtype=np.uint64)
     pairs = [tuple(pair) for pair in find_near_duplicates(values).tolist()]

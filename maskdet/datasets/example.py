@@ -1,4 +1,4 @@
-"""One labelled picture, and the names of the splits."""
+"""One labelled image, and the names of the splits."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _SPLIT_NAMES = {
 
 
 def empty_boxes() -> Boxes:
-    """Return the boxes of a picture that has none."""
+    """Return the boxes of an image that has none."""
     return np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One picture and what is known about it.
+    """One image and what is known about it.
 
     Attributes:
-        path: the picture file.
+        path: the image file.
         boxes: `(n, 4)` float32 `x1, y1, x2, y2` in pixels; `(0, 4)` where the label
-            speaks of the whole picture.
+            speaks of the whole image.
         labels: one a box; exactly one where there is no box (`is_crop`), and none in
             a scene without a face.
-        source: which collection the picture is from, such as `real` or `kaggle`.
+        source: which collection the image is from, such as `real` or `kaggle`.
         split: `train`, `val`, `test` or empty.
-        group: pictures that look alike share it and must stay on one side of a split.
+        group: images that look alike share it and must stay on one side of a split.
         ignore_boxes: `(m, 4)` boxes where there is a face of unknown class: neither a
             face to learn nor background.
     """
@@ -69,7 +69,7 @@ class Example:
 
     @property
     def is_crop(self) -> bool:
-        """Whether the one label speaks of the whole picture."""
+        """Whether the one label speaks of the whole image."""
         return len(self.boxes) == 0 and len(self.labels) == 1
 
     @property

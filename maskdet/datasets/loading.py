@@ -1,8 +1,8 @@
-"""Everything between the paths a person names and the pictures a training gets.
+"""Everything between the paths a person names and the images a training gets.
 
-Listed pictures become usable ones: each once, each readable, copies grouped.
+Listed images become usable ones: each once, each readable, copies grouped.
 
-How many pictures and faces there are of each kind, and how large the faces are.
+How many images and faces there are of each kind, and how large the faces are.
 
 What was found in data before anybody trains on it, for people and as JSON.
 """
@@ -46,9 +46,9 @@ class CheckedExamples:
     """Examples that can be trained on, and what was left out.
 
     Attributes:
-        examples: each picture once; all carry a group.
-        unreadable: pictures that cannot be opened, each with the reason.
-        n_repeated: how often a picture was listed again.
+        examples: each image once; all carry a group.
+        unreadable: images that cannot be opened, each with the reason.
+        n_repeated: how often an image was listed again.
         notes: what else a person should know, a sentence each.
         issues: what was left out of the labels, a line each.
     """
@@ -63,10 +63,10 @@ class CheckedExamples:
 def check_examples(
     examples: Sequence[Example], progress: PathProgress = iter
 ) -> CheckedExamples:
-    """Keep each picture once, leave out what cannot be opened, and group copies.
+    """Keep each image once, leave out what cannot be opened, and group copies.
 
     Raises:
-        ValueError: a picture is listed twice with different faces.
+        ValueError: an image is listed twice with different faces.
     """
     unique = deduplicate(examples)
     hashed_images = hash_images([example.path for example in unique], progress)
@@ -81,13 +81,13 @@ def check_examples(
 
 
 def deduplicate(examples: Sequence[Example]) -> list[Example]:
-    """Return the examples without those whose picture was listed before.
+    """Return the examples without those whose image was listed before.
 
     Where the splits differ, the later of train, val and test counts, so that what is
     held out anywhere is held out.
 
     Raises:
-        ValueError: a picture is listed twice with different faces.
+        ValueError: an image is listed twice with different faces.
     """
     by_path: dict[Path, Example] = {}
     for example in examples:
@@ -131,7 +131,7 @@ class ClassBalance:
         return {
             "split": self.split,
             "source": self.source,
-            "pictures": self.n_images,
+            "images": self.n_images,
             "faces": {label.key: n for label, n in self.n_faces.items()},
             "sizes_px": list(self.sizes_px),
         }
@@ -151,7 +151,7 @@ def balance_lines(rows: Sequence[ClassBalance]) -> list[str]:
     """Return the rows as a table for people."""
     width = max([len(row.source) for row in rows], default=0) + 2
     titles = "".join(f"{label.key:>10}" for label in CLASSES)
-    header = f"{'split':<7}{'source':<{width}}{'pictures':>9}{titles}  face sizes"
+    header = f"{'split':<7}{'source':<{width}}{'images':>9}{titles}  face sizes"
     return [header, *(_balance_line(row, width) for row in rows)]
 
 
@@ -174,7 +174,7 @@ def _balance_row(split: str, source: str, examples: Sequence[Example]) -> ClassB
 
 def _balance_line(row: ClassBalance, width: int) -> str:
     counts = "".join(f"{row.n_faces[label]:>10,}" for label in CLASSES)
-    sizes = "whole pictures"
+    sizes = "whole images"
     if row.sizes_px:
         low, half, high = row.sizes_px
         sizes = f"{low:.0f} to {high:.0f} px, half below {half:.0f}"
@@ -188,12 +188,12 @@ _MAX_LISTED = 20
 
 @dataclass(frozen=True)
 class DuplicateStats:
-    """Groups of pictures that look alike or are said to belong together.
+    """Groups of images that look alike or are said to belong together.
 
     Attributes:
-        n_groups: how many have more than one picture.
-        n_images: how many pictures are in these.
-        largest_group: pictures in the largest; 0 without any.
+        n_groups: how many have more than one image.
+        n_images: how many images are in these.
+        largest_group: images in the largest; 0 without any.
     """
 
     n_groups: int
@@ -206,9 +206,9 @@ class DataReport:
     """What the checks of some data found.
 
     Attributes:
-        unreadable: pictures that cannot be opened, each with the reason.
-        n_repeated: how often a picture was listed again; it counts once.
-        duplicates: copies among the pictures.
+        unreadable: images that cannot be opened, each with the reason.
+        n_repeated: how often an image was listed again; it counts once.
+        duplicates: copies among the images.
         leakage: copies on both sides of the splits that the data carry.
         balance: one row for each split and source.
         notes: what else a person should know, a sentence each.
@@ -233,7 +233,7 @@ class DataReport:
             *self._unreadable_lines(),
             "in several sets: "
             + (
-                f"{format_count(self.n_repeated, 'picture')}, counted once"
+                f"{format_count(self.n_repeated, 'image')}, counted once"
                 if self.n_repeated
                 else "none"
             ),
@@ -254,7 +254,7 @@ class DataReport:
             "alike": {
                 "bits": NEAR_DUPLICATE_BITS,
                 "groups": self.duplicates.n_groups,
-                "pictures": self.duplicates.n_images,
+                "images": self.duplicates.n_images,
                 "largest": self.duplicates.largest_group,
             },
             "straddling": {
@@ -270,7 +270,7 @@ class DataReport:
         if not self.unreadable:
             return ["unreadable: none"]
         return [
-            f"unreadable: {format_count(len(self.unreadable), 'picture')}, left out",
+            f"unreadable: {format_count(len(self.unreadable), 'image')}, left out",
             *(
                 f"  {hashed_image.path}: {hashed_image.reason}"
                 for hashed_image in self.unreadable[:_MAX_LISTED]
@@ -282,7 +282,7 @@ class DataReport:
         if not self.duplicates.n_groups:
             return "alike: none"
         return (
-            f"alike: {format_count(self.duplicates.n_images, 'picture')} in "
+            f"alike: {format_count(self.duplicates.n_images, 'image')} in "
             f"{format_count(self.duplicates.n_groups, 'group')}, "
             f"the largest of {self.duplicates.largest_group}"
         )
@@ -294,7 +294,7 @@ class DataReport:
             lines = [
                 "on both sides of a split: "
                 f"{format_count(leakage_found.n_groups, 'group')}; "
-                f"{format_count(len(leakage_found.dropped), 'picture')} left out of "
+                f"{format_count(len(leakage_found.dropped), 'image')} left out of "
                 "train",
                 *(f"  {path}" for path in leakage_found.dropped[:_MAX_LISTED]),
                 *_remainder_line(len(leakage_found.dropped)),
@@ -345,7 +345,7 @@ _REQUIRED_CLASSES = (Label.MASK, Label.NO_MASK)
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Pictures to train, validate and test on; no group stands in two of them.
+    """Images to train, validate and test on; no group stands in two of them.
 
     Attributes:
         train: to learn from.
@@ -374,7 +374,7 @@ def load_training_data(
     """Read data of any format, check it, and cut it into train, val and test.
 
     Splits that the data carry are used: a column, `train/`, `val/`, `test/` folders, a
-    `town-val.json` beside a `town-train.json`. Pictures without are trained on if there
+    `town-val.json` beside a `town-train.json`. Images without are trained on if there
     is any validation, else split by group. Copies of val and test leave train.
 
     Args:
@@ -382,13 +382,13 @@ def load_training_data(
         val_paths: others, validated on as a whole unless a part of them says `val`.
         seed: fixes the split.
         fractions: of train, val and test, where the data carry no validation.
-        source: only pictures of this source, or all.
+        source: only images of this source, or all.
         corrections: a list that puts labels right, as `apply_corrections` reads it.
         classes: what the names of classes mean, as `read_dataset` takes it.
-        progress: shows how far reading the pictures is.
+        progress: shows how far reading the images is.
 
     Raises:
-        FileNotFoundError: a path or a picture is missing.
+        FileNotFoundError: a path or an image is missing.
         ValueError: something is broken, or too little is left to learn or validate.
     """
     checked_examples = load_and_check(
@@ -425,8 +425,8 @@ def load_and_check(
     Unless `strict`, what is broken in the labels is left out and told under `issues`.
 
     Raises:
-        FileNotFoundError: a path or a picture is missing.
-        ValueError: something is broken, or no picture is of `source`.
+        FileNotFoundError: a path or an image is missing.
+        ValueError: something is broken, or no image is of `source`.
     """
     issues = Issues()
     examples = read_datasets(paths, val_paths, classes, issues, strict=strict)
@@ -454,7 +454,7 @@ def read_datasets(
     Groups of sets in different folders are kept apart, whatever they are called.
 
     Raises:
-        FileNotFoundError: a path or a picture is missing.
+        FileNotFoundError: a path or an image is missing.
         ValueError: a path is no data set, or a broken one.
     """
     read = partial(
@@ -512,7 +512,7 @@ def _select_source(examples: Sequence[Example], source: str) -> list[Example]:
     kept = [example for example in examples if example.source == source]
     if not kept:
         sources = ", ".join(sorted({example.source for example in examples}))
-        raise ValueError(f"no picture is of source {source!r}; there are {sources}")
+        raise ValueError(f"no image is of source {source!r}; there are {sources}")
     return kept
 
 
@@ -533,7 +533,7 @@ def ensure_validation(
 ) -> tuple[list[Example], tuple[str, ...]]:
     """Return the examples, all with a split, and a note where one was made.
 
-    Where no picture is in val, those that are not in test are split by group, else
+    Where no image is in val, those that are not in test are split by group, else
     those without a split are trained on.
 
     Args:
@@ -575,12 +575,12 @@ def _missing_classes(examples: Sequence[Example]) -> list[str]:
 
 def _check_sufficient(data: TrainingData) -> TrainingData:
     """Return the data, or complain that too little of them is left."""
-    unreadable_note = f"pictures that cannot be read: {len(data.report.unreadable)}"
+    unreadable_note = f"images that cannot be read: {len(data.report.unreadable)}"
     if not data.train:
         raise ValueError(f"nothing to train on is left; {unreadable_note}")
     if not data.validation:
         raise ValueError(
-            "nothing to validate on; give more pictures, or some of their own for "
+            "nothing to validate on; give more images, or some of their own for "
             f"validation; {unreadable_note}"
         )
     counts = count_faces_by_class(data.train)
@@ -590,6 +590,6 @@ def _check_sufficient(data: TrainingData) -> TrainingData:
                 f"{label_held.key} {n}" for label_held, n in counts.items()
             )
             raise ValueError(
-                f"no face of {label.key} to train on; the pictures hold {class_list}"
+                f"no face of {label.key} to train on; the images hold {class_list}"
             )
     return data

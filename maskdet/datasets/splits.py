@@ -1,4 +1,4 @@
-"""Train, val and test, cut so that no group of pictures stands in two of them."""
+"""Train, val and test, cut so that no group of images stands in two of them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Leakage:
-    """Groups of alike pictures that stand on both sides of given splits.
+    """Groups of alike images that stand on both sides of given splits.
 
     Attributes:
         n_groups: how many stand in train and also in val or test.
-        dropped: their pictures in train, which are left out.
+        dropped: their images in train, which are left out.
         n_val_test_groups: how many stand in val and test; they are left as they are.
     """
 
@@ -44,10 +44,10 @@ def split_by_group(
 
     Groups are given away one by one, the largest first and equals in an order drawn by
     `seed`; each goes where it brings the number of faces of every class and source,
-    and that of pictures, closest to the shares (least chi squared).
+    and that of images, closest to the shares (least chi squared).
 
     Args:
-        examples: pictures; those with an empty `group` stand alone. What split they
+        examples: images; those with an empty `group` stand alone. What split they
             carry does not count.
         fractions: of train, val and test; they sum to 1.
         seed: the same seed gives the same splits.
@@ -69,12 +69,12 @@ def split_by_group(
 def drop_leaks(
     examples: Sequence[Example],
 ) -> tuple[list[Example], Leakage]:
-    """Leave out of train what looks like a picture of val or test.
+    """Leave out of train what looks like an image of val or test.
 
     Val and test stay as they are, so that numbers measured on them stay comparable.
 
     Args:
-        examples: pictures with splits and groups; no split means train.
+        examples: images with splits and groups; no split means train.
     """
     splits_by_group: dict[str, set[str]] = {}
     for example in examples:
@@ -135,7 +135,7 @@ def _group_indices(examples: Sequence[Example]) -> list[int]:
 def _count_faces_by_group(
     examples: Sequence[Example], group_indices: Sequence[int]
 ) -> _Floats:
-    """Return the `(groups, columns)` numbers of pictures and of each kind of face."""
+    """Return the `(groups, columns)` numbers of images and of each kind of face."""
     columns = {
         kind: column
         for column, kind in enumerate(

@@ -1,4 +1,4 @@
-"""Face finders: one protocol, one adapter a file, loaded only when asked for."""
+"""Face detectors: one protocol, one adapter a file, loaded only when asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskdet.extras import MissingExtraError, describe_missing_library
 from maskdet.types import Faces, Image
 
 Landmarks = NDArray[np.float32]
-"""`(n, 5, 2)` float32: x, y in pixels of the eye on the left of the picture, the other
+"""`(n, 5, 2)` float32: x, y in pixels of the eye on the left of the image, the other
 eye, the nose, the corner of the mouth on the left, the other corner."""
 
 
@@ -42,7 +42,7 @@ class Detector(Protocol):
 
 @runtime_checkable
 class LandmarkDetector(Detector, Protocol):
-    """A face finder that also knows where eyes, nose and mouth are."""
+    """A face detector that also knows where eyes, nose and mouth are."""
 
     def detect_landmarks(self, image: Image) -> tuple[Faces, Landmarks]:
         """Return the faces in `image` and five points in each, row by row."""

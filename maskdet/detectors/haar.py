@@ -1,4 +1,4 @@
-"""OpenCV's Haar cascades: the oldest finder, for frontal bare faces.
+"""OpenCV's Haar cascades: the oldest detector, for frontal bare faces.
 
 Viola and Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features",
 2001; cascades by Lienhart, which come with OpenCV 4.
@@ -64,7 +64,7 @@ class _Cascade:
 
 
 # Votes have no upper end. The two numbers of each cascade are a logistic regression of
-# "is a face" on the votes of 300 and 383 boxes found in 220 pictures of the training
+# "is a face" on the votes of 300 and 383 boxes found in 220 images of the training
 # scenes, so that a score means the same for both.
 CASCADES: dict[str, _Cascade] = {
     "alt2": _Cascade("haarcascade_frontalface_alt2.xml", 55.0, 0.48),

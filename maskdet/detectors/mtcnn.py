@@ -323,7 +323,7 @@ _LEVEL_IOU, _PYRAMID_IOU, _REFINED_IOU, _FINAL_IOU = 0.4, 0.6, 0.7, 0.5
 _LEVEL_LIMIT, _PATCH_LIMIT, _FACE_LIMIT = 1000, 300, 100
 
 # Log odds of R-Net and O-Net together at which as many boxes are faces as are not, as
-# counted over 17,000 boxes in 700 pictures of the training scenes; their score is 0.5.
+# counted over 17,000 boxes in 700 images of the training scenes; their score is 0.5.
 _EVEN_LOG_ODDS = 1.7
 
 # MTCNN was trained on whole heads; the boxes of the mask data sets start lower, above

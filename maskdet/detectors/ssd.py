@@ -1,4 +1,4 @@
-"""OpenCV's face SSD with a ResNet-10 body, the finder of most mask demos.
+"""OpenCV's face SSD with a ResNet-10 body, the detector of most mask demos.
 
 Liu et al., "SSD: Single Shot MultiBox Detector", 2016; network and numbers from
 OpenCV's `samples/dnn/face_detector`.

@@ -1,4 +1,4 @@
-"""YuNet: a face finder of 76 thousand parameters with five landmarks.
+"""YuNet: a face detector of 76 thousand parameters with five landmarks.
 
 Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
 Research, 2023. Run by ONNX Runtime, which is several times faster at it than

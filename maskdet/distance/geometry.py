@@ -29,7 +29,7 @@ are 63 mm apart (Dodgson, "Variation and extrema of human interpupillary distanc
 
 FACE_HEIGHT_ERROR: Final = 0.12
 """Its standard error as a share: 6 % from person to person (3.8 mm of 63 mm, Dodgson),
-5 % for what the finder's boxes cover, 9 % from box to box in the measurement."""
+5 % for what the detector's boxes cover, 9 % from box to box in the measurement."""
 
 FACE_ABOVE_FLOOR_M: Final = 1.55
 """How high the middle of a standing adult's face is above the floor, in metres.
@@ -49,7 +49,7 @@ Points3D = NDArray[np.float64]
 
 DEFAULT_FIELD_OF_VIEW_DEG: Final = 65.0
 """From left to right; webcams, phones and dome cameras have 55 to 80. `relative` uses
-it, so depth there is right to a third and distances across the picture are exact."""
+it, so depth there is right to a third and distances across the image are exact."""
 
 _HEIGHT_PER_WIDTH: Final = 1.27
 """Of boxes of upright frontal faces; measured as `FACE_HEIGHT_M` was: 2.81 by 2.16
@@ -66,13 +66,13 @@ cannot be told apart, and who sits is put nearer than they are, by up to a quart
 
 @dataclass(frozen=True, eq=False)
 class CameraGeometry:
-    """How boxes in pictures of one size become places.
+    """How boxes in images of one size become places.
 
     Attributes:
         unit: of the places: `m`, or `heads`, which are heights of faces' boxes.
         units_per_m: how many of `unit` a metre is.
         focal_px: focal length in pixels.
-        size_wh: width and height of the pictures in pixels.
+        size_wh: width and height of the images in pixels.
         ground_camera: the camera above the floor, where one was found.
     """
 
@@ -103,13 +103,13 @@ class CameraGeometry:
     def _locate_heads(self, boxes: Boxes) -> tuple[Points3D, NDArray[np.float64]]:
         """Return heads in heights of a head, y down, and their heights in pixels.
 
-        A head is taken as round: it fills the same angle wherever it is in the picture,
+        A head is taken as round: it fills the same angle wherever it is in the image,
         and the angle in the vertical plane is read off the box's upper and lower edge.
         """
         edges = np.asarray(boxes, np.float64)
         width, height = self.size_wh
         x1, y1, x2, y2 = edges.T
-        # A face cut by the picture's edge is as high as its width says.
+        # A face cut by the image's edge is as high as its width says.
         is_truncated = (y1 <= 1) | (y2 >= height - 1)
         missing = np.where(is_truncated, (x2 - x1) * _HEIGHT_PER_WIDTH - (y2 - y1), 0)
         missing = np.maximum(missing, 0)
@@ -166,7 +166,7 @@ def get_geometry(settings: Settings, size_wh: tuple[int, int]) -> CameraGeometry
 
     Args:
         settings: `distance` and what it needs.
-        size_wh: width and height of the pictures in pixels.
+        size_wh: width and height of the images in pixels.
 
     Raises:
         ValueError: distance is off, or `ground_points` is empty or impossible.
@@ -224,7 +224,7 @@ def compute_positions_m(
 
     Args:
         boxes: `(n, 4)` faces in pixels.
-        size_wh: width and height of the picture in pixels.
+        size_wh: width and height of the image in pixels.
         settings: with `distance` pinhole or ground_plane.
 
     Raises:

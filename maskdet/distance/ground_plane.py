@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 _Floats = NDArray[np.float64]
 
 _CLICK_ERROR_RATIO: Final = 0.0016
-"""How exactly points are clicked, as a share of the picture's width: 1 px of 640."""
+"""How exactly points are clicked, as a share of the image's width: 1 px of 640."""
 
 _FOCAL_PRIOR_STD: Final = 0.5
 """How far the focal length may be from the one that the field of view in the settings
@@ -22,14 +22,14 @@ gives, as a standard deviation of its logarithm. It only decides where the point
 little of the focal length, as they do seen from straight above."""
 
 _MAX_REPROJECTION_ERROR: Final = 0.02
-"""Points further from every picture of the rectangle, in shares of the width, are
+"""Points further from every image of the rectangle, in shares of the width, are
 wrong: another order, or another width and depth than was said."""
 
 _MIN_SIN: Final = 0.01
 """Corners of the clicked figure straighter than this make a line of three points."""
 
 _FOCAL_CANDIDATES: Final = np.geomspace(0.1, 6.0, 24)
-"""Focal lengths tried first, in widths of the picture: fields of 157 to 10 degrees."""
+"""Focal lengths tried first, in widths of the image: fields of 157 to 10 degrees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,9 @@ def calibrate_ground_plane(
 
     Args:
         points: x and y of far left, far right, near right and near left in shares of
-            the picture's width and height.
+            the image's width and height.
         rectangle_m: width (first to second point) and depth (second to third).
-        size_wh: width and height of the picture in pixels.
+        size_wh: width and height of the image in pixels.
         prior_focal_px: where the points do not tell the focal length, this is it.
 
     Raises:
@@ -194,7 +194,7 @@ def _to_ground_camera(pose: _Pose, focal: float, corners: _Floats) -> GroundPlan
     """Return the pose with axes that start under the camera and follow its look."""
     centre = -pose.rotation.T @ pose.translation
     forward = pose.rotation[2, :2]
-    if np.hypot(*forward) < 0.05:  # straight down: away is up in the picture
+    if np.hypot(*forward) < 0.05:  # straight down: away is up in the image
         forward = -pose.rotation[1, :2]
     direction = forward / np.hypot(*forward)
     axes = np.array(

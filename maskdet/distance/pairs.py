@@ -175,7 +175,7 @@ class _OpenContact:
 
 
 class ContactTracker:
-    """Who is near whom in one camera or film; `update` it with each picture."""
+    """Who is near whom in one camera or video; `update` it with each image."""
 
     def __init__(self) -> None:
         """Start with nobody."""
@@ -224,8 +224,8 @@ class ContactTracker:
         Args:
             boxes: `(n, 4)` heads in pixels.
             ids: `(n,)` track ids; rows that are `UNTRACKED` get distances, no times.
-            time_s: when the picture was taken; never earlier than the last one.
-            size_wh: width and height of the picture in pixels.
+            time_s: when the image was taken; never earlier than the last one.
+            size_wh: width and height of the image in pixels.
             settings: `distance`, the limits and what the mode needs; may change.
             unmasked: `(n,)` who is known to wear no mask, or to wear it incorrectly;
                 without it, nobody is.
@@ -344,7 +344,7 @@ class ContactTracker:
         for pair, contact in list(self._open_contacts.items()):
             first, second = row_by_id.get(pair[0]), row_by_id.get(pair[1])
             unseen_s = now_s - contact.last_seen_s
-            # Between two pictures that follow each other nothing was missed.
+            # Between two images that follow each other nothing was missed.
             is_bridged = unseen_s <= MAX_GAP_S or contact.last_seen_s == previous_s
             if first is None or second is None:
                 if unseen_s > MAX_GAP_S:

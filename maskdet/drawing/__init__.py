@@ -1,4 +1,4 @@
-"""Boxes, captions and distances on a picture, told apart by more than colour."""
+"""Boxes, captions and distances on an image, told apart by more than colour."""
 
 from maskdet.drawing.annotate import draw
 from maskdet.drawing.anonymize import anonymize_scene, blur_faces, pixelate_image

@@ -1,8 +1,8 @@
-"""A picture with all that is known of its scene drawn into it.
+"""An image with all that is known of its scene drawn into it.
 
 Outlines of faces, whose line style tells the label without any colour.
 
-What is written beside faces, and how letters get onto a picture.
+What is written beside faces, and how letters get onto an image.
 
 Lines between people, and how far apart they stand.
 """
@@ -47,7 +47,7 @@ _OUTLINE_DASHES: Final[dict[LineStyle, tuple[float, float]]] = {
 _LINE_PX_AT_640: Final = 3.0
 _LINE_POWER: Final = 0.75
 _FACE_WIDTHS_PER_LINE: Final = 16
-"""Lines grow slower than the picture, and stay thin on small faces (by eye)."""
+"""Lines grow slower than the image, and stay thin on small faces (by eye)."""
 
 _CORNER_ARM_RATIO: Final = 0.28
 """Length of a corner's two arms, as a share of the side."""
@@ -70,7 +70,7 @@ class _LinePattern(NamedTuple):
 
 
 def compute_default_line_px(style: Style, image_wh: tuple[int, int]) -> float:
-    """Return how wide a line is on a picture of that size."""
+    """Return how wide a line is on an image of that size."""
     grown: float = (max(image_wh) / 640) ** _LINE_POWER
     return style.scale * _LINE_PX_AT_640 * grown
 
@@ -78,7 +78,7 @@ def compute_default_line_px(style: Style, image_wh: tuple[int, int]) -> float:
 def compute_line_px(
     boxes: Boxes, style: Style, image_wh: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Return the `(n,)` line widths: thin on small pictures and on small faces."""
+    """Return the `(n,)` line widths: thin on small images and on small faces."""
     by_image = compute_default_line_px(style, image_wh)
     by_face = sizes_px(boxes) / _FACE_WIDTHS_PER_LINE
     lines: NDArray[np.int64] = np.maximum(
@@ -204,7 +204,7 @@ _PADDING_RATIO: Final = 0.45
 
 _TEXT_HEIGHT_RATIOS: Final = (0.020, 0.014, 0.010)
 _MIN_TEXT_PX: Final = (12, 10, 8)
-"""Capitals of large, usual and small captions, as a share of the picture's longer
+"""Capitals of large, usual and small captions, as a share of the image's longer
 side and at least in pixels; under 8 px Hershey letters run together (by eye)."""
 
 _MAX_CAPTION_FACE_WIDTHS: Final = 1.3
@@ -225,7 +225,7 @@ def build_captions(
         is_unseen: `(n,)` whose face is not seen now.
         outline_boxes: `(n, 4)` their outlines.
         style: what is written.
-        image_wh: width and height of the picture.
+        image_wh: width and height of the image.
     """
     sizes_px = compute_text_sizes_px(style, image_wh)
     style = style.to_drawable()
@@ -272,7 +272,7 @@ def compute_text_sizes_px(
 def draw_caption(
     canvas: Image, caption: Caption, box: tuple[int, int, int, int], colour: BGR
 ) -> None:
-    """Draw a caption on its plate; `box` is as large as the plate, in the picture."""
+    """Draw a caption on its plate; `box` is as large as the plate, in the image."""
     x1, y1, x2, y2 = box
     canvas[y1:y2, x1:x2] = _render_plate(caption.text, caption.text_px, colour)
 
@@ -311,17 +311,17 @@ def _compute_font_scale(text_px: int) -> tuple[float, int]:
     return cap_px / _FONT_CAP_PX, max(1, round(cap_px * _STROKE_RATIO))
 
 
-# Few: long-lived plates among the pictures of a film keep memory from being given back.
+# Few: long-lived plates among the images of a video keep memory from being given back.
 @lru_cache(maxsize=64)
 def _render_plate(text: str, text_px: int, colour: BGR) -> Image:
-    """Return a caption on its plate; people say the same from picture to picture."""
+    """Return a caption on its plate; people say the same from image to image."""
     ink = _render_letters(text, text_px)[..., None]
     background = np.array(colour, np.float32)
     blended = background + ink * (
         np.array(text_colour_bgr(colour), np.float32) - background
     )
     plate: Image = np.rint(blended).astype(np.uint8)
-    plate.flags.writeable = False  # one array serves every later picture
+    plate.flags.writeable = False  # one array serves every later image
     return plate
 
 
@@ -409,7 +409,7 @@ def place_distance_labels(
         outline_boxes: `(n, 4)` the outlines of the faces.
         plates: what is written already.
         style: colours and sizes.
-        image_wh: width and height of the picture.
+        image_wh: width and height of the image.
     """
     _, medium_px, small = compute_text_sizes_px(style, image_wh)
     occupied = [*plates]
@@ -506,7 +506,7 @@ def _list_label_boxes(
     caption: Caption,
     image_wh: tuple[int, int],
 ) -> NDArray[np.int64]:
-    """Return `(n, 4)` plates inside the picture: on the line, then beside it."""
+    """Return `(n, 4)` plates inside the image: on the line, then beside it."""
     size, image = np.array(caption.size_wh), np.array(image_wh)
     if (size > image).any():
         return np.zeros((0, 4), np.int64)

@@ -24,12 +24,12 @@ are told from about 18 across (T. Bachmann, "Identification of spatially quantis
 tachistoscopic images of faces", European Journal of Cognitive Psychology, 1991)."""
 
 _BRIGHTNESS_STEP: Final = 16
-"""Brightness is rounded to multiples of this, so that the pictures of a film, whose
+"""Brightness is rounded to multiples of this, so that the images of a video, whose
 cells lie a little differently each time, do not add up to a finer one."""
 
 
 def anonymize_scene(image: Image, scene: Scene) -> Image:
-    """Return a copy of the picture in which nobody of its scene can be recognised.
+    """Return a copy of the image in which nobody of its scene can be recognised.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
@@ -50,13 +50,13 @@ def pixelate_image(image: Image) -> Image:
 def blur_faces(
     image: Image, boxes: Boxes, unseen_s: NDArray[np.float32] | None = None
 ) -> Image:
-    """Return a copy of the picture in which no face can be recognised.
+    """Return a copy of the image in which no face can be recognised.
 
     Each face becomes a few coarse squares: the rest of it is gone, not hidden.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
-        boxes: `(n, 4)` the faces, in pixels; may reach out of the picture.
+        boxes: `(n, 4)` the faces, in pixels; may reach out of the image.
         unseen_s: `(n,)` seconds since each was seen: the longer, the more is blurred.
     """
     canvas = image.copy()

@@ -42,7 +42,7 @@ class PlacedCaption:
     Attributes:
         face: row of the face.
         caption: what is written.
-        box: `x1, y1, x2, y2` in pixels, inside the picture.
+        box: `x1, y1, x2, y2` in pixels, inside the image.
     """
 
     face: int
@@ -59,15 +59,15 @@ def place_captions(
     """Choose for each face which caption it gets, and where.
 
     Large faces choose first. Each tries its captions in order, around the face and
-    then inside it, and takes the first place that lies in the picture and touches
+    then inside it, and takes the first place that lies in the image and touches
     neither another face nor a placed plate. A face without such a place gets no
     caption, unless it is large enough to hold one: then the place that covers least
     of the other faces is taken.
 
     Args:
-        boxes: `(n, 4)` the faces as drawn, in pixels, inside the picture.
+        boxes: `(n, 4)` the faces as drawn, in pixels, inside the image.
         captions: the choices of each face, best first; may be empty.
-        image_wh: width and height of the picture.
+        image_wh: width and height of the image.
 
     Returns:
         At most one caption a face, in the order in which they were placed.

@@ -1,10 +1,10 @@
-"""Run an analyzer over labelled pictures and measure what it found and said.
+"""Run an analyzer over labelled images and measure what it found and said.
 
 Three questions, each with its own report:
 
 - `evaluate_detection`: are the faces of a scene found, and labelled right?
 - `evaluate_boxes`: given the true boxes, is the label right? (the classifier alone)
-- `evaluate_faces`: in pictures of one face, is the label right?
+- `evaluate_faces`: in images of one face, is the label right?
 
 Each report holds its answers as `FacePredictions`: what was said of which face.
 `collect_predictions` asks one classifier all three and returns what a run keeps.

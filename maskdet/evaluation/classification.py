@@ -37,9 +37,9 @@ class ClassificationReport:
 
     Attributes:
         face_predictions: all answers, and where the faces are.
-        n_detected: of how many pictures the finder saw the face; 0 where none was
+        n_detected: of how many images the detector saw the face; 0 where none was
             asked.
-        median_ms: time for one picture.
+        median_ms: time for one image.
     """
 
     face_predictions: FacePredictions
@@ -53,7 +53,7 @@ class ClassificationReport:
 
     @property
     def by_source(self) -> dict[str, ClassificationResult]:
-        """The answers for each collection the pictures are from."""
+        """The answers for each collection the images are from."""
         predictions = self.face_predictions.predictions
         return {
             str(source): predictions.select(
@@ -107,13 +107,13 @@ def evaluate_faces(
     examples: Iterable[Example],
     settings: Settings,
 ) -> ClassificationReport:
-    """Measure the label of pictures that show one face.
+    """Measure the label of images that show one face.
 
     Args:
         analyzer: finds the face, the largest one if several; None to take the whole
-            picture as the face.
-        classifier: labels the whole picture where no face was found.
-        examples: whole pictures with a label.
+            image as the face.
+        classifier: labels the whole image where no face was found.
+        examples: whole images with a label.
         settings: what counts as found.
     """
     parts, times_ms, n_detected = [], [], 0
@@ -145,7 +145,7 @@ def _whole_image_box(image: Image) -> Boxes:
 
 
 FACES_TEST = "faces-test"
-"""The name of the answers on pictures of one face; scenes bring their own names."""
+"""The name of the answers on images of one face; scenes bring their own names."""
 
 ExampleProgress = Callable[[Sequence[Example]], Iterable[Example]]
 """Goes through examples, and may show how far it is."""
@@ -164,8 +164,8 @@ def collect_predictions(
     Args:
         classifier: the one to ask.
         detector: finds the faces, with the settings that a user starts with.
-        faces_index: `index.csv` of pictures of one face; its split `test` is asked,
-            of each picture the largest face found, else the whole picture.
+        faces_index: `index.csv` of images of one face; its split `test` is asked,
+            of each image the largest face found, else the whole image.
         scenes: name, as in `kaggle-val`, to COCO file. Each gives two sets, the true
             boxes of at least `LARGE_PX` (`NAME/true`) and the faces found that match
             such a box (`NAME/found`).
@@ -173,7 +173,7 @@ def collect_predictions(
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file or picture cannot be read; the message names it.
+        ValueError: a file or image cannot be read; the message names it.
     """
     analyzer, settings = TwoStage(detector, classifier), Settings()
     faces = progress(select_split(read_dataset(faces_index), "test", faces_index))

@@ -33,13 +33,13 @@ class AnalyzerMetrics:
     Attributes:
         analyzer: its name.
         set_name: the set, as in `kaggle-val`.
-        n_images: how many pictures the set has.
+        n_images: how many images the set has.
         ap: average precision at IoU 0.5, by the names in `AP_NAMES`.
         ap_large: the same for faces of at least 20 px.
         rates: by the names in `RATE_NAMES`: the large faces that are found, the boxes
             shown that are faces, and the large faces found whose class is right, all
             with the settings that a user starts with.
-        median_ms: time a picture, with these settings.
+        median_ms: time an image, with these settings.
     """
 
     analyzer: str

@@ -6,7 +6,7 @@ Which class a face counts for is a choice, and papers seldom say which they made
 
 - `likeliest`: a face counts for its most likely class only, with the score of the
   face. A box has one class, as in VOC's and COCO's rules, so a face that is labelled
-  wrongly is missing in its own class and a false alarm in another. The open numbers
+  wrongly is missing in its own class and a false positive in another. The open numbers
   of AIZOO's network, to within 0.006, come out of this rule.
 - `every`: a face counts for every class, with its score times the probability of that
   class, as the validation of YOLO's networks does ("multi label"). A wrong label that
@@ -59,7 +59,7 @@ def face_average_precision(
 
     Args:
         examples: the true boxes.
-        scenes: what was found in the same pictures.
+        scenes: what was found in the same images.
         min_px: true boxes with a smaller side do not count.
     """
     detections = [scene.faces for scene in scenes]
@@ -79,7 +79,7 @@ def class_average_precisions(
 
     Args:
         examples: the true boxes and labels.
-        scenes: what was found in the same pictures.
+        scenes: what was found in the same images.
         min_px: true boxes with a smaller side do not count.
         rule: which classes a face counts for.
     """
@@ -201,7 +201,7 @@ def evaluate_detection(
 ) -> DetectionReport:
     """Measure an analyzer on scenes with true boxes and labels.
 
-    Each picture is analysed twice: for the curves with every face from
+    Each image is analysed twice: for the curves with every face from
     `MIN_CURVE_SCORE` on, of any size, and, timed, as a user would see it. A face counts
     for its most likely class only, with the score of the face: see `precision` for this
     rule and the other one, which the report has too. A face that matches a box of
@@ -274,8 +274,8 @@ def match_predictions(
     """Return the answers for the faces found that match a true box.
 
     Args:
-        example: the true boxes and labels of the picture.
-        image: the picture.
+        example: the true boxes and labels of the image.
+        image: the image.
         scene: what was found in it.
         min_px: true boxes with a smaller side do not count.
     """

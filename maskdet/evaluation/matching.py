@@ -32,8 +32,8 @@ class FacePredictions:
 
     Attributes:
         predictions: what was said of each face, and what is true.
-        paths: the picture of each face.
-        boxes: `(n, 4)` the face in its picture, as the classifier was given it.
+        paths: the image of each face.
+        boxes: `(n, 4)` the face in its image, as the classifier was given it.
     """
 
     predictions: Predictions
@@ -49,7 +49,7 @@ class FacePredictions:
         ground_truth: NDArray[np.int64],
         probs: NDArray[np.float32],
     ) -> FacePredictions:
-        """Note the answers on one picture, with size, light and sharpness of each face.
+        """Note the answers on one image, with size, light and sharpness of each face.
 
         Light and sharpness are those of the box itself, made a square by its
         surroundings, not of the wider crop that the classifier reads.
@@ -67,7 +67,7 @@ class FacePredictions:
 
     @classmethod
     def concat(cls, parts: Iterable[FacePredictions]) -> FacePredictions:
-        """Join what was judged on several pictures; none gives no faces."""
+        """Join what was judged on several images; none gives no faces."""
         items = [_empty_predictions(), *parts]
         return cls(
             Predictions.concat(part.predictions for part in items),
@@ -86,7 +86,7 @@ def measure_crop_quality(
 
 
 def read_example(example: Example) -> Image:
-    """Return the picture of an example.
+    """Return the image of an example.
 
     Raises:
         ValueError: it cannot be read; numbers without it would look like those of the

@@ -1,17 +1,17 @@
 """A report folder: every number as JSON, every chart as SVG and PNG.
 
-What was measured, as files in a folder: JSON, charts, and grids of pictures.
+What was measured, as files in a folder: JSON, charts, and grids of images.
 
 JSON and charts hold numbers and file names only. Grids show faces: they are for the
-person who has the pictures, and are written only to a folder that person names.
+person who has the images, and are written only to a folder that person names.
 
 Charts as files that any program opens.
 
-Many small pictures in one: samples, augmentations, mistakes.
+Many small images in one: samples, augmentations, mistakes.
 
 The worst mistakes: faces whose wrong label was given most surely.
 
-Boxes that somebody should look at: sheets of pictures, and a list to fill in.
+Boxes that somebody should look at: sheets of images, and a list to fill in.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def save_chart(
 
 
 CELL_PX = 128
-"""Side of the square that each picture is fitted into."""
+"""Side of the square that each image is fitted into."""
 
 _LINE_PX = 15
 _GAP_PX = 6
@@ -98,20 +98,20 @@ def image_grid(
     columns: int = 6,
     cell_px: int = CELL_PX,
 ) -> Image:
-    """Return pictures row by row on white, each with its text below it.
+    """Return images row by row on white, each with its text below it.
 
     Args:
         images: of any size, BGR; not changed. Each keeps its shape.
-        captions: one a picture, of one or more lines; what does not fit is cut,
+        captions: one an image, of one or more lines; what does not fit is cut,
             letters lose their accents, and what is no Latin letter becomes "?".
-        columns: pictures in a row.
-        cell_px: side of the square that a picture is fitted into.
+        columns: images in a row.
+        cell_px: side of the square that an image is fitted into.
 
     Returns:
-        The grid, BGR; one empty cell for no pictures.
+        The grid, BGR; one empty cell for no images.
 
     Raises:
-        ValueError: captions and pictures differ in number, or a number is not above 0.
+        ValueError: captions and images differ in number, or a number is not above 0.
     """
     _check_grid(len(images), len(captions), columns, cell_px)
     columns = max(1, min(columns, len(images)))
@@ -132,13 +132,13 @@ def image_grid(
 
 def _check_grid(n_images: int, n_captions: int, columns: int, cell_px: int) -> None:
     if n_images != n_captions:
-        raise ValueError(f"{n_images} pictures need as many captions, got {n_captions}")
+        raise ValueError(f"{n_images} images need as many captions, got {n_captions}")
     if columns < 1 or cell_px < 1:
         raise ValueError(f"columns and cell_px must be above 0: {columns}, {cell_px}")
 
 
 def _draw_cell(cell: Image, image: Image, lines: Sequence[str]) -> None:
-    """Put a picture and its text into a cell, which is a view into the grid."""
+    """Put an image and its text into a cell, which is a view into the grid."""
     side_px = cell.shape[1]
     height, width = image.shape[:2]
     x, y = (side_px - width) // 2, (side_px - height) // 2
@@ -165,10 +165,10 @@ def samples_grid(
     """Return up to `n_per_class` faces of every class, drawn by chance, with their labels.
 
     Args:
-        examples: labelled pictures; of scenes, true boxes of at least `LARGE_PX`.
+        examples: labelled images; of scenes, true boxes of at least `LARGE_PX`.
         n_per_class: how many of a class; a multiple of `columns` gives it rows of its
             own.
-        columns: pictures in a row.
+        columns: images in a row.
         seed: of the draw.
         style: names of the classes.
     """
@@ -191,7 +191,7 @@ def samples_grid(
 
 
 def _face_rows(example: Example, label: Label) -> list[int]:
-    """Return which faces of a picture have this label and can be judged."""
+    """Return which faces of an image have this label and can be judged."""
     rows = [row for row, face_label in enumerate(example.labels) if face_label == label]
     if example.is_crop:
         return rows
@@ -224,7 +224,7 @@ class Mistake:
     """One face that was labelled wrongly.
 
     Attributes:
-        path: its picture.
+        path: its image.
         box: where it is, `x1, y1, x2, y2` in pixels.
         ground_truth: what it is.
         predicted: what was said.
@@ -281,11 +281,11 @@ def mistakes_grid(
 
     Args:
         mistakes: the faces.
-        columns: pictures in a row.
+        columns: images in a row.
         style: names of the classes.
 
     Raises:
-        ValueError: a picture cannot be read any more.
+        ValueError: an image cannot be read any more.
     """
     crops, captions, style = [], [], style.to_drawable()
     for mistake in mistakes:
@@ -459,7 +459,7 @@ _KEEP_WORDS = {"yes": True, "y": True, "1": True, "no": False, "n": False, "0": 
 
 
 def render_review_sheets(doubtful: Sequence[AutoLabel]) -> list[Image]:
-    """Return sheets of the pictures with their boxes, numbered as in the list.
+    """Return sheets of the images with their boxes, numbered as in the list.
 
     The labelled face is green, faces of unknown class are grey.
     """
@@ -503,9 +503,9 @@ def format_review_csv(doubtful: Sequence[AutoLabel]) -> str:
 
 
 def read_review(path: str | Path) -> Mapping[Path, bool]:
-    """Return for each picture of a list whether the person who looked keeps its box.
+    """Return for each image of a list whether the person who looked keeps its box.
 
-    Pictures where `keep` is empty are not among them.
+    Images where `keep` is empty are not among them.
 
     Raises:
         FileNotFoundError: there is no such list.

@@ -14,7 +14,7 @@ from maskdet.settings import Settings
 from maskdet.types import Image, Scene
 
 TimedFunction = Callable[[Image], Scene]
-"""Does everything that is to be timed with one picture; tells its stages' times."""
+"""Does everything that is to be timed with one image; tells its stages' times."""
 
 _WARM_UP_ROUNDS = 3
 """Rounds before the clock counts: sizes are allocated and caches filled then."""
@@ -78,7 +78,7 @@ def make_analyze_and_draw(analyzer: Analyzer, settings: Settings) -> TimedFuncti
 def benchmark_interleaved(
     functions: Mapping[str, TimedFunction], image: Image, rounds: Iterable[int]
 ) -> dict[str, LatencyStats]:
-    """Let all look at one picture in turns, and return the time each took.
+    """Let all look at one image in turns, and return the time each took.
 
     Args:
         functions: the contestants by name.

@@ -24,7 +24,7 @@ PREDICTIONS_NAME = "answers.npz"
 CARD_NAME = "card.md"
 
 EVALUATION_SETS: Mapping[str, str] = {
-    "faces-test": "pictures of one face, test split",
+    "faces-test": "images of one face, test split",
     "kaggle-val/true": "kaggle-val, true boxes of at least 20 px",
     "kaggle-val/found": "kaggle-val, faces of at least 20 px as found",
     "ilc-val/true": "ilc-val, true boxes of at least 20 px",

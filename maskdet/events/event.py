@@ -175,7 +175,7 @@ class StreamInfo:
     """One run of a stream.
 
     Attributes:
-        camera: what the user calls the camera or film.
+        camera: what the user calls the camera or video.
         start_utc: the wall-clock time at which `Scene.time_s` is 0, with its zone.
         session: tells this run from all others; made up unless it is given.
     """

@@ -1,4 +1,4 @@
-"""Pictures and films in and out; nothing else decodes what a stranger sent."""
+"""Images and videos in and out; nothing else decodes what a stranger sent."""
 
 from __future__ import annotations
 

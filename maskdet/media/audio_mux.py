@@ -1,7 +1,8 @@
-"""Putting a film's sound beside new pictures, in a process of its own.
+"""Putting a video's sound beside new images, in a process of its own.
 
-The sound comes from a film that a stranger sent, so whoever reads it is kept apart, as
-in `maskdet.media.decoder_process`: `python -m maskdet.media.audio_mux` with an order on stdin.
+The sound comes from a video that a stranger sent, so whoever reads it is kept apart, as
+in `maskdet.media.decoder_process`: `python -m maskdet.media.audio_mux` with an order on
+stdin.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ class AudioTrack:
     """Sound to keep, and what reading it may cost.
 
     Attributes:
-        source: the film that has it.
-        start_s: what that film calls the time of the first picture.
-        end_s: where the new film ends; sound after it is dropped.
+        source: the video that has it.
+        start_s: what that video calls the time of the first image.
+        end_s: where the new video ends; sound after it is dropped.
         memory_bytes: as in `FilmLimits`.
         timeout_s: how long it may take, in seconds.
     """
@@ -63,17 +64,17 @@ class AudioTrack:
 
 
 def faststart_options(kind: str) -> dict[str, str]:
-    """Return the option that puts a film's index first, where there is one."""
+    """Return the option that puts a video's index first, where there is one."""
     return {"movflags": "faststart"} if kind in ("mp4", "mov") else {}
 
 
 def mux_audio(audio: AudioTrack, video: Path, target: Path, *, kind: str) -> None:
-    """Write a film with the pictures of one and the sound of another.
+    """Write a video with the images of one and the sound of another.
 
     Args:
         audio: what to add.
-        video: a film that was written here.
-        target: where the film goes.
+        video: a video that was written here.
+        target: where the video goes.
         kind: what kind of file it is, as PyAV calls it.
 
     Raises:
@@ -84,7 +85,7 @@ def mux_audio(audio: AudioTrack, video: Path, target: Path, *, kind: str) -> Non
     request = {
         **asdict(audio),
         "end_s": min(audio.end_s, 1e9),
-        "pictures": str(video),
+        "images": str(video),
         "target": str(target),
         "kind": kind,
     }
@@ -112,7 +113,7 @@ def mux_streams(request: dict[str, Any]) -> None:
     input_request = {"source": request["source"], "live": False, "wait_s": None}
     with (
         decoder_process.open_input(input_request) as audio_input,
-        av.open(request["pictures"]) as video_input,
+        av.open(request["images"]) as video_input,
         av.open(
             request["target"],
             "w",
@@ -152,7 +153,7 @@ def _copy_audio(
     output: OutputContainer,
     request: Any,
 ) -> Iterator[tuple[float, Packet[Any]]]:
-    """Yield the sound as it is, moved to where the first picture is at 0."""
+    """Yield the sound as it is, moved to where the first image is at 0."""
     stream = output.add_stream_from_template(audio_stream)
     normalizer = decoder_process.TimestampNormalizer(
         may_jump=decoder_process.has_clock_jumps(container)

@@ -1,6 +1,6 @@
-"""Cameras: the newest picture only, and patience with those that go away.
+"""Cameras: the newest image only, and patience with those that go away.
 
-Addresses of cameras and films, and how they are shown.
+Addresses of cameras and videos, and how they are shown.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class ReconnectPolicy:
         initial_delay_s: it is tried again after so long, in seconds; after each
             failure, twice as long.
         max_delay_s: but never longer.
-        timeout_s: without a picture for so long it is given up.
+        timeout_s: without an image for so long it is given up.
     """
 
     initial_delay_s: float = 0.5
@@ -92,7 +92,7 @@ DEFAULT_RECONNECT_POLICY: Final = ReconnectPolicy()
 
 
 class LatestFrameSource:
-    """A camera; iterating it gives the newest picture each time, older ones are lost.
+    """A camera; iterating it gives the newest image each time, older ones are lost.
 
     A thread reads all the time. Where the camera goes away it is tried again, after
     longer and longer waits; only one that was never there is refused at once.
@@ -135,11 +135,11 @@ class LatestFrameSource:
 
     @property
     def end_s(self) -> float:
-        """Until when the last picture so far is shown, in seconds from the first."""
+        """Until when the last image so far is shown, in seconds from the first."""
         return self._last_s + 1 / float(self.info.frame_rate or 25)
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield the newest `(h, w, 3)` BGR picture and when it came, in seconds.
+        """Yield the newest `(h, w, 3)` BGR image and when it came, in seconds.
 
         Raises:
             VideoReadError: the camera was away for too long.
@@ -160,7 +160,7 @@ class LatestFrameSource:
         self.close()
 
     def stop(self) -> None:
-        """End the pictures soon; safe in a signal handler."""
+        """End the images soon; safe in a signal handler."""
         self._stopped.set()
         self._source.stop()
 
@@ -181,7 +181,7 @@ class LatestFrameSource:
             return frame
 
     def _read_thread(self) -> None:
-        """Read on a thread; whoever waits for pictures is told how it ended."""
+        """Read on a thread; whoever waits for images is told how it ended."""
         try:
             self._read_with_reconnect()
         except Exception as error:  # nobody else sees what ends a thread
@@ -217,7 +217,7 @@ class LatestFrameSource:
             is_open = self._reopen()
 
     def _read_until_lost(self, *, is_reconnect: bool) -> bool:
-        """Read until the camera goes away; whether there was a picture."""
+        """Read until the camera goes away; whether there was an image."""
         has_frames = False
         ignore_read_errors = contextlib.suppress(VideoReadError, OSError)
         with contextlib.closing(self._source), ignore_read_errors:
@@ -242,7 +242,7 @@ class LatestFrameSource:
         return True
 
     def _store_frame(self, image: Image) -> None:
-        """Put a picture where the next one is taken from, in place of an older one."""
+        """Put an image where the next one is taken from, in place of an older one."""
         size_wh = (self.info.width, self.info.height)
         if image.shape[1::-1] != size_wh:  # it came back with another size
             image = np.asarray(cv2.resize(image, size_wh), np.uint8)
@@ -252,7 +252,7 @@ class LatestFrameSource:
 
 
 class Webcam:
-    """A camera of this computer, every picture; `LatestFrameSource` makes it the newest only.
+    """A camera of this computer, every image; `LatestFrameSource` makes it the newest only.
 
     Attributes:
         info: its size and rate.
@@ -286,7 +286,7 @@ class Webcam:
         self.info = VideoInfo(width, height)
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield pictures until it goes away; `LatestFrameSource` knows their times."""
+        """Yield images until it goes away; `LatestFrameSource` knows their times."""
         frame_index = 0
         try:
             while not self._stopped and self._capture.grab():
@@ -310,7 +310,7 @@ class Webcam:
         self.close()
 
     def stop(self) -> None:
-        """End the pictures soon."""
+        """End the images soon."""
         self._stopped = True
 
     def close(self) -> None:

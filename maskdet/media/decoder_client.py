@@ -47,20 +47,21 @@ class DecoderError(Exception):
 
 
 class DecoderClient:
-    """A process that decodes one film.
+    """A process that decodes one video.
 
     Attributes:
-        header: what it said about the film, once there was a first picture.
-        end_info: what it said about the film's end, once that was reached.
-        end_s: until when the last picture is shown, once it was taken.
+        header: what it said about the video, once there was a first image.
+        end_info: what it said about the video's end, once that was reached.
+        end_s: until when the last image is shown, once it was taken.
     """
 
     def __init__(self, request: dict[str, Any], *, timeout_s: float) -> None:
         """Start it.
 
         Args:
-            request: what to read and how; see `decode` in `maskdet.media.decoder_process`.
-            timeout_s: how long it may take for one picture, in seconds.
+            request: what to read and how; see `decode` in
+                `maskdet.media.decoder_process`.
+            timeout_s: how long it may take for one image, in seconds.
         """
         self.header: dict[str, Any] = {}
         self.end_info: dict[str, Any] = {}
@@ -80,10 +81,10 @@ class DecoderClient:
         ).start()
 
     def read_frame(self) -> tuple[Image, float] | None:
-        """Return the next picture and its time, or None after the last.
+        """Return the next image and its time, or None after the last.
 
         Raises:
-            DecoderError: the film is not what it should be, or the decoder died.
+            DecoderError: the video is not what it should be, or the decoder died.
         """
         self._requested_s = monotonic()
         try:
@@ -110,7 +111,7 @@ class DecoderClient:
         return self._finalizer.alive
 
     def kill_if_overdue(self) -> None:
-        """End the process if it takes too long for a picture."""
+        """End the process if it takes too long for an image."""
         requested_s = self._requested_s
         if requested_s is not None and monotonic() - requested_s > self._timeout_s:
             self._timed_out = True
@@ -138,7 +139,7 @@ class DecoderClient:
                 raise DecoderError(_parse_reason(reason))
 
     def _map_shared_memory(self) -> None:
-        """Open the shared memory, now that the size of its pictures is known."""
+        """Open the shared memory, now that the size of its images is known."""
         shape = (
             decoder_process.N_SLOTS,
             int(self.header["height"]),

@@ -1,17 +1,17 @@
-"""The program that decodes one film, in a process of its own.
+"""The program that decodes one video, in a process of its own.
 
-A film can crash, stall or bloat whoever decodes it (PyAV issue 2344 ends the process
+A video can crash, stall or bloat whoever decodes it (PyAV issue 2344 ends the process
 with a memory fault that nothing can catch), so only this process is put at risk. It is
 started by the path of this file, without the package, to be ready in a fifth of a
 second; `maskdet.media.decoder_client` is the other end.
 
-It gets its order as a line of JSON on stdin, then a byte for each picture that was
+It gets its order as a line of JSON on stdin, then a byte for each image that was
 taken; where stdin ends, its parent is gone and it goes too. It answers in records:
 
-    I  length  0        then JSON of that length: what film it is
-    F  slot    time_s   a picture lies in that slot of the shared memory
+    I  length  0        then JSON of that length: what video it is
+    F  slot    time_s   an image lies in that slot of the shared memory
     E  length  0        then so long a text: one of `STOP_REASONS`, or `away:` and
-    PyAV's error .  length  end_s    the film is over, and its last picture is shown
+    PyAV's error .  length  end_s    the video is over, and its last image is shown
     until then; then
                         JSON of that length: what tells whether that was all of it
 """
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
 RECORD: Final = struct.Struct("<cId")
 N_SLOTS: Final = 3
-"""Pictures in the shared memory: one is looked at, one waits, one is being made."""
+"""Images in the shared memory: one is looked at, one waits, one is being made."""
 
-STOP_REASONS: Final = ("no film", "only sound", "too large", "too long", "memory")
+STOP_REASONS: Final = ("no video", "only sound", "too large", "too long", "memory")
 
 VIDEO_FORMATS: Final = (
     "mov,mp4,matroska,webm,avi,mpeg,mpegts,flv,ogg,asf,mxf,ivf,yuv4mpegpipe,gif,"
@@ -58,7 +58,7 @@ NET_PROTOCOLS: Final = "http,https,httpproxy,tcp,tls,udp,rtp,rtsp,crypto"
 """What an address may lead to; no files, so that a playlist cannot name ours."""
 
 _MAX_BAD_PACKETS: Final = 200
-"""Damaged packets are skipped, as players do, but a film of nothing else is none."""
+"""Damaged packets are skipped, as players do, but a video of nothing else is none."""
 
 _DEFAULT_RATE_HZ: Final = 25
 _RATE_RANGE_HZ: Final = (Fraction(1, 100), 1000)
@@ -87,7 +87,7 @@ _SNAPSHOT_INTERVAL_S: Final = 1.0
 
 
 class StopDecodingError(Exception):
-    """The film ends here, for one of the reasons in `STOP_REASONS`."""
+    """The video ends here, for one of the reasons in `STOP_REASONS`."""
 
 
 def limit_resources(memory_bytes: int, cpu_s: int) -> None:
@@ -117,9 +117,9 @@ def open_input(request: dict[str, Any]) -> InputContainer:
         # A % in the address of an image is no number to count up.
         options = {"protocol_whitelist": NET_PROTOCOLS, "pattern_type": "none"}
         if request["source"].lower().startswith("rtsp"):
-            # UDP loses parts of pictures, but some know nothing else; sound delays.
+            # UDP loses parts of images, but some know nothing else; sound delays.
             options |= {"rtsp_flags": "prefer_tcp", "allowed_media_types": "video"}
-    # Titles in old encodings are no reason to refuse a film.
+    # Titles in old encodings are no reason to refuse a video.
     open_container = partial(
         av.open,
         str(request["source"]),
@@ -154,7 +154,7 @@ def select_video_stream(
         and not stream.disposition & attached_picture
     ]
     if not streams:
-        raise StopDecodingError("only sound" if container.streams.audio else "no film")
+        raise StopDecodingError("only sound" if container.streams.audio else "no video")
     best = container.streams.best("video")
     stream = next((candidate for candidate in streams if candidate is best), streams[0])
     if stream.codec_context.width * stream.codec_context.height > request["max_pixels"]:
@@ -164,7 +164,7 @@ def select_video_stream(
     # and threads may hand that out before they know.
     is_raw = is_raw_stream(container)
     stream.codec_context.thread_count = 1 if is_raw else min(4, os.cpu_count() or 1)
-    # Whole pictures a thread come late; what has an end at a web address is a film.
+    # Whole images a thread come late; what has an end at a web address is a video.
     has_end = (
         request["source"].lower().startswith("http") and (container.duration or 0) > 0
     )
@@ -174,7 +174,7 @@ def select_video_stream(
 
 
 class StreamReader:
-    """Reads one stream of a film, and notes what tells whether that was all of it."""
+    """Reads one stream of a video, and notes what tells whether that was all of it."""
 
     def __init__(
         self, container: InputContainer, stream: VideoStream, max_s: float
@@ -189,7 +189,7 @@ class StreamReader:
         """Yield what can be decoded."""
         import av
 
-        # Sound is not decoded, but it is there for as long as its film is.
+        # Sound is not decoded, but it is there for as long as its video is.
         streams = [self._stream, *self._container.streams.audio]
         for packet in self._container.demux(streams):
             self._record_packet(packet)
@@ -204,7 +204,7 @@ class StreamReader:
             except av.error.InvalidDataError:
                 self._n_bad, self._last_bad = self._n_bad + 1, self._n_packets
                 if self._n_bad > _MAX_BAD_PACKETS:
-                    raise StopDecodingError("no film") from None
+                    raise StopDecodingError("no video") from None
                 continue
             self._n_bad = 0 if decoded else self._n_bad
             for frame in decoded:
@@ -219,7 +219,7 @@ class StreamReader:
 
         Returns:
             `is_damaged`: its last packets or frames are damaged, or some are not there;
-            `missing_s`: how much longer the film should be by its header;
+            `missing_s`: how much longer the video should be by its header;
             `exact`: whether that header tells it of every frame.
         """
         missing_s, n_missing = 0.0, 0
@@ -288,12 +288,12 @@ class TimestampNormalizer:
 
 
 def has_clock_jumps(container: InputContainer) -> bool:
-    """Return whether the clock of this kind of film may leap, as that of MPEG-TS."""
+    """Return whether the clock of this kind of video may leap, as that of MPEG-TS."""
     return bool(container.format.flags & _TS_DISCONT)
 
 
 def is_raw_stream(container: InputContainer) -> bool:
-    """Return whether this kind of film has no times, as bare H.264."""
+    """Return whether this kind of video has no times, as bare H.264."""
     return bool(container.format.flags & _NO_TIMESTAMPS)
 
 
@@ -317,10 +317,10 @@ def get_frame_rate(
 
 
 class FrameClock:
-    """When each picture is shown, in seconds from the first; never falls.
+    """When each image is shown, in seconds from the first; never falls.
 
     Attributes:
-        start_s: what the film itself calls the time of its first picture.
+        start_s: what the video itself calls the time of its first image.
         end_s: until when the last one is shown.
     """
 
@@ -333,11 +333,11 @@ class FrameClock:
         may_jump: bool = False,
         max_s: float = float("inf"),
     ) -> None:
-        """Count in steps of the usual rate where pictures have no time.
+        """Count in steps of the usual rate where images have no time.
 
         Args:
-            rate: usual pictures a second; 0 if not known.
-            start_s: what the film calls the time of its first picture, if that is
+            rate: usual images a second; 0 if not known.
+            start_s: what the video calls the time of its first image, if that is
                 not the first one to come.
             is_raw: whether times are made up, and so not to be used.
             may_jump: whether the clock may leap; see `TimestampNormalizer`.
@@ -353,7 +353,7 @@ class FrameClock:
         self._time_s = -self._step_s
 
     def compute_time(self, frame: VideoFrame) -> float:
-        """Return when the next picture is shown."""
+        """Return when the next image is shown."""
         duration_s = float((frame.duration or 0) * (frame.time_base or 0))
         if self._is_raw or not 0 < duration_s <= self._max_s:
             duration_s = self._step_s
@@ -369,10 +369,10 @@ class FrameClock:
 
 
 class SharedFrameBuffer:
-    """Pictures of one size in memory shared with the parent."""
+    """Images of one size in memory shared with the parent."""
 
     def __init__(self, fd: int, tag: str) -> None:
-        """Wait for the size of the first picture; `tag` names it on Windows."""
+        """Wait for the size of the first image; `tag` names it on Windows."""
         self._fd, self.tag = fd, tag
         self._free = threading.Semaphore(N_SLOTS)
         self._next_slot = 0
@@ -384,7 +384,7 @@ class SharedFrameBuffer:
     def allocate(
         self, frame: VideoFrame, pixel_aspect: float, request: dict[str, Any]
     ) -> None:
-        """Take size and turn from the first picture; later ones are made to fit.
+        """Take size and turn from the first image; later ones are made to fit.
 
         Its pixels are shown `pixel_aspect` times as wide as high.
         """
@@ -411,7 +411,7 @@ class SharedFrameBuffer:
         self._slots = np.frombuffer(memory, np.uint8).reshape(N_SLOTS, *self.shape)
 
     def put(self, frame: VideoFrame) -> int:
-        """Write a picture, upright and in BGR, once there is room; return where."""
+        """Write an image, upright and in BGR, once there is room; return where."""
         width, height = self._size_wh
         plane = frame.reformat(width, height, format="bgr24").planes[0]
         flat_pixels = np.frombuffer(memoryview(plane), np.uint8)
@@ -427,14 +427,14 @@ class SharedFrameBuffer:
         return slot
 
     def receive_acks(self) -> None:
-        """Count the pictures that were taken; end with the parent."""
+        """Count the images that were taken; end with the parent."""
         while os.read(0, 1):
             self._free.release()
         os._exit(0)
 
 
 def get_orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Return how a picture is made upright, by its display matrix if it has one.
+    """Return how an image is made upright, by its display matrix if it has one.
 
     Returns:
         How often it is turned by 90 degrees counterclockwise, after it was mirrored
@@ -456,7 +456,7 @@ def get_orientation(frame: VideoFrame) -> tuple[int, bool]:
 def seek_start(
     container: InputContainer, stream: VideoStream, request: dict[str, Any]
 ) -> FrameClock:
-    """Go to a time in the film; without an index it is read from its beginning."""
+    """Go to a time in the video; without an index it is read from its beginning."""
     rate, _ = get_frame_rate(container, stream)
     is_raw, start_s = is_raw_stream(container), None
     if request["from_s"] > 0 and stream.time_base is not None and not is_raw:
@@ -481,7 +481,7 @@ def describe_stream(
     frame_buffer: SharedFrameBuffer,
     clock: FrameClock,
 ) -> dict[str, Any]:
-    """Return what is known of the film once its first picture is decoded."""
+    """Return what is known of the video once its first image is decoded."""
     duration_s = (container.duration or 0) / 1e6
     if stream.duration is not None and stream.time_base is not None:
         duration_s = float(stream.duration * stream.time_base)
@@ -508,7 +508,7 @@ def decode_video(
     frame_buffer: SharedFrameBuffer,
     send: Callable[[bytes, int, float, bytes], None],
 ) -> None:
-    """Send the film picture by picture."""
+    """Send the video image by image."""
     with open_input(request) as container:
         if request["live"] and is_snapshot(container):
             poll_snapshots(container, request, frame_buffer, send)
@@ -532,7 +532,7 @@ def decode_video(
             if frame_index % request["every"] == 0 and time_s >= from_s:
                 send(b"F", frame_buffer.put(frame), time_s, b"")
         if frame_buffer.shape[0] == 0:
-            raise StopDecodingError("no film")
+            raise StopDecodingError("no video")
         text = json.dumps(reader.describe_end()).encode()
         send(b".", len(text), clock.end_s, text)
 
@@ -594,7 +594,7 @@ def run_decoder() -> None:
     except MemoryError:
         reason = "memory"
     except (av.error.FFmpegError, OSError) as error:
-        reason = f"away:{type(error).__name__}" if request["live"] else "no film"
+        reason = f"away:{type(error).__name__}" if request["live"] else "no video"
     if reason:
         send(b"E", len(reason), 0.0, reason.encode())
     os._exit(0)  # threads of a damaged decoder are not waited for

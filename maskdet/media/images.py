@@ -210,12 +210,12 @@ def write_image(path: str | Path, image: Image) -> None:
 
 
 def encode_png(image: Image) -> bytes:
-    """Return the picture as a PNG file, without any metadata."""
+    """Return the image as a PNG file, without any metadata."""
     return _encode(".png", image, [])
 
 
 def encode_jpeg(image: Image, quality: int = 90) -> bytes:
-    """Return the picture as a JPEG file of quality 1 to 100, without metadata."""
+    """Return the image as a JPEG file of quality 1 to 100, without metadata."""
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be a number from 1 to 100, not {quality!r}")
     return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])

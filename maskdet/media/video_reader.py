@@ -1,4 +1,4 @@
-"""Reading films, one upright picture at a time, decoded by a process of their own.
+"""Reading videos, one upright image at a time, decoded by a process of their own.
 
 What the first and last bytes of a video file say: its kind, and whether it is whole.
 
@@ -241,7 +241,7 @@ ROTATIONS: Final = (0, 90, 180, 270)
 """Degrees clockwise by which frames can be turned after they were read."""
 
 NOT_A_VIDEO: Final = (
-    "this is no film, or it is damaged; please use a whole MP4, MOV, MKV or WebM"
+    "this is no video, or it is damaged; please use a whole MP4, MOV, MKV or WebM"
 )
 
 _DURATION_TOLERANCE_S: Final = 1.0
@@ -257,22 +257,22 @@ class VideoReadError(ValueError):
         ...     maskdet.open_video("notes.txt")
         ... except maskdet.VideoReadError as error:
         ...     print(error)
-        this is no film, or it is damaged; please use a whole MP4, MOV, MKV or WebM
+        this is no video, or it is damaged; please use a whole MP4, MOV, MKV or WebM
     """
 
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """What a film may cost.
+    """What a video may cost.
 
     Attributes:
-        max_pixels: width times height of its pictures.
+        max_pixels: width times height of its images.
         max_duration_s: how long it may last.
         max_bytes: how large its file may be.
         memory_bytes: what decoding it may take beyond what Python takes anyway; not
             watched on Windows and macOS.
-        frame_timeout_s: how long one picture may take to decode, in seconds.
-        cpu_s: how long a processor may work for the whole film; not on Windows.
+        frame_timeout_s: how long one image may take to decode, in seconds.
+        cpu_s: how long a processor may work for the whole video; not on Windows.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -288,21 +288,21 @@ DEFAULT_VIDEO_LIMITS: Final = VideoLimits()
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a film says about itself; a camera says less.
+    """What a video says about itself; a camera says less.
 
     Attributes:
-        width: of its pictures once upright, in square pixels.
+        width: of its images once upright, in square pixels.
         height: the same.
         duration_s: how long it lasts; 0 if it does not say, as a camera.
-        frame_rate: usual pictures a second; 0 if it does not say.
-        n_frames: about how many pictures there are; 0 if it does not say.
+        frame_rate: usual images a second; 0 if it does not say.
+        n_frames: about how many images there are; 0 if it does not say.
         has_sound: whether there is sound.
-        rotation_deg: how far pictures were turned counterclockwise to be upright, as
-            the film says; `rotate` of `open_video` comes after that.
-        start_s: what the film itself calls the time of its first picture.
+        rotation_deg: how far images were turned counterclockwise to be upright, as
+            the video says; `rotate` of `open_video` comes after that.
+        start_s: what the video itself calls the time of its first image.
         source: its file, where it is one.
         taken_at: when it says that it was taken, in UTC; None if it does not say.
-        mirrored: whether the film says that its frames are mirrored left to right
+        mirrored: whether the video says that its frames are mirrored left to right
             before they are turned, as some front cameras do.
         duration_is_estimate: whether `duration_s` comes from a clock that may leap,
             as in MPEG-TS.
@@ -376,14 +376,14 @@ class VideoSource(Protocol):
 
 
 class VideoReader:
-    """A film that is being read; `open_video_file` opens it. Iterate it once.
+    """A video that is being read; `open_video_file` opens it. Iterate it once.
 
     Attributes:
         info: what it says about itself.
     """
 
     def __init__(self, request: dict[str, Any], timeout_s: float) -> None:
-        """Open the film and decode its first picture.
+        """Open the video and decode its first image.
 
         Raises:
             VideoReadError: there is none.
@@ -406,14 +406,14 @@ class VideoReader:
 
     @property
     def end_s(self) -> float:
-        """Until when the last picture so far is shown, in seconds from the first."""
+        """Until when the last image so far is shown, in seconds from the first."""
         return self._decoder.end_s or self._last_s + self._step_s
 
     def __iter__(self) -> Iterator[tuple[Image, float]]:
-        """Yield `(h, w, 3)` BGR pictures, upright, and their times in seconds.
+        """Yield `(h, w, 3)` BGR images, upright, and their times in seconds.
 
         Raises:
-            VideoReadError: the film breaks off, or goes beyond a limit.
+            VideoReadError: the video breaks off, or goes beyond a limit.
         """
         try:
             while self._next_frame is not None:
@@ -425,7 +425,7 @@ class VideoReader:
             self.close()
 
     def __enter__(self) -> VideoReader:
-        """Return the film, to be closed at the end of the block."""
+        """Return the video, to be closed at the end of the block."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -433,7 +433,7 @@ class VideoReader:
         self.close()
 
     def stop(self) -> None:
-        """End the pictures soon; safe in a signal handler."""
+        """End the images soon; safe in a signal handler."""
         self._stopped = True
         self._decoder.stop()
 
@@ -461,15 +461,15 @@ class VideoReader:
         """Return why the decoder stopped, for people."""
         if self._is_live and reason == "hangs":
             reason = "silent"
-        if self._has_frames and reason in ("no film", "away"):
+        if self._has_frames and reason in ("no video", "away"):
             reason = "damaged"
         return _ERROR_MESSAGES.get(reason, NOT_A_VIDEO)
 
     def _check_complete(self, end_info: dict[str, Any]) -> None:
-        """Refuse an end that is not that of the film.
+        """Refuse an end that is not that of the video.
 
         Raises:
-            VideoReadError: only the beginning of the film is there.
+            VideoReadError: only the beginning of the video is there.
         """
         if self._request["from_s"] > 0:  # somebody looks back, and knows it
             return
@@ -495,19 +495,19 @@ class VideoReader:
 
 
 _ERROR_MESSAGES: Final = {
-    "no film": NOT_A_VIDEO,
+    "no video": NOT_A_VIDEO,
     "only sound": "there is no video in this file, only sound",
     "damaged": "the rest of the video is damaged and cannot be read",
-    "too large": "the film has too many pixels; please make its pictures smaller",
-    "too long": "the film is longer than is allowed; please cut it",
-    "memory": "the film takes more memory than is allowed; please make it smaller",
-    "away": "the address gives no film or camera that can be read",
+    "too large": "the video has too many pixels; please make its images smaller",
+    "too long": "the video is longer than is allowed; please cut it",
+    "memory": "the video takes more memory than is allowed; please make it smaller",
+    "away": "the address gives no video or camera that can be read",
     "login": "the address wants a user and a password, or refuses those it was given",
     "no path": "there is nothing at this address; check what comes after the host",
     "nobody": "nobody answers at this address; check its host and port",
-    "silent": "the address sends no pictures",
-    "hangs": "the film takes too long to read; it is damaged, or built to be slow",
-    "crash": "the film cannot be read: it made its decoder crash",
+    "silent": "the address sends no images",
+    "hangs": "the video takes too long to read; it is damaged, or built to be slow",
+    "crash": "the video cannot be read: it made its decoder crash",
 }
 """Why a decoder stopped, for people."""
 
@@ -520,19 +520,19 @@ def open_video_file(
     from_s: float = 0.0,
     rotate: int = 0,
 ) -> VideoReader:
-    """Open a film; a process of its own decodes it, so that it can do no harm.
+    """Open a video; a process of its own decodes it, so that it can do no harm.
 
     Args:
         path: a file; MP4, MOV, MKV, WebM, AVI, MPEG, FLV, OGG, WMV, GIF, or bare
             H.264, H.265 or motion JPEG, whatever its name ends in.
         limits: what it may cost.
-        every: hand out only every so many pictures.
-        from_s: begin with the first picture at this time, in seconds.
+        every: hand out only every so many images.
+        from_s: begin with the first image at this time, in seconds.
         rotate: one of `ROTATIONS`; turn upright frames so far clockwise, in degrees.
 
     Raises:
         FileNotFoundError: there is no such file.
-        VideoReadError: it is no film, holds no pictures, or goes beyond a limit.
+        VideoReadError: it is no video, holds no images, or goes beyond a limit.
         ValueError: `every` is no whole number above 0, or `rotate` not one of those.
     """
     if every < 1 or every != int(every):
@@ -542,7 +542,7 @@ def open_video_file(
         raise FileNotFoundError("there is no such file")
     if path.stat().st_size > limits.max_bytes:
         size = f"{limits.max_bytes / 1e6:g} MB"
-        raise VideoReadError(f"the film is larger than {size}; please make it smaller")
+        raise VideoReadError(f"the video is larger than {size}; please make it smaller")
     request = build_decode_request(str(path.resolve()), limits, rotate=rotate)
     return VideoReader(
         {**request, "every": int(every), "from_s": from_s}, limits.frame_timeout_s
@@ -575,7 +575,7 @@ def build_decode_request(
 
 
 def _parse_creation_time(text: str) -> datetime | None:
-    """Return a time of a film's header; without a zone it means that of here."""
+    """Return a time of a video's header; without a zone it means that of here."""
     try:
         created_at = datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError, OSError):

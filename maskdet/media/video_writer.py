@@ -1,4 +1,4 @@
-"""Writing films that browsers play: H.264 where there is an encoder, else VP9."""
+"""Writing videos that browsers play: H.264 where there is an encoder, else VP9."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VIDEO_CONTAINERS: Final = {
     ".mkv": "matroska",
     ".webm": "webm",
 }
-"""What a film's name may end in, and what kind of file that is."""
+"""What a video's name may end in, and what kind of file that is."""
 
 _VIDEO_ENCODERS: Final = {
     # Faces and captions stay sharp at 23, the encoder's own default; `veryfast`
@@ -59,12 +59,12 @@ _RATE_RANGE: Final = (Fraction(1, 100), 1000)
 
 
 class VideoWriter:
-    """Writes one film; nothing is seen under its name until it is whole.
+    """Writes one video; nothing is seen under its name until it is whole.
 
-    Pictures keep their own times, so a variable rate stays one. H.264 knows even
+    Images keep their own times, so a variable rate stays one. H.264 knows even
     sizes only: where width or height is odd, the last column or row is doubled.
 
-    Use it as a context manager: leaving by an error leaves no file. A film is whole
+    Use it as a context manager: leaving by an error leaves no file. A video is whole
     once `finish` was called.
 
     Attributes:
@@ -79,13 +79,13 @@ class VideoWriter:
         frame_rate: Fraction = _DEFAULT_RATE,
         audio: AudioTrack | None = None,
     ) -> None:
-        """Begin a film.
+        """Begin a video.
 
         Args:
             target: where it goes; the ending says what kind of file, see
                 `VIDEO_CONTAINERS`.
-            size_wh: width and height of every picture, in pixels.
-            frame_rate: usual pictures a second; 0 if not known.
+            size_wh: width and height of every image, in pixels.
+            frame_rate: usual images a second; 0 if not known.
             audio: whose sound to keep.
 
         Raises:
@@ -126,7 +126,7 @@ class VideoWriter:
         self.cancel()
 
     def write(self, image: Image, time_s: float) -> None:
-        """Add a picture.
+        """Add an image.
 
         Args:
             image: `(h, w, 3)` uint8 BGR; other sizes are made to fit.
@@ -136,7 +136,7 @@ class VideoWriter:
         import av
 
         if self._output is None:
-            raise ValueError("this film is finished")
+            raise ValueError("this video is finished")
         if image.shape[1::-1] != self._size_wh:
             image = np.asarray(cv2.resize(image, self._size_wh), np.uint8)
         height, width = image.shape[:2]
@@ -144,7 +144,7 @@ class VideoWriter:
             padding = ((0, height % 2), (0, width % 2), (0, 0))
             image = np.asarray(np.pad(image, padding, mode="edge"), np.uint8)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
-        # Players take films without a word on it for BT.601 when small and BT.709
+        # Players take videos without a word on it for BT.601 when small and BT.709
         # when large; so the one that is meant is used and named.
         frame = frame.reformat(format="yuv420p", dst_colorspace="itu709")
         pts = max(self._last_pts + 1, round(time_s / self._tick_s))
@@ -154,19 +154,19 @@ class VideoWriter:
             self._mux(self._stream.encode(frame))
 
     def finish(self, end_s: float = 0.0, *, trim_audio: bool = False) -> Path:
-        """End the film, put it in its place and return that.
+        """End the video, put it in its place and return that.
 
         Args:
-            end_s: until when the last picture is shown; by default, one usual step.
+            end_s: until when the last image is shown; by default, one usual step.
             trim_audio: whether sound that goes on after that is dropped.
 
         Raises:
-            ValueError: there was no picture.
+            ValueError: there was no image.
             OSError: it cannot be written.
         """
         if self._output is None or self._last_pts < 0:
             self.cancel()
-            raise ValueError("a film needs at least one picture")
+            raise ValueError("a video needs at least one image")
         step = max(1, round(1 / self._rate / self._tick_s))
         end = max(round(end_s / self._tick_s), self._last_pts + 1)
         if end_s <= 0:
@@ -188,7 +188,7 @@ class VideoWriter:
         return self._target
 
     def cancel(self) -> None:
-        """Give the film up; does nothing to one that is finished."""
+        """Give the video up; does nothing to one that is finished."""
         container, self._output, self._pending_packet = self._output, None, None
         if container is not None:
             # What cannot be ended well is thrown away all the same.
@@ -222,7 +222,7 @@ class VideoWriter:
         )
 
     def _add_video_stream(self, container: OutputContainer) -> VideoStream:
-        """Add the stream of pictures."""
+        """Add the stream of images."""
         codec = select_encoder(self._kind)
         stream = cast(
             "VideoStream",
@@ -236,7 +236,7 @@ class VideoWriter:
         context.time_base = stream.time_base = self._tick_s
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
         context.color_range = 1  # 16 to 235
-        context.max_b_frames = 0  # so that the first picture is at 0 in every player
+        context.max_b_frames = 0  # so that the first image is at 0 in every player
         return stream
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
@@ -260,7 +260,7 @@ class VideoWriter:
 
 
 def validate_output_path(target: str | Path) -> Path:
-    """Return where a film may be written.
+    """Return where a video may be written.
 
     Raises:
         ValueError: the ending is not known; the message names those that are.
@@ -268,7 +268,7 @@ def validate_output_path(target: str | Path) -> Path:
     path = Path(target)
     if path.suffix.lower() not in VIDEO_CONTAINERS:
         raise ValueError(
-            f"a film's name must end in {', '.join(VIDEO_CONTAINERS)}, not "
+            f"a video's name must end in {', '.join(VIDEO_CONTAINERS)}, not "
             f"{path.name!r}"
         )
     return path

@@ -179,7 +179,7 @@ class ThresholdCurves:
 def threshold_curves(
     ground_truth: NDArray[np.bool_], scores: NDArray[np.floating]
 ) -> ThresholdCurves:
-    """Return recall, false alarms and precision at every threshold.
+    """Return recall, false positives and precision at every threshold.
 
     Args:
         ground_truth: `(n,)` whether "yes" is right.
@@ -285,7 +285,7 @@ class Predictions:
     Attributes:
         ground_truth: `(n,)` int64 true classes, columns of `probs`.
         probs: `(n, 3)` float32, columns as in `CLASSES`.
-        sizes_px: `(n,)` float32 shorter side of the face in its picture.
+        sizes_px: `(n,)` float32 shorter side of the face in its image.
         lights: `(n,)` float32 mean luminance of the face, 0 to 255.
         sharpness: `(n,)` float32, larger is sharper; see `crop_sharpness`.
         sources: `(n,)` text: who labelled it, such as `real`, `drawn` or `kaggle`.
@@ -309,7 +309,7 @@ class Predictions:
 
     @classmethod
     def concat(cls, parts: Iterable[Predictions]) -> Predictions:
-        """Join the answers on several pictures or sets, at least one."""
+        """Join the answers on several images or sets, at least one."""
         items = list(parts)
         columns = ([getattr(item, name) for item in items] for name in _FIELDS)
         return cls(*map(np.concatenate, columns))

@@ -6,7 +6,7 @@ instead of 101 samples:
 - the faces of all images are taken by falling score;
 - each goes to the best truth of its image that is still FREE and overlaps enough
   (VOC's older rule takes the best truth even if taken, and calls that a mistake);
-- each truth is matched once, so a second box on the same face is a false alarm;
+- each truth is matched once, so a second box on the same face is a false positive;
 - truths may be ignored, all below a size or each by name: a face matched to one is
   neither right nor wrong, and so is an unmatched face below that size.
 

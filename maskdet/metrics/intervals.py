@@ -82,17 +82,17 @@ def wilson_interval(value: float, n: float) -> Estimate:
 def clustered_proportion(
     hits: NDArray[np.int64], totals: NDArray[np.int64]
 ) -> Estimate:
-    """Return `sum(hits)` of `sum(totals)`, where items of one picture go together.
+    """Return `sum(hits)` of `sum(totals)`, where items of one image go together.
 
     Wilson's interval for as many independent items as would vary as much as these do
-    from picture to picture, never more than there are. Source: E. L. Korn and B. I.
+    from image to image, never more than there are. Source: E. L. Korn and B. I.
     Graubard, "Confidence intervals for proportions with small expected number of
     positive counts estimated from survey data", Survey Methodology 24 (1998), with
     Wilson's interval instead of Clopper's.
 
     Args:
-        hits: `(p,)` of each picture.
-        totals: `(p,)` of each picture, at least as many.
+        hits: `(p,)` of each image.
+        totals: `(p,)` of each image, at least as many.
     """
     hit_counts, counts = np.asarray(hits, np.float64), np.asarray(totals, np.float64)
     n = int(counts.sum())
@@ -109,15 +109,15 @@ def clustered_proportion(
 
 
 def poisson_rate(counts: Sequence[int]) -> Estimate:
-    """Return how many of something there are in a picture, in the mean.
+    """Return how many of something there are in an image, in the mean.
 
     The interval is Byar's approximation to the exact one of a Poisson count (Breslow
     and Day, "Statistical methods in cancer research" II, 1987), which is sane for no
-    event at all. Where pictures differ more than chance lets them, as where one wall
-    gives ten alarms, it is that of as many fewer events and pictures.
+    event at all. Where images differ more than chance lets them, as where one wall
+    gives ten alarms, it is that of as many fewer events and images.
 
     Args:
-        counts: of each picture, at least 0.
+        counts: of each image, at least 0.
     """
     n, total = len(counts), sum(counts)
     if not n:
@@ -140,7 +140,7 @@ def draw_image_weights(
 ) -> NDArray[np.int64]:
     """Return how often each of `n` images is drawn in each resample, `(resamples, n)`.
 
-    Whole images are drawn, not faces: the faces of one picture share its light, its
+    Whole images are drawn, not faces: the faces of one image share its light, its
     camera and its crowd, so taking them as independent would promise too much.
     """
     if n == 0:

@@ -1,10 +1,10 @@
 """Tests that our own code makes from labelled faces: does the answer stay right?
 
-Nobody has labelled enough pictures of hands before mouths, or of faces at night. So
+Nobody has labelled enough images of hands before mouths, or of faces at night. So
 `hard` and `dark` change faces whose label is known, in a way that must not change it.
 `evaluate_lookalikes` draws clear shields and printed mouths, after which it must not be
 sure. `groups` asks whether some people are told wrong more often than others. `empty`
-shows an analyzer pictures without a face and counts the faces that it sees. `pasted`
+shows an analyzer images without a face and counts the faces that it sees. `pasted`
 makes scenes of portraits: small faces of people whom no scene of the training showed.
 """
 

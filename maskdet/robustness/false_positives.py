@@ -1,6 +1,6 @@
-"""Pictures without a face: how often does an analyzer see one all the same?
+"""Images without a face: how often does an analyzer see one all the same?
 
-Three kinds of pictures count: parts of labelled scenes that touch no true box, which
+Three kinds of images count: parts of labelled scenes that touch no true box, which
 show clothes, hands and walls; walls and round things that our own code draws; and
 hands and things on such walls. Drawn faces are told apart from them, as whether those
 are faces is a matter of taste.
@@ -48,7 +48,7 @@ MIN_PART_PX: Final = 96
 """Side of the smallest part of a scene that is looked at."""
 
 IMAGES_PER_KIND: Final = 20
-"""Pictures that are drawn of each kind."""
+"""Images that are drawn of each kind."""
 
 # A beard alone is nothing that one meets.
 _OCCLUDERS: Final[dict[str, Occluder]] = {
@@ -68,15 +68,15 @@ _DrawImage = Callable[[np.random.Generator], Image]
 
 @dataclass(frozen=True)
 class FalsePositiveReport:
-    """False alarms a picture at the settings that a user starts with.
+    """False positives an image at the settings that a user starts with.
 
     Attributes:
-        by_kind: by kind of picture: `SCENE_PARTS`, walls, round things and things on
+        by_kind: by kind of image: `SCENE_PARTS`, walls, round things and things on
             walls.
         overall: over all of these.
-        fraction_with_any: share of all these pictures that have a false alarm at all: a
-            single patterned wall may give a hundred.
-        cartoons: boxes a picture on drawn faces, by kind; no part of `overall`.
+        fraction_with_any: share of all these images that have a false positive at all:
+            a single patterned wall may give a hundred.
+        cartoons: boxes an image on drawn faces, by kind; no part of `overall`.
     """
 
     by_kind: dict[str, Estimate]
@@ -91,7 +91,7 @@ class FalsePositiveReport:
                 name: estimate.to_json() for name, estimate in self.by_kind.items()
             },
             "together": self.overall.to_json(),
-            "pictures_with_one": self.fraction_with_any.to_json(),
+            "images_with_one": self.fraction_with_any.to_json(),
             "cartoons": {
                 name: estimate.to_json() for name, estimate in self.cartoons.items()
             },
@@ -110,9 +110,9 @@ def evaluate_false_positives(
 
     Args:
         analyzer: finds the faces.
-        examples: scenes; pictures of one face without a box are passed over.
+        examples: scenes; images of one face without a box are passed over.
         settings: which faces are shown.
-        n_per_kind: how many pictures of each kind are drawn.
+        n_per_kind: how many images of each kind are drawn.
         seed: fixes which parts are taken and what is drawn.
     """
 
@@ -143,13 +143,13 @@ def evaluate_false_positives(
 
 @dataclass(frozen=True)
 class NegativeImageReport:
-    """False alarms on pictures that are known to show no face.
+    """False positives on images that are known to show no face.
 
     Attributes:
-        per_image: a picture.
-        fraction_with_any: share of the pictures with one.
+        per_image: an image.
+        fraction_with_any: share of the images with one.
         by_kind: the same fraction of each kind of image.
-        unreadable: files that are no picture after all, and why.
+        unreadable: files that are no image after all, and why.
     """
 
     per_image: Estimate
@@ -160,8 +160,8 @@ class NegativeImageReport:
     def to_json(self) -> Json:
         """Return every number with its interval."""
         return {
-            "boxes_a_picture": self.per_image.to_json(),
-            "pictures_with_one": self.fraction_with_any.to_json(),
+            "boxes_per_image": self.per_image.to_json(),
+            "images_with_one": self.fraction_with_any.to_json(),
             "kinds": {
                 kind: estimate.to_json() for kind, estimate in self.by_kind.items()
             },
@@ -172,7 +172,7 @@ class NegativeImageReport:
 def evaluate_negative_images(
     analyzer: Analyzer, files: Iterable[tuple[Path, str]], settings: Settings
 ) -> NegativeImageReport:
-    """Count what an analyzer sees in pictures that show no face.
+    """Count what an analyzer sees in images that show no face.
 
     Args:
         analyzer: finds the faces.
@@ -212,14 +212,14 @@ def face_free_windows(
     *,
     limit: int = 2,
 ) -> list[tuple[int, int, int, int]]:
-    """Return large squares of a picture, `x1, y1, x2, y2`, that touch no box.
+    """Return large squares of an image, `x1, y1, x2, y2`, that touch no box.
 
     They do not touch each other either. The first is the largest there is, up to
     steps of a fifth, at a place that chance decides; a square may be as small as
     `MIN_PART_PX`.
 
     Args:
-        size_wh: of the picture, in pixels.
+        size_wh: of the image, in pixels.
         boxes: `(n, 4)` what they keep away from, and some pixels more.
         rng: decides among places.
         limit: how many are wanted.
@@ -266,7 +266,7 @@ def _draw_images(draw: _DrawImage, n: int, seed: tuple[int, ...]) -> Iterator[Im
 
 
 def _image_drawers() -> tuple[dict[str, _DrawImage], dict[str, _DrawImage]]:
-    """Return who draws each kind of empty picture, and of drawn faces."""
+    """Return who draws each kind of empty image, and of drawn faces."""
     empty: dict[str, _DrawImage] = {
         **{kind: partial(draw_wall, kind) for kind in WALL_PATTERNS},
         **{kind: partial(draw_round_objects, kind) for kind in ROUND_OBJECT_KINDS},

@@ -66,8 +66,8 @@ def evaluate_low_light(
 
     Args:
         classifier: gives the labels.
-        detector: finds the face in pictures of one face.
-        examples: scenes or pictures of one face that were not trained on.
+        detector: finds the face in images of one face.
+        examples: scenes or images of one face that were not trained on.
         seed: fixes darkness and noise.
     """
     rng = np.random.default_rng(seed)
@@ -107,7 +107,7 @@ def _labelled_faces(
 
 
 def darken(image: Image, box: NDArray[np.float32], rng: np.random.Generator) -> Image:
-    """Return the picture as if taken in so little light that the face is below 40.
+    """Return the image as if taken in so little light that the face is below 40.
 
     Light falls by one factor; the sensor then adds shot noise, which grows with the
     root of the light, and read noise, which does not (Healey and Kondepudy 1994); the

@@ -22,7 +22,7 @@ from maskdet.types import Image, Label
 MIN_OCCLUDED_PX: Final = 32.0
 """Shorter side from which a face is drawn on: below, a hand is a few pixels."""
 
-# The face that a finder sees is the labelled one if they overlap at least so much.
+# The face that a detector sees is the labelled one if they overlap at least so much.
 _SAME_FACE_IOU: Final = 0.3
 
 
@@ -63,7 +63,7 @@ def evaluate_occlusion(
     Args:
         classifier: gives the labels; incorrectly worn counts as masked.
         detector: finds the landmarks; faces it does not see are left out.
-        examples: scenes or pictures of one face that were not trained on.
+        examples: scenes or images of one face that were not trained on.
         seed: fixes what is drawn.
     """
     rng = np.random.default_rng(seed)
@@ -94,7 +94,7 @@ def evaluate_occlusion(
 def unmasked_faces(
     detector: LandmarkDetector, examples: Iterable[Example]
 ) -> Iterator[tuple[Image, NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield picture, box and landmarks of every bare face that is large enough."""
+    """Yield image, box and landmarks of every bare face that is large enough."""
     for example in examples:
         unmasked = example.label_values == Label.NO_MASK
         if not unmasked.any():

@@ -1,7 +1,7 @@
-"""Pictures of one face, pasted small and many into scenes: found, and labelled right?
+"""Images of one face, pasted small and many into scenes: found, and labelled right?
 
 A set of portraits (`index.csv`) has no crowds and no far faces, and its people are none
-of those in the scenes that a network was trained on. So its pictures are shrunk and
+of those in the scenes that a network was trained on. So its images are shrunk and
 pasted on drawn walls: the answer to what a scene of strangers would give.
 """
 
@@ -25,18 +25,18 @@ from maskdet.synthetic.backgrounds import SIZE_WH, draw_background
 from maskdet.types import Image, Label, Scene
 
 IMAGE_SIDES_PX: Final = (40, 80, 160)
-"""Longer sides that the pictures are scaled to; a face takes about half of one."""
+"""Longer sides that the images are scaled to; a face takes about half of one."""
 
 _GAP_PX: Final = 12
-"""Wall between two pictures, at least: a few pixels for a box that is too large."""
+"""Wall between two images, at least: a few pixels for a box that is too large."""
 
 
 @dataclass(frozen=True)
 class SmallFaceReport:
-    """What became of pasted pictures, by their longer side in pixels.
+    """What became of pasted images, by their longer side in pixels.
 
     Attributes:
-        recall: share of the pictures in which a face was found.
+        recall: share of the images in which a face was found.
         accuracy: rate of found faces with the right class, mask against no mask;
             incorrect counts as masked, and an unsure answer as wrong.
         false_positives: faces seen on the wall between them, a scene.
@@ -66,11 +66,11 @@ def evaluate_small_faces(
     *,
     seed: int = 0,
 ) -> SmallFaceReport:
-    """Paste pictures of one face into drawn scenes and look at each once a size.
+    """Paste images of one face into drawn scenes and look at each once a size.
 
     Args:
         analyzer: finds and labels.
-        examples: pictures of one face; scenes are passed over.
+        examples: images of one face; scenes are passed over.
         settings: which faces are shown.
         seed: fixes walls and places.
     """
@@ -103,7 +103,7 @@ def _is_correct(label: Label, masked: bool) -> bool:
 def _compose_scenes(
     images: Sequence[Image], side_px: int, seed: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, ...], Image, Boxes]]:
-    """Yield scenes: which pictures are in it, the image, and where each of them is."""
+    """Yield scenes: which images are in it, the image, and where each of them is."""
     rng = np.random.default_rng(seed)
     cell_px = side_px + _GAP_PX
     n_columns, n_rows = SIZE_WH[0] // cell_px, SIZE_WH[1] // cell_px

@@ -57,7 +57,7 @@ class SubgroupReport:
 def read_subgroups(path: str | Path) -> SubgroupsByFace:
     """Read a CSV file with the columns `file`, `face` and `groups`.
 
-    `face` counts the boxes of the picture from 0; `groups` holds words with blanks
+    `face` counts the boxes of the image from 0; `groups` holds words with blanks
     between. A face without a word belongs to no group and is compared with.
 
     Raises:

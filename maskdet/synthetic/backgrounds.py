@@ -1,16 +1,16 @@
-"""Pictures without a face, drawn: patterned walls in many scales and colours.
+"""Images without a face, drawn: patterned walls in many scales and colours.
 
-The pen that the empty pictures are drawn with, and the camera that sees them.
+The pen that the empty images are drawn with, and the camera that sees them.
 
-Pictures without a face, drawn: round things that finders take for one.
+Images without a face, drawn: round things that detectors take for one.
 
 Clocks, plates and lamps have a face's outline; balls and sockets also have two dots
 where the eyes would be.
 
 Drawn faces: smileys, line drawings and cartoons.
 
-Whether a drawing of a face is a face is a matter of taste: what finders make of these
-is told apart from their false alarms.
+Whether a drawing of a face is a face is a matter of taste: what detectors make of these
+is told apart from their false positives.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 Colour: TypeAlias = FloatArray | tuple[float, ...]
 
 SIZE_WH: Final = (640, 480)
-"""Of the pictures, in pixels, as a camera gives them."""
+"""Of the images, in pixels, as a camera gives them."""
 
 _SUBPIXEL_BITS: Final = 3
 """Bits behind the point, with which OpenCV draws more finely than in whole pixels."""

@@ -17,8 +17,8 @@ DETAIL_PX: Final = 96.0
 
 _SKIN: Final = 150.0
 _PAPER: Final = 215.0
-"""Grey level of lit skin and of the brightest tenth of a well exposed picture: what
-a face and its picture fall short of these, a thing in them must fall short of too."""
+"""Grey level of lit skin and of the brightest tenth of a well exposed image: what
+a face and its image fall short of these, a thing in them must fall short of too."""
 
 FloatArray = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ PixelWindow = tuple[int, int, int, int]
 
 
 def compute_window(head: Head, image: Image, reach: float) -> PixelWindow:
-    """Return the part of the picture that may change, `x1, y1, x2, y2`.
+    """Return the part of the image that may change, `x1, y1, x2, y2`.
 
     Args:
         head: where the face is.
@@ -72,14 +72,14 @@ def estimate_light(
     Args:
         skin: `(h, w, 3)` the face below it, 0 to 255.
         cover: `(h, w)` how much of each pixel is covered.
-        image: the whole picture, which tells the colour of its light.
+        image: the whole image, which tells the colour of its light.
         head: whose face it is.
     """
     grey = cv2.cvtColor(skin.astype(np.float32), cv2.COLOR_BGR2GRAY)
     # Wide enough to lose lips and nostrils, narrow enough to keep light and shade.
     smooth = cv2.GaussianBlur(grey, (0, 0), 0.3 * head.eyes_px).astype(np.float64)
     level = float((smooth * cover).sum() / max(cover.sum(), 1e-6))
-    # The colour of the light, weakly: most of a picture's colour is not its light.
+    # The colour of the light, weakly: most of an image's colour is not its light.
     means = _sample_pixels(image).mean(axis=0) + 1
     tint = np.clip((means / means.mean()) ** 0.25, 0.85, 1.15)
     shade = np.clip(smooth / max(level, 1.0), 0.35, 1.5)
@@ -88,11 +88,11 @@ def estimate_light(
 
 
 def estimate_exposure(level: float, image: Image) -> float:
-    """Return how bright the light on a face is, 1 = as in a well exposed picture.
+    """Return how bright the light on a face is, 1 = as in a well exposed image.
 
     Args:
         level: mean grey level of the face, 0 to 255.
-        image: the whole picture; its brightest parts tell the rest.
+        image: the whole image; its brightest parts tell the rest.
     """
     brightest = float(np.percentile(_sample_pixels(image).mean(axis=1), 90))
     bright = 0.5 * level / _SKIN + 0.5 * brightest / _PAPER
@@ -100,7 +100,7 @@ def estimate_exposure(level: float, image: Image) -> float:
 
 
 def _sample_pixels(image: Image) -> NDArray[np.float64]:
-    """Return some of the picture's pixels, `(n, 3)`."""
+    """Return some of the image's pixels, `(n, 3)`."""
     step = max(1, max(image.shape) // 200)
     return image[::step, ::step].reshape(-1, 3).astype(np.float64)
 
@@ -123,7 +123,7 @@ class Canvas:
 
     Attributes:
         head: whose face it is.
-        window: the part of the picture it covers.
+        window: the part of the image it covers.
         zoom: cells of the grid a pixel.
         surface: what of the head lies behind each cell.
         plane: `(rows, columns)` x and y of each cell in the plane before the face, in
@@ -148,7 +148,7 @@ class Canvas:
 
     @property
     def eyes_px(self) -> float:
-        """One eye distance, in pixels of the picture."""
+        """One eye distance, in pixels of the image."""
         return self.head.eyes_px
 
     def add(self, cover: FloatArray, colour: FloatArray) -> None:
@@ -190,7 +190,7 @@ def create_canvas(image: Image, head: Head, reach: float) -> Canvas | None:
 
 
 def composite(image: Image, head: Head, canvas: Canvas) -> Image:
-    """Return the picture with what the canvas holds, lit as the face is."""
+    """Return the image with what the canvas holds, lit as the face is."""
     x1, y1, x2, y2 = canvas.window
     cover = resample_to_pixels(canvas.cover, canvas.window, canvas.zoom)
     paint = resample_to_pixels(canvas.colour, canvas.window, canvas.zoom)

@@ -1,4 +1,4 @@
-"""A head as a simple solid, turned to fit five landmarks of a face in a picture."""
+"""A head as a simple solid, turned to fit five landmarks of a face in an image."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Surface:
 
 @dataclass(frozen=True)
 class Head:
-    """A head's place in a picture.
+    """A head's place in an image.
 
     Attributes:
         landmarks: `(5, 2)` right eye, left eye, nose, right and left mouth corner.
-        rotation: `(3, 3)` rotation; its rows are the picture's x, its y and the viewer.
+        rotation: `(3, 3)` rotation; its rows are the image's x, its y and the viewer.
         eyes_px: one eye distance of an upright frontal face, in pixels.
         origin: `(2,)` the point between the eyes, in pixels.
         chin_y: height of the chin, in eye distances below the eyes.
@@ -75,7 +75,7 @@ class Head:
     def fit(
         cls, landmarks: NDArray[np.floating], *, bottom_px: float | None = None
     ) -> Head:
-        """Return the head whose landmarks lie closest to those in the picture.
+        """Return the head whose landmarks lie closest to those in the image.
 
         Args:
             landmarks: `(5, 2)` in pixels, the image's left first, as YuNet gives them.
@@ -132,7 +132,7 @@ class Head:
     def raycast_surface(
         self, window: tuple[int, int, int, int], shape: tuple[int, int]
     ) -> Surface:
-        """Return what lies behind each cell of a grid over a part of the picture.
+        """Return what lies behind each cell of a grid over a part of the image.
 
         Each cell's line of sight is cut with an ellipsoid, so that what turns away
         or lies behind the outline is hidden without further care.

@@ -268,7 +268,7 @@ def render_mask(
 
     The mask follows the head's turn and lean, lies in the light that lay on the face
     below it, throws a weak shadow and hangs on loops around the ears. The same
-    arguments and generator state give the same picture.
+    arguments and generator state give the same image.
 
     Args:
         image: `(h, w, 3)` uint8 BGR; not changed.
@@ -295,7 +295,7 @@ def render_mask(
 def _render_window(
     image: Image, mask: Mask, head: Head, window: PixelWindow, rng: np.random.Generator
 ) -> Image:
-    """Return the part of the picture in the window, with the mask on it."""
+    """Return the part of the image in the window, with the mask on it."""
     x1, y1, x2, y2 = window
     skin = image[y1:y2, x1:x2].astype(np.float64)
     cover, fabric = _render_mask_layer(mask, head, window, rng)

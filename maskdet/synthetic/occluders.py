@@ -44,7 +44,7 @@ _PHONE_CASE_COLOURS: Final[tuple[BGR, ...]] = (
     (230, 230, 232),
 )
 
-# Light direction from above left, as most pictures have it: how much darker the far
+# Light direction from above left, as most images have it: how much darker the far
 # edge of a round thing is than its middle.
 _ROUNDNESS: Final = 0.35
 

@@ -1,7 +1,7 @@
 """The numbers that tracking goes by, in seconds and sizes of a face.
 
 The size of a face is the square root of its area. Nothing is counted in frames or
-pixels, so the same film gives the same people at any frame rate and resolution.
+pixels, so the same video gives the same people at any frame rate and resolution.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 class TrackerConfig:
     """How people move and how sure a match must be.
 
-    The defaults were chosen on drawn films; `benchmarks/tracking.py` judges them on
+    The defaults were chosen on drawn videos; `benchmarks/tracking.py` judges them on
     others.
 
     Attributes:
@@ -37,7 +37,7 @@ class TrackerConfig:
         max_coast_ratio: a head is followed for this many times as long as it had been
             known.
         min_occlusion: a followed head that a seen face overlaps by this much is hidden.
-        min_visible: a followed head of which less lies in the picture has left it.
+        min_visible: a followed head of which less lies in the image has left it.
     """
 
     confirm_s: float = 0.15

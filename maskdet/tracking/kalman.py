@@ -123,7 +123,7 @@ class KalmanFilter:
         self.velocities[rows, 2:] = 0
 
     def rescale(self, x: float, y: float) -> None:
-        """Follow pictures that from now on come `x` times as wide, `y` as high."""
+        """Follow images that from now on come `x` times as wide, `y` as high."""
         self.states[:, :2] *= (x, y)
         self.states[:, 2:] += np.log((x, y))
         self.velocities[:, :2] *= (x, y)

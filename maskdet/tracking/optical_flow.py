@@ -1,6 +1,6 @@
 """Following heads that show no face: median optical flow, checked backwards.
 
-A grid of points in each head goes with the picture (pyramidal Lucas-Kanade, Bouguet
+A grid of points in each head goes with the image (pyramidal Lucas-Kanade, Bouguet
 2000) and back again. Points that do not come back to where they started, are thrown
 away; the medians of the others say how the head moved and grew (Kalal, Mikolajczyk &
 Matas, "Forward-Backward Error", ICPR 2010).
@@ -21,10 +21,10 @@ from maskdet.boxes import Boxes
 from maskdet.types import Image
 
 GreyImage = NDArray[np.uint8]
-"""`(h, w)` uint8, a small grey picture."""
+"""`(h, w)` uint8, a small grey image."""
 
 MAX_FLOW_SIDE_PX = 320
-"""Longer side of the small pictures: heads of 30 px keep enough points."""
+"""Longer side of the small images: heads of 30 px keep enough points."""
 
 _GRID_SIZE = 6
 _GRID_INSET = 0.15
@@ -65,7 +65,7 @@ class FlowResult:
 
 
 def downscale_to_grey(image: Image) -> GreyImage:
-    """Return the picture in grey, its longer side at most `MAX_FLOW_SIDE_PX`."""
+    """Return the image in grey, its longer side at most `MAX_FLOW_SIDE_PX`."""
     height, width = image.shape[:2]
     factor = MAX_FLOW_SIDE_PX / max(height, width)
     if factor < 1:
@@ -78,13 +78,13 @@ def downscale_to_grey(image: Image) -> GreyImage:
 def track_boxes(
     previous: GreyImage, current: GreyImage, boxes: Boxes, scale: float
 ) -> FlowResult:
-    """Follow heads from one small picture to the next.
+    """Follow heads from one small image to the next.
 
     Args:
-        previous: the picture that the boxes were in.
+        previous: the image that the boxes were in.
         current: the next one, of the same size.
         boxes: `(n, 4)` in pixels of the image.
-        scale: pixels of the small pictures per pixel of the image.
+        scale: pixels of the small images per pixel of the image.
     """
     n = len(boxes)
     if not n or previous.shape != current.shape:

@@ -28,15 +28,15 @@ none reached it; a still camera always does."""
 
 _MIN_PHASE_PEAK = 0.45
 """Height of the peak of the phase correlation (Kuglin & Hines 1975). 1 of 100
-unrelated pairs reached 0.5; with a camera that swung by a tenth of the picture 99 of
+unrelated pairs reached 0.5; with a camera that swung by a tenth of the image 99 of
 100 photographs reached 0.58."""
 
 _MIN_STD = 2.0
-"""A picture with a smaller deviation of its grey levels shows nothing."""
+"""An image with a smaller deviation of its grey levels shows nothing."""
 
 
 def make_thumbnail(grey: GreyImage) -> Thumbnail:
-    """Return the picture so small that only the scene is left."""
+    """Return the image so small that only the scene is left."""
     small: Thumbnail = cv2.resize(
         grey, _THUMBNAIL_WH, interpolation=cv2.INTER_AREA
     ).astype(np.float32)
@@ -45,7 +45,7 @@ def make_thumbnail(grey: GreyImage) -> Thumbnail:
 
 
 def is_same_shot(a: Thumbnail, b: Thumbnail) -> bool:
-    """Return whether two pictures show one scene, moved and lit as may be."""
+    """Return whether two images show one scene, moved and lit as may be."""
     stds = [math.sqrt(float(np.vdot(thumb, thumb)) / thumb.size) for thumb in (a, b)]
     if min(stds) < _MIN_STD:
         return max(stds) < _MIN_STD
@@ -60,11 +60,11 @@ _HANNING_WINDOW = cv2.createHanningWindow(_THUMBNAIL_WH, cv2.CV_32F)
 
 @dataclass(frozen=True, eq=False)
 class FrameThumbnail:
-    """One picture, small.
+    """One image, small.
 
     Attributes:
-        size_wh: the picture's size in pixels.
-        grey: the small picture.
+        size_wh: the image's size in pixels.
+        grey: the small image.
         thumb: a still smaller one.
     """
 
@@ -80,23 +80,23 @@ class FrameThumbnail:
 
     @property
     def scale(self) -> float:
-        """Pixels of the small picture per pixel of the image."""
+        """Pixels of the small image per pixel of the image."""
         return float(self.grey.shape[1] / self.size_wh[0])
 
 
 class ShotMemory:
     """The scene in view and the one before it.
 
-    A film that cuts back to the scene before, or a camera that shows one broken
-    picture, finds its people again; everybody else is new after a cut.
+    A video that cuts back to the scene before, or a camera that shows one broken
+    image, finds its people again; everybody else is new after a cut.
 
     Attributes:
         tracks: who is in the scene in view.
-        frame: its last picture, if pictures are given.
+        frame: its last image, if images are given.
     """
 
     def __init__(self, config: TrackerConfig) -> None:
-        """Start with nobody and no picture."""
+        """Start with nobody and no image."""
         self.tracks = TrackTable(config)
         self.frame: FrameThumbnail | None = None
         self._config = config
@@ -104,7 +104,7 @@ class ShotMemory:
         self._previous_frame: FrameThumbnail | None = None
 
     def update(self, frame: FrameThumbnail | None) -> tuple[int, ...]:
-        """Take in the next picture.
+        """Take in the next image.
 
         Returns:
             The numbers of people who are forgotten because the scene changed twice.

@@ -66,7 +66,7 @@ class Tracks:
 
 
 class Tracker:
-    """Gives the people of one camera or film numbers from 1 up.
+    """Gives the people of one camera or video numbers from 1 up.
 
     Attributes:
         memory_s: whoever was not seen for so long is forgotten, in seconds; may be
@@ -237,7 +237,7 @@ class Tracker:
         boxes: Boxes,
         previous_frame: FrameThumbnail | None,
     ) -> None:
-        """Move heads without a face along with the picture.
+        """Move heads without a face along with the image.
 
         Args:
             face_index: `(people,)` the face of each.

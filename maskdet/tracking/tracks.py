@@ -156,7 +156,7 @@ class TrackTable:
         self.last_boxes[rows] = boxes
 
     def rescale(self, x: float, y: float) -> None:
-        """Follow pictures that from now on come `x` times as wide, `y` as high."""
+        """Follow images that from now on come `x` times as wide, `y` as high."""
         self.kalman.rescale(x, y)
         self.last_boxes *= np.array([x, y, x, y], np.float32)
 

@@ -1,4 +1,4 @@
-"""Labelling begins: what an analyzer finds in pictures, for a person to put right.
+"""Labelling begins: what an analyzer finds in images, for a person to put right.
 
 Labels made on the page: an analyzer boxes the faces, a person has the last word.
 """
@@ -41,13 +41,13 @@ from maskdet.tuning.labelled_set import (
 from maskdet.types import CLASSES, Image, Label, Scene
 
 LABELS_FILE_NAME: Final = "_annotations.coco.json"
-"""The file of labels in a packed draft, beside its pictures."""
+"""The file of labels in a packed draft, beside its images."""
 
-# No such folder is needed: names of pictures are told relative to it.
+# No such folder is needed: names of images are told relative to it.
 _DRAFT_FOLDER = Path("/draft")
 
 Corners = tuple[float, float, float, float]
-"""`x1, y1, x2, y2` in pixels of the picture."""
+"""`x1, y1, x2, y2` in pixels of the image."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ class DraftFace:
 
 @dataclass(frozen=True)
 class DraftImage:
-    """One picture of a draft.
+    """One image of a draft.
 
     Attributes:
-        name: no path, and no other picture of the draft has it.
+        name: no path, and no other image of the draft has it.
         content: the file as it was sent.
         size_wh: width and height in pixels.
         faces: in it.
@@ -101,10 +101,10 @@ class DraftImage:
 
 @dataclass(frozen=True)
 class Draft:
-    """Pictures being labelled; each step returns a new draft, so that one can go back.
+    """Images being labelled; each step returns a new draft, so that one can go back.
 
     In what is saved or tuned on, a face that nobody confirmed is of unknown class, and
-    a picture that nobody touched is left out.
+    an image that nobody touched is left out.
 
     Attributes:
         images: in the order they came.
@@ -115,7 +115,7 @@ class Draft:
     notes: tuple[str, ...] = ()
 
     def load_image(self, image_index: int) -> Image:
-        """Return a picture, upright, BGR."""
+        """Return an image, upright, BGR."""
         return read_image(self.images[image_index].content)
 
     def confirm_face(self, image_index: int, face_index: int) -> Draft:
@@ -142,11 +142,11 @@ class Draft:
 
         Args:
             image_index: of the draft.
-            box: corners in any order; cut at the picture's border.
+            box: corners in any order; cut at the image's border.
             label: what it shows.
 
         Raises:
-            ValueError: the box is empty or outside the picture.
+            ValueError: the box is empty or outside the image.
         """
         x1, y1, x2, y2 = box
         corners = [min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)]
@@ -154,19 +154,19 @@ class Draft:
         inside = clip_boxes(box_array, *self.images[image_index].size_wh)
         # Written so that a box which is not a number fails too.
         if not sizes_px(inside)[0] >= 1:
-            raise ValueError("the box is empty or outside the picture; draw it anew")
+            raise ValueError("the box is empty or outside the image; draw it anew")
         face = DraftFace(to_corners(inside[0]), label, confirmed=True)
         return self._replace_faces(image_index, [*self.images[image_index].faces, face])
 
     def complete_image(self, image_index: int) -> Draft:
-        """Return the draft with a picture said to be right, all faces of it."""
+        """Return the draft with an image said to be right, all faces of it."""
         old_image = self.images[image_index]
         faces = [dataclasses.replace(face, confirmed=True) for face in old_image.faces]
         changed = dataclasses.replace(old_image, faces=tuple(faces), complete=True)
         return self._replace_image(image_index, changed)
 
     def rank_unconfirmed(self) -> tuple[tuple[int, int], ...]:
-        """Return picture and face of all that nobody confirmed, most doubtful first."""
+        """Return image and face of all that nobody confirmed, most doubtful first."""
         unconfirmed = [
             (-face.uncertainty, image_index, face_index)
             for image_index, image in enumerate(self.images)
@@ -179,7 +179,7 @@ class Draft:
         )
 
     def to_coco(self) -> bytes:
-        """Return the labels of all touched pictures as a COCO file."""
+        """Return the labels of all touched images as a COCO file."""
         scenes = [
             (_to_example(image), image.size_wh) for image in self._reviewed_images()
         ]
@@ -187,7 +187,7 @@ class Draft:
         return (json.dumps(content, indent=1) + "\n").encode("utf-8")
 
     def to_zip(self) -> bytes:
-        """Return a zip of the labels and their pictures, which `read_set` reads."""
+        """Return a zip of the labels and their images, which `read_set` reads."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr(LABELS_FILE_NAME, self.to_coco(), zipfile.ZIP_DEFLATED)
@@ -278,18 +278,18 @@ def create_draft(
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
 ) -> Draft:
-    """Return a draft of pictures with the faces that an analyzer finds.
+    """Return a draft of images with the faces that an analyzer finds.
 
     Args:
-        uploads: name and content of each picture; what cannot be read is left out and
+        uploads: name and content of each image; what cannot be read is left out and
             noted.
         analyzer: boxes and labels the faces.
         settings: which faces it shows; `Settings()` unless given.
         progress: told how far it is.
-        cancelled: asked before each picture.
+        cancelled: asked before each image.
 
     Raises:
-        ValueError: no picture can be read; one line.
+        ValueError: no image can be read; one line.
         Stopped: `cancelled` said so.
     """
     upload_list = list(uploads)
@@ -327,9 +327,9 @@ def _draft_faces(scene: Scene) -> tuple[DraftFace, ...]:
 
 
 def _unique_name(upload_name: str, taken: Iterable[str]) -> str:
-    """Return the last part of a name, numbered where another picture has it."""
+    """Return the last part of a name, numbered where another image has it."""
     path = PureWindowsPath("".join(char for char in upload_name if char.isprintable()))
-    stem, suffix = path.stem.lstrip(".") or "picture", path.suffix or ".jpg"
+    stem, suffix = path.stem.lstrip(".") or "image", path.suffix or ".jpg"
     taken_names = set(taken)
     candidate, number = f"{stem}{suffix}", 1
     while candidate in taken_names:

@@ -1,4 +1,4 @@
-"""Intervals by drawing pictures anew: counts a picture, summed over each draw."""
+"""Intervals by drawing images anew: counts an image, summed over each draw."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from maskdet.tuning.predictions import IntArray
 def bootstrap_weights(
     n_images: int, resamples: int = RESAMPLES, seed: int = 0
 ) -> FaceWeights:
-    """Return how often each picture is drawn, `(resamples, pictures)`, read only.
+    """Return how often each image is drawn, `(resamples, images)`, read only.
 
     Kept, because drawing takes longer than all that is counted with it. Whole numbers
     as floats, which multiply far faster and stay exact here.
@@ -35,7 +35,7 @@ def bootstrap_weights(
 
 
 def bootstrap_sums(*columns: IntArray) -> Floats:
-    """Return the sums of `(p,)` counts a picture in each draw, `(columns, draws)`."""
+    """Return the sums of `(p,)` counts an image in each draw, `(columns, draws)`."""
     table = np.stack(columns, axis=1).astype(np.float32)
     sums: Floats = (bootstrap_weights(len(table)) @ table).T.astype(np.float64)
     return sums
@@ -43,7 +43,7 @@ def bootstrap_sums(*columns: IntArray) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class PerImageCounts:
-    """Something counted in each picture.
+    """Something counted in each image.
 
     Attributes:
         true_positives: `(p,)` called so and so.
@@ -68,7 +68,7 @@ class PrecisionRecallF1:
 def bootstrap_precision_recall(
     *tallies: PerImageCounts,
 ) -> tuple[PrecisionRecallF1, ...]:
-    """Return the shares of each tally, with intervals from drawing pictures.
+    """Return the shares of each tally, with intervals from drawing images.
 
     Where all or none is a hit each draw would say the same, so there Wilson's interval
     stands instead. All are drawn at once, which takes no longer than one.
@@ -86,8 +86,8 @@ def bootstrap_proportion(successes: IntArray, totals: IntArray) -> Estimate:
     """Return the share of hits, with an interval as in `bootstrap_precision_recall`.
 
     Args:
-        successes: `(p,)` of each picture.
-        totals: `(p,)` of each picture, at least as many.
+        successes: `(p,)` of each image.
+        totals: `(p,)` of each image, at least as many.
     """
     numerators, denominators = bootstrap_sums(successes, totals)
     return _proportion(

@@ -24,7 +24,7 @@ from maskdet.tuning.operating_point import NO_FACE, EvaluationResult
 from maskdet.tuning.predictions import Float32Array, IntArray
 
 _CALIBRATION_SEED: Final = 0
-"""Of the two halves of the pictures."""
+"""Of the two halves of the images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class CalibrationFit:
             analyzer was too sure.
         n: how many faces those are.
         before: how often the likeliest class is right, by confidence, as it was.
-        after: the same with a temperature; that of each half of the pictures was
+        after: the same with a temperature; that of each half of the images was
             fitted on the other half, so that nothing is promised that was fitted.
         ece_before: expected calibration error as it was.
         ece_after: the same for `after`.

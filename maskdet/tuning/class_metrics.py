@@ -1,4 +1,4 @@
-"""What settings do for one class, on some of the pictures of a set.
+"""What settings do for one class, on some of the images of a set.
 
 The table of an outcome: each class, and parts of the set, with intervals.
 """
@@ -37,7 +37,7 @@ from maskdet.types import CLASSES, Label
 
 @dataclass(frozen=True, eq=False)
 class ClassCounts:
-    """What happened in each picture for one class.
+    """What happened in each image for one class.
 
     Attributes:
         true_positives: `(p,)` true faces of the class that are said to be of it.
@@ -51,7 +51,7 @@ class ClassCounts:
 
     @classmethod
     def from_result(cls, result: EvaluationResult, label: Label) -> ClassCounts:
-        """Count in every picture of a set."""
+        """Count in every image of a set."""
         n, ground_truth = result.n_images, result.predictions.ground_truth
         is_true_positive, false_positive_rows = (
             find_true_positives(result, label),
@@ -72,7 +72,7 @@ class ClassCounts:
         )
 
     def select_images(self, image_mask: BoolArray) -> ClassCounts:
-        """Return the counts of the chosen pictures."""
+        """Return the counts of the chosen images."""
         return ClassCounts(
             self.true_positives[image_mask],
             self.false_negatives[image_mask],
@@ -97,14 +97,14 @@ def find_false_positives(result: EvaluationResult, label: Label) -> IntArray:
 
 @dataclass(frozen=True)
 class ClassPerformance:
-    """What settings do for one class on some pictures.
+    """What settings do for one class on some images.
 
-    Shares have Wilson's interval, widened where the faces of a picture go together;
-    F1 is resampled by pictures; see `metrics.estimate`.
+    Shares have Wilson's interval, widened where the faces of an image go together;
+    F1 is resampled by images; see `metrics.estimate`.
 
     Attributes:
         label: the class.
-        n_images: how many pictures these are.
+        n_images: how many images these are.
         true_positives: true faces of the class that are said to be of it.
         false_negatives: true faces of the class that are not.
         false_positives: faces said to be of the class that are none: of another class,
@@ -112,11 +112,11 @@ class ClassPerformance:
         recall: share of the true ones that are hits.
         precision: share of those said to be of the class that are.
         f1: the harmonic mean of both.
-        false_positives_per_image: false alarms in a picture, in the mean.
+        false_positives_per_image: false positives in an image, in the mean.
         detection_recall: share of all true faces of known class that are shown,
             whatever is said.
         unsure_rate: share of these shown faces that are called unsure.
-        non_faces_per_image: boxes in a picture, in the mean, that show no face,
+        non_faces_per_image: boxes in an image, in the mean, that show no face,
             whatever is said.
     """
 
@@ -137,7 +137,7 @@ class ClassPerformance:
     def from_result(
         cls, result: EvaluationResult, label: Label, image_mask: BoolArray
     ) -> ClassPerformance:
-        """Measure on the chosen pictures of a set."""
+        """Measure on the chosen images of a set."""
         counts = ClassCounts.from_result(result, label).select_images(image_mask)
         true_positives, false_negatives, false_positives = (
             counts.true_positives,
@@ -197,8 +197,8 @@ class PerformanceChange:
     Attributes:
         gained: true faces of the class that are hit only after.
         lost: true faces of the class that were hit only before.
-        false_positives_removed: false alarms that are there only before.
-        false_positives_added: false alarms that are there only after.
+        false_positives_removed: false positives that are there only before.
+        false_positives_added: false positives that are there only after.
     """
 
     gained: int
@@ -214,7 +214,7 @@ class PerformanceChange:
         label: Label,
         image_mask: BoolArray,
     ) -> PerformanceChange:
-        """Compare two outcomes of the same faces on the chosen pictures."""
+        """Compare two outcomes of the same faces on the chosen images."""
         is_selected = image_mask[before.predictions.ground_truth.faces.image_indices]
         hits_before, hits_after = (
             find_true_positives(result, label) & is_selected
@@ -245,7 +245,7 @@ class PerformanceChange:
         return (
             f"Against the settings of now: {detection_text} of the true faces of the "
             "class.",
-            f"False alarms of the class: {false_positive_text}.",
+            f"False positives of the class: {false_positive_text}.",
         )
 
 
@@ -262,8 +262,8 @@ class ClassMetrics:
         precision: share of the faces called so that are; n is how many were.
         recall: share of the true ones called so; n is how many there are.
         f1: harmonic mean of the two; n as for recall.
-        false_positives_per_image: faces called so that are not, a picture; n is
-            pictures.
+        false_positives_per_image: faces called so that are not, an image; n is
+            images.
     """
 
     label: Label | None
@@ -300,8 +300,8 @@ def compute_class_metrics(result: EvaluationResult) -> tuple[ClassMetrics, ...]:
     """Return the rows: faces whatever their class first, then each class.
 
     Faces count as found whatever they are called, also unsure; a class counts what is
-    called so, surely enough. A false alarm of a class is also a face of another class.
-    Intervals of shares come from drawing pictures.
+    called so, surely enough. A false positive of a class is also a face of another
+    class. Intervals of shares come from drawing images.
     """
     labels = (None, *CLASSES)
     tallies = [count_per_image(result, label) for label in labels]
@@ -324,7 +324,7 @@ def compute_class_metrics(result: EvaluationResult) -> tuple[ClassMetrics, ...]:
 def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, ...]:
     """Cut the set by size, light and sharpness of the faces; empty parts go.
 
-    A true face lies in the part of its true box; a false alarm in that of its own.
+    A true face lies in the part of its true box; a false positive in that of its own.
     For sharpness the true faces are cut in three equal parts.
     """
     ground_truth, predictions = (
@@ -365,7 +365,7 @@ def compute_slice_metrics(evaluation: EvaluationResult) -> tuple[SliceMetrics, .
 
 
 def count_per_image(result: EvaluationResult, label: Label | None) -> PerImageCounts:
-    """Count in each picture what is shown, true and right of a class, None for faces.
+    """Count in each image what is shown, true and right of a class, None for faces.
 
     What is neither right nor wrong is left out.
     """

@@ -29,8 +29,8 @@ class Comparison:
         correct_rate_a: share of the true faces that the first gets right.
         correct_rate_b: the same for the second.
         difference: `correct_rate_a` minus `correct_rate_b`, with a bootstrap interval
-            over pictures.
-        false_positives_per_image_a: faces shown by the first that are none, a picture.
+            over images.
+        false_positives_per_image_a: faces shown by the first that are none, an image.
         false_positives_per_image_b: the same for the second.
     """
 
@@ -62,7 +62,7 @@ def compare_results(a: EvaluationResult, b: EvaluationResult) -> Comparison:
         raise ValueError(
             f"only outcomes on the same set can be compared, not {ground_truth.name!r} "
             "and "
-            f"{other!r} with other pictures or other true faces"
+            f"{other!r} with other images or other true faces"
         )
     has_class = ground_truth.labels != Label.UNKNOWN
     right_a, right_b = (
@@ -108,7 +108,7 @@ def mcnemar_p_value(only_a: int, only_b: int) -> float:
 
 
 def is_same_ground_truth(a: LabelledSet, b: LabelledSet) -> bool:
-    """Tell whether two sets are the same pictures with the same true faces."""
+    """Tell whether two sets are the same images with the same true faces."""
     if a is b:
         return True
     pairs = (

@@ -48,11 +48,11 @@ class TuningCurve:
 
     Attributes:
         label: the class, None for faces whatever their class.
-        x: `(k,)` recall (precision-recall), share of the others (ROC), or false alarms
-            a picture (ROC of faces).
+        x: `(k,)` recall (precision-recall), share of the others (ROC), or false
+            positives an image (ROC of faces).
         y: `(k,)` precision (precision-recall) or recall (ROC).
         thresholds: `(k,)` falling: what is at or above counts.
-        area: under the curve, with a bootstrap interval over pictures.
+        area: under the curve, with a bootstrap interval over images.
         point: x and y at the present settings; NaN where there is none.
     """
 
@@ -87,7 +87,7 @@ def compute_precision_recall(
         label: the class, None for faces whatever their class.
         min_iou: smallest overlap that counts as found.
         temperature: of the probabilities.
-        resamples: draws of pictures for the interval of the area.
+        resamples: draws of images for the interval of the area.
         seed: of these draws.
 
     Raises:
@@ -114,10 +114,10 @@ def compute_roc(
     resamples: int = CURVE_RESAMPLES,
     seed: int = 0,
 ) -> TuningCurve:
-    """Return recall (y) against false alarms (x).
+    """Return recall (y) against false positives (x).
 
     For a class it sweeps its probability, and x is a share of the others; for faces
-    whatever their class it sweeps their score, and x is false alarms a picture.
+    whatever their class it sweeps their score, and x is false positives an image.
 
     Args:
         evaluator: of the set.
@@ -125,7 +125,7 @@ def compute_roc(
         label: the class, None for faces whatever their class.
         min_iou: smallest overlap that counts as found.
         temperature: of the probabilities.
-        resamples: draws of pictures for the interval of the area.
+        resamples: draws of images for the interval of the area.
         seed: of these draws.
 
     Raises:
@@ -133,7 +133,7 @@ def compute_roc(
 
     Returns:
         The area is, for a class, the chance that one of it has a higher probability
-        than another; for faces, the mean recall from 0 to 1 false alarm a picture.
+        than another; for faces, the mean recall from 0 to 1 false positive an image.
     """
     _check_label(label)
     weights = bootstrap_weights(
@@ -204,7 +204,7 @@ def _froc_curve(
     """Sweep the score of faces whatever their class (FROC).
 
     Nobody can count the places without a face, so x is no share of them but false
-    alarms a picture. The present point lies on the curve.
+    alarms an image. The present point lies on the curve.
     """
     matches = _rank_detections(result, None)
     n, n_images = int(matches.n_ground_truth.sum()), result.n_images
@@ -228,7 +228,7 @@ def _froc_curve(
 def _froc_rates(
     matches: DetectionMatches, weights: FaceWeights, ends: IntArray
 ) -> tuple[Floats, Floats]:
-    """Return false alarms a picture and recalls, `(draws, k)` each."""
+    """Return false positives an image and recalls, `(draws, k)` each."""
     drawn_detections = weights[:, matches.image_indices]
     true_positives = np.cumsum(drawn_detections * matches.correct, axis=1)[
         :, ends
@@ -245,7 +245,7 @@ def _froc_rates(
 
 
 def _mean_recall(x: Floats, y: Floats) -> Floats:
-    """Return the `(draws,)` mean recall from 0 to 1 false alarm a picture.
+    """Return the `(draws,)` mean recall from 0 to 1 false positive an image.
 
     Recall stays until the next threshold that gives more, as no threshold lies
     between; after the last one it stays for good.

@@ -82,7 +82,7 @@ def find_decision_changes(
     """Return the found faces that changed, nearest to the threshold first.
 
     For a true face right is better than unsure, and that better than missed or called
-    wrong, which weigh the same; a false alarm is worse than none.
+    wrong, which weigh the same; a false positive is worse than none.
 
     Args:
         before: under the settings that were.
@@ -134,7 +134,7 @@ def find_near_misses(
 ) -> tuple[NearMiss, ...]:
     """Return the mistakes that a small move would mend, nearest first.
 
-    Those are true faces missed for their score or their size alone, false alarms,
+    Those are true faces missed for their score or their size alone, false positives,
     faces called right but unsure, and faces called wrong, which more confidence would
     make unsure.
 
@@ -180,7 +180,7 @@ def _find_suppressed(
 
 
 def _find_false_positives(result: EvaluationResult) -> Iterator[NearMiss]:
-    """Yield the false alarms, by the slider that would drop them first."""
+    """Yield the false positives, by the slider that would drop them first."""
     scores, sizes = (
         _shown_values(result, "min_score"),
         _shown_values(result, "min_face_px"),

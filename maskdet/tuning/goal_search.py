@@ -43,7 +43,7 @@ from maskdet.wording import format_count, pluralize
 
 
 def count_classes_per_image(ground_truth: LabelledSet) -> NDArray[np.int64]:
-    """Return `(p, 3)` how many true faces of each class each picture has."""
+    """Return `(p, 3)` how many true faces of each class each image has."""
     counts = np.zeros((len(ground_truth.names), len(CLASSES)), np.int64)
     has_class = ground_truth.labels >= 0
     np.add.at(
@@ -55,24 +55,24 @@ def count_classes_per_image(ground_truth: LabelledSet) -> NDArray[np.int64]:
 
 
 def split_stratified(ground_truth: LabelledSet, *, seed: int = 0) -> NDArray[np.bool_]:
-    """Return `(p,)` which pictures settings are chosen on; the others report.
+    """Return `(p,)` which images settings are chosen on; the others report.
 
-    Whole pictures go to one side, as the faces of one share its light and camera. The
-    rarest class is dealt out first, the pictures with most of it before the others,
+    Whole images go to one side, as the faces of one share its light and camera. The
+    rarest class is dealt out first, the images with most of it before the others,
     each to the side that has less of it yet; so both sides get about half of every
     class. Source: K. Sechidis et al., "On the stratification of multi-label data",
     ECML PKDD 2011, for two sides.
 
     Args:
         ground_truth: the set.
-        seed: of the order among pictures alike; the same seed, the same halves.
+        seed: of the order among images alike; the same seed, the same halves.
     """
     counts = count_classes_per_image(ground_truth)
     order = np.random.default_rng(seed).permutation(len(counts))
     sides = np.full(len(counts), -1, np.int64)
     side_counts = np.zeros(
         (2, counts.shape[1] + 1), np.int64
-    )  # the last column: pictures
+    )  # the last column: images
     for label in (*np.argsort(counts.sum(axis=0), kind="stable"), -1):
         column = counts[order, label] if label >= 0 else np.ones(len(order), np.int64)
         for image_index in order[np.argsort(-column, kind="stable")]:
@@ -80,7 +80,7 @@ def split_stratified(ground_truth: LabelledSet, *, seed: int = 0) -> NDArray[np.
                 label >= 0 and not counts[image_index, label]
             ):
                 continue
-            # Of what this deals out first, then of pictures; the first side at last.
+            # Of what this deals out first, then of images; the first side at last.
             side = min(
                 (0, 1), key=lambda s: (side_counts[s, label], side_counts[s, -1], s)
             )
@@ -91,7 +91,7 @@ def split_stratified(ground_truth: LabelledSet, *, seed: int = 0) -> NDArray[np.
 
 
 CountArray = NDArray[np.int64] | NDArray[np.float32]
-"""Whole numbers of faces, as integers or as sums of drawn pictures."""
+"""Whole numbers of faces, as integers or as sums of drawn images."""
 
 # In hundredths, as on the sliders. The likeliest of three classes is never below 1/3.
 _SCORE_GRID: Final = np.arange(2, 100) / 100
@@ -121,7 +121,7 @@ class GridSearch:
     def from_result(
         cls, result: EvaluationResult, label: Label, image_mask: BoolArray
     ) -> GridSearch:
-        """Count on the chosen pictures.
+        """Count on the chosen images.
 
         Overlaps are settled and faces matched by falling score, so what is shown and
         right among the faces above a score does not depend on those below: one
@@ -130,7 +130,7 @@ class GridSearch:
         Args:
             result: with the lowest face score and no confidence.
             label: the class.
-            image_mask: `(p,)` which pictures count.
+            image_mask: `(p,)` which images count.
         """
         scores, confidences = _SCORE_GRID, _CONFIDENCE_GRID
         image_indices = result.predictions.faces.image_indices[result.shown_rows]
@@ -245,9 +245,9 @@ FEW_FACES: Final = 30
 """Faces of a class below which its numbers are said to move with every face."""
 
 PER_IMAGE_NOTE: Final = (
-    "Counted picture by picture; Live judges people over time, so shares there differ."
+    "Counted image by image; Live judges people over time, so shares there differ."
 )
-"""What holds for every number of a set of pictures."""
+"""What holds for every number of a set of images."""
 
 _MIN_NOTABLE_CHANGE: Final = 0.03
 """Shares that change by less are not worth a sentence."""
@@ -255,14 +255,14 @@ _MIN_NOTABLE_CHANGE: Final = 0.03
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """Settings for a goal, and what they do on pictures that they were not chosen on.
+    """Settings for a goal, and what they do on images that they were not chosen on.
 
     Attributes:
         goal: what was wanted.
         settings_before: the settings of now.
         settings_after: the proposed ones; only face score, confidence and, where it
             surely helps, the smallest face differ.
-        selection_mask: `(p,)` the pictures they were chosen on; all else is reported on
+        selection_mask: `(p,)` the images they were chosen on; all else is reported on
             the others.
         reached: whether any settings reached the goal where they were chosen; always
             true for goals other than `recall`.
@@ -293,7 +293,7 @@ class Proposal:
         return (self.guarantee.text, *self.change.messages(), *self.warnings)
 
     def to_json(self) -> Json:
-        """Return everything but the pictures."""
+        """Return everything but the images."""
         guarantee = dataclasses.asdict(self.guarantee)
         measured = self.guarantee.measured.to_json()
         return {
@@ -319,7 +319,7 @@ def propose_settings(
 ) -> Proposal:
     """Return settings for a goal: chosen on one half, reported on the other.
 
-    Confidences are as the analyzer gives them: Live and the films know no temperature,
+    Confidences are as the analyzer gives them: Live and the videos know no temperature,
     and one that was fitted on this set has seen the half that is reported.
 
     Args:
@@ -330,7 +330,7 @@ def propose_settings(
         min_iou: from which overlap on a face counts as found.
 
     Raises:
-        ValueError: fewer than two pictures have a face of the class, so that none
+        ValueError: fewer than two images have a face of the class, so that none
             would be left to check on.
     """
     selection_mask = split_stratified(evaluator.predictions.ground_truth, seed=seed)
@@ -346,7 +346,7 @@ def _build_proposal(
     result_before: EvaluationResult,
     result_after: EvaluationResult,
 ) -> Proposal:
-    """Return what changes, and what that is worth on the pictures not chosen on."""
+    """Return what changes, and what that is worth on the images not chosen on."""
     counts = [
         ClassCounts.from_result(result, goal.label)
         for result in (result_before, result_after)
@@ -395,7 +395,7 @@ def _build_proposal(
 
 @dataclass(frozen=True, eq=False)
 class _SettingsSearch:
-    """Judges settings, and looks for better ones on the chosen pictures."""
+    """Judges settings, and looks for better ones on the chosen images."""
 
     evaluator: Evaluator
     goal: Goal
@@ -455,10 +455,10 @@ class _SettingsSearch:
 def _estimate_gain(
     goal: Goal, before: ClassCounts, after: ClassCounts, *, reached: bool = True
 ) -> Estimate:
-    """Return by how much less the goal has to suffer, on pictures drawn anew.
+    """Return by how much less the goal has to suffer, on images drawn anew.
 
-    In units of F1, of cost a picture, or of errors a face of the class; for `recall`
-    the alarms a picture where it is reached, otherwise the misses.
+    In units of F1, of cost an image, or of errors a face of the class; for `recall`
+    the alarms an image where it is reached, otherwise the misses.
     """
     n = len(after.true_positives)
     faces = int((after.true_positives + after.false_negatives).sum())
@@ -495,7 +495,7 @@ def _guarantee_goal(
         return guarantee_recall(performance_after.recall, goal.recall)
     metric, unit = {
         "f1": ("F1", ""),
-        "cost": ("cost saved", " a picture"),
+        "cost": ("cost saved", " an image"),
         "equal": ("errors saved", " a face"),
     }[goal.kind]
     return guarantee_gain(_estimate_gain(goal, before, after), metric, unit)
@@ -507,7 +507,7 @@ def _check_enough_images(
     counts = count_classes_per_image(evaluator.predictions.ground_truth)[:, goal.label]
     if not counts[selection_mask].sum() or not counts[~selection_mask].sum():
         raise ValueError(
-            "a goal needs faces of its class in at least two pictures, one to choose "
+            "a goal needs faces of its class in at least two images, one to choose "
             "on and one to check on; this set has them in "
             f"{int((counts > 0).sum())}"
         )
@@ -566,7 +566,7 @@ def _collect_warnings(
     if non_faces_increase > _MIN_NOTABLE_CHANGE:
         lines.append(
             "More boxes show no face: "
-            f"{performance_after.non_faces_per_image.value:.2f} a picture instead of "
+            f"{performance_after.non_faces_per_image.value:.2f} an image instead of "
             f"{performance_before.non_faces_per_image.value:.2f}."
         )
     return [*lines, PER_IMAGE_NOTE]

@@ -1,4 +1,4 @@
-"""Whether a goal can be promised for pictures that nobody has seen yet.
+"""Whether a goal can be promised for images that nobody has seen yet.
 
 What somebody wants of the settings.
 """
@@ -19,7 +19,7 @@ GuaranteeState: TypeAlias = Literal["kept", "open", "broken"]
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What was measured for a goal on pictures that nothing was chosen on.
+    """What was measured for a goal on images that nothing was chosen on.
 
     Attributes:
         state: `kept`: the whole 95 % interval is on the good side; `open`: the
@@ -176,13 +176,13 @@ class Goal:
     """What somebody wants of the settings, for one class.
 
     A miss is a true face of the class that is not said to be of it: not found, called
-    something else, or called unsure. A false alarm is a face said to be of the class
+    something else, or called unsure. A false positive is a face said to be of the class
     that is none: of another class, or no face at all.
 
     Attributes:
         kind: one of `GOAL_KINDS`.
         recall: for `recall`: the share to find at least, above 0 and below 1.
-        cost: for `cost`: of a miss, where a false alarm costs 1.
+        cost: for `cost`: of a miss, where a false positive costs 1.
         label: the class; by default the one that alarms are about.
 
     Raises:
@@ -214,7 +214,7 @@ class Goal:
         return {
             "f1": f"best F1 of {name}",
             "recall": f"at least {100 * self.recall:.4g} % of {name} found, "
-            "then the fewest false alarms",
+            "then the fewest false positives",
             "cost": f"a missed {name} costs {self.cost:g} times a false one",
             "equal": f"as many missed as false {name}",
         }[self.kind]

@@ -237,7 +237,7 @@ def render_settings_table(columns: Sequence[tuple[str, Settings]]) -> str:
 
 
 def render_classes_table(result: EvaluationResult, style: Style) -> str:
-    """Return precision, recall, F1 and false alarms, a row a class."""
+    """Return precision, recall, F1 and false positives, a row a class."""
     rows = [
         (
             FACES_TITLE if row.label is None else style.title(row.label),
@@ -249,7 +249,7 @@ def render_classes_table(result: EvaluationResult, style: Style) -> str:
         )
         for row in compute_class_metrics(result)
     ]
-    head = ("", "Precision", "Recall", "F1", "False alarms a picture", "True faces")
+    head = ("", "Precision", "Recall", "F1", "False positives an image", "True faces")
     return render_table(head, rows)
 
 
@@ -312,7 +312,7 @@ def render_proposal(proposal: Proposal, style: Style) -> str:
         "Precision",
         "Recall",
         "F1",
-        "False alarms a picture",
+        "False positives an image",
         "True faces",
     )
     lines = "".join(f"<li>{escape(line)}</li>" for line in proposal.messages)
@@ -322,7 +322,7 @@ def render_proposal(proposal: Proposal, style: Style) -> str:
         f'<ul class="{proposal.guarantee.state}">{lines}</ul>'
         f"{render_settings_table(both)}{render_table(head, rows)}"
         "<p>Chosen on "
-        f"{format_count(proposal.selection_performance.n_images, 'picture')}; the "
+        f"{format_count(proposal.selection_performance.n_images, 'image')}; the "
         "first two "
         "rows are "
         f"of the other {proposal.performance_after.n_images:,}, which nothing was "
@@ -354,7 +354,7 @@ def render_comparison(comparison: Comparison) -> str:
             ),
         )
     ]
-    head = ("", "Found and called right", "Only this one", "False alarms a picture")
+    head = ("", "Found and called right", "Only this one", "False positives an image")
     chance = "could" if comparison.p_value >= 0.05 else "would hardly"
     return (
         f"<h2>Side by side</h2>{render_table(head, rows)}"
@@ -483,7 +483,7 @@ def default_panels(result: EvaluationResult) -> tuple[CurvePanel, ...]:
         CurvePanel(
             "Faces found",
             "Faces found against boxes that show no face, for every face score.",
-            "false alarms a picture",
+            "false positives an image",
             "recall",
             (froc_curve,),
             x_max=2.0,
@@ -512,7 +512,7 @@ def render_html_report(
     title = f"{name} on {ground_truth.name}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{format_count(len(ground_truth.names), 'picture')}, "
+        f"<p>{format_count(len(ground_truth.names), 'image')}, "
         f"{format_count(len(ground_truth.faces), 'true face')}. Small "
         "numbers are 95 % intervals.</p>",
         "" if proposal is None else render_proposal(proposal, style),
@@ -524,7 +524,7 @@ def render_html_report(
         render_classes_table(result, style),
         "<h2>What is true, and what was said</h2>",
         render_confusion_table(result, style),
-        "<p>“No face” said to be something is a false alarm.</p>",
+        "<p>“No face” said to be something is a false positive.</p>",
         *_render_charts(
             result, default_panels(result) if panels is None else panels, style
         ),

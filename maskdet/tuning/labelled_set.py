@@ -1,6 +1,6 @@
 """A labelled set of a user's own: a folder or a zip of any known format, read whole.
 
-Labels and pictures become a labelled set: every picture is opened and checked.
+Labels and images become a labelled set: every image is opened and checked.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from maskdet.tuning.predictions import FaceRows, Float32Array, LabelledSet
 from maskdet.types import CLASSES, Image, Label
 
 ProgressCallback = Callable[[int, int], None]
-"""Told how many pictures are done, and of how many."""
+"""Told how many images are done, and of how many."""
 
 CancelCallback = Callable[[], bool]
-"""Asked before each picture whether to stop."""
+"""Asked before each image whether to stop."""
 
 _Item = TypeVar("_Item")
 
@@ -47,7 +47,7 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _CheckedImage:
-    """One picture that could be opened, and its true faces."""
+    """One image that could be opened, and its true faces."""
 
     path: str
     size_wh: tuple[int, int]
@@ -62,7 +62,7 @@ def iterate_with_progress(
     progress: ProgressCallback | None,
     cancelled: CancelCallback | None,
 ) -> Iterator[_Item]:
-    """Yield one picture after the other, and tell when its turn is over.
+    """Yield one image after the other, and tell when its turn is over.
 
     Raises:
         Stopped: `cancelled` said so.
@@ -85,21 +85,21 @@ def build_labelled_set(
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
 ) -> tuple[LabelledSet, tuple[str, ...]]:
-    """Open every listed picture and return the set, and where each picture is.
+    """Open every listed image and return the set, and where each image is.
 
     Args:
         listing: what the labels say.
-        files: where the pictures are.
+        files: where the images are.
         name: of the set.
-        issues: get what is left out: pictures that cannot be read, boxes outside of
+        issues: get what is left out: images that cannot be read, boxes outside of
             theirs, classes that nobody here knows.
         classes: what the names of classes mean.
         progress: told how far it is.
-        cancelled: asked before each picture.
+        cancelled: asked before each image.
 
     Raises:
         ClassesError: no class is known; one line.
-        ValueError: no picture or no face is left; one line.
+        ValueError: no image or no face is left; one line.
         Stopped: `cancelled` said so.
     """
     labels = map_class_names(listing.images, classes or ClassNames(), issues)
@@ -148,7 +148,7 @@ def _check_image(
     labels: Mapping[str, Label | None],
     issues: Issues,
 ) -> _CheckedImage | None:
-    """Return a picture with its faces, or None where it cannot be opened."""
+    """Return an image with its faces, or None where it cannot be opened."""
     try:
         image = read_image(files.read(row.image, MAX_BYTES))
     except ValueError as error:
@@ -168,7 +168,7 @@ def _check_image(
     has_label = np.array([labels[word] is not None for word in kept_words], bool)
     boxes = placed.boxes[has_label]
     if not row.boxes.size and row.class_names and not faces:
-        return None  # a whole picture that is not of a face
+        return None  # a whole image that is not of a face
     return _CheckedImage(
         row.image,
         (width, height),
@@ -199,7 +199,7 @@ def _join_images(
 
 
 def _display_name(file_path: str) -> str:
-    """Return a picture's name as people may see it: no path outside of the set."""
+    """Return an image's name as people may see it: no path outside of the set."""
     pure_path = PurePosixPath(file_path)
     return (
         pure_path.name
@@ -214,7 +214,7 @@ MAX_FACES: Final = 100_000
 
 @dataclass(frozen=True, eq=False)
 class ImageStore:
-    """The pictures of a set, read one by one when somebody looks.
+    """The images of a set, read one by one when somebody looks.
 
     Attributes:
         files: where they are.
@@ -229,7 +229,7 @@ class ImageStore:
         return len(self.paths)
 
     def read_bytes(self, image_index: int) -> bytes:
-        """Return the file of a picture.
+        """Return the file of an image.
 
         Raises:
             DatasetError: it cannot be read any more.
@@ -237,18 +237,18 @@ class ImageStore:
         return self.files.read(self.paths[image_index], MAX_BYTES)
 
     def load_image(self, image_index: int) -> Image:
-        """Return a picture, upright, BGR.
+        """Return an image, upright, BGR.
 
         Raises:
             DatasetError: it cannot be read any more.
-            ImageReadError: it is no picture.
+            ImageReadError: it is no image.
         """
         return read_image(self.read_bytes(image_index))
 
 
 @dataclass(frozen=True, eq=False)
 class ImportedDataset:
-    """A labelled set and its pictures.
+    """A labelled set and its images.
 
     Attributes:
         ground_truth: what people said.
@@ -271,7 +271,7 @@ def import_dataset(
     progress: ProgressCallback | None = None,
     cancelled: CancelCallback | None = None,
 ) -> ImportedDataset:
-    """Read a set of any known format; every picture is opened once and checked.
+    """Read a set of any known format; every image is opened once and checked.
 
     What is broken is left out and noted.
 
@@ -281,12 +281,12 @@ def import_dataset(
         name: what to call it; the name of the file or folder unless given.
         classes: what the names of classes mean, where the usual words are not enough.
         progress: told how far it is.
-        cancelled: asked before each picture.
+        cancelled: asked before each image.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
         ClassesError: no class of it is known.
-        ValueError: there is no label or no picture that can be read; one line.
+        ValueError: there is no label or no image that can be read; one line.
         Stopped: `cancelled` said so.
     """
     try:

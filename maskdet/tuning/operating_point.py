@@ -34,7 +34,7 @@ _IouPairs = tuple[IntArray, IntArray, Float32Array]
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
-    """Pairs of boxes of one picture that overlap at all.
+    """Pairs of boxes of one image that overlap at all.
 
     Attributes:
         stronger: `(a,)` the found face of each pair that has the better score; of
@@ -58,7 +58,7 @@ class Overlaps:
 
     @classmethod
     def from_predictions(cls, predictions: AnalyzerPredictions) -> Overlaps:
-        """Find the pairs of a set, picture by picture."""
+        """Find the pairs of a set, image by image."""
         row_pairs = _rows_by_image(predictions)
         overlapping = _join_pairs(
             [_overlapping_pairs(predictions, detections) for detections, _ in row_pairs]
@@ -75,7 +75,7 @@ class Overlaps:
     def select_rows(
         self, detection_mask: BoolArray, ground_truth_mask: BoolArray
     ) -> Overlaps:
-        """Return the pairs of the chosen rows, counted anew: whole pictures only."""
+        """Return the pairs of the chosen rows, counted anew: whole images only."""
         new_detection_rows, new_ground_truth_rows = (
             np.cumsum(detection_mask) - 1,
             np.cumsum(ground_truth_mask) - 1,
@@ -103,7 +103,7 @@ class Overlaps:
     def nms(self, is_kept: BoolArray, max_iou: float) -> BoolArray:
         """Return which faces remain where of two that overlap too much one goes.
 
-        The same as `boxes.nms` in each picture, for all at once: in each round, who has
+        The same as `boxes.nms` in each image, for all at once: in each round, who has
         no stronger rival stays for good and its weaker ones go.
 
         Args:
@@ -130,7 +130,7 @@ class Overlaps:
     ) -> IntArray:
         """Return the true face of each found one, -1 for none.
 
-        The same as `metrics.detection.match_faces` in each picture, for all at once:
+        The same as `metrics.detection.match_faces` in each image, for all at once:
         every face asks for the true face that it likes best among those left to it,
         and loses those that a face of better rank asks for, until nobody loses.
 
@@ -161,7 +161,7 @@ class Overlaps:
 
 
 def _rows_by_image(predictions: AnalyzerPredictions) -> list[tuple[IntArray, IntArray]]:
-    """Return the rows of found and of true faces of each picture."""
+    """Return the rows of found and of true faces of each image."""
     image_indices = np.arange(len(predictions.ground_truth.names) + 1)
     detection_starts = np.searchsorted(predictions.faces.image_indices, image_indices)
     ground_truth_starts = np.searchsorted(
@@ -180,7 +180,7 @@ def _rows_by_image(predictions: AnalyzerPredictions) -> list[tuple[IntArray, Int
 def _overlapping_pairs(
     predictions: AnalyzerPredictions, detections: IntArray
 ) -> _IouPairs:
-    """Return the pairs of found faces of one picture, the stronger one first."""
+    """Return the pairs of found faces of one image, the stronger one first."""
     boxes = predictions.faces.boxes[detections]
     first, second, ious = _iou_pairs(boxes, boxes)
     order = np.argsort(-predictions.scores[detections], kind="stable")
@@ -197,7 +197,7 @@ def _overlapping_pairs(
 def _matching_pairs(
     predictions: AnalyzerPredictions, detections: IntArray, ground_truths: IntArray
 ) -> _IouPairs:
-    """Return the pairs of a found and a true face of one picture."""
+    """Return the pairs of a found and a true face of one image."""
     if predictions.ground_truth.has_boxes:
         boxes, true_boxes = (
             predictions.faces.boxes[detections],
@@ -205,7 +205,7 @@ def _matching_pairs(
         )
         face, ground_truth_index, ious = _iou_pairs(boxes, true_boxes)
         return detections[face], ground_truths[ground_truth_index], ious
-    # The whole picture is the box, so any face answers for it.
+    # The whole image is the box, so any face answers for it.
     face, ground_truth_index = (
         side.ravel() for side in np.meshgrid(detections, ground_truths, indexing="ij")
     )
@@ -270,7 +270,7 @@ class FaceRef:
     """One face to look at.
 
     Attributes:
-        image_index: which picture of the set it is in.
+        image_index: which image of the set it is in.
         detection_row: its row in `AnalyzerPredictions.faces`, -1 where nothing was
             found.
         ground_truth_row: its row in `LabelledSet.faces`, -1 where there is no such
@@ -287,7 +287,7 @@ class EvaluationResult:
     """What settings show of a set, and what of that is right.
 
     A face that matches a true one of unknown class is neither right nor wrong; nor is,
-    in a set without boxes, a further face in a picture that has been answered for.
+    in a set without boxes, a further face in an image that has been answered for.
     A true face that is too small for the settings counts as missed.
 
     Attributes:
@@ -321,7 +321,7 @@ class EvaluationResult:
 
     @property
     def n_images(self) -> int:
-        """How many pictures the set has."""
+        """How many images the set has."""
         return len(self.predictions.ground_truth.names)
 
     @cached_property
@@ -403,7 +403,7 @@ class EvaluationResult:
 
 
 class Evaluator:
-    """Judges any settings on one set without looking at a picture again.
+    """Judges any settings on one set without looking at an image again.
 
     Args:
         predictions: what was found; overlaps are worked out once, here.
@@ -468,18 +468,16 @@ class Evaluator:
         )
 
     def select_images(self, selected: BoolArray) -> Evaluator:
-        """Return the judge of some pictures of the set, which are counted anew.
+        """Return the judge of some images of the set, which are counted anew.
 
         Args:
-            selected: `(p,)` whether each picture takes part.
+            selected: `(p,)` whether each image takes part.
         """
         predictions, ground_truth = self.predictions, self.predictions.ground_truth
         image_mask = np.asarray(selected, np.bool_)
         if image_mask.shape != (len(ground_truth.names),):
             n_images = len(ground_truth.names)
-            raise ValueError(
-                f"{image_mask.shape} choices do not fit {n_images} pictures"
-            )
+            raise ValueError(f"{image_mask.shape} choices do not fit {n_images} images")
         detection_mask, ground_truth_mask = (
             image_mask[predictions.faces.image_indices],
             image_mask[ground_truth.faces.image_indices],

@@ -1,6 +1,6 @@
 """A labelled set, and what an analyzer said about it, as numbers only.
 
-What an analyzer said about a set, to and from a file: numbers, never pictures.
+What an analyzer said about a set, to and from a file: numbers, never images.
 
 Stored scores that come with maskdet, so that there is something to tune at once.
 """
@@ -32,11 +32,11 @@ Float32Array = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class FaceRows:
-    """Faces of many pictures: row i is the same face in every array.
+    """Faces of many images: row i is the same face in every array.
 
     Attributes:
-        image_indices: `(n,)` int64, which picture of the set the face is in, rising.
-        boxes: `(n, 4)` float32 `x1, y1, x2, y2` in pixels of the picture.
+        image_indices: `(n,)` int64, which image of the set the face is in, rising.
+        boxes: `(n, 4)` float32 `x1, y1, x2, y2` in pixels of the image.
         lights: `(n,)` float32 mean brightness of the box, 0 to 255; see
             `metrics.slices.crop_light`.
         sharpness: `(n,)` float32, see `metrics.slices.crop_sharpness`.
@@ -58,14 +58,14 @@ class FaceRows:
         if not n == len(boxes) == len(self.lights) == len(self.sharpness):
             raise ValueError("faces must have one row in every array")
         if n and (np.diff(self.image_indices) < 0).any():
-            raise ValueError("faces must be sorted by picture")
+            raise ValueError("faces must be sorted by image")
 
     def __len__(self) -> int:
         """Return the number of faces."""
         return len(self.image_indices)
 
     def select_images(self, image_mask: NDArray[np.bool_]) -> FaceRows:
-        """Return the faces of some pictures, which are counted anew."""
+        """Return the faces of some images, which are counted anew."""
         row_mask, new_indices = (
             image_mask[self.image_indices],
             np.cumsum(image_mask) - 1,
@@ -80,17 +80,17 @@ class FaceRows:
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """What people said is true: pictures, faces and their labels.
+    """What people said is true: images, faces and their labels.
 
     Attributes:
         name: of the set, as people know it.
-        names: of each picture, for the gallery; no path of a machine.
-        sizes_wh: `(p, 2)` int64 width and height of each picture in pixels.
+        names: of each image, for the gallery; no path of a machine.
+        sizes_wh: `(p, 2)` int64 width and height of each image in pixels.
         faces: the true faces.
         labels: `(n,)` int64 values of `Label`; `UNKNOWN` is a face of unknown class,
-            which is neither missed nor a false alarm.
+            which is neither missed nor a false positive.
         has_boxes: whether the boxes are true. Without (folders of a class each), each
-            picture has one face row whose box is the whole picture, and the face found
+            image has one face row whose box is the whole image, and the face found
             there with the highest score answers for it; other faces do not count.
     """
 
@@ -107,14 +107,14 @@ class LabelledSet:
         sizes = np.asarray(self.sizes_wh, np.int64).reshape(-1, 2)
         object.__setattr__(self, "sizes_wh", sizes)
         if len(sizes) != len(self.names):
-            raise ValueError("each picture of a set needs a name and a size")
+            raise ValueError("each image of a set needs a name and a size")
         if len(self.labels) != len(self.faces):
             raise ValueError("each face of a set needs a label")
         if len(self.faces) and self.faces.image_indices[-1] >= len(self.names):
-            raise ValueError("a face lies in a picture that the set does not have")
+            raise ValueError("a face lies in an image that the set does not have")
 
     def select_images(self, image_mask: NDArray[np.bool_]) -> LabelledSet:
-        """Return the part of the set with the `(p,)` chosen pictures."""
+        """Return the part of the set with the `(p,)` chosen images."""
         return dataclasses.replace(
             self,
             names=tuple(
@@ -156,10 +156,10 @@ class AnalyzerPredictions:
         if len(self.faces) and self.faces.image_indices[-1] >= len(
             self.ground_truth.names
         ):
-            raise ValueError("a face was found in a picture that the set does not have")
+            raise ValueError("a face was found in an image that the set does not have")
 
     def select_images(self, image_mask: NDArray[np.bool_]) -> AnalyzerPredictions:
-        """Return what was said about the `(p,)` chosen pictures."""
+        """Return what was said about the `(p,)` chosen images."""
         row_mask = image_mask[self.faces.image_indices]
         return dataclasses.replace(
             self,
@@ -183,10 +183,10 @@ MAX_FACES: Final = 100_000
 """Found or true faces that a file may hold."""
 
 MAX_FACES_PER_IMAGE: Final = 2_000
-"""Found or true faces that one picture of a file may hold."""
+"""Found or true faces that one image of a file may hold."""
 
 MAX_OVERLAP_PAIRS: Final = 10_000_000
-"""Pairs of faces of one picture that a file may make: what overlaps of them is kept."""
+"""Pairs of faces of one image that a file may make: what overlaps of them is kept."""
 
 _FORMAT_VERSION: Final = 1
 # Fields of `FaceRows` by their name in a file.
@@ -290,14 +290,14 @@ def check_limits(ground_truth: LabelledSet, detections: FaceRows | None = None) 
             raise ValueError(f"holds more than {MAX_FACES:,} {kind} faces")
         if counts.max(initial=0) > MAX_FACES_PER_IMAGE:
             raise ValueError(
-                f"holds more than {MAX_FACES_PER_IMAGE:,} {kind} faces in one picture"
+                f"holds more than {MAX_FACES_PER_IMAGE:,} {kind} faces in one image"
             )
     if (detected_counts * (detected_counts + true_counts)).sum() > MAX_OVERLAP_PAIRS:
-        raise ValueError("holds too many pictures that are as crowded as no real ones")
+        raise ValueError("holds too many images that are as crowded as no real ones")
 
 
 def anonymize_image_names(predictions: AnalyzerPredictions) -> AnalyzerPredictions:
-    """Return the same with the names of pictures replaced by numbers from 1."""
+    """Return the same with the names of images replaced by numbers from 1."""
     names = tuple(
         str(number) for number in range(1, len(predictions.ground_truth.names) + 1)
     )
@@ -408,7 +408,7 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> AnalyzerPredictions:
     if not np.isin(labels, (*CLASSES, Label.UNKNOWN)).all():
         raise ValueError("holds a label that is none")
     if len(sizes) and sizes.min() < 1:
-        raise ValueError("holds a picture without a size")
+        raise ValueError("holds an image without a size")
     ground_truth = LabelledSet(
         _text_value(arrays, "set"),
         tuple(str(name) for name in arrays["names"].reshape(-1)),
@@ -432,7 +432,7 @@ def _face_rows(arrays: Mapping[str, NDArray[Any]], part: str) -> FaceRows:
     numbers = (_finite_array(arrays, f"{part}/{field}") for field in _FACE_FIELDS)
     faces = FaceRows(*numbers)
     if len(faces) and faces.image_indices[0] < 0:
-        raise ValueError("holds a face that lies in no picture")
+        raise ValueError("holds a face that lies in no image")
     return faces
 
 
@@ -492,7 +492,7 @@ def load_bundled_predictions(
 
 
 def encode_bundled_file(predictions: AnalyzerPredictions) -> tuple[str, bytes]:
-    """Return name and content of the file to bundle; rounded, pictures by number."""
+    """Return name and content of the file to bundle; rounded, images by number."""
     return (
         f"{predictions.ground_truth.name}.{predictions.analyzer}.npz",
         encode_predictions(quantize_predictions(anonymize_image_names(predictions))),

@@ -1,4 +1,4 @@
-"""An analyzer looks once at every picture of a set, as laxly as it can."""
+"""An analyzer looks once at every image of a set, as laxly as it can."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ PERMISSIVE_SETTINGS: Final = Settings(
 
 @dataclass(frozen=True, eq=False)
 class CachedDetections:
-    """What an analyzer found in one picture; rows by falling score.
+    """What an analyzer found in one image; rows by falling score.
 
     Attributes:
-        boxes: `(n, 4)` in pixels of the picture.
+        boxes: `(n, 4)` in pixels of the image.
         scores: `(n,)` face scores.
         probs: `(n, 3)` columns as in `CLASSES`.
         lights: `(n,)` see `FaceRows`.
@@ -71,7 +71,7 @@ class CachedDetections:
 
 
 DetectionCache = MutableMapping[tuple[str, str], CachedDetections]
-"""By sha256 of the picture's file and `analyzer_key`; a plain dict will do."""
+"""By sha256 of the image's file and `analyzer_key`; a plain dict will do."""
 
 
 def analyzer_key(
@@ -133,24 +133,24 @@ def predict_dataset(
 ) -> AnalyzerPredictions:
     """Return all that an analyzer finds in a set, for `Judge` to choose from.
 
-    Whose second look reads only some faces of a picture reads all of them here: which
+    Whose second look reads only some faces of an image reads all of them here: which
     ones those are depends on the sliders, that come later. So probabilities differ from
     those on Live, and only there, in crowds of more large and doubtful faces than that
     (eight with `onepass-fast`): Live leaves the rest of them as first read.
 
     Args:
         dataset: the set.
-        analyzer: looks at each picture once, with `PERMISSIVE_SETTINGS` settings.
+        analyzer: looks at each image once, with `PERMISSIVE_SETTINGS` settings.
         name: of the analyzer.
         progress: told how far it is.
-        cancelled: asked before each picture.
-        cache: what is there is not looked at again; what is new is put there, picture
-            by picture, so that whoever stops loses nothing.
+        cancelled: asked before each image.
+        cache: what is there is not looked at again; what is new is put there, image
+            by image, so that whoever stops loses nothing.
         key: names the analyzer and its files in the cache; `analyzer_key(name)` unless
             given.
 
     Raises:
-        ValueError: a picture cannot be read any more; one line.
+        ValueError: an image cannot be read any more; one line.
         Stopped: `cancelled` said so.
     """
     key = key or analyzer_key(name)

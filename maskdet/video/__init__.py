@@ -1,4 +1,4 @@
-"""Whole films: looked at from the first picture to the last, drawn on and counted."""
+"""Whole videos: looked at from the first image to the last, drawn on and counted."""
 
 from __future__ import annotations
 

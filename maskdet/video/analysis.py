@@ -1,8 +1,8 @@
-"""One film from its first picture to its last: looked at, drawn on, counted.
+"""One video from its first image to its last: looked at, drawn on, counted.
 
-What happened in a film: kept for its report, and seen by a witness.
+What happened in a video: kept for its report, and seen by a witness.
 
-The annotated film beside a report, and what is left where a file finds no room.
+The annotated video beside a report, and what is left where a file finds no room.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ MAX_EVENTS: Final = 10_000
 
 
 class SceneObserver(Protocol):
-    """What is shown every scene of a film, as `maskdet.alerts.monitor.StreamMonitor` is."""
+    """What is shown every scene of a video, as `maskdet.alerts.monitor.StreamMonitor` is."""
 
     @property
     def stream_info(self) -> StreamInfo:
-        """What the film is called in events, and when it began."""
+        """What the video is called in events, and when it began."""
         ...
 
     def on_scene(self, scene: Scene) -> Sequence[Event]:
@@ -58,7 +58,7 @@ class SceneObserver(Protocol):
         ...
 
     def end(self) -> Sequence[Event]:
-        """Return that everybody left, because the film ended; may be called twice."""
+        """Return that everybody left, because the video ended; may be called twice."""
         ...
 
 
@@ -66,7 +66,7 @@ class EventObserver:
     """A witness who says what happened, and tells nobody else."""
 
     def __init__(self, stream_info: StreamInfo) -> None:
-        """Start at the beginning of a film."""
+        """Start at the beginning of a video."""
         self.stream_info = stream_info
         self._event_detector = EventDetector(stream_info)
 
@@ -75,15 +75,15 @@ class EventObserver:
         return self._event_detector.update(scene)
 
     def end(self) -> Sequence[Event]:
-        """Return that everybody left, because the film ended."""
+        """Return that everybody left, because the video ended."""
         return self._event_detector.end()
 
 
 class EventCollector:
-    """Shows scenes to a witness, whose failures never stop a film.
+    """Shows scenes to a witness, whose failures never stop a video.
 
     Attributes:
-        stream_info: what the film is called in events, and when it began.
+        stream_info: what the video is called in events, and when it began.
         n_events: how many there were in all.
     """
 
@@ -117,7 +117,7 @@ class EventCollector:
         try:
             events = observe()
         except Exception:
-            # The failures 1, 10, 100 ...: a witness can fail with every picture.
+            # The failures 1, 10, 100 ...: a witness can fail with every image.
             self._n_failed += 1
             if self._n_failed == 10 ** (len(str(self._n_failed)) - 1):
                 logger.exception("events were lost (%d scenes so far)", self._n_failed)
@@ -126,14 +126,14 @@ class EventCollector:
         self._events.extend(events)
 
 
-OutputKind: TypeAlias = Literal["film", "rows"]
+OutputKind: TypeAlias = Literal["video", "rows"]
 
 
 class OutputError(OSError):
-    """A file could not be written, so the film was not looked at any further.
+    """A file could not be written, so the video was not looked at any further.
 
     Attributes:
-        output: which one: the annotated film, or everybody in every picture.
+        output: which one: the annotated video, or everybody in every image.
         report: what was found until then.
     """
 
@@ -159,7 +159,7 @@ def wrap_output_errors(output: OutputKind) -> Iterator[None]:
 
 
 def open_video_writer(out: Path, source: VideoSource) -> VideoWriter:
-    """Begin the annotated film, like its source in size, rate and sound."""
+    """Begin the annotated video, like its source in size, rate and sound."""
     info = source.info
     audio = (
         AudioTrack(info.source, info.start_s)
@@ -183,14 +183,14 @@ _MAX_FRAME_DURATION_S: Final = 1.0
 
 @dataclass(frozen=True)
 class VideoProgress:
-    """How far a film is.
+    """How far a video is.
 
     Attributes:
         fraction_done: share of it, 0 to 1; 0 where its length is not known.
         remaining_s: how long the rest takes, in seconds; None where that is not known.
-        time_s: where in the film it is, in seconds.
-        n_frames: how many pictures were looked at.
-        preview: `(h, w, 3)` an annotated picture, twice a second; else None.
+        time_s: where in the video it is, in seconds.
+        n_frames: how many images were looked at.
+        preview: `(h, w, 3)` an annotated image, twice a second; else None.
     """
 
     fraction_done: float
@@ -202,16 +202,16 @@ class VideoProgress:
 
 @dataclass(frozen=True)
 class VideoOutputs:
-    """What is wanted of a film beside the report.
+    """What is wanted of a video beside the report.
 
     Attributes:
         style: how it is drawn on.
-        out: where the annotated film goes, if it is wanted.
-        csv_writer: gets every picture's people, if that is wanted.
-        every: only every so many pictures are looked at, and written.
+        out: where the annotated video goes, if it is wanted.
+        csv_writer: gets every image's people, if that is wanted.
+        every: only every so many images are looked at, and written.
         keep_crops: whether each person's best view is kept; not where faces are to
             be hidden.
-        keep_partial: whether the annotated film is kept when it is stopped early.
+        keep_partial: whether the annotated video is kept when it is stopped early.
         observer: is shown every scene, for events and alerts; without one, the report
             has the events all the same.
     """
@@ -238,27 +238,27 @@ def run_video_analysis(
     on_progress: Callable[[VideoProgress], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> VideoReport:
-    """Look at a film, draw on it and count its people; memory stays flat.
+    """Look at a video, draw on it and count its people; memory stays flat.
 
-    A film that breaks off gives what was found until then, with its `problem`. One
-    that is cancelled gives that too, but leaves no annotated film, unless
+    A video that breaks off gives what was found until then, with its `problem`. One
+    that is cancelled gives that too, but leaves no annotated video, unless
     `outputs.keep_part` says so.
 
     Args:
         source: a path, an address, or what `open_video` opened (with `every` given
             there); it is closed in the end.
-        analyzer: looks at each picture.
+        analyzer: looks at each image.
         settings: what counts as a face, a sure label and nearness.
         outputs: what to write and keep.
-        name: what the film is called in files; by default its path or address.
+        name: what the video is called in files; by default its path or address.
         on_progress: hears how far it is.
-        is_cancelled: asked before each picture whether to stop.
+        is_cancelled: asked before each image whether to stop.
 
     Raises:
         FileNotFoundError: there is no such file.
         VideoReadError: it cannot be opened.
-        Unwritten: film or rows could not be written on; it has what was found so far.
-        OSError: the annotated film cannot be begun.
+        Unwritten: video or rows could not be written on; it has what was found so far.
+        OSError: the annotated video cannot be begun.
     """
     if isinstance(source, str | Path):
         name = name or redact_url(str(source))
@@ -277,7 +277,7 @@ def _process_video(
     is_cancelled: Callable[[], bool],
     on_progress: Callable[[VideoProgress], None] | None,
 ) -> VideoReport:
-    """Look at all of a film, or at what comes before it is cancelled."""
+    """Look at all of a video, or at what comes before it is cancelled."""
     try:
         for image, time_s in analysis.iter_frames():
             if is_cancelled():
@@ -298,12 +298,12 @@ def _process_video(
 
 
 class _VideoAnalysis:
-    """What is known while a film is looked at.
+    """What is known while a video is looked at.
 
     Attributes:
-        end_s: when the first picture that was not looked at is shown; 0 if there is
+        end_s: when the first image that was not looked at is shown; 0 if there is
             none.
-        reached_end: whether all pictures were looked at.
+        reached_end: whether all images were looked at.
         pipeline: who detects and who classifies, in one line.
     """
 
@@ -313,7 +313,7 @@ class _VideoAnalysis:
         self._name, self._source, self._outputs = name, source, outputs
         self._stream = stream
         self._timeline, self._contacts = Timeline(), ContactAggregator()
-        # A person who must not be recognised in the film must not be beside it.
+        # A person who must not be recognised in the video must not be beside it.
         crops = outputs.keep_crops and not outputs.style.blur
         self._people = PersonAggregator(keep_crops=crops)
         observer = outputs.observer or EventObserver(_build_stream_info(name, source))
@@ -332,7 +332,7 @@ class _VideoAnalysis:
         )
 
     def iter_frames(self) -> Iterator[tuple[Image, float]]:
-        """Yield the pictures; a film that breaks off later is a film up to there."""
+        """Yield the images; a video that breaks off later is a video up to there."""
         try:
             yield from self._source
         except VideoReadError as error:
@@ -341,7 +341,7 @@ class _VideoAnalysis:
             self._error = str(error)
 
     def process_frame(self, image: Image, time_s: float) -> None:
-        """Do all there is to do with one picture."""
+        """Do all there is to do with one image."""
         scene = self._stream.step(image, time_s)
         self._events.add(scene)
         self._count_pending(time_s)
@@ -352,7 +352,7 @@ class _VideoAnalysis:
             with wrap_output_errors("rows"):
                 self._outputs.csv_writer.add(self._name, scene)
         if self._writer is not None:
-            with wrap_output_errors("film"):
+            with wrap_output_errors("video"):
                 self._writer.write(self._annotate_frame(), time_s)
 
     def report_progress(self, on_progress: Callable[[VideoProgress], None]) -> None:
@@ -368,10 +368,10 @@ class _VideoAnalysis:
         on_progress(self._compute_progress(now_s - self._start_s, preview))
 
     def finish_output(self) -> None:
-        """End the annotated film, if there is one that is to be kept."""
+        """End the annotated video, if there is one that is to be kept."""
         is_kept = self._outputs.keep_partial or self.reached_end
         if self._writer and self._out is None and is_kept and self._n_frames:
-            with wrap_output_errors("film"):
+            with wrap_output_errors("video"):
                 end_s = self.end_s or self._source.end_s
                 self._out = self._writer.finish(end_s, trim_audio=not self._is_complete)
             self._note = self._writer.note or describe_lost_audio(self._source)
@@ -407,7 +407,7 @@ class _VideoAnalysis:
         )
 
     def close(self) -> None:
-        """Leave no half film, and nobody who never left."""
+        """Leave no half video, and nobody who never left."""
         self._events.end()
         if self._writer is not None:
             self._writer.cancel()
@@ -417,16 +417,16 @@ class _VideoAnalysis:
         return self.reached_end and not self._error
 
     def _annotate_frame(self) -> Image:
-        """Return the last picture, drawn on once."""
+        """Return the last image, drawn on once."""
         if self._annotated_frame is None and self._pending is not None:
             scene, image = self._pending
             self._annotated_frame = draw(image, scene, self._outputs.style)
         if self._annotated_frame is None:
-            raise RuntimeError("there was no picture yet")
+            raise RuntimeError("there was no image yet")
         return self._annotated_frame
 
     def _count_pending(self, time_s: float) -> None:
-        """Count the last picture, now that it is known how long it was shown."""
+        """Count the last image, now that it is known how long it was shown."""
         if self._pending is None:
             return
         scene, image = self._pending
@@ -453,7 +453,7 @@ class _VideoAnalysis:
 
 
 def _build_stream_info(name: str, source: VideoSource) -> StreamInfo:
-    """Return what events say of a film; where it does not say when it was, now."""
+    """Return what events say of a video; where it does not say when it was, now."""
     return StreamInfo(Path(name).name, source.info.taken_at or datetime.now(UTC))
 
 

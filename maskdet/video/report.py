@@ -1,12 +1,12 @@
-"""What was found in a film, and its JSON form.
+"""What was found in a video, and its JSON form.
 
 JSON, version 2; times and lengths in seconds, distances in `unit`:
 
-    {"version": 2, "films": [{"film": "lobby.mp4", "error": null, "whole": true,
+    {"version": 2, "videos": [{"video": "lobby.mp4", "error": null, "whole": true,
       "pipeline": "onepass-fast detects and classifies, ...",
       "width": 1280, "height": 720, "frame_rate": 29.97,
       "frame_rate_assumed": false, "duration_s": 60.0,
-      "has_sound": true, "pictures": 1798, "analysed_s": 60.0,
+      "has_sound": true, "images": 1798, "analysed_s": 60.0,
       "seconds": {"mask": 80.1, "no_mask": 12.0, "incorrect": 0.0, "unknown": 4.4},
       "share_masked": 0.87,
       "people": [{"person": 1, "first_s": 0.2, "last_s": 41.0, "seen_s": 38.2,
@@ -24,13 +24,13 @@ JSON, version 2; times and lengths in seconds, distances in `unit`:
 
 `seconds` is how long people were there with each label, added up over people: two
 people with a mask for 10 s make 20. `share_masked` is that with a mask among what is
-known, or null where nothing is. A film that breaks off, such as a file that was copied
+known, or null where nothing is. A video that breaks off, such as a file that was copied
 half way, has an `error` and what was found until then; it is not `whole`, nor is one
 that was stopped. `frame_rate_assumed` says that a file without times, such as bare
 H.264, does not name its frame rate either, so that all times are a guess. Of very many
 people the newest are listed, of pairs those who matter most; `earlier` counts the
 others, who are part of `seconds` too. `events` are the newest of `n_events`, with the
-fields of `maskdet.events.Event`; `began` is when the film was taken if that is known,
+fields of `maskdet.events.Event`; `began` is when the video was taken if that is known,
 else when it was looked at.
 """
 
@@ -160,7 +160,7 @@ class VideoReport:
         """Return it as in the module's description of the JSON."""
         info = self.info
         return {
-            "film": to_utf8(self.source),
+            "video": to_utf8(self.source),
             "error": to_utf8(self.error) or None,
             "whole": self.is_complete,
             "pipeline": self.pipeline or None,
@@ -170,7 +170,7 @@ class VideoReport:
             "frame_rate_assumed": None if info is None else info.rate_is_assumed,
             "duration_s": None if info is None else _round(self._duration_s(info)),
             "has_sound": None if info is None else info.has_sound,
-            "pictures": self.n_frames,
+            "images": self.n_frames,
             "analysed_s": _round(self.analyzed_s),
             "seconds": _values_by_key(self.label_s),
             "share_masked": _round(self.mask_rate),
@@ -187,12 +187,12 @@ class VideoReport:
 
 
 def reports_to_json(reports: Iterable[VideoReport]) -> str:
-    """Return reports as JSON text, one film a line, ended by a line break."""
+    """Return reports as JSON text, one video a line, ended by a line break."""
     lines = ",\n  ".join(
         json.dumps(report.to_dict(), ensure_ascii=False) for report in reports
     )
     videos = f"[\n  {lines}\n]" if lines else "[]"
-    return f'{{"version": {REPORT_JSON_VERSION}, "films": {videos}}}\n'
+    return f'{{"version": {REPORT_JSON_VERSION}, "videos": {videos}}}\n'
 
 
 def _person_to_dict(person: Person) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _bin_to_dict(timeline_bin: TimelineBin) -> dict[str, Any]:
 
 
 def _event_to_dict(event: Event, time_s: float) -> dict[str, Any]:
-    """Return an event without what all events of a film share."""
+    """Return an event without what all events of a video share."""
     record = event.to_record()
     shared = ("at", "camera", "session")
     rest = {name: value for name, value in record.items() if name not in shared}

@@ -1,12 +1,12 @@
-"""Films as CSV: one row for each person of each picture, written as they come.
+"""Videos as CSV: one row for each person of each image, written as they come.
 
 Version 1 of the columns; distances and times are in metres (or heads) and seconds:
 
-    film       name or address of the film
-    time_s     when the picture is shown, from the first one
+    video       name or address of the video
+    time_s     when the image is shown, from the first one
     person     the person's number; -1 while a face is too new to have one
-    x1 y1 x2 y2   the face, in pixels of the picture, upright
-    score      how sure the finder is that it is a face; 0 while it is turned away
+    x1 y1 x2 y2   the face, in pixels of the image, upright
+    score      how sure the detector is that it is a face; 0 while it is turned away
     label      mask, no_mask, incorrect or unknown
     mask no_mask incorrect   how likely each is
     seen_s     for how long the face was not seen; 0 if it is
@@ -16,13 +16,13 @@ Version 1 of the columns; distances and times are in metres (or heads) and secon
     unit       m or heads
     near       1 if that is closer than allowed, 2 if it was for too long, else 0
     x z        where the person is: to the right of the camera and away from it, in unit
-    error      why the film ends here before its end, or cannot be read; else empty
+    error      why the video ends here before its end, or cannot be read; else empty
 
-A picture without people has one row that holds only its film and time. A film that
-breaks off has one more, with the time of its last picture and the error; one that
+An image without people has one row that holds only its video and time. A video that
+breaks off has one more, with the time of its last image and the error; one that
 cannot be read at all has only that row, without a time.
 
-One moment of a film that was looked at, read back from its rows.
+One moment of a video that was looked at, read back from its rows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ VIDEO_CSV_VERSION: Final = 1
 """Goes up when a column changes its meaning or goes away, not when one is added."""
 
 VIDEO_COLUMNS: Final = (
-    *("film", "time_s", "person", "x1", "y1", "x2", "y2", "score", "label"),
+    *("video", "time_s", "person", "x1", "y1", "x2", "y2", "score", "label"),
     *(label.key for label in CLASSES),
     *("seen_s", "evidence", "nearest", "distance", "unit", "near", "x", "z"),
     "error",
@@ -61,7 +61,7 @@ class VideoCsvWriter:
         self._writer.writerow(VIDEO_COLUMNS)
 
     def add(self, video_name: str, scene: Scene) -> None:
-        """Write the people of one picture.
+        """Write the people of one image.
 
         Args:
             video_name: its name.
@@ -91,11 +91,11 @@ class VideoCsvWriter:
             self._writer.writerow(_pad_row([*head, *values]))
 
     def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
-        """Write that a film breaks off, or cannot be read at all.
+        """Write that a video breaks off, or cannot be read at all.
 
         Args:
             video_name: its name.
-            time_s: of its last picture, if there was one.
+            time_s: of its last image, if there was one.
             error: one line.
         """
         time_text = "" if time_s is None else f"{time_s:.3f}"
@@ -123,7 +123,7 @@ class EventCsvWriter:
 
 
 class VideoCsvFile(AtomicFile, VideoCsvWriter):
-    """Everybody in every picture, as a whole file or none."""
+    """Everybody in every image, as a whole file or none."""
 
     def __init__(self, target: str | Path) -> None:
         """Begin the file.
@@ -135,7 +135,7 @@ class VideoCsvFile(AtomicFile, VideoCsvWriter):
         VideoCsvWriter.__init__(self, self.stream)
 
     def add(self, video_name: str, scene: Scene) -> None:
-        """Write the people of one picture, as `VideoCsvWriter` does.
+        """Write the people of one image, as `VideoCsvWriter` does.
 
         Raises:
             OSError: there is no room; it names the file.
@@ -144,7 +144,7 @@ class VideoCsvFile(AtomicFile, VideoCsvWriter):
             VideoCsvWriter.add(self, video_name, scene)
 
     def add_error(self, video_name: str, time_s: float | None, error: str) -> None:
-        """Write why a film ends too early, as `VideoCsvWriter` does.
+        """Write why a video ends too early, as `VideoCsvWriter` does.
 
         Raises:
             OSError: there is no room; it names the file.
@@ -209,14 +209,14 @@ _CsvRow = dict[str, str]
 
 
 def read_scene_at(csv_path: Path, time_s: float, min_confidence: float) -> Scene | None:
-    """Return the moment of the picture that is shown at a time; None before the first.
+    """Return the moment of the image that is shown at a time; None before the first.
 
-    Pictures come in the order of time, so a few lines tell where it is in the file.
+    Images come in the order of time, so a few lines tell where it is in the file.
 
     Args:
-        csv_path: what `RowFile` wrote of one film.
-        time_s: in seconds from the first picture.
-        min_confidence: as the film was looked at.
+        csv_path: what `RowFile` wrote of one video.
+        time_s: in seconds from the first image.
+        min_confidence: as the video was looked at.
 
     Returns:
         The scene; of pairs it holds each person's nearest only, without times.

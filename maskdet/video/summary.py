@@ -1,8 +1,8 @@
-"""Who was in a film, for how long, and what they wore.
+"""Who was in a video, for how long, and what they wore.
 
-Who was near whom in a film, how close and for how long.
+Who was near whom in a video, how close and for how long.
 
-How many people there were at each moment of a film, by what they wore.
+How many people there were at each moment of a video, by what they wore.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ LABELS: Final = (*CLASSES, Label.UNKNOWN)
 """The order in which people are counted."""
 
 _MAX_BINS: Final = 1200
-"""A line chart shows no more; where a film is longer, its bins grow."""
+"""A line chart shows no more; where a video is longer, its bins grow."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class _Bin:
 
 
 class Timeline:
-    """Counts people over time, in memory that does not grow with the film."""
+    """Counts people over time, in memory that does not grow with the video."""
 
     def __init__(self, max_bins: int = _MAX_BINS) -> None:
         """Start with bins of one second; they double where there get too many."""
@@ -209,7 +209,7 @@ class Timeline:
         time_bin = self._bins.get(index)
         if time_bin is None:
             time_bin = self._bins[index] = _Bin(0.0, dict.fromkeys(LABELS, 0.0))
-        # Two pictures at one time: both count, the second hardly.
+        # Two images at one time: both count, the second hardly.
         duration_s = max(duration_s, 1e-6)
         time_bin.observed_s += duration_s
         for label, track_id in zip(
@@ -227,7 +227,7 @@ class Timeline:
             self._double_bin_length()
 
     def get_bins(self) -> tuple[TimelineBin, ...]:
-        """Return what was counted so far; times without a picture are left out."""
+        """Return what was counted so far; times without an image are left out."""
         return tuple(
             TimelineBin(
                 index * self._length_s,
@@ -335,7 +335,7 @@ class _PersonTotals:
 
 
 class PersonAggregator:
-    """Collects the people of a film."""
+    """Collects the people of a video."""
 
     def __init__(
         self, *, keep_crops: bool = False, max_people: int = MAX_PEOPLE
@@ -357,7 +357,7 @@ class PersonAggregator:
 
         Args:
             scene: who is there; the untracked are nobody yet.
-            image: `(h, w, 3)` the picture, from which views are kept.
+            image: `(h, w, 3)` the image, from which views are kept.
             duration_s: until the next one, in seconds.
         """
         duration_s = max(duration_s, 1e-6)

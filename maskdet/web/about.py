@@ -15,18 +15,18 @@ from maskdet.web import session
 from maskdet.web.widgets import legend_html
 
 _CAPABILITIES = """
-maskdet finds the faces in your camera's stream, in a picture or in a film and says
+maskdet finds the faces in your camera's stream, in an image or in a video and says
 for each one whether it wears a mask, wears none, or wears it wrongly.
 
 **It can**
 
-- look at many faces in one picture and tell each label with its confidence,
+- look at many faces in one image and tell each label with its confidence,
 - say "Unsure" instead of guessing, below the confidence you ask for,
-- follow people in a stream or film, also for a while when they turn away, and let
+- follow people in a stream or video, also for a while when they turn away, and let
   several views of somebody make one verdict,
 - guess how far apart people stand,
 - show what every threshold costs before you choose it,
-- give you the results as pictures, films, JSON and CSV.
+- give you the results as images, videos, JSON and CSV.
 
 **It cannot**
 
@@ -43,14 +43,14 @@ fault or who is safe. It is no medical device either.
 """
 
 _PRIVACY = """
-- Pictures are looked at in the memory of the computer that runs this page. None is
+- Images are looked at in the memory of the computer that runs this page. None is
   written to its disk, and none is sent on to anybody.
-- Films need a file while they are worked on: in memory where there is room, else in a
+- Videos need a file while they are worked on: in memory where there is room, else in a
   private temporary folder; it is deleted soon after. The Video page says which.
-- Events are written down only if you switch that on, and never with a picture. Alerts
+- Events are written down only if you switch that on, and never with an image. Alerts
   go only where you send them.
-- If that computer is not yours, your pictures travel to it, and no further.
-- Uploaded pictures and what was found in them stay in the memory of your own session,
+- If that computer is not yours, your images travel to it, and no further.
+- Uploaded images and what was found in them stay in the memory of your own session,
   so that a moved slider need not wait, and are gone soon after you close this page.
   No other visitor can see them.
 - Streamlit's usage statistics are switched off.
@@ -60,8 +60,8 @@ _SCORES = """
 - **Confidence** is the classifier's own estimate that its label is the right one. It
   is an estimate, no promise: faces unlike those it learned from can be wrong at any
   confidence.
-- **Face score** is how sure the face finder is that there is a face at all. It says
-  nothing about the mask, and different finders count differently.
+- **Face score** is how sure the face detector is that there is a face at all. It says
+  nothing about the mask, and different detectors count differently.
 - The thresholds for both are in the sidebar. A higher face score shows fewer faces;
   a higher confidence shows more of them as "Unsure".
 """
@@ -89,7 +89,7 @@ def render_about_page() -> None:
     st.caption(f"Version {__version__}, licence Apache-2.0")
     st.markdown(_CAPABILITIES)
     st.warning(_SECURITY, icon=":material/gpp_maybe:")
-    st.subheader("Your pictures stay yours")
+    st.subheader("Your images stay yours")
     st.markdown(_PRIVACY)
     st.subheader("How to read the results")
     st.html(legend_html(session.get_preferences().style))

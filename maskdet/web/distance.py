@@ -3,11 +3,11 @@
 The choices are part of the visitor's preferences, which are their only source: a
 widget tells them at once, and shows what they say in the next run.
 
-Four points on the floor: clicked or dragged on a picture, or typed.
+Four points on the floor: clicked or dragged on an image, or typed.
 
 Where people stand as seen from above, as the pages show it.
 
-Who is near whom in the live picture, as HTML that holds only our own words.
+Who is near whom in the live image, as HTML that holds only our own words.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _MODE_TITLES: Final = {
 _MODE_DESCRIPTIONS: Final = {
     "off": "Distances between people are not measured.",
     "relative": "Without knowing the camera: distances in heights of faces, right "
-    "across the picture and rough along the camera's look. There is no plan.",
+    "across the image and rough along the camera's look. There is no plan.",
     "pinhole": "In metres, from the size of each face and the camera's field of view; "
     f"faces differ, so expect errors of about {100 * FACE_HEIGHT_ERROR:.0f} %.",
     "ground_plane": "In metres, from four points on the floor whose distances you "
@@ -197,7 +197,7 @@ _POINT_DIGITS: Final = 5
 
 @dataclass(frozen=True, eq=False)
 class StillImage:
-    """A picture of the floor, and where faces are in it.
+    """An image of the floor, and where faces are in it.
 
     Attributes:
         image: `(h, w, 3)` uint8 BGR.
@@ -209,10 +209,10 @@ class StillImage:
 
 
 def render_point_editor(still: StillImage | None) -> None:
-    """Show the points on a picture, to be moved there or by typing.
+    """Show the points on an image, to be moved there or by typing.
 
     Args:
-        still: the picture; without one only the points are shown.
+        still: the image; without one only the points are shown.
     """
     st.markdown(
         "Mark the corners of a **rectangle on the floor**, such as tiles or a carpet: "
@@ -242,7 +242,7 @@ def _render_point_inputs(points: tuple[float, ...]) -> None:
     percentages = [round(100 * point, _POINT_DIGITS - 2) for point in points]
     distance.fill_widgets(dict(zip(keys, percentages, strict=True)))
     st.caption(
-        "In percent of the picture's width, from the left, and height, from above."
+        "In percent of the image's width, from the left, and height, from above."
     )
     for corner, name in enumerate(CORNER_NAMES):
         columns = st.columns(2)
@@ -289,7 +289,7 @@ def _get_editor() -> Any:
 
 
 def to_data_url(still: StillImage, style: Style) -> str:
-    """Return the picture as a `data:` address, not larger than it is shown."""
+    """Return the image as a `data:` address, not larger than it is shown."""
     image = blur_faces(still.image, still.face_boxes) if style.blur else still.image
     scale = min(1.0, _EDITOR_MAX_SIDE_PX / max(image.shape[:2]))
     if scale < 1:
@@ -314,7 +314,7 @@ def render_birds_eye(
         positions: `(n, 2)` where, x to the right and z away from the camera.
         settings: with which they were measured; they must be possible.
         style: colours, and whether people are named by their numbers.
-        size_wh: width and height of the picture.
+        size_wh: width and height of the image.
     """
     has_positions = len(positions) == len(scene)
     if settings.distance not in ("pinhole", "ground_plane") or not has_positions:
@@ -418,7 +418,7 @@ def distance_error(settings: Settings, size_wh: tuple[int, int]) -> str:
 
     Args:
         settings: `distance` and what it needs.
-        size_wh: width and height of the pictures in pixels.
+        size_wh: width and height of the images in pixels.
     """
     if settings.distance == "off":
         return ""
@@ -458,7 +458,7 @@ class DistanceGuard:
 
 
 def mirror_points(points: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the points on the floor as they lie in the mirrored picture.
+    """Return the points on the floor as they lie in the mirrored image.
 
     They stay in order, clockwise from the far left one.
 

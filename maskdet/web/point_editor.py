@@ -1,6 +1,6 @@
-"""What the browser runs to move four points over a picture: HTML, CSS, JavaScript.
+"""What the browser runs to move four points over an image: HTML, CSS, JavaScript.
 
-It is given the address of a picture, eight shares of width and height, and the names
+It is given the address of an image, eight shares of width and height, and the names
 of the points; after each move it tells `moved` with eight numbers again.
 """
 
@@ -17,7 +17,7 @@ POINT_EDITOR_HTML: Final = """
 </div>
 """
 
-# White on black lines and black on yellow points show on any picture.
+# White on black lines and black on yellow points show on any image.
 POINT_EDITOR_CSS: Final = """
 .stage {position: relative; overflow: hidden; border-radius: .5rem; line-height: 0;
   min-height: 8rem; touch-action: none; cursor: crosshair; user-select: none;

@@ -34,8 +34,8 @@ class Preferences:
         analyzer: a name in `ANALYZERS`: who finds the faces; or `AUTO`.
         settings: the thresholds.
         style: what is drawn, in which colours.
-        mirror: turn the live picture left to right, as a mirror does.
-        rotate: degrees clockwise by which the live picture is turned before that.
+        mirror: turn the live image left to right, as a mirror does.
+        rotate: degrees clockwise by which the live image is turned before that.
         camera_width: asked of the camera, in pixels; it may give another.
         camera_height: asked of the camera, in pixels.
         camera_fps: asked of the camera, in frames per second.

@@ -283,7 +283,7 @@ def get_analyzer(name: str) -> Analyzer:
 def load_private_analyzer(name: str, preferences: Preferences) -> Analyzer:
     """Return an analyzer that is nobody else's, for work beside the pages.
 
-    It neither waits for the live picture nor changes when the visitor chooses
+    It neither waits for the live image nor changes when the visitor chooses
     something else. Safe to call from any thread.
 
     Args:
@@ -387,7 +387,7 @@ def _get_pool() -> AnalyzerPool:
 
 
 def _set_current(preferences: Preferences) -> None:
-    """Put choices in force, and forget pictures that were labelled otherwise."""
+    """Put choices in force, and forget images that were labelled otherwise."""
     previous: Preferences | None = st.session_state.get(_PREFERENCES_KEY)
     if previous is not None and _get_classification_options(
         previous

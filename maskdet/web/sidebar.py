@@ -285,7 +285,7 @@ def _select_analyzer(*, live: bool) -> str:
         key="choice.analyzer",
         help="Finds the faces and labels each of them. Another one finds other faces, "
         "and takes another time. “auto” takes the best that is here: a fast one on the "
-        "Live page, a thorough one for pictures.",
+        "Live page, a thorough one for images.",
     )
     resolved_name = resolve_analyzer(name, live=live)
     st.caption(
@@ -384,7 +384,7 @@ def render_sidebar(*, live: bool = False) -> Preferences:
         _render_settings_files(preferences)
     session.store_preferences(preferences)
     # The place is taken in any case: whatever moves down the page is built anew by
-    # the browser, and a live picture would stop.
+    # the browser, and a live image would stop.
     warning_area = st.empty()
     if session.get_warning():
         warning_area.warning(
@@ -452,12 +452,12 @@ def _render_choices(*, live: bool) -> Preferences:
         )
     with st.expander("Camera", icon=":material/photo_camera:"):
         mirror = st.toggle(
-            "Mirror the live picture",
+            "Mirror the live image",
             key="choice.mirror",
             help="Turns it left to right, so that you move as in a mirror.",
         )
         rotate = st.selectbox(
-            "Rotate the live picture",
+            "Rotate the live image",
             ROTATIONS,
             format_func=format_rotation,
             key="choice.rotate",
@@ -490,7 +490,7 @@ def _render_thresholds(previous: Settings) -> Settings:
         *(0.0, 1.0),
         key="choice.min_score",
         step=0.01,
-        help="How sure the finder must be that something is a face. "
+        help="How sure the detector must be that something is a face. "
         "Lower finds more faces, and more things that are none.",
     )
     min_confidence = st.slider(
@@ -528,13 +528,13 @@ def _render_drawing_options() -> Style:
     blur = st.toggle(
         "Blur faces in every output",
         key="choice.blur",
-        help="In the live picture, results, cards and downloads: every face that is "
+        help="In the live image, results, cards and downloads: every face that is "
         "found becomes a few coarse squares.",
     )
     ids = st.toggle(
         "Show numbers of people",
         key="choice.ids",
-        help="As in “#3”, for people who are followed from picture to picture.",
+        help="As in “#3”, for people who are followed from image to image.",
     )
     parts = st.pills(
         "Draw",
@@ -556,7 +556,7 @@ def _render_drawing_options() -> Style:
         *(0.5, 3.0),
         key="choice.scale",
         step=0.25,
-        help="1 suits the size of the picture.",
+        help="1 suits the size of the image.",
     )
     return Style(
         palette=palette,
@@ -584,7 +584,7 @@ def _select_camera_rate() -> int:
     return st.selectbox(
         "Camera rate",
         _add_current_option(_CAMERA_RATES_FPS, "choice.camera_fps"),
-        format_func=lambda fps: f"{fps} pictures a second",
+        format_func=lambda fps: f"{fps} images a second",
         key="choice.camera_fps",
         help="Asked of the camera when you press Start. "
         "More than can be analysed are skipped, never queued.",

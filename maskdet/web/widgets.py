@@ -4,7 +4,7 @@ Text of strangers, made harmless for Streamlit's Markdown.
 
 Files that a visitor may take along, side by side.
 
-The samples that a visitor can try without having a picture or film at hand.
+The samples that a visitor can try without having an image or video at hand.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ def scene_cards_html(
 
 
 def image_totals_html(image_totals: ImageTotals, style: Style) -> str:
-    """Return the counts over all pictures as tiles, as HTML."""
+    """Return the counts over all images as tiles, as HTML."""
     faces = sum(image_totals.label_counts.values())
     metrics = [
-        metric_html(pluralize(image_totals.n_images, "Picture"), image_totals.n_images),
+        metric_html(pluralize(image_totals.n_images, "Image"), image_totals.n_images),
         metric_html(pluralize(faces, "Face"), faces),
     ]
     for label in Label:
@@ -141,7 +141,7 @@ def image_totals_html(image_totals: ImageTotals, style: Style) -> str:
     metrics.append(
         metric_html("Masked, of those that are sure", image_totals.mask_rate_text)
     )
-    title = f"{pluralize(image_totals.n_without_face, 'Picture')} without a face"
+    title = f"{pluralize(image_totals.n_without_face, 'Image')} without a face"
     metrics.append(metric_html(title, image_totals.n_without_face))
     return metrics_html(metrics)
 
@@ -206,7 +206,7 @@ def _prob_bar_html(name: str, prob: float, colour: str) -> str:
 def escape_markdown(text: str) -> str:
     """Return Markdown that shows `text` as it is.
 
-    A link, a file or an error may hold anything, also the picture or address of a
+    A link, a file or an error may hold anything, also the image or address of a
     stranger. Only signs of ASCII can be escaped: before others a backslash stays.
     """
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
@@ -241,7 +241,7 @@ _DRAWN_MASK_CREDIT: Final = f"{_PORTRAIT_CREDIT}; mask drawn by this program"
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture or film that comes with the project.
+    """An image or video that comes with the project.
 
     Attributes:
         title: what a visitor reads, in plain words.
@@ -268,7 +268,7 @@ IMAGE_SAMPLES: Final[tuple[Sample, ...]] = (
 
 VIDEO_SAMPLE: Final = Sample(
     "Film",
-    _SAMPLES_FOLDER / "film.mp4",
+    _SAMPLES_FOLDER / "video.mp4",
     f"{_PORTRAIT_CREDIT}; masks, hall and movement drawn by this program",
 )
 """Twelve seconds with three people; one of them turns away for a while."""

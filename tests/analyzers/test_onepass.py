@@ -21,7 +21,7 @@ from tests.helpers.fakes import FakeClassifier, make_grey_image
 
 
 class FakeNetwork:
-    """Sees the same faces, at places that are shares of the picture it is given."""
+    """Sees the same faces, at places that are shares of the image it is given."""
 
     def __init__(self, *seen: tuple[float, float, float, float, float]) -> None:
         self.sizes_wh: list[tuple[int, int]] = []

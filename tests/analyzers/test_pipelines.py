@@ -250,7 +250,7 @@ def test_two_analyzers_share_one_file() -> None:
 
 
 class OneLargeFace:
-    """A network that sees one face of 100 pixels in all but tiny pictures."""
+    """A network that sees one face of 100 pixels in all but tiny images."""
 
     sizes_wh: ClassVar[list[tuple[int, int]]] = []
 

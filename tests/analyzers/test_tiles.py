@@ -1,4 +1,4 @@
-"""A picture in windows: every face once, none of them cut."""
+"""An image in windows: every face once, none of them cut."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.helpers.fakes import FakeClassifier, make_grey_image
 
 
 class Squares:
-    """Finds white rectangles up to a size, as far as the picture shows them.
+    """Finds white rectangles up to a size, as far as the image shows them.
 
-    The score is the share of the picture's side, so that windows score better.
+    The score is the share of the image's side, so that windows score better.
     """
 
     def __init__(self, at_least: float = 0.05) -> None:
@@ -82,9 +82,9 @@ def test_a_small_picture_is_looked_at_once():
 
 def test_every_face_is_found_once_and_whole():
     boxes = [
-        [20, 20, 60, 60],  # too small for the whole picture
+        [20, 20, 60, 60],  # too small for the whole image
         [290, 180, 370, 260],  # across the ends of several windows
-        [940, 540, 1000, 600],  # at the picture's own corner
+        [940, 540, 1000, 600],  # at the image's own corner
         [450, 100, 850, 500],  # larger than the overlap
     ]
     seen = tiled()[0].analyze(scene_of(*boxes), ALL)

@@ -1,4 +1,4 @@
-"""A dashboard on a free port, a camera that plays a film, and a real Chromium."""
+"""A dashboard on a free port, a camera that plays a video, and a real Chromium."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.browser.dashboard import Dashboard, run_dashboard
 from tests.helpers.waiting import WAIT_MS
 
 BROWSER_FOLDER = Path(__file__).resolve().parent
-# The picture comes from a file, permission is given unasked, and media may travel
+# The image comes from a file, permission is given unasked, and media may travel
 # over 127.0.0.1, so that no network is needed.
 FLAGS = (
     "--no-sandbox",
@@ -62,7 +62,7 @@ def dashboard(
 def fake_dashboard(
     chromium: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Dashboard]:
-    """The dashboard with an analyzer that knows the film `fake_film` plays."""
+    """The dashboard with an analyzer that knows the video `fake_film` plays."""
     folder = tmp_path_factory.mktemp("fake")
     with run_dashboard(folder, "--fake") as running:
         yield running
@@ -81,7 +81,7 @@ def playwright() -> Iterator[Any]:
 def launch_browser(
     playwright: Any, chromium: str
 ) -> Iterator[Callable[[Path | None], Any]]:
-    """A function that returns the browser whose camera plays a film."""
+    """A function that returns the browser whose camera plays a video."""
     with contextlib.ExitStack() as stack:
 
         @functools.cache
@@ -100,7 +100,7 @@ def launch_browser(
 def open_page(
     launch_browser: Callable[[Path | None], Any],
 ) -> Iterator[Callable[[str, Path | None], Any]]:
-    """A function that opens an address as a new visitor with a film as camera."""
+    """A function that opens an address as a new visitor with a video as camera."""
     with contextlib.ExitStack() as stack:
 
         def open_(url: str, video: Path | None = None) -> Any:

@@ -23,7 +23,7 @@ BROWSER_FOLDER = Path(__file__).resolve().parent
 STREAMER = 'iframe[title="streamlit_webrtc.component.webrtc_streamer"]'
 _STATS_SELECTOR = ".maskdet-live:not(.maskdet-near)"
 
-# The stream's <video> as PNG; null while it has no picture.
+# The stream's <video> as PNG; null while it has no image.
 VIDEO_AS_PNG_SCRIPT = """() => {
   const video = document.querySelector('video');
   if (!video || !video.videoWidth) return null;
@@ -114,14 +114,14 @@ class LivePage:
 
     def start(self) -> None:
         self.button("Start").click()
-        wait_until(lambda: self.image() is not None, "the first picture")
+        wait_until(lambda: self.image() is not None, "the first image")
 
     def stop(self) -> None:
         self.button("Stop").click()
         self.button("Start").wait_for()
 
     def image(self) -> np.ndarray | None:
-        """The picture that came back from the server, BGR."""
+        """The image that came back from the server, BGR."""
         url = self.frame.evaluate(VIDEO_AS_PNG_SCRIPT)
         if url is None:
             return None
@@ -131,7 +131,7 @@ class LivePage:
     def wait_for_image(
         self, condition: Callable[[np.ndarray], bool], description: str
     ) -> np.ndarray:
-        """Return the first picture that meets the condition."""
+        """Return the first image that meets the condition."""
         images: list[np.ndarray] = []
 
         def is_met() -> bool:
@@ -151,11 +151,11 @@ class LivePage:
         open_page_from_sidebar(self.page, page_name)
 
     def read_stats(self) -> str:
-        """Everything beside the picture, as text."""
+        """Everything beside the image, as text."""
         return self.page.locator(_STATS_SELECTOR).inner_text()
 
     def read_stat(self, name: str) -> str:
-        """The value that stands over a name in the numbers beside the picture."""
+        """The value that stands over a name in the numbers beside the image."""
         cells = self.page.locator(f"{_STATS_SELECTOR} dl div")
         return cells.filter(has_text=name).locator("dd").first.inner_text()
 
@@ -242,7 +242,7 @@ def wait_until_idle(page: Any, quiet_s: float = 0.3, timeout_s: float = 10) -> N
 
 
 def write_camera_video(path: Path, images: Sequence[np.ndarray]) -> Path:
-    """Write what Chromium's fake camera plays in a loop, 30 pictures a second."""
+    """Write what Chromium's fake camera plays in a loop, 30 images a second."""
     jpegs = (cv2.imencode(".jpg", image)[1].tobytes() for image in images)
     path.write_bytes(b"".join(jpegs))
     return path

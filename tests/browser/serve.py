@@ -20,7 +20,7 @@ MASK_BGR = (200, 120, 40)
 
 
 class ColourAnalyzer:
-    """Calls each part of a film that has `FACE_BGR` a face, with `MASK_BGR` masked.
+    """Calls each part of a video that has `FACE_BGR` a face, with `MASK_BGR` masked.
 
     An overlap of 0, which no other test sets, makes it fail.
     """
@@ -35,7 +35,7 @@ class ColourAnalyzer:
         face, mask = (
             self._match_colour(image, colour) for colour in (FACE_BGR, MASK_BGR)
         )
-        # Compressed film has seams between the two colours.
+        # Compressed video has seams between the two colours.
         face_mask = cv2.dilate((face | mask).astype(np.uint8), np.ones((9, 9)))
         n_components, components = cv2.connectedComponents(face_mask)
         boxes, probs = [], []

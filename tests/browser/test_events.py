@@ -1,4 +1,4 @@
-"""From the camera to the Events page, in a real Chromium whose camera plays a film."""
+"""From the camera to the Events page, in a real Chromium whose camera plays a video."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pair_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if masked:
             image[(y1 + y2) // 2 : y2, x1:x2] = MASK_BGR
     return write_camera_video(
-        tmp_path_factory.mktemp("film") / "pair.mjpeg", [image] * 30
+        tmp_path_factory.mktemp("video") / "pair.mjpeg", [image] * 30
     )
 
 
@@ -72,7 +72,7 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     live.open_page("Events")
     live.page.get_by_text("Nothing is recorded yet.").wait_for()
     live.page.get_by_text("Record events", exact=True).click()
-    live.page.get_by_text("No picture is ever stored").wait_for()
+    live.page.get_by_text("No image is ever stored").wait_for()
     live.open_page("Live")
     watched(live)
     live.stop()

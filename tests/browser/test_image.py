@@ -31,7 +31,7 @@ UPLOADER = '[data-testid="stMain"] input[type="file"]'
 
 
 def portrait(*, masked: bool) -> Image:
-    """Return a picture of a face as the fake analyzer knows it."""
+    """Return an image of a face as the fake analyzer knows it."""
     image = np.full((480, 640, 3), 90, np.uint8)
     x1, y1, x2, y2 = FACE_BOX
     image[y1:y2, x1:x2] = FACE_BGR
@@ -52,7 +52,7 @@ def outlined(image: Image, label: Label) -> bool:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """A bare and a masked face, a picture without one, and a broken file."""
+    """A bare and a masked face, an image without one, and a broken file."""
     images = {
         "bare.png": portrait(masked=False),
         "masked.png": portrait(masked=True),
@@ -61,7 +61,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     paths = {name: tmp_path / name for name in (*images, "broken.jpg")}
     for name, image in images.items():
         cv2.imwrite(str(paths[name]), image)
-    paths["broken.jpg"].write_bytes(b"\xff\xd8\xff\xe0 this was a picture")
+    paths["broken.jpg"].write_bytes(b"\xff\xd8\xff\xe0 this was an image")
     return paths
 
 
@@ -87,7 +87,7 @@ class ImagePage:
         ).wait_for()
 
     def result(self) -> Image:
-        """The picture that stands over "Result", BGR."""
+        """The image that stands over "Result", BGR."""
         files: list[bytes] = []
 
         def fetched() -> bool:
@@ -142,7 +142,7 @@ BROKEN_IMAGES = """() => [...document.querySelectorAll('[data-testid="stMain"] i
 
 
 def replaced(page: Any, text: str, url: str) -> bool:
-    """Return whether a complaint is only of a picture that a newer one replaced.
+    """Return whether a complaint is only of an image that a newer one replaced.
 
     On a slow machine the browser may ask for a result after the next run took its
     place; Streamlit then answers 404, and nobody sees it. Streamlit's own script also
@@ -163,7 +163,7 @@ def test_upload_slide_and_download(image_page, files, tmp_path) -> None:
     wait_until(lambda: outlined(image_page.result(), Label.UNKNOWN), "the grey outline")
     assert not outlined(image_page.result(), Label.NO_MASK)
 
-    path = image_page.download("Marked picture (PNG)", tmp_path)
+    path = image_page.download("Marked image (PNG)", tmp_path)
     assert path.name == "bare-marked.png"
     saved = cv2.imread(str(path))
     assert saved.shape == (480, 640, 3)
@@ -206,7 +206,7 @@ def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> Non
     )
     shown = dict(zip(names, values, strict=True))
     assert shown["Pictures"] == "3"
-    assert shown["Mask"] == shown["No mask"] == shown["Picture without a face"] == "1"
+    assert shown["Mask"] == shown["No mask"] == shown["Image without a face"] == "1"
     assert shown["Masked, of those that are sure"] == "50 %"
 
     path = image_page.download("All 4 (zip)", tmp_path)

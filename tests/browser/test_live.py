@@ -1,4 +1,4 @@
-"""The Live page in a real Chromium whose camera plays a film."""
+"""The Live page in a real Chromium whose camera plays a video."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fake_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image[(y1 + y2) // 2 : y2, x1:x2] = MASK_BGR
         cv2.circle(image, (20 + 3 * number, 440), 14, (255, 255, 255), -1)
         images.append(image)
-    return write_camera_video(tmp_path_factory.mktemp("film") / "fake.mjpeg", images)
+    return write_camera_video(tmp_path_factory.mktemp("video") / "fake.mjpeg", images)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def live(
 
 
 def outlined(label: Label) -> Callable[[np.ndarray], bool]:
-    """Return whether a picture has an outline in the label's colour."""
+    """Return whether an image has an outline in the label's colour."""
     return lambda image: _outline_px(image, label) > 300
 
 
@@ -75,11 +75,11 @@ def no_outline(image: np.ndarray) -> bool:
 
 
 def moving(live: LivePage) -> bool:
-    """Return whether the ball rolls, which no frozen picture can show."""
-    first = live.wait_for_image(lambda image: True, "a picture")
+    """Return whether the ball rolls, which no frozen image can show."""
+    first = live.wait_for_image(lambda image: True, "an image")
     live.wait_for_image(
         lambda image: bool((np.abs(image.astype(int) - first) > 80).any()),
-        "another picture",
+        "another image",
     )
     return True
 
@@ -98,7 +98,7 @@ def portrait_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = [cv2.resize(image, (640, 480)) for image in (bare, masked)]
     frames = [images[number // (4 * FILM_FPS)] for number in range(8 * FILM_FPS)]
     return write_camera_video(
-        tmp_path_factory.mktemp("film") / "portrait.mjpeg", frames
+        tmp_path_factory.mktemp("video") / "portrait.mjpeg", frames
     )
 
 
@@ -131,7 +131,7 @@ def test_the_default_analyzer_labels_a_real_face(
 
 
 def test_each_state_gets_its_colour_and_the_numbers_follow(live: LivePage) -> None:
-    # On a busy machine pictures may stop for longer than people are remembered.
+    # On a busy machine images may stop for longer than people are remembered.
     live.page.goto(f"{live.page.url}?memory_s=60")
     assert live.read_stat("Analysed") == NONE
     live.start()
@@ -177,7 +177,7 @@ def test_blurred_faces_leave_no_face_in_the_picture(live: LivePage) -> None:
         # The squares reach out of the face: grey beside it takes on its red.
         return float(image[165:225, 186:204, 2].mean()) > 100
 
-    assert not smeared(live.wait_for_image(lambda image: True, "a picture"))
+    assert not smeared(live.wait_for_image(lambda image: True, "an image"))
     live.page.get_by_text("Drawing", exact=True).click()
     live.page.get_by_text("Blur faces in every output").click()
     live.wait_for_image(smeared, "a blurred face")
@@ -190,7 +190,7 @@ def test_a_moved_slider_changes_the_running_picture(live: LivePage) -> None:
     live.press_slider_key("Confidence", "End")
     live.wait_for_image(outlined(Label.UNKNOWN), "a grey outline")
     live.press_slider_key("Face score", "End")
-    live.wait_for_image(no_outline, "a picture without an outline")
+    live.wait_for_image(no_outline, "an image without an outline")
     assert moving(live)
 
 
@@ -245,7 +245,7 @@ def test_failing_frames_are_told_and_the_stream_lives(live: LivePage) -> None:
     alert.filter(has_text="the test asked for a failure").wait_for()
     live.wait_for_image(
         lambda image: float(image[:8, -40:, 1].mean()) < 60,
-        "a bar with the error over the picture",
+        "a bar with the error over the image",
     )
     assert moving(live)
     live.press_slider_key("Overlap", "End")
@@ -291,7 +291,7 @@ def test_a_stream_that_breaks_off_is_told_and_connects_again(live: LivePage) -> 
         live.frame.evaluate(_BREAK_OFF)
         alert = live.page.get_by_test_id("stAlert")
         alert.filter(has_text="The live video broke off").wait_for()
-        wait_until(lambda: live.image() is not None, "a picture again")
+        wait_until(lambda: live.image() is not None, "an image again")
         alert.wait_for(state="detached")
         assert moving(live)
 

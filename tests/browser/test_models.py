@@ -1,4 +1,4 @@
-"""The Models page in a real Chromium, and a model changed under a live picture."""
+"""The Models page in a real Chromium, and a model changed under a live image."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image[y1:y2, x1:x2] = FACE_BGR
         cv2.circle(image, (20 + 6 * number, 440), 14, (255, 255, 255), -1)
         images.append(image)
-    return write_camera_video(tmp_path_factory.mktemp("film") / "bare.mjpeg", images)
+    return write_camera_video(tmp_path_factory.mktemp("video") / "bare.mjpeg", images)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.browser.serve import FACE_BGR, MASK_BGR
 from tests.helpers.waiting import wait_until
 
 ZIP = "[data-testid=stFileUploader]:has-text('A zip with') input[type=file]"
-PICTURES = "[data-testid=stFileUploader]:has-text('Pictures to label') input[type=file]"
+PICTURES = "[data-testid=stFileUploader]:has-text('Images to label') input[type=file]"
 FACE_XYWH = (100, 60, 80, 80)
 
 
@@ -64,7 +64,7 @@ def click_in(page: Any, chart: Any, x: float, y: float) -> None:
 
 
 def picture(*, masked: bool) -> bytes:
-    """A face, masked or not, as a picture file."""
+    """A face, masked or not, as an image file."""
     image = np.full((240, 320, 3), 90, np.uint8)
     x, y, width, height = FACE_XYWH
     image[y : y + height, x : x + width] = FACE_BGR
@@ -74,7 +74,7 @@ def picture(*, masked: bool) -> bytes:
 
 
 def coco_zip(n: int = 4) -> bytes:
-    """Pictures by turns masked and not, and one label of them that is wrong."""
+    """Images by turns masked and not, and one label of them that is wrong."""
     names = [f"{number}.png" for number in range(n)]
     truths = [1 + number % 2 for number in range(n - 1)] + [1]
     labels = {
@@ -158,17 +158,17 @@ def test_a_goal_is_proposed_set_and_used_on_live(page: Any) -> None:
 
 def test_a_set_of_ones_own_is_looked_at_and_tuned_on(page: Any) -> None:
     choose(page, "My own set")
-    found = page.get_by_text("4 pictures, 4 faces: 3 Mask, 1 No mask")
+    found = page.get_by_text("4 images, 4 faces: 3 Mask, 1 No mask")
     yard = {"name": "yard.zip", "mimeType": "application/zip", "buffer": coco_zip()}
     upload_files(page, page.locator(ZIP), yard, found)
-    page.get_by_role("button", name="Look at 4 pictures").click()
+    page.get_by_role("button", name="Look at 4 images").click()
     page.get_by_text("truth: Mask").first.wait_for()
     faces = page.locator(".maskdet-hits figure").first.locator("img")
     assert faces.count() == 2, "the face itself, and where it lies"
     LivePage(page).open_page("Image")
     page.get_by_role("heading", name="Image", exact=True).wait_for()
     LivePage(page).open_page("Tune")
-    page.get_by_text("4 pictures, 4 faces").wait_for()
+    page.get_by_text("4 images, 4 faces").wait_for()
     charts(page).first.locator("canvas, svg.marks").wait_for()
 
 
@@ -190,7 +190,7 @@ def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None
         }
         for at in range(2)
     ]
-    find = page.get_by_role("button", name="Find the faces in 2 pictures")
+    find = page.get_by_role("button", name="Find the faces in 2 images")
     upload_files(page, page.locator(PICTURES), pictures, find)
     find.click()
     page.get_by_text("0 of 2 faces confirmed").wait_for()
@@ -204,7 +204,7 @@ def test_pictures_are_labelled_with_a_click_each_and_tuned_on(page: Any) -> None
     assert len(labels["annotations"]) == 2
 
     page.get_by_role("button", name="Tune on these labels").click()
-    page.get_by_role("button", name="Look at 2 pictures").click()
+    page.get_by_role("button", name="Look at 2 images").click()
     page.get_by_text("truth: Incorrect").first.wait_for()
 
 

@@ -22,14 +22,14 @@ UPLOADER = '[data-testid="stMain"] input[type="file"]'
 RATE = 5
 LENGTH_S = 4
 
-# What the browser knows of the film that it shows.
+# What the browser knows of the video that it shows.
 STATE = """() => {
   const video = document.querySelector('[data-testid="stMain"] video');
   return video && video.readyState > 0 && !video.error
     ? [video.videoWidth, video.videoHeight, video.duration, video.currentTime] : null;
 }"""
 
-# The film played until it came so many seconds further.
+# The video played until it came so many seconds further.
 PLAY = """async seconds => {
   const video = document.querySelector('[data-testid="stMain"] video');
   video.muted = true; const until = video.currentTime + seconds;
@@ -40,7 +40,7 @@ PLAY = """async seconds => {
 
 
 def write_film(path: Path, seconds: float = LENGTH_S) -> Path:
-    """Write a film of a face as the fake analyzer knows it; it puts a mask on."""
+    """Write a video of a face as the fake analyzer knows it; it puts a mask on."""
     n = round(seconds * RATE)
     with VideoWriter(path, (320, 240), frame_rate=Fraction(RATE)) as film:
         for number in range(n):
@@ -60,7 +60,7 @@ class VideoPage:
         self.page = page
 
     def upload(self, path: Path) -> None:
-        look = self.page.get_by_role("button", name="Look at this film", exact=True)
+        look = self.page.get_by_role("button", name="Look at this video", exact=True)
         upload_files(self.page, self.page.locator(UPLOADER), str(path), look)
         look.click()
 
@@ -70,10 +70,10 @@ class VideoPage:
     def see_result(self) -> None:
         people = self.page.get_by_role("heading", name="People", exact=True)
         people.wait_for()
-        wait_until(lambda: self.state() is not None, "the film in the browser")
+        wait_until(lambda: self.state() is not None, "the video in the browser")
 
     def state(self) -> list[float] | None:
-        """Width, height, length and place of the film that is shown."""
+        """Width, height, length and place of the video that is shown."""
         found: list[float] | None = self.page.evaluate(STATE)
         return found
 
@@ -82,7 +82,7 @@ class VideoPage:
         return state is not None and abs(state[3] - time_s) < 0.3
 
     def moment(self) -> float:
-        slider = self.page.get_by_role("slider", name="Moment of the film, in seconds")
+        slider = self.page.get_by_role("slider", name="Moment of the video, in seconds")
         return float(slider.get_attribute("aria-valuetext"))
 
     def download(self, button: str, folder: Path) -> Path:
@@ -118,20 +118,20 @@ def test_upload_play_scrub_and_download(video_page, tmp_path) -> None:
     canvas = chart.locator("canvas, svg").first
     canvas.wait_for()
     size = canvas.bounding_box()
-    # The last quarter of the film; above the legend, below the title.
+    # The last quarter of the video; above the legend, below the title.
     canvas.click(position={"x": 0.9 * size["width"], "y": 0.5 * size["height"]})
     wait_until(lambda: video_page.moment() == LENGTH_S - 1, "the chart's moment")
-    wait_until(lambda: video_page.starts_at(LENGTH_S - 1), "the film to start there")
+    wait_until(lambda: video_page.starts_at(LENGTH_S - 1), "the video to start there")
     video_page.page.get_by_text("At 0:03: 1 Mask").wait_for()
 
     document = json.loads(video_page.download("Summary (JSON)", tmp_path).read_bytes())
-    (film,) = document["films"]
+    (film,) = document["videos"]
     assert {event["kind"] for event in film["events"]} >= {"entered", "left"}
-    assert (film["film"], film["pictures"]) == ("mine.mp4", LENGTH_S * RATE)
+    assert (film["video"], film["images"]) == ("mine.mp4", LENGTH_S * RATE)
     assert [person["first_s"] < 1 for person in film["people"]] == [True]
-    lines = video_page.download("Every picture (CSV)", tmp_path).read_text()
+    lines = video_page.download("Every image (CSV)", tmp_path).read_text()
     assert len(lines.splitlines()) == 1 + LENGTH_S * RATE
-    marked = video_page.download("Annotated film (MP4)", tmp_path)
+    marked = video_page.download("Annotated video (MP4)", tmp_path)
     assert marked.name == "mine-marked.mp4"
     assert marked.read_bytes()[4:8] == b"ftyp"
 
@@ -143,7 +143,7 @@ def test_a_film_goes_on_during_a_visit_elsewhere_and_can_be_left(
     open_page_from_sidebar(video_page.page, "Events")
     open_page_from_sidebar(video_page.page, "Video")
     video_page.see_result()
-    video_page.press("Another film")
+    video_page.press("Another video")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
     assert video_page.page.get_by_text("mine.mp4").count() == 0
 
@@ -152,7 +152,7 @@ def test_after_a_reload_the_film_is_found_again(
     video_page, open_page, fake_dashboard, tmp_path
 ) -> None:
     video_page.upload(write_film(tmp_path / "long.mp4", 600))
-    video_page.page.locator(".maskdet-film img").wait_for()
+    video_page.page.locator(".maskdet-video img").wait_for()
     video_page.page.reload()
     video_page.page.get_by_text("Looking at long.mp4").wait_for()
     video_page.press("Stop here")
@@ -162,7 +162,7 @@ def test_after_a_reload_the_film_is_found_again(
     other = VideoPage(open_page(f"{fake_dashboard.url}video"))
     other.page.locator(UPLOADER).wait_for(state="attached")
     assert other.page.get_by_text("long.mp4").count() == 0
-    video_page.press("Another film")
+    video_page.press("Another video")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
 
 
@@ -170,22 +170,22 @@ def test_cancel_and_a_second_visitor_meanwhile(
     video_page, open_page, fake_dashboard, tmp_path
 ) -> None:
     video_page.upload(write_film(tmp_path / "long.mp4", 600))
-    video_page.page.locator(".maskdet-film img").wait_for()
+    video_page.page.locator(".maskdet-video img").wait_for()
     other = VideoPage(open_page(f"{fake_dashboard.url}video"))
     other.upload(write_film(tmp_path / "short.mp4", 1))
     other.see_result()
     video_page.press("Cancel")
     video_page.page.locator(UPLOADER).wait_for(state="attached")
-    assert video_page.page.locator(".maskdet-film").count() == 0
+    assert video_page.page.locator(".maskdet-video").count() == 0
 
 
 def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
     path = tmp_path / "broken.mp4"
-    path.write_bytes(b"this was a film")
+    path.write_bytes(b"this was a video")
     video_page.upload(path)
     alert = video_page.page.get_by_role("alert").filter(has_text="broken.mp4")
     alert.wait_for()
-    assert "no film, or it is damaged" in alert.inner_text()
+    assert "no video, or it is damaged" in alert.inner_text()
 
 
 def test_what_happened_can_be_visited_and_written_to_the_store(
@@ -193,7 +193,7 @@ def test_what_happened_can_be_visited_and_written_to_the_store(
 ) -> None:
     shown = VideoPage(open_page(f"{fake_dashboard.url}events"))
     shown.page.get_by_text("Record events", exact=True).click()
-    shown.page.get_by_text("No picture is ever stored").wait_for()
+    shown.page.get_by_text("No image is ever stored").wait_for()
     open_page_from_sidebar(shown.page, "Video")
     shown.upload(write_film(tmp_path / "mine.mp4"))
     shown.see_result()
@@ -216,4 +216,4 @@ def visit_last_row(shown: VideoPage) -> None:
     size = table.bounding_box()
     shown.page.mouse.click(size["x"] + 16, size["y"] + size["height"] - 18)
     wait_until(lambda: shown.moment() > LENGTH_S - 0.5, "the row's moment")
-    wait_until(lambda: shown.starts_at(int(shown.moment())), "the film to start there")
+    wait_until(lambda: shown.starts_at(int(shown.moment())), "the video to start there")

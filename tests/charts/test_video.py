@@ -1,4 +1,4 @@
-"""The charts of a film: what they are made of, and what a click on them says."""
+"""The charts of a video: what they are made of, and what a click on them says."""
 
 from __future__ import annotations
 

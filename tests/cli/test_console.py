@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_terminal_gets_a_progress_bar_and_stdout_stays_clean():
     code = (
         "from maskdet.cli.console import iterate_with_progress_bar, print_line\n"
-        "for item in iterate_with_progress_bar(['a', 'b', 'c'], 'picture'): "
+        "for item in iterate_with_progress_bar(['a', 'b', 'c'], 'image'): "
         "print_line(item)"
     )
     ours, theirs = pty.openpty()
@@ -36,12 +36,12 @@ def test_a_terminal_gets_a_progress_bar_and_stdout_stays_clean():
     os.close(ours)
     os.close(theirs)
     assert "0/3" in shown
-    assert "picture/s" in shown
+    assert "image/s" in shown
     assert done.stdout == b"a\nb\nc\n"
 
 
 def test_elsewhere_there_is_no_bar(capsys):
-    assert list(iterate_with_progress_bar([1, 2, 3], "picture")) == [1, 2, 3]
+    assert list(iterate_with_progress_bar([1, 2, 3], "image")) == [1, 2, 3]
     assert capsys.readouterr() == ("", "")
 
 

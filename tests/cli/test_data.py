@@ -15,7 +15,7 @@ from tests.helpers.datasets import write_image, write_text
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Return a folder of 20 pictures, two of them copies of each other."""
+    """Return a folder of 20 images, two of them copies of each other."""
     for i in range(10):
         write_image(tmp_path / "faces" / "mask" / f"{i}.jpg", i)
         write_image(tmp_path / "faces" / "no_mask" / f"{i}.jpg", 100 + i)
@@ -26,10 +26,10 @@ def faces(tmp_path: Path) -> Path:
 def test_it_says_what_is_there(faces, capsys):
     assert main(["data", str(faces)]) == 0
     head, row, *rest = capsys.readouterr().out.splitlines()
-    assert head.split()[:4] == ["split", "source", "pictures", "mask"]
+    assert head.split()[:4] == ["split", "source", "images", "mask"]
     assert row.split()[:6] == ["-", "faces", "21", "11", "10", "0"]
     assert "unreadable: none" in rest
-    assert "alike: 2 pictures in 1 group, the largest of 2" in rest
+    assert "alike: 2 images in 1 group, the largest of 2" in rest
     assert "on both sides of a split: none" in rest
 
 
@@ -40,7 +40,7 @@ def test_an_unreadable_picture_is_named_and_fails(faces, capsys):
     assert "bad.jpg: the file is empty" in said.err
     report = json.loads(said.out)
     assert [Path(one["path"]).name for one in report["unreadable"]] == ["bad.jpg"]
-    assert report["alike"] == {"bits": 3, "groups": 1, "pictures": 2, "largest": 2}
+    assert report["alike"] == {"bits": 3, "groups": 1, "images": 2, "largest": 2}
     assert report["balance"][0]["faces"] == {"mask": 11, "no_mask": 10, "incorrect": 0}
 
 

@@ -47,7 +47,7 @@ def asked(monkeypatch):
 
 @pytest.fixture
 def pictures(tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(encode_jpeg(make_grey_image(100, 90)))
     (folder / "b.png").write_bytes(encode_png(make_grey_image(120, 80)))
@@ -146,7 +146,7 @@ def test_json_and_csv_files_say_that_they_were_written(pictures, tmp_path, capsy
     rows = list(csv.DictReader(io.StringIO(targets[1].read_text())))
     assert [row["path"] for row in rows] == [paths[0]] * 2 + [paths[1]] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "pictures",
+        "images",
         "r.csv",
         "r.json",
     ]
@@ -259,7 +259,7 @@ def test_a_file_that_may_not_be_read(pictures, capsys):
 def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked):
     empty = tmp_path / "empty"
     empty.mkdir()
-    (empty / "notes.txt").write_text("no picture")
+    (empty / "notes.txt").write_text("no image")
     line = (
         f"maskdet: {empty}: there is no image in this folder; accepted are "
         f"{IMAGE_FORMATS}\n"

@@ -97,7 +97,7 @@ def test_scenes_as_json(scenes, capsys, asked):
     }
     assert report["settings"]["min_score"] == 0.5
     assert report["images"] == 2
-    # Both pictures give the same face with the same score; it is right in one.
+    # Both images give the same face with the same score; it is right in one.
     assert report["ap"]["faces"] == {"value": 0.25, "low": 0.0, "high": 1.0, "n": 2}
     assert report["ap_large"]["faces"]["value"] == 0.5
     assert report["ap"]["no_mask"]["value"] == 0
@@ -112,7 +112,7 @@ def test_scenes_as_json(scenes, capsys, asked):
 def test_scenes_as_a_table(scenes, capsys):
     assert run("scenes", scenes, "--min-score", 0.3) == 0
     table = capsys.readouterr().out
-    assert f"2 pictures, 2 faces; analyzer {DEFAULT_ANALYZER}\n" in table
+    assert f"2 images, 2 faces; analyzer {DEFAULT_ANALYZER}\n" in table
     row = next(line for line in table.splitlines() if line.startswith("  faces  "))
     assert "0.250 [0.000, 1.000] n=2" in row
     assert "0.500 [" in row
@@ -162,7 +162,7 @@ def test_faces_as_json(index, capsys, asked):
 def test_faces_as_a_table(index, capsys):
     assert run("faces", index) == 0
     table = capsys.readouterr().out
-    assert f"2 pictures, split test; analyzer {DEFAULT_ANALYZER}\n" in table
+    assert f"2 images, split test; analyzer {DEFAULT_ANALYZER}\n" in table
     squeezed = " ".join(table.split())
     assert "mask against no mask 0.500 [0.095, 0.905] n=2" in squeezed
     assert "drawn 0.000 [" in squeezed
@@ -200,7 +200,7 @@ def test_a_report_folder_with_charts_and_the_worst_mistakes(
     assert "mask against no mask" in shown.out
     assert shown.err == f"wrote 3 files to {folder}\n"
     report = json.loads((folder / "report.json").read_text())
-    title = f"index.csv: 2 pictures, split test; analyzer {DEFAULT_ANALYZER}"
+    title = f"index.csv: 2 images, split test; analyzer {DEFAULT_ANALYZER}"
     assert report["title"] == title
     assert list(report["sets"]) == ["faces-test"]
     assert [one["file"] for one in report["mistakes"]] == ["b.png"]

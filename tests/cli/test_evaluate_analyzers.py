@@ -75,7 +75,7 @@ def test_the_table_has_a_line_an_analyzer_for_each_kind_of_number(scenes, capsys
     shown = capsys.readouterr()
     assert shown.err == ""
     lines = shown.out.splitlines()
-    assert lines[0] == "lobby-val: 1 picture, 2 faces"
+    assert lines[0] == "lobby-val: 1 image, 2 faces"
     names = [line.split()[0] for line in lines if line.startswith("    ")]
     assert names == ["haar", "mtcnn"] * 3
     assert "AP at IoU 0.5, at least 20 px" in shown.out

@@ -18,7 +18,7 @@ from tests.helpers.fakes import FakeClassifier
 
 
 class ByBrightness:
-    """Finds a face in the middle, the surer the brighter the picture's corner is."""
+    """Finds a face in the middle, the surer the brighter the image's corner is."""
 
     def detect(self, image: Image) -> Faces:
         height, width = image.shape[:2]
@@ -30,7 +30,7 @@ class ByBrightness:
 
 @pytest.fixture
 def faces(tmp_path: Path, monkeypatch) -> Path:
-    """Return a folder of four pictures, two of them with a doubtful face."""
+    """Return a folder of four images, two of them with a doubtful face."""
     from maskdet.media import encode_png
 
     for name, value in (
@@ -66,7 +66,7 @@ def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
         {"file_name": "set/no_mask/dark.png", "reason": "low score"},
     ]
     said = capsys.readouterr()
-    assert said.out.splitlines()[0] == "boxed 2 of 4 pictures"
+    assert said.out.splitlines()[0] == "boxed 2 of 4 images"
     assert "  low score 2" in said.out.splitlines()
 
 
@@ -96,7 +96,7 @@ def test_a_review_is_written_and_heard(faces, tmp_path, capsys):
 
 
 def test_a_picture_that_cannot_be_read_stops_nobody(faces, tmp_path, capsys):
-    (faces / "mask" / "bad.jpg").write_bytes(b"no picture")
+    (faces / "mask" / "bad.jpg").write_bytes(b"no image")
     out, folder = tmp_path / "set.json", tmp_path / "review"
     assert main(["label", str(faces), "--out", str(out), "--review", str(folder)]) == 0
     left = {
@@ -122,7 +122,7 @@ def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
     out = str(tmp_path / "x.json")
     for words, says in (
         ([str(tmp_path / "nowhere"), "--out", out], "there is no such file or folder"),
-        ([str(faces), "--out", out, "--split", "val"], "no picture of that split"),
+        ([str(faces), "--out", out, "--split", "val"], "no image of that split"),
         ([str(faces), "--out", "-"], "wanted a file"),
         ([str(faces), "--out", out, "--reviewed", str(wrong)], "wrong.csv:2: keep"),
     ):

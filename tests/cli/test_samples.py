@@ -1,4 +1,4 @@
-"""The whole way with the real default models, over the pictures that ship."""
+"""The whole way with the real default models, over the images that ship."""
 
 from __future__ import annotations
 

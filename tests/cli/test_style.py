@@ -62,7 +62,7 @@ def test_detect_names_and_colours_classes_as_asked(style, tmp_path, capsys) -> N
 def test_a_video_is_summed_up_and_marked_in_the_same_words(
     style, tmp_path, capsys
 ) -> None:
-    film = resource_path("samples/film.mp4")
+    film = resource_path("samples/video.mp4")
     out = tmp_path / "out.mp4"
     words = ["video", str(film), "--style", str(style), "--every", "40"]
     assert main([*words, "--out", str(out)]) == 0
@@ -211,7 +211,7 @@ def test_what_an_image_cannot_show_is_told_where_images_are_written(
     assert line not in told.err
     assert main([*words, "--out", str(out)]) == 0
     assert line in capsys.readouterr().err.splitlines()
-    film = str(resource_path("samples/film.mp4"))
+    film = str(resource_path("samples/video.mp4"))
     words = ["video", film, "--style", str(named), "--every", "40"]
     assert main([*words, "--out", str(tmp_path / "out.mp4")]) == 0
     assert line in capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""`--tiles`: large pictures in windows, on the command line."""
+"""`--tiles`: large images in windows, on the command line."""
 
 from __future__ import annotations
 

@@ -48,10 +48,10 @@ def stored(tmp_path):
 
 @pytest.fixture
 def scenes(tmp_path):
-    """Four pictures in COCO, each with a bare face where the analyzers find one."""
+    """Four images in COCO, each with a bare face where the analyzers find one."""
     (tmp_path / "images").mkdir()
     for at in range(4):
-        # The same bytes would be the same picture.
+        # The same bytes would be the same image.
         picture = encode_png(make_grey_image(100 + at, 60))
         (tmp_path / "images" / f"{at}.png").write_bytes(picture)
     left, top, right, bottom = FACE
@@ -83,7 +83,7 @@ def run(*words):
 def test_a_set_is_looked_at_and_told_class_by_class(scenes, capsys, analyzers):
     assert run(scenes, "--analyzer", "haar") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{scenes}: 4 pictures, 4 faces; analyzer haar"
+    assert lines[0] == f"{scenes}: 4 images, 4 faces; analyzer haar"
     rows = {line[:14].strip(): line[24:].split() for line in lines if line[:2] == "  "}
     assert rows["No mask"][:3] == ["1.000", "[0.510,", "1.000]"]
     assert rows["Mask"][0] == "-"
@@ -109,9 +109,16 @@ def test_folder_and_zip_say_the_same(scenes, tmp_path, capsys):
 def test_a_goal_is_proposed_with_all_it_costs(stored, capsys):
     assert run(stored, "--goal", "recall=0.7") == 0
     out = capsys.readouterr().out
-    assert "goal: at least 70 % of “No mask” found, then the fewest false alarms" in out
-    assert "chosen on 30 pictures, reported on the other 30" in out
-    for word in ("  now ", "  proposed ", "  where it was chosen ", "False alarms of"):
+    assert (
+        "goal: at least 70 % of “No mask” found, then the fewest false positives" in out
+    )
+    assert "chosen on 30 images, reported on the other 30" in out
+    for word in (
+        "  now ",
+        "  proposed ",
+        "  where it was chosen ",
+        "False positives of",
+    ):
         assert word in out
 
 

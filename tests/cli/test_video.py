@@ -65,16 +65,16 @@ def test_everything_can_be_written(tmp_path, capsys) -> None:
         assert opened.info.duration_s == pytest.approx(1.2, abs=0.01)
     times = {row["time_s"] for row in csv.DictReader(rows.open())}
     assert len(times) == N_FRAMES
-    (report,) = json.loads(summary.read_text())["films"]
-    assert (report["film"], report["whole"]) == (str(path), True)
-    assert report["pictures"] == N_FRAMES
+    (report,) = json.loads(summary.read_text())["videos"]
+    assert (report["video"], report["whole"]) == (str(path), True)
+    assert report["images"] == N_FRAMES
 
 
 def test_data_on_stdout_is_alone_there(tmp_path, capsys) -> None:
     path = write_video(tmp_path / "a.mp4")
     assert run(path, "--json", "-") == 0
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["films"][0]["pictures"] == N_FRAMES
+    assert json.loads(shown.out)["videos"][0]["images"] == N_FRAMES
     assert "1 person in 1.2 s" in shown.err
     assert run(path, "--csv", "-", "--every", 6) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
@@ -96,20 +96,20 @@ def test_faces_can_be_hidden(tmp_path) -> None:
 
 
 def test_a_broken_film_in_a_folder_costs_one_line(tmp_path, capsys) -> None:
-    folder, out = tmp_path / "films", tmp_path / "out"
+    folder, out = tmp_path / "videos", tmp_path / "out"
     folder.mkdir()
     write_video(folder / "a.mp4")
-    (folder / "b.mp4").write_text("no film")
+    (folder / "b.mp4").write_text("no video")
     write_video(folder / "c.webm", "libvpx")
     write_video(folder / "a.mkv")
     assert run(folder, "--out", out, "--json", tmp_path / "o.json") == 1
     shown = capsys.readouterr()
     complaints = [line for line in shown.err.splitlines() if "maskdet:" in line]
     assert len(complaints) == 1
-    assert complaints[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no film")
+    assert complaints[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no video")
     assert [path.name for path in find_videos(out)] == ["a-2.mp4", "a.mp4", "c.mp4"]
-    reports = json.loads((tmp_path / "o.json").read_text())["films"]
-    assert [report["pictures"] for report in reports] == [12, 12, 0, 12]
+    reports = json.loads((tmp_path / "o.json").read_text())["videos"]
+    assert [report["images"] for report in reports] == [12, 12, 0, 12]
     assert [report["error"] is None for report in reports] == [True, True, False, True]
 
 
@@ -164,7 +164,7 @@ def test_the_fast_analyzer_is_the_usual_one(tmp_path, asked, monkeypatch) -> Non
 
 
 def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
-    """The signal comes while the fourth picture is looked at."""
+    """The signal comes while the fourth image is looked at."""
     path = write_video(tmp_path / "a.mp4", audio_codec="aac")
     write_video(tmp_path / "b.mp4")
     calls = []
@@ -187,8 +187,8 @@ def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
     assert len(list(open_video_file(tmp_path / "o" / "a.mp4"))) == 4
     assert [one.name for one in (tmp_path / "o").iterdir()] == ["a.mp4"]
     assert len(rows.read_text().splitlines()) == 5
-    (report,) = json.loads(summary.read_text())["films"]
-    assert (report["film"], report["whole"]) == (str(path), False)
+    (report,) = json.loads(summary.read_text())["videos"]
+    assert (report["video"], report["whole"]) == (str(path), False)
 
 
 def test_a_camera_runs_until_ctrl_c_and_that_is_no_failure(

@@ -36,7 +36,7 @@ def _no_models(monkeypatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    films = tmp_path / "films"
+    films = tmp_path / "videos"
     films.mkdir()
     for name in ("a.mp4", "b.mp4"):
         write_video(films / name)
@@ -65,7 +65,7 @@ def fill_up(monkeypatch, of: type, method: str, after: int) -> None:
 
 
 def reports(path: Path) -> list[dict]:
-    return json.loads(path.read_text())["films"]
+    return json.loads(path.read_text())["videos"]
 
 
 def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
@@ -82,7 +82,7 @@ def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
     assert "b.mp4" not in shown.out
     assert not rows.exists()
     (report,) = reports(summary)
-    assert (report["pictures"], report["whole"]) == (5, False)
+    assert (report["images"], report["whole"]) == (5, False)
     assert report["error"] == f"{rows}: {NO_ROOM}"
     kinds = [row["kind"] for row in csv.DictReader(events.open())]
     assert kinds[0] == "entered"
@@ -101,7 +101,7 @@ def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
     whole = getattr(VideoWriter, method)
 
     def call(self, *words, **how):
-        # The disk is full at the first film's fifth picture, or at its end.
+        # The disk is full at the first video's fifth image, or at its end.
         failed.append("")
         if len(failed) == (5 if method == "write" else 1):
             raise OSError(28, "No space left on device", str(self._target))
@@ -114,10 +114,10 @@ def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
     line = f"{out / 'a.mp4'}: {NO_ROOM}"
     assert complaints(shown.err) == [f"maskdet: {folder / 'a.mp4'}: {line}"]
     first, second = reports(summary)
-    assert (first["pictures"], first["error"]) == (n, line)
+    assert (first["images"], first["error"]) == (n, line)
     assert first["whole"] == (n == N_FRAMES)
     assert len(first["people"]) == 1
-    assert (second["pictures"], second["error"]) == (N_FRAMES, None)
+    assert (second["images"], second["error"]) == (N_FRAMES, None)
     assert [path.name for path in out.iterdir()] == ["b.mp4"]
     assert len(rows.read_text().splitlines()) == 1 + n + N_FRAMES
 

@@ -35,7 +35,7 @@ LONG_MS = tuple(range(0, 2500, 100))
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch, tmp_path):
-    """Let every film show one person without a mask, and no test touch my events."""
+    """Let every video show one person without a mask, and no test touch my events."""
     fake_unmasked_person(monkeypatch, tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_events_as_a_file(tmp_path, capsys) -> None:
 def test_the_summary_has_the_events(tmp_path, capsys) -> None:
     path = write_video(tmp_path / "a.mp4", times_ms=LONG_MS)
     assert run_video(path, "--json", "-", *TOLD, "--began", "2026-03-01T12:00Z") == 0
-    (found,) = json.loads(capsys.readouterr().out)["films"]
+    (found,) = json.loads(capsys.readouterr().out)["videos"]
     assert found["began"] == "2026-03-01T12:00:00.000Z"
     assert [one["kind"] for one in found["events"]][1:3] == ["alert", "verdict"]
     assert found["events"][1]["rule"] == "no_mask"
@@ -160,7 +160,7 @@ def test_a_webhook_is_told_and_can_check_it(
 
 
 def test_a_webhook_that_refuses_costs_one_line_a_reason(tmp_path, capsys) -> None:
-    """Two films, an alert each: the status is 1 only if none arrived."""
+    """Two videos, an alert each: the status is 1 only if none arrived."""
     for name in ("a.mp4", "b.mp4"):
         write_video(tmp_path / name, times_ms=LONG_MS)
     with run_web_receiver((404, {})) as receiver:
@@ -233,7 +233,7 @@ def test_what_cannot_be_written_ends_the_film_with_one_line(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(video_events.EventCsvWriter, "add", full)
-    folder = tmp_path / "films"
+    folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("a.mp4", "b.mp4"):
         write_video(folder / name, times_ms=LONG_MS)

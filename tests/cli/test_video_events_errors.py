@@ -14,7 +14,7 @@ TOLD = ("--alert", "no_mask", "--alert-for", 0.5)
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch, tmp_path):
-    """Let every film show one person without a mask, and no test touch my events."""
+    """Let every video show one person without a mask, and no test touch my events."""
     fake_unmasked_person(monkeypatch, tmp_path)
 
 
@@ -87,7 +87,7 @@ def test_one_beginning_is_for_one_film(tmp_path, capsys, monkeypatch) -> None:
     ("source", "name"),
     [
         ("3", "Camera 3"),
-        ("films/lobby.mp4", "lobby.mp4"),
+        ("videos/lobby.mp4", "lobby.mp4"),
         ("rtsp://u:pw@cam.example:554/live/1?token=t", "cam.example:554/live/1"),
         ("https://cam.example/", "cam.example"),
     ],

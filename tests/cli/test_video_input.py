@@ -50,15 +50,15 @@ def test_half_a_video_is_said_to_be_half_everywhere(tmp_path, capsys) -> None:
     assert f"maskdet: {source}: {line}" in shown.err
     assert f"wrote {out} (only the first 0." in shown.err
     assert "1 person in the first 0." in shown.out
-    (report,) = json.loads(summary.read_text())["films"]
+    (report,) = json.loads(summary.read_text())["videos"]
     assert report["whole"] is False
     assert report["error"].startswith(line)
-    assert 0 < report["pictures"] < N_FRAMES
+    assert 0 < report["images"] < N_FRAMES
     *before, last = list(csv.DictReader(rows.open()))
     assert last["error"].startswith(line)
     assert (last["time_s"], last["person"]) == (before[-1]["time_s"], "")
     assert {row["error"] for row in before} == {""}
-    assert len(list(open_video_file(out))) == report["pictures"]
+    assert len(list(open_video_file(out))) == report["images"]
 
 
 def test_what_cannot_be_read_at_all_has_a_row(tmp_path, capsys) -> None:
@@ -68,8 +68,8 @@ def test_what_cannot_be_read_at_all_has_a_row(tmp_path, capsys) -> None:
     rows.parent.mkdir()
     assert run(tmp_path, "--csv", rows) == 1
     first, *rest = list(csv.DictReader(rows.open()))
-    assert (first["film"], first["time_s"]) == (str(tmp_path / "a.mp4"), "")
-    assert first["error"].startswith("this is no film")
+    assert (first["video"], first["time_s"]) == (str(tmp_path / "a.mp4"), "")
+    assert first["error"].startswith("this is no video")
     assert len(rest) == N_FRAMES
 
 
@@ -130,7 +130,7 @@ def test_a_frame_rate_near_zero_costs_one_line(tmp_path, capsys) -> None:
     assert run(folder, "--out", out) == 1
     shown = capsys.readouterr()
     assert shown.err.count("maskdet:") == 1
-    assert f"{path}: the film is longer than is allowed" in shown.err
+    assert f"{path}: the video is longer than is allowed" in shown.err
     assert f"{folder / 'b.mp4'}: 1 person in 1.2 s" in shown.out
 
 
@@ -152,9 +152,9 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     (tmp_path / "more").mkdir()
     rows = tmp_path / "more" / "o.json"
     assert run(tmp_path, "--json", rows) == 0
-    films = json.loads(rows.read_text())["films"]
-    assert [Path(one["film"]).name[0] for one in films] == list("abcdefghijk")
-    assert {one["pictures"] for one in films} == {N_FRAMES}
+    films = json.loads(rows.read_text())["videos"]
+    assert [Path(one["video"]).name[0] for one in films] == list("abcdefghijk")
+    assert {one["images"] for one in films} == {N_FRAMES}
     assert (
         f"{tmp_path}: left out 3 files that are not videos and 1 folder "
         "(l.txt, m.ts, n.jpg, more/)"
@@ -168,7 +168,7 @@ def test_a_clock_that_leaps_makes_no_video_longer(tmp_path) -> None:
     path, summary = tmp_path / "a.ts", tmp_path / "o.json"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     assert run(path, "--json", summary) == 0
-    (report,) = json.loads(summary.read_text())["films"]
+    (report,) = json.loads(summary.read_text())["videos"]
     assert (report["duration_s"], report["analysed_s"]) == (2.4, 2.4)
 
 
@@ -189,7 +189,7 @@ def test_a_rate_that_is_assumed_is_told(tmp_path, capsys) -> None:
     assert run(path, "--json", summary) == 0
     line = f"{path}: the file has no times; 25 frames a second are assumed"
     assert line in capsys.readouterr().err
-    (report,) = json.loads(summary.read_text())["films"]
+    (report,) = json.loads(summary.read_text())["videos"]
     assert report["frame_rate_assumed"] is True
 
 
@@ -279,5 +279,5 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
     assert times[-1] > 1.5
     assert len(Snapshots.asked) <= 5
     assert "single images; it is asked for one every second" in capsys.readouterr().err
-    (report,) = json.loads((tmp_path / "o.json").read_text())["films"]
-    assert (report["pictures"], report["error"]) == (3, None)
+    (report,) = json.loads((tmp_path / "o.json").read_text())["videos"]
+    assert (report["images"], report["error"]) == (3, None)

@@ -17,7 +17,7 @@ from tests.helpers.fakes import FakeClassifier, FakeDetector
 
 
 def fake_unmasked_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let every film show one person without a mask, and no test touch my events."""
+    """Let every video show one person without a mask, and no test touch my events."""
 
     def load(*_, **__):
         return TwoStage(

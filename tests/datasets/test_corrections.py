@@ -82,7 +82,7 @@ def test_every_face_of_a_scene_may_go(tmp_path):
         ("c.jpg,-,mask,x", "has 3 boxes"),
         ("c.jpg,3,mask,x", "has 3 boxes"),
         ("empty.jpg,-,mask,x", "has 0 boxes"),
-        ("b.jpg,-,mask,x", "means 2 pictures"),
+        ("b.jpg,-,mask,x", "means 2 images"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_by_line(tmp_path, row, says):

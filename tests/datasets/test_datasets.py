@@ -25,7 +25,7 @@ CATEGORIES = [
 
 
 def coco(folder: Path, boxes: list[tuple[int, list[float], int]], **changes) -> Path:
-    """Write a COCO file of two 100 x 80 pictures; `boxes` are (image, bbox, class)."""
+    """Write a COCO file of two 100 x 80 images; `boxes` are (image, bbox, class)."""
     (folder / "images").mkdir(exist_ok=True)
     for name in ("a.jpg", "b.jpg"):
         (folder / "images" / name).write_bytes(b"not looked at")

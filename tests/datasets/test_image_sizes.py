@@ -21,7 +21,7 @@ FACE = (60, 10, 84, 40)
 LEFT = (4, 10, 28, 40)
 """Another one: in the stored image it lies where the upright one ends."""
 
-# How to store an upright picture so that EXIF turns it back (Exif 2.32, tag 274).
+# How to store an upright image so that EXIF turns it back (Exif 2.32, tag 274).
 STORED = {
     1: None,
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -37,7 +37,7 @@ STORED = {
 def turned(
     path: Path, orientation: int, face: tuple[int, int, int, int] = FACE
 ) -> tuple[list[int], tuple[int, int]]:
-    """Write a picture of one bright face; return its box and size as stored."""
+    """Write an image of one bright face; return its box and size as stored."""
     pixels = np.zeros((UPRIGHT_WH[1], UPRIGHT_WH[0]), np.uint8)
     pixels[face[1] : face[3], face[0] : face[2]] = 255
     image = Pillow.fromarray(pixels)

@@ -24,7 +24,7 @@ Contents = Mapping[str, str | bytes]
 
 
 def lay(folder: Path, contents: Contents) -> Path:
-    """Write a set, its pictures and its labels."""
+    """Write a set, its images and its labels."""
     for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         data = content if isinstance(content, bytes) else content.encode()

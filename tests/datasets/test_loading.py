@@ -1,4 +1,4 @@
-"""From the paths a person names to the pictures a training gets."""
+"""From the paths a person names to the images a training gets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.helpers.datasets import write_image, write_text
 
 
 def folder(root: Path, split: str, classes: str, n: int, seed: int = 0) -> Path:
-    """Write `n` pictures of each class, every one of its own seed."""
+    """Write `n` images of each class, every one of its own seed."""
     for number, name in enumerate(classes.split()):
         for i in range(n):
             place = root / split / name / f"{name}-{i}.jpg"
@@ -21,7 +21,7 @@ def folder(root: Path, split: str, classes: str, n: int, seed: int = 0) -> Path:
 
 
 def town(folder: Path, name: str, seeds: list[int]) -> Path:
-    """Write a COCO file of one mask and one bare face a picture."""
+    """Write a COCO file of one mask and one bare face an image."""
     for seed in seeds:
         write_image(folder / "images" / f"{seed}.jpg", seed)
     box = {"bbox": [0, 0, 40, 40]}
@@ -103,7 +103,7 @@ def test_copies_of_validation_leave_train(tmp_path):
     assert "copy.png" not in names(data)["train"]
     assert (len(data.train), len(data.validation)) == (6, 4)
     assert [path.name for path in data.report.leakage.dropped] == ["copy.png"]
-    assert "1 group; 1 picture left out of train" in "\n".join(data.report.lines())
+    assert "1 group; 1 image left out of train" in "\n".join(data.report.lines())
 
 
 def test_groups_of_an_index_hold_in_it_and_nowhere_else(tmp_path):
@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_left_out_and_listed(tmp_path):
     report = load_training_data([tmp_path], seed=1).report
     assert [one.path.name for one in report.unreadable] == ["broken.jpg"]
     text = "\n".join(report.lines())
-    assert "unreadable: 1 picture, left out" in text
+    assert "unreadable: 1 image, left out" in text
     assert "broken.jpg: this is not an image" in text
     assert json.loads(json.dumps(report.to_json()))["unreadable"][0]["reason"]
 
@@ -166,7 +166,7 @@ def test_a_path_named_twice_counts_once(tmp_path):
     data = load_training_data([tmp_path, tmp_path / "train" / ".."], seed=1)
     assert len(data.train) == 4
     assert data.report.n_repeated == 6
-    assert "in several sets: 6 pictures" in "\n".join(data.report.lines())
+    assert "in several sets: 6 images" in "\n".join(data.report.lines())
 
 
 def test_the_report_counts_faces_and_their_sizes(tmp_path):
@@ -188,7 +188,7 @@ def test_the_report_counts_faces_and_their_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "n", "says"),
     [
-        ("mask", 10, "no face of no_mask to train on; the pictures hold mask 7"),
+        ("mask", 10, "no face of no_mask to train on; the images hold mask 7"),
         ("no_mask incorrect", 10, "no face of mask"),
         ("mask", 1, "nothing to validate on"),
     ],

@@ -15,7 +15,7 @@ from tests.helpers.datasets import make_example
 
 
 def town(seed: int, n: int = 400) -> list[Example]:
-    """Return pictures in groups of 1 to 12, one in twenty of a rare class."""
+    """Return images in groups of 1 to 12, one in twenty of a rare class."""
     rng = np.random.default_rng(seed)
     names = rng.choice(["mask", "no_mask", "incorrect"], n, p=[0.6, 0.35, 0.05])
     groups = rng.choice(n // 2, n) * rng.integers(0, 2, n)

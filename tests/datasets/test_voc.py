@@ -1,4 +1,4 @@
-"""Pascal VOC: corners that count from 1, pictures in several places, safe XML."""
+"""Pascal VOC: corners that count from 1, images in several places, safe XML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YOLO: shares of the upright picture's size, names from a data file or a list."""
+"""YOLO: shares of the upright image's size, names from a data file or a list."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_a_face_is_found_where_it_is(detector, portrait):
     faces = detector.detect(portrait.image)
     assert faces.scores[0] > 0.9
     assert iou_matrix(faces.boxes[:1], as_boxes(portrait.face))[0, 0] > TOLERANCE_IOU
-    assert (faces.scores[1:] < 0.5).all(), "the picture has one face"
+    assert (faces.scores[1:] < 0.5).all(), "the image has one face"
 
 
 def test_the_golden_box_has_not_moved(detector, portrait):

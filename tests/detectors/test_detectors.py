@@ -1,4 +1,4 @@
-"""Loading by name, and what a single finder offers beyond the contract."""
+"""Loading by name, and what a single detector offers beyond the contract."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_the_networks_say_what_the_package_says(stage, size_hw, ours):
 
 
 def shrunk(picture, face_px):
-    """Put the picture into a 640x480 frame so that its face is `face_px` wide."""
+    """Put the image into a 640x480 frame so that its face is `face_px` wide."""
     scale = face_px / 86
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     frame = np.full((480, 640, 3), 127, np.uint8)

@@ -110,7 +110,7 @@ def test_a_short_miss_is_bridged_and_a_long_one_parts() -> None:
 
 
 def test_few_pictures_are_no_break() -> None:
-    """Two seconds between pictures, and nobody missed in one of them."""
+    """Two seconds between images, and nobody missed in one of them."""
     shown = play(still(1.0), [0.0, 2.0, 4.0, 6.0])
     assert shown[-1][0].contact_s == 6.0
 
@@ -131,7 +131,7 @@ def test_a_jump_is_followed_in_seconds_not_in_pictures(step_s: float) -> None:
     shown = play(
         lambda t: [(1, 0.0), (2, 1.0 if t < 0.95 else 3.0)], every(step_s, 1.4)
     )
-    # From 0.95 s (picture at 1.0 or 0.967) on, one time constant of 0.4 s passed.
+    # From 0.95 s (image at 1.0 or 0.967) on, one time constant of 0.4 s passed.
     assert shown[-1][0].distance == pytest.approx(3 - 2 * np.exp(-1.1), abs=0.12)
 
 

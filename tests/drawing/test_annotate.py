@@ -1,4 +1,4 @@
-"""What `draw` puts on a picture, pixel by pixel where it matters."""
+"""What `draw` puts on an image, pixel by pixel where it matters."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_lines_grow_with_the_picture_and_stay_thin_on_small_faces() -> None:
 
 @pytest.mark.parametrize("side", [320, 640, 1920, 4000])
 def test_text_is_readable_at_every_size(side: int) -> None:
-    """Capitals take at least 8 px, and 1 % of the picture's longer side."""
+    """Capitals take at least 8 px, and 1 % of the image's longer side."""
     face = side // 3
     box = (face, face, 2 * face, 2 * face)
     result = draw(picture(side, side), scene((Label.MASK, box)), Style(boxes=False))

@@ -1,4 +1,4 @@
-"""Where captions go: in the picture, off the neighbours, or nowhere."""
+"""Where captions go: in the image, off the neighbours, or nowhere."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_caption_lies_on_top_of_its_face() -> None:
         ((100, 5, 200, 105), (100, 105, 180, 125)),  # no room above: below
         ((600, 100, 640, 140), (560, 80, 640, 100)),  # right border: moved inside
         ((-0, 100, 20, 140), (0, 80, 80, 100)),  # left border
-        ((0, 0, 640, 480), (0, 0, 80, 20)),  # face fills the picture: inside
+        ((0, 0, 640, 480), (0, 0, 80, 20)),  # face fills the image: inside
     ],
 )
 def test_a_caption_stays_in_the_picture(

@@ -240,7 +240,7 @@ def test_a_coarse_picture_shows_nobody_wherever_they_are() -> None:
 
 
 def test_what_is_blurred_is_gone_and_not_only_hidden() -> None:
-    """Two different faces with the same coarse squares give the same picture."""
+    """Two different faces with the same coarse squares give the same image."""
     fine = np.tile(np.array([[60, 100], [100, 60]], np.uint8), (240, 320))
     fine = np.repeat(fine[..., None], 3, axis=2)
     boxes = np.array([BOX], np.float32)

@@ -26,7 +26,7 @@ MASK, BARE, WRONG = Label.MASK, Label.NO_MASK, Label.INCORRECT
 
 @pytest.fixture
 def picture(tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(encode_png(make_grey_image(100, 60)))
     return path
 
@@ -197,7 +197,7 @@ def test_the_whole_picture_can_be_asked_for(picture):
 
 def test_an_unreadable_picture_stops_with_its_name(tmp_path):
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"broken\.jpg: .*not an image"):
         evaluate_boxes(FakeClassifier(), [example(broken, (LARGE, MASK))])
 
@@ -249,7 +249,7 @@ def test_reports_hold_every_number_and_what_was_said_of_whom(picture):
 
 @pytest.fixture
 def sets(tmp_path):
-    """An index with one test picture, and a scene with a large and a small face."""
+    """An index with one test image, and a scene with a large and a small face."""
     for name in ("face", "train", "images/scene"):
         path = tmp_path / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
@@ -296,5 +296,5 @@ def test_a_run_keeps_the_answers_on_each_set(sets):
     assert found.ground_truth.tolist() == [MASK]
     assert found.probs.tolist() == [pytest.approx([0.2, 0.7, 0.1])]
     assert watched == [1, 1, 1]
-    # the train picture is never looked at
+    # the train image is never looked at
     assert detector.calls == 2

@@ -55,7 +55,7 @@ class Sees:
 
 
 def test_faces_of_unknown_class_count_neither_way(tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(encode_png(make_grey_image(100, 60)))
     known = Example(path, boxes((0, 0, 30, 30)), (Label.MASK,))
     stranger = boxes((40, 0, 70, 30))
@@ -67,6 +67,6 @@ def test_faces_of_unknown_class_count_neither_way(tmp_path):
     assert (report.precision.value, report.precision.n) == (1, 1)
     assert (report.recall.value, report.recall.n) == (1, 1)
     assert report.classification.ground_truth.tolist() == [Label.MASK]
-    # Where nobody says that there is a face, it is a false alarm.
+    # Where nobody says that there is a face, it is a false positive.
     alarmed = evaluate_detection(Sees(), [known], Settings())
     assert (alarmed.ap["faces"].value, alarmed.precision.value) == (0.5, 0.5)

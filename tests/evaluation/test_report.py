@@ -55,7 +55,7 @@ def test_no_pictures_give_an_empty_grid():
 
 
 def test_impossible_grids_are_refused():
-    with pytest.raises(ValueError, match="1 pictures need as many captions, got 2"):
+    with pytest.raises(ValueError, match="1 images need as many captions, got 2"):
         image_grid([plain(1)], ["a", "b"])
     with pytest.raises(ValueError, match="must be above 0: 0, 9"):
         image_grid([plain(1)], ["a"], columns=0, cell_px=9)
@@ -68,7 +68,7 @@ def test_samples_show_each_class_and_leave_out_faces_too_small(tmp_path):
     labels = (Label.MASK, Label.NO_MASK, Label.INCORRECT)
     whole = Example(path, np.zeros((0, 4), np.float32), (Label.MASK,), "real")
     grid = samples_grid([Example(path, boxes, labels, "town"), whole], columns=2)
-    # three pictures, two lines of text each: label and source
+    # three images, two lines of text each: label and source
     assert grid.shape[0] == 2 * (128 + 30) + 3 * 6
     one_each = samples_grid([Example(path, boxes, labels), whole], n_per_class=1)
     assert one_each.shape[1] == 2 * 128 + 3 * 6
@@ -76,7 +76,7 @@ def test_samples_show_each_class_and_leave_out_faces_too_small(tmp_path):
 
 @pytest.fixture
 def judged(tmp_path):
-    """Three mistakes and one right answer, in two pictures."""
+    """Three mistakes and one right answer, in two images."""
     paths = [tmp_path / name for name in ("a.png", "b.png")]
     for path in paths:
         path.write_bytes(encode_png(make_grey_image(100, 60)))

@@ -1,4 +1,4 @@
-"""Small analysed pictures with known faces, for the tests of the Image page."""
+"""Small analysed images with known faces, for the tests of the Image page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def count_detector_calls(analyzer: TwoStage) -> int:
 
 
 def make_ramp_image(width: int = 200, height: int = 100) -> Image:
-    """Return a picture whose every region looks different."""
+    """Return an image whose every region looks different."""
     ramp = np.add.outer(np.arange(height) * 2, np.arange(width)) % 256
     return np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=2).astype(np.uint8)
 
@@ -61,7 +61,7 @@ def make_result(settings: Settings | None = None, name: str = "a.png") -> ImageR
 
 
 def make_broken_result(name: str = "b.jpg") -> ImageResult:
-    image_source = ImageCache().add_file(name, b"no picture", file_id=name)
+    image_source = ImageCache().add_file(name, b"no image", file_id=name)
     return ImageResult(
         image_source,
         analyze_upload(image_source.content, make_two_stage(), Settings()),

@@ -1,4 +1,4 @@
-"""Small pictures and data sets on disk, for the tests of the data room."""
+"""Small images and data sets on disk, for the tests of the data room."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.helpers.fakes import make_grey_image
 
 
 def make_textured_image(seed: int, width: int = 90, height: int = 80) -> Image:
-    """Return a picture of large soft blots: its hash differs from other seeds'."""
+    """Return an image of large soft blots: its hash differs from other seeds'."""
     rng = np.random.default_rng(seed)
     cells = rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)
     return cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def write_image(path: Path, seed: int = 0, width: int = 90, height: int = 80) -> Path:
-    """Write one such picture as JPEG or PNG, and the folders it needs."""
+    """Write one such image as JPEG or PNG, and the folders it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     encode = encode_png if path.suffix.lower() == ".png" else encode_jpeg
     path.write_bytes(encode(make_textured_image(seed, width, height)))
@@ -34,7 +34,7 @@ def write_image(path: Path, seed: int = 0, width: int = 90, height: int = 80) ->
 def make_example(
     name: str, label: str = "mask", group: str = "", split: str = ""
 ) -> Example:
-    """Return a picture of one face that need not exist."""
+    """Return an image of one face that need not exist."""
     labels = (label_from_name(label),)
     return Example(Path(name), empty_boxes(), labels, split=split, group=group)
 

@@ -42,12 +42,12 @@ class FakeClassifier:
 
 
 def make_grey_image(width: int = 64, height: int = 48) -> Image:
-    """Return a plain grey picture."""
+    """Return a plain grey image."""
     return np.full((height, width, 3), 128, np.uint8)
 
 
 class ScriptedFace(NamedTuple):
-    """A face that a scripted film shows."""
+    """A face that a scripted video shows."""
 
     box: tuple[float, float, float, float]
     probs: tuple[float, float, float]
@@ -55,7 +55,7 @@ class ScriptedFace(NamedTuple):
 
 
 class ScriptedAnalyzer:
-    """Plays a film: sees what the script says for each moment, in falling score."""
+    """Plays a video: sees what the script says for each moment, in falling score."""
 
     def __init__(self, script: Callable[[float], Sequence[ScriptedFace]]) -> None:
         self.time_s = 0.0

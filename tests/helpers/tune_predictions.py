@@ -13,7 +13,7 @@ SIDE_PX = 400
 def make_labelled_set(
     n_images: int = 60, *, seed: int = 0, name: str = "village"
 ) -> LabelledSet:
-    """A set of three faces a picture: mostly masked, some bare, few incorrect."""
+    """A set of three faces an image: mostly masked, some bare, few incorrect."""
     rng = np.random.default_rng(seed)
     image_rows = np.repeat(np.arange(n_images), 3)
     n = len(image_rows)
@@ -31,7 +31,7 @@ def make_labelled_set(
 def make_page_predictions(
     labelled_set: LabelledSet | None = None, analyzer: str = "onepass", *, seed: int = 1
 ) -> AnalyzerPredictions:
-    """What an analyzer said: most faces, mostly right, and a false alarm a picture."""
+    """What an analyzer said: most faces, mostly right, and a false positive an image."""
     labelled_set = labelled_set or make_labelled_set()
     rng = np.random.default_rng(seed)
     detected = np.flatnonzero(rng.random(len(labelled_set.faces)) < 0.95)

@@ -12,7 +12,7 @@ from tests.helpers.datasets import make_textured_image
 
 
 def make_jpeg(seed: int = 0, width: int = 90, height: int = 80) -> bytes:
-    """Return a small picture."""
+    """Return a small image."""
     return encode_jpeg(make_textured_image(seed, width, height))
 
 

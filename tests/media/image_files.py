@@ -1,4 +1,4 @@
-"""Small pictures and their files, for the tests of reading them."""
+"""Small images and their files, for the tests of reading them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from maskdet.types import Image
 
 
 def make_corners_image(width: int = 160, height: int = 120) -> Image:
-    """Return a smooth BGR picture whose four corners differ, so that turns show."""
+    """Return a smooth BGR image whose four corners differ, so that turns show."""
     corners = np.array(
         [[[250, 20, 20], [20, 250, 20]], [[20, 20, 250], [240, 240, 240]]], np.uint8
     )
@@ -120,7 +120,7 @@ def mean_difference(a: Image, b: Image) -> float:
 
 
 def make_huge_png() -> bytes:
-    """A picture whose header says 20000 x 20000; its pixels do not matter."""
+    """An image whose header says 20000 x 20000; its pixels do not matter."""
     header = b"IHDR" + struct.pack(">II5B", 20000, 20000, 8, 2, 0, 0, 0)
     chunk = header + struct.pack(">I", zlib.crc32(header))
     png = encode_png(make_corners_image(8, 8))
@@ -133,13 +133,13 @@ def make_animation(format_name: str = "GIF") -> bytes:
 
 
 def make_broken_files() -> dict[str, tuple[bytes, str]]:
-    """Return files that are no good pictures by name, and what is said of each."""
+    """Return files that are no good images by name, and what is said of each."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     jpeg = encode_jpeg(noise)
     return {
         "empty.jpg": (b"", "the file is empty"),
         "truncated.jpg": (jpeg[: len(jpeg) // 2], "damaged or incomplete"),
-        "text.png": (b"I am no picture", "not an image"),
+        "text.png": (b"I am no image", "not an image"),
         "moving.gif": (make_animation(), "an animation"),
         "photo.heic": (
             b"\0\0\0\x18ftypheic" + bytes(40),

@@ -2,7 +2,7 @@
 
 It knows what a reader needs: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, with Basic or
 Digest passwords, and sends over TCP or UDP. It says that it has sound too, and sends
-none. Each picture is plain and as bright as its number says, see `brightness`.
+none. Each image is plain and as bright as its number says, see `brightness`.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 
 
 def brightness(number: int) -> float:
-    """Return how bright a picture is when it is decoded, in [0, 255] (BT.601)."""
+    """Return how bright an image is when it is decoded, in [0, 255] (BT.601)."""
     return (4 + 4 * (number % N_IMAGES)) * 255 / 219
 
 
 @cache
 def encode_images(size_wh: tuple[int, int]) -> tuple[tuple[bytes, ...], ...]:
-    """Return the H.264 units of each picture; every one can be read without others."""
+    """Return the H.264 units of each image; every one can be read without others."""
     width, height = size_wh
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
@@ -72,7 +72,7 @@ def encode_images(size_wh: tuple[int, int]) -> tuple[tuple[bytes, ...], ...]:
 def rtp_packets(
     units: tuple[bytes, ...], number: int, sequence: int
 ) -> Iterator[bytes]:
-    """Yield one picture as RTP (RFC 3550), long units in parts (RFC 6184, 5.8)."""
+    """Yield one image as RTP (RFC 3550), long units in parts (RFC 6184, 5.8)."""
     stamp = number * _CLOCK_HZ // RATE_HZ % 2**32
     bodies: list[bytes] = []
     for unit in units:
@@ -99,14 +99,14 @@ class RtspCamera:
 
     Attributes:
         port: on this machine.
-        size_wh: of its pictures, for those who come from now on.
+        size_wh: of its images, for those who come from now on.
         login: user and password that it asks for.
         digest: it asks for them by Digest (RFC 2069), not Basic.
         udp: it sends over UDP only, as some do.
         silent: it keeps connections and sends nothing on them.
         refuses: it hangs up on whoever comes.
         n_plays: how often somebody began to look.
-        number: of the picture that was sent last.
+        number: of the image that was sent last.
         methods: the method of every request.
     """
 
@@ -172,7 +172,7 @@ class _RtspHandler(socketserver.StreamRequestHandler):
     """One connection."""
 
     camera: RtspCamera
-    _udp_target: tuple[str, int] | None = None  # where pictures go, if by UDP
+    _udp_target: tuple[str, int] | None = None  # where images go, if by UDP
 
     def handle(self) -> None:
         if self.camera.refuses:
@@ -233,7 +233,7 @@ class _RtspHandler(socketserver.StreamRequestHandler):
         return method != "TEARDOWN"
 
     def _set_up_transport(self, request: dict[str, str]) -> None:
-        """Agree on the way that pictures take."""
+        """Agree on the way that images take."""
         requested = request["transport"]
         transport = "RTP/AVP/TCP;unicast;interleaved=0-1"
         if self.camera.udp and (ports := re.search(r"client_port=(\d+)", requested)):
@@ -268,7 +268,7 @@ class _RtspHandler(socketserver.StreamRequestHandler):
         self.wfile.write("\r\n".join([*lines, "", ""]).encode() + body)
 
     def _send_images(self) -> None:
-        """Send pictures at their rate until somebody hangs up."""
+        """Send images at their rate until somebody hangs up."""
         self.camera.n_plays += 1
         units_by_image = encode_images(self.camera.size_wh)
         began_s, sequence = time.monotonic(), 0

@@ -1,4 +1,4 @@
-"""Cameras: the newest picture, patience with those that go away, addresses."""
+"""Cameras: the newest image, patience with those that go away, addresses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUICK = ReconnectPolicy(initial_delay_s=0.01, max_delay_s=0.05, timeout_s=WAIT_S
 
 
 class FakeCamera:
-    """A camera whose pictures a test hands out, each one plain and brighter."""
+    """A camera whose images a test hands out, each one plain and brighter."""
 
     end_s = 0.0
 
@@ -110,18 +110,18 @@ def test_a_camera_that_stays_away_is_given_up() -> None:
     assert not source._thread.is_alive()
 
 
-@pytest.mark.parametrize("of", ["pictures", "opening"])
+@pytest.mark.parametrize("of", ["images", "opening"])
 def test_a_fault_while_reading_is_told_to_who_waits(of, monkeypatch) -> None:
     broken = FakeCamera(1)
     opener = opening([broken])
 
     def fail(*_: object) -> None:
-        raise ValueError("a picture of no size")
+        raise ValueError("an image of no size")
 
     def open_or_fail():
         return opener() if not broken.closed else fail()
 
-    if of == "pictures":
+    if of == "images":
         monkeypatch.setattr(LatestFrameSource, "_store_frame", fail)
     source = LatestFrameSource(open_or_fail, reconnect_policy=QUICK)
     # A source that says nothing for ever would hang here.
@@ -240,7 +240,7 @@ def test_what_can_be_opened(tmp_path: Path) -> None:
             "rtsp://cam/user=me_password=***",
         ),
         ("https://cam/a.m3u8?Token=secret", "https://cam/a.m3u8?Token=***"),
-        ("films/a@b.mp4", "films/a@b.mp4"),
+        ("videos/a@b.mp4", "videos/a@b.mp4"),
         ("0", "0"),
     ],
 )

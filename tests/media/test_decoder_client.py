@@ -1,4 +1,4 @@
-"""How the decoder treats films and cameras at an address."""
+"""How the decoder treats videos and cameras at an address."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_only_a_camera_gives_up_speed_to_be_up_to_date(
 
 
 def test_a_web_address_without_an_end_is_a_camera(tmp_path: Path) -> None:
-    """A stream of JPEG pictures says nothing of how long it lasts."""
+    """A stream of JPEG images says nothing of how long it lasts."""
     path = tmp_path / "a.mjpeg"
     with av.open(write_video(tmp_path / "a.mp4")) as opened:
         pictures = [frame.to_image() for frame in opened.decode(video=0)]

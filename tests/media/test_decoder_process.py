@@ -64,8 +64,8 @@ def program(tmp_path, monkeypatch):
         path = tmp_path / "decoder.py"
         path.write_text(HEAD + code)
         monkeypatch.setattr(decoder_client, "DECODER_SCRIPT", path)
-        (tmp_path / "film.mp4").touch()
-        return tmp_path / "film.mp4"
+        (tmp_path / "video.mp4").touch()
+        return tmp_path / "video.mp4"
 
     return replace
 
@@ -160,8 +160,8 @@ def test_a_decoder_goes_with_its_parent(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4")
     code = (
         "import sys, time\nfrom maskdet.media import open_video_file\n"
-        f"film = open_video_file({str(path)!r})\n"
-        "print(film._decoder._process.pid, flush=True)\ntime.sleep(600)"
+        f"video = open_video_file({str(path)!r})\n"
+        "print(video._decoder._process.pid, flush=True)\ntime.sleep(600)"
     )
     root = Path(decoder_client.__file__).parents[2]
     parent = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Files that are no pictures, or that are made to do harm, are refused in a line."""
+"""Files that are no images, or that are made to do harm, are refused in a line."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_the_largest_photo_of_a_phone_takes_bounded_memory() -> None:
     "kind", ["JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "PPM", "GIF"]
 )
 def test_a_truncated_picture_is_refused_and_leaks_nothing(kind: str) -> None:
-    """OpenCV 4.10 filled the missing part with the picture decoded before."""
+    """OpenCV 4.10 filled the missing part with the image decoded before."""
     red = np.zeros((120, 160, 3), np.uint8)
     red[..., 2] = 255
     noise = np.random.default_rng(3).integers(0, 255, (120, 160, 3), dtype=np.uint8)

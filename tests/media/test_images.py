@@ -86,7 +86,7 @@ def test_the_content_decides_and_not_the_name(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize(
     ("orientation", "stored"),
     [
-        # How a camera stores an upright picture: rows and columns of the EXIF text.
+        # How a camera stores an upright image: rows and columns of the EXIF text.
         (1, lambda a: a),
         (2, lambda a: a[:, ::-1]),
         (3, lambda a: a[::-1, ::-1]),
@@ -349,7 +349,7 @@ def test_the_smallest_picture_is_a_picture() -> None:
 
 
 def test_a_photo_with_a_second_picture_inside_is_read() -> None:
-    """Phones put depth and HDR maps behind the photo (MPO): that is no film."""
+    """Phones put depth and HDR maps behind the photo (MPO): that is no video."""
     first, second = (
         to_pillow(make_corners_image()),
         to_pillow(make_corners_image(80, 60)),

@@ -30,13 +30,13 @@ LONG = VideoLimits(frame_timeout_s=WAIT_S)
 
 
 def number_of(image) -> int:
-    """Return which of the pictures it is, by its brightness."""
+    """Return which of the images it is, by its brightness."""
     shown = float(image.mean())
     return min(range(N_IMAGES), key=lambda n: abs(brightness(n) - shown))
 
 
 def behind(one: RtspCamera, image) -> int:
-    """Return how many pictures the camera has sent since; decoders keep back a few."""
+    """Return how many images the camera has sent since; decoders keep back a few."""
     return (one.number - number_of(image)) % N_IMAGES
 
 
@@ -85,7 +85,7 @@ def test_who_looks_away_sees_the_newest_picture_next() -> None:
         one.silent = True
         wait_until(lambda: behind(one, source._latest_frame[0]) < 4)
         image, _ = next(frames)
-    assert behind(one, image) < 4, "pictures in between were left out"
+    assert behind(one, image) < 4, "images in between were left out"
 
 
 def test_a_large_picture_comes_in_many_packets() -> None:
@@ -114,7 +114,7 @@ def test_it_is_looked_at_again_after_it_hung_up_and_came_back_larger() -> None:
         image, _ = next(frames)
         source.close()
     assert one.n_plays == 2
-    assert image.shape == (120, 160, 3), "pictures of one stream are of one size"
+    assert image.shape == (120, 160, 3), "images of one stream are of one size"
 
 
 class Clock:
@@ -142,7 +142,7 @@ def test_one_that_falls_silent_is_asked_again(monkeypatch) -> None:
         frames = iter(source)
         next(frames)
         one.silent = True
-        # More than once: a picture that was on its way may come after the first.
+        # More than once: an image that was on its way may come after the first.
         wait_until(lambda: clock.skip(LONG.frame_timeout_s) or said)
         one.silent = False
         wait_until(lambda: "the camera is back" in said)
@@ -174,9 +174,9 @@ def nobody(one: RtspCamera) -> str:
             {"refuses": True},
             RtspCamera.url,
             LONG,
-            "gives no film or camera that can be",
+            "gives no video or camera that can be",
         ),
-        ({"silent": True}, RtspCamera.url, SHORT, "the address sends no pictures"),
+        ({"silent": True}, RtspCamera.url, SHORT, "the address sends no images"),
     ],
 )
 def test_what_is_wrong_with_an_address_is_one_line(how, address, limits, line) -> None:
@@ -202,7 +202,7 @@ def test_the_command_follows_people_before_it_until_ctrl_c(
 
         def timed(self, *args, **how):
             seen_s.append(time.monotonic())
-            # Pictures that waited come in a burst, which is too short to be somebody.
+            # Images that waited come in a burst, which is too short to be somebody.
             if len(seen_s) >= 30 and seen_s[-1] - seen_s[0] > 1 and not stopped:
                 stopped.append(True)
                 os.kill(os.getpid(), signal.SIGINT)
@@ -213,9 +213,9 @@ def test_the_command_follows_people_before_it_until_ctrl_c(
         summary = tmp_path / "a.json"
         address = one.url(login="me:geheim@")
         assert main(["video", address, "--json", str(summary)]) == 0
-    (report,) = json.loads(summary.read_text("utf-8"))["films"]
-    assert report["film"] == one.url()
-    assert report["pictures"] >= 29
+    (report,) = json.loads(summary.read_text("utf-8"))["videos"]
+    assert report["video"] == one.url()
+    assert report["images"] >= 29
     assert [person["label"] for person in report["people"]] == ["mask"]
     shown = capsys.readouterr()
     assert "1 person in" in shown.out

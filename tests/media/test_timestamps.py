@@ -68,7 +68,7 @@ def test_a_clock_that_starts_anew_goes_on_in_matroska_too(tmp_path: Path) -> Non
 
 
 def test_a_long_pause_is_one(tmp_path: Path) -> None:
-    """A camera that films only what moves; also in a stream that may leap."""
+    """A camera that videos only what moves; also in a stream that may leap."""
     times_ms = (0, 100, 30_000, 30_100)
     assert times_of(write_video(tmp_path / "a.mp4", times_ms=times_ms))[
         0

@@ -1,4 +1,4 @@
-"""Reading films: pictures, times, turns, and files that break off."""
+"""Reading videos: images, times, turns, and files that break off."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     for content in contents:
         path = tmp_path / "no.mp4"
         path.write_bytes(content)
-        with pytest.raises(VideoReadError, match="no film") as caught:
+        with pytest.raises(VideoReadError, match="no video") as caught:
             next(iter(open_video(path)))
         assert "\n" not in str(caught.value)
         assert str(tmp_path) not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Written films: what they hold, when it is shown, and that half ones are not seen."""
+"""Written videos: what they hold, when it is shown, and that half ones are not seen."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_sound_is_cut_where_a_film_was_stopped(tmp_path: Path) -> None:
 
 
 def test_sound_that_cannot_be_read_is_left_out_and_said(tmp_path: Path) -> None:
-    (tmp_path / "s.mp4").write_bytes(b"no film")
+    (tmp_path / "s.mp4").write_bytes(b"no video")
     path = tmp_path / "a.mp4"
     with VideoWriter(
         path, (96, 64), audio=AudioTrack(str(tmp_path / "s.mp4"))

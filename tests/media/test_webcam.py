@@ -68,7 +68,7 @@ def test_a_camera_is_let_go_of_however_its_pictures_end(monkeypatch) -> None:
     )
 
     class Clung(cameras.Webcam):
-        """A camera whose pictures somebody else holds on to."""
+        """A camera whose images somebody else holds on to."""
 
         def __iter__(self):
             held.append(super().__iter__())

@@ -1,4 +1,4 @@
-"""Small films for the tests of reading and writing them."""
+"""Small videos for the tests of reading and writing them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def write_video(
     options: dict[str, str] | None = None,
     creation_time: str = "",
 ) -> Path:
-    """Write 1.2 s of a picture with four coloured corners, growing brighter.
+    """Write 1.2 s of an image with four coloured corners, growing brighter.
 
-    With `audio_codec`, the name of an encoder, there is a tone as long as the pictures,
+    With `audio_codec`, the name of an encoder, there is a tone as long as the images,
     or for `audio_length_s`; with `creation_time`, the header says so. At another rate
-    than 10, the pictures take their times from that.
+    than 10, the images take their times from that.
     """
     width, height = size_wh
     with av.open(str(path), "w", options=options or {}) as container:
@@ -78,7 +78,7 @@ def make_tone(first_sample: int) -> av.AudioFrame:
 def rotate_in_header(
     path: Path, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)
 ) -> Path:
-    """Note in a film's header how it was held (ISO 14496-12, 8.3.2), here sideways.
+    """Note in a video's header how it was held (ISO 14496-12, 8.3.2), here sideways.
 
     The matrix is a, b, c, d: x' = a x + c y, y' = b x + d y.
     """
@@ -92,7 +92,7 @@ def rotate_in_header(
 
 
 def read_packets(path: Path, stream_type: str) -> list[tuple[float, float]]:
-    """Return time and length of every packet of a film's sound or pictures."""
+    """Return time and length of every packet of a video's sound or images."""
     with av.open(str(path)) as container:
         stream = getattr(container.streams, stream_type)[0]
         return [
@@ -108,7 +108,7 @@ def read_packets(path: Path, stream_type: str) -> list[tuple[float, float]]:
 def add_cover_image(
     path: Path, source: Path, stream_type: str = "video", *, cover_first: bool
 ) -> Path:
-    """Copy a stream of a film beside a still image, as music and films have it."""
+    """Copy a stream of a video beside a still image, as music and videos have it."""
     with av.open(str(source)) as source_container, av.open(str(path), "w") as container:
         source_stream = getattr(source_container.streams, stream_type)[0]
         stream = container.add_stream_from_template(source_stream)

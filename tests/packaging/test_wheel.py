@@ -130,7 +130,7 @@ def test_the_base_detects_faces(base) -> None:
 
 
 def test_the_base_marks_a_video(base) -> None:
-    words = ("video", SAMPLES / "film.mp4", "--out", "y.mp4", "--every", "5")
+    words = ("video", SAMPLES / "video.mp4", "--out", "y.mp4", "--every", "5")
     done = base.run("maskdet", *words)
     assert done.returncode == 0, done.stderr
     image, _ = next(iter(open_video(base.folder / "y.mp4")))

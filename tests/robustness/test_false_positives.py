@@ -1,4 +1,4 @@
-"""Pictures without a face: how they are made, and how alarms on them are counted."""
+"""Images without a face: how they are made, and how alarms on them are counted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FACE = np.array([[120, 0, 160, 60]], np.float32)
 
 
 class SeesInLarge:
-    """Sees two faces in every picture that is at least so wide, else none."""
+    """Sees two faces in every image that is at least so wide, else none."""
 
     def __init__(self, wide: int = 0):
         self.wide = wide
@@ -60,7 +60,7 @@ class SeesInLarge:
 
 @pytest.fixture
 def scene(tmp_path):
-    """A picture of 400 x 200 px with one face; right of it there is more room."""
+    """An image of 400 x 200 px with one face; right of it there is more room."""
     (tmp_path / "images").mkdir()
     path = tmp_path / "images" / "a.png"
     path.write_bytes(encode_png(np.full((200, 400, 3), 90, np.uint8)))
@@ -212,17 +212,17 @@ def test_the_command_tells_false_alarms_only_if_asked(
     file.write_text(json.dumps(coco))
     assert main(["robustness", str(file), "--analyzer", "haar"]) == 0
     out = capsys.readouterr().out
-    assert "false alarms a picture, haar" in out
+    assert "false positives an image, haar" in out
     assert "  bricks                          2.000" in out
     assert "a matter of taste" in out
     assert loaded == [("haar", "maskdet")]
     assert main(["robustness", str(file), "--analyzer", "haar", "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["analyzer"] == "haar"
-    assert report["false_alarms"]["kinds"][SCENE_PARTS]["n"] == 2
-    assert report["false_alarms"]["together"]["value"] == 2
+    assert report["false_positives"]["kinds"][SCENE_PARTS]["n"] == 2
+    assert report["false_positives"]["together"]["value"] == 2
     assert main(["robustness", str(file), "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["false_alarms"] is None
+    assert json.loads(capsys.readouterr().out)["false_positives"] is None
 
 
 def test_own_pictures_without_a_face_are_counted_and_bad_files_told(
@@ -236,17 +236,17 @@ def test_own_pictures_without_a_face_are_counted_and_bad_files_told(
     for folder, wide in ((tmp_path, 400), (below, 400), (below.parent, 100)):
         picture = np.full((200, wide, 3), 90, np.uint8)
         (folder / f"{wide}.png").write_bytes(encode_png(picture))
-    (below / "torn.png").write_bytes(b"no picture")
+    (below / "torn.png").write_bytes(b"no image")
     words = ["robustness", "--analyzer", "haar", "--without-faces", str(tmp_path)]
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert "  false alarms a picture          1.333" in out
-    assert "  share of pictures with one      0.667" in out
+    assert "  false positives an image        1.333" in out
+    assert "  share of images with one        0.667" in out
     assert "torn.png" in out
     assert "bare faces" not in out
     assert main([*words, "--json", "-"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["without_faces"]["boxes_a_picture"]["n"] == 3
+    assert report["without_faces"]["boxes_per_image"]["n"] == 3
 
 
 def test_of_a_file_only_what_is_never_trained_on_is_counted(
@@ -268,7 +268,7 @@ def test_of_a_file_only_what_is_never_trained_on_is_counted(
     report = json.loads(capsys.readouterr().out)["without_faces"]
     apart = sum(is_held_out(f"{number}.png") for number in range(4, 40))
     assert 0 < apart < 36
-    assert report["pictures_with_one"]["n"] == 4 + apart
+    assert report["images_with_one"]["n"] == 4 + apart
     kinds = report["kinds"]
     assert (kinds["house"]["n"], kinds["house"]["value"]) == (4, 1)
     assert (kinds["tool"]["n"], kinds["tool"]["value"]) == (apart, 0)
@@ -298,4 +298,4 @@ def test_a_folder_without_a_picture_is_said(tmp_path, capsys, monkeypatch):
     )
     words = ["--analyzer", "haar", "--without-faces", str(tmp_path)]
     assert main(["robustness", *words]) != 0
-    assert "there is no picture" in capsys.readouterr().err
+    assert "there is no image" in capsys.readouterr().err

@@ -29,7 +29,7 @@ FACE = (150, 170, 210)
 
 
 class OneFace:
-    """A finder that sees the face where it was drawn, or nothing at all."""
+    """A detector that sees the face where it was drawn, or nothing at all."""
 
     def __init__(self, seen: bool = True):
         self.seen = seen

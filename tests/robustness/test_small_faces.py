@@ -1,4 +1,4 @@
-"""Portraits pasted on walls: what was found and said is counted picture by picture."""
+"""Portraits pasted on walls: what was found and said is counted image by image."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_a_real_change_is_told_within_the_window(method) -> None:
 
 
 def verdicts_of(method: str, per_s: int) -> dict[float, np.ndarray]:
-    """The verdicts on a film of 6 s, seen so many times a second, at tenths of it."""
+    """The verdicts on a video of 6 s, seen so many times a second, at tenths of it."""
     vote, found = LabelSmoother(method), {}
     for time_s in frame_times_at_rate(per_s, 6):
         turn = time_s % 3

@@ -44,7 +44,7 @@ def mirrored(points: np.ndarray, width: int) -> np.ndarray:
 
 
 def turned_landmarks(yaw_deg: float, eyes_px: float = 60.0) -> np.ndarray:
-    """Landmarks of the mean face turned to the side, in a 400 px picture."""
+    """Landmarks of the mean face turned to the side, in a 400 px image."""
     angle = np.deg2rad(yaw_deg)
     x = MEAN_FACE[:, 0] * np.cos(angle) + MEAN_FACE[:, 2] * np.sin(angle)
     return np.stack([200 + eyes_px * x, 150 + eyes_px * MEAN_FACE[:, 1]], axis=1)

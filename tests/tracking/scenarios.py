@@ -1,4 +1,4 @@
-"""Little films for the tests: who is where at which time, and what is drawn."""
+"""Little videos for the tests: who is where at which time, and what is drawn."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def play_story(
     times_s: Iterable[float],
     draw_image: Callable[[float], Image] | None = None,
 ) -> list[Update]:
-    """Show a whole film to the tracker."""
+    """Show a whole video to the tracker."""
     return [
         update_tracker(
             tracker, story(t), t, None if draw_image is None else draw_image(t)
@@ -63,7 +63,7 @@ def make_texture(seed: int, size_wh: tuple[int, int], cell_px: int = 12) -> Imag
 def draw_heads(
     scene: int, heads: Iterable[tuple[int, float, float, float]] = ()
 ) -> Image:
-    """Return a picture of 320x240: a wall, and heads of seed, centre and side."""
+    """Return an image of 320x240: a wall, and heads of seed, centre and side."""
     image = make_texture(scene, (320, 240), 20)
     for seed, x, y, side in heads:
         patch = make_texture(seed, (48, 48), 6)

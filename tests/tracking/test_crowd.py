@@ -20,7 +20,7 @@ def test_ours_is_clearly_better_than_plain_overlap(rate_hz) -> None:
         assert ours.idf1 > plain.idf1 + 0.12
         assert ours.id_switches < plain.id_switches / 2
     heads = scores["ours, heads"]
-    assert heads.idf1 > scores["ours, heads, no pictures"].idf1
+    assert heads.idf1 > scores["ours, heads, no images"].idf1
     # Turned heads count as truth here: only following finds them.
     assert (
         heads.false_negatives / heads.n_ground_truth

@@ -246,7 +246,7 @@ def test_who_is_hidden_by_somebody_comes_out_as_the_same_person(rate_hz, way) ->
 
 
 def test_whoever_hides_somebody_may_be_missed_for_a_moment() -> None:
-    """The one behind is not looked for in the picture of the one in front."""
+    """The one behind is not looked for in the image of the one in front."""
     tracker = Tracker()
 
     def story(t: float) -> Heads:

@@ -1,4 +1,4 @@
-"""What pictures add: heads that turn, people who walk off, cuts."""
+"""What images add: heads that turn, people who walk off, cuts."""
 
 from __future__ import annotations
 

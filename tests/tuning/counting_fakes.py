@@ -62,7 +62,7 @@ def make_counted_predictions(
 ) -> AnalyzerPredictions:
     truth = LabelledSet(
         name,
-        tuple(f"picture {number}" for number in range(n_images)),
+        tuple(f"image {number}" for number in range(n_images)),
         np.full((n_images, 2), 300),
         make_face_rows(true_faces),
         np.array([face.label for face in true_faces], np.int64),
@@ -80,7 +80,7 @@ def make_counted_predictions(
 def make_random_predictions(
     seed: int, n_images: int = 30, *, equal_scores: bool = False
 ) -> AnalyzerPredictions:
-    """Return a crowded set: doubled boxes, near misses, false alarms, unknown ones."""
+    """Return a crowded set: doubled boxes, near misses, false positives, unknown ones."""
     rng = np.random.default_rng(seed)
     true_faces, detected_faces = [], []
 

@@ -13,7 +13,7 @@ SIDE = 40.0
 def make_goal_predictions(
     faces, n_images=None, *, boxed=True, name="made-up", analyzer="fake"
 ):
-    """Return a set from rows (picture, truth or None, face score or None, probs).
+    """Return a set from rows (image, truth or None, face score or None, probs).
 
     Without a truth the row is a box on nothing, without a score a missed face. Each
     row has a place of its own, so that no two overlap.

@@ -63,7 +63,7 @@ def test_a_person_has_the_last_word() -> None:
 def test_a_box_that_shows_nothing_is_refused(
     box: tuple[float, float, float, float],
 ) -> None:
-    with pytest.raises(ValueError, match="empty or outside the picture"):
+    with pytest.raises(ValueError, match="empty or outside the image"):
         drafted("a.jpg").add_face(0, box, Label.MASK)
 
 

@@ -63,7 +63,7 @@ def test_what_only_one_gets_right():
     assert seen.correct_rate_a.value == seen.correct_rate_b.value == 0.5
     assert seen.correct_rate_a.n == seen.difference.n == 4
     assert seen.difference.value == 0
-    # One picture speaks for the first, the other for the second.
+    # One image speaks for the first, the other for the second.
     assert (seen.difference.low, seen.difference.high) == (-0.5, 0.5)
     assert seen.false_positives_per_image_a == poisson_rate([0, 1])
     assert seen.false_positives_per_image_b == poisson_rate([0, 0])

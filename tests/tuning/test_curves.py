@@ -159,7 +159,7 @@ def test_faces_have_false_alarms_a_picture_instead_of_a_share():
     assert curve.x.tolist() == [0, 0.5, 0.5, 1]
     assert curve.y.tolist() == [0.5, 0.5, 1, 1]
     assert curve.point == (0.5, 0.5)
-    # Half of the faces up to half an alarm a picture, all of them from there to one.
+    # Half of the faces up to half an alarm an image, all of them from there to one.
     assert curve.area.value == pytest.approx(0.75)
     assert curve.area.n == 2
 

@@ -97,7 +97,7 @@ def test_a_promise_that_holds_is_kept():
     assert proposal.guarantee.state == "kept"
     assert proposal.settings_after.min_score == pytest.approx(0.31)
     assert proposal.change == PerformanceChange(0, 0, 200, 0)
-    assert proposal.messages[2] == "False alarms of the class: 200 fewer, 0 more."
+    assert proposal.messages[2] == "False positives of the class: 200 fewer, 0 more."
     assert proposal.warnings == (PER_IMAGE_NOTE,)
 
 
@@ -112,11 +112,11 @@ def test_few_faces_are_never_hidden():
     assert any("only 5 true faces of the class" in line for line in proposal.messages)
 
 
-@pytest.mark.parametrize("pictures", [[], [0, 0, 0]])
+@pytest.mark.parametrize("images", [[], [0, 0, 0]])
 def test_one_picture_is_too_few_to_choose_and_to_check(pictures):
     faces = [(at, Label.NO_MASK, 0.9, BARE) for at in pictures]
     faces += [(at, Label.MASK, 0.9, MASKED) for at in range(5)]
-    with pytest.raises(ValueError, match="at least two pictures"):
+    with pytest.raises(ValueError, match="at least two images"):
         propose_settings(Evaluator(make_goal_predictions(faces)), Settings(), Goal())
 
 
@@ -131,7 +131,7 @@ def test_the_smallest_face_changes_only_where_it_surely_helps():
     small = dataclasses.replace(given.faces, boxes=boxes)
     judge = Evaluator(dataclasses.replace(given, faces=small))
     assert propose_settings(judge, Settings(), Goal()).settings_after.min_face_px == 16
-    # Without small false alarms, nothing is to be won.
+    # Without small false positives, nothing is to be won.
     assert (
         propose_settings(
             Evaluator(given), Settings(), Goal()
@@ -154,13 +154,12 @@ def test_what_else_it_costs_is_said():
     assert proposal.warnings == (
         "Fewer faces are shown at all: 50 % of the true ones of every class instead of "
         "100 %.",
-        "Counted picture by picture; Live judges people over time, so shares there "
-        "differ.",
+        "Counted image by image; Live judges people over time, so shares there differ.",
     )
     back = propose_settings(
         Evaluator(make_goal_predictions(rows)), Settings(), Goal(label=Label.MASK)
     )
-    assert any("boxes show no face: 1.00 a picture" in line for line in back.warnings)
+    assert any("boxes show no face: 1.00 an image" in line for line in back.warnings)
 
 
 def test_faces_of_unknown_class_count_neither_way():

@@ -112,7 +112,7 @@ def test_the_interval_holds_the_truth_where_wilsons_does_not():
     held = np.zeros((300, 2))
     for row in held:
         faces = rng.integers(1, 9, 60)
-        # Each picture has a recall of its own, 0.8 in the mean.
+        # Each image has a recall of its own, 0.8 in the mean.
         hits = rng.binomial(faces, rng.beta(1.6, 0.4, 60))
         own = clustered_proportion(hits, faces)
         plain = proportion(int(hits.sum()), int(faces.sum()))

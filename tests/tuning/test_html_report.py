@@ -94,7 +94,7 @@ def test_the_page_has_all_numbers_and_needs_nothing_else(judge):
 
 
 def test_what_numbers_do_not_say_is_said_once(judge):
-    line = "Counted picture by picture; Live judges people over time"
+    line = "Counted image by image; Live judges people over time"
     outcome = judge(Settings())
     proposal = propose_settings(judge, Settings(), Goal("recall", recall=0.7))
     for one in (None, proposal):
@@ -133,7 +133,7 @@ def test_classes_have_ones_own_names_and_colours(judge):
 @pytest.mark.parametrize("n", [0, 3])
 def test_a_set_without_faces_has_a_page(n):
     page = render_html_report(Evaluator(make_goal_predictions([], n))(Settings()))
-    assert f"{n} pictures, 0 true faces" in read(page).text
+    assert f"{n} images, 0 true faces" in read(page).text
     assert "nan" not in page.replace("finance", "")
 
 

@@ -180,7 +180,7 @@ def test_a_picture_of_one_face_is_answered_by_the_best_face_wherever_it_is():
         )
     )
     outcome = judge(Settings())
-    # Nobody said what the fourth picture shows but no face: that one is an alarm.
+    # Nobody said what the fourth image shows but no face: that one is an alarm.
     assert outcome.matched_ground_truth.tolist() == [
         IGNORED_MATCH,
         0,
@@ -214,7 +214,7 @@ def test_some_pictures_are_judged_as_if_there_were_no_others():
         assert np.array_equal(anew.matched_ground_truth, part.matched_ground_truth)
         assert np.array_equal(anew.shown_rows, part.shown_rows)
     assert parts[0].predictions.ground_truth.names == tuple(one.ground_truth.names[::3])
-    with pytest.raises(ValueError, match=r"\(2,\) choices do not fit 30 pictures"):
+    with pytest.raises(ValueError, match=r"\(2,\) choices do not fit 30 images"):
         judge.select_images(np.ones(2, np.bool_))
 
 

@@ -115,8 +115,8 @@ def test_rounding_changes_next_to_nothing():
         ({"labels": np.array([0, 1])}, "needs a label"),
         ({"names": np.array(["a"])}, "a name and a size"),
         ({"found/pictures": np.array([0, 1, 2, 9])}, "does not have"),
-        ({"found/pictures": np.array([-1, 1, 2, 3])}, "in no picture"),
-        ({"found/pictures": np.array([3, 2, 1, 0])}, "sorted by picture"),
+        ({"found/pictures": np.array([-1, 1, 2, 3])}, "in no image"),
+        ({"found/pictures": np.array([3, 2, 1, 0])}, "sorted by image"),
         ({"sizes_wh": np.zeros((4, 2), np.int32)}, "without a size"),
         ({"scores": np.zeros((2, 2, 1), np.float32)}, "numbers and text"),
     ],
@@ -185,7 +185,7 @@ def test_an_array_that_claims_more_than_there_is_takes_no_memory():
 
 
 def crowded(found, true):
-    """Scores with so many found and true faces in each picture."""
+    """Scores with so many found and true faces in each image."""
 
     def rows(counts):
         pictures = np.repeat(np.arange(len(counts)), counts)
@@ -208,8 +208,8 @@ def crowded(found, true):
 @pytest.mark.parametrize(
     ("found", "true", "complaint"),
     [
-        ([2001], [1], "more than 2,000 found faces in one picture"),
-        ([0, 1], [1, 2001], "more than 2,000 true faces in one picture"),
+        ([2001], [1], "more than 2,000 found faces in one image"),
+        ([0, 1], [1, 2001], "more than 2,000 true faces in one image"),
         ([400] * 251, [0] * 251, "more than 100,000 found faces"),
         ([0] * 251, [400] * 251, "more than 100,000 true faces"),
         ([2000] * 2, [2000] * 2, "crowded as no real ones"),

@@ -44,7 +44,7 @@ def faces_of(n: int) -> ImportedDataset:
 
 
 def scene_of(scored: AnalyzerPredictions, picture: int) -> Scene:
-    """Return what is stored of a picture as an analyzer would have given it."""
+    """Return what is stored of an image as an analyzer would have given it."""
     rows = np.flatnonzero(scored.faces.image_indices == picture)
     faces = Faces(scored.faces.boxes[rows], scored.scores[rows])
     return Scene(faces, scored.probs[rows])
@@ -76,7 +76,7 @@ def test_what_is_in_the_cache_is_not_looked_at_again() -> None:
     assert len(first.requested_settings) == 2
     second = ScriptedAnalyzer(lambda _: [SURE])
     after = predict_dataset(faces_of(3), second, "fake", cache=cache)
-    assert len(second.requested_settings) == 1  # only the picture that is new
+    assert len(second.requested_settings) == 1  # only the image that is new
     assert np.array_equal(after.faces.boxes[:2], before.faces.boxes)
     assert np.array_equal(after.faces.sharpness[:2], before.faces.sharpness)
 

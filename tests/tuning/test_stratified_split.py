@@ -1,4 +1,4 @@
-"""Two halves: whole pictures, about half of every class on each side."""
+"""Two halves: whole images, about half of every class on each side."""
 
 from __future__ import annotations
 

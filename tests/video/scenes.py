@@ -1,4 +1,4 @@
-"""Scenes with known people, for the tests of whole films."""
+"""Scenes with known people, for the tests of whole videos."""
 
 from __future__ import annotations
 

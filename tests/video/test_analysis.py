@@ -1,4 +1,4 @@
-"""Whole films: what is written and counted, and what a stop or a break leaves."""
+"""Whole videos: what is written and counted, and what a stop or a break leaves."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_annotated_film_is_like_its_source(story, tmp_path, every) -> None:
     changed = np.abs(pictures[0][0].astype(int) - make_corners_image(96, 64)).mean(
         axis=2
     )
-    assert changed[50:].mean() < 8, "below the caption it is the source's picture"
+    assert changed[50:].mean() < 8, "below the caption it is the source's image"
     assert changed[32:44].mean() > 40, "the caption is there"
 
 
@@ -113,7 +113,7 @@ def test_rows_come_for_every_picture(story, tmp_path: Path) -> None:
     )
     rows = list(csv.DictReader(io.StringIO(text.getvalue())))
     assert len(rows) == 6 + 2 * 6
-    assert {row["film"] for row in rows} == {"lobby"}
+    assert {row["video"] for row in rows} == {"lobby"}
     assert [row["person"] for row in rows[5:8]] == ["1", "1", "2"]
 
 
@@ -180,8 +180,8 @@ def test_a_film_that_breaks_off_gives_what_it_had(story, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_opened_is_refused(story, tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_text("no film")
-    with pytest.raises(VideoReadError, match="no film"):
+    (tmp_path / "a.mp4").write_text("no video")
+    with pytest.raises(VideoReadError, match="no video"):
         run(tmp_path / "a.mp4", VideoOutputs(out=tmp_path / "out.mp4"))
     assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
 

@@ -1,4 +1,4 @@
-"""What happened in a film: its events in the report, and the witness who sees all."""
+"""What happened in a video: its events in the report, and the witness who sees all."""
 
 from __future__ import annotations
 
@@ -168,13 +168,13 @@ def test_the_json_has_the_events() -> None:
         "a.mp4", VideoInfo(64, 48), started_at=NOON, events=(event,), n_events=9
     )
     (whole,) = json.loads(reports_to_json([found, report.VideoReport("b.mp4")]))[
-        "films"
+        "videos"
     ][:1]
     assert (whole["began"], whole["n_events"]) == ("2026-03-01T12:00:00.000Z", 9)
     (told,) = whole["events"]
     assert (told["time_s"], told["kind"], told["person"]) == (2.5, "close", 3)
     assert set(told) == {*EVENT_COLUMNS, "time_s"} - {"at", "camera", "session"}
-    (nothing,) = json.loads(reports_to_json([report.VideoReport("b.mp4")]))["films"]
+    (nothing,) = json.loads(reports_to_json([report.VideoReport("b.mp4")]))["videos"]
     assert (nothing["began"], nothing["events"]) == (None, [])
 
 

@@ -125,7 +125,7 @@ def test_a_report_has_everybody_in_its_sums() -> None:
     assert found.label_s[MASK] == pytest.approx(15.0)
     assert found.mask_rate == pytest.approx(15 / 16)
     assert found.n_over_limit == 8
-    (film,) = json.loads(reports_to_json([found]))["films"]
+    (film,) = json.loads(reports_to_json([found]))["videos"]
     assert film["seconds"]["mask"] == 15.0
     assert film["earlier"] == {
         "people": 14,

@@ -1,4 +1,4 @@
-"""The CSV and JSON forms of films."""
+"""The CSV and JSON forms of videos."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_each_person_of_each_picture_is_a_row() -> None:
     assert list(first) == list(VIDEO_COLUMNS)
     assert empty == {
         **dict.fromkeys(VIDEO_COLUMNS, ""),
-        "film": "'=a.mp4",
+        "video": "'=a.mp4",
         "time_s": "0.000",
     }
     box = [first[name] for name in ("x1", "y1", "x2", "y2")]
@@ -101,11 +101,11 @@ def found() -> VideoReport:
 
 def test_the_json_is_as_described() -> None:
     content = json.loads(
-        reports_to_json([found(), VideoReport("b.mp4", error="no film")])
+        reports_to_json([found(), VideoReport("b.mp4", error="no video")])
     )
     assert content["version"] == report.REPORT_JSON_VERSION == 2
-    whole, broken = content["films"]
-    assert (whole["film"], whole["error"], whole["whole"]) == ("a.mp4", None, True)
+    whole, broken = content["videos"]
+    assert (whole["video"], whole["error"], whole["whole"]) == ("a.mp4", None, True)
     assert (whole["width"], whole["frame_rate"]) == (64, 29.97)
     assert whole["seconds"] == {
         "mask": 5.0,
@@ -120,7 +120,11 @@ def test_the_json_is_as_described() -> None:
     assert (whole["contacts"][0]["near_s"], whole["contacts"][0]["bare_s"]) == (3, 1)
     assert [one["start_s"] for one in whole["timeline"]] == [0, 1, 2]
     assert whole["timeline"][2]["share_masked"] == 0.5
-    assert (broken["error"], broken["width"], broken["people"]) == ("no film", None, [])
+    assert (broken["error"], broken["width"], broken["people"]) == (
+        "no video",
+        None,
+        [],
+    )
     assert broken["share_masked"] is None
     for key in (*whole, *whole["people"][0], *whole["contacts"][0]):
         assert f'"{key}"' in report.__doc__, key
@@ -130,8 +134,8 @@ def test_the_json_is_as_described() -> None:
 
 def test_a_name_that_is_no_utf_8_can_be_written() -> None:
     text = reports_to_json(
-        [VideoReport("bad\udcff.mp4", error="bad\udcff: is no film")]
+        [VideoReport("bad\udcff.mp4", error="bad\udcff: is no video")]
     )
-    (film,) = json.loads(text.encode("utf-8"))["films"]
-    assert film["film"] == r"bad\udcff.mp4"
-    assert film["error"] == r"bad\udcff: is no film"
+    (film,) = json.loads(text.encode("utf-8"))["videos"]
+    assert film["video"] == r"bad\udcff.mp4"
+    assert film["error"] == r"bad\udcff: is no video"

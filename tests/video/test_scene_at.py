@@ -1,4 +1,4 @@
-"""One moment of a film, read back from the rows that were written of it."""
+"""One moment of a video, read back from the rows that were written of it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from maskdet.evaluation.training_runs import RUNS_FOLDER, list_training_runs
 from maskdet.model_zoo import MODEL_DIR_VARIABLE, MODEL_FILES
 from maskdet.types import Label
 from maskdet.web import session
-from maskdet.web.server import navigation, streamlit_patches
+from maskdet.web.server import navigation
 from tests.helpers.waiting import WAIT_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def test_every_model_card_is_shown_whole(about: AppTest) -> None:
 
 def test_a_page_opened_first_starts_again_through_the_app(monkeypatch) -> None:
     rerun: list[bool] = []
-    monkeypatch.setattr(streamlit_patches.st, "rerun", lambda: rerun.append(True))
+    monkeypatch.setattr(navigation.st, "rerun", lambda: rerun.append(True))
     monkeypatch.setattr(PagesManager, "uses_pages_directory", True)
     navigation.require_app_entry()
     navigation.require_app_entry()

@@ -163,7 +163,7 @@ def test_a_running_stream_stops_reading_twice_and_goes_on(fast_looks_twice):
     ] == ["mask"]
     read_twice(app, False)
     assert state._active[1] is stream, "the stream was not started anew"
-    assert [part.type for part in app.main] == places, "nothing moved the picture"
+    assert [part.type for part in app.main] == places, "nothing moved the image"
     assert [
         label.key for label in stream.step(image, 9.0, Settings()).scene.labels
     ] == ["no_mask"]

@@ -1,8 +1,8 @@
 """What maskdet changes in Streamlit is still there to be changed, and does its work.
 
 Who moves to another version of these libraries reads in
-`maskdet/web/server/streamlit_patches.py` what is changed, looks whether it is still so, and
-raises the versions here.
+`maskdet/web/server/streamlit_patches.py` what is changed, looks whether it is still so,
+and raises the versions here.
 """
 
 from __future__ import annotations

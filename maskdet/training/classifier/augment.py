@@ -47,7 +47,7 @@ def augment_crop(
     Args:
         packed: square BGR crop, `PACKED_CONTEXT` face sides wide.
         size_px: side of the result, the input size of the network.
-        rng: the only source of chance: the same state gives the same picture.
+        rng: the only source of chance: the same state gives the same image.
         config: how far each change may go.
 
     Returns:
@@ -69,7 +69,7 @@ def augment_crop(
 def _crop_randomly(
     packed: Image, size_px: int, rng: Rng, config: CropAugmentConfig
 ) -> Image:
-    """Cut a window as a face finder might have put it: loose, tight, off, turned."""
+    """Cut a window as a face detector might have put it: loose, tight, off, turned."""
     side = packed.shape[0]
     face = side / PACKED_CONTEXT
     low, high = np.log(config.scale)
@@ -96,7 +96,7 @@ def _crop_randomly(
 
 
 def _replicate_border(image: Image, rng: Rng) -> Image:
-    """Replicate from a line on, as `crop_face` does for a face that leaves the picture.
+    """Replicate from a line on, as `crop_face` does for a face that leaves the image.
 
     The lower side is cut least: without the mouth nobody knows the label.
     """
@@ -164,7 +164,7 @@ def _simulate_night(image: Image, rng: Rng) -> Image:
 
 
 def _sample_light_ramp(side: int, rng: Rng) -> NDArray[np.float32]:
-    """Return a `(side, side)` ramp of light across the picture, as beside a window."""
+    """Return a `(side, side)` ramp of light across the image, as beside a window."""
     angle = rng.uniform(0, 2 * math.pi)
     rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     ramp = columns * math.cos(angle) + rows * math.sin(angle)

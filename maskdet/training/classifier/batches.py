@@ -1,4 +1,4 @@
-"""Which crops a training step sees: balanced by class and by kind of picture.
+"""Which crops a training step sees: balanced by class and by kind of image.
 
 Random views of a crop as the published recipes make them, and passes over crops.
 """
@@ -33,7 +33,7 @@ ORIGIN_FRACTIONS: Mapping[Label, tuple[float, float, float]] = {
     Label.NO_MASK: (0.50, 0.25, 0.25),
     Label.INCORRECT: (0.65, 0.0, 0.35),
 }
-"""How much of a class comes from scenes, from pictures of one face, and from what our
+"""How much of a class comes from scenes, from images of one face, and from what our
 own code drew. Drawn bare faces are the hard negatives."""
 
 NO_FACE_FRACTION = 0.25
@@ -151,7 +151,7 @@ class BatchSource(Protocol):
 
 
 class Augmentation(Protocol):
-    """A random change of a picture."""
+    """A random change of an image."""
 
     def __call__(self, image: Image, rng: Rng) -> Image:
         """Return a view of the same size; `image` is not changed."""
@@ -209,7 +209,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "tutorial": augment_tutorial,
     "flip-turn": augment_flip_rotate,
 }
-"""Name in `Recipe.views` to what it does to a picture."""
+"""Name in `Recipe.views` to what it does to an image."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,7 +84,7 @@ calls with 2 threads.
 - {rare}
 - Hands, scarves, cups and beards before the mouth can pass for a mask; `maskdet \
 robustness` measures how often.
-- The pictures are of the sets named above, with their choice of people, places and \
+- The images are of the sets named above, with their choice of people, places and \
 light, and some wrong labels. It is no security or health device.
 """
 
@@ -378,7 +378,7 @@ def _single_face_clause(
     recipe: ClassifierRecipe, metadata: Mapping[str, object]
 ) -> str:
     """Say which crops an image of one face gives; see `samples.pack_training`."""
-    detector = metadata.get("finder")
+    detector = metadata.get("detector", metadata.get("detector"))
     if recipe.views != "camera" or detector == "none":
         return "is one as a whole"
     detector_text = f"`{detector}` " if detector else ""

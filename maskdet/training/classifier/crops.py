@@ -1,6 +1,6 @@
 """Crops as a network is shown them at run time: to validate, calibrate and test on.
 
-Crops to train and validate on, cut once from labelled pictures.
+Crops to train and validate on, cut once from labelled images.
 
 Crops drawn for training only: more masks, wrongly worn ones, and hard negatives.
 
@@ -42,7 +42,7 @@ MIN_TRAIN_PX = 8
 MIN_VALIDATION_PX = 20
 """Smaller faces are left out of validation, as in the project's published numbers."""
 
-# A picture of the crops has one face; a box below this score may be a hand or a poster.
+# An image of the crops has one face; a box below this score may be a hand or a poster.
 _MIN_SINGLE_FACE_SCORE = 0.8
 
 _PACKED_FIELDS = ("images", "labels", "sources", "whole", "drawn")
@@ -62,7 +62,7 @@ class PackedCrops:
         images: `(n, side, side, 3)` uint8 BGR.
         labels: `(n,)` int64, columns as in `CLASSES`, or `NO_FACE`.
         sources: `(n,)` text: which collection a crop is from.
-        whole: `(n,)` whether the crop is from a picture of one face (`faces`), not
+        whole: `(n,)` whether the crop is from an image of one face (`faces`), not
             from a scene.
         drawn: `(n,)` whether our own code drew on it; never in validation.
     """
@@ -88,7 +88,7 @@ def pack_crops(
 ) -> PackedCrops:
     """Cut generous crops, with room for augmentation to move and turn within.
 
-    A picture of one face gives two: the whole picture, and the box of `detector` where
+    An image of one face gives two: the whole image, and the box of `detector` where
     it is sure, which is what the classifier will be shown.
     """
     images: list[Image] = []
@@ -111,7 +111,7 @@ def pack_crops(
             sources.append(example.source)
             whole.append(example.is_crop)
     if not images:
-        raise ValueError(f"none of {len(examples)} pictures holds a face to use")
+        raise ValueError(f"none of {len(examples)} images holds a face to use")
     return PackedCrops(
         images=np.stack(images),
         labels=np.array(labels),
@@ -124,7 +124,7 @@ def pack_crops(
 def iter_images(
     examples: Sequence[Example], progress: ProgressWrapper
 ) -> Iterator[tuple[Example, Image]]:
-    """Yield each example with its picture; the log names those left out as broken."""
+    """Yield each example with its image; the log names those left out as broken."""
     for example in progress(examples):
         try:
             image = read_image(example.path)
@@ -153,7 +153,7 @@ def _list_training_faces(
 
 
 def full_image_box(image: Image) -> Boxes:
-    """Return the `(1, 4)` box that is the whole picture."""
+    """Return the `(1, 4)` box that is the whole image."""
     height, width = image.shape[:2]
     return np.array([[0, 0, width, height]], dtype=np.float32)
 
@@ -233,11 +233,11 @@ def cut_crops(
 ) -> Crops:
     """Cut every labelled face exactly as `MaskClassifier` does.
 
-    A picture of one face counts as a whole: its box is the picture. A picture that
+    An image of one face counts as a whole: its box is the image. An image that
     cannot be read is left out, and the log says so.
 
     Args:
-        examples: labelled pictures.
+        examples: labelled images.
         progress: goes through them.
         size_px: side of a crop.
         context: side of the window in longer sides of the box.
@@ -255,7 +255,7 @@ def cut_crops(
         labels += values.tolist()
         sources += [example.source] * len(boxes)
     if not images:
-        raise ValueError(f"none of {len(examples)} pictures holds a face to use")
+        raise ValueError(f"none of {len(examples)} images holds a face to use")
     return Crops(np.stack(images), np.array(labels, np.int64), np.array(sources))
 
 

@@ -57,19 +57,19 @@ from maskdet.training.workers import map_parallel
 from maskdet.types import CLASSES, Image
 
 _SCALINGS: Final = (Resize(640, 2.0), Resize(320, 1.0))
-"""How large the network sees a picture: as `onepass` and as `onepass-fast`."""
+"""How large the network sees an image: as `onepass` and as `onepass-fast`."""
 
 _MIN_SCORE: Final = 0.08
 """Weaker detections are never shown, at any threshold that is of use."""
 
 _MAX_DETECTIONS: Final = 12
-"""Detections of one picture and scaling, the best first."""
+"""Detections of one image and scaling, the best first."""
 
 _MIN_SIDE_PX: Final = 10.0
 
 
 class FalsePositiveMiner:
-    """Finds boxes in pictures without a face that look like one to the network."""
+    """Finds boxes in images without a face that look like one to the network."""
 
     def __init__(self, network: str | Path) -> None:
         """Load the one-pass network.
@@ -190,7 +190,7 @@ class ClassifierData:
 
 @dataclass(frozen=True, eq=False)
 class DataSplits:
-    """Labelled pictures, of which none stands in two parts.
+    """Labelled images, of which none stands in two parts.
 
     Attributes:
         train: to learn from.
@@ -207,7 +207,7 @@ def resplit(splits: DataSplits, recipe: ClassifierRecipe) -> DataSplits:
     """Cut train and validation anew where the recipe asks for other shares.
 
     The test part stays what it is, so that every recipe is measured on the same
-    pictures; so do scenes, whose validation files are measured on, too. Pictures of
+    images; so do scenes, whose validation files are measured on, too. Images of
     one group stay together.
     """
     if recipe.shares is None:
@@ -245,12 +245,12 @@ def prepare_classifier_data(
     """Cut the crops of a run and keep in `out` what its export needs.
 
     Args:
-        splits: the pictures.
+        splits: the images.
         recipe: says how to cut, and how the batches are made.
         out: folder of the run.
-        make_detector: gives the finder for pictures of one face, if it is needed.
+        make_detector: gives the detector for images of one face, if it is needed.
         progress: shows how far the cutting is.
-        negatives: pictures without a face; needed where the recipe `verifies`.
+        negatives: images without a face; needed where the recipe `verifies`.
         workers: processes that make the batches; 0 for a thread.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -343,7 +343,7 @@ def _cut_recipe_crops(
 
 
 def _sample_calibration(train: Sequence[Example], seed: int) -> list[Example]:
-    """Return a few hundred pictures by chance, those of faces that can be judged."""
+    """Return a few hundred images by chance, those of faces that can be judged."""
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(train))[:_N_CALIBRATION])
     return [train[row] for row in rows]
@@ -378,15 +378,15 @@ def _load_or_pack_crops(
 
 
 def require_landmark_detector(detector: Detector | None) -> LandmarkDetector:
-    """Return a finder that can be drawn with.
+    """Return a detector that can be drawn with.
 
     Raises:
         ValueError: it does not know where mouth and nose are.
     """
     if detector is None or not hasattr(detector, "landmarks"):
         raise ValueError(
-            "this recipe draws on faces, which needs a finder that knows where mouth "
-            "and nose are: --finder yunet or mtcnn, or --drawn 0"
+            "this recipe draws on faces, which needs a detector that knows where mouth "
+            "and nose are: --detector yunet or mtcnn, or --drawn 0"
         )
     return cast("LandmarkDetector", detector)
 

@@ -262,7 +262,7 @@ class ClassifierExport:
         versions: precision to what came of it.
         weight_format: the version that is used.
         n_validation: number of validation crops.
-        test_metrics: rightness on pictures held back, source by source; may be empty.
+        test_metrics: rightness on images held back, source by source; may be empty.
     """
 
     name: str

@@ -190,7 +190,7 @@ def _add_custom_cnn(x: keras.KerasTensor, dropout: float) -> keras.KerasTensor:
 def recalibrate_batchnorm(
     model: keras.Model, batches: Iterable[NDArray[np.float32]]
 ) -> None:
-    """Give every normalisation the statistics of these pictures; outputs stay equal.
+    """Give every normalisation the statistics of these images; outputs stay equal.
 
     Some published weights have their normalisation folded to mean 0 and variance 1.
     They predict well, but in training the true statistics come into play and the
@@ -199,7 +199,7 @@ def recalibrate_batchnorm(
 
     Args:
         model: what `build_classifier` returned; without a body, nothing is done.
-        batches: pictures as the network is trained on, `(n, s, s, 3)` RGB 0..255.
+        batches: images as the network is trained on, `(n, s, s, 3)` RGB 0..255.
     """
     body = find_body(model)
     if body is not None:

@@ -115,7 +115,7 @@ class ClassifierRecipe:
         weights: where the body starts: `imagenet`, or None for chance.
         seed: fixes weights, splits, order and every view.
         verifies: whether a fourth output says that there is no face; it is trained
-            on false detections in pictures without a face.
+            on false detections in images without a face.
     """
 
     name: str

@@ -7,12 +7,12 @@ Things that are no face, laid into training views: badges, balls, buttons, scrap
 
 A network that saw faces and the walls behind them takes whatever is round and has a
 pattern for a face. So each view may get a few things with a face's outline and size, in
-colours, patterns and pieces of other pictures drawn by chance, beside its faces.
+colours, patterns and pieces of other images drawn by chance, beside its faces.
 
-Faces laid into pictures without any, and pieces of such pictures laid beside faces.
+Faces laid into images without any, and pieces of such images laid beside faces.
 
-A network that never sees a lamp and a face in one picture may learn to tell the
-pictures apart instead of the things.
+A network that never sees a lamp and a face in one image may learn to tell the
+images apart instead of the things.
 
 More training scenes: masks, worn well or wrongly, and other things on bare faces.
 """
@@ -147,7 +147,7 @@ def paste_distractors(
     Args:
         image: `(h, w, 3)` BGR; not changed.
         faces: `(n, 4)` boxes that must stay as they are.
-        background_patch: a piece of a picture without a face, of which some things are
+        background_patch: a piece of an image without a face, of which some things are
             made.
         rng: the only source of chance.
     """
@@ -182,7 +182,7 @@ def _find_distractor_corner(
 def _blend_distractor(
     canvas: Image, corner: tuple[int, int], distractor: Image, mask: AlphaMask, rng: Rng
 ) -> None:
-    """Lay a thing into the picture, with an edge that is sharp or soft."""
+    """Lay a thing into the image, with an edge that is sharp or soft."""
     side = len(mask)
     blur_px = rng.uniform(0, 0.04) * side
     if blur_px > 0.3:
@@ -352,10 +352,10 @@ _FACE_CONTEXT: Final = 1.7
 """What is laid is so many times the box of a face: its hair, ears and collar too."""
 
 _PASTED_FACE_PX: Final = (14.0, 160.0)
-"""Width of a face that is laid into a picture, log-uniformly."""
+"""Width of a face that is laid into an image, log-uniformly."""
 
 _MAX_FACE_FRACTION: Final = 0.45
-"""Most that a face takes of the picture's shorter side."""
+"""Most that a face takes of the image's shorter side."""
 
 _MAX_UPSCALE: Final = 1.3
 _BORDER_FRACTIONS: Final = (0.02, 0.1)
@@ -367,10 +367,10 @@ _PASTE_TRIES: Final = 6
 def paste_face(
     target: TrainingImage, donor: TrainingImage, face: int, rng: Rng
 ) -> TrainingImage:
-    """Return the picture with a face of another, or as it was if that does not fit.
+    """Return the image with a face of another, or as it was if that does not fit.
 
     Args:
-        target: the picture; not changed.
+        target: the image; not changed.
         donor: has the face.
         face: its row there.
         rng: the only source of chance.
@@ -414,7 +414,7 @@ def paste_face(
 def cut_patch_around(
     negative: TrainingImage, box: NDArray[np.float32], rng: Rng
 ) -> Image | None:
-    """Return a piece of the picture around a box, wider or closer by chance."""
+    """Return a piece of the image around a box, wider or closer by chance."""
     height, width = negative.image.shape[:2]
     expanded = scale_boxes(box[None], float(rng.uniform(0.9, 1.8)))
     x1, y1, x2, y2 = clip_boxes(expanded, width, height)[0].astype(int).tolist()
@@ -428,7 +428,7 @@ def _cut_face(
 ) -> tuple[Image, NDArray[np.float64]] | None:
     """Return a face with what is around it, and its box in that piece.
 
-    None where another face is near, or where too much lies outside the picture.
+    None where another face is near, or where too much lies outside the image.
     """
     height, width = donor.image.shape[:2]
     expanded = scale_boxes(donor.boxes[face : face + 1], _FACE_CONTEXT)
@@ -467,7 +467,7 @@ def _blend_oval(
     size_wh: tuple[int, int],
     rng: Rng,
 ) -> Image:
-    """Return the picture with an oval of the piece in it, its border soft."""
+    """Return the image with an oval of the piece in it, its border soft."""
     width, height = size_wh
     resampling = cv2.INTER_AREA if width < patch.shape[1] else cv2.INTER_LINEAR
     small = cv2.resize(patch, size_wh, interpolation=resampling)
@@ -489,10 +489,10 @@ _MIN_DRAWABLE_PX: Final = 32
 
 _SAME_FACE_IOU: Final = 0.5
 _DRAWN_FRACTION: Final = 0.7
-"""How many of the bare faces of a picture are drawn on; the rest stay for contrast."""
+"""How many of the bare faces of an image are drawn on; the rest stay for contrast."""
 
 DrawableFace = tuple[int, NDArray[np.float32]]
-"""Row of a face in its picture, and its `(5, 2)` points."""
+"""Row of a face in its image, and its `(5, 2)` points."""
 
 
 def draw_training_images(
@@ -502,10 +502,10 @@ def draw_training_images(
     seed: int,
     progress: ProgressWrapper = iter,
 ) -> list[TrainingImage]:
-    """Return about `count` pictures with something drawn on their bare faces.
+    """Return about `count` images with something drawn on their bare faces.
 
     Args:
-        images: training pictures.
+        images: training images.
         detector: finds the points of faces.
         count: how many to make; fewer if few bare faces show their points.
         seed: fixes every choice.
@@ -545,7 +545,7 @@ def _is_drawable_size(image: TrainingImage) -> NDArray[np.bool_]:
 def _find_drawable_faces(
     image: TrainingImage, detector: LandmarkDetector
 ) -> list[DrawableFace]:
-    """Return the bare faces that the finder sees too, with their points."""
+    """Return the bare faces that the detector sees too, with their points."""
     faces, landmarks = detector.detect_landmarks(image.image)
     candidates = np.flatnonzero(
         _is_drawable_size(image) & (image.labels == Label.NO_MASK)

@@ -2,7 +2,7 @@
 
 One training view: a part of a scene around a face, at a size drawn by chance.
 
-What is known of the faces of a picture, as rows that a training reads.
+What is known of the faces of an image, as rows that a training reads.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ IGNORED = -1.0
 
 
 def stack_targets(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return `(n, most faces, 10)` from one `(faces, 10)` a picture, filled with zeros.
+    """Return `(n, most faces, 10)` from one `(faces, 10)` an image, filled with zeros.
 
     The count is rounded up, so that a training meets few shapes.
     """
@@ -65,7 +65,7 @@ class SampleConfig:
     Attributes:
         face_px: the chosen face comes out so wide, log-uniformly between the two,
             as far as the view has room for it.
-        most_zoom: pictures are enlarged by at most this: beyond it they show no more.
+        most_zoom: images are enlarged by at most this: beyond it they show no more.
         stretch: sides are changed by at most this share, each by itself.
         least_px: smaller faces are ignored: a cell of 8 px does not see them.
         kept_share: of a face cut by the border at least this must be in the view for
@@ -80,8 +80,8 @@ class SampleConfig:
             at most: in a tiny face nobody can tell them apart.
         blurred_px: faces between the two have a part of it; larger ones nothing.
         borders: how much the box of a face counts, by source; 1 for others. A
-            finder's boxes teach what a face is and how its mask is worn, but not where
-            people would draw its border.
+            detector's boxes teach what a face is and how its mask is worn, but not
+            where people would draw its border.
         distracted: how many views get things that are no face, see `distractors`.
     """
 
@@ -112,7 +112,7 @@ class SampleConfig:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSample:
-    """What the network learns from in one picture.
+    """What the network learns from in one image.
 
     Attributes:
         image: `(h, w, 3)` BGR.
@@ -150,7 +150,7 @@ def make_face_sample(
         [_sample_start(x1, x2, window_px, rng), _sample_start(y1, y2, window_px, rng)]
     )
     height, width = training_image.image.shape[:2]
-    if rng.random() < 0.88:  # show as much of the picture as fits
+    if rng.random() < 0.88:  # show as much of the image as fits
         room = np.array([width, height]) - window_px
         corner = np.clip(corner, np.minimum(room, 0), np.maximum(room, 0))
     return _cut_sample(
@@ -161,9 +161,9 @@ def make_face_sample(
 def make_negative_sample(
     training_image: TrainingImage, size_px: int, rng: Rng, config: SampleConfig
 ) -> TrainingSample:
-    """Return a view of a picture without faces, or with few that were laid into it.
+    """Return a view of an image without faces, or with few that were laid into it.
 
-    Mostly the whole picture, as at run time, else a part of it.
+    Mostly the whole image, as at run time, else a part of it.
     """
     height, width = training_image.image.shape[:2]
     low, high = (0.85, 1.25) if rng.random() < 0.65 else (0.3, 0.85)
@@ -201,7 +201,7 @@ def make_empty_sample(
 def _is_empty(
     training_image: TrainingImage, corner: NDArray[np.float64], window_px: float
 ) -> bool:
-    """Return whether a square window of the picture touches no face."""
+    """Return whether a square window of the image touches no face."""
     window = np.array([[*corner, *(corner + window_px)]], np.float32)
     return not intersection_areas(window, training_image.boxes).any()
 
@@ -209,7 +209,7 @@ def _is_empty(
 def _cut_background_patch(
     training_image: TrainingImage, rng: Rng, tries: int = 4
 ) -> Image | None:
-    """Return a piece of the picture without any face, as it is; None without one."""
+    """Return a piece of the image without any face, as it is; None without one."""
     height, width = training_image.image.shape[:2]
     for _ in range(tries):
         patch_px = int(rng.integers(12, max(13, min(160, height, width))))
@@ -279,7 +279,7 @@ def _warp_window(
     size_px: int,
     rng: Rng,
 ) -> Image:
-    """Return a part of the picture, black where the picture ends."""
+    """Return a part of the image, black where the image ends."""
     limits = np.array([image.shape[1], image.shape[0]])
     first = np.clip(np.floor(corner), 0, limits - 1).astype(int)
     last = np.clip(np.ceil(corner + size_px / zoom), first + 1, limits).astype(int)
@@ -370,14 +370,14 @@ EMPTY_FRACTION = 0.08
 
 SAMPLE_SIDES_PX: Mapping[int, float] = {256: 0.15, 320: 0.47, 416: 0.22, 640: 0.16}
 """Side of the views, a whole batch at a time, and how often. The largest are for faces
-that fill a picture: scaled up for the analyzer they are wider than the others show."""
+that fill an image: scaled up for the analyzer they are wider than the others show."""
 
 MOSAIC_GRIDS: Mapping[int, float] = {1: 0.80, 2: 0.15, 3: 0.05}
-"""Pictures side by side in one view (mosaics; Bochkovskiy et al., "YOLOv4", 2020), and
-how often: crowds of small faces, also from pictures that show a single large one."""
+"""Images side by side in one view (mosaics; Bochkovskiy et al., "YOLOv4", 2020), and
+how often: crowds of small faces, also from images that show a single large one."""
 
 _PASTED_FRACTION = 0.3
-"""Views of pictures without a face that get some laid in."""
+"""Views of images without a face that get some laid in."""
 
 _MAX_PASTED = 3
 _HARD_FACE_WEIGHT = 5.0
@@ -428,7 +428,7 @@ def compute_face_probabilities(packed_images: PackedImages) -> NDArray[np.float6
                 CLASS_FRACTIONS[label] / probabilities[of_class].sum()
             )
     if not probabilities.sum():
-        raise ValueError("no picture to train on holds a face of a known class")
+        raise ValueError("no image to train on holds a face of a known class")
     result: NDArray[np.float64] = probabilities / probabilities.sum()
     return result
 
@@ -442,7 +442,7 @@ class OnePassSampler:
         batch_size: views a step, of 320 px; larger ones are fewer.
         seed: fixes every random choice.
         config: how scenes become views.
-        negatives: pictures without a face.
+        negatives: images without a face.
         negative_fraction: how many views show one of them.
         mined: where the network sees faces in them; without, all are shown as often.
         workers: processes that make the batches; 0 for a thread.

@@ -90,7 +90,7 @@ fastest.
 - {rare}
 - Hands, scarves, cups and beards before the mouth can pass for a mask; `maskdet \
 robustness` measures how often.
-- The pictures are of the sets named above, with their choice of people, places and \
+- The images are of the sets named above, with their choice of people, places and \
 light, and some wrong labels. It is no security or health device.
 """
 
@@ -168,10 +168,10 @@ def _training_sentences(model_export: OnePassExport) -> Iterator[str]:
     yield f"Trained on scenes of: {sets_text}{counts_suffix}."
     if metadata.get("drawn_scenes"):
         yield f"Our own code drew on {metadata['drawn_scenes']:,} more."
-    if metadata.get("negative_pictures"):
+    if metadata.get("negative_images", metadata.get("negative_pictures")):
         yield (
             f"A share of {metadata.get('negatives')} of the views came from "
-            f"{metadata['negative_pictures']:,} images without a face."
+            f"{metadata['negative_images']:,} images without a face."
         )
     if metadata.get("teacher"):
         yield f"It also learnt the answers of the classifier `{metadata['teacher']}`."
@@ -229,7 +229,7 @@ def _false_positives_section(
         ["Longer side", *(f"from {threshold}" for threshold in thresholds)], rows
     )
     return (
-        f"\nOn {count} held-out pictures that show no face, which also chose the "
+        f"\nOn {count} held-out images that show no face, which also chose the "
         "epoch: the share in which one is seen, by the least face score that counts.\n"
         f"\n{table}\n"
     )

@@ -1,6 +1,6 @@
 """Training scenes in one file: pixels, boxes, labels, and points to draw at.
 
-Pictures that show no face: read, held out in part, and how often one is seen.
+Images that show no face: read, held out in part, and how often one is seen.
 
 A finished network looks at training scenes first.
 
@@ -42,7 +42,7 @@ VALIDATION_FILE = "validation.npz"
 """Of a run: the scenes that it is judged by."""
 
 MAX_SIDE_PX = 640
-"""Larger pictures are shrunk to this: no view shows more of a face."""
+"""Larger images are shrunk to this: no view shows more of a face."""
 
 _MIN_TEACHER_PX = 16
 """Shortest side of a face that a classifier can be asked about."""
@@ -53,7 +53,7 @@ NO_LABEL = -1
 
 @dataclass(frozen=True, eq=False)
 class TrainingImage:
-    """One picture of a training set.
+    """One image of a training set.
 
     Attributes:
         image: `(h, w, 3)` BGR.
@@ -75,11 +75,11 @@ class TrainingImage:
 
 @dataclass(frozen=True, eq=False)
 class PackedImages:
-    """Many pictures; those of any size share one long row of pixels.
+    """Many images; those of any size share one long row of pixels.
 
     Attributes:
         pixels: `(bytes,)` uint8.
-        sizes_hw: `(n, 2)` height and width of each picture.
+        sizes_hw: `(n, 2)` height and width of each image.
         first_face: `(n + 1,)` where its faces begin.
         boxes: `(m, 4)` of all faces.
         labels: `(m,)` columns as in `CLASSES`, or `NO_LABEL`.
@@ -98,16 +98,16 @@ class PackedImages:
     seen: NDArray[np.float32]
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.sizes_hw)
 
     def __post_init__(self) -> None:
-        """Work out where each picture begins."""
+        """Work out where each image begins."""
         ends = np.cumsum(np.concatenate([[0], self.sizes_hw.prod(axis=1) * 3]))
         object.__setattr__(self, "_starts", ends)
 
     def get(self, index: int) -> TrainingImage:
-        """Return one picture; nothing is copied."""
+        """Return one image; nothing is copied."""
         starts: NDArray[np.int64] = getattr(self, "_starts")  # noqa: B009 - frozen
         height, width = self.sizes_hw[index]
         flat = self.pixels[starts[index] : starts[index + 1]]
@@ -123,7 +123,7 @@ class PackedImages:
 
     @classmethod
     def pack(cls, images: Sequence[TrainingImage]) -> PackedImages:
-        """Join pictures."""
+        """Join images."""
         counts = [len(image.boxes) for image in images]
         return cls(
             pixels=np.concatenate([image.image.ravel() for image in images]),
@@ -151,10 +151,10 @@ def read_training_images(
     progress: ProgressWrapper = iter,
     teacher: Classifier | None = None,
 ) -> list[TrainingImage]:
-    """Read pictures with boxes, and ask a classifier about their faces.
+    """Read images with boxes, and ask a classifier about their faces.
 
     Args:
-        examples: scenes; pictures with one label and no box are left out with a word.
+        examples: scenes; images with one label and no box are left out with a word.
         progress: something like `tqdm`.
         teacher: knows the mask state better than a small network will.
 
@@ -164,17 +164,17 @@ def read_training_images(
     unboxed = sum(example.is_crop for example in examples)
     if unboxed:
         logger.warning(
-            "left out %d pictures without boxes; `maskdet label` can box them", unboxed
+            "left out %d images without boxes; `maskdet label` can box them", unboxed
         )
     boxed = [boxed_example for boxed_example in examples if not boxed_example.is_crop]
     images = list(map_parallel(partial(_read_training_image, teacher), boxed, progress))
     if not images:
-        raise ValueError("no picture has boxes; `maskdet label` makes them")
+        raise ValueError("no image has boxes; `maskdet label` makes them")
     return images
 
 
 def shrink_image(image: Image) -> tuple[Image, float]:
-    """Return a picture with at most `MAX_SIDE_PX`, and by how much it was scaled."""
+    """Return an image with at most `MAX_SIDE_PX`, and by how much it was scaled."""
     scale = min(1.0, MAX_SIDE_PX / max(image.shape[:2]))
     if scale == 1:
         return image, scale
@@ -223,7 +223,7 @@ def read_packed_images(path: Path, fingerprint: str) -> PackedImages | None:
 
 
 def load_training_images(path: Path) -> list[TrainingImage]:
-    """Return the pictures that `save_packed_images` wrote, whatever they were made of.
+    """Return the images that `save_packed_images` wrote, whatever they were made of.
 
     Raises:
         ValueError: the file is damaged.
@@ -245,7 +245,7 @@ def _packed_fields() -> tuple[dataclasses.Field[object], ...]:
 
 
 HELD_OUT_FILE = "negatives.npz"
-"""Of a run: the pictures without a face that it is judged by."""
+"""Of a run: the images without a face that it is judged by."""
 
 FALSE_POSITIVE_SCORES: Final = (0.5, 0.6, 0.7)
 """Detection scores at which false positives are counted; the first is the default."""
@@ -255,10 +255,10 @@ FALSE_POSITIVE_COST: Final = 0.25
 epoch: four of a hundred are worth a hundredth of average precision."""
 
 _HELD_OUT_EVERY: Final = 4
-"""One picture in so many of each kind is held out, chosen by its name."""
+"""One image in so many of each kind is held out, chosen by its name."""
 
 _MIN_SAMPLING_WEIGHT: Final = 0.03
-"""Added to the squared score: a picture that was learnt must not be forgotten."""
+"""Added to the squared score: an image that was learnt must not be forgotten."""
 
 
 class NegativeImage(NamedTuple):
@@ -277,7 +277,7 @@ class NegativeImage(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class NegativeImages:
-    """Pictures without a face; `source` is their kind.
+    """Images without a face; `source` is their kind.
 
     Attributes:
         train: to learn from.
@@ -290,10 +290,10 @@ class NegativeImages:
 
 @dataclass(frozen=True, eq=False)
 class MinedNegatives:
-    """Where the network sees faces in pictures that have none.
+    """Where the network sees faces in images that have none.
 
     Attributes:
-        scores: `(n,)` highest face score in each picture; 0 where it sees nothing.
+        scores: `(n,)` highest face score in each image; 0 where it sees nothing.
         boxes: `(n, 4)` where.
     """
 
@@ -301,7 +301,7 @@ class MinedNegatives:
     boxes: Boxes
 
     def compute_probabilities(self) -> NDArray[np.float64]:
-        """Return the `(n,)` chance of each picture to be shown."""
+        """Return the `(n,)` chance of each image to be shown."""
         sampling_weights = _MIN_SAMPLING_WEIGHT + np.square(
             self.scores.astype(np.float64)
         )
@@ -358,17 +358,17 @@ def list_negatives(
 
 
 def is_held_out(name: str) -> bool:
-    """Return whether a picture of this file name is judged by, not learnt."""
+    """Return whether an image of this file name is judged by, not learnt."""
     digest = hashlib.sha256(name.encode()).digest()
     return digest[0] % _HELD_OUT_EVERY == 0
 
 
 def _list_path(path: Path) -> list[tuple[Path, str]]:
-    """Return the pictures of a file or folder, and the kind of each."""
+    """Return the images of a file or folder, and the kind of each."""
     if path.is_dir():
         files = [(file, path.resolve().name) for file in find_images(path).images]
         if not files:
-            raise ValueError(f"{path}: holds no picture")
+            raise ValueError(f"{path}: holds no image")
         return files
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -410,13 +410,13 @@ def _read_negative(file: Path, kind: str) -> TrainingImage:
 
 
 def highest_scores(detections: Iterable[Faces]) -> NDArray[np.float32]:
-    """Return the best face score of each picture, 0 where nothing was found."""
+    """Return the best face score of each image, 0 where nothing was found."""
     scores = [faces.scores.max(initial=0) for faces in detections]
     return np.array(scores, np.float32)
 
 
 def compute_false_positive_rates(scores: NDArray[np.float32]) -> dict[str, float]:
-    """Return the share of pictures in which a face is seen, by threshold."""
+    """Return the share of images in which a face is seen, by threshold."""
     return {
         f"{threshold:g}": round(float((scores >= threshold).mean()), 4)
         for threshold in FALSE_POSITIVE_SCORES
@@ -425,7 +425,7 @@ def compute_false_positive_rates(scores: NDArray[np.float32]) -> dict[str, float
 
 
 _WEIGHTED_SCALINGS: Final = ((Resize(640, 2.0), 1.0), (Resize(320, 1.0), 0.7))
-"""How large the network sees a picture, and how much that look counts."""
+"""How large the network sees an image, and how much that look counts."""
 
 _MIN_UNLABELLED_SCORE: Final = 0.4
 """On the audited validation scenes, of the detections that no label covers, half to
@@ -440,7 +440,7 @@ _MAX_COVERED_FRACTION: Final = 0.5
 
 
 def fuse_detections(detections: Sequence[Faces], weights: Sequence[float]) -> Faces:
-    """Return what several looks at one picture see, each face once.
+    """Return what several looks at one image see, each face once.
 
     The score is the weighted mean over the looks, 0 where one does not see the face;
     the box is that of the best look.
@@ -481,7 +481,7 @@ class DetectionTeacher:
         ]
 
     def detect(self, image: Image) -> Faces:
-        """Return the faces in a picture, with their fused scores."""
+        """Return the faces in an image, with their fused scores."""
         settings = Settings.permissive()
         detections = [
             analyzer.analyze(image, settings).faces

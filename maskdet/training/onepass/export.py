@@ -66,7 +66,7 @@ WeightFormat = Literal["float32", "float16", "int8"]
 WEIGHT_FORMATS: tuple[WeightFormat, ...] = ("float32", "float16", "int8")
 
 SCALINGS: Mapping[int, Resize] = {640: Resize(640, 2.0), 320: Resize(320, 1.0)}
-"""Long side to how the analyzers `onepass` and `onepass-fast` see a picture."""
+"""Long side to how the analyzers `onepass` and `onepass-fast` see an image."""
 
 
 _N_TIMED_CALLS = 50
@@ -110,7 +110,7 @@ class ConvertedOnePass:
 
 
 def convert_onepass(model: keras.Model, weight_format: WeightFormat) -> bytes:
-    """Return the network as a LiteRT file for pictures of any size.
+    """Return the network as a LiteRT file for images of any size.
 
     Its outputs are named as `maskdet.analyzers.onepass` wants them, labels and all.
 
@@ -151,7 +151,7 @@ def compare_onepass(
         path: the file.
         model: the network.
         images: validation scenes; the first few are compared number by number.
-        negatives: held-out pictures without a face.
+        negatives: held-out images without a face.
     """
     network = SingleStageNetwork(path)
     return ConvertedOnePass(
@@ -244,7 +244,7 @@ MAX_BYTES = 5_000_000
 """Larger files do not ship: every clone brings them along."""
 
 _ABOUT = (
-    "Finds the faces of a picture and says of each whether its mask is worn, in one "
+    "Finds the faces of an image and says of each whether its mask is worn, in one "
     "pass: YuNet's layers find, a branch of our own reads the mask."
 )
 
@@ -267,7 +267,7 @@ class OnePassExport:
         versions: kind of weights to what came of it.
         weight_format: the version that is used.
         n_validation: number of validation scenes.
-        n_negatives: number of held-out pictures without a face.
+        n_negatives: number of held-out images without a face.
         is_last_epoch: whether it is the last epoch, not the one with the best
             validation.
     """
@@ -386,7 +386,7 @@ def fold_onepass_temperature(model: keras.Model, temperature: float) -> None:
 def select_smallest_version(versions: Mapping[str, ConvertedOnePass]) -> str:
     """Return the smallest of the fast versions that lose nothing to float32.
 
-    Fast is within a tenth of the fastest on small pictures: less is chance.
+    Fast is within a tenth of the fastest on small images: less is chance.
 
     Raises:
         RuntimeError: all of them are too large to ship.

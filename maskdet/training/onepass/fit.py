@@ -154,7 +154,7 @@ class OnePassData:
         validation: to judge by.
         n_epoch_validation: how many of them judge an epoch, spread over all; the end
             takes all.
-        negatives: pictures without a face, to learn from and to judge by.
+        negatives: images without a face, to learn from and to judge by.
         workers: processes that make the batches; 0 for a thread.
     """
 
@@ -169,7 +169,7 @@ class OnePassData:
         return _select_evenly(self.validation, self.n_epoch_validation)
 
     def select_epoch_negatives(self) -> list[TrainingImage]:
-        """Return the pictures without a face that judge an epoch."""
+        """Return the images without a face that judge an epoch."""
         return _select_evenly(self.negatives.held_out, self.n_epoch_validation)
 
 
@@ -403,7 +403,7 @@ class _OnePassTrainingLoop:
         return state
 
     def _mine_negatives(self) -> None:
-        """Look at all pictures without a face with the averaged weights."""
+        """Look at all images without a face with the averaged weights."""
         own_weights = swap_in_average(self.model, self.weight_average)
         mined = mine_false_positives(self.model, self.training_data.negatives.train)
         if own_weights is not None:
@@ -411,7 +411,7 @@ class _OnePassTrainingLoop:
         if len(mined.scores):
             self.sampler = dataclasses.replace(self.sampler, mined=mined)
             logger.info(
-                "training pictures without a face: %s",
+                "training images without a face: %s",
                 compute_false_positive_rates(mined.scores),
             )
 

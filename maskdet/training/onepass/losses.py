@@ -48,7 +48,7 @@ def compute_onepass_losses(
     """Return the loss of each kind, unweighted; finite without any face.
 
     The loss of `obj` is a sum over all cells for each cell that has a face. Batches
-    with few faces are divided by `_MIN_POSITIVE_CELLS` a picture instead, else one view
+    with few faces are divided by `_MIN_POSITIVE_CELLS` an image instead, else one view
     without a face would weigh as much as hundreds of faces.
 
     Args:

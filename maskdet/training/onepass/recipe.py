@@ -36,10 +36,10 @@ class OnePassRecipe:
         weight_decay: of kernels, as in AdamW.
         clip_norm: longest gradient, of all weights together.
         average_decay: how slowly the averaged weights follow, a step.
-        drawn: pictures that our own code draws on, made once.
+        drawn: images that our own code draws on, made once.
         losses: what counts how much.
         views: how scenes become views.
-        negatives: how many views are of pictures without a face, where there are any.
+        negatives: how many views are of images without a face, where there are any.
         mined_every: after so many epochs they are mined anew: those that the network
             sees faces in are shown more often.
         seed: fixes every choice.
@@ -84,4 +84,4 @@ class OnePassRecipe:
 
 
 TIMED_WH = ((320, 256), (640, 480))
-"""Sizes that are timed: small live video, and a picture."""
+"""Sizes that are timed: small live video, and an image."""

@@ -27,7 +27,7 @@ _OUTSIDE_COST = 1e5
 _FORBIDDEN_COST = 1e9
 
 _LOG_LIMIT = 8.0
-"""Largest log of a side in strides: e^8 is past any picture, and stays finite."""
+"""Largest log of a side in strides: e^8 is past any image, and stays finite."""
 
 Tensor = Any
 """A tensor of whatever Keras runs on."""

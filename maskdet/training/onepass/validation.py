@@ -30,7 +30,7 @@ LARGE_PX = 20.0
 """Faces from this size on also have numbers of their own."""
 
 _MINING_PX = 480
-"""Between the sizes at which the two analyzers see a picture."""
+"""Between the sizes at which the two analyzers see an image."""
 
 _NMS_IOU = 0.45
 _MAX_DETECTIONS = 600
@@ -65,7 +65,7 @@ class OnePassMetrics:
 
 @dataclass(frozen=True, eq=False)
 class OnePassDetections:
-    """What was found in one picture: faces by falling score, and their `(n, 3)`."""
+    """What was found in one image: faces by falling score, and their `(n, 3)`."""
 
     faces: Faces
     probs: NDArray[np.float32]
@@ -79,7 +79,7 @@ def evaluate_onepass(
     Args:
         model: what `build_onepass` gave.
         images: the scenes.
-        long_side_px: pictures are scaled, up or down, to this.
+        long_side_px: images are scaled, up or down, to this.
     """
     image_list = list(images)
     return compute_onepass_metrics(
@@ -91,9 +91,9 @@ def evaluate_onepass(
 def detect_with_keras(
     model: keras.Model, image: Image, long_side_px: int
 ) -> OnePassDetections:
-    """Return what the network finds in one picture.
+    """Return what the network finds in one image.
 
-    The picture is filled up to a square in black, so that all have one size: other
+    The image is filled up to a square in black, so that all have one size: other
     sizes would cost a new graph each.
     """
     scale = long_side_px / max(image.shape[:2])
@@ -102,7 +102,7 @@ def detect_with_keras(
     resized = cv2.resize(image, size_wh, interpolation=resampling)
     cell = STRIDES_PX[-1]
     side = -(-long_side_px // cell) * cell
-    # Two shapes of input, lying and square, hold most pictures at little waste.
+    # Two shapes of input, lying and square, hold most images at little waste.
     height = side if size_wh[1] > 0.75 * side else -(-side * 3 // 4 // cell) * cell
     padded = np.zeros((1, height, side, 3), np.float32)
     padded[0, : size_wh[1], : size_wh[0]] = resized
@@ -122,7 +122,7 @@ def mine_false_positives(
     negatives: Iterable[TrainingImage],
     long_side_px: int = _MINING_PX,
 ) -> MinedNegatives:
-    """Return where the network sees faces in pictures that have none."""
+    """Return where the network sees faces in images that have none."""
     detections = [
         detect_with_keras(model, negative.image, long_side_px).faces
         for negative in negatives

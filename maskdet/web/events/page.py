@@ -260,7 +260,7 @@ def _render_recording_settings(database: service.DatabaseStatus) -> tuple[bool, 
     store = service.get_event_store()
     if store is not None:
         st.caption(
-            "No picture is ever stored, only lines: the time, a number for the person "
+            "No image is ever stored, only lines: the time, a number for the person "
             "that says nothing outside of this stream, the label and its confidence, "
             f"the distance to others, and the camera's name. They go to "
             f"{_format_code(store.location)} and are deleted after "
@@ -321,7 +321,7 @@ def _render_no_events() -> None:
     st.info(
         "**Nothing is recorded yet.** Switch on “Record events” above, then open "
         "the Live page and press Start: events appear here as people come, are "
-        "labelled and leave. The Video page can add those of a film.",
+        "labelled and leave. The Video page can add those of a video.",
         icon=":material/event_note:",
     )
 

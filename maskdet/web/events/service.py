@@ -185,7 +185,7 @@ def get_time_zone() -> tzinfo:
         return UTC
 
 
-# One for all visitors: connections are given out one by one, and hold no picture.
+# One for all visitors: connections are given out one by one, and hold no image.
 @st.cache_resource(show_spinner=False)
 def _open_store(url: str) -> EventStore:
     return EventStore(url)

@@ -1,4 +1,4 @@
-"""A visitor's pictures: analysed once, kept for the session, judged anew for free."""
+"""A visitor's images: analysed once, kept for the session, judged anew for free."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_IMAGES: Final = 30
 """So many are taken at once; it bounds the memory that one visitor can use."""
 
 IMAGE_CACHE_SIZE: Final = 50
-"""So many analysed pictures a session remembers, the last used ones."""
+"""So many analysed images a session remembers, the last used ones."""
 
 PERMISSIVE_IMAGE_SETTINGS: Final = Settings(
     min_score=0.1, min_confidence=0, min_face_px=4, nms_iou=1
@@ -40,7 +40,7 @@ the other three thresholds."""
 CROP_PX: Final = 112
 """Side of a face's crop, about twice what a card on the page shows."""
 
-# Small pictures are enlarged for the page, so that their captions can be read; large
+# Small images are enlarged for the page, so that their captions can be read; large
 # ones shrink: each redraw must be fast, and a higher one would not fit the screen.
 _MIN_PREVIEW_SIDE_PX: Final = 640
 _MAX_PREVIEW_WH: Final = (1280, 800)
@@ -48,7 +48,7 @@ _MAX_PREVIEW_WH: Final = (1280, 800)
 
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """A picture as it was given.
+    """An image as it was given.
 
     Attributes:
         name: its file name; written by a stranger, so only ever shown as plain text.
@@ -63,12 +63,12 @@ class SourceImage:
 
 @dataclass(frozen=True, eq=False)
 class AnalyzedImage:
-    """A picture after its one pass through the networks, without its own pixels.
+    """An image after its one pass through the networks, without its own pixels.
 
     Attributes:
         width: in pixels; 0 if it could not be read.
         height: in pixels; 0 if it could not be read.
-        preview: the picture as JPEG, in the size that the page shows.
+        preview: the image as JPEG, in the size that the page shows.
         crops: one JPEG a row of `raw_scene`: what the classifier saw.
         raw_scene: every face that passes `base_settings`, in pixels of the original.
         base_settings: the settings `raw_scene` was made with; stricter ones need no
@@ -97,20 +97,20 @@ class AnalyzedImage:
 
 
 class ImageCache:
-    """The analysed pictures of one session; nothing is on disk, nothing is shared."""
+    """The analysed images of one session; nothing is on disk, nothing is shared."""
 
     def __init__(self, capacity: int = IMAGE_CACHE_SIZE) -> None:
         """Start empty.
 
         Args:
-            capacity: so many pictures are remembered, the last used ones.
+            capacity: so many images are remembered, the last used ones.
         """
         self._capacity = capacity
         self._images: OrderedDict[tuple[str, str], AnalyzedImage] = OrderedDict()
         self._digests: OrderedDict[str, str] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return the number of remembered pictures."""
+        """Return the number of remembered images."""
         return len(self._images)
 
     def add_file(self, name: str, content: bytes, *, file_id: str) -> SourceImage:
@@ -136,11 +136,11 @@ class ImageCache:
         analyzer_name: str,
         settings: Settings,
     ) -> AnalyzedImage:
-        """Return the analysed picture; only an unknown one goes through the networks.
+        """Return the analysed image; only an unknown one goes through the networks.
 
         Args:
             source: the file.
-            analyzer: looks at the picture if it must be.
+            analyzer: looks at the image if it must be.
             analyzer_name: the analyzer's name; each has its own results.
             settings: the result holds at least every face that they could accept.
         """
@@ -157,7 +157,7 @@ def analyze_upload(
 ) -> AnalyzedImage:
     """Read one file and find its faces, down to `PERMISSIVE_IMAGE_SETTINGS` or to `settings` if lower.
 
-    A file that is no readable picture gives a `AnalyzedImage` with its `error`.
+    A file that is no readable image gives a `AnalyzedImage` with its `error`.
     """
     try:
         image = decode_image(content)
@@ -207,7 +207,7 @@ def blur_crop(crop: bytes) -> bytes:
 def render_result_png(
     source: SourceImage, analyzed: AnalyzedImage, settings: Settings, style: Style
 ) -> bytes:
-    """Return the picture in full size with the accepted faces drawn on it, as PNG.
+    """Return the image in full size with the accepted faces drawn on it, as PNG.
 
     A very large JPEG has half its width and height.
     """

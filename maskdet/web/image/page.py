@@ -1,4 +1,4 @@
-"""Image: pictures from files, from the camera or from our samples."""
+"""Image: images from files, from the camera or from our samples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MAX_INITIAL_CARDS = 24
 def render_image_page() -> None:
     """Show the page."""
     st.title("Image")
-    st.markdown("See who wears a mask in your pictures.")
+    st.markdown("See who wears a mask in your images.")
     preferences = session.get_preferences()
     cache: ImageCache = st.session_state.setdefault("maskdet.album", ImageCache())
     sources = _select_images(cache)
@@ -60,9 +60,9 @@ def render_image_page() -> None:
 
 
 def _select_images(cache: ImageCache) -> list[SourceImage]:
-    """Return the pictures to look at; a sample while no file is given."""
+    """Return the images to look at; a sample while no file is given."""
     origin = st.segmented_control(
-        "Where the pictures come from",
+        "Where the images come from",
         ("Files", "Camera", "Samples"),
         default="Files",
         required=True,
@@ -78,14 +78,14 @@ def _select_images(cache: ImageCache) -> list[SourceImage]:
         return [_load_sample(cache, by_title[title])]
     if origin == "Camera":
         photo = st.camera_input(
-            "Take a picture", resolution="720p", width=560, key="image.photo"
+            "Take an image", resolution="720p", width=560, key="image.photo"
         )
         files = reject_large_files([photo] if photo else [], MAX_IMAGE_MB)
     else:
         files = _upload_images()
         if not files:
             st.info(
-                "This is a sample with drawn masks. Add your own pictures above.",
+                "This is a sample with drawn masks. Add your own images above.",
                 icon=":material/image:",
             )
             return [_load_sample(cache, IMAGE_SAMPLES[0])]
@@ -96,14 +96,14 @@ def _select_images(cache: ImageCache) -> list[SourceImage]:
 
 
 def _load_sample(cache: ImageCache, sample: Sample) -> SourceImage:
-    st.caption(f"Picture: {sample.credit}.")
+    st.caption(f"Image: {sample.credit}.")
     path = sample.path
     return cache.add_file(path.name, path.read_bytes(), file_id=str(path))
 
 
 def _upload_images() -> list[UploadedFile]:
     files = st.file_uploader(
-        "Pictures from this device",
+        "Images from this device",
         # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_MB,
@@ -127,14 +127,14 @@ def _upload_images() -> list[UploadedFile]:
 
 
 def _toggle_tiles() -> bool:
-    """Return whether to look at parts of the pictures too."""
+    """Return whether to look at parts of the images too."""
     return st.toggle(
         results.TILES_TITLE,
         key="image.tiles",
         persist_state="session",
-        help="For large pictures of people far away, as from a camera high on a wall: "
+        help="For large images of people far away, as from a camera high on a wall: "
         f"each part of {Tiling.side_px} pixels is also looked at on its own, which "
-        "finds smaller faces. A picture of many parts takes as many times as long.",
+        "finds smaller faces. An image of many parts takes as many times as long.",
     )
 
 
@@ -145,7 +145,7 @@ def _analyze_images(
     *,
     tiles: bool,
 ) -> list[ImageResult]:
-    """Return what is in the pictures; only new ones go through the networks."""
+    """Return what is in the images; only new ones go through the networks."""
     settings = preferences.settings
     name = resolve_analyzer(preferences.analyzer, live=False)
     analyzer = session.get_analyzer(name)
@@ -157,7 +157,7 @@ def _analyze_images(
     image_results: list[ImageResult] = []
     for number, source in enumerate(sources, start=1):
         if not is_cached:
-            text = f"Looking at picture {number} of {len(sources)} ..."
+            text = f"Looking at image {number} of {len(sources)} ..."
             bar.progress((number - 1) / len(sources), text)
         analyzed = cache.get_or_analyze(
             source, analyzer, analyzer_name=name, settings=settings
@@ -174,20 +174,20 @@ def _render_read_errors(unreadable: Sequence[ImageResult]) -> None:
 
 
 def _render_overview(readable: Sequence[ImageResult], preferences: Preferences) -> None:
-    """Show the totals over all pictures, and what is in each."""
+    """Show the totals over all images, and what is in each."""
     image_totals = results.compute_totals(readable)
     st.html(image_totals_html(image_totals, preferences.style))
-    with st.expander("Every picture in numbers", icon=":material/table_rows:"):
+    with st.expander("Every image in numbers", icon=":material/table_rows:"):
         st.dataframe(results.image_table(readable, preferences.style), hide_index=True)
 
 
 def _select_result(readable: Sequence[ImageResult]) -> ImageResult:
-    """Return the picture to show, which the visitor chooses if there are several."""
+    """Return the image to show, which the visitor chooses if there are several."""
     if len(readable) == 1:
         return readable[0]
     names = [results.shorten_name(result.source.name) for result in readable]
     number = st.selectbox(
-        "Picture",
+        "Image",
         range(len(readable)),
         format_func=lambda number: f"{number + 1} of {len(names)}: {names[number]}",
     )
@@ -197,12 +197,12 @@ def _select_result(readable: Sequence[ImageResult]) -> ImageResult:
 def _render_image(
     result: ImageResult, preferences: Preferences, *, tiles: bool
 ) -> None:
-    """Show the picture as it was beside the picture with its faces drawn."""
+    """Show the image as it was beside the image with its faces drawn."""
     scene, analyzed = result.scene, result.analyzed
     original_column, result_column = st.columns(2)
     settings, style = result.settings, preferences.style
     original = render_original_preview(analyzed, settings, style)
-    original_column.image(original, "Original", alt="The original picture")
+    original_column.image(original, "Original", alt="The original image")
     annotated = render_result_preview(analyzed, settings, style)
     summary = results.summarize_scene(scene, style)
     result_column.image(annotated, f"Result: {summary}", alt=f"The result: {summary}")
@@ -222,7 +222,7 @@ def _render_image_downloads(
     style = preferences.style
     files: list[Download] = [
         (
-            "Marked picture (PNG)",
+            "Marked image (PNG)",
             partial(results.annotated_png, selected, style),
             f"{stem}-marked.png",
             "image/png",
@@ -252,7 +252,7 @@ def _render_faces(result: ImageResult, preferences: Preferences) -> None:
             "Confidence": percent(
                 help="How sure the classifier is of its likeliest label."
             ),
-            "Face score": percent(help="How sure the finder is that this is a face."),
+            "Face score": percent(help="How sure the detector is that this is a face."),
             "Size (px)": st.column_config.TextColumn(width="small"),
         },
         alt="Table of the faces: number, label, confidence, face score, size",

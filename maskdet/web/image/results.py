@@ -1,4 +1,4 @@
-"""What is said about analysed pictures: totals, tables, advice, files to download."""
+"""What is said about analysed images: totals, tables, advice, files to download."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAX_NAME_LENGTH = 60
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """One picture as the settings of the moment see it.
+    """One image as the settings of the moment see it.
 
     Attributes:
         source: the file as it was given.
@@ -62,7 +62,7 @@ class ImageResult:
 
     @property
     def record(self) -> results_io.ImageRecord:
-        """What the downloaded files say about this picture."""
+        """What the downloaded files say about this image."""
         if self.analyzed.error:
             return results_io.error_record(self.source.name, self.analyzed.error)
         size_wh = self.analyzed.width, self.analyzed.height
@@ -71,7 +71,7 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class ImageTotals:
-    """Counts over several pictures.
+    """Counts over several images.
 
     Attributes:
         n_images: how many could be read.
@@ -95,7 +95,7 @@ class ImageTotals:
 
 
 def compute_totals(results: Sequence[ImageResult]) -> ImageTotals:
-    """Count pictures and faces; files that could not be read are left out."""
+    """Count images and faces; files that could not be read are left out."""
     scenes = [result.scene for result in results if not result.analyzed.error]
     counts = Counter(label for scene in scenes for label in scene.labels)
     return ImageTotals(
@@ -106,7 +106,7 @@ def compute_totals(results: Sequence[ImageResult]) -> ImageTotals:
 
 
 def summarize_scene(scene: Scene, style: Style = DEFAULT_STYLE) -> str:
-    """Return what is in a picture in a few words, as in "1 face (1 Unsure)"."""
+    """Return what is in an image in a few words, as in "1 face (1 Unsure)"."""
     counts = Counter(scene.labels)
     parts = [
         f"{counts[label]} {style.title(label)}" for label in Label if counts[label]
@@ -138,11 +138,11 @@ def face_table(
 def image_table(
     results: Sequence[ImageResult], style: Style = DEFAULT_STYLE
 ) -> dict[str, list[int] | list[str]]:
-    """Return the columns of the table of pictures that could be read."""
+    """Return the columns of the table of images that could be read."""
     readable = [result for result in results if not result.analyzed.error]
     labels = [Counter(result.scene.labels) for result in readable]
     columns: dict[str, list[int] | list[str]] = {
-        "Picture": [shorten_name(result.source.name) for result in readable],
+        "Image": [shorten_name(result.source.name) for result in readable],
         "Faces": [count.total() for count in labels],
     }
     columns.update(
@@ -190,7 +190,7 @@ def _suggest_threshold(analyzed: AnalyzedImage, settings: Settings) -> str:
     confident = scores >= settings.min_score
     if not len(scores):
         return (
-            "Nothing in this picture looks like a face, not even at a **Face score** "
+            "Nothing in this image looks like a face, not even at a **Face score** "
             f"of {analyzed.base_settings.min_score:.2f}, so lowering it will hardly "
             "help."
         )
@@ -240,7 +240,7 @@ def to_code_markdown(name: str) -> str:
 def to_file_stem(name: str) -> str:
     """Return a harmless file name without folder and suffix for a download."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", PurePath(name).stem).strip("-")
-    return stem[:_MAX_NAME_LENGTH] or "picture"
+    return stem[:_MAX_NAME_LENGTH] or "image"
 
 
 def results_json(results: Sequence[ImageResult]) -> str:
@@ -254,12 +254,12 @@ def results_csv(results: Sequence[ImageResult]) -> str:
 
 
 def annotated_png(result: ImageResult, style: Style) -> bytes:
-    """Return the picture in full size with its faces drawn, as PNG."""
+    """Return the image in full size with its faces drawn, as PNG."""
     return render_result_png(result.source, result.analyzed, result.settings, style)
 
 
 def build_results_zip(results: Sequence[ImageResult], style: Style) -> bytes:
-    """Return a zip with every marked picture, `results.json` and `results.csv`."""
+    """Return a zip with every marked image, `results.json` and `results.csv`."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
         files.writestr("results.json", results_json(results))

@@ -23,7 +23,7 @@ STABLE_AFTER_S: Final = 10.0
 
 STALLED_AFTER_S: Final = 10.0
 """A stream that plays without a frame for so long is dead: streamlit-webrtc leaves it
-like that after an error, with the last picture standing."""
+like that after an error, with the last image standing."""
 
 _START_TIMEOUT_S: Final = 3.0
 """A browser that is asked to start and can does so in less."""

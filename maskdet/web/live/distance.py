@@ -1,6 +1,6 @@
 """The Live page's section on distances: the choice, the plan, and who is too close.
 
-What keeps a live picture from telling how far apart people stand.
+What keeps a live image from telling how far apart people stand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STILL_KEY: Final = "maskdet.still"
 
 
 def render_distance_section(stream_state: Any) -> None:
-    """Show the section; call it below the live picture, as it grows and shrinks.
+    """Show the section; call it below the live image, as it grows and shrinks.
 
     Args:
         stream_state: what `camera.stream` returned.
@@ -45,7 +45,7 @@ def _render_ground_calibration() -> None:
         _capture_still()
     distance.render_point_editor(st.session_state.get(_STILL_KEY))
     st.button(
-        "Take the picture anew",
+        "Take the image anew",
         icon=":material/photo_camera:",
         on_click=_capture_still,
         help="Takes the frame that the camera shows now. Press Start above first.",

@@ -1,4 +1,4 @@
-"""What happens to each frame of the live picture, in the thread of the frames."""
+"""What happens to each frame of the live image, in the thread of the frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FrameCallback = Callable[[list[av.VideoFrame]], Awaitable[list[av.VideoFrame]]]
 def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
     """Return what streamlit-webrtc calls from its own thread; it never raises.
 
-    An exception there would freeze the picture for good without a word on the page
+    An exception there would freeze the image for good without a word on the page
     (streamlit-webrtc issue 2103). It is the callback for queued frames: it is given
     every frame that came during the call before, so that those passed over for the
     newest can be counted instead of guessed. So are those that the relay passed over.
@@ -40,7 +40,7 @@ def make_callback(state: LiveState, live_session: LiveSession) -> FrameCallback:
             return [_annotate_frame(frame, n_arrived, state, live_session)]
         except Exception as error:
             _log_failure(state.record_failure(n_arrived, error), error)
-            # Not even the error could be drawn: better the bare picture than none,
+            # Not even the error could be drawn: better the bare image than none,
             # but not where nobody may be recognised.
             return [_make_black_frame(frame) if state.preferences.style.blur else frame]
 
@@ -103,7 +103,7 @@ def _log_failure(n_failed: int, error: Exception) -> None:
 
 
 def _draw_error_banner(image: Image, n_failed: int) -> Image:
-    """Return the picture with a bar at its top that says the analysis failed."""
+    """Return the image with a bar at its top that says the analysis failed."""
     height, width = image.shape[:2]
     text = f"Not analysed: an error ({n_failed} so far)"
     font, bar_px = cv2.FONT_HERSHEY_SIMPLEX, max(12, min(height, width) // 12)

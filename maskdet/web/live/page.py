@@ -1,4 +1,4 @@
-"""Live: the camera's picture, analysed while it runs.
+"""Live: the camera's image, analysed while it runs.
 
 The Live page's parts: the stream, the numbers beside it, and the way around it.
 """
@@ -74,11 +74,11 @@ _button_listener = st.components.v2.component("maskdet.presses", js=_BUTTON_LIST
 
 
 def render_stream(preferences: Preferences) -> WebRtcStreamerState:
-    """Show the camera's picture with its Start button; return its running state.
+    """Show the camera's image with its Start button; return its running state.
 
     The analyzer is loaded and warmed up first, so that no frame waits for a model.
     """
-    # The places above the picture are taken in any case: a picture that moves down
+    # The places above the image are taken in any case: an image that moves down
     # the page is built anew by the browser, and so stops.
     loading_area, warning_area, video_area = st.container(), st.empty(), st.container()
     _button_listener(
@@ -257,7 +257,7 @@ def _build_constraints(preferences: Preferences) -> dict[str, Any]:
 def _build_video_css(preferences: Preferences) -> dict[str, str]:
     """Return how the video is laid out.
 
-    Its frame on the page does not grow with a picture that is higher than wide, so
+    Its frame on the page does not grow with an image that is higher than wide, so
     that is shown inside the shape that the camera has.
     """
     style = {"width": "100%", "borderRadius": "8px"}
@@ -289,7 +289,7 @@ def _render_stats() -> None:
 
 
 def render_connection_help() -> None:
-    """Say why there is no picture, once it is late or where none can be."""
+    """Say why there is no image, once it is late or where none can be."""
     if not can_use_camera(st.context.url or ""):
         st.warning(
             "Browsers give a page the camera only over HTTPS or on localhost, and "
@@ -362,7 +362,7 @@ def _cancel_reconnect() -> None:
 
 
 def render_snapshot(preferences: Preferences) -> None:
-    """Offer one still picture of the camera, which needs no WebRTC."""
+    """Offer one still image of the camera, which needs no WebRTC."""
     timed_out = get_connection().timed_out
     expander = st.expander(
         "No live video? Take a snapshot",
@@ -372,7 +372,7 @@ def render_snapshot(preferences: Preferences) -> None:
         icon=":material/photo_camera:",
         on_change="rerun",
     )
-    # Only an open one asks for the camera: it may be in use by the live picture.
+    # Only an open one asks for the camera: it may be in use by the live image.
     if expander.open:
         with expander:
             _analyze_snapshot(preferences)
@@ -389,7 +389,7 @@ def _analyze_snapshot(preferences: Preferences) -> None:
         return
     cache: ImageCache = st.session_state.setdefault("maskdet.album", ImageCache())
     source = cache.add_file(photo.name, photo.getvalue(), file_id=photo.file_id)
-    # A still picture has the time for the thorough one, and shares the Image page's.
+    # A still image has the time for the thorough one, and shares the Image page's.
     name = resolve_analyzer(preferences.analyzer, live=False)
     analyzer, settings = session.get_analyzer(name), preferences.settings
     analyzed = cache.get_or_analyze(

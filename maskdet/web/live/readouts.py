@@ -1,4 +1,4 @@
-"""The numbers beside the live picture, as HTML that holds only our own words."""
+"""The numbers beside the live image, as HTML that holds only our own words."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The live picture: what the page and the thread of the frames tell each other.
+"""The live image: what the page and the thread of the frames tell each other.
 
 One run of the camera, from Start to Stop: its stream, its people, its witness.
 
-The people of the live picture, each counted once: who is in it, and who ever was.
+The people of the live image, each counted once: who is in it, and who ever was.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def _make_zero_counts() -> Mapping[Label, int]:
 
 @dataclass(frozen=True)
 class PeopleCount:
-    """How many people there are; who walks through the picture is one, not hundreds.
+    """How many people there are; who walks through the image is one, not hundreds.
 
     Attributes:
-        current: how many in the picture carry each label; every label has an entry.
+        current: how many in the image carry each label; every label has an entry.
         total: how many since Start, by the last sure label that each had.
-        turned_away: how many of those in the picture do not show their face.
+        turned_away: how many of those in the image do not show their face.
     """
 
     current: Mapping[Label, int] = field(default_factory=_make_zero_counts)
@@ -206,7 +206,7 @@ class _FrameRecord:
 
 
 class LiveState:
-    """One visitor's live picture, shared by the page and the thread of the frames.
+    """One visitor's live image, shared by the page and the thread of the frames.
 
     Both sides exchange frozen objects under a lock, so a frame never sees half a
     change and the page never half a frame.
@@ -359,7 +359,7 @@ class LiveState:
 
 
 def get_live_state() -> LiveState:
-    """Return this session's live picture."""
+    """Return this session's live image."""
     if _STATE_KEY not in st.session_state:
         st.session_state[_STATE_KEY] = LiveState(session.get_preferences())
     state: LiveState = st.session_state[_STATE_KEY]

@@ -40,7 +40,7 @@ def relay_newest_frames() -> None:
 
     streamlit-webrtc passes every track through aiortc's `MediaRelay`, which by default
     keeps all frames that its reader has not taken yet. A server that is too slow for
-    its viewers then shows an ever older picture: 10 seconds after half a minute, with
+    its viewers then shows an ever older image: 10 seconds after half a minute, with
     three viewers on two busy cores. Call it before the first stream starts.
     """
     streamlit_webrtc.relay.MediaRelay = NewestFrameRelay  # type: ignore[attr-defined]

@@ -55,7 +55,7 @@ _RATE_TITLES: Final[Mapping[str, str]] = {
 VALUE_HEADING, INTERVAL_HEADING = "Value", "95 % interval"
 """Headings of the two columns of each number."""
 
-TIME_HEADING: Final = "Time a picture (ms)"
+TIME_HEADING: Final = "Time an image (ms)"
 """Heading above the columns of times."""
 
 
@@ -136,7 +136,7 @@ def describe_use(analyzer: str) -> dict[str, str]:
     )
     if live_analyzer == image_analyzer:
         return {live_analyzer: "in use"}
-    return {live_analyzer: "in use on Live", image_analyzer: "in use on pictures"}
+    return {live_analyzer: "in use on Live", image_analyzer: "in use on images"}
 
 
 def analyzer_table(
@@ -262,8 +262,8 @@ def render_analyzers() -> None:
     )
     auto = " (auto)" if in_use == AUTO else ""
     st.markdown(
-        "An analyzer finds the faces of a picture and says how each mask is worn: one "
-        "network for both, or a finder and then the mask model. "
+        "An analyzer finds the faces of an image and says how each mask is worn: one "
+        "network for both, or a detector and then the mask model. "
         f"In use: {in_use_names}{auto}."
     )
     missing = session.list_unavailable_analyzers()
@@ -307,13 +307,13 @@ def _render_analyzer_table(
         hide_index=True,
         column_config=_column_config(results),
         placeholder="\N{EN DASH}",
-        alt=f"Table of the analyzers: {METRIC_VIEWS[view].lower()}, and time a picture",
+        alt=f"Table of the analyzers: {METRIC_VIEWS[view].lower()}, and time an image",
     )
     st.caption(
         "All were measured by one command on one machine, on scenes that ours were "
         f"tuned on but not trained on: `{_EVALUATE_COMMAND}{_COMPARISON_PATH}`. Times "
         "are medians of a "
-        "whole picture; yours will differ, their order hardly."
+        "whole image; yours will differ, their order hardly."
     )
     _render_analyzer_charts(results, view)
 
@@ -394,7 +394,7 @@ def _describe_analyzer(name: str) -> str:
     )
     if live_analyzer == image_analyzer:
         return f"the best that is here, now {live_analyzer}"
-    return f"the best that is here, {live_analyzer} on Live and {image_analyzer} for pictures"
+    return f"the best that is here, {live_analyzer} on Live and {image_analyzer} for images"
 
 
 def _unusable_reason(name: str, in_use: str, missing: dict[str, str]) -> str:

@@ -171,7 +171,7 @@ def _prediction_charts(
         *captioned,
         CaptionedChart(
             "ROC",
-            "What is found at each rate of false alarms: the nearer the upper left "
+            "What is found at each rate of false positives: the nearer the upper left "
             "corner, the better.",
             to_chart_spec(
                 charts.roc_chart(predictions, task=question_name, style=style)

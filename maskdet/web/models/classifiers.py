@@ -1,8 +1,8 @@
 """The Models page's part about mask models: the runs that ship, and one in use.
 
-The faces of our own sample pictures: what is true, and what a mask model says.
+The faces of our own sample images: what is true, and what a mask model says.
 
-The pictures of the data sets may not be shown; these may, as the portrait is in the
+The images of the data sets may not be shown; these may, as the portrait is in the
 public domain and the masks were drawn by this program, which so knows the truth.
 """
 
@@ -82,7 +82,7 @@ class SampleResult:
     """The sample faces as one mask model sees them, the worst answers first.
 
     Attributes:
-        scene: the faces with their probabilities; boxes in pixels of their pictures.
+        scene: the faces with their probabilities; boxes in pixels of their images.
         ground_truth: the true label of each.
         crops: one JPEG a face.
     """
@@ -190,7 +190,7 @@ def _render_run_table(catalog: RunCatalog, in_use: str, usable: list[str]) -> No
     )
     st.caption(
         f"{MEASURE_HELP[measure]} Look at the scenes first, kaggle-val and ilc-val: "
-        "pictures of one face are easy. Where two intervals overlap much, the "
+        "images of one face are easy. Where two intervals overlap much, the "
         "difference may be chance."
     )
     st.dataframe(
@@ -202,7 +202,7 @@ def _render_run_table(catalog: RunCatalog, in_use: str, usable: list[str]) -> No
     )
     st.caption(
         "True boxes are those people drew, found boxes those that MTCNN found, "
-        "both from 20 px on. The published recipes learnt from pictures of one face, "
+        "both from 20 px on. The published recipes learnt from images of one face, "
         "as their authors did; maskdet saw scenes too. Again from the beginning: "
         "`maskdet train "
         "classifier --recipe NAME`, then `maskdet export`; a model's card "
@@ -290,7 +290,7 @@ def _render_run(run: TrainingRun, in_use: str, missing: dict[str, str]) -> None:
 
 
 def _describe_pipelines() -> str:
-    """Return who detects and who labels now, on video and on pictures."""
+    """Return who detects and who labels now, on video and on images."""
     preferences = session.get_preferences()
     lines = {
         medium: describe_pipeline(
@@ -298,7 +298,7 @@ def _describe_pipelines() -> str:
             preferences.classifier,
             refine=preferences.refine,
         )
-        for medium, live in (("video", True), ("pictures", False))
+        for medium, live in (("video", True), ("images", False))
     }
     return " ".join(
         f"On {medium}: {escape_markdown(line)}." for medium, line in lines.items()
@@ -362,7 +362,7 @@ def _render_run_charts(catalog: RunCatalog, run: TrainingRun) -> None:
 def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
     st.subheader("Mistakes")
     st.caption(
-        "By truth and label given, over three classes. The pictures of these sets "
+        "By truth and label given, over three classes. The images of these sets "
         "are not ours to show."
     )
     style = session.get_preferences().style
@@ -392,7 +392,7 @@ def _render_mistakes(run: TrainingRun, missing: dict[str, str]) -> None:
         )
     )
     st.caption(
-        "Pictures: NASA, Eileen Collins, public domain; masks drawn by this program. "
+        "Images: NASA, Eileen Collins, public domain; masks drawn by this program. "
         "Drawn masks are no proof of how well real ones are read."
     )
 

@@ -177,7 +177,7 @@ MEASURE_HELP: Final[Mapping[AccuracyMeasure, str]] = {
     "wearing": "The share of all faces for which it is right whether a mask is worn; "
     "one that is incorrectly worn counts as a mask.",
     "bare": "The share of the faces without a mask that are called so: the rest are "
-    "false alarms that let somebody pass.",
+    "false positives that let somebody pass.",
     "balanced": "The mean share right over mask, no mask and incorrectly worn, each "
     "weighing the same however few there are.",
 }

@@ -1,8 +1,8 @@
 """Where maskdet changes what Streamlit does: each function changes one thing.
 
 Streamlit has no settings for these. Each change says what it was written for, and
-`tests/web/test_streamlit_patches.py` fails if the library no longer has what is changed.
-All may be called more than once.
+`tests/web/test_streamlit_patches.py` fails if the library no longer has what is
+changed. All may be called more than once.
 
 The last resort: what no page expected is one line for the visitor.
 """

@@ -1,4 +1,4 @@
-"""Label pictures on the Tune page: an analyzer boxes, the visitor has the last word."""
+"""Label images on the Tune page: an analyzer boxes, the visitor has the last word."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _FACES_AT_ONCE = 6
 
 
 def annotate_images(state: TuneState) -> TuningSet | None:
-    """Let the visitor label pictures, and return them once an analyzer was judged."""
+    """Let the visitor label images, and return them once an analyzer was judged."""
     st.caption(
-        f"Send up to {MAX_IMAGES} pictures. The analyzer boxes the faces; you "
+        f"Send up to {MAX_IMAGES} images. The analyzer boxes the faces; you "
         "confirm or correct each with one click, doubtful ones first. Nothing is saved "
         "here: download what you did."
     )
     if session.get_preferences().style.blur:
         st.caption("Labelling needs to see the faces: here they are not blurred.")
     files = st.file_uploader(
-        "Pictures to label",
+        "Images to label",
         # No `type`: a browser would refuse by name what the content decides.
         accept_multiple_files=True,
         max_upload_size=MAX_IMAGE_MB,
-        key="tune.pictures",
+        key="tune.images",
     )
     files = reject_large_files(files, MAX_IMAGE_MB)
     if files:
         count = min(len(files), MAX_IMAGES)
         st.button(
-            f"Find the faces in {format_count(count, 'picture')}",
+            f"Find the faces in {format_count(count, 'image')}",
             type="primary" if state.draft is None else "secondary",
             icon=":material/frame_person:",
             key="tune.box",
@@ -184,17 +184,17 @@ def _crop_to_label_html(draft: Draft, image_index: int, face_index: int) -> str:
 
 
 def _render_add_box(tune_state: TuneState, draft: Draft) -> None:
-    """Let the visitor draw a box on a picture, and say what it shows."""
+    """Let the visitor draw a box on an image, and say what it shows."""
     names = [shorten_name(image.name) for image in draft.images]
     image = st.selectbox(
-        "In which picture",
+        "In which image",
         range(len(names)),
         format_func=lambda index: names[index],
         key="tune.add_to",
     )
     st.caption("Draw a box around the face, then say what it shows.")
     style = session.get_preferences().style
-    # A wide picture scrolls on a phone: squeezed, it would be hard to draw upon.
+    # A wide image scrolls on a phone: squeezed, it would be hard to draw upon.
     st.html("<style>.st-key-tune_draw {overflow-x: auto;}</style>")
     state = st.container(key="tune_draw").vega_lite_chart(
         draw_boxes_chart(
@@ -206,7 +206,7 @@ def _render_add_box(tune_state: TuneState, draft: Draft) -> None:
         on_select="rerun",
         selection_mode=BOX_SELECTION,
         width="content",
-        alt="The picture with its boxes; draw another one",
+        alt="The image with its boxes; draw another one",
     )
     area = dict(state["selection"].get(BOX_SELECTION) or {})
     with st.container(horizontal=True):
@@ -244,7 +244,7 @@ def _render_label_export(state: TuneState) -> TuningSet | None:
             on_click="ignore",
         )
         st.download_button(
-            "Labels and pictures (zip)",
+            "Labels and images (zip)",
             partial(_export_zip, state),
             file_name="maskdet-set.zip",
             mime="application/zip",

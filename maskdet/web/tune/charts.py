@@ -111,7 +111,7 @@ def tuning_precision_recall_chart(
 
 
 def tuning_roc_chart(curve_list: list[TuningCurve], style: Style) -> VegaSpec:
-    """Return how much is found at each rate of false alarms among faces."""
+    """Return how much is found at each rate of false positives among faces."""
     return threshold_curves_chart(
         [_to_chart_line(curve, style) for curve in curve_list],
         x_title="Other faces called so",
@@ -122,10 +122,10 @@ def tuning_roc_chart(curve_list: list[TuningCurve], style: Style) -> VegaSpec:
 
 
 def false_positive_chart(curve: TuningCurve, style: Style) -> VegaSpec:
-    """Return how many faces are found at each number of false alarms a picture."""
+    """Return how many faces are found at each number of false positives an image."""
     return threshold_curves_chart(
         [_to_chart_line(curve, style)],
-        x_title="False alarms a picture",
+        x_title="False positives an image",
         y_title="Faces found (recall)",
         steps=False,
         x_max=_fp_axis_end(curve),

@@ -61,7 +61,7 @@ def render_sliders(state: TuneState) -> None:
         key="tune.min_score",
         step=0.01,
         on_change=on_slider_change,
-        help="How sure the finder must be that something is a face. Lower finds more "
+        help="How sure the detector must be that something is a face. Lower finds more "
         "faces, and more things that are none.",
     )
     st.slider(
@@ -314,7 +314,7 @@ _GOAL_TITLES: dict[GoalKind, str] = {
     "recall": "Find at least …",
     "f1": "Best balance (F1)",
     "cost": "A miss costs more",
-    "equal": "Misses equal false alarms",
+    "equal": "Misses equal false positives",
 }
 """In the order in which they are offered, as the page words them."""
 
@@ -373,7 +373,7 @@ def _select_goal() -> Goal:
         return Goal(kind, recall=percent / 100, label=label)
     if kind == "cost":
         cost = st.number_input(
-            "A miss costs so many false alarms",
+            "A miss costs so many false positives",
             *(0.1, 1000.0),
             value=5.0,
             step=1.0,
@@ -470,10 +470,10 @@ def _render_proposal_table(proposal: Proposal) -> None:
         "Missed": [
             performance.false_negatives for performance in performances.values()
         ],
-        "False alarms": [
+        "False positives": [
             performance.false_positives for performance in performances.values()
         ],
-        "A picture": [
+        "An image": [
             _format_fp_per_image(performance) for performance in performances.values()
         ],
         style.title(Label.UNKNOWN): [
@@ -484,8 +484,8 @@ def _render_proposal_table(proposal: Proposal) -> None:
     st.dataframe(pd.DataFrame(table), hide_index=True, alt="Now and as proposed")
     name = escape_markdown(style.title(proposal.goal.label))
     st.caption(
-        f"Chosen on one half of the pictures, these numbers are of the other half "
-        f"({format_count(proposal.performance_after.n_images, 'picture')}, "
+        f"Chosen on one half of the images, these numbers are of the other half "
+        f"({format_count(proposal.performance_after.n_images, 'image')}, "
         f"{format_count(proposal.performance_after.recall.n, 'face')} with "
         f"“{name}”), with 95 % intervals. Confidences are as they are, not calibrated: "
         "Live uses them so."

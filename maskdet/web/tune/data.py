@@ -90,7 +90,7 @@ def _load_stored(state: TuneState, name: str) -> TuningSet | None:
         return None
     st.caption(
         f"{describe_dataset(evaluator.predictions.ground_truth)}. Numbers only: the "
-        "pictures themselves do not "
+        "images themselves do not "
         "come along. No analyzer was trained on them, but our networks and their "
         "second look were chosen on them: expect a little less elsewhere."
     )
@@ -135,7 +135,7 @@ def _is_same_dataset(first: LabelledSet, second: LabelledSet) -> bool:
 
 
 def describe_dataset(ground_truth: LabelledSet) -> str:
-    """Return what a set holds in a line, as in "206 pictures, 512 faces: 400 Mask"."""
+    """Return what a set holds in a line, as in "206 images, 512 faces: 400 Mask"."""
     style = session.get_preferences().style
     counts = {label: int((ground_truth.labels == label).sum()) for label in Label}
     parts = [
@@ -148,7 +148,9 @@ def describe_dataset(ground_truth: LabelledSet) -> str:
         if ground_truth.has_boxes
         else "one face each"
     )
-    return f"{format_count(len(ground_truth.names), 'picture')}, {faces}: {', '.join(parts)}"
+    return (
+        f"{format_count(len(ground_truth.names), 'image')}, {faces}: {', '.join(parts)}"
+    )
 
 
 def _select_own(state: TuneState) -> TuningSet | None:
@@ -160,7 +162,7 @@ def _select_own(state: TuneState) -> TuningSet | None:
     )
     zip_column, folder_column = st.columns(2)
     file = zip_column.file_uploader(
-        "A zip with pictures and labels",
+        "A zip with images and labels",
         type=["zip", "npz"],
         key="tune.zip",
         max_upload_size=MAX_ZIP_MB,
@@ -271,7 +273,7 @@ def _apply_class_mapping(state: TuneState, class_names: Sequence[str]) -> None:
 
 
 def _reset_upload(state: TuneState) -> None:
-    """Let go of the set and its pictures; memory is for one set a visitor."""
+    """Let go of the set and its images; memory is for one set a visitor."""
     _discard_import(state)
     state.archive, state.class_mapping = ("", b""), {}
     state.detection_cache.clear()
@@ -279,7 +281,7 @@ def _reset_upload(state: TuneState) -> None:
 
 
 def _discard_import(state: TuneState) -> None:
-    """Let go of what was read, but not of what analyzers found in its pictures."""
+    """Let go of what was read, but not of what analyzers found in its images."""
     if state.set_key:
         state.drop_set(state.set_key)
     state.set_key, state.dataset, state.import_error, state.class_name_counts = (
@@ -341,7 +343,7 @@ def _import_dataset(state: TuneState) -> None:
     bar = st.progress(0.0, "Reading the set …")
 
     def progress(done: int, total: int) -> None:
-        bar.progress(done / max(1, total), f"Reading picture {done} of {total} …")
+        bar.progress(done / max(1, total), f"Reading image {done} of {total} …")
 
     try:
         dataset = import_dataset(
@@ -368,7 +370,7 @@ def _zip_files(files: Sequence[UploadedFile]) -> bytes:
     """
     if sum(file.size for file in files) > MAX_ZIP_MB * 2**20:
         raise ValueError(
-            f"the folder is larger than {MAX_ZIP_MB} MB; please send fewer pictures"
+            f"the folder is larger than {MAX_ZIP_MB} MB; please send fewer images"
         )
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:

@@ -93,7 +93,7 @@ def face_cards_html(
     *,
     blur: bool = False,
 ) -> str:
-    """Return the cards as HTML; names of pictures and classes are foreign words."""
+    """Return the cards as HTML; names of images and classes are foreign words."""
     style = dataclasses.replace(style, blur=blur)
     parts = "".join(_card_html(tuning_set, outcome, card, style) for card in cards)
     return f'{_CARDS_CSS}<section class="maskdet-hits" aria-label="Faces">{parts}</section>'
@@ -118,7 +118,7 @@ def _card_html(
         rows_html.append(_row_html("Face score", f"{score:.2f}"))
     name = html.escape(shorten_name(scored.ground_truth.names[face_ref.image_index]))
     rows_html.append(
-        _row_html(f"Picture {name}", f"{_face_size_px(outcome, face_ref):.0f} px")
+        _row_html(f"Image {name}", f"{_face_size_px(outcome, face_ref):.0f} px")
     )
     crop_html = _crop_html(tuning_set, face_ref, blur=style.blur)
     images_html = crop_html + _location_html(outcome, face_ref, style)
@@ -170,7 +170,7 @@ def _face_size_px(outcome: EvaluationResult, face: FaceRef) -> float:
 
 
 def _crop_html(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
-    """Return the face itself, where its picture is at hand, coarse if it must be."""
+    """Return the face itself, where its image is at hand, coarse if it must be."""
     images = tuning_set.images
     if images is None:
         return ""
@@ -192,7 +192,7 @@ def _crop_html(tuning_set: TuningSet, face: FaceRef, *, blur: bool) -> str:
 
 
 def _location_html(outcome: EvaluationResult, face: FaceRef, style: Style) -> str:
-    """Return a drawing of where in its picture the face lies.
+    """Return a drawing of where in its image the face lies.
 
     As an image: Streamlit removes drawings from HTML.
     """
@@ -220,7 +220,7 @@ def _location_html(outcome: EvaluationResult, face: FaceRef, style: Style) -> st
         f'width="{width}" height="{height}">{other_faces_svg}{face_svg}</svg>'
     )
     source = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
-    return f'<img src="{source}" alt="Where it lies in the picture">'
+    return f'<img src="{source}" alt="Where it lies in the image">'
 
 
 def _predicted_label(outcome: EvaluationResult, face: FaceRef) -> Label:

@@ -41,7 +41,7 @@ def render_scoring(
     n = len(dataset.images)
     running = state.running == title
     stop.button(
-        "Stop" if running else f"Look at {format_count(n, 'picture')}",
+        "Stop" if running else f"Look at {format_count(n, 'image')}",
         type="secondary" if running else "primary",
         icon=":material/stop:" if running else ":material/play_arrow:",
         key="tune.look",
@@ -65,7 +65,7 @@ def _select_analyzer(preferred: str) -> str:
         names,
         index=names.index(default) if default in names else 0,
         key="tune.analyzer",
-        help="It looks at every picture once; every slider afterwards is instant. "
+        help="It looks at every image once; every slider afterwards is instant. "
         "Another one can be compared with it later.",
     )
 
@@ -75,7 +75,7 @@ def _render_stopped(state: TuneState, n: int) -> None:
         st.error(escape_markdown(f"{state.scoring_error}."), icon=":material/error:")
     if state.n_scored:
         st.info(
-            f"Stopped after {state.n_scored} of {format_count(n, 'picture')}. What is "
+            f"Stopped after {state.n_scored} of {format_count(n, 'image')}. What is "
             "done is "
             "kept: it goes on from there.",
             icon=":material/pause:",
@@ -90,14 +90,14 @@ def _score_dataset(
     state: TuneState, dataset: ImportedDataset, name: str, key: str, title: str
 ) -> TuningSet | None:
     preferences = session.get_preferences()
-    bar = st.progress(0.0, f"{name} looks at the pictures …")
+    bar = st.progress(0.0, f"{name} looks at the images …")
 
     def progress(done: int, total: int) -> None:
         state.n_scored = done
-        bar.progress(done / max(1, total), f"{name}: picture {done} of {total} …")
+        bar.progress(done / max(1, total), f"{name}: image {done} of {total} …")
 
     try:
-        # Its own one, so that a live picture need not wait for it.
+        # Its own one, so that a live image need not wait for it.
         analyzer = session.load_private_analyzer(name, preferences)
         predictions = predict_dataset(
             dataset,

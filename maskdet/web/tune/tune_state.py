@@ -115,11 +115,11 @@ class TuneState:
         class_name_counts: how many faces carry each of its own names of classes.
         class_mapping: what the visitor said of these names, as `ClassNames.own` has it.
         needs_reload: whether it must be read again, as the classes changed.
-        detection_cache: what analyzers found in its pictures.
+        detection_cache: what analyzers found in its images.
         running: what an analyzer is at work on, or empty.
         scoring_error: one line on why it could not go on; empty if nothing was wrong.
-        n_scored: how many pictures it looked at before it was stopped.
-        draft: pictures that the visitor labels.
+        n_scored: how many images it looked at before it was stopped.
+        draft: images that the visitor labels.
         annotated: the labels as a set and a key of it, once the visitor said so.
         n_cards: how many faces the gallery shows.
         cell: row and column of the matrix whose faces are shown, or nothing.
@@ -154,7 +154,7 @@ class TuneState:
             self.previous, self.sliders = self.sliders, sliders
 
     def drop_set(self, set_key: str) -> None:
-        """Let go of what was worked out of a set, and of its pictures."""
+        """Let go of what was worked out of a set, and of its images."""
         for title in [name for name in self.tuning_sets if name.startswith(set_key)]:
             del self.tuning_sets[title]
 

@@ -60,7 +60,8 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
     st.markdown("**Precision and recall**")
     st.caption(
         "How often it is right when it says so, for each share that it finds. The dots "
-        "are your sliders: further up fewer false alarms, further right fewer misses."
+        "are your sliders: further up fewer false positives, further right fewer "
+        "misses."
     )
     st.vega_lite_chart(
         charts.tuning_precision_recall_chart(list(pr_curves.values()), style),
@@ -78,14 +79,14 @@ def render_curves(state: TuneState, tuning_set: TuningSet, style: Style) -> None
         charts.tuning_roc_chart([roc_curves[label] for label in CLASSES], style),
         alt="ROC of each class",
     )
-    st.markdown("**Faces found against false alarms**")
+    st.markdown("**Faces found against false positives**")
     st.caption(
-        "What one more face costs: how many false alarms a picture has at each share "
+        "What one more face costs: how many false positives an image has at each share "
         "of faces found."
     )
     st.vega_lite_chart(
         charts.false_positive_chart(roc_curves[None], style),
-        alt="Faces found against false alarms a picture",
+        alt="Faces found against false positives an image",
     )
     _render_areas(pr_curves, roc_curves, style)
 
@@ -162,7 +163,8 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
     """Show the numbers of each class, and of parts of the set."""
     outcome = tuning_set.evaluate(state.sliders)
     st.caption(
-        "Precision (right when said), recall (found), their mean F1, and false alarms, "
+        "Precision (right when said), recall (found), their mean F1, and false "
+        "positives, "
         "with 95 % intervals: where two overlap much, the difference may be chance."
     )
     rows = [
@@ -171,7 +173,7 @@ def render_class_metrics(state: TuneState, tuning_set: TuningSet, style: Style) 
             "Right when said": _format_percent(row.precision),
             "Found": _format_percent(row.recall),
             "F1": _format_percent(row.f1),
-            "Alarms a picture": _format_rate(row.false_positives_per_image),
+            "Alarms an image": _format_rate(row.false_positives_per_image),
             "n": row.recall.n,
         }
         for row in tuning_set.get_cached(
@@ -220,7 +222,7 @@ def render_calibration(state: TuneState, tuning_set: TuningSet, style: Style) ->
         "it is, "
         f"{_format_decimals(calibration_fit.ece_after)} with a temperature of "
         f"**{calibration_fit.temperature:.2f}**, fitted on "
-        f"{format_count(calibration_fit.n, 'face')} (each half of the pictures with "
+        f"{format_count(calibration_fit.n, 'face')} (each half of the images with "
         "the other "
         "half's). “Calibrate confidences” under “Overlaps and calibration” puts it "
         "into everything here."
@@ -310,7 +312,7 @@ def _format_interval(
 
 _HISTOGRAM_NOTES: dict[HistogramQuantity, str] = {
     "score": "Faces stand on the axis, what is no face hangs from it. All left of the "
-    "line is not shown: faces there are missed, grey right of it is a false alarm. "
+    "line is not shown: faces there are missed, grey right of it is a false positive. "
     "Low counts are drawn taller, so that they show. **Click or drag to move the "
     "line.**",
     "confidence": "How sure the label of each face is that is shown. All left of the "
@@ -406,7 +408,7 @@ def _compute_kpis(
     unsure = int(outcome.confusion[:, UNSURE].sum())
     return {
         "faces found": _percent_value(faces.recall),
-        "false alarms a picture": (faces.false_positives_per_image.value, ""),
+        "false positives an image": (faces.false_positives_per_image.value, ""),
         recall_name: _percent_value(no_mask_row.recall),
         precision_name: _percent_value(no_mask_row.precision),
         unsure_name: (100 * unsure / shown if shown else math.nan, " %"),
@@ -529,7 +531,7 @@ def _render_comparison_table(
     rows: dict[str, list[str]] = {
         "Analyzer": [item.predictions.analyzer for item in (a, b)],
         "Found and right": [_format_percent_interval(item) for item in accuracies],
-        "False alarms a picture": [
+        "False positives an image": [
             f"{item.value:.2f}" for item in false_positive_rates
         ],
         "Face score": [f"{item.settings.min_score:.2f}" for item in (a, b)],

@@ -1,4 +1,4 @@
-"""Distances in films: how they are measured, and a chosen moment from above."""
+"""Distances in videos: how they are measured, and a chosen moment from above."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from maskdet.web.video.job import VideoAnalysisJob
 from maskdet.web.widgets import escape_markdown
 
 _DEFAULT_SIZE_WH: Final = (1280, 720)
-"""Size of the pictures of a film that nobody has opened yet."""
+"""Size of the images of a video that nobody has opened yet."""
 
 
 def render_video_distance_settings(job: VideoAnalysisJob | None) -> Settings:
-    """Ask how distances are measured; return settings that a film can be measured by.
+    """Ask how distances are measured; return settings that a video can be measured by.
 
     Args:
-        job: the film that was looked at and may be looked at again.
+        job: the video that was looked at and may be looked at again.
     """
     settings = distance.render_distance_settings()
     if settings.distance == "ground_plane":
@@ -37,7 +37,7 @@ def render_video_distance_settings(job: VideoAnalysisJob | None) -> Settings:
         distance.render_point_editor(still)
         if still is None:
             st.caption(
-                "Look at the film once: then the points can be marked on its picture."
+                "Look at the video once: then the points can be marked on its image."
             )
     info = None if job is None or job.report is None else job.report.info
     size_wh = _DEFAULT_SIZE_WH if info is None else (info.width, info.height)
@@ -52,14 +52,14 @@ def render_video_distance_settings(job: VideoAnalysisJob | None) -> Settings:
 
 
 def _get_video_still(job: VideoAnalysisJob) -> distance.StillImage | None:
-    """Return the picture of the film that the page shows, to mark points on."""
+    """Return the image of the video that the page shows, to mark points on."""
     must_blur = (
         session.get_preferences().style.blur and not job.options.preferences.style.blur
     )
     if job.annotated_path is None or must_blur:
         return None
     jpeg = moment.get_frame_jpeg(job, job.annotated_path, moment.get_moment_s(job))
-    # Where faces are to be hidden, they are hidden in the film already.
+    # Where faces are to be hidden, they are hidden in the video already.
     no_boxes = np.zeros((0, 4), np.float32)
     return distance.StillImage(read_image(jpeg), no_boxes) if jpeg else None
 
@@ -67,7 +67,7 @@ def _get_video_still(job: VideoAnalysisJob) -> distance.StillImage | None:
 def render_moment_distances(
     job: VideoAnalysisJob, report: VideoReport, at_s: float
 ) -> None:
-    """Show who stands where, if the film was looked at with distances."""
+    """Show who stands where, if the video was looked at with distances."""
     preferences, info = job.options.preferences, report.info
     settings, style = preferences.settings, preferences.style
     if settings.distance == "off" or info is None:

@@ -1,4 +1,4 @@
-"""What happened in a film: as a table, as a file, in the store if that is wanted."""
+"""What happened in a video: as a table, as a file, in the store if that is wanted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WRITE_WAIT_S: Final = 0.3
 
 
 def render_video_events(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Show the events of a film, and offer to record them where that is switched on."""
+    """Show the events of a video, and offer to record them where that is switched on."""
     st.subheader("What happened")
     if not report.events:
         st.markdown("Nothing happened: nobody came.")
@@ -53,14 +53,14 @@ def render_video_events(job: VideoAnalysisJob, report: VideoReport) -> None:
             "Other person": st.column_config.NumberColumn(format="%d", width=100),
         },
         placeholder="\N{EN DASH}",
-        alt="Table of what happened in the film, in its order",
+        alt="Table of what happened in the video, in its order",
     )
     more = ""
     if report.n_events > len(listed_events):
         more = f" These are {len(listed_events)} of {format_count(report.n_events, 'event')}."
     st.caption(
-        "A label counts once it has stood for a second. Tick a row, and the film and "
-        f"the picture above go to that moment.{more}"
+        "A label counts once it has stood for a second. Tick a row, and the video and "
+        f"the image above go to that moment.{more}"
     )
     if service.get_event_preferences().record and service.get_database_status().url:
         _render_recording(job, report)
@@ -69,7 +69,7 @@ def render_video_events(job: VideoAnalysisJob, report: VideoReport) -> None:
 def video_event_table(
     report: VideoReport, listed_events: Sequence[Event], style: Style = DEFAULT_STYLE
 ) -> dict[str, list[Any]]:
-    """Return the columns of the table of events, in film time."""
+    """Return the columns of the table of events, in video time."""
     return {
         "At": [
             format_video_time(report.event_time_s(event)) for event in listed_events
@@ -106,7 +106,7 @@ def _seek_selected_event(
 
 
 def _render_recording(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Let the events be written to the store, once, as of when the film was taken."""
+    """Let the events be written to the store, once, as of when the video was taken."""
     writer = _get_recording(job)
     if writer is not None and _render_recording_status(writer):
         return
@@ -114,7 +114,7 @@ def _render_recording(job: VideoAnalysisJob, report: VideoReport) -> None:
         "Write these events to the store",
         key=f"video.record.{job.number}",
         help="The store of the Events page, which everybody sees who uses this server. "
-        "Lines only, no picture.",
+        "Lines only, no image.",
     ):
         return
     name_column, time_column = st.columns(2)
@@ -141,7 +141,7 @@ def _render_recording(job: VideoAnalysisJob, report: VideoReport) -> None:
 
 
 def _get_recording(job: VideoAnalysisJob) -> EventRecording | None:
-    """Return what writes this film's events, if somebody wanted that."""
+    """Return what writes this video's events, if somebody wanted that."""
     writer: EventRecording | None = st.session_state.get(
         f"video.recording.{job.number}"
     )
@@ -180,7 +180,7 @@ def _render_recording_status(writer: EventRecording) -> bool:
 
 @st.fragment(run_every=_REFRESH_S)
 def _render_recording_progress(writer: EventRecording) -> None:
-    """Show how far it is; alone, so that the film above plays on."""
+    """Show how far it is; alone, so that the video above plays on."""
     if not writer.busy:
         st.rerun()
     st.progress(
@@ -199,7 +199,7 @@ def _continue_recording(writer: EventRecording) -> None:
 def _render_start_time(job: VideoAnalysisJob, report: VideoReport) -> None:
     is_dated = report.info is not None and report.info.taken_at is not None
     st.datetime_input(
-        "When the film began",
+        "When the video began",
         _get_default_start_time(report),
         # Another end with every run would make it another question.
         max_value=datetime.now(service.get_time_zone()).date() + timedelta(days=2),
@@ -207,14 +207,14 @@ def _render_start_time(job: VideoAnalysisJob, report: VideoReport) -> None:
         format="YYYY-MM-DD",
         required=True,
         key=f"video.began.{job.number}",
-        help="The film says so itself."
+        help="The video says so itself."
         if is_dated
-        else "The film does not say when it was taken; this is when it was looked at.",
+        else "The video does not say when it was taken; this is when it was looked at.",
     )
 
 
 def _get_start_time(job: VideoAnalysisJob, report: VideoReport) -> datetime:
-    """Return when the film was taken; as long as nobody changes it, it is exact."""
+    """Return when the video was taken; as long as nobody changes it, it is exact."""
     default = _get_default_start_time(report)
     entered: datetime | None = st.session_state.get(f"video.began.{job.number}")
     if entered is None or entered == default:
@@ -223,7 +223,7 @@ def _get_start_time(job: VideoAnalysisJob, report: VideoReport) -> datetime:
 
 
 def _get_default_start_time(report: VideoReport) -> datetime:
-    """Return when the film began by the visitor's clock, as they would type it."""
+    """Return when the video began by the visitor's clock, as they would type it."""
     start_time = (report.started_at or datetime.now(UTC)).astimezone(
         service.get_time_zone()
     )
@@ -231,7 +231,7 @@ def _get_default_start_time(report: VideoReport) -> datetime:
 
 
 def _get_retention_error(start_time: datetime) -> str:
-    """Return why events of a film are too old to be kept; empty if they are not."""
+    """Return why events of a video are too old to be kept; empty if they are not."""
     days = service.get_database_status().keep_days
     if start_time >= datetime.now(UTC) - timedelta(days=days):
         return ""

@@ -1,8 +1,8 @@
-"""A visitor's film while it is looked at: a thread of its own, never a rerun.
+"""A visitor's video while it is looked at: a thread of its own, never a rerun.
 
-The folder in which a visitor's film lies for as long as it is needed.
+The folder in which a visitor's video lies for as long as it is needed.
 
-How a visitor wants a film to be looked at, and how far that is.
+How a visitor wants a video to be looked at, and how far that is.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SHARED_MEMORY: Final = Path("/dev/shm")
 """Files in it never reach a disk; Linux has it."""
 
 _SPACE_FACTOR: Final = 6
-"""For the film, the annotated film without and with sound, and both somewhat larger."""
+"""For the video, the annotated video without and with sound, and both somewhat larger."""
 
 _SPACE_MARGIN_BYTES: Final = 16_000_000
 
@@ -75,14 +75,14 @@ class ScratchFolder:
         """Make the folder: in memory if there is room, else where temporary files go.
 
         Args:
-            video_bytes: size of the film that it is for.
+            video_bytes: size of the video that it is for.
 
         Raises:
             OSError: no folder can be made.
         """
         parent = _find_memory_folder(_SPACE_FACTOR * video_bytes + _SPACE_MARGIN_BYTES)
         self.in_memory = parent is not None
-        self.path = Path(tempfile.mkdtemp(prefix="maskdet-film-", dir=parent))
+        self.path = Path(tempfile.mkdtemp(prefix="maskdet-video-", dir=parent))
         try:
             cleanup_process = _start_cleanup_process(self.path)
         except BaseException:
@@ -129,11 +129,11 @@ def _delete_folder(path: Path, cleanup_process: subprocess.Popen[bytes]) -> None
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a film is looked at; the same film and plan give the same result.
+    """How a video is looked at; the same video and plan give the same result.
 
     Attributes:
         preferences: thresholds, networks and what is drawn, as they were at the start.
-        every: only every so many pictures are looked at.
+        every: only every so many images are looked at.
         keep_crops: whether each person's best view is kept.
         rotate: degrees clockwise by which every frame is turned first.
     """
@@ -146,15 +146,15 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class VideoJobProgress:
-    """What the page shows of a film that is being looked at.
+    """What the page shows of a video that is being looked at.
 
     Attributes:
         fraction_done: share of it, 0 to 1.
         remaining_s: how long the rest takes, in seconds; None where that is not known
             yet.
-        time_s: where in the film it is, in seconds.
-        n_frames: how many pictures were looked at.
-        preview: the last annotated picture as JPEG; empty before the first.
+        time_s: where in the video it is, in seconds.
+        n_frames: how many images were looked at.
+        preview: the last annotated image as JPEG; empty before the first.
     """
 
     fraction_done: float = 0.0
@@ -165,7 +165,7 @@ class VideoJobProgress:
 
 
 def format_video_time(time_s: float) -> str:
-    """Return a time in a film as people write it, "1:05.2"."""
+    """Return a time in a video as people write it, "1:05.2"."""
     tenths = round(10 * time_s)
     minutes, rest = divmod(tenths, 600)
     seconds, tenth = divmod(rest, 10)
@@ -177,7 +177,7 @@ logger = logging.getLogger(__name__)
 VideoJobState: TypeAlias = Literal["waiting", "working", "done", "failed", "closed"]
 
 MAX_VIDEO_MINUTES: Final = 30
-"""How long a visitor's film may be."""
+"""How long a visitor's video may be."""
 
 VIDEO_LIMITS: Final = VideoLimits(max_duration_s=60.0 * MAX_VIDEO_MINUTES)
 
@@ -189,30 +189,30 @@ _SLOT_INTERVAL_S: Final = 0.1
 _PREVIEW_SIDE_PX: Final = 640
 
 _job_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
-"""So many films at once on this server; who comes later waits, the page does not."""
+"""So many videos at once on this server; who comes later waits, the page does not."""
 
 _waiting_jobs: Final[set[VideoAnalysisJob]] = set()
-"""The films that wait for their turn."""
+"""The videos that wait for their turn."""
 
 _jobs_by_tab: Final[WeakValueDictionary[str, VideoAnalysisJob]] = WeakValueDictionary()
-"""The films by the tab that each was begun in: a reload makes a visitor a new one."""
+"""The videos by the tab that each was begun in: a reload makes a visitor a new one."""
 
 _job_numbers = itertools.count(1)
 
 _TOO_LONG_MESSAGE: Final = (
-    f"the film is longer than {MAX_VIDEO_MINUTES} minutes; please cut it"
+    f"the video is longer than {MAX_VIDEO_MINUTES} minutes; please cut it"
 )
 _UNEXPECTED_MESSAGE: Final = (
-    "something went wrong while looking at this film; the log says what"
+    "something went wrong while looking at this video; the log says what"
 )
 
 
 class VideoAnalysisJob:
-    """One film of one visitor, from its bytes to its result.
+    """One video of one visitor, from its bytes to its result.
 
     Attributes:
         number: tells results apart; looking again gives a new one.
-        name: the film's file name; written by a stranger, so only shown as plain text.
+        name: the video's file name; written by a stranger, so only shown as plain text.
         options: how it is looked at.
         state: `waiting` for its turn, `working`, `done`, `failed`, or `closed`.
         progress: how far it is.
@@ -229,7 +229,7 @@ class VideoAnalysisJob:
         *,
         is_present: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Take a film; `start` begins.
+        """Take a video; `start` begins.
 
         Args:
             name: its file name.
@@ -270,20 +270,20 @@ class VideoAnalysisJob:
 
     @property
     def annotated_path(self) -> Path | None:
-        """The annotated film, once there is one."""
+        """The annotated video, once there is one."""
         return None if self.report is None else self.report.out
 
     @property
     def rows_path(self) -> Path:
-        """The CSV file with everybody in every picture."""
+        """The CSV file with everybody in every image."""
         return self._scratch.path / "rows.csv"
 
     @property
     def _video_path(self) -> Path:
-        return self._scratch.path / "film"
+        return self._scratch.path / "video"
 
     def _store_video(self, video: bytes | Path) -> None:
-        """Write the film where it is read from."""
+        """Write the video where it is read from."""
         try:
             if isinstance(video, bytes):
                 self._video_path.write_bytes(video)
@@ -297,7 +297,7 @@ class VideoAnalysisJob:
         """Begin, or begin anew; returns at once, and does nothing while it is busy.
 
         Args:
-            options: how to look at the film from now on; as before if it is not given.
+            options: how to look at the video from now on; as before if it is not given.
         """
         with self._lock:
             if self._closed.is_set() or self._active:
@@ -310,7 +310,7 @@ class VideoAnalysisJob:
             self.report, self.problem = None, ""
             self._stopped.clear()
             self._thread = threading.Thread(
-                target=self._run, name=f"film {self.number}", daemon=True
+                target=self._run, name=f"video {self.number}", daemon=True
             )
             self._thread.start()
         if is_first_start:
@@ -352,7 +352,7 @@ class VideoAnalysisJob:
     def _run(self) -> None:
         try:
             if not self._wait_for_slot():
-                self._fail("the film was stopped before its turn came")
+                self._fail("the video was stopped before its turn came")
                 return
             try:
                 self.report = self._analyze()
@@ -362,7 +362,7 @@ class VideoAnalysisJob:
         except (ValueError, OSError) as error:
             self._fail(_format_failure(error))
         except Exception:
-            logger.exception("a film could not be looked at")
+            logger.exception("a video could not be looked at")
             self._fail(_UNEXPECTED_MESSAGE)
         finally:
             self._reader = None
@@ -446,7 +446,7 @@ class VideoAnalysisJob:
                 is_cancelled=self._should_stop,
             )
             if not report.n_frames:
-                raise ValueError("the film was stopped before its first picture")
+                raise ValueError("the video was stopped before its first image")
             rows.commit()
         return report
 
@@ -481,7 +481,7 @@ class VideoAnalysisJob:
 def find_job_by_tab(
     tab_id: str, is_present: Callable[[], bool]
 ) -> VideoAnalysisJob | None:
-    """Return the film that was begun in a tab before its page was loaded anew.
+    """Return the video that was begun in a tab before its page was loaded anew.
 
     One whose visitor is still there is not given: the tab was copied.
 
@@ -507,7 +507,7 @@ def _shrink_preview(image: Image) -> Image:
 def _format_failure(error: Exception) -> str:
     """Return one line without a path of this server."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "this server has no room for this film; please use a smaller one"
+        return "this server has no room for this video; please use a smaller one"
     if isinstance(error, OSError) and error.errno is not None:
-        return f"this server cannot work on the film: {error.strerror}"
+        return f"this server cannot work on the video: {error.strerror}"
     return str(error)

@@ -50,7 +50,7 @@ def record_slider_move(job: VideoAnalysisJob) -> None:
 def render_moment(
     job: VideoAnalysisJob, report: VideoReport, video_path: Path, time_s: float
 ) -> None:
-    """Show one picture of the annotated film, and who was there then."""
+    """Show one image of the annotated video, and who was there then."""
     jpeg = get_frame_jpeg(job, video_path, time_s)
     timeline_bins = [
         timeline_bin
@@ -70,12 +70,12 @@ def render_moment(
         description = f": {counts_text or 'nobody'}"
     if jpeg:
         text = f"At {format_video_time(time_s)}{description}"
-        description = f"The film {text[0].lower()}{text[1:]}"
+        description = f"The video {text[0].lower()}{text[1:]}"
         st.image(jpeg, text, alt=description, width="stretch")
 
 
 def get_frame_jpeg(job: VideoAnalysisJob, video_path: Path, time_s: float) -> bytes:
-    """Return one picture of a film as JPEG; the last one asked for costs nothing."""
+    """Return one image of a video as JPEG; the last one asked for costs nothing."""
     cached: tuple[tuple[int, float], bytes] | None = st.session_state.get(_FRAME_KEY)
     cache_key = (job.number, time_s)
     if cached is None or cached[0] != cache_key:
@@ -85,10 +85,10 @@ def get_frame_jpeg(job: VideoAnalysisJob, video_path: Path, time_s: float) -> by
 
 
 def read_frame_jpeg(video_path: Path, at_s: float) -> bytes:
-    """Return the picture that is shown at a time, as JPEG; the last one after the end.
+    """Return the image that is shown at a time, as JPEG; the last one after the end.
 
     Returns:
-        The picture, or nothing if the film is not there any more.
+        The image, or nothing if the video is not there any more.
     """
     for earlier_s in (0.0, 0.5, 2.0):
         try:
@@ -102,8 +102,8 @@ def read_frame_jpeg(video_path: Path, at_s: float) -> bytes:
     return b""
 
 
-_FRAME_KEY: Final = "maskdet.film_still"
+_FRAME_KEY: Final = "maskdet.video_still"
 
 
 _FINE_STEP_MAX_S: Final = 120.0
-"""In a shorter film the slider moves by tenths of a second."""
+"""In a shorter video the slider moves by tenths of a second."""

@@ -22,7 +22,7 @@ from maskdet.web.video.upload import (
 def render_video_page() -> None:
     """Show the page."""
     st.title("Video")
-    st.markdown("See who wears a mask in a film, when, and for how long.")
+    st.markdown("See who wears a mask in a video, when, and for how long.")
     job = get_video_job()
     if job is None:
         render_video_upload()
@@ -37,11 +37,11 @@ def render_video_page() -> None:
 
 
 def _render_repeat(job: VideoAnalysisJob) -> None:
-    """Offer to look at the film again."""
+    """Offer to look at the video again."""
     st.subheader("Look again", divider="gray")
     if has_changed_settings(job, session.get_preferences()):
         st.info(
-            "You have changed settings since this film was looked at.",
+            "You have changed settings since this video was looked at.",
             icon=":material/tune:",
         )
     options = render_video_options(job)

@@ -1,4 +1,4 @@
-"""Events of a film on their way to the store: on a thread, so that no page waits."""
+"""Events of a video on their way to the store: on a thread, so that no page waits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class EventRecording:
             if self.busy or not self.n_left:
                 return
             self.busy, self.problem = True, ""
-        name = "maskdet-film-events"
+        name = "maskdet-video-events"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -68,7 +68,7 @@ class EventRecording:
         except StoreError as error:
             self.problem = str(error)
         except Exception:  # nobody else sees what ends a thread
-            logger.exception("events of a film were not written")
+            logger.exception("events of a video were not written")
             self.problem = _UNEXPECTED_WRITE_MESSAGE
         finally:
             self.busy = False

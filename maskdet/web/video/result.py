@@ -1,6 +1,6 @@
-"""What is shown of a film that was looked at: the film, its time line, its people.
+"""What is shown of a video that was looked at: the video, its time line, its people.
 
-Which moment of a film the Video page shows, and its picture.
+Which moment of a video the Video page shows, and its image.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
             f"{results.to_code_markdown(job.name)}: {', '.join(parts)}", width="content"
         )
         st.button(
-            "Another film",
+            "Another video",
             icon=":material/movie:",
             on_click=discard_video,
-            help="Deletes this film and its result.",
+            help="Deletes this video and its result.",
         )
     if report.error:
         st.warning(
@@ -113,7 +113,7 @@ def _render_heading(job: VideoAnalysisJob, report: VideoReport) -> None:
         st.caption(escape_markdown(f"{report.pipeline}."))
     if report.note:
         st.caption(
-            f"The annotated film lacks something: {escape_markdown(report.note)}."
+            f"The annotated video lacks something: {escape_markdown(report.note)}."
         )
 
 
@@ -140,20 +140,20 @@ def _build_metrics(
 
 @st.fragment
 def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Show the film and one moment of it, and let that be chosen."""
+    """Show the video and one moment of it, and let that be chosen."""
     if job.state != "done":
         st.rerun()
     at_s = get_moment_s(job)
     video_column, image_column = st.columns(2, gap="medium")
     if job.annotated_path is not None:
         video_column.video(
-            str(job.annotated_path), start_time=int(at_s), alt="The annotated film"
+            str(job.annotated_path), start_time=int(at_s), alt="The annotated video"
         )
         with image_column:
             render_moment(job, report, job.annotated_path, at_s)
     step, last_s = get_slider_steps(report)
     st.slider(
-        "Moment of the film, in seconds",
+        "Moment of the video, in seconds",
         *(0.0, last_s),
         key=get_slider_key(job),
         step=step,
@@ -161,7 +161,7 @@ def _render_player(job: VideoAnalysisJob, report: VideoReport) -> None:
         persist_state="session",
         on_change=record_slider_move,
         args=(job,),
-        help="The film starts there, and the picture beside it shows that moment. "
+        help="The video starts there, and the image beside it shows that moment. "
         "A click on a chart goes there too.",
     )
     distance.render_moment_distances(job, report, at_s)
@@ -277,11 +277,11 @@ def contact_table(contacts: tuple[Contact, ...]) -> dict[str, list[Any]]:
 
 
 def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
-    """Offer film, CSV and JSON; the large ones are read only when asked for."""
+    """Offer video, CSV and JSON; the large ones are read only when asked for."""
     stem = results.to_file_stem(job.name)
     events_file = f"{stem}-events.csv", "text/csv"
     files: list[Download] = [
-        ("Every picture (CSV)", job.rows_path.read_bytes, f"{stem}.csv", "text/csv"),
+        ("Every image (CSV)", job.rows_path.read_bytes, f"{stem}.csv", "text/csv"),
         ("Events (CSV)", partial(events.video_events_csv, report), *events_file),
         (
             "Summary (JSON)",
@@ -293,6 +293,6 @@ def _render_video_downloads(job: VideoAnalysisJob, report: VideoReport) -> None:
     if job.annotated_path is not None:
         read_video = job.annotated_path.read_bytes
         files.insert(
-            0, ("Annotated film (MP4)", read_video, f"{stem}-marked.mp4", "video/mp4")
+            0, ("Annotated video (MP4)", read_video, f"{stem}-marked.mp4", "video/mp4")
         )
     render_downloads(files)

@@ -1,6 +1,6 @@
-"""Video: a film, looked at from its first picture to its last.
+"""Video: a video, looked at from its first image to its last.
 
-The Video page while there is no result: choosing a film, and waiting for it.
+The Video page while there is no result: choosing a video, and waiting for it.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from maskdet.web.video.job import (
 )
 from maskdet.web.widgets import VIDEO_SAMPLE, escape_markdown
 
-_JOB_KEY: Final = "maskdet.film"
-_ERROR_KEY: Final = "maskdet.film_refused"
-_TAB_ID_KEY: Final = "maskdet.film_tab"
+_JOB_KEY: Final = "maskdet.video"
+_ERROR_KEY: Final = "maskdet.video_refused"
+_TAB_ID_KEY: Final = "maskdet.video_tab"
 _REFRESH_S: Final = 1.0
 _MIN_ESTIMATE_FRACTION: Final = 0.03
 """Until so much is done, the loading of networks is most of the time taken."""
 
 _FRAME_STEP_TITLES: Final = {
-    1: "Every picture",
+    1: "Every image",
     2: "Every 2nd: twice as fast",
     5: "Every 5th: a quick look, loses people more easily",
 }
 
 _PREVIEW_CSS: Final = """<style>
-.maskdet-film img {display: block; max-width: 100%; max-height: 60vh; margin: auto;
+.maskdet-video img {display: block; max-width: 100%; max-height: 60vh; margin: auto;
   border-radius: .5rem;}
 </style>"""
 
 
 def get_video_job() -> VideoAnalysisJob | None:
-    """Return this visitor's film, if there is one, also after a reload of the page.
+    """Return this visitor's video, if there is one, also after a reload of the page.
 
     Call it once a run.
     """
@@ -70,17 +70,17 @@ def get_video_job() -> VideoAnalysisJob | None:
 
 
 def discard_video() -> None:
-    """Delete this visitor's film and all that was made of it."""
+    """Delete this visitor's video and all that was made of it."""
     current: VideoAnalysisJob | None = st.session_state.pop(_JOB_KEY, None)
     if current is not None:
         current.close()
 
 
 def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
-    """Ask how to look at a film; the sidebar says the rest.
+    """Ask how to look at a video; the sidebar says the rest.
 
     Args:
-        job: the film, if it was looked at and may be looked at again.
+        job: the video, if it was looked at and may be looked at again.
     """
     settings = distance.render_video_distance_settings(job)
     preferences = replace(session.get_preferences(), settings=settings)
@@ -91,7 +91,7 @@ def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
         key="video.every",
         width=360,
         persist_state="session",
-        help="The annotated film has only the pictures that were looked at.",
+        help="The annotated video has only the images that were looked at.",
     )
     rotate = st.selectbox(
         "Rotate",
@@ -105,11 +105,11 @@ def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
     )
     blur = preferences.style.blur
     crops = st.checkbox(
-        "Show a picture of each person",
+        "Show an image of each person",
         key="video.crops",
         persist_state="session",
         disabled=blur,
-        help="Faces are blurred, so no picture of them is kept."
+        help="Faces are blurred, so no image of them is kept."
         if blur
         else "Each person's best view, in the table of people. It is kept in memory "
         "only, and not part of the downloads.",
@@ -120,12 +120,12 @@ def render_video_options(job: VideoAnalysisJob | None = None) -> VideoOptions:
 
 
 def render_video_upload() -> None:
-    """Ask for a film, or offer the sample."""
+    """Ask for a video, or offer the sample."""
     error: str = st.session_state.pop(_ERROR_KEY, "")
     if error:
         st.error(error, icon=":material/broken_image:")
     file = st.file_uploader(
-        "A film from this device",
+        "A video from this device",
         # Browsers know few types of video; what a file is, its content decides.
         type=None,
         key="video.file",
@@ -134,16 +134,16 @@ def render_video_upload() -> None:
     st.caption(
         f"Up to {st.get_option('server.maxUploadSize')} MB and {MAX_VIDEO_MINUTES} "
         "minutes. "
-        "Nothing is kept: film and result are deleted soon after you leave."
+        "Nothing is kept: video and result are deleted soon after you leave."
     )
     if file is None:
         _render_sample()
         return
     st.markdown(
-        f"Your film: {results.to_code_markdown(file.name)}, {file.size / 1e6:.1f} MB"
+        f"Your video: {results.to_code_markdown(file.name)}, {file.size / 1e6:.1f} MB"
     )
     st.button(
-        "Look at this film",
+        "Look at this video",
         type="primary",
         icon=":material/play_circle:",
         on_click=_start_upload,
@@ -153,13 +153,13 @@ def render_video_upload() -> None:
 
 def _render_sample() -> None:
     st.info(
-        "No film at hand? Try this sample: three people, one of them turns away.",
+        "No video at hand? Try this sample: three people, one of them turns away.",
         icon=":material/movie:",
     )
     video_column, options_column = st.columns(2, gap="medium")
     with video_column:
-        st.video(str(VIDEO_SAMPLE.path), alt="The sample film")
-        st.caption(f"Film: {VIDEO_SAMPLE.credit}.")
+        st.video(str(VIDEO_SAMPLE.path), alt="The sample video")
+        st.caption(f"Video: {VIDEO_SAMPLE.credit}.")
     with options_column:
         st.button(
             "Look at the sample",
@@ -175,7 +175,7 @@ def _start_upload(file: UploadedFile, options: VideoOptions) -> None:
 
 
 def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> None:
-    """Start to look at a film; returns at once. The next run says what was wrong."""
+    """Start to look at a video; returns at once. The next run says what was wrong."""
     discard_video()
     if not video:
         st.session_state[_ERROR_KEY] = "The file is empty."
@@ -189,7 +189,7 @@ def start_video_job(name: str, video: bytes | Path, options: VideoOptions) -> No
             is_present=_make_presence_check(),
         )
     except OSError:
-        line = "This server has no room for the film. Please use a smaller one."
+        line = "This server has no room for the video. Please use a smaller one."
         st.session_state[_ERROR_KEY] = line
         return
     st.session_state[_JOB_KEY] = new_job
@@ -213,24 +213,24 @@ def _make_presence_check() -> Callable[[], bool]:
 
 
 def render_video_progress(job: VideoAnalysisJob) -> None:
-    """Show how far a film is, until there is a result."""
+    """Show how far a video is, until there is a result."""
     st.markdown(f"Looking at {results.to_code_markdown(job.name)}")
-    st.caption("You may visit other pages meanwhile; the film goes on.")
+    st.caption("You may visit other pages meanwhile; the video goes on.")
     _render_progress(job)
     render_storage_note(job)
 
 
 def render_storage_note(job: VideoAnalysisJob) -> None:
-    """Say where the film and its result lie, and for how long."""
+    """Say where the video and its result lie, and for how long."""
     location = (
         "in this server's memory, not on a disk"
         if job.in_memory
         else "in a private temporary folder on this server's disk"
     )
     st.caption(
-        f"For now your film and what is made of it lie {location}. Both are deleted "
+        f"For now your video and what is made of it lie {location}. Both are deleted "
         "when "
-        "you take another film or cancel, two minutes after you close this page, and "
+        "you take another video or cancel, two minutes after you close this page, and "
         "when the server ends."
     )
 
@@ -253,22 +253,22 @@ def _render_progress(job: VideoAnalysisJob) -> None:
             "Cancel",
             icon=":material/cancel:",
             on_click=discard_video,
-            help="Deletes the film and what was found.",
+            help="Deletes the video and what was found.",
         )
     if progress.preview:
-        # As part of the page: Streamlit keeps a picture of `st.image` until the next
+        # As part of the page: Streamlit keeps an image of `st.image` until the next
         # rerun of the whole page, and there are many of these.
         source = f"data:image/jpeg;base64,{b64encode(progress.preview).decode()}"
-        image_html = f'<img src="{source}" alt="The film where it is looked at now">'
-        st.html(f'{_PREVIEW_CSS}<div class="maskdet-film">{image_html}</div>')
+        image_html = f'<img src="{source}" alt="The video where it is looked at now">'
+        st.html(f'{_PREVIEW_CSS}<div class="maskdet-video">{image_html}</div>')
 
 
 def _format_progress(job: VideoAnalysisJob) -> str:
     progress = job.progress
     if job.state == "waiting":
-        return "Other visitors' films come first; this one waits for its turn ..."
+        return "Other visitors' videos come first; this one waits for its turn ..."
     if not progress.n_frames:
-        return "Opening the film ..."
+        return "Opening the video ..."
     has_estimate = (
         progress.remaining_s is not None
         and progress.fraction_done >= _MIN_ESTIMATE_FRACTION
@@ -290,7 +290,7 @@ def _format_remaining(remaining_s: float) -> str:
 
 
 def render_video_error(job: VideoAnalysisJob) -> None:
-    """Say in one line why there is no result, and let another film be chosen."""
+    """Say in one line why there is no result, and let another video be chosen."""
     line = job.problem[:1].upper() + job.problem[1:]
     st.error(
         f"{results.to_code_markdown(job.name)}: {escape_markdown(line)}.",
@@ -299,7 +299,7 @@ def render_video_error(job: VideoAnalysisJob) -> None:
 
 
 def has_changed_settings(job: VideoAnalysisJob, preferences: Preferences) -> bool:
-    """Return whether the sidebar says something else of films than it did."""
+    """Return whether the sidebar says something else of videos than it did."""
     return _get_video_settings(job.options.preferences) != _get_video_settings(
         preferences
     )

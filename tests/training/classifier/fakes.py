@@ -62,7 +62,7 @@ def make_samples(counts: dict[tuple[Label, bool], int], side: int = 32) -> Packe
 def make_crops(
     counts: dict[tuple[Label, bool], int] = EIGHT_CROPS, side: int = 32
 ) -> Crops:
-    """Return the same pictures as crops to validate on."""
+    """Return the same images as crops to validate on."""
     samples_ = make_samples(counts, side)
     return Crops(samples_.images, samples_.labels, samples_.sources)
 
@@ -113,7 +113,7 @@ def make_small_recipe(name: str, **changes: object) -> ClassifierRecipe:
 
 
 def write_class_folders(folder: Path, splits: Iterable[str] = ("train", "val")) -> Path:
-    """Write a data set of two classes whose pictures all look different."""
+    """Write a data set of two classes whose images all look different."""
     for split in splits:
         for label in (Label.MASK, Label.NO_MASK):
             class_folder = folder / split / label.key

@@ -67,7 +67,7 @@ def test_crops_are_those_that_run(tmp_path, context):
 def test_no_crop_and_no_file_are_said(tmp_path, caplog):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     broken = portrait(tmp_path / "broken.jpg")
-    with pytest.raises(ValueError, match="none of 1 pictures"):
+    with pytest.raises(ValueError, match="none of 1 images"):
         cut_crops([broken], iter, 32, context=1, min_px=1)
     assert "left out" in caplog.text
     with pytest.raises(FileNotFoundError, match="maskdet train"):

@@ -164,7 +164,7 @@ def test_an_unreadable_picture_is_left_out_and_said(tmp_path, caplog):
     broken = Example(tmp_path / "broken.jpg", np.zeros((0, 4)), (Label.MASK,))
     assert len(pack_crops([broken, portrait(tmp_path)], None, iter)) == 1
     assert "left out" in caplog.text
-    with pytest.raises(ValueError, match="none of 1 pictures"):
+    with pytest.raises(ValueError, match="none of 1 images"):
         pack_crops([broken], None, iter)
 
 

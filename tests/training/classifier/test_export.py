@@ -176,7 +176,7 @@ def test_what_is_written_can_be_read_as_a_run(exported, run, tmp_path):
     for words in (
         "maskdet export it",
         exported.chosen.sha256,
-        "| pictures of one face, test split | 8 | 1.000",
+        "| images of one face, test split | 8 | 1.000",
         "| even | 4 | 1.000",
         "held back",
         "2 epochs of all layers, adam at 0.05.",
@@ -214,7 +214,7 @@ def test_the_command_exports_and_measures(run, tmp_path, monkeypatch, capsys):
     index = data / "index.csv"
     index.write_text("\n".join(["path,label,split", *rows]))
     words = ["export", str(run), "--out", str(tmp_path / "models"), "--onnx"]
-    assert main([*words, "--faces", str(index), "--finder", "haar"]) == 0
+    assert main([*words, "--faces", str(index), "--detector", "haar"]) == 0
     said = capsys.readouterr().out
     assert "tutorial.onnx, at most" in said
     assert "--pin writes tutorial, sha256 " in said

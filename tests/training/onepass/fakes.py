@@ -36,7 +36,7 @@ def make_target_rows(boxes, state=1.0, label=0):
 
 
 def make_packed_image(boxes, labels=None):
-    """A dim grey picture of 160 x 120 with a bright patch for each face."""
+    """A dim grey image of 160 x 120 with a bright patch for each face."""
     from maskdet.training.onepass.data import TrainingImage
 
     faces = np.array(boxes, np.float32).reshape(-1, 4)

@@ -68,7 +68,7 @@ def test_faces_that_an_detection_teacher_hardly_sees_are_shown_more_often():
 
 
 def test_no_known_face_is_refused():
-    with pytest.raises(ValueError, match="no picture to train on holds a face"):
+    with pytest.raises(ValueError, match="no image to train on holds a face"):
         compute_face_probabilities(
             PackedImages.pack([make_packed_image([[0, 0, 24, 24]], [-1])])
         )
@@ -145,7 +145,7 @@ def test_pictures_are_read_shrunk_and_taught(tmp_path, caplog):
     teacher = Sure()
     with caplog.at_level(logging.WARNING):
         (found,) = read_training_images([whole, large], teacher=teacher)
-    assert "left out 1 pictures without boxes" in caplog.text
+    assert "left out 1 images without boxes" in caplog.text
     assert found.image.shape == (150, MAX_SIDE_PX, 3)
     assert found.boxes[0].tolist() == [50, 50, 100, 100]
     assert found.labels.tolist() == [1, 0, -1]

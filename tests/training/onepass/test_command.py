@@ -1,4 +1,4 @@
-"""`maskdet train onepass` from pictures on disk to weights."""
+"""`maskdet train onepass` from images on disk to weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def write_scenes(folder, name, labels, seed):
-    """Write pictures with one face each, and the COCO file that lists them."""
+    """Write images with one face each, and the COCO file that lists them."""
     pictures, faces = [], []
     for number, label in enumerate(labels):
         x = 20 + 30 * number
@@ -41,7 +41,7 @@ def words(tmp_path, monkeypatch, eager_tensorflow):
     val = write_scenes(tmp_path, "val", [0, 1], 11)
     data = ["--data", train, "--val", val, "--out", str(tmp_path / "run")]
     knobs = ["--epochs", "1", "--steps", "1", "--batch-size", "1", "--drawn", "0"]
-    return ["train", "onepass", *data, *knobs, "--finder", "none"]
+    return ["train", "onepass", *data, *knobs, "--detector", "none"]
 
 
 def test_trains_and_leaves_what_the_export_needs(words, tmp_path, capsys):
@@ -101,10 +101,10 @@ def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, cap
     more = ["--negatives", str(folder), "--negatives-share", "0.5"]
     more += ["--loose", "train=0.5", "--body-rate", "0.5"]
     assert main([*words, *more]) == 0, capsys.readouterr().err
-    assert "pictures without a face: " in capsys.readouterr().out
+    assert "images without a face: " in capsys.readouterr().out
     out = tmp_path / "run"
     known = json.loads((out / "recipe.json").read_text())
-    assert known["negative_pictures"] + known["held_out_negatives"] == 12
+    assert known["negative_images"] + known["held_out_negatives"] == 12
     assert known["held_out_negatives"] > 0
     assert (out / "negatives.npz").is_file()
     assert (known["negatives"], known["body_rate"]) == (0.5, 0.5)
@@ -157,7 +157,7 @@ def test_ctrl_c_is_one_line_and_the_run_goes_on(words, tmp_path, capsys, monkeyp
         (["--drawn", "-1"], "--drawn -1: drawn must be at least 0"),
         (["--seed", "-1"], "--seed -1: seed must be at least 0"),
         (["--distracted", "nan"], "must be from 0 to 1, not nan"),
-        (["--drawn", "5", "--finder", "haar"], "knows where mouth and nose are"),
+        (["--drawn", "5", "--detector", "haar"], "knows where mouth and nose are"),
         (["--teacher", "nobody"], "classifier must be one of"),
     ],
 )

@@ -149,7 +149,7 @@ def test_the_card_says_how_often_a_face_is_seen_where_there_is_none(
     assert list(facts["false_positives"]) == ["640", "320"]
     assert list(facts["false_positives"]["640"]) == ["0.5", "0.6", "0.7"]
     card = (written / "card.md").read_text()
-    assert "On 3 held-out pictures that show no face" in card
+    assert "On 3 held-out images that show no face" in card
     assert "| Longer side | from 0.5 | from 0.6 | from 0.7 |" in card
 
 
@@ -242,7 +242,7 @@ def test_the_card_counts_false_false_positives_as_the_training_does():
         }
         for faces, false_positive_rates in ((0.80, 0.1), (0.84, 0.4))
     ]
-    known = {"epochs": 2, "negatives": 0.25, "negative_pictures": 1200}
+    known = {"epochs": 2, "negatives": 0.25, "negative_images": 1200}
     said = " ".join(
         _training_sentences(SimpleNamespace(known=known, log=log, last=False))
     )

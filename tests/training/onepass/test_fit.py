@@ -168,7 +168,7 @@ def test_negatives_are_mined_learnt_and_counted(
     fit_onepass(
         mixed, tmp_path, dataclasses.replace(recipe, epochs=3, steps=1, mined_every=2)
     )
-    assert caplog.text.count("training pictures without a face") == 2
+    assert caplog.text.count("training images without a face") == 2
     for row in rows_of(tmp_path):
         assert (
             0

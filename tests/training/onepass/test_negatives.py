@@ -1,4 +1,4 @@
-"""Pictures without a face: which are held out, which are shown, what stands in them."""
+"""Images without a face: which are held out, which are shown, what stands in them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_part_of_each_kind_and_some_kinds_as_a_whole_are_held_out(tmp_path):
     assert len(found.train) + len(found.held_out) == 28
     again = read_negatives([path], ["cat"])
     assert len(again.held_out) == len(found.held_out)
-    shares = [is_held_out(f"picture-{number}.jpg") for number in range(2000)]
+    shares = [is_held_out(f"image-{number}.jpg") for number in range(2000)]
     assert np.mean(shares) == pytest.approx(0.25, abs=0.03)
     assert all(one.boxes.shape == (0, 4) for one in found.train)
 
@@ -62,7 +62,7 @@ def test_a_part_of_each_kind_and_some_kinds_as_a_whole_are_held_out(tmp_path):
 def test_a_folder_will_do_and_what_is_wrong_is_said(tmp_path):
     folder = tmp_path / "walls"
     folder.mkdir()
-    with pytest.raises(ValueError, match="holds no picture"):
+    with pytest.raises(ValueError, match="holds no image"):
         read_negatives([folder])
     for number in range(8):
         write_image(folder / f"{number}.png", number, 160, 120)
@@ -140,7 +140,7 @@ def test_a_view_of_a_negative_is_whole_or_a_part_and_has_no_truth():
     assert {view.image.shape for view in views} == {(64, 64, 3)}
     assert all(len(view.targets) == 0 for view in views)
     borders = [(view.image == 0).all(axis=2).mean() > 0.1 for view in views]
-    assert 8 < sum(borders) < 40  # the picture is wider than high: whole, it has some
+    assert 8 < sum(borders) < 40  # the image is wider than high: whole, it has some
 
 
 def test_the_sampler_shows_negatives_as_often_as_it_is_told(monkeypatch):

@@ -52,7 +52,7 @@ def test_nothing_is_stored_before_it_is_wanted(file) -> None:
     assert not app.main.toggle(key="events.record").value
     assert "Nothing is recorded yet" in page_texts(app, "info")
     said = page_texts(app, "caption")
-    assert "No picture is ever stored" in said
+    assert "No image is ever stored" in said
     assert str(file) in said
     assert "after **30 days**" in said
     assert not file.parent.exists()

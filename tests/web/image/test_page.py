@@ -73,7 +73,7 @@ def table(app: AppTest, column: str) -> list[object]:
 
 
 def captions(app: AppTest) -> list[str]:
-    """What is written under the pictures."""
+    """What is written under the images."""
     return [caption for image in app.main.get("image") for caption in image.captions]
 
 
@@ -130,7 +130,7 @@ def test_tiles_look_at_the_parts_too_and_nothing_is_looked_at_twice(analyzer) ->
 
 def test_tiles_show_faces_that_the_whole_picture_hides(monkeypatch) -> None:
     class Near:
-        """Sees a face in the corner of a window, and none in a picture too large."""
+        """Sees a face in the corner of a window, and none in an image too large."""
 
         def detect(self, image):
             found = BOXES[:1] if image.shape[1] <= Tiling.side_px else []
@@ -206,16 +206,16 @@ def test_a_very_large_photo_has_its_boxes_in_its_own_pixels(download_data) -> No
     assert (record["width"], record["height"]) == (12000, 9000)
     x1, y1, x2, y2 = BOXES[0]
     assert record["faces"][0]["box"] == [2 * x1, 2 * y1, 2 * x2, 2 * y2]
-    marked = Pillow.open(io.BytesIO(download_data["Marked picture (PNG)"]()))
+    marked = Pillow.open(io.BytesIO(download_data["Marked image (PNG)"]()))
     assert marked.size == (6000, 4500)
 
 
 def test_one_image_and_one_face_are_not_told_in_the_plural() -> None:
     app = upload(opened(), ("a.png", b""), ("b.png", encode_png(make_ramp_image())))
     shown = texts(app.main.get("html"))
-    assert "<dt>Picture</dt><dd>1</dd>" in shown
+    assert "<dt>Image</dt><dd>1</dd>" in shown
     assert "<dt>Face</dt><dd>1</dd>" in shown
-    assert "<dt>Pictures without a face</dt><dd>0</dd>" in shown
+    assert "<dt>Images without a face</dt><dd>0</dd>" in shown
 
 
 def test_a_long_image_without_a_face_is_not_called_too_small(monkeypatch) -> None:
@@ -265,7 +265,7 @@ def test_several_pictures_get_totals_and_one_is_chosen(download_data) -> None:
     files = [(f"{n}.png", encode_png(make_ramp_image(200 + n, 100))) for n in range(3)]
     app = upload(opened(), *files)
     assert "<dd>3</dd>" in texts(app.main.get("html"))
-    assert list(app.main.dataframe[0].value["Picture"]) == ["0.png", "1.png", "2.png"]
+    assert list(app.main.dataframe[0].value["Image"]) == ["0.png", "1.png", "2.png"]
     with zipfile.ZipFile(io.BytesIO(download_data["All 3 (zip)"]())) as archive:
         assert len(archive.namelist()) == 5
     app.main.selectbox[0].set_value(2)

@@ -52,7 +52,7 @@ def test_the_summary_and_the_tables() -> None:
     assert table["Face score"] == pytest.approx([90, 40])
     assert table["Size (px)"] == ["50 x 60", "40 x 50"]
     everything = results.image_table([shown, make_broken_result()])
-    assert everything["Picture"] == ["a.png"]
+    assert everything["Image"] == ["a.png"]
     assert everything["Faces"] == everything["Mask"] == [2]
     assert (
         results.summarize_scene(make_result(Settings(min_score=1)).scene)
@@ -160,8 +160,8 @@ def test_long_names_are_shortened_and_keep_their_end() -> None:
         ("me.jpg", "me"),
         ("my photo (1).png", "my-photo-1"),
         ("../../x/y.png", "y"),
-        ("\u65e5\u672c.png", "picture"),
-        ("", "picture"),
+        ("\u65e5\u672c.png", "image"),
+        ("", "image"),
     ],
 )
 def test_downloads_get_harmless_names(name: str, stem: str) -> None:

@@ -1,4 +1,4 @@
-"""The live picture without a browser: frames in, frames and numbers out."""
+"""The live image without a browser: frames in, frames and numbers out."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_mirror_turns_the_picture_but_not_the_writing() -> None:
     _, callback = live(Preferences(mirror=True))
     image = pixels(answer(callback, given))
     assert image[200, 310].min() > 150
-    # The finder saw the turned picture, so its box stays where it says.
+    # The detector saw the turned image, so its box stays where it says.
     assert near(image, GREEN_BGR)[:, BOX[0] - 4 : BOX[0] + 6].any()
 
 

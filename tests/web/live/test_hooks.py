@@ -77,7 +77,8 @@ def library_relay(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("package", webrtc_patches.TESTED_VERSIONS)
 def test_the_hooks_were_read_against_the_versions_here(package: str) -> None:
     assert version(package) == webrtc_patches.TESTED_VERSIONS[package], (
-        f"{package} has changed: read what maskdet/web/live/webrtc_patches.py says of it "
+        f"{package} has changed: read what maskdet/web/live/webrtc_patches.py says of "
+        "it "
         "against the new version, then name that in WRITTEN_FOR"
     )
 

@@ -63,7 +63,7 @@ def texts(app: AppTest) -> str:
 
 
 def film(app: AppTest, seconds: float = 2.0) -> None:
-    """Let the camera show a picture for a while, as the thread of the frames would."""
+    """Let the camera show an image for a while, as the thread of the frames would."""
     state = app.session_state["maskdet.live"]
     running = state.get_or_create_session(
         resolve_analyzer(AUTO, live=True), session.load_analyzer()

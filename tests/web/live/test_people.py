@@ -1,4 +1,4 @@
-"""People of the live picture, counted once each."""
+"""People of the live image, counted once each."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_who_is_at_work_is_in_use(monkeypatch):
     )
     assert describe_use(AUTO) == {
         "quick": "in use on Live",
-        "sure": "in use on pictures",
+        "sure": "in use on images",
     }
 
 

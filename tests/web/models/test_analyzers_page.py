@@ -73,7 +73,7 @@ def test_analyzers_stand_side_by_side_first() -> None:
     faces = column(app, "kaggle-val: faces", "Value")
     assert faces == pytest.approx([0.6, 0.7, 0.8])
     assert column(app, "ilc-val: mask", "95 % interval")[0] == "0.500 to 0.590"
-    assert column(app, "Time a picture (ms)", "ilc-val") == [10, 20, 30]
+    assert column(app, "Time an image (ms)", "ilc-val") == [10, 20, 30]
     assert column(app, "", "What it is") == [ANALYZERS["mtcnn"], ANALYZERS["yunet"], ""]
     assert not app.main.warning
 

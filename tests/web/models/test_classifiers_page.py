@@ -210,7 +210,7 @@ def test_a_running_stream_gets_the_other_model_and_goes_on() -> None:
     assert [
         label.key for label in stream.step(image, 0.0, Settings()).scene.labels
     ] == ["mask"]
-    assert [part.type for part in app.main] == places, "nothing moved the picture"
+    assert [part.type for part in app.main] == places, "nothing moved the image"
     app.sidebar.selectbox(key="choice.classifier").set_value(DEFAULT_CLASSIFIER)
     run_app(app)
     assert [

@@ -281,7 +281,7 @@ def test_samples_are_judged_once_and_the_worst_come_first(monkeypatch) -> None:
         4,
     )
     classify_samples("maskdet")
-    assert len(fake.boxes) == len(IMAGE_SAMPLES), "asked once a picture"
+    assert len(fake.boxes) == len(IMAGE_SAMPLES), "asked once an image"
 
 
 def test_a_card_tells_the_truth_where_it_is_known() -> None:

@@ -27,7 +27,7 @@ from tests.helpers.tune_predictions import SIDE_PX, make_page_predictions
 
 @dataclass
 class Noisy:
-    """Pictures of nothing but noise."""
+    """Images of nothing but noise."""
 
     def load_image(self, picture: int) -> Image:
         rng = np.random.default_rng(picture)

@@ -44,7 +44,7 @@ def test_scores_that_were_stored_are_tuned_on_again() -> None:
     app = sent(
         open_tune_page(), "mine.npz", encode_predictions(make_page_predictions())
     )
-    assert "onepass on village: 60 pictures, 180 faces" in page_texts(app)
+    assert "onepass on village: 60 images, 180 faces" in page_texts(app)
     assert app.main.button(key="tune.propose")
     assert "does not say which mask model labelled" in page_texts(app)
     chosen = app.session_state["maskdet.preferences"]
@@ -63,7 +63,7 @@ def test_a_small_file_that_would_take_all_memory_is_a_line(
         open_tune_page(), "mine.npz", encode_predictions(make_page_predictions())
     )
     (line,) = (one.value for one in app.main.error)
-    assert "more than 3 found faces in one picture" in line
+    assert "more than 3 found faces in one image" in line
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_unknown_classes_can_be_said_on_the_page(
     press_button(app, "Read the set with these classes")
     assert not app.main.error
     assert (
-        "1 picture, 2 faces: 1 Mask, 0 No mask, 0 Incorrect, 1 of unknown"
+        "1 image, 2 faces: 1 Mask, 0 No mask, 0 Incorrect, 1 of unknown"
         in page_texts(app)
     )
     shown = page_texts(app)
     assert "1 face (hat): a class that does not count" in shown.replace("\\", "")
     line = "1 image (a.jpg: 90 x 80, told 180 x 160): another size than the labels say"
     assert line in shown.replace("\\", "")
-    press_button(app, "Look at 1 picture")
+    press_button(app, "Look at 1 image")
     assert app.main.button(key="tune.propose")
 
 
@@ -139,7 +139,7 @@ def test_folders_of_any_name_can_be_classes() -> None:
     boxes["on"].set_value("mask")
     boxes["off"].set_value("no_mask")
     press_button(app, "Read the set with these classes")
-    assert "2 pictures, one face each: 1 Mask, 1 No mask" in page_texts(app)
+    assert "2 images, one face each: 1 Mask, 1 No mask" in page_texts(app)
 
 
 @pytest.mark.parametrize("declared", ["rot13", "zip"])
@@ -161,8 +161,8 @@ def test_a_set_is_looked_at_and_live_labels_as_was_looked(
 ) -> None:
     asked = look_with(monkeypatch, lambda: ScriptedAnalyzer(lambda _: [FACE]))
     app = sent(open_tune_page(), "set.zip", make_zip(set_of(2)))
-    assert "2 pictures, one face each: 2 Mask" in page_texts(app)
-    press_button(app, "Look at 2 pictures")
+    assert "2 images, one face each: 2 Mask" in page_texts(app)
+    press_button(app, "Look at 2 images")
     assert len(asked) == 1
     material = app.session_state["tune.material"]
     assert material.classified_by == (asked[0].classifier, asked[0].refine)
@@ -173,16 +173,16 @@ def test_what_cannot_be_looked_at_is_told_once_and_not_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken() -> Analyzer:
-        raise ValueError("a picture is gone")
+        raise ValueError("an image is gone")
 
     asked = look_with(monkeypatch, broken)
     app = sent(open_tune_page(), "set.zip", make_zip(set_of(2)))
-    press_button(app, "Look at 2 pictures")
-    assert [one.value for one in app.main.error] == ["set\\: a picture is gone\\."]
+    press_button(app, "Look at 2 images")
+    assert [one.value for one in app.main.error] == ["set\\: an image is gone\\."]
     run_app(run_app(app))
     assert len(asked) == 1
     assert app.session_state["maskdet.tuning"].running == ""
-    press_button(app, "Look at 2 pictures")
+    press_button(app, "Look at 2 images")
     assert len(asked) == 2
 
 
@@ -191,7 +191,7 @@ def test_another_set_takes_what_was_found_in_the_first_away(
 ) -> None:
     look_with(monkeypatch, lambda: ScriptedAnalyzer(lambda _: [FACE]))
     app = sent(open_tune_page(), "set.zip", make_zip(set_of(2)))
-    press_button(app, "Look at 2 pictures")
+    press_button(app, "Look at 2 images")
     desk = app.session_state["maskdet.tuning"]
     assert len(desk.detection_cache) == 2
     sent(app, "other.zip", make_zip(set_of(3)))
@@ -221,7 +221,7 @@ def test_a_folder_is_packed_and_read_once(monkeypatch: pytest.MonkeyPatch) -> No
     app = select_segment(open_tune_page(), "where", "My own set")
     files_ = [(name, content, "image/jpeg") for name, content in set_of(3).items()]
     uploader_of(app, 1).set_value(files_)
-    assert "3 pictures, one face each: 3 Mask" in page_texts(run_app(app))
+    assert "3 images, one face each: 3 Mask" in page_texts(run_app(app))
     run_app(run_app(app))
     assert made == [3]
 

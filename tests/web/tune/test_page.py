@@ -39,7 +39,7 @@ def test_the_first_screen_says_what_to_do_and_has_numbers() -> None:
     shown = page_texts(open_tune_page())
     for words in ("choose data", "move a slider or ask for a goal", "use it on Live"):
         assert words in shown
-    assert "60 pictures, 180 faces" in shown
+    assert "60 images, 180 faces" in shown
     assert "were chosen on them: expect a little less elsewhere" in shown
     outcome = Evaluator(make_page_predictions())(Settings())
     found = int((outcome.matched_detections >= 0).sum())

@@ -42,7 +42,7 @@ TOGGLE = "Write these events to the store"
 
 @pytest.fixture(autouse=True)
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's events go; a film shows one person with a mask."""
+    """Where this test's events go; a video shows one person with a mask."""
     place = prepare_database(tmp_path / "data" / "events.sqlite3", monkeypatch)
     fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.9, 0.05, 0.05)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
@@ -53,7 +53,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def looked(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
-    """The page with a film that was looked at, while recording is on."""
+    """The page with a video that was looked at, while recording is on."""
     yesterday = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     times_ms = tuple(range(0, 2500, 100))
     path = write_video(
@@ -62,14 +62,14 @@ def looked(tmp_path: Path, monkeypatch) -> Iterator[AppTest]:
     monkeypatch.setattr(video_upload, "VIDEO_SAMPLE", Sample("Film", path, "nobody"))
     app = set_toggle(open_page("events"), "events.record")
     yield looked_at(app)
-    app.session_state["maskdet.film"].close()
+    app.session_state["maskdet.video"].close()
 
 
 def looked_at(app: AppTest) -> AppTest:
     run_app(app.switch_page("pages/video.py"))
     next(one for one in app.main.button if one.label == "Look at the sample").click()
     run_app(app)
-    assert app.session_state["maskdet.film"].join(WAIT_S)
+    assert app.session_state["maskdet.video"].join(WAIT_S)
     return run_app(app)
 
 
@@ -96,7 +96,7 @@ def click(app: AppTest, label: str) -> AppTest:
 
 
 def key(app: AppTest, name: str) -> str:
-    return f"video.{name}.{app.session_state['maskdet.film'].number}"
+    return f"video.{name}.{app.session_state['maskdet.video'].number}"
 
 
 def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
@@ -106,7 +106,7 @@ def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
     events = stored(file)
     assert [one.kind for one in events] == ["entered", "verdict", "left"]
     assert {one.camera for one in events} == {"a.mp4"}
-    report = looked.session_state["maskdet.film"].report
+    report = looked.session_state["maskdet.video"].report
     assert [one.at for one in events] == [one.at for one in report.events]
     age = datetime.now(UTC) - events[0].at
     assert timedelta(hours=23) < age < timedelta(hours=25)
@@ -231,7 +231,7 @@ def test_without_recording_nothing_is_offered(tmp_path, monkeypatch, file) -> No
     app = looked_at(open_page("events"))
     assert TOGGLE not in [one.label for one in app.main.toggle]
     assert not file.exists()
-    app.session_state["maskdet.film"].close()
+    app.session_state["maskdet.video"].close()
 
 
 def test_the_table_is_in_film_time() -> None:

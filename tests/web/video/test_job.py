@@ -1,4 +1,4 @@
-"""A film in its own thread: results, stops, failures, turns, nothing left behind."""
+"""A video in its own thread: results, stops, failures, turns, nothing left behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Make = Callable[..., VideoAnalysisJob]
 
 
 class Gate:
-    """An analyzer that sees one face, and waits before each picture after the first."""
+    """An analyzer that sees one face, and waits before each image after the first."""
 
     def __init__(self) -> None:
         self.open, self.asked = threading.Event(), threading.Event()
@@ -49,7 +49,7 @@ def sees_one(plan: VideoOptions) -> Analyzer:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """A function that takes a film of 1.2 s, and is cleaned up after."""
+    """A function that takes a video of 1.2 s, and is cleaned up after."""
     made: list[VideoAnalysisJob] = []
     path = write_video(tmp_path / "a.mp4")
 
@@ -82,7 +82,7 @@ def test_a_film_becomes_a_report_a_film_and_rows(make: Make) -> None:
     with job.rows_path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == N_FRAMES
-    assert {row["film"] for row in rows} == {"a.mp4"}
+    assert {row["video"] for row in rows} == {"a.mp4"}
     assert job.annotated_path is not None
     assert job.annotated_path.read_bytes()[4:8] == b"ftyp"
     assert job.progress.preview[:2] == b"\xff\xd8"
@@ -155,12 +155,12 @@ def test_a_cancel_in_the_middle_leaves_nothing(make: Make) -> None:
 
 def test_one_line_says_why_a_film_cannot_be_read(make: Make, tmp_path: Path) -> None:
     whole = (tmp_path / "a.mp4").read_bytes()
-    for content in (b"no film", whole[: len(whole) // 3]):
+    for content in (b"no video", whole[: len(whole) // 3]):
         job = make(content)
         job.start()
         assert job.join(WAIT_S)
         assert job.state == "failed"
-        assert "no film, or it is damaged" in job.problem
+        assert "no video, or it is damaged" in job.problem
         assert "\n" not in job.problem
         assert str(folder(job)) not in job.problem
 
@@ -170,7 +170,7 @@ def test_a_film_that_is_too_long_is_refused(make: Make, monkeypatch) -> None:
     job = make()
     job.start()
     assert job.join(WAIT_S)
-    assert job.problem == "the film is longer than 30 minutes; please cut it"
+    assert job.problem == "the video is longer than 30 minutes; please cut it"
     assert job.progress.n_frames == 0
 
 

@@ -28,7 +28,7 @@ APP = Path(__file__).resolve().parents[3] / "app.py"
 
 @pytest.fixture(autouse=True)
 def analyzer(monkeypatch: pytest.MonkeyPatch) -> TwoStage:
-    """Let no test load a network; the analyzer that every film gets instead."""
+    """Let no test load a network; the analyzer that every video gets instead."""
     fake = TwoStage(FakeDetector([BOX], [0.9]), FakeClassifier((0.7, 0.2, 0.1)))
     monkeypatch.setattr(session, "load_analyzer", lambda *names, **how: fake)
     monkeypatch.setattr(session, "model_path", lambda name: APP)
@@ -44,8 +44,8 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     opened = AppTest.from_file(str(APP), default_timeout=WAIT_S)
     run(opened.switch_page("pages/video.py"))
     yield opened
-    if "maskdet.film" in opened.session_state:
-        opened.session_state["maskdet.film"].close()
+    if "maskdet.video" in opened.session_state:
+        opened.session_state["maskdet.video"].close()
 
 
 def run(app: AppTest) -> AppTest:
@@ -55,7 +55,7 @@ def run(app: AppTest) -> AppTest:
 
 
 def job(app: AppTest) -> VideoAnalysisJob:
-    found = app.session_state["maskdet.film"]
+    found = app.session_state["maskdet.video"]
     assert isinstance(found, VideoAnalysisJob)
     return found
 
@@ -74,7 +74,7 @@ def upload(app: AppTest, name: str, content: bytes, kind: str = "") -> AppTest:
     uploader = next(one for one in app.main if one.type == "file_uploader")
     assert list(uploader.proto.type) == [], "a browser would refuse some videos"
     uploader.set_value((name, content, kind))
-    return press(run(app), "Look at this film")
+    return press(run(app), "Look at this video")
 
 
 def texts(parts: Sequence[object]) -> str:
@@ -87,18 +87,18 @@ def buttons(app: AppTest) -> list[str]:
 
 def test_a_newcomer_may_try_the_sample(app: AppTest, download_data) -> None:
     assert app.title[0].value == "Video"
-    assert "Look at this film" not in buttons(app)
+    assert "Look at this video" not in buttons(app)
     finished(press(app, "Look at the sample"))
     people, happened = [one.value for one in app.main.dataframe]
     assert list(people["Verdict"]) == ["Mask"]
     assert "Best view" not in people
     assert "<dd>1</dd>" in texts(app.main.get("html"))
     assert "not measured" in texts(app.caption)
-    document = json.loads(download_data["Summary (JSON)"])["films"][0]
-    assert (document["film"], document["pictures"]) == ("a.mp4", N_FRAMES)
-    rows = download_data["Every picture (CSV)"]().decode().splitlines()
+    document = json.loads(download_data["Summary (JSON)"])["videos"][0]
+    assert (document["video"], document["images"]) == ("a.mp4", N_FRAMES)
+    rows = download_data["Every image (CSV)"]().decode().splitlines()
     assert len(rows) == 1 + N_FRAMES
-    assert download_data["Annotated film (MP4)"]()[4:8] == b"ftyp"
+    assert download_data["Annotated video (MP4)"]()[4:8] == b"ftyp"
     assert list(happened["What happened"]) == [
         "Person 1 came in",
         "Person 1 left after 1 s, Unsure",
@@ -111,10 +111,10 @@ def test_a_newcomer_may_try_the_sample(app: AppTest, download_data) -> None:
 
 def test_the_slider_shows_another_moment(app: AppTest) -> None:
     finished(press(app, "Look at the sample"))
-    first = app.session_state["maskdet.film_still"]
+    first = app.session_state["maskdet.video_still"]
     app.main.slider[0].set_value(1.0)
     run(app)
-    second = app.session_state["maskdet.film_still"]
+    second = app.session_state["maskdet.video_still"]
     assert (first[0][1], second[0][1]) == (0.0, 1.0)
     assert first[1] != second[1]
     shown = [text for image in app.main.get("image") for text in image.captions]
@@ -150,12 +150,12 @@ def test_a_floor_without_points_is_said_and_the_film_is_looked_at_all_the_same(
 ) -> None:
     choose(app, "distance.distance", "ground_plane")
     assert "no distances are measured" in texts(app.warning)
-    assert "marked on its picture" in texts(app.caption)
+    assert "marked on its image" in texts(app.caption)
     finished(press(app, "Look at the sample"))
     assert job(app).options.preferences.settings.distance == "off"
     assert "Distances were not measured" in texts(app.caption)
-    # Now there is a picture to mark the points on.
-    assert "marked on its picture" not in texts(app.caption)
+    # Now there is an image to mark the points on.
+    assert "marked on its image" not in texts(app.caption)
 
 
 def test_best_views_are_shown_only_if_asked_for(app: AppTest) -> None:
@@ -179,7 +179,7 @@ def test_a_film_goes_on_while_its_visitor_is_on_another_page(
     assert job(app).join(WAIT_S)
     run(app.switch_page("pages/video.py"))
     assert len(app.main.dataframe) == 2
-    assert {"Look again", "Another film"} <= set(buttons(app))
+    assert {"Look again", "Another video"} <= set(buttons(app))
 
 
 def test_cancel_leaves_nothing_and_the_page_as_it_was(
@@ -193,7 +193,7 @@ def test_cancel_leaves_nothing_and_the_page_as_it_was(
     press(app, "Cancel")
     gate.open.set()
     assert begun.join(WAIT_S)
-    assert "maskdet.film" not in app.session_state
+    assert "maskdet.video" not in app.session_state
     assert not begun.rows_path.parent.exists()
     assert "Look at the sample" in buttons(app)
 
@@ -214,14 +214,14 @@ def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
     ("content", "line"),
     [
         (b"", "The file is empty."),
-        (b"no film at all", "`<b>'x'</b>.mp4`: This is no film"),
+        (b"no video at all", "`<b>'x'</b>.mp4`: This is no video"),
     ],
 )
 def test_a_film_that_cannot_be_read_costs_one_line(
     app: AppTest, content: bytes, line: str
 ) -> None:
     upload(app, "<b>`x`</b>.mp4", content)
-    if "maskdet.film" in app.session_state:
+    if "maskdet.video" in app.session_state:
         finished(app)
     (error,) = app.error
     assert error.value.replace("\\", "").startswith(line)
@@ -239,10 +239,10 @@ def test_half_a_video_says_so_and_shows_its_part(
     assert text.startswith("The video breaks off at 0:00.")
     assert "the video is incomplete or damaged at its end" in text
     assert len(app.main.get("video")) == 1
-    document = json.loads(download_data["Summary (JSON)"])["films"][0]
+    document = json.loads(download_data["Summary (JSON)"])["videos"][0]
     assert document["whole"] is False
     *_, last = csv.DictReader(
-        download_data["Every picture (CSV)"]().decode().splitlines()
+        download_data["Every image (CSV)"]().decode().splitlines()
     )
     assert last["error"]
 
@@ -294,7 +294,7 @@ def test_another_film_or_other_settings(app: AppTest, tmp_path: Path) -> None:
     finished(press(app, "Look again"))
     assert list(app.main.dataframe[0].value["Verdict"]) == ["Unsure"]
     there = job(app).rows_path.parent
-    press(app, "Another film")
+    press(app, "Another video")
     assert not there.exists()
     assert "Look at the sample" in buttons(app)
 

@@ -1,4 +1,4 @@
-"""The folder of a visitor's film: private, in memory if it can be, and surely gone."""
+"""The folder of a visitor's video: private, in memory if it can be, and surely gone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers.waiting import wait_until
 def test_only_its_user_may_look_inside_and_it_goes_with_close() -> None:
     scratch = ScratchFolder(1000)
     assert stat.S_IMODE(scratch.path.stat().st_mode) == 0o700
-    (scratch.path / "film").write_bytes(b"film")
+    (scratch.path / "video").write_bytes(b"video")
     (scratch.path / "more").mkdir()
     scratch.close()
     assert not scratch.path.exists()
@@ -37,13 +37,13 @@ def test_it_goes_when_nobody_has_it_any_more() -> None:
 def test_it_goes_even_if_the_program_is_killed() -> None:
     code = (
         "import sys, time; from maskdet.web.video.job import ScratchFolder; "
-        "scratch = ScratchFolder(1); (scratch.path / 'film').write_bytes(b'film'); "
+        "scratch = ScratchFolder(1); (scratch.path / 'video').write_bytes(b'video'); "
         "print(scratch.path, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as one:
         assert one.stdout is not None
         path = Path(one.stdout.readline().decode().strip())
-        assert (path / "film").read_bytes() == b"film"
+        assert (path / "video").read_bytes() == b"video"
         os.kill(one.pid, signal.SIGKILL)
     wait_until(lambda: not path.exists(), "the folder to go")
 
