@@ -205,7 +205,7 @@ def test_several_pictures_one_of_them_broken(image_page, files, tmp_path) -> Non
         for tag in ("dt", "dd")
     )
     shown = dict(zip(names, values, strict=True))
-    assert shown["Pictures"] == "3"
+    assert shown["Images"] == "3"
     assert shown["Mask"] == shown["No mask"] == shown["Image without a face"] == "1"
     assert shown["Masked, of those that are sure"] == "50 %"
 
