@@ -1,8 +1,8 @@
 """Make the video samples/video.mp4 with `python scripts/make_sample_video.py`.
 
-Three people move in a drawn hall: one with a mask walks through, one without turns
+Three people move in a drawn draw_hall: one with a mask walks through, one without turns
 away for a while, and one comes nearer with the mask below the nose. All of them are
-the portrait of `make_samples.py`, with masks that `maskdet.synthetic` draws.
+the load_portrait of `make_samples.py`, with masks that `maskdet.synthetic` draws.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from make_samples import (
     SURGICAL,
     UNDER_NOSE,
     Person,
-    bust,
-    dressed,
-    hall,
-    portrait,
+    draw_hall,
+    dress_person,
+    load_portrait,
+    segment_bust,
 )
 
 from maskdet.media import VideoWriter
@@ -40,7 +40,7 @@ LENGTH_S = 12.0
 TURN_AWAY_S, TURN_BACK_S, FADE_S = 5.0, 7.2, 0.3
 MAX_BYTES = 1_000_000
 HEAD_XY = (224, 100)
-"""Middle of the portrait's head."""
+"""Middle of the load_portrait's head."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ WALKERS = (
 
 
 def remove_buckle(image: Image) -> Image:
-    """Return the portrait without a buckle that some detectors take for a tiny face."""
+    """Return the load_portrait without a buckle that some detectors take for a tiny face."""
     cover = np.zeros(image.shape[:2], np.uint8)
     cv2.ellipse(cover, (246, 322), (18, 31), 0, 0, 360, 255, -1)
     return np.asarray(cv2.inpaint(image, cover, 4, cv2.INPAINT_TELEA), np.uint8)
 
 
 def draw_back_of_head(image: Image) -> Image:
-    """Return the portrait with a neck and plain hair in place of the face."""
+    """Return the load_portrait with a neck and plain hair in place of the face."""
     strands = cv2.GaussianBlur(
         np.random.default_rng(2).normal(0, 1, image.shape[:2]), (0, 0), 1.4, sigmaY=11
     )
@@ -122,9 +122,9 @@ def draw_back_of_head(image: Image) -> Image:
 
 def render_layers(walker: Walker) -> list[NDArray[np.float32]]:
     """Return their images, `(512, 512, 4)` BGR and cover: front, and back if any."""
-    image = remove_buckle(portrait())
-    outline = bust(portrait())
-    front = dressed(image, walker.appearance)
+    image = remove_buckle(load_portrait())
+    outline = segment_bust(load_portrait())
+    front = dress_person(image, walker.appearance)
     views = [front]
     if walker.turns_away:
         views.append(draw_back_of_head(front))
@@ -177,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the video samples/video.mp4.")
     parser.add_argument("--out", type=Path, default=ROOT / "samples" / "video.mp4")
     out: Path = parser.parse_args().out
-    scene = hall(*SIZE_WH)
+    scene = draw_hall(*SIZE_WH)
     people = [render_layers(walker) for walker in WALKERS]
     with VideoWriter(out, SIZE_WH, frame_rate=Fraction(FPS)) as video:
         for number in range(round(LENGTH_S * FPS)):
