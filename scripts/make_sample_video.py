@@ -91,7 +91,7 @@ WALKERS = (
 
 
 def remove_buckle(image: Image) -> Image:
-    """Return the load_portrait without a buckle that some detectors take for a tiny face."""
+    """Return the portrait without a buckle that some detectors take for a tiny face."""
     cover = np.zeros(image.shape[:2], np.uint8)
     cv2.ellipse(cover, (246, 322), (18, 31), 0, 0, 360, 255, -1)
     return np.asarray(cv2.inpaint(image, cover, 4, cv2.INPAINT_TELEA), np.uint8)
