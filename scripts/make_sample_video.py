@@ -1,8 +1,8 @@
 """Make the video samples/video.mp4 with `python scripts/make_sample_video.py`.
 
-Three people move in a drawn draw_hall: one with a mask walks through, one without turns
+Three people move in a drawn hall: one with a mask walks through, one without turns
 away for a while, and one comes nearer with the mask below the nose. All of them are
-the load_portrait of `make_samples.py`, with masks that `maskdet.synthetic` draws.
+the portrait of `make_samples.py`, with masks that `maskdet.synthetic` draws.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LENGTH_S = 12.0
 TURN_AWAY_S, TURN_BACK_S, FADE_S = 5.0, 7.2, 0.3
 MAX_BYTES = 1_000_000
 HEAD_XY = (224, 100)
-"""Middle of the load_portrait's head."""
+"""Middle of the portrait's head."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def remove_buckle(image: Image) -> Image:
 
 
 def draw_back_of_head(image: Image) -> Image:
-    """Return the load_portrait with a neck and plain hair in place of the face."""
+    """Return the portrait with a neck and plain hair in place of the face."""
     strands = cv2.GaussianBlur(
         np.random.default_rng(2).normal(0, 1, image.shape[:2]), (0, 0), 1.4, sigmaY=11
     )
