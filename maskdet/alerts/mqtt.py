@@ -135,7 +135,8 @@ class MqttPublisher:
             is_delivered = False
         if refusals:
             raise DeliveryError(
-                f"the MQTT broker refused the connection: {refusals[0]}", retryable=False
+                f"the MQTT broker refused the connection: {refusals[0]}",
+                retryable=False,
             )
         if not is_delivered:
             raise DeliveryError("the MQTT broker did not acknowledge the alert in time")

@@ -106,7 +106,9 @@ class Webhook:
                     retryable=False,
                 )
             url = redirect_url
-        raise DeliveryError(f"the webhook redirects more than {_MAX_REDIRECTS} times", retryable=False)
+        raise DeliveryError(
+            f"the webhook redirects more than {_MAX_REDIRECTS} times", retryable=False
+        )
 
     def _post(self, url: str, body: bytes) -> str:
         """Send the body; return the URL of a redirect, or an empty string."""

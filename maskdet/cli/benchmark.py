@@ -77,7 +77,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"only these: {', '.join(_list_names())}",
     )
     parser.add_argument(
-        "--rounds", type=_parse_count, default=50, help="frames per pipeline (default: 50)"
+        "--rounds",
+        type=_parse_count,
+        default=50,
+        help="frames per pipeline (default: 50)",
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     add_models_option(parser)

@@ -245,9 +245,7 @@ class EventStore:
 
 def _event_from_row(row: sa.Row[Any]) -> Event:
     values = row._mapping
-    plain_values = {
-        name: values[name] for name in ("camera", "session", "confidence")
-    }
+    plain_values = {name: values[name] for name in ("camera", "session", "confidence")}
     return Event(
         database.kind_from_stored(values["kind"]),
         **plain_values,
