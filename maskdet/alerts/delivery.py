@@ -58,7 +58,7 @@ class RetryPolicy:
     max_delay_s: float = 60.0
 
     def compute_delay_s(self, n_attempts: int, retry_after_s: float = 0.0) -> float:
-        """Return the pause after `n_attempts`, with jitter: 50 to 100 % of the full pause.
+        """Return the pause after `n_attempts`, with jitter: 50 to 100 % of it.
 
         The jitter keeps many senders from retrying at the same time.
         """
@@ -214,7 +214,7 @@ class DeliveryQueue:
 
 
 ALERT_HOSTS_VARIABLE: Final = "MASKDET_ALERT_HOSTS"
-"""Variable with host names, separated by commas, to which alerts of every visitor may be
+"""Variable with the hosts, separated by commas, to which alerts of every visitor may be
 sent; `*` allows all."""
 
 
@@ -237,6 +237,6 @@ def describe_host_rejection(
     ):
         return ""
     return (
-        "this server does not send alerts of remote visitors to this host; its operator "
-        f"can allow hosts in {ALERT_HOSTS_VARIABLE}"
+        "this server does not send alerts of remote visitors to this host; its "
+        f"operator can allow hosts in {ALERT_HOSTS_VARIABLE}"
     )

@@ -108,7 +108,7 @@ def make_beep_wav(number: int = 0) -> bytes:
 
 
 def _tone_envelope(time_s: float) -> float:
-    """Return the amplitude of a tone at a time, in [0, 1], with fade-in and fade-out."""
+    """Return the amplitude of a tone in [0, 1], with fade-in and fade-out."""
     return min(1.0, time_s / _FADE_S, (_TONE_S - time_s) / _FADE_S)
 
 
@@ -230,7 +230,7 @@ class AlertMonitor:
             }
 
     def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
-        """Record events and alerts, and queue the alerts for delivery; does not block."""
+        """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
             sink, delivery_queues = self._sink, tuple(self._delivery_queues.values())
         if sink is not None and (events or alerts):
@@ -242,7 +242,7 @@ class AlertMonitor:
 
 
 class StreamMonitor:
-    """Processes every scene of one run of a stream; its errors never stop the stream."""
+    """Processes the scenes of one run of a stream; its errors never stop the stream."""
 
     def __init__(self, monitor: AlertMonitor, stream_info: StreamInfo) -> None:
         """Start at the beginning of a stream; see `AlertMonitor.monitor_stream`."""

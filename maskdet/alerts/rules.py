@@ -125,7 +125,7 @@ class AlertDetector:
 
 
 class _RuleState:
-    """State of one rule: label history and past alerts. The rule's values may change."""
+    """State of one rule, whose values may change: label history and past alerts."""
 
     def __init__(self) -> None:
         self._label_history = LabelHistory()
@@ -160,7 +160,7 @@ class _RuleState:
         label_states: dict[int, LabelState],
         template: Event,
     ) -> list[Event]:
-        """Return an alert for each person with the label of the rule for long enough."""
+        """Return an alert for each person who had the label of the rule long enough."""
         alert_label = Label.NO_MASK if rule.kind == "no_mask" else Label.INCORRECT
         alerts: list[Event] = []
         for person, label_state in label_states.items():

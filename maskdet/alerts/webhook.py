@@ -40,7 +40,8 @@ def validate_webhook_url(url: str) -> str:
     """Return a checked webhook URL, without surrounding spaces.
 
     Raises:
-        ValueError: the URL is invalid; the message omits it, as it may contain a secret.
+        ValueError: the URL is invalid; the message omits it, as it may contain a
+            secret.
     """
     try:
         parts = urlsplit(url.strip())

@@ -15,8 +15,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "app",
         help="open the dashboard",
-        description="Serve the dashboard until Ctrl-C. Set Streamlit's own settings, such "
-        "as certificates, in STREAMLIT_... variables or in .streamlit/config.toml.",
+        description="Serve the dashboard until Ctrl-C. Set Streamlit's own settings, "
+        "such as certificates, in STREAMLIT_... variables or in "
+        ".streamlit/config.toml.",
     )
     parser.add_argument(
         "--port",
@@ -44,8 +45,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--local-admin",
         action=argparse.BooleanOptionalAction,
-        help="whether visitors on this machine may delete events and send alerts to any "
-        "host (default: yes, unless other hosts or origins are allowed)",
+        help="whether visitors on this machine may delete events and send alerts to "
+        "any host (default: yes, unless other hosts or origins are allowed)",
     )
     parser.add_argument(
         "--browser",

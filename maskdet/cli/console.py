@@ -25,7 +25,7 @@ STDOUT = "-"
 
 
 def configure_output() -> None:
-    """Write UTF-8 regardless of the locale, with backslash escapes for lone surrogates."""
+    """Write UTF-8 regardless of the locale; escape what cannot be encoded."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -104,8 +104,8 @@ def _format_index(examples: Sequence[Example], folder: Path) -> str:
     n_boxed = sum(not example.is_crop for example in examples)
     if n_boxed:
         raise ValueError(
-            f"--out: an index has one label per image, but {n_boxed} images have boxes; "
-            "leave out --out"
+            f"--out: an index has one label per image, but {n_boxed} images have "
+            "boxes; leave out --out"
         )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

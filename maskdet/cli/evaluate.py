@@ -186,17 +186,17 @@ ERRORS_NAME = "errors.png"
 
 _KINDS = ("scenes", "faces", "analyzers")
 
-_DESCRIPTION = f"""Evaluate an analyzer on labelled images. Without a KIND, as in `maskdet
-evaluate FOLDER`, the kind depends on the data: `scenes` for images with boxes, `faces`
-for images of one face. Formats: {SUPPORTED_FORMATS}."""
+_DESCRIPTION = f"""Evaluate an analyzer on labelled images. Without a KIND, as in
+`maskdet evaluate FOLDER`, the kind depends on the data: `scenes` for images with boxes,
+`faces` for images of one face. Formats: {SUPPORTED_FORMATS}."""
 
 _SCENES_DESCRIPTION = f"""Evaluate on images with ground-truth boxes (COCO, VOC or
-YOLO). Average precision at IoU {MIN_IOU}: detections by descending score, each matched to
-the unmatched face with the highest IoU, all-point interpolation, minimum score
+YOLO). Average precision at IoU {MIN_IOU}: detections by descending score, each matched
+to the unmatched face with the highest IoU, all-point interpolation, minimum score
 {MIN_CURVE_SCORE} and size 1 px. A detection counts for its most likely class only, with
-its detection score. "ap_every_class" in the JSON follows the more lenient rule of YOLO's
-validation: every detection counts for every class, with its score times the probability
-of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored. Intervals are
+its detection score. "ap_every_class" in the JSON follows the more lenient rule of the
+validation of YOLO: every detection counts for every class, with its score times the
+probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored. Intervals are
 95 %: bootstrap over images for average precision, Wilson for rates, bootstrap over
 faces for the other class metrics and for "numbers" in the JSON."""
 

@@ -55,7 +55,7 @@ def check_pin_option(args: argparse.Namespace) -> None:
 
 
 def pin_model(args: argparse.Namespace, name: str, file: _ModelFile) -> None:
-    """Write size and sha256 of a model into the manifest, or print them without `--pin`.
+    """Write size and sha256 of a model into the manifest, or else print them.
 
     Args:
         args: arguments of the command.
@@ -213,8 +213,8 @@ def run(args: argparse.Namespace) -> int:
         pin_model(args, Path(exported.file_name).stem, exported.selected)
     else:
         print_line(
-            f"not written: {exported.selected.n_bytes:,} bytes are too large to ship; only "
-            "the facts are"
+            f"not written: {exported.selected.n_bytes:,} bytes are too large to ship; "
+            "only the facts are"
         )
     return 0
 
@@ -225,8 +225,8 @@ def _check_options(args: argparse.Namespace) -> None:
             raise FileNotFoundError(f"{path}: there is no such file")
     if args.last:
         raise ValueError(
-            "--last is for the single-stage network; the recipe of a classifier defines "
-            "which epoch is kept"
+            "--last is for the single-stage network; the recipe of a classifier "
+            "defines which epoch is kept"
         )
     if bool(args.scenes) and args.faces is None:
         raise ValueError("--scenes needs --faces: a run stores its predictions on both")

@@ -116,8 +116,8 @@ def add_analyzer_options(
     parser.add_argument(
         "--no-refinement",
         action="store_true",
-        help="do not let the classifier re-check large faces with a low confidence after "
-        "a single-stage network",
+        help="do not let the classifier re-check large faces with a low confidence "
+        "after a single-stage network",
     )
     add_settings_options(parser)
 
@@ -309,8 +309,8 @@ def parse_analyzer_options(
         and classifies_every_face(options.analyzer, options.classifier)
     ):
         raise ValueError(
-            f"--no-refinement: {options.pipeline}, so there is no refinement; leave out "
-            "--no-refinement or --classifier"
+            f"--no-refinement: {options.pipeline}, so there is no refinement; leave "
+            "out --no-refinement or --classifier"
         )
     if preset or analyzer or classifier or options.pipeline != defaults.pipeline:
         notices = [f"preset {args.preset}: {preset.description}"] if preset else []
@@ -346,7 +346,7 @@ def _apply_preset(options: AnalyzerOptions, preset: TrackingPreset) -> AnalyzerO
 
 
 def _parse_settings_file(content: bytes) -> AnalyzerOptions:
-    """Parse plain settings, or a settings file of the dashboard, which contains them."""
+    """Parse plain settings, or a settings file of the dashboard."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
@@ -426,5 +426,6 @@ def parse_time(
         return parsed if parsed.tzinfo is not None else parsed.astimezone()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
-            f"must be a time such as 2026-11-21, 2026-11-21T10:30, 36h or 7d, not {text!r}"
+            "must be a time such as 2026-11-21, 2026-11-21T10:30, 36h or 7d, not "
+            f"{text!r}"
         ) from None

@@ -56,7 +56,7 @@ change their class, and count the errors. Objects are drawn over the mouths of f
 without a mask, and faces are darkened. Clear shields, and masks with a printed mouth,
 are drawn too: the class should then at least be unknown. With --groups, groups of
 people are compared. Incorrectly worn counts as masked; intervals are 95 %. With
---analyzer or settings, false positives are counted too: on image regions without a face,
+--analyzer or settings, false positives are counted too: on image regions without faces,
 and on drawn walls, round objects and hands; cartoon faces are reported separately.
 Images of one face are then also pasted onto drawn walls at small sizes, to measure
 recall and classification."""
@@ -109,9 +109,9 @@ def _add_without_faces_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="PATH",
-        help="also count the false positives of --analyzer on images without faces: all "
-        "images in these folders (recursively), and the held-out images of COCO files "
-        "without boxes (--negatives of `train`)",
+        help="also count the false positives of --analyzer on images without faces: "
+        "all images in these folders (recursively), and the held-out images of COCO "
+        "files without boxes (--negatives of `train`)",
     )
     add_held_out_option(parser)
 

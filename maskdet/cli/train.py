@@ -1,4 +1,4 @@
-"""`maskdet train`: train a classifier; `train_onepass` adds the single-stage network."""
+"""`maskdet train`: train a classifier or, in `train_onepass`, the onepass network."""
 
 from __future__ import annotations
 

@@ -64,16 +64,16 @@ def add_onepass_parser(
     parser = networks.add_parser(
         "onepass",
         help="a network that detects and classifies faces in one stage",
-        description="Train one network that detects and classifies faces, on images with "
-        "boxes.",
+        description="Train one network that detects and classifies faces, on images "
+        "with boxes.",
     )
     _add_data_options(parser)
     add = parser.add_argument
     add(
         "--weights",
         metavar="FILE",
-        help="initial weights: YuNet's ONNX file, best.weights.h5 of another run, or an "
-        "exported .tflite file with float weights",
+        help="initial weights: YuNet's ONNX file, best.weights.h5 of another run, or "
+        "an exported .tflite file with float weights",
     )
     add(
         "--teacher",
@@ -83,7 +83,8 @@ def add_onepass_parser(
     add(
         "--detector",
         default="yunet",
-        help="face detector with landmarks, to draw masks on faces; `none` to draw none",
+        help="face detector with landmarks, to draw masks on faces; `none` to draw "
+        "none",
     )
     add("--out", type=Path, default=Path("runs/onepass"), help="folder for the run")
     add("--epochs", type=int, help="number of epochs")
@@ -264,8 +265,8 @@ def _parse_loose_source(loose_source: str) -> tuple[str, float]:
         return source, float(weight) if has_weight else 0.0
     except ValueError:
         raise ValueError(
-            f"--loose {loose_source}: must be a source, or a source and a weight from 0 "
-            "to 1 such as ilc=0.5"
+            f"--loose {loose_source}: must be a source, or a source and a weight from "
+            "0 to 1 such as ilc=0.5"
         ) from None
 
 

@@ -39,8 +39,8 @@ def add_workers_option(parser: argparse.ArgumentParser) -> None:
         type=_parse_worker_count,
         default=0,
         metavar="N",
-        help="processes that augment images, for training on a GPU (default: 0, a thread "
-        "of the training process)",
+        help="processes that augment images, for training on a GPU (default: 0, a "
+        "thread of the training process)",
     )
 
 

@@ -241,9 +241,9 @@ _STORED_SUFFIX: Final = ".npz"
 _DESCRIPTION = f"""Run the analyzer on a labelled set once, then report precision and
 recall at the thresholds. DATA is a folder, a zip, a COCO, VOC, YOLO or index file, or
 stored predictions ({_STORED_SUFFIX}). With --goal, settings are chosen on one half of
-the images and evaluated on the other. `maskdet tune {_SCORES_COMMAND} DATA... --out DIR`
-stores the predictions instead: numbers only, without images and their names. Intervals
-are 95 %."""
+the images and evaluated on the other. `maskdet tune {_SCORES_COMMAND} DATA... --out
+DIR` stores the predictions instead: numbers only, without images and their names.
+Intervals are 95 %."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -259,8 +259,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--goal",
         metavar="GOAL",
-        help="choose settings for a goal: f1, recall=0.95, cost=5 or equal; the value is "
-        "optional",
+        help="choose settings for a goal: f1, recall=0.95, cost=5 or equal; the value "
+        "is optional",
     )
     parser.add_argument(
         "--label",
@@ -273,7 +273,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=float,
         default=MIN_IOU,
         metavar="F",
-        help=f"minimum IoU of a detected face with a labelled one (default: {MIN_IOU:g})",
+        help="minimum IoU of a detected face with a labelled one (default: "
+        f"{MIN_IOU:g})",
     )
     parser.add_argument(
         "--seed",

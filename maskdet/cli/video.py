@@ -254,8 +254,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="track and classify the people in videos and cameras",
         description="Track the people in a video, in every video of a folder, or in "
         "front of a camera, and classify their masks. A video that cannot be read is "
-        "reported in one line, the others are analyzed, and the exit status is 1. Ctrl-C "
-        "stops and keeps the results so far.",
+        "reported in one line, the others are analyzed, and the exit status is 1. "
+        "Ctrl-C stops and keeps the results so far.",
     )
     parser.add_argument(
         "source",

@@ -57,7 +57,7 @@ class EventOptions:
 
     Attributes:
         camera: camera name in the events; empty for the name of the source.
-        start_time: when the video was recorded; None for the time in the file, else now.
+        start_time: start of the recording; None for the time in the file, else now.
         csv_path: CSV file of the events; `-` for stdout, None for none.
         store_url: database to record events in; empty for none.
         retention_days: for how many days the database keeps events.
@@ -502,8 +502,8 @@ class EventOutput:
                     and time.monotonic() - start_s > _WAIT_NOTICE_AFTER_S
                 ):
                     has_printed = True
-                    line = f"waiting for {format_count(n, 'alert or event', 'alerts and events')}; "
-                    line += "Ctrl-C stops waiting"
+                    what = format_count(n, "alert or event", "alerts and events")
+                    line = f"waiting for {what}; Ctrl-C stops waiting"
                     print_line(line, to_stderr=True)
                 time.sleep(0.02)
 
