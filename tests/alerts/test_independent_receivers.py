@@ -25,7 +25,7 @@ def alert(person: int) -> Event:
     return Event("alert", NOON, "Door", "run", person, rule="no_mask")
 
 
-def test_a_webhook_that_never_answers_does_not_hold_up_the_broker() -> None:
+def test_an_unresponsive_webhook_does_not_delay_the_broker() -> None:
     with run_silent_receiver() as silent, run_mqtt_broker() as (port, packets):
         address = f"mqtt://127.0.0.1:{port}/doors"
         watch = AlertMonitor(AlertConfig(webhook_url=silent, mqtt_url=address))
@@ -37,7 +37,7 @@ def test_a_webhook_that_never_answers_does_not_hold_up_the_broker() -> None:
         watch.configure(AlertConfig(), None)
 
 
-def test_one_users_slow_receiver_does_not_hold_up_anothers() -> None:
+def test_a_slow_receiver_of_one_user_does_not_delay_others() -> None:
     with run_silent_receiver() as silent, run_web_receiver() as quick:
         watches = [
             AlertMonitor(AlertConfig(webhook_url=url)) for url in (silent, quick.url)
@@ -59,7 +59,7 @@ def test_one_users_slow_receiver_does_not_hold_up_anothers() -> None:
             watch.configure(AlertConfig(), None)
 
 
-def test_an_alert_that_is_tried_again_stays_before_those_that_came_later() -> None:
+def test_a_retried_alert_keeps_its_order() -> None:
     with run_web_receiver((500, {}), (503, {})) as receiver:
         outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
         outbox.put([alert(1), alert(2), alert(3)])
@@ -68,7 +68,7 @@ def test_an_alert_that_is_tried_again_stays_before_those_that_came_later() -> No
     assert people == [1, 1, 1, 2, 3]
 
 
-def test_an_outbox_that_is_closed_sends_no_more_and_its_thread_ends() -> None:
+def test_a_closed_delivery_queue_sends_no_more() -> None:
     sent: list[int] = []
     begun, go_on = threading.Event(), threading.Event()
 

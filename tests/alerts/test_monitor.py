@@ -43,7 +43,7 @@ def play(witness, until_s: float, from_s: float = 0.0) -> None:
         witness.on_scene(make_tracked_scene(time_s, [(1, NO_MASK, 0.95)]))
 
 
-def test_nothing_is_recorded_or_told_unless_wanted() -> None:
+def test_nothing_is_recorded_or_sent_by_default() -> None:
     watch = AlertMonitor()
     witness = watch.monitor_stream(StreamInfo("Door", NOON))
     play(witness, 3)
@@ -64,11 +64,11 @@ def test_events_and_alerts_are_recorded_in_order() -> None:
     witness.end()
     witness.end()
     kinds = [event.kind for event in kept.events]
-    assert kinds == ["entered", "verdict", "alert", "left"]
+    assert kinds == ["entered", "classified", "alert", "left"]
     assert {event.session for event in kept.events} == {"run"}
 
 
-def test_an_alert_that_no_page_fetched_in_time_is_not_told_late() -> None:
+def test_an_old_alert_is_not_shown() -> None:
     now_s = [100.0]
     bell = AlertInbox(clock=lambda: now_s[0])
     late, soon = (Event("alert", NOON, name, "run") for name in ("Late", "Soon"))
@@ -80,7 +80,7 @@ def test_an_alert_that_no_page_fetched_in_time_is_not_told_late() -> None:
     assert bell.pop_all() == (), "what was passed over does not come back"
 
 
-def test_a_plan_can_change_under_a_running_stream() -> None:
+def test_the_configuration_can_change_during_a_stream() -> None:
     watch, kept = AlertMonitor(), Kept()
     witness = watch.monitor_stream(StreamInfo("Door", NOON))
     play(witness, 3)
@@ -113,7 +113,7 @@ def test_an_alert_reaches_the_webhook_and_a_changed_secret_counts() -> None:
     assert len(receiver.requests) == 1
 
 
-def test_a_bad_address_leaves_the_old_plan() -> None:
+def test_an_invalid_url_keeps_the_old_configuration() -> None:
     watch = AlertMonitor(AlertConfig((RULE,)))
     for bad in (AlertConfig(webhook_url="nowhere"), AlertConfig(mqtt_url="nowhere")):
         with pytest.raises(ValueError, match=r"such as|looks like"):
@@ -121,7 +121,7 @@ def test_a_bad_address_leaves_the_old_plan() -> None:
     assert watch.config == AlertConfig((RULE,))
 
 
-def test_no_scene_and_no_sink_can_make_a_witness_raise(caplog) -> None:
+def test_a_stream_monitor_never_raises(caplog) -> None:
     class Broken:
         def put(self, events) -> None:
             raise OSError("no more")
@@ -135,7 +135,7 @@ def test_no_scene_and_no_sink_can_make_a_witness_raise(caplog) -> None:
     assert len(caplog.records) <= 2, "a stream can fail 30 times a second"
 
 
-def test_a_bell_keeps_the_newest_of_very_many() -> None:
+def test_an_inbox_keeps_the_newest_alerts() -> None:
     bell = AlertInbox()
     bell.put([Event("alert", NOON, "", "", number) for number in range(80)])
     assert [alert.person for alert in bell.pop_all()] == list(range(30, 80))
@@ -152,11 +152,11 @@ def test_the_beep_is_a_short_sound_that_starts_and_ends_in_silence() -> None:
     assert np.abs(np.diff(samples.astype(int))).max() < 6_000, "no click"
 
 
-def test_each_beep_is_another_file() -> None:
+def test_each_beep_is_a_different_file() -> None:
     assert len({make_beep_wav(number) for number in (0, 1, 2, 70, 5_000_000)}) == 5
 
 
-def test_a_whole_stream_tells_its_story() -> None:
+def test_a_whole_stream_raises_its_events_in_order() -> None:
     boxes, probs = [[20.0, 20.0, 60.0, 64.0]], (0.02, 0.96, 0.02)
     analyzer = TwoStage(FakeDetector(boxes, [0.95]), FakeClassifier(probs))
     stream, empty = Stream(analyzer), TwoStage(FakeDetector(), FakeClassifier())
@@ -170,7 +170,7 @@ def test_a_whole_stream_tells_its_story() -> None:
     for number in range(40, 120):
         witness.on_scene(stream.step(make_grey_image(160, 120), number / 10))
     kinds = [event.kind for event in kept.events]
-    assert kinds == ["entered", "verdict", "alert", "left"]
+    assert kinds == ["entered", "classified", "alert", "left"]
     assert len({event.person for event in kept.events}) == 1
     assert [event.label for event in kept.events[1:]] == [NO_MASK] * 3
     assert kept.events[3].for_s == pytest.approx(3.9, abs=0.5)

@@ -49,9 +49,9 @@ def test_mqtt_with_tls_and_password() -> None:
     assert client.asked[-2:] == [("disconnect",), ("loop_stop",)]
 
 
-def test_mqtt_that_is_not_taken_is_told_and_hung_up() -> None:
+def test_an_unacknowledged_publish_is_an_error_and_disconnects() -> None:
     client = FakeClient(arrives=False)
-    with pytest.raises(DeliveryError, match="did not take"):
+    with pytest.raises(DeliveryError, match="did not acknowledge"):
         MqttPublisher("mqtt://broker", timeout_s=0.01, client_factory=lambda: client)(
             ALERT
         )
@@ -74,9 +74,9 @@ def test_a_broker_that_refuses_or_is_not_there_is_one_line() -> None:
         pytest.raises(DeliveryError) as told,
     ):
         MqttPublisher(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=WAIT_S)(ALERT)
-    assert str(told.value).startswith("the MQTT broker refuses: Not auth")
+    assert str(told.value).startswith("the MQTT broker refused the connection: Not auth")
     assert not told.value.retryable
-    with pytest.raises(DeliveryError, match="out of reach: Connection refused"):
+    with pytest.raises(DeliveryError, match="reach the MQTT broker: Connection refused"):
         MqttPublisher("mqtt://127.0.0.1:1")(ALERT)
 
 
@@ -86,7 +86,7 @@ def test_without_paho_one_line_says_how_to_get_it(monkeypatch) -> None:
         MqttPublisher("mqtt://broker")
 
 
-def test_what_an_mqtt_address_says() -> None:
+def test_an_mqtt_url_is_parsed() -> None:
     assert Broker.from_url("mqtt://h") == Broker("h", 1883, "maskdet/alerts")
     assert Broker.from_url("mqtts://u:p@h:99/a/b/") == Broker(
         "h", 99, "a/b", True, "u", "p"

@@ -58,7 +58,7 @@ def test_each_person_alerts_once_and_only_after_a_while(kind, label) -> None:
     assert found[0].for_s == pytest.approx(2.0)
 
 
-def test_doubt_and_flickers_raise_nothing() -> None:
+def test_low_confidence_and_flicker_raise_no_alert() -> None:
     rule = AlertRule("no_mask", for_s=2.0, min_confidence=0.8)
     assert play(alerts(rule), 20, lambda s: [(1, NO_MASK, 0.79)]) == []
     flicker = play(
@@ -81,7 +81,7 @@ def test_the_same_person_alerts_again_after_a_mask_and_the_cool_down() -> None:
     assert [round(second(event)) for event in never_masked] == [1]
 
 
-def test_who_left_is_forgotten() -> None:
+def test_a_person_who_left_is_forgotten() -> None:
     running = alerts(AlertRule("no_mask", for_s=1.0))
     assert len(play(running, 3, lambda s: [(1, NO_MASK, 0.95)])) == 1
     assert running.update(make_tracked_scene(6.0, removed_ids=(1,))) == ()
@@ -93,7 +93,7 @@ def test_who_left_is_forgotten() -> None:
     ) == ({}, set(), ())
 
 
-def test_a_turned_back_raises_nothing_and_takes_nothing_back() -> None:
+def test_time_without_a_detection_does_not_count_for_a_rule() -> None:
     running = alerts(AlertRule("no_mask", for_s=2.0))
     assert play(running, 1.6, lambda s: [(1, NO_MASK, 0.95)]) == []
     for number in range(20):
@@ -106,7 +106,7 @@ def test_a_turned_back_raises_nothing_and_takes_nothing_back() -> None:
     assert [second(event) for event in found] == pytest.approx([4.1], abs=0.11)
 
 
-def test_the_time_of_an_absence_raises_nothing() -> None:
+def test_the_time_of_an_absence_raises_no_alert() -> None:
     running = alerts(AlertRule("no_mask", for_s=2.0))
     bare = [(1, NO_MASK, 0.95)]
     found = play(running, 6, lambda s: bare if s < 0.05 or s > 2.95 else [])
@@ -119,7 +119,7 @@ def test_the_time_of_an_absence_raises_nothing() -> None:
     assert found == []
 
 
-def test_a_pair_too_close_alerts_once_for_whoever_is_bare() -> None:
+def test_a_contact_alerts_once_for_the_unmasked_person() -> None:
     rule = AlertRule("close", for_s=2.0)
     people = [(1, MASK, 0.95), (2, NO_MASK, 0.95)]
 
@@ -143,7 +143,7 @@ def test_a_pair_too_close_alerts_once_for_whoever_is_bare() -> None:
     assert apart == []
 
 
-def test_too_many_without_a_mask_is_one_alert_about_all() -> None:
+def test_a_crowd_without_masks_raises_one_alert() -> None:
     rule = AlertRule("crowd", for_s=2.0, more_than=2, cooldown_s=10.0)
 
     def crowd(time_s: float):
@@ -157,7 +157,7 @@ def test_too_many_without_a_mask_is_one_alert_about_all() -> None:
 
 
 @pytest.mark.parametrize(("gap_s", "raised_s"), [(0.1, [2]), (0.4, [2]), (0.8, [4])])
-def test_a_crowd_outlasts_one_who_is_unsure_for_a_moment(gap_s, raised_s) -> None:
+def test_a_short_drop_in_confidence_does_not_end_a_crowd(gap_s, raised_s) -> None:
     rule = AlertRule("crowd", for_s=2.0, more_than=2)
 
     def crowd(time_s: float):
@@ -169,7 +169,7 @@ def test_a_crowd_outlasts_one_who_is_unsure_for_a_moment(gap_s, raised_s) -> Non
     assert [round(second(event)) for event in found] == raised_s
 
 
-def test_faces_that_nobody_tracks_raise_nothing() -> None:
+def test_untracked_faces_raise_no_alert() -> None:
     rules = [
         AlertRule(kind, for_s=0.0, more_than=0)
         for kind in ("no_mask", "crowd", "close")
@@ -184,7 +184,7 @@ def test_faces_that_nobody_tracks_raise_nothing() -> None:
 @pytest.mark.parametrize(
     "changed", [{"for_s": 2.0}, {"min_confidence": 0.7}, {"cooldown_s": 90.0}]
 )
-def test_a_moved_slider_tells_nobody_of_the_same_people_again(changed) -> None:
+def test_changed_values_of_a_rule_repeat_no_alert(changed) -> None:
     rule = AlertRule("no_mask", for_s=1.0)
     running = alerts(rule)
     bare = [(1, NO_MASK, 0.95)]
@@ -194,7 +194,7 @@ def test_a_moved_slider_tells_nobody_of_the_same_people_again(changed) -> None:
     assert [event.person for event in found] == [2]
 
 
-def test_a_moved_slider_lets_what_stood_so_far_stand() -> None:
+def test_changed_values_of_a_rule_keep_the_duration() -> None:
     rule = AlertRule("no_mask", for_s=20.0)
     running = alerts(rule)
     assert play(running, 5, lambda s: [(1, NO_MASK, 0.95)]) == []
@@ -203,7 +203,7 @@ def test_a_moved_slider_lets_what_stood_so_far_stand() -> None:
     assert [second(event) for event in found] == pytest.approx([5.0])
 
 
-def test_two_rules_of_a_kind_keep_apart() -> None:
+def test_two_rules_of_a_kind_are_independent() -> None:
     soon, late = AlertRule("no_mask", for_s=1.0), AlertRule("no_mask", for_s=4.0)
     running = alerts(soon, late)
     bare = [(1, NO_MASK, 0.95)]
@@ -213,7 +213,7 @@ def test_two_rules_of_a_kind_keep_apart() -> None:
     assert [round(second(event)) for event in found] == [4]
 
 
-def test_a_changed_rule_lets_the_others_remember() -> None:
+def test_a_changed_rule_keeps_the_state_of_the_others() -> None:
     bare, wrong = AlertRule("no_mask", for_s=1.0), AlertRule("incorrect", for_s=1.0)
     running = alerts(bare)
     assert len(play(running, 3, lambda s: [(1, NO_MASK, 0.95)])) == 1
@@ -227,14 +227,14 @@ def test_a_changed_rule_lets_the_others_remember() -> None:
     ("values", "line"),
     [
         ({"kind": "party"}, "kind must be one of no_mask, incorrect, close, crowd"),
-        ({"kind": "no_mask", "for_s": -1.0}, "for_s must lie from 0.0 to 3600.0"),
+        ({"kind": "no_mask", "for_s": -1.0}, "for_s must be from 0.0 to 3600.0"),
         (
             {"kind": "no_mask", "min_confidence": float("nan")},
-            "min_confidence must lie",
+            "min_confidence must be",
         ),
-        ({"kind": "crowd", "more_than": -1}, "more_than must lie from 0 to 1000"),
+        ({"kind": "crowd", "more_than": -1}, "more_than must be from 0 to 1000"),
     ],
 )
-def test_bad_rules_are_refused_by_name(values, line) -> None:
+def test_invalid_rules_are_rejected_with_the_field(values, line) -> None:
     with pytest.raises(ValueError, match=line):
         AlertRule(**values)

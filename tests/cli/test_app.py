@@ -107,7 +107,7 @@ def test_only_known_hosts_are_allowed(options, tmp_path, monkeypatch) -> None:
         ("MASKDET_FRAME_ANCESTORS", "*; x", "has '*;'; wanted origins such as"),
     ],
 )
-def test_a_variable_that_cannot_be_used_is_one_line(
+def test_an_invalid_variable_is_reported_in_one_line(
     monkeypatch, capsys, variable, value, line
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -125,7 +125,7 @@ def test_an_allowed_host_is_a_name(name: str, capsys) -> None:
     assert "without scheme and port" in capsys.readouterr().err
 
 
-def test_what_is_asked_for_wins(options, monkeypatch) -> None:
+def test_options_take_precedence_over_variables(options, monkeypatch) -> None:
     monkeypatch.setenv("STREAMLIT_SERVER_PORT", "8600")
     monkeypatch.setenv("STREAMLIT_SERVER_HEADLESS", "true")
     words = ("--port", "8700", "--address", "0.0.0.0", "--browser")
@@ -178,7 +178,7 @@ def test_a_signal_ends_it_without_a_traceback(tmp_path: Path, how) -> None:
     assert "Traceback" not in err
 
 
-def test_the_version_is_told(capsys) -> None:
+def test_the_version_is_printed(capsys) -> None:
     with pytest.raises(SystemExit) as left:
         main(["--version"])
     assert left.value.code == 0

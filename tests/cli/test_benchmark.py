@@ -31,7 +31,7 @@ def _fakes(monkeypatch):
     monkeypatch.setattr(benchmark, "_load_tutorial_pipelines", no_tensorflow)
 
 
-def test_all_that_is_here_is_timed_and_the_rest_is_named(capsys):
+def test_available_pipelines_are_timed_and_the_others_named(capsys):
     assert main(["benchmark", "--rounds", "3"]) == 0
     said = capsys.readouterr()
     head, _, *rows = said.out.splitlines()
@@ -41,7 +41,7 @@ def test_all_that_is_here_is_timed_and_the_rest_is_named(capsys):
     assert "ssd" not in names
     assert rows[0].split()[4] == "1.00"
     assert "maskdet: ssd: left out: ssd is missing; fetch it" in said.err
-    assert "maskdet: old-way: left out: No module named 'keras'" in said.err
+    assert "maskdet: tutorial: left out: No module named 'keras'" in said.err
 
 
 def test_json_on_stdout_is_nothing_else(capsys):
@@ -58,10 +58,10 @@ def test_json_on_stdout_is_nothing_else(capsys):
     assert {one["faces"] for one in times.values()} == {2}
 
 
-def test_our_fast_network_comes_first_once_it_is_there(monkeypatch):
+def test_the_fast_single_stage_network_comes_first(monkeypatch):
     names = {"haar": "", "onepass": "", "onepass-fast": "", "aizoo": ""}
     monkeypatch.setattr(benchmark, "ANALYZERS", names)
-    order = ["onepass-fast", "haar", "onepass", "aizoo", "yunet-alone", "old-way"]
+    order = ["onepass-fast", "haar", "onepass", "aizoo", "yunet-alone", "tutorial"]
     assert benchmark._list_names() == order
 
 
@@ -75,16 +75,16 @@ def test_the_frame_has_four_different_quarters():
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(["best"], "name must be one of"), (["ssd"], "nothing is left to be timed")],
+    [(["best"], "name must be one of"), (["ssd"], "none of the pipelines can be loaded")],
 )
-def test_what_is_wrong_is_said(words, says, capsys):
+def test_an_invalid_name_is_reported(words, says, capsys):
     assert main(["benchmark", *words]) == 1
     assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rounds", ["0", "-1", "x"])
-def test_rounds_that_are_none_are_a_usage_error(rounds, capsys):
+def test_an_invalid_number_of_rounds_is_a_usage_error(rounds, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["benchmark", f"--rounds={rounds}"])
     assert stopped.value.code == 2
-    assert "above 0" in capsys.readouterr().err
+    assert "positive integer" in capsys.readouterr().err

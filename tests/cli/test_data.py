@@ -23,7 +23,7 @@ def faces(tmp_path: Path) -> Path:
     return tmp_path / "faces"
 
 
-def test_it_says_what_is_there(faces, capsys):
+def test_the_report_has_counts_and_duplicates(faces, capsys):
     assert main(["data", str(faces)]) == 0
     head, row, *rest = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["split", "source", "images", "mask"]
@@ -33,7 +33,7 @@ def test_it_says_what_is_there(faces, capsys):
     assert "on both sides of a split: none" in rest
 
 
-def test_an_unreadable_picture_is_named_and_fails(faces, capsys):
+def test_an_unreadable_image_is_named_and_gives_status_1(faces, capsys):
     (faces / "mask" / "bad.jpg").write_bytes(b"")
     assert main(["data", str(faces), "--json", "-"]) == 1
     said = capsys.readouterr()
@@ -83,12 +83,12 @@ def test_boxes_do_not_fit_an_index(tmp_path, capsys):
     out = tmp_path / "index.csv"
     assert main(["data", str(tmp_path), "--split", "70/20/10"]) == 0
     assert main(["data", str(tmp_path), "--out", str(out)]) == 1
-    assert "boxes in 1 of them" in capsys.readouterr().err
+    assert "1 images have boxes" in capsys.readouterr().err
     assert not out.exists()
 
 
 @pytest.mark.parametrize("shares", ["70/20", "0/50/50", "a/b", "100", "-10/100/10", ""])
-def test_shares_that_are_none_are_a_usage_error(faces, shares, capsys):
+def test_invalid_fractions_are_a_usage_error(faces, shares, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["data", str(faces), f"--split={shares}"])
     assert stopped.value.code == 2

@@ -86,11 +86,11 @@ def test_json_on_stdout_is_nothing_but_the_documented_json(pictures, capsys):
     }
 
 
-def test_a_line_a_picture_and_a_line_a_face(pictures, capsys):
+def test_there_is_a_line_per_image_and_per_face(pictures, capsys):
     assert run(pictures, "--min-score", 0.8) == 0
     lines = capsys.readouterr().out.splitlines()
     words = " ".join(lines[1].split())
-    assert words == "Mask 70 % 40 x 50 px at 5, 5 face score 0.90"
+    assert words == "Mask 70 % 40 x 50 px at 5, 5 score 0.90"
     titles = [f"{pictures / name}: 1 face" for name in ("a.jpg", "b.png")]
     assert [lines[0], lines[2], len(lines)] == [*titles, 4]
 
@@ -107,7 +107,7 @@ def test_the_options_reach_the_result(pictures, capsys):
     assert [face["label"] for face in faces] == ["unknown", "unknown"]
 
 
-def test_images_can_be_turned_first(tmp_path, capsys):
+def test_images_can_be_rotated_first(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(encode_png(make_corners_image(100, 90)))
     out = tmp_path / "out"
     options = ("--rotate", 90, "--json", "-", "--out", out)
@@ -120,7 +120,7 @@ def test_images_can_be_turned_first(tmp_path, capsys):
         run(tmp_path / "a.png", "--rotate", 45)
 
 
-def test_no_face_is_said(pictures, capsys):
+def test_an_image_without_faces_is_reported(pictures, capsys):
     assert run(pictures / "a.jpg", "--min-score", 1) == 0
     assert "a.jpg: no face found" in capsys.readouterr().out
 
@@ -164,7 +164,7 @@ def test_annotated_copies_are_drawn_and_counted(pictures, tmp_path, capsys):
     assert not changed[:, 110:].any()
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other(pictures, tmp_path):
+def test_images_of_the_same_name_do_not_overwrite_each_other(pictures, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "A.JFIF").write_bytes(encode_jpeg(make_grey_image(50, 50)))
@@ -184,7 +184,7 @@ def test_an_input_is_never_overwritten(pictures, capsys):
     assert (pictures / "a-2.jpg").is_file()
     for option in "--json", "--csv":
         assert run(pictures, option, pictures / "a.jpg") == 1
-        assert "would overwrite what is read" in capsys.readouterr().err
+        assert "would overwrite an input file" in capsys.readouterr().err
     assert (pictures / "a.jpg").read_bytes() == before["a.jpg"]
 
 
@@ -199,7 +199,7 @@ def test_an_input_behind_a_link_is_never_overwritten(pictures, tmp_path):
 
 
 @pytest.mark.parametrize("told", ["--blur", "--settings"])
-def test_faces_can_be_hidden_in_copies_doubtful_ones_too(tmp_path, told):
+def test_faces_below_the_threshold_are_blurred_too(tmp_path, told):
     noise = np.random.default_rng(0).integers(0, 256, (90, 100, 3)).astype(np.uint8)
     picture, saved = tmp_path / "a.png", tmp_path / "saved.json"
     picture.write_bytes(encode_png(noise))
@@ -215,7 +215,7 @@ def test_faces_can_be_hidden_in_copies_doubtful_ones_too(tmp_path, told):
     assert np.array_equal(plain[part], noise[part])
 
 
-def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):
+def test_every_invalid_file_has_its_line_and_the_others_are_analyzed(pictures, capsys):
     wanted = {"nowhere.jpg": "no such file"}
     for name, (content, line) in make_broken_files().items():
         (pictures / name).write_bytes(content)
@@ -235,7 +235,7 @@ def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):
     assert len(last["faces"]) == 2
 
 
-def test_odd_pictures_are_read(pictures, capsys):
+def test_unusual_images_are_read(pictures, capsys):
     (pictures / "tiny.png").write_bytes(encode_png(make_grey_image(1, 1)))
     wrong_name = pictures / "photo.txt"
     wrong_name.write_bytes(encode_jpeg(make_grey_image(100, 90)))
@@ -256,12 +256,12 @@ def test_a_file_that_may_not_be_read(pictures, capsys):
     assert "b.png: 2 faces" in shown.out
 
 
-def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked):
+def test_a_folder_without_images_is_reported_in_one_line(pictures, tmp_path, capsys, asked):
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "notes.txt").write_text("no image")
     line = (
-        f"maskdet: {empty}: there is no image in this folder; accepted are "
+        f"maskdet: {empty}: no images in this folder; accepted formats: "
         f"{IMAGE_FORMATS}\n"
         f"maskdet: left out 1 file that is not an image: {empty / 'notes.txt'}\n"
     )
@@ -275,7 +275,7 @@ def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked
     assert run(empty, "--json", "-") == 1
     (image,) = json.loads(capsys.readouterr().out)["images"]
     assert image["path"] == str(empty)
-    assert "no image in this folder" in image["error"]
+    assert "no images in this folder" in image["error"]
 
 
 def test_a_folder_is_read_by_content_with_the_folders_in_it(tmp_path, capsys):
@@ -397,7 +397,7 @@ def test_a_full_disk_names_the_file_and_the_rest_goes_on(
         (["--settings", "nowhere.json"], "nowhere.json: no such file or directory"),
         (["--settings", "nested.json"], "nested.json: min_score must be a number"),
         (["--json", "nowhere/r.json"], "there is no folder nowhere"),
-        (["--csv", "."], "--csv .: is a folder, wanted a file"),
+        (["--csv", "."], "--csv .: is a folder, not a file"),
         (["--out", "nested.json"], "nested.json: file exists"),
         (["--json", "-", "--csv", "-"], "cannot both write to stdout"),
     ],

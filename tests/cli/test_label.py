@@ -52,7 +52,7 @@ def names(path: Path) -> list[str]:
     return [f"{one.path.parent.name}/{one.path.stem}" for one in read_dataset(path)]
 
 
-def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
+def test_reliable_faces_are_written_and_others_left_out_with_the_reason(
     faces, tmp_path, capsys
 ):
     out = tmp_path / "set-train.json"
@@ -70,15 +70,15 @@ def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
     assert "  low score 2" in said.out.splitlines()
 
 
-def test_a_review_is_written_and_heard(faces, tmp_path, capsys):
+def test_review_decisions_are_applied(faces, tmp_path, capsys):
     out, folder = tmp_path / "set.json", tmp_path / "review"
     assert main(["label", str(faces), "--out", str(out), "--review", str(folder)]) == 0
     assert {one.name for one in folder.iterdir()} == {
-        "doubtful-1.png",
-        "sure.png",
+        "review-1.png",
+        "sample.png",
         "review.csv",
     }
-    assert read_image(folder / "doubtful-1.png").shape[1] > 200
+    assert read_image(folder / "review-1.png").shape[1] > 200
     with (folder / "review.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["doubt"] for row in rows] == ["low score"] * 2
@@ -92,10 +92,10 @@ def test_a_review_is_written_and_heard(faces, tmp_path, capsys):
     assert main([*words, "--reviewed", str(folder / "review.csv")]) == 0
     assert names(out) == ["mask/dark", "no_mask/sure"]
     left = json.loads(out.read_text())["left_out"]
-    assert [one["reason"] for one in left] == ["refused in review", "low score"]
+    assert [one["reason"] for one in left] == ["rejected in review", "low score"]
 
 
-def test_a_picture_that_cannot_be_read_stops_nobody(faces, tmp_path, capsys):
+def test_an_unreadable_image_does_not_stop_the_others(faces, tmp_path, capsys):
     (faces / "mask" / "bad.jpg").write_bytes(b"no image")
     out, folder = tmp_path / "set.json", tmp_path / "review"
     assert main(["label", str(faces), "--out", str(out), "--review", str(folder)]) == 0
@@ -108,7 +108,7 @@ def test_a_picture_that_cannot_be_read_stops_nobody(faces, tmp_path, capsys):
     assert "cannot be read" in (folder / "review.csv").read_text()
 
 
-def test_the_finder_may_be_believed_sooner(faces, tmp_path):
+def test_a_lower_detection_score_accepts_more_faces(faces, tmp_path):
     out = tmp_path / "all.json"
     words = ["label", str(faces), "--out", str(out), "--min-score", "0.2"]
     assert main([*words, "--classifier", "none"]) == 0
@@ -122,8 +122,8 @@ def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
     out = str(tmp_path / "x.json")
     for words, says in (
         ([str(tmp_path / "nowhere"), "--out", out], "there is no such file or folder"),
-        ([str(faces), "--out", out, "--split", "val"], "no image of that split"),
-        ([str(faces), "--out", "-"], "wanted a file"),
+        ([str(faces), "--out", out, "--split", "val"], "no images of this split"),
+        ([str(faces), "--out", "-"], "must be a file"),
         ([str(faces), "--out", out, "--reviewed", str(wrong)], "wrong.csv:2: keep"),
     ):
         assert main(["label", *words]) == 1

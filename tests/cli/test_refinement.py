@@ -9,7 +9,7 @@ from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 
-def test_a_file_of_a_newcomer_means_the_default_analyzer(tmp_path, monkeypatch):
+def test_untouched_settings_mean_the_default_analyzer(tmp_path, monkeypatch):
     asked = []
 
     def load(name, classifier, *, refine):

@@ -27,7 +27,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "looks"), [([], 1), (["--tiles"], 1), (["--tiles", "64"], 5)]
 )
-def test_a_large_picture_is_looked_at_in_windows(picture, monkeypatch, words, looks):
+def test_a_large_image_is_analyzed_in_tiles(picture, monkeypatch, words, looks):
     finder = FakeDetector([[5, 5, 45, 55]], [0.9])
     analyzer = TwoStage(finder, FakeClassifier())
     monkeypatch.setattr(detect, "load_analyzer", lambda *args, **how: analyzer)
@@ -36,7 +36,7 @@ def test_a_large_picture_is_looked_at_in_windows(picture, monkeypatch, words, lo
 
 
 @pytest.mark.parametrize("side", ["63", "many"])
-def test_windows_too_small_are_a_usage_error(picture, side, capsys):
+def test_tiles_too_small_are_a_usage_error(picture, side, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["detect", str(picture), "--tiles", side])
     assert stopped.value.code == 2

@@ -80,7 +80,7 @@ def run(*words):
     return main(["tune", *map(str, words)])
 
 
-def test_a_set_is_looked_at_and_told_class_by_class(scenes, capsys, analyzers):
+def test_the_metrics_of_a_set_are_printed_by_class(scenes, capsys, analyzers):
     assert run(scenes, "--analyzer", "haar") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{scenes}: 4 images, 4 faces; analyzer haar"
@@ -90,7 +90,7 @@ def test_a_set_is_looked_at_and_told_class_by_class(scenes, capsys, analyzers):
     assert analyzers == ["haar"]
 
 
-def test_folder_and_zip_say_the_same(scenes, tmp_path, capsys):
+def test_folder_and_zip_give_the_same_result(scenes, tmp_path, capsys):
     folder = tmp_path / "set"
     folder.mkdir()
     shutil.copy(scenes, folder)
@@ -106,17 +106,17 @@ def test_folder_and_zip_say_the_same(scenes, tmp_path, capsys):
     assert told[0] == told[1]
 
 
-def test_a_goal_is_proposed_with_all_it_costs(stored, capsys):
+def test_a_proposal_shows_the_metrics_before_and_after(stored, capsys):
     assert run(stored, "--goal", "recall=0.7") == 0
     out = capsys.readouterr().out
     assert (
         "goal: at least 70 % of “No mask” found, then the fewest false positives" in out
     )
-    assert "chosen on 30 images, reported on the other 30" in out
+    assert "chosen on 30 images, evaluated on the other 30" in out
     for word in (
         "  now ",
         "  proposed ",
-        "  where it was chosen ",
+        "  on the selection half ",
         "False positives of",
     ):
         assert word in out
@@ -126,7 +126,7 @@ def test_json_stands_alone_and_has_every_number(stored, capsys):
     words = (stored, "--goal", "cost=3", "--label", "mask", "--json", "-")
     assert run(*words, "--min-score", "0.4", "--min-iou", "0.3") == 0
     content = json.loads(capsys.readouterr().out)
-    assert content["version"] == 1
+    assert content["version"] == 2
     assert content["analyzer"] == "fake"
     assert content["settings"]["min_score"] == 0.4
     assert content["min_iou"] == 0.3
@@ -184,21 +184,21 @@ def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers)
     ("words", "complaint"),
     [
         (("none.json",), "none.json"),
-        (("crowd.npz", "crowd.npz"), "one DATA at a time"),
-        (("crowd.npz", "--out", "x"), "--out is for `maskdet tune scores`"),
+        (("crowd.npz", "crowd.npz"), "only one DATA can be given"),
+        (("crowd.npz", "--out", "x"), "--out is only for `maskdet tune scores`"),
         (("crowd.npz", "--analyzer", "haar"), "leave out --analyzer"),
-        (("crowd.npz", "--goal", "luck"), "'luck' is none of f1, recall, cost, equal"),
-        (("crowd.npz", "--goal", "f1=2"), "--goal f1 takes no number"),
+        (("crowd.npz", "--goal", "luck"), "must be one of f1, recall, cost, equal, not 'luck'"),
+        (("crowd.npz", "--goal", "f1=2"), "--goal f1 takes no value"),
         (("crowd.npz", "--goal", "recall=2"), "above 0 and below 1"),
-        (("crowd.npz", "--goal", "cost=much"), "'much' is no number"),
+        (("crowd.npz", "--goal", "cost=much"), "'much' is not a number"),
         (("crowd.npz", "--json", "crowd.npz"), "would overwrite"),
-        (("crowd.npz", "--json", "-", "--report", "-"), "only one of them"),
+        (("crowd.npz", "--json", "-", "--report", "-"), "only one of --json"),
         (("crowd.npz", "--min-iou", "2"), "min_iou must be"),
         (("broken.npz",), "is no file of stored scores"),
         (("missing.npz",), "there is no such file"),
         (("scores", "--out", "x"), "needs DATA... and --out DIR"),
         (("scores", "lobby-val.json"), "needs DATA... and --out DIR"),
-        (("scores", "lobby-val.json", "--out", "broken.npz"), "wanted a folder"),
+        (("scores", "lobby-val.json", "--out", "broken.npz"), "is a file, not a folder"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

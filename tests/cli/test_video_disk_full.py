@@ -68,7 +68,7 @@ def reports(path: Path) -> list[dict]:
     return json.loads(path.read_text())["videos"]
 
 
-def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
+def test_a_full_disk_keeps_the_results_and_ends_the_batch(
     folder, tmp_path, capsys, monkeypatch
 ) -> None:
     fill_up(monkeypatch, VideoCsvWriter, "add", after=4)
@@ -93,7 +93,7 @@ def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
 
 
 @pytest.mark.parametrize(("method", "n"), [("write", 5), ("finish", N_FRAMES)])
-def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
+def test_a_full_disk_ends_one_video_and_the_next_is_analyzed(
     folder, tmp_path, capsys, monkeypatch, method, n
 ) -> None:
     out, rows, summary = (tmp_path / one for one in ("out", "o.csv", "o.json"))
@@ -123,7 +123,7 @@ def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
 
 
 @pytest.mark.parametrize("option", ["--csv", "--json"])
-def test_a_file_that_finds_no_room_in_the_end_takes_no_other_with_it(
+def test_a_full_disk_at_the_end_keeps_the_other_files(
     folder, tmp_path, capsys, option
 ) -> None:
     if not Path("/dev/full").exists():
@@ -138,7 +138,7 @@ def test_a_file_that_finds_no_room_in_the_end_takes_no_other_with_it(
     assert left == {**dict.fromkeys(places, True), option: False}
 
 
-def test_what_nobody_reads_any_more_ends_at_once_and_quietly(
+def test_a_closed_output_pipe_ends_the_command_quietly(
     folder, tmp_path, capfd, monkeypatch
 ) -> None:
     def closed(self, *words):
@@ -152,7 +152,7 @@ def test_what_nobody_reads_any_more_ends_at_once_and_quietly(
     assert events.exists()
 
 
-def test_the_error_has_the_report_and_says_what_it_was(tmp_path, monkeypatch) -> None:
+def test_the_output_error_has_the_report_and_the_output(tmp_path, monkeypatch) -> None:
     fill_up(monkeypatch, VideoCsvWriter, "add", after=2)
     path = write_video(tmp_path / "a.mp4")
     with VideoCsvFile(tmp_path / "o.csv") as rows, pytest.raises(OutputError) as caught:

@@ -41,7 +41,7 @@ def half(path: Path) -> Path:
     return path
 
 
-def test_half_a_video_is_said_to_be_half_everywhere(tmp_path, capsys) -> None:
+def test_an_incomplete_video_is_reported_in_every_output(tmp_path, capsys) -> None:
     source = half(tmp_path / "half.mp4")
     rows, summary, out = (tmp_path / name for name in ("o.csv", "o.json", "o.mp4"))
     assert run(source, "--csv", rows, "--json", summary, "--out", out) == 1
@@ -61,7 +61,7 @@ def test_half_a_video_is_said_to_be_half_everywhere(tmp_path, capsys) -> None:
     assert len(list(open_video_file(out))) == report["images"]
 
 
-def test_what_cannot_be_read_at_all_has_a_row(tmp_path, capsys) -> None:
+def test_an_unreadable_video_has_a_row(tmp_path, capsys) -> None:
     write_video(tmp_path / "b.mp4")
     (tmp_path / "a.mp4").write_text("no video")
     rows = tmp_path / "o" / "rows.csv"
@@ -91,7 +91,7 @@ def test_the_name_of_the_annotated_video_is_only_a_name(
     assert left == sorted([str(tmp_path / "in.mp4"), str(tmp_path / name)])
 
 
-def test_odd_names_are_read(tmp_path, monkeypatch, capsys) -> None:
+def test_unusual_file_names_are_read(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("07:50:00")
     folder.mkdir()
@@ -161,7 +161,7 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     ) in capsys.readouterr().err
 
 
-def test_a_clock_that_leaps_makes_no_video_longer(tmp_path) -> None:
+def test_a_jump_of_the_timestamps_does_not_lengthen_a_video(tmp_path) -> None:
     hours = tuple(range(36_000_000, 36_001_200, 100))
     parts = [write_video(tmp_path / "b.ts", "libx264")]
     parts.append(write_video(tmp_path / "c.ts", "libx264", times_ms=hours))
@@ -176,24 +176,24 @@ def test_a_folder_without_a_video_says_what_is_there(tmp_path, capsys) -> None:
     (tmp_path / "a.txt").write_text("Good morning")
     assert run(tmp_path) == 1
     assert capsys.readouterr().err == (
-        f"maskdet: {tmp_path}: there is no video in this folder, only 1 file that is "
+        f"maskdet: {tmp_path}: no videos in this folder, only 1 file that is "
         "not a video (a.txt)\n"
     )
 
 
-def test_a_rate_that_is_assumed_is_told(tmp_path, capsys) -> None:
+def test_an_assumed_frame_rate_is_reported(tmp_path, capsys) -> None:
     path, summary = (
         write_video(tmp_path / "a.mjpeg", "mjpeg", rate=25),
         tmp_path / "o.json",
     )
     assert run(path, "--json", summary) == 0
-    line = f"{path}: the file has no times; 25 frames a second are assumed"
+    line = f"{path}: the file has no timestamps; 25 frames per second are assumed"
     assert line in capsys.readouterr().err
     (report,) = json.loads(summary.read_text())["videos"]
     assert report["frame_rate_assumed"] is True
 
 
-def test_a_camera_that_hangs_upside_down_is_turned(tmp_path) -> None:
+def test_frames_can_be_rotated(tmp_path) -> None:
     source, out = write_video(tmp_path / "a.mp4"), tmp_path / "o.mp4"
     assert run(source, "--out", out, "--rotate", 90) == 0
     image, _ = next(iter(open_video_file(out)))
@@ -204,7 +204,7 @@ def test_a_camera_that_hangs_upside_down_is_turned(tmp_path) -> None:
         run(source, "--rotate", 45)
 
 
-def test_the_device_of_a_camera_is_one(monkeypatch, capsys, tmp_path) -> None:
+def test_the_device_of_a_camera_is_a_source(monkeypatch, capsys, tmp_path) -> None:
     asked = []
 
     class NoCapture:

@@ -19,7 +19,7 @@ MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 
 def make_event(minute: float, person: int, label: Label = MASK, **fields) -> Event:
     occurred_at = NOON + timedelta(minutes=minute)
-    values = {"kind": "verdict", "camera": "Door", "session": "run", **fields}
+    values = {"kind": "classified", "camera": "Door", "session": "run", **fields}
     return Event(at=occurred_at, person=person, label=label, confidence=0.9, **values)
 
 

@@ -41,11 +41,11 @@ def play(
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
-def test_somebody_comes_is_judged_changes_and_leaves_at_any_frame_rate(fps) -> None:
+def test_events_do_not_depend_on_the_frame_rate(fps) -> None:
     happenings = story()
     events = play(happenings, fps, 6, lambda s: MASK if s < 3 else NO_MASK)
     events += happenings.update(make_tracked_scene(9.0, removed_ids=(7,)))
-    kinds = ["entered", "verdict", "changed", "left"]
+    kinds = ["entered", "classified", "changed", "left"]
     assert [event.kind for event in events] == kinds
     assert {event.person for event in events} == {7}
     assert [event.label for event in events] == [UNKNOWN, MASK, NO_MASK, NO_MASK]
@@ -58,15 +58,15 @@ def test_somebody_comes_is_judged_changes_and_leaves_at_any_frame_rate(fps) -> N
     assert {(event.camera, event.session) for event in events} == {("Door", "run")}
 
 
-def test_a_flicker_is_neither_a_verdict_nor_a_change() -> None:
+def test_a_flickering_label_raises_no_event() -> None:
     flickers = play(story(), 10, 6, lambda s: NO_MASK if int(s * 10) % 5 == 0 else MASK)
     assert told(tuple(flickers)) == [("entered", 7)]
     happenings = story()
     events = play(happenings, 10, 6, lambda s: NO_MASK if 3 < s < 3.6 else MASK)
-    assert told(tuple(events)) == [("entered", 7), ("verdict", 7)]
+    assert told(tuple(events)) == [("entered", 7), ("classified", 7)]
 
 
-def test_an_unsure_label_is_no_verdict_and_takes_none_back() -> None:
+def test_a_label_below_the_threshold_raises_no_event() -> None:
     happenings = story()
     unsure = [
         happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)])) for s in range(5)
@@ -76,7 +76,7 @@ def test_an_unsure_label_is_no_verdict_and_takes_none_back() -> None:
         happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.9)]))
         for s in range(5, 8)
     ]
-    assert told(sum(sure, ())) == [("verdict", 1)]
+    assert told(sum(sure, ())) == [("classified", 1)]
     again = [
         happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)]))
         for s in range(8, 11)
@@ -88,7 +88,7 @@ def test_an_unsure_label_is_no_verdict_and_takes_none_back() -> None:
     assert sum(again, ()) == ()
 
 
-def test_the_time_of_an_absence_counts_for_nothing() -> None:
+def test_the_time_of_an_absence_does_not_count() -> None:
     happenings = story(hold_s=2.0)
     happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
     for time_s in (1.0, 2.0):
@@ -97,11 +97,11 @@ def test_the_time_of_an_absence_counts_for_nothing() -> None:
         happenings.update(make_tracked_scene(s, [(1, MASK, 0.9)]))
         for s in (3.0, 4.0, 5.0)
     ]
-    assert [told(events) for events in back] == [[], [], [("verdict", 1)]]
+    assert [told(events) for events in back] == [[], [], [("classified", 1)]]
     assert back[2][0].for_s == pytest.approx(2.0)
 
 
-def test_the_time_of_a_turned_back_counts_for_nothing() -> None:
+def test_the_time_without_a_detection_does_not_count() -> None:
     happenings = story(hold_s=2.0)
     happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
     happenings.update(make_tracked_scene(0.5, [(1, MASK, 0.9)]))
@@ -111,11 +111,11 @@ def test_the_time_of_a_turned_back_counts_for_nothing() -> None:
     assert happenings.update(make_tracked_scene(3.5, [(1, MASK, 0.9)])) == ()
     assert happenings.update(make_tracked_scene(4.5, [(1, MASK, 0.9)])) == ()
     assert told(happenings.update(make_tracked_scene(5.1, [(1, MASK, 0.9)]))) == [
-        ("verdict", 1)
+        ("classified", 1)
     ]
 
 
-def test_faces_that_nobody_tracks_make_no_events() -> None:
+def test_untracked_faces_raise_no_events() -> None:
     still = Scene(
         Faces(np.float32([[0, 0, 9, 9]]), np.float32([0.9])), np.float32([[1, 0, 0]])
     )
@@ -126,10 +126,10 @@ def test_faces_that_nobody_tracks_make_no_events() -> None:
         [(UNTRACKED, MASK, 0.9), (2, MASK, 0.9)],
         person_pairs=[make_pair(exceeds_limit=True)],
     )
-    assert told(happenings.update(both)) == [("entered", 2), ("verdict", 2)]
+    assert told(happenings.update(both)) == [("entered", 2), ("classified", 2)]
 
 
-def test_a_contact_is_told_once_with_the_bare_face_first() -> None:
+def test_a_contact_is_reported_once_with_the_unmasked_person_first() -> None:
     happenings = story(hold_s=0.5)
     pair = [(1, MASK, 0.9), (2, NO_MASK, 0.95)]
     found: list[Event] = []
@@ -156,7 +156,7 @@ def test_a_contact_is_told_once_with_the_bare_face_first() -> None:
     assert told(again) == [("close", 2)]
 
 
-def test_the_end_of_a_stream_is_the_end_of_every_stay() -> None:
+def test_everybody_leaves_at_the_end_of_a_stream() -> None:
     happenings = story()
     happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9), (2, MASK, 0.9)]))
     happenings.update(make_tracked_scene(4.0, [(1, MASK, 0.9)]))
@@ -166,14 +166,14 @@ def test_the_end_of_a_stream_is_the_end_of_every_stay() -> None:
     assert happenings.end() == ()
 
 
-def test_whom_no_tracker_forgets_is_forgotten_in_the_end() -> None:
+def test_an_absent_person_expires_without_the_tracker() -> None:
     happenings = story()
     happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
     assert happenings.update(make_tracked_scene(60.0)) == ()
     assert told(happenings.update(make_tracked_scene(70.0))) == [("left", 1)]
 
 
-def test_somebody_unknown_cannot_leave() -> None:
+def test_an_unknown_person_does_not_leave() -> None:
     assert story().update(make_tracked_scene(0.0, removed_ids=(5, 6))) == ()
 
 
@@ -190,13 +190,13 @@ def test_times_are_wall_clock_times_in_utc() -> None:
         Event("left", datetime(2025, 3, 1), "", "")
 
 
-def test_a_stream_that_starts_now_has_now_for_its_clock() -> None:
+def test_a_stream_that_starts_now_has_the_current_time() -> None:
     origin = StreamInfo.now("Door", clock_s=500.0)
     assert abs((origin.to_utc(500.0) - datetime.now(UTC)).total_seconds()) < 60
     assert StreamInfo.now("Door").session != origin.session
 
 
-def test_a_camera_has_a_short_name_in_one_line() -> None:
+def test_a_camera_name_is_short_and_one_line() -> None:
     assert StreamInfo.now(" Front\n\x1b[31m door ").camera == "Front [31m door"
     assert len(StreamInfo.now("x" * 500).camera) == 60
 
@@ -210,7 +210,7 @@ def test_an_unknown_kind_is_refused() -> None:
     ("event", "wanted"),
     [
         (Event("entered", START, "", "", 3), "Person 3 came in"),
-        (Event("verdict", START, "", "", 3, MASK), "Person 3: Mask"),
+        (Event("classified", START, "", "", 3, MASK), "Person 3: Mask"),
         (
             Event("changed", START, "", "", 3, NO_MASK, before=MASK),
             "Person 3: Mask, now No mask",
@@ -234,5 +234,5 @@ def test_an_unknown_kind_is_refused() -> None:
         ),
     ],
 )
-def test_each_event_is_said_in_plain_words(event, wanted) -> None:
+def test_each_kind_of_event_has_a_description(event, wanted) -> None:
     assert describe_event(event) == wanted

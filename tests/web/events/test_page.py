@@ -180,8 +180,8 @@ def test_an_alert_from_long_before_the_page_was_opened_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("key", "address", "line"),
     [
-        ("events.webhook", "ftp://who:geheim@x", "a webhook is an address such as"),
-        ("events.mqtt", "http://who:geheim@x", "an MQTT address looks like"),
+        ("events.webhook", "ftp://who:geheim@x", "invalid webhook URL"),
+        ("events.mqtt", "http://who:geheim@x", "invalid MQTT URL"),
     ],
 )
 def test_a_bad_address_is_one_line_and_not_used(key, address, line) -> None:
@@ -207,7 +207,7 @@ def test_visitors_from_elsewhere_may_send_only_to_hosts_that_are_listed(
 @pytest.mark.parametrize(
     ("variable", "value", "line"),
     [
-        ("MASKDET_EVENTS_URL", "what:geheim", "is no SQLAlchemy URL"),
+        ("MASKDET_EVENTS_URL", "what:geheim", "is not an SQLAlchemy URL"),
         ("MASKDET_EVENTS_URL", "off", "switched recording off"),
         ("MASKDET_EVENTS_DAYS", "never", "must be a whole number from 1 to 3650"),
     ],
