@@ -46,8 +46,8 @@ _TUTORIAL_NAME = "tutorial"
 
 _PORTRAITS = ("portrait-bare", "portrait-mask", "portrait-below-nose", "portrait-bare")
 _PORTRAIT_CROP = (slice(0, 384), slice(0, 512))
-"""Rows and columns of a sample portrait that fill a quarter of the frame. Every detector
-finds these four faces, so that all pipelines classify the same number."""
+"""Rows and columns of a sample portrait that fill a quarter of a frame. Every detector
+finds these four faces, so that each pipeline classifies as many."""
 
 _QUARTER_WH = (320, 240)
 

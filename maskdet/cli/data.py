@@ -23,6 +23,7 @@ from maskdet.datasets.duplicates import NEAR_DUPLICATE_BITS
 from maskdet.datasets.loading import build_report, ensure_validation, load_and_check
 from maskdet.datasets.reading import SUPPORTED_FORMATS
 from maskdet.datasets.splits import Leakage, drop_leaks, split_by_group
+from maskdet.wording import format_count
 
 _DESCRIPTION = f"""Report images that cannot be read, near-duplicates (difference hash,
 at most {NEAR_DUPLICATE_BITS} of 64 bits), near-duplicates in different splits, and the
@@ -104,8 +105,8 @@ def _format_index(examples: Sequence[Example], folder: Path) -> str:
     n_boxed = sum(not example.is_crop for example in examples)
     if n_boxed:
         raise ValueError(
-            f"--out: an index has one label per image, but {n_boxed} images have "
-            "boxes; leave out --out"
+            "--out: an index has one label per image, but "
+            f"{format_count(n_boxed, 'image has', 'images have')} boxes; leave out --out"
         )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -196,9 +196,9 @@ to the unmatched face with the highest IoU, all-point interpolation, minimum sco
 {MIN_CURVE_SCORE} and size 1 px. A detection counts for its most likely class only, with
 its detection score. "ap_every_class" in the JSON follows the more lenient rule of the
 validation of YOLO: every detection counts for every class, with its score times the
-probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored. Intervals are
-95 %: bootstrap over images for average precision, Wilson for rates, bootstrap over
-faces for the other class metrics and for "numbers" in the JSON."""
+probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored.
+Intervals are 95 %: bootstrap over images for average precision, Wilson for rates,
+bootstrap over faces for the other class metrics and for "numbers" in the JSON."""
 
 _FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
 index.csv (path, label, split, source). Mask vs no mask: an incorrectly worn mask counts

@@ -1,4 +1,4 @@
-"""`maskdet benchmark`: who takes part, what is said, and how it ends."""
+"""`maskdet benchmark`: pipelines, output and exit status."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def _fakes(monkeypatch):
     def no_tensorflow():
         raise ImportError("No module named 'keras'")
 
-    finder = FakeDetector(BOXES, [0.9, 0.8])
+    detector = FakeDetector(BOXES, [0.9, 0.8])
     monkeypatch.setattr(benchmark, "load_analyzer", load)
-    monkeypatch.setattr(benchmark, "load_detector", lambda name: finder)
+    monkeypatch.setattr(benchmark, "load_detector", lambda name: detector)
     monkeypatch.setattr(benchmark, "_load_tutorial_pipelines", no_tensorflow)
 
 
 def test_available_pipelines_are_timed_and_the_others_named(capsys):
     assert main(["benchmark", "--rounds", "3"]) == 0
-    said = capsys.readouterr()
-    head, _, *rows = said.out.splitlines()
+    output = capsys.readouterr()
+    head, _, *rows = output.out.splitlines()
     assert head.startswith("640 x 480, 4 faces, 3 rounds")
     names = [row.split()[0] for row in rows]
     assert {"mtcnn", "haar", "yunet", "aizoo", "yunet-alone"} <= set(names)
     assert "ssd" not in names
     assert rows[0].split()[4] == "1.00"
-    assert "maskdet: ssd: left out: ssd is missing; fetch it" in said.err
-    assert "maskdet: tutorial: left out: No module named 'keras'" in said.err
+    assert "maskdet: ssd: left out: ssd is missing; fetch it" in output.err
+    assert "maskdet: tutorial: left out: No module named 'keras'" in output.err
 
 
 def test_json_on_stdout_is_nothing_else(capsys):
@@ -55,7 +55,7 @@ def test_json_on_stdout_is_nothing_else(capsys):
     assert list(times["aizoo"]["stages_ms"]) == ["find", "label"]
     assert list(times["yunet-alone"]["stages_ms"]) == ["find"]
     assert times["haar"]["ratio"] == 1
-    assert {one["faces"] for one in times.values()} == {2}
+    assert {timing["faces"] for timing in times.values()} == {2}
 
 
 def test_the_fast_single_stage_network_comes_first(monkeypatch):
@@ -74,12 +74,15 @@ def test_the_frame_has_four_different_quarters():
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
-    [(["best"], "name must be one of"), (["ssd"], "none of the pipelines can be loaded")],
+    ("words", "message"),
+    [
+        (["best"], "name must be one of"),
+        (["ssd"], "none of the pipelines can be loaded"),
+    ],
 )
-def test_an_invalid_name_is_reported(words, says, capsys):
+def test_an_invalid_name_is_reported(words, message, capsys):
     assert main(["benchmark", *words]) == 1
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rounds", ["0", "-1", "x"])

@@ -123,15 +123,15 @@ def test_scenes_as_a_table(scenes, capsys):
 
 
 @pytest.mark.parametrize(
-    ("analyzer", "told"), [("onepass", ", without refinement"), ("haar", "")]
+    ("analyzer", "suffix"), [("onepass", ", without refinement"), ("haar", "")]
 )
 def test_a_refinement_can_be_left_out(
-    scenes, capsys, asked, monkeypatch, analyzer, told
+    scenes, capsys, asked, monkeypatch, analyzer, suffix
 ):
     monkeypatch.setitem(ANALYZERS, analyzer, "being tested")
     words = ("scenes", scenes, "--analyzer", analyzer)
     assert run(*words, "--no-refinement") == 0
-    assert f"analyzer {analyzer}{told}\n" in capsys.readouterr().out
+    assert f"analyzer {analyzer}{suffix}\n" in capsys.readouterr().out
     assert report_of(capsys, *words, "--no-refinement")["refine"] is False
     assert report_of(capsys, *words)["refine"] is True
     assert asked == [f"{analyzer}, once"] * 2 + [analyzer]
@@ -145,7 +145,10 @@ def test_ground_truth_boxes_need_no_detector(scenes, capsys, asked):
     assert report["labels"]["masked_right"]["value"] == 1.0
     assert list(report["by_source"]) == ["lobby"]
     assert run("scenes", scenes, "--boxes", "ground_truth") == 0
-    assert "our classifier on ground-truth boxes of at least 20 px" in capsys.readouterr().out
+    assert (
+        "our classifier on ground-truth boxes of at least 20 px"
+        in capsys.readouterr().out
+    )
 
 
 def test_faces_as_json(index, capsys, asked):
@@ -203,7 +206,7 @@ def test_a_report_folder_has_charts_and_the_worst_errors(
     title = f"index.csv: 2 images, split test; analyzer {DEFAULT_ANALYZER}"
     assert report["title"] == title
     assert list(report["sets"]) == ["faces-test"]
-    assert [one["file"] for one in report["mistakes"]] == ["b.png"]
+    assert [error["file"] for error in report["mistakes"]] == ["b.png"]
     grid = cv2.imread(str(folder / "errors.png"))
     assert grid.shape[1] == 128 + 2 * 6
     assert cv2.imread(str(folder / "samples.png")).shape[1] == 2 * 128 + 3 * 6
@@ -213,7 +216,10 @@ def test_without_errors_there_is_no_grid(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(
         evaluation_report, "save_chart", lambda chart, folder, name, **how: []
     )
-    assert run("scenes", scenes, "--boxes", "ground_truth", "--report", tmp_path / "r") == 0
+    assert (
+        run("scenes", scenes, "--boxes", "ground_truth", "--report", tmp_path / "r")
+        == 0
+    )
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {"report.json", "samples.png"}
     report = json.loads((tmp_path / "r" / "report.json").read_text())
@@ -227,7 +233,10 @@ def test_another_classifier_can_be_evaluated(scenes, index, capsys, asked):
     assert run("scenes", scenes, "--classifier", "tutorial") == 0
     named = f"; analyzer {DEFAULT_ANALYZER}, classifier tutorial"
     assert named in capsys.readouterr().out
-    assert run("scenes", scenes, "--boxes", "ground_truth", "--classifier", "tutorial") == 0
+    assert (
+        run("scenes", scenes, "--boxes", "ground_truth", "--classifier", "tutorial")
+        == 0
+    )
     assert "; classifier tutorial on ground-truth boxes" in capsys.readouterr().out
 
 
@@ -235,7 +244,9 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
     assert run("faces", index) == 0
     table = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
     at = table.index("one vs rest precision recall F1")
-    assert table[at + 1].startswith("Mask, correct or incorrect 0.500 [0.095, 0.905] 1.0")
+    assert table[at + 1].startswith(
+        "Mask, correct or incorrect 0.500 [0.095, 0.905] 1.0"
+    )
     assert table[at + 4] == "Incorrect - - -"
     assert "over all thresholds ROC AUC average precision" in table
     assert any(row.startswith("calibration error (ECE) 0.2") for row in table)
@@ -258,11 +269,21 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
             ["faces", "index.csv", "--source", "cartoon"],
             "no image of source 'cartoon'; there are drawn, real",
         ),
-        (["faces", "index.csv", "--json", "index.csv"], "would overwrite an input file"),
+        (
+            ["faces", "index.csv", "--json", "index.csv"],
+            "would overwrite an input file",
+        ),
         (["scenes", "lobby-val.json", "--analyzer", "missing"], "models fetch missing"),
         (["scenes", "lobby-val.json", "--min-score", "2"], "min_score must be"),
         (
-            ["scenes", "lobby-val.json", "--boxes", "ground_truth", "--analyzer", "haar"],
+            [
+                "scenes",
+                "lobby-val.json",
+                "--boxes",
+                "ground_truth",
+                "--analyzer",
+                "haar",
+            ],
             "evaluated here: leave out --analyzer",
         ),
         (["faces", "index.csv", "--view", "whole", "--analyzer", "haar"], "leave out"),

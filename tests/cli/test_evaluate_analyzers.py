@@ -1,4 +1,4 @@
-"""All analyzers side by side, with stand-ins for them."""
+"""`maskdet evaluate analyzers`, with fake analyzers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MASK = (0, 0, 30, 30)
 
 @pytest.fixture(autouse=True)
 def loaded(monkeypatch):
-    """mtcnn finds the mask, haar nothing; the others are not here."""
+    """mtcnn detects the mask, haar nothing; the others are missing."""
     names = []
 
     def load(name):
@@ -33,7 +33,7 @@ def loaded(monkeypatch):
 
 @pytest.fixture
 def scenes(tmp_path):
-    """A mask, and a bare face too small to count as large."""
+    """A mask, and an unmasked face too small to count as large."""
     names = ("lobby-val.json", "street-val.json")
     write_coco_dataset(tmp_path, [*MASK], [50, 20, 9, 9], names=names)
     return tmp_path
@@ -90,16 +90,19 @@ def test_json_on_stdout_stands_alone(scenes, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (("lobby-val.json", "--names", "magic"), "not 'magic'"),
-        (("lobby-val.json", "--names", "ssd"), "the model files of these analyzers are missing"),
+        (
+            ("lobby-val.json", "--names", "ssd"),
+            "the model files of these analyzers are missing",
+        ),
         (("lobby-val.json", "lobby-val.json"), "is already a set named lobby-val"),
         (("none.json",), "none.json"),
         (("lobby-val.json", "--out", "lobby-val.json"), "would overwrite"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(scenes, monkeypatch, capsys, words, complaint):
+def test_what_cannot_be_done_is_one_line(scenes, monkeypatch, capsys, words, message):
     monkeypatch.chdir(scenes)
     assert run(*words) == 1
-    assert complaint in capsys.readouterr().err.splitlines()[-1]
+    assert message in capsys.readouterr().err.splitlines()[-1]

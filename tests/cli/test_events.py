@@ -1,4 +1,4 @@
-"""`maskdet events`: what it lists and sums up, and that it deletes only what it may."""
+"""`maskdet events`: lists, summaries, CSV and deletion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALL = EventFilter()
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this computer records, as yet without a file."""
+    """Path of the events database, which does not exist yet."""
     file = tmp_path / "events.sqlite3"
     monkeypatch.setenv("MASKDET_EVENTS_URL", sqlite_url(file))
     return file
@@ -38,15 +38,15 @@ def store(file: Path) -> EventStore:
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch):
-    """Sit at a terminal and answer every question alike."""
+def terminal_input(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that sets the input of a terminal."""
 
-    def answer(text: str) -> None:
+    def type_input(text: str) -> None:
         terminal = io.StringIO(text)
         terminal.isatty = lambda: True  # type: ignore[method-assign]
         monkeypatch.setattr("sys.stdin", terminal)
 
-    return answer
+    return type_input
 
 
 def lines(capsys) -> list[str]:
@@ -161,7 +161,10 @@ def test_a_tilde_is_expanded(monkeypatch, tmp_path) -> None:
         ("--all", "--before, --all and --yes are only for `events delete`"),
         ("delete", "choose the events to delete with either --before"),
         ("delete --all --before 7d", "choose the events to delete"),
-        ("delete --all --camera Door", "accepts only --before WHEN or --all, and --yes"),
+        (
+            "delete --all --camera Door",
+            "accepts only --before WHEN or --all, and --yes",
+        ),
         ("delete --all --csv -", "accepts only --before WHEN or --all, and --yes"),
         ("--csv nowhere/at/all.csv", "there is no folder nowhere/at"),
         ("postgresql://u:geheim@127.0.0.1:1/n?connect_timeout=1", "cannot be used"),
@@ -178,9 +181,7 @@ def test_what_cannot_be_done_is_one_line(store, capsys, words, line) -> None:
     assert len(store.read(ALL)) == len(DAY_EVENTS)
 
 
-def test_a_foreign_database_is_rejected_and_not_changed(
-    tmp_path, capsys
-) -> None:
+def test_a_foreign_database_is_rejected_and_not_changed(tmp_path, capsys) -> None:
     file = tmp_path / "songs.db"
     with sqlite3.connect(file) as direct:
         direct.execute("CREATE TABLE songs (name TEXT)")
@@ -206,15 +207,15 @@ def test_an_invalid_value_is_a_usage_error(words, capsys) -> None:
     assert stopped.value.code == 2
 
 
-def test_deleting_asks_and_needs_a_yes(store, answers, capsys) -> None:
+def test_deleting_asks_and_needs_a_yes(store, terminal_input, capsys) -> None:
     for no in ("", "\n", "n\n", "nonsense\n"):
-        answers(no)
+        terminal_input(no)
         assert main(["events", "delete", "--all"]) == 0
         out, err = capsys.readouterr()
         assert out == "nothing was deleted\n"
         assert f"Delete 9 events in {store.location} for good? [y/N]" in err
     assert len(store.read(ALL)) == len(DAY_EVENTS)
-    answers("y\n")
+    terminal_input("y\n")
     assert main(["events", "delete", "--all"]) == 0
     assert lines(capsys) == ["9 events were deleted"]
     assert store.read(ALL) == []
@@ -225,7 +226,10 @@ def test_without_a_terminal_deleting_needs_the_option_yes(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert main(["events", "delete", "--all"]) == 1
-    assert "there is no terminal for the confirmation; use --yes" in capsys.readouterr().err
+    assert (
+        "there is no terminal for the confirmation; use --yes"
+        in capsys.readouterr().err
+    )
     assert len(store.read(ALL)) == len(DAY_EVENTS)
 
 
@@ -243,10 +247,10 @@ def test_times_are_parsed() -> None:
     assert parse_time("36h", clock=lambda: now) == now - timedelta(hours=36)
     assert parse_time(" 7d ", clock=lambda: now) == now - timedelta(days=7)
     assert parse_time("2026-11-21T10:30Z") == datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
-    here = datetime(2026, 11, 21).astimezone()
-    assert parse_time("2026-11-21") == here
-    assert parse_time("2026-11-21", whole_day=True) == here + timedelta(days=1)
-    assert parse_time("2026-11-21T00:00", whole_day=True) == here
+    local = datetime(2026, 11, 21).astimezone()
+    assert parse_time("2026-11-21") == local
+    assert parse_time("2026-11-21", whole_day=True) == local + timedelta(days=1)
+    assert parse_time("2026-11-21T00:00", whole_day=True) == local
     for text in ("", "yesterday", "2026-13-01", "7", "-7d", "9999999d"):
         with pytest.raises(ValueError, match="must be a time such as"):
             parse_time(text)

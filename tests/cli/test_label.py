@@ -1,4 +1,4 @@
-"""`maskdet label`: what it writes, what it leaves out, and what a person decides."""
+"""`maskdet label`: boxes, images left out, and review."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.fakes import FakeClassifier
 
 
 class ByBrightness:
-    """Finds a face in the middle, the surer the brighter the image's corner is."""
+    """Detects a face in the middle, with a high score if the image is bright."""
 
     def detect(self, image: Image) -> Faces:
         height, width = image.shape[:2]
@@ -30,7 +30,7 @@ class ByBrightness:
 
 @pytest.fixture
 def faces(tmp_path: Path, monkeypatch) -> Path:
-    """Return a folder of four images, two of them with a doubtful face."""
+    """Return a folder of four images, two of them with a low detection score."""
     from maskdet.media import encode_png
 
     for name, value in (
@@ -65,9 +65,9 @@ def test_reliable_faces_are_written_and_others_left_out_with_the_reason(
         {"file_name": "set/mask/dark.png", "reason": "low score"},
         {"file_name": "set/no_mask/dark.png", "reason": "low score"},
     ]
-    said = capsys.readouterr()
-    assert said.out.splitlines()[0] == "boxed 2 of 4 images"
-    assert "  low score 2" in said.out.splitlines()
+    output = capsys.readouterr()
+    assert output.out.splitlines()[0] == "boxed 2 of 4 images"
+    assert "  low score 2" in output.out.splitlines()
 
 
 def test_review_decisions_are_applied(faces, tmp_path, capsys):
@@ -120,14 +120,14 @@ def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
     wrong.write_text("path,keep\na.jpg,perhaps\n")
     write_image(tmp_path / "images" / "b.jpg")
     out = str(tmp_path / "x.json")
-    for words, says in (
+    for words, message in (
         ([str(tmp_path / "nowhere"), "--out", out], "there is no such file or folder"),
         ([str(faces), "--out", out, "--split", "val"], "no images of this split"),
         ([str(faces), "--out", "-"], "must be a file"),
         ([str(faces), "--out", out, "--reviewed", str(wrong)], "wrong.csv:2: keep"),
     ):
         assert main(["label", *words]) == 1
-        said = capsys.readouterr().err
-        assert says in said
-        assert said.count("\n") == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
     assert not Path(out).exists()

@@ -47,7 +47,7 @@ def test_a_usage_error_exits_with_2(words, capsys):
     ("error", "status", "line"),
     [
         (ValueError("min_score must be a number"), 1, "min_score must be a number"),
-        (FileNotFoundError("say: models fetch x"), 1, "say: models fetch x"),
+        (FileNotFoundError("use: models fetch x"), 1, "use: models fetch x"),
         (FileNotFoundError(2, "No such file", "a.json"), 1, "a.json: no such file"),
         (PermissionError(13, "Permission denied", "o"), 1, "o: permission denied"),
         (RuntimeError("sha256 differs"), 1, "sha256 differs"),

@@ -1,4 +1,4 @@
-"""Own names and colours of classes on the command line: lines, copies, videos."""
+"""Names and colours of classes on the command line: text, images and videos."""
 
 from __future__ import annotations
 
@@ -43,10 +43,12 @@ def style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_detect_uses_the_names_and_colours_of_the_style(style, tmp_path, capsys) -> None:
-    picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(make_grey_image(320, 240)))
-    words = ["detect", str(picture), "--style", str(style)]
+def test_detect_uses_the_names_and_colours_of_the_style(
+    style, tmp_path, capsys
+) -> None:
+    image_file, out = tmp_path / "a.png", tmp_path / "out"
+    image_file.write_bytes(encode_png(make_grey_image(320, 240)))
+    words = ["detect", str(image_file), "--style", str(style)]
     assert main([*words, "--out", str(out)]) == 0
     assert "Visage d\u00e9couvert 96 %" in capsys.readouterr().out
     blue = (read_image(out / "a.png") == (255, 0, 0)).all(axis=2)
@@ -59,12 +61,10 @@ def test_detect_uses_the_names_and_colours_of_the_style(style, tmp_path, capsys)
     assert set(face["probs"]) == {"mask", "no_mask", "incorrect"}
 
 
-def test_summary_and_annotated_video_use_the_style(
-    style, tmp_path, capsys
-) -> None:
-    film = resource_path("samples/video.mp4")
+def test_summary_and_annotated_video_use_the_style(style, tmp_path, capsys) -> None:
+    video_file = resource_path("samples/video.mp4")
     out = tmp_path / "out.mp4"
-    words = ["video", str(film), "--style", str(style), "--every", "40"]
+    words = ["video", str(video_file), "--style", str(style), "--every", "40"]
     assert main([*words, "--out", str(out)]) == 0
     assert "Visage d\u00e9couvert" in capsys.readouterr().out
     from maskdet.media import open_video
@@ -77,10 +77,10 @@ def test_summary_and_annotated_video_use_the_style(
 def test_an_invalid_style_is_one_line_and_nothing_is_written(
     style, tmp_path, capsys
 ) -> None:
-    picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(make_grey_image(320, 240)))
+    image_file, out = tmp_path / "a.png", tmp_path / "out"
+    image_file.write_bytes(encode_png(make_grey_image(320, 240)))
     style.write_text('{"class_colours": {"mask": "green"}}')
-    words = ["detect", str(picture), "--style", str(style), "--out", str(out)]
+    words = ["detect", str(image_file), "--style", str(style), "--out", str(out)]
     assert main(words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"maskdet: {style}: class_colours: mask must be a colour")
@@ -99,7 +99,7 @@ def named(tmp_path: Path) -> Path:
 
 
 def table_of(capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what was printed, once no usual name of a class is in it."""
+    """Return the output, after checking that no default class name is in it."""
     out: str = capsys.readouterr().out
     cells = {cell for line in out.splitlines() for cell in re.split(r"  +", line)}
     assert not cells & set(USUAL)
@@ -109,12 +109,14 @@ def table_of(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def is_aligned(lines: list[str], heading: str) -> bool:
-    """Tell whether the last column ends under its heading, as a terminal shows it."""
+    """Return whether the last column is aligned with its heading on a terminal."""
     at = next(n for n, line in enumerate(lines) if line.startswith(heading))
     return len({display_width(line) for line in lines[at : at + 2]}) == 1
 
 
-def test_evaluate_uses_the_class_names_of_the_style(named, tmp_path, capsys, monkeypatch) -> None:
+def test_evaluate_uses_the_class_names_of_the_style(
+    named, tmp_path, capsys, monkeypatch
+) -> None:
     fake = TwoStage(
         FakeDetector([[0, 0, 30, 30]], [0.9]), FakeClassifier((0.2, 0.7, 0.1))
     )
@@ -143,9 +145,7 @@ def test_evaluate_uses_the_class_names_of_the_style(named, tmp_path, capsys, mon
     assert set(content["ap"]) == {"faces", "mask", "no_mask", "incorrect", "mean"}
 
 
-def test_tune_uses_the_class_names_of_the_style(
-    named, tmp_path, capsys
-) -> None:
+def test_tune_uses_the_class_names_of_the_style(named, tmp_path, capsys) -> None:
     stored, report = tmp_path / "crowd.npz", tmp_path / "report.html"
     stored.write_bytes(encode_predictions(make_crowded_set(60)))
     words = ["tune", str(stored), "--goal", "recall=0.7", "--style", str(named)]
@@ -200,19 +200,19 @@ def test_an_invalid_style_of_events_is_one_line(named, capsys) -> None:
 def test_names_that_cannot_be_drawn_are_reported_with_out(
     style, named, tmp_path, capsys
 ) -> None:
-    picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(make_grey_image(320, 240)))
+    image_file, out = tmp_path / "a.png", tmp_path / "out"
+    image_file.write_bytes(encode_png(make_grey_image(320, 240)))
     named.write_text(json.dumps({"class_names": {"no_mask": "マスクなし"}}))
-    words = ["detect", str(picture), "--style", str(named)]
+    words = ["detect", str(image_file), "--style", str(named)]
     line = "images can only show Latin letters: they have “No mask” for “マスクなし”"
     assert main(words) == 0
-    told = capsys.readouterr()
-    assert "マスクなし 96 %" in told.out
-    assert line not in told.err
+    output = capsys.readouterr()
+    assert "マスクなし 96 %" in output.out
+    assert line not in output.err
     assert main([*words, "--out", str(out)]) == 0
     assert line in capsys.readouterr().err.splitlines()
-    film = str(resource_path("samples/video.mp4"))
-    words = ["video", film, "--style", str(named), "--every", "40"]
+    video_file = str(resource_path("samples/video.mp4"))
+    words = ["video", video_file, "--style", str(named), "--every", "40"]
     assert main([*words, "--out", str(tmp_path / "out.mp4")]) == 0
     assert line in capsys.readouterr().err.splitlines()
 

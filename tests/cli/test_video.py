@@ -1,4 +1,4 @@
-"""`maskdet video`: what it writes, says and returns."""
+"""`maskdet video`: output, messages and exit status."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.media.video_files import N_FRAMES, write_video
 
 
 @pytest.fixture(autouse=True)
-def asked(monkeypatch):
-    """Replace the models; returns the names that were asked for."""
+def loaded_names(monkeypatch):
+    """Replace the models; return the names that were loaded."""
     names = []
 
     def load(name, classifier, *, refine):
@@ -47,7 +47,7 @@ def test_a_video_is_summarized(tmp_path, capsys) -> None:
     assert first.startswith(f"{path}: 1 person in 1.2 s, 100 % of the time with a mask")
     assert second.split()[:2] == ["#1", "Mask"]
     assert shown.err == ""
-    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_everything_can_be_written(tmp_path, capsys) -> None:
@@ -104,9 +104,9 @@ def test_a_broken_video_in_a_folder_is_one_line(tmp_path, capsys) -> None:
     write_video(folder / "a.mkv")
     assert run(folder, "--out", out, "--json", tmp_path / "o.json") == 1
     shown = capsys.readouterr()
-    complaints = [line for line in shown.err.splitlines() if "maskdet:" in line]
-    assert len(complaints) == 1
-    assert complaints[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no video")
+    warnings = [line for line in shown.err.splitlines() if "maskdet:" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no video")
     assert [path.name for path in find_videos(out)] == ["a-2.mp4", "a.mp4", "c.mp4"]
     reports = json.loads((tmp_path / "o.json").read_text())["videos"]
     assert [report["images"] for report in reports] == [12, 12, 0, 12]
@@ -153,18 +153,18 @@ def test_every_must_be_a_number(tmp_path, capsys, every) -> None:
     assert "positive integer" in capsys.readouterr().err
 
 
-def test_the_fast_analyzer_is_the_default(tmp_path, asked, monkeypatch) -> None:
+def test_the_fast_analyzer_is_the_default(tmp_path, loaded_names, monkeypatch) -> None:
     path = write_video(tmp_path / "a.mp4")
     monkeypatch.setattr(
         "maskdet.cli.options.resolve_analyzer", lambda name, live: f"{name}, {live}"
     )
     assert run(path) == 0
     assert run(path, "--analyzer", "haar", "--no-refinement") == 0
-    assert asked == ["auto, True", "haar, True, once"]
+    assert loaded_names == ["auto, True", "haar, True, once"]
 
 
 def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
-    """The signal comes while the fourth image is looked at."""
+    """Send the signal while the fourth frame is analyzed."""
     path = write_video(tmp_path / "a.mp4", audio_codec="aac")
     write_video(tmp_path / "b.mp4")
     calls = []
@@ -185,7 +185,7 @@ def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
     assert len(calls) == 4
     assert "Traceback" not in capsys.readouterr().err
     assert len(list(open_video_file(tmp_path / "o" / "a.mp4"))) == 4
-    assert [one.name for one in (tmp_path / "o").iterdir()] == ["a.mp4"]
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["a.mp4"]
     assert len(rows.read_text().splitlines()) == 5
     (report,) = json.loads(summary.read_text())["videos"]
     assert (report["video"], report["whole"]) == (str(path), False)

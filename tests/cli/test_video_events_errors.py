@@ -1,4 +1,4 @@
-"""`maskdet video`: which words on events are refused, and what sources are called."""
+"""`maskdet video`: invalid event options, and camera names."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tests.cli.video_events import fake_unmasked_person, run_video
 from tests.media.test_cameras import FakeCamera
 from tests.media.video_files import write_video
 
-TOLD = ("--alert", "no_mask", "--alert-for", 0.5)
+ALERT_OPTIONS = ("--alert", "no_mask", "--alert-for", 0.5)
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch, tmp_path):
-    """Let every video show one person without a mask, and no test touch my events."""
+def unmasked_person(monkeypatch, tmp_path):
+    """Let every video show one person without a mask, and use temporary databases."""
     fake_unmasked_person(monkeypatch, tmp_path)
 
 
@@ -23,14 +23,26 @@ def bare(monkeypatch, tmp_path):
     [
         (("--webhook", "https://a.example/"), "add a kind, such as --alert no_mask"),
         (("--mqtt", "mqtt://a.example"), "add a kind, such as --alert no_mask"),
-        ((*TOLD, "--webhook", "ftp://u:pw@a"), "invalid webhook URL"),
-        ((*TOLD, "--mqtt", "http://u:pw@a"), "invalid MQTT URL"),
-        ((*TOLD, "--alert-for", -1), "for_s must be from 0.0 to 3600.0, not -1"),
-        ((*TOLD, "--alert-min-confidence", "nan"), "min_confidence must be from"),
-        (("--alert", "close"), "needs distances"),
-        ((*TOLD, "--webhook-secret", "x"), "--webhook-secret needs --webhook"),
+        ((*ALERT_OPTIONS, "--webhook", "ftp://u:pw@a"), "invalid webhook URL"),
+        ((*ALERT_OPTIONS, "--mqtt", "http://u:pw@a"), "invalid MQTT URL"),
         (
-            (*TOLD, "--webhook", "http://a.example", "--webhook-secret", "{empty}"),
+            (*ALERT_OPTIONS, "--alert-for", -1),
+            "for_s must be from 0.0 to 3600.0, not -1",
+        ),
+        (
+            (*ALERT_OPTIONS, "--alert-min-confidence", "nan"),
+            "min_confidence must be from",
+        ),
+        (("--alert", "close"), "needs distances"),
+        ((*ALERT_OPTIONS, "--webhook-secret", "x"), "--webhook-secret needs --webhook"),
+        (
+            (
+                *ALERT_OPTIONS,
+                "--webhook",
+                "http://a.example",
+                "--webhook-secret",
+                "{empty}",
+            ),
             "the file with the secret is empty",
         ),
         (("--keep-days", 3), "--keep-days needs --record"),
@@ -75,7 +87,7 @@ def test_bad_values_are_usage_errors(words) -> None:
 def test_a_start_time_is_for_one_video(tmp_path, capsys, monkeypatch) -> None:
     write_video(tmp_path / "a.mp4")
     assert run_video(tmp_path, "--start-time", "2026-03-01") == 1
-    assert "not a folder" in capsys.readouterr().err
+    assert "not for a folder" in capsys.readouterr().err
     camera = FakeCamera(1, size_wh=(96, 64))
     monkeypatch.setattr("maskdet.media.cameras.Webcam", lambda *how: camera)
     assert run_video(0, "--start-time", "2026-03-01") == 1

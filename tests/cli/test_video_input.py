@@ -1,4 +1,4 @@
-"""`maskdet video` with files that are damaged, odd, turned, or named oddly."""
+"""`maskdet video` with damaged, unusual, rotated or oddly named files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(*words: object) -> int:
 
 
 def half(path: Path) -> Path:
-    """Write the first half of a video whose index lies in front."""
+    """Write the first three quarters of a video whose index is at the start."""
     whole = write_video(path, "libx264", options={"movflags": "faststart"}).read_bytes()
     path.write_bytes(whole[: len(whole) * 3 // 4])
     return path
@@ -109,12 +109,12 @@ def test_a_frame_that_cannot_be_encoded_costs_one_file(tmp_path, capsys) -> None
     )
     write_video(folder / "b.mp4")
     assert run(folder, "--out", out) == 1
-    complaints = [
+    warnings = [
         line for line in capsys.readouterr().err.splitlines() if "maskdet:" in line
     ]
-    assert len(complaints) == 1
-    assert "a.avi" in complaints[0]
-    assert "cannot be encoded or written there" in complaints[0]
+    assert len(warnings) == 1
+    assert "a.avi" in warnings[0]
+    assert "cannot be encoded or written there" in warnings[0]
     assert [path.name for path in out.iterdir()] == ["b.mp4"]
 
 
@@ -152,9 +152,9 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     (tmp_path / "more").mkdir()
     rows = tmp_path / "more" / "o.json"
     assert run(tmp_path, "--json", rows) == 0
-    films = json.loads(rows.read_text())["videos"]
-    assert [Path(one["video"]).name[0] for one in films] == list("abcdefghijk")
-    assert {one["images"] for one in films} == {N_FRAMES}
+    reports = json.loads(rows.read_text())["videos"]
+    assert [Path(report["video"]).name[0] for report in reports] == list("abcdefghijk")
+    assert {report["images"] for report in reports} == {N_FRAMES}
     assert (
         f"{tmp_path}: left out 3 files that are not videos and 1 folder "
         "(l.txt, m.ts, n.jpg, more/)"
@@ -205,11 +205,11 @@ def test_frames_can_be_rotated(tmp_path) -> None:
 
 
 def test_the_device_of_a_camera_is_a_source(monkeypatch, capsys, tmp_path) -> None:
-    asked = []
+    requests = []
 
     class NoCapture:
         def __init__(self, number: int) -> None:
-            asked.append(number)
+            requests.append(number)
 
         def read(self) -> tuple[bool, None]:
             return False, None
@@ -229,17 +229,17 @@ def test_the_device_of_a_camera_is_a_source(monkeypatch, capsys, tmp_path) -> No
         assert run(name) == 1
         line = f"maskdet: {name}: there is no camera 99, or another program uses it"
         assert capsys.readouterr().err == f"{line}\n"
-    assert asked == [99, 99]
+    assert requests == [99, 99]
 
 
 class Snapshots(http.server.BaseHTTPRequestHandler):
-    """A camera that gives one image to each request, every one brighter."""
+    """A camera that returns a brighter image for each request."""
 
-    asked: ClassVar[list[str]] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
-        image = np.full((64, 96, 3), 30 * len(self.asked) % 250, np.uint8)
+        self.requests.append(self.path)
+        image = np.full((64, 96, 3), 30 * len(self.requests) % 250, np.uint8)
         content = encode_jpeg(image)
         self.send_response(200)
         self.send_header("Content-Type", "image/jpeg")
@@ -257,7 +257,7 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
 ) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Snapshots)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(Snapshots, "asked", [])
+    monkeypatch.setattr(Snapshots, "requests", [])
     seen = []
 
     def step(stream, image, time_s):
@@ -277,7 +277,7 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
     values, times = zip(*seen, strict=True)
     assert list(values) == sorted(set(values)), "a new image each time"
     assert times[-1] > 1.5
-    assert len(Snapshots.asked) <= 5
+    assert len(Snapshots.requests) <= 5
     assert "single images; it is asked for one every second" in capsys.readouterr().err
     (report,) = json.loads((tmp_path / "o.json").read_text())["videos"]
     assert (report["images"], report["error"]) == (3, None)

@@ -106,16 +106,20 @@ def test_a_newer_schema_is_not_changed(full, file) -> None:
     with sqlite3.connect(file) as direct:
         direct.execute("UPDATE maskdet_about SET value = '99'")
     other = EventStore(sqlite_url(file))
-    with pytest.raises(StoreError, match=r"another version .* version 99, supported is 1"):
+    with pytest.raises(
+        StoreError, match=r"another version .* version 99, supported is 1"
+    ):
         other.add(DAY_EVENTS)
 
 
 def test_a_file_that_is_not_a_database_is_reported_in_one_line(file) -> None:
     file.parent.mkdir()
     file.write_text("no database at all, but long enough to be looked at " * 20)
-    with pytest.raises(StoreError, match=r"events\.sqlite3 is not a database") as told:
+    with pytest.raises(
+        StoreError, match=r"events\.sqlite3 is not a database"
+    ) as raised:
         EventStore(sqlite_url(file)).read(ALL)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_folder_that_cannot_be_created_is_reported_in_one_line(tmp_path) -> None:
@@ -159,10 +163,10 @@ def test_messages_and_locations_contain_no_password(url) -> None:
         assert "geheim" not in store.location
         store.read(ALL)
 
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as raised:
         read()
-    assert "geheim" not in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "geheim" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_every_statement_compiles_for_postgresql() -> None:

@@ -111,9 +111,7 @@ def test_reading_does_not_change_a_file_and_writing_enables_wal(
         assert direct.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_reading_a_read_only_database_creates_no_files(
-    full, file, monkeypatch
-) -> None:
+def test_reading_a_read_only_database_creates_no_files(full, file, monkeypatch) -> None:
     full.close()
     # Rights do not hold for root, so SQLite itself is asked what it did.
     monkeypatch.setattr("maskdet.events.database.os.access", lambda *_: False)
@@ -131,9 +129,7 @@ def test_reading_a_read_only_database_creates_no_files(
     assert files(file.parent) == before
 
 
-def test_a_reader_sees_what_another_program_writes(
-    full, file, monkeypatch
-) -> None:
+def test_a_reader_sees_what_another_program_writes(full, file, monkeypatch) -> None:
     monkeypatch.setattr("maskdet.events.database.os.access", lambda *_: False)
     reading = EventStore(sqlite_url(file))
     assert reading.read(ALL) == [event(0, 1)]

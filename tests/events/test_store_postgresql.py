@@ -102,24 +102,24 @@ def test_a_url_needs_no_driver(running, name, full, start) -> None:
     "values", [{"camera": "a\0b"}, {"session": "x" * 41}, {"person": 2**63}]
 )
 def test_invalid_values_are_rejected(store, values) -> None:
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as raised:
         store.add([make_event(0, 1), make_event(1, **{"person": 1, **values})])
-    assert told.value.rejected
+    assert raised.value.rejected
     assert store.read(ALL) == [], "all or none"
 
 
 def test_a_wrong_password_is_reported_without_the_password(running) -> None:
     store = EventStore(running.url(password="geheim"))
-    with pytest.raises(StoreError, match="password authentication failed") as told:
+    with pytest.raises(StoreError, match="password authentication failed") as raised:
         store.read(ALL)
-    assert "geheim" not in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "geheim" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_missing_database_is_reported_in_one_line(running) -> None:
-    with pytest.raises(StoreError, match='database "nowhere" does not exist') as told:
+    with pytest.raises(StoreError, match='database "nowhere" does not exist') as raised:
         EventStore(running.url("nowhere")).add(DAY_EVENTS)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_read_only_user_can_read(running, name, full) -> None:
@@ -128,9 +128,9 @@ def test_a_read_only_user_can_read(running, name, full) -> None:
     address = running.url(name, password="x").replace("maskdet:", f"{name}:")
     guest = EventStore(address)
     assert len(guest.read(ALL)) == len(DAY_EVENTS)
-    with pytest.raises(StoreError, match="permission denied") as told:
+    with pytest.raises(StoreError, match="permission denied") as raised:
         guest.add(DAY_EVENTS)
-    assert not told.value.rejected, "somebody may grant it"
+    assert not raised.value.rejected, "somebody may grant it"
     guest.close()
 
 
