@@ -106,7 +106,8 @@ def _format_index(examples: Sequence[Example], folder: Path) -> str:
     if n_boxed:
         raise ValueError(
             "--out: an index has one label per image, but "
-            f"{format_count(n_boxed, 'image has', 'images have')} boxes; leave out --out"
+            f"{format_count(n_boxed, 'image has', 'images have')} boxes; leave out "
+            "--out"
         )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -60,7 +60,7 @@ from maskdet.wording import format_count
 def summarize_video(report: VideoReport, style: Style = DEFAULT_STYLE) -> list[str]:
     """Return the summary of one video as lines."""
     n = report.n_people
-    people_text = {0: "nobody", 1: "1 person"}.get(n, f"{n} people")
+    people_text = {0: "no people", 1: "1 person"}.get(n, f"{n} people")
     mask_rate = report.mask_rate
     mask_text = (
         ""

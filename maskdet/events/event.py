@@ -13,7 +13,7 @@ from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import UNTRACKED, Label
 
 EVENT_KINDS: Final[Mapping[str, str]] = {
-    "entered": "Came in",
+    "entered": "Entered",
     "classified": "Classified",
     "changed": "Class changed",
     "close": "Too close",
@@ -126,7 +126,7 @@ def parse_label(key: str | None) -> Label:
 
 def describe_event(event: Event, style: Style = DEFAULT_STYLE) -> str:
     """Describe an event in a few words, without its time: "Person 3: No mask"."""
-    who = "Somebody" if event.person == UNTRACKED else f"Person {event.person}"
+    who = "A person" if event.person == UNTRACKED else f"Person {event.person}"
     label = style.title(event.label)
     distance = f", {event.distance:.1f} {event.unit} apart" if event.unit else ""
     pair = f"{who} and person {event.other}{distance}"
@@ -136,7 +136,7 @@ def describe_event(event: Event, style: Style = DEFAULT_STYLE) -> str:
         f"{style.title(event.before)}, now " if event.before is not None else ""
     )
     return {
-        "entered": f"{who} came in",
+        "entered": f"{who} entered",
         "classified": f"{who}: {label}",
         "changed": f"{who}: {previous_label}{label}",
         "close": f"{pair}: too close",

@@ -72,7 +72,7 @@ def test_a_line_has_time_session_kind_camera_and_description() -> None:
     assert format_event_line(DAY_EVENTS[0], india).startswith(
         "2025-03-01 17:30:00  run "
     )
-    assert format_event_line(DAY_EVENTS[0], UTC).endswith("Door: Person 1 came in")
+    assert format_event_line(DAY_EVENTS[0], UTC).endswith("Door: Person 1 entered")
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_an_unknown_kind_is_refused() -> None:
 @pytest.mark.parametrize(
     ("event", "description"),
     [
-        (Event("entered", START, "", "", 3), "Person 3 came in"),
+        (Event("entered", START, "", "", 3), "Person 3 entered"),
         (Event("classified", START, "", "", 3, MASK), "Person 3: Mask"),
         (
             Event("changed", START, "", "", 3, NO_MASK, before=MASK),

@@ -71,7 +71,7 @@ def test_the_switch_records_what_a_stream_sees(file) -> None:
     witness.end()
     assert watch.sink.flush(WAIT_S)
     run_app(app)
-    assert event_rows(app)[-1] == "Person 4 came in"
+    assert event_rows(app)[-1] == "Person 4 entered"
     assert "Person 4: No mask" in event_rows(app)
     stored = EventStore(sqlite_url(file)).read(EventFilter())
     assert {event.camera for event in stored} == {"Front door"}
