@@ -101,7 +101,7 @@ def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, cap
     more = ["--negatives", str(folder), "--negatives-fraction", "0.5"]
     more += ["--loose", "train=0.5", "--backbone-rate", "0.5"]
     assert main([*words, *more]) == 0, capsys.readouterr().err
-    assert "images without a face: " in capsys.readouterr().out
+    assert "images without faces: " in capsys.readouterr().out
     out = tmp_path / "run"
     known = json.loads((out / "recipe.json").read_text())
     assert known["negative_images"] + known["held_out_negatives"] == 12
