@@ -96,17 +96,20 @@ def add_onepass_parser(
         "--distractor-fraction",
         type=float,
         dest="distracted",
+        metavar="F",
         help="fraction of training images with pasted objects that are not faces",
     )
     add(
         "--negatives-fraction",
         type=float,
+        metavar="F",
         help="fraction of training images taken from --negatives (default: 0.25)",
     )
     add(
         "--backbone-rate",
         type=float,
         dest="body_rate",
+        metavar="F",
         help="learning rate of YuNet's layers, as a fraction of --learning-rate",
     )
     add("--seed", type=int, help="random seed")
@@ -323,7 +326,7 @@ def _pack_training_data(
         packed = PackedImages.pack(image_regions)
         save_packed_images(packed, args.out / PACKED_IMAGES_FILE, fingerprint)
     print_line(
-        f"training images: {len(packed)}, with "
+        f"scenes to train on: {len(packed)}, with "
         f"{format_count(len(packed.labels), 'face')}"
     )
     negatives = read_negatives_options(args) or NegativeImages()
@@ -345,7 +348,7 @@ def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
         args.negatives, args.held_out_kinds, make_progress_bar("reading negatives")
     )
     print_line(
-        f"images without faces: {len(negatives.train)} for training, "
+        f"images without a face: {len(negatives.train)} to train on, "
         f"{len(negatives.held_out)} held out"
     )
     return negatives

@@ -152,11 +152,11 @@ def finish_training(
         return 0
     if log:
         print_warning(
-            f"stopped after {len(log)} of {n_planned_epochs} epochs; run the same "
-            "command with --resume to continue"
+            f"stopped after {len(log)} of {n_planned_epochs} epochs; the same "
+            "command with --resume continues"
         )
     else:
         print_warning(
-            "stopped in the first epoch; nothing can be resumed, start a new training"
+            "stopped in the first epoch; there is nothing to continue, train anew"
         )
     return EXIT_INTERRUPTED

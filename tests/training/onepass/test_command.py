@@ -34,9 +34,9 @@ def write_scenes(folder, name, labels, seed):
 @pytest.fixture
 def words(tmp_path, monkeypatch, eager_tensorflow):
     room = "maskdet.training.onepass"
-    monkeypatch.setattr(f"{room}.fit.build_onepass_network", build_stand_in_network)
+    monkeypatch.setattr(f"{room}.fit.build_onepass", build_stand_in_network)
     monkeypatch.setattr(f"{room}.fit.VALIDATION_PX", (64, 32))
-    monkeypatch.setattr(f"{room}.batches.SAMPLE_SIDES_PX", {64: 1.0})
+    monkeypatch.setattr(f"{room}.sampling.SIDES_PX", {64: 1.0})
     train = write_scenes(tmp_path, "train", [0, 1, 2], 1)
     val = write_scenes(tmp_path, "val", [0, 1], 11)
     data = ["--data", train, "--val", val, "--out", str(tmp_path / "run")]
@@ -48,7 +48,7 @@ def test_trains_and_leaves_what_the_export_needs(words, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(words) == 0, capsys.readouterr().err
     said = capsys.readouterr().out
-    assert "training images: 3, with 3 faces" in said
+    assert "scenes to train on: 3, with 3 faces" in said
     assert f"next: maskdet export {out}" in said
     names = {path.name for path in out.iterdir()}
     assert {"best.weights.h5", "log.csv", "validation.npz", "report.txt"} <= names
@@ -101,7 +101,7 @@ def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, cap
     more = ["--negatives", str(folder), "--negatives-fraction", "0.5"]
     more += ["--loose", "train=0.5", "--backbone-rate", "0.5"]
     assert main([*words, *more]) == 0, capsys.readouterr().err
-    assert "images without faces: " in capsys.readouterr().out
+    assert "images without a face: " in capsys.readouterr().out
     out = tmp_path / "run"
     known = json.loads((out / "recipe.json").read_text())
     assert known["negative_images"] + known["held_out_negatives"] == 12
