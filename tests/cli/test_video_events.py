@@ -39,7 +39,7 @@ def unmasked_person(monkeypatch, tmp_path):
     fake_unmasked_person(monkeypatch, tmp_path)
 
 
-def test_nothing_is_recorded_or_alerted_by_default(tmp_path, capsys) -> None:
+def test_nothing_is_recorded_or_sent_by_default(tmp_path, capsys) -> None:
     assert run_video(write_video(tmp_path / "a.mp4", times_ms=LONG_MS)) == 0
     shown = capsys.readouterr()
     assert "alert" not in shown.out
@@ -133,7 +133,7 @@ def test_the_summary_has_the_events(tmp_path, capsys) -> None:
     assert found["events"][1]["rule"] == "no_mask"
 
 
-def test_a_person_raises_one_alert_in_one_line(tmp_path, capsys) -> None:
+def test_a_person_is_reported_once_in_one_line(tmp_path, capsys) -> None:
     path = write_video(tmp_path / "a.mp4", times_ms=LONG_MS)
     assert run_video(path, *ALERT_OPTIONS) == 0
     alert_lines = [
