@@ -29,7 +29,7 @@ _MASK_BGR, _NO_MASK_BGR = (0, 255, 0), (0, 0, 255)
 
 
 def load_pipelines() -> dict[str, Callable[[Image], Scene]]:
-    """Return both old ways by name: one face a call, and all faces in one call.
+    """Return the two pipelines by name: one face per call, and all faces in one call.
 
     Raises:
         ImportError: TensorFlow is not installed.
@@ -38,10 +38,10 @@ def load_pipelines() -> dict[str, Callable[[Image], Scene]]:
     detector = load_detector("ssd")
     model = _build_model()
     return {
-        "old way, each face": lambda image: _analyze(
+        "tutorial, each face": lambda image: _analyze(
             image, detector, model, batched=False
         ),
-        "old way, batched": lambda image: _analyze(
+        "tutorial, batched": lambda image: _analyze(
             image, detector, model, batched=True
         ),
     }

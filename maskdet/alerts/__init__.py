@@ -1,7 +1,6 @@
-"""Who is told when somebody wears no mask: the rules, and the ways to tell.
+"""Alerts on tracked people: rules, and delivery by webhook and MQTT.
 
-`maskdet.alerts.webhook` and `maskdet.alerts.mqtt` send; nothing is sent unless a user
-gave an address.
+Nothing is sent unless a user configures a receiver.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Sending alerts on a thread: tried again, later and later, then given up.
+"""Delivery of alerts in a thread, with retries, and the hosts alerts may be sent to.
 
-Which machines a dashboard may send alerts to.
-
-A visitor gives the address, but the server sends to it: a visitor from elsewhere could
-make it knock at doors of its own network. So only visitors on the server's own machine
-may name any host; for all others, whoever runs the server lists what is allowed.
+Visitors of a dashboard enter the URL, and the server sends to it, so remote visitors
+could use the server for server-side request forgery (SSRF). Only visitors on the
+server's own machine may name any host; for others, `MASKDET_ALERT_HOSTS` lists the
+allowed ones.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from maskdet.events.event import Event
 logger = logging.getLogger(__name__)
 
 SendAlert = Callable[[Event], None]
-"""Delivers one alert, or raises `DeliveryError`."""
+"""Function that delivers one alert or raises `DeliveryError`."""
 
 
 class DeliveryError(RuntimeError):
-    """An alert could not be delivered; the message is one line on why.
+    """An alert could not be delivered; the message is one line with the reason.
 
     Attributes:
-        retryable: whether it makes sense to try again.
-        retry_after_s: how long the other side asked to be left alone, in seconds.
+        retryable: whether a retry can succeed.
+        retry_after_s: pause that the receiver asked for, in seconds.
     """
 
     def __init__(
         self, message: str, *, retryable: bool = True, retry_after_s: float = 0.0
     ) -> None:
-        """Say why, and whether it makes sense to try again."""
+        """Store the message, and whether and when to retry."""
         super().__init__(message)
         self.retryable = retryable
         self.retry_after_s = retry_after_s
@@ -46,12 +45,12 @@ class DeliveryError(RuntimeError):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how late an alert is tried again; as it is, for 3 to 6 minutes.
+    """Exponential backoff of retries; the defaults take 3 to 6 minutes in all.
 
     Attributes:
-        max_attempts: in all.
-        initial_delay_s: the pause after the first try; each later one is twice as long.
-        max_delay_s: no pause is longer.
+        max_attempts: maximum number of attempts.
+        initial_delay_s: pause after the first attempt; it doubles after each one.
+        max_delay_s: longest pause.
     """
 
     max_attempts: int = 12
@@ -59,9 +58,9 @@ class RetryPolicy:
     max_delay_s: float = 60.0
 
     def compute_delay_s(self, n_attempts: int, retry_after_s: float = 0.0) -> float:
-        """Return the pause after so many tries, between half of it and all of it.
+        """Return the pause after `n_attempts`, with jitter: 50 to 100 % of it.
 
-        Chance keeps many senders from coming back at the same moment.
+        The jitter keeps many senders from retrying at the same time.
         """
         delay_s = min(self.max_delay_s, self.initial_delay_s * 2.0 ** (n_attempts - 1))
         return max(
@@ -71,14 +70,14 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class DeliveryStatus:
-    """What became of the alerts so far.
+    """Delivery status of the alerts so far.
 
     Attributes:
-        n_sent: delivered.
-        n_waiting: not yet.
-        n_failed: given up after the last try.
-        n_dropped: lost because too many waited.
-        problem: one line on the last failure; empty after a success.
+        n_sent: delivered alerts.
+        n_waiting: queued alerts.
+        n_failed: alerts that failed after all retries.
+        n_dropped: alerts lost because the queue was full.
+        problem: last failure, in one line; empty after a success.
     """
 
     n_sent: int = 0
@@ -89,9 +88,9 @@ class DeliveryStatus:
 
 
 class DeliveryQueue:
-    """Delivers alerts to one receiver, one after the other, from a thread of its own.
+    """Queue that delivers alerts to one receiver, in order, from a separate thread.
 
-    Each receiver has one: who is slow, or away, holds up nobody else.
+    Each receiver has its own queue, so that a slow one does not delay the others.
     """
 
     def __init__(
@@ -101,12 +100,13 @@ class DeliveryQueue:
         retry_policy: RetryPolicy | None = None,
         capacity: int = 100,
     ) -> None:
-        """Start with nothing to send.
+        """Create an empty queue.
 
         Args:
-            send: delivers one alert.
-            retry_policy: how often and how late it is tried again.
-            capacity: alerts that wait at most; more are dropped and counted.
+            send: function that delivers one alert.
+            retry_policy: number and pauses of retries.
+            capacity: maximum number of queued alerts; further ones are dropped and
+                counted.
         """
         self._send = send
         self._retry_policy = retry_policy or RetryPolicy()
@@ -117,7 +117,7 @@ class DeliveryQueue:
         self._running = False
 
     def put(self, alerts: Iterable[Event]) -> None:
-        """Take alerts to be sent; returns at once, whatever the network does."""
+        """Queue alerts for delivery; does not block."""
         for alert in alerts:
             try:
                 self._queue.put_nowait(alert)
@@ -127,25 +127,25 @@ class DeliveryQueue:
         self._start_thread()
 
     def status(self) -> DeliveryStatus:
-        """Return what became of the alerts so far."""
+        """Return the current delivery status."""
         with self._lock:
             return self._status
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing waits; return whether nothing does."""
+        """Wait until the queue is empty; return whether it is."""
         deadline_s = time.monotonic() + timeout_s
         while self.status().n_waiting and time.monotonic() < deadline_s:
             time.sleep(0.01)
         return not self.status().n_waiting
 
     def close(self) -> None:
-        """End the thread; what still waits is not sent. Returns at once."""
+        """Stop the thread without sending the queued alerts; does not block."""
         self._stop_requested.set()
 
     def _start_thread(self) -> None:
         """Start the thread unless it runs.
 
-        It ends when nothing waits: nobody says when a visitor is gone.
+        It ends when the queue is empty, as nothing reports that a visitor left.
         """
         with self._lock:
             if self._running or self._queue.empty():
@@ -186,7 +186,7 @@ class DeliveryQueue:
             self._send(alert)
         except DeliveryError as error:
             return error
-        except Exception as error:  # a fault of ours must not end the thread
+        except Exception as error:  # a bug must not end the thread
             logger.exception("an alert was not delivered")
             return DeliveryError(
                 f"not delivered: {type(error).__name__}", retryable=False
@@ -214,19 +214,19 @@ class DeliveryQueue:
 
 
 ALERT_HOSTS_VARIABLE: Final = "MASKDET_ALERT_HOSTS"
-"""Host names, separated by commas, that every visitor may have alerts sent to; `*`
-allows all."""
+"""Variable with the hosts, separated by commas, to which alerts of every visitor may be
+sent; `*` allows all."""
 
 
 def describe_host_rejection(
     host: str, *, is_local: bool, environment: Mapping[str, str] = os.environ
 ) -> str:
-    """Return why alerts may not be sent to a host, in one line; empty if they may.
+    """Return why alerts must not be sent to a host, in one line; empty if they may.
 
     Args:
-        host: a name or number, as an address has it.
-        is_local: whether the visitor may do what only the server's own machine may.
-        environment: may list hosts under `ALERT_HOSTS_VARIABLE`.
+        host: host name or IP address of a URL.
+        is_local: whether the visitor has the rights of the server's own machine.
+        environment: environment variables, with `ALERT_HOSTS_VARIABLE`.
     """
     names = environment.get(ALERT_HOSTS_VARIABLE, "").split(",")
     allowed_hosts = {name.strip().lower().removesuffix(".") for name in names} - {""}
@@ -237,6 +237,6 @@ def describe_host_rejection(
     ):
         return ""
     return (
-        "this server sends to no such host for visitors from elsewhere; whoever runs "
-        f"it can allow hosts in {ALERT_HOSTS_VARIABLE}"
+        "this server does not send alerts of remote visitors to this host; its "
+        f"operator can allow hosts in {ALERT_HOSTS_VARIABLE}"
     )

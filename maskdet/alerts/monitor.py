@@ -1,10 +1,10 @@
-"""What becomes of scenes: written down, rung for, sent, and never in the way.
+"""`AlertMonitor`: record the events of streams, raise alerts and deliver them.
 
-watch = Watch(Plan(rules=(AlertRule("no_mask"),)))
-witness = watch.witness(Origin.now("Door"))
-witness.on_scene(stream.step(image, time_s))
+    monitor = AlertMonitor(AlertConfig(rules=(AlertRule("no_mask"),)))
+    stream_monitor = monitor.monitor_stream(StreamInfo.now("Door"))
+    stream_monitor.on_scene(stream.step(image, time_s))
 
-New alerts for a page: taken once by the page, and a sound made here.
+`AlertInbox` keeps new alerts for a page, and `make_beep_wav` makes the alert sound.
 """
 
 from __future__ import annotations
@@ -37,36 +37,36 @@ from maskdet.types import Scene
 _SAMPLE_RATE_HZ: Final = 16_000
 _TONES_HZ: Final = (880.0, 660.0)
 _TONE_S: Final = 0.16
-_FADE_S: Final = 0.01  # a tone that begins at once clicks
+_FADE_S: Final = 0.01  # an abrupt start would click
 _AMPLITUDE: Final = 0.4
 
 _MAX_ALERTS = 50
 
 
 class AlertInbox:
-    """Alerts that the page has not shown yet; safe to use from threads."""
+    """Alerts that the page has not shown yet; thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with none.
+        """Create an empty inbox.
 
         Args:
-            clock: seconds that never go back; tests bring their own.
+            clock: monotonic time in seconds.
         """
         self._clock = clock
         self._lock = threading.Lock()
         self._alerts: deque[tuple[float, Event]] = deque(maxlen=_MAX_ALERTS)
 
     def put(self, alerts: Iterable[Event]) -> None:
-        """Keep alerts for the page; of very many, the newest."""
+        """Add alerts; the oldest are dropped if there are too many."""
         with self._lock:
             now_s = self._clock()
             self._alerts.extend((now_s, alert) for alert in alerts)
 
     def pop_all(self, max_age_s: float = math.inf) -> tuple[Event, ...]:
-        """Return the alerts that came since the last call, oldest first.
+        """Return the alerts since the last call, oldest first.
 
         Args:
-            max_age_s: those that rang longer ago are forgotten, in seconds.
+            max_age_s: older alerts are discarded, in seconds.
         """
         with self._lock:
             oldest_s = self._clock() - max_age_s
@@ -81,8 +81,8 @@ def make_beep_wav(number: int = 0) -> bytes:
     """Return two short tones as a WAV file.
 
     Args:
-        number: written into the file where nobody hears it. A browser plays the same
-            file only once by itself, so each alert needs another one.
+        number: encoded inaudibly, to make the file unique: a browser autoplays the same
+            file only once.
     """
     samples = [
         int(
@@ -96,7 +96,7 @@ def make_beep_wav(number: int = 0) -> bytes:
             step / _SAMPLE_RATE_HZ for step in range(int(_TONE_S * _SAMPLE_RATE_HZ))
         )
     ]
-    # Values this small are silence.
+    # Values this small are inaudible.
     samples += [(number >> shift) & 7 for shift in range(0, 30, 3)]
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
@@ -108,7 +108,7 @@ def make_beep_wav(number: int = 0) -> bytes:
 
 
 def _tone_envelope(time_s: float) -> float:
-    """Return how loud a tone is at a moment, in [0, 1]: it rises and falls."""
+    """Return the amplitude of a tone in [0, 1], with fade-in and fade-out."""
     return min(1.0, time_s / _FADE_S, (_TONE_S - time_s) / _FADE_S)
 
 
@@ -116,21 +116,21 @@ logger = logging.getLogger(__name__)
 
 
 class EventSink(Protocol):
-    """What takes events without letting anybody wait, as `EventWriter` does."""
+    """Protocol of a sink that takes events without blocking, as `EventWriter` does."""
 
     def put(self, events: Iterable[Event]) -> None:
-        """Take events."""
+        """Add events."""
 
 
 @dataclass(frozen=True)
 class AlertConfig:
-    """What a watch looks for, and whom it tells.
+    """Alert rules and receivers of a monitor.
 
     Attributes:
-        rules: when an alert is raised.
-        webhook_url: where alerts are sent as JSON; empty for nowhere.
-        webhook_secret: signs them; empty for no signature.
-        mqtt_url: the broker that gets them; empty for none.
+        rules: rules that raise alerts.
+        webhook_url: URL to which alerts are sent as JSON; empty for none.
+        webhook_secret: secret of the signature; empty for no signature.
+        mqtt_url: URL of the broker to publish alerts to; empty for none.
     """
 
     rules: tuple[AlertRule, ...] = ()
@@ -140,7 +140,7 @@ class AlertConfig:
 
 
 class AlertMonitor:
-    """One user's events and alerts, from all the streams that user watches."""
+    """Events and alerts of all streams of one user."""
 
     def __init__(
         self,
@@ -149,15 +149,15 @@ class AlertMonitor:
         *,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
-        """Start without a stream.
+        """Create a monitor without streams.
 
         Args:
-            config: what to look for and whom to tell.
-            sink: where events are recorded; without one, none is.
-            retry_policy: how often and how late a delivery is tried again.
+            config: rules and receivers.
+            sink: where events are recorded; None to record none.
+            retry_policy: number and pauses of delivery retries.
 
         Raises:
-            ValueError: an address in the plan cannot be used.
+            ValueError: a URL of the configuration is invalid.
         """
         self.inbox = AlertInbox()
         self._lock = threading.Lock()
@@ -169,22 +169,22 @@ class AlertMonitor:
 
     @property
     def config(self) -> AlertConfig:
-        """What is looked for, and who is told."""
+        """Current rules and receivers."""
         with self._lock:
             return self._config
 
     @property
     def sink(self) -> EventSink | None:
-        """Where events are recorded now."""
+        """Current sink of events."""
         with self._lock:
             return self._sink
 
     def configure(self, config: AlertConfig, sink: EventSink | None) -> None:
-        """Go by another plan from the next scene on.
+        """Change the configuration, from the next scene on.
 
         Raises:
-            ValueError: an address cannot be used; the old plan stays.
-            MissingExtraError: a library is not installed; the old plan stays.
+            ValueError: a URL is invalid; the old configuration stays.
+            MissingExtraError: a library is not installed; the old configuration stays.
         """
         previous = self.config
         new_senders: dict[str, SendAlert | None] = {}
@@ -210,11 +210,11 @@ class AlertMonitor:
                     )
 
     def monitor_stream(self, stream_info: StreamInfo) -> StreamMonitor:
-        """Return what looks at the scenes of one run of a stream."""
+        """Return a monitor for the scenes of one run of a stream."""
         return StreamMonitor(self, stream_info)
 
     def send_test(self, alert: Event) -> None:
-        """Pass an alert on as if it were one, without recording it."""
+        """Deliver a test alert without recording it."""
         with self._lock:
             delivery_queues = tuple(self._delivery_queues.values())
         self.inbox.put((alert,))
@@ -222,7 +222,7 @@ class AlertMonitor:
             delivery_queue.put((alert,))
 
     def delivery_statuses(self) -> dict[str, DeliveryStatus]:
-        """Return what became of the alerts that were sent: `webhook`, `mqtt`."""
+        """Return the delivery status by receiver: `webhook`, `mqtt`."""
         with self._lock:
             return {
                 name: delivery_queue.status()
@@ -230,7 +230,7 @@ class AlertMonitor:
             }
 
     def publish(self, events: tuple[Event, ...], alerts: tuple[Event, ...]) -> None:
-        """Record events and alerts, and pass the alerts on; returns at once."""
+        """Record events and alerts, and queue the alerts; does not block."""
         with self._lock:
             sink, delivery_queues = self._sink, tuple(self._delivery_queues.values())
         if sink is not None and (events or alerts):
@@ -242,10 +242,10 @@ class AlertMonitor:
 
 
 class StreamMonitor:
-    """Looks at every scene of one run of a stream; nothing it does can stop it."""
+    """Processes the scenes of one run of a stream; its errors never stop the stream."""
 
     def __init__(self, monitor: AlertMonitor, stream_info: StreamInfo) -> None:
-        """Start at the beginning of a stream; see `AlertMonitor.witness`."""
+        """Start at the beginning of a stream; see `AlertMonitor.monitor_stream`."""
         self.stream_info = stream_info
         self._monitor = monitor
         self._lock = threading.Lock()
@@ -255,13 +255,13 @@ class StreamMonitor:
         self._n_failed = 0
 
     def on_scene(self, scene: Scene) -> tuple[Event, ...]:
-        """Look at the next scene; made for a frame callback: never raises or waits.
+        """Process the next scene in a frame callback; never raises or blocks.
 
         Args:
-            scene: the next one, with track ids.
+            scene: next scene, with track IDs.
 
         Returns:
-            What happened, then the alerts; all of it is told already.
+            Events, then alerts; all of them are already recorded and queued.
         """
         try:
             with self._lock:
@@ -271,7 +271,7 @@ class StreamMonitor:
             return ()
 
     def end(self) -> tuple[Event, ...]:
-        """Note and return that everybody left, because the stream ended.
+        """Record and return a `left` event for each person, because the stream ended.
 
         May be called twice.
         """
@@ -295,7 +295,7 @@ class StreamMonitor:
         return (*events, *alerts)
 
     def _log_failure(self) -> None:
-        """Write down the failures 1, 10, 100 …: a stream can fail 30 times a second."""
+        """Log failures 1, 10, 100 and so on: a stream can fail 30 times a second."""
         self._n_failed += 1
         if self._n_failed == 10 ** (len(str(self._n_failed)) - 1):
             logger.exception("events of a scene were lost (%d so far)", self._n_failed)

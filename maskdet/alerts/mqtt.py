@@ -1,4 +1,4 @@
-"""Alerts to an MQTT broker, as JSON; needs paho-mqtt, of the extra `mqtt`."""
+"""Publish alerts to an MQTT broker as JSON; needs paho-mqtt (extra `mqtt`)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _QOS_AT_LEAST_ONCE: Final = 1
 
 @dataclass(frozen=True)
 class Broker:
-    """Where a broker is, as an address says: `mqtts://user:password@host:8883/topic`.
+    """Parts of a broker URL such as `mqtts://user:password@host:8883/topic`.
 
     Attributes:
-        host: its name or number.
-        port: 1883, or 8883 with TLS, unless the address says another.
-        topic: what alerts are published under.
-        tls: whether the connection is encrypted and the broker's name checked.
-        user: empty for none.
-        password: empty for none.
+        host: host name or IP address.
+        port: port; by default 1883, or 8883 with TLS.
+        topic: topic to publish to.
+        tls: whether the connection is encrypted and the certificate checked.
+        user: user name; empty for none.
+        password: password; empty for none.
     """
 
     host: str
@@ -41,15 +41,15 @@ class Broker:
     password: str = ""
 
     def __repr__(self) -> str:
-        """Return where it is, without user and password."""
+        """Return the broker without user and password."""
         return f"Broker({self.host}:{self.port}/{self.topic})"
 
     @classmethod
     def from_url(cls, url: str) -> Broker:
-        """Return what an address says.
+        """Parse a broker URL.
 
         Raises:
-            ValueError: it is none; the message does not repeat it, it may hold a
+            ValueError: the URL is invalid; the message omits it, as it may contain a
                 password.
         """
         try:
@@ -59,17 +59,17 @@ class Broker:
             host, port = "", 0
         if not host:
             raise ValueError(
-                "an MQTT address looks like mqtt://host/topic, or mqtts:// with TLS"
+                "invalid MQTT URL; use mqtt://host/topic, or mqtts:// for TLS"
             )
         topic = unquote(parts.path.strip("/")) or DEFAULT_TOPIC
         if any(sign in topic for sign in "+#\0"):
-            raise ValueError("an MQTT topic to publish under holds neither + nor #")
+            raise ValueError("the MQTT topic must not contain + or #")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         return cls(host, port, topic, parts.scheme == "mqtts", user, password)
 
 
 class MqttPublisher:
-    """Publishes each alert; a connection for each, as there are few."""
+    """Publishes alerts, each over a new connection, as alerts are rare."""
 
     def __init__(
         self,
@@ -78,15 +78,15 @@ class MqttPublisher:
         timeout_s: float = TIMEOUT_S,
         client_factory: Callable[[], Any] | None = None,
     ) -> None:
-        """Name the broker; nothing is sent yet.
+        """Set the broker; nothing is sent yet.
 
         Args:
-            url: as in `Broker`.
-            timeout_s: so long the broker may take for each step.
-            client_factory: makes a client like paho's; tests bring their own.
+            url: URL as described in `Broker`.
+            timeout_s: timeout of each step, in seconds.
+            client_factory: creates a client with the interface of paho's.
 
         Raises:
-            ValueError: the address is none.
+            ValueError: the URL is invalid.
             MissingExtraError: paho-mqtt is not installed.
         """
         self._broker = Broker.from_url(url)
@@ -96,10 +96,10 @@ class MqttPublisher:
             _import_paho()
 
     def __call__(self, alert: Event) -> None:
-        """Publish one alert and wait until the broker has it.
+        """Publish one alert and wait for the broker to acknowledge it.
 
         Raises:
-            DeliveryError: it has not; the line says why, without the password.
+            DeliveryError: it was not acknowledged; the message has no password.
         """
         client, broker = self._client_factory(), self._broker
         refusals: list[str] = []
@@ -113,7 +113,7 @@ class MqttPublisher:
             client.connect(broker.host, broker.port, keepalive=30)
         except (OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or type(error).__name__
-            raise DeliveryError(f"the MQTT broker is out of reach: {cause}") from None
+            raise DeliveryError(f"cannot reach the MQTT broker: {cause}") from None
         client.loop_start()
         try:
             self._publish(client, alert, refusals)
@@ -127,7 +127,7 @@ class MqttPublisher:
                 self._broker.topic, alert.to_json(), qos=_QOS_AT_LEAST_ONCE
             )
             deadline_s = monotonic() + self._timeout_s
-            # A broker that refuses never takes the alert: no need to wait for that.
+            # Stop waiting if the broker refuses the connection.
             while not refusals and monotonic() < deadline_s and not sent.is_published():
                 sent.wait_for_publish(min(_POLL_INTERVAL_S, self._timeout_s))
             is_delivered = sent.is_published()
@@ -135,14 +135,15 @@ class MqttPublisher:
             is_delivered = False
         if refusals:
             raise DeliveryError(
-                f"the MQTT broker refuses: {refusals[0]}", retryable=False
+                f"the MQTT broker refused the connection: {refusals[0]}",
+                retryable=False,
             )
         if not is_delivered:
-            raise DeliveryError("the MQTT broker did not take the alert in time")
+            raise DeliveryError("the MQTT broker did not acknowledge the alert in time")
 
 
 def _make_on_connect(refusals: list[str]) -> Callable[..., None]:
-    """Return what a client calls when the broker has answered."""
+    """Return the callback for the response of the broker to a connection."""
 
     def on_connect(_client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
         if getattr(reason, "is_failure", False):

@@ -1,4 +1,4 @@
-"""The rules of alerts: what must stand for how long before somebody is told."""
+"""Alert rules, and `AlertDetector`, which applies them to the scenes of a stream."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ RULE_KINDS: Final[Mapping[str, str]] = {
     "close": "Too close without a mask",
     "crowd": "Several people without a mask",
 }
-"""The kinds of rules: the name in files, and the name shown to people."""
+"""Kinds of rules: the key in files, and the title shown to users."""
 
 _CROWD_GAP_S: Final = 0.5
-"""A crowd may be too small for so long and goes on: one unsure face is no news."""
+"""A crowd may be too small for so long without ending, in seconds: one face with a low
+confidence must not end it."""
 
 _RANGES: Final = (
     ("for_s", 0.0, 3600.0),
@@ -32,14 +33,14 @@ _RANGES: Final = (
 
 @dataclass(frozen=True)
 class AlertRule:
-    """When somebody is told.
+    """Condition of an alert.
 
     Attributes:
         kind: a name in `RULE_KINDS`.
-        for_s: it must have stood for so long, in seconds.
-        min_confidence: views less certain do not count, in [0, 1].
-        cooldown_s: the same person raises no other alert of this rule for so long.
-        more_than: for `crowd`: so many without a mask are still no alert.
+        for_s: how long the state must last, in seconds.
+        min_confidence: confidence threshold of labels, in [0, 1].
+        cooldown_s: minimum time between two alerts of a person, in seconds.
+        more_than: for `crowd`: alert if more people than this wear no mask.
 
     Raises:
         ValueError: a value is out of its range; the message names field and value.
@@ -52,41 +53,41 @@ class AlertRule:
     more_than: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse unknown kinds and values out of range."""
+        """Reject unknown kinds and values out of range."""
         if self.kind not in RULE_KINDS:
             kinds = ", ".join(RULE_KINDS)
             raise ValueError(f"kind must be one of {kinds}, not {self.kind!r}")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
-                raise ValueError(f"{name} must lie from {low} to {high}, not {value}")
+                raise ValueError(f"{name} must be from {low} to {high}, not {value}")
 
 
 class AlertDetector:
-    """What the rules say of one stream: each person once, and not again too soon.
+    """Applies alert rules to one stream.
 
-    A person who raised an alert raises the next one of the same rule only when what
-    it was about has ended meanwhile, came again, and the cool-down is over.
+    A person raises the next alert of a rule only after the state has ended, has begun
+    again, and the cool-down is over.
     """
 
     def __init__(
         self, stream_info: StreamInfo, rules: Iterable[AlertRule] = ()
     ) -> None:
-        """Start with nobody there.
+        """Start without people.
 
         Args:
-            stream_info: names the stream and says when it began.
-            rules: what to look for; more under `set_rules`.
+            stream_info: name and start of the stream.
+            rules: alert rules; see `set_rules`.
         """
         self._stream_info = stream_info
         self._rule_states: dict[AlertRule, _RuleState] = {}
         self.set_rules(rules)
 
     def set_rules(self, rules: Iterable[AlertRule]) -> None:
-        """Go by these rules from now on.
+        """Replace the rules.
 
-        Those that stay remember who was told of, also with other numbers: who moves a
-        slider is not told of everybody once more.
+        A rule of a kind that was already active keeps its state, also if its values
+        change: moving a slider does not repeat alerts.
         """
         new_rules = tuple(dict.fromkeys(rules))
         unchanged = {
@@ -105,10 +106,10 @@ class AlertDetector:
         self._rule_states = {rule: unchanged[rule] for rule in new_rules}
 
     def update(self, scene: Scene) -> tuple[Event, ...]:
-        """Return the alerts that the next scene raises, each an event.
+        """Return the alerts of the next scene as events.
 
         Args:
-            scene: the next one, with track ids; rows nobody tracks raise none.
+            scene: next scene, with track IDs; untracked rows raise no alerts.
         """
         template = Event(
             "alert",
@@ -124,7 +125,7 @@ class AlertDetector:
 
 
 class _RuleState:
-    """What one rule has seen, and whom it told of; the rule's numbers may change."""
+    """State of one rule, whose values may change: label history and past alerts."""
 
     def __init__(self) -> None:
         self._label_history = LabelHistory()
@@ -134,7 +135,7 @@ class _RuleState:
         self._crowd_last_seen_s = -math.inf
 
     def update(self, rule: AlertRule, scene: Scene, template: Event) -> list[Event]:
-        """Return the alerts by `rule`; `template` has what all of them share."""
+        """Return the alerts of `rule`; `template` has their common fields."""
         label_states = self._label_history.update(scene, rule.min_confidence)
         template = replace(template, rule=rule.kind)
         if rule.kind == "crowd":
@@ -159,7 +160,7 @@ class _RuleState:
         label_states: dict[int, LabelState],
         template: Event,
     ) -> list[Event]:
-        """Return who wears none, or wears it wrongly, for long enough."""
+        """Return an alert for each person who had the label of the rule long enough."""
         alert_label = Label.NO_MASK if rule.kind == "no_mask" else Label.INCORRECT
         alerts: list[Event] = []
         for person, label_state in label_states.items():
@@ -178,7 +179,7 @@ class _RuleState:
         label_states: dict[int, LabelState],
         template: Event,
     ) -> list[Event]:
-        """Return pairs that are near for long enough, one of them without a mask."""
+        """Return an alert for each long enough contact with an unmasked person."""
         ids, alerts, people_in_contact = list_track_ids(scene), [], set()
         for person_pair in scene.pairs:
             pair = [ids[person_pair.first], ids[person_pair.second]]
@@ -190,7 +191,7 @@ class _RuleState:
             ]
             if person_pair.contact_s < rule.for_s or not unmasked:
                 continue
-            # Both are told of at once: the second of a pair is no other alert.
+            # Call it for both people (no short circuit): a pair raises one alert.
             if any(
                 [self._should_alert(rule, person, scene.time_s) for person in unmasked]
             ):
@@ -215,7 +216,7 @@ class _RuleState:
         label_states: dict[int, LabelState],
         template: Event,
     ) -> list[Event]:
-        """Return that too many wear none, for long enough."""
+        """Return an alert if too many people are unmasked for long enough."""
         unmasked = [
             label_state
             for label_state in label_states.values()
@@ -244,7 +245,7 @@ class _RuleState:
         ]
 
     def _should_alert(self, rule: AlertRule, person: int, now_s: float) -> bool:
-        """Return whether a person may raise an alert now, and note that they did."""
+        """Return whether a person may raise an alert now, and record it if so."""
         last_alert_s = self._last_alert_s.get(person)
         if last_alert_s is not None:
             is_cooled_down = now_s - last_alert_s >= rule.cooldown_s

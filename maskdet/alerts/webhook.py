@@ -1,4 +1,4 @@
-"""Alerts to a web address, as signed JSON."""
+"""Send alerts to a webhook as signed JSON."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from maskdet.alerts.delivery import DeliveryError
 from maskdet.events.event import Event
 
 TIME_HEADER: Final = "X-Maskdet-Timestamp"
-"""When it was sent: whole seconds since 1970 in UTC."""
+"""Header with the time of sending: whole seconds since 1970 in UTC."""
 
 SIGNATURE_HEADER: Final = "X-Maskdet-Signature"
-"""`sha256=` and the HMAC-SHA256 of the time, a point and the body, in hex."""
+"""Header with `sha256=` and the HMAC-SHA256 of timestamp, `.` and body, in hex."""
 
 TIMEOUT_S: Final = 5.0
 _MAX_REDIRECTS: Final = 3
@@ -27,20 +27,21 @@ _RETRYABLE_STATUS_CODES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def compute_signature(secret: str, timestamp: str, body: bytes) -> str:
-    """Return what `SIGNATURE_HEADER` holds.
+    """Compute the value of `SIGNATURE_HEADER`.
 
-    A receiver computes the same from the two headers and the body as it came, compares
-    with `hmac.compare_digest`, and refuses what is older than a few minutes.
+    A receiver computes the same from the timestamp header and the unchanged body,
+    compares with `hmac.compare_digest`, and rejects requests older than a few minutes.
     """
     signed = timestamp.encode() + b"." + body
     return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
 def validate_webhook_url(url: str) -> str:
-    """Return an address that alerts can be sent to.
+    """Return a checked webhook URL, without surrounding spaces.
 
     Raises:
-        ValueError: it is none; the message does not repeat it, it may hold a secret.
+        ValueError: the URL is invalid; the message omits it, as it may contain a
+            secret.
     """
     try:
         parts = urlsplit(url.strip())
@@ -49,17 +50,19 @@ def validate_webhook_url(url: str) -> str:
     except ValueError:
         is_valid = False
     if not is_valid or not url.strip().isascii() or any(map(str.isspace, url.strip())):
-        raise ValueError("a webhook is an address such as https://example.org/alerts")
+        raise ValueError(
+            "invalid webhook URL; use a URL such as https://example.org/alerts"
+        )
     if parts.username is not None or parts.password is not None:
         raise ValueError(
-            "a webhook's address holds no user and password: what came from here is "
-            "told by its signature"
+            "webhook URLs must not contain a user or password; set a secret to sign "
+            "the requests"
         )
     return url.strip()
 
 
 class Webhook:
-    """Sends each alert as a POST of JSON; see `Event.to_json`."""
+    """Sends each alert as a POST request with JSON; see `Event.to_json`."""
 
     def __init__(
         self,
@@ -69,29 +72,29 @@ class Webhook:
         timeout_s: float = TIMEOUT_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Name the receiver; nothing is sent yet.
+        """Set the receiver; nothing is sent yet.
 
         Args:
-            url: where to.
-            secret: known to both sides; without one, nothing is signed.
-            timeout_s: so long the other side may take to answer.
-            clock: seconds since 1970; tests bring their own.
+            url: URL of the receiver.
+            secret: shared secret of the signature; empty for no signature.
+            timeout_s: timeout of the response, in seconds.
+            clock: seconds since 1970.
 
         Raises:
-            ValueError: the address is none.
+            ValueError: the URL is invalid.
         """
         self._url = validate_webhook_url(url)
         self._secret = secret
         self._timeout_s = timeout_s
         self._clock = clock
-        # The environment's proxies stay in use; redirects are followed by our rules.
+        # The proxies of the environment are used; `__call__` follows redirects.
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def __call__(self, alert: Event) -> None:
         """Send one alert.
 
         Raises:
-            DeliveryError: it was not taken; the line says why, without the address.
+            DeliveryError: it was not accepted; the message has no URL.
         """
         body, url = alert.to_json().encode(), self._url
         for _ in range(_MAX_REDIRECTS + 1):
@@ -100,14 +103,16 @@ class Webhook:
                 return
             if _url_origin(urlsplit(redirect_url)) != _url_origin(urlsplit(self._url)):
                 raise DeliveryError(
-                    "the webhook sends on to another host, which is not followed",
+                    "the webhook redirects to another host, which is not allowed",
                     retryable=False,
                 )
             url = redirect_url
-        raise DeliveryError("the webhook sends on in a circle", retryable=False)
+        raise DeliveryError(
+            f"the webhook redirects more than {_MAX_REDIRECTS} times", retryable=False
+        )
 
     def _post(self, url: str, body: bytes) -> str:
-        """Send the body; return the address it should be sent to instead, or none."""
+        """Send the body; return the URL of a redirect, or an empty string."""
         request = urllib.request.Request(url, body, self._headers(body), method="POST")
         try:
             with self._opener.open(request, timeout=self._timeout_s):
@@ -120,13 +125,13 @@ class Webhook:
                 return urljoin(url, location)
             raise _make_rejection_error(error.code, retry_after) from None
         except TimeoutError:
-            raise DeliveryError("the webhook did not answer in time") from None
+            raise DeliveryError("the webhook did not respond in time") from None
         except urllib.error.URLError as error:
             raise DeliveryError(
-                f"the webhook is out of reach: {_describe_url_error(error)}"
+                f"cannot reach the webhook: {_describe_url_error(error)}"
             ) from None
         except (OSError, http.client.HTTPException) as error:
-            message = f"the webhook broke off: {type(error).__name__}"
+            message = f"the webhook closed the connection: {type(error).__name__}"
             raise DeliveryError(message) from None
 
     def _headers(self, body: bytes) -> dict[str, str]:
@@ -142,7 +147,7 @@ class Webhook:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Leaves every redirect to us: urllib would follow some to any host, as a GET."""
+    """Disables redirects: urllib would follow some of them to any host, as a GET."""
 
     def redirect_request(self, *_: object) -> None:
         return None
@@ -158,7 +163,7 @@ def _make_rejection_error(code: int, retry_after: str) -> DeliveryError:
         float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
     )
     reason_phrase = http.client.responses.get(code, "")
-    message = f"the webhook answered {code} {reason_phrase}".strip()
+    message = f"the webhook returned status {code} {reason_phrase}".strip()
     return DeliveryError(
         message, retryable=code in _RETRYABLE_STATUS_CODES, retry_after_s=wait_s
     )
@@ -167,7 +172,7 @@ def _make_rejection_error(code: int, retry_after: str) -> DeliveryError:
 def _describe_url_error(error: urllib.error.URLError) -> str:
     reason = error.reason
     if isinstance(reason, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     if isinstance(reason, OSError):
         return reason.strerror or type(reason).__name__
     return str(reason)

@@ -1,4 +1,4 @@
-"""The command line: one module a command, loaded only when it is asked for."""
+"""The command line: one module per command, imported only when it runs."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ COMMANDS: dict[str, str] = {
     "train": "train a classifier or the single-stage network",
     "export": "convert a training run to LiteRT, with its model card",
 }
-"""Name to what it does. `maskdet.cli.NAME` has `add_parser` and `run`."""
+"""Command to its summary. `maskdet.cli.NAME` has `add_parser` and `run`."""
 
 EXIT_INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
+"""Exit status after Ctrl-C: 128 + SIGINT, the convention of shells."""
 
 EXIT_BROKEN_PIPE = 141
-"""Exit status when the reader of our output went away: 128 + SIGPIPE."""
+"""Exit status after a broken pipe of the output: 128 + SIGPIPE."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    What a person can put right (a bad file, a missing model, a wrong value) becomes
-    one line on stderr and status 1; a usage error exits with 2, as argparse does.
+    Errors that a user can fix (a bad file, a missing model, a wrong value) are one line
+    on stderr and status 1. A usage error exits with 2, as argparse does.
 
     Args:
-        argv: the words after the program's name; those of this process by default.
+        argv: arguments after the program name; by default those of this process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     configure_output()
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Keeps each command and its line on one line: argparse forgets their indent."""
+    """Keeps each command and its summary on one line: argparse ignores their indent."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog)
@@ -79,9 +79,9 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 def build_parser(command: str) -> argparse.ArgumentParser:
-    """Return the parser in which only `command` knows its options.
+    """Return the parser with the options of `command` only.
 
-    The others are one line of the help each, so that nobody waits for their imports.
+    The other commands have only their summary, so that their modules are not imported.
     """
     parser = argparse.ArgumentParser(
         prog="maskdet",

@@ -15,21 +15,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "app",
         help="open the dashboard",
-        description="Serve the dashboard until Ctrl-C. Streamlit's own settings, such "
-        "as certificates, may be given as STREAMLIT_... variables or in "
+        description="Serve the dashboard until Ctrl-C. Set Streamlit's own settings, "
+        "such as certificates, in STREAMLIT_... variables or in "
         ".streamlit/config.toml.",
     )
     parser.add_argument(
         "--port",
         type=_parse_port,
         metavar="N",
-        help="where to listen (default: 8501, or the next one that is free)",
+        help="port to listen on (default: 8501, or the next free one)",
     )
     parser.add_argument(
         "--address",
         metavar="HOST",
-        help="on which address to listen; 0.0.0.0 lets other machines in (default: "
-        "localhost, this machine only)",
+        help="address to listen on; 0.0.0.0 allows other machines (default: localhost, "
+        "this machine only)",
     )
     parser.add_argument(
         "--allow-host",
@@ -38,21 +38,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="allowed_hosts",
         type=_parse_host_pattern,
         metavar="NAME",
-        help="a name by which visitors may call this server, as masks.example.org; "
-        "*.example.org allows all below, * all names (default: this machine's own "
-        "name and its addresses; may be given more than once)",
+        help="host name under which visitors may reach the server, such as "
+        "masks.example.org; *.example.org allows all subdomains, * all names (default: "
+        "the name and addresses of this machine; may be repeated)",
     )
     parser.add_argument(
         "--local-admin",
         action=argparse.BooleanOptionalAction,
-        help="whether visitors on this machine may delete events and have alerts sent "
-        "to any host (default: yes, unless hosts or origins are allowed that are not "
-        "this machine)",
+        help="whether visitors on this machine may delete events and send alerts to "
+        "any host (default: yes, unless other hosts or origins are allowed)",
     )
     parser.add_argument(
         "--browser",
         action=argparse.BooleanOptionalAction,
-        help="open a browser (default: where there is a screen)",
+        help="open a browser (default: if there is a display)",
     )
     add_models_option(parser)
 
@@ -81,18 +80,18 @@ def run(args: argparse.Namespace) -> int:
 def _parse_port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_PORT):
         raise argparse.ArgumentTypeError(
-            f"wanted a whole number from 1 to {_MAX_PORT}, not {text!r}"
+            f"must be an integer from 1 to {_MAX_PORT}, not {text!r}"
         )
     return int(text)
 
 
 def _parse_host_pattern(text: str) -> str:
-    # Imported late, as this module is loaded where Streamlit is not installed.
+    # Imported here, as this module must load without Streamlit.
     from maskdet.web.server.access import is_host_pattern
 
     if not is_host_pattern(text):
         raise argparse.ArgumentTypeError(
-            "wanted the name of a host such as masks.example.org, without scheme and "
-            f"port, not {text!r}"
+            "must be a host name such as masks.example.org, without scheme and port, "
+            f"not {text!r}"
         )
     return text

@@ -1,4 +1,4 @@
-"""`maskdet benchmark`: analyzers side by side, and the way they replace."""
+"""`maskdet benchmark`: compare the speed of the analyzers and of a baseline."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ from maskdet.settings import Settings
 from maskdet.types import CLASSES, Image, Scene, select_rows
 
 _TUTORIAL_SCRIPT = resource_path("benchmarks/tutorial_pipeline.py")
-_TUTORIAL_NAME = "old-way"
+_TUTORIAL_NAME = "tutorial"
 
 _PORTRAITS = ("portrait-bare", "portrait-mask", "portrait-below-nose", "portrait-bare")
 _PORTRAIT_CROP = (slice(0, 384), slice(0, 512))
-"""Rows and columns of a sample portrait that fill a quarter of the frame: all detectors
-see four faces then, so that all label as many."""
+"""Rows and columns of a sample portrait that fill a quarter of a frame. Every detector
+finds these four faces, so that each pipeline classifies as many."""
 
 _QUARTER_WH = (320, 240)
 
 _NETWORKS_ALONE = {
-    "aizoo": "AIZOO's network alone: finds and labels, draws nothing",
-    "yunet-alone": "YuNet alone: finds only",
+    "aizoo": "AIZOO's network alone: detects and classifies, draws nothing",
+    "yunet-alone": "YuNet alone: detects only",
 }
 
 _DESCRIPTION = """Time the analyzers on one frame of 640 x 480 pixels with four faces,
-made from the samples: detect, classify and draw. They take turns, so that a slow moment
+made from the samples: detect, classify and draw. They run in turn, so that other load
 of the machine affects all of them. For comparison: AIZOO's and YuNet's networks alone,
 and the usual tutorial pipeline (ResNet-10 SSD, then `keras.Model.predict`; needs
-TensorFlow). What cannot be loaded is left out with a line. A ratio is the median over
-the rounds, relative to the first row. Quote ratios: a single time says more about the
+TensorFlow). A pipeline that cannot be loaded is skipped with a warning. A ratio is the
+median over the rounds, relative to the first row. Quote ratios: times depend on the
 machine."""
 
 
@@ -77,7 +77,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"only these: {', '.join(_list_names())}",
     )
     parser.add_argument(
-        "--rounds", type=_parse_count, default=50, help="frames for each (default: 50)"
+        "--rounds",
+        type=_parse_count,
+        default=50,
+        help="frames per pipeline (default: 50)",
     )
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     add_models_option(parser)
@@ -85,7 +88,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load what can be loaded, let all take turns, print."""
+    """Load the pipelines, time them in turn, and print the results."""
     for name in args.names:
         if name not in _list_names():
             raise ValueError(
@@ -101,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         except (FileNotFoundError, ImportError, MissingExtraError) as error:
             print_warning(f"{name}: left out: {error}")
     if not pipelines:
-        raise ValueError("nothing is left to be timed")
+        raise ValueError("none of the pipelines can be loaded")
     timings = benchmark_interleaved(
         pipelines,
         make_benchmark_frame(),
@@ -140,7 +143,7 @@ def _list_names() -> list[str]:
 
 
 def _load_pipelines(name: str, settings: Settings) -> dict[str, TimedFunction]:
-    """Load one contestant; the old way comes in two kinds."""
+    """Load the pipelines of a name; the tutorial has two."""
     if name == _TUTORIAL_NAME:
         return _load_tutorial_pipelines()
     if name == "yunet-alone":
@@ -166,11 +169,12 @@ def _make_detector_pipeline(name: str, settings: Settings) -> TimedFunction:
 
 
 def _load_tutorial_pipelines() -> dict[str, TimedFunction]:
-    """Load the file outside the package that may use TensorFlow."""
+    """Load the pipelines of the file outside the package, which uses TensorFlow."""
     spec = util.spec_from_file_location("tutorial_pipeline", _TUTORIAL_SCRIPT)
     if spec is None or spec.loader is None or not _TUTORIAL_SCRIPT.is_file():
         raise FileNotFoundError(
-            "benchmarks/tutorial_pipeline.py is missing; only a checkout of the repository has it"
+            "benchmarks/tutorial_pipeline.py is missing; only a checkout of the "
+            "repository contains it"
         )
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -211,7 +215,7 @@ def _to_json(
         for name, timing in timings.items()
     }
     return {
-        "version": 1,
+        "version": 2,
         "frame_wh": [640, 480],
         "rounds": rounds,
         "settings": dataclasses.asdict(settings),
@@ -224,5 +228,5 @@ def _to_json(
 
 def _parse_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number above 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
     return int(text)

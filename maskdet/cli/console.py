@@ -1,4 +1,4 @@
-"""What every command shares: how it speaks, shows progress and writes files."""
+"""Output of all commands: lines, progress bars and files."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from maskdet.atomic_file import AtomicFile
 from maskdet.results_io import escape_unprintable
 
 if TYPE_CHECKING:
-    from maskdet.video import VideoProgress as FilmProgress
+    from maskdet.video import VideoProgress
 
 _Item = TypeVar("_Item")
 
-VideoProgressCallback: TypeAlias = "Callable[[FilmProgress], None]"
+VideoProgressCallback: TypeAlias = "Callable[[VideoProgress], None]"
 
 STDOUT = "-"
-"""Stands for the standard output where a file is asked for."""
+"""Stands for standard output where an option takes a file."""
 
 
 def configure_output() -> None:
-    """Write UTF-8 whatever the locale says; what cannot be written is spelled out."""
+    """Write UTF-8 regardless of the locale; escape what cannot be encoded."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def format_error_reason(error: Exception) -> str:
-    """Return what went wrong, without Python's error numbers."""
+    """Return the message of an error, without the error number of an `OSError`."""
     if isinstance(error, OSError) and error.strerror:
         prefix = f"{error.filename}: " if error.filename is not None else ""
         return f"{prefix}{error.strerror[:1].lower()}{error.strerror[1:]}"
@@ -40,9 +40,9 @@ def format_error_reason(error: Exception) -> str:
 
 
 def print_warning(line: str) -> None:
-    """Print one line on stderr, below a progress bar if there is one.
+    """Print one line on stderr, above a progress bar if there is one.
 
-    It begins with the name of the program, unless it names a whole command anyway.
+    It starts with the name of the program, unless it already starts with a command.
     """
     has_program_name = line.startswith("maskdet ")
     _write_line(
@@ -54,12 +54,12 @@ def print_warning(line: str) -> None:
 
 
 def print_line(line: str, *, to_stderr: bool = False) -> None:
-    """Print one line on stdout, or on stderr where stdout is for data only."""
+    """Print one line on stdout, or on stderr if stdout is for data only."""
     _write_line(escape_unprintable(line), sys.stderr if to_stderr else sys.stdout)
 
 
 def display_width(text: str) -> int:
-    """Return how wide text is on a terminal: Chinese letters take two, accents none."""
+    """Return the width of text on a terminal: wide characters 2, combining ones 0."""
     return sum(
         0
         if unicodedata.category(char) in {"Mn", "Me", "Cf"}
@@ -71,19 +71,19 @@ def display_width(text: str) -> int:
 
 
 def pad_text(text: str, width: int, *, align_right: bool = False) -> str:
-    """Return text with spaces up to a width in `display_width`, as a cell of a table.
+    """Pad text with spaces to a width in `display_width`, as a table cell.
 
     Args:
-        text: may be the own name of a class, in any script.
-        width: of the cell; wider text is left as it is.
-        align_right: whether the text stands at the right end.
+        text: text in any script.
+        width: width of the cell; wider text is returned unchanged.
+        align_right: whether to align the text to the right.
     """
     spaces = " " * (width - display_width(text))
     return spaces + text if align_right else text + spaces
 
 
 def _write_line(line: str, stream: TextIO) -> None:
-    # tqdm knows how to print above its own bar; without it, nobody drew one.
+    # tqdm can print above its own bar; if it is not loaded, there is no bar.
     tqdm = sys.modules.get("tqdm")
     if tqdm is None:
         print(line, file=stream)
@@ -92,7 +92,7 @@ def _write_line(line: str, stream: TextIO) -> None:
 
 
 def iterate_with_progress_bar(items: Sequence[_Item], unit: str) -> Iterator[_Item]:
-    """Go through `items` with a progress bar on stderr if that is a terminal."""
+    """Iterate over `items` with a progress bar on stderr if that is a terminal."""
     if len(items) < 2 or not sys.stderr.isatty():
         return iter(items)
     from tqdm import tqdm
@@ -103,29 +103,29 @@ def iterate_with_progress_bar(items: Sequence[_Item], unit: str) -> Iterator[_It
 def check_output_path(
     option: str, path_text: str | None, inputs: Iterable[Path]
 ) -> None:
-    """Refuse a file that cannot be written, before the work instead of after.
+    """Check before the work that a file can be written.
 
     Args:
-        option: the option that names it, for the message.
-        path_text: the file; `-` and None are always fine.
+        option: option of the file, for the message.
+        path_text: the file; `-` and None are always accepted.
         inputs: files that must not be overwritten.
 
     Raises:
-        ValueError: it is a folder, lies in no folder, or is one of the inputs.
+        ValueError: it is a folder, its folder does not exist, or it is an input.
     """
     if path_text is None or path_text == STDOUT:
         return
     path = Path(path_text)
     if path.is_dir():
-        raise ValueError(f"{option} {path_text}: is a folder, wanted a file")
+        raise ValueError(f"{option} {path_text}: is a folder, not a file")
     if not path.parent.is_dir():
         raise ValueError(f"{option} {path_text}: there is no folder {path.parent}")
     if path.resolve() in {source.resolve() for source in inputs}:
-        raise ValueError(f"{option} {path_text}: would overwrite what is read")
+        raise ValueError(f"{option} {path_text}: would overwrite an input file")
 
 
 def write_text(path_text: str, text: str) -> None:
-    """Write to stdout if `path_text` is `-`, else to that file, and say so on stderr."""
+    """Write to stdout if `path_text` is `-`, else to a file, reported on stderr."""
     if path_text == STDOUT:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -135,7 +135,7 @@ def write_text(path_text: str, text: str) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a whole file or none: an interrupted run leaves no half of one."""
+    """Write a file atomically: an interrupted run leaves no partial file."""
     with AtomicFile(path) as file:
         with file.report_target_errors():
             file.stream.buffer.write(content)
@@ -146,14 +146,14 @@ def write_file(path: Path, content: bytes) -> None:
 def show_video_progress(
     name: str, duration_s: float
 ) -> Iterator[VideoProgressCallback | None]:
-    """Show how far a video is, on stderr if that is a terminal.
+    """Show the progress of a video on stderr if that is a terminal.
 
     Args:
-        name: of the video.
-        duration_s: how long it is; 0 if that is not known, as of a camera.
+        name: name of the video.
+        duration_s: length of the video; 0 if unknown, as for a camera.
 
     Yields:
-        What to tell about each image, or None where nobody would see it.
+        Callback to call after each frame, or None if stderr is not a terminal.
     """
     if not sys.stderr.isatty():
         yield None
@@ -170,7 +170,7 @@ def show_video_progress(
         file=sys.stderr,
     ) as bar:
 
-        def update_bar(video_progress: FilmProgress) -> None:
+        def update_bar(video_progress: VideoProgress) -> None:
             n = video_progress.n_frames
             bar.set_postfix_str(f"{n} frame{'s' * (n != 1)}", refresh=False)
             bar.update(max(0.0, video_progress.time_s - bar.n))

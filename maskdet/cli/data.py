@@ -1,4 +1,4 @@
-"""`maskdet data`: look at labelled images before anybody trains on them."""
+"""`maskdet data`: check labelled images before training, and split them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ from maskdet.datasets.duplicates import NEAR_DUPLICATE_BITS
 from maskdet.datasets.loading import build_report, ensure_validation, load_and_check
 from maskdet.datasets.reading import SUPPORTED_FORMATS
 from maskdet.datasets.splits import Leakage, drop_leaks, split_by_group
+from maskdet.wording import format_count
 
 _DESCRIPTION = f"""Report images that cannot be read, near-duplicates (difference hash,
 at most {NEAR_DUPLICATE_BITS} of 64 bits), near-duplicates in different splits, and the
-number and size of the faces of each class. Everything that would stop a training is
-listed: images and labels that do not fit each other, unknown classes, boxes outside of
-their image.
-Formats: {SUPPORTED_FORMATS}. The exit status is 1 if an image cannot be read or a label
-is
-wrong."""
+number and size of the faces of each class. Every error that would stop a training is
+listed: images and labels that do not match, unknown classes, boxes outside of their
+image. Formats: {SUPPORTED_FORMATS}. The exit status is 1 if an image cannot be read or
+a label is invalid."""
 
 _COLUMNS = ("path", "label", "split", "source", "group")
 
@@ -52,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--split",
         type=_parse_split_fractions,
         metavar="70/20/10",
-        help="make a new split into train, val and test; near-duplicates stay together",
+        help="create a new train/val/test split; near-duplicates stay together",
     )
     parser.add_argument("--seed", type=int, default=1, help="random seed of the split")
     parser.add_argument(
@@ -61,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, report, and write what was asked for."""
+    """Check the images, report, and write the outputs."""
     for option, target in (("--json", args.json), ("--out", args.out)):
         check_output_path(option, target, args.paths)
     if args.json == STDOUT and args.out == STDOUT:
@@ -83,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         examples, notes = ensure_validation(examples, seed=args.seed)
     if args.out is not None and checked.issues:
         raise ValueError(
-            f"--out: mend the labels first, maskdet data lists all: {checked.issues[0]}"
+            f"--out: fix the labels first, `maskdet data` lists all issues: "
+            f"{checked.issues[0]}"
         )
     report = build_report(checked, examples, leakage, notes)
     if args.out is not None:
@@ -105,8 +105,9 @@ def _format_index(examples: Sequence[Example], folder: Path) -> str:
     n_boxed = sum(not example.is_crop for example in examples)
     if n_boxed:
         raise ValueError(
-            "--out: an index holds one label an image, but these have boxes "
-            f"(boxes in {n_boxed} of them); leave out --out"
+            "--out: an index has one label per image, but "
+            f"{format_count(n_boxed, 'image has', 'images have')} boxes; leave out "
+            "--out"
         )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -120,7 +121,7 @@ def _format_index(examples: Sequence[Example], folder: Path) -> str:
 
 
 def _parse_split_fractions(text: str) -> tuple[float, float, float]:
-    """Read `70/20/10`, or `80/20` for no test."""
+    """Parse `70/20/10`, or `80/20` for no test split."""
     try:
         percentages = [float(percentage) for percentage in text.split("/")]
         train, val, test = percentages if len(percentages) == 3 else [*percentages, 0.0]
@@ -128,6 +129,6 @@ def _parse_split_fractions(text: str) -> tuple[float, float, float]:
         percentages = []
     if not percentages or min(percentages) < 0 or train == 0 or sum(percentages) != 100:
         raise argparse.ArgumentTypeError(
-            f"wanted shares such as 70/20/10 that sum to 100, not {text!r}"
+            f"must be percentages that sum to 100, such as 70/20/10, not {text!r}"
         )
     return train / 100, val / 100, test / 100

@@ -1,4 +1,4 @@
-"""Labelled images on the command line: `--classes`, and what is told of a set."""
+"""Options for labelled data, and functions that read it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ def add_classes_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=CLASS,...",
-        help="what the class names of the data mean, as in helmet=none,chin=incorrect: "
+        help="map class names of the data, as in helmet=none,chin=incorrect, to one of "
         f"{', '.join(CLASS_TARGETS)}. {IGNORE}: a face of unknown class; {NO_FACE}: "
-        "not a "
-        "face",
+        "not a face",
     )
 
 
@@ -38,16 +37,16 @@ def add_held_out_option(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="KIND",
-        help="kinds of images without a face (their `kind` in the COCO file, or the "
-        "folder's name) that are held out as a whole",
+        help="kinds of images without a face (`kind` in the COCO file, or the name of "
+        "the folder) to hold out completely",
     )
 
 
 def parse_class_names_option(args: argparse.Namespace) -> ClassNames:
-    """Return what `--classes` says.
+    """Parse `--classes`.
 
     Raises:
-        ValueError: it is not NAME=CLASS.
+        ValueError: a value is not NAME=CLASS.
     """
     try:
         return parse_class_names(args.classes)
@@ -56,7 +55,7 @@ def parse_class_names_option(args: argparse.Namespace) -> ClassNames:
 
 
 def read_examples_with_warnings(path: Path, args: argparse.Namespace) -> list[Example]:
-    """Return the examples of a set; what is doubtful about it is told on stderr."""
+    """Return the examples of a set, and print warnings about it on stderr."""
     issues = Issues()
     examples = read_dataset(path, classes=parse_class_names_option(args), issues=issues)
     for note in issues.notes():
@@ -67,10 +66,10 @@ def read_examples_with_warnings(path: Path, args: argparse.Namespace) -> list[Ex
 def filter_by_source(
     path: Path, examples: Sequence[Example], source: str | None
 ) -> list[Example]:
-    """Return the examples of one source, or all.
+    """Return the examples of one source, or all for None.
 
     Raises:
-        ValueError: there are none; the message names the sources.
+        ValueError: there are none; the message lists the sources.
     """
     selected = [example for example in examples if source in (None, example.source)]
     if not selected:

@@ -1,4 +1,4 @@
-"""`maskdet detect`: the faces of images as text, JSON, CSV or annotated copies."""
+"""`maskdet detect`: detect faces in images; text, JSON, CSV or annotated copies."""
 
 from __future__ import annotations
 
@@ -53,15 +53,14 @@ from maskdet.wording import format_count
 _JPEG_QUALITY = 95
 
 _MAX_SHOWN_NAMES = 3
-"""So many of the files that are left out are named; the JSON has all."""
+"""Maximum number of skipped files named in a line; the JSON lists all."""
 
-_DESCRIPTION = f"""Detect the faces of images and classify their masks. Read are
-{IMAGE_FORMATS} files; their content decides, not their names. A folder is searched with
-the folders in it, except hidden ones; files in it that are not images are left out and
-counted. For an image that cannot be read, one line says why, and the others are
+_DESCRIPTION = f"""Detect the faces of images and classify their masks. Formats:
+{IMAGE_FORMATS}, detected from the content, not from the file name. Folders are searched
+recursively, except hidden ones; files in them that are not images are skipped and
+counted. An image that cannot be read is reported in one line, and the others are
 analyzed. The exit status is 0 if every image was analyzed and every file written, else
-1; files that were
-left out do not change it."""
+1; skipped files do not change it."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -71,7 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="detect and classify the faces of images",
         description=_DESCRIPTION,
     )
-    # No `Path`: it would swallow a slash of an address.
+    # Not `Path`: it would remove a slash of a URL.
     parser.add_argument("paths", nargs="+", metavar="PATH", help="an image or a folder")
     parser.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     parser.add_argument("--csv", metavar="FILE", help="write CSV; - for stdout")
@@ -79,7 +78,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--out",
         type=Path,
         metavar="DIR",
-        help="write annotated copies there, in the same folders as the images",
+        help="write annotated copies there, in the folder structure of the images",
     )
     add_blur_option(parser, "the annotated copies")
     add_tiles_option(parser)
@@ -138,12 +137,12 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class _ImageInput:
-    """An image file that was asked for.
+    """An image file to analyze.
 
     Attributes:
-        path: of the file.
-        name: how it was asked for; a path would lose a slash of an address.
-        relative_folder: its folder within the folder that was asked for.
+        path: path of the file.
+        name: argument as given; a path would lose a slash of a URL.
+        relative_folder: folder of the file, relative to the given folder.
     """
 
     path: Path
@@ -153,12 +152,12 @@ class _ImageInput:
 
 @dataclass(frozen=True)
 class _ImageInputs:
-    """What the words of the command stand for.
+    """Files named by the arguments of the command.
 
     Attributes:
         sources: image files.
-        problems: what cannot be read, with a line that says why.
-        left_out: files of folders that are not images.
+        problems: paths that cannot be read, with the reason in one line.
+        left_out: files in folders that are not images.
     """
 
     sources: list[_ImageInput] = field(default_factory=list)
@@ -167,7 +166,7 @@ class _ImageInputs:
 
 
 def _collect_inputs(path_texts: Iterable[str], out: Path | None) -> _ImageInputs:
-    """Return the images that paths of files and folders stand for."""
+    """Return the images of the given files and folders."""
     collected = _ImageInputs()
     for path_text in path_texts:
         path = Path(path_text)
@@ -191,7 +190,7 @@ def _add_folder(collected: _ImageInputs, folder: Path, out: Path | None) -> None
     )
     if not folder_content.images and not folder_content.unreadable_folders:
         collected.problems[str(folder)] = (
-            f"there is no image in this folder; accepted are {IMAGE_FORMATS}"
+            f"no images in this folder; accepted formats: {IMAGE_FORMATS}"
         )
 
 
@@ -217,7 +216,7 @@ def _process_image(
     copies: _AnnotatedCopies | None,
     data_only: bool,
 ) -> ImageRecord:
-    """Do all there is to do with one image, and return its record."""
+    """Analyze one image, print and write its results, and return its record."""
     name = redact_url(source.name)
     try:
         image = decode_image(source.name).rotate(rotate)
@@ -250,16 +249,16 @@ def _format_scene(name: str, scene: Scene, style: Style) -> list[str]:
         label_text = format_face_caption(
             label, float(confidence), text_style, likeliest=likeliest
         )
-        lines.append(f"  {label_text:22} {box_text:28} face score {score:.2f}")
+        lines.append(f"  {label_text:22} {box_text:28} score {score:.2f}")
     return lines
 
 
 class _AnnotatedCopies:
-    """Writes annotated images into one folder and those in it, never onto an input.
+    """Writes annotated images into a folder tree, never over an input.
 
     Attributes:
-        n_written: how many there are by now.
-        n_failed: how many could not be written.
+        n_written: number of images written so far.
+        n_failed: number of images that could not be written.
     """
 
     def __init__(self, folder: Path, inputs: Sequence[Path], style: Style) -> None:
@@ -272,9 +271,9 @@ class _AnnotatedCopies:
         self._used_names: set[str] = set()
 
     def write(self, source: _ImageInput, image: DecodedImage, scene: Scene) -> None:
-        """Write the annotated copy of an image; a line says why if it cannot be.
+        """Write the annotated copy of an image; print a warning if that fails.
 
-        Of a very large JPEG, the copy is as large as what was decoded.
+        The copy of a very large JPEG has the reduced size at which it was decoded.
         """
         pixels = draw(image.pixels, image.scale_scene(scene), self._style)
         jpeg = image.format == "JPEG"
@@ -290,7 +289,7 @@ class _AnnotatedCopies:
             self.n_written += 1
 
     def _free_path(self, source: _ImageInput, suffix: str) -> Path:
-        """Return the first free name; case does not part names on every system."""
+        """Return the first free path; some file systems ignore the case of names."""
         stem = source.path.stem
         for number in itertools.count(1):
             name = f"{stem}{'' if number == 1 else f'-{number}'}{suffix}"

@@ -1,7 +1,4 @@
-"""`maskdet evaluate`: how well faces are found and labelled, as a table and JSON.
-
-`maskdet evaluate analyzers`: every analyzer that is here, on the same scenes.
-"""
+"""`maskdet evaluate`: evaluate detection and classification; compare analyzers."""
 
 from __future__ import annotations
 
@@ -72,8 +69,8 @@ from maskdet.wording import format_count
 
 _ANALYZERS_DESCRIPTION = f"""Compare every analyzer whose model files are present on the
 same images, at the same settings. Average precision at IoU {MIN_IOU} follows the rules
-of `evaluate scenes`. Recall, precision and the accuracy of the three classes are at the
-thresholds; the accuracy is that of the detected faces of at least {LARGE_PX:g} px.
+of `evaluate scenes`. Recall, precision and the accuracy over the three classes are at
+the thresholds; the accuracy is that of the detected faces of at least {LARGE_PX:g} px.
 Intervals are 95 %. Times are those of this machine."""
 
 _COMPARISON_FILE = "models/analyzers.json"
@@ -82,10 +79,10 @@ _COMPARISON_FILE = "models/analyzers.json"
 def add_analyzers_parser(
     kinds: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
-    """Add this kind of `evaluate` and its options."""
+    """Add `evaluate analyzers` and its options."""
     kind = kinds.add_parser(
         "analyzers",
-        help="all analyzers side by side",
+        help="compare all analyzers",
         description=_ANALYZERS_DESCRIPTION,
     )
     kind.add_argument("files", nargs="+", type=Path, metavar="DATA")
@@ -99,8 +96,8 @@ def add_analyzers_parser(
     kind.add_argument(
         "--out",
         metavar="FILE",
-        help=f"write the numbers as JSON; - for stdout. {_COMPARISON_FILE} is the file that "
-        "the Models page shows",
+        help="write the results as JSON; - for stdout. The Models page shows "
+        f"{_COMPARISON_FILE}",
     )
     add_models_option(kind)
     add_settings_options(kind, preset=False)
@@ -108,23 +105,25 @@ def add_analyzers_parser(
 
 
 def run_analyzers(args: argparse.Namespace) -> int:
-    """Measure, print the tables and write the numbers."""
+    """Evaluate the analyzers, print the tables and write the JSON."""
     check_output_path("--out", args.out, args.files)
     options = parse_analyzer_options(args)
     settings = options.settings
     if args.out is not None and settings != Settings():
         raise ValueError(
-            "--out is for the comparison at default settings, which is what its file "
-            "says of itself; leave out --out or the thresholds"
+            "--out needs the default settings; leave out --out or the options that "
+            "change them"
         )
     names = list(dict.fromkeys(args.names or ANALYZERS))
     for name in names:
         if name not in ANALYZERS:
-            raise ValueError(f"--names: {name} is none of {', '.join(ANALYZERS)}")
+            raise ValueError(
+                f"--names: must be one of {', '.join(ANALYZERS)}, not {name!r}"
+            )
     sets = _read_sets(args)
     rows = [row for name in names for row in _evaluate_analyzer(name, sets, settings)]
     if not rows:
-        raise ValueError("none of these analyzers is here")
+        raise ValueError("the model files of these analyzers are missing")
     if args.out != STDOUT:
         for line in format_comparison_table(rows, options.style):
             print_line(line)
@@ -134,11 +133,11 @@ def run_analyzers(args: argparse.Namespace) -> int:
 
 
 def _read_sets(args: argparse.Namespace) -> dict[str, list[Example]]:
-    """Return the examples of each set, by its name."""
+    """Return the examples by name of the set."""
     sets: dict[str, list[Example]] = {}
     for file in args.files:
         if file.stem in sets:
-            raise ValueError(f"{file}: there already is a set called {file.stem}")
+            raise ValueError(f"{file}: there is already a set named {file.stem}")
         sets[file.stem] = read_examples_with_warnings(file, args)
     return sets
 
@@ -146,11 +145,11 @@ def _read_sets(args: argparse.Namespace) -> dict[str, list[Example]]:
 def _evaluate_analyzer(
     name: str, sets: Mapping[str, list[Example]], settings: Settings
 ) -> list[AnalyzerMetrics]:
-    """Return one row a set; none, and a line, where the analyzer is not here."""
+    """Return one row per set; none, and a warning, if the analyzer cannot be loaded."""
     try:
         analyzer = load_analyzer(name)
     except (FileNotFoundError, RuntimeError) as error:
-        print_warning(f"{name} is left out: {format_error_reason(error)}")
+        print_warning(f"{name}: skipped: {format_error_reason(error)}")
         return []
     rows = []
     for set_name, examples in sets.items():
@@ -180,37 +179,35 @@ def _make_row(name: str, set_name: str, report: DetectionReport) -> AnalyzerMetr
 
 
 SAMPLES_NAME = "samples.png"
-"""In a report folder: some faces of each class, with what they are labelled as."""
+"""File in a report folder: sample faces of each class with their labels."""
 
-ERRORS_NAME = "mistakes.png"
-"""In a report folder: the faces that were labelled wrongly, the surest first."""
+ERRORS_NAME = "errors.png"
+"""File in a report folder: misclassified faces, highest confidence first."""
 
 _KINDS = ("scenes", "faces", "analyzers")
 
-_DESCRIPTION = f"""Measure an analyzer on labelled images. Without a KIND, the data
-decide: `maskdet evaluate FOLDER` measures on images with boxes as `scenes` does, on
-images of
-one face as `faces` does. Formats: {SUPPORTED_FORMATS}."""
+_DESCRIPTION = f"""Evaluate an analyzer on labelled images. Without a KIND, as in
+`maskdet evaluate FOLDER`, the kind depends on the data: `scenes` for images with boxes,
+`faces` for images of one face. Formats: {SUPPORTED_FORMATS}."""
 
 _SCENES_DESCRIPTION = f"""Evaluate on images with ground-truth boxes (COCO, VOC or
-YOLO). Average precision at IoU {MIN_IOU}: detections by falling score, each matched to
-the best free face, all-point interpolation, from score {MIN_CURVE_SCORE} and size 1 px
-on. A detection counts for its most likely class only, with its detection score; under
-"ap_every_class" the JSON also has the more lenient rule of YOLO's validation: every
-detection for every class, its score times the probability of that class. For "at least
-{LARGE_PX:g} px", smaller faces are ignored. Intervals are 95 %: a bootstrap over images
-for average precision, Wilson's for rates, and a bootstrap over faces for the other
-numbers on classes and for all under "numbers" in the JSON."""
+YOLO). Average precision at IoU {MIN_IOU}: detections by descending score, each matched
+to the unmatched face with the highest IoU, all-point interpolation, minimum score
+{MIN_CURVE_SCORE} and size 1 px. A detection counts for its most likely class only, with
+its detection score. "ap_every_class" in the JSON follows the more lenient rule of the
+validation of YOLO: every detection counts for every class, with its score times the
+probability of the class. For "at least {LARGE_PX:g} px", smaller faces are ignored.
+Intervals are 95 %: bootstrap over images for average precision, Wilson for rates,
+bootstrap over faces for the other class metrics and for "numbers" in the JSON."""
 
 _FACES_DESCRIPTION = """Evaluate on images of one face: a folder for each class, or an
-index.csv (path, label, split, source). Mask against no mask: an incorrectly worn mask
-counts as a mask. Intervals are 95 %: Wilson's for rates, and a bootstrap over faces for
-the other
-numbers and for all under "numbers" in the JSON."""
+index.csv (path, label, split, source). Mask vs no mask: an incorrectly worn mask counts
+as a mask. Intervals are 95 %: Wilson for rates, bootstrap over faces for the other
+metrics and for "numbers" in the JSON."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command, its two kinds of data and their options."""
+    """Add the command, its kinds and their options."""
     parser = commands.add_parser(
         "evaluate",
         help="measure an analyzer on labelled images",
@@ -223,10 +220,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     scenes.add_argument("file", type=Path, metavar="DATA")
     scenes.add_argument(
         "--boxes",
-        choices=("found", "truth"),
-        default="found",
-        help="found: evaluate the whole analyzer (default); truth: evaluate the "
-        f"classifier alone, on ground-truth boxes of at least {LARGE_PX:g} px",
+        choices=("detected", "ground_truth"),
+        default="detected",
+        help="detected: evaluate the whole analyzer (default); ground_truth: evaluate "
+        f"only the classifier, on ground-truth boxes of at least {LARGE_PX:g} px",
     )
     add_tiles_option(scenes)
     faces = kinds.add_parser(
@@ -242,10 +239,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     faces.add_argument("--source", help="only images of this source, such as real")
     faces.add_argument(
         "--view",
-        choices=("found", "whole"),
-        default="found",
-        help="found: classify the largest detected face, else the whole image "
-        "(default); whole: always the whole image",
+        choices=("detected", "whole"),
+        default="detected",
+        help="detected: classify the largest detected face, or the whole image if "
+        "there is none (default); whole: always classify the whole image",
     )
     for kind in (scenes, faces):
         _add_common_options(kind)
@@ -253,7 +250,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def insert_kind(arguments: list[str]) -> list[str]:
-    """Return the words with the kind of data where a person named only the data."""
+    """Insert the kind into the arguments if they only name the data."""
     index = arguments.index("evaluate") + 1
     data = Path(arguments[index]) if index < len(arguments) else Path("-")
     if arguments[index:] and arguments[index] not in _KINDS and data.exists():
@@ -285,20 +282,20 @@ def _add_common_options(kind: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, then print a table or write the report."""
+    """Evaluate, then print the table and write the outputs."""
     if args.kind == "analyzers":
         return run_analyzers(args)
     classifier_only = (
-        args.boxes == "truth" if args.kind == "scenes" else args.view == "whole"
+        args.boxes == "ground_truth" if args.kind == "scenes" else args.view == "whole"
     )
     options = parse_analyzer_options(args)
     if classifier_only and (args.analyzer, args.preset) != (None, None):
         raise ValueError(
-            "here the classifier is measured alone: leave out --analyzer and --preset"
+            "only the classifier is evaluated here: leave out --analyzer and --preset"
         )
     check_output_path("--json", args.json, [args.file])
     if args.report is not None and args.report.exists() and not args.report.is_dir():
-        raise ValueError(f"--report {args.report}: is a file, wanted a folder")
+        raise ValueError(f"--report {args.report}: is a file, not a folder")
     if args.report is not None:
         require_libraries("maskdet evaluate --report", "altair", "vl_convert")
     evaluate = _evaluate_scenes if args.kind == "scenes" else _evaluate_faces
@@ -308,7 +305,7 @@ def run(args: argparse.Namespace) -> int:
             print_line(line)
     if args.json is not None:
         metadata: Json = {
-            "version": 1,
+            "version": 2,
             "kind": args.kind,
             "file": str(args.file),
             "settings": dataclasses.asdict(options.settings),
@@ -327,14 +324,14 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _EvaluationOutput:
-    """What was measured.
+    """Results of an evaluation.
 
     Attributes:
-        set_name: the name of the set in the report folder.
-        lines: the table; the first line says what was measured.
-        content: the same for JSON.
-        matched_predictions: every answer.
-        examples: the images that were measured on.
+        set_name: name of the set in the report folder.
+        lines: the table; its first line is the title.
+        content: the results for JSON.
+        matched_predictions: prediction and ground truth of every face.
+        examples: the evaluated images.
     """
 
     set_name: str
@@ -347,7 +344,7 @@ class _EvaluationOutput:
 def _write_report(
     args: argparse.Namespace, evaluation: _EvaluationOutput, style: Style
 ) -> None:
-    # Charts need libraries that take long to load, and nobody else here wants them.
+    # Imported here, as the chart libraries are slow to import.
     from maskdet.evaluation.report import (
         mistakes_grid,
         samples_grid,
@@ -356,7 +353,7 @@ def _write_report(
     )
 
     folder: Path = args.report
-    # Who gets the report need not know where the images lie.
+    # The report must not reveal the folder of the images.
     title = evaluation.lines[0].replace(str(args.file), args.file.name)
     worst_errors = worst_mistakes(evaluation.matched_predictions)
     predictions = {evaluation.set_name: evaluation.matched_predictions.predictions}
@@ -384,16 +381,18 @@ def _evaluate_scenes(
             "evaluate faces"
         )
     faces = sum(len(example.labels) for example in examples)
-    title = f"{args.file}: {format_count(len(examples), 'image')}, {format_count(faces, 'face')}"
+    title = (
+        f"{args.file}: {format_count(len(examples), 'image')}, "
+        f"{format_count(faces, 'face')}"
+    )
     examples_with_progress = iterate_with_progress_bar(examples, "image")
-    if args.boxes == "truth":
+    if args.boxes == "ground_truth":
         classifier_report = evaluate_boxes(
             load_classifier(options.classifier), examples_with_progress
         )
         lines = [
-            f"{title}; {_describe_model(options, classifier_only=True)} on true boxes "
-            "of at least "
-            f"{LARGE_PX:g} px",
+            f"{title}; {_describe_model(options, classifier_only=True)} on "
+            f"ground-truth boxes of at least {LARGE_PX:g} px",
             "",
             *format_label_metrics(
                 classifier_report.classification,
@@ -401,10 +400,13 @@ def _evaluate_scenes(
                 options.style,
             ),
             "",
-            f"median time {classifier_report.median_ms:.1f} ms an image",
+            f"median time {classifier_report.median_ms:.1f} ms per image",
         ]
-        content: Json = {"boxes": "truth", **classifier_report.to_json()}
-        set_name = f"{args.file.stem}/true"
+        content: Json = {
+            "boxes": "ground_truth",
+            **classifier_report.to_json(),
+        }
+        set_name = f"{args.file.stem}/ground_truth"
         return _EvaluationOutput(
             set_name, lines, content, classifier_report.face_predictions, examples
         )
@@ -412,8 +414,8 @@ def _evaluate_scenes(
     report = evaluate_detection(analyzer, examples_with_progress, options.settings)
     table = format_detection_table(report, options.settings, options.style)
     lines = [f"{title}; {_describe_model(options)}", *table]
-    content = {"boxes": "found", "analyzer": options.analyzer, **report.to_json()}
-    set_name = f"{args.file.stem}/found"
+    content = {"boxes": "detected", "analyzer": options.analyzer, **report.to_json()}
+    set_name = f"{args.file.stem}/detected"
     return _EvaluationOutput(
         set_name, lines, content, report.face_predictions, examples
     )
@@ -458,7 +460,7 @@ def _evaluate_faces(
 
 
 def _read_face_examples(args: argparse.Namespace) -> list[Example]:
-    """Return the images of one split, and of one source if one is asked for."""
+    """Return the images of one split, and of one source if `--source` is given."""
     examples = read_examples_with_warnings(args.file, args)
     if not all(example.is_crop for example in examples):
         raise ValueError(
@@ -476,7 +478,7 @@ def _read_face_examples(args: argparse.Namespace) -> list[Example]:
 
 
 def _describe_model(options: AnalyzerOptions, *, classifier_only: bool = False) -> str:
-    """Return who was measured, in words; `classifier_only` for the classifier without detector."""
+    """Describe the evaluated model; `classifier_only` leaves out the detector."""
     is_default = options.classifier == DEFAULT_CLASSIFIER
     classifier = "our classifier" if is_default else f"classifier {options.classifier}"
     if classifier_only:
@@ -485,4 +487,4 @@ def _describe_model(options: AnalyzerOptions, *, classifier_only: bool = False) 
     without_refinement = (
         has_refinement(options.analyzer, options.classifier) and not options.refine
     )
-    return f"{name}, without a second look" if without_refinement else name
+    return f"{name}, without refinement" if without_refinement else name

@@ -1,4 +1,4 @@
-"""What `maskdet evaluate` prints."""
+"""Text tables of `maskdet evaluate`."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ from maskdet.types import CLASSES
 from maskdet.wording import format_count
 
 _WIDTH = 34
-"""Of the first column of the tables, in characters."""
+"""Width of the first column of the tables, in characters."""
 
 _CELL_WIDTH = 22
-"""Of a column that holds a number with its interval."""
-
+"""Width of a column of numbers with intervals, in characters."""
 
 _LARGE = f"at least {LARGE_PX:g} px"
-_RATE_TITLES = (f"{_LARGE} found", "boxes that are faces", "three classes", "ms")
+_RATE_TITLES = (f"recall, {_LARGE}", "precision", "accuracy", "ms")
 
 
 def format_detection_table(
     report: DetectionReport, settings: Settings, style: Style
 ) -> list[str]:
-    """Return how well the faces of scenes were found and labelled."""
+    """Return the detection and classification metrics of scenes."""
     titles = {
         "faces": "  faces",
         **{label.key: f"  {style.title(label)}" for label in CLASSES},
-        "mean": "  mean of the three",
+        "mean": "  mean of the classes",
     }
     lines = ["", f"{f'AP at IoU {MIN_IOU}':{_WIDTH}}{'all sizes':32}{_LARGE}"]
     for key, title in titles.items():
@@ -43,21 +42,21 @@ def format_detection_table(
     return [
         *lines,
         "",
-        f"as shown, from face score {settings.min_score:g} on",
-        _format_line(f"  faces of {_LARGE} found", report.recall),
-        _format_line("  boxes that are faces", report.precision),
+        f"at detection score {settings.min_score:g}",
+        _format_line(f"  recall, {_LARGE}", report.recall),
+        _format_line("  precision", report.precision),
         "",
-        f"labels of the faces found, {_LARGE}",
+        f"classes of the detected faces, {_LARGE}",
         *format_label_metrics(report.classification, report.summary, style),
         "",
-        f"median time {report.median_ms:.1f} ms an image",
+        f"median time {report.median_ms:.1f} ms per image",
     ]
 
 
 def format_comparison_table(rows: Sequence[AnalyzerMetrics], style: Style) -> list[str]:
-    """Return a table a set, with a line an analyzer, for three kinds of numbers."""
+    """Return three tables per set, with a line per analyzer."""
     lines: list[str] = []
-    names = ("faces", *map(style.title, CLASSES), "mean of the three")
+    names = ("faces", *map(style.title, CLASSES), "mean of the classes")
     for set_name in dict.fromkeys(row.set_name for row in rows):
         set_rows = [row for row in rows if row.set_name == set_name]
         n = set_rows[0].ap["faces"].n
@@ -71,7 +70,7 @@ def format_comparison_table(rows: Sequence[AnalyzerMetrics], style: Style) -> li
                 table = row.ap_large if large_only else row.ap
                 cells = (_format_cell(table[name]) for name in AP_NAMES)
                 lines.append(_format_row(f"    {row.analyzer}", cells))
-        lines.append(_format_row("  as shown", _RATE_TITLES))
+        lines.append(_format_row("  at the thresholds", _RATE_TITLES))
         for row in set_rows:
             rates = (_format_cell(row.rates[name]) for name in RATE_NAMES)
             time_ms = f"{row.median_ms:.1f}"
@@ -82,10 +81,10 @@ def format_comparison_table(rows: Sequence[AnalyzerMetrics], style: Style) -> li
 def format_classification_table(
     report: ClassificationReport, view: str, style: Style
 ) -> list[str]:
-    """Return how well images of one face were labelled."""
+    """Return the classification metrics of images of one face."""
     lines = ["", *format_label_metrics(report.classification, report.summary, style)]
     if len(report.by_source) > 1:
-        lines += ["", "mask against no mask, by source"]
+        lines += ["", "accuracy, mask vs no mask, by source"]
         for source, labels in report.by_source.items():
             lines.append(
                 _format_line(
@@ -93,30 +92,31 @@ def format_classification_table(
                 )
             )
     lines.append("")
-    if view == "found":
+    if view == "detected":
         n = len(report.classification.ground_truth)
-        lines.append(f"a face was found in {report.n_detected} of {n}")
-    return [*lines, f"median time {report.median_ms:.1f} ms an image"]
+        lines.append(f"images with a detected face: {report.n_detected} of {n}")
+    return [*lines, f"median time {report.median_ms:.1f} ms per image"]
 
 
 def format_label_metrics(
     labels: ClassificationResult, summary: ClassificationSummary, style: Style
 ) -> list[str]:
-    """Return every number about the labels of a set."""
+    """Return all classification metrics of a set."""
     three_class, mask_or_not = labels.class_confusion, labels.binary_confusion
     titles = [style.title(label) for label in CLASSES]
     widths = [max(14, 2 + display_width(title)) for title in titles]
     lines = [
-        _format_line("mask against no mask", mask_or_not.accuracy),
-        _format_line("  wearing one, right", mask_or_not.recalls[0]),
-        _format_line("  bare, right", mask_or_not.recalls[1]),
-        _format_line("three states", three_class.accuracy),
-        _format_line("  mean of their rows", three_class.balanced_accuracy()),
+        _format_line("accuracy, mask vs no mask", mask_or_not.accuracy),
+        _format_line("  recall, with mask", mask_or_not.recalls[0]),
+        _format_line("  recall, without mask", mask_or_not.recalls[1]),
+        _format_line("accuracy, three classes", three_class.accuracy),
+        _format_line("  balanced accuracy", three_class.balanced_accuracy()),
         *(
-            _format_line(f"  {title}, right", recall)
+            _format_line(f"  recall, {title}", recall)
             for title, recall in zip(titles, three_class.recalls, strict=True)
         ),
-        pad_text("truth / said", _WIDTH) + _format_right_aligned(titles, widths),
+        pad_text("ground truth / predicted", _WIDTH)
+        + _format_right_aligned(titles, widths),
     ]
     for title, row in zip(titles, three_class.counts, strict=True):
         counts = _format_right_aligned(map(str, row[:-1]), widths)
@@ -139,9 +139,9 @@ def _format_one_vs_rest(
     rows = list(zip(titles, of_classes, strict=True))
     precisions = [mask_or_not.precisions[0], *three_class.precisions]
     recalls = [mask_or_not.recalls[0], *three_class.recalls]
-    class_rows = [("a mask, worn well or not", summary.masked), *rows]
+    class_rows = [("Mask, correct or incorrect", summary.masked), *rows]
     return [
-        _format_row("each against the rest", ("precision", "recall", "F1")),
+        _format_row("one vs rest", ("precision", "recall", "F1")),
         *(
             _format_row(
                 f"  {title}", map(_format_cell, (precision, recall, class_summary.f1))
@@ -150,7 +150,7 @@ def _format_one_vs_rest(
                 class_rows, precisions, recalls, strict=True
             )
         ),
-        _format_row("from scores", ("ROC area", "average precision")),
+        _format_row("over all thresholds", ("ROC AUC", "average precision")),
         *(
             _format_row(
                 f"  {title}",
@@ -161,8 +161,8 @@ def _format_one_vs_rest(
             )
             for title, class_summary in class_rows
         ),
-        _format_line("calibration error of the label", summary.ece),
-        _format_line("  of mask against no mask", summary.binary_ece),
+        _format_line("calibration error (ECE)", summary.ece),
+        _format_line("  mask vs no mask", summary.binary_ece),
     ]
 
 
@@ -173,7 +173,7 @@ def _format_row(title: str, cells: Iterable[str]) -> str:
 
 
 def _format_cell(estimate: Estimate) -> str:
-    # The ends of an interval are unknown where hardly anything was measured.
+    # The interval is undefined without data.
     if not estimate.n or math.isnan(estimate.value):
         return "-"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

@@ -1,7 +1,4 @@
-"""`maskdet events`: list, sum up, export and delete what was recorded.
-
-What `maskdet events` says of many events: a line each, and sums by the hour.
-"""
+"""`maskdet events`: list, summarize, export and delete recorded events."""
 
 from __future__ import annotations
 
@@ -42,20 +39,21 @@ _KIND_WIDTH: Final = max(map(len, EVENT_KINDS.values()))
 def format_event_line(
     event: Event, zone: tzinfo | None = None, *, style: Style = DEFAULT_STYLE
 ) -> str:
-    """Return an event in one line.
+    """Format an event as one line.
 
     Args:
-        event: what happened.
-        zone: in which its time is told; by default that of this computer.
+        event: the event.
+        zone: time zone of the time; by default the local one.
         style: names of the classes.
     """
     when = event.at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-    # Person numbers start anew in each run of a stream.
+    # Track IDs start again in each session.
     prefix = f"{when}  {event.session[:4]:4}  {EVENT_KINDS[event.kind]:{_KIND_WIDTH}}"
     confidence_text = ""
     if event.label is not Label.UNKNOWN:
         confidence_text = f" ({format_percent(event.confidence)})"
-    return f"{prefix}  {event.camera}: {describe_event(replace(event, camera=''), style)}{confidence_text}"
+    description = describe_event(replace(event, camera=""), style)
+    return f"{prefix}  {event.camera}: {description}{confidence_text}"
 
 
 def summarize_events(
@@ -65,12 +63,12 @@ def summarize_events(
     *,
     style: Style = DEFAULT_STYLE,
 ) -> list[str]:
-    """Return how many people there were, what they wore, and that by the hour.
+    """Return the number of people by class, in total and by hour, as lines.
 
     Args:
-        store: where events are.
-        event_filter: those that count.
-        zone: whose hours are counted; by default that of this computer.
+        store: events database.
+        event_filter: events to count.
+        zone: time zone of the hours; by default the local one.
         style: names of the classes.
 
     Raises:
@@ -84,7 +82,7 @@ def summarize_events(
     lines = [
         f"{format_count(n_people, 'person', 'people')}: "
         f"{_format_labels(people, style)}",
-        f"{events}, of these {counts['close']:,} too close and {alerts}",
+        f"{events}, including {counts['close']:,} too close and {alerts}",
     ]
     utc_offset = datetime.now().astimezone(zone).utcoffset() or timedelta()
     hours = store.count_people_by_hour(
@@ -100,10 +98,10 @@ def summarize_events(
 
 
 def _format_labels(people: Counter[Label], style: Style) -> str:
-    """Return who wore what, of those of whom it is known."""
+    """Format the number of people by class, and the mask rate."""
     n_labelled = people.total()
     if not n_labelled:
-        return "of nobody it is known what they wore"
+        return "no classes known"
     parts = [
         f"{people[label]:,} {style.title(label)}" for label in CLASSES if people[label]
     ]
@@ -122,7 +120,8 @@ def _format_hour(
         pad_text(f"{people[label]:,}", display_width(title), align_right=True)
         for label, title in zip(CLASSES, titles, strict=True)
     )
-    return f"{start:%Y-%m-%d %H:%M}  {people.total():6,}  {_format_mask_rate(people):>6}  {counts_text}"
+    mask_rate = _format_mask_rate(people)
+    return f"{start:%Y-%m-%d %H:%M}  {people.total():6,}  {mask_rate:>6}  {counts_text}"
 
 
 _DELETE: Final = "delete"
@@ -133,21 +132,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = commands.add_parser(
         "events",
-        usage="maskdet events [STORE] [OPTIONS]\n"
-        "       maskdet events delete [STORE] (--before WHEN | --all) [--yes]",
+        usage="maskdet events [DATABASE] [OPTIONS]\n"
+        "       maskdet events delete [DATABASE] (--before WHEN | --all) [--yes]",
         help="list, summarize, export and delete recorded events",
         description="List the newest recorded events, oldest first. WHEN is a date or "
-        "time such as 2026-11-21 or 2026-11-21T10:30 (local time unless it has a "
-        "zone), or a time before now: 36h, 7d.",
+        "time such as 2026-11-21 or 2026-11-21T10:30 (local time unless it has a time "
+        "zone), or a duration before now: 36h, 7d.",
     )
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="[delete] [STORE]",
+        metavar="[delete] [DATABASE]",
         help="an SQLite file or an SQLAlchemy URL (default: the database of the "
-        f"dashboard; put a URL with a password into {EVENTS_URL_VARIABLE}); `delete` "
-        "before "
-        "it deletes events",
+        f"dashboard; put a URL with a password into {EVENTS_URL_VARIABLE}); with "
+        "`delete` before it, events are deleted",
     )
     _add_filters(parser)
     _add_output_options(parser)
@@ -156,7 +154,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--before",
         type=_parse_start,
         metavar="WHEN",
-        help="delete events before that time",
+        help="delete events before this time",
     )
     deleting.add_argument("--all", action="store_true", help="delete every event")
     deleting.add_argument(
@@ -172,7 +170,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--summary",
         action="store_true",
-        help="count people, each once, and show the mask rate by the hour",
+        help="count unique people, and show the mask rate by hour",
     )
     group.add_argument(
         "--limit",
@@ -185,67 +183,67 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("which events")
+    group = parser.add_argument_group("filters")
     group.add_argument(
         "--from",
         dest="since",
         type=_parse_start,
         metavar="WHEN",
-        help="events from then on",
+        help="only events since this time",
     )
     group.add_argument(
         "--to",
         dest="until",
         type=_parse_end,
         metavar="WHEN",
-        help="events until then; a date alone includes that day",
+        help="only events until this time; a date without time includes the day",
     )
     group.add_argument(
         "--kind",
         action="append",
         default=[],
         choices=list(EVENT_KINDS),
-        help="only this kind; may be given several times, as --label and --camera",
+        help="only events of this kind; --kind, --label and --camera may be repeated",
     )
     group.add_argument(
         "--label",
         action="append",
         default=[],
         choices=[label.key for label in Label],
-        help="only with this class",
+        help="only events with this class",
     )
     group.add_argument(
         "--camera",
         action="append",
         default=[],
         metavar="NAME",
-        help="only from this camera",
+        help="only events of this camera",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do as asked and return the exit status.
+    """Run the command and return its exit status.
 
     Raises:
-        ValueError: the options do not go together, or there is no such store.
-        RuntimeError: the database cannot be used (`StoreError`), or nobody is there
-            to be asked.
+        ValueError: the options contradict each other, or the database is unsuitable.
+        RuntimeError: the database cannot be used (`StoreError`), or there is no
+            terminal for the confirmation.
     """
     require_libraries("maskdet events", "sqlalchemy")
     arguments = list(args.words)
     is_delete = arguments[:1] == [_DELETE]
     del arguments[: int(is_delete)]
     if len(arguments) > 1:
-        raise ValueError("name one store at a time")
+        raise ValueError("only one database can be given")
     _check_options(args, is_delete=is_delete)
     style = parse_style(args)
     if args.csv is not None:
         check_output_path("--csv", args.csv, [])
     with contextlib.closing(_open_store(arguments[0] if arguments else "")) as store:
         if store.is_foreign():
-            raise ValueError(f"{store.location} is a database of something else")
+            raise ValueError(f"{store.location} is not an events database")
         if not store.exists():
-            print_line(f"nothing is recorded in {store.location}", to_stderr=True)
+            print_line(f"no events recorded in {store.location}", to_stderr=True)
             if args.csv is None:
                 return 0
         return (
@@ -256,28 +254,32 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_options(args: argparse.Namespace, *, is_delete: bool) -> None:
-    """Refuse options that do not go together, above all where events would go."""
+    """Reject contradictory options, above all where events would be deleted."""
     has_filter = args.since or args.until or args.kind or args.label or args.camera
     if not is_delete:
         if args.before or args.all or args.yes:
-            raise ValueError("--before, --all and --yes go with `events delete` only")
+            raise ValueError("--before, --all and --yes are only for `events delete`")
         return
     if has_filter or args.csv is not None or args.summary:
-        raise ValueError("`events delete` takes --before WHEN or --all, and --yes only")
+        raise ValueError(
+            "`events delete` accepts only --before WHEN or --all, and --yes"
+        )
     if bool(args.before) == args.all:
-        raise ValueError("say which events to delete: --before WHEN, or --all")
+        raise ValueError(
+            "choose the events to delete with either --before WHEN or --all"
+        )
 
 
 def _open_store(name: str) -> EventStore:
-    """Return the store that was named, or the one where the dashboard records."""
+    """Open the named database, or that of the dashboard."""
     from maskdet.events.store import EventStore
 
     if not name:
         url = read_events_url(os.environ)
         if not url:
             raise ValueError(
-                f"recording is switched off here ({EVENTS_URL_VARIABLE}=off); name a "
-                "store"
+                f"recording is switched off ({EVENTS_URL_VARIABLE}=off); name a "
+                "database"
             )
         return EventStore(url)
     if "://" not in name and not Path(name).expanduser().exists():
@@ -293,7 +295,7 @@ def _print_events(store: EventStore, args: argparse.Namespace, style: Style) -> 
         _to_ms(args.until),
         tuple(args.kind),
         tuple(args.label),
-        # As it was recorded: one line, and not too long.
+        # Names are recorded in this form.
         tuple(clean_camera_name(name) for name in args.camera),
     )
     if args.csv is not None:
@@ -301,7 +303,7 @@ def _print_events(store: EventStore, args: argparse.Namespace, style: Style) -> 
         return 0
     n_events = store.count_by_kind(event_filter).total()
     if not n_events:
-        print_line("no event is like that")
+        print_line("no matching events")
         return 0
     if args.summary:
         lines = summarize_events(store, event_filter, style=style)
@@ -348,14 +350,14 @@ def _delete_events(store: EventStore, args: argparse.Namespace) -> int:
 
 
 def _confirm(question: str) -> bool:
-    """Ask whoever sits there.
+    """Ask for confirmation in the terminal.
 
     Raises:
-        RuntimeError: nobody does.
+        RuntimeError: stdin is not a terminal.
     """
     if not sys.stdin.isatty():
         raise RuntimeError(
-            "nothing was deleted: nobody is there to be asked; say --yes"
+            "nothing was deleted: there is no terminal for the confirmation; use --yes"
         )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
@@ -382,5 +384,5 @@ def _parse_time_argument(text: str, *, whole_day: bool) -> datetime:
 
 def _parse_limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
     return int(text)

@@ -1,9 +1,4 @@
-"""`maskdet export`: write a trained classifier in the forms that run.
-
-The part of `maskdet export` that concerns the one-pass network.
-
-The option `--pin` of `maskdet export`: the new model's sha256 into a manifest.
-"""
+"""`maskdet export`: convert a trained classifier or single-stage network to LiteRT."""
 
 from __future__ import annotations
 
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _ModelFile(Protocol):
-    """What both exports know of the file that they chose."""
+    """Protocol of an exported model file."""
 
     @property
     def sha256(self) -> str: ...
@@ -40,7 +35,7 @@ class _ModelFile(Protocol):
 
 
 def add_pin_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option."""
+    """Add `--pin`."""
     parser.add_argument(
         "--pin",
         action="store_true",
@@ -49,23 +44,23 @@ def add_pin_option(parser: argparse.ArgumentParser) -> None:
 
 
 def check_pin_option(args: argparse.Namespace) -> None:
-    """Find out before the work whether there is a manifest to write to.
+    """Check before the work that `--pin` has a manifest to write to.
 
     Raises:
-        FileNotFoundError: the folder has none.
-        ValueError: it is broken.
+        FileNotFoundError: there is no manifest in the folder.
+        ValueError: the manifest is invalid.
     """
     if args.pin:
         read_manifest(_manifest_path(args))
 
 
 def pin_model(args: argparse.Namespace, name: str, file: _ModelFile) -> None:
-    """Write the model's size and sha256 into the manifest, or say what would be.
+    """Write size and sha256 of a model into the manifest, or else print them.
 
     Args:
-        args: the words of the command.
-        name: of the model, without the ending of its file.
-        file: the model.
+        args: arguments of the command.
+        name: name of the model, without file extension.
+        file: file of the model.
     """
     if args.pin:
         pin_checksum(_manifest_path(args), name, file.sha256, file.n_bytes)
@@ -83,23 +78,22 @@ def _manifest_path(args: argparse.Namespace) -> Path:
 
 
 def is_onepass_run(run: Path) -> bool:
-    """Return whether a run's recipe says that it trained the one-pass network."""
+    """Return whether the recipe of a run is that of the single-stage network."""
     try:
         recipe = json.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False  # what is wrong with it, the export of classifiers says
+        return False  # the classifier export reports the error
     return isinstance(recipe, dict) and recipe.get("network") == ONEPASS_NETWORK
 
 
 def run_onepass(args: argparse.Namespace) -> int:
-    """Export as asked; the work is in `maskdet.training.onepass.export`."""
+    """Export a single-stage network; see `maskdet.training.onepass.export`."""
     if args.faces or args.scenes or args.detector or args.onnx:
         raise ValueError(
-            "--faces, --scenes, --detector and --onnx are for classifiers; measure "
-            "with "
-            "`maskdet evaluate scenes FILE --analyzer onepass`"
+            "--faces, --scenes, --detector and --onnx are for classifiers; evaluate "
+            "with `maskdet evaluate scenes FILE --analyzer onepass`"
         )
-    # TensorFlow tells of missing graphics cards unless it is told not to.
+    # Silence the warnings of TensorFlow about missing GPUs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from maskdet.training.onepass.export import export_onepass, write_onepass_export
 
@@ -122,11 +116,11 @@ def _print_onepass_export(exported: OnePassExport) -> None:
         times = " and ".join(f"{time_ms:.2f}" for time_ms in version.times_ms)
         worse_on = ", ".join(version.list_regressions(float32)) or "nowhere"
         print_line(
-            f"{weights}: {version.n_bytes:,} bytes, at most {version.difference:.2g} "
-            f"from Keras, worse than float32: {worse_on}, {times} ms"
+            f"{weights}: {version.n_bytes:,} bytes, maximum difference to Keras "
+            f"{version.difference:.2g}, worse than float32: {worse_on}, {times} ms"
         )
     print_line(
-        f"{exported.weight_format} is used: the smallest fast one that loses nothing"
+        f"{exported.weight_format} is used: the smallest fast version without loss"
     )
     for name, result in exported.selected.metrics.items():
         print_line(f"validation {name}: {result}")
@@ -152,7 +146,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--last",
         action="store_true",
-        help="single-stage network: take the last epoch, not the best one",
+        help="single-stage network: use the last epoch instead of the best one",
     )
     parser.add_argument(
         "--name", help="name of the model (default: that of its recipe)"
@@ -188,7 +182,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export as asked; the work is in `maskdet.training.classifier.export`."""
+    """Export the run; see `maskdet.training.classifier.export`."""
     require_libraries("maskdet export", "tensorflow", "altair", "vl_convert")
     if args.onnx:
         require_libraries("maskdet export --onnx", "onnx", "tf2onnx")
@@ -196,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
     if is_onepass_run(args.run):
         return run_onepass(args)
     _check_options(args)
-    # TensorFlow tells of missing graphics cards unless it is told not to.
+    # Silence the warnings of TensorFlow about missing GPUs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from maskdet.training.classifier.export import (
         export_classifier,
@@ -219,7 +213,8 @@ def run(args: argparse.Namespace) -> int:
         pin_model(args, Path(exported.file_name).stem, exported.selected)
     else:
         print_line(
-            f"{exported.selected.n_bytes:,} bytes are too many to ship; facts only"
+            f"not written: {exported.selected.n_bytes:,} bytes are too large to ship; "
+            "only the facts are"
         )
     return 0
 
@@ -230,11 +225,11 @@ def _check_options(args: argparse.Namespace) -> None:
             raise FileNotFoundError(f"{path}: there is no such file")
     if args.last:
         raise ValueError(
-            "--last is for the single-stage network; a classifier's recipe says which "
-            "epoch is kept"
+            "--last is for the single-stage network; the recipe of a classifier "
+            "defines which epoch is kept"
         )
     if bool(args.scenes) and args.faces is None:
-        raise ValueError("--scenes needs --faces: a run keeps its answers on both")
+        raise ValueError("--scenes needs --faces: a run stores its predictions on both")
 
 
 def _print_export(exported: ClassifierExport) -> None:
@@ -245,15 +240,14 @@ def _print_export(exported: ClassifierExport) -> None:
     for precision, version in exported.versions.items():
         worse_on = ", ".join(version.list_regressions(float32)) or "nowhere"
         print_line(
-            f"{precision}: {version.n_bytes:,} bytes, at most {version.difference:.2g} "
-            f"from Keras, {version.n_changed} other answers, less often right: "
-            f"{worse_on}, "
-            f"1 face {version.one_face_ms:.2f} ms, 4 faces {version.four_faces_ms:.2f} "
-            "ms"
+            f"{precision}: {version.n_bytes:,} bytes, maximum difference to Keras "
+            f"{version.difference:.2g}, {version.n_changed} changed predictions, lower "
+            f"accuracy: {worse_on}, 1 face {version.one_face_ms:.2f} ms, 4 faces "
+            f"{version.four_faces_ms:.2f} ms"
         )
     print_line(
-        f"{exported.weight_format} is used: the fastest light one that is as often "
-        "right"
+        f"{exported.weight_format} is used: the fastest small version with the same "
+        "accuracy"
     )
     for title, results in (
         ("validation", exported.selected.metrics),
@@ -274,13 +268,13 @@ def _write_onnx(exported: ClassifierExport) -> None:
     images = read_crops(exported.run_folder / VALIDATION_FILE).images
     keras_probabilities = predict_probabilities(exported.model, images)
     difference = compute_onnx_difference(path, images, keras_probabilities)
-    print_line(f"wrote {path}, at most {difference:.2g} from Keras")
+    print_line(f"wrote {path}, maximum difference to Keras {difference:.2g}")
 
 
 def _collect_predictions(
     args: argparse.Namespace, exported: ClassifierExport
 ) -> Mapping[str, Predictions]:
-    """Return what the chosen version answers on the sets that were given."""
+    """Return the predictions of the chosen version on the given sets."""
     if args.faces is None:
         return {}
     from maskdet.classifier import MaskClassifier
@@ -298,7 +292,7 @@ def _collect_predictions(
 def _write_report(
     exported: ClassifierExport, predictions: Mapping[str, Predictions]
 ) -> None:
-    """Put every number, the learning curves and the charts into the run's folder."""
+    """Write the metrics, learning curves and charts into the folder of the run."""
     from maskdet.evaluation.report import write_report
     from maskdet.training.run_log import read_epochs
 
@@ -311,7 +305,7 @@ def _write_report(
 def _make_progress_bar() -> partial[Any]:
     from tqdm import tqdm
 
-    return partial(tqdm, desc="measuring", disable=None)
+    return partial(tqdm, desc="evaluating", disable=None)
 
 
 def _format_command(args: argparse.Namespace) -> str:

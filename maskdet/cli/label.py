@@ -1,4 +1,4 @@
-"""`maskdet label`: boxes for a folder of images whose class is known, as COCO."""
+"""`maskdet label`: add boxes to images whose class is known, and write COCO."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ from maskdet.media import encode_png
 from maskdet.wording import format_count
 
 REVIEW_LIST_NAME = "review.csv"
-"""In a review folder: every doubtful image, to be filled in with yes or no."""
+"""File in a review folder: the images to review, to be filled in with yes or no."""
 
 _DESCRIPTION = f"""Add a box to each image of one face whose class is known, and write
 COCO. The class comes from the name of the folder or from the index, the box from a face
 detector. Images without a reliable box are left out and listed in the file with the
 reason. Other faces of an image get no class and are ignored. Formats:
-{SUPPORTED_FORMATS};
-each image needs one label and no box."""
+{SUPPORTED_FORMATS}; each image needs one label and no box."""
 
-_REJECTED_IN_REVIEW = "refused in review"
+_REJECTED_IN_REVIEW = "rejected in review"
 
 _SAMPLE_SIZE = 96
-"""Sure boxes shown in a review folder, drawn by chance."""
+"""Maximum number of randomly chosen accepted images in a review folder."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -77,7 +76,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--reviewed",
         type=Path,
         metavar="LIST",
-        help=f"a {REVIEW_LIST_NAME} that was filled in: keep yes or no",
+        help=f"{REVIEW_LIST_NAME}, filled in: yes or no in the column keep",
     )
     add_classes_option(parser)
     for option, line in (
@@ -88,12 +87,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Box, write, and say what is left out."""
+    """Add boxes, write the file, and report what is left out."""
     from maskdet.evaluation.report import read_review
 
     check_output_path("--out", str(args.out), [args.path])
     if str(args.out) == STDOUT:
-        raise ValueError("--out: wanted a file, paths in it are relative to its place")
+        raise ValueError(
+            "--out: must be a file, as its paths are relative to its folder"
+        )
     examples = _read_examples(args)
     review_decisions = {} if args.reviewed is None else read_review(args.reviewed)
     detector = load_detector(args.detector)
@@ -124,7 +125,7 @@ def _read_examples(args: argparse.Namespace) -> list[Example]:
         if args.split in (None, example.split) and args.source in (None, example.source)
     ]
     if not selected:
-        raise ValueError(f"{args.path}: no image of that split and source")
+        raise ValueError(f"{args.path}: no images of this split and source")
     return selected
 
 
@@ -139,7 +140,7 @@ def _parse_rules(args: argparse.Namespace) -> AutoLabelRules:
 def _split_by_doubt(
     boxed: Sequence[AutoLabel], review_decisions: Mapping[Path, bool]
 ) -> tuple[list[AutoLabel], list[AutoLabel]]:
-    """Return the sure and the doubtful ones, as a person said where one did."""
+    """Return the accepted and the doubtful images; review decisions take precedence."""
     accepted: list[AutoLabel] = []
     doubtful: list[AutoLabel] = []
     for boxed_image in boxed:
@@ -188,7 +189,7 @@ def _format_summary(
         f"{format_count(len(accepted) + len(doubtful), 'image')}"
     ]
     lines += [f"  {label} {n}" for label, n in labels.most_common()]
-    lines.append(f"  faces of unknown class beside them: {n_other_faces}")
+    lines.append(f"  other faces, of unknown class: {n_other_faces}")
     lines.append(f"left out {len(doubtful)}")
     return lines + [f"  {reason} {n}" for reason, n in reasons.most_common()]
 
@@ -200,9 +201,11 @@ def _write_review(
 
     folder.mkdir(parents=True, exist_ok=True)
     for number, sheet in enumerate(render_review_sheets(doubtful), start=1):
-        write_file(folder / f"doubtful-{number}.png", encode_png(sheet))
+        write_file(folder / f"review-{number}.png", encode_png(sheet))
     sample_rows = np.random.default_rng(0).permutation(len(accepted))[:_SAMPLE_SIZE]
     for sheet in render_review_sheets([accepted[row] for row in np.sort(sample_rows)]):
-        write_file(folder / "sure.png", encode_png(sheet))
+        write_file(folder / "sample.png", encode_png(sheet))
     write_file(folder / REVIEW_LIST_NAME, format_review_csv(doubtful).encode("utf-8"))
-    print_line(f"wrote sheets and {REVIEW_LIST_NAME} to {folder}", to_stderr=True)
+    print_line(
+        f"wrote contact sheets and {REVIEW_LIST_NAME} to {folder}", to_stderr=True
+    )

@@ -1,4 +1,4 @@
-"""`maskdet models`: list, verify and fetch the model files."""
+"""`maskdet models`: list, verify and download the model files."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from maskdet.cli.options import add_models_option
 from maskdet.model_zoo import MODEL_FILES, ModelFile, fetch_model, model_path, sha256_of
 from maskdet.own_models import OwnModel, get_own_models
 
-PRESENT, MISSING, DAMAGED = "here", "missing", "damaged"
+PRESENT, MISSING, DAMAGED = "present", "missing", "damaged"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `models` to the commands."""
     parser = subparsers.add_parser(
         "models",
-        help="list, verify and fetch the model files",
-        description="The model files that maskdet knows, and your own. Files of other "
-        "projects are downloaded from their publishers, and kept only if their SHA-256 "
-        "is the known one.",
+        help="list, verify and download model files",
+        description="List, verify and download the model files of maskdet and your "
+        "own. Files of other projects are downloaded from their publishers, and kept "
+        "only if their SHA-256 matches.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="list the files and where they are")
+    listing = actions.add_parser("list", help="list the files and their states")
     listing.add_argument("--json", metavar="FILE", help="write JSON; - for stdout")
     add_models_option(listing)
     verify = actions.add_parser(
@@ -46,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do as asked and return the exit status."""
+    """Run the action and return the exit status."""
     if args.action == "list":
         return _list_models(args.json)
     if args.action == "verify":
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_state(asset: ModelFile) -> tuple[str, str]:
-    """Return one of the three states, and where the file lies or what is wrong."""
+    """Return one of the three states, and the path or the error."""
     try:
         return PRESENT, str(model_path(asset.name))
     except FileNotFoundError as error:
@@ -97,7 +97,7 @@ def _list_models(json_path: str | None) -> int:
 
 
 def _print_own_model_problems() -> int:
-    """Tell what is wrong with own model files, a line each; 1 if anything is."""
+    """Print a warning for each invalid own model; return 1 if there are any."""
     problems = list_own_model_problems()
     for problem in problems:
         print_warning(f"own model {problem}")
@@ -124,7 +124,7 @@ def _describe_own_model(model: OwnModel) -> str:
 
 
 def _verify_models(names: Sequence[str]) -> int:
-    """Check what is named, else all that is here or must be; 1 if any is wrong."""
+    """Verify the named files, or all present or bundled ones; return 1 on an error."""
     has_error = False
     for name in names or MODEL_FILES:
         if name not in MODEL_FILES:
@@ -134,15 +134,15 @@ def _verify_models(names: Sequence[str]) -> int:
         state, detail = _check_state(MODEL_FILES[name])
         needed = bool(names) or MODEL_FILES[name].is_bundled
         if state == PRESENT:
-            print_line(f"{name}: sha256 is right, {detail}")
+            print_line(f"{name}: sha256 matches, {detail}")
         elif state == DAMAGED or needed:
             has_error = True
             print_warning(detail)
         else:
-            print_line(f"{name}: not here, and not needed unless you ask for it")
+            print_line(f"{name}: not present, only needed for some options")
     for model in () if names else get_own_models().values():
-        # What its facts do not fit is not among them.
-        print_line(f"{model.name}: own model can be used, {model.path}")
+        # Models that do not match their facts are not in this list.
+        print_line(f"{model.name}: own model is valid, {model.path}")
     return int(has_error) | (0 if names else _print_own_model_problems())
 
 

@@ -1,7 +1,4 @@
-"""The options that choose analyzer, classifier, settings and style, all alike.
-
-Moments as people type them: a date, a time of day, or so long ago.
-"""
+"""Options shared by commands: analyzer, classifier, settings and style; times."""
 
 from __future__ import annotations
 
@@ -40,26 +37,26 @@ IMAGE_OPTIONS = {
     "nms_iou": "non-maximum suppression: of two boxes with a higher IoU, drop the one "
     "with the lower score, 0 to 1",
 }
-"""The settings that act on every image, and what each does."""
+"""Settings for single images, and their descriptions."""
 
 STREAM_OPTIONS: dict[str, str] = {
-    "memory_s": "how long a person who is not detected is remembered, in seconds",
-    "smoothing": "how several observations of a person become one class: "
+    "memory_s": "how long a track is kept without a detection, in seconds",
+    "smoothing": "label smoothing over the observations of a person: "
     f"{', '.join(SMOOTHING_METHODS)}",
-    "smoothing_window_s": "how far back observations count, in seconds",
-    "class_weights": "how much an observation counts that shows a mask, no mask, an "
-    "incorrectly worn mask: three numbers, 0 to 1; with the probabilities p it counts "
-    "by the factor sum(p * weight)",
-    "distance": f"how distances between people are measured: {', '.join(DISTANCE_METHODS)}",
-    "contact_distance_m": "people who are closer are in contact, in metres",
-    "contact_duration_s": "a contact that lasts longer is too long, in seconds",
+    "smoothing_window_s": "length of the smoothing window, in seconds",
+    "class_weights": "weights of observations of mask, no mask and incorrectly worn: "
+    "three numbers, 0 to 1; an observation with probabilities p has the weight "
+    "sum(p * weight)",
+    "distance": "method of distances between people: " + ", ".join(DISTANCE_METHODS),
+    "contact_distance_m": "distance below which two people are in contact, in metres",
+    "contact_duration_s": "longest allowed contact, in seconds",
     "field_of_view_deg": "horizontal field of view of the camera, for pinhole",
     "ground_points": "four points on the ground for --distance ground_plane, clockwise "
     "from the far left: x and y of each as fractions of image width and height",
-    "ground_width_m": "from the first point to the second, in metres",
-    "ground_depth_m": "from the second to the third, in metres",
+    "ground_width_m": "distance from the first point to the second, in metres",
+    "ground_depth_m": "distance from the second point to the third, in metres",
 }
-"""The settings that act on what is known of people over time, and what each does."""
+"""Settings for tracked people, and their descriptions."""
 
 _OPTION_CHOICES: dict[str, Sequence[str]] = {
     "smoothing": SMOOTHING_METHODS,
@@ -70,17 +67,16 @@ _OPTION_LENGTHS: dict[str, int] = {"class_weights": 3, "ground_points": 8}
 
 @dataclass(frozen=True)
 class AnalyzerOptions:
-    """What was chosen.
+    """Parsed options of a command.
 
     Attributes:
         analyzer: a name in `ANALYZERS`.
         classifier: a name in `CLASSIFIERS`, or the path of a `.tflite` file.
-        settings: the thresholds.
+        settings: thresholds and other settings.
         refine: whether the classifier may check large faces again after a
             single-stage network.
-        style: how images and videos are annotated, and what classes are called.
-        notices: what the preset does and which pipeline runs, a line each; nothing
-            where all is as usual.
+        style: annotation style, with names and colours of the classes.
+        notices: preset and pipeline, one line each; empty for the defaults.
     """
 
     analyzer: str = DEFAULT_ANALYZER
@@ -92,16 +88,16 @@ class AnalyzerOptions:
 
     @property
     def pipeline(self) -> str:
-        """Who detects and who classifies, in one line."""
+        """Detector and classifier in one line."""
         return describe_pipeline(self.analyzer, self.classifier, refine=self.refine)
 
     def print_notices(self) -> None:
-        """Say on stderr which pipeline runs; once it is loaded, so that it is true."""
+        """Print preset and pipeline on stderr; call it after loading the analyzer."""
         for notice in self.notices:
             print_line(notice, to_stderr=True)
 
     def print_undrawable_names(self) -> None:
-        """Say on stderr which own names the images that are written cannot show."""
+        """Print on stderr which class names cannot be drawn on images."""
         if self.style.substitution_note:
             print_line(self.style.substitution_note, to_stderr=True)
 
@@ -109,7 +105,7 @@ class AnalyzerOptions:
 def add_analyzer_options(
     parser: argparse.ArgumentParser, *, live: bool = False
 ) -> None:
-    """Add the options that choose the analyzer and its settings."""
+    """Add the options of the analyzer and its settings."""
     default = resolve_analyzer(AUTO, live=True) if live else DEFAULT_ANALYZER
     parser.add_argument(
         "--analyzer",
@@ -120,8 +116,8 @@ def add_analyzer_options(
     parser.add_argument(
         "--no-refinement",
         action="store_true",
-        help="no refinement: do not let the classifier check large faces again whose "
-        "confidence is low",
+        help="do not let the classifier re-check large faces with a low confidence "
+        "after a single-stage network",
     )
     add_settings_options(parser)
 
@@ -129,11 +125,11 @@ def add_analyzer_options(
 def add_settings_options(
     parser: argparse.ArgumentParser, *, preset: bool = True
 ) -> None:
-    """Add the options of the settings that act on every image.
+    """Add the options of `IMAGE_OPTIONS`, `--settings` and `--preset`.
 
     Args:
-        parser: gets them.
-        preset: whether a preset can be chosen, which names an analyzer too.
+        parser: parser to extend.
+        preset: whether to add `--preset`, which also selects an analyzer.
     """
     parser.add_argument(
         "--settings",
@@ -162,7 +158,7 @@ def add_settings_options(
 
 
 def add_tracking_options(parser: argparse.ArgumentParser) -> None:
-    """Add the settings of what is known of people over time."""
+    """Add the options of `STREAM_OPTIONS`."""
     group = parser.add_argument_group("tracking and distances")
     for name, description in STREAM_OPTIONS.items():
         default = getattr(Settings(), name)
@@ -184,44 +180,44 @@ def _option_string(name: str) -> str:
 
 
 def add_classifier_option(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose who classifies the faces."""
+    """Add the options of the classifier."""
     parser.add_argument(
         "--classifier",
         metavar="NAME",
         help=f"{', '.join(CLASSIFIERS)} or the path of a .tflite file that `maskdet "
-        f"export` wrote (default: {DEFAULT_CLASSIFIER}). Another one than the default "
-        "classifies every face",
+        f"export` wrote (default: {DEFAULT_CLASSIFIER}). A classifier other than the "
+        "default classifies every face",
     )
     add_models_option(parser)
 
 
 def add_models_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names the folder of own models."""
+    """Add `--models`."""
     parser.add_argument(
         "--models",
         type=Path,
         metavar="DIR",
-        help="folder of your own models, as `maskdet export --out DIR` writes it: "
-        "--classifier and --analyzer know them by name (default: that of the variable "
+        help="folder of your own models, as written by `maskdet export --out DIR`; "
+        "--classifier and --analyzer accept their names (default: the variable "
         f"{MODEL_DIR_VARIABLE})",
     )
 
 
 def add_tiles_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that looks at images in windows, for far cameras."""
+    """Add `--tiles`."""
     parser.add_argument(
         "--tiles",
         type=_parse_tiling,
         nargs="?",
         const=Tiling(),
         metavar="PX",
-        help="also analyze overlapping windows of so many pixels, which detects faces "
-        f"that are far away and takes longer ({Tiling.side_px} if no number follows)",
+        help="also analyze overlapping tiles of this size in pixels, which detects "
+        f"small faces but is slower (default without a number: {Tiling.side_px})",
     )
 
 
 def add_blur_option(parser: argparse.ArgumentParser, where: str) -> None:
-    """Add the options on how what is written looks, say `the video`."""
+    """Add `--blur` and `--style` for an output, such as `the video`."""
     parser.add_argument(
         "--blur", action="store_true", help=f"blur all faces in {where}"
     )
@@ -229,38 +225,38 @@ def add_blur_option(parser: argparse.ArgumentParser, where: str) -> None:
 
 
 def add_style_option(parser: argparse.ArgumentParser, what: str = "") -> None:
-    """Add the option with the own names and colours of classes.
+    """Add `--style`.
 
     Args:
-        parser: gets it.
-        what: else the style says, such as `how faces are marked in the copies`.
+        parser: parser to extend.
+        what: further use of the style, such as `how faces are marked in the copies`.
     """
     more = f"{what} and " if what else ""
     parser.add_argument(
         "--style",
         type=Path,
         metavar="FILE",
-        help=f"{more}what classes are called: a JSON "
+        help=f"{more}names and colours of the classes: a JSON "
         'object such as {"class_names": {"unknown": "Collecting info"}, '
         '"class_colours": {"mask": "#0072b2"}}, or settings saved by the dashboard',
     )
 
 
 def add_rotate_option(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add the option that turns what is read, say `every frame`."""
+    """Add `--rotate` for an input, such as `every frame`."""
     parser.add_argument(
         "--rotate",
         type=int,
         choices=ROTATIONS,
         default=0,
-        help=f"turn {what} so many degrees clockwise before it is analyzed, for a "
-        "camera that hangs upside down or on its side; boxes and points refer to the "
-        "turned image (default: 0)",
+        help=f"rotate {what} clockwise by this angle in degrees before analysis, for a "
+        "camera mounted upside down or on its side; boxes and points refer to the "
+        "rotated image (default: 0)",
     )
 
 
 def apply_tiling(analyzer: Analyzer, tiling: Tiling | None) -> Analyzer:
-    """Return the analyzer, looking in windows if that was asked for."""
+    """Return the analyzer, with tiling if `tiling` is given."""
     return analyzer if tiling is None else TiledAnalyzer(analyzer, tiling)
 
 
@@ -269,21 +265,21 @@ def _parse_tiling(text: str) -> Tiling:
         return Tiling(int(text))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"wanted a whole number of pixels, at least {MIN_TILE_PX}, not {text!r}"
+            f"must be an integer of at least {MIN_TILE_PX} (pixels), not {text!r}"
         ) from None
 
 
 def parse_analyzer_options(
     args: argparse.Namespace, *, live: bool = False
 ) -> AnalyzerOptions:
-    """Return what was chosen: options win over the file, that over defaults.
+    """Parse the options; they override the settings file, which overrides defaults.
 
     Args:
-        args: the words of the command, with the options that were added here.
-        live: whether it is for video, where the fast analyzer is the usual one.
+        args: parsed arguments, with the options added here.
+        live: whether it is for video, where the fast analyzer is the default.
 
     Raises:
-        ValueError: the file is no settings file, a value is out of its range, or two
+        ValueError: the file is not a settings file, a value is out of range, or two
             options contradict each other.
         OSError: the file cannot be read.
     """
@@ -313,8 +309,8 @@ def parse_analyzer_options(
         and classifies_every_face(options.analyzer, options.classifier)
     ):
         raise ValueError(
-            f"--no-refinement: {options.pipeline}, so there is no second look to leave "
-            "out; leave out --no-refinement or --classifier"
+            f"--no-refinement: {options.pipeline}, so there is no refinement; leave "
+            "out --no-refinement or --classifier"
         )
     if preset or analyzer or classifier or options.pipeline != defaults.pipeline:
         notices = [f"preset {args.preset}: {preset.description}"] if preset else []
@@ -324,7 +320,7 @@ def parse_analyzer_options(
 
 
 def parse_settings(args: argparse.Namespace, base: Settings) -> Settings:
-    """Return the settings with those that an option names put in."""
+    """Return the settings with the values of the given options."""
     overrides = {
         option: getattr(args, option)
         for option in (*IMAGE_OPTIONS, *STREAM_OPTIONS)
@@ -336,7 +332,7 @@ def parse_settings(args: argparse.Namespace, base: Settings) -> Settings:
 def _parse_preset(args: argparse.Namespace) -> TrackingPreset | None:
     name = getattr(args, "preset", None)
     if name is not None and args.settings is not None:
-        raise ValueError("--preset and --settings are both a beginning: choose one")
+        raise ValueError("--preset and --settings cannot be combined; choose one")
     return None if name is None else TRACKING_PRESETS[name]
 
 
@@ -350,7 +346,7 @@ def _apply_preset(options: AnalyzerOptions, preset: TrackingPreset) -> AnalyzerO
 
 
 def _parse_settings_file(content: bytes) -> AnalyzerOptions:
-    """Read bare settings, or everything that the dashboard saves around them."""
+    """Parse plain settings, or a settings file of the dashboard."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
@@ -370,10 +366,10 @@ def _parse_settings_file(content: bytes) -> AnalyzerOptions:
 
 
 def parse_style(args: argparse.Namespace, base: Style = DEFAULT_STYLE) -> Style:
-    """Return the style: what the file of `--style` says, else that of `--settings`.
+    """Return the style of `--style`, or `base`.
 
     Raises:
-        ValueError: the file is no style file, or a value is not allowed.
+        ValueError: the file is not a style file, or a value is invalid.
         OSError: the file cannot be read.
     """
     style, file = base, getattr(args, "style", None)
@@ -386,7 +382,7 @@ def parse_style(args: argparse.Namespace, base: Style = DEFAULT_STYLE) -> Style:
 
 
 def _parse_style_file(content: bytes) -> Style:
-    """Read a bare style, or the one in what the dashboard saves."""
+    """Parse a plain style, or that of a settings file of the dashboard."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
@@ -407,16 +403,16 @@ def _now() -> datetime:
 def parse_time(
     text: str, *, whole_day: bool = False, clock: Callable[[], datetime] = _now
 ) -> datetime:
-    """Return the moment that a text names, with its time zone.
+    """Parse a date, time or duration before now into a time with a time zone.
 
     Args:
         text: `2026-11-21`, `2026-11-21T10:30`, the same with a zone such as `Z` or
-            `+01:00` (else it is local time), or how long ago: `36h`, `7d`.
-        whole_day: a date alone is the end of that day, not its beginning.
-        clock: tells the time; tests bring their own.
+            `+01:00` (else it is local time), or a duration before now: `36h`, `7d`.
+        whole_day: whether a date without time means the end of the day.
+        clock: returns the current time.
 
     Raises:
-        ValueError: it names none.
+        ValueError: the text is not a time.
     """
     stripped = text.strip()
     ago_match = _AGO.fullmatch(stripped)
@@ -430,5 +426,6 @@ def parse_time(
         return parsed if parsed.tzinfo is not None else parsed.astimezone()
     except (ValueError, OverflowError, OSError):
         raise ValueError(
-            f"a time looks like 2026-11-21, 2026-11-21T10:30, 36h or 7d, not {text!r}"
+            "must be a time such as 2026-11-21, 2026-11-21T10:30, 36h or 7d, not "
+            f"{text!r}"
         ) from None

@@ -1,4 +1,4 @@
-"""`maskdet robustness`: hard negatives, low light, groups, false positives."""
+"""`maskdet robustness`: hard negatives, low light, groups and false positives."""
 
 from __future__ import annotations
 
@@ -54,13 +54,12 @@ from maskdet.settings import Settings
 _DESCRIPTION = """Robustness benchmark: change labelled faces in ways that must not
 change their class, and count the errors. Objects are drawn over the mouths of faces
 without a mask, and faces are darkened. Clear shields, and masks with a printed mouth,
-are drawn
-too: then the class should at least be unknown. With --groups, groups of people are
-compared. Incorrectly worn counts as masked; intervals are 95 %. With --analyzer or
-settings, also count false positives: on parts of the images that touch no face, and on
-drawn walls, round things and hands; cartoon faces are reported separately. Images of
-one face are then also pasted on drawn walls at small sizes, to measure recall and
-classification."""
+are drawn too: the class should then at least be unknown. With --groups, groups of
+people are compared. Incorrectly worn counts as masked; intervals are 95 %. With
+--analyzer or settings, false positives are counted too: on image regions without faces,
+and on drawn walls, round objects and hands; cartoon faces are reported separately.
+Images of one face are then also pasted onto drawn walls at small sizes, to measure
+recall and classification."""
 
 _WIDTH = 34
 
@@ -110,25 +109,25 @@ def _add_without_faces_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="PATH",
-        help="also count the false positives of --analyzer on images that show no "
-        "face: all images in these folders and below, and of COCO files without boxes "
-        "(--negatives of `train`) those that are never trained on",
+        help="also count the false positives of --analyzer on images without faces: "
+        "all images in these folders (recursively), and the held-out images of COCO "
+        "files without boxes (--negatives of `train`)",
     )
     add_held_out_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the suites on each file, then on all of them together."""
+    """Run the benchmarks, print the results and write the JSON."""
     check_output_path("--json", args.json, args.files)
-    # A classifier alone is measured alone; what else is chosen is an analyzer's.
+    # Without these options, only the classifier is evaluated.
     with_analyzer = any(
         getattr(args, name) is not None
         for name in ("analyzer", "preset", "settings", *IMAGE_OPTIONS)
     )
     if args.without_faces and not with_analyzer:
-        raise ValueError("--without-faces goes with --analyzer only")
+        raise ValueError("--without-faces needs --analyzer")
     if not args.files and not args.without_faces:
-        raise ValueError("name files with labelled faces, or --without-faces PATH")
+        raise ValueError("give files with labelled faces, or --without-faces PATH")
     options = parse_analyzer_options(args)
     analyzer = None
     if with_analyzer:
@@ -149,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
             print_line(line)
     if args.json is not None:
         report = {
-            "version": 1,
+            "version": 2,
             "files": [str(file) for file in args.files],
             "classifier": options.classifier,
             "analyzer": options.analyzer if with_analyzer else None,
@@ -165,10 +164,10 @@ def run(args: argparse.Namespace) -> int:
 def _run_on_labelled(
     args: argparse.Namespace, options: AnalyzerOptions, analyzer: Analyzer | None
 ) -> tuple[list[str], Json]:
-    """Return lines and numbers of every suite that needs labelled faces."""
+    """Run the benchmarks on labelled faces; return lines and values for JSON."""
     groups = None if args.groups is None else read_subgroups(args.groups)
     classifier = load_classifier(options.classifier)
-    # The detector whose weights come with the package, so that this runs anywhere.
+    # A detector whose weights are in the package, so that this runs everywhere.
     detector = load_detector("mtcnn")
     assert isinstance(detector, LandmarkDetector)
     examples = _read_labelled_examples(args)
@@ -210,12 +209,12 @@ def _run_on_labelled(
         "false_positives": None
         if false_positives is None
         else false_positives.to_json(),
-        "pasted": None if small_faces is None else small_faces.to_json(),
+        "small_faces": None if small_faces is None else small_faces.to_json(),
     }
 
 
 def _list_images_without_faces(args: argparse.Namespace) -> list[tuple[Path, str]]:
-    """Return images that show no face, and the kind of each."""
+    """Return the images without faces, and the kind of each."""
     from maskdet.training.onepass.data import list_negatives
 
     coco_files = [path for path in args.without_faces if path.suffix.lower() == ".json"]
@@ -232,14 +231,14 @@ def _list_images_without_faces(args: argparse.Namespace) -> list[tuple[Path, str
     ]
     if not files:
         names = ", ".join(str(path) for path in args.without_faces)
-        raise ValueError(f"--without-faces {names}: there is no image in it")
+        raise ValueError(f"--without-faces {names}: no images found")
     return files
 
 
 def _run_analyzer_benchmarks(
     analyzer: Analyzer | None, examples: list[Example], settings: Settings, seed: int
 ) -> tuple[FalsePositiveReport | None, SmallFaceReport | None]:
-    """Return what an analyzer, if one is asked for, finds where no face and one is."""
+    """Measure false positives and small faces if there is an analyzer."""
     if analyzer is None:
         return None, None
     examples_with_progress = iterate_with_progress_bar(examples, "image")
@@ -271,21 +270,21 @@ def _format_classifier_results(
     group_reports: list[SubgroupReport],
 ) -> list[str]:
     lines = [
-        "bare faces called masked",
-        _format_line("  as they are", occlusion.baseline),
+        "faces without mask, predicted masked",
+        _format_line("  unchanged", occlusion.baseline),
         *(
             _format_line(f"  with a {name}", estimate)
             for name, estimate in occlusion.occluders.items()
         ),
-        _format_line("  with anything", occlusion.overall),
+        _format_line("  all objects", occlusion.overall),
         "",
-        "mask against no mask, right",
-        _format_line("  as they are", low_light_report.baseline),
+        "accuracy, mask vs no mask",
+        _format_line("  unchanged", low_light_report.baseline),
         _format_line("  in low light", low_light_report.darkened),
-        _format_line("  lost", low_light_report.accuracy_loss),
+        _format_line("  loss", low_light_report.accuracy_loss),
     ]
     if group_reports:
-        lines += ["", f"{'right, by group':{_WIDTH}}{'':32}difference to the rest"]
+        lines += ["", f"{'accuracy, by group':{_WIDTH}}{'':32}difference to the rest"]
     for group in group_reports:
         gap_text, flag = (
             _format_estimate(group.accuracy_difference),
@@ -301,15 +300,15 @@ def _format_classifier_results(
 
 
 def _format_lookalikes(report: LookalikeReport) -> list[str]:
-    threshold_text = f"confidence from {report.min_confidence:g}"
+    threshold_text = f"confidence >= {report.min_confidence:g}"
     lines = [
         "",
-        f'called "no mask", {threshold_text}',
-        _format_line("  bare", report.baseline),
+        f"predicted no mask, {threshold_text}",
+        _format_line("  faces without mask", report.baseline),
     ]
     for name, estimate in report.predicted_no_mask.items():
         lines.append(_format_line(f"  with a {name}", estimate))
-        lines.append(_format_line("    unsure", report.unsure[name]))
+        lines.append(_format_line("    unknown", report.unsure[name]))
     return lines
 
 
@@ -320,15 +319,15 @@ def _format_false_positives(
         return []
     return [
         "",
-        f"false positives an image, {analyzer}",
+        f"false positives per image, {analyzer}",
         *(
             _format_line(f"  {name}", estimate)
             for name, estimate in report.by_kind.items()
         ),
-        _format_line("  together", report.overall),
-        _format_line("  share of images with one", report.fraction_with_any),
+        _format_line("  all", report.overall),
+        _format_line("  fraction of images with one", report.fraction_with_any),
         "",
-        "drawn faces taken for faces, an image (a matter of taste)",
+        "detected cartoon faces per image",
         *(
             _format_line(f"  {name}", estimate)
             for name, estimate in report.cartoons.items()
@@ -342,28 +341,27 @@ def _format_images_without_faces(
     return [
         "",
         f"images without a face, {analyzer}",
-        _format_line("  false positives an image", report.per_image),
-        _format_line("  share of images with one", report.fraction_with_any),
+        _format_line("  false positives per image", report.per_image),
+        _format_line("  fraction of images with one", report.fraction_with_any),
         *(
             _format_line(f"    {kind}", estimate)
             for kind, estimate in report.by_kind.items()
             if len(report.by_kind) > 1
         ),
-        *(
-            f"  left out: {file}: {reason}"
-            for file, reason in report.unreadable.items()
-        ),
+        *(f"  skipped: {file}: {reason}" for file, reason in report.unreadable.items()),
     ]
 
 
 def _format_small_faces(report: SmallFaceReport | None, analyzer: str) -> list[str]:
     if report is None:
         return []
-    lines = ["", f"images of one face pasted on walls, {analyzer}"]
+    lines = ["", f"small faces, pasted onto walls, {analyzer}"]
     for side_px, recall in report.recall.items():
-        lines.append(_format_line(f"  {side_px} px, found", recall))
-        lines.append(_format_line("    found ones right", report.accuracy[side_px]))
-    return [*lines, _format_line("  false positives a scene", report.false_positives)]
+        lines.append(_format_line(f"  {side_px} px, recall", recall))
+        lines.append(
+            _format_line("    accuracy of the detected", report.accuracy[side_px])
+        )
+    return [*lines, _format_line("  false positives per scene", report.false_positives)]
 
 
 def _format_line(title: str, estimate: Estimate) -> str:

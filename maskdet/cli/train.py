@@ -1,4 +1,4 @@
-"""`maskdet train`: make our networks from labelled images."""
+"""`maskdet train`: train a classifier or, in `train_onepass`, the onepass network."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _RECIPES_HELP = "\n".join(
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `train` and the networks that it trains."""
+    """Add `train` and its networks."""
     networks = subparsers.add_parser(
         "train", help="train a classifier or the single-stage network"
     ).add_subparsers(dest="network", metavar="NETWORK", required=True)
     train_onepass.add_onepass_parser(networks)
     parser = networks.add_parser(
         "classifier",
-        help="a network that classifies one face",
+        help="a network that classifies single faces",
         description="Train a classifier for mask, no mask and incorrectly worn.",
         epilog=f"recipes:\n{_RECIPES_HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -53,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--recipe",
         choices=RECIPES,
         default="maskdet",
-        help="how to train; see below (default: maskdet)",
+        help="training recipe; see below (default: maskdet)",
     )
     parser.add_argument(
         "--data",
@@ -70,8 +70,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="extend",
         default=[],
         metavar="PATH",
-        help="images to validate on, in the same forms (default: those that --data "
-        "marks as validation, else a part of it)",
+        help="validation images, in the same formats (default: those that --data marks "
+        "as validation, else a part of it)",
     )
     parser.add_argument(
         "--corrections", metavar="FILE", help="list of labels to correct"
@@ -83,7 +83,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Add what changes a recipe, and where the run is kept."""
+    """Add the options that override the recipe, and the folder of the run."""
     parser.add_argument(
         "--weights",
         help="initial weights of MobileNetV2: a .weights.h5 file, a .tflite file that "
@@ -94,21 +94,21 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, help="folder for the run (default: runs/RECIPE)"
     )
     parser.add_argument(
-        "--epochs", type=int, help="number of epochs, of all stages together"
+        "--epochs", type=int, help="total number of epochs of all stages"
     )
     parser.add_argument("--steps", type=int, help="batches per epoch")
     parser.add_argument("--batch-size", type=int, help="crops per batch")
     parser.add_argument(
         "--learning-rate", type=float, help="learning rate of the last stage"
     )
-    parser.add_argument("--size-px", type=int, help="side of the input")
+    parser.add_argument("--size-px", type=int, help="side of the input, in pixels")
     parser.add_argument("--drawn", type=int, help="number of synthetic crops to add")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
     parser.add_argument(
         "--detector",
         default="yunet",
         help="recipe maskdet: face detector for images of one face, and for the "
-        "landmarks to draw masks at; `none` for none",
+        "landmarks of synthetic masks; `none` for none",
     )
     add_workers_option(parser)
     parser.add_argument(
@@ -117,7 +117,7 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train as asked; the work is in `maskdet.training`."""
+    """Train the chosen network; see `maskdet.training`."""
     check_training_libraries()
     if args.network == "onepass":
         return train_onepass.run_onepass_training(args)
@@ -188,13 +188,13 @@ def _parse_recipe(args: argparse.Namespace) -> ClassifierRecipe:
 
 
 def _check_weights(recipe: ClassifierRecipe, weights: str | None) -> None:
-    """Make sure, before the data are read, that the network can start from them."""
+    """Check before reading the data that the initial weights can be loaded."""
     if weights is None:
         return
     if weights != "imagenet" and not Path(weights).is_file():
         raise FileNotFoundError(
             f"--weights {weights}: there is no such file; `--weights imagenet` "
-            "downloads the usual ones, `--weights none` starts from random weights"
+            "downloads ImageNet weights, `--weights none` starts from random weights"
         )
     from maskdet.training.classifier.network import build_classifier
 
@@ -204,7 +204,7 @@ def _check_weights(recipe: ClassifierRecipe, weights: str | None) -> None:
 def _load_detector(
     args: argparse.Namespace, recipe: ClassifierRecipe
 ) -> Detector | None:
-    """Return the face detector of a recipe that needs one, fit to draw with."""
+    """Return the face detector if the recipe needs one, with landmarks if it draws."""
     if recipe.views != "camera":
         return None
     from maskdet.training.classifier.data import require_landmark_detector
@@ -214,7 +214,7 @@ def _load_detector(
 
 
 def _load_data(args: argparse.Namespace, recipe: ClassifierRecipe) -> TrainingData:
-    """Read the images, check them, and tell what was found."""
+    """Read and check the images, and print the report."""
     data = load_training_data(
         args.data,
         args.val,
@@ -244,7 +244,7 @@ def _prepare_data(
         resplit,
     )
 
-    if not args.resume:  # how crops are cut and drawn may have changed since
+    if not args.resume:  # the crops may depend on changed options
         (out / PACKED_FILE).unlink(missing_ok=True)
     splits = DataSplits(data.train, data.validation, data.test)
     if not args.val:
@@ -269,7 +269,7 @@ def _collect_run_facts(
     training_data: ClassifierData,
     command: str,
 ) -> dict[str, object]:
-    """Return what the card of the run needs to know beside the recipe."""
+    """Return the facts of the run for its model card, besides the recipe."""
     return {
         "command": command,
         "data": [_data_set_name(Path(path)) for path in args.data],
@@ -287,7 +287,7 @@ def _collect_run_facts(
 def _format_command(
     args: argparse.Namespace, recipe: ClassifierRecipe, out: Path
 ) -> str:
-    """Return the command that makes this run from nothing."""
+    """Return the command that reproduces this run."""
     arguments = ["maskdet", "train", args.network]
     arguments += ["--recipe", recipe.name, "--data", *args.data]
     arguments += ["--val", *args.val] if args.val else []
@@ -316,6 +316,6 @@ def _format_command(
 
 
 def _data_set_name(path: Path) -> str:
-    """Return what data is called, such as `faces` or `kaggle-train`."""
+    """Return the name of a data set, such as `faces` or `kaggle-train`."""
     path = path.resolve()
     return path.parent.name if path.name == "index.csv" else path.stem

@@ -1,4 +1,4 @@
-"""`maskdet train onepass`: one network that finds faces and reads masks."""
+"""`maskdet train onepass`: train the single-stage network."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from maskdet.cli.training_run import (
     load_detector_option,
     make_progress_bar,
     override_recipe,
+    recipe_option,
 )
 from maskdet.datasets import load_training_data
 from maskdet.evaluation.training_runs import FACTS_NAME, ONEPASS_RUNS_NAME
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from maskdet.training.onepass.recipe import OnePassRecipe
 
 ONEPASS_NETWORK = "onepass"
-"""What a recipe calls the network; `export` knows a run by it."""
+"""Name of the network in a recipe, by which `export` identifies a run."""
 
 PACKED_IMAGES_FILE = "scenes.npz"
 
@@ -59,19 +60,19 @@ _RECIPE_OPTIONS = (
 def add_onepass_parser(
     networks: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
-    """Add `onepass` to the networks that `train` knows."""
+    """Add `onepass` to the networks of `train`."""
     parser = networks.add_parser(
         "onepass",
         help="a network that detects and classifies faces in one stage",
-        description="Train one network that detects faces and classifies them, from "
-        "images with boxes.",
+        description="Train one network that detects and classifies faces, on images "
+        "with boxes.",
     )
     _add_data_options(parser)
     add = parser.add_argument
     add(
         "--weights",
         metavar="FILE",
-        help="YuNet's ONNX file to start from, the best.weights.h5 of another run, or "
+        help="initial weights: YuNet's ONNX file, best.weights.h5 of another run, or "
         "an exported .tflite file with float weights",
     )
     add(
@@ -82,7 +83,7 @@ def add_onepass_parser(
     add(
         "--detector",
         default="yunet",
-        help="face detector with landmarks, for drawing masks on faces; `none` draws "
+        help="face detector with landmarks, to draw masks on faces; `none` to draw "
         "none",
     )
     add("--out", type=Path, default=Path("runs/onepass"), help="folder for the run")
@@ -92,19 +93,23 @@ def add_onepass_parser(
     add("--learning-rate", type=float, help="highest learning rate of the class branch")
     add("--drawn", type=int, help="number of images with masks drawn on")
     add(
-        "--distracted",
+        "--distractor-fraction",
         type=float,
-        help="fraction of training images with objects pasted in that are not faces",
+        dest="distracted",
+        metavar="F",
+        help="fraction of training images with pasted objects that are not faces",
     )
     add(
-        "--negatives-share",
+        "--negatives-fraction",
         type=float,
-        dest="negatives_share",
-        help="fraction of training images that show one of --negatives (default: 0.25)",
+        metavar="F",
+        help="fraction of training images taken from --negatives (default: 0.25)",
     )
     add(
-        "--body-rate",
+        "--backbone-rate",
         type=float,
+        dest="body_rate",
+        metavar="F",
         help="learning rate of YuNet's layers, as a fraction of --learning-rate",
     )
     add("--seed", type=int, help="random seed")
@@ -129,7 +134,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="PATH",
-        help="images to validate on (default: those that --data marks as validation)",
+        help="validation images (default: those that --data marks as validation)",
     )
     add("--corrections", metavar="FILE", help="list of labels to correct")
     add_classes_option(parser)
@@ -138,36 +143,36 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="SOURCE[=WEIGHT]",
-        help="sources whose boxes were made by a detector: they do not train the exact "
-        "size of boxes. With a weight from 0 to 1, less than others do",
+        help="sources whose boxes are approximate, made by a detector: weight of their "
+        "boxes in the box loss, from 0 to 1 (default: 0)",
     )
     add_negatives_options(parser)
     add(
         "--detection-teacher",
         type=Path,
         metavar="FILE.tflite",
-        help="exported one-pass network that looks at the training images first: "
-        "what it detects without a label is ignored, not trained as background, and "
-        "faces that it hardly sees are shown more often",
+        help="exported single-stage network that is run on the training images first: "
+        "its detections without a label are ignored instead of trained as background, "
+        "and faces with a low score are sampled more often",
     )
 
 
 def add_negatives_options(parser: argparse.ArgumentParser) -> None:
-    """Add the images that show no face, for both networks."""
+    """Add the options of images without faces, for both networks."""
     parser.add_argument(
         "--negatives",
         nargs="+",
         action="extend",
         default=[],
         metavar="PATH",
-        help="images without any face: COCO files without boxes, or folders. One in "
-        "four is held out, to measure false positives",
+        help="images without faces: COCO files without boxes, or folders. A quarter of "
+        "them is held out, to measure false positives",
     )
     add_held_out_option(parser)
 
 
 def run_onepass_training(args: argparse.Namespace) -> int:
-    """Train as asked; the work is in `maskdet.training.onepass`."""
+    """Train the single-stage network; see `maskdet.training.onepass`."""
     if args.weights is not None and not Path(args.weights).is_file():
         raise FileNotFoundError(f"--weights {args.weights}: there is no such file")
     detection_teacher = args.detection_teacher
@@ -229,7 +234,7 @@ def _parse_onepass_recipe(args: argparse.Namespace) -> OnePassRecipe:
         *augmentation.borders,
         *(_parse_loose_source(loose_source) for loose_source in args.loose),
     )
-    recipe = override_recipe(recipe, {"negatives": args.negatives_share})
+    recipe = override_recipe(recipe, {"negatives": args.negatives_fraction})
     augmentation = dataclasses.replace(augmentation, borders=borders)
     return dataclasses.replace(recipe, views=augmentation)
 
@@ -237,7 +242,7 @@ def _parse_onepass_recipe(args: argparse.Namespace) -> OnePassRecipe:
 def _load_landmark_detector(
     args: argparse.Namespace, recipe: OnePassRecipe
 ) -> LandmarkDetector | None:
-    """Return the face detector to draw with; None if nothing is drawn."""
+    """Return the face detector for drawing masks; None if none are drawn."""
     from maskdet.training.classifier.data import require_landmark_detector
 
     detector = load_detector_option(args.detector) if recipe.drawn else None
@@ -245,28 +250,26 @@ def _load_landmark_detector(
 
 
 def _warn_unknown_sources(loose: Sequence[str], data: TrainingData) -> None:
-    """Say which sources of `--loose` no image is of: a slip would go unseen."""
+    """Warn about sources of `--loose` without images, which may be typing errors."""
     sources = {example.source for example in data.train}
     for source in (_parse_loose_source(loose_source)[0] for loose_source in loose):
-        if source not in sources | {
-            "drawn"
-        }:  # also what our own code draws is called so
+        # "drawn" is also the source of synthetic images, which are added later.
+        if source not in sources | {"drawn"}:
             print_warning(
-                f"--loose {source}: no image is of this source; there are "
+                f"--loose {source}: no images of this source; there are "
                 f"{', '.join(sorted(sources))}"
             )
 
 
 def _parse_loose_source(loose_source: str) -> tuple[str, float]:
-    """Return a source, and how much its boxes count: nothing unless said."""
+    """Parse a source and the weight of its boxes, 0 by default."""
     source, has_weight, weight = loose_source.partition("=")
     try:
         return source, float(weight) if has_weight else 0.0
     except ValueError:
         raise ValueError(
-            f"--loose {loose_source}: wanted a source, or a source and a weight from 0 "
-            "to 1 "
-            "such as ilc=0.5"
+            f"--loose {loose_source}: must be a source, or a source and a weight from "
+            "0 to 1 such as ilc=0.5"
         ) from None
 
 
@@ -277,7 +280,7 @@ def _pack_training_data(
     teacher: Classifier | None,
     detector: LandmarkDetector | None,
 ) -> OnePassData:
-    """Pack what to train on, once: a run that goes on takes the file."""
+    """Pack the training images into a file, or read the file of a resumed run."""
     from maskdet.training.onepass.augment import draw_training_images
     from maskdet.training.onepass.data import (
         HELD_OUT_FILE,
@@ -295,7 +298,7 @@ def _pack_training_data(
     held_out = read_training_images(
         data.validation, make_progress_bar("reading validation")
     )
-    # The export measures what it converts on the same images.
+    # The export evaluates on the same images.
     save_packed_images(
         PackedImages.pack(held_out), args.out / VALIDATION_FILE, "validation"
     )
@@ -310,7 +313,7 @@ def _pack_training_data(
             image_regions = apply_detection_teacher(
                 image_regions,
                 detection_teacher,
-                make_progress_bar("looking for unlabelled"),
+                make_progress_bar("detecting unlabelled faces"),
             )
         if detector is not None:
             image_regions += draw_training_images(
@@ -336,7 +339,7 @@ def _pack_training_data(
 
 
 def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
-    """Return the images without a face that were asked for, or None."""
+    """Return the images of `--negatives`, or None."""
     if not args.negatives:
         return None
     from maskdet.training.onepass.data import read_negatives
@@ -354,7 +357,7 @@ def read_negatives_options(args: argparse.Namespace) -> NegativeImages | None:
 def _compute_fingerprint(
     args: argparse.Namespace, data: TrainingData, recipe: OnePassRecipe
 ) -> str:
-    """Return what is the same exactly when the packed scenes would be."""
+    """Return a hash of everything that the packed images depend on."""
     parts: list[object] = [args.detector, args.teacher, recipe.drawn, recipe.seed]
     if args.detection_teacher is not None:
         parts.append(hashlib.sha256(args.detection_teacher.read_bytes()).hexdigest())
@@ -373,7 +376,7 @@ def _collect_onepass_run_facts(
     recipe: OnePassRecipe,
     training_data: OnePassData,
 ) -> dict[str, object]:
-    """Return what the card of the run needs to know beside the recipe."""
+    """Return the facts of the run for its model card, besides the recipe."""
     run_facts: dict[str, object] = {
         "network": ONEPASS_NETWORK,
         "command": _format_onepass_command(args, recipe),
@@ -398,7 +401,7 @@ def _collect_onepass_run_facts(
 
 
 def _trace_initial_weights(weights: str | None) -> tuple[str | None, list[str]]:
-    """Return the file that the first of several runs began with, and their commands."""
+    """Return the initial weights of the first of several runs, and their commands."""
     if weights is None:
         return None, []
     recipe = _read_weights_recipe(Path(weights))
@@ -408,7 +411,7 @@ def _trace_initial_weights(weights: str | None) -> tuple[str | None, list[str]]:
 
 
 def _read_weights_recipe(weights: Path) -> dict[str, Any] | None:
-    """Return the recipe of the run that some weights are from, if it is at hand."""
+    """Return the recipe of the run that produced the weights, if it is available."""
     if weights.suffix == ".tflite":
         facts = weights.parent / ONEPASS_RUNS_NAME / weights.stem / FACTS_NAME
         if not facts.is_file():
@@ -423,12 +426,12 @@ def _read_weights_recipe(weights: Path) -> dict[str, Any] | None:
 
 
 def _format_onepass_command(args: argparse.Namespace, recipe: OnePassRecipe) -> str:
-    """Return the command that makes this run from nothing."""
+    """Return the command that reproduces this run."""
     arguments = ["maskdet", "train", "onepass", "--data", *args.data]
     arguments += ["--val", *args.val] if args.val else []
     for option_name in ("loose", "negatives", "held-out-kinds"):
-        values = getattr(args, option_name.replace("-", "_"))
-        arguments += [f"--{option_name}", *values] if values else []
+        words = getattr(args, option_name.replace("-", "_"))
+        arguments += [f"--{option_name}", *words] if words else []
     for class_option in args.classes:
         arguments += ["--classes", class_option]
     for option in (
@@ -440,12 +443,10 @@ def _format_onepass_command(args: argparse.Namespace, recipe: OnePassRecipe) -> 
     ):
         value = getattr(args, option.replace("-", "_"))
         arguments += [f"--{option}", str(value)] if value is not None else []
-    for field_name in _RECIPE_OPTIONS:
-        arguments += [
-            f"--{field_name.replace('_', '-')}",
-            str(getattr(recipe, field_name)),
-        ]
-    arguments += ["--distracted", str(recipe.views.distracted)]
+    values = {name: getattr(recipe, name) for name in _RECIPE_OPTIONS}
+    values["distracted"] = recipe.views.distracted
     if args.negatives:
-        arguments += ["--negatives-share", str(recipe.negatives)]
+        values["negatives"] = recipe.negatives
+    for name, value in values.items():
+        arguments += [recipe_option(name), str(value)]
     return shlex.join([*arguments, "--out", str(args.out)])

@@ -1,4 +1,4 @@
-"""What the trainings of both networks check before the work, and tell after it."""
+"""Options, checks and final output shared by the trainings of both networks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,23 @@ _Recipe = TypeVar("_Recipe")
 
 _MAX_WORKERS = 256
 
+_OPTION_NAMES = {
+    "body_rate": "backbone-rate",
+    "distracted": "distractor-fraction",
+    "negatives": "negatives-fraction",
+}
+"""Field of a recipe to its option, where the names differ."""
+
 
 def add_workers_option(parser: argparse.ArgumentParser) -> None:
-    """Add how many processes make the batches."""
+    """Add `--workers`."""
     parser.add_argument(
         "--workers",
         type=_parse_worker_count,
         default=0,
         metavar="N",
-        help="processes that augment images, where a GPU trains (default: 0, a thread "
-        "beside the training)",
+        help="processes that augment images, for training on a GPU (default: 0, a "
+        "thread of the training process)",
     )
 
 
@@ -41,18 +48,18 @@ def _parse_worker_count(text: str) -> int:
     count = int(text) if text.isdecimal() else -1
     if not 0 <= count <= _MAX_WORKERS:
         raise argparse.ArgumentTypeError(
-            f"{text!r}: wanted a whole number from 0 to {_MAX_WORKERS}"
+            f"must be an integer from 0 to {_MAX_WORKERS}, not {text!r}"
         )
     return count
 
 
 def check_training_libraries() -> None:
-    """Make sure that everything a training needs is installed.
+    """Check that the libraries for training are installed.
 
-    Keras trains with another library where the variable KERAS_BACKEND names one.
+    The variable KERAS_BACKEND selects another backend of Keras than TensorFlow.
 
     Raises:
-        MissingExtraError: something is not; the message names the extra.
+        MissingExtraError: a library is missing; the message names the extra.
     """
     other = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
     backend = "keras" if other else "tensorflow"
@@ -60,10 +67,10 @@ def check_training_libraries() -> None:
 
 
 def check_training_paths(args: argparse.Namespace, out: Path) -> None:
-    """Make sure, before any work, that what a training reads and writes is there.
+    """Check before the work the input paths and the folder of a training.
 
     Raises:
-        OSError: something is missing, or cannot be written.
+        OSError: a path is missing or cannot be written.
         ValueError: the folder of the run cannot be used.
     """
     check_run_folder(out, resume=args.resume)
@@ -76,14 +83,14 @@ def check_training_paths(args: argparse.Namespace, out: Path) -> None:
 
 
 def override_recipe(recipe: _Recipe, overrides: Mapping[str, object]) -> _Recipe:
-    """Return a recipe with the values that were given as options.
+    """Return a recipe with the values of the given options.
 
     Args:
         recipe: a dataclass.
-        overrides: its fields by name; None for what was not given.
+        overrides: values by field name; None for options that were not given.
 
     Raises:
-        ValueError: a value cannot train; the message names the option.
+        ValueError: a value is invalid; the message names the option.
     """
     for name, value in overrides.items():
         if value is None:
@@ -91,27 +98,32 @@ def override_recipe(recipe: _Recipe, overrides: Mapping[str, object]) -> _Recipe
         try:
             recipe = dataclasses.replace(recipe, **{name: value})  # type: ignore[type-var]
         except ValueError as error:
-            raise ValueError(f"--{name.replace('_', '-')} {value}: {error}") from None
+            raise ValueError(f"{recipe_option(name)} {value}: {error}") from None
     return recipe
 
 
+def recipe_option(name: str) -> str:
+    """Return the option of a field of a recipe, such as `--batch-size`."""
+    return f"--{_OPTION_NAMES.get(name, name).replace('_', '-')}"
+
+
 def enable_training_log() -> None:
-    """Let the training tell on stderr how it goes."""
+    """Log the progress of a training on stderr."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("maskdet").setLevel(logging.INFO)
-    # TensorFlow tells of missing graphics cards unless it is told not to.
+    # Silence the warnings of TensorFlow about missing GPUs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def make_progress_bar(title: str) -> partial[Any]:
-    """Return a progress bar that shows on a terminal how far something is."""
+    """Return a factory of progress bars on a terminal."""
     from tqdm import tqdm
 
     return partial(tqdm, desc=title, disable=None, file=sys.stderr)
 
 
 def load_detector_option(name: str) -> Detector | None:
-    """Return the face detector that `--detector` names; None for `none`."""
+    """Return the face detector of `--detector`; None for `none`."""
     if name == "none":
         return None
     from maskdet.detectors import load_detector
@@ -122,13 +134,13 @@ def load_detector_option(name: str) -> Detector | None:
 def finish_training(
     out: Path, title: str, *, n_planned_epochs: int, has_ended: bool = False
 ) -> int:
-    """Draw the learning curves, say how the training ended, and return the status.
+    """Draw the learning curves, report how the training ended, and return the status.
 
     Args:
         out: folder of the run.
         title: name of the run.
         n_planned_epochs: epochs of the recipe.
-        has_ended: whether fewer epochs than planned are the end.
+        has_ended: whether the training ended before the planned epochs.
     """
     from maskdet.evaluation.report import write_curves
 
@@ -140,9 +152,8 @@ def finish_training(
         return 0
     if log:
         print_warning(
-            f"stopped after {len(log)} of {n_planned_epochs} epochs; the same command "
-            "with "
-            "--resume continues"
+            f"stopped after {len(log)} of {n_planned_epochs} epochs; the same "
+            "command with --resume continues"
         )
     else:
         print_warning(

@@ -1,9 +1,4 @@
-"""`maskdet tune`: what thresholds cost on a labelled set, and which reach a goal.
-
-Labelled sets for `maskdet tune`: read, looked at by an analyzer, stored.
-
-What `maskdet tune` prints.
-"""
+"""`maskdet tune`: evaluate thresholds on a labelled set, and choose them for a goal."""
 
 from __future__ import annotations
 
@@ -68,20 +63,20 @@ def store_scored_sets(
     analyzer_names: Sequence[str] | None,
     classes: ClassNames,
 ) -> None:
-    """Look at sets and store what was found, a file for each set and analyzer.
+    """Run analyzers on sets and store the predictions, a file per set and analyzer.
 
     Args:
-        sources: the sets.
-        folder: where to; made if there is none.
-        options: the classifier, and the analyzer unless there are `analyzer_names`.
-        analyzer_names: the analyzers.
-        classes: what the names of classes mean.
+        sources: labelled sets.
+        folder: output folder; created if missing.
+        options: classifier, and analyzer if there are no `analyzer_names`.
+        analyzer_names: names of the analyzers.
+        classes: mapping of the class names of the data.
 
     Raises:
         ValueError: a set cannot be read, or the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out {folder}: is a file, wanted a folder")
+        raise ValueError(f"--out {folder}: is a file, not a folder")
     sets = [read_labelled_set(source, classes) for source in sources]
     folder.mkdir(parents=True, exist_ok=True)
     for name in analyzer_names or (options.analyzer,):
@@ -94,11 +89,11 @@ def store_scored_sets(
 
 
 def read_labelled_set(source: Path, classes: ClassNames) -> ImportedDataset:
-    """Return a labelled set; what was left out of it is told on stderr.
+    """Read a labelled set, and print on stderr what is left out.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: it cannot be read, or no class is known.
+        ValueError: the set cannot be read, or no class is known.
     """
     try:
         with _show_image_progress(f"reading {source.name}") as progress:
@@ -131,7 +126,7 @@ def _format_class_hint(class_words: Iterable[str], classes: ClassNames) -> str:
 def score_labelled_set(
     labelled_set: ImportedDataset, options: AnalyzerOptions, name: str
 ) -> AnalyzerPredictions:
-    """Return all that an analyzer finds in a set."""
+    """Return the predictions of an analyzer on a set."""
     analyzer = load_analyzer(name, options.classifier, refine=options.refine)
     if name == options.analyzer:
         options.print_notices()
@@ -143,7 +138,7 @@ def score_labelled_set(
 
 @contextlib.contextmanager
 def _show_image_progress(title: str) -> Iterator[ProgressCallback | None]:
-    """Show how far it is, on stderr if that is a terminal."""
+    """Show the progress on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -159,20 +154,20 @@ def _show_image_progress(title: str) -> Iterator[ProgressCallback | None]:
 
 
 _WIDTH = 24
-"""Of the first column, in characters."""
+"""Width of the first column, in characters."""
 
 _CELL_WIDTH = 22
-"""Of a column that holds a number with its interval."""
+"""Width of a column of numbers with intervals, in characters."""
 
-_METRIC_TITLES = ("precision", "recall", "F1", "false positives an image")
+_METRIC_TITLES = ("precision", "recall", "F1", "false positives per image")
 
 
 def format_operating_point(
     operating_point: EvaluationResult, style: Style
 ) -> list[str]:
-    """Return what settings do on a whole set, a line a class."""
+    """Return the metrics of settings on a whole set, a line per class."""
     lines = [
-        _format_settings_line("with", operating_point.settings),
+        _format_settings_line("settings:", operating_point.settings),
         _format_row("", _METRIC_TITLES),
     ]
     for row in compute_class_metrics(operating_point):
@@ -183,7 +178,7 @@ def format_operating_point(
 
 
 def format_proposal(proposal: Proposal, style: Style) -> list[str]:
-    """Return settings for a goal, what they do, and whether it can be promised."""
+    """Return the proposed settings of a goal, their metrics and the notes."""
     n_selection, n_holdout = (
         proposal.selection_performance.n_images,
         proposal.performance_after.n_images,
@@ -191,12 +186,12 @@ def format_proposal(proposal: Proposal, style: Style) -> list[str]:
     rows = (
         ("now", proposal.performance_before),
         ("proposed", proposal.performance_after),
-        ("where it was chosen", proposal.selection_performance),
+        ("on the selection half", proposal.selection_performance),
     )
     return [
         f"goal: {proposal.goal.title(style)}",
         _format_settings_line("proposed:", proposal.settings_after),
-        f"chosen on {format_count(n_selection, 'image')}, reported on the other "
+        f"chosen on {format_count(n_selection, 'image')}, evaluated on the other "
         f"{n_holdout}",
         _format_row(style.title(proposal.goal.label), _METRIC_TITLES),
         *(
@@ -219,9 +214,9 @@ def _list_metrics(performance: ClassPerformance) -> tuple[Estimate, ...]:
 
 def _format_settings_line(prefix: str, settings: Settings) -> str:
     return (
-        f"{prefix} face score {settings.min_score:g}, confidence "
+        f"{prefix} detection score {settings.min_score:g}, confidence "
         f"{settings.min_confidence:g}, smallest face {settings.min_face_px:g} px, "
-        f"overlap {settings.nms_iou:g}"
+        f"NMS IoU {settings.nms_iou:g}"
     )
 
 
@@ -239,16 +234,16 @@ def _format_cell(estimate: Estimate) -> str:
 
 
 _SCORES_COMMAND: Final = "scores"
-"""As the first word: store scores instead of tuning on them."""
+"""As the first argument: store predictions instead of tuning."""
 
 _STORED_SUFFIX: Final = ".npz"
 
 _DESCRIPTION = f"""Run the analyzer on a labelled set once, then report precision and
 recall at the thresholds. DATA is a folder, a zip, a COCO, VOC, YOLO or index file, or
-stored scores ({_STORED_SUFFIX}). With --goal, settings are chosen on one half of the
-images and reported on the other. `maskdet tune {_SCORES_COMMAND} DATA... --out DIR`
-stores the predictions
-instead: numbers only, without images and their names. Intervals are 95 %."""
+stored predictions ({_STORED_SUFFIX}). With --goal, settings are chosen on one half of
+the images and evaluated on the other. `maskdet tune {_SCORES_COMMAND} DATA... --out
+DIR` stores the predictions instead: numbers only, without images and their names.
+Intervals are 95 %."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -264,8 +259,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--goal",
         metavar="GOAL",
-        help="choose settings for a goal: f1, recall=0.95, cost=5 or equal; the number "
-        "may be left out",
+        help="choose settings for a goal: f1, recall=0.95, cost=5 or equal; the value "
+        "is optional",
     )
     parser.add_argument(
         "--label",
@@ -278,10 +273,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=float,
         default=MIN_IOU,
         metavar="F",
-        help=f"IoU from which a face counts as detected (default: {MIN_IOU:g})",
+        help="minimum IoU of a detected face with a labelled one (default: "
+        f"{MIN_IOU:g})",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="random seed of the two halves (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        help="random seed of the split into halves (default: 0)",
     )
     add_classes_option(parser)
     _add_output_options(parser)
@@ -302,14 +301,14 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help=f"with {_SCORES_COMMAND}: the folder for the stored scores; the dashboard reads "
-        "models/tune. Without --analyzer, the scores of "
+        help=f"with {_SCORES_COMMAND}: folder for the predictions; the dashboard reads "
+        "models/tune. Without --analyzer, those of "
         f"{', '.join(BUNDLED_ANALYZERS)} are stored",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Store scores, or tune on a set."""
+    """Store predictions, or tune on a set."""
     if args.data[0] == _SCORES_COMMAND:
         if args.out is None or not args.data[1:]:
             raise ValueError(
@@ -326,9 +325,9 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     if len(args.data) > 1:
-        raise ValueError(f"one DATA at a time, not {len(args.data)}")
+        raise ValueError(f"only one DATA can be given, not {len(args.data)}")
     if args.out is not None:
-        raise ValueError(f"--out is for `maskdet tune {_SCORES_COMMAND}`")
+        raise ValueError(f"--out is only for `maskdet tune {_SCORES_COMMAND}`")
     source = Path(args.data[0])
     output_paths = {
         "--json": args.json,
@@ -338,7 +337,9 @@ def run(args: argparse.Namespace) -> int:
     for option, target in output_paths.items():
         check_output_path(option, target, [source])
     if list(output_paths.values()).count(STDOUT) > 1:
-        raise ValueError("only one of them can write to stdout")
+        raise ValueError(
+            "only one of --json, --report and --settings-out can write to stdout"
+        )
     goal = None if args.goal is None else _parse_goal(args.goal, args.label)
     _tune(args, source, goal, data_only=STDOUT in output_paths.values())
     return 0
@@ -410,19 +411,21 @@ def _make_report(
 
 
 def _parse_goal(text: str, label: str) -> Goal:
-    """Return the goal that words such as `recall=0.95` ask for."""
+    """Parse a goal such as `recall=0.95`."""
     kind, has_value, value_text = text.partition("=")
     if kind not in GOAL_KINDS:
-        raise ValueError(f"--goal: {kind!r} is none of {', '.join(GOAL_KINDS)}")
+        raise ValueError(
+            f"--goal: must be one of {', '.join(GOAL_KINDS)}, not {kind!r}"
+        )
     goal = Goal(kind, label=Label[label.upper()])
     if not has_value:
         return goal
     if kind not in ("recall", "cost"):
-        raise ValueError(f"--goal {kind} takes no number")
+        raise ValueError(f"--goal {kind} takes no value")
     try:
         value = float(value_text)
     except ValueError:
-        raise ValueError(f"--goal {kind}: {value_text!r} is no number") from None
+        raise ValueError(f"--goal {kind}: {value_text!r} is not a number") from None
     if kind == "cost":
         return dataclasses.replace(goal, cost=value)
     return dataclasses.replace(goal, recall=value)
@@ -439,14 +442,14 @@ def _load_scored_set(
         )
     if (args.analyzer, args.classifier, args.preset) != (None, None, None):
         raise ValueError(
-            f"{source}: stored scores are of one analyzer: leave out --analyzer, "
+            f"{source}: stored predictions are of one analyzer: leave out --analyzer, "
             "--classifier and --preset"
         )
     return read_predictions(source)
 
 
 def _format_settings(options: AnalyzerOptions, analyzer: str, settings: Json) -> Json:
-    """Return settings with the analyzer that they were tuned for, as the page saves."""
+    """Return settings with their analyzer, in the format of the dashboard."""
     if analyzer not in ANALYZERS:
         return settings
     return {
@@ -458,7 +461,7 @@ def _format_settings(options: AnalyzerOptions, analyzer: str, settings: Json) ->
 
 
 def _to_json(operating_point: EvaluationResult, proposal: Proposal | None) -> Json:
-    """Return every number for JSON."""
+    """Return the results for JSON."""
     ground_truth = operating_point.predictions.ground_truth
     classes = {}
     for row in compute_class_metrics(operating_point):
@@ -471,7 +474,7 @@ def _to_json(operating_point: EvaluationResult, proposal: Proposal | None) -> Js
         key = "faces" if row.label is None else row.label.key
         classes[key] = {name: estimate.to_json() for name, estimate in metrics.items()}
     return {
-        "version": 1,
+        "version": 2,
         "set": ground_truth.name,
         "images": len(ground_truth.names),
         "faces": len(ground_truth.faces),

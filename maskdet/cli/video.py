@@ -1,9 +1,4 @@
-"""`maskdet video`: videos and cameras as an annotated video, JSON, CSV and a summary.
-
-One video or camera of `maskdet video` after the other, and what is said of it.
-
-The lines in which `maskdet video` sums up a video.
-"""
+"""`maskdet video`: analyze videos and cameras; annotated video, JSON, CSV, summary."""
 
 from __future__ import annotations
 
@@ -19,6 +14,7 @@ from types import FrameType
 from typing import Final
 
 from maskdet.analyzers.pipelines import Analyzer, load_analyzer
+from maskdet.cli import EXIT_INTERRUPTED
 from maskdet.cli.console import (
     STDOUT,
     check_output_path,
@@ -62,9 +58,9 @@ from maskdet.wording import format_count
 
 
 def summarize_video(report: VideoReport, style: Style = DEFAULT_STYLE) -> list[str]:
-    """Return the summary of one video."""
+    """Return the summary of one video as lines."""
     n = report.n_people
-    people_text = {0: "nobody", 1: "1 person"}.get(n, f"{n} people")
+    people_text = {0: "no people", 1: "1 person"}.get(n, f"{n} people")
     mask_rate = report.mask_rate
     mask_text = (
         ""
@@ -101,18 +97,14 @@ def summarize_video(report: VideoReport, style: Style = DEFAULT_STYLE) -> list[s
     return lines
 
 
-_EXIT_INTERRUPTED: Final = 130
-"""Exit status after Ctrl-C, as shells have it; that of a camera is 0: it has no end."""
-
-
 class VideoBatch:
-    """Looks at one video after the other.
+    """Analyzes videos one after the other.
 
     Attributes:
-        reports: what was found.
+        reports: reports of the videos so far.
         stopped: whether Ctrl-C was pressed.
-        csv_error: why no more rows can be written; None while they can.
-        status: the exit status so far.
+        csv_error: error of writing CSV rows; None if there is none.
+        status: exit status so far.
     """
 
     def __init__(
@@ -125,14 +117,14 @@ class VideoBatch:
         rotate: int = 0,
         data_only: bool,
     ) -> None:
-        """Look at nothing yet.
+        """Create a batch without videos.
 
         Args:
-            analyzer: looks at each image.
-            options: what was chosen of it.
-            outputs: what is written of each video; `out` is given with the video.
-            event_output: what becomes of events.
-            rotate: degrees clockwise by which frames are turned.
+            analyzer: analyzer of each frame.
+            options: parsed options.
+            outputs: outputs of each video; `out` is set for each video.
+            event_output: output of events.
+            rotate: clockwise rotation of frames in degrees.
             data_only: whether stdout is for data only.
         """
         self.reports: list[VideoReport] = []
@@ -145,12 +137,12 @@ class VideoBatch:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is no use to look at another video."""
+        """Whether no further videos can be analyzed."""
         has_event_problem = self._event_output.problem is not None
         return self.stopped or has_event_problem or self.csv_error is not None
 
     def process_source(self, source: str, out: Path | None) -> None:
-        """Do all there is to do with one video or camera."""
+        """Analyze one video or camera, and print its summary."""
         name, is_live = redact_url(source), False
         try:
             report, is_live = self._analyze_source(source, name, out)
@@ -159,9 +151,8 @@ class VideoBatch:
             report = dataclasses.replace(
                 partial_report, error=format_error_reason(error)
             )
-            if (
-                error.output == "rows"
-            ):  # no video's fault, and the next would fare alike
+            # The next video would fail in the same way.
+            if error.output == "rows":
                 cause = error.__cause__
                 self.csv_error = cause if isinstance(cause, OSError) else error
         except (ValueError, OSError) as error:
@@ -182,13 +173,13 @@ class VideoBatch:
             notes_text = f" ({notes})" if notes else ""
             print_line(f"wrote {report.out}{notes_text}", to_stderr=True)
         self.reports.append(report)
-        if self.stopped and not is_live:
-            self.status = _EXIT_INTERRUPTED
+        if self.stopped and not is_live:  # a camera only ends with Ctrl-C
+            self.status = EXIT_INTERRUPTED
 
     def _analyze_source(
         self, source: str, name: str, out: Path | None
     ) -> tuple[VideoReport, bool]:
-        """Return what was found, and whether it was a camera."""
+        """Return the report, and whether the source is a camera."""
         frames = open_video(
             source,
             every=self._outputs.every,
@@ -197,7 +188,9 @@ class VideoBatch:
         )
         if frames.info.rate_is_assumed:
             rate = f"{float(frames.info.frame_rate):g}"
-            message = f"the file has no times; {rate} frames a second are assumed"
+            message = (
+                f"the file has no timestamps; {rate} frames per second are assumed"
+            )
             print_line(f"{name}: {message}", to_stderr=True)
         with (
             contextlib.closing(frames),
@@ -217,7 +210,7 @@ class VideoBatch:
         return report, isinstance(frames, LatestFrameSource)
 
     def _record_unreadable(self, name: str, error: str) -> None:
-        """Write a row on a video that cannot be read, as long as there is room."""
+        """Write a CSV row for a video that cannot be read."""
         if self._outputs.csv_writer is None or self.csv_error is not None:
             return
         try:
@@ -230,7 +223,7 @@ class VideoBatch:
 
     @contextlib.contextmanager
     def _stop_on_signal(self, frames: VideoSource) -> Iterator[None]:
-        """End the images at the first Ctrl-C; the second one ends the program."""
+        """Stop the frames on the first Ctrl-C; the second one ends the program."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             self.stopped = True
@@ -251,7 +244,7 @@ class VideoBatch:
 
 
 _MAX_SHOWN_NAMES: Final = 5
-"""Names of so many files are told of those that are left out."""
+"""Maximum number of skipped files named in a line."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -260,15 +253,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "video",
         help="track and classify the people in videos and cameras",
         description="Track the people in a video, in every video of a folder, or in "
-        "front of a camera, and classify their masks. For a video that cannot be read, "
-        "one line says why, the others are analyzed, and the exit status is 1. Ctrl-C "
-        "stops and keeps the results so far.",
+        "front of a camera, and classify their masks. A video that cannot be read is "
+        "reported in one line, the others are analyzed, and the exit status is 1. "
+        "Ctrl-C stops and keeps the results so far.",
     )
     parser.add_argument(
         "source",
         metavar="IN",
         help="a video, a folder of videos, the number or device of a webcam, or an "
-        "RTSP or HTTP address of a stream or of a camera's snapshot",
+        "RTSP or HTTP URL of a stream or of a camera's snapshot",
     )
     _add_output_options(parser)
     parser.add_argument(
@@ -300,12 +293,12 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--csv",
         metavar="FILE",
-        help="write a row for each person of each frame; - for stdout",
+        help="write CSV, a row per person and frame; - for stdout",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at every video; 1 if one of them could not be read to its end."""
+    """Analyze every video; return 1 if one could not be read to its end."""
     _check_distinct_outputs(args)
     options = parse_analyzer_options(args, live=True)
     if (
@@ -313,7 +306,7 @@ def run(args: argparse.Namespace) -> int:
         and not options.settings.ground_points
     ):
         raise ValueError(
-            "--distance ground_plane needs four points on it: say --ground-points"
+            "--distance ground_plane needs four points; set --ground-points"
         )
     sources = _list_sources(args.source)
     video_files = [Path(source) for source in sources if Path(source).is_file()]
@@ -355,13 +348,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_all(*steps: Callable[[], int]) -> int:
-    """Do everything that is left to do: what fails is one line, and harms no other.
+    """Run all steps, even if one fails; print each error in one line.
 
     Returns:
-        1 if something failed.
+        1 if a step failed.
 
     Raises:
-        BrokenPipeError: nobody reads what we say any more.
+        BrokenPipeError: the output pipe is closed.
     """
     status, broken_pipe = 0, None
     for step in steps:
@@ -380,7 +373,7 @@ def _run_all(*steps: Callable[[], int]) -> int:
 def _commit_rows(
     csv_path: str | None, csv_sink: VideoCsvWriter | None, write_error: OSError | None
 ) -> int:
-    """Keep the rows, or say why there are none."""
+    """Commit the CSV rows, or discard them and raise the write error."""
     if write_error is not None:
         if isinstance(csv_sink, VideoCsvFile):
             csv_sink.discard()
@@ -400,7 +393,7 @@ def _write_json(json_path: str | None, reports: list[VideoReport]) -> int:
 
 
 def _check_distinct_outputs(args: argparse.Namespace) -> None:
-    """Refuse two kinds of data in one stream or file."""
+    """Reject two outputs in one stream or file."""
     data_outputs = {"--json": args.json, "--csv": args.csv, "--events": args.events}
     paths = [
         Path(path)
@@ -409,7 +402,7 @@ def _check_distinct_outputs(args: argparse.Namespace) -> None:
     ]
     files = [path.resolve() for path in paths if path.is_file() or not path.exists()]
     if len(set(files)) < len(files):
-        raise ValueError("--out, --json, --csv and --events need a file each")
+        raise ValueError("--out, --json, --csv and --events must be different files")
     stdout_options = [
         f"{option} -" for option, target in data_outputs.items() if target == STDOUT
     ]
@@ -426,23 +419,23 @@ def _load_analyzer(options: AnalyzerOptions, args: argparse.Namespace) -> Analyz
 
 
 def _list_sources(source: str) -> list[str]:
-    """Return the videos in a folder, or the one source that it is."""
+    """Return the videos of a folder, or the source itself."""
     if not source.strip():
-        raise ValueError("IN is empty: name a video, a folder, a camera or an address")
+        raise ValueError("IN is empty; give a video, a folder, a camera or a URL")
     if not Path(source).is_dir():
         return [source]
     video_files = find_videos(source)
     left_out = _format_left_out(Path(source), video_files)
     if not video_files:
         left_out_text = f", only {left_out}" if left_out else ""
-        raise ValueError(f"{source}: there is no video in this folder{left_out_text}")
+        raise ValueError(f"{source}: no videos in this folder{left_out_text}")
     if left_out:
         print_line(f"{source}: left out {left_out}", to_stderr=True)
     return [str(path) for path in video_files]
 
 
 def _format_left_out(folder: Path, video_files: list[Path]) -> str:
-    """Return how many other files and folders there are, and the names of some."""
+    """Return the number of other files and folders, and the names of some."""
     video_set = set(video_files)
     other_paths = sorted(
         path
@@ -465,7 +458,7 @@ def _format_left_out(folder: Path, video_files: list[Path]) -> str:
 def _choose_output_paths(
     args: argparse.Namespace, sources: list[str], video_files: list[Path]
 ) -> list[Path | None]:
-    """Return where each annotated video goes, none of them onto an input."""
+    """Return the path of each annotated video; none is an input."""
     out: Path | None = args.out
     if out is None:
         return [None] * len(sources)
@@ -488,7 +481,7 @@ def _choose_output_paths(
 
 @contextlib.contextmanager
 def _open_csv_sink(target: str | None) -> Iterator[VideoCsvWriter | None]:
-    """Open what gets the rows, if they are wanted."""
+    """Open the output of `--csv`, if any."""
     if target is None:
         yield None
     elif target == STDOUT:
@@ -500,5 +493,5 @@ def _open_csv_sink(target: str | None) -> Iterator[VideoCsvWriter | None]:
 
 def _parse_positive_int(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number from 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
     return int(text)

@@ -1,7 +1,4 @@
-"""The options of `maskdet video` on events: where they go, and who is told of what.
-
-What becomes of the events of `maskdet video`: printed, written, recorded, sent.
-"""
+"""Events and alerts of `maskdet video`: options, and output to files and receivers."""
 
 from __future__ import annotations
 
@@ -19,8 +16,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from maskdet.alerts.delivery import DeliveryStatus
-from maskdet.alerts.monitor import AlertConfig, AlertMonitor
-from maskdet.alerts.monitor import StreamMonitor as WatchWitness
+from maskdet.alerts.monitor import AlertConfig, AlertMonitor, StreamMonitor
 from maskdet.alerts.mqtt import Broker
 from maskdet.alerts.rules import RULE_KINDS, AlertRule
 from maskdet.cli.console import STDOUT, check_output_path, print_line, print_warning
@@ -47,25 +43,25 @@ if TYPE_CHECKING:
     from maskdet.events.writer import EventWriter
 
 WEBHOOK_SECRET_VARIABLE: Final = "MASKDET_WEBHOOK_SECRET"
-"""Signs what a webhook gets; a file of `--webhook-secret` wins."""
+"""Variable with the secret of the webhook; `--webhook-secret` takes precedence."""
 
 MQTT_PASSWORD_VARIABLE: Final = "MASKDET_MQTT_PASSWORD"
-"""The password of the user whom the address of `--mqtt` names."""
+"""Variable with the password of the user in the URL of `--mqtt`."""
 
 _DEFAULT_RULE: Final = AlertRule("no_mask")
 
 
 @dataclass(frozen=True)
 class EventOptions:
-    """What is wanted of the events of videos and cameras.
+    """Parsed options for events and alerts.
 
     Attributes:
-        camera: what the source is called in them; empty for its public name.
-        start_time: when the video was taken; None for what it says itself, else now.
-        csv_path: gets them as CSV; `-` for stdout, None for nowhere.
-        store_url: the database that they are recorded in; empty for none.
-        retention_days: for how many days it keeps them.
-        alert_config: the rules of alerts, and where these are sent.
+        camera: camera name in the events; empty for the name of the source.
+        start_time: start of the recording; None for the time in the file, else now.
+        csv_path: CSV file of the events; `-` for stdout, None for none.
+        store_url: database to record events in; empty for none.
+        retention_days: for how many days the database keeps events.
+        alert_config: rules and receivers of alerts.
     """
 
     camera: str = ""
@@ -77,7 +73,7 @@ class EventOptions:
 
 
 def add_event_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options on events and alerts."""
+    """Add the options for events and alerts."""
     _add_recording_options(parser)
     _add_alert_options(parser)
 
@@ -85,8 +81,8 @@ def add_event_options(parser: argparse.ArgumentParser) -> None:
 def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     events = parser.add_argument_group(
         "events",
-        "Who entered, the class of each person, who was too close, who left. They are "
-        "not recorded unless you ask for it, and never contain an image.",
+        "When people enter and leave, their classes, and contacts that last too long. "
+        "Events are only recorded with --record, and never contain an image.",
     )
     events.add_argument(
         "--events", metavar="FILE", help="write events as CSV; - for stdout"
@@ -95,39 +91,40 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         "--record",
         nargs="?",
         const="",
-        metavar="STORE",
+        metavar="DATABASE",
         help="record events in an SQLite file or an SQLAlchemy URL (default: the "
-        f"database of the dashboard; {EVENTS_URL_VARIABLE} can name it, which keeps a "
-        "password out of the command line)",
+        f"database of the dashboard; put a URL with a password into "
+        f"{EVENTS_URL_VARIABLE})",
     )
     events.add_argument(
         "--keep-days",
         type=_parse_retention_days,
         metavar="N",
-        help="delete older events from there (default: "
+        help="delete events older than N days from the database (default: "
         f"{RETENTION_DAYS_VARIABLE}, else {read_retention_days({})})",
     )
     events.add_argument(
         "--camera",
         default="",
         metavar="NAME",
-        help=f"name of this camera or video in the events, at most {MAX_CAMERA_NAME_LENGTH} "
-        "characters (default: its file name or address)",
+        help="name of this camera or video in the events, at most "
+        f"{MAX_CAMERA_NAME_LENGTH} characters (default: its file name or URL)",
     )
     events.add_argument(
-        "--began",
+        "--start-time",
         type=_parse_start_time,
         metavar="WHEN",
-        help="when the video was taken, such as 2026-11-21T10:00, local time unless it "
-        "has a zone (default: the time stored in the file, else now)",
+        help="when the recording of the video started, such as 2026-11-21T10:00, local "
+        "time unless it has a time zone (default: the time stored in the file, else "
+        "now)",
     )
 
 
 def _add_alert_options(parser: argparse.ArgumentParser) -> None:
     alerts = parser.add_argument_group(
         "alerts",
-        "A person causes one alert of a kind; the next one follows only after the "
-        "state has ended and the cool-down is over. Times are those of the video. The "
+        "A person raises one alert of a kind; the next one follows only after the "
+        "state has ended and the cool-down is over. Durations are in video time. The "
         "exit status is 1 if a receiver got none of its alerts.",
     )
     kinds_text = "; ".join(
@@ -139,16 +136,16 @@ def _add_alert_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         choices=list(RULE_KINDS),
         metavar="KIND",
-        help=f"send alerts of this kind; may be given several times. {kinds_text}",
+        help=f"raise alerts of this kind; may be repeated. {kinds_text}",
     )
     rule_options = (
         ("for", "for_s", "S", "how long the state must last, in seconds"),
-        ("sure", "min_confidence", "P", "lowest confidence that counts, 0 to 1"),
+        ("min-confidence", "min_confidence", "P", "confidence threshold, 0 to 1"),
         (
             "cooldown",
             "cooldown_s",
             "S",
-            "shortest time between two alerts of one person, in seconds",
+            "minimum time between two alerts of a person, in seconds",
         ),
         ("crowd", "more_than", "N", "crowd: alert if more than N people wear no mask"),
     )
@@ -169,21 +166,21 @@ def _add_receiver_options(alerts: argparse._ArgumentGroup) -> None:
         "--webhook",
         default="",
         metavar="URL",
-        help="send alerts to this address as JSON",
+        help="send alerts to this URL as JSON",
     )
     alerts.add_argument(
         "--webhook-secret",
         type=Path,
         metavar="FILE",
-        help=f"file with the secret that signs them (default: {WEBHOOK_SECRET_VARIABLE} in the "
-        "environment, else they are not signed)",
+        help="file with the secret that signs the requests (default: the variable "
+        f"{WEBHOOK_SECRET_VARIABLE}, else no signature)",
     )
     alerts.add_argument(
         "--mqtt",
         default="",
         metavar="URL",
-        help="publish alerts at a broker, such as mqtts://user@host/topic; "
-        f"{MQTT_PASSWORD_VARIABLE} in the environment is the password",
+        help="publish alerts to an MQTT broker, such as mqtts://user@host/topic; the "
+        f"variable {MQTT_PASSWORD_VARIABLE} is the password",
     )
 
 
@@ -193,24 +190,24 @@ def parse_event_options(
     inputs: Sequence[Path],
     environment: Mapping[str, str] = os.environ,
 ) -> EventOptions:
-    """Return what was asked for.
+    """Parse the options for events and alerts.
 
     Args:
-        args: the words of the command.
-        settings: how videos are looked at.
-        inputs: videos, which nothing may overwrite.
-        environment: may hold secrets, and where the dashboard records.
+        args: parsed arguments.
+        settings: settings of the analysis.
+        inputs: videos, which must not be overwritten.
+        environment: environment variables.
 
     Raises:
-        ValueError: options do not go together, or a value cannot be used.
+        ValueError: options contradict each other, or a value is invalid.
         OSError: the file with the secret cannot be read.
-        MissingExtraError: a library for it is not installed.
+        MissingExtraError: a required library is not installed.
     """
     check_output_path("--events", args.events, inputs)
     if args.keep_days is not None and args.record is None:
-        raise ValueError("--keep-days goes with --record only")
-    if args.began is not None and Path(args.source).is_dir():
-        raise ValueError("--began says when one video was taken, not a folder of them")
+        raise ValueError("--keep-days needs --record")
+    if args.start_time is not None and Path(args.source).is_dir():
+        raise ValueError("--start-time is only for a single video, not for a folder")
     is_recording = args.record is not None
     if is_recording:
         require_libraries("maskdet video --record", "sqlalchemy")
@@ -218,7 +215,7 @@ def parse_event_options(
         require_libraries("maskdet video --mqtt", "paho.mqtt.client")
     return EventOptions(
         clean_camera_name(args.camera),
-        args.began,
+        args.start_time,
         args.events,
         _resolve_store_url(args.record, inputs, environment) if is_recording else "",
         args.keep_days or (read_retention_days(environment) if is_recording else 0),
@@ -229,18 +226,18 @@ def parse_event_options(
 def _resolve_store_url(
     location: str, inputs: Sequence[Path], environment: Mapping[str, str]
 ) -> str:
-    """Return the address of the database that was asked for."""
+    """Return the URL of the database of `--record`."""
     url = to_store_url(location) if location else read_events_url(environment)
     if not url:
         raise ValueError(
-            f"recording is switched off here ({EVENTS_URL_VARIABLE}=off); name a store"
+            f"recording is switched off ({EVENTS_URL_VARIABLE}=off); name a database"
         )
     if location and "://" not in location:
         file = Path(location).expanduser()
         if file.is_dir():
-            raise ValueError(f"--record {location}: is a folder, wanted a file")
+            raise ValueError(f"--record {location}: is a folder, not a file")
         if file.resolve() in {path.resolve() for path in inputs}:
-            raise ValueError(f"--record {location}: would write into what is read")
+            raise ValueError(f"--record {location}: would overwrite an input file")
     return url
 
 
@@ -250,13 +247,13 @@ def _parse_alert_config(
     rules = tuple(_parse_alert_rule(kind, args) for kind in dict.fromkeys(args.alert))
     if not rules and (args.webhook or args.mqtt):
         option = "--webhook" if args.webhook else "--mqtt"
-        raise ValueError(f"{option} sends alerts: say of what, as --alert no_mask")
+        raise ValueError(f"{option} needs alerts; add a kind, such as --alert no_mask")
     if "close" in args.alert and settings.distance == "off":
         raise ValueError(
-            "--alert close needs distances, which are off: say --distance pinhole"
+            "--alert close needs distances, which are off; set --distance pinhole"
         )
     if args.webhook_secret is not None and not args.webhook:
-        raise ValueError("--webhook-secret goes with --webhook only")
+        raise ValueError("--webhook-secret needs --webhook")
     password = environment.get(MQTT_PASSWORD_VARIABLE, "")
     return AlertConfig(
         rules,
@@ -271,7 +268,7 @@ def _parse_alert_rule(kind: str, args: argparse.Namespace) -> AlertRule:
         return AlertRule(
             kind,
             args.alert_for,
-            args.alert_sure,
+            args.alert_min_confidence,
             args.alert_cooldown,
             args.alert_crowd,
         )
@@ -280,23 +277,23 @@ def _parse_alert_rule(kind: str, args: argparse.Namespace) -> AlertRule:
 
 
 def _read_secret(file: Path | None, environment: Mapping[str, str]) -> str:
-    """Return what signs alerts; empty for nothing."""
+    """Return the secret of the webhook; empty for no signature."""
     if file is None:
         return environment.get(WEBHOOK_SECRET_VARIABLE, "")
     try:
         secret = file.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError:
-        raise ValueError(f"{file}: a secret is text") from None
+        raise ValueError(f"{file}: the secret must be UTF-8 text") from None
     if not secret:
-        raise ValueError(f"{file}: is empty, wanted a secret")
+        raise ValueError(f"{file}: the file with the secret is empty")
     return secret
 
 
 def _add_password(url: str, password: str) -> str:
-    """Return an MQTT address with its user's password, unless it has one.
+    """Add the password to an MQTT URL with a user but without a password.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the URL is invalid.
     """
     broker = Broker.from_url(url)
     if not password or not broker.user or broker.password:
@@ -310,8 +307,7 @@ def _add_password(url: str, password: str) -> str:
 def _parse_retention_days(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_RETENTION_DAYS):
         raise argparse.ArgumentTypeError(
-            f"wanted a whole number of days from 1 to {MAX_RETENTION_DAYS}, not "
-            f"{text!r}"
+            f"must be an integer from 1 to {MAX_RETENTION_DAYS} (days), not {text!r}"
         )
     return int(text)
 
@@ -321,14 +317,14 @@ def _parse_start_time(text: str) -> datetime:
         start_time = parse_time(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    # Clocks differ by minutes; events of next year would be kept a year too long.
+    # Tolerate wrong clocks; events in the far future would never expire.
     if start_time > datetime.now(UTC) + timedelta(days=1):
-        raise argparse.ArgumentTypeError(f"no video was taken in the future: {text!r}")
+        raise argparse.ArgumentTypeError(f"must not be in the future: {text!r}")
     return start_time
 
 
 FLUSH_TIMEOUT_S: Final = 20.0
-"""In the end, alerts and events that still wait get so long."""
+"""How long to wait at the end for queued alerts and events, in seconds."""
 
 _WAIT_NOTICE_AFTER_S: Final = 1.0
 _LOGGERS: Final = ("maskdet.alerts.delivery", "maskdet.events.writer")
@@ -336,12 +332,12 @@ _LOGGERS: Final = ("maskdet.alerts.delivery", "maskdet.events.writer")
 
 @dataclass(frozen=True)
 class _Recorder:
-    """The database of a command.
+    """Recording of events into a database.
 
     Attributes:
-        writer: takes the events.
-        location: where they go, without a password.
-        retention_days: for how long they are kept there.
+        writer: writer of the events.
+        location: location of the database, without a password.
+        retention_days: for how many days events are kept.
     """
 
     writer: EventWriter
@@ -350,10 +346,10 @@ class _Recorder:
 
 
 class EventOutput:
-    """What becomes of the events of one command; use it as a context manager.
+    """Output of the events of one command, as a context manager.
 
     Attributes:
-        problem: why nothing more can be written; None while all is well.
+        problem: error of writing events; None if there is none.
     """
 
     def __init__(
@@ -363,15 +359,15 @@ class EventOutput:
         data_only: bool = False,
         style: Style = DEFAULT_STYLE,
     ) -> None:
-        """Check addresses; nothing is opened yet.
+        """Check the receivers; nothing is opened yet.
 
         Args:
-            options: what is wanted.
-            data_only: whether stdout is for data only, so that alerts go to stderr.
-            style: what classes are called in lines on stdout.
+            options: parsed options.
+            data_only: whether stdout is for data only; alerts go to stderr then.
+            style: names of the classes.
 
         Raises:
-            ValueError: an address cannot be used.
+            ValueError: a URL is invalid.
         """
         self.problem: OSError | None = None
         self._options, self._data_only, self._style = options, data_only, style
@@ -408,18 +404,18 @@ class EventOutput:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close what is open; without `finish`, no file is left."""
+        """Close files and database; without `finish`, the CSV file is discarded."""
         self._exit_stack.close()
 
     def observe(self, frames: VideoSource, source: str) -> VideoObserver:
-        """Return what looks at the scenes of a video or camera that was just opened.
+        """Return an observer for the scenes of a video or camera that was just opened.
 
         Raises:
-            ValueError: its events cannot be what was asked for.
+            ValueError: the options do not fit this source.
         """
         options, is_live = self._options, isinstance(frames, LatestFrameSource)
         if is_live and options.start_time is not None:
-            raise ValueError("what a camera shows begins now; leave out --began")
+            raise ValueError("--start-time is not for cameras; leave it out")
         now = datetime.now(UTC)
         start_time = (
             now if is_live else options.start_time or frames.info.taken_at or now
@@ -427,9 +423,8 @@ class EventOutput:
         retention_days = 0 if self._recorder is None else self._recorder.retention_days
         if retention_days and start_time < now - timedelta(days=retention_days):
             raise ValueError(
-                f"it was taken on {start_time.astimezone():%Y-%m-%d}, and events are "
-                f"deleted after {retention_days} days: say --keep-days, or another "
-                "--began"
+                f"recorded on {start_time.astimezone():%Y-%m-%d}, but events are "
+                f"deleted after {retention_days} days; set --keep-days or --start-time"
             )
         stream_info = StreamInfo(
             options.camera or default_camera_name(source), start_time
@@ -449,15 +444,16 @@ class EventOutput:
                 self._csv_sink.add(events)
             alerts = [event for event in events if event.kind == "alert"]
             for alert in alerts:
-                line = f"alert at {format_time(alert)}: {describe_event(alert, self._style)}"
+                description = describe_event(alert, self._style)
+                line = f"alert at {format_time(alert)}: {description}"
                 print_line(line, to_stderr=self._data_only)
             if alerts:
-                sys.stdout.flush()  # whoever reads a pipe is told now, not later
+                sys.stdout.flush()  # the reader of a pipe must get alerts at once
         except OSError as error:
             self.problem = error
 
     def finish(self) -> int:
-        """Keep the file, wait for what waits, say what became of it.
+        """Commit the file, wait for queued events and alerts, and print their status.
 
         Returns:
             1 if events were not recorded, or a receiver got none of its alerts.
@@ -495,7 +491,7 @@ class EventOutput:
         return 1
 
     def _wait_for_pending(self) -> None:
-        """Wait until nothing waits, not for ever; Ctrl-C ends it."""
+        """Wait for the queues, up to `FLUSH_TIMEOUT_S` or until Ctrl-C."""
         start_s, has_printed = time.monotonic(), False
         with contextlib.suppress(KeyboardInterrupt):
             while (
@@ -506,7 +502,8 @@ class EventOutput:
                     and time.monotonic() - start_s > _WAIT_NOTICE_AFTER_S
                 ):
                     has_printed = True
-                    line = f"alerts and events that still wait: {n}; Ctrl-C gives up"
+                    what = format_count(n, "alert or event", "alerts and events")
+                    line = f"waiting for {what}; Ctrl-C stops waiting"
                     print_line(line, to_stderr=True)
                 time.sleep(0.02)
 
@@ -520,16 +517,16 @@ class EventOutput:
 
 
 class VideoObserver:
-    """Looks at every scene of one video, and has all of it told.
+    """Processes the scenes of one video and publishes its events.
 
     Attributes:
-        stream_info: what the video is called, and when it began.
+        stream_info: name and start of the video.
     """
 
     def __init__(
-        self, event_output: EventOutput, stream_monitor: WatchWitness, *, is_live: bool
+        self, event_output: EventOutput, stream_monitor: StreamMonitor, *, is_live: bool
     ) -> None:
-        """Start at the beginning; see `EventOutput.witness`."""
+        """Start at the beginning; see `EventOutput.observe`."""
         self.stream_info = stream_monitor.stream_info
         self._event_output, self._stream_monitor, self._is_live = (
             event_output,
@@ -538,11 +535,11 @@ class VideoObserver:
         )
 
     def on_scene(self, scene: Scene) -> Sequence[Event]:
-        """Look at the next scene; return what happened."""
+        """Process the next scene and return its events."""
         return self._publish(self._stream_monitor.on_scene(scene))
 
     def end(self) -> Sequence[Event]:
-        """Note and return that everybody left, because the video ended."""
+        """Publish and return a `left` event for each person: the video ended."""
         return self._publish(self._stream_monitor.end())
 
     def _publish(self, events: Sequence[Event]) -> Sequence[Event]:
@@ -556,7 +553,7 @@ class VideoObserver:
 
 
 def default_camera_name(source: str) -> str:
-    """Return what a source is called in events: no folder, and no address's secrets."""
+    """Return the camera name of a source: without folder and credentials."""
     if source.isascii() and source.isdigit():
         return f"Camera {source}"
     if "://" not in source:
@@ -566,7 +563,7 @@ def default_camera_name(source: str) -> str:
 
 
 def _open_recorder(options: EventOptions) -> _Recorder:
-    """Open the database, so that what is wrong with it is known before the work."""
+    """Open the database before the analysis, so that errors are reported early."""
     from maskdet.events.store import EventStore
     from maskdet.events.writer import EventWriter
 
@@ -577,11 +574,12 @@ def _open_recorder(options: EventOptions) -> _Recorder:
 
 
 def _print_delivery_status(name: str, delivery_status: DeliveryStatus) -> int:
-    """Say what became of a receiver's alerts; return 1 if it got none of them."""
+    """Print the status of a receiver; return 1 if all of its alerts are lost."""
     n_lost = (
         delivery_status.n_failed + delivery_status.n_dropped + delivery_status.n_waiting
     )
-    message = f"{name}: {delivery_status.n_sent} of {delivery_status.n_sent + n_lost} alerts were delivered"
+    n_sent = delivery_status.n_sent
+    message = f"{name}: {n_sent} of {n_sent + n_lost} alerts were delivered"
     if not n_lost:
         if delivery_status.n_sent:
             print_line(message, to_stderr=True)
@@ -593,7 +591,7 @@ def _print_delivery_status(name: str, delivery_status: DeliveryStatus) -> int:
 
 
 class _PrintOnceHandler(logging.Handler):
-    """Prints each line once, as a camera's trouble may last for days."""
+    """Prints each line once, as an error may last for days."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -608,7 +606,7 @@ class _PrintOnceHandler(logging.Handler):
 
 @contextlib.contextmanager
 def _print_log_lines_once() -> Iterator[None]:
-    """Turn what the senders log into lines of ours."""
+    """Print the log messages of writer and delivery, each once."""
     handler = _PrintOnceHandler()
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     previous_propagate = [sender_logger.propagate for sender_logger in loggers]

@@ -1,6 +1,6 @@
-"""What happened to whom and when: pure logic here, the database in `store`.
+"""Events of tracked people: detection, storage and writing.
 
-`maskdet.events.store` and `maskdet.events.writer` load SQLAlchemy; nothing else does.
+Only `maskdet.events.database`, `.store` and `.writer` import SQLAlchemy.
 """
 
 from __future__ import annotations

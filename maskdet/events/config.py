@@ -1,4 +1,4 @@
-"""Where events are kept: the address of the database, and how it is shown."""
+"""Configuration of the events database: its URL and the retention period."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from urllib.parse import quote
 import platformdirs
 
 EVENTS_URL_VARIABLE: Final = "MASKDET_EVENTS_URL"
-"""An SQLAlchemy URL such as `postgresql://user:password@host/name`; or `off`."""
+"""Variable with an SQLAlchemy URL such as `postgresql://user:password@host/name`, or
+`off`."""
 
 RETENTION_DAYS_VARIABLE: Final = "MASKDET_EVENTS_DAYS"
-"""How many days events are kept."""
+"""Variable with the number of days for which events are kept."""
 
 DEFAULT_RETENTION_DAYS: Final = 30
 MAX_RETENTION_DAYS: Final = 3650
 
 
 def read_events_url(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the address of the database; empty where events are switched off.
+    """Return the URL of the database; empty if recording is switched off.
 
     Streamlit puts the top level of its secrets into the environment, so a secret of
-    the same name does as well as a variable. Without either, it is a file of its own
-    in the user's folder for data.
+    the same name works as well as a variable. The default is an SQLite file in the
+    user's data folder.
     """
     text = environment.get(EVENTS_URL_VARIABLE, "").strip()
     if text.lower() == "off":
@@ -34,7 +35,7 @@ def read_events_url(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def read_retention_days(environment: Mapping[str, str] = os.environ) -> int:
-    """Return for how many days events are kept.
+    """Return the number of days for which events are kept.
 
     Raises:
         ValueError: the variable is not a whole number of days from 1 to 3650.
@@ -56,22 +57,22 @@ def read_retention_days(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def default_events_file() -> Path:
-    """Return the file that events go to unless somebody wants another place."""
+    """Return the default SQLite file of the events database."""
     folder = platformdirs.user_data_path("maskdet", appauthor=False)
     return folder / "events.sqlite3"
 
 
 def to_store_url(location: str) -> str:
-    """Return the address of a database that a person named: as a file, or an address.
+    """Return the URL of a database given as a path or as a URL.
 
     Args:
-        location: the path of an SQLite file, or an SQLAlchemy URL.
+        location: path of an SQLite file, or an SQLAlchemy URL.
     """
     return location if "://" in location else sqlite_url(Path(location).expanduser())
 
 
 def sqlite_url(file: Path) -> str:
     """Return the SQLAlchemy URL of an SQLite file."""
-    # A question mark in a folder's name would begin the options.
+    # A question mark in a folder name would start the query part of the URL.
     path = quote(str(file.absolute()), safe="/:\\")
     return f"sqlite:///{path}"

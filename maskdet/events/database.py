@@ -1,9 +1,7 @@
-"""The way to a database, and one clear line for all that can go wrong on it.
+"""Engines, tables and SQL statements of the events database (SQLite, PostgreSQL).
 
-The tables of events, and every statement on them: SQL that any database takes.
-
-Times are whole milliseconds since 1970 in UTC: they sort, subtract and group the same
-way in SQLite and in PostgreSQL. What does not apply to an event is null.
+Times are integers: milliseconds since 1970 in UTC. They sort, subtract and group the
+same way in SQLite and in PostgreSQL. A column that does not apply to an event is null.
 """
 
 from __future__ import annotations
@@ -27,57 +25,58 @@ from maskdet.events.event import Event
 from maskdet.extras import describe_missing_library
 from maskdet.types import Label
 
-_LOCK_TIMEOUT_S: Final = 5.0  # for another program that is just writing
+_LOCK_TIMEOUT_S: Final = 5.0  # wait for another program that writes
 
 _IN_MEMORY_NAMES: Final = (None, "", ":memory:")
 
 _SQLITE_MESSAGES: Final = (
     ("locked", "is locked by another program"),
-    ("full", "cannot take more: the disk is full"),
-    ("readonly", "may only be read: check the rights of the file and its folder"),
-    ("unable to open", "cannot be opened: check the folder and its rights"),
-    ("not a database", "is not a database: move it away, and a new one is made"),
-    ("malformed", "is damaged: move it away, and a new one is made"),
+    ("full", "cannot be written: the disk is full"),
+    ("readonly", "is read-only: check the permissions of the file and its folder"),
+    ("unable to open", "cannot be opened: check the folder and its permissions"),
+    ("not a database", "is not a database: move it away to create a new one"),
+    ("malformed", "is damaged: move it away to create a new one"),
 )
-"""What SQLite says, and what we say."""
+"""Part of a message of SQLite, and the message shown instead."""
 
 _LIBPQ_DRIVERS: Final = ("psycopg", "psycopg2")
-"""Drivers of PostgreSQL that know the options below; others do without."""
+"""Drivers of PostgreSQL that accept the options below."""
 
 _LIBPQ_OPTIONS: Final = {
     "connect_timeout": round(_LOCK_TIMEOUT_S),
-    # In a database without an encoding, text would come back as bytes.
+    # A database without an encoding (SQL_ASCII) would return bytes.
     "client_encoding": "utf8",
-    # A network that swallows everything would hold us for a quarter of an hour.
+    # The default would block for 15 minutes if the network drops all packets.
     "tcp_user_timeout": 30_000,
 }
 
 
 class StoreError(RuntimeError):
-    """The database of events cannot be used; the message is one line on why.
+    """The events database cannot be used; the message is one line with the reason.
 
     Attributes:
-        rejected: it could be used, but will never take these values.
+        rejected: whether the database works but rejects these values for good.
     """
 
     def __init__(self, message: str, *, rejected: bool = False) -> None:
-        """Say why, and whether it lies in what was to be written."""
+        """Store the message, and whether the values were rejected."""
         super().__init__(message)
         self.rejected = rejected
 
 
 def parse_database_url(url: str) -> sa.URL:
-    """Return the parts of an SQLAlchemy URL.
+    """Parse and check an SQLAlchemy URL.
 
     Raises:
-        StoreError: it is none; the line does not repeat it, it may hold a password.
+        StoreError: the URL is invalid; the message omits it, as it may contain a
+            password.
     """
     try:
         parsed_url = sa.make_url(url)
         parsed_url.get_backend_name()
     except (SQLAlchemyError, ValueError):
         raise StoreError(
-            "the address of the events database is no SQLAlchemy URL; try "
+            "the URL of the events database is not an SQLAlchemy URL; try "
             "sqlite:////folder/events.sqlite3 or postgresql://user:password@host/name"
         ) from None
     if parsed_url.get_backend_name() == "postgres":  # as libpq and many hosts write it
@@ -86,15 +85,15 @@ def parse_database_url(url: str) -> sa.URL:
         parsed_url.get_backend_name() == "sqlite"
         and parsed_url.database in _IN_MEMORY_NAMES
     ):
-        raise StoreError("an events database in memory keeps nothing: name a file")
+        raise StoreError("an in-memory events database is not supported: name a file")
     return parsed_url
 
 
 def create_engine(url: sa.URL) -> sa.Engine:
-    """Return the engine that opens connections when they are needed.
+    """Return an engine, which opens connections on demand.
 
     Raises:
-        StoreError: no such kind of database is known, or its driver is missing.
+        StoreError: this kind of database is not supported, or its driver is missing.
     """
     kind = url.get_backend_name()
     options: dict[str, Any] = {"pool_pre_ping": True}
@@ -116,85 +115,85 @@ def create_engine(url: sa.URL) -> sa.Engine:
             message or f"the driver of {kind} databases is missing: {error.name}"
         ) from None
     except (SQLAlchemyError, ValueError, TypeError):
-        raise StoreError(f"databases of the kind {kind!r} are not known") from None
+        raise StoreError(f"databases of the kind {kind!r} are not supported") from None
     if kind == "sqlite":
         sa.event.listen(created, "connect", _prepare_sqlite)
     return created
 
 
 def create_read_only_engine(url: sa.URL, default_engine: sa.Engine) -> sa.Engine:
-    """Return an engine that changes nothing, not even beside an SQLite file.
+    """Return an engine that writes nothing, not even files next to an SQLite file.
 
     Args:
-        url: a database.
-        default_engine: its `create_engine`; for a server, that is returned.
+        url: URL of the database.
+        default_engine: engine of `create_engine`; returned unchanged for a server.
     """
     if url.get_backend_name() != "sqlite":
         return default_engine
     options = {"timeout": _LOCK_TIMEOUT_S, "uri": True}
-    # No connection waits for later: what it takes for granted may not be so then.
+    # Do not pool connections: `immutable=1` may no longer hold later.
     created = sa.create_engine(url, connect_args=options, poolclass=sa.NullPool)
     sa.event.listen(created, "do_connect", _connect_read_only)
     return created
 
 
 def can_write(url: sa.URL) -> bool:
-    """Return whether an SQLite file may be written to; a server tells when asked."""
+    """Return whether an SQLite file is writable; always true for a server."""
     file = _sqlite_file(url)
     return file is None or all(os.access(path, os.W_OK) for path in (file, file.parent))
 
 
 def enable_concurrent_reads(connection: sa.Connection) -> None:
-    """Let others read an SQLite file while one writes; the file keeps that."""
+    """Switch an SQLite file to WAL mode, which the file keeps."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
 def set_lock_timeout(connection: sa.Connection) -> None:
-    """Wait for a locked table as long as SQLite does for a file, not for ever."""
+    """Set the lock timeout of PostgreSQL to that of SQLite."""
     if connection.dialect.name == "postgresql":
-        # Only in this transaction: others may get the connection from a pooler.
+        # Only for this transaction: a pooler may give the connection to others.
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
 
 
 def format_database_url(url: sa.URL) -> str:
-    """Return where a database is, for people: without password and options."""
+    """Return the location of a database for display, without password and options."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def database_file_exists(url: sa.URL) -> bool:
-    """Return whether an SQLite file is there; of a server that cannot be told."""
+    """Return whether an SQLite file exists; always true for a server."""
     file = _sqlite_file(url)
     return file is None or file.exists()
 
 
 def create_database_file(url: sa.URL) -> None:
-    """Make the folder of an SQLite file, for this user only.
+    """Create an SQLite file and its folder, for this user only.
 
     Raises:
-        StoreError: it cannot be made.
+        StoreError: the file or folder cannot be created.
     """
     file = _sqlite_file(url)
     if file is None:
         return
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Who was where and when is not for other users of this machine.
+        # Other users of this machine must not read the events.
         file.touch(mode=0o600)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise StoreError(f"{file} cannot be made: {reason}") from None
+        raise StoreError(f"{file} cannot be created: {reason}") from None
 
 
 @contextmanager
 def translate_database_errors(url: sa.URL) -> Iterator[None]:
-    """Turn every error of a database into one line without a password."""
+    """Turn database errors into `StoreError` with one line and without a password."""
     try:
         yield
     except SQLAlchemyError as error:
-        # A plain StatementError comes from a value, before the database is asked.
+        # A plain StatementError is raised for a value, before the database is used.
         rejected = (
             isinstance(error, DataError | IntegrityError)
             or type(error) is StatementError
@@ -205,7 +204,7 @@ def translate_database_errors(url: sa.URL) -> Iterator[None]:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Write fast, and wipe what is deleted; the file does not change by that."""
+    """Set pragmas of the connection: fast writes, and overwrite deleted content."""
     cursor = connection.cursor()
     try:
         for pragma in ("synchronous=NORMAL", "secure_delete=ON"):
@@ -217,10 +216,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _connect_read_only(
     _dialect: object, _record: object, connect_args: Any, _options: object
 ) -> None:
-    """Open an SQLite file as one that nobody may change.
+    """Open an SQLite file read-only.
 
-    While somebody writes, there is a log beside it, and SQLite must be told of changes;
-    without one it must be told that there are none, else it wants to make files.
+    While another program writes, there is a WAL file, and the database can change.
+    Without one, `immutable=1` keeps SQLite from creating files next to the database.
     """
     file = Path(connect_args[0]).absolute()
     log = file.with_name(f"{file.name}-wal")
@@ -234,7 +233,10 @@ def _format_database_error(url: sa.URL, error: SQLAlchemyError) -> str:
         if url.get_backend_name() == "sqlite" and pattern in text:
             return f"{format_database_url(url)} {message}"
     if "lock timeout" in text:
-        return f"the events database {format_database_url(url)} is locked by another program"
+        return (
+            f"the events database {format_database_url(url)} is locked by another "
+            "program"
+        )
     first_line = next(iter(text.strip().splitlines()), type(error).__name__)
     if url.password:
         first_line = first_line.replace(str(url.password), "***")
@@ -259,7 +261,7 @@ INFO_TABLE: Final = sa.Table(
     sa.Column("name", sa.String(40), primary_key=True),
     sa.Column("value", sa.String(200), nullable=False),
 )
-"""What the file says of itself: its `schema_version`."""
+"""Metadata of the database: its `schema_version`."""
 
 EVENTS_TABLE: Final = sa.Table(
     "maskdet_events",
@@ -276,7 +278,7 @@ EVENTS_TABLE: Final = sa.Table(
     sa.Column("session", sa.String(40), nullable=False),
     sa.Column("person", sa.BigInteger),
     sa.Column("label", sa.String(16), nullable=False),
-    # The name that databases of version 0.1 have.
+    # Column name of databases of version 0.1.
     sa.Column("certainty", sa.Float, key="confidence", nullable=False),
     sa.Column("before", sa.String(16)),
     sa.Column("other", sa.BigInteger),
@@ -287,17 +289,22 @@ EVENTS_TABLE: Final = sa.Table(
     sa.Column("count", sa.Integer),
     sa.Index("maskdet_events_at", "at_ms"),
 )
-"""One row an event; the columns are those of `Event.record`, but for the time."""
+"""One row per event; the columns are those of `Event.to_record`, except the time."""
+
+_STORED_KINDS: Final = {"classified": "verdict"}
+"""Event kind to its name in the database, where it differs: that of version 0.1."""
+
+_KINDS_BY_STORED: Final = {stored: kind for kind, stored in _STORED_KINDS.items()}
 
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Which events are wanted; an empty tuple wants all.
+    """Filter of events; an empty tuple selects all.
 
     Attributes:
-        since_ms: not older, in milliseconds since 1970; or no limit.
-        before_ms: older than that; or no limit.
-        kinds: names in `KINDS`.
+        since_ms: first time, in milliseconds since 1970; None for no limit.
+        before_ms: end of the time range, exclusive; None for no limit.
+        kinds: names in `EVENT_KINDS`.
         labels: keys of `Label`.
         cameras: names of cameras.
     """
@@ -310,7 +317,7 @@ class EventFilter:
 
 
 def get_metadata() -> sa.MetaData:
-    """Return all tables, to create them."""
+    """Return the metadata of all tables."""
     return _METADATA
 
 
@@ -318,18 +325,25 @@ def to_event_row(event: Event) -> dict[str, str | int | float | None]:
     """Return an event as a row of `EVENTS_TABLE`."""
     values = event.to_record()
     del values["at"]
+    values["kind"] = _STORED_KINDS.get(event.kind, event.kind)
     return {"at_ms": event.at_ms, **values}
 
 
+def kind_from_stored(stored_kind: str) -> str:
+    """Return the event kind of a value of the column `kind`."""
+    return _KINDS_BY_STORED.get(stored_kind, stored_kind)
+
+
 def build_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that the wanted events fulfil."""
+    """Return the SQL conditions of a filter."""
     conditions: list[sa.ColumnElement[bool]] = []
     if event_filter.since_ms is not None:
         conditions.append(EVENTS_TABLE.c.at_ms >= event_filter.since_ms)
     if event_filter.before_ms is not None:
         conditions.append(EVENTS_TABLE.c.at_ms < event_filter.before_ms)
+    stored_kinds = tuple(_STORED_KINDS.get(kind, kind) for kind in event_filter.kinds)
     allowed_values: Sequence[tuple[sa.Column[Any], tuple[str, ...]]] = (
-        (EVENTS_TABLE.c.kind, event_filter.kinds),
+        (EVENTS_TABLE.c.kind, stored_kinds),
         (EVENTS_TABLE.c.label, event_filter.labels),
         (EVENTS_TABLE.c.camera, event_filter.cameras),
     )
@@ -340,7 +354,7 @@ def build_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
 def select_newest_events(
     event_filter: EventFilter, limit: int | None = None
 ) -> sa.Select[Any]:
-    """Return the events, newest first, at most `limit` of them."""
+    """Select events, newest first, at most `limit`."""
     order = (EVENTS_TABLE.c.at_ms.desc(), EVENTS_TABLE.c.id.desc())
     return (
         sa.select(EVENTS_TABLE)
@@ -351,7 +365,7 @@ def select_newest_events(
 
 
 def select_oldest_events(event_filter: EventFilter) -> sa.Select[Any]:
-    """Return the events, oldest first, as a file has them."""
+    """Select events, oldest first."""
     return (
         sa.select(EVENTS_TABLE)
         .where(*build_conditions(event_filter))
@@ -360,42 +374,42 @@ def select_oldest_events(event_filter: EventFilter) -> sa.Select[Any]:
 
 
 def select_kind_counts(event_filter: EventFilter) -> sa.Select[Any]:
-    """Return kind and number of events of each kind."""
+    """Select each stored kind and its number of events."""
     count = sa.func.count().label("n")
     kind = EVENTS_TABLE.c.kind
     return sa.select(kind, count).where(*build_conditions(event_filter)).group_by(kind)
 
 
 def select_cameras() -> sa.Select[Any]:
-    """Return the names of all cameras, in order."""
+    """Select the names of all cameras, in alphabetical order."""
     return sa.select(EVENTS_TABLE.c.camera).distinct().order_by(EVENTS_TABLE.c.camera)
 
 
 def select_hourly_people(
     event_filter: EventFilter, offset_ms: int = 0
 ) -> sa.Select[Any]:
-    """Return hour, label and number of people: each counts once an hour.
+    """Select hour, label and number of people; each person counts once per hour.
 
-    Who has several labels within an hour has the last one; who has none yet is not
-    counted. An hour is the number of whole hours since 1970 in the zone of `offset_ms`.
+    The last label of the hour counts; people without a label are not counted. An hour
+    is the number of whole hours since 1970 in the time zone of `offset_ms`.
 
     Args:
-        event_filter: which events are looked at.
-        offset_ms: what local time is ahead of UTC, in milliseconds.
+        event_filter: events to use.
+        offset_ms: offset of local time from UTC, in milliseconds.
     """
     hour = ((EVENTS_TABLE.c.at_ms + offset_ms) // HOUR_MS).label("hour")
     return _select_people_by(event_filter, hour)
 
 
 def select_people(event_filter: EventFilter) -> sa.Select[Any]:
-    """Return label and number of people: each counts once, with the last label."""
+    """Select label and number of people; each counts once, with the last label."""
     return _select_people_by(event_filter)
 
 
 def _select_people_by(
     event_filter: EventFilter, *group_columns: sa.Label[Any]
 ) -> sa.Select[Any]:
-    """Return the number of people by label in each of the parts of time."""
+    """Select the number of people by label in each group."""
     has_label = EVENTS_TABLE.c.label != Label.UNKNOWN.key
     has_person = EVENTS_TABLE.c.person.is_not(None)
     rank = sa.func.row_number().over(
@@ -418,7 +432,7 @@ def _select_people_by(
 
 
 def select_unique_people(event_filter: EventFilter) -> sa.Select[Any]:
-    """Return how many people there were, with a label or without."""
+    """Select the number of people, with or without a label."""
     has_person = EVENTS_TABLE.c.person.is_not(None)
     distinct_people = (
         sa.select(EVENTS_TABLE.c.session, EVENTS_TABLE.c.person)
@@ -430,12 +444,12 @@ def select_unique_people(event_filter: EventFilter) -> sa.Select[Any]:
 
 
 def insert_events() -> sa.Insert:
-    """Return the statement that adds rows as `to_event_row` makes them."""
+    """Return the statement that inserts rows of `to_event_row`."""
     return sa.insert(EVENTS_TABLE)
 
 
 def delete_events(before_ms: int | None = None) -> sa.Delete:
-    """Return the statement that deletes events older than a time, or all."""
+    """Return the statement that deletes events before a time, or all."""
     statement = sa.delete(EVENTS_TABLE)
     return (
         statement

@@ -1,6 +1,7 @@
-"""Scenes in, events out: what happened to each person of a stream.
+"""Detect events in the scenes of a stream.
 
-How long something has been known of each person, so that a flicker is no news.
+`LabelHistory` tracks how long each person has had a label, so that a label that
+flickers raises no event. `EventDetector` turns scenes into events.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from maskdet.events.event import Event, StreamInfo
 from maskdet.types import UNTRACKED, Label, Scene
 
 EXPIRE_AFTER_S = 65.0
-"""Who was in no scene for so long is gone, whether or not the tracker said so: no
-tracker remembers for longer (`Settings.memory_s`)."""
+"""A person who is in no scene for so long has left, even if the tracker did not report
+it: no tracker remembers people for longer (`Settings.memory_s`). In seconds."""
 
 
 @dataclass(frozen=True)
 class LabelState:
-    """What is known of a person now.
+    """Label of a person and its history.
 
     Attributes:
-        label: by the last view; `UNKNOWN` where that was not sure enough.
-        confidence: how sure it was, in [0, 1].
-        stable_s: how long the label has stood without a break, counting only time in
-            which the person was seen.
-        entered_s: when the person came.
-        last_detected_s: when the person was last seen.
-        last_present_s: when the person was last in a scene, seen or not.
-        is_detected: seen in that scene, and not only followed.
+        label: label of the last detection; `UNKNOWN` below the confidence threshold.
+        confidence: confidence of that label, in [0, 1].
+        stable_s: for how long the label has not changed, counting only time in which
+            the person was detected.
+        entered_s: time of the first scene with the person.
+        last_detected_s: time of the last detection.
+        last_present_s: time of the last scene with the person, detected or coasting.
+        is_detected: whether the person was detected in that scene.
     """
 
     label: Label
@@ -44,23 +45,22 @@ class LabelState:
 
 
 class LabelHistory:
-    """What is known of every person in a stream, and for how long."""
+    """Label states of all people in a stream."""
 
     def __init__(self) -> None:
-        """Start with nobody."""
+        """Start without people."""
         self._states: dict[int, LabelState] = {}
         self._last_scene_s = -math.inf
 
     def update(self, scene: Scene, min_confidence: float) -> dict[int, LabelState]:
-        """Look at the next scene; return what is known of the people in it.
+        """Process the next scene and return the states of the people in it.
 
-        Somebody who turned away is in the scene without being seen: what was known
-        of them stays as it was, and no time is counted; no more is it counted for
-        somebody who was not in the scene before this one.
+        A person whose track is coasting keeps the state, and the time does not count.
+        It does not count either for a person who was not in the previous scene.
 
         Args:
-            scene: rows that nobody tracks are passed over.
-            min_confidence: a label less certain is `UNKNOWN`, in [0, 1].
+            scene: next scene; untracked rows are ignored.
+            min_confidence: below it a label is `UNKNOWN`, in [0, 1].
         """
         present_states: dict[int, LabelState] = {}
         winners = scene.probs.argmax(axis=1).tolist() if len(scene) else []
@@ -84,7 +84,7 @@ class LabelHistory:
         return present_states
 
     def find_expired(self, time_s: float) -> tuple[int, ...]:
-        """Return who was in no scene for so long that they will not come back."""
+        """Return the IDs of people who have been absent for `EXPIRE_AFTER_S`."""
         return tuple(
             person
             for person, state in self._states.items()
@@ -92,7 +92,7 @@ class LabelHistory:
         )
 
     def forget(self, people: Iterable[int]) -> dict[int, LabelState]:
-        """Forget people who left; return what was known of those that were known."""
+        """Remove people, and return the states of those that were known."""
         removed_states = {person: self._states.pop(person, None) for person in people}
         return {
             person: state
@@ -101,7 +101,7 @@ class LabelHistory:
         }
 
     def track_ids(self) -> tuple[int, ...]:
-        """Return all who are known."""
+        """Return the IDs of all known people."""
         return tuple(self._states)
 
     def _advance_detected(
@@ -111,7 +111,7 @@ class LabelHistory:
         if previous is None:
             return LabelState(label, confidence, 0.0, now_s, now_s, now_s, True)
         stable_s = previous.stable_s if label is previous.label else 0.0
-        # Who was in no scene in between was not seen for that time.
+        # Time counts only if the person was also in the previous scene.
         if (
             label is previous.label
             and previous.is_detected
@@ -138,21 +138,19 @@ class LabelHistory:
 
 
 def list_track_ids(scene: Scene) -> list[int]:
-    """Return the track id of every row, as plain numbers."""
+    """Return the track IDs of all rows as Python integers."""
     ids: list[int] = np.asarray(scene.track_ids).tolist()
     return ids
 
 
 MIN_LABEL_DURATION_S = 1.0
-"""A label that was seen for so long without a break is a verdict, in seconds."""
+"""How long a label must be stable until it raises an event, in seconds."""
 
-_CONTACT_GAP_S = (
-    5.0  # Two people who were apart for less are still in the same contact.
-)
+_CONTACT_GAP_S = 5.0  # A shorter interruption does not end a contact.
 
 
 class EventDetector:
-    """What happens to the people of one stream, told once each."""
+    """Detects the events of one stream; each event is reported once."""
 
     def __init__(
         self,
@@ -160,11 +158,11 @@ class EventDetector:
         *,
         min_label_duration_s: float = MIN_LABEL_DURATION_S,
     ) -> None:
-        """Start with nobody there.
+        """Start without people.
 
         Args:
-            stream_info: names the stream and says when it began.
-            min_label_duration_s: how long a label must stand before it counts, in
+            stream_info: name and start of the stream.
+            min_label_duration_s: how long a label must be stable until it counts, in
                 seconds.
         """
         self._stream_info = stream_info
@@ -174,10 +172,10 @@ class EventDetector:
         self._last_contact_s: dict[tuple[int, int], float] = {}
 
     def update(self, scene: Scene) -> tuple[Event, ...]:
-        """Return what happened since the scene before.
+        """Return the events since the previous scene.
 
         Args:
-            scene: the next one, with track ids; rows nobody tracks make no events.
+            scene: next scene, with track IDs; untracked rows raise no events.
         """
         previous_ids = set(self._label_history.track_ids())
         label_states = self._label_history.update(scene, scene.min_confidence)
@@ -191,13 +189,13 @@ class EventDetector:
         return (*events, *self._remove_people((*scene.removed_ids, *expired_ids)))
 
     def end(self) -> tuple[Event, ...]:
-        """Return that everybody left, because the stream ended."""
+        """Return a `left` event for each person, because the stream ended."""
         return self._remove_people(self._label_history.track_ids())
 
     def _detect_label_events(
         self, person: int, label_state: LabelState, time_s: float
     ) -> list[Event]:
-        """Return that a label has stood long enough to be one, or to be another."""
+        """Return an event if the label is stable and differs from the previous one."""
         if (
             label_state.label is Label.UNKNOWN
             or label_state.stable_s < self._min_label_duration_s
@@ -207,13 +205,13 @@ class EventDetector:
         self._stable_states[person] = label_state
         if previous_label is label_state.label:
             return []
-        kind = "verdict" if previous_label is Label.UNKNOWN else "changed"
+        kind = "classified" if previous_label is Label.UNKNOWN else "changed"
         event = self._make_event(kind, person, time_s)
         changed_from = None if previous_label is Label.UNKNOWN else previous_label
         return [replace(event, before=changed_from, for_s=label_state.stable_s)]
 
     def _detect_contact_events(self, scene: Scene) -> list[Event]:
-        """Return who is too close to whom for too long, once a contact."""
+        """Return an event for each new contact that exceeds the limit."""
         events: list[Event] = []
         now_s, ids = scene.time_s, list_track_ids(scene)
         for person_pair in scene.pairs:
@@ -245,13 +243,13 @@ class EventDetector:
         return events
 
     def _order_unmasked_first(self, pair: tuple[int, int]) -> tuple[int, int]:
-        """Return the pair with somebody without a mask first: there it matters."""
+        """Return the pair with the person without a mask first."""
         first, second = pair
         is_unmasked = [self._stable_label(person) is Label.NO_MASK for person in pair]
         return (second, first) if is_unmasked == [False, True] else (first, second)
 
     def _remove_people(self, people: Collection[int]) -> tuple[Event, ...]:
-        """Forget people; the event tells when each was last seen."""
+        """Remove people and return their `left` events, at the last detection."""
         removed_states = self._label_history.forget(people)
         events = tuple(
             replace(
@@ -269,7 +267,7 @@ class EventDetector:
         return Label.UNKNOWN if label_state is None else label_state.label
 
     def _make_event(self, kind: str, person: int, time_s: float) -> Event:
-        """Return an event of a person with the verdict on them so far."""
+        """Return an event of a person with their stable label."""
         label_state = self._stable_states.get(person)
         return Event(
             kind,

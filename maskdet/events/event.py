@@ -1,7 +1,4 @@
-"""One thing that happened to a person, as it is stored, sent and shown.
-
-Where and when a stream was made: what every event of it has in common.
-"""
+"""`Event`, an event of a tracked person, and `StreamInfo`, what its stream is."""
 
 from __future__ import annotations
 
@@ -16,24 +13,24 @@ from maskdet.style import DEFAULT_STYLE, Style
 from maskdet.types import UNTRACKED, Label
 
 EVENT_KINDS: Final[Mapping[str, str]] = {
-    "entered": "Came in",
-    "verdict": "Label reached",
-    "changed": "Label changed",
+    "entered": "Entered",
+    "classified": "Classified",
+    "changed": "Class changed",
     "close": "Too close",
     "alert": "Alert",
     "left": "Left",
 }
-"""What can happen: the name in files, and the name shown to people."""
+"""Kinds of events: the key in files, and the title shown to users."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 JSON_VERSION: Final = 2
-"""Of the JSON form; goes up when a field changes its meaning or goes away."""
+"""Version of the JSON format; increases when a field is removed or changes meaning."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to a person.
+    """Event of a tracked person.
 
     Examples:
         >>> report = maskdet.analyze_video("lobby.mp4", every=5)
@@ -42,7 +39,7 @@ class Event:
 
     Attributes:
         kind: a name in `EVENT_KINDS`.
-        at: when, in UTC.
+        at: time in UTC.
         camera: name of the camera or video.
         session: one run of a stream; the same track ID in another session is another
             person.
@@ -51,11 +48,11 @@ class Event:
         confidence: of that class, in [0, 1].
         before: the class before, for `changed`.
         other: track ID of the other person, or `UNTRACKED`.
-        distance: to the other person, in `unit`; 0 without one.
-        unit: `m` or `heads`, or an empty text.
-        for_s: how long it had lasted, in seconds: the stay for `left`, else the state.
+        distance: to the other person, in `unit`; 0 without another person.
+        unit: `m` or `heads`, or an empty string.
+        for_s: duration in seconds: of the stay for `left`, else of the state.
         rule: for `alert`, the rule that raised it.
-        count: for an alert about several people, how many they were; else 0.
+        count: for an alert about several people, their number; else 0.
     """
 
     kind: str
@@ -74,22 +71,22 @@ class Event:
     count: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind and a time without its zone."""
+        """Reject an unknown kind and a time without a time zone."""
         if self.kind not in EVENT_KINDS:
             kinds = ", ".join(EVENT_KINDS)
             raise ValueError(f"kind must be one of {kinds}, not {self.kind!r}")
         if self.at.tzinfo is None:
-            raise ValueError("at must say its time zone, as in datetime.now(UTC)")
+            raise ValueError("at must have a time zone, as datetime.now(UTC) has")
         object.__setattr__(self, "at", self.at.astimezone(UTC))
 
     @property
     def at_ms(self) -> int:
-        """The time in whole milliseconds since 1970 in UTC."""
+        """Time in whole milliseconds since 1970 in UTC."""
         return round(self.at.timestamp() * 1e3)
 
     def to_record(self) -> dict[str, str | int | float | None]:
-        """Return the event as a flat row; what does not apply is None."""
-        # isoformat would cut what the database rounds.
+        """Return the event as a flat record; a field that does not apply is None."""
+        # isoformat would truncate; the database rounds.
         at = _EPOCH + timedelta(milliseconds=self.at_ms)
         return {
             "kind": self.kind,
@@ -109,27 +106,27 @@ class Event:
         }
 
     def to_json(self) -> str:
-        """Return the event as one line of JSON, as it is sent to others."""
+        """Return the event as one line of JSON, the format of webhooks and MQTT."""
         return json.dumps(
             {"version": JSON_VERSION, **self.to_record()}, ensure_ascii=False
         )
 
 
 EVENT_COLUMNS: Final = tuple(Event("entered", datetime.now(UTC), "", "").to_record())
-"""The names in `Event.record`, in their order: the columns of a CSV file."""
+"""Keys of `Event.to_record` in order: the columns of a CSV file."""
 
 
 _LABELS_BY_KEY: Final = {label.key: label for label in Label}
 
 
 def parse_label(key: str | None) -> Label:
-    """Return the label that `Label.key` names; anything else is `UNKNOWN`."""
+    """Return the label with this `Label.key`, or `UNKNOWN`."""
     return _LABELS_BY_KEY.get(key or "", Label.UNKNOWN)
 
 
 def describe_event(event: Event, style: Style = DEFAULT_STYLE) -> str:
-    """Return what happened in a few words, without a time: "Person 3: No mask"."""
-    who = "Somebody" if event.person == UNTRACKED else f"Person {event.person}"
+    """Describe an event in a few words, without its time: "Person 3: No mask"."""
+    who = "A person" if event.person == UNTRACKED else f"Person {event.person}"
     label = style.title(event.label)
     distance = f", {event.distance:.1f} {event.unit} apart" if event.unit else ""
     pair = f"{who} and person {event.other}{distance}"
@@ -139,8 +136,8 @@ def describe_event(event: Event, style: Style = DEFAULT_STYLE) -> str:
         f"{style.title(event.before)}, now " if event.before is not None else ""
     )
     return {
-        "entered": f"{who} came in",
-        "verdict": f"{who}: {label}",
+        "entered": f"{who} entered",
+        "classified": f"{who}: {label}",
         "changed": f"{who}: {previous_label}{label}",
         "close": f"{pair}: too close",
         "left": f"{who} left after {event.for_s:.0f} s, {label}",
@@ -157,11 +154,11 @@ def _describe_alert(event: Event, who: str, pair: str, style: Style) -> str:
 
 
 MAX_CAMERA_NAME_LENGTH = 60
-"""Characters of a camera's name that are kept."""
+"""Maximum length of a camera name, in characters."""
 
 
 def clean_camera_name(text: str) -> str:
-    """Return a camera's name as it is kept: one line, printable and not too long."""
+    """Return a camera name as one line of printable characters, cut if too long."""
     line = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(line.split())[:MAX_CAMERA_NAME_LENGTH].strip()
 
@@ -172,12 +169,12 @@ def _create_session_id() -> str:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """One run of a stream.
+    """Name, start and session of one run of a stream.
 
     Attributes:
-        camera: what the user calls the camera or video.
-        start_utc: the wall-clock time at which `Scene.time_s` is 0, with its zone.
-        session: tells this run from all others; made up unless it is given.
+        camera: name of the camera or video.
+        start_utc: wall-clock time at which `Scene.time_s` is 0, with a time zone.
+        session: unique ID of this run; generated by default.
     """
 
     camera: str
@@ -185,24 +182,24 @@ class StreamInfo:
     session: str = field(default_factory=_create_session_id)
 
     def __post_init__(self) -> None:
-        """Keep the name to one line and the time in UTC."""
+        """Clean the name, and convert the time to UTC."""
         if self.start_utc.tzinfo is None:
             raise ValueError(
-                "start_utc must say its time zone, as in datetime.now(UTC)"
+                "start_utc must have a time zone, as datetime.now(UTC) has"
             )
         object.__setattr__(self, "camera", clean_camera_name(self.camera))
         object.__setattr__(self, "start_utc", self.start_utc.astimezone(UTC))
 
     @classmethod
     def now(cls, camera: str, clock_s: float = 0.0) -> StreamInfo:
-        """Return the origin of a stream that starts now.
+        """Return the information of a stream that starts now.
 
         Args:
-            camera: what the user calls the camera.
-            clock_s: what the clock that gives `Scene.time_s` says at this moment.
+            camera: name of the camera.
+            clock_s: current value of the clock of `Scene.time_s`, in seconds.
         """
         return cls(camera, datetime.now(UTC) - timedelta(seconds=clock_s))
 
     def to_utc(self, time_s: float) -> datetime:
-        """Return the wall-clock time of a moment in the stream, in UTC."""
+        """Return the wall-clock time of a stream time, in UTC."""
         return self.start_utc + timedelta(seconds=time_s)

@@ -1,4 +1,4 @@
-"""The database of events: an SQLite file, or whatever an SQLAlchemy URL names."""
+"""`EventStore`: the events database, an SQLite file or any SQLAlchemy URL."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from maskdet.types import UNTRACKED, Label
 
 __all__ = ["EventFilter", "EventStore", "StoreError"]
 
-_CSV_ROWS = 1000  # so many rows of a large export are in memory at a time
+_CSV_ROWS = 1000  # rows in memory at a time during an export
 
 
 class TextWriter(Protocol):
-    """What text can be written to."""
+    """Protocol of a text stream."""
 
     def write(self, text: str, /) -> object:
-        """Take some text."""
+        """Write text."""
 
 
 class EventStore:
-    """The events that were written down; safe to use from threads.
+    """Recorded events; thread-safe.
 
-    Every method raises `StoreError` with one clear line if the database cannot be
-    used, and no line ever holds the password of its address.
+    Every method raises `StoreError` if the database cannot be used. The message is one
+    line and never contains the password of the URL.
     """
 
     def __init__(self, url: str) -> None:
-        """Name a database; nothing is opened, let alone made, before it is used.
+        """Set the database; it is opened on first use.
 
         Args:
             url: an SQLAlchemy URL.
 
         Raises:
-            StoreError: it is no such URL, or its driver is not installed.
+            StoreError: the URL is invalid, or its driver is not installed.
         """
         self._url = database.parse_database_url(url)
         self._engine = database.create_engine(self._url)
@@ -54,17 +54,17 @@ class EventStore:
 
     @property
     def location(self) -> str:
-        """Where the events are, without a password: a file, or an address."""
+        """Location of the events, a file or a URL without password."""
         return database.format_database_url(self._url)
 
     def close(self) -> None:
-        """Close every connection; the next use opens them again."""
+        """Close all connections; the next use opens them again."""
         self._engine.dispose()
 
     def exists(self) -> bool:
-        """Return whether anything was ever recorded there; makes nothing."""
+        """Return whether the events table exists; creates nothing."""
         if not database.database_file_exists(self._url):
-            # What still writes to a deleted file writes to nowhere.
+            # Open connections would write to the deleted file.
             if self._is_ready:
                 self.close()
             self._is_ready = self._tables_created = False
@@ -79,21 +79,21 @@ class EventStore:
         return has_tables
 
     def is_foreign(self) -> bool:
-        """Return whether there are tables, but none of ours; makes nothing."""
+        """Return whether the database has other tables only; creates nothing."""
         if self.exists() or not database.database_file_exists(self._url):
             return False
         with self._open_transaction(self._read_only_engine) as connection:
             return bool(sa.inspect(connection).get_table_names())
 
     def create(self) -> None:
-        """Make folder, file and tables as far as they are missing."""
+        """Create folder, file and tables if they are missing."""
         if self.exists() and self._tables_created:
             return
         database.create_database_file(self._url)
         try:
             self._create_tables()
         except StoreError:
-            # Another program may have made them between our look and our attempt.
+            # Another program may have created them in the meantime.
             if not self.exists():
                 raise
         self._is_ready = self._tables_created = True
@@ -108,7 +108,7 @@ class EventStore:
                 connection.execute(sa.insert(database.INFO_TABLE), row)
 
     def add(self, events: Sequence[Event]) -> None:
-        """Write events down, all or none."""
+        """Add events in one transaction."""
         if not events:
             return
         self.create()
@@ -126,31 +126,31 @@ class EventStore:
         ]
 
     def count_by_kind(self, event_filter: EventFilter) -> Counter[str]:
-        """Return how many events there are of each kind."""
+        """Return the number of events by kind."""
         rows = self._fetch_rows(database.select_kind_counts(event_filter))
-        return Counter({row.kind: row.n for row in rows})
+        return Counter({database.kind_from_stored(row.kind): row.n for row in rows})
 
     def count_people(self, event_filter: EventFilter) -> Counter[Label]:
-        """Return how many people there were by their last label, where they had one."""
+        """Return the number of people by last label, without those who have none."""
         rows = self._fetch_rows(database.select_people(event_filter))
         return Counter({parse_label(row.label): row.n for row in rows})
 
     def count_unique_people(self, event_filter: EventFilter) -> int:
-        """Return how many people there were, with a label or without."""
+        """Return the number of people, with or without a label."""
         rows = self._fetch_rows(database.select_unique_people(event_filter))
         return int(rows[0][0]) if rows else 0
 
     def count_people_by_hour(
         self, event_filter: EventFilter, offset_ms: int = 0
     ) -> dict[int, Counter[Label]]:
-        """Return the number of people by label in every hour that has some.
+        """Return the number of people by label for each hour with events.
 
         Args:
-            event_filter: which events are looked at.
-            offset_ms: what local time is ahead of UTC, in milliseconds.
+            event_filter: events to use.
+            offset_ms: offset of local time from UTC, in milliseconds.
 
         Returns:
-            By the start of the hour in milliseconds since 1970, in UTC.
+            Counts by start of the hour, in milliseconds since 1970 in UTC.
         """
         counts_by_hour: dict[int, Counter[Label]] = {}
         for row in self._fetch_rows(
@@ -163,13 +163,13 @@ class EventStore:
         return counts_by_hour
 
     def list_cameras(self) -> list[str]:
-        """Return the names of all cameras, in order."""
+        """Return the names of all cameras, in alphabetical order."""
         return [row.camera for row in self._fetch_rows(database.select_cameras())]
 
     def write_csv(self, event_filter: EventFilter, file: TextWriter) -> int:
-        """Write events as CSV, oldest first; return how many.
+        """Write events as CSV, oldest first, and return their number.
 
-        They pass through memory a thousand at a time, however many there are.
+        Rows are streamed, 1,000 at a time.
         """
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(EVENT_COLUMNS)
@@ -184,7 +184,7 @@ class EventStore:
         return n_rows
 
     def delete(self, before: datetime | None = None) -> int:
-        """Delete events older than a time, or all of them; return how many."""
+        """Delete events before a time, or all, and return their number."""
         if not self.exists():
             return 0
         before_ms = None if before is None else round(before.timestamp() * 1e3)
@@ -211,7 +211,7 @@ class EventStore:
     def _open_transaction(
         self, engine: sa.Engine | None = None
     ) -> Iterator[sa.Connection]:
-        """Give a connection in a transaction; tell in one line what goes wrong."""
+        """Open a transaction and translate errors into `StoreError`."""
         engine = self._engine if engine is None else engine
         try:
             with (
@@ -221,7 +221,7 @@ class EventStore:
                 database.set_lock_timeout(connection)
                 yield connection
         except StoreError:
-            # Somebody may have put another database there.
+            # The database may have been replaced.
             self._is_ready = self._tables_created = False
             raise
 
@@ -229,9 +229,8 @@ class EventStore:
         version = self._read_schema_version(connection)
         if version != str(database.SCHEMA_VERSION):
             raise StoreError(
-                f"{self.location} was written by another version of maskdet: its "
-                "schema "
-                f"is {version}, known is {database.SCHEMA_VERSION}"
+                f"{self.location} was written by another version of maskdet: schema "
+                f"version {version}, supported is {database.SCHEMA_VERSION}"
             )
 
     @staticmethod
@@ -246,10 +245,9 @@ class EventStore:
 
 def _event_from_row(row: sa.Row[Any]) -> Event:
     values = row._mapping
-    plain_values = {
-        name: values[name] for name in ("kind", "camera", "session", "confidence")
-    }
+    plain_values = {name: values[name] for name in ("camera", "session", "confidence")}
     return Event(
+        database.kind_from_stored(values["kind"]),
         **plain_values,
         at=datetime.fromtimestamp(values["at_ms"] / 1e3, UTC),
         person=UNTRACKED if values["person"] is None else values["person"],

@@ -1,4 +1,4 @@
-"""Writing events down on a thread of its own, so that no frame waits for a disk."""
+"""`EventWriter`: writes events in a thread, so that frames never wait for a disk."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from maskdet.events.store import EventStore
 logger = logging.getLogger(__name__)
 
 CAPACITY = 2000
-"""Events that wait at most; more are dropped and counted."""
+"""Maximum number of queued events; further ones are dropped and counted."""
 
 RETRY_S = 5.0
-"""After a failure the database is tried again so much later."""
+"""Pause before a retry after a database error, in seconds."""
 
 _MAX_BATCH_REJECTIONS = 3
-"""A batch that was refused so often is written event by event."""
+"""After so many rejections, a batch is written event by event."""
 
 _BATCH_SIZE = 200
 _DAY_S = 86_400.0
@@ -31,13 +31,13 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True)
 class WriterStatus:
-    """What a writer says of itself.
+    """Status of a writer.
 
     Attributes:
-        n_written: events that are in the database.
-        n_waiting: events that are not yet.
-        n_dropped: events that were lost: too many waited, or they were refused.
-        problem: one line on why the database cannot be used now; empty if it can.
+        n_written: events written to the database.
+        n_waiting: events in the queue.
+        n_dropped: events lost because the queue was full or the database rejected them.
+        problem: why the database cannot be used now, in one line; empty if it can.
     """
 
     n_written: int = 0
@@ -47,11 +47,10 @@ class WriterStatus:
 
 
 class EventWriter:
-    """The one thread that writes events, and deletes those that are too old.
+    """Thread that writes events and deletes those that are too old.
 
-    While the database cannot be used, events wait; what comes when too many wait is
-    dropped and counted, and so is an event that the database never takes. Nothing else
-    stops.
+    While the database cannot be used, events are queued. Events are dropped and counted
+    if the queue is full or if the database rejects them.
     """
 
     def __init__(
@@ -65,10 +64,10 @@ class EventWriter:
         """Start the thread.
 
         Args:
-            store: where events go.
-            retention_days: older ones are deleted at the start and then once a day.
-            capacity: events that wait at most.
-            clock: seconds that never go back; tests bring their own.
+            store: database to write to.
+            retention_days: older events are deleted at the start and once a day.
+            capacity: maximum number of queued events.
+            clock: monotonic time in seconds.
         """
         self.retention_days = retention_days
         self._store = store
@@ -76,7 +75,7 @@ class EventWriter:
         self._queue: queue.Queue[Event] = queue.Queue(capacity)
         self._lock = threading.Lock()
         self._n_written = self._n_dropped = self._n_pending = 0
-        self._n_rejections = 0  # times in a row, of the batch at hand
+        self._n_rejections = 0  # consecutive rejections of the current batch
         self._problem = ""
         self._stop_requested = threading.Event()
         self._last_cleanup_s: float | None = None
@@ -86,7 +85,7 @@ class EventWriter:
         self._thread.start()
 
     def put(self, events: Iterable[Event]) -> None:
-        """Take events to be written; returns at once, whatever the disk does."""
+        """Queue events for writing; does not block."""
         for event in events:
             with self._lock:
                 try:
@@ -96,21 +95,21 @@ class EventWriter:
                     self._n_dropped += 1
 
     def status(self) -> WriterStatus:
-        """Return what the writer says of itself now."""
+        """Return the current status."""
         with self._lock:
             return WriterStatus(
                 self._n_written, self._n_pending, self._n_dropped, self._problem
             )
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all is written; return whether it is."""
+        """Wait until all events are written; return whether they are."""
         deadline_s = time.monotonic() + timeout_s
         while self.status().n_waiting and time.monotonic() < deadline_s:
             time.sleep(0.01)
         return not self.status().n_waiting
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Write what waits, as far as it can be, and end the thread."""
+        """Try to write the queued events, and end the thread."""
         self._stop_requested.set()
         self._thread.join(timeout_s)
 
@@ -135,7 +134,7 @@ class EventWriter:
         return batch
 
     def _try_write(self, batch: list[Event]) -> bool:
-        """Write a batch and clean up; return whether the database took it."""
+        """Write a batch and delete expired events; return whether it succeeded."""
         try:
             self._delete_expired()
             self._store.add(batch)
@@ -143,7 +142,7 @@ class EventWriter:
             self._n_rejections = self._n_rejections + 1 if error.rejected else 0
             self._set_problem(str(error))
             return False
-        except Exception as error:  # a fault of ours must not end the thread
+        except Exception as error:  # a bug must not end the thread
             self._n_rejections += 1
             logger.exception("events were not written")
             self._set_problem(f"events were not written: {type(error).__name__}")
@@ -156,9 +155,9 @@ class EventWriter:
         return True
 
     def _write_individually(self, batch: list[Event]) -> list[Event]:
-        """Write what the database takes and drop what it refuses; return the rest.
+        """Write events one by one, drop rejected ones, and return the remaining ones.
 
-        There is a rest only where the database could not be used any more.
+        Events remain only if the database can no longer be used.
         """
         self._n_rejections = 0
         for index, event in enumerate(batch):
@@ -174,7 +173,7 @@ class EventWriter:
         return []
 
     def _delete_expired(self) -> None:
-        """Delete what is too old, at the start and once a day."""
+        """Delete events past the retention period, at the start and once a day."""
         now_s = self._clock()
         if self._last_cleanup_s is not None and now_s - self._last_cleanup_s < _DAY_S:
             return

@@ -1,4 +1,4 @@
-"""Receivers on this machine: a web server, and the least of an MQTT broker."""
+"""Local receivers of alerts: a web server, and a minimal MQTT broker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class WebReceiver:
-    """What came, and what is answered: one entry of `responses` a request, then 204."""
+    """Received requests, and the responses to send: one per request, then 204."""
 
     url: str = ""
     responses: list[tuple[int, Mapping[str, str]]] = field(default_factory=list)
@@ -56,19 +56,19 @@ def run_web_receiver(
 
 @contextmanager
 def run_silent_receiver() -> Iterator[str]:
-    """An address that takes connections and never answers."""
+    """Run a server that accepts connections and never responds; yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
 def run_mqtt_broker(*, accept: bool = True) -> Iterator[tuple[int, list[bytes]]]:
-    """A broker that takes one client: gives its port and the packets it published."""
+    """Run a broker for one client; yield its port and the published packets."""
     packets: list[bytes] = []
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
-        # Who hangs up ends the conversation, in whatever way it is done.
+        # The client may close the connection at any time.
         with contextlib.suppress(OSError):
             client, _ = server.accept()
             with client:
@@ -84,7 +84,7 @@ def run_mqtt_broker(*, accept: bool = True) -> Iterator[tuple[int, list[bytes]]]
 
 
 def _serve_client(client: socket.socket, packets: list[bytes], *, accept: bool) -> None:
-    """Answer one client until it hangs up."""
+    """Serve one client until it disconnects."""
     while True:
         packet_type, body = _read_packet(client)
         if packet_type == 1:
@@ -98,7 +98,7 @@ def _serve_client(client: socket.socket, packets: list[bytes], *, accept: bool) 
 
 
 def _read_packet(client: socket.socket) -> tuple[int, bytes]:
-    """Return the kind and content of the next MQTT packet; kind 0 at the end."""
+    """Return type and content of the next MQTT packet; type 0 at the end."""
     head = client.recv(1)
     if not head:
         return 0, b""

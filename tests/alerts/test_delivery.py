@@ -1,4 +1,4 @@
-"""Alerts on their way: an outbox, and a web server on this machine."""
+"""Delivery of alerts: retries, and webhooks to a local server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.helpers.waiting import WAIT_S, wait_until
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mask")
-HASTE = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
+FAST_RETRIES = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
 
 
 def test_a_webhook_gets_signed_json() -> None:
@@ -62,15 +62,15 @@ def test_without_a_secret_nothing_is_signed() -> None:
     ("code", "again"),
     [(500, True), (503, True), (429, True), (404, False), (401, False)],
 )
-def test_a_refusal_says_whether_trying_again_helps(code, again) -> None:
+def test_a_status_code_defines_whether_to_retry(code, again) -> None:
     headers = {"Retry-After": "7"}
     with (
         run_web_receiver((code, headers)) as receiver,
-        pytest.raises(DeliveryError) as told,
+        pytest.raises(DeliveryError) as raised,
     ):
         Webhook(receiver.url)(ALERT)
-    assert str(told.value).startswith(f"the webhook answered {code}")
-    assert (told.value.retryable, told.value.retry_after_s) == (again, 7.0)
+    assert str(raised.value).startswith(f"the webhook returned status {code}")
+    assert (raised.value.retryable, raised.value.retry_after_s) == (again, 7.0)
 
 
 def test_a_redirect_is_followed_on_the_same_host_only() -> None:
@@ -89,30 +89,32 @@ def test_a_redirect_is_followed_on_the_same_host_only() -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303])
-def test_a_redirect_that_would_drop_the_alert_is_a_refusal(code) -> None:
+def test_a_redirect_without_the_body_is_an_error(code) -> None:
     with run_web_receiver((code, {"Location": "/x"})) as receiver:
-        with pytest.raises(DeliveryError, match=str(code)) as told:
+        with pytest.raises(DeliveryError, match=str(code)) as raised:
             Webhook(receiver.url)(ALERT)
         assert len(receiver.requests) == 1
-    assert not told.value.retryable
+    assert not raised.value.retryable
 
 
-def test_a_circle_of_redirects_ends() -> None:
+def test_a_redirect_loop_is_an_error() -> None:
     circle = [(307, {"Location": "/again"})] * 9
     with (
         run_web_receiver(*circle) as receiver,
-        pytest.raises(DeliveryError, match="circle"),
+        pytest.raises(DeliveryError, match="redirects more than 3 times"),
     ):
         Webhook(receiver.url)(ALERT)
     assert len(receiver.requests) == 4
 
 
-def test_who_does_not_answer_is_left_soon() -> None:
+def test_an_unresponsive_receiver_times_out() -> None:
     with run_silent_receiver() as url, pytest.raises(DeliveryError, match="in time"):
         Webhook(url, timeout_s=0.1)(ALERT)
-    with pytest.raises(DeliveryError, match="out of reach: Connection refused") as told:
+    with pytest.raises(
+        DeliveryError, match="reach the webhook: Connection refused"
+    ) as raised:
         Webhook("http://127.0.0.1:1/geheim")(ALERT)
-    assert "geheim" not in str(told.value)
+    assert "geheim" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -130,96 +132,96 @@ def test_who_does_not_answer_is_left_soon() -> None:
         "http://a\nb",
     ],
 )
-def test_what_is_no_web_address_is_refused_without_repeating_it(url) -> None:
-    with pytest.raises(ValueError, match="webhook") as told:
+def test_an_invalid_url_is_rejected_without_repeating_it(url) -> None:
+    with pytest.raises(ValueError, match="webhook") as raised:
         validate_webhook_url(url)
-    assert "geheim" not in str(told.value)
+    assert "geheim" not in str(raised.value)
 
 
-def test_an_outbox_tries_again_until_it_works() -> None:
+def test_a_delivery_is_retried_until_it_succeeds() -> None:
     with run_web_receiver((500, {}), (503, {})) as receiver:
-        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
-        outbox.put([ALERT])
-        assert outbox.flush(WAIT_S)
+        delivery_queue = DeliveryQueue(Webhook(receiver.url), retry_policy=FAST_RETRIES)
+        delivery_queue.put([ALERT])
+        assert delivery_queue.flush(WAIT_S)
     assert len(receiver.requests) == 3
-    status = outbox.status()
+    status = delivery_queue.status()
     assert (status.n_sent, status.n_failed, status.problem) == (1, 0, "")
 
 
-def test_an_outbox_gives_up_in_the_end_and_says_why() -> None:
+def test_a_delivery_fails_after_the_last_retry_with_a_reason() -> None:
     with run_web_receiver(*[(500, {})] * 9) as receiver:
-        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
-        outbox.put([ALERT, ALERT])
-        assert outbox.flush(WAIT_S)
+        delivery_queue = DeliveryQueue(Webhook(receiver.url), retry_policy=FAST_RETRIES)
+        delivery_queue.put([ALERT, ALERT])
+        assert delivery_queue.flush(WAIT_S)
     assert len(receiver.requests) == 6
-    status = outbox.status()
+    status = delivery_queue.status()
     assert (status.n_sent, status.n_failed) == (0, 2)
-    assert status.problem.startswith("the webhook answered 500")
+    assert status.problem.startswith("the webhook returned status 500")
 
 
-def test_an_outbox_does_not_insist_where_it_is_no_use() -> None:
+def test_a_permanent_failure_is_not_retried() -> None:
     with run_web_receiver((404, {})) as receiver:
-        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
-        outbox.put([ALERT])
-        assert outbox.flush(WAIT_S)
+        delivery_queue = DeliveryQueue(Webhook(receiver.url), retry_policy=FAST_RETRIES)
+        delivery_queue.put([ALERT])
+        assert delivery_queue.flush(WAIT_S)
     assert len(receiver.requests) == 1
-    assert outbox.status().n_failed == 1
+    assert delivery_queue.status().n_failed == 1
 
 
-def test_nobody_waits_for_a_slow_receiver_and_drops_are_counted() -> None:
+def test_a_slow_receiver_does_not_block_and_drops_are_counted() -> None:
     go_on, sent = threading.Event(), []
 
     def slow(alert: Event) -> None:
         go_on.wait(WAIT_S)
         sent.append(alert)
 
-    outbox = DeliveryQueue(slow, capacity=5)
-    outbox.put([ALERT] * 20)
-    status = outbox.status()
+    delivery_queue = DeliveryQueue(slow, capacity=5)
+    delivery_queue.put([ALERT] * 20)
+    status = delivery_queue.status()
     assert status.n_dropped >= 14
     assert status.n_dropped + status.n_waiting == 20
     go_on.set()
-    assert outbox.flush(WAIT_S)
+    assert delivery_queue.flush(WAIT_S)
     assert len(sent) == status.n_waiting
 
 
-def test_an_outbox_that_has_nothing_to_do_has_no_thread() -> None:
+def test_an_idle_delivery_queue_has_no_thread() -> None:
     def n_threads() -> int:
-        return sum(one.name == "maskdet-outbox" for one in threading.enumerate())
+        return sum(thread.name == "maskdet-outbox" for thread in threading.enumerate())
 
     before = n_threads()
-    outbox = DeliveryQueue(lambda alert: None)
+    delivery_queue = DeliveryQueue(lambda alert: None)
     assert n_threads() == before
     for _ in range(3):
-        outbox.put([ALERT])
-        assert outbox.flush(WAIT_S)
+        delivery_queue.put([ALERT])
+        assert delivery_queue.flush(WAIT_S)
     wait_until(lambda: n_threads() <= before, "the thread to end")
-    assert outbox.status().n_sent == 3
+    assert delivery_queue.status().n_sent == 3
 
 
-def test_a_fault_of_ours_costs_one_alert_and_no_more() -> None:
-    faults = [KeyError("geheim")]
+def test_a_bug_loses_only_one_alert() -> None:
+    bugs = [KeyError("geheim")]
 
     def sometimes(alert: Event) -> None:
-        if faults:
-            raise faults.pop()
+        if bugs:
+            raise bugs.pop()
 
-    outbox = DeliveryQueue(sometimes)
-    outbox.put([ALERT])
-    assert outbox.flush(WAIT_S)
-    assert outbox.status().problem == "not delivered: KeyError"
-    outbox.put([ALERT])
-    assert outbox.flush(WAIT_S)
-    assert (outbox.status().n_sent, outbox.status().n_failed) == (1, 1)
+    delivery_queue = DeliveryQueue(sometimes)
+    delivery_queue.put([ALERT])
+    assert delivery_queue.flush(WAIT_S)
+    assert delivery_queue.status().problem == "not delivered: KeyError"
+    delivery_queue.put([ALERT])
+    assert delivery_queue.flush(WAIT_S)
+    assert (delivery_queue.status().n_sent, delivery_queue.status().n_failed) == (1, 1)
 
 
-def test_pauses_grow_are_never_alike_and_never_too_long() -> None:
-    patience = RetryPolicy(initial_delay_s=1.0, max_delay_s=60.0)
+def test_retry_pauses_grow_with_jitter_up_to_a_limit() -> None:
+    policy = RetryPolicy(initial_delay_s=1.0, max_delay_s=60.0)
     for n_tried, whole_s in ((1, 1), (2, 2), (3, 4), (7, 60), (50, 60)):
-        pauses = [patience.compute_delay_s(n_tried) for _ in range(50)]
+        pauses = [policy.compute_delay_s(n_tried) for _ in range(50)]
         assert whole_s / 2 <= min(pauses) < max(pauses) <= whole_s
-    assert patience.compute_delay_s(1, retry_after_s=20) == 20
-    assert patience.compute_delay_s(1, retry_after_s=9999) == 60
+    assert policy.compute_delay_s(1, retry_after_s=20) == 20
+    assert policy.compute_delay_s(1, retry_after_s=9999) == 60
 
 
 def test_only_visitors_of_this_machine_may_name_any_host() -> None:
@@ -243,12 +245,10 @@ def test_only_visitors_of_this_machine_may_name_any_host() -> None:
     )
 
 
-def test_an_alert_is_tried_for_some_minutes_before_it_is_given_up(monkeypatch) -> None:
+def test_an_alert_is_retried_for_3_to_6_minutes(monkeypatch) -> None:
     for chance, longest_s in ((0.5, 180), (1.0, 360)):
         monkeypatch.setattr("random.uniform", lambda *_, chance=chance: chance)
-        patience = RetryPolicy()
-        pauses_s = [
-            patience.compute_delay_s(n) for n in range(1, patience.max_attempts)
-        ]
+        policy = RetryPolicy()
+        pauses_s = [policy.compute_delay_s(n) for n in range(1, policy.max_attempts)]
         assert sum(pauses_s) == pytest.approx(longest_s, rel=0.05)
         assert max(pauses_s) <= 60

@@ -1,4 +1,4 @@
-"""Which hosts visitors from other machines may have alerts sent to."""
+"""Hosts to which alerts of remote visitors may be sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several receivers: a slow one holds up nobody else, and each gets them in order."""
+"""Several receivers: a slow one does not delay the others, and order is kept."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ from tests.alerts.receivers import (
 from tests.helpers.waiting import WAIT_S
 
 NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
-HASTE = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
+FAST_RETRIES = RetryPolicy(max_attempts=3, initial_delay_s=0.01, max_delay_s=0.05)
 
 
 def alert(person: int) -> Event:
     return Event("alert", NOON, "Door", "run", person, rule="no_mask")
 
 
-def test_a_webhook_that_never_answers_does_not_hold_up_the_broker() -> None:
+def test_an_unresponsive_webhook_does_not_delay_the_broker() -> None:
     with run_silent_receiver() as silent, run_mqtt_broker() as (port, packets):
         address = f"mqtt://127.0.0.1:{port}/doors"
-        watch = AlertMonitor(AlertConfig(webhook_url=silent, mqtt_url=address))
-        watch.send_test(alert(1))
-        assert watch._delivery_queues["mqtt"].flush(WAIT_S)
-        now = watch.delivery_statuses()
+        monitor = AlertMonitor(AlertConfig(webhook_url=silent, mqtt_url=address))
+        monitor.send_test(alert(1))
+        assert monitor._delivery_queues["mqtt"].flush(WAIT_S)
+        now = monitor.delivery_statuses()
         assert (now["mqtt"].n_sent, now["webhook"].n_waiting) == (1, 1)
         assert len(packets) == 1
-        watch.configure(AlertConfig(), None)
+        monitor.configure(AlertConfig(), None)
 
 
-def test_one_users_slow_receiver_does_not_hold_up_anothers() -> None:
+def test_a_slow_receiver_of_one_user_does_not_delay_others() -> None:
     with run_silent_receiver() as silent, run_web_receiver() as quick:
-        watches = [
+        monitors = [
             AlertMonitor(AlertConfig(webhook_url=url)) for url in (silent, quick.url)
         ]
-        for watch in watches:
+        for monitor in monitors:
             for person in range(3):
-                watch.send_test(alert(person))
-        assert watches[1]._delivery_queues["webhook"].flush(WAIT_S)
-        assert [watch.delivery_statuses()["webhook"].n_sent for watch in watches] == [
+                monitor.send_test(alert(person))
+        assert monitors[1]._delivery_queues["webhook"].flush(WAIT_S)
+        assert [
+            monitor.delivery_statuses()["webhook"].n_sent for monitor in monitors
+        ] == [
             0,
             3,
         ]
@@ -55,20 +57,20 @@ def test_one_users_slow_receiver_does_not_hold_up_anothers() -> None:
             1,
             2,
         ]
-        for watch in watches:
-            watch.configure(AlertConfig(), None)
+        for monitor in monitors:
+            monitor.configure(AlertConfig(), None)
 
 
-def test_an_alert_that_is_tried_again_stays_before_those_that_came_later() -> None:
+def test_a_retried_alert_keeps_its_order() -> None:
     with run_web_receiver((500, {}), (503, {})) as receiver:
-        outbox = DeliveryQueue(Webhook(receiver.url), retry_policy=HASTE)
-        outbox.put([alert(1), alert(2), alert(3)])
-        assert outbox.flush(WAIT_S)
+        delivery_queue = DeliveryQueue(Webhook(receiver.url), retry_policy=FAST_RETRIES)
+        delivery_queue.put([alert(1), alert(2), alert(3)])
+        assert delivery_queue.flush(WAIT_S)
     people = [json.loads(body)["person"] for _, _, body in receiver.requests]
     assert people == [1, 1, 1, 2, 3]
 
 
-def test_an_outbox_that_is_closed_sends_no_more_and_its_thread_ends() -> None:
+def test_a_closed_delivery_queue_sends_no_more() -> None:
     sent: list[int] = []
     begun, go_on = threading.Event(), threading.Event()
 
@@ -78,14 +80,14 @@ def test_an_outbox_that_is_closed_sends_no_more_and_its_thread_ends() -> None:
         sent.append(one.person)
 
     before = set(threading.enumerate())
-    outbox = DeliveryQueue(slow)
-    outbox.put([alert(1), alert(2), alert(3)])
+    delivery_queue = DeliveryQueue(slow)
+    delivery_queue.put([alert(1), alert(2), alert(3)])
     assert begun.wait(WAIT_S)
-    outbox.close()
+    delivery_queue.close()
     go_on.set()
-    outbox.put([alert(4)])
+    delivery_queue.put([alert(4)])
     for thread in set(threading.enumerate()) - before:
         thread.join(WAIT_S)
         assert not thread.is_alive()
     assert sent == [1], "what was on its way is sent to its end"
-    assert outbox.status().n_sent == 1
+    assert delivery_queue.status().n_sent == 1

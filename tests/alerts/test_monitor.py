@@ -1,4 +1,4 @@
-"""A watch over streams: what is recorded, rung for and sent, and what never happens."""
+"""`AlertMonitor`: recording, inbox and delivery; the alert sound."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ NOON = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 RULE = AlertRule("no_mask", for_s=1.0)
 
 
-class Kept:
-    """A sink that keeps what it is given."""
+class RecordingSink:
+    """A sink that keeps the events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -37,18 +37,18 @@ class Kept:
         self.events += events
 
 
-def play(witness, until_s: float, from_s: float = 0.0) -> None:
+def play(stream_monitor, until_s: float, from_s: float = 0.0) -> None:
     for number in range(round((until_s - from_s) * 10)):
         time_s = from_s + number / 10
-        witness.on_scene(make_tracked_scene(time_s, [(1, NO_MASK, 0.95)]))
+        stream_monitor.on_scene(make_tracked_scene(time_s, [(1, NO_MASK, 0.95)]))
 
 
-def test_nothing_is_recorded_or_told_unless_wanted() -> None:
-    watch = AlertMonitor()
-    witness = watch.monitor_stream(StreamInfo("Door", NOON))
-    play(witness, 3)
-    witness.end()
-    assert (watch.inbox.pop_all(), watch.delivery_statuses(), watch.sink) == (
+def test_nothing_is_recorded_or_sent_by_default() -> None:
+    monitor = AlertMonitor()
+    stream_monitor = monitor.monitor_stream(StreamInfo("Door", NOON))
+    play(stream_monitor, 3)
+    stream_monitor.end()
+    assert (monitor.inbox.pop_all(), monitor.delivery_statuses(), monitor.sink) == (
         (),
         {},
         None,
@@ -56,89 +56,89 @@ def test_nothing_is_recorded_or_told_unless_wanted() -> None:
 
 
 def test_events_and_alerts_are_recorded_in_order() -> None:
-    kept = Kept()
-    witness = AlertMonitor(AlertConfig((RULE,)), kept).monitor_stream(
+    sink = RecordingSink()
+    stream_monitor = AlertMonitor(AlertConfig((RULE,)), sink).monitor_stream(
         StreamInfo("Door", NOON, "run")
     )
-    play(witness, 3)
-    witness.end()
-    witness.end()
-    kinds = [event.kind for event in kept.events]
-    assert kinds == ["entered", "verdict", "alert", "left"]
-    assert {event.session for event in kept.events} == {"run"}
+    play(stream_monitor, 3)
+    stream_monitor.end()
+    stream_monitor.end()
+    kinds = [event.kind for event in sink.events]
+    assert kinds == ["entered", "classified", "alert", "left"]
+    assert {event.session for event in sink.events} == {"run"}
 
 
-def test_an_alert_that_no_page_fetched_in_time_is_not_told_late() -> None:
+def test_an_old_alert_is_not_shown() -> None:
     now_s = [100.0]
-    bell = AlertInbox(clock=lambda: now_s[0])
+    inbox = AlertInbox(clock=lambda: now_s[0])
     late, soon = (Event("alert", NOON, name, "run") for name in ("Late", "Soon"))
-    bell.put([late])
+    inbox.put([late])
     now_s[0] += 20
-    bell.put([soon])
+    inbox.put([soon])
     now_s[0] += 5
-    assert bell.pop_all(10.0) == (soon,)
-    assert bell.pop_all() == (), "what was passed over does not come back"
+    assert inbox.pop_all(10.0) == (soon,)
+    assert inbox.pop_all() == (), "discarded alerts do not come back"
 
 
-def test_a_plan_can_change_under_a_running_stream() -> None:
-    watch, kept = AlertMonitor(), Kept()
-    witness = watch.monitor_stream(StreamInfo("Door", NOON))
-    play(witness, 3)
-    watch.configure(AlertConfig((RULE,)), kept)
-    play(witness, 6, from_s=3)
-    assert [event.kind for event in kept.events] == ["alert"]
-    assert len(watch.inbox.pop_all()) == 1
-    assert watch.inbox.pop_all() == (), "taken once"
-    watch.configure(AlertConfig(), None)
-    witness.on_scene(make_tracked_scene(7.0, [(2, NO_MASK, 0.95)]))
-    assert len(kept.events) == 1
+def test_the_configuration_can_change_during_a_stream() -> None:
+    monitor, sink = AlertMonitor(), RecordingSink()
+    stream_monitor = monitor.monitor_stream(StreamInfo("Door", NOON))
+    play(stream_monitor, 3)
+    monitor.configure(AlertConfig((RULE,)), sink)
+    play(stream_monitor, 6, from_s=3)
+    assert [event.kind for event in sink.events] == ["alert"]
+    assert len(monitor.inbox.pop_all()) == 1
+    assert monitor.inbox.pop_all() == (), "taken once"
+    monitor.configure(AlertConfig(), None)
+    stream_monitor.on_scene(make_tracked_scene(7.0, [(2, NO_MASK, 0.95)]))
+    assert len(sink.events) == 1
 
 
 def test_an_alert_reaches_the_webhook_and_a_changed_secret_counts() -> None:
     with run_web_receiver() as receiver:
-        plan = AlertConfig((RULE,), webhook_url=receiver.url, webhook_secret="one")
-        watch = AlertMonitor(plan, retry_policy=RetryPolicy(2, 0.01))
-        play(watch.monitor_stream(StreamInfo("Door", NOON)), 3)
-        before = watch._delivery_queues["webhook"]
+        config = AlertConfig((RULE,), webhook_url=receiver.url, webhook_secret="one")
+        monitor = AlertMonitor(config, retry_policy=RetryPolicy(2, 0.01))
+        play(monitor.monitor_stream(StreamInfo("Door", NOON)), 3)
+        before = monitor._delivery_queues["webhook"]
         assert before.flush(WAIT_S)
-        assert watch.delivery_statuses()["webhook"].n_sent == 1
-        watch.configure(plan, None)
-        assert watch._delivery_queues["webhook"] is before
-        watch.configure(
+        assert monitor.delivery_statuses()["webhook"].n_sent == 1
+        monitor.configure(config, None)
+        assert monitor._delivery_queues["webhook"] is before
+        monitor.configure(
             AlertConfig((RULE,), webhook_url=receiver.url, webhook_secret="two"), None
         )
-        assert watch._delivery_queues["webhook"] is not before
-        watch.configure(AlertConfig((RULE,)), None)
-        assert watch.delivery_statuses() == {}
+        assert monitor._delivery_queues["webhook"] is not before
+        monitor.configure(AlertConfig((RULE,)), None)
+        assert monitor.delivery_statuses() == {}
     assert len(receiver.requests) == 1
 
 
-def test_a_bad_address_leaves_the_old_plan() -> None:
-    watch = AlertMonitor(AlertConfig((RULE,)))
+def test_an_invalid_url_keeps_the_old_configuration() -> None:
+    monitor = AlertMonitor(AlertConfig((RULE,)))
     for bad in (AlertConfig(webhook_url="nowhere"), AlertConfig(mqtt_url="nowhere")):
-        with pytest.raises(ValueError, match=r"such as|looks like"):
-            watch.configure(bad, None)
-    assert watch.config == AlertConfig((RULE,))
+        with pytest.raises(ValueError, match=r"such as|invalid MQTT"):
+            monitor.configure(bad, None)
+    assert monitor.config == AlertConfig((RULE,))
 
 
-def test_no_scene_and_no_sink_can_make_a_witness_raise(caplog) -> None:
+def test_a_stream_monitor_never_raises(caplog) -> None:
     class Broken:
         def put(self, events) -> None:
             raise OSError("no more")
 
-    watch = AlertMonitor(AlertConfig((RULE,)), Broken())
-    witness = watch.monitor_stream(StreamInfo("Door", NOON))
-    play(witness, 3)
-    witness.on_scene(SimpleNamespace())  # type: ignore[arg-type]
-    witness.end()
+    monitor = AlertMonitor(AlertConfig((RULE,)), Broken())
+    stream_monitor = monitor.monitor_stream(StreamInfo("Door", NOON))
+    play(stream_monitor, 3)
+    stream_monitor.on_scene(SimpleNamespace())  # type: ignore[arg-type]
+    stream_monitor.end()
     assert "events of a scene were lost (1 so far)" in caplog.text
     assert len(caplog.records) <= 2, "a stream can fail 30 times a second"
 
 
-def test_a_bell_keeps_the_newest_of_very_many() -> None:
-    bell = AlertInbox()
-    bell.put([Event("alert", NOON, "", "", number) for number in range(80)])
-    assert [alert.person for alert in bell.pop_all()] == list(range(30, 80))
+def test_an_inbox_keeps_the_newest_alerts() -> None:
+    inbox = AlertInbox()
+    inbox.put([Event("alert", NOON, "", "", number) for number in range(80)])
+    assert [alert.person for alert in inbox.pop_all()] == list(range(30, 80))
 
 
 def test_the_beep_is_a_short_sound_that_starts_and_ends_in_silence() -> None:
@@ -152,25 +152,25 @@ def test_the_beep_is_a_short_sound_that_starts_and_ends_in_silence() -> None:
     assert np.abs(np.diff(samples.astype(int))).max() < 6_000, "no click"
 
 
-def test_each_beep_is_another_file() -> None:
+def test_each_beep_is_a_different_file() -> None:
     assert len({make_beep_wav(number) for number in (0, 1, 2, 70, 5_000_000)}) == 5
 
 
-def test_a_whole_stream_tells_its_story() -> None:
+def test_a_whole_stream_raises_its_events_in_order() -> None:
     boxes, probs = [[20.0, 20.0, 60.0, 64.0]], (0.02, 0.96, 0.02)
     analyzer = TwoStage(FakeDetector(boxes, [0.95]), FakeClassifier(probs))
     stream, empty = Stream(analyzer), TwoStage(FakeDetector(), FakeClassifier())
-    kept = Kept()
-    witness = AlertMonitor(AlertConfig((RULE,)), kept).monitor_stream(
+    sink = RecordingSink()
+    stream_monitor = AlertMonitor(AlertConfig((RULE,)), sink).monitor_stream(
         StreamInfo("Door", NOON)
     )
     for number in range(40):
-        witness.on_scene(stream.step(make_grey_image(160, 120), number / 10))
+        stream_monitor.on_scene(stream.step(make_grey_image(160, 120), number / 10))
     stream._analyzer = empty
     for number in range(40, 120):
-        witness.on_scene(stream.step(make_grey_image(160, 120), number / 10))
-    kinds = [event.kind for event in kept.events]
-    assert kinds == ["entered", "verdict", "alert", "left"]
-    assert len({event.person for event in kept.events}) == 1
-    assert [event.label for event in kept.events[1:]] == [NO_MASK] * 3
-    assert kept.events[3].for_s == pytest.approx(3.9, abs=0.5)
+        stream_monitor.on_scene(stream.step(make_grey_image(160, 120), number / 10))
+    kinds = [event.kind for event in sink.events]
+    assert kinds == ["entered", "classified", "alert", "left"]
+    assert len({event.person for event in sink.events}) == 1
+    assert [event.label for event in sink.events[1:]] == [NO_MASK] * 3
+    assert sink.events[3].for_s == pytest.approx(3.9, abs=0.5)

@@ -1,4 +1,4 @@
-"""Alerts to a broker: a client that only remembers, and paho against a socket."""
+"""Alerts to an MQTT broker: with a fake client, and with paho and a local socket."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ ALERT = Event("alert", NOON, "Tür", "run", 3, Label.NO_MASK, 0.93, rule="no_mas
 
 
 class FakeClient:
-    """What of paho's client is used; remembers what was asked of it."""
+    """Fake of paho's client that records the calls."""
 
     def __init__(self, *, arrives: bool = True) -> None:
-        self.asked: list[tuple] = []
+        self.calls: list[tuple] = []
         self._arrives = arrives
 
     def __getattr__(self, name: str):
         def called(*args, **more):
-            self.asked.append((name, *args, *more.values()))
+            self.calls.append((name, *args, *more.values()))
             return self
 
         return called
@@ -42,20 +42,20 @@ def test_mqtt_with_tls_and_password() -> None:
     MqttPublisher("mqtts://who:ge%40heim@broker/a/b", client_factory=lambda: client)(
         ALERT
     )
-    assert ("username_pw_set", "who", "ge@heim") in client.asked
-    assert ("tls_set",) in client.asked
-    assert ("connect", "broker", 8883, 30) in client.asked
-    assert ("publish", "a/b", ALERT.to_json(), 1) in client.asked
-    assert client.asked[-2:] == [("disconnect",), ("loop_stop",)]
+    assert ("username_pw_set", "who", "ge@heim") in client.calls
+    assert ("tls_set",) in client.calls
+    assert ("connect", "broker", 8883, 30) in client.calls
+    assert ("publish", "a/b", ALERT.to_json(), 1) in client.calls
+    assert client.calls[-2:] == [("disconnect",), ("loop_stop",)]
 
 
-def test_mqtt_that_is_not_taken_is_told_and_hung_up() -> None:
+def test_an_unacknowledged_publish_is_an_error_and_disconnects() -> None:
     client = FakeClient(arrives=False)
-    with pytest.raises(DeliveryError, match="did not take"):
+    with pytest.raises(DeliveryError, match="did not acknowledge"):
         MqttPublisher("mqtt://broker", timeout_s=0.01, client_factory=lambda: client)(
             ALERT
         )
-    assert ("loop_stop",) in client.asked
+    assert ("loop_stop",) in client.calls
 
 
 def test_a_broker_gets_the_alert_through_paho() -> None:
@@ -71,12 +71,16 @@ def test_a_broker_that_refuses_or_is_not_there_is_one_line() -> None:
     pytest.importorskip("paho.mqtt.client", reason="the optional extra mqtt")
     with (
         run_mqtt_broker(accept=False) as (port, _),
-        pytest.raises(DeliveryError) as told,
+        pytest.raises(DeliveryError) as raised,
     ):
         MqttPublisher(f"mqtt://who:geheim@127.0.0.1:{port}", timeout_s=WAIT_S)(ALERT)
-    assert str(told.value).startswith("the MQTT broker refuses: Not auth")
-    assert not told.value.retryable
-    with pytest.raises(DeliveryError, match="out of reach: Connection refused"):
+    assert str(raised.value).startswith(
+        "the MQTT broker refused the connection: Not auth"
+    )
+    assert not raised.value.retryable
+    with pytest.raises(
+        DeliveryError, match="reach the MQTT broker: Connection refused"
+    ):
         MqttPublisher("mqtt://127.0.0.1:1")(ALERT)
 
 
@@ -86,7 +90,7 @@ def test_without_paho_one_line_says_how_to_get_it(monkeypatch) -> None:
         MqttPublisher("mqtt://broker")
 
 
-def test_what_an_mqtt_address_says() -> None:
+def test_an_mqtt_url_is_parsed() -> None:
     assert Broker.from_url("mqtt://h") == Broker("h", 1883, "maskdet/alerts")
     assert Broker.from_url("mqtts://u:p@h:99/a/b/") == Broker(
         "h", 99, "a/b", True, "u", "p"

@@ -78,7 +78,7 @@ def test_what_the_camera_sees_is_listed_once_somebody_records(live, place) -> No
     live.stop()
     wait_until(lambda: recorded(place).count("left") == 2, "both people to leave")
     kinds = recorded(place)
-    assert kinds.count("entered") == kinds.count("verdict") == 2
+    assert kinds.count("entered") == kinds.count("classified") == 2
     assert kinds.count("close") == 1
 
     live.open_page("Events")

@@ -206,7 +206,7 @@ def test_what_happened_can_be_visited_and_written_to_the_store(
     garden = EventFilter(cameras=("Garden",))
     stored = EventStore(fake_dashboard.events).read(garden)[::-1]
     kinds = [event.kind for event in stored]
-    assert kinds == ["entered", "verdict", "changed", "left"]
+    assert kinds == ["entered", "classified", "changed", "left"]
 
 
 def visit_last_row(shown: VideoPage) -> None:

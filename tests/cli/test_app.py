@@ -1,4 +1,4 @@
-"""`maskdet app`: which settings Streamlit starts with, and how it ends."""
+"""`maskdet app`: settings of Streamlit, and exit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.helpers.servers import serve_dashboard
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Stops where Streamlit would serve, and prints the options in force there.
-ASKING = """
+# Stop before Streamlit serves, and print the effective options.
+PRINT_OPTIONS = """
 import json, sys
 from streamlit import config
 from streamlit.web import bootstrap
@@ -36,7 +36,7 @@ sys.exit(main(["app", *sys.argv[2:]]))
 
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    """Return a function that says which options of Streamlit a command leads to."""
+    """Return a function that returns the Streamlit options of a command."""
     home, folder = tmp_path / "home", tmp_path / "folder"
     for one in (home, folder):
         (one / ".streamlit").mkdir(parents=True)
@@ -44,9 +44,9 @@ def options(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("STREAMLIT_")]:
         monkeypatch.delenv(name)
 
-    def asked(names: str, *words: str) -> dict[str, object]:
+    def read_options(names: str, *words: str) -> dict[str, object]:
         done = subprocess.run(
-            [sys.executable, "-c", ASKING, names, *words],
+            [sys.executable, "-c", PRINT_OPTIONS, names, *words],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
@@ -58,7 +58,7 @@ def options(tmp_path, monkeypatch):
         assert found.pop("path") == str(resource_path("app.py"))
         return found
 
-    return asked
+    return read_options
 
 
 def set_option(folder: Path, text: str) -> None:
@@ -107,7 +107,7 @@ def test_only_known_hosts_are_allowed(options, tmp_path, monkeypatch) -> None:
         ("MASKDET_FRAME_ANCESTORS", "*; x", "has '*;'; wanted origins such as"),
     ],
 )
-def test_a_variable_that_cannot_be_used_is_one_line(
+def test_an_invalid_variable_is_reported_in_one_line(
     monkeypatch, capsys, variable, value, line
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -119,13 +119,13 @@ def test_a_variable_that_cannot_be_used_is_one_line(
 
 @pytest.mark.parametrize("name", ["https://masks.example.org", "a:80", "a b", ""])
 def test_an_allowed_host_is_a_name(name: str, capsys) -> None:
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         main(["app", "--allow-host", name])
-    assert left.value.code == 2
+    assert exit_info.value.code == 2
     assert "without scheme and port" in capsys.readouterr().err
 
 
-def test_what_is_asked_for_wins(options, monkeypatch) -> None:
+def test_options_take_precedence_over_variables(options, monkeypatch) -> None:
     monkeypatch.setenv("STREAMLIT_SERVER_PORT", "8600")
     monkeypatch.setenv("STREAMLIT_SERVER_HEADLESS", "true")
     words = ("--port", "8700", "--address", "0.0.0.0", "--browser")
@@ -163,9 +163,9 @@ def test_the_users_own_settings_of_streamlit_are_kept(
 
 @pytest.mark.parametrize("port", ["0", "65536", "x", "1.5", "²"])
 def test_a_port_is_a_number(port: str, capsys) -> None:
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         main(["app", "--port", port])
-    assert left.value.code == 2
+    assert exit_info.value.code == 2
     assert "from 1 to 65535" in capsys.readouterr().err
 
 
@@ -178,8 +178,8 @@ def test_a_signal_ends_it_without_a_traceback(tmp_path: Path, how) -> None:
     assert "Traceback" not in err
 
 
-def test_the_version_is_told(capsys) -> None:
-    with pytest.raises(SystemExit) as left:
+def test_the_version_is_printed(capsys) -> None:
+    with pytest.raises(SystemExit) as exit_info:
         main(["--version"])
-    assert left.value.code == 0
+    assert exit_info.value.code == 0
     assert capsys.readouterr().out == f"maskdet {__version__}\n"

@@ -1,4 +1,4 @@
-"""`maskdet benchmark`: who takes part, what is said, and how it ends."""
+"""`maskdet benchmark`: pipelines, output and exit status."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def _fakes(monkeypatch):
     def no_tensorflow():
         raise ImportError("No module named 'keras'")
 
-    finder = FakeDetector(BOXES, [0.9, 0.8])
+    detector = FakeDetector(BOXES, [0.9, 0.8])
     monkeypatch.setattr(benchmark, "load_analyzer", load)
-    monkeypatch.setattr(benchmark, "load_detector", lambda name: finder)
+    monkeypatch.setattr(benchmark, "load_detector", lambda name: detector)
     monkeypatch.setattr(benchmark, "_load_tutorial_pipelines", no_tensorflow)
 
 
-def test_all_that_is_here_is_timed_and_the_rest_is_named(capsys):
+def test_available_pipelines_are_timed_and_the_others_named(capsys):
     assert main(["benchmark", "--rounds", "3"]) == 0
-    said = capsys.readouterr()
-    head, _, *rows = said.out.splitlines()
+    output = capsys.readouterr()
+    head, _, *rows = output.out.splitlines()
     assert head.startswith("640 x 480, 4 faces, 3 rounds")
     names = [row.split()[0] for row in rows]
     assert {"mtcnn", "haar", "yunet", "aizoo", "yunet-alone"} <= set(names)
     assert "ssd" not in names
     assert rows[0].split()[4] == "1.00"
-    assert "maskdet: ssd: left out: ssd is missing; fetch it" in said.err
-    assert "maskdet: old-way: left out: No module named 'keras'" in said.err
+    assert "maskdet: ssd: left out: ssd is missing; fetch it" in output.err
+    assert "maskdet: tutorial: left out: No module named 'keras'" in output.err
 
 
 def test_json_on_stdout_is_nothing_else(capsys):
@@ -55,13 +55,13 @@ def test_json_on_stdout_is_nothing_else(capsys):
     assert list(times["aizoo"]["stages_ms"]) == ["find", "label"]
     assert list(times["yunet-alone"]["stages_ms"]) == ["find"]
     assert times["haar"]["ratio"] == 1
-    assert {one["faces"] for one in times.values()} == {2}
+    assert {timing["faces"] for timing in times.values()} == {2}
 
 
-def test_our_fast_network_comes_first_once_it_is_there(monkeypatch):
+def test_the_fast_single_stage_network_comes_first(monkeypatch):
     names = {"haar": "", "onepass": "", "onepass-fast": "", "aizoo": ""}
     monkeypatch.setattr(benchmark, "ANALYZERS", names)
-    order = ["onepass-fast", "haar", "onepass", "aizoo", "yunet-alone", "old-way"]
+    order = ["onepass-fast", "haar", "onepass", "aizoo", "yunet-alone", "tutorial"]
     assert benchmark._list_names() == order
 
 
@@ -74,17 +74,20 @@ def test_the_frame_has_four_different_quarters():
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
-    [(["best"], "name must be one of"), (["ssd"], "nothing is left to be timed")],
+    ("words", "message"),
+    [
+        (["best"], "name must be one of"),
+        (["ssd"], "none of the pipelines can be loaded"),
+    ],
 )
-def test_what_is_wrong_is_said(words, says, capsys):
+def test_an_invalid_name_is_reported(words, message, capsys):
     assert main(["benchmark", *words]) == 1
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rounds", ["0", "-1", "x"])
-def test_rounds_that_are_none_are_a_usage_error(rounds, capsys):
+def test_an_invalid_number_of_rounds_is_a_usage_error(rounds, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["benchmark", f"--rounds={rounds}"])
     assert stopped.value.code == 2
-    assert "above 0" in capsys.readouterr().err
+    assert "positive integer" in capsys.readouterr().err

@@ -40,12 +40,12 @@ def test_a_terminal_gets_a_progress_bar_and_stdout_stays_clean():
     assert done.stdout == b"a\nb\nc\n"
 
 
-def test_elsewhere_there_is_no_bar(capsys):
+def test_without_a_terminal_there_is_no_progress_bar(capsys):
     assert list(iterate_with_progress_bar([1, 2, 3], "image")) == [1, 2, 3]
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_file_is_written_atomically(tmp_path, monkeypatch):
     target = tmp_path / "r.json"
     target.write_text("before")
     write_file(target, b"after")
@@ -78,7 +78,7 @@ def test_targets_are_checked_before_the_work(tmp_path):
     check_output_path("--json", "-", [source])
     check_output_path("--json", str(tmp_path / "r.json"), [source])
     for target in source, link:
-        with pytest.raises(ValueError, match="would overwrite what is read"):
+        with pytest.raises(ValueError, match="would overwrite an input file"):
             check_output_path("--json", str(target), [source])
 
 

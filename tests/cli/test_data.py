@@ -1,4 +1,4 @@
-"""`maskdet data`: what it says, what it writes, and how it ends."""
+"""`maskdet data`: report, outputs and exit status."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def faces(tmp_path: Path) -> Path:
     return tmp_path / "faces"
 
 
-def test_it_says_what_is_there(faces, capsys):
+def test_the_report_has_counts_and_duplicates(faces, capsys):
     assert main(["data", str(faces)]) == 0
     head, row, *rest = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["split", "source", "images", "mask"]
@@ -33,13 +33,15 @@ def test_it_says_what_is_there(faces, capsys):
     assert "on both sides of a split: none" in rest
 
 
-def test_an_unreadable_picture_is_named_and_fails(faces, capsys):
+def test_an_unreadable_image_is_named_and_gives_status_1(faces, capsys):
     (faces / "mask" / "bad.jpg").write_bytes(b"")
     assert main(["data", str(faces), "--json", "-"]) == 1
-    said = capsys.readouterr()
-    assert "bad.jpg: the file is empty" in said.err
-    report = json.loads(said.out)
-    assert [Path(one["path"]).name for one in report["unreadable"]] == ["bad.jpg"]
+    output = capsys.readouterr()
+    assert "bad.jpg: the file is empty" in output.err
+    report = json.loads(output.out)
+    assert [Path(example["path"]).name for example in report["unreadable"]] == [
+        "bad.jpg"
+    ]
     assert report["alike"] == {"bits": 3, "groups": 1, "images": 2, "largest": 2}
     assert report["balance"][0]["faces"] == {"mask": 11, "no_mask": 10, "incorrect": 0}
 
@@ -55,10 +57,12 @@ def test_a_split_is_written_and_can_be_read(faces, tmp_path, capsys):
     assert paths[0] == "../faces/mask/0.jpg"
     examples = read_dataset(out)
     assert len(examples) == 21
-    assert {one.split for one in examples} == {"train", "val"}
-    alike = [one for one in examples if one.path.name in ("3.jpg", "copy.png")]
-    twins = [one for one in alike if one.path.parent.name == "mask"]
-    assert len({(one.split, one.group) for one in twins}) == 1
+    assert {example.split for example in examples} == {"train", "val"}
+    alike = [
+        example for example in examples if example.path.name in ("3.jpg", "copy.png")
+    ]
+    twins = [example for example in alike if example.path.parent.name == "mask"]
+    assert len({(example.split, example.group) for example in twins}) == 1
     first = out.read_text()
     assert main(words) == 0
     assert out.read_text() == first
@@ -83,21 +87,23 @@ def test_boxes_do_not_fit_an_index(tmp_path, capsys):
     out = tmp_path / "index.csv"
     assert main(["data", str(tmp_path), "--split", "70/20/10"]) == 0
     assert main(["data", str(tmp_path), "--out", str(out)]) == 1
-    assert "boxes in 1 of them" in capsys.readouterr().err
+    assert "1 image has boxes" in capsys.readouterr().err
     assert not out.exists()
 
 
-@pytest.mark.parametrize("shares", ["70/20", "0/50/50", "a/b", "100", "-10/100/10", ""])
-def test_shares_that_are_none_are_a_usage_error(faces, shares, capsys):
+@pytest.mark.parametrize(
+    "fractions", ["70/20", "0/50/50", "a/b", "100", "-10/100/10", ""]
+)
+def test_invalid_fractions_are_a_usage_error(faces, fractions, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["data", str(faces), f"--split={shares}"])
+        main(["data", str(faces), f"--split={fractions}"])
     assert stopped.value.code == 2
     assert "70/20/10" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
     index = write_text(tmp_path / "index.csv", "path,label\nfaces/mask/0.jpg,mask\n")
-    for words, says in (
+    for words, message in (
         ([str(tmp_path / "nowhere")], "nowhere: there is no such file or folder"),
         ([str(faces), "--source", "real"], "there are faces"),
         ([str(index), "--out", str(index)], "would overwrite"),
@@ -105,6 +111,6 @@ def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
         ([str(faces), "--corrections", str(index)], "wanted the columns"),
     ):
         assert main(["data", *words]) == 1
-        said = capsys.readouterr().err
-        assert says in said
-        assert said.count("\n") == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1

@@ -29,8 +29,8 @@ SCORES = [0.9, 0.7, 0.3]
 
 
 @pytest.fixture(autouse=True)
-def asked(monkeypatch):
-    """Replace the models; returns the names that were asked for."""
+def loaded_names(monkeypatch):
+    """Replace the models; return the names that were loaded."""
     names = []
 
     def load(name, classifier, *, refine):
@@ -46,7 +46,7 @@ def asked(monkeypatch):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def image_folder(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(encode_jpeg(make_grey_image(100, 90)))
@@ -58,8 +58,8 @@ def run(*words):
     return main(["detect", *map(str, words)])
 
 
-def test_json_on_stdout_is_nothing_but_the_documented_json(pictures, capsys):
-    assert run(pictures / "a.jpg", "--json", "-") == 0
+def test_json_on_stdout_is_nothing_but_the_documented_json(image_folder, capsys):
+    assert run(image_folder / "a.jpg", "--json", "-") == 0
     shown = capsys.readouterr()
     assert shown.err == ""
     content = json.loads(shown.out)
@@ -68,7 +68,7 @@ def test_json_on_stdout_is_nothing_but_the_documented_json(pictures, capsys):
         "left_out": [],
         "images": [
             {
-                "path": str(pictures / "a.jpg"),
+                "path": str(image_folder / "a.jpg"),
                 "width": 100,
                 "height": 90,
                 "error": None,
@@ -86,63 +86,67 @@ def test_json_on_stdout_is_nothing_but_the_documented_json(pictures, capsys):
     }
 
 
-def test_a_line_a_picture_and_a_line_a_face(pictures, capsys):
-    assert run(pictures, "--min-score", 0.8) == 0
+def test_there_is_a_line_per_image_and_per_face(image_folder, capsys):
+    assert run(image_folder, "--min-score", 0.8) == 0
     lines = capsys.readouterr().out.splitlines()
     words = " ".join(lines[1].split())
-    assert words == "Mask 70 % 40 x 50 px at 5, 5 face score 0.90"
-    titles = [f"{pictures / name}: 1 face" for name in ("a.jpg", "b.png")]
+    assert words == "Mask 70 % 40 x 50 px at 5, 5 score 0.90"
+    titles = [f"{image_folder / name}: 1 face" for name in ("a.jpg", "b.png")]
     assert [lines[0], lines[2], len(lines)] == [*titles, 4]
 
 
-def test_the_options_reach_the_result(pictures, capsys):
+def test_the_options_reach_the_result(image_folder, capsys):
     options = [
         "--min-score=0.1",
         "--min-face-px=25",
         "--min-confidence=0.8",
         "--json=-",
     ]
-    assert run(pictures / "a.jpg", *options) == 0
+    assert run(image_folder / "a.jpg", *options) == 0
     faces = json.loads(capsys.readouterr().out)["images"][0]["faces"]
     assert [face["label"] for face in faces] == ["unknown", "unknown"]
 
 
-def test_images_can_be_turned_first(tmp_path, capsys):
+def test_images_can_be_rotated_first(tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(encode_png(make_corners_image(100, 90)))
     out = tmp_path / "out"
     options = ("--rotate", 90, "--json", "-", "--out", out)
     assert run(tmp_path / "a.png", *options) == 0
-    (picture,) = json.loads(capsys.readouterr().out)["images"]
-    assert (picture["width"], picture["height"]) == (90, 100)
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert (image["width"], image["height"]) == (90, 100)
     turned = np.rot90(make_corners_image(100, 90), -1)
     assert mean_difference(read_image(out / "a.png")[90:], turned[90:]) < 1
     with pytest.raises(SystemExit):
         run(tmp_path / "a.png", "--rotate", 45)
 
 
-def test_no_face_is_said(pictures, capsys):
-    assert run(pictures / "a.jpg", "--min-score", 1) == 0
+def test_an_image_without_faces_is_reported(image_folder, capsys):
+    assert run(image_folder / "a.jpg", "--min-score", 1) == 0
     assert "a.jpg: no face found" in capsys.readouterr().out
 
 
-def test_settings_and_analyzer_from_a_file(pictures, tmp_path, capsys, asked):
+def test_settings_and_analyzer_from_a_file(
+    image_folder, tmp_path, capsys, loaded_names
+):
     saved = tmp_path / "tuned.json"
     saved.write_text(Preferences("haar", Settings(min_score=0.2), Style()).to_json())
     for options, faces in ([], 3), (["--min-score", 0.6, "--analyzer", "ssd"], 2):
-        assert run(pictures / "a.jpg", "--settings", saved, "--json=-", *options) == 0
+        assert (
+            run(image_folder / "a.jpg", "--settings", saved, "--json=-", *options) == 0
+        )
         (image,) = json.loads(capsys.readouterr().out)["images"]
         assert len(image["faces"]) == faces
-    assert asked == ["haar", "ssd"]
+    assert loaded_names == ["haar", "ssd"]
 
 
-def test_json_and_csv_files_say_that_they_were_written(pictures, tmp_path, capsys):
+def test_json_and_csv_files_say_that_they_were_written(image_folder, tmp_path, capsys):
     targets = tmp_path / "r.json", tmp_path / "r.csv"
-    assert run(pictures, "--json", targets[0], "--csv", targets[1]) == 0
+    assert run(image_folder, "--json", targets[0], "--csv", targets[1]) == 0
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [f"wrote {target}" for target in targets]
     assert "Mask 70 %" in shown.out
     paths = [image["path"] for image in json.loads(targets[0].read_text())["images"]]
-    assert paths == [str(pictures / "a.jpg"), str(pictures / "b.png")]
+    assert paths == [str(image_folder / "a.jpg"), str(image_folder / "b.png")]
     rows = list(csv.DictReader(io.StringIO(targets[1].read_text())))
     assert [row["path"] for row in rows] == [paths[0]] * 2 + [paths[1]] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -152,9 +156,9 @@ def test_json_and_csv_files_say_that_they_were_written(pictures, tmp_path, capsy
     ]
 
 
-def test_annotated_copies_are_drawn_and_counted(pictures, tmp_path, capsys):
+def test_annotated_copies_are_drawn_and_counted(image_folder, tmp_path, capsys):
     out = tmp_path / "deep" / "out"
-    assert run(pictures, "--out", out) == 0
+    assert run(image_folder, "--out", out) == 0
     assert f"wrote 2 annotated images to {out}" in capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.png"]
     copy = read_image(out / "b.png")
@@ -164,64 +168,68 @@ def test_annotated_copies_are_drawn_and_counted(pictures, tmp_path, capsys):
     assert not changed[:, 110:].any()
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other(pictures, tmp_path):
+def test_images_of_the_same_name_do_not_overwrite_each_other(image_folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "A.JFIF").write_bytes(encode_jpeg(make_grey_image(50, 50)))
     (other / "a.webp").write_bytes(encode_png(make_grey_image(60, 60)))
     (other / "a.png").write_bytes(encode_png(make_grey_image(70, 70)))
     out = tmp_path / "out"
-    assert run(pictures / "a.jpg", other, "--out", out) == 0
+    assert run(image_folder / "a.jpg", other, "--out", out) == 0
     widths = {path.name: read_image(path).shape[1] for path in out.iterdir()}
     assert widths == {"a.jpg": 100, "A-2.jpg": 50, "a.png": 70, "a-2.png": 60}
 
 
-def test_an_input_is_never_overwritten(pictures, capsys):
-    before = {path.name: path.read_bytes() for path in pictures.iterdir()}
-    assert run(pictures, "--out", pictures) == 0
+def test_an_input_is_never_overwritten(image_folder, capsys):
+    before = {path.name: path.read_bytes() for path in image_folder.iterdir()}
+    assert run(image_folder, "--out", image_folder) == 0
     for name, content in before.items():
-        assert (pictures / name).read_bytes() == content
-    assert (pictures / "a-2.jpg").is_file()
+        assert (image_folder / name).read_bytes() == content
+    assert (image_folder / "a-2.jpg").is_file()
     for option in "--json", "--csv":
-        assert run(pictures, option, pictures / "a.jpg") == 1
-        assert "would overwrite what is read" in capsys.readouterr().err
-    assert (pictures / "a.jpg").read_bytes() == before["a.jpg"]
+        assert run(image_folder, option, image_folder / "a.jpg") == 1
+        assert "would overwrite an input file" in capsys.readouterr().err
+    assert (image_folder / "a.jpg").read_bytes() == before["a.jpg"]
 
 
-def test_an_input_behind_a_link_is_never_overwritten(pictures, tmp_path):
+def test_an_input_behind_a_link_is_never_overwritten(image_folder, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    before = (pictures / "a.jpg").read_bytes()
-    (out / "a.jpg").symlink_to(pictures / "a.jpg")
-    assert run(pictures / "a.jpg", "--out", out) == 0
-    assert (pictures / "a.jpg").read_bytes() == before
+    before = (image_folder / "a.jpg").read_bytes()
+    (out / "a.jpg").symlink_to(image_folder / "a.jpg")
+    assert run(image_folder / "a.jpg", "--out", out) == 0
+    assert (image_folder / "a.jpg").read_bytes() == before
     assert (out / "a-2.jpg").is_file()
 
 
-@pytest.mark.parametrize("told", ["--blur", "--settings"])
-def test_faces_can_be_hidden_in_copies_doubtful_ones_too(tmp_path, told):
+@pytest.mark.parametrize("option", ["--blur", "--settings"])
+def test_faces_below_the_threshold_are_blurred_too(tmp_path, option):
     noise = np.random.default_rng(0).integers(0, 256, (90, 100, 3)).astype(np.uint8)
-    picture, saved = tmp_path / "a.png", tmp_path / "saved.json"
-    picture.write_bytes(encode_png(noise))
+    image, saved = tmp_path / "a.png", tmp_path / "saved.json"
+    image.write_bytes(encode_png(noise))
     saved.write_text(Preferences(style=Style(blur=True)).to_json())
-    words = ["--blur"] if told == "--blur" else ["--settings", saved, "--analyzer=haar"]
-    assert run(picture, "--out", tmp_path / "out", *words) == 0
+    words = (
+        ["--blur"] if option == "--blur" else ["--settings", saved, "--analyzer=haar"]
+    )
+    assert run(image, "--out", tmp_path / "out", *words) == 0
     hidden = read_image(tmp_path / "out" / "a.png")
     # Box 2 has the score 0.3, so no outline; a caption of box 0 is on its top.
     part = slice(73, 80), slice(2, 22)
     assert len(np.unique(hidden[part].reshape(-1, 3), axis=0)) <= 36
-    assert run(picture, "--out", tmp_path / "plain") == 0
+    assert run(image, "--out", tmp_path / "plain") == 0
     plain = read_image(tmp_path / "plain" / "a.png")
     assert np.array_equal(plain[part], noise[part])
 
 
-def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):
+def test_every_invalid_file_has_its_line_and_the_others_are_analyzed(
+    image_folder, capsys
+):
     wanted = {"nowhere.jpg": "no such file"}
     for name, (content, line) in make_broken_files().items():
-        (pictures / name).write_bytes(content)
+        (image_folder / name).write_bytes(content)
         wanted[name] = line
-    bad = [pictures / name for name in wanted]
-    status = run(*bad, pictures / "b.png", "--json", "-")
+    bad = [image_folder / name for name in wanted]
+    status = run(*bad, image_folder / "b.png", "--json", "-")
     shown = capsys.readouterr()
     assert status == 1
     *images, last = json.loads(shown.out)["images"]
@@ -235,11 +243,11 @@ def test_every_bad_file_gets_its_line_and_the_rest_goes_on(pictures, capsys):
     assert len(last["faces"]) == 2
 
 
-def test_odd_pictures_are_read(pictures, capsys):
-    (pictures / "tiny.png").write_bytes(encode_png(make_grey_image(1, 1)))
-    wrong_name = pictures / "photo.txt"
+def test_unusual_images_are_read(image_folder, capsys):
+    (image_folder / "tiny.png").write_bytes(encode_png(make_grey_image(1, 1)))
+    wrong_name = image_folder / "photo.txt"
     wrong_name.write_bytes(encode_jpeg(make_grey_image(100, 90)))
-    assert run(pictures / "tiny.png", wrong_name, "--json", "-") == 0
+    assert run(image_folder / "tiny.png", wrong_name, "--json", "-") == 0
     sizes = [
         (image["width"], image["height"])
         for image in json.loads(capsys.readouterr().out)["images"]
@@ -248,34 +256,36 @@ def test_odd_pictures_are_read(pictures, capsys):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(pictures, capsys):
-    (pictures / "a.jpg").chmod(0)
-    assert run(pictures) == 1
+def test_a_file_that_may_not_be_read(image_folder, capsys):
+    (image_folder / "a.jpg").chmod(0)
+    assert run(image_folder) == 1
     shown = capsys.readouterr()
     assert "a.jpg: the file may not be opened: permission denied" in shown.err
     assert "b.png: 2 faces" in shown.out
 
 
-def test_a_folder_without_pictures_is_one_line(pictures, tmp_path, capsys, asked):
+def test_a_folder_without_images_is_reported_in_one_line(
+    image_folder, tmp_path, capsys, loaded_names
+):
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "notes.txt").write_text("no image")
     line = (
-        f"maskdet: {empty}: there is no image in this folder; accepted are "
+        f"maskdet: {empty}: no images in this folder; accepted formats: "
         f"{IMAGE_FORMATS}\n"
         f"maskdet: left out 1 file that is not an image: {empty / 'notes.txt'}\n"
     )
     assert run(empty) == 1
     assert capsys.readouterr() == ("", line)
-    assert asked == []
-    assert run(empty, pictures) == 1
+    assert loaded_names == []
+    assert run(empty, image_folder) == 1
     shown = capsys.readouterr()
     assert shown.err == line
     assert "b.png: 2 faces" in shown.out
     assert run(empty, "--json", "-") == 1
     (image,) = json.loads(capsys.readouterr().out)["images"]
     assert image["path"] == str(empty)
-    assert "no image in this folder" in image["error"]
+    assert "no images in this folder" in image["error"]
 
 
 def test_a_folder_is_read_by_content_with_the_folders_in_it(tmp_path, capsys):
@@ -306,15 +316,17 @@ def test_a_folder_is_read_by_content_with_the_folders_in_it(tmp_path, capsys):
     ]
 
 
-def test_results_in_the_folder_itself_are_not_analyzed_the_next_time(pictures, capsys):
+def test_results_in_the_folder_itself_are_not_analyzed_the_next_time(
+    image_folder, capsys
+):
     for _ in range(2):
-        assert run(pictures, "--out", pictures / "out", "--json", "-") == 0
+        assert run(image_folder, "--out", image_folder / "out", "--json", "-") == 0
         assert len(json.loads(capsys.readouterr().out)["images"]) == 2
 
 
-def test_an_image_of_a_kind_that_cannot_be_read_is_not_left_out(pictures, capsys):
-    (pictures / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
-    assert run(pictures, "--json", "-") == 1
+def test_an_image_of_a_kind_that_cannot_be_read_is_not_left_out(image_folder, capsys):
+    (image_folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
+    assert run(image_folder, "--json", "-") == 1
     shown = capsys.readouterr()
     assert "c.heic: this is a HEIC photo; save it as JPEG" in shown.err
     content = json.loads(shown.out)
@@ -364,7 +376,7 @@ def test_long_and_thin_images_are_analyzed_and_drawn(size_wh, tmp_path, capsys):
 
 
 def test_a_full_disk_names_the_file_and_the_rest_goes_on(
-    pictures, tmp_path, capsys, monkeypatch
+    image_folder, tmp_path, capsys, monkeypatch
 ):
     out = tmp_path / "out"
     real = AtomicFile.commit
@@ -376,7 +388,7 @@ def test_a_full_disk_names_the_file_and_the_rest_goes_on(
         real(file)
 
     monkeypatch.setattr(AtomicFile, "commit", keep)
-    assert run(pictures, "--out", out, "--json", "-") == 1
+    assert run(image_folder, "--out", out, "--json", "-") == 1
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [
         f"maskdet: --out: {out / 'a.jpg'}: no space left on device",
@@ -397,14 +409,14 @@ def test_a_full_disk_names_the_file_and_the_rest_goes_on(
         (["--settings", "nowhere.json"], "nowhere.json: no such file or directory"),
         (["--settings", "nested.json"], "nested.json: min_score must be a number"),
         (["--json", "nowhere/r.json"], "there is no folder nowhere"),
-        (["--csv", "."], "--csv .: is a folder, wanted a file"),
+        (["--csv", "."], "--csv .: is a folder, not a file"),
         (["--out", "nested.json"], "nested.json: file exists"),
         (["--json", "-", "--csv", "-"], "cannot both write to stdout"),
     ],
 )
-def test_bad_options_are_one_line(options, line, pictures, capsys, monkeypatch):
-    monkeypatch.chdir(pictures)
-    (pictures / "nested.json").write_text('{"settings": {"min_score": "high"}}')
+def test_bad_options_are_one_line(options, line, image_folder, capsys, monkeypatch):
+    monkeypatch.chdir(image_folder)
+    (image_folder / "nested.json").write_text('{"settings": {"min_score": "high"}}')
     assert run("a.jpg", *options) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -413,16 +425,16 @@ def test_bad_options_are_one_line(options, line, pictures, capsys, monkeypatch):
     assert line in shown.err
 
 
-def test_an_unknown_analyzer_is_one_line(pictures, monkeypatch, capsys):
+def test_an_unknown_analyzer_is_one_line(image_folder, monkeypatch, capsys):
     monkeypatch.undo()
-    assert run(pictures / "a.jpg", "--analyzer", "nonesuch") == 1
+    assert run(image_folder / "a.jpg", "--analyzer", "nonesuch") == 1
     error = capsys.readouterr().err
     assert f"must be one of {', '.join(ANALYZERS)}, not" in error
     assert "'nonesuch'" in error
 
 
-def test_names_of_broken_bytes_do_not_break_the_output(pictures, capsys):
-    odd = pictures / os.fsdecode(b"caf\xe9 \x1b[31m.png")
+def test_names_of_broken_bytes_do_not_break_the_output(image_folder, capsys):
+    odd = image_folder / os.fsdecode(b"caf\xe9 \x1b[31m.png")
     odd.write_bytes(encode_png(make_grey_image(40, 40)))
     assert run(odd, "--json", "-") == 0
     path = json.loads(capsys.readouterr().out)["images"][0]["path"]
@@ -431,6 +443,6 @@ def test_names_of_broken_bytes_do_not_break_the_output(pictures, capsys):
     assert r"\udce9 \x1b[31m.png: 2 faces" in capsys.readouterr().out
 
 
-def test_a_device_may_be_written_to_and_stays_a_device(pictures):
-    assert run(pictures / "a.jpg", "--json", os.devnull) == 0
+def test_a_device_may_be_written_to_and_stays_a_device(image_folder):
+    assert run(image_folder / "a.jpg", "--json", os.devnull) == 0
     assert not os.path.isfile(os.devnull)

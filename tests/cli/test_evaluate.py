@@ -90,7 +90,7 @@ def test_scenes_as_json(scenes, capsys, asked):
     assert asked == ["haar"]
     head = {key: report[key] for key in ("version", "kind", "file", "analyzer")}
     assert head == {
-        "version": 1,
+        "version": 2,
         "kind": "scenes",
         "file": str(scenes),
         "analyzer": "haar",
@@ -116,42 +116,45 @@ def test_scenes_as_a_table(scenes, capsys):
     row = next(line for line in table.splitlines() if line.startswith("  faces  "))
     assert "0.250 [0.000, 1.000] n=2" in row
     assert "0.500 [" in row
-    assert "from face score 0.3 on" in table
+    assert "at detection score 0.3" in table
     squeezed = " ".join(table.split())
-    assert "Incorrect, right nothing to measure" in squeezed
+    assert "recall, Incorrect nothing to measure" in squeezed
     assert "median time" in table
 
 
 @pytest.mark.parametrize(
-    ("analyzer", "told"), [("onepass", ", without a second look"), ("haar", "")]
+    ("analyzer", "suffix"), [("onepass", ", without refinement"), ("haar", "")]
 )
 def test_a_refinement_can_be_left_out(
-    scenes, capsys, asked, monkeypatch, analyzer, told
+    scenes, capsys, asked, monkeypatch, analyzer, suffix
 ):
     monkeypatch.setitem(ANALYZERS, analyzer, "being tested")
     words = ("scenes", scenes, "--analyzer", analyzer)
     assert run(*words, "--no-refinement") == 0
-    assert f"analyzer {analyzer}{told}\n" in capsys.readouterr().out
+    assert f"analyzer {analyzer}{suffix}\n" in capsys.readouterr().out
     assert report_of(capsys, *words, "--no-refinement")["refine"] is False
     assert report_of(capsys, *words)["refine"] is True
     assert asked == [f"{analyzer}, once"] * 2 + [analyzer]
 
 
-def test_true_boxes_need_no_finder(scenes, capsys, asked):
-    report = report_of(capsys, "scenes", scenes, "--boxes", "truth")
+def test_ground_truth_boxes_need_no_detector(scenes, capsys, asked):
+    report = report_of(capsys, "scenes", scenes, "--boxes", "ground_truth")
     assert asked == ["classifier"]
-    assert report["boxes"] == "truth"
+    assert report["boxes"] == "ground_truth"
     assert report["labels"]["n"] == 1
     assert report["labels"]["masked_right"]["value"] == 1.0
     assert list(report["by_source"]) == ["lobby"]
-    assert run("scenes", scenes, "--boxes", "truth") == 0
-    assert "our classifier on true boxes of at least 20 px" in capsys.readouterr().out
+    assert run("scenes", scenes, "--boxes", "ground_truth") == 0
+    assert (
+        "our classifier on ground-truth boxes of at least 20 px"
+        in capsys.readouterr().out
+    )
 
 
 def test_faces_as_json(index, capsys, asked):
     report = report_of(capsys, "faces", index)
     assert asked == [DEFAULT_ANALYZER, "classifier"]
-    assert (report["split"], report["view"], report["found"]) == ("test", "found", 2)
+    assert (report["split"], report["view"], report["found"]) == ("test", "detected", 2)
     assert report["labels"]["mask_against_no_mask"]["value"] == 0.5
     assert report["labels"]["masked_right"]["value"] == 1.0
     assert report["labels"]["bare_right"]["value"] == 0.0
@@ -164,9 +167,9 @@ def test_faces_as_a_table(index, capsys):
     table = capsys.readouterr().out
     assert f"2 images, split test; analyzer {DEFAULT_ANALYZER}\n" in table
     squeezed = " ".join(table.split())
-    assert "mask against no mask 0.500 [0.095, 0.905] n=2" in squeezed
+    assert "accuracy, mask vs no mask 0.500 [0.095, 0.905] n=2" in squeezed
     assert "drawn 0.000 [" in squeezed
-    assert "a face was found in 2 of 2" in table
+    assert "images with a detected face: 2 of 2" in table
 
 
 def test_faces_of_one_source_and_split_and_whole(index, capsys, asked):
@@ -179,16 +182,16 @@ def test_faces_of_one_source_and_split_and_whole(index, capsys, asked):
     assert list(report["by_source"]) == ["real"]
 
 
-def test_a_report_file_is_said_and_the_table_still_shown(index, tmp_path, capsys):
+def test_a_json_file_is_reported_and_the_table_still_printed(index, tmp_path, capsys):
     target = tmp_path / "report.json"
     assert run("faces", index, "--json", target) == 0
     shown = capsys.readouterr()
     assert shown.err == f"wrote {target}\n"
-    assert "mask against no mask" in shown.out
+    assert "accuracy, mask vs no mask" in shown.out
     assert json.loads(target.read_text())["kind"] == "faces"
 
 
-def test_a_report_folder_with_charts_and_the_worst_mistakes(
+def test_a_report_folder_has_charts_and_the_worst_errors(
     index, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(
@@ -197,48 +200,56 @@ def test_a_report_folder_with_charts_and_the_worst_mistakes(
     folder = tmp_path / "runs" / "one"
     assert run("faces", index, "--report", folder) == 0
     shown = capsys.readouterr()
-    assert "mask against no mask" in shown.out
+    assert "accuracy, mask vs no mask" in shown.out
     assert shown.err == f"wrote 3 files to {folder}\n"
     report = json.loads((folder / "report.json").read_text())
     title = f"index.csv: 2 images, split test; analyzer {DEFAULT_ANALYZER}"
     assert report["title"] == title
     assert list(report["sets"]) == ["faces-test"]
-    assert [one["file"] for one in report["mistakes"]] == ["b.png"]
-    grid = cv2.imread(str(folder / "mistakes.png"))
+    assert [error["file"] for error in report["mistakes"]] == ["b.png"]
+    grid = cv2.imread(str(folder / "errors.png"))
     assert grid.shape[1] == 128 + 2 * 6
     assert cv2.imread(str(folder / "samples.png")).shape[1] == 2 * 128 + 3 * 6
 
 
-def test_without_mistakes_there_is_no_grid(scenes, tmp_path, monkeypatch):
+def test_without_errors_there_is_no_grid(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(
         evaluation_report, "save_chart", lambda chart, folder, name, **how: []
     )
-    assert run("scenes", scenes, "--boxes", "truth", "--report", tmp_path / "r") == 0
+    assert (
+        run("scenes", scenes, "--boxes", "ground_truth", "--report", tmp_path / "r")
+        == 0
+    )
     names = {path.name for path in (tmp_path / "r").iterdir()}
     assert names == {"report.json", "samples.png"}
     report = json.loads((tmp_path / "r" / "report.json").read_text())
-    assert list(report["sets"]) == ["lobby-val/true"]
+    assert list(report["sets"]) == ["lobby-val/ground_truth"]
 
 
-def test_another_classifier_can_be_measured(scenes, index, capsys, asked):
+def test_another_classifier_can_be_evaluated(scenes, index, capsys, asked):
     report = report_of(capsys, "faces", index, "--classifier", "tutorial")
     assert asked == [f"{DEFAULT_ANALYZER}+tutorial", "tutorial"]
     assert report["classifier"] == "tutorial"
     assert run("scenes", scenes, "--classifier", "tutorial") == 0
     named = f"; analyzer {DEFAULT_ANALYZER}, classifier tutorial"
     assert named in capsys.readouterr().out
-    assert run("scenes", scenes, "--boxes", "truth", "--classifier", "tutorial") == 0
-    assert "; classifier tutorial on true boxes" in capsys.readouterr().out
+    assert (
+        run("scenes", scenes, "--boxes", "ground_truth", "--classifier", "tutorial")
+        == 0
+    )
+    assert "; classifier tutorial on ground-truth boxes" in capsys.readouterr().out
 
 
 def test_every_number_is_printed_and_in_the_json(index, capsys):
     assert run("faces", index) == 0
     table = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
-    at = table.index("each against the rest precision recall F1")
-    assert table[at + 1].startswith("a mask, worn well or not 0.500 [0.095, 0.905] 1.0")
+    at = table.index("one vs rest precision recall F1")
+    assert table[at + 1].startswith(
+        "Mask, correct or incorrect 0.500 [0.095, 0.905] 1.0"
+    )
     assert table[at + 4] == "Incorrect - - -"
-    assert "from scores ROC area average precision" in table
-    assert any(row.startswith("calibration error of the label 0.2") for row in table)
+    assert "over all thresholds ROC AUC average precision" in table
+    assert any(row.startswith("calibration error (ECE) 0.2") for row in table)
     numbers = report_of(capsys, "faces", index)["numbers"]
     assert numbers["three_states"]["classes"]["mask"]["roc_area"]["value"] == 0.5
     assert numbers["mask_against_no_mask"]["masked"]["recall"]["n"] == 1
@@ -258,12 +269,22 @@ def test_every_number_is_printed_and_in_the_json(index, capsys):
             ["faces", "index.csv", "--source", "cartoon"],
             "no image of source 'cartoon'; there are drawn, real",
         ),
-        (["faces", "index.csv", "--json", "index.csv"], "would overwrite what is read"),
+        (
+            ["faces", "index.csv", "--json", "index.csv"],
+            "would overwrite an input file",
+        ),
         (["scenes", "lobby-val.json", "--analyzer", "missing"], "models fetch missing"),
         (["scenes", "lobby-val.json", "--min-score", "2"], "min_score must be"),
         (
-            ["scenes", "lobby-val.json", "--boxes", "truth", "--analyzer", "haar"],
-            "measured alone: leave out --analyzer",
+            [
+                "scenes",
+                "lobby-val.json",
+                "--boxes",
+                "ground_truth",
+                "--analyzer",
+                "haar",
+            ],
+            "evaluated here: leave out --analyzer",
         ),
         (["faces", "index.csv", "--view", "whole", "--analyzer", "haar"], "leave out"),
         (["faces", "index.csv", "--report", "m.png"], "m.png: is a file"),
@@ -279,14 +300,14 @@ def test_what_goes_wrong_is_one_line(words, line, scenes, index, capsys, monkeyp
     assert line in shown.err
 
 
-def test_a_broken_picture_is_named(scenes, capsys):
+def test_a_broken_image_is_named(scenes, capsys):
     (scenes.parent / "images" / "b.png").write_bytes(b"")
     assert run("scenes", scenes) == 1
     error = capsys.readouterr().err
     assert error == f"maskdet: {scenes.parent}/images/b.png: the file is empty\n"
 
 
-def test_a_folder_for_each_class_is_measured_without_a_kind(tmp_path, capsys):
+def test_a_folder_for_each_class_needs_no_kind(tmp_path, capsys):
     for number, name in enumerate(("x/with_mask/1/a.png", "x/without_mask/b.png")):
         write_image(tmp_path / name, number)
     for words in ([str(tmp_path)], ["faces", str(tmp_path)]):
@@ -298,6 +319,6 @@ def test_a_folder_for_each_class_is_measured_without_a_kind(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["split"] == "test"
 
 
-def test_a_folder_with_boxes_is_measured_without_a_kind(scenes, capsys):
-    assert run(scenes.parent, "--boxes", "truth", "--json", "-") == 0
+def test_a_folder_with_boxes_needs_no_kind(scenes, capsys):
+    assert run(scenes.parent, "--boxes", "ground_truth", "--json", "-") == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "scenes"

@@ -1,4 +1,4 @@
-"""`maskdet events`: what it lists and sums up, and that it deletes only what it may."""
+"""`maskdet events`: lists, summaries, CSV and deletion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALL = EventFilter()
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this computer records, as yet without a file."""
+    """Path of the events database, which does not exist yet."""
     file = tmp_path / "events.sqlite3"
     monkeypatch.setenv("MASKDET_EVENTS_URL", sqlite_url(file))
     return file
@@ -38,15 +38,15 @@ def store(file: Path) -> EventStore:
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch):
-    """Sit at a terminal and answer every question alike."""
+def terminal_input(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that sets the input of a terminal."""
 
-    def answer(text: str) -> None:
+    def type_input(text: str) -> None:
         terminal = io.StringIO(text)
         terminal.isatty = lambda: True  # type: ignore[method-assign]
         monkeypatch.setattr("sys.stdin", terminal)
 
-    return answer
+    return type_input
 
 
 def lines(capsys) -> list[str]:
@@ -63,16 +63,16 @@ def test_the_newest_are_listed_oldest_first(store, capsys) -> None:
     assert err == "the newest 2 of 9 events; --limit N or --csv FILE for more\n"
 
 
-def test_a_line_tells_time_run_kind_camera_and_what() -> None:
+def test_a_line_has_time_session_kind_camera_and_description() -> None:
     assert format_event_line(DAY_EVENTS[2], UTC) == (
-        "2025-03-01 12:02:00  run   Label changed  Door: "
+        "2025-03-01 12:02:00  run   Class changed  Door: "
         "Person 1: No mask, now Mask (90 %)"
     )
     india = timezone(timedelta(hours=5, minutes=30))
     assert format_event_line(DAY_EVENTS[0], india).startswith(
         "2025-03-01 17:30:00  run "
     )
-    assert format_event_line(DAY_EVENTS[0], UTC).endswith("Door: Person 1 came in")
+    assert format_event_line(DAY_EVENTS[0], UTC).endswith("Door: Person 1 entered")
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_a_line_tells_time_run_kind_camera_and_what() -> None:
         ("--from 1h", 0),
     ],
 )
-def test_only_what_is_asked_for_is_listed(store, capsys, words, n) -> None:
+def test_only_matching_events_are_listed(store, capsys, words, n) -> None:
     assert main(["events", *words.split()]) == 0
     out = lines(capsys)
-    assert out == ["no event is like that"] if n == 0 else len(out) == n
+    assert out == ["no matching events"] if n == 0 else len(out) == n
 
 
 def test_a_summary_counts_people_once_and_hours(store) -> None:
     assert summarize_events(store, ALL, UTC) == [
         "4 people: 2 Mask, 1 No mask; 67 % masked",
-        "9 events, of these 1 too close and 2 alerts",
+        "9 events, including 1 too close and 2 alerts",
         "",
         "hour              people  masked  mask  no mask  incorrect",
         "2025-03-01 12:00       2    50 %     1        1          0",
@@ -106,17 +106,17 @@ def test_a_summary_counts_people_once_and_hours(store) -> None:
     ]
     nobody = EventFilter(kinds=("entered",))
     assert summarize_events(store, nobody, UTC) == [
-        "1 person: of nobody it is known what they wore",
-        "1 event, of these 0 too close and 0 alerts",
+        "1 person: no classes known",
+        "1 event, including 0 too close and 0 alerts",
     ]
 
 
-def test_the_summary_is_of_what_is_wanted(store, capsys) -> None:
+def test_the_summary_respects_the_filters(store, capsys) -> None:
     assert main(["events", "--summary", "--camera", "Hall"]) == 0
     assert lines(capsys)[0] == "1 person: 1 No mask; 0 % masked"
 
 
-def test_csv_is_what_the_page_gives(store, tmp_path, capsys) -> None:
+def test_the_csv_equals_that_of_the_page(store, tmp_path, capsys) -> None:
     page = io.StringIO()
     store.write_csv(EventFilter(cameras=("Door",)), page)
     assert main(["events", "--csv", "-", "--camera", "Door"]) == 0
@@ -128,15 +128,15 @@ def test_csv_is_what_the_page_gives(store, tmp_path, capsys) -> None:
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
 
-def test_where_nothing_was_recorded_csv_has_its_head_only(file, capsys) -> None:
+def test_the_csv_without_events_has_only_the_header(file, capsys) -> None:
     assert main(["events", "--csv", "-"]) == 0
     out, err = capsys.readouterr()
     assert next(csv.reader([out])) == list(EVENT_COLUMNS)
-    assert err == f"nothing is recorded in {file}\n"
+    assert err == f"no events recorded in {file}\n"
     assert not file.exists()
 
 
-def test_a_store_can_be_named_as_a_file_or_an_address(store, file, capsys) -> None:
+def test_a_database_can_be_given_as_a_file_or_a_url(store, file, capsys) -> None:
     other = file.with_name("other.sqlite3")
     EventStore(to_store_url(str(other))).add(DAY_EVENTS[:1])
     for name in (str(other), sqlite_url(other)):
@@ -148,7 +148,7 @@ def test_a_store_can_be_named_as_a_file_or_an_address(store, file, capsys) -> No
     assert not missing.exists()
 
 
-def test_a_home_folder_may_be_a_tilde(monkeypatch, tmp_path) -> None:
+def test_a_tilde_is_expanded(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert to_store_url("~/e.sqlite3") == sqlite_url(tmp_path / "e.sqlite3")
     assert to_store_url("postgresql://host/name") == "postgresql://host/name"
@@ -157,15 +157,18 @@ def test_a_home_folder_may_be_a_tilde(monkeypatch, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("a.db b.db", "name one store at a time"),
-        ("--all", "--before, --all and --yes go with `events delete` only"),
-        ("delete", "say which events to delete: --before WHEN, or --all"),
-        ("delete --all --before 7d", "say which events to delete"),
-        ("delete --all --camera Door", "takes --before WHEN or --all, and --yes only"),
-        ("delete --all --csv -", "takes --before WHEN or --all, and --yes only"),
+        ("a.db b.db", "only one database can be given"),
+        ("--all", "--before, --all and --yes are only for `events delete`"),
+        ("delete", "choose the events to delete with either --before"),
+        ("delete --all --before 7d", "choose the events to delete"),
+        (
+            "delete --all --camera Door",
+            "accepts only --before WHEN or --all, and --yes",
+        ),
+        ("delete --all --csv -", "accepts only --before WHEN or --all, and --yes"),
         ("--csv nowhere/at/all.csv", "there is no folder nowhere/at"),
         ("postgresql://u:geheim@127.0.0.1:1/n?connect_timeout=1", "cannot be used"),
-        ("nonsense://u:geheim@host/n", "are not known"),
+        ("nonsense://u:geheim@host/n", "are not supported"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(store, capsys, words, line) -> None:
@@ -178,58 +181,59 @@ def test_what_cannot_be_done_is_one_line(store, capsys, words, line) -> None:
     assert len(store.read(ALL)) == len(DAY_EVENTS)
 
 
-def test_a_database_of_something_else_is_one_line_and_stays_as_it_is(
-    tmp_path, capsys
-) -> None:
+def test_a_foreign_database_is_rejected_and_not_changed(tmp_path, capsys) -> None:
     file = tmp_path / "songs.db"
     with sqlite3.connect(file) as direct:
         direct.execute("CREATE TABLE songs (name TEXT)")
     before = file.read_bytes()
     for words in ([], ["--csv", "-"], ["--summary"]):
         assert main(["events", str(file), *words]) == 1
-        line = f"maskdet: {file} is a database of something else\n"
+        line = f"maskdet: {file} is not an events database\n"
         assert capsys.readouterr() == ("", line)
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_where_recording_is_off_a_store_must_be_named(monkeypatch, capsys) -> None:
+def test_a_database_must_be_given_if_recording_is_off(monkeypatch, capsys) -> None:
     monkeypatch.setenv("MASKDET_EVENTS_URL", "off")
     assert main(["events"]) == 1
-    assert "switched off here" in capsys.readouterr().err
+    assert "switched off" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", ["--from soon", "--limit 0", "--kind x", "--label y"])
-def test_a_value_that_is_none_is_a_usage_error(words, capsys) -> None:
+def test_an_invalid_value_is_a_usage_error(words, capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["events", *words.split()])
     assert stopped.value.code == 2
 
 
-def test_deleting_asks_and_takes_only_yes_for_an_answer(store, answers, capsys) -> None:
+def test_deleting_asks_and_needs_a_yes(store, terminal_input, capsys) -> None:
     for no in ("", "\n", "n\n", "nonsense\n"):
-        answers(no)
+        terminal_input(no)
         assert main(["events", "delete", "--all"]) == 0
         out, err = capsys.readouterr()
         assert out == "nothing was deleted\n"
         assert f"Delete 9 events in {store.location} for good? [y/N]" in err
     assert len(store.read(ALL)) == len(DAY_EVENTS)
-    answers("y\n")
+    terminal_input("y\n")
     assert main(["events", "delete", "--all"]) == 0
     assert lines(capsys) == ["9 events were deleted"]
     assert store.read(ALL) == []
 
 
-def test_without_a_terminal_nothing_goes_unless_yes_is_said(
+def test_without_a_terminal_deleting_needs_the_option_yes(
     store, monkeypatch, capsys
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert main(["events", "delete", "--all"]) == 1
-    assert "nobody is there to be asked; say --yes" in capsys.readouterr().err
+    assert (
+        "there is no terminal for the confirmation; use --yes"
+        in capsys.readouterr().err
+    )
     assert len(store.read(ALL)) == len(DAY_EVENTS)
 
 
-def test_only_what_is_older_goes(store, file, capsys) -> None:
+def test_only_older_events_are_deleted(store, file, capsys) -> None:
     words = ["delete", str(file), "--before", "2025-03-01T13:01:00Z", "--yes"]
     assert main(["events", *words]) == 0
     assert lines(capsys) == ["5 events were deleted"]
@@ -238,15 +242,15 @@ def test_only_what_is_older_goes(store, file, capsys) -> None:
     assert lines(capsys)[0].startswith("there are no events from before 2025-03-01")
 
 
-def test_moments_as_people_type_them() -> None:
+def test_times_are_parsed() -> None:
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     assert parse_time("36h", clock=lambda: now) == now - timedelta(hours=36)
     assert parse_time(" 7d ", clock=lambda: now) == now - timedelta(days=7)
     assert parse_time("2026-11-21T10:30Z") == datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
-    here = datetime(2026, 11, 21).astimezone()
-    assert parse_time("2026-11-21") == here
-    assert parse_time("2026-11-21", whole_day=True) == here + timedelta(days=1)
-    assert parse_time("2026-11-21T00:00", whole_day=True) == here
+    local = datetime(2026, 11, 21).astimezone()
+    assert parse_time("2026-11-21") == local
+    assert parse_time("2026-11-21", whole_day=True) == local + timedelta(days=1)
+    assert parse_time("2026-11-21T00:00", whole_day=True) == local
     for text in ("", "yesterday", "2026-13-01", "7", "-7d", "9999999d"):
-        with pytest.raises(ValueError, match="a time looks like"):
+        with pytest.raises(ValueError, match="must be a time such as"):
             parse_time(text)

@@ -1,4 +1,4 @@
-"""`maskdet label`: what it writes, what it leaves out, and what a person decides."""
+"""`maskdet label`: boxes, images left out, and review."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.fakes import FakeClassifier
 
 
 class ByBrightness:
-    """Finds a face in the middle, the surer the brighter the image's corner is."""
+    """Detects a face in the middle, with a high score if the image is bright."""
 
     def detect(self, image: Image) -> Faces:
         height, width = image.shape[:2]
@@ -30,7 +30,7 @@ class ByBrightness:
 
 @pytest.fixture
 def faces(tmp_path: Path, monkeypatch) -> Path:
-    """Return a folder of four images, two of them with a doubtful face."""
+    """Return a folder of four images, two of them with a low detection score."""
     from maskdet.media import encode_png
 
     for name, value in (
@@ -52,7 +52,7 @@ def names(path: Path) -> list[str]:
     return [f"{one.path.parent.name}/{one.path.stem}" for one in read_dataset(path)]
 
 
-def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
+def test_reliable_faces_are_written_and_others_left_out_with_the_reason(
     faces, tmp_path, capsys
 ):
     out = tmp_path / "set-train.json"
@@ -65,20 +65,20 @@ def test_sure_faces_are_written_and_the_others_are_left_out_with_the_reason(
         {"file_name": "set/mask/dark.png", "reason": "low score"},
         {"file_name": "set/no_mask/dark.png", "reason": "low score"},
     ]
-    said = capsys.readouterr()
-    assert said.out.splitlines()[0] == "boxed 2 of 4 images"
-    assert "  low score 2" in said.out.splitlines()
+    output = capsys.readouterr()
+    assert output.out.splitlines()[0] == "boxed 2 of 4 images"
+    assert "  low score 2" in output.out.splitlines()
 
 
-def test_a_review_is_written_and_heard(faces, tmp_path, capsys):
+def test_review_decisions_are_applied(faces, tmp_path, capsys):
     out, folder = tmp_path / "set.json", tmp_path / "review"
     assert main(["label", str(faces), "--out", str(out), "--review", str(folder)]) == 0
     assert {one.name for one in folder.iterdir()} == {
-        "doubtful-1.png",
-        "sure.png",
+        "review-1.png",
+        "sample.png",
         "review.csv",
     }
-    assert read_image(folder / "doubtful-1.png").shape[1] > 200
+    assert read_image(folder / "review-1.png").shape[1] > 200
     with (folder / "review.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["doubt"] for row in rows] == ["low score"] * 2
@@ -92,10 +92,10 @@ def test_a_review_is_written_and_heard(faces, tmp_path, capsys):
     assert main([*words, "--reviewed", str(folder / "review.csv")]) == 0
     assert names(out) == ["mask/dark", "no_mask/sure"]
     left = json.loads(out.read_text())["left_out"]
-    assert [one["reason"] for one in left] == ["refused in review", "low score"]
+    assert [one["reason"] for one in left] == ["rejected in review", "low score"]
 
 
-def test_a_picture_that_cannot_be_read_stops_nobody(faces, tmp_path, capsys):
+def test_an_unreadable_image_does_not_stop_the_others(faces, tmp_path, capsys):
     (faces / "mask" / "bad.jpg").write_bytes(b"no image")
     out, folder = tmp_path / "set.json", tmp_path / "review"
     assert main(["label", str(faces), "--out", str(out), "--review", str(folder)]) == 0
@@ -108,7 +108,7 @@ def test_a_picture_that_cannot_be_read_stops_nobody(faces, tmp_path, capsys):
     assert "cannot be read" in (folder / "review.csv").read_text()
 
 
-def test_the_finder_may_be_believed_sooner(faces, tmp_path):
+def test_a_lower_detection_score_accepts_more_faces(faces, tmp_path):
     out = tmp_path / "all.json"
     words = ["label", str(faces), "--out", str(out), "--min-score", "0.2"]
     assert main([*words, "--classifier", "none"]) == 0
@@ -120,14 +120,14 @@ def test_what_is_wrong_is_one_line(faces, tmp_path, capsys):
     wrong.write_text("path,keep\na.jpg,perhaps\n")
     write_image(tmp_path / "images" / "b.jpg")
     out = str(tmp_path / "x.json")
-    for words, says in (
+    for words, message in (
         ([str(tmp_path / "nowhere"), "--out", out], "there is no such file or folder"),
-        ([str(faces), "--out", out, "--split", "val"], "no image of that split"),
-        ([str(faces), "--out", "-"], "wanted a file"),
+        ([str(faces), "--out", out, "--split", "val"], "no images of this split"),
+        ([str(faces), "--out", "-"], "must be a file"),
         ([str(faces), "--out", out, "--reviewed", str(wrong)], "wrong.csv:2: keep"),
     ):
         assert main(["label", *words]) == 1
-        said = capsys.readouterr().err
-        assert says in said
-        assert said.count("\n") == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
     assert not Path(out).exists()

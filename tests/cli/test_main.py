@@ -47,7 +47,7 @@ def test_a_usage_error_exits_with_2(words, capsys):
     ("error", "status", "line"),
     [
         (ValueError("min_score must be a number"), 1, "min_score must be a number"),
-        (FileNotFoundError("say: models fetch x"), 1, "say: models fetch x"),
+        (FileNotFoundError("use: models fetch x"), 1, "use: models fetch x"),
         (FileNotFoundError(2, "No such file", "a.json"), 1, "a.json: no such file"),
         (PermissionError(13, "Permission denied", "o"), 1, "o: permission denied"),
         (RuntimeError("sha256 differs"), 1, "sha256 differs"),
@@ -56,7 +56,7 @@ def test_a_usage_error_exits_with_2(words, capsys):
         (KeyboardInterrupt(), 130, "stopped"),
     ],
 )
-def test_what_a_person_can_put_right_is_one_line(
+def test_an_error_that_a_user_can_fix_is_one_line(
     error, status, line, monkeypatch, capsys
 ):
     def fail(args):
@@ -67,7 +67,7 @@ def test_what_a_person_can_put_right_is_one_line(
     assert capsys.readouterr().err == f"maskdet: {line}\n"
 
 
-def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
+def test_a_bug_is_not_hidden(monkeypatch):
     def fail(args):
         raise TypeError("a bug")
 
@@ -94,7 +94,7 @@ def test_help_loads_no_model_library_and_is_quick():
 
 
 @pytest.mark.parametrize("characters", [10, 1_000_000])
-def test_a_reader_who_goes_away_is_no_error(characters):
+def test_a_closed_pipe_is_not_an_error(characters):
     code = (
         "import sys; from maskdet.cli import detect, main\n"
         f"detect.run = lambda args: print('x' * {characters}) or 0\n"

@@ -20,9 +20,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_files_that_ship_have_the_sum_that_the_table_says(capsys) -> None:
+def test_the_bundled_classifier_has_the_known_checksum(capsys) -> None:
     assert main(["models", "verify", "classifier"]) == 0
-    assert "classifier: sha256 is right" in capsys.readouterr().out
+    assert "classifier: sha256 matches" in capsys.readouterr().out
 
 
 def test_list_names_every_file_and_its_state(folder, capsys) -> None:
@@ -49,7 +49,7 @@ def test_a_missing_file_of_ours_fails_but_one_of_others_does_not(
     ]
     assert err.count("\n") == len(ours)
     assert all(f"restore models/{name}" in err for name in ours)
-    assert "yunet: not here" in out
+    assert "yunet: not present" in out
 
 
 def test_a_changed_file_fails_in_one_line(folder, capsys) -> None:
@@ -64,7 +64,7 @@ def test_a_changed_file_fails_in_one_line(folder, capsys) -> None:
     assert "sha256" in err
 
 
-def test_a_name_that_nobody_knows_is_refused(capsys) -> None:
+def test_an_unknown_name_is_rejected(capsys) -> None:
     assert main(["models", "verify", "best"]) == 1
     assert "not 'best'" in capsys.readouterr().err
 

@@ -34,7 +34,7 @@ def test_without_options_everything_is_the_default():
     assert choose() == AnalyzerOptions()
 
 
-def test_what_the_dashboard_saved_is_taken_as_a_whole(tmp_path):
+def test_a_settings_file_of_the_dashboard_is_read_completely(tmp_path):
     saved = tmp_path / "mine.json"
     saved.write_text(
         json.dumps(
@@ -64,18 +64,18 @@ def test_options_win_over_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("words", "refine"), [([], True), (["--no-refinement"], False)]
 )
-def test_the_refinement_is_taken_unless_somebody_says_no(words, refine):
+def test_refinement_is_on_by_default(words, refine):
     assert choose(*words) == AnalyzerOptions(refine=refine)
 
 
-def test_auto_is_the_default_here(tmp_path):
+def test_auto_is_the_default_analyzer(tmp_path):
     saved = tmp_path / "auto.json"
     saved.write_text('{"analyzer": "auto", "settings": {}}')
     assert choose("--settings", str(saved)) == AnalyzerOptions()
     assert choose("--analyzer", "auto").analyzer == DEFAULT_ANALYZER
 
 
-def test_bare_settings_leave_the_models_alone(tmp_path):
+def test_plain_settings_keep_the_default_models(tmp_path):
     saved = tmp_path / "bare.json"
     saved.write_text('{"min_confidence": 0.8}')
     assert choose("--settings", str(saved)) == AnalyzerOptions(
@@ -92,7 +92,7 @@ def test_bare_settings_leave_the_models_alone(tmp_path):
         ('{"settings": {}, "refine": 1}', "refine must be true or false"),
     ],
 )
-def test_a_file_that_is_none_is_named(content, line, tmp_path):
+def test_an_invalid_settings_file_is_named(content, line, tmp_path):
     odd = tmp_path / "odd.json"
     odd.write_text(content)
     with pytest.raises(ValueError, match=line) as raised:
@@ -107,7 +107,7 @@ def choose_people(*words: str) -> Settings:
     return parse_analyzer_options(parser.parse_args(words), live=True).settings
 
 
-def test_every_setting_of_people_over_time_has_an_option() -> None:
+def test_every_tracking_setting_has_an_option() -> None:
     got = choose_people(
         *("--memory-s", "5", "--smoothing", "window", "--smoothing-window-s", "1.5"),
         *(
@@ -136,14 +136,14 @@ def test_every_setting_of_people_over_time_has_an_option() -> None:
     )
 
 
-def test_a_preset_is_a_beginning_and_options_win() -> None:
+def test_options_override_a_preset() -> None:
     wanted = dataclasses.replace(
         TRACKING_PRESETS["track-onepass"].settings, memory_s=2.0
     )
     assert choose_people("--preset", "track-onepass", "--memory-s", "2") == wanted
 
 
-def test_two_beginnings_are_one_too_many(tmp_path) -> None:
+def test_a_preset_and_a_settings_file_cannot_be_combined(tmp_path) -> None:
     saved = tmp_path / "mine.json"
     saved.write_text(Settings().to_json())
     with pytest.raises(ValueError, match="choose one"):
@@ -159,7 +159,7 @@ def test_two_beginnings_are_one_too_many(tmp_path) -> None:
         ("--preset", "mine"),
     ],
 )
-def test_what_no_setting_can_be_is_refused_at_once(words, capsys) -> None:
+def test_an_invalid_value_of_a_setting_is_a_usage_error(words, capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         choose_people(*words)
     assert ended.value.code == 2
@@ -198,14 +198,14 @@ COMMANDS_WITH_SETTINGS = {
 """Every command that analyzes, with the words that it cannot do without."""
 
 
-def test_every_setting_acts_on_images_or_on_streams_and_has_an_option() -> None:
+def test_every_setting_is_an_image_or_a_stream_option() -> None:
     names = {field.name for field in dataclasses.fields(Settings)}
     assert set(IMAGE_OPTIONS) | set(STREAM_OPTIONS) == names == set(ANOTHER)
     assert not set(IMAGE_OPTIONS) & set(STREAM_OPTIONS)
 
 
 @pytest.mark.parametrize("command", COMMANDS_WITH_SETTINGS)
-def test_every_command_has_an_option_for_every_setting_that_acts_there(
+def test_every_analyzing_command_has_the_options_of_its_settings(
     command: str,
 ) -> None:
     head, live = command.split(), command == "video"
@@ -232,7 +232,7 @@ def test_a_preset_sets_the_analyzer_and_says_what_it_does(name: str, capsys) -> 
     assert choose("--preset", name, "--analyzer", "haar").analyzer == "haar"
 
 
-def test_whoever_chooses_nothing_is_told_nothing(capsys) -> None:
+def test_the_defaults_print_no_notices(capsys) -> None:
     choose().print_notices()
     assert capsys.readouterr().err == ""
 

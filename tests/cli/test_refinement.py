@@ -1,4 +1,4 @@
-"""What `detect` loads if the choice is left to it, and without a second look."""
+"""Analyzer and refinement that `detect` loads."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from maskdet.web.preferences import Preferences
 from tests.helpers.fakes import FakeClassifier, FakeDetector, make_grey_image
 
 
-def test_a_file_of_a_newcomer_means_the_default_analyzer(tmp_path, monkeypatch):
-    asked = []
+def test_untouched_settings_mean_the_default_analyzer(tmp_path, monkeypatch):
+    loaded = []
 
     def load(name, classifier, *, refine):
-        asked.append((name, refine))
+        loaded.append((name, refine))
         return TwoStage(FakeDetector(), FakeClassifier())
 
     monkeypatch.setattr(detect, "load_analyzer", load)
-    picture = tmp_path / "a.png"
-    picture.write_bytes(encode_png(make_grey_image()))
+    image_file = tmp_path / "a.png"
+    image_file.write_bytes(encode_png(make_grey_image()))
     saved = tmp_path / "untouched.json"
     saved.write_text(Preferences().to_json())
-    assert main(["detect", str(picture), "--settings", str(saved)]) == 0
+    assert main(["detect", str(image_file), "--settings", str(saved)]) == 0
     saved.write_text(Preferences(refine=False).to_json())
-    assert main(["detect", str(picture), "--settings", str(saved)]) == 0
-    assert main(["detect", str(picture), "--no-refinement", "--analyzer", "auto"]) == 0
-    assert asked == [(DEFAULT_ANALYZER, looks) for looks in (True, False, False)]
+    assert main(["detect", str(image_file), "--settings", str(saved)]) == 0
+    assert (
+        main(["detect", str(image_file), "--no-refinement", "--analyzer", "auto"]) == 0
+    )
+    assert loaded == [(DEFAULT_ANALYZER, refine) for refine in (True, False, False)]

@@ -1,4 +1,4 @@
-"""Own names and colours of classes on the command line: lines, copies, videos."""
+"""Names and colours of classes on the command line: text, images and videos."""
 
 from __future__ import annotations
 
@@ -43,10 +43,12 @@ def style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_detect_names_and_colours_classes_as_asked(style, tmp_path, capsys) -> None:
-    picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(make_grey_image(320, 240)))
-    words = ["detect", str(picture), "--style", str(style)]
+def test_detect_uses_the_names_and_colours_of_the_style(
+    style, tmp_path, capsys
+) -> None:
+    image_file, out = tmp_path / "a.png", tmp_path / "out"
+    image_file.write_bytes(encode_png(make_grey_image(320, 240)))
+    words = ["detect", str(image_file), "--style", str(style)]
     assert main([*words, "--out", str(out)]) == 0
     assert "Visage d\u00e9couvert 96 %" in capsys.readouterr().out
     blue = (read_image(out / "a.png") == (255, 0, 0)).all(axis=2)
@@ -59,12 +61,10 @@ def test_detect_names_and_colours_classes_as_asked(style, tmp_path, capsys) -> N
     assert set(face["probs"]) == {"mask", "no_mask", "incorrect"}
 
 
-def test_a_video_is_summed_up_and_marked_in_the_same_words(
-    style, tmp_path, capsys
-) -> None:
-    film = resource_path("samples/video.mp4")
+def test_summary_and_annotated_video_use_the_style(style, tmp_path, capsys) -> None:
+    video_file = resource_path("samples/video.mp4")
     out = tmp_path / "out.mp4"
-    words = ["video", str(film), "--style", str(style), "--every", "40"]
+    words = ["video", str(video_file), "--style", str(style), "--every", "40"]
     assert main([*words, "--out", str(out)]) == 0
     assert "Visage d\u00e9couvert" in capsys.readouterr().out
     from maskdet.media import open_video
@@ -74,13 +74,13 @@ def test_a_video_is_summed_up_and_marked_in_the_same_words(
     assert blue.sum() > 50
 
 
-def test_a_bad_style_is_one_line_and_nothing_is_written(
+def test_an_invalid_style_is_one_line_and_nothing_is_written(
     style, tmp_path, capsys
 ) -> None:
-    picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(make_grey_image(320, 240)))
+    image_file, out = tmp_path / "a.png", tmp_path / "out"
+    image_file.write_bytes(encode_png(make_grey_image(320, 240)))
     style.write_text('{"class_colours": {"mask": "green"}}')
-    words = ["detect", str(picture), "--style", str(style), "--out", str(out)]
+    words = ["detect", str(image_file), "--style", str(style), "--out", str(out)]
     assert main(words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"maskdet: {style}: class_colours: mask must be a colour")
@@ -99,7 +99,7 @@ def named(tmp_path: Path) -> Path:
 
 
 def table_of(capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what was printed, once no usual name of a class is in it."""
+    """Return the output, after checking that no default class name is in it."""
     out: str = capsys.readouterr().out
     cells = {cell for line in out.splitlines() for cell in re.split(r"  +", line)}
     assert not cells & set(USUAL)
@@ -109,12 +109,14 @@ def table_of(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def is_aligned(lines: list[str], heading: str) -> bool:
-    """Tell whether the last column ends under its heading, as a terminal shows it."""
+    """Return whether the last column is aligned with its heading on a terminal."""
     at = next(n for n, line in enumerate(lines) if line.startswith(heading))
     return len({display_width(line) for line in lines[at : at + 2]}) == 1
 
 
-def test_evaluate_names_classes_as_asked(named, tmp_path, capsys, monkeypatch) -> None:
+def test_evaluate_uses_the_class_names_of_the_style(
+    named, tmp_path, capsys, monkeypatch
+) -> None:
     fake = TwoStage(
         FakeDetector([[0, 0, 30, 30]], [0.9]), FakeClassifier((0.2, 0.7, 0.1))
     )
@@ -127,8 +129,8 @@ def test_evaluate_names_classes_as_asked(named, tmp_path, capsys, monkeypatch) -
     words = ["evaluate", "scenes", str(scenes), *style]
     assert main(words) == 0
     table = table_of(capsys)
-    assert is_aligned(table.splitlines(), "truth / said")
-    assert main([*words, "--boxes", "truth"]) == 0
+    assert is_aligned(table.splitlines(), "ground truth / predicted")
+    assert main([*words, "--boxes", "ground_truth"]) == 0
     table_of(capsys)
     assert main(["evaluate", "analyzers", str(scenes), "--names", "haar", *style]) == 0
     table_of(capsys)
@@ -143,9 +145,7 @@ def test_evaluate_names_classes_as_asked(named, tmp_path, capsys, monkeypatch) -
     assert set(content["ap"]) == {"faces", "mask", "no_mask", "incorrect", "mean"}
 
 
-def test_tune_names_classes_as_asked_and_so_does_its_report(
-    named, tmp_path, capsys
-) -> None:
+def test_tune_uses_the_class_names_of_the_style(named, tmp_path, capsys) -> None:
     stored, report = tmp_path / "crowd.npz", tmp_path / "report.html"
     stored.write_bytes(encode_predictions(make_crowded_set(60)))
     words = ["tune", str(stored), "--goal", "recall=0.7", "--style", str(named)]
@@ -161,7 +161,7 @@ def test_tune_names_classes_as_asked_and_so_does_its_report(
     assert content["proposal"]["goal"]["label"] == "no_mask"
 
 
-def test_settings_that_the_dashboard_saved_have_the_names(tmp_path, capsys) -> None:
+def test_saved_settings_contain_the_class_names(tmp_path, capsys) -> None:
     stored, saved = tmp_path / "crowd.npz", tmp_path / "settings.json"
     stored.write_bytes(encode_predictions(make_crowded_set(20)))
     saved.write_text(json.dumps({"settings": {}, "style": {"class_names": NAMES}}))
@@ -169,7 +169,7 @@ def test_settings_that_the_dashboard_saved_have_the_names(tmp_path, capsys) -> N
     table_of(capsys)
 
 
-def test_events_are_told_in_the_same_words_and_saved_by_key(
+def test_events_use_the_class_names_and_the_csv_the_keys(
     named, tmp_path, capsys
 ) -> None:
     file = tmp_path / "events.sqlite3"
@@ -190,34 +190,34 @@ def test_events_are_told_in_the_same_words_and_saved_by_key(
     assert {row["label"] for row in rows} == {"mask", "no_mask", "unknown"}
 
 
-def test_a_bad_style_of_events_is_one_line(named, capsys) -> None:
+def test_an_invalid_style_of_events_is_one_line(named, capsys) -> None:
     named.write_text('{"class_names": {"mask": "<b>"}}')
     assert main(["events", "--style", str(named)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"maskdet: {named}: class_names: mask must be 1 to 24")
 
 
-def test_what_an_image_cannot_show_is_told_where_images_are_written(
+def test_names_that_cannot_be_drawn_are_reported_with_out(
     style, named, tmp_path, capsys
 ) -> None:
-    picture, out = tmp_path / "a.png", tmp_path / "out"
-    picture.write_bytes(encode_png(make_grey_image(320, 240)))
+    image_file, out = tmp_path / "a.png", tmp_path / "out"
+    image_file.write_bytes(encode_png(make_grey_image(320, 240)))
     named.write_text(json.dumps({"class_names": {"no_mask": "マスクなし"}}))
-    words = ["detect", str(picture), "--style", str(named)]
+    words = ["detect", str(image_file), "--style", str(named)]
     line = "images can only show Latin letters: they have “No mask” for “マスクなし”"
     assert main(words) == 0
-    told = capsys.readouterr()
-    assert "マスクなし 96 %" in told.out
-    assert line not in told.err
+    output = capsys.readouterr()
+    assert "マスクなし 96 %" in output.out
+    assert line not in output.err
     assert main([*words, "--out", str(out)]) == 0
     assert line in capsys.readouterr().err.splitlines()
-    film = str(resource_path("samples/video.mp4"))
-    words = ["video", film, "--style", str(named), "--every", "40"]
+    video_file = str(resource_path("samples/video.mp4"))
+    words = ["video", video_file, "--style", str(named), "--every", "40"]
     assert main([*words, "--out", str(tmp_path / "out.mp4")]) == 0
     assert line in capsys.readouterr().err.splitlines()
 
 
-def test_charts_that_evaluate_writes_are_named_as_asked(
+def test_charts_of_evaluate_use_the_class_names_of_the_style(
     named, tmp_path, capsys, monkeypatch
 ) -> None:
     monkeypatch.setattr(evaluate, "load_classifier", lambda *names: FakeClassifier())
@@ -235,14 +235,14 @@ def test_charts_that_evaluate_writes_are_named_as_asked(
     assert "they have “Mask” for “口罩”" in capsys.readouterr().err
     usual = tmp_path / "usual"
     assert main([*words[:-2], "--report", str(usual)]) == 0
-    for name in ("samples.png", "mistakes.png"):
+    for name in ("samples.png", "errors.png"):
         assert (usual / name).read_bytes() != (report / name).read_bytes()
 
 
 @pytest.mark.parametrize(
     ("text", "n"), [("mask", 4), ("口罩", 4), ("é", 1), ("e\u0301", 1), ("", 0)]
 )
-def test_the_width_of_a_name_is_what_a_terminal_takes_for_it(text: str, n: int) -> None:
+def test_the_display_width_is_that_of_a_terminal(text: str, n: int) -> None:
     assert display_width(text) == n
     assert pad_text(text, 6) == text + " " * (6 - n)
     assert pad_text(text, 6, align_right=True) == " " * (6 - n) + text

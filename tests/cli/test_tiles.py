@@ -1,4 +1,4 @@
-"""`--tiles`: large images in windows, on the command line."""
+"""`--tiles`: tiled analysis of large images, on the command line."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image_file(tmp_path: Path) -> Path:
     path = tmp_path / "far.png"
     path.write_bytes(encode_png(make_grey_image(100, 90)))
     return path
 
 
-# 100 x 90 pixels: one window of 640, or the whole and two rows of two windows of 64.
+# 100 x 90 pixels: one tile of 640, or the whole image and two rows of two tiles of 64.
 @pytest.mark.parametrize(
-    ("words", "looks"), [([], 1), (["--tiles"], 1), (["--tiles", "64"], 5)]
+    ("words", "n_calls"), [([], 1), (["--tiles"], 1), (["--tiles", "64"], 5)]
 )
-def test_a_large_picture_is_looked_at_in_windows(picture, monkeypatch, words, looks):
-    finder = FakeDetector([[5, 5, 45, 55]], [0.9])
-    analyzer = TwoStage(finder, FakeClassifier())
+def test_a_large_image_is_analyzed_in_tiles(image_file, monkeypatch, words, n_calls):
+    detector = FakeDetector([[5, 5, 45, 55]], [0.9])
+    analyzer = TwoStage(detector, FakeClassifier())
     monkeypatch.setattr(detect, "load_analyzer", lambda *args, **how: analyzer)
-    assert main(["detect", str(picture), *words]) == 0
-    assert finder.calls == looks
+    assert main(["detect", str(image_file), *words]) == 0
+    assert detector.calls == n_calls
 
 
 @pytest.mark.parametrize("side", ["63", "many"])
-def test_windows_too_small_are_a_usage_error(picture, side, capsys):
+def test_tiles_too_small_are_a_usage_error(image_file, side, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["detect", str(picture), "--tiles", side])
+        main(["detect", str(image_file), "--tiles", side])
     assert stopped.value.code == 2
     assert "at least 64" in capsys.readouterr().err
 
 
 def test_the_sample_faces_stay_the_same_when_they_are_enlarged(tmp_path, capsys):
-    """With the shipped network: at 3,000 pixels, parts and cloth looked like faces."""
+    """Regression test: at 3,000 pixels, parts of faces were detected as faces."""
     sample = read_image(ROOT / "samples" / "portrait-bare.jpg")
     path = tmp_path / "large.jpg"
     path.write_bytes(encode_jpeg(cv2.resize(sample, (3000, 3000))))

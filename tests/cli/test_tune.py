@@ -27,7 +27,7 @@ FACE = (10, 10, 40, 40)
 
 @pytest.fixture(autouse=True)
 def analyzers(monkeypatch):
-    """Each finds one bare face; who was loaded is noted."""
+    """Fake analyzers that detect one unmasked face; return the loaded names."""
     names = []
 
     def load(name, classifier, *, refine):
@@ -48,12 +48,12 @@ def stored(tmp_path):
 
 @pytest.fixture
 def scenes(tmp_path):
-    """Four images in COCO, each with a bare face where the analyzers find one."""
+    """Four images in COCO, each with an unmasked face at the box of the analyzers."""
     (tmp_path / "images").mkdir()
     for at in range(4):
         # The same bytes would be the same image.
-        picture = encode_png(make_grey_image(100 + at, 60))
-        (tmp_path / "images" / f"{at}.png").write_bytes(picture)
+        image = encode_png(make_grey_image(100 + at, 60))
+        (tmp_path / "images" / f"{at}.png").write_bytes(image)
     left, top, right, bottom = FACE
     content = {
         "images": [
@@ -80,7 +80,7 @@ def run(*words):
     return main(["tune", *map(str, words)])
 
 
-def test_a_set_is_looked_at_and_told_class_by_class(scenes, capsys, analyzers):
+def test_the_metrics_of_a_set_are_printed_by_class(scenes, capsys, analyzers):
     assert run(scenes, "--analyzer", "haar") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{scenes}: 4 images, 4 faces; analyzer haar"
@@ -90,7 +90,7 @@ def test_a_set_is_looked_at_and_told_class_by_class(scenes, capsys, analyzers):
     assert analyzers == ["haar"]
 
 
-def test_folder_and_zip_say_the_same(scenes, tmp_path, capsys):
+def test_folder_and_zip_give_the_same_result(scenes, tmp_path, capsys):
     folder = tmp_path / "set"
     folder.mkdir()
     shutil.copy(scenes, folder)
@@ -99,24 +99,24 @@ def test_folder_and_zip_say_the_same(scenes, tmp_path, capsys):
     with zipfile.ZipFile(packed, "w") as out:
         for path in sorted(folder.rglob("*.*")):
             out.write(path, path.relative_to(folder))
-    told = []
+    tables = []
     for source in (folder, packed):
         assert run(source, "--analyzer", "haar") == 0
-        told.append(capsys.readouterr().out.splitlines()[1:])
-    assert told[0] == told[1]
+        tables.append(capsys.readouterr().out.splitlines()[1:])
+    assert tables[0] == tables[1]
 
 
-def test_a_goal_is_proposed_with_all_it_costs(stored, capsys):
+def test_a_proposal_shows_the_metrics_before_and_after(stored, capsys):
     assert run(stored, "--goal", "recall=0.7") == 0
     out = capsys.readouterr().out
     assert (
         "goal: at least 70 % of “No mask” found, then the fewest false positives" in out
     )
-    assert "chosen on 30 images, reported on the other 30" in out
+    assert "chosen on 30 images, evaluated on the other 30" in out
     for word in (
         "  now ",
         "  proposed ",
-        "  where it was chosen ",
+        "  on the selection half ",
         "False positives of",
     ):
         assert word in out
@@ -126,7 +126,7 @@ def test_json_stands_alone_and_has_every_number(stored, capsys):
     words = (stored, "--goal", "cost=3", "--label", "mask", "--json", "-")
     assert run(*words, "--min-score", "0.4", "--min-iou", "0.3") == 0
     content = json.loads(capsys.readouterr().out)
-    assert content["version"] == 1
+    assert content["version"] == 2
     assert content["analyzer"] == "fake"
     assert content["settings"]["min_score"] == 0.4
     assert content["min_iou"] == 0.3
@@ -144,7 +144,7 @@ def test_settings_go_where_every_command_reads_them(scenes, stored, tmp_path, ca
     proposed = json.loads(capsys.readouterr().out)["proposal"]["settings"]
     assert proposed["min_score"] != Settings().min_score
     assert Settings.from_json(out.read_bytes()).min_score == proposed["min_score"]
-    # Of an analyzer that others know too, the settings say whose they are.
+    # The settings of a known analyzer contain its name.
     assert run(scenes, "--analyzer", "haar", "--settings-out", out) == 0
     choice = _parse_settings_file(out.read_bytes())
     assert (choice.analyzer, choice.settings) == ("haar", Settings())
@@ -173,7 +173,7 @@ def test_scores_are_stored_without_names(scenes, tmp_path, capsys, analyzers):
 
 
 def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers):
-    # What is stored says which weights it is from, so their files must be here.
+    # The stored file has the hash of the weights, so their files must exist.
     with use_stand_ins():
         assert run("scores", scenes, "--out", tmp_path, "--analyzer", "ssd") == 0
     assert analyzers == ["ssd"]
@@ -181,32 +181,38 @@ def test_one_analyzer_is_stored_if_one_is_asked_for(scenes, tmp_path, analyzers)
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (("none.json",), "none.json"),
-        (("crowd.npz", "crowd.npz"), "one DATA at a time"),
-        (("crowd.npz", "--out", "x"), "--out is for `maskdet tune scores`"),
+        (("crowd.npz", "crowd.npz"), "only one DATA can be given"),
+        (("crowd.npz", "--out", "x"), "--out is only for `maskdet tune scores`"),
         (("crowd.npz", "--analyzer", "haar"), "leave out --analyzer"),
-        (("crowd.npz", "--goal", "luck"), "'luck' is none of f1, recall, cost, equal"),
-        (("crowd.npz", "--goal", "f1=2"), "--goal f1 takes no number"),
+        (
+            ("crowd.npz", "--goal", "luck"),
+            "must be one of f1, recall, cost, equal, not 'luck'",
+        ),
+        (("crowd.npz", "--goal", "f1=2"), "--goal f1 takes no value"),
         (("crowd.npz", "--goal", "recall=2"), "above 0 and below 1"),
-        (("crowd.npz", "--goal", "cost=much"), "'much' is no number"),
+        (("crowd.npz", "--goal", "cost=much"), "'much' is not a number"),
         (("crowd.npz", "--json", "crowd.npz"), "would overwrite"),
-        (("crowd.npz", "--json", "-", "--report", "-"), "only one of them"),
+        (("crowd.npz", "--json", "-", "--report", "-"), "only one of --json"),
         (("crowd.npz", "--min-iou", "2"), "min_iou must be"),
         (("broken.npz",), "is no file of stored scores"),
         (("missing.npz",), "there is no such file"),
         (("scores", "--out", "x"), "needs DATA... and --out DIR"),
         (("scores", "lobby-val.json"), "needs DATA... and --out DIR"),
-        (("scores", "lobby-val.json", "--out", "broken.npz"), "wanted a folder"),
+        (
+            ("scores", "lobby-val.json", "--out", "broken.npz"),
+            "is a file, not a folder",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
-    scenes, stored, tmp_path, monkeypatch, capsys, words, complaint
+    scenes, stored, tmp_path, monkeypatch, capsys, words, message
 ):
     (tmp_path / "broken.npz").write_bytes(b"PK not really")
     monkeypatch.chdir(tmp_path)
     assert run(*words) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert complaint in lines[0]
+    assert message in lines[0]

@@ -1,4 +1,4 @@
-"""`maskdet video`: what it writes, says and returns."""
+"""`maskdet video`: output, messages and exit status."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.media.video_files import N_FRAMES, write_video
 
 
 @pytest.fixture(autouse=True)
-def asked(monkeypatch):
-    """Replace the models; returns the names that were asked for."""
+def loaded_names(monkeypatch):
+    """Replace the models; return the names that were loaded."""
     names = []
 
     def load(name, classifier, *, refine):
@@ -39,7 +39,7 @@ def run(*words: object) -> int:
     return main(["video", *map(str, words)])
 
 
-def test_a_film_is_summed_up(tmp_path, capsys) -> None:
+def test_a_video_is_summarized(tmp_path, capsys) -> None:
     path = write_video(tmp_path / "a.mp4")
     assert run(path) == 0
     shown = capsys.readouterr()
@@ -47,7 +47,7 @@ def test_a_film_is_summed_up(tmp_path, capsys) -> None:
     assert first.startswith(f"{path}: 1 person in 1.2 s, 100 % of the time with a mask")
     assert second.split()[:2] == ["#1", "Mask"]
     assert shown.err == ""
-    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_everything_can_be_written(tmp_path, capsys) -> None:
@@ -70,7 +70,7 @@ def test_everything_can_be_written(tmp_path, capsys) -> None:
     assert report["images"] == N_FRAMES
 
 
-def test_data_on_stdout_is_alone_there(tmp_path, capsys) -> None:
+def test_stdout_has_only_the_data(tmp_path, capsys) -> None:
     path = write_video(tmp_path / "a.mp4")
     assert run(path, "--json", "-") == 0
     shown = capsys.readouterr()
@@ -82,7 +82,7 @@ def test_data_on_stdout_is_alone_there(tmp_path, capsys) -> None:
     assert "cannot both" in capsys.readouterr().err
 
 
-def test_faces_can_be_hidden(tmp_path) -> None:
+def test_faces_can_be_blurred(tmp_path) -> None:
     path = write_video(tmp_path / "a.mp4")
     assert run(path, "--out", tmp_path / "b.mp4") == 0
     assert run(path, "--out", tmp_path / "c.mp4", "--blur") == 0
@@ -95,7 +95,7 @@ def test_faces_can_be_hidden(tmp_path) -> None:
     assert steps[0].shape == steps[1].shape
 
 
-def test_a_broken_film_in_a_folder_costs_one_line(tmp_path, capsys) -> None:
+def test_a_broken_video_in_a_folder_is_one_line(tmp_path, capsys) -> None:
     folder, out = tmp_path / "videos", tmp_path / "out"
     folder.mkdir()
     write_video(folder / "a.mp4")
@@ -104,16 +104,16 @@ def test_a_broken_film_in_a_folder_costs_one_line(tmp_path, capsys) -> None:
     write_video(folder / "a.mkv")
     assert run(folder, "--out", out, "--json", tmp_path / "o.json") == 1
     shown = capsys.readouterr()
-    complaints = [line for line in shown.err.splitlines() if "maskdet:" in line]
-    assert len(complaints) == 1
-    assert complaints[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no video")
+    warnings = [line for line in shown.err.splitlines() if "maskdet:" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no video")
     assert [path.name for path in find_videos(out)] == ["a-2.mp4", "a.mp4", "c.mp4"]
     reports = json.loads((tmp_path / "o.json").read_text())["videos"]
     assert [report["images"] for report in reports] == [12, 12, 0, 12]
     assert [report["error"] is None for report in reports] == [True, True, False, True]
 
 
-def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
+def test_annotated_videos_never_overwrite_inputs(tmp_path) -> None:
     source = write_video(tmp_path / "a.mp4")
     before = source.read_bytes()
     assert run(tmp_path, "--out", tmp_path) == 0
@@ -124,16 +124,16 @@ def test_films_are_never_written_onto_what_is_read(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("",), "IN is empty: name a video, a folder, a camera or an address"),
+        (("",), "IN is empty; give a video, a folder, a camera or a URL"),
         (("missing.mp4",), "missing.mp4: there is no such file"),
         (("ftp://a/b.mp4",), "must begin with rtsp"),
-        (("{a}", "--out", "{a}"), "would overwrite what is read"),
+        (("{a}", "--out", "{a}"), "would overwrite an input file"),
         (("{a}", "--out", "x.gif"), "must end in .mp4"),
         (("{a}", "--out", "no/x.mp4"), "there is no folder no"),
         (("{a}", "--csv", "no/x.csv"), "there is no folder no"),
-        (("{empty}",), "there is no video in this folder"),
-        (("{a}", "--distance", "ground_plane"), "say --ground-points"),
-        (("{a}", "--csv", "x", "--events", "./x"), "need a file each"),
+        (("{empty}",), "no videos in this folder"),
+        (("{a}", "--distance", "ground_plane"), "set --ground-points"),
+        (("{a}", "--csv", "x", "--events", "./x"), "must be different files"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, words, line) -> None:
@@ -150,21 +150,21 @@ def test_every_must_be_a_number(tmp_path, capsys, every) -> None:
     with pytest.raises(SystemExit) as caught:
         run("a.mp4", f"--every={every}")
     assert caught.value.code == 2
-    assert "whole number from 1" in capsys.readouterr().err
+    assert "positive integer" in capsys.readouterr().err
 
 
-def test_the_fast_analyzer_is_the_usual_one(tmp_path, asked, monkeypatch) -> None:
+def test_the_fast_analyzer_is_the_default(tmp_path, loaded_names, monkeypatch) -> None:
     path = write_video(tmp_path / "a.mp4")
     monkeypatch.setattr(
         "maskdet.cli.options.resolve_analyzer", lambda name, live: f"{name}, {live}"
     )
     assert run(path) == 0
     assert run(path, "--analyzer", "haar", "--no-refinement") == 0
-    assert asked == ["auto, True", "haar, True, once"]
+    assert loaded_names == ["auto, True", "haar, True, once"]
 
 
 def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
-    """The signal comes while the fourth image is looked at."""
+    """Send the signal while the fourth frame is analyzed."""
     path = write_video(tmp_path / "a.mp4", audio_codec="aac")
     write_video(tmp_path / "b.mp4")
     calls = []
@@ -185,13 +185,13 @@ def test_ctrl_c_keeps_what_was_written(tmp_path, capsys, monkeypatch) -> None:
     assert len(calls) == 4
     assert "Traceback" not in capsys.readouterr().err
     assert len(list(open_video_file(tmp_path / "o" / "a.mp4"))) == 4
-    assert [one.name for one in (tmp_path / "o").iterdir()] == ["a.mp4"]
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["a.mp4"]
     assert len(rows.read_text().splitlines()) == 5
     (report,) = json.loads(summary.read_text())["videos"]
     assert (report["video"], report["whole"]) == (str(path), False)
 
 
-def test_a_camera_runs_until_ctrl_c_and_that_is_no_failure(
+def test_a_camera_runs_until_ctrl_c_with_status_0(
     tmp_path, capsys, monkeypatch
 ) -> None:
     camera = FakeCamera(1, forever=True, size_wh=(96, 64))
@@ -210,7 +210,7 @@ def test_a_camera_runs_until_ctrl_c_and_that_is_no_failure(
     assert f"wrote {out}" in capsys.readouterr().err
 
 
-def test_a_camera_that_is_not_there_is_one_line(capsys, monkeypatch) -> None:
+def test_a_missing_camera_is_reported_in_one_line(capsys, monkeypatch) -> None:
     def missing(number, every, rotate):
         raise VideoReadError(f"there is no camera {number}")
 

@@ -1,4 +1,4 @@
-"""`maskdet video` where a file finds no room: the rest is kept, one line said."""
+"""`maskdet video` on a full disk: other outputs are kept, and one line is printed."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ def _no_models(monkeypatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    films = tmp_path / "videos"
-    films.mkdir()
+    videos = tmp_path / "videos"
+    videos.mkdir()
     for name in ("a.mp4", "b.mp4"):
-        write_video(films / name)
-    return films
+        write_video(videos / name)
+    return videos
 
 
 def run(*words: object) -> int:
     return main(["video", *map(str, words)])
 
 
-def complaints(text: str) -> list[str]:
+def warning_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("maskdet: ")]
 
 
 def fill_up(monkeypatch, of: type, method: str, after: int) -> None:
-    """Let a file take so many calls, and no more until the disk is emptied."""
-    whole, calls = getattr(of, method), []
+    """Let a method fail after so many calls, as on a full disk."""
+    original, calls = getattr(of, method), []
 
     def call(self, *words, **how):
         calls.append(1)
         if len(calls) > after:
             raise OSError(28, "No space left on device")
-        return whole(self, *words, **how)
+        return original(self, *words, **how)
 
     monkeypatch.setattr(of, method, call)
 
@@ -68,7 +68,7 @@ def reports(path: Path) -> list[dict]:
     return json.loads(path.read_text())["videos"]
 
 
-def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
+def test_a_full_disk_keeps_the_results_and_ends_the_batch(
     folder, tmp_path, capsys, monkeypatch
 ) -> None:
     fill_up(monkeypatch, VideoCsvWriter, "add", after=4)
@@ -77,7 +77,7 @@ def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
     more = ("--json", summary, "--events", events, "--out", out)
     assert run(folder, "--csv", rows, *more) == 1
     shown = capsys.readouterr()
-    assert complaints(shown.err) == [f"maskdet: {rows}: {NO_ROOM}"]
+    assert warning_lines(shown.err) == [f"maskdet: {rows}: {NO_ROOM}"]
     assert f"{folder / 'a.mp4'}: 1 person" in shown.out
     assert "b.mp4" not in shown.out
     assert not rows.exists()
@@ -93,26 +93,26 @@ def test_a_full_csv_keeps_what_was_found_and_ends_the_folder(
 
 
 @pytest.mark.parametrize(("method", "n"), [("write", 5), ("finish", N_FRAMES)])
-def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
+def test_a_full_disk_ends_one_video_and_the_next_is_analyzed(
     folder, tmp_path, capsys, monkeypatch, method, n
 ) -> None:
     out, rows, summary = (tmp_path / one for one in ("out", "o.csv", "o.json"))
     failed: list[str] = []
-    whole = getattr(VideoWriter, method)
+    original = getattr(VideoWriter, method)
 
     def call(self, *words, **how):
-        # The disk is full at the first video's fifth image, or at its end.
+        # The disk is full at the first video's fifth frame, or at its end.
         failed.append("")
         if len(failed) == (5 if method == "write" else 1):
             raise OSError(28, "No space left on device", str(self._target))
-        return whole(self, *words, **how)
+        return original(self, *words, **how)
 
     monkeypatch.setattr(VideoWriter, method, call)
     words = ("--out", out, "--csv", rows, "--json", summary)
     assert run(folder, *words) == 1
     shown = capsys.readouterr()
     line = f"{out / 'a.mp4'}: {NO_ROOM}"
-    assert complaints(shown.err) == [f"maskdet: {folder / 'a.mp4'}: {line}"]
+    assert warning_lines(shown.err) == [f"maskdet: {folder / 'a.mp4'}: {line}"]
     first, second = reports(summary)
     assert (first["images"], first["error"]) == (n, line)
     assert first["whole"] == (n == N_FRAMES)
@@ -123,7 +123,7 @@ def test_a_full_out_is_told_of_its_film_and_the_next_is_looked_at(
 
 
 @pytest.mark.parametrize("option", ["--csv", "--json"])
-def test_a_file_that_finds_no_room_in_the_end_takes_no_other_with_it(
+def test_a_full_disk_at_the_end_keeps_the_other_files(
     folder, tmp_path, capsys, option
 ) -> None:
     if not Path("/dev/full").exists():
@@ -132,13 +132,13 @@ def test_a_file_that_finds_no_room_in_the_end_takes_no_other_with_it(
     places["--events"] = tmp_path / "e.csv"
     words = {**places, option: Path("/dev/full")}
     assert run(folder, *(part for pair in words.items() for part in pair)) == 1
-    lines = complaints(capsys.readouterr().err)
+    lines = warning_lines(capsys.readouterr().err)
     assert lines == [f"maskdet: /dev/full: {NO_ROOM}"]
     left = {name: path.exists() for name, path in places.items()}
     assert left == {**dict.fromkeys(places, True), option: False}
 
 
-def test_what_nobody_reads_any_more_ends_at_once_and_quietly(
+def test_a_closed_output_pipe_ends_the_command_quietly(
     folder, tmp_path, capfd, monkeypatch
 ) -> None:
     def closed(self, *words):
@@ -148,11 +148,11 @@ def test_what_nobody_reads_any_more_ends_at_once_and_quietly(
     events = tmp_path / "e.csv"
     monkeypatch.setattr("maskdet.cli.os.dup2", lambda *_: None)
     assert run(folder, "--csv", "-", "--events", events) == 141
-    assert complaints(capfd.readouterr().err) == []
+    assert warning_lines(capfd.readouterr().err) == []
     assert events.exists()
 
 
-def test_the_error_has_the_report_and_says_what_it_was(tmp_path, monkeypatch) -> None:
+def test_the_output_error_has_the_report_and_the_output(tmp_path, monkeypatch) -> None:
     fill_up(monkeypatch, VideoCsvWriter, "add", after=2)
     path = write_video(tmp_path / "a.mp4")
     with VideoCsvFile(tmp_path / "o.csv") as rows, pytest.raises(OutputError) as caught:

@@ -1,4 +1,4 @@
-"""`maskdet video`: which words on events are refused, and what sources are called."""
+"""`maskdet video`: invalid event options, and camera names."""
 
 from __future__ import annotations
 
@@ -9,37 +9,49 @@ from tests.cli.video_events import fake_unmasked_person, run_video
 from tests.media.test_cameras import FakeCamera
 from tests.media.video_files import write_video
 
-TOLD = ("--alert", "no_mask", "--alert-for", 0.5)
+ALERT_OPTIONS = ("--alert", "no_mask", "--alert-for", 0.5)
 
 
 @pytest.fixture(autouse=True)
-def bare(monkeypatch, tmp_path):
-    """Let every video show one person without a mask, and no test touch my events."""
+def unmasked_person(monkeypatch, tmp_path):
+    """Let every video show one person without a mask, and use temporary databases."""
     fake_unmasked_person(monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--webhook", "https://a.example/"), "say of what, as --alert no_mask"),
-        (("--mqtt", "mqtt://a.example"), "say of what, as --alert no_mask"),
-        ((*TOLD, "--webhook", "ftp://u:pw@a"), "a webhook is an address such as"),
-        ((*TOLD, "--mqtt", "http://u:pw@a"), "an MQTT address looks like"),
-        ((*TOLD, "--alert-for", -1), "for_s must lie from 0.0 to 3600.0, not -1"),
-        ((*TOLD, "--alert-sure", "nan"), "min_confidence must lie from"),
-        (("--alert", "close"), "needs distances"),
-        ((*TOLD, "--webhook-secret", "x"), "goes with --webhook only"),
+        (("--webhook", "https://a.example/"), "add a kind, such as --alert no_mask"),
+        (("--mqtt", "mqtt://a.example"), "add a kind, such as --alert no_mask"),
+        ((*ALERT_OPTIONS, "--webhook", "ftp://u:pw@a"), "invalid webhook URL"),
+        ((*ALERT_OPTIONS, "--mqtt", "http://u:pw@a"), "invalid MQTT URL"),
         (
-            (*TOLD, "--webhook", "http://a.example", "--webhook-secret", "{empty}"),
-            "is empty, wanted a secret",
+            (*ALERT_OPTIONS, "--alert-for", -1),
+            "for_s must be from 0.0 to 3600.0, not -1",
         ),
-        (("--keep-days", 3), "goes with --record only"),
-        (("--record", "{a}"), "would write into what is read"),
+        (
+            (*ALERT_OPTIONS, "--alert-min-confidence", "nan"),
+            "min_confidence must be from",
+        ),
+        (("--alert", "close"), "needs distances"),
+        ((*ALERT_OPTIONS, "--webhook-secret", "x"), "--webhook-secret needs --webhook"),
+        (
+            (
+                *ALERT_OPTIONS,
+                "--webhook",
+                "http://a.example",
+                "--webhook-secret",
+                "{empty}",
+            ),
+            "the file with the secret is empty",
+        ),
+        (("--keep-days", 3), "--keep-days needs --record"),
+        (("--record", "{a}"), "would overwrite an input file"),
         (("--record", "{folder}"), "is a folder"),
-        (("--record", "postgresql://u:pw@:x/y"), "is no SQLAlchemy URL"),
-        (("--record", "{empty}/e.sqlite3"), "cannot be made"),
+        (("--record", "postgresql://u:pw@:x/y"), "is not an SQLAlchemy URL"),
+        (("--record", "{empty}/e.sqlite3"), "cannot be created"),
         (("--events", "no/e.csv"), "there is no folder no"),
-        (("--events", "{a}"), "would overwrite what is read"),
+        (("--events", "{a}"), "would overwrite an input file"),
     ],
 )
 def test_bad_options_are_one_line_before_the_work(
@@ -58,8 +70,8 @@ def test_bad_options_are_one_line_before_the_work(
 @pytest.mark.parametrize(
     "words",
     [
-        ("--began", "noon"),
-        ("--began", "9999-12-31T23:59:59-12:00"),
+        ("--start-time", "noon"),
+        ("--start-time", "9999-12-31T23:59:59-12:00"),
         ("--keep-days", "0"),
         ("--keep-days", "x"),
         ("--alert", "everything"),
@@ -72,14 +84,14 @@ def test_bad_values_are_usage_errors(words) -> None:
     assert caught.value.code == 2
 
 
-def test_one_beginning_is_for_one_film(tmp_path, capsys, monkeypatch) -> None:
+def test_a_start_time_is_for_one_video(tmp_path, capsys, monkeypatch) -> None:
     write_video(tmp_path / "a.mp4")
-    assert run_video(tmp_path, "--began", "2026-03-01") == 1
-    assert "not a folder" in capsys.readouterr().err
+    assert run_video(tmp_path, "--start-time", "2026-03-01") == 1
+    assert "not for a folder" in capsys.readouterr().err
     camera = FakeCamera(1, size_wh=(96, 64))
     monkeypatch.setattr("maskdet.media.cameras.Webcam", lambda *how: camera)
-    assert run_video(0, "--began", "2026-03-01") == 1
-    assert "leave out --began" in capsys.readouterr().err
+    assert run_video(0, "--start-time", "2026-03-01") == 1
+    assert "--start-time is not for cameras" in capsys.readouterr().err
     assert camera.closed
 
 
@@ -92,5 +104,5 @@ def test_one_beginning_is_for_one_film(tmp_path, capsys, monkeypatch) -> None:
         ("https://cam.example/", "cam.example"),
     ],
 )
-def test_what_a_source_is_called(source, name) -> None:
+def test_the_camera_name_comes_from_the_source(source, name) -> None:
     assert video_events.default_camera_name(source) == name

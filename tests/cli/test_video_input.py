@@ -1,4 +1,4 @@
-"""`maskdet video` with files that are damaged, odd, turned, or named oddly."""
+"""`maskdet video` with damaged, unusual, rotated or oddly named files."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def run(*words: object) -> int:
 
 
 def half(path: Path) -> Path:
-    """Write the first half of a video whose index lies in front."""
+    """Write the first three quarters of a video whose index is at the start."""
     whole = write_video(path, "libx264", options={"movflags": "faststart"}).read_bytes()
     path.write_bytes(whole[: len(whole) * 3 // 4])
     return path
 
 
-def test_half_a_video_is_said_to_be_half_everywhere(tmp_path, capsys) -> None:
+def test_an_incomplete_video_is_reported_in_every_output(tmp_path, capsys) -> None:
     source = half(tmp_path / "half.mp4")
     rows, summary, out = (tmp_path / name for name in ("o.csv", "o.json", "o.mp4"))
     assert run(source, "--csv", rows, "--json", summary, "--out", out) == 1
@@ -61,7 +61,7 @@ def test_half_a_video_is_said_to_be_half_everywhere(tmp_path, capsys) -> None:
     assert len(list(open_video_file(out))) == report["images"]
 
 
-def test_what_cannot_be_read_at_all_has_a_row(tmp_path, capsys) -> None:
+def test_an_unreadable_video_has_a_row(tmp_path, capsys) -> None:
     write_video(tmp_path / "b.mp4")
     (tmp_path / "a.mp4").write_text("no video")
     rows = tmp_path / "o" / "rows.csv"
@@ -91,7 +91,7 @@ def test_the_name_of_the_annotated_video_is_only_a_name(
     assert left == sorted([str(tmp_path / "in.mp4"), str(tmp_path / name)])
 
 
-def test_odd_names_are_read(tmp_path, monkeypatch, capsys) -> None:
+def test_unusual_file_names_are_read(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("07:50:00")
     folder.mkdir()
@@ -109,12 +109,12 @@ def test_a_frame_that_cannot_be_encoded_costs_one_file(tmp_path, capsys) -> None
     )
     write_video(folder / "b.mp4")
     assert run(folder, "--out", out) == 1
-    complaints = [
+    warnings = [
         line for line in capsys.readouterr().err.splitlines() if "maskdet:" in line
     ]
-    assert len(complaints) == 1
-    assert "a.avi" in complaints[0]
-    assert "cannot be encoded or written there" in complaints[0]
+    assert len(warnings) == 1
+    assert "a.avi" in warnings[0]
+    assert "cannot be encoded or written there" in warnings[0]
     assert [path.name for path in out.iterdir()] == ["b.mp4"]
 
 
@@ -152,16 +152,16 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     (tmp_path / "more").mkdir()
     rows = tmp_path / "more" / "o.json"
     assert run(tmp_path, "--json", rows) == 0
-    films = json.loads(rows.read_text())["videos"]
-    assert [Path(one["video"]).name[0] for one in films] == list("abcdefghijk")
-    assert {one["images"] for one in films} == {N_FRAMES}
+    reports = json.loads(rows.read_text())["videos"]
+    assert [Path(report["video"]).name[0] for report in reports] == list("abcdefghijk")
+    assert {report["images"] for report in reports} == {N_FRAMES}
     assert (
         f"{tmp_path}: left out 3 files that are not videos and 1 folder "
         "(l.txt, m.ts, n.jpg, more/)"
     ) in capsys.readouterr().err
 
 
-def test_a_clock_that_leaps_makes_no_video_longer(tmp_path) -> None:
+def test_a_jump_of_the_timestamps_does_not_lengthen_a_video(tmp_path) -> None:
     hours = tuple(range(36_000_000, 36_001_200, 100))
     parts = [write_video(tmp_path / "b.ts", "libx264")]
     parts.append(write_video(tmp_path / "c.ts", "libx264", times_ms=hours))
@@ -176,24 +176,24 @@ def test_a_folder_without_a_video_says_what_is_there(tmp_path, capsys) -> None:
     (tmp_path / "a.txt").write_text("Good morning")
     assert run(tmp_path) == 1
     assert capsys.readouterr().err == (
-        f"maskdet: {tmp_path}: there is no video in this folder, only 1 file that is "
+        f"maskdet: {tmp_path}: no videos in this folder, only 1 file that is "
         "not a video (a.txt)\n"
     )
 
 
-def test_a_rate_that_is_assumed_is_told(tmp_path, capsys) -> None:
+def test_an_assumed_frame_rate_is_reported(tmp_path, capsys) -> None:
     path, summary = (
         write_video(tmp_path / "a.mjpeg", "mjpeg", rate=25),
         tmp_path / "o.json",
     )
     assert run(path, "--json", summary) == 0
-    line = f"{path}: the file has no times; 25 frames a second are assumed"
+    line = f"{path}: the file has no timestamps; 25 frames per second are assumed"
     assert line in capsys.readouterr().err
     (report,) = json.loads(summary.read_text())["videos"]
     assert report["frame_rate_assumed"] is True
 
 
-def test_a_camera_that_hangs_upside_down_is_turned(tmp_path) -> None:
+def test_frames_can_be_rotated(tmp_path) -> None:
     source, out = write_video(tmp_path / "a.mp4"), tmp_path / "o.mp4"
     assert run(source, "--out", out, "--rotate", 90) == 0
     image, _ = next(iter(open_video_file(out)))
@@ -204,12 +204,12 @@ def test_a_camera_that_hangs_upside_down_is_turned(tmp_path) -> None:
         run(source, "--rotate", 45)
 
 
-def test_the_device_of_a_camera_is_one(monkeypatch, capsys, tmp_path) -> None:
-    asked = []
+def test_the_device_of_a_camera_is_a_source(monkeypatch, capsys, tmp_path) -> None:
+    requests = []
 
     class NoCapture:
         def __init__(self, number: int) -> None:
-            asked.append(number)
+            requests.append(number)
 
         def read(self) -> tuple[bool, None]:
             return False, None
@@ -229,17 +229,17 @@ def test_the_device_of_a_camera_is_one(monkeypatch, capsys, tmp_path) -> None:
         assert run(name) == 1
         line = f"maskdet: {name}: there is no camera 99, or another program uses it"
         assert capsys.readouterr().err == f"{line}\n"
-    assert asked == [99, 99]
+    assert requests == [99, 99]
 
 
 class Snapshots(http.server.BaseHTTPRequestHandler):
-    """A camera that gives one image to each request, every one brighter."""
+    """A camera that returns a brighter image for each request."""
 
-    asked: ClassVar[list[str]] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
-        image = np.full((64, 96, 3), 30 * len(self.asked) % 250, np.uint8)
+        self.requests.append(self.path)
+        image = np.full((64, 96, 3), 30 * len(self.requests) % 250, np.uint8)
         content = encode_jpeg(image)
         self.send_response(200)
         self.send_header("Content-Type", "image/jpeg")
@@ -257,7 +257,7 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
 ) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Snapshots)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(Snapshots, "asked", [])
+    monkeypatch.setattr(Snapshots, "requests", [])
     seen = []
 
     def step(stream, image, time_s):
@@ -277,7 +277,7 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
     values, times = zip(*seen, strict=True)
     assert list(values) == sorted(set(values)), "a new image each time"
     assert times[-1] > 1.5
-    assert len(Snapshots.asked) <= 5
+    assert len(Snapshots.requests) <= 5
     assert "single images; it is asked for one every second" in capsys.readouterr().err
     (report,) = json.loads((tmp_path / "o.json").read_text())["videos"]
     assert (report["images"], report["error"]) == (3, None)

@@ -1,4 +1,4 @@
-"""What the tests of the events of `maskdet video` share."""
+"""Helpers of the tests of the events of `maskdet video`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.fakes import FakeClassifier, FakeDetector
 
 
 def fake_unmasked_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let every video show one person without a mask, and no test touch my events."""
+    """Let every video show one person without a mask, and use temporary databases."""
 
     def load(*_, **__):
         return TwoStage(

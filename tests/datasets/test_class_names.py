@@ -143,7 +143,7 @@ def test_commands_take_classes(tmp_path, capsys, words) -> None:
     if words[-1] == "analyzers":
         data += ["--names", "haar"]
     if words[0] == "evaluate" and words[-1] != "analyzers":
-        data += ["--boxes", "truth"]
+        data += ["--boxes", "ground_truth"]
     assert main(data) == 1
     said = capsys.readouterr()
     assert '--classes "Hardhat=ignore,Person=ignore"' in said.out + said.err

@@ -1,4 +1,4 @@
-"""Scenes of people who are tracked, made of what a story says of them."""
+"""Factories of scenes with tracked people."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def make_pair(
     distance: float = 1.2,
     for_s: float = 0.0,
     *,
-    is_near: bool = True,
+    in_contact: bool = True,
     exceeds_limit: bool = False,
 ) -> PersonPair:
-    """Return that the first two people of a scene are so far apart."""
-    return PersonPair(0, 1, distance, "m", is_near, for_s, exceeds_limit)
+    """Return the pair of the first two people of a scene."""
+    return PersonPair(0, 1, distance, "m", in_contact, for_s, exceeds_limit)

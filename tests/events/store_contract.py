@@ -1,4 +1,4 @@
-"""What every store of events can do, whatever keeps them: a class to inherit from."""
+"""Tests of `EventStore` for every database, as a base class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 
 def make_event(minute: float, person: int, label: Label = MASK, **fields) -> Event:
     occurred_at = NOON + timedelta(minutes=minute)
-    values = {"kind": "verdict", "camera": "Door", "session": "run", **fields}
+    values = {"kind": "classified", "camera": "Door", "session": "run", **fields}
     return Event(at=occurred_at, person=person, label=label, confidence=0.9, **values)
 
 
@@ -37,7 +37,7 @@ DAY_EVENTS = (
 
 
 class StoreContract:
-    """Needs two fixtures: `store`, an empty one, and `full`, with `DAY_EVENTS` in it."""
+    """Needs the fixtures `store`, which is empty, and `full`, with `DAY_EVENTS`."""
 
     def test_empty_store(self, store) -> None:
         assert not store.exists()
@@ -54,7 +54,7 @@ class StoreContract:
         assert full.read(ALL, 2) == [DAY_EVENTS[8], DAY_EVENTS[7]]
 
     @pytest.mark.parametrize(
-        ("wanted", "rows"),
+        ("event_filter", "rows"),
         [
             (EventFilter(kinds=("alert", "left")), [8, 5, 4]),
             (EventFilter(labels=("mask",)), [6, 5, 2]),
@@ -65,8 +65,8 @@ class StoreContract:
             (EventFilter(kinds=("nothing",)), []),
         ],
     )
-    def test_filter_selects_events(self, full, wanted, rows) -> None:
-        assert full.read(wanted) == [DAY_EVENTS[row] for row in rows]
+    def test_filter_selects_events(self, full, event_filter, rows) -> None:
+        assert full.read(event_filter) == [DAY_EVENTS[row] for row in rows]
 
     def test_people_are_counted_once_with_their_last_label(self, full) -> None:
         assert full.count_people(ALL) == {MASK: 2, NO_MASK: 1}
@@ -84,7 +84,7 @@ class StoreContract:
             noon_ms: {MASK: 1, NO_MASK: 1},
             noon_ms + hour_ms: {MASK: 2},
         }
-        # Where clocks are half an hour off, so are the hours.
+        # An offset of half an hour shifts the hours.
         shifted = full.count_people_by_hour(ALL, hour_ms // 2)
         assert shifted == {
             noon_ms - hour_ms // 2: {MASK: 1, NO_MASK: 1},

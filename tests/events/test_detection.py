@@ -1,4 +1,4 @@
-"""Stories: what people do, and the events that come of it."""
+"""Event detection in sequences of scenes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MASK, NO_MASK, UNKNOWN = Label.MASK, Label.NO_MASK, Label.UNKNOWN
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def story(hold_s: float = 1.0) -> EventDetector:
+def make_detector(hold_s: float = 1.0) -> EventDetector:
     return EventDetector(StreamInfo("Door", START, "run"), min_label_duration_s=hold_s)
 
 
-def told(events: tuple[Event, ...]) -> list[tuple[str, int]]:
+def kinds_and_people(events: tuple[Event, ...]) -> list[tuple[str, int]]:
     return [(event.kind, event.person) for event in events]
 
 
@@ -28,24 +28,24 @@ def second(event: Event) -> float:
 
 
 def play(
-    happenings: EventDetector, fps: float, until_s: float, label_at, from_s: float = 0.0
+    detector: EventDetector, fps: float, until_s: float, label_at, from_s: float = 0.0
 ) -> list[Event]:
-    """Show person 7 with a label that depends on the time; return all events."""
-    found: list[Event] = []
+    """Show person 7 with a label that depends on the time, and return all events."""
+    all_events: list[Event] = []
     for number in range(round((until_s - from_s) * fps) + 1):
         time_s = from_s + number / fps
-        found += happenings.update(
+        all_events += detector.update(
             make_tracked_scene(time_s, [(7, label_at(time_s), 0.9)])
         )
-    return found
+    return all_events
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
-def test_somebody_comes_is_judged_changes_and_leaves_at_any_frame_rate(fps) -> None:
-    happenings = story()
-    events = play(happenings, fps, 6, lambda s: MASK if s < 3 else NO_MASK)
-    events += happenings.update(make_tracked_scene(9.0, removed_ids=(7,)))
-    kinds = ["entered", "verdict", "changed", "left"]
+def test_events_do_not_depend_on_the_frame_rate(fps) -> None:
+    detector = make_detector()
+    events = play(detector, fps, 6, lambda s: MASK if s < 3 else NO_MASK)
+    events += detector.update(make_tracked_scene(9.0, removed_ids=(7,)))
+    kinds = ["entered", "classified", "changed", "left"]
     assert [event.kind for event in events] == kinds
     assert {event.person for event in events} == {7}
     assert [event.label for event in events] == [UNKNOWN, MASK, NO_MASK, NO_MASK]
@@ -58,123 +58,131 @@ def test_somebody_comes_is_judged_changes_and_leaves_at_any_frame_rate(fps) -> N
     assert {(event.camera, event.session) for event in events} == {("Door", "run")}
 
 
-def test_a_flicker_is_neither_a_verdict_nor_a_change() -> None:
-    flickers = play(story(), 10, 6, lambda s: NO_MASK if int(s * 10) % 5 == 0 else MASK)
-    assert told(tuple(flickers)) == [("entered", 7)]
-    happenings = story()
-    events = play(happenings, 10, 6, lambda s: NO_MASK if 3 < s < 3.6 else MASK)
-    assert told(tuple(events)) == [("entered", 7), ("verdict", 7)]
+def test_a_flickering_label_raises_no_event() -> None:
+    flickers = play(
+        make_detector(), 10, 6, lambda s: NO_MASK if int(s * 10) % 5 == 0 else MASK
+    )
+    assert kinds_and_people(tuple(flickers)) == [("entered", 7)]
+    detector = make_detector()
+    events = play(detector, 10, 6, lambda s: NO_MASK if 3 < s < 3.6 else MASK)
+    assert kinds_and_people(tuple(events)) == [("entered", 7), ("classified", 7)]
 
 
-def test_an_unsure_label_is_no_verdict_and_takes_none_back() -> None:
-    happenings = story()
-    unsure = [
-        happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)])) for s in range(5)
+def test_a_label_below_the_threshold_raises_no_event() -> None:
+    detector = make_detector()
+    uncertain_events = [
+        detector.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)])) for s in range(5)
     ]
-    assert sum(unsure, ()) == unsure[0]
-    sure = [
-        happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.9)]))
-        for s in range(5, 8)
+    assert sum(uncertain_events, ()) == uncertain_events[0]
+    confident_events = [
+        detector.update(make_tracked_scene(s, [(1, NO_MASK, 0.9)])) for s in range(5, 8)
     ]
-    assert told(sum(sure, ())) == [("verdict", 1)]
+    assert kinds_and_people(sum(confident_events, ())) == [("classified", 1)]
     again = [
-        happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)]))
+        detector.update(make_tracked_scene(s, [(1, NO_MASK, 0.5)]))
         for s in range(8, 11)
     ]
     again += [
-        happenings.update(make_tracked_scene(s, [(1, NO_MASK, 0.9)]))
+        detector.update(make_tracked_scene(s, [(1, NO_MASK, 0.9)]))
         for s in range(11, 14)
     ]
     assert sum(again, ()) == ()
 
 
-def test_the_time_of_an_absence_counts_for_nothing() -> None:
-    happenings = story(hold_s=2.0)
-    happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
+def test_the_time_of_an_absence_does_not_count() -> None:
+    detector = make_detector(hold_s=2.0)
+    detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
     for time_s in (1.0, 2.0):
-        assert happenings.update(make_tracked_scene(time_s, [])) == ()
+        assert detector.update(make_tracked_scene(time_s, [])) == ()
     back = [
-        happenings.update(make_tracked_scene(s, [(1, MASK, 0.9)]))
+        detector.update(make_tracked_scene(s, [(1, MASK, 0.9)]))
         for s in (3.0, 4.0, 5.0)
     ]
-    assert [told(events) for events in back] == [[], [], [("verdict", 1)]]
+    assert [kinds_and_people(events) for events in back] == [
+        [],
+        [],
+        [("classified", 1)],
+    ]
     assert back[2][0].for_s == pytest.approx(2.0)
 
 
-def test_the_time_of_a_turned_back_counts_for_nothing() -> None:
-    happenings = story(hold_s=2.0)
-    happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
-    happenings.update(make_tracked_scene(0.5, [(1, MASK, 0.9)]))
+def test_the_time_without_a_detection_does_not_count() -> None:
+    detector = make_detector(hold_s=2.0)
+    detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
+    detector.update(make_tracked_scene(0.5, [(1, MASK, 0.9)]))
     for time_s in (1.0, 2.0, 3.0):
         turned = make_tracked_scene(time_s, [(1, MASK, 0.9)], unseen_s=[time_s - 0.5])
-        assert happenings.update(turned) == ()
-    assert happenings.update(make_tracked_scene(3.5, [(1, MASK, 0.9)])) == ()
-    assert happenings.update(make_tracked_scene(4.5, [(1, MASK, 0.9)])) == ()
-    assert told(happenings.update(make_tracked_scene(5.1, [(1, MASK, 0.9)]))) == [
-        ("verdict", 1)
-    ]
+        assert detector.update(turned) == ()
+    assert detector.update(make_tracked_scene(3.5, [(1, MASK, 0.9)])) == ()
+    assert detector.update(make_tracked_scene(4.5, [(1, MASK, 0.9)])) == ()
+    assert kinds_and_people(
+        detector.update(make_tracked_scene(5.1, [(1, MASK, 0.9)]))
+    ) == [("classified", 1)]
 
 
-def test_faces_that_nobody_tracks_make_no_events() -> None:
+def test_untracked_faces_raise_no_events() -> None:
     still = Scene(
         Faces(np.float32([[0, 0, 9, 9]]), np.float32([0.9])), np.float32([[1, 0, 0]])
     )
-    happenings = story(hold_s=0.0)
-    assert happenings.update(still) == ()
+    detector = make_detector(hold_s=0.0)
+    assert detector.update(still) == ()
     both = make_tracked_scene(
         1.0,
         [(UNTRACKED, MASK, 0.9), (2, MASK, 0.9)],
         person_pairs=[make_pair(exceeds_limit=True)],
     )
-    assert told(happenings.update(both)) == [("entered", 2), ("verdict", 2)]
+    assert kinds_and_people(detector.update(both)) == [
+        ("entered", 2),
+        ("classified", 2),
+    ]
 
 
-def test_a_contact_is_told_once_with_the_bare_face_first() -> None:
-    happenings = story(hold_s=0.5)
+def test_a_contact_is_reported_once_with_the_unmasked_person_first() -> None:
+    detector = make_detector(hold_s=0.5)
     pair = [(1, MASK, 0.9), (2, NO_MASK, 0.95)]
-    found: list[Event] = []
+    all_events: list[Event] = []
     for number in range(80):
         time_s = number / 10
         too = time_s >= 3
         apart = 5.0 < time_s < 6.0  # a short step apart is the same contact
         close = make_pair(
-            1.25, time_s, is_near=not apart, exceeds_limit=too and not apart
+            1.25, time_s, in_contact=not apart, exceeds_limit=too and not apart
         )
-        found += happenings.update(
+        all_events += detector.update(
             make_tracked_scene(time_s, pair, person_pairs=[close])
         )
-    events = [event for event in found if event.kind == "close"]
-    assert told(tuple(events)) == [("close", 2)]
+    events = [event for event in all_events if event.kind == "close"]
+    assert kinds_and_people(tuple(events)) == [("close", 2)]
     event = events[0]
     assert (event.other, event.distance, event.unit) == (1, 1.25, "m")
     assert (event.label, event.for_s, second(event)) == (NO_MASK, 3.0, 3.0)
     for time_s in (10.0, 16.0):
-        assert happenings.update(make_tracked_scene(time_s, pair)) == ()
-    again = happenings.update(
+        assert detector.update(make_tracked_scene(time_s, pair)) == ()
+    again = detector.update(
         make_tracked_scene(17.0, pair, person_pairs=[make_pair(exceeds_limit=True)])
     )
-    assert told(again) == [("close", 2)]
+    assert kinds_and_people(again) == [("close", 2)]
 
 
-def test_the_end_of_a_stream_is_the_end_of_every_stay() -> None:
-    happenings = story()
-    happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9), (2, MASK, 0.9)]))
-    happenings.update(make_tracked_scene(4.0, [(1, MASK, 0.9)]))
-    ended = happenings.end()
-    assert sorted(told(ended)) == [("left", 1), ("left", 2)]
+def test_everybody_leaves_at_the_end_of_a_stream() -> None:
+    detector = make_detector()
+    detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9), (2, MASK, 0.9)]))
+    detector.update(make_tracked_scene(4.0, [(1, MASK, 0.9)]))
+    ended = detector.end()
+    assert sorted(kinds_and_people(ended)) == [("left", 1), ("left", 2)]
     assert {event.person: event.for_s for event in ended} == {1: 4.0, 2: 0.0}
-    assert happenings.end() == ()
+    assert detector.end() == ()
 
 
-def test_whom_no_tracker_forgets_is_forgotten_in_the_end() -> None:
-    happenings = story()
-    happenings.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
-    assert happenings.update(make_tracked_scene(60.0)) == ()
-    assert told(happenings.update(make_tracked_scene(70.0))) == [("left", 1)]
+def test_an_absent_person_expires_without_the_tracker() -> None:
+    detector = make_detector()
+    detector.update(make_tracked_scene(0.0, [(1, MASK, 0.9)]))
+    assert detector.update(make_tracked_scene(60.0)) == ()
+    assert kinds_and_people(detector.update(make_tracked_scene(70.0))) == [("left", 1)]
 
 
-def test_somebody_unknown_cannot_leave() -> None:
-    assert story().update(make_tracked_scene(0.0, removed_ids=(5, 6))) == ()
+def test_an_unknown_person_does_not_leave() -> None:
+    assert make_detector().update(make_tracked_scene(0.0, removed_ids=(5, 6))) == ()
 
 
 def test_times_are_wall_clock_times_in_utc() -> None:
@@ -190,13 +198,13 @@ def test_times_are_wall_clock_times_in_utc() -> None:
         Event("left", datetime(2025, 3, 1), "", "")
 
 
-def test_a_stream_that_starts_now_has_now_for_its_clock() -> None:
+def test_a_stream_that_starts_now_has_the_current_time() -> None:
     origin = StreamInfo.now("Door", clock_s=500.0)
     assert abs((origin.to_utc(500.0) - datetime.now(UTC)).total_seconds()) < 60
     assert StreamInfo.now("Door").session != origin.session
 
 
-def test_a_camera_has_a_short_name_in_one_line() -> None:
+def test_a_camera_name_is_short_and_one_line() -> None:
     assert StreamInfo.now(" Front\n\x1b[31m door ").camera == "Front [31m door"
     assert len(StreamInfo.now("x" * 500).camera) == 60
 
@@ -207,10 +215,10 @@ def test_an_unknown_kind_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "wanted"),
+    ("event", "description"),
     [
-        (Event("entered", START, "", "", 3), "Person 3 came in"),
-        (Event("verdict", START, "", "", 3, MASK), "Person 3: Mask"),
+        (Event("entered", START, "", "", 3), "Person 3 entered"),
+        (Event("classified", START, "", "", 3, MASK), "Person 3: Mask"),
         (
             Event("changed", START, "", "", 3, NO_MASK, before=MASK),
             "Person 3: Mask, now No mask",
@@ -234,5 +242,5 @@ def test_an_unknown_kind_is_refused() -> None:
         ),
     ],
 )
-def test_each_event_is_said_in_plain_words(event, wanted) -> None:
-    assert describe_event(event) == wanted
+def test_each_kind_of_event_has_a_description(event, description) -> None:
+    assert describe_event(event) == description

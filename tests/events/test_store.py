@@ -40,13 +40,13 @@ class TestSqlite(StoreContract):
     """What is true of every store, of a file."""
 
 
-def test_looking_makes_no_file(store, file) -> None:
+def test_reading_creates_no_file(store, file) -> None:
     assert store.read(ALL) == []
     assert (store.list_cameras(), store.delete()) == ([], 0)
     assert not file.parent.exists()
 
 
-def test_the_file_is_its_owners_alone_and_others_may_read_meanwhile(full, file) -> None:
+def test_the_file_is_private_and_allows_concurrent_reads(full, file) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     with sqlite3.connect(file) as direct:
@@ -65,7 +65,18 @@ def test_a_file_of_version_0_1_keeps_its_column(full, file) -> None:
     assert stored == (max(one.confidence for one in full.read(ALL)),)
 
 
-def test_old_events_go_and_nothing_of_them_stays(full, file) -> None:
+def test_the_kind_classified_is_stored_as_in_version_0_1(store, file) -> None:
+    classified, changed = make_event(1, 1), make_event(2, 1, kind="changed")
+    store.add([classified, changed])
+    with sqlite3.connect(file) as direct:
+        stored = direct.execute("SELECT kind FROM maskdet_events").fetchall()
+    assert stored == [("verdict",), ("changed",)], "other versions can still read it"
+    assert store.read(EventFilter(kinds=("classified",))) == [classified]
+    assert store.read(ALL) == [changed, classified]
+    assert store.count_by_kind(ALL) == {"classified": 1, "changed": 1}
+
+
+def test_deleted_events_are_overwritten_in_the_file(full, file) -> None:
     assert full.delete(DAY_EVENTS[5].at) == 5
     assert full.read(ALL) == list(reversed(DAY_EVENTS[5:]))
     assert full.delete() == 4
@@ -91,26 +102,30 @@ def test_events_outlive_the_program(full, file) -> None:
     assert len(EventStore(sqlite_url(file)).read(ALL)) == len(DAY_EVENTS)
 
 
-def test_a_newer_file_is_left_alone(full, file) -> None:
+def test_a_newer_schema_is_not_changed(full, file) -> None:
     with sqlite3.connect(file) as direct:
         direct.execute("UPDATE maskdet_about SET value = '99'")
     other = EventStore(sqlite_url(file))
-    with pytest.raises(StoreError, match=r"another version .* is 99, known is 1"):
+    with pytest.raises(
+        StoreError, match=r"another version .* version 99, supported is 1"
+    ):
         other.add(DAY_EVENTS)
 
 
-def test_a_file_that_is_no_database_is_one_line(file) -> None:
+def test_a_file_that_is_not_a_database_is_reported_in_one_line(file) -> None:
     file.parent.mkdir()
     file.write_text("no database at all, but long enough to be looked at " * 20)
-    with pytest.raises(StoreError, match=r"events\.sqlite3 is not a database") as told:
+    with pytest.raises(
+        StoreError, match=r"events\.sqlite3 is not a database"
+    ) as raised:
         EventStore(sqlite_url(file)).read(ALL)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_in_one_line(tmp_path) -> None:
     (tmp_path / "file").touch()
     store = EventStore(sqlite_url(tmp_path / "file" / "events.sqlite3"))
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         store.add(DAY_EVENTS)
 
 
@@ -142,19 +157,19 @@ def test_a_full_disk_is_one_line(full, file) -> None:
         "sqlite://",
     ],
 )
-def test_no_line_and_no_place_holds_a_password(url) -> None:
+def test_messages_and_locations_contain_no_password(url) -> None:
     def read() -> None:
         store = EventStore(url)
         assert "geheim" not in store.location
         store.read(ALL)
 
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as raised:
         read()
-    assert "geheim" not in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "geheim" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_every_statement_is_sql_that_postgresql_takes() -> None:
+def test_every_statement_compiles_for_postgresql() -> None:
     wanted = EventFilter(1, 2, ("left",), ("mask",), ("Door",))
     queries = [
         database.select_newest_events(wanted, 5),
@@ -177,7 +192,7 @@ def test_every_statement_is_sql_that_postgresql_takes() -> None:
     assert "id INTEGER NOT NULL" in ours
 
 
-def test_where_events_go_is_told_by_the_environment() -> None:
+def test_the_events_url_is_read_from_the_environment() -> None:
     assert read_events_url({}).startswith("sqlite:///")
     assert read_events_url({"MASKDET_EVENTS_URL": " off "}) == ""
     assert (
@@ -186,13 +201,13 @@ def test_where_events_go_is_told_by_the_environment() -> None:
     )
 
 
-def test_a_folder_with_odd_signs_in_its_name_works(tmp_path) -> None:
+def test_special_characters_in_a_folder_name_work(tmp_path) -> None:
     file = tmp_path / "a b?c#d%20" / "events.sqlite3"
     EventStore(sqlite_url(file)).add(DAY_EVENTS)
     assert file.exists()
 
 
-def test_days_are_told_by_the_environment() -> None:
+def test_the_retention_days_are_read_from_the_environment() -> None:
     assert read_retention_days({}) == 30
     assert read_retention_days({"MASKDET_EVENTS_DAYS": "7"}) == 7
     for text in ("0", "-1", "many", "1e3", "99999", "٣"):
@@ -200,7 +215,7 @@ def test_days_are_told_by_the_environment() -> None:
             read_retention_days({"MASKDET_EVENTS_DAYS": text})
 
 
-def test_rules_and_happenings_load_no_database_and_no_client() -> None:
+def test_rules_and_detection_import_no_database_and_no_client() -> None:
     code = (
         "import sys, maskdet.events, maskdet.alerts.monitor, maskdet.events.config; "
         "print(*[n for n in ('sqlalchemy', 'paho', 'streamlit') if n in sys.modules])"

@@ -34,7 +34,7 @@ def full(file: Path) -> EventStore:
     return store
 
 
-def test_a_database_that_was_deleted_is_made_anew(full, file) -> None:
+def test_a_deleted_database_is_created_again(full, file) -> None:
     for part in file.parent.iterdir():
         part.unlink()
     assert full.read(ALL) == []
@@ -46,7 +46,7 @@ def test_a_database_that_was_deleted_is_made_anew(full, file) -> None:
     assert EventStore(sqlite_url(file)).read(ALL) == [event(2, 8)]
 
 
-def test_tables_that_were_dropped_are_made_anew(full, file) -> None:
+def test_dropped_tables_are_created_again(full, file) -> None:
     with sqlite3.connect(file) as connection:
         for name in (database.EVENTS_TABLE.name, database.INFO_TABLE.name):
             connection.execute(f"DROP TABLE {name}")
@@ -56,7 +56,7 @@ def test_tables_that_were_dropped_are_made_anew(full, file) -> None:
     assert full.read(ALL) == [event(1, 7)]
 
 
-def test_only_what_can_never_be_written_counts_as_refused(full, file) -> None:
+def test_only_invalid_values_count_as_rejected(full, file) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute(
             f"CREATE UNIQUE INDEX once ON {database.EVENTS_TABLE.name} (person, "
@@ -79,7 +79,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])
-def test_looking_into_a_file_of_others_changes_nothing(tmp_path, journal) -> None:
+def test_reading_a_foreign_file_changes_nothing(tmp_path, journal) -> None:
     file = tmp_path / "other.sqlite3"
     with sqlite3.connect(file) as direct:
         direct.execute(f"PRAGMA journal_mode={journal}")
@@ -94,7 +94,7 @@ def test_looking_into_a_file_of_others_changes_nothing(tmp_path, journal) -> Non
     assert files(tmp_path) == before
 
 
-def test_reading_leaves_a_copy_as_it_is_and_writing_lets_others_read(
+def test_reading_does_not_change_a_file_and_writing_enables_wal(
     full, file, tmp_path
 ) -> None:
     copy = tmp_path / "copy.sqlite3"
@@ -111,9 +111,7 @@ def test_reading_leaves_a_copy_as_it_is_and_writing_lets_others_read(
         assert direct.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_store_that_may_only_be_read_is_read_without_files_beside_it(
-    full, file, monkeypatch
-) -> None:
+def test_reading_a_read_only_database_creates_no_files(full, file, monkeypatch) -> None:
     full.close()
     # Rights do not hold for root, so SQLite itself is asked what it did.
     monkeypatch.setattr("maskdet.events.database.os.access", lambda *_: False)
@@ -131,9 +129,7 @@ def test_a_store_that_may_only_be_read_is_read_without_files_beside_it(
     assert files(file.parent) == before
 
 
-def test_who_may_only_read_sees_what_somebody_is_writing(
-    full, file, monkeypatch
-) -> None:
+def test_a_reader_sees_what_another_program_writes(full, file, monkeypatch) -> None:
     monkeypatch.setattr("maskdet.events.database.os.access", lambda *_: False)
     reading = EventStore(sqlite_url(file))
     assert reading.read(ALL) == [event(0, 1)]

@@ -58,7 +58,7 @@ class TestPostgresql(StoreContract):
     """What is true of every store, of a server."""
 
 
-def test_several_programs_make_the_tables_at_once(running, name) -> None:
+def test_several_programs_can_create_the_tables_at_once(running, name) -> None:
     stores = [EventStore(running.url(name)) for _ in range(8)]
     line, failures = threading.Barrier(len(stores)), []
 
@@ -92,7 +92,7 @@ def test_a_database_without_an_encoding_keeps_text_as_text(running, name) -> Non
 
 
 @pytest.mark.parametrize("start", ["postgresql://", "postgres://"])
-def test_an_address_needs_no_driver(running, name, full, start) -> None:
+def test_a_url_needs_no_driver(running, name, full, start) -> None:
     store = EventStore(running.url(name).replace("postgresql+psycopg://", start))
     assert len(store.read(ALL)) == len(DAY_EVENTS)
     store.close()
@@ -101,36 +101,36 @@ def test_an_address_needs_no_driver(running, name, full, start) -> None:
 @pytest.mark.parametrize(
     "values", [{"camera": "a\0b"}, {"session": "x" * 41}, {"person": 2**63}]
 )
-def test_what_can_never_be_written_is_refused(store, values) -> None:
-    with pytest.raises(StoreError) as told:
+def test_invalid_values_are_rejected(store, values) -> None:
+    with pytest.raises(StoreError) as raised:
         store.add([make_event(0, 1), make_event(1, **{"person": 1, **values})])
-    assert told.value.rejected
+    assert raised.value.rejected
     assert store.read(ALL) == [], "all or none"
 
 
-def test_a_wrong_password_is_one_line_without_it(running) -> None:
+def test_a_wrong_password_is_reported_without_the_password(running) -> None:
     store = EventStore(running.url(password="geheim"))
-    with pytest.raises(StoreError, match="password authentication failed") as told:
+    with pytest.raises(StoreError, match="password authentication failed") as raised:
         store.read(ALL)
-    assert "geheim" not in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "geheim" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_a_database_that_is_not_there_is_one_line(running) -> None:
-    with pytest.raises(StoreError, match='database "nowhere" does not exist') as told:
+def test_a_missing_database_is_reported_in_one_line(running) -> None:
+    with pytest.raises(StoreError, match='database "nowhere" does not exist') as raised:
         EventStore(running.url("nowhere")).add(DAY_EVENTS)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_who_may_only_look_can_look(running, name, full) -> None:
+def test_a_read_only_user_can_read(running, name, full) -> None:
     command(running, f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
     command(running, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}", name)
     address = running.url(name, password="x").replace("maskdet:", f"{name}:")
     guest = EventStore(address)
     assert len(guest.read(ALL)) == len(DAY_EVENTS)
-    with pytest.raises(StoreError, match="permission denied") as told:
+    with pytest.raises(StoreError, match="permission denied") as raised:
         guest.add(DAY_EVENTS)
-    assert not told.value.rejected, "somebody may grant it"
+    assert not raised.value.rejected, "somebody may grant it"
     guest.close()
 
 
@@ -144,7 +144,7 @@ def test_a_locked_table_is_one_line(running, name, full, monkeypatch) -> None:
     assert len(full.read(ALL)) == len(DAY_EVENTS)
 
 
-def test_events_wait_for_a_server_that_went_away(running, name, monkeypatch) -> None:
+def test_events_are_queued_while_the_server_is_down(running, name, monkeypatch) -> None:
     monkeypatch.setattr(writer, "RETRY_S", 0.05)
     store = EventStore(running.url(name))
     recorder = EventWriter(store, retention_days=3650)

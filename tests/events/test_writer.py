@@ -75,14 +75,14 @@ def test_events_are_in_the_database_soon(store) -> None:
     writing.close()
 
 
-def test_closing_writes_what_waits(store) -> None:
+def test_closing_writes_the_queue(store) -> None:
     writing = EventWriter(store, retention_days=30)
     writing.put(events(300))
     writing.close(WAIT_S)
     assert len(store.read(ALL)) == 300
 
 
-def test_old_events_go_at_the_start_and_once_a_day(store) -> None:
+def test_old_events_are_deleted_at_the_start_and_once_a_day(store) -> None:
     store.add(events(3, days_ago=40) + events(2, days_ago=1))
     clock = Clock()
     writing = EventWriter(store, retention_days=30, clock=clock)
@@ -100,7 +100,7 @@ def test_without_events_no_file_is_made(store, tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_trouble_is_told_and_nothing_is_lost_when_it_ends(quick) -> None:
+def test_a_database_error_is_reported_and_no_event_is_lost(quick) -> None:
     trouble = Trouble()
     writing = EventWriter(trouble, retention_days=30)
     writing.put(events(3))
@@ -113,7 +113,7 @@ def test_trouble_is_told_and_nothing_is_lost_when_it_ends(quick) -> None:
     writing.close()
 
 
-def test_one_trouble_is_logged_once(quick, caplog) -> None:
+def test_a_repeated_error_is_logged_once(quick, caplog) -> None:
     trouble = Trouble()
     writing = EventWriter(trouble, retention_days=30)
     writing.put(events(1))
@@ -122,7 +122,7 @@ def test_one_trouble_is_logged_once(quick, caplog) -> None:
     assert caplog.text.count("is locked by another program") == 1
 
 
-def test_nobody_waits_for_a_slow_disk_and_drops_are_counted() -> None:
+def test_a_slow_disk_does_not_block_and_drops_are_counted() -> None:
     slow = Trouble()
     slow.error = None
     slow.open.clear()
@@ -154,7 +154,7 @@ class Picky(Trouble):
 @pytest.mark.parametrize(
     "refused", [StoreError("too long", rejected=True), OverflowError("too large")]
 )
-def test_what_is_refused_is_dropped_and_blocks_nothing_else(quick, refused) -> None:
+def test_a_rejected_event_is_dropped_and_blocks_no_other(quick, refused) -> None:
     picky = Picky(refused, {2, 4})
     writing = EventWriter(picky, retention_days=30)
     writing.put(events(6))
@@ -177,7 +177,7 @@ def test_a_number_that_sqlite_cannot_hold_blocks_nothing_else(quick, store) -> N
     writing.close()
 
 
-def test_out_of_reach_is_no_refusal(quick) -> None:
+def test_an_unreachable_database_does_not_count_as_rejection(quick) -> None:
     trouble = Trouble()
     writing = EventWriter(trouble, retention_days=30)
     writing.put(events(2))
@@ -186,7 +186,7 @@ def test_out_of_reach_is_no_refusal(quick) -> None:
     writing.close()
 
 
-def test_a_fault_of_ours_does_not_end_the_thread(quick) -> None:
+def test_a_bug_does_not_end_the_writer_thread(quick) -> None:
     trouble = Trouble()
     trouble.error = KeyError("secret detail")
     writing = EventWriter(trouble, retention_days=30)

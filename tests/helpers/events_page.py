@@ -54,10 +54,10 @@ def store_three_people(file: Path) -> EventStore:
 
     store.add(
         [
-            make_event(48, 1, "verdict", NO_MASK, camera="Hall"),
-            make_event(2.2, 2, "verdict", MASK),
+            make_event(48, 1, "classified", NO_MASK, camera="Hall"),
+            make_event(2.2, 2, "classified", MASK),
             make_event(2.1, 2, "left", MASK, for_s=360.0),
-            make_event(0.2, 3, "verdict", NO_MASK),
+            make_event(0.2, 3, "classified", NO_MASK),
             make_event(0.1, 3, "alert", NO_MASK, rule="no_mask"),
         ]
     )

@@ -68,7 +68,7 @@ def test_an_error_of_a_worker_is_raised_here(workers: int) -> None:
 def test_a_number_of_workers_that_cannot_be_is_refused(count, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["train", "onepass", "--data", "town.json", f"--workers={count}"])
-    assert "wanted a whole number from 0 to 256" in capsys.readouterr().err
+    assert "must be an integer from 0 to 256" in capsys.readouterr().err
 
 
 def test_processes_make_the_batches_of_the_thread() -> None:

@@ -83,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def events_url(folder: Path) -> str:
     """A database with one event, which can be deleted."""
     url = sqlite_url(folder / "events.sqlite3")
-    event = Event("verdict", datetime.now(UTC), "Door", "run", 1, Label.MASK, 0.9)
+    event = Event("classified", datetime.now(UTC), "Door", "run", 1, Label.MASK, 0.9)
     EventStore(url).add([event])
     return url
 

@@ -65,7 +65,7 @@ def test_trains_and_leaves_what_the_export_needs(words, tmp_path, capsys):
 
 
 def test_a_run_that_goes_on_from_another_says_both_commands(words, tmp_path, capsys):
-    assert main([*words, "--distracted", "0"]) == 0, capsys.readouterr().err
+    assert main([*words, "--distractor-fraction", "0"]) == 0, capsys.readouterr().err
     first, second = tmp_path / "run", tmp_path / "second"
     weights = str(first / "best.weights.h5")
     assert main([*words, "--weights", weights, "--out", str(second)]) == 0
@@ -74,7 +74,7 @@ def test_a_run_that_goes_on_from_another_says_both_commands(words, tmp_path, cap
     )
     assert one["before"] == []
     assert two["before"] == [one["command"]]
-    assert "--distracted 0.0" in one["command"]
+    assert "--distractor-fraction 0.0" in one["command"]
     assert one["views"]["distracted"] == 0
     assert f"--weights {weights}" in two["command"]
     assert two["weights"] is None  # the first run began by chance
@@ -98,8 +98,8 @@ def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, cap
     folder.mkdir()
     for number in range(12):
         write_image(folder / f"{number}.png", number, 160, 120)
-    more = ["--negatives", str(folder), "--negatives-share", "0.5"]
-    more += ["--loose", "train=0.5", "--body-rate", "0.5"]
+    more = ["--negatives", str(folder), "--negatives-fraction", "0.5"]
+    more += ["--loose", "train=0.5", "--backbone-rate", "0.5"]
     assert main([*words, *more]) == 0, capsys.readouterr().err
     assert "images without a face: " in capsys.readouterr().out
     out = tmp_path / "run"
@@ -110,10 +110,10 @@ def test_negatives_and_weights_of_borders_are_in_the_recipe(words, tmp_path, cap
     assert (known["negatives"], known["body_rate"]) == (0.5, 0.5)
     assert ["train", 0.5] in known["views"]["borders"]
     assert "--loose train=0.5 --negatives" in known["command"]
-    assert "--negatives-share 0.5" in known["command"]
+    assert "--negatives-fraction 0.5" in known["command"]
     elsewhere = ["--out", str(tmp_path / "other")]
     assert main([*words, *elsewhere, "--loose", "train=much"]) == 1
-    assert "wanted a source, or a source and a weight" in capsys.readouterr().err
+    assert "must be a source, or a source and a weight" in capsys.readouterr().err
 
 
 def test_ctrl_c_is_one_line_and_the_run_goes_on(words, tmp_path, capsys, monkeypatch):
@@ -156,7 +156,7 @@ def test_ctrl_c_is_one_line_and_the_run_goes_on(words, tmp_path, capsys, monkeyp
         (["--batch-size", "0"], "--batch-size 0: batch_size must be at least 1"),
         (["--drawn", "-1"], "--drawn -1: drawn must be at least 0"),
         (["--seed", "-1"], "--seed -1: seed must be at least 0"),
-        (["--distracted", "nan"], "must be from 0 to 1, not nan"),
+        (["--distractor-fraction", "nan"], "must be from 0 to 1, not nan"),
         (["--drawn", "5", "--detector", "haar"], "knows where mouth and nose are"),
         (["--teacher", "nobody"], "classifier must be one of"),
     ],
@@ -174,7 +174,7 @@ def test_what_cannot_train_is_one_line_before_the_data(
 
 def test_a_slip_in_a_source_is_said(words, capsys):
     assert main([*words, "--loose", "twon"]) == 0
-    assert "--loose twon: no image is of this source; there are" in (
+    assert "--loose twon: no images of this source; there are" in (
         capsys.readouterr().err
     )
 

@@ -79,7 +79,7 @@ def test_tiles_say_how_many_and_what_share() -> None:
 def test_the_table_is_in_the_visitors_time() -> None:
     seen = event_table(
         [
-            Event("verdict", NOON, "Door", "abcdef", 3, NO_MASK, 0.9),
+            Event("classified", NOON, "Door", "abcdef", 3, NO_MASK, 0.9),
             Event("alert", NOON, "Door", "abcdef", UNTRACKED, count=4),
         ],
         ZoneInfo("Asia/Kolkata"),
@@ -95,7 +95,7 @@ def test_the_table_is_in_the_visitors_time() -> None:
 def test_the_table_has_the_newest_and_the_numbers_have_all(tmp_path) -> None:
     store = EventStore(sqlite_url(tmp_path / "events.sqlite3"))
     many = [
-        Event("verdict", NOON + timedelta(seconds=n), "Door", "run", n, MASK, 0.9)
+        Event("classified", NOON + timedelta(seconds=n), "Door", "run", n, MASK, 0.9)
         for n in range(MAX_TABLE_EVENTS + 100)
     ]
     store.add(many)

@@ -71,7 +71,7 @@ def test_the_switch_records_what_a_stream_sees(file) -> None:
     witness.end()
     assert watch.sink.flush(WAIT_S)
     run_app(app)
-    assert event_rows(app)[-1] == "Person 4 came in"
+    assert event_rows(app)[-1] == "Person 4 entered"
     assert "Person 4: No mask" in event_rows(app)
     stored = EventStore(sqlite_url(file)).read(EventFilter())
     assert {event.camera for event in stored} == {"Front door"}
@@ -180,8 +180,8 @@ def test_an_alert_from_long_before_the_page_was_opened_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("key", "address", "line"),
     [
-        ("events.webhook", "ftp://who:geheim@x", "a webhook is an address such as"),
-        ("events.mqtt", "http://who:geheim@x", "an MQTT address looks like"),
+        ("events.webhook", "ftp://who:geheim@x", "invalid webhook URL"),
+        ("events.mqtt", "http://who:geheim@x", "invalid MQTT URL"),
     ],
 )
 def test_a_bad_address_is_one_line_and_not_used(key, address, line) -> None:
@@ -207,7 +207,7 @@ def test_visitors_from_elsewhere_may_send_only_to_hosts_that_are_listed(
 @pytest.mark.parametrize(
     ("variable", "value", "line"),
     [
-        ("MASKDET_EVENTS_URL", "what:geheim", "is no SQLAlchemy URL"),
+        ("MASKDET_EVENTS_URL", "what:geheim", "is not an SQLAlchemy URL"),
         ("MASKDET_EVENTS_URL", "off", "switched recording off"),
         ("MASKDET_EVENTS_DAYS", "never", "must be a whole number from 1 to 3650"),
     ],

@@ -114,7 +114,7 @@ def test_a_witness_sees_everybody_come_and_go() -> None:
     run, analyzer = run_of(monitor=watch.monitor_stream(StreamInfo.now("Door", 0.0)))
     play(run, analyzer, Settings(distance="pinhole", contact_duration_s=1))
     kinds = [event.kind for event in sink.events]
-    assert sorted(kinds) == ["close", "entered", "entered", "verdict", "verdict"]
+    assert sorted(kinds) == ["classified", "classified", "close", "entered", "entered"]
     run.end()
     run.end()
     assert [event.kind for event in sink.events[5:]] == ["left", "left"]

@@ -145,7 +145,7 @@ def test_other_goals_are_answered_too(kind: str) -> None:
     app.main.selectbox(key="tune.goal").set_value(kind)
     run_app(app)
     app.main.button(key="tune.propose").click()
-    assert "Proposed: face score" in page_texts(run_app(app))
+    assert "Proposed: detection score" in page_texts(run_app(app))
 
 
 def test_the_sliders_follow_the_sidebar_and_a_link() -> None:

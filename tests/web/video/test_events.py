@@ -104,7 +104,7 @@ def test_events_are_written_only_once_somebody_says_so(looked, file) -> None:
     assert stored(file) == []
     press(looked)
     events = stored(file)
-    assert [one.kind for one in events] == ["entered", "verdict", "left"]
+    assert [one.kind for one in events] == ["entered", "classified", "left"]
     assert {one.camera for one in events} == {"a.mp4"}
     report = looked.session_state["maskdet.video"].report
     assert [one.at for one in events] == [one.at for one in report.events]
@@ -172,7 +172,7 @@ def test_what_breaks_off_half_way_goes_on_with_the_rest(
     click(looked, "Write the rest")
     assert calls == [2, 1, 1]
     kinds = [one.kind for one in stored(file)]
-    assert kinds == ["entered", "verdict", "left"]
+    assert kinds == ["entered", "classified", "left"]
     assert "3 events were written" in page_texts(looked, "success")
 
 
