@@ -159,9 +159,7 @@ class VideoBatch:
             report = dataclasses.replace(
                 partial_report, error=format_error_reason(error)
             )
-            if (
-                error.output == "rows"
-            ):  # no video's fault, and the next would fare alike
+            if error.output == "csv":  # the next video would fail in the same way
                 cause = error.__cause__
                 self.csv_error = cause if isinstance(cause, OSError) else error
         except (ValueError, OSError) as error:

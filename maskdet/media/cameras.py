@@ -124,7 +124,7 @@ class LatestFrameSource:
         self._on_status = on_status if on_status is not None else _ignore_status
         self._source = open_source() if opened_source is None else opened_source
         self.info = dataclasses.replace(
-            self._source.info, duration_s=0.0, n_frames=0, has_sound=False
+            self._source.info, duration_s=0.0, n_frames=0, has_audio=False
         )
         self._start_s, self._last_s = time.monotonic(), 0.0
         self._error = ""

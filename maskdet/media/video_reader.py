@@ -296,7 +296,7 @@ class VideoInfo:
         duration_s: how long it lasts; 0 if it does not say, as a camera.
         frame_rate: usual images a second; 0 if it does not say.
         n_frames: about how many images there are; 0 if it does not say.
-        has_sound: whether there is sound.
+        has_audio: whether there is sound.
         rotation_deg: how far images were turned counterclockwise to be upright, as
             the video says; `rotate` of `open_video` comes after that.
         start_s: what the video itself calls the time of its first image.
@@ -316,7 +316,7 @@ class VideoInfo:
     duration_s: float = 0.0
     frame_rate: Fraction = Fraction(0)
     n_frames: int = 0
-    has_sound: bool = False
+    has_audio: bool = False
     rotation_deg: int = 0
     start_s: float = 0.0
     source: str = ""

@@ -121,7 +121,7 @@ def test_the_summary_has_the_events(tmp_path, capsys) -> None:
     path = write_video(tmp_path / "a.mp4", times_ms=LONG_MS)
     assert run_video(path, "--json", "-", *TOLD, "--began", "2026-03-01T12:00Z") == 0
     (found,) = json.loads(capsys.readouterr().out)["videos"]
-    assert found["began"] == "2026-03-01T12:00:00.000Z"
+    assert found["started_at"] == "2026-03-01T12:00:00.000Z"
     assert [one["kind"] for one in found["events"]][1:3] == ["alert", "verdict"]
     assert found["events"][1]["rule"] == "no_mask"
 

@@ -51,14 +51,14 @@ def test_half_a_video_is_said_to_be_half_everywhere(tmp_path, capsys) -> None:
     assert f"wrote {out} (only the first 0." in shown.err
     assert "1 person in the first 0." in shown.out
     (report,) = json.loads(summary.read_text())["videos"]
-    assert report["whole"] is False
+    assert report["is_complete"] is False
     assert report["error"].startswith(line)
-    assert 0 < report["images"] < N_FRAMES
+    assert 0 < report["n_frames"] < N_FRAMES
     *before, last = list(csv.DictReader(rows.open()))
     assert last["error"].startswith(line)
     assert (last["time_s"], last["person"]) == (before[-1]["time_s"], "")
     assert {row["error"] for row in before} == {""}
-    assert len(list(open_video_file(out))) == report["images"]
+    assert len(list(open_video_file(out))) == report["n_frames"]
 
 
 def test_what_cannot_be_read_at_all_has_a_row(tmp_path, capsys) -> None:
@@ -85,7 +85,7 @@ def test_the_name_of_the_annotated_video_is_only_a_name(
     Path(name).parent.mkdir(exist_ok=True)
     assert run("in.mp4", f"--out={name}") == 0
     with open_video_file(name) as opened:
-        assert opened.info.has_sound == bool(sound)
+        assert opened.info.has_audio == bool(sound)
         assert len(list(opened)) == N_FRAMES
     left = sorted(str(one) for one in tmp_path.rglob("*") if one.is_file())
     assert left == sorted([str(tmp_path / "in.mp4"), str(tmp_path / name)])
@@ -154,7 +154,7 @@ def test_content_decides_what_a_video_is(tmp_path, capsys) -> None:
     assert run(tmp_path, "--json", rows) == 0
     films = json.loads(rows.read_text())["videos"]
     assert [Path(one["video"]).name[0] for one in films] == list("abcdefghijk")
-    assert {one["images"] for one in films} == {N_FRAMES}
+    assert {one["n_frames"] for one in films} == {N_FRAMES}
     assert (
         f"{tmp_path}: left out 3 files that are not videos and 1 folder "
         "(l.txt, m.ts, n.jpg, more/)"
@@ -169,7 +169,7 @@ def test_a_clock_that_leaps_makes_no_video_longer(tmp_path) -> None:
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     assert run(path, "--json", summary) == 0
     (report,) = json.loads(summary.read_text())["videos"]
-    assert (report["duration_s"], report["analysed_s"]) == (2.4, 2.4)
+    assert (report["duration_s"], report["analyzed_s"]) == (2.4, 2.4)
 
 
 def test_a_folder_without_a_video_says_what_is_there(tmp_path, capsys) -> None:
@@ -190,7 +190,7 @@ def test_a_rate_that_is_assumed_is_told(tmp_path, capsys) -> None:
     line = f"{path}: the file has no times; 25 frames a second are assumed"
     assert line in capsys.readouterr().err
     (report,) = json.loads(summary.read_text())["videos"]
-    assert report["frame_rate_assumed"] is True
+    assert report["rate_is_assumed"] is True
 
 
 def test_a_camera_that_hangs_upside_down_is_turned(tmp_path) -> None:
@@ -280,4 +280,4 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
     assert len(Snapshots.asked) <= 5
     assert "single images; it is asked for one every second" in capsys.readouterr().err
     (report,) = json.loads((tmp_path / "o.json").read_text())["videos"]
-    assert (report["images"], report["error"]) == (3, None)
+    assert (report["n_frames"], report["error"]) == (3, None)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 INFO = (
     '{"width": 4, "height": 2, "duration_s": 1, "frame_rate": [1, 1], "n_frames": 1,'
-    ' "has_sound": false, "rotation_deg": 0, "start_s": 0, "taken_at": "", "tag": ""}'
+    ' "has_audio": false, "rotation_deg": 0, "start_s": 0, "taken_at": "", "tag": ""}'
 )
 HEAD = f"""
 import json, mmap, os, signal, struct, sys, time

@@ -62,7 +62,7 @@ def test_its_pictures_come_and_their_times_rise() -> None:
 
 def test_sound_is_not_asked_for_as_it_may_never_come() -> None:
     with run_camera() as one, contextlib.closing(open_video(one.url())) as source:
-        assert not source.info.has_sound
+        assert not source.info.has_audio
     assert one.methods.count("SETUP") == 1
 
 
@@ -215,7 +215,7 @@ def test_the_command_follows_people_before_it_until_ctrl_c(
         assert main(["video", address, "--json", str(summary)]) == 0
     (report,) = json.loads(summary.read_text("utf-8"))["videos"]
     assert report["video"] == one.url()
-    assert report["images"] >= 29
+    assert report["n_frames"] >= 29
     assert [person["label"] for person in report["people"]] == ["mask"]
     shown = capsys.readouterr()
     assert "1 person in" in shown.out

@@ -64,12 +64,12 @@ def test_what_a_film_says_about_itself(tmp_path: Path) -> None:
         assert info.duration_s == pytest.approx(1.2, abs=0.01)
         assert info.frame_rate == Fraction(10)
         assert info.n_frames == N_FRAMES
-        assert info.has_sound
+        assert info.has_audio
         assert info.source == str(path)
         assert len(list(opened)) == N_FRAMES
         assert opened.end_s == pytest.approx(1.2, abs=0.01)
     with open_video_file(write_video(tmp_path / "b.avi")) as opened:
-        assert not opened.info.has_sound
+        assert not opened.info.has_audio
 
 
 def test_uneven_times_are_kept(tmp_path: Path) -> None:
