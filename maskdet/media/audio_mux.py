@@ -1,8 +1,8 @@
 """Add the audio of a source video to a new video, in a process of its own.
 
 The source is an untrusted file, so it is read in a separate process, as in
-`maskdet.media.decoder_process`: `python -m maskdet.media.audio_mux`, with a request as a
-line of JSON on stdin.
+`maskdet.media.decoder_process`: `python -m maskdet.media.audio_mux`, with a request as
+a line of JSON on stdin.
 """
 
 from __future__ import annotations

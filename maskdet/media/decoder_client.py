@@ -1,4 +1,4 @@
-"""The parent's side of `maskdet.media.decoder_process`: starts and reads the decoder."""
+"""The parent's side of `maskdet.media.decoder_process`: starts and reads it."""
 
 from __future__ import annotations
 

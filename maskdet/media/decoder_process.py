@@ -155,8 +155,7 @@ def select_video_stream(
     streams = [
         stream
         for stream in container.streams.video
-        if stream.codec_context is not None
-        and not stream.disposition & cover_image
+        if stream.codec_context is not None and not stream.disposition & cover_image
     ]
     if not streams:
         raise StopDecodingError("only audio" if container.streams.audio else "no video")

@@ -45,7 +45,7 @@ MAX_EVENTS: Final = 10_000
 
 
 class SceneObserver(Protocol):
-    """Receives every scene of a video, as `maskdet.alerts.monitor.StreamMonitor` does."""
+    """Receives every scene of a video, such as `alerts.monitor.StreamMonitor`."""
 
     @property
     def stream_info(self) -> StreamInfo:

@@ -22,15 +22,15 @@ JSON, version 3; times and durations in seconds, distances in `unit`:
         ...}]}]}
 
 `person` and `people` of a contact are track IDs. `label_s` is the time with each label,
-summed over people: two people with a mask for 10 s give 20. `mask_rate` is the time with
-a mask divided by the time with a known class, or null. A video that breaks off, such as
-an incomplete copy, has an `error` and the results until then. `is_complete` is false for
-it, and for a video that was stopped. `rate_is_assumed` means that a file without times,
-such as raw H.264, has no frame rate either, so that all times are estimates. Only the
-newest people and the most important pairs are listed; `evicted` has the sums of the
-others, which are part of `label_s` too. `events` are the newest of `n_events`, with the
-fields of `maskdet.events.Event`. `started_at` is the date of the recording if it is
-known, else that of the analysis.
+summed over people: two people with a mask for 10 s give 20. `mask_rate` is the time
+with a mask divided by the time with a known class, or null. A video that breaks off,
+such as an incomplete copy, has an `error` and the results until then. `is_complete` is
+false for it, and for a video that was stopped. `rate_is_assumed` means that a file
+without times, such as raw H.264, has no frame rate either, so that all times are
+estimates. Only the newest people and the most important pairs are listed; `evicted` has
+the sums of the others, which are part of `label_s` too. `events` are the newest of
+`n_events`, with the fields of `maskdet.events.Event`. `started_at` is the date of the
+recording if it is known, else that of the analysis.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ class Timeline:
 
 
 MAX_PEOPLE: Final = 10_000
-"""Maximum number of people in a list, at about 1 kB each; of others only sums are kept."""
+"""Maximum number of people in a list, at about 1 kB each; of others only sums."""
 
 _PERSON_SLACK: Final = 1.1
 """People are evicted many at a time, because sorting them takes time."""

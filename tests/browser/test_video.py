@@ -185,7 +185,7 @@ def test_a_broken_film_costs_one_line(video_page, tmp_path) -> None:
     video_page.upload(path)
     alert = video_page.page.get_by_role("alert").filter(has_text="broken.mp4")
     alert.wait_for()
-    assert "no video, or it is damaged" in alert.inner_text()
+    assert "not a video, or it is damaged" in alert.inner_text()
 
 
 def test_what_happened_can_be_visited_and_written_to_the_store(

@@ -106,7 +106,7 @@ def test_a_broken_film_in_a_folder_costs_one_line(tmp_path, capsys) -> None:
     shown = capsys.readouterr()
     complaints = [line for line in shown.err.splitlines() if "maskdet:" in line]
     assert len(complaints) == 1
-    assert complaints[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is no video")
+    assert complaints[0].startswith(f"maskdet: {folder / 'b.mp4'}: this is not a video")
     assert [path.name for path in find_videos(out)] == ["a-2.mp4", "a.mp4", "c.mp4"]
     reports = json.loads((tmp_path / "o.json").read_text())["videos"]
     assert [report["n_frames"] for report in reports] == [12, 12, 0, 12]

@@ -69,7 +69,7 @@ def test_what_cannot_be_read_at_all_has_a_row(tmp_path, capsys) -> None:
     assert run(tmp_path, "--csv", rows) == 1
     first, *rest = list(csv.DictReader(rows.open()))
     assert (first["video"], first["time_s"]) == (str(tmp_path / "a.mp4"), "")
-    assert first["error"].startswith("this is no video")
+    assert first["error"].startswith("this is not a video")
     assert len(rest) == N_FRAMES
 
 
@@ -114,7 +114,7 @@ def test_a_frame_that_cannot_be_encoded_costs_one_file(tmp_path, capsys) -> None
     ]
     assert len(complaints) == 1
     assert "a.avi" in complaints[0]
-    assert "cannot be encoded or written there" in complaints[0]
+    assert "cannot be encoded or written" in complaints[0]
     assert [path.name for path in out.iterdir()] == ["b.mp4"]
 
 
@@ -278,6 +278,6 @@ def test_the_address_of_a_snapshot_is_a_slow_camera(
     assert list(values) == sorted(set(values)), "a new image each time"
     assert times[-1] > 1.5
     assert len(Snapshots.asked) <= 5
-    assert "single images; it is asked for one every second" in capsys.readouterr().err
+    assert "single images; one is read every second" in capsys.readouterr().err
     (report,) = json.loads((tmp_path / "o.json").read_text())["videos"]
     assert (report["n_frames"], report["error"]) == (3, None)

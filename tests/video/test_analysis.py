@@ -101,7 +101,7 @@ def test_the_report_notes_that_audio_of_a_url_is_lost(story, tmp_path: Path) -> 
         Settings(),
         VideoOutputs(out=out),
     )
-    assert report.note == "the sound could not be kept"
+    assert report.note == "the audio could not be kept"
     with open_video_file(out) as after:
         assert not after.info.has_audio
 

@@ -214,7 +214,7 @@ def test_a_stopped_film_shows_its_part(app: AppTest, monkeypatch) -> None:
     ("content", "line"),
     [
         (b"", "The file is empty."),
-        (b"no video at all", "`<b>'x'</b>.mp4`: This is no video"),
+        (b"no video at all", "`<b>'x'</b>.mp4`: This is not a video"),
     ],
 )
 def test_a_film_that_cannot_be_read_costs_one_line(
