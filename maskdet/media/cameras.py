@@ -347,9 +347,8 @@ def open_video(
             `http(s)://` URL.
         limits: resource limits.
         every: yield only every n-th frame.
-        rotate: clockwise rotation of every frame in degrees, 0, 90, 180 or 270, for a
-            camera that is mounted upside down or on its side. Boxes and points refer to
-            the rotated frame.
+        rotate: clockwise rotation of every frame in degrees: 0, 90, 180 or 270. Boxes
+            and points refer to the rotated frame.
         reconnect_policy: delays of reconnecting to a camera.
         on_status: called with one line when a camera is disconnected and when it is
             connected again, and if a URL returns single images.
@@ -357,8 +356,7 @@ def open_video(
     Raises:
         FileNotFoundError: there is no such file.
         VideoReadError: the source gives no frames.
-        ValueError: the URL scheme is not supported, `every` is not above 0, or `rotate`
-            is not allowed.
+        ValueError: the URL scheme, `every` or `rotate` is not allowed.
     """
     name, rotate = str(source), validate_rotation(rotate)
     camera_index = _parse_camera_index(source)
